@@ -1,0 +1,1 @@
+"""The deployment runbook as a program: front doors (`tasks`), undertakings (`flows`), decisions (`rules`), doors to the outside (`adapters`)."""

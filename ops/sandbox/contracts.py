@@ -1,0 +1,194 @@
+"""What the parts of the sandbox promise each other: paths, timing, the registry's view of ECR, and the runtime that stands in for Fargate.
+
+Nothing here starts anything. The parts meet only through these types, so each can be tested beside the real thing that it emulates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+ACCESS_KEY = "AKIASANDBOX00000000"
+SECRET_KEY = "sandbox"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a sandbox keeps itself: everything below `root` (`.sandbox/` of one checkout)."""
+
+    root: Path
+
+    @property
+    def record(self) -> Path:
+        return self.root / "supervisor.json"
+
+    @property
+    def overlay(self) -> Path:
+        return self.root / "environment.yaml"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def postgres(self) -> Path:
+        return self.root / "postgres"
+
+    @property
+    def platform(self) -> Path:
+        return self.root / "platform"
+
+    @property
+    def origin(self) -> Path:
+        return self.root / "origin.git"
+
+    @property
+    def tasks(self) -> Path:
+        return self.root / "tasks"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """AWS's minutes, as seconds that are shorter here; nothing is skipped (AWS's own figures in the comments, facts.md "Times seen")."""
+
+    tick: float = 0.3                    # the scheduler's loop
+    provision: float = 0.4               # PROVISIONING: network interface (AWS: 10-20 s)
+    pull: float = 0.3                    # PENDING: image pull (AWS: 5-60 s)
+    health_interval: float = 1.0         # target group probe interval (AWS: the target group's own, 30 s)
+    health_timeout: float = 1.0          # (AWS: 5 s)
+    deregistration_delay: float = 1.5    # draining (AWS: 30-300 s)
+    stop_timeout: float = 2.0            # SIGTERM to SIGKILL (AWS: 30 s)
+    grace: float = 20.0                  # health check grace period (AWS: 60 s)
+    steady: float = 1.0                  # running and healthy before COMPLETED
+    stopped_visible: float = 3600.0      # a stopped task stays describable for about an hour
+    invalidation: float = 3.0            # CloudFront invalidation (AWS: 3-5 min)
+
+
+class PullError(Exception):
+    """An image could not be had. `str()` is the stoppedReason exactly as ECS words it (`CannotPullContainerError: ...`)."""
+
+
+class StartError(Exception):
+    """A container could not be started. `str()` is the container's reason as ECS words it (`CannotStartContainerError: ...`)."""
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """One container to start, resolved by the agent from a task definition."""
+
+    task_id: str
+    name: str
+    image: str                                    # host:port/repo:tag or ...@sha256:...
+    address: str                                  # the task's own loopback address; processes get it as HOST
+    environment: Mapping[str, str]                # plain environment and resolved secrets
+    log: Callable[[str], None]                    # called once a line of stdout or stderr, without its newline
+    command: tuple[str, ...] | None = None        # overrides the image's CMD
+    entry_point: tuple[str, ...] | None = None    # overrides the image's ENTRYPOINT
+    ports: tuple[int, ...] = ()
+    working_directory: str | None = None
+
+
+class Container(Protocol):
+    """A started container: a process of its own session here, a real container with `--engine docker`."""
+
+    digest: str      # imageDigest as DescribeTasks shows it, sha256:...
+    pid: int | None
+
+    def poll(self) -> int | None:
+        """Exit code (128+signal when killed), or None while it runs."""
+
+    def stop(self, timeout: float) -> int:
+        """SIGTERM, after `timeout` seconds SIGKILL; the exit code. Idempotent."""
+
+
+class Runtime(Protocol):
+    """What runs containers for the agent."""
+
+    def pull(self, image: str, platform: str) -> str:
+        """Make `image` available for `platform` (linux/amd64); its digest. Raises PullError."""
+
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start one container. Raises PullError or StartError."""
+
+
+@dataclass(frozen=True)
+class EcrRepository:
+    name: str
+    immutable: bool
+
+
+class EcrDoor(Protocol):
+    """How the registry front asks and tells (moto's) ECR; implemented beside the AWS endpoint."""
+
+    def authorized(self, token: str) -> bool:
+        """Whether `token` (the password after `AWS:` in Basic auth) was handed out by GetAuthorizationToken and has not expired."""
+
+    def repository(self, name: str) -> EcrRepository | None:
+        """The repository, or None when ECR has none of that name."""
+
+    def digest(self, name: str, tag: str) -> str | None:
+        """The digest that `tag` names in ECR, or None."""
+
+    def has_image(self, name: str, digest: str) -> bool:
+        """Whether ECR (not only the blob store) holds this manifest: BatchDeleteImage takes it away here first."""
+
+    def put_image(self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int) -> None:
+        """Record a pushed manifest: PutImage. `size` in bytes (config + layers), shown as imageSizeInBytes."""
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """One target as the load balancer sees it (DescribeTargetHealth)."""
+
+    address: str
+    port: int
+    state: str                   # initial | healthy | unhealthy | draining
+    reason: str | None = None    # Elb.InitialHealthChecking, Target.ResponseCodeMismatch, Target.Timeout, Target.FailedHealthChecks ...
+    description: str | None = None
+
+
+class LoadBalancerDoor(Protocol):
+    """What the edge asks of the AWS side, live for every request."""
+
+    def route(self, path: str) -> str | None:
+        """ARN of the target group that the ALB's listener rules choose for `path`, or None when no listener answers."""
+
+    def targets(self, target_group: str) -> tuple[TargetState, ...]:
+        """Current targets, draining ones included."""
+
+    def cached(self, path: str) -> bool:
+        """Whether the CloudFront behaviour for `path` caches (false: forwarded every time)."""
+
+    def invalidations(self) -> tuple[tuple[str, float], ...]:
+        """(path pattern, epoch seconds of completion) of every completed invalidation: what was cached before that moment is stale."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports on 127.0.0.1, chosen at `up` and kept across restarts where they are still free."""
+
+    aws: int
+    registry: int
+    engine: int
+    site: int
+    alb: int
+    database: int
+    network: str = "127.77.1"    # first three octets of the task addresses
+
+
+@dataclass(frozen=True)
+class Part:
+    """One started part, for status and for a clean way down."""
+
+    name: str
+    stop: Callable[[], None]
+    alive: Callable[[], bool]
+    pids: tuple[int, ...] = field(default=())
