@@ -1,0 +1,1 @@
+"""The undertakings: gather, decide, apply, look again; one file each."""

@@ -1,0 +1,276 @@
+"""The facts that adapters return and rules read: frozen, in AWS's own words (ECS, ECR and ELBv2 API references name each field)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What could not be looked at, and why. Never taken for "fine"."""
+
+    why: str
+
+
+class Verdict(StrEnum):
+    """How a roll-out ended. Each has its own exit code (design: "Exit codes")."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+    REFUSED = "refused"
+
+    @property
+    def exit_code(self) -> int:
+        codes = {"succeeded": 0, "failed": 1, "refused": 3, "rolled_back": 4, "superseded": 5, "timed_out": 6, "interrupted": 130}
+        return codes[self.value]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A verbatim API field or log line, and where it was read."""
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cause, what shows it, how sure that is, and the commands that mend it."""
+
+    cause: str
+    summary: str
+    confidence: Literal["certain", "likely", "possible"]
+    evidence: tuple[Evidence, ...] = ()
+    fix: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the credentials are (STS GetCallerIdentity)."""
+
+    account: str
+    arn: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One deployment of an ECS service; `rollout_state` is IN_PROGRESS, COMPLETED, FAILED, or None where ECS keeps none."""
+
+    id: str
+    status: str
+    task_definition: str
+    desired: int
+    running: int
+    pending: int
+    failed: int
+    rollout_state: str | None
+    rollout_reason: str
+    created_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One service event (DescribeServices)."""
+
+    id: str
+    at: datetime | None
+    message: str
+
+
+@dataclass(frozen=True)
+class LoadBalancer:
+    """Where a service registers its tasks: a target group, and the container and port that are registered there."""
+
+    target_group: str
+    container: str
+    port: int
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """An ECS service as DescribeServices shows it."""
+
+    name: str
+    status: str
+    task_definition: str
+    desired: int
+    running: int
+    pending: int
+    deployments: tuple[Deployment, ...]
+    events: tuple[Event, ...]
+    load_balancers: tuple[LoadBalancer, ...]
+    breaker: bool = False
+    breaker_rollback: bool = False
+    grace_s: int = 0
+
+    @property
+    def primary(self) -> Deployment | None:
+        return next((deployment for deployment in self.deployments if deployment.status == "PRIMARY"), None)
+
+    def deployment(self, id: str) -> Deployment | None:
+        return next((deployment for deployment in self.deployments if deployment.id == id), None)
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """One container of a task. `exit_code` None: it never ran, or still does."""
+
+    name: str
+    image: str
+    digest: str | None
+    status: str
+    exit_code: int | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task (DescribeTasks). `started_by` is the id of the deployment that started it."""
+
+    arn: str
+    status: str
+    desired_status: str
+    started_by: str
+    task_definition: str
+    health: str
+    stop_code: str
+    stopped_reason: str
+    containers: tuple[ContainerState, ...]
+    created_at: datetime | None = None
+    stopped_at: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        return self.arn.rsplit("/", 1)[-1]
+
+    def container(self, name: str) -> ContainerState | None:
+        return next((container for container in self.containers if container.name == name), None)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target of a target group (DescribeTargetHealth)."""
+
+    id: str
+    port: int
+    state: str
+    reason: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class TargetGroup:
+    """What a target group checks (DescribeTargetGroups); seconds and counts."""
+
+    arn: str
+    name: str
+    port: int
+    health_path: str
+    interval_s: int
+    healthy_threshold: int
+    unhealthy_threshold: int
+
+
+@dataclass(frozen=True)
+class TaskDefinition:
+    """One revision. `document` is the whole of it, as a new revision needs it; `arn` ends in `family:revision`."""
+
+    arn: str
+    status: str
+    architecture: str
+    document: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """`family:revision`, as ECS shows it."""
+        return self.arn.rsplit("/", 1)[-1]
+
+    def container(self, name: str) -> Mapping[str, Any] | None:
+        return next((container for container in self.document.get("containerDefinitions", ()) if container.get("name") == name), None)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """An ECR repository; `uri` is `registry/name`."""
+
+    name: str
+    uri: str
+    immutable: bool
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image in ECR. `revision` and `architecture` are read from its configuration, None where they are not said."""
+
+    digest: str
+    tag: str
+    size: int
+    pushed_at: datetime | None
+    revision: str | None = None
+    architecture: str | None = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """What is to be built: `full` and `short` id, subject, time (ISO 8601), and the remote's address."""
+
+    full: str
+    short: str
+    subject: str
+    at: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """The state of the application's checkout. `pushed`: HEAD is contained in the remote's branch as last fetched; None: there is none."""
+
+    branch: str
+    changes: tuple[str, ...]
+    pushed: bool | None
+    commit: Commit
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One page or API path as it answered: `status` 0 when nothing answered, and then `problem` says why."""
+
+    path: str
+    status: int
+    content_type: str
+    took_s: float
+    problem: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        return not self.problem
+
+
+@dataclass(frozen=True)
+class Change:
+    """What an endpoint said before and after."""
+
+    name: str
+    before: str
+    after: str
+
+
+Status = Literal["ok", "warn", "refuse", "unknown", "skipped"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the preflight checklist. `next`: what to type."""
+
+    name: str
+    status: Status
+    detail: str
+    next: str = ""

@@ -1,0 +1,1 @@
+"""Pure decisions over frozen facts: plans, verdicts, differences, findings. No I/O."""

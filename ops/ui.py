@@ -1,0 +1,94 @@
+"""What a person, or a program, sees: progress on stderr, results on stdout, questions, and exactly one JSON document with `--json`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from ops.errors import ConfigError, Refused
+
+CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+
+def say(line: str = "") -> None:
+    """One line of progress, on stderr; control characters from outside cannot move the terminal's cursor."""
+    print(line.translate(CONTROL), file=sys.stderr, flush=True)
+
+
+def on_terminal() -> bool:
+    """Whether a person can be asked (stdin) and sees what is drawn (stderr)."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+@contextmanager
+def clean_stdout() -> Iterator[TextIO]:
+    """The real stdout for one document, while everything else that is written to fd 1, by children too, goes to stderr."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    stream = os.fdopen(os.dup(kept), "w", encoding="utf-8")
+    try:
+        yield stream
+    finally:
+        sys.stdout.flush()
+        stream.close()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def write_document(stream: TextIO, document: Any) -> None:
+    """One JSON document and a newline; times as ISO 8601 in UTC."""
+    stream.write(json.dumps(document, default=jsonable, ensure_ascii=False) + "\n")
+    stream.flush()
+
+
+def jsonable(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    return str(value)
+
+
+def confirm(what: str, *, yes: bool, typed: str | None = None, ask: Callable[[str], str] = input) -> None:
+    """Ask before a change; `typed`: the word that must be typed. `--yes` answers. Raises Refused on no, and where nobody can be asked."""
+    if yes:
+        return
+    if not on_terminal():
+        raise Refused(f"{what}: a question without anybody to answer it", "there is no terminal", "add --yes to answer it")
+    say(what)
+    prompt = f"type {typed} to go on: " if typed else "go on? [y/N] "
+    answer = ask_on_stderr(prompt, ask)
+    if answer != typed if typed else answer.lower() not in ("y", "yes"):
+        raise Refused(what, f"the answer was {answer!r}", f"run it again and type {typed or 'y'}, or add --yes")
+
+
+def ask_on_stderr(prompt: str, ask: Callable[[str], str] = input) -> str:
+    """One line from the terminal; the prompt goes to stderr, since stdout belongs to the result. End of input is an empty answer."""
+    print(prompt, end="", file=sys.stderr, flush=True)
+    try:
+        return ask("").strip()
+    except EOFError:
+        return ""
+
+
+def parse_seconds(option: str, text: str | None) -> float | None:
+    """An option such as `--timeout 5m`, in seconds; None where it was not given. Raises ConfigError (exit 2)."""
+    if text is None:
+        return None
+    from ops.settings import seconds
+
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise ConfigError(f"--{option} {text}", str(error), f"--{option} 5m") from None
+
+
+def took(seconds: float) -> str:
+    """`4.2 s`, `3 min 5 s`."""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
