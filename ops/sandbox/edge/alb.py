@@ -1,0 +1,72 @@
+"""An Application Load Balancer: which target answers a request, and with which code it fails.
+
+Emulated (Elastic Load Balancing user guide, "Troubleshoot your Application Load Balancers"): round robin over healthy targets;
+none healthy: fail open, all registered ones get requests; none registered, or only draining ones: 503; connection refused, reset
+or a broken answer: 502; no connection or no answer in time: 504. A draining target gets no new request, one in flight ends
+undisturbed. `X-Forwarded-*` are set as AWS sets them.
+Where it differs: one listener, no stickiness, no cross-zone weights, no redirect or fixed-response actions, nothing retried (as AWS).
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from http.client import HTTPException
+
+from ops.sandbox.contracts import LoadBalancerDoor, TargetState
+from ops.sandbox.edge.origin import Timeouts, exchange
+from ops.sandbox.edge.wire import Answer, Headers, Request, plain
+
+
+def eligible(targets: Sequence[TargetState]) -> tuple[TargetState, ...]:
+    """Targets that may get a request now: the healthy ones, else (failing open) all that are not draining."""
+    registered = tuple(target for target in targets if target.state != "draining")
+    return tuple(target for target in registered if target.state == "healthy") or registered
+
+
+def forwarded(request: Request) -> Headers:
+    """The headers a target sees: the client's, with `X-Forwarded-For` appended to and port and proto kept or set."""
+    ours = {"x-forwarded-for"}
+    kept = tuple((name, value) for name, value in request.headers if name.lower() not in ours)
+    before = request.header("X-Forwarded-For")
+    added: list[tuple[str, str]] = [("X-Forwarded-For", f"{before}, {request.client}" if before else request.client)]
+    for name, value in (("X-Forwarded-Proto", "http"), ("X-Forwarded-Port", "80"), ("X-Forwarded-Host", request.header("Host") or "")):
+        if request.header(name) is None and value:
+            added.append((name, value))
+    return (*kept, *added)
+
+
+class LoadBalancer:
+    """The handler of the ALB's listener."""
+
+    def __init__(self, door: LoadBalancerDoor, connect_timeout: float, target_timeout: float) -> None:
+        self._door = door
+        self._timeouts = Timeouts(connect_timeout, target_timeout)
+        self._turns: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
+        self._lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Answer | None:
+        group = self._door.route(request.path)
+        if group is None:
+            return None                       # no listener: nobody takes the connection
+        candidates = eligible(self._door.targets(group))
+        if not candidates:
+            return plain(503, "Service Temporarily Unavailable", "no registered targets")
+        target = candidates[self._turn(group) % len(candidates)]
+        return self._ask(target, request)
+
+    def _turn(self, group: str) -> int:
+        with self._lock:
+            return next(self._turns[group])
+
+    def _ask(self, target: TargetState, request: Request) -> Answer:
+        where = f"{target.address}:{target.port}"
+        try:
+            answer = exchange(target.address, target.port, request, forwarded(request), self._timeouts)
+        except TimeoutError as exc:
+            return plain(504, "Gateway Time-out", f"{where} {exc}")
+        except (OSError, HTTPException) as exc:
+            return plain(502, "Bad Gateway", f"{where} {type(exc).__name__} {exc}")
+        return Answer(answer.status, answer.reason, answer.headers, answer.body, answer.close, where)
