@@ -1,1 +1,1 @@
-"""The deployment runbook as a program: front doors (`tasks`), undertakings (`flows`), decisions (`rules`), doors to the outside (`adapters`)."""
+"""The deployment runbook as a program: `tasks` are its front doors, `flows` its undertakings, `rules` decide, `adapters` reach out."""

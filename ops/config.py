@@ -31,11 +31,9 @@ def check_service_names(names: Iterable[str]) -> tuple[str, ...]:
     """The names, sorted. Raises ConfigError for one that is no namespace, or that would silently replace one of ours."""
     for name in sorted(names):
         if not SERVICE_NAME.fullmatch(name):
-            raise ConfigError(f"service name {name!r} in the configuration", "allowed: a-z, then a-z, 0-9 and -", "rename it under services:")
+            raise ConfigError(f"service name {name!r} in the configuration", "allowed: a-z, then a-z, 0-9 and -", "rename it")
         if name in RESERVED:
-            raise ConfigError(
-                f"service name {name!r} in the configuration", "a namespace of this tool has that name", "rename it, for example to " + name + "-app"
-            )
+            raise ConfigError(f"service name {name!r} in the configuration", "a namespace of this tool has that name", f"rename it: {name}-app")
     return tuple(sorted(names))
 
 
@@ -52,9 +50,11 @@ def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> No
         if not name.startswith(PREFIX) or name == RUNTIME_VARIABLE:
             continue
         if name not in known:
-            raise ConfigError(f"environment variable {name}", "it matches no key of the configuration, so it would be ignored", suggestion(name, known, "unset it"))
-        if isinstance(known[name], bool) and text not in ("", "0", "1"):
-            raise ConfigError(f"environment variable {name}={text}", "a boolean takes 1, or 0 or nothing (any other word would count as true)", f"type {name}=1 or {name}=")
+            why = "it matches no key of the configuration, so it would be ignored"
+            raise ConfigError(f"environment variable {name}", why, suggestion(name, known, "unset it"))
+        if isinstance(known[name], bool) and text not in ("", "1"):
+            why = "a boolean takes 1 or nothing (any other word, false and 0 too, would count as true)"
+            raise ConfigError(f"environment variable {name}={text}", why, f"type {name}=1 or {name}=")
 
 
 def leaves(config: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -104,7 +104,7 @@ def validated(name: str, values: dict[str, Any], root: Path) -> Settings:
         values = merged(values, overlay(root / values["overlay"], name, values.get("overlay_hint")))
     check_service_names(values.get("services") or ())
     try:
-        return Settings(name=name, root=root, environment=values)  # type: ignore[arg-type]  # pydantic validates the dict
+        return Settings(name=name, root=root, environment=values)
     except ValidationError as error:
         raise told(error, name, file) from None
 
@@ -112,9 +112,8 @@ def validated(name: str, values: dict[str, Any], root: Path) -> Settings:
 def refuse_secrets(name: str, values: Mapping[str, Any]) -> None:
     for key in ONLY_IN_OVERLAY:
         if key in (values.get("aws") or {}):
-            raise ConfigError(
-                f"invoke.yaml: environments.{name}.aws.{key}", "no setting carries a secret", "remove it; use aws.profile or AWS's own credential chain"
-            )
+            where = f"invoke.yaml: environments.{name}.aws.{key}"
+            raise ConfigError(where, "no setting carries a secret", "remove it; use aws.profile or AWS's own credential chain")
 
 
 def overlay(path: Path, name: str, hint: str | None) -> dict[str, Any]:
@@ -123,7 +122,8 @@ def overlay(path: Path, name: str, hint: str | None) -> dict[str, Any]:
 
     hint = hint or f"create {path.name}, or remove environments.{name}.overlay"
     if not path.is_file():
-        raise ConfigError(f"environment {name} is not there yet: its overlay {path} is missing", "it is written when the platform starts", hint)
+        what = f"environment {name} is not there yet: its overlay {path} is missing"
+        raise ConfigError(what, "it is written when the platform starts", hint)
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
@@ -149,12 +149,15 @@ def told(error: ValidationError, name: str, file: str) -> ConfigError:
     where = f"{file}: environments.{name}.{'.'.join(keys)}"
     if first["type"] == "extra_forbidden":
         known = known_keys(keys[:-1])
-        return ConfigError(where, f"unknown key; known here: {', '.join(sorted(known))}", suggestion(keys[-1], known, "remove it"))
+        why = f"unknown key; known here: {', '.join(sorted(known))}"
+        return ConfigError(where, why, suggestion(keys[-1], known, "remove it"))
+    documented = "invoke.yaml documents every key"
     if first["type"] == "missing":
-        return ConfigError(where, "this key is missing, and nothing can be discovered without it", "add it (invoke.yaml documents every key)")
+        return ConfigError(where, "this key is missing, and nothing can be discovered without it", f"add it ({documented})")
     found = first.get("input")
     quotes = " (put it in quotes: YAML reads bare digits as a number)" if isinstance(found, int) and "string" in first["type"] else ""
-    return ConfigError(where, f"found {found!r}; {first['msg'].removeprefix('Value error, ')}{quotes}", "correct it (invoke.yaml documents every key)")
+    why = f"found {found!r}; {first['msg'].removeprefix('Value error, ')}{quotes}"
+    return ConfigError(where, why, f"correct it ({documented})")
 
 
 def known_keys(path: list[str]) -> list[str]:

@@ -1,0 +1,56 @@
+"""The collection that `inv` sees: the fixed namespaces, and one generated for each service of any environment.
+
+Invoke imports `tasks.py` before it has loaded any configuration, so the service names are read here, by Invoke's own loader.
+A namespace is offered for the union of all environments; a task refuses where its service is absent from the chosen one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from invoke.collection import Collection
+from invoke.config import Config
+
+from ops import config
+from ops.tasks import dev, root, sandbox, service
+from ops.tasks.shared import ROOT
+
+
+def assemble() -> Collection:
+    """Every namespace, by name. Raises ConfigError for a `-f FILE` that is not there and for a service name that is taken."""
+    ns = Collection()
+    for task in (root.preflight, root.status):
+        ns.add_task(task)
+    for name, module in (("sandbox", sandbox), ("dev", dev)):
+        ns.add_collection(Collection.from_module(module), name=name)
+    for name in service_names():
+        ns.add_collection(service.namespace(name))
+    ns.configure({"env": "sandbox", "environments": {}})   # INVOKE_* overrides only keys that exist already
+    return ns
+
+
+def service_names() -> tuple[str, ...]:
+    """Names of the services in all environments, from Invoke's configuration files and `-f FILE`."""
+    runtime = runtime_file(sys.argv[1:])
+    config.check_runtime_file(runtime)
+    loaded: Any = Config(project_location=ROOT, runtime_path=Path(runtime) if runtime else None)
+    loaded.load_project()
+    loaded.load_runtime()
+    environments = loaded.get("environments") or {}
+    return config.check_service_names({name for values in environments.values() for name in values.get("services") or ()})
+
+
+def runtime_file(arguments: list[str]) -> str | None:
+    """The `-f FILE` of a command line, else INVOKE_RUNTIME_CONFIG: Invoke's own order."""
+    for position, word in enumerate(arguments):
+        if word in ("-f", "--config"):
+            return arguments[position + 1] if position + 1 < len(arguments) else None
+        for prefix in ("--config=", "-f="):
+            if word.startswith(prefix):
+                return word.removeprefix(prefix)
+        if word.startswith("-f") and len(word) > 2 and not word.startswith("--"):
+            return word[2:]
+    return os.environ.get("INVOKE_RUNTIME_CONFIG")

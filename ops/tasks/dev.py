@@ -1,0 +1,37 @@
+"""`dev.*`: what a developer of this project types."""
+
+from __future__ import annotations
+
+from ops.tasks.shared import ROOT, Session, front_door
+
+
+@front_door(options=(), help={"select": "Only tests whose names match this expression (pytest's -k)."})
+def test(session: Session, select: str | None = None) -> None:
+    """Run the house's checks and all tests."""
+    from ops.flows import develop
+
+    session.leave(develop.test(ROOT, select=select))
+
+
+@front_door(options=())
+def check(session: Session) -> None:
+    """Run ruff and mypy and change nothing."""
+    from ops.flows import develop
+
+    session.leave(develop.check(ROOT))
+
+
+@front_door(options=())
+def fix(session: Session) -> None:
+    """Let ruff mend what it can."""
+    from ops.flows import develop
+
+    session.leave(develop.fix(ROOT))
+
+
+@front_door(options=())
+def bench(session: Session) -> None:
+    """Run every benchmark of bench/ and print its table."""
+    from ops.flows import develop
+
+    session.leave(develop.bench(ROOT))

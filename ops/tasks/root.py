@@ -1,0 +1,25 @@
+"""The tasks without a namespace: `preflight` and `status`."""
+
+from __future__ import annotations
+
+from ops.tasks.shared import Session, front_door
+
+
+@front_door(options=("skip", "json"), help={"service": "Only this service (default: all of the environment)."})
+def preflight(session: Session, service: str | None = None) -> None:
+    """Go through the runbook's checklist and change nothing."""
+    from ops.flows import preflight as flow
+
+    result = flow.preflight(session.settings, service, session.skip)
+    session.report(result.as_document(), result.as_text())
+    session.leave(result.exit_code)
+
+
+@front_door(options=("json",))
+def status(session: Session) -> None:
+    """Show what runs: every service of the environment, its image, tasks and deployments."""
+    from ops.flows import status as flow
+
+    seen = flow.status(session.settings, tuple(sorted(session.settings.environment.services)))
+    session.report(flow.as_document(seen, session.settings), flow.as_text(seen))
+    session.leave(0 if all(one.steady for one in seen) else 1)

@@ -1,0 +1,86 @@
+"""The namespace of one configured service, generated: `inv backend.deploy`, `inv frontend.deploy`, and so for a third."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.collection import Collection
+
+from ops.tasks.shared import Session, front_door
+
+TAG = "Deploy this image, which must be in ECR, and build nothing (default: the commit's)."
+KEEP = "Keep (--no-rollback) a roll-out that failed, as it is."
+
+
+def namespace(name: str) -> Collection:
+    """Every task of the service `name`."""
+    collection = Collection(name)
+    for make in (build, push, deploy, status):
+        collection.add_task(make(name))
+    return collection
+
+
+def build(name: str) -> Any:
+    @front_door(options=("json",), name="build")
+    def body(session: Session) -> None:
+        """Build this service's image from the commit."""
+        make_image(session, name, push=False)
+
+    return body
+
+
+def push(name: str) -> Any:
+    @front_door(options=("json",), name="push")
+    def body(session: Session) -> None:
+        """Build this service's image from the commit and push it to ECR."""
+        make_image(session, name, push=True)
+
+    return body
+
+
+def make_image(session: Session, name: str, *, push: bool) -> None:
+    from ops.flows import deploy as flow
+    from ops.flows.gather import Platform
+
+    session.settings.service(name)
+    work = flow.make_image(Platform.of(session.settings), name, flow.Request(), push=push)
+    document = {"service": name, "environment": session.settings.name, "tag": work.facts.tag, "image": work.image, "digest": work.digest}
+    session.report(document, work.image + (f" {work.digest}" if work.digest else ""))
+
+
+def deploy(name: str) -> Any:
+    @front_door(
+        options=("plan", "yes", "json", "timeout", "follow", "skip"), help={"tag": TAG, "rollback": KEEP}, name="deploy"
+    )
+    def body(session: Session, tag: str | None = None, rollback: bool = True) -> None:
+        """Roll this service out from a commit, and prove it healthy or undo it."""
+        from ops import live
+        from ops.flows import deploy as flow
+        from ops.flows.gather import Platform
+
+        session.settings.service(name)
+        request = flow.Request(tag, session.skip, not rollback, session.follow, session.yes, session.timeout_s())
+        platform = Platform.of(session.settings)
+        if session.plan:
+            plan = flow.look(platform, name, request)[2]
+            session.report(plan.as_document(), plan.as_text())
+            return
+        done = flow.release(platform, name, request, live.screen)
+        session.report(done.as_document(), done.as_text())
+        session.leave(done.verdict.exit_code)
+
+    return body
+
+
+def status(name: str) -> Any:
+    @front_door(options=("json",), name="status")
+    def body(session: Session) -> None:
+        """Show this service: its image, tasks and deployments."""
+        from ops.flows import status as flow
+
+        session.settings.service(name)
+        seen = flow.status(session.settings, (name,))
+        session.report(flow.as_document(seen, session.settings), flow.as_text(seen))
+        session.leave(0 if all(one.steady for one in seen) else 1)
+
+    return body

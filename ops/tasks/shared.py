@@ -1,0 +1,160 @@
+"""What every front door shares: its options, its answers, its signals and its error boundary, put on by one decorator.
+
+    @front_door(options=("plan", "json"), help={"tag": "…"})
+    def deploy(session, tag=None): ...
+
+Invoke reads parameters from a signature, so the decorator gives the task its own parameters and the shared ones; the body finds the
+shared ones on its `Session`. SIGINT, SIGTERM and SIGHUP arrive as one exception, and whatever goes wrong leaves as three lines.
+"""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from invoke.exceptions import Exit
+from invoke.tasks import task
+
+from ops.errors import Cancelled, Interrupted, OpsError
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS: Mapping[str, tuple[Any, str]] = {
+    "plan": (False, "Print what would be done and change nothing."),
+    "yes": (False, "Answer every question with yes."),
+    "json": (False, "Print one JSON document on stdout, all else on stderr."),
+    "timeout": (None, "Longest wait, in seconds or as 5m."),
+    "follow": (False, "Show log lines as they come."),
+    "skip": ((), "Leave out a check, by name (again for more)."),
+}
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+class Session:
+    """One call of one task: where it acts, what was asked, and how it answers."""
+
+    def __init__(self, context: Any, options: Mapping[str, Any]) -> None:
+        self.context = context
+        self.plan = bool(options.get("plan"))
+        self.yes = bool(options.get("yes"))
+        self.json = bool(options.get("json"))
+        self.follow = bool(options.get("follow"))
+        self.timeout: str | None = options.get("timeout")
+        self.skip = frozenset(name for text in options.get("skip") or () for name in text.split(",") if name)
+        self.stream: Any = sys.stdout
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The chosen environment, validated; says where this task acts before anything does."""
+        from ops import config, ui
+
+        settings = config.read(self.context.config, ROOT)
+        environment = settings.environment
+        ui.say(f"{settings.name} · {environment.account} · {environment.region}")
+        return settings
+
+    def timeout_s(self) -> float | None:
+        from ops import ui
+
+        return ui.parse_seconds("timeout", self.timeout)
+
+    def report(self, document: Any, text: str) -> None:
+        """The task's answer: the document with `--json`, else the text."""
+        from ops import ui
+
+        if self.json:
+            ui.write_document(self.stream, document)
+        else:
+            print(text, flush=True)
+
+    def leave(self, code: int) -> None:
+        """End with an exit code whose reason has been reported already."""
+        if code:
+            raise Exit(code=code)
+
+
+def front_door(*, options: tuple[str, ...], help: Mapping[str, str] | None = None, name: str | None = None) -> Callable[..., Any]:
+    """A task made from `body(session, **own)`, with the shared `options` added to its own parameters."""
+
+    def decorate(body: Callable[..., None]) -> Any:
+        def call(context: Any, **given: Any) -> None:
+            own = {key: value for key, value in given.items() if key not in options}
+            with signals_raised():
+                answer(Session(context, {key: given.get(key) for key in options}), body, own)
+
+        call.__doc__, call.__name__, call.__module__ = body.__doc__, body.__name__, body.__module__
+        call.__signature__ = signature(body, options)  # type: ignore[attr-defined]
+        texts = {**{key: OPTIONS[key][1] for key in options}, **(help or {})}
+        iterable = [key for key in options if isinstance(OPTIONS[key][0], tuple)]
+        return task(call, name=name, help=texts, auto_shortflags=False, positional=[], iterable=iterable)
+
+    return decorate
+
+
+def signature(body: Callable[..., None], options: tuple[str, ...]) -> inspect.Signature:
+    parameters = list(inspect.signature(body).parameters.values())
+    shared = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=OPTIONS[key][0]) for key in options]
+    return inspect.Signature([*parameters, *shared])
+
+
+@contextmanager
+def signals_raised() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP raise `Interrupted` (under `sh &` SIGINT starts ignored, so it is installed, not inherited)."""
+
+    def raise_interrupted(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    before = {name: signal.signal(getattr(signal, name), raise_interrupted) for name in SIGNALS if hasattr(signal, name)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler or signal.SIG_DFL)
+
+
+def answer(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
+    """Run the body; with `--json` stdout holds one document, the error's where there is no other."""
+    if not session.json:
+        bounded(session, body, own)
+        return
+    from ops import ui
+
+    with ui.clean_stdout() as session.stream:
+        try:
+            bounded(session, body, own)
+        except OpsError as error:
+            ui.write_document(session.stream, error.as_document())
+            raise
+
+
+def bounded(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
+    """The error boundary: everything leaves as an `Exit`."""
+    try:
+        body(session, **own)
+    except Exit:
+        raise
+    except KeyboardInterrupt as interruption:
+        raise Cancelled(str(interruption) or "interrupted", "asked to stop", "run it again: it goes on from what is there") from None
+    except BrokenPipeError:
+        raise Exit(code=0) from None
+    except Exception as bug:
+        raise unexpected(bug) from bug
+
+
+def unexpected(bug: Exception) -> OpsError:
+    """A traceback is a bug: it goes to a file, and the file is named."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="inv-", suffix=".traceback", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(bug, file=file)
+    return OpsError(f"unexpected {type(bug).__name__}: {bug}", "this is a bug in this tool", f"report it with {file.name}")
