@@ -141,7 +141,8 @@ def point_service_at(work: Work, revision: str) -> str:
     environment = work.platform.settings.environment
     state = ecs.update_service(work.platform.cloud, environment.cluster, work.service.ecs_service, revision)
     if not state.primary:
-        raise OpsError(f"service {state.name} has no PRIMARY deployment after UpdateService", "ECS did not start one", f"inv {work.name}.status")
+        what = f"service {state.name} has no PRIMARY deployment after UpdateService"
+        raise OpsError(what, "ECS did not start one", f"inv {work.name}.status")
     return state.primary.id
 
 
@@ -206,9 +207,11 @@ def verify_image(work: Work) -> None:
     """ECR is asked once more just before: a tag that was deleted since the check must not reach the service."""
     found = ecr.image(work.platform.cloud, work.repository.name, str(work.facts.tag))
     if not found:
-        raise Refused(f"image {work.image} is not in ECR", "it was there, or pushed, a moment ago: deleted since", f"inv {work.name}.deploy")
+        why = "it was there, or pushed, a moment ago: deleted since"
+        raise Refused(f"image {work.image} is not in ECR", why, f"inv {work.name}.deploy")
     if work.digest and found.digest != work.digest:
-        raise Refused(f"image {work.image} is {found.digest} in ECR", f"not {work.digest}: somebody pushed over it", f"inv {work.name}.deploy")
+        why = f"not {work.digest}: somebody pushed over it"
+        raise Refused(f"image {work.image} is {found.digest} in ECR", why, f"inv {work.name}.deploy")
     work.digest = found.digest
 
 

@@ -23,7 +23,8 @@ T = TypeVar("T")
 
 def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True) -> Plan:
     """Every step of a deploy. Raises Refused where something without which nothing can be planned is missing or unread."""
-    repository, state, revision = must(facts.repository, "repository"), must(facts.state, "service"), must(facts.revision, "task definition")
+    repository, state = must(facts.repository, "repository"), must(facts.state, "service")
+    revision = must(facts.revision, "task definition")
     image = f"{repository.uri}:{facts.tag}"
     made, already = image_steps(facts, repository, image)
     rolled, running = rollout_steps(facts, service, state, revision, image, rollback=rollback)
@@ -61,8 +62,8 @@ def image_steps(facts: ReleaseFacts, repository: Repository, image: str) -> tupl
     if built_from(facts.local_image, checkout.commit.full):
         already.append(f"{image} has been built from this commit already")
     else:
-        subject = f"“{checkout.commit.subject}”"
-        steps.append(Step("build", f"Build {image} from commit {checkout.commit.short} {subject} for {platform}", None, {"platform": platform}))
+        says = f"Build {image} from commit {checkout.commit.short} “{checkout.commit.subject}” for {platform}"
+        steps.append(Step("build", says, None, {"platform": platform}))
     steps.append(Step("push", f"Push {image} to ECR"))
     if not repository.immutable:
         steps.append(Step("latest", f"Move {repository.uri}:latest to it"))

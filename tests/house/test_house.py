@@ -1,0 +1,124 @@
+"""The house's own rules: who may import whom, what `import tasks` may cost, help for everything, and files that stay small."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OPS = ROOT / "ops"
+HEAVY = ("alembic", "boto3", "botocore", "docker", "fabric", "flask", "httpx", "moto", "paramiko", "psycopg", "pydantic", "rich", "sqlalchemy", "werkzeug")
+BASE = {path.stem for path in OPS.glob("*.py")}
+MAY_IMPORT = {
+    "base": {"base"},
+    "rules": {"base", "rules"},
+    "adapters": {"base", "adapters"},
+    "flows": {"base", "rules", "adapters", "flows"},
+    "tasks": {"base", "flows", "tasks"},
+    "sandbox": {"base", "sandbox"},
+}
+LONGEST = 250
+
+
+def python_files() -> list[Path]:
+    return sorted(path for folder in ("ops", "tests", "bench", "alembic") for path in (ROOT / folder).rglob("*.py"))
+
+
+def room(module: str) -> str:
+    """The rung of the ladder that a module `ops.x.y` stands on."""
+    parts = module.split(".")
+    return "base" if len(parts) < 2 or parts[1] in BASE else parts[1]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module of ours that a file imports, at any level."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.split(".")[0] == "ops")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "ops":
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", sorted(OPS.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_ladder_of_imports_holds(path: Path) -> None:
+    """A room imports only from the rooms below it, and only tasks/sandbox.py knows that there is a sandbox."""
+    own = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    allowed = MAY_IMPORT[own] | ({"sandbox"} if path.relative_to(OPS).as_posix() == "tasks/sandbox.py" else set())
+    broken = [module for module in imports(path) if room(module) not in allowed]
+    assert not broken, f"{path.relative_to(ROOT)} ({own}) imports {broken}; allowed: {sorted(allowed)}"
+
+
+def test_import_tasks_needs_no_heavy_library() -> None:
+    """`inv --list` stays quick because `import tasks` works with every heavy library blocked."""
+    blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
+    program = f"import sys; {blocked}; import tasks; print(len(tasks.ns.task_names))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 10
+
+
+def test_every_task_and_parameter_has_help() -> None:
+    """Every task has a docstring, and every parameter a help text."""
+    sys.path.insert(0, str(ROOT))
+    import tasks
+
+    for name in tasks.ns.task_names:
+        task = tasks.ns[name]
+        assert (task.__doc__ or "").strip(), f"{name} has no docstring"
+        for argument in task.get_arguments():
+            assert argument.help, f"{name} --{argument.name} has no help"
+
+
+@pytest.mark.parametrize("path", python_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_stay_small(path: Path) -> None:
+    """No file grows beyond one job."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("path", sorted(OPS.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_is(path: Path) -> None:
+    """Decisions live in the docstring of the module that they shape."""
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no docstring"
+
+
+def inv(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    import os
+
+    command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment}, stdin=subprocess.DEVNULL)
+
+
+def test_two_services_on_one_line_are_two_calls(tmp_path: Path) -> None:
+    """`inv backend.status frontend.status` calls both (Invoke takes them for one unless `dedupe: false`)."""
+    file = tmp_path / "two.yaml"
+    services = "{one: {ecs_service: a, container: a, repository: a}, two: {ecs_service: b, container: b, repository: b}}"
+    file.write_text(
+        'env: two\nenvironments: {two: {account: "123456789012", region: us-east-1, cluster: c, '
+        f"aws: {{endpoint: 'http://127.0.0.1:9', profile: none-such}}, services: {services}}}}}\n"
+    )
+    done = inv("-f", str(file), "one.status", "two.status")
+    assert done.returncode == 1
+    both = inv("-f", str(file), "--list").stdout
+    assert "one.deploy" in both and "two.deploy" in both
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "says"),
+    [
+        (("-f", "none-such.yaml", "preflight"), {}, "none-such.yaml"),
+        (("preflight",), {"INVOKE_ENW": "dev"}, "did you mean INVOKE_ENV"),
+        (("preflight",), {"INVOKE_ENV": "prod"}, "environment 'prod'"),
+        (("preflight",), {"INVOKE_TASKS_DEDUPE": "false"}, "INVOKE_TASKS_DEDUPE=false"),
+        (("backend.deploy", "--timeout", "soon"), {"INVOKE_ENV": "dev"}, "--timeout soon"),
+    ],
+)
+def test_silences_of_invoke_are_refused(words: tuple[str, ...], environment: dict[str, str], says: str) -> None:
+    """A typo in a file name, variable, environment or duration is exit 2 with three lines, never ignored."""
+    done = inv(*words, **environment)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert says in done.stderr and " next: " in done.stderr and "Traceback" not in done.stderr
