@@ -1,0 +1,145 @@
+"""The data of the sandbox's PostgreSQL: where it lies, how it is made, and how what a killed server left behind is cleared.
+
+The data lies in `.sandbox/postgres/data`. As root, where the server's account can't get there (a checkout under /root), it lies in a
+folder of its own below the system's temporary folder, and `.sandbox/postgres/location` names that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from ops.errors import OpsError
+from ops.sandbox.contracts import Paths
+from ops.sandbox.database.account import Account
+from ops.sandbox.database.binaries import Binaries
+
+ADMIN = "postgres"
+ENCODING = ("--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", f"--username={ADMIN}", "--no-sync")
+
+
+@dataclass(frozen=True)
+class Passwords:
+    """Generated once a sandbox, kept in a file that only its user can read."""
+
+    admin: str
+    application: str
+
+
+def passwords(paths: Paths) -> Passwords:
+    """This sandbox's passwords, made at the first call."""
+    kept = paths.postgres / "credentials.json"
+    if not kept.exists():
+        made = Passwords(secrets.token_urlsafe(18), secrets.token_urlsafe(18))
+        write_private(kept, json.dumps(asdict(made)))
+    return Passwords(**json.loads(kept.read_text()))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner reads, whole or not at all."""
+    making = path.with_name(path.name + ".making")
+    making.unlink(missing_ok=True)
+    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+    making.replace(path)
+
+
+def home(paths: Paths, account: Account) -> Path:
+    """The folder that holds the data, reachable for `account`; made here."""
+    named = paths.postgres / "location"
+    if named.exists() and (kept := Path(named.read_text().strip())).is_dir():
+        return kept
+    paths.postgres.mkdir(parents=True, exist_ok=True)
+    if not account.separate:
+        paths.postgres.chmod(0o700)
+        return paths.postgres
+    for folder in (paths.root, paths.postgres):
+        folder.chmod(0o711)               # passed through, not listed, whatever the umask says
+    if account.reaches(paths.postgres):
+        return paths.postgres
+    digest = hashlib.sha256(str(paths.root.resolve()).encode()).hexdigest()[:8]
+    elsewhere = Path(tempfile.mkdtemp(prefix=f"ecs-sandbox-{digest}-"))
+    elsewhere.chmod(0o711)
+    named.write_text(f"{elsewhere}\n")
+    return elsewhere
+
+
+def purge(paths: Paths) -> None:
+    """Delete the data wherever it lies. The server must have been stopped."""
+    named = paths.postgres / "location"
+    if named.exists():
+        elsewhere = Path(named.read_text().strip())
+        if elsewhere.name.startswith("ecs-sandbox-"):
+            shutil.rmtree(elsewhere, ignore_errors=True)
+    shutil.rmtree(paths.postgres, ignore_errors=True)
+
+
+def major(data: Path) -> int | None:
+    """The major version that made `data`, or None."""
+    try:
+        return int((data / "PG_VERSION").read_text().split(".")[0])
+    except (OSError, ValueError):
+        return None
+
+
+def initialise(data: Path, binaries: Binaries, account: Account, password: str) -> None:
+    """Make an empty cluster at `data`, whole or not at all. The password goes through a file. Raises OpsError with initdb's words."""
+    making, secret = data.with_name("making"), data.with_name("pwfile")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(mode=0o700)
+    account.own(making)
+    write_private(secret, password + "\n")
+    account.own(secret)
+    try:
+        made = subprocess.run(
+            [binaries.initdb, f"--pgdata={making}", f"--pwfile={secret}", *ENCODING],
+            cwd=making.parent, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+            **account.identity(),
+        )
+    finally:
+        secret.unlink(missing_ok=True)
+    if made.returncode:
+        last = (made.stderr.strip() or made.stdout.strip()).splitlines()[-1:]
+        raise OpsError(f"initdb failed with {made.returncode}: {making}", " ".join(last), "inv sandbox.down --purge, then inv sandbox.up")
+    making.rename(data)
+
+
+def environment() -> dict[str, str]:
+    """What a PostgreSQL process sees of ours: nothing but a path, so that no PG* variable and no locale reaches it."""
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+
+
+def postmaster(data: Path) -> psutil.Process | None:
+    """The running server of `data` by its pid file, or None; a pid that another process has taken since is not it."""
+    with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
+        lines = (data / "postmaster.pid").read_text().splitlines()
+        process = psutil.Process(int(lines[0]))
+        ours = str(data) in process.cmdline() and abs(process.create_time() - int(lines[2])) < 60
+        if ours and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
+
+
+def clear(data: Path) -> None:
+    """Stop a server that an earlier supervisor left running on `data` (fast shutdown), and take away a stale pid file."""
+    left = postmaster(data)
+    if left is not None:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            left.send_signal(signal.SIGINT)
+            try:
+                left.wait(10)
+            except psutil.TimeoutExpired:
+                left.kill()
+                left.wait(5)
+    (data / "postmaster.pid").unlink(missing_ok=True)

@@ -1,0 +1,62 @@
+"""The platform's database and role, and the revisions that make its schema."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+DATABASE = "davidshaevel"
+ROLE = "davidshaevel"
+REVISIONS = Path(__file__).parents[3] / "alembic.ini"
+
+_one_at_a_time = threading.Lock()          # Alembic's context is global to a process
+
+
+@dataclass(frozen=True)
+class Login:
+    """How to reach a database; the password is never shown."""
+
+    host: str
+    port: int
+    database: str
+    username: str
+    password: str = field(repr=False)
+
+
+def create(admin: Login, application: Login) -> None:
+    """Make the application's role and its database where they are missing. The server sees a SCRAM verifier, never the password."""
+    import psycopg
+    from psycopg import sql
+
+    with psycopg.connect(
+        host=admin.host, port=admin.port, dbname=admin.database, user=admin.username, password=admin.password,
+        autocommit=True, connect_timeout=5,
+    ) as connection:
+        secret, name = application.password.encode(), application.username.encode()
+        verifier = connection.pgconn.encrypt_password(secret, name, b"scram-sha-256").decode()
+        role, database = sql.Identifier(application.username), sql.Identifier(application.database)
+        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [application.username]).fetchone()
+        verb = sql.SQL("ALTER ROLE" if known else "CREATE ROLE")
+        connection.execute(sql.SQL("{} {} LOGIN CREATEDB PASSWORD {}").format(verb, role, sql.Literal(verifier)))
+        connection.execute(sql.SQL("GRANT pg_monitor, pg_signal_backend TO {}").format(role))       # as RDS's master user has
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [application.database]).fetchone():
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
+
+
+def upgrade(login: Login, revision: str = "head") -> None:
+    """Run the project's revisions on `login`'s database, as the application's role, which then owns what they make."""
+    from alembic import command, config
+
+    settings = config.Config(str(REVISIONS))
+    settings.attributes["engine"] = _engine(login)
+    with _one_at_a_time:
+        command.upgrade(settings, revision)
+
+
+def _engine(login: Login) -> Any:
+    import sqlalchemy
+
+    url = sqlalchemy.URL.create("postgresql+psycopg", login.username, login.password, login.host, login.port, login.database)
+    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args={"connect_timeout": 5})
