@@ -1,6 +1,6 @@
 """What `inv --list` costs beside `inv --version`: interleaved pairs, minima, one ratio (design: at most 1.3).
 
-    python bench/startup.py [PAIRS]
+python bench/startup.py [PAIRS]
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ def seconds(*words: str) -> float:
 
 
 def main(pairs: int) -> None:
-    seconds("--list")   # bytecode is written once
+    seconds("--list")  # bytecode is written once
     taken = [(seconds("--version"), seconds("--list")) for _ in range(pairs)]
     version, listing = min(pair[0] for pair in taken), min(pair[1] for pair in taken)
-    print(f"inv --version {version * 1000:.0f} ms · inv --list {listing * 1000:.0f} ms · ratio {listing / version:.2f} (minima of {pairs} pairs)")
+    print(
+        f"inv --version {version * 1000:.0f} ms · inv --list {listing * 1000:.0f} ms · ratio {listing / version:.2f} (minima of {pairs} pairs)"
+    )
 
 
 if __name__ == "__main__":

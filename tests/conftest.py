@@ -29,7 +29,14 @@ class Checkout:
         command = [sys.executable, "-m", "invoke", "--search-root", str(self.root), *words]
         keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "DOCKER_HOST") if key in os.environ}
         return subprocess.run(
-            command, cwd=self.root, capture_output=True, text=True, check=False, timeout=timeout, env={**keep, **environment}, stdin=subprocess.DEVNULL
+            command,
+            cwd=self.root,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+            env={**keep, **environment},
+            stdin=subprocess.DEVNULL,
         )
 
     def document(self, *words: str, **environment: str) -> dict[str, Any]:

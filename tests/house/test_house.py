@@ -12,7 +12,22 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 OPS = ROOT / "ops"
-HEAVY = ("alembic", "boto3", "botocore", "docker", "fabric", "flask", "httpx", "moto", "paramiko", "psycopg", "pydantic", "rich", "sqlalchemy", "werkzeug")
+HEAVY = (
+    "alembic",
+    "boto3",
+    "botocore",
+    "docker",
+    "fabric",
+    "flask",
+    "httpx",
+    "moto",
+    "paramiko",
+    "psycopg",
+    "pydantic",
+    "rich",
+    "sqlalchemy",
+    "werkzeug",
+)
 BASE = {path.stem for path in OPS.glob("*.py")}
 MAY_IMPORT = {
     "base": {"base"},
@@ -90,7 +105,9 @@ def inv(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     import os
 
     command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment}, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment}, stdin=subprocess.DEVNULL
+    )
 
 
 def test_two_services_on_one_line_are_two_calls(tmp_path: Path) -> None:

@@ -31,11 +31,18 @@ URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/davidshaevel/backend"
 FULL = "abc1234" + "0" * 33
 SERVICE = Service(ecs_service="backend", container="backend", repository="davidshaevel/backend")
 COMMIT = Checkout("main", (), True, Commit(FULL, "abc1234", "Say hello", "2026-01-01T00:00:00Z", "origin"))
-REVISION = TaskDefinition(f"{ARN}:7", "ACTIVE", "amd64", {"containerDefinitions": [{"name": "backend", "image": f"{URI}:old"}, {"name": "log", "image": "x@sha256:1"}]})
+REVISION = TaskDefinition(
+    f"{ARN}:7",
+    "ACTIVE",
+    "amd64",
+    {"containerDefinitions": [{"name": "backend", "image": f"{URI}:old"}, {"name": "log", "image": "x@sha256:1"}]},
+)
 IMAGE = Image("sha256:new", "abc1234", 10, None)
 
 
-def deployment(id: str = "ecs-svc/1", status: str = "PRIMARY", revision: int = 7, running: int = 2, state: str | None = "COMPLETED") -> Deployment:
+def deployment(
+    id: str = "ecs-svc/1", status: str = "PRIMARY", revision: int = 7, running: int = 2, state: str | None = "COMPLETED"
+) -> Deployment:
     return Deployment(id, status, f"{ARN}:{revision}", 2, running, 0, 0, state, "")
 
 
@@ -94,12 +101,28 @@ ROLLOUT = EVERYTHING[2:]
         ({"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8)), "running": (task("sha256:new"),)}, ["prove"]),
         ({"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8)), "running": (task("sha256:moved"),)}, ROLLOUT),
         (
-            {"image": IMAGE, "revision": RUNS_IT, "state": service(deployment("ecs-svc/2", revision=8, running=0, state="IN_PROGRESS"), deployment(status="ACTIVE"))},
+            {
+                "image": IMAGE,
+                "revision": RUNS_IT,
+                "state": service(deployment("ecs-svc/2", revision=8, running=0, state="IN_PROGRESS"), deployment(status="ACTIVE")),
+            },
             ["update", "watch", "prove"],
         ),
         ({"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8, running=1))}, ROLLOUT),
     ],
-    ids=["nothing there", "tags may move", "built", "built from another", "pushed", "--tag", "runs", "runs, seen", "tag moved", "under way", "not steady"],
+    ids=[
+        "nothing there",
+        "tags may move",
+        "built",
+        "built from another",
+        "pushed",
+        "--tag",
+        "runs",
+        "runs, seen",
+        "tag moved",
+        "under way",
+        "not steady",
+    ],
 )
 def test_only_what_the_world_lacks_is_planned(change: dict[str, Any], expected: list[str]) -> None:
     """A deploy that was killed anywhere, run again, does only the rest."""
