@@ -34,8 +34,9 @@ OPTIONS: Mapping[str, tuple[Any, str]] = {
     "json": (False, "Print one JSON document on stdout, all else on stderr."),
     "timeout": (None, "Longest wait, in seconds or as 5m."),
     "follow": (False, "Show log lines as they come."),
-    "skip": ((), "Leave out a check, by name (again for more)."),
+    "skip": (None, "Leave out a check, by name (again for more)."),
 }
+REPEATED = ("skip",)   # their default must be None: Invoke takes the kind from any other
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -94,7 +95,7 @@ def front_door(*, options: tuple[str, ...], help: Mapping[str, str] | None = Non
         call.__doc__, call.__name__, call.__module__ = body.__doc__, body.__name__, body.__module__
         call.__signature__ = signature(body, options)  # type: ignore[attr-defined]
         texts = {**{key: OPTIONS[key][1] for key in options}, **(help or {})}
-        iterable = [key for key in options if isinstance(OPTIONS[key][0], tuple)]
+        iterable = [key for key in options if key in REPEATED]
         return task(call, name=name, help=texts, auto_shortflags=False, positional=[], iterable=iterable)
 
     return decorate

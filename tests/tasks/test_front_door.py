@@ -1,0 +1,111 @@
+"""The error boundary as a user meets it: signals, bugs, JSON, and a clean stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TASKS = '''
+import os, subprocess, sys, time
+from ops.errors import Refused
+from ops.tasks.shared import front_door
+
+@front_door(options=("json",))
+def waits(session):
+    """Wait."""
+    print("waiting", file=sys.stderr, flush=True)
+    time.sleep(30)
+
+@front_door(options=("json",))
+def refuses(session):
+    """Refuse."""
+    raise Refused("what", "why", "next")
+
+@front_door(options=("json",))
+def breaks(session):
+    """Break."""
+    raise ZeroDivisionError("a bug")
+
+@front_door(options=("json", "skip"))
+def answers(session):
+    """Answer, with noise on stdout from here and from a child."""
+    print("noise")
+    subprocess.run(["echo", "child's noise"], check=True)
+    session.report({"skip": sorted(session.skip)}, "text")
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "tasks.py").write_text(TASKS)
+    return tmp_path
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "invoke", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_is_130_and_three_lines(folder: Path, name: str) -> None:
+    """Ctrl-C, a kill and a lost terminal leave alike."""
+    process = start(folder, "waits")
+    assert process.stderr and process.stderr.readline() == "waiting\n"
+    process.send_signal(getattr(signal, name))
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert f"interrupted by {name}" in said and " next: " in said and "Traceback" not in said
+
+
+def test_sigint_works_where_it_started_ignored(folder: Path) -> None:
+    """Under `sh &` SIGINT starts ignored; our handler is installed all the same."""
+    command = f"trap '' INT; exec {sys.executable} -m invoke waits"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(["sh", "-c", command], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr and process.stderr.readline() == "waiting\n"
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+
+
+def test_an_error_is_one_document_with_json(folder: Path) -> None:
+    """`--json` puts the error's three parts on stdout, and the lines on stderr."""
+    process = start(folder, "refuses", "--json")
+    out, said = process.communicate(timeout=20)
+    assert process.returncode == 3
+    assert json.loads(out) == {"error": {"what": "what", "why": "why", "next": "next"}}
+    assert said.splitlines() == ["error: what", "  why: why", " next: next"]
+
+
+def test_a_bug_is_three_lines_and_names_its_traceback(folder: Path) -> None:
+    """A traceback goes to a file."""
+    process = start(folder, "breaks")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and "Traceback" not in said and "this is a bug" in said
+    path = Path(said.rsplit("report it with ", 1)[1].strip())
+    assert "ZeroDivisionError: a bug" in path.read_text()
+    path.unlink()
+
+
+def test_stdout_holds_one_document_a_task(folder: Path) -> None:
+    """Noise from the task and from its children goes to stderr; two tasks on one line are two documents."""
+    process = start(folder, "answers", "--json", "--skip", "a,b", "--skip", "c", "answers", "--json")
+    out, said = process.communicate(timeout=20)
+    assert [json.loads(line) for line in out.splitlines()] == [{"skip": ["a", "b", "c"]}, {"skip": []}]
+    assert "child's noise" in said
+
+
+def test_a_closed_pipe_is_quiet(folder: Path) -> None:
+    """`inv … | head` ends without a traceback."""
+    command = f"{sys.executable} -m invoke answers answers answers | true"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
