@@ -1,0 +1,74 @@
+"""The agent: the loop that runs the scheduler and gives every new task its life, and takes all of them down when the sandbox stops.
+
+Emulates the ECS service scheduler and Fargate together (see `scheduler`, `task_life`, `health`, `resources`, `reconcile`, `breaker`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+
+from ops.sandbox.agent.addresses import Addresses
+from ops.sandbox.agent.health import HealthChecker
+from ops.sandbox.agent.scheduler import Scheduler
+from ops.sandbox.agent.task_life import Ground, TaskLife
+from ops.sandbox.aws.server import Cloud
+from ops.sandbox.contracts import Part, Runtime, Timing
+
+
+class Agent:
+    """ECS scheduler and Fargate over `cloud`; tasks get addresses `<network>.1` to `.254` (`network`: three octets of 127/8)."""
+
+    def __init__(self, cloud: Cloud, runtime: Runtime, timing: Timing, network: str) -> None:
+        self.cloud = cloud
+        self.timing = timing
+        self._ended = threading.Event()
+        self._ground = Ground(cloud, runtime, timing, Addresses(network), self._ended)
+        self._scheduler = Scheduler(cloud, timing)
+        self._health = HealthChecker(cloud.targets, timing)
+        self._lives: dict[str, TaskLife] = {}
+        self._thread = threading.Thread(target=self._loop, name="agent", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look after the services; returns at once."""
+        self._health.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the loop and every task process (SIGTERM, after `Timing.stop_timeout` SIGKILL); returns when all are gone."""
+        self._ended.set()
+        self._thread.join(timeout=10)
+        self._health.stop()
+        with self.cloud.ecs.lock:
+            for task in self.cloud.ecs.tasks.values():
+                task.stop_asked.set()
+        for life in self._lives.values():
+            life.join(timeout=self.timing.stop_timeout + 5)
+
+    def alive(self) -> bool:
+        return self._thread.is_alive() and self._health.alive()
+
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of the containers that run now."""
+        return tuple(pid for life in list(self._lives.values()) for pid in life.pids())
+
+    def part(self) -> Part:
+        """As a part of the sandbox; `pids` are those of this moment."""
+        return Part("agent", self.stop, self.alive, self.pids())
+
+    def _loop(self) -> None:
+        while not self._ended.wait(self.timing.tick):
+            try:
+                self._scheduler.tick(time.monotonic())
+                self._give_lives()
+            except Exception:              # one bad service must not stop the others; the next tick tries again
+                traceback.print_exc()
+
+    def _give_lives(self) -> None:
+        with self.cloud.ecs.lock:
+            self._lives = {identifier: life for identifier, life in self._lives.items() if life.alive()}
+            new = [task for task in self.cloud.ecs.tasks.values() if task.stopped_at is None and task.id not in self._lives]
+            for task in new:
+                self._lives[task.id] = TaskLife(task, self._ground)
+                self._lives[task.id].start()

@@ -1,0 +1,70 @@
+"""What a task needs before its containers start: secrets as environment, and a log stream for each container.
+
+Emulates Fargate's resource initialisation and its texts (ResourceInitializationError …). `valueFrom` is a secret's ARN, optionally followed
+by `:json-key:version-stage:version-id`, or an SSM parameter's ARN or name. A secret's bare name is taken for the secret where no parameter
+has that name. Differs from Fargate: nothing is ever denied (no roles), environment files and volumes are ignored, awslogs writes a line at
+a time at once, other log drivers drop their lines.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ops.sandbox.agent import words
+from ops.sandbox.aws import lookups
+
+
+class ResourceError(Exception):
+    """A task cannot be initialised; `str()` is its stoppedReason."""
+
+
+def environment(definition: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
+    """A container's environment: its own, then its overrides', then its secrets. Raises ResourceError."""
+    plain = {each["name"]: each["value"] for each in definition.get("environment") or []}
+    plain.update({each["name"]: each["value"] for each in overrides.get("environment") or []})
+    plain.update({each["name"]: resolve(each["valueFrom"]) for each in definition.get("secrets") or []})
+    return plain
+
+
+def resolve(value_from: str) -> str:
+    """The value of one `secrets[].valueFrom`. Raises ResourceError with ECS's text."""
+    if value_from.startswith("arn:") and ":secretsmanager:" in value_from:
+        return _from_secrets_manager(value_from)
+    found = lookups.parameter(value_from)
+    if found is None and not value_from.startswith("arn:"):
+        found = lookups.secret(value_from)
+    if found is None:
+        raise ResourceError(words.parameter_missing(value_from))
+    return found
+
+
+def _from_secrets_manager(value_from: str) -> str:
+    parts = value_from.split(":")
+    arn, (key, stage, version) = ":".join(parts[:7]), [*parts[7:], "", "", ""][:3]
+    text = lookups.secret(arn, stage or None, version or None)
+    if text is None:
+        raise ResourceError(words.secret_missing(arn))
+    if not key:
+        return text
+    try:
+        value = json.loads(text)[key]
+    except (ValueError, KeyError, TypeError) as missing:
+        raise ResourceError(words.secret_key_missing(key)) from missing
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def log_writer(definition: dict[str, Any], task_id: str) -> Callable[[str], None]:
+    """Where a container's lines go: `<awslogs-stream-prefix>/<container>/<task id>`. Raises ResourceError without a log group."""
+    configuration = definition.get("logConfiguration") or {}
+    if configuration.get("logDriver") != "awslogs":
+        return lambda line: None
+    options = configuration.get("options") or {}
+    for option in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):
+        if not options.get(option):
+            raise ResourceError(words.log_option_missing(option))
+    group, stream = options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{definition['name']}/{task_id}"
+    if not lookups.create_log_stream(group, stream, options.get("awslogs-create-group") == "true"):
+        raise ResourceError(words.log_group_missing())
+    return lambda line: lookups.write_log(group, stream, line)

@@ -1,0 +1,191 @@
+"""The ECS service scheduler: what stands is looked at each tick, `reconcile` says what to do, and deployments come to their end here.
+
+Emulates rolling updates within minimum and maximum healthy percent, replacement of stopped and unhealthy tasks after the grace period, the
+circuit breaker with and without rollback, back-off, superseded deployments, events. A rollback is a new PRIMARY deployment of the last
+completed revision, and its reason and event name that new deployment's id. Differs from ECS: the grace period is the service's own or
+`Timing.grace`, whichever is shorter; FAILED deployments stay visible until the rollback has completed; alarms, lifecycle hooks and zone
+rebalancing do not exist.
+"""
+
+from __future__ import annotations
+
+from ops.sandbox.agent import breaker, words
+from ops.sandbox.agent.reconcile import ServiceView, Start, Stop, TaskView, reconcile
+from ops.sandbox.aws import lookups
+from ops.sandbox.aws.ecs_model import Deployment, Service, Task, deployment_id, utc_now
+from ops.sandbox.aws.server import Cloud
+from ops.sandbox.aws.targets import Target
+from ops.sandbox.contracts import Timing
+
+
+class Scheduler:
+    """Looks after all services of a cloud. `tick` is to be called by one thread."""
+
+    def __init__(self, cloud: Cloud, timing: Timing) -> None:
+        self.cloud = cloud
+        self.ecs = cloud.ecs
+        self.timing = timing
+
+    def tick(self, now: float) -> None:
+        """One look at every service; `now` in monotonic seconds."""
+        with self.ecs.lock:
+            for service in list(self.ecs.services.values()):
+                if service.status != "INACTIVE":
+                    self._look_after(service, now)
+            self.ecs.forget_stopped(self.timing.stopped_visible)
+
+    def _look_after(self, service: Service, now: float) -> None:
+        tasks = self.ecs.of_service(service)
+        self._account_for_stopped(service, tasks, now)
+        for task in tasks:
+            if task.running:
+                self._judge_health(service, task, now)
+        self._trip_breaker(service)
+        self._carry_out(service, now)
+        self._settle(service, now)
+
+    def _account_for_stopped(self, service: Service, tasks: list[Task], now: float) -> None:
+        for task in tasks:
+            if task.last_status != "STOPPED" or task.accounted:
+                continue
+            task.accounted = True
+            deployment = service.primary
+            if task.started_by != deployment.id or task.established or not _failed(task):
+                continue
+            deployment.failed_tasks += 1
+            deployment.updated_at = utc_now()
+            deployment.not_before = now + breaker.wait_before_launch(deployment.failed_tasks, self.timing.health_interval)
+            if deployment.failed_tasks >= breaker.FREE_FAILURES and not deployment.announced_unstable:
+                deployment.announced_unstable = True
+                service.say(words.UNSTABLE)
+
+    def _judge_health(self, service: Service, task: Task, now: float) -> None:
+        if not task.healthy_deadline:
+            grace = min(float(service.settings.get("healthCheckGracePeriodSeconds") or 0), self.timing.grace)
+            task.healthy_deadline = now + grace
+        if self._healthy(task):
+            if not task.established:
+                task.established = True
+                self._reset_failures(service, task)
+            return
+        bad = next((target for target in self._targets(task) if target.state == "unhealthy"), None)
+        if bad is not None and now >= task.healthy_deadline:
+            service.say(words.unhealthy(bad.port, bad.group, bad.description or "Health checks failed"))
+            task.ask_to_stop("ServiceSchedulerInitiated", words.failed_elb(bad.group))
+
+    def _reset_failures(self, service: Service, task: Task) -> None:
+        if task.started_by == service.primary.id:
+            service.primary.failed_tasks = 0
+            service.primary.not_before = 0.0
+            service.primary.announced_unstable = False
+
+    def _healthy(self, task: Task) -> bool:
+        """RUNNING and healthy in every target group; without a load balancer, RUNNING for `Timing.steady` seconds."""
+        if not task.running or task.started_at is None:
+            return False
+        balanced = [each for each in task.load_balancers if each.get("targetGroupArn")]
+        if not balanced:
+            return (utc_now() - task.started_at).total_seconds() >= self.timing.steady
+        targets = self._targets(task)
+        return len(targets) == len(balanced) and all(target.state == "healthy" for target in targets)
+
+    def _targets(self, task: Task) -> list[Target]:
+        found = [
+            self.cloud.targets.find(each["targetGroupArn"], task.address or "", int(each["containerPort"]))
+            for each in task.load_balancers if each.get("targetGroupArn")
+        ]
+        return [target for target in found if target is not None]
+
+    def _trip_breaker(self, service: Service) -> None:
+        enabled, rolls_back = service.breaker()
+        failing = service.primary
+        if not enabled or failing.rollout_state != "IN_PROGRESS" or failing.failed_tasks < breaker.threshold(service.desired_count):
+            return
+        failing.conclude("FAILED", words.BREAKER_FAILED)
+        service.say(words.failed(failing.id))
+        good = service.last_completed
+        if rolls_back and good is not None and failing.rollback_of is None:
+            back = Deployment(deployment_id(), good.task_definition, good.network_configuration, good.load_balancers)
+            back.rollback_of = failing.id
+            back.rollout_reason = words.rolling_back_reason(back.id)
+            service.begin(back)
+            service.say(words.rolling_back(back.id))
+
+    def _carry_out(self, service: Service, now: float) -> None:
+        live = [task for task in self.ecs.of_service(service) if task.desired_status == "RUNNING"]
+        minimum, maximum = service.percentages()
+        primary = service.primary
+        view = ServiceView(
+            service.desired_count, minimum, maximum, primary.id,
+            primary.rollout_state != "FAILED" and now >= primary.not_before and service.status == "ACTIVE",
+            tuple(TaskView(task.id, task.started_by, self._healthy(task), _age(task)) for task in live),
+        )
+        for action in reconcile(view):
+            match action:
+                case Start(count):
+                    self._start(service, count)
+                case Stop(tasks):
+                    for identifier in tasks:
+                        self.ecs.tasks[identifier].ask_to_stop("ServiceSchedulerInitiated", words.scaling(primary.id))
+
+    def _start(self, service: Service, count: int) -> None:
+        deployment = service.primary
+        cluster, definition = lookups.cluster(service.cluster), lookups.task_definition(deployment.task_definition)
+        if cluster is None:
+            return
+        made = [
+            self.ecs.new_task(
+                cluster, definition, group=f"service:{service.name}", started_by=deployment.id, service=service.arn,
+                network_configuration=deployment.network_configuration, load_balancers=deployment.load_balancers,
+                enable_execute_command=bool(service.settings.get("enableExecuteCommand")),
+            )
+            for _ in range(count)
+        ]
+        service.say(words.started([task.id for task in made]))
+
+    def _settle(self, service: Service, now: float) -> None:
+        """Bring deployments to their end: drained ones leave, the PRIMARY completes, the service becomes steady or INACTIVE."""
+        primary = service.primary
+        unfinished = [task for task in self.ecs.of_service(service) if task.last_status != "STOPPED"]
+        for former in service.current[1:]:
+            if former.rollout_state != "FAILED" and not any(task.started_by == former.id for task in unfinished):
+                former.status = "INACTIVE"
+        if service.status == "DRAINING" and not unfinished:
+            service.status = "INACTIVE"
+            return
+        if not self._as_wanted(service, unfinished):
+            primary.steady_since = None
+            return
+        primary.steady_since = primary.steady_since or now
+        if now - primary.steady_since >= self.timing.steady and primary.rollout_state != "FAILED":
+            self._complete(service)
+
+    def _as_wanted(self, service: Service, unfinished: list[Task]) -> bool:
+        """Exactly the wanted tasks of the PRIMARY are healthy, and nothing else is left."""
+        return len(unfinished) == service.desired_count and all(
+            task.started_by == service.primary.id and self._healthy(task) for task in unfinished
+        )
+
+    @staticmethod
+    def _complete(service: Service) -> None:
+        primary = service.primary
+        if primary.rollout_state == "IN_PROGRESS":
+            primary.conclude("COMPLETED", words.completed_reason(primary.id))
+            service.last_completed = primary
+            for former in service.current[1:]:
+                former.status = "INACTIVE"
+            service.say(words.completed(primary.id))
+        if not service.announced_steady:
+            service.announced_steady = True
+            service.say(words.STEADY)
+
+
+def _failed(task: Task) -> bool:
+    """Whether ECS counts this stop as a failed task."""
+    if task.stop_code in ("TaskFailedToStart", "EssentialContainerExited"):
+        return True
+    return (task.stopped_reason or "").startswith("Task failed ELB health checks")
+
+
+def _age(task: Task) -> float:
+    return (utc_now() - task.created_at).total_seconds()

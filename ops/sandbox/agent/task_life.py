@@ -1,0 +1,220 @@
+"""One task from PROVISIONING to STOPPED, as Fargate carries it out; each life is a thread that reads like the story it tells.
+
+Emulates the states PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING → STOPPED, pulls and starts
+through the runtime, registration and draining with the load balancer, SIGTERM then SIGKILL, stop codes, reasons and exit codes. Differs
+from Fargate: containers start in the order of the task definition (`dependsOn` is not looked at), container health checks are not run
+(`healthStatus` stays UNKNOWN), ulimits, CPU and memory limits are not enforced by this module, and a container's own `stopTimeout` is not
+looked at.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from ops.sandbox.agent import resources, words
+from ops.sandbox.agent.addresses import Addresses, NoAddress
+from ops.sandbox.aws import lookups
+from ops.sandbox.aws.ecs_model import Container as ContainerRecord
+from ops.sandbox.aws.ecs_model import Task, utc_now
+from ops.sandbox.aws.server import Cloud
+from ops.sandbox.contracts import Container, ContainerSpec, PullError, Runtime, StartError, Timing
+
+POLL = 0.1                 # seconds between looks at the processes
+CRASHED = ("EssentialContainerExited", "TaskFailedToStart")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What every task life stands on. `closing` is set when the sandbox goes down: then nothing is waited for."""
+
+    cloud: Cloud
+    runtime: Runtime
+    timing: Timing
+    addresses: Addresses
+    closing: threading.Event
+
+
+class _AskedToStop(Exception):
+    """The task is to stop before it ran."""
+
+
+class _LaunchFailed(Exception):
+    """The task failed to start; `str()` is its stoppedReason."""
+
+
+class TaskLife:
+    """Carries out one task. `start()` returns at once."""
+
+    def __init__(self, task: Task, ground: Ground) -> None:
+        self.task = task
+        self.ground = ground
+        self._running: list[tuple[ContainerRecord, Container]] = []
+        self._thread = threading.Thread(target=self._live, name=f"task-{task.id[:8]}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, timeout: float) -> None:
+        self._thread.join(timeout)
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def pids(self) -> tuple[int, ...]:
+        return tuple(container.pid for _, container in self._running if container.pid is not None and container.poll() is None)
+
+    def _live(self) -> None:
+        try:
+            self._provision()
+            self._pull()
+            self._start_containers()
+            self._run()
+        except _AskedToStop:
+            pass
+        except (_LaunchFailed, resources.ResourceError) as failure:
+            self._fail(str(failure))
+        except Exception as bug:
+            traceback.print_exc()
+            self._fail(f"InternalError: {bug!r}")
+        self._wind_down()
+
+    def _provision(self) -> None:
+        self._wait(self.ground.timing.provision)
+        try:
+            self._set(address=self.ground.addresses.take(), last_status="PENDING")
+        except NoAddress as none_left:
+            raise _LaunchFailed(
+                "Unexpected EC2 error while attempting to Create Network Interface: InsufficientFreeAddressesInSubnet"
+            ) from none_left
+
+    def _pull(self) -> None:
+        """Secrets and log streams first, images then, as Fargate does; `Timing.pull` seconds at least."""
+        spec = lookups.launch_spec(self.task.task_definition)
+        began = time.monotonic()
+        self._specs = [self._spec(container) for container in self.task.containers]
+        self._set(pull_started_at=utc_now())
+        for container in self.task.containers:
+            self._leave_if_asked()
+            try:
+                container.digest = self.ground.runtime.pull(container.image, spec.platform)
+            except PullError as failure:
+                container.reason = str(failure)
+                raise _LaunchFailed(str(failure)) from failure
+        self._wait(self.ground.timing.pull - (time.monotonic() - began))
+        self._set(pull_stopped_at=utc_now(), last_status="ACTIVATING")
+
+    def _spec(self, container: ContainerRecord) -> ContainerSpec:
+        definition = container.definition
+        overrides = self.task.overrides.get("containerOverrides") or []
+        override: dict[str, Any] = next((each for each in overrides if each.get("name") == container.name), {})
+        environment = resources.environment(definition, override)
+        return ContainerSpec(
+            task_id=self.task.id, name=container.name, image=container.image, address=self.task.address or "", environment=environment,
+            log=resources.log_writer(definition, self.task.id), command=_words(override.get("command") or definition.get("command")),
+            entry_point=_words(definition.get("entryPoint")),
+            ports=tuple(each["containerPort"] for each in definition.get("portMappings") or []),
+            working_directory=definition.get("workingDirectory"),
+        )
+
+    def _start_containers(self) -> None:
+        for container, spec in zip(self.task.containers, self._specs, strict=True):
+            self._leave_if_asked()
+            try:
+                started = self.ground.runtime.start(spec)
+            except PullError as failure:
+                container.reason = str(failure)
+                raise _LaunchFailed(str(failure)) from failure
+            except StartError as failure:
+                container.reason = str(failure)
+                raise _LaunchFailed("Task failed to start") from failure
+            self._running.append((container, started))
+            with self.ground.cloud.ecs.lock:
+                container.status, container.digest = "RUNNING", started.digest
+
+    def _run(self) -> None:
+        """RUNNING until an essential container exits or somebody wants the task stopped."""
+        self._set(last_status="RUNNING", started_at=utc_now())
+        self._register()
+        while not self.task.stop_asked.wait(POLL):
+            with self.ground.cloud.ecs.lock:
+                ended = [record for record, container in self._running if record.exit_code is None and _note_exit(record, container)]
+                if any(record.essential for record in ended) or all(record.exit_code is not None for record, _ in self._running):
+                    self.task.ask_to_stop("EssentialContainerExited", words.ESSENTIAL_EXITED)
+
+    def _wind_down(self) -> None:
+        crashed = self.task.stop_code in CRASHED
+        was_running = self.task.last_status == "RUNNING"
+        if was_running:
+            self._set(last_status="DEACTIVATING")
+            if self._deregister() and not crashed:
+                self.ground.closing.wait(self.ground.timing.deregistration_delay)
+        self._set(last_status="STOPPING")
+        if was_running and not crashed:
+            self._say(words.stopped([self.task.id]))
+        for record, container in self._running:
+            code = container.stop(self.ground.timing.stop_timeout)
+            with self.ground.cloud.ecs.lock:
+                record.status, record.exit_code = "STOPPED", code if record.exit_code is None else record.exit_code
+        self._set(last_status="DEPROVISIONING", execution_stopped_at=utc_now())
+        self.ground.closing.wait(self.ground.timing.tick)
+        if self.task.address:
+            self.ground.addresses.give_back(self.task.address)
+        with self.ground.cloud.ecs.lock:
+            for record in self.task.containers:
+                record.status = "STOPPED"
+        self._set(last_status="STOPPED", stopped_at=utc_now())
+
+    def _register(self) -> None:
+        for group, address, port in self._targets():
+            self.ground.cloud.targets.register(group, address, port)
+            self._say(words.registered(1, group))
+
+    def _deregister(self) -> bool:
+        gone = [each for each in self._targets() if self.ground.cloud.targets.deregister(*each, self.ground.timing.deregistration_delay)]
+        for group, _, _ in gone:
+            self._say(words.deregistered(1, group))
+        if gone:
+            self._say(words.draining(1))
+        return bool(gone)
+
+    def _targets(self) -> list[tuple[str, str, int]]:
+        balanced = [each for each in self.task.load_balancers if each.get("targetGroupArn")]
+        return [(each["targetGroupArn"], self.task.address or "", int(each["containerPort"])) for each in balanced]
+
+    def _say(self, message: str) -> None:
+        with self.ground.cloud.ecs.lock:
+            service = self.ground.cloud.ecs.services.get(self.task.service or "")
+            if service is not None:
+                service.say(message)
+
+    def _fail(self, reason: str) -> None:
+        with self.ground.cloud.ecs.lock:
+            self.task.ask_to_stop("TaskFailedToStart", reason)
+
+    def _set(self, **fields: Any) -> None:
+        with self.ground.cloud.ecs.lock:
+            for name, value in fields.items():
+                setattr(self.task, name, value)
+
+    def _wait(self, seconds: float) -> None:
+        if self.task.stop_asked.wait(max(seconds, 0.0)):
+            raise _AskedToStop
+
+    def _leave_if_asked(self) -> None:
+        self._wait(0.0)
+
+
+def _note_exit(record: ContainerRecord, container: Container) -> bool:
+    code = container.poll()
+    if code is None:
+        return False
+    record.status, record.exit_code = "STOPPED", code
+    return True
+
+
+def _words(command: list[str] | None) -> tuple[str, ...] | None:
+    return tuple(command) if command else None

@@ -1,0 +1,64 @@
+"""CloudFront: invalidations that take their time, and what the edge asks of a distribution.
+
+An invalidation is InProgress for `Timing.invalidation` seconds, then Completed (moto: COMPLETED at once, a word that boto3's waiter does
+not know). Differs from CloudFront: the first enabled distribution is the site's; a behaviour caches unless its policy is the managed
+CachingDisabled or, without a policy, its maximum (or, lacking one, default) TTL is 0; distributions are deployed as moto says.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+from moto.cloudfront.models import Invalidation, cloudfront_backends
+
+from ops.sandbox.aws.ecs_model import utc_now
+from ops.sandbox.aws.overrides import computed
+from ops.sandbox.contracts import ACCOUNT, Timing
+
+CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"      # Managed-CachingDisabled
+
+
+def install(timing: Timing) -> None:
+    computed(Invalidation, "status", lambda each: "Completed" if _age(each) >= timing.invalidation else "InProgress")
+
+
+def _age(invalidation: Any) -> float:
+    now = utc_now()
+    created = invalidation.create_time
+    return float((now - created if created.tzinfo else now.replace(tzinfo=None) - created).total_seconds())
+
+
+def _distribution() -> Any:
+    known = cloudfront_backends[ACCOUNT]["aws"].distributions.values()
+    return next((each for each in list(known) if _truth(getattr(each.distribution_config, "Enabled", True))), None)
+
+
+def _truth(value: Any) -> bool:
+    return value if isinstance(value, bool) else str(value).lower() == "true"
+
+
+def cached(path: str) -> bool:
+    """Whether the behaviour for `path` (the first whose pattern matches, else the default) keeps answers."""
+    distribution = _distribution()
+    if distribution is None:
+        return False
+    config = distribution.distribution_config
+    ordered = config.CacheBehaviors.get("Items") or []
+    behaviour = next((each for each in ordered if _matches(each.path_pattern, path)), config.DefaultCacheBehavior)
+    if behaviour.cache_policy_id:
+        return bool(behaviour.cache_policy_id != CACHING_DISABLED)
+    return int(behaviour.max_ttl or behaviour.default_ttl or 0) > 0
+
+
+def _matches(pattern: str, path: str) -> bool:
+    """CloudFront patterns: `*` any characters, `?` one; a leading slash may be left out."""
+    return fnmatch.fnmatchcase(path.lstrip("/"), pattern.lstrip("/").replace("[", "[[]"))
+
+
+def invalidations(timing: Timing) -> tuple[tuple[str, float], ...]:
+    """(path pattern, epoch seconds of completion) of the completed ones."""
+    now = utc_now().timestamp()
+    made = [each for several in list(cloudfront_backends[ACCOUNT]["aws"].invalidations.values()) for each in list(several)]
+    done = [(each, now - _age(each) + timing.invalidation) for each in made]
+    return tuple((pattern, at) for each, at in done if at <= now for pattern in each.paths)

@@ -1,0 +1,90 @@
+"""What Fargate looks up for a task before it starts: task definitions, secrets, parameters and log groups, read from moto in the same
+process.
+
+Differs from AWS: no role is asked, so nothing here is ever denied; only the sandbox's own account and region are known.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from moto.ecs.models import ecs_backends
+from moto.logs.models import logs_backends
+from moto.secretsmanager.models import secretsmanager_backends
+from moto.ssm.models import ssm_backends
+
+from ops.sandbox.contracts import ACCOUNT, REGION
+
+_LOGS = threading.RLock()          # moto's log streams are not made for several writers
+
+
+@dataclass(frozen=True)
+class LaunchSpec:
+    """Of a task definition, what is needed to launch a task."""
+
+    arn: str
+    family: str
+    platform: str                  # linux/amd64 | linux/arm64
+    containers: tuple[dict[str, Any], ...]
+
+
+def cluster(name: str) -> Any:
+    """moto's cluster of that name, or None."""
+    return ecs_backends[ACCOUNT][REGION].clusters.get(name)
+
+
+def task_definition(arn: str) -> Any:
+    """moto's task definition, INACTIVE ones too. Raises ClientException when there is none."""
+    return ecs_backends[ACCOUNT][REGION].describe_task_definition(arn)
+
+
+def launch_spec(arn: str) -> LaunchSpec:
+    found = task_definition(arn)
+    architecture = (found.runtime_platform or {}).get("cpuArchitecture", "X86_64")
+    return LaunchSpec(arn, found.family, "linux/arm64" if architecture == "ARM64" else "linux/amd64", tuple(found.container_definitions))
+
+
+def secret(identifier: str, stage: str | None = None, version: str | None = None) -> str | None:
+    """SecretString of a secret by ARN or name (`stage`: version stage), or None when it (or that version) does not exist."""
+    try:
+        backend: Any = secretsmanager_backends[ACCOUNT][REGION]
+        value = backend.get_secret_value(identifier, version, stage)
+    except Exception:              # moto's exceptions differ by cause; to a task they are all "no such secret"
+        return None
+    return value.get("SecretString") if isinstance(value, dict) else None
+
+
+def parameter(identifier: str) -> str | None:
+    """Value of an SSM parameter by ARN or name, decrypted, or None."""
+    name = identifier.split(":parameter", 1)[1] if ":parameter" in identifier else identifier
+    backend = ssm_backends[ACCOUNT][REGION]
+    found = backend.get_parameter(name) or backend.get_parameter(name.lstrip("/"))
+    return None if found is None else str(found.response_object(decrypt=True, region=REGION)["Value"])
+
+
+def has_log_group(name: str) -> bool:
+    return name in logs_backends[ACCOUNT][REGION].groups
+
+
+def create_log_stream(group: str, stream: str, create_group: bool = False) -> bool:
+    """Make the stream; False when the log group does not exist."""
+    backend = logs_backends[ACCOUNT][REGION]
+    with _LOGS:
+        if create_group and group not in backend.groups:
+            backend.create_log_group(group, {})
+        if group not in backend.groups:
+            return False
+        if stream not in backend.groups[group].streams:
+            backend.create_log_stream(group, stream)
+        return True
+
+
+def write_log(group: str, stream: str, line: str) -> None:
+    """PutLogEvents for one line, stamped now; dropped when the group or stream is gone, as the awslogs driver does in non-blocking mode."""
+    with _LOGS:
+        found = logs_backends[ACCOUNT][REGION].groups.get(group)
+        if found is not None and stream in found.streams:
+            found.put_log_events(stream, [{"timestamp": int(time.time() * 1000), "message": line}])

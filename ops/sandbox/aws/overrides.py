@@ -1,0 +1,42 @@
+"""How the sandbox's answers take the place of moto's: a method of a moto response class is replaced, the serialising stays moto's.
+
+moto's state is global to a process, so one process holds one sandbox; a second `serve` in the same process replaces the first one's
+answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from moto.core.responses import ActionResult
+
+_ORIGINALS: dict[tuple[type, str], Any] = {}
+
+
+def answer(response_class: Any, action: str, handler: Callable[[Any], Any]) -> None:
+    """Answer `action` (snake_case) with what `handler(response)` returns, a dict in the API's shape. `response` is moto's request."""
+
+    def method(self: Any) -> Any:
+        return ActionResult(handler(self))
+
+    replace(response_class, action, method)
+
+
+def original(owner: Any, name: str) -> Any:
+    """moto's own attribute, however often it was replaced since; None where moto has none."""
+    key = (owner, name)
+    if key not in _ORIGINALS:
+        _ORIGINALS[key] = getattr(owner, name, None)
+    return _ORIGINALS[key]
+
+
+def replace(owner: Any, name: str, value: Any) -> None:
+    """Put `value` in the place of moto's attribute, which `original` still finds."""
+    original(owner, name)
+    setattr(owner, name, value)
+
+
+def computed(owner: Any, name: str, getter: Callable[[Any], Any]) -> None:
+    """Make `name` on moto's class always be what `getter(instance)` says; what moto writes there is dropped."""
+    replace(owner, name, property(getter, lambda self, value: None))

@@ -1,0 +1,115 @@
+"""The sandbox's AWS endpoint: moto's server in this process on one loopback port, with the sandbox's answers put in place of moto's where
+it stands still.
+
+Emulates the AWS APIs that a deploy of ECS services touches; what each service's emulation leaves out stands in its own module
+(ecs_services, ecs_tasks, ecs_history, task_definitions, ecr, targets, elb, cloudfront, middleware). Differs from AWS: signatures are not
+checked, every call is allowed, state lives in memory and is gone when the process ends, and everything belongs to one account and region.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from moto.core.base_backend import BackendDict
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import make_server
+
+from ops.sandbox.aws import cloudfront, elb, task_definitions
+from ops.sandbox.aws.ecr import Ecr
+from ops.sandbox.aws.ecs_history import History
+from ops.sandbox.aws.ecs_services import Services
+from ops.sandbox.aws.ecs_store import EcsStore
+from ops.sandbox.aws.ecs_tasks import Tasks
+from ops.sandbox.aws.middleware import Gate
+from ops.sandbox.aws.targets import TargetTable
+from ops.sandbox.contracts import Part, Ports, TargetState, Timing
+
+
+class _QuietHandler(MotoRequestHandler):
+    """The supervisor's log is for the sandbox's own words."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *args: Any) -> None:
+        """One line a call would bury everything else."""
+
+
+@dataclass
+class LoadBalancer:
+    """The edge's view of the AWS side (`LoadBalancerDoor`)."""
+
+    table: TargetTable
+    timing: Timing
+
+    def route(self, path: str) -> str | None:
+        return elb.route(path)
+
+    def targets(self, target_group: str) -> tuple[TargetState, ...]:
+        return self.table.states(target_group)
+
+    def cached(self, path: str) -> bool:
+        return cloudfront.cached(path)
+
+    def invalidations(self) -> tuple[tuple[str, float], ...]:
+        return cloudfront.invalidations(self.timing)
+
+
+@dataclass
+class Cloud:
+    """The state that the API, the agent, the registry and the edge share. One a process: moto's state is global."""
+
+    ports: Ports
+    timing: Timing
+    ecs: EcsStore = field(default_factory=EcsStore)
+    targets: TargetTable = field(default_factory=TargetTable)
+
+    def __post_init__(self) -> None:
+        self.ecr = Ecr(self.ports.registry)
+        self.load_balancer = LoadBalancer(self.targets, self.timing)
+        BackendDict.reset()          # moto's state outlives a server in the same process; a new sandbox starts empty
+        task_definitions.install()
+        Services(self.ecs).install()
+        Tasks(self.ecs).install()
+        History(self.ecs).install()
+        elb.ElbAnswers(self.targets, self.timing).install()
+        cloudfront.install(self.timing)
+        self.ecr.install()
+
+
+class Aws:
+    """The running endpoint. `cloud` is the shared state, `gate` the place for latency and throttling."""
+
+    def __init__(self, ports: Ports, timing: Timing) -> None:
+        self.cloud = Cloud(ports, timing)
+        self.gate = Gate(DomainDispatcherApplication(create_backend_app))
+        with socket.create_server(("127.0.0.1", ports.aws)) as listening:      # werkzeug itself would exit on a taken port
+            self._server = make_server(
+                "127.0.0.1", listening.getsockname()[1], self.gate, threaded=True, request_handler=_QuietHandler, fd=listening.fileno(),
+            )
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="aws", daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.port}"
+
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Close the port; idempotent."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join(timeout=5)
+        self._server.server_close()
+
+    def part(self) -> Part:
+        return Part("aws", self.stop, self.alive)
+
+
+def serve(ports: Ports, timing: Timing) -> Aws:
+    """Start the AWS endpoint on 127.0.0.1:`ports.aws`. Raises OSError when the port is taken."""
+    return Aws(ports, timing)
