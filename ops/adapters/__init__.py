@@ -1,1 +1,1 @@
-"""One door per outside thing; each translates that thing's errors into ours and returns our frozen dataclasses."""
+"""One door per outside thing. Errors from outside are translated here; what comes back is frozen (`ops.model`, `ops.facts`)."""

@@ -1,0 +1,88 @@
+"""JSON objects in S3, written only under a condition: what release records and locks need, and nothing else.
+
+`create` is If-None-Match: *, `replace` is If-Match (S3 "conditional writes"), so of two writers exactly one wins. Ages are taken from S3's
+own clock (Date − Last-Modified of one answer): laptops' clocks differ.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ops.adapters.aws import Cloud, code
+from ops.errors import OpsError, Refused
+
+LOST = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+ABSENT = ("NoSuchKey", "404")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object: its document, its version (`etag`) and its age in seconds by S3's clock."""
+
+    document: Mapping[str, Any]
+    etag: str
+    age_s: float
+
+
+def read(cloud: Cloud, bucket: str, key: str) -> Stored | None:
+    """The object, None where there is none (GetObject). Raises OpsError for a body that is no JSON object."""
+    from botocore.exceptions import ClientError
+
+    what = f"s3://{bucket}/{key} (s3:GetObject)"
+    with cloud.translated(what, no_bucket(bucket)):
+        try:
+            answer = cloud.client("s3").get_object(Bucket=bucket, Key=key)
+        except ClientError as error:
+            if code(error) in ABSENT:
+                return None
+            raise
+        body = answer["Body"].read(1 << 20)
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise OpsError(what, "its body is no JSON object", f"look at it: aws s3 cp s3://{bucket}/{key} -")
+    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    return Stored(document, answer["ETag"], max(0.0, (now - answer["LastModified"]).total_seconds()))
+
+
+def create(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any]) -> str | None:
+    """Write where nothing is; the new version, or None where something was there (PutObject, If-None-Match)."""
+    return put(cloud, bucket, key, document, {"IfNoneMatch": "*"})
+
+
+def replace(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any], etag: str) -> str | None:
+    """Write over version `etag` and no other; the new version, or None where somebody else wrote first (PutObject, If-Match)."""
+    return put(cloud, bucket, key, document, {"IfMatch": etag})
+
+
+def put(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any], condition: Mapping[str, str]) -> str | None:
+    from botocore.exceptions import ClientError
+
+    body = json.dumps(document, ensure_ascii=False, default=str).encode()
+    with cloud.translated(f"s3://{bucket}/{key} (s3:PutObject)", no_bucket(bucket)):
+        try:
+            answer = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition)
+        except ClientError as error:
+            if code(error) in (*LOST, *ABSENT):
+                return None
+            raise
+    return str(answer["ETag"])
+
+
+def keys(cloud: Cloud, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
+    """The first `limit` keys below `prefix`, in S3's order (ListObjectsV2)."""
+    with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", no_bucket(bucket)):
+        pages = (
+            cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": limit})
+        )
+        return tuple(entry["Key"] for page in pages for entry in page.get("Contents", ()))
+
+
+def no_bucket(bucket: str) -> dict[str, OpsError]:
+    return {"NoSuchBucket": Refused(f"bucket {bucket}", "there is no such bucket in this account", "correct state.bucket in invoke.yaml")}

@@ -1,0 +1,132 @@
+"""The application's PostgreSQL: at which revision it is, and which revisions of the project it has not seen. Nothing is written.
+
+psycopg is given its parameters as words, never as a URL: a password may hold any character, and none reaches an error text.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.adapters.redaction import one_line
+from ops.errors import ConfigError, Unreachable
+
+if TYPE_CHECKING:
+    from ops.settings import Database
+
+CONNECT_TIMEOUT = 5  # seconds
+STATEMENT_TIMEOUT = 5  # seconds
+NEXT = (
+    ("password authentication failed", "the secret does not match the database's password: set one of them anew"),
+    ("no pg_hba.conf entry", "set database.sslmode: require (or stricter) in invoke.yaml; the server wants TLS"),
+    ("certificate", "name the authority's bundle under database.sslrootcert in invoke.yaml (for RDS: global-bundle.pem)"),
+    ("does not support SSL", "set database.sslmode in invoke.yaml: this server speaks no TLS"),
+    ("does not exist", "correct database.name in invoke.yaml"),
+    ("permission denied", "grant the user SELECT on alembic_version"),
+)
+
+
+def revision(database: Database, secret: Mapping[str, str]) -> str | None:
+    """What alembic_version holds (several heads: joined by commas); None where there is no such table, or it is empty.
+
+    Raises ConfigError (host or name known nowhere) and Unreachable.
+    """
+    import psycopg
+
+    parameters = connection(database, secret)
+    where = f"database {parameters['dbname']} on {parameters['host']}:{parameters['port']}"
+    try:
+        with psycopg.connect(**parameters) as opened:
+            opened.read_only = True
+            opened.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
+            try:
+                rows = opened.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall()
+            except psycopg.errors.UndefinedTable:
+                return None
+    except psycopg.Error as error:
+        why = one_line(error, secrets=[secret.get("password", "")])
+        raise Unreachable(
+            where, why, next((advice for part, advice in NEXT if part in why), "check host, port, security group and VPN")
+        ) from None
+    return ",".join(str(row[0]) for row in rows) or None
+
+
+def connection(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:
+    """libpq's parameters; what is configured wins over the secret (an RDS-managed one holds username and password only)."""
+    parameters: dict[str, Any] = {
+        "host": database.host or secret.get("host"),
+        "port": database.port or secret.get("port") or 5432,
+        "dbname": database.name or secret.get("dbname"),
+        "user": secret.get("username"),
+    }
+    for name, value in parameters.items():
+        if not value:
+            key = {"dbname": "name", "user": "secret"}.get(name, name)
+            raise ConfigError(
+                f"the database's {name} is not known",
+                f"neither invoke.yaml nor the secret ({', '.join(secret) or 'empty'}) says it",
+                f"set database.{key} in invoke.yaml",
+            )
+    options = {
+        "password": secret.get("password", ""),
+        "sslmode": database.sslmode,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "ecs-runbook",
+    }
+    return {**parameters, **options, **roots(database)}
+
+
+def roots(database: Database) -> dict[str, str]:
+    """The configured bundle, or the system's (libpq itself would look in ~/.postgresql)."""
+    if database.sslmode not in ("verify-ca", "verify-full"):
+        return {}
+    bundle = database.sslrootcert or ssl.get_default_verify_paths().cafile
+    return {"sslrootcert": bundle} if bundle else {"sslrootcert": "system"} if database.sslmode == "verify-full" else {}
+
+
+def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
+    """The project's revisions that a database at `revision` (None: none yet) lacks, oldest first: "0002 add tags".
+
+    `directory` holds alembic.ini and alembic/; without either there is nothing pending. Neither env.py nor a migration runs.
+    Raises Unreachable where the project does not know `revision`, ConfigError where its scripts cannot be read.
+    """
+    from alembic.script import ScriptDirectory
+    from alembic.script.revision import RevisionError
+    from alembic.util import CommandError
+
+    folder = scripts(directory)
+    if folder is None:
+        return ()
+    try:
+        script = ScriptDirectory(str(folder))
+        walked = script.iterate_revisions("heads", tuple(revision.split(",")) if revision else "base")
+        pending = [f"{item.revision} {first_line(item.doc)}".strip() for item in walked]
+    except (CommandError, RevisionError) as error:
+        raise Unreachable(
+            f"pending migrations after {revision}", one_line(error), "check out the commit that has this revision, or see: alembic history"
+        ) from None
+    except Exception as error:  # a revision file is Python, and may fail in any way
+        raise ConfigError(
+            f"revisions in {folder}", f"{type(error).__name__}: {one_line(error)}", "correct the file that it names"
+        ) from None
+    return tuple(reversed(pending))
+
+
+def scripts(directory: Path) -> Path | None:
+    """The folder that alembic.ini names, else alembic/; None where there is none."""
+    from configparser import ConfigParser, Error
+
+    found = ConfigParser({"here": str(directory).replace("%", "%%")})
+    try:
+        found.read(directory / "alembic.ini", encoding="utf-8")
+        named = found.get("alembic", "script_location", fallback="alembic")
+    except Error as error:
+        raise ConfigError(f"{directory / 'alembic.ini'}", one_line(error), "correct it") from None
+    folder = directory / named
+    return folder if (folder / "versions").is_dir() else None
+
+
+def first_line(doc: str | None) -> str:
+    return (doc or "").strip().splitlines()[0] if (doc or "").strip() else ""

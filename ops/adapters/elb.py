@@ -1,0 +1,52 @@
+"""Elastic Load Balancing v2: what a target group checks, and how its targets do."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from ops.adapters.aws import Cloud
+from ops.errors import Refused
+from ops.model import Target, TargetGroup
+
+
+def looking(cloud: Cloud, arn: str, call: str) -> AbstractContextManager[None]:
+    name = arn.split(":targetgroup/")[-1].split("/")[0]
+    gone = Refused(
+        f"target group {name} does not exist",
+        f"ELB answered TargetGroupNotFound for {arn}",
+        "aws elbv2 describe-target-groups; the service's load balancer must be made anew",
+    )
+    return cloud.translated(
+        f"target group {name} (elasticloadbalancing:{call})", {"TargetGroupNotFound": gone, "TargetGroupNotFoundException": gone}
+    )
+
+
+def target_group(cloud: Cloud, arn: str) -> TargetGroup:
+    """Port and health check (DescribeTargetGroups); path "" for a check that is no HTTP. Raises Refused where there is none."""
+    with looking(cloud, arn, "DescribeTargetGroups"):
+        found = cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
+    return TargetGroup(
+        arn=found["TargetGroupArn"],
+        name=found.get("TargetGroupName", ""),
+        port=found.get("Port", 0),
+        health_path=found.get("HealthCheckPath", ""),
+        interval_s=found.get("HealthCheckIntervalSeconds", 0),
+        healthy_threshold=found.get("HealthyThresholdCount", 0),
+        unhealthy_threshold=found.get("UnhealthyThresholdCount", 0),
+    )
+
+
+def targets(cloud: Cloud, arn: str) -> tuple[Target, ...]:
+    """Registered targets with state and reason, draining ones included (DescribeTargetHealth). Raises Refused where there is no group."""
+    with looking(cloud, arn, "DescribeTargetHealth"):
+        found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    return tuple(
+        Target(
+            id=item["Target"]["Id"],
+            port=item["Target"].get("Port", 0),
+            state=item.get("TargetHealth", {}).get("State", ""),
+            reason=item.get("TargetHealth", {}).get("Reason", ""),
+            description=item.get("TargetHealth", {}).get("Description", ""),
+        )
+        for item in found
+    )

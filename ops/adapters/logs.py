@@ -1,0 +1,51 @@
+"""CloudWatch Logs: does the group exist, what did a task say last, what has it said since."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.adapters.aws import Cloud
+
+EMPTY_PAGES = 4  # GetLogEvents may answer with an empty page and go on with its token
+
+
+def group_exists(cloud: Cloud, name: str) -> bool:
+    """Whether there is a log group of exactly this name (logs:DescribeLogGroups)."""
+    with cloud.translated(f"log group {name} (logs:DescribeLogGroups)"):
+        pages = cloud.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
+        return any(group["logGroupName"] == name for page in pages for group in page.get("logGroups", ()))
+
+
+def last_lines(cloud: Cloud, group: str, stream: str, limit: int = 20) -> tuple[str, ...]:
+    """The stream's last `limit` lines, oldest first (logs:GetLogEvents); none where stream or group is missing."""
+    token: str | None = None
+    for _ in range(EMPTY_PAGES):
+        answer = events(cloud, group, stream, token, limit=limit, startFromHead=False)
+        if answer is None:
+            return ()
+        if answer["events"] or answer.get("nextBackwardToken") in (None, token):
+            return lines(answer)[-limit:]
+        token = answer["nextBackwardToken"]
+    return ()
+
+
+def since(cloud: Cloud, group: str, stream: str, token: str | None) -> tuple[tuple[str, ...], str | None]:
+    """What came after `token` (None: from the start), and the token for the next look. A stream that isn't there yet has said nothing."""
+    answer = events(cloud, group, stream, token, startFromHead=True)
+    return (lines(answer), answer.get("nextForwardToken")) if answer is not None else ((), token)
+
+
+def events(cloud: Cloud, group: str, stream: str, token: str | None, **options: Any) -> dict[str, Any] | None:
+    client = cloud.client("logs")
+    if token is not None:
+        options["nextToken"] = token
+    with cloud.translated(f"log stream {group} {stream} (logs:GetLogEvents)"):
+        try:
+            answer: dict[str, Any] = client.get_log_events(logGroupName=group, logStreamName=stream, **options)
+        except client.exceptions.ResourceNotFoundException:
+            return None
+    return answer
+
+
+def lines(answer: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(event["message"].rstrip("\r\n") for event in answer["events"])

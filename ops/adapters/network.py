@@ -1,0 +1,66 @@
+"""Why an HTTP exchange failed, in one phrase: name, certificate, refusal or time, found in the chain of causes that httpx keeps."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from ops.adapters.redaction import one_line
+
+# OpenSSL's X509_V_ERR codes, as people say them
+CERTIFICATE = {
+    9: "is not valid yet",
+    10: "has expired",
+    18: "is self-signed",
+    19: "comes from a self-signed authority in its chain",
+    20: "comes from an authority that is not known here",
+    62: "is for another host name",
+}
+
+
+def problem(error: BaseException) -> str:
+    """The phrase for an httpx error, or any other."""
+    for cause in chain(error):
+        if isinstance(cause, socket.gaierror):
+            return f"the name cannot be resolved (DNS: {cause.strerror or cause})"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"TLS: the certificate {CERTIFICATE.get(cause.verify_code, 'is not accepted')} ({one_line(cause.verify_message)})"
+        if isinstance(cause, ssl.SSLError):
+            return f"TLS: {one_line(cause.reason or cause)}"
+        if isinstance(cause, ConnectionRefusedError):
+            return "connection refused: nothing listens there"
+        if isinstance(cause, ConnectionResetError):
+            return "the connection was reset"
+    return phrase(error)
+
+
+def phrase(error: BaseException) -> str:
+    named = {
+        "ConnectTimeout": "no connection in time",
+        "ReadTimeout": "connected, but no answer in time",
+        "WriteTimeout": "connected, but the request could not be sent in time",
+        "PoolTimeout": "no connection in time",
+        "RemoteProtocolError": "the answer broke off or is no HTTP",
+        "UnsupportedProtocol": "the address must start with http:// or https://",
+    }
+    name = type(error).__name__
+    return f"{named.get(name, name)} ({one_line(error)})" if str(error) else named.get(name, name)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address, without port) is this machine."""
+    host = host.strip("[]").lower()
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
