@@ -1,0 +1,176 @@
+"""Tasks as containers of a real Docker engine (`inv sandbox.up --engine docker`), by the same contract as the process runtime.
+
+EMULATES Fargate with less distance than processes: an own file system, user and process tree. DIFFERS: the network is the machine's own
+(`network_mode host`), so a task binds its own loopback address, which it gets as HOST; CPU and memory limits are not applied. Linux only:
+an engine inside a virtual machine has another loopback.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from docker.errors import APIError, DockerException, NotFound
+
+from ops.sandbox.contracts import ContainerSpec, PullError, StartError
+from ops.sandbox.images import reasons, reference
+from ops.sandbox.images.lines import Lines
+
+ROOT_LABEL = "ops.sandbox.root"
+TASK_LABEL = "ops.sandbox.task"
+
+
+class DockerRuntime:
+    """Runs containers on a real engine (contracts.Runtime).
+
+    `client` is a docker.DockerClient, `root` the sandbox's folder (its containers are labelled with it), `token` gives the registry
+    password of the moment (GetAuthorizationToken's, without `AWS:`).
+    """
+
+    def __init__(self, client: Any, root: Path, token: Callable[[], str]) -> None:
+        self._client, self._root, self._token = client, str(root), token
+        self._pulled: dict[str, str] = {}
+
+    def sweep(self) -> tuple[str, ...]:
+        """Remove the containers that an earlier supervisor of this sandbox left; their ids."""
+        found = self._client.containers.list(all=True, filters={"label": f"{ROOT_LABEL}={self._root}"})
+        for container in found:
+            _remove(container)
+        return tuple(str(container.id) for container in found)
+
+    def pull(self, image: str, platform: str = "linux/amd64") -> str:
+        """Pull from the registry, always: what ECR deleted must not start from the engine's cache. The digest. Raises PullError."""
+        try:
+            wanted = reference.parse(image)
+        except ValueError:
+            raise reasons.no_reference(image) from None
+        login = {"username": "AWS", "password": self._token()}
+        try:
+            digest = self._pull(wanted, platform, login)
+            if f"linux/{self._client.images.get(image).attrs['Architecture']}" != platform:
+                raise reasons.other_platform(platform)
+        except DockerException as error:
+            raise _pull_error(image, wanted.registry or "", platform, str(getattr(error, "explanation", None) or error)) from error
+        self._pulled[image] = digest
+        return digest
+
+    def _pull(self, wanted: reference.Reference, platform: str, login: dict[str, str]) -> str:
+        what, digest = wanted.digest or wanted.tag or "latest", wanted.digest or ""
+        for line in self._client.api.pull(wanted.name, tag=what, stream=True, decode=True, auth_config=login, platform=platform):
+            if "error" in line:
+                raise DockerException(line["error"])
+            if str(line.get("status", "")).startswith("Digest: "):
+                digest = line["status"].removeprefix("Digest: ")
+        return digest
+
+    def start(self, spec: ContainerSpec) -> DockerContainer:
+        """Start one container. Raises PullError or StartError."""
+        digest = self._pulled.get(spec.image) or self.pull(spec.image)
+        container = self._create(spec, f"{reference.parse(spec.image).name}@{digest}")
+        try:
+            container.start()
+        except APIError as error:
+            _remove(container)
+            raise StartError(f"CannotStartContainerError: Error response from daemon: {error.explanation}") from error
+        return DockerContainer(container, digest, spec.log)
+
+    def _create(self, spec: ContainerSpec, image: str) -> Any:
+        chosen = {
+            "entrypoint": list(spec.entry_point) if spec.entry_point is not None else None,
+            "command": list(spec.command) if spec.command is not None else None,
+            "working_dir": spec.working_directory,
+        }
+        try:
+            return self._client.containers.create(
+                image,
+                environment={**spec.environment, "HOST": spec.address},
+                labels={ROOT_LABEL: self._root, TASK_LABEL: spec.task_id},
+                network_mode="host",
+                **{name: value for name, value in chosen.items() if value is not None},
+            )
+        except APIError as error:
+            raise StartError(f"CannotCreateContainerError: Error response from daemon: {error.explanation}") from error
+
+
+class DockerContainer:
+    """A running container (contracts.Container). It is removed from the engine once its end and its last line were seen."""
+
+    def __init__(self, container: Any, digest: str, log: Callable[[str], None]) -> None:
+        self.digest = digest
+        self._container, self._code = container, None
+        self.pid = _pid(container)
+        self._watcher = threading.Thread(target=self._watch, args=(Lines(log),), name=f"container-{container.short_id}", daemon=True)
+        self._watcher.start()
+
+    pid: int | None
+    _code: int | None
+
+    def _watch(self, lines: Lines) -> None:
+        code = 137      # whoever removes the container from outside has killed it
+        try:
+            for chunk in self._container.logs(stream=True, follow=True):
+                lines.feed(chunk)
+            code = int(self._container.wait()["StatusCode"])
+        except (DockerException, OSError, ValueError):
+            code = _last_code(self._container, code)
+        finally:
+            lines.end()
+            _remove(self._container)
+            self._code = code
+
+    def poll(self) -> int | None:
+        """Exit code (128+signal when killed), or None while it runs."""
+        return self._code
+
+    def stop(self, timeout: float) -> int:
+        """SIGTERM, after `timeout` seconds SIGKILL; the exit code. Idempotent."""
+        if self._code is None:
+            try:
+                self._container.kill("SIGTERM")
+                self._watcher.join(timeout)
+                if self._code is None:
+                    self._container.kill("SIGKILL")
+            except DockerException:
+                pass        # it ended in between: the watcher has the code
+        self._watcher.join(10)
+        return 137 if self._code is None else self._code
+
+
+def _pid(container: Any) -> int | None:
+    try:
+        container.reload()
+        return container.attrs["State"]["Pid"] or None
+    except DockerException:
+        return None
+
+
+def _last_code(container: Any, otherwise: int) -> int:
+    """The exit code from the container's own state, when the stream broke."""
+    try:
+        container.reload()
+        return int(container.attrs["State"]["ExitCode"])
+    except DockerException:
+        return otherwise
+
+
+def _remove(container: Any) -> None:
+    try:
+        container.remove(force=True, v=True)
+    except NotFound:
+        return
+    except APIError as error:
+        if error.status_code != 409:        # its removal is already under way
+            raise
+
+
+def _pull_error(image: str, host: str, platform: str, text: str) -> PullError:
+    """The engine's words as ECS would have said them."""
+    if "no matching manifest" in text:
+        return reasons.other_platform(platform)
+    if "denied" in text or "no basic auth" in text or "unauthorized" in text:
+        return reasons.forbidden(image, host)
+    if "not found" in text or "manifest unknown" in text:
+        return reasons.not_found(image)
+    return PullError(f"CannotPullContainerError: ref pull has been retried 1 time(s): {text}")

@@ -1,0 +1,89 @@
+"""The registry front: an OCI distribution endpoint (/v2/) in front of ECR.
+
+EMULATES Amazon ECR's Docker endpoint: Basic login `AWS:<token>`, repositories that must exist before the first upload, immutable tags,
+blobs scoped by repository, digests verified, a push visible in ECR (PutImage), and images that ECR deleted gone for pulls at once.
+As in ECR an immutable tag is refused even for the digest that it already names (aws/containers-roadmap issue 2179), so whoever deploys
+again looks before pushing; a mutable tag takes the same digest again in silence.
+
+DIFFERS: plain HTTP on loopback; blobs are served from here (ECR redirects to S3); a mount from another repository is never granted (the
+client uploads, as where ECR's blob mounting is off); no referrers, no layer-part limits, no replication; blobs are never collected.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from werkzeug.wrappers import Request, Response
+
+from ops.sandbox.contracts import EcrDoor, Part
+from ops.sandbox.images import refusals
+from ops.sandbox.images.registry_routes import Call, Shelf, route
+from ops.sandbox.images.serving import serve
+from ops.sandbox.images.store import Blobs, Repositories
+from ops.sandbox.images.uploads import TooMuchError, Uploads
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_LOG = logging.getLogger("sandbox.registry")
+
+
+class Registry:
+    """The WSGI application. `root` is the registry's own folder (Paths.images / "registry")."""
+
+    def __init__(self, root: Path, door: EcrDoor) -> None:
+        blobs = Blobs(root)
+        blobs.forget_unfinished()
+        self.shelf = Shelf(blobs, Repositories(root), Uploads(blobs), door, threading.Lock())
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        response = self._answer(Request(environ))
+        response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+        return response(environ, start_response)
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            challenge = self._login(request)
+            return challenge or route(Call(self.shelf, request))
+        except refusals.RefusalError as refusal:
+            return refusal.response()
+        except TooMuchError as error:
+            return refusals.too_large(str(error)).response()
+        except Exception as error:      # the client must get an answer; the log gets the trace
+            _LOG.exception("%s %s", request.method, request.path)
+            return refusals.broken(str(error) or type(error).__name__).response()
+
+    def _login(self, request: Request) -> Response | None:
+        """None for a good token; the challenge where none came; RefusalError for an expired or foreign one."""
+        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            challenge = f'Basic realm="{request.host_url}",service="ecr.amazonaws.com"'
+            return Response("Not Authorized\n", status=401, headers={"WWW-Authenticate": challenge})
+        try:
+            user, _, token = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise refusals.token_expired() from None
+        if user != "AWS" or not self.shelf.door.authorized(token):
+            raise refusals.token_expired()
+        return None
+
+
+def serve_registry(root: Path, door: EcrDoor, port: int) -> Part:
+    """Start the registry front on 127.0.0.1:`port`, its state in `root` (Paths.images / "registry"). OSError when the port is taken."""
+    return serve("registry", Registry(root, door), port)
+
+
+def tell_again(root: Path, put: Callable[[str, str, str, bytes, str, int], None]) -> int:
+    """Call `put(name, tag, digest, manifest, media_type, size)` for every tag ever pushed, for an ECR that forgot all; how many."""
+    blobs, told = Blobs(root), 0
+    for name, tag, pushed in Repositories(root).every():
+        if blobs.has(pushed.digest):
+            put(name, tag, pushed.digest, blobs.read(pushed.digest), pushed.media_type, pushed.size)
+            told += 1
+    return told

@@ -1,0 +1,134 @@
+"""Content-addressed blobs and what repositories hold, on disk, for the registry and for the engine.
+
+Everything is written aside and moved into place (os.replace), so that `kill -9` leaves whole files or none. Nothing is synced to
+the disk: after a power cut the next `up` builds and pushes again, which a rehearsal can afford.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+def digest_of(data: bytes) -> str:
+    """The sha256 digest of `data` as registries write it."""
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def write_aside(path: Path, data: bytes) -> None:
+    """Write a whole file or nothing: a temporary beside it, then os.replace."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+class Blobs:
+    """Blobs by digest below `root`/blobs/sha256; unfinished ones below `root`/unfinished."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.unfinished = root / "unfinished"
+        self._blobs = root / "blobs" / "sha256"
+        self.unfinished.mkdir(parents=True, exist_ok=True)
+        self._blobs.mkdir(parents=True, exist_ok=True)
+
+    def path(self, digest: str) -> Path:
+        """Where the blob lies, or would lie."""
+        return self._blobs / digest.removeprefix("sha256:")
+
+    def has(self, digest: str) -> bool:
+        return self.path(digest).is_file()
+
+    def size(self, digest: str) -> int:
+        """Size in bytes. Raises FileNotFoundError."""
+        return self.path(digest).stat().st_size
+
+    def read(self, digest: str) -> bytes:
+        """The whole blob. Raises FileNotFoundError."""
+        return self.path(digest).read_bytes()
+
+    def put(self, data: bytes) -> str:
+        """Keep `data`; its digest."""
+        digest = digest_of(data)
+        if not self.has(digest):
+            write_aside(self.path(digest), data)
+        return digest
+
+    def adopt(self, finished: Path, digest: str) -> None:
+        """Take over a file whose digest the caller has verified."""
+        finished.replace(self.path(digest))
+
+    def forget_unfinished(self) -> None:
+        """Throw away what an earlier process left half-written; call it once, before serving."""
+        shutil.rmtree(self.unfinished, ignore_errors=True)
+        self.unfinished.mkdir(parents=True, exist_ok=True)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A manifest as a repository of the registry took it. `size` in bytes: config and layers."""
+
+    digest: str
+    media_type: str
+    size: int
+
+
+class Repositories:
+    """Which blobs, manifests and tags were pushed to which repository (whether an image still *exists* is ECR's to say)."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / "repositories"
+
+    def _folder(self, name: str, kind: str) -> Path:
+        return self._root / name.replace("/", "!") / kind      # "!" stands in no repository name
+
+    def link(self, name: str, digest: str) -> None:
+        """Note that this repository holds the blob, as registries scope blobs by repository."""
+        write_aside(self._folder(name, "blobs") / digest.removeprefix("sha256:"), b"")
+
+    def linked(self, name: str, digest: str) -> bool:
+        return (self._folder(name, "blobs") / digest.removeprefix("sha256:")).exists()
+
+    def record(self, name: str, pushed: Pushed, tag: str | None) -> None:
+        """Note a pushed manifest and the tag it was pushed by."""
+        hexa = pushed.digest.removeprefix("sha256:")
+        write_aside(self._folder(name, "manifests") / hexa, json.dumps(asdict(pushed)).encode())
+        if tag:
+            write_aside(self._folder(name, "tags") / tag, pushed.digest.encode())
+
+    def pushed(self, name: str, digest: str) -> Pushed | None:
+        """The record of a manifest, or None when it was never pushed here."""
+        try:
+            record = (self._folder(name, "manifests") / digest.removeprefix("sha256:")).read_text()
+        except FileNotFoundError:
+            return None
+        return Pushed(**json.loads(record))
+
+    def tags(self, name: str) -> tuple[str, ...]:
+        """Tags ever pushed, sorted; ECR knows which of them still stand."""
+        folder = self._folder(name, "tags")
+        if not folder.is_dir():
+            return ()
+        return tuple(sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".new-")))
+
+    def every(self) -> Iterator[tuple[str, str, Pushed]]:
+        """(repository, tag, manifest) of every tag as last pushed: what an ECR that forgot everything has to be told again."""
+        folders = sorted(self._root.iterdir()) if self._root.is_dir() else []
+        for folder in folders:
+            name = folder.name.replace("!", "/")
+            for tag in self.tags(name):
+                found = self.pushed(name, (self._folder(name, "tags") / tag).read_text())
+                if found:
+                    yield name, tag, found
