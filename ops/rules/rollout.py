@@ -1,8 +1,8 @@
 """How a roll-out stands (pure): its verdict, or the phase that it is in, from what has been seen of *our deployment's id*.
 
 Stable is not deployed: a completed rollback looks as stable as a success, so nothing here asks whether the service is stable.
-`rolloutState` becomes FAILED only with the circuit breaker on; without it, the stopped tasks that our deployment started tell. Slow start is no
-failure: a task that runs and is not healthy yet is waited for until ECS stops it, or the time is up.
+`rolloutState` becomes FAILED only with the circuit breaker on; without it, the stopped tasks that our deployment started tell. Slow start
+is no failure: a task that runs and is not healthy yet is waited for until ECS stops it, or the time is up.
 
 What earlier answers showed and later ones no longer do (ECS drops a failed deployment once its rollback is done) is folded into `History`.
 """
@@ -130,7 +130,8 @@ def overtaken(sight: Sight, ours: Deployment | None, primary: Deployment) -> Dec
     if ours is None and last and older(primary, last):
         if sight.at - sight.history.seen_at < APPEARS_S:
             return Decision(None, "waiting for ECS")
-        return Decision(Verdict.ROLLED_BACK, "rolled back", f"ours is no longer listed; the earlier deployment {primary.id} to {target} is in front again")
+        why = f"ours is no longer listed; the earlier deployment {primary.id} to {target} is in front again"
+        return Decision(Verdict.ROLLED_BACK, "rolled back", why)
     return Decision(Verdict.SUPERSEDED, "superseded", f"deployment {primary.id} took over, to {target}")
 
 

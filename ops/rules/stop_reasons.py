@@ -1,9 +1,10 @@
 """Why ECS tasks stop: patterns of `stoppedReason` and `containers[].reason`, in order; the first that matches wins.
 
 Collected from AWS's developer guide, the ECS agent's source and public incident reports. Kinds: `transient` a retry may mend it, `final`
-none will, `benign` not a failure, `symptom` look at the exit code, the logs or the targets. Codes that end in `-NET` are transient once, and
-final when a second task of the same deployment repeats them (`ops.rules.stopped` reads them so). Matching ignores case and a dot matches a
-newline; typographic apostrophes are made plain first, since AWS writes both. Matching nothing is an answer too: the text is then shown verbatim.
+none will, `benign` not a failure, `symptom` look at the exit code, the logs or the targets. Codes that end in `-NET` are transient once,
+and final when a second task of the same deployment repeats them (`ops.rules.stopped` reads them so). Matching ignores case and a dot
+matches a newline; typographic apostrophes are made plain first, since AWS writes both. Matching nothing is an answer too: the text is
+shown verbatim.
 """
 
 from __future__ import annotations

@@ -1,0 +1,241 @@
+"""Watching one deployment, by its id, to its verdict: one DescribeServices a poll, tasks and targets only when something changed.
+
+The calls are rationed (0.5 a second on average, a little more at the start), except for a stop: an answer that may mean a stopped task of
+ours is followed by ListTasks, DescribeTasks and its log at once, so that its diagnosis stands there within the same look. What cannot be
+looked at for want of a permission is said once and left out; a network that drops, or AWS asking for fewer calls, is waited out with
+growing pauses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ops.errors import OpsError
+from ops.flows.eyes import ecs_eyes as ecs_eyes
+from ops.flows.sight import Eyes as Eyes
+from ops.flows.sight import Outcome as Outcome
+from ops.flows.sight import Screen as Screen
+from ops.model import Finding, ServiceState, Target, TaskState, Verdict
+from ops.redact import redact
+from ops.rules import looking
+from ops.rules.rollout import Decision, History, Sight, decide, remember, wants_details
+from ops.rules.stopped import GONE, cause, finding
+
+LONGEST_PAUSE_S = 60.0
+CHASE = 3              # looks for a stop that DescribeServices already counts and ListTasks does not list yet
+TOLD_IN_FULL = 2       # stops with the same cause; later ones get a line
+NO_LINES: tuple[str, ...] = ()
+NO_TASKS: tuple[TaskState, ...] = ()
+T = TypeVar("T")
+
+
+def watch(
+    eyes: Eyes,
+    deployment_id: str,
+    *,
+    timeout_s: float,
+    poll_s: float = 4.0,
+    screen: Screen,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+    follow: bool = False,
+    patient: bool = False,
+    service: str = "",
+) -> Outcome:
+    """Watch until there is a verdict. Raises OpsError where ECS may not be looked at; KeyboardInterrupt passes through.
+
+    `patient`: where the service's circuit breaker rolls back, leave failing tasks to it. `service`: ours, for commands in findings.
+    """
+    watching = Watching(eyes, deployment_id, timeout_s, poll_s, screen, clock, sleep, follow, patient, service)
+    try:
+        return watching.to_the_end()
+    finally:
+        screen.close()
+
+
+@dataclass
+class Watching:
+    """One watch under way."""
+
+    eyes: Eyes
+    id: str
+    timeout_s: float
+    poll_s: float
+    screen: Screen
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    follow: bool
+    patient: bool
+    name: str
+    service: ServiceState | None = None
+    history: History = field(default_factory=History)
+    tasks: tuple[TaskState, ...] = ()
+    targets: tuple[Target, ...] = ()
+    stopped: dict[str, TaskState] = field(default_factory=dict)
+    told: list[tuple[str, object]] = field(default_factory=list)      # (task, cause) of every stop that was diagnosed
+    findings: list[Finding] = field(default_factory=list)
+    events: set[str] = field(default_factory=set)
+    unseen: dict[str, str] = field(default_factory=dict)              # what could not be looked at, and why
+    closed: set[str] = field(default_factory=set)                     # what is not asked for again
+    phase: str = ""
+    misses: int = 0
+    chase: int = 0
+    looked_at: float = float("-inf")
+
+    def to_the_end(self) -> Outcome:
+        self.began = self.clock()
+        self.screen.following(self.id, self.timeout_s)
+        while True:
+            looked = self.clock()
+            decision = self.look()
+            if decision.verdict is not None:
+                return self.outcome(decision)
+            pause = self.poll_s if not self.misses else min(self.poll_s * 2**self.misses, LONGEST_PAUSE_S)
+            left = self.timeout_s - self.elapsed()
+            self.sleep(max(0.0, min(max(pause - (self.clock() - looked), self.poll_s / 4), left)))
+
+    def elapsed(self) -> float:
+        return self.clock() - self.began
+
+    def look(self) -> Decision:
+        """One look: the service, what its answer asks for, and the decision."""
+        previous = self.service
+        try:
+            self.service = self.eyes.service()
+        except OpsError as error:
+            return self.blind(error)
+        if self.misses:
+            self.screen.line("ECS answers again")
+        self.misses = 0
+        self.history = remember(self.history, self.service, self.id, self.elapsed())
+        if self.service is not None:
+            self.details(previous, self.service)
+        decision = self.decision()
+        self.show(decision.phase)
+        return decision
+
+    def blind(self, error: OpsError) -> Decision:
+        """ECS did not answer: said once, waited out until the time is up. Raises what no waiting mends."""
+        if looking.lasting(error):
+            raise error
+        if not self.misses:
+            self.screen.line(f"cannot see ECS, watching on: {error.why or error.what}")
+        self.misses += 1
+        if self.elapsed() < self.timeout_s:
+            return Decision(None, self.phase)
+        why = f"{self.timeout_s:g} s passed, and ECS could not be seen at the end: {error.why or error.what}"
+        return Decision(Verdict.TIMED_OUT, self.phase, why)
+
+    def decision(self) -> Decision:
+        sight = Sight(self.elapsed(), self.service, tuple(self.stopped.values()), self.history, self.eyes.container)
+        return decide(sight, self.id, timeout_s=self.timeout_s, patient=self.patient)
+
+    def show(self, phase: str) -> None:
+        if phase != self.phase:
+            self.phase = phase
+            self.screen.phase(phase)
+
+    def details(self, previous: ServiceState | None, service: ServiceState) -> None:
+        """Stops first and at once; tasks, targets and logs as the ration allows."""
+        changed = wants_details(previous, service)
+        self.new_events(service)
+        if looking.suspicious(previous, service, self.id):
+            self.chase = CHASE
+        idle = self.elapsed() - self.looked_at >= looking.HEARTBEAT_S
+        if self.chase or ((changed or idle) and self.affords(looking.STOPS_COST)):
+            self.chase = max(0, self.chase - 1)
+            self.diagnose(service)
+        refreshed = (changed or idle) and self.affords(looking.TABLE_COST)
+        if refreshed:
+            self.looked_at = self.elapsed()
+            self.tasks = self.optional("tasks", self.eyes.running, self.tasks)
+            self.targets = self.optional("targets", self.eyes.targets, self.targets)
+        if changed or refreshed:
+            self.screen.seen(service, self.tasks, self.targets)
+        ours = tuple(task for task in self.tasks if task.started_by == self.id)
+        if self.follow and ours and self.affords(len(ours)):
+            for line in self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES):
+                self.screen.line(redact(line))
+
+    def affords(self, calls: int) -> bool:
+        return looking.affords(calls, made=self.eyes.calls, elapsed_s=self.elapsed())
+
+    def new_events(self, service: ServiceState) -> None:
+        """Oldest first, none from before our deployment (by AWS's own clock), each once."""
+        since = self.history.ours.created_at if self.history.ours else None
+        for event in looking.oldest_first(service.events):
+            if since and (event.at is None or event.at >= since) and event.id not in self.events:
+                self.events.add(event.id)
+                self.screen.event(event)
+
+    def diagnose(self, service: ServiceState) -> None:
+        """Each stopped task of ours, once, as soon as it says why. One that does not yet is looked at again in the next look."""
+        listed = self.optional("stopped tasks", self.eyes.stopped, NO_TASKS)
+        ours = {task.arn: task for task in listed if task.started_by == self.id}
+        self.stopped.update(ours)
+        known = {arn for arn, _ in self.told}
+        for task in sorted(ours.values(), key=looking.stopped_order):
+            if task.arn in known:
+                continue
+            if not (task.stopped_reason or task.status in GONE):
+                self.chase = max(self.chase, 1)
+                continue
+            self.tell(task, service)
+        counted = service.deployment(self.id)
+        if len(self.told) > len(known) and (counted is None or counted.failed <= len(self.told)):
+            self.chase = 0
+
+    def tell(self, task: TaskState, service: ServiceState) -> None:
+        why = cause(task, self.eyes.container)
+        before = sum(1 for _, key in self.told if key == why.key)
+        self.told.append((task.arn, why.key))
+        if not why.failure:
+            return
+        if before >= TOLD_IN_FULL:
+            self.screen.line(f"task {task.id} stopped too: the same cause, for the {before + 1}th time")
+            return
+        lines = self.optional("log", lambda: self.eyes.log(task), NO_LINES)
+        if why.code == "ECS-ELB":
+            self.targets = self.optional("targets", self.eyes.targets, self.targets)
+        found = finding(
+            task,
+            why,
+            lines,
+            targets=(target for target in self.targets if target.state != "healthy"),
+            service=self.name,
+            ecs_service=service.name,
+            target_group=service.load_balancers[0].target_group if service.load_balancers else "",
+            log_problem=self.unseen.get("log", ""),
+        )
+        self.findings.append(found)
+        self.screen.finding(found)
+
+    def optional(self, what: str, look: Callable[[], T], otherwise: T) -> T:
+        """A look that the verdict does not hang on: what it can't see is said, never taken for fine, and no reason to stop watching."""
+        if what in self.closed:
+            return otherwise
+        try:
+            found = look()
+        except OpsError as error:
+            if what not in self.unseen:
+                self.screen.line(f"{what}: unknown: {error.why or error.what}")
+            self.unseen[what] = error.why or error.what
+            if looking.lasting(error):
+                self.closed.add(what)
+            return otherwise
+        self.unseen.pop(what, None)
+        return found
+
+    def outcome(self, decision: Decision) -> Outcome:
+        assert decision.verdict is not None
+        if decision.verdict is Verdict.TIMED_OUT and self.service:
+            self.targets = self.optional("targets", self.eyes.targets, self.targets)
+            late = looking.late(self.id, decision.why, self.service, self.targets, self.name)
+            self.findings.append(late)
+            self.screen.finding(late)
+        unseen = "".join(f"; {what} could not be looked at: {why}" for what, why in self.unseen.items())
+        why = decision.why + (unseen if decision.verdict is not Verdict.SUCCEEDED else "")
+        return Outcome(decision.verdict, why, tuple(self.findings), self.id, self.elapsed(), self.eyes.calls)

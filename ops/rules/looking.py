@@ -1,0 +1,84 @@
+"""When a watch should look closer (pure): what an answer may hide, what the ration of calls allows, what waiting mends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from ops.errors import OpsError, Unreachable
+from ops.model import Deployment, Event, Evidence, Finding, ServiceState, Target, TaskState
+
+CALLS_A_SECOND = 0.5     # on average, over the whole watch
+KEPT_BACK = 5.0          # calls kept for a stop, so that its diagnosis does not break the average
+HEAD_START = 4.0         # calls more at the start, so that the table is filled at once; worn off after HEAD_START_S
+HEAD_START_S = 36.0
+HEARTBEAT_S = 16.0       # target health changes without any change in DescribeServices
+STOPS_COST = 2           # ListTasks, DescribeTasks
+TABLE_COST = 3           # the same, DescribeTargetHealth
+TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
+OLD_TASKS = re.compile(r"has stopped \d+ running tasks", re.IGNORECASE)      # draining; a stop of ours shows in the counts
+STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
+LASTING = re.compile(
+    r"access denied|may not |AccessDenied|login has expired|no AWS credentials|does not accept the credentials|clock is wrong",
+    re.IGNORECASE,
+)
+
+
+def affords(calls: int, *, made: int, elapsed_s: float) -> bool:
+    """Whether `calls` more, after `made` in `elapsed_s` seconds, stay within the ration."""
+    head_start = (KEPT_BACK + HEAD_START) * max(0.0, 1 - elapsed_s / HEAD_START_S)
+    return made + calls <= CALLS_A_SECOND * elapsed_s - KEPT_BACK + head_start + 1
+
+
+def lasting(error: OpsError) -> bool:
+    """Whether looking again is pointless: credentials, permission, a wrong name. A network and a throttle are worth another look."""
+    return not isinstance(error, Unreachable) or bool(LASTING.search(f"{error.what} {error.why}"))
+
+
+def suspicious(previous: ServiceState | None, current: ServiceState, id: str) -> bool:
+    """Whether this answer may mean that a task of deployment `id` stopped: it counts a failure, lost a task, replaced one, or says so."""
+    ours, was = current.deployment(id), previous.deployment(id) if previous else None
+    if ours is None:
+        return False
+    if was is None or previous is None:
+        return ours.failed > 0 or ours.rollout_state == "FAILED"
+    new = new_messages(previous, current)
+    said = any(TROUBLE.search(text) and not OLD_TASKS.search(text) for text in new)
+    replaced = was.running + was.pending >= was.desired > 0 and any(STARTED.search(text) for text in new)
+    return said or replaced or lost(was, ours)
+
+
+def lost(was: Deployment, ours: Deployment) -> bool:
+    turned = ours.rollout_state == "FAILED" != was.rollout_state
+    gone = ours.running < was.running or was.pending - ours.pending > max(0, ours.running - was.running)
+    return turned or gone or ours.failed > was.failed
+
+
+def new_messages(previous: ServiceState, current: ServiceState) -> list[str]:
+    known = {event.id for event in previous.events}
+    return [event.message for event in current.events if event.id not in known]
+
+
+def oldest_first(events: Iterable[Event]) -> list[Event]:
+    """ECS lists the newest first; events of the same moment keep their order."""
+    newest_last = tuple(events)[::-1]
+    return sorted(newest_last, key=lambda event: event.at.timestamp() if event.at else 0.0)
+
+
+def stopped_order(task: TaskState) -> float:
+    return task.stopped_at.timestamp() if task.stopped_at else float("inf")
+
+
+def late(id: str, why: str, service: ServiceState, targets: Iterable[Target], name: str) -> Finding:
+    """What a deployment that ran out of time was waiting for."""
+    ours = service.deployment(id)
+    evidence = []
+    if ours:
+        counts = f"desired {ours.desired} running {ours.running} pending {ours.pending} failed {ours.failed}"
+        evidence.append(Evidence(f"DescribeServices deployments[{id}]", f"{ours.status} {ours.rollout_state or ''} {counts}"))
+    for target in targets:
+        if target.state != "healthy":
+            said = " ".join(part for part in (target.state, target.reason, target.description) if part)
+            evidence.append(Evidence(f"DescribeTargetHealth {target.id}:{target.port}", said))
+    evidence += [Evidence("DescribeServices events", event.message) for event in oldest_first(service.events)[-3:]]
+    return Finding("not_ready_in_time", why, "certain", tuple(evidence), (f"inv {name}.status",) if name else ())
