@@ -33,7 +33,8 @@ def check_service_names(names: Iterable[str]) -> tuple[str, ...]:
         if not SERVICE_NAME.fullmatch(name):
             raise ConfigError(f"service name {name!r} in the configuration", "allowed: a-z, then a-z, 0-9 and -", "rename it")
         if name in RESERVED:
-            raise ConfigError(f"service name {name!r} in the configuration", "a namespace of this tool has that name", f"rename it: {name}-app")
+            why = "a namespace of this tool has that name"
+            raise ConfigError(f"service name {name!r} in the configuration", why, f"rename it: {name}-app")
     return tuple(sorted(names))
 
 
@@ -165,7 +166,13 @@ def known_keys(path: list[str]) -> list[str]:
     from ops import settings
 
     model: Any = settings.Environment
-    inner = {"services": settings.Service, "endpoints": settings.Endpoint, "aws": settings.Aws, "database": settings.Database}
+    inner = {
+        "services": settings.Service,
+        "endpoints": settings.Endpoint,
+        "aws": settings.Aws,
+        "database": settings.Database,
+        "state": settings.State,
+    }
     for key in path:
         model = inner.get(key, model)
     return list(model.model_fields)

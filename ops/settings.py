@@ -91,6 +91,13 @@ class Database(Model):
     sslrootcert: Text | None = Field(None, description="File with the CA bundle; without it, the system's.")
 
 
+class State(Model):
+    """The Terraform state's bucket: release records and locks are kept beside the state, so that no new infrastructure is needed."""
+
+    bucket: Text
+    prefix: Text = Field("ops", description="Below this prefix; the state's own key is never touched.")
+
+
 class Environment(Model):
     """One place to act in: an account, a region, a cluster and its services."""
 
@@ -110,6 +117,7 @@ class Environment(Model):
     alb: Text | None = Field(None, description="Address of the load balancer itself.")
     engine: Text | None = Field(None, description="Docker engine; without it, DOCKER_HOST or the machine's own.")
     database: Database | None = None
+    state: State | None = None
     deploy_timeout: Seconds = Field(900.0, description="Longest wait for a roll-out.")
     poll: Seconds = Field(4.0, description="Between two DescribeServices while watching.")
     contacts: list[str] = Field(default_factory=list, description="Shown when a deploy fails.")

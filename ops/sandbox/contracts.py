@@ -13,7 +13,7 @@ from typing import Protocol
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 ACCESS_KEY = "AKIASANDBOX00000000"
-SECRET_KEY = "sandbox"
+SECRET_KEY = "sandbox"  # noqa: S105  a dummy, for an endpoint on loopback
 
 
 @dataclass(frozen=True)
