@@ -1,4 +1,4 @@
-"""A small platform for the tests of the AWS endpoint and the agent: a cluster, a load balancer, a service, and real processes for containers."""
+"""A small platform for the tests of the AWS endpoint and the agent: cluster, load balancer, service, real processes for containers."""
 
 import contextlib
 import os
@@ -81,7 +81,8 @@ class ProcessRuntime:
         self.pulled.append((image, platform))
         if image not in self.images:
             raise PullError(
-                f"CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref {image}: {image}: not found"
+                "CannotPullContainerError: pull image manifest has been retried 1 time(s): "
+                f"failed to resolve ref {image}: {image}: not found"
             )
         return "sha256:" + f"{abs(hash(image)):064x}"[:64]
 
@@ -111,7 +112,7 @@ class Platform:
         self.ecs, self.elb, self.logs = self.client("ecs"), self.client("elbv2"), self.client("logs")
         ec2 = self.client("ec2")
         self.subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]][:2]
-        vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        self.vpc = vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
         self.group = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["SecurityGroups"][0]["GroupId"]
         self.ecs.create_cluster(clusterName="demo")
         self.logs.create_log_group(logGroupName="/ecs/demo/web")

@@ -62,7 +62,7 @@ class Agent:
             try:
                 self._scheduler.tick(time.monotonic())
                 self._give_lives()
-            except Exception:              # one bad service must not stop the others; the next tick tries again
+            except Exception:              # the loop is all that moves; the next tick tries again
                 traceback.print_exc()
 
     def _give_lives(self) -> None:

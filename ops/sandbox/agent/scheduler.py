@@ -9,6 +9,8 @@ rebalancing do not exist.
 
 from __future__ import annotations
 
+import traceback
+
 from ops.sandbox.agent import breaker, words
 from ops.sandbox.agent.reconcile import ServiceView, Start, Stop, TaskView, reconcile
 from ops.sandbox.aws import lookups
@@ -30,8 +32,11 @@ class Scheduler:
         """One look at every service; `now` in monotonic seconds."""
         with self.ecs.lock:
             for service in list(self.ecs.services.values()):
-                if service.status != "INACTIVE":
-                    self._look_after(service, now)
+                try:
+                    if service.status != "INACTIVE":
+                        self._look_after(service, now)
+                except Exception:              # one bad service must not stop the others; the next tick tries again
+                    traceback.print_exc()
             self.ecs.forget_stopped(self.timing.stopped_visible)
 
     def _look_after(self, service: Service, now: float) -> None:
@@ -141,6 +146,7 @@ class Scheduler:
             )
             for _ in range(count)
         ]
+        service.announced_steady = False
         service.say(words.started([task.id for task in made]))
 
     def _settle(self, service: Service, now: float) -> None:

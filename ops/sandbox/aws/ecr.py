@@ -16,7 +16,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from moto.core.exceptions import ServiceException
+from moto.ecr.exceptions import ImageAlreadyExistsException
 from moto.ecr.models import ECRBackend, Image, Repository, ecr_backends
 from moto.ecr.responses import ECRResponse
 
@@ -68,7 +68,7 @@ class Ecr:
             return any(image.image_digest == digest for image in self._images(name))
 
     def put_image(self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int) -> None:
-        """PutImage; the same tag on the same digest changes nothing. Raises ServiceException where an immutable tag would move."""
+        """PutImage; the same tag on the same digest changes nothing. Raises moto's ServiceException where an immutable tag would move."""
         with self._lock:
             if tag is not None and self.digest(name, tag) == digest:
                 return
@@ -91,10 +91,7 @@ def _put_image(backend: Any, name: str, manifest: str, tag: str | None, media_ty
     digest = digest or f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"     # moto makes one up
     holder = next((image for image in repository.images if tag is not None and tag in image.image_tags), None)
     if holder is not None and repository.is_tag_immutable() and holder.image_digest != digest:
-        raise ServiceException(
-            "ImageTagAlreadyExistsException",
-            f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable.",
-        )
+        raise _tag_exists(name, str(tag), holder.image_digest)
     if holder is not None and holder.image_digest != digest:
         holder.remove_tag(tag)
     same = next((image for image in repository.images if image.image_digest == digest), None)
@@ -102,3 +99,14 @@ def _put_image(backend: Any, name: str, manifest: str, tag: str | None, media_ty
         same.update_tag(tag)
         return same
     return original(ECRBackend, "put_image")(backend, name, manifest, tag, media_type, digest)
+
+
+def _tag_exists(name: str, tag: str, digest: str) -> Exception:
+    """moto looks up an error's shape by the module of its class, so one of ECR's own is given the right code."""
+    failure: Any = ImageAlreadyExistsException(name, ACCOUNT, digest, tag)
+    failure.code = "ImageTagAlreadyExistsException"
+    failure.message = (
+        f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable."
+    )
+    refusal: Exception = failure
+    return refusal
