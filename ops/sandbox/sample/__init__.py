@@ -1,0 +1,78 @@
+"""The sample platform: two small services in a git checkout of their own, with an `origin` to push to.
+
+`platform/` beside this file holds their sources. What differs from a real platform: the services use nothing but the standard library
+(and psycopg), and `origin` is a bare repository next to the checkout instead of a host.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from ops.errors import OpsError
+from ops.sandbox.contracts import Paths
+
+SOURCES = Path(__file__).parent / "platform"
+AUTHOR = ("Sandbox", "sandbox@localhost")
+SERVICES = ("backend", "frontend")
+
+
+def make_checkout(paths: Paths) -> str:
+    """Make the checkout and its origin where they are missing, committed and pushed; the short commit of `main`'s HEAD.
+
+    What the user has committed since stays. A lost origin is made again from the checkout. Raises OpsError when git is missing or refuses.
+    """
+    if shutil.which("git") is None:
+        raise OpsError("the sandbox's sample platform needs git", "there is no `git` on PATH", "install git, then `inv sandbox.up` again")
+    if not (paths.platform / ".git").exists():
+        _make(paths)
+    if not (paths.origin / "HEAD").exists():
+        _make_origin(paths)
+    return git(paths.platform, "rev-parse", "--short", "HEAD")
+
+
+def _make(paths: Paths) -> None:
+    """Made beside and then renamed: a checkout is whole or not there. Files of the user's that are in the way are kept aside."""
+    making = paths.root / "platform.making"
+    shutil.rmtree(making, ignore_errors=True)
+    shutil.copytree(SOURCES, making, ignore=shutil.ignore_patterns("__pycache__"))
+    git(making, "-c", "init.defaultBranch=main", "init", "--quiet", "--template=")
+    git(making, "symbolic-ref", "HEAD", "refs/heads/main")
+    for key, value in (("user.name", AUTHOR[0]), ("user.email", AUTHOR[1]), ("commit.gpgsign", "false")):
+        git(making, "config", key, value)
+    git(making, "add", "--all")
+    git(making, "-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--message=Version 1 of both services")
+    shutil.rmtree(paths.origin, ignore_errors=True)
+    if paths.platform.exists():
+        paths.platform.rename(paths.platform.with_name(f"platform-aside-{os.getpid()}"))
+    making.rename(paths.platform)
+
+
+def _make_origin(paths: Paths) -> None:
+    making = paths.root / "origin.making"
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    git(making, "-c", "init.defaultBranch=main", "init", "--quiet", "--bare", "--template=")
+    git(making, "symbolic-ref", "HEAD", "refs/heads/main")
+    shutil.rmtree(paths.origin, ignore_errors=True)
+    making.rename(paths.origin)
+    remotes = git(paths.platform, "remote").split()
+    git(paths.platform, "remote", "set-url" if "origin" in remotes else "add", "origin", "../origin.git")
+    git(paths.platform, "-c", "core.hooksPath=/dev/null", "push", "--quiet", "--set-upstream", "origin", "main")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git in `folder` untouched by the user's configuration and by GIT_* variables; its output. Raises OpsError with git's words."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(
+        ["git", *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        env={**clean, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+    )
+    if done.returncode:
+        raise OpsError(
+            f"git {' '.join(arguments)} failed in {folder}", done.stderr.strip() or f"exit code {done.returncode}",
+            "inv sandbox.down --purge",
+        )
+    return done.stdout.strip()
