@@ -1,7 +1,7 @@
 """What a person sees while a roll-out is watched: a live table on a terminal, plain lines with their time without one. All of it on stderr.
 
-Text from outside (events, logs, reasons) is escaped and never read as markup. Both screens implement `ops.flows.sight.Screen`; they begin to
-draw at the first answer and give the terminal back in `close`, which may come at any time and more than once.
+Text from outside (events, logs, reasons) is escaped and never read as markup. Both screens implement `ops.flows.sight.Screen`;
+they begin to draw at the first answer and give the terminal back in `close`, which may come at any time and more than once.
 """
 
 from __future__ import annotations
@@ -60,11 +60,13 @@ def tasks_by_state(tasks: tuple[TaskState, ...]) -> str:
 
 def targets_by_state(targets: tuple[Target, ...]) -> str:
     """`2 healthy, 1 unhealthy (Target.ResponseCodeMismatch: Health checks failed with these codes: [404])`."""
-    counts = Counter(
-        target.state + (f" ({': '.join(part for part in (target.reason, target.description) if part)})" if target.state == "unhealthy" else "")
-        for target in targets
-    )
+    counts = Counter(target_state(target) for target in targets)
     return ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
+
+
+def target_state(target: Target) -> str:
+    why = ": ".join(part for part in (target.reason, target.description) if part)
+    return f"{target.state} ({why})" if target.state == "unhealthy" and why else target.state
 
 
 class PlainScreen:
@@ -150,7 +152,13 @@ class TableScreen(PlainScreen):
             from rich.live import Live
 
             console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
-            self.live = Live(get_renderable=self.picture, console=console, refresh_per_second=REDRAWS_A_SECOND, redirect_stdout=False, redirect_stderr=False)
+            self.live = Live(
+                get_renderable=self.picture,
+                console=console,
+                refresh_per_second=REDRAWS_A_SECOND,
+                redirect_stdout=False,      # stdout is the result's, and stderr's other writers are ours
+                redirect_stderr=False,
+            )
             self.live.start()
         self.live.refresh()
 
@@ -175,7 +183,7 @@ class TableScreen(PlainScreen):
                 yield name, deployment_line("", deployment).strip()
                 yield "", "tasks: " + tasks_by_state(tuple(task for task in self.tasks if task.started_by == deployment.id))
             yield "targets", targets_by_state(self.targets)
-        for number, event in enumerate(self.events):
+        for number, event in enumerate(tuple(self.events)):
             yield ("" if number else "events"), event
 
     def write(self, line: str) -> None:

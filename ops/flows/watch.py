@@ -83,7 +83,8 @@ class Watching:
     phase: str = ""
     misses: int = 0
     chase: int = 0
-    looked_at: float = float("-inf")
+    owed: set[str] = field(default_factory=set)                       # looks that a change asked for and the ration put off
+    owed_at: float = 0.0
 
     def to_the_end(self) -> Outcome:
         self.began = self.clock()
@@ -144,21 +145,32 @@ class Watching:
         self.new_events(service)
         if looking.suspicious(previous, service, self.id):
             self.chase = CHASE
-        idle = self.elapsed() - self.looked_at >= looking.HEARTBEAT_S
-        if self.chase or ((changed or idle) and self.affords(looking.STOPS_COST)):
+        if changed or self.elapsed() - self.owed_at >= looking.HEARTBEAT_S:
+            self.owed_at = self.elapsed()
+            self.owed |= {"targets", "tasks", "stops"} if previous else {"targets", "tasks"}
+        if self.chase or self.pays("stops", looking.TASKS_COST):
             self.chase = max(0, self.chase - 1)
             self.diagnose(service)
-        refreshed = (changed or idle) and self.affords(looking.TABLE_COST)
-        if refreshed:
-            self.looked_at = self.elapsed()
-            self.tasks = self.optional("tasks", self.eyes.running, self.tasks)
-            self.targets = self.optional("targets", self.eyes.targets, self.targets)
-        if changed or refreshed:
+        if self.refresh() or changed:
             self.screen.seen(service, self.tasks, self.targets)
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
         if self.follow and ours and self.affords(len(ours)):
             for line in self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES):
                 self.screen.line(redact(line))
+
+    def refresh(self) -> bool:
+        """The table's tasks and targets, each as soon as the ration allows it; whether either was looked at."""
+        if targets := self.pays("targets", looking.TARGETS_COST):
+            self.targets = self.optional("targets", self.eyes.targets, self.targets)
+        if tasks := self.pays("tasks", looking.TASKS_COST):
+            self.tasks = self.optional("tasks", self.eyes.running, self.tasks)
+        return targets or tasks
+
+    def pays(self, what: str, calls: int) -> bool:
+        """Whether `what` is owed and affordable; then it is owed no more."""
+        pays = what in self.owed and self.affords(calls)
+        self.owed -= {what} if pays else set()
+        return pays
 
     def affords(self, calls: int) -> bool:
         return looking.affords(calls, made=self.eyes.calls, elapsed_s=self.elapsed())
@@ -200,16 +212,10 @@ class Watching:
         lines = self.optional("log", lambda: self.eyes.log(task), NO_LINES)
         if why.code == "ECS-ELB":
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
-        found = finding(
-            task,
-            why,
-            lines,
-            targets=(target for target in self.targets if target.state != "healthy"),
-            service=self.name,
-            ecs_service=service.name,
-            target_group=service.load_balancers[0].target_group if service.load_balancers else "",
-            log_problem=self.unseen.get("log", ""),
-        )
+        ill = tuple(target for target in self.targets if target.state != "healthy")
+        group = service.load_balancers[0].target_group if service.load_balancers else ""
+        names = {"service": self.name, "ecs_service": service.name, "target_group": group}
+        found = finding(task, why, lines, targets=ill, log_problem=self.unseen.get("log", ""), **names)
         self.findings.append(found)
         self.screen.finding(found)
 

@@ -9,12 +9,12 @@ from ops.errors import OpsError, Unreachable
 from ops.model import Deployment, Event, Evidence, Finding, ServiceState, Target, TaskState
 
 CALLS_A_SECOND = 0.5     # on average, over the whole watch
-KEPT_BACK = 7.0          # calls kept for a stop, so that its diagnosis does not break the average
-HEAD_START = 4.0         # calls more at the start, so that the table is filled at once; worn off after HEAD_START_S
+KEPT_BACK = 5.0          # calls kept for a stop, so that its diagnosis does not break the average
+HEAD_START = 3.0         # calls more at the start, so that the table is filled at once; worn off after HEAD_START_S
 HEAD_START_S = 24.0
 HEARTBEAT_S = 20.0       # target health changes without any change in DescribeServices
-STOPS_COST = 2           # ListTasks, DescribeTasks
-TABLE_COST = 3           # the same, DescribeTargetHealth
+TASKS_COST = 2           # ListTasks, DescribeTasks
+TARGETS_COST = 1         # DescribeTargetHealth
 TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
 OLD_TASKS = re.compile(r"has stopped \d+ running tasks", re.IGNORECASE)      # draining; a stop of ours shows in the counts
 STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
