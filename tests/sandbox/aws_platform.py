@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -46,7 +47,9 @@ def free_port():
         return found.getsockname()[1]
 
 
-def ports(network="127.77.9"):
+def ports():
+    """Ports and a network of their own: tests run side by side."""
+    network = f"127.{random.randint(80, 250)}.{random.randint(1, 250)}"
     return Ports(aws=free_port(), registry=5999, engine=5998, site=5997, alb=5996, database=5995, network=network)
 
 

@@ -13,7 +13,7 @@ from tests.sandbox.aws_platform import CRASH, QUICK, SLEEP, Platform, ProcessRun
 
 @pytest.fixture
 def platform():
-    chosen = ports("127.77.12")
+    chosen = ports()
     aws = serve(chosen, QUICK)
     runtime = ProcessRuntime()
     agent = Agent(aws.cloud, runtime, QUICK, chosen.network)
@@ -178,7 +178,7 @@ def test_deleted_service_drains_to_inactive(platform):
 
 def test_stopping_the_agent_leaves_no_process():
     """agent.stop() returns when every task process is gone, a crashing service included."""
-    chosen = ports("127.77.13")
+    chosen = ports()
     aws, runtime = serve(chosen, QUICK), ProcessRuntime()
     agent = Agent(aws.cloud, runtime, QUICK, chosen.network)
     agent.start()

@@ -1,15 +1,17 @@
 """Rolling updates as an operator drives them through the ECS API, with real processes behind."""
 
+import time
+
 import pytest
 
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import serve
-from tests.sandbox.aws_platform import QUICK, Platform, ProcessRuntime, ports, until, visiting
+from tests.sandbox.aws_platform import CRASH, QUICK, Platform, ProcessRuntime, ports, until, visiting
 
 
 @pytest.fixture
 def platform():
-    chosen = ports("127.77.11")
+    chosen = ports()
     aws = serve(chosen, QUICK)
     runtime = ProcessRuntime()
     agent = Agent(aws.cloud, runtime, QUICK, chosen.network)
@@ -56,8 +58,6 @@ def test_crashing_image_without_breaker_is_retried_and_never_serves(platform):
     """An image that exits 1 keeps the deployment IN_PROGRESS with failed tasks counted, while the old version serves on."""
     platform.create(platform.revision(platform.image("v1")))
     platform.completed()
-    from tests.sandbox.aws_platform import CRASH
-
     with visiting(platform) as visitor:
         deployment = platform.update(taskDefinition=platform.revision(platform.image("bad", CRASH)))["deployments"][0]["id"]
         until(lambda: platform.deployment(deployment)["failedTasks"] >= 3)
@@ -76,8 +76,6 @@ ROLLBACK = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}, "min
 
 def test_breaker_without_rollback_stops_launching(platform):
     """With the circuit breaker alone a crashing image ends FAILED, nothing more is started, and the old tasks stay."""
-    from tests.sandbox.aws_platform import CRASH
-
     platform.create(platform.revision(platform.image("v1")), deploymentConfiguration=BREAKER)
     platform.completed()
     deployment = platform.update(taskDefinition=platform.revision(platform.image("bad", CRASH)))["deployments"][0]["id"]
@@ -88,15 +86,12 @@ def test_breaker_without_rollback_stops_launching(platform):
     until(lambda: not platform.tasks(startedBy=deployment))
     started = len(platform.tasks("STOPPED", startedBy=deployment))
     assert len([each for each in platform.health().values() if each["State"] == "healthy"]) == 2
-    import time
     time.sleep(1.5)
     assert len(platform.tasks("STOPPED", startedBy=deployment)) == started
 
 
 def test_breaker_with_rollback_returns_to_the_last_completed_revision(platform):
     """With rollback a new PRIMARY of the former revision says so at once, completes, and the failed deployment was FAILED."""
-    from tests.sandbox.aws_platform import CRASH
-
     good = platform.revision(platform.image("v1"))
     platform.create(good, deploymentConfiguration=ROLLBACK)
     platform.completed()
