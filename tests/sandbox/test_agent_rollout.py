@@ -26,6 +26,7 @@ def test_first_version_runs(platform):
     made = platform.create(platform.revision(platform.image("v1")))
     assert made["deployments"][0]["rolloutState"] == "IN_PROGRESS"
     service = platform.completed()
+    platform.ecs.get_waiter("services_stable").wait(cluster="demo", services=["web"])
     assert (service["runningCount"], service["pendingCount"]) == (2, 0)
     assert {each["State"] for each in platform.health().values()} == {"healthy"}
     until(lambda: "(service web) has reached a steady state." in platform.events())

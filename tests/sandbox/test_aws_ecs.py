@@ -1,6 +1,7 @@
 """The ECS API as boto3 sees it, without an agent: what is kept, what is refused, what is a deployment, what is listed."""
 
 import re
+import time
 
 import pytest
 from botocore.exceptions import ClientError
@@ -129,3 +130,19 @@ def test_throttled_and_slow_calls(aws, platform):
     assert refusal(platform.ecs.describe_services, cluster="demo", services=["web"])[0] == "ThrottlingException"
     assert platform.service()["serviceName"] == "web"
     assert aws.gate.calls["DescribeServices"] == counted + 2
+    aws.gate.throttle(1)
+    assert refusal(platform.elb.describe_load_balancers)[0] == "ThrottlingException"
+    aws.gate.latency = 0.2
+    began = time.monotonic()
+    platform.service()
+    aws.gate.latency = 0.0
+    assert time.monotonic() - began >= 0.2
+
+
+def test_what_is_not_emulated_is_refused_by_name(platform):
+    """A call that the sandbox has no answer for names itself, in JSON and in XML APIs."""
+    deployment = "arn:aws:ecs:us-east-1:123456789012:service-deployment/a/b/c"
+    code, message = refusal(platform.ecs.stop_service_deployment, serviceDeploymentArn=deployment)
+    assert code == "NotImplemented" and "stop_service_deployment" in message
+    code, message = refusal(platform.elb.describe_trust_stores)
+    assert code == "NotImplemented" and "describe_trust_stores" in message

@@ -25,7 +25,7 @@ from ops.sandbox.aws.ecs_store import EcsStore
 from ops.sandbox.aws.ecs_tasks import Tasks
 from ops.sandbox.aws.middleware import Gate
 from ops.sandbox.aws.targets import TargetTable
-from ops.sandbox.contracts import Part, Ports, TargetState, Timing
+from ops.sandbox.contracts import EcrDoor, LoadBalancerDoor, Part, Ports, TargetState, Timing
 
 
 class _QuietHandler(MotoRequestHandler):
@@ -67,8 +67,9 @@ class Cloud:
     targets: TargetTable = field(default_factory=TargetTable)
 
     def __post_init__(self) -> None:
-        self.ecr = Ecr(self.ports.registry)
-        self.load_balancer = LoadBalancer(self.targets, self.timing)
+        ecr = Ecr(self.ports.registry)
+        self.ecr: EcrDoor = ecr
+        self.load_balancer: LoadBalancerDoor = LoadBalancer(self.targets, self.timing)
         BackendDict.reset()          # moto's state outlives a server in the same process; a new sandbox starts empty
         task_definitions.install()
         Services(self.ecs).install()
@@ -76,7 +77,7 @@ class Cloud:
         History(self.ecs).install()
         elb.ElbAnswers(self.targets, self.timing).install()
         cloudfront.install(self.timing)
-        self.ecr.install()
+        ecr.install()
 
 
 class Aws:
