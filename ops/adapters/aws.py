@@ -14,7 +14,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ops.adapters.aws_errors import told
-from ops.errors import ConfigError, OpsError
+from ops.adapters.redaction import one_line
+from ops.errors import ConfigError, OpsError, Unreachable
 from ops.model import Identity
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ def translated(
         raise (expected or told(what, error, profile, endpoint)) from None
     except BotoCoreError as error:
         raise told(what, error, profile, endpoint) from None
+    except (LookupError, ValueError) as error:   # botocore stumbles over a web page where AWS should be
+        why = f"what answers at {endpoint or 'its address'} is not AWS ({type(error).__name__}: {one_line(error)})"
+        raise Unreachable(what, why, "check the address, and a proxy or login page in between") from None
 
 
 def code(error: Any) -> str:

@@ -220,7 +220,13 @@ def test_tls_to_a_plain_server_is_said(httpserver: HTTPServer) -> None:
     assert found.problem.startswith("TLS: ")
 
 
-def test_all_at_once_in_their_order(httpserver: HTTPServer) -> None:
+@pytest.fixture
+def threaded() -> Iterator[HTTPServer]:
+    with HTTPServer(threaded=True) as server:
+        yield server
+
+
+def test_all_at_once_in_their_order(threaded: HTTPServer) -> None:
     """Five pages of 0.4 s take about 0.4 s, and one that fails spoils no other."""
 
     def slow(request: Request) -> Response:
@@ -228,13 +234,13 @@ def test_all_at_once_in_their_order(httpserver: HTTPServer) -> None:
         return Response("ok", status=404 if request.path == "/2" else 200)
 
     for number in range(5):
-        httpserver.expect_request(f"/{number}").respond_with_handler(slow)
+        threaded.expect_request(f"/{number}").respond_with_handler(slow)
     began = time.monotonic()
-    found = http.probe_all(httpserver.url_for("/"), [Endpoint(path=f"/{number}") for number in range(5)])
+    found = http.probe_all(threaded.url_for("/"), [Endpoint(path=f"/{number}") for number in range(5)])
     assert time.monotonic() - began < 1.5
     assert [item.path for item in found] == ["/0", "/1", "/2", "/3", "/4"]
     assert [item.healthy for item in found] == [True, True, False, True, True]
-    assert http.probe_all(httpserver.url_for("/"), []) == ()
+    assert http.probe_all(threaded.url_for("/"), []) == ()
 
 
 def test_the_machines_proxy_is_not_asked_for_loopback(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
