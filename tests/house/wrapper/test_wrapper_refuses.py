@@ -14,7 +14,7 @@ def three_lines(done):
     """The closing lines, held to be an error as this project prints them."""
     what, why, following = done.stderr.splitlines()[-3:]
     assert done.returncode == 1
-    assert what.startswith("inv: ") and why.startswith("Why: ") and following.startswith("Next: ")
+    assert what.startswith("error: ") and why.startswith("  why: ") and following.startswith(" next: ")
     assert "Traceback" not in done.stderr
     return what, why, following
 
