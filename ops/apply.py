@@ -38,9 +38,10 @@ class Entry:
 
 @dataclass
 class Journal:
-    """What has been begun, in order, and what an undo could not take back."""
+    """What has been begun, in order, and what an undo could not take back. `guard` may raise before a step begins (a lost lock)."""
 
     says: Callable[[str], None]
+    guard: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     entries: list[Entry] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -53,6 +54,7 @@ def apply(plan: Plan, doers: Mapping[str, Doer], journal: Journal) -> None:
         journal.entries.append(entry)
         began = journal.clock()
         try:
+            journal.guard()
             doers[step.verb].do(step)
             entry.status = "done"
         except BaseException:

@@ -49,6 +49,20 @@ def image(cloud: Cloud, repository_name: str, tag: str) -> Image | None:
     return None
 
 
+def images(cloud: Cloud, repository_name: str, limit: int = 100) -> tuple[Image, ...]:
+    """Every tagged image of a repository, newest push first (ecr:DescribeImages; runbook 6, "Identify previous working image tag")."""
+    with cloud.translated(f"images of {repository_name} (ecr:DescribeImages)"):
+        pages = cloud.client("ecr").get_paginator("describe_images").paginate(
+            repositoryName=repository_name, filter={"tagStatus": "TAGGED"}, PaginationConfig={"MaxItems": limit}
+        )
+        found = [detail for page in pages for detail in page.get("imageDetails", ())]
+    listed = [
+        Image(detail["imageDigest"], detail["imageTags"][0], detail.get("imageSizeInBytes", 0), detail.get("imagePushedAt"))
+        for detail in found
+    ]
+    return tuple(sorted(listed, key=lambda image: image.pushed_at.timestamp() if image.pushed_at else 0.0, reverse=True))
+
+
 def token(cloud: Cloud) -> Token:
     """Credentials for push and pull (ecr:GetAuthorizationToken), good for twelve hours."""
     what = "registry token (ecr:GetAuthorizationToken)"

@@ -9,96 +9,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import replace
 
-from ops import ui
+from ops import live, ui
 from ops.apply import Journal, apply
-from ops.errors import OpsError
+from ops.errors import OpsError, Refused
 from ops.facts import ReleaseFacts
-from ops.flows import preflight, prove, watch
+from ops.flows import lock, preflight, prove, records, watch
 from ops.flows.gather import Platform, release_facts
+from ops.flows.release import Release, Request, record
 from ops.flows.steps import RolloutEnded, Work, doers
-from ops.model import Finding, Item, Verdict
+from ops.model import Checkout, Finding, Item, Verdict
 from ops.plan import Plan
-from ops.rules import health
+from ops.rules.lock import Holder
 from ops.rules.preflight import check
 from ops.rules.release import plan_image, plan_release
 
 
-@dataclass(frozen=True)
-class Request:
-    """What was asked of a release. `keep`: leave a failed roll-out as it is (`--no-rollback`)."""
-
-    tag: str | None = None
-    skip: frozenset[str] = frozenset()
-    keep: bool = False
-    follow: bool = False
-    yes: bool = False
-    timeout_s: float | None = None
-
-
-@dataclass
-class Release:
-    """How a release went."""
-
-    work: Work
-    journal: Journal
-    items: tuple[Item, ...]
-    verdict: Verdict = Verdict.SUCCEEDED
-    why: str = ""
-    took_s: float = 0.0
-    findings: list[Finding] = field(default_factory=list)
-
-    def as_text(self) -> str:
-        """What a person reads at the end."""
-        work = self.work
-        deployment = f" ({work.deployment})" if work.deployment else ""
-        lines = [f"{self.verdict.value.replace('_', ' ')}: {work.name} {work.facts.tag}{deployment} in {ui.took(self.took_s)}"]
-        if self.why:
-            lines.append(f"  why: {self.why}")
-        for change in health.changes(work.facts.answers, work.after or ()):
-            lines.append(f"  {change.name}: {change.before} → {change.after}")
-        if work.digest and self.verdict is Verdict.SUCCEEDED:
-            lines.append(f"  every running task has {work.digest}")
-        return "\n".join(lines)
-
-    def as_document(self) -> dict[str, Any]:
-        """The shape that `deploy --json` prints (design: "What --json prints is a contract")."""
-        work, facts = self.work, self.work.facts
-        return {
-            "verdict": self.verdict.value,
-            "service": work.name,
-            "environment": facts.environment,
-            "tag": facts.tag,
-            "image": work.image,
-            "digest": work.digest,
-            "deployment": work.deployment,
-            "took_s": round(self.took_s, 3),
-            "why": self.why,
-            "steps": [entry.as_document() for entry in self.journal.entries],
-            "health": {
-                "before": health.as_document(facts.answers),
-                "after": health.as_document(work.after if work.after is not None else ()),
-                "changes": [vars(change) for change in health.changes(facts.answers, work.after or ())],
-            },
-            "findings": [finding_document(finding) for finding in self.findings],
-            "skipped": [item.name for item in self.items if item.status == "skipped"],
-            "not_undone": list(self.journal.left),
-        }
-
-
-def finding_document(finding: Finding) -> dict[str, Any]:
-    return {
-        "cause": finding.cause,
-        "summary": finding.summary,
-        "confidence": finding.confidence,
-        "evidence": [{"source": evidence.source, "text": evidence.text} for evidence in finding.evidence],
-        "fix": list(finding.fix),
-    }
-
-
-def look(platform: Platform, name: str, request: Request, *, keep: bool | None = None) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
+def look(platform: Platform, name: str, request: Request) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
     """The facts, the checklist and the plan. Raises Refused where a check says no, ConfigError for a hostile tag or unknown check."""
     facts = release_facts(platform, name, request.tag, skip=request.skip)
     items = check(facts, platform.settings.environment, request.skip)
@@ -108,24 +36,55 @@ def look(platform: Platform, name: str, request: Request, *, keep: bool | None =
 
 
 def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
-    """Deploy, prove, or undo. The verdict is in the answer; what stops a release before anything has changed is raised."""
+    """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
     facts, items, plan = look(platform, name, request)
     environment = platform.settings.environment
     ui.say(plan.as_text())
     if environment.protected:
         ui.confirm(f"deploy {name} {facts.tag} to {platform.settings.name}", yes=request.yes, typed=platform.settings.name)
-    work = Work(platform, name, facts, request.timeout_s or environment.deploy_timeout, screen, request.follow, asks=not request.yes)
-    done = Release(work, Journal(ui.say), items)
-    began = time.monotonic()
-    try:
-        carry_out(done, plan)
-    finally:
-        done.took_s = time.monotonic() - began
-    done.findings = work.findings
+    commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
+    me = lock.myself(f"deploy {facts.tag}", commit.short if commit else "")
+    place = lock.Place.of(platform.cloud, platform.settings, name)
+    with lock.held(place, me, wait_s=request.wait_s) as ours:
+        facts, plan = still_true(platform, name, request, facts, plan)
+        work = Work(platform, name, facts, request.timeout_s or environment.deploy_timeout, screen, request.follow, asks=not request.yes)
+        done = Release(work, Journal(ui.say, ours.check if ours else nothing_to_guard), items)
+        run(done, plan, me)
     if done.verdict is not Verdict.SUCCEEDED:
         for contact in environment.contacts:
             ui.say(f"contact: {contact}")
     return done
+
+
+def nothing_to_guard() -> None:
+    """Without a lock there is none to lose."""
+
+
+def still_true(platform: Platform, name: str, request: Request, facts: ReleaseFacts, plan: Plan) -> tuple[ReleaseFacts, Plan]:
+    """The world may have moved while nobody held the lock. What was answered for in a protected environment must still hold."""
+    now = release_facts(platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None)
+    planned = plan_release(now, platform.settings.service(name), rollback=not request.keep)
+    if planned == plan:
+        return replace(facts, answers=now.answers), plan
+    if platform.settings.environment.protected and not request.yes:
+        raise Refused("the world has moved since the plan was shown", "another deploy, or a push, came between", "run it again")
+    ui.say("the world has moved since; the plan is now:")
+    ui.say(planned.as_text())
+    return now, planned
+
+
+def run(done: Release, plan: Plan, me: Holder) -> None:
+    """Carry the plan out and keep its record, however it ends."""
+    began = time.monotonic()
+    try:
+        carry_out(done, plan)
+    except BaseException as error:
+        done.verdict, done.why = Verdict.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Verdict.FAILED, str(error)
+        raise
+    finally:
+        done.took_s = time.monotonic() - began
+        done.findings = done.work.findings
+        records.keep(done.work.platform, record(done, me))
 
 
 def carry_out(done: Release, plan: Plan) -> None:
@@ -164,11 +123,11 @@ def after_undo(work: Work, verdict: Verdict) -> Verdict:
     return Verdict.ROLLED_BACK if verdict is Verdict.FAILED and undone else verdict
 
 
-def make_image(platform: Platform, name: str, request: Request, *, push: bool) -> Work:
+def make_image(platform: Platform, name: str, *, push: bool) -> Work:
     """`build`, or `build` and `push`, alone; nothing that runs is changed."""
-    facts = release_facts(platform, name, None, skip=request.skip | {"tests"}, tests=False)
+    facts = release_facts(platform, name, None, tests=False)
     plan = plan_image(facts, push=push)
     ui.say(plan.as_text())
-    work = Work(platform, name, facts, 0.0, lambda: watch.Screen)  # type: ignore[arg-type,return-value]  # no step here watches
+    work = Work(platform, name, facts, 0.0, live.screen)
     apply(plan, doers(work), Journal(ui.say))
     return work

@@ -162,3 +162,51 @@ def attempt(place: Place, me: Holder, expiry_s: float = EXPIRY_S) -> tuple[Held 
     if not free:
         ui.say(f"took over an expired lock: {other.said(found.age_s)}")
     return Held(place, me, etag), ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A lock that somebody holds. `expired`: not renewed in time, so the next run takes it over."""
+
+    place: Place
+    holder: Holder
+    age_s: float
+    expired: bool
+    etag: str
+
+    def as_document(self) -> dict[str, object]:
+        them = self.holder
+        return {
+            "name": self.place.name,
+            "owner": them.owner,
+            "host": them.host,
+            "at": them.at,
+            "age_s": self.age_s,
+            "reason": them.reason,
+            "expired": self.expired,
+        }
+
+    def as_text(self) -> str:
+        return f"{self.place.name}: {self.holder.said(self.age_s)}" + (" (expired: the next run takes it over)" if self.expired else "")
+
+
+def standing(cloud: Cloud, settings: Settings) -> tuple[Standing, ...]:
+    """Every lock of the environment that is not free."""
+    state = settings.environment.state
+    if state is None:
+        raise Refused("locks", "the environment names no state bucket", f"set environments.{settings.name}.state.bucket in invoke.yaml")
+    prefix = f"{state.prefix}/locks/{settings.name}/"
+    found = []
+    for key in bucket.keys(cloud, state.bucket, prefix, 1000):
+        stored = bucket.read(cloud, state.bucket, key)
+        if stored and not is_free(stored.document):
+            place = Place(cloud, state.bucket, key, key.removeprefix(prefix).removesuffix(".json"))
+            found.append(Standing(place, holder(stored.document), stored.age_s, stored.age_s > EXPIRY_S, stored.etag))
+    return tuple(found)
+
+
+def force(lock: Standing) -> None:
+    """Free somebody else's lock, if it is still the one that was shown."""
+    document = lock.holder.as_document(released=True)
+    if bucket.replace(lock.place.cloud, lock.place.bucket, lock.place.key, document, lock.etag) is None:
+        raise Refused(f"lock {lock.place.name}", "it changed since it was shown: its owner is alive", "inv lock.status")

@@ -68,11 +68,8 @@ class Work:
 
     def watch(self, deployment: str, timeout_s: float) -> watch.Outcome:
         poll = self.platform.settings.environment.poll
-        screen = self.screen()
-        try:
-            return watch.watch(self.eyes(), deployment, timeout_s=timeout_s, poll_s=poll, screen=screen, follow=self.follow)
-        finally:
-            screen.close()
+        eyes, screen = self.eyes(), self.screen()
+        return watch.watch(eyes, deployment, timeout_s=timeout_s, poll_s=poll, screen=screen, follow=self.follow, service=self.name)
 
 
 class RolloutEnded(OpsError):

@@ -237,7 +237,7 @@ class Watching:
 
     def outcome(self, decision: Decision) -> Outcome:
         assert decision.verdict is not None
-        if decision.verdict is Verdict.TIMED_OUT and self.service:
+        if decision.verdict is Verdict.TIMED_OUT and self.service and not self.misses:
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
             late = looking.late(self.id, decision.why, self.service, self.targets, self.name)
             self.findings.append(late)

@@ -15,7 +15,7 @@ KEEP = "Keep (--no-rollback) a roll-out that failed, as it is."
 def namespace(name: str) -> Collection:
     """Every task of the service `name`."""
     collection = Collection(name)
-    for make in (build, push, deploy, status):
+    for make in (build, push, deploy, releases, status):
         collection.add_task(make(name))
     return collection
 
@@ -43,23 +43,24 @@ def make_image(session: Session, name: str, *, push: bool) -> None:
     from ops.flows.gather import Platform
 
     session.settings.service(name)
-    work = flow.make_image(Platform.of(session.settings), name, flow.Request(), push=push)
+    work = flow.make_image(Platform.of(session.settings), name, push=push)
     document = {"service": name, "environment": session.settings.name, "tag": work.facts.tag, "image": work.image, "digest": work.digest}
     session.report(document, work.image + (f" {work.digest}" if work.digest else ""))
 
 
 def deploy(name: str) -> Any:
     @front_door(
-        options=("plan", "yes", "json", "timeout", "follow", "skip"), help={"tag": TAG, "rollback": KEEP}, name="deploy"
+        options=("plan", "yes", "json", "timeout", "wait", "follow", "skip"), help={"tag": TAG, "rollback": KEEP}, name="deploy"
     )
     def body(session: Session, tag: str | None = None, rollback: bool = True) -> None:
         """Roll this service out from a commit, and prove it healthy or undo it."""
         from ops import live
         from ops.flows import deploy as flow
         from ops.flows.gather import Platform
+        from ops.flows.release import Request
 
         session.settings.service(name)
-        request = flow.Request(tag, session.skip, not rollback, session.follow, session.yes, session.timeout_s())
+        request = Request(tag, session.skip, not rollback, session.follow, session.yes, session.timeout_s(), session.wait_s())
         platform = Platform.of(session.settings)
         if session.plan:
             plan = flow.look(platform, name, request)[2]
@@ -68,6 +69,20 @@ def deploy(name: str) -> Any:
         done = flow.release(platform, name, request, live.screen)
         session.report(done.as_document(), done.as_text())
         session.leave(done.verdict.exit_code)
+
+    return body
+
+
+def releases(name: str) -> Any:
+    @front_door(options=("json",), name="releases")
+    def body(session: Session) -> None:
+        """List this service's releases, newest first: who, what, how it went, what runs, what is still in ECR."""
+        from ops.flows import records as flow
+        from ops.flows.gather import Platform
+
+        session.settings.service(name)
+        rows = flow.releases(Platform.of(session.settings), name)
+        session.report(flow.as_document(rows), flow.as_text(rows))
 
     return body
 

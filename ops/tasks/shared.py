@@ -33,6 +33,7 @@ OPTIONS: Mapping[str, tuple[Any, str]] = {
     "yes": (False, "Answer every question with yes."),
     "json": (False, "Print one JSON document on stdout, all else on stderr."),
     "timeout": (None, "Longest wait, in seconds or as 5m."),
+    "wait": (None, "Wait this long for a lock that is held, in seconds or as 5m."),
     "follow": (False, "Show log lines as they come."),
     "skip": (None, "Leave out a check, by name (again for more)."),
 }
@@ -50,6 +51,7 @@ class Session:
         self.json = bool(options.get("json"))
         self.follow = bool(options.get("follow"))
         self.timeout: str | None = options.get("timeout")
+        self.wait: str | None = options.get("wait")
         self.skip = frozenset(name for text in options.get("skip") or () for name in text.split(",") if name)
         self.stream: Any = sys.stdout
 
@@ -67,6 +69,11 @@ class Session:
         from ops import ui
 
         return ui.parse_seconds("timeout", self.timeout)
+
+    def wait_s(self) -> float:
+        from ops import ui
+
+        return ui.parse_seconds("wait", self.wait) or 0.0
 
     def report(self, document: Any, text: str) -> None:
         """The task's answer: the document with `--json`, else the text."""

@@ -1,0 +1,103 @@
+"""One release as it was asked for, as it went, and as it is told: to a person, with `--json`, and in its record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops import ui
+from ops.apply import Journal
+from ops.flows.steps import Work
+from ops.model import Checkout, Finding, Item, TaskDefinition, Verdict
+from ops.rules import health
+from ops.rules.lock import Holder
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked of a release. `keep`: leave a failed roll-out as it is (`--no-rollback`)."""
+
+    tag: str | None = None
+    skip: frozenset[str] = frozenset()
+    keep: bool = False
+    follow: bool = False
+    yes: bool = False
+    timeout_s: float | None = None
+    wait_s: float = 0.0
+
+
+@dataclass
+class Release:
+    """How a release went."""
+
+    work: Work
+    journal: Journal
+    items: tuple[Item, ...]
+    verdict: Verdict = Verdict.SUCCEEDED
+    why: str = ""
+    took_s: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+
+    def as_text(self) -> str:
+        """What a person reads at the end."""
+        work = self.work
+        deployment = f" ({work.deployment})" if work.deployment else ""
+        lines = [f"{self.verdict.value.replace('_', ' ')}: {work.name} {work.facts.tag}{deployment} in {ui.took(self.took_s)}"]
+        if self.why:
+            lines.append(f"  why: {self.why}")
+        for change in health.changes(work.facts.answers, work.after or ()):
+            lines.append(f"  {change.name}: {change.before} → {change.after}")
+        if work.digest and self.verdict is Verdict.SUCCEEDED:
+            lines.append(f"  every running task has {work.digest}")
+        return "\n".join(lines)
+
+    def as_document(self) -> dict[str, Any]:
+        """The shape that `deploy --json` prints (design: "What --json prints is a contract")."""
+        work, facts = self.work, self.work.facts
+        return {
+            "verdict": self.verdict.value,
+            "service": work.name,
+            "environment": facts.environment,
+            "tag": facts.tag,
+            "image": work.image,
+            "digest": work.digest,
+            "deployment": work.deployment,
+            "took_s": round(self.took_s, 3),
+            "why": self.why,
+            "steps": [entry.as_document() for entry in self.journal.entries],
+            "health": {
+                "before": health.as_document(facts.answers),
+                "after": health.as_document(work.after if work.after is not None else ()),
+                "changes": [vars(change) for change in health.changes(facts.answers, work.after or ())],
+            },
+            "findings": [finding_document(finding) for finding in self.findings],
+            "skipped": [item.name for item in self.items if item.status == "skipped"],
+            "not_undone": list(self.journal.left),
+        }
+
+
+def finding_document(finding: Finding) -> dict[str, Any]:
+    return {
+        "cause": finding.cause,
+        "summary": finding.summary,
+        "confidence": finding.confidence,
+        "evidence": [{"source": evidence.source, "text": evidence.text} for evidence in finding.evidence],
+        "fix": list(finding.fix),
+    }
+
+
+def record(done: Release, me: Holder) -> dict[str, Any]:
+    """What the team remembers of this release (`inv SERVICE.releases`)."""
+    document, facts = done.as_document(), done.work.facts
+    commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
+    revision = done.work.revision or facts.revision
+    kept = ("verdict", "why", "service", "environment", "tag", "image", "digest", "deployment", "took_s", "findings", "skipped")
+    return {
+        **{key: document[key] for key in kept},
+        "at": me.at,
+        "by": me.owner,
+        "host": me.host,
+        "commit": commit.full if commit else "",
+        "subject": commit.subject if commit else "",
+        "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
+    }

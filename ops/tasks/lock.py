@@ -1,0 +1,33 @@
+"""`lock.*`: who holds which service, and taking a lock away from a holder that is known to be gone."""
+
+from __future__ import annotations
+
+from ops.tasks.shared import Session, front_door
+
+
+@front_door(options=("json",))
+def status(session: Session) -> None:
+    """Show the locks of this environment: who, when, why, and whether they are still renewed."""
+    from ops.flows import lock as flow
+    from ops.flows.gather import Platform
+
+    locks = flow.standing(Platform.of(session.settings).cloud, session.settings)
+    text = "\n".join(lock.as_text() for lock in locks) or "no lock is held"
+    session.report({"locks": [lock.as_document() for lock in locks]}, text)
+
+
+@front_door(options=("yes", "json"), help={"name": "The lock: a service's name."})
+def release(session: Session, name: str) -> None:
+    """Free a lock whose holder is gone; its name must be typed."""
+    from ops import ui
+    from ops.errors import Refused
+    from ops.flows import lock as flow
+    from ops.flows.gather import Platform
+
+    locks = flow.standing(Platform.of(session.settings).cloud, session.settings)
+    found = next((lock for lock in locks if lock.place.name == name), None)
+    if found is None:
+        raise Refused(f"lock {name}", f"held are: {', '.join(lock.place.name for lock in locks) or 'none'}", "inv lock.status")
+    ui.confirm(f"free {found.as_text()}", yes=session.yes, typed=name)
+    flow.force(found)
+    session.report({"released": found.as_document()}, f"freed {found.as_text()}")
