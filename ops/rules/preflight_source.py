@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 from ops.facts import EngineInfo, LocalImage, ReleaseFacts
@@ -30,6 +31,11 @@ def tools(facts: ReleaseFacts, environment: Environment) -> Said:
     )
 
 
+def git(environment: Environment) -> str:
+    """git in the application's checkout, as one types it in the project's folder."""
+    return "git" if environment.source == "." else f"git -C {shlex.quote(environment.source)}"
+
+
 def git_clean(facts: ReleaseFacts, environment: Environment) -> Said:
     """The image is named after a commit, so it must hold what the commit holds (runbook section 1)."""
     checkout = facts.checkout
@@ -39,9 +45,8 @@ def git_clean(facts: ReleaseFacts, environment: Environment) -> Said:
         )
     if checkout.changes:
         many = "1 change" if len(checkout.changes) == 1 else f"{len(checkout.changes)} changes"
-        return refuse(
-            f"{many} not committed: {listed(checkout.changes)}; allowed: none", f"git -C {environment.source} commit, or git stash"
-        )
+        found = f"{many} not committed: {listed(checkout.changes)}; allowed: none"
+        return refuse(found, f"{git(environment)} add -A && {git(environment)} commit, or {git(environment)} stash -u")
     return ok(f"commit {checkout.commit.short}, “{checkout.commit.subject}”")
 
 
@@ -51,7 +56,7 @@ def branch(facts: ReleaseFacts, environment: Environment) -> Said:
     if facts.checkout.branch != environment.branch:
         return refuse(
             f"on {facts.checkout.branch or 'no branch'}; allowed: {environment.branch}",
-            f"git -C {environment.source} switch {environment.branch}",
+            f"{git(environment)} switch {environment.branch}",
         )
     return ok(f"on {facts.checkout.branch}")
 
@@ -61,7 +66,7 @@ def pushed(facts: ReleaseFacts, environment: Environment) -> Said:
     if not isinstance(facts.checkout, Checkout):
         return unknown(unread(facts))
     there, commit = f"{environment.remote}/{environment.branch}", facts.checkout.commit.short
-    push = f"git -C {environment.source} push {environment.remote} {environment.branch}"
+    push = f"{git(environment)} push {environment.remote} {environment.branch}"
     if facts.checkout.pushed is None:
         return warn(f"there is no {there} to compare with, so nobody else has seen {commit}", push)
     if not facts.checkout.pushed:
@@ -77,14 +82,15 @@ def tests(facts: ReleaseFacts, environment: Environment) -> Said:
     command = configured(facts, environment).tests
     if not command:
         return warn("no tests are configured for this service", f"name their command under {key(facts, 'tests')}")
-    again = f"in {environment.source}/{configured(facts, environment).context}: {' '.join(command)}"
+    folder = f"{environment.source}/{configured(facts, environment).context}"
+    again = f"(cd {shlex.quote(folder)} && {shlex.join(command)})"
     if facts.tests is None:
-        return Said("skipped", f"not run this time: {' '.join(command)}")
+        return Said("skipped", f"not run this time: {shlex.join(command)}")
     if isinstance(facts.tests, Unknown):
         return refuse(f"the tests could not be run, so nobody saw them pass: {facts.tests.why}", again)
     if facts.tests.exit_code:
-        return refuse(f"{' '.join(command)} left with {facts.tests.exit_code}; allowed: 0\n{facts.tests.tail.strip()}", again)
-    return ok(f"{' '.join(command)} passed")
+        return refuse(f"{shlex.join(command)} left with {facts.tests.exit_code}; allowed: 0\n{facts.tests.tail.strip()}", again)
+    return ok(f"{shlex.join(command)} passed")
 
 
 def engine(facts: ReleaseFacts, environment: Environment) -> Said:
