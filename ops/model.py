@@ -12,7 +12,6 @@ from typing import Any, Literal
 @dataclass(frozen=True)
 class Unknown:
     """What could not be looked at, and why. Never taken for "fine"."""
-
     why: str
 
 
@@ -36,7 +35,6 @@ class Verdict(StrEnum):
 @dataclass(frozen=True)
 class Evidence:
     """A verbatim API field or log line, and where it was read."""
-
     source: str
     text: str
 
@@ -44,7 +42,6 @@ class Evidence:
 @dataclass(frozen=True)
 class Finding:
     """A cause, what shows it, how sure that is, and the commands that mend it."""
-
     cause: str
     summary: str
     confidence: Literal["certain", "likely", "possible"]
@@ -55,7 +52,6 @@ class Finding:
 @dataclass(frozen=True)
 class Identity:
     """Who the credentials are (STS GetCallerIdentity)."""
-
     account: str
     arn: str
 
@@ -63,7 +59,6 @@ class Identity:
 @dataclass(frozen=True)
 class Deployment:
     """One deployment of an ECS service; `rollout_state` is IN_PROGRESS, COMPLETED, FAILED, or None where ECS keeps none."""
-
     id: str
     status: str
     task_definition: str
@@ -79,7 +74,6 @@ class Deployment:
 @dataclass(frozen=True)
 class Event:
     """One service event (DescribeServices)."""
-
     id: str
     at: datetime | None
     message: str
@@ -88,7 +82,6 @@ class Event:
 @dataclass(frozen=True)
 class LoadBalancer:
     """Where a service registers its tasks: a target group, and the container and port that are registered there."""
-
     target_group: str
     container: str
     port: int
@@ -97,7 +90,6 @@ class LoadBalancer:
 @dataclass(frozen=True)
 class ServiceState:
     """An ECS service as DescribeServices shows it."""
-
     name: str
     status: str
     task_definition: str
@@ -122,7 +114,6 @@ class ServiceState:
 @dataclass(frozen=True)
 class ContainerState:
     """One container of a task. `exit_code` None: it never ran, or still does."""
-
     name: str
     image: str
     digest: str | None
@@ -134,7 +125,6 @@ class ContainerState:
 @dataclass(frozen=True)
 class TaskState:
     """One task (DescribeTasks). `started_by` is the id of the deployment that started it."""
-
     arn: str
     status: str
     desired_status: str
@@ -158,7 +148,6 @@ class TaskState:
 @dataclass(frozen=True)
 class Target:
     """One target of a target group (DescribeTargetHealth)."""
-
     id: str
     port: int
     state: str
@@ -169,7 +158,6 @@ class Target:
 @dataclass(frozen=True)
 class TargetGroup:
     """What a target group checks (DescribeTargetGroups); seconds and counts."""
-
     arn: str
     name: str
     port: int
@@ -182,7 +170,6 @@ class TargetGroup:
 @dataclass(frozen=True)
 class TaskDefinition:
     """One revision. `document` is the whole of it, as a new revision needs it; `arn` ends in `family:revision`."""
-
     arn: str
     status: str
     architecture: str
@@ -200,7 +187,6 @@ class TaskDefinition:
 @dataclass(frozen=True)
 class Repository:
     """An ECR repository; `uri` is `registry/name`."""
-
     name: str
     uri: str
     immutable: bool
@@ -209,7 +195,6 @@ class Repository:
 @dataclass(frozen=True)
 class Image:
     """An image in ECR. `revision` and `architecture` are read from its configuration, None where they are not said."""
-
     digest: str
     tag: str
     size: int
@@ -221,7 +206,6 @@ class Image:
 @dataclass(frozen=True)
 class Commit:
     """What is to be built: `full` and `short` id, subject, time (ISO 8601), and the remote's address."""
-
     full: str
     short: str
     subject: str
@@ -232,7 +216,6 @@ class Commit:
 @dataclass(frozen=True)
 class Checkout:
     """The state of the application's checkout. `pushed`: HEAD is contained in the remote's branch as last fetched; None: there is none."""
-
     branch: str
     changes: tuple[str, ...]
     pushed: bool | None
@@ -242,7 +225,6 @@ class Checkout:
 @dataclass(frozen=True)
 class Answer:
     """One page or API path as it answered: `status` 0 when nothing answered, and then `problem` says why."""
-
     path: str
     status: int
     content_type: str
@@ -257,7 +239,6 @@ class Answer:
 @dataclass(frozen=True)
 class Change:
     """What an endpoint said before and after."""
-
     name: str
     before: str
     after: str
@@ -269,7 +250,6 @@ Status = Literal["ok", "warn", "refuse", "unknown", "skipped"]
 @dataclass(frozen=True)
 class Item:
     """One line of the preflight checklist. `next`: what to type."""
-
     name: str
     status: Status
     detail: str
