@@ -47,9 +47,11 @@ def load(name: str) -> dict[str, Any]:
     return found
 
 
-def watched(recording: Recording, *, patient: bool = False, timeout_s: float = 900.0, follow: bool = False) -> tuple[watch.Outcome, Notes]:
+def watched(
+    recording: Recording, *, patient: bool = False, timeout_s: float = 900.0, follow: bool = False, notes: Notes | None = None
+) -> tuple[watch.Outcome, Notes]:
     """The real watch over a recording."""
-    clock, notes = recording.clock, Notes(recording.clock)
+    clock, notes = recording.clock, notes or Notes(recording.clock)
     eyes = watch.ecs_eyes(recording.cloud(), "cluster", "backend", "backend")
     settings = {"timeout_s": timeout_s, "patient": patient, "follow": follow, "service": "backend"}
     outcome = watch.watch(eyes, "ecs-svc/new", screen=notes, clock=clock, sleep=clock.sleep, **settings)

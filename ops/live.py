@@ -168,9 +168,11 @@ class TableScreen(PlainScreen):
 
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True, style="bold")
-        table.add_column(overflow="ellipsis", no_wrap=True)
+        table.add_column(overflow="fold")
         for name, text in self.rows():
             table.add_row(name, Text(clean(text)))
+        for number, event in enumerate(tuple(self.events)):      # ECS's sentences are long: cut, or five of them fill the terminal
+            table.add_row("" if number else "events", Text(clean(event), no_wrap=True, overflow="ellipsis"))
         return table
 
     def rows(self) -> Iterator[tuple[str, str]]:
@@ -183,8 +185,6 @@ class TableScreen(PlainScreen):
                 yield name, deployment_line("", deployment).strip()
                 yield "", "tasks: " + tasks_by_state(tuple(task for task in self.tasks if task.started_by == deployment.id))
             yield "targets", targets_by_state(self.targets)
-        for number, event in enumerate(tuple(self.events)):
-            yield ("" if number else "events"), event
 
     def write(self, line: str) -> None:
         """Above the table while it stands."""
