@@ -72,7 +72,7 @@ def active(facts: ReleaseFacts, state: ServiceState) -> Said:
     moving = [deployment for deployment in state.deployments if deployment.rollout_state == UNDER_WAY]
     if moving:
         return warn(
-            f"a roll-out is under way ({moving[0].id}, {moving[0].running} of {moving[0].desired}): a deploy would supersede it",
+            f"a roll-out is under way ({moving[0].id}, {moving[0].running} of {moving[0].desired}): another image would supersede it",
             "wait for it, unless yours must overtake it",
         )
     if state.desired == 0:
