@@ -242,15 +242,3 @@ class Change:
     name: str
     before: str
     after: str
-
-
-Status = Literal["ok", "warn", "refuse", "unknown", "skipped"]
-
-
-@dataclass(frozen=True)
-class Item:
-    """One line of the preflight checklist. `next`: what to type."""
-    name: str
-    status: Status
-    detail: str
-    next: str = ""

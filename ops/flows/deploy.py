@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from ops import live, ui
 from ops.apply import Journal, apply
+from ops.checklist import Item
 from ops.errors import OpsError, Refused
 from ops.facts import ReleaseFacts
 from ops.flows import lock, preflight, prove, records, watch
 from ops.flows.gather import Platform, release_facts
 from ops.flows.release import Release, Request, record
 from ops.flows.steps import RolloutEnded, Work, doers
-from ops.model import Checkout, Finding, Item, Verdict
+from ops.model import Checkout, Finding, Verdict
 from ops.plan import Plan
 from ops.rules.lock import Holder
 from ops.rules.preflight import check

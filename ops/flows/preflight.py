@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ops.checklist import Item
 from ops.errors import Refused
 from ops.flows.gather import Platform, all_facts
-from ops.model import Item
 from ops.rules.preflight import SHARED, SKIPPABLE, check, refusals
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import Any
 
 from ops import ui
 from ops.apply import Journal
+from ops.checklist import Item
 from ops.flows.steps import Work
-from ops.model import Checkout, Finding, Item, TaskDefinition, Verdict
+from ops.model import Checkout, Finding, TaskDefinition, Verdict
 from ops.rules import health
 from ops.rules.lock import Holder
 

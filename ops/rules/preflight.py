@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ops.checklist import Item
 from ops.errors import ConfigError
 from ops.facts import ReleaseFacts
-from ops.model import Item
 from ops.rules import preflight_platform as platform
 from ops.rules import preflight_reach as reach
 from ops.rules import preflight_source as source

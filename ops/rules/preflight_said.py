@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from ops.checklist import Status
 from ops.facts import ReleaseFacts
-from ops.model import Status, TaskDefinition, Unknown
+from ops.model import TaskDefinition, Unknown
 
 if TYPE_CHECKING:
     from ops.settings import Environment, Service

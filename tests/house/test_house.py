@@ -115,9 +115,10 @@ def test_two_services_on_one_line_are_two_calls() -> None:
 
     tests/flows/test_deploy.py runs the two for real."""
     sys.path.insert(0, str(ROOT))
-    import tasks
     from invoke.config import Config
     from invoke.executor import Executor
+
+    import tasks
 
     config = Config(project_location=ROOT)
     config.load_project()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ops.checklist import Item
 from ops.facts import EngineInfo, ReleaseFacts, TestRun
 from ops.model import (
     Answer,
@@ -13,7 +14,6 @@ from ops.model import (
     Deployment,
     Identity,
     Image,
-    Item,
     LoadBalancer,
     Repository,
     ServiceState,

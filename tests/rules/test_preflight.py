@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from ops.checklist import Item
 from ops.errors import ConfigError
 from ops.facts import TestRun
-from ops.model import Identity, Item
+from ops.model import Identity
 from ops.rules.preflight import CHECKS, NAMES, SKIPPABLE, check, validate_skip, validate_tag
 from ops.rules.preflight_revision import log_groups, reference
 from tests.rules.preflight_facts import CHECKOUT, ENVIRONMENT, NO, READY, SECRET, answer, definition, environment
