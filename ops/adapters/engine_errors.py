@@ -47,15 +47,24 @@ def translated(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise answered(what, one_line(error.explanation or error, secrets)) from None
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-        slow = isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError)
-        why = "the engine did not answer in time" if slow else f"the connection to the engine was lost ({type(error).__name__})"
-        raise Unreachable(what, why, "check that the engine is up, then run it again") from None
+        raise Unreachable(what, lost(error), "check that the engine is up, then run it again") from None
     except (docker.errors.DockerException, ValueError) as error:  # ValueError: an answer that is no JSON
         raise Unreachable(what, one_line(error, secrets), "check that a Docker engine answers there, then run it again") from None
     except OSError as error:
         raise OpsError(
             what, "the disk is full" if has(str(error), FULL) else one_line(error, secrets), "free space (df -h), then run it again"
         ) from None
+
+
+def lost(error: Exception) -> str:
+    import requests
+    import urllib3
+
+    if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
+        return "the engine did not answer in time"
+    if isinstance(error, ValueError):
+        return "what answers there is no Docker engine (its answer is no JSON)"
+    return f"the connection to the engine was lost ({type(error).__name__})"
 
 
 def answered(what: str, text: str) -> OpsError:

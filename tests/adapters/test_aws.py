@@ -39,7 +39,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "AWS_CA_BUNDLE": "/no/such/bundle",
     }.items():
         monkeypatch.setenv(name, value)
-    (tmp_path / "config").write_text("[profile machine]\nregion = eu-west-1\n[default]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:9\n")
+    (tmp_path / "config").write_text(
+        "[profile machine]\nregion = eu-west-1\n[default]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:9\n"
+    )
     (tmp_path / "credentials").write_text("[default]\naws_access_key_id = AKIADEFAULT\naws_secret_access_key = x\n")
     return tmp_path
 
@@ -59,7 +61,10 @@ def test_a_rehearsal_uses_its_own_keys_alone(machine: Path, httpserver: HTTPServ
     assert "machine" not in str(request.headers)
 
 
-@pytest.mark.parametrize("given", [{}, {"endpoint": "http://127.0.0.1:9"}, {"access_key": "A", "secret_key": "B"}, {"endpoint": "http://127.0.0.1:9", "access_key": "A"}])
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"endpoint": "http://127.0.0.1:9"}, {"access_key": "A", "secret_key": "B"}, {"endpoint": "http://127.0.0.1:9", "access_key": "A"}],
+)
 def test_an_overlay_without_endpoint_or_keys_never_falls_back(machine: Path, settings: MakeSettings, given: dict[str, str]) -> None:
     """An environment with an overlay and half an AWS is a configuration error that says what to type."""
     with pytest.raises(ConfigError, match="never uses this machine's AWS credentials") as error:
@@ -118,13 +123,37 @@ DENIED = "User: arn:aws:sts::123456789012:assumed-role/dev/me is not authorized 
 @pytest.mark.parametrize(
     ("code", "message", "kind", "why", "next_words"),
     [
-        ("ExpiredTokenException", "The security token included in the request is expired", Unreachable, "the login has expired", "aws sso login"),
-        ("UnrecognizedClientException", "The security token is invalid", Unreachable, "does not accept the credentials", "aws sts get-caller-identity"),
-        ("AccessDeniedException", DENIED, Unreachable, "assumed-role/dev/me may not ecs:DescribeServices", "have ecs:DescribeServices allowed"),
+        (
+            "ExpiredTokenException",
+            "The security token included in the request is expired",
+            Unreachable,
+            "the login has expired",
+            "aws sso login",
+        ),
+        (
+            "UnrecognizedClientException",
+            "The security token is invalid",
+            Unreachable,
+            "does not accept the credentials",
+            "aws sts get-caller-identity",
+        ),
+        (
+            "AccessDeniedException",
+            DENIED,
+            Unreachable,
+            "assumed-role/dev/me may not ecs:DescribeServices",
+            "have ecs:DescribeServices allowed",
+        ),
         ("AccessDeniedException", "no", Unreachable, "access denied: no", "permission"),
         ("ThrottlingException", "Rate exceeded", Throttled, "asked for fewer calls", "wait a minute"),
         ("ClusterNotFoundException", "Cluster not found.", Refused, "ClusterNotFoundException", "aws ecs list-clusters"),
-        ("InvalidParameterException", "something odd", Unreachable, "InvalidParameterException: something odd", "aws ecs describe-services"),
+        (
+            "InvalidParameterException",
+            "something odd",
+            Unreachable,
+            "InvalidParameterException: something odd",
+            "aws ecs describe-services",
+        ),
     ],
 )
 def test_errors_that_aws_answers(
@@ -187,9 +216,7 @@ def test_clients_are_made_once_and_shared(cloud: aws.Cloud) -> None:
 
 def test_no_secret_in_any_error_or_repr(httpserver: HTTPServer, cloud_at: CloudAt) -> None:
     """Keys, session tokens and signed URLs are in no message, whatever AWS quotes."""
-    quoted = (
-        "https://b.s3.amazonaws.com/x?X-Amz-Credential=HUSH&X-Amz-Signature=HUSH&X-Amz-Security-Token=HUSH\nThe Canonical String: x-amz-security-token:HUSH"
-    )
+    quoted = "https://b.s3.amazonaws.com/x?X-Amz-Credential=HUSH&X-Amz-Signature=HUSH&X-Amz-Security-Token=HUSH\nThe Canonical String: x-amz-security-token:HUSH"
     for code in ("SignatureDoesNotMatch", "InvalidParameterException", "AccessDeniedException", "ExpiredTokenException"):
         httpserver.clear()
         answer(httpserver, code, quoted)

@@ -88,14 +88,20 @@ def test_the_breaker_and_the_grace_period_are_read(httpserver: HTTPServer, cloud
         "status": "ACTIVE",
         "healthCheckGracePeriodSeconds": 60,
         "deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
-        "deployments": [{"id": "ecs-svc/1", "status": "PRIMARY", "failedTasks": 3, "rolloutState": "FAILED", "rolloutStateReason": "breaker"}],
+        "deployments": [
+            {"id": "ecs-svc/1", "status": "PRIMARY", "failedTasks": 3, "rolloutState": "FAILED", "rolloutStateReason": "breaker"}
+        ],
         "events": [{"id": "e1", "createdAt": 1760000000, "message": "(service web) has started 1 tasks"}],
         "loadBalancers": [{"loadBalancerName": "classic", "containerPort": 1}],
     }
     httpserver.expect_request("/").respond_with_json({"services": [service], "failures": []})
     found = ecs.service(cloud_at(httpserver.url_for("/")), "main", "web")
     assert found is not None and (found.breaker, found.breaker_rollback, found.grace_s) == (True, True, 60)
-    assert found.primary is not None and (found.primary.failed, found.primary.rollout_state, found.primary.rollout_reason) == (3, "FAILED", "breaker")
+    assert found.primary is not None and (found.primary.failed, found.primary.rollout_state, found.primary.rollout_reason) == (
+        3,
+        "FAILED",
+        "breaker",
+    )
     assert found.events[0].at is not None and found.events[0].message.endswith("1 tasks")
     assert found.load_balancers == ()
 
@@ -126,7 +132,12 @@ def test_tasks_are_listed_page_by_page_and_described_in_hundreds(httpserver: HTT
     assert [call for call in asked if call[0] == "ListTasks"] == [("ListTasks", 0, "STOPPED")] * 3
     assert [call[1] for call in asked if call[0] == "DescribeTasks"] == [100, 100, 30]
     first = found[0]
-    assert (first.id, first.started_by, first.stop_code, first.stopped_reason) == ("0000", "ecs-svc/9", "EssentialContainerExited", "Essential container in task exited")
+    assert (first.id, first.started_by, first.stop_code, first.stopped_reason) == (
+        "0000",
+        "ecs-svc/9",
+        "EssentialContainerExited",
+        "Essential container in task exited",
+    )
     web = first.container("web")
     assert web is not None and (web.exit_code, web.digest, web.reason) == (137, "sha256:b", "OutOfMemoryError: killed")
     never = first.container("never")
@@ -143,7 +154,14 @@ def task(arn: str) -> dict[str, Any]:
         "stoppedReason": "Essential container in task exited",
         "createdAt": 1760000000,
         "containers": [
-            {"name": "web", "image": "r/web:1", "imageDigest": "sha256:b", "lastStatus": "STOPPED", "exitCode": 137, "reason": "OutOfMemoryError: killed"},
+            {
+                "name": "web",
+                "image": "r/web:1",
+                "imageDigest": "sha256:b",
+                "lastStatus": "STOPPED",
+                "exitCode": 137,
+                "reason": "OutOfMemoryError: killed",
+            },
             {"name": "never", "image": "r/x:1", "lastStatus": "STOPPED"},
         ],
     }
@@ -195,7 +213,12 @@ def test_repository_image_and_token(cloud: aws.Cloud) -> None:
     client = cloud.client("ecr")
     client.create_repository(repositoryName="team/web", imageTagMutability="IMMUTABLE")
     client.create_repository(repositoryName="open")
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "config": {"digest": "sha256:" + "c" * 64, "size": 7}, "layers": []}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {"digest": "sha256:" + "c" * 64, "size": 7},
+        "layers": [],
+    }
     client.put_image(repositoryName="team/web", imageTag="v1", imageManifest=json.dumps(manifest))
     found = ecr.repository(cloud, "team/web")
     assert found is not None and (found.name, found.immutable, found.uri.endswith("/team/web")) == ("team/web", True, True)
@@ -214,12 +237,26 @@ def test_target_group_and_targets(cloud: aws.Cloud) -> None:
     vpc = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     client = cloud.client("elbv2")
     made = client.create_target_group(
-        Name="web-tg", Protocol="HTTP", Port=3000, VpcId=vpc, TargetType="ip", HealthCheckPath="/health", HealthyThresholdCount=2, UnhealthyThresholdCount=3
+        Name="web-tg",
+        Protocol="HTTP",
+        Port=3000,
+        VpcId=vpc,
+        TargetType="ip",
+        HealthCheckPath="/health",
+        HealthyThresholdCount=2,
+        UnhealthyThresholdCount=3,
     )
     arn = made["TargetGroups"][0]["TargetGroupArn"]
     client.register_targets(TargetGroupArn=arn, Targets=[{"Id": "10.0.0.4", "Port": 3000}])
     group = elb.target_group(cloud, arn)
-    assert (group.name, group.port, group.health_path, group.interval_s, group.healthy_threshold, group.unhealthy_threshold) == ("web-tg", 3000, "/health", 30, 2, 3)
+    assert (group.name, group.port, group.health_path, group.interval_s, group.healthy_threshold, group.unhealthy_threshold) == (
+        "web-tg",
+        3000,
+        "/health",
+        30,
+        2,
+        3,
+    )
     assert [(target.id, target.port, target.state) for target in elb.targets(cloud, arn)] == [("10.0.0.4", 3000, "healthy")]
     client.delete_target_group(TargetGroupArn=arn)
     for look in (elb.target_group, elb.targets):
@@ -250,7 +287,9 @@ def test_logs(cloud: aws.Cloud) -> None:
 
 def say(client: Any, lines: list[str], at: int) -> None:
     client.put_log_events(
-        logGroupName="/ecs/web", logStreamName="web/web/1", logEvents=[{"timestamp": at + number, "message": line} for number, line in enumerate(lines)]
+        logGroupName="/ecs/web",
+        logStreamName="web/web/1",
+        logEvents=[{"timestamp": at + number, "message": line} for number, line in enumerate(lines)],
     )
 
 

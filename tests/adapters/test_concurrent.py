@@ -34,7 +34,12 @@ def test_a_failure_is_unknown_with_its_reason_and_ends_nothing_else() -> None:
         raise SystemExit(3)
 
     found = gather(good=lambda: 1, ours=ours, foreign=foreign, leaving=leaving)
-    assert found == {"good": 1, "ours": Unknown("service x: no network"), "foreign": Unknown("KeyError: 'gone'"), "leaving": Unknown("SystemExit: 3")}
+    assert found == {
+        "good": 1,
+        "ours": Unknown("service x: no network"),
+        "foreign": Unknown("KeyError: 'gone'"),
+        "leaving": Unknown("SystemExit: 3"),
+    }
 
 
 def test_no_more_than_the_bound_run_together() -> None:

@@ -134,7 +134,11 @@ def test_archive_holds_the_commit_and_not_the_working_tree(repository: Path, tmp
 def test_archive_of_everything(repository: Path, tmp_path: Path, subdirectory: str) -> None:
     """`context: .` is the whole commit."""
     git.archive(repository, "HEAD", subdirectory, tmp_path / "out")
-    assert sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()) == ["README", "backend/app.py", "backend/run"]
+    assert sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()) == [
+        "README",
+        "backend/app.py",
+        "backend/run",
+    ]
 
 
 def test_archive_below_a_source_that_is_a_subfolder(repository: Path, tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def health(**expect: Any) -> Endpoint:
 
 def test_a_right_answer(httpserver: HTTPServer) -> None:
     """Status, type and every expectation hold: healthy, no problem."""
-    httpserver.expect_request("/api/health").respond_with_data(json.dumps({"status": "ok", "db": {"n": [1, 2]}}), content_type="Application/JSON; charset=utf-8")
+    httpserver.expect_request("/api/health").respond_with_data(
+        json.dumps({"status": "ok", "db": {"n": [1, 2]}}), content_type="Application/JSON; charset=utf-8"
+    )
     found = http.probe(httpserver.url_for("/"), health(status="ok", **{"db.n[1]": 2, "type(@)": "object"}))
     assert (found.healthy, found.status, found.content_type, found.path) == (True, 200, "application/json", "/api/health")
     assert 0 <= found.took_s < 5

@@ -121,7 +121,9 @@ def interrupted(child: str, interrupts: int = 1) -> tuple[list[str], float]:
     import subprocess
 
     root = str(Path(__file__).resolve().parents[2])
-    process = subprocess.Popen([PYTHON, "-c", INTERRUPTED.format(root=root, child=child)], stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [PYTHON, "-c", INTERRUPTED.format(root=root, child=child)], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     assert process.stdout is not None
     lines = [process.stdout.readline().strip()]
     began = time.monotonic()
