@@ -152,7 +152,8 @@ class Watching:
             self.chase = max(0, self.chase - 1)
             self.diagnose(service)
         if self.refresh() or changed:
-            self.screen.seen(service, self.tasks, self.targets)
+            left = tuple(task for task in self.tasks if task.arn not in self.stopped)
+            self.screen.seen(service, (*left, *self.stopped.values()), self.targets)
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
         if self.follow and ours and self.affords(len(ours)):
             for line in self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES):

@@ -106,8 +106,8 @@ def decide(sight: Sight, deployment_id: str, *, timeout_s: float, patient: bool 
 
 def settled(sight: Sight, id: str, patient: bool) -> Decision:
     service, history = sight.service, sight.history
-    if service is None or service.status == "INACTIVE":
-        return Decision(Verdict.FAILED, "gone", "ECS knows no such service any more")
+    if service is None or service.status in ("INACTIVE", "DRAINING"):
+        return Decision(Verdict.FAILED, "gone", "ECS knows no such service any more" if service is None else "the service is being deleted")
     if history.rollback:
         return rolling_back(service, history)
     ours, primary = service.deployment(id), service.primary
@@ -187,7 +187,10 @@ def judged(sight: Sight, ours: Deployment, service: ServiceState, patient: bool)
         return Decision(None, "a task stopped, retried")
     if ours.running < ours.desired or ours.pending:
         return Decision(None, "starting tasks")
-    return Decision(None, "settling" if len(service.deployments) == 1 else "draining old tasks")
+    others = [each for each in service.deployments if each.id != ours.id and each.running]
+    if any(each.desired for each in others):
+        return Decision(None, "waiting to be healthy")
+    return Decision(None, "draining old tasks" if others else "settling")
 
 
 def doomed(sight: Sight) -> str:

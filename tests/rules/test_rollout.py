@@ -50,6 +50,7 @@ rolled = deployment(BACK, "PRIMARY", "COMPLETED", reason="ECS deployment ecs-svc
         ([started, service(deployment(NEWER, made=60, state="COMPLETED", running=2))], Verdict.SUPERSEDED),
         ([started, None], Verdict.FAILED),
         ([started, service(status="INACTIVE")], Verdict.FAILED),
+        ([started, service(deployment(desired=0), status="DRAINING", desired=0)], Verdict.FAILED),
     ],
 )
 def test_a_verdict_follows_our_deployment(answers, verdict):
@@ -139,6 +140,21 @@ def test_slow_start_is_no_failure_and_time_is_up_at_the_limit():
     decision = story(*[slow] * 101, timeout=400.0)
     assert decision.verdict is Verdict.TIMED_OUT
     assert "2 of 2 tasks run" in decision.why
+
+
+@pytest.mark.parametrize(
+    ("answer", "phase"),
+    [
+        (service(OLD_ONE), "waiting for ECS"),
+        (service(deployment(pending=2), OLD_ONE), "starting tasks"),
+        (service(deployment(running=2), OLD_ONE), "waiting to be healthy"),
+        (service(deployment(running=2), deployment(OLD, "ACTIVE", running=1, desired=0, made=-3600)), "draining old tasks"),
+        (service(deployment(running=2)), "settling"),
+    ],
+)
+def test_a_roll_out_under_way_says_what_it_waits_for(answer, phase):
+    """The phases in the order in which a person sees them."""
+    assert story(answer).phase == phase
 
 
 @pytest.mark.parametrize(
