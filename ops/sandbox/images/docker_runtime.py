@@ -7,6 +7,7 @@ an engine inside a virtual machine has another loopback.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from ops.sandbox.images.lines import Lines
 
 ROOT_LABEL = "ops.sandbox.root"
 TASK_LABEL = "ops.sandbox.task"
+_LOG = logging.getLogger("sandbox.runtime")
 
 
 class DockerRuntime:
@@ -51,7 +53,7 @@ class DockerRuntime:
             digest = self._pull(wanted, platform, login)
             if f"linux/{self._client.images.get(image).attrs['Architecture']}" != platform:
                 raise reasons.other_platform(platform)
-        except DockerException as error:
+        except (DockerException, OSError) as error:
             raise _pull_error(image, wanted.registry or "", platform, str(getattr(error, "explanation", None) or error)) from error
         self._pulled[image] = digest
         return digest
@@ -74,6 +76,8 @@ class DockerRuntime:
         except APIError as error:
             _remove(container)
             raise StartError(f"CannotStartContainerError: Error response from daemon: {error.explanation}") from error
+        except OSError as error:
+            raise StartError(f"CannotStartContainerError: {error}") from error
         return DockerContainer(container, digest, spec.log)
 
     def _create(self, spec: ContainerSpec, image: str) -> Any:
@@ -92,6 +96,8 @@ class DockerRuntime:
             )
         except APIError as error:
             raise StartError(f"CannotCreateContainerError: Error response from daemon: {error.explanation}") from error
+        except OSError as error:        # the engine has gone; requests' errors are OSErrors
+            raise StartError(f"CannotCreateContainerError: {error}") from error
 
 
 class DockerContainer:
@@ -113,11 +119,14 @@ class DockerContainer:
             for chunk in self._container.logs(stream=True, follow=True):
                 lines.feed(chunk)
             code = int(self._container.wait()["StatusCode"])
-        except (DockerException, OSError, ValueError):
+        except (DockerException, OSError, ValueError, KeyError):
             code = _last_code(self._container, code)
         finally:
             lines.end()
-            _remove(self._container)
+            try:
+                _remove(self._container)
+            except (DockerException, OSError):
+                _LOG.exception("container %s could not be removed; the next `up` does it", self._container.short_id)
             self._code = code
 
     def poll(self) -> int | None:
@@ -132,8 +141,8 @@ class DockerContainer:
                 self._watcher.join(timeout)
                 if self._code is None:
                     self._container.kill("SIGKILL")
-            except DockerException:
-                pass        # it ended in between: the watcher has the code
+            except (DockerException, OSError):
+                _LOG.debug("container %s ended while it was being stopped", self._container.short_id)
         self._watcher.join(10)
         return 137 if self._code is None else self._code
 
@@ -142,7 +151,7 @@ def _pid(container: Any) -> int | None:
     try:
         container.reload()
         return container.attrs["State"]["Pid"] or None
-    except DockerException:
+    except (DockerException, OSError):
         return None
 
 
@@ -151,7 +160,7 @@ def _last_code(container: Any, otherwise: int) -> int:
     try:
         container.reload()
         return int(container.attrs["State"]["ExitCode"])
-    except DockerException:
+    except (DockerException, OSError):
         return otherwise
 
 

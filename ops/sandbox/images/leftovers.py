@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import time
 from pathlib import Path
 
 import psutil
@@ -57,8 +58,22 @@ def _end(path: Path) -> list[int]:
     for each in family:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             each.kill()
-    psutil.wait_procs(family, timeout=5)
+    _wait(family)
     return [each.pid for each in family]
+
+
+def _wait(family: list[psutil.Process]) -> None:
+    """Until all have ended, five seconds at most; they are not reaped here, that is their parents' to do."""
+    deadline = time.monotonic() + 5
+    while any(map(_runs, family)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _family(pid: int, started: float) -> list[psutil.Process]:

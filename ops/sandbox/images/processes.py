@@ -141,7 +141,7 @@ class ProcessContainer:
             if self._code is None and _has_ended(self._process):
                 _kill_group(self._process.pid, signal.SIGKILL)      # before it is reaped: its number is still its own
                 code = self._process.wait()
-                self._reader.join(timeout=2)
+                self._reader.join(timeout=0.5)      # its end; longer only where a child in another session holds the pipe
                 self._code = 128 - code if code < 0 else code
                 self._ended()
             return self._code

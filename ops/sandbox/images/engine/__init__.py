@@ -7,5 +7,5 @@ DIFFERS from dockerd: every other instruction is refused by a sentence that name
 (entries sorted, time 0, owner root, modes 0755 and 0644, not compressed), and an image was created when its label
 `org.opencontainers.image.created` says, so the same commit builds the same digest on every machine; it runs no containers, pulls from and
 pushes to loopback registries only, one layer after another, and shows no intermediate containers. The architecture is recorded as the
-build asked for it, whatever the machine is.
+build asked for it, whatever the machine is. Images without a name stay until they are removed.
 """

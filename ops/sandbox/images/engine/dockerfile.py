@@ -49,8 +49,10 @@ def parse(source: str, name: str = "Dockerfile") -> Dockerfile:
     lines = source.removeprefix("\ufeff").splitlines()
     escape = _escape(lines)
     instructions = tuple(_instruction(number, text) for number, text in _logical(lines, escape))
+    if not source.strip():
+        raise ParseError(f"the Dockerfile ({name}) cannot be empty")
     if not instructions:
-        raise ParseError(f"the Dockerfile ({name}) cannot be empty" if not source.strip() else "file with no instructions")
+        raise ParseError("failed to parse Dockerfile: file with no instructions")
     _in_a_stage(instructions)
     return Dockerfile(instructions, escape)
 

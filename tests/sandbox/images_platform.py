@@ -1,0 +1,100 @@
+"""A registry, an engine and a runtime on free ports, driven through the real docker client: what the image tests stand on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from ops.sandbox.contracts import ContainerSpec, Part, Paths
+from ops.sandbox.images.engine.server import serve_engine
+from ops.sandbox.images.processes import ProcessContainer
+from ops.sandbox.images.registry import serve_registry
+from ops.sandbox.images.runtime import ProcessRuntime
+from tests.sandbox.images_support import MUTABLE, TOKEN, SmallEcr, context, free_port
+
+LOGIN = {"username": "AWS", "password": TOKEN}
+
+
+@dataclass
+class ImagePlatform:
+    """Everything about images that a sandbox has, below one folder."""
+
+    root: Path
+    door: SmallEcr = field(default_factory=SmallEcr)
+    registry_port: int = field(default_factory=free_port)
+    engine_port: int = field(default_factory=free_port)
+    parts: list[Part] = field(default_factory=list)
+    clients: list[Any] = field(default_factory=list)
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(self.root)
+
+    @property
+    def registry(self) -> str:
+        return f"127.0.0.1:{self.registry_port}"
+
+    def up(self) -> ImagePlatform:
+        self.parts.append(serve_registry(self.paths.images / "registry", self.door, self.registry_port))
+        self.parts.append(serve_engine(self.paths.images / "engine", self.engine_port))
+        return self
+
+    def down(self) -> None:
+        for client in self.clients:
+            client.close()
+        for part in self.parts:
+            part.stop()
+        self.parts.clear()
+        self.clients.clear()
+
+    def client(self) -> Any:
+        self.clients.append(docker.DockerClient(base_url=f"tcp://127.0.0.1:{self.engine_port}"))
+        return self.clients[-1]
+
+    def runtime(self) -> ProcessRuntime:
+        return ProcessRuntime(self.paths, self.door, self.registry)
+
+    def shipped(self, dockerfile: str, files: dict[str, str], tag: str, repository: str = MUTABLE, **wishes: Any) -> str:
+        """Build and push; the reference that a task definition would name."""
+        client, image = self.client(), f"{self.registry}/{repository}:{tag}"
+        build(client, dockerfile, files, tag=image, **wishes)
+        lines = push(client, f"{self.registry}/{repository}", tag)
+        assert "error" not in lines[-1], lines[-1]
+        return image
+
+
+def build(client: Any, source: str, files: dict[str, str] | None = None, **wishes: Any) -> list[dict[str, Any]]:
+    """The builder's lines."""
+    return list(client.api.build(fileobj=context(source, files), custom_context=True, decode=True, rm=True, **wishes))
+
+
+def push(client: Any, repository: str, tag: str | None, login: dict[str, str] | None = LOGIN) -> list[dict[str, Any]]:
+    """The engine's lines of a push."""
+    return list(client.api.push(repository, tag, stream=True, decode=True, auth_config=login))
+
+
+def spec(image: str, log: Callable[[str], None], **changes: Any) -> ContainerSpec:
+    """A container of a task, on a loopback address."""
+    given: dict[str, Any] = {"task_id": "a1", "name": "backend", "address": "127.0.0.1", "environment": {}, **changes}
+    return ContainerSpec(image=image, log=log, **given)
+
+
+def ended(container: ProcessContainer | Any, within: float = 10.0) -> int:
+    """The exit code, once there is one."""
+    return int(eventually(container.poll, within))
+
+
+def eventually(look: Callable[[], Any], within: float = 10.0) -> Any:
+    """What `look` says as soon as it is something: 0 counts, an empty list does not."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        found = look()
+        if found or (found == 0 and found is not False):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(f"nothing within {within} s")
