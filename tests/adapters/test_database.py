@@ -128,7 +128,14 @@ def test_a_server_that_says_nothing_is_not_waited_for(secret: Secret) -> None:
         assert time.monotonic() - began < 9
 
 
-REVISION = '"""{doc}"""\nrevision = "{id}"\ndown_revision = {down!r}\n\n\ndef upgrade() -> None:\n    raise SystemExit("executed")\n\n\ndef downgrade() -> None:\n    pass\n'
+REVISION = '''"""{doc}"""
+revision = "{id}"
+down_revision = {down!r}
+
+
+def upgrade() -> None:
+    raise SystemExit("executed")
+'''
 
 
 @pytest.fixture
