@@ -21,7 +21,7 @@ import pytest
 
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
-from ops.sandbox.sample import SERVICES, SOURCES, git, make_checkout
+from ops.sandbox.sample import SERVICES, SOURCES, export, git, make_checkout
 
 
 def free_port() -> int:
@@ -147,8 +147,22 @@ def test_the_checkout_is_committed_and_pushed(tmp_path: Path, monkeypatch: pytes
     paths.root.mkdir(parents=True)
     commit = make_checkout(paths)
     assert git(paths.platform, "status", "--porcelain", "--branch") == "## main...origin/main"
-    assert git(paths.origin, "rev-parse", "--short", "main") == commit
+    assert git(paths.origin, "rev-parse", "--short", "main~1") == commit.short
     assert (paths.platform / "backend" / "Dockerfile").is_file()
+
+
+def test_the_second_commit_changes_both_services_and_keeps_them_well(tmp_path: Path) -> None:
+    """What waits to be deployed differs from version 1 in each service, and its own tests pass; version 1 can be had from its commit."""
+    paths = Paths(tmp_path)
+    commit = make_checkout(paths)
+    changed = git(paths.platform, "diff", "--name-only", commit.full, "HEAD").splitlines()
+    assert changed == ["backend/server.py", "frontend/server.py"]
+    for service in SERVICES:
+        done = subprocess.run(["python3", "-m", "unittest", "-q"], cwd=paths.platform / service, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert git(paths.platform, "status", "--porcelain") == ""
+    export(paths, commit, "backend", tmp_path)
+    assert (tmp_path / "backend" / "server.py").read_bytes() == (SOURCES / "backend" / "server.py").read_bytes()
 
 
 def test_a_second_call_keeps_commits_and_mends_the_origin(tmp_path: Path) -> None:
@@ -159,6 +173,6 @@ def test_a_second_call_keeps_commits_and_mends_the_origin(tmp_path: Path) -> Non
     git(paths.platform, "add", "--all")
     git(paths.platform, "commit", "--quiet", "--message=Mine")
     shutil.rmtree(paths.origin)
-    commit = make_checkout(paths)
+    make_checkout(paths)
     assert git(paths.platform, "log", "-1", "--format=%s") == "Mine"
-    assert git(paths.origin, "rev-parse", "--short", "main") == commit
+    assert git(paths.origin, "rev-parse", "main") == git(paths.platform, "rev-parse", "HEAD")

@@ -40,6 +40,7 @@ class Passwords:
 def passwords(paths: Paths) -> Passwords:
     """This sandbox's passwords, made at the first call."""
     kept = paths.postgres / "credentials.json"
+    paths.postgres.mkdir(parents=True, exist_ok=True)
     if not kept.exists():
         made = Passwords(secrets.token_urlsafe(18), secrets.token_urlsafe(18))
         write_private(kept, json.dumps(asdict(made)))
@@ -73,6 +74,12 @@ def home(paths: Paths, account: Account) -> Path:
     elsewhere.chmod(0o711)
     named.write_text(f"{elsewhere}\n")
     return elsewhere
+
+
+def located(paths: Paths) -> Path:
+    """Where the data lies, or would lie; nothing is made."""
+    named = paths.postgres / "location"
+    return (Path(named.read_text().strip()) if named.exists() else paths.postgres) / "data"
 
 
 def purge(paths: Paths) -> None:

@@ -1,7 +1,8 @@
 """The sample platform: two small services in a git checkout of their own, with an `origin` to push to.
 
-`platform/` beside this file holds their sources. What differs from a real platform: the services use nothing but the standard library
-(and psycopg), and `origin` is a bare repository next to the checkout instead of a host.
+`platform/` beside this file holds their sources. The checkout has two commits: version 1, which `sandbox.up` builds and runs, and a
+small second one that waits to be deployed. What differs from a real platform: the services use nothing but the standard library (and
+psycopg), and `origin` is a bare repository next to the checkout instead of a host.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
@@ -17,10 +20,23 @@ from ops.sandbox.contracts import Paths
 SOURCES = Path(__file__).parent / "platform"
 AUTHOR = ("Sandbox", "sandbox@localhost")
 SERVICES = ("backend", "frontend")
+SECOND = (                      # the second commit: file, what stood there, what stands there now
+    ("backend/server.py", '"database": "connected", ', '"database": "connected", "service": "backend", '),
+    ("frontend/server.py", "A small platform that deploys itself.", "A small platform that deploys itself, and proves it."),
+)
 
 
-def make_checkout(paths: Paths) -> str:
-    """Make the checkout and its origin where they are missing, committed and pushed; the short commit of `main`'s HEAD.
+@dataclass(frozen=True)
+class Commit:
+    """A commit of the checkout; `at` is ISO 8601."""
+
+    full: str
+    short: str
+    at: str
+
+
+def make_checkout(paths: Paths) -> Commit:
+    """Make the checkout and its origin where they are missing, committed and pushed; the commit of version 1.
 
     What the user has committed since stays. A lost origin is made again from the checkout. Raises OpsError when git is missing or refuses.
     """
@@ -30,7 +46,22 @@ def make_checkout(paths: Paths) -> str:
         _make(paths)
     if not (paths.origin / "HEAD").exists():
         _make_origin(paths)
-    return git(paths.platform, "rev-parse", "--short", "HEAD")
+    return _commit(paths, git(paths.platform, "rev-list", "--max-parents=0", "--first-parent", "HEAD").split()[-1])
+
+
+def _commit(paths: Paths, name: str) -> Commit:
+    return Commit(*git(paths.platform, "log", "-1", "--format=%H %h %cI", name).split())
+
+
+def export(paths: Paths, commit: Commit, service: str, into: Path) -> None:
+    """Write `service`'s folder as of `commit` below `into`: nothing uncommitted gets into an image."""
+    archive = into / "source.tar"
+    git(paths.platform, "archive", "--format=tar", f"--output={archive}", commit.full, service)
+    with tarfile.open(archive) as source:
+        if hasattr(tarfile, "data_filter"):              # since 3.11.4; git's archive holds nothing that it would refuse
+            source.extraction_filter = tarfile.data_filter
+        source.extractall(into)  # noqa: S202
+    archive.unlink()
 
 
 def _make(paths: Paths) -> None:
@@ -42,12 +73,20 @@ def _make(paths: Paths) -> None:
     git(making, "symbolic-ref", "HEAD", "refs/heads/main")
     for key, value in (("user.name", AUTHOR[0]), ("user.email", AUTHOR[1]), ("commit.gpgsign", "false")):
         git(making, "config", key, value)
-    git(making, "add", "--all")
-    git(making, "-c", "core.hooksPath=/dev/null", "commit", "--quiet", "--message=Version 1 of both services")
+    _commit_all(making, "Version 1 of both services")
+    for name, before, after in SECOND:
+        file = making / name
+        file.write_text(file.read_text().replace(before, after, 1))
+    _commit_all(making, "Let the health check name its service, and the home page say what it proves")
     shutil.rmtree(paths.origin, ignore_errors=True)
     if paths.platform.exists():
         paths.platform.rename(paths.platform.with_name(f"platform-aside-{os.getpid()}"))
     making.rename(paths.platform)
+
+
+def _commit_all(folder: Path, message: str) -> None:
+    git(folder, "add", "--all")
+    git(folder, "-c", "core.hooksPath=/dev/null", "commit", "--quiet", f"--message={message}")
 
 
 def _make_origin(paths: Paths) -> None:

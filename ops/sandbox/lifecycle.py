@@ -1,0 +1,206 @@
+"""The way up and down: `up`, `down` and `status` of the sandbox below one folder.
+
+`up` starts a detached supervisor and waits until it is ready; it is safe to call at any time: a healthy sandbox is left alone, one that
+was hurt is taken down and started again. One `up` or `down` at a time: a file lock orders them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from ops.errors import OpsError, Refused
+from ops.sandbox import status as statuses
+from ops.sandbox.contracts import Paths, Timing
+from ops.sandbox.status import MODULE, Record, Status
+
+PATIENCE = 90.0           # seconds until a start has failed; it takes less than ten on two idle cores
+STOPPING = 30.0           # seconds for an orderly end
+PROJECT = Path(__file__).parents[2]
+
+
+def up(
+    root: Path, *, engine: str = "process", timing: Timing | None = None, say: Callable[[str], None] = lambda line: None,
+) -> Status:
+    """Start the sandbox below `root`, or heal it, and return when both its services are healthy.
+
+    `engine` is `process` or `docker`. Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up.
+    """
+    paths = Paths(root.resolve())
+    with _alone(paths):
+        record = statuses.read(paths)
+        if record is not None and record.process() is not None:
+            if record.state == "starting":
+                _await_end_of_start(paths)
+            now = statuses.look(paths.root)
+            if now.ready and now.engine != engine:
+                raise Refused(f"the sandbox is up with engine {now.engine}", f"engine {engine} was asked for", "inv sandbox.down first")
+            if now.ready:
+                say(f"the sandbox is up already (pid {now.pid})")
+                return now
+            say("the sandbox is hurt: it is taken down and started again")
+        _end(paths)
+        _start(paths, engine, timing or Timing(), say)
+        return statuses.look(paths.root)
+
+
+def down(root: Path, *, purge: bool = False, say: Callable[[str], None] = lambda line: None) -> None:
+    """Stop the sandbox below `root` and all that it started; with `purge` delete its files too. Idempotent.
+
+    Raises OpsError when a process of it can't be ended.
+    """
+    paths = Paths(root.resolve())
+    if not paths.root.exists():
+        return
+    with _alone(paths):
+        was_up = _end(paths)
+        say("the sandbox is down" if was_up else "the sandbox was down already")
+        if purge:
+            from ops.sandbox.database.cluster import purge as purge_database
+
+            purge_database(paths)
+            shutil.rmtree(paths.root, ignore_errors=True)
+            say(f"{paths.root} is deleted")
+
+
+def status(root: Path) -> Status:
+    """How the sandbox below `root` stands. Never raises."""
+    return statuses.look(root.resolve())
+
+
+@contextlib.contextmanager
+def _alone(paths: Paths) -> Iterator[None]:
+    """One way up or down at a time."""
+    try:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        paths.logs.mkdir(exist_ok=True)
+    except OSError as exc:
+        raise OpsError(f"the sandbox can't be kept in {paths.root}", str(exc), "make the folder writable, or remove it") from exc
+    lock = FileLock(paths.root / "up.lock", timeout=PATIENCE + STOPPING)
+    try:
+        with lock:
+            yield
+    except Timeout as exc:
+        raise OpsError(
+            "another `sandbox.up` or `sandbox.down` does not end", f"it holds {lock.lock_file}", "inv sandbox.status",
+        ) from exc
+
+
+def _start(paths: Paths, engine: str, timing: Timing, say: Callable[[str], None]) -> None:
+    progress = paths.logs / "progress.log"
+    progress.write_text("")
+    command = [
+        sys.executable, "-P", "-m", MODULE, str(paths.root), "--engine", engine, "--timing", json.dumps(asdict(timing)),
+    ]
+    with (paths.logs / "supervisor.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=paths.root, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )
+    try:
+        _follow(paths, process, progress, say)
+    except BaseException:
+        _end(paths)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOPPING)
+        raise
+
+
+def _follow(paths: Paths, process: subprocess.Popen[bytes], progress: Path, say: Callable[[str], None]) -> None:
+    """Hand on the supervisor's lines until it is ready. Raises OpsError when it dies or takes too long."""
+    ends = time.monotonic() + PATIENCE
+    said = 0
+    while True:
+        lines = progress.read_text().splitlines(keepends=True) if progress.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        for line in whole[said:]:
+            say(line.rstrip("\n"))
+        said = len(whole)
+        record = statuses.read(paths)
+        if record is not None and record.pid == process.pid and record.state == "ready":
+            return
+        if process.poll() is not None:
+            raise _failure(paths, f"its supervisor ended with {process.returncode}")
+        if time.monotonic() > ends:
+            raise _failure(paths, f"it is not ready after {PATIENCE:.0f} s")
+        time.sleep(0.05)
+
+
+def _failure(paths: Paths, otherwise: str) -> OpsError:
+    """The supervisor's own reason, else the end of its log."""
+    record = statuses.read(paths)
+    if record is not None and record.state == "failed" and record.failure:
+        return OpsError(**record.failure)
+    log = paths.logs / "supervisor.log"
+    last = log.read_text(errors="replace").strip().splitlines()[-5:] if log.exists() else []
+    return OpsError("the sandbox did not start", "\n       ".join([otherwise, *last]), f"see {log}")
+
+
+def _environment() -> dict[str, str]:
+    """The supervisor's environment: ours without credentials, proxies and the like, which a rehearsal must not touch."""
+    foreign = ("AWS_", "GIT_", "PG", "PYTHON", "MOTO_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign) and not name.lower().endswith("_proxy")}
+    return {
+        "PATH": os.defpath, **kept, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1",
+        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def _await_end_of_start(paths: Paths) -> None:
+    """Another `up` was killed while its supervisor was starting: that one goes on by itself."""
+    ends = time.monotonic() + PATIENCE
+    while time.monotonic() < ends:
+        record = statuses.read(paths)
+        if record is None or record.state != "starting" or record.process() is None:
+            return
+        time.sleep(0.1)
+
+
+def _end(paths: Paths) -> bool:
+    """Stop the supervisor, then whatever of its children a kill -9 left; whether it was running."""
+    record = statuses.read(paths)
+    process = record.process() if record is not None else None
+    if process is not None:
+        _terminate(process)
+    _sweep(paths, record)
+    if record is not None and record.state != "failed":
+        record.stopped().write(paths)
+    paths.overlay.unlink(missing_ok=True)
+    return process is not None
+
+
+def _terminate(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        try:
+            process.terminate()
+            process.wait(STOPPING)
+        except psutil.TimeoutExpired:
+            process.kill()
+            process.wait(5)
+        except psutil.AccessDenied as exc:
+            raise OpsError(
+                f"the sandbox's supervisor (pid {process.pid}) can't be stopped", "it belongs to another user", "stop it as that user",
+            ) from exc
+
+
+def _sweep(paths: Paths, record: Record | None) -> None:
+    """End orphans by what was written down about them: tasks, PostgreSQL, containers."""
+    from ops.sandbox.database.cluster import clear, located
+    from ops.sandbox.images.leftovers import sweep
+
+    sweep(paths.tasks)
+    clear(located(paths))
+    if record is not None and record.engine == "docker" and record.state != "stopped":
+        from ops.sandbox.supervisor.containers import sweep_containers
+
+        sweep_containers(paths)

@@ -1,0 +1,67 @@
+"""boto3 clients of the sandbox's own AWS endpoint: dummy keys, handed over explicitly, nothing of the machine's configuration."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY
+
+
+class Clients:
+    """One client a service, made when it is first asked for."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self._session: Any = boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
+
+    def _client(self, name: str) -> Any:
+        settings = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30, proxies={})
+        return self._session.client(name, endpoint_url=self._endpoint, config=settings)
+
+    @cached_property
+    def ec2(self) -> Any:
+        return self._client("ec2")
+
+    @cached_property
+    def elb(self) -> Any:
+        return self._client("elbv2")
+
+    @cached_property
+    def ecr(self) -> Any:
+        return self._client("ecr")
+
+    @cached_property
+    def ecs(self) -> Any:
+        return self._client("ecs")
+
+    @cached_property
+    def iam(self) -> Any:
+        return self._client("iam")
+
+    @cached_property
+    def logs(self) -> Any:
+        return self._client("logs")
+
+    @cached_property
+    def secrets(self) -> Any:
+        return self._client("secretsmanager")
+
+    @cached_property
+    def s3(self) -> Any:
+        return self._client("s3")
+
+    @cached_property
+    def dynamodb(self) -> Any:
+        return self._client("dynamodb")
+
+    @cached_property
+    def rds(self) -> Any:
+        return self._client("rds")
+
+    @cached_property
+    def cloudfront(self) -> Any:
+        return self._client("cloudfront")

@@ -1,0 +1,76 @@
+"""Task definitions and services, and the wait until both services are healthy.
+
+Emulates what stood live: two tasks each, circuit breaker off, secrets by the execution role, both services logging to CloudWatch Logs.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ops.errors import OpsError
+from ops.sandbox.contracts import REGION, Timing
+from ops.sandbox.seed.account import role_arn
+from ops.sandbox.seed.clients import Clients
+from ops.sandbox.seed.names import BACKEND, CLUSTER, SHAPES, Shape
+from ops.sandbox.seed.network import Network
+
+DESIRED = 2
+SECRETS = {"DB_HOST": "host", "DB_PORT": "port", "DB_NAME": "dbname", "DB_USERNAME": "username", "DB_PASSWORD": "password"}
+
+
+def register(clients: Clients, shape: Shape, image: str, secret: str) -> str:
+    """The first revision of the service's family; its ARN."""
+    container: dict[str, Any] = {
+        "name": shape.name, "image": image, "essential": True, "portMappings": [{"containerPort": shape.port, "protocol": "tcp"}],
+        "environment": [{"name": "NODE_ENV", "value": "production"}],
+        "logConfiguration": {"logDriver": "awslogs", "options": {
+            "awslogs-group": shape.log_group, "awslogs-region": REGION, "awslogs-stream-prefix": "ecs",
+        }},
+    }
+    if shape is BACKEND:
+        container["secrets"] = [{"name": name, "valueFrom": f"{secret}:{key}::"} for name, key in SECRETS.items()]
+    made = clients.ecs.register_task_definition(
+        family=shape.service, networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
+        executionRoleArn=role_arn("execution"), taskRoleArn=role_arn("task"), containerDefinitions=[container],
+        runtimePlatform={"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
+    )
+    return str(made["taskDefinition"]["taskDefinitionArn"])
+
+
+def create(clients: Clients, shape: Shape, revision: str, network: Network, timing: Timing) -> None:
+    """The service, balanced, with the circuit breaker off."""
+    target = {"targetGroupArn": network.target_groups[shape.name], "containerName": shape.name, "containerPort": shape.port}
+    place = {"subnets": list(network.subnets), "securityGroups": [network.groups[shape.name]], "assignPublicIp": "DISABLED"}
+    clients.ecs.create_service(
+        cluster=CLUSTER, serviceName=shape.service, taskDefinition=revision, desiredCount=DESIRED, launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": place}, loadBalancers=[target], enableExecuteCommand=True,
+        healthCheckGracePeriodSeconds=round(timing.grace),
+        deploymentConfiguration={
+            "minimumHealthyPercent": 100, "maximumPercent": 200, "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+        },
+    )
+
+
+def await_healthy(clients: Clients, network: Network, patience: float) -> None:
+    """Return when every service has its tasks healthy. Raises OpsError with ECS's last event after `patience` seconds."""
+    ends = time.monotonic() + patience
+    waiting = list(SHAPES)
+    while waiting:
+        waiting = [shape for shape in waiting if _healthy(clients, network.target_groups[shape.name]) < DESIRED]
+        if waiting and time.monotonic() > ends:
+            name = waiting[0].service
+            raise OpsError(f"service {name} does not become healthy", _last_event(clients, name), "see .sandbox/logs/supervisor.log")
+        if waiting:
+            time.sleep(0.1)
+
+
+def _healthy(clients: Clients, group: str) -> int:
+    found = clients.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+    return sum(each["TargetHealth"]["State"] == "healthy" for each in found)
+
+
+def _last_event(clients: Clients, service: str) -> str:
+    found = clients.ecs.describe_services(cluster=CLUSTER, services=[service])["services"]
+    events = found[0]["events"] if found else []
+    return str(events[0]["message"]) if events else "it has no events"

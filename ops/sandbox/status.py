@@ -1,0 +1,131 @@
+"""What a sandbox says of itself: the record that its supervisor keeps, and the status that is shown.
+
+The record is `supervisor.json`; its pid counts only together with the process's start time, since pids are given out again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import urllib.request
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ops.sandbox.contracts import Paths, Ports
+
+MODULE = "ops.sandbox.supervisor"
+_SAME_START = 0.05        # seconds; both readings come from the same counter
+
+
+@dataclass(frozen=True)
+class Record:
+    """`state`: starting | ready | failed | stopped. `pid` and `started` are None once stopped; ports are kept for the next `up`."""
+
+    state: str
+    engine: str = "process"
+    pid: int | None = None
+    started: float | None = None
+    ports: Ports | None = None
+    control: int | None = None            # port of /_ready
+    failure: dict[str, str] = field(default_factory=dict)     # an OpsError's what, why, next
+
+    def process(self) -> psutil.Process | None:
+        """The supervisor, when it is this very process and it runs."""
+        if self.pid is None or self.started is None:
+            return None
+        with contextlib.suppress(psutil.Error):
+            found = psutil.Process(self.pid)
+            same = abs(found.create_time() - self.started) < _SAME_START and MODULE in found.cmdline()
+            if same and found.status() != psutil.STATUS_ZOMBIE:
+                return found
+        return None
+
+    def write(self, paths: Paths) -> None:
+        paths.root.mkdir(parents=True, exist_ok=True)
+        making = paths.record.with_name(paths.record.name + ".making")
+        making.write_text(json.dumps(asdict(self), indent=2) + "\n")
+        making.replace(paths.record)
+
+    def stopped(self) -> Record:
+        """The same sandbox at rest."""
+        return replace(self, state="stopped", pid=None, started=None, control=None, failure={})
+
+
+def read(paths: Paths) -> Record | None:
+    """The record, or None where there is none or it can't be read."""
+    try:
+        found = json.loads(paths.record.read_text())
+        ports = Ports(**found.pop("ports")) if found.get("ports") else None
+        return Record(**{**found, "ports": ports})
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+
+
+def ask_ready(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
+    """What the supervisor answers on /_ready (`ready`, `dead`: names of parts that died), or None when it does not answer."""
+    if record.control is None:
+        return None
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError, ValueError), direct.open(f"http://127.0.0.1:{record.control}/_ready", timeout=timeout) as answer:
+        found = json.load(answer)
+        return found if isinstance(found, dict) else None
+    return None
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `sandbox.status` shows; its document is a contract (design.md)."""
+
+    ready: bool
+    root: Path
+    state: str
+    engine: str = "process"
+    pid: int | None = None
+    ports: Ports | None = None
+    dead: tuple[str, ...] = ()
+
+    def as_document(self) -> dict[str, Any]:
+        source = Paths(self.root).platform
+        return {
+            "ready": self.ready, "source": str(source) if source.exists() else None, "endpoints": self.endpoints(),
+            "state": self.state, "engine": self.engine, "pid": self.pid, "dead": list(self.dead),
+        }
+
+    def endpoints(self) -> dict[str, str | None]:
+        """Addresses while it runs; None for what is not there."""
+        if self.ports is None or self.pid is None:
+            return dict.fromkeys(("aws", "site", "alb", "registry", "docker", "bastion", "database"))
+        ports = self.ports
+        return {
+            "aws": f"http://127.0.0.1:{ports.aws}", "site": f"http://127.0.0.1:{ports.site}", "alb": f"http://127.0.0.1:{ports.alb}",
+            "registry": f"127.0.0.1:{ports.registry}",
+            "docker": f"tcp://127.0.0.1:{ports.engine}" if self.engine == "process" else None,
+            "bastion": None, "database": f"127.0.0.1:{ports.database}",
+        }
+
+    def as_text(self) -> str:
+        if self.pid is None:
+            return f"the sandbox is {self.state}"
+        lines = [f"the sandbox is {'ready' if self.ready else self.state} (pid {self.pid}, engine {self.engine})"]
+        lines += [f"  {name:<9} {address}" for name, address in self.endpoints().items() if address]
+        lines += [f"  {'source':<9} {Paths(self.root).platform}"]
+        lines += [f"  dead: {name} (`inv sandbox.up` heals it)" for name in self.dead]
+        return "\n".join(lines)
+
+
+def look(root: Path) -> Status:
+    """The status of the sandbox below `root`, asked of the supervisor itself. Never raises."""
+    record = read(Paths(root))
+    if record is None:
+        return Status(False, root, "down")
+    process = record.process()
+    if process is None:
+        return Status(False, root, "down" if record.state in ("stopped", "failed") else "dead", record.engine)
+    answer = ask_ready(record)
+    dead = tuple(answer.get("dead", ())) if answer else ()
+    ready = record.state == "ready" and answer is not None and bool(answer.get("ready"))
+    state = record.state if answer is not None or record.state == "starting" else "silent"
+    return Status(ready, root, state, record.engine, process.pid, record.ports, dead)

@@ -1,0 +1,185 @@
+"""`python -m ops.sandbox.supervisor ROOT [--engine process|docker] [--timing JSON]`: run one sandbox until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from ops.errors import OpsError
+from ops.sandbox import status
+from ops.sandbox.contracts import Paths, Timing
+from ops.sandbox.database import Server
+from ops.sandbox.edge.wire import Answer, Front, Request
+from ops.sandbox.sample import make_checkout
+from ops.sandbox.supervisor import addresses
+
+if TYPE_CHECKING:
+    from ops.sandbox.supervisor.world import World
+
+WATCH = 0.5               # seconds between two looks at the parts
+
+
+class EndedError(BaseException):
+    """SIGTERM came while the sandbox was starting."""
+
+
+@dataclass
+class Supervisor:
+    """One sandbox's life: start, watch, stop."""
+
+    paths: Paths
+    engine: str
+    timing: Timing
+    ended: threading.Event = field(default_factory=threading.Event)
+    starting: bool = False
+    ready: bool = False
+    dead: tuple[str, ...] = ()
+    world: World | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def run(self) -> int:
+        """0 after a clean end, 1 when it could not start."""
+        known = status.read(self.paths)
+        chosen = addresses.choose(self.paths.root, known.ports if known else None)
+        self.control = Front("control", chosen.control, self._answer)
+        self.record = status.Record(
+            "starting", self.engine, os.getpid(), psutil.Process().create_time(), chosen.ports, self.control.port,
+        )
+        self.record.write(self.paths)
+        self.database = Server(self.paths, chosen.ports.database, self.say)
+        try:
+            self.starting = True
+            self._start()
+            self.starting = False
+            self._watch()
+            return 0
+        except EndedError:
+            return 0
+        except Exception as problem:
+            self._explain(problem)
+            return 1
+        finally:
+            self._stop()
+
+    def _start(self) -> None:
+        ports = self.record.ports
+        assert ports is not None
+        with ThreadPoolExecutor(2) as beside:
+            login = self.database.login                         # before the threads: the passwords are made here
+            database = beside.submit(self._start_database)
+            checkout = beside.submit(make_checkout, self.paths)
+            from ops.sandbox.supervisor.world import World      # noqa: I001 - moto takes more than a second, beside initdb
+
+            self.world = World(self.paths, ports, self.timing, self.say)
+            self.world.start(self.engine, login, database, checkout)
+        from ops.sandbox.supervisor.overlay import write_overlay
+
+        assert self.world.engine is not None
+        write_overlay(self.paths, ports, self.world.engine.address)
+        self.record = replace(self.record, state="ready")
+        self.ready = True
+        self.record.write(self.paths)
+
+    def _start_database(self) -> None:
+        self.database.start()
+        self.say(f"PostgreSQL is up ({time.monotonic() - self.began:.1f} s)")
+
+    def _watch(self) -> None:
+        """Until SIGTERM, or until the folder is gone or another supervisor's."""
+        from ops.sandbox.supervisor import memory
+
+        assert self.world is not None
+        assert self.world.aws is not None
+        remembered: dict[str, str] = {}
+        while not self.ended.wait(WATCH):
+            current = status.read(self.paths)
+            if current is None or current.pid != os.getpid():
+                self.say("the sandbox's folder is gone: stopping")
+                return
+            if self.database.mend():
+                self.say("PostgreSQL had died and was started again")
+            dead = tuple(self.world.dead())
+            if dead != self.dead:
+                self.say(f"died: {', '.join(dead)}; `inv sandbox.up` heals it")
+                self.dead = dead
+            running = memory.running(self.world.aws.cloud)
+            if running and running != remembered:
+                memory.remember(self.paths, running)
+                remembered = running
+
+    def _answer(self, request: Request) -> Answer:
+        document = json.dumps({"ready": self.ready and not self.dead, "dead": list(self.dead), "pid": os.getpid()}).encode()
+        headers = (("Content-Type", "application/json"), ("Content-Length", str(len(document))))
+        return Answer(200, "OK", headers, (document,))
+
+    def _explain(self, problem: Exception) -> None:
+        known = isinstance(problem, OpsError)
+        if not known:
+            traceback.print_exc()
+        failure = problem.as_document()["error"] if isinstance(problem, OpsError) else {
+            "what": "the sandbox could not start", "why": f"{type(problem).__name__}: {problem}",
+            "next": f"see {self.paths.logs}/supervisor.log",
+        }
+        self.record = replace(self.record, state="failed", failure=failure)
+        self.say(f"failed: {failure['what']}: {failure['why']}")
+
+    def _stop(self) -> None:
+        """Tasks, edge, endpoints, then PostgreSQL; the record keeps the ports for the next time."""
+        self.ready = self.starting = False
+        if self.world is not None:
+            self.world.stop(self.say)
+        self.database.stop()
+        self.control.stop()
+        self.paths.overlay.unlink(missing_ok=True)
+        current = status.read(self.paths)
+        if current is not None and current.pid == os.getpid():
+            resting = self.record.stopped()
+            (replace(resting, state="failed", failure=self.record.failure) if self.record.state == "failed" else resting).write(self.paths)
+
+    def say(self, line: str) -> None:
+        """One line of progress, for whoever waits in `up`, and for the log."""
+        print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", flush=True)
+        if self.paths.logs.is_dir():
+            with (self.paths.logs / "progress.log").open("a") as file:
+                file.write(line + "\n")
+
+
+def main(arguments: list[str]) -> int:
+    """Parse, take the signals, run."""
+    parser = argparse.ArgumentParser(prog=status.MODULE)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("--engine", choices=("process", "docker"), default="process")
+    parser.add_argument("--timing", type=json.loads, default={})
+    asked = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    supervisor = Supervisor(Paths(asked.root), asked.engine, Timing(**asked.timing))
+
+    def end(number: int, frame: Any) -> None:
+        if supervisor.starting and not supervisor.ended.is_set():
+            supervisor.ended.set()
+            raise EndedError
+        supervisor.ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    code = supervisor.run()
+    sys.stdout.flush()
+    os._exit(code)            # threads that still wait on a client or an engine must not keep the process
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,99 @@
+"""The world of one sandbox, started part by part; what can be done beside one another is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.sandbox import seed
+from ops.sandbox.agent import Agent
+from ops.sandbox.aws import Aws, serve
+from ops.sandbox.contracts import Part, Paths, Ports, Timing
+from ops.sandbox.database import Login
+from ops.sandbox.edge import start_edge
+from ops.sandbox.images.registry import serve_registry
+from ops.sandbox.sample import Commit
+from ops.sandbox.supervisor import engines, memory
+
+HEALTHY_WITHIN = 45.0     # seconds for the services to become healthy
+
+
+@dataclass
+class World:
+    """Started parts, newest last; `stop` takes them down newest first."""
+
+    paths: Paths
+    ports: Ports
+    timing: Timing
+    say: Callable[[str], None]
+    parts: list[Part] = field(default_factory=list)
+    engine: engines.Engine | None = None
+    aws: Aws | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def start(self, engine: str, login: Login, database: Future[None], checkout: Future[Commit]) -> None:
+        """Everything up to two healthy services. Raises OpsError, OSError; what was started is left to `stop`."""
+        began = time.monotonic()
+        self.aws = aws = serve(self.ports, self.timing)
+        self.add(aws.part())
+        clients = seed.Clients(aws.url)
+        self.add(serve_registry(self.paths.images / "registry", aws.cloud.ecr, self.ports.registry))
+        self.engine = engines.own(self.paths, self.ports, aws.cloud) if engine == "process" else engines.real(
+            self.paths, lambda: seed.registry_token(clients)
+        )
+        if self.engine.part:
+            self.add(self.engine.part)
+        seed.make_repositories(clients)
+        with ThreadPoolExecutor(1) as beside:
+            images = beside.submit(self._images, clients, checkout)
+            network = seed.make_network(clients)
+            secret = seed.make_account(clients, network, login)
+            chosen = images.result()
+        self.say(f"AWS, registry and engine are up ({time.monotonic() - began:.1f} s)")
+        database.result()
+        agent = Agent(aws.cloud, self.engine.runtime, self.timing, self.ports.network)
+        agent.start()
+        self.add(Part("agent", agent.stop, agent.alive))
+        self.add(start_edge(aws.cloud.load_balancer, self.ports.site, self.ports.alb))
+        for shape in seed.SHAPES:
+            revision = seed.register(clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret)
+            seed.create(clients, shape, revision, network, self.timing)
+        seed.await_healthy(clients, network, HEALTHY_WITHIN)
+        self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
+
+    def _images(self, clients: seed.Clients, checkout: Future[Commit]) -> dict[str, str]:
+        """Which image each service starts on; version 1 is built where ECR does not have it from an earlier run."""
+        assert self.aws is not None
+        assert self.engine is not None
+        cloud, commit = self.aws.cloud, checkout.result()
+        restored = memory.restore_images(self.paths, cloud)
+        first = {shape.name: f"{shape.repository}:{commit.short}" for shape in seed.SHAPES}
+        for shape in seed.SHAPES:
+            if cloud.ecr.digest(shape.repository, commit.short) is None:
+                image = f"127.0.0.1:{self.ports.registry}/{first[shape.name]}"
+                seed.build_and_push(self.engine.client, clients, self.paths, shape, image, commit)
+        chosen = memory.to_start(cloud, memory.remembered(self.paths), first)
+        if restored:
+            self.say(f"AWS is made anew, with {restored} images from the disk; services start on {', '.join(sorted(chosen.values()))}")
+        return chosen
+
+    def add(self, part: Part) -> None:
+        with self._lock:
+            self.parts.append(part)
+
+    def dead(self) -> list[str]:
+        """Names of parts whose threads or processes ended by themselves."""
+        return [part.name for part in self.parts if not part.alive()]
+
+    def stop(self, note: Callable[[str], Any]) -> None:
+        """Stop every part, newest first; one that fails is noted and does not keep the others from stopping."""
+        while self.parts:
+            part = self.parts.pop()
+            try:
+                part.stop()
+            except Exception as exc:
+                note(f"{part.name} did not stop cleanly: {exc!r}")
