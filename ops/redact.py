@@ -42,6 +42,20 @@ def redact(text: str) -> str:
     return text
 
 
+def redacted(text: object, secrets: Iterable[str] = ()) -> str:
+    """`text` without what has the shape of a secret, and without the values in `secrets`: a shape can be missed, a value can't."""
+    result = str(text)
+    for secret in sorted({secret for secret in secrets if secret}, key=len, reverse=True):
+        result = result.replace(secret, HIDDEN)
+    return redact(result)
+
+
+def one_line(text: object, secrets: Iterable[str] = (), limit: int = 400) -> str:
+    """`text` redacted, on one line, at most `limit` characters."""
+    line = " ".join(redacted(text, secrets).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
 def hide(match: re.Match[str]) -> str:
     """The match with its group `hide` (or `sql`) hidden; quotes stay, so that JSON stays JSON."""
     group = "hide" if match["hide"] is not None else "sql"

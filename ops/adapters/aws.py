@@ -14,9 +14,9 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ops.adapters.aws_errors import told
-from ops.adapters.redaction import one_line
 from ops.errors import ConfigError, OpsError, Unreachable
 from ops.model import Identity
+from ops.redact import one_line
 
 if TYPE_CHECKING:
     from ops.settings import Settings

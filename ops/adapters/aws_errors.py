@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ops.adapters.redaction import one_line
 from ops.errors import ConfigError, OpsError, Unreachable
+from ops.redact import one_line
 
 EXPIRED = frozenset(
     {

@@ -9,9 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ops.adapters.redaction import one_line
 from ops.errors import OpsError
 from ops.model import Unknown
+from ops.redact import one_line
 
 T = TypeVar("T")
 AT_ONCE = 8

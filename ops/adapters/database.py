@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.adapters.redaction import one_line
 from ops.errors import ConfigError, Unreachable
+from ops.redact import one_line
 
 if TYPE_CHECKING:
     from ops.settings import Database

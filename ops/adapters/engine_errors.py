@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ops.adapters.ecr import Token
-from ops.adapters.redaction import one_line, redacted
 from ops.errors import OpsError, Refused, Unreachable
+from ops.redact import one_line, redacted
 
 FULL = ("no space left on device", "disk quota exceeded", "enospc")
 IMMUTABLE = ("tag is immutable", "cannot be overwritten", "immutable")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from ops.adapters.redaction import one_line
 from ops.errors import ConfigError
+from ops.redact import one_line
 
 if TYPE_CHECKING:
     from ops.settings import Endpoint

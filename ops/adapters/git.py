@@ -14,10 +14,10 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
 from ops.adapters import shell
-from ops.adapters.redaction import one_line
 from ops.adapters.tar import extract
 from ops.errors import ConfigError, OpsError
 from ops.model import Checkout, Commit
+from ops.redact import one_line
 
 TIMEOUT = 60.0
 DETACHED = "(detached)"

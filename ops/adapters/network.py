@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from ops.adapters.redaction import one_line
+from ops.redact import one_line
 
 # OpenSSL's X509_V_ERR codes, as people say them
 CERTIFICATE = {

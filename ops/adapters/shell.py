@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from ops.adapters.redaction import one_line
 from ops.errors import ConfigError, OpsError, TimedOut, Unreachable
+from ops.redact import one_line
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # characters kept of each stream; the oldest lines go first
 LINE_LIMIT = 64 * 1024  # bytes; a longer line is cut in pieces

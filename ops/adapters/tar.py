@@ -6,8 +6,8 @@ import errno
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from ops.adapters.redaction import one_line
 from ops.errors import ConfigError, OpsError
+from ops.redact import one_line
 
 
 def extract(file: Path, prefix: str, into: Path, at: int) -> None:

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from ops.adapters.concurrent import AT_ONCE, gather
-from ops.adapters.redaction import one_line, redacted
 from ops.errors import Unreachable
 from ops.model import Unknown
+from ops.redact import one_line, redacted
 
 
 def test_all_run_at_once_and_keep_their_order() -> None:

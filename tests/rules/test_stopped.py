@@ -123,6 +123,9 @@ def test_failed_health_checks_show_what_the_target_answered():
     """A 404 on the health path is in the evidence, since the task's own words only say that a check failed."""
     stopped = task("a", "Task failed ELB health checks in (target-group arn:x)", box(exit_code=143))
     target = Target("10.0.1.5", 3001, "unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]")
+    event = "(service x) (port 3001) is unhealthy in (target-group arn:x) due to (reason Health checks failed with these codes: [404])"
+    assert any(event == evidence.text for evidence in finding(stopped, cause(stopped), said=(event,)).evidence)
+    assert all(event != evidence.text for evidence in finding(crashed(), cause(crashed()), said=(event,)).evidence)
     found = finding(stopped, cause(stopped), targets=(target,), target_group="arn:x")
     assert found.cause == "target_unhealthy"
     assert any("[404]" in evidence.text for evidence in found.evidence)
