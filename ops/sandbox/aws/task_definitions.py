@@ -27,9 +27,9 @@ def install() -> None:
     answer(EC2ContainerServiceResponse, "list_task_definitions", _list)
 
 
-def describe(backend: Any, name: str) -> Any:
+def describe(backend: Any, task_definition_str: str) -> Any:
     """moto's definition for an ARN, `family:revision` or `family` (newest ACTIVE). Raises ClientException."""
-    family, _, revision = name.split("/")[-1].partition(":")
+    family, _, revision = task_definition_str.split("/")[-1].partition(":")
     known = backend.task_definitions.get(family, {})
     if revision:
         found = known.get(int(revision)) if revision.isdigit() else None
