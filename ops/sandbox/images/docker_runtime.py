@@ -103,15 +103,16 @@ class DockerRuntime:
 class DockerContainer:
     """A running container (contracts.Container). It is removed from the engine once its end and its last line were seen."""
 
+    digest: str
+    pid: int | None
+    _code: int | None
+
     def __init__(self, container: Any, digest: str, log: Callable[[str], None]) -> None:
         self.digest = digest
         self._container, self._code = container, None
         self.pid = _pid(container)
         self._watcher = threading.Thread(target=self._watch, args=(Lines(log),), name=f"container-{container.short_id}", daemon=True)
         self._watcher.start()
-
-    pid: int | None
-    _code: int | None
 
     def _watch(self, lines: Lines) -> None:
         code = 137      # whoever removes the container from outside has killed it

@@ -126,14 +126,16 @@ def _read(stream: IO[bytes], log: Callable[[str], None]) -> None:
 class ProcessContainer:
     """A running task process (contracts.Container)."""
 
+    digest: str
+    pid: int | None
+    _code: int | None
+
     def __init__(self, process: subprocess.Popen[bytes], digest: str, log: Callable[[str], None], ended: Callable[[], None]) -> None:
         self.digest, self.pid = digest, process.pid
         self._process, self._ended, self._code = process, ended, None
         self._guard = threading.Lock()
         self._reader = threading.Thread(target=_read, args=(_pipe(process.stdout), log), name=f"task-{process.pid}", daemon=True)
         self._reader.start()
-
-    _code: int | None
 
     def poll(self) -> int | None:
         """Exit code (128+signal when killed), or None while it runs. What the process left behind is killed, as a container's end does."""

@@ -49,6 +49,8 @@ def _steps(library: Library, order: Order, context: Context) -> Iterator[Line]:
     steps = order.dockerfile.instructions
     count, started = len(steps) + bool(order.labels), False
     for number, each in enumerate(steps, 1):
+        if started:
+            yield {"stream": f" ---> {_shown(state)}\n"}
         yield {"stream": f"Step {number}/{count} : {each.text}"}
         yield {"stream": "\n"}
         if each.name == "ARG" and not started:
@@ -61,12 +63,12 @@ def _steps(library: Library, order: Order, context: Context) -> Iterator[Line]:
             )
         _step(state, each, context)
         started = True
+    if order.labels or not state.changed:
         yield {"stream": f" ---> {_shown(state)}\n"}
     if order.labels:
         yield {"stream": f"Step {count}/{count} : LABEL " + " ".join(f"{name}={value}" for name, value in order.labels.items())}
         yield {"stream": "\n"}
         instructions.set_labels(state, dict(sorted(order.labels.items())))
-        yield {"stream": f" ---> {_shown(state)}\n"}
     if not state.changed:
         raise BuildError("No image was generated. Is your Dockerfile empty?")
     yield from _finished(library, order, state)
@@ -82,12 +84,16 @@ def _step(state: State, each: Instruction, context: Context) -> None:
 
 
 def _shown(state: State) -> str:
-    """The short id of the image so far; nothing after `FROM scratch`."""
-    return digest_of(state.key().encode()).removeprefix("sha256:")[:12] if state.changed else ""
+    """The short id of the image so far: the base's own after FROM, nothing after `FROM scratch`."""
+    if not state.changed:
+        return ""
+    identity = state.based_on if state.untouched else digest_of(state.key().encode())
+    return identity.removeprefix("sha256:")[:12]
 
 
 def _finished(library: Library, order: Order, state: State) -> Iterator[Line]:
     image: Image = state.finish(order.fresh)
+    yield {"stream": f" ---> {image.short}\n"}
     yield {"aux": {"ID": image.id}}
     left = instructions.unconsumed(state)
     if left:

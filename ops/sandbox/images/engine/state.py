@@ -40,6 +40,7 @@ class State:
     based_on: str = "scratch"
     command_set: bool = False
     changed: bool = False
+    untouched: bool = False      # only FROM has run
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,7 +59,7 @@ class State:
         else:
             self.layers.append(layer)
         self.history.append(entry)
-        self.changed = True
+        self.changed, self.untouched = True, False
 
     def add_layer(self, what: str, tree: Tree) -> None:
         """Keep a tree as the next layer."""
@@ -97,6 +98,7 @@ def start_from(state: State, image: Image) -> None:
     state.settings = {"Env": [_SCRATCH_ENV], "WorkingDir": "", "Labels": {}, **copy.deepcopy(config.get("config") or {})}
     state.settings["Labels"] = state.settings.get("Labels") or {}
     state.layers, state.based_on, state.changed = list(image.layers), image.id, True
+    state.untouched = True
     state.history = [{name: value for name, value in entry.items() if name != "created"} for entry in config.get("history", [])]
     for layer in image.layers:
         with tarfile.open(state.library.blobs.path(layer.digest), mode="r:*") as archive:
