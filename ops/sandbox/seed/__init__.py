@@ -5,7 +5,7 @@ All of it is made by API calls through boto3 and the docker client, as an operat
 
 from __future__ import annotations
 
-from ops.sandbox.seed.account import make_account, make_repositories
+from ops.sandbox.seed.account import make_account, make_ground, make_repositories
 from ops.sandbox.seed.clients import Clients
 from ops.sandbox.seed.images import build_and_push, registry_token
 from ops.sandbox.seed.names import CLUSTER, SHAPES, Shape
@@ -13,6 +13,6 @@ from ops.sandbox.seed.network import Network, make_network
 from ops.sandbox.seed.services import await_healthy, create, register
 
 __all__ = [
-    "CLUSTER", "SHAPES", "Clients", "Network", "Shape", "await_healthy", "build_and_push", "create", "make_account", "make_network",
-    "make_repositories", "register", "registry_token",
+    "CLUSTER", "SHAPES", "Clients", "Network", "Shape", "await_healthy", "build_and_push", "create", "make_account", "make_ground",
+    "make_network", "make_repositories", "register", "registry_token",
 ]

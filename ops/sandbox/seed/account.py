@@ -41,19 +41,23 @@ def make_repositories(clients: Clients) -> None:
         )
 
 
-def make_account(clients: Clients, network: Network, login: Login) -> str:
-    """Make the rest; the ARN of the database's secret."""
+def make_ground(clients: Clients, login: Login) -> str:
+    """What tasks need to start: log groups, cluster and secret; the ARN of the secret."""
     for shape in SHAPES:
         clients.logs.create_log_group(logGroupName=shape.log_group)
         clients.logs.put_retention_policy(logGroupName=shape.log_group, retentionInDays=7)
+    clients.ecs.create_cluster(clusterName=CLUSTER, settings=[{"name": "containerInsights", "value": "enabled"}])
+    return _make_secret(clients, login)
+
+
+def make_account(clients: Clients, network: Network, login: Login) -> None:
+    """The rest, which no task waits for: roles, state bucket and lock table, RDS entry, distribution."""
     for role in ("task", "execution"):
         clients.iam.create_role(RoleName=f"{PREFIX}-ecs-{role}-role", AssumeRolePolicyDocument=json.dumps(TASKS))
     clients.iam.put_role_policy(RoleName=f"{PREFIX}-ecs-execution-role", PolicyName="start-tasks", PolicyDocument=json.dumps(EXECUTION))
-    clients.ecs.create_cluster(clusterName=CLUSTER, settings=[{"name": "containerInsights", "value": "enabled"}])
     _make_state_store(clients)
     _make_database_entry(clients, network, login)
     clients.cloudfront.create_distribution(DistributionConfig=_distribution(network.domain))
-    return _make_secret(clients, login)
 
 
 def role_arn(role: str) -> str:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,18 +49,15 @@ class Supervisor:
     ready: bool = False
     dead: tuple[str, ...] = ()
     world: World | None = None
+    ends: list[Callable[[], None]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def run(self) -> int:
         """0 after a clean end, 1 when it could not start."""
         known = status.read(self.paths)
-        chosen = addresses.choose(self.paths.root, known.ports if known else None)
-        self.control = Front("control", chosen.control, self._answer)
-        self.record = status.Record(
-            "starting", self.engine, os.getpid(), psutil.Process().create_time(), chosen.ports, self.control.port,
-        )
+        ports = known.ports if known else None
+        self.record = status.Record("starting", self.engine, os.getpid(), psutil.Process().create_time(), ports)
         self.record.write(self.paths)
-        self.database = Server(self.paths, chosen.ports.database, self.say)
         try:
             self.starting = True
             self._start()
@@ -75,16 +73,22 @@ class Supervisor:
             self._stop()
 
     def _start(self) -> None:
-        ports = self.record.ports
-        assert ports is not None
+        self.addresses = addresses.choose(self.paths.root, self.record.ports)
+        ports = self.addresses.ports
+        control = Front("control", self.addresses.control, self._answer)
+        self.ends.append(control.stop)
+        self.record = replace(self.record, ports=ports, control=control.port)
+        self.record.write(self.paths)
+        database = Server(self.paths, ports.database, self.say)
+        self.ends.append(database.stop)
+        login = database.login                                  # before the threads: the passwords are made here
         with ThreadPoolExecutor(2) as beside:
-            login = self.database.login                         # before the threads: the passwords are made here
-            database = beside.submit(self._start_database)
+            started = beside.submit(self._start_database, database)
             checkout = beside.submit(make_checkout, self.paths)
             from ops.sandbox.supervisor.world import World      # noqa: I001 - moto takes more than a second, beside initdb
 
             self.world = World(self.paths, ports, self.timing, self.say)
-            self.world.start(self.engine, login, database, checkout)
+            self.world.start(self.engine, login, started, checkout)
         from ops.sandbox.supervisor.overlay import write_overlay
 
         assert self.world.engine is not None
@@ -93,8 +97,9 @@ class Supervisor:
         self.ready = True
         self.record.write(self.paths)
 
-    def _start_database(self) -> None:
-        self.database.start()
+    def _start_database(self, database: Server) -> None:
+        database.start()
+        self.database = database
         self.say(f"PostgreSQL is up ({time.monotonic() - self.began:.1f} s)")
 
     def _watch(self) -> None:
@@ -141,8 +146,8 @@ class Supervisor:
         self.ready = self.starting = False
         if self.world is not None:
             self.world.stop(self.say)
-        self.database.stop()
-        self.control.stop()
+        for end in reversed(self.ends):
+            end()
         self.paths.overlay.unlink(missing_ok=True)
         current = status.read(self.paths)
         if current is not None and current.pid == os.getpid():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
@@ -43,11 +44,11 @@ def choose(root: Path, known: Ports | None) -> Addresses:
 
 
 def _port(preferred: int | None, candidates: Iterator[int], taken: set[int]) -> int:
-    for port in (preferred, *candidates) if preferred else candidates:
-        if port not in taken and _free(port):
+    for port in itertools.chain([preferred], candidates):
+        if port is not None and port not in taken and _free(port):
             taken.add(port)
             return port
-    raise OpsError("the sandbox found no free port", f"all of {FIRST} to {FIRST + COUNT} on 127.0.0.1 are in use", "end what listens there")
+    raise OpsError("the sandbox found no free port", f"{FIRST} to {FIRST + COUNT} on 127.0.0.1 are in use", "end what listens there")
 
 
 def _free(port: int) -> bool:

@@ -51,7 +51,7 @@ class World:
         with ThreadPoolExecutor(1) as beside:
             images = beside.submit(self._images, clients, checkout)
             network = seed.make_network(clients)
-            secret = seed.make_account(clients, network, login)
+            secret = seed.make_ground(clients, login)
             chosen = images.result()
         self.say(f"AWS, registry and engine are up ({time.monotonic() - began:.1f} s)")
         database.result()
@@ -62,6 +62,7 @@ class World:
         for shape in seed.SHAPES:
             revision = seed.register(clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret)
             seed.create(clients, shape, revision, network, self.timing)
+        seed.make_account(clients, network, login)          # while the tasks start
         seed.await_healthy(clients, network, HEALTHY_WITHIN)
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
 
