@@ -166,11 +166,11 @@ def deployment(each: dict[str, Any]) -> dict[str, Any]:
 class Notes:
     """A screen that notes what was shown, and when."""
 
-    clock: Clock
+    clock: Callable[[], float]
     shown: list[tuple[float, str, Any]] = field(default_factory=list)
 
     def note(self, kind: str, what: Any) -> None:
-        self.shown.append((self.clock.now, kind, what))
+        self.shown.append((self.clock(), kind, what))
 
     def following(self, deployment_id: str, timeout_s: float) -> None:
         self.note("following", deployment_id)

@@ -183,8 +183,11 @@ class TableScreen(PlainScreen):
             for deployment in self.state.deployments:
                 name = "new" if deployment.id == self.id else "other"
                 yield name, deployment_line("", deployment).strip()
-                yield "", "tasks: " + tasks_by_state(tuple(task for task in self.tasks if task.started_by == deployment.id))
-            yield "targets", targets_by_state(self.targets)
+                started = tuple(task for task in self.tasks if task.started_by == deployment.id)
+                if started:
+                    yield "", "tasks: " + tasks_by_state(started)
+            if self.targets:
+                yield "targets", targets_by_state(self.targets)
 
     def write(self, line: str) -> None:
         """Above the table while it stands."""

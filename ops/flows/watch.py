@@ -147,7 +147,7 @@ class Watching:
             self.chase = CHASE
         if changed or self.elapsed() - self.owed_at >= looking.HEARTBEAT_S:
             self.owed_at = self.elapsed()
-            self.owed |= {"targets", "tasks", "stops"} if previous else {"targets", "tasks"}
+            self.owed |= {"targets", "tasks", "stops"} if previous else {"targets"}
         if self.chase or self.pays("stops", looking.TASKS_COST):
             self.chase = max(0, self.chase - 1)
             self.diagnose(service)
@@ -214,9 +214,10 @@ class Watching:
         if why.code == "ECS-ELB":
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
         ill = tuple(target for target in self.targets if target.state != "healthy")
+        said = looking.unhealthy_said(service, self.id)
         group = service.load_balancers[0].target_group if service.load_balancers else ""
         names = {"service": self.name, "ecs_service": service.name, "target_group": group}
-        found = finding(task, why, lines, targets=ill, log_problem=self.unseen.get("log", ""), **names)
+        found = finding(task, why, lines, targets=ill, said=said, log_problem=self.unseen.get("log", ""), **names)
         self.findings.append(found)
         self.screen.finding(found)
 

@@ -10,7 +10,7 @@ from ops.model import Deployment, Event, Evidence, Finding, ServiceState, Target
 
 CALLS_A_SECOND = 0.5     # on average, over the whole watch
 KEPT_BACK = 5.0          # calls kept for a stop, so that its diagnosis does not break the average
-HEAD_START = 3.0         # calls more at the start, so that the table is filled at once; worn off after HEAD_START_S
+HEAD_START = 2.0         # calls more at the start, so that the table has targets at once; worn off after HEAD_START_S
 HEAD_START_S = 24.0
 HEARTBEAT_S = 20.0       # target health changes without any change in DescribeServices
 TASKS_COST = 2           # ListTasks, DescribeTasks
@@ -18,6 +18,7 @@ TARGETS_COST = 1         # DescribeTargetHealth
 TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
 OLD_TASKS = re.compile(r"has stopped \d+ running tasks", re.IGNORECASE)      # draining; a stop of ours shows in the counts
 STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
+UNHEALTHY = re.compile(r"is unhealthy in", re.IGNORECASE)
 LASTING = re.compile(
     r"access denied|may not |AccessDenied|login has expired|no AWS credentials|does not accept the credentials|clock is wrong",
     re.IGNORECASE,
@@ -63,6 +64,14 @@ def oldest_first(events: Iterable[Event]) -> list[Event]:
     """ECS lists the newest first; events of the same moment keep their order."""
     newest_last = tuple(events)[::-1]
     return sorted(newest_last, key=lambda event: event.at.timestamp() if event.at else 0.0)
+
+
+def unhealthy_said(service: ServiceState, id: str) -> tuple[str, ...]:
+    """ECS's latest sentences about failed health checks since deployment `id` was made; they tell what the check got."""
+    ours = service.deployment(id)
+    since = ours.created_at if ours else None
+    new = [event for event in oldest_first(service.events) if not (since and event.at and event.at < since)]
+    return tuple(event.message for event in new if UNHEALTHY.search(event.message))[-2:]
 
 
 def stopped_order(task: TaskState) -> float:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from ops.model import Deployment, Event, ServiceState, TaskState, Verdict
 from ops.rules.stopped import Cause, cause
 
-APPEARS_S = 20.0       # ECS is eventually consistent: a deployment may be missing from the first answers
+APPEARS_S = 12.0       # ECS is eventually consistent: a deployment may be missing from the first answers
 ROLLS_BACK_S = 60.0    # with rollback on, ECS starts it within seconds of FAILED; without a completed deployment to go to, never
 ROLLING_BACK = re.compile(r"roll(?:ing|ed)[ -]?back", re.IGNORECASE)
 NAMED = re.compile(r"rolling back to deployment(?:Id)? \(?(?P<id>ecs-svc/\w+)", re.IGNORECASE)

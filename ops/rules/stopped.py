@@ -91,22 +91,26 @@ def finding(
     log_lines: Sequence[str] = (),
     *,
     targets: Iterable[Target] = (),
+    said: Iterable[str] = (),
     service: str = "",
     ecs_service: str = "",
     target_group: str = "",
     log_problem: str = "",
 ) -> Finding:
-    """What a person is told about a stopped task. `log_lines`: the end of its log; `log_problem`: why that could not be read."""
+    """What a person is told about a stopped task. `log_lines`: the end of its log, `log_problem`: why that could not be read.
+
+    `targets` and `said` (events) count where health checks failed; an event stays when the target is deregistered already.
+    """
     advice = ADVICE.get(why.code, UNKNOWN)
     names = {"service": service, "ecs_service": ecs_service, "target_group": target_group, **names_of(task, why)}
     fix = tuple(command for template in advice.fix if (command := filled(template, names)))
-    finding_name, said = meaning(why, advice, log_lines)
+    name, meant = meaning(why, advice, log_lines)
     code = f" ({why.code})" if why.code else ""
     return Finding(
-        finding_name,
-        f"task {task.id}: {said}{code}{exit_note(task, why)}",
+        name,
+        f"task {task.id}: {meant}{code}{exit_note(task, why)}",
         confidence(why, log_lines),
-        tuple(evidence(task, why, log_lines, targets, log_problem)),
+        tuple(evidence(task, why, log_lines, tuple(checked(why, targets, said)), log_problem)),
         fix,
     )
 
@@ -138,8 +142,18 @@ def confidence(why: Cause, log_lines: Sequence[str]) -> Literal["certain", "like
     return "certain" if why.kind != "symptom" or log_lines else "likely"
 
 
-def evidence(task: TaskState, why: Cause, log_lines: Sequence[str], targets: Iterable[Target], log_problem: str) -> Iterable[Evidence]:
-    """The task's own fields, verbatim but for secrets, then the targets' health and the log."""
+def checked(why: Cause, targets: Iterable[Target], said: Iterable[str]) -> Iterable[Evidence]:
+    """What the load balancer's checks saw, as ELB and ECS word it."""
+    if why.code == NEEDS_TARGETS:
+        for target in targets:
+            words = " ".join(part for part in (target.state, target.reason, target.description) if part)
+            yield Evidence(f"DescribeTargetHealth {target.id}:{target.port}", redact(words))
+        for message in said:
+            yield Evidence("DescribeServices events", redact(message))
+
+
+def evidence(task: TaskState, why: Cause, log_lines: Sequence[str], checks: Iterable[Evidence], log_problem: str) -> Iterable[Evidence]:
+    """The task's own fields, verbatim but for secrets, then what health checks saw, and the log."""
     yield Evidence("DescribeTasks stopCode", task.stop_code or "null")
     yield Evidence("DescribeTasks stoppedReason", redact(task.stopped_reason) or "null")
     for each in task.containers:
@@ -150,10 +164,7 @@ def evidence(task: TaskState, why: Cause, log_lines: Sequence[str], targets: Ite
         yield Evidence(f"DescribeTasks containers[{each.name}].exitCode", code)
         if each.reason:
             yield Evidence(f"DescribeTasks containers[{each.name}].reason", redact(each.reason))
-    if why.code == NEEDS_TARGETS:
-        for target in targets:
-            said = " ".join(part for part in (target.state, target.reason, target.description) if part)
-            yield Evidence(f"DescribeTargetHealth {target.id}:{target.port}", redact(said))
+    yield from checks
     for line in redact_lines(log_lines):
         yield Evidence(f"log of {why.container or task.id}", line)
     if log_problem:
