@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import stat
 import subprocess
@@ -187,7 +188,7 @@ def memory(root: Path) -> str | None:
 
 
 def test_a_second_sandbox_runs_beside_it(root: Path, tmp_path: Path) -> None:
-    """Started through a pipe, without HOME, with a strict umask: `up` returns, both sites answer, and `down` of one leaves the other."""
+    """Started through a pipe, without HOME, with a strict umask: `up` returns and both sites answer. Deleted by hand, it ends itself."""
     other = tmp_path / ".sandbox"
     program = " ".join(shlex.quote(word) for word in (sys.executable, "-c", UP, str(other)))
     clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT)}
@@ -201,9 +202,13 @@ def test_a_second_sandbox_runs_beside_it(root: Path, tmp_path: Path) -> None:
         assert one.ports.network != two.ports.network
         assert not set(one.endpoints().values()) & set(two.endpoints().values()) - {None}
         assert get(other, "/api/health")["version"] != get(root, "/api/health")["version"]
+        data, pids = database(other), [pid for kind in processes(other).values() for pid in kind]
+        assert len(pids) == 6
+        shutil.rmtree(other)
+        until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+        assert not data.exists()
     finally:
         lifecycle.down(other, purge=True)
-    assert processes(other) == {"supervisor": [], "postgres": [], "tasks": []}
     assert not other.exists()
     assert get(root, "/api/health")["status"] == "ok"
 

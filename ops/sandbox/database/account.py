@@ -46,6 +46,7 @@ class Account:
 def choose() -> Account:
     """Our own account, or as root the first of `postgres` and `nobody` that exists. Raises OpsError when there is neither."""
     if os.geteuid() != 0:
+        _refuse_nameless(os.geteuid())
         return Account(os.geteuid(), os.getegid(), separate=False)
     for name in UNPRIVILEGED:
         try:
@@ -57,6 +58,17 @@ def choose() -> Account:
         "PostgreSQL refuses to run as root", "this machine has neither an account `postgres` nor `nobody`",
         "run the sandbox as an ordinary user",
     )
+
+
+def _refuse_nameless(uid: int) -> None:
+    """initdb asks for the name of its user, which a container started with a bare number does not have."""
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        raise OpsError(
+            f"PostgreSQL can't run as user {uid}", f"the number {uid} has no entry in the user database, and initdb asks for its name",
+            "run as a user with a name, or as root",
+        ) from None
 
 
 def _group(entry: pwd.struct_passwd) -> int:

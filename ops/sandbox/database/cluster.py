@@ -26,6 +26,7 @@ from ops.sandbox.database.account import Account
 from ops.sandbox.database.binaries import Binaries
 
 ADMIN = "postgres"
+OUTSIDE = "ecs-sandbox-"          # how folders for data begin that can't lie in the sandbox's own
 ENCODING = ("--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", f"--username={ADMIN}", "--no-sync")
 
 
@@ -70,7 +71,12 @@ def home(paths: Paths, account: Account) -> Path:
     if account.reaches(paths.postgres):
         return paths.postgres
     digest = hashlib.sha256(str(paths.root.resolve()).encode()).hexdigest()[:8]
-    elsewhere = Path(tempfile.mkdtemp(prefix=f"ecs-sandbox-{digest}-"))
+    prefix = f"{OUTSIDE}{digest}-"
+    for forgotten in Path(tempfile.gettempdir()).glob(f"{prefix}*"):      # of a .sandbox that was deleted by hand
+        if forgotten.stat().st_uid == os.geteuid():
+            clear(forgotten / "data")
+            shutil.rmtree(forgotten, ignore_errors=True)
+    elsewhere = Path(tempfile.mkdtemp(prefix=prefix))
     elsewhere.chmod(0o711)
     named.write_text(f"{elsewhere}\n")
     return elsewhere
@@ -87,7 +93,7 @@ def purge(paths: Paths) -> None:
     named = paths.postgres / "location"
     if named.exists():
         elsewhere = Path(named.read_text().strip())
-        if elsewhere.name.startswith("ecs-sandbox-"):
+        if elsewhere.name.startswith(OUTSIDE):
             shutil.rmtree(elsewhere, ignore_errors=True)
     shutil.rmtree(paths.postgres, ignore_errors=True)
 

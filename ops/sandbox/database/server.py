@@ -7,6 +7,7 @@ off), `fsync` off (a power cut may cost the data, a killed process does not), 50
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import subprocess
 import threading
@@ -134,6 +135,12 @@ class Server:
         with self._lock:
             if self._process is not None:
                 self._terminate(self._process)
+
+    def forget(self) -> None:
+        """Delete the stopped server's data where it lies outside of the sandbox's folder: for a folder that was deleted by hand."""
+        outside = self._data.parent
+        if outside != self._paths.postgres and outside.name.startswith(cluster.OUTSIDE):
+            shutil.rmtree(outside, ignore_errors=True)
 
     def _terminate(self, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is None:

@@ -49,6 +49,7 @@ class Supervisor:
     ready: bool = False
     dead: tuple[str, ...] = ()
     world: World | None = None
+    database: Server | None = None
     ends: list[Callable[[], None]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
@@ -114,7 +115,7 @@ class Supervisor:
             if current is None or current.pid != os.getpid():
                 self.say("the sandbox's folder is gone: stopping")
                 return
-            if self.database.mend():
+            if self.database is not None and self.database.mend():
                 self.say("PostgreSQL had died and was started again")
             dead = tuple(self.world.dead())
             if dead != self.dead:
@@ -131,13 +132,11 @@ class Supervisor:
         return Answer(200, "OK", headers, (document,))
 
     def _explain(self, problem: Exception) -> None:
-        known = isinstance(problem, OpsError)
-        if not known:
+        if not isinstance(problem, OpsError):
             traceback.print_exc()
-        failure = problem.as_document()["error"] if isinstance(problem, OpsError) else {
-            "what": "the sandbox could not start", "why": f"{type(problem).__name__}: {problem}",
-            "next": f"see {self.paths.logs}/supervisor.log",
-        }
+            why, log = f"{type(problem).__name__}: {problem}", self.paths.logs / "supervisor.log"
+            problem = OpsError("the sandbox could not start", why, f"see {log}")
+        failure = problem.as_document()["error"]
         self.record = replace(self.record, state="failed", failure=failure)
         self.say(f"failed: {failure['what']}: {failure['why']}")
 
@@ -150,7 +149,9 @@ class Supervisor:
             end()
         self.paths.overlay.unlink(missing_ok=True)
         current = status.read(self.paths)
-        if current is not None and current.pid == os.getpid():
+        if current is None and self.database is not None:
+            self.database.forget()
+        elif current is not None and current.pid == os.getpid():
             resting = self.record.stopped()
             (replace(resting, state="failed", failure=self.record.failure) if self.record.state == "failed" else resting).write(self.paths)
 
