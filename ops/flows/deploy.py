@@ -48,7 +48,8 @@ def release(platform: Platform, name: str, request: Request, screen: Callable[[]
     place = lock.Place.of(platform.cloud, platform.settings, name)
     with lock.held(place, me, wait_s=request.wait_s) as ours:
         facts, plan = still_true(platform, name, request, facts, plan)
-        work = Work(platform, name, facts, request.timeout_s or environment.deploy_timeout, screen, request.follow, asks=not request.yes)
+        limit = request.timeout_s or environment.deploy_timeout
+        work = Work(platform, name, facts, limit, screen, request.follow, asks=not request.yes, keep=request.keep)
         done = Release(work, Journal(ui.say, ours.check if ours else nothing_to_guard), items)
         run(done, plan, me)
     if done.verdict is not Verdict.SUCCEEDED:

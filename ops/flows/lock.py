@@ -6,9 +6,7 @@ Held from the first change to the end of an undo, and freed on every way out: re
 
 from __future__ import annotations
 
-import getpass
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ops import ui
-from ops.adapters import bucket
+from ops.adapters import bucket, machine
 from ops.adapters.aws import Cloud
 from ops.errors import OpsError, Refused
 from ops.rules.lock import EXPIRY_S, HEARTBEAT_S, Holder, holder, is_free
@@ -99,11 +97,8 @@ class Held:
 
 def myself(reason: str, commit: str) -> Holder:
     """This run, as others will see it."""
-    try:
-        owner = getpass.getuser()
-    except (KeyError, OSError):
-        owner = "unknown"
-    return Holder(secrets.token_hex(8), owner, socket.gethostname(), commit, reason, datetime.now(UTC).isoformat(timespec="seconds"))
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Holder(secrets.token_hex(8), machine.owner(), machine.host(), commit, reason, at, machine.process())
 
 
 @contextmanager
@@ -147,26 +142,30 @@ def acquired(place: Place, me: Holder, wait_s: float, clock: Callable[[], float]
 
 
 def attempt(place: Place, me: Holder, expiry_s: float = EXPIRY_S) -> tuple[Held | None, str]:
-    """The lock, or who has it. A lock that was not renewed for `expiry_s` is taken over, with a note."""
+    """The lock, or who has it. A lock that was not renewed for `expiry_s`, or whose process ended here, is taken over, with a note."""
     found = bucket.read(place.cloud, place.bucket, place.key)
     if found is None:
         etag = bucket.create(place.cloud, place.bucket, place.key, me.as_document())
         return (Held(place, me, etag), "") if etag else (None, "somebody took it this moment")
     other = holder(found.document)
-    free, expired = is_free(found.document), found.age_s > expiry_s
-    if not free and not expired:
+    free, dead = is_free(found.document), found.age_s > expiry_s or machine.is_gone(other.process)
+    if not free and not dead:
         return None, other.said(found.age_s)
     etag = bucket.replace(place.cloud, place.bucket, place.key, me.as_document(), found.etag)
     if etag is None:
         return None, "somebody took it this moment"
     if not free:
-        ui.say(f"took over an expired lock: {other.said(found.age_s)}")
+        ui.say(f"took over a dead run's lock: {other.said(found.age_s)}")
     return Held(place, me, etag), ""
+
+
+def expired(stored: bucket.Stored) -> bool:
+    return stored.age_s > EXPIRY_S or machine.is_gone(holder(stored.document).process)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """A lock that somebody holds. `expired`: not renewed in time, so the next run takes it over."""
+    """A lock that somebody holds. `expired`: not renewed in time, or its process ended here: the next run takes it over."""
 
     place: Place
     holder: Holder
@@ -201,7 +200,7 @@ def standing(cloud: Cloud, settings: Settings) -> tuple[Standing, ...]:
         stored = bucket.read(cloud, state.bucket, key)
         if stored and not is_free(stored.document):
             place = Place(cloud, state.bucket, key, key.removeprefix(prefix).removesuffix(".json"))
-            found.append(Standing(place, holder(stored.document), stored.age_s, stored.age_s > EXPIRY_S, stored.etag))
+            found.append(Standing(place, holder(stored.document), stored.age_s, expired(stored), stored.etag))
     return tuple(found)
 
 

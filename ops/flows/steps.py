@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Work:
-    """One release under way. `asks`: whether an interrupted person should be asked before the undo."""
+    """One release under way. `asks`: ask an interrupted person before the undo; `keep`: a failing roll-out is left to ECS and to them."""
 
     platform: Platform
     name: str
@@ -37,6 +37,7 @@ class Work:
     screen: Callable[[], watch.Screen]
     follow: bool = False
     asks: bool = False
+    keep: bool = False
     digest: str | None = None
     revision: TaskDefinition | None = None
     deployment: str | None = None
@@ -66,10 +67,18 @@ class Work:
         environment = self.platform.settings.environment
         return watch.ecs_eyes(self.platform.cloud, environment.cluster, self.service.ecs_service, self.service.container)
 
-    def watch(self, deployment: str, timeout_s: float) -> watch.Outcome:
-        poll = self.platform.settings.environment.poll
-        eyes, screen = self.eyes(), self.screen()
-        return watch.watch(eyes, deployment, timeout_s=timeout_s, poll_s=poll, screen=screen, follow=self.follow, service=self.name)
+    def watch(self, deployment: str, timeout_s: float, *, patient: bool = False) -> watch.Outcome:
+        """`patient`: where the service's own circuit breaker rolls back, leave that to it."""
+        return watch.watch(
+            self.eyes(),
+            deployment,
+            timeout_s=timeout_s,
+            poll_s=self.platform.settings.environment.poll,
+            screen=self.screen(),
+            follow=self.follow,
+            patient=patient,
+            service=self.name,
+        )
 
 
 class RolloutEnded(OpsError):
@@ -119,7 +128,7 @@ class Update:
             ui.say("  nothing to take back: the service had not been changed")
             return
         ui.say(f"going back to {back.rsplit('/', 1)[-1]}: deployment {deployment}")
-        work.undone = work.watch(deployment, work.timeout_s)
+        work.undone = work.watch(deployment, work.platform.settings.environment.deploy_timeout)   # a short --timeout is not the undo's
         if work.undone.verdict is not Verdict.SUCCEEDED:
             raise RolloutEnded(work.undone.verdict, work.undone.why)
 
@@ -191,25 +200,12 @@ def register(work: Work, step: Step) -> None:
     """From the service's own revision, not the family's latest; an equal latest revision (left by a killed run) is used."""
     assert isinstance(work.facts.revision, TaskDefinition)
     wanted = with_image(work.facts.revision.document, work.service.container, work.image)
-    verify_image(work)
     newest = ecs.task_definition(work.platform.cloud, work.facts.revision.label.rsplit(":", 1)[0])
     if newest and newest.status == "ACTIVE" and newest.arn != work.facts.revision.arn and same_content(newest, wanted):
         work.revision = newest
     else:
         work.revision = ecs.register(work.platform.cloud, wanted)
     ui.say(f"  revision {work.revision.label}")
-
-
-def verify_image(work: Work) -> None:
-    """ECR is asked once more just before: a tag that was deleted since the check must not reach the service."""
-    found = ecr.image(work.platform.cloud, work.repository.name, str(work.facts.tag))
-    if not found:
-        why = "it was there, or pushed, a moment ago: deleted since"
-        raise Refused(f"image {work.image} is not in ECR", why, f"inv {work.name}.deploy")
-    if work.digest and found.digest != work.digest:
-        why = f"not {work.digest}: somebody pushed over it"
-        raise Refused(f"image {work.image} is {found.digest} in ECR", why, f"inv {work.name}.deploy")
-    work.digest = found.digest
 
 
 def same_content(newest: TaskDefinition, wanted: dict[str, object]) -> bool:
@@ -220,7 +216,7 @@ def same_content(newest: TaskDefinition, wanted: dict[str, object]) -> bool:
 def watch_rollout(work: Work, step: Step) -> None:
     if work.deployment is None:
         raise Unreachable("no deployment to watch", "the step before named none", f"inv {work.name}.status")
-    work.outcome = work.watch(work.deployment, work.timeout_s)
+    work.outcome = work.watch(work.deployment, work.timeout_s, patient=work.keep)
     work.findings.extend(work.outcome.findings)
     if work.outcome.verdict is not Verdict.SUCCEEDED:
         raise RolloutEnded(work.outcome.verdict, work.outcome.why)

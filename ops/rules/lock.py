@@ -17,7 +17,7 @@ EXPIRY_S = 60.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, and why. `id` is random for each run; `at` is when it was taken (ISO 8601, UTC)."""
+    """Who holds a lock, and why. `id` is random for each run; `at` is when it was taken (ISO 8601, UTC); `process`: see `adapters.machine`."""
 
     id: str
     owner: str
@@ -25,6 +25,7 @@ class Holder:
     commit: str
     reason: str
     at: str
+    process: str = ""
 
     def as_document(self, *, released: bool = False, beat: int = 0) -> dict[str, Any]:
         """What is stored. `beat` counts the heartbeats, so that each write is a new version."""
@@ -36,7 +37,7 @@ class Holder:
 
 def holder(document: Mapping[str, Any]) -> Holder:
     """The holder that a stored lock names; missing fields are `?`, so that an older tool's lock can still be shown."""
-    return Holder(**{field: str(document.get(field, "?")) for field in ("id", "owner", "host", "commit", "reason", "at")})
+    return Holder(**{field: str(document.get(field, "?")) for field in ("id", "owner", "host", "commit", "reason", "at", "process")})
 
 
 def is_free(document: Mapping[str, Any]) -> bool:

@@ -107,7 +107,7 @@ def test_a_signal_in_the_middle_takes_it_back(platform: Checkout, name: str) -> 
     process.send_signal(getattr(signal, name))
     out, said = process.communicate(timeout=120)
     assert process.returncode == 130, out + said
-    assert '"interrupted"' in out and world.service(platform)["taskDefinition"] == old
+    assert '"interrupted"' in out and '"not_undone": []' in out and world.service(platform)["taskDefinition"] == old
     assert platform.document("lock.status") == {"locks": []}
 
 
@@ -118,6 +118,7 @@ def test_a_timeout_is_its_own_verdict_and_undone(platform: Checkout) -> None:
     process = platform.inv("backend.deploy", "--json", "--timeout", "1s")
     assert process.returncode == 6, process.stderr
     assert '"timed_out"' in process.stdout and world.service(platform)["taskDefinition"] == old
+    assert '"not_undone": []' in process.stdout
 
 
 def test_a_newer_deployment_supersedes_ours(platform: Checkout) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
-from ops.adapters import aws, bucket
+from ops.adapters import aws, bucket, machine
 from ops.errors import Interrupted, OpsError, Refused
 from ops.flows import lock
 
@@ -32,9 +36,9 @@ def place(cloud: aws.Cloud, request: pytest.FixtureRequest) -> lock.Place:
 
 def test_one_runs_and_the_other_is_told_who_has_it(place: lock.Place) -> None:
     """The second deploy is refused with the first one's owner, host and reason, exit 3."""
-    with lock.held(place, lock.myself("deploy abc1234", "abc1234")):
-        with pytest.raises(Refused) as caught, lock.held(place, lock.myself("deploy def5678", "def5678")):
-            pytest.fail("held twice")
+    second = lock.held(place, lock.myself("deploy def5678", "def5678"))
+    with lock.held(place, lock.myself("deploy abc1234", "abc1234")), pytest.raises(Refused) as caught, second:
+        pytest.fail("held twice")
     assert "deploy abc1234" in str(caught.value) and "--wait" in str(caught.value) and caught.value.code == 3
 
 
@@ -69,7 +73,19 @@ def test_a_dead_owners_lock_is_taken_over_with_a_note(place: lock.Place, capsys:
     lock.acquired(place, lock.myself("killed", ""), 0, lambda: 0.0, lambda _: None)
     assert lock.attempt(place, lock.myself("next", ""))[0] is None
     ours, _ = lock.attempt(place, lock.myself("next", ""), expiry_s=-1)
-    assert ours and "took over an expired lock" in capsys.readouterr().err
+    assert ours and "took over a dead run's lock" in capsys.readouterr().err
+
+
+def test_a_run_that_was_killed_on_this_machine_is_known_to_be_gone(place: lock.Place) -> None:
+    """The next run on the same machine need not wait for the expiry; a process elsewhere is never called gone."""
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    here = machine.here()
+    for process, free in ((f"elsewhere/{killed.pid}", False), (f"{here}/{os.getpid()}", False), (f"{here}/{killed.pid}", True)):
+        lock.acquired(place, replace(lock.myself("killed", ""), process=process), 0, lambda: 0.0, lambda _: None)
+        ours, _ = lock.attempt(place, lock.myself("next", ""))
+        assert (ours is not None) == free
+        (ours or lock.attempt(place, lock.myself("", ""), expiry_s=-1)[0]).release()   # type: ignore[union-attr]
 
 
 def test_a_lock_that_was_taken_over_says_so_before_the_next_step(place: lock.Place) -> None:

@@ -1,0 +1,54 @@
+"""Who and where this process is, so that another run on the same machine can tell whether it still lives.
+
+A host name alone does not say "the same machine" (two laptops may share one, two containers a host), so the name, the boot and the
+process-id namespace together do. Where the system does not tell them (macOS), nobody is ever called gone, and a lock's expiry decides.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import socket
+from pathlib import Path
+
+
+def owner() -> str:
+    """The login name, `unknown` where the system has none (a container's bare user id)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def host() -> str:
+    return socket.gethostname()
+
+
+def process() -> str:
+    """`PLACE/PID`: this process, comparable only on the machine, boot and namespace that it names; empty where they are not told."""
+    place = here()
+    return f"{place}/{os.getpid()}" if place else ""
+
+
+def here() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+        namespace = Path("/proc/self/ns/pid").readlink()
+    except OSError:
+        return ""
+    return hashlib.sha256(f"{host()} {boot} {namespace}".encode()).hexdigest()[:16]
+
+
+def is_gone(process: str) -> bool:
+    """Whether `process` ran here and has ended. False where it ran elsewhere, or cannot be told."""
+    place, _, pid = process.partition("/")
+    if not place or place != here() or not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
