@@ -10,11 +10,8 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import docker
@@ -23,10 +20,10 @@ import pytest
 import yaml
 
 from ops.errors import OpsError, Refused
-from ops.sandbox import lifecycle, seed, status
+from ops.sandbox import lifecycle, seed
 from ops.sandbox.contracts import Paths
 from ops.sandbox.sample import Commit, git
-from ops.sandbox.seed.names import BACKEND
+from tests.sandbox.lifecycle_support import database, deploy, get, healthy, memory, processes, until, visiting
 
 PROJECT = Path(__file__).parents[2]
 UP = """
@@ -44,55 +41,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     lifecycle.up(folder)
     yield folder
     lifecycle.down(folder, purge=True)
-
-
-def get(root: Path, path: str) -> Any:
-    """The document at `path` of the site; raises as urllib does."""
-    site = lifecycle.status(root).endpoints()["site"]
-    with build_opener(ProxyHandler({})).open(f"{site}{path}", timeout=10) as answer:
-        return json.load(answer)
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            if found := condition():
-                return found
-        except (URLError, OSError):
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
-
-
-def processes(root: Path) -> dict[str, list[int]]:
-    """Living processes of the sandbox: its supervisor, its PostgreSQL, its tasks (those that run below its folder or were written down)."""
-    found: dict[str, list[int]] = {"supervisor": [], "postgres": [], "tasks": []}
-    written = {json.loads(file.read_text())["pid"] for file in (root / "tasks").glob("*/pid-*.json")} if root.exists() else set()
-    for process in psutil.process_iter(["pid", "cmdline", "status"]):
-        command = process.info["cmdline"] or []
-        if process.info["status"] == psutil.STATUS_ZOMBIE or not command:
-            continue
-        if str(root) in command and status.MODULE in command:
-            found["supervisor"].append(process.pid)
-        elif "-D" in command and str(database(root)) in command:
-            found["postgres"].append(process.pid)
-        elif process.pid in written:
-            found["tasks"].append(process.pid)
-    return found
-
-
-def database(root: Path) -> Path:
-    from ops.sandbox.database.cluster import located
-
-    return located(Paths(root))
-
-
-def healthy(root: Path, group: str) -> int:
-    clients = seed.Clients(str(lifecycle.status(root).endpoints()["aws"]))
-    arn = clients.elb.describe_target_groups(Names=[group])["TargetGroups"][0]["TargetGroupArn"]
-    states = clients.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-    return sum(each["TargetHealth"]["State"] == "healthy" for each in states)
 
 
 def test_ready_means_that_version_1_answers(root: Path) -> None:
@@ -149,11 +97,14 @@ def test_a_killed_task_is_replaced(root: Path) -> None:
 
 
 def test_a_killed_supervisor_is_healed_with_what_was_deployed(root: Path) -> None:
-    """Deploy the second commit, kill -9 the supervisor: the next `up` ends the orphans and comes back on the deployed image and ports."""
+    """Deploy the second commit with no failed request, kill -9 the supervisor: `up` ends the orphans and runs what was deployed."""
     paths, before = Paths(root), lifecycle.status(root)
     commit = Commit(*git(paths.platform, "log", "-1", "--format=%H %h %cI").split())
-    deploy(paths, commit)
-    until(lambda: get(root, "/api/health").get("service") == "backend" and memory(root) == f"davidshaevel/backend:{commit.short}")
+    with visiting(root) as answers:
+        deploy(paths, commit)
+        until(lambda: get(root, "/api/health").get("service") == "backend" and memory(root) == f"davidshaevel/backend:{commit.short}")
+    assert len(answers) > 20
+    assert set(answers) == {"ok"}
     old = processes(root)
     os.kill(old["supervisor"][0], signal.SIGKILL)
     until(lambda: not processes(root)["tasks"])
@@ -169,22 +120,22 @@ def test_a_killed_supervisor_is_healed_with_what_was_deployed(root: Path) -> Non
     assert any("made anew" in line and commit.short in line for line in said)
 
 
-def deploy(paths: Paths, commit: Commit) -> None:
-    """Build, push and roll the backend out as an operator would."""
-    endpoints = lifecycle.status(paths.root).endpoints()
-    clients = seed.Clients(str(endpoints["aws"]))
-    image = f"{endpoints['registry']}/{BACKEND.repository}:{commit.short}"
-    seed.build_and_push(docker.DockerClient(base_url=endpoints["docker"]), clients, paths, BACKEND, image, commit)
-    secret = clients.secrets.describe_secret(SecretId="dev-davidshaevel-db-credentials")["ARN"]
-    clients.ecs.update_service(
-        cluster=seed.CLUSTER, service=BACKEND.service, taskDefinition=seed.register(clients, BACKEND, image, secret),
-    )
+def test_an_invalidation_takes_effect_when_it_is_completed(root: Path) -> None:
+    """The home page comes from the cache until CloudFront says Completed, then once from the origin."""
+    endpoints = lifecycle.status(root).endpoints()
+    cloudfront = seed.Clients(str(endpoints["aws"])).cloudfront
 
+    def said() -> str:
+        with build_opener(ProxyHandler({})).open(f"{endpoints['site']}/contact", timeout=10) as answer:
+            return str(answer.headers["X-Cache"])
 
-def memory(root: Path) -> str | None:
-    """The image that the next world would start the backend on."""
-    found = json.loads((root / "services.json").read_text())
-    return found.get("backend") if isinstance(found, dict) else None
+    assert [said(), said()] == ["Miss from cloudfront", "Hit from cloudfront"]
+    distribution = cloudfront.list_distributions()["DistributionList"]["Items"][0]["Id"]
+    batch = {"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": "test"}
+    made = cloudfront.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)["Invalidation"]
+    assert (made["Status"], said()) == ("InProgress", "Hit from cloudfront")
+    until(lambda: cloudfront.get_invalidation(DistributionId=distribution, Id=made["Id"])["Invalidation"]["Status"] == "Completed")
+    assert [said(), said()] == ["Miss from cloudfront", "Hit from cloudfront"]
 
 
 def test_a_second_sandbox_runs_beside_it(root: Path, tmp_path: Path) -> None:

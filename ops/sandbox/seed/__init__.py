@@ -10,9 +10,9 @@ from ops.sandbox.seed.clients import Clients
 from ops.sandbox.seed.images import build_and_push, registry_token
 from ops.sandbox.seed.names import CLUSTER, SHAPES, Shape
 from ops.sandbox.seed.network import Network, make_network
-from ops.sandbox.seed.services import await_healthy, create, register
+from ops.sandbox.seed.services import await_steady, create, register
 
 __all__ = [
-    "CLUSTER", "SHAPES", "Clients", "Network", "Shape", "await_healthy", "build_and_push", "create", "make_account", "make_ground",
+    "CLUSTER", "SHAPES", "Clients", "Network", "Shape", "await_steady", "build_and_push", "create", "make_account", "make_ground",
     "make_network", "make_repositories", "register", "registry_token",
 ]

@@ -1,4 +1,4 @@
-"""Task definitions and services, and the wait until both services are healthy.
+"""Task definitions and services, and the wait until both services are steady.
 
 Emulates what stood live: two tasks each, circuit breaker off, secrets by the execution role, both services logging to CloudWatch Logs.
 """
@@ -52,25 +52,20 @@ def create(clients: Clients, shape: Shape, revision: str, network: Network, timi
     )
 
 
-def await_healthy(clients: Clients, network: Network, patience: float) -> None:
-    """Return when every service has its tasks healthy. Raises OpsError with ECS's last event after `patience` seconds."""
+def await_steady(clients: Clients, patience: float) -> None:
+    """Return when the deployment of every service is COMPLETED: its tasks run, are healthy, and stay so.
+
+    Raises OpsError with ECS's last event after `patience` seconds.
+    """
     ends = time.monotonic() + patience
-    waiting = list(SHAPES)
-    while waiting:
-        waiting = [shape for shape in waiting if _healthy(clients, network.target_groups[shape.name]) < DESIRED]
-        if waiting and time.monotonic() > ends:
-            name = waiting[0].service
-            raise OpsError(f"service {name} does not become healthy", _last_event(clients, name), "see .sandbox/logs/supervisor.log")
-        if waiting:
-            time.sleep(0.1)
+    while waiting := [service for service in _services(clients) if service["deployments"][0]["rolloutState"] != "COMPLETED"]:
+        if time.monotonic() > ends:
+            events = waiting[0]["events"]
+            why = str(events[0]["message"]) if events else "it has no events"
+            raise OpsError(f"service {waiting[0]['serviceName']} does not become steady", why, "see .sandbox/logs/supervisor.log")
+        time.sleep(0.1)
 
 
-def _healthy(clients: Clients, group: str) -> int:
-    found = clients.elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
-    return sum(each["TargetHealth"]["State"] == "healthy" for each in found)
-
-
-def _last_event(clients: Clients, service: str) -> str:
-    found = clients.ecs.describe_services(cluster=CLUSTER, services=[service])["services"]
-    events = found[0]["events"] if found else []
-    return str(events[0]["message"]) if events else "it has no events"
+def _services(clients: Clients) -> list[dict[str, Any]]:
+    names = [shape.service for shape in SHAPES]
+    return list(clients.ecs.describe_services(cluster=CLUSTER, services=names)["services"])

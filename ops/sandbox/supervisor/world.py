@@ -19,7 +19,7 @@ from ops.sandbox.images.registry import serve_registry
 from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, memory
 
-HEALTHY_WITHIN = 45.0     # seconds for the services to become healthy
+STEADY_WITHIN = 45.0      # seconds for the services to become healthy and stay so
 
 
 @dataclass
@@ -63,7 +63,7 @@ class World:
             revision = seed.register(clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret)
             seed.create(clients, shape, revision, network, self.timing)
         seed.make_account(clients, network, login)          # while the tasks start
-        seed.await_healthy(clients, network, HEALTHY_WITHIN)
+        seed.await_steady(clients, STEADY_WITHIN)
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
 
     def _images(self, clients: seed.Clients, checkout: Future[Commit]) -> dict[str, str]:
