@@ -45,6 +45,11 @@ def bench(root: Path) -> int:
     return first_failure([module(root, f"bench.{path.stem}") for path in programs(root / "bench")])
 
 
+def docs(root: Path) -> int:
+    """Bring the pages that are gathered from the code up to date."""
+    return module(root, "docs.gather")
+
+
 def programs(folder: Path) -> list[Path]:
     """The modules of a folder that can be run; the others are their helpers."""
     return [path for path in sorted(folder.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]

@@ -35,3 +35,11 @@ def bench(session: Session) -> None:
     from ops.flows import develop
 
     session.leave(develop.bench(ROOT))
+
+
+@front_door(options=())
+def docs(session: Session) -> None:
+    """Bring the pages that are gathered from the code up to date."""
+    from ops.flows import develop
+
+    session.leave(develop.docs(ROOT))

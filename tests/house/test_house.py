@@ -143,3 +143,13 @@ def test_silences_of_invoke_are_refused(words: tuple[str, ...], environment: dic
     done = inv(*words, **environment)
     assert done.returncode == 2, done.stdout + done.stderr
     assert says in done.stderr and " next: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_sandboxs_page_says_what_the_code_says() -> None:
+    """docs/sandbox.md gathers every emulation's own words; `inv dev.docs` brings it up to date."""
+    sys.path.insert(0, str(ROOT))
+    from docs import gather
+
+    page = (ROOT / gather.PAGE).read_text(encoding="utf-8")
+    assert page == gather.gathered(ROOT), "run inv dev.docs"
+    assert len(gather.emulations(ROOT)) > 20
