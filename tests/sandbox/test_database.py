@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from alembic import command, config
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, account, binaries, cluster, purge, schema
 
@@ -159,3 +160,17 @@ def test_the_wheels_server_serves_where_the_machine_has_none(tmp_path: Path) -> 
     finally:
         purge(paths)
     assert not home.exists()
+
+
+def test_the_revisions_can_be_taken_back_and_run_again(server: Server) -> None:
+    """Down to nothing neither table nor function is left; up again everything is there, and each revision stands on its own."""
+    settings = config.Config(str(schema.REVISIONS))
+    settings.attributes["engine"] = schema._engine(server.login)
+    command.downgrade(settings, "0001")
+    assert titles(server) == []
+    command.downgrade(settings, "base")
+    with connect(server) as connection:
+        left = connection.execute("SELECT to_regclass('public.projects'), to_regproc('public.update_updated_at_column')").fetchone()
+    assert left == (None, None)
+    schema.upgrade(server.login)
+    assert titles(server) == ["DavidShaevel.com Platform"]
