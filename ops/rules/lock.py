@@ -17,7 +17,7 @@ EXPIRY_S = 60.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, and why. `id` is random for each run; `at` is when it was taken (ISO 8601, UTC); `process`: see `adapters.machine`."""
+    """Who holds a lock, and why. `id` is random for each run; `at`: when it was taken (ISO 8601, UTC); `process`: `adapters.machine`."""
 
     id: str
     owner: str
