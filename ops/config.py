@@ -172,6 +172,7 @@ def known_keys(path: list[str]) -> list[str]:
         "aws": settings.Aws,
         "database": settings.Database,
         "state": settings.State,
+        "terraform": settings.Terraform,
     }
     for key in path:
         model = inner.get(key, model)

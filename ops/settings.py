@@ -35,6 +35,7 @@ Seconds = Annotated[float, BeforeValidator(seconds)]
 WebPath = Annotated[str, AfterValidator(relative_web_path)]
 Account = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{12}$")]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
+Variable = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
 
 
 class Model(BaseModel):
@@ -67,6 +68,8 @@ class Service(Model):
     health_path: WebPath | None = Field(None, description="Path that the target group should check.")
     log_group: Text | None = Field(None, description="Log group, for preflight to compare.")
     endpoints: list[Endpoint] = Field(default_factory=list, description="What must answer before and after.")
+    image_variable: Variable | None = Field(None, description="Terraform variable that says which image runs.")
+    image_variable_kind: Literal["tag", "uri"] = Field("tag", description="Whether it takes a tag, or a full image URI.")
 
 
 class Aws(Model):
@@ -98,6 +101,18 @@ class State(Model):
     prefix: Text = Field("ops", description="Below this prefix; the state's own key is never touched.")
 
 
+class Terraform(Model):
+    """The Terraform directory that owns this environment, and the limits of what is kept."""
+
+    directory: Text = Field(description="Root module of the environment, relative to `source`.")
+    backend_config: Text | None = Field(None, description="File for init's -backend-config, relative to the directory.")
+    var_files: list[Text] = Field(default_factory=list, description="Files for -var-file, relative to the directory.")
+    workspace: Text | None = Field(None, description="Workspace; without it, the default one.")
+    timeout: Seconds = Field(1800.0, description="Longest run of one Terraform command; then it is interrupted and waited for.")
+    plan_limit: Seconds = Field(1800.0, description="A saved plan older than this is not applied.")
+    lock_limit: Seconds = Field(3600.0, description="A state lock younger than this is taken for a living Terraform's.")
+
+
 class Environment(Model):
     """One place to act in: an account, a region, a cluster and its services."""
 
@@ -109,7 +124,8 @@ class Environment(Model):
     overlay: Text | None = Field(None, description="File merged over this environment when a task reads it.")
     overlay_hint: Text | None = Field(None, description="What to type when the overlay is missing.")
     aws: Aws = Aws()
-    rollout: Literal["ecs"] = Field("ecs", description="Who changes what runs: `ecs`, by UpdateService to a new revision.")
+    rollout: Literal["ecs", "terraform"] = Field("ecs", description="Who changes what runs: UpdateService, or a saved Terraform plan.")
+    terraform: Terraform | None = None
     source: Text = Field(".", description="Checkout of the application's repository.")
     branch: Text = Field("main", description="Branch that is deployed.")
     remote: Text = Field("origin", description="Git remote that the branch is pushed to.")
