@@ -6,6 +6,7 @@ they begin to draw at the first answer and give the terminal back in `close`, wh
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter, deque
@@ -17,6 +18,8 @@ from ops.model import Deployment, Event, Finding, ServiceState, Target, TaskStat
 
 EVENTS_SHOWN = 5
 REDRAWS_A_SECOND = 4
+SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
+TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
 
 
 def screen(stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> PlainScreen:
@@ -35,6 +38,11 @@ def can_redraw(stream: TextIO) -> bool:
 def clean(text: str) -> str:
     """One line without control characters: they cannot move the cursor, and a tab or newline cannot break a table."""
     return " ".join(text.split("\n")).replace("\t", " ").translate(ui.CONTROL)
+
+
+def event_text(message: str) -> str:
+    """An event without what every line would repeat: the service's name, and all of a target group's ARN but its name."""
+    return TARGET_GROUP.sub(r"\1", SERVICE.sub("", message))
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
@@ -96,7 +104,7 @@ class PlainScreen:
             self.write(line)
 
     def event(self, event: Event) -> None:
-        self.write(f"event: {event.message}")
+        self.write(f"event: {event_text(event.message)}")
 
     def finding(self, finding: Finding) -> None:
         for line in finding_lines(finding):
@@ -138,7 +146,7 @@ class TableScreen(PlainScreen):
 
     def event(self, event: Event) -> None:
         at = f"{event.at:%H:%M:%S} " if event.at else ""
-        self.events.append(at + event.message)
+        self.events.append(at + event_text(event.message))
         self.draw()
 
     def phase(self, phase: str) -> None:

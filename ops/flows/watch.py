@@ -208,7 +208,7 @@ class Watching:
         if not why.failure:
             return
         if before >= TOLD_IN_FULL:
-            self.screen.line(f"task {task.id} stopped too: the same cause, for the {before + 1}th time")
+            self.screen.line(f"task {task.id} stopped too, for the same cause ({before + 1} so far)")
             return
         lines = self.optional("log", lambda: self.eyes.log(task), NO_LINES)
         if why.code == "ECS-ELB":

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
+from ops.checklist import Item
 from ops.errors import ConfigError, Refused
 from ops.flows.preflight import Report, arranged, as_text, preflight, refuse_if_blocked
-from ops.model import Item
 from ops.rules.preflight import NAMES
 from tests.flows import preflight_platform as made
 
