@@ -1,4 +1,4 @@
-"""A settings factory, and moto's server in this process as the AWS that the adapters talk to."""
+"""A settings factory, and moto's server as the AWS that the adapters talk to."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from ops.adapters import aws
 from ops.settings import Settings
+from tests import plain_aws
 
 SECRET_KEY = "rehearsal-secret-key-123"
 
@@ -37,13 +38,7 @@ def cloud_at() -> Callable[[str], aws.Cloud]:
 
 @pytest.fixture(scope="session")
 def moto_address() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    yield from plain_aws.served()
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,25 +16,6 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 KEYS = {"access_key": "AKIATEST00000000", "secret_key": "test"}
 CLOSED = "tcp://127.0.0.1:1"
-SERVER = """
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print("http://%s:%s" % server.get_host_and_port(), flush=True)
-sys.stdin.read()   # until the tests are over, or have died
-server.stop()
-"""
-
-
-def aws() -> Iterator[str]:
-    """moto's endpoint, in a process of its own: what moto holds, and what the sandbox's tests add to it, belongs to a whole process."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout
-    yield process.stdout.readline().strip()
-    process.communicate(timeout=10)
 
 
 def client(endpoint: str, name: str) -> Any:

@@ -21,6 +21,7 @@ from ops.facts import EngineInfo, ReleaseFacts, TestRun
 from ops.flows.gather import Platform, release_facts
 from ops.flows.gather_looks import Asked, image
 from ops.model import Checkout, Identity, Repository, ServiceState, TaskDefinition, Unknown
+from tests import plain_aws
 from tests.flows import preflight_platform as made
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
-    yield from made.aws()
+    yield from plain_aws.served()
 
 
 @pytest.fixture(scope="module")

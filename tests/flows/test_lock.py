@@ -14,19 +14,15 @@ import pytest
 from ops.adapters import aws, bucket, machine
 from ops.errors import Interrupted, OpsError, Refused
 from ops.flows import lock
+from tests import plain_aws
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[aws.Cloud]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    found = aws.of_overlay(f"http://{host}:{port}", "AKIATEST", "test", "us-east-1")
-    found.client("s3").create_bucket(Bucket="state")
-    yield found
-    server.stop()
+    for endpoint in plain_aws.served():
+        found = aws.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")
+        found.client("s3").create_bucket(Bucket="state")
+        yield found
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ from ops.checklist import Item
 from ops.errors import ConfigError, Refused
 from ops.flows.preflight import Report, arranged, as_text, preflight, refuse_if_blocked
 from ops.rules.preflight import NAMES
+from tests import plain_aws
 from tests.flows import preflight_platform as made
 
 
 @pytest.fixture(scope="module")
 def aws() -> Iterator[str]:
-    yield from made.aws()
+    yield from plain_aws.served()
 
 
 @pytest.fixture(scope="module")
