@@ -50,6 +50,8 @@ class Release:
             lines.append(f"  {change.name}: {change.before} → {change.after}")
         if work.digest and self.verdict is Verdict.SUCCEEDED:
             lines.append(f"  every running task has {work.digest}")
+        if work.after:
+            lines.append(f"  {sum(answer.healthy for answer in work.after)} of {len(work.after)} endpoints answer as they should")
         return "\n".join(lines)
 
     def as_document(self) -> dict[str, Any]:
