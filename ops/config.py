@@ -170,6 +170,7 @@ def known_keys(path: list[str]) -> list[str]:
         "services": settings.Service,
         "endpoints": settings.Endpoint,
         "aws": settings.Aws,
+        "cdn": settings.Cdn,
         "database": settings.Database,
         "state": settings.State,
         "terraform": settings.Terraform,

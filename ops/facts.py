@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ops.cdn import Distribution
 from ops.model import (
     Answer,
     Checkout,
@@ -76,6 +77,7 @@ class ReleaseFacts:
     log_groups: Mapping[str, bool | Unknown]
     pending_migrations: tuple[str, ...] | Unknown
     answers: tuple[Answer, ...] | Unknown
+    distribution: Distribution | Unknown | None = None   # None: nothing of the service is cached, or --skip cdn
 
     @property
     def tag(self) -> str | None:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+from ops.cdn import path_pattern
+
 DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smh]?)")
 UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -33,6 +35,7 @@ def relative_web_path(value: str) -> str:
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
 WebPath = Annotated[str, AfterValidator(relative_web_path)]
+PathPattern = Annotated[str, AfterValidator(path_pattern)]
 Account = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{12}$")]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
 Variable = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
@@ -51,7 +54,11 @@ class Endpoint(Model):
     status: int = 200
     content_type: Text | None = Field(None, description="Media type of the answer, without parameters: `application/json`.")
     expect: dict[str, Any] = Field(default_factory=dict, description="JMESPath expression → the value that it must have.")
-    text: Text | None = Field(None, description="Text that the body must contain.")
+    text: Text | None = Field(None, description="Text that the body must contain; one with `{tag}` is asked for after a deploy only.")
+
+    def about(self, tag: str) -> Endpoint:
+        """What it must answer once `tag` is released."""
+        return self.model_copy(update={"text": self.text.replace("{tag}", tag)}) if self.text else self
 
 
 class Service(Model):
@@ -68,6 +75,7 @@ class Service(Model):
     health_path: WebPath | None = Field(None, description="Path that the target group should check.")
     log_group: Text | None = Field(None, description="Log group, for preflight to compare.")
     endpoints: list[Endpoint] = Field(default_factory=list, description="What must answer before and after.")
+    invalidate: list[PathPattern] = Field(default_factory=list, description="Paths that a deploy takes out of the CDN's cache.")
     image_variable: Variable | None = Field(None, description="Terraform variable that says which image runs.")
     image_variable_kind: Literal["tag", "uri"] = Field("tag", description="Whether it takes a tag, or a full image URI.")
 
@@ -101,6 +109,16 @@ class State(Model):
     prefix: Text = Field("ops", description="Below this prefix; the state's own key is never touched.")
 
 
+class Cdn(Model):
+    """Which CloudFront distribution stands before the site, and how an invalidation is waited for. Its id is found each time."""
+
+    distribution: Text | None = Field(None, description="Its id, where it may not be looked up.")
+    alias: Text | None = Field(None, description="An alternate domain name of it; steadier than id and comment. Default: the site's host.")
+    comment: Text | None = Field(None, description="Its comment, where no distribution has the alias.")
+    timeout: Seconds = Field(900.0, description="Longest wait for an invalidation (they take minutes).")
+    poll: Seconds = Field(5.0, description="Between two GetInvalidation.")
+
+
 class Terraform(Model):
     """The Terraform directory that owns this environment, and the limits of what is kept."""
 
@@ -131,6 +149,7 @@ class Environment(Model):
     remote: Text = Field("origin", description="Git remote that the branch is pushed to.")
     site: Text | None = Field(None, description="Address of the site, through the CDN.")
     alb: Text | None = Field(None, description="Address of the load balancer itself.")
+    cdn: Cdn = Cdn()
     engine: Text | None = Field(None, description="Docker engine; without it, DOCKER_HOST or the machine's own.")
     database: Database | None = None
     state: State | None = None

@@ -34,7 +34,7 @@ def differences(endpoint: Endpoint, status: int, content_type: str, body: str, w
         found.append(f"status: {status}, expected {endpoint.status}")
     if endpoint.content_type and content_type != endpoint.content_type.lower():
         found.append(f"content type: {content_type or 'none'}, expected {endpoint.content_type}")
-    if endpoint.text and endpoint.text not in body:
+    if endpoint.text and "{tag}" not in endpoint.text and endpoint.text not in body:   # unfilled: no release is being proved
         found.append(f"text: {endpoint.text!r} is not in the body")
     return found + (unexpected(endpoint.expect, body, whole) if endpoint.expect else [])
 

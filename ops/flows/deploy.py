@@ -14,7 +14,7 @@ from dataclasses import replace
 from ops import live, ui
 from ops.apply import Journal, apply
 from ops.checklist import Item
-from ops.errors import OpsError, Refused
+from ops.errors import OpsError, Refused, TimedOut
 from ops.facts import ReleaseFacts
 from ops.flows import lock, preflight, prove, records, watch
 from ops.flows.gather import Platform, release_facts
@@ -113,6 +113,9 @@ def settle(done: Release) -> None:
     if finding:
         work.findings.append(finding)
         done.verdict, done.why = Verdict.FAILED, finding.summary
+    stale = work.not_invalidated
+    if stale:
+        done.verdict, done.why = Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED, f"{stale.what}: {stale.why}"
 
 
 def touched(done: Release) -> bool:

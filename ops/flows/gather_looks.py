@@ -62,12 +62,14 @@ def looked(asked: Asked) -> ReleaseFacts:
         log_groups={name: third[f"log group {name}"] for name in groups},
         pending_migrations=first["pending_migrations"],
         answers=first["answers"],
+        distribution=first.get("distribution"),
     )
 
 
 def first_looks(asked: Asked) -> Looks:
     """What depends on nothing but the configuration."""
     from ops.adapters import aws, ecr, ecs, engine, git, shell
+    from ops.flows import cdn
 
     platform, environment = asked.platform, asked.platform.settings.environment
     looks: Looks = {
@@ -77,6 +79,8 @@ def first_looks(asked: Asked) -> Looks:
         "answers": partial(answers, asked),
         "pending_migrations": partial(pending_migrations, asked),
     }
+    if asked.service.invalidate and "cdn" not in asked.skip:
+        looks["distribution"] = partial(cdn.find, platform)
     if asked.tag is None:
         looks["git"] = partial(shell.version, "git", "--version")
         looks["checkout"] = partial(git.checkout, platform.settings.source, environment.branch, environment.remote)

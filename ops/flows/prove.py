@@ -29,17 +29,18 @@ def images(platform: Platform, name: str, digest: str | None) -> None:
 
 
 def endpoints(
-    platform: Platform, name: str, before: health.Answers, sleep: Callable[[float], None] = time.sleep
+    platform: Platform, name: str, before: health.Answers, tag: str | None = None, sleep: Callable[[float], None] = time.sleep
 ) -> tuple[tuple[Answer, ...], Finding | None]:
     """What the endpoints answer now, and a finding where one that was healthy is not. Asked a few times: a load balancer settles."""
     environment, service = platform.settings.environment, platform.settings.service(name)
     if not environment.site or not service.endpoints:
         return (), None
     answers: tuple[Answer, ...] = ()
+    expected = [endpoint.about(tag) if tag else endpoint for endpoint in service.endpoints]
     for attempt in range(TRIES):
         if attempt:
             sleep(BETWEEN_S)
-        answers = http.probe_all(environment.site, service.endpoints)
+        answers = http.probe_all(environment.site, expected)
         if all(answer.healthy for answer in answers):
             return answers, None
     ours = health.broken_by_us(before, answers)

@@ -16,7 +16,7 @@ from ops.adapters import ecr, ecs, engine, git
 from ops.apply import Doer
 from ops.errors import OpsError, Refused, Unreachable
 from ops.facts import ReleaseFacts
-from ops.flows import prove, watch
+from ops.flows import cache, prove, watch
 from ops.flows.gather import Platform
 from ops.model import Answer, Checkout, Finding, Image, Repository, TaskDefinition, Verdict
 from ops.plan import Step
@@ -44,6 +44,7 @@ class Work:
     outcome: watch.Outcome | None = None
     undone: watch.Outcome | None = None
     after: tuple[Answer, ...] | None = None
+    not_invalidated: OpsError | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -128,9 +129,15 @@ class Update:
             ui.say("  nothing to take back: the service had not been changed")
             return
         ui.say(f"going back to {back.rsplit('/', 1)[-1]}: deployment {deployment}")
-        work.undone = work.watch(deployment, work.platform.settings.environment.deploy_timeout)   # a short --timeout is not the undo's
-        if work.undone.verdict is not Verdict.SUCCEEDED:
-            raise RolloutEnded(work.undone.verdict, work.undone.why)
+        watch_back(work, deployment)
+
+
+def watch_back(work: Work, deployment: str) -> None:
+    """Watch the way back to its own verdict, then take out of the CDN's cache what the new version left there."""
+    work.undone = work.watch(deployment, work.platform.settings.environment.deploy_timeout)   # a short --timeout is not the undo's
+    if work.undone.verdict is not Verdict.SUCCEEDED:
+        raise RolloutEnded(work.undone.verdict, work.undone.why)
+    cache.follow(work, deployment)
 
 
 def way_back(work: Work, back: str) -> str | None:
@@ -154,7 +161,8 @@ def point_service_at(work: Work, revision: str) -> str:
 
 def doers(work: Work) -> dict[str, Doer]:
     """Verb → what does it, for `ops.apply.apply`."""
-    acts = {"build": build, "push": push, "latest": latest, "register": register, "watch": watch_rollout, "prove": prove_release}
+    acts = {"build": build, "push": push, "latest": latest, "register": register, "watch": watch_rollout}
+    acts |= {"invalidate": cache.invalidate, "prove": prove_release}
     simple: dict[str, Doer] = {verb: Simple(lambda step, act=act: act(work, step)) for verb, act in acts.items()}  # type: ignore[misc]
     return {**simple, "update": Update(work)}
 
@@ -218,13 +226,16 @@ def watch_rollout(work: Work, step: Step) -> None:
         raise Unreachable("no deployment to watch", "the step before named none", f"inv {work.name}.status")
     work.outcome = work.watch(work.deployment, work.timeout_s, patient=work.keep)
     work.findings.extend(work.outcome.findings)
+    if work.outcome.verdict is Verdict.ROLLED_BACK:   # by ECS itself, after new tasks may have been asked for pages
+        cache.follow(work, work.deployment)
     if work.outcome.verdict is not Verdict.SUCCEEDED:
         raise RolloutEnded(work.outcome.verdict, work.outcome.why)
 
 
 def prove_release(work: Work, step: Step) -> None:
     prove.images(work.platform, work.name, work.digest)
-    work.after, finding = prove.endpoints(work.platform, work.name, work.facts.answers)
+    tag = None if work.not_invalidated else work.facts.tag   # old pages are known of then, and no reason to go back
+    work.after, finding = prove.endpoints(work.platform, work.name, work.facts.answers, tag)
     if finding:
         work.findings.append(finding)
         raise RolloutEnded(Verdict.FAILED, finding.summary)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ops.facts import ReleaseFacts
 from ops.model import LoadBalancer, ServiceState, TargetGroup, TaskDefinition, Unknown
 from ops.rules.preflight_revision import ports
-from ops.rules.preflight_said import Said, configured, key, listed, ok, refuse, seen_revision, unknown, warn
+from ops.rules.preflight_said import Said, configured, key, listed, ok, refuse, refuse_unseen, seen_revision, unknown, warn
 
 if TYPE_CHECKING:
     from ops.settings import Environment
@@ -28,6 +28,16 @@ def endpoints(facts: ReleaseFacts, environment: Environment) -> Said:
             "deploy if that is the cure; else find out why first",
         )
     return ok(f"{len(facts.answers)} of {len(facts.answers)} healthy")
+
+
+def cdn(facts: ReleaseFacts, environment: Environment) -> Said:
+    """A refusal: a roll-out whose pages nobody sees is found out after everything has been done."""
+    paths = configured(facts, environment).invalidate
+    if not paths:
+        return ok("nothing of it is cached (no `invalidate` paths)")
+    if facts.distribution is None or isinstance(facts.distribution, Unknown):
+        return refuse_unseen("the distribution", facts.distribution, f"set environments.{facts.environment}.cdn, or --skip cdn")
+    return ok(f"{facts.distribution}: {listed(paths)}")
 
 
 def port(facts: ReleaseFacts, environment: Environment) -> Said:

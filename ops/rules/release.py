@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ops.cdn import Distribution
 from ops.errors import Refused
 from ops.facts import LocalImage, ReleaseFacts
 from ops.model import Deployment, Image, Repository, ServiceState, TaskDefinition, Unknown
@@ -30,7 +31,7 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
     rolled, running = rollout_steps(facts, service, state, revision, image, rollback=rollback)
     digest = facts.image.digest if isinstance(facts.image, Image) else "the digest that was pushed"
     prove = Step("prove", f"Prove it: every running task has {digest}, and the {len(service.endpoints)} endpoints answer as they should")
-    return Plan((*made, *rolled, prove), (*already, *running))
+    return Plan((*made, *rolled, *cache_steps(facts, service, state), prove), (*already, *running))
 
 
 def plan_image(facts: ReleaseFacts, *, push: bool) -> Plan:
@@ -80,7 +81,7 @@ def rollout_steps(
     """Register, update and watch, as far as the service does not run `image` already (`rollout: ecs`)."""
     primary = state.primary
     back = undo_target(facts)
-    undo = undo_sentence(back, rollback)
+    undo = undo_sentence(back, rollback, service)
     watch = Step("watch", f"Watch our deployment until every task of {state.name} is new and healthy, or say why not")
     if primary and runs(facts, revision, service.container, image):
         if primary.rollout_state == UNDER_WAY:
@@ -97,10 +98,21 @@ def rollout_steps(
     ), ()
 
 
-def undo_sentence(back: str | None, rollback: bool) -> str | None:
+def undo_sentence(back: str | None, rollback: bool, service: Service) -> str | None:
     if not rollback or not back:
         return None
-    return f"UpdateService back to {back.rsplit('/', 1)[-1]}, the last revision seen healthy, and watch that too"
+    cache = ", and invalidate the CDN's cache again" if service.invalidate else ""
+    return f"UpdateService back to {back.rsplit('/', 1)[-1]}, the last revision seen healthy, and watch that too{cache}"
+
+
+def cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> tuple[Step, ...]:
+    """The CDN's cache follows what runs (runbook 3, step 5). Planned also where nothing rolls out: a run that was killed just before it
+    is finished so, and the invalidation of a deployment is made only once, however often it is asked for."""
+    if not service.invalidate or facts.distribution is None:
+        return ()
+    distribution: Distribution = must(facts.distribution, "CloudFront distribution")
+    says = f"Invalidate {', '.join(service.invalidate)} at CloudFront distribution {distribution}, once a deployment, and wait for it"
+    return (Step("invalidate", says, None, {"deployment": state.primary.id if state.primary else state.name}),)
 
 
 def runs(facts: ReleaseFacts, revision: TaskDefinition, container: str, image: str) -> bool:

@@ -90,8 +90,10 @@ class Session:
             raise Exit(code=code)
 
 
-def front_door(*, options: tuple[str, ...], help: Mapping[str, str] | None = None, name: str | None = None) -> Callable[..., Any]:
-    """A task made from `body(session, **own)`, with the shared `options` added to its own parameters."""
+def front_door(
+    *, options: tuple[str, ...], help: Mapping[str, str] | None = None, name: str | None = None, repeated: tuple[str, ...] = ()
+) -> Callable[..., Any]:
+    """A task made from `body(session, **own)`, with the shared `options` added to its own parameters; `repeated` ones take several."""
 
     def decorate(body: Callable[..., None]) -> Any:
         def call(context: Any, **given: Any) -> None:
@@ -102,7 +104,7 @@ def front_door(*, options: tuple[str, ...], help: Mapping[str, str] | None = Non
         call.__doc__, call.__name__, call.__module__ = body.__doc__, body.__name__, body.__module__
         call.__signature__ = signature(body, options)  # type: ignore[attr-defined]
         texts = {**{key: OPTIONS[key][1] for key in options}, **(help or {})}
-        iterable = [key for key in options if key in REPEATED]
+        iterable = [*repeated, *(key for key in options if key in REPEATED)]
         return task(call, name=name, help=texts, auto_shortflags=False, positional=[], iterable=iterable)
 
     return decorate

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ops.cdn import Distribution
 from ops.checklist import Item
 from ops.facts import EngineInfo, ReleaseFacts, TestRun
 from ops.model import (
@@ -39,6 +40,7 @@ SERVICE = Service(
     health_path="/api/health",
     log_group="/ecs/backend",
     endpoints=[ENDPOINT],
+    invalidate=["/*"],
 )
 ENVIRONMENT = Environment(
     account="123456789012",
@@ -94,6 +96,7 @@ READY = ReleaseFacts(
     log_groups={"/ecs/backend": True},
     pending_migrations=(),
     answers=(Answer("/api/health", 200, "application/json", 0.1),),
+    distribution=Distribution("E1", "d1.cloudfront.net", "Deployed", True, ("example.com",), ""),
 )
 TAGGED: dict[str, Any] = {"requested_tag": "v1", "checkout": None, "engine": None, "tests": None, "tools": {"python": "Python 3.11.2"}}
 

@@ -108,6 +108,8 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("health-path", "warn", {"target_groups": (replace(TARGET_GROUP, health_path="/"),)}, "checks /; configured is /api/health"),
     ("health-path", "warn", {"target_groups": (replace(TARGET_GROUP, health_path=""),)}, "no path"),
     ("health-path", "unknown", {"target_groups": NO}, "it did not answer"),
+    ("cdn", "ok", {}, "E1 (example.com): /*"),
+    ("cdn", "refuse", {"distribution": NO}, "it did not answer"),
     ("migrations", "ok", {}, "none pending"),
     ("migrations", "warn", {"pending_migrations": ("0002 tags", "0003 likes")}, "2 pending: 0002 tags, 0003 likes"),
     ("migrations", "unknown", {"pending_migrations": NO}, "it did not answer"),

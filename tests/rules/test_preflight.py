@@ -31,6 +31,7 @@ def test_each_check_says_what_it_found(name: str, status: str, changes: dict[str
     [
         ("tests", "warn", {"service": {"tests": None}}, "no tests are configured"),
         ("endpoints", "warn", {"service": {"endpoints": []}}, "none are configured"),
+        ("cdn", "ok", {"service": {"invalidate": []}}, "nothing of it is cached"),
         ("port", "warn", {"service": {"container_port": 3000}}, "backend opens 3001; configured is 3000"),
         ("migrations", "ok", {"database": None}, "has no database"),
         ("health-path", "ok", {"service": {"health_path": None}}, "checks /api/health"),

@@ -1,8 +1,9 @@
 """CloudFront: invalidations that take their time, and what the edge asks of a distribution.
 
 An invalidation is InProgress for `Timing.invalidation` seconds, then Completed (moto: COMPLETED at once, a word that boto3's waiter does
-not know). Differs from CloudFront: the first enabled distribution is the site's; a behaviour caches unless its policy is the managed
-CachingDisabled or, without a policy, its maximum (or, lacking one, default) TTL is 0; distributions are deployed as moto says.
+not know). The same caller reference makes no second one: with the same paths the first is answered, with others it is refused (moto:
+makes one each time). Differs from CloudFront: the first enabled distribution is the site's; a behaviour caches unless its policy is the
+managed CachingDisabled or, without a policy, its maximum (or, lacking one, default) TTL is 0; distributions are deployed as moto says.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import fnmatch
 from typing import Any
 
-from moto.cloudfront.models import Invalidation, cloudfront_backends
+from moto.cloudfront.exceptions import CloudFrontException
+from moto.cloudfront.models import CloudFrontBackend, Invalidation, cloudfront_backends
 
 from ops.sandbox.aws.ecs_model import utc_now
-from ops.sandbox.aws.overrides import computed
+from ops.sandbox.aws.overrides import computed, original, replace
 from ops.sandbox.contracts import ACCOUNT, Timing
 
 CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"      # Managed-CachingDisabled
@@ -21,6 +23,16 @@ CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"      # Managed-Caching
 
 def install(timing: Timing) -> None:
     computed(Invalidation, "status", lambda each: "Completed" if _age(each) >= timing.invalidation else "InProgress")
+    replace(CloudFrontBackend, "create_invalidation", _create_invalidation)
+
+
+def _create_invalidation(self: Any, dist_id: str, paths: list[str], caller_ref: str) -> Any:
+    known = next((each for each in self.invalidations.get(dist_id, ()) if each.caller_ref == caller_ref), None)
+    if known is None:
+        return original(CloudFrontBackend, "create_invalidation")(self, dist_id, paths, caller_ref)
+    if sorted(known.paths) != sorted(paths):
+        raise CloudFrontException("InvalidationBatchAlreadyExists", "The caller reference is in use for another invalidation batch.")
+    return known
 
 
 def _age(invalidation: Any) -> float:

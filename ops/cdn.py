@@ -1,0 +1,65 @@
+"""CloudFront's facts, in the words of its API reference: a distribution, an invalidation, and how a page came out of the cache."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+PATTERN = re.compile(r"/[^\s*]*\*?")
+EVERYTHING = "/*"
+
+
+def path_pattern(value: str) -> str:
+    """A path to invalidate. Raises ValueError: CloudFront takes a `*` anywhere but at the end for the character itself."""
+    if not PATTERN.fullmatch(value):
+        raise ValueError("allowed: a path that starts with /, with a * only as its last character (/*, /about, /static/*)")
+    return value
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One distribution (ListDistributions, GetDistribution). `status` is Deployed, or InProgress while a change of it travels."""
+
+    id: str
+    domain: str
+    status: str
+    enabled: bool
+    aliases: tuple[str, ...]
+    comment: str
+
+    def __str__(self) -> str:
+        known_as = ", ".join(self.aliases) or self.comment
+        return f"{self.id} ({known_as})" if known_as else self.id
+
+    def as_document(self) -> dict[str, object]:
+        return {**vars(self), "aliases": list(self.aliases)}
+
+
+@dataclass(frozen=True)
+class Invalidation:
+    """One invalidation (CreateInvalidation, GetInvalidation). `status` is InProgress, then Completed: that takes minutes."""
+
+    id: str
+    status: str
+    paths: tuple[str, ...]
+    reference: str
+    created_at: datetime | None = None
+
+    @property
+    def completed(self) -> bool:
+        return self.status == "Completed"
+
+    def as_document(self) -> dict[str, object]:
+        return {"id": self.id, "status": self.status, "paths": list(self.paths), "created_at": self.created_at}
+
+
+@dataclass(frozen=True)
+class CacheAnswer:
+    """What one page's headers say: `cache` is the first word of `x-cache` (hit, miss, refreshhit, error), `none` without that header."""
+
+    path: str
+    status: int
+    cache: str
+    age_s: int | None
+    pop: str

@@ -1,0 +1,55 @@
+"""The CDN's cache during a release: after a roll-out, and after a way back, old pages are taken out of it (runbook 3, step 5: CRITICAL).
+
+Where that fails (a permission is missing, CloudFront is slow), the roll-out is kept: what runs is new and healthy, and rolling it back
+would end in the same cache. The release fails with the finding `cache_not_invalidated`, which says what to type.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from ops import ui
+from ops.cdn import Distribution
+from ops.errors import OpsError
+from ops.flows import cdn
+from ops.live import finding_lines
+from ops.model import Evidence, Finding
+from ops.rules.cdn import reference
+
+if TYPE_CHECKING:
+    from ops.flows.steps import Work
+    from ops.plan import Step
+
+
+def invalidate(work: Work, step: Step) -> None:
+    """The release's own step. Its failure makes no undo: it is kept for the verdict."""
+    work.not_invalidated = follow(work, work.deployment or step.values["deployment"])
+
+
+def follow(work: Work, deployment: str) -> OpsError | None:
+    """Let the cache follow what `deployment` runs: invalidated and waited for, or the finding and the error why not."""
+    distribution, paths = work.facts.distribution, work.service.invalidate
+    if not paths or not isinstance(distribution, Distribution):
+        return None
+    try:
+        cdn.invalidate(work.platform, distribution, paths, reference(deployment, paths))
+    except OpsError as error:
+        found = finding(error, paths)
+        work.findings.append(found)
+        for line in finding_lines(found):
+            ui.say(f"  {line}")
+        return error
+    return None
+
+
+def finding(error: OpsError, paths: list[str]) -> Finding:
+    """What is wrong (visitors may see old pages), why, and what to type."""
+    again = f"inv cdn.invalidate --paths {shlex.quote(','.join(paths))}"
+    return Finding(
+        "cache_not_invalidated",
+        "the service is as it should be, but the CDN's cache was not invalidated: visitors may see old pages",
+        "certain",
+        (Evidence(error.what, error.why),),
+        (error.next, again) if error.next else (again,),
+    )

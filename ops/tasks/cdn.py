@@ -1,0 +1,67 @@
+"""`cdn.*`: the CDN's cache, by hand. A deploy of a service with `invalidate` paths does this by itself."""
+
+from __future__ import annotations
+
+from ops.tasks.shared import Session, front_door
+
+PATHS = "Path to take out of the cache, in quotes ('/about', '/static/*'); again, or with commas, for more (default: '/*')."
+
+
+@front_door(options=("plan", "yes", "json", "timeout"), help={"paths": PATHS}, repeated=("paths",))
+def invalidate(session: Session, paths: list[str] | None = None) -> None:
+    """Take pages out of the CDN's cache, and wait until that is done everywhere."""
+    import uuid
+
+    from ops import ui
+    from ops.flows import cdn as flow
+    from ops.flows.gather import Platform
+
+    wanted = patterns(paths or ())
+    platform, limit = Platform.of(session.settings), session.timeout_s()
+    distribution = flow.find(platform)
+    plan = flow.plan(distribution, wanted)
+    if session.plan:
+        session.report(plan.as_document(), plan.as_text())
+        return
+    name = session.settings.name
+    if session.settings.environment.protected:
+        ui.confirm(f"invalidate {', '.join(wanted)} at {distribution} of {name}", yes=session.yes, typed=name)
+    done = flow.invalidate(platform, distribution, wanted, f"inv-{uuid.uuid4()}", limit)
+    document = {"environment": name, "distribution": distribution.id, "invalidation": done.as_document()}
+    session.report(document, f"invalidated {', '.join(wanted)} at {distribution}")
+
+
+def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """The paths as they were given, everything without any. Raises ConfigError (exit 2) for what CloudFront would take otherwise."""
+    from ops.cdn import EVERYTHING, path_pattern
+    from ops.errors import ConfigError
+
+    words = [word.strip() for text in given for word in text.split(",") if word.strip()]
+    for word in words:
+        try:
+            path_pattern(word)
+        except ValueError as error:
+            raise ConfigError(f"--paths {word}", str(error), "--paths '/*' (in quotes, or the shell fills the * in)") from None
+    return tuple(dict.fromkeys(words)) or (EVERYTHING,)
+
+
+@front_door(options=("json",))
+def status(session: Session) -> None:
+    """Show the distribution, whether its last change has arrived everywhere, and the invalidations under way."""
+    from ops.flows import cdn as flow
+    from ops.flows.gather import Platform
+
+    seen = flow.status(Platform.of(session.settings))
+    session.report(seen.as_document(), seen.as_text())
+    session.leave(0 if seen.distribution.enabled else 1)
+
+
+@front_door(options=("json",))
+def check(session: Session) -> None:
+    """Show for every configured page whether the cache answers it, how old it is, and whether it is from before the last deploy."""
+    from ops.flows import cdn as flow
+    from ops.flows.gather import Platform
+
+    seen = flow.check(Platform.of(session.settings))
+    session.report(seen.as_document(), seen.as_text())
+    session.leave(0 if seen.well else 1)
