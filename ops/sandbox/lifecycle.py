@@ -31,11 +31,12 @@ PROJECT = Path(__file__).parents[2]
 
 
 def up(
-    root: Path, *, engine: str = "process", timing: Timing | None = None, say: Callable[[str], None] = lambda line: None,
+    root: Path, *, engine: str | None = None, timing: Timing | None = None, say: Callable[[str], None] = lambda line: None,
 ) -> Status:
     """Start the sandbox below `root`, or heal it, and return when both its services are healthy.
 
-    `engine` is `process` or `docker`. Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up.
+    `engine` is `process` or `docker`; None is the engine of what is up, or was when it was killed, else `process`.
+    Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up.
     """
     paths = Paths(root.resolve())
     with _alone(paths):
@@ -44,15 +45,20 @@ def up(
             if record.state == "starting":
                 _await_end_of_start(paths)
             now = statuses.look(paths.root)
-            if now.ready and now.engine != engine:
+            if now.ready and engine not in (None, now.engine):
                 raise Refused(f"the sandbox is up with engine {now.engine}", f"engine {engine} was asked for", "inv sandbox.down first")
             if now.ready:
                 say(f"the sandbox is up already (pid {now.pid})")
                 return now
             say("the sandbox is hurt: it is taken down and started again")
         _end(paths)
-        _start(paths, engine, timing or Timing(), say)
+        _start(paths, engine or _engine_of(record), timing or Timing(), say)
         return statuses.look(paths.root)
+
+
+def _engine_of(record: Record | None) -> str:
+    """What a hurt sandbox is healed with; one that was stopped, or never came up, begins as any other."""
+    return record.engine if record is not None and record.state in ("starting", "ready") else "process"
 
 
 def down(root: Path, *, purge: bool = False, say: Callable[[str], None] = lambda line: None) -> None:
@@ -69,6 +75,7 @@ def down(root: Path, *, purge: bool = False, say: Callable[[str], None] = lambda
         if purge:
             from ops.sandbox.database.cluster import purge as purge_database
 
+            _forget_images(statuses.read(paths))
             purge_database(paths)
             shutil.rmtree(paths.root, ignore_errors=True)
             say(f"{paths.root} is deleted")
@@ -200,7 +207,15 @@ def _sweep(paths: Paths, record: Record | None) -> None:
 
     sweep(paths.tasks)
     clear(located(paths))
-    if record is not None and record.engine == "docker" and record.state != "stopped":
+    if record is not None and record.engine == "docker":
         from ops.sandbox.supervisor.containers import sweep_containers
 
-        sweep_containers(paths)
+        sweep_containers(paths, record.docker)
+
+
+def _forget_images(record: Record | None) -> None:
+    """A real engine keeps what was built; its names are this sandbox's alone."""
+    if record is not None and record.engine == "docker" and record.ports is not None:
+        from ops.sandbox.supervisor.containers import forget_images
+
+        forget_images(record.docker, f"127.0.0.1:{record.ports.registry}")

@@ -31,6 +31,7 @@ class Record:
     ports: Ports | None = None
     control: int | None = None            # port of /_ready
     failure: dict[str, str] = field(default_factory=dict)     # an OpsError's what, why, next
+    docker: str | None = None             # address of the real engine, with engine `docker`
 
     def process(self) -> psutil.Process | None:
         """The supervisor, when it is this very process and it runs."""
@@ -86,6 +87,7 @@ class Status:
     pid: int | None = None
     ports: Ports | None = None
     dead: tuple[str, ...] = ()
+    docker: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         source = Paths(self.root).platform
@@ -102,7 +104,7 @@ class Status:
         return {
             "aws": f"http://127.0.0.1:{ports.aws}", "site": f"http://127.0.0.1:{ports.site}", "alb": f"http://127.0.0.1:{ports.alb}",
             "registry": f"127.0.0.1:{ports.registry}",
-            "docker": f"tcp://127.0.0.1:{ports.engine}" if self.engine == "process" else None,
+            "docker": f"tcp://127.0.0.1:{ports.engine}" if self.engine == "process" else self.docker,
             "bastion": None, "database": f"127.0.0.1:{ports.database}",
         }
 
@@ -128,4 +130,4 @@ def look(root: Path) -> Status:
     dead = tuple(answer.get("dead", ())) if answer else ()
     ready = record.state == "ready" and answer is not None and bool(answer.get("ready"))
     state = record.state if answer is not None or record.state == "starting" else "silent"
-    return Status(ready, root, state, record.engine, process.pid, record.ports, dead)
+    return Status(ready, root, state, record.engine, process.pid, record.ports, dead, record.docker)

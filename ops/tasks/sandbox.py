@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from ops.tasks.shared import ROOT, Session, front_door
 
-ENGINE = "What runs the tasks: `process` (needs nothing), or `docker` (a real engine)."
+ENGINE = "What runs the tasks: `process` (needs nothing), or `docker` (a real engine); without it, what is up."
 
 
 @front_door(options=("json",), help={"engine": ENGINE})
-def up(session: Session, engine: str = "process") -> None:
+def up(session: Session, engine: str | None = None) -> None:
     """Start the embedded platform; a second time, do nothing; after a crash, heal it."""
     from ops import ui
     from ops.sandbox import lifecycle
 
-    if engine not in ("process", "docker"):
+    if engine not in (None, "process", "docker"):
         from ops.errors import ConfigError
 
         raise ConfigError(f"--engine {engine}", "allowed: process, docker", "inv sandbox.up")

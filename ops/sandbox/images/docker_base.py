@@ -15,7 +15,7 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class NoBaseError(Exception):
     """The base cannot be made on this machine; the text says why."""
 
 
-def ensure_base(client: Any) -> str:
+def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> str:
     """Make sure that the engine has `sandbox/python:3` of this very Python; its id. Raises NoBaseError, docker's DockerException."""
     if not sys.platform.startswith("linux"):
         raise NoBaseError("a real engine needs Linux here: this Python cannot run in a Linux container")
@@ -41,11 +41,15 @@ def ensure_base(client: Any) -> str:
     for image in client.images.list(filters={"label": f"{LABEL}={key}"}):
         if NAME in image.tags:
             return str(image.id)
+    say(f"making {NAME} for the Docker engine, once, of {sys.executable}")
     repository, _, tag = NAME.partition(":")
     changes = [f"ENV PATH={PATH}", 'CMD ["python3"]', f"LABEL {LABEL}={key}"]
     with tempfile.NamedTemporaryFile(suffix=".tar") as out:
-        with tarfile.open(fileobj=out, mode="w") as archive:
-            _fill(archive)
+        try:
+            with tarfile.open(fileobj=out, mode="w") as archive:
+                _fill(archive)
+        except (OSError, subprocess.SubprocessError) as error:
+            raise NoBaseError(f"{NAME} can't be made of {sys.executable}: {error}") from error
         out.flush()
         client.api.import_image_from_file(out.name, repository=repository, tag=tag, changes=changes)
     return str(client.images.get(NAME).id)

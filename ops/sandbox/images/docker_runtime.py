@@ -92,6 +92,7 @@ class DockerRuntime:
                 environment={**spec.environment, "HOST": spec.address},
                 labels={ROOT_LABEL: self._root, TASK_LABEL: spec.task_id},
                 network_mode="host",
+                use_config_proxy=False,     # a proxy of ~/.docker/config.json is this machine's, not the tasks'
                 **{name: value for name, value in chosen.items() if value is not None},
             )
         except APIError as error:
@@ -157,10 +158,11 @@ def _pid(container: Any) -> int | None:
 
 
 def _last_code(container: Any, otherwise: int) -> int:
-    """The exit code from the container's own state, when the stream broke."""
+    """The exit code from the container's own state, when the stream broke; one that still runs has none yet."""
     try:
         container.reload()
-        return int(container.attrs["State"]["ExitCode"])
+        state = container.attrs["State"]
+        return otherwise if state["Running"] else int(state["ExitCode"])
     except (DockerException, OSError):
         return otherwise
 

@@ -55,15 +55,31 @@ def create(clients: Clients, shape: Shape, revision: str, network: Network, timi
 def await_steady(clients: Clients, patience: float) -> None:
     """Return when the deployment of every service is COMPLETED: its tasks run, are healthy, and stay so.
 
-    Raises OpsError with ECS's last event after `patience` seconds.
+    Raises OpsError with why a task stopped, else with ECS's last event, after `patience` seconds.
     """
     ends = time.monotonic() + patience
     while waiting := [service for service in _services(clients) if service["deployments"][0]["rolloutState"] != "COMPLETED"]:
         if time.monotonic() > ends:
-            events = waiting[0]["events"]
-            why = str(events[0]["message"]) if events else "it has no events"
+            why = _stopped(clients, waiting[0]["serviceName"]) or _said(waiting[0]["events"])
             raise OpsError(f"service {waiting[0]['serviceName']} does not become steady", why, "see .sandbox/logs/supervisor.log")
         time.sleep(0.1)
+
+
+def _stopped(clients: Clients, service: str) -> str:
+    """Why the newest stopped task of a service stopped, its containers' reasons and exit codes with it; empty where none did."""
+    arns = clients.ecs.list_tasks(cluster=CLUSTER, serviceName=service, desiredStatus="STOPPED")["taskArns"]
+    if not arns:
+        return ""
+    tasks = clients.ecs.describe_tasks(cluster=CLUSTER, tasks=arns[:100])["tasks"]
+    newest = max(tasks, key=lambda task: task["createdAt"])
+    told = [newest.get("stoppedReason", "")]
+    for each in newest["containers"]:
+        told += [each.get("reason", ""), f"{each['name']}: exit code {each['exitCode']}" if "exitCode" in each else ""]
+    return "; ".join(dict.fromkeys(filter(None, told)))
+
+
+def _said(events: list[dict[str, Any]]) -> str:
+    return str(events[0]["message"]) if events else "it has no events"
 
 
 def _services(clients: Clients) -> list[dict[str, Any]]:

@@ -57,7 +57,8 @@ class Supervisor:
         """0 after a clean end, 1 when it could not start."""
         known = status.read(self.paths)
         ports = known.ports if known else None
-        self.record = status.Record("starting", self.engine, os.getpid(), psutil.Process().create_time(), ports)
+        docker = _docker() if self.engine == "docker" else None
+        self.record = status.Record("starting", self.engine, os.getpid(), psutil.Process().create_time(), ports, docker=docker)
         self.record.write(self.paths)
         try:
             self.starting = True
@@ -161,6 +162,13 @@ class Supervisor:
         if self.paths.logs.is_dir():
             with (self.paths.logs / "progress.log").open("a") as file:
                 file.write(line + "\n")
+
+
+def _docker() -> str:
+    """Where the real engine is, written down at once: whoever cleans up after a kill -9 may have another DOCKER_HOST."""
+    from ops.sandbox.images.docker_engine import address
+
+    return address()
 
 
 def main(arguments: list[str]) -> int:

@@ -1,17 +1,35 @@
-"""Containers that a killed supervisor left on a real engine."""
+"""What a sandbox put into a real engine, taken out again: containers that a killed supervisor left, and with `--purge` its images."""
 
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
-import docker
 from docker.errors import DockerException
 
 from ops.sandbox.contracts import Paths
+from ops.sandbox.images.docker_engine import NoEngineError, address, connect
 from ops.sandbox.images.docker_runtime import DockerRuntime
 
+PATIENCE = 20             # seconds
 
-def sweep_containers(paths: Paths) -> None:
-    """Remove this sandbox's containers; an engine that is gone has none."""
-    with contextlib.suppress(DockerException):
-        DockerRuntime(docker.from_env(timeout=20), paths.root, lambda: "").sweep()
+
+def sweep_containers(paths: Paths, where: str | None) -> None:
+    """Remove this sandbox's containers from the engine at `where`; an engine that is gone runs none."""
+    with contextlib.suppress(NoEngineError, DockerException, OSError):
+        DockerRuntime(connect(where or address(), PATIENCE), paths.root, lambda: "").sweep()
+
+
+def forget_images(where: str | None, registry: str) -> None:
+    """Remove the images that are named after this sandbox's registry (`host:port`); the base is shared and stays."""
+    with contextlib.suppress(NoEngineError, DockerException, OSError):
+        client = connect(where or address(), PATIENCE)
+        for image in client.images.list():
+            for name in _names(image, f"{registry}/"):
+                client.images.remove(name)
+
+
+def _names(image: Any, prefix: str) -> list[str]:
+    """Its tags there; its digests there where it has no tag."""
+    tags = [tag for tag in image.tags if tag.startswith(prefix)]
+    return tags or [each for each in image.attrs.get("RepoDigests") or () if each.startswith(prefix)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,12 +16,12 @@ from ops.sandbox.contracts import Part, Paths, Ports, Runtime
 
 @dataclass(frozen=True)
 class Engine:
-    """`address` is what the operator's docker client connects to; `part` is None where the engine is not ours."""
+    """`address` is what the operator's docker client connects to; `part` says whether it lives (a real one is never stopped)."""
 
     client: Any
     address: str
     runtime: Runtime
-    part: Part | None
+    part: Part
 
 
 def own(paths: Paths, ports: Ports, cloud: Cloud) -> Engine:
@@ -37,17 +36,21 @@ def own(paths: Paths, ports: Ports, cloud: Cloud) -> Engine:
     return Engine(docker.DockerClient(base_url=address, timeout=60), address, cast(Runtime, runtime), part)
 
 
-def real(paths: Paths, token: Callable[[], str]) -> Engine:
+def real(paths: Paths, token: Callable[[], str], say: Callable[[str], None]) -> Engine:
     """The machine's Docker engine (DOCKER_HOST or its socket), with the base image made where it is missing. Raises OpsError."""
+    from ops.sandbox.images import docker_engine
     from ops.sandbox.images.docker_base import NoBaseError, ensure_base
     from ops.sandbox.images.docker_runtime import DockerRuntime
 
+    where = docker_engine.address()
     try:
-        client = docker.from_env(timeout=120)
-        client.ping()
-        ensure_base(client)
-    except (DockerException, NoBaseError) as exc:
+        client = docker_engine.connect(where)
+        if reason := docker_engine.unfit(client.info()):
+            raise docker_engine.NoEngineError(reason)
+        pulse = docker_engine.Pulse(where)
+        runtime = DockerRuntime(client, paths.root.resolve(), token)
+        runtime.sweep()
+        ensure_base(client, say)
+    except (docker_engine.NoEngineError, NoBaseError, DockerException, OSError) as exc:
         raise OpsError("no Docker engine for the sandbox", str(exc), "start Docker, or `inv sandbox.up` without --engine docker") from exc
-    runtime = DockerRuntime(client, paths.root.resolve(), token)
-    runtime.sweep()
-    return Engine(client, os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock", cast(Runtime, runtime), None)
+    return Engine(client, where, cast(Runtime, runtime), Part("docker", pulse.stop, pulse.beats))

@@ -48,13 +48,13 @@ def remember(paths: Paths, images: dict[str, str]) -> None:
     write_aside(_file(paths), (json.dumps(images, indent=2) + "\n").encode())
 
 
-def restore_images(paths: Paths, cloud: Cloud) -> int:
-    """Tell the new ECR of every image on disk; how many."""
+def restore_images(shelf: Path, cloud: Cloud) -> int:
+    """Tell the new ECR of every image in the registry's folder; how many."""
     def put(name: str, tag: str, digest: str, manifest: bytes, media_type: str, size: int) -> None:
         if cloud.ecr.repository(name) is not None:
             cloud.ecr.put_image(name, tag, digest, manifest, media_type, size)
 
-    return tell_again(paths.images / "registry", put)
+    return tell_again(shelf, put)
 
 
 def to_start(cloud: Cloud, last: dict[str, str], first: dict[str, str]) -> dict[str, str]:

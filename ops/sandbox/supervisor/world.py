@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ops.sandbox import seed
@@ -20,6 +21,7 @@ from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, memory
 
 STEADY_WITHIN = 45.0      # seconds for the services to become healthy and stay so
+SHELVES = {"process": "registry", "docker": "registry-docker"}     # no container runs on the base of the processes, which holds no files
 
 
 @dataclass
@@ -32,6 +34,7 @@ class World:
     say: Callable[[str], None]
     parts: list[Part] = field(default_factory=list)
     engine: engines.Engine | None = None
+    shelf: Path = field(init=False)                # where the registry keeps its images
     aws: Aws | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -41,12 +44,12 @@ class World:
         self.aws = aws = serve(self.ports, self.timing)
         self.add(aws.part())
         clients = seed.Clients(aws.url)
-        self.add(serve_registry(self.paths.images / "registry", aws.cloud.ecr, self.ports.registry))
+        self.shelf = self.paths.images / SHELVES[engine]
+        self.add(serve_registry(self.shelf, aws.cloud.ecr, self.ports.registry))
         self.engine = engines.own(self.paths, self.ports, aws.cloud) if engine == "process" else engines.real(
-            self.paths, lambda: seed.registry_token(clients)
+            self.paths, lambda: seed.registry_token(clients), self.say
         )
-        if self.engine.part:
-            self.add(self.engine.part)
+        self.add(self.engine.part)
         seed.make_repositories(clients)
         with ThreadPoolExecutor(1) as beside:
             images = beside.submit(self._images, clients, checkout)
@@ -71,7 +74,7 @@ class World:
         assert self.aws is not None
         assert self.engine is not None
         cloud, commit = self.aws.cloud, checkout.result()
-        restored = memory.restore_images(self.paths, cloud)
+        restored = memory.restore_images(self.shelf, cloud)
         first = {shape.name: f"{shape.repository}:{commit.short}" for shape in seed.SHAPES}
         for shape in seed.SHAPES:
             if cloud.ecr.digest(shape.repository, commit.short) is None:
