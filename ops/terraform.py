@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -81,13 +81,17 @@ class Backend:
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """A plan on disk, and what it was made from. `made_at` is ISO 8601, UTC."""
+    """A plan on disk, and what it was made from. `made_at` is ISO 8601, UTC; `uncommitted`: files that no commit had;
+    `images`: image variable → value.
+    """
 
     file: Path
     commit: str
     state: StateVersion
     made_at: str
     by: str
+    uncommitted: tuple[str, ...] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
 
     def age_s(self, now: datetime) -> float:
         return (now - datetime.fromisoformat(self.made_at)).total_seconds()
@@ -100,6 +104,8 @@ class SavedPlan:
             "lineage": self.state.lineage,
             "made_at": self.made_at,
             "by": self.by,
+            "uncommitted": list(self.uncommitted),
+            "images": dict(self.images),
         }
 
 

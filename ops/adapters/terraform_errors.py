@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ops.redact import one_line
 from ops.adapters.terraform_text import diagnostics, last_words, lock_in
 from ops.errors import ConfigError, OpsError, Refused, Unreachable
+from ops.redact import one_line
 from ops.terraform import Diagnostic, StateLock
 
 
@@ -144,7 +144,7 @@ TELLERS: tuple[tuple[re.Pattern[str], Teller], ...] = tuple(
             r"|failed to refresh cached credentials|InvalidGrantException",
             expired,
         ),
-        (r"failed to (query|resolve) .{0,40}provider packages|failed to install provider|retrieve the list of available versions", no_provider),
+        (r"failed to (query|resolve) .{0,40}provider packages|failed to install provider|the list of available versions", no_provider),
         (
             r"initialization required|please run \"?terraform init|required plugins are not installed|module not installed"
             r"|inconsistent dependency lock|could not load plugin|missing required provider|provider .* not available",

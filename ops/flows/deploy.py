@@ -25,6 +25,7 @@ from ops.plan import Plan
 from ops.rules.lock import Holder
 from ops.rules.preflight import check
 from ops.rules.release import plan_image, plan_release
+from ops.rules.terraform_release import by_terraform
 
 
 def look(platform: Platform, name: str, request: Request) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
@@ -33,7 +34,14 @@ def look(platform: Platform, name: str, request: Request) -> tuple[ReleaseFacts,
     items = check(facts, platform.settings.environment, request.skip)
     ui.say(preflight.as_text(items))
     preflight.refuse_if_blocked(items)
-    return facts, items, plan_release(facts, platform.settings.service(name), rollback=not request.keep)
+    return facts, items, planned(platform, facts, request)
+
+
+def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
+    """The steps, by ECS or by Terraform as the environment says."""
+    service = platform.settings.service(facts.service)
+    plan = plan_release(facts, service, rollback=not request.keep)
+    return by_terraform(plan, service) if platform.settings.environment.rollout == "terraform" else plan
 
 
 def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
@@ -65,14 +73,14 @@ def nothing_to_guard() -> None:
 def still_true(platform: Platform, name: str, request: Request, facts: ReleaseFacts, plan: Plan) -> tuple[ReleaseFacts, Plan]:
     """The world may have moved while nobody held the lock. What was answered for in a protected environment must still hold."""
     now = release_facts(platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None)
-    planned = plan_release(now, platform.settings.service(name), rollback=not request.keep)
-    if planned == plan:
+    then = planned(platform, now, request)
+    if then == plan:
         return replace(facts, answers=now.answers), plan
     if platform.settings.environment.protected and not request.yes:
         raise Refused("the world has moved since the plan was shown", "another deploy, or a push, came between", "run it again")
     ui.say("the world has moved since; the plan is now:")
-    ui.say(planned.as_text())
-    return now, planned
+    ui.say(then.as_text())
+    return now, then
 
 
 def run(done: Release, plan: Plan, me: Holder) -> None:
@@ -119,7 +127,7 @@ def settle(done: Release) -> None:
 
 
 def touched(done: Release) -> bool:
-    return any(entry.step.verb == "update" for entry in done.journal.entries)
+    return any(entry.step.verb in ("update", "tf-apply") for entry in done.journal.entries)
 
 
 def after_undo(work: Work, verdict: Verdict) -> Verdict:

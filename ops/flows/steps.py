@@ -164,6 +164,10 @@ def doers(work: Work) -> dict[str, Doer]:
     acts = {"build": build, "push": push, "latest": latest, "register": register, "watch": watch_rollout}
     acts |= {"invalidate": cache.invalidate, "prove": prove_release}
     simple: dict[str, Doer] = {verb: Simple(lambda step, act=act: act(work, step)) for verb, act in acts.items()}  # type: ignore[misc]
+    if work.platform.settings.environment.rollout == "terraform":
+        from ops.flows.terraform_rollout import doers as by_terraform  # it builds upon this module
+
+        return {**simple, "update": Update(work), **by_terraform(work)}
     return {**simple, "update": Update(work)}
 
 

@@ -1,0 +1,242 @@
+"""`inv tf.*`: Terraform as the runbook uses it, by saved plans that were shown (runbook 2, steps 5 and 6).
+
+Every plan passes every service's image variable, so that none moves a sibling. What is applied is a file on disk, made from this commit and
+this state, and young. Known transient errors are tried again while nothing is written; an apply never is.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ops import ui
+from ops.adapters import git, terraform
+from ops.adapters.terraform import Terraform
+from ops.adapters.terraform_errors import LockHeld, TerraformError, WantsInit
+from ops.errors import Refused
+from ops.flows import terraform_images
+from ops.flows.gather import Platform
+from ops.flows.terraform_show import shown
+from ops.model import Checkout
+from ops.rules import terraform as rules
+from ops.rules.terraform import ResourceChange
+from ops.rules.terraform_limits import PAUSES_S, dirty, refusal, transient
+from ops.terraform import SavedPlan, StateVersion
+
+if TYPE_CHECKING:
+    from ops.settings import Terraform as Configured
+
+T = TypeVar("T")
+PLAN = "plan"
+
+
+@dataclass(frozen=True)
+class Place:
+    """One environment with its Terraform."""
+
+    platform: Platform
+    tf: Terraform
+
+    @classmethod
+    def of(cls, platform: Platform) -> Place:
+        """Raises ConfigError where the environment has no Terraform, or its directory is not there."""
+        return cls(platform, terraform.connect(platform.settings))
+
+    @property
+    def configured(self) -> Configured:
+        assert self.platform.settings.environment.terraform is not None   # `connect` has refused otherwise
+        return self.platform.settings.environment.terraform
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A saved plan, and what it says. `document` is Terraform's own JSON: it may hold secrets and is never printed."""
+
+    saved: SavedPlan
+    document: Mapping[str, Any]
+    environment: str
+
+    @property
+    def changes(self) -> tuple[ResourceChange, ...]:
+        return rules.changes(self.document)
+
+    @property
+    def drift(self) -> tuple[ResourceChange, ...]:
+        return rules.drift(self.document)
+
+    def as_document(self) -> dict[str, Any]:
+        """The shape that `tf.plan --json` prints."""
+        return {
+            "environment": self.environment,
+            "summary": rules.summary(self.changes),
+            "changes": [change.as_document() for change in self.changes],
+            "drift": [change.as_document() for change in self.drift],
+            "images": dict(self.saved.images),
+            "plan": self.saved.as_document(),
+        }
+
+
+def patiently(act: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
+    """A command that writes nothing, tried again after an error that is known to pass."""
+    for pause in PAUSES_S:
+        try:
+            return act()
+        except TerraformError as error:
+            if not transient(error.said):
+                raise
+            ui.say(f"  {error.what}: {error.why}: this passes; again in {pause:g} s")
+            sleep(pause)
+    return act()
+
+
+def initialise(place: Place) -> None:
+    ui.say(f"terraform init in {place.tf.directory}")
+    patiently(lambda: terraform.init(place.tf, ui.say))
+
+
+def ready(place: Place) -> None:
+    """Initialise where binary, backend, providers or modules have changed since the last time, or there was none."""
+    if not terraform.initialised(place.tf):
+        initialise(place)
+
+
+def waiting(act: Callable[[float], T], wait_s: float) -> T:
+    """`act(0)`; where the state is locked, its owner is named and Terraform itself waits for `wait_s` seconds."""
+    try:
+        return act(0.0)
+    except LockHeld as held:
+        if wait_s <= 0:
+            raise
+        ui.say(f"waiting up to {ui.took(wait_s)} for the state's lock: {held.why}")
+    return act(wait_s)
+
+
+def plan(place: Place, images: Mapping[str, str], *, name: str = PLAN, refresh_only: bool = False, wait_s: float = 0.0) -> Planned:
+    """Make, save and read a plan; nothing is changed. Raises what stands in Terraform's way."""
+    ready(place)
+    checkout = committed(place)
+    state = patiently(lambda: terraform.state_version(place.tf))
+    file = place.tf.own / f"{name}.tfplan"
+
+    def make() -> None:
+        ui.say(f"terraform plan in {place.tf.directory}")
+        waiting(lambda wait: terraform.plan(place.tf, file, images, lock_wait_s=wait, refresh_only=refresh_only, say=ui.say), wait_s)
+
+    try:
+        patiently(make)
+    except WantsInit:   # a provider that a resource merely implies, or a plugin folder that was emptied
+        initialise(place)
+        patiently(make)
+    document = patiently(lambda: terraform.show(place.tf, file))
+    uncommitted = dirty(checkout.changes, place.configured.directory)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    saved = SavedPlan(file, checkout.commit.full, state, now, f"{owner()}@{socket.gethostname()}", uncommitted, images)
+    note(saved).write_text(json.dumps(saved.as_document()), encoding="utf-8")
+    return Planned(saved, document, place.platform.settings.name)
+
+
+def committed(place: Place) -> Checkout:
+    """The checkout that Terraform's directory lies in."""
+    settings = place.platform.settings
+    return git.checkout(settings.source, settings.environment.branch, settings.environment.remote)
+
+
+def owner() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def note(saved: SavedPlan) -> Path:
+    """Beside a saved plan: what it was made from."""
+    return saved.file.with_suffix(".json")
+
+
+def plan_as_running(place: Place, *, wait_s: float = 0.0) -> Planned:
+    """`tf.plan`: with every service's image as it runs."""
+    terraform_images.refuse_undeclared(place.platform, place.tf)
+    planned = plan(place, terraform_images.values(place.platform), wait_s=wait_s)
+    shown(planned.changes, planned.drift)
+    if planned.saved.uncommitted:
+        ui.say(f"not committed, so tf.apply will not apply it: {', '.join(planned.saved.uncommitted[:3])}")
+    return planned
+
+
+def drift(place: Place, *, wait_s: float = 0.0) -> Planned:
+    """`tf.drift`: a plan that only looks (`-refresh-only`); nothing is written to the state."""
+    terraform_images.refuse_undeclared(place.platform, place.tf)
+    planned = plan(place, terraform_images.values(place.platform), name="drift", refresh_only=True, wait_s=wait_s)
+    discard(planned.saved)
+    shown((), planned.drift)
+    return planned
+
+
+def saved_plan(place: Place) -> SavedPlan:
+    """The plan that `tf.plan` saved. Raises Refused where there is none."""
+    file = place.tf.own / f"{PLAN}.tfplan"
+    try:
+        found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
+        state = StateVersion(int(found["serial"]), str(found["lineage"]))
+        saved = SavedPlan(file, found["commit"], state, found["made_at"], found["by"], tuple(found["uncommitted"]), found["images"])
+    except (OSError, ValueError, KeyError):
+        raise Refused("there is no saved plan to apply", "only a plan that was shown is applied", "inv tf.plan") from None
+    if not file.is_file():
+        raise Refused("there is no saved plan to apply", f"{file} is gone", "inv tf.plan")
+    return saved
+
+
+def apply_saved(place: Place, *, yes: bool, wait_s: float = 0.0) -> Planned:
+    """`tf.apply`: the saved plan, shown once more; a destroy or replacement wants its address typed."""
+    settings = place.platform.settings
+    ready(place)
+    saved = saved_plan(place)
+    state = patiently(lambda: terraform.state_version(place.tf))
+    why = refusal(saved, committed(place).commit.full, state, datetime.now(UTC), place.configured.plan_limit)
+    if why:
+        raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
+    planned = Planned(saved, patiently(lambda: terraform.show(place.tf, saved.file)), settings.name)
+    shown(planned.changes, planned.drift)
+    if settings.environment.protected:
+        ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
+    confirm_alarming(planned.changes, yes=yes)
+    apply(place, planned, wait_s=wait_s)
+    return planned
+
+
+def confirm_alarming(changes: tuple[ResourceChange, ...], *, yes: bool) -> None:
+    """Each destroy or replacement by its address; a new revision of a task definition is none."""
+    for change in changes:
+        if change.alarming:
+            ui.confirm(f"{rules.WORDS[change.action]} {change.address}", yes=yes, typed=change.address)
+
+
+def apply(place: Place, planned: Planned, *, wait_s: float = 0.0) -> None:
+    """Apply a saved plan, once: after it, or after its failure, the file is worthless."""
+    ui.say(f"terraform apply of {planned.saved.file.name}")
+    try:
+        waiting(lambda wait: terraform.apply(place.tf, planned.saved.file, lock_wait_s=wait, say=ui.say), wait_s)
+    except LockHeld:
+        raise   # nothing was done: the plan is as good as before
+    except BaseException:
+        discard(planned.saved)
+        raise
+    discard(planned.saved)
+
+
+def discard(saved: SavedPlan) -> None:
+    for file in (saved.file, note(saved)):
+        file.unlink(missing_ok=True)
+
+
+def outputs(place: Place) -> dict[str, Any]:
+    """`tf.output`: every output; None where it is sensitive."""
+    ready(place)
+    return patiently(lambda: terraform.output(place.tf))

@@ -1,0 +1,201 @@
+"""The roll-out step of `rollout: terraform`: check, plan, show, apply, and prove that the service really changed.
+
+Two traps shape it. Where Terraform ignores the task definition (`ignore_changes`), an apply registers a new revision, deregisters the old
+one and leaves the service where it was: that is noticed, finished by one UpdateService to the revision that Terraform made, and said. And a
+revision that Terraform replaced is INACTIVE, so nothing can go back to it: the undo is a second saved plan, with the image that ran before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ops import ui
+from ops.adapters import ecs
+from ops.apply import Doer
+from ops.errors import OpsError, Refused
+from ops.flows import terraform as flow
+from ops.flows import terraform_images
+from ops.flows.steps import RolloutEnded, Simple, Work, point_service_at
+from ops.flows.terraform import Place, Planned
+from ops.flows.terraform_show import shown
+from ops.model import Evidence, Finding, ServiceState, TaskDefinition, Verdict
+from ops.plan import Step
+from ops.rules.terraform import WORDS, planned_image
+from ops.rules.terraform_expected import Target, unexpected
+
+
+def doers(work: Work) -> dict[str, Doer]:
+    """Verb → what does it; the three share one roll-out."""
+    rollout = Rollout(work)
+    return {"tf-check": Simple(rollout.check), "tf-plan": Simple(rollout.make_plan), "tf-apply": Apply(rollout)}
+
+
+@dataclass
+class Rollout:
+    """One roll-out by Terraform under way."""
+
+    work: Work
+    planned: Planned | None = None
+    place_: Place | None = field(default=None, repr=False)
+
+    @property
+    def place(self) -> Place:
+        if self.place_ is None:
+            self.place_ = Place.of(self.work.platform)
+        return self.place_
+
+    def check(self, step: Step) -> None:
+        """Before anything is built: Terraform is here and initialised, and declares what it is to be told."""
+        terraform_images.value(self.work.service, self.work.name, self.work.image)
+        terraform_images.refuse_undeclared(self.work.platform, self.place.tf)
+        flow.ready(self.place)
+
+    def make_plan(self, step: Step) -> None:
+        """Plan the new image, show it, and stop at whatever is no part of this deploy unless it is confirmed."""
+        self.planned = self.plan(self.work.image)
+        if self.planned.saved.uncommitted:
+            files = ", ".join(self.planned.saved.uncommitted[:3])
+            raise Refused("Terraform's files are not committed", f"changed: {files}", "commit them, or take them back")
+        self.confirm(self.planned)
+
+    def plan(self, image: str) -> Planned:
+        """A saved plan that gives the service `image`, shown; the other services' images as they run."""
+        images = terraform_images.values(self.work.platform, target=self.work.name, image=image)
+        planned = flow.plan(self.place, images, name=f"deploy-{self.work.name}")
+        shown(planned.changes, planned.drift)
+        found = planned_image(planned.document, self.family, self.work.service.container)
+        if found not in (None, image):
+            variable = self.work.service.image_variable
+            why = f"with {variable}={images[str(variable)]} the task definition {self.family} gets {found}, not {image}"
+            how = "correct image_variable and image_variable_kind (tag or uri), or see how the directory uses the variable"
+            raise Refused(f"variable {variable} does not lead to the image", why, how)
+        return planned
+
+    def confirm(self, planned: Planned) -> None:
+        """Raises Refused where the plan holds more than this deploy and the answer is no."""
+        beyond = unexpected(planned.changes, self.target(self.work.image))
+        for change, why in beyond:
+            ui.say(f"beyond this deploy: {change.address}: {why}")
+        calm = [change.address for change, _ in beyond if not change.alarming]
+        flow.confirm_alarming(tuple(change for change, _ in beyond), yes=self.yes)
+        if calm:
+            ui.confirm(f"Terraform would also change {', '.join(calm)}", yes=self.yes)
+
+    @property
+    def yes(self) -> bool:
+        return not self.work.asks
+
+    @property
+    def family(self) -> str:
+        assert isinstance(self.work.facts.revision, TaskDefinition)   # the plan was refused otherwise
+        return self.work.facts.revision.label.rsplit(":", 1)[0]
+
+    def target(self, image: str) -> Target:
+        return Target(self.work.service.ecs_service, self.family, self.work.service.container, image)
+
+    def carry_out(self, planned: Planned, image: str) -> str | None:
+        """Apply, and see to it that the service runs the revision with `image`; the id of the deployment, None where nothing moved."""
+        before = self.state()
+        if planned.changes:
+            flow.apply(self.place, planned)
+        else:
+            ui.say("  Terraform has nothing to change")
+            flow.discard(planned.saved)
+        made = self.revision_with(image)
+        self.work.revision = made
+        after = self.state()
+        if after.task_definition != made.arn:
+            self.say_ignored(after, made)
+            return point_service_at(self.work, made.arn)
+        moved = after.primary is not None and (before.primary is None or after.primary.id != before.primary.id)
+        return after.primary.id if moved and after.primary else None
+
+    def state(self) -> ServiceState:
+        cluster, name = self.work.platform.settings.environment.cluster, self.work.service.ecs_service
+        found = ecs.service(self.work.platform.cloud, cluster, name)
+        if found is None:
+            raise OpsError(f"service {name} is gone", "Terraform, or somebody, has deleted it", "inv tf.plan")
+        return found
+
+    def revision_with(self, image: str) -> TaskDefinition:
+        """The family's newest ACTIVE revision, which must carry `image`: that is what Terraform made, now or before."""
+        found = ecs.task_definition(self.work.platform.cloud, self.family)
+        container = found.container(self.work.service.container) if found else None
+        if found is None or container is None or container.get("image") != image:
+            carries = container.get("image") if container else "nothing"
+            why = f"its newest revision {found.label if found else ''} carries {carries}, not {image}"
+            how = f"see where {self.place.tf.directory} uses {self.work.service.image_variable}, then inv tf.plan"
+            raise OpsError(f"Terraform made no revision of {self.family} with the image", why, how)
+        return found
+
+    def say_ignored(self, service: ServiceState, made: TaskDefinition) -> None:
+        """The service stayed where it was: the apply alone would have changed nothing that runs."""
+        stayed = service.task_definition.rsplit("/", 1)[-1]
+        summary = f"Terraform made {made.label} and left {service.name} on {stayed}: it ignores the task definition (ignore_changes)"
+        name = self.work.platform.settings.name
+        fix = f"environments.{name}.rollout: ecs in invoke.yaml (or take task_definition out of ignore_changes)"
+        ui.say(f"  {summary}; finished by one UpdateService")
+        ui.say(f"  configure {fix}")
+        evidence = Evidence("DescribeServices taskDefinition after the apply", service.task_definition)
+        if all(finding.cause != "task_definition_ignored" for finding in self.work.findings):
+            self.work.findings.append(Finding("task_definition_ignored", summary, "certain", (evidence,), (fix,)))
+
+
+@dataclass(frozen=True)
+class Apply:
+    """The apply of the saved plan; its undo is a second one, with the image that was seen healthy before, watched to its own verdict."""
+
+    rollout: Rollout
+
+    def do(self, step: Step) -> None:
+        work = self.rollout.work
+        if "deployment" in step.values:
+            work.deployment = step.values["deployment"]
+            return
+        assert self.rollout.planned is not None   # made in the step before
+        work.deployment = self.rollout.carry_out(self.rollout.planned, work.image) or self.under_way()
+        ui.say(f"  deployment {work.deployment}")
+
+    def under_way(self) -> str:
+        """Nothing moved: the service was on this revision already, so its own deployment is the one to watch."""
+        primary = self.rollout.state().primary
+        if primary is None:
+            how = f"inv {self.rollout.work.name}.status"
+            raise OpsError("the service has no PRIMARY deployment", "ECS shows none after the apply", how)
+        return primary.id
+
+    def undo(self, step: Step) -> None:
+        work, back = self.rollout.work, step.values["back"]
+        if work.outcome and work.outcome.verdict is Verdict.SUPERSEDED:
+            return
+        image = self.image_of(back)
+        if work.asks and ui.on_terminal() and ui.ask_on_stderr(f"go back to {image}? [Y/n] ").lower() in ("n", "no"):
+            raise Refused("going back", "the answer was no", f"inv {work.name}.status")
+        ui.say(f"going back to {image} by a second plan")
+        planned = self.rollout.plan(image)
+        self.refuse_more(planned, image)
+        deployment = self.rollout.carry_out(planned, image)
+        if deployment is None:
+            ui.say("  nothing to take back: the service had not been changed")
+            return
+        work.undone = work.watch(deployment, work.platform.settings.environment.deploy_timeout)   # a short --timeout is not the undo's
+        if work.undone.verdict is not Verdict.SUCCEEDED:
+            raise RolloutEnded(work.undone.verdict, work.undone.why)
+
+    def image_of(self, back: str) -> str:
+        """The image of the revision that was seen healthy (an INACTIVE revision can still be described)."""
+        work = self.rollout.work
+        revision = ecs.task_definition(work.platform.cloud, back)
+        container = revision.container(work.service.container) if revision else None
+        if container is None:
+            how = f"inv {work.name}.deploy --tag TAG"
+            raise OpsError(f"the image of {back} could not be read", "ECS has no such revision any more", how)
+        return str(container["image"])
+
+    def refuse_more(self, planned: Planned, image: str) -> None:
+        """In an undo nobody is asked: what would go beyond it and destroys is not done."""
+        for change, why in unexpected(planned.changes, self.rollout.target(image)):
+            if change.alarming:
+                flow.discard(planned.saved)
+                what = f"the way back would also {WORDS[change.action]} {change.address}"
+                raise Refused(what, why, f"look at it: inv tf.plan; then inv {self.rollout.work.name}.deploy --tag TAG")

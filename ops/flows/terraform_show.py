@@ -1,0 +1,41 @@
+"""A plan as a person reads it: one row a resource on stderr, destroys and replacements in red, drift told apart from what is intended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ops import ui
+from ops.rules.terraform import ResourceChange, summary
+
+
+def shown(changes: Iterable[ResourceChange], drift: Iterable[ResourceChange]) -> None:
+    """Say it all on stderr: drift first, then what is intended, destroys and replacements at its head."""
+    rows, drifted = tuple(changes), tuple(drift)
+    if drifted:
+        ui.say("changed outside of Terraform (drift):")
+        for row in drifted:
+            say_row(row)
+    if rows:
+        ui.say("Terraform would:")
+        for row in rows:
+            say_row(row)
+    ui.say(summary(rows) if rows or not drifted else f"{len(drifted)} drifted")
+
+
+def say_row(row: ResourceChange) -> None:
+    for line in row.lines():
+        if row.alarming:
+            red(line)
+        else:
+            ui.say(line)
+
+
+def red(line: str) -> None:
+    """In red on a terminal; anywhere else the word is in capitals already."""
+    if not ui.on_terminal():
+        ui.say(line)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True, soft_wrap=True).print(Text(line.translate(ui.CONTROL), style="bold red"))

@@ -1,0 +1,94 @@
+"""`tf.*`: Terraform of the chosen environment, by saved plans; and its state's lock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ops.tasks.shared import Session, front_door
+
+if TYPE_CHECKING:
+    from ops.flows.terraform import Place
+
+WAIT = {"wait": "Wait this long for a held state lock (10m)."}
+
+
+def place(session: Session) -> Place:
+    from ops.flows.gather import Platform
+    from ops.flows.terraform import Place
+
+    return Place.of(Platform.of(session.settings))
+
+
+def seconds(wait: str | None) -> float:
+    from ops import ui
+
+    return ui.parse_seconds("wait", wait) or 0.0
+
+
+@front_door(options=("json",))
+def init(session: Session) -> None:
+    """Initialise Terraform's directory with its backend configuration (every tf task does so where it is needed)."""
+    from ops.flows import terraform as flow
+
+    here = place(session)
+    flow.initialise(here)
+    session.report({"environment": session.settings.name, "directory": str(here.tf.directory)}, f"{here.tf.directory} is initialised")
+
+
+@front_door(options=("json",), help=WAIT)
+def plan(session: Session, wait: str | None = None) -> None:
+    """Save a plan and show what it would do, every service's image as it runs."""
+    from ops.flows import terraform as flow
+
+    planned = flow.plan_as_running(place(session), wait_s=seconds(wait))
+    session.report(planned.as_document(), f"saved: {planned.saved.file}\napply it: inv tf.apply")
+
+
+@front_door(options=("yes", "json"), help=WAIT)
+def apply(session: Session, wait: str | None = None) -> None:
+    """Apply the saved plan: of this commit and this state, young; a destroy wants its address typed."""
+    from ops.flows import terraform as flow
+
+    planned = flow.apply_saved(place(session), yes=session.yes, wait_s=seconds(wait))
+    session.report({**planned.as_document(), "applied": True}, "applied")
+
+
+@front_door(options=("json",))
+def output(session: Session) -> None:
+    """Show Terraform's outputs; sensitive ones without their value."""
+    from ops.flows import terraform as flow
+
+    found = flow.outputs(place(session))
+    text = "\n".join(f"{name} = {'(sensitive)' if value is None else value}" for name, value in sorted(found.items())) or "no outputs"
+    session.report({"environment": session.settings.name, "outputs": found}, text)
+
+
+@front_door(options=("json",), help=WAIT)
+def drift(session: Session, wait: str | None = None) -> None:
+    """Show what was changed outside of Terraform; nothing is written. Exit code 1 where something was."""
+    from ops.flows import terraform as flow
+
+    planned = flow.drift(place(session), wait_s=seconds(wait))
+    rows = planned.drift
+    document = {"environment": session.settings.name, "drifted": bool(rows), "drift": [row.as_document() for row in rows]}
+    session.report(document, f"{len(rows)} drifted" if rows else "no drift")
+    session.leave(1 if rows else 0)
+
+
+@front_door(options=("json",))
+def locks(session: Session) -> None:
+    """Show who holds the state's lock, since when, and for what (S3 lock file or DynamoDB)."""
+    from ops.flows import terraform_locks as flow
+
+    held = flow.held(place(session))
+    text = "\n".join(f"{lock.path}: {lock.said()}" for lock in held) or "the state is not locked"
+    session.report({"environment": session.settings.name, "locks": [flow.as_document(lock) for lock in held]}, text)
+
+
+@front_door(options=("json",), help={"id": "The lock's id, as tf.locks shows it: typed by somebody who has looked."})
+def unlock(session: Session, id: str | None = None) -> None:
+    """Take a dead owner's state lock away; --yes does not exist here."""
+    from ops.flows import terraform_locks as flow
+
+    lock = flow.unlock(place(session), id)
+    session.report({"environment": session.settings.name, "unlocked": flow.as_document(lock)}, f"taken away: {lock.said()}")
