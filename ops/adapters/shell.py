@@ -27,7 +27,7 @@ OUTPUT_LIMIT = 4 * 1024 * 1024  # characters kept of each stream; the oldest lin
 LINE_LIMIT = 64 * 1024  # bytes; a longer line is cut in pieces
 INTERRUPT_GRACE = 30.0  # seconds between the interrupt handed on and the kill
 STOP_GRACE = 5.0  # seconds between SIGTERM (timeout) and the kill
-LAST_OUTPUT = 1.0  # seconds for what a grandchild still holds open after the program's end
+LAST_OUTPUT = 5.0  # seconds after the end for what a grandchild still holds open; a busy machine needs some to read what is there
 
 
 @dataclass(frozen=True)
