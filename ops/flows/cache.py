@@ -43,6 +43,12 @@ def follow(work: Work, deployment: str) -> OpsError | None:
     return None
 
 
+def fresh(work: Work) -> bool:
+    """Whether the pages that the CDN gives can be expected to be the new ones: not where the invalidation failed, or was skipped."""
+    skipped = bool(work.service.invalidate) and work.facts.distribution is None
+    return work.not_invalidated is None and not skipped
+
+
 def finding(error: OpsError, paths: list[str]) -> Finding:
     """What is wrong (visitors may see old pages), why, and what to type."""
     again = f"inv cdn.invalidate --paths {shlex.quote(','.join(paths))}"

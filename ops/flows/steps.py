@@ -238,7 +238,7 @@ def watch_rollout(work: Work, step: Step) -> None:
 
 def prove_release(work: Work, step: Step) -> None:
     prove.images(work.platform, work.name, work.digest)
-    tag = None if work.not_invalidated else work.facts.tag   # old pages are known of then, and no reason to go back
+    tag = work.facts.tag if cache.fresh(work) else None   # old pages are known of then, and no reason to go back
     work.after, finding = prove.endpoints(work.platform, work.name, work.facts.answers, tag)
     if finding:
         work.findings.append(finding)

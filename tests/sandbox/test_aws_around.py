@@ -143,6 +143,7 @@ def test_thresholds_of_a_target():
     assert states == ["initial", "initial", "healthy", "healthy", "healthy", "unhealthy", "unhealthy", "healthy"]
 
 
+@pytest.mark.filterwarnings("ignore:Exception.CloudFrontException")      # moto: an error that the API reference has and its model lacks
 def test_invalidation_takes_its_time(aws, platform):
     """An invalidation is InProgress, then Completed, which boto3's waiter understands; the edge hears of it only then."""
     client = platform.client("cloudfront")
@@ -164,6 +165,11 @@ def test_invalidation_takes_its_time(aws, platform):
     waiter.wait(DistributionId=distribution, Id=made["Id"], WaiterConfig={"Delay": 1, "MaxAttempts": 5})
     ((pattern, at),) = door.invalidations()
     assert pattern == "/*" and 0 <= time.time() - at < 5
+    again = client.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)["Invalidation"]
+    assert (again["Id"], again["Status"]) == (made["Id"], "Completed")      # the same caller reference: not made, nor paid, twice
+    with pytest.raises(client.exceptions.ClientError, match="InvalidationBatchAlreadyExists"):
+        other = {"Paths": {"Quantity": 1, "Items": ["/a"]}, "CallerReference": "x"}
+        client.create_invalidation(DistributionId=distribution, InvalidationBatch=other)
 
 
 def test_taken_port_is_an_error(aws):
