@@ -75,7 +75,7 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(TimedOut) as error:
         shell.run([PYTHON, "-c", code], timeout=1)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert "waiting" in error.value.why and error.value.code == 6
     time.sleep(0.2)
     assert all(gone(int(pid)) for pid in pids.read_text().split())
@@ -90,10 +90,10 @@ def test_the_timeout_holds_for_a_program_that_closed_its_output() -> None:
 
 def test_a_grandchild_that_keeps_the_output_open_does_not_hold_us() -> None:
     """A daemon left behind by the program does not make us wait."""
-    code = "import subprocess; print(subprocess.Popen(['sleep','20']).pid)"
+    code = "import subprocess; print(subprocess.Popen(['sleep','60']).pid)"
     began = time.monotonic()
     done = shell.run([PYTHON, "-c", code])
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     os.kill(int(done.stdout), signal.SIGKILL)
 
 
