@@ -102,7 +102,6 @@ class Rollout:
             ui.say("  Terraform has nothing to change")
             flow.discard(planned.saved)
         made = self.revision_with(image)
-        self.work.revision = made
         after = self.state()
         if after.task_definition != made.arn:
             self.say_ignored(after, made)
@@ -154,6 +153,7 @@ class Apply:
             return
         assert self.rollout.planned is not None   # made in the step before
         work.deployment = self.rollout.carry_out(self.rollout.planned, work.image) or self.under_way()
+        work.revision = self.rollout.revision_with(work.image)
         ui.say(f"  deployment {work.deployment}")
 
     def under_way(self) -> str:
