@@ -111,7 +111,8 @@ class Status:
     def as_text(self) -> str:
         if self.pid is None:
             return f"the sandbox is {self.state}"
-        lines = [f"the sandbox is {'ready' if self.ready else self.state} (pid {self.pid}, engine {self.engine})"]
+        state = "hurt" if self.dead and not self.ready else self.state
+        lines = [f"the sandbox is {state} (pid {self.pid}, engine {self.engine})"]
         lines += [f"  {name:<9} {address}" for name, address in self.endpoints().items() if address]
         lines += [f"  {'source':<9} {Paths(self.root).platform}"]
         lines += [f"  dead: {name} (`inv sandbox.up` heals it)" for name in self.dead]

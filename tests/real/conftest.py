@@ -64,6 +64,15 @@ def require() -> Iterator[Require]:
             each.close()
 
 
+@pytest.fixture(scope="session")
+def real(require: Require) -> Any:
+    """The real engine's client."""
+    client = require("docker")
+    if client.info()["OperatingSystem"].startswith("ops sandbox engine"):
+        pytest.skip("no docker here: DOCKER_HOST names the sandbox's own engine")
+    return client
+
+
 def _absent(part: str, error: Exception) -> None:
     wanted = {each.strip() for each in os.environ.get("OPS_REQUIRE_REAL", "").split(",")}
     if part in wanted:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,24 +15,16 @@ from ops.sandbox.contracts import PullError, StartError
 from ops.sandbox.images.docker_base import ensure_base
 from ops.sandbox.images.docker_runtime import ROOT_LABEL, DockerRuntime
 from tests.sandbox.engine_calls import BUILDS, CONFIGURED, FILES, BuildCall, answer, facts, pushed, refused
-from tests.sandbox.images_platform import LOGIN, ImagePlatform, build, ended, eventually, push, spec
+from tests.sandbox.images_platform import LOGIN, ImagePlatform, build, ended, push, spec
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN
 
 BASE = "FROM sandbox/python:3\nWORKDIR /app\nCOPY app.py .\n"
 
 
-@pytest.fixture
-def real(require: Callable[[str], Any]) -> Any:
-    """The real engine's client."""
-    client = require("docker")
-    if client.info()["OperatingSystem"].startswith("ops sandbox engine"):
-        pytest.skip("no docker here: DOCKER_HOST names the sandbox's own engine")
-    return client
-
-
-@pytest.fixture
-def images(tmp_path: Path) -> Iterator[ImagePlatform]:
-    here = ImagePlatform(tmp_path / "sandbox").up()
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImagePlatform]:
+    """One for all tests here: a real engine pushes the base, which is large, to each new registry anew."""
+    here = ImagePlatform(tmp_path_factory.mktemp("engine") / "sandbox").up()
     yield here
     here.down()
 
@@ -147,20 +138,6 @@ def test_a_real_container_runs_logs_and_ends(real: Any, images: ImagePlatform, r
     assert not real.containers.list(all=True, filters={"label": f"{ROOT_LABEL}={images.root}"})
 
 
-@pytest.mark.parametrize(("handler", "code"), [("signal.signal(15, lambda *_: sys.exit(3))", 3), ("", 137)])
-def test_both_runtimes_stop_alike(real: Any, images: ImagePlatform, runtime: DockerRuntime, handler: str, code: int) -> None:
-    """SIGTERM reaches a handler; without one, PID 1 runs into the stop timeout."""
-    app = f"import signal, sys, time\n{handler}\nprint('up', flush=True)\ntime.sleep(60)\n"
-    source = BASE + 'CMD ["python3", "app.py"]\n'
-    emulated = images.shipped(source, {"app.py": app}, "1", IMMUTABLE)
-    for each, image in ((runtime, _shipped(real, images, source, app)), (images.runtime(), emulated)):
-        lines: list[str] = []
-        container = each.start(spec(image, lines.append))
-        eventually(lambda lines=lines: lines, 30)
-        assert container.stop(1.0) == code
-        assert container.stop(1.0) == code
-
-
 @pytest.mark.parametrize(
     ("source", "says"),
     [
@@ -171,7 +148,7 @@ def test_both_runtimes_stop_alike(real: Any, images: ImagePlatform, runtime: Doc
 )
 def test_both_runtimes_refuse_a_command_alike(real: Any, images: ImagePlatform, runtime: DockerRuntime, source: str, says: str) -> None:
     """The container's reason ends in the same words and is classified alike."""
-    emulated = images.shipped(source, {"app.py": ""}, "1", IMMUTABLE)
+    emulated = images.shipped(source, {"app.py": ""}, uuid.uuid4().hex[:8], IMMUTABLE)
     for each, image in ((runtime, _shipped(real, images, source, "")), (images.runtime(), emulated)):
         with pytest.raises(StartError) as failed:
             each.start(spec(image, print))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -72,13 +72,14 @@ class DockerRuntime:
         digest = self._pulled.get(spec.image) or self.pull(spec.image)
         container = self._create(spec, f"{reference.parse(spec.image).name}@{digest}")
         try:
+            output = container.attach(stream=True)      # before the start: `logs` of dockerd 20.10 loses a last line without a newline
             container.start()
         except APIError as error:
             _remove(container)
             raise StartError(f"CannotStartContainerError: Error response from daemon: {error.explanation}") from error
         except OSError as error:
             raise StartError(f"CannotStartContainerError: {error}") from error
-        return DockerContainer(container, digest, spec.log)
+        return DockerContainer(container, output, digest, spec.log)
 
     def _create(self, spec: ContainerSpec, image: str) -> Any:
         chosen = {
@@ -108,9 +109,9 @@ class DockerContainer:
     pid: int | None
     _code: int | None
 
-    def __init__(self, container: Any, digest: str, log: Callable[[str], None]) -> None:
+    def __init__(self, container: Any, output: Iterable[bytes], digest: str, log: Callable[[str], None]) -> None:
         self.digest = digest
-        self._container, self._code = container, None
+        self._container, self._output, self._code = container, output, None
         self.pid = _pid(container)
         self._watcher = threading.Thread(target=self._watch, args=(Lines(log),), name=f"container-{container.short_id}", daemon=True)
         self._watcher.start()
@@ -118,7 +119,7 @@ class DockerContainer:
     def _watch(self, lines: Lines) -> None:
         code = 137      # whoever removes the container from outside has killed it
         try:
-            for chunk in self._container.logs(stream=True, follow=True):
+            for chunk in self._output:
                 lines.feed(chunk)
             code = int(self._container.wait()["StatusCode"])
         except (DockerException, OSError, ValueError, KeyError):
@@ -127,8 +128,8 @@ class DockerContainer:
             lines.end()
             try:
                 _remove(self._container)
-            except (DockerException, OSError):
-                _LOG.exception("container %s could not be removed; the next `up` does it", self._container.short_id)
+            except (DockerException, OSError) as error:
+                _LOG.warning("container %s could not be removed (%s); `sandbox.down` does it", self._container.short_id, error)
             self._code = code
 
     def poll(self) -> int | None:

@@ -120,7 +120,7 @@ class Supervisor:
                 self.say("PostgreSQL had died and was started again")
             dead = tuple(self.world.dead())
             if dead != self.dead:
-                self.say(f"died: {', '.join(dead)}; `inv sandbox.up` heals it")
+                self.say(f"died: {', '.join(dead)}; `inv sandbox.up` heals it" if dead else "all parts live again")
                 self.dead = dead
             running = memory.running(self.world.aws.cloud)
             if running and running != remembered:
