@@ -70,7 +70,7 @@ def told(what: str, output: str, where: Where) -> OpsError:
 
 
 def too_old(what: str, first: Diagnostic, where: Where) -> OpsError:
-    ours = re.search(r"Terraform version (\d[\w.-]*)", first.detail)
+    ours = re.search(r"Terraform version (\d+(?:\.\d+)*(?:-\w+)?)", first.detail)
     wants = first.code or "required_version"
     why = f"this is Terraform {ours[1] if ours else 'of another version'}, and the configuration says {wants}"
     how = "install a version that fits (tfenv install), and put it first on PATH"

@@ -72,7 +72,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 def processes(now: datetime) -> tuple[Process, ...]:
     """Every Terraform that runs on this host, its provider plugins left out (`ps`, as the runbook does)."""
-    done = shell.run(["ps", "-A", "-o", "pid=,etime=,args="], timeout=PROCESS_TIMEOUT)
+    done = shell.run(["ps", "-A", "-ww", "-o", "pid=,etime=,args="], timeout=PROCESS_TIMEOUT)
     found = [line.split(None, 2) for line in done.stdout.splitlines()]
     return tuple(
         Process(int(pid), (now - elapsed(age)).astimezone(UTC), command)

@@ -14,7 +14,7 @@ from ops.terraform import Diagnostic, StateLock
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 BOX = re.compile(r"^[│╷╵|] ?", re.M)
 HEAD = re.compile(r"^(?P<severity>Error|Warning): (?P<summary>.+)$", re.M)
-CODE = re.compile(r"^\s+on .+ line \d+.*:\n\s*\d+:\s*(?P<code>.+)$", re.M)
+CODE = re.compile(r"^\s*on .+ line \d+.*:\n\s*\d+:\s*(?P<code>.+)$", re.M)
 LOCK_INFO = re.compile(r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", re.M)
 TOLD = frozenset({"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"})
 

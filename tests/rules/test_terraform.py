@@ -64,17 +64,26 @@ def test_destroys_stand_first() -> None:
 
 def test_a_revision_written_in_two_ways_is_no_change() -> None:
     """An imported service says `family:1` where the configuration says the ARN: it is adopted, not changed."""
-    row = resource("aws_ecs_service.web", ["update"], {"name": "w", "task_definition": "dev-backend:1"},
-                   {"name": "w", "task_definition": f"{FAMILY}:1"}, importing="c/w")  # fmt: skip
+    row = resource(
+        "aws_ecs_service.web",
+        ["update"],
+        {"name": "w", "task_definition": "dev-backend:1"},
+        {"name": "w", "task_definition": f"{FAMILY}:1"},
+        importing="c/w",
+    )
     assert [found.action for found in changes(plan(row))] == ["adopt"]
 
 
 def test_defaults_that_the_provider_fills_in_are_no_change_of_a_container() -> None:
     """Host port, protocol, empty lists and the order of variables do not hide the one image that moves."""
     before = definitions(
-        uri("abc"), SIDECAR, cpu=0, mountPoints=[], environment=[{"name": "B", "value": "2"}, {"name": "A", "value": "1"}],
+        uri("abc"),
+        SIDECAR,
+        cpu=0,
+        mountPoints=[],
+        environment=[{"name": "B", "value": "2"}, {"name": "A", "value": "1"}],
         portMappings=[{"containerPort": 3001, "hostPort": 3001, "protocol": "tcp"}],
-    )  # fmt: skip
+    )
     after = definitions(uri("def"), SIDECAR, environment=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])
     (row,) = changes(plan(revision(before, after)))
     assert [move.says for move in row.images] == ["moves backend from abc to def"]
@@ -92,9 +101,13 @@ def test_what_else_changes_in_a_container_is_named() -> None:
 def test_sensitive_values_are_hidden() -> None:
     """A secret's value is never in a row, its name is."""
     row = resource(
-        "aws_db_instance.main", ["update"], {"name": "db", "password": "hunter2", "size": 1}, {"name": "db", "password": "hunter3", "size": 2},
-        before_sensitive={"password": True}, after_sensitive={"password": True},
-    )  # fmt: skip
+        "aws_db_instance.main",
+        ["update"],
+        {"name": "db", "password": "hunter2", "size": 1},
+        {"name": "db", "password": "hunter3", "size": 2},
+        before_sensitive={"password": True},
+        after_sensitive={"password": True},
+    )
     said = lines(row) + str(changes(plan(row))[0].as_document())
     assert "hunter" not in said and "password: (sensitive) → (sensitive)" in said and "size: 1 → 2" in said
 

@@ -31,7 +31,10 @@ MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
         (revision(definitions(uri("abc")), definitions(uri("def")), paths=[["cpu"], ["container_definitions"]]), "changes cpu"),
         (resource("aws_ecs_task_definition.backend", ["delete"], {"family": "dev-backend"}, None), "takes the service's task definition"),
         (service(desired_count=5), "desired_count: 2 → 5"),
-        (resource("aws_ecs_service.backend", ["delete", "create"], {"name": "dev-backend"}, {"name": "dev-backend"}), "replace the service"),
+        (
+            resource("aws_ecs_service.backend", ["delete", "create"], {"name": "dev-backend"}, {"name": "dev-backend"}),
+            "replace the service",
+        ),
         (revision(definitions(uri("a")), definitions("nginx:latest"), family="dev-frontend", name="frontend"), "no part of this deploy"),
         (service("frontend"), "no part of this deploy"),
         (resource("aws_lb.main", ["update"], {"name": "a", "idle": 1}, {"name": "a", "idle": 2}), "no part of this deploy"),
@@ -45,8 +48,14 @@ def test_only_this_services_new_revision_and_its_move_are_expected(row: dict[str
 
 @pytest.mark.parametrize(
     ("kind", "image", "value"),
-    [("uri", uri("v1"), uri("v1")), ("tag", uri("v1"), "v1"), ("tag", "a/b@sha256:01", None), ("tag", "a:5000/b", None), ("uri", "a@sha256:1", "a@sha256:1")],
-)  # fmt: skip
+    [
+        ("uri", uri("v1"), uri("v1")),
+        ("tag", uri("v1"), "v1"),
+        ("tag", "a/b@sha256:01", None),
+        ("tag", "a:5000/b", None),
+        ("uri", "a@sha256:1", "a@sha256:1"),
+    ],
+)
 def test_an_image_as_its_variable_takes_it(kind: str, image: str, value: str | None) -> None:
     """A tag variable can't say a digest, and that is refused rather than guessed."""
     assert value_for(kind, image) == value

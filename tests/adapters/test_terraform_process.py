@@ -1,0 +1,73 @@
+"""How a Terraform process is ended: one interrupt, and a wait. Real processes that behave as Terraform does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from ops.adapters import terraform_process as process
+from ops.errors import TimedOut
+
+# As Terraform: the first SIGINT ends the step and writes the state, a second one would drop everything.
+SLOW = """
+import signal, sys, time, pathlib
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+print("applying", flush=True)
+while not heard: time.sleep(0.02)
+time.sleep(0.6)
+pathlib.Path("state").write_text(str(len(heard)))
+print("saved", flush=True)
+"""
+
+
+def interrupt_after(*seconds: float) -> None:
+    def send() -> None:
+        for pause in seconds:
+            time.sleep(pause)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=send, daemon=True).start()
+
+
+def test_an_interrupt_is_handed_on_once_and_waited_for(tmp_path: Path) -> None:
+    """Two Ctrl-C: Terraform gets one SIGINT, writes its state, and only then is the interrupt ours."""
+    interrupt_after(0.6, 0.3)
+    with pytest.raises(KeyboardInterrupt):
+        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 30.0)
+    assert (tmp_path / "state").read_text() == "1"
+
+
+def test_a_time_limit_interrupts_and_waits_too(tmp_path: Path) -> None:
+    """Past `terraform.timeout` it is interrupted, not killed: its state is written."""
+    with pytest.raises(TimedOut, match=r"took longer than 0\.6 s"):
+        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 0.6)
+    assert (tmp_path / "state").read_text() == "1"
+
+
+def test_lines_are_told_as_they_come(tmp_path: Path) -> None:
+    """Progress is shown while it runs."""
+    seen: list[str] = []
+    done = process.run([sys.executable, "-c", "print('one'); print('two')"], tmp_path, os.environ, 30.0, seen.append)
+    assert seen == ["one", "two"] and done.exit_code == 0
+
+
+def test_a_document_of_megabytes_arrives_whole(tmp_path: Path) -> None:
+    """`show -json` of a large plan is one line of any length, with any letter at any place."""
+    program = "print('é' * 3_000_000, end='')"
+    done = process.document([sys.executable, "-X", "utf8", "-c", program], tmp_path, os.environ, 30.0)
+    assert done.stdout == "é" * 3_000_000
+
+
+def test_a_reading_command_that_hangs_is_ended(tmp_path: Path) -> None:
+    """It only reads, so it may be ended at once."""
+    began = time.monotonic()
+    with pytest.raises(TimedOut, match="it only reads"):
+        process.document([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, os.environ, 0.3)
+    assert time.monotonic() - began < 10
