@@ -46,7 +46,10 @@ def invalidate(
     limit = timeout_s or platform.settings.environment.cdn.timeout
     began = clock()
     made = cdn.invalidate(platform.cloud, distribution.id, paths, reference)
-    ui.say(f"  invalidation {made.id} of {', '.join(paths)}: {made.status}" + ("" if made.completed else " (takes minutes)"))
+    if made.completed:   # the same one was made before
+        ui.say(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} already")
+        return made
+    ui.say(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} (takes minutes)")
     while not made.completed:
         if clock() - began >= limit:
             what = f"invalidation {made.id} of distribution {distribution.id}"

@@ -101,7 +101,7 @@ def rollout_steps(
 def undo_sentence(back: str | None, rollback: bool, service: Service) -> str | None:
     if not rollback or not back:
         return None
-    cache = ", and invalidate the CDN's cache again" if service.invalidate else ""
+    cache = "; then invalidate the CDN's cache again" if service.invalidate else ""
     return f"UpdateService back to {back.rsplit('/', 1)[-1]}, the last revision seen healthy, and watch that too{cache}"
 
 
