@@ -1,0 +1,76 @@
+"""What was applied, as one number: a revision's meaning, so that comments, docstrings and layout don't change it.
+
+The file is parsed, and every node is written down by its own rule (`ast.dump` and `ast.unparse` differ from one Python to the next). The
+downgrade is left out: it has not run yet, and a mistake in it must be mendable. SQL files beside the revision (`0003_x.sql`) count too,
+without their comments. Modules that a revision imports do not.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ops.migrate.model import MigrateError
+from ops.migrate.sqltext import statements
+
+NOT_MEANING = frozenset({"ctx", "type_params", "kind", "type_comment", "returns", "annotation", "lineno"})
+LATER = "downgrade"
+
+
+def checksum(file: Path) -> str:
+    """Sixteen hexadecimal digits over the revision's meaning and its SQL files'."""
+    digest = hashlib.sha256()
+    for part in parts(ast.parse(file.read_bytes())):
+        digest.update(part.encode())
+    for beside in sorted(file.parent.glob(f"{file.stem}.*")):
+        if beside.suffix == ".sql":
+            text = beside.read_text(encoding="utf-8", errors="surrogateescape")
+            digest.update("\x1f".join(statements(text)).encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def parts(node: Any) -> Iterator[str]:
+    """A node's kind and its fields, in a form that all Pythons share: what is empty is left out."""
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if name not in NOT_MEANING and value not in (None, []):
+                yield f" {name}="
+                yield from parts(value)
+        yield ")"
+    elif isinstance(node, list):
+        for item in node:
+            if not (is_text(item) or getattr(item, "name", None) == LATER or is_future(item)):
+                yield from parts(item)
+    else:
+        yield repr(node)
+
+
+def is_text(node: Any) -> bool:
+    """A docstring, or a string that stands alone."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def is_future(node: Any) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def refuse_edited(applied: Mapping[str, Path], remembered: Mapping[str, str], accepted: str | None) -> dict[str, str]:
+    """The checksums to remember: of revisions applied by another tool, and of the one whose edit is accepted by name.
+
+    Raises MigrateError (refused) for any other that is not what was applied.
+    """
+    new = {}
+    for revision, file in applied.items():
+        found = checksum(file)
+        if revision not in remembered or (revision == accepted and remembered[revision] != found):
+            new[revision] = found
+        elif remembered[revision] != found:
+            why = f"{file.name} is not what was applied (checksum {remembered[revision]}, now {found})"
+            how = f"take the edit back and write a new revision; where both mean the same: --edited {revision}"
+            raise MigrateError("refused", f"revision {revision} was edited after it was applied", why, how)
+    return new

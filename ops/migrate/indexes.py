@@ -1,0 +1,44 @@
+"""Indexes that a failed CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY left INVALID: they cost every write and serve no query.
+
+`CREATE INDEX CONCURRENTLY IF NOT EXISTS` run again sees the name, says nothing and succeeds: a head would be recorded over a broken index.
+Ours are those that came while our revision ran, and those that its statements name; an index that somebody builds this moment is INVALID
+too, and is not ours (pg_stat_progress_create_index).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+INVALID = """
+SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND n.nspname <> 'pg_toast' AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)
+"""
+MADE = re.compile(r'\bINDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:(?:"[^"]+"|\w+)\s*\.\s*)?("[^"]+"|\w+)', re.IGNORECASE)
+
+Name = tuple[str, str]
+
+
+def invalid(keeper: psycopg.Connection[Any]) -> frozenset[Name]:
+    """Schema and name of every INVALID index that nobody is building."""
+    return frozenset((row[0], row[1]) for row in keeper.execute(INVALID).fetchall())
+
+
+def named(statements: Iterable[str]) -> frozenset[str]:
+    """The names of indexes that these statements make or rebuild concurrently, folded as PostgreSQL folds them."""
+    found = (match[1] for statement in statements for match in MADE.finditer(statement))
+    return frozenset(name[1:-1] if name.startswith('"') else name.lower() for name in found)
+
+
+def ours(keeper: psycopg.Connection[Any], before: frozenset[Name], statements: Iterable[str]) -> frozenset[Name]:
+    names = named(statements)
+    return frozenset(index for index in invalid(keeper) if index not in before or index[1] in names)
+
+
+def drop(keeper: psycopg.Connection[Any], broken: Iterable[Name]) -> None:
+    for schema, name in sorted(broken):
+        keeper.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name)))

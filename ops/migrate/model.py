@@ -1,0 +1,79 @@
+"""What goes in and what comes out: frozen, made of words and numbers, so that it passes through JSON to a far side and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["failed", "config", "refused", "unreachable", "timed_out"]
+Direction = Literal["upgrade", "downgrade"]
+
+
+class MigrateError(Exception):
+    """What failed and where, why, and what to type next. `kind` decides the exit code."""
+
+    def __init__(self, kind: Kind, what: str, why: str = "", next: str = "") -> None:
+        self.kind, self.what, self.why, self.next = kind, what, why, next
+        super().__init__(f"{what}: {why}")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A database, by libpq's parameters (the password among them, so they are never shown), and the folder with env.py and versions/."""
+
+    folder: str
+    parameters: Mapping[str, Any] = field(repr=False)
+
+    @property
+    def where(self) -> str:
+        known = self.parameters
+        return f"database {known.get('dbname', '(default)')} on {known.get('host', '(default)')}:{known.get('port', 5432)}"
+
+    def clean(self, text: object) -> str:
+        """`text` on one line, without the password."""
+        secret = str(self.parameters.get("password") or "")
+        line = " ".join(str(text).split())
+        return line.replace(secret, "***") if secret else line
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Seconds. `wait_s`: for another runner to end; `lock_timeout_s`: for one lock, then another try; `total_s`: the whole run."""
+
+    lock_timeout_s: float = 5.0
+    statement_timeout_s: float = 1800.0
+    idle_in_transaction_s: float = 300.0
+    wait_s: float = 10.0
+    retries: int = 5
+    backoff_s: float = 0.5
+    total_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who runs what from where: it stands in the audit and in pg_stat_activity. `run` is this run's own id."""
+
+    by: str
+    host: str
+    verb: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Applied:
+    revision: str
+    took_s: float
+
+    def as_document(self) -> dict[str, Any]:
+        return {"revision": self.revision, "took_s": round(self.took_s, 3)}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`before` and `after` are revisions, None for an empty database."""
+
+    before: str | None
+    after: str | None
+    applied: tuple[Applied, ...]
+    run: str

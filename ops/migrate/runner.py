@@ -1,0 +1,244 @@
+"""Running revisions: one transaction each, tried again where only a lock was in the way, and the truth said where one fails.
+
+Alembic asks for its steps one by one, so that between two of them (each is committed by then) we look whether the lock and the time are
+still ours. A step's row in the audit and its checksum are written inside of its own transaction. A step that went outside of it
+(`autocommit_block`, for CONCURRENTLY) cannot be taken back by the database: what it left INVALID is dropped, and it is run once more.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from alembic.runtime.environment import EnvironmentContext
+
+from ops.migrate import audit, checksums, failures, indexes, lock, sessions
+from ops.migrate.model import Applied, Direction, Limits, MigrateError, Outcome, Target, Who
+from ops.migrate.scripts import BASE, Scripts
+from ops.migrate.state import heads_of
+
+LONGEST_BACKOFF = 10.0   # seconds
+_one_in_a_process = threading.Lock()   # Alembic's context is global to a process
+
+
+@dataclass
+class Doing:
+    """The revision under way. `outside`: it left its transaction, so that a part of it may stay whatever happens."""
+
+    revision: str
+    file: Path
+    began: float
+    outside: bool = False
+    invalid_before: frozenset[indexes.Name] = frozenset()
+    statements: list[str] = field(default_factory=list)
+
+
+def migrate(
+    target: Target, direction: Direction, to: str | None, who: Who, limits: Limits,
+    *, say: Callable[[str], None], accepted: str | None = None, sleep: Callable[[float], None] = time.sleep,
+) -> Outcome:
+    """Bring the database to `to`: a revision, `head` or `base` (None: to head, or one step back). Raises MigrateError.
+
+    `accepted` names a revision that was edited after it was applied, and whose edit is taken as it is.
+    """
+    began = time.monotonic()
+    scripts = Scripts(target.folder)
+    with _one_in_a_process, lock.held(target, limits, who, say, sleep) as keeper:
+        audit.prepare(keeper, target)
+        settle_lost(keeper, limits, say, sleep)
+        heads = heads_of(keeper)
+        scripts.check_database(",".join(heads) or None)
+        goal = scripts.known(to) if to else default_goal(scripts, direction, heads)
+        for revision, found in checksums.refuse_edited(scripts.applied(heads), audit.checksums(keeper), accepted).items():
+            keeper.execute(audit.REMEMBER, (revision, found))
+        return Run(target, scripts, keeper, direction, goal, who, limits, say, sleep, began).whole(heads)
+
+
+def default_goal(scripts: Scripts, direction: Direction, heads: tuple[str, ...]) -> str:
+    if direction == "upgrade":
+        return scripts.head or BASE
+    if not heads:
+        raise MigrateError("refused", "a step back", "no revision is applied", "see: inv db.history")
+    return scripts.before(heads[0])
+
+
+def settle_lost(keeper: psycopg.Connection[Any], limits: Limits, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+    """Put down runs that were killed as lost, after their last statement has ended."""
+    for run, by in audit.lost(keeper):
+        lock.wait_until_gone(keeper, run, limits, sleep)
+        at = ",".join(heads_of(keeper)) or None
+        audit.ended(keeper, run, "lost", at, "it was killed, or its machine went away")
+        say(f"run {run} of {by} was killed; the database is at {at or BASE}")
+
+
+@dataclass
+class Run:
+    """One run, while the lock is ours."""
+
+    target: Target
+    scripts: Scripts
+    keeper: psycopg.Connection[Any]
+    direction: Direction
+    to: str
+    who: Who
+    limits: Limits
+    say: Callable[[str], None]
+    sleep: Callable[[float], None]
+    began: float
+    applied: list[Applied] = field(default_factory=list)
+    doing: Doing | None = None
+
+    def whole(self, heads: tuple[str, ...]) -> Outcome:
+        """All of it, audited from its beginning to its end, whatever the end is."""
+        before = ",".join(heads) or None
+        if (self.direction == "upgrade" and self.scripts.reached(self.to, heads)) or (self.to,) == heads:
+            return Outcome(before, before, (), self.who.run)
+        audit.begun(self.keeper, self.who, before)
+        try:
+            self.until_done()
+        except BaseException as problem:
+            raise self.failed(problem) from None
+        after = ",".join(heads_of(self.keeper)) or None
+        audit.ended(self.keeper, self.who.run, "done", after)
+        return Outcome(before, after, tuple(self.applied), self.who.run)
+
+    def until_done(self) -> None:
+        engine = sessions.engine(self.target, lock.name(self.who), self.limits)
+        sqlalchemy.event.listen(engine, "before_cursor_execute", self.note_statement)
+        tries: dict[str, int] = {}
+        while True:
+            try:
+                return self.attempt(engine)
+            except Exception as problem:
+                if self.doing is None:
+                    raise
+                tries[self.doing.revision] = count = tries.get(self.doing.revision, 0) + 1
+                again = failures.again(problem, self.doing.outside, self.cleared(), count, self.limits.retries)
+                if again is None:
+                    raise
+                self.back_off(count, again)
+
+    def attempt(self, engine: sqlalchemy.Engine) -> None:
+        """From where the database stands now to the goal."""
+        self.doing = None
+
+        def steps(heads: tuple[str, ...], context: Any) -> Iterator[Any]:
+            context.autocommit_block = self.noticed(context.autocommit_block)
+            for step in self.scripts.steps(self.direction, self.to, heads):
+                self.go_on()
+                step.migration_fn = self.wrapped(step, context)
+                yield step   # Alembic runs it and commits before it asks for the next
+                self.done()
+
+        self.scripts.config.attributes["engine"] = engine
+        with EnvironmentContext(self.scripts.config, self.scripts.directory, fn=steps):
+            self.scripts.directory.run_env()
+
+    def go_on(self) -> None:
+        """Before a revision: the lock's session must live (a lost one lets another runner in), and time must be left."""
+        self.keeper.execute("SELECT 1")
+        if self.time_left() <= 0:
+            raise failures.out_of_time(self.limits.total_s)
+
+    def time_left(self) -> float:
+        return float("inf") if self.limits.total_s is None else self.limits.total_s - (time.monotonic() - self.began)
+
+    def wrapped(self, step: Any, context: Any) -> Callable[..., None]:
+        original = step.migration_fn
+
+        def run_one(**given: Any) -> None:
+            self.doing = doing = Doing(step.revision.revision, Path(step.revision.path), time.monotonic())
+            self.say(f"{self.direction} {doing.revision} {(step.doc or '').splitlines()[0] if step.doc else ''}".rstrip())
+            statement_s = min(self.limits.statement_timeout_s, self.time_left())
+            limits = Limits(self.limits.lock_timeout_s, statement_s, self.limits.idle_in_transaction_s)
+            context.connection.exec_driver_sql(sessions.SET_LIMITS, sessions.milliseconds(limits))   # the one before may have set its own
+            original(**given)
+            if doing.outside and (broken := indexes.ours(self.keeper, doing.invalid_before, self.statements())):
+                raise failures.LeftInvalid(broken)
+            self.record(context.connection, doing)
+
+        run_one.__name__ = original.__name__
+        return run_one
+
+    def noticed(self, block: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
+        @contextmanager
+        def outside() -> Iterator[None]:
+            if self.doing and not self.doing.outside:
+                self.doing.outside, self.doing.invalid_before = True, indexes.invalid(self.keeper)
+            with block():
+                yield
+
+        return outside
+
+    def note_statement(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if self.doing and "concurrently" in statement.lower():
+            self.doing.statements.append(statement)
+
+    def statements(self) -> list[str]:
+        """What the revision ran concurrently, that in its SQL file too, which goes past SQLAlchemy."""
+        if self.doing is None:
+            return []
+        beside = self.doing.file.with_suffix(".sql")
+        return [*self.doing.statements, *([beside.read_text(errors="replace")] if beside.exists() else [])]
+
+    def record(self, connection: Any, doing: Doing) -> None:
+        took = time.monotonic() - doing.began
+        connection.exec_driver_sql(audit.STEP, (self.who.run, doing.revision, self.direction, took, "done", None, None))
+        if self.direction == "upgrade":
+            connection.exec_driver_sql(audit.REMEMBER, (doing.revision, checksums.checksum(doing.file)))
+        else:
+            connection.exec_driver_sql(audit.FORGET, (doing.revision,))
+
+    def done(self) -> None:
+        if self.doing:
+            self.applied.append(Applied(self.doing.revision, time.monotonic() - self.doing.began))
+            self.say(f"  done in {self.applied[-1].took_s:.2f} s")
+        self.doing = None
+
+    def cleared(self) -> bool:
+        """Drop what the failed revision left INVALID; whether there was anything."""
+        if not self.doing or not self.doing.outside or self.keeper.closed:
+            return False
+        broken = indexes.ours(self.keeper, self.doing.invalid_before, self.statements())
+        indexes.drop(self.keeper, broken)
+        for schema, name in sorted(broken):
+            self.say(f"  dropped {schema}.{name}, which was left INVALID")
+        return bool(broken)
+
+    def back_off(self, count: int, why: str) -> None:
+        pause = min(self.limits.backoff_s * 2 ** (count - 1), LONGEST_BACKOFF) * random.uniform(0.75, 1.25)   # noqa: S311 - jitter
+        if pause >= self.time_left():
+            raise failures.out_of_time(self.limits.total_s)
+        self.say(f"  {why}; nothing of it stays, again in {pause:.1f} s ({count} of {self.limits.retries})")
+        self.sleep(pause)
+
+    def failed(self, problem: BaseException) -> BaseException:
+        """What to raise, after the audit has it. An interruption stays what it is."""
+        result = "failed" if isinstance(problem, Exception) else "interrupted"
+        at = self.audited(problem, result)
+        if not isinstance(problem, Exception):
+            return problem
+        verb = f"inv {self.who.verb}"
+        return failures.told(problem, self.target, self.doing, self.direction, len(self.applied), at, verb, self.time_left() <= 0)
+
+    def audited(self, problem: BaseException, result: str) -> str | None:
+        """Put the failure down; where the database stands now, None where it can't be asked any more."""
+        text = self.target.clean(failures.words(problem))
+        try:
+            if self.doing:
+                took, state = time.monotonic() - self.doing.began, failures.sqlstate(problem)
+                self.keeper.execute(audit.STEP, (self.who.run, self.doing.revision, self.direction, took, result, state, text))
+            at = ",".join(heads_of(self.keeper)) or BASE
+            audit.ended(self.keeper, self.who.run, result, None if at == BASE else at, text)
+            return at
+        except psycopg.Error:
+            self.say("  the database can't be asked any more: the next run puts this one down as lost")
+            return None

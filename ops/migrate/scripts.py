@@ -1,0 +1,155 @@
+"""The revisions of a folder: which there are, what is pending, and their SQL. Nothing here needs a database."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import RevisionStep
+from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
+
+from ops.migrate.model import Direction, MigrateError
+
+BASE = "base"
+UNWRITTEN = "NotImplementedError"
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One file: its id, the first line of its docstring, and where it is."""
+
+    id: str
+    says: str
+    file: Path
+
+    def as_document(self) -> dict[str, str]:
+        return {"revision": self.id, "message": self.says}
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.says}".strip()
+
+
+class Scripts:
+    """The folder with env.py and versions/. Raises MigrateError (config) for a revision file that cannot be loaded."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.config = Config()
+        self.config.set_main_option("script_location", folder.replace("%", "%%"))
+        with self.told(f"revisions in {folder}"):
+            self.directory = ScriptDirectory(folder, file_template="%(rev)s_%(slug)s", truncate_slug_length=60, timezone="UTC")
+            self.heads = tuple(self.directory.get_heads())
+
+    @property
+    def head(self) -> str | None:
+        """The one head; None where there is no revision. Raises MigrateError (refused) for several."""
+        if len(self.heads) > 1:
+            why = "two revisions follow the same one: they were written on two branches"
+            how = f"set the younger one's down_revision to the older: one of {', '.join(self.heads)}"
+            raise MigrateError("refused", f"{len(self.heads)} heads: {', '.join(self.heads)}", why, how)
+        return self.heads[0] if self.heads else None
+
+    def known(self, revision: str) -> str:
+        """The id of `head`, `base` or a revision (a beginning of its id will do). Raises MigrateError (config)."""
+        if revision == BASE:
+            return BASE
+        if revision in ("head", "heads"):
+            return self.head or BASE
+        with self.told(f"revision {revision}"):
+            found = self.directory.get_revision(revision)
+        return str(found.revision)
+
+    def check_database(self, current: str | None) -> None:
+        """Raises MigrateError (refused) where the database stands at a revision that this checkout does not have."""
+        if current is None:
+            return
+        try:
+            self.directory.get_revisions(tuple(current.split(",")))
+        except (CommandError, RevisionError):
+            why = f"the newest revision here is {', '.join(self.heads) or 'none'}: the database was migrated from a newer checkout"
+            what = f"the database is at {current}, which is not in {self.folder}"
+            raise MigrateError("refused", what, why, "git pull, then run it again") from None
+
+    def steps(self, direction: Direction, to: str, heads: tuple[str, ...]) -> list[RevisionStep]:
+        """Alembic's steps from `heads` to `to`, in the order in which they run."""
+        with self.told(f"from {', '.join(heads) or BASE} to {to}"):
+            if direction == "upgrade":
+                return [] if to == BASE else self.directory._upgrade_revs(to, heads)   # type: ignore[arg-type]  # as alembic.command does
+            return self.directory._downgrade_revs(to, heads) if heads else []   # type: ignore[arg-type]
+
+    def between(self, direction: Direction, to: str, current: str | None) -> tuple[Revision, ...]:
+        self.check_database(current)
+        heads = tuple(current.split(",")) if current else ()
+        if direction == "upgrade" and self.reached(to, heads):
+            return ()
+        return tuple(revision(step.revision) for step in self.steps(direction, to, heads))
+
+    def reached(self, to: str, heads: tuple[str, ...]) -> bool:
+        """Whether `to` was applied already: it is one of the heads, or below one."""
+        return to == BASE or to in self.applied(heads)
+
+    def applied(self, heads: tuple[str, ...]) -> dict[str, Path]:
+        """Every revision at or below `heads`, with its file."""
+        if not heads:
+            return {}
+        with self.told(f"revisions below {', '.join(heads)}"):
+            return {str(found.revision): Path(found.path) for found in self.directory.iterate_revisions(heads, BASE)}
+
+    def before(self, current: str, steps: int = 1) -> str:
+        """The revision that stands before `current`: where one step back leads."""
+        found = self.directory.get_revision(current)
+        down = found.down_revision
+        if isinstance(down, tuple | list):
+            why = f"{current} joins {' and '.join(down)}"
+            raise MigrateError("refused", f"one step back from {current}", why, f"say where to: --to {down[0]}")
+        return str(down) if down else BASE
+
+    def sql(self, direction: Direction, to: str, current: str | None) -> Iterator[tuple[Revision, str, str | None]]:
+        """Each revision from `current` to `to` with its SQL, and why it has none: one that reads the database can't be printed."""
+        self.check_database(current)
+        heads = tuple(current.split(",")) if current else ()
+        for step in [] if direction == "upgrade" and self.reached(to, heads) else self.steps(direction, to, heads):
+            text, problem = self.rendered(step)
+            yield revision(step.revision), text, problem
+
+    def rendered(self, step: RevisionStep) -> tuple[str, str | None]:
+        buffer = io.StringIO()
+        self.config.output_buffer = buffer
+        before, after = (",".join(side) or None for side in (step.from_revisions_no_deps, step.to_revisions_no_deps))
+        environment: Any = EnvironmentContext(
+            self.config, self.directory, fn=lambda _heads, _context: [step], as_sql=True, starting_rev=before, destination_rev=after or BASE
+        )
+        try:
+            with environment:
+                self.directory.run_env()
+        except Exception as error:   # a revision is Python, and may fail in any way without a database
+            return buffer.getvalue(), f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return buffer.getvalue(), None
+
+    @contextmanager
+    def told(self, what: str) -> Iterator[None]:
+        """Alembic's errors, and those of a revision file, as ours."""
+        try:
+            yield
+        except MigrateError:
+            raise
+        except (CommandError, RevisionError) as error:
+            known = ", ".join(getattr(self, "heads", ())) or "none"
+            why = f"{' '.join(str(error).split())} (newest: {known})"
+            raise MigrateError("config", what, why, "see: inv db.history, inv db.pending") from None
+        except Exception as error:
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise MigrateError("config", what, why, "correct the file that it names") from None
+
+
+def revision(script: Any) -> Revision:
+    doc = (script.doc or "").strip()
+    return Revision(str(script.revision), doc.splitlines()[0] if doc else "", Path(script.path))

@@ -1,0 +1,70 @@
+"""SQL taken apart as far as it is needed: comments away, space evened out, one statement after the other.
+
+Strings, quoted names and dollar-quoted bodies are kept as they are; block comments nest, as PostgreSQL's do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+TOKEN = re.compile(
+    r"(?P<line>--[^\n]*)|(?P<block>/\*)|(?P<keep>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag))"
+    r"|(?P<end>;)|(?P<space>\s+)|(?P<word>[A-Za-z_][\w$]*)|(?P<other>.)",
+    re.DOTALL,
+)
+EDGE = re.compile(r"/\*|\*/")
+TRANSACTION = re.compile(r"(BEGIN|START TRANSACTION|COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
+META = re.compile(r"^\s*\\\w+", re.MULTILINE)
+
+
+def tokens(sql: str) -> Iterator[tuple[str, str]]:
+    """(kind, text) with comments as spaces. Kinds: keep, end, space, word, other."""
+    position = 0
+    while position < len(sql):
+        found = TOKEN.match(sql, position)
+        assert found is not None   # `other` matches any character
+        kind, text, position = str(found.lastgroup), found[0], found.end()
+        if kind == "block":
+            position = after_comment(sql, position)
+        if found["keep"] is not None:
+            kind = "keep"
+        yield ("space", " ") if kind in ("line", "block", "space") else (kind, text)
+
+
+def after_comment(sql: str, position: int) -> int:
+    depth = 1
+    for edge in EDGE.finditer(sql, position):
+        depth += 1 if edge[0] == "/*" else -1
+        if depth == 0:
+            return edge.end()
+    return len(sql)
+
+
+def statements(sql: str) -> tuple[str, ...]:
+    """Each statement without comments, single spaces between its words."""
+    found, current = [], ""
+    for kind, text in tokens(sql):
+        if kind == "end":
+            found.append(current)
+            current = ""
+        elif kind != "space" or not current.endswith(" "):
+            current += text
+    return tuple(text.strip() for text in [*found, current] if text.strip())
+
+
+def controls_transactions(sql: str) -> bool:
+    """Whether it begins or ends transactions itself, so that it cannot run inside of ours."""
+    return any(TRANSACTION.match(statement) for statement in statements(sql))
+
+
+def psql_command(sql: str) -> str | None:
+    """The first line that only psql understands (`\\i other.sql`), None where there is none."""
+    kept = "".join(text if kind != "keep" else "''" for kind, text in lines_kept(sql))
+    found = META.search(kept)
+    return found[0].strip() if found else None
+
+
+def lines_kept(sql: str) -> Iterator[tuple[str, str]]:
+    for found in TOKEN.finditer(sql):
+        yield ("keep" if found["keep"] is not None else "text"), found[0]
