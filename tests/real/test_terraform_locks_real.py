@@ -1,0 +1,206 @@
+"""Terraform's own lock with a real terraform, on moto: held, waited for, left behind by a kill, taken away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from ops.adapters.terraform_errors import LockHeld
+from ops.errors import Refused
+from ops.flows import terraform as flow
+from ops.flows import terraform_locks
+from tests import plain_aws
+from tests.real.terraform_ground import MAIN, Ground
+
+KEY = "dev/terraform.tfstate.tflock"
+SLOW = (
+    MAIN
+    + """
+resource "terraform_data" "slow" {
+  input = var.image
+  provisioner "local-exec" {
+    command = "echo begun > .terraform/begun; sleep 8"
+  }
+}
+"""
+)
+DYNAMO = 'bucket = "states"\nkey = "dev/terraform.tfstate"\nregion = "us-east-1"\ndynamodb_table = "locks"\n'
+APPLY = """
+import sys
+from pathlib import Path
+from ops.flows import terraform as flow
+from ops.tasks.shared import signals_raised
+from tests.real.terraform_ground import Ground
+with signals_raised():
+    flow.apply_saved(Ground(Path(sys.argv[1]), sys.argv[2]).place(), yes=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def endpoint() -> Iterator[str]:
+    yield from plain_aws.served()
+
+
+@pytest.fixture
+def ground(require: Any, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    require("terraform")
+    monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
+    httpx.post(f"{endpoint}/moto-api/reset").raise_for_status()
+    made = Ground(tmp_path, endpoint)
+    made.write(main=MAIN)
+    made.client("s3").create_bucket(Bucket="states")
+    return made
+
+
+def lock(ground: Ground, who: str = "ana@laptop", created: str = "2020-01-02T11:00:00.5Z") -> str:
+    """Somebody else's lock, as the S3 backend writes it; its id."""
+    info = {
+        "ID": "8f3c2a7e-0000-1111-2222-333344445555",
+        "Operation": "OperationTypeApply",
+        "Info": "",
+        "Who": who,
+        "Version": "1.11.4",
+        "Created": created,
+        "Path": "states/dev/terraform.tfstate",
+    }
+    ground.client("s3").put_object(Bucket="states", Key=KEY, Body=json.dumps(info))
+    return info["ID"]
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "not in time"
+        time.sleep(0.05)
+
+
+def applying(ground: Ground) -> tuple[subprocess.Popen[str], int]:
+    """`tf.apply` in a process of its own, in the middle of a slow step; it and its terraform's pid."""
+    ground.write(main=SLOW)
+    flow.plan_as_running(ground.place())
+    command = [sys.executable, "-c", APPLY, str(ground.root), ground.endpoint]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until((ground.directory / ".terraform" / "begun").exists)
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    found = [line.split(None, 2) for line in listed.splitlines()]
+    return running, next(int(pid) for pid, parent, words in found if parent == str(running.pid) and words.startswith("terraform apply"))
+
+
+def test_a_held_lock_names_its_owner(ground: Ground) -> None:
+    """Exit code 3, who holds it, for how long, and what to type; `tf.locks` says the same as JSON."""
+    place = ground.place()
+    identifier = lock(ground)
+    with pytest.raises(LockHeld) as found:
+        flow.plan_as_running(place)
+    assert found.value.exit_code == 3 and "ana@laptop holds it for" in found.value.why and "inv tf.unlock" in found.value.next
+    (held,) = terraform_locks.held(place)
+    document = terraform_locks.as_document(held)
+    assert (document["id"], document["owner"], document["reason"], document["store"]) == (identifier, "ana@laptop", "apply", "s3")
+
+
+def test_wait_outlasts_a_held_lock(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
+    """`--wait`: the owner is named, and the plan is made as soon as the lock is gone."""
+    lock(ground)
+    place = ground.place()
+    threading.Timer(3.0, lambda: ground.client("s3").delete_object(Bucket="states", Key=KEY)).start()
+    assert flow.plan_as_running(place, wait_s=40).changes
+    assert "waiting up to 40.0 s for the state's lock: ana@laptop" in capsys.readouterr().err
+
+
+def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Ground) -> None:
+    """Without a terminal only its typed id takes it away; another id does not."""
+    identifier = lock(ground)
+    place = ground.place()
+    for typed in (None, "another-id"):
+        with pytest.raises(Refused) as found:
+            terraform_locks.unlock(place, typed)
+        assert f"inv tf.unlock --id {identifier}" in found.value.next
+    assert terraform_locks.unlock(place, identifier).id == identifier
+    assert terraform_locks.held(place) == ()
+    assert flow.plan_as_running(place).changes
+    with pytest.raises(Refused, match="the state is not locked"):
+        terraform_locks.unlock(place, identifier)
+
+
+def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
+    """The runbook's kind of lock."""
+    client = ground.client("dynamodb")
+    client.create_table(
+        TableName="locks",
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}],
+    )
+    (ground.directory / "backend-config.tfvars").write_text(DYNAMO)
+    ground.commit()
+    place = ground.place()
+    flow.ready(place)
+    info = {
+        "ID": "11112222-0000",
+        "Operation": "OperationTypePlan",
+        "Who": "ben@desk",
+        "Version": "1.9.0",
+        "Created": "2020-01-02T11:00:00Z",
+        "Path": "states/dev/terraform.tfstate",
+    }
+    client.put_item(TableName="locks", Item={"LockID": {"S": "states/dev/terraform.tfstate"}, "Info": {"S": json.dumps(info)}})
+    with pytest.raises(LockHeld, match="ben@desk"):
+        flow.plan_as_running(place)
+    assert terraform_locks.unlock(place, "11112222-0000").store == "dynamodb"
+    assert flow.plan_as_running(place).changes
+
+
+def test_a_kill_in_the_middle_leaves_a_lock_and_the_next_run_says_whose(ground: Ground) -> None:
+    """kill -9 of an apply: the next plan names user and host; the lock is young, so its id must be typed; then the apply goes on."""
+    running, pid = applying(ground)
+    os.kill(pid, signal.SIGKILL)
+    running.communicate(timeout=30)
+    place = ground.place()
+    with pytest.raises(LockHeld, match=f"@{socket.gethostname()}"):
+        flow.plan_as_running(place)
+    (held,) = terraform_locks.held(place)
+    with pytest.raises(Refused, match="stays") as found:
+        terraform_locks.unlock(place, None)
+    assert "ago" in found.value.why
+    terraform_locks.unlock(place, held.id)
+    flow.plan_as_running(place)
+    flow.apply_saved(place, yes=True)
+    assert flow.plan_as_running(place).changes == ()
+
+
+def test_a_living_owner_on_this_host_is_seen(ground: Ground) -> None:
+    """While the apply runs, unlocking is refused with its process id."""
+    running, pid = applying(ground)
+    try:
+        with pytest.raises(Refused) as found:
+            terraform_locks.unlock(ground.place(), None)
+        assert f"pid {pid}" in found.value.why
+    finally:
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupt_in_the_middle_leaves_no_lock(ground: Ground, name: str) -> None:
+    """Ctrl-C, SIGTERM or a lost terminal: Terraform ends its step, writes the state and frees the lock before we end."""
+    running, pid = applying(ground)
+    running.send_signal(getattr(signal, name))
+    errors = running.communicate(timeout=60)[1]
+    assert "it is waited for" in errors
+    assert not Path(f"/proc/{pid}").exists()
+    place = ground.place()
+    assert terraform_locks.held(place) == ()
+    assert {row.action for row in flow.plan_as_running(place).changes} <= {"create", "replace"}
