@@ -1,7 +1,7 @@
 """`sandbox/python:3` for a real engine: an image of the Python that runs the sandbox, assembled where nothing can be pulled.
 
-The interpreter, its standard library, psycopg, a shell and the shared libraries that they load go into one tar, which `docker import`
-takes. Paths stay as on this machine, because an interpreter finds its library by its own place. Linux only.
+The interpreter, its standard library, psycopg, a shell, a few programs for RUN and the shared libraries that they load go into one tar,
+which `docker import` takes. Paths stay as on this machine, because an interpreter finds its library by its own place. Linux only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib.metadata
 import io
 import platform
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +24,7 @@ from ops.sandbox.images.engine.base import NAME, PASSWD, PATH
 
 LABEL = "ops.sandbox.base"
 _PACKAGES = ("psycopg", "psycopg-binary", "typing-extensions")
+_PROGRAMS = ("cat", "chmod", "cp", "env", "id", "ln", "ls", "mkdir", "mv", "rm", "sleep")
 _LEFT_OUT = frozenset({
     "__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "site-packages", "dist-packages", "lib2to3",
 })
@@ -57,7 +59,7 @@ def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> 
 
 def _key() -> str:
     """What the image is made of: another Python or another psycopg makes another image."""
-    parts = [platform.python_version(), platform.machine(), sys.base_prefix, importlib.metadata.version("psycopg")]
+    parts = [platform.python_version(), platform.machine(), sys.base_prefix, importlib.metadata.version("psycopg"), *_PROGRAMS]
     return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts))
 
 
@@ -67,8 +69,9 @@ def _fill(archive: tarfile.TarFile) -> None:
     files = {path: path for path in (python, *_tree(standard))}
     site = _site_packages(python)
     files |= {site / relative: path for relative, path in _packages()}
-    files[Path("/bin/sh")] = shell
-    programs = [path for path in files.values() if ".so" in path.name or path in (python, shell)]
+    tools = {Path("/bin") / name: Path(found).resolve() for name in _PROGRAMS if (found := shutil.which(name))}
+    files |= {Path("/bin/sh"): shell, **tools}
+    programs = {path for path in files.values() if ".so" in path.name or path in (python, shell, *tools.values())}
     brought = {path.resolve() for path in files.values()}       # a wheel's own libraries are found beside it
     files |= {library: library for library in _libraries(programs) if library.resolve() not in brought}
     for name, path in sorted(files.items()):
