@@ -49,19 +49,26 @@ class Journal:
 
 def apply(plan: Plan, doers: Mapping[str, Doer], journal: Journal) -> None:
     """Run every step of `plan` in order. Raises the first error, after undoing what had begun."""
-    for step in plan.steps:
-        entry = Entry(step)
-        journal.entries.append(entry)
-        began = journal.clock()
-        try:
-            journal.guard()
-            doers[step.verb].do(step)
-            entry.status = "done"
-        except BaseException:
-            entry.status = "failed"
-            entry.took_s = journal.clock() - began
-            undo_all(doers, journal)
-            raise
+    try:
+        for step in plan.steps:
+            carry_out(step, doers, journal)
+    except BaseException:
+        undo_all(doers, journal)
+        raise
+
+
+def carry_out(step: Step, doers: Mapping[str, Doer], journal: Journal) -> None:
+    """One step, recorded before it runs."""
+    entry, began = Entry(step), journal.clock()
+    journal.guard()
+    journal.entries.append(entry)
+    try:
+        doers[step.verb].do(step)
+        entry.status = "done"
+    except BaseException:
+        entry.status = "failed"
+        raise
+    finally:
         entry.took_s = journal.clock() - began
 
 

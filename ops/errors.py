@@ -14,6 +14,8 @@ Verdicts of a roll-out (rolled back 4, superseded 5) are results, not errors: se
 
 from __future__ import annotations
 
+from typing import Any
+
 from invoke.exceptions import Exit
 
 
@@ -24,6 +26,7 @@ class OpsError(Exit):
 
     def __init__(self, what: str, why: str = "", next: str = "") -> None:
         self.what, self.why, self.next = what, why, next
+        self.about: dict[str, Any] = {}   # what a front door adds for `--json`: the verdict "refused", for example
         super().__init__(message=str(self), code=self.exit_code)
 
     def __str__(self) -> str:
@@ -34,9 +37,9 @@ class OpsError(Exit):
             lines.append(f" next: {self.next}")
         return "\n".join(lines)
 
-    def as_document(self) -> dict[str, dict[str, str]]:
+    def as_document(self) -> dict[str, Any]:
         """The shape that `--json` prints for an error."""
-        return {"error": {"what": self.what, "why": self.why, "next": self.next}}
+        return {**self.about, "error": {"what": self.what, "why": self.why, "next": self.next}}
 
 
 class ConfigError(OpsError):

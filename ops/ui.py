@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -25,6 +25,51 @@ def on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
+class Unbreakable:
+    """A stream whose reader may go away (a closed pipe, a lost terminal): from then on what is written is dropped, never raised.
+
+    What is being done must not hang on whether somebody reads along. The descriptor is pointed to nowhere, so that the
+    interpreter's own flush at the end does not fail either.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        try:
+            return self.stream.write(text)
+        except (OSError, ValueError):
+            self.give_up()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            self.stream.flush()
+        except (OSError, ValueError):
+            self.give_up()
+
+    def give_up(self) -> None:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """stdout and stderr that cannot fail."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream if isinstance(stream, Unbreakable) else Unbreakable(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stdout, sys.stderr = before
+
+
 @contextmanager
 def clean_stdout() -> Iterator[TextIO]:
     """The real stdout for one document, while everything else that is written to fd 1, by children too, goes to stderr."""
@@ -33,10 +78,11 @@ def clean_stdout() -> Iterator[TextIO]:
     os.dup2(2, 1)
     stream = os.fdopen(os.dup(kept), "w", encoding="utf-8")
     try:
-        yield stream
+        yield Unbreakable(stream)  # type: ignore[misc]  # a TextIO in all that is used of it
     finally:
         sys.stdout.flush()
-        stream.close()
+        with suppress(OSError):
+            stream.close()
         os.dup2(kept, 1)
         os.close(kept)
 
@@ -69,12 +115,15 @@ def confirm(what: str, *, yes: bool, typed: str | None = None, ask: Callable[[st
 
 
 def ask_on_stderr(prompt: str, ask: Callable[[str], str] = input) -> str:
-    """One line from the terminal; the prompt goes to stderr, since stdout belongs to the result. End of input is an empty answer."""
+    """One line from the terminal; the prompt goes to stderr, since stdout belongs to the result. A lost terminal answers nothing."""
     print(prompt, end="", file=sys.stderr, flush=True)
     try:
         return ask("").strip()
-    except EOFError:
+    except (EOFError, OSError):
         return ""
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        raise
 
 
 def parse_seconds(option: str, text: str | None) -> float | None:

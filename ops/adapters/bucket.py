@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -47,8 +48,16 @@ def read(cloud: Cloud, bucket: str, key: str) -> Stored | None:
         document = None
     if not isinstance(document, dict):
         raise OpsError(what, "its body is no JSON object", f"look at it: aws s3 cp s3://{bucket}/{key} -")
-    now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    now = server_time(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
     return Stored(document, answer["ETag"], max(0.0, (now - answer["LastModified"]).total_seconds()))
+
+
+def server_time(header: str) -> datetime:
+    """The `Date` of an answer; this machine's clock where a proxy made it unreadable."""
+    try:
+        return parsedate_to_datetime(header)
+    except (TypeError, ValueError):
+        return datetime.now(UTC)
 
 
 def create(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any]) -> str | None:

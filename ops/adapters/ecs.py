@@ -81,6 +81,12 @@ def task_definition(cloud: Cloud, name: str) -> TaskDefinition | None:
     return revision(answer)
 
 
+def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two documents would register the same: all but what AWS writes itself."""
+    mine, theirs = ({key: value for key, value in each.items() if key not in READ_ONLY and value} for each in (one, other))
+    return mine == theirs
+
+
 def register(cloud: Cloud, document: Mapping[str, Any]) -> TaskDefinition:
     """A new revision from a whole `document` (ecs:RegisterTaskDefinition); fields that only AWS writes are dropped, tags go along."""
     wanted = {key: value for key, value in document.items() if key not in READ_ONLY}

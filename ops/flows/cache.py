@@ -18,7 +18,7 @@ from ops.model import Evidence, Finding
 from ops.rules.cdn import reference
 
 if TYPE_CHECKING:
-    from ops.flows.steps import Work
+    from ops.flows.work import Work
     from ops.plan import Step
 
 

@@ -19,13 +19,16 @@ from ops.facts import ReleaseFacts
 from ops.flows import lock, preflight, prove, records, watch
 from ops.flows.gather import Platform, release_facts
 from ops.flows.release import Release, Request, record
-from ops.flows.steps import RolloutEnded, Work, doers
+from ops.flows.steps import doers
+from ops.flows.work import RolloutEnded, Work
 from ops.model import Checkout, Finding, Verdict
 from ops.plan import Plan
 from ops.rules.lock import Holder
 from ops.rules.preflight import check
 from ops.rules.release import plan_image, plan_release
 from ops.rules.terraform_release import by_terraform
+
+CHANGES = ("update", "tf-apply")   # the steps that change what runs
 
 
 def look(platform: Platform, name: str, request: Request) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
@@ -94,7 +97,20 @@ def run(done: Release, plan: Plan, me: Holder) -> None:
     finally:
         done.took_s = time.monotonic() - began
         done.findings = done.work.findings
-        records.keep(done.work.platform, record(done, me))
+        say_what_is_left(done)
+        if done.verdict is not Verdict.SUCCEEDED or any(step.verb != "prove" for step in plan.steps):   # nothing done is no release
+            records.keep(done.work.platform, record(done, me))
+
+
+def say_what_is_left(done: Release) -> None:
+    """A failed roll-out for which the plan had no way back: said, and in the document."""
+    if done.verdict in (Verdict.SUCCEEDED, Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
+        return
+    for entry in done.journal.entries:
+        if entry.step.verb in CHANGES and not entry.step.undo:
+            why = "--no-rollback" if done.work.keep else "no revision has been seen healthy"
+            done.journal.left.append(f"not undone: {entry.step.says}: {why}")
+            ui.say(done.journal.left[-1])
 
 
 def carry_out(done: Release, plan: Plan) -> None:
@@ -110,7 +126,7 @@ def carry_out(done: Release, plan: Plan) -> None:
     except OpsError as error:
         if not touched(done):
             raise
-        work.findings.append(Finding("not_proven", error.what, "certain", fix=(error.next,) if error.next else ()))
+        work.findings.append(Finding("not_completed", error.what, "certain", fix=(error.next,) if error.next else ()))
         done.verdict, done.why = after_undo(work, Verdict.FAILED), f"{error.what}: {error.why}"
 
 
@@ -121,17 +137,21 @@ def settle(done: Release) -> None:
     if finding:
         work.findings.append(finding)
         done.verdict, done.why = Verdict.FAILED, finding.summary
+    if work.unproven:
+        done.verdict, done.why = Verdict.FAILED, work.unproven.summary
     stale = work.not_invalidated
     if stale:
         done.verdict, done.why = Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED, f"{stale.what}: {stale.why}"
 
 
 def touched(done: Release) -> bool:
-    return any(entry.step.verb in ("update", "tf-apply") for entry in done.journal.entries)
+    return any(entry.step.verb in CHANGES for entry in done.journal.entries)
 
 
 def after_undo(work: Work, verdict: Verdict) -> Verdict:
-    """A failure that was taken back is a roll-back; a timeout stays one, also when undone."""
+    """A failure that was taken back is a roll-back, one that somebody overtook is superseded; a timeout stays one, also when undone."""
+    if verdict is Verdict.FAILED and work.overtaken:
+        return Verdict.SUPERSEDED
     undone = work.undone is not None and work.undone.verdict is Verdict.SUCCEEDED
     return Verdict.ROLLED_BACK if verdict is Verdict.FAILED and undone else verdict
 

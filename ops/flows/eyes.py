@@ -23,7 +23,7 @@ def ecs_eyes(cloud: Cloud, cluster: str, service_name: str, container: str) -> E
 
 @dataclass
 class EcsEyes:
-    """Implements `ops.flows.watch.Eyes`. `calls`: API calls so far, without botocore's own retries."""
+    """Implements `ops.flows.watch.Eyes`. `calls`: API calls so far, without botocore's own retries, and without those of `follow`."""
 
     cloud: Cloud
     cluster: str
@@ -80,7 +80,6 @@ class EcsEyes:
             where = self._stream(task, self.container)
             if where is None:
                 continue
-            self.calls += 1
             new, self._tokens[task.arn] = logs.since(self.cloud, *where, self._tokens.get(task.arn))
             found += [f"{task.id[:8]} {line}" for line in new[-NEW_LINES:]]
         return tuple(found)

@@ -8,7 +8,7 @@ from typing import Any
 from ops import ui
 from ops.apply import Journal
 from ops.checklist import Item
-from ops.flows.steps import Work
+from ops.flows.work import Work
 from ops.model import Checkout, Finding, TaskDefinition, Verdict
 from ops.rules import health
 from ops.rules.lock import Holder
@@ -48,6 +48,8 @@ class Release:
             lines.append(f"  why: {self.why}")
         for change in health.changes(work.facts.answers, work.after or ()):
             lines.append(f"  {change.name}: {change.before} → {change.after}")
+        if work.undone and work.undone.verdict is Verdict.SUCCEEDED:
+            lines.append(f"  the service is back on what ran before (deployment {work.undone.deployment})")
         if work.digest and self.verdict is Verdict.SUCCEEDED:
             lines.append(f"  every running task has {work.digest}")
         if work.after:

@@ -1,93 +1,24 @@
-"""What the steps of a release do, each beside its undo; the plan says which of them are needed (`ops.rules.release`).
+"""What the steps of a release do; the plan says which of them are needed (`ops.rules.release`).
 
-A `Work` is one release under way: what its steps learn (digest, revision, deployment) is handed from one to the next here.
+The roll-out itself, with its undo, is `ecs_rollout` or `terraform_rollout`.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ops import ui
-from ops.adapters import ecr, ecs, engine, git
+from ops.adapters import ecr, engine, git
 from ops.apply import Doer
-from ops.errors import OpsError, Refused, Unreachable
-from ops.facts import ReleaseFacts
-from ops.flows import cache, prove, watch
-from ops.flows.gather import Platform
-from ops.model import Answer, Checkout, Finding, Image, Repository, TaskDefinition, Verdict
+from ops.errors import OpsError, Unreachable
+from ops.flows import cache, prove
+from ops.flows.ecs_rollout import Update, register
+from ops.flows.work import RolloutEnded, Work
+from ops.model import Checkout, Evidence, Finding, ServiceState, Verdict
 from ops.plan import Step
-from ops.rules.release import with_image
-
-if TYPE_CHECKING:
-    from ops.settings import Service
-
-
-@dataclass
-class Work:
-    """One release under way. `asks`: ask an interrupted person before the undo; `keep`: a failing roll-out is left to ECS and to them."""
-
-    platform: Platform
-    name: str
-    facts: ReleaseFacts
-    timeout_s: float
-    screen: Callable[[], watch.Screen]
-    follow: bool = False
-    asks: bool = False
-    keep: bool = False
-    digest: str | None = None
-    revision: TaskDefinition | None = None
-    deployment: str | None = None
-    outcome: watch.Outcome | None = None
-    undone: watch.Outcome | None = None
-    after: tuple[Answer, ...] | None = None
-    not_invalidated: OpsError | None = None
-    findings: list[Finding] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if isinstance(self.facts.image, Image):
-            self.digest = self.facts.image.digest
-
-    @property
-    def service(self) -> Service:
-        return self.platform.settings.service(self.name)
-
-    @property
-    def repository(self) -> Repository:
-        assert isinstance(self.facts.repository, Repository)   # the plan was refused otherwise
-        return self.facts.repository
-
-    @property
-    def image(self) -> str:
-        return f"{self.repository.uri}:{self.facts.tag}"
-
-    def eyes(self) -> watch.Eyes:
-        environment = self.platform.settings.environment
-        return watch.ecs_eyes(self.platform.cloud, environment.cluster, self.service.ecs_service, self.service.container)
-
-    def watch(self, deployment: str, timeout_s: float, *, patient: bool = False) -> watch.Outcome:
-        """`patient`: where the service's own circuit breaker rolls back, leave that to it."""
-        return watch.watch(
-            self.eyes(),
-            deployment,
-            timeout_s=timeout_s,
-            poll_s=self.platform.settings.environment.poll,
-            screen=self.screen(),
-            follow=self.follow,
-            patient=patient,
-            service=self.name,
-        )
-
-
-class RolloutEnded(OpsError):
-    """A roll-out came to another verdict than "succeeded"; the release reads which."""
-
-    def __init__(self, verdict: Verdict, why: str) -> None:
-        self.verdict = verdict
-        super().__init__(f"the roll-out {verdict.value.replace('_', ' ')}", why, "")
 
 
 @dataclass(frozen=True)
@@ -101,62 +32,6 @@ class Simple:
 
     def undo(self, step: Step) -> None:
         raise OpsError(f"step {step.verb} has no undo", "a plan named one", "report this")
-
-
-@dataclass(frozen=True)
-class Update:
-    """One UpdateService; its undo is another, back to the last revision seen healthy, watched to its own verdict."""
-
-    work: Work
-
-    def do(self, step: Step) -> None:
-        work = self.work
-        if "deployment" in step.values:
-            work.deployment = step.values["deployment"]
-            return
-        assert work.revision is not None   # registered in the step before
-        work.deployment = point_service_at(work, work.revision.arn)
-        ui.say(f"  deployment {work.deployment}")
-
-    def undo(self, step: Step) -> None:
-        work, back = self.work, step.values["back"]
-        if work.outcome and work.outcome.verdict in (Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
-            return
-        if work.asks and ui.on_terminal() and ui.ask_on_stderr(f"go back to {back.rsplit('/', 1)[-1]}? [Y/n] ").lower() in ("n", "no"):
-            raise Refused("going back", "the answer was no", f"inv {work.name}.status")
-        deployment = way_back(work, back)
-        if deployment is None:
-            ui.say("  nothing to take back: the service had not been changed")
-            return
-        ui.say(f"going back to {back.rsplit('/', 1)[-1]}: deployment {deployment}")
-        watch_back(work, deployment)
-
-
-def watch_back(work: Work, deployment: str) -> None:
-    """Watch the way back to its own verdict, then take out of the CDN's cache what the new version left there."""
-    work.undone = work.watch(deployment, work.platform.settings.environment.deploy_timeout)   # a short --timeout is not the undo's
-    if work.undone.verdict is not Verdict.SUCCEEDED:
-        raise RolloutEnded(work.undone.verdict, work.undone.why)
-    cache.follow(work, deployment)
-
-
-def way_back(work: Work, back: str) -> str | None:
-    """Id of the deployment that leads back, made now unless it is there; None where the service was never changed (UpdateService lost)."""
-    environment = work.platform.settings.environment
-    state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
-    if state and state.primary and state.primary.task_definition == back:
-        return None if len(state.deployments) == 1 else state.primary.id
-    return point_service_at(work, back)
-
-
-def point_service_at(work: Work, revision: str) -> str:
-    """One UpdateService; the id of the deployment that it made."""
-    environment = work.platform.settings.environment
-    state = ecs.update_service(work.platform.cloud, environment.cluster, work.service.ecs_service, revision)
-    if not state.primary:
-        what = f"service {state.name} has no PRIMARY deployment after UpdateService"
-        raise OpsError(what, "ECS did not start one", f"inv {work.name}.status")
-    return state.primary.id
 
 
 def doers(work: Work) -> dict[str, Doer]:
@@ -203,26 +78,14 @@ def push(work: Work, step: Step) -> None:
 
 
 def latest(work: Work, step: Step) -> None:
-    """The runbook's second tag, only where the repository lets a tag move."""
-    engine.tag(work.platform.engine, work.image, work.repository.uri, "latest")
-    engine.push(work.platform.engine, work.repository.uri, "latest", ecr.token(work.platform.cloud), lambda line: ui.say(f"  {line}"))
-
-
-def register(work: Work, step: Step) -> None:
-    """From the service's own revision, not the family's latest; an equal latest revision (left by a killed run) is used."""
-    assert isinstance(work.facts.revision, TaskDefinition)
-    wanted = with_image(work.facts.revision.document, work.service.container, work.image)
-    newest = ecs.task_definition(work.platform.cloud, work.facts.revision.label.rsplit(":", 1)[0])
-    if newest and newest.status == "ACTIVE" and newest.arn != work.facts.revision.arn and same_content(newest, wanted):
-        work.revision = newest
-    else:
-        work.revision = ecs.register(work.platform.cloud, wanted)
-    ui.say(f"  revision {work.revision.label}")
-
-
-def same_content(newest: TaskDefinition, wanted: dict[str, object]) -> bool:
-    keys = ("containerDefinitions", "cpu", "memory", "taskRoleArn", "executionRoleArn", "volumes", "networkMode", "runtimePlatform")
-    return all(newest.document.get(key) == wanted.get(key) for key in keys)
+    """The runbook's second tag, only where the repository lets a tag move; without it the release is no worse."""
+    try:
+        engine.tag(work.platform.engine, work.image, work.repository.uri, "latest")
+        engine.push(work.platform.engine, work.repository.uri, "latest", ecr.token(work.platform.cloud), lambda line: ui.say(f"  {line}"))
+    except OpsError as error:
+        evidence = (Evidence(error.what, error.why),)
+        work.findings.append(Finding("latest_not_moved", "the tag latest could not be moved to it", "certain", evidence))
+        ui.say(f"  latest was not moved: {error.why}")
 
 
 def watch_rollout(work: Work, step: Step) -> None:
@@ -237,7 +100,10 @@ def watch_rollout(work: Work, step: Step) -> None:
 
 
 def prove_release(work: Work, step: Step) -> None:
-    prove.images(work.platform, work.name, work.digest)
+    desired = work.facts.state.desired if isinstance(work.facts.state, ServiceState) else 1
+    work.unproven = prove.images(work.platform, work.name, work.digest, desired)
+    if work.unproven:
+        work.findings.append(work.unproven)
     tag = work.facts.tag if cache.fresh(work) else None   # old pages are known of then, and no reason to go back
     work.after, finding = prove.endpoints(work.platform, work.name, work.facts.answers, tag)
     if finding:

@@ -15,13 +15,17 @@ from ops.apply import Doer
 from ops.errors import OpsError, Refused
 from ops.flows import terraform as flow
 from ops.flows import terraform_images
-from ops.flows.steps import RolloutEnded, Simple, Work, point_service_at
+from ops.flows.ecs_rollout import point_service_at, refuse_if_overtaken, watch_back
+from ops.flows.steps import Simple
 from ops.flows.terraform import Place, Planned
 from ops.flows.terraform_show import shown
+from ops.flows.work import Work
 from ops.model import Evidence, Finding, ServiceState, TaskDefinition, Verdict
 from ops.plan import Step
 from ops.rules.terraform import WORDS, planned_image
 from ops.rules.terraform_expected import Target, unexpected
+
+PATIENCE_S = 30.0   # for a state lock: a killed run's Terraform may still be ending its apply
 
 
 def doers(work: Work) -> dict[str, Doer]:
@@ -61,7 +65,7 @@ class Rollout:
     def plan(self, image: str) -> Planned:
         """A saved plan that gives the service `image`, shown; the other services' images as they run."""
         images = terraform_images.values(self.work.platform, target=self.work.name, image=image)
-        planned = flow.plan(self.place, images, name=f"deploy-{self.work.name}")
+        planned = flow.plan(self.place, images, name=f"deploy-{self.work.name}", wait_s=PATIENCE_S)
         shown(planned.changes, planned.drift)
         found = planned_image(planned.document, self.family, self.work.service.container)
         if found not in (None, image):
@@ -171,6 +175,7 @@ class Apply:
         image = self.image_of(back)
         if work.asks and ui.on_terminal() and ui.ask_on_stderr(f"go back to {image}? [Y/n] ").lower() in ("n", "no"):
             raise Refused("going back", "the answer was no", f"inv {work.name}.status")
+        refuse_if_overtaken(work, back)
         ui.say(f"going back to {image} by a second plan")
         planned = self.rollout.plan(image)
         self.refuse_more(planned, image)
@@ -178,9 +183,7 @@ class Apply:
         if deployment is None:
             ui.say("  nothing to take back: the service had not been changed")
             return
-        work.undone = work.watch(deployment, work.platform.settings.environment.deploy_timeout)   # a short --timeout is not the undo's
-        if work.undone.verdict is not Verdict.SUCCEEDED:
-            raise RolloutEnded(work.undone.verdict, work.undone.why)
+        watch_back(work, deployment)
 
     def image_of(self, back: str) -> str:
         """The image of the revision that was seen healthy (an INACTIVE revision can still be described)."""

@@ -2,9 +2,7 @@
 
 The calls are rationed (0.5 a second on average, a little more at the start), except for a stop: an answer that may mean a stopped task of
 ours is followed by ListTasks, DescribeTasks and its log at once, so that its diagnosis stands there within the same look. What cannot be
-looked at for want of a permission is said once and left out; a network that drops, or AWS asking for fewer calls, is waited out with
-growing pauses.
-"""
+looked at is said once and left out; a network that drops, or AWS asking for fewer calls, is waited out with growing pauses."""
 
 from __future__ import annotations
 
@@ -24,9 +22,6 @@ from ops.rules import looking
 from ops.rules.rollout import Decision, History, Sight, decide, remember, wants_details
 from ops.rules.stopped import GONE, cause, finding
 
-LONGEST_PAUSE_S = 60.0
-CHASE = 3              # looks for a stop that DescribeServices already counts and ListTasks does not list yet
-TOLD_IN_FULL = 2       # stops with the same cause; later ones get a line
 NO_LINES: tuple[str, ...] = ()
 NO_TASKS: tuple[TaskState, ...] = ()
 T = TypeVar("T")
@@ -77,6 +72,7 @@ class Watching:
     stopped: dict[str, TaskState] = field(default_factory=dict)
     told: list[tuple[str, object]] = field(default_factory=list)      # (task, cause) of every stop that was diagnosed
     findings: list[Finding] = field(default_factory=list)
+    past: set[str] = field(default_factory=set)                       # stops from before the watch that no longer count
     events: set[str] = field(default_factory=set)
     unseen: dict[str, str] = field(default_factory=dict)              # what could not be looked at, and why
     closed: set[str] = field(default_factory=set)                     # what is not asked for again
@@ -94,7 +90,7 @@ class Watching:
             decision = self.look()
             if decision.verdict is not None:
                 return self.outcome(decision)
-            pause = self.poll_s if not self.misses else min(self.poll_s * 2**self.misses, LONGEST_PAUSE_S)
+            pause = self.poll_s if not self.misses else min(self.poll_s * 2**self.misses, looking.LONGEST_PAUSE_S)
             left = self.timeout_s - self.elapsed()
             self.sleep(max(0.0, min(max(pause - (self.clock() - looked), self.poll_s / 4), left)))
 
@@ -141,10 +137,12 @@ class Watching:
 
     def details(self, previous: ServiceState | None, service: ServiceState) -> None:
         """Stops first and at once; tasks, targets and logs as the ration allows."""
+        if previous is None:
+            self.forgive(service)
         changed = wants_details(previous, service)
         self.new_events(service)
         if looking.suspicious(previous, service, self.id):
-            self.chase = CHASE
+            self.chase = looking.CHASE
         if changed or self.elapsed() - self.owed_at >= looking.HEARTBEAT_S:
             self.owed_at = self.elapsed()
             self.owed |= {"targets", "tasks", "stops"} if previous else {"targets"}
@@ -155,39 +153,42 @@ class Watching:
             left = tuple(task for task in self.tasks if task.arn not in self.stopped)
             self.screen.seen(service, (*left, *self.stopped.values()), self.targets)
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
-        if self.follow and ours and self.affords(len(ours)):
+        if self.follow and ours:   # asked for by the operator, so outside the ration
             for line in self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES):
                 self.screen.line(redact(line))
+
+    def forgive(self, service: ServiceState) -> None:
+        """A deployment that we find with all its tasks running again has outlived its earlier stops: they are no verdict on it."""
+        ours = service.deployment(self.id)
+        if ours and ours.running >= ours.desired > 0:
+            self.past = {task.arn for task in self.optional("stopped tasks", self.eyes.stopped, NO_TASKS)}
 
     def refresh(self) -> bool:
         """The table's tasks and targets, each as soon as the ration allows it; whether either was looked at."""
         if targets := self.pays("targets", looking.TARGETS_COST):
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
-        if tasks := self.pays("tasks", looking.TASKS_COST):
+        if tasks := self.pays("tasks", looking.TASKS_COST) or (self.follow and "tasks" in self.owed):
+            self.owed -= {"tasks"}
             self.tasks = self.optional("tasks", self.eyes.running, self.tasks)
         return targets or tasks
 
     def pays(self, what: str, calls: int) -> bool:
         """Whether `what` is owed and affordable; then it is owed no more."""
-        pays = what in self.owed and self.affords(calls)
+        pays = what in self.owed and looking.affords(calls, made=self.eyes.calls, elapsed_s=self.elapsed())
         self.owed -= {what} if pays else set()
         return pays
-
-    def affords(self, calls: int) -> bool:
-        return looking.affords(calls, made=self.eyes.calls, elapsed_s=self.elapsed())
 
     def new_events(self, service: ServiceState) -> None:
         """Oldest first, none from before our deployment (by AWS's own clock), each once."""
         since = self.history.ours.created_at if self.history.ours else None
-        for event in looking.oldest_first(service.events):
-            if since and (event.at is None or event.at >= since) and event.id not in self.events:
-                self.events.add(event.id)
-                self.screen.event(event)
+        for event in looking.unseen(service, since, self.events):
+            self.events.add(event.id)
+            self.screen.event(event)
 
     def diagnose(self, service: ServiceState) -> None:
         """Each stopped task of ours, once, as soon as it says why. One that does not yet is looked at again in the next look."""
         listed = self.optional("stopped tasks", self.eyes.stopped, NO_TASKS)
-        ours = {task.arn: task for task in listed if task.started_by == self.id}
+        ours = {task.arn: task for task in listed if task.started_by == self.id and task.arn not in self.past}
         self.stopped.update(ours)
         known = {arn for arn, _ in self.told}
         for task in sorted(ours.values(), key=looking.stopped_order):
@@ -207,7 +208,7 @@ class Watching:
         self.told.append((task.arn, why.key))
         if not why.failure:
             return
-        if before >= TOLD_IN_FULL:
+        if before >= looking.TOLD_IN_FULL:
             self.screen.line(f"task {task.id} stopped too, for the same cause ({before + 1} so far)")
             return
         lines = self.optional("log", lambda: self.eyes.log(task), NO_LINES)

@@ -24,9 +24,11 @@ def told(answer: Answer) -> str:
 
 
 def broken_by_us(before: Answers, after: Iterable[Answer]) -> tuple[Answer, ...]:
-    """What is unhealthy now and was healthy before, or was not looked at."""
-    unhealthy_before = set() if isinstance(before, Unknown) else {answer.path for answer in before if not answer.healthy}
-    return tuple(answer for answer in after if not answer.healthy and answer.path not in unhealthy_before)
+    """What is unhealthy now and was healthy before, or was not looked at; no answer at all (status 0) is no look."""
+    unhealthy_before = set() if isinstance(before, Unknown) else {answer.path for answer in before if not answer.healthy and answer.status}
+    unseen_before = set() if isinstance(before, Unknown) else {answer.path for answer in before if not answer.status}
+    ill = [answer for answer in after if not answer.healthy and answer.path not in unhealthy_before]
+    return tuple(answer for answer in ill if answer.status or answer.path not in unseen_before)
 
 
 def finding(answers: Iterable[Answer], cause: str, summary: str, service: str) -> Finding:

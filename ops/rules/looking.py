@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
 
 from ops.errors import OpsError, Unreachable
 from ops.model import Deployment, Event, Evidence, Finding, ServiceState, Target, TaskState
@@ -12,6 +13,9 @@ CALLS_A_SECOND = 0.5     # on average, over the whole watch
 KEPT_BACK = 5.0          # calls kept for a stop, so that its diagnosis does not break the average
 HEAD_START = 2.0         # calls more at the start, so that the table has targets at once; worn off after HEAD_START_S
 HEAD_START_S = 24.0
+LONGEST_PAUSE_S = 60.0   # between two looks while nothing answers
+CHASE = 3                # looks for a stop that DescribeServices already counts and ListTasks does not list yet
+TOLD_IN_FULL = 2         # stops with the same cause; later ones get a line
 HEARTBEAT_S = 20.0       # target health changes without any change in DescribeServices
 TASKS_COST = 2           # ListTasks, DescribeTasks
 TARGETS_COST = 1         # DescribeTargetHealth
@@ -64,6 +68,13 @@ def oldest_first(events: Iterable[Event]) -> list[Event]:
     """ECS lists the newest first; events of the same moment keep their order."""
     newest_last = tuple(events)[::-1]
     return sorted(newest_last, key=lambda event: event.at.timestamp() if event.at else 0.0)
+
+
+def unseen(service: ServiceState, since: datetime | None, seen: Iterable[str]) -> list[Event]:
+    """Events from `since` on (by AWS's clock; None: not known yet, so none), oldest first, whose ids are not among `seen`."""
+    known = set(seen)
+    new = [event for event in oldest_first(service.events) if event.id not in known]
+    return [event for event in new if since and (event.at is None or event.at >= since)]
 
 
 def unhealthy_said(service: ServiceState, id: str) -> tuple[str, ...]:

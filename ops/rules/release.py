@@ -31,7 +31,11 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
     rolled, running = rollout_steps(facts, service, state, revision, image, rollback=rollback)
     digest = facts.image.digest if isinstance(facts.image, Image) else "the digest that was pushed"
     prove = Step("prove", f"Prove it: every running task has {digest}, and the {len(service.endpoints)} endpoints answer as they should")
-    return Plan((*made, *rolled, *cache_steps(facts, service, state), prove), (*already, *running))
+    before = tuple(step for step in made if step.verb != "latest")
+    last = tuple(step for step in made if step.verb == "latest")   # the tag that others may follow moves to what is proved
+    if rollback and any(step.verb == "update" and not step.undo for step in rolled):
+        running = (*running, f"no revision of {state.name} has been seen healthy: a failure could not be taken back")
+    return Plan((*before, *rolled, *cache_steps(facts, service, state), prove, *last), (*already, *running))
 
 
 def plan_image(facts: ReleaseFacts, *, push: bool) -> Plan:

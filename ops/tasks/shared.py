@@ -35,7 +35,7 @@ OPTIONS: Mapping[str, tuple[Any, str]] = {
     "timeout": (None, "Longest wait, in seconds or as 5m."),
     "wait": (None, "Wait this long for a lock that is held, in seconds or as 5m."),
     "follow": (False, "Show log lines as they come."),
-    "skip": (None, "Leave out a check, by name (again for more)."),
+    "skip": (None, "Leave out a check: --skip NAME (again for more)."),
 }
 REPEATED = ("skip",)   # their default must be None: Invoke takes the kind from any other
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -98,7 +98,9 @@ def front_door(
     def decorate(body: Callable[..., None]) -> Any:
         def call(context: Any, **given: Any) -> None:
             own = {key: value for key, value in given.items() if key not in options}
-            with signals_raised():
+            from ops import ui
+
+            with ui.unbroken(), signals_raised():
                 answer(Session(context, {key: given.get(key) for key in options}), body, own)
 
         call.__doc__, call.__name__, call.__module__ = body.__doc__, body.__name__, body.__module__
@@ -118,9 +120,14 @@ def signature(body: Callable[..., None], options: tuple[str, ...]) -> inspect.Si
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise `Interrupted` (under `sh &` SIGINT starts ignored, so it is installed, not inherited)."""
+    """SIGINT, SIGTERM and SIGHUP raise `Interrupted` (under `sh &` SIGINT starts ignored, so it is installed, not inherited).
+
+    A lost terminal is told once: shell and kernel both send SIGHUP, and the second is not somebody's wish to stop the undo.
+    """
 
     def raise_interrupted(number: int, _frame: FrameType | None) -> None:
+        if signal.Signals(number).name == "SIGHUP":
+            signal.signal(number, signal.SIG_IGN)
         raise Interrupted(signal.Signals(number).name)
 
     before = {name: signal.signal(getattr(signal, name), raise_interrupted) for name in SIGNALS if hasattr(signal, name)}
@@ -154,8 +161,6 @@ def bounded(session: Session, body: Callable[..., None], own: Mapping[str, Any])
         raise
     except KeyboardInterrupt as interruption:
         raise Cancelled(str(interruption) or "interrupted", "asked to stop", "run it again: it goes on from what is there") from None
-    except BrokenPipeError:
-        raise Exit(code=0) from None
     except Exception as bug:
         raise unexpected(bug) from bug
 

@@ -92,7 +92,7 @@ ROLLOUT = EVERYTHING[2:]
     ("change", "expected"),
     [
         ({}, EVERYTHING),
-        ({"repository": Repository("r", URI, False)}, ["build", "push", "latest", *ROLLOUT]),
+        ({"repository": Repository("r", URI, False)}, ["build", "push", *ROLLOUT, "latest"]),
         ({"local_image": LocalImage("sha256:1", FULL, "amd64")}, EVERYTHING[1:]),
         ({"local_image": LocalImage("sha256:1", "another commit", "amd64")}, EVERYTHING),
         ({"image": IMAGE}, ROLLOUT),

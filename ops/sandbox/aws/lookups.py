@@ -65,10 +65,6 @@ def parameter(identifier: str) -> str | None:
     return None if found is None else str(found.response_object(decrypt=True, region=REGION)["Value"])
 
 
-def has_log_group(name: str) -> bool:
-    return name in logs_backends[ACCOUNT][REGION].groups
-
-
 def create_log_stream(group: str, stream: str, create_group: bool = False) -> bool:
     """Make the stream; False when the log group does not exist."""
     backend = logs_backends[ACCOUNT][REGION]

@@ -1,0 +1,100 @@
+"""The roll-out step of `rollout: ecs`: a new revision from the service's own, one UpdateService, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ops import ui
+from ops.adapters import ecs
+from ops.errors import OpsError, Refused
+from ops.flows import cache
+from ops.flows.work import RolloutEnded, Work
+from ops.model import ServiceState, TaskDefinition, Verdict
+from ops.plan import Step
+from ops.rules.release import with_image
+
+
+def register(work: Work, step: Step) -> None:
+    """From the service's own revision, not the family's latest; an equal latest revision (left by a killed run) is used."""
+    assert isinstance(work.facts.revision, TaskDefinition)
+    wanted = with_image(work.facts.revision.document, work.service.container, work.image)
+    newest = ecs.task_definition(work.platform.cloud, work.facts.revision.label.rsplit(":", 1)[0])
+    if newest and newest.status == "ACTIVE" and newest.arn != work.facts.revision.arn and ecs.same_content(newest.document, wanted):
+        work.revision = newest
+    else:
+        work.revision = ecs.register(work.platform.cloud, wanted)
+    ui.say(f"  revision {work.revision.label}")
+
+
+@dataclass(frozen=True)
+class Update:
+    """One UpdateService; its undo is another, back to the last revision seen healthy, watched to its own verdict."""
+
+    work: Work
+
+    def do(self, step: Step) -> None:
+        work = self.work
+        if "deployment" in step.values:
+            work.deployment = step.values["deployment"]
+            return
+        assert work.revision is not None   # registered in the step before
+        work.deployment = point_service_at(work, work.revision.arn)
+        ui.say(f"  deployment {work.deployment}")
+
+    def undo(self, step: Step) -> None:
+        work, back = self.work, step.values["back"]
+        if work.outcome and work.outcome.verdict in (Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
+            return
+        if work.asks and ui.on_terminal() and ui.ask_on_stderr(f"go back to {back.rsplit('/', 1)[-1]}? [Y/n] ").lower() in ("n", "no"):
+            raise Refused("going back", "the answer was no", f"inv {work.name}.status")
+        refuse_if_overtaken(work, back)
+        deployment = way_back(work, back)
+        if deployment is None:
+            ui.say("  nothing to take back: the service had not been changed")
+            return
+        ui.say(f"going back to {back.rsplit('/', 1)[-1]}: deployment {deployment}")
+        watch_back(work, deployment)
+
+
+def refuse_if_overtaken(work: Work, back: str) -> None:
+    """Raises Refused where a deployment that is neither ours nor the one before is in place: going back would take theirs away."""
+    environment, before = work.platform.settings.environment, work.facts.state
+    state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
+    primary = state.primary if state else None
+    known = {work.deployment, before.primary.id if isinstance(before, ServiceState) and before.primary else None}
+    if primary is None or primary.id in known or primary.task_definition == back:
+        return
+    revision = ecs.task_definition(work.platform.cloud, primary.task_definition)
+    container = revision.container(work.service.container) if revision else None
+    if container and container.get("image") == work.image:   # ours, and only the answer to our call was lost
+        return
+    work.overtaken = primary.id
+    why = f"deployment {primary.id} is in place, and it is not ours"
+    raise Refused(f"going back to {back.rsplit('/', 1)[-1]}", why, f"inv {work.name}.status")
+
+
+def watch_back(work: Work, deployment: str) -> None:
+    """Watch the way back to its own verdict, then take out of the CDN's cache what the new version left there."""
+    work.undone = work.watch(deployment, work.platform.settings.environment.deploy_timeout)   # a short --timeout is not the undo's
+    if work.undone.verdict is not Verdict.SUCCEEDED:
+        raise RolloutEnded(work.undone.verdict, work.undone.why)
+    cache.follow(work, deployment)
+
+
+def way_back(work: Work, back: str) -> str | None:
+    """Id of the deployment that leads back, made now unless it is there; None where the service was never changed (UpdateService lost)."""
+    environment = work.platform.settings.environment
+    state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
+    if state and state.primary and state.primary.task_definition == back:
+        return None if len(state.deployments) == 1 else state.primary.id
+    return point_service_at(work, back)
+
+
+def point_service_at(work: Work, revision: str) -> str:
+    """One UpdateService; the id of the deployment that it made."""
+    environment = work.platform.settings.environment
+    state = ecs.update_service(work.platform.cloud, environment.cluster, work.service.ecs_service, revision)
+    if not state.primary:
+        what = f"service {state.name} has no PRIMARY deployment after UpdateService"
+        raise OpsError(what, "ECS did not start one", f"inv {work.name}.status")
+    return state.primary.id

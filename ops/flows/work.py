@@ -1,0 +1,82 @@
+"""One release under way: what its steps learn (digest, revision, deployment) is handed from one to the next here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ops.errors import OpsError
+from ops.facts import ReleaseFacts
+from ops.flows import watch
+from ops.flows.gather import Platform
+from ops.model import Answer, Finding, Image, Repository, TaskDefinition, Verdict
+
+if TYPE_CHECKING:
+    from ops.settings import Service
+
+
+@dataclass
+class Work:
+    """One release under way. `asks`: ask an interrupted person before the undo; `keep`: a failing roll-out is left to ECS and to them."""
+
+    platform: Platform
+    name: str
+    facts: ReleaseFacts
+    timeout_s: float
+    screen: Callable[[], watch.Screen]
+    follow: bool = False
+    asks: bool = False
+    keep: bool = False
+    overtaken: str | None = None
+    unproven: Finding | None = None
+    digest: str | None = None
+    revision: TaskDefinition | None = None
+    deployment: str | None = None
+    outcome: watch.Outcome | None = None
+    undone: watch.Outcome | None = None
+    after: tuple[Answer, ...] | None = None
+    not_invalidated: OpsError | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.facts.image, Image):
+            self.digest = self.facts.image.digest
+
+    @property
+    def service(self) -> Service:
+        return self.platform.settings.service(self.name)
+
+    @property
+    def repository(self) -> Repository:
+        assert isinstance(self.facts.repository, Repository)   # the plan was refused otherwise
+        return self.facts.repository
+
+    @property
+    def image(self) -> str:
+        return f"{self.repository.uri}:{self.facts.tag}"
+
+    def eyes(self) -> watch.Eyes:
+        environment = self.platform.settings.environment
+        return watch.ecs_eyes(self.platform.cloud, environment.cluster, self.service.ecs_service, self.service.container)
+
+    def watch(self, deployment: str, timeout_s: float, *, patient: bool = False) -> watch.Outcome:
+        """`patient`: where the service's own circuit breaker rolls back, leave that to it."""
+        return watch.watch(
+            self.eyes(),
+            deployment,
+            timeout_s=timeout_s,
+            poll_s=self.platform.settings.environment.poll,
+            screen=self.screen(),
+            follow=self.follow,
+            patient=patient,
+            service=self.name,
+        )
+
+
+class RolloutEnded(OpsError):
+    """A roll-out came to another verdict than "succeeded"; the release reads which."""
+
+    def __init__(self, verdict: Verdict, why: str) -> None:
+        self.verdict = verdict
+        super().__init__(f"the roll-out {verdict.value.replace('_', ' ')}", why, "")

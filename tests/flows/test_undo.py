@@ -1,0 +1,169 @@
+"""What must never happen: a healthy service taken back, somebody else's deployment overwritten, an undo lost with its reader."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.conftest import Checkout
+from tests.flows import deploying as world
+
+pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
+NAMES = {"cluster": "dev-davidshaevel-cluster", "service": "dev-davidshaevel-backend"}
+
+
+def test_a_reader_that_goes_away_changes_nothing(platform: Checkout) -> None:
+    """`inv backend.deploy 2>&1 | head -1`: the deploy goes on, and its exit code is its verdict."""
+    tag = world.commit(platform, {"backend/NOTE": "unread"}, "Nobody reads along")
+    command = f"{sys.executable} -m invoke --search-root '{platform.root}' backend.deploy"
+    environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
+    script = f"set -o pipefail; {command} 2>&1 | head -1"
+    done = subprocess.run(["bash", "-c", script], cwd=platform.root, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert world.version(platform) == tag
+
+
+def test_a_terminal_that_is_gone_is_as_ctrl_c(platform: Checkout) -> None:
+    """The terminal hangs up in the middle: the service goes back, watched, and the record says "interrupted"."""
+    world.commit(platform, {"backend/NOTE": "hung up"}, "The terminal hangs up")
+    old = world.service(platform)["taskDefinition"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(platform.root)
+        os.execv(sys.executable, [sys.executable, "-m", "invoke", "--search-root", str(platform.root), "backend.deploy"])
+    said = b""
+    while b"deployment ecs-svc/" not in said:
+        said += os.read(terminal, 65536)
+    os.close(terminal)  # the kernel sends SIGHUP, and every later write fails
+    end = time.monotonic() + 120
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert world.service(platform)["taskDefinition"] == old
+    assert platform.document("backend.releases")["releases"][0]["verdict"] == "interrupted"
+    assert platform.document("lock.status") == {"locks": []}
+
+
+def test_somebody_elses_newer_deployment_is_not_taken_back(platform: Checkout) -> None:
+    """Ours is interrupted after another one took over: theirs stays, and that is said."""
+    theirs = world.service(platform)["taskDefinition"]
+    ecs = world.aws(platform, "ecs")
+    document = ecs.describe_task_definition(taskDefinition=theirs)["taskDefinition"]
+    kept = ("family", "networkMode", "containerDefinitions", "requiresCompatibilities", "cpu", "memory", "executionRoleArn", "taskRoleArn")
+    newer = ecs.register_task_definition(**{key: document[key] for key in kept if key in document})["taskDefinition"]["taskDefinitionArn"]
+    world.commit(platform, {"backend/NOTE": "overtaken"}, "To be overtaken")
+    process = world.start(platform, "backend.deploy", "--json", "--yes")
+    world.read_until(process, "deployment ecs-svc/")
+    ecs.update_service(**NAMES, taskDefinition=newer)
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(timeout=120)
+    assert process.returncode in (5, 130), out + said
+    assert world.service(platform)["taskDefinition"] == newer
+    if process.returncode == 130:
+        assert "is not ours" in out
+
+
+@contextmanager
+def denying(checkout: Checkout, action: str) -> Iterator[threading.Event]:
+    """AWS through a door that denies `action`, once the event is set."""
+    file = checkout.root / ".sandbox/environment.yaml"
+    text = file.read_text()
+    values = yaml.safe_load(text)
+    real, closed = values["aws"]["endpoint"], threading.Event()
+
+    class Door(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            if closed.is_set() and self.headers.get("X-Amz-Target", "").endswith(action):
+                why = "User: arn:aws:iam::1:user/x is not authorized to perform: ecs:ListTasks"
+                denied = json.dumps({"__type": "AccessDeniedException", "message": why}).encode()
+                self.answer(400, {"Content-Type": "application/x-amz-json-1.1"}, denied)
+                return
+            with httpx.Client(trust_env=False) as client:
+                said = client.request(self.command, real + self.path, headers=dict(self.headers), content=body, timeout=30)
+            kept = {key: value for key, value in said.headers.items() if key not in ("content-length", "date", "server", "connection")}
+            self.answer(said.status_code, kept, said.content)
+
+        do_GET = do_PUT = do_HEAD = do_POST
+
+        def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response(status)
+            for key, value in headers.items():
+                self.send_header(key, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def log_message(self, *words: Any) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+    file.write_text(yaml.safe_dump({**values, "aws": {**values["aws"], "endpoint": endpoint}}))
+    try:
+        yield closed
+    finally:
+        file.write_text(text)
+        server.shutdown()
+
+
+def test_what_cannot_be_looked_at_is_no_reason_to_go_back(platform: Checkout) -> None:
+    """ecs:ListTasks is denied at the end: the healthy roll-out stays, "unproven", exit 1."""
+    tag = world.commit(platform, {"backend/NOTE": "unproven"}, "Cannot be proved")
+    with denying(platform, "ListTasks") as closed:
+        process = world.start(platform, "backend.deploy", "--json")
+        world.read_until(process, "deployment ecs-svc/")
+        closed.set()
+        out, said = process.communicate(timeout=150)
+    assert process.returncode == 1, out + said
+    assert '"unproven"' in out and "ecs:ListTasks" in out
+    assert world.version(platform) == tag
+
+
+def test_a_rollout_that_recovered_is_not_judged_by_its_old_stops(platform: Checkout) -> None:
+    """Kept with --no-rollback, recovered since: the next run watches it to its end and proves it."""
+    flag = platform.root / "healthy-now"
+    server = (world.source(platform) / "backend/server.py").read_text()
+    guard = f"import os as _os\nif not _os.path.exists({str(flag)!r}):\n    raise SystemExit('not yet')\n"
+    tag = world.commit(platform, {"backend/server.py": guard + server}, "Healthy only later")
+    assert platform.inv("backend.deploy", "--no-rollback", "--skip", "tests").returncode == 1
+    flag.write_text("")
+    end = time.monotonic() + 90
+    while world.service(platform)["deployments"][0]["runningCount"] < 2:
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    done = platform.document("backend.deploy", "--skip", "tests")
+    world.revert(platform)
+    assert done["verdict"] == "succeeded" and done["tag"] == tag, done
+
+
+def test_follow_shows_the_new_tasks_logs(platform: Checkout) -> None:
+    """`--follow` adds what the new tasks log."""
+    world.commit(platform, {"backend/NOTE": "followed"}, "To be followed")
+    done = platform.inv("backend.deploy", "--follow")
+    assert done.returncode == 0, done.stderr
+    assert '"message"' in done.stderr.split("deployment ecs-svc/", 1)[1]
+
+
+def test_a_refusal_is_a_verdict_too(platform: Checkout) -> None:
+    """`--json` of a refused deploy carries the verdict and the three parts of the error."""
+    done = platform.document("backend.deploy", "--tag", "never-pushed")
+    assert done["verdict"] == "refused" and done["error"]["what"] and done["service"] == "backend"
