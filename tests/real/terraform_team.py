@@ -1,0 +1,101 @@
+"""A checkout whose sandbox is rolled out by Terraform: `inv` as an operator types it, with the provider from a mirror."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Checkout
+from tests.flows import deploying as world
+
+PREPARE = """
+import sys
+from pathlib import Path
+from ops.sandbox import status
+from ops.sandbox.contracts import Paths
+from ops.sandbox.terraform import prepare
+paths = Paths(Path(sys.argv[1]) / ".sandbox")
+print(prepare(paths, status.read(paths).ports, 120))
+"""
+SEARCHED = ("/opt", "/usr/local", "/usr/share", "/srv", "/var/lib", "/root", "/home")
+DEEP = 4
+
+
+@dataclass(frozen=True)
+class Team:
+    """One checkout, and the variables that choose Terraform there."""
+
+    checkout: Checkout
+    environment: dict[str, str]
+
+    def inv(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.checkout.inv(*words, timeout=240, **{**self.environment, **more})
+
+    def document(self, *words: str, **more: str) -> dict[str, Any]:
+        return self.checkout.document(*words, **{**self.environment, **more})
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "invoke", "--search-root", str(self.checkout.root), *words]
+        keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | self.environment
+        return subprocess.Popen(
+            command, cwd=self.checkout.root, env=keep, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    @property
+    def directory(self) -> Path:
+        return world.source(self.checkout) / "terraform/environments/dev"
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        """Change a Terraform file, as a commit of the sample."""
+        path = self.directory / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        world.commit(self.checkout, {}, f"Change {name}")
+
+
+def mirror() -> Path | None:
+    """A folder that holds `registry.terraform.io/…`: OPS_TF_MIRROR, else the first one found where machines keep such things."""
+    named = os.environ.get("OPS_TF_MIRROR")
+    if named:
+        return Path(named)
+    for root in SEARCHED:
+        for folder, inner, _ in os.walk(root):
+            if "registry.terraform.io" in inner and ".terraform" not in folder:
+                return Path(folder)
+            if folder.count("/") - root.count("/") >= DEEP:
+                inner.clear()
+    return None
+
+
+def configuration(folder: Path) -> dict[str, str]:
+    """TF_CLI_CONFIG_FILE for the mirror; nothing where there is none (then the provider comes from the network, or not)."""
+    found = mirror()
+    if found is None:
+        return {name: os.environ[name] for name in ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR") if name in os.environ}
+    file = folder / "mirror.tfrc"
+    file.write_text(
+        f'provider_installation {{\n  filesystem_mirror {{ path = "{found}" }}\n'
+        '  direct { exclude = ["registry.terraform.io/*/*"] }\n}\n'
+    )
+    return {"TF_CLI_CONFIG_FILE": str(file)}
+
+
+def team(checkout: Checkout, folder: Path) -> Team:
+    """The sandbox up, its Terraform placed and tried. Skips by name where the provider can't be had, unless it is required."""
+    environment = configuration(folder)
+    up = checkout.inv("sandbox.up", **environment)
+    assert up.returncode == 0, up.stdout + up.stderr
+    python = {**os.environ, **environment, "PYTHONPATH": str(checkout.root)}
+    command = [sys.executable, "-c", PREPARE, str(checkout.root)]
+    said = subprocess.run(command, cwd=checkout.root, env=python, capture_output=True, text=True, timeout=150, check=True).stdout.strip()
+    if not said.startswith("rollout: terraform"):
+        required = "terraform" in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
+        (pytest.fail if required else pytest.skip)(f"no terraform with the AWS provider here: {said}")
+    return Team(checkout, {**environment, "INVOKE_ENVIRONMENTS_SANDBOX_ROLLOUT": "terraform"})

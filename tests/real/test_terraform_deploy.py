@@ -1,0 +1,158 @@
+"""`rollout: terraform` on the sandbox, with a real terraform and the AWS provider: deployed, undone, stopped, killed, finished."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Checkout
+from tests.flows import deploying as world
+from tests.real.terraform_team import Team, team
+
+pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300)]
+FRONTEND = "dev-davidshaevel-frontend"
+
+
+@pytest.fixture(scope="module")
+def owned(require: Any, new_checkout: Callable[[str], Checkout], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    require("terraform")
+    checkout = new_checkout("terraform")
+    try:
+        yield team(checkout, tmp_path_factory.mktemp("mirror"))
+    finally:
+        checkout.inv("sandbox.down", "--purge")
+
+
+def names(document: dict[str, Any]) -> list[str]:
+    return [step["name"] for step in document["steps"]]
+
+
+def terraform_pid(parent: int) -> int:
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    found = [line.split(None, 2) for line in listed.splitlines()]
+    return next(int(pid) for pid, above, words in found if above == str(parent) and words.startswith("terraform "))
+
+
+def test_a_first_plan_adopts_the_platform_and_changes_nothing(owned: Team) -> None:
+    """`tf.plan` of the sandbox: two services and their task definitions come into the state as they stand; there is no drift."""
+    document = owned.document("tf.plan")
+    assert {row["action"] for row in document["changes"]} == {"adopt"} and len(document["changes"]) == 4
+    assert document["images"]["frontend_container_image"].endswith(f"davidshaevel/frontend:{world.version(owned.checkout)}")
+    assert owned.document("tf.apply")["applied"] is True
+    assert owned.document("tf.drift") == {"environment": "sandbox", "drifted": False, "drift": []}
+    assert owned.document("tf.output")["outputs"]["backend_task_definition"].endswith("dev-davidshaevel-backend:1")
+    assert owned.document("tf.locks") == {"environment": "sandbox", "locks": []}
+
+
+def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
+    """Checked, built, planned, applied, watched and proved; the sibling keeps its revision, and running it again does nothing."""
+    tag = world.commit(owned.checkout, {"backend/NOTE": "one"}, "One")
+    before = world.service(owned.checkout, FRONTEND)["taskDefinition"]
+    with world.client(world.overlay(owned.checkout)["site"]) as someone:
+        document = owned.document("backend.deploy")
+    assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag
+    assert names(document) == ["tf-check", "build", "push", "tf-plan", "tf-apply", "watch", "prove"]
+    assert someone.asked and not someone.failed
+    assert world.service(owned.checkout, FRONTEND)["taskDefinition"] == before
+    assert names(owned.document("backend.deploy")) == ["prove"]
+
+
+def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
+    """Exit 4, the old image on a new revision (the replaced one is INACTIVE), no failed request; state and world agree."""
+    before, revision = world.version(owned.checkout), world.service(owned.checkout)["taskDefinition"]
+    world.commit(owned.checkout, {"backend/server.py": world.CRASH}, "Crash")
+    with world.client(world.overlay(owned.checkout)["site"]) as someone:
+        done = owned.inv("backend.deploy", "--skip", "tests")
+    world.revert(owned.checkout)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "by a second plan" in done.stderr and "boom: no such setting" in done.stderr
+    assert not someone.failed and world.version(owned.checkout) == before
+    assert world.service(owned.checkout)["taskDefinition"] != revision
+    assert owned.document("tf.plan")["changes"] == []
+
+
+def test_what_goes_beyond_the_deploy_stops_it(owned: Team) -> None:
+    """A sibling that somebody scaled is drift; a deploy of the backend would move it back, so it is refused by its address."""
+    world.aws(owned.checkout, "ecs").update_service(cluster="dev-davidshaevel-cluster", service=FRONTEND, desiredCount=1)
+    drift = owned.inv("tf.drift")
+    assert drift.returncode == 1 and "desired_count: 2 → 1" in drift.stderr
+    before = world.service(owned.checkout)["taskDefinition"]
+    world.commit(owned.checkout, {"backend/NOTE": "two"}, "Two")
+    refused = owned.inv("backend.deploy")
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "beyond this deploy: aws_ecs_service.frontend" in refused.stderr and "--yes" in refused.stderr
+    assert world.service(owned.checkout)["taskDefinition"] == before
+    assert owned.document("backend.deploy", "--yes")["verdict"] == "succeeded"
+    assert world.service(owned.checkout, FRONTEND)["desiredCount"] == 2
+
+
+def test_an_undeclared_variable_is_found_before_anything_is_built(owned: Team) -> None:
+    """Exit 2 with the nearest name; no image was made."""
+    world.commit(owned.checkout, {"backend/NOTE": "three"}, "Three")
+    variable = {"INVOKE_ENVIRONMENTS_SANDBOX_SERVICES_BACKEND_IMAGE_VARIABLE": "backend_image"}
+    done = owned.inv("backend.deploy", **variable)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Terraform variable backend_image " in done.stderr and "did you mean backend_container_image?" in done.stderr
+    assert "Step 1/" not in done.stderr
+
+
+@pytest.mark.parametrize("step", ["terraform plan in", "terraform apply of", "  deployment ecs-svc/"])
+def test_a_deploy_killed_at_a_step_is_simply_run_again(owned: Team, step: str) -> None:
+    """kill -9: Terraform ends its own step, the next run waits for its lock and converges, with nothing deployed twice."""
+    tag = world.commit(owned.checkout, {"backend/NOTE": step}, f"Killed at: {step}")
+    process = owned.start("backend.deploy")
+    world.read_until(process, step)
+    process.kill()
+    process.communicate()
+    document = owned.document("backend.deploy")
+    assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag
+    assert owned.document("tf.plan")["changes"] == [] and owned.document("tf.locks")["locks"] == []
+
+
+def test_terraform_killed_in_mid_apply(owned: Team) -> None:
+    """kill -9 of Terraform itself leaves its lock: the next deploy names it (exit 3); unlocked by its typed id, it converges."""
+    tag = world.commit(owned.checkout, {"backend/NOTE": "four"}, "Four")
+    process = owned.start("backend.deploy")
+    world.read_until(process, "aws_ecs_task_definition.backend: Destroying")
+    pid = terraform_pid(process.pid)
+    process.kill()
+    os.kill(pid, signal.SIGKILL)
+    process.communicate()
+    (held,) = owned.document("tf.locks")["locks"]
+    refused = owned.inv("backend.deploy")
+    assert refused.returncode == 3 and held["id"] in refused.stderr, refused.stderr
+    assert owned.inv("tf.unlock").returncode == 3
+    assert owned.inv("tf.unlock", "--id", held["id"]).returncode == 0
+    assert owned.document("backend.deploy")["verdict"] == "succeeded"
+    assert world.version(owned.checkout) == tag
+
+
+def test_where_terraform_ignores_the_task_definition_the_deploy_says_so_and_finishes(owned: Team) -> None:
+    """`ignore_changes`: the apply moves nothing, so one UpdateService to Terraform's revision ends it; a finding says what to configure."""
+    owned.edit(
+        "backend.tf",
+        "  deployment_circuit_breaker {",
+        "  lifecycle {\n    ignore_changes = [task_definition]\n  }\n\n  deployment_circuit_breaker {",
+    )
+    tag = world.commit(owned.checkout, {"backend/NOTE": "five"}, "Five")
+    document = owned.document("backend.deploy")
+    assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag
+    (found,) = [each for each in document["findings"] if each["cause"] == "task_definition_ignored"]
+    assert "rollout: ecs" in found["fix"][0] and "stayed" not in found["summary"]
+    assert names(owned.document("backend.deploy")) == ["prove"]
+
+
+def test_the_sandbox_goes_on_with_rollout_ecs(owned: Team) -> None:
+    """The same platform, without Terraform: register and update."""
+    tag = world.commit(owned.checkout, {"frontend/NOTE": "six"}, "Six")
+    document = owned.document("frontend.deploy", "--plan", INVOKE_ENVIRONMENTS_SANDBOX_ROLLOUT="ecs")
+    if "rollout: terraform" in (Path(owned.checkout.root) / ".sandbox/environment.yaml").read_text():
+        assert "tf-apply" in [step["verb"] for step in document["plan"]]  # the overlay wins over INVOKE_*
+    else:
+        assert "update" in [step["verb"] for step in document["plan"]] and tag in document["plan"][0]["says"]
