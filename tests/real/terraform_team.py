@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.conftest import Checkout
 from tests.flows import deploying as world
@@ -29,7 +30,7 @@ DEEP = 4
 
 @dataclass(frozen=True)
 class Team:
-    """One checkout, and the variables that choose Terraform there."""
+    """One checkout, and the variables that find the provider there."""
 
     checkout: Checkout
     environment: dict[str, str]
@@ -46,6 +47,12 @@ class Team:
         return subprocess.Popen(
             command, cwd=self.checkout.root, env=keep, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+
+    def choose(self, rollout: str) -> None:
+        """Who rolls out here from now on: in the overlay, as `sandbox.up` would write it."""
+        file = self.checkout.root / ".sandbox" / "environment.yaml"
+        values = {**yaml.safe_load(file.read_text()), "rollout": rollout}
+        file.write_text(yaml.safe_dump(values, sort_keys=False))
 
     @property
     def directory(self) -> Path:
@@ -98,4 +105,6 @@ def team(checkout: Checkout, folder: Path) -> Team:
     if not said.startswith("rollout: terraform"):
         required = "terraform" in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
         (pytest.fail if required else pytest.skip)(f"no terraform with the AWS provider here: {said}")
-    return Team(checkout, {**environment, "INVOKE_ENVIRONMENTS_SANDBOX_ROLLOUT": "terraform"})
+    made = Team(checkout, environment)
+    made.choose("terraform")
+    return made

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,10 +148,10 @@ def test_where_terraform_ignores_the_task_definition_the_deploy_says_so_and_fini
 
 
 def test_the_sandbox_goes_on_with_rollout_ecs(owned: Team) -> None:
-    """The same platform, without Terraform: register and update."""
+    """The same platform by UpdateService; Terraform then says which image it would have to take over, and touches nothing else."""
+    owned.choose("ecs")
     tag = world.commit(owned.checkout, {"frontend/NOTE": "six"}, "Six")
-    document = owned.document("frontend.deploy", "--plan", INVOKE_ENVIRONMENTS_SANDBOX_ROLLOUT="ecs")
-    if "rollout: terraform" in (Path(owned.checkout.root) / ".sandbox/environment.yaml").read_text():
-        assert "tf-apply" in [step["verb"] for step in document["plan"]]  # the overlay wins over INVOKE_*
-    else:
-        assert "update" in [step["verb"] for step in document["plan"]] and tag in document["plan"][0]["says"]
+    document = owned.document("frontend.deploy")
+    assert document["verdict"] == "succeeded" and "update" in names(document)
+    moved = [image for row in owned.document("tf.plan")["changes"] for image in row["images"]]
+    assert [(image["container"], image["after"].rpartition(":")[2]) for image in moved] == [("frontend", tag)]

@@ -46,13 +46,16 @@ class Rollout:
         return f"rollout: {self.kind} ({self.why})"
 
 
-def prepare(paths: Paths, ports: Ports, patience: float = PATIENCE) -> Rollout:
+def prepare(paths: Paths, ports: Ports, patience: float = PATIENCE, wanted: str = "auto") -> Rollout:
     """Put the environment into the checkout, say what stands around it, and try `init`; at most `patience` seconds.
 
-    Called when both services exist (healthy or not). Never raises: whatever stands in Terraform's way is a reason for `ecs`.
+    Called when both services exist (healthy or not). `wanted`: `ecs` tries nothing. Never raises: whatever stands in Terraform's way is a
+    reason for `ecs`.
     """
     try:
         directory = place(paths.platform)
+        if wanted == "ecs":
+            return Rollout("ecs", "as asked", {"rollout": "ecs"})
         program = shutil.which("terraform")
         if program is None:
             return ecs("there is no terraform on PATH")
