@@ -120,11 +120,13 @@ def stamp(tf: Terraform) -> Path:
     return tf.own / "init.stamp"
 
 
-def plan(tf: Terraform, into: Path, images: Mapping[str, str], *, lock_wait_s: float, refresh_only: bool, say: Say) -> None:
-    """Make a plan and save it in `into`; nothing else is written."""
+def plan(
+    tf: Terraform, into: Path, images: Mapping[str, str], *, lock_wait_s: float, refresh_only: bool, say: Say, targets: tuple[str, ...] = ()
+) -> None:
+    """Make a plan and save it in `into`; nothing else is written. `targets`: only these addresses, and what they depend on."""
     into.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     words = [f"-var-file={name}" for name in tf.var_files] + [f"-var={name}={value}" for name, value in sorted(images.items())]
-    kind = ["-refresh-only"] if refresh_only else []
+    kind = [*(["-refresh-only"] if refresh_only else []), *(f"-target={address}" for address in targets)]
     run(
         tf, "terraform plan", "plan", "-json", "-input=false", "-detailed-exitcode", f"-out={into}", waiting(lock_wait_s), *kind, *words,
         on_line=heard(say, summary=False), fine=(0, CHANGES),

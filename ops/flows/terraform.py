@@ -6,14 +6,10 @@ this state, and young. Known transient errors are tried again while nothing is w
 
 from __future__ import annotations
 
-import getpass
-import json
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ops import ui
@@ -21,20 +17,19 @@ from ops.adapters import git, terraform
 from ops.adapters.terraform import Terraform
 from ops.adapters.terraform_errors import LockHeld, TerraformError, WantsInit
 from ops.errors import Refused
-from ops.flows import terraform_images
+from ops.flows import terraform_images, terraform_saved
 from ops.flows.gather import Platform
 from ops.flows.terraform_show import shown
 from ops.model import Checkout
 from ops.rules import terraform as rules
 from ops.rules.terraform import ResourceChange
 from ops.rules.terraform_limits import PAUSES_S, dirty, refusal, transient
-from ops.terraform import SavedPlan, StateVersion
+from ops.terraform import SavedPlan
 
 if TYPE_CHECKING:
     from ops.settings import Terraform as Configured
 
 T = TypeVar("T")
-PLAN = "plan"
 
 
 @dataclass(frozen=True)
@@ -118,16 +113,27 @@ def waiting(act: Callable[[float], T], wait_s: float) -> T:
     return act(wait_s)
 
 
-def plan(place: Place, images: Mapping[str, str], *, name: str = PLAN, refresh_only: bool = False, wait_s: float = 0.0) -> Planned:
+def plan(
+    place: Place,
+    images: Mapping[str, str],
+    *,
+    name: str = terraform_saved.PLAN,
+    refresh_only: bool = False,
+    wait_s: float = 0.0,
+    targets: tuple[str, ...] = (),
+) -> Planned:
     """Make, save and read a plan; nothing is changed. Raises what stands in Terraform's way."""
     ready(place)
     checkout = committed(place)
     state = patiently(lambda: terraform.state_version(place.tf))
     file = place.tf.own / f"{name}.tfplan"
 
+    def act(wait: float) -> None:
+        terraform.plan(place.tf, file, images, lock_wait_s=wait, refresh_only=refresh_only, say=ui.say, targets=targets)
+
     def make() -> None:
         ui.say(f"terraform plan in {place.tf.directory}")
-        waiting(lambda wait: terraform.plan(place.tf, file, images, lock_wait_s=wait, refresh_only=refresh_only, say=ui.say), wait_s)
+        waiting(act, wait_s)
 
     try:
         patiently(make)
@@ -137,8 +143,8 @@ def plan(place: Place, images: Mapping[str, str], *, name: str = PLAN, refresh_o
     document = patiently(lambda: terraform.show(place.tf, file))
     uncommitted = dirty(checkout.changes, place.configured.directory)
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    saved = SavedPlan(file, checkout.commit.full, state, now, f"{owner()}@{socket.gethostname()}", uncommitted, images)
-    note(saved).write_text(json.dumps(saved.as_document()), encoding="utf-8")
+    saved = SavedPlan(file, checkout.commit.full, state, now, terraform_saved.owner(), uncommitted, images)
+    terraform_saved.keep(saved)
     return Planned(saved, document, place.platform.settings.name)
 
 
@@ -146,18 +152,6 @@ def committed(place: Place) -> Checkout:
     """The checkout that Terraform's directory lies in."""
     settings = place.platform.settings
     return git.checkout(settings.source, settings.environment.branch, settings.environment.remote)
-
-
-def owner() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
-
-
-def note(saved: SavedPlan) -> Path:
-    """Beside a saved plan: what it was made from."""
-    return saved.file.with_suffix(".json")
 
 
 def plan_as_running(place: Place, *, wait_s: float = 0.0) -> Planned:
@@ -174,30 +168,16 @@ def drift(place: Place, *, wait_s: float = 0.0) -> Planned:
     """`tf.drift`: a plan that only looks (`-refresh-only`); nothing is written to the state."""
     terraform_images.refuse_undeclared(place.platform, place.tf)
     planned = plan(place, terraform_images.values(place.platform), name="drift", refresh_only=True, wait_s=wait_s)
-    discard(planned.saved)
+    terraform_saved.discard(planned.saved)
     shown((), planned.drift)
     return planned
-
-
-def saved_plan(place: Place) -> SavedPlan:
-    """The plan that `tf.plan` saved. Raises Refused where there is none."""
-    file = place.tf.own / f"{PLAN}.tfplan"
-    try:
-        found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        state = StateVersion(int(found["serial"]), str(found["lineage"]))
-        saved = SavedPlan(file, found["commit"], state, found["made_at"], found["by"], tuple(found["uncommitted"]), found["images"])
-    except (OSError, ValueError, KeyError):
-        raise Refused("there is no saved plan to apply", "only a plan that was shown is applied", "inv tf.plan") from None
-    if not file.is_file():
-        raise Refused("there is no saved plan to apply", f"{file} is gone", "inv tf.plan")
-    return saved
 
 
 def apply_saved(place: Place, *, yes: bool, wait_s: float = 0.0) -> Planned:
     """`tf.apply`: the saved plan, shown once more; a destroy or replacement wants its address typed."""
     settings = place.platform.settings
     ready(place)
-    saved = saved_plan(place)
+    saved = terraform_saved.kept(place.tf)
     state = patiently(lambda: terraform.state_version(place.tf))
     why = refusal(saved, committed(place).commit.full, state, datetime.now(UTC), place.configured.plan_limit)
     if why:
@@ -226,14 +206,9 @@ def apply(place: Place, planned: Planned, *, wait_s: float = 0.0) -> None:
     except LockHeld:
         raise   # nothing was done: the plan is as good as before
     except BaseException:
-        discard(planned.saved)
+        terraform_saved.discard(planned.saved)
         raise
-    discard(planned.saved)
-
-
-def discard(saved: SavedPlan) -> None:
-    for file in (saved.file, note(saved)):
-        file.unlink(missing_ok=True)
+    terraform_saved.discard(planned.saved)
 
 
 def outputs(place: Place) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from ops.adapters import ecs
 from ops.apply import Doer
 from ops.errors import OpsError, Refused
 from ops.flows import terraform as flow
-from ops.flows import terraform_images
+from ops.flows import terraform_images, terraform_saved
 from ops.flows.ecs_rollout import point_service_at, refuse_if_overtaken, watch_back
 from ops.flows.steps import Simple
 from ops.flows.terraform import Place, Planned
@@ -22,7 +22,7 @@ from ops.flows.terraform_show import shown
 from ops.flows.work import Work
 from ops.model import Evidence, Finding, ServiceState, TaskDefinition, Verdict
 from ops.plan import Step
-from ops.rules.terraform import WORDS, planned_image
+from ops.rules.terraform import SERVICE, TASK_DEFINITION, WORDS, addresses, planned_image
 from ops.rules.terraform_expected import Target, unexpected
 
 PATIENCE_S = 30.0   # for a state lock: a killed run's Terraform may still be ending its apply
@@ -50,33 +50,43 @@ class Rollout:
 
     def check(self, step: Step) -> None:
         """Before anything is built: Terraform is here and initialised, and declares what it is to be told."""
-        terraform_images.value(self.work.service, self.work.name, self.work.image)
         terraform_images.refuse_undeclared(self.work.platform, self.place.tf)
+        terraform_images.values(self.work.platform, target=self.work.name, image=self.work.image)
         flow.ready(self.place)
 
     def make_plan(self, step: Step) -> None:
         """Plan the new image, show it, and stop at whatever is no part of this deploy unless it is confirmed."""
-        self.planned = self.plan(self.work.image)
-        if self.planned.saved.uncommitted:
-            files = ", ".join(self.planned.saved.uncommitted[:3])
-            raise Refused("Terraform's files are not committed", f"changed: {files}", "commit them, or take them back")
-        self.confirm(self.planned)
+        self.planned = planned = self.plan(self.work.image)
+        try:
+            self.refuse_misled(planned, self.work.image)
+            self.confirm(planned)
+        except BaseException:
+            terraform_saved.discard(planned.saved)
+            raise
 
-    def plan(self, image: str) -> Planned:
+    def plan(self, image: str, targets: tuple[str, ...] = ()) -> Planned:
         """A saved plan that gives the service `image`, shown; the other services' images as they run."""
         images = terraform_images.values(self.work.platform, target=self.work.name, image=image)
-        planned = flow.plan(self.place, images, name=f"deploy-{self.work.name}", wait_s=PATIENCE_S)
+        planned = flow.plan(self.place, images, name=f"deploy-{self.work.name}", wait_s=PATIENCE_S, targets=targets)
         shown(planned.changes, planned.drift)
-        found = planned_image(planned.document, self.family, self.work.service.container)
-        if found not in (None, image):
-            variable = self.work.service.image_variable
-            why = f"with {variable}={images[str(variable)]} the task definition {self.family} gets {found}, not {image}"
-            how = "correct image_variable and image_variable_kind (tag or uri), or see how the directory uses the variable"
-            raise Refused(f"variable {variable} does not lead to the image", why, how)
         return planned
 
+    def refuse_misled(self, planned: Planned, image: str) -> None:
+        """Raises Refused where the variable would not lead to the image: Terraform has no such task definition, or gives it another."""
+        variable, directory = str(self.work.service.image_variable), self.place.tf.directory
+        how = "correct image_variable and image_variable_kind (tag or uri), or see how the directory uses the variable"
+        if not addresses(planned.document, TASK_DEFINITION, self.family):
+            raise Refused(f"variable {variable} does not lead to the image", f"{directory} has no task definition {self.family}", how)
+        found = planned_image(planned.document, self.family, self.work.service.container)
+        if found not in (None, image):
+            why = f"with {variable}={planned.saved.images[variable]} the task definition {self.family} gets {found}, not {image}"
+            raise Refused(f"variable {variable} does not lead to the image", why, how)
+
     def confirm(self, planned: Planned) -> None:
-        """Raises Refused where the plan holds more than this deploy and the answer is no."""
+        """Raises Refused where files are not committed, and where the plan holds more than this deploy and the answer is no."""
+        if planned.saved.uncommitted:
+            files = ", ".join(planned.saved.uncommitted[:3])
+            raise Refused("Terraform's files are not committed", f"changed: {files}", "commit them, or take them back")
         beyond = unexpected(planned.changes, self.target(self.work.image))
         for change, why in beyond:
             ui.say(f"beyond this deploy: {change.address}: {why}")
@@ -104,7 +114,7 @@ class Rollout:
             flow.apply(self.place, planned)
         else:
             ui.say("  Terraform has nothing to change")
-            flow.discard(planned.saved)
+            terraform_saved.discard(planned.saved)
         made = self.revision_with(image)
         after = self.state()
         if after.task_definition != made.arn:
@@ -177,8 +187,7 @@ class Apply:
             raise Refused("going back", "the answer was no", f"inv {work.name}.status")
         refuse_if_overtaken(work, back)
         ui.say(f"going back to {image} by a second plan")
-        planned = self.rollout.plan(image)
-        self.refuse_more(planned, image)
+        planned = self.plan_back(image)
         deployment = self.rollout.carry_out(planned, image)
         if deployment is None:
             ui.say("  nothing to take back: the service had not been changed")
@@ -195,10 +204,18 @@ class Apply:
             raise OpsError(f"the image of {back} could not be read", "ECS has no such revision any more", how)
         return str(container["image"])
 
-    def refuse_more(self, planned: Planned, image: str) -> None:
-        """In an undo nobody is asked: what would go beyond it and destroys is not done."""
-        for change, why in unexpected(planned.changes, self.rollout.target(image)):
-            if change.alarming:
-                flow.discard(planned.saved)
-                what = f"the way back would also {WORDS[change.action]} {change.address}"
-                raise Refused(what, why, f"look at it: inv tf.plan; then inv {self.rollout.work.name}.deploy --tag TAG")
+    def plan_back(self, image: str) -> Planned:
+        """In an undo nobody is asked, so what would go beyond it is left out: planned once more for this service alone (`-target`)."""
+        target = self.rollout.target(image)
+        planned = self.rollout.plan(image)
+        beyond = {change.address for change, _ in unexpected(planned.changes, target)}
+        if not beyond:
+            return planned
+        ui.say(f"left out of the way back: {', '.join(sorted(beyond))}")
+        revisions, services = (addresses(planned.document, *each) for each in ((TASK_DEFINITION, target.family), (SERVICE, target.service)))
+        planned = self.rollout.plan(image, revisions + services)
+        for change, why in unexpected(planned.changes, target):
+            terraform_saved.discard(planned.saved)
+            how = f"look at it: inv tf.plan; then inv {self.rollout.work.name}.deploy --tag TAG"
+            raise Refused(f"the way back also {WORDS[change.action]} {change.address}", why, how)
+        return planned

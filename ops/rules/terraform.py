@@ -140,6 +140,17 @@ def moved_containers(found: Mapping[str, Any], change: Mapping[str, Any]) -> tup
     return moves(before.get("container_definitions"), after.get("container_definitions"))
 
 
+def addresses(plan: Mapping[str, Any], kind: str, name: str) -> tuple[str, ...]:
+    """Where the configuration has a resource: of type `kind`, of this family or name (what stays as it is stands in the plan too)."""
+    result = []
+    for found in plan.get("resource_changes") or ():
+        change = found.get("change") or {}
+        values = [change.get(side) or {} for side in ("before", "after")]
+        if found.get("type") == kind and name in [value.get("family") or value.get("name") for value in values]:
+            result.append(str(found.get("address")))
+    return tuple(result)
+
+
 def planned_image(plan: Mapping[str, Any], family: str, container: str) -> str | None:
     """The image that `container` of the task definition `family` would have after the apply; None where the plan does not say."""
     for found in plan.get("resource_changes") or ():

@@ -32,6 +32,10 @@ def names(document: dict[str, Any]) -> list[str]:
     return [step["name"] for step in document["steps"]]
 
 
+def scale_frontend(owned: Team, count: int) -> None:
+    world.aws(owned.checkout, "ecs").update_service(cluster="dev-davidshaevel-cluster", service=FRONTEND, desiredCount=count)
+
+
 def terraform_pid(parent: int) -> int:
     listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     found = [line.split(None, 2) for line in listed.splitlines()]
@@ -63,22 +67,26 @@ def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
 
 
 def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
-    """Exit 4, the old image on a new revision (the replaced one is INACTIVE), no failed request; state and world agree."""
+    """Exit 4, the old image on a new revision (the replaced one is INACTIVE), no failed request; what else moved meanwhile is left out."""
     before, revision = world.version(owned.checkout), world.service(owned.checkout)["taskDefinition"]
     world.commit(owned.checkout, {"backend/server.py": world.CRASH}, "Crash")
     with world.client(world.overlay(owned.checkout)["site"]) as someone:
-        done = owned.inv("backend.deploy", "--skip", "tests")
+        process = owned.start("backend.deploy", "--skip", "tests")
+        said = world.read_until(process, "terraform apply of")
+        scale_frontend(owned, 1)
+        said += process.communicate(timeout=240)[1]
     world.revert(owned.checkout)
-    assert done.returncode == 4, done.stdout + done.stderr
-    assert "by a second plan" in done.stderr and "boom: no such setting" in done.stderr
+    assert process.returncode == 4, said
+    assert "by a second plan" in said and "boom: no such setting" in said
+    assert "left out of the way back: aws_ecs_service.frontend" in said
     assert not someone.failed and world.version(owned.checkout) == before
     assert world.service(owned.checkout)["taskDefinition"] != revision
-    assert owned.document("tf.plan")["changes"] == []
+    assert [row["address"] for row in owned.document("tf.plan")["changes"]] == ["aws_ecs_service.frontend"]
 
 
 def test_what_goes_beyond_the_deploy_stops_it(owned: Team) -> None:
     """A sibling that somebody scaled is drift; a deploy of the backend would move it back, so it is refused by its address."""
-    world.aws(owned.checkout, "ecs").update_service(cluster="dev-davidshaevel-cluster", service=FRONTEND, desiredCount=1)
+    scale_frontend(owned, 1)
     drift = owned.inv("tf.drift")
     assert drift.returncode == 1 and "desired_count: 2 → 1" in drift.stderr
     before = world.service(owned.checkout)["taskDefinition"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.rules.terraform import changes, drift, planned_image, summary
+from ops.rules.terraform import addresses, changes, drift, planned_image, summary
 from ops.rules.terraform_values import image_parts, short
 from tests.rules.terraform_plans import FAMILY, definitions, plan, resource, revision, service, uri
 
@@ -127,6 +127,16 @@ def test_the_image_that_a_plan_leads_to() -> None:
     assert planned_image(plan(MOVE), "dev-backend", "backend") == uri("def")
     assert planned_image(plan(MOVE), "dev-frontend", "frontend") is None
     assert planned_image(plan(MOVE), "dev-backend", "other") is None
+
+
+def test_a_resource_is_found_by_its_own_name_whatever_happens_to_it() -> None:
+    """What is to be made, taken away or left alone has its address all the same; another family has none."""
+    still = resource("module.a.aws_ecs_service.web", ["no-op"], {"name": "w"}, {"name": "w"})
+    whole = plan(MOVE, still, resource("aws_lb.z", ["delete"], {"name": "z"}, None))
+    assert addresses(whole, "aws_ecs_task_definition", "dev-backend") == ("aws_ecs_task_definition.backend",)
+    assert addresses(whole, "aws_ecs_service", "w") == ("module.a.aws_ecs_service.web",)
+    assert addresses(whole, "aws_lb", "z") == ("aws_lb.z",)
+    assert addresses(whole, "aws_ecs_task_definition", "dev-frontend") == ()
 
 
 @pytest.mark.parametrize(
