@@ -100,6 +100,9 @@ class Database(Model):
     port: int | None = None
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
     sslrootcert: Text | None = Field(None, description="File with the CA bundle; without it, the system's.")
+    lock_timeout: Seconds = Field(5.0, description="Longest wait of a migration for one lock; then it steps back and tries again.")
+    statement_timeout: Seconds = Field(1800.0, description="Longest run of one statement of a migration.")
+    wait: Seconds = Field(10.0, description="Longest wait for another migration to end.")
 
 
 class State(Model):

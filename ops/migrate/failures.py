@@ -11,7 +11,7 @@ import psycopg
 from ops.migrate.model import Direction, MigrateError, Target
 
 if TYPE_CHECKING:
-    from ops.migrate.runner import Doing
+    from ops.migrate.doing import Doing
 
 LOCK_TIMEOUT, DEADLOCK, CANCELED, EXISTS = "55P03", "40P01", "57014", "42P07"
 

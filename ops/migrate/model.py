@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Kind = Literal["failed", "config", "refused", "unreachable", "timed_out"]
@@ -58,6 +59,21 @@ class Who:
     host: str
     verb: str
     run: str
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One file: its id, the first line of its docstring, and where it is."""
+
+    id: str
+    says: str
+    file: Path
+
+    def as_document(self) -> dict[str, str]:
+        return {"revision": self.id, "message": self.says}
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.says}".strip()
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ import psycopg
 import sqlalchemy
 from alembic.runtime.environment import EnvironmentContext
 
-from ops.migrate import audit, checksums, failures, indexes, lock, sessions
-from ops.migrate.model import Applied, Direction, Limits, MigrateError, Outcome, Target, Who
+from ops.migrate import audit, checksums, failures, goals, indexes, lock, sessions
+from ops.migrate.doing import Doing
+from ops.migrate.model import Applied, Direction, Limits, Outcome, Target, Who
 from ops.migrate.scripts import BASE, Scripts
 from ops.migrate.state import heads_of
 
@@ -29,54 +30,28 @@ LONGEST_BACKOFF = 10.0   # seconds
 _one_in_a_process = threading.Lock()   # Alembic's context is global to a process
 
 
-@dataclass
-class Doing:
-    """The revision under way. `outside`: it left its transaction, so that a part of it may stay whatever happens."""
-
-    revision: str
-    file: Path
-    began: float
-    outside: bool = False
-    invalid_before: frozenset[indexes.Name] = frozenset()
-    statements: list[str] = field(default_factory=list)
-
-
 def migrate(
     target: Target, direction: Direction, to: str | None, who: Who, limits: Limits,
-    *, say: Callable[[str], None], accepted: str | None = None, sleep: Callable[[float], None] = time.sleep,
+    *, say: Callable[[str], None], accepted: str | None = None, shown: tuple[str, ...] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """Bring the database to `to`: a revision, `head` or `base` (None: to head, or one step back). Raises MigrateError.
 
-    `accepted` names a revision that was edited after it was applied, and whose edit is taken as it is.
+    `accepted` names a revision that was edited after it was applied, and whose edit is taken as it is. `shown`: the heads that somebody
+    has seen and agreed to go from; where the database has moved since, nothing is done.
     """
     began = time.monotonic()
     scripts = Scripts(target.folder)
     with _one_in_a_process, lock.held(target, limits, who, say, sleep) as keeper:
         audit.prepare(keeper, target)
-        settle_lost(keeper, limits, say, sleep)
+        goals.settle_lost(keeper, limits, say, sleep)
         heads = heads_of(keeper)
+        goals.refuse_moved(shown, heads)
         scripts.check_database(",".join(heads) or None)
-        goal = scripts.known(to) if to else default_goal(scripts, direction, heads)
+        goal = scripts.known(to) if to else goals.default(scripts, direction, heads)
         for revision, found in checksums.refuse_edited(scripts.applied(heads), audit.checksums(keeper), accepted).items():
             keeper.execute(audit.REMEMBER, (revision, found))
         return Run(target, scripts, keeper, direction, goal, who, limits, say, sleep, began).whole(heads)
-
-
-def default_goal(scripts: Scripts, direction: Direction, heads: tuple[str, ...]) -> str:
-    if direction == "upgrade":
-        return scripts.head or BASE
-    if not heads:
-        raise MigrateError("refused", "a step back", "no revision is applied", "see: inv db.history")
-    return scripts.before(heads[0])
-
-
-def settle_lost(keeper: psycopg.Connection[Any], limits: Limits, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
-    """Put down runs that were killed as lost, after their last statement has ended."""
-    for run, by in audit.lost(keeper):
-        lock.wait_until_gone(keeper, run, limits, sleep)
-        at = ",".join(heads_of(keeper)) or None
-        audit.ended(keeper, run, "lost", at, "it was killed, or its machine went away")
-        say(f"run {run} of {by} was killed; the database is at {at or BASE}")
 
 
 @dataclass
@@ -161,7 +136,7 @@ class Run:
             limits = Limits(self.limits.lock_timeout_s, statement_s, self.limits.idle_in_transaction_s)
             context.connection.exec_driver_sql(sessions.SET_LIMITS, sessions.milliseconds(limits))   # the one before may have set its own
             original(**given)
-            if doing.outside and (broken := indexes.ours(self.keeper, doing.invalid_before, self.statements())):
+            if doing.outside and (broken := indexes.ours(self.keeper, doing.invalid_before, doing.concurrently())):
                 raise failures.LeftInvalid(broken)
             self.record(context.connection, doing)
 
@@ -182,13 +157,6 @@ class Run:
         if self.doing and "concurrently" in statement.lower():
             self.doing.statements.append(statement)
 
-    def statements(self) -> list[str]:
-        """What the revision ran concurrently, that in its SQL file too, which goes past SQLAlchemy."""
-        if self.doing is None:
-            return []
-        beside = self.doing.file.with_suffix(".sql")
-        return [*self.doing.statements, *([beside.read_text(errors="replace")] if beside.exists() else [])]
-
     def record(self, connection: Any, doing: Doing) -> None:
         took = time.monotonic() - doing.began
         connection.exec_driver_sql(audit.STEP, (self.who.run, doing.revision, self.direction, took, "done", None, None))
@@ -207,7 +175,7 @@ class Run:
         """Drop what the failed revision left INVALID; whether there was anything."""
         if not self.doing or not self.doing.outside or self.keeper.closed:
             return False
-        broken = indexes.ours(self.keeper, self.doing.invalid_before, self.statements())
+        broken = indexes.ours(self.keeper, self.doing.invalid_before, self.doing.concurrently())
         indexes.drop(self.keeper, broken)
         for schema, name in sorted(broken):
             self.say(f"  dropped {schema}.{name}, which was left INVALID")

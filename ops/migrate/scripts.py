@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,9 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from ops.migrate.model import Direction, MigrateError
+from ops.migrate.model import Direction, MigrateError, Revision
 
 BASE = "base"
-UNWRITTEN = "NotImplementedError"
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One file: its id, the first line of its docstring, and where it is."""
-
-    id: str
-    says: str
-    file: Path
-
-    def as_document(self) -> dict[str, str]:
-        return {"revision": self.id, "message": self.says}
-
-    def __str__(self) -> str:
-        return f"{self.id} {self.says}".strip()
 
 
 class Scripts:
@@ -45,7 +28,9 @@ class Scripts:
         self.config = Config()
         self.config.set_main_option("script_location", folder.replace("%", "%%"))
         with self.told(f"revisions in {folder}"):
-            self.directory = ScriptDirectory(folder, file_template="%(rev)s_%(slug)s", truncate_slug_length=60, timezone="UTC")
+            self.directory = ScriptDirectory(
+                folder, file_template="%(rev)s_%(slug)s", truncate_slug_length=60, timezone="UTC", messaging_opts={"quiet": True}
+            )
             self.heads = tuple(self.directory.get_heads())
 
     @property

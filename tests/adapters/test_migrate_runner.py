@@ -224,5 +224,6 @@ def test_every_session_has_its_limits(project: Project) -> None:
     project.run()
     for revision in ("1", "2"):
         found = dict(project.ask(f"SELECT name, setting FROM seen WHERE r = '{revision}'"))
-        assert (found["lock_timeout"], found["statement_timeout"], found["idle_in_transaction_session_timeout"]) == ("300", "20000", "300000")
+        limits = [found[name] for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")]
+        assert limits == ["300", "20000", "300000"]
         assert found.get("client_connection_check_interval", "2000") == "2000"

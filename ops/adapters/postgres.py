@@ -1,0 +1,202 @@
+"""The door to the application's PostgreSQL for migrations: the engine (`ops.migrate`) with our settings, its errors as ours.
+
+`database.run: local` is spoken here: the database is connected to from this machine. With a secret its user and password come from Secrets
+Manager; without one libpq looks for them itself (PG* variables, ~/.pgpass), which an environment with an overlay never does.
+"""
+
+from __future__ import annotations
+
+import secrets as random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ops.adapters import database, machine, secrets
+from ops.adapters.aws import Cloud
+from ops.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
+from ops.migrate.model import Applied, Direction, Limits, MigrateError, Outcome, Revision, Target, Who
+from ops.redact import one_line
+
+if TYPE_CHECKING:
+    from ops.migrate.scripts import Scripts
+    from ops.settings import Settings
+
+COUNT_TIMEOUT = 5.0   # seconds; a table too big to be counted in it is "unknown"
+KINDS: dict[str, type[OpsError]] = {
+    "failed": OpsError, "config": ConfigError, "refused": Refused, "unreachable": Unreachable, "timed_out": TimedOut,
+}
+
+__all__ = ["Applied", "Direction", "Door", "Outcome", "Ping", "Revision", "connect", "count", "current", "history", "migrate", "ping"]
+
+
+@dataclass(frozen=True)
+class Door:
+    """One database and the project's revisions. `mode` is how it is reached."""
+
+    target: Target
+    limits: Limits
+    mode: str = "local"
+
+    @property
+    def scripts(self) -> Scripts:
+        """The revisions as they are now. Raises ConfigError."""
+        from ops.migrate.scripts import Scripts
+
+        with translated(self.target):
+            return Scripts(self.target.folder)
+
+    def named(self, database: str) -> Door:
+        """Another database of the same server, with the same user."""
+        return replace(self, target=replace(self.target, parameters={**self.target.parameters, "dbname": database}))
+
+
+@contextmanager
+def translated(target: Target) -> Iterator[None]:
+    """The engine's errors as ours, redacted once more."""
+    try:
+        yield
+    except MigrateError as error:
+        hidden = [str(target.parameters.get("password") or "")]
+        raise KINDS[error.kind](one_line(error.what, hidden), one_line(error.why, hidden, 700), one_line(error.next, hidden)) from None
+
+
+def connect(settings: Settings, cloud: Callable[[], Cloud]) -> Door:
+    """The environment's database; nothing is sent to it yet. Raises ConfigError (no database, no revisions, reached otherwise)."""
+    configured = settings.environment.database
+    key = f"environments.{settings.name}.database"
+    if configured is None:
+        raise ConfigError(f"environment {settings.name} has no database", "nothing says where it is", f"add {key} to invoke.yaml")
+    if configured.run != "local":
+        why = "migrations run on a connection from this machine (run: local)"
+        raise ConfigError(f"{key}.run is {configured.run}", why, f"set {key}.run: local where this machine reaches the database")
+    folder = database.scripts(settings.root)
+    if folder is None:
+        raise ConfigError(f"{settings.root}", "there is no folder alembic/versions", "check out the project with its revisions")
+    if configured.secret:
+        parameters = database.connection(configured, secrets.value(cloud(), configured.secret))
+    elif settings.environment.overlay:
+        why = "with an overlay it never uses this machine's PG* variables or ~/.pgpass"
+        raise ConfigError(f"{key}.secret is missing", why, f"set {key}.secret")
+    else:
+        known = {"host": configured.host, "port": configured.port, "dbname": configured.name, "sslmode": configured.sslmode}
+        parameters = {name: value for name, value in known.items() if value} | database.roots(configured)
+    limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
+    return Door(Target(str(folder), parameters), limits)
+
+
+def migrate(
+    door: Door, direction: Direction, to: str | None, *, shown: str | None, say: Callable[[str], None],
+    timeout_s: float | None = None, wait_s: float | None = None, accepted: str | None = None,
+) -> Outcome:
+    """Run revisions. `shown`: the revision that the operator was shown and agreed to go from. Raises what the engine means, as ours."""
+    from ops.migrate.runner import migrate as run
+
+    limits = replace(door.limits, total_s=timeout_s, wait_s=door.limits.wait_s if wait_s is None else wait_s)
+    if timeout_s is not None:
+        limits = replace(limits, wait_s=min(limits.wait_s, timeout_s))
+    who = Who(machine.owner(), machine.host(), f"db.{direction}", random.token_hex(4))
+    heads = tuple(shown.split(",")) if shown else ()
+    with translated(door.target):
+        return run(door.target, direction, to, who, limits, say=say, accepted=accepted, shown=heads)
+
+
+@contextmanager
+def reading(door: Door) -> Iterator[Any]:
+    """A session that only reads."""
+    from ops.migrate import sessions
+
+    with translated(door.target):
+        opened = sessions.connect(door.target, "inv db (reading)", replace(door.limits, statement_timeout_s=COUNT_TIMEOUT))
+    try:
+        opened.read_only = True
+        with told_reading(door):
+            yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def told_reading(door: Door) -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        advice = "grant the user SELECT on it" if error.sqlstate == "42501" else "look at the database's log, then run it again"
+        raise Unreachable(door.target.where, one_line(door.target.clean(error)), advice) from None
+
+
+def current(door: Door) -> str | None:
+    """What alembic_version holds (several heads: joined by commas); None for a database without any."""
+    from ops.migrate.state import heads_of
+
+    with reading(door) as opened:
+        return ",".join(heads_of(opened)) or None
+
+
+def pending(door: Door, scripts: Scripts, at: str | None, to: str | None = None) -> tuple[Revision, ...]:
+    """The revisions after `at`, oldest first. Raises Refused for a database that this checkout does not know, and for several heads."""
+    with translated(door.target):
+        return scripts.between("upgrade", scripts.known(to or "head"), at)
+
+
+def sql(door: Door, scripts: Scripts, direction: Direction, to: str, at: str | None) -> tuple[tuple[Revision, str, str | None], ...]:
+    """Each revision with its SQL, and why there is none where it can't be printed."""
+    with translated(door.target):
+        return tuple(scripts.sql(direction, to, at))
+
+
+def statements(text: str) -> tuple[str, ...]:
+    """SQL as single statements without comments."""
+    from ops.migrate.sqltext import statements as taken_apart
+
+    return taken_apart(text)
+
+
+def count(door: Door, questions: tuple[str | None, ...]) -> tuple[int | None, ...]:
+    """The number that each question answers; 0 where what it asks about is not there; None where it can't be answered in time."""
+    from psycopg import Error, errors
+
+    found: list[int | None] = []
+    with reading(door) as opened:
+        for question in questions:
+            try:
+                with opened.transaction():
+                    row = opened.execute(question).fetchone() if question else None
+                found.append(int(row[0]) if row else None)
+            except (errors.UndefinedTable, errors.UndefinedColumn):
+                found.append(0)
+            except Error:
+                found.append(None)
+    return tuple(found)
+
+
+def history(door: Door, limit: int) -> list[dict[str, Any]]:
+    """The last runs, newest first, from the audit."""
+    from ops.migrate import audit
+
+    with reading(door) as opened:
+        return audit.history(opened, limit)
+
+
+@dataclass(frozen=True)
+class Ping:
+    """An answer to SELECT 1. `tls` is the protocol's version, empty without."""
+
+    server: str
+    user: str
+    tls: str
+    took_s: float
+
+
+def ping(door: Door) -> Ping:
+    """Connect and SELECT 1 (the runbook's check). Raises Unreachable."""
+    began = time.monotonic()
+    with reading(door) as opened:
+        opened.execute("SELECT 1")
+        took = time.monotonic() - began
+        row = opened.execute("SELECT current_setting('server_version'), current_user").fetchone()
+        tls = opened.execute("SELECT coalesce(version, '') FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+    return Ping(row[0], row[1], tls[0] if tls else "", took)

@@ -1,0 +1,196 @@
+"""`inv db.*`: look where the database stands, show what there is to do, ask before rows are lost, run it, say where it stands then.
+
+Nobody holds the lock while thinking: the engine is told which revision was shown, and refuses where the database has moved since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ops import ui
+from ops.adapters import aws, postgres
+from ops.adapters.postgres import Direction, Door, Outcome, Revision
+from ops.errors import Refused
+from ops.rules.migrations import Loss, losses
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
+
+BASE = "base"
+
+__all__ = ["Asked", "Direction", "Done", "Place", "Planned", "Standing", "agreed", "history", "ping", "plan", "run", "said", "standing"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """One environment's database, and the project's revisions."""
+
+    settings: Settings
+    door: Door
+
+    @classmethod
+    def of(cls, settings: Settings) -> Place:
+        """Raises ConfigError where the environment has no database that is reached from here, Refused where it has no such secret."""
+        return cls(settings, postgres.connect(settings, lambda: aws.connect(settings)))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The limits of one call, in seconds; None: the configured ones. `edited`: a revision whose edit is accepted."""
+
+    timeout_s: float | None = None
+    wait_s: float | None = None
+    edited: str | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a database is, where this checkout leads, and what is between."""
+
+    revision: str | None
+    head: str | None
+    pending: tuple[Revision, ...]
+
+    def as_document(self) -> dict[str, Any]:
+        """The shape that `db.current --json` prints."""
+        return {"revision": self.revision, "head": self.head, "pending": [each.id for each in self.pending]}
+
+    def as_text(self) -> str:
+        lines = [f"at {self.revision or 'no revision'}, head is {self.head or 'none'}"]
+        return "\n".join([*lines, *(f"  pending {each}" for each in self.pending)] if self.pending else [*lines, "  nothing is pending"])
+
+
+def standing(place: Place) -> Standing:
+    """Read now. Raises Refused for a database that this checkout does not know, and for several heads."""
+    scripts, at = place.door.scripts, postgres.current(place.door)
+    with postgres.translated(place.door.target):
+        head = scripts.head
+    return Standing(at, head, postgres.pending(place.door, scripts, at))
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What one call would do: from where to where, its revisions with their SQL, and what is lost on the way."""
+
+    direction: Direction
+    at: str | None
+    to: str
+    steps: tuple[tuple[Revision, str, str | None], ...]
+    losses: tuple[Loss, ...] = ()
+
+    @property
+    def loses_rows(self) -> bool:
+        return any(loss.matters for loss in self.losses)
+
+    def as_document(self) -> dict[str, Any]:
+        """The shape that `--plan --json` prints: `plan` as everywhere, and the SQL."""
+        name = self.direction
+        return {
+            "plan": [{"verb": name, "says": f"{name.capitalize()} {each}", "undo": self.undo(each)} for each, _, _ in self.steps],
+            "from": self.at,
+            "to": None if self.to == BASE else self.to,
+            "losses": [loss.as_document() for loss in self.losses],
+            "sql": [{"revision": each.id, "sql": text, "problem": problem} for each, text, problem in self.steps],
+        }
+
+    def undo(self, each: Revision) -> str | None:
+        return f"inv db.downgrade takes {each.id} back" if self.direction == "upgrade" else None
+
+    def as_sql(self) -> str:
+        missing = "\n-- the rest can't be printed without a database: "
+        parts = [
+            f"-- {self.direction} {each}\n{text.strip()}" + (missing + problem if problem else "") for each, text, problem in self.steps
+        ]
+        return "\n\n".join(parts) or "-- nothing to do"
+
+    def as_text(self) -> str:
+        return "\n".join([*(f"  {self.direction} {each}" for each, _, _ in self.steps), *(f"  {loss.as_text()}" for loss in self.losses)])
+
+
+def plan(place: Place, direction: Direction, to: str | None) -> Planned:
+    """What an upgrade or a downgrade would do now; nothing is changed. Raises ConfigError (unknown revision) and Refused."""
+    door = place.door
+    scripts, at = door.scripts, postgres.current(door)
+    with postgres.translated(door.target):
+        scripts.check_database(at)
+        goal = scripts.known(to) if to else default_goal(scripts, direction, at)
+    steps = postgres.sql(door, scripts, direction, goal, at)
+    return Planned(direction, at, goal, steps, counted(door, steps) if direction == "downgrade" else ())
+
+
+def default_goal(scripts: Any, direction: Direction, at: str | None) -> str:
+    if direction == "upgrade":
+        return scripts.head or BASE
+    if at is None:
+        raise Refused("db.downgrade", "no revision is applied: there is nothing to take back", "see: inv db.history")
+    return str(scripts.before(at.split(",")[0]))
+
+
+def counted(door: Door, steps: tuple[tuple[Revision, str, str | None], ...]) -> tuple[Loss, ...]:
+    """What these revisions' way back drops, with the rows that are there now."""
+    found = [loss for each, text, problem in steps for loss in losses(each.id, postgres.statements(text), problem)]
+    numbers = postgres.count(door, tuple(loss.question for loss in found)) if found else ()
+    return tuple(loss.counted(rows) for loss, rows in zip(found, numbers, strict=True))
+
+
+def agreed(place: Place, planned: Planned, *, yes: bool) -> None:
+    """Show it; a protected environment's name must be typed, any environment's where rows would be lost. Raises Refused."""
+    name = place.settings.name
+    for line in planned.as_text().splitlines():
+        ui.say(line)
+    what = f"{planned.direction} {place.door.target.where} from {planned.at or BASE} to {planned.to}"
+    if planned.loses_rows:
+        ui.confirm(f"{what}: rows are lost", yes=yes, typed=name)
+    elif place.settings.environment.protected:
+        ui.confirm(what, yes=yes, typed=name)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A run's end."""
+
+    outcome: Outcome
+    mode: str
+
+    def as_document(self) -> dict[str, Any]:
+        """The shape that `db.upgrade --json` and `db.downgrade --json` print."""
+        it = self.outcome
+        applied = [each.as_document() for each in it.applied]
+        return {"from": it.before, "to": it.after, "applied": applied, "mode": self.mode, "run": it.run}
+
+    def as_text(self) -> str:
+        it = self.outcome
+        done = f"{len(it.applied)} done" if it.applied else "nothing to do"
+        return f"at {it.after or 'no revision'}: {done}"
+
+
+def run(place: Place, planned: Planned, asked: Asked, say: Callable[[str], None] = ui.say) -> Done:
+    """Do what was planned and agreed to. Raises what the engine means, three lines each."""
+    outcome = postgres.migrate(
+        place.door, planned.direction, planned.to, shown=planned.at, say=say,
+        timeout_s=asked.timeout_s, wait_s=asked.wait_s, accepted=asked.edited,
+    )  # fmt: skip
+    return Done(outcome, place.door.mode)
+
+
+def ping(place: Place) -> dict[str, Any]:
+    """SELECT 1, and what answered."""
+    found = postgres.ping(place.door)
+    return {"environment": place.settings.name, "reachable": True, "database": place.door.target.where, **vars(found)}
+
+
+def history(place: Place, limit: int) -> list[dict[str, Any]]:
+    """The last runs, newest first."""
+    return postgres.history(place.door, limit)
+
+
+def said(entry: dict[str, Any]) -> str:
+    """One run of the history, and its revisions below."""
+    head = f"{entry['began_at']:%Y-%m-%d %H:%M:%S} {entry['verb']} {entry['result']}: {entry['from'] or BASE} → {entry['to'] or BASE}"
+    lines = [f"{head}, by {entry['by']}@{entry['host']} (run {entry['run']})"]
+    for step in entry["steps"]:
+        problem = f": {step['message']}" if step["message"] else ""
+        lines.append(f"    {step['direction']} {step['revision']} {step['result']} in {step['took_s']:.2f} s{problem}")
+    return "\n".join(lines)

@@ -1,0 +1,107 @@
+"""What taking a revision back costs: the tables, columns and rows that its SQL would drop, as questions that a database can answer.
+
+The SQL is read, not run: a downgrade that is tried out and rolled back would hold its locks meanwhile. What can't be read (a DO block, a
+CASCADE over a schema or type, a revision of Python that needs the database) is a loss of unknown size, never none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+TABLE = rf"{NAME}(?:\s*\.\s*{NAME})?"
+LIST = rf"{TABLE}(?:\s*,\s*{TABLE})*"
+DROP_TABLE = re.compile(rf"DROP TABLE (?:IF EXISTS )?({LIST})", re.IGNORECASE)
+TRUNCATE = re.compile(rf"TRUNCATE (?:TABLE )?(?:ONLY )?({LIST})", re.IGNORECASE)
+ALTER = re.compile(rf"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?({TABLE}) ?\*? (.*)", re.IGNORECASE | re.DOTALL)
+COLUMN = re.compile(rf"DROP (?:COLUMN )?(?:IF EXISTS )?(?!CONSTRAINT\b|COLUMN\b)({NAME})", re.IGNORECASE)
+USING = re.compile(rf"ALTER (?:COLUMN )?({NAME}) (?:SET DATA )?TYPE .* USING ", re.IGNORECASE | re.DOTALL)
+DELETE = re.compile(r"DELETE FROM (.*)", re.IGNORECASE | re.DOTALL)
+OPAQUE = re.compile(
+    r"(DO|CALL|DROP SCHEMA|DROP OWNED|DROP EXTENSION)\b|DROP (TYPE|DOMAIN|TABLE)\b.*\bCASCADE$|WITH\b.*\bDELETE FROM\b",
+    re.IGNORECASE | re.DOTALL,
+)
+OWN = re.compile(r"\b(?:INTO|FROM|UPDATE|TABLE) alembic_version\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Something that a revision's way back takes away. `question`: SQL that counts its rows; `rows` None: not known."""
+
+    revision: str
+    what: str
+    question: str | None = None
+    rows: int | None = None
+
+    def counted(self, rows: int | None) -> Loss:
+        return replace(self, rows=rows)
+
+    @property
+    def matters(self) -> bool:
+        """Whether rows would be lost, or may be."""
+        return self.rows != 0
+
+    def as_document(self) -> dict[str, object]:
+        return {"revision": self.revision, "what": self.what, "rows": self.rows}
+
+    def as_text(self) -> str:
+        rows = "an unknown number of rows" if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
+        return f"{self.revision} takes away {self.what}: {rows}"
+
+
+def losses(revision: str, statements: Iterable[str], unreadable: str | None = None) -> tuple[Loss, ...]:
+    """What these statements (without comments, single spaces) take away; `unreadable`: why a part of them is missing."""
+    found = [loss for statement in statements if not OWN.search(statement) for loss in of_statement(revision, statement)]
+    if unreadable:
+        found.append(Loss(revision, f"what can't be read without running it ({unreadable})"))
+    return tuple(dict.fromkeys(found))
+
+
+def of_statement(revision: str, statement: str) -> Iterator[Loss]:
+    if match := DROP_TABLE.match(statement) or TRUNCATE.match(statement):
+        verb = "table" if statement.upper().startswith("DROP") else "all rows of table"
+        for table in split(match[1]):
+            yield Loss(revision, f"{verb} {table}", counting("*", table))
+    elif match := ALTER.match(statement):
+        yield from of_alter(revision, match[1], match[2])
+    elif match := DELETE.match(statement):
+        yield Loss(revision, f"rows of {match[1]}", counting("*", without_returning(match[1])))
+    if OPAQUE.match(statement):
+        yield Loss(revision, f"what can't be read without running it ({statement[:60]})")
+
+
+def of_alter(revision: str, table: str, actions: str) -> Iterator[Loss]:
+    for action in split(actions):
+        if match := COLUMN.match(action):
+            yield Loss(revision, f"column {table}.{match[1]}", counting(match[1], table))
+        elif match := USING.match(action):
+            yield Loss(revision, f"the old form of column {table}.{match[1]}", counting(match[1], table))
+
+
+def counting(what: str, table: str) -> str:
+    """A question in the words of the revision's own statement; it is asked in a transaction that only reads."""
+    return f"SELECT count({what}) FROM {table}"  # noqa: S608
+
+
+def split(text: str) -> list[str]:
+    """Parts between commas that stand in no parenthesis, string or quoted name."""
+    parts, depth, quote, current = [], 0, "", ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        else:
+            depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "," and depth == 0 and not quote:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += letter
+    return [*parts, current.strip()]
+
+
+def without_returning(text: str) -> str:
+    return re.split(r"\bRETURNING\b", text, flags=re.IGNORECASE)[0].strip()
