@@ -106,7 +106,8 @@ class Planned:
         return "\n\n".join(parts) or "-- nothing to do"
 
     def as_text(self) -> str:
-        return "\n".join([*(f"  {self.direction} {each}" for each, _, _ in self.steps), *(f"  {loss.as_text()}" for loss in self.losses)])
+        todo = [f"  to do: {self.direction} {each}" for each, _, _ in self.steps]
+        return "\n".join([*todo, *(f"  {loss.as_text()}" for loss in self.losses)])
 
 
 def plan(place: Place, direction: Direction, to: str | None) -> Planned:

@@ -49,8 +49,11 @@ class Scripts:
         if revision in ("head", "heads"):
             return self.head or BASE
         with self.told(f"revision {revision}"):
-            found = self.directory.get_revision(revision)
-        return str(found.revision)
+            try:
+                return str(self.directory.get_revision(revision).revision)
+            except (CommandError, RevisionError, AttributeError):
+                why = f"this checkout has no such revision, or more than one; its newest is {', '.join(self.heads) or 'none'}"
+                raise MigrateError("config", f"revision {revision}", why, "see: inv db.pending, inv db.history") from None
 
     def check_database(self, current: str | None) -> None:
         """Raises MigrateError (refused) where the database stands at a revision that this checkout does not have."""
