@@ -6,7 +6,6 @@ Invoke ignores a `-f FILE` that does not exist, ignores an `INVOKE_*` that match
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -68,6 +67,8 @@ def leaves(config: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tu
 
 
 def suggestion(found: str, known: Iterable[str], otherwise: str) -> str:
+    import difflib
+
     near = difflib.get_close_matches(found, list(known), n=1)
     return f"did you mean {near[0]}?" if near else otherwise
 

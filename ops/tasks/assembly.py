@@ -48,9 +48,10 @@ def service_names() -> tuple[str, ...]:
     """Names of the services in all environments, from Invoke's configuration files and `-f FILE`."""
     runtime = runtime_file(sys.argv[1:])
     config.check_runtime_file(runtime)
-    loaded: Any = QuickConfig(project_location=ROOT, runtime_path=Path(runtime) if runtime else None)
-    loaded.load_project()
-    loaded.load_runtime()
+    loaded: Any = QuickConfig(project_location=ROOT, runtime_path=Path(runtime) if runtime else None, lazy=True)
+    for level in (loaded.load_system, loaded.load_user, loaded.load_project, loaded.load_runtime):
+        level(merge=False)   # merging copies everything: once is enough
+    loaded.merge()
     environments = loaded.get("environments") or {}
     return config.check_service_names({name for values in environments.values() for name in values.get("services") or ()})
 
