@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from ops.sandbox.images.docker_runtime import ROOT_LABEL
+from ops.sandbox.images.docker_runtime import ROOT_LABEL, TASK_LABEL
 from tests.conftest import Checkout
 from tests.flows import deploying as world
 
 pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(240)]
-ACTIVE = {"cluster": "dev-davidshaevel-cluster", "serviceName": "dev-davidshaevel-backend", "desiredStatus": "RUNNING"}
+CLUSTER = "dev-davidshaevel-cluster"
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +181,6 @@ def test_an_image_that_crashes_is_diagnosed_and_taken_back(real: Any, docked: Ch
 
 def test_a_health_path_that_answers_404_is_taken_back(docked: Checkout) -> None:
     """The load balancer's own reason is the finding; no request of a client fails."""
-    names = {"cluster": ACTIVE["cluster"], "service": ACTIVE["serviceName"]}
-    world.aws(docked, "ecs").update_service(**names, healthCheckGracePeriodSeconds=6)       # of 20: nobody has to wait for it here
     server = (world.source(docked) / "backend/server.py").read_text()
     world.commit(docked, {"backend/server.py": server.replace('"/api/health"', '"/api/healthz"')}, "Moves its health path")
     with world.client(world.overlay(docked)["site"]) as client:
@@ -196,12 +194,11 @@ def test_a_killed_container_is_replaced(real: Any, docked: Checkout) -> None:
     """kill -9 of a container's process, then `docker rm -f` of another: exit code 137, and two healthy tasks again."""
     ecs = world.aws(docked, "ecs")
     for remove in (False, True):
+        until(lambda: healed(real, docked, ""))
         victim = containers(real, docked, "backend")[0]
-        known = set(ecs.list_tasks(**{**ACTIVE, "desiredStatus": "STOPPED"})["taskArns"])
         victim.remove(force=True) if remove else os.kill(victim.attrs["State"]["Pid"], signal.SIGKILL)
         until(lambda gone=victim.id: healed(real, docked, gone))
-        [arn] = set(ecs.list_tasks(**{**ACTIVE, "desiredStatus": "STOPPED"})["taskArns"]) - known
-        [task] = ecs.describe_tasks(cluster=ACTIVE["cluster"], tasks=[arn])["tasks"]
+        [task] = ecs.describe_tasks(cluster=CLUSTER, tasks=[victim.labels[TASK_LABEL]])["tasks"]
         assert (task["stopCode"], task["containers"][0]["exitCode"]) == ("EssentialContainerExited", 137)
 
 

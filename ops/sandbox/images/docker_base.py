@@ -7,6 +7,7 @@ which `docker import` takes. Paths stay as on this machine, because an interpret
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import io
 import platform
 import re
@@ -16,7 +17,7 @@ import sys
 import sysconfig
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from ops.sandbox.images.engine.base import NAME, PASSWD, PATH
 
 LABEL = "ops.sandbox.base"
 _PACKAGES = ("psycopg", "psycopg-binary", "typing-extensions")
+_FORM = "2"               # to be raised whenever this module packs something else
 _PROGRAMS = ("cat", "chmod", "cp", "env", "id", "ln", "ls", "mkdir", "mv", "rm", "sleep")
 _LEFT_OUT = frozenset({
-    "__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "site-packages", "dist-packages", "lib2to3",
+    "__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "site-packages",
+    "dist-packages",
 })
 _LIBRARY = re.compile(r"(?:=>\s+)?(/\S+)\s+\(0x")
 
@@ -58,8 +61,8 @@ def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> 
 
 
 def _key() -> str:
-    """What the image is made of: another Python or another psycopg makes another image."""
-    parts = [platform.python_version(), platform.machine(), sys.base_prefix, importlib.metadata.version("psycopg"), *_PROGRAMS]
+    """What the image is made of: another Python, another psycopg or another way to pack them makes another image."""
+    parts = [platform.python_version(), platform.machine(), sys.base_prefix, importlib.metadata.version("psycopg"), _FORM]
     return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts))
 
 
@@ -70,7 +73,7 @@ def _fill(archive: tarfile.TarFile) -> None:
     site = _site_packages(python)
     files |= {site / relative: path for relative, path in _packages()}
     tools = {Path("/bin") / name: Path(found).resolve() for name in _PROGRAMS if (found := shutil.which(name))}
-    files |= {Path("/bin/sh"): shell, **tools}
+    files |= {Path("/bin/sh"): shell, **tools, **dict(_compiled(files))}
     programs = {path for path in files.values() if ".so" in path.name or path in (python, shell, *tools.values())}
     brought = {path.resolve() for path in files.values()}       # a wheel's own libraries are found beside it
     files |= {library: library for library in _libraries(programs) if library.resolve() not in brought}
@@ -92,6 +95,13 @@ def _tree(root: Path) -> Iterator[Path]:
             yield from _tree(path)
         elif path.is_file():
             yield path
+
+
+def _compiled(files: Mapping[Path, Path]) -> Iterator[tuple[Path, Path]]:
+    """What Python has compiled of these files already: a container keeps nothing, so each would compile its imports again, for seconds."""
+    for name, path in files.items():
+        if path.suffix == ".py" and (cache := Path(importlib.util.cache_from_source(path))).is_file():
+            yield name.parent / "__pycache__" / cache.name, cache
 
 
 def _packages() -> Iterator[tuple[str, Path]]:

@@ -21,6 +21,7 @@ from ops.sandbox.images.lines import Lines
 
 ROOT_LABEL = "ops.sandbox.root"
 TASK_LABEL = "ops.sandbox.task"
+LAST_WORDS = 2.0          # seconds for the rest of the output, once a container has ended
 _LOG = logging.getLogger("sandbox.runtime")
 
 
@@ -111,21 +112,21 @@ class DockerContainer:
 
     def __init__(self, container: Any, output: Iterable[bytes], digest: str, log: Callable[[str], None]) -> None:
         self.digest = digest
-        self._container, self._output, self._code = container, output, None
+        self._container, self._code = container, None
         self.pid = _pid(container)
-        self._watcher = threading.Thread(target=self._watch, args=(Lines(log),), name=f"container-{container.short_id}", daemon=True)
+        reader = threading.Thread(target=_read, args=(output, Lines(log)), name=f"output-{container.short_id}", daemon=True)
+        self._watcher = threading.Thread(target=self._watch, args=(reader,), name=f"container-{container.short_id}", daemon=True)
+        reader.start()
         self._watcher.start()
 
-    def _watch(self, lines: Lines) -> None:
+    def _watch(self, reader: threading.Thread) -> None:
         code = 137      # whoever removes the container from outside has killed it
         try:
-            for chunk in self._output:
-                lines.feed(chunk)
             code = int(self._container.wait()["StatusCode"])
         except (DockerException, OSError, ValueError, KeyError):
             code = _last_code(self._container, code)
         finally:
-            lines.end()
+            reader.join(LAST_WORDS)
             try:
                 _remove(self._container)
             except (DockerException, OSError) as error:
@@ -150,6 +151,17 @@ class DockerContainer:
         return 137 if self._code is None else self._code
 
 
+def _read(output: Iterable[bytes], lines: Lines) -> None:
+    """Hand on every line until the end, or until the engine is gone."""
+    try:
+        for chunk in output:
+            lines.feed(chunk)
+    except (DockerException, OSError, ValueError):
+        _LOG.warning("a container's output broke off")
+    finally:
+        lines.end()
+
+
 def _pid(container: Any) -> int | None:
     try:
         container.reload()
@@ -159,7 +171,7 @@ def _pid(container: Any) -> int | None:
 
 
 def _last_code(container: Any, otherwise: int) -> int:
-    """The exit code from the container's own state, when the stream broke; one that still runs has none yet."""
+    """The exit code from the container's own state, when the engine broke off; one that still runs has none yet."""
     try:
         container.reload()
         state = container.attrs["State"]
