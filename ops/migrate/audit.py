@@ -40,6 +40,8 @@ REMEMBER = (
     " ON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, seen_at = excluded.seen_at"
 )
 FORGET = f"DELETE FROM {SCHEMA}.checksums WHERE revision = %s"  # noqa: S608
+UPGRADED = f"WITH step AS ({STEP}), kept AS ({REMEMBER})"
+DOWNGRADED = f"WITH step AS ({STEP}), kept AS ({FORGET})"
 HISTORY = f"""
 SELECT r.id AS run, r.verb, r.by, r.host, r.database_user, host(r.address) AS address, r.began_at, r.ended_at, r.result,
        r.from_revision AS "from", r.to_revision AS "to", r.message,

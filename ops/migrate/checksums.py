@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ LATER = "downgrade"
 
 def checksum(file: Path) -> str:
     """Sixteen hexadecimal digits over the revision's meaning and its SQL files'."""
-    digest = hashlib.sha256()
-    for part in parts(ast.parse(file.read_bytes())):
-        digest.update(part.encode())
+    found: list[str] = []
+    write_down(ast.parse(file.read_bytes()), found)
+    digest = hashlib.sha256("".join(found).encode("utf-8", "surrogatepass"))
     for beside in sorted(file.parent.glob(f"{file.stem}.*")):
         if beside.suffix == ".sql":
             text = beside.read_text(encoding="utf-8", errors="surrogateescape")
@@ -32,22 +32,22 @@ def checksum(file: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def parts(node: Any) -> Iterator[str]:
+def write_down(node: Any, found: list[str]) -> None:
     """A node's kind and its fields, in a form that all Pythons share: what is empty is left out."""
     if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
+        found.append(f"({type(node).__name__}")
         for name in node._fields:
             value = getattr(node, name, None)
-            if name not in NOT_MEANING and value not in (None, []):
-                yield f" {name}="
-                yield from parts(value)
-        yield ")"
+            if name not in NOT_MEANING and value is not None and value != []:
+                found.append(f" {name}=")
+                write_down(value, found)
+        found.append(")")
     elif isinstance(node, list):
         for item in node:
             if not (is_text(item) or getattr(item, "name", None) == LATER or is_future(item)):
-                yield from parts(item)
+                write_down(item, found)
     else:
-        yield repr(node)
+        found.append(repr(node))
 
 
 def is_text(node: Any) -> bool:

@@ -8,6 +8,7 @@ still ours. A step's row in the audit and its checksum are written inside of its
 from __future__ import annotations
 
 import random
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -119,7 +120,8 @@ class Run:
 
     def go_on(self) -> None:
         """Before a revision: the lock's session must live (a lost one lets another runner in), and time must be left."""
-        self.keeper.execute("SELECT 1")
+        if select.select([self.keeper.fileno()], [], [], 0)[0]:   # it is silent while it lives, and this costs no round trip
+            self.keeper.execute("SELECT 1")
         if self.time_left() <= 0:
             raise failures.out_of_time(self.limits.total_s)
 
@@ -134,11 +136,12 @@ class Run:
             self.say(f"{self.direction} {doing.revision} {(step.doc or '').splitlines()[0] if step.doc else ''}".rstrip())
             statement_s = min(self.limits.statement_timeout_s, self.time_left())
             limits = Limits(self.limits.lock_timeout_s, statement_s, self.limits.idle_in_transaction_s)
-            context.connection.exec_driver_sql(sessions.SET_LIMITS, sessions.milliseconds(limits))   # the one before may have set its own
+            if self.limits.total_s is not None:
+                context.connection.exec_driver_sql(sessions.SET_LIMITS, sessions.milliseconds(limits))
             original(**given)
             if doing.outside and (broken := indexes.ours(self.keeper, doing.invalid_before, doing.concurrently())):
                 raise failures.LeftInvalid(broken)
-            self.record(context.connection, doing)
+            self.record(context.connection, doing, limits)
 
         run_one.__name__ = original.__name__
         return run_one
@@ -157,13 +160,13 @@ class Run:
         if self.doing and "concurrently" in statement.lower():
             self.doing.statements.append(statement)
 
-    def record(self, connection: Any, doing: Doing) -> None:
-        took = time.monotonic() - doing.began
-        connection.exec_driver_sql(audit.STEP, (self.who.run, doing.revision, self.direction, took, "done", None, None))
-        if self.direction == "upgrade":
-            connection.exec_driver_sql(audit.REMEMBER, (doing.revision, checksums.checksum(doing.file)))
-        else:
-            connection.exec_driver_sql(audit.FORGET, (doing.revision,))
+    def record(self, connection: Any, doing: Doing, limits: Limits) -> None:
+        """Audit and checksum in the revision's transaction; then its successor's limits, since it may have set its own. One round trip."""
+        step = (self.who.run, doing.revision, self.direction, time.monotonic() - doing.began, "done", None, None)
+        up = self.direction == "upgrade"
+        kept = (doing.revision, checksums.checksum(doing.file)) if up else (doing.revision,)
+        statement = audit.UPGRADED if up else audit.DOWNGRADED
+        connection.exec_driver_sql(f"{statement} {sessions.SET_LIMITS}", (*step, *kept, *sessions.milliseconds(limits)))
 
     def done(self) -> None:
         if self.doing:
