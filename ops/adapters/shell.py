@@ -155,17 +155,20 @@ def run(
     return Completed(process.returncode, running.kept["stdout"].text(), running.kept["stderr"].text())
 
 
-def start(argv: Sequence[str], cwd: Path | str | None, env: Mapping[str, str] | None, fed: bool) -> subprocess.Popen[bytes]:
+def start(
+    argv: Sequence[str], cwd: Path | str | None, env: Mapping[str, str] | None, fed: bool, output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """A program in a session of its own. `output`: a file for both streams, for one that is to outlive us (a pipe without reader kills)."""
     if cwd is not None and not Path(cwd).is_dir():
         raise ConfigError(
             f"cannot run {argv[0]} in {cwd}",
             "there is no such folder",
             "check the path in invoke.yaml (relative paths start at the project)",
         )
-    source = subprocess.PIPE if fed else subprocess.DEVNULL
+    source, sink = subprocess.PIPE if fed else subprocess.DEVNULL, output or subprocess.PIPE
     try:
         return subprocess.Popen(
-            list(argv), cwd=cwd, env=env, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True
+            list(argv), cwd=cwd, env=env, stdin=source, stdout=sink, stderr=sink, bufsize=0, start_new_session=True
         )
     except FileNotFoundError:
         raise ConfigError(

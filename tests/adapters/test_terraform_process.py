@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -49,6 +50,26 @@ def test_a_time_limit_interrupts_and_waits_too(tmp_path: Path) -> None:
     with pytest.raises(TimedOut, match=r"took longer than 0\.6 s"):
         process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 0.6)
     assert (tmp_path / "state").read_text() == "1"
+
+
+def test_a_kill_of_ours_is_not_terraforms(tmp_path: Path) -> None:
+    """kill -9 of the operator's `inv` in mid-apply: Terraform goes on writing its lines, ends by itself, and has written its state."""
+    terraform = "import time, pathlib\nfor n in range(15): print(n, flush=True); time.sleep(0.1)\npathlib.Path('state').write_text('saved')"
+    ours = (
+        "import os, sys; from pathlib import Path; from ops.adapters import terraform_process as process\n"
+        f"argv, where = [sys.executable, '-c', {terraform!r}], Path({str(tmp_path)!r})\n"
+        "process.run(argv, where, os.environ, 30.0, lambda line: print(line, flush=True))"
+    )
+    root = str(Path(__file__).parents[2])
+    running = subprocess.Popen([sys.executable, "-c", ours], env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, text=True)
+    assert running.stdout and running.stdout.readline() == "0\n"
+    running.kill()
+    running.communicate()
+    assert not (tmp_path / "state").exists()
+    ends = time.monotonic() + 15
+    while not (tmp_path / "state").exists() and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert (tmp_path / "state").read_text() == "saved"
 
 
 def test_lines_are_told_as_they_come(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_terraform_killed_in_mid_apply(owned: Team) -> None:
     world.read_until(process, "aws_ecs_task_definition.backend: Destroying")
     pid = terraform_pid(process.pid)
     process.kill()
-    os.kill(pid, signal.SIGKILL)
+    os.killpg(pid, signal.SIGKILL)   # with its provider, which would outlive it
     process.communicate()
     (held,) = owned.document("tf.locks")["locks"]
     refused = owned.inv("backend.deploy")

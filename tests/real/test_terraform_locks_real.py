@@ -166,7 +166,7 @@ def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
 def test_a_kill_in_the_middle_leaves_a_lock_and_the_next_run_says_whose(ground: Ground) -> None:
     """kill -9 of an apply: the next plan names user and host; the lock is young, so its id must be typed; then the apply goes on."""
     running, pid = applying(ground)
-    os.kill(pid, signal.SIGKILL)
+    os.killpg(pid, signal.SIGKILL)
     running.communicate(timeout=30)
     place = ground.place()
     with pytest.raises(LockHeld, match=f"@{socket.gethostname()}"):
