@@ -111,8 +111,9 @@ class SavedPlan:
 
 @dataclass(frozen=True)
 class Process:
-    """A program of this host that may be Terraform: `started` is in UTC."""
+    """A program of this host that may be Terraform: `started` is in UTC; `directory` where it works, None where that is not shown."""
 
     pid: int
     started: datetime
     command: str
+    directory: str | None = None

@@ -75,10 +75,18 @@ def processes(now: datetime) -> tuple[Process, ...]:
     done = shell.run(["ps", "-A", "-ww", "-o", "pid=,etime=,args="], timeout=PROCESS_TIMEOUT)
     found = [line.split(None, 2) for line in done.stdout.splitlines()]
     return tuple(
-        Process(int(pid), (now - elapsed(age)).astimezone(UTC), command)
+        Process(int(pid), (now - elapsed(age)).astimezone(UTC), command, directory_of(int(pid)))
         for pid, age, command in (each for each in found if len(each) == 3)
         if Path(command.split()[0]).name in ("terraform", "tofu")
     )
+
+
+def directory_of(pid: int) -> str | None:
+    """Where a process works, as Linux shows it; None elsewhere, and for somebody else's."""
+    try:
+        return str(Path(f"/proc/{pid}/cwd").readlink())
+    except OSError:
+        return None
 
 
 def elapsed(text: str) -> timedelta:

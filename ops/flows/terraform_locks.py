@@ -50,7 +50,8 @@ def unlock(place: Place, typed: str | None) -> StateLock:
     now = datetime.now(UTC)
     ui.say(f"{lock.path}: {lock.said(now)}")
     running = terraform_locks.processes(now) if lock.host == socket.gethostname() else ()
-    agree(lock, caution(lock, socket.gethostname(), running, now, place.configured.lock_limit), typed)
+    directory = str(place.tf.directory.resolve())
+    agree(lock, caution(lock, socket.gethostname(), directory, running, now, place.configured.lock_limit), typed)
     terraform.force_unlock(place.tf, lock.id)
     return lock
 

@@ -24,7 +24,7 @@ TRANSIENT = tuple(
 )
 ATTEMPTS = 3
 PAUSES_S = (5.0, 15.0)
-EARLIER_S = 5.0  # a process that began this much after its lock still may be its owner: clocks and ps round
+EARLIER_S = 1.5  # a process that began this much after its lock still may be its owner: ps rounds to seconds
 
 
 def transient(said: str) -> bool:
@@ -45,10 +45,10 @@ def refusal(saved: SavedPlan, commit: str, state: StateVersion, now: datetime, l
     return ""
 
 
-def caution(lock: StateLock, host: str, running: Iterable[Process], now: datetime, limit_s: float) -> str:
-    """Why a lock may still be alive: then its id must be typed. Empty where nothing speaks for it."""
+def caution(lock: StateLock, host: str, directory: str, running: Iterable[Process], now: datetime, limit_s: float) -> str:
+    """Why a lock on `directory`'s state may still be alive: then its id must be typed. Empty where nothing speaks for it."""
     age = lock.age_s(now)
-    alive = owner_process(lock, host, running)
+    alive = owner_process(lock, host, directory, running)
     if alive:
         return f"a Terraform that is older than the lock runs on this host: pid {alive.pid} ({alive.command[:80]})"
     if age is None:
@@ -58,11 +58,13 @@ def caution(lock: StateLock, host: str, running: Iterable[Process], now: datetim
     return ""
 
 
-def owner_process(lock: StateLock, host: str, running: Iterable[Process]) -> Process | None:
-    """A Terraform on this host that began before the lock was taken; None where the lock is another host's."""
+def owner_process(lock: StateLock, host: str, directory: str, running: Iterable[Process]) -> Process | None:
+    """A Terraform on this host that began before the lock was taken, in this directory or in one that is not shown; else None."""
     if lock.host != host:
         return None
     for process in running:
+        if process.directory not in (None, directory):
+            continue
         if lock.created is None or (process.started - lock.created).total_seconds() <= EARLIER_S:
             return process
     return None

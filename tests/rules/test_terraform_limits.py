@@ -40,8 +40,8 @@ def lock(age_min: float | None = 120, host: str = "laptop") -> StateLock:
     return StateLock("id-1", f"ana@{host}", "OperationTypeApply", created, "1.11.4", "bucket/key", "s3")
 
 
-def process(age_min: float) -> Process:
-    return Process(4711, NOW - timedelta(minutes=age_min), "terraform apply")
+def process(age_min: float, directory: str | None = None) -> Process:
+    return Process(4711, NOW - timedelta(minutes=age_min), "terraform apply", directory)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,9 @@ def process(age_min: float) -> Process:
     [
         (lock(), (), ""),
         (lock(), (process(121),), "pid 4711"),
-        (lock(), (process(120.05),), "pid 4711"),
+        (lock(), (process(119.99),), "pid 4711"),
+        (lock(), (process(121, "/code/dev"),), "pid 4711"),
+        (lock(), (process(121, "/code/other"),), ""),  # another directory's
         (lock(), (process(60),), ""),  # began after the lock: not its owner
         (lock(host="elsewhere"), (process(121),), ""),
         (lock(age_min=10), (), "10 min ago"),
@@ -59,7 +61,7 @@ def process(age_min: float) -> Process:
 )
 def test_a_lock_whose_owner_may_live_wants_its_id_typed(held: StateLock, running: tuple[Process, ...], says: str) -> None:
     """A living process on this host, or a young lock, speaks for its owner; an old lock of nobody does not."""
-    found = caution(held, "laptop", running, NOW, 3600.0)
+    found = caution(held, "laptop", "/code/dev", running, NOW, 3600.0)
     assert says in found and bool(found) == bool(says)
 
 
