@@ -82,6 +82,7 @@ def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
     assert not someone.failed and world.version(owned.checkout) == before
     assert world.service(owned.checkout)["taskDefinition"] != revision
     assert [row["address"] for row in owned.document("tf.plan")["changes"]] == ["aws_ecs_service.frontend"]
+    scale_frontend(owned, 2)
 
 
 def test_what_goes_beyond_the_deploy_stops_it(owned: Team) -> None:
