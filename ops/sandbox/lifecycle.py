@@ -207,7 +207,7 @@ def _sweep(paths: Paths, record: Record | None) -> None:
 
     sweep(paths.tasks)
     clear(located(paths))
-    if record is not None and record.engine == "docker":
+    if record is not None and record.docker:
         from ops.sandbox.supervisor.containers import sweep_containers
 
         sweep_containers(paths, record.docker)
@@ -215,7 +215,7 @@ def _sweep(paths: Paths, record: Record | None) -> None:
 
 def _forget_images(record: Record | None) -> None:
     """A real engine keeps what was built; its names are this sandbox's alone."""
-    if record is not None and record.engine == "docker" and record.ports is not None:
+    if record is not None and record.docker and record.ports is not None:
         from ops.sandbox.supervisor.containers import forget_images
 
         forget_images(record.docker, f"127.0.0.1:{record.ports.registry}")

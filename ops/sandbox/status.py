@@ -31,7 +31,7 @@ class Record:
     ports: Ports | None = None
     control: int | None = None            # port of /_ready
     failure: dict[str, str] = field(default_factory=dict)     # an OpsError's what, why, next
-    docker: str | None = None             # address of the real engine, with engine `docker`
+    docker: str | None = None             # address of the real engine that is, or once was, used: what it still holds is cleaned up there
 
     def process(self) -> psutil.Process | None:
         """The supervisor, when it is this very process and it runs."""

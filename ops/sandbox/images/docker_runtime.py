@@ -1,6 +1,7 @@
 """Tasks as containers of a real Docker engine (`inv sandbox.up --engine docker`), by the same contract as the process runtime.
 
-EMULATES Fargate with less distance than processes: an own file system, user and process tree. DIFFERS: the network is the machine's own
+Emulates Fargate with less distance than processes: an own file system, user and process tree; a pull asks the registry each time; output is
+heard from before the start. Differs: the network is the machine's own
 (`network_mode host`), so a task binds its own loopback address, which it gets as HOST; CPU and memory limits are not applied. Linux only:
 an engine inside a virtual machine has another loopback.
 """

@@ -1,11 +1,11 @@
 """The registry front: an OCI distribution endpoint (/v2/) in front of ECR.
 
-EMULATES Amazon ECR's Docker endpoint: Basic login `AWS:<token>`, repositories that must exist before the first upload, immutable tags,
+Emulates Amazon ECR's Docker endpoint: Basic login `AWS:<token>`, repositories that must exist before the first upload, immutable tags,
 blobs scoped by repository, digests verified, a push visible in ECR (PutImage), and images that ECR deleted gone for pulls at once.
 As in ECR an immutable tag is refused even for the digest that it already names (aws/containers-roadmap issue 2179), so whoever deploys
 again looks before pushing; a mutable tag takes the same digest again in silence.
 
-DIFFERS: plain HTTP on loopback; blobs are served from here (ECR redirects to S3); a mount from another repository is never granted (the
+Differs: plain HTTP on loopback; blobs are served from here (ECR redirects to S3); a mount from another repository is never granted (the
 client uploads, as where ECR's blob mounting is off); no referrers, no layer-part limits, no replication; blobs are never collected.
 """
 

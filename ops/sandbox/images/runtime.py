@@ -1,12 +1,13 @@
 """Tasks as processes: what stands in for Fargate's container runtime.
 
-EMULATES: the pull through ECR (an image that ECR deleted cannot be started), platforms, layers with whiteouts, ENTRYPOINT, CMD, ENV and
+Emulates: the pull through ECR (an image that ECR deleted cannot be started), platforms, layers with whiteouts, ENTRYPOINT, CMD, ENV and
 WORKDIR, a process with an environment of its own, lines of output, SIGTERM then SIGKILL, exit codes 128+n, and the end of everything that a
 container started when its first process ends. Reasons are worded as ECS words them.
 
-DIFFERS: no file system, network or user of its own. A process sees this machine's files (the image's own are found where rootfs.py says);
+Differs: no file system, network or user of its own. A process sees this machine's files (the image's own are found where rootfs.py says);
 tasks of one image share its unpacked files; a task binds its own loopback address, which it gets as HOST; USER and limits are recorded, not
-applied; a child that leaves the process group is killed by stop() but survives a first process that ends by itself.
+applied; PATH and HOME name folders of the image as it lies unpacked; a program may kill itself with SIGKILL, which PID 1 of a container
+can't; a child that leaves the process group is killed by stop() but survives a first process that ends by itself.
 """
 
 from __future__ import annotations

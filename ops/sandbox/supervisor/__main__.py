@@ -57,7 +57,7 @@ class Supervisor:
         """0 after a clean end, 1 when it could not start."""
         known = status.read(self.paths)
         ports = known.ports if known else None
-        docker = _docker() if self.engine == "docker" else None
+        docker = _docker() if self.engine == "docker" else known.docker if known else None
         self.record = status.Record("starting", self.engine, os.getpid(), psutil.Process().create_time(), ports, docker=docker)
         self.record.write(self.paths)
         try:

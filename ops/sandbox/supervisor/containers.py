@@ -8,22 +8,22 @@ from typing import Any
 from docker.errors import DockerException
 
 from ops.sandbox.contracts import Paths
-from ops.sandbox.images.docker_engine import NoEngineError, address, connect
+from ops.sandbox.images.docker_engine import NoEngineError, connect
 from ops.sandbox.images.docker_runtime import DockerRuntime
 
 PATIENCE = 20             # seconds
 
 
-def sweep_containers(paths: Paths, where: str | None) -> None:
+def sweep_containers(paths: Paths, where: str) -> None:
     """Remove this sandbox's containers from the engine at `where`; an engine that is gone runs none."""
     with contextlib.suppress(NoEngineError, DockerException, OSError):
-        DockerRuntime(connect(where or address(), PATIENCE), paths.root, lambda: "").sweep()
+        DockerRuntime(connect(where, PATIENCE), paths.root, lambda: "").sweep()
 
 
-def forget_images(where: str | None, registry: str) -> None:
+def forget_images(where: str, registry: str) -> None:
     """Remove the images that are named after this sandbox's registry (`host:port`); the base is shared and stays."""
     with contextlib.suppress(NoEngineError, DockerException, OSError):
-        client = connect(where or address(), PATIENCE)
+        client = connect(where, PATIENCE)
         for image in client.images.list():
             for name in _names(image, f"{registry}/"):
                 client.images.remove(name)
