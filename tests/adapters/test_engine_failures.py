@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
+from werkzeug.serving import WSGIRequestHandler
 
 from ops.adapters import engine
 from ops.errors import OpsError, Refused, Unreachable
@@ -39,10 +40,10 @@ class FakeEngine:
             self.server.expect_request(path, method="POST").respond_with_json(*events, status=status)
             return
         lines = [json.dumps(event).encode() + b"\r\n" for event in events]
-        body = b"".join(b"%x\r\n%s\r\n" % (len(line), line) for line in lines) + b"0\r\n\r\n"  # chunked, as an engine streams
-        headers = {"transfer-encoding": "chunked"}
+        # chunked, as an engine streams: werkzeug does so with HTTP/1.1, which any threaded server of it turns on for the whole process
+        WSGIRequestHandler.protocol_version = "HTTP/1.1"
         self.server.expect_request(path, method="POST").respond_with_handler(
-            lambda _: Response(iter([body]), 200, headers, content_type="application/json")
+            lambda _: Response(iter(lines), 200, content_type="application/json")
         )
 
 
