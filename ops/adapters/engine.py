@@ -7,6 +7,7 @@ that it is given, for that call alone. So a base image is pulled without a login
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ops.facts import EngineInfo, LocalImage
 TIMEOUT = 10  # seconds, for questions
 STEP_TIMEOUT = 600  # seconds without a word during a build or push
 LAST_LINES = 15  # of a failed build
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # a real engine paints what a RUN says on stderr
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -153,7 +155,7 @@ class Lines:
         self.states: dict[str, str] = {}
 
     def take(self, event: Mapping[str, Any]) -> None:
-        for line in str(event.get("stream") or "").splitlines():
+        for line in COLOURS.sub("", str(event.get("stream") or "")).splitlines():
             if line.strip():
                 self.tell(line.rstrip())
         status, layer = event.get("status"), event.get("id")
