@@ -164,7 +164,7 @@ def told(error: ValidationError, name: str, file: str) -> ConfigError:
 
 def known_keys(path: list[str]) -> list[str]:
     """Keys of the model at `path` below an environment; names of services and list positions are stepped over."""
-    from ops import settings
+    from ops import settings, settings_database
 
     model: Any = settings.Environment
     inner = {
@@ -172,7 +172,9 @@ def known_keys(path: list[str]) -> list[str]:
         "endpoints": settings.Endpoint,
         "aws": settings.Aws,
         "cdn": settings.Cdn,
-        "database": settings.Database,
+        "bastion": settings_database.Bastion,
+        "database": settings_database.Database,
+        "health": settings.Health,
         "state": settings.State,
         "terraform": settings.Terraform,
     }

@@ -6,45 +6,13 @@ No key holds a secret: `aws.secret_key` is accepted from an overlay alone, which
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-from ops.cdn import path_pattern
-
-DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smh]?)")
-UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
-
-
-def seconds(value: Any) -> float:
-    """`300`, `"300"`, `"5m"`, `"1h"` or `"30s"` as seconds. Raises ValueError naming the forms."""
-    found = DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
-    if not found:
-        raise ValueError("allowed: a number of seconds, or a number with s, m or h (300, 30s, 5m, 1h)")
-    return float(found["number"]) * UNIT_SECONDS[found["unit"]]
-
-
-def relative_web_path(value: str) -> str:
-    """A path on the site, not a URL: the same path is asked of the CDN and of the load balancer."""
-    if not value.startswith("/"):
-        raise ValueError("allowed: a path that starts with / (the site's address is `site`)")
-    return value
-
-
-Seconds = Annotated[float, BeforeValidator(seconds)]
-WebPath = Annotated[str, AfterValidator(relative_web_path)]
-PathPattern = Annotated[str, AfterValidator(path_pattern)]
-Account = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{12}$")]
-Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
-Variable = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
-
-
-class Model(BaseModel):
-    """Frozen; an unknown key is an error (the reader suggests the nearest known one)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from ops.settings_database import Bastion, Database
+from ops.settings_types import Account, Model, PathPattern, Seconds, Text, Variable, WebPath
 
 
 class Endpoint(Model):
@@ -89,22 +57,6 @@ class Aws(Model):
     secret_key: Text | None = None
 
 
-class Database(Model):
-    """Where the application's PostgreSQL is, and how it is reached."""
-
-    run: Literal["local", "remote", "tunnel"] = Field("local", description="`local`: connected to from here.")
-    secret: Text | None = Field(None, description="Secrets Manager secret: username, password; host, port, dbname if there.")
-    instance: Text | None = Field(None, description="RDS instance identifier.")
-    name: Text | None = Field(None, description="Database name, where the secret has none.")
-    host: Text | None = Field(None, description="Address to connect to, where it differs from the secret's.")
-    port: int | None = None
-    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
-    sslrootcert: Text | None = Field(None, description="File with the CA bundle; without it, the system's.")
-    lock_timeout: Seconds = Field(5.0, description="Longest wait of a migration for one lock; then it steps back and tries again.")
-    statement_timeout: Seconds = Field(1800.0, description="Longest run of one statement of a migration.")
-    wait: Seconds = Field(10.0, description="Longest wait for another migration to end.")
-
-
 class State(Model):
     """The Terraform state's bucket: release records and locks are kept beside the state, so that no new infrastructure is needed."""
 
@@ -134,6 +86,18 @@ class Terraform(Model):
     lock_limit: Seconds = Field(3600.0, description="A state lock younger than this is taken for a living Terraform's.")
 
 
+class Health(Model):
+    """How `inv health.all` looks: its deadline, what it keeps, and what is asked beside the services' own endpoints."""
+
+    deadline: Seconds = Field(30.0, description="Longest run of one sweep; what has not answered by then is unknown.")
+    timeout: Seconds = Field(10.0, description="Longest wait for one page or call.")
+    keep: int = Field(20, ge=1, description="How many earlier runs are kept on this machine, for what changed since.")
+    since: Seconds = Field(3600.0, description="How far back logs are read where no release says since when.")
+    certificate_days: int = Field(21, description="A certificate that expires within so many days is a failure.")
+    slower: float = Field(3.0, gt=1, description="A page that takes so many times as long as before is a change.")
+    endpoints: list[Endpoint] = Field(default_factory=list, description="Pages that belong to no service.")
+
+
 class Environment(Model):
     """One place to act in: an account, a region, a cluster and its services."""
 
@@ -155,10 +119,18 @@ class Environment(Model):
     cdn: Cdn = Cdn()
     engine: Text | None = Field(None, description="Docker engine; without it, DOCKER_HOST or the machine's own.")
     database: Database | None = None
+    bastion: Bastion | None = None
+    health: Health = Health()
     state: State | None = None
     deploy_timeout: Seconds = Field(900.0, description="Longest wait for a roll-out.")
     poll: Seconds = Field(4.0, description="Between two DescribeServices while watching.")
     contacts: list[str] = Field(default_factory=list, description="Shown when a deploy fails.")
+
+    @property
+    def database_run(self) -> Literal["local", "remote", "tunnel"]:
+        """How the database is reached: as configured, else on the bastion where there is one."""
+        configured = self.database.run if self.database else None
+        return configured or ("remote" if self.bastion else "local")
 
 
 class Settings(Model):

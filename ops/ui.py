@@ -130,7 +130,7 @@ def parse_seconds(option: str, text: str | None) -> float | None:
     """An option such as `--timeout 5m`, in seconds; None where it was not given. Raises ConfigError (exit 2)."""
     if text is None:
         return None
-    from ops.settings import seconds
+    from ops.settings_types import seconds
 
     try:
         return seconds(text)

@@ -14,7 +14,7 @@ from ops.errors import ConfigError, Unreachable
 from ops.redact import one_line
 
 if TYPE_CHECKING:
-    from ops.settings import Database
+    from ops.settings_database import Database
 
 CONNECT_TIMEOUT = 5  # seconds
 STATEMENT_TIMEOUT = 5  # seconds

@@ -68,9 +68,10 @@ def connect(settings: Settings, cloud: Callable[[], Cloud]) -> Door:
     key = f"environments.{settings.name}.database"
     if configured is None:
         raise ConfigError(f"environment {settings.name} has no database", "nothing says where it is", f"add {key} to invoke.yaml")
-    if configured.run != "local":
+    how = settings.environment.database_run
+    if how != "local":
         why = "migrations run on a connection from this machine (run: local)"
-        raise ConfigError(f"{key}.run is {configured.run}", why, f"set {key}.run: local where this machine reaches the database")
+        raise ConfigError(f"{key}.run is {how}", why, f"set {key}.run: local where this machine reaches the database")
     folder = database.scripts(settings.root)
     if folder is None:
         raise ConfigError(f"{settings.root}", "there is no folder alembic/versions", "check out the project with its revisions")

@@ -189,8 +189,9 @@ def pending_migrations(asked: Asked) -> tuple[str, ...]:
         return ()
     if "migrations" in asked.skip:
         raise Unlooked("skipped")
-    if configured.run != "local":
-        raise Unlooked(f"environments.{settings.name}.database.run is {configured.run}: the database can be read only where it is local")
+    how = settings.environment.database_run
+    if how != "local":
+        raise Unlooked(f"environments.{settings.name}.database.run is {how}: the database can be read only where it is local")
     secret = secrets.value(asked.platform.cloud, configured.secret) if configured.secret else {}
     return database.heads_after(database.revision(configured, secret), settings.root)
 

@@ -15,7 +15,7 @@ from ops.adapters.secrets import Secret
 from ops.errors import ConfigError, OpsError, Unreachable
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
-from ops.settings import Database
+from ops.settings_database import Database
 
 
 def free_port() -> int:

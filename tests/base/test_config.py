@@ -10,7 +10,7 @@ import yaml
 
 from ops import config
 from ops.errors import ConfigError
-from ops.settings import seconds
+from ops.settings_types import seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = {"ecs_service": "backend", "container": "backend", "repository": "davidshaevel/backend"}

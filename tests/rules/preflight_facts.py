@@ -23,7 +23,8 @@ from ops.model import (
     Unknown,
 )
 from ops.rules.preflight import check
-from ops.settings import Database, Environment, Service
+from ops.settings import Environment, Service
+from ops.settings_database import Database
 
 FULL = "3f2a1bc4d5e6f708192a3b4c5d6e7f8091a2b3c4"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"
