@@ -13,7 +13,7 @@ class Database(Model):
     """Where the application's PostgreSQL is, and how it is reached."""
 
     run: Literal["local", "remote", "tunnel"] | None = Field(
-        None, description="`local`: connected to from here; `remote`: run on the bastion; `tunnel`: through it. Default: remote with a bastion."
+        None, description="`local`: from here; `remote`: run on the bastion; `tunnel`: through it; unset: remote, if it is there."
     )
     secret: Text | None = Field(None, description="Secrets Manager secret: username, password; host, port, dbname if there.")
     instance: Text | None = Field(None, description="RDS instance identifier.")
