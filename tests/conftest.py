@@ -67,9 +67,9 @@ def new_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ch
 
 @pytest.fixture(scope="session")
 def platform(new_checkout: Callable[[str], Checkout]) -> Iterator[Checkout]:
-    """A checkout whose sandbox is up."""
+    """A checkout whose sandbox is up, and rolls out by ECS whatever this machine has."""
     checkout = new_checkout("platform")
-    up = checkout.inv("sandbox.up")
+    up = checkout.inv("sandbox.up", "--rollout", "ecs")
     try:
         assert up.returncode == 0, up.stdout + up.stderr
         yield checkout

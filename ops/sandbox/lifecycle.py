@@ -31,12 +31,14 @@ PROJECT = Path(__file__).parents[2]
 
 
 def up(
-    root: Path, *, engine: str | None = None, timing: Timing | None = None, say: Callable[[str], None] = lambda line: None,
+    root: Path, *, engine: str | None = None, rollout: str | None = None, timing: Timing | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Status:
     """Start the sandbox below `root`, or heal it, and return when both its services are healthy.
 
     `engine` is `process` or `docker`; None is the engine of what is up, or was when it was killed, else `process`.
-    Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up.
+    `rollout` is `ecs`, `terraform` or `auto` (Terraform where it works here); None is that of what is hurt, else `auto`.
+    Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up, or another roll-out's.
     """
     paths = Paths(root.resolve())
     with _alone(paths):
@@ -47,18 +49,20 @@ def up(
             now = statuses.look(paths.root)
             if now.ready and engine not in (None, now.engine):
                 raise Refused(f"the sandbox is up with engine {now.engine}", f"engine {engine} was asked for", "inv sandbox.down first")
+            if now.ready and rollout not in (None, "auto", now.rollout):
+                raise Refused(f"the sandbox is up with rollout {now.rollout}", f"rollout {rollout} was asked for", "inv sandbox.down first")
             if now.ready:
                 say(f"the sandbox is up already (pid {now.pid})")
                 return now
             say("the sandbox is hurt: it is taken down and started again")
         _end(paths)
-        _start(paths, engine or _engine_of(record), timing or Timing(), say)
+        _start(paths, engine or _kept(record).engine, rollout or _kept(record).rollout, timing or Timing(), say)
         return statuses.look(paths.root)
 
 
-def _engine_of(record: Record | None) -> str:
+def _kept(record: Record | None) -> Record:
     """What a hurt sandbox is healed with; one that was stopped, or never came up, begins as any other."""
-    return record.engine if record is not None and record.state in ("starting", "ready") else "process"
+    return record if record is not None and record.state in ("starting", "ready") else Record("stopped")
 
 
 def down(root: Path, *, purge: bool = False, say: Callable[[str], None] = lambda line: None) -> None:
@@ -104,11 +108,12 @@ def _alone(paths: Paths) -> Iterator[None]:
         ) from exc
 
 
-def _start(paths: Paths, engine: str, timing: Timing, say: Callable[[str], None]) -> None:
+def _start(paths: Paths, engine: str, rollout: str, timing: Timing, say: Callable[[str], None]) -> None:
     progress = paths.logs / "progress.log"
     progress.write_text("")
     command = [
-        sys.executable, "-P", "-m", MODULE, str(paths.root), "--engine", engine, "--timing", json.dumps(asdict(timing)),
+        sys.executable, "-P", "-m", MODULE, str(paths.root),
+        "--engine", engine, "--rollout", rollout, "--timing", json.dumps(asdict(timing)),
     ]
     with (paths.logs / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(

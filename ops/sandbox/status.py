@@ -32,6 +32,7 @@ class Record:
     control: int | None = None            # port of /_ready
     failure: dict[str, str] = field(default_factory=dict)     # an OpsError's what, why, next
     docker: str | None = None             # address of the real engine that is, or once was, used: what it still holds is cleaned up there
+    rollout: str = "auto"                 # ecs | terraform once it is ready; before, what was asked for
 
     def process(self) -> psutil.Process | None:
         """The supervisor, when it is this very process and it runs."""
@@ -88,12 +89,13 @@ class Status:
     ports: Ports | None = None
     dead: tuple[str, ...] = ()
     docker: str | None = None
+    rollout: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         source = Paths(self.root).platform
         return {
             "ready": self.ready, "source": str(source) if source.exists() else None, "endpoints": self.endpoints(),
-            "state": self.state, "engine": self.engine, "pid": self.pid, "dead": list(self.dead),
+            "state": self.state, "engine": self.engine, "rollout": self.rollout, "pid": self.pid, "dead": list(self.dead),
         }
 
     def endpoints(self) -> dict[str, str | None]:
@@ -112,7 +114,7 @@ class Status:
         if self.pid is None:
             return f"the sandbox is {self.state}"
         state = "hurt" if self.dead and not self.ready else self.state
-        lines = [f"the sandbox is {state} (pid {self.pid}, engine {self.engine})"]
+        lines = [f"the sandbox is {state} (pid {self.pid}, engine {self.engine}, rollout {self.rollout})"]
         lines += [f"  {name:<9} {address}" for name, address in self.endpoints().items() if address]
         lines += [f"  {'source':<9} {Paths(self.root).platform}"]
         lines += [f"  dead: {name} (`inv sandbox.up` heals it)" for name in self.dead]
@@ -131,4 +133,4 @@ def look(root: Path) -> Status:
     dead = tuple(answer.get("dead", ())) if answer else ()
     ready = record.state == "ready" and answer is not None and bool(answer.get("ready"))
     state = record.state if answer is not None or record.state == "starting" else "silent"
-    return Status(ready, root, state, record.engine, process.pid, record.ports, dead, record.docker)
+    return Status(ready, root, state, record.engine, process.pid, record.ports, dead, record.docker, record.rollout)

@@ -5,19 +5,26 @@ from __future__ import annotations
 from ops.tasks.shared import ROOT, Session, front_door
 
 ENGINE = "What runs the tasks: `process` (needs nothing), or `docker` (a real engine); without it, what is up."
+ROLLOUT = "Who rolls out: `ecs`, `terraform`, or `auto` (Terraform where it works on this machine); without it, what is up, else auto."
 
 
-@front_door(options=("json",), help={"engine": ENGINE})
-def up(session: Session, engine: str | None = None) -> None:
+def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
+    """Raises ConfigError for a word that the option does not know."""
+    if given not in (None, *allowed):
+        from ops.errors import ConfigError
+
+        raise ConfigError(f"--{option} {given}", f"allowed: {', '.join(allowed)}", "inv sandbox.up")
+
+
+@front_door(options=("json",), help={"engine": ENGINE, "rollout": ROLLOUT})
+def up(session: Session, engine: str | None = None, rollout: str | None = None) -> None:
     """Start the embedded platform; a second time, do nothing; after a crash, heal it."""
     from ops import ui
     from ops.sandbox import lifecycle
 
-    if engine not in (None, "process", "docker"):
-        from ops.errors import ConfigError
-
-        raise ConfigError(f"--engine {engine}", "allowed: process, docker", "inv sandbox.up")
-    status = lifecycle.up(ROOT / ".sandbox", engine=engine, say=ui.say)
+    one_of("engine", engine, ("process", "docker"))
+    one_of("rollout", rollout, ("auto", "ecs", "terraform"))
+    status = lifecycle.up(ROOT / ".sandbox", engine=engine, rollout=rollout, say=ui.say)
     session.report(status.as_document(), status.as_text())
 
 

@@ -15,15 +15,6 @@ import yaml
 from tests.conftest import Checkout
 from tests.flows import deploying as world
 
-PREPARE = """
-import sys
-from pathlib import Path
-from ops.sandbox import status
-from ops.sandbox.contracts import Paths
-from ops.sandbox.terraform import prepare
-paths = Paths(Path(sys.argv[1]) / ".sandbox")
-print(prepare(paths, status.read(paths).ports, 120))
-"""
 SEARCHED = ("/opt", "/usr/local", "/usr/share", "/srv", "/var/lib", "/root", "/home")
 DEEP = 4
 
@@ -97,14 +88,9 @@ def configuration(folder: Path) -> dict[str, str]:
 def team(checkout: Checkout, folder: Path) -> Team:
     """The sandbox up, its Terraform placed and tried. Skips by name where the provider can't be had, unless it is required."""
     environment = configuration(folder)
-    up = checkout.inv("sandbox.up", **environment)
-    assert up.returncode == 0, up.stdout + up.stderr
-    python = {**os.environ, **environment, "PYTHONPATH": str(checkout.root)}
-    command = [sys.executable, "-c", PREPARE, str(checkout.root)]
-    said = subprocess.run(command, cwd=checkout.root, env=python, capture_output=True, text=True, timeout=150, check=True).stdout.strip()
-    if not said.startswith("rollout: terraform"):
+    up = checkout.inv("sandbox.up", "--rollout", "terraform", **environment)
+    if up.returncode == 3:
         required = "terraform" in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
-        (pytest.fail if required else pytest.skip)(f"no terraform with the AWS provider here: {said}")
-    made = Team(checkout, environment)
-    made.choose("terraform")
-    return made
+        (pytest.fail if required else pytest.skip)(f"no terraform with the AWS provider here: {up.stderr}")
+    assert up.returncode == 0, up.stdout + up.stderr
+    return Team(checkout, environment)

@@ -28,7 +28,7 @@ CLUSTER = "dev-davidshaevel-cluster"
 def docked(real: Any, new_checkout: Callable[[str], Checkout]) -> Iterator[Checkout]:
     """A checkout whose sandbox is up on the real engine."""
     checkout = new_checkout("docked")
-    up = checkout.inv("sandbox.up", "--engine", "docker")
+    up = checkout.inv("sandbox.up", "--rollout", "ecs", "--engine", "docker")
     try:
         assert up.returncode == 0, up.stdout + up.stderr
         yield checkout
@@ -71,7 +71,7 @@ def test_without_docker_it_says_so_and_what_to_do(real: Any, new_checkout: Calla
             (f"unix://{tmp_path}/none.sock", "it is not running: there is no unix://"),
             ("tcp://192.0.2.1:2375", "is another machine, and the tasks need this one's loopback"),
         ):
-            done = checkout.inv("sandbox.up", "--engine", "docker", DOCKER_HOST=where)
+            done = checkout.inv("sandbox.up", "--rollout", "ecs", "--engine", "docker", DOCKER_HOST=where)
             error = done.stderr[done.stderr.index("error:") :].splitlines()
             assert (done.returncode, len(error)) == (1, 3), done.stderr
             assert why in error[1] and error[2] == " next: start Docker, or `inv sandbox.up` without --engine docker"

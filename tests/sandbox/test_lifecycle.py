@@ -30,7 +30,7 @@ UP = """
 import sys
 from pathlib import Path
 from ops.sandbox import lifecycle
-lifecycle.up(Path(sys.argv[1]), say=print)
+lifecycle.up(Path(sys.argv[1]), rollout="ecs", say=print)
 print("returned")
 """
 
@@ -38,7 +38,7 @@ print("returned")
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("a checkout with spaces") / ".sandbox"
-    lifecycle.up(folder)
+    lifecycle.up(folder, rollout="ecs")
     yield folder
     lifecycle.down(folder, purge=True)
 
@@ -61,7 +61,7 @@ def test_the_overlay_is_what_the_settings_take(root: Path) -> None:
     overlay = root / "environment.yaml"
     values = yaml.safe_load(overlay.read_text())
     assert stat.S_IMODE(overlay.stat().st_mode) == 0o600
-    assert set(values) == {"aws", "engine", "site", "alb", "source", "database"}
+    assert set(values) == {"aws", "engine", "site", "alb", "source", "database", "rollout"}
     secret = seed.Clients(values["aws"]["endpoint"]).secrets.get_secret_value(SecretId="dev-davidshaevel-db-credentials")["SecretString"]
     assert {key: json.loads(secret)[key] for key in ("host", "port", "dbname")} == {
         "host": "127.0.0.1", "port": str(values["database"]["port"]), "dbname": "davidshaevel",
@@ -70,12 +70,14 @@ def test_the_overlay_is_what_the_settings_take(root: Path) -> None:
 
 
 def test_a_second_up_changes_nothing(root: Path) -> None:
-    """The same supervisor goes on, and it says so; another engine is refused while it runs."""
+    """The same supervisor goes on, and it says so; another engine or roll-out is refused while it runs."""
     before, said = lifecycle.status(root).pid, []
     assert lifecycle.up(root, say=said.append).pid == before
     assert said == [f"the sandbox is up already (pid {before})"]
     with pytest.raises(Refused, match="engine process"):
         lifecycle.up(root, engine="docker")
+    with pytest.raises(Refused, match="rollout ecs"):
+        lifecycle.up(root, rollout="terraform")
 
 
 def test_a_killed_postgres_comes_back_by_itself(root: Path) -> None:

@@ -54,7 +54,6 @@ def test_a_users_terraform_files_stay(paths: Paths) -> None:
     file.write_text("# mine\n")
     place(paths.platform)
     assert file.read_text() == "# mine\n"
-    assert (paths.platform / ".git/info/exclude").read_text().count("/terraform/\n") <= 1
 
 
 def test_ecs_when_asked_for(paths: Paths) -> None:

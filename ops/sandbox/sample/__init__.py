@@ -69,6 +69,9 @@ def _make(paths: Paths) -> None:
     making = paths.root / "platform.making"
     shutil.rmtree(making, ignore_errors=True)
     shutil.copytree(SOURCES, making, ignore=shutil.ignore_patterns("__pycache__"))
+    from ops.sandbox import terraform  # here: it takes boto3 along, which must not be waited for before initdb
+
+    terraform.copy(making)
     git(making, "-c", "init.defaultBranch=main", "init", "--quiet", "--template=")
     git(making, "symbolic-ref", "HEAD", "refs/heads/main")
     for key, value in (("user.name", AUTHOR[0]), ("user.email", AUTHOR[1]), ("commit.gpgsign", "false")):

@@ -1,4 +1,4 @@
-"""`python -m ops.sandbox.supervisor ROOT [--engine process|docker] [--timing JSON]`: run one sandbox until SIGTERM."""
+"""`python -m ops.sandbox.supervisor ROOT [--engine …] [--rollout …] [--timing JSON]`: run one sandbox until SIGTERM."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Supervisor:
 
     paths: Paths
     engine: str
+    rollout: str
     timing: Timing
     ended: threading.Event = field(default_factory=threading.Event)
     starting: bool = False
@@ -58,7 +59,8 @@ class Supervisor:
         known = status.read(self.paths)
         ports = known.ports if known else None
         docker = _docker() if self.engine == "docker" else known.docker if known else None
-        self.record = status.Record("starting", self.engine, os.getpid(), psutil.Process().create_time(), ports, docker=docker)
+        began = psutil.Process().create_time()
+        self.record = status.Record("starting", self.engine, os.getpid(), began, ports, docker=docker, rollout=self.rollout)
         self.record.write(self.paths)
         try:
             self.starting = True
@@ -90,12 +92,13 @@ class Supervisor:
             from ops.sandbox.supervisor.world import World      # noqa: I001 - moto takes more than a second, beside initdb
 
             self.world = World(self.paths, ports, self.timing, self.say)
-            self.world.start(self.engine, login, started, checkout)
+            self.world.start(self.engine, self.rollout, login, started, checkout)
         from ops.sandbox.supervisor.overlay import write_overlay
 
         assert self.world.engine is not None
-        write_overlay(self.paths, ports, self.world.engine.address)
-        self.record = replace(self.record, state="ready")
+        assert self.world.rollout is not None
+        write_overlay(self.paths, ports, self.world.engine.address, self.world.rollout.overlay)
+        self.record = replace(self.record, state="ready", rollout=self.world.rollout.kind)
         self.ready = True
         self.record.write(self.paths)
 
@@ -176,10 +179,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog=status.MODULE)
     parser.add_argument("root", type=Path)
     parser.add_argument("--engine", choices=("process", "docker"), default="process")
+    parser.add_argument("--rollout", choices=("auto", "ecs", "terraform"), default="auto")
     parser.add_argument("--timing", type=json.loads, default={})
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    supervisor = Supervisor(Paths(asked.root), asked.engine, Timing(**asked.timing))
+    supervisor = Supervisor(Paths(asked.root), asked.engine, asked.rollout, Timing(**asked.timing))
 
     def end(number: int, frame: Any) -> None:
         if supervisor.starting and not supervisor.ended.is_set():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import yaml
 
 from ops.sandbox.contracts import ACCESS_KEY, SECRET_KEY, Paths, Ports
@@ -10,8 +12,8 @@ from ops.sandbox.database.cluster import write_private
 HEADER = "# Written by `inv sandbox.up` and removed by `inv sandbox.down`. The keys are dummies of the sandbox's own AWS.\n"
 
 
-def write_overlay(paths: Paths, ports: Ports, engine: str) -> None:
-    """Write it for this sandbox; `engine` is the engine's address. Readable by its owner alone."""
+def write_overlay(paths: Paths, ports: Ports, engine: str, more: dict[str, Any]) -> None:
+    """Write it for this sandbox; `engine` is the engine's address, `more` what else was found out. Readable by its owner alone."""
     values = {
         "aws": {"endpoint": f"http://127.0.0.1:{ports.aws}", "access_key": ACCESS_KEY, "secret_key": SECRET_KEY},
         "engine": engine,
@@ -19,5 +21,6 @@ def write_overlay(paths: Paths, ports: Ports, engine: str) -> None:
         "alb": f"http://127.0.0.1:{ports.alb}",
         "source": str(paths.platform.resolve()),
         "database": {"host": "127.0.0.1", "port": ports.database},
+        **more,
     }
     write_private(paths.overlay, HEADER + yaml.safe_dump(values, sort_keys=False))

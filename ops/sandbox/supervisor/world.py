@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.sandbox import seed
+from ops.errors import Refused
+from ops.sandbox import seed, terraform
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import Aws, serve
 from ops.sandbox.contracts import Part, Paths, Ports, Timing
@@ -36,9 +37,10 @@ class World:
     engine: engines.Engine | None = None
     shelf: Path = field(init=False)                # where the registry keeps its images
     aws: Aws | None = None
+    rollout: terraform.Rollout | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, engine: str, login: Login, database: Future[None], checkout: Future[Commit]) -> None:
+    def start(self, engine: str, rollout: str, login: Login, database: Future[None], checkout: Future[Commit]) -> None:
         """Everything up to two healthy services. Raises OpsError, OSError; what was started is left to `stop`."""
         began = time.monotonic()
         self.aws = aws = serve(self.ports, self.timing)
@@ -65,9 +67,19 @@ class World:
         for shape in seed.SHAPES:
             revision = seed.register(clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret)
             seed.create(clients, shape, revision, network, self.timing)
-        seed.make_account(clients, network, login)          # while the tasks start
-        seed.await_steady(clients, STEADY_WITHIN)
+        with ThreadPoolExecutor(1) as beside:
+            trying = beside.submit(terraform.prepare, self.paths, self.ports, wanted=rollout)
+            seed.make_account(clients, network, login)          # while the tasks start
+            seed.await_steady(clients, STEADY_WITHIN)
+        self.choose(trying.result(), rollout)
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
+
+    def choose(self, found: terraform.Rollout, wanted: str) -> None:
+        """Roll out by what was found to work. Raises Refused where `wanted` is Terraform and it does not."""
+        if wanted == "terraform" and found.kind != "terraform":
+            raise Refused("the sandbox can't roll out by Terraform here", found.why, "inv sandbox.up --rollout ecs")
+        self.rollout = found
+        self.say(str(found))
 
     def _images(self, clients: seed.Clients, checkout: Future[Commit]) -> dict[str, str]:
         """Which image each service starts on; version 1 is built where ECR does not have it from an earlier run."""

@@ -27,7 +27,7 @@ SOURCES = Path(__file__).parent
 FOLDER = "terraform"                              # in the sample's checkout
 DIRECTORY = f"{FOLDER}/environments/dev"
 FACTS = "platform.auto.tfvars.json"
-PATIENCE = 8.0                                    # seconds for `init` to fetch the provider
+PATIENCE = {"auto": 8.0, "terraform": 60.0}       # seconds for `init` to fetch the provider
 KEPT = (
     "PATH", "HOME", "LANG", "TMPDIR", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
     "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy",
@@ -46,8 +46,8 @@ class Rollout:
         return f"rollout: {self.kind} ({self.why})"
 
 
-def prepare(paths: Paths, ports: Ports, patience: float = PATIENCE, wanted: str = "auto") -> Rollout:
-    """Put the environment into the checkout, say what stands around it, and try `init`; at most `patience` seconds.
+def prepare(paths: Paths, ports: Ports, wanted: str = "auto") -> Rollout:
+    """Put the environment into the checkout, say what stands around it, and try `init`; at most PATIENCE.
 
     Called when both services exist (healthy or not). `wanted`: `ecs` tries nothing. Never raises: whatever stands in Terraform's way is a
     reason for `ecs`.
@@ -62,7 +62,7 @@ def prepare(paths: Paths, ports: Ports, patience: float = PATIENCE, wanted: str 
         facts = json.dumps(describe(Clients(f"http://127.0.0.1:{ports.aws}")), indent=2)
         (directory / FACTS).write_text(facts + "\n")
         began = time.monotonic()
-        problem = try_init(program, directory, patience)
+        problem = try_init(program, directory, PATIENCE[wanted])
     except Exception as error:     # the sandbox works without Terraform
         return ecs(f"{type(error).__name__}: {error}")
     if problem:
