@@ -15,8 +15,11 @@ import psycopg
 import pytest
 
 from alembic import command, config
+from ops import postgres_account as account
+from ops import postgres_binaries as binaries
+from ops import postgres_cluster as running
 from ops.sandbox.contracts import Paths
-from ops.sandbox.database import Server, account, binaries, cluster, purge, schema
+from ops.sandbox.database import Server, cluster, purge, schema
 
 
 def free_port() -> int:
@@ -153,7 +156,7 @@ def test_the_wheels_server_serves_where_the_machine_has_none(tmp_path: Path) -> 
     home = cluster.home(paths, chosen)
     try:
         found = binaries.find(chosen, None, home, folders=())
-        cluster.initialise(home / "data", found, chosen, "secret")
+        running.initialise(home / "data", found, chosen, "secret", "again")
         assert found.bundled
         assert cluster.major(home / "data") == found.major
         assert not (home / "pwfile").exists()

@@ -13,21 +13,17 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
-from ops.errors import OpsError
+from ops.postgres_account import Account
+from ops.postgres_cluster import write_private as write_private
 from ops.sandbox.contracts import Paths
-from ops.sandbox.database.account import Account
-from ops.sandbox.database.binaries import Binaries
 
-ADMIN = "postgres"
 OUTSIDE = "ecs-sandbox-"          # how folders for data begin that can't lie in the sandbox's own
-ENCODING = ("--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", f"--username={ADMIN}", "--no-sync")
 
 
 @dataclass(frozen=True)
@@ -46,15 +42,6 @@ def passwords(paths: Paths) -> Passwords:
         made = Passwords(secrets.token_urlsafe(18), secrets.token_urlsafe(18))
         write_private(kept, json.dumps(asdict(made)))
     return Passwords(**json.loads(kept.read_text()))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
-    making = path.with_name(path.name + ".making")
-    making.unlink(missing_ok=True)
-    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    making.replace(path)
 
 
 def home(paths: Paths, account: Account) -> Path:
@@ -104,33 +91,6 @@ def major(data: Path) -> int | None:
         return int((data / "PG_VERSION").read_text().split(".")[0])
     except (OSError, ValueError):
         return None
-
-
-def initialise(data: Path, binaries: Binaries, account: Account, password: str) -> None:
-    """Make an empty cluster at `data`, whole or not at all. The password goes through a file. Raises OpsError with initdb's words."""
-    making, secret = data.with_name("making"), data.with_name("pwfile")
-    shutil.rmtree(making, ignore_errors=True)
-    making.mkdir(mode=0o700)
-    account.own(making)
-    write_private(secret, password + "\n")
-    account.own(secret)
-    try:
-        made = subprocess.run(
-            [binaries.initdb, f"--pgdata={making}", f"--pwfile={secret}", *ENCODING],
-            cwd=making.parent, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-            **account.identity(),
-        )
-    finally:
-        secret.unlink(missing_ok=True)
-    if made.returncode:
-        last = (made.stderr.strip() or made.stdout.strip()).splitlines()[-1:]
-        raise OpsError(f"initdb failed with {made.returncode}: {making}", " ".join(last), "inv sandbox.down --purge, then inv sandbox.up")
-    making.rename(data)
-
-
-def environment() -> dict[str, str]:
-    """What a PostgreSQL process sees of ours: nothing but a path, so that no PG* variable and no locale reaches it."""
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 def postmaster(data: Path) -> psutil.Process | None:

@@ -6,19 +6,19 @@ off), `fsync` off (a power cut may cost the data, a killed process does not), 50
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ops import postgres_account as accounts
+from ops import postgres_binaries as binaries
+from ops import postgres_cluster as running
 from ops.errors import OpsError
 from ops.sandbox.contracts import Part, Paths
-from ops.sandbox.database import account as accounts
-from ops.sandbox.database import binaries, cluster, schema
+from ops.sandbox.database import cluster, schema
 
 PATIENCE = 20.0           # seconds for a start; recovery after a kill -9 takes about one
 OPTIONS = {
@@ -56,11 +56,11 @@ class Server:
         self._keep_only_readable(found)
         secret = cluster.passwords(self._paths)
         if not self._data.exists():
-            cluster.initialise(self._data, found, self._account, secret.admin)
+            running.initialise(self._data, found, self._account, secret.admin, "inv sandbox.down --purge, then inv sandbox.up")
         self._postgres = found.postgres
         self._launch()
         if not self._marker.exists():
-            schema.create(schema.Login("127.0.0.1", self.port, "postgres", cluster.ADMIN, secret.admin), self.login)
+            schema.create(schema.Login("127.0.0.1", self.port, "postgres", running.ADMIN, secret.admin), self.login)
             schema.upgrade(self.login)
             self._marker.write_text("made\n")
 
@@ -81,41 +81,19 @@ class Server:
 
     def _launch(self) -> None:
         """Start the server and wait until it takes connections; tried again while what a killed one left behind is still going."""
-        options = [text for name, value in {**OPTIONS, "port": str(self.port)}.items() for text in ("-c", f"{name}={value}")]
+        log = self._paths.logs / "postgres.log"
         deadline = time.monotonic() + PATIENCE
         while True:
-            with (self._paths.logs / "postgres.log").open("ab") as log:
-                self._process = subprocess.Popen(
-                    [self._postgres, "-D", self._data, *options], cwd=self._data.parent, env=cluster.environment(),
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, **self._account.identity(),
-                )
-            if self._ready(deadline):
+            self._process = running.launch(self._postgres, self._data, {**OPTIONS, "port": str(self.port)}, self._account, log)
+            if running.ready(self._process, self._data, deadline):
                 return
             if time.monotonic() > deadline or self._stopping:
-                self._terminate(self._process)
+                running.stop(self._process)
                 raise OpsError(
-                    f"PostgreSQL does not start on 127.0.0.1:{self.port}", self._last_words(),
+                    f"PostgreSQL does not start on 127.0.0.1:{self.port}", running.last_words(log),
                     "inv sandbox.down --purge, then inv sandbox.up",
                 )
             time.sleep(0.3)
-
-    def _ready(self, deadline: float) -> bool:
-        """True once the pid file says ready; False when the server ended or the time is up."""
-        assert self._process is not None
-        while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(OSError, IndexError):
-                lines = (self._data / "postmaster.pid").read_text().splitlines()
-                if lines[0].strip() == str(self._process.pid) and lines[7].strip() == "ready":
-                    return True
-            time.sleep(0.02)
-        return False
-
-    def _last_words(self) -> str:
-        with contextlib.suppress(OSError):
-            lines = (self._paths.logs / "postgres.log").read_text(errors="replace").splitlines()
-            telling = [line for line in lines[-30:] if "FATAL" in line or "could not" in line]
-            return (telling or lines or ["it said nothing"])[-1]
-        return "it said nothing"
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -134,22 +112,13 @@ class Server:
         self._stopping = True
         with self._lock:
             if self._process is not None:
-                self._terminate(self._process)
+                running.stop(self._process)
 
     def forget(self) -> None:
         """Delete the stopped server's data where it lies outside of the sandbox's folder: for a folder that was deleted by hand."""
         outside = self._data.parent
         if outside != self._paths.postgres and outside.name.startswith(cluster.OUTSIDE):
             shutil.rmtree(outside, ignore_errors=True)
-
-    def _terminate(self, process: subprocess.Popen[bytes]) -> None:
-        if process.poll() is None:
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
     def part(self) -> Part:
         pids = (self._process.pid,) if self._process is not None else ()

@@ -38,7 +38,7 @@ class Account:
             tried = subprocess.run(["/bin/sh", "-c", 'cd "$1"', "sh", folder], cwd="/", capture_output=True, timeout=10, **self.identity())
         except PermissionError as exc:
             raise OpsError(
-                "PostgreSQL can't be started as root, and no other account can be taken on", str(exc), "run the sandbox as an ordinary user"
+                "PostgreSQL can't be started as root, and no other account can be taken on", str(exc), "run it as an ordinary user"
             ) from exc
         return tried.returncode == 0
 
@@ -56,7 +56,7 @@ def choose() -> Account:
         return Account(entry.pw_uid, _group(entry), separate=True)
     raise OpsError(
         "PostgreSQL refuses to run as root", "this machine has neither an account `postgres` nor `nobody`",
-        "run the sandbox as an ordinary user",
+        "run it as an ordinary user",
     )
 
 

