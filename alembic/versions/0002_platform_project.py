@@ -14,6 +14,10 @@ down_revision = "0001"
 branch_labels = None
 depends_on = None
 
+keeps_data = """
+INSERT INTO public.projects (title, description, "sortOrder") VALUES ('A project', 'Somebody else wrote it.', 2)
+"""
+
 TITLE = "DavidShaevel.com Platform"
 
 INSERT = f"""

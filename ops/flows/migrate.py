@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops import ui
@@ -145,7 +146,17 @@ def agreed(place: Place, planned: Planned, *, yes: bool) -> None:
     if planned.loses_rows:
         ui.confirm(f"{what}: rows are lost", yes=yes, typed=name)
     elif place.settings.environment.protected:
-        ui.confirm(what, yes=yes, typed=name)
+        ui.confirm(what + unproved(place, planned), yes=yes, typed=name)
+
+
+def unproved(place: Place, planned: Planned) -> str:
+    """What there is to say before a protected environment goes to revisions that `db.verify` has not passed; empty where it has."""
+    from ops.flows import migrate_verify_kept
+
+    why = migrate_verify_kept.unproved(place.settings, Path(place.door.target.folder)) if planned.direction == "upgrade" else None
+    if why:
+        ui.say(f"  not verified: {why} (inv db.verify)")
+    return f", not verified: {why}" if why else ""
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,30 @@
 """`inv db.verify`: every revision up, back and up again on a scratch database, with the schema's dump equal before and after.
 
-The scratch database lies beside the configured one, so that the server's version and roles are the true ones, and only in an environment
-that is not protected: a production server is no place for experiments.
+By default on a scratch PostgreSQL of its own, of the RDS engine's major version where this machine has it: no server is touched, so a
+protected environment's revisions are proved too. `--beside` takes a scratch database beside the configured one, where the server's own
+version, extensions and roles are the true ones: not in a protected environment, whose server is no place for experiments.
+A revision that says `keeps_data` must also leave the rows of the tables as they were, once it was there and back.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ops import ui
-from ops.adapters import postgres, postgres_dump
+from ops.adapters import aws, database, postgres, postgres_content, postgres_dump, postgres_rows, rds, scratch
 from ops.adapters.postgres import Direction, Door, Revision
-from ops.errors import OpsError, Refused
+from ops.errors import ConfigError, OpsError, Refused
+from ops.flows import migrate_verify_kept
 from ops.flows.migrate import BASE, Place
 from ops.rules.migrations_dump import differences
+from ops.rules.migrations_rows import lost
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Verdicts:
 
     server: int
     revisions: tuple[Verified, ...]
+    content: str = ""
+    on: str = ""
 
     @property
     def well(self) -> bool:
@@ -48,7 +57,8 @@ class Verdicts:
 
     def as_document(self) -> dict[str, Any]:
         """The shape that `db.verify --json` prints."""
-        return {"verified": self.well, "server": self.server, "revisions": [each.as_document() for each in self.revisions]}
+        each = [found.as_document() for found in self.revisions]
+        return {"verified": self.well, "server": self.server, "on": self.on, "content": self.content, "revisions": each}
 
     def as_text(self) -> str:
         lines = [each.as_text() for each in self.revisions]
@@ -56,12 +66,59 @@ class Verdicts:
         return "\n".join([*lines, f"{failed} of {len(lines)} revisions failed" if failed else f"{len(lines)} revisions go there and back"])
 
 
-def verify(place: Place, say: Callable[[str], None] = ui.say) -> Verdicts:
+def verify(settings: Settings, major: int | None = None, say: Callable[[str], None] = ui.say) -> Verdicts:
+    """Every revision on a PostgreSQL of its own; kept for the upgrade. Raises OpsError (there is none), ConfigError (no revisions)."""
+    folder = revisions(settings)
+    wanted = major or engine(settings)
+    content = postgres_content.of_folder(folder)
+    with scratch.cluster(folder, wanted) as own:
+        if major and own.major != major:
+            raise ConfigError(f"--major {major}", f"this machine has none; there is {own}", "leave --major out, or install that PostgreSQL")
+        say(f"on {own}" + (f"; the database is PostgreSQL {wanted}, which this machine has not" if wanted not in (None, own.major) else ""))
+        scratch.make_roles(own, texts(own.door))
+        found = replace(verified(own.door, say), content=content, on=str(own))
+    if postgres_content.of_folder(folder) == content:   # nobody edited them meanwhile
+        migrate_verify_kept.keep(settings, content, found.as_document())
+    return found
+
+
+def verify_beside(place: Place, say: Callable[[str], None] = ui.say) -> Verdicts:
     """Every revision on this environment's server. Raises Refused (protected, no pg_dump, no right to make a database)."""
     if place.settings.environment.protected:
-        what = f"db.verify makes a scratch database, and {place.settings.name} is protected"
-        raise Refused(what, "its server is no place for experiments", "INVOKE_ENV=sandbox inv db.verify")
-    return verified(place.door, say)
+        what = f"db.verify --beside makes a scratch database, and {place.settings.name} is protected"
+        raise Refused(what, "its server is no place for experiments", "inv db.verify")
+    return replace(verified(place.door, say), on=f"a scratch database beside {place.door.target.where}")
+
+
+def revisions(settings: Settings) -> Path:
+    """The folder with env.py and versions/. Raises ConfigError."""
+    folder = database.scripts(settings.root)
+    if folder is None:
+        raise ConfigError(f"{settings.root}", "there is no folder alembic/versions", "check out the project with its revisions")
+    return folder
+
+
+def engine(settings: Settings) -> int | None:
+    """The major version that RDS runs; None where it can't be asked."""
+    configured = settings.environment.database
+    if configured is None or not configured.instance:
+        return None
+    try:
+        return rds.instance(aws.connect(settings), configured.instance).major
+    except OpsError as problem:
+        ui.say(f"which PostgreSQL the database is can't be asked: {problem.why}")
+        return None
+
+
+def texts(door: Door) -> tuple[str, ...]:
+    """Every revision's SQL, both ways, as far as it can be printed."""
+    scripts = door.scripts
+    with postgres.translated(door.target):
+        head = scripts.head
+    if head is None:
+        return ()
+    up, back = postgres.sql(door, scripts, "upgrade", head, None), postgres.sql(door, scripts, "downgrade", BASE, head)
+    return tuple(text for _, text, _ in (*up, *back))
 
 
 def verified(door: Door, say: Callable[[str], None]) -> Verdicts:
@@ -89,11 +146,16 @@ def there_and_back(own: Door, program: Path, revision: Revision, before: str) ->
     began = time.monotonic()
     problems: list[str] = []
     try:
+        kept = postgres_rows.keeps_data(own, revision.id)
+        if isinstance(kept, str):
+            postgres_rows.plant(own, kept)
+        rows = postgres_rows.rows(own) if kept else {}
         empty = postgres_dump.schema(own, program)
         go(own, "upgrade", revision.id)
         full = postgres_dump.schema(own, program)
         go(own, "downgrade", before)
         problems += [f"after the downgrade {each}" for each in differences(empty, postgres_dump.schema(own, program))]
+        problems += [f"after the downgrade {each}" for each in lost(rows, postgres_rows.rows(own))] if kept else []
         go(own, "upgrade", revision.id)
         problems += [f"after the second upgrade {each}" for each in differences(full, postgres_dump.schema(own, program))]
     except OpsError as error:

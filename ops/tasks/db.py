@@ -105,11 +105,17 @@ def revision(session: Session, message: str = "", from_sql: str | None = None) -
     session.report({"files": [str(file) for file in files]}, "\n".join(f"wrote {file}" for file in files))
 
 
-@front_door(options=("json",))
-def verify(session: Session) -> None:
-    """Run every revision there, back and there again on a scratch database; the schema must be the same each time."""
+@front_door(
+    options=("json",),
+    help={
+        "beside": "On a scratch database beside the configured one, not on a PostgreSQL of its own.",
+        "major": "Major version of that PostgreSQL. Default: RDS's, where this machine has it.",
+    },
+)
+def verify(session: Session, beside: bool = False, major: int = 0) -> None:
+    """Run every revision there, back and there again on a scratch PostgreSQL; schema and rows must be the same each time."""
     from ops.flows import migrate_verify as flow
 
-    found = flow.verify(place(session))
+    found = flow.verify_beside(place(session)) if beside else flow.verify(session.settings, major or None)
     session.report(found.as_document(), found.as_text().splitlines()[-1])
     session.leave(0 if found.well else 1)

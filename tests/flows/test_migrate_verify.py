@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import stat
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ops.adapters import postgres_dump
-from ops.errors import Refused
-from ops.flows import migrate_verify
-from tests.flows.migrate_place import Here, here, protected, server
+from ops.errors import ConfigError, Refused
+from ops.flows import migrate, migrate_verify, migrate_verify_kept
+from ops.settings import Settings
+from tests.flows.migrate_place import PLACE, Here, here, protected, server
 
-__all__ = ["here", "server"]   # fixtures
+__all__ = ["here", "server"]  # fixtures
 
 GOOD = "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE a (id serial, m mood)"
 FORGETS = {
@@ -32,7 +36,7 @@ def test_verify_names_what_a_downgrade_forgets(here: Here, problem: str) -> None
     up, undo = FORGETS[problem]
     here.project.write("0002", up, undo)
     here.project.write("0003", "CREATE TABLE c (id int)", "DROP TABLE c")
-    found = migrate_verify.verify(here.place, here.project.said.append).as_document()
+    found = migrate_verify.verify_beside(here.place, here.project.said.append).as_document()
     assert [each["ok"] for each in found["revisions"]] == [True, False, True] and not found["verified"]
     assert any(problem in text for text in found["revisions"][1]["problems"])
     assert here.project.ask("SELECT datname FROM pg_database WHERE datname LIKE 'ops_verify%'") == []
@@ -42,7 +46,79 @@ def test_verify_names_what_a_downgrade_forgets(here: Here, problem: str) -> None
 def test_verify_is_not_for_a_protected_environment(here: Here) -> None:
     """A production server is no place for experiments."""
     with pytest.raises(Refused, match="prod is protected"):
-        migrate_verify.verify(protected(here))
+        migrate_verify.verify_beside(protected(here))
+
+
+def settings(here: Here, **more: Any) -> Settings:
+    return Settings(name="here", root=here.project.folder.parent, environment={**PLACE, **more})  # type: ignore[arg-type]
+
+
+ROWS = "    op.execute(\"INSERT INTO public.t VALUES (1, 'mine'), (2, 'yours')\")"
+KEEPS = {
+    "True": ("keeps_data = True", '1 row of public.t is gone or changed: {"id": 1'),
+    "planted": ("keeps_data = \"INSERT INTO public.t VALUES (7, 'x')\"", "2 rows of public.t are gone or changed"),
+}
+
+
+@pytest.mark.parametrize("said", KEEPS)
+def test_verify_names_the_rows_that_a_revision_does_not_bring_back(here: Here, said: str) -> None:
+    """The revision says that it keeps them (those that are there, or some that it plants), and its downgrade deletes rows: by table."""
+    words, problem = KEEPS[said]
+    here.project.write("0001", f"    op.execute('CREATE TABLE public.t (id int, name text)')\n{ROWS}", "DROP TABLE t")
+    file = here.project.write("0002", "ALTER TABLE t ADD COLUMN more text", "ALTER TABLE t DROP COLUMN more; DELETE FROM t WHERE id <> 2")
+    file.write_text(file.read_text().replace("\n\n\ndef upgrade", f"\n{words}\n\n\ndef upgrade"))
+    found = migrate_verify.verify_beside(here.place, here.project.said.append).as_document()
+    assert [each["ok"] for each in found["revisions"]] == [True, False]
+    assert problem in " ".join(found["revisions"][1]["problems"])
+    file.write_text(file.read_text().replace("; DELETE FROM t WHERE id <> 2", ""))
+    assert migrate_verify.verify_beside(here.place, here.project.said.append).well
+
+
+def test_what_only_the_proof_reads_is_not_what_was_applied(here: Here) -> None:
+    """`keeps_data` can be written into a revision that was applied long ago: no checksum stands in the way."""
+    file = here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
+    here.go()
+    file.write_text(file.read_text().replace("\n\n\ndef upgrade", "\nkeeps_data = True\n\n\ndef upgrade"))
+    here.project.write("0002", "CREATE TABLE u (id int)", "DROP TABLE u")
+    assert here.go()["to"] == "0002"
+
+
+def test_a_scratch_postgresql_needs_no_server_and_knows_the_roles(here: Here) -> None:
+    """Roles that only the real server has are made; a forgotten grant to one is named; the verdict is kept by content."""
+    here.project.write("0001", "CREATE TABLE t (id int); GRANT SELECT ON t TO reporting", "DROP TABLE t")
+    file = here.project.write("0002", "GRANT INSERT ON t TO reporting", "SELECT 1")
+    found = migrate_verify.verify(settings(here), say=here.project.said.append).as_document()
+    assert [each["ok"] for each in found["revisions"]] == [True, False] and "scratch PostgreSQL" in found["on"]
+    assert "ACL public.TABLE t differs" in found["revisions"][1]["problems"][0]
+    assert "failed" in str(migrate_verify_kept.unproved(settings(here), here.project.folder))
+    file.write_text(file.read_text().replace("SELECT 1", "REVOKE INSERT ON t FROM reporting"))
+    assert "no db.verify of these revisions" in str(migrate_verify_kept.unproved(settings(here), here.project.folder))
+    assert migrate_verify.verify(settings(here), say=here.project.said.append).well
+    assert migrate_verify_kept.unproved(settings(here), here.project.folder) is None
+
+
+def test_a_protected_upgrade_says_that_its_revisions_are_not_verified(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal it is refused with that reason; --yes goes on; once verified nothing more is said."""
+    here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
+    place = replace(here.place, settings=settings(here, protected=True))
+    planned = migrate.plan(place, "upgrade", None)
+    with pytest.raises(Refused, match=r"not verified: no db\.verify of these revisions is known"):
+        migrate.agreed(place, planned, yes=False)
+    migrate.agreed(place, planned, yes=True)
+    assert "not verified" in capsys.readouterr().err
+    assert migrate_verify.verify(place.settings, say=here.project.said.append).well
+    migrate.agreed(place, planned, yes=True)
+    assert "not verified" not in capsys.readouterr().err
+    record = json.loads(next((here.project.folder.parent / ".ops/verified").glob("here-*.json")).read_text())
+    assert record["verified"] and record["by"] and record["at"].endswith("+00:00")
+
+
+def test_a_major_that_is_not_here_is_said(here: Here) -> None:
+    """--major 14 where no PostgreSQL 14 is: exit 2, and which there is."""
+    here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
+    with pytest.raises(ConfigError, match="--major 14") as problem:
+        migrate_verify.verify(settings(here), 14)
+    assert "there is a scratch PostgreSQL" in problem.value.why
 
 
 def test_the_password_is_in_a_private_file_while_pg_dump_runs() -> None:

@@ -1,0 +1,39 @@
+"""A scratch database's rows, so that it can be seen whether a revision keeps them: what it says of that, and what is in each table."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from ops.adapters.postgres import Door, translated
+from ops.adapters.postgres_dump import session
+from ops.errors import ConfigError
+
+TABLES = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'ops_migrations')
+  AND c.relname <> 'alembic_version' ORDER BY 1
+"""
+
+
+def keeps_data(door: Door, revision: str) -> bool | str:
+    """The revision's own word: `keeps_data = True` (the rows that are there), or SQL that plants some first. Raises ConfigError."""
+    with translated(door.target):
+        said = getattr(door.scripts.directory.get_revision(revision).module, "keeps_data", False)
+    if not isinstance(said, bool | str):
+        what = f"revision {revision}: keeps_data is {said!r}"
+        raise ConfigError(what, "it is True, False, or SQL that plants rows", 'keeps_data = "INSERT INTO …"')
+    return said
+
+
+def plant(door: Door, statements: str) -> None:
+    with session(door) as opened:
+        opened.execute(statements.encode())
+
+
+def rows(door: Door) -> Mapping[str, Counter[str]]:
+    """Every table's rows, as JSON."""
+    with session(door) as opened:
+        names = [str(row[0]) for row in opened.execute(TABLES).fetchall()]
+        read = {name: opened.execute(f"SELECT to_jsonb(t)::text FROM {name} t").fetchall() for name in names}  # noqa: S608 - quoted there
+    return {name: Counter(str(row[0]) for row in found) for name, found in read.items()}

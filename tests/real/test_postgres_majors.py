@@ -1,0 +1,41 @@
+"""The project's own revisions on every PostgreSQL that there is: the machine's (Debian's) and the wheel's, at least two majors in CI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ops import postgres_account, postgres_binaries
+from ops.flows import migrate_verify
+from ops.settings import Settings
+from tests.conftest import ROOT
+
+ENOUGH = 2
+
+
+@pytest.fixture(scope="module")
+def majors(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
+    account = postgres_account.choose()
+    wheel = postgres_binaries.of_wheel(account, tmp_path_factory.mktemp("wheel"))
+    return sorted({found.major for found in [*postgres_binaries.of_machine(account), *wheel]})
+
+
+def test_there_are_enough_majors(majors: list[int]) -> None:
+    """One major proves little; where OPS_REQUIRE_REAL names postgres, fewer than two are a failure."""
+    if len(majors) < ENOUGH and "postgres" not in os.environ.get("OPS_REQUIRE_REAL", ""):
+        pytest.skip(f"no second PostgreSQL here: {majors}")
+    assert len(majors) >= ENOUGH, f"only {majors}"
+
+
+def test_the_projects_revisions_go_there_and_back_on_each_major(majors: list[int], tmp_path: Path) -> None:
+    """db.verify passes for every revision, schema and rows, and says which server it was."""
+    assert majors
+    (tmp_path / "alembic").symlink_to(ROOT / "alembic")
+    environment = {"account": "123456789012", "region": "us-east-1", "cluster": "c", "services": {}}
+    settings = Settings(name="here", root=tmp_path, environment=environment)  # type: ignore[arg-type]
+    for major in majors:
+        found = migrate_verify.verify(settings, major, say=lambda _line: None)
+        assert found.well, found.as_text()
+        assert found.server == major and found.revisions
