@@ -54,6 +54,14 @@ class LocalImage:
 
 
 @dataclass(frozen=True)
+class Schema:
+    """The revision that the database is at (None: none yet), and those of this checkout that it has not seen, oldest first."""
+
+    revision: str | None
+    pending: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ReleaseFacts:
     """The world before (or after) a release of `service`."""
 
@@ -75,7 +83,7 @@ class ReleaseFacts:
     targets: tuple[Target, ...] | Unknown
     secrets: Mapping[str, frozenset[str] | Unknown | None]
     log_groups: Mapping[str, bool | Unknown]
-    pending_migrations: tuple[str, ...] | Unknown
+    schema: Schema | Unknown | None              # None: the environment has no database
     answers: tuple[Answer, ...] | Unknown
     distribution: Distribution | Unknown | None = None   # None: nothing of the service is cached, or --skip cdn
 

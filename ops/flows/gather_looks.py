@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.adapters.concurrent import gather, reason
 from ops.errors import OpsError
-from ops.facts import ReleaseFacts, TestRun
+from ops.facts import ReleaseFacts, Schema, TestRun
 from ops.model import Checkout, Image, Repository, ServiceState, TaskDefinition, TaskState, Unknown
 from ops.rules.preflight_revision import Reference, log_groups, references
 
@@ -60,7 +60,7 @@ def looked(asked: Asked) -> ReleaseFacts:
         targets=flat(joined(second, "targets")),
         secrets={reference.source: third[f"secret {reference.source}"] for reference in wanted if f"secret {reference.source}" in third},
         log_groups={name: third[f"log group {name}"] for name in groups},
-        pending_migrations=first["pending_migrations"],
+        schema=first["schema"],
         answers=first["answers"],
         distribution=first.get("distribution"),
     )
@@ -77,7 +77,7 @@ def first_looks(asked: Asked) -> Looks:
         "repository": partial(ecr.repository, platform.cloud, asked.service.repository),
         "state": partial(ecs.service, platform.cloud, environment.cluster, asked.service.ecs_service),
         "answers": partial(answers, asked),
-        "pending_migrations": partial(pending_migrations, asked),
+        "schema": partial(schema, asked),
     }
     if asked.service.invalidate and "cdn" not in asked.skip:
         looks["distribution"] = partial(cdn.find, platform)
@@ -179,21 +179,22 @@ def answers(asked: Asked) -> Any:
     return http.probe_all(base, asked.service.endpoints)
 
 
-def pending_migrations(asked: Asked) -> tuple[str, ...]:
-    """The revisions of this project that the database has not seen; none where the environment has no database."""
+def schema(asked: Asked) -> Schema | None:
+    """The database's revision, and the revisions of this project that it has not seen; None where the environment has no database."""
     from ops.adapters import database, secrets
 
     settings = asked.platform.settings
     configured = settings.environment.database
     if configured is None:
-        return ()
+        return None
     if "migrations" in asked.skip:
         raise Unlooked("skipped")
     how = settings.environment.database_run
     if how != "local":
         raise Unlooked(f"environments.{settings.name}.database.run is {how}: the database can be read only where it is local")
     secret = secrets.value(asked.platform.cloud, configured.secret) if configured.secret else {}
-    return database.heads_after(database.revision(configured, secret), settings.root)
+    revision = database.revision(configured, secret)
+    return Schema(revision, database.heads_after(revision, settings.root))
 
 
 def image(asked: Asked, repository: Repository, tag: str) -> Image | None:

@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -125,6 +125,15 @@ def held(
             ours.release()
         except OpsError as problem:
             ui.say(f"the lock could not be freed ({problem.why}); it expires by itself")
+
+
+@contextmanager
+def held_each(cloud: Cloud, settings: Settings, me: Holder, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Every service's lock, for what may change any of them. In one order always, so that no two wait for each other."""
+    with ExitStack() as stack:
+        for service in sorted(settings.environment.services) if settings.environment.state else [""]:
+            stack.enter_context(held(Place.of(cloud, settings, service), me, wait_s=wait_s))
+        yield
 
 
 def acquired(place: Place, me: Holder, wait_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> Held:

@@ -8,6 +8,7 @@ from typing import Any
 from ops import ui
 from ops.apply import Journal
 from ops.checklist import Item
+from ops.facts import Schema
 from ops.flows.work import Work
 from ops.model import Checkout, Finding, TaskDefinition, Verdict
 from ops.rules import health
@@ -104,5 +105,6 @@ def record(done: Release, me: Holder) -> dict[str, Any]:
         "host": me.host,
         "commit": commit.full if commit else "",
         "subject": commit.subject if commit else "",
+        "schema_revision": facts.schema.revision if isinstance(facts.schema, Schema) else None,
         "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
     }

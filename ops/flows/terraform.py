@@ -17,7 +17,7 @@ from ops.adapters import git, terraform
 from ops.adapters.terraform import Terraform
 from ops.adapters.terraform_errors import LockHeld, TerraformError, WantsInit
 from ops.errors import Refused
-from ops.flows import terraform_images, terraform_saved
+from ops.flows import lock, terraform_images, terraform_saved
 from ops.flows.gather import Platform
 from ops.flows.terraform_show import shown
 from ops.model import Checkout
@@ -174,21 +174,31 @@ def drift(place: Place, *, wait_s: float = 0.0) -> Planned:
 
 
 def apply_saved(place: Place, *, yes: bool, wait_s: float = 0.0) -> Planned:
-    """`tf.apply`: the saved plan, shown once more; a destroy or replacement wants its address typed."""
+    """`tf.apply`: the saved plan, shown once more; a destroy or replacement wants its address typed.
+
+    No deploy runs beside it: it holds the lock of every service, and looks again once it has them.
+    """
     settings = place.platform.settings
     ready(place)
     saved = terraform_saved.kept(place.tf)
-    state = patiently(lambda: terraform.state_version(place.tf))
-    why = refusal(saved, committed(place).commit.full, state, datetime.now(UTC), place.configured.plan_limit)
-    if why:
-        raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
+    refuse_if_moved(place, saved)
     planned = Planned(saved, patiently(lambda: terraform.show(place.tf, saved.file)), settings.name)
     shown(planned.changes, planned.drift)
     if settings.environment.protected:
         ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
     confirm_alarming(planned.changes, yes=yes)
-    apply(place, planned, wait_s=wait_s)
+    with lock.held_each(place.platform.cloud, settings, lock.myself("terraform apply", saved.commit[:7]), wait_s=wait_s):
+        refuse_if_moved(place, saved)
+        apply(place, planned, wait_s=wait_s)
     return planned
+
+
+def refuse_if_moved(place: Place, saved: SavedPlan) -> None:
+    """Raises Refused where the plan is not of this commit and this state, or too old."""
+    state = patiently(lambda: terraform.state_version(place.tf))
+    why = refusal(saved, committed(place).commit.full, state, datetime.now(UTC), place.configured.plan_limit)
+    if why:
+        raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
 
 
 def confirm_alarming(changes: tuple[ResourceChange, ...], *, yes: bool) -> None:

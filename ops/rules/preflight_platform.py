@@ -42,13 +42,13 @@ def other_credentials(facts: ReleaseFacts, environment: Environment) -> str:
 
 
 def migrations(facts: ReleaseFacts, environment: Environment) -> Said:
-    pending = facts.pending_migrations
-    if environment.database is None:
+    schema = facts.schema
+    if environment.database is None or schema is None:
         return ok(f"environments.{facts.environment} has no database")
-    if isinstance(pending, Unknown):
-        return unknown(pending.why)
-    if pending:
-        return warn(f"{len(pending)} pending: {listed(pending)}", "migrate first, if the new code needs them")
+    if isinstance(schema, Unknown):
+        return unknown(schema.why)
+    if schema.pending:
+        return warn(f"{len(schema.pending)} pending: {listed(schema.pending)}", "inv db.upgrade first, if the new code needs them")
     return ok("none pending")
 
 

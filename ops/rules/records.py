@@ -28,6 +28,7 @@ class Row:
     current: bool
     in_ecr: bool | None
     recorded: bool
+    schema_revision: str | None = None   # the database's at that release; None where it could not be read
 
 
 def key(prefix: str, environment: str, service: str, at: datetime, id: str) -> str:
@@ -51,7 +52,9 @@ def rows(records: Iterable[Mapping[str, Any]], images: Iterable[Image] | None, r
 
 def recorded_row(record: Mapping[str, Any], known: set[str] | None) -> Row:
     text = {name: str(record.get(name) or "") for name in ("tag", "digest", "commit", "by", "at", "verdict")}
-    return Row(**text, current=False, in_ecr=None if known is None else text["digest"] in known, recorded=True)
+    schema = record.get("schema_revision")
+    in_ecr = None if known is None else text["digest"] in known
+    return Row(**text, current=False, in_ecr=in_ecr, recorded=True, schema_revision=str(schema) if schema else None)
 
 
 def unrecorded_row(image: Image) -> Row:

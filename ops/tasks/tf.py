@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ops.flows.terraform import Place
 
 WAIT = {"wait": "Wait this long for a held state lock (10m)."}
+BOTH = {"wait": "Wait this long for a held state lock, or for a deploy to end (10m)."}
 
 
 def place(session: Session) -> Place:
@@ -44,7 +45,7 @@ def plan(session: Session, wait: str | None = None) -> None:
     session.report(planned.as_document(), f"saved: {planned.saved.file}\napply it: inv tf.apply")
 
 
-@front_door(options=("yes", "json"), help=WAIT)
+@front_door(options=("yes", "json"), help=BOTH)
 def apply(session: Session, wait: str | None = None) -> None:
     """Apply the saved plan: of this commit and this state, young; a destroy wants its address typed."""
     from ops.flows import terraform as flow

@@ -72,7 +72,7 @@ def test_everything_is_seen(folder: Path, aws: str, secret: str, httpserver: HTT
     assert facts.targets == ()
     assert facts.secrets == {secret: frozenset({"username", "password"}), "/dev/mode": frozenset()}
     assert facts.log_groups == {"/ecs/backend": True}
-    assert facts.pending_migrations == ()
+    assert facts.schema is None
     assert facts.tests == TestRun(("python3", "-c", "print('all well')"), 0, "all well")
     assert [answer.healthy for answer in facts.answers] == [True]  # type: ignore[union-attr]
     assert "hunter2" not in repr(facts)
@@ -145,9 +145,9 @@ def test_a_database_that_cannot_be_read_is_unknown(
     folder: Path, aws: str, secret: str, httpserver: HTTPServer, database: dict[str, str], why: str
 ) -> None:
     """Pending migrations are not "none" where nobody could look."""
-    pending = looked(made.settings(folder, aws, httpserver, database=database), tests=False).pending_migrations
-    assert isinstance(pending, Unknown)
-    assert why in pending.why
+    schema = looked(made.settings(folder, aws, httpserver, database=database), tests=False).schema
+    assert isinstance(schema, Unknown)
+    assert why in schema.why
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 from ops.cdn import Distribution
 from ops.checklist import Item
-from ops.facts import EngineInfo, ReleaseFacts, TestRun
+from ops.facts import EngineInfo, ReleaseFacts, Schema, TestRun
 from ops.model import (
     Answer,
     Checkout,
@@ -95,7 +95,7 @@ READY = ReleaseFacts(
     targets=(),
     secrets={SECRET: frozenset({"username", "password"}), "/dev/mode": frozenset()},
     log_groups={"/ecs/backend": True},
-    pending_migrations=(),
+    schema=Schema(None),
     answers=(Answer("/api/health", 200, "application/json", 0.1),),
     distribution=Distribution("E1", "d1.cloudfront.net", "Deployed", True, ("example.com",), ""),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ops.facts import EngineInfo, LocalImage, TestRun
+from ops.facts import EngineInfo, LocalImage, Schema, TestRun
 from ops.model import Answer, Identity, LoadBalancer, Repository, ServiceState, Unknown
 from tests.rules.preflight_facts import CHECKOUT, DEPLOYMENT, FULL, GROUP, NO, SECRET, STATE, TAGGED, TARGET_GROUP, definition, image, log
 
@@ -111,8 +111,8 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("cdn", "ok", {}, "E1 (example.com): /*"),
     ("cdn", "refuse", {"distribution": NO}, "it did not answer"),
     ("migrations", "ok", {}, "none pending"),
-    ("migrations", "warn", {"pending_migrations": ("0002 tags", "0003 likes")}, "2 pending: 0002 tags, 0003 likes"),
-    ("migrations", "unknown", {"pending_migrations": NO}, "it did not answer"),
+    ("migrations", "warn", {"schema": Schema("0001", ("0002 tags", "0003 likes"))}, "2 pending: 0002 tags, 0003 likes"),
+    ("migrations", "unknown", {"schema": NO}, "it did not answer"),
     ("endpoints", "ok", {}, "1 of 1 healthy"),
     ("endpoints", "warn", {"answers": (ILL,)}, "/api/health: [STATUS] (500) == 200"),
     ("endpoints", "unknown", {"answers": NO}, "it did not answer"),

@@ -69,7 +69,7 @@ FACTS = ReleaseFacts(
     targets=(Target("127.0.0.1", 3001, "healthy"),),
     secrets={},
     log_groups={},
-    pending_migrations=(),
+    schema=None,
     answers=(),
 )
 RUNS_IT = TaskDefinition(f"{ARN}:8", "ACTIVE", "amd64", {"containerDefinitions": [{"name": "backend", "image": f"{URI}:abc1234"}]})
