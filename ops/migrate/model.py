@@ -33,9 +33,12 @@ class Target:
 
     def clean(self, text: object) -> str:
         """`text` on one line, without the password."""
+        return " ".join(self.hide(str(text)).split())
+
+    def hide(self, text: str) -> str:
+        """`text` without the password."""
         secret = str(self.parameters.get("password") or "")
-        line = " ".join(str(text).split())
-        return line.replace(secret, "***") if secret else line
+        return text.replace(secret, "***") if secret else text
 
 
 @dataclass(frozen=True)
