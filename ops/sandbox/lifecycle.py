@@ -20,13 +20,14 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from ops.errors import OpsError, Refused
+from ops.errors import ConfigError, OpsError, Refused
 from ops.sandbox import status as statuses
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.status import MODULE, Record, Status
 
 PATIENCE = 90.0           # seconds until a start has failed; it takes less than ten on two idle cores
 STOPPING = 30.0           # seconds for an orderly end
+KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
 PROJECT = Path(__file__).parents[2]
 
 
@@ -37,7 +38,7 @@ def up(
     """Start the sandbox below `root`, or heal it, and return when both its services are healthy.
 
     `engine` is `process` or `docker`; None is the engine of what is up, or was when it was killed, else `process`.
-    `rollout` is `ecs`, `terraform` or `auto` (Terraform where it works here); None is that of what is hurt, else `auto`.
+    `rollout` is `ecs`, `terraform` or `auto` (Terraform where it works here); None is `ecs` where what is hurt had that, else `auto`.
     Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up, or another roll-out's.
     """
     paths = Paths(root.resolve())
@@ -56,7 +57,8 @@ def up(
                 return now
             say("the sandbox is hurt: it is taken down and started again")
         _end(paths)
-        _start(paths, engine or _kept(record).engine, rollout or _kept(record).rollout, timing or Timing(), say)
+        known = _kept(record)
+        _start(paths, engine or known.engine, rollout or ("ecs" if known.rollout == "ecs" else "auto"), timing or Timing(), say)
         return statuses.look(paths.root)
 
 
@@ -152,7 +154,8 @@ def _failure(paths: Paths, otherwise: str) -> OpsError:
     """The supervisor's own reason, else the end of its log."""
     record = statuses.read(paths)
     if record is not None and record.state == "failed" and record.failure:
-        return OpsError(**record.failure)
+        words = dict(record.failure)
+        return KINDS.get(words.pop("kind", ""), OpsError)(**words)
     log = paths.logs / "supervisor.log"
     last = log.read_text(errors="replace").strip().splitlines()[-5:] if log.exists() else []
     return OpsError("the sandbox did not start", "\n       ".join([otherwise, *last]), f"see {log}")
@@ -162,8 +165,9 @@ def _environment() -> dict[str, str]:
     """The supervisor's environment: ours without credentials, proxies and the like, which a rehearsal must not touch."""
     foreign = ("AWS_", "GIT_", "PG", "PYTHON", "MOTO_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign) and not name.lower().endswith("_proxy")}
+    outside = {f"OUTSIDE_{name}": value for name, value in os.environ.items() if name.lower().endswith("_proxy")}   # for `terraform init`
     return {
-        "PATH": os.defpath, **kept, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1",
+        "PATH": os.defpath, **kept, **outside, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1",
         "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
     }
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.errors import OpsError
+from ops.sandbox import terraform
 from ops.sandbox.contracts import Paths
 
 SOURCES = Path(__file__).parent / "platform"
@@ -69,8 +70,6 @@ def _make(paths: Paths) -> None:
     making = paths.root / "platform.making"
     shutil.rmtree(making, ignore_errors=True)
     shutil.copytree(SOURCES, making, ignore=shutil.ignore_patterns("__pycache__"))
-    from ops.sandbox import terraform  # here: it takes boto3 along, which must not be waited for before initdb
-
     terraform.copy(making)
     git(making, "-c", "init.defaultBranch=main", "init", "--quiet", "--template=")
     git(making, "symbolic-ref", "HEAD", "refs/heads/main")

@@ -26,6 +26,7 @@ from ops.sandbox.database import Server
 from ops.sandbox.edge.wire import Answer, Front, Request
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.supervisor import addresses
+from ops.sandbox.terraform.trial import Trial
 
 if TYPE_CHECKING:
     from ops.sandbox.supervisor.world import World
@@ -89,10 +90,13 @@ class Supervisor:
         with ThreadPoolExecutor(2) as beside:
             started = beside.submit(self._start_database, database)
             checkout = beside.submit(make_checkout, self.paths)
+            trial = Trial(self.paths.platform, self.rollout)
+            self.ends.append(trial.stop)
+            trial.begin(checkout)
             from ops.sandbox.supervisor.world import World      # noqa: I001 - moto takes more than a second, beside initdb
 
             self.world = World(self.paths, ports, self.timing, self.say)
-            self.world.start(self.engine, self.rollout, login, started, checkout)
+            self.world.start(self.engine, trial, login, started, checkout)
         from ops.sandbox.supervisor.overlay import write_overlay
 
         assert self.world.engine is not None
@@ -140,7 +144,7 @@ class Supervisor:
             traceback.print_exc()
             why, log = f"{type(problem).__name__}: {problem}", self.paths.logs / "supervisor.log"
             problem = OpsError("the sandbox could not start", why, f"see {log}")
-        failure = problem.as_document()["error"]
+        failure = {"kind": type(problem).__name__, **problem.as_document()["error"]}
         self.record = replace(self.record, state="failed", failure=failure)
         self.say(f"failed: {failure['what']}: {failure['why']}")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.errors import Refused
-from ops.sandbox import seed, terraform
+from ops.sandbox import seed
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import Aws, serve
 from ops.sandbox.contracts import Part, Paths, Ports, Timing
@@ -20,6 +20,7 @@ from ops.sandbox.edge import start_edge
 from ops.sandbox.images.registry import serve_registry
 from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, memory
+from ops.sandbox.terraform.trial import Rollout, Trial
 
 STEADY_WITHIN = 45.0      # seconds for the services to become healthy and stay so
 SHELVES = {"process": "registry", "docker": "registry-docker"}     # no container runs on the base of the processes, which holds no files
@@ -37,10 +38,10 @@ class World:
     engine: engines.Engine | None = None
     shelf: Path = field(init=False)                # where the registry keeps its images
     aws: Aws | None = None
-    rollout: terraform.Rollout | None = None
+    rollout: Rollout | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, engine: str, rollout: str, login: Login, database: Future[None], checkout: Future[Commit]) -> None:
+    def start(self, engine: str, trial: Trial, login: Login, database: Future[None], checkout: Future[Commit]) -> None:
         """Everything up to two healthy services. Raises OpsError, OSError; what was started is left to `stop`."""
         began = time.monotonic()
         self.aws = aws = serve(self.ports, self.timing)
@@ -67,14 +68,12 @@ class World:
         for shape in seed.SHAPES:
             revision = seed.register(clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret)
             seed.create(clients, shape, revision, network, self.timing)
-        with ThreadPoolExecutor(1) as beside:
-            trying = beside.submit(terraform.prepare, self.paths, self.ports, wanted=rollout)
-            seed.make_account(clients, network, login)          # while the tasks start
-            seed.await_steady(clients, STEADY_WITHIN)
-        self.choose(trying.result(), rollout)
+        seed.make_account(clients, network, login)          # while the tasks start
+        seed.await_steady(clients, STEADY_WITHIN)
+        self.choose(trial.result(clients), trial.wanted)
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
 
-    def choose(self, found: terraform.Rollout, wanted: str) -> None:
+    def choose(self, found: Rollout, wanted: str) -> None:
         """Roll out by what was found to work. Raises Refused where `wanted` is Terraform and it does not."""
         if wanted == "terraform" and found.kind != "terraform":
             raise Refused("the sandbox can't roll out by Terraform here", found.why, "inv sandbox.up --rollout ecs")

@@ -1,0 +1,50 @@
+"""What stands around the services: the variables of the sample's Terraform that are no images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ops.sandbox.contracts import ACCOUNT, REGION
+from ops.sandbox.seed.clients import Clients
+from ops.sandbox.seed.names import CLUSTER, SHAPES, Shape
+
+FILE = "platform.auto.tfvars.json"
+
+
+def write(directory: Path, clients: Clients) -> None:
+    """Say it beside Terraform's own files. Called when both services exist."""
+    (directory / FILE).write_text(json.dumps(describe(clients), indent=2) + "\n")
+
+
+def describe(clients: Clients) -> dict[str, Any]:
+    """The variables of the environment that are no images, read from the services as they stand."""
+    return {
+        "cluster": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{CLUSTER}",
+        **{shape.name: describe_service(clients, shape) for shape in SHAPES},
+    }
+
+
+def describe_service(clients: Clients, shape: Shape) -> dict[str, Any]:
+    service = clients.ecs.describe_services(cluster=CLUSTER, services=[shape.service])["services"][0]
+    definition = clients.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    network = service["networkConfiguration"]["awsvpcConfiguration"]
+    balancer = service["loadBalancers"][0]
+    container = next(each for each in definition["containerDefinitions"] if each["name"] == shape.name)
+    return {
+        "family": definition["family"],
+        "task_definition": service["taskDefinition"],
+        "cpu": definition["cpu"],
+        "memory": definition["memory"],
+        "execution_role": definition["executionRoleArn"],
+        "task_role": definition["taskRoleArn"],
+        "container": {key: value for key, value in container.items() if key != "image"},
+        "service": service["serviceName"],
+        "desired_count": service["desiredCount"],
+        "grace": service["healthCheckGracePeriodSeconds"],
+        "target_group": balancer["targetGroupArn"],
+        "port": balancer["containerPort"],
+        "subnets": network["subnets"],
+        "security_groups": network["securityGroups"],
+    }

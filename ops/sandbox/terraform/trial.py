@@ -1,0 +1,123 @@
+"""Who rolls out in this sandbox: `terraform init` is tried beside the start of everything else, for as long as that may take."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ops.sandbox.terraform import DIRECTORY, forget, place
+
+PATIENCE = {"auto": 7.0, "terraform": 60.0}       # seconds for `init` to fetch the provider
+KEPT = (
+    "PATH", "HOME", "LANG", "TMPDIR", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
+)
+OUTSIDE = "OUTSIDE_"      # before the name of a proxy variable: the supervisor is started without proxies, since its own parts need none
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Who rolls out here (`terraform` or `ecs`), and why, in one line."""
+
+    kind: str
+    why: str
+
+    @property
+    def overlay(self) -> dict[str, Any]:
+        """What `environment.yaml` says about it."""
+        return {"rollout": self.kind}
+
+    def __str__(self) -> str:
+        return f"rollout: {self.kind} ({self.why})"
+
+
+def ecs(why: str) -> Rollout:
+    return Rollout("ecs", f"not terraform: {why}")
+
+
+@dataclass
+class Trial:
+    """One try, in a thread of its own. `wanted`: `ecs` tries nothing. Whatever stands in Terraform's way is a reason for `ecs`."""
+
+    checkout: Path
+    wanted: str
+    found: Future[Rollout] = field(default_factory=Future)
+    process: subprocess.Popen[str] | None = None
+    stopped: bool = False
+
+    def begin(self, made: Future[Any]) -> None:
+        """Return at once; it waits for the checkout to be `made`."""
+        threading.Thread(target=self._run, args=(made,), name="terraform init", daemon=True).start()
+
+    def result(self, clients: Any) -> Rollout:
+        """The answer, with what stands around the services said to Terraform; never raises."""
+        from ops.sandbox.terraform import facts  # here: it takes boto3 along, which the try does not wait for
+
+        found = self.found.result()
+        try:
+            if found.kind == "terraform":
+                facts.write(self.checkout / DIRECTORY, clients)
+        except Exception as error:     # the sandbox works without Terraform
+            return ecs(f"{type(error).__name__}: {error}")
+        return found
+
+    def stop(self) -> None:
+        """End a try that is under way. Idempotent."""
+        self.stopped = True
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _run(self, made: Future[Any]) -> None:
+        try:
+            made.result()
+            self.found.set_result(self._look())
+        except Exception as error:     # the sandbox works without Terraform
+            self.found.set_result(ecs(f"{type(error).__name__}: {error}"))
+
+    def _look(self) -> Rollout:
+        directory = place(self.checkout)
+        forget(directory)
+        if self.wanted == "ecs":
+            return Rollout("ecs", "as asked")
+        program = shutil.which("terraform")
+        if program is None:
+            return ecs("there is no terraform on PATH")
+        began = time.monotonic()
+        problem = self._init(program, directory, PATIENCE[self.wanted])
+        return ecs(problem) if problem else Rollout("terraform", f"init worked in {time.monotonic() - began:.1f} s")
+
+    def _init(self, program: str, directory: Path, patience: float) -> str:
+        """Fetch the provider, without the state's backend, which each `inv` initialises for itself; why that failed, or nothing."""
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment |= {name.removeprefix(OUTSIDE): value for name, value in os.environ.items() if name.startswith(OUTSIDE)}
+        environment |= {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
+        self.process = process = subprocess.Popen(
+            [program, "init", "-backend=false", "-input=false", "-no-color"], cwd=directory, env=environment, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+        )
+        if self.stopped:
+            self.stop()
+        try:
+            output, _ = process.communicate(timeout=patience)
+        except subprocess.TimeoutExpired:
+            return f"its provider was not here after {patience:g} s"
+        finally:
+            self.stop()
+            process.communicate()
+        return "" if process.returncode == 0 else first_error(output)
+
+
+def first_error(output: str) -> str:
+    """The sentence after `Error:`."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    found = next((line for line in lines if line.startswith("Error:")), lines[-1] if lines else "init said nothing")
+    return found.removeprefix("Error:").strip()
