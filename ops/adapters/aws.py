@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ops.adapters.aws_errors import told
+from ops.adapters.aws_errors import program, told
 from ops.errors import ConfigError, OpsError, Unreachable
 from ops.model import Identity
 from ops.redact import one_line
@@ -44,6 +44,11 @@ class Cloud:
                         name, region_name=self.region, endpoint_url=self.endpoint, config=self._config
                     )
             return self._clients[name]
+
+    @property
+    def program(self) -> str:
+        """The `aws` program for this environment, for commands that are shown."""
+        return program(self.profile, self.endpoint, self.region)
 
     def translated(self, what: str, answers: Mapping[str, OpsError] | None = None) -> AbstractContextManager[None]:
         """AWS's errors during `what` as ours, naming this environment's profile."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 from ops.errors import ConfigError, OpsError, Unreachable
@@ -95,7 +96,8 @@ def told(what: str, error: Any, profile: str | None = None, endpoint: str | None
         problem = cause(what, name, message, profile, endpoint)
         if problem:
             return problem
-    return Unreachable(what, f"{name}: {message}", "look the code up in AWS's API reference; the same call by hand: aws " + by_hand(what))
+    same = by_hand(what, program(profile, endpoint))
+    return Unreachable(what, f"{name}: {message}", f"look the code up in AWS's API reference; the same call by hand: {same}")
 
 
 def credentials(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
@@ -168,10 +170,16 @@ def first_line(message: object) -> str:
     return one_line(lines[0]) if lines else ""
 
 
-def by_hand(what: str) -> str:
-    """`aws ecs describe-services` for a `what` that names `ecs:DescribeServices`."""
+def program(profile: str | None, endpoint: str | None, region: str | None = None) -> str:
+    """`aws`, with the options that lead it where we are: what is typed by hand must not act in another account."""
+    options = {"--profile": profile, "--endpoint-url": endpoint, "--region": region}
+    return " ".join(["aws", *(f"{option} {shlex.quote(value)}" for option, value in options.items() if value)])
+
+
+def by_hand(what: str, aws: str) -> str:
+    """`aws ecs describe-services` for a `what` that names `ecs:DescribeServices`; `aws` as `program` says it."""
     named = re.search(r"\b([a-z0-9-]+):([A-Z]\w+)", what)
     if named is None:
-        return "help"
+        return f"{aws} help"
     service = {"elasticloadbalancing": "elbv2"}.get(named[1], named[1])
-    return f"{service} " + re.sub(r"(?<!^)(?=[A-Z])", "-", named[2]).lower()
+    return f"{aws} {service} " + re.sub(r"(?<!^)(?=[A-Z])", "-", named[2]).lower()

@@ -32,7 +32,7 @@ def looking(cloud: Cloud, what: str, cluster: str, **answers: OpsError) -> Abstr
     missing = Refused(
         f"cluster {cluster} does not exist in {cloud.region}",
         "ECS answered ClusterNotFoundException",
-        "correct `cluster` (or `region`) in invoke.yaml; see: aws ecs list-clusters",
+        f"correct `cluster` (or `region`) in invoke.yaml; see: {cloud.program} ecs list-clusters",
     )
     return cloud.translated(what, {"ClusterNotFoundException": missing, **answers})
 
@@ -47,7 +47,8 @@ def service(cloud: Cloud, cluster: str, name: str) -> ServiceState | None:
     reasons = {failure.get("reason", "") for failure in answer.get("failures", ())}
     if reasons <= {"MISSING"}:  # a wrong name is no error in ECS: it comes back under `failures`
         return None
-    raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", "aws ecs describe-services --cluster " + cluster)
+    how = f"{cloud.program} ecs describe-services --cluster {cluster}"
+    raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", how)
 
 
 def tasks(cloud: Cloud, cluster: str, service: str, desired_status: str = "RUNNING") -> tuple[TaskState, ...]:
@@ -102,7 +103,7 @@ def update_service(cloud: Cloud, cluster: str, service: str, task_definition: st
     gone = Refused(
         f"service {service} cannot be updated",
         f"cluster {cluster} has no such active service",
-        f"correct `ecs_service` in invoke.yaml; see: aws ecs list-services --cluster {cluster}",
+        f"correct `ecs_service` in invoke.yaml; see: {cloud.program} ecs list-services --cluster {cluster}",
     )
     with looking(
         cloud, f"roll-out of {service} (ecs:UpdateService)", cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone

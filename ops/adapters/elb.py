@@ -14,7 +14,7 @@ def looking(cloud: Cloud, arn: str, call: str) -> AbstractContextManager[None]:
     gone = Refused(
         f"target group {name} does not exist",
         f"ELB answered TargetGroupNotFound for {arn}",
-        "aws elbv2 describe-target-groups; the service's load balancer must be made anew",
+        f"{cloud.program} elbv2 describe-target-groups; the service's load balancer must be made anew",
     )
     return cloud.translated(
         f"target group {name} (elasticloadbalancing:{call})", {"TargetGroupNotFound": gone, "TargetGroupNotFoundException": gone}

@@ -34,6 +34,11 @@ class EcsEyes:
     _definitions: dict[str, TaskDefinition | None] = field(default_factory=dict)
     _tokens: dict[str, str | None] = field(default_factory=dict)
 
+    @property
+    def aws(self) -> str:
+        """The `aws` program as it must be typed to look at the same."""
+        return self.cloud.program
+
     def service(self) -> ServiceState | None:
         """DescribeServices; one call. Raises OpsError."""
         self.calls += 1

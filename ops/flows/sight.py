@@ -9,10 +9,14 @@ from ops.model import Event, Finding, ServiceState, Target, TaskState, Verdict
 
 
 class Eyes(Protocol):
-    """What can be looked at. Every method may raise OpsError. `calls`: API calls so far; `container`: the one that is ours."""
+    """What can be looked at. Every method may raise OpsError. `calls`: API calls so far; `container`: the one that is ours;
+    `aws`: the program as it must be typed for a look by hand."""
 
     calls: int
     container: str
+
+    @property
+    def aws(self) -> str: ...
 
     def service(self) -> ServiceState | None: ...
     def stopped(self) -> tuple[TaskState, ...]: ...

@@ -217,7 +217,7 @@ class Watching:
         ill = tuple(target for target in self.targets if target.state != "healthy")
         said = looking.unhealthy_said(service, self.id)
         group = service.load_balancers[0].target_group if service.load_balancers else ""
-        names = {"service": self.name, "ecs_service": service.name, "target_group": group}
+        names = {"service": self.name, "ecs_service": service.name, "target_group": group, "aws": self.eyes.aws}
         found = finding(task, why, lines, targets=ill, said=said, log_problem=self.unseen.get("log", ""), **names)
         self.findings.append(found)
         self.screen.finding(found)

@@ -1,21 +1,21 @@
 """What a stop reason means for whoever reads it: the finding's stable name, one sentence, and the commands that settle or mend it.
 
-Commands are templates over facts of the stopped task (`ops.rules.stopped` fills them in): `{service}` is our namespace,
-the others AWS's names. A template whose fact is not known is left out. Names of findings are a contract: `sandbox.faults` and later
-diagnoses refer to them.
+Commands are templates over facts of the stopped task (`ops.rules.stopped` fills them in): `{service}` is our namespace, `{aws}` the program
+with the options that lead to the environment, the others AWS's names. A template whose fact is not known is left out. Names of findings
+are a contract: `sandbox.faults` and later diagnoses refer to them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-DESCRIBE = "aws ecs describe-tasks --cluster {cluster} --tasks {task}"
-IMAGES = "aws ecr describe-images --repository-name {repository} --image-ids imageTag={tag}"
-ROLE = "aws ecs describe-task-definition --task-definition {family} --query taskDefinition.executionRoleArn"
-SECRETS = "aws ecs describe-task-definition --task-definition {family} --query 'taskDefinition.containerDefinitions[].secrets[]'"
-LOGS = "aws ecs describe-task-definition --task-definition {family} --query 'taskDefinition.containerDefinitions[].logConfiguration'"
-NETWORK = "aws ecs describe-services --cluster {cluster} --services {ecs_service} --query 'services[].networkConfiguration'"
-GROUPS = "aws elbv2 describe-target-health --target-group-arn {target_group}"
+DESCRIBE = "{aws} ecs describe-tasks --cluster {cluster} --tasks {task}"
+IMAGES = "{aws} ecr describe-images --repository-name {repository} --image-ids imageTag={tag}"
+ROLE = "{aws} ecs describe-task-definition --task-definition {family} --query taskDefinition.executionRoleArn"
+SECRETS = "{aws} ecs describe-task-definition --task-definition {family} --query 'taskDefinition.containerDefinitions[].secrets[]'"
+LOGS = "{aws} ecs describe-task-definition --task-definition {family} --query 'taskDefinition.containerDefinitions[].logConfiguration'"
+NETWORK = "{aws} ecs describe-services --cluster {cluster} --services {ecs_service} --query 'services[].networkConfiguration'"
+GROUPS = "{aws} elbv2 describe-target-health --target-group-arn {target_group}"
 AGAIN = "inv {service}.deploy"
 STATUS = "inv {service}.status"
 

@@ -96,14 +96,16 @@ def finding(
     ecs_service: str = "",
     target_group: str = "",
     log_problem: str = "",
+    aws: str = "aws",
 ) -> Finding:
     """What a person is told about a stopped task. `log_lines`: the end of its log, `log_problem`: why that could not be read.
+    `aws`: the program as it must be typed for the environment.
 
     `targets` and `said` (events) count where health checks failed; an event stays when the target is deregistered already.
     """
     advice = ADVICE.get(why.code, UNKNOWN)
     names = {"service": service, "ecs_service": ecs_service, "target_group": target_group, **names_of(task, why)}
-    fix = tuple(command for template in advice.fix if (command := filled(template, names)))
+    fix = tuple(command for template in advice.fix if (command := filled(template.replace("{aws}", aws), names)))
     name, meant = meaning(why, advice, log_lines)
     code = f" ({why.code})" if why.code else ""
     return Finding(

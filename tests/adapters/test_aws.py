@@ -12,7 +12,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from ops.adapters import aws, ecs, secrets
-from ops.adapters.aws_errors import Throttled
+from ops.adapters.aws_errors import Throttled, program
 from ops.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.settings import Settings
 
@@ -146,13 +146,13 @@ DENIED = "User: arn:aws:sts::123456789012:assumed-role/dev/me is not authorized 
         ),
         ("AccessDeniedException", "no", Unreachable, "access denied: no", "permission"),
         ("ThrottlingException", "Rate exceeded", Throttled, "asked for fewer calls", "wait a minute"),
-        ("ClusterNotFoundException", "Cluster not found.", Refused, "ClusterNotFoundException", "aws ecs list-clusters"),
+        ("ClusterNotFoundException", "Cluster not found.", Refused, "ClusterNotFoundException", "--region us-east-1 ecs list-clusters"),
         (
             "InvalidParameterException",
             "something odd",
             Unreachable,
             "InvalidParameterException: something odd",
-            "aws ecs describe-services",
+            " ecs describe-services",
         ),
     ],
 )
@@ -226,3 +226,11 @@ def test_no_secret_in_any_error_or_repr(httpserver: HTTPServer, cloud_at: CloudA
         shown = f"{error.value} {error.value!r} {error.value.as_document()}"
         assert "HUSH" not in shown and SECRET_KEY not in shown
     assert SECRET_KEY not in repr(cloud_at("http://127.0.0.1:9")) + repr(vars(cloud_at("http://127.0.0.1:9")))
+
+
+def test_what_is_typed_by_hand_acts_where_we_act() -> None:
+    """Commands that are shown carry the environment's profile or endpoint, and its region; without any, the machine's own."""
+    rehearsal = aws.of_overlay("http://127.0.0.1:9", "AKIATEST", "test", "eu-west-1")
+    assert rehearsal.program == "aws --endpoint-url http://127.0.0.1:9 --region eu-west-1"
+    assert program("my team", None, "us-east-1") == "aws --profile 'my team' --region us-east-1"
+    assert program(None, None) == "aws"

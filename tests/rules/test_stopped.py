@@ -130,6 +130,8 @@ def test_failed_health_checks_show_what_the_target_answered():
     assert found.cause == "target_unhealthy"
     assert any("[404]" in evidence.text for evidence in found.evidence)
     assert "aws elbv2 describe-target-health --target-group-arn arn:x" in found.fix
+    there = finding(stopped, cause(stopped), target_group="arn:x", aws="aws --profile dev --region us-east-1")
+    assert "aws --profile dev --region us-east-1 elbv2 describe-target-health --target-group-arn arn:x" in there.fix
 
 
 def test_log_lines_are_redacted_and_an_unread_log_is_said():
