@@ -8,24 +8,16 @@ from bench.recording import Notes
 from ops.adapters import aws
 from ops.flows import watch
 from ops.model import Verdict
-from ops.sandbox.agent import Agent
-from ops.sandbox.aws import serve
 from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY
-from tests.sandbox.aws_platform import CRASH, QUICK, Platform, ProcessRuntime, ports, until
+from tests.sandbox.aws_platform import CRASH, agent_at_work, until
 
 ROLLBACK = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}, "minimumHealthyPercent": 100, "maximumPercent": 200}
 
 
 @pytest.fixture
 def platform():
-    chosen = ports()
-    served = serve(chosen, QUICK)
-    runtime = ProcessRuntime()
-    agent = Agent(served.cloud, runtime, QUICK, chosen.network)
-    agent.start()
-    yield Platform(served, runtime)
-    agent.stop()
-    served.stop()
+    with agent_at_work() as made:
+        yield made
 
 
 def rolled(platform, image, **options):

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 import boto3
 from botocore.config import Config
 
+from ops.sandbox.agent import Agent
+from ops.sandbox.aws import serve
 from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY, Ports, PullError, StartError, Timing
 
 QUICK = Timing(
@@ -189,6 +191,20 @@ class Platform:
         return [event["message"] for each in found for event in each["events"]]
 
 
+@contextlib.contextmanager
+def agent_at_work():
+    """The platform, its AWS served and its agent running."""
+    chosen = ports()
+    aws, runtime = serve(chosen, QUICK), ProcessRuntime()
+    agent = Agent(aws.cloud, runtime, QUICK, chosen.network)
+    agent.start()
+    try:
+        yield Platform(aws, runtime)
+    finally:
+        agent.stop()
+        aws.stop()
+
+
 def until(condition, timeout=20.0):
     """The first true answer of `condition`; fails the test after `timeout` seconds."""
     ends = time.monotonic() + timeout
@@ -198,42 +214,3 @@ def until(condition, timeout=20.0):
             return found
         time.sleep(0.1)
     raise AssertionError(f"not within {timeout} s: last answer {found!r}")
-
-
-class Visitor(threading.Thread):
-    """Somebody who loads the site all the time, through the load balancer's choice of healthy targets."""
-
-    def __init__(self, door, group):
-        super().__init__(daemon=True)
-        self.door, self.group, self.seen, self.failures, self.ended = door, group, [], [], threading.Event()
-
-    def run(self):
-        import http.client
-
-        turn = 0
-        while not self.ended.wait(0.01):
-            healthy = [each for each in self.door.targets(self.group) if each.state == "healthy"]
-            if not healthy:
-                self.failures.append("no healthy target")
-                continue
-            target = healthy[turn % len(healthy)]
-            turn += 1
-            connection = http.client.HTTPConnection(target.address, target.port, timeout=2)
-            try:
-                connection.request("GET", "/")
-                self.seen.append(connection.getresponse().read().decode())
-            except OSError as failure:
-                self.failures.append(repr(failure))
-            finally:
-                connection.close()
-
-
-@contextlib.contextmanager
-def visiting(platform):
-    visitor = Visitor(platform.aws.cloud.load_balancer, platform.target_group)
-    visitor.start()
-    try:
-        yield visitor
-    finally:
-        visitor.ended.set()
-        visitor.join()

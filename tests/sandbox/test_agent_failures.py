@@ -8,19 +8,14 @@ import pytest
 
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import serve
-from tests.sandbox.aws_platform import CRASH, QUICK, SLEEP, Platform, ProcessRuntime, ports, until, visiting
+from tests.sandbox.aws_platform import CRASH, QUICK, SLEEP, Platform, ProcessRuntime, agent_at_work, ports, until
+from tests.sandbox.visitor import visiting
 
 
 @pytest.fixture
 def platform():
-    chosen = ports()
-    aws = serve(chosen, QUICK)
-    runtime = ProcessRuntime()
-    agent = Agent(aws.cloud, runtime, QUICK, chosen.network)
-    agent.start()
-    yield Platform(aws, runtime)
-    agent.stop()
-    aws.stop()
+    with agent_at_work() as made:
+        yield made
 
 
 def first_stopped(platform):
