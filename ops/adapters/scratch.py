@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ops import postgres_account, postgres_binaries, postgres_cluster
-from ops.adapters.postgres import Door
+from ops.adapters import postgres
+from ops.adapters.postgres import Door, translated
 from ops.adapters.postgres_dump import session
 from ops.errors import OpsError
 from ops.migrate.model import Limits, Target
@@ -98,6 +99,17 @@ def make_roles(scratch: Scratch, statements: Iterable[str]) -> None:
         known = {row[0] for row in opened.execute("SELECT rolname FROM pg_roles").fetchall()}
         for name in sorted(roles(statements) - known):
             opened.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+
+
+def texts(door: Door) -> tuple[str, ...]:
+    """Every revision's SQL, both ways, as far as it can be printed."""
+    scripts = door.scripts
+    with translated(door.target):
+        head = scripts.head
+    if head is None:
+        return ()
+    up, back = postgres.sql(door, scripts, "upgrade", head, None), postgres.sql(door, scripts, "downgrade", "base", head)
+    return tuple(text for _, text, _ in (*up, *back))
 
 
 def roles(statements: Iterable[str]) -> set[str]:

@@ -75,7 +75,7 @@ def verify(settings: Settings, major: int | None = None, say: Callable[[str], No
         if major and own.major != major:
             raise ConfigError(f"--major {major}", f"this machine has none; there is {own}", "leave --major out, or install that PostgreSQL")
         say(f"on {own}" + (f"; the database is PostgreSQL {wanted}, which this machine has not" if wanted not in (None, own.major) else ""))
-        scratch.make_roles(own, texts(own.door))
+        scratch.make_roles(own, scratch.texts(own.door))
         found = replace(verified(own.door, say), content=content, on=str(own))
     if postgres_content.of_folder(folder) == content:   # nobody edited them meanwhile
         migrate_verify_kept.keep(settings, content, found.as_document())
@@ -108,17 +108,6 @@ def engine(settings: Settings) -> int | None:
     except OpsError as problem:
         ui.say(f"which PostgreSQL the database is can't be asked: {problem.why}")
         return None
-
-
-def texts(door: Door) -> tuple[str, ...]:
-    """Every revision's SQL, both ways, as far as it can be printed."""
-    scripts = door.scripts
-    with postgres.translated(door.target):
-        head = scripts.head
-    if head is None:
-        return ()
-    up, back = postgres.sql(door, scripts, "upgrade", head, None), postgres.sql(door, scripts, "downgrade", BASE, head)
-    return tuple(text for _, text, _ in (*up, *back))
 
 
 def verified(door: Door, say: Callable[[str], None]) -> Verdicts:

@@ -17,12 +17,13 @@ CHANGE = ("plan", "yes", "json", "timeout", "wait")
 def place(session: Session) -> Place:
     from ops.flows.migrate import Place
 
-    return Place.of(session.settings)
+    return session.held(Place.opened(session.settings))
 
 
 def change(session: Session, direction: Direction, to: str | None, edited: str | None) -> None:
     """Plan, show, ask, run: the same both ways."""
     from ops.flows import migrate as flow
+    from ops.flows import migrate_remote
 
     asked = flow.Asked(session.timeout_s(), session.wait_s() if session.wait else None, edited)
     here = place(session)
@@ -32,7 +33,7 @@ def change(session: Session, direction: Direction, to: str | None, edited: str |
         return
     if planned.steps:
         flow.agreed(here, planned, yes=session.yes)
-    done = flow.run(here, planned, asked)
+    done = migrate_remote.run(here, planned, asked)
     session.report(done.as_document(), done.as_text())
 
 
@@ -50,11 +51,31 @@ def downgrade(session: Session, to: str | None = None, edited: str | None = None
 
 @front_door(options=("json",))
 def current(session: Session) -> None:
-    """Show at which revision the database is, and what is pending."""
+    """Show at which revision the database is, what is pending, and where its schema is not that revision's (drift: exit code 1)."""
     from ops.flows import migrate as flow
+    from ops.flows import migrate_drift
 
-    found = flow.standing(place(session))
-    session.report(found.as_document(), found.as_text())
+    here = place(session)
+    found = flow.standing(here)
+    drift = migrate_drift.drift(here, found.revision)
+    session.report(found.as_document() | drift.as_document(), f"{found.as_text()}\n{drift.as_text()}")
+    session.leave(1 if drift.drifted else 0)
+
+
+@front_door(options=("plan", "yes", "json", "wait"), help={"to": "Revision to record. Default: the oldest with this schema."})
+def adopt(session: Session, to: str | None = None) -> None:
+    """Record the revision of a database that another tool made, where its schema is that revision's; else print what differs."""
+    from ops import ui
+    from ops.flows import migrate_adopt as flow
+
+    here = place(session)
+    found = flow.look(here, to)
+    for line in found.told():
+        ui.say(line)
+    if found.same and not session.plan:
+        found = flow.adopt(here, found, session.wait_s() if session.wait else None, yes=session.yes)
+    session.report(found.as_document(), found.sql or (f"recorded {found.revision}" if found.run else f"would record {found.revision}"))
+    session.leave(0 if found.same else 3)
 
 
 @front_door(options=("json",))
@@ -119,3 +140,34 @@ def verify(session: Session, beside: bool = False, major: int = 0) -> None:
     found = flow.verify_beside(place(session)) if beside else flow.verify(session.settings, major or None)
     session.report(found.as_document(), found.as_text().splitlines()[-1])
     session.leave(0 if found.well else 1)
+
+
+RUN = {"run": "Id of the run, as it was said; default: the newest of this environment."}
+
+
+@front_door(options=("json",), help=RUN)
+def attach(session: Session, run: str = "latest") -> None:
+    """Come back to a migration on the bastion: its whole log, then its end."""
+    from ops.flows import migrate_remote as flow
+
+    done = flow.attach(place(session), run)
+    session.report(done.as_document(), done.as_text())
+
+
+@front_door(options=("json",), help=RUN)
+def cancel(session: Session, run: str = "latest") -> None:
+    """Interrupt a migration on the bastion; the revision at work is rolled back."""
+    from ops.flows import migrate_remote as flow
+
+    found = flow.cancel(place(session), run)
+    session.report(found, found["said"])
+
+
+@front_door(options=("json", "timeout"))
+def tunnel(session: Session) -> None:
+    """Keep a port of this machine open that leads to the database, until Ctrl-C; prints the psql line, without the password."""
+    from ops.flows import migrate_tunnel as flow
+
+    opened = flow.opened(place(session))
+    session.report(opened.as_document(), opened.as_text())
+    flow.wait(session.timeout_s())

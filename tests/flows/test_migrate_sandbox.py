@@ -14,7 +14,7 @@ def test_forward_back_and_forward_on_one_line(platform: Checkout) -> None:
     first, back, current, again = (json.loads(line) for line in done.stdout.splitlines())
     assert first["applied"] == [] and first["mode"] == back["mode"] == "local"
     assert (back["from"], back["to"], [each["revision"] for each in back["applied"]]) == ("0002", "0001", ["0002"])
-    assert current == {"revision": "0001", "head": "0002", "pending": ["0002"]}
+    assert current == {"revision": "0001", "head": "0002", "pending": ["0002"], "drift": [], "drift_unknown": None}
     assert (again["from"], again["to"]) == ("0001", "0002") and again["run"] not in (first["run"], back["run"])
     runs = platform.document("db.history")["runs"]
     assert [(run["verb"], run["result"]) for run in runs[:2]] == [("db.upgrade", "done"), ("db.downgrade", "done")]
