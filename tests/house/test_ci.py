@@ -24,7 +24,7 @@ def ran():
     """Runs the real .ci/run, as an ordinary user, over a checkout whose ./inv ends as told."""
     folder = Path(tempfile.mkdtemp(prefix="ci-run-"))
 
-    def run(tests, promise, *words):
+    def run(tests, promise, *words, first="", asked=""):
         (folder / ".ci").mkdir()
         shutil.copy2(ROOT / ".ci" / "run", folder / ".ci" / "run")
         (folder / "inv").write_text(INV.replace("TESTS", str(tests)).replace("PROMISE", str(promise)))
@@ -34,7 +34,8 @@ def ran():
         if ORDINARY:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, ORDINARY, ORDINARY)
-        environment = {"HOME": "/nonexistent", "PATH": os.environ["PATH"], "DOCKER_HOST": "unix:///mine"}
+        path = f"{first}:{os.environ['PATH']}" if first else os.environ["PATH"]
+        environment = {"HOME": "/nonexistent", "PATH": path, "DOCKER_HOST": "unix:///mine", "OPS_REQUIRE_REAL": asked}
         return subprocess.run([folder / ".ci" / "run", *words], cwd="/", env=environment, user=ORDINARY, group=ORDINARY,
                               extra_groups=[] if ORDINARY else None, capture_output=True, text=True, timeout=60)
 
@@ -56,9 +57,34 @@ def test_what_was_not_tested_is_named(ran):
     """Without root nothing can be installed: each part that could not be proved stands in the last lines."""
     said = ran(0, 0).stderr
     assert "ci: real parts required: none" in said
-    (line,) = [line for line in said.splitlines() if line.startswith("ci: not tested: ")]
+    packages, terraform = [line for line in said.splitlines() if line.startswith("ci: not tested: ")]
     for part in ("docker", "registry", "skopeo", "sshd", "postgres"):
-        assert part in line
+        assert part in packages
+    assert terraform.startswith("ci: not tested: terraform: ")
+
+
+@pytest.fixture
+def terraform(tmp_path):
+    """A folder with a program of that name whose `init` works."""
+    program = tmp_path / "terraform"
+    program.write_text("#!/bin/sh\nmkdir -p ${1#-chdir=}/.terraform\n")
+    for path in (program, tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        path.chmod(0o755)
+    return tmp_path
+
+
+def test_terraform_is_required_where_its_provider_is_here(ran, terraform):
+    """Where `terraform init` works it is required; the minutes-long deploys are named as left out."""
+    done = ran(0, 0, first=terraform)
+    assert "called: dev.test, required: terraform, CI: true" in done.stdout
+    assert "ci: not tested: terraform-deploy: " in done.stderr
+
+
+def test_the_long_deploys_are_run_when_they_are_asked_for(ran, terraform):
+    """OPS_REQUIRE_REAL=terraform-deploy, and nothing of Terraform's is left out."""
+    done = ran(0, 0, first=terraform, asked="terraform-deploy")
+    assert "required: terraform,terraform-deploy, CI: true" in done.stdout
+    assert "not tested: terraform" not in done.stderr
 
 
 def test_failing_tests_are_its_exit_code(ran):
