@@ -6,7 +6,7 @@ Nobody holds the lock while thinking: the engine is told which revision was show
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ops import ui
 from ops.adapters import aws, postgres
 from ops.adapters.postgres import Direction, Door, Outcome, Revision
 from ops.errors import Refused
+from ops.flows import migrate_snapshot
 from ops.rules.migrations import Loss, losses
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Planned:
     to: str
     steps: tuple[tuple[Revision, str, str | None], ...]
     losses: tuple[Loss, ...] = ()
+    snapshot: str | None = None   # of this RDS instance, before anything is done
 
     @property
     def loses_rows(self) -> bool:
@@ -88,8 +90,10 @@ class Planned:
     def as_document(self) -> dict[str, Any]:
         """The shape that `--plan --json` prints: `plan` as everywhere, and the SQL."""
         name = self.direction
+        done = [{"verb": name, "says": f"{name.capitalize()} {each}", "undo": self.undo(each)} for each, _, _ in self.steps]
+        first = [{"verb": "snapshot", "says": f"Take a snapshot of RDS instance {self.snapshot}", "undo": None}] if self.snapshot else []
         return {
-            "plan": [{"verb": name, "says": f"{name.capitalize()} {each}", "undo": self.undo(each)} for each, _, _ in self.steps],
+            "plan": [*first, *done],
             "from": self.at,
             "to": None if self.to == BASE else self.to,
             "losses": [loss.as_document() for loss in self.losses],
@@ -108,7 +112,8 @@ class Planned:
 
     def as_text(self) -> str:
         todo = [f"  to do: {self.direction} {each}" for each, _, _ in self.steps]
-        return "\n".join([*todo, *(f"  {loss.as_text()}" for loss in self.losses)])
+        first = [f"  to do: snapshot of RDS instance {self.snapshot}"] if self.snapshot else []
+        return "\n".join([*first, *todo, *(f"  {loss.as_text()}" for loss in self.losses)])
 
 
 def plan(place: Place, direction: Direction, to: str | None) -> Planned:
@@ -119,7 +124,9 @@ def plan(place: Place, direction: Direction, to: str | None) -> Planned:
         scripts.check_database(at)
         goal = scripts.known(to) if to else default_goal(scripts, direction, at)
     steps = postgres.sql(door, scripts, direction, goal, at)
-    return Planned(direction, at, goal, steps, counted(door, steps) if direction == "downgrade" else ())
+    planned = Planned(direction, at, goal, steps, counted(door, steps) if direction == "downgrade" else ())
+    needed = planned.loses_rows and migrate_snapshot.protects(place.settings)
+    return replace(planned, snapshot=migrate_snapshot.configured(place.settings)) if needed else planned
 
 
 def default_goal(scripts: Any, direction: Direction, at: str | None) -> str:

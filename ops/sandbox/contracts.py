@@ -70,6 +70,8 @@ class Timing:
     steady: float = 1.0                  # running and healthy before COMPLETED
     stopped_visible: float = 3600.0      # a stopped task stays describable for about an hour
     invalidation: float = 3.0            # CloudFront invalidation (AWS: 3-5 min)
+    snapshot: float = 2.0                # RDS snapshot (AWS: minutes)
+    database: float = 2.0                # a stopped RDS instance to start, or one to stop (AWS: minutes)
 
 
 class PullError(Exception):

@@ -8,6 +8,7 @@ from ops.tasks.shared import Session, front_door
 
 if TYPE_CHECKING:
     from ops.flows.migrate import Direction, Place
+    from ops.flows.migrate_snapshot import Wait
 
 TO = "Revision to go to ('head', 'base', or its id)."
 EDITED = "Revision that was edited after it was applied, and whose edit means the same."
@@ -33,6 +34,10 @@ def change(session: Session, direction: Direction, to: str | None, edited: str |
         return
     if planned.steps:
         flow.agreed(here, planned, yes=session.yes)
+    if planned.snapshot:
+        from ops.flows import migrate_snapshot
+
+        migrate_snapshot.take(session.settings, f"before {planned.to}", waiting(session, migrate_snapshot.SNAPSHOT_S))
     done = migrate_remote.run(here, planned, asked)
     session.report(done.as_document(), done.as_text())
 
@@ -104,6 +109,38 @@ def sql(session: Session, to: str | None = None, back: bool = False) -> None:
 
     planned = flow.plan(place(session), "downgrade" if back else "upgrade", to)
     session.report(planned.as_document(), planned.as_sql())
+
+
+def waiting(session: Session, longest: float) -> Wait:
+    from ops.flows.migrate_snapshot import Wait
+
+    return Wait(session.settings.environment.poll, session.timeout_s() or longest)
+
+
+@front_door(options=("plan", "json", "timeout"), help={"name": "What to call it. Default: the instance, why, when."})
+def snapshot(session: Session, name: str | None = None) -> None:
+    """Take an RDS snapshot of the database, and wait until it can be restored from."""
+    from ops.flows import migrate_snapshot as flow
+
+    if session.plan:
+        planned = flow.planned(session.settings, "snapshot")
+        session.report(planned, planned["plan"][0]["says"])
+        return
+    taken = flow.take(session.settings, "manual", waiting(session, flow.SNAPSHOT_S), name)
+    session.report(taken.as_document(), f"snapshot {taken.name}")
+
+
+@front_door(options=("plan", "json", "timeout"))
+def start(session: Session) -> None:
+    """Start the RDS instance where it is stopped, and wait until it is available."""
+    from ops.flows import migrate_snapshot as flow
+
+    if session.plan:
+        planned = flow.planned(session.settings, "start")
+        session.report(planned, "\n".join(step["says"] for step in planned["plan"]) or f"{planned['instance']} is available")
+        return
+    found = flow.started(session.settings, waiting(session, flow.START_S))
+    session.report(found, f"{found['instance']} was {found['before']}, is {found['status']}")
 
 
 @front_door(options=("json",))

@@ -17,7 +17,7 @@ from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from ops.sandbox.aws import cloudfront, elb, task_definitions
+from ops.sandbox.aws import cloudfront, elb, rds, task_definitions
 from ops.sandbox.aws.ecr import Ecr
 from ops.sandbox.aws.ecs_history import History
 from ops.sandbox.aws.ecs_services import Services
@@ -77,6 +77,7 @@ class Cloud:
         History(self.ecs).install()
         elb.ElbAnswers(self.targets, self.timing).install()
         cloudfront.install(self.timing)
+        rds.install(self.timing)
         ecr.install()
 
 

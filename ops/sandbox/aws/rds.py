@@ -1,0 +1,54 @@
+"""RDS: states that take their time, where moto's are reached at once.
+
+A snapshot is `creating`, with its percentage, for `Timing.snapshot` seconds, and its instance `backing-up` meanwhile; an instance that is
+started is `starting`, one that is stopped `stopping`, for `Timing.database` seconds. Differs from RDS: the API's word alone changes, the
+PostgreSQL behind it runs on; a snapshot holds nothing, and a stopped instance does not start by itself after seven days.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from moto.rds.models import DBInstance, DBSnapshot, RDSBackend
+
+from ops.sandbox.aws.overrides import computed, original, replace
+from ops.sandbox.contracts import Timing
+
+ON_THE_WAY = {"available": "starting", "stopped": "stopping"}
+
+
+def install(timing: Timing) -> None:
+    """Put these answers in the place of moto's."""
+    computed(DBSnapshot, "status", lambda each: "available" if progress(each, timing) >= 1 else "creating")
+    computed(DBSnapshot, "percent_progress", lambda each: int(100 * progress(each, timing)))
+    replace(DBInstance, "status", property(lambda each: state(each, timing), set_state))
+    replace(RDSBackend, "create_db_snapshot", create_db_snapshot)
+
+
+def create_db_snapshot(self: Any, *words: Any, **more: Any) -> Any:
+    made = original(RDSBackend, "create_db_snapshot")(self, *words, **more)
+    made.began = time.monotonic()
+    self.describe_db_instances(made.db_instance_identifier)[0].last_snapshot = made
+    return made
+
+
+def progress(snapshot: Any, timing: Timing) -> float:
+    """How much of it is done, 0 to 1; one that moto made by itself is done."""
+    began = getattr(snapshot, "began", None)
+    return 1.0 if began is None else min(1.0, (time.monotonic() - began) / max(timing.snapshot, 0.001))
+
+
+def set_state(instance: Any, value: str) -> None:
+    before = instance.__dict__.get("settled")
+    instance.__dict__["settled"] = value
+    if before in ON_THE_WAY and before != value:
+        instance.__dict__["changed_at"] = time.monotonic()
+
+
+def state(instance: Any, timing: Timing) -> str:
+    settled = str(instance.__dict__.get("settled"))
+    if time.monotonic() - instance.__dict__.get("changed_at", float("-inf")) < timing.database:
+        return ON_THE_WAY.get(settled, settled)
+    latest = instance.__dict__.get("last_snapshot")
+    return "backing-up" if settled == "available" and latest is not None and progress(latest, timing) < 1 else settled
