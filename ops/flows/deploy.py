@@ -16,7 +16,7 @@ from ops.apply import Journal, apply
 from ops.checklist import Item
 from ops.errors import OpsError, Refused, TimedOut
 from ops.facts import ReleaseFacts
-from ops.flows import lock, preflight, prove, records, watch
+from ops.flows import lock, preflight, prove, records, schema_age, watch
 from ops.flows.gather import Platform, release_facts
 from ops.flows.release import Release, Request, record
 from ops.flows.steps import doers
@@ -37,6 +37,7 @@ def look(platform: Platform, name: str, request: Request) -> tuple[ReleaseFacts,
     items = check(facts, platform.settings.environment, request.skip)
     ui.say(preflight.as_text(items))
     preflight.refuse_if_blocked(items)
+    schema_age.say(platform, facts)
     return facts, items, planned(platform, facts, request)
 
 
