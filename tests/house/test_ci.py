@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ORDINARY = 65534 if os.geteuid() == 0 else None    # what root would install is not this test's business
+WORKS = "#!/bin/sh\nmkdir -p ${1#-chdir=}/.terraform\n"
 INV = """#!/bin/sh
 case $* in
     dev.test*) echo "called: $*, required: ${OPS_REQUIRE_REAL:-none}, CI: $CI"; echo "3 passed in 0.10s"; exit TESTS ;;
@@ -24,17 +25,21 @@ def ran():
     """Runs the real .ci/run, as an ordinary user, over a checkout whose ./inv ends as told."""
     folder = Path(tempfile.mkdtemp(prefix="ci-run-"))
 
-    def run(tests, promise, *words, first="", asked=""):
+    def run(tests, promise, *words, terraform="", asked=""):
         (folder / ".ci").mkdir()
         shutil.copy2(ROOT / ".ci" / "run", folder / ".ci" / "run")
         (folder / "inv").write_text(INV.replace("TESTS", str(tests)).replace("PROMISE", str(promise)))
         (folder / "inv").chmod(0o755)
+        if terraform:
+            (folder / "bin").mkdir()
+            (folder / "bin" / "terraform").write_text(terraform)
+            (folder / "bin" / "terraform").chmod(0o755)
         for words_of_git in (["init", "-q"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x@localhost", "commit", "-qm", "x"]):
             subprocess.run(["git", *words_of_git], cwd=folder, check=True)
         if ORDINARY:
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, ORDINARY, ORDINARY)
-        path = f"{first}:{os.environ['PATH']}" if first else os.environ["PATH"]
+        path = f"{folder}/bin:{os.environ['PATH']}"
         environment = {"HOME": "/nonexistent", "PATH": path, "DOCKER_HOST": "unix:///mine", "OPS_REQUIRE_REAL": asked}
         return subprocess.run([folder / ".ci" / "run", *words], cwd="/", env=environment, user=ORDINARY, group=ORDINARY,
                               extra_groups=[] if ORDINARY else None, capture_output=True, text=True, timeout=60)
@@ -63,26 +68,23 @@ def test_what_was_not_tested_is_named(ran):
     assert terraform.startswith("ci: not tested: terraform: ")
 
 
-@pytest.fixture
-def terraform(tmp_path):
-    """A folder with a program of that name whose `init` works."""
-    program = tmp_path / "terraform"
-    program.write_text("#!/bin/sh\nmkdir -p ${1#-chdir=}/.terraform\n")
-    for path in (program, tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        path.chmod(0o755)
-    return tmp_path
-
-
-def test_terraform_is_required_where_its_provider_is_here(ran, terraform):
+def test_terraform_is_required_where_its_provider_is_here(ran):
     """Where `terraform init` works it is required; the minutes-long deploys are named as left out."""
-    done = ran(0, 0, first=terraform)
+    done = ran(0, 0, terraform=WORKS)
     assert "called: dev.test, required: terraform, CI: true" in done.stdout
     assert "ci: not tested: terraform-deploy: " in done.stderr
 
 
-def test_the_long_deploys_are_run_when_they_are_asked_for(ran, terraform):
+def test_terraforms_own_reason_is_named_where_it_is_not(ran):
+    """A provider that can't be had: Terraform is not required, and the last lines say why."""
+    done = ran(0, 0, terraform="#!/bin/sh\necho 'Error: Failed to query available provider packages'; exit 1\n")
+    assert "required: none" in done.stdout
+    assert "ci: not tested: terraform: its provider can't be had here (Failed to query available provider packages)" in done.stderr
+
+
+def test_the_long_deploys_are_run_when_they_are_asked_for(ran):
     """OPS_REQUIRE_REAL=terraform-deploy, and nothing of Terraform's is left out."""
-    done = ran(0, 0, first=terraform, asked="terraform-deploy")
+    done = ran(0, 0, terraform=WORKS, asked="terraform-deploy")
     assert "required: terraform,terraform-deploy, CI: true" in done.stdout
     assert "not tested: terraform" not in done.stderr
 
