@@ -33,9 +33,13 @@ def revision(database: Database, secret: Mapping[str, str]) -> str | None:
 
     Raises ConfigError (host or name known nowhere) and Unreachable.
     """
+    return revision_at(connection(database, secret))
+
+
+def revision_at(parameters: Mapping[str, Any]) -> str | None:
+    """The same, by libpq's parameters."""
     import psycopg
 
-    parameters = connection(database, secret)
     where = f"database {parameters['dbname']} on {parameters['host']}:{parameters['port']}"
     try:
         with psycopg.connect(**parameters) as opened:
@@ -46,7 +50,7 @@ def revision(database: Database, secret: Mapping[str, str]) -> str | None:
             except psycopg.errors.UndefinedTable:
                 return None
     except psycopg.Error as error:
-        why = one_line(error, secrets=[secret.get("password", "")])
+        why = one_line(error, secrets=[str(parameters["password"])])
         raise Unreachable(
             where, why, next((advice for part, advice in NEXT if part in why), "check host, port, security group and VPN")
         ) from None

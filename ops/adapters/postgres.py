@@ -1,19 +1,19 @@
 """The door to the application's PostgreSQL for migrations: the engine (`ops.migrate`) with our settings, its errors as ours.
 
-`database.run: local` is spoken here: the database is connected to from this machine. With a secret its user and password come from Secrets
-Manager; without one libpq looks for them itself (PG* variables, ~/.pgpass), which an environment with an overlay never does.
+It is reached from this machine or through the bastion (`reach`). With a secret its user and password come from Secrets Manager; without one
+libpq looks for them itself (PG* variables, ~/.pgpass), which an environment with an overlay never does.
 """
 
 from __future__ import annotations
 
 import secrets as random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ops.adapters import database, machine, secrets
+from ops.adapters import database, machine, reach, secrets
 from ops.adapters.aws import Cloud
 from ops.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.migrate.model import Applied, Direction, Limits, MigrateError, Outcome, Revision, Target, Who
@@ -28,7 +28,7 @@ KINDS: dict[str, type[OpsError]] = {
     "failed": OpsError, "config": ConfigError, "refused": Refused, "unreachable": Unreachable, "timed_out": TimedOut,
 }
 
-__all__ = ["Applied", "Direction", "Door", "Outcome", "Ping", "Revision", "connect", "count", "current", "history", "migrate", "ping"]
+__all__ = ["Applied", "Direction", "Door", "Outcome", "Ping", "Revision", "count", "current", "history", "migrate", "opened", "ping"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Door:
     target: Target
     limits: Limits
     mode: str = "local"
+    own: Mapping[str, Any] = field(default_factory=dict, repr=False)     # libpq's parameters as the far side would use them
 
     @property
     def scripts(self) -> Scripts:
@@ -62,19 +63,17 @@ def translated(target: Target) -> Iterator[None]:
         raise KINDS[error.kind](one_line(error.what, hidden), one_line(error.why, hidden, 700), one_line(error.next, hidden)) from None
 
 
-def connect(settings: Settings, cloud: Callable[[], Cloud]) -> Door:
-    """The environment's database; nothing is sent to it yet. Raises ConfigError (no database, no revisions, reached otherwise)."""
+@contextmanager
+def opened(settings: Settings, cloud: Callable[[], Cloud]) -> Iterator[Door]:
+    """The environment's database, reached while this holds. Raises ConfigError (no database, no revisions), and what the bastion says."""
     configured = settings.environment.database
     key = f"environments.{settings.name}.database"
     if configured is None:
         raise ConfigError(f"environment {settings.name} has no database", "nothing says where it is", f"add {key} to invoke.yaml")
-    how = settings.environment.database_run
-    if how != "local":
-        why = "migrations run on a connection from this machine (run: local)"
-        raise ConfigError(f"{key}.run is {how}", why, f"set {key}.run: local where this machine reaches the database")
     folder = database.scripts(settings.root)
     if folder is None:
         raise ConfigError(f"{settings.root}", "there is no folder alembic/versions", "check out the project with its revisions")
+    parameters: Mapping[str, Any]
     if configured.secret:
         parameters = database.connection(configured, secrets.value(cloud(), configured.secret))
     elif settings.environment.overlay:
@@ -84,7 +83,32 @@ def connect(settings: Settings, cloud: Callable[[], Cloud]) -> Door:
         known = {"host": configured.host, "port": configured.port, "dbname": configured.name, "sslmode": configured.sslmode}
         parameters = {name: value for name, value in known.items() if value} | database.roots(configured)
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
-    return Door(Target(str(folder), parameters), limits)
+    with reach.opened(settings, parameters) as from_here:
+        own_port = int(parameters["port"]) if "port" in parameters else None
+        yield Door(Target(str(folder), from_here, own_port), limits, settings.environment.database_run, parameters)
+
+
+def at_work(door: Door, run: str) -> tuple[int, ...]:
+    """The server processes that work for a run, whatever became of its runner."""
+    from ops.migrate.lock import AT_WORK
+
+    with reading(door) as opened:
+        return tuple(row[0] for row in opened.execute(AT_WORK, [run]))
+
+
+def limited(door: Door, timeout_s: float | None, wait_s: float | None) -> Limits:
+    """The configured limits, with what was asked of this call."""
+    wait = door.limits.wait_s if wait_s is None else wait_s
+    return replace(door.limits, total_s=timeout_s, wait_s=wait if timeout_s is None else min(wait, timeout_s))
+
+
+def who(direction: Direction) -> Who:
+    """This call, as audit and pg_stat_activity will have it."""
+    return Who(machine.owner(), machine.host(), f"db.{direction}", random.token_hex(4))
+
+
+def heads(shown: str | None) -> tuple[str, ...]:
+    return tuple(shown.split(",")) if shown else ()
 
 
 def migrate(
@@ -94,13 +118,9 @@ def migrate(
     """Run revisions. `shown`: the revision that the operator was shown and agreed to go from. Raises what the engine means, as ours."""
     from ops.migrate.runner import migrate as run
 
-    limits = replace(door.limits, total_s=timeout_s, wait_s=door.limits.wait_s if wait_s is None else wait_s)
-    if timeout_s is not None:
-        limits = replace(limits, wait_s=min(limits.wait_s, timeout_s))
-    who = Who(machine.owner(), machine.host(), f"db.{direction}", random.token_hex(4))
-    heads = tuple(shown.split(",")) if shown else ()
+    limits = limited(door, timeout_s, wait_s)
     with translated(door.target):
-        return run(door.target, direction, to, who, limits, say=say, accepted=accepted, shown=heads)
+        return run(door.target, direction, to, who(direction), limits, say=say, accepted=accepted, shown=heads(shown))
 
 
 @contextmanager

@@ -181,7 +181,7 @@ def answers(asked: Asked) -> Any:
 
 def schema(asked: Asked) -> Schema | None:
     """The database's revision, and the revisions of this project that it has not seen; None where the environment has no database."""
-    from ops.adapters import database, secrets
+    from ops.adapters import database, reach, secrets
 
     settings = asked.platform.settings
     configured = settings.environment.database
@@ -189,11 +189,9 @@ def schema(asked: Asked) -> Schema | None:
         return None
     if "migrations" in asked.skip:
         raise Unlooked("skipped")
-    how = settings.environment.database_run
-    if how != "local":
-        raise Unlooked(f"environments.{settings.name}.database.run is {how}: the database can be read only where it is local")
     secret = secrets.value(asked.platform.cloud, configured.secret) if configured.secret else {}
-    revision = database.revision(configured, secret)
+    with reach.opened(settings, database.connection(configured, secret)) as parameters:
+        revision = database.revision_at(parameters)
     return Schema(revision, database.heads_after(revision, settings.root))
 
 

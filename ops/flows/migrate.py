@@ -5,7 +5,8 @@ Nobody holds the lock while thinking: the engine is told which revision was show
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,9 +34,11 @@ class Place:
     door: Door
 
     @classmethod
-    def of(cls, settings: Settings) -> Place:
-        """Raises ConfigError where the environment has no database that is reached from here, Refused where it has no such secret."""
-        return cls(settings, postgres.connect(settings, lambda: aws.connect(settings)))
+    @contextmanager
+    def opened(cls, settings: Settings) -> Iterator[Place]:
+        """Reached while this holds. Raises ConfigError (no database), Refused (no such secret), and what the bastion says."""
+        with postgres.opened(settings, lambda: aws.connect(settings)) as door:
+            yield cls(settings, door)
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def run(place: Place, planned: Planned, asked: Asked, say: Callable[[str], None]
         place.door, planned.direction, planned.to, shown=planned.at, say=say,
         timeout_s=asked.timeout_s, wait_s=asked.wait_s, accepted=asked.edited,
     )  # fmt: skip
-    return Done(outcome, place.door.mode)
+    return Done(outcome, "local" if place.door.mode == "local" else "tunnel")
 
 
 def ping(place: Place) -> dict[str, Any]:

@@ -25,11 +25,12 @@ class Target:
 
     folder: str
     parameters: Mapping[str, Any] = field(repr=False)
+    own_port: int | None = None      # the database's own, where `parameters` name a tunnel's
 
     @property
     def where(self) -> str:
         known = self.parameters
-        return f"database {known.get('dbname', '(default)')} on {known.get('host', '(default)')}:{known.get('port', 5432)}"
+        return f"database {known.get('dbname', '(default)')} on {known.get('host', '(default)')}:{self.own_port or known.get('port', 5432)}"
 
     def clean(self, text: object) -> str:
         """`text` on one line, without the password."""

@@ -12,6 +12,8 @@ from typing import Protocol
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
+DATABASE_HOST = f"davidshaevel-dev-db.aaaaaaaaaa.{REGION}.rds.amazonaws.com"      # as moto's RDS has it; no resolver knows it
+OPERATOR = "operator"                         # whom the bastion lets in
 ACCESS_KEY = "AKIASANDBOX00000000"
 SECRET_KEY = "sandbox"  # noqa: S105  a dummy, for an endpoint on loopback
 
@@ -41,6 +43,10 @@ class Paths:
     @property
     def postgres(self) -> Path:
         return self.root / "postgres"
+
+    @property
+    def bastion(self) -> Path:
+        return self.root / "bastion"
 
     @property
     def platform(self) -> Path:
@@ -183,6 +189,7 @@ class Ports:
     site: int
     alb: int
     database: int
+    bastion: int = 0           # 0: in the record of a sandbox from before there was one
     network: str = "127.77.1"    # first three octets of the task addresses
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from ops.sandbox.contracts import Paths, Ports
+from ops.sandbox.contracts import DATABASE_HOST, OPERATOR, Paths, Ports
 
 MODULE = "ops.sandbox.supervisor"
 _SAME_START = 0.05        # seconds; both readings come from the same counter
@@ -107,7 +107,7 @@ class Status:
             "aws": f"http://127.0.0.1:{ports.aws}", "site": f"http://127.0.0.1:{ports.site}", "alb": f"http://127.0.0.1:{ports.alb}",
             "registry": f"127.0.0.1:{ports.registry}",
             "docker": f"tcp://127.0.0.1:{ports.engine}" if self.engine == "process" else self.docker,
-            "bastion": None, "database": f"127.0.0.1:{ports.database}",
+            "bastion": f"{OPERATOR}@127.0.0.1:{ports.bastion}", "database": f"{DATABASE_HOST}:{ports.database}",
         }
 
     def as_text(self) -> str:

@@ -13,11 +13,11 @@ import inspect
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.exceptions import Exit
 from invoke.tasks import task
@@ -27,6 +27,7 @@ from ops.errors import Cancelled, Interrupted, OpsError
 if TYPE_CHECKING:
     from ops.settings import Settings
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS: Mapping[str, tuple[Any, str]] = {
     "plan": (False, "Print what would be done and change nothing."),
@@ -54,6 +55,11 @@ class Session:
         self.wait: str | None = options.get("wait")
         self.skip = frozenset(name for text in options.get("skip") or () for name in text.split(",") if name)
         self.stream: Any = sys.stdout
+        self.resources = ExitStack()   # what is held open until the call ends: a tunnel
+
+    def held(self, resource: AbstractContextManager[T]) -> T:
+        """Enter it now, and leave it when this call ends."""
+        return self.resources.enter_context(resource)
 
     @cached_property
     def settings(self) -> Settings:
@@ -101,7 +107,9 @@ def front_door(
             from ops import ui
 
             with ui.unbroken(), signals_raised():
-                answer(Session(context, {key: given.get(key) for key in options}), body, own)
+                session = Session(context, {key: given.get(key) for key in options})
+                with session.resources:
+                    answer(session, body, own)
 
         call.__doc__, call.__name__, call.__module__ = body.__doc__, body.__name__, body.__module__
         call.__signature__ = signature(body, options)  # type: ignore[attr-defined]

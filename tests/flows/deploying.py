@@ -131,3 +131,20 @@ def read_until(process: subprocess.Popen[str], text: str, seconds: float = 90) -
             return "".join(said)
         assert time.monotonic() < end, f"no {text!r} within {seconds} s:\n{''.join(said)}"
     raise AssertionError(f"ended without {text!r}:\n{''.join(said)}")
+
+
+def projects(checkout: Checkout) -> list[dict[str, Any]]:
+    """What the site lists."""
+    with urllib.request.urlopen(overlay(checkout)["site"] + "/api/projects", timeout=10) as answer:
+        found: list[dict[str, Any]] = json.load(answer)
+    return found
+
+
+def sql(checkout: Checkout, statement: str) -> None:
+    """As the application would, from inside of the platform's network."""
+    import psycopg
+
+    secret = json.loads(aws(checkout, "secretsmanager").get_secret_value(SecretId="dev-davidshaevel-db-credentials")["SecretString"])
+    words = {"hostaddr": "127.0.0.1", "host": secret["host"], "port": secret["port"], "dbname": secret["dbname"]}
+    with psycopg.connect(**words, user=secret["username"], password=secret["password"], autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[call-overload]

@@ -136,7 +136,7 @@ def test_skipped_looks_are_not_taken(folder: Path, aws: str, secret: str, httpse
 @pytest.mark.parametrize(
     ("database", "why"),
     [
-        ({"run": "remote"}, "database.run is remote"),
+        ({"run": "remote", "secret": "db", "host": "h", "name": "d"}, "has no bastion"),
         ({"secret": "none-such"}, "none-such does not exist"),
         ({"secret": "db"}, "host is not known"),
     ],

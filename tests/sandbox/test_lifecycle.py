@@ -49,23 +49,21 @@ def test_ready_means_that_version_1_answers(root: Path) -> None:
     first = git(root / "platform", "rev-parse", "--short", "main~1")
     assert document["ready"] is True
     assert document["source"] == str(root / "platform")
-    assert set(document["endpoints"]) >= {"aws", "site", "registry", "docker", "bastion", "database"}
-    assert document["endpoints"]["bastion"] is None
+    assert {name for name, where in document["endpoints"].items() if where} >= {"aws", "site", "registry", "docker", "bastion", "database"}
     assert {**get(root, "/api/health"), "timestamp": ""} == {"status": "ok", "timestamp": "", "database": "connected", "version": first}
     assert get(root, "/health")["version"] == first
     assert [project["title"] for project in get(root, "/api/projects")] == ["DavidShaevel.com Platform"]
 
 
 def test_the_overlay_is_what_the_settings_take(root: Path) -> None:
-    """The overlay holds addresses and dummy keys, is readable by its owner alone, and its secret's database is the one that answers."""
+    """The overlay holds addresses and dummy keys, is readable by its owner alone, and the database only by its name in the VPC."""
     overlay = root / "environment.yaml"
     values = yaml.safe_load(overlay.read_text())
     assert stat.S_IMODE(overlay.stat().st_mode) == 0o600
-    assert set(values) == {"aws", "engine", "site", "alb", "source", "database", "rollout"}
+    assert set(values) == {"aws", "engine", "site", "alb", "source", "bastion", "rollout"}
     secret = seed.Clients(values["aws"]["endpoint"]).secrets.get_secret_value(SecretId="dev-davidshaevel-db-credentials")["SecretString"]
-    assert {key: json.loads(secret)[key] for key in ("host", "port", "dbname")} == {
-        "host": "127.0.0.1", "port": str(values["database"]["port"]), "dbname": "davidshaevel",
-    }
+    assert json.loads(secret)["host"].endswith(".rds.amazonaws.com") and json.loads(secret)["dbname"] == "davidshaevel"
+    assert (stat.S_IMODE((root / "bastion").stat().st_mode), stat.S_IMODE((root / "bastion/identity").stat().st_mode)) == (0o700, 0o600)
     assert docker.DockerClient(base_url=values["engine"]).ping()
 
 

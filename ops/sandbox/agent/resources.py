@@ -15,6 +15,8 @@ from typing import Any
 from ops.sandbox.agent import words
 from ops.sandbox.aws import lookups
 
+VPC = {"PGHOSTADDR": "127.0.0.1"}       # in place of the VPC's DNS: where libpq finds the database, whatever its name is
+
 
 class ResourceError(Exception):
     """A task cannot be initialised; `str()` is its stoppedReason."""
@@ -22,7 +24,7 @@ class ResourceError(Exception):
 
 def environment(definition: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
     """A container's environment: its own, then its overrides', then its secrets. Raises ResourceError."""
-    plain = {each["name"]: each["value"] for each in definition.get("environment") or []}
+    plain = {**VPC, **{each["name"]: each["value"] for each in definition.get("environment") or []}}
     plain.update({each["name"]: each["value"] for each in overrides.get("environment") or []})
     plain.update({each["name"]: resolve(each["valueFrom"]) for each in definition.get("secrets") or []})
     return plain

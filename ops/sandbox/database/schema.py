@@ -45,11 +45,19 @@ def create(admin: Login, application: Login) -> None:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
 
 
-def upgrade(login: Login, revision: str = "head") -> None:
-    """Run the project's revisions on `login`'s database, as the application's role, which then owns what they make."""
+def upgrade(login: Login, revision: str = "") -> None:
+    """Run the project's revisions on `login`'s database, as the application's role, which then owns what they make.
+
+    To `revision`; without one, to the last but one: the newest waits to be rehearsed.
+    """
+    from alembic.script import ScriptDirectory
+
     from alembic import command, config
 
     settings = config.Config(str(REVISIONS))
+    if not revision:
+        newest = ScriptDirectory.from_config(settings).get_revision("head")
+        revision = str((newest and newest.down_revision) or "head")
     settings.attributes["engine"] = _engine(login)
     with _one_at_a_time:
         command.upgrade(settings, revision)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ops.sandbox.contracts import ACCOUNT
+from ops.sandbox.contracts import ACCOUNT, DATABASE_HOST
 from ops.sandbox.database import Login
 from ops.sandbox.seed.clients import Clients
 from ops.sandbox.seed.names import (
@@ -67,7 +67,7 @@ def role_arn(role: str) -> str:
 
 def _make_secret(clients: Clients, login: Login) -> str:
     value = {
-        "username": login.username, "password": login.password, "host": login.host, "port": str(login.port), "dbname": login.database,
+        "username": login.username, "password": login.password, "host": DATABASE_HOST, "port": str(login.port), "dbname": login.database,
     }
     made = clients.secrets.create_secret(Name=SECRET, Description="Database of the platform", SecretString=json.dumps(value))
     return str(made["ARN"])

@@ -39,7 +39,7 @@ def choose(root: Path, known: Ports | None) -> Addresses:
     network, claim = _network(seed, known)
     taken: set[int] = set()
     candidates = ((FIRST + (seed + step) % COUNT) for step in range(COUNT))
-    chosen: dict[str, Any] = {name: _port(getattr(known, name, None), candidates, taken) for name in NAMES}
+    chosen: dict[str, Any] = {name: _port(getattr(known, name, None) or None, candidates, taken) for name in NAMES}
     return Addresses(replace(Ports(**chosen), network=network), _port(None, candidates, taken), claim)
 
 

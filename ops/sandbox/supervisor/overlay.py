@@ -6,7 +6,8 @@ from typing import Any
 
 import yaml
 
-from ops.sandbox.contracts import ACCESS_KEY, SECRET_KEY, Paths, Ports
+from ops.sandbox.bastion.keys import Keys
+from ops.sandbox.contracts import ACCESS_KEY, OPERATOR, SECRET_KEY, Paths, Ports
 from ops.sandbox.database.cluster import write_private
 
 HEADER = "# Written by `inv sandbox.up` and removed by `inv sandbox.down`. The keys are dummies of the sandbox's own AWS.\n"
@@ -14,13 +15,17 @@ HEADER = "# Written by `inv sandbox.up` and removed by `inv sandbox.down`. The k
 
 def write_overlay(paths: Paths, ports: Ports, engine: str, more: dict[str, Any]) -> None:
     """Write it for this sandbox; `engine` is the engine's address, `more` what else was found out. Readable by its owner alone."""
+    keys = Keys(paths.bastion)
     values = {
         "aws": {"endpoint": f"http://127.0.0.1:{ports.aws}", "access_key": ACCESS_KEY, "secret_key": SECRET_KEY},
         "engine": engine,
         "site": f"http://127.0.0.1:{ports.site}",
         "alb": f"http://127.0.0.1:{ports.alb}",
         "source": str(paths.platform.resolve()),
-        "database": {"host": "127.0.0.1", "port": ports.database},
+        "bastion": {
+            "host": "127.0.0.1", "port": ports.bastion, "user": OPERATOR, "identity_file": str(keys.identity.resolve()),
+            "known_hosts": str(keys.known_hosts.resolve()), "ssh_config": str(keys.ssh_config.resolve()),
+        },
         **more,
     }
     write_private(paths.overlay, HEADER + yaml.safe_dump(values, sort_keys=False))

@@ -14,7 +14,8 @@ from ops.errors import Refused
 from ops.sandbox import seed
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import Aws, serve
-from ops.sandbox.contracts import Part, Paths, Ports, Timing
+from ops.sandbox.bastion import Bastion
+from ops.sandbox.contracts import DATABASE_HOST, Part, Paths, Ports, Timing
 from ops.sandbox.database import Login
 from ops.sandbox.edge import start_edge
 from ops.sandbox.images.registry import serve_registry
@@ -61,6 +62,7 @@ class World:
             chosen = images.result()
         self.say(f"AWS, registry and engine are up ({time.monotonic() - began:.1f} s)")
         database.result()
+        self.add(Bastion(self.paths.bastion, self.ports.bastion, (DATABASE_HOST, login.port), (login.host, login.port)).start())
         agent = Agent(aws.cloud, self.engine.runtime, self.timing, self.ports.network)
         agent.start()
         self.add(Part("agent", agent.stop, agent.alive))

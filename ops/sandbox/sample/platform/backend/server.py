@@ -23,6 +23,11 @@ def now():
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+def summary(project):
+    """Its own one; while the column is not there yet, or empty, the description's first sentence."""
+    return project.get("summary") or (project.get("description") or "").split(". ")[0].rstrip(".")
+
+
 class Database:
     """PostgreSQL as the environment names it; a connection a question, so that a restarted server is found again."""
 
@@ -82,7 +87,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def projects(self):
         try:
-            return 200, self.server.database.projects()
+            return 200, [{**project, "summary": summary(project)} for project in self.server.database.projects()]
         except Exception as exc:
             log("error", "projects can't be read", error=str(exc).strip())
             return 500, {"error": "projects can't be read"}

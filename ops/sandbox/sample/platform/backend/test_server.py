@@ -56,7 +56,7 @@ class Health(unittest.TestCase):
 
 class Projects(unittest.TestCase):
     def test_listed(self):
-        self.assertEqual(ask("/api/projects", Stand()), (200, [{"title": "One", "isActive": True}]))
+        self.assertEqual(ask("/api/projects", Stand()), (200, [{"title": "One", "isActive": True, "summary": ""}]))
 
     def test_table_missing(self):
         self.assertEqual(ask("/api/projects", Stand(OSError("no table")))[0], 500)

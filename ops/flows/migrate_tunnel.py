@@ -1,0 +1,48 @@
+"""`inv db.tunnel`: the bastion's way to the database for a person's own tools (runbook: "connect to the database")."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from ops import ui
+from ops.errors import Refused
+from ops.flows.migrate import Place
+
+SHOWN = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A port that leads to the database; `parameters`: libpq's, without the password."""
+
+    environment: str
+    parameters: dict[str, Any]
+
+    @property
+    def psql(self) -> str:
+        """What to type; psql asks for the password, or finds it in PGPASSWORD or ~/.pgpass."""
+        return shlex.join(["psql", " ".join(f"{key}={self.parameters[key]}" for key in SHOWN if key in self.parameters)])
+
+    def as_document(self) -> dict[str, Any]:
+        return {"environment": self.environment, "host": "127.0.0.1", "port": self.parameters["port"], "psql": self.psql}
+
+    def as_text(self) -> str:
+        return f"127.0.0.1:{self.parameters['port']} leads to {self.parameters['host']}, until Ctrl-C\n{self.psql}"
+
+
+def opened(place: Place) -> Opened:
+    """Raises Refused where the database is reached without a bastion."""
+    parameters = {key: value for key, value in place.door.target.parameters.items() if key != "password"}
+    if place.door.mode == "local":
+        why = f"{place.door.target.where} is reached from here (database.run: local)"
+        raise Refused("there is no tunnel", why, "psql, with the same words")
+    return Opened(place.settings.name, parameters)
+
+
+def wait(seconds: float | None) -> None:
+    """Until Ctrl-C (which raises), or for `seconds`."""
+    threading.Event().wait(seconds)
+    ui.say("the time is up: the tunnel is closed")

@@ -1,0 +1,47 @@
+"""The bastion's keys, made once: its own, the operator's, and the operator's known_hosts and ssh_config."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ops.postgres_cluster import write_private
+
+KIND = "ssh-ed25519"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Files below `folder`, readable by their owner alone."""
+
+    folder: Path
+
+    @property
+    def identity(self) -> Path:
+        return self.folder / "identity"
+
+    @property
+    def known_hosts(self) -> Path:
+        return self.folder / "known_hosts"
+
+    @property
+    def ssh_config(self) -> Path:
+        """Empty: nothing of the operator's own ssh_config reaches into a rehearsal."""
+        return self.folder / "ssh_config"
+
+    def make(self, port: int) -> tuple[Any, Any]:
+        """The host's key and the operator's, as asyncssh has them; what is missing is made."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        host, operator = self._key(self.folder / "host"), self._key(self.identity)
+        public = host.export_public_key().decode().strip()
+        write_private(self.known_hosts, f"[127.0.0.1]:{port} {public}\n")
+        write_private(self.ssh_config, "")
+        return host, operator
+
+    def _key(self, file: Path) -> Any:
+        import asyncssh
+
+        if not file.exists():
+            write_private(file, asyncssh.generate_private_key(KIND).export_private_key().decode())
+        return asyncssh.read_private_key(file)

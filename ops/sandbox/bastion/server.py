@@ -1,0 +1,135 @@
+"""The bastion's SSH server, in an event loop of its own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+from ops.sandbox.bastion.keys import Keys
+from ops.sandbox.contracts import OPERATOR, Part
+
+CHUNK = 64 * 1024
+START_TIMEOUT = 15.0      # seconds
+
+
+class Bastion:
+    """Listens on 127.0.0.1:`port`; `database`: its RDS name and port, and where it really is."""
+
+    def __init__(self, folder: Path, port: int, database: tuple[str, int], really: tuple[str, int]) -> None:
+        self.keys, self.home, self.port = Keys(folder), folder / "home", port
+        self.database, self.really = database, really
+        self.loop = asyncio.new_event_loop()
+        self.thread = threading.Thread(target=self._run, name="bastion", daemon=True)
+        self.started: Future[None] = Future()
+        self.commands: set[int] = set()          # process groups of commands at work
+
+    def start(self) -> Part:
+        """Raises OSError when the port is taken."""
+        self.host_key, self.operator_key = self.keys.make(self.port)
+        programs = self.home / "bin"
+        programs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        python = programs / "python3"
+        python.unlink(missing_ok=True)
+        python.symlink_to(Path(sys.executable).resolve())     # the bare Python: a host in the VPC has none of our libraries
+        self.thread.start()
+        self.started.result(START_TIMEOUT)
+        return Part("bastion", self.stop, self.thread.is_alive)
+
+    def stop(self) -> None:
+        for group in tuple(self.commands):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGTERM)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(5)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        try:
+            server = self.loop.run_until_complete(self._serve())
+        except BaseException as problem:
+            self.started.set_exception(problem)
+            return
+        self.started.set_result(None)
+        self.loop.run_forever()
+        server.close()
+        self.loop.run_until_complete(asyncio.sleep(0))
+
+    async def _serve(self) -> Any:
+        known = asyncssh.import_authorized_keys(self.operator_key.export_public_key().decode())
+        return await asyncssh.create_server(
+            lambda: Door(self), "127.0.0.1", self.port, server_host_keys=[self.host_key], authorized_client_keys=known,
+            process_factory=self._command, encoding=None, agent_forwarding=False, x11_forwarding=False, allow_pty=False,
+            login_timeout=10, keepalive_interval=10,
+        )
+
+    async def _command(self, process: Any) -> None:
+        """A command, as sshd runs it: by a shell, in the home, with its output to the channel. Without one there is no shell."""
+        if not process.command:
+            process.stderr.write(b"this bastion runs commands and forwards to the database; it has no terminal\n")
+            process.exit(1)
+            return
+        child = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", process.command, cwd=self.home, env=self._environment(), start_new_session=True,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )
+        self.commands.add(child.pid)
+        try:
+            given = asyncio.create_task(move(process.stdin, child.stdin))
+            await asyncio.gather(move(child.stdout, process.stdout, end=False), move(child.stderr, process.stderr, end=False))
+            code = await child.wait()
+            given.cancel()
+            process.exit(code if code >= 0 else 128 - code)
+        finally:
+            self.commands.discard(child.pid)
+
+    def _environment(self) -> dict[str, str]:
+        path = f"{self.home / 'bin'}:/usr/local/bin:/usr/bin:/bin"
+        return {"PATH": path, "HOME": str(self.home), "USER": OPERATOR, "LANG": "C.UTF-8", "PGHOSTADDR": self.really[0]}
+
+    async def forward(self, reader: Any, writer: Any) -> None:
+        """One client's bytes to the database and back."""
+        try:
+            near, far = await asyncio.open_connection(*self.really)
+        except OSError:
+            writer.close()
+            return
+        await asyncio.gather(move(reader, far), move(near, writer))
+
+
+async def move(reader: Any, writer: Any, *, end: bool = True) -> None:
+    """What comes, until it ends; `end` hands the end on."""
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+    if end:
+        with contextlib.suppress(OSError, asyncssh.Error):
+            writer.close()
+
+
+class Door(asyncssh.SSHServer):
+    """Who may come in, and where to."""
+
+    def __init__(self, bastion: Bastion) -> None:
+        self.bastion = bastion
+
+    def begin_auth(self, username: str) -> bool:
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        if (dest_host, dest_port) != self.bastion.database:
+            why = f"nothing but the database is reached from here, not {dest_host}:{dest_port}"
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, why)
+        return self.bastion.forward
