@@ -14,10 +14,22 @@ from tests.conftest import Checkout
 from tests.flows import deploying as world
 from tests.real.terraform_team import Team, team
 
-LONG = "whole deploys by a real Terraform take minutes: run by `inv dev.test`, and in CI where OPS_REQUIRE_REAL names terraform"
-IN_CI_UNASKED = os.environ.get("CI") == "true" and "terraform" not in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
-pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300), pytest.mark.skipif(IN_CI_UNASKED, reason=LONG)]
+IN_CI_UNASKED = os.environ.get("CI") == "true" and "terraform-deploy" not in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
+ASKED = "minutes long: run by `inv dev.test`, and in CI where OPS_REQUIRE_REAL names terraform-deploy"
+LONG = pytest.mark.skipif(IN_CI_UNASKED, reason=ASKED)
+pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300)]
 FRONTEND = "dev-davidshaevel-frontend"
+STEPS = {
+    "preflight": "tests of backend",
+    "build": "Step 2/",
+    "push": "Pushing",
+    "plan": "terraform plan in",
+    "apply": "terraform apply of",
+    "applied": "Creation complete",
+    "service changed": "  deployment ecs-svc/",
+    "watching": "event:",
+    "rolled out": "== completed",
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +80,7 @@ def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
     assert names(owned.document("backend.deploy")) == ["prove"]
 
 
+@LONG
 def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
     """Exit 4, the old image on a new revision (the replaced one is INACTIVE), no failed request; what else moved meanwhile is left out."""
     before, revision = world.version(owned.checkout), world.service(owned.checkout)["taskDefinition"]
@@ -87,6 +100,7 @@ def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
     scale_frontend(owned, 2)
 
 
+@LONG
 def test_what_goes_beyond_the_deploy_stops_it(owned: Team) -> None:
     """A sibling that somebody scaled is drift; a deploy of the backend would move it back, so it is refused by its address."""
     scale_frontend(owned, 1)
@@ -102,6 +116,7 @@ def test_what_goes_beyond_the_deploy_stops_it(owned: Team) -> None:
     assert world.service(owned.checkout, FRONTEND)["desiredCount"] == 2
 
 
+@LONG
 def test_an_undeclared_variable_is_found_before_anything_is_built(owned: Team) -> None:
     """Exit 2 with the nearest name; no image was made."""
     world.commit(owned.checkout, {"backend/NOTE": "three"}, "Three")
@@ -112,19 +127,24 @@ def test_an_undeclared_variable_is_found_before_anything_is_built(owned: Team) -
     assert "Step 1/" not in done.stderr
 
 
-@pytest.mark.parametrize("step", ["terraform plan in", "terraform apply of", "  deployment ecs-svc/"])
-def test_a_deploy_killed_at_a_step_is_simply_run_again(owned: Team, step: str) -> None:
+@LONG
+@pytest.mark.parametrize("step", STEPS)
+def test_a_deploy_killed_at_any_step_is_simply_run_again(owned: Team, step: str) -> None:
     """kill -9: Terraform ends its own step, the next run waits for its lock and converges, with nothing deployed twice."""
     tag = world.commit(owned.checkout, {"backend/NOTE": step}, f"Killed at: {step}")
     process = owned.start("backend.deploy")
-    world.read_until(process, step)
+    world.read_until(process, STEPS[step])
     process.kill()
     process.communicate()
-    document = owned.document("backend.deploy")
-    assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag
+    document = owned.document("backend.deploy", "--wait", "1m")
+    assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag, document
     assert owned.document("tf.plan")["changes"] == [] and owned.document("tf.locks")["locks"] == []
+    assert owned.document("lock.status") == {"locks": []}
+    (release,) = [each for each in owned.document("backend.releases")["releases"] if each["tag"] == tag]
+    assert release["current"], "deployed once"
 
 
+@LONG
 def test_terraform_killed_in_mid_apply(owned: Team) -> None:
     """kill -9 of Terraform itself leaves its lock: the next deploy names it (exit 3); unlocked by its typed id, it converges."""
     tag = world.commit(owned.checkout, {"backend/NOTE": "four"}, "Four")
@@ -143,6 +163,7 @@ def test_terraform_killed_in_mid_apply(owned: Team) -> None:
     assert world.version(owned.checkout) == tag
 
 
+@LONG
 def test_where_terraform_ignores_the_task_definition_the_deploy_says_so_and_finishes(owned: Team) -> None:
     """`ignore_changes`: the apply moves nothing, so one UpdateService to Terraform's revision ends it; a finding says what to configure."""
     owned.edit(
@@ -158,6 +179,7 @@ def test_where_terraform_ignores_the_task_definition_the_deploy_says_so_and_fini
     assert names(owned.document("backend.deploy")) == ["prove"]
 
 
+@LONG
 def test_the_sandbox_goes_on_with_rollout_ecs(owned: Team) -> None:
     """The same platform by UpdateService; Terraform then says which image it would have to take over, and touches nothing else."""
     owned.choose("ecs")
@@ -166,3 +188,16 @@ def test_the_sandbox_goes_on_with_rollout_ecs(owned: Team) -> None:
     assert document["verdict"] == "succeeded" and "update" in names(document)
     moved = [image for row in owned.document("tf.plan")["changes"] for image in row["images"]]
     assert [(image["container"], image["after"].rpartition(":")[2]) for image in moved] == [("frontend", tag)]
+
+
+@LONG
+def test_nothing_is_applied_beneath_a_deploy(owned: Team) -> None:
+    """A saved plan waits its turn: while a deploy runs, `tf.apply` is refused with the deploy's name."""
+    tag = world.commit(owned.checkout, {"frontend/NOTE": "seven"}, "Seven")
+    assert owned.inv("tf.plan").returncode == 0
+    process = owned.start("frontend.deploy")
+    world.read_until(process, "deployment ecs-svc/")
+    refused = owned.inv("tf.apply", "--yes")
+    assert refused.returncode == 3 and "lock frontend is held" in refused.stderr and f"deploy {tag}" in refused.stderr, refused.stderr
+    process.communicate(timeout=120)
+    assert process.returncode == 0
