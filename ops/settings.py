@@ -115,6 +115,8 @@ class Environment(Model):
     branch: Text = Field("main", description="Branch that is deployed.")
     remote: Text = Field("origin", description="Git remote that the branch is pushed to.")
     site: Text | None = Field(None, description="Address of the site, through the CDN.")
+    site_tls: Text | None = Field(None, description="Its https address, where `site` is plain http: whose certificate is looked at.")
+    site_ca: Text | None = Field(None, description="CA bundle (PEM) that its certificate is checked with; default: the system's.")
     alb: Text | None = Field(None, description="Address of the load balancer itself.")
     cdn: Cdn = Cdn()
     engine: Text | None = Field(None, description="Docker engine; without it, DOCKER_HOST or the machine's own.")

@@ -15,7 +15,10 @@ REGION = "us-east-1"
 DATABASE_HOST = f"davidshaevel-dev-db.aaaaaaaaaa.{REGION}.rds.amazonaws.com"      # as moto's RDS has it; no resolver knows it
 OPERATOR = "operator"                         # whom the bastion lets in
 ACCESS_KEY = "AKIASANDBOX00000000"
+KEEPER_KEY = "AKIASANDBOXKEEPER00"          # the sandbox's own hands: what is done to the operator's key does not stop them
 SECRET_KEY = "sandbox"  # noqa: S105  a dummy, for an endpoint on loopback
+
+REDIRECT = "redirect:"                        # how a route begins that is a redirect action: `redirect:STATUS HOST PATH QUERY`
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,18 @@ class Paths:
     @property
     def overlay(self) -> Path:
         return self.root / "environment.yaml"
+
+    @property
+    def authority(self) -> Path:
+        return self.root / "site-ca.pem"
+
+    @property
+    def faults(self) -> Path:
+        return self.root / "faults.json"
+
+    @property
+    def token(self) -> Path:
+        return self.root / "control.token"
 
     @property
     def logs(self) -> Path:
@@ -161,13 +176,14 @@ class TargetState:
     state: str                   # initial | healthy | unhealthy | draining
     reason: str | None = None    # Elb.InitialHealthChecking, Target.ResponseCodeMismatch, Target.Timeout, Target.FailedHealthChecks ...
     description: str | None = None
+    reachable: bool = True       # false: a security group drops what the load balancer sends
 
 
 class LoadBalancerDoor(Protocol):
     """What the edge asks of the AWS side, live for every request."""
 
     def route(self, path: str) -> str | None:
-        """ARN of the target group that the ALB's listener rules choose for `path`, or None when no listener answers."""
+        """The target group (ARN) that the ALB's rules choose for `path`, a redirect (`REDIRECT`), or None when no listener answers."""
 
     def targets(self, target_group: str) -> tuple[TargetState, ...]:
         """Current targets, draining ones included."""
@@ -189,6 +205,7 @@ class Ports:
     site: int
     alb: int
     database: int
+    site_tls: int = 0
     bastion: int = 0           # 0: in the record of a sandbox from before there was one
     network: str = "127.77.1"    # first three octets of the task addresses
 

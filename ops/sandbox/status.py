@@ -101,10 +101,11 @@ class Status:
     def endpoints(self) -> dict[str, str | None]:
         """Addresses while it runs; None for what is not there."""
         if self.ports is None or self.pid is None:
-            return dict.fromkeys(("aws", "site", "alb", "registry", "docker", "bastion", "database"))
+            return dict.fromkeys(("aws", "site", "site_tls", "alb", "registry", "docker", "bastion", "database"))
         ports = self.ports
         return {
-            "aws": f"http://127.0.0.1:{ports.aws}", "site": f"http://127.0.0.1:{ports.site}", "alb": f"http://127.0.0.1:{ports.alb}",
+            "aws": f"http://127.0.0.1:{ports.aws}", "site": f"http://127.0.0.1:{ports.site}",
+            "site_tls": f"https://127.0.0.1:{ports.site_tls}", "alb": f"http://127.0.0.1:{ports.alb}",
             "registry": f"127.0.0.1:{ports.registry}",
             "docker": f"tcp://127.0.0.1:{ports.engine}" if self.engine == "process" else self.docker,
             "bastion": f"{OPERATOR}@127.0.0.1:{ports.bastion}", "database": f"{DATABASE_HOST}:{ports.database}",

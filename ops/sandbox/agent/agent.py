@@ -13,6 +13,7 @@ from ops.sandbox.agent.addresses import Addresses
 from ops.sandbox.agent.health import HealthChecker
 from ops.sandbox.agent.scheduler import Scheduler
 from ops.sandbox.agent.task_life import Ground, TaskLife
+from ops.sandbox.aws import security_groups
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.contracts import Part, Runtime, Timing
 
@@ -26,7 +27,7 @@ class Agent:
         self._ended = threading.Event()
         self._ground = Ground(cloud, runtime, timing, Addresses(network), self._ended)
         self._scheduler = Scheduler(cloud, timing)
-        self._health = HealthChecker(cloud.targets, timing)
+        self._health = HealthChecker(cloud.targets, timing, lambda address, port: security_groups.reachable(cloud.ecs, address, port))
         self._lives: dict[str, TaskLife] = {}
         self._thread = threading.Thread(target=self._loop, name="agent", daemon=True)
 

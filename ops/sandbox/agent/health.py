@@ -10,6 +10,7 @@ from __future__ import annotations
 import http.client
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from ops.sandbox.aws.elb import TargetGroup, target_group
@@ -49,8 +50,9 @@ def probe(address: str, port: int, path: str, matcher: str, timeout: float) -> P
 class HealthChecker:
     """Probes every registered target each interval until stopped."""
 
-    def __init__(self, table: TargetTable, timing: Timing) -> None:
+    def __init__(self, table: TargetTable, timing: Timing, reaches: Callable[[str, int], bool] = lambda address, port: True) -> None:
         self.table = table
+        self.reaches = reaches            # whether the security groups let it through
         self.timing = timing
         self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="health")
         self._ended = threading.Event()
@@ -76,5 +78,8 @@ class HealthChecker:
 
     def _check(self, target: Target, group: TargetGroup) -> None:
         port = int(group.health_port) if group.health_port.isdigit() else target.port
-        found = probe(target.address, port, group.path, group.codes, self.timing.health_timeout)
+        if self.reaches(target.address, port):
+            found = probe(target.address, port, group.path, group.codes, self.timing.health_timeout)
+        else:
+            found = Probe("Target.Timeout", "Request timed out")
         self.table.record(target, found, group.healthy_after, group.unhealthy_after)

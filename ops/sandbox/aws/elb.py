@@ -19,7 +19,7 @@ from moto.elbv2.responses import ELBV2Response
 
 from ops.sandbox.aws.overrides import answer
 from ops.sandbox.aws.targets import TargetTable
-from ops.sandbox.contracts import ACCOUNT, REGION, Timing
+from ops.sandbox.contracts import ACCOUNT, REDIRECT, REGION, Timing
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,16 @@ def _matches(rule: Any, path: str) -> bool:
 def _forward(actions: list[Any]) -> str | None:
     for action in actions:
         data = action.data if hasattr(action, "data") else action
+        if data.get("Type") == "redirect":
+            return _redirect(data.get("RedirectConfig") or {})
         if data.get("Type") != "forward":
             continue
         groups = (data.get("ForwardConfig") or {}).get("TargetGroups") or []
         arn = data.get("TargetGroupArn") or (groups[0].get("TargetGroupArn") if groups else None)
         return str(arn) if arn else None
     return None
+
+
+def _redirect(config: dict[str, Any]) -> str:
+    code = str(config.get("StatusCode", "HTTP_302")).removeprefix("HTTP_")
+    return f"{REDIRECT}{code} {config.get('Host') or '#{host}'} {config.get('Path') or '/#{path}'} {config.get('Query', '#{query}')}"

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import socket
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from ops.sandbox.aws import cloudfront, elb, rds, task_definitions
+from ops.sandbox.aws import cloudfront, elb, rds, security_groups, task_definitions
 from ops.sandbox.aws.ecr import Ecr
 from ops.sandbox.aws.ecs_history import History
 from ops.sandbox.aws.ecs_services import Services
@@ -43,12 +43,14 @@ class LoadBalancer:
 
     table: TargetTable
     timing: Timing
+    ecs: EcsStore
 
     def route(self, path: str) -> str | None:
         return elb.route(path)
 
     def targets(self, target_group: str) -> tuple[TargetState, ...]:
-        return self.table.states(target_group)
+        known = self.table.states(target_group)
+        return tuple(replace(each, reachable=security_groups.reachable(self.ecs, each.address, each.port)) for each in known)
 
     def cached(self, path: str) -> bool:
         return cloudfront.cached(path)
@@ -69,7 +71,7 @@ class Cloud:
     def __post_init__(self) -> None:
         ecr = Ecr(self.ports.registry)
         self.ecr: EcrDoor = ecr
-        self.load_balancer: LoadBalancerDoor = LoadBalancer(self.targets, self.timing)
+        self.load_balancer: LoadBalancerDoor = LoadBalancer(self.targets, self.timing, self.ecs)
         BackendDict.reset()          # moto's state outlives a server in the same process; a new sandbox starts empty
         task_definitions.install()
         Services(self.ecs).install()

@@ -35,6 +35,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._stopping = False
+        self._halted = False               # by StopDBInstance: it is not to be started again
 
     @property
     def login(self) -> schema.Login:
@@ -101,11 +102,28 @@ class Server:
     def mend(self) -> bool:
         """Start the server again where it has died; whether that was needed. For the supervisor's watch."""
         with self._lock:
-            if self._stopping or self._process is None or self.alive():
+            if self._stopping or self._halted or self._process is None or self.alive():
                 return False
             cluster.clear(self._data)
             self._launch()
             return True
+
+    def follow(self, wanted: bool) -> None:
+        """Halt where it is not wanted, start again where it is: what RDS says of its instance."""
+        with self._lock:
+            if self._stopping or self._process is None:
+                return
+            if not wanted and self.alive():
+                running.stop(self._process)
+            elif wanted and self._halted:
+                cluster.clear(self._data)
+                self._launch()
+            self._halted = not wanted
+
+    @property
+    def admin(self) -> schema.Login:
+        """The server's own superuser, whom RDS keeps to itself."""
+        return schema.Login("127.0.0.1", self.port, schema.DATABASE, running.ADMIN, cluster.passwords(self._paths).admin)
 
     def stop(self) -> None:
         """Fast shutdown: sessions are cut, data is written. Idempotent."""

@@ -1,18 +1,21 @@
 """The edge: a CloudFront distribution and an Application Load Balancer as two small HTTP servers on loopback.
 
 What is emulated: the ALB's choice of target group, target and error code (`alb.py`), CloudFront's cache, its headers and its
-invalidations (`cdn.py`). Where it differs from AWS: plain HTTP/1.1 only (no TLS, HTTP/2, WebSocket, WAF), one distribution before
-one load balancer, one edge location, and time-outs of seconds (`EdgeSettings`); each module says the rest.
+invalidations (`cdn.py`), and with `tls` a twin of the site that speaks HTTPS. Where it differs from AWS: HTTP/1.1 only (no HTTP/2,
+WebSocket, WAF), no redirect from http to https, one distribution before one load balancer, one edge location, and time-outs of seconds
+(`EdgeSettings`); each module says the rest.
 """
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ops.sandbox.contracts import LoadBalancerDoor, Part
 from ops.sandbox.edge.alb import LoadBalancer
-from ops.sandbox.edge.cdn import Cdn
+from ops.sandbox.edge.cdn import Cdn, over_tls
+from ops.sandbox.edge.weather import Weather
 from ops.sandbox.edge.wire import Front
 
 
@@ -26,29 +29,43 @@ class EdgeSettings:
     default_ttl: float = 86_400.0     # a cached answer that names no lifetime (AWS: the same, CachingOptimized)
 
 
+@dataclass(frozen=True)
+class Edge(Part):
+    """The running edge, with the cache that it keeps."""
+
+    cdn: Cdn = field(kw_only=True)
+
+
 def start_edge(
     door: LoadBalancerDoor,
     site_port: int,
     alb_port: int,
     settings: EdgeSettings | None = None,
     log: Callable[[str], None] = lambda line: None,
-) -> Part:
+    weather: Weather | None = None,
+    tls: tuple[int, ssl.SSLContext] | None = None,
+) -> Edge:
     """Serve the ALB on `alb_port` and CloudFront before it on `site_port` (127.0.0.1), in threads of this process.
 
-    `log` gets one line a request. Raises OSError when a port is taken.
+    `log` gets one line a request; `weather` is what goes wrong; `tls`: port and context of the site's HTTPS twin. Raises OSError when a
+    port is taken.
     """
     chosen = settings or EdgeSettings()
-    balancer = LoadBalancer(door, chosen.connect_timeout, chosen.target_timeout)
-    cdn = Cdn(door, alb_port, chosen.origin_timeout, chosen.default_ttl)
-    alb = Front("alb", alb_port, balancer, log)
-    try:
-        site = Front("site", site_port, cdn, log)
-    except OSError:
-        alb.stop()
-        raise
+    weather = weather or Weather()
+    balancer = LoadBalancer(door, chosen.connect_timeout, chosen.target_timeout, weather)
+    cdn = Cdn(door, alb_port, chosen.origin_timeout, chosen.default_ttl, weather)
+    fronts: list[Front] = []
 
     def stop() -> None:
-        site.stop()
-        alb.stop()
+        for front in reversed(fronts):
+            front.stop()
 
-    return Part("edge", stop, lambda: alb.alive() and site.alive())
+    try:
+        fronts.append(Front("alb", alb_port, balancer, log))
+        fronts.append(Front("site", site_port, cdn, log))
+        if tls is not None:
+            fronts.append(Front("site-tls", tls[0], lambda request: cdn(over_tls(request)), log, tls[1]))
+    except OSError:
+        stop()
+        raise
+    return Edge("edge", stop, lambda: all(front.alive() for front in fronts), cdn=cdn)

@@ -4,19 +4,24 @@ Emulated (Elastic Load Balancing user guide, "Troubleshoot your Application Load
 none healthy: fail open, all registered ones get requests; none registered, or only draining ones: 503; connection refused, reset
 or a broken answer: 502; no connection or no answer in time: 504. A draining target gets no new request, one in flight ends
 undisturbed. `X-Forwarded-*` are set as AWS sets them.
-Where it differs: one listener, no stickiness, no cross-zone weights, no redirect or fixed-response actions, nothing retried (as AWS).
+A redirect action is answered with its status, `#{host}`, `#{path}` and `#{query}` filled in. Where it differs: one listener, no
+stickiness, no cross-zone weights, no fixed-response actions, nothing retried (as AWS); a redirect to port 443 leads to the very port that
+the viewer asked.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from http.client import HTTPException
 
-from ops.sandbox.contracts import LoadBalancerDoor, TargetState
-from ops.sandbox.edge.origin import Timeouts, exchange
+from ops.sandbox.contracts import REDIRECT, LoadBalancerDoor, TargetState
+from ops.sandbox.edge.origin import NoConnectionInTimeError, Timeouts, exchange
+from ops.sandbox.edge.weather import Weather
 from ops.sandbox.edge.wire import Answer, Headers, Request, plain
 
 
@@ -38,11 +43,25 @@ def forwarded(request: Request) -> Headers:
     return (*kept, *added)
 
 
+def redirected(action: str, request: Request) -> Answer:
+    """The answer of a redirect action, `STATUS HOST PATH QUERY` with ELB's placeholders."""
+    code, host, path, query = action.split(" ", 3)
+    asked_host, (asked_path, _, asked_query) = request.header("Host") or "", request.target.partition("?")
+    known = {"#{host}": asked_host, "#{path}": asked_path.lstrip("/"), "#{query}": asked_query}
+    for name, value in known.items():
+        host, path, query = host.replace(name, value), path.replace(name, value), query.replace(name, value)
+    scheme = request.header("CloudFront-Forwarded-Proto") or "http"
+    location = f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
+    answer = plain(int(code), {301: "Moved Permanently", 302: "Found"}[int(code)], "redirect action")
+    return replace(answer, headers=(*answer.headers, ("Location", location)))
+
+
 class LoadBalancer:
     """The handler of the ALB's listener."""
 
-    def __init__(self, door: LoadBalancerDoor, connect_timeout: float, target_timeout: float) -> None:
+    def __init__(self, door: LoadBalancerDoor, connect_timeout: float, target_timeout: float, weather: Weather | None = None) -> None:
         self._door = door
+        self._weather = weather or Weather()
         self._timeouts = Timeouts(connect_timeout, target_timeout)
         self._turns: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
         self._lock = threading.Lock()
@@ -51,6 +70,8 @@ class LoadBalancer:
         group = self._door.route(request.path)
         if group is None:
             return None                       # no listener: nobody takes the connection
+        if group.startswith(REDIRECT):
+            return redirected(group.removeprefix(REDIRECT), request)
         candidates = eligible(self._door.targets(group))
         if not candidates:
             return plain(503, "Service Temporarily Unavailable", "no registered targets")
@@ -64,9 +85,15 @@ class LoadBalancer:
     def _ask(self, target: TargetState, request: Request) -> Answer:
         where = f"{target.address}:{target.port}"
         try:
-            answer = exchange(target.address, target.port, request, forwarded(request), self._timeouts)
+            answer = self._weather.through("target", request.path, lambda: self._exchange(target, request))
         except TimeoutError as exc:
             return plain(504, "Gateway Time-out", f"{where} {exc}")
         except (OSError, HTTPException) as exc:
             return plain(502, "Bad Gateway", f"{where} {type(exc).__name__} {exc}")
         return Answer(answer.status, answer.reason, answer.headers, answer.body, answer.close, where)
+
+    def _exchange(self, target: TargetState, request: Request) -> Answer:
+        if not target.reachable:               # a security group drops packets, it refuses nothing: the time-out tells
+            time.sleep(self._timeouts.connect)
+            raise NoConnectionInTimeError("no connection in time")
+        return exchange(target.address, target.port, request, forwarded(request), self._timeouts)

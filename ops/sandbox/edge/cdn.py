@@ -20,6 +20,7 @@ from http.client import HTTPException
 
 from ops.sandbox.contracts import LoadBalancerDoor
 from ops.sandbox.edge.origin import Timeouts, exchange
+from ops.sandbox.edge.weather import Weather
 from ops.sandbox.edge.wire import Answer, Headers, Request, header, plain
 
 OBJECT = 1 << 20          # bytes of one object that is still kept
@@ -70,14 +71,23 @@ def covers(pattern: str, target: str) -> bool:
     return target.startswith(wanted[:-1]) if wanted.endswith("*") else target == wanted
 
 
+def over_tls(request: Request) -> Request:
+    """The request as it came to the HTTPS twin."""
+    kept = tuple(each for each in request.headers if each[0].lower() != "cloudfront-forwarded-proto")
+    return replace(request, headers=(*kept, ("CloudFront-Forwarded-Proto", "https")))
+
+
 class Cdn:
     """The handler of the distribution's site."""
 
-    def __init__(self, door: LoadBalancerDoor, origin_port: int, origin_timeout: float, default_ttl: float) -> None:
+    def __init__(
+        self, door: LoadBalancerDoor, origin_port: int, origin_timeout: float, default_ttl: float, weather: Weather | None = None,
+    ) -> None:
         self._door = door
         self._port = origin_port
         self._timeouts = Timeouts(2.0, origin_timeout)
         self._default_ttl = default_ttl
+        self._weather = weather or Weather()
         self._objects: OrderedDict[str, Kept] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -101,11 +111,25 @@ class Cdn:
         through = tuple((name, value) for name, value in through if name.lower() != "x-forwarded-for")
         through = (*through, ("X-Forwarded-For", f"{before}, {request.client}" if before else request.client))
         try:
-            return exchange("127.0.0.1", self._port, request, through, self._timeouts)
+            return self._weather.through("cdn", request.path, lambda: exchange("127.0.0.1", self._port, request, through, self._timeouts))
         except TimeoutError as exc:
             return plain(504, "Gateway Timeout", f"origin {exc}", server="CloudFront")
         except (OSError, HTTPException) as exc:
             return plain(502, "Bad Gateway", f"origin {type(exc).__name__} {exc}", server="CloudFront")
+
+    def forget(self, target: str) -> None:
+        """Drop what is kept of `target`, as if its time were over."""
+        with self._lock:
+            self._objects.pop(target, None)
+
+    def plant(self, target: str, kept: Kept) -> None:
+        """Keep this of `target`, whatever the origin has by now."""
+        with self._lock:
+            self._objects[target] = kept
+
+    def shown(self, target: str) -> Kept | None:
+        """What a viewer gets of `target` without the origin; None: it would be asked."""
+        return self._lookup(target, time.time())
 
     def _lookup(self, target: str, now: float) -> Kept | None:
         with self._lock:

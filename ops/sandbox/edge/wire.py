@@ -8,16 +8,17 @@ from AWS: no HTTP/2, no WebSocket upgrade, trailers are dropped, and a connectio
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BufferedIOBase
 from socketserver import TCPServer
 from typing import Any
 
-BLOCK = 65_536
+from ops.sandbox.edge.incoming import BLOCK, BadRequestError, Incoming, length
+
 LINGER = 4 << 20             # bytes of an unwanted body that are still read
 CONNECTIONS = 256
 IDLE = 65.0                  # seconds a silent keep-alive connection is kept (AWS: the ALB's client keep-alive, 60 s idle)
@@ -27,10 +28,6 @@ HOP_BY_HOP = frozenset({
 })
 
 Headers = tuple[tuple[str, str], ...]
-
-
-class BadRequestError(Exception):
-    """The client's message can't be framed; answered 400 and hung up."""
 
 
 @dataclass(frozen=True)
@@ -79,54 +76,6 @@ def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
     return tuple((key, value) for key, value in kept if key.lower() not in HOP_BY_HOP | named)
 
 
-class _Incoming:
-    """A request's body as blocks; `done` once it has been read to its end, so that the connection can serve another request."""
-
-    def __init__(self, source: BufferedIOBase, length: int | None) -> None:
-        self._source, self._length = source, length
-        self.done = length == 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        blocks = self._chunks() if self._length is None else self._read(self._length)
-        yield from blocks
-        self.done = True
-
-    def _read(self, length: int) -> Iterator[bytes]:
-        while length:
-            block = self._source.read(min(BLOCK, length))
-            if not block:
-                raise ConnectionResetError("the client hung up in the middle of its request")
-            length -= len(block)
-            yield block
-
-    def _chunks(self) -> Iterator[bytes]:
-        while True:
-            line = self._source.readline(1024)
-            try:
-                size = int(line.split(b";")[0].strip(), 16)
-            except ValueError as exc:
-                raise BadRequestError("bad chunk size") from exc
-            if size <= 0:
-                break
-            yield from self._read(size)
-            self._source.readline(8)
-        while self._source.readline(BLOCK) not in (b"\r\n", b"\n", b""):
-            pass
-
-
-def _length(headers: Headers) -> int | None:
-    coding, length = header(headers, "transfer-encoding"), header(headers, "content-length")
-    if coding is not None:
-        if length is not None or coding.strip().lower() != "chunked":
-            raise BadRequestError("a message has one length")
-        return None
-    if length is None:
-        return 0
-    if not (length.isascii() and length.isdigit()):
-        raise BadRequestError("bad content length")
-    return int(length)
-
-
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = IDLE
@@ -136,8 +85,8 @@ class _Connection(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         headers = tuple(self.headers.items())
         try:
-            incoming = _Incoming(self.rfile, _length(headers))
-            request = Request(self.command, self.path, headers, self.client_address[0], incoming._length, iter(incoming))
+            incoming = Incoming(self.rfile, length(header(headers, "transfer-encoding"), header(headers, "content-length")))
+            request = Request(self.command, self.path, headers, self.client_address[0], incoming.length, iter(incoming))
             answer = self.server.handler(request)
         except (BadRequestError, ValueError) as exc:      # ValueError: a target or header that can't be sent on
             answer = plain(400, "Bad Request", str(exc))
@@ -196,14 +145,20 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, name: str, port: int, handler: Handler, log: Callable[[str], None]) -> None:
-        self.name, self.handler, self.log = name, handler, log
+    def __init__(self, name: str, port: int, handler: Handler, log: Callable[[str], None], tls: ssl.SSLContext | None) -> None:
+        self.name, self.handler, self.log, self.tls = name, handler, log, tls
         self._room = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__(("127.0.0.1", port), _Connection)
 
     def server_bind(self) -> None:
         TCPServer.server_bind(self)              # HTTPServer's asks DNS for our own name, which can hang
         self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+    def get_request(self) -> tuple[Any, Any]:
+        plainly, address = super().get_request()
+        if self.tls is None:
+            return plainly, address
+        return self.tls.wrap_socket(plainly, server_side=True, do_handshake_on_connect=False), address     # shaken by the thread that reads
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._room.acquire(blocking=False):
@@ -224,8 +179,10 @@ class _Server(ThreadingHTTPServer):
 class Front:
     """One listening port of the edge, served from a thread until `stop`."""
 
-    def __init__(self, name: str, port: int, handler: Handler, log: Callable[[str], None] = lambda line: None) -> None:
-        self._server = _Server(name, port, handler, log)
+    def __init__(
+        self, name: str, port: int, handler: Handler, log: Callable[[str], None] = lambda line: None, tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._server = _Server(name, port, handler, log, tls)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name=f"edge-{name}", daemon=True)
         self._thread.start()
 

@@ -14,9 +14,9 @@ from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY
 class Clients:
     """One client a service, made when it is first asked for."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, key: str = ACCESS_KEY) -> None:
         self._endpoint = endpoint
-        self._session: Any = boto3.session.Session(ACCESS_KEY, SECRET_KEY, region_name=REGION)
+        self._session: Any = boto3.session.Session(key, SECRET_KEY, region_name=REGION)
 
     def _client(self, name: str) -> Any:
         settings = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30, proxies={})

@@ -20,6 +20,8 @@ def write_overlay(paths: Paths, ports: Ports, engine: str, more: dict[str, Any])
         "aws": {"endpoint": f"http://127.0.0.1:{ports.aws}", "access_key": ACCESS_KEY, "secret_key": SECRET_KEY},
         "engine": engine,
         "site": f"http://127.0.0.1:{ports.site}",
+        "site_tls": f"https://127.0.0.1:{ports.site_tls}",
+        "site_ca": str(paths.authority.resolve()),
         "alb": f"http://127.0.0.1:{ports.alb}",
         "source": str(paths.platform.resolve()),
         "bastion": {

@@ -17,7 +17,9 @@ from ops.sandbox.aws import Aws, serve
 from ops.sandbox.bastion import Bastion
 from ops.sandbox.contracts import DATABASE_HOST, Part, Paths, Ports, Timing
 from ops.sandbox.database import Login
-from ops.sandbox.edge import start_edge
+from ops.sandbox.edge import Edge, start_edge
+from ops.sandbox.edge.certificates import Certificates
+from ops.sandbox.edge.weather import Weather
 from ops.sandbox.images.registry import serve_registry
 from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, memory
@@ -40,6 +42,9 @@ class World:
     shelf: Path = field(init=False)                # where the registry keeps its images
     aws: Aws | None = None
     rollout: Rollout | None = None
+    weather: Weather = field(default_factory=Weather)
+    certificates: Certificates = field(init=False)
+    edge: Edge = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def start(self, engine: str, trial: Trial, login: Login, database: Future[None], checkout: Future[Commit]) -> None:
@@ -66,7 +71,12 @@ class World:
         agent = Agent(aws.cloud, self.engine.runtime, self.timing, self.ports.network)
         agent.start()
         self.add(Part("agent", agent.stop, agent.alive))
-        self.add(start_edge(aws.cloud.load_balancer, self.ports.site, self.ports.alb))
+        self.certificates = Certificates(self.paths.authority)
+        self.edge = start_edge(
+            aws.cloud.load_balancer, self.ports.site, self.ports.alb, weather=self.weather,
+            tls=(self.ports.site_tls, self.certificates.context),
+        )
+        self.add(self.edge)
         for shape in seed.SHAPES:
             revision = seed.register(clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret)
             seed.create(clients, shape, revision, network, self.timing)
