@@ -119,6 +119,8 @@ def started(settings: Settings, wait: Wait) -> dict[str, Any]:
     """Start the instance where it is stopped (or about to be), and wait until it is available; one that is available stays as it is."""
     began, instance, cloud = time.monotonic(), configured(settings), aws.connect(settings)
     before = now = rds.instance(cloud, instance)
+    if now.status == "stopping":
+        wait.say(f"RDS instance {instance} is stopping: it can be started once it has stopped")
     while now.status == "stopping":
         pause(f"RDS instance {instance}", now.status, began, wait)
         now = rds.instance(cloud, instance)

@@ -39,12 +39,20 @@ def statements(every: list[Difference]) -> Iterator[str]:
     yield from (rename(each.wanted, each.found) for each in every if each.renamed and each.wanted and each.found)
     for kind in MADE:
         for each in every:
-            if each.wanted and each.wanted.kind == kind and not each.renamed:
+            if each.wanted and each.wanted.kind == kind and not each.renamed and not by_default(each):
                 yield from change(each.wanted, each.found) if each.found else make(each.wanted)
     sequences = [each.wanted for each in every if each.wanted and not each.found and each.wanted.kind == "SEQUENCE"]
     yield from (owned(piece) for piece in sequences if piece.on)
     for kind in (*LOSES, *LAST):
         yield from (drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
+
+
+def by_default(each: Difference) -> bool:
+    """What everybody may do with a new function or type without being told."""
+    piece = each.wanted
+    if piece is None or piece.kind != "GRANT" or not each.whole:
+        return False
+    return piece.on.startswith(("FUNCTION ", "TYPE ")) and piece.name.endswith(" TO PUBLIC")
 
 
 def relation(piece: Piece) -> str:
