@@ -15,6 +15,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+
+phase = "expand"     # or "contract", or "" where neither fits; `inv db.lint` goes by it
 ${constants if constants else ""}
 
 def upgrade() -> None:

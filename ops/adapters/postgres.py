@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.adapters import database, machine, reach, secrets
@@ -28,7 +29,9 @@ KINDS: dict[str, type[OpsError]] = {
     "failed": OpsError, "config": ConfigError, "refused": Refused, "unreachable": Unreachable, "timed_out": TimedOut,
 }
 
-__all__ = ["Applied", "Direction", "Door", "Outcome", "Ping", "Revision", "count", "current", "history", "migrate", "opened", "ping"]
+__all__ = [
+    "Applied", "Direction", "Door", "Outcome", "Ping", "Revision", "count", "current", "history", "migrate", "offline", "opened", "ping",
+]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,14 @@ class Door:
         return replace(self, target=replace(self.target, parameters={**self.target.parameters, "dbname": database}))
 
 
+def offline(root: Path) -> Door:
+    """The project's revisions, without a database. Raises ConfigError (no revisions)."""
+    folder = database.scripts(root)
+    if folder is None:
+        raise ConfigError(f"{root}", "there is no folder alembic/versions", "check out the project with its revisions")
+    return Door(Target(str(folder), {}), Limits(), "offline")
+
+
 @contextmanager
 def translated(target: Target) -> Iterator[None]:
     """The engine's errors as ours, redacted once more."""
@@ -70,9 +81,7 @@ def opened(settings: Settings, cloud: Callable[[], Cloud]) -> Iterator[Door]:
     key = f"environments.{settings.name}.database"
     if configured is None:
         raise ConfigError(f"environment {settings.name} has no database", "nothing says where it is", f"add {key} to invoke.yaml")
-    folder = database.scripts(settings.root)
-    if folder is None:
-        raise ConfigError(f"{settings.root}", "there is no folder alembic/versions", "check out the project with its revisions")
+    folder = offline(settings.root).target.folder
     parameters: Mapping[str, Any]
     if configured.secret:
         parameters = database.connection(configured, secrets.value(cloud(), configured.secret))
@@ -85,7 +94,7 @@ def opened(settings: Settings, cloud: Callable[[], Cloud]) -> Iterator[Door]:
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
     with reach.opened(settings, parameters) as from_here:
         own_port = int(parameters["port"]) if "port" in parameters else None
-        yield Door(Target(str(folder), from_here, own_port), limits, settings.environment.database_run, parameters)
+        yield Door(Target(folder, from_here, own_port), limits, settings.environment.database_run, parameters)
 
 
 def at_work(door: Door, run: str) -> tuple[int, ...]:

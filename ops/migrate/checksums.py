@@ -2,7 +2,7 @@
 
 The file is parsed, and every node is written down by its own rule (`ast.dump` and `ast.unparse` differ from one Python to the next). The
 downgrade is left out: it has not run yet, and a mistake in it must be mendable. SQL files beside the revision (`0003_x.sql`) count too,
-without their comments. Modules that a revision imports do not, nor what only `db.verify` reads (`keeps_data`).
+without their comments. Modules that a revision imports do not, nor what only `db.verify` and `db.lint` read (ABOUT).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ops.migrate.sqltext import statements
 
 NOT_MEANING = frozenset({"ctx", "type_params", "kind", "type_comment", "returns", "annotation", "lineno"})
 LATER = "downgrade"
-PROOF = "keeps_data"
+ABOUT = ("keeps_data", "phase", "waive")
 
 
 def checksum(file: Path) -> str:
@@ -45,7 +45,7 @@ def write_down(node: Any, found: list[str]) -> None:
         found.append(")")
     elif isinstance(node, list):
         for item in node:
-            if not (is_text(item) or getattr(item, "name", None) == LATER or is_proof(item) or is_future(item)):
+            if not (is_text(item) or getattr(item, "name", None) == LATER or is_about(item) or is_future(item)):
                 write_down(item, found)
     else:
         found.append(repr(node))
@@ -56,9 +56,9 @@ def is_text(node: Any) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-def is_proof(node: Any) -> bool:
-    """What a revision says for its proof: it changes nothing that is applied."""
-    return isinstance(node, ast.Assign) and [getattr(target, "id", None) for target in node.targets] == [PROOF]
+def is_about(node: Any) -> bool:
+    """What a revision says of itself, for its proof and the linter: it changes nothing that is applied."""
+    return isinstance(node, ast.Assign) and len(node.targets) == 1 and getattr(node.targets[0], "id", None) in ABOUT
 
 
 def is_future(node: Any) -> bool:

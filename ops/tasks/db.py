@@ -23,16 +23,21 @@ def place(session: Session) -> Place:
 
 def change(session: Session, direction: Direction, to: str | None, edited: str | None) -> None:
     """Plan, show, ask, run: the same both ways."""
+    from ops import ui
     from ops.flows import migrate as flow
-    from ops.flows import migrate_remote
+    from ops.flows import migrate_lint, migrate_remote
 
     asked = flow.Asked(session.timeout_s(), session.wait_s() if session.wait else None, edited)
     here = place(session)
     planned = flow.plan(here, direction, to)
+    ahead = migrate_lint.ahead(here, planned)
     if session.plan:
-        session.report(planned.as_document(), f"{planned.as_text()}\n\n{planned.as_sql()}".strip())
+        text = f"{planned.as_text()}\n{ahead.as_text()}".strip("\n")
+        session.report({**planned.as_document(), **ahead.as_document()}, f"{text}\n\n{planned.as_sql()}".strip("\n"))
         return
     if planned.steps:
+        ui.say(ahead.as_text())
+        migrate_lint.refuse_blocking(here, ahead.found)
         flow.agreed(here, planned, yes=session.yes)
     if planned.snapshot:
         from ops.flows import migrate_snapshot
@@ -208,3 +213,13 @@ def tunnel(session: Session) -> None:
     opened = flow.opened(place(session))
     session.report(opened.as_document(), opened.as_text())
     flow.wait(session.timeout_s())
+
+
+@front_door(options=("json",), help={"revision": "Only this revision; default: all of the project."})
+def lint(session: Session, revision: str | None = None) -> None:
+    """Look for what is dangerous in the revisions' SQL (squawk, and rules of our own); exit code 1 where something blocks."""
+    from ops.flows import migrate_lint as flow
+
+    found = flow.whole(session.settings, revision)
+    session.report(found.as_document(), found.as_text())
+    session.leave(1 if found.blocking else 0)

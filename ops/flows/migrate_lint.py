@@ -1,0 +1,150 @@
+"""`inv db.lint`, and what an upgrade says of its revisions before it runs them: dangers, locks, sizes, and how long it took before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ops.adapters import postgres, postgres_sizes, squawk
+from ops.adapters.postgres import Door
+from ops.adapters.postgres_sizes import Size
+from ops.errors import ConfigError, OpsError, Refused
+from ops.flows.migrate import Place, Planned
+from ops.rules import lint as rules
+from ops.rules.lint import Problem, Script
+from ops.rules.locks import Lock, locks
+from ops.rules.statements import Unparsable, parsed
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
+
+PHASES = ("", "expand", "contract")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is to be said of some revisions."""
+
+    problems: tuple[Problem, ...]
+
+    @property
+    def blocking(self) -> tuple[Problem, ...]:
+        return tuple(each for each in self.problems if each.blocks)
+
+    def as_document(self) -> dict[str, Any]:
+        """The shape that `db.lint --json` prints."""
+        return {"problems": [each.as_document() for each in self.problems]}
+
+    def as_text(self) -> str:
+        return "\n".join(each.as_text() for each in self.problems) or "nothing is wrong"
+
+
+def script(door: Door, revision: str, sql: str, problem: str | None, back: str | None) -> Script:
+    """One revision with what its file says of itself. Raises ConfigError for a `phase` or a `waive` that is no such thing."""
+    module = door.scripts.directory.get_revision(revision).module
+    phase, waive = getattr(module, "phase", ""), getattr(module, "waive", {})
+    if phase not in PHASES:
+        raise ConfigError(f"revision {revision}: phase is {phase!r}", "allowed: expand, contract", 'phase = "expand"')
+    if not isinstance(waive, dict) or not all(isinstance(reason, str) and reason.strip() for reason in waive.values()):
+        how = 'waive = {"RULE": "why it is safe"}'
+        raise ConfigError(f"revision {revision}: waive is {waive!r}", "it names rules, each with a reason", how)
+    return Script(revision, sql, phase, waive, problem, back)
+
+
+def whole(settings: Settings, only: str | None = None) -> Found:
+    """Every revision of the project, or one. Nothing here needs a database. Raises ConfigError (no revisions, an unknown one)."""
+    door = postgres.offline(settings.root)
+    scripts = door.scripts
+    with postgres.translated(door.target):
+        known = scripts.known(only) if only else None
+        forth = list(scripts.sql("upgrade", "heads", None)) if scripts.heads else []
+        back = {each.id: problem for each, _, problem in scripts.sql("downgrade", "base", ",".join(scripts.heads))} if forth else {}
+    wanted = [script(door, each.id, sql, problem, back.get(each.id)) for each, sql, problem in forth if known in (None, each.id)]
+    return looked(wanted)
+
+
+def looked(wanted: list[Script]) -> Found:
+    found = squawk.lint({each.revision: each.sql for each in wanted}, None)
+    problems: list[Problem] = []
+    for each in wanted:
+        lines = each.sql.splitlines()
+        said = tuple(
+            Problem(each.revision, row.rule, "warning", row.line, lines[row.line - 1] if row.line <= len(lines) else "", row.says)
+            for row in found[each.revision]
+        )
+        problems += rules.problems(each, said)
+    return Found(tuple(problems))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an upgrade will lock, on tables of which size, and how long each revision took when it last ran here."""
+
+    locks: tuple[Lock, ...]
+    sizes: Mapping[str, Size]
+    took_s: Mapping[str, float]
+
+    def as_document(self) -> dict[str, Any]:
+        rows = [{**lock.as_document(), **self.size_of(lock)} for lock in self.locks]
+        return {"locks": rows, "took_before_s": {revision: round(took, 3) for revision, took in self.took_s.items()}}
+
+    def size_of(self, lock: Lock) -> dict[str, Any]:
+        size = self.sizes.get(lock.table)
+        return {"rows": size.rows if size else None, "bytes": size.bytes if size else None}
+
+    def as_text(self) -> str:
+        lines = []
+        for lock in self.locks:
+            size = self.sizes.get(lock.table)
+            lines.append(f"{lock.as_text()}{f': {size}' if size else ''}")
+        return "\n".join([*lines, *(f"{revision} took {took:.2f} s when it last ran here" for revision, took in self.took_s.items())])
+
+
+def expected(place: Place, planned: Planned) -> Expected:
+    """Read now; what can't be read is left out, never made up."""
+    found: list[Lock] = []
+    for revision, sql, _ in planned.steps:
+        try:
+            found += locks(revision.id, parsed(sql))
+        except Unparsable:
+            continue           # the linter has named it
+    try:
+        sizes = postgres_sizes.sizes(place.door, tuple(dict.fromkeys(lock.table for lock in found)))
+        took = postgres_sizes.took(place.door, tuple(each.id for each, _, _ in planned.steps), planned.direction)
+    except OpsError:
+        return Expected(tuple(found), {}, {})
+    return Expected(tuple(found), sizes, took)
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What is said before an upgrade or a downgrade runs."""
+
+    found: Found
+    expected: Expected
+
+    def as_document(self) -> dict[str, Any]:
+        return {"lint": self.found.as_document()["problems"], **self.expected.as_document()}
+
+    def as_text(self) -> str:
+        return "\n".join(f"  {line}" for line in [*(each.as_text() for each in self.found.problems), *self.expected.as_text().splitlines()])
+
+
+def ahead(place: Place, planned: Planned) -> Ahead:
+    return Ahead(of_plan(place, planned), expected(place, planned))
+
+
+def of_plan(place: Place, planned: Planned) -> Found:
+    """The plan's own revisions, where they go forward."""
+    if planned.direction != "upgrade":
+        return Found(())
+    return looked([script(place.door, each.id, sql, problem, None) for each, sql, problem in planned.steps])
+
+
+def refuse_blocking(place: Place, found: Found) -> None:
+    """Raises Refused where a protected environment's upgrade has a blocking finding that its revision does not waive."""
+    if place.settings.environment.protected and found.blocking:
+        first = found.blocking[0]
+        what = f"blocking findings in what would be applied to {place.settings.name}: {len(found.blocking)}"
+        raise Refused(what, first.as_text(), f'mend it, or write into the revision: waive = {{"{first.rule}": "why it is safe"}}')

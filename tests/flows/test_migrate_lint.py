@@ -1,0 +1,87 @@
+"""Before an upgrade: what is dangerous in it stops a protected environment, and what it will lock is said."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ops.errors import ConfigError, Refused
+from ops.flows import migrate, migrate_lint
+from tests.conftest import Checkout
+from tests.flows.migrate_place import Here, here, protected, server
+
+__all__ = ["here", "server"]
+DROP = "ALTER TABLE one DROP COLUMN b"
+
+
+def declare(file: Path, text: str) -> None:
+    file.write_text(file.read_text().replace("\n\n\ndef upgrade", f"\n{text}\n\n\ndef upgrade", 1))
+
+
+@pytest.fixture
+def two(here: Here) -> Path:
+    """One table, and a second revision that drops a column of it."""
+    here.project.write("0001", "CREATE TABLE one (id bigint, b text)", "DROP TABLE one")
+    here.go(to="0001")
+    return here.project.write("0002", DROP, "ALTER TABLE one ADD COLUMN b text")
+
+
+def test_a_blocking_finding_stops_a_protected_environment(here: Here, two: Path) -> None:
+    """Exit 3, the finding, and the waiver to write; an unprotected one is only told."""
+    planned = migrate.plan(here.place, "upgrade", None)
+    found = migrate_lint.of_plan(here.place, planned)
+    assert [each.rule for each in found.blocking] == ["ban-drop-column"] and found.blocking[0].sql == DROP + ";"
+    migrate_lint.refuse_blocking(here.place, found)
+    with pytest.raises(Refused) as refused:
+        migrate_lint.refuse_blocking(protected(here), found)
+    assert "0002" in refused.value.why and 'waive = {"ban-drop-column"' in refused.value.next
+
+
+def test_a_waiver_with_a_reason_lets_it_through(here: Here, two: Path) -> None:
+    """The reason is shown beside the finding; writing it after the revision was applied is no edit of it."""
+    here.go()
+    declare(two, 'waive = {"ban-drop-column": "no code has read it since 1.4"}')
+    here.go("downgrade")
+    found = migrate_lint.of_plan(here.place, migrate.plan(here.place, "upgrade", None))
+    assert not found.blocking and "waived: no code has read it" in found.as_text()
+    migrate_lint.refuse_blocking(protected(here), found)
+    assert [each["revision"] for each in here.go()["applied"]] == ["0002"]
+
+
+@pytest.mark.parametrize("text", ['waive = {"ban-drop-column": " "}', 'waive = ["ban-drop-column"]', 'phase = "extend"'])
+def test_a_waiver_without_a_reason_is_an_error(here: Here, two: Path, text: str) -> None:
+    """Three lines that say what to write."""
+    declare(two, text)
+    with pytest.raises(ConfigError, match="revision 0002"):
+        migrate_lint.of_plan(here.place, migrate.plan(here.place, "upgrade", None))
+
+
+def test_the_locks_and_sizes_are_said_before(here: Here, two: Path) -> None:
+    """The table with its lock and its size as the database knows it; after a run, how long it took."""
+    planned = migrate.plan(here.place, "upgrade", None)
+    (lock,) = migrate_lint.expected(here.place, planned).as_document()["locks"]
+    assert (lock["table"], lock["mode"], lock["blocks"]) == ("one", "ACCESS EXCLUSIVE", "blocks reads and writes")
+    assert lock["bytes"] is not None
+    here.go()
+    here.go("downgrade")
+    again = migrate_lint.expected(here.place, migrate.plan(here.place, "upgrade", None)).as_document()
+    assert list(again["took_before_s"]) == ["0002"]
+    unreachable = replace(here.place, door=here.place.door.named("none"))
+    assert migrate_lint.expected(unreachable, planned).sizes == {}
+
+
+def test_the_projects_own_revisions_are_clean(new_checkout: object) -> None:
+    """`db.lint` needs no database and no sandbox, and nothing blocks; a planted danger is exit 1."""
+    checkout: Checkout = new_checkout("lint")  # type: ignore[operator]
+    overlay = checkout.root / ".sandbox" / "environment.yaml"
+    overlay.parent.mkdir()
+    overlay.write_text("{}\n")
+    assert [each["waived"] is not None for each in checkout.document("db.lint")["problems"]] == [True] * 3
+    source = checkout.root / "alembic" / "versions" / "0003_project_summary.py"
+    source.write_text(source.read_text().replace("ADD COLUMN summary character varying(280)", "DROP COLUMN title"))
+    done = checkout.inv("db.lint", "--json", "--revision", "0003")
+    assert done.returncode == 1
+    assert {row["rule"] for row in json.loads(done.stdout)["problems"]} == {"ban-drop-column", "contract-in-expand"}

@@ -1,0 +1,78 @@
+"""What the linter says of SQL, by table: squawk's findings weighed, and our own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops.rules.lint import Problem, Script, problems
+
+WARNED = Problem("0007", "ban-drop-column", "warning", 3, "ALTER TABLE a DROP COLUMN b", "Dropping a column may break existing clients.")
+
+
+def rules(script: Script, *found: Problem) -> list[tuple[str, str, bool]]:
+    return [(each.rule, each.level, each.waived is not None) for each in problems(script, found)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "rule"),
+    [
+        ("UPDATE a SET b = 1", "whole-table-write"),
+        ("DELETE FROM a", "whole-table-write"),
+        ("UPDATE a SET b = 1 WHERE c = 2", None),
+        ("TRUNCATE a", "truncate"),
+        ("LOCK TABLE a", "lock-table"),
+        ("VACUUM FULL a", "vacuum-full"),
+        ("VACUUM a", None),
+        ("CLUSTER a USING i", "cluster"),
+        ("DROP TABLE a CASCADE", "drop-cascade"),
+        ("DROP VIEW v", None),
+        ("CREATE INDEX CONCURRENTLY i ON a (b)", None),
+        ("CREATE INDEX CONCURRENTLY i ON a (b); SELECT 1", "concurrently-not-alone"),
+        ("ALTER TYPE mood ADD VALUE 'x'", None),
+        ("ALTER TYPE mood ADD VALUE 'x'; UPDATE a SET m = 'x' WHERE c", "enum-value-not-alone"),
+        ("CREATE TABLE t (id bigint); UPDATE t SET id = 1", None),
+        ("SELEC 1", "syntax-error"),
+    ],
+)
+def test_our_own_rules(sql: str, rule: str | None) -> None:
+    """Each danger by its name; the same on a table that the revision itself makes is none."""
+    assert rules(Script("0007", sql)) == ([(rule, "error", False)] if rule else [])
+
+
+def test_a_line_is_where_the_statement_stands() -> None:
+    """Comments and empty lines before a statement are not it; Alembic's own statements are passed over."""
+    sql = "BEGIN;\n\n-- Running upgrade 1 -> 2\n\nUPDATE a SET b = 1;\n\nUPDATE alembic_version SET version_num='2';\n\nCOMMIT;\n"
+    (found,) = problems(Script("0007", sql), ())
+    assert (found.line, found.sql) == (5, "UPDATE a SET b = 1")
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ({}, [("ban-drop-column", "error", False)]),
+        ({"phase": "contract"}, []),
+        ({"waive": {"ban-drop-column": "nobody reads it since 1.4"}}, [("ban-drop-column", "error", True)]),
+        ({"waive": {"ban-drop-colum": "typed wrong"}}, [("unused-waiver", "warning", False), ("ban-drop-column", "error", False)]),
+    ],
+)
+def test_squawks_findings_are_weighed(script: dict[str, Any], said: list[tuple[str, str, bool]]) -> None:
+    """Dropping a column blocks, except in a contract revision, or where it is waived with a reason; a waiver for nothing is named."""
+    assert rules(Script("0007", "SELECT 1", **script), WARNED) == said
+
+
+def test_what_the_engine_does_anyway_is_not_asked_for() -> None:
+    """Timeouts are set on every session, and each revision is one transaction."""
+    assert rules(Script("0007", "SELECT 1"), Problem("0007", "require-lock-timeout", "warning", 1, "", "")) == []
+
+
+def test_an_expand_revision_takes_nothing_away() -> None:
+    """What old code still uses goes later."""
+    assert rules(Script("0007", "ALTER TABLE a DROP COLUMN b", phase="expand")) == [("contract-in-expand", "error", False)]
+    assert rules(Script("0007", "ALTER TABLE a RENAME COLUMN b TO c", phase="expand")) == [("contract-in-expand", "error", False)]
+
+
+def test_a_revision_without_a_way_back_blocks() -> None:
+    """Its downgrade raises NotImplementedError, as the template does until it is written."""
+    assert rules(Script("0007", "SELECT 1", back="NotImplementedError: ")) == [("missing-downgrade", "error", False)]
