@@ -1,0 +1,238 @@
+"""Three network namespaces: the operator, a bastion with OpenSSH, and a network behind it with PostgreSQL over TLS.
+
+The operator has no route to the database, only to the bastion; the bastion alone knows the database by its name. All of it is real: the
+kernel's routing, sshd, the server's certificate.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.conftest import Checkout
+
+NAME = "db.internal.example"
+PASSWORD = "never-to-be-seen-7f1c9"
+OPERATOR, BASTION, DATABASE = "ops-operator", "ops-bastion", "ops-database"
+AWS_PORT, SSH_PORT, PG_PORT = 5555, 2222, 5432
+BASTION_ADDRESS, DATABASE_ADDRESS = "10.77.1.2", "10.77.2.2"
+OWN = ("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups")
+LINKS = (
+    ("ops-a", OPERATOR, "10.77.1.1/24", "ops-b", BASTION, f"{BASTION_ADDRESS}/24"),
+    ("ops-c", BASTION, "10.77.2.1/24", "ops-d", DATABASE, f"{DATABASE_ADDRESS}/24"),
+)
+SECRET = """
+import json, sys, boto3
+client = boto3.client("secretsmanager", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+client.create_secret(Name="db", SecretString=sys.stdin.read())
+"""
+SSHD = """
+Port {port}
+ListenAddress {address}
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/identity.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+PermitRootLogin yes
+AllowTcpForwarding {forwarding}
+"""
+
+
+def run(*words: str | Path, **more: Any) -> str:
+    return subprocess.run([str(word) for word in words], check=True, capture_output=True, text=True, timeout=60, **more).stdout
+
+
+def inside(namespace: str, *words: str | Path) -> list[str]:
+    return ["ip", "netns", "exec", namespace, *(str(word) for word in words)]
+
+
+@dataclass
+class Ground:
+    """The three of them, and a checkout in the operator's."""
+
+    checkout: Checkout
+    folder: Path
+    ends: ExitStack = field(default_factory=ExitStack)
+
+    def command(self, *words: str) -> list[str]:
+        return inside(OPERATOR, sys.executable, "-m", "invoke", "--search-root", self.checkout.root, *words)
+
+    def environment(self) -> dict[str, str]:
+        return {"PATH": os.environ["PATH"], "HOME": str(self.folder / "home"), "INVOKE_ENV": "far"}
+
+    def inv(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*words), cwd=self.checkout.root, env=self.environment(), capture_output=True, text=True, timeout=120, check=False,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def document(self, *words: str) -> dict[str, Any]:
+        done = self.inv(*words, "--json")
+        assert done.stdout, done.stderr
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.command(*words), cwd=self.checkout.root, env=self.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def sql(self, statement: str) -> str:
+        """As the database's own administrator, from its own network."""
+        words = ["psql", "-XAtq", "-h", self.folder / "socket", "-p", PG_PORT, "-U", "postgres", "-d", "app", "-c", statement]
+        return run(*inside(DATABASE, *OWN, *(str(word) for word in words))).strip()
+
+    def write(self, number: int, up: str, down: str = "SELECT 1", *, outside: bool = False) -> Path:
+        """A revision of the checkout; `outside` of a transaction for CONCURRENTLY."""
+        body = f"with op.get_context().autocommit_block():\n        op.execute({up!r})" if outside else f"op.execute({up!r})"
+        file = self.checkout.root / "alembic" / "versions" / f"{number:04}_planted.py"
+        below = f'"{number - 1:04}"' if number > 1 else "None"
+        file.write_text(
+            f'"""Planted {number}."""\n\nfrom alembic import op\n\nrevision = "{number:04}"\ndown_revision = {below}\n\n\n'
+            f"def upgrade() -> None:\n    {body}\n\n\ndef downgrade() -> None:\n    op.execute({down!r})\n"
+        )
+        return file
+
+    def clear(self) -> None:
+        """An empty database and no revisions."""
+        for file in (self.checkout.root / "alembic" / "versions").glob("*.py"):
+            file.unlink()
+        self.sql("DROP SCHEMA IF EXISTS ops_migrations CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app")
+
+    def kill_connections(self) -> None:
+        """Every SSH session of the bastion dies at once; sshd itself stays."""
+        subprocess.run(["pkill", "-KILL", "-f", "^sshd: root"], check=False)
+
+    @property
+    def kept(self) -> list[Path]:
+        """Every file that the bastion and the operator keep of the runs."""
+        folders = (self.folder / "far", self.folder / "home", self.checkout.root / ".ops")
+        files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+        return [path for path in files if not path.name.endswith((".pyc", ".so", ".gz"))]
+
+    def serve(self, namespace: str, *words: str | Path, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        with (self.folder / "servers.log").open("ab") as log:
+            process = subprocess.Popen(inside(namespace, *words), env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.ends.callback(stop, process)
+        return process
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def networks(ends: ExitStack) -> None:
+    """Skips where this machine does not let us make them."""
+    for namespace in (OPERATOR, BASTION, DATABASE):
+        done = subprocess.run(["ip", "netns", "add", namespace], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no network namespaces here: {done.stderr.strip()}")
+        ends.callback(subprocess.run, ["ip", "netns", "del", namespace], check=False, capture_output=True)
+        run(*inside(namespace, "ip", "link", "set", "lo", "up"))
+    for near, one, here, far, other, there in LINKS:
+        run("ip", "link", "add", near, "netns", one, "type", "veth", "peer", "name", far, "netns", other)
+        for name, namespace, address in ((near, one, here), (far, other, there)):
+            run(*inside(namespace, "ip", "address", "add", address, "dev", name))
+            run(*inside(namespace, "ip", "link", "set", name, "up"))
+    hosts = Path("/etc/netns") / BASTION / "hosts"      # `ip netns exec` puts it in the place of /etc/hosts
+    hosts.parent.mkdir(parents=True)
+    ends.callback(shutil.rmtree, hosts.parent)
+    hosts.write_text(f"127.0.0.1 localhost\n{DATABASE_ADDRESS} {NAME}\n")
+
+
+def postgres(ground: Ground, binaries: Path) -> None:
+    import trustme
+
+    data, authority = ground.folder / "data", trustme.CA()
+    authority.cert_pem.write_to_path(str(ground.folder / "authority.pem"))
+    trustme.CA().cert_pem.write_to_path(str(ground.folder / "other.pem"))
+    for folder in (data, ground.folder / "socket"):
+        folder.mkdir()
+        shutil.chown(folder, "postgres", "postgres")
+    run(*OWN, binaries / "initdb", "-D", data, "-U", "postgres", "--auth=trust", "--encoding=UTF8", "--no-sync", cwd="/")
+    made = authority.issue_cert(NAME)
+    made.private_key_pem.write_to_path(str(data / "server.key"))
+    made.cert_chain_pems[0].write_to_path(str(data / "server.crt"))
+    (data / "server.key").chmod(0o600)
+    for file in ("server.key", "server.crt"):
+        shutil.chown(data / file, "postgres", "postgres")
+    (data / "pg_hba.conf").write_text("local all postgres trust\nhostssl all app all scram-sha-256\n")
+    socket = ground.folder / "socket"
+    options = {"listen_addresses": DATABASE_ADDRESS, "unix_socket_directories": socket, "ssl": "on", "fsync": "off", "port": PG_PORT}
+    words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
+    ground.serve(DATABASE, *OWN, binaries / "postgres", "-D", data, *words)
+    ask = inside(DATABASE, *OWN, "psql", "-Xq", "-h", ground.folder / "socket", "-p", str(PG_PORT), "-U", "postgres")
+    until(lambda: subprocess.run([*ask, "-c", "SELECT 1"], capture_output=True, check=False).returncode == 0)
+    subprocess.run(ask, input=f"CREATE ROLE app LOGIN PASSWORD '{PASSWORD}';\nCREATE DATABASE app OWNER app;\n", text=True, check=True)
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come up"
+        time.sleep(0.1)
+
+
+def configure(ground: Ground) -> None:
+    """The environment `far`, as an overlay would be written by whoever made the platform."""
+    bastion = {
+        "host": BASTION_ADDRESS, "port": SSH_PORT, "user": "root", "identity_file": str(ground.folder / "identity"),
+        "known_hosts": str(ground.folder / "known_hosts"), "ssh_config": str(ground.folder / "ssh_config"),
+        "python": str(Path(sys.executable).resolve()), "cache": str(ground.folder / "far"),
+    }  # fmt: skip
+    overlay = {
+        "aws": {"endpoint": f"http://127.0.0.1:{AWS_PORT}", "access_key": "a", "secret_key": "b"}, "bastion": bastion,
+        "database": {"secret": "db", "sslmode": "verify-full", "sslrootcert": str(ground.folder / "authority.pem")},
+    }  # fmt: skip
+    (ground.checkout.root / "far.yaml").write_text(yaml.safe_dump(overlay))
+    file = ground.checkout.root / "invoke.yaml"
+    values = yaml.safe_load(file.read_text())
+    values["environments"] = {"far": {
+        "account": "123456789012", "region": "us-east-1", "cluster": "c", "services": {}, "overlay": "far.yaml",
+    }}  # fmt: skip
+    file.write_text(yaml.safe_dump(values))
+
+
+def made(checkout: Checkout, folder: Path, binaries: Path) -> Iterator[Ground]:
+    """All of it, until the generator is closed."""
+    ground = Ground(checkout, folder)
+    folder.chmod(0o755)
+    for parent in (folder.parent, folder.parent.parent):
+        parent.chmod(0o755)      # the database's own user has to get here
+    with ground.ends:
+        networks(ground.ends)
+        for name in ("host", "identity"):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name)
+        (folder / "known_hosts").write_text(f"[{BASTION_ADDRESS}]:{SSH_PORT} {(folder / 'host.pub').read_text()}")
+        (folder / "ssh_config").write_text("")
+        (folder / "home").mkdir()
+        (folder / "sshd_config").write_text(SSHD.format(port=SSH_PORT, address=BASTION_ADDRESS, folder=folder, forwarding="yes"))
+        Path("/run/sshd").mkdir(exist_ok=True)
+        postgres(ground, binaries)
+        ground.serve(BASTION, shutil.which("sshd") or "sshd", "-D", "-f", folder / "sshd_config")
+        ground.serve(OPERATOR, sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(AWS_PORT))
+        secret = {"username": "app", "password": PASSWORD, "host": NAME, "port": str(PG_PORT), "dbname": "app"}
+        put = inside(OPERATOR, sys.executable, "-c", SECRET, f"http://127.0.0.1:{AWS_PORT}")
+        until(lambda: subprocess.run(put, input=json.dumps(secret), text=True, capture_output=True, check=False).returncode == 0)
+        configure(ground)
+        yield ground

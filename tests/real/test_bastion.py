@@ -1,0 +1,158 @@
+"""Migrations through a real bastion: OpenSSH, three network namespaces, PostgreSQL with TLS checked against its name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Checkout
+from tests.flows.deploying import read_until
+from tests.real import bastion_ground as ground
+from tests.real.bastion_ground import Ground
+
+pytestmark = [pytest.mark.xdist_group("bastion"), pytest.mark.timeout(240)]
+SLOW = "SELECT pg_sleep(8)"
+
+
+@pytest.fixture(scope="module")
+def whole(require: Any, new_checkout: Callable[[str], Checkout], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    require("sshd")
+    postgres = Path(require("postgres")).resolve()
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.skip("network namespaces are made by root, with iproute2")
+    yield from ground.made(new_checkout("bastion"), tmp_path_factory.mktemp("far"), postgres.parent)
+
+
+@pytest.fixture
+def far(whole: Ground) -> Ground:
+    whole.clear()
+    whole.write(1, "CREATE TABLE one (id bigint)", "DROP TABLE one")
+    return whole
+
+
+def runner(far: Ground) -> int:
+    """The process that migrates on the bastion: the oldest of `far start` that has no parent of ours."""
+    listed = subprocess.run(["pgrep", "-f", "ops.migrate.far start"], capture_output=True, text=True, check=True).stdout.split()
+    return next(int(pid) for pid in listed if Path(f"/proc/{pid}/stat").read_text().split()[3] == "1" or len(listed) == 1)
+
+
+def test_the_operator_has_no_way_to_the_database_but_the_bastion(far: Ground) -> None:
+    """No route; and through the bastion TLS is checked against the database's own name, by the configured authority."""
+    probe = f"import socket; socket.create_connection(('{ground.DATABASE_ADDRESS}', {ground.PG_PORT}), 3)"
+    assert subprocess.run(ground.inside(ground.OPERATOR, "python3", "-c", probe), capture_output=True, check=False).returncode
+    found = far.document("db.ping")
+    assert found["reachable"] and found["tls"].startswith("TLS")
+    overlay = far.checkout.root / "far.yaml"
+    text = overlay.read_text()
+    overlay.write_text(text.replace("authority.pem", "other.pem"))
+    try:
+        for word in ("db.ping", "db.upgrade"):
+            done = far.inv(word)
+            assert done.returncode == 1 and "certificate" in done.stderr and " next: " in done.stderr, done.stderr
+    finally:
+        overlay.write_text(text)
+
+
+def test_a_connection_that_breaks_is_taken_up_again(far: Ground) -> None:
+    """Every SSH session dies in the middle of a long revision: the run goes on, and the watcher has all of it in the end."""
+    far.write(2, SLOW)
+    watching = far.start("db.upgrade", "--json")
+    read_until(watching, "goes on without us")
+    read_until(watching, "upgrade 0002")
+    far.kill_connections()
+    out, said = watching.communicate(timeout=90)
+    assert watching.returncode == 0 and "connected again" in said, said
+    assert '"to": "0002"' in out
+    assert far.document("db.attach")["to"] == "0002"
+
+
+def test_whoever_went_away_comes_back_to_the_whole_log(far: Ground) -> None:
+    """The watcher is killed and its network is gone; later `db.attach` tells everything from the beginning, and the result."""
+    far.write(2, SLOW)
+    watching = far.start("db.upgrade")
+    read_until(watching, "goes on without us")
+    read_until(watching, "upgrade 0002")
+    ground.run(*ground.inside(ground.OPERATOR, "ip", "link", "set", "ops-a", "down"))
+    watching.kill()
+    watching.communicate()
+    time.sleep(2)
+    ground.run(*ground.inside(ground.OPERATOR, "ip", "link", "set", "ops-a", "up"))
+    done = far.inv("db.attach", "--json")
+    assert done.returncode == 0 and "upgrade 0001" in done.stderr and "upgrade 0002" in done.stderr
+    assert far.document("db.current")["revision"] == "0002"
+
+
+def test_a_killed_runner_is_lost_and_the_schema_is_told_truly(far: Ground) -> None:
+    """kill -9 on the bastion: exit 1, `lost`, where the database stands; the next run settles it and goes on."""
+    far.write(2, "CREATE TABLE two (id bigint)", "DROP TABLE two")
+    far.write(3, SLOW)
+    watching = far.start("db.upgrade")
+    read_until(watching, "goes on without us")
+    read_until(watching, "upgrade 0003")
+    os.kill(runner(far), signal.SIGKILL)
+    _, said = watching.communicate(timeout=60)
+    assert watching.returncode == 1 and "is lost: its runner was killed" in said and "the database is at 0002" in said, said
+    assert far.document("db.upgrade", "--wait", "30")["to"] == "0003"
+    assert far.document("db.history")["runs"][1]["result"] == "lost"
+
+
+def test_of_two_operators_one_runs_and_one_is_told(far: Ground) -> None:
+    """The second is refused with the first's name (exit 3) and leaves nothing."""
+    far.write(2, SLOW)
+    first = far.start("db.upgrade")
+    read_until(first, "goes on without us")
+    read_until(first, "upgrade 0002")
+    second = far.inv("db.upgrade", "--wait", "1")
+    assert second.returncode == 3 and "db.upgrade" in second.stderr and "holds it" in second.stderr, second.stderr
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+
+
+def test_the_password_is_nowhere_to_be_seen(far: Ground) -> None:
+    """During a run, of every host: no argument and no environment has it; afterwards no log, record or error."""
+    far.write(2, SLOW)
+    far.write(3, f"SELECT '{ground.PASSWORD}'::int")
+    watching = far.start("db.upgrade", "--json")
+    read_until(watching, "goes on without us")
+    read_until(watching, "upgrade 0002")
+    looked = [path for path in Path("/proc").glob("[0-9]*/*") if path.name in ("cmdline", "environ")]
+    seen = [path for path in looked if ground.PASSWORD.encode() in held(path)]
+    assert len(looked) > 20 and seen == []
+    out, said = watching.communicate(timeout=60)
+    assert watching.returncode == 1 and "0003" in said and ground.PASSWORD not in out + said
+    mine = [path for path in far.kept if ground.PASSWORD.encode() in path.read_bytes() and "code" not in path.parts]
+    assert far.kept and mine == []
+
+
+def held(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def test_what_fails_in_the_middle_is_told_as_it_is(far: Ground) -> None:
+    """The second of three fails, CONCURRENTLY fails, a lock is in the way: what is said is what is there, and the next run goes on."""
+    far.write(2, "SELECT 1/0")
+    far.write(3, "CREATE TABLE three (id bigint)", "DROP TABLE three")
+    done = far.inv("db.upgrade")
+    assert done.returncode == 1 and "0002" in done.stderr and "division by zero" in done.stderr
+    assert far.document("db.current")["revision"] == "0001"
+
+    far.sql("SET ROLE app; INSERT INTO one VALUES (1), (1)")
+    far.write(2, "CREATE UNIQUE INDEX CONCURRENTLY one_id ON one (id)", "DROP INDEX one_id", outside=True)
+    done = far.inv("db.upgrade")
+    assert done.returncode == 1 and "could not create unique index" in done.stderr
+    assert far.document("db.current")["revision"] == "0001"
+    assert far.sql("SELECT count(*) FROM pg_index WHERE NOT indisvalid") == "0"
+
+    far.sql("DELETE FROM one")
+    assert far.document("db.upgrade")["to"] == "0003"
