@@ -6,6 +6,7 @@ What is not configured under `bastion` is read from ssh_config as Fabric and ssh
 
 from __future__ import annotations
 
+import functools
 import logging
 import shlex
 import socket
@@ -214,7 +215,11 @@ def build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
             gateway = fabric.Connection(gateway, config=config, connect_timeout=given["connect_timeout"], connect_kwargs=keys)
         words = {key: value for key, value in given.items() if value is not None}
         through = {"gateway": gateway} if gateway else {}     # a None would mean: ask ssh_config no more
-        return fabric.Connection(bastion.host, config=config, **words, **through), found
+        connection = fabric.Connection(bastion.host, config=config, **words, **through)
+    if isinstance(gateway, str):     # Fabric would fill in port 22, whatever the port is
+        filled = {"%h": connection.host, "%p": str(connection.port), "%r": connection.user}
+        connection.gateway = functools.reduce(lambda text, key: text.replace(key, filled[key]), filled, gateway)
+    return connection, found
 
 
 def open_hop(connection: Any, known_hosts: Sequence[Path], timeout_s: float) -> None:

@@ -31,6 +31,7 @@ class Bastion:
         self.thread = threading.Thread(target=self._run, name="bastion", daemon=True)
         self.started: Future[None] = Future()
         self.commands: set[int] = set()          # process groups of commands at work
+        self.clients: set[Any] = set()
 
     def start(self) -> Part:
         """Raises OSError when the port is taken."""
@@ -48,8 +49,14 @@ class Bastion:
         for group in tuple(self.commands):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGTERM)
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.loop.call_soon_threadsafe(self._end)
         self.thread.join(5)
+
+    def _end(self) -> None:
+        """Clients are cut off, as when a host goes down."""
+        for client in tuple(self.clients):
+            client.abort()
+        self.loop.call_later(0.1, self.loop.stop)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -62,6 +69,7 @@ class Bastion:
         self.loop.run_forever()
         server.close()
         self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
 
     async def _serve(self) -> Any:
         known = asyncssh.import_authorized_keys(self.operator_key.export_public_key().decode())
@@ -121,6 +129,13 @@ class Door(asyncssh.SSHServer):
 
     def __init__(self, bastion: Bastion) -> None:
         self.bastion = bastion
+
+    def connection_made(self, conn: Any) -> None:
+        self.client = conn
+        self.bastion.clients.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.bastion.clients.discard(self.client)
 
     def begin_auth(self, username: str) -> bool:
         return True
