@@ -63,7 +63,7 @@ def test_what_was_not_tested_is_named(ran):
     said = ran(0, 0).stderr
     assert "ci: real parts required: none" in said
     packages, terraform = [line for line in said.splitlines() if line.startswith("ci: not tested: ")]
-    for part in ("docker", "registry", "skopeo", "sshd", "postgres"):
+    for part in ("docker", "registry", "skopeo", "sshd", "netns", "postgres"):
         assert part in packages
     assert terraform.startswith("ci: not tested: terraform: ")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,12 +35,24 @@ def _program(name: str) -> Callable[[], str]:
     return find
 
 
+def _network_namespaces() -> str:
+    """The `ip` that makes them; a kernel or a user that may not is a missing part too."""
+    ip = _program("ip")()
+    name = f"ops-probe-{os.getpid()}"
+    for verb in ("add", "del"):
+        done = subprocess.run([ip, "netns", verb, name], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise PermissionError(f"ip netns {verb}: {done.stderr.strip()}")
+    return ip
+
+
 # What each part is found by: a client or a path, or an exception that says why not.
 PARTS: dict[str, Callable[[], Any]] = {
     "docker": _docker,
     "registry": _program("docker-registry"),
     "skopeo": _program("skopeo"),
     "sshd": _program("sshd"),
+    "netns": _network_namespaces,
     "postgres": _program("postgres"),
     "terraform": _program("terraform"),
 }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -23,12 +23,12 @@ SLOW = "SELECT pg_sleep(8)"
 
 
 @pytest.fixture(scope="module")
-def whole(require: Any, new_checkout: Callable[[str], Checkout], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+def whole(require: Any, new_checkout: Callable[[str], Checkout]) -> Iterator[Ground]:
     require("sshd")
+    require("netns")
     postgres = Path(require("postgres")).resolve()
-    if os.geteuid() != 0 or shutil.which("ip") is None:
-        pytest.skip("network namespaces are made by root, with iproute2")
-    yield from ground.made(new_checkout("bastion"), tmp_path_factory.mktemp("far"), postgres.parent)
+    with TemporaryDirectory(prefix="ops-far-") as folder:      # pytest's own are closed to the database's user
+        yield from ground.made(new_checkout("bastion"), Path(folder), postgres.parent)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_the_overlay_is_what_the_settings_take(root: Path) -> None:
     overlay = root / "environment.yaml"
     values = yaml.safe_load(overlay.read_text())
     assert stat.S_IMODE(overlay.stat().st_mode) == 0o600
-    assert set(values) == {"aws", "engine", "site", "alb", "source", "bastion", "rollout"}
+    assert set(values) == {"aws", "engine", "site", "site_tls", "site_ca", "alb", "source", "bastion", "rollout"}
     secret = seed.Clients(values["aws"]["endpoint"]).secrets.get_secret_value(SecretId="dev-davidshaevel-db-credentials")["SecretString"]
     assert json.loads(secret)["host"].endswith(".rds.amazonaws.com") and json.loads(secret)["dbname"] == "davidshaevel"
     assert (stat.S_IMODE((root / "bastion").stat().st_mode), stat.S_IMODE((root / "bastion/identity").stat().st_mode)) == (0o700, 0o600)
