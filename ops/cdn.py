@@ -27,13 +27,14 @@ class Distribution:
     enabled: bool
     aliases: tuple[str, ...]
     comment: str
+    origins: tuple[str, ...] = ()      # "HOST http-only" (OriginProtocolPolicy), or "HOST s3"
 
     def __str__(self) -> str:
         known_as = ", ".join(self.aliases) or self.comment
         return f"{self.id} ({known_as})" if known_as else self.id
 
     def as_document(self) -> dict[str, object]:
-        return {**vars(self), "aliases": list(self.aliases)}
+        return {**vars(self), "aliases": list(self.aliases), "origins": list(self.origins)}
 
 
 @dataclass(frozen=True)

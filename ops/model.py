@@ -102,6 +102,7 @@ class ServiceState:
     breaker: bool = False
     breaker_rollback: bool = False
     grace_s: int = 0
+    security_groups: tuple[str, ...] = ()
 
     @property
     def primary(self) -> Deployment | None:
@@ -224,12 +225,13 @@ class Checkout:
 
 @dataclass(frozen=True)
 class Answer:
-    """One page or API path as it answered: `status` 0 when nothing answered, and then `problem` says why."""
+    """One page or API path as it answered: `status` 0 when nothing answered, and then `problem` says why, `cause` in one word."""
     path: str
     status: int
     content_type: str
     took_s: float
     problem: str = ""
+    cause: str = ""
 
     @property
     def healthy(self) -> bool:

@@ -92,6 +92,8 @@ class Health(Model):
     deadline: Seconds = Field(30.0, description="Longest run of one sweep; what has not answered by then is unknown.")
     timeout: Seconds = Field(10.0, description="Longest wait for one page or call.")
     keep: int = Field(20, ge=1, description="How many earlier runs are kept on this machine, for what changed since.")
+    slow: Seconds = Field(2.0, description="A page that takes longer is a failure.")
+    recent: Seconds = Field(300.0, description="Errors in the logs within so long are a failure; older ones are only told.")
     since: Seconds = Field(3600.0, description="How far back logs are read where no release says since when.")
     certificate_days: int = Field(21, description="A certificate that expires within so many days is a failure.")
     slower: float = Field(3.0, gt=1, description="A page that takes so many times as long as before is a change.")

@@ -48,7 +48,13 @@ def summary(found: dict[str, Any]) -> Distribution:
         enabled=bool(found.get("Enabled", True)),
         aliases=tuple(found.get("Aliases", {}).get("Items") or ()),
         comment=found.get("Comment", ""),
+        origins=tuple(origin(each) for each in (found.get("Origins") or {}).get("Items") or ()),
     )
+
+
+def origin(found: dict[str, Any]) -> str:
+    policy = (found.get("CustomOriginConfig") or {}).get("OriginProtocolPolicy", "s3")
+    return f"{found.get('DomainName', '')} {policy}"
 
 
 def invalidate(cloud: Cloud, id: str, paths: Sequence[str], reference: str) -> Invalidation:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT = 5  # seconds
 STATEMENT_TIMEOUT = 5  # seconds
+VITALS = """SELECT current_setting('server_version'),
+  (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+  current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+  to_regclass('alembic_version') IS NOT NULL"""
 NEXT = (
     ("password authentication failed", "the secret does not match the database's password: set one of them anew"),
     ("no pg_hba.conf entry", "set database.sslmode: require (or stricter) in invoke.yaml; the server wants TLS"),
@@ -50,11 +55,39 @@ def revision_at(parameters: Mapping[str, Any]) -> str | None:
             except psycopg.errors.UndefinedTable:
                 return None
     except psycopg.Error as error:
-        why = one_line(error, secrets=[str(parameters["password"])])
-        raise Unreachable(
-            where, why, next((advice for part, advice in NEXT if part in why), "check host, port, security group and VPN")
-        ) from None
+        raise unreachable(where, error, parameters) from None
     return ",".join(str(row[0]) for row in rows) or None
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What one connection tells: alembic_version (None: none), how many clients are connected, and how many may be."""
+
+    server: str
+    revision: str | None
+    connections: int
+    limit: int
+
+
+def vitals(parameters: Mapping[str, Any]) -> Vitals:
+    """The runbook's SELECT 1, and more, by libpq's parameters. Raises Unreachable."""
+    import psycopg
+
+    where = f"database {parameters.get('dbname', '')} on {parameters.get('host', '')}:{parameters.get('port', '')}"
+    try:
+        with psycopg.connect(**{"connect_timeout": CONNECT_TIMEOUT, **parameters}) as opened:
+            opened.read_only = True
+            opened.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
+            server, connections, limit, there = opened.execute(VITALS).fetchone() or ("", 0, 0, False)
+            rows = opened.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall() if there else []
+    except psycopg.Error as error:
+        raise unreachable(where, error, parameters) from None
+    return Vitals(str(server), ",".join(str(row[0]) for row in rows) or None, int(connections), int(limit))
+
+
+def unreachable(where: str, error: Exception, parameters: Mapping[str, Any]) -> Unreachable:
+    why = one_line(error, secrets=[str(parameters.get("password", ""))])
+    return Unreachable(where, why, next((advice for part, advice in NEXT if part in why), "check host, port, security group and VPN"))
 
 
 def connection(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:

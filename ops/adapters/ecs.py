@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -25,6 +25,7 @@ READ_ONLY = frozenset(
 )
 ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 TASKS_A_CALL = 100
+SERVICES_A_CALL = 10
 
 
 def looking(cloud: Cloud, what: str, cluster: str, **answers: OpsError) -> AbstractContextManager[None]:
@@ -49,6 +50,29 @@ def service(cloud: Cloud, cluster: str, name: str) -> ServiceState | None:
         return None
     how = f"{cloud.program} ecs describe-services --cluster {cluster}"
     raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", how)
+
+
+def services(cloud: Cloud, cluster: str, names: Sequence[str]) -> dict[str, ServiceState | None]:
+    """Many at once, ten a call (ecs:DescribeServices); None where there is none. Raises as `service` does."""
+    found: dict[str, ServiceState | None] = dict.fromkeys(names)
+    wanted = tuple(found)
+    what = f"services in cluster {cluster} (ecs:DescribeServices)"
+    for start in range(0, len(wanted), SERVICES_A_CALL):
+        with looking(cloud, what, cluster):
+            answer = cloud.client("ecs").describe_services(cluster=cluster, services=wanted[start : start + SERVICES_A_CALL])
+        reasons = {failure.get("reason", "") for failure in answer.get("failures", ())} - {"MISSING"}
+        if reasons:
+            raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", f"{cloud.program} ecs list-services")
+        states = [service_state(each) for each in answer.get("services", ()) if each.get("status") != "INACTIVE"]
+        found.update({state.name: state for state in states})
+    return found
+
+
+def cluster_status(cloud: Cloud, name: str) -> str | None:
+    """ACTIVE, PROVISIONING, FAILED, INACTIVE … (ecs:DescribeClusters); None where there is none."""
+    with cloud.translated(f"cluster {name} (ecs:DescribeClusters)"):
+        answer = cloud.client("ecs").describe_clusters(clusters=[name])
+    return next((str(each.get("status", "")) for each in answer.get("clusters", ())), None)
 
 
 def tasks(cloud: Cloud, cluster: str, service: str, desired_status: str = "RUNNING") -> tuple[TaskState, ...]:
@@ -139,6 +163,7 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
         breaker=bool(breaker.get("enable")),
         breaker_rollback=bool(breaker.get("rollback")),
         grace_s=found.get("healthCheckGracePeriodSeconds") or 0,
+        security_groups=tuple((found.get("networkConfiguration") or {}).get("awsvpcConfiguration", {}).get("securityGroups") or ()),
     )
 
 

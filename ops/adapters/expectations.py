@@ -27,6 +27,13 @@ def check_expressions(endpoint: Endpoint) -> None:
             ) from None
 
 
+def cause(endpoint: Endpoint, status: int, content_type: str) -> str:
+    """The first difference in one word, for findings: by status, then content type, then body."""
+    if status != endpoint.status:
+        return "page_failing" if status >= 500 else "wrong_status"
+    return "wrong_content_type" if endpoint.content_type and content_type != endpoint.content_type.lower() else "wrong_body"
+
+
 def differences(endpoint: Endpoint, status: int, content_type: str, body: str, whole: bool = True) -> list[str]:
     """Every way in which an answer is not the expected one; none: it is. `whole` false: the body was longer than what was read."""
     found = []

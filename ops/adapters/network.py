@@ -18,6 +18,7 @@ CERTIFICATE = {
     20: "comes from an authority that is not known here",
     62: "is for another host name",
 }
+CERTIFICATE_CAUSES = {9: "certificate_not_yet_valid", 10: "certificate_expired", 62: "certificate_wrong_host"}
 
 
 def problem(error: BaseException) -> str:
@@ -34,6 +35,20 @@ def problem(error: BaseException) -> str:
         if isinstance(cause, ConnectionResetError):
             return "the connection was reset"
     return phrase(error)
+
+
+def cause(error: BaseException) -> str:
+    """The same in one word, for findings."""
+    for each in chain(error):
+        if isinstance(each, socket.gaierror):
+            return "name_unresolved"
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return CERTIFICATE_CAUSES.get(each.verify_code, "certificate_untrusted")
+        if isinstance(each, ssl.SSLError):
+            return "tls_failed"
+        if isinstance(each, ConnectionRefusedError):
+            return "connection_refused"
+    return "page_hangs" if "Timeout" in type(error).__name__ else "no_answer"
 
 
 def phrase(error: BaseException) -> str:

@@ -18,6 +18,7 @@ class Instance:
     status: str
     engine: str
     version: str
+    host: str = ""
 
     @property
     def major(self) -> int | None:
@@ -40,7 +41,8 @@ def instance(cloud: Cloud, id: str) -> Instance:
     """Raises ConfigError where there is no such instance (rds:DescribeDBInstances)."""
     with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", missing(id)):
         found = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=id)["DBInstances"][0]
-    return Instance(found["DBInstanceIdentifier"], found["DBInstanceStatus"], found["Engine"], found.get("EngineVersion", ""))
+    host = (found.get("Endpoint") or {}).get("Address", "")
+    return Instance(found["DBInstanceIdentifier"], found["DBInstanceStatus"], found["Engine"], found.get("EngineVersion", ""), host)
 
 
 def start(cloud: Cloud, id: str) -> None:
