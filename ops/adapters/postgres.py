@@ -75,8 +75,13 @@ def translated(target: Target) -> Iterator[None]:
 
 
 @contextmanager
-def opened(settings: Settings, cloud: Callable[[], Cloud]) -> Iterator[Door]:
-    """The environment's database, reached while this holds. Raises ConfigError (no database, no revisions), and what the bastion says."""
+def opened(
+    settings: Settings, cloud: Callable[[], Cloud], secret: Callable[[], Mapping[str, str]] | None = None
+) -> Iterator[Door]:
+    """The environment's database, reached while this holds; `secret`: what reads its values, where somebody has them already.
+
+    Raises ConfigError (no database, no revisions), and what the bastion says.
+    """
     configured = settings.environment.database
     key = f"environments.{settings.name}.database"
     if configured is None:
@@ -84,7 +89,8 @@ def opened(settings: Settings, cloud: Callable[[], Cloud]) -> Iterator[Door]:
     folder = offline(settings.root).target.folder
     parameters: Mapping[str, Any]
     if configured.secret:
-        parameters = database.connection(configured, secrets.value(cloud(), configured.secret))
+        values = secret() if secret else secrets.value(cloud(), configured.secret)
+        parameters = database.connection(configured, values)
     elif settings.environment.overlay:
         why = "with an overlay it never uses this machine's PG* variables or ~/.pgpass"
         raise ConfigError(f"{key}.secret is missing", why, f"set {key}.secret")
