@@ -30,6 +30,7 @@ class Check:
     finding: Finding | None = None
     explained_by: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
+    patterns: tuple[str, ...] = ()      # of a log, so that the next run knows which are new
 
     @property
     def label(self) -> str:
@@ -38,6 +39,16 @@ class Check:
     @property
     def ill(self) -> bool:
         return self.status in ("failed", "unknown")
+
+
+@dataclass(frozen=True)
+class Ingress:
+    """One rule of a security group (EC2 IpPermission). `protocol` "-1": all; `sources`: security groups, address ranges, prefix lists."""
+
+    protocol: str
+    first: int
+    last: int
+    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 20  # seconds
 ATTEMPTS = 5
+CONNECTIONS = 16  # of one client; as many looks run at once
 
 
 class Cloud:
@@ -123,7 +124,8 @@ def configuration(**more: Any) -> Any:
     from botocore.config import Config
 
     retries = {"mode": "standard", "max_attempts": ATTEMPTS}
-    return Config(connect_timeout=CONNECT_TIMEOUT, read_timeout=READ_TIMEOUT, retries=retries, tcp_keepalive=True, **more)
+    waits = {"connect_timeout": CONNECT_TIMEOUT, "read_timeout": READ_TIMEOUT, "tcp_keepalive": True}
+    return Config(**waits, retries=retries, max_pool_connections=CONNECTIONS, **more)
 
 
 def identity(cloud: Cloud) -> Identity:

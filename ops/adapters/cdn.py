@@ -91,14 +91,16 @@ def details(found: dict[str, Any]) -> Invalidation:
     return Invalidation(found["Id"], found["Status"], paths, batch.get("CallerReference", ""), found.get("CreateTime"))
 
 
-def cached(site: str, path: str, timeout: float = 10.0) -> CacheAnswer:
+def cached(site: str, path: str, timeout: float = 10.0, authority: str | None = None) -> CacheAnswer:
     """What a HEAD of `path` at the site says of the cache, no redirect followed. Raises Unreachable where nothing answers."""
     import httpx
 
     root = http.checked(site)
     local = network.is_loopback(urlsplit(root).hostname or "")
     try:
-        answer = httpx.head(root + path, headers=HEADERS, timeout=timeout, trust_env=not local, follow_redirects=False)
+        answer = httpx.head(
+            root + path, headers=HEADERS, timeout=timeout, trust_env=not local, follow_redirects=False, verify=http.context(authority)
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(f"HEAD {root}{path}", network.problem(error), "check the site's address, and the network") from None
     age, said = answer.headers.get("age", ""), answer.headers.get("x-cache", "")

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ops.adapters.aws import Cloud
+from ops.health import Ingress
 
 SOURCES = {"UserIdGroupPairs": "GroupId", "IpRanges": "CidrIp", "Ipv6Ranges": "CidrIpv6", "PrefixListIds": "PrefixListId"}
-
-
-@dataclass(frozen=True)
-class Ingress:
-    """One rule that lets something in (IpPermission). `protocol` "-1": all; `sources`: security groups, address ranges, prefix lists."""
-
-    protocol: str
-    first: int
-    last: int
-    sources: tuple[str, ...]
 
 
 def ingress(cloud: Cloud, groups: Sequence[str]) -> tuple[Ingress, ...]:

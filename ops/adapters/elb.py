@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 from ops.adapters.aws import Cloud
 from ops.errors import Refused
 from ops.model import Target, TargetGroup
+
+GROUPS_A_CALL = 20
 
 
 def looking(cloud: Cloud, arn: str, call: str) -> AbstractContextManager[None]:
@@ -24,7 +28,21 @@ def looking(cloud: Cloud, arn: str, call: str) -> AbstractContextManager[None]:
 def target_group(cloud: Cloud, arn: str) -> TargetGroup:
     """Port and health check (DescribeTargetGroups); path "" for a check that is no HTTP. Raises Refused where there is none."""
     with looking(cloud, arn, "DescribeTargetGroups"):
-        found = cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
+        return described(cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0])
+
+
+def target_groups(cloud: Cloud, arns: Sequence[str]) -> dict[str, TargetGroup]:
+    """Many at once, by ARN (DescribeTargetGroups, at most 100 a page)."""
+    found: dict[str, TargetGroup] = {}
+    for start in range(0, len(arns), GROUPS_A_CALL):
+        some = list(arns[start : start + GROUPS_A_CALL])
+        with looking(cloud, some[0], "DescribeTargetGroups"):
+            groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)["TargetGroups"]
+        found.update({each["TargetGroupArn"]: described(each) for each in groups})
+    return found
+
+
+def described(found: Mapping[str, Any]) -> TargetGroup:
     return TargetGroup(
         arn=found["TargetGroupArn"],
         name=found.get("TargetGroupName", ""),

@@ -11,7 +11,7 @@ from ops.checklist import Item
 from ops.facts import Schema
 from ops.flows.work import Work
 from ops.model import Checkout, Finding, TaskDefinition, Verdict
-from ops.rules import health
+from ops.rules import findings, health
 from ops.rules.lock import Holder
 
 
@@ -76,20 +76,10 @@ class Release:
                 "after": health.as_document(work.after if work.after is not None else ()),
                 "changes": [vars(change) for change in health.changes(facts.answers, work.after or ())],
             },
-            "findings": [finding_document(finding) for finding in self.findings],
+            "findings": [findings.as_document(finding) for finding in self.findings],
             "skipped": [item.name for item in self.items if item.status == "skipped"],
             "not_undone": list(self.journal.left),
         }
-
-
-def finding_document(finding: Finding) -> dict[str, Any]:
-    return {
-        "cause": finding.cause,
-        "summary": finding.summary,
-        "confidence": finding.confidence,
-        "evidence": [{"source": evidence.source, "text": evidence.text} for evidence in finding.evidence],
-        "fix": list(finding.fix),
-    }
 
 
 def record(done: Release, me: Holder) -> dict[str, Any]:

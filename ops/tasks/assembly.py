@@ -15,7 +15,7 @@ from invoke.collection import Collection
 from invoke.config import Config
 
 from ops import config
-from ops.tasks import cdn, db, dev, lock, root, sandbox, service, tf
+from ops.tasks import cdn, db, dev, health, lock, root, sandbox, service, tf
 from ops.tasks.shared import ROOT
 
 
@@ -24,7 +24,7 @@ def assemble() -> Collection:
     ns = Collection()
     for task in (root.preflight, root.status):
         ns.add_task(task)
-    for name, module in (("cdn", cdn), ("db", db), ("lock", lock), ("tf", tf), ("sandbox", sandbox), ("dev", dev)):
+    for name, module in (("cdn", cdn), ("db", db), ("health", health), ("lock", lock), ("tf", tf), ("sandbox", sandbox), ("dev", dev)):
         ns.add_collection(Collection.from_module(module), name=name)
     for name in service_names():
         ns.add_collection(service.namespace(name))

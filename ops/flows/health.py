@@ -1,0 +1,170 @@
+"""`inv health.*`: one sweep of every configured look, what it means, and what changed since another one (runbook 5).
+
+All probes run at once under one deadline. A run is kept on this machine; the next one says what changed since.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops import ui
+from ops.adapters import sweeps
+from ops.adapters.concurrent import attempt
+from ops.errors import ConfigError, OpsError
+from ops.flows import health_database, health_edge, health_services, records
+from ops.flows.gather import Platform
+from ops.flows.health_looks import Asked, Looks
+from ops.flows.sweep import Probe, run
+from ops.health import GROUPS, Check, Sweep
+from ops.model import Unknown
+from ops.rules import health_changes
+from ops.rules.health_explain import AWS_GROUPS, Ground, explained
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
+
+KEPT = ".ops/health"
+LAST_RELEASE = "last-release"
+PROBES: Mapping[str, Callable[[Looks], Iterator[Probe]]] = {
+    "db": health_database.probes,
+    "ecs": health_services.ecs_probes,
+    "targets": health_services.target_probes,
+    "endpoints": health_edge.endpoint_probes,
+    "cdn": health_edge.cdn_probes,
+    "certificates": health_edge.certificate_probes,
+    "logs": health_edge.log_probes,
+    "terraform": health_edge.terraform_probes,
+}
+# what an environment without anything to look at in a group lacks
+NOTHING = {
+    "db": "environment {name} has no database",
+    "endpoints": "no endpoints, or no site and no alb, are configured",
+    "cdn": "neither cdn: nor a service with invalidate: is configured",
+    "certificates": "neither site nor site_tls is an https address",
+    "terraform": "environment {name} has no terraform",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked of a sweep. `only`: these groups; `skip`: groups or checks; `against`: a file, or last-release."""
+
+    only: tuple[str, ...] = ()
+    skip: frozenset[str] = frozenset()
+    since_s: float | None = None
+    against: str | None = None
+    save: str | None = None
+    from_s: float | None = None
+    about: str = ""
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(group for group in GROUPS if group in PROBES and (not self.only or group in self.only))
+
+
+def check_request(request: Request) -> None:
+    """Raises ConfigError for a group that there is not."""
+    for name in request.only:
+        if name not in PROBES:
+            raise ConfigError(f"--only {name}", f"allowed: {', '.join(PROBES)}", "inv health.all --only endpoints")
+
+
+def sweep(platform: Platform, request: Request) -> Sweep:
+    """Look now. Raises ConfigError (a group or check that there is not, an expectation that is none)."""
+    check_request(request)
+    before = reference(platform, request)
+    asked = Asked(platform, request.since_s, request.from_s, known_patterns(before))
+    looks, began, at = Looks(asked), time.monotonic(), datetime.now(UTC)
+    groups = [group for group in request.groups if group not in request.skip]
+    checks = list(run(list(probes(looks, groups)), platform.settings.environment.health.deadline))
+    checks += [Check(group, group, "skipped", "--skip") for group in request.groups if group in request.skip]
+    users = attempt(looks.users) if any(check.ill for check in checks) else frozenset()
+    told = explained(skipped(checks, request), Ground(frozenset() if isinstance(users, Unknown) else users))
+    found = Sweep(
+        platform.settings.name, at.isoformat(timespec="milliseconds"), time.monotonic() - began, told, about=request.about
+    )
+    if before is None:
+        return found
+    changes = health_changes.changes(before, found, platform.settings.environment.health.slower)
+    return replace(found, changes=changes, against=str(before.get("at", "")))
+
+
+def probes(looks: Looks, groups: Sequence[str]) -> Iterator[Probe]:
+    """Those of the groups; whose account it is first, wherever AWS is asked. A group without any is one that is unknown."""
+    if any(group in AWS_GROUPS for group in groups):
+        yield Probe("account", "account", lambda: health_services.account(looks))
+    for group in groups:
+        own = list(PROBES[group](looks))
+        why = NOTHING.get(group, "there is nothing to look at").format(name=looks.platform.settings.name)
+        advice = f"{why}: configure it in invoke.yaml, or --skip {group}"
+        yield from own or [Probe(group, group, lambda group=group, advice=advice: [Check(group, group, "unknown", advice)])]  # type: ignore[misc]
+
+
+def skipped(checks: Sequence[Check], request: Request) -> tuple[Check, ...]:
+    """A check that is skipped by its name keeps what was seen, and counts no more. Raises ConfigError for a name that fits nothing."""
+    names = {name for name in request.skip if name not in GROUPS}
+    known = {check.name for check in checks}
+    for name in names - known:
+        some = ", ".join([*PROBES, *sorted(known)])
+        raise ConfigError(f"--skip {name}", f"allowed: {some}", "inv health.all --skip logs")
+    return tuple(replace(check, status="skipped", detail=f"--skip: {check.detail}") if check.name in names else check for check in checks)
+
+
+def reference(platform: Platform, request: Request) -> Mapping[str, Any] | None:
+    """The run to compare with: the file, the last release's, else the newest kept one that looked at all of these groups."""
+    if request.against == LAST_RELEASE:
+        return of_last_release(platform)
+    if request.against:
+        return sweeps.parsed(Path(request.against))
+    wanted = set(request.groups) - set(request.skip)
+    for document in sweeps.newest(folder(platform.settings)):
+        if wanted <= {str(check.get("group")) for check in document["checks"]}:
+            return document
+    return None
+
+
+def of_last_release(platform: Platform) -> Mapping[str, Any]:
+    """What was seen after the newest release of any service, as its record keeps it. Raises OpsError where no record has it."""
+    found: list[Mapping[str, Any]] = []
+    for name in sorted(platform.settings.environment.services):
+        newest = next((record for record in records.read(platform, name) if isinstance(record.get("health"), dict)), None)
+        found += [newest] if newest else []
+    if not found:
+        raise OpsError("--against last-release", "no release record keeps a run of health checks", "inv health.all --against FILE")
+    health: Mapping[str, Any] = max(found, key=lambda record: str(record.get("at")))["health"]
+    return health
+
+
+def known_patterns(before: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
+    checks = before["checks"] if before else ()
+    return {f"{each['group']} · {each['name']}": frozenset(each.get("patterns") or ()) for each in checks}
+
+
+def folder(settings: Settings) -> Path:
+    return settings.root / KEPT / settings.name
+
+
+def keep(platform: Platform, found: Sweep, request: Request) -> None:
+    """Keep this run, and save it where that was asked. Keeping fails with a word, saving with an error."""
+    settings, document = platform.settings, health_changes.as_document(found)
+    try:
+        sweeps.keep(folder(settings), document, settings.environment.health.keep)
+    except OpsError as problem:
+        ui.say(f"{problem.what}: {problem.why}")
+    if request.save:
+        try:
+            sweeps.save(Path(request.save), document)
+        except OSError as error:
+            raise OpsError(f"--save {request.save}", str(error), "name a file in a folder that is there") from None
+
+
+def look(platform: Platform, request: Request) -> Sweep:
+    """One run, kept."""
+    found = sweep(platform, request)
+    keep(platform, found, request)
+    return found

@@ -1,0 +1,174 @@
+"""The probes of what a visitor meets: pages by both ways, the CDN, the certificates; and of the logs and Terraform's lock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from functools import partial
+from urllib.parse import urlsplit
+
+from ops.adapters import cdn, http, logs, terraform_backend, terraform_locks, tls
+from ops.adapters.concurrent import gather
+from ops.errors import ConfigError
+from ops.flows import cdn as cdn_flow
+from ops.flows.health_looks import Looks
+from ops.flows.sweep import Probe
+from ops.health import Check
+from ops.model import Answer, Finding, Unknown
+from ops.rules import health_edge, health_logs, health_pages
+from ops.settings import Endpoint
+
+LONGEST_S = 86_400.0     # logs are not read further back: CloudWatch scans, and takes its price for, all of it
+
+
+def endpoint_probes(looks: Looks) -> Iterator[Probe]:
+    if expected(looks) and ways(looks):
+        yield Probe("endpoints", "endpoints", partial(endpoints, looks))
+
+
+def expected(looks: Looks) -> list[tuple[str, Endpoint]]:
+    """Every configured page with its service, and those that belong to none."""
+    own = [(name, endpoint) for name in looks.names for endpoint in looks.environment.services[name].endpoints]
+    return [*own, *(("", endpoint) for endpoint in looks.environment.health.endpoints)]
+
+
+def ways(looks: Looks) -> dict[str, str]:
+    """Layer → address: through the CDN, and at the load balancer itself where it is configured."""
+    known = {"cdn": looks.environment.site, "alb": looks.environment.alb}
+    return {layer: address for layer, address in known.items() if address}
+
+
+def endpoints(looks: Looks) -> Iterable[Check]:
+    health, pages = looks.environment.health, expected(looks)
+    wanted = [endpoint for _, endpoint in pages]
+    host = urlsplit(looks.environment.site or "").netloc or None
+    asked = {
+        layer: partial(
+            http.probe_all, address, wanted, health.timeout, host=host if layer == "alb" else None, authority=looks.environment.site_ca
+        )
+        for layer, address in ways(looks).items()
+    }
+    answers: dict[str, tuple[Answer, ...] | Unknown] = gather(**asked)
+    unseen = [health_pages.unseen(layer, found) for layer, found in answers.items() if isinstance(found, Unknown)]
+    seen = [
+        health_pages.Page(service, layer, answer)
+        for layer, found in answers.items()
+        if not isinstance(found, Unknown)
+        for (service, _), answer in zip(pages, found, strict=True)
+    ]
+    return [*unseen, *health_pages.checks(seen, health.slow)]
+
+
+def cdn_probes(looks: Looks) -> Iterator[Probe]:
+    """Nothing where nothing says that there is a distribution: neither `cdn:` nor a service's `invalidate`."""
+    configured = looks.environment.cdn
+    cached = [name for name in looks.names if looks.environment.services[name].invalidate]
+    if not (cached or configured.alias or configured.comment or configured.distribution):
+        return
+    yield Probe("cdn", "distribution", partial(distribution, looks))
+    if not looks.environment.site:
+        return
+    for name in cached:
+        for endpoint in looks.environment.services[name].endpoints:
+            yield Probe("cdn", f"cache {endpoint.path}", partial(cached_page, looks, name, endpoint.path))
+
+
+def distribution(looks: Looks) -> Iterable[Check]:
+    cloud = looks.platform.cloud
+    found = cdn_flow.find(looks.platform)
+    if not found.status:      # its id is configured: nothing was asked yet
+        found = cdn.distribution(cloud, found.id)
+    return [health_edge.distribution(found), health_edge.invalidations(cdn.open_invalidations(cloud, found.id))]
+
+
+def cached_page(looks: Looks, service: str, path: str) -> Iterable[Check]:
+    environment = looks.environment
+    seen = gather(
+        answer=partial(cdn.cached, environment.site or "", path, environment.health.timeout, environment.site_ca),
+        state=partial(looks.state, service),
+    )
+    answer, state = seen["answer"], seen["state"]
+    for fact in (answer, state):
+        if isinstance(fact, Unknown):
+            return [Check("cdn", f"cache {path}", "unknown", fact.why, service=service)]
+    primary = state.primary if state else None  # type: ignore[union-attr]
+    return [health_edge.cache(path, service, answer, primary.created_at if primary else None, datetime.now(UTC))]  # type: ignore[arg-type]
+
+
+def certificate_probes(looks: Looks) -> Iterator[Probe]:
+    """Every https address of the environment: the site's, its TLS twin, the load balancer's (by the site's name)."""
+    environment = looks.environment
+    for address in dict.fromkeys((environment.site, environment.site_tls)):
+        if address and urlsplit(address).scheme == "https":
+            yield Probe("certificates", f"{urlsplit(address).hostname} handshake", partial(certificates, looks, address))
+
+
+def certificates(looks: Looks, address: str) -> Iterable[Check]:
+    health, now = looks.environment.health, datetime.now(UTC)
+    chain = tls.chain(address, health.timeout, looks.environment.site_ca)
+    dates = [
+        health_edge.dates(chain.host, position, each.subject, each.begins, each.ends, now, health.certificate_days)
+        for position, each in enumerate(chain.certificates)
+    ]
+    return [health_edge.handshake(chain.host, chain.problem, chain.cause), *dates]
+
+
+def log_probes(looks: Looks) -> Iterator[Probe]:
+    for name in looks.names:
+        yield Probe("logs", f"{name} log", partial(log, looks, name))
+
+
+def log(looks: Looks, name: str) -> Iterable[Check]:
+    """Errors and warnings since the last release, or for as long as was asked; errors of the last while are a failure."""
+    group = looks.environment.services[name].log_group
+    if group is None:
+        definition = looks.latest(name)
+        container = definition.container(looks.environment.services[name].container) if definition else None
+        group = (((container or {}).get("logConfiguration") or {}).get("options") or {}).get("awslogs-group")
+    if not group:
+        raise ConfigError(f"log group of {name}", "neither invoke.yaml nor its task definition names one", "set log_group in invoke.yaml")
+    health, asked, now = looks.environment.health, looks.asked, time.time()
+    begins, span = reading(looks, name, now)
+    judged = asked.from_s or (now - asked.since_s if asked.since_s else max(begins, now - health.recent))
+    said, whole = logs.said_since(looks.platform.cloud, group, int(min(begins, judged) * 1000), health_logs.FILTER)
+    lines = (health_logs.Line(each.at / 1000, each.message) for each in said)
+    found = health_logs.patterns(lines, judged)
+    known = asked.known.get(f"logs · {name} log") if asked.known else None
+    return [health_logs.check(name, found, known, max(now - judged, 1.0) / 60, whole, span)]
+
+
+def reading(looks: Looks, name: str, now: float) -> tuple[float, str]:
+    """From when on the log is read (seconds since 1970), and how that is called."""
+    health, asked = looks.environment.health, looks.asked
+    if asked.since_s is not None:
+        return now - asked.since_s, f"in the last {asked.since_s:g} s"
+    release = looks.release(name)
+    if release is None:
+        return now - health.since, f"in the last {health.since:g} s"
+    at = datetime.fromisoformat(str(release["at"])).timestamp()
+    if now - at > LONGEST_S:
+        return now - LONGEST_S, f"in the last day (the last release, {release.get('tag')}, is older)"
+    return at, f"since the last release, {release.get('tag')}"
+
+
+def terraform_probes(looks: Looks) -> Iterator[Probe]:
+    if looks.environment.terraform is not None:
+        yield Probe("terraform", "state lock", partial(state_lock, looks))
+
+
+def state_lock(looks: Looks) -> Iterable[Check]:
+    """Whether somebody holds the state, read where the backend keeps its lock: no Terraform is needed for that."""
+    configured = looks.environment.terraform
+    assert configured is not None
+    directory = looks.platform.settings.source / configured.directory
+    if not directory.is_dir():
+        raise ConfigError(f"Terraform directory {directory}", "there is no such folder", "correct terraform.directory in invoke.yaml")
+    backend = terraform_backend.backend(directory, configured.backend_config)
+    held = terraform_locks.held(looks.platform.cloud, backend, configured.workspace, directory)
+    if not held:
+        return [Check("terraform", "state lock", "ok", "nobody holds the state", "free")]
+    told = "; ".join(f"{lock.path}: {lock.said()}" for lock in held)
+    fix = ("inv tf.locks", f"inv tf.unlock --id {held[0].id}")
+    found = Finding("state_locked", f"the Terraform state is locked: {told}", "certain", fix=fix)
+    return [Check("terraform", "state lock", "failed", f"{told}, expected nobody", "held", finding=found)]

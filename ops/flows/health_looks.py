@@ -1,0 +1,99 @@
+"""What several probes of one sweep need, each looked at once: services, releases, the secret, the instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from ops.adapters import bucket, ecs, elb, rds, secrets
+from ops.adapters.concurrent import attempt
+from ops.errors import OpsError
+from ops.flows.gather import Platform
+from ops.flows.sweep import Once
+from ops.model import ServiceState, TargetGroup, TaskDefinition
+from ops.rules import records as rules
+from ops.rules.preflight_revision import references
+
+RECORDS = 20      # read back so far for one that succeeded
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One sweep: where, how far back the logs are read (None: as configured), since when errors count (`from_s`, seconds since 1970; None:
+    for the last while), and what the logs of the run before said.
+    """
+
+    platform: Platform
+    since_s: float | None = None
+    from_s: float | None = None
+    known: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+class Looks:
+    """The looks of one sweep; every method may be called from any probe's thread."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked, self.platform = asked, asked.platform
+        self.environment = asked.platform.settings.environment
+        self.names = tuple(sorted(self.environment.services))
+        cloud, database = self.platform.cloud, self.environment.database
+        ecs_names = [self.environment.services[name].ecs_service for name in self.names]
+        self._services = Once(lambda: ecs.services(cloud, self.environment.cluster, ecs_names))
+        self._definitions = {name: Once(partial(self._latest, name)) for name in self.names}
+        self._releases = {name: Once(partial(self._released, name)) for name in self.names}
+        self._groups: Once[Mapping[str, TargetGroup]] = Once(self._described)
+        secret, instance = (database.secret, database.instance) if database else (None, None)
+        self.secret = Once(lambda: secrets.value(cloud, secret) if secret else {})
+        self.instance = Once(lambda: rds.instance(cloud, instance) if instance else None)
+
+    def state(self, name: str) -> ServiceState | None:
+        """The service by our name for it; None: ECS has none."""
+        return self._services()[self.environment.services[name].ecs_service]
+
+    def latest(self, name: str) -> TaskDefinition | None:
+        """The newest ACTIVE revision of the family that the service runs; None: no service, or no such revision."""
+        return self._definitions[name]()
+
+    def _latest(self, name: str) -> TaskDefinition | None:
+        state = self.state(name)
+        family = state.task_definition.rsplit("/", 1)[-1].split(":")[0] if state else ""
+        return ecs.task_definition(self.platform.cloud, family) if family else None
+
+    def release(self, name: str) -> Mapping[str, Any] | None:
+        """The newest record of a release that succeeded; None: there is none, or nowhere to keep any."""
+        return self._releases[name]()
+
+    def _released(self, name: str) -> Mapping[str, Any] | None:
+        settings, state = self.platform.settings, self.environment.state
+        if state is None:
+            return None
+        for key in bucket.keys(self.platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, name), RECORDS):
+            stored = bucket.read(self.platform.cloud, state.bucket, key)
+            if stored is not None and stored.document.get("verdict") == "succeeded":
+                return stored.document
+        return None
+
+    def group(self, arn: str) -> TargetGroup:
+        """What a target group of one of the services checks."""
+        found = self._groups().get(arn)
+        if found is None:
+            raise OpsError(f"target group {arn} does not exist", "ELB does not know it", "the service's load balancer must be made anew")
+        return found
+
+    def _described(self) -> Mapping[str, TargetGroup]:
+        arns = [each.target_group for name in self.names if (state := self.state(name)) for each in state.load_balancers]
+        return elb.target_groups(self.platform.cloud, list(dict.fromkeys(arns)))
+
+    def users(self) -> frozenset[str]:
+        """The services whose tasks read the database's secret, as far as that can be seen."""
+        database = self.environment.database
+        wanted = database.secret if database else None
+        found = {name: attempt(partial(self.latest, name)) for name in self.names} if wanted else {}
+        return frozenset(
+            name
+            for name, definition in found.items()
+            if isinstance(definition, TaskDefinition) and any(wanted and wanted in each.source for each in references(definition))
+        )
+

@@ -1,0 +1,123 @@
+"""Which failure explains which: a check that failed because of what lies below it says so, and the root is told first.
+
+A table from the ground up; the first one that is ill and fits explains. An explained check stays as red as it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ops.health import Check
+
+AWS_GROUPS = ("db", "ecs", "targets", "cdn", "logs", "terraform")
+BAD_GATEWAY = ("502", "503", "504")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What the rules know beside the checks. `users`: the services whose tasks read the database's secret."""
+
+    users: frozenset[str] = frozenset()
+
+
+Fits = Callable[[Check, Check, Ground], bool]
+
+
+def account(below: Check, above: Check, ground: Ground) -> bool:
+    """Other credentials: everything that AWS was asked for is of another account."""
+    return below.group == "account" and above.group in AWS_GROUPS
+
+
+def database_ground(below: Check, above: Check, ground: Ground) -> bool:
+    """A stopped instance, or a wrong secret, explains every other check of the database."""
+    order = ("instance", "secret", "connection")
+    here = below.group == above.group == "db" and below.name in order
+    return here and (above.name not in order or order.index(below.name) < order.index(above.name))
+
+
+def database(below: Check, above: Check, ground: Ground) -> bool:
+    """A database that does not answer, or whose schema is behind, makes its users ill: tasks, targets, pages, logs."""
+    uses = above.group in ("ecs", "targets", "endpoints", "logs") and above.service in ground.users
+    return uses and below.group == "db" and below.name != "secret"
+
+
+def cluster(below: Check, above: Check, ground: Ground) -> bool:
+    return below.label == "ecs · cluster" and above.group in ("ecs", "targets") and above.name != "cluster"
+
+
+def tasks(below: Check, above: Check, ground: Ground) -> bool:
+    """Tasks that end by themselves leave no target, no page, and say why in the log."""
+    if below.group != "ecs" or below.service != above.service or stopped_by_checks(below):
+        return False
+    own = above.group == "ecs" and below.name.endswith(" tasks") and above.name != below.name
+    return own or above.group == "logs" or (above.group in ("targets", "endpoints") and not below.name.endswith((" image", " revision")))
+
+
+def stopped_by_checks(check: Check) -> bool:
+    """The load balancer's checks failed: then the target group knows more than the tasks do."""
+    return check.finding is not None and check.finding.cause in ("target_unhealthy", "service_unsteady")
+
+
+def targets(below: Check, above: Check, ground: Ground) -> bool:
+    if below.group != "targets" or below.service != above.service:
+        return False
+    return (above.group == "ecs" and stopped_by_checks(above)) or above.group in ("endpoints", "logs")
+
+
+def handshake(below: Check, above: Check, ground: Ground) -> bool:
+    """A date explains the handshake, and the handshake the pages that are asked for over TLS."""
+    if below.group != "certificates":
+        return False
+    dated = above.name.endswith(" handshake") and not below.name.endswith(" handshake")
+    same_host = above.group == "certificates" and below.name.split()[0] == above.name.split()[0]
+    return (dated and same_host) or (above.group == "endpoints" and cause(above).startswith("certificate_"))
+
+
+def balancer(below: Check, above: Check, ground: Ground) -> bool:
+    """What fails at the load balancer too is not the CDN's fault."""
+    at_cdn = below.name.removesuffix(" via alb") + " via cdn"
+    return below.group == above.group == "endpoints" and below.name.endswith(" via alb") and above.name == at_cdn
+
+
+def page(below: Check, above: Check, ground: Ground) -> bool:
+    """A page that does not answer can't be looked at in the cache, and its errors stand in the log."""
+    if below.group != "endpoints":
+        return False
+    cached = above.group == "cdn" and f"GET {above.name.removeprefix('cache ')} via cdn" == below.name
+    return cached or (above.group == "logs" and above.service == below.service)
+
+
+def cause(check: Check) -> str:
+    return check.finding.cause if check.finding else ""
+
+
+FROM_THE_GROUND: tuple[Fits, ...] = (account, database_ground, database, cluster, tasks, targets, handshake, balancer, page)
+
+
+def explained(checks: Iterable[Check], ground: Ground) -> tuple[Check, ...]:
+    """The same checks; an ill one that a failed one explains names it. Nothing explains itself, in a circle either."""
+    checks = tuple(checks)
+    failed = [check for check in checks if check.status == "failed"]
+    found: dict[str, str] = {}
+    for check in checks:
+        if not check.ill:
+            continue
+        below = (each for fits in FROM_THE_GROUND for each in failed if each is not check and fits(each, check, ground))
+        reason = next((each.label for each in below), "")
+        if reason and not leads_to(found, reason, check.label):
+            found[check.label] = reason
+    return tuple(replace(check, explained_by=found[check.label]) if check.label in found else check for check in checks)
+
+
+def leads_to(found: Mapping[str, str], start: str, end: str) -> bool:
+    while start:
+        if start == end:
+            return True
+        start = found.get(start, "")
+    return False
+
+
+def roots(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """The ill ones that nothing explains."""
+    return tuple(check for check in checks if check.ill and not check.explained_by)

@@ -1,0 +1,108 @@
+"""Target groups as checks, and why their targets are not healthy (runbook 5, "ALB Target Health"; 7, "502 Bad Gateway").
+
+What the load balancer says of a target tells three faults apart: no answer in time (a security group, mostly), a refused connection
+(another port than the application's), and a wrong code (another path than the application's, or an application that is ill).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ops.health import Check, Ingress
+from ops.model import Evidence, Finding, Target, TargetGroup, Unknown
+
+SETTLING = ("draining", "initial")
+
+
+@dataclass(frozen=True)
+class GroupFacts:
+    """One target group of one service. `ingress` and `balancer` (security groups) are looked at only where targets time out."""
+
+    service: str
+    group: TargetGroup | Unknown
+    name: str
+    targets: tuple[Target, ...] | Unknown
+    health_path: str | None
+    ingress: tuple[Ingress, ...] | Unknown = ()
+    balancer: tuple[str, ...] | Unknown = ()
+    security_groups: tuple[str, ...] = ()
+    aws: str = "aws"
+
+
+def check(facts: GroupFacts) -> Check:
+    name, targets = f"{facts.service} {facts.name}", facts.targets
+    if isinstance(targets, Unknown):
+        return Check("targets", name, "unknown", targets.why, service=facts.service)
+    standing = [target for target in targets if target.state not in SETTLING]
+    healthy = [target for target in standing if target.state == "healthy"]
+    value = f"{len(healthy)}/{len(standing)} healthy"
+    if standing and len(healthy) == len(standing):
+        moving = [target for target in targets if target.state in SETTLING]
+        note = f", {len(moving)} {moving[0].state}" if moving else ""
+        return Check("targets", name, "ok", f"{value}{note}", value, service=facts.service)
+    shown = "; ".join(said(target) for target in targets if target.state != "healthy") or "no target is registered"
+    detail = f"{value}, expected all: {shown}"
+    return Check("targets", name, "failed", detail, value, service=facts.service, finding=finding(facts, targets))
+
+
+def said(target: Target) -> str:
+    why = ": ".join(part for part in (target.reason, target.description) if part)
+    return f"{target.id}:{target.port} {target.state}" + (f" ({why})" if why else "")
+
+
+def finding(facts: GroupFacts, targets: Sequence[Target]) -> Finding:
+    """Why they are not healthy, as far as the load balancer's reasons tell."""
+    ill = [target for target in targets if target.state not in ("healthy", *SETTLING)]
+    evidence = tuple(Evidence(f"DescribeTargetHealth {facts.name}", said(target)) for target in ill)
+    status = (f"inv {facts.service}.status",)
+    reasons = {target.reason for target in ill}
+    if not ill:
+        what = f"{facts.name} has no target that takes requests"
+        return Finding("no_targets", what, "certain", fix=status)
+    if "Target.Timeout" in reasons:
+        return timed_out(facts, ill, evidence)
+    if "Target.ResponseCodeMismatch" in reasons:
+        return mismatched(facts, evidence)
+    if "Target.FailedHealthChecks" in reasons:
+        port = ill[0].port
+        what = f"the tasks of {facts.service} refuse connections on port {port}: the application listens on another one, or not yet"
+        return Finding("target_port", what, "likely", evidence, ("inv preflight", *status))
+    return Finding("target_unhealthy", f"targets of {facts.name} are not healthy", "likely", evidence, status)
+
+
+def mismatched(facts: GroupFacts, evidence: tuple[Evidence, ...]) -> Finding:
+    path = facts.group.health_path if isinstance(facts.group, TargetGroup) else ""
+    wrong = path and facts.health_path and path != facts.health_path
+    expected = f", invoke.yaml says {facts.health_path}" if wrong else ""
+    what = f"the health check of {facts.name} asks {path or 'its path'}{expected}, and gets another answer than it wants"
+    arn = facts.group.arn if isinstance(facts.group, TargetGroup) else facts.name
+    command = f"{facts.aws} elbv2 modify-target-group --target-group-arn {arn} --health-check-path {facts.health_path}"
+    fix = (command,) if wrong else ()
+    return Finding("target_unhealthy", what, "certain" if wrong else "likely", evidence, (*fix, f"inv {facts.service}.status"))
+
+
+def timed_out(facts: GroupFacts, ill: Sequence[Target], evidence: tuple[Evidence, ...]) -> Finding:
+    port = ill[0].port
+    known = not isinstance(facts.ingress, Unknown) and not isinstance(facts.balancer, Unknown) and facts.security_groups
+    if known and not lets(facts.ingress, facts.balancer, port):
+        groups = ", ".join(facts.security_groups)
+        shown = Evidence("DescribeSecurityGroups", f"{groups}: nothing lets the load balancer in on port {port}")
+        what = f"the security group of {facts.service} does not let the load balancer in on port {port}"
+        source = next(iter(facts.balancer), "GROUP") if not isinstance(facts.balancer, Unknown) else "GROUP"
+        rule = f"--group-id {facts.security_groups[0]} --protocol tcp --port {port} --source-group {source}"
+        fix = f"{facts.aws} ec2 authorize-security-group-ingress {rule}"
+        return Finding("security_group_closed", what, "certain", (*evidence, shown), (fix, "inv tf.drift"))
+    what = f"the tasks of {facts.service} do not answer the health check in time on port {port}"
+    return Finding("target_timeout", what, "likely", evidence, (f"inv {facts.service}.status", "inv tf.drift"))
+
+
+def lets(rules: Iterable[Ingress] | Unknown, balancer: Sequence[str] | Unknown, port: int) -> bool:
+    """Whether a rule may let the load balancer in: one of its groups, or any address range (its own addresses are not looked up)."""
+    if isinstance(rules, Unknown) or isinstance(balancer, Unknown):
+        return True
+    for rule in rules:
+        fits = rule.protocol == "-1" or (rule.protocol == "tcp" and rule.first <= port <= rule.last)
+        if fits and any(source in balancer or not source.startswith("sg-") for source in rule.sources):
+            return True
+    return False
