@@ -93,6 +93,7 @@ class Timing:
     invalidation: float = 3.0            # CloudFront invalidation (AWS: 3-5 min)
     snapshot: float = 2.0                # RDS snapshot (AWS: minutes)
     database: float = 2.0                # a stopped RDS instance to start, or one to stop (AWS: minutes)
+    latency: float = 0.0                 # added to every AWS call, and to every page at the edge: the distance to AWS
 
 
 class PullError(Exception):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ops.tasks.positional import excused
 from ops.tasks.shared import ROOT, Session, front_door
 
 ENGINE = "What runs the tasks: `process` (needs nothing), or `docker` (a real engine); without it, what is up."
@@ -47,3 +50,45 @@ def status(session: Session) -> None:
     status = lifecycle.status(ROOT / ".sandbox")
     session.report(status.as_document(), status.as_text())
     session.leave(0 if status.ready else 1)
+
+
+@front_door(options=("json",))
+def faults(session: Session) -> None:
+    """List what can be broken, where the runbook knows it, what it must be found to be, and whether it is broken now."""
+    from ops.sandbox import faults
+
+    rows = faults.faults(ROOT / ".sandbox")
+    session.report({"faults": rows}, "\n".join(map(line, rows)))
+
+
+@front_door(name="break", options=("json",), positional=("fault",), help={"fault": "Its name, as `inv sandbox.faults` lists it."})
+def break_(session: Session, fault: str) -> None:
+    """Do a fault to the sandbox's world, and return when it is in effect."""
+    carry_out(session, "break", fault)
+
+
+@front_door(
+    options=("json",), positional=("fault",),
+    help={"fault": "Its name, as `inv sandbox.faults` lists it; not with --all.", "all": "Mend every fault that is active."},
+)
+def mend(session: Session, fault: str, all: bool = False) -> None:
+    """Take a fault back, and return when the sandbox's world is well."""
+    carry_out(session, "mend-all" if all and not fault else "mend", fault)
+
+
+mend = excused(mend, "fault", "all")
+
+
+def carry_out(session: Session, verb: str, fault: str) -> None:
+    """One order to the sandbox, and a line for each fault that it is about."""
+    from ops import ui
+    from ops.sandbox import faults
+
+    done = faults.order(ROOT / ".sandbox", verb, fault)
+    lines = [each["says"] + (f" ({ui.took(each['took_s'])})" if each["changed"] else "") for each in done]
+    session.report({"faults": done}, "\n".join(lines) or "no fault is active")
+
+
+def line(row: dict[str, Any]) -> str:
+    mark = "*" if row["active"] else " "
+    return f"{mark} {row['name']:<24} {row['cause']:<26} {row['description']}{' (emulated)' if row['emulated'] else ''}"

@@ -97,9 +97,13 @@ class Session:
 
 
 def front_door(
-    *, options: tuple[str, ...], help: Mapping[str, str] | None = None, name: str | None = None, repeated: tuple[str, ...] = ()
+    *, options: tuple[str, ...], help: Mapping[str, str] | None = None, name: str | None = None, repeated: tuple[str, ...] = (),
+    positional: tuple[str, ...] = (),
 ) -> Callable[..., Any]:
-    """A task made from `body(session, **own)`, with the shared `options` added to its own parameters; `repeated` ones take several."""
+    """A task made from `body(session, **own)`, with the shared `options` added to its own parameters; `repeated` ones take several.
+
+    `positional` ones are given by their place, and must be: Invoke has no positional that may be left out.
+    """
 
     def decorate(body: Callable[..., None]) -> Any:
         def call(context: Any, **given: Any) -> None:
@@ -115,7 +119,7 @@ def front_door(
         call.__signature__ = signature(body, options)  # type: ignore[attr-defined]
         texts = {**{key: OPTIONS[key][1] for key in options}, **(help or {})}
         iterable = [*repeated, *(key for key in options if key in REPEATED)]
-        return task(call, name=name, help=texts, auto_shortflags=False, positional=[], iterable=iterable)
+        return task(call, name=name, help=texts, auto_shortflags=False, positional=[*positional], iterable=iterable)
 
     return decorate
 

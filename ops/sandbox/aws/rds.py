@@ -1,8 +1,9 @@
 """RDS: states that take their time, where moto's are reached at once.
 
 A snapshot is `creating`, with its percentage, for `Timing.snapshot` seconds, and its instance `backing-up` meanwhile; an instance that is
-started is `starting`, one that is stopped `stopping`, for `Timing.database` seconds. Differs from RDS: the API's word alone changes, the
-PostgreSQL behind it runs on; a snapshot holds nothing, and a stopped instance does not start by itself after seven days.
+started is `starting`, one that is stopped `stopping`, for `Timing.database` seconds; the PostgreSQL behind it really stops and starts (the
+supervisor follows `wanted`). Differs from RDS: PostgreSQL is gone as soon as its instance is `stopping`, a snapshot holds nothing, and a
+stopped instance does not start by itself after seven days.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from moto.rds.models import DBInstance, DBSnapshot, RDSBackend
+from moto.rds.models import DBInstance, DBSnapshot, RDSBackend, rds_backends
 
 from ops.sandbox.aws.overrides import computed, original, replace
-from ops.sandbox.contracts import Timing
+from ops.sandbox.contracts import ACCOUNT, REGION, Timing
 
 ON_THE_WAY = {"available": "starting", "stopped": "stopping"}
 
@@ -52,3 +53,9 @@ def state(instance: Any, timing: Timing) -> str:
         return ON_THE_WAY.get(settled, settled)
     latest = instance.__dict__.get("last_snapshot")
     return "backing-up" if settled == "available" and latest is not None and progress(latest, timing) < 1 else settled
+
+
+def wanted(identifier: str) -> bool:
+    """Whether the PostgreSQL of this instance is to run: unless the instance was stopped."""
+    found = rds_backends[ACCOUNT][REGION].databases.get(identifier)
+    return found is None or found.__dict__.get("settled") != "stopped"

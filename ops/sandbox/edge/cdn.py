@@ -32,7 +32,7 @@ CONDITIONAL = frozenset({"if-none-match", "if-modified-since", "if-match", "if-u
 
 @dataclass(frozen=True)
 class Kept:
-    """One object in the cache; `stored` and `until` in epoch seconds."""
+    """One object in the cache; times in epoch seconds. `planted`: since when invalidations count for it, where that is not `stored`."""
 
     status: int
     reason: str
@@ -40,6 +40,7 @@ class Kept:
     body: bytes
     stored: float
     until: float
+    planted: float | None = None
 
 
 def lifetime(headers: Headers, default: float, now: float) -> float:
@@ -117,10 +118,11 @@ class Cdn:
         except (OSError, HTTPException) as exc:
             return plain(502, "Bad Gateway", f"origin {type(exc).__name__} {exc}", server="CloudFront")
 
-    def forget(self, target: str) -> None:
-        """Drop what is kept of `target`, as if its time were over."""
+    def forget(self, pattern: str) -> None:
+        """Drop what is kept of `pattern` (as an invalidation has it), as if its time were over."""
         with self._lock:
-            self._objects.pop(target, None)
+            for target in [each for each in self._objects if covers(pattern, each)]:
+                del self._objects[target]
 
     def plant(self, target: str, kept: Kept) -> None:
         """Keep this of `target`, whatever the origin has by now."""
@@ -136,7 +138,8 @@ class Cdn:
             kept = self._objects.get(target)
         if kept is None:
             return None
-        gone = any(kept.stored <= done <= now and covers(pattern, target) for pattern, done in self._door.invalidations())
+        since = kept.stored if kept.planted is None else kept.planted
+        gone = any(since <= done <= now and covers(pattern, target) for pattern, done in self._door.invalidations())
         with self._lock:
             if gone or kept.until <= now:
                 self._objects.pop(target, None)

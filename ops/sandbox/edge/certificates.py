@@ -8,9 +8,15 @@ from __future__ import annotations
 
 import ssl
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 NAMES = ("127.0.0.1", "localhost", "davidshaevel.com", "www.davidshaevel.com")
 DAY = timedelta(days=1)
@@ -27,9 +33,25 @@ class Certificates:
         self.show()
 
     def show(self, kind: str = "valid") -> None:
-        """Serve a certificate that is valid | expired | early (not yet valid) | other-host | self-signed (of another authority)."""
+        """Serve a certificate that is valid | expired | early (not yet valid) | other-host | self-signed."""
+        if kind == "self-signed":
+            self_signed().configure_cert(self.context)
+            return
         now = datetime.now(UTC)
         begins, ends = {"expired": (now - 90 * DAY, now - DAY), "early": (now + DAY, now + 90 * DAY)}.get(kind, (now - DAY, now + 90 * DAY))
-        ca = trustme.CA(organization_name="nobody") if kind == "self-signed" else self._ca
         names = ("other.example",) if kind == "other-host" else NAMES
-        ca.issue_cert(*names, not_before=begins, not_after=ends).configure_cert(self.context)
+        self._ca.issue_cert(*names, not_before=begins, not_after=ends).configure_cert(self.context)
+
+
+def self_signed() -> trustme.LeafCert:
+    """A certificate for the site's names that no authority has signed."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "davidshaevel.com")])
+    now = datetime.now(UTC)
+    alternatives = x509.SubjectAlternativeName([
+        x509.IPAddress(ip_address(each)) if each[0].isdigit() else x509.DNSName(each) for each in NAMES
+    ])
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - DAY, now + 90 * DAY)
+    shown = made.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return trustme.LeafCert(secret, shown.public_bytes(Encoding.PEM), [])

@@ -46,18 +46,19 @@ def failing(serve: Serve) -> Answer:
 
 
 def slow(seconds: float) -> Way:
-    """The right answer, late."""
+    """The right answer, late, and made anew for every viewer."""
     def way(serve: Serve) -> Answer:
         time.sleep(seconds)
-        return serve()
+        return labelled(serve(), "Cache-Control", "no-store")
 
     return way
 
 
-def hanging(seconds: float) -> Way:
-    """No answer until whoever asks gives up after `seconds`. Raises TimeoutError."""
+def hanging(seconds: float, over: threading.Event) -> Way:
+    """No answer for `seconds`, or until it is over. Raises TimeoutError."""
     def way(serve: Serve) -> Answer:
-        time.sleep(seconds)
+        if over.wait(seconds):
+            return serve()
         raise TimeoutError("no answer")
 
     return way
@@ -66,8 +67,12 @@ def hanging(seconds: float) -> Way:
 def typed(kind: str) -> Way:
     """The right body, called something else."""
     def way(serve: Serve) -> Answer:
-        answer = serve()
-        kept = tuple(each for each in answer.headers if each[0].lower() != "content-type")
-        return replace(answer, headers=(*kept, ("Content-Type", kind)))
+        return labelled(serve(), "Content-Type", kind)
 
     return way
+
+
+def labelled(answer: Answer, name: str, value: str) -> Answer:
+    """The answer with this header in place of its own."""
+    kept = tuple(each for each in answer.headers if each[0].lower() != name.lower())
+    return replace(answer, headers=(*kept, (name, value)))

@@ -24,6 +24,7 @@ from ops.sandbox import status
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.database import Server
 from ops.sandbox.edge.wire import Answer, Front, Request
+from ops.sandbox.faults import board, desk
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.supervisor import addresses
 from ops.sandbox.terraform.trial import Trial
@@ -54,9 +55,11 @@ class Supervisor:
     database: Server | None = None
     ends: list[Callable[[], None]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
+    desk: desk.Desk = field(init=False)
 
     def run(self) -> int:
         """0 after a clean end, 1 when it could not start."""
+        self.desk = desk.Desk(self.paths)
         known = status.read(self.paths)
         ports = known.ports if known else None
         docker = _docker() if self.engine == "docker" else known.docker if known else None
@@ -103,11 +106,16 @@ class Supervisor:
         assert self.world.rollout is not None
         write_overlay(self.paths, ports, self.world.engine.address, self.world.rollout.overlay)
         self.record = replace(self.record, state="ready", rollout=self.world.rollout.kind)
+        assert self.database is not None
+        self.desk.board = board.Board(self.world.ground(self.database))
+        self.desk.open()
         self.ready = True
         self.record.write(self.paths)
 
     def _start_database(self, database: Server) -> None:
         database.start()
+        for name in board.heal(self.paths, database):
+            self.say(f"the fault {name} is mended")
         self.database = database
         self.say(f"PostgreSQL is up ({time.monotonic() - self.began:.1f} s)")
 
@@ -117,14 +125,19 @@ class Supervisor:
 
         assert self.world is not None
         assert self.world.aws is not None
+        from ops.sandbox.aws.rds import wanted
+        from ops.sandbox.seed.names import DATABASE_INSTANCE
+
         remembered: dict[str, str] = {}
         while not self.ended.wait(WATCH):
             current = status.read(self.paths)
             if current is None or current.pid != os.getpid():
                 self.say("the sandbox's folder is gone: stopping")
                 return
-            if self.database is not None and self.database.mend():
-                self.say("PostgreSQL had died and was started again")
+            if self.database is not None:
+                self.database.follow(wanted(DATABASE_INSTANCE))
+                if self.database.mend():
+                    self.say("PostgreSQL had died and was started again")
             dead = tuple(self.world.dead())
             if dead != self.dead:
                 self.say(f"died: {', '.join(dead)}; `inv sandbox.up` heals it" if dead else "all parts live again")
@@ -135,6 +148,8 @@ class Supervisor:
                 remembered = running
 
     def _answer(self, request: Request) -> Answer:
+        if request.path.startswith(desk.PREFIX):
+            return self.desk(request)
         document = json.dumps({"ready": self.ready and not self.dead, "dead": list(self.dead), "pid": os.getpid()}).encode()
         headers = (("Content-Type", "application/json"), ("Content-Length", str(len(document))))
         return Answer(200, "OK", headers, (document,))
@@ -151,6 +166,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Tasks, edge, endpoints, then PostgreSQL; the record keeps the ports for the next time."""
         self.ready = self.starting = False
+        self.desk.close()
         if self.world is not None:
             self.world.stop(self.say)
         for end in reversed(self.ends):

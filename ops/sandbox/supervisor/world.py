@@ -15,11 +15,12 @@ from ops.sandbox import seed
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import Aws, serve
 from ops.sandbox.bastion import Bastion
-from ops.sandbox.contracts import DATABASE_HOST, Part, Paths, Ports, Timing
-from ops.sandbox.database import Login
+from ops.sandbox.contracts import DATABASE_HOST, KEEPER_KEY, Part, Paths, Ports, Timing
+from ops.sandbox.database import Login, Server
 from ops.sandbox.edge import Edge, start_edge
 from ops.sandbox.edge.certificates import Certificates
 from ops.sandbox.edge.weather import Weather
+from ops.sandbox.faults.work import Ground
 from ops.sandbox.images.registry import serve_registry
 from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, memory
@@ -52,7 +53,7 @@ class World:
         began = time.monotonic()
         self.aws = aws = serve(self.ports, self.timing)
         self.add(aws.part())
-        clients = seed.Clients(aws.url)
+        clients = seed.Clients(aws.url, KEEPER_KEY)
         self.shelf = self.paths.images / SHELVES[engine]
         self.add(serve_registry(self.shelf, aws.cloud.ecr, self.ports.registry))
         self.engine = engines.own(self.paths, self.ports, aws.cloud) if engine == "process" else engines.real(
@@ -84,6 +85,14 @@ class World:
         seed.await_steady(clients, STEADY_WITHIN)
         self.choose(trial.result(clients), trial.wanted)
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
+
+    def ground(self, database: Server) -> Ground:
+        """What faults act on, once everything is up."""
+        assert self.aws is not None
+        return Ground(
+            self.paths, self.ports, self.timing, self.aws, seed.Clients(self.aws.url, KEEPER_KEY), self.weather, self.certificates,
+            self.edge.cdn, database,
+        )
 
     def choose(self, found: Rollout, wanted: str) -> None:
         """Roll out by what was found to work. Raises Refused where `wanted` is Terraform and it does not."""

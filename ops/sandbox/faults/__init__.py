@@ -1,0 +1,68 @@
+"""Faults: each problem of the runbook and of `facts.md`, done to the sandbox's world and taken back.
+
+`faults(root)` lists them, `order(root, verb, name)` breaks or mends. The doing is the supervisor's, asked over its control port; nothing is
+ever faked in a check: what a check then finds is there.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+from ops.errors import ConfigError, OpsError, Refused
+from ops.sandbox import status
+from ops.sandbox.contracts import Paths
+from ops.sandbox.faults import board
+from ops.sandbox.faults.table import FAULTS, find
+
+KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
+LONGEST = 180.0           # seconds for one order
+
+
+def faults(root: Path) -> list[dict[str, Any]]:
+    """Every fault, and whether it is active; of a sandbox that is down, what lies on its disk. Raises OpsError."""
+    paths = Paths(root.resolve())
+    if status.look(paths.root).ready:
+        return list(_ask(paths, "", None)["faults"])
+    left = {name for name in board.read(paths) if find(name).lasts}
+    return [fault.as_row(fault.name in left) for fault in FAULTS]
+
+
+def order(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
+    """`break` or `mend` the fault of that name, or `mend-all`: what became of each.
+
+    Raises ConfigError for an unknown name, Refused where the sandbox is down or the fault can't stand beside an active one, OpsError.
+    """
+    paths = Paths(root.resolve())
+    if verb != "mend-all":
+        find(name)
+    if not status.look(paths.root).ready:
+        raise Refused(f"inv sandbox.{verb.replace('-', ' --')}", "the sandbox is not up, or hurt", "inv sandbox.up")
+    return list(_ask(paths, f"/{verb}", {"fault": name})["done"])
+
+
+def _ask(paths: Paths, path: str, order: dict[str, str] | None) -> dict[str, Any]:
+    record = status.read(paths)
+    if record is None or record.control is None:
+        raise Refused("the sandbox's control port", "the sandbox is not up", "inv sandbox.up")
+    request = urllib.request.Request(f"http://127.0.0.1:{record.control}/faults{path}")
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        request.add_header("Authorization", f"Bearer {paths.token.read_text()}")
+        with direct.open(request, json.dumps(order).encode() if order is not None else None, timeout=LONGEST) as answer:
+            return dict(json.load(answer))
+    except HTTPError as refused:
+        raise _error(refused) from None
+    except (OSError, ValueError) as exc:
+        raise OpsError("the sandbox does not answer on its control port", str(exc), "inv sandbox.status") from exc
+
+
+def _error(refused: HTTPError) -> OpsError:
+    try:
+        document = json.load(refused)
+        return KINDS.get(document.get("kind", ""), OpsError)(**document["error"])
+    except (ValueError, KeyError, TypeError):
+        return OpsError("the sandbox's control port", f"HTTP {refused.code}", "inv sandbox.status")

@@ -1,0 +1,99 @@
+"""The database stopped, its password changed, its schema behind the release. The last two outlive the supervisor: they lie on the disk."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ops.sandbox.faults import looks
+from ops.sandbox.faults.work import Ground, Kept, Work
+
+if TYPE_CHECKING:
+    from ops.sandbox.database import Server
+
+
+class Stopped(Work):
+    """StopDBInstance, as an operator who saves money does; PostgreSQL stops with it."""
+
+    def begin(self, ground: Ground, kept: Kept) -> Kept:
+        ground.clients.rds.stop_db_instance(DBInstanceIdentifier=instance())
+        return {}
+
+    def seen(self, ground: Ground, kept: Kept) -> bool:
+        from ops.sandbox.seed.names import BACKEND
+
+        return state(ground) == "stopped" and not ground.database.alive() and looks.none_healthy(ground, BACKEND)
+
+    def there(self, ground: Ground, kept: Kept) -> bool:
+        return state(ground) in ("stopping", "stopped")
+
+    def end(self, ground: Ground, kept: Kept) -> None:
+        if self.there(ground, kept):
+            ground.clients.rds.start_db_instance(DBInstanceIdentifier=instance())
+
+    def well(self, ground: Ground, kept: Kept) -> bool:
+        return state(ground) == "available" and ground.database.alive() and backend_well(ground)
+
+
+class PasswordChanged(Work):
+    """Somebody changes the role's password in PostgreSQL and not in the secret."""
+
+    def begin(self, ground: Ground, kept: Kept) -> Kept:
+        from ops.sandbox.database import schema
+
+        schema.create(ground.database.admin, replace(ground.database.login, password=secrets.token_urlsafe(18)))
+        return {}
+
+    def seen(self, ground: Ground, kept: Kept) -> bool:
+        from ops.sandbox.seed.names import BACKEND
+
+        return self.there(ground, kept) and looks.none_healthy(ground, BACKEND)
+
+    def there(self, ground: Ground, kept: Kept) -> bool:
+        return not accepted(ground.database)
+
+    def end(self, ground: Ground, kept: Kept) -> None:
+        self.heal(ground.database, kept)
+
+    def well(self, ground: Ground, kept: Kept) -> bool:
+        return accepted(ground.database) and backend_well(ground)
+
+    def heal(self, database: Server, kept: Kept) -> None:
+        from ops.sandbox.database import schema
+
+        schema.create(database.admin, database.login)
+
+
+def instance() -> str:
+    from ops.sandbox.seed.names import DATABASE_INSTANCE
+
+    return DATABASE_INSTANCE
+
+
+def state(ground: Ground) -> str:
+    """DBInstanceStatus."""
+    found = ground.clients.rds.describe_db_instances(DBInstanceIdentifier=instance())["DBInstances"]
+    return str(found[0]["DBInstanceStatus"])
+
+
+def accepted(database: Server) -> bool:
+    """Whether PostgreSQL takes the login that the secret holds."""
+    import psycopg
+
+    login = database.login
+    try:
+        with psycopg.connect(
+            host=login.host, port=login.port, dbname=login.database, user=login.username, password=login.password, connect_timeout=3,
+        ):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def backend_well(ground: Ground) -> bool:
+    """Whether the backend has come to rest; its scheduler's waits are cut short."""
+    from ops.sandbox.seed.names import BACKEND
+
+    looks.encourage(ground, BACKEND)
+    return looks.at_rest(ground, BACKEND)

@@ -1,0 +1,65 @@
+"""The faults: each as a line that says where the runbook knows it, which finding it must lead to, and what does it.
+
+`facts` in a line's runbook: the incidents that live platforms of this kind had and the runbook does not know.
+"""
+
+from __future__ import annotations
+
+from ops.errors import ConfigError
+from ops.sandbox.faults.database import PasswordChanged, Stopped
+from ops.sandbox.faults.pages import Failing, Hanging, Mistyped, Slow, Stale
+from ops.sandbox.faults.ways_in import RedirectLoop, Shown
+from ops.sandbox.faults.work import Fault
+
+DATABASE = "Troubleshooting: Database Connection Errors"
+ENDPOINTS = "Health Check Verification: All Production Endpoints"
+CERTIFICATE = "Health Check Verification: All Production Endpoints (https)"
+STALE = "Troubleshooting: CloudFront Serving Stale Content"
+SLOW = 2.5                # seconds
+HANGS = 60.0              # seconds: the load balancer's idle time-out
+
+FAULTS = (
+    Fault("database-stopped", DATABASE, "database_stopped", "the RDS instance is stopped", Stopped(), "the database", "backend"),
+    Fault(
+        "database-password", DATABASE, "database_password_rejected", "the role's password is changed, the secret is not", PasswordChanged(),
+        "the database", "backend", lasts=True,
+    ),
+    Fault("page-500", ENDPOINTS, "page_failing", "GET /about answers 500", Failing("/about"), spoils="pages"),
+    Fault("page-slow", ENDPOINTS, "page_slow", f"GET /projects takes {SLOW:g} s", Slow("/projects", SLOW), spoils="pages"),
+    Fault("page-hangs", ENDPOINTS, "page_hangs", "GET /contact is not answered", Hanging("/contact", HANGS), spoils="pages"),
+    Fault(
+        "redirect-loop", f"{ENDPOINTS} (facts: 1)", "redirect_loop", "the load balancer redirects every page to itself", RedirectLoop(),
+        spoils="pages",
+    ),
+    Fault(
+        "json-as-html", f"{ENDPOINTS} (facts: 2)", "wrong_content_type", "the CDN calls the JSON of /api/projects text/html",
+        Mistyped("/api/projects", "text/html; charset=utf-8"), spoils="pages",
+    ),
+    Fault("stale-cdn", STALE, "stale_cache", "the CDN keeps / of an earlier version", Stale("/"), spoils="pages"),
+    Fault(
+        "certificate-expired", CERTIFICATE, "certificate_expired", "the certificate ended yesterday", Shown("expired", 10), "certificate",
+    ),
+    Fault(
+        "certificate-early", CERTIFICATE, "certificate_not_yet_valid", "the certificate begins tomorrow", Shown("early", 9), "certificate",
+    ),
+    Fault(
+        "certificate-other-host", CERTIFICATE, "certificate_wrong_host", "the certificate is another host's", Shown("other-host", 62),
+        "certificate",
+    ),
+    Fault(
+        "certificate-self-signed", CERTIFICATE, "certificate_untrusted", "the certificate is signed by itself", Shown("self-signed", 18),
+        "certificate",
+    ),
+)
+
+
+def find(name: str) -> Fault:
+    """The fault of that name. Raises ConfigError with the nearest one, and the list."""
+    known = {fault.name: fault for fault in FAULTS}
+    if name not in known:
+        import difflib
+
+        near = difflib.get_close_matches(name, known, n=1)
+        advice = f"did you mean {near[0]}?" if near else "inv sandbox.faults"
+        raise ConfigError(f"fault {name!r}", f"there is none of that name; known: {', '.join(known)}", advice)
+    return known[name]

@@ -1,0 +1,41 @@
+"""A parameter that is given by its place, or left out where a switch says so: `inv sandbox.mend FAULT`, `inv sandbox.mend --all`.
+
+Invoke asks for every positional; the argument here has a value, the empty one, as soon as the switch is on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.parser.argument import Argument
+from invoke.tasks import Task
+
+
+class Excused(Argument):
+    """A positional that need not be given where `switch` is."""
+
+    def __init__(self, name: str, help: str, switch: Argument) -> None:
+        self.switch = switch
+        super().__init__(name=name, help=help, positional=True)
+
+    @property
+    def value(self) -> Any:
+        found = self._value if self._value is not None else self.default
+        return "" if found is None and self.switch.value else found
+
+    @value.setter
+    def value(self, given: str) -> None:
+        self.set_value(given)
+
+
+def excused(task: Task[Any], name: str, switch: str) -> Task[Any]:
+    """The same task, its positional `name` not asked for where the option `switch` is on."""
+    made = task.get_arguments
+
+    def get_arguments(ignore_unknown_help: bool | None = None) -> list[Argument]:
+        found = {argument.name: argument for argument in made(ignore_unknown_help)}
+        found[name] = Excused(name, found[name].help or "", found[switch])
+        return list(found.values())
+
+    task.get_arguments = get_arguments  # type: ignore[method-assign]
+    return task
