@@ -18,6 +18,7 @@ from ops.errors import OpsError, Refused, TimedOut
 from ops.facts import ReleaseFacts
 from ops.flows import lock, preflight, prove, records, schema_age, watch
 from ops.flows.gather import Platform, release_facts
+from ops.flows.health_around import Around
 from ops.flows.release import Release, Request, record
 from ops.flows.steps import doers
 from ops.flows.work import RolloutEnded, Work
@@ -50,6 +51,7 @@ def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
 
 def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
     """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
+    around = Around.begin(platform, f"deploy of {name}")
     facts, items, plan = look(platform, name, request)
     environment = platform.settings.environment
     ui.say(plan.as_text())
@@ -62,7 +64,8 @@ def release(platform: Platform, name: str, request: Request, screen: Callable[[]
         facts, plan = still_true(platform, name, request, facts, plan)
         limit = request.timeout_s or environment.deploy_timeout
         work = Work(platform, name, facts, limit, screen, request.follow, asks=not request.yes, keep=request.keep)
-        done = Release(work, Journal(ui.say, ours.check if ours else nothing_to_guard), items)
+        done = Release(work, Journal(ui.say, ours.check if ours else nothing_to_guard), items, around=around)
+        around.ready()
         run(done, plan, me)
     if done.verdict is not Verdict.SUCCEEDED:
         for contact in environment.contacts:
@@ -99,6 +102,8 @@ def run(done: Release, plan: Plan, me: Holder) -> None:
         done.took_s = time.monotonic() - began
         done.findings = done.work.findings
         say_what_is_left(done)
+        if done.around and done.verdict is not Verdict.INTERRUPTED:      # whoever interrupts wants to get away
+            done.around.end()
         if done.verdict is not Verdict.SUCCEEDED or any(step.verb != "prove" for step in plan.steps):   # nothing done is no release
             records.keep(done.work.platform, record(done, me))
 

@@ -61,6 +61,7 @@ class Request:
     save: str | None = None
     from_s: float | None = None
     about: str = ""
+    deadline_s: float | None = None
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -74,14 +75,19 @@ def check_request(request: Request) -> None:
             raise ConfigError(f"--only {name}", f"allowed: {', '.join(PROBES)}", "inv health.all --only endpoints")
 
 
-def sweep(platform: Platform, request: Request) -> Sweep:
-    """Look now. Raises ConfigError (a group or check that there is not, an expectation that is none)."""
+def configured(platform: Platform) -> list[str]:
+    """The groups in which this environment has something to look at."""
+    looks = Looks(Asked(platform))
+    return [group for group in GROUPS if group in PROBES and next(PROBES[group](looks), None) is not None]
+
+
+def sweep(platform: Platform, request: Request, before: Mapping[str, Any] | None) -> Sweep:
+    """Look now, and compare with `before`. Raises ConfigError (a group or check that there is not, an expectation that is none)."""
     check_request(request)
-    before = reference(platform, request)
     asked = Asked(platform, request.since_s, request.from_s, known_patterns(before))
     looks, began, at = Looks(asked), time.monotonic(), datetime.now(UTC)
     groups = [group for group in request.groups if group not in request.skip]
-    checks = list(run(list(probes(looks, groups)), platform.settings.environment.health.deadline))
+    checks = list(run(list(probes(looks, groups)), request.deadline_s or platform.settings.environment.health.deadline))
     checks += [Check(group, group, "skipped", "--skip") for group in request.groups if group in request.skip]
     users = attempt(looks.users) if any(check.ill for check in checks) else frozenset()
     told = explained(skipped(checks, request), Ground(frozenset() if isinstance(users, Unknown) else users))
@@ -165,6 +171,7 @@ def keep(platform: Platform, found: Sweep, request: Request) -> None:
 
 def look(platform: Platform, request: Request) -> Sweep:
     """One run, kept."""
-    found = sweep(platform, request)
+    check_request(request)
+    found = sweep(platform, request, reference(platform, request))
     keep(platform, found, request)
     return found

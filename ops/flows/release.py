@@ -9,9 +9,10 @@ from ops import ui
 from ops.apply import Journal
 from ops.checklist import Item
 from ops.facts import Schema
+from ops.flows.health_around import Around
 from ops.flows.work import Work
 from ops.model import Checkout, Finding, TaskDefinition, Verdict
-from ops.rules import findings, health
+from ops.rules import findings
 from ops.rules.lock import Holder
 
 
@@ -39,6 +40,7 @@ class Release:
     why: str = ""
     took_s: float = 0.0
     findings: list[Finding] = field(default_factory=list)
+    around: Around | None = None
 
     def as_text(self) -> str:
         """What a person reads at the end."""
@@ -47,8 +49,7 @@ class Release:
         lines = [f"{self.verdict.value.replace('_', ' ')}: {work.name} {work.facts.tag}{deployment} in {ui.took(self.took_s)}"]
         if self.why:
             lines.append(f"  why: {self.why}")
-        for change in health.changes(work.facts.answers, work.after or ()):
-            lines.append(f"  {change.name}: {change.before} → {change.after}")
+        lines.extend(self.around.lines() if self.around else ())
         if work.undone and work.undone.verdict is Verdict.SUCCEEDED:
             lines.append(f"  the service is back on what ran before (deployment {work.undone.deployment})")
         if work.digest and self.verdict is Verdict.SUCCEEDED:
@@ -71,11 +72,7 @@ class Release:
             "took_s": round(self.took_s, 3),
             "why": self.why,
             "steps": [entry.as_document() for entry in self.journal.entries],
-            "health": {
-                "before": health.as_document(facts.answers),
-                "after": health.as_document(work.after if work.after is not None else ()),
-                "changes": [vars(change) for change in health.changes(facts.answers, work.after or ())],
-            },
+            "health": self.around.as_document() if self.around else None,
             "findings": [findings.as_document(finding) for finding in self.findings],
             "skipped": [item.name for item in self.items if item.status == "skipped"],
             "not_undone": list(self.journal.left),
@@ -97,4 +94,5 @@ def record(done: Release, me: Holder) -> dict[str, Any]:
         "subject": commit.subject if commit else "",
         "schema_revision": facts.schema.revision if isinstance(facts.schema, Schema) else None,
         "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
+        "health": document["health"]["after"] if document["health"] else None,
     }

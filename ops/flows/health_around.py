@@ -1,0 +1,106 @@
+"""The platform before and after a change: every deploy, migration and apply takes its own two sweeps and says what differs.
+
+The first one runs beside the preflight, so it costs next to nothing. What was ill before is not blamed on the change, and no verdict hangs
+on it: that is the proof's business.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ops import ui
+from ops.adapters.concurrent import attempt
+from ops.flows import health, health_text
+from ops.flows.gather import Platform
+from ops.health import Sweep
+from ops.model import Unknown
+from ops.rules import health_changes
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
+
+LONGEST_S = 10.0      # of each sweep: nobody waits longer for a look that is not asked for
+
+
+class Around:
+    """One change. `begin` looks before, `end` after; an environment without services has nothing to look at, and says nothing."""
+
+    def __init__(self, platform: Platform, about: str) -> None:
+        self.platform, self.about = platform, about
+        self.began = time.time()
+        self.before: Sweep | Unknown = Unknown("not looked at")
+        self.after: Sweep | Unknown = Unknown("not looked at")
+        self._looking = threading.Thread(target=self._look_before, name="health before", daemon=True)
+
+    @classmethod
+    def begin(cls, platform: Platform, about: str) -> Around:
+        """Start to look; nothing is waited for. `about`: the change, in words."""
+        around = cls(platform, about)
+        if wanted(platform.settings):
+            around._looking.start()
+        return around
+
+    def _look_before(self) -> None:
+        self.before = attempt(lambda: health.sweep(self.platform, self._request(f"before {self.about}"), None))
+
+    def _request(self, about: str, from_s: float | None = None) -> health.Request:
+        groups = tuple(health.configured(self.platform))
+        return health.Request(only=groups, about=about, from_s=from_s, deadline_s=LONGEST_S)
+
+    def ready(self) -> None:
+        """Wait for the first look: from here on the world may change."""
+        if self._looking.ident is not None:
+            self._looking.join(LONGEST_S + 1)
+
+    def end(self) -> None:
+        """Look again, and keep both. Never raises but for an interrupt: a look must not spoil what was done."""
+        if self._looking.ident is None:
+            return
+        self.ready()
+        request = self._request(f"after {self.about}", from_s=self.began)
+        document = health_changes.as_document(self.before) if isinstance(self.before, Sweep) else None
+        self.after = attempt(lambda: health.sweep(self.platform, request, document))
+        for sweep in (self.before, self.after):
+            if isinstance(sweep, Sweep):
+                health.keep(self.platform, sweep, replace(request, save=None))
+
+    def as_document(self) -> dict[str, Any]:
+        """`health` of a deploy's, a migration's or an apply's document (design: before, after, changes)."""
+        changes = self.after.changes if isinstance(self.after, Sweep) else ()
+        return {
+            "before": sweep_document(self.before),
+            "after": sweep_document(self.after),
+            "changes": [vars(change) for change in changes],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """What changed, and what is ill now: new since the change, or as before."""
+        if not isinstance(self.after, Sweep):
+            return
+        for change in self.after.changes:
+            yield f"  {health_text.change_line(change)}"
+        before = {check.label: check.ill for check in self.before.checks} if isinstance(self.before, Sweep) else {}
+        for check in self.after.checks:
+            if check.ill and not check.explained_by:
+                since = "as before" if before.get(check.label) else "since this change" if check.label in before else "not seen before"
+                yield f"  {health_text.check_line(check)} ({since})"
+
+
+def wanted(settings: Settings) -> bool:
+    return bool(settings.environment.services)
+
+
+def sweep_document(sweep: Sweep | Unknown) -> dict[str, Any]:
+    if isinstance(sweep, Sweep):
+        return health_changes.as_document(sweep)
+    unknown = {"group": "health", "name": "health", "status": "unknown", "detail": sweep.why, "took_s": 0.0}
+    return {"healthy": False, "checks": [unknown], "changes": []}
+
+
+def say(around: Around) -> None:
+    for line in around.lines():
+        ui.say(line)
