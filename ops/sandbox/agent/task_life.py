@@ -3,8 +3,8 @@
 Emulates the states PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING → STOPPED, pulls and starts
 through the runtime, registration and draining with the load balancer, SIGTERM then SIGKILL, stop codes, reasons and exit codes. Differs
 from Fargate: containers start in the order of the task definition (`dependsOn` is not looked at), container health checks are not run
-(`healthStatus` stays UNKNOWN), ulimits, CPU and memory limits are not enforced by this module, and a container's own `stopTimeout` is not
-looked at.
+(`healthStatus` stays UNKNOWN), ulimits and CPU limits are not enforced, memory limits only as `memory_limit` says, and a container's own
+`stopTimeout` is not looked at.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from ops.sandbox.agent import resources, words
+from ops.sandbox.agent import memory_limit, resources, words
 from ops.sandbox.agent.addresses import Addresses, NoAddress
 from ops.sandbox.aws import lookups
 from ops.sandbox.aws.ecs_model import Container as ContainerRecord
@@ -210,6 +210,9 @@ class TaskLife:
 
 def _note_exit(record: ContainerRecord, container: Container) -> bool:
     code = container.poll()
+    if code is None and memory_limit.exceeded(record.definition, container.pid):
+        container.stop(0.0)
+        code, record.reason = memory_limit.KILLED, words.OUT_OF_MEMORY
     if code is None:
         return False
     record.status, record.exit_code = "STOPPED", code

@@ -5,6 +5,7 @@ NAME) ` before.
 from __future__ import annotations
 
 ESSENTIAL_EXITED = "Essential container in task exited"
+OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 UNSTABLE = (
     "is unable to consistently start tasks successfully. "
     "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."

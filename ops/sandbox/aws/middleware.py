@@ -1,22 +1,28 @@
-"""What stands before the AWS endpoint: a counter of calls, and latency and throttling on demand.
+"""What stands before the AWS endpoint: a counter of calls, and latency, throttling and refusals on demand.
 
-Emulates the distance to AWS (`latency` seconds added to every call) and its rate limits (`throttle(n)`: the next n calls are refused with
-HTTP 400, which every SDK retries). A call that moto does not know is `NotImplemented` by name, one that fails inside the emulation an
-`InternalFailure`, both as the protocol of the call has it. Differs from AWS: those two codes are the sandbox's own, and what is refused
-depends on the count alone.
+Emulates the distance to AWS (`latency` seconds added to every call), its rate limits (`throttle(n)`: the next n calls are refused with
+HTTP 400, which every SDK retries), a key of another account (`move`), and IAM's refusal of one action to one key (`deny`). A call that
+moto does not know is `NotImplemented` by name, one that fails inside the emulation an `InternalFailure`, both as the protocol of the call
+has it. Differs from AWS: those two codes are the sandbox's own, and what is refused depends on the count, or on key and action, alone.
 """
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import parse_qs
 from xml.sax.saxutils import escape
 
+from ops.sandbox.contracts import ACCOUNT
+
+CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/")
 Start = Callable[..., Any]
 
 
@@ -29,17 +35,40 @@ class Gate:
         self.calls: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._to_throttle = 0
+        self._moved: dict[str, str] = {}
+        self._denied: set[tuple[str, str]] = set()
 
     def throttle(self, calls: int) -> None:
         """Refuse the next `calls` calls."""
         with self._lock:
             self._to_throttle = calls
 
+    def move(self, key: str, account: str | None) -> None:
+        """The access key `key` belongs to `account` from now on; None: to the sandbox's own."""
+        with self._lock:
+            self._moved = {**self._moved, key: account} if account else {each: to for each, to in self._moved.items() if each != key}
+
+    def deny(self, key: str, action: str) -> None:
+        """Refuse `action` (`service:Name`, as IAM writes it) to the access key `key`."""
+        with self._lock:
+            self._denied = {*self._denied, (key, action)}
+
+    def allow(self, key: str, action: str) -> None:
+        """Take a denial back."""
+        with self._lock:
+            self._denied = self._denied - {(key, action)}
+
     def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         if self.latency:
             time.sleep(self.latency)
         if self._counted(environ):
             return _refused(environ, start_response, "400 Bad Request", "ThrottlingException", "Rate exceeded")
+        key = _key(environ)
+        if key in self._moved:
+            environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._moved[key]
+        denied = {action for each, action in self._denied if each == key}
+        if denied and (refused := denied & _actions(environ, denied)):
+            return _refused(environ, start_response, "403 Forbidden", "AccessDenied", _not_authorized(refused.pop()))
         try:
             return self.application(environ, start_response)
         except NotImplementedError as missing:
@@ -56,6 +85,27 @@ class Gate:
             refused = self._to_throttle > 0
             self._to_throttle -= refused
             return refused
+
+
+def _key(environ: dict[str, Any]) -> str:
+    """The access key that signed the call; nothing for one that is not signed."""
+    found = CREDENTIAL.search(str(environ.get("HTTP_AUTHORIZATION", "")))
+    return found[1] if found else ""
+
+
+def _actions(environ: dict[str, Any], known: set[str]) -> set[str]:
+    """Which of the `known` actions the call may be: by its header (JSON), else by its form's `Action` (query), of whichever service."""
+    name = _target(environ).rpartition(".")[2]
+    if not name and str(environ.get("CONTENT_TYPE", "")).startswith("application/x-www-form-urlencoded"):
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = io.BytesIO(body)
+        name = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]
+    return {action for action in known if action.partition(":")[2] == name}
+
+
+def _not_authorized(action: str) -> str:
+    who = f"User: arn:aws:iam::{ACCOUNT}:user/operator is not authorized to perform: {action}"
+    return f"{who} because no identity-based policy allows the {action} action"
 
 
 def _target(environ: dict[str, Any]) -> str:

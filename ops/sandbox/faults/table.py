@@ -6,16 +6,26 @@
 from __future__ import annotations
 
 from ops.errors import ConfigError
+from ops.sandbox.faults.account import Denied, LogErrors, OtherAccount, StateLock
 from ops.sandbox.faults.database import PasswordChanged, Stopped
 from ops.sandbox.faults.pages import Failing, Hanging, Mistyped, Slow, Stale
+from ops.sandbox.faults.services import CRASH, OTHER_CPU, Closed, HealthPath, Rolled, crashing
 from ops.sandbox.faults.ways_in import RedirectLoop, Shown
 from ops.sandbox.faults.work import Fault
 
 DATABASE = "Troubleshooting: Database Connection Errors"
 ENDPOINTS = "Health Check Verification: All Production Endpoints"
 CERTIFICATE = "Health Check Verification: All Production Endpoints (https)"
+START = "Troubleshooting: ECS Tasks Failing to Start"
+GATEWAY = "Troubleshooting: 502 Bad Gateway Errors"
 STALE = "Troubleshooting: CloudFront Serving Stale Content"
 SLOW = 2.5                # seconds
+OTHER_PORT = 3999
+OTHER_ACCOUNT = "210987654321"
+DENIED = "elasticloadbalancing:DescribeTargetHealth"
+ELSEWHERE = (("environment", [{"name": "NODE_ENV", "value": "production"}, {"name": "PORT", "value": str(OTHER_PORT)}]),)
+LITTLE = 8                # MiB: any Python needs more
+MEMORY = (("memory", LITTLE),)
 HANGS = 60.0              # seconds: the load balancer's idle time-out
 
 FAULTS = (
@@ -23,6 +33,30 @@ FAULTS = (
     Fault(
         "database-password", DATABASE, "database_password_rejected", "the role's password is changed, the secret is not", PasswordChanged(),
         "the database", "backend", lasts=True,
+    ),
+    Fault(
+        "tasks-crash", START, "container_exited", "the backend's new revision exits with 1 at start", Rolled("backend", crashing(CRASH), 1),
+        "the backend's task definition", "backend",
+    ),
+    Fault(
+        "tasks-unhealthy", GATEWAY, "target_unhealthy", "the backend's target group asks for a path that is not there",
+        HealthPath("backend", "/healthz"), "the backend's health check", "backend",
+    ),
+    Fault(
+        "target-port", GATEWAY, "target_port", f"the backend's new revision listens on {OTHER_PORT}, not where it is registered",
+        Rolled("backend", ELSEWHERE), "the backend's task definition", "backend",
+    ),
+    Fault(
+        "security-group", GATEWAY, "security_group_closed", "the backend's security group lets nobody in", Closed("backend"),
+        "the backend's security group", "backend",
+    ),
+    Fault(
+        "out-of-memory", START, "out_of_memory", f"the backend's new revision may use {LITTLE} MiB", Rolled("backend", MEMORY, 137),
+        "the backend's task definition", "backend", emulated=True,
+    ),
+    Fault(
+        "wrong-architecture", f"{START} (facts: 13)", "image_platform", "the frontend's new revision is of another CPU",
+        Rolled("frontend", crashing(OTHER_CPU), 255), "the frontend's task definition", "frontend", emulated=True,
     ),
     Fault("page-500", ENDPOINTS, "page_failing", "GET /about answers 500", Failing("/about"), spoils="pages"),
     Fault("page-slow", ENDPOINTS, "page_slow", f"GET /projects takes {SLOW:g} s", Slow("/projects", SLOW), spoils="pages"),
@@ -49,6 +83,22 @@ FAULTS = (
     Fault(
         "certificate-self-signed", CERTIFICATE, "certificate_untrusted", "the certificate is signed by itself", Shown("self-signed", 18),
         "certificate",
+    ),
+    Fault(
+        "state-lock", "Troubleshooting: Terraform State Lock", "state_locked", "a Terraform that is gone holds the state's lock",
+        StateLock(),
+    ),
+    Fault(
+        "log-errors", "Health Check Verification: CloudWatch Logs", "log_errors", "the backend logs errors of one kind, and goes on",
+        LogErrors(),
+    ),
+    Fault(
+        "wrong-account", "Pre-Deployment Checklist: Required Access", "wrong_account", f"the operator's key is of account {OTHER_ACCOUNT}",
+        OtherAccount(OTHER_ACCOUNT), "the operator's key",
+    ),
+    Fault(
+        "permission-denied", "Pre-Deployment Checklist: Required Access (facts: 6)", "denied",
+        f"the operator's key may not {DENIED.partition(':')[2]}", Denied(DENIED), "the operator's key",
     ),
 )
 

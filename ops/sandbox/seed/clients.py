@@ -39,6 +39,10 @@ class Clients:
         return self._client("ecs")
 
     @cached_property
+    def sts(self) -> Any:
+        return self._client("sts")
+
+    @cached_property
     def iam(self) -> Any:
         return self._client("iam")
 

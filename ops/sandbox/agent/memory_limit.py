@@ -1,0 +1,25 @@
+"""A container's memory limit (`memory` of its definition, MiB): whether what it uses is more.
+
+Emulates the kernel's out-of-memory killer, looked for at each look at the process. Differs from it: only the container's own limit counts
+(not the task's), only the first process is measured, and a short peak between two looks goes unseen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+
+MIB = 1 << 20
+KILLED = 137              # 128 + SIGKILL
+
+
+def exceeded(definition: dict[str, Any], pid: int | None) -> bool:
+    """Whether the process `pid` of a container of this definition uses more than it may."""
+    limit = definition.get("memory")
+    if not limit or pid is None:
+        return False
+    try:
+        return bool(psutil.Process(pid).memory_info().rss > int(limit) * MIB)
+    except psutil.Error:
+        return False

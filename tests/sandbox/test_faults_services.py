@@ -1,0 +1,165 @@
+"""The faults of services, network, state, logs and keys, done to a real sandbox's world and taken back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ops.errors import Refused
+from ops.sandbox import faults, lifecycle
+from ops.sandbox.contracts import KEEPER_KEY
+from tests.sandbox.faults_support import Page, active, broken, clients, states
+
+CLUSTER = "dev-davidshaevel-cluster"
+WELL = [("healthy", None)] * 2
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("faults") / ".sandbox"
+    lifecycle.up(folder, rollout="ecs")
+    yield folder
+    lifecycle.down(folder, purge=True)
+
+
+def service(root: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = clients(root).ecs.describe_services(cluster=CLUSTER, services=[f"dev-davidshaevel-{name}"])["services"][0]
+    return found
+
+
+def stopped(root: Path, name: str) -> list[dict[str, Any]]:
+    """Containers of stopped tasks, with their task's stopCode."""
+    ecs = clients(root).ecs
+    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=f"dev-davidshaevel-{name}", desiredStatus="STOPPED")["taskArns"]
+    tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"]
+    return [{**container, "stopCode": task.get("stopCode")} for task in tasks for container in task["containers"]]
+
+
+def log(root: Path, name: str) -> list[str]:
+    events = clients(root).logs.filter_log_events(logGroupName=f"/ecs/dev-davidshaevel/{name}")["events"]
+    return [event["message"] for event in events]
+
+
+def newest(root: Path, name: str) -> str:
+    """The family's newest ACTIVE revision."""
+    found = clients(root).ecs.describe_task_definition(taskDefinition=f"dev-davidshaevel-{name}")["taskDefinition"]
+    return str(found["taskDefinitionArn"])
+
+
+def test_tasks_that_crash_and_tasks_of_another_cpu(root: Path) -> None:
+    """Two services fail at once with their own exit codes and last words, the old tasks go on serving; mended, the old revision is back."""
+    before = {name: service(root, name)["taskDefinition"] for name in ("backend", "frontend")}
+    with broken(root, "tasks-crash", "wrong-architecture"):
+        crashed, foreign = stopped(root, "backend"), stopped(root, "frontend")
+        assert {(each["stopCode"], each["exitCode"]) for each in crashed} == {("EssentialContainerExited", 1)}
+        assert 255 in {each["exitCode"] for each in foreign}
+        assert any("SESSION_STORE is not set" in line for line in log(root, "backend"))
+        assert any("exec format error" in line for line in log(root, "frontend"))
+        assert service(root, "backend")["taskDefinition"] not in before.values()
+        assert Page(root, "/api/health").status == 200 and Page(root, "/health").status == 200
+        with pytest.raises(Refused, match="tasks-crash is active and touches the backend's task definition too"):
+            faults.order(root, "break", "target-port")
+    for name, revision in before.items():
+        found = service(root, name)
+        assert found["taskDefinition"] == revision == newest(root, name), "the bad revision is not ACTIVE any more"
+        assert [each["rolloutState"] for each in found["deployments"]] == ["COMPLETED"] and found["runningCount"] == 2
+
+
+def test_a_container_that_needs_more_memory_than_it_may_use(root: Path) -> None:
+    """It ends with 137 and ECS's own words for it."""
+    with broken(root, "out-of-memory"):
+        killed = [each for each in stopped(root, "backend") if each["exitCode"] == 137]
+        assert killed[0]["reason"] == "OutOfMemoryError: Container killed due to memory usage"
+    assert states(root, "dev-backend-tg") == WELL
+
+
+def test_an_application_that_listens_elsewhere(root: Path) -> None:
+    """The new tasks' targets refuse connections on the registered port, and stay unhealthy."""
+    with broken(root, "target-port"):
+        assert ("unhealthy", "Target.FailedHealthChecks") in states(root, "dev-backend-tg")
+        assert any('"port": 3999' in line for line in log(root, "backend"))
+    assert states(root, "dev-backend-tg") == WELL
+
+
+def test_a_wrong_health_path_and_a_closed_security_group(root: Path) -> None:
+    """The group's path answers 404; then packets are dropped: the targets say which, and the site which of both it is."""
+    elb = clients(root).elb
+    with broken(root, "tasks-unhealthy"):
+        assert elb.describe_target_groups(Names=["dev-backend-tg"])["TargetGroups"][0]["HealthCheckPath"] == "/healthz"
+        assert ("unhealthy", "Target.ResponseCodeMismatch") in states(root, "dev-backend-tg")
+        assert states(root, "dev-frontend-tg") == WELL
+    assert elb.describe_target_groups(Names=["dev-backend-tg"])["TargetGroups"][0]["HealthCheckPath"] == "/api/health"
+    rules = ingress(root)
+    with broken(root, "security-group"):
+        assert ("unhealthy", "Target.Timeout") in states(root, "dev-backend-tg")
+        assert Page(root, "/api/health").status == 504 and ingress(root) == []
+    assert ingress(root) == rules != [] and states(root, "dev-backend-tg") == WELL and Page(root, "/api/health").status == 200
+
+
+def ingress(root: Path) -> list[Any]:
+    groups = clients(root).ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["dev-davidshaevel-backend-sg"]}])
+    found: list[Any] = groups["SecurityGroups"][0]["IpPermissions"]
+    return found
+
+
+def test_a_lock_that_terraform_left(root: Path) -> None:
+    """Terraform's own lock file lies beside the state, with an owner and an age; another lock is never overwritten."""
+    s3, where = clients(root).s3, {"Bucket": "dev-davidshaevel-terraform-state", "Key": "environments/dev/terraform.tfstate.tflock"}
+    with broken(root, "state-lock"):
+        lock = json.loads(s3.get_object(**where)["Body"].read())
+        assert set(lock) == {"ID", "Operation", "Info", "Who", "Version", "Created", "Path"} and lock["Operation"] == "OperationTypeApply"
+    faults.order(root, "break", "state-lock")
+    s3.delete_object(**where)
+    assert active(root) == set(), "somebody unlocked it"
+    s3.put_object(**where, Body=b'{"ID": "somebody"}')
+    with pytest.raises(Refused, match="already"):
+        faults.order(root, "break", "state-lock")
+    assert active(root) == set()
+    s3.delete_object(**where)
+
+
+def test_errors_in_the_logs(root: Path) -> None:
+    """Errors of one kind with other ids, and a warning; more come as long as it stands, and none is left afterwards."""
+    def levels() -> list[str]:
+        return [json.loads(line)["level"] for line in log(root, "backend") if "payments.example" in line or "connection pool" in line]
+
+    with broken(root, "log-errors"):
+        first = levels()
+        assert first.count("error") >= 5 and first.count("warn") == 1
+        assert len({line for line in log(root, "backend") if "payments.example" in line}) == first.count("error")
+        ends = time.monotonic() + 10
+        while levels().count("error") == first.count("error") and time.monotonic() < ends:
+            time.sleep(0.3)
+        assert levels().count("error") > first.count("error")
+    assert levels() == []
+
+
+def test_a_key_of_another_account(root: Path) -> None:
+    """GetCallerIdentity names another account, in which nothing is found; the sandbox's own key sees what it saw."""
+    with broken(root, "wrong-account"):
+        theirs = clients(root)
+        assert theirs.sts.get_caller_identity()["Account"] == "210987654321"
+        with pytest.raises(ClientError, match="Cluster not found"):
+            theirs.ecs.describe_services(cluster=CLUSTER, services=["dev-davidshaevel-backend"])
+        assert clients(root, KEEPER_KEY).sts.get_caller_identity()["Account"] == "123456789012"
+        assert Page(root, "/api/health").status == 200
+    assert clients(root).sts.get_caller_identity()["Account"] == "123456789012"
+
+
+def test_one_action_denied(root: Path) -> None:
+    """DescribeTargetHealth is denied to the operator in IAM's words, and nothing else is."""
+    arn = clients(root).elb.describe_target_groups(Names=["dev-backend-tg"])["TargetGroups"][0]["TargetGroupArn"]
+    with broken(root, "permission-denied"):
+        with pytest.raises(ClientError) as denied:
+            clients(root).elb.describe_target_health(TargetGroupArn=arn)
+        assert denied.value.response["Error"]["Code"] == "AccessDenied"
+        assert "is not authorized to perform: elasticloadbalancing:DescribeTargetHealth" in str(denied.value)
+        assert clients(root, KEEPER_KEY).elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        assert clients(root).elb.describe_load_balancers()["LoadBalancers"] and service(root, "backend")["status"] == "ACTIVE"
+    assert states(root, "dev-backend-tg") == WELL
