@@ -51,7 +51,7 @@ def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
 
 def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
     """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
-    around = Around.begin(platform, f"deploy of {name}")
+    around = Around.begin(platform.settings, lambda: platform, f"deploy of {name}")
     facts, items, plan = look(platform, name, request)
     environment = platform.settings.environment
     ui.say(plan.as_text())
@@ -103,7 +103,7 @@ def run(done: Release, plan: Plan, me: Holder) -> None:
         done.findings = done.work.findings
         say_what_is_left(done)
         if done.around and done.verdict is not Verdict.INTERRUPTED:      # whoever interrupts wants to get away
-            done.around.end()
+            done.around.end({done.work.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None)
         if done.verdict is not Verdict.SUCCEEDED or any(step.verb != "prove" for step in plan.steps):   # nothing done is no release
             records.keep(done.work.platform, record(done, me))
 

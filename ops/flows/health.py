@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,10 @@ NOTHING = {
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked of a sweep. `only`: these groups; `skip`: groups or checks; `against`: a file, or last-release."""
+    """What was asked of a sweep. `only`: these groups; `skip`: groups or checks; `against`: a file, or last-release.
+
+    `from_s`: errors in the logs count from then on (seconds since 1970); `released`: service → a release that is not recorded yet.
+    """
 
     only: tuple[str, ...] = ()
     skip: frozenset[str] = frozenset()
@@ -62,6 +65,7 @@ class Request:
     from_s: float | None = None
     about: str = ""
     deadline_s: float | None = None
+    released: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -84,7 +88,7 @@ def configured(platform: Platform) -> list[str]:
 def sweep(platform: Platform, request: Request, before: Mapping[str, Any] | None) -> Sweep:
     """Look now, and compare with `before`. Raises ConfigError (a group or check that there is not, an expectation that is none)."""
     check_request(request)
-    asked = Asked(platform, request.since_s, request.from_s, known_patterns(before))
+    asked = Asked(platform, request.since_s, request.from_s, known_patterns(before), request.released)
     looks, began, at = Looks(asked), time.monotonic(), datetime.now(UTC)
     groups = [group for group in request.groups if group not in request.skip]
     checks = list(run(list(probes(looks, groups)), request.deadline_s or platform.settings.environment.health.deadline))
@@ -155,23 +159,27 @@ def folder(settings: Settings) -> Path:
     return settings.root / KEPT / settings.name
 
 
-def keep(platform: Platform, found: Sweep, request: Request) -> None:
-    """Keep this run, and save it where that was asked. Keeping fails with a word, saving with an error."""
-    settings, document = platform.settings, health_changes.as_document(found)
+def keep(settings: Settings, found: Sweep) -> None:
+    """Keep this run for the next one; where that fails, it is said."""
     try:
-        sweeps.keep(folder(settings), document, settings.environment.health.keep)
+        sweeps.keep(folder(settings), health_changes.as_document(found), settings.environment.health.keep)
     except OpsError as problem:
         ui.say(f"{problem.what}: {problem.why}")
-    if request.save:
-        try:
-            sweeps.save(Path(request.save), document)
-        except OSError as error:
-            raise OpsError(f"--save {request.save}", str(error), "name a file in a folder that is there") from None
+
+
+def save(path: str, found: Sweep) -> None:
+    """Write it to a file of the operator's. Raises OpsError."""
+    try:
+        sweeps.save(Path(path), health_changes.as_document(found))
+    except OSError as error:
+        raise OpsError(f"--save {path}", str(error), "name a file in a folder that is there") from None
 
 
 def look(platform: Platform, request: Request) -> Sweep:
     """One run, kept."""
     check_request(request)
     found = sweep(platform, request, reference(platform, request))
-    keep(platform, found, request)
+    keep(platform.settings, found)
+    if request.save:
+        save(request.save, found)
     return found

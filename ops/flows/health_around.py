@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ops import ui
 from ops.adapters.concurrent import attempt
 from ops.flows import health, health_text
 from ops.flows.gather import Platform
+from ops.flows.sweep import Once
 from ops.health import Sweep
 from ops.model import Unknown
 from ops.rules import health_changes
@@ -27,28 +28,31 @@ LONGEST_S = 10.0      # of each sweep: nobody waits longer for a look that is no
 
 
 class Around:
-    """One change. `begin` looks before, `end` after; an environment without services has nothing to look at, and says nothing."""
+    """One change. `begin` looks before, `end` after; an environment without services has nothing to look at, and says nothing.
 
-    def __init__(self, platform: Platform, about: str) -> None:
-        self.platform, self.about = platform, about
+    `platform` is called in the first look's thread: where nothing is looked at, no door is opened.
+    """
+
+    def __init__(self, settings: Settings, platform: Callable[[], Platform], about: str) -> None:
+        self.settings, self.platform, self.about = settings, Once(platform), about
         self.began = time.time()
         self.before: Sweep | Unknown = Unknown("not looked at")
         self.after: Sweep | Unknown = Unknown("not looked at")
         self._looking = threading.Thread(target=self._look_before, name="health before", daemon=True)
 
     @classmethod
-    def begin(cls, platform: Platform, about: str) -> Around:
-        """Start to look; nothing is waited for. `about`: the change, in words."""
-        around = cls(platform, about)
-        if wanted(platform.settings):
+    def begin(cls, settings: Settings, platform: Callable[[], Platform], about: str, *, looks: bool = True) -> Around:
+        """Start to look; nothing is waited for. `about`: the change, in words; `looks` False: there is no change to look around."""
+        around = cls(settings, platform, about)
+        if looks and settings.environment.services:
             around._looking.start()
         return around
 
     def _look_before(self) -> None:
-        self.before = attempt(lambda: health.sweep(self.platform, self._request(f"before {self.about}"), None))
+        self.before = attempt(lambda: health.sweep(self.platform(), self._request(f"before {self.about}"), None))
 
     def _request(self, about: str, from_s: float | None = None) -> health.Request:
-        groups = tuple(health.configured(self.platform))
+        groups = tuple(health.configured(self.platform()))
         return health.Request(only=groups, about=about, from_s=from_s, deadline_s=LONGEST_S)
 
     def ready(self) -> None:
@@ -56,17 +60,23 @@ class Around:
         if self._looking.ident is not None:
             self._looking.join(LONGEST_S + 1)
 
-    def end(self) -> None:
-        """Look again, and keep both. Never raises but for an interrupt: a look must not spoil what was done."""
+    def end(self, released: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        """Look again, and keep both. Never raises but for an interrupt: a look must not spoil what was done.
+
+        `released`: service → the release that has just succeeded, which nothing has recorded yet.
+        """
         if self._looking.ident is None:
             return
         self.ready()
-        request = self._request(f"after {self.about}", from_s=self.began)
-        document = health_changes.as_document(self.before) if isinstance(self.before, Sweep) else None
-        self.after = attempt(lambda: health.sweep(self.platform, request, document))
+        self.after = attempt(lambda: self._look_after(released or {}))
         for sweep in (self.before, self.after):
             if isinstance(sweep, Sweep):
-                health.keep(self.platform, sweep, replace(request, save=None))
+                health.keep(self.settings, sweep)
+
+    def _look_after(self, released: Mapping[str, Mapping[str, Any]]) -> Sweep:
+        request = replace(self._request(f"after {self.about}", from_s=self.began), released=released)
+        document = health_changes.as_document(self.before) if isinstance(self.before, Sweep) else None
+        return health.sweep(self.platform(), request, document)
 
     def as_document(self) -> dict[str, Any]:
         """`health` of a deploy's, a migration's or an apply's document (design: before, after, changes)."""
@@ -90,10 +100,6 @@ class Around:
                 yield f"  {health_text.check_line(check)} ({since})"
 
 
-def wanted(settings: Settings) -> bool:
-    return bool(settings.environment.services)
-
-
 def sweep_document(sweep: Sweep | Unknown) -> dict[str, Any]:
     if isinstance(sweep, Sweep):
         return health_changes.as_document(sweep)
@@ -101,6 +107,10 @@ def sweep_document(sweep: Sweep | Unknown) -> dict[str, Any]:
     return {"healthy": False, "checks": [unknown], "changes": []}
 
 
-def say(around: Around) -> None:
-    for line in around.lines():
-        ui.say(line)
+@contextmanager
+def around(settings: Settings, about: str, *, looks: bool = True) -> Iterator[Around]:
+    """A change that is made while this holds; where it fails or is interrupted, nobody waits for another look."""
+    found = Around.begin(settings, lambda: Platform.of(settings), about, looks=looks)
+    found.ready()
+    yield found
+    found.end()

@@ -22,13 +22,14 @@ RECORDS = 20      # read back so far for one that succeeded
 @dataclass(frozen=True)
 class Asked:
     """One sweep: where, how far back the logs are read (None: as configured), since when errors count (`from_s`, seconds since 1970; None:
-    for the last while), and what the logs of the run before said.
+    for the last while), what the logs of the run before said, and releases that have just succeeded and are not recorded yet.
     """
 
     platform: Platform
     since_s: float | None = None
     from_s: float | None = None
     known: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    released: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 class Looks:
@@ -63,7 +64,7 @@ class Looks:
 
     def release(self, name: str) -> Mapping[str, Any] | None:
         """The newest record of a release that succeeded; None: there is none, or nowhere to keep any."""
-        return self._releases[name]()
+        return self.asked.released.get(name) or self._releases[name]()
 
     def _released(self, name: str) -> Mapping[str, Any] | None:
         settings, state = self.platform.settings, self.environment.state

@@ -100,7 +100,7 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
     if isinstance(short, Unknown):
         return Check("ecs", name, "unknown", short.why, service=facts.name)
     if short is None:
-        return Check("ecs", name, "ok", f"every task has {tag}, the last release", f"{tag} {digest}", service=facts.name)
+        return Check("ecs", name, "ok", f"every task has {tag}, the last release", f"{tag} {(digest or '')[:19]}", service=facts.name)
     fix = (f"inv {facts.name}.releases", f"inv {facts.name}.deploy --tag {tag}")
     detail = f"{short}, the last release is {tag}"
     found = Finding("not_the_release", f"{facts.name}: {detail}", "certain", (Evidence("DescribeTasks", short),), fix)
@@ -113,7 +113,7 @@ def unrecorded(facts: ServiceFacts, name: str, digests: set[str | None]) -> Chec
         return Check("ecs", name, "unknown", f"{what}, and no release is recorded", service=facts.name)
     if len(digests) == 1:
         digest = next(iter(digests)) or ""
-        return Check("ecs", name, "ok", f"every task has {digest[:19]}…; no release is recorded", digest, service=facts.name)
+        return Check("ecs", name, "ok", f"every task has {digest[:19]}…; no release is recorded", digest[:19], service=facts.name)
     found = Finding("several_images", f"tasks of {facts.name} run {len(digests)} images", "certain", fix=(f"inv {facts.name}.status",))
     detail = f"{len(digests)} images run, expected one: {', '.join(sorted(each or '?' for each in digests))}"
     return Check("ecs", name, "failed", detail, "several", service=facts.name, finding=found)
@@ -129,7 +129,7 @@ def revision(facts: ServiceFacts, state: ServiceState) -> Check:
         return Check("ecs", name, "unknown", f"the family of {runs} has no ACTIVE revision", service=facts.name)
     same = latest.arn == state.task_definition
     detail = f"{runs}, the family's latest" if same else f"{runs}; the family's latest is {latest.label}, which does not run"
-    return Check("ecs", name, "ok", detail, f"{runs} of {latest.label}", service=facts.name)
+    return Check("ecs", name, "ok", detail, runs if same else f"{runs} (latest {latest.label})", service=facts.name)
 
 
 def failed(facts: ServiceFacts, name: str, detail: str, value: str) -> Check:

@@ -25,7 +25,7 @@ def change(session: Session, direction: Direction, to: str | None, edited: str |
     """Plan, show, ask, run: the same both ways."""
     from ops import ui
     from ops.flows import migrate as flow
-    from ops.flows import migrate_lint, migrate_remote
+    from ops.flows import health_around, migrate_lint, migrate_remote
 
     asked = flow.Asked(session.timeout_s(), session.wait_s() if session.wait else None, edited)
     here = place(session)
@@ -43,8 +43,10 @@ def change(session: Session, direction: Direction, to: str | None, edited: str |
         from ops.flows import migrate_snapshot
 
         migrate_snapshot.take(session.settings, f"before {planned.to}", waiting(session, migrate_snapshot.SNAPSHOT_S))
-    done = migrate_remote.run(here, planned, asked)
-    session.report(done.as_document(), done.as_text())
+    looks = bool(planned.steps) and here.door.mode != "local"      # on a developer's own database there is no platform around it
+    with health_around.around(session.settings, f"db.{direction} to {planned.to}", looks=looks) as around:
+        done = migrate_remote.run(here, planned, asked)
+    session.report({**done.as_document(), "health": around.as_document()}, "\n".join([done.as_text(), *around.lines()]))
 
 
 @front_door(options=CHANGE, help={"to": f"{TO} Default: head.", "edited": EDITED})

@@ -48,10 +48,13 @@ def plan(session: Session, wait: str | None = None) -> None:
 @front_door(options=("yes", "json"), help=BOTH)
 def apply(session: Session, wait: str | None = None) -> None:
     """Apply the saved plan: of this commit and this state, young; a destroy wants its address typed."""
+    from ops.flows import health_around
     from ops.flows import terraform as flow
 
-    planned = flow.apply_saved(place(session), yes=session.yes, wait_s=seconds(wait))
-    session.report({**planned.as_document(), "applied": True}, "applied")
+    with health_around.around(session.settings, "tf.apply") as around:
+        planned = flow.apply_saved(place(session), yes=session.yes, wait_s=seconds(wait))
+    document = {**planned.as_document(), "applied": True, "health": around.as_document()}
+    session.report(document, "\n".join(["applied", *around.lines()]))
 
 
 @front_door(options=("json",))
