@@ -24,8 +24,8 @@ def place(session: Session) -> Place:
 def change(session: Session, direction: Direction, to: str | None, edited: str | None) -> None:
     """Plan, show, ask, run: the same both ways."""
     from ops import ui
-    from ops.flows import migrate as flow
     from ops.flows import health_around, migrate_lint, migrate_remote
+    from ops.flows import migrate as flow
 
     asked = flow.Asked(session.timeout_s(), session.wait_s() if session.wait else None, edited)
     here = place(session)
