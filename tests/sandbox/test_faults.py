@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import stat
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -14,18 +13,15 @@ import psycopg
 import pytest
 
 from ops.errors import ConfigError, Refused
-from ops.sandbox import faults, lifecycle
+from ops.sandbox import faults
 from ops.sandbox.contracts import Paths
 from ops.sandbox.status import read
 from tests.sandbox.faults_support import Page, active, broken, certificate_problem, clients, connect, states
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("faults") / ".sandbox"
-    lifecycle.up(folder, rollout="ecs")
-    yield folder
-    lifecycle.down(folder, purge=True)
+@pytest.fixture
+def root(unharmed: Path) -> Path:
+    return unharmed
 
 
 def test_pages_go_wrong_each_in_its_own_way(root: Path) -> None:

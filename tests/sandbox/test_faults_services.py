@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ops.errors import Refused
-from ops.sandbox import faults, lifecycle
+from ops.sandbox import faults
 from ops.sandbox.contracts import KEEPER_KEY
 from tests.sandbox.faults_support import Page, active, broken, clients, states
 
@@ -20,12 +19,9 @@ CLUSTER = "dev-davidshaevel-cluster"
 WELL = [("healthy", None)] * 2
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("faults") / ".sandbox"
-    lifecycle.up(folder, rollout="ecs")
-    yield folder
-    lifecycle.down(folder, purge=True)
+@pytest.fixture
+def root(unharmed: Path) -> Path:
+    return unharmed
 
 
 def service(root: Path, name: str) -> dict[str, Any]:
@@ -55,7 +51,9 @@ def newest(root: Path, name: str) -> str:
 def test_tasks_that_crash_and_tasks_of_another_cpu(root: Path) -> None:
     """Two services fail at once with their own exit codes and last words, the old tasks go on serving; mended, the old revision is back."""
     before = {name: service(root, name)["taskDefinition"] for name in ("backend", "frontend")}
-    with broken(root, "tasks-crash", "wrong-architecture"):
+    for name in ("tasks-crash", "wrong-architecture"):
+        faults.order(root, "break", name)
+    try:
         crashed, foreign = stopped(root, "backend"), stopped(root, "frontend")
         assert {(each["stopCode"], each["exitCode"]) for each in crashed} == {("EssentialContainerExited", 1)}
         assert 255 in {each["exitCode"] for each in foreign}
@@ -65,6 +63,9 @@ def test_tasks_that_crash_and_tasks_of_another_cpu(root: Path) -> None:
         assert Page(root, "/api/health").status == 200 and Page(root, "/health").status == 200
         with pytest.raises(Refused, match="tasks-crash is active and touches the backend's task definition too"):
             faults.order(root, "break", "target-port")
+    finally:
+        mended = faults.order(root, "mend-all")
+    assert [each["name"] for each in mended] == ["wrong-architecture", "tasks-crash"] and active(root) == set()
     for name, revision in before.items():
         found = service(root, name)
         assert found["taskDefinition"] == revision == newest(root, name), "the bad revision is not ACTIVE any more"

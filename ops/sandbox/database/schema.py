@@ -50,17 +50,44 @@ def upgrade(login: Login, revision: str = "") -> None:
 
     To `revision`; without one, to the last but one: the newest waits to be rehearsed.
     """
+    from alembic import command
+
+    with _one_at_a_time:
+        command.upgrade(_settings(login), revision or order()[-2:][0])
+
+
+def downgrade(login: Login) -> None:
+    """One revision back, by its own downgrade."""
+    from alembic import command
+
+    with _one_at_a_time:
+        command.downgrade(_settings(login), "-1")
+
+
+def current(login: Login) -> str:
+    """The revision that the database says it has; empty where it says none."""
+    import sqlalchemy
+
+    with _engine(login).connect() as connection:
+        found = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+    return str(found or "")
+
+
+def order() -> list[str]:
+    """The project's revisions, the first one first."""
     from alembic.script import ScriptDirectory
 
-    from alembic import command, config
+    from alembic import config
+
+    return [each.revision for each in ScriptDirectory.from_config(config.Config(str(REVISIONS))).walk_revisions()][::-1]
+
+
+def _settings(login: Login) -> Any:
+    from alembic import config
 
     settings = config.Config(str(REVISIONS))
-    if not revision:
-        newest = ScriptDirectory.from_config(settings).get_revision("head")
-        revision = str((newest and newest.down_revision) or "head")
     settings.attributes["engine"] = _engine(login)
-    with _one_at_a_time:
-        command.upgrade(settings, revision)
+    return settings
 
 
 def _engine(login: Login) -> Any:

@@ -84,26 +84,28 @@ class Board:
             self._forget_mended()
             if name not in self.kept:
                 return Done(fault, False, False, f"{name} is not active")
-            kept = self.kept[name]
-            fault.work.end(self.ground, kept)
-            well = self._await(fault, lambda: fault.work.well(self.ground, kept))
-            self._drop(name)
-            if not well and not self._others(fault):
-                raise OpsError(f"fault {name} is mended, but the world is not well", f"not within {PATIENCE:.0f} s", "inv sandbox.status")
-            left = "" if well else f"; {', '.join(self._others(fault))} stands still"
-            return Done(fault, False, True, f"mended: {name}{left}", time.monotonic() - began)
+            fault.work.end(self.ground, self.kept[name])
+            return self._mended(fault, began)
 
     def mend_all(self) -> list[Done]:
-        """Every active fault, the newest first. Raises the first OpsError when all have been tried."""
-        done, problems = [], []
-        for name in reversed(list(self.kept)):
-            try:
-                done.append(self.mend(name))
-            except OpsError as problem:
-                problems.append(problem)
-        if problems:
-            raise problems[0]
-        return done
+        """Every active fault: all are taken back, the newest first, then all are waited for. Raises OpsError."""
+        began = time.monotonic()
+        with self._lock:
+            self._forget_mended()
+            found = [find(name) for name in reversed(list(self.kept))]
+            for fault in found:
+                fault.work.end(self.ground, self.kept[fault.name])
+            return [self._mended(fault, began) for fault in found]
+
+    def _mended(self, fault: Fault, began: float) -> Done:
+        kept = self.kept[fault.name]
+        well = self._await(fault, lambda: fault.work.well(self.ground, kept))
+        self._drop(fault.name)
+        if not well and not self._others(fault):
+            what = f"fault {fault.name} is mended, but the world is not well"
+            raise OpsError(what, f"not within {PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up")
+        left = "" if well else f"; {', '.join(self._others(fault))} stands still"
+        return Done(fault, False, True, f"mended: {fault.name}{left}", time.monotonic() - began)
 
     def _refuse_second(self, fault: Fault) -> None:
         rival = next((each for each in self.kept if fault.touches and find(each).touches == fault.touches), None)

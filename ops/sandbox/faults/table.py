@@ -9,6 +9,7 @@ from ops.errors import ConfigError
 from ops.sandbox.faults.account import Denied, LogErrors, OtherAccount, StateLock
 from ops.sandbox.faults.database import PasswordChanged, Stopped
 from ops.sandbox.faults.pages import Failing, Hanging, Mistyped, Slow, Stale
+from ops.sandbox.faults.schema import Behind
 from ops.sandbox.faults.services import CRASH, OTHER_CPU, Closed, HealthPath, Rolled, crashing
 from ops.sandbox.faults.ways_in import RedirectLoop, Shown
 from ops.sandbox.faults.work import Fault
@@ -33,6 +34,10 @@ FAULTS = (
     Fault(
         "database-password", DATABASE, "database_password_rejected", "the role's password is changed, the secret is not", PasswordChanged(),
         "the database", "backend", lasts=True,
+    ),
+    Fault(
+        "schema-behind", "Database Migrations (facts: 7)", "schema_behind_release", "the database is behind the backend's release",
+        Behind(), "the database", "schema", lasts=True,
     ),
     Fault(
         "tasks-crash", START, "container_exited", "the backend's new revision exits with 1 at start", Rolled("backend", crashing(CRASH), 1),
