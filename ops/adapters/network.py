@@ -17,8 +17,9 @@ CERTIFICATE = {
     19: "comes from a self-signed authority in its chain",
     20: "comes from an authority that is not known here",
     62: "is for another host name",
+    64: "is for another address",
 }
-CERTIFICATE_CAUSES = {9: "certificate_not_yet_valid", 10: "certificate_expired", 62: "certificate_wrong_host"}
+CERTIFICATE_CAUSES = {9: "certificate_not_yet_valid", 10: "certificate_expired", 62: "certificate_wrong_host", 64: "certificate_wrong_host"}
 
 
 def problem(error: BaseException) -> str:

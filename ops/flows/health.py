@@ -23,7 +23,7 @@ from ops.flows.sweep import Probe, run
 from ops.health import GROUPS, Check, Sweep
 from ops.model import Unknown
 from ops.rules import health_changes
-from ops.rules.health_explain import AWS_GROUPS, Ground, explained
+from ops.rules.health_explain import AWS_GROUPS, Ground, denied, explained
 
 if TYPE_CHECKING:
     from ops.settings import Settings
@@ -94,7 +94,7 @@ def sweep(platform: Platform, request: Request, before: Mapping[str, Any] | None
     checks = list(run(list(probes(looks, groups)), request.deadline_s or platform.settings.environment.health.deadline))
     checks += [Check(group, group, "skipped", "--skip") for group in request.groups if group in request.skip]
     users = attempt(looks.users) if any(check.ill for check in checks) else frozenset()
-    told = explained(skipped(checks, request), Ground(frozenset() if isinstance(users, Unknown) else users))
+    told = explained(map(denied, skipped(checks, request)), Ground(frozenset() if isinstance(users, Unknown) else users))
     found = Sweep(
         platform.settings.name, at.isoformat(timespec="milliseconds"), time.monotonic() - began, told, about=request.about
     )

@@ -15,7 +15,7 @@ from ops.flows import cdn as cdn_flow
 from ops.flows.health_looks import Looks
 from ops.flows.sweep import Probe
 from ops.health import Check
-from ops.model import Answer, Finding, Unknown
+from ops.model import Answer, Finding, ServiceState, Unknown
 from ops.rules import health_edge, health_logs, health_pages
 from ops.settings import Endpoint
 
@@ -92,8 +92,14 @@ def cached_page(looks: Looks, service: str, path: str) -> Iterable[Check]:
     for fact in (answer, state):
         if isinstance(fact, Unknown):
             return [Check("cdn", f"cache {path}", "unknown", fact.why, service=service)]
-    primary = state.primary if state else None  # type: ignore[union-attr]
-    return [health_edge.cache(path, service, answer, primary.created_at if primary else None, datetime.now(UTC))]  # type: ignore[arg-type]
+    deployed_at = running_since(state) if isinstance(state, ServiceState) else None
+    return [health_edge.cache(path, service, answer, deployed_at, datetime.now(UTC))]  # type: ignore[arg-type]
+
+
+def running_since(state: ServiceState) -> datetime | None:
+    """When the deployment began that answers now: the newest that is done, since one under way may never be."""
+    done = [each for each in state.deployments if each.rollout_state in ("COMPLETED", None)]
+    return next((each.created_at for each in done), state.primary.created_at if state.primary else None)
 
 
 def certificate_probes(looks: Looks) -> Iterator[Probe]:

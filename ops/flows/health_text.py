@@ -9,7 +9,7 @@ from ops import ui
 from ops.health import Check, Sweep
 from ops.live import finding_lines
 from ops.model import Change
-from ops.rules.health_explain import roots
+from ops.rules.health_explain import causes
 
 if TYPE_CHECKING:
     from ops.settings import Settings
@@ -38,9 +38,8 @@ def check_line(check: Check) -> str:
 
 
 def problem_lines(sweep: Sweep) -> Iterator[str]:
-    for check in roots(sweep.checks):
-        if check.finding is not None:
-            yield from (line.translate(ui.CONTROL) for line in finding_lines(check.finding))
+    for finding in causes(sweep.checks):
+        yield from (line.translate(ui.CONTROL) for line in finding_lines(finding))
 
 
 def change_lines(sweep: Sweep) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from ops.health import Check, Sweep
 from ops.model import Change
 from ops.rules import findings
-from ops.rules.health_explain import roots
+from ops.rules.health_explain import causes
 from ops.rules.health_pages import milliseconds
 
 FLOOR_S = 0.25           # a page that took 5 ms and takes 20 is not slower in any way that matters
@@ -74,7 +74,7 @@ def as_document(sweep: Sweep) -> dict[str, Any]:
         "took_s": round(sweep.took_s, 3),
         "about": sweep.about,
         "checks": [check_document(check) for check in sweep.checks],
-        "findings": [findings.as_document(check.finding) for check in roots(sweep.checks) if check.finding],
+        "findings": [findings.as_document(finding) for finding in causes(sweep.checks)],
         "against": sweep.against,
         "changes": [vars(change) for change in sweep.changes],
     }

@@ -5,13 +5,15 @@ A table from the ground up; the first one that is ill and fits explains. An expl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ops.health import Check
+from ops.model import Evidence, Finding
 
 AWS_GROUPS = ("db", "ecs", "targets", "cdn", "logs", "terraform")
-BAD_GATEWAY = ("502", "503", "504")
+DENIED = re.compile(r"(?P<who>\S+) may not (?P<action>[\w*-]+:[\w*]+)")      # as ops.adapters.aws_errors says it
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,13 @@ def cluster(below: Check, above: Check, ground: Ground) -> bool:
 
 def tasks(below: Check, above: Check, ground: Ground) -> bool:
     """Tasks that end by themselves leave no target, no page, and say why in the log."""
-    if below.group != "ecs" or below.service != above.service or stopped_by_checks(below):
+    if below.group != "ecs" or below.service != above.service:
         return False
-    own = above.group == "ecs" and below.name.endswith(" tasks") and above.name != below.name
-    return own or above.group == "logs" or (above.group in ("targets", "endpoints") and not below.name.endswith((" image", " revision")))
+    if above.group == "ecs":
+        return below.name.endswith(" tasks") and above.name != below.name
+    if stopped_by_checks(below) or below.name.endswith((" image", " revision")):
+        return False
+    return above.group in ("targets", "endpoints", "logs")
 
 
 def stopped_by_checks(check: Check) -> bool:
@@ -121,3 +126,32 @@ def leads_to(found: Mapping[str, str], start: str, end: str) -> bool:
 def roots(checks: Iterable[Check]) -> tuple[Check, ...]:
     """The ill ones that nothing explains."""
     return tuple(check for check in checks if check.ill and not check.explained_by)
+
+
+def causes(checks: Iterable[Check]) -> tuple[Finding, ...]:
+    """What the ill ones come from: the findings of the roots, those of one cause in one group together."""
+    found: dict[tuple[str, str], list[Check]] = {}
+    for check in roots(checks):
+        if check.finding is not None:
+            found.setdefault((check.group, check.finding.cause), []).append(check)
+    return tuple(together(each) for each in found.values())
+
+
+def together(checks: Sequence[Check]) -> Finding:
+    first = checks[0].finding
+    assert first is not None
+    if len(checks) == 1:
+        return first
+    others = ", ".join(check.name for check in checks[1:])
+    evidence = tuple(each for check in checks if check.finding for each in check.finding.evidence)
+    return replace(first, summary=f"{first.summary}; the same: {others}", evidence=evidence)
+
+
+def denied(check: Check) -> Check:
+    """An unknown check that lacks a permission has that as its cause."""
+    missing = DENIED.search(check.detail) if check.status == "unknown" and check.finding is None else None
+    if missing is None:
+        return check
+    what = f"{missing['who']} may not {missing['action']}"
+    fix = (f"have {missing['action']} allowed for {missing['who']}, or use other credentials",)
+    return replace(check, finding=Finding("denied", what, "certain", (Evidence(check.label, check.detail),), fix))

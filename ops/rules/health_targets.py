@@ -57,6 +57,8 @@ def finding(facts: GroupFacts, targets: Sequence[Target]) -> Finding:
     evidence = tuple(Evidence(f"DescribeTargetHealth {facts.name}", said(target)) for target in ill)
     status = (f"inv {facts.service}.status",)
     reasons = {target.reason for target in ill}
+    if wrong_path(facts):      # then the reasons are those of whatever answers there
+        return mismatched(facts, evidence)
     if not ill:
         what = f"{facts.name} has no target that takes requests"
         return Finding("no_targets", what, "certain", fix=status)
@@ -71,9 +73,17 @@ def finding(facts: GroupFacts, targets: Sequence[Target]) -> Finding:
     return Finding("target_unhealthy", f"targets of {facts.name} are not healthy", "likely", evidence, status)
 
 
+def checked_path(facts: GroupFacts) -> str:
+    return facts.group.health_path if isinstance(facts.group, TargetGroup) else ""
+
+
+def wrong_path(facts: GroupFacts) -> bool:
+    """Whether the load balancer asks for another path than the configured one."""
+    return bool(checked_path(facts) and facts.health_path and checked_path(facts) != facts.health_path)
+
+
 def mismatched(facts: GroupFacts, evidence: tuple[Evidence, ...]) -> Finding:
-    path = facts.group.health_path if isinstance(facts.group, TargetGroup) else ""
-    wrong = path and facts.health_path and path != facts.health_path
+    path, wrong = checked_path(facts), wrong_path(facts)
     expected = f", invoke.yaml says {facts.health_path}" if wrong else ""
     what = f"the health check of {facts.name} asks {path or 'its path'}{expected}, and gets another answer than it wants"
     arn = facts.group.arn if isinstance(facts.group, TargetGroup) else facts.name
