@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from ops.sandbox import lifecycle
+from tests.sandbox.faults_support import QUICK
 
 
 @pytest.fixture(scope="session")
 def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a sandbox that is up, without a fault."""
     folder = tmp_path_factory.mktemp("faults") / ".sandbox"
-    lifecycle.up(folder, rollout="ecs")
+    lifecycle.up(folder, rollout="ecs", timing=QUICK)
     yield folder
     lifecycle.down(folder, purge=True)

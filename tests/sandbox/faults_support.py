@@ -14,9 +14,13 @@ from typing import Any
 import psycopg
 
 from ops.sandbox import faults, lifecycle, seed
-from ops.sandbox.contracts import ACCESS_KEY, Paths
+from ops.sandbox.contracts import ACCESS_KEY, Paths, Timing
 from ops.sandbox.database import Server
 from ops.sandbox.status import read
+
+QUICK = Timing(
+    tick=0.1, provision=0.1, pull=0.1, health_interval=0.3, deregistration_delay=0.3, steady=0.3, invalidation=1.0, database=0.8,
+)
 
 
 @contextlib.contextmanager

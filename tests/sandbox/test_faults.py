@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import stat
 import time
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, Request, build_opener
@@ -12,10 +13,11 @@ from urllib.request import ProxyHandler, Request, build_opener
 import psycopg
 import pytest
 
-from ops.errors import ConfigError, Refused
+from ops.errors import Refused
 from ops.sandbox import faults
 from ops.sandbox.contracts import Paths
 from ops.sandbox.status import read
+from tests.conftest import Checkout
 from tests.sandbox.faults_support import Page, active, broken, certificate_problem, clients, connect, states
 
 
@@ -148,11 +150,40 @@ def test_only_who_has_the_token_may_break(root: Path) -> None:
     assert active(root) == set()
 
 
-def test_an_unknown_fault_is_an_error_that_names_the_nearest(root: Path) -> None:
-    """Exit code 2, with the nearest name and all of them."""
-    with pytest.raises(ConfigError) as refused:
-        faults.order(root, "break", "page-50")
-    assert refused.value.next == "did you mean page-500?" and "redirect-loop" in refused.value.why
+def test_as_a_user_types_it(root: Path, new_checkout: Callable[[str], Checkout]) -> None:
+    """`inv sandbox.break`, `faults`, `mend --all`: a line each, one JSON document with --json, exit code 0."""
+    checkout = new_checkout("typed")
+    (checkout.root / ".sandbox").symlink_to(root)
+    done = checkout.inv("sandbox.break", "page-500", "sandbox.break", "page-500")
+    assert done.returncode == 0 and re.search(r"^broken: page-500: GET /about answers 500 \(.+ s\)$", done.stdout, re.MULTILINE), done
+    assert "page-500 is active already" in done.stdout
+    rows = checkout.document("sandbox.faults")["faults"]
+    assert len({row["name"] for row in rows}) == len(rows) > 20
+    assert {"name", "runbook", "cause", "active", "emulated"} <= set(rows[0]) and all(row["runbook"] and row["cause"] for row in rows)
+    assert [row["name"] for row in rows if row["active"]] == ["page-500"]
+    assert {row["name"] for row in rows if row["emulated"]} == {"out-of-memory", "wrong-architecture"}
+    assert "* page-500" in checkout.inv("sandbox.faults").stdout
+    [mended] = checkout.document("sandbox.mend", "--all")["faults"]
+    assert mended["name"] == "page-500" and mended["changed"] and not mended["active"]
+    assert checkout.inv("sandbox.mend", "--all").stdout == "no fault is active\n"
+
+
+def test_what_is_refused_names_what_to_type(new_checkout: Callable[[str], Checkout]) -> None:
+    """An unknown fault is exit 2 with the nearest name and all others, a sandbox that is down exit 3, no name Invoke's own 1."""
+    checkout = new_checkout("down")
+    unknown = checkout.inv("sandbox.break", "page-50")
+    assert unknown.returncode == 2 and " next: did you mean page-500?" in unknown.stderr and "redirect-loop" in unknown.stderr
+    down = checkout.inv("sandbox.mend", "page-500")
+    assert down.returncode == 3 and " next: inv sandbox.up" in down.stderr
+    assert checkout.inv("sandbox.break").returncode == 1
+    assert not any(row["active"] for row in checkout.document("sandbox.faults")["faults"])
+
+
+def test_the_page_names_every_fault() -> None:
+    """docs/sandbox.md has a line for each, with what it must be found to be."""
+    page = (Path(__file__).parents[2] / "docs/sandbox.md").read_text(encoding="utf-8")
+    missing = [fault.name for fault in faults.FAULTS if f"| `{fault.name}` | {fault.says} | `{fault.cause}` |" not in page]
+    assert not missing
 
 
 def version(page: Page) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from ops.sandbox import faults, lifecycle
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, schema
 from ops.sandbox.status import read
-from tests.sandbox.faults_support import Page, active, broken, clients, connect
+from tests.sandbox.faults_support import QUICK, Page, active, broken, clients, connect
 
 BUCKET, FOLDER = "dev-davidshaevel-terraform-state", "ops/releases/sandbox/backend/"
 
@@ -46,6 +48,7 @@ def to_head(root: Path) -> None:
         connection.execute("UPDATE public.projects SET summary = 'kept'")
 
 
+AWAY = 0.3                # seconds
 COLUMN = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'projects' AND column_name = 'summary'"
 REVISION = "SELECT version_num FROM alembic_version"
 
@@ -78,9 +81,23 @@ def test_after_a_kill_the_next_up_mends_what_lies_on_the_disk(root: Path) -> Non
         faults.order(root, "break", name)
     kill(root)
     assert active(root) == {"schema-behind"}, "it lies on the disk"
-    assert lifecycle.up(root, rollout="ecs").ready
+    assert lifecycle.up(root, rollout="ecs", timing=replace(QUICK, latency=AWAY)).ready
     assert active(root) == set() and Page(root, "/about").status == 200
     assert ask(root, REVISION) == [("0003",)] and ask(root, "SELECT summary FROM public.projects") == [("kept",)]
+
+
+def test_aws_and_the_site_can_be_far_away(root: Path) -> None:
+    """With `Timing.latency` every AWS call and every page takes that much longer, once: nothing is added behind the CDN."""
+    def call() -> float:
+        began = time.monotonic()
+        sts.get_caller_identity()
+        return time.monotonic() - began
+
+    sts = clients(root).sts
+    sts.get_caller_identity()
+    assert AWAY <= min(call() for _ in range(3)) < 2 * AWAY
+    for where in ("site", "alb"):
+        assert AWAY <= min(Page(root, "/health", where).took for _ in range(3)) < 2 * AWAY, where
 
 
 def test_down_and_up_leave_a_healthy_world(root: Path) -> None:
@@ -89,7 +106,7 @@ def test_down_and_up_leave_a_healthy_world(root: Path) -> None:
         faults.order(root, "break", name)
     lifecycle.down(root)
     assert not Paths(root).token.exists()
-    assert lifecycle.up(root, rollout="ecs").ready
+    assert lifecycle.up(root, rollout="ecs", timing=QUICK).ready
     assert active(root) == set() and json.loads(Page(root, "/api/health").body)["database"] == "connected"
     connect(root).close()
 

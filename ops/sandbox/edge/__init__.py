@@ -9,6 +9,7 @@ WebSocket, WAF), no redirect from http to https, one distribution before one loa
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from ops.sandbox.contracts import LoadBalancerDoor, Part
 from ops.sandbox.edge.alb import LoadBalancer
 from ops.sandbox.edge.cdn import Cdn, over_tls
 from ops.sandbox.edge.weather import Weather
-from ops.sandbox.edge.wire import Front
+from ops.sandbox.edge.wire import Answer, Front, Handler, Request
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,21 @@ def start_edge(
             front.stop()
 
     try:
-        fronts.append(Front("alb", alb_port, balancer, log))
-        fronts.append(Front("site", site_port, cdn, log))
+        fronts.append(Front("alb", alb_port, distant(balancer, weather), log))
+        fronts.append(Front("site", site_port, distant(cdn, weather), log))
         if tls is not None:
-            fronts.append(Front("site-tls", tls[0], lambda request: cdn(over_tls(request)), log, tls[1]))
+            fronts.append(Front("site-tls", tls[0], distant(lambda request: cdn(over_tls(request)), weather), log, tls[1]))
     except OSError:
         stop()
         raise
     return Edge("edge", stop, lambda: all(front.alive() for front in fronts), cdn=cdn)
+
+
+def distant(handler: Handler, weather: Weather) -> Handler:
+    """The same, as far away as the weather says; between the CDN and the load balancer there is no distance."""
+    def handle(request: Request) -> Answer | None:
+        if weather.distance and request.header("X-Amz-Cf-Id") is None:
+            time.sleep(weather.distance)
+        return handler(request)
+
+    return handle

@@ -20,8 +20,9 @@ PAGE = b"<!doctype html>\n<title>Error</title><h1>Internal Server Error</h1>\n"
 
 @dataclass
 class Weather:
-    """Ways by layer and path; safe to use from any thread."""
+    """Ways by layer and path; safe to use from any thread. `distance`: seconds that every answer of the edge takes longer."""
 
+    distance: float = 0.0
     _ways: dict[tuple[str, str], Way] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

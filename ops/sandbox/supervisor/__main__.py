@@ -109,6 +109,7 @@ class Supervisor:
         assert self.database is not None
         self.desk.board = board.Board(self.world.ground(self.database))
         self.desk.open()
+        self.world.go_far()
         self.ready = True
         self.record.write(self.paths)
 

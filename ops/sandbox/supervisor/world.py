@@ -94,6 +94,11 @@ class World:
             self.edge.cdn, database,
         )
 
+    def go_far(self) -> None:
+        """From now on AWS and the site are `Timing.latency` seconds away."""
+        assert self.aws is not None
+        self.aws.gate.latency = self.weather.distance = self.timing.latency
+
     def choose(self, found: Rollout, wanted: str) -> None:
         """Roll out by what was found to work. Raises Refused where `wanted` is Terraform and it does not."""
         if wanted == "terraform" and found.kind != "terraform":
