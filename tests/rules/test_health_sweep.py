@@ -1,0 +1,107 @@
+"""A whole sweep by table: what explains what, and what changed since another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops.health import Check, Sweep
+from ops.model import Finding
+from ops.rules.health_changes import as_document, changes
+from ops.rules.health_explain import Ground, causes, denied, explained, roots
+
+
+def ill(group: str, name: str, cause: str = "x", service: str = "backend", status: Any = "failed") -> Check:
+    return Check(group, name, status, "d", service=service, finding=Finding(cause, "s", "certain"))
+
+
+STOPPED, CONNECTION = ill("db", "instance", "database_stopped", ""), ill("db", "connection", "database_unreachable", "")
+TASKS, TARGETS = ill("ecs", "backend tasks", "container_exited"), ill("targets", "backend tg", "no_targets")
+CHECKED = ill("ecs", "backend tasks", "target_unhealthy")
+AT_CDN, AT_ALB = ill("endpoints", "GET /api via cdn"), ill("endpoints", "GET /api via alb")
+OTHER = ill("endpoints", "GET / via cdn", service="frontend")
+ACCOUNT, LOCK = ill("account", "account", "wrong_account", ""), ill("terraform", "state lock", "state_locked", "")
+LOG, IMAGE = ill("logs", "backend log", "log_errors"), ill("ecs", "backend image", "y", status="unknown")
+EXPIRED = "certificate_expired"
+HANDSHAKE, DATE = ill("certificates", "h handshake", EXPIRED, ""), ill("certificates", "h certificate", EXPIRED, "")
+CACHED = ill("cdn", "cache /api", "z", status="unknown")
+
+
+@pytest.mark.parametrize(
+    ("checks", "expected"),
+    [
+        ((STOPPED, CONNECTION), (STOPPED,)),
+        ((CONNECTION, TARGETS, AT_CDN, LOG), (CONNECTION,)),
+        ((CONNECTION, OTHER), (CONNECTION, OTHER)),                    # the frontend does not use the database
+        ((TASKS, IMAGE, TARGETS, AT_CDN, LOG), (TASKS,)),
+        ((CHECKED, TARGETS, AT_ALB), (TARGETS,)),                      # stopped by the health check: the target group knows why
+        ((AT_CDN, AT_ALB), (AT_ALB,)),
+        ((AT_CDN, CACHED), (AT_CDN,)),
+        ((ACCOUNT, TASKS, LOCK, AT_CDN), (ACCOUNT, AT_CDN)),           # pages need no credentials
+        ((HANDSHAKE, DATE), (DATE,)),
+        ((LOCK, AT_CDN), (LOCK, AT_CDN)),
+    ],
+)
+def test_what_explains_what(checks: tuple[Check, ...], expected: tuple[Check, ...]) -> None:
+    """Only the roots are left; what is explained stays red and names its reason."""
+    found = explained(checks, Ground(frozenset({"backend"})))
+    assert [check.label for check in roots(found)] == [check.label for check in expected]
+    assert all(check.ill for check in found)
+    assert {check.explained_by for check in found} <= {check.label for check in checks} | {""}
+
+
+def test_one_cause_is_told_once() -> None:
+    """Seven pages in one loop make one finding that names them all."""
+    pages = [ill("endpoints", f"GET /{n} via alb", "redirect_loop") for n in range(7)]
+    (found,) = causes(pages)
+    assert found.cause == "redirect_loop" and all(f"GET /{n} via alb" in found.summary for n in range(1, 7))
+
+
+def test_a_missing_permission_is_the_cause() -> None:
+    """Who may not do what."""
+    who = "arn:aws:iam::1:user/x may not elasticloadbalancing:DescribeTargetHealth"
+    check = denied(Check("targets", "tg", "unknown", f"target group tg: {who} (AccessDenied)"))
+    assert check.finding and check.finding.cause == "denied" and check.finding.summary == who
+    assert denied(Check("targets", "tg", "unknown", "no answer within 30 s")).finding is None
+
+
+def sweep(*checks: Check) -> Sweep:
+    return Sweep("dev", "2026-01-01T00:00:00.000+00:00", 1.0, checks)
+
+
+def page(value: str, status: Any = "ok", took: float = 0.1) -> Check:
+    return Check("endpoints", "GET /about via cdn", status, f"{value} in {took}", value, took)
+
+
+def numbers(**measured: float) -> Check:
+    return Check("logs", "backend log", "ok", "d", "no errors", numbers={name.replace("_", "/"): value for name, value in measured.items()})
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (page("200"), page("200", took=0.2), []),
+        (page("200"), page("502", "failed"), ["/about 200 → 502"]),
+        (page("200"), page("", "unknown"), ["/about 200 → unknown"]),
+        (page("200"), page("200", "skipped"), []),
+        (numbers(errors_min=0.0), numbers(errors_min=40.0), ["backend log errors/min 0 → 40"]),
+        (numbers(errors_min=1.0), numbers(errors_min=1.5), []),
+        (numbers(p50=0.08), numbers(p50=0.9), ["p50 80 ms → 900 ms"]),
+        (numbers(p50=0.9), numbers(p50=0.08), ["p50 900 ms → 80 ms"]),
+        (numbers(p50=0.005), numbers(p50=0.02), []),
+        (Check("db", "connections", "ok", "1 of 9", "enough"), Check("db", "connections", "ok", "5 of 9", "enough"), []),
+    ],
+)
+def test_what_changed(before: Check, after: Check, expected: list[str]) -> None:
+    """By what a check says, and by measures that moved enough to matter; through a run that was written down."""
+    found = changes(as_document(sweep(before)), sweep(after), slower=3.0)
+    assert [f"{change.name} {change.before} → {change.after}" for change in found] == expected
+
+
+def test_nothing_looked_at_is_not_healthy() -> None:
+    """Neither an empty sweep, nor one that was skipped whole, nor one with an unknown."""
+    assert not sweep().healthy
+    assert not sweep(page("200", "skipped")).healthy
+    assert not sweep(page("200"), page("", "unknown")).healthy
+    assert sweep(page("200")).healthy
