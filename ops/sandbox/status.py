@@ -96,7 +96,14 @@ class Status:
         return {
             "ready": self.ready, "source": str(source) if source.exists() else None, "endpoints": self.endpoints(),
             "state": self.state, "engine": self.engine, "rollout": self.rollout, "pid": self.pid, "dead": list(self.dead),
+            "broken": self.broken(),
         }
+
+    def broken(self) -> list[str]:
+        """Names of the faults that `sandbox.break` did and `sandbox.mend` has not taken back."""
+        with contextlib.suppress(OSError, ValueError):
+            return list(json.loads(Paths(self.root).faults.read_text()))
+        return []
 
     def endpoints(self) -> dict[str, str | None]:
         """Addresses while it runs; None for what is not there."""
@@ -118,6 +125,7 @@ class Status:
         lines = [f"the sandbox is {state} (pid {self.pid}, engine {self.engine}, rollout {self.rollout})"]
         lines += [f"  {name:<9} {address}" for name, address in self.endpoints().items() if address]
         lines += [f"  {'source':<9} {Paths(self.root).platform}"]
+        lines += [f"  broken: {name} (`inv sandbox.mend {name}`)" for name in self.broken()]
         lines += [f"  dead: {name} (`inv sandbox.up` heals it)" for name in self.dead]
         return "\n".join(lines)
 

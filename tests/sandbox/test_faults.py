@@ -162,6 +162,7 @@ def test_as_a_user_types_it(root: Path, new_checkout: Callable[[str], Checkout])
     assert {"name", "runbook", "cause", "active", "emulated"} <= set(rows[0]) and all(row["runbook"] and row["cause"] for row in rows)
     assert [row["name"] for row in rows if row["active"]] == ["page-500"]
     assert {row["name"] for row in rows if row["emulated"]} == {"out-of-memory", "wrong-architecture"}
+    assert "broken: page-500" in checkout.inv("sandbox.status").stdout
     assert "* page-500" in checkout.inv("sandbox.faults").stdout
     [mended] = checkout.document("sandbox.mend", "--all")["faults"]
     assert mended["name"] == "page-500" and mended["changed"] and not mended["active"]

@@ -77,6 +77,7 @@ def test_a_schema_at_its_head_goes_one_back_and_returns_with_its_rows(root: Path
 
 def test_after_a_kill_the_next_up_mends_what_lies_on_the_disk(root: Path) -> None:
     """The supervisor dies with faults of every kind: what was in memory is gone with it, the database is as it was, nothing is active."""
+    to_head(root)
     for name in ("schema-behind", "page-500", "state-lock"):
         faults.order(root, "break", name)
     kill(root)

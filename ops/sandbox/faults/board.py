@@ -84,23 +84,25 @@ class Board:
             self._forget_mended()
             if name not in self.kept:
                 return Done(fault, False, False, f"{name} is not active")
-            fault.work.end(self.ground, self.kept[name])
-            return self._mended(fault, began)
+            return self._mended(fault, self._end(fault), began)
 
     def mend_all(self) -> list[Done]:
         """Every active fault: all are taken back, the newest first, then all are waited for. Raises OpsError."""
         began = time.monotonic()
         with self._lock:
             self._forget_mended()
-            found = [find(name) for name in reversed(list(self.kept))]
-            for fault in found:
-                fault.work.end(self.ground, self.kept[fault.name])
-            return [self._mended(fault, began) for fault in found]
+            ended = [(fault, self._end(fault)) for fault in map(find, reversed(list(self.kept)))]
+            return [self._mended(fault, kept, began) for fault, kept in ended]
 
-    def _mended(self, fault: Fault, began: float) -> Done:
+    def _end(self, fault: Fault) -> Kept:
+        """Take it back; what was known of it."""
         kept = self.kept[fault.name]
-        well = self._await(fault, lambda: fault.work.well(self.ground, kept))
+        fault.work.end(self.ground, kept)
         self._drop(fault.name)
+        return kept
+
+    def _mended(self, fault: Fault, kept: Kept, began: float) -> Done:
+        well = self._await(fault, lambda: fault.work.well(self.ground, kept))
         if not well and not self._others(fault):
             what = f"fault {fault.name} is mended, but the world is not well"
             raise OpsError(what, f"not within {PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up")
@@ -128,8 +130,7 @@ class Board:
         for name in list(self.kept):
             fault = find(name)
             if not fault.work.there(self.ground, self.kept[name]):
-                fault.work.end(self.ground, self.kept[name])
-                self._drop(name)
+                self._end(fault)
 
     def _note(self, fault: Fault, more: Kept) -> None:
         known = self.kept.get(fault.name) or {"since": datetime.now(UTC).isoformat(timespec="seconds")}

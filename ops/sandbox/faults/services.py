@@ -89,6 +89,14 @@ class Rolled(OfService):
         if "made" in kept:
             ground.clients.ecs.deregister_task_definition(taskDefinition=kept["made"])
 
+    def well(self, ground: Ground, kept: Kept) -> bool:
+        """At rest; and what the CDN kept from before this deployment is out of it, as after any deploy."""
+        if not super().well(ground, kept):
+            return False
+        if self.service == "frontend":
+            ground.cdn.forget("/*")
+        return True
+
     def _register(self, ground: Ground, base: str, change: dict[str, Any]) -> str:
         """A revision like `base` with these fields of the container changed (None: left out); its ARN."""
         definition = ground.clients.ecs.describe_task_definition(taskDefinition=base)["taskDefinition"]
