@@ -86,11 +86,9 @@ def balancer(below: Check, above: Check, ground: Ground) -> bool:
 
 
 def page(below: Check, above: Check, ground: Ground) -> bool:
-    """A page that does not answer can't be looked at in the cache, and its errors stand in the log."""
-    if below.group != "endpoints":
-        return False
-    cached = above.group == "cdn" and f"GET {above.name.removeprefix('cache ')} via cdn" == below.name
-    return cached or (above.group == "logs" and above.service == below.service)
+    """A page that does not answer can't be looked at in the cache either."""
+    asked = f"GET {above.name.removeprefix('cache ')} via cdn"
+    return below.group == "endpoints" and above.group == "cdn" and below.name == asked
 
 
 def cause(check: Check) -> str:
