@@ -129,6 +129,22 @@ def test_a_password_that_the_secret_does_not_know(root: Path) -> None:
     assert Page(root, "/api/health").status == 200
 
 
+def test_connections_that_nobody_closes(root: Path) -> None:
+    """Nine of ten are taken, by name; an operator who ends them has mended it."""
+    taken = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reports'"
+    with broken(root, "database-connections"), connect(root) as connection:
+        assert connection.execute(taken).fetchone() == (45,)
+    with connect(root) as connection:
+        assert connection.execute(taken).fetchone() == (0,)
+    faults.order(root, "break", "database-connections")
+    with connect(root) as connection:
+        connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reports'")
+    ends = time.monotonic() + 5
+    while active(root) and time.monotonic() < ends:
+        time.sleep(0.1)
+    assert active(root) == set()
+
+
 def test_a_second_break_and_a_second_mend_change_nothing(root: Path) -> None:
     """It says that it is active already, or is not; nothing is done, and it is no error."""
     with broken(root, "page-500"):

@@ -73,10 +73,32 @@ def test_tasks_that_crash_and_tasks_of_another_cpu(root: Path) -> None:
 
 
 def test_a_container_that_needs_more_memory_than_it_may_use(root: Path) -> None:
-    """It ends with 137 and ECS's own words for it."""
+    """It ends with 137 and ECS's own words for it; a revision based on it has the fault too, and is mended by one without."""
     with broken(root, "out-of-memory"):
-        killed = [each for each in stopped(root, "backend") if each["exitCode"] == 137]
+        killed = [each for each in stopped(root, "backend") if each.get("exitCode") == 137]
         assert killed[0]["reason"] == "OutOfMemoryError: Container killed due to memory usage"
+        ecs = clients(root).ecs
+        bad = ecs.describe_task_definition(taskDefinition=newest(root, "backend"))["taskDefinition"]
+        kept = ("family", "networkMode", "cpu", "memory", "executionRoleArn", "requiresCompatibilities", "runtimePlatform")
+        containers = [{**each, "environment": [{"name": "NEW", "value": "1"}]} for each in bad["containerDefinitions"]]
+        based = ecs.register_task_definition(**{name: bad[name] for name in kept}, containerDefinitions=containers)
+        revision = based["taskDefinition"]["taskDefinitionArn"]
+        ecs.update_service(cluster=CLUSTER, service="dev-davidshaevel-backend", taskDefinition=revision)
+        assert active(root) == {"out-of-memory"}
+    [container] = ecs.describe_task_definition(taskDefinition=newest(root, "backend"))["taskDefinition"]["containerDefinitions"]
+    assert "memory" not in container and container["environment"] == [{"name": "NEW", "value": "1"}]
+    assert service(root, "backend")["taskDefinition"] == newest(root, "backend") and states(root, "dev-backend-tg") == WELL
+
+
+def test_tasks_that_cannot_start(root: Path) -> None:
+    """An image that nobody pushed, a secret that is not there: ECS says which, and the old tasks serve on."""
+    for name, says in (("image-missing", "CannotPullContainerError"), ("secret-missing", "can't find the specified secret")):
+        with broken(root, name):
+            ecs = clients(root).ecs
+            arns = ecs.list_tasks(cluster=CLUSTER, serviceName="dev-davidshaevel-backend", desiredStatus="STOPPED")["taskArns"]
+            newest_stop = max(ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"], key=lambda task: task["createdAt"])
+            assert newest_stop["stopCode"] == "TaskFailedToStart" and says in newest_stop["stoppedReason"]
+            assert Page(root, "/api/health").status == 200
     assert states(root, "dev-backend-tg") == WELL
 
 

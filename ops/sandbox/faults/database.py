@@ -1,16 +1,18 @@
-"""The database stopped, its password changed, its schema behind the release. The last two outlive the supervisor: they lie on the disk."""
+"""The database stopped, its password changed, its connections taken. The second outlives the supervisor: it lies on the disk."""
 
 from __future__ import annotations
 
 import secrets
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from ops.sandbox.faults import looks
 from ops.sandbox.faults.work import Ground, Kept, Work
 
 if TYPE_CHECKING:
-    from ops.sandbox.database import Server
+    from ops.sandbox.database import Login, Server
+
+LEAK = "reports"          # what the connections that are never closed call themselves
 
 
 class Stopped(Work):
@@ -65,6 +67,45 @@ class PasswordChanged(Work):
         schema.create(database.admin, database.login)
 
 
+@dataclass(frozen=True)
+class Leaked(Work):
+    """An application opens connections and never closes them, until `share` of what PostgreSQL allows is taken."""
+
+    share: float
+
+    def begin(self, ground: Ground, kept: Kept) -> Kept:
+        with connect(ground.database.admin) as connection:
+            allowed = int(connection.execute("SELECT current_setting('max_connections')").fetchone()[0])
+        held = ground.held.setdefault(LEAK, [])
+        while len(held) < self.share * allowed:
+            held.append(connect(ground.database.login, LEAK))
+        return {}
+
+    def seen(self, ground: Ground, kept: Kept) -> bool:
+        return self.there(ground, kept)
+
+    def there(self, ground: Ground, kept: Kept) -> bool:
+        with connect(ground.database.admin) as connection:
+            asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+            return bool(connection.execute(asked, [LEAK]).fetchone()[0])
+
+    def end(self, ground: Ground, kept: Kept) -> None:
+        for connection in ground.held.pop(LEAK, []):
+            connection.close()
+
+    def well(self, ground: Ground, kept: Kept) -> bool:
+        return not self.there(ground, kept) and backend_well(ground)
+
+
+def connect(login: Login, application: str = "sandbox") -> Any:
+    import psycopg
+
+    return psycopg.connect(
+        host=login.host, port=login.port, dbname=login.database, user=login.username, password=login.password,
+        autocommit=True, connect_timeout=3, application_name=application,
+    )
+
+
 def instance() -> str:
     from ops.sandbox.seed.names import DATABASE_INSTANCE
 
@@ -81,11 +122,8 @@ def accepted(database: Server) -> bool:
     """Whether PostgreSQL takes the login that the secret holds."""
     import psycopg
 
-    login = database.login
     try:
-        with psycopg.connect(
-            host=login.host, port=login.port, dbname=login.database, user=login.username, password=login.password, connect_timeout=3,
-        ):
+        with connect(database.login):
             return True
     except psycopg.OperationalError:
         return False

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ANSWERED = (             # by DescribeTaskDefinition, and not asked for by RegisterTaskDefinition
     "taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt", "registeredBy", "deregisteredAt",
 )
+NEVER_PUSHED = "0000000"
 CRASH = """
 import json, sys, time
 line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "level": "error", "message": "cannot start: SESSION_STORE is not set"}
@@ -55,27 +56,36 @@ class OfService(Work):
 
 @dataclass(frozen=True)
 class Rolled(OfService):
-    """A new revision of the task definition is rolled out, with these fields of its container changed; `exit_code`: how its tasks end."""
+    """A new revision of the task definition is rolled out, with these fields of its container changed.
 
-    change: tuple[tuple[str, Any], ...]
+    Its tasks stop (with `exit_code`; None: they never ran), or with `runs` go on, and their targets are unhealthy.
+    """
+
+    change: tuple[tuple[str, Any], ...] = ()
     exit_code: int | None = None
+    runs: bool = False
+
+    def changed(self, container: dict[str, Any]) -> dict[str, Any]:
+        """What of the container is to be otherwise."""
+        return dict(self.change)
 
     def prepare(self, ground: Ground) -> Kept:
         return {"before": looks.service(ground, self.shape)["taskDefinition"]}
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        made = self._register(ground, kept["before"], dict(self.change))
+        made = self._register(ground, kept["before"], self.changed(self._container(ground, kept["before"])))
         self._roll(ground, made)
         return {"made": made}
 
     def there(self, ground: Ground, kept: Kept) -> bool:
         """The service's revision has these fields still: the one made here, or one that was based on it."""
         now = self._container(ground, looks.service(ground, self.shape)["taskDefinition"])
-        return all(now.get(name) == value for name, value in self.change)
+        wanted = self.changed(self._container(ground, kept["before"]))
+        return all(now.get(name) == value for name, value in wanted.items())
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
         """A task of the new revision has ended so, or its target is unhealthy."""
-        if self.exit_code is None:
+        if self.runs:
             return any(each["State"] == "unhealthy" for each in looks.targets(ground, self.shape))
         return self.exit_code in exit_codes(ground, self.shape, kept["made"])
 
@@ -85,7 +95,7 @@ class Rolled(OfService):
             self._roll(ground, kept["before"])
         elif self.there(ground, kept):
             before = self._container(ground, kept["before"])
-            self._roll(ground, self._register(ground, now, {name: before.get(name) for name, _ in self.change}))
+            self._roll(ground, self._register(ground, now, {name: before.get(name) for name in self.changed(before)}))
         if "made" in kept:
             ground.clients.ecs.deregister_task_definition(taskDefinition=kept["made"])
 
@@ -116,6 +126,23 @@ class Rolled(OfService):
         from ops.sandbox.seed.names import CLUSTER
 
         ground.clients.ecs.update_service(cluster=CLUSTER, service=self.shape.service, taskDefinition=definition)
+
+
+class NoImage(Rolled):
+    """Its image has a tag that nobody pushed."""
+
+    def changed(self, container: dict[str, Any]) -> dict[str, Any]:
+        return {"image": f"{container['image'].rpartition(':')[0]}:{NEVER_PUSHED}"}
+
+
+class NoSecret(Rolled):
+    """Its secrets are read from one that is not there."""
+
+    def changed(self, container: dict[str, Any]) -> dict[str, Any]:
+        from ops.sandbox.seed.names import SECRET
+
+        named = [{**each, "valueFrom": each["valueFrom"].replace(SECRET, f"{SECRET}-old")} for each in container["secrets"]]
+        return {"secrets": named}
 
 
 def exit_codes(ground: Ground, shape: Shape, definition: str) -> set[int | None]:

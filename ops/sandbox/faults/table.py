@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from ops.errors import ConfigError
 from ops.sandbox.faults.account import Denied, LogErrors, OtherAccount, StateLock
-from ops.sandbox.faults.database import PasswordChanged, Stopped
+from ops.sandbox.faults.database import Leaked, PasswordChanged, Stopped
 from ops.sandbox.faults.pages import Failing, Hanging, Mistyped, Slow, Stale
 from ops.sandbox.faults.schema import Behind
-from ops.sandbox.faults.services import CRASH, OTHER_CPU, Closed, HealthPath, Rolled, crashing
+from ops.sandbox.faults.services import CRASH, OTHER_CPU, Closed, HealthPath, NoImage, NoSecret, Rolled, crashing
 from ops.sandbox.faults.ways_in import RedirectLoop, Shown
 from ops.sandbox.faults.work import Fault
 
@@ -25,6 +25,7 @@ OTHER_PORT = 3999
 OTHER_ACCOUNT = "210987654321"
 DENIED = "elasticloadbalancing:DescribeTargetHealth"
 ELSEWHERE = (("environment", [{"name": "NODE_ENV", "value": "production"}, {"name": "PORT", "value": str(OTHER_PORT)}]),)
+TAKEN = 0.9               # share of the connections
 LITTLE = 8                # MiB: any Python needs more
 MEMORY = (("memory", LITTLE),)
 HANGS = 60.0              # seconds: the load balancer's idle time-out
@@ -36,6 +37,10 @@ FAULTS = (
         "the database", "backend", lasts=True,
     ),
     Fault(
+        "database-connections", DATABASE, "connections_exhausted", "nearly all connections are taken, and not released", Leaked(TAKEN),
+        "the database", "backend",
+    ),
+    Fault(
         "schema-behind", "Database Migrations (facts: 7)", "schema_behind_release", "the database is behind the backend's release",
         Behind(), "the database", "schema", lasts=True,
     ),
@@ -44,12 +49,20 @@ FAULTS = (
         "the backend's task definition", "backend",
     ),
     Fault(
+        "image-missing", START, "image_missing", "the backend's new revision names an image that nobody pushed", NoImage("backend"),
+        "the backend's task definition", "backend",
+    ),
+    Fault(
+        "secret-missing", START, "secret_missing", "the backend's new revision names a secret that is not there", NoSecret("backend"),
+        "the backend's task definition", "backend",
+    ),
+    Fault(
         "tasks-unhealthy", GATEWAY, "target_unhealthy", "the backend's target group asks for a path that is not there",
         HealthPath("backend", "/healthz"), "the backend's health check", "backend",
     ),
     Fault(
         "target-port", GATEWAY, "target_port", f"the backend's new revision listens on {OTHER_PORT}, not where it is registered",
-        Rolled("backend", ELSEWHERE), "the backend's task definition", "backend",
+        Rolled("backend", ELSEWHERE, runs=True), "the backend's task definition", "backend",
     ),
     Fault(
         "security-group", GATEWAY, "security_group_closed", "the backend's security group lets nobody in", Closed("backend"),

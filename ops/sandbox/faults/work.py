@@ -23,7 +23,10 @@ Kept = dict[str, Any]     # what is needed to mend; goes into faults.json
 
 @dataclass(frozen=True)
 class Ground:
-    """The parts of a running sandbox that faults act on. `clients` speak with the sandbox's own key; `ended`: by fault, what goes on."""
+    """The parts of a running sandbox that faults act on. `clients` speak with the sandbox's own key.
+
+    `ended`: what ends a fault's threads; `held`: what it holds open.
+    """
 
     paths: Paths
     ports: Ports
@@ -35,6 +38,7 @@ class Ground:
     cdn: Cdn
     database: Server
     ended: dict[str, threading.Event] = field(default_factory=dict)
+    held: dict[str, list[Any]] = field(default_factory=dict)
 
 
 class Work:
