@@ -15,6 +15,9 @@ from ops.redact import one_line
 
 T = TypeVar("T")
 AT_ONCE = 8
+# Held while a door imports a library that shares packages with another door's: docker, fabric and OpenSSL bring paramiko and cryptography.
+# Two threads that enter such a package from different ends wait for each other, and CPython ends one of them with `_DeadlockError`.
+importing = threading.RLock()
 
 
 def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:

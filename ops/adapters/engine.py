@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ops.adapters.concurrent import importing
 from ops.adapters.ecr import Token
 from ops.adapters.engine_errors import build_failed, down, push_failed, translated
 from ops.errors import ConfigError, Unreachable
@@ -37,7 +38,8 @@ class Engine:
 
 def connect(address: str | None) -> Engine:
     """The engine at `address`, else at DOCKER_HOST, else the machine's own. Raises Unreachable where none answers."""
-    import docker
+    with importing:
+        import docker
 
     where = address or os.environ.get("DOCKER_HOST") or "this machine's own socket"
     try:

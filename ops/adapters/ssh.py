@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ops.adapters import ssh_errors, ssh_keys
+from ops.adapters.concurrent import importing
 from ops.adapters.forward import Forwarder
 from ops.adapters.ssh_errors import Lost
 from ops.errors import ConfigError, TimedOut
@@ -195,7 +196,8 @@ def connect(settings: Settings) -> Host:
 
 def build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
     """Fabric's connection, not opened yet, and the known_hosts files that it goes by."""
-    import fabric
+    with importing:
+        import fabric
 
     logging.getLogger("paramiko").addHandler(logging.NullHandler())     # what goes wrong is raised, and told once
 

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ops.adapters import network
+from ops.adapters.concurrent import importing
 from ops.adapters.http import context
 from ops.errors import Unreachable
 from ops.redact import one_line
@@ -63,7 +64,8 @@ def refusal(host: str, port: int, timeout: float, trusted: ssl.SSLContext) -> tu
 
 
 def shown(host: str, port: int, timeout: float) -> tuple[Certificate, ...]:
-    from OpenSSL import SSL
+    with importing:
+        from OpenSSL import SSL
 
     looking = SSL.Context(SSL.TLS_CLIENT_METHOD)
     looking.set_verify(SSL.VERIFY_NONE, lambda *_: True)

@@ -167,6 +167,11 @@ def keep(settings: Settings, found: Sweep) -> None:
         ui.say(f"{problem.what}: {problem.why}")
 
 
+def as_document(found: Sweep) -> dict[str, Any]:
+    """The shape of `health.* --json`."""
+    return health_changes.as_document(found)
+
+
 def save(path: str, found: Sweep) -> None:
     """Write it to a file of the operator's. Raises OpsError."""
     try:

@@ -20,7 +20,6 @@ def look(session: Session, only: tuple[str, ...], since: str | None, against: st
     from ops.flows import health as flow
     from ops.flows import health_text, health_watch
     from ops.flows.gather import Platform
-    from ops.rules.health_changes import as_document
 
     request = flow.Request(only, session.skip, ui.parse_seconds("since", since), against, save)
     pause = ui.parse_seconds("watch", watch)
@@ -30,7 +29,7 @@ def look(session: Session, only: tuple[str, ...], since: str | None, against: st
         health_watch.watch(platform, request, pause, session)
         return
     found = flow.look(platform, request)
-    session.report(as_document(found), health_text.as_text(found, session.settings))
+    session.report(flow.as_document(found), health_text.as_text(found, session.settings))
     session.leave(0 if found.healthy else 1)
 
 
