@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ops.adapters import postgres, postgres_sizes, squawk
-from ops.adapters.postgres import Door
+from ops.adapters.postgres import Revision
 from ops.adapters.postgres_sizes import Size
 from ops.errors import ConfigError, OpsError, Refused
 from ops.flows.migrate import Place, Planned
@@ -40,16 +40,15 @@ class Found:
         return "\n".join(each.as_text() for each in self.problems) or "nothing is wrong"
 
 
-def script(door: Door, revision: str, sql: str, problem: str | None, back: str | None) -> Script:
+def script(revision: Revision, sql: str, problem: str | None, back: str | None) -> Script:
     """One revision with what its file says of itself. Raises ConfigError for a `phase` or a `waive` that is no such thing."""
-    module = door.scripts.directory.get_revision(revision).module
-    phase, waive = getattr(module, "phase", ""), getattr(module, "waive", {})
+    phase, waive = revision.about.get("phase", ""), revision.about.get("waive", {})
     if phase not in PHASES:
-        raise ConfigError(f"revision {revision}: phase is {phase!r}", "allowed: expand, contract", 'phase = "expand"')
+        raise ConfigError(f"revision {revision.id}: phase is {phase!r}", "allowed: expand, contract", 'phase = "expand"')
     if not isinstance(waive, dict) or not all(isinstance(reason, str) and reason.strip() for reason in waive.values()):
         how = 'waive = {"RULE": "why it is safe"}'
-        raise ConfigError(f"revision {revision}: waive is {waive!r}", "it names rules, each with a reason", how)
-    return Script(revision, sql, phase, waive, problem, back)
+        raise ConfigError(f"revision {revision.id}: waive is {waive!r}", "it names rules, each with a reason", how)
+    return Script(revision.id, sql, phase, waive, problem, back)
 
 
 def whole(settings: Settings, only: str | None = None) -> Found:
@@ -60,7 +59,7 @@ def whole(settings: Settings, only: str | None = None) -> Found:
         known = scripts.known(only) if only else None
         forth = list(scripts.sql("upgrade", "heads", None)) if scripts.heads else []
         back = {each.id: problem for each, _, problem in scripts.sql("downgrade", "base", ",".join(scripts.heads))} if forth else {}
-    wanted = [script(door, each.id, sql, problem, back.get(each.id)) for each, sql, problem in forth if known in (None, each.id)]
+    wanted = [script(each, sql, problem, back.get(each.id)) for each, sql, problem in forth if known in (None, each.id)]
     return looked(wanted)
 
 
@@ -132,14 +131,14 @@ class Ahead:
 
 
 def ahead(place: Place, planned: Planned) -> Ahead:
-    return Ahead(of_plan(place, planned), expected(place, planned))
+    return Ahead(of_plan(planned), expected(place, planned))
 
 
-def of_plan(place: Place, planned: Planned) -> Found:
+def of_plan(planned: Planned) -> Found:
     """The plan's own revisions, where they go forward."""
     if planned.direction != "upgrade":
         return Found(())
-    return looked([script(place.door, each.id, sql, problem, None) for each, sql, problem in planned.steps])
+    return looked([script(each, sql, problem, None) for each, sql, problem in planned.steps])
 
 
 def refuse_blocking(place: Place, found: Found) -> None:

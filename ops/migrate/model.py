@@ -67,11 +67,12 @@ class Who:
 
 @dataclass(frozen=True)
 class Revision:
-    """One file: its id, the first line of its docstring, and where it is."""
+    """One file: its id, the first line of its docstring, where it is, and what it says of itself for its proof and the linter."""
 
     id: str
     says: str
     file: Path
+    about: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
     def as_document(self) -> dict[str, str]:
         return {"revision": self.id, "message": self.says}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
+from ops.migrate.checksums import ABOUT
 from ops.migrate.model import Direction, MigrateError, Revision
 
 BASE = "base"
@@ -104,23 +106,34 @@ class Scripts:
         """Each revision from `current` to `to` with its SQL, and why it has none: one that reads the database can't be printed."""
         self.check_database(current)
         heads = tuple(current.split(",")) if current else ()
-        for step in [] if direction == "upgrade" and self.reached(to, heads) else self.steps(direction, to, heads):
-            text, problem = self.rendered(step)
-            yield revision(step.revision), text, problem
+        steps = [] if direction == "upgrade" and self.reached(to, heads) else self.steps(direction, to, heads)
+        while steps:
+            texts, problem = self.rendered(steps)
+            for step, text in zip(steps, texts, strict=False):
+                yield revision(step.revision), text, problem if text is texts[-1] else None
+            steps = steps[len(texts):]
 
-    def rendered(self, step: RevisionStep) -> tuple[str, str | None]:
-        buffer = io.StringIO()
+    def rendered(self, steps: list[RevisionStep]) -> tuple[list[str], str | None]:
+        """The SQL of each in one go, as far as they can be printed; of the last one of these, what can't be."""
+        buffer, ends = io.StringIO(), [0]
+
+        def one_by_one(_heads: Any, _context: Any) -> Iterator[RevisionStep]:
+            for step in steps:
+                yield step    # Alembic has written it when it asks for the next
+                ends.append(buffer.tell())
+
         self.config.output_buffer = buffer
-        before, after = (",".join(side) or None for side in (step.from_revisions_no_deps, step.to_revisions_no_deps))
-        environment: Any = EnvironmentContext(
-            self.config, self.directory, fn=lambda _heads, _context: [step], as_sql=True, starting_rev=before, destination_rev=after or BASE
-        )
+        before = ",".join(steps[0].from_revisions_no_deps) or None
+        environment: Any = EnvironmentContext(self.config, self.directory, fn=one_by_one, as_sql=True, starting_rev=before)
+        problem = None
         try:
             with environment:
                 self.directory.run_env()
+            ends.pop()    # what follows the last revision (base has no version table) belongs to it
         except Exception as error:   # a revision is Python, and may fail in any way without a database
-            return buffer.getvalue(), f"{type(error).__name__}: {' '.join(str(error).split())}"
-        return buffer.getvalue(), None
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        text = buffer.getvalue()
+        return [text[begin:end] for begin, end in pairwise([*ends, len(text)])], problem
 
     @contextmanager
     def told(self, what: str) -> Iterator[None]:
@@ -140,4 +153,5 @@ class Scripts:
 
 def revision(script: Any) -> Revision:
     doc = (script.doc or "").strip()
-    return Revision(str(script.revision), doc.splitlines()[0] if doc else "", Path(script.path))
+    about = {name: getattr(script.module, name) for name in ABOUT if hasattr(script.module, name)}
+    return Revision(str(script.revision), doc.splitlines()[0] if doc else "", Path(script.path), about)

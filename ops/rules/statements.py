@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 OWN_TABLE = "alembic_version"
@@ -28,6 +29,7 @@ class Unparsable(Exception):
     """PostgreSQL's parser refuses it; `str()` is its reason."""
 
 
+@lru_cache(maxsize=1024)    # the linter and the forecast of locks read the same revisions
 def parsed(sql: str) -> tuple[Statement, ...]:
     """Raises Unparsable."""
     import pglast

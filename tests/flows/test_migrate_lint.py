@@ -32,7 +32,7 @@ def two(here: Here) -> Path:
 def test_a_blocking_finding_stops_a_protected_environment(here: Here, two: Path) -> None:
     """Exit 3, the finding, and the waiver to write; an unprotected one is only told."""
     planned = migrate.plan(here.place, "upgrade", None)
-    found = migrate_lint.of_plan(here.place, planned)
+    found = migrate_lint.of_plan(planned)
     assert [each.rule for each in found.blocking] == ["ban-drop-column"] and found.blocking[0].sql == DROP + ";"
     migrate_lint.refuse_blocking(here.place, found)
     with pytest.raises(Refused) as refused:
@@ -45,7 +45,7 @@ def test_a_waiver_with_a_reason_lets_it_through(here: Here, two: Path) -> None:
     here.go()
     declare(two, 'waive = {"ban-drop-column": "no code has read it since 1.4"}')
     here.go("downgrade")
-    found = migrate_lint.of_plan(here.place, migrate.plan(here.place, "upgrade", None))
+    found = migrate_lint.of_plan(migrate.plan(here.place, "upgrade", None))
     assert not found.blocking and "waived: no code has read it" in found.as_text()
     migrate_lint.refuse_blocking(protected(here), found)
     assert [each["revision"] for each in here.go()["applied"]] == ["0002"]
@@ -56,7 +56,7 @@ def test_a_waiver_without_a_reason_is_an_error(here: Here, two: Path, text: str)
     """Three lines that say what to write."""
     declare(two, text)
     with pytest.raises(ConfigError, match="revision 0002"):
-        migrate_lint.of_plan(here.place, migrate.plan(here.place, "upgrade", None))
+        migrate_lint.of_plan(migrate.plan(here.place, "upgrade", None))
 
 
 def test_the_locks_and_sizes_are_said_before(here: Here, two: Path) -> None:
