@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,16 @@ def checksum(file: Path) -> str:
     found: list[str] = []
     write_down(ast.parse(file.read_bytes()), found)
     digest = hashlib.sha256("".join(found).encode("utf-8", "surrogatepass"))
-    for beside in sorted(file.parent.glob(f"{file.stem}.*")):
-        if beside.suffix == ".sql":
-            text = beside.read_text(encoding="utf-8", errors="surrogateescape")
-            digest.update("\x1f".join(statements(text)).encode("utf-8", "surrogateescape"))
+    for beside in sql_files(file):
+        text = beside.read_text(encoding="utf-8", errors="surrogateescape")
+        digest.update("\x1f".join(statements(text)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def sql_files(file: Path) -> list[Path]:
+    """`0003_x.sql`, `0003_x.up.sql` beside `0003_x.py`; by plain names, since a glob of many revisions' folder is dear."""
+    names = os.listdir(file.parent)    # noqa: PTH208 - names alone
+    return [file.parent / name for name in sorted(name for name in names if name.startswith(f"{file.stem}.") and name.endswith(".sql"))]
 
 
 def write_down(node: Any, found: list[str]) -> None:
