@@ -20,23 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("ops", "tasks.py", "invoke.yaml", "alembic.ini", "alembic/env.py", "alembic/script.py.mako")
-REVISION = '''"""Add table {number}."""
+from bench.revisions import copy, write
 
-from alembic import op
-
-revision = "{number:04}"
-down_revision = {before!r}
-
-
-def upgrade() -> None:
-    op.execute("CREATE TABLE public.t{number} (id bigint PRIMARY KEY)")
-
-
-def downgrade() -> None:
-    op.execute("DROP TABLE public.t{number}")
-'''
 BARE_ENVIRONMENT = '''"""Alembic's own template, with one transaction a revision."""
 
 from alembic import context
@@ -111,21 +96,12 @@ class Ground:
 
 def prepare(folder: Path, revisions: int) -> None:
     """Both folders, with `revisions` of them."""
-    for part in PARTS:
-        source, to = ROOT / part, folder / "ours" / part
-        to.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(source, to)
+    ours = copy(folder / "ours") / "alembic" / "versions"
+    shutil.rmtree(ours)
     (folder / "bare" / "alembic").mkdir(parents=True)
     (folder / "bare" / "alembic" / "env.py").write_text(BARE_ENVIRONMENT, encoding="utf-8")
-    for side in ("ours", "bare"):
-        versions = folder / side / "alembic" / "versions"
-        versions.mkdir(parents=True)
-        for number in range(1, revisions + 1):
-            before = f"{number - 1:04}" if number > 1 else None
-            (versions / f"{number:04}_table.py").write_text(REVISION.format(number=number, before=before), encoding="utf-8")
+    for versions in (ours, folder / "bare" / "alembic" / "versions"):
+        write(versions, 1, revisions)
 
 
 def pairs(ground: Ground, count: int, revisions: int) -> list[tuple[float, float]]:
