@@ -25,7 +25,7 @@ class Database(Model):
     lock_timeout: Seconds = Field(5.0, description="Longest wait of a migration for one lock; then it steps back and tries again.")
     statement_timeout: Seconds = Field(1800.0, description="Longest run of one statement of a migration.")
     wait: Seconds = Field(10.0, description="Longest wait for another migration to end.")
-    snapshot: bool = Field(False, description="Take an RDS snapshot before a downgrade that loses rows.")
+    snapshot: bool = Field(False, description="Take an RDS snapshot before a migration that loses rows.")
     metadata: Text | None = Field(None, description="`module:attribute` of the SQLAlchemy metadata that --autogenerate compares with.")
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ops.migrate.scripts import Scripts
     from ops.settings import Settings
 
+ABSENT = -1           # a count of rows of what is not there
 COUNT_TIMEOUT = 5.0   # seconds; a table too big to be counted in it is "unknown"
 KINDS: dict[str, type[OpsError]] = {
     "failed": OpsError, "config": ConfigError, "refused": Refused, "unreachable": Unreachable, "timed_out": TimedOut,
@@ -192,7 +193,7 @@ def statements(text: str) -> tuple[str, ...]:
 
 
 def count(door: Door, questions: tuple[str | None, ...]) -> tuple[int | None, ...]:
-    """The number that each question answers; 0 where what it asks about is not there; None where it can't be answered in time."""
+    """The number that each question answers; ABSENT where what it asks about is not there; None where it can't be answered in time."""
     from psycopg import Error, errors
 
     found: list[int | None] = []
@@ -203,7 +204,7 @@ def count(door: Door, questions: tuple[str | None, ...]) -> tuple[int | None, ..
                     row = opened.execute(question).fetchone() if question else None
                 found.append(int(row[0]) if row else None)
             except (errors.UndefinedTable, errors.UndefinedColumn):
-                found.append(0)
+                found.append(ABSENT)
             except Error:
                 found.append(None)
     return tuple(found)

@@ -16,7 +16,8 @@ from ops.adapters import aws, postgres
 from ops.adapters.postgres import Direction, Door, Outcome, Revision
 from ops.errors import Refused
 from ops.flows import migrate_snapshot
-from ops.rules.migrations import Loss, losses
+from ops.rules import migrations as rules
+from ops.rules.migrations import Loss
 
 if TYPE_CHECKING:
     from ops.settings import Settings
@@ -127,7 +128,7 @@ def plan(place: Place, direction: Direction, to: str | None) -> Planned:
         scripts.check_database(at)
         goal = scripts.known(to) if to else default_goal(scripts, direction, at)
     steps = postgres.sql(door, scripts, direction, goal, at)
-    planned = Planned(direction, at, goal, steps, counted(door, steps) if direction == "downgrade" else ())
+    planned = Planned(direction, at, goal, steps, counted(door, steps))
     needed = planned.loses_rows and migrate_snapshot.protects(place.settings)
     return replace(planned, snapshot=migrate_snapshot.configured(place.settings)) if needed else planned
 
@@ -141,10 +142,21 @@ def default_goal(scripts: Any, direction: Direction, at: str | None) -> str:
 
 
 def counted(door: Door, steps: tuple[tuple[Revision, str, str | None], ...]) -> tuple[Loss, ...]:
-    """What these revisions' way back drops, with the rows that are there now."""
-    found = [loss for each, text, problem in steps for loss in losses(each.id, postgres.statements(text), problem)]
-    numbers = postgres.count(door, tuple(loss.question for loss in found)) if found else ()
-    return tuple(loss.counted(rows) for loss, rows in zip(found, numbers, strict=True))
+    """What these revisions drop, with the rows that are there now; what only the plan itself makes is left out."""
+    found: list[Loss] = []
+    for each, text, problem in steps:
+        unwritten = (problem or "").startswith("NotImplementedError")   # it does nothing, and is refused when it runs
+        if rules.suspect(text) or (problem and not unwritten):
+            found += rules.losses(each.id, postgres.statements(text), None if unwritten else problem)
+    if not found:
+        return ()
+    numbers = postgres.count(door, tuple(loss.question for loss in found))
+    new_names = rules.renamed(statement for _, text, _ in steps if "RENAME" in text.upper() for statement in postgres.statements(text))
+    return tuple(
+        loss.counted(None if rows == postgres.ABSENT else rows)
+        for loss, rows in zip(found, numbers, strict=True)
+        if rows != postgres.ABSENT or not rules.made_on_the_way(loss, new_names)
+    )
 
 
 def agreed(place: Place, planned: Planned, *, yes: bool) -> None:
@@ -153,10 +165,10 @@ def agreed(place: Place, planned: Planned, *, yes: bool) -> None:
     for line in planned.as_text().splitlines():
         ui.say(line)
     what = f"{planned.direction} {place.door.target.where} from {planned.at or BASE} to {planned.to}"
-    if planned.loses_rows:
-        ui.confirm(f"{what}: rows are lost", yes=yes, typed=name)
-    elif place.settings.environment.protected:
-        ui.confirm(what + unproved(place, planned), yes=yes, typed=name)
+    if place.settings.environment.protected:
+        what += unproved(place, planned)
+    if planned.loses_rows or place.settings.environment.protected:
+        ui.confirm(f"{what}{': rows are lost' if planned.loses_rows else ''}", yes=yes, typed=name)
 
 
 def unproved(place: Place, planned: Planned) -> str:

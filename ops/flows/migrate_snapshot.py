@@ -1,6 +1,6 @@
 """`inv db.snapshot` and `inv db.start`: RDS's own snapshot, and a stopped instance started, both waited for.
 
-RDS goes on by itself whatever happens to us, so a wait that times out is said with what goes on. A downgrade that loses rows takes a
+RDS goes on by itself whatever happens to us, so a wait that times out is said with what goes on. A migration that loses rows takes a
 snapshot first where `database.snapshot` says so; without one it is not done.
 """
 
@@ -145,5 +145,5 @@ def start_says(now: Instance) -> str:
 
 
 def protects(settings: Settings) -> bool:
-    """Whether a downgrade that loses rows takes a snapshot first."""
+    """Whether a migration that loses rows takes a snapshot first."""
     return bool(settings.environment.database and settings.environment.database.snapshot)

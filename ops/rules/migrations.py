@@ -1,7 +1,8 @@
-"""What taking a revision back costs: the tables, columns and rows that its SQL would drop, as questions that a database can answer.
+"""What a revision costs, either way: the tables, columns and rows that its SQL would drop, as questions that a database can answer.
 
-The SQL is read, not run: a downgrade that is tried out and rolled back would hold its locks meanwhile. What can't be read (a DO block, a
-CASCADE over a schema or type, a revision of Python that needs the database) is a loss of unknown size, never none.
+The SQL is read, not run: a downgrade that is tried out and rolled back would hold its locks meanwhile. What can't be read (a DO block that
+speaks of dropping, or makes up its SQL; a CASCADE over a schema or type; a revision of Python that needs the database) is a loss of unknown
+size, never none.
 """
 
 from __future__ import annotations
@@ -20,15 +21,19 @@ COLUMN = re.compile(rf"DROP (?:COLUMN )?(?:IF EXISTS )?(?!CONSTRAINT\b|COLUMN\b)
 USING = re.compile(rf"ALTER (?:COLUMN )?({NAME}) (?:SET DATA )?TYPE .* USING ", re.IGNORECASE | re.DOTALL)
 DELETE = re.compile(r"DELETE FROM (.*)", re.IGNORECASE | re.DOTALL)
 OPAQUE = re.compile(
-    r"(DO|CALL|DROP SCHEMA|DROP OWNED|DROP EXTENSION)\b|DROP (TYPE|DOMAIN|TABLE)\b.*\bCASCADE$|WITH\b.*\bDELETE FROM\b",
+    r"(CALL|DROP SCHEMA|DROP OWNED|DROP EXTENSION)\b|DROP (TYPE|DOMAIN|TABLE)\b.*\bCASCADE$|WITH\b.*\bDELETE FROM\b"
+    r"|MERGE\b.*\bTHEN DELETE\b"
+    r"|DO\b.*\b(?:DROP|DELETE|TRUNCATE|USING|CALL|PERFORM|EXECUTE(?! (?:FUNCTION|PROCEDURE)\b| ?'| format ?\( ?'))\b",
     re.IGNORECASE | re.DOTALL,
 )
+SUSPECT = re.compile(r"\b(?:DROP|DELETE|TRUNCATE|USING|DO|CALL)\b", re.IGNORECASE)
+RENAMED = re.compile(rf"ALTER TABLE .*\bRENAME (?:.* )?TO ({NAME})|ALTER TABLE .*\bSET SCHEMA ({NAME})", re.IGNORECASE | re.DOTALL)
 OWN = re.compile(r"\b(?:INTO|FROM|UPDATE|TABLE) alembic_version\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Something that a revision's way back takes away. `question`: SQL that counts its rows; `rows` None: not known."""
+    """Something that a revision takes away. `question`: SQL that counts its rows; `rows` None: not known."""
 
     revision: str
     what: str
@@ -49,6 +54,22 @@ class Loss:
     def as_text(self) -> str:
         rows = "an unknown number of rows" if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
         return f"{self.revision} takes away {self.what}: {rows}"
+
+
+def suspect(sql: str) -> bool:
+    """Whether there is a word in it of which a loss is made: most revisions have none, and need not be taken apart."""
+    return bool(SUSPECT.search(sql))
+
+
+def renamed(statements: Iterable[str]) -> frozenset[str]:
+    """Names that tables and columns (or their schemas) only get by these statements: what is not there yet may be there by another name."""
+    found = (match[1] or match[2] for statement in statements if (match := RENAMED.match(statement)))
+    return frozenset(found)
+
+
+def made_on_the_way(loss: Loss, renamed: frozenset[str]) -> bool:
+    """Whether what the database does not have now is made by the plan itself (nothing is lost then), and is not something else renamed."""
+    return not any(re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", loss.what, re.IGNORECASE) for name in renamed)
 
 
 def losses(revision: str, statements: Iterable[str], unreadable: str | None = None) -> tuple[Loss, ...]:

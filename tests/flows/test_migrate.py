@@ -65,6 +65,24 @@ def test_a_way_back_shows_what_it_costs(here: Here, capsys: pytest.CaptureFixtur
     assert [loss["rows"] for loss in document["losses"]] == [2, 0, 3]
 
 
+def test_a_way_forward_that_loses_rows_is_asked_for_too(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same counts and the same question; not for a table that the plan makes itself, but for one that it only renames."""
+    here.project.write("0001", "CREATE TABLE a (id int, x text); INSERT INTO a VALUES (1, 'x'), (2, NULL)", "DROP TABLE a")
+    here.go(to="0001")
+    here.project.write("0002", "CREATE TABLE b (id int); ALTER TABLE a RENAME TO c", "ALTER TABLE c RENAME TO a; DROP TABLE b")
+    here.project.write("0003", "DROP TABLE b; ALTER TABLE c DROP COLUMN x", "ALTER TABLE c ADD COLUMN x text; CREATE TABLE b (id int)")
+    planned = flow.plan(here.place, "upgrade", None)
+    assert [loss.as_document() for loss in planned.losses] == [{"revision": "0003", "what": "column c.x", "rows": None}]
+    here.go(to="0002")
+    (loss,) = [each for each in flow.plan(here.place, "upgrade", None).losses if each.rows]
+    assert (loss.what, loss.rows) == ("column c.x", 1)
+    with pytest.raises(Refused, match="rows are lost"):
+        here.go(yes=False)
+    assert "0003 takes away column c.x: 1 row" in capsys.readouterr().err and here.project.at() == ["0002"]
+    here.project.ask("UPDATE c SET x = NULL")
+    assert here.go(yes=False)["to"] == "0003"
+
+
 def test_a_database_that_moved_since_it_was_shown_is_left_alone(here: Here) -> None:
     """Somebody else was faster: nothing is done."""
     here.project.write("0001", "CREATE TABLE a (id int)", "DROP TABLE a")

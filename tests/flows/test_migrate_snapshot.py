@@ -95,8 +95,8 @@ def test_an_instance_that_is_gone_or_broken_is_three_lines(place: Settings) -> N
         migrate_snapshot.until_available(aws.connect(place), broken, time.monotonic(), wait([]))
 
 
-def test_a_downgrade_that_loses_rows_plans_a_snapshot_first(here: Here, place: Settings) -> None:
-    """Where database.snapshot says so, and only where rows are lost."""
+def test_a_migration_that_loses_rows_plans_a_snapshot_first(here: Here, place: Settings) -> None:
+    """Where database.snapshot says so, and only where rows are lost; forward as well as back."""
     here.project.write("0001", "CREATE TABLE t (id int); CREATE TABLE u (id int)", "DROP TABLE u; DROP TABLE t")
     here.go()
     at = migrate.Place(place, here.place.door)
@@ -106,3 +106,5 @@ def test_a_downgrade_that_loses_rows_plans_a_snapshot_first(here: Here, place: S
     assert planned.as_document()["plan"][0]["says"] == "Take a snapshot of RDS instance demo-db"
     assert planned.as_text().startswith("  to do: snapshot of RDS instance demo-db")
     assert migrate.plan(here.place, "downgrade", None).snapshot is None
+    here.project.write("0002", "TRUNCATE t", "SELECT 1")
+    assert migrate.plan(at, "upgrade", None).as_document()["plan"][0]["says"] == "Take a snapshot of RDS instance demo-db"

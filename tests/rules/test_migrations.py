@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ops.migrate.sqltext import controls_transactions, psql_command, statements
-from ops.rules.migrations import losses
+from ops.rules.migrations import losses, made_on_the_way, renamed, suspect
 from ops.rules.migrations_dump import differences
 
 
@@ -39,12 +39,35 @@ def test_what_is_dropped_is_found(sql: str, found: dict[str, str]) -> None:
 
 @pytest.mark.parametrize(
     "sql", ["DO $$ BEGIN EXECUTE 'DROP TABLE a'; END $$", "DROP SCHEMA s CASCADE", "DROP TYPE t CASCADE", "CALL p()",
-            "WITH gone AS (DELETE FROM t RETURNING *) SELECT 1"],
+            "WITH gone AS (DELETE FROM t RETURNING *) SELECT 1", "MERGE INTO t USING s ON t.i = s.i WHEN MATCHED THEN DELETE",
+            "DO $$ BEGIN EXECUTE (SELECT words FROM orders); END $$", "DO $$ BEGIN EXECUTE format(how, 'a'); END $$",
+            "DO $$ BEGIN ALTER TABLE a ALTER b TYPE int USING 0; END $$"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_never_nothing(sql: str) -> None:
     """Code and cascades are a loss of unknown size, so they are asked about."""
     (loss,) = losses("1", statements(sql))
     assert loss.rows is None and loss.matters and "unknown number" in loss.as_text()
+
+
+@pytest.mark.parametrize(
+    "sql", ["DO $$ BEGIN IF x IS NULL THEN ALTER TABLE a ADD PRIMARY KEY (id); END IF; END $$",
+            "DO $$ BEGIN EXECUTE format('ALTER TABLE a RENAME CONSTRAINT %I TO b', x); EXECUTE 'SELECT 1'; END $$",
+            "DO $$ BEGIN CREATE TRIGGER t BEFORE UPDATE ON a FOR EACH ROW EXECUTE FUNCTION f(); END $$",
+            "INSERT INTO a VALUES (1) ON CONFLICT DO NOTHING"],
+)  # fmt: skip
+def test_a_block_that_only_adds_is_no_loss(sql: str) -> None:
+    """Code that speaks of nothing that is dropped, and makes up no SQL, asks nobody."""
+    assert losses("1", statements(sql)) == ()
+
+
+def test_what_the_plan_makes_itself_is_told_from_what_it_renames() -> None:
+    """A table that is not there yet holds nothing, unless it is one that is there by another name; most SQL has no suspect word at all."""
+    names = renamed(statements('ALTER TABLE a RENAME TO b; ALTER TABLE ONLY t RENAME COLUMN x TO "Y"; ALTER TABLE t SET SCHEMA old'))
+    assert names == {"b", '"Y"', "old"}
+    for sql, made in (("DROP TABLE B", False), ("DROP TABLE c", True), ('ALTER TABLE t DROP "Y"', False), ("DROP TABLE old.t", False)):
+        (loss,) = losses("1", statements(sql))
+        assert suspect(sql) and made_on_the_way(loss, names) is made
+    assert not suspect("-- Running upgrade 1 -> 2\nCREATE TABLE a (id bigint); UPDATE alembic_version SET version_num='2'")
 
 
 def test_a_revision_that_cannot_be_printed_is_a_loss_of_unknown_size() -> None:
