@@ -22,11 +22,17 @@ ABSENT = ("NoSuchKey", "404")
 
 @dataclass(frozen=True)
 class Stored:
-    """One object: its document, its version (`etag`) and its age in seconds by S3's clock."""
+    """One object: its document, its version (`etag`), when it was written and when it was read, both by S3's clock."""
 
     document: Mapping[str, Any]
     etag: str
-    age_s: float
+    written: datetime
+    read: datetime
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was written."""
+        return max(0.0, (self.read - self.written).total_seconds())
 
 
 def read(cloud: Cloud, bucket: str, key: str) -> Stored | None:
@@ -49,7 +55,7 @@ def read(cloud: Cloud, bucket: str, key: str) -> Stored | None:
     if not isinstance(document, dict):
         raise OpsError(what, "its body is no JSON object", f"look at it: aws s3 cp s3://{bucket}/{key} -")
     now = server_time(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
-    return Stored(document, answer["ETag"], max(0.0, (now - answer["LastModified"]).total_seconds()))
+    return Stored(document, answer["ETag"], answer["LastModified"], now)
 
 
 def server_time(header: str) -> datetime:

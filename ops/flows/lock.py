@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ops.settings import Settings
 
 POLL_S = 3.0
+AGAIN = "inv lock.status, then run it again"
+RACES = 5    # lost one after the other before it is given up: each loss means that somebody else went on
 
 
 @dataclass(frozen=True)
@@ -45,54 +47,95 @@ class Place:
 
 @dataclass
 class Held:
-    """A lock that is ours while its heartbeat goes on; `lost` when somebody took it over all the same."""
+    """A lock that is ours while its heartbeat goes on; `lost` when somebody took it over all the same, and `lost_to` says who.
+
+    `clock` is the wall's: the one that goes on while a laptop sleeps. `waited`: somebody else had it before.
+    """
 
     place: Place
     holder: Holder
     etag: str
+    waited: bool = False
+    clock: Callable[[], float] = time.time
     beat: int = 0
+    renewed: float = field(init=False)
+    lost_to: str = ""
     lost: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
     writing: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        self.renewed = self.clock()
+
     def keep(self) -> None:
         """Rewrite the lock until released. A write that fails is tried again at the next beat: the lock outlives three of them."""
+        told = False
         while not self.stopped.wait(HEARTBEAT_S):
             with self.writing:
                 if self.stopped.is_set():
                     return
                 try:
                     self.write(released=False)
-                except OpsError:
-                    continue
+                except OpsError as problem:
+                    if self.overdue and not told:
+                        ui.say(self.unsure(problem))
+                told = self.overdue
 
     def write(self, *, released: bool) -> None:
-        """One conditional write. An answer that got lost left our own newer version there: that one is taken for ours."""
+        """One conditional write. An answer that got lost left our own newer version there: taken for ours, unless somebody freed it."""
         for _ in range(2):
             self.beat += 1
-            document = self.holder.as_document(released=released, beat=self.beat)
+            began, document = self.clock(), self.holder.as_document(released=released, beat=self.beat)
             etag = bucket.replace(self.place.cloud, self.place.bucket, self.place.key, document, self.etag)
             if etag:
-                self.etag = etag
+                self.etag, self.renewed = etag, began
                 return
             found = bucket.read(self.place.cloud, self.place.bucket, self.place.key)
-            if not found or holder(found.document).id != self.holder.id:
+            self.lost_to = taken(found)
+            if not found or is_free(found.document) or holder(found.document).id != self.holder.id:
                 break
             self.etag = found.etag
         self.lost.set()
         self.stopped.set()
 
-    def check(self) -> None:
-        """Raises OpsError when the lock is no longer ours: going on could meet another deploy."""
+    def check(self, *, strict: bool = False) -> None:
+        """Raises OpsError when the lock is no longer ours: going on could meet another deploy.
+
+        `strict`: one that was not renewed in time (this machine slept, or lost its network) is renewed now, and where that can't be done it
+        is taken for lost.
+        """
+        if strict and self.overdue and not self.lost.is_set():
+            try:
+                with self.writing:
+                    self.write(released=False)
+            except OpsError as problem:
+                raise OpsError(f"lock {self.place.name} may be lost", self.unsure(problem), AGAIN) from None
         if self.lost.is_set():
-            why = "it was not renewed in time (this machine slept, or lost its network), and somebody else took it"
-            raise OpsError(f"lock {self.place.name} was lost", why, "inv lock.status, then run it again")
+            raise OpsError(f"lock {self.place.name} was lost", self.lost_to, AGAIN)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether others may take it by now."""
+        return self.clock() - self.renewed > EXPIRY_S
+
+    def unsure(self, problem: OpsError) -> str:
+        return f"lock {self.place.name} could not be renewed for {self.clock() - self.renewed:.0f} s, others may take it: {problem.why}"
 
     def release(self) -> None:
         self.stopped.set()
         with self.writing:
             if not self.lost.is_set():
                 self.write(released=True)
+
+
+def taken(found: bucket.Stored | None) -> str:
+    """Why a lock is no longer its holder's."""
+    if found is None:
+        return "its object in the bucket was deleted"
+    other = holder(found.document)
+    if is_free(found.document):
+        return f"it was freed by {found.document.get('freed_by') or f'{other.owner} on {other.host}'}"
+    return other.said(found.age_s)
 
 
 def myself(reason: str, commit: str) -> Holder:
@@ -141,6 +184,7 @@ def acquired(place: Place, me: Holder, wait_s: float, clock: Callable[[], float]
     while True:
         ours, other = attempt(place, me)
         if ours:
+            ours.waited = told
             return ours
         if clock() >= end:
             raise Refused(f"lock {place.name} is held", other, "wait for it (--wait 10m), or look: inv lock.status")
@@ -151,70 +195,30 @@ def acquired(place: Place, me: Holder, wait_s: float, clock: Callable[[], float]
 
 
 def attempt(place: Place, me: Holder, expiry_s: float = EXPIRY_S) -> tuple[Held | None, str]:
-    """The lock, or who has it. A lock that was not renewed for `expiry_s`, or whose process ended here, is taken over, with a note."""
-    found = bucket.read(place.cloud, place.bucket, place.key)
-    if found is None:
-        etag = bucket.create(place.cloud, place.bucket, place.key, me.as_document())
-        return (Held(place, me, etag), "") if etag else (None, "somebody took it this moment")
-    other = holder(found.document)
-    free, dead = is_free(found.document), found.age_s > expiry_s or machine.is_gone(other.process)
-    if not free and not dead:
-        return None, other.said(found.age_s)
-    etag = bucket.replace(place.cloud, place.bucket, place.key, me.as_document(), found.etag)
-    if etag is None:
-        return None, "somebody took it this moment"
-    if not free:
-        ui.say(f"took over a dead run's lock: {other.said(found.age_s)}")
-    return Held(place, me, etag), ""
+    """The lock, or who has it. A lock that was not renewed for `expiry_s`, or whose process ended here, is taken over, with a note.
+
+    Whoever loses a race looks again: the winner's name stands there, or the lock is free once more.
+    """
+    other = ""
+    for _ in range(RACES):
+        found = bucket.read(place.cloud, place.bucket, place.key)
+        if found is None:
+            etag = bucket.create(place.cloud, place.bucket, place.key, me.as_document())
+        else:
+            held, free = holder(found.document), is_free(found.document)
+            other = held.said(found.age_s)
+            if held.id == me.id and not free:   # the answer to our own write was lost
+                return Held(place, me, found.etag), ""
+            if not free and not expired(found, expiry_s):
+                return None, other
+            etag = bucket.replace(place.cloud, place.bucket, place.key, me.as_document(), found.etag)
+            if etag and not free:
+                ui.say(f"took over a dead run's lock: {other}")
+        if etag:
+            return Held(place, me, etag), ""
+    return None, other or "others want it at the same moment, and none of them has it yet"
 
 
-def expired(stored: bucket.Stored) -> bool:
-    return stored.age_s > EXPIRY_S or machine.is_gone(holder(stored.document).process)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A lock that somebody holds. `expired`: not renewed in time, or its process ended here: the next run takes it over."""
-
-    place: Place
-    holder: Holder
-    age_s: float
-    expired: bool
-    etag: str
-
-    def as_document(self) -> dict[str, object]:
-        them = self.holder
-        return {
-            "name": self.place.name,
-            "owner": them.owner,
-            "host": them.host,
-            "at": them.at,
-            "age_s": self.age_s,
-            "reason": them.reason,
-            "expired": self.expired,
-        }
-
-    def as_text(self) -> str:
-        return f"{self.place.name}: {self.holder.said(self.age_s)}" + (" (expired: the next run takes it over)" if self.expired else "")
-
-
-def standing(cloud: Cloud, settings: Settings) -> tuple[Standing, ...]:
-    """Every lock of the environment that is not free."""
-    state = settings.environment.state
-    if state is None:
-        raise Refused("locks", "the environment names no state bucket", f"set environments.{settings.name}.state.bucket in invoke.yaml")
-    prefix = f"{state.prefix}/locks/{settings.name}/"
-    found = []
-    for key in bucket.keys(cloud, state.bucket, prefix, 1000):
-        stored = bucket.read(cloud, state.bucket, key)
-        if stored and not is_free(stored.document):
-            place = Place(cloud, state.bucket, key, key.removeprefix(prefix).removesuffix(".json"))
-            found.append(Standing(place, holder(stored.document), stored.age_s, expired(stored), stored.etag))
-    return tuple(found)
-
-
-def force(lock: Standing) -> None:
-    """Free somebody else's lock, if it is still the one that was shown."""
-    document = lock.holder.as_document(released=True)
-    if bucket.replace(lock.place.cloud, lock.place.bucket, lock.place.key, document, lock.etag) is None:
-        raise Refused(f"lock {lock.place.name}", "it changed since it was shown: its owner is alive", "inv lock.status")
+def expired(stored: bucket.Stored, expiry_s: float = EXPIRY_S) -> bool:
+    """Not renewed in time, or its process ended here."""
+    return stored.age_s > expiry_s or machine.is_gone(holder(stored.document).process)

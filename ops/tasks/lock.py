@@ -8,7 +8,7 @@ from ops.tasks.shared import Session, front_door
 @front_door(options=("json",))
 def status(session: Session) -> None:
     """Show the locks of this environment: who, when, why, and whether they are still renewed."""
-    from ops.flows import lock as flow
+    from ops.flows import lock_standing as flow
     from ops.flows.gather import Platform
 
     locks = flow.standing(Platform.of(session.settings).cloud, session.settings)
@@ -17,17 +17,13 @@ def status(session: Session) -> None:
 
 
 @front_door(options=("yes", "json"), help={"name": "The lock: a service's name."})
-def release(session: Session, name: str) -> None:
+def release(session: Session, name: str | None = None) -> None:
     """Free a lock whose holder is gone; its name must be typed."""
     from ops import ui
-    from ops.errors import Refused
-    from ops.flows import lock as flow
+    from ops.flows import lock_standing as flow
     from ops.flows.gather import Platform
 
-    locks = flow.standing(Platform.of(session.settings).cloud, session.settings)
-    found = next((lock for lock in locks if lock.place.name == name), None)
-    if found is None:
-        raise Refused(f"lock {name}", f"held are: {', '.join(lock.place.name for lock in locks) or 'none'}", "inv lock.status")
+    found = flow.named(flow.standing(Platform.of(session.settings).cloud, session.settings), name)
     ui.confirm(f"free {found.as_text()}", yes=session.yes, typed=name)
     flow.force(found)
     session.report({"released": found.as_document()}, f"freed {found.as_text()}")

@@ -8,12 +8,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ops.adapters import aws, bucket, machine
 from ops.errors import Interrupted, OpsError, Refused
-from ops.flows import lock
+from ops.flows import lock, lock_standing
 from tests import plain_aws
 
 
@@ -102,19 +103,105 @@ def test_a_lost_answer_does_not_lose_the_lock(place: lock.Place) -> None:
 
 
 def test_of_many_at_once_one_wins(place: lock.Place) -> None:
-    """Eight machines start together: one holds it, seven are refused."""
+    """Eight machines start together: one holds it, seven are refused, with the winner's name."""
     won: list[str] = []
+    told: list[str] = []
     barrier = threading.Barrier(8)
 
     def machine(name: str) -> None:
         barrier.wait()
-        ours, _ = lock.attempt(place, lock.myself(name, ""))
-        if ours:
-            won.append(name)
+        ours, other = lock.attempt(place, lock.myself(f"deploy {name}", ""))
+        won.extend([name] if ours else [])
+        told.extend([] if ours else [other])
 
     threads = [threading.Thread(target=machine, args=(str(number),)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(won) == 1
+    assert len(won) == 1 and len(told) == 7
+    assert all(f"(deploy {won[0]})" in other for other in told), told
+
+
+@pytest.mark.parametrize("before", ["nothing", "a released lock"])
+def test_who_loses_the_race_is_told_by_whom(place: lock.Place, before: str) -> None:
+    """Between our look and our write somebody else takes it: S3 refuses our write, and the refusal has their name."""
+    if before != "nothing":
+        lock.acquired(place, lock.myself("earlier", ""), 0, lambda: 0.0, lambda _: None).release()
+    theirs = place.cloud
+    ours = aws.of_overlay(str(theirs.endpoint), "AKIATEST", "test", "us-east-1")
+    faster = iter([lock.myself("deploy of the faster one", "")])
+
+    def they_come_first(**_: object) -> None:
+        for them in faster:
+            assert lock.attempt(place, them)[0]
+
+    ours.client("s3").meta.events.register("before-call.s3.PutObject", they_come_first)
+    with pytest.raises(Refused) as caught, lock.held(replace(place, cloud=ours), lock.myself("ours", "")):
+        pytest.fail("held twice")
+    assert "deploy of the faster one" in caught.value.why
+
+
+def test_a_lock_that_was_freed_in_its_owners_lifetime_is_lost_to_it(place: lock.Place) -> None:
+    """`lock.release` of a living run: its heartbeat does not take it back, its next step is refused, and says who freed it."""
+    ours = lock.acquired(place, lock.myself("one", ""), 0, lambda: 0.0, lambda _: None)
+    found = bucket.read(place.cloud, place.bucket, place.key)
+    assert found
+    lock_standing.force(lock_standing.Standing(place, ours.holder, found, expired=False))
+    ours.write(released=False)
+    with pytest.raises(OpsError, match="was lost") as caught:
+        ours.check()
+    assert f"freed by {machine.owner()}" in caught.value.why
+    assert lock.attempt(place, lock.myself("two", ""))[0]
+
+
+def test_what_changed_since_it_was_shown_is_not_freed(place: lock.Place) -> None:
+    """A heartbeat came between: its owner lives, so the lock stays."""
+    ours = lock.acquired(place, lock.myself("one", ""), 0, lambda: 0.0, lambda _: None)
+    found = bucket.read(place.cloud, place.bucket, place.key)
+    assert found
+    ours.write(released=False)
+    with pytest.raises(Refused, match="its owner is alive"):
+        lock_standing.force(lock_standing.Standing(place, ours.holder, found, expired=False))
+
+
+def test_a_machine_that_slept_looks_before_it_changes_anything(place: lock.Place) -> None:
+    """Past the expiry the lock is renewed before the next step; it is lost where somebody took it meanwhile."""
+    now = [0.0]
+    ours = lock.acquired(place, lock.myself("slept", ""), 0, lambda: 0.0, lambda _: None)
+    ours.clock = lambda: now[0]
+    ours.renewed = 0.0
+    now[0] = 3600.0
+    assert ours.overdue
+    ours.check(strict=True)
+    assert not ours.overdue
+    now[0] = 7200.0
+    assert lock.attempt(place, lock.myself("deploy of another", ""), expiry_s=-1)[0]
+    with pytest.raises(OpsError, match="was lost") as caught:
+        ours.check(strict=True)
+    assert "deploy of another" in caught.value.why
+
+
+def test_a_lock_that_cannot_be_renewed_stops_what_has_changed_nothing_yet(place: lock.Place) -> None:
+    """The bucket is out of reach for over a minute: nobody knows whose it is, so nothing is begun; a running roll-out goes on."""
+    ours = lock.acquired(place, lock.myself("one", ""), 0, lambda: 0.0, lambda _: None)
+    ours.place = replace(place, bucket="gone")
+    ours.renewed -= 90
+    ours.check()
+    with pytest.raises(OpsError, match="may be lost") as caught:
+        ours.check(strict=True)
+    assert "could not be renewed for" in caught.value.why
+
+
+def test_a_lock_is_shown_with_its_own_age(place: lock.Place) -> None:
+    """`age_s` since it was taken, by S3's clock; `heartbeat_s` since it was renewed."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    ours = lock.acquired(place, replace(lock.myself("one", "abc1234"), at=at.isoformat()), 0, lambda: 0.0, lambda _: None)
+    found = bucket.read(place.cloud, place.bucket, place.key)
+    assert found
+    shown = lock_standing.Standing(place, ours.holder, found, expired=False).as_document()
+    assert 3595 < float(str(shown["age_s"])) < 3700 and float(str(shown["heartbeat_s"])) < 1800
+    assert shown["commit"] == "abc1234"
+    assert datetime.fromisoformat(str(shown["expires"])) > datetime.now(UTC)
+    unknown = lock_standing.Standing(place, replace(ours.holder, at="?"), found, expired=False)
+    assert unknown.age_s is None and unknown.as_document()["at"] == "?"
