@@ -30,11 +30,12 @@ def service(root: Path, name: str) -> dict[str, Any]:
 
 
 def stopped(root: Path, name: str) -> list[dict[str, Any]]:
-    """Containers of stopped tasks, with their task's stopCode."""
+    """Containers of stopped tasks of the service's revision of now, with their task's stopCode."""
     ecs = clients(root).ecs
     arns = ecs.list_tasks(cluster=CLUSTER, serviceName=f"dev-davidshaevel-{name}", desiredStatus="STOPPED")["taskArns"]
     tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"]
-    return [{**container, "stopCode": task.get("stopCode")} for task in tasks for container in task["containers"]]
+    mine = [task for task in tasks if task["taskDefinitionArn"] == service(root, name)["taskDefinition"]]
+    return [{**container, "stopCode": task.get("stopCode")} for task in mine for container in task["containers"]]
 
 
 def log(root: Path, name: str) -> list[str]:
