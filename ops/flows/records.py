@@ -1,21 +1,18 @@
 """Release records: written at the end of every release, whatever its end; kept here and sent later where the bucket says no.
 
 One JSON object each, in the Terraform state's bucket under a prefix. A record holds no secret: names, digests, verdicts, findings
-(which were redacted when they were made).
+(which were redacted when they were made). It is kept here first and sent then, so that neither a kill nor a Ctrl-C meanwhile loses it.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops import ui
-from ops.adapters import bucket, ecr, ecs
-from ops.adapters.aws import Cloud
+from ops.adapters import bucket, ecr, ecs, outbox
 from ops.adapters.concurrent import gather
 from ops.errors import OpsError
 from ops.flows.gather import Platform
@@ -23,14 +20,16 @@ from ops.model import Image, TaskState, Unknown
 from ops.rules import records as rules
 
 if TYPE_CHECKING:
-    from ops.settings import Settings, State
+    from ops.settings import State
 
-SHOWN = 20
+SHOWN = 20         # records that are read at once, and shown
+FARTHEST = 100     # how many are looked through for what runs now
 PENDING = ".ops/pending"
+NOT_SENT = (OpsError, OSError, ValueError)
 
 
 def keep(platform: Platform, record: Mapping[str, Any]) -> None:
-    """Write a record, or keep it here for the next chance; never raises: a record must not spoil a release."""
+    """Write a record, or keep it here for the next chance; never raises but for an interrupt: a record must not spoil a release."""
     settings = platform.settings
     state = settings.environment.state
     if state is None:
@@ -39,34 +38,57 @@ def keep(platform: Platform, record: Mapping[str, Any]) -> None:
     at = datetime.fromisoformat(str(record["at"]))
     key = rules.key(state.prefix, settings.name, str(record["service"]), at, secrets.token_hex(4))
     try:
-        send_pending(platform.cloud, state, settings)
+        path = outbox.put(settings.root / PENDING, key, record)
+    except OSError as problem:
+        send_at_once(platform, state, key, record, problem)
+        return
+    why = send_pending(platform)
+    if why and path.exists():
+        ui.say(f"the release record could not be written ({why}); kept in {path}, sent at the next chance")
+
+
+def send_at_once(platform: Platform, state: State, key: str, record: Mapping[str, Any], full: OSError) -> None:
+    """Where nothing can be kept here: the bucket, or it is lost, and that is said."""
+    try:
         bucket.create(platform.cloud, state.bucket, key, record)
-    except OpsError as problem:
-        path = keep_here(settings, key, record)
-        ui.say(f"the release record could not be written ({problem.why}); kept in {path}, sent at the next chance")
+    except NOT_SENT as problem:
+        ui.say(f"the release record is lost: {reason(problem)}, and it could not be kept here ({full})")
 
 
-def keep_here(settings: Settings, key: str, record: Mapping[str, Any]) -> Path:
-    path = settings.root / PENDING / key.replace("/", "__")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, default=str), encoding="utf-8")
-    return path
+def send_pending(platform: Platform) -> str:
+    """Send what is kept here of this environment: by this run, or by an earlier one that could not. Why not, or nothing; never raises.
+
+    A record that is there already is not written twice, and a file that holds none is set aside.
+    """
+    settings, state = platform.settings, platform.settings.environment.state
+    if state is None:
+        return ""
+    try:
+        for key, path in outbox.waiting(settings.root / PENDING, f"{state.prefix}/releases/{settings.name}/"):
+            try:
+                document = outbox.load(path)
+            except ValueError as problem:
+                ui.say(f"no release record, set aside: {outbox.set_aside(path)}: {problem}")
+                continue
+            if document is not None:
+                bucket.create(platform.cloud, state.bucket, key, document)
+                path.unlink(missing_ok=True)
+    except NOT_SENT as problem:
+        return reason(problem)
+    return ""
 
 
-def send_pending(cloud: Cloud, state: State, settings: Settings) -> None:
-    """Send what an earlier run could not, of this environment only. A record that is there already is not written twice."""
-    mine = f"{state.prefix}/releases/{settings.name}/".replace("/", "__")
-    for path in sorted((settings.root / PENDING).glob("*.json")):
-        if path.name.startswith(mine):
-            bucket.create(cloud, state.bucket, path.name.replace("__", "/"), json.loads(path.read_text(encoding="utf-8")))
-            path.unlink()
+def reason(problem: Exception) -> str:
+    return problem.why or problem.what if isinstance(problem, OpsError) else str(problem)
 
 
 def releases(platform: Platform, service: str) -> tuple[rules.Row, ...]:
     """The newest records, with what ECR and ECS know beside them. Raises OpsError only where nothing at all could be read."""
     environment, configured = platform.settings.environment, platform.settings.service(service)
+    if why := send_pending(platform):
+        ui.say(f"release records of this checkout are not sent yet, and not listed: {why}")
     looks: dict[str, Any] = gather(
-        records=lambda: read(platform, service),
+        records=lambda: keys(platform, service, FARTHEST),
         images=lambda: ecr.images(platform.cloud, configured.repository),
         tasks=lambda: ecs.tasks(platform.cloud, environment.cluster, configured.ecs_service),
     )
@@ -75,37 +97,44 @@ def releases(platform: Platform, service: str) -> tuple[rules.Row, ...]:
             ui.say(f"unknown: {name}: {found.why}")
     if all(isinstance(found, Unknown) for found in looks.values()):
         raise OpsError(f"releases of {service}", looks["records"].why, "inv preflight")
-    records = () if isinstance(looks["records"], Unknown) else looks["records"]
+    listed: tuple[str, ...] = () if isinstance(looks["records"], Unknown) else looks["records"]
     images: tuple[Image, ...] | None = None if isinstance(looks["images"], Unknown) else looks["images"]
     tasks: tuple[TaskState, ...] = () if isinstance(looks["tasks"], Unknown) else looks["tasks"]
-    return rules.rows(records, images, running_digest(tasks, configured.container))
+    running = rules.running(tasks, configured.container)
+    records: tuple[Mapping[str, Any], ...] = ()
+    while listed and (not records or rules.missing(records, running)):
+        records, listed = (*records, *fetched(platform, listed[:SHOWN])), listed[SHOWN:]
+    return rules.rows(records, images, running, complete=not listed and len(records) < FARTHEST)
 
 
-def running_digest(tasks: tuple[TaskState, ...], container: str) -> str | None:
-    """The digest that every running task has; None where they differ, or nothing runs."""
-    found = {state.digest for task in tasks if task.status == "RUNNING" and (state := task.container(container))}
-    return found.pop() if len(found) == 1 else None
+def keys(platform: Platform, service: str, limit: int) -> tuple[str, ...]:
+    """Of the newest records of a service, newest first."""
+    settings, state = platform.settings, platform.settings.environment.state
+    return bucket.keys(platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, service), limit) if state else ()
+
+
+def fetched(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
+    """The records of these keys; one that can't be read is said and left out."""
+    state = platform.settings.environment.state
+    assert state is not None   # there are no keys otherwise
+    found: dict[str, Any] = gather(**{key: lambda key=key: bucket.read(platform.cloud, state.bucket, key) for key in keys})
+    for key, stored in found.items():
+        if isinstance(stored, Unknown):
+            ui.say(f"unknown: release record {key}: {stored.why}")
+    return tuple(stored.document for stored in found.values() if isinstance(stored, bucket.Stored))
 
 
 def read(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
     """The newest records of a service, newest first."""
-    settings, state = platform.settings, platform.settings.environment.state
-    if state is None:
-        return ()
-    keys = bucket.keys(platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, service), SHOWN)
-    found: dict[str, Any] = gather(**{key: lambda key=key: bucket.read(platform.cloud, state.bucket, key) for key in keys})
-    return tuple(stored.document for stored in found.values() if isinstance(stored, bucket.Stored))
+    return fetched(platform, keys(platform, service, SHOWN))
 
 
 def as_text(rows: tuple[rules.Row, ...]) -> str:
     if not rows:
         return "no releases: no record, and no image in ECR"
-    return "\n".join(line(row) for row in rows)
-
-
-def line(row: rules.Row) -> str:
-    gone = "  (no longer in ECR)" if row.in_ecr is False else ""
-    return f"{'*' if row.current else ' '} {row.at[:19]}  {row.tag:<12} {row.verdict:<12} {row.by:<14} {row.digest[:19]}{gone}"
+    heading = f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
+    text = "\n".join((heading, *(rules.line(row) for row in rows), "* runs now"))
+    return text.translate(ui.CONTROL)   # tags and subjects are others' words
 
 
 def as_document(rows: tuple[rules.Row, ...]) -> dict[str, Any]:

@@ -5,19 +5,23 @@ A release that has no record (deployed from elsewhere, or by hand) still shows: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
-from ops.model import Image
+from ops.model import Image, TaskState
+from ops.redact import one_line
 
 NEWEST_FIRST = 10**10   # seconds; an epoch subtracted from it sorts newest first in S3's order of keys
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of `releases`. `in_ecr`: None where ECR could not be read."""
+    """One line of `releases`. `at` is when it was `dated`: deployed, pushed to ECR, or its first task started (ISO 8601, UTC).
+
+    `in_ecr`: None where ECR could not be read. `current`: tasks of the service run it now.
+    """
 
     tag: str
     digest: str
@@ -29,6 +33,36 @@ class Row:
     in_ecr: bool | None
     recorded: bool
     schema_revision: str | None = None   # the database's at that release; None where it could not be read
+    subject: str = ""                    # of the commit
+    dated: Literal["deployed", "pushed", "started"] = "deployed"
+
+
+@dataclass(frozen=True)
+class Running:
+    """An image that tasks of the service run now. `since`: when the first of them was made (ISO 8601, UTC), or empty."""
+
+    digest: str
+    tag: str
+    since: str
+
+
+def running(tasks: Iterable[TaskState], container: str) -> tuple[Running, ...]:
+    """What runs, each image once: more than one while tasks differ (in the middle of a roll-out)."""
+    found: dict[str, Running] = {}
+    for task in tasks:
+        state = task.container(container)
+        if task.status == "RUNNING" and state and state.digest:
+            since = utc(task.created_at)
+            before = found.get(state.digest)
+            tag = state.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+            found[state.digest] = Running(state.digest, tag, min(since, before.since) if before else since)
+    return tuple(found.values())
+
+
+def missing(records: Iterable[Mapping[str, Any]], running: Iterable[Running]) -> bool:
+    """Whether something runs that none of the records has brought."""
+    brought = {record.get("digest") for record in records if record.get("verdict") == "succeeded"}
+    return any(image.digest not in brought for image in running)
 
 
 def key(prefix: str, environment: str, service: str, at: datetime, id: str) -> str:
@@ -40,32 +74,58 @@ def folder(prefix: str, environment: str, service: str) -> str:
     return f"{prefix}/releases/{environment}/{service}/"
 
 
-def rows(records: Iterable[Mapping[str, Any]], images: Iterable[Image] | None, running: str | None) -> tuple[Row, ...]:
-    """Records newest first, then images without one; `running` is the digest that the service's tasks have."""
-    known = {image.digest for image in images} if images is not None else None
-    listed = [recorded_row(record, known) for record in records]
-    seen = {row.digest for row in listed}
-    unrecorded = [unrecorded_row(image) for image in images or () if image.digest not in seen]
-    ordered = sorted([*listed, *unrecorded], key=lambda row: row.at, reverse=True)
-    return tuple(marked(ordered, running))
+def rows(
+    records: Iterable[Mapping[str, Any]], images: Iterable[Image] | None, running: Iterable[Running] = (), *, complete: bool = True
+) -> tuple[Row, ...]:
+    """Records newest first, with images that have none, and what runs. `complete`: these are all records; where older ones were not read,
+    older images may well have one, so they are left out."""
+    pushed = None if images is None else {image.digest: unrecorded_row(image) for image in images}
+    listed = [recorded_row(record, pushed) for record in records]
+    seen, oldest = {row.digest for row in listed}, "" if complete else min((row.at for row in listed), default="")
+    without = [row for row in (pushed or {}).values() if row.digest not in seen and row.at >= oldest]
+    found = [*listed, *without]
+    for image in running:
+        if all(row.digest != image.digest for row in found):
+            found.append((pushed or {}).get(image.digest) or started_row(image, pushed))
+    ordered = sorted(found, key=lambda row: row.at, reverse=True)
+    current = {id(current_row(ordered, image)) for image in running}
+    return tuple(replace(row, current=id(row) in current) for row in ordered)
 
 
-def recorded_row(record: Mapping[str, Any], known: set[str] | None) -> Row:
-    text = {name: str(record.get(name) or "") for name in ("tag", "digest", "commit", "by", "at", "verdict")}
-    schema = record.get("schema_revision")
-    in_ecr = None if known is None else text["digest"] in known
-    return Row(**text, current=False, in_ecr=in_ecr, recorded=True, schema_revision=str(schema) if schema else None)
+def current_row(ordered: list[Row], image: Running) -> Row:
+    """The newest row that brought what runs, else the newest one with it: a failed roll-out that was kept runs, too."""
+    ours = [row for row in ordered if row.digest == image.digest]
+    return next((row for row in ours if row.verdict in ("succeeded", "unrecorded")), ours[0])
+
+
+def recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> Row:
+    kept = ("tag", "digest", "commit", "by", "at", "verdict")
+    tag, digest, commit, by, at, verdict = (str(record.get(name) or "") for name in kept)
+    schema, subject = record.get("schema_revision"), str(record.get("subject") or "")
+    in_ecr = None if known is None else digest in known
+    return Row(tag, digest, commit, by, at, verdict, False, in_ecr, recorded=True, schema_revision=str(schema) if schema else None,
+               subject=subject)
 
 
 def unrecorded_row(image: Image) -> Row:
-    at = image.pushed_at.astimezone(UTC).isoformat(timespec="seconds") if image.pushed_at else ""
-    return Row(image.tag, image.digest, "", "", at, "unrecorded", False, True, recorded=False)
+    """An image in ECR; when it was deployed nobody knows, only when it was pushed."""
+    return Row(image.tag, image.digest, "", "", utc(image.pushed_at), "unrecorded", False, True, recorded=False, dated="pushed")
 
 
-def marked(ordered: list[Row], running: str | None) -> Iterable[Row]:
-    """The newest row that succeeded, or is unrecorded, with the running digest is the current one."""
-    found = False
-    for row in ordered:
-        current = not found and running is not None and row.digest == running and row.verdict in ("succeeded", "unrecorded")
-        found = found or current
-        yield Row(**{**vars(row), "current": current})
+def started_row(image: Running, known: Container[str] | None) -> Row:
+    """What runs, and neither a record nor ECR has it: ECS alone knows."""
+    in_ecr = None if known is None else image.digest in known
+    return Row(image.tag, image.digest, "", "", image.since, "unrecorded", False, in_ecr, recorded=False, dated="started")
+
+
+def utc(at: datetime | None) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""
+
+
+def line(row: Row) -> str:
+    """One line for a person, below the heading of `releases`."""
+    said = {"pushed": "pushed then; no record of a release", "started": "runs since then; no record of a release"}
+    subject = one_line(said.get(row.dated) or row.subject or row.commit[:7], limit=48)
+    gone = "  (no longer in ECR)" if row.in_ecr is False else ""
+    when = row.at[:19].replace("T", " ")
+    return f"{'*' if row.current else ' '} {when:<19}  {row.tag:<12} {row.verdict:<12} {row.by:<14} {row.digest[:19]:<19}  {subject}{gone}"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ops.model import Image
-from ops.rules.records import NEWEST_FIRST, folder, key, rows
+from ops.model import ContainerState, Image, TaskState
+from ops.rules.records import NEWEST_FIRST, Running, folder, key, line, missing, rows, running
 
 
 def record(tag: str, verdict: str = "succeeded", at: str = "2026-01-01T00:00:00+00:00", digest: str = "") -> dict[str, str]:
@@ -16,6 +16,10 @@ def record(tag: str, verdict: str = "succeeded", at: str = "2026-01-01T00:00:00+
 
 def image(tag: str, day: int = 1) -> Image:
     return Image(f"sha256:{tag}", tag, 1, datetime(2026, 1, day, tzinfo=UTC))
+
+
+def runs(*tags: str) -> tuple[Running, ...]:
+    return tuple(Running(f"sha256:{tag}", tag, "2026-01-09T00:00:00+00:00") for tag in tags)
 
 
 def test_newest_first_with_the_running_one_marked() -> None:
@@ -27,7 +31,7 @@ def test_newest_first_with_the_running_one_marked() -> None:
             record("a", at="2026-01-01T00:00:00+00:00"),
         ],
         [image("a"), image("b")],
-        "sha256:a",
+        runs("a"),
     )
     assert [(row.tag, row.verdict, row.current) for row in listed] == [
         ("b", "rolled_back", False),
@@ -38,7 +42,7 @@ def test_newest_first_with_the_running_one_marked() -> None:
 
 def test_an_image_without_a_record_is_listed_and_can_be_current() -> None:
     """Deployed from elsewhere: no record, but ECR has the image and ECS runs it."""
-    listed = rows([record("a", at="2026-01-02T00:00:00+00:00")], [image("a", 1), image("x", 3)], "sha256:x")
+    listed = rows([record("a", at="2026-01-02T00:00:00+00:00")], [image("a", 1), image("x", 3)], runs("x"))
     assert [(row.tag, row.verdict, row.current, row.recorded) for row in listed] == [
         ("x", "unrecorded", True, False),
         ("a", "succeeded", False, True),
@@ -48,7 +52,47 @@ def test_an_image_without_a_record_is_listed_and_can_be_current() -> None:
 @pytest.mark.parametrize(("images", "expected"), [([image("a")], True), ([], False), (None, None)])
 def test_whether_ecr_still_has_it(images: list[Image] | None, expected: bool | None) -> None:
     """True, False, or None where ECR could not be read: unknown is never "gone"."""
-    assert rows([record("a")], images, None)[0].in_ecr is expected
+    assert rows([record("a")], images)[0].in_ecr is expected
+
+
+def test_what_runs_is_always_marked() -> None:
+    """A failed roll-out that was kept, an image that only ECS knows, and both images while tasks differ: each has a current row."""
+    kept = rows([record("b", "failed", "2026-01-04T00:00:00+00:00"), record("a", at="2026-01-03T00:00:00+00:00")], [], runs("b"))
+    assert [(row.tag, row.verdict, row.current) for row in kept] == [("b", "failed", True), ("a", "succeeded", False)]
+    (elsewhere, _) = rows([record("a")], [image("a")], runs("x"))
+    assert (elsewhere.tag, elsewhere.verdict, elsewhere.current, elsewhere.in_ecr) == ("x", "unrecorded", True, False)
+    assert elsewhere.at == "2026-01-09T00:00:00+00:00" and elsewhere.dated == "started"
+    (blind, _) = rows([record("a")], None, runs("x"))
+    assert blind.current and blind.in_ecr is None
+    assert [(row.tag, row.current) for row in rows([record("a"), record("b")], [], runs("a", "b"))] == [("a", True), ("b", True)]
+
+
+def test_older_images_are_not_called_unrecorded_where_older_records_were_not_read() -> None:
+    """Only the newest records were read: an image from before them may have one. What runs is shown all the same."""
+    records, images = [record("c", at="2026-01-05T00:00:00+00:00")], [image("a", 1), image("b", 2), image("d", 6)]
+    assert [row.tag for row in rows(records, images, runs("c"), complete=False)] == ["d", "c"]
+    assert [(row.tag, row.current) for row in rows(records, images, runs("b"), complete=False)] == [("d", False), ("c", False), ("b", True)]
+    assert [row.tag for row in rows(records, images, runs("c"))] == ["d", "c", "b", "a"]
+
+
+def test_what_runs_is_read_from_the_tasks() -> None:
+    """Each image once, since its first task; tasks that are going, and digests that ECS does not tell, do not count."""
+
+    def task(digest: str | None, day: int, status: str = "RUNNING") -> TaskState:
+        state = ContainerState("app", f"1.dkr.ecr.us-east-1.amazonaws.com:443/app:{digest}", digest, status, None, "")
+        return TaskState("t", status, status, "", "", "", "", "", (state,), datetime(2026, 1, day, tzinfo=UTC))
+
+    found = running([task("b", 4), task("b", 3), task("a", 1), task("c", 1, "STOPPED"), task(None, 1)], "app")
+    assert found == (Running("b", "b", "2026-01-03T00:00:00+00:00"), Running("a", "a", "2026-01-01T00:00:00+00:00"))
+    assert running([task("b", 4)], "another") == ()
+    assert missing([record("a", "failed", digest="a")], found) and not missing([record("a", digest="a")], found[1:])
+
+
+def test_a_row_as_a_person_reads_it() -> None:
+    """The commit's subject; where there is no record, what the time is the time of."""
+    recorded, pushed = rows([{**record("a", at="2026-01-05T10:00:00+00:00"), "subject": "Say hello"}], [image("b")], runs("a"))
+    assert line(recorded).startswith("* 2026-01-05 10:00:00  a ") and "Say hello" in line(recorded) and "no longer in ECR" in line(recorded)
+    assert "2026-01-01 00:00:00" in line(pushed) and "pushed then" in line(pushed) and "unrecorded" in line(pushed)
 
 
 def test_keys_sort_newest_first() -> None:

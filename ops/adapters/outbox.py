@@ -1,0 +1,55 @@
+"""JSON documents that wait in a folder until a bucket takes them, one file each, named by the key that they are for.
+
+Several processes of one checkout may use it at once: a file is there whole or not at all, and one that is gone was taken by another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+ENDING = ".json"
+
+
+def put(folder: Path, key: str, document: Mapping[str, Any]) -> Path:
+    """Write it to the disk, whole or not at all (rename(2)). Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{quote(key, safe='')}{ENDING}"
+    making = path.with_name(f"{path.name}.{os.getpid()}.making")
+    with making.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(document, ensure_ascii=False, default=str))
+        file.flush()
+        os.fsync(file.fileno())
+    return making.replace(path)
+
+
+def waiting(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+    """(key, file) of what waits below `prefix`, in the order of the keys."""
+    for path in sorted(folder.glob(f"*{ENDING}")):
+        key = unquote(path.name.removesuffix(ENDING))
+        if key.startswith(prefix):
+            yield key, path
+
+
+def load(path: Path) -> Mapping[str, Any] | None:
+    """The document; None where another process has taken it. Raises ValueError for a file that holds none, OSError."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")
+    return found
+
+
+def set_aside(path: Path) -> Path:
+    """Out of the way, but kept for whoever wants to look."""
+    bad = path.with_suffix(".bad")
+    with suppress(OSError):
+        path.replace(bad)
+    return bad
