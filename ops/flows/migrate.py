@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +86,7 @@ class Planned:
     steps: tuple[tuple[Revision, str, str | None], ...]
     losses: tuple[Loss, ...] = ()
     snapshot: str | None = None   # of this RDS instance, before anything is done
+    scripts: Any = field(default=None, repr=False, compare=False)   # as they were when it was planned
 
     @property
     def loses_rows(self) -> bool:
@@ -115,9 +116,13 @@ class Planned:
         return "\n\n".join(parts) or "-- nothing to do"
 
     def as_text(self) -> str:
+        """What would be done, in order."""
         todo = [f"  to do: {self.direction} {each}" for each, _, _ in self.steps]
-        first = [f"  to do: snapshot of RDS instance {self.snapshot}"] if self.snapshot else []
-        return "\n".join([*first, *todo, *(f"  {loss.as_text()}" for loss in self.losses)])
+        return "\n".join([f"  to do: snapshot of RDS instance {self.snapshot}", *todo] if self.snapshot else todo)
+
+    def costs(self) -> str:
+        """What is lost."""
+        return "\n".join(f"  {loss.as_text()}" for loss in self.losses)
 
 
 def plan(place: Place, direction: Direction, to: str | None) -> Planned:
@@ -128,7 +133,7 @@ def plan(place: Place, direction: Direction, to: str | None) -> Planned:
         scripts.check_database(at)
         goal = scripts.known(to) if to else default_goal(scripts, direction, at)
     steps = postgres.sql(door, scripts, direction, goal, at)
-    planned = Planned(direction, at, goal, steps, counted(door, steps))
+    planned = Planned(direction, at, goal, steps, counted(door, steps), scripts=scripts)
     needed = planned.loses_rows and migrate_snapshot.protects(place.settings)
     return replace(planned, snapshot=migrate_snapshot.configured(place.settings)) if needed else planned
 
@@ -160,9 +165,9 @@ def counted(door: Door, steps: tuple[tuple[Revision, str, str | None], ...]) -> 
 
 
 def agreed(place: Place, planned: Planned, *, yes: bool) -> None:
-    """Show it; a protected environment's name must be typed, any environment's where rows would be lost. Raises Refused."""
+    """Show what is lost; a protected environment's name must be typed, any environment's where rows would be lost. Raises Refused."""
     name = place.settings.name
-    for line in planned.as_text().splitlines():
+    for line in planned.costs().splitlines():
         ui.say(line)
     what = f"{planned.direction} {place.door.target.where} from {planned.at or BASE} to {planned.to}"
     if place.settings.environment.protected:

@@ -1,25 +1,23 @@
-"""`inv db.lint`, and what an upgrade says of its revisions before it runs them: dangers, locks, sizes, and how long it took before."""
+"""`inv db.lint`, and what an upgrade says of its revisions before it runs them: dangers, locks, sizes, and about how long it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ops.adapters import postgres, postgres_sizes, squawk
+from ops.adapters import postgres, squawk
 from ops.adapters.postgres import Revision
-from ops.adapters.postgres_sizes import Size
-from ops.errors import ConfigError, OpsError, Refused
-from ops.flows.migrate import Place, Planned
+from ops.errors import ConfigError, Refused
+from ops.flows.migrate import BASE, Place, Planned
+from ops.flows.migrate_expected import Expected, expected
 from ops.rules import lint as rules
-from ops.rules.lint import Problem, Script
-from ops.rules.locks import Lock, locks
-from ops.rules.statements import Unparsable, parsed
+from ops.rules.lint import Problem, Script, texts
 
 if TYPE_CHECKING:
     from ops.settings import Settings
 
 PHASES = ("", "expand", "contract")
+UNWRITTEN = b"NotImplementedError"
 
 
 @dataclass(frozen=True)
@@ -37,7 +35,7 @@ class Found:
         return {"problems": [each.as_document() for each in self.problems]}
 
     def as_text(self) -> str:
-        return "\n".join(each.as_text() for each in self.problems) or "nothing is wrong"
+        return "\n".join(texts(self.problems)) or "nothing is wrong"
 
 
 def script(revision: Revision, sql: str, problem: str | None, back: str | None) -> Script:
@@ -77,46 +75,6 @@ def looked(wanted: list[Script]) -> Found:
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What an upgrade will lock, on tables of which size, and how long each revision took when it last ran here."""
-
-    locks: tuple[Lock, ...]
-    sizes: Mapping[str, Size]
-    took_s: Mapping[str, float]
-
-    def as_document(self) -> dict[str, Any]:
-        rows = [{**lock.as_document(), **self.size_of(lock)} for lock in self.locks]
-        return {"locks": rows, "took_before_s": {revision: round(took, 3) for revision, took in self.took_s.items()}}
-
-    def size_of(self, lock: Lock) -> dict[str, Any]:
-        size = self.sizes.get(lock.table)
-        return {"rows": size.rows if size else None, "bytes": size.bytes if size else None}
-
-    def as_text(self) -> str:
-        lines = []
-        for lock in self.locks:
-            size = self.sizes.get(lock.table)
-            lines.append(f"{lock.as_text()}{f': {size}' if size else ''}")
-        return "\n".join([*lines, *(f"{revision} took {took:.2f} s when it last ran here" for revision, took in self.took_s.items())])
-
-
-def expected(place: Place, planned: Planned) -> Expected:
-    """Read now; what can't be read is left out, never made up."""
-    found: list[Lock] = []
-    for revision, sql, _ in planned.steps:
-        try:
-            found += locks(revision.id, parsed(sql))
-        except Unparsable:
-            continue           # the linter has named it
-    try:
-        sizes = postgres_sizes.sizes(place.door, tuple(dict.fromkeys(lock.table for lock in found)))
-        took = postgres_sizes.took(place.door, tuple(each.id for each, _, _ in planned.steps), planned.direction)
-    except OpsError:
-        return Expected(tuple(found), {}, {})
-    return Expected(tuple(found), sizes, took)
-
-
-@dataclass(frozen=True)
 class Ahead:
     """What is said before an upgrade or a downgrade runs."""
 
@@ -127,7 +85,7 @@ class Ahead:
         return {"lint": self.found.as_document()["problems"], **self.expected.as_document()}
 
     def as_text(self) -> str:
-        return "\n".join(f"  {line}" for line in [*(each.as_text() for each in self.found.problems), *self.expected.as_text().splitlines()])
+        return "\n".join(f"  {line}" for line in [*texts(self.found.problems), *self.expected.as_text().splitlines()])
 
 
 def ahead(place: Place, planned: Planned) -> Ahead:
@@ -138,7 +96,15 @@ def of_plan(planned: Planned) -> Found:
     """The plan's own revisions, where they go forward."""
     if planned.direction != "upgrade":
         return Found(())
-    return looked([script(each, sql, problem, None) for each, sql, problem in planned.steps])
+    back = ways_back(planned)
+    return looked([script(each, sql, problem, back.get(each.id)) for each, sql, problem in planned.steps])
+
+
+def ways_back(planned: Planned) -> dict[str, str | None]:
+    """Why each way back can't be printed. Only asked where a file has the template's word for that: it costs as much again."""
+    if planned.scripts is None or not any(UNWRITTEN in each.file.read_bytes() for each, _, _ in planned.steps):
+        return {}
+    return {each.id: problem for each, _, problem in planned.scripts.sql("downgrade", planned.at or BASE, planned.to)}
 
 
 def refuse_blocking(place: Place, found: Found) -> None:

@@ -6,11 +6,11 @@ warning; which of its rules break a running application or lock it out is said h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ops.rules.statements import Statement, Unparsable, created, parsed
+from ops.rules.statements import Statement, Unparsable, always, created, parsed
 
 IGNORED = ("require-lock-timeout", "require-statement-timeout", "require-timeout-settings", "prefer-robust-stmts", "prefer-text-field")
 BLOCKING = frozenset({
@@ -21,6 +21,7 @@ BLOCKING = frozenset({
     "require-concurrent-index-creation", "require-concurrent-index-deletion", "syntax-error", "transaction-nesting",
 })  # fmt: skip
 CONTRACT = frozenset({"ban-drop-column", "ban-drop-table", "ban-drop-not-null"})     # what a contract revision is for
+UNWRITTEN = "NotImplementedError"     # what the template raises until somebody has written it
 DROPS = ("AT_DropColumn", "AT_AlterColumnType")
 
 
@@ -44,8 +45,8 @@ class Problem:
         return vars(self).copy()
 
     def as_text(self) -> str:
-        waived = f" (waived: {self.waived})" if self.waived else ""
-        return f"{self.revision}:{self.line} {self.level} {self.rule}{waived}: {self.advice}"
+        said = f" (waived: {self.waived})" if self.waived else f": {self.advice}"
+        return f"{self.revision}:{self.line} {self.level} {self.rule}{said}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,14 @@ def problems(script: Script, from_squawk: tuple[Problem, ...]) -> tuple[Problem,
     return tuple(sorted([*said, *(idle(script, rule) for rule in unused)], key=lambda each: each.line))
 
 
+def texts(found: Iterable[Problem]) -> Iterator[str]:
+    """A line each; squawk's advice is long, and is given once."""
+    given: set[str] = set()
+    for each in found:
+        yield (replace(each, advice="as above") if each.advice in given else each).as_text()
+        given |= {each.advice} if each.waived is None else set()
+
+
 def idle(script: Script, rule: str) -> Problem:
     advice = f"{rule} is waived, and nothing breaks it: correct the name, or take it out"
     return Problem(script.revision, "unused-waiver", "warning", 1, "", advice)
@@ -76,15 +85,18 @@ def idle(script: Script, rule: str) -> Problem:
 
 def weighed(script: Script, found: tuple[Problem, ...]) -> Iterator[Problem]:
     for each in found:
-        if each.rule not in IGNORED and not (script.phase == "contract" and each.rule in CONTRACT):
+        ours = each.rule == "ban-uncommitted-transaction" and script.problem     # what can't be printed has no COMMIT after it
+        if not ours and each.rule not in IGNORED and not (script.phase == "contract" and each.rule in CONTRACT):
             yield replace(each, level="error" if each.rule in BLOCKING else "warning")
 
 
 def own(script: Script) -> Iterator[Problem]:
     """What squawk does not look at."""
-    if (script.back or "").startswith("NotImplementedError"):
+    if (script.back or "").startswith(UNWRITTEN):
         yield Problem(script.revision, "missing-downgrade", "error", 1, "", "write its downgrade(): there must be a way back")
-    if script.problem:
+    if (script.problem or "").startswith(UNWRITTEN):
+        yield Problem(script.revision, "missing-upgrade", "error", 1, "", "write its upgrade()")
+    elif script.problem:
         advice = f"its SQL can't be printed without a database ({script.problem}): the rest of it is not linted"
         yield Problem(script.revision, "unprintable", "warning", 1, "", advice)
     try:
@@ -127,7 +139,7 @@ def drops(statement: Statement) -> bool:
 
 
 def whole_table(tree: Any, kind: str) -> bool:
-    return kind in ("UpdateStmt", "DeleteStmt") and tree.whereClause is None
+    return kind in ("UpdateStmt", "DeleteStmt") and always(tree.whereClause)
 
 
 def full_vacuum(tree: Any, kind: str) -> bool:

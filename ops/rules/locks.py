@@ -1,28 +1,19 @@
 """What a statement locks, and what that keeps out (PostgreSQL's documentation: "Explicit Locking", "ALTER TABLE").
 
-A lock is held to the end of the revision's transaction. Whether a table is rewritten or read through decides how long: that is said, and
-never guessed in seconds.
+A lock is held to the end of the revision's transaction. Whether a table is rewritten or read through decides how long (`durations`). What
+runs code of its own (a DO block) locks what nobody can read from the SQL: that is said (`unknown`), and never passed over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ops.rules.statements import Statement, created
+from ops.rules.locks_alter import of_alter, referenced
+from ops.rules.locks_modes import ACCESS_EXCLUSIVE, BLOCKS, EXCLUSIVE, LOCK_MODES, ROW_EXCLUSIVE, SHARE, SHARE_ROW, SHARE_UPDATE, STRENGTH
+from ops.rules.statements import Statement, always, created, dotted, qualified
 
-ACCESS_EXCLUSIVE, SHARE, SHARE_ROW = "ACCESS EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE"
-SHARE_UPDATE, ROW_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE", "ROW EXCLUSIVE"
-BLOCKS = {
-    ACCESS_EXCLUSIVE: "blocks reads and writes",
-    SHARE_ROW: "blocks writes",
-    SHARE: "blocks writes",
-    SHARE_UPDATE: "blocks other changes of the schema",
-    ROW_EXCLUSIVE: "blocks changes of the schema",
-}
-MILDER = {"AT_ValidateConstraint": SHARE_UPDATE, "AT_SetStatistics": SHARE_UPDATE, "AT_AttachPartition": SHARE_UPDATE}
-TRIGGERS = ("AT_EnableTrig", "AT_DisableTrig", "AT_EnableAlwaysTrig", "AT_EnableReplicaTrig", "AT_EnableTrigAll", "AT_DisableTrigAll")
 BY_KIND = {
     "DropStmt": ACCESS_EXCLUSIVE,
     "TruncateStmt": ACCESS_EXCLUSIVE,
@@ -31,96 +22,142 @@ BY_KIND = {
     "AlterObjectSchemaStmt": ACCESS_EXCLUSIVE,
     "CreateTrigStmt": SHARE_ROW,
     "CreatePolicyStmt": ACCESS_EXCLUSIVE,
+    "AlterPolicyStmt": ACCESS_EXCLUSIVE,
     "RuleStmt": ACCESS_EXCLUSIVE,
+    "CreateStatsStmt": SHARE_UPDATE,
     "InsertStmt": ROW_EXCLUSIVE,
     "UpdateStmt": ROW_EXCLUSIVE,
     "DeleteStmt": ROW_EXCLUSIVE,
+    "MergeStmt": ROW_EXCLUSIVE,
 }
-STRENGTH = (ROW_EXCLUSIVE, SHARE_UPDATE, SHARE, SHARE_ROW, ACCESS_EXCLUSIVE)
+CODE = {"DoStmt": "a DO block", "CallStmt": "a procedure"}
+WORKS = ("", "reads", "reindexes", "writes", "rewrites")
+SAID = {
+    "reads": ", reads the whole table", "reindexes": ", reads the whole table",
+    "writes": ", writes every row", "rewrites": ", writes the whole table anew",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the database says of the names in the SQL: its tables, their columns' types (`format_type`), and whose the indexes are.
+
+    `made`: tables that revisions before this one make, where they are not in the database already.
+    """
+
+    tables: frozenset[str] = frozenset()
+    types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    indexes: Mapping[str, str] = field(default_factory=dict)
+    made: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Lock:
-    """`work`: `rewrites`, `reads` or nothing: what the statement does to every row meanwhile."""
+    """`work`: one of WORKS, what happens to every row meanwhile. `index`: `table` is what it belongs to."""
 
     revision: str
     table: str
     mode: str
     work: str = ""
+    index: str | None = None
 
-    def as_document(self) -> dict[str, str]:
-        return {"revision": self.revision, "table": self.table, "mode": self.mode, "blocks": BLOCKS[self.mode], "work": self.work}
+    @property
+    def blocks(self) -> str:
+        """The planner locks every index of a table before it reads it (PostgreSQL's documentation, REINDEX)."""
+        return "blocks writes, and most reads" if self.work == "reindexes" and self.mode == SHARE else BLOCKS[self.mode]
+
+    def as_document(self) -> dict[str, str | None]:
+        return {"revision": self.revision, "table": self.table or None, "mode": self.mode, "blocks": self.blocks,
+                "work": self.work, "index": self.index}   # fmt: skip
 
     def as_text(self) -> str:
-        work = {"rewrites": ", writes the whole table anew", "reads": ", reads the whole table"}.get(self.work, "")
-        return f"{self.revision} takes {self.mode} on {self.table} ({BLOCKS[self.mode]}){work}"
+        on = self.table or f"the table of index {self.index}"
+        return f"{self.revision} takes {self.mode} on {on} ({self.blocks}){SAID.get(self.work, '')}"
 
 
-def locks(revision: str, statements: tuple[Statement, ...]) -> tuple[Lock, ...]:
+def names(statements: tuple[Statement, ...]) -> frozenset[str]:
+    """Every table and index that `locks` may want to know of."""
+    return frozenset(name for each in statements for lock in taken(each, Known()) for name in (lock.table, lock.index) if name)
+
+
+def locks(revision: str, statements: tuple[Statement, ...], known: Known | None = None) -> tuple[Lock, ...]:
     """The strongest lock on each table that was there before, with the most work."""
-    new = created(statements)
+    known = known or Known()
+    new = (created(statements) | known.made) - known.tables     # CREATE TABLE IF NOT EXISTS makes none where it is there
+    own_indexes = {str(each.tree.idxname) for each in statements if each.kind == "IndexStmt"}
     found: dict[str, Lock] = {}
     for statement in statements:
-        for table, mode, work in taken(statement):
-            if table not in new:
-                before = found.get(table, Lock(revision, table, mode, work))
-                found[table] = Lock(revision, table, max(before.mode, mode, key=STRENGTH.index), max(before.work, work, key=len))
+        for lock in taken(statement, known):
+            if lock.table in new or (lock.index and lock.index.rpartition(".")[2] in own_indexes):
+                continue
+            key = lock.table or f"index {lock.index}"
+            before = found.get(key, lock)
+            mode, work = max(before.mode, lock.mode, key=STRENGTH.index), max(before.work, lock.work, key=WORKS.index)
+            found[key] = replace(before, revision=revision, mode=mode, work=work)
     return tuple(found.values())
 
 
-def taken(statement: Statement) -> Iterator[tuple[str, str, str]]:
-    """(table, mode, work) of one statement."""
-    tree = statement.tree
-    if statement.kind == "AlterTableStmt":
+def unknown(statements: tuple[Statement, ...]) -> str:
+    """What in them locks nobody knows what; empty where there is no such."""
+    return ", ".join(dict.fromkeys(CODE[each.kind] for each in statements if each.kind in CODE))
+
+
+def taken(statement: Statement, known: Known) -> Iterator[Lock]:
+    """The locks of one statement."""
+    tree, kind = statement.tree, statement.kind
+    if kind == "AlterTableStmt":
+        types = known.types.get(statement.tables[0], {})
         for command in tree.cmds or ():
-            mode, work = of_alter(command)
-            yield statement.tables[0], mode, work
-            yield from referenced(command)
-    elif statement.kind == "IndexStmt":
-        for table in statement.tables:
-            yield table, SHARE_UPDATE if tree.concurrent else SHARE, "reads"
-    elif statement.kind == "LockStmt":
-        for table in statement.tables:
-            yield table, LOCK_MODES.get(tree.mode, ACCESS_EXCLUSIVE), ""
-    else:
-        for table in statement.tables if statement.kind in BY_KIND else ():
-            yield table, BY_KIND[statement.kind], "rewrites" if statement.kind == "ClusterStmt" else ""
+            yield Lock("", statement.tables[0], *of_alter(command, types))
+            yield from (Lock("", *other) for other in referenced(command))
+    elif kind == "CreateStmt":
+        yield from of_create(tree)
+    elif kind == "IndexStmt":
+        yield from (Lock("", table, SHARE_UPDATE if tree.concurrent else SHARE, "reads") for table in statement.tables)
+    elif kind == "ReindexStmt" and tree.relation:
+        yield of_reindex(tree, known)
+    elif kind == "RefreshMatViewStmt":
+        yield Lock("", statement.tables[0], EXCLUSIVE if tree.concurrent else ACCESS_EXCLUSIVE, "rewrites")
+    elif kind == "VacuumStmt":
+        yield from (Lock("", table, *of_vacuum(tree)) for table in statement.tables)
+    elif kind == "LockStmt":
+        yield from (Lock("", table, LOCK_MODES[tree.mode]) for table in statement.tables if tree.mode in LOCK_MODES)
+    elif kind == "DropStmt" and tree.removeType.name == "OBJECT_INDEX":
+        yield from (of_index(dotted(parts), SHARE_UPDATE if tree.concurrent else ACCESS_EXCLUSIVE, "", known) for parts in tree.objects)
+    elif kind == "RenameStmt" and tree.renameType.name == "OBJECT_INDEX":
+        yield Lock("", statement.tables[0], SHARE_UPDATE)     # the index alone, not its table
+    elif kind in BY_KIND:
+        yield from (Lock("", table, BY_KIND[kind], of_rows(tree, kind)) for table in statement.tables)
 
 
-LOCK_MODES = {3: ROW_EXCLUSIVE, 4: SHARE_UPDATE, 5: SHARE, 6: SHARE_ROW, 7: ACCESS_EXCLUSIVE, 8: ACCESS_EXCLUSIVE}
+def of_index(name: str, mode: str, work: str, known: Known) -> Lock:
+    return Lock("", known.indexes.get(name, ""), mode, work, index=name)
 
 
-def of_alter(command: Any) -> tuple[str, str]:
-    kind = command.subtype.name
-    if kind in MILDER:
-        return MILDER[kind], "reads" if kind == "AT_ValidateConstraint" else ""
-    if kind in TRIGGERS:
-        return SHARE_ROW, ""
-    if kind == "AT_AlterColumnType":
+def of_reindex(tree: Any, known: Known) -> Lock:
+    mode = SHARE_UPDATE if any(option.defname == "concurrently" for option in tree.params or ()) else SHARE
+    if tree.kind.name == "REINDEX_OBJECT_INDEX":
+        return of_index(qualified(tree.relation), mode, "reindexes", known)
+    return Lock("", qualified(tree.relation), mode, "reindexes")
+
+
+def of_vacuum(tree: Any) -> tuple[str, str]:
+    if any(option.defname == "full" for option in tree.options or ()):
         return ACCESS_EXCLUSIVE, "rewrites"
-    if kind == "AT_SetNotNull":
-        return ACCESS_EXCLUSIVE, "reads"
-    if kind == "AT_AddConstraint":
-        foreign = command.def_.contype.name == "CONSTR_FOREIGN"
-        return SHARE_ROW if foreign else ACCESS_EXCLUSIVE, "" if command.def_.skip_validation else "reads"
-    if kind == "AT_AddColumn" and computed(command.def_):
-        return ACCESS_EXCLUSIVE, "rewrites"
-    return ACCESS_EXCLUSIVE, ""
+    return SHARE_UPDATE, "reads" if tree.is_vacuumcmd else ""
 
 
-def computed(column: Any) -> bool:
-    """Whether each row needs a value of its own: a default that calls a function, an identity, a generated column."""
-    for constraint in column.constraints or ():
-        if constraint.contype.name in ("CONSTR_IDENTITY", "CONSTR_GENERATED"):
-            return True
-        if constraint.contype.name == "CONSTR_DEFAULT" and type(constraint.raw_expr).__name__ == "FuncCall":
-            return ".".join(part.sval for part in constraint.raw_expr.funcname) not in ("now", "pg_catalog.now", "transaction_timestamp")
-    return False
+def of_rows(tree: Any, kind: str) -> str:
+    if kind == "ClusterStmt":
+        return "rewrites"
+    return "writes" if kind in ("UpdateStmt", "DeleteStmt") and always(tree.whereClause) else ""
 
 
-def referenced(command: Any) -> Iterator[tuple[str, str, str]]:
-    """A foreign key locks the table that it refers to as well."""
-    constraint = command.def_
-    if command.subtype.name == "AT_AddConstraint" and constraint.contype.name == "CONSTR_FOREIGN":
-        table = constraint.pktable
-        yield f"{table.schemaname}.{table.relname}" if table.schemaname else str(table.relname), SHARE_ROW, ""
+def of_create(tree: Any) -> Iterator[Lock]:
+    """A new table locks those that it refers to, and those that it belongs to."""
+    for parent in tree.inhRelations or ():
+        yield Lock("", qualified(parent), ACCESS_EXCLUSIVE if tree.partbound else SHARE_UPDATE)
+    for element in tree.tableElts or ():
+        for constraint in (element, *(getattr(element, "constraints", None) or ())):
+            if getattr(constraint, "pktable", None):
+                yield Lock("", qualified(constraint.pktable), SHARE_ROW)

@@ -6,12 +6,14 @@ left out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 OWN_TABLE = "alembic_version"
+PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 
 
 @dataclass(frozen=True)
@@ -65,22 +67,40 @@ def leading_comments(text: str) -> Iterator[str]:
 
 def named(tree: Any) -> Iterator[str]:
     """The tables that a statement changes."""
-    relation = getattr(tree, "relation", None) or getattr(tree, "rel", None)
-    if type(tree).__name__ not in ("SelectStmt", "TransactionStmt") and getattr(relation, "relname", None):
+    kind = type(tree).__name__
+    relation = getattr(tree, "relation", None) or getattr(tree, "rel", None) or getattr(getattr(tree, "into", None), "rel", None)
+    if kind in ("CreatePolicyStmt", "AlterPolicyStmt"):
+        relation = tree.table
+    if kind not in ("SelectStmt", "TransactionStmt") and getattr(relation, "relname", None):
         yield qualified(relation)
-    for one in getattr(tree, "relations", None) or ():
+    for one in (*(getattr(tree, "relations", None) or ()), *(each.relation for each in getattr(tree, "rels", None) or ())):
         if getattr(one, "relname", None):
             yield qualified(one)
-    if type(tree).__name__ == "DropStmt" and tree.removeType.name in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_SEQUENCE"):
-        for names in tree.objects:
-            yield ".".join(part.sval for part in names)
-    if type(tree).__name__ == "DropStmt" and tree.removeType.name in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"):
-        for names in tree.objects:
-            yield ".".join(part.sval for part in names[:-1])
+    if kind == "DropStmt" and tree.removeType.name in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_SEQUENCE"):
+        yield from (dotted(names) for names in tree.objects)
+    if kind == "DropStmt" and tree.removeType.name in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"):
+        yield from (dotted(names[:-1]) for names in tree.objects)
 
 
 def qualified(relation: Any) -> str:
-    return f"{relation.schemaname}.{relation.relname}" if relation.schemaname else str(relation.relname)
+    """A name as SQL would have it."""
+    return ".".join(identifier(part) for part in (relation.schemaname, relation.relname) if part)
+
+
+def dotted(parts: Any) -> str:
+    return ".".join(identifier(part.sval) for part in parts)
+
+
+def identifier(name: str) -> str:
+    return name if PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+
+
+def always(where: Any) -> bool:
+    """Whether a WHERE leaves out no row: there is none, or it looks at no column (`true`, `1 = 1`)."""
+    kind = type(where).__name__
+    if kind == "A_Expr":
+        return always(where.lexpr) and always(where.rexpr)
+    return where is None or (kind == "A_Const" and not where.isnull and getattr(where.val, "boolval", True))
 
 
 def created(statements: tuple[Statement, ...]) -> frozenset[str]:

@@ -32,10 +32,11 @@ def change(session: Session, direction: Direction, to: str | None, edited: str |
     planned = flow.plan(here, direction, to)
     ahead = migrate_lint.ahead(here, planned)
     if session.plan:
-        text = f"{planned.as_text()}\n{ahead.as_text()}".strip("\n")
+        text = "\n".join(filter(None, [planned.as_text(), ahead.as_text(), planned.costs()]))
         session.report({**planned.as_document(), **ahead.as_document()}, f"{text}\n\n{planned.as_sql()}".strip("\n"))
         return
     if planned.steps:
+        ui.say(planned.as_text())
         ui.say(ahead.as_text())
         migrate_lint.refuse_blocking(here, ahead.found)
         flow.agreed(here, planned, yes=session.yes)

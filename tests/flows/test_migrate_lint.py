@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.errors import ConfigError, Refused
-from ops.flows import migrate, migrate_lint
+from ops.flows import migrate, migrate_expected, migrate_lint
 from tests.conftest import Checkout
 from tests.flows.migrate_place import Here, here, protected, server
 
@@ -62,15 +62,53 @@ def test_a_waiver_without_a_reason_is_an_error(here: Here, two: Path, text: str)
 def test_the_locks_and_sizes_are_said_before(here: Here, two: Path) -> None:
     """The table with its lock and its size as the database knows it; after a run, how long it took."""
     planned = migrate.plan(here.place, "upgrade", None)
-    (lock,) = migrate_lint.expected(here.place, planned).as_document()["locks"]
+    (lock,) = migrate_expected.expected(here.place, planned).as_document()["locks"]
     assert (lock["table"], lock["mode"], lock["blocks"]) == ("one", "ACCESS EXCLUSIVE", "blocks reads and writes")
     assert lock["bytes"] is not None
     here.go()
     here.go("downgrade")
-    again = migrate_lint.expected(here.place, migrate.plan(here.place, "upgrade", None)).as_document()
+    again = migrate_expected.expected(here.place, migrate.plan(here.place, "upgrade", None)).as_document()
     assert list(again["took_before_s"]) == ["0002"]
     unreachable = replace(here.place, door=here.place.door.named("none"))
-    assert migrate_lint.expected(unreachable, planned).sizes == {}
+    assert migrate_expected.expected(unreachable, planned).sizes == {}
+
+
+def test_a_missing_way_back_stops_a_protected_environment(here: Here, two: Path) -> None:
+    """As db.lint has it, an upgrade has it too: exit 3 before anything is done."""
+    here.project.write("0002", "SELECT 1", "    raise NotImplementedError")
+    found = migrate_lint.of_plan(migrate.plan(here.place, "upgrade", None))
+    assert [(each.revision, each.rule) for each in found.blocking] == [("0002", "missing-downgrade")]
+    with pytest.raises(Refused, match="blocking findings"):
+        migrate_lint.refuse_blocking(protected(here), found)
+
+
+def test_how_long_it_will_take_is_said_with_its_reason(here: Here) -> None:
+    """An assumed rate, then the one that an earlier revision showed here; what nobody can read is named, and what is new costs nothing."""
+    rows = "INSERT INTO one SELECT n, repeat('x', 900) FROM generate_series(1, 40000) n"
+    here.project.write("0001", f"CREATE TABLE one (id bigint, b text); {rows}")
+    here.project.write("0002", "CREATE INDEX by_b ON one (id)", "DROP INDEX by_b")
+    here.project.write("0003", "ALTER TABLE one ADD COLUMN c uuid DEFAULT gen_random_uuid()")
+    fresh = migrate_expected.expected(here.place, migrate.plan(here.place, "upgrade", None))
+    assert fresh.locks == () and fresh.as_document()["expected_s"] == 0
+    here.go(to="0002")
+    here.project.ask("ANALYZE one")
+    planned = migrate.plan(here.place, "upgrade", None)
+    (guess,) = migrate_expected.expected(here.place, planned).estimates
+    assert guess.source == "assumed" and guess.seconds and "MB written at an assumed 20 MB/s" in guess.as_text()
+    here.project.ask("UPDATE ops_migrations.steps SET took_s = 5 WHERE revision = '0002'")
+    here.project.write("0004", "CREATE INDEX again ON one (b)")
+    here.project.write("0005", "DO $$ BEGIN NULL; END $$")
+    text = migrate_expected.expected(here.place, migrate.plan(here.place, "upgrade", None)).as_text()
+    assert "MB/s, as 0002 did here" in text and "one (blocks writes), reads the whole table: 40000 rows, " in text
+    assert "0005 runs a DO block: what it locks is not known" in text and text.endswith("without 0005, which nobody can tell")
+
+
+def test_a_dropped_index_is_told_with_its_table(here: Here, two: Path) -> None:
+    """The lock is on the table, which only the database knows."""
+    here.project.ask("CREATE INDEX i ON one (id)")
+    two.write_text(two.read_text().replace(DROP, "DROP INDEX i"))
+    (lock,) = migrate_expected.expected(here.place, migrate.plan(here.place, "upgrade", None)).as_document()["locks"]
+    assert (lock["table"], lock["mode"], lock["index"]) == ("one", "ACCESS EXCLUSIVE", "i") and lock["bytes"] > 0
 
 
 def test_the_projects_own_revisions_are_clean(new_checkout: object) -> None:

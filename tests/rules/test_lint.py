@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.rules.lint import Problem, Script, problems
+from ops.rules.lint import Problem, Script, problems, texts
 
 WARNED = Problem("0007", "ban-drop-column", "warning", 3, "ALTER TABLE a DROP COLUMN b", "Dropping a column may break existing clients.")
 
@@ -21,6 +21,9 @@ def rules(script: Script, *found: Problem) -> list[tuple[str, str, bool]]:
         ("UPDATE a SET b = 1", "whole-table-write"),
         ("DELETE FROM a", "whole-table-write"),
         ("UPDATE a SET b = 1 WHERE c = 2", None),
+        ("UPDATE a SET b = 1 WHERE true", "whole-table-write"),
+        ("DELETE FROM a WHERE 1 = 1", "whole-table-write"),
+        ("DELETE FROM a WHERE false", None),
         ("TRUNCATE a", "truncate"),
         ("LOCK TABLE a", "lock-table"),
         ("VACUUM FULL a", "vacuum-full"),
@@ -76,3 +79,23 @@ def test_an_expand_revision_takes_nothing_away() -> None:
 def test_a_revision_without_a_way_back_blocks() -> None:
     """Its downgrade raises NotImplementedError, as the template does until it is written."""
     assert rules(Script("0007", "SELECT 1", back="NotImplementedError: ")) == [("missing-downgrade", "error", False)]
+
+
+def test_a_revision_that_nobody_has_written_yet_says_that_and_no_more() -> None:
+    """The template as it is written: both directions are missing, and its half script is no finding of its own."""
+    half = Problem("0007", "ban-uncommitted-transaction", "warning", 1, "BEGIN", "…")
+    script = Script("0007", "BEGIN;", problem="NotImplementedError: ", back="NotImplementedError: ")
+    assert rules(script, half) == [("missing-downgrade", "error", False), ("missing-upgrade", "error", False)]
+    assert rules(Script("0007", "BEGIN;"), half) == [("ban-uncommitted-transaction", "warning", False)]
+
+
+def test_advice_is_given_once() -> None:
+    """squawk's is long: the second time it is as above, and a waived finding has its reason in its place."""
+    script = Script("0007", "SELECT 1")
+    waived = Script("0008", "SELECT 1", waive={"ban-drop-column": "nobody reads it"})
+    found = [*problems(waived, (WARNED,)), *problems(script, (WARNED, WARNED))]
+    assert list(texts(found)) == [
+        "0007:3 error ban-drop-column (waived: nobody reads it)",
+        "0007:3 error ban-drop-column: Dropping a column may break existing clients.",
+        "0007:3 error ban-drop-column: as above",
+    ]
