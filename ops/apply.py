@@ -1,5 +1,7 @@
 """Applying a plan: record a step, run it; on any failure undo newest first, report an undo that failed, raise the first error.
 
+A step whose error says that it changed nothing (`OpsError.untouched`) is as one that never began: it is not undone.
+
 `BaseException` is caught on purpose: Ctrl-C and SIGTERM undo as any failure does. A second interruption during the undo stops the undo,
 and what is left as it is stands in the journal.
 """
@@ -26,19 +28,23 @@ class Doer(Protocol):
 
 @dataclass
 class Entry:
-    """A step in the journal: `status` is running, done, failed, undone, undo failed or left."""
+    """A step in the journal: `status` is running, done, failed, refused (it changed nothing), undone or left.
+
+    `failed` stays true of one that was undone.
+    """
 
     step: Step
     status: str = "running"
     took_s: float = 0.0
+    failed: bool = False
 
-    def as_document(self) -> dict[str, str | float]:
-        return {"name": self.step.verb, "status": self.status, "took_s": round(self.took_s, 3)}
+    def as_document(self) -> dict[str, str | float | bool]:
+        return {"name": self.step.verb, "status": self.status, "took_s": round(self.took_s, 3), "failed": self.failed}
 
 
 @dataclass
 class Journal:
-    """What has been begun, in order, and what an undo could not take back. `guard` may raise before a step begins (a lost lock)."""
+    """What has been begun, in order, and what an undo could not take back. `guard` may raise before a step or an undo (a lost lock)."""
 
     says: Callable[[str], None]
     guard: Callable[[], None] = lambda: None
@@ -65,8 +71,9 @@ def carry_out(step: Step, doers: Mapping[str, Doer], journal: Journal) -> None:
     try:
         doers[step.verb].do(step)
         entry.status = "done"
-    except BaseException:
-        entry.status = "failed"
+    except BaseException as error:
+        entry.failed = not getattr(error, "untouched", False)
+        entry.status = "failed" if entry.failed else "refused"
         raise
     finally:
         entry.took_s = journal.clock() - began
@@ -74,12 +81,13 @@ def carry_out(step: Step, doers: Mapping[str, Doer], journal: Journal) -> None:
 
 def undo_all(doers: Mapping[str, Doer], journal: Journal) -> None:
     """Take back what had begun, newest first; an undo that fails is reported and does not stop the others."""
-    pending = [entry for entry in reversed(journal.entries) if entry.step.undo]
+    pending = [entry for entry in reversed(journal.entries) if entry.step.undo and entry.status != "refused"]
     while pending:
         entry = pending.pop(0)
         try:
+            journal.guard()
             doers[entry.step.verb].undo(entry.step)
-            entry.status = "undone" if entry.status != "failed" else entry.status
+            entry.status = "undone"
         except KeyboardInterrupt as second:
             for still in (entry, *pending):
                 leave(still, journal, f"{second or 'interrupted again'}")

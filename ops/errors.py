@@ -23,6 +23,7 @@ class OpsError(Exit):
     """What failed and where (`what`), why (`why`), what to type next (`next`)."""
 
     exit_code = 1
+    untouched = False   # True: the step that raised this has changed nothing, so there is nothing to undo (`ops.apply`)
 
     def __init__(self, what: str, why: str = "", next: str = "") -> None:
         self.what, self.why, self.next = what, why, next

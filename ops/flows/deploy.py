@@ -12,17 +12,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ops import live, ui
-from ops.apply import Journal, apply
+from ops.apply import Entry, Journal, apply
 from ops.checklist import Item
 from ops.errors import OpsError, Refused, TimedOut
 from ops.facts import ReleaseFacts
 from ops.flows import lock, preflight, prove, records, schema_age, watch
 from ops.flows.gather import Platform, release_facts
 from ops.flows.health_around import Around
-from ops.flows.release import Release, Request, record
+from ops.flows.release import Release, Request, record, refusing
 from ops.flows.steps import doers
 from ops.flows.work import RolloutEnded, Work
-from ops.model import Checkout, Finding, Verdict
+from ops.model import Checkout, Evidence, Finding, Verdict
 from ops.plan import Plan
 from ops.rules.lock import Holder
 from ops.rules.preflight import check
@@ -35,11 +35,12 @@ CHANGES = ("update", "tf-apply")   # the steps that change what runs
 def look(platform: Platform, name: str, request: Request) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
     """The facts, the checklist and the plan. Raises Refused where a check says no, ConfigError for a hostile tag or unknown check."""
     facts = release_facts(platform, name, request.tag, skip=request.skip)
-    items = check(facts, platform.settings.environment, request.skip)
-    ui.say(preflight.as_text(items))
-    preflight.refuse_if_blocked(items)
-    schema_age.say(platform, facts)
-    return facts, items, planned(platform, facts, request)
+    with refusing(facts):
+        items = check(facts, platform.settings.environment, request.skip)
+        ui.say(preflight.as_text(items))
+        preflight.refuse_if_blocked(items)
+        schema_age.say(platform, facts)
+        return facts, items, planned(platform, facts, request)
 
 
 def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
@@ -51,30 +52,40 @@ def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
 
 def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
     """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
-    around = Around.begin(platform.settings, lambda: platform, f"deploy of {name}")
-    facts, items, plan = look(platform, name, request)
+    around = look_around(platform, name)
+    facts, items, shown = look(platform, name, request)
     environment = platform.settings.environment
-    ui.say(plan.as_text())
-    if environment.protected:
-        ui.confirm(f"deploy {name} {facts.tag} to {platform.settings.name}", yes=request.yes, typed=platform.settings.name)
+    ui.say(shown.as_text())
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
     me = lock.myself(f"deploy {facts.tag}", commit.short if commit else "")
     place = lock.Place.of(platform.cloud, platform.settings, name)
-    with lock.held(place, me, wait_s=request.wait_s) as ours:
-        facts, plan = still_true(platform, name, request, facts, plan)
-        limit = request.timeout_s or environment.deploy_timeout
-        work = Work(platform, name, facts, limit, screen, request.follow, asks=not request.yes, keep=request.keep)
-        done = Release(work, Journal(ui.say, ours.check if ours else nothing_to_guard), items, around=around)
-        around.ready()
-        run(done, plan, me)
+    with refusing(facts):
+        if environment.protected:
+            ui.confirm(f"deploy {name} {facts.tag} to {platform.settings.name}", yes=request.yes, typed=platform.settings.name)
+        with lock.held(place, me, wait_s=request.wait_s) as ours:
+            facts, plan = still_true(platform, name, request, facts, shown)
+            if plan != shown or (ours and ours.waited):   # what another deploy changed meanwhile is not this one's
+                around = look_around(platform, name)
+            limit = request.timeout_s or environment.deploy_timeout
+            work = Work(platform, name, facts, limit, screen, request.follow, not request.yes, request.keep, request.wait_s)
+            done = Release(work, Journal(ui.say), items, around=around)
+            if ours:
+                done.journal.guard = work.guard = guard(done, ours)
+            around.ready()
+            run(done, plan, me)
     if done.verdict is not Verdict.SUCCEEDED:
         for contact in environment.contacts:
             ui.say(f"contact: {contact}")
     return done
 
 
-def nothing_to_guard() -> None:
-    """Without a lock there is none to lose."""
+def look_around(platform: Platform, name: str) -> Around:
+    return Around.begin(platform.settings, lambda: platform, f"deploy of {name}")
+
+
+def guard(done: Release, ours: lock.Held) -> Callable[[], None]:
+    """Before anything was changed the lock must be known to be ours; later only a lost one stops a release, or its undo."""
+    return lambda: ours.check(strict=not touched(done))
 
 
 def still_true(platform: Platform, name: str, request: Request, facts: ReleaseFacts, plan: Plan) -> tuple[ReleaseFacts, Plan]:
@@ -92,28 +103,56 @@ def still_true(platform: Platform, name: str, request: Request, facts: ReleaseFa
 
 def run(done: Release, plan: Plan, me: Holder) -> None:
     """Carry the plan out and keep its record, however it ends."""
-    began = time.monotonic()
+    began, done.findings = time.monotonic(), done.work.findings
     try:
         carry_out(done, plan)
     except BaseException as error:
-        done.verdict, done.why = Verdict.INTERRUPTED if isinstance(error, KeyboardInterrupt) else Verdict.FAILED, str(error)
+        done.verdict, done.why = verdict_of(error), said(error)
+        done.took_s = time.monotonic() - began
+        if isinstance(error, OpsError):
+            error.about = done.as_document()
         raise
     finally:
         done.took_s = time.monotonic() - began
-        done.findings = done.work.findings
-        say_what_is_left(done)
-        if done.around and done.verdict is not Verdict.INTERRUPTED:      # whoever interrupts wants to get away
-            done.around.end({done.work.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None)
-        if done.verdict is not Verdict.SUCCEEDED or any(step.verb != "prove" for step in plan.steps):   # nothing done is no release
-            records.keep(done.work.platform, record(done, me))
+        try:
+            say_what_is_left(done)
+            look_again(done, me)
+        finally:   # also where somebody interrupts the look
+            if done.verdict is not Verdict.SUCCEEDED or any(step.verb != "prove" for step in plan.steps):   # nothing done is no release
+                records.keep(done.work.platform, record(done, me))
+
+
+def look_again(done: Release, me: Holder) -> None:
+    """The platform after it. Not where nothing was changed, nor after an interrupt: whoever interrupts wants to get away."""
+    over = done.verdict is Verdict.SUCCEEDED or touched(done)
+    if done.around is None or not over or done.verdict is Verdict.INTERRUPTED:
+        return
+    try:
+        done.around.end({done.work.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None)
+    except KeyboardInterrupt:
+        ui.say(f"the look at the platform was interrupted; the deploy itself is over: {done.verdict.value}")
+        raise
+
+
+def verdict_of(error: BaseException) -> Verdict:
+    """The verdict of a release that ended by `error`, before anything was changed."""
+    if isinstance(error, KeyboardInterrupt):
+        return Verdict.INTERRUPTED
+    if isinstance(error, TimedOut):
+        return Verdict.TIMED_OUT
+    return Verdict.REFUSED if isinstance(error, Refused) else Verdict.FAILED
+
+
+def said(error: BaseException) -> str:
+    return f"{error.what}: {error.why}" if isinstance(error, OpsError) else str(error) or type(error).__name__
 
 
 def say_what_is_left(done: Release) -> None:
     """A failed roll-out for which the plan had no way back: said, and in the document."""
     if done.verdict in (Verdict.SUCCEEDED, Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
         return
-    for entry in done.journal.entries:
-        if entry.step.verb in CHANGES and not entry.step.undo:
+    for entry in changes(done):
+        if not entry.step.undo:
             why = "--no-rollback" if done.work.keep else "no revision has been seen healthy"
             done.journal.left.append(f"not undone: {entry.step.says}: {why}")
             ui.say(done.journal.left[-1])
@@ -132,8 +171,15 @@ def carry_out(done: Release, plan: Plan) -> None:
     except OpsError as error:
         if not touched(done):
             raise
-        work.findings.append(Finding("not_completed", error.what, "certain", fix=(error.next,) if error.next else ()))
-        done.verdict, done.why = after_undo(work, Verdict.FAILED), f"{error.what}: {error.why}"
+        work.findings.append(not_completed(work.name, error))
+        verdict = Verdict.TIMED_OUT if isinstance(error, TimedOut) else Verdict.FAILED
+        done.verdict, done.why, done.next = after_undo(work, verdict), said(error), error.next
+
+
+def not_completed(name: str, error: OpsError) -> Finding:
+    """A deploy that stopped at an error goes on where it was when it is run again; `next` may be prose, a fix is commands."""
+    evidence = (Evidence(error.what, error.why), *((Evidence("next", error.next),) if error.next else ()))
+    return Finding("not_completed", error.what, "certain", evidence, (f"inv {name}.status", f"inv {name}.deploy"))
 
 
 def settle(done: Release) -> None:
@@ -150,8 +196,13 @@ def settle(done: Release) -> None:
         done.verdict, done.why = Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED, f"{stale.what}: {stale.why}"
 
 
+def changes(done: Release) -> list[Entry]:
+    """The steps that have changed what runs, or may have; one that was refused has not."""
+    return [entry for entry in done.journal.entries if entry.step.verb in CHANGES and entry.status != "refused"]
+
+
 def touched(done: Release) -> bool:
-    return any(entry.step.verb in CHANGES for entry in done.journal.entries)
+    return bool(changes(done))
 
 
 def after_undo(work: Work, verdict: Verdict) -> Verdict:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ops import ui
 from ops.apply import Journal
 from ops.checklist import Item
-from ops.facts import Schema
+from ops.errors import Refused
+from ops.facts import ReleaseFacts, Schema
 from ops.flows.health_around import Around
 from ops.flows.work import Work
+from ops.health import Sweep
 from ops.model import Checkout, Finding, TaskDefinition, Verdict
 from ops.rules import findings
 from ops.rules.lock import Holder
@@ -38,6 +42,7 @@ class Release:
     items: tuple[Item, ...]
     verdict: Verdict = Verdict.SUCCEEDED
     why: str = ""
+    next: str = ""
     took_s: float = 0.0
     findings: list[Finding] = field(default_factory=list)
     around: Around | None = None
@@ -49,6 +54,8 @@ class Release:
         lines = [f"{self.verdict.value.replace('_', ' ')}: {work.name} {work.facts.tag}{deployment} in {ui.took(self.took_s)}"]
         if self.why:
             lines.append(f"  why: {self.why}")
+        if self.next:
+            lines.append(f" next: {self.next}")
         lines.extend(self.around.lines() if self.around else ())
         if work.undone and work.undone.verdict is Verdict.SUCCEEDED:
             lines.append(f"  the service is back on what ran before (deployment {work.undone.deployment})")
@@ -79,6 +86,17 @@ class Release:
         }
 
 
+@contextmanager
+def refusing(facts: ReleaseFacts) -> Iterator[None]:
+    """A refusal meanwhile says with `--json` what was to be deployed, and is a verdict like any other."""
+    try:
+        yield
+    except Refused as refusal:
+        about = {"verdict": Verdict.REFUSED.value, "service": facts.service, "environment": facts.environment, "tag": facts.tag}
+        refusal.about = refusal.about or about
+        raise
+
+
 def record(done: Release, me: Holder) -> dict[str, Any]:
     """What the team remembers of this release (`inv SERVICE.releases`)."""
     document, facts = done.as_document(), done.work.facts
@@ -94,5 +112,5 @@ def record(done: Release, me: Holder) -> dict[str, Any]:
         "subject": commit.subject if commit else "",
         "schema_revision": facts.schema.revision if isinstance(facts.schema, Schema) else None,
         "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
-        "health": document["health"]["after"] if document["health"] else None,
+        "health": document["health"]["after"] if done.around and isinstance(done.around.after, Sweep) else None,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Work:
-    """One release under way. `asks`: ask an interrupted person before the undo; `keep`: a failing roll-out is left to ECS and to them."""
+    """One release under way. `asks`: ask an interrupted person before the undo; `keep`: a failing roll-out is left to ECS and to them;
+    `wait_s`: how long to wait for somebody else's lock, ours or Terraform's; `guard` raises where our lock is lost."""
 
     platform: Platform
     name: str
@@ -28,6 +30,8 @@ class Work:
     follow: bool = False
     asks: bool = False
     keep: bool = False
+    wait_s: float = 0.0
+    guard: Callable[[], None] = lambda: None
     overtaken: str | None = None
     unproven: Finding | None = None
     digest: str | None = None
@@ -71,7 +75,13 @@ class Work:
             follow=self.follow,
             patient=patient,
             service=self.name,
+            sleep=self.pause,
         )
+
+    def pause(self, seconds: float) -> None:
+        """Between two looks of a watch: whoever took our lock over is noticed here, not only at the next step."""
+        time.sleep(seconds)
+        self.guard()
 
 
 class RolloutEnded(OpsError):

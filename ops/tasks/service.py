@@ -55,7 +55,6 @@ def deploy(name: str) -> Any:
     def body(session: Session, tag: str | None = None, rollback: bool = True) -> None:
         """Roll this service out from a commit, and prove it healthy or undo it."""
         from ops import live
-        from ops.errors import Refused
         from ops.flows import deploy as flow
         from ops.flows.gather import Platform
         from ops.flows.release import Request
@@ -67,11 +66,7 @@ def deploy(name: str) -> Any:
             plan = flow.look(platform, name, request)[2]
             session.report(plan.as_document(), plan.as_text())
             return
-        try:
-            done = flow.release(platform, name, request, live.screen)
-        except Refused as refusal:
-            refusal.about = {"verdict": "refused", "service": name, "environment": session.settings.name, "tag": tag}
-            raise
+        done = flow.release(platform, name, request, live.screen)
         session.report(done.as_document(), done.as_text())
         session.leave(done.verdict.exit_code)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from ops.apply import Journal, apply
-from ops.errors import Interrupted, OpsError
+from ops.errors import Interrupted, OpsError, Refused
 from ops.plan import Plan, Step
 
 PLAN = Plan((Step("one", "Do one", "undo one"), Step("two", "Do two"), Step("three", "Do three", "undo three")))
@@ -57,7 +57,33 @@ def test_any_failure_undoes_newest_first(failure: BaseException) -> None:
     log, journal, error = run(do_three=failure)
     assert log == ["do one", "do two", "do three", "undo three", "undo one"]
     assert error is failure
-    assert [entry.status for entry in journal.entries] == ["undone", "done", "failed"]
+    assert [entry.status for entry in journal.entries] == ["undone", "done", "undone"]
+    assert [entry.as_document()["failed"] for entry in journal.entries] == [False, False, True]
+
+
+def test_a_step_that_changed_nothing_is_not_undone() -> None:
+    """A lock that is held, for example: the step is refused, only what came before it is taken back."""
+    held = Refused("held")
+    held.untouched = True
+    log, journal, error = run(do_three=held)
+    assert log == ["do one", "do two", "do three", "undo one"] and error is held
+    assert [entry.status for entry in journal.entries] == ["undone", "done", "refused"]
+
+
+def test_nothing_is_undone_where_the_guard_says_no() -> None:
+    """A lock that somebody else has now: what was begun is left to them, and said."""
+    log: list[str] = []
+    lost = OpsError("lock lost", "ann on laptop holds it")
+
+    def guard() -> None:
+        if log:
+            raise lost
+
+    journal = Journal(lambda line: None, guard)
+    with pytest.raises(OpsError, match="lock lost"):
+        apply(PLAN, dict.fromkeys(("one", "two", "three"), Recorder(log)), journal)
+    assert log == ["do one"] and [entry.status for entry in journal.entries] == ["left"]
+    assert "ann on laptop" in journal.left[0]
 
 
 def test_an_undo_that_fails_is_reported_and_stops_no_other() -> None:

@@ -36,4 +36,6 @@ def test_the_second_waits_and_then_finds_it_done(platform: Checkout) -> None:
     assert [each["verdict"] for each in documents] == ["succeeded", "succeeded"]
     rolled = ["update" in [step["name"] for step in each["steps"]] for each in documents]
     assert sorted(rolled) == [False, True]
+    told = [tag in json.dumps(each["health"]["changes"]) for each in documents]
+    assert told == rolled, "what the first one changed is not told as the second one's"
     assert world.version(platform) == tag

@@ -1,0 +1,160 @@
+"""How a deploy ends that does not reach its end: refused, timed out, failed, its lock lost, its look interrupted (on moto)."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops import live
+from ops.adapters import aws
+from ops.apply import Entry, Journal
+from ops.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
+from ops.flows import deploy, lock, records
+from ops.flows.gather import Platform
+from ops.flows.health_around import Around
+from ops.flows.release import Release, refusing
+from ops.flows.work import Work
+from ops.model import Verdict
+from ops.plan import Plan, Step
+from ops.settings import Environment, Service, Settings
+from tests import plain_aws
+from tests.rules.test_release import FACTS
+
+REGISTER = Step("register", "Register a revision")
+UPDATE = Step("update", "Update the service", "UpdateService back", {"back": "backend:7"})
+GO_ON = Step("update", "Go on with the roll-out under way", None, {"deployment": "ecs-svc/1"})
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[aws.Cloud]:
+    for endpoint in plain_aws.served():
+        found = aws.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")
+        found.client("s3").create_bucket(Bucket="state")
+        yield found
+
+
+@pytest.fixture
+def platform(cloud: aws.Cloud, tmp_path: Path) -> Platform:
+    """No cluster there: every call to ECS fails."""
+    service = {"ecs_service": "backend", "container": "backend", "repository": "davidshaevel/backend"}
+    environment: dict[str, Any] = {
+        "account": "123456789012",
+        "region": "us-east-1",
+        "cluster": "nowhere",
+        "services": {"backend": Service.model_validate(service)},
+        "state": {"bucket": "state", "prefix": tmp_path.name},
+    }
+    return Platform(Settings(name="here", root=tmp_path, environment=Environment.model_validate(environment)), cloud)
+
+
+def release(platform: Platform, **changes: Any) -> Release:
+    work = Work(platform, "backend", replace(FACTS, **changes), 1.0, live.screen)
+    return Release(work, Journal(lambda line: None), ())
+
+
+def test_a_refusal_in_the_middle_is_remembered_as_one(platform: Platform) -> None:
+    """A step says no before anything was changed: exit 3, verdict "refused" with its tag in the document and in the record."""
+    done = release(platform, revision=replace(FACTS.revision, document={"containerDefinitions": [{"name": "other"}]}))  # type: ignore[arg-type,type-var]
+    with pytest.raises(Refused) as caught:
+        deploy.run(done, Plan((REGISTER, UPDATE)), lock.myself("deploy abc1234", "abc1234"))
+    told = caught.value.as_document()
+    assert told["verdict"] == "refused" and told["tag"] == "abc1234" and "container backend" in told["error"]["what"]
+    assert [(step["name"], step["status"]) for step in told["steps"]] == [("register", "failed")]
+    (kept,) = records.read(platform, "backend")
+    assert (kept["verdict"], kept["tag"], kept["health"]) == ("refused", "abc1234", None)
+    assert "container backend" in kept["why"] and not kept["why"].startswith("error")
+
+
+def test_what_was_changed_and_then_failed_is_no_refusal(platform: Platform) -> None:
+    """Something may have changed: the verdict is a failure, its fix is commands, and the error's own advice is said."""
+    done = release(platform)
+    deploy.run(done, Plan((GO_ON, Step("watch", "Watch"))), lock.myself("", ""))
+    assert done.verdict is Verdict.FAILED
+    (finding,) = done.findings
+    assert finding.cause == "not_completed" and finding.fix == ("inv backend.status", "inv backend.deploy")
+    assert done.next and f" next: {done.next}" in done.as_text() and done.next in [each.text for each in finding.evidence]
+    assert done.journal.left, "nothing could take it back, and that is said"
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (Refused("a lock is held"), Verdict.REFUSED),
+        (TimedOut("terraform plan"), Verdict.TIMED_OUT),
+        (Interrupted("SIGTERM"), Verdict.INTERRUPTED),
+        (ConfigError("no such variable"), Verdict.FAILED),
+        (OpsError("broken"), Verdict.FAILED),
+        (ValueError("a bug"), Verdict.FAILED),
+    ],
+)
+def test_what_a_release_is_called_that_ended_by_an_error(error: BaseException, verdict: Verdict) -> None:
+    """The record has the verdict that the exit code says."""
+    assert deploy.verdict_of(error) is verdict
+    if isinstance(error, OpsError) and verdict is not Verdict.FAILED:
+        assert error.code == verdict.exit_code
+
+
+@pytest.mark.parametrize(("status", "touched"), [("running", True), ("done", True), ("failed", True), ("refused", False)])
+def test_a_refused_step_has_touched_nothing(platform: Platform, status: str, touched: bool) -> None:
+    """A held lock at the apply is no change; whatever else became of a changing step may be one."""
+    done = release(platform)
+    done.journal.entries.append(Entry(Step("tf-apply", "Apply"), status))
+    assert deploy.touched(done) is touched
+    done.verdict = Verdict.REFUSED
+    deploy.say_what_is_left(done)
+    assert bool(done.journal.left) is touched
+
+
+def test_a_refusal_names_what_was_to_be_deployed() -> None:
+    """The lock was held, or the checklist said no: the tag is the commit's, also where none was asked for."""
+    with pytest.raises(Refused) as caught, refusing(FACTS):
+        raise Refused("lock backend is held")
+    assert caught.value.as_document() == {
+        "verdict": "refused",
+        "service": "backend",
+        "environment": "here",
+        "tag": "abc1234",
+        "error": {"what": "lock backend is held", "why": "", "next": ""},
+    }
+
+
+def test_a_lost_lock_ends_a_watch(platform: Platform) -> None:
+    """Somebody took it over: noticed between two looks, not only before the next step."""
+    lost = OpsError("lock backend was lost", "ann on laptop holds it")
+
+    def guard() -> None:
+        raise lost
+
+    work = Work(platform, "backend", FACTS, 1.0, live.screen, guard=guard)
+    with pytest.raises(OpsError, match="was lost"):
+        work.pause(0.0)
+
+
+def test_ctrl_c_in_the_look_after_it_loses_no_record(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    """The release is over and somebody will not wait for the look: its verdict is said and remembered."""
+    gate = threading.Event()
+
+    def slow() -> Platform:
+        gate.wait(20)
+        return platform
+
+    done = release(platform)
+    done.around = Around.begin(platform.settings, slow, "deploy of backend")
+    before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Interrupted("SIGINT")))
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            deploy.run(done, Plan((GO_ON,)), lock.myself("deploy", ""))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        gate.set()
+    assert "the deploy itself is over: succeeded" in capsys.readouterr().err
+    (kept,) = records.read(platform, "backend")
+    assert kept["verdict"] == "succeeded"
