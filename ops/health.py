@@ -9,6 +9,8 @@ from typing import Literal
 from ops.model import Change, Finding
 
 Status = Literal["ok", "failed", "unknown", "skipped"]
+STATUSES = ("ok", "failed", "unknown", "skipped")
+LOOKED = ("ok", "failed", "unknown")      # what was asked for, whatever came of it
 GROUPS = ("account", "db", "ecs", "targets", "endpoints", "cdn", "certificates", "logs", "terraform")   # "account" comes with any other
 
 

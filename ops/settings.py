@@ -130,6 +130,11 @@ class Environment(Model):
     poll: Seconds = Field(4.0, description="Between two DescribeServices while watching.")
     contacts: list[str] = Field(default_factory=list, description="Shown when a deploy fails.")
 
+    def pages(self) -> list[tuple[str, Endpoint]]:
+        """Every page and API path with its service, and those that belong to none ("")."""
+        own = [(name, endpoint) for name in sorted(self.services) for endpoint in self.services[name].endpoints]
+        return [*own, *(("", endpoint) for endpoint in self.health.endpoints)]
+
     @property
     def database_run(self) -> Literal["local", "remote", "tunnel"]:
         """How the database is reached: as configured, else on the bastion where there is one."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ops.errors import OpsError
+from ops.errors import OpsError, Unreachable
 from ops.model import Unknown
 from ops.redact import one_line
 
@@ -29,7 +29,7 @@ def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
     def look(name: str, call: Callable[[], T]) -> None:
         with turn:
             if not given_up.is_set():
-                results[name] = attempt(call)
+                results[name] = settled(call)
 
     threads = [threading.Thread(target=look, args=item, name=f"look {item[0]}", daemon=True) for item in calls.items()]
     try:
@@ -44,10 +44,40 @@ def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
 
 
 def attempt(call: Callable[[], T]) -> T | Unknown:
+    """Its result, or Unknown with the reason. An interrupt goes on: on the main thread it is the operator's."""
     try:
         return call()
-    except BaseException as error:  # in a thread of its own even SystemExit would end silently
+    except Exception as error:
         return Unknown(reason(error))
+
+
+def settled(call: Callable[[], T]) -> T | Unknown:
+    """The same for the end of a thread of its own, where even SystemExit would be lost without a word."""
+    try:
+        return call()
+    except BaseException as error:
+        return Unknown(reason(error))
+
+
+def bounded(call: Callable[[], T], seconds: float, what: str) -> T:
+    """Its result within so many seconds; what it raises is raised here. Raises Unreachable where it takes longer; its thread is left."""
+    found: list[T] = []
+    problem: list[BaseException] = []
+
+    def take() -> None:
+        try:
+            found.append(call())
+        except BaseException as error:
+            problem.append(error)
+
+    thread = threading.Thread(target=take, name=what, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if problem:
+        raise problem[0]
+    if not found:
+        raise Unreachable(what, f"no answer within {seconds:.3g} s", "try again")
+    return found[0]
 
 
 def reason(error: BaseException) -> str:

@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops import ui
-from ops.adapters import sweeps
-from ops.adapters.concurrent import attempt
-from ops.errors import ConfigError, OpsError
-from ops.flows import health_database, health_edge, health_services, records
+from ops.adapters.concurrent import attempt, bounded
+from ops.adapters.expectations import check_expressions
+from ops.errors import ConfigError
+from ops.flows import health_database, health_edge, health_kept, health_services
 from ops.flows.gather import Platform
 from ops.flows.health_looks import Asked, Looks
 from ops.flows.sweep import Probe, run
@@ -28,8 +26,7 @@ from ops.rules.health_explain import AWS_GROUPS, Ground, denied, explained
 if TYPE_CHECKING:
     from ops.settings import Settings
 
-KEPT = ".ops/health"
-LAST_RELEASE = "last-release"
+GRACE_S = 0.5     # after the deadline for what should be known by then, and may hang as everything else did
 PROBES: Mapping[str, Callable[[Looks], Iterator[Probe]]] = {
     "db": health_database.probes,
     "ecs": health_services.ecs_probes,
@@ -72,11 +69,15 @@ class Request:
         return tuple(group for group in GROUPS if group in PROBES and (not self.only or group in self.only))
 
 
-def check_request(request: Request) -> None:
-    """Raises ConfigError for a group that there is not."""
+def check_request(request: Request, settings: Settings) -> None:
+    """Raises ConfigError for a group that there is not, an expectation that is none, a place where nothing can be saved."""
     for name in request.only:
         if name not in PROBES:
             raise ConfigError(f"--only {name}", f"allowed: {', '.join(PROBES)}", "inv health.all --only endpoints")
+    if request.save:
+        health_kept.check_place(request.save)
+    for _, endpoint in settings.environment.pages():
+        check_expressions(endpoint)
 
 
 def configured(platform: Platform) -> list[str]:
@@ -87,14 +88,14 @@ def configured(platform: Platform) -> list[str]:
 
 def sweep(platform: Platform, request: Request, before: Mapping[str, Any] | None) -> Sweep:
     """Look now, and compare with `before`. Raises ConfigError (a group or check that there is not, an expectation that is none)."""
-    check_request(request)
-    asked = Asked(platform, request.since_s, request.from_s, known_patterns(before), request.released)
+    check_request(request, platform.settings)
+    deadline_s = request.deadline_s or platform.settings.environment.health.deadline
+    asked = Asked(platform, request.since_s, request.from_s, known_patterns(before), request.released, deadline_s)
     looks, began, at = Looks(asked), time.monotonic(), datetime.now(UTC)
     groups = [group for group in request.groups if group not in request.skip]
-    checks = list(run(list(probes(looks, groups)), request.deadline_s or platform.settings.environment.health.deadline))
+    checks = list(run(list(probes(looks, groups)), deadline_s))
     checks += [Check(group, group, "skipped", "--skip") for group in request.groups if group in request.skip]
-    users = attempt(looks.users) if any(check.ill for check in checks) else frozenset()
-    told = explained(map(denied, skipped(checks, request)), Ground(frozenset() if isinstance(users, Unknown) else users))
+    told = explained(map(denied, skipped(checks, request)), ground(looks, checks, began + deadline_s))
     found = Sweep(
         platform.settings.name, at.isoformat(timespec="milliseconds"), time.monotonic() - began, told, about=request.about
     )
@@ -102,6 +103,14 @@ def sweep(platform: Platform, request: Request, before: Mapping[str, Any] | None
         return found
     changes = health_changes.changes(before, found, platform.settings.environment.health.slower)
     return replace(found, changes=changes, against=str(before.get("at", "")))
+
+
+def ground(looks: Looks, checks: Sequence[Check], ends: float) -> Ground:
+    """What the explanations need, where there is anything to explain; within what is left of the deadline (`ends`, monotonic)."""
+    if not any(check.ill for check in checks):
+        return Ground()
+    users = attempt(lambda: bounded(looks.users, max(GRACE_S, ends - time.monotonic()), "who uses the database"))
+    return Ground() if isinstance(users, Unknown) else Ground(users)
 
 
 def probes(looks: Looks, groups: Sequence[str]) -> Iterator[Probe]:
@@ -125,46 +134,9 @@ def skipped(checks: Sequence[Check], request: Request) -> tuple[Check, ...]:
     return tuple(replace(check, status="skipped", detail=f"--skip: {check.detail}") if check.name in names else check for check in checks)
 
 
-def reference(platform: Platform, request: Request) -> Mapping[str, Any] | None:
-    """The run to compare with: the file, the last release's, else the newest kept one that looked at all of these groups."""
-    if request.against == LAST_RELEASE:
-        return of_last_release(platform)
-    if request.against:
-        return sweeps.parsed(Path(request.against))
-    wanted = set(request.groups) - set(request.skip)
-    for document in sweeps.newest(folder(platform.settings)):
-        if wanted <= {str(check.get("group")) for check in document["checks"]}:
-            return document
-    return None
-
-
-def of_last_release(platform: Platform) -> Mapping[str, Any]:
-    """What was seen after the newest release of any service, as its record keeps it. Raises OpsError where no record has it."""
-    found: list[Mapping[str, Any]] = []
-    for name in sorted(platform.settings.environment.services):
-        newest = next((record for record in records.read(platform, name) if isinstance(record.get("health"), dict)), None)
-        found += [newest] if newest else []
-    if not found:
-        raise OpsError("--against last-release", "no release record keeps a run of health checks", "inv health.all --against FILE")
-    health: Mapping[str, Any] = max(found, key=lambda record: str(record.get("at")))["health"]
-    return health
-
-
 def known_patterns(before: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
     checks = before["checks"] if before else ()
     return {f"{each['group']} · {each['name']}": frozenset(each.get("patterns") or ()) for each in checks}
-
-
-def folder(settings: Settings) -> Path:
-    return settings.root / KEPT / settings.name
-
-
-def keep(settings: Settings, found: Sweep) -> None:
-    """Keep this run for the next one; where that fails, it is said."""
-    try:
-        sweeps.keep(folder(settings), health_changes.as_document(found), settings.environment.health.keep)
-    except OpsError as problem:
-        ui.say(f"{problem.what}: {problem.why}")
 
 
 def as_document(found: Sweep) -> dict[str, Any]:
@@ -172,19 +144,9 @@ def as_document(found: Sweep) -> dict[str, Any]:
     return health_changes.as_document(found)
 
 
-def save(path: str, found: Sweep) -> None:
-    """Write it to a file of the operator's. Raises OpsError."""
-    try:
-        sweeps.save(Path(path), health_changes.as_document(found))
-    except OSError as error:
-        raise OpsError(f"--save {path}", str(error), "name a file in a folder that is there") from None
-
-
 def look(platform: Platform, request: Request) -> Sweep:
     """One run, kept."""
-    check_request(request)
-    found = sweep(platform, request, reference(platform, request))
-    keep(platform.settings, found)
-    if request.save:
-        save(request.save, found)
+    check_request(request, platform.settings)
+    found = sweep(platform, request, health_kept.reference(platform, request))
+    health_kept.keep(platform.settings, found)
     return found

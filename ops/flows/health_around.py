@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ops.adapters.concurrent import attempt
-from ops.flows import health, health_text
+from ops.flows import health, health_kept, health_text
 from ops.flows.gather import Platform
 from ops.flows.sweep import Once
 from ops.health import Sweep
@@ -71,7 +71,7 @@ class Around:
         self.after = attempt(lambda: self._look_after(released or {}))
         for sweep in (self.before, self.after):
             if isinstance(sweep, Sweep):
-                health.keep(self.settings, sweep)
+                health_kept.keep(self.settings, sweep)
 
     def _look_after(self, released: Mapping[str, Mapping[str, Any]]) -> Sweep:
         request = replace(self._request(f"after {self.about}", from_s=self.began), released=released)

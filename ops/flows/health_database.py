@@ -25,7 +25,7 @@ def probes(looks: Looks) -> Iterator[Probe]:
     configured = looks.environment.database
     if configured is None:
         return
-    yield Probe("db", "connection", partial(connection, looks))
+    yield Probe("db", "connection", partial(connection, looks), ("connection", "connections", "schema"))
     if configured.instance:
         yield Probe("db", "instance", partial(instance, looks))
     if configured.secret:

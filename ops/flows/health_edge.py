@@ -17,20 +17,14 @@ from ops.flows.sweep import Probe
 from ops.health import Check
 from ops.model import Answer, Finding, ServiceState, Unknown
 from ops.rules import health_edge, health_logs, health_pages
-from ops.settings import Endpoint
 
 LONGEST_S = 86_400.0     # logs are not read further back: CloudWatch scans, and takes its price for, all of it
 
 
 def endpoint_probes(looks: Looks) -> Iterator[Probe]:
-    if expected(looks) and ways(looks):
-        yield Probe("endpoints", "endpoints", partial(endpoints, looks))
-
-
-def expected(looks: Looks) -> list[tuple[str, Endpoint]]:
-    """Every configured page with its service, and those that belong to none."""
-    own = [(name, endpoint) for name in looks.names for endpoint in looks.environment.services[name].endpoints]
-    return [*own, *(("", endpoint) for endpoint in looks.environment.health.endpoints)]
+    names = tuple(health_pages.named(endpoint.path, layer) for layer in ways(looks) for _, endpoint in looks.environment.pages())
+    if names:
+        yield Probe("endpoints", "endpoints", partial(endpoints, looks), names, lane="pages")
 
 
 def ways(looks: Looks) -> dict[str, str]:
@@ -40,15 +34,11 @@ def ways(looks: Looks) -> dict[str, str]:
 
 
 def endpoints(looks: Looks) -> Iterable[Check]:
-    health, pages = looks.environment.health, expected(looks)
+    health, pages = looks.environment.health, looks.environment.pages()
     wanted = [endpoint for _, endpoint in pages]
     host = urlsplit(looks.environment.site or "").netloc or None
-    asked = {
-        layer: partial(
-            http.probe_all, address, wanted, health.timeout, host=host if layer == "alb" else None, authority=looks.environment.site_ca
-        )
-        for layer, address in ways(looks).items()
-    }
+    ask = partial(http.probe_all, endpoints=wanted, timeout=looks.asked.timeout_s, authority=looks.environment.site_ca)
+    asked = {layer: partial(ask, address, host=host if layer == "alb" else None) for layer, address in ways(looks).items()}
     answers: dict[str, tuple[Answer, ...] | Unknown] = gather(**asked)
     unseen = [health_pages.unseen(layer, found) for layer, found in answers.items() if isinstance(found, Unknown)]
     seen = [
@@ -66,12 +56,12 @@ def cdn_probes(looks: Looks) -> Iterator[Probe]:
     cached = [name for name in looks.names if looks.environment.services[name].invalidate]
     if not (cached or configured.alias or configured.comment or configured.distribution):
         return
-    yield Probe("cdn", "distribution", partial(distribution, looks))
+    yield Probe("cdn", "distribution", partial(distribution, looks), ("distribution", "invalidations"))
     if not looks.environment.site:
         return
     for name in cached:
         for endpoint in looks.environment.services[name].endpoints:
-            yield Probe("cdn", f"cache {endpoint.path}", partial(cached_page, looks, name, endpoint.path))
+            yield Probe("cdn", f"cache {endpoint.path}", partial(cached_page, looks, name, endpoint.path), service=name)
 
 
 def distribution(looks: Looks) -> Iterable[Check]:
@@ -85,7 +75,7 @@ def distribution(looks: Looks) -> Iterable[Check]:
 def cached_page(looks: Looks, service: str, path: str) -> Iterable[Check]:
     environment = looks.environment
     seen = gather(
-        answer=partial(cdn.cached, environment.site or "", path, environment.health.timeout, environment.site_ca),
+        answer=partial(cdn.cached, environment.site or "", path, looks.asked.timeout_s, environment.site_ca),
         state=partial(looks.state, service),
     )
     answer, state = seen["answer"], seen["state"]
@@ -107,12 +97,14 @@ def certificate_probes(looks: Looks) -> Iterator[Probe]:
     environment = looks.environment
     for address in dict.fromkeys((environment.site, environment.site_tls)):
         if address and urlsplit(address).scheme == "https":
-            yield Probe("certificates", f"{urlsplit(address).hostname} handshake", partial(certificates, looks, address))
+            host = urlsplit(address).hostname
+            names = (f"{host} handshake", f"{host} certificate")
+            yield Probe("certificates", names[0], partial(certificates, looks, address), names, lane="pages")
 
 
 def certificates(looks: Looks, address: str) -> Iterable[Check]:
     health, now = looks.environment.health, datetime.now(UTC)
-    chain = tls.chain(address, health.timeout, looks.environment.site_ca)
+    chain = tls.chain(address, looks.asked.timeout_s, looks.environment.site_ca)
     dates = [
         health_edge.dates(chain.host, position, each.subject, each.begins, each.ends, now, health.certificate_days)
         for position, each in enumerate(chain.certificates)
@@ -122,7 +114,7 @@ def certificates(looks: Looks, address: str) -> Iterable[Check]:
 
 def log_probes(looks: Looks) -> Iterator[Probe]:
     for name in looks.names:
-        yield Probe("logs", f"{name} log", partial(log, looks, name))
+        yield Probe("logs", f"{name} log", partial(log, looks, name), service=name)
 
 
 def log(looks: Looks, name: str) -> Iterable[Check]:

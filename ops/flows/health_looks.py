@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ops.adapters import bucket, ecs, elb, rds, secrets
-from ops.adapters.concurrent import attempt
+from ops.adapters.concurrent import gather
 from ops.errors import OpsError
 from ops.flows.gather import Platform
 from ops.flows.sweep import Once
@@ -16,6 +16,7 @@ from ops.model import ServiceState, TargetGroup, TaskDefinition
 from ops.rules import records as rules
 from ops.rules.preflight_revision import references
 
+SHARE = 0.8       # of the deadline, for one page
 RECORDS = 20      # read back so far for one that succeeded
 
 
@@ -30,6 +31,12 @@ class Asked:
     from_s: float | None = None
     known: Mapping[str, frozenset[str]] = field(default_factory=dict)
     released: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    deadline_s: float = 30.0
+
+    @property
+    def timeout_s(self) -> float:
+        """For one page: as configured, and always so much shorter than the whole that it can be named."""
+        return min(self.platform.settings.environment.health.timeout, SHARE * self.deadline_s)
 
 
 class Looks:
@@ -91,7 +98,7 @@ class Looks:
         """The services whose tasks read the database's secret, as far as that can be seen."""
         database = self.environment.database
         wanted = database.secret if database else None
-        found = {name: attempt(partial(self.latest, name)) for name in self.names} if wanted else {}
+        found = gather(**{name: partial(self.latest, name) for name in self.names}) if wanted else {}
         return frozenset(
             name
             for name, definition in found.items()

@@ -35,7 +35,7 @@ def ecs_probes(looks: Looks) -> Iterator[Probe]:
     cloud, cluster = looks.platform.cloud, looks.environment.cluster
     yield Probe("ecs", "cluster", lambda: [services.cluster(cluster, ecs.cluster_status(cloud, cluster))])
     for name in looks.names:
-        yield Probe("ecs", f"{name} tasks", partial(service, looks, name))
+        yield Probe("ecs", f"{name} tasks", partial(service, looks, name), services.names(name), name)
 
 
 def service(looks: Looks, name: str) -> Iterable[Check]:
@@ -78,7 +78,7 @@ def explained(looks: Looks, name: str, task: TaskState, lines: tuple[str, ...] |
 
 def target_probes(looks: Looks) -> Iterator[Probe]:
     for name in looks.names:
-        yield Probe("targets", f"{name} targets", partial(target_groups, looks, name))
+        yield Probe("targets", f"{name} targets", partial(target_groups, looks, name), service=name)
 
 
 def target_groups(looks: Looks, name: str) -> Iterable[Check]:

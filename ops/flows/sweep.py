@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from ops.adapters.concurrent import attempt
+from ops.adapters.concurrent import settled
 from ops.health import Check
 from ops.model import Unknown
 
@@ -21,11 +21,21 @@ AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Probe:
-    """One question and the name that stands for its checks until they are known."""
+    """One question. `name` says what it is about; `stands_for`: the names of its checks, so that they keep them where there is no answer.
+
+    `lane`: those of one lane share its 16 places, so that calls of AWS that hang take none from the pages.
+    """
 
     group: str
     name: str
     ask: Callable[[], Iterable[Check]]
+    stands_for: tuple[str, ...] = ()
+    service: str = ""
+    lane: str = "aws"
+
+    def unknown(self, why: str, took_s: float) -> tuple[Check, ...]:
+        names = self.stands_for or (self.name,)
+        return tuple(Check(self.group, name, "unknown", why, took_s=took_s, service=self.service) for name in names)
 
 
 class Once(Generic[T]):
@@ -51,13 +61,14 @@ class Once(Generic[T]):
 
 
 def run(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
-    """Every probe's checks, in the order of the probes; at most 16 run at a time."""
+    """Every probe's checks, in the order of the probes; at most 16 of a lane run at a time."""
     found: dict[int, tuple[Check, ...]] = {}
-    turn, given_up = threading.Semaphore(AT_ONCE), threading.Event()
+    turns = {probe.lane: threading.Semaphore(AT_ONCE) for probe in probes}
+    given_up = threading.Event()
     ends = time.monotonic() + deadline_s
 
     def take(position: int, probe: Probe) -> None:
-        with turn:
+        with turns[probe.lane]:
             if not given_up.is_set():
                 found[position] = asked(probe)
 
@@ -71,19 +82,17 @@ def run(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
         given_up.set()
     late = f"no answer within {deadline_s:g} s (health.deadline)"
     return tuple(
-        check
-        for position, probe in enumerate(probes)
-        for check in found.get(position) or (Check(probe.group, probe.name, "unknown", late, took_s=deadline_s),)
+        check for position, probe in enumerate(probes) for check in found.get(position) or probe.unknown(late, deadline_s)
     )
 
 
 def asked(probe: Probe) -> tuple[Check, ...]:
     """What it answers; a crash and an answer without any check are unknown, never green."""
     began = time.monotonic()
-    answer = attempt(lambda: tuple(probe.ask()))
+    answer = settled(lambda: tuple(probe.ask()))
     took = time.monotonic() - began
     if isinstance(answer, Unknown):
-        return (Check(probe.group, probe.name, "unknown", answer.why, took_s=took),)
+        return probe.unknown(answer.why, took)
     if not answer:
-        return (Check(probe.group, probe.name, "unknown", "nothing was there to be looked at", took_s=took),)
+        return probe.unknown("nothing was there to be looked at", took)
     return tuple(check if check.took_s else replace(check, took_s=took) for check in answer)

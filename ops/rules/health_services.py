@@ -34,16 +34,25 @@ def cluster(name: str, status: str | None) -> Check:
     return Check("ecs", "cluster", "failed", f"{name} is {status or 'not there'}, expected ACTIVE", status or "not there", finding=found)
 
 
+def names(service: str) -> tuple[str, ...]:
+    """Its checks, whatever could be seen."""
+    return tuple(f"{service} {what}" for what in ("tasks", "deployment", "image", "revision"))
+
+
+def unseen(service: str, why: str) -> tuple[Check, ...]:
+    return tuple(Check("ecs", name, "unknown", why, service=service) for name in names(service))
+
+
 def checks(facts: ServiceFacts) -> tuple[Check, ...]:
     """Tasks, deployment, image, and the revision beside the family's latest."""
     name, state = facts.name, facts.state
     if isinstance(state, Unknown):
-        return (Check("ecs", f"{name} tasks", "unknown", state.why, service=name),)
+        return unseen(name, state.why)
     if state is None:
         why = f"ECS has no service {facts.ecs_service}"
         fix = ("correct ecs_service in invoke.yaml", "inv preflight")
         found = Finding("service_missing", why, "certain", (), fix)
-        return (Check("ecs", f"{name} tasks", "failed", why, "missing", service=name, finding=found),)
+        return (Check("ecs", f"{name} tasks", "failed", why, "missing", service=name, finding=found), *unseen(name, why)[1:])
     return (tasks(facts, state), deployment(facts, state), image(facts, state), revision(facts, state))
 
 

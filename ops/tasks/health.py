@@ -18,19 +18,19 @@ def look(session: Session, only: tuple[str, ...], since: str | None, against: st
     """One sweep, or one after the other; exit code 1 where anything failed or is unknown."""
     from ops import ui
     from ops.flows import health as flow
-    from ops.flows import health_text, health_watch
+    from ops.flows import health_kept, health_text, health_watch
     from ops.flows.gather import Platform
 
     request = flow.Request(only, session.skip, ui.parse_seconds("since", since), against, save)
     pause = ui.parse_seconds("watch", watch)
-    flow.check_request(request)
+    flow.check_request(request, session.settings)
     platform = Platform.of(session.settings)
     if pause is not None:
         health_watch.watch(platform, request, pause, session)
         return
     found = flow.look(platform, request)
     session.report(flow.as_document(found), health_text.as_text(found, session.settings))
-    session.leave(0 if found.healthy else 1)
+    session.leave(health_kept.saved(save, found) or (0 if found.healthy else 1))
 
 
 @front_door(options=("skip", "json"), help={**SHARED, "only": ONLY}, repeated=("only",), name="all")

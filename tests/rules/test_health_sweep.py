@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from ops.health import Check, Sweep
 from ops.model import Finding
-from ops.rules.health_changes import as_document, changes
+from ops.rules.health_changes import as_document, changes, newest_of_each
 from ops.rules.health_explain import Ground, causes, denied, explained, roots
 
 
@@ -97,6 +98,62 @@ def test_what_changed(before: Check, after: Check, expected: list[str]) -> None:
     """By what a check says, and by measures that moved enough to matter; through a run that was written down."""
     found = changes(as_document(sweep(before)), sweep(after), slower=3.0)
     assert [f"{change.name} {change.before} → {change.after}" for change in found] == expected
+
+
+TARGET = Check("targets", "backend tg", "ok", "d", "2/2 healthy", service="backend")
+BLIND = Check("targets", "backend targets", "unknown", "denied", service="backend")
+NO_ANSWER = Check("targets", "targets", "unknown", "no answer")
+ELSE = Check("targets", "frontend tg", "ok", "d", "1/1 healthy", service="frontend")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        ((TARGET, ELSE), (BLIND, ELSE), ["targets · backend targets 2/2 healthy → unknown"]),
+        ((BLIND, ELSE), (TARGET, ELSE), ["targets · backend targets unknown → 2/2 healthy"]),
+        ((BLIND, ELSE), (BLIND, ELSE), []),
+        ((TARGET,), (TARGET, replace(ELSE, status="failed", value="0/1 healthy")), ["targets · frontend tg not there → 0/1 healthy"]),
+        ((TARGET,), (TARGET, ELSE), []),                                  # another service, and it is well
+        ((TARGET, replace(ELSE, status="failed")), (TARGET,), ["targets · frontend tg 1/1 healthy → not there"]),
+        ((TARGET,), (page("500", "failed"),), []),                        # another --only
+        ((page("200"),), (BLIND,), []),
+        ((TARGET,), (Check("targets", "targets", "skipped", "--skip"),), []),
+        ((TARGET, ELSE), (NO_ANSWER,), ["targets · targets 2/2 healthy and 1/1 healthy → unknown"]),
+    ],
+)  # fmt: skip
+def test_no_change_is_lost_in_a_name(before: tuple[Check, ...], after: tuple[Check, ...], expected: list[str]) -> None:
+    """A look that failed stands under another name than what it would have seen, and is a change all the same."""
+    found = changes(as_document(sweep(*before)), sweep(*after), slower=3.0)
+    assert [f"{change.name} {change.before} → {change.after}" for change in found] == expected
+
+
+def at(moment: str, *checks: Check) -> dict[str, Any]:
+    return as_document(replace(sweep(*checks), at=moment))
+
+
+def test_what_was_skipped_was_not_looked_at() -> None:
+    """The run to compare with: of each group the newest that looked, and of a check that was skipped there the newest that did not."""
+    lock = Check("terraform", "state lock", "ok", "d", "free")
+    left_out = replace(lock, status="skipped")
+    known = [
+        at("4", left_out, page("200")),
+        at("3", Check("terraform", "terraform", "skipped", "--skip"), page("502", "failed")),
+        at("2", lock, Check("ecs", "cluster", "ok", "d", "ACTIVE")),
+        at("1", replace(lock, value="held", status="failed")),
+    ]
+    found = newest_of_each(known, ("terraform", "endpoints"))
+    assert found and {(each["name"], each["value"]) for each in found["checks"]} == {("state lock", "free"), ("GET /about via cdn", "200")}
+    assert found["at"] == "2"      # all that changed has changed since then
+    now = sweep(replace(lock, value="held", status="failed"), page("200"))
+    assert [change.name for change in changes(found, now, 3.0)] == ["terraform · state lock"]
+    assert newest_of_each(known, ("logs",)) is None and newest_of_each([], ("ecs",)) is None
+
+
+def test_one_check_that_was_skipped_among_others() -> None:
+    """The rest of its group is the newest run's."""
+    old, new, other = page("200"), page("404", "skipped"), Check("endpoints", "GET / via cdn", "ok", "d", "200")
+    found = newest_of_each([at("2", new, other), at("1", old, replace(other, value="503"))], ("endpoints",))
+    assert found and {(each["name"], each["value"]) for each in found["checks"]} == {(old.name, "200"), (other.name, "200")}
 
 
 def test_nothing_looked_at_is_not_healthy() -> None:
