@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ops import live, ui
-from ops.errors import ConfigError
-from ops.flows import health, health_text
+from ops.errors import Cancelled, ConfigError
+from ops.flows import health, health_kept, health_screen, health_text
 from ops.health import Sweep
 from ops.rules.health_changes import as_document
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from ops.flows.gather import Platform
 
 SHORTEST_S = 1.0
-CHANGES_SHOWN = 12
-STYLES = {"ok": "green", "failed": "bold red", "unknown": "bold yellow", "skipped": "dim"}
 
 
 class Report(Protocol):
@@ -30,15 +27,26 @@ class Report(Protocol):
 
 
 def watch(platform: Platform, request: health.Request, pause_s: float, report: Report, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Never returns by itself. Raises ConfigError for a pause below a second: AWS limits calls."""
+    """Never returns by itself. Raises ConfigError for a pause below a second (AWS limits calls), Cancelled when it is ended.
+
+    Each sweep is compared with the one before it, or always with --against's. Of them all the last is kept.
+    """
     if pause_s < SHORTEST_S:
         raise ConfigError(f"--watch {pause_s:g}", "allowed: a second or more", "--watch 5")
+    before, kept = health_kept.reference(platform, request), None
     screen = chosen(report, platform)
     try:
         while True:
             began = time.monotonic()
-            screen(health.look(platform, request))
+            found = health.sweep(platform, request, before)
+            kept = health_kept.keep(platform.settings, found, kept)
+            if request.save:
+                health_kept.save(request.save, found)
+            before = before if request.against else as_document(found)
+            screen(found)
             sleep(max(0.0, pause_s - (time.monotonic() - began)))
+    except KeyboardInterrupt as interruption:
+        raise Cancelled("the watch has ended", str(interruption) or "interrupted", "inv health.all for one look") from None
     finally:
         screen.close()
 
@@ -46,7 +54,7 @@ def watch(platform: Platform, request: health.Request, pause_s: float, report: R
 def chosen(report: Report, platform: Platform) -> Any:
     if report.json:
         return Documents(report.stream)
-    return Table(sys.stderr) if sys.stderr.isatty() and live.can_redraw(sys.stderr) else Lines(platform)
+    return health_screen.Table(sys.stderr) if sys.stderr.isatty() and live.can_redraw(sys.stderr) else Lines(platform)
 
 
 class Documents:
@@ -79,43 +87,3 @@ class Lines:
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-class Table:
-    """The newest sweep as a table that is redrawn in place, the last changes below it."""
-
-    def __init__(self, stream: Any) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self.changes: deque[str] = deque(maxlen=CHANGES_SHOWN)
-        self.live = Live(console=Console(file=stream, highlight=False, markup=False, emoji=False), auto_refresh=False, screen=False)
-        self.live.start()
-
-    def __call__(self, sweep: Sweep) -> None:
-        self.changes.extend(f"{sweep.at[11:19]}  {health_text.change_line(change)}" for change in sweep.changes)
-        self.live.update(self.picture(sweep), refresh=True)
-
-    def picture(self, sweep: Sweep) -> Any:
-        from rich.console import Group
-        from rich.table import Table as Grid
-        from rich.text import Text
-
-        changed = {change.name for change in sweep.changes}
-        grid, group = Grid.grid(padding=(0, 2)), ""
-        for check in sweep.checks:
-            mark = Text(health_text.MARKS[check.status], style=STYLES[check.status])
-            name = Text(live.clean(check.name), style="reverse" if changed & {check.label, check.name, bare(check.name)} else "")
-            because = f" [explained by {check.explained_by}]" if check.explained_by else ""
-            detail = Text(live.clean(check.detail + because), overflow="ellipsis", no_wrap=True)
-            grid.add_row(check.group if check.group != group else "", mark, name, detail)
-            group = check.group
-        return Group(grid, *(Text(live.clean(line), style="bold") for line in self.changes), Text(health_text.verdict(sweep)))
-
-    def close(self) -> None:
-        self.live.stop()
-
-
-def bare(name: str) -> str:
-    """A page's path, as changes name it."""
-    return name.removeprefix("GET ").removesuffix(" via cdn")
