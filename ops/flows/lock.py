@@ -101,15 +101,16 @@ class Held:
     def check(self, *, strict: bool = False) -> None:
         """Raises OpsError when the lock is no longer ours: going on could meet another deploy.
 
-        `strict`: one that was not renewed in time (this machine slept, or lost its network) is renewed now, and where that can't be done it
-        is taken for lost.
+        `strict`: it is renewed now, which shows whose it is; one that was not renewed in time (this machine slept, or lost its network) and
+        can't be now is taken for lost.
         """
-        if strict and self.overdue and not self.lost.is_set():
+        if strict and not self.lost.is_set():
             try:
                 with self.writing:
                     self.write(released=False)
             except OpsError as problem:
-                raise OpsError(f"lock {self.place.name} may be lost", self.unsure(problem), AGAIN) from None
+                if self.overdue:
+                    raise OpsError(f"lock {self.place.name} may be lost", self.unsure(problem), AGAIN) from None
         if self.lost.is_set():
             raise OpsError(f"lock {self.place.name} was lost", self.lost_to, AGAIN)
 

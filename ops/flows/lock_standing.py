@@ -56,8 +56,8 @@ class Standing:
         }
 
     def as_text(self) -> str:
-        ends = "expired: the next run takes it over" if self.expired else f"expires {EXPIRY_S:.0f} s after that, unless renewed"
-        commit = f" from commit {self.holder.commit}" if self.holder.commit else ""
+        ends = "expired: the next run takes it over" if self.expired else f"expires {EXPIRY_S:.0f} s after that, unless it is renewed"
+        commit = f", commit {self.holder.commit}" if self.holder.commit not in self.holder.reason else ""
         return f"{self.place.name}: {self.holder.said(self.stored.age_s)}{commit} ({ends})"
 
 

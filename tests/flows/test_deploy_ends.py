@@ -15,7 +15,7 @@ from ops import live
 from ops.adapters import aws
 from ops.apply import Entry, Journal
 from ops.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
-from ops.flows import deploy, lock, records
+from ops.flows import deploy, lock, lock_standing, records
 from ops.flows.gather import Platform
 from ops.flows.health_around import Around
 from ops.flows.release import Release, refusing
@@ -134,6 +134,30 @@ def test_a_lost_lock_ends_a_watch(platform: Platform) -> None:
     work = Work(platform, "backend", FACTS, 1.0, live.screen, guard=guard)
     with pytest.raises(OpsError, match="was lost"):
         work.pause(0.0)
+
+
+def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
+    """Taken over after the update: what stands there may be the other one's, so it is left, with their name; ECS is not even asked."""
+    place = lock.Place.of(platform.cloud, platform.settings, "backend")
+    assert place
+    done = release(platform)
+    with lock.held(place, lock.myself("deploy abc1234", "")) as ours:
+        assert ours
+
+        def guard() -> None:
+            if deploy.touched(done) and not ours.lost.is_set():
+                assert lock.attempt(place, lock.myself("deploy of another", ""), expiry_s=-1)[0]
+                ours.write(released=False)   # the heartbeat's
+            deploy.guard(done, ours)()
+
+        done.journal.guard = guard
+        deploy.run(done, Plan((replace(GO_ON, undo="UpdateService back"), Step("watch", "Watch"))), ours.holder)
+    assert done.verdict is Verdict.FAILED and "lock backend was lost" in done.why and "deploy of another" in done.why
+    assert [entry.status for entry in done.journal.entries] == ["left"]
+    (left,) = done.journal.left
+    assert "lock backend was lost" in left and "deploy of another" in left
+    (standing,) = lock_standing.standing(platform.cloud, platform.settings)
+    assert standing.holder.reason == "deploy of another"
 
 
 def test_ctrl_c_in_the_look_after_it_loses_no_record(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
