@@ -49,7 +49,7 @@ def differences(endpoint: Endpoint, status: int, content_type: str, body: str, w
 def unexpected(expect: dict[str, Any], body: str, whole: bool) -> list[str]:
     try:
         document = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):      # a million brackets are too deep for any parser
         start = one_line(body, limit=60)
         return [
             "body: too long to be read as JSON"
