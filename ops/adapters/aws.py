@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 20  # seconds
 ATTEMPTS = 5
-CONNECTIONS = 16  # of one client; as many looks run at once
+CONNECTIONS = 32  # of one client: a sweep asks 16 questions at once, and one about a service makes two calls of ECS at once
 
 
 class Cloud:
