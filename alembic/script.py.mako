@@ -1,3 +1,13 @@
+<%!
+    import json
+
+
+    def quoted(value):
+        """As the house writes it: in double quotes."""
+        if isinstance(value, (tuple, list)):
+            return "(" + ", ".join(map(quoted, value)) + ("," if len(value) == 1 else "") + ")"
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+%>\
 """${message}.
 
 Revision: ${up_revision}
@@ -11,12 +21,12 @@ from __future__ import annotations
 ${"\n" + imports if imports else ""}
 ${"" if upgrades or downgrades else "# "}from alembic import op
 
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
-branch_labels = ${repr(branch_labels)}
-depends_on = ${repr(depends_on)}
+revision = ${quoted(up_revision)}
+down_revision = ${quoted(down_revision)}
+branch_labels = ${quoted(branch_labels)}
+depends_on = ${quoted(depends_on)}
 
-phase = "expand"     # or "contract", or "" where neither fits; `inv db.lint` goes by it
+phase = ${quoted(phase)}     # expand, contract, or "" where neither fits; `inv db.lint` goes by it
 ${constants if constants else ""}
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""Writing a revision's file: the next number, our own template, and a legacy SQL file wrapped as it is.
+"""Writing a revision's file: the next number, our own template, and a draft in it, or a legacy SQL file wrapped as it is.
 
 A legacy file goes to the driver as bytes (`op.execute` would take `:name` for a parameter, and `%` too). One that begins and ends its own
 transactions runs outside of ours. What only psql understands, and what may stand in no transaction, is refused: it would be something else.
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.adapters.postgres import translated
+from ops.adapters.postgres_autogenerate import Draft
 from ops.errors import ConfigError, Refused
 from ops.migrate.model import Target
 
@@ -33,17 +34,19 @@ ALONE = re.compile(r"\bCONCURRENTLY\b|^(?:VACUUM|ALTER SYSTEM|CREATE DATABASE|DR
 COPY = re.compile(r"^COPY\b.*\bFROM STDIN\b", re.IGNORECASE | re.DOTALL)
 
 
-def write(folder: Path, message: str, legacy: Path | None) -> tuple[Path, ...]:
+def write(folder: Path, message: str, legacy: Path | None = None, draft: Draft | None = None) -> tuple[Path, ...]:
     """The files of a new revision after the head. Raises ConfigError (no message, no such file) and Refused (what can't be wrapped)."""
-    if not message.strip():
-        raise ConfigError("db.revision", "a revision says what it does", 'inv db.revision --message "Add tags to projects"')
+    said(message)
     body = read(legacy) if legacy else None
     from ops.migrate.scripts import Scripts
 
     with translated(Target(str(folder), {})):
         scripts = Scripts(str(folder))
         number = following(scripts.head, list(scripts.applied(scripts.heads)))
-        more: dict[str, Any] = {"constants": None, "upgrades": None, "downgrades": None, "imports": None}
+        more: dict[str, Any] = dict.fromkeys(("constants", "upgrades", "downgrades", "imports"))
+        more["phase"] = draft.phase if draft else "expand"
+        if draft:
+            more |= {"upgrades": draft.upgrade, "downgrades": draft.downgrade, "imports": "".join(f"{line}\n" for line in draft.imports)}
         if body is not None:
             more |= {"constants": CONSTANTS, "upgrades": wrapped(body), "imports": "from pathlib import Path\n"}
         made = scripts.directory.generate_revision(number, message.strip(), refresh=True, **more)
@@ -54,6 +57,12 @@ def write(folder: Path, message: str, legacy: Path | None) -> tuple[Path, ...]:
         return (path,)
     path.with_suffix(".sql").write_bytes(body)
     return path, path.with_suffix(".sql")
+
+
+def said(message: str) -> None:
+    """Raises ConfigError where a revision does not say what it does."""
+    if not message.strip():
+        raise ConfigError("db.revision", "a revision says what it does", 'inv db.revision "Add tags to projects"')
 
 
 def following(head: str | None, known: list[str]) -> str:
@@ -80,6 +89,6 @@ def wrapped(body: bytes) -> str:
         raise Refused("the file can't be wrapped", f"{command} is psql's own, the server does not know it", "write out what it includes")
     for statement in statements(text):
         if ALONE.search(statement) or COPY.match(statement):
-            how = 'write it by hand: inv db.revision --message "…", with op.get_context().autocommit_block()'
+            how = 'write it by hand: inv db.revision "…", with op.get_context().autocommit_block()'
             raise Refused("the file can't be wrapped", f"this can't be sent within a file: {statement[:80]}", how)
     return OUTSIDE if controls_transactions(text) else INSIDE

@@ -1,19 +1,50 @@
-"""`inv db.revision`: a new file after the newest revision. It needs no database."""
+"""`inv db.revision`: a new file after the newest revision. It needs no database; --autogenerate replays the revisions on a scratch one."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ops import ui
-from ops.adapters import database, postgres_revision
+from ops.adapters import database, postgres_autogenerate, postgres_revision
+from ops.adapters.postgres_autogenerate import Draft
 from ops.errors import ConfigError
 
+if TYPE_CHECKING:
+    from ops.settings import Settings
 
-def write(root: Path, message: str, from_sql: str | None) -> tuple[Path, ...]:
-    """The files, relative to where the project is. Raises ConfigError and Refused (what can't be wrapped)."""
+
+def write(settings: Settings, message: str, from_sql: str | None = None, autogenerate: bool = False) -> tuple[Path, ...]:
+    """The files, relative to where the project is; none where --autogenerate finds nothing to do.
+
+    Raises ConfigError and Refused (what can't be wrapped).
+    """
+    root = settings.root
     folder = database.scripts(root)
     if folder is None:
         raise ConfigError(f"{root}", "there is no folder alembic/versions", "check out the project with its revisions")
-    files = postgres_revision.write(folder, message, Path(from_sql) if from_sql else None)
-    ui.say("fill in what is raised: upgrade() and downgrade()" if not from_sql else "its downgrade must be written: then inv db.verify")
+    if autogenerate and from_sql:
+        raise ConfigError("db.revision --autogenerate --from-sql", "a revision is written from one of them", "leave one of them out")
+    postgres_revision.said(message)
+    draft = drafted(settings, folder) if autogenerate else None
+    if autogenerate and draft is None:
+        return ()
+    files = postgres_revision.write(folder, message, Path(from_sql) if from_sql else None, draft)
+    ui.say(advice(draft, from_sql))
     return tuple(file.relative_to(root) if file.is_relative_to(root) else file for file in files)
+
+
+def drafted(settings: Settings, folder: Path) -> Draft | None:
+    """Raises ConfigError (no metadata, or none to be read) and OpsError (no PostgreSQL to replay on)."""
+    configured = settings.environment.database
+    if configured is None or not configured.metadata:
+        key = f"environments.{settings.name}.database.metadata"
+        raise ConfigError("db.revision --autogenerate needs a metadata", f"{key} is missing", f"set {key}: app.models:metadata")
+    return postgres_autogenerate.draft(folder, postgres_autogenerate.metadata(configured.metadata, [settings.root, settings.source]))
+
+
+def advice(draft: Draft | None, from_sql: str | None) -> str:
+    if draft:
+        split = "" if draft.phase else "it adds and takes away at once: split it (expand, a later one contract); "
+        return f"{split}read it, say in both docstrings what it does: then inv db.lint, inv db.verify"
+    return "its downgrade must be written: then inv db.verify" if from_sql else "fill in what is raised: upgrade() and downgrade()"

@@ -15,10 +15,16 @@ import psycopg
 from psycopg import sql
 
 INVALID = """
-SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT n.nspname, c.relname, n.nspname = ANY(current_schemas(false))
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND n.nspname <> 'pg_toast' AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)
 """
-MADE = re.compile(r'\bINDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:(?:"[^"]+"|\w+)\s*\.\s*)?("[^"]+"|\w+)', re.IGNORECASE)
+NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+MADE = re.compile(
+    rf"\bINDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:({NAME})\s*\.\s*)?({NAME})"
+    rf"(?:\s+ON\s+(?:ONLY\s+)?(?:({NAME})\s*\.\s*)?{NAME})?",
+    re.IGNORECASE,
+)
 
 Name = tuple[str, str]
 
@@ -28,15 +34,26 @@ def invalid(keeper: psycopg.Connection[Any]) -> frozenset[Name]:
     return frozenset((row[0], row[1]) for row in keeper.execute(INVALID).fetchall())
 
 
-def named(statements: Iterable[str]) -> frozenset[str]:
-    """The names of indexes that these statements make or rebuild concurrently, folded as PostgreSQL folds them."""
-    found = (match[1] for statement in statements for match in MADE.finditer(statement))
-    return frozenset(name[1:-1] if name.startswith('"') else name.lower() for name in found)
+def named(statements: Iterable[str]) -> frozenset[tuple[str | None, str]]:
+    """The indexes that these statements make or rebuild concurrently, folded as PostgreSQL folds them; schema None: the search path's.
+
+    A new index lies where its table does.
+    """
+    found = (match for statement in statements for match in MADE.finditer(statement))
+    return frozenset((folded(match[1] or match[3]) if match[1] or match[3] else None, folded(match[2])) for match in found)
+
+
+def folded(name: str) -> str:
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
 def ours(keeper: psycopg.Connection[Any], before: frozenset[Name], statements: Iterable[str]) -> frozenset[Name]:
     names = named(statements)
-    return frozenset(index for index in invalid(keeper) if index not in before or index[1] in names)
+    return frozenset(
+        (schema, name)
+        for schema, name, on_path in keeper.execute(INVALID).fetchall()
+        if (schema, name) not in before or (schema, name) in names or (on_path and (None, name) in names)
+    )
 
 
 def drop(keeper: psycopg.Connection[Any], broken: Iterable[Name]) -> None:

@@ -162,13 +162,21 @@ def ping(session: Session) -> None:
     session.report(found, f"{text}, {found['tls'] or 'without TLS'}, as {found['user']}")
 
 
-@front_door(options=("json",), help={"message": "What it does, in a sentence.", "from_sql": "Legacy SQL file to wrap as it is."})
-def revision(session: Session, message: str = "", from_sql: str | None = None) -> None:
+@front_door(
+    options=("json",), positional=("message",),
+    help={
+        "message": "What it does, in a sentence.",
+        "from_sql": "Legacy SQL file to wrap as it is.",
+        "autogenerate": "Write what the configured metadata (database.metadata) has that the newest revision has not, and the way back.",
+    },
+)
+def revision(session: Session, message: str, from_sql: str | None = None, autogenerate: bool = False) -> None:
     """Write a new revision after the newest one, both directions to be filled in."""
     from ops.flows import migrate_revision as flow
 
-    files = flow.write(session.settings.root, message, from_sql)
-    session.report({"files": [str(file) for file in files]}, "\n".join(f"wrote {file}" for file in files))
+    files = flow.write(session.settings, message, from_sql, autogenerate)
+    nothing = "nothing to write: the newest revision has all that the metadata has"
+    session.report({"files": [str(file) for file in files]}, "\n".join(f"wrote {file}" for file in files) or nothing)
 
 
 @front_door(

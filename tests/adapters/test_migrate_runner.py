@@ -178,17 +178,18 @@ def test_concurrently_fails_on_duplicates_and_is_retried(project: Project) -> No
 @pytest.mark.parametrize("guard", ["IF NOT EXISTS ", ""])
 def test_no_head_over_an_index_that_an_earlier_run_left_invalid(project: Project, guard: str) -> None:
     """What a killed run or another tool left INVALID under the revision's name is dropped and made again; foreign ones are left alone."""
-    project.write("0001", "CREATE TABLE a (id int); INSERT INTO a VALUES (1), (1)")
+    project.write("0001", "CREATE TABLE a (id int); INSERT INTO a VALUES (1), (1); CREATE SCHEMA s; CREATE TABLE s.a AS TABLE a")
     project.run()
     with project.connect() as other:
-        for name in ("a_id", "somebody_elses"):
+        for name, table in (("a_id", "a"), ("somebody_elses", "a"), ("a_id", "s.a")):
             with pytest.raises(Exception, match="could not create unique index"):
-                other.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON a (id)")
+                other.execute(f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} (id)")
     project.ask("DELETE FROM a")
     project.write("0002", OUTSIDE.format(f"CREATE UNIQUE INDEX CONCURRENTLY {guard}a_id ON a (id)"))
     project.run()
     valid = "SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = 'a'::regclass ORDER BY 1"
     assert project.ask(valid) == [("a_id", True), ("somebody_elses", False)]
+    assert project.ask("SELECT indisvalid FROM pg_index WHERE indexrelid = 's.a_id'::regclass") == [(False,)], "of the same name, elsewhere"
     assert project.at() == ["0002"]
 
 

@@ -146,7 +146,7 @@ def test_where_nothing_can_be_done_three_lines_say_so(platform: Checkout) -> Non
     for words, environment, says in (
         (("db.upgrade", "--to", "nope"), {}, "revision nope"),
         (("db.current",), {"INVOKE_ENV": "dev"}, "profile davidshaevel-dev"),
-        (("db.revision",), {}, "says what it does"),
+        (("db.revision", ""), {}, "says what it does"),
     ):
         done = platform.inv(*words, **environment)
         assert done.returncode == 2 and says in done.stderr and " next: " in done.stderr and "Traceback" not in done.stderr
