@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ops.adapters.terraform_text import diagnostics, last_words, lock_in
+from ops.adapters.terraform_text import diagnostics, lock_in, own_words, plain
 from ops.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.redact import one_line
 from ops.terraform import Diagnostic, StateLock
@@ -53,20 +53,25 @@ Teller = Callable[[str, Diagnostic, Where], OpsError]
 
 
 def told(what: str, output: str, where: Where) -> OpsError:
-    """`what` failed and printed `output`."""
-    found = diagnostics(output)
-    first = found[0] if found else Diagnostic("error", last_words(output) or "it said nothing")
-    said = "\n".join(each.text for each in found) or output[-4000:]
+    """`what` failed and printed `output`. Only its errors are judged: a warning beside them is no reason."""
+    errors = [(each, each.text) for each in diagnostics(output) if each.severity == "error"] or [no_diagnostic(output)]
+    said = "\n".join(text for _, text in errors)
     lock = lock_in(said)
     if lock and "acquiring the state lock" in said:
         return LockHeld(f"{what}: the state is locked", lock)
     for pattern, teller in TELLERS:
-        if pattern.search(said):
-            error = teller(what, first, where)
+        meant = next((error for error, text in errors if pattern.search(text)), None)
+        if meant:
+            error = teller(what, meant, where)
             if isinstance(error, TerraformError):
                 error.said = said
             return error
-    return TerraformError(what, one_line(first.text), f"look at it: {where.by_hand} plan", said)
+    return TerraformError(what, one_line(errors[0][0].text), f"look at it: {where.by_hand} plan", said)
+
+
+def no_diagnostic(output: str) -> tuple[Diagnostic, str]:
+    """What failed without an `Error:` (`force-unlock`, `state pull`): its own words to be shown, all of it to be judged."""
+    return Diagnostic("error", own_words(output) or "it said nothing"), plain(output)[-4000:]
 
 
 def too_old(what: str, first: Diagnostic, where: Where) -> OpsError:
@@ -139,7 +144,8 @@ TELLERS: tuple[tuple[re.Pattern[str], Teller], ...] = tuple(
         (r"no value for required variable", unset),
         (r"saved plan is stale|plan file .* (stale|different state lineage)|saved plan does not match", stale),
         (
-            r"ExpiredToken|RequestExpired|token (included in the request )?(is|has) expired|(sso|session|login) .{0,60}expired"
+            r"ExpiredToken|RequestExpired|token (included in the request )?(is|has) expired|your session has expired"
+            r"|\bsso session (token )?(associated with (this )?profile( \S+)? )?(is|has) expired"
             r"|refresh cached SSO token|InvalidClientTokenId|UnrecognizedClient|no valid credential sources"
             r"|failed to refresh cached credentials|InvalidGrantException",
             expired,
@@ -150,7 +156,7 @@ TELLERS: tuple[tuple[re.Pattern[str], Teller], ...] = tuple(
             r"|inconsistent dependency lock|could not load plugin|missing required provider|provider .* not available",
             wants_init,
         ),
-        (r"NoSuchBucket|S3 bucket .* does not exist|failed to get existing workspaces", no_backend),
-        (r"does not match the existing lock ID|failed to unlock state", unlock_mismatch),
+        (r"NoSuchBucket|S3 bucket .* does not exist", no_backend),
+        (r"does not match (the )?existing lock", unlock_mismatch),
     )
 )

@@ -14,6 +14,7 @@ from ops.terraform import Diagnostic, StateLock
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 BOX = re.compile(r"^[│╷╵|] ?", re.M)
 HEAD = re.compile(r"^(?P<severity>Error|Warning): (?P<summary>.+)$", re.M)
+FAILURE = re.compile(r"(failed|error)\b", re.I)
 CODE = re.compile(r"^\s*on .+ line \d+.*:\n\s*\d+:\s*(?P<code>.+)$", re.M)
 LOCK_INFO = re.compile(r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", re.M)
 TOLD = frozenset({"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"})
@@ -48,7 +49,7 @@ def of_lines(output: str) -> Iterator[Diagnostic]:
 
 def of_text(output: str) -> Iterator[Diagnostic]:
     """`Error: …` and `Warning: …`, each up to the next; lines of `-json` are left out."""
-    text = "\n".join(line for line in BOX.sub("", ANSI.sub("", output)).splitlines() if message(line) is None)
+    text = plain(output)
     heads = list(HEAD.finditer(text))
     for position, head in enumerate(heads):
         until = heads[position + 1].start() if position + 1 < len(heads) else len(text)
@@ -57,14 +58,19 @@ def of_text(output: str) -> Iterator[Diagnostic]:
         yield Diagnostic(head["severity"].lower(), clean(head["summary"]), clean(detail), clean(code["code"]) if code else "")
 
 
+def plain(output: str) -> str:
+    """What it printed as text: without the lines of `-json`, colours and boxes."""
+    return "\n".join(line for line in BOX.sub("", ANSI.sub("", output)).splitlines() if message(line) is None)
+
+
 def clean(value: object) -> str:
     return redacted("" if value is None else value).strip()
 
 
-def last_words(output: str) -> str:
-    """The last line that is no JSON: what a command says that has no diagnostic."""
-    lines = [line for line in ANSI.sub("", output).splitlines() if line.strip() and message(line) is None]
-    return clean(lines[-1]) if lines else ""
+def own_words(output: str) -> str:
+    """What a command says that has no diagnostic: its line of failure (`Failed to unlock state: …`), else its last one."""
+    lines = [line.strip() for line in plain(output).splitlines() if line.strip()]
+    return clean(next((line for line in lines if FAILURE.match(line)), lines[-1] if lines else ""))
 
 
 def progress(line: str) -> str | None:

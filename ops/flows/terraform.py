@@ -23,7 +23,7 @@ from ops.flows.terraform_show import shown
 from ops.model import Checkout
 from ops.rules import terraform as rules
 from ops.rules.terraform import ResourceChange
-from ops.rules.terraform_limits import PAUSES_S, dirty, refusal, transient
+from ops.rules.terraform_limits import PAUSES_S, dirty, passing, refusal
 from ops.terraform import SavedPlan
 
 if TYPE_CHECKING:
@@ -84,9 +84,10 @@ def patiently(act: Callable[[], T], sleep: Callable[[float], None] = time.sleep)
         try:
             return act()
         except TerraformError as error:
-            if not transient(error.said):
+            cause = passing(error.said)
+            if not cause:
                 raise
-            ui.say(f"  {error.what}: {error.why}: this passes; again in {pause:g} s")
+            ui.say(f"  {error.what}: {cause}: this passes; again in {pause:g} s")
             sleep(pause)
     return act()
 
@@ -205,7 +206,7 @@ def confirm_alarming(changes: tuple[ResourceChange, ...], *, yes: bool) -> None:
     """Each destroy or replacement by its address; a new revision of a task definition is none."""
     for change in changes:
         if change.alarming:
-            ui.confirm(f"{rules.WORDS[change.action]} {change.address}", yes=yes, typed=change.address)
+            ui.confirm(f"{change.word} {change.address}", yes=yes, typed=change.address)
 
 
 def apply(place: Place, planned: Planned, *, wait_s: float = 0.0) -> None:

@@ -22,7 +22,7 @@ from ops.flows.terraform_show import shown
 from ops.flows.work import Work
 from ops.model import Evidence, Finding, ServiceState, TaskDefinition, Verdict
 from ops.plan import Step
-from ops.rules.terraform import SERVICE, TASK_DEFINITION, WORDS, addresses, planned_image
+from ops.rules.terraform import SERVICE, TASK_DEFINITION, addresses, planned_image
 from ops.rules.terraform_expected import Target, unexpected
 
 PATIENCE_S = 30.0   # for a state lock: a killed run's Terraform may still be ending its apply
@@ -217,5 +217,5 @@ class Apply:
         for change, why in unexpected(planned.changes, target):
             terraform_saved.discard(planned.saved)
             how = f"look at it: inv tf.plan; then inv {self.rollout.work.name}.deploy --tag TAG"
-            raise Refused(f"the way back also {WORDS[change.action]} {change.address}", why, how)
+            raise Refused(f"the way back also {change.word} {change.address}", why, how)
         return planned

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from ops.rules.terraform_values import Field, ImageMove, containers, differences, moves
 
-Action = Literal["adopt", "create", "update", "delete", "replace", "forget"]
+Action = Literal["adopt", "create", "update", "delete", "replace", "forget", "unknown"]
 ACTIONS: Mapping[tuple[str, ...], Action] = {
     ("create",): "create",
     ("update",): "update",
@@ -22,7 +22,8 @@ ACTIONS: Mapping[tuple[str, ...], Action] = {
     ("forget",): "forget",
     ("no-op",): "adopt",  # kept only where the row also imports
 }
-MARKS: Mapping[Action, str] = {"adopt": "<", "create": "+", "update": "~", "delete": "-", "replace": "-/+", "forget": "."}
+NOTHING = ("read",)
+MARKS: Mapping[Action, str] = {"adopt": "<", "create": "+", "update": "~", "delete": "-", "replace": "-/+", "forget": ".", "unknown": "?"}
 WORDS: Mapping[Action, str] = {
     "adopt": "adopts",
     "create": "creates",
@@ -30,7 +31,9 @@ WORDS: Mapping[Action, str] = {
     "delete": "DESTROYS",
     "replace": "REPLACES",
     "forget": "forgets (leaves it running)",
+    "unknown": "does what is UNKNOWN here to",
 }
+ROUTINE = "makes a new revision of"
 TASK_DEFINITION = "aws_ecs_task_definition"
 SERVICE = "aws_ecs_service"
 MOST_FIELDS = 8
@@ -62,16 +65,21 @@ class ResourceChange:
 
     @property
     def alarming(self) -> bool:
-        """What is shown in red, and wants its address typed."""
-        return self.destroys and not self.routine
+        """What is shown in red, and wants its address typed: also what no rule here can read."""
+        return (self.destroys and not self.routine) or self.action == "unknown"
+
+    @property
+    def word(self) -> str:
+        """What is done to it. Capitals are the alarm where there is no red, so a routine revision has none."""
+        return ROUTINE if self.routine else WORDS[self.action]
 
     def lines(self) -> tuple[str, ...]:
         """What a person reads: the row, then what it changes."""
         forced = f" (because of {', '.join(self.forced_by)})" if self.forced_by else ""
         adopted = ", adopted" if self.adopted and self.action != "adopt" else ""
-        head = f"{MARKS[self.action]:>3} {WORDS[self.action]} {self.address}{forced}{adopted}"
+        head = f"{MARKS[self.action]:>3} {self.word} {self.address}{forced}{adopted}"
         details = [move.says for move in self.images] + [f"changes {other}" for other in self.others]
-        if self.action == "update" or (self.action == "replace" and not details):
+        if self.action in ("update", "unknown") or (self.action == "replace" and not details):
             details += [str(field) for field in self.fields if not (field.name == "container_definitions" and details)]
         more = [f"… and {len(details) - MOST_FIELDS} more"] if len(details) > MOST_FIELDS else []
         return (head, *(f"      {line}" for line in [*details[:MOST_FIELDS], *more]))
@@ -92,7 +100,7 @@ class ResourceChange:
 def changes(plan: Mapping[str, Any]) -> tuple[ResourceChange, ...]:
     """What applying this plan would do, destroys and replacements first; what is left as it is, and data that is only read, is left out."""
     rows = [row(found) for found in plan.get("resource_changes") or ()]
-    order = ("delete", "replace", "create", "update", "forget", "adopt")
+    order = ("unknown", "delete", "replace", "create", "update", "forget", "adopt")
     return tuple(sorted((each for each in rows if each), key=lambda each: (order.index(each.action), each.address)))
 
 
@@ -105,7 +113,7 @@ def drift(plan: Mapping[str, Any]) -> tuple[ResourceChange, ...]:
 def row(found: Mapping[str, Any]) -> ResourceChange | None:
     """One resource of a plan; None for what changes nothing."""
     change = found.get("change") or {}
-    action, adopted = ACTIONS.get(tuple(change.get("actions") or ())), bool(change.get("importing"))
+    action, adopted = action_of(tuple(change.get("actions") or ())), bool(change.get("importing"))
     fields = differences(change) if action not in (None, "adopt") else ()
     if adopted and action == "update" and not fields:
         action = "adopt"
@@ -118,12 +126,19 @@ def row(found: Mapping[str, Any]) -> ResourceChange | None:
         type=str(found.get("type")),
         name=str(after.get("family") or after.get("name") or before.get("family") or before.get("name") or ""),
         action=action,
-        fields=fields if action in ("update", "create", "delete", "forget") else known(fields),
+        fields=known(fields) if action == "replace" else fields,
         forced_by=tuple(dict.fromkeys(".".join(str(part) for part in path) for path in change.get("replace_paths") or ())),
         images=moved,
         others=others,
         adopted=adopted,
     )
+
+
+def action_of(said: tuple[str, ...]) -> Action | None:
+    """None where nothing changes. Words of a later Terraform are no "nothing": with a delete in them a replacement, else unknown."""
+    if said == NOTHING:
+        return None
+    return ACTIONS.get(said, "replace" if "delete" in said else "unknown")
 
 
 def known(fields: Iterable[Field]) -> tuple[Field, ...]:
@@ -162,9 +177,12 @@ def planned_image(plan: Mapping[str, Any], family: str, container: str) -> str |
 
 
 def summary(rows: Iterable[ResourceChange]) -> str:
-    """`2 changes, 1 of them DESTROYS or REPLACES`; a new revision of a task definition is no alarm."""
+    """`2 changes, 1 of them DESTROY or REPLACE`; a new revision of a task definition is no alarm."""
     listed = tuple(rows)
-    alarming = sum(each.alarming for each in listed)
+    unknown = sum(each.action == "unknown" for each in listed)
+    alarming = sum(each.alarming for each in listed) - unknown
     if not listed:
         return "nothing to change"
-    return f"{len(listed)} change{'s' if len(listed) > 1 else ''}" + (f", {alarming} of them DESTROY or REPLACE" if alarming else "")
+    alarms = [f"{alarming} of them DESTROY or REPLACE"] if alarming else []
+    alarms += [f"{unknown} of them UNKNOWN"] if unknown else []
+    return ", ".join([f"{len(listed)} change{'s' if len(listed) > 1 else ''}", *alarms])

@@ -35,6 +35,8 @@ def beyond(row: ResourceChange, target: Target) -> str:
     """Why a row is no part of the deploy; empty where it is."""
     if row.action == "adopt":
         return ""  # an import changes nothing outside of the state
+    if row.action == "unknown":
+        return "what Terraform would do to it is not known here"
     if row.type == TASK_DEFINITION and row.name == target.family:
         return beyond_revision(row, target)
     if row.type == SERVICE and row.name == target.service:
@@ -45,7 +47,7 @@ def beyond(row: ResourceChange, target: Target) -> str:
 def beyond_revision(row: ResourceChange, target: Target) -> str:
     if row.action == "create":  # Terraform lost sight of the last revision: a killed apply, or one that was deregistered
         return ""
-    if row.action == "delete":
+    if row.action in ("delete", "forget"):
         return "it takes the service's task definition away"
     strangers = [move.says for move in row.images if move.container != target.container]
     wrong = [move.says for move in row.images if move.container == target.container and move.after != target.image]

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from ops.terraform import Process, SavedPlan, StateLock, StateVersion, spoken
 
-# What passes by itself: throttling, and a network that dropped. Nothing that says "no", and nothing that a second try makes worse.
+# What passes by itself: throttling, and a network that dropped. Nothing that says "no" (a host that does not exist, a refused connection),
+# and nothing that a second try makes worse.
 TRANSIENT = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -17,19 +18,19 @@ TRANSIENT = tuple(
         r"\b(429 Too Many Requests|502 Bad Gateway|503 Service Unavailable|504 Gateway Time-?out)\b",
         r"\b(StatusCode|status code):? (500|502|503|504|429)\b",
         r"connection reset by peer|connection timed out|unexpected EOF|broken pipe|server closed idle connection",
-        r"TLS handshake timeout|i/o timeout|Client\.Timeout exceeded|request canceled while waiting for connection",
+        r"TLS handshake timeout|i/o timeout|Client\.Timeout exceeded|context deadline exceeded",
+        r"request canceled while waiting for connection",
         r"temporary failure in name resolution|server misbehaving",
-        r"could not connect to registry|registry service (is )?unreachable|failed to request discovery document",
     )
 )
-ATTEMPTS = 3
 PAUSES_S = (5.0, 15.0)
 EARLIER_S = 1.5  # a process that began this much after its lock still may be its owner: ps rounds to seconds
 
 
-def transient(said: str) -> bool:
-    """Whether an error is known to pass: only reads (init, plan, show, output) are tried again, never an apply."""
-    return any(pattern.search(said) for pattern in TRANSIENT)
+def passing(said: str) -> str:
+    """The words of an error that is known to pass; empty for any other. Only reads (init, plan, show, output) are tried again for it."""
+    found = (pattern.search(said) for pattern in TRANSIENT)
+    return next((each[0] for each in found if each), "")
 
 
 def refusal(saved: SavedPlan, commit: str, state: StateVersion, now: datetime, limit_s: float) -> str:

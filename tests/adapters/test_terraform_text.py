@@ -86,7 +86,7 @@ UNSAVED = line("Failed to save state", "ExpiredToken: wrote it to errored.tfstat
         ),
         (line("Error refreshing state", 'S3 bucket "b" does not exist.'), ConfigError, "does not exist", "backend-config.tfvars"),
         (
-            "\x1b[31mFailed to unlock state: lock ID 'x' does not match the existing lock ID 'y'\x1b[0m",
+            "\x1b[31mFailed to unlock state: lock ID 'x' does not match the existing lock ID 'y'\nLock Info:\n  ID:   y\n  Info: \n\x1b[0m",
             Refused,
             "does not match",
             "inv tf.locks",
@@ -106,6 +106,33 @@ def test_each_error_is_three_lines(output: str, kind: type[OpsError], why: str, 
     assert type(error) is kind
     assert error.what.startswith("terraform plan")
     assert why in error.why and next_step in error.next
+
+
+IGNORED = line("Value for undeclared variable", 'The root module does not declare a variable named "old" but', severity="warning")
+DENIED = "api error AccessDenied: User: arn:aws:iam::1:user/x is not authorized to perform: s3:DeleteObject"
+
+
+@pytest.mark.parametrize(
+    ("output", "kind", "why"),
+    [
+        (IGNORED + "\n" + line("creating ECS Service", "ClientException: oops"), TerraformError, "ClientException: oops"),
+        (line("Error loading state", "failed to get existing workspaces: connection reset by peer"), TerraformError, "connection reset"),
+        (line("Error loading state", "failed to get existing workspaces: NoSuchBucket"), ConfigError, "NoSuchBucket"),
+        (f"Failed to unlock state: operation error S3: DeleteObject, {DENIED}", TerraformError, "AccessDenied"),
+        (line("Invalid policy", "a session of login.example.org: its certificate has expired"), TerraformError, "its certificate"),
+        (line("No valid credentials", "the SSO session has expired or is invalid"), Unreachable, "what was applied before stands"),
+        (line("No valid credentials", "the SSO session token associated with profile dev has expired"), Unreachable, "what was applied"),
+        (line("creating a", "Conflict") + "\n" + UNDECLARED, ConfigError, "declares no variable backend_image_tag"),
+        ("Error loading the state: api error ExpiredToken: no\n\nPlease ensure that your state exists.", Unreachable, "ExpiredToken: no"),
+        ('\x1b[31mFailed to unlock state: lock ID "x" does not match existing lock ("y")\x1b[0m', Refused, 'lock id "x" does not match'),
+    ],
+)
+def test_no_error_is_taken_for_another(output: str, kind: type[OpsError], why: str) -> None:
+    """A warning beside an error, a network that dropped, a permission and a certificate: each is what it is, and what passes is known."""
+    error = told("terraform apply", output, WHERE)
+    assert type(error) is kind and why.lower() in error.why.lower()
+    if isinstance(error, TerraformError):
+        assert "undeclared" not in error.said and error.said
 
 
 def test_the_owner_of_a_held_lock_is_known() -> None:

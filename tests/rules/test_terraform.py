@@ -21,7 +21,8 @@ def lines(*rows: dict[str, Any]) -> str:
 def test_a_new_image_reads_as_a_move_and_not_as_a_dozen_computed_fields() -> None:
     """A deploy's plan is two rows: the revision with "moves backend from abc to def", and the service."""
     said = lines(MOVE, service())
-    assert "REPLACES aws_ecs_task_definition.backend (because of container_definitions)" in said
+    assert "makes a new revision of aws_ecs_task_definition.backend (because of container_definitions)" in said
+    assert said.split("\n")[0].startswith("-/+ makes a new revision")
     assert "moves backend from abc to def" in said
     assert "task_definition: " in said and "→ (known after apply)" in said
     for noise in ("tags", "ipc_mode", "skip_destroy", "network_configuration", "wait_for_steady_state", "revision:"):
@@ -40,12 +41,28 @@ def test_a_new_image_reads_as_a_move_and_not_as_a_dozen_computed_fields() -> Non
         (resource("aws_s3_bucket.b", ["create"], None, {"name": "b"}), "create", False),
         (resource("aws_s3_bucket.b", ["forget"], {"name": "b"}, None), "forget", False),
         (resource("aws_s3_bucket.b", ["no-op"], {"name": "b"}, {"name": "b"}, importing="b"), "adopt", False),
+        (resource("aws_lb.main", ["create", "forget"], {"name": "alb"}, {"name": "alb2"}), "unknown", True),
+        (resource("aws_lb.main", ["forget", "delete", "create"], {"name": "alb"}, {"name": "alb2"}), "replace", True),
+        (resource("aws_lb.main", [], {"name": "alb"}, {"name": "alb"}), "unknown", True),
     ],
 )
 def test_destroys_and_replacements_are_marked(row: dict[str, Any], action: str, alarming: bool) -> None:
     """Whatever goes away is marked; a task definition's replacement alone is everyday."""
     (found,) = changes(plan(row))
     assert (found.action, found.alarming) == (action, alarming)
+
+
+def test_capitals_are_kept_for_what_alarms() -> None:
+    """Off a terminal they are all there is of the red: every alarming row has them, and a deploy's own two have none."""
+    alarming = [
+        resource("aws_lb.a", ["delete"], {"name": "a"}, None),
+        resource("aws_lb.b", ["delete", "create"], {"name": "b"}, {"name": "b2"}),
+        resource("aws_lb.c", ["create", "forget"], {"name": "c"}, {"name": "c2"}),
+    ]
+    rows = changes(plan(MOVE, service(), *alarming))
+    loud = {row.address for row in rows if any(word.isupper() and len(word) > 2 for word in row.lines()[0].split())}
+    assert loud == {row.address for row in rows if row.alarming} == {"aws_lb.a", "aws_lb.b", "aws_lb.c"}
+    assert summary(rows) == "5 changes, 2 of them DESTROY or REPLACE, 1 of them UNKNOWN"
 
 
 def test_what_changes_nothing_is_left_out() -> None:

@@ -30,6 +30,9 @@ MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
         (revision(definitions(uri("abc"), SIDECAR), definitions(uri("def"), {**SIDECAR, "image": "fluent:2"})), "moves log from 1 to 2"),
         (revision(definitions(uri("abc")), definitions(uri("def")), paths=[["cpu"], ["container_definitions"]]), "changes cpu"),
         (resource("aws_ecs_task_definition.backend", ["delete"], {"family": "dev-backend"}, None), "takes the service's task definition"),
+        (resource("aws_ecs_task_definition.backend", ["forget"], {"family": "dev-backend"}, None), "takes the service's task definition"),
+        (resource("aws_ecs_task_definition.backend", ["x"], {"family": "dev-backend"}, {"family": "dev-backend"}), "not known here"),
+        (service(actions=("create", "forget")), "not known here"),
         (service(desired_count=5), "desired_count: 2 → 5"),
         (
             resource("aws_ecs_service.backend", ["delete", "create"], {"name": "dev-backend"}, {"name": "dev-backend"}),

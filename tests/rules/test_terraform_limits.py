@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.rules.terraform_limits import caution, dirty, refusal, transient
+from ops.rules.terraform_limits import caution, dirty, passing, refusal
 from ops.terraform import Process, SavedPlan, StateLock, StateVersion
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -73,20 +73,23 @@ def test_a_lock_says_who_when_and_what() -> None:
 @pytest.mark.parametrize(
     ("said", "passes"),
     [
-        ("operation error S3: GetObject, https response error StatusCode: 503, SlowDown", True),
-        ("ThrottlingException: Rate exceeded", True),
-        ("could not connect to registry.terraform.io: failed to request discovery document: i/o timeout", True),
-        ("read tcp: connection reset by peer", True),
-        ("Error acquiring the state lock: StatusCode: 412, PreconditionFailed", False),
-        ("AccessDenied: not authorized to perform ecs:UpdateService", False),
-        ("ExpiredToken: The security token included in the request is expired", False),
-        ("Invalid value for variable", False),
-        ("InvalidParameterException: TaskDefinition is inactive", False),
+        ("operation error S3: GetObject, https response error StatusCode: 503, SlowDown", "SlowDown"),
+        ("ThrottlingException: Rate exceeded", "ThrottlingException"),
+        ("could not connect to registry.terraform.io: failed to request discovery document: i/o timeout", "i/o timeout"),
+        ("could not query provider registry: context deadline exceeded", "context deadline exceeded"),
+        ("failed to get existing workspaces: read tcp: connection reset by peer", "connection reset by peer"),
+        ("could not connect to registry.terraform.io: failed to request discovery document: lookup x: no such host", ""),
+        ("failed to request discovery document: dial tcp 127.0.0.1:9: connect: connection refused", ""),
+        ("Error acquiring the state lock: StatusCode: 412, PreconditionFailed", ""),
+        ("AccessDenied: not authorized to perform ecs:UpdateService", ""),
+        ("ExpiredToken: The security token included in the request is expired", ""),
+        ("Invalid value for variable", ""),
+        ("InvalidParameterException: TaskDefinition is inactive", ""),
     ],
 )
-def test_only_what_passes_by_itself_is_tried_again(said: str, passes: bool) -> None:
-    """Throttling and a dropped network pass; a "no" does not."""
-    assert transient(said) is passes
+def test_only_what_passes_by_itself_is_tried_again(said: str, passes: str) -> None:
+    """Throttling and a dropped network pass, and their words are what is told of them; a "no" does not."""
+    assert passing(said) == passes
 
 
 @pytest.mark.parametrize(
