@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -42,7 +43,7 @@ def started(service: str, **environment: str) -> tuple[subprocess.Popen[str], st
     """A service as the task would start it, and its URL, once it listens."""
     port = free_port()
     process = subprocess.Popen(
-        [sys.executable, "server.py"], cwd=SOURCES / service, stdout=subprocess.PIPE, text=True,
+        [sys.executable, "server.py"], cwd=SOURCES / service, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         env={"PATH": os.environ["PATH"], "HOST": "127.0.0.1", "PORT": str(port), "PYTHONDONTWRITEBYTECODE": "1", **environment},
     )
     assert process.stdout is not None
@@ -73,6 +74,18 @@ def settings(server: Server) -> dict[str, str]:
         "DB_HOST": login.host, "DB_PORT": str(login.port), "DB_NAME": login.database,
         "DB_USERNAME": login.username, "DB_PASSWORD": login.password,
     }
+
+
+def test_a_client_that_leaves_is_no_error_of_ours() -> None:
+    """Whoever gives up before the answer leaves no traceback in the log, where health looks for errors."""
+    process, url = started("frontend")
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1]))) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))      # closing resets
+    assert ask(f"{url}/health")[0] == 200
+    code, lines = ended(process)      # every line is JSON
+    assert code == 0 and not [line for line in lines if line["level"] == "error"]
 
 
 def test_the_backend_is_well_with_its_database(database: Server) -> None:

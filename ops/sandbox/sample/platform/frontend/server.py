@@ -106,6 +106,12 @@ class Server(ThreadingHTTPServer):
         self.version, self.in_flight = version, InFlight()
         super().__init__(address, Handler)
 
+    def handle_error(self, request, client_address):
+        """A client that left before the answer is no error; anything else is one line."""
+        problem = sys.exc_info()[1]
+        if not isinstance(problem, (ConnectionError, TimeoutError)):
+            log("error", "request failed", error=repr(problem))
+
     def server_bind(self):
         TCPServer.server_bind(self)                # HTTPServer's asks DNS for our own name
         self.server_name, self.server_port = self.server_address[:2]
