@@ -138,6 +138,14 @@ def parse_seconds(option: str, text: str | None) -> float | None:
         raise ConfigError(f"--{option} {text}", str(error), f"--{option} 5m") from None
 
 
+def span(seconds: float) -> str:
+    """As it would be typed: `8s`, `10m`, `1h`."""
+    for letter, length in (("h", 3600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:.0f}{letter}"
+    return f"{seconds:g}s"
+
+
 def took(seconds: float) -> str:
     """`4.2 s`, `3 min 5 s`."""
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"

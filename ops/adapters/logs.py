@@ -46,8 +46,11 @@ class Said:
     message: str
 
 
-def said_since(cloud: Cloud, group: str, since_ms: int, pattern: str, limit: int = 10_000) -> tuple[tuple[Said, ...], bool]:
-    """What a group has said since then and matches CloudWatch's filter `pattern`, and whether that is all (logs:FilterLogEvents).
+def said_between(
+    cloud: Cloud, group: str, since_ms: int, until_ms: int, pattern: str, limit: int = 10_000
+) -> tuple[tuple[Said, ...], bool]:
+    """What a group said from `since_ms` to before `until_ms` and matches CloudWatch's filter `pattern`, and whether that is all: the oldest
+    `limit` lines are read (logs:FilterLogEvents).
 
     Raises Refused where there is no such group. Differs between places: an emulation may ignore the pattern, so the caller looks again.
     """
@@ -56,11 +59,11 @@ def said_since(cloud: Cloud, group: str, since_ms: int, pattern: str, limit: int
     found: list[Said] = []
     with cloud.translated(f"log group {group} (logs:FilterLogEvents)", {"ResourceNotFoundException": gone}):
         pages = cloud.client("logs").get_paginator("filter_log_events").paginate(
-            logGroupName=group, startTime=since_ms, filterPattern=pattern
+            logGroupName=group, startTime=since_ms, endTime=until_ms - 1, filterPattern=pattern
         )
         for page in pages:
             found += [Said(each["timestamp"], each.get("logStreamName", ""), each["message"]) for each in page.get("events", ())]
-            if len(found) >= limit:
+            if len(found) > limit:
                 return tuple(found[:limit]), False
     return tuple(found), True
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import urlsplit
 
+from ops import ui
 from ops.adapters import cdn, http, logs, terraform_backend, terraform_locks, tls
 from ops.adapters.concurrent import gather
 from ops.errors import ConfigError
@@ -18,6 +19,7 @@ from ops.health import Check
 from ops.model import Answer, Finding, ServiceState, Unknown
 from ops.rules import health_edge, health_logs, health_pages
 
+CLOCKS_S = 60.0          # by which a task's clock, or this machine's, may be wrong
 LONGEST_S = 86_400.0     # logs are not read further back: CloudWatch scans, and takes its price for, all of it
 
 
@@ -129,21 +131,23 @@ def log(looks: Looks, name: str) -> Iterable[Check]:
     health, asked, now = looks.environment.health, looks.asked, time.time()
     begins, span = reading(looks, name, now)
     judged = asked.from_s or (now - asked.since_s if asked.since_s else max(begins, now - health.recent))
-    said, whole = logs.said_since(looks.platform.cloud, group, int(min(begins, judged) * 1000), health_logs.FILTER)
-    lines = (health_logs.Line(each.at / 1000, each.message) for each in said)
-    found = health_logs.patterns(lines, judged)
+    read = partial(logs.said_between, looks.platform.cloud, group, pattern=health_logs.FILTER)
+    edge, end = int(judged * 1000), int((now + CLOCKS_S) * 1000)
+    said, judged_whole = read(edge, end)      # by itself: a flood of old lines must not stand before what counts
+    older, whole = read(int(begins * 1000), edge) if begins < judged else ((), True)
+    found = health_logs.patterns((health_logs.Line(each.at / 1000, each.message) for each in (*older, *said)), judged)
     known = asked.known.get(f"logs · {name} log") if asked.known else None
-    return [health_logs.check(name, found, known, max(now - judged, 1.0) / 60, whole, span)]
+    return [health_logs.check(name, found, known, max(now - judged, 1.0) / 60, whole, span, judged_whole)]
 
 
 def reading(looks: Looks, name: str, now: float) -> tuple[float, str]:
     """From when on the log is read (seconds since 1970), and how that is called."""
     health, asked = looks.environment.health, looks.asked
     if asked.since_s is not None:
-        return now - asked.since_s, f"in the last {asked.since_s:g} s"
+        return now - asked.since_s, f"in the last {ui.span(asked.since_s)}"
     release = looks.release(name)
     if release is None:
-        return now - health.since, f"in the last {health.since:g} s"
+        return now - health.since, f"in the last {ui.span(health.since)}"
     at = datetime.fromisoformat(str(release["at"])).timestamp()
     if now - at > LONGEST_S:
         return now - LONGEST_S, f"in the last day (the last release, {release.get('tag')}, is older)"

@@ -12,11 +12,19 @@ from ops.health import Check
 from ops.model import Evidence, Finding
 from ops.redact import one_line
 
-FILTER = "?ERROR ?Error ?error ?WARN ?Warn ?warn ?FATAL ?Fatal ?fatal ?CRITICAL ?critical ?Traceback ?Exception ?panic"
-ERROR = re.compile(r"\b(?:error|fatal|critical|panic|traceback|\w*exception)\b", re.IGNORECASE)
-WARNING = re.compile(r"\bwarn(?:ing)?\b", re.IGNORECASE)
-ERRORS, WARNINGS = ("error", "err", "fatal", "critical", "alert", "emergency"), ("warn", "warning")
-LEVELS = dict.fromkeys(ERRORS, "error") | dict.fromkeys(WARNINGS, "warning")
+# what CloudWatch hands over: a regular expression, since it is said of those alone that they find parts of words (user guide, "Supported
+# regular expressions": %AUTHORIZED% finds UNAUTHORIZED; no parentheses, no quotation marks). Wider than the rules below, which judge.
+WORDS = ("err", "warn", "fatal", "crit", "panic", "traceback", "exception", "unhandled", "uncaught", "alert", "emerg", "severe")
+FILTER = "%" + "|".join(["".join(f"[{each.upper()}{each}]" for each in word) for word in WORDS] + ["[Ll][Ee][Vv][Ee][Ll].*[456]0"]) + "%"
+# the word is the end of one: TypeError, psycopg.OperationalError, NullPointerException; `errors` in a count is none
+ERROR = re.compile(r"\b(?:\w*(?:error|exception)|err|fatal|critical|panic|traceback|unhandled\w*|uncaught\w*)\b", re.IGNORECASE)
+WARNING = re.compile(r"\b(?:warn|\w*warning)\b", re.IGNORECASE)
+ERRORS = ("error", "err", "fatal", "critical", "crit", "panic", "dpanic", "alert", "emergency", "emerg", "severe", "50", "60")
+QUIET = ("trace", "debug", "verbose", "info", "information", "informational", "notice", "log", "default", "10", "20", "30")
+LEVELS: dict[str, str | None] = {      # 10 to 60: pino's and bunyan's
+    **dict.fromkeys(ERRORS, "error"), **dict.fromkeys(("warn", "warning", "40"), "warning"), **dict.fromkeys(QUIET),
+}  # fmt: skip
+SAID = re.compile(r"\b(?:level|severity|levelname|lvl)=\"?(\w+)", re.IGNORECASE)      # logfmt
 VARYING = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d{4}-\d\d-\d\d[T ][\d:.,]+Z?\b|\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b|\d+", re.IGNORECASE
 )
@@ -48,12 +56,15 @@ class Pattern:
 
 
 def level(text: str) -> str | None:
-    """error | warning | None: by a JSON line's own level, else by the words."""
+    """error | warning | None: by the level that a line of JSON or logfmt names itself, where it is one that we know, else by the words."""
     fields = parsed(text)
     if fields is not None:
         said = next((str(fields[key]) for key in ("level", "severity", "levelname", "lvl") if fields.get(key)), "")
-        if said:
-            return LEVELS.get(said.lower())
+    else:
+        found = SAID.search(text)
+        said = found[1] if found else ""
+    if said.lower() in LEVELS:
+        return LEVELS[said.lower()]
     return "error" if ERROR.search(text) else "warning" if WARNING.search(text) else None
 
 
@@ -89,14 +100,21 @@ def patterns(lines: Iterable[Line], since: float) -> tuple[Pattern, ...]:
     return tuple(sorted(made, key=lambda each: (each.level != "error", -each.count, each.text)))
 
 
-def check(service: str, found: Sequence[Pattern], known: frozenset[str] | None, minutes: float, whole: bool, span: str) -> Check:
-    """`known`: patterns of the run before (None: there was none); `minutes`: how long the judged time is; `span`: what was read."""
+def check(
+    service: str, found: Sequence[Pattern], known: frozenset[str] | None, minutes: float, whole: bool, span: str, judged_whole: bool = True
+) -> Check:
+    """`known`: patterns of the run before (None: there was none); `minutes`: how long the judged time is; `span`: what was read; `whole`,
+    `judged_whole`: whether all of it, and all of the judged time, was read: where it was not, no error seen is none that is not there.
+    """
     name = f"{service} log"
     errors = [each for each in found if each.level == "error"]
     recent = sum(each.recent for each in errors)
     rate = recent / minutes if minutes else 0.0
-    shown = summary(found, known, whole, span)
+    shown = summary(found, known, whole and judged_whole, span)
     told: dict[str, Any] = {"service": service, "numbers": {"errors/min": rate}, "patterns": tuple(each.key for each in found)}
+    if not recent and not judged_whole:
+        why = f"more was said in the last {span_option(minutes)} than can be read, and no error is among what was read: {shown}"
+        return Check("logs", name, "unknown", why, **told)
     if not recent:
         return Check("logs", name, "ok", shown, "no errors", **told)
     worst = max(errors, key=lambda each: each.recent)

@@ -89,6 +89,22 @@ def test_logs(cloud: aws.Cloud) -> None:
     assert logs.since(cloud, "/ecs/web", "web/web/1", token)[0] == ("later",)
 
 
+def test_a_part_of_a_log(cloud: aws.Cloud) -> None:
+    """What was said from one moment to before another, and whether that is all; a group that is not there is refused."""
+    client, now = cloud.client("logs"), int(time.time() * 1000)
+    client.create_log_group(logGroupName="/ecs/web")
+    client.create_log_stream(logGroupName="/ecs/web", logStreamName="web/web/1")
+    for moment in range(6):
+        say(client, [f"ERROR {moment}"], now + 1000 * moment)
+    found, whole = logs.said_between(cloud, "/ecs/web", now + 1000, now + 4000, "%ERROR%")
+    assert [each.message for each in found] == ["ERROR 1", "ERROR 2", "ERROR 3"] and whole
+    cut, whole = logs.said_between(cloud, "/ecs/web", now, now + 9000, "%ERROR%", limit=5)
+    assert len(cut) == 5 and not whole
+    assert logs.said_between(cloud, "/ecs/web", now, now + 9000, "%ERROR%", limit=6)[1]
+    with pytest.raises(Refused, match="log group /ecs/absent does not exist"):
+        logs.said_between(cloud, "/ecs/absent", now, now + 1, "%ERROR%")
+
+
 def say(client: Any, lines: list[str], at: int) -> None:
     client.put_log_events(
         logGroupName="/ecs/web",
