@@ -47,7 +47,10 @@ def service(looks: Looks, name: str) -> Iterable[Check]:
         release=lambda: looks.release(name),
     )
     state, tasks = seen["state"], seen["tasks"]
-    facts = services.ServiceFacts(name, configured.ecs_service, configured.container, state, tasks, seen["latest"], seen["release"])  # type: ignore[arg-type]
+    facts = services.ServiceFacts(
+        name, configured.ecs_service, configured.container, state, tasks, seen["latest"], seen["release"],  # type: ignore[arg-type]
+        cluster=looks.environment.cluster, aws=cloud.program,
+    )  # fmt: skip
     if isinstance(state, ServiceState) and services.ailing(state, facts.tasks):
         facts = replace(facts, stopped=tuple(stopped(looks, name)))
     return services.checks(facts)
@@ -97,8 +100,7 @@ def target_group(looks: Looks, name: str, state: ServiceState, balancer: LoadBal
         service=name, group=attempt(lambda: looks.group(arn)), name=arn.split(":targetgroup/")[-1].split("/")[0], targets=found,
         health_path=looks.environment.services[name].health_path, security_groups=state.security_groups, aws=cloud.program,
     )  # fmt: skip
-    silent = not isinstance(found, Unknown) and any(each.reason == "Target.Timeout" for each in found)
-    if silent and state.security_groups:      # who lets the load balancer in is asked only where it seems not to get in
+    if not isinstance(found, Unknown) and targets.silent(found) and state.security_groups:
         let = attempt(lambda: ec2.ingress(cloud, state.security_groups))
         facts = replace(facts, ingress=let, balancer=attempt(lambda: ec2.balancer_groups(cloud, arn)))
     return targets.check(facts)

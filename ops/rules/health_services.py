@@ -25,6 +25,8 @@ class ServiceFacts:
     latest: TaskDefinition | Unknown | None
     release: Mapping[str, Any] | Unknown | None
     stopped: tuple[Finding, ...] = ()
+    cluster: str = ""
+    aws: str = "aws"
 
 
 def cluster(name: str, status: str | None) -> Check:
@@ -73,9 +75,15 @@ def tasks(facts: ServiceFacts, state: ServiceState) -> Check:
     unhealthy = [task.id for task in facts.tasks if task.health == "UNHEALTHY"]
     if unhealthy:
         return failed(facts, name, f"{value} run, UNHEALTHY by the container's own check: {', '.join(unhealthy)}", f"{value} unhealthy")
+    if not state.desired:
+        return failed(facts, name, f"scaled to 0 ({state.running} run), expected at least one task", f"{value} scaled to 0", scaled(facts))
     if state.running < state.desired:
         pending = f", {state.pending} pending" if state.pending else ""
         return failed(facts, name, f"{state.running} run{pending}, expected {state.desired}", value)
+    listed = sum(task.status == "RUNNING" for task in facts.tasks)
+    if listed < state.desired:
+        why = f"ECS counts {state.running} tasks and lists {listed}: {state.desired - listed} could not be looked at"
+        return Check("ecs", name, "unknown", why, service=facts.name)
     over = f" (and {state.running - state.desired} that are leaving)" if state.running > state.desired else ""
     return Check("ecs", name, "ok", f"{value} run{over}", value, service=facts.name)
 
@@ -86,7 +94,9 @@ def deployment(facts: ServiceFacts, state: ServiceState) -> Check:
     if primary is None:
         return Check("ecs", name, "unknown", "ECS shows no primary deployment", service=facts.name)
     state_said = primary.rollout_state or "no rollout state"
-    shown = f"{len(state.deployments)} deployment(s), {state_said}" + (f": {primary.rollout_reason}" if primary.rollout_reason else "")
+    number = len(state.deployments)
+    reason = f" ({primary.rollout_reason.rstrip('.')})" if primary.rollout_reason else ""
+    shown = f"{number} deployment{'s' if number > 1 else ''}, {state_said}{reason}"
     if len(state.deployments) > 1 or primary.rollout_state not in ("COMPLETED", None):
         return failed(facts, name, f"{shown}, expected one that is COMPLETED", f"{len(state.deployments)} {state_said}")
     return Check("ecs", name, "ok", shown, f"1 {state_said}", service=facts.name)
@@ -102,6 +112,8 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
     assert not isinstance(facts.tasks, Unknown)
     assert not isinstance(release, Unknown)
     digests = {each.digest for task in facts.tasks if task.status == "RUNNING" and (each := task.container(facts.container))}
+    if not any(task.status == "RUNNING" for task in facts.tasks):      # "every task has it" is no word for none
+        return Check("ecs", name, "unknown", "no task is running, so no image was seen", service=facts.name)
     if release is None:
         return unrecorded(facts, name, digests)
     tag, digest = str(release.get("tag") or "?"), str(release.get("digest") or "") or None
@@ -118,8 +130,8 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
 
 def unrecorded(facts: ServiceFacts, name: str, digests: set[str | None]) -> Check:
     if not digests or None in digests:
-        what = "no task is running" if not digests else "ECS shows no image digest of a task"
-        return Check("ecs", name, "unknown", f"{what}, and no release is recorded", service=facts.name)
+        why = "ECS shows no image digest of a task, and no release is recorded"
+        return Check("ecs", name, "unknown", why, service=facts.name)
     if len(digests) == 1:
         digest = next(iter(digests)) or ""
         return Check("ecs", name, "ok", f"every task has {digest[:19]}…; no release is recorded", digest[:19], service=facts.name)
@@ -141,7 +153,13 @@ def revision(facts: ServiceFacts, state: ServiceState) -> Check:
     return Check("ecs", name, "ok", detail, runs if same else f"{runs} (latest {latest.label})", service=facts.name)
 
 
-def failed(facts: ServiceFacts, name: str, detail: str, value: str) -> Check:
+def scaled(facts: ServiceFacts) -> Finding:
+    shown = Evidence(f"DescribeServices {facts.ecs_service}", "desiredCount 0")
+    fix = f"{facts.aws} ecs update-service --cluster {facts.cluster} --service {facts.ecs_service} --desired-count 1"
+    return Finding("scaled_to_zero", f"{facts.name} is scaled to 0: nothing of it runs", "certain", (shown,), (fix,))
+
+
+def failed(facts: ServiceFacts, name: str, detail: str, value: str, cause: Finding | None = None) -> Check:
     unsteady = Finding("service_unsteady", f"{facts.name}: {detail}", "likely", (), (f"inv {facts.name}.status",))
-    found = facts.stopped[0] if facts.stopped else unsteady
+    found = cause or (facts.stopped[0] if facts.stopped else unsteady)
     return Check("ecs", name, "failed", detail, value, service=facts.name, finding=found)

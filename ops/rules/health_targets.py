@@ -17,17 +17,22 @@ SETTLING = ("draining", "initial")
 
 @dataclass(frozen=True)
 class GroupFacts:
-    """One target group of one service. `ingress` and `balancer` (security groups) are looked at only where targets time out."""
+    """One target group of one service. `ingress` and `balancer` (security groups): None and none where nothing speaks for a closed one."""
 
     service: str
     group: TargetGroup | Unknown
     name: str
     targets: tuple[Target, ...] | Unknown
     health_path: str | None
-    ingress: tuple[Ingress, ...] | Unknown = ()
+    ingress: tuple[Ingress, ...] | Unknown | None = None
     balancer: tuple[str, ...] | Unknown = ()
     security_groups: tuple[str, ...] = ()
     aws: str = "aws"
+
+
+def silent(found: Sequence[Target]) -> bool:
+    """Whether the load balancer may not get in: only then it is asked who lets it in. Targets that did not answer, or are gone by now."""
+    return any(each.reason == "Target.Timeout" for each in found) or all(each.state in SETTLING for each in found)
 
 
 def check(facts: GroupFacts) -> Check:
@@ -59,11 +64,11 @@ def finding(facts: GroupFacts, targets: Sequence[Target]) -> Finding:
     reasons = {target.reason for target in ill}
     if wrong_path(facts):      # then the reasons are those of whatever answers there
         return mismatched(facts, evidence)
-    if not ill:
+    if not ill and not closed(facts, port_of(facts, targets)):      # where it is closed, its tasks have been stopped already
         what = f"{facts.name} has no target that takes requests"
         return Finding("no_targets", what, "certain", fix=status)
-    if "Target.Timeout" in reasons:
-        return timed_out(facts, ill, evidence)
+    if not ill or "Target.Timeout" in reasons:
+        return timed_out(facts, port_of(facts, ill or targets), evidence)
     if "Target.ResponseCodeMismatch" in reasons:
         return mismatched(facts, evidence)
     if "Target.FailedHealthChecks" in reasons:
@@ -92,10 +97,19 @@ def mismatched(facts: GroupFacts, evidence: tuple[Evidence, ...]) -> Finding:
     return Finding("target_unhealthy", what, "certain" if wrong else "likely", evidence, (*fix, f"inv {facts.service}.status"))
 
 
-def timed_out(facts: GroupFacts, ill: Sequence[Target], evidence: tuple[Evidence, ...]) -> Finding:
-    port = ill[0].port
-    known = not isinstance(facts.ingress, Unknown) and not isinstance(facts.balancer, Unknown) and facts.security_groups
-    if known and not lets(facts.ingress, facts.balancer, port):
+def port_of(facts: GroupFacts, targets: Sequence[Target]) -> int:
+    return targets[0].port if targets else facts.group.port if isinstance(facts.group, TargetGroup) else 0
+
+
+def closed(facts: GroupFacts, port: int) -> bool:
+    """Whether it was looked at, and nothing lets the load balancer in."""
+    if facts.ingress is None or isinstance(facts.ingress, Unknown) or isinstance(facts.balancer, Unknown):
+        return False
+    return bool(facts.security_groups) and not lets(facts.ingress, facts.balancer, port)
+
+
+def timed_out(facts: GroupFacts, port: int, evidence: tuple[Evidence, ...]) -> Finding:
+    if closed(facts, port):
         groups = ", ".join(facts.security_groups)
         shown = Evidence("DescribeSecurityGroups", f"{groups}: nothing lets the load balancer in on port {port}")
         what = f"the security group of {facts.service} does not let the load balancer in on port {port}"
@@ -107,10 +121,8 @@ def timed_out(facts: GroupFacts, ill: Sequence[Target], evidence: tuple[Evidence
     return Finding("target_timeout", what, "likely", evidence, (f"inv {facts.service}.status", "inv tf.drift"))
 
 
-def lets(rules: Iterable[Ingress] | Unknown, balancer: Sequence[str] | Unknown, port: int) -> bool:
+def lets(rules: Iterable[Ingress], balancer: Sequence[str], port: int) -> bool:
     """Whether a rule may let the load balancer in: one of its groups, or any address range (its own addresses are not looked up)."""
-    if isinstance(rules, Unknown) or isinstance(balancer, Unknown):
-        return True
     for rule in rules:
         fits = rule.protocol == "-1" or (rule.protocol == "tcp" and rule.first <= port <= rule.last)
         if fits and any(source in balancer or not source.startswith("sg-") for source in rule.sources):

@@ -16,6 +16,7 @@ from ops.rules import health_database, health_edge, health_pages, health_service
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DONE = Deployment("ecs-svc/1", "PRIMARY", "arn:td/b:1", 2, 2, 0, 0, "COMPLETED", "", NOW)
 STATE = ServiceState("b", "ACTIVE", "arn:td/b:1", 2, 2, 0, (DONE,), (), ())
+NONE = replace(STATE, desired=0, running=0)
 TASK = TaskState("arn/t1", "RUNNING", "RUNNING", "ecs-svc/1", "arn:td/b:1", "UNKNOWN", "", "", (
     ContainerState("app", "r:abc", "sha256:aaa", "RUNNING", None, ""),
 ))  # fmt: skip
@@ -44,12 +45,15 @@ def test_a_steady_service_is_all_green() -> None:
         ({"state": replace(STATE, running=1, pending=1)}, "backend tasks", "failed", "1 run, 1 pending, expected 2"),
         ({"state": replace(STATE, status="DRAINING")}, "backend tasks", "failed", "the service is DRAINING, expected ACTIVE"),
         ({"tasks": (replace(TASK, health="UNHEALTHY"), TASK)}, "backend tasks", "failed", "2/2 run, UNHEALTHY by the container's own"),
-        ({"state": replace(STATE, deployments=(DONE, DONE))}, "backend deployment", "failed", "2 deployment(s), COMPLETED, expected one"),
+        ({"state": replace(STATE, deployments=(DONE, DONE))}, "backend deployment", "failed", "2 deployments, COMPLETED, expected one"),
         ({"state": replace(STATE, deployments=())}, "backend deployment", "unknown", "no primary deployment"),
         (
             {"state": replace(STATE, deployments=(replace(DONE, rollout_state="IN_PROGRESS"),))},
             "backend deployment", "failed", "IN_PROGRESS, expected one that is COMPLETED",
         ),
+        ({"state": NONE, "tasks": ()}, "backend tasks", "failed", "scaled to 0 (0 run), expected at least one"),
+        ({"state": NONE, "tasks": ()}, "backend image", "unknown", "no task is running"),
+        ({"tasks": (TASK,)}, "backend tasks", "unknown", "ECS counts 2 tasks and lists 1"),
         ({"tasks": (TASK, OTHER)}, "backend image", "failed", "task t2 runs sha256:bbb, not sha256:aaa, the last release is abc"),
         ({"tasks": (TASK, OTHER), "release": None}, "backend image", "failed", "2 images run, expected one"),
         ({"release": None}, "backend image", "ok", "no release is recorded"),
@@ -88,7 +92,10 @@ def target(reason: str, description: str = "", state: str = "unhealthy") -> Targ
         ((target("Target.ResponseCodeMismatch", "[503]"),), {}, "failed", "target_unhealthy"),
         ((target("Target.FailedHealthChecks"),), {}, "failed", "target_port"),
         ((target("Target.Timeout"),), {}, "failed", "target_timeout"),
-        ((target("Target.Timeout"),), {"security_groups": ("sg-1",), "balancer": ("sg-alb",)}, "failed", "security_group_closed"),
+        ((target("Target.Timeout"),), {"security_groups": ("sg-1",), "ingress": ()}, "failed", "security_group_closed"),
+        ((), {"security_groups": ("sg-1",), "balancer": ("sg-alb",), "ingress": ()}, "failed", "security_group_closed"),
+        ((target("", state="initial"),), {"security_groups": ("sg-1",), "ingress": ()}, "failed", "security_group_closed"),
+        ((), {"security_groups": ("sg-1",), "ingress": Unknown("denied")}, "failed", "no_targets"),
         (
             (target("Target.Timeout"),),
             {"security_groups": ("sg-1",), "balancer": ("sg-alb",), "ingress": (Ingress("tcp", 22, 22, ("sg-alb",)),)},
