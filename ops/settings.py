@@ -22,7 +22,8 @@ class Endpoint(Model):
     status: int = 200
     content_type: Text | None = Field(None, description="Media type of the answer, without parameters: `application/json`.")
     expect: dict[str, Any] = Field(default_factory=dict, description="JMESPath expression → the value that it must have.")
-    text: Text | None = Field(None, description="Text that the body must contain; one with `{tag}` is asked for after a deploy only.")
+    text: Text | None = Field(None, description="Text that the body must contain; `{tag}` is the released tag, any where none is known.")
+    empty: bool = Field(False, description="Whether a body without anything in it is right.")
 
     def about(self, tag: str) -> Endpoint:
         """What it must answer once `tag` is released."""
@@ -70,6 +71,7 @@ class Cdn(Model):
     distribution: Text | None = Field(None, description="Its id, where it may not be looked up.")
     alias: Text | None = Field(None, description="An alternate domain name of it; steadier than id and comment. Default: the site's host.")
     comment: Text | None = Field(None, description="Its comment, where no distribution has the alias.")
+    origin: Literal["http-only", "https-only", "match-viewer"] | None = Field(None, description="How it must ask its origins.")
     timeout: Seconds = Field(900.0, description="Longest wait for an invalidation (they take minutes).")
     poll: Seconds = Field(5.0, description="Between two GetInvalidation.")
 

@@ -16,6 +16,9 @@ from ops.errors import OpsError, Refused, Unreachable
 HEADERS = {**http.HEADERS, "accept-encoding": "gzip, deflate, br"}
 
 
+NO_HEAD = (405, 501)     # RFC 9110, sections 15.5.6 and 15.6.2
+
+
 def looking(cloud: Cloud, id: str, call: str, **answers: OpsError) -> AbstractContextManager[None]:
     """CloudFront's errors as ours; a missing distribution is refused by its id."""
     gone = Refused(
@@ -92,15 +95,20 @@ def details(found: dict[str, Any]) -> Invalidation:
 
 
 def cached(site: str, path: str, timeout: float = 10.0, authority: str | None = None) -> CacheAnswer:
-    """What a HEAD of `path` at the site says of the cache, no redirect followed. Raises Unreachable where nothing answers."""
+    """What a HEAD of `path` at the site says of the cache (a GET's head, where the application knows no HEAD), no redirect followed.
+
+    Raises Unreachable where nothing answers.
+    """
     import httpx
 
     root = http.checked(site)
     local = network.is_loopback(urlsplit(root).hostname or "")
     try:
-        answer = httpx.head(
-            root + path, headers=HEADERS, timeout=timeout, trust_env=not local, follow_redirects=False, verify=http.context(authority)
-        )
+        with httpx.Client(headers=HEADERS, timeout=timeout, trust_env=not local, verify=http.context(authority)) as client:
+            answer = client.head(root + path)
+            if answer.status_code in NO_HEAD:
+                with client.stream("GET", root + path) as answer:
+                    pass
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(f"HEAD {root}{path}", network.problem(error), "check the site's address, and the network") from None
     age, said = answer.headers.get("age", ""), answer.headers.get("x-cache", "")

@@ -62,6 +62,8 @@ def phrase(error: BaseException) -> str:
         "UnsupportedProtocol": "the address must start with http:// or https://",
     }
     name = type(error).__name__
+    if name in named and "Timeout" in name:      # its text is "timed out", no more
+        return named[name]
     return f"{named.get(name, name)} ({one_line(error)})" if str(error) else named.get(name, name)
 
 

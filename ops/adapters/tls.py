@@ -43,19 +43,22 @@ class Chain:
     cause: str = ""
 
 
-def chain(address: str, timeout: float, authority: str | None = None) -> Chain:
-    """The chain at an https:// address, checked against `authority` (a bundle; None: the system's). Raises Unreachable, ConfigError."""
+def chain(address: str, timeout: float, authority: str | None = None, name: str | None = None) -> Chain:
+    """The chain at an https:// address, checked against `authority` (a bundle; None: the system's). Raises Unreachable, ConfigError.
+
+    `name`: whose certificate is asked for there (SNI) and must be shown, where that is not the address's own.
+    """
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port or PORT
     trusted = context(authority)
-    problem, cause = refusal(host, port, timeout, trusted)
-    return Chain(host, shown(host, port, timeout), problem, cause)
+    problem, cause = refusal(host, port, timeout, trusted, name or host)
+    return Chain(name or host, shown(host, port, timeout, name or host), problem, cause)
 
 
-def refusal(host: str, port: int, timeout: float, trusted: ssl.SSLContext) -> tuple[str, str]:
+def refusal(host: str, port: int, timeout: float, trusted: ssl.SSLContext, name: str) -> tuple[str, str]:
     """Why the chain is not accepted, empty where it is."""
     try:
-        with socket.create_connection((host, port), timeout) as plain, trusted.wrap_socket(plain, server_hostname=host):
+        with socket.create_connection((host, port), timeout) as plain, trusted.wrap_socket(plain, server_hostname=name):
             return "", ""
     except ssl.SSLCertVerificationError as error:
         return network.problem(error), network.cause(error)
@@ -63,7 +66,7 @@ def refusal(host: str, port: int, timeout: float, trusted: ssl.SSLContext) -> tu
         raise unreachable(host, port, error) from None
 
 
-def shown(host: str, port: int, timeout: float) -> tuple[Certificate, ...]:
+def shown(host: str, port: int, timeout: float, name: str = "") -> tuple[Certificate, ...]:
     with importing:
         from OpenSSL import SSL
 
@@ -74,7 +77,7 @@ def shown(host: str, port: int, timeout: float) -> tuple[Certificate, ...]:
             plain.settimeout(None)      # pyOpenSSL takes a socket with a timeout for a non-blocking one
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_value(timeout))
             connection = SSL.Connection(looking, plain)
-            connection.set_tlsext_host_name(host.encode("idna"))
+            connection.set_tlsext_host_name((name or host).encode("idna"))
             connection.set_connect_state()
             connection.do_handshake()
             found: Sequence[Any] = connection.get_peer_cert_chain() or ()

@@ -6,19 +6,23 @@ import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 from ops import ui
 from ops.adapters import cdn, http, logs, terraform_backend, terraform_locks, tls
-from ops.adapters.concurrent import gather
+from ops.adapters.concurrent import bounded, gather
 from ops.errors import ConfigError
 from ops.flows import cdn as cdn_flow
 from ops.flows.health_looks import Looks
 from ops.flows.sweep import Probe
 from ops.health import Check
-from ops.model import Answer, Finding, ServiceState, Unknown
+from ops.model import Finding, ServiceState, Unknown
 from ops.rules import health_edge, health_logs, health_pages
 
+WITHIN = 0.9             # of the deadline, for all pages: what was not asked by then can still be named
+AGAIN_S = 0.25           # a page that takes longer is asked twice
+RECORDS_S = 5.0          # longest wait for the release records, once the pages have answered
 CLOCKS_S = 60.0          # by which a task's clock, or this machine's, may be wrong
 LONGEST_S = 86_400.0     # logs are not read further back: CloudWatch scans, and takes its price for, all of it
 
@@ -36,20 +40,37 @@ def ways(looks: Looks) -> dict[str, str]:
 
 
 def endpoints(looks: Looks) -> Iterable[Check]:
-    health, pages = looks.environment.health, looks.environment.pages()
-    wanted = [endpoint for _, endpoint in pages]
-    host = urlsplit(looks.environment.site or "").netloc or None
-    ask = partial(http.probe_all, endpoints=wanted, timeout=looks.asked.timeout_s, authority=looks.environment.site_ca)
-    asked = {layer: partial(ask, address, host=host if layer == "alb" else None) for layer, address in ways(looks).items()}
-    answers: dict[str, tuple[Answer, ...] | Unknown] = gather(**asked)
-    unseen = [health_pages.unseen(layer, found) for layer, found in answers.items() if isinstance(found, Unknown)]
-    seen = [
-        health_pages.Page(service, layer, answer)
-        for layer, found in answers.items()
-        if not isinstance(found, Unknown)
-        for (service, _), answer in zip(pages, found, strict=True)
-    ]
-    return [*unseen, *health_pages.checks(seen, health.slow)]
+    """Every page by every way at once; meanwhile the records say which release they should show."""
+    environment, pages = looks.environment, looks.environment.pages()
+    host = urlsplit(environment.site or "").netloc or None
+    ask = partial(
+        http.look_at, endpoints=[endpoint for _, endpoint in pages], timeout=looks.asked.timeout_s, within=WITHIN * looks.asked.deadline_s,
+        again=AGAIN_S, authority=environment.site_ca,
+    )  # fmt: skip
+    found = gather(
+        tags=lambda: bounded(partial(released_tags, looks), RECORDS_S, "release records"),
+        **{layer: partial(ask, address, host=host if layer == "alb" else None) for layer, address in ways(looks).items()},
+    )
+    tags: Any = found.pop("tags")
+    known = {} if isinstance(tags, Unknown) else tags      # then any release's page will do: its own check says what is not known
+    checks: list[Check] = []
+    seen: list[health_pages.Page] = []
+    for layer, asked in found.items():
+        if isinstance(asked, Unknown):
+            checks += [health_pages.unseen(endpoint.path, layer, service, asked) for service, endpoint in pages]
+            continue
+        told: Any = asked
+        for (service, endpoint), one in zip(pages, told, strict=True):
+            expected = endpoint.about(known[service]) if service in known else endpoint
+            seen.append(health_pages.Page(service, layer, one.judged(expected)))
+    return [*checks, *health_pages.checks(seen, environment.health.slow)]
+
+
+def released_tags(looks: Looks) -> dict[str, str]:
+    """Service → the tag of its last release, where a page of it should show that."""
+    names = {service for service, endpoint in looks.environment.pages() if service and "{tag}" in (endpoint.text or "")}
+    releases: dict[str, Any] = gather(**{name: partial(looks.release, name) for name in names})
+    return {name: str(each["tag"]) for name, each in releases.items() if each and not isinstance(each, Unknown) and each.get("tag")}
 
 
 def cdn_probes(looks: Looks) -> Iterator[Probe]:
@@ -71,7 +92,8 @@ def distribution(looks: Looks) -> Iterable[Check]:
     found = cdn_flow.find(looks.platform)
     if not found.status:      # its id is configured: nothing was asked yet
         found = cdn.distribution(cloud, found.id)
-    return [health_edge.distribution(found), health_edge.invalidations(cdn.open_invalidations(cloud, found.id))]
+    under_way = cdn.open_invalidations(cloud, found.id)
+    return [health_edge.distribution(found, looks.environment.cdn.origin), health_edge.invalidations(under_way)]
 
 
 def cached_page(looks: Looks, service: str, path: str) -> Iterable[Check]:
@@ -95,23 +117,26 @@ def running_since(state: ServiceState) -> datetime | None:
 
 
 def certificate_probes(looks: Looks) -> Iterator[Probe]:
-    """Every https address of the environment: the site's, its TLS twin, the load balancer's (by the site's name)."""
+    """Every https address of the environment: the site's, its TLS twin, and the load balancer's, asked for by the site's name."""
     environment = looks.environment
-    for address in dict.fromkeys((environment.site, environment.site_tls)):
+    for address in dict.fromkeys((environment.site, environment.site_tls, environment.alb)):
         if address and urlsplit(address).scheme == "https":
-            host = urlsplit(address).hostname
-            names = (f"{host} handshake", f"{host} certificate")
-            yield Probe("certificates", names[0], partial(certificates, looks, address), names, lane="pages")
+            balancer = address == environment.alb
+            label = "alb" if balancer else urlsplit(address).hostname or ""
+            name = urlsplit(environment.site or "").hostname if balancer else None
+            names = (f"{label} handshake", f"{label} certificate")
+            yield Probe("certificates", names[0], partial(certificates, looks, address, label, name), names, lane="pages")
 
 
-def certificates(looks: Looks, address: str) -> Iterable[Check]:
+def certificates(looks: Looks, address: str, label: str, name: str | None) -> Iterable[Check]:
+    """`label`: how its checks are called; `name`: which server is asked for there (None: its own)."""
     health, now = looks.environment.health, datetime.now(UTC)
-    chain = tls.chain(address, looks.asked.timeout_s, looks.environment.site_ca)
+    chain = tls.chain(address, looks.asked.timeout_s, looks.environment.site_ca, name)
     dates = [
-        health_edge.dates(chain.host, position, each.subject, each.begins, each.ends, now, health.certificate_days)
+        health_edge.dates(label, position, each.subject, each.begins, each.ends, now, health.certificate_days)
         for position, each in enumerate(chain.certificates)
     ]
-    return [health_edge.handshake(chain.host, chain.problem, chain.cause), *dates]
+    return [health_edge.handshake(label, chain.problem, chain.cause), *dates]
 
 
 def log_probes(looks: Looks) -> Iterator[Probe]:

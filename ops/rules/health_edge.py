@@ -18,9 +18,16 @@ HANDSHAKE = {
 }
 
 
-def distribution(found: Distribution) -> Check:
+def distribution(found: Distribution, protocol: str | None = None) -> Check:
+    """Deployed, enabled, and asking its origins by `protocol` (OriginProtocolPolicy; None: as it likes, which is told)."""
     shown = f"{found.id} is {found.status}, {'enabled' if found.enabled else 'DISABLED'}; {', '.join(found.origins) or 'no origin'}"
     value = f"{found.status} {'enabled' if found.enabled else 'disabled'} {' '.join(found.origins)}".strip()
+    wrong = [each for each in found.origins if protocol and each.rsplit(" ", 1)[-1] not in (protocol, "s3")]
+    if wrong:
+        said = Evidence(f"GetDistribution {found.id} Origins", "; ".join(wrong))
+        other = f"CloudFront asks its origin {wrong[0]}, invoke.yaml says {protocol}"
+        reason = Finding("origin_protocol", other, "certain", (said,), ("inv tf.drift",))
+        return Check("cdn", "distribution", "failed", f"{shown}, expected {protocol}", value, finding=reason)
     if found.status == "Deployed" and found.enabled:
         return Check("cdn", "distribution", "ok", shown, value)
     cause = "distribution_in_progress" if found.enabled else "distribution_disabled"
@@ -35,8 +42,13 @@ def invalidations(open: Sequence[Invalidation]) -> Check:
 
 
 def cache(path: str, service: str, answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> Check:
-    """Whether the cache keeps a page from before what runs now."""
+    """Whether the cache keeps a page from before what runs now; an answer that no cache has marked, or that is an error, does not tell."""
     name, age = f"cache {path}", f", age {answer.age_s} s" if answer.age_s is not None else ""
+    if not 200 <= answer.status < 400:
+        return Check("cdn", name, "unknown", f"HEAD {path}: {answer.status}: an error tells nothing of the cache", service=service)
+    if answer.cache == "none":
+        why = f"HEAD {path}: {answer.status} without x-cache: it did not come through CloudFront"
+        return Check("cdn", name, "unknown", f"{why}; correct site in invoke.yaml, or --skip '{name}'", service=service)
     if not kept_from_before(answer, deployed_at, now):
         return Check("cdn", name, "ok", f"{answer.cache}{age}", "fresh", service=service)
     since = deployed_at.isoformat(timespec="seconds") if deployed_at else "?"

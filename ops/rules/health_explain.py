@@ -54,6 +54,8 @@ def tasks(below: Check, above: Check, ground: Ground) -> bool:
         return False
     if above.group == "ecs":
         return below.name.endswith(" tasks") and above.name != below.name
+    if above.group == "endpoints" and cause(above) == "wrong_body" and below.name.endswith((" deployment", " image")):
+        return True      # another release's page: another release runs
     if stopped_by_checks(below) or below.name.endswith((" image", " revision")):
         return False
     return above.group in ("targets", "endpoints", "logs")
@@ -76,7 +78,8 @@ def handshake(below: Check, above: Check, ground: Ground) -> bool:
         return False
     dated = above.name.endswith(" handshake") and not below.name.endswith(" handshake")
     same_host = above.group == "certificates" and below.name.split()[0] == above.name.split()[0]
-    return (dated and same_host) or (above.group == "endpoints" and cause(above).startswith("certificate_"))
+    same_way = below.name.startswith("alb ") == above.name.endswith(" via alb")
+    return (dated and same_host) or (above.group == "endpoints" and same_way and cause(above).startswith("certificate_"))
 
 
 def balancer(below: Check, above: Check, ground: Ground) -> bool:
@@ -85,17 +88,23 @@ def balancer(below: Check, above: Check, ground: Ground) -> bool:
     return below.group == above.group == "endpoints" and below.name.endswith(" via alb") and above.name == at_cdn
 
 
+def stale(below: Check, above: Check, ground: Ground) -> bool:
+    """A page that is kept from before does not show the release."""
+    asked = f"GET {below.name.removeprefix('cache ')} via cdn"
+    return cause(below) == "stale_cache" and above.group == "endpoints" and cause(above) == "wrong_body" and above.name == asked
+
+
 def page(below: Check, above: Check, ground: Ground) -> bool:
     """A page that does not answer can't be looked at in the cache either."""
     asked = f"GET {above.name.removeprefix('cache ')} via cdn"
-    return below.group == "endpoints" and above.group == "cdn" and below.name == asked
+    return below.group == "endpoints" and above.group == "cdn" and below.name == asked and above.status == "unknown"
 
 
 def cause(check: Check) -> str:
     return check.finding.cause if check.finding else ""
 
 
-FROM_THE_GROUND: tuple[Fits, ...] = (account, database_ground, database, cluster, tasks, targets, handshake, balancer, page)
+FROM_THE_GROUND: tuple[Fits, ...] = (account, database_ground, database, cluster, tasks, targets, handshake, stale, balancer, page)
 
 
 def explained(checks: Iterable[Check], ground: Ground) -> tuple[Check, ...]:

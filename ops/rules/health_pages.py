@@ -18,6 +18,7 @@ SUMMARIES: Mapping[str, str] = {
     "page_slow": "takes longer than it may",
     "page_hangs": "gets no whole answer in time",
     "redirect_loop": "is redirected for ever: the load balancer sends to https what the CDN asks for by http (or another rule leads back)",
+    "redirected_away": "is sent to another host by the load balancer, which so does not answer it itself",
     "name_unresolved": "has a host name that no DNS server knows",
     "connection_refused": "has nobody listening at its address",
     "tls_failed": "has a TLS handshake that fails",
@@ -28,6 +29,8 @@ SUMMARIES: Mapping[str, str] = {
     "no_answer": "gives no answer",
 }
 FIXES: Mapping[str, tuple[str, ...]] = {
+    "name_unresolved": ("correct site or alb in invoke.yaml, or the name's record in DNS",),
+    "redirected_away": ("inv tf.drift", "correct site in invoke.yaml where that is the site's other name"),
     "redirect_loop": ("inv cdn.status", "let the distribution ask its origin by https-only, or the load balancer answer http"),
     "wrong_content_type": ("inv cdn.invalidate", "look at the cache behaviour's key: it must tell this path from pages"),
 }
@@ -50,9 +53,8 @@ def checks(pages: Iterable[Page], slow_s: float) -> tuple[Check, ...]:
     """A check a page, and one for their times together."""
     pages = tuple(pages)
     found = [page_check(page, slow_s) for page in pages]
-    times = [page.answer.took_s for page in pages if page.layer == "cdn" and page.answer.status] or [
-        page.answer.took_s for page in pages if page.answer.status
-    ]
+    layer = "cdn" if any(page.layer == "cdn" for page in pages) else "alb"      # always the same one: two ways are not compared
+    times = [page.answer.took_s for page in pages if page.layer == layer and page.answer.status]
     if times:
         middle = median(times)
         detail = f"p50 {milliseconds(middle)}, slowest {milliseconds(max(times))} of {len(times)} pages"
@@ -65,10 +67,13 @@ def page_check(page: Page, slow_s: float) -> Check:
     problem, cause = answer.problem, answer.cause
     if not problem and answer.took_s > slow_s:
         problem, cause = f"{milliseconds(answer.took_s)}, expected at most {milliseconds(slow_s)}", "page_slow"
+    if cause == "not_asked":
+        return Check("endpoints", name, "unknown", problem, "", answer.took_s, page.service)
     if not problem:
         detail = f"{answer.status} in {milliseconds(answer.took_s)}"
         return Check("endpoints", name, "ok", detail, str(answer.status), answer.took_s, page.service)
-    shown = f"{answer.status or 'no answer'} ({problem})"
+    status = str(answer.status or "no answer")
+    shown = problem if problem.startswith(f"status: {status}, ") else f"{status} ({problem})"
     value = f"{answer.status or 'no answer'} {cause}"
     evidence = (Evidence(name, told(answer) if answer.problem else shown),)
     fix = FIXES.get(cause, (f"inv {page.service}.status",) if page.service else ("inv health.targets",))
@@ -82,9 +87,5 @@ def milliseconds(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def missing(why: str) -> Check:
-    return Check("endpoints", "endpoints", "unknown", why)
-
-
-def unseen(layer: str, what: Unknown) -> Check:
-    return Check("endpoints", f"endpoints via {layer}", "unknown", what.why)
+def unseen(path: str, layer: str, service: str, what: Unknown) -> Check:
+    return Check("endpoints", named(path, layer), "unknown", what.why, service=service)

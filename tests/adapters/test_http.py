@@ -14,6 +14,7 @@ from werkzeug import Request, Response
 
 from ops.adapters import http
 from ops.errors import ConfigError
+from ops.model import Answer
 from ops.settings import Endpoint
 
 Served = Callable[[Callable[[socket.socket], None]], str]
@@ -65,6 +66,29 @@ def test_json_served_as_html_is_a_problem(httpserver: HTTPServer) -> None:
     assert found.problem == "content type: text/html, expected application/json; body: no JSON, it starts with '<html>an app</html>'"
 
 
+def test_a_release_is_shown_or_any(httpserver: HTTPServer) -> None:
+    """Where no release says what {tag} is, any word will do; a page without it, or an empty one, never."""
+    page = Endpoint(path="/", text="version {tag}")
+    httpserver.expect_request("/").respond_with_data("<p>version abc1234</p>", content_type="text/html")
+    assert http.probe(httpserver.url_for("/"), page).healthy and http.probe(httpserver.url_for("/"), page.about("abc1234")).healthy
+    (look,) = http.look_at(httpserver.url_for("/"), [page])
+    assert look.judged(page.about("abc1234")).healthy
+    assert look.judged(page.about("def5678")).problem == "text: 'version def5678' is not in the body"
+    httpserver.clear()
+    httpserver.expect_request("/").respond_with_data("<p>version </p>", content_type="text/html")
+    assert http.probe(httpserver.url_for("/"), page).cause == "wrong_body"
+
+
+def test_an_empty_page_is_none(httpserver: HTTPServer) -> None:
+    """200 and nothing in it is a problem, unless that is what is expected."""
+    httpserver.expect_request("/").respond_with_data(" ", content_type="text/html")
+    found = http.probe(httpserver.url_for("/"), Endpoint(path="/"))
+    assert (found.problem, found.cause) == ("body: empty, expected something", "wrong_body")
+    assert http.probe(httpserver.url_for("/"), Endpoint(path="/", empty=True)).healthy
+    httpserver.expect_request("/gone").respond_with_data("", status=204)
+    assert http.probe(httpserver.url_for("/"), Endpoint(path="/gone", status=204)).healthy
+
+
 def test_text_must_be_there(httpserver: HTTPServer) -> None:
     """A page without its text is a problem, with it none; its charset is honoured."""
     httpserver.expect_request("/").respond_with_data("Grüße".encode("latin-1"), content_type="text/html; charset=iso-8859-1")
@@ -107,6 +131,32 @@ def test_redirects_without_end_are_bounded(httpserver: HTTPServer) -> None:
     assert len(httpserver.log) == 6
 
 
+def at_balancer(server: HTTPServer, path: str = "/about", host: str = "site.test") -> Answer:
+    (look,) = http.look_at(server.url_for("/"), [Endpoint(path=path)], 5.0, host=host)
+    return look.judged()
+
+
+def test_a_load_balancer_is_asked_itself_to_the_end(httpserver: HTTPServer) -> None:
+    """A redirect to the site is followed at the load balancer, which is asked for the site: its answer, not the CDN's."""
+    httpserver.expect_request("/about", headers={"host": "site.test"}).respond_with_data(
+        "", status=301, headers={"location": "http://site.test/about/"}
+    )
+    httpserver.expect_request("/about/", headers={"host": "site.test"}).respond_with_data("well")
+    found = at_balancer(httpserver)
+    assert found.healthy and found.status == 200, found
+    assert len(httpserver.log) == 2
+
+
+def test_a_load_balancer_that_only_redirects_is_a_loop_or_away(httpserver: HTTPServer) -> None:
+    """To the very page that was asked for: a loop, by the site's address; to another host: not its answer."""
+    httpserver.expect_request("/about").respond_with_data("", status=301, headers={"location": "http://site.test/about"})
+    found = at_balancer(httpserver)
+    assert found.cause == "redirect_loop" and "→ http://site.test/about" in found.problem
+    httpserver.expect_request("/old").respond_with_data("", status=301, headers={"location": "http://www.site.test/old"})
+    found = at_balancer(httpserver, "/old")
+    assert found.cause == "redirected_away" and found.problem.endswith("→ http://www.site.test/old")
+
+
 def test_a_redirect_to_a_file_is_not_followed(httpserver: HTTPServer) -> None:
     """Only web pages are asked."""
     httpserver.expect_request("/").respond_with_data("", status=302, headers={"location": "file:///etc/passwd"})
@@ -134,6 +184,24 @@ def test_all_at_once_in_their_order(threaded: HTTPServer) -> None:
     assert [item.path for item in found] == ["/0", "/1", "/2", "/3", "/4"]
     assert [item.healthy for item in found] == [True, True, False, True, True]
     assert http.probe_all(threaded.url_for("/"), []) == ()
+
+
+def test_what_was_slow_once_is_asked_again(threaded: HTTPServer) -> None:
+    """The faster of two answers counts; what was fast is asked once."""
+    asked: list[str] = []
+
+    def now_and_then(request: Request) -> Response:
+        asked.append(request.path)
+        if request.path == "/slow" or (request.path == "/once" and asked.count("/once") == 1):
+            time.sleep(0.8)
+        return Response("ok")
+
+    pages = [Endpoint(path=path) for path in ("/once", "/slow", "/fast")]
+    for page in pages:
+        threaded.expect_request(page.path).respond_with_handler(now_and_then)
+    once, slow, fast = (look.judged() for look in http.look_at(threaded.url_for("/"), pages, 10.0, again=0.7))
+    assert once.took_s < 0.7 <= slow.took_s and once.healthy and slow.healthy and fast.healthy
+    assert (asked.count("/once"), asked.count("/slow")) == (2, 2)
 
 
 def test_the_machines_proxy_is_not_asked_for_loopback(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:

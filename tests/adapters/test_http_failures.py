@@ -14,22 +14,28 @@ from ops.adapters import http
 from ops.settings import Endpoint
 
 Served = Callable[[Callable[[socket.socket], None]], str]
+Heard = Callable[[Callable[[socket.socket, bytes], None]], str]
 
 
 @pytest.fixture
-def served() -> Iterator[Served]:
+def served(heard: Heard) -> Served:
     """A raw TCP server: the handler gets each connection after its request has been read."""
+    return lambda handle: heard(lambda connection, request: handle(connection))
+
+
+@pytest.fixture
+def heard() -> Iterator[Heard]:
+    """The same, and the handler is told the request."""
     listeners: list[socket.socket] = []
 
-    def serve(handle: Callable[[socket.socket], None]) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
+    def serve(handle: Callable[[socket.socket, bytes], None]) -> str:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=200)
         listeners.append(listener)
 
         def one(connection: socket.socket) -> None:
             with connection:
                 try:
-                    connection.recv(65536)
-                    handle(connection)
+                    handle(connection, connection.recv(65536))
                 except OSError:
                     return
 
@@ -99,7 +105,31 @@ def test_silence_is_a_timeout(served: Served) -> None:
     began = time.monotonic()
     found = http.probe(served(lambda connection: time.sleep(5)), Endpoint(path="/"), timeout=0.5)
     assert time.monotonic() - began < 2
-    assert found.status == 0 and "in time" in found.problem
+    assert found.status == 0 and found.problem == "connected, but no answer in time (0.5 s)"
+
+
+def silent_here_and_there(connection: socket.socket, request: bytes) -> None:
+    if request.startswith(b"GET /hangs"):
+        time.sleep(10)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+
+
+def test_pages_that_hang_take_no_time_from_the_others(heard: Heard) -> None:
+    """More hang than may be asked at once: each has its own time, from its turn on, and the rest are well."""
+    pages = [Endpoint(path=f"/hangs/{number}") for number in range(http.AT_ONCE + 4)] + [Endpoint(path=f"/{number}") for number in range(9)]
+    found = http.probe_all(heard(silent_here_and_there), pages, timeout=1.0)
+    assert {answer.cause for answer in found[: http.AT_ONCE + 4]} == {"page_hangs"}
+    assert [answer.problem for answer in found[http.AT_ONCE + 4 :]] == [""] * 9
+    assert all(answer.took_s < 1.0 for answer in found[http.AT_ONCE + 4 :])
+
+
+def test_what_had_no_turn_was_not_asked(heard: Heard) -> None:
+    """The time for all is over before: that is said, and no page is called silent that was never asked."""
+    pages = [Endpoint(path=f"/hangs/{number}") for number in range(http.AT_ONCE)] + [Endpoint(path="/")]
+    began = time.monotonic()
+    found = [look.judged() for look in http.look_at(heard(silent_here_and_there), pages, 30.0, within=0.5)]
+    assert time.monotonic() - began < 20
+    assert (found[-1].cause, found[-1].took_s) == ("not_asked", 0.0) and found[0].cause == "page_hangs"
 
 
 def test_nobody_listens() -> None:

@@ -62,6 +62,15 @@ def ours(tmp_path: Path) -> tuple[trustme.CA, str]:
     return authority, str(file)
 
 
+def test_a_chain_is_asked_for_by_another_name(ours: tuple[trustme.CA, str]) -> None:
+    """A load balancer's address with the site's certificate: well by the site's name, and for another host by its own."""
+    authority, bundle = ours
+    with serving(context_of(authority, "site.test")) as port:
+        address = f"https://localhost:{port}"
+        assert tls.chain(address, 5, bundle, "site.test").problem == ""
+        assert tls.chain(address, 5, bundle).cause == "certificate_wrong_host"
+
+
 def test_a_good_chain_has_its_dates(ours: tuple[trustme.CA, str]) -> None:
     """No problem; the certificate's own dates and names, in UTC; and an intermediate authority's too."""
     authority, bundle = ours

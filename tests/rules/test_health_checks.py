@@ -123,6 +123,7 @@ def test_why_targets_are_not_healthy(targets: Any, more: dict[str, Any], status:
         (Answer("/", 200, "text/html", 2.5), "failed", "page_slow"),
         (Answer("/", 502, "text/html", 0.1, "status: 502, expected 200", "page_failing"), "failed", "page_failing"),
         (Answer("/", 0, "", 10.0, "no answer in time (10 s)", "page_hangs"), "failed", "page_hangs"),
+        (Answer("/", 0, "", 0.0, "not asked: 32 others had no answer yet", "not_asked"), "unknown", ""),
     ],
 )
 def test_a_page(answer: Answer, status: str, cause: str) -> None:
@@ -130,6 +131,23 @@ def test_a_page(answer: Answer, status: str, cause: str) -> None:
     check = health_pages.page_check(health_pages.Page("frontend", "cdn", answer), 2.0)
     assert (check.status, check.finding.cause if check.finding else "") == (status, cause)
     assert check.name == "GET / via cdn"
+
+
+def test_one_way_alone_makes_the_time() -> None:
+    """A CDN that is silent leaves no time: the load balancer's is another measure."""
+    def pages(status: int) -> list[health_pages.Page]:
+        answers = {"cdn": Answer("/", status, "text/html", 0.1), "alb": Answer("/", 200, "text/html", 0.7)}
+        return [health_pages.Page("frontend", layer, answer) for layer, answer in answers.items()]
+
+    assert [dict(check.numbers) for check in health_pages.checks(pages(200), 2.0) if check.name == "time"] == [{"p50": 0.1}]
+    assert not [check for check in health_pages.checks(pages(0), 2.0) if check.name == "time"]
+    assert health_pages.checks(pages(200)[1:], 2.0)[-1].numbers == {"p50": 0.7}
+
+
+def test_a_status_is_said_once() -> None:
+    """`503, expected 200`, and what the body said."""
+    answer = Answer("/", 503, "text/html", 0.1, "status: 503, expected 200; body: empty", "page_failing")
+    assert health_pages.page_check(health_pages.Page("frontend", "cdn", answer), 2.0).detail == "status: 503, expected 200; body: empty"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +206,14 @@ def test_the_cdn() -> None:
     assert health_edge.distribution(well).status == "ok" and "http-only" in health_edge.distribution(well).detail
     assert health_edge.distribution(replace(well, status="InProgress")).status == "failed"
     assert health_edge.distribution(replace(well, enabled=False)).status == "failed"
+    assert health_edge.distribution(well, "http-only").status == "ok"
+    wrong = health_edge.distribution(replace(well, origins=("alb http-only", "bucket s3")), "https-only")
+    assert wrong.finding and wrong.finding.cause == "origin_protocol" and "alb http-only" in wrong.finding.summary
     old = CacheAnswer("/", 200, "hit", 600, "X")
     stale = health_edge.cache("/", "frontend", old, NOW - timedelta(seconds=300), NOW)
     assert stale.finding and stale.finding.cause == "stale_cache"
     assert health_edge.cache("/", "frontend", replace(old, age_s=100), NOW - timedelta(seconds=300), NOW).status == "ok"
+    for blind in (replace(old, cache="none"), replace(old, status=503, cache="error"), replace(old, status=404)):
+        check = health_edge.cache("/", "frontend", blind, NOW - timedelta(seconds=300), NOW)
+        assert check.status == "unknown" and "HEAD /" in check.detail
+    assert health_edge.cache("/", "frontend", replace(old, status=301, cache="miss", age_s=None), NOW, NOW).status == "ok"

@@ -26,6 +26,9 @@ ACCOUNT, LOCK = ill("account", "account", "wrong_account", ""), ill("terraform",
 LOG, IMAGE = ill("logs", "backend log", "log_errors"), ill("ecs", "backend image", "y", status="unknown")
 EXPIRED = "certificate_expired"
 HANDSHAKE, DATE = ill("certificates", "h handshake", EXPIRED, ""), ill("certificates", "h certificate", EXPIRED, "")
+STALE, OLD_PAGE = ill("cdn", "cache /api", "stale_cache"), ill("endpoints", "GET /api via cdn", "wrong_body")
+NOT_THE_RELEASE, OLD_AT_ALB = ill("ecs", "backend image", "not_the_release"), ill("endpoints", "GET /api via alb", "wrong_body")
+ALB_DATE, TLS_AT_CDN = ill("certificates", "alb certificate", EXPIRED, ""), ill("endpoints", "GET /api via cdn", EXPIRED)
 CACHED = ill("cdn", "cache /api", "z", status="unknown")
 
 
@@ -41,6 +44,11 @@ CACHED = ill("cdn", "cache /api", "z", status="unknown")
         ((AT_CDN, CACHED), (AT_CDN,)),
         ((ACCOUNT, TASKS, LOCK, AT_CDN), (ACCOUNT, AT_CDN)),           # pages need no credentials
         ((HANDSHAKE, DATE), (DATE,)),
+        ((STALE, OLD_PAGE), (STALE,)),                                 # the CDN shows what it kept
+        ((NOT_THE_RELEASE, OLD_AT_ALB), (NOT_THE_RELEASE,)),
+        ((STALE, AT_CDN), (STALE, AT_CDN)),                            # a page that fails is not kept from before
+        ((ALB_DATE, TLS_AT_CDN), (ALB_DATE, TLS_AT_CDN)),              # the load balancer's certificate is not the CDN's
+        ((DATE, TLS_AT_CDN), (DATE,)),
         ((LOCK, AT_CDN), (LOCK, AT_CDN)),
     ],
 )
