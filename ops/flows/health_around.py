@@ -1,7 +1,8 @@
 """The platform before and after a change: every deploy, migration and apply takes its own two sweeps and says what differs.
 
-The first one runs beside the preflight, so it costs next to nothing. What was ill before is not blamed on the change, and no verdict hangs
-on it: that is the proof's business.
+A deploy's first one runs beside the preflight, so it costs next to nothing; what comes between (a question, a build) is in the difference
+too, so it is said since when. What was ill before is not blamed on the change, and no verdict hangs on it: that is the proof's
+business.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ops.adapters.concurrent import attempt
+from ops import ui
+from ops.adapters.concurrent import attempt, settled
+from ops.errors import ConfigError, OpsError, Refused
 from ops.flows import health, health_kept, health_text
 from ops.flows.gather import Platform
 from ops.flows.sweep import Once
@@ -36,6 +39,7 @@ class Around:
     def __init__(self, settings: Settings, platform: Callable[[], Platform], about: str) -> None:
         self.settings, self.platform, self.about = settings, Once(platform), about
         self.began = time.time()
+        self.ended = False
         self.before: Sweep | Unknown = Unknown("not looked at")
         self.after: Sweep | Unknown = Unknown("not looked at")
         self._looking = threading.Thread(target=self._look_before, name="health before", daemon=True)
@@ -49,7 +53,7 @@ class Around:
         return around
 
     def _look_before(self) -> None:
-        self.before = attempt(lambda: health.sweep(self.platform(), self._request(f"before {self.about}"), None))
+        self.before = settled(lambda: health.sweep(self.platform(), self._request(f"before {self.about}"), None))
 
     def _request(self, about: str, from_s: float | None = None) -> health.Request:
         groups = tuple(health.configured(self.platform()))
@@ -68,6 +72,7 @@ class Around:
         if self._looking.ident is None:
             return
         self.ready()
+        self.ended = True
         self.after = attempt(lambda: self._look_after(released or {}))
         for sweep in (self.before, self.after):
             if isinstance(sweep, Sweep):
@@ -82,35 +87,54 @@ class Around:
         """`health` of a deploy's, a migration's or an apply's document (design: before, after, changes)."""
         changes = self.after.changes if isinstance(self.after, Sweep) else ()
         return {
-            "before": sweep_document(self.before),
-            "after": sweep_document(self.after),
+            "before": sweep_document(self.before, self.settings.name),
+            "after": sweep_document(self.after, self.settings.name),
             "changes": [vars(change) for change in changes],
         }
 
     def lines(self) -> Iterator[str]:
-        """What changed, and what is ill now: new since the change, or as before."""
-        if not isinstance(self.after, Sweep):
+        """What changed, since when, and what is ill now: new since the change, or as before."""
+        if not self.ended:
             return
-        for change in self.after.changes:
-            yield f"  {health_text.change_line(change)}"
-        before = {check.label: check.ill for check in self.before.checks} if isinstance(self.before, Sweep) else {}
+        if not isinstance(self.after, Sweep):
+            yield f"  health after it is not known: {self.after.why}"
+            return
+        changes = self.after.changes
+        told = f"{len(changes) or 'no'} change{'' if len(changes) == 1 else 's'}"
+        before = self.before
+        yield f"  health since {before.at[:19]}Z: {told}" if isinstance(before, Sweep) else f"  health before it is not known: {before.why}"
+        for change in changes:
+            yield f"    {health_text.change_line(change)}"
+        was = {check.label: check.ill for check in before.checks} if isinstance(before, Sweep) else {}
         for check in self.after.checks:
             if check.ill and not check.explained_by:
-                since = "as before" if before.get(check.label) else "since this change" if check.label in before else "not seen before"
-                yield f"  {health_text.check_line(check)} ({since})"
+                since = "as before" if was.get(check.label) else "since this change" if check.label in was else "not seen before"
+                yield f"    {health_text.check_line(check)} ({since})"
 
 
-def sweep_document(sweep: Sweep | Unknown) -> dict[str, Any]:
+def sweep_document(sweep: Sweep | Unknown, environment: str) -> dict[str, Any]:
     if isinstance(sweep, Sweep):
         return health_changes.as_document(sweep)
     unknown = {"group": "health", "name": "health", "status": "unknown", "detail": sweep.why, "took_s": 0.0}
-    return {"healthy": False, "checks": [unknown], "changes": []}
+    return {"healthy": False, "environment": environment, "checks": [unknown], "changes": []}
 
 
 @contextmanager
 def around(settings: Settings, about: str, *, looks: bool = True) -> Iterator[Around]:
-    """A change that is made while this holds; where it fails or is interrupted, nobody waits for another look."""
+    """A change that is made while this holds. Where it failed it may be half done, which is looked at and told all the same (with `--json`
+    as `health` beside the error); where it was refused nothing was done, and whoever interrupts wants to get away.
+    """
     found = Around.begin(settings, lambda: Platform.of(settings), about, looks=looks)
     found.ready()
-    yield found
+    try:
+        yield found
+    except (Refused, ConfigError):
+        raise
+    except OpsError as error:
+        found.end()
+        if found.ended:
+            error.about = {**error.about, "health": found.as_document()}
+            for line in found.lines():
+                ui.say(line)
+        raise
     found.end()
