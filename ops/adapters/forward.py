@@ -14,6 +14,7 @@ from typing import Any
 
 CHUNK = 64 * 1024
 OPEN_TIMEOUT = 15.0      # seconds
+NO_CONNECTION = 2        # RFC 4254 5.1
 
 
 class Forwarder:
@@ -28,7 +29,16 @@ class Forwarder:
         threading.Thread(target=self.accept, name=f"forward {self.port}", daemon=True).start()
 
     def open_channel(self, source: tuple[str, int]) -> Any:
-        return self.transport.open_channel("direct-tcpip", self.to, source, timeout=OPEN_TIMEOUT)
+        """A way through. Raises paramiko's errors; one that opens, and is closed before it is looked at, is as one that was refused."""
+        from paramiko.ssh_exception import ChannelException, SSHException
+
+        try:
+            return self.transport.open_channel("direct-tcpip", self.to, source, timeout=OPEN_TIMEOUT)
+        except SSHException as error:
+            if type(error) is SSHException and self.transport.is_active():
+                late = "Timeout" in str(error)
+                raise ChannelException(NO_CONNECTION, f"no answer within {OPEN_TIMEOUT:g} s" if late else "nothing answers there") from None
+            raise
 
     def accept(self) -> None:
         while True:

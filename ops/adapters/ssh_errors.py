@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ops.adapters.forward import NO_CONNECTION
 from ops.adapters.ssh_keys import HostKeyRefused
 from ops.errors import OpsError, Refused, Unreachable
 from ops.redact import one_line
 
-PROHIBITED, NO_CONNECTION = 1, 2      # RFC 4254 5.1
+PROHIBITED = 1      # RFC 4254 5.1
 
 
 class Lost(Unreachable):
     """The connection was there, and is gone."""
+
+
+class Behind(Unreachable):
+    """The bastion is there; what lies behind it does not answer it."""
 
 
 def told(error: BaseException, hop: str, known_hosts: Sequence[Path], timeout_s: float) -> OpsError:
@@ -66,5 +71,5 @@ def channel(error: Any, what: str) -> OpsError:
     if code == PROHIBITED:
         return Refused(what, f"forwarding is forbidden there: {text}", "allow it (AllowTcpForwarding), or set database.run: remote")
     if code == NO_CONNECTION:
-        return Unreachable(what, f"it can't be reached from there: {text}", "check the security group, name and port")
+        return Behind(what, f"it can't be reached from there: {text}", "check the security group, name and port")
     return Unreachable(what, text, "sshd allows so many channels (MaxSessions); try again")

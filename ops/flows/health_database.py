@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.adapters import database, postgres
 from ops.adapters.concurrent import gather
+from ops.adapters.ssh_errors import Behind
 from ops.errors import ConfigError, Unreachable
 from ops.flows.health_looks import Looks
 from ops.flows.sweep import Probe
@@ -61,12 +62,15 @@ def connection(looks: Looks) -> Iterable[Check]:
 
 
 def vitals(looks: Looks) -> database.Vitals | Check:
-    """A check where the database, or the way to it, refused: that is a failure, and not a permission of ours that is missing."""
-    with postgres.opened(looks.platform.settings, lambda: looks.platform.cloud, secret=looks.secret) as door:
-        try:
-            return database.vitals(door.target.parameters)
-        except Unreachable as problem:
-            return rules.unreachable(problem.what, problem.why, problem.next)
+    """A check where the database refused, or does not answer the bastion: that is a failure. A bastion that is away is a look not taken."""
+    try:
+        with postgres.opened(looks.platform.settings, lambda: looks.platform.cloud, secret=looks.secret) as door:
+            try:
+                return database.vitals(door.target.parameters)
+            except Unreachable as problem:
+                return rules.unreachable(problem.what, problem.why, problem.next)
+    except Behind as problem:
+        return rules.unreachable(problem.what, problem.why, problem.next)
 
 
 def released(looks: Looks) -> Mapping[str, str]:
