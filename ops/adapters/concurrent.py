@@ -6,6 +6,7 @@ Threads of our own rather than an executor: an executor is waited for when Pytho
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -78,6 +79,32 @@ def bounded(call: Callable[[], T], seconds: float, what: str) -> T:
     if not found:
         raise Unreachable(what, f"no answer within {seconds:.3g} s", "try again")
     return found[0]
+
+
+class Metronome:
+    """How late this machine itself is while it holds: `late`, the most seconds by which a short sleep was too long.
+
+    What is measured meanwhile is no more exact than that: threads that make clients, or other programs, take the processor.
+    """
+
+    TICK_S = 0.02
+
+    def __init__(self) -> None:
+        self.late = 0.0
+        self._over = threading.Event()
+
+    def __enter__(self) -> Metronome:
+        threading.Thread(target=self._tick, name="metronome", daemon=True).start()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._over.set()
+
+    def _tick(self) -> None:
+        while not self._over.is_set():
+            began = time.monotonic()
+            time.sleep(self.TICK_S)
+            self.late = max(self.late, time.monotonic() - began - self.TICK_S)
 
 
 def reason(error: BaseException) -> str:

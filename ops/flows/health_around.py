@@ -103,8 +103,7 @@ class Around:
         told = f"{len(changes) or 'no'} change{'' if len(changes) == 1 else 's'}"
         before = self.before
         yield f"  health since {before.at[:19]}Z: {told}" if isinstance(before, Sweep) else f"  health before it is not known: {before.why}"
-        for change in changes:
-            yield f"    {health_text.change_line(change)}"
+        yield from (f"    {line}" for line in health_text.together(changes))
         was = {check.label: check.ill for check in before.checks} if isinstance(before, Sweep) else {}
         for check in self.after.checks:
             if check.ill and not check.explained_by:

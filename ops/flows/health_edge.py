@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ops import ui
 from ops.adapters import cdn, http, logs, terraform_backend, terraform_locks, tls
-from ops.adapters.concurrent import bounded, gather
+from ops.adapters.concurrent import Metronome, bounded, gather
 from ops.errors import ConfigError
 from ops.flows import cdn as cdn_flow
 from ops.flows.health_looks import Looks
@@ -47,10 +47,9 @@ def endpoints(looks: Looks) -> Iterable[Check]:
         http.look_at, endpoints=[endpoint for _, endpoint in pages], timeout=looks.asked.timeout_s, within=WITHIN * looks.asked.deadline_s,
         again=AGAIN_S, authority=environment.site_ca,
     )  # fmt: skip
-    found = gather(
-        tags=lambda: bounded(partial(released_tags, looks), RECORDS_S, "release records"),
-        **{layer: partial(ask, address, host=host if layer == "alb" else None) for layer, address in ways(looks).items()},
-    )
+    asks = {layer: partial(ask, address, host=host if layer == "alb" else None) for layer, address in ways(looks).items()}
+    with Metronome() as own:
+        found = gather(tags=lambda: bounded(partial(released_tags, looks), RECORDS_S, "release records"), **asks)
     tags: Any = found.pop("tags")
     known = {} if isinstance(tags, Unknown) else tags      # then any release's page will do: its own check says what is not known
     checks: list[Check] = []
@@ -63,7 +62,7 @@ def endpoints(looks: Looks) -> Iterable[Check]:
         for (service, endpoint), one in zip(pages, told, strict=True):
             expected = endpoint.about(known[service]) if service in known else endpoint
             seen.append(health_pages.Page(service, layer, one.judged(expected)))
-    return [*checks, *health_pages.checks(seen, environment.health.slow)]
+    return [*checks, *health_pages.checks(seen, environment.health.slow, own.late)]
 
 
 def released_tags(looks: Looks) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ops import ui
@@ -14,6 +14,7 @@ from ops.rules.health_explain import causes
 if TYPE_CHECKING:
     from ops.settings import Settings
 
+MANY = 4      # changes that say the same are one line
 MARKS = {"ok": "ok", "failed": "FAILED", "unknown": "UNKNOWN", "skipped": "skipped"}
 
 
@@ -47,7 +48,22 @@ def change_lines(sweep: Sweep) -> Iterator[str]:
         yield "no earlier run to compare with"
         return
     yield f"since {sweep.against[:19]}Z: {len(sweep.changes) or 'no'} change{'' if len(sweep.changes) == 1 else 's'}"
-    yield from (f"  {change_line(change)}" for change in sweep.changes)
+    yield from (f"  {line}" for line in together(sweep.changes))
+
+
+def together(changes: Sequence[Change]) -> Iterator[str]:
+    """A line a change; many that say the same, one line with their names."""
+    same: dict[tuple[str, str], list[Change]] = {}
+    for change in changes:
+        same.setdefault((str(change.before), str(change.after)), []).append(change)
+    for (before, after), those in same.items():
+        if len(those) < MANY:
+            yield from map(change_line, those)
+            continue
+        what = "pages" if all(change.name.startswith("/") or " /" in change.name for change in those) else "checks"
+        more = f" and {len(those) - MANY} more" if len(those) > MANY else ""
+        names = ", ".join(change.name for change in those[:MANY])
+        yield f"{len(those)} {what} {before} → {after}: {names}{more}".translate(ui.CONTROL)
 
 
 def change_line(change: Change) -> str:

@@ -108,7 +108,8 @@ def measured(check: Check, old: Mapping[str, Any], slower: float) -> Iterable[Ch
         if name not in old or name in TOLERATED:
             continue
         before = float(old[name])
-        if name == "p50" and moved(before, value, slower, FLOOR_S):
+        late = max(check.numbers.get("late", 0.0), float(old.get("late", 0.0)))
+        if name == "p50" and moved(before, value, slower, FLOOR_S + late):      # no time is more exact than the machine that took it
             yield Change("p50", milliseconds(before), milliseconds(value))
         if name == "errors/min" and moved(before, value, slower, RATE_FLOOR):
             yield Change(f"{check.name} errors/min", f"{before:.0f}", f"{value:.0f}")

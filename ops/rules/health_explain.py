@@ -13,6 +13,7 @@ from ops.health import Check
 from ops.model import Evidence, Finding
 
 AWS_GROUPS = ("db", "ecs", "targets", "cdn", "logs", "terraform")
+EVIDENCE = 3      # pieces of it are shown for one cause of many checks
 DENIED = re.compile(r"(?P<who>\S+) may not (?P<action>[\w*-]+:[\w*]+)")      # as ops.adapters.aws_errors says it
 
 
@@ -152,8 +153,9 @@ def together(checks: Sequence[Check]) -> Finding:
     if len(checks) == 1:
         return first
     others = ", ".join(check.name for check in checks[1:])
-    evidence = tuple(each for check in checks if check.finding for each in check.finding.evidence)
-    return replace(first, summary=f"{first.summary}; the same: {others}", evidence=evidence)
+    evidence = [each for check in checks if check.finding for each in check.finding.evidence]
+    more = [Evidence("and", f"{len(evidence) - EVIDENCE} more like these")] if len(evidence) > EVIDENCE else []
+    return replace(first, summary=f"{first.summary}; the same: {others}", evidence=(*evidence[:EVIDENCE], *more))
 
 
 def denied(check: Check) -> Check:

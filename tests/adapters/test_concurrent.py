@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ops.adapters.concurrent import AT_ONCE, gather
+from ops.adapters.concurrent import AT_ONCE, Metronome, gather
 from ops.errors import Unreachable
 from ops.model import Unknown
 from ops.redact import one_line, redacted
@@ -40,6 +40,23 @@ def test_a_failure_is_unknown_with_its_reason_and_ends_nothing_else() -> None:
         "foreign": Unknown("KeyError: 'gone'"),
         "leaving": Unknown("SystemExit: 3"),
     }
+
+
+def test_a_busy_machine_knows_that_it_is_late() -> None:
+    """Whoever holds the interpreter makes every measure as wrong as the metronome says."""
+    over = threading.Event()
+
+    def spin() -> None:
+        while not over.is_set():
+            pass
+
+    threads = [threading.Thread(target=spin, daemon=True) for _ in range(4)]
+    with Metronome() as own:
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        over.set()
+    assert own.late > 0.004      # CPython lets a thread run for 5 ms before it gives way
 
 
 def test_no_more_than_the_bound_run_together() -> None:

@@ -63,7 +63,8 @@ def test_a_change_that_succeeds(settings: Settings) -> None:
     with health_around.around(settings, "tf.apply") as found:
         pass
     lines = list(found.lines())
-    assert lines[0].endswith("Z: no changes") and "as before" in "".join(lines)      # an empty account is ill before and after
+    assert lines[0].endswith("Z: no changes"), lines
+    assert "as before" in "".join(lines)      # an empty account is ill before and after
     assert len(list((settings.root / ".ops" / "health" / "test").iterdir())) == 2
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ops.health import Check, Sweep
-from ops.model import Finding
+from ops.model import Evidence, Finding
 from ops.rules.health_changes import as_document, changes, newest_of_each
 from ops.rules.health_explain import Ground, causes, denied, explained, roots
 
@@ -62,8 +62,10 @@ def test_what_explains_what(checks: tuple[Check, ...], expected: tuple[Check, ..
 
 def test_one_cause_is_told_once() -> None:
     """Seven pages in one loop make one finding that names them all."""
-    pages = [ill("endpoints", f"GET /{n} via alb", "redirect_loop") for n in range(7)]
+    seen = Finding("redirect_loop", "s", "certain", (Evidence("GET", "301"),))
+    pages = [replace(ill("endpoints", f"GET /{n} via alb"), finding=seen) for n in range(7)]
     (found,) = causes(pages)
+    assert [each.text for each in found.evidence] == ["301", "301", "301", "4 more like these"]
     assert found.cause == "redirect_loop" and all(f"GET /{n} via alb" in found.summary for n in range(1, 7))
 
 
@@ -99,6 +101,8 @@ def numbers(**measured: float) -> Check:
         (numbers(p50=0.08), numbers(p50=0.9), ["p50 80 ms → 900 ms"]),
         (numbers(p50=0.9), numbers(p50=0.08), ["p50 900 ms → 80 ms"]),
         (numbers(p50=0.005), numbers(p50=0.02), []),
+        (numbers(p50=0.08, late=0.9), numbers(p50=0.9), []),                # measured by a machine that was as late itself
+        (numbers(p50=0.08), numbers(p50=0.9, late=0.4), ["p50 80 ms → 900 ms"]),
         (Check("db", "connections", "ok", "1 of 9", "enough"), Check("db", "connections", "ok", "5 of 9", "enough"), []),
     ],
 )
