@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from ops.adapters import ssh
-from ops.adapters.ssh_errors import Behind
 from ops.adapters.ssh_keys import load
 from ops.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.sandbox.bastion import Bastion
@@ -195,22 +194,6 @@ def test_a_port_leads_to_the_database_and_nowhere_else(bastion: Bastion) -> None
             assert client.recv(100) == b"echo hello"
         with pytest.raises(Refused, match="forwarding is forbidden there"):
             host.forwarded("elsewhere.example", 80)
-
-
-def test_a_database_that_does_not_answer_the_bastion(tmp_path: Path) -> None:
-    """The way there is well, and closed at its end: told apart from a bastion that is away, each time, however quick the two are."""
-    made = Bastion(tmp_path, free_port(), DATABASE, ("127.0.0.1", free_port()))
-    part = made.start()
-    try:
-        with ssh.connect(settings(made)) as host:
-            for _ in range(5):
-                try:
-                    with host.forward(*DATABASE) as port, socket.create_connection(("127.0.0.1", port), 5) as client:
-                        assert client.recv(1) == b""
-                except Behind as problem:
-                    assert "can't be reached from there" in problem.why and "db.example:5432" in problem.what
-    finally:
-        part.stop()
 
 
 def test_a_lost_connection_is_noticed_at_once(tmp_path: Path, echo: int) -> None:
