@@ -105,3 +105,11 @@ def test_a_site_that_does_not_answer() -> None:
     """Nothing there is an error that names the address."""
     with pytest.raises(Unreachable, match=r"HEAD http://127\.0\.0\.1:9/about"):
         cdn.cached("http://127.0.0.1:9", "/about")
+
+
+def test_an_application_that_knows_no_head(httpserver: HTTPServer) -> None:
+    """405 to HEAD tells nothing of the cache: the head of a GET does."""
+    httpserver.expect_request("/", method="HEAD").respond_with_data("", status=405)
+    httpserver.expect_request("/", method="GET").respond_with_data("well", headers={"x-cache": "Hit from cloudfront", "age": "7"})
+    found = cdn.cached(httpserver.url_for("/").rstrip("/"), "/")
+    assert (found.status, found.cache, found.age_s) == (200, "hit", 7)

@@ -11,7 +11,9 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from ops.errors import OpsError, Refused
-from ops.flows import health_around
+from ops.flows import health_around, health_edge
+from ops.flows.gather import Platform
+from ops.flows.health_looks import Asked, Looks
 from ops.model import Unknown
 from ops.settings import Environment, Settings
 from tests import plain_aws
@@ -87,3 +89,15 @@ def test_a_look_that_could_not_begin_is_said(settings: Settings) -> None:
     found.end()
     assert time.monotonic() - began < 30
     assert list(found.lines()) == ["  health after it is not known: no credentials: none found"]
+
+
+def test_every_https_address_has_its_certificate_looked_at(settings: Settings) -> None:
+    """The load balancer's too, where it is asked by https: under a name of its own, since the site's may be the same host."""
+    def names(**addresses: str) -> list[str]:
+        environment = settings.environment.model_copy(update=addresses)
+        looks = Looks(Asked(Platform.of(settings.model_copy(update={"environment": environment}))))
+        return [probe.name for probe in health_edge.certificate_probes(looks)]
+
+    assert names() == []
+    assert names(site="https://site.test", alb="http://alb.test") == ["site.test handshake"]
+    assert names(site="https://site.test", alb="https://alb.test") == ["site.test handshake", "alb handshake"]
