@@ -72,6 +72,15 @@ def test_the_site_uses_the_new_column_when_it_is_there(platform: Checkout) -> No
     assert world.projects(platform)[0]["summary"].startswith("The site you are reading")
 
 
+def test_an_older_image_is_told_that_the_schema_is_newer(platform: Checkout) -> None:
+    """`deploy --tag OLD`, released before a migration: said with the way back, and not refused, since an expanded schema works."""
+    tag = world.commit(platform, {"backend/NOTE": "before the migration"}, "Before the migration")
+    done = platform.inv("db.downgrade", "--to", "0002", "--yes", "backend.deploy", "db.upgrade")
+    assert done.returncode == 0, done.stderr
+    said = platform.inv("backend.deploy", "--tag", tag, "--plan")
+    assert said.returncode == 0 and f"the database is at 0003, {tag} was released at 0002: inv db.downgrade --to 0002" in said.stderr
+
+
 def test_a_cancelled_run_is_rolled_back_there(platform: Checkout) -> None:
     """`db.cancel` from another terminal: both are told, exit 130 for who waited, and the schema is where it was."""
     slow = platform.root / "alembic" / "versions" / "0004_slow.py"
