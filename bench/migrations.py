@@ -1,9 +1,11 @@
-"""What a run of migrations costs beside bare Alembic: 200 trivial revisions on the same PostgreSQL, whole processes, interleaved pairs.
+"""What a run of migrations costs beside bare Alembic: 200 trivial revisions on the same PostgreSQL, interleaved pairs.
 
 python -m bench.migrations [PAIRS [REVISIONS]]
 
-Both sides run the same revisions, one transaction each (`transaction_per_migration`), into a new database each time. Ours has everything
-on: plan, lint, expected locks, advisory lock, limits, checksums, audit. The ratio is the median of the pairs' (target: at most 1.25).
+Both sides run the same revisions, one transaction each (`transaction_per_migration`), into a new database each time, on a server that
+flushes its commits as any but a scratch one does. Ours has everything on: plan, lint, expected locks and duration, advisory lock, limits,
+checksums, audit. Told are whole processes (`inv db.upgrade`, `alembic upgrade head`) and the work alone, from plan to end, after start and
+imports; each ratio is the median of its pairs' (target: at most 1.25).
 """
 
 from __future__ import annotations
@@ -33,6 +35,32 @@ with engine_from_config(options, prefix="sqlalchemy.", poolclass=pool.NullPool).
     with context.begin_transaction():
         context.run_migrations()
 '''
+# What `inv db.upgrade` does after its start: plan, forecast, run. And the same of bare Alembic.
+WORK = """
+import sys, time
+from pathlib import Path
+import ops.migrate.runner, pglast, psycopg, sqlalchemy
+from invoke.config import Config
+from ops import config
+from ops.flows import migrate, migrate_lint
+found = Config(project_location=sys.argv[1], runtime_path=sys.argv[2])
+found.load_project()
+found.load_runtime()
+with migrate.Place.opened(config.read(found, Path(sys.argv[1]))) as place:
+    began = time.perf_counter()
+    planned = migrate.plan(place, "upgrade", None)
+    migrate_lint.ahead(place, planned).as_text()
+    migrate.run(place, planned, migrate.Asked(), print)
+    print(time.perf_counter() - began)
+"""
+BARE_WORK = """
+import time
+import alembic.command, alembic.config, psycopg, sqlalchemy.dialects.postgresql.psycopg
+found = alembic.config.Config("alembic.ini")
+began = time.perf_counter()
+alembic.command.upgrade(found, "head")
+print(time.perf_counter() - began)
+"""
 CONFIGURATION = """
 env: bench
 environments:
@@ -57,27 +85,30 @@ class Ground:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "INVOKE_", "PG", "PYTHON"))}
         return {**clean, "PGUSER": self.words["user"], "PGPASSWORD": self.words["password"]}
 
-    def ours(self, name: str) -> float:
-        """`inv db.upgrade`, in seconds."""
-        file = self.folder / "bench.yaml"
+    def ours(self, name: str) -> tuple[list[str], list[str], Path]:
+        """`inv db.upgrade`, its work alone, and where."""
+        folder, file = self.folder / "ours", self.folder / "bench.yaml"
         file.write_text(CONFIGURATION.format(host=self.words["host"], port=self.words["port"], name=name), encoding="utf-8")
-        command = [sys.executable, "-m", "invoke", "--search-root", str(self.folder / "ours"), "-f", str(file), "db.upgrade", "--yes"]
-        return self.seconds(command, self.folder / "ours")
+        whole = [sys.executable, "-m", "invoke", "--search-root", str(folder), "-f", str(file), "db.upgrade", "--yes"]
+        return whole, [sys.executable, "-c", WORK, str(folder), str(file)], folder
 
-    def bare(self, name: str) -> float:
-        """`alembic upgrade head`, in seconds."""
+    def bare(self, name: str) -> tuple[list[str], list[str], Path]:
+        """`alembic upgrade head`, its work alone, and where."""
         url = f"postgresql+psycopg:///{name}?host={self.words['host']}&port={self.words['port']}"
         folder = self.folder / "bare"
         (folder / "alembic.ini").write_text(f"[alembic]\nscript_location = %(here)s/alembic\nsqlalchemy.url = {url}\n", encoding="utf-8")
-        return self.seconds([sys.executable, "-m", "alembic", "upgrade", "head"], folder)
+        return [sys.executable, "-m", "alembic", "upgrade", "head"], [sys.executable, "-c", BARE_WORK], folder
 
-    def seconds(self, command: list[str], folder: Path) -> float:
+    def seconds(self, side: str, name: str, alone: bool) -> float:
+        """Of one side into a new database."""
+        whole, work, folder = (self.ours if side == "ours" else self.bare)(self.fresh(name))
+        command = work if alone else whole
         began = time.perf_counter()
         done = subprocess.run(command, cwd=folder, env=self.environment, capture_output=True, text=True, check=False)
         taken = time.perf_counter() - began
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
-        return taken
+        return float(done.stdout.splitlines()[-1]) if alone else taken
 
     def fresh(self, name: str) -> str:
         import psycopg
@@ -85,6 +116,15 @@ class Ground:
         with psycopg.connect(autocommit=True, **self.words) as opened:
             opened.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
         return name
+
+    def durable(self) -> None:
+        """Commits reach the disk, as on any server that is not a scratch one."""
+        import psycopg
+
+        with psycopg.connect(autocommit=True, **self.words) as opened:
+            for name in ("fsync", "full_page_writes", "synchronous_commit"):
+                opened.execute(f"ALTER SYSTEM SET {name} = on")  # type: ignore[arg-type]
+            opened.execute("SELECT pg_reload_conf()")
 
     def tables(self, name: str) -> int:
         import psycopg
@@ -104,12 +144,12 @@ def prepare(folder: Path, revisions: int) -> None:
         write(versions, 1, revisions)
 
 
-def pairs(ground: Ground, count: int, revisions: int) -> list[tuple[float, float]]:
+def pairs(ground: Ground, count: int, revisions: int, alone: bool) -> list[tuple[float, float]]:
     """(ours, bare) in seconds, in turn; the first pair warms up (bytecode) and does not count."""
     found = []
     for number in range(count + 1):
-        names = {side: ground.fresh(f"{side}{number}") for side in ("ours", "bare")}
-        found.append((ground.ours(names["ours"]), ground.bare(names["bare"])))
+        names = {side: f"{side}_{'work' if alone else 'whole'}_{number}" for side in ("ours", "bare")}
+        found.append((ground.seconds("ours", names["ours"], alone), ground.seconds("bare", names["bare"], alone)))
         for name in names.values():
             if ground.tables(name) != revisions:
                 raise SystemExit(f"{name}: {ground.tables(name)} of {revisions} tables are there")
@@ -119,13 +159,16 @@ def pairs(ground: Ground, count: int, revisions: int) -> list[tuple[float, float
 def main(count: int, revisions: int) -> None:
     from ops.adapters import scratch
 
+    print(f"{revisions} revisions (medians of {count} interleaved pairs)")
     with tempfile.TemporaryDirectory(prefix="bench-migrations-") as home:
         prepare(Path(home), revisions)
         with scratch.cluster(Path(home) / "ours" / "alembic") as cluster:
-            taken = pairs(Ground(Path(home), cluster.door.target.parameters), count, revisions)
-    ours, bare = (statistics.median(side) for side in zip(*taken, strict=True))
-    print(f"{revisions} revisions: inv db.upgrade {ours:.2f} s, alembic upgrade head {bare:.2f} s (medians of {count} interleaved pairs)")
-    print(f"ratio {statistics.median(one / other for one, other in taken):.2f}")
+            ground = Ground(Path(home), cluster.door.target.parameters)
+            ground.durable()
+            for what, alone in (("whole processes", False), ("the work alone", True)):
+                taken = pairs(ground, count, revisions, alone)
+                ours, bare = (statistics.median(side) for side in zip(*taken, strict=True))
+                print(f"{what}: ours {ours:.2f} s, alembic {bare:.2f} s, ratio {statistics.median(a / b for a, b in taken):.2f}")
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ def checksum(file: Path) -> str:
 
 def sql_files(file: Path) -> list[Path]:
     """`0003_x.sql`, `0003_x.up.sql` beside `0003_x.py`; by plain names, since a glob of many revisions' folder is dear."""
-    names = os.listdir(file.parent)    # noqa: PTH208 - names alone
-    return [file.parent / name for name in sorted(name for name in names if name.startswith(f"{file.stem}.") and name.endswith(".sql"))]
+    begin, names = f"{file.stem}.", os.listdir(file.parent)    # noqa: PTH208 - names alone
+    return [file.parent / name for name in sorted(name for name in names if name.startswith(begin) and name.endswith(".sql"))]
 
 
 def write_down(node: Any, found: list[str]) -> None:
