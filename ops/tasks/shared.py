@@ -9,6 +9,8 @@ shared ones on its `Session`. SIGINT, SIGTERM and SIGHUP arrive as one exception
 
 from __future__ import annotations
 
+import atexit
+import gc
 import inspect
 import signal
 import sys
@@ -39,6 +41,7 @@ OPTIONS: Mapping[str, tuple[Any, str]] = {
     "skip": (None, "Leave out a check: --skip NAME (again for more)."),
 }
 REPEATED = ("skip",)   # their default must be None: Invoke takes the kind from any other
+COLLECT = (50_000, 10, 10)     # objects made between two looks for cycles; Python's own 700 suits a program that runs for long
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -110,6 +113,8 @@ def front_door(
             own = {key: value for key, value in given.items() if key not in options}
             from ops import ui
 
+            collect_rarely()
+
             with ui.unbroken(), signals_raised():
                 session = Session(context, {key: given.get(key) for key in options})
                 with session.resources:
@@ -128,6 +133,15 @@ def signature(body: Callable[..., None], options: tuple[str, ...]) -> inspect.Si
     parameters = list(inspect.signature(body).parameters.values())
     shared = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=OPTIONS[key][0]) for key in options]
     return inspect.Signature([*parameters, *shared])
+
+
+def collect_rarely() -> None:
+    """Let the collector of cycles run seldom: what the libraries of AWS and PostgreSQL bring in stays to the end, and walking through it
+    again and again, at the end once more, was a third of what a task like health.all computed.
+    """
+    gc.set_threshold(*COLLECT)
+    atexit.unregister(gc.freeze)
+    atexit.register(gc.freeze)      # what is left is not looked through when Python ends
 
 
 @contextmanager
