@@ -32,14 +32,15 @@ PROJECT = Path(__file__).parents[2]
 
 
 def up(
-    root: Path, *, engine: str | None = None, rollout: str | None = None, timing: Timing | None = None,
+    root: Path, *, engine: str | None = None, rollout: str | None = None, registry: str | None = None, timing: Timing | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Status:
     """Start the sandbox below `root`, or heal it, and return when both its services are healthy.
 
     `engine` is `process` or `docker`; None is the engine of what is up, or was when it was killed, else `process`.
     `rollout` is `ecs`, `terraform` or `auto` (Terraform where it works here); None is `ecs` where what is hurt had that, else `auto`.
-    Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up, or another roll-out's.
+    `registry` is the `host:port` of a real registry behind the front, for a real engine; None is that of what is up, or was, else none.
+    Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up, another roll-out's or registry's.
     """
     paths = Paths(root.resolve())
     with _alone(paths):
@@ -48,18 +49,23 @@ def up(
             if record.state == "starting":
                 _await_end_of_start(paths)
             now = statuses.look(paths.root)
-            if now.ready and engine not in (None, now.engine):
-                raise Refused(f"the sandbox is up with engine {now.engine}", f"engine {engine} was asked for", "inv sandbox.down first")
-            if now.ready and rollout not in (None, "auto", now.rollout):
-                raise Refused(f"the sandbox is up with rollout {now.rollout}", f"rollout {rollout} was asked for", "inv sandbox.down first")
             if now.ready:
+                _refuse_another("engine", now.engine, engine)
+                _refuse_another("rollout", now.rollout, None if rollout == "auto" else rollout)
+                _refuse_another("registry", now.registry, registry)
                 say(f"the sandbox is up already (pid {now.pid})")
                 return now
             say("the sandbox is hurt: it is taken down and started again")
         _end(paths)
         known = _kept(record)
-        _start(paths, engine or known.engine, rollout or ("ecs" if known.rollout == "ecs" else "auto"), timing or Timing(), say)
+        rollout = rollout or ("ecs" if known.rollout == "ecs" else "auto")
+        _start(paths, engine or known.engine, rollout, registry or known.registry, timing or Timing(), say)
         return statuses.look(paths.root)
+
+
+def _refuse_another(what: str, stands: str | None, asked: str | None) -> None:
+    if asked not in (None, stands):
+        raise Refused(f"the sandbox is up with {what} {stands or 'of its own'}", f"{what} {asked} was asked for", "inv sandbox.down first")
 
 
 def _kept(record: Record | None) -> Record:
@@ -110,12 +116,17 @@ def _alone(paths: Paths) -> Iterator[None]:
         ) from exc
 
 
-def _start(paths: Paths, engine: str, rollout: str, timing: Timing, say: Callable[[str], None]) -> None:
+def _start(paths: Paths, engine: str, rollout: str, registry: str | None, timing: Timing, say: Callable[[str], None]) -> None:
+    if registry and engine != "docker":
+        raise ConfigError(
+            f"--registry {registry} with engine {engine}", "tasks that are processes start from the sandbox's own folder of images",
+            f"inv sandbox.up --engine docker --registry {registry}",
+        )
     progress = paths.logs / "progress.log"
     progress.write_text("")
     command = [
         sys.executable, "-P", "-m", MODULE, str(paths.root),
-        "--engine", engine, "--rollout", rollout, "--timing", json.dumps(asdict(timing)),
+        "--engine", engine, "--rollout", rollout, "--timing", json.dumps(asdict(timing)), *(["--registry", registry] if registry else []),
     ]
     with (paths.logs / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(

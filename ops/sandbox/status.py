@@ -32,6 +32,7 @@ class Record:
     control: int | None = None            # port of /_ready
     failure: dict[str, str] = field(default_factory=dict)     # an OpsError's what, why, next
     docker: str | None = None             # address of the real engine that is, or once was, used: what it still holds is cleaned up there
+    registry: str | None = None           # host:port of the real registry behind the front, where there is one
     rollout: str = "auto"                 # ecs | terraform once it is ready; before, what was asked for
 
     def process(self) -> psutil.Process | None:
@@ -90,13 +91,14 @@ class Status:
     dead: tuple[str, ...] = ()
     docker: str | None = None
     rollout: str | None = None
+    registry: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         source = Paths(self.root).platform
         return {
             "ready": self.ready, "source": str(source) if source.exists() else None, "endpoints": self.endpoints(),
             "state": self.state, "engine": self.engine, "rollout": self.rollout, "pid": self.pid, "dead": list(self.dead),
-            "broken": self.broken(),
+            "broken": self.broken(), "registry": self.registry,
         }
 
     def broken(self) -> list[str]:
@@ -124,6 +126,7 @@ class Status:
         state = "hurt" if self.dead and not self.ready else self.state
         lines = [f"the sandbox is {state} (pid {self.pid}, engine {self.engine}, rollout {self.rollout})"]
         lines += [f"  {name:<9} {address}" for name, address in self.endpoints().items() if address]
+        lines += [f"  {'behind':<9} {self.registry}, a registry of your own, holds the images"] if self.registry else []
         lines += [f"  {'source':<9} {Paths(self.root).platform}"]
         lines += [f"  broken: {name} (`inv sandbox.mend {name}`)" for name in self.broken()]
         lines += [f"  dead: {name} (`inv sandbox.up` heals it)" for name in self.dead]
@@ -142,4 +145,4 @@ def look(root: Path) -> Status:
     dead = tuple(answer.get("dead", ())) if answer else ()
     ready = record.state == "ready" and answer is not None and bool(answer.get("ready"))
     state = record.state if answer is not None or record.state == "starting" else "silent"
-    return Status(ready, root, state, record.engine, process.pid, record.ports, dead, record.docker, record.rollout)
+    return Status(ready, root, state, record.engine, process.pid, record.ports, dead, record.docker, record.rollout, record.registry)

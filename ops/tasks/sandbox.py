@@ -9,6 +9,7 @@ from ops.tasks.shared import ROOT, Session, front_door
 
 ENGINE = "What runs the tasks: `process` (needs nothing), or `docker` (a real engine); without it, what is up."
 ROLLOUT = "Who rolls out: `ecs`, `terraform`, or `auto` (Terraform where it works on this machine); without it, what is up, else auto."
+REGISTRY = "A real registry on this machine that holds the images, `127.0.0.1:5000`, with `--engine docker`; without it, what is up."
 
 
 def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
@@ -19,15 +20,15 @@ def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"--{option} {given}", f"allowed: {', '.join(allowed)}", "inv sandbox.up")
 
 
-@front_door(options=("json",), help={"engine": ENGINE, "rollout": ROLLOUT})
-def up(session: Session, engine: str | None = None, rollout: str | None = None) -> None:
+@front_door(options=("json",), help={"engine": ENGINE, "rollout": ROLLOUT, "registry": REGISTRY})
+def up(session: Session, engine: str | None = None, rollout: str | None = None, registry: str | None = None) -> None:
     """Start the embedded platform; a second time, do nothing; after a crash, heal it."""
     from ops import ui
     from ops.sandbox import lifecycle
 
     one_of("engine", engine, ("process", "docker"))
     one_of("rollout", rollout, ("auto", "ecs", "terraform"))
-    status = lifecycle.up(ROOT / ".sandbox", engine=engine, rollout=rollout, say=ui.say)
+    status = lifecycle.up(ROOT / ".sandbox", engine=engine, rollout=rollout, registry=registry, say=ui.say)
     session.report(status.as_document(), status.as_text())
 
 

@@ -85,10 +85,10 @@ def configuration(folder: Path) -> dict[str, str]:
     return {"TF_CLI_CONFIG_FILE": str(file)}
 
 
-def team(checkout: Checkout, folder: Path) -> Team:
-    """The sandbox up, its Terraform placed and tried. Skips by name where the provider can't be had, unless it is required."""
+def team(checkout: Checkout, folder: Path, *words: str) -> Team:
+    """The sandbox up with `words`, its Terraform placed and tried. Skips by name where the provider can't be had, unless it is required."""
     environment = configuration(folder)
-    up = checkout.inv("sandbox.up", "--rollout", "terraform", **environment)
+    up = checkout.inv("sandbox.up", "--rollout", "terraform", *words, **environment)
     if up.returncode == 3:
         required = "terraform" in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
         (pytest.fail if required else pytest.skip)(f"no terraform with the AWS provider here: {up.stderr}")

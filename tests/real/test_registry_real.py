@@ -11,17 +11,9 @@ import httpx
 import pytest
 
 from ops.sandbox.images import oci
-from tests.sandbox.images_platform import ImagePlatform, build, eventually, push
-from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN, free_port
-
-CONFIG = """\
-version: 0.1
-storage:
-  filesystem:
-    rootdirectory: {folder}
-http:
-  addr: 127.0.0.1:{port}
-"""
+from tests.real.registry_ground import registry
+from tests.sandbox.images_platform import ImagePlatform, build, push
+from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN
 
 
 @pytest.fixture
@@ -34,24 +26,8 @@ def images(tmp_path: Path) -> Iterator[ImagePlatform]:
 @pytest.fixture
 def plain(require: Callable[[str], Any], tmp_path: Path) -> Iterator[str]:
     """A real registry (docker-registry) without login; its host:port."""
-    program, port = require("registry"), free_port()
-    config = tmp_path / "registry.yml"
-    config.write_text(CONFIG.format(folder=tmp_path / "registry", port=port))
-    with (tmp_path / "registry.log").open("wb") as log:
-        process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
-    try:
-        eventually(lambda: _answers(port), 20)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _answers(port: int) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}/v2/", trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+    with registry(require("registry"), tmp_path) as place:
+        yield place
 
 
 def _skopeo(program: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -15,6 +15,7 @@ from ops.sandbox.images.engine.server import serve_engine
 from ops.sandbox.images.processes import ProcessContainer
 from ops.sandbox.images.registry import serve_registry
 from ops.sandbox.images.runtime import ProcessRuntime
+from ops.sandbox.images.upstream import Upstream
 from tests.sandbox.images_support import MUTABLE, TOKEN, SmallEcr, context, free_port
 
 LOGIN = {"username": "AWS", "password": TOKEN}
@@ -30,6 +31,7 @@ class ImagePlatform:
     engine_port: int = field(default_factory=free_port)
     parts: list[Part] = field(default_factory=list)
     clients: list[Any] = field(default_factory=list)
+    upstream: str | None = None      # a real registry behind the front, `host:port`
 
     @property
     def paths(self) -> Paths:
@@ -40,7 +42,8 @@ class ImagePlatform:
         return f"127.0.0.1:{self.registry_port}"
 
     def up(self) -> ImagePlatform:
-        self.parts.append(serve_registry(self.paths.images / "registry", self.door, self.registry_port))
+        behind = Upstream.at(self.upstream) if self.upstream else None
+        self.parts.append(serve_registry(self.paths.images / "registry", self.door, self.registry_port, behind))
         self.parts.append(serve_engine(self.paths.images / "engine", self.engine_port))
         return self
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from ops.errors import OpsError, Refused
+from ops.errors import ConfigError, OpsError, Refused
 from ops.sandbox import lifecycle, seed
 from ops.sandbox.contracts import Paths
 from ops.sandbox.sample import Commit, git
@@ -68,7 +68,7 @@ def test_the_overlay_is_what_the_settings_take(root: Path) -> None:
 
 
 def test_a_second_up_changes_nothing(root: Path) -> None:
-    """The same supervisor goes on, and it says so; another engine or roll-out is refused while it runs."""
+    """The same supervisor goes on, and it says so; another engine, roll-out or registry is refused while it runs."""
     before, said = lifecycle.status(root).pid, []
     assert lifecycle.up(root, say=said.append).pid == before
     assert said == [f"the sandbox is up already (pid {before})"]
@@ -76,6 +76,8 @@ def test_a_second_up_changes_nothing(root: Path) -> None:
         lifecycle.up(root, engine="docker")
     with pytest.raises(Refused, match="rollout ecs"):
         lifecycle.up(root, rollout="terraform")
+    with pytest.raises(Refused, match="registry of its own"):
+        lifecycle.up(root, registry="127.0.0.1:5000")
 
 
 def test_a_killed_postgres_comes_back_by_itself(root: Path) -> None:
@@ -176,6 +178,14 @@ def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     assert processes(blocked) == {"supervisor": [], "postgres": [], "tasks": []}
     assert lifecycle.status(blocked).ready is False
     lifecycle.down(blocked, purge=True)
+
+
+def test_a_registry_of_ones_own_wants_a_real_engine(tmp_path: Path) -> None:
+    """Nothing is started, and the next line can be typed."""
+    with pytest.raises(ConfigError, match="with engine process") as failed:
+        lifecycle.up(tmp_path / ".sandbox", registry="127.0.0.1:5000")
+    assert failed.value.next == "inv sandbox.up --engine docker --registry 127.0.0.1:5000"
+    assert lifecycle.status(tmp_path / ".sandbox").state == "down"
 
 
 def test_down_leaves_no_process_and_can_be_said_twice(root: Path) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +13,7 @@ from ops.sandbox.images import oci
 from ops.sandbox.images.registry import tell_again
 from tests.sandbox.images_platform import ImagePlatform
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN, SmallEcr
+from tests.sandbox.registry_calls import digest, error, finish, manifest, pushed, put, upload
 
 
 @pytest.fixture
@@ -28,45 +27,6 @@ def images(tmp_path: Path) -> Iterator[ImagePlatform]:
 def http(images: ImagePlatform) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"http://{images.registry}", auth=("AWS", TOKEN), trust_env=False) as client:
         yield client
-
-
-def digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def upload(http: httpx.Client, repository: str, data: bytes) -> str:
-    """Upload a blob in one request."""
-    answer = http.post(f"/v2/{repository}/blobs/uploads/", params={"digest": digest(data)}, content=data)
-    assert answer.status_code == 201, answer.text
-    return digest(data)
-
-
-def descriptor(data: bytes, kind: str = oci.DOCKER_LAYER) -> dict[str, Any]:
-    return {"mediaType": kind, "size": len(data), "digest": digest(data)}
-
-
-def manifest(config: bytes, *layers: bytes, kind: str = oci.DOCKER_MANIFEST) -> bytes:
-    listed = [descriptor(layer) for layer in layers]
-    return json.dumps({"schemaVersion": 2, "mediaType": kind, "config": descriptor(config, oci.DOCKER_CONFIG), "layers": listed}).encode()
-
-
-def put(http: httpx.Client, repository: str, reference: str, data: bytes, kind: str = oci.DOCKER_MANIFEST) -> httpx.Response:
-    return http.put(f"/v2/{repository}/manifests/{reference}", content=data, headers={"Content-Type": kind})
-
-
-def pushed(http: httpx.Client, repository: str, tag: str, text: bytes = b"layer") -> str:
-    """Push a small image; its digest."""
-    config = json.dumps({"os": "linux", "architecture": "amd64", "of": text.decode()}).encode()
-    for blob in (config, text):
-        upload(http, repository, blob)
-    answer = put(http, repository, tag, manifest(config, text))
-    assert answer.status_code == 201, answer.text
-    return answer.headers["Docker-Content-Digest"]
-
-
-def error(answer: httpx.Response) -> tuple[int, str, str]:
-    [first] = answer.json()["errors"]
-    return answer.status_code, first["code"], first["message"]
 
 
 def test_without_a_login_the_registry_asks_for_basic(http: httpx.Client) -> None:
@@ -98,24 +58,37 @@ def test_an_unknown_repository_is_refused_at_the_first_upload(http: httpx.Client
 
 
 def test_a_blob_in_pieces_arrives_whole(http: httpx.Client) -> None:
-    """POST, two PATCHes, PUT; a piece at the wrong place is refused and the right one can still come."""
+    """POST, two PATCHes, PUT; how far it is can be asked in between."""
     place = http.post(f"/v2/{MUTABLE}/blobs/uploads/").headers["Location"]
     first = http.patch(place, content=iter([b"one ", b"two "]))
     assert (first.status_code, first.headers["Range"]) == (202, "0-7")
-    wrong = http.patch(place, content=b"three", headers={"Content-Range": "99-103"})
-    assert error(wrong)[:2] == (416, "BLOB_UPLOAD_INVALID")
-    assert http.get(place).headers["Range"] == "0-7"
-    http.patch(place, content=b"three", headers={"Content-Range": "8-12"})
+    now = http.get(first.headers["Location"])
+    assert (now.status_code, now.headers["Range"]) == (204, "0-7")
+    last = http.patch(now.headers["Location"], content=b"three", headers={"Content-Range": "8-12"})
     name = digest(b"one two three")
-    assert http.put(place, params={"digest": name}).status_code == 201
+    assert finish(http, last.headers["Location"], name).status_code == 201
     assert http.get(f"/v2/{MUTABLE}/blobs/{name}").content == b"one two three"
     assert http.head(f"/v2/{MUTABLE}/blobs/{name}").headers["Content-Length"] == "13"
+
+
+def test_a_piece_at_the_wrong_place_is_refused(http: httpx.Client) -> None:
+    """With the place where the next one has to start; nothing of it was kept."""
+    place = http.post(f"/v2/{MUTABLE}/blobs/uploads/").headers["Location"]
+    wrong = http.patch(place, content=b"three", headers={"Content-Range": "99-103"})
+    assert error(wrong) == (416, "BLOB_UPLOAD_INVALID", "the next chunk has to start at byte 0")
+    assert finish(http, place, digest(b"one"), b"one").status_code == 201
+
+
+def test_a_blob_in_one_request(http: httpx.Client) -> None:
+    """POST with the digest and the bytes."""
+    answer = http.post(f"/v2/{MUTABLE}/blobs/uploads/", params={"digest": digest(b"small")}, content=b"small")
+    assert answer.status_code == 201 and http.get(answer.headers["Location"]).content == b"small"
 
 
 def test_bytes_with_another_digest_are_refused(http: httpx.Client) -> None:
     """The upload is over and nothing was kept."""
     place = http.post(f"/v2/{MUTABLE}/blobs/uploads/").headers["Location"]
-    answer = http.put(place, params={"digest": digest(b"right")}, content=b"wrong")
+    answer = finish(http, place, digest(b"right"), b"wrong")
     assert error(answer)[:2] == (400, "DIGEST_INVALID")
     assert http.get(place).status_code == 404
     assert http.get(f"/v2/{MUTABLE}/blobs/{digest(b'wrong')}").status_code == 404
@@ -191,7 +164,8 @@ def test_an_index_names_images_that_are_there(http: httpx.Client) -> None:
     entry = {"mediaType": oci.DOCKER_MANIFEST, "size": 1, "digest": child, "platform": {"os": "linux", "architecture": "amd64"}}
     index = json.dumps({"schemaVersion": 2, "mediaType": oci.OCI_INDEX, "manifests": [entry]}).encode()
     assert put(http, MUTABLE, "both", index, oci.OCI_INDEX).status_code == 201
-    assert http.get(f"/v2/{MUTABLE}/manifests/both").headers["Content-Type"] == oci.OCI_INDEX
+    read = http.get(f"/v2/{MUTABLE}/manifests/both", headers={"Accept": oci.OCI_INDEX})
+    assert (read.content, read.headers["Content-Type"]) == (index, oci.OCI_INDEX)
     missing = index.replace(child.encode(), digest(b"nobody").encode())
     assert error(put(http, MUTABLE, "broken", missing, oci.OCI_INDEX))[:2] == (400, "MANIFEST_BLOB_UNKNOWN")
 
@@ -230,4 +204,4 @@ def test_an_upload_that_broke_off_leaves_nothing(images: ImagePlatform, http: ht
     images.down()
     images.up()
     assert list(unfinished.iterdir()) == []
-    assert http.put(place, params={"digest": digest(b"half")}).status_code == 404
+    assert finish(http, place, digest(b"half")).status_code == 404

@@ -7,6 +7,7 @@ again looks before pushing; a mutable tag takes the same digest again in silence
 
 Differs: plain HTTP on loopback; blobs are served from here (ECR redirects to S3); a mount from another repository is never granted (the
 client uploads, as where ECR's blob mounting is off); no referrers, no layer-part limits, no replication; blobs are never collected.
+With a registry behind it (`--registry`, upstream.py) layers and manifests are that one's, and what ECR enforces is still refused here.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from werkzeug.wrappers import Request, Response
 
 from ops.sandbox.contracts import EcrDoor, Part
 from ops.sandbox.images import refusals
-from ops.sandbox.images.registry_routes import Call, Shelf, route
+from ops.sandbox.images.behind import Behind
+from ops.sandbox.images.registry_routes import route
 from ops.sandbox.images.serving import serve
+from ops.sandbox.images.shelf import Call, Shelf
 from ops.sandbox.images.store import Blobs, Repositories
 from ops.sandbox.images.uploads import TooMuchError, Uploads
+from ops.sandbox.images.upstream import Upstream
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -37,9 +41,10 @@ _LOG = logging.getLogger("sandbox.registry")
 class Registry:
     """The WSGI application. `root` is the registry's own folder (Paths.images / "registry")."""
 
-    def __init__(self, root: Path, door: EcrDoor) -> None:
+    def __init__(self, root: Path, door: EcrDoor, upstream: Upstream | None = None) -> None:
         blobs = Blobs(root)
         blobs.forget_unfinished()
+        self.instead = Behind(upstream).instead if upstream else {}
         self.shelf = Shelf(blobs, Repositories(root), Uploads(blobs), door, threading.Lock())
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -50,7 +55,7 @@ class Registry:
     def _answer(self, request: Request) -> Response:
         try:
             challenge = self._login(request)
-            return challenge or route(Call(self.shelf, request))
+            return challenge or route(Call(self.shelf, request), self.instead)
         except refusals.RefusalError as refusal:
             return refusal.response()
         except TooMuchError as error:
@@ -74,16 +79,22 @@ class Registry:
         return None
 
 
-def serve_registry(root: Path, door: EcrDoor, port: int) -> Part:
-    """Start the registry front on 127.0.0.1:`port`, its state in `root` (Paths.images / "registry"). OSError when the port is taken."""
-    return serve("registry", Registry(root, door), port)
+def serve_registry(root: Path, door: EcrDoor, port: int, upstream: Upstream | None = None) -> Part:
+    """Start the registry front on 127.0.0.1:`port`, its state in `root` (Paths.images / "registry"), before `upstream` where one is given.
+
+    OSError when the port is taken.
+    """
+    return serve("registry", Registry(root, door, upstream), port)
 
 
-def tell_again(root: Path, put: Callable[[str, str, str, bytes, str, int], None]) -> int:
-    """Call `put(name, tag, digest, manifest, media_type, size)` for every tag ever pushed, for an ECR that forgot all; how many."""
+def tell_again(root: Path, put: Callable[[str, str, str, bytes, str, int], None], upstream: Upstream | None = None) -> int:
+    """Call `put(name, tag, digest, manifest, media_type, size)` for every tag ever pushed, for an ECR that forgot all; how many.
+
+    What the registry behind the front no longer has is left out, and built again. Raises NoRegistryError.
+    """
     blobs, told = Blobs(root), 0
     for name, tag, pushed in Repositories(root).every():
-        if blobs.has(pushed.digest):
+        if blobs.has(pushed.digest) and (upstream is None or upstream.holds(name, pushed.digest)):
             put(name, tag, pushed.digest, blobs.read(pushed.digest), pushed.media_type, pushed.size)
             told += 1
     return told

@@ -4,48 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from werkzeug.wrappers import Request, Response
+from werkzeug.wrappers import Response
 
-from ops.sandbox.contracts import EcrDoor, EcrRepository
 from ops.sandbox.images import refusals
-from ops.sandbox.images.oci import Manifest, parse_manifest
-from ops.sandbox.images.reference import is_digest, is_repository, is_tag
-from ops.sandbox.images.store import Blobs, Pushed, Repositories, digest_of
-from ops.sandbox.images.uploads import CHUNK, Uploads, WrongDigestError
-
-LARGEST_MANIFEST = 4 << 20
-
-
-@dataclass(frozen=True)
-class Shelf:
-    """All that the registry holds and whom it asks; `putting` serialises the check of a tag with its writing."""
-
-    blobs: Blobs
-    repositories: Repositories
-    uploads: Uploads
-    door: EcrDoor
-    putting: threading.Lock
-
-    def repository(self, name: str) -> EcrRepository:
-        if not is_repository(name):
-            raise refusals.bad_repository_name(name)
-        found = self.door.repository(name)
-        if found is None:
-            raise refusals.no_repository(name)
-        return found
-
-
-@dataclass(frozen=True)
-class Call:
-    """One request to be answered."""
-
-    shelf: Shelf
-    request: Request
+from ops.sandbox.images.manifests import manifest, put_manifest
+from ops.sandbox.images.reference import is_digest
+from ops.sandbox.images.shelf import Call
+from ops.sandbox.images.uploads import CHUNK, WrongDigestError
 
 
 def version(call: Call) -> Response:
@@ -127,66 +95,6 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def manifest(call: Call, name: str, reference: str) -> Response:
-    call.shelf.repository(name)
-    shelf = call.shelf
-    digest = reference if is_digest(reference) else shelf.door.digest(name, reference)
-    pushed = shelf.repositories.pushed(name, digest) if digest else None
-    if pushed is None or not shelf.door.has_image(name, pushed.digest) or not shelf.blobs.has(pushed.digest):
-        raise refusals.no_image()
-    data = shelf.blobs.read(pushed.digest)
-    response = Response(data, headers={"Docker-Content-Digest": pushed.digest}, content_type=pushed.media_type)
-    response.content_type = pushed.media_type       # werkzeug adds a charset to what it takes for text
-    return response
-
-
-def put_manifest(call: Call, name: str, reference: str) -> Response:
-    repository = call.shelf.repository(name)
-    data, media_type = _body(call), call.request.headers.get("Content-Type", "")
-    digest, tag = digest_of(data), None if is_digest(reference) else reference
-    if tag is None and reference != digest:
-        raise refusals.wrong_digest(f"the manifest has digest {digest}")
-    if tag is not None and not is_tag(tag):
-        raise refusals.bad_tag(tag)
-    try:
-        found = parse_manifest(data, media_type)
-    except ValueError as error:
-        raise refusals.bad_manifest(str(error)) from error
-    _refuse_missing(call.shelf, name, found)
-    with call.shelf.putting:
-        _put(call.shelf, repository, tag, Pushed(digest, media_type, found.size), data)
-    return Response(status=201, headers={"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest})
-
-
-def _body(call: Call) -> bytes:
-    data = call.request.stream.read(LARGEST_MANIFEST + 1)
-    if len(data) > LARGEST_MANIFEST:
-        raise refusals.too_large(f"a manifest may have {LARGEST_MANIFEST} bytes at most")
-    return data
-
-
-def _refuse_missing(shelf: Shelf, name: str, found: Manifest) -> None:
-    """A manifest may only name what this repository holds."""
-    wanted = ((found.config,) if found.config else ()) + found.layers
-    for each in wanted:
-        if not each.foreign and not (shelf.repositories.linked(name, each.digest) and shelf.blobs.has(each.digest)):
-            raise refusals.blob_missing(each.digest)
-    for child in found.children:
-        if not shelf.door.has_image(name, child.digest):
-            raise refusals.blob_missing(child.digest)
-
-
-def _put(shelf: Shelf, repository: EcrRepository, tag: str | None, pushed: Pushed, data: bytes) -> None:
-    standing = shelf.door.digest(repository.name, tag) if tag else None
-    if tag and standing and repository.immutable:
-        raise refusals.tag_stands(repository.name, tag)
-    shelf.blobs.put(data)
-    shelf.repositories.record(repository.name, pushed, tag)
-    already = standing == pushed.digest if tag else shelf.door.has_image(repository.name, pushed.digest)
-    if not already:
-        shelf.door.put_image(repository.name, tag, pushed.digest, data, pushed.media_type, pushed.size)
-
-
 def tags(call: Call, name: str) -> Response:
     call.shelf.repository(name)
     shelf, last = call.shelf, call.request.args.get("last", "")
@@ -199,8 +107,9 @@ def tags(call: Call, name: str) -> Response:
     return response
 
 
+Handler = Callable[..., Response]
 _NAME = r"/v2/(?P<name>.+)"
-_ROUTES: tuple[tuple[re.Pattern[str], dict[str, Callable[..., Response]]], ...] = (
+_ROUTES: tuple[tuple[re.Pattern[str], dict[str, Handler]], ...] = (
     (re.compile(r"/v2/?\Z"), {"GET": version, "HEAD": version}),
     (re.compile(_NAME + r"/blobs/uploads/?\Z"), {"POST": start_upload}),
     (re.compile(_NAME + r"/blobs/uploads/(?P<identity>[^/]+)\Z"), {"PATCH": append, "PUT": finish, "GET": upload_status, "DELETE": cancel}),
@@ -210,10 +119,10 @@ _ROUTES: tuple[tuple[re.Pattern[str], dict[str, Callable[..., Response]]], ...] 
 )
 
 
-def route(call: Call) -> Response:
-    """Answer one authorised request. Raises RefusalError."""
+def route(call: Call, instead: Mapping[Handler, Handler]) -> Response:
+    """Answer one authorised request; `instead` names handlers that give way to others. Raises RefusalError."""
     for pattern, methods in _ROUTES:
         found = pattern.match(call.request.path)
-        if found and call.request.method in methods:
-            return methods[call.request.method](call, **found.groupdict())
+        if found and (handler := methods.get(call.request.method)):
+            return instead.get(handler, handler)(call, **found.groupdict())
     raise refusals.not_offered()

@@ -1,4 +1,4 @@
-"""`python -m ops.sandbox.supervisor ROOT [--engine …] [--rollout …] [--timing JSON]`: run one sandbox until SIGTERM."""
+"""`python -m ops.sandbox.supervisor ROOT [--engine …] [--rollout …] [--registry …] [--timing JSON]`: run one sandbox until SIGTERM."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class Supervisor:
     paths: Paths
     engine: str
     rollout: str
+    registry: str | None
     timing: Timing
     ended: threading.Event = field(default_factory=threading.Event)
     starting: bool = False
@@ -64,7 +65,9 @@ class Supervisor:
         ports = known.ports if known else None
         docker = _docker() if self.engine == "docker" else known.docker if known else None
         began = psutil.Process().create_time()
-        self.record = status.Record("starting", self.engine, os.getpid(), began, ports, docker=docker, rollout=self.rollout)
+        self.record = status.Record(
+            "starting", self.engine, os.getpid(), began, ports, docker=docker, registry=self.registry, rollout=self.rollout,
+        )
         self.record.write(self.paths)
         try:
             self.starting = True
@@ -98,7 +101,7 @@ class Supervisor:
             trial.begin(checkout)
             from ops.sandbox.supervisor.world import World      # noqa: I001 - moto takes more than a second, beside initdb
 
-            self.world = World(self.paths, ports, self.timing, self.say)
+            self.world = World(self.paths, ports, self.timing, self.say, behind=self.registry)
             self.world.start(self.engine, trial, login, started, checkout)
         from ops.sandbox.supervisor.overlay import write_overlay
 
@@ -201,10 +204,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("root", type=Path)
     parser.add_argument("--engine", choices=("process", "docker"), default="process")
     parser.add_argument("--rollout", choices=("auto", "ecs", "terraform"), default="auto")
+    parser.add_argument("--registry")
     parser.add_argument("--timing", type=json.loads, default={})
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    supervisor = Supervisor(Paths(asked.root), asked.engine, asked.rollout, Timing(**asked.timing))
+    supervisor = Supervisor(Paths(asked.root), asked.engine, asked.rollout, asked.registry, Timing(**asked.timing))
 
     def end(number: int, frame: Any) -> None:
         if supervisor.starting and not supervisor.ended.is_set():

@@ -14,6 +14,7 @@ from ops.sandbox.aws import Cloud, lookups
 from ops.sandbox.contracts import Paths
 from ops.sandbox.images.registry import tell_again
 from ops.sandbox.images.store import write_aside
+from ops.sandbox.images.upstream import Upstream
 from ops.sandbox.seed.names import CLUSTER, SHAPES
 
 
@@ -48,13 +49,13 @@ def remember(paths: Paths, images: dict[str, str]) -> None:
     write_aside(_file(paths), (json.dumps(images, indent=2) + "\n").encode())
 
 
-def restore_images(shelf: Path, cloud: Cloud) -> int:
-    """Tell the new ECR of every image in the registry's folder; how many."""
+def restore_images(shelf: Path, cloud: Cloud, upstream: Upstream | None) -> int:
+    """Tell the new ECR of every image in the registry's folder, or noted there and still in the registry behind it; how many."""
     def put(name: str, tag: str, digest: str, manifest: bytes, media_type: str, size: int) -> None:
         if cloud.ecr.repository(name) is not None:
             cloud.ecr.put_image(name, tag, digest, manifest, media_type, size)
 
-    return tell_again(shelf, put)
+    return tell_again(shelf, put, upstream)
 
 
 def to_start(cloud: Cloud, last: dict[str, str], first: dict[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.errors import Refused
+from ops.errors import OpsError, Refused
 from ops.sandbox import seed
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import Aws, serve
@@ -22,6 +22,7 @@ from ops.sandbox.edge.certificates import Certificates
 from ops.sandbox.edge.weather import Weather
 from ops.sandbox.faults.work import Ground
 from ops.sandbox.images.registry import serve_registry
+from ops.sandbox.images.upstream import NoRegistryError, Upstream
 from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, memory
 from ops.sandbox.terraform.trial import Rollout, Trial
@@ -38,9 +39,11 @@ class World:
     ports: Ports
     timing: Timing
     say: Callable[[str], None]
+    behind: str | None = None                      # host:port of a real registry behind the front
     parts: list[Part] = field(default_factory=list)
     engine: engines.Engine | None = None
-    shelf: Path = field(init=False)                # where the registry keeps its images
+    shelf: Path = field(init=False)                # where the registry keeps its images, or what it notes of them
+    upstream: Upstream | None = None
     aws: Aws | None = None
     rollout: Rollout | None = None
     weather: Weather = field(default_factory=Weather)
@@ -54,8 +57,9 @@ class World:
         self.aws = aws = serve(self.ports, self.timing)
         self.add(aws.part())
         clients = seed.Clients(aws.url, KEEPER_KEY)
-        self.shelf = self.paths.images / SHELVES[engine]
-        self.add(serve_registry(self.shelf, aws.cloud.ecr, self.ports.registry))
+        self.upstream = _upstream(self.behind)
+        self.shelf = self.paths.images / (f"registry-of-{self.behind}" if self.behind else SHELVES[engine])
+        self.add(serve_registry(self.shelf, aws.cloud.ecr, self.ports.registry, self.upstream))
         self.engine = engines.own(self.paths, self.ports, aws.cloud) if engine == "process" else engines.real(
             self.paths, lambda: seed.registry_token(clients), self.say
         )
@@ -111,7 +115,7 @@ class World:
         assert self.aws is not None
         assert self.engine is not None
         cloud, commit = self.aws.cloud, checkout.result()
-        restored = memory.restore_images(self.shelf, cloud)
+        restored = memory.restore_images(self.shelf, cloud, self.upstream)
         first = {shape.name: f"{shape.repository}:{commit.short}" for shape in seed.SHAPES}
         for shape in seed.SHAPES:
             if cloud.ecr.digest(shape.repository, commit.short) is None:
@@ -138,3 +142,11 @@ class World:
                 part.stop()
             except Exception as exc:
                 note(f"{part.name} did not stop cleanly: {exc!r}")
+
+
+def _upstream(place: str | None) -> Upstream | None:
+    """The real registry at `place`. Raises OpsError where there is none."""
+    try:
+        return Upstream.at(place) if place else None
+    except NoRegistryError as error:
+        raise OpsError(f"no registry at {place} for the sandbox", str(error), "start it, or `inv sandbox.up` without --registry") from error
