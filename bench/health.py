@@ -2,8 +2,9 @@
 
 python -m bench.health [ROUNDS]
 
-A sandbox of its own, whole processes, interleaved rounds, medians. Three ratios: the sweep to the slowest probe in it (target: at most
-1.2), the sweep to that probe's group asked alone, and the runbook's commands to the whole `inv health.all` (target: at least 10).
+A sandbox of its own, whole processes, interleaved rounds, medians. The ratios: the sweep to the slowest probe in it (target: at most
+1.2), the sweep to that probe's group asked alone, the runbook's commands to the whole `inv health.all` (target: at least 10; most of it is
+Python that loads AWS's and PostgreSQL's libraries, as each `aws` does), and to a later sweep of its `--watch`, which has them loaded.
 The runbook's side is its fourteen commands and no more: target groups, log groups and the database's password, which an operator has to
 look up, are given to them. curl, aws and psql are this machine's; for one that is not there the same call is made by a Python process of
 its own. `logs tail` is of aws 2 alone; elsewhere it is `logs filter-log-events`. What was used is printed.
@@ -44,7 +45,7 @@ print(json.dumps(getattr(boto3.client(service, endpoint_url=endpoint), operation
 
 @dataclass(frozen=True)
 class Round:
-    """Seconds: of whole processes, but `sweep` and `slowest` (the slowest probe in it) and `alone` (its group's sweep) are took_s."""
+    """Seconds: of whole processes, but `sweep`, `slowest` (the slowest probe in it), `alone` (its group's sweep) and `later` are took_s."""
 
     runbook: float
     process: float
@@ -52,6 +53,7 @@ class Round:
     slowest: float
     alone: float
     group: str
+    later: float
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,19 @@ class Ground:
         runbook = sum(self.seconds(command)[0] for command in self.commands())
         slowest = max(found["checks"], key=lambda check: check["took_s"])
         _, alone = self.sweep(f"health.{slowest['group']}")
-        return Round(runbook, process, found["took_s"], slowest["took_s"], alone["took_s"], slowest["group"])
+        return Round(runbook, process, found["took_s"], slowest["took_s"], alone["took_s"], slowest["group"], self.later())
+
+    def later(self) -> float:
+        """The third sweep of a `--watch`: what one takes once the program is loaded."""
+        command = [sys.executable, "-m", "invoke", "--search-root", str(self.root), "health.all", "--watch", "1", "--json"]
+        with subprocess.Popen(
+            command, cwd=self.root, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as watching:
+            assert watching.stdout
+            line = [watching.stdout.readline() for _ in range(3)][-1]
+            watching.send_signal(signal.SIGINT)
+            watching.communicate()
+        return float(json.loads(line)["took_s"])
 
     def settle(self) -> None:
         """Until all is green: the bytecode is written by then too."""
@@ -192,6 +206,7 @@ def report(rounds: Sequence[Round], versions: dict[str, str]) -> None:
     print(f"a sweep of that probe's group alone: {middle('alone'):.2f} s: ratio {ratio('sweep', 'alone'):.2f}")
     print(f"the runbook's section 5, 14 processes ({'; '.join(used)}): {middle('runbook'):.2f} s")
     print(f"inv health.all, the whole process: {middle('process'):.2f} s: ratio {ratio('runbook', 'process'):.2f}")
+    print(f"a later sweep of its --watch: {middle('later'):.2f} s: ratio {ratio('runbook', 'later'):.2f}")
 
 
 def main(count: int) -> None:
