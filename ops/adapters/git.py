@@ -62,6 +62,11 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
         extract(file, folder, into, at)
 
 
+def below(source: Path, folder: Path) -> str:
+    """Where `folder` lies in the checkout that `source` lies in, "" for its root; "" too where it lies in a checkout of its own."""
+    return ask(folder, "rev-parse", "--show-prefix").strip() if toplevel(folder) == toplevel(source) else ""
+
+
 def toplevel(path: Path) -> Path:
     """The root of the checkout that `path` lies in. Raises ConfigError: no folder, no repository, somebody else's, no commit yet."""
     if not path.is_dir():

@@ -42,7 +42,9 @@ class WantsInit(TerraformError):
 
 
 class LockHeld(Refused):
-    """Somebody holds the state's lock; exit code 3."""
+    """Somebody holds the state's lock, so Terraform has done nothing; exit code 3."""
+
+    untouched = True
 
     def __init__(self, what: str, lock: StateLock) -> None:
         super().__init__(what, lock.said(), "wait for it (--wait 10m), or look: inv tf.locks; if its owner is dead: inv tf.unlock")

@@ -142,7 +142,7 @@ def plan(
         initialise(place)
         patiently(make)
     document = patiently(lambda: terraform.show(place.tf, file))
-    uncommitted = dirty(checkout.changes, place.configured.directory)
+    uncommitted = dirty(checkout.changes, git.below(place.platform.settings.source, place.tf.directory))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     saved = SavedPlan(file, checkout.commit.full, state, now, terraform_saved.owner(), uncommitted, images)
     terraform_saved.keep(saved)
@@ -150,9 +150,9 @@ def plan(
 
 
 def committed(place: Place) -> Checkout:
-    """The checkout that Terraform's directory lies in."""
-    settings = place.platform.settings
-    return git.checkout(settings.source, settings.environment.branch, settings.environment.remote)
+    """The checkout that Terraform's directory lies in, which need not be the application's."""
+    environment = place.platform.settings.environment
+    return git.checkout(place.tf.directory, environment.branch, environment.remote)
 
 
 def plan_as_running(place: Place, *, wait_s: float = 0.0) -> Planned:

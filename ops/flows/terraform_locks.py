@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ops import ui
-from ops.adapters import terraform, terraform_files, terraform_locks
+from ops.adapters import terraform, terraform_backend, terraform_locks
 from ops.errors import Refused
 from ops.flows.terraform import Place, ready
 from ops.rules.terraform_limits import caution
@@ -19,9 +19,8 @@ from ops.terraform import StateLock
 
 
 def held(place: Place) -> tuple[StateLock, ...]:
-    """Every lock on this environment's state, each once (S3 and DynamoDB may both keep it)."""
-    ready(place)
-    backend = terraform_files.backend(place.tf.directory)
+    """Every lock on this environment's state, each once (S3 and DynamoDB may both keep it). Neither Terraform nor its `init` is needed."""
+    backend = terraform_backend.backend(place.tf.directory, place.tf.backend_config)
     found = terraform_locks.held(place.platform.cloud, backend, place.configured.workspace, place.tf.directory)
     return tuple({lock.id: lock for lock in found}.values())
 
@@ -46,12 +45,16 @@ def unlock(place: Place, typed: str | None) -> StateLock:
     locks = held(place)
     if not locks:
         raise Refused("the state is not locked", f"there is no lock on {place.tf.directory}'s state", "inv tf.locks")
+    if typed is not None and all(each.id != typed for each in locks):
+        why = f"the state's lock is {locks[0].id}, of {locks[0].who or 'somebody'}"
+        raise Refused(f"there is no lock {typed}", why, f"look (inv tf.locks), then: inv tf.unlock --id {locks[0].id}")
     lock = next((each for each in locks if each.id == typed), locks[0])
     now = datetime.now(UTC)
     ui.say(f"{lock.path}: {lock.said(now)}")
     running = terraform_locks.processes(now) if lock.host == socket.gethostname() else ()
     directory = str(place.tf.directory.resolve())
     agree(lock, caution(lock, socket.gethostname(), directory, running, now, place.configured.lock_limit), typed)
+    ready(place)
     terraform.force_unlock(place.tf, lock.id)
     return lock
 

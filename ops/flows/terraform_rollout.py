@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from ops import ui
 from ops.adapters import ecs
+from ops.adapters.terraform_errors import LockHeld
 from ops.apply import Doer
 from ops.errors import OpsError, Refused
 from ops.flows import terraform as flow
@@ -43,6 +44,11 @@ class Rollout:
     place_: Place | None = field(default=None, repr=False)
 
     @property
+    def patience_s(self) -> float:
+        """How long Terraform waits for its state's lock: `--wait`, and never less than a killed run may still need."""
+        return max(PATIENCE_S, self.work.wait_s)
+
+    @property
     def place(self) -> Place:
         if self.place_ is None:
             self.place_ = Place.of(self.work.platform)
@@ -67,7 +73,7 @@ class Rollout:
     def plan(self, image: str, targets: tuple[str, ...] = ()) -> Planned:
         """A saved plan that gives the service `image`, shown; the other services' images as they run."""
         images = terraform_images.values(self.work.platform, target=self.work.name, image=image)
-        planned = flow.plan(self.place, images, name=f"deploy-{self.work.name}", wait_s=PATIENCE_S, targets=targets)
+        planned = flow.plan(self.place, images, name=f"deploy-{self.work.name}", wait_s=self.patience_s, targets=targets)
         shown(planned.changes, planned.drift)
         return planned
 
@@ -111,7 +117,7 @@ class Rollout:
         """Apply, and see to it that the service runs the revision with `image`; the id of the deployment, None where nothing moved."""
         before = self.state()
         if planned.changes:
-            flow.apply(self.place, planned)
+            self.apply(planned)
         else:
             ui.say("  Terraform has nothing to change")
             terraform_saved.discard(planned.saved)
@@ -122,6 +128,14 @@ class Rollout:
             return point_service_at(self.work, made.arn)
         moved = after.primary is not None and (before.primary is None or after.primary.id != before.primary.id)
         return after.primary.id if moved and after.primary else None
+
+    def apply(self, planned: Planned) -> None:
+        """A plan whose apply finds the state locked goes away with its deploy: nobody would apply it later, and it may hold secrets."""
+        try:
+            flow.apply(self.place, planned, wait_s=self.patience_s)
+        except LockHeld:
+            terraform_saved.discard(planned.saved)
+            raise
 
     def state(self) -> ServiceState:
         cluster, name = self.work.platform.settings.environment.cluster, self.work.service.ecs_service

@@ -215,3 +215,14 @@ def test_somebody_elses_checkout_names_the_command(repository: Path, monkeypatch
     with pytest.raises(ConfigError, match="another user") as error:
         git.checkout(repository, "main", "origin")
     assert error.value.next == f"git config --global --add safe.directory {repository}"
+
+
+def test_where_a_folder_lies_in_the_checkout_of_another(repository: Path, tmp_path: Path) -> None:
+    """Below the same root by its path there; a checkout of its own counts as a whole."""
+    other = tmp_path / "infrastructure"
+    (other / "dev").mkdir(parents=True)
+    run(other, "init", "-q", "-b", "main")
+    run(other, "commit", "-q", "--allow-empty", "-m", "One")
+    assert (git.below(repository, repository / "backend"), git.below(repository, repository), git.below(repository, other / "dev")) == (
+        "backend/", "", "",
+    )  # fmt: skip

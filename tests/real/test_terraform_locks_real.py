@@ -111,6 +111,13 @@ def test_a_held_lock_names_its_owner(ground: Ground) -> None:
     assert (document["id"], document["owner"], document["reason"], document["store"]) == (identifier, "ana@laptop", "apply", "s3")
 
 
+def test_a_held_lock_is_seen_before_terraform_was_ever_initialised(ground: Ground) -> None:
+    """`tf.locks` needs no init, and so no provider: who looks for a lock often has neither."""
+    lock(ground)
+    (held,) = terraform_locks.held(ground.place())
+    assert held.who == "ana@laptop" and not (ground.directory / ".terraform").exists()
+
+
 def test_wait_outlasts_a_held_lock(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
     """`--wait`: the owner is named, and the plan is made as soon as the lock is gone."""
     lock(ground)
@@ -124,8 +131,8 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
     """Without a terminal only its typed id takes it away; another id does not."""
     identifier = lock(ground)
     place = ground.place()
-    for typed in (None, "another-id"):
-        with pytest.raises(Refused) as found:
+    for typed, says in ((None, "the lock of ana@laptop stays"), ("another-id", "there is no lock another-id")):
+        with pytest.raises(Refused, match=says) as found:
             terraform_locks.unlock(place, typed)
         assert f"inv tf.unlock --id {identifier}" in found.value.next
     assert terraform_locks.unlock(place, identifier).id == identifier
