@@ -13,6 +13,7 @@ from ops.health import Check
 from ops.model import Evidence, Finding
 
 AWS_GROUPS = ("db", "ecs", "targets", "cdn", "logs", "terraform")
+NOT_THE_DATABASES = ("image_", "secret_", "out_of_memory")     # causes of a task that never began, or was killed from outside
 EVIDENCE = 3      # pieces of it are shown for one cause of many checks
 DENIED = re.compile(r"(?P<who>\S+) may not (?P<action>[\w*-]+:[\w*]+)")      # as ops.adapters.aws_errors says it
 
@@ -42,7 +43,7 @@ def database_ground(below: Check, above: Check, ground: Ground) -> bool:
 def database(below: Check, above: Check, ground: Ground) -> bool:
     """A database that does not answer, or whose schema is behind, makes its users ill: tasks, targets, pages, logs."""
     uses = above.group in ("ecs", "targets", "endpoints", "logs") and above.service in ground.users
-    return uses and below.group == "db" and below.name != "secret"
+    return uses and below.group == "db" and below.name != "secret" and not cause(above).startswith(NOT_THE_DATABASES)
 
 
 def cluster(below: Check, above: Check, ground: Ground) -> bool:

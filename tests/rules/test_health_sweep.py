@@ -19,6 +19,7 @@ def ill(group: str, name: str, cause: str = "x", service: str = "backend", statu
 
 STOPPED, CONNECTION = ill("db", "instance", "database_stopped", ""), ill("db", "connection", "database_unreachable", "")
 TASKS, TARGETS = ill("ecs", "backend tasks", "container_exited"), ill("targets", "backend tg", "no_targets")
+NO_SECRET = ill("ecs", "backend deployment", "secret_missing")
 CHECKED = ill("ecs", "backend tasks", "target_unhealthy")
 AT_CDN, AT_ALB = ill("endpoints", "GET /api via cdn"), ill("endpoints", "GET /api via alb")
 OTHER = ill("endpoints", "GET / via cdn", service="frontend")
@@ -38,6 +39,7 @@ CACHED = ill("cdn", "cache /api", "z", status="unknown")
         ((STOPPED, CONNECTION), (STOPPED,)),
         ((CONNECTION, TARGETS, AT_CDN, LOG), (CONNECTION,)),
         ((CONNECTION, OTHER), (CONNECTION, OTHER)),                    # the frontend does not use the database
+        ((CONNECTION, NO_SECRET, TARGETS), (CONNECTION, NO_SECRET)),   # no database takes a secret away
         ((TASKS, IMAGE, TARGETS, AT_CDN, LOG), (TASKS,)),
         ((CHECKED, TARGETS, AT_ALB), (TARGETS,)),                      # stopped by the health check: the target group knows why
         ((AT_CDN, AT_ALB), (AT_ALB,)),
