@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -65,10 +65,11 @@ class Host:
     def transport(self) -> Any:
         return self.connection.transport
 
-    def run(self, command: str | list[str], stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT) -> Ran:
-        """Run it to its end without a terminal; `stdin` is given and closed. Raises TimedOut."""
+    def run(self, command: str | list[str], stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT, what: str = "a command") -> Ran:
+        """Run it to its end without a terminal; `stdin` is given and closed. Raises TimedOut, which names it by `what`."""
         out: list[bytes] = []
-        return self.session(command, stdin, out.append, timeout_s, out)
+        ran = self.session(command, stdin, out.append, timeout_s, what)
+        return replace(ran, out=b"".join(out))
 
     def stream(self, command: str | list[str], stdin: bytes, on_line: Callable[[bytes], None]) -> int:
         """Tell every whole line of its output as it comes; its exit code. Raises Lost."""
@@ -80,13 +81,13 @@ class Host:
             for line in lines:
                 on_line(line)
 
-        ran = self.session(command, stdin, take, None, [])
+        ran = self.session(command, stdin, take)
         if ran.lost:
             raise Lost(f"ssh {self.where}", "the connection was lost", "run it again")
         return ran.code
 
     def session(
-        self, command: str | list[str], stdin: bytes, on_out: Callable[[bytes], None], timeout_s: float | None, out: list[bytes]
+        self, command: str | list[str], stdin: bytes, on_out: Callable[[bytes], None], timeout_s: float | None = None, what: str = ""
     ) -> Ran:
         said = command if isinstance(command, str) else shlex.join(command)
         err: list[bytes] = []
@@ -102,17 +103,11 @@ class Host:
             for thread in threads:
                 thread.start()
             if not received(channel, on_out, time.monotonic() + timeout_s if timeout_s is not None else None):
-                raise TimedOut(f"ssh {self.where}: {shlex.split(said)[0]}", f"it did not end within {timeout_s:g} s", "try again")
+                raise TimedOut(f"ssh {self.where}: {what}", f"it did not end within {timeout_s:g} s", "try again")
             code = channel.recv_exit_status() if channel.exit_status_ready() or self.transport.is_active() else -1
             threads[1].join(POLL_S)
         lost = code == -1 and not self.transport.is_active()
-        return Ran(code, b"".join(out), b"".join(err), lost)
-
-    def put(self, data: bytes, path: str) -> None:
-        """Write a file there (below the home where `path` is relative), readable by its owner alone."""
-        ran = self.run(f"umask 077; cat > {shlex.quote(path)}", stdin=data)
-        if ran.code:
-            raise Lost(f"ssh {self.where}: {path}", ran.err.decode(errors="replace") or "the connection was lost", "try again")
+        return Ran(code, b"", b"".join(err), lost)
 
     @contextmanager
     def forward(self, host: str, port: int) -> Iterator[int]:
@@ -152,8 +147,12 @@ def closing(channel: Any) -> Iterator[None]:
 
 
 def give(channel: Any, stdin: bytes) -> None:
+    """All of it, however slowly it is taken: `received` has set the channel's timeout, which is not the end of anything here."""
+    rest = memoryview(stdin)
     with suppress(OSError, EOFError):
-        channel.sendall(stdin)
+        while rest:
+            with suppress(TimeoutError):
+                rest = rest[channel.send(rest[:CHUNK]) :]
         channel.shutdown_write()
 
 

@@ -88,6 +88,18 @@ def test_a_command_gets_its_input_and_gives_its_output(bastion: Bastion) -> None
             host.run("sleep 20", timeout_s=0.5)
 
 
+def test_what_is_taken_slowly_arrives_whole() -> None:
+    """The window is full for longer than the channel's timeout, as on a slow line or a busy host: the rest of an upload still follows."""
+    near, far = socket.socketpair()
+    near.settimeout(0.1)
+    channel = SimpleNamespace(send=near.send, shutdown_write=lambda: near.shutdown(socket.SHUT_WR))
+    giving = threading.Thread(target=ssh.give, args=(channel, b"x" * 3_000_000), daemon=True)
+    giving.start()
+    time.sleep(0.5)
+    with near, far, far.makefile("rb") as file:
+        assert giving.is_alive() and len(file.read()) == 3_000_000
+
+
 def test_lines_come_as_they_are_said(bastion: Bastion) -> None:
     """Not at the end: the first line is there while the command still runs."""
     came: list[tuple[bytes, float]] = []
