@@ -80,6 +80,14 @@ def begun(keeper: psycopg.Connection[Any], who: Who, before: str | None) -> None
     keeper.execute(statement, (who.run, who.verb, who.by, who.host, before))
 
 
+def began(keeper: psycopg.Connection[Any], run: str) -> str | None:
+    """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, of a run; None where it has not begun."""
+    since = """to_char(began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+    statement = f"SELECT verb || ' ' || id || ' since ' || {since} || ' by ' || by || '@' || host FROM {SCHEMA}.runs WHERE id = %s"  # noqa: S608
+    row = keeper.execute(statement, [run]).fetchone()
+    return row[0] if row else None
+
+
 def ended(keeper: psycopg.Connection[Any], run: str, result: str, after: str | None, message: str | None = None) -> None:
     statement = f"UPDATE {SCHEMA}.runs SET result = %s, to_revision = %s, message = %s, ended_at = clock_timestamp() WHERE id = %s"  # noqa: S608
     keeper.execute(statement, (result, after, message, run))

@@ -2,7 +2,8 @@
 
 It is polled, never waited for: a session that waits for an advisory lock holds a snapshot, and CREATE INDEX CONCURRENTLY waits for that.
 The session commits by itself, so that it never stands in a revision's way. It ends with its process, and the lock with it: a killed run
-leaves none behind. Who holds it, since when and from where stands in the session's application_name, which every user may read.
+leaves none behind. Who holds it stands in the session's application_name, which every user may read; whole, and from where, in the audit:
+PostgreSQL keeps 63 bytes of a name, and the address of whoever migrates on a bastion is the bastion's.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 import psycopg
 
+from ops.migrate import audit
 from ops.migrate.model import Limits, MigrateError, Target, Who
 from ops.migrate.sessions import connect
 
@@ -71,7 +73,17 @@ def holder(keeper: psycopg.Connection[Any]) -> str:
     if row is None:
         return "it ended this moment"
     pid, user, application, address = row
-    return f"{application} holds it (database user {user}, from {address or 'there'}, server process {pid})"
+    who = audited(keeper, application) or application
+    return f"{who} holds it (database user {user}, from {address or 'there'}, server process {pid})"
+
+
+def audited(keeper: psycopg.Connection[Any], application: str) -> str | None:
+    """The holder in the audit's words; None where its run has not begun yet, or can't be read."""
+    run = application.split()[1:2]
+    try:
+        return audit.began(keeper, run[0]) if run and audit.exists(keeper) else None
+    except psycopg.Error:
+        return None
 
 
 def wait_until_gone(keeper: psycopg.Connection[Any], run: str, limits: Limits, sleep: Callable[[float], None] = time.sleep) -> None:

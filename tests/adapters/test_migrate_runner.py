@@ -82,19 +82,31 @@ def test_of_two_runners_at_once_one_runs_and_one_is_told(project: Project) -> No
     assert any("waiting for another migration" in line for line in project.said)
 
 
+def test_a_long_name_of_the_holder_is_told_whole(project: Project) -> None:
+    """PostgreSQL keeps 63 bytes of a session's name; who and from where are read in the audit."""
+    project.write("0001", "SELECT pg_sleep(3)")
+    host = "the-laptop-of-somebody-with-a-long-name.department.example.org"
+    first = started(project, host)
+    wait_for(project, "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3)%' AND pid <> pg_backend_pid()")
+    with pytest.raises(MigrateError) as error:
+        project.run()
+    assert "db.upgrade killed since 20" in error.value.why and f"by bob@{host} holds it" in error.value.why
+    assert first.wait(60) == 0
+
+
 RUNNER = """
 import json, sys
 sys.path.insert(0, {root!r})
 from ops.migrate.model import Limits, Target, Who
 from ops.migrate.runner import migrate
-migrate(Target({folder!r}, json.load(sys.stdin)), "upgrade", None, Who("bob", "elsewhere", "db.upgrade", "killed"), Limits(), say=print)
+migrate(Target({folder!r}, json.load(sys.stdin)), "upgrade", None, Who("bob", {host!r}, "db.upgrade", "killed"), Limits(), say=print)
 """
 
 
-def started(project: Project) -> subprocess.Popen[str]:
+def started(project: Project, host: str = "elsewhere") -> subprocess.Popen[str]:
     import json
 
-    program = RUNNER.format(root=str(ROOT), folder=str(project.folder))
+    program = RUNNER.format(root=str(ROOT), folder=str(project.folder), host=host)
     process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True, cwd=project.folder)
     assert process.stdin
     process.stdin.write(json.dumps(dict(project.target.parameters)))
