@@ -14,11 +14,10 @@ from typing import Any
 
 from ops.adapters import bundle
 from ops.adapters.bundle import Bundle, FarPython
-from ops.adapters.ssh import Host, Lost, Ran
+from ops.adapters.ssh import RUN_TIMEOUT, Host, Lost, Ran
 from ops.errors import OpsError
 from ops.redact import one_line
 
-KEPT = {"site": 2, "code": 5}     # bundles of each kind that stay on the host
 INSTALL_TIMEOUT = 180.0           # seconds, for 9 MB over a slow line
 PROBE = """
 import json, os, platform, sys, sysconfig
@@ -26,14 +25,15 @@ libc, version = platform.libc_ver()
 musl = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
 number = [int(each or 0) for each in (version.split(".") + ["0", "0"])[:2]]
 def names(folder):
-    return os.listdir(folder) if os.path.isdir(folder) else []
+    found = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted((each for each in found if each[0] != "."), key=lambda each: os.path.getmtime(os.path.join(folder, each)), reverse=True)
 there = {kind: names(os.path.join(sys.argv[1], kind)) for kind in ("site", "code")}
 print(json.dumps({"version": list(sys.version_info[:2]), "machine": platform.machine(), "libc": "musl" if musl else libc or "other",
                   "libc_version": number, "there": there}))
 """
 INSTALL = """
 import os, shutil, sys, tarfile, tempfile
-root, name, keep = sys.argv[1], sys.argv[2], int(sys.argv[3])
+root, name = sys.argv[1:]
 os.umask(0o077)
 os.makedirs(root, exist_ok=True)
 making = tempfile.mkdtemp(prefix=".making-", dir=root)
@@ -47,9 +47,6 @@ except OSError:
         raise
 finally:
     shutil.rmtree(making, ignore_errors=True)
-known = sorted((each for each in os.listdir(root) if not each.startswith(".")), key=lambda each: os.path.getmtime(os.path.join(root, each)))
-for old in known[:-keep]:
-    shutil.rmtree(os.path.join(root, old), ignore_errors=True)
 """
 
 
@@ -68,16 +65,16 @@ class Places:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A host that has both bundles."""
+    """A host that has the bundles: both, or without the libraries, which is enough to look after runs."""
 
     places: Places
-    site: str
     code: str
+    site: str | None = None
 
     def command(self, verb: str, *words: str) -> str:
         """`ops.migrate.far VERB RUNS …` with the bundles' modules."""
-        cache, code = self.places.cache, f"{self.places.cache}/code/{self.code}"
-        path = f"{shlex.quote(code)}:{shlex.quote(f'{cache}/site/{self.site}')}"
+        named = [f"code/{self.code}", *([f"site/{self.site}"] if self.site else [])]
+        path = ":".join(shlex.quote(f"{self.places.cache}/{each}") for each in named)
         said = shlex.join([self.places.python, "-s", "-u", "-m", "ops.migrate.far", verb, self.places.runs, *words])
         return f"umask 077; PYTHONPATH={path} exec {said}"
 
@@ -87,8 +84,8 @@ class Prepared:
 
 
 def probe(host: Host, places: Places) -> tuple[FarPython, dict[str, list[str]]]:
-    """The host's Python, and the bundles that it has. Raises OpsError where there is no Python."""
-    answer = document(host.run([places.python, "-c", PROBE, places.cache]), f"{places.python} on the bastion")
+    """The host's Python, and the bundles that it has, newest first. Raises OpsError where there is no Python."""
+    answer = document(host, [places.python, "-c", PROBE, places.cache], f"{places.python} on the bastion")
     version, libc = answer["version"], answer["libc_version"]
     return FarPython((version[0], version[1]), answer["machine"], answer["libc"], (libc[0], libc[1])), answer["there"]
 
@@ -96,23 +93,33 @@ def probe(host: Host, places: Places) -> tuple[FarPython, dict[str, list[str]]]:
 def install(host: Host, places: Places, kind: str, what: Bundle) -> None:
     """Unpacked aside and renamed: a bundle is whole or not there."""
     root = f"{places.cache}/{kind}"
-    command = [places.python, "-c", INSTALL, root, what.name, str(KEPT[kind])]
-    done(host.run(command, stdin=what.archive, timeout_s=INSTALL_TIMEOUT), f"install {kind} on the bastion")
+    done(host, [places.python, "-c", INSTALL, root, what.name], f"install {kind} on the bastion", what.archive, INSTALL_TIMEOUT)
 
 
 def prepare(host: Host, places: Places, there: dict[str, list[str]], site: Bundle, code: Bundle, say: Callable[[str], None]) -> Prepared:
     """Bring what the host lacks."""
     for kind, what in (("site", site), ("code", code)):
         if what.name not in there[kind]:
-            say(f"  {kind} {what.name}: {len(what.archive) / 1e6:.1f} MB to the bastion")
+            say(f"  {kind} {what.name}: {size(len(what.archive))} to the bastion")
             install(host, places, kind, what)
-    return Prepared(places, site.name, code.name)
+    return Prepared(places, code.name, site.name)
+
+
+def size(count: int) -> str:
+    """`9.0 MB`, `66 kB`."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
+
+
+def known(places: Places, there: dict[str, list[str]], code: str) -> Prepared | None:
+    """The host as it is, to look after its runs: by our own engine where that is there, else by the newest. None: nothing ever ran."""
+    found = code if code in there["code"] else next(iter(there["code"]), None)
+    return Prepared(places, found) if found else None
 
 
 def start(host: Host, far: Prepared, asked: dict[str, Any]) -> dict[str, Any]:
     """Start the run, or find that it was started. Raises Lost where the connection went: say it again."""
-    said = host.run(far.command("start", far.folder), stdin=json.dumps(asked).encode() + b"\n")
-    return document(said, "start the migration on the bastion")
+    told = {**asked, "bundles": {"code": far.code, "site": far.site}}
+    return document(host, far.command("start", far.folder), "start the migration on the bastion", json.dumps(told).encode() + b"\n")
 
 
 def attach(host: Host, far: Prepared, run: str, offset: int, tell: Callable[[dict[str, Any]], None]) -> None:
@@ -123,12 +130,12 @@ def attach(host: Host, far: Prepared, run: str, offset: int, tell: Callable[[dic
 
 
 def cancel(host: Host, far: Prepared, run: str) -> dict[str, Any]:
-    return document(host.run(far.command("cancel", run)), f"cancel run {run} on the bastion")
+    return document(host, far.command("cancel", run), f"cancel run {run} on the bastion")
 
 
-def document(ran: Ran, what: str) -> dict[str, Any]:
-    """The last line as JSON."""
-    done(ran, what)
+def document(host: Host, command: str | list[str], what: str, stdin: bytes = b"") -> dict[str, Any]:
+    """A command's last line, as JSON."""
+    ran = done(host, command, what, stdin)
     try:
         found = json.loads(ran.out.decode().splitlines()[-1])
     except (ValueError, IndexError):
@@ -136,8 +143,9 @@ def document(ran: Ran, what: str) -> dict[str, Any]:
     return dict(found)
 
 
-def done(ran: Ran, what: str) -> None:
-    """Raises Lost for a lost connection, OpsError for a command that failed, in its own words."""
+def done(host: Host, command: str | list[str], what: str, stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT) -> Ran:
+    """Run it. Raises Lost for a lost connection, TimedOut, OpsError for a command that failed, in its own words."""
+    ran = host.run(command, stdin, timeout_s, what)
     if ran.lost:
         raise Lost(what, "the connection was lost", "run it again, or see: inv db.attach")
     if ran.code:
@@ -146,6 +154,7 @@ def done(ran: Ran, what: str) -> None:
         missing = "install Python 3.11 or newer there (bastion.python), or set database.run: tunnel"
         how = missing if ran.code in (126, 127) else "inv db.ping"
         raise OpsError(what, why, how)
+    return ran
 
 
-__all__ = ["Places", "Prepared", "attach", "bundle", "cancel", "install", "prepare", "probe", "start"]
+__all__ = ["Places", "Prepared", "attach", "bundle", "cancel", "install", "known", "prepare", "probe", "start"]

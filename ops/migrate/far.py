@@ -14,12 +14,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ops.migrate import far_runs
+from ops.migrate import far_bundles, far_runs
 from ops.migrate.far_runs import Run
 
 AUTHORITY = "authority.pem"       # the CA bundle of the operator's machine, shipped by its content
@@ -49,14 +49,23 @@ def start(root: Path, folder: str) -> None:
     run.log.touch(mode=0o600)
     lock = os.open(run.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)         # taken before anybody can look for the run; the runner inherits it
-    about = {"who": asked["who"], "direction": asked["direction"], "to": asked["to"], "from": asked["shown"], "began_at": now()}
+    about = {key: asked.get(key) for key in ("who", "direction", "to", "bundles")} | {"from": asked["shown"], "began_at": now()}
     far_runs.write(run.folder / "run.json", about)
     if os.fork():
         os.close(lock)
         await_process(run)
-        far_runs.prune(root)
+        forget(root, asked.get("bundles"))
         return tell({**run.as_document(), "started": True})
     detach(run, asked, folder)
+
+
+def forget(root: Path, bundles: Mapping[str, str] | None) -> None:
+    """What nobody needs any more; `bundles`: those that this run was started from, where it was."""
+    far_runs.prune(root)
+    if bundles:
+        cache = root.parent.parent       # …/runs/ENVIRONMENT
+        far_bundles.used(cache, bundles)
+        far_bundles.prune(cache)
 
 
 def await_process(run: Run) -> None:
@@ -89,7 +98,7 @@ def interrupt_once(number: int, _frame: object) -> NoReturn:
     """The first one rolls back; a second must not disturb that, nor the writing of the end."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt(number)
+    raise KeyboardInterrupt(f"asked to stop by {signal.Signals(number).name}")
 
 
 def work(run: Run, asked: dict[str, Any], folder: str) -> dict[str, Any]:

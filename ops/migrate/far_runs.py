@@ -70,8 +70,9 @@ class Run:
         write(self.folder / "status.json", status)
 
     def follow(self, offset: int) -> Iterator[dict[str, Any]]:
-        """Each line of the log from `offset` (bytes) on, then the end. A beat where nothing is said."""
+        """Which run it is, each line of the log from `offset` (bytes) on, then the end. A beat where nothing is said."""
         spoke = time.monotonic()
+        yield {"run": self.id, "offset": offset}      # `latest` may be another one when a watcher comes back
         with self.log.open("rb") as file:
             file.seek(offset)
             while True:
@@ -103,6 +104,11 @@ def runs(root: Path) -> list[Run]:
     """Every run below `root`, newest first."""
     found = [Run(path) for path in root.iterdir() if (path / "run.json").exists()] if root.is_dir() else []
     return sorted(found, key=lambda run: str(run.about().get("began_at")), reverse=True)
+
+
+def everywhere(root: Path) -> list[Run]:
+    """Every environment's."""
+    return [run for folder in (root.iterdir() if root.is_dir() else ()) for run in runs(folder)]
 
 
 def prune(root: Path) -> None:

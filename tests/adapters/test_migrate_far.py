@@ -80,7 +80,7 @@ class Far:
 def far(server: Server, tmp_path: Path) -> Far:
     project = Project.make(server, tmp_path / "project")
     project.write("0001", "CREATE TABLE one (id int)", "DROP TABLE one")
-    return Far(project, tmp_path / "home" / "runs")
+    return Far(project, tmp_path / "home" / "runs" / "here")
 
 
 def test_a_run_goes_on_by_itself_and_tells_its_end_to_whoever_asks(far: Far) -> None:
@@ -91,8 +91,8 @@ def test_a_run_goes_on_by_itself_and_tells_its_end_to_whoever_asks(far: Far) -> 
     assert [line.split()[1] for line in far.lines() if line.startswith("upgrade")] == ["0001", "0002"]
     outcome = said[-1]["end"]["outcome"]
     assert (outcome["before"], outcome["after"]) == (None, "0002") and [each["revision"] for each in outcome["applied"]] == ["0001", "0002"]
-    assert far.lines(offset=said[0]["offset"]) == [each["line"] for each in said[1:] if "line" in each]
-    assert far.ask("attach", "r1", str(said[-1]["offset"]))[0]["end"] == said[-1]["end"]
+    assert far.lines(offset=said[1]["offset"]) == [each["line"] for each in said[2:] if "line" in each]
+    assert far.ask("attach", "r1", str(said[-1]["offset"]))[1]["end"] == said[-1]["end"]
 
 
 def test_a_second_start_of_the_same_run_changes_nothing(far: Far) -> None:
@@ -160,3 +160,49 @@ def test_an_unknown_run_is_told_with_those_that_are_known(far: Far) -> None:
     far.start()
     far.end()
     assert far.ask("attach", "zz", "0") == [{"missing": "zz", "known": ["r1"]}]
+
+
+def test_a_watcher_is_told_at_once_which_run_it_is(far: Far) -> None:
+    """`latest` may be another run by the time that a watcher comes back."""
+    far.start()
+    far.end()
+    assert far.ask("attach", "latest", "0")[0] == {"run": "r1", "offset": 0}
+
+
+def test_a_cancelled_run_says_so_in_the_audit(far: Far) -> None:
+    """In words, not by a signal's number."""
+    far.project.write("0002", SLOW)
+    far.start()
+    far.until("upgrade 0002")
+    time.sleep(0.3)
+    far.ask("cancel", "latest")
+    assert far.end()["state"] == "cancelled"
+    assert far.project.ask("SELECT result, message FROM ops_migrations.runs") == [("interrupted", "asked to stop by SIGINT")]
+
+
+def test_bundles_of_living_runs_and_those_used_last_stay(far: Far) -> None:
+    """A start renews its bundles' time; beyond the newest, those go that no living run names."""
+    cache = far.runs.parent.parent
+
+    def start(run: str, site: str, code: str) -> tuple[set[str], set[str]]:
+        for path in (cache / "site" / site, cache / "code" / code):
+            path.mkdir(parents=True, exist_ok=True)
+        far.ask("start", str(far.project.folder), document={**far.asked(run), "bundles": {"site": site, "code": code}})
+        return {path.name for path in (cache / "site").iterdir()}, {path.name for path in (cache / "code").iterdir()}
+
+    for number in range(8):
+        for path in (cache / "site" / f"s{number}", cache / "code" / f"c{number}"):
+            path.mkdir(parents=True)
+            os.utime(path, (number, number))
+    far.project.write("0002", SLOW)
+    assert start("long", "s0", "c0") == ({"s0", "s7"}, {"c0", "c4", "c5", "c6", "c7"})
+    far.until("upgrade 0002")
+    for run, site in (("r2", "s8"), ("r3", "s9")):       # both are refused by the first one's lock, and end at once
+        left = start(run, site, "c5")
+        far.end(run)
+    assert left == ({"s0", "s8", "s9"}, {"c0", "c4", "c5", "c6", "c7"})
+    far.ask("cancel", "long")
+    assert far.end("long")["state"] == "cancelled"
+    assert start("r4", "s8", "c4")[0] == {"s8", "s9"}
+    far.ask("cancel", "r4")
+    assert far.end("r4")["state"] == "cancelled"
