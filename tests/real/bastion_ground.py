@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,20 @@ class Ground:
         words = ["psql", "-XAtq", "-h", self.folder / "socket", "-p", PG_PORT, "-U", "postgres", "-d", "app", "-c", statement]
         return run(*inside(DATABASE, *OWN, *(str(word) for word in words))).strip()
 
+    @contextmanager
+    def holding(self, table: str) -> Iterator[None]:
+        """Somebody's transaction that holds the table, for as long as this does."""
+        words = ("psql", "-XAtq", "-h", str(self.folder / "socket"), "-p", str(PG_PORT), "-U", "postgres", "-d", "app")
+        process = subprocess.Popen(inside(DATABASE, *OWN, *words), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin and process.stdout
+        process.stdin.write(f"BEGIN;\nLOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\nSELECT 'held';\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "held\n"
+        try:
+            yield
+        finally:
+            process.communicate("ROLLBACK;\n", timeout=20)
+
     def write(self, number: int, up: str, down: str = "SELECT 1", *, outside: bool = False) -> Path:
         """A revision of the checkout; `outside` of a transaction for CONCURRENTLY."""
         body = f"with op.get_context().autocommit_block():\n        op.execute({up!r})" if outside else f"op.execute({up!r})"
@@ -114,8 +129,16 @@ class Ground:
         self.sql("DROP SCHEMA IF EXISTS ops_migrations CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app")
 
     def kill_connections(self) -> None:
-        """Every SSH session of the bastion dies at once; sshd itself stays."""
-        subprocess.run(["pkill", "-KILL", "-f", "^sshd: root"], check=False)
+        """Every SSH session of this bastion dies at once; sshd itself stays."""
+        for pid in run("ip", "netns", "pids", BASTION).split():
+            with suppress(OSError):      # one ends by the other's end
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sshd: root"):
+                    os.kill(int(pid), signal.SIGKILL)
+
+    def runner(self) -> int:
+        """The process that migrates on this bastion now, by the newest run's own word."""
+        newest = max((self.folder / "far" / "runs" / "far").glob("*/run.json"), key=lambda path: path.stat().st_mtime)
+        return int(json.loads(newest.read_text())["pid"])
 
     @property
     def kept(self) -> list[Path]:
@@ -198,7 +221,8 @@ def configure(ground: Ground) -> None:
     }  # fmt: skip
     overlay = {
         "aws": {"endpoint": f"http://127.0.0.1:{AWS_PORT}", "access_key": "a", "secret_key": "b"}, "bastion": bastion,
-        "database": {"secret": "db", "sslmode": "verify-full", "sslrootcert": str(ground.folder / "authority.pem")},
+        "database": {"secret": "db", "sslmode": "verify-full", "sslrootcert": str(ground.folder / "authority.pem"),
+                     "lock_timeout": 0.5},
     }  # fmt: skip
     (ground.checkout.root / "far.yaml").write_text(yaml.safe_dump(overlay))
     file = ground.checkout.root / "invoke.yaml"

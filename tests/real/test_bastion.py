@@ -38,12 +38,6 @@ def far(whole: Ground) -> Ground:
     return whole
 
 
-def runner(far: Ground) -> int:
-    """The process that migrates on the bastion: the oldest of `far start` that has no parent of ours."""
-    listed = subprocess.run(["pgrep", "-f", "ops.migrate.far start"], capture_output=True, text=True, check=True).stdout.split()
-    return next(int(pid) for pid in listed if Path(f"/proc/{pid}/stat").read_text().split()[3] == "1" or len(listed) == 1)
-
-
 def test_the_operator_has_no_way_to_the_database_but_the_bastion(far: Ground) -> None:
     """No route; and through the bastion TLS is checked against the database's own name, by the configured authority."""
     probe = f"import socket; socket.create_connection(('{ground.DATABASE_ADDRESS}', {ground.PG_PORT}), 3)"
@@ -97,7 +91,7 @@ def test_a_killed_runner_is_lost_and_the_schema_is_told_truly(far: Ground) -> No
     watching = far.start("db.upgrade")
     read_until(watching, "goes on without us")
     read_until(watching, "upgrade 0003")
-    os.kill(runner(far), signal.SIGKILL)
+    os.kill(far.runner(), signal.SIGKILL)
     _, said = watching.communicate(timeout=60)
     assert watching.returncode == 1 and "is lost: its runner was killed" in said and "the database is at 0002" in said, said
     assert far.document("db.upgrade", "--wait", "30")["to"] == "0003"
@@ -130,6 +124,9 @@ def test_the_password_is_nowhere_to_be_seen(far: Ground) -> None:
     assert watching.returncode == 1 and "0003" in said and ground.PASSWORD not in out + said
     mine = [path for path in far.kept if ground.PASSWORD.encode() in path.read_bytes() and "code" not in path.parts]
     assert far.kept and mine == []
+    told = far.inv("db.history", "--json")
+    audit = far.sql("SELECT r::text FROM ops_migrations.runs r UNION ALL SELECT s::text FROM ops_migrations.steps s")
+    assert "0003" in told.stdout and "0003" in audit and ground.PASSWORD not in told.stdout + told.stderr + audit
 
 
 def held(path: Path) -> bytes:
@@ -140,7 +137,7 @@ def held(path: Path) -> bytes:
 
 
 def test_what_fails_in_the_middle_is_told_as_it_is(far: Ground) -> None:
-    """The second of three fails, CONCURRENTLY fails, a lock is in the way: what is said is what is there, and the next run goes on."""
+    """The second of three fails, CONCURRENTLY fails: what is said is what is there, and the next run goes on."""
     far.write(2, "SELECT 1/0")
     far.write(3, "CREATE TABLE three (id bigint)", "DROP TABLE three")
     done = far.inv("db.upgrade")
@@ -156,3 +153,15 @@ def test_what_fails_in_the_middle_is_told_as_it_is(far: Ground) -> None:
 
     far.sql("DELETE FROM one")
     assert far.document("db.upgrade")["to"] == "0003"
+
+
+def test_a_lock_in_the_way_is_waited_for_a_few_times_and_named(far: Ground) -> None:
+    """Somebody's transaction holds the table: 55P03 after the tries, nothing of the revision stays, and the next run goes on."""
+    far.write(2, "ALTER TABLE one ADD COLUMN more text", "ALTER TABLE one DROP COLUMN more")
+    assert far.document("db.upgrade", "--to", "0001")["to"] == "0001"
+    with far.holding("one"):
+        done = far.inv("db.upgrade")
+        assert done.returncode == 1 and "revision 0002 failed" in done.stderr and "55P03" in done.stderr, done.stderr
+        assert "again in" in done.stderr and "nothing of it stays" in done.stderr and "the database is at 0001" in done.stderr
+    assert far.document("db.current")["revision"] == "0001"
+    assert far.document("db.upgrade")["applied"][0]["revision"] == "0002"
