@@ -20,13 +20,13 @@ from typing import Any
 
 from ops.adapters import shell
 from ops.adapters.postgres import Door, told_reading, translated
-from ops.errors import OpsError, Refused
+from ops.errors import OpsError, Refused, Unreachable
 from ops.redact import one_line
 
 PREFIX = "ops_verify_"
 OWN = ("--exclude-schema=ops_migrations", "--exclude-table=*.alembic_version")
 USUAL = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin")
-TLS = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}
+VARIABLES = {"hostaddr": "PGHOSTADDR", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}     # what has no option
 FORGOTTEN = """
 SELECT datname FROM pg_database d WHERE datname LIKE 'ops\\_verify\\_%'
   AND pg_get_userbyid(datdba) = current_user AND NOT EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datid = d.oid)
@@ -74,22 +74,22 @@ def server_major(door: Door) -> int:
 
 
 def schema(door: Door, program: Path) -> str:
-    """`pg_dump --schema-only` of a database, without Alembic's table and our audit. Raises OpsError with pg_dump's words."""
+    """`pg_dump --schema-only` of a database, without Alembic's table and our audit. Raises Unreachable with pg_dump's words."""
     known = door.target.parameters
     words = [f"--{option}={known[key]}" for option, key in (("host", "host"), ("port", "port"), ("username", "user")) if known.get(key)]
     with environment(known) as variables:
         done = shell.run([str(program), "--schema-only", *OWN, *words, f"--dbname={known['dbname']}"], env=variables, timeout=120)
     if done.exit_code:
         lines = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise OpsError(f"pg_dump of {door.target.where}", one_line(lines[-1]), f"{program} --version, and the server's")
+        raise Unreachable(f"pg_dump of {door.target.where}", one_line(lines[-1]), f"{program} --version, and the server's")
     return done.stdout
 
 
 @contextmanager
 def environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """What pg_dump sees: a path, how to speak TLS, and the file that the password is in."""
+    """What pg_dump sees: a path, where a tunnel begins, how to speak TLS, and the file that the password is in."""
     path = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
-    variables = {**path, **{TLS[key]: str(known[key]) for key in TLS if known.get(key)}}
+    variables = {**path, **{VARIABLES[key]: str(known[key]) for key in VARIABLES if known.get(key)}}
     if not known.get("password"):   # libpq looks for it itself, as it did for us
         yield {**{key: text for key, text in os.environ.items() if key == "HOME" or key.startswith("PG")}, **variables}
         return

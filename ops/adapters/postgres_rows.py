@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from ops.adapters.postgres import Door, translated
 from ops.adapters.postgres_dump import session
-from ops.errors import ConfigError
+from ops.errors import ConfigError, OpsError
+from ops.redact import one_line
 
 TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -27,8 +28,14 @@ def keeps_data(door: Door, revision: str) -> bool | str:
 
 
 def plant(door: Door, statements: str) -> None:
+    """The rows that a revision says it keeps. Raises OpsError where its SQL fails: that is the revision's own fault."""
+    import psycopg
+
     with session(door) as opened:
-        opened.execute(statements.encode())
+        try:
+            opened.execute(statements.encode())
+        except psycopg.Error as error:
+            raise OpsError("keeps_data", one_line(door.target.clean(error)), "correct the SQL that plants rows") from None
 
 
 def rows(door: Door) -> Mapping[str, Counter[str]]:

@@ -178,9 +178,13 @@ def agreed(place: Place, planned: Planned, *, yes: bool) -> None:
 
 def unproved(place: Place, planned: Planned) -> str:
     """What there is to say before a protected environment goes to revisions that `db.verify` has not passed; empty where it has."""
+    from ops.adapters import postgres_dump
     from ops.flows import migrate_verify_kept
 
-    why = migrate_verify_kept.unproved(place.settings, Path(place.door.target.folder)) if planned.direction == "upgrade" else None
+    if planned.direction == "downgrade":
+        return ""
+    server = postgres_dump.server_major(place.door)
+    why = migrate_verify_kept.unproved(place.settings, Path(place.door.target.folder), server)
     if why:
         ui.say(f"  not verified: {why} (inv db.verify)")
     return f", not verified: {why}" if why else ""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ops import ui
 from ops.adapters import aws, database, postgres, postgres_content, postgres_dump, postgres_rows, rds, scratch
 from ops.adapters.postgres import Direction, Door, Revision
-from ops.errors import ConfigError, OpsError, Refused
+from ops.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.flows import migrate_verify_kept
 from ops.flows.migrate import BASE, Place
 from ops.rules.migrations_dump import differences
@@ -147,6 +147,8 @@ def there_and_back(own: Door, program: Path, revision: Revision, before: str) ->
         problems += [f"after the downgrade {each}" for each in lost(rows, postgres_rows.rows(own))] if kept else []
         go(own, "upgrade", revision.id)
         problems += [f"after the second upgrade {each}" for each in differences(full, postgres_dump.schema(own, program))]
+    except Unreachable:      # the server, or pg_dump: no revision's fault
+        raise
     except OpsError as error:
         problems.append(f"{error.what}: {error.why}")
     return Verified(revision, tuple(problems), time.monotonic() - began)

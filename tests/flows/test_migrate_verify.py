@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.adapters import postgres_dump
-from ops.errors import ConfigError, Refused
+from ops.errors import ConfigError, Refused, Unreachable
 from ops.flows import migrate, migrate_verify, migrate_verify_kept
 from ops.settings import Settings
 from tests.flows.migrate_place import PLACE, Here, here, protected, server
@@ -90,11 +90,41 @@ def test_a_scratch_postgresql_needs_no_server_and_knows_the_roles(here: Here) ->
     found = migrate_verify.verify(settings(here), say=here.project.said.append).as_document()
     assert [each["ok"] for each in found["revisions"]] == [True, False] and "scratch PostgreSQL" in found["on"]
     assert "ACL public.TABLE t differs" in found["revisions"][1]["problems"][0]
-    assert "failed" in str(migrate_verify_kept.unproved(settings(here), here.project.folder))
+    assert "failed" in str(migrate_verify_kept.unproved(settings(here), here.project.folder, found["server"]))
     file.write_text(file.read_text().replace("SELECT 1", "REVOKE INSERT ON t FROM reporting"))
-    assert "no db.verify of these revisions" in str(migrate_verify_kept.unproved(settings(here), here.project.folder))
+    assert "no db.verify of these revisions" in str(migrate_verify_kept.unproved(settings(here), here.project.folder, found["server"]))
     assert migrate_verify.verify(settings(here), say=here.project.said.append).well
-    assert migrate_verify_kept.unproved(settings(here), here.project.folder) is None
+    assert migrate_verify_kept.unproved(settings(here), here.project.folder, found["server"]) is None
+
+
+def test_a_verdict_counts_for_every_environment_and_for_its_major_alone(here: Here) -> None:
+    """It was proved on none of an environment's own; another major version may read the same SQL otherwise, and that is said."""
+    here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
+    server = migrate_verify.verify(settings(here), say=here.project.said.append).server
+    prod = settings(here, protected=True).model_copy(update={"name": "prod"})
+    assert migrate_verify_kept.unproved(prod, here.project.folder, server) is None
+    why = str(migrate_verify_kept.unproved(prod, here.project.folder, server + 1))
+    assert f"is known on PostgreSQL {server} only, the database is {server + 1}" in why
+
+
+def test_a_tunnel_leads_pg_dump_too(here: Here) -> None:
+    """`host` is the name that TLS is checked against, and need not resolve here; `hostaddr` is where the bytes go."""
+    here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
+    far = {**here.project.target.parameters, "host": "db.no-such-name.invalid", "hostaddr": "127.0.0.1"}
+    door = replace(here.place.door, target=replace(here.place.door.target, parameters=far))
+    assert migrate_verify.verify_beside(replace(here.place, door=door), here.project.said.append).well
+
+
+def test_a_server_that_is_away_is_no_fault_of_a_revision(here: Here) -> None:
+    """pg_dump can't do its work: an error, and no verdict. SQL of `keeps_data` that fails is the revision's own."""
+    file = here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
+    door = here.place.door
+    (revision,) = door.scripts.between("upgrade", "0001", None)
+    with pytest.raises(Unreachable, match="pg_dump of"):
+        migrate_verify.there_and_back(door, Path("/bin/false"), revision, "base")
+    file.write_text(file.read_text().replace("\n\n\ndef upgrade", "\nkeeps_data = 'INSERT INTO nowhere VALUES (1)'\n\n\ndef upgrade"))
+    (found,) = migrate_verify.verify_beside(here.place, here.project.said.append).revisions
+    assert "keeps_data" in found.problems[0] and "nowhere" in found.problems[0]
 
 
 def test_a_protected_upgrade_says_that_its_revisions_are_not_verified(here: Here, capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,7 +139,7 @@ def test_a_protected_upgrade_says_that_its_revisions_are_not_verified(here: Here
     assert migrate_verify.verify(place.settings, say=here.project.said.append).well
     migrate.agreed(place, planned, yes=True)
     assert "not verified" not in capsys.readouterr().err
-    record = json.loads(next((here.project.folder.parent / ".ops/verified").glob("here-*.json")).read_text())
+    record = json.loads(next((here.project.folder.parent / ".ops/verified").glob("*.json")).read_text())
     assert record["verified"] and record["by"] and record["at"].endswith("+00:00")
 
 
