@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.adapters import database, machine, reach, secrets
 from ops.adapters.aws import Cloud
+from ops.adapters.ssh import Host
 from ops.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.migrate.model import Applied, Direction, Limits, MigrateError, Outcome, Revision, Target, Who
 from ops.redact import one_line
@@ -102,6 +103,13 @@ def opened(
     with reach.opened(settings, parameters) as from_here:
         own_port = int(parameters["port"]) if "port" in parameters else None
         yield Door(Target(folder, from_here, own_port), limits, settings.environment.database_run, parameters)
+
+
+@contextmanager
+def through(door: Door, bastion: Host) -> Iterator[Door]:
+    """The same database by another connection to the bastion: the one that `door` was opened with may be gone."""
+    with reach.through(bastion, door.own) as from_here:
+        yield replace(door, target=replace(door.target, parameters=from_here))
 
 
 def at_work(door: Door, run: str) -> tuple[int, ...]:

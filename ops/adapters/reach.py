@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ops.adapters import ssh
+from ops.adapters.ssh import Host
 
 if TYPE_CHECKING:
     from ops.settings import Settings
@@ -22,5 +23,12 @@ def opened(settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Mappin
     if settings.environment.database_run == "local":
         yield parameters
         return
-    with ssh.connect(settings) as bastion, bastion.forward(str(parameters["host"]), int(parameters["port"])) as port:
+    with ssh.connect(settings) as bastion, through(bastion, parameters) as from_here:
+        yield from_here
+
+
+@contextmanager
+def through(bastion: Host, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The same by a connection that is open already."""
+    with bastion.forward(str(parameters["host"]), int(parameters["port"])) as port:
         yield {**parameters, "hostaddr": "127.0.0.1", "port": port}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops import ui
 from ops.adapters.concurrent import attempt, settled
-from ops.errors import ConfigError, OpsError, Refused
+from ops.errors import Cancelled, ConfigError, OpsError, Refused
 from ops.flows import health, health_kept, health_text
 from ops.flows.gather import Platform
 from ops.flows.sweep import Once
@@ -27,6 +27,7 @@ from ops.rules import health_changes
 if TYPE_CHECKING:
     from ops.settings import Settings
 
+UNLOOKED = Unknown("not looked at")
 LONGEST_S = 10.0      # of each sweep: nobody waits longer for a look that is not asked for
 
 
@@ -40,8 +41,8 @@ class Around:
         self.settings, self.platform, self.about = settings, Once(platform), about
         self.began = time.time()
         self.ended = False
-        self.before: Sweep | Unknown = Unknown("not looked at")
-        self.after: Sweep | Unknown = Unknown("not looked at")
+        self.before: Sweep | Unknown = UNLOOKED
+        self.after: Sweep | Unknown = UNLOOKED
         self._looking = threading.Thread(target=self._look_before, name="health before", daemon=True)
 
     @classmethod
@@ -115,7 +116,8 @@ def sweep_document(sweep: Sweep | Unknown, environment: str) -> dict[str, Any]:
     if isinstance(sweep, Sweep):
         return health_changes.as_document(sweep)
     unknown = {"group": "health", "name": "health", "status": "unknown", "detail": sweep.why, "took_s": 0.0}
-    return {"healthy": False, "environment": environment, "checks": [unknown], "changes": []}
+    healthy = None if sweep == UNLOOKED else False
+    return {"healthy": healthy, "environment": environment, "checks": [unknown], "changes": []}
 
 
 @contextmanager
@@ -127,7 +129,7 @@ def around(settings: Settings, about: str, *, looks: bool = True) -> Iterator[Ar
     found.ready()
     try:
         yield found
-    except (Refused, ConfigError):
+    except (Refused, ConfigError, Cancelled):
         raise
     except OpsError as error:
         found.end()

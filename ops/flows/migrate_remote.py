@@ -8,18 +8,19 @@ itself for a while, then says how to: `inv db.attach`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ops import ui
 from ops.adapters import bundle, postgres, remote, ssh
-from ops.adapters.postgres import KINDS, Applied, Outcome
+from ops.adapters.postgres import Door
 from ops.adapters.remote import Prepared
 from ops.adapters.ssh import Host, Lost
 from ops.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
-from ops.flows import migrate
+from ops.flows import migrate, migrate_far_end
 from ops.flows.migrate import Asked, Done, Place, Planned
 
 RECONNECT_S = 60.0       # how long a watcher tries to come back
@@ -29,27 +30,33 @@ AUTHORITY_KEY = "sslrootcert"
 
 def run(place: Place, planned: Planned, asked: Asked, say: Callable[[str], None] = ui.say) -> Done:
     """Do what was planned where the environment says: on the bastion, else from here. Raises what the engine means."""
-    if place.door.mode != "remote" or not planned.steps:
+    if place.door.mode != "remote":
         return migrate.run(place, planned, asked, say)
+    if not planned.steps:       # the engine has a look, which is a read
+        return replace(migrate.run(place, planned, asked, say), mode=place.door.mode)
     with ssh.connect(place.settings) as host:
         far = prepared(place, host, say)
-    if far is None:
-        return migrate.run(place, planned, asked, say)
-    with Watch.connected(place, far, say) as watch:
-        return watch.started(planned, asked)
+        if far is not None:
+            with Watch(place, far, say, host) as watch:
+                return watch.started(planned, asked)
+    return migrate.run(place, planned, asked, say)
 
 
 def prepared(place: Place, host: Host, say: Callable[[str], None]) -> Prepared | None:
     """The bastion with both bundles; None where its Python is too old for them."""
-    bastion = place.settings.environment.bastion
-    assert bastion is not None       # `connect` has refused otherwise
-    places = remote.Places(bastion.python, bastion.cache, place.settings.name)
-    python, there = remote.probe(host, places)
+    there = places(place)
+    python, known = remote.probe(host, there)
     if python.old:
         say(f"{python} on the bastion: migrations need 3.11 or newer there, so this one goes through the tunnel")
         return None
     site, code = bundle.site(place.settings.root, python), bundle.code(Path(place.door.target.folder))
-    return remote.prepare(host, places, there, site, code, say)
+    return remote.prepare(host, there, known, site, code, say)
+
+
+def places(place: Place) -> remote.Places:
+    bastion = place.settings.environment.bastion
+    assert bastion is not None       # `connect` has refused otherwise
+    return remote.Places(bastion.python, bastion.cache, place.settings.name)
 
 
 def question(place: Place, planned: Planned, asked: Asked) -> dict[str, Any]:
@@ -81,10 +88,7 @@ class Watch:
     id: str = "latest"
     offset: int = 0
     end: dict[str, Any] | None = None
-
-    @classmethod
-    def connected(cls, place: Place, far: Prepared, say: Callable[[str], None]) -> Watch:
-        return cls(place, far, say, ssh.connect(place.settings))
+    begun: bool = True
 
     def __enter__(self) -> Watch:
         return self
@@ -95,28 +99,31 @@ class Watch:
     def started(self, planned: Planned, asked: Asked) -> Done:
         """Start it, and stay until its end."""
         document = question(self.place, planned, asked)
-        self.id = document["who"]["run"]
+        self.id, self.begun = document["who"]["run"], False
         return self.ended(lambda: self.start(document))
 
     def start(self, document: dict[str, Any]) -> None:
-        """Once more where the connection was lost: its answer may be what was lost, and the same id is not started twice."""
-        try:
-            remote.start(self.host, self.far, document)
-        except Lost:
-            self.reconnect()
-            remote.start(self.host, self.far, document)
+        """The same id is not started twice."""
+        self.twice(lambda: remote.start(self.host, self.far, document))
+        self.begun = True
         self.say(f"run {self.id} on {self.host.where}; it goes on without us (inv db.attach)")
 
+    def twice(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Once more where the connection was lost: the answer may be what was lost."""
+        try:
+            return ask()
+        except Lost:
+            self.reconnect()
+            return ask()
+
     def ended(self, begin: Callable[[], None] = lambda: None) -> Done:
-        """Everything it says, then its end: an outcome, or an error as the engine means it."""
+        """Everything it says, then its end: an outcome, or an error as the engine means it. Raises Cancelled where we are told to go."""
         try:
             begin()
             self.follow()
         except KeyboardInterrupt as interruption:
-            self.interrupted(interruption)
-            raise
-        assert self.end is not None
-        return Done(outcome(self.end, self), "remote")
+            raise self.interrupted(interruption) from None
+        return Done(migrate_far_end.outcome(self.id, self.ending(), self.database), "remote")
 
     def follow(self) -> None:
         while self.end is None:
@@ -129,17 +136,24 @@ class Watch:
 
     def tell(self, said: dict[str, Any]) -> None:
         if "missing" in said:
-            known = ", ".join(said["known"]) or "none"
-            how = "inv db.attach --run ID, or inv db.history"
-            raise Refused(f"run {said['missing']} is not known on the bastion", f"known there: {known}", how)
+            raise unknown(said)
         if "line" in said:
             self.say(said["line"])
-        self.offset = said["offset"]
-        if "end" in said:
-            self.id, self.end = said["run"], said["end"]
+        self.id, self.offset = said.get("run", self.id), said["offset"]      # from here on, `latest` is this one
+        self.end = said.get("end")
+
+    def ending(self) -> dict[str, Any]:
+        assert self.end is not None      # `follow` has come to it
+        return self.end
+
+    @contextmanager
+    def database(self) -> Iterator[Door]:
+        """By the connection that brought the news: the tunnel that was opened first may have died on the way."""
+        with postgres.through(self.place.door, self.host) as door:
+            yield door
 
     def reconnect(self) -> None:
-        """Come back after a lost connection. Raises Unreachable with what to type later."""
+        """Come back after a lost connection. Raises what is in the way (a host key too), with the run's name and what to type later."""
         self.host.close()
         self.say("the connection was lost; the run goes on there")
         until, tries = time.monotonic() + RECONNECT_S, 0
@@ -148,74 +162,85 @@ class Watch:
             tries += 1
             try:
                 self.host = ssh.connect(self.place.settings)
-            except Unreachable as problem:
-                if time.monotonic() > until:
-                    how = f"inv db.attach --run {self.id}"
-                    raise Unreachable(f"run {self.id} is out of sight, and goes on", problem.why, how) from None
-                continue
+            except OpsError as problem:
+                if isinstance(problem, Unreachable) and time.monotonic() <= until:
+                    continue
+                what, again = f"run {self.id} is out of sight, and goes on", f"inv db.attach --run {self.id}"
+                first = "" if isinstance(problem, Unreachable) else f"{problem.next}; then: "
+                raise type(problem)(what, f"{problem.what}: {problem.why}", first + again) from None
             self.say("connected again")
             return
 
-    def interrupted(self, interruption: KeyboardInterrupt) -> None:
-        """Cancel it there, or leave it: a lost terminal leaves it, a person is asked, a program that is stopped means the run."""
-        hangup = isinstance(interruption, Interrupted) and interruption.signal_name == "SIGHUP"
-        if hangup or (ui.on_terminal() and not wants_cancel()):
-            self.say(f"run {self.id} goes on there: inv db.attach --run {self.id}, or inv db.cancel --run {self.id}")
-            return
-        self.say(self.cancelled())
+    def interrupted(self, interruption: KeyboardInterrupt) -> OpsError:
+        """Leave it there, or cancel it: a lost terminal leaves it, a person is asked, a program that is stopped means the run."""
+        signal = interruption.signal_name if isinstance(interruption, Interrupted) else "SIGINT"
+        leave = signal == "SIGHUP" or (signal == "SIGINT" and ui.on_terminal() and not wants_cancel())
+        if leave and self.begun:
+            how = f"inv db.attach --run {self.id}, or inv db.cancel --run {self.id}"
+            return Cancelled(f"interrupted by {signal}: nobody watches run {self.id} any more", "it goes on there", how)
+        try:
+            ended = self.cancelled()
+            return Cancelled(ended.what, ended.why, ended.next)
+        except KeyboardInterrupt:
+            return Cancelled(f"run {self.id} was told to stop", "nobody waits for its end any more", f"inv db.attach --run {self.id}")
 
-    def cancelled(self) -> str:
-        """Interrupt it there, and wait until it has rolled back; how it ended, in a sentence."""
-        if "missing" in remote.cancel(self.host, self.far, self.id):
-            return f"run {self.id} was not started"
+    def cancelled(self) -> OpsError:
+        """Interrupt it there, and wait until it has rolled back; how it ended: `Cancelled`, or why not."""
+        answer = self.twice(lambda: remote.cancel(self.host, self.far, self.id))
+        if "missing" in answer:
+            return unknown(answer) if self.begun else Cancelled(f"run {self.id} was not started", "nothing was done", "run it again")
+        self.id = answer["run"]
+        if not answer["interrupted"]:
+            return Refused("there is nothing to cancel", f"run {self.id} is over: {answer['state']}", f"inv db.attach --run {self.id}")
         self.follow()
-        assert self.end is not None
-        at = postgres.current(self.place.door) or migrate.BASE
-        return f"run {self.id} {self.end['state']}; the database is at {at}"
+        try:
+            migrate_far_end.outcome(self.id, self.ending(), self.database)
+        except OpsError as ended:
+            return ended
+        return Refused(f"run {self.id} was not cancelled", "it had succeeded by then", "inv db.downgrade takes it back")
+
+
+def unknown(said: dict[str, Any]) -> Refused:
+    why = f"known there: {', '.join(said['known']) or 'none'}"
+    return Refused(f"run {said['missing']} is not known on the bastion", why, "inv db.attach --run ID, or inv db.history")
 
 
 def wants_cancel() -> bool:
-    return ui.ask_on_stderr("cancel it there, or leave it running? [c/L] ").lower().startswith("c")
-
-
-def outcome(end: dict[str, Any], watch: Watch) -> Outcome:
-    """A run's end as a value, or as the error that it is."""
-    state = end["state"]
-    if state == "succeeded":
-        found = end["outcome"]
-        return Outcome(found["before"], found["after"], tuple(Applied(**each) for each in found["applied"]), found["run"])
-    if state == "failed":
-        error = end["error"]
-        raise KINDS[error["kind"]](error["what"], error["why"], error["next"])
-    at = postgres.current(watch.place.door) or migrate.BASE
-    if state == "cancelled":
-        raise Cancelled(f"run {watch.id} was cancelled", f"what was at work is rolled back; the database is at {at}", "inv db.current")
-    working = postgres.at_work(watch.place.door, watch.id)
-    still = f"its server process {working[0]} still works" if working else "nothing of it works in the database any more"
-    why = f"{still}; the database is at {at}"
-    raise OpsError(f"run {watch.id} is lost: its runner was killed", why, "inv db.current, then run it again")
+    """A second Ctrl-C is no answer: what was not asked for is not done."""
+    try:
+        return ui.ask_on_stderr("cancel it there, or leave it running? [c/L] ").lower().startswith("c")
+    except KeyboardInterrupt:
+        return False
 
 
 def attach(place: Place, id: str, say: Callable[[str], None] = ui.say) -> Done:
-    """Watch a run (`latest`: the newest) from its beginning to its end."""
+    """Watch a run (`latest`: the one at work, else the newest) from its beginning to its end."""
     with watching(place, id, say) as watch:
         return watch.ended()
 
 
 def cancel(place: Place, id: str, say: Callable[[str], None] = ui.say) -> dict[str, Any]:
-    """Interrupt a run, and wait until it has rolled back."""
+    """Interrupt a run, and wait until it has rolled back. Raises Refused where nothing was at work (any more), and its own failure."""
     with watching(place, id, say) as watch:
-        said = watch.cancelled()
-        say(said)
-        return {"run": watch.id, "state": (watch.end or {}).get("state"), "said": said}
+        ended = watch.cancelled()
+        if not isinstance(ended, Cancelled):
+            raise ended
+        return {"run": watch.id, "state": watch.ending()["state"], "said": f"{ended.what}: {ended.why}"}
 
 
 def watching(place: Place, id: str, say: Callable[[str], None]) -> Watch:
+    """Nothing is brought there for it: whoever only reads a log needs no libraries, and no newer engine. Raises Refused."""
+    what = "there are no runs to come back to"
     if place.door.mode != "remote":
         how = f"environments.{place.settings.name}.database.run is {place.door.mode}"
-        raise Refused("there are no runs to come back to", f"{how}: a run ends with the command that started it", "inv db.history")
-    with ssh.connect(place.settings) as host:
-        far = prepared(place, host, say)
-    if far is None:
-        raise Refused("there are no runs to come back to", "the bastion's Python is too old to run any", "inv db.history")
-    return replace(Watch.connected(place, far, say), id=id)
+        raise Refused(what, f"{how}: a run ends with the command that started it", "inv db.history")
+    host = ssh.connect(place.settings)
+    try:
+        there = places(place)
+        far = remote.known(there, remote.probe(host, there)[1], bundle.code(Path(place.door.target.folder)).name)
+        if far is None:
+            raise Refused(what, f"nothing was ever run on {host.where}", "inv db.history")
+    except BaseException:
+        host.close()
+        raise
+    return Watch(place, far, say, host, id)

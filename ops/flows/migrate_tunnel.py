@@ -16,9 +16,10 @@ SHOWN = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
 
 @dataclass(frozen=True)
 class Opened:
-    """A port that leads to the database; `parameters`: libpq's, without the password."""
+    """A port that leads to the database, `where` in words; `parameters`: libpq's, without the password."""
 
     environment: str
+    where: str
     parameters: dict[str, Any]
 
     @property
@@ -27,10 +28,11 @@ class Opened:
         return shlex.join(["psql", " ".join(f"{key}={self.parameters[key]}" for key in SHOWN if key in self.parameters)])
 
     def as_document(self) -> dict[str, Any]:
-        return {"environment": self.environment, "host": "127.0.0.1", "port": self.parameters["port"], "psql": self.psql}
+        port = self.parameters["port"]
+        return {"environment": self.environment, "host": "127.0.0.1", "port": port, "database": self.where, "psql": self.psql}
 
     def as_text(self) -> str:
-        return f"127.0.0.1:{self.parameters['port']} leads to {self.parameters['host']}, until Ctrl-C\n{self.psql}"
+        return f"127.0.0.1:{self.parameters['port']} leads to {self.where}, until Ctrl-C\n{self.psql}"
 
 
 def opened(place: Place) -> Opened:
@@ -39,7 +41,7 @@ def opened(place: Place) -> Opened:
     if place.door.mode == "local":
         why = f"{place.door.target.where} is reached from here (database.run: local)"
         raise Refused("there is no tunnel", why, "psql, with the same words")
-    return Opened(place.settings.name, parameters)
+    return Opened(place.settings.name, place.door.target.where, parameters)
 
 
 def wait(seconds: float | None) -> None:

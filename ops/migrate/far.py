@@ -137,10 +137,12 @@ def parameters(run: Run, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(root: Path, id: str) -> Run | None:
-    """The run of that id; `latest`: the newest. Told where there is none."""
-    found = next((run for run in far_runs.runs(root) if id in ("latest", run.id)), None)
+    """The run of that id; `latest`: the one at work (whoever was refused meanwhile is newer), else the newest. Told where there is none."""
+    known = far_runs.runs(root)
+    meant = [*filter(Run.lives, known), *known] if id == "latest" else [run for run in known if run.id == id]
+    found = next(iter(meant), None)
     if found is None:
-        tell({"missing": id, "known": [run.id for run in far_runs.runs(root)[:5]]})
+        tell({"missing": id, "known": [run.id for run in known[:5]]})
     return found
 
 

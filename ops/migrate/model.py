@@ -92,9 +92,9 @@ class Applied:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`before` and `after` are revisions, None for an empty database."""
+    """`before` and `after` are revisions, None for an empty database. `run` is its id in the audit; None where there was nothing to do."""
 
     before: str | None
     after: str | None
     applied: tuple[Applied, ...]
-    run: str
+    run: str | None

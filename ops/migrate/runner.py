@@ -75,8 +75,8 @@ class Run:
     def whole(self, heads: tuple[str, ...]) -> Outcome:
         """All of it, audited from its beginning to its end, whatever the end is."""
         before = ",".join(heads) or None
-        if (self.direction == "upgrade" and self.scripts.reached(self.to, heads)) or (self.to,) == heads:
-            return Outcome(before, before, (), self.who.run)
+        if (self.direction == "upgrade" and self.scripts.reached(self.to, heads)) or (self.to,) == (heads or (BASE,)):
+            return Outcome(before, before, (), None)
         audit.begun(self.keeper, self.who, before)
         try:
             self.until_done()

@@ -195,7 +195,7 @@ def verify(session: Session, beside: bool = False, major: int = 0) -> None:
     session.leave(0 if found.well else 1)
 
 
-RUN = {"run": "Id of the run, as it was said; default: the newest of this environment."}
+RUN = {"run": "Id of the run, as it was said; default: the one at work, else the newest."}
 
 
 @front_door(options=("json",), help=RUN)

@@ -201,7 +201,7 @@ def test_bundles_of_living_runs_and_those_used_last_stay(far: Far) -> None:
         left = start(run, site, "c5")
         far.end(run)
     assert left == ({"s0", "s8", "s9"}, {"c0", "c4", "c5", "c6", "c7"})
-    far.ask("cancel", "long")
+    assert far.ask("cancel", "latest")[0]["run"] == "long"      # the one at work, not the refused ones after it
     assert far.end("long")["state"] == "cancelled"
     assert start("r4", "s8", "c4")[0] == {"s8", "s9"}
     far.ask("cancel", "r4")

@@ -33,6 +33,13 @@ LINKS = (
     ("ops-a", OPERATOR, "10.77.1.1/24", "ops-b", BASTION, f"{BASTION_ADDRESS}/24"),
     ("ops-c", BASTION, "10.77.2.1/24", "ops-d", DATABASE, f"{DATABASE_ADDRESS}/24"),
 )
+WAITS = "SELECT until_told()"       # as long as the test needs, however slow the machine is
+UNTIL_TOLD = """
+CREATE FUNCTION until_told() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    WHILE NOT EXISTS (SELECT FROM pg_class WHERE relname = 'told') LOOP PERFORM pg_sleep(0.1); END LOOP;
+END $$
+"""
 SECRET = """
 import json, sys, boto3
 client = boto3.client("secretsmanager", endpoint_url=sys.argv[1], region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
@@ -123,10 +130,15 @@ class Ground:
         return file
 
     def clear(self) -> None:
-        """An empty database and no revisions."""
+        """An empty database and no revisions; `WAITS` is known."""
         for file in (self.checkout.root / "alembic" / "versions").glob("*.py"):
             file.unlink()
         self.sql("DROP SCHEMA IF EXISTS ops_migrations CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app")
+        self.sql(UNTIL_TOLD)
+
+    def tell(self) -> None:
+        """The revision that waits goes on."""
+        self.sql("CREATE TABLE told ()")
 
     def kill_connections(self) -> None:
         """Every SSH session of this bastion dies at once; sshd itself stays."""

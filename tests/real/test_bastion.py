@@ -98,21 +98,59 @@ def test_a_killed_runner_is_lost_and_the_schema_is_told_truly(far: Ground) -> No
     assert far.document("db.history")["runs"][1]["result"] == "lost"
 
 
+@pytest.mark.parametrize("how", ["lost", "cancelled"])
+def test_the_end_is_told_after_a_cut_too(far: Ground, how: str) -> None:
+    """The first way to the database died with the network: whoever came back asks by the new one where it stands."""
+    far.write(2, ground.WAITS)
+    watching = far.start("db.upgrade")
+    read_until(watching, "goes on without us")
+    read_until(watching, "upgrade 0002")
+    far.kill_connections()
+    read_until(watching, "connected again")
+    if how == "lost":
+        os.kill(far.runner(), signal.SIGKILL)
+    else:
+        assert far.document("db.cancel")["state"] == "cancelled"
+    _, said = watching.communicate(timeout=60)
+    assert watching.returncode == (1 if how == "lost" else 130) and how in said and "the database is at 0001" in said, said
+    far.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+
+
+def test_who_may_not_come_back_is_told_which_run_it_was(far: Ground) -> None:
+    """Another key answers after the cut: refused with it (exit 3), and the run that goes on is named."""
+    far.write(2, ground.WAITS)
+    watching = far.start("db.upgrade")
+    said = read_until(watching, "goes on without us")
+    run = said.rsplit("run ", 1)[1].split()[0]
+    known = far.folder / "known_hosts"
+    text = known.read_text()
+    known.write_text("")
+    try:
+        far.kill_connections()
+        _, said = watching.communicate(timeout=60)
+    finally:
+        known.write_text(text)
+    assert watching.returncode == 3 and f"run {run} is out of sight, and goes on" in said and "SHA256:" in said, said
+    assert f"inv db.attach --run {run}" in said
+    assert far.document("db.cancel")["run"] == run
+
+
 def test_of_two_operators_one_runs_and_one_is_told(far: Ground) -> None:
     """The second is refused with the first's name (exit 3) and leaves nothing."""
-    far.write(2, SLOW)
+    far.write(2, ground.WAITS)
     first = far.start("db.upgrade")
     read_until(first, "goes on without us")
     read_until(first, "upgrade 0002")
     second = far.inv("db.upgrade", "--wait", "1")
     assert second.returncode == 3 and "db.upgrade" in second.stderr and "holds it" in second.stderr, second.stderr
+    far.tell()
     first.communicate(timeout=60)
     assert first.returncode == 0
 
 
 def test_the_password_is_nowhere_to_be_seen(far: Ground) -> None:
     """During a run, of every host: no argument and no environment has it; afterwards no log, record or error."""
-    far.write(2, SLOW)
+    far.write(2, ground.WAITS)
     far.write(3, f"SELECT '{ground.PASSWORD}'::int")
     watching = far.start("db.upgrade", "--json")
     read_until(watching, "goes on without us")
@@ -120,6 +158,7 @@ def test_the_password_is_nowhere_to_be_seen(far: Ground) -> None:
     looked = [path for path in Path("/proc").glob("[0-9]*/*") if path.name in ("cmdline", "environ")]
     seen = [path for path in looked if ground.PASSWORD.encode() in held(path)]
     assert len(looked) > 20 and seen == []
+    far.tell()
     out, said = watching.communicate(timeout=60)
     assert watching.returncode == 1 and "0003" in said and ground.PASSWORD not in out + said
     mine = [path for path in far.kept if ground.PASSWORD.encode() in path.read_bytes() and "code" not in path.parts]

@@ -1,0 +1,31 @@
+"""How a run on the bastion ended: an outcome, or the error that it is. Where its runner did not live to say, the database is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ops.adapters import postgres
+from ops.adapters.postgres import KINDS, Applied, Door, Outcome
+from ops.errors import Cancelled, OpsError
+from ops.flows.migrate import BASE
+
+
+def outcome(id: str, end: dict[str, Any], database: Callable[[], AbstractContextManager[Door]]) -> Outcome:
+    """A run's end as a value. Raises what the engine meant; Cancelled; OpsError for a run that is lost."""
+    state = end["state"]
+    if state == "succeeded":
+        found = end["outcome"]
+        return Outcome(found["before"], found["after"], tuple(Applied(**each) for each in found["applied"]), found["run"])
+    if state == "failed":
+        error = end["error"]
+        raise KINDS[error["kind"]](error["what"], error["why"], error["next"])
+    with database() as door:
+        at = postgres.current(door) or BASE
+        working = postgres.at_work(door, id) if state == "lost" else ()
+    if state == "cancelled":
+        raise Cancelled(f"run {id} was cancelled", f"what was at work is rolled back; the database is at {at}", "inv db.current")
+    still = f"its server process {working[0]} still works" if working else "nothing of it works in the database any more"
+    why = f"{still}; the database is at {at}"
+    raise OpsError(f"run {id} is lost: its runner was killed", why, "inv db.current, then run it again")
