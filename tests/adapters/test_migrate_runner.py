@@ -82,6 +82,14 @@ def test_of_two_runners_at_once_one_runs_and_one_is_told(project: Project) -> No
     assert any("waiting for another migration" in line for line in project.said)
 
 
+def test_where_there_is_nothing_to_do_no_run_begins(project: Project) -> None:
+    """Neither way: there is no run whose id could be asked for, in the answer as in the audit."""
+    project.write("0001", "SELECT 1")
+    assert project.run("downgrade", "base").run is None
+    assert project.run().run and project.run().run is None
+    assert len(project.ask("SELECT id FROM ops_migrations.runs")) == 1
+
+
 def test_a_long_name_of_the_holder_is_told_whole(project: Project) -> None:
     """PostgreSQL keeps 63 bytes of a session's name; who and from where are read in the audit."""
     project.write("0001", "SELECT pg_sleep(3)")

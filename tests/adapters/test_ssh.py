@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ops.adapters import remote, ssh
+from ops.adapters import ssh
 from ops.adapters.ssh_keys import load
 from ops.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.sandbox.bastion import Bastion
@@ -86,18 +86,6 @@ def test_a_command_gets_its_input_and_gives_its_output(bastion: Bastion) -> None
         assert len(host.run("cat", b"x" * 3_000_000).out) == 3_000_000
         with pytest.raises(TimedOut, match="install site on the bastion"):
             host.run("umask 077; sleep 20", timeout_s=0.5, what="install site on the bastion")
-
-
-def test_what_is_taken_slowly_arrives_whole() -> None:
-    """The window is full for longer than the channel's timeout, as on a slow line or a busy host: the rest of an upload still follows."""
-    near, far = socket.socketpair()
-    near.settimeout(0.1)
-    channel = SimpleNamespace(send=near.send, shutdown_write=lambda: near.shutdown(socket.SHUT_WR))
-    giving = threading.Thread(target=ssh.give, args=(channel, b"x" * 3_000_000), daemon=True)
-    giving.start()
-    time.sleep(0.5)
-    with near, far, far.makefile("rb") as file:
-        assert giving.is_alive() and len(file.read()) == 3_000_000
 
 
 def test_lines_come_as_they_are_said(bastion: Bastion) -> None:
@@ -243,11 +231,6 @@ def test_what_goes_by_stdin_is_in_no_argument(bastion: Bastion) -> None:
     with ssh.connect(settings(bastion)) as host:
         assert host.stream("read given; echo ready; sleep 0.5; test -n \"$given\"", secret.encode() + b"\n", look) == 0
     assert seen == []
-
-
-def test_sizes_are_told_as_a_person_reads_them() -> None:
-    """A bundle of revisions is no `0.0 MB`."""
-    assert [remote.size(count) for count in (120, 66_200, 9_040_000)] == ["1 kB", "66 kB", "9.0 MB"]
 
 
 def test_errors_are_ours(bastion: Bastion) -> None:
