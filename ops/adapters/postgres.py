@@ -137,14 +137,17 @@ def heads(shown: str | None) -> tuple[str, ...]:
 
 def migrate(
     door: Door, direction: Direction, to: str | None, *, shown: str | None, say: Callable[[str], None],
-    timeout_s: float | None = None, wait_s: float | None = None, accepted: str | None = None,
+    timeout_s: float | None = None, wait_s: float | None = None, accepted: str | None = None, scripts: Scripts | None = None,
 ) -> Outcome:
-    """Run revisions. `shown`: the revision that the operator was shown and agreed to go from. Raises what the engine means, as ours."""
+    """Run revisions. `shown`: the revision that the operator was shown and agreed to go from; `scripts`: the revisions that were.
+
+    Raises what the engine means, as ours.
+    """
     from ops.migrate.runner import migrate as run
 
     limits = limited(door, timeout_s, wait_s)
     with translated(door.target):
-        return run(door.target, direction, to, who(direction), limits, say=say, accepted=accepted, shown=heads(shown))
+        return run(door.target, direction, to, who(direction), limits, say=say, accepted=accepted, shown=heads(shown), scripts=scripts)
 
 
 @contextmanager

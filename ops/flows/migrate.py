@@ -213,7 +213,7 @@ def run(place: Place, planned: Planned, asked: Asked, say: Callable[[str], None]
     """Do what was planned and agreed to. Raises what the engine means, three lines each."""
     outcome = postgres.migrate(
         place.door, planned.direction, planned.to, shown=planned.at, say=say,
-        timeout_s=asked.timeout_s, wait_s=asked.wait_s, accepted=asked.edited,
+        timeout_s=asked.timeout_s, wait_s=asked.wait_s, accepted=asked.edited, scripts=planned.scripts,
     )  # fmt: skip
     return Done(outcome, "local" if place.door.mode == "local" else "tunnel")
 

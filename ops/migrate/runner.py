@@ -33,16 +33,17 @@ _one_in_a_process = threading.Lock()   # Alembic's context is global to a proces
 
 def migrate(
     target: Target, direction: Direction, to: str | None, who: Who, limits: Limits,
-    *, say: Callable[[str], None], accepted: str | None = None, shown: tuple[str, ...] | None = None,
+    *, say: Callable[[str], None], accepted: str | None = None, shown: tuple[str, ...] | None = None, scripts: Scripts | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """Bring the database to `to`: a revision, `head` or `base` (None: to head, or one step back). Raises MigrateError.
 
     `accepted` names a revision that was edited after it was applied, and whose edit is taken as it is. `shown`: the heads that somebody
-    has seen and agreed to go from; where the database has moved since, nothing is done.
+    has seen and agreed to go from; where the database has moved since, nothing is done. `scripts`: the revisions, where they are loaded
+    already.
     """
     began = time.monotonic()
-    scripts = Scripts(target.folder)
+    scripts = scripts or Scripts(target.folder)
     with _one_in_a_process, lock.held(target, limits, who, say, sleep) as keeper:
         audit.prepare(keeper, target)
         goals.settle_lost(keeper, limits, say, sleep)
