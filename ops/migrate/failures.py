@@ -73,7 +73,7 @@ def told(
     state = sqlstate(problem)
     why = target.clean(words(problem)) + (f" ({state})" if state else place(problem, doing))
     why += f"; {stays(doing, applied, at)}"
-    if late:
+    if late or (isinstance(problem, MigrateError) and problem.kind == "timed_out"):     # the next try would come too late
         return MigrateError("timed_out", what, why, f"{verb} --timeout 10m goes on from there")
     if state == LOCK_TIMEOUT:
         return MigrateError("failed", what, why, f"see who holds it (pg_stat_activity), then: {verb}, which goes on from there")
