@@ -112,6 +112,13 @@ def service(checkout: Checkout, name: str = "dev-davidshaevel-backend") -> dict[
     return dict(found)
 
 
+def newest_revision(checkout: Checkout) -> int:
+    """Of the backend's family, whoever made it and whether it is still ACTIVE."""
+    ecs = aws(checkout, "ecs")
+    known = [ecs.list_task_definitions(familyPrefix="dev-davidshaevel-backend", status=status) for status in ("ACTIVE", "INACTIVE")]
+    return max(int(arn.rsplit(":", 1)[1]) for found in known for arn in found["taskDefinitionArns"])
+
+
 def start(checkout: Checkout, *words: str) -> subprocess.Popen[str]:
     """`inv WORDS` in the background, stderr to be read."""
     command = [sys.executable, "-m", "invoke", "--search-root", str(checkout.root), *words]

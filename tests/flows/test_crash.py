@@ -26,25 +26,18 @@ STEPS = {
 }
 
 
-def newest_revision(platform: Checkout) -> int:
-    """Of the backend's family, whoever made it and whether it is still ACTIVE."""
-    ecs = world.aws(platform, "ecs")
-    known = [ecs.list_task_definitions(familyPrefix="dev-davidshaevel-backend", status=status) for status in ("ACTIVE", "INACTIVE")]
-    return max(int(arn.rsplit(":", 1)[1]) for found in known for arn in found["taskDefinitionArns"])
-
-
 @pytest.mark.parametrize("step", STEPS)
 def test_a_deploy_killed_at_any_step_is_simply_run_again(platform: Checkout, step: str) -> None:
     """The second run ends in the new version: one image, one new revision, one UpdateService, no lock left behind."""
     tag = world.commit(platform, {"backend/NOTE": step}, f"Killed at: {step}")
-    before = newest_revision(platform)
+    before = world.newest_revision(platform)
     process = world.start(platform, "backend.deploy")
     world.read_until(process, STEPS[step])
     process.kill()
     process.communicate()
     done = platform.document("backend.deploy")
     assert done["verdict"] == "succeeded" and world.version(platform) == tag, done
-    assert int(world.service(platform)["taskDefinition"].rsplit(":", 1)[1]) == newest_revision(platform) == before + 1
+    assert int(world.service(platform)["taskDefinition"].rsplit(":", 1)[1]) == world.newest_revision(platform) == before + 1
     assert platform.document("lock.status") == {"locks": []}
     if step in ("pushed", "registered", "updated", "watching", "rolled out"):
         assert not {"build", "push"} & {entry["name"] for entry in done["steps"]}

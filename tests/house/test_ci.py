@@ -69,7 +69,7 @@ def test_what_was_not_tested_is_named(ran):
 
 
 def test_terraform_is_required_where_its_provider_is_here(ran):
-    """Where `terraform init` works it is required; the minutes-long deploys are named as left out."""
+    """Where `terraform init` works it is required; the longer half of the deploys is named as left out."""
     done = ran(0, 0, terraform=WORKS)
     assert "called: dev.test, required: terraform, CI: true" in done.stdout
     assert "ci: not tested: terraform-deploy: " in done.stderr

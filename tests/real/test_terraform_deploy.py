@@ -1,4 +1,7 @@
-"""`rollout: terraform` on the sandbox, with a real terraform and the AWS provider: deployed, undone, stopped, killed, finished."""
+"""`rollout: terraform` on the sandbox, with a real terraform and the AWS provider: deployed, undone, stopped, killed, finished.
+
+One sandbox for all, in this order: what one test leaves moved the next one meets. CI leaves out what is LONG unless it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,15 @@ import pytest
 
 from tests.conftest import Checkout
 from tests.flows import deploying as world
+from tests.real.holding import holding
 from tests.real.terraform_team import Team, team
 
 IN_CI_UNASKED = os.environ.get("CI") == "true" and "terraform-deploy" not in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
-ASKED = "minutes long: run by `inv dev.test`, and in CI where OPS_REQUIRE_REAL names terraform-deploy"
+ASKED = "minutes long together: run by `inv dev.test`, and in CI where OPS_REQUIRE_REAL names terraform-deploy"
 LONG = pytest.mark.skipif(IN_CI_UNASKED, reason=ASKED)
 pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300)]
 FRONTEND = "dev-davidshaevel-frontend"
+FAMILY = "dev-davidshaevel-backend"
 STEPS = {
     "preflight": "tests of backend",
     "build": "Step 2/",
@@ -46,6 +51,11 @@ def names(document: dict[str, Any]) -> list[str]:
     return [step["name"] for step in document["steps"]]
 
 
+def revision_of(owned: Team) -> int:
+    """The backend's, as the service has it."""
+    return int(world.service(owned.checkout)["taskDefinition"].rsplit(":", 1)[1])
+
+
 def scale_frontend(owned: Team, count: int) -> None:
     world.aws(owned.checkout, "ecs").update_service(cluster="dev-davidshaevel-cluster", service=FRONTEND, desiredCount=count)
 
@@ -56,15 +66,44 @@ def terraform_pid(parent: int) -> int:
     return next(int(pid) for pid, above, words in found if above == str(parent) and words.startswith("terraform "))
 
 
+def killed_in_mid_apply(owned: Team, *words: str) -> dict[str, Any]:
+    """A deploy and its Terraform, both killed with -9 while the apply waits for UpdateService; the state's lock that they leave."""
+    with holding(owned.checkout, "UpdateService") as way:
+        process = owned.start("backend.deploy", *words)
+        said = world.read_until(process, "terraform apply of", 200)
+        assert way.held.wait(120), said
+        pid = terraform_pid(process.pid)
+        process.kill()
+        os.killpg(pid, signal.SIGKILL)   # with its provider, which would outlive it
+        process.communicate()
+    (held,) = owned.document("tf.locks")["locks"]
+    return dict(held)
+
+
 def test_a_first_plan_adopts_the_platform_and_changes_nothing(owned: Team) -> None:
-    """`tf.plan` of the sandbox: two services and their task definitions come into the state as they stand; there is no drift."""
+    """`tf.plan` of the sandbox: two services and their task definitions would come into the state as they stand."""
     document = owned.document("tf.plan")
     assert {row["action"] for row in document["changes"]} == {"adopt"} and len(document["changes"]) == 4
     assert document["images"]["frontend_container_image"].endswith(f"davidshaevel/frontend:{world.version(owned.checkout)}")
+
+
+@LONG
+def test_the_first_apply_only_adopts(owned: Team) -> None:
+    """That plan, applied: the state has all four, nothing drifts, no lock is left. (Without it the first deploy adopts them.)"""
     assert owned.document("tf.apply")["applied"] is True
     assert owned.document("tf.drift") == {"environment": "sandbox", "drifted": False, "drift": []}
-    assert owned.document("tf.output")["outputs"]["backend_task_definition"].endswith("dev-davidshaevel-backend:1")
+    assert owned.document("tf.output")["outputs"]["backend_task_definition"].endswith(f"{FAMILY}:1")
     assert owned.document("tf.locks") == {"environment": "sandbox", "locks": []}
+
+
+def test_an_undeclared_variable_is_found_before_anything_is_built(owned: Team) -> None:
+    """Exit 2 with the nearest name; no image was made."""
+    world.commit(owned.checkout, {"backend/NOTE": "nothing"}, "Nothing that is deployed")
+    variable = {"INVOKE_ENVIRONMENTS_SANDBOX_SERVICES_BACKEND_IMAGE_VARIABLE": "backend_image"}
+    done = owned.inv("backend.deploy", **variable)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Terraform variable backend_image " in done.stderr and "did you mean backend_container_image?" in done.stderr
+    assert "Step 1/" not in done.stderr
 
 
 def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
@@ -80,14 +119,13 @@ def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
     assert names(owned.document("backend.deploy")) == ["prove"]
 
 
-@LONG
 def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
     """Exit 4, the old image on a new revision (the replaced one is INACTIVE), no failed request; what else moved meanwhile is left out."""
-    before, revision = world.version(owned.checkout), world.service(owned.checkout)["taskDefinition"]
+    before, revision = world.version(owned.checkout), world.newest_revision(owned.checkout)
     world.commit(owned.checkout, {"backend/server.py": world.CRASH}, "Crash")
     with world.client(world.overlay(owned.checkout)["site"]) as someone:
         process = owned.start("backend.deploy", "--skip", "tests")
-        said = world.read_until(process, "terraform apply of")
+        said = world.read_until(process, "terraform apply of", 200)
         scale_frontend(owned, 1)
         said += process.communicate(timeout=240)[1]
     world.revert(owned.checkout)
@@ -95,14 +133,12 @@ def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
     assert "by a second plan" in said and "boom: no such setting" in said
     assert "left out of the way back: aws_ecs_service.frontend" in said
     assert not someone.failed and world.version(owned.checkout) == before
-    assert world.service(owned.checkout)["taskDefinition"] != revision
-    assert [row["address"] for row in owned.document("tf.plan")["changes"]] == ["aws_ecs_service.frontend"]
-    scale_frontend(owned, 2)
+    assert revision_of(owned) == world.newest_revision(owned.checkout) == revision + 2
+    assert world.service(owned.checkout, FRONTEND)["desiredCount"] == 1
 
 
-@LONG
 def test_what_goes_beyond_the_deploy_stops_it(owned: Team) -> None:
-    """A sibling that somebody scaled is drift; a deploy of the backend would move it back, so it is refused by its address."""
+    """The sibling that somebody scaled is drift; a deploy of the backend would move it back, so it is refused by its address."""
     scale_frontend(owned, 1)
     drift = owned.inv("tf.drift")
     assert drift.returncode == 1 and "desired_count: 2 → 1" in drift.stderr
@@ -112,58 +148,56 @@ def test_what_goes_beyond_the_deploy_stops_it(owned: Team) -> None:
     assert refused.returncode == 3, refused.stdout + refused.stderr
     assert "beyond this deploy: aws_ecs_service.frontend" in refused.stderr and "--yes" in refused.stderr
     assert world.service(owned.checkout)["taskDefinition"] == before
-    assert owned.document("backend.deploy", "--yes")["verdict"] == "succeeded"
-    assert world.service(owned.checkout, FRONTEND)["desiredCount"] == 2
 
 
-@LONG
-def test_an_undeclared_variable_is_found_before_anything_is_built(owned: Team) -> None:
-    """Exit 2 with the nearest name; no image was made."""
-    world.commit(owned.checkout, {"backend/NOTE": "three"}, "Three")
-    variable = {"INVOKE_ENVIRONMENTS_SANDBOX_SERVICES_BACKEND_IMAGE_VARIABLE": "backend_image"}
-    done = owned.inv("backend.deploy", **variable)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "Terraform variable backend_image " in done.stderr and "did you mean backend_container_image?" in done.stderr
-    assert "Step 1/" not in done.stderr
-
-
-@LONG
-@pytest.mark.parametrize("step", STEPS)
-def test_a_deploy_killed_at_any_step_is_simply_run_again(owned: Team, step: str) -> None:
-    """kill -9: Terraform ends its own step, the next run waits for its lock and converges, with nothing deployed twice."""
-    tag = world.commit(owned.checkout, {"backend/NOTE": step}, f"Killed at: {step}")
-    process = owned.start("backend.deploy")
-    world.read_until(process, STEPS[step])
-    process.kill()
-    process.communicate()
-    document = owned.document("backend.deploy", "--wait", "1m")
-    assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag, document
-    assert owned.document("tf.plan")["changes"] == [] and owned.document("tf.locks")["locks"] == []
-    assert owned.document("lock.status") == {"locks": []}
-    (release,) = [each for each in owned.document("backend.releases")["releases"] if each["tag"] == tag]
-    assert release["current"], "deployed once"
-
-
-@LONG
 def test_terraform_killed_in_mid_apply(owned: Team) -> None:
-    """kill -9 of Terraform itself leaves its lock: the next deploy names it (exit 3); unlocked by its typed id, it converges."""
+    """kill -9 of both leaves Terraform's lock: the next run names it and waits; unlocked by its typed id, it goes on and converges."""
+    tag = world.git(owned.checkout, "rev-parse", "--short", "HEAD")
+    held = killed_in_mid_apply(owned, "--yes")
+    assert world.version(owned.checkout) != tag
+    process = owned.start("backend.deploy", "--yes", "--wait", "5m")
+    said = world.read_until(process, "waiting up to", 200)
+    assert held["id"] in said
+    assert owned.inv("tf.unlock").returncode == 3
+    assert owned.inv("tf.unlock", "--id", held["id"]).returncode == 0
+    said += process.communicate(timeout=240)[1]
+    assert process.returncode == 0, said
+    assert world.version(owned.checkout) == tag and world.service(owned.checkout, FRONTEND)["desiredCount"] == 2
+    assert owned.document("lock.status") == {"locks": []}
+
+
+@LONG
+def test_a_lock_that_nobody_gives_back_refuses_the_deploy(owned: Team) -> None:
+    """Exit 3 with the lock's id, after it was waited for, and nothing more is left behind."""
     tag = world.commit(owned.checkout, {"backend/NOTE": "four"}, "Four")
-    process = owned.start("backend.deploy")
-    world.read_until(process, "aws_ecs_task_definition.backend: Destroying")
-    pid = terraform_pid(process.pid)
-    process.kill()
-    os.killpg(pid, signal.SIGKILL)   # with its provider, which would outlive it
-    process.communicate()
-    (held,) = owned.document("tf.locks")["locks"]
+    held = killed_in_mid_apply(owned)
     refused = owned.inv("backend.deploy")
     assert refused.returncode == 3 and held["id"] in refused.stderr, refused.stderr
-    assert owned.inv("tf.unlock").returncode == 3
+    assert owned.document("lock.status") == {"locks": []}
+    assert [each["id"] for each in owned.document("tf.locks")["locks"]] == [held["id"]]
     assert owned.inv("tf.unlock", "--id", held["id"]).returncode == 0
     assert owned.document("backend.deploy")["verdict"] == "succeeded"
     assert world.version(owned.checkout) == tag
 
 
-@LONG
+@pytest.mark.parametrize("step", [step if step == "apply" else pytest.param(step, marks=LONG) for step in STEPS])
+def test_a_deploy_killed_at_any_step_is_simply_run_again(owned: Team, step: str) -> None:
+    """kill -9: Terraform ends its own step, the next run waits for its lock and converges: one new revision, no lock left behind."""
+    tag = world.commit(owned.checkout, {"backend/NOTE": step}, f"Killed at: {step}")
+    before = world.newest_revision(owned.checkout)
+    process = owned.start("backend.deploy")
+    world.read_until(process, STEPS[step], 200)
+    process.kill()
+    process.communicate()
+    document = owned.document("backend.deploy", "--wait", "1m")
+    assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag, document
+    assert revision_of(owned) == world.newest_revision(owned.checkout) == before + 1
+    assert owned.document("tf.plan")["changes"] == [] and owned.document("tf.locks")["locks"] == []
+    assert owned.document("lock.status") == {"locks": []}
+    (release,) = [each for each in owned.document("backend.releases")["releases"] if each["tag"] == tag]
+    assert release["current"]
+
+
 def test_where_terraform_ignores_the_task_definition_the_deploy_says_so_and_finishes(owned: Team) -> None:
     """`ignore_changes`: the apply moves nothing, so one UpdateService to Terraform's revision ends it; a finding says what to configure."""
     owned.edit(
