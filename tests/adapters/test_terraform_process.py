@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,62 @@ def test_an_interrupt_is_handed_on_once_and_waited_for(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 30.0)
     assert (tmp_path / "state").read_text() == "1"
+
+
+class Busy(io.StringIO):
+    """A terminal at which Ctrl-C is pressed while the first interrupt, or the time limit, is being told."""
+
+    def write(self, text: str) -> int:
+        if "it is waited for" in text:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().write(text)
+
+
+@pytest.mark.parametrize("limit", [1.5, 30.0])
+def test_an_interrupt_while_the_first_is_told_kills_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float) -> None:
+    """At whatever moment it comes, also after our own time limit: one SIGINT in all, the state is written, and the end is ours."""
+    screen = Busy()
+    monkeypatch.setattr(sys, "stderr", screen)
+    if limit > 10:
+        interrupt_after(1.5)
+    with pytest.raises(KeyboardInterrupt):
+        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, limit)
+    assert (tmp_path / "state").read_text() == "1"
+    assert screen.getvalue().count("interrupted already") == 1
+
+
+def test_any_storm_of_interrupts_is_one(tmp_path: Path) -> None:
+    """A key held down: a hundred Ctrl-C, of which Terraform hears one."""
+
+    def storm() -> None:
+        while not (tmp_path / "applying").exists():
+            time.sleep(0.02)
+        for _ in range(100):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.002)
+        (tmp_path / "enough").touch()
+
+    waiting = SLOW.replace("time.sleep(0.6)", "while not pathlib.Path('enough').exists(): time.sleep(0.02)")
+    program = waiting.replace("print(\"applying\", flush=True)", "pathlib.Path('applying').touch()")
+    sender = threading.Thread(target=storm, daemon=True)
+    sender.start()
+    with pytest.raises(KeyboardInterrupt):
+        process.run([sys.executable, "-c", program], tmp_path, os.environ, 60.0)
+    sender.join()
+    assert (tmp_path / "state").read_text() == "1"
+
+
+def test_signals_are_ours_again_afterwards(tmp_path: Path) -> None:
+    """What Ctrl-C did before, it does after; what was ignored (`nohup`) stays so; another thread takes over nothing."""
+    before = signal.getsignal(signal.SIGINT), signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        process.run([sys.executable, "-c", "import os, signal; os.kill(os.getppid(), signal.SIGHUP)"], tmp_path, os.environ, 30.0)
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGHUP)) == (before[0], signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGHUP, before[1])
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(process.run, [sys.executable, "-c", "print('read')"], tmp_path, os.environ, 30.0).result()
+    assert done.stdout == "read\n"
 
 
 def test_a_time_limit_interrupts_and_waits_too(tmp_path: Path) -> None:
