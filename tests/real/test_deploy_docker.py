@@ -38,7 +38,7 @@ def docked(real: Any, new_checkout: Callable[[str], Checkout]) -> Iterator[Check
 
 def containers(real: Any, checkout: Checkout, service: str = "") -> list[Any]:
     """This sandbox's containers, ended ones too."""
-    found = real.containers.list(all=True, filters={"label": f"{ROOT_LABEL}={(checkout.root / '.sandbox').resolve()}"})
+    found = real.containers.list(all=True, ignore_removed=True, filters={"label": f"{ROOT_LABEL}={(checkout.root / '.sandbox').resolve()}"})
     return [each for each in found if service in each.attrs["Config"]["Image"]]
 
 

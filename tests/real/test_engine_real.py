@@ -135,7 +135,7 @@ def test_a_real_container_runs_logs_and_ends(real: Any, images: ImagePlatform, r
     assert ended(container, 30) == 7
     assert lines[0].split()[1:] == ["127.0.0.9", "task", "/app"]
     assert container.digest == images.door.tags[MUTABLE, image.rpartition(":")[2]]
-    assert not real.containers.list(all=True, filters={"label": f"{ROOT_LABEL}={images.root}"})
+    assert not real.containers.list(all=True, ignore_removed=True, filters={"label": f"{ROOT_LABEL}={images.root}"})
 
 
 @pytest.mark.parametrize(

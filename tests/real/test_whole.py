@@ -46,7 +46,7 @@ def kept(behind: str, reference: str) -> str:
 
 def running(real: Any, checkout: Checkout) -> set[str]:
     """Digests of the images that the backend's containers run."""
-    found = real.containers.list(filters={"label": f"{ROOT_LABEL}={(checkout.root / '.sandbox').resolve()}"})
+    found = real.containers.list(ignore_removed=True, filters={"label": f"{ROOT_LABEL}={(checkout.root / '.sandbox').resolve()}"})
     images = [each.image for each in found if "/backend" in each.attrs["Config"]["Image"]]
     return {digest.partition("@")[2] for image in images for digest in image.attrs["RepoDigests"]}
 

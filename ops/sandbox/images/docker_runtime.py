@@ -39,7 +39,7 @@ class DockerRuntime:
 
     def sweep(self) -> tuple[str, ...]:
         """Remove the containers that an earlier supervisor of this sandbox left; their ids."""
-        found = self._client.containers.list(all=True, filters={"label": f"{ROOT_LABEL}={self._root}"})
+        found = self._client.containers.list(all=True, ignore_removed=True, filters={"label": f"{ROOT_LABEL}={self._root}"})
         for container in found:
             _remove(container)
         return tuple(str(container.id) for container in found)
