@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Terraform:
-    """One environment's directory, with the variables that its Terraform runs in (never shown: they may hold keys)."""
+    """One environment's directory, with the variables that its Terraform runs in (never shown: they may hold keys).
+
+    `timeout_s` bounds each command; `more` says how to give it more.
+    """
 
     directory: Path
     variables: Mapping[str, str]
@@ -41,6 +44,7 @@ class Terraform:
     backend_config: str | None
     var_files: tuple[str, ...]
     timeout_s: float
+    more: str = "more time: terraform.timeout in invoke.yaml"
 
     def __repr__(self) -> str:
         return f"Terraform({str(self.directory)!r})"
@@ -49,6 +53,12 @@ class Terraform:
     def own(self) -> Path:
         """The folder of our own files."""
         return self.directory / files.DATA / OWN
+
+    def within(self, seconds: float | None) -> Terraform:
+        """Itself with `--timeout` for each command, where that was given and is shorter."""
+        if seconds is None or seconds >= self.timeout_s:
+            return self
+        return replace(self, timeout_s=seconds, more="more time: a longer --timeout")
 
 
 def connect(settings: Settings) -> Terraform:
@@ -72,7 +82,7 @@ def connect(settings: Settings) -> Terraform:
 
 def run(tf: Terraform, what: str, *words: str, on_line: Say | None = None, fine: tuple[int, ...] = (0,)) -> Completed:
     """One command that may write or lock. Raises what its error means, KeyboardInterrupt and TimedOut after its own end."""
-    done = process.run([PROGRAM, *words], tf.directory, tf.variables, tf.timeout_s, on_line)
+    done = process.run([PROGRAM, *words], tf.directory, tf.variables, tf.timeout_s, tf.more, on_line)
     if done.exit_code not in fine:
         raise told(what, done.stdout + done.stderr, tf.where)
     return done

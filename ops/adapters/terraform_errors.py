@@ -119,7 +119,9 @@ def expired(what: str, first: Diagnostic, where: Where) -> OpsError:
 
 def stale(what: str, first: Diagnostic, where: Where) -> OpsError:
     why = "the state was written by somebody since the plan was made, so the plan no longer says what would happen"
-    return Refused(f"{what}: the state has moved", why, "plan again: inv tf.plan")
+    error = Refused(f"{what}: the state has moved", why, "plan again: inv tf.plan")
+    error.untouched = True   # Terraform looks at the plan's serial before it does anything
+    return error
 
 
 def unsaved(what: str, first: Diagnostic, where: Where) -> OpsError:

@@ -32,7 +32,6 @@ ENDING = 600.0  # seconds that an interrupted Terraform has to write its state
 LOOK = 0.05  # seconds between two looks at what it has written
 CHUNK = 1 << 20
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-MORE_TIME = "more time: terraform.timeout in invoke.yaml"
 
 
 @dataclass
@@ -112,8 +111,8 @@ def run(
     cwd: Path,
     env: Mapping[str, str],
     timeout_s: float,
+    more: str,
     on_line: Callable[[str], None] | None = None,
-    more: str = MORE_TIME,
 ) -> shell.Completed:
     """Run to the program's own end; both its streams are in `stdout`, as they came. `more`: how to give it more than `timeout_s` seconds.
 

@@ -67,7 +67,8 @@ def release(platform: Platform, name: str, request: Request, screen: Callable[[]
             if plan != shown or (ours and ours.waited):   # what another deploy changed meanwhile is not this one's
                 around = look_around(platform, name)
             limit = request.timeout_s or environment.deploy_timeout
-            work = Work(platform, name, facts, limit, screen, request.follow, not request.yes, request.keep, request.wait_s)
+            asks, bounds = not request.yes, (request.wait_s, request.timeout_s)
+            work = Work(platform, name, facts, limit, screen, request.follow, asks, request.keep, *bounds)
             done = Release(work, Journal(ui.say), items, around=around)
             if ours:
                 done.journal.guard = work.guard = guard(done, ours)

@@ -7,7 +7,7 @@ revision that Terraform replaced is INACTIVE, so nothing can go back to it: the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ops import ui
 from ops.adapters import ecs
@@ -42,6 +42,7 @@ class Rollout:
     work: Work
     planned: Planned | None = None
     place_: Place | None = field(default=None, repr=False)
+    undoing: bool = False
 
     @property
     def patience_s(self) -> float:
@@ -51,8 +52,13 @@ class Rollout:
     @property
     def place(self) -> Place:
         if self.place_ is None:
-            self.place_ = Place.of(self.work.platform)
+            found = Place.of(self.work.platform)
+            self.place_ = replace(found, tf=found.tf.within(None if self.undoing else self.work.within_s))
         return self.place_
+
+    def turn_back(self) -> None:
+        """From here on it is the undo: a short `--timeout` is not its own."""
+        self.undoing, self.place_ = True, None
 
     def check(self, step: Step) -> None:
         """Before anything is built: Terraform is here and initialised, and declares what it is to be told."""
@@ -201,6 +207,7 @@ class Apply:
             raise Refused("going back", "the answer was no", f"inv {work.name}.status")
         refuse_if_overtaken(work, back)
         ui.say(f"going back to {image} by a second plan")
+        self.rollout.turn_back()
         planned = self.plan_back(image)
         deployment = self.rollout.carry_out(planned, image)
         if deployment is None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 @dataclass
 class Work:
     """One release under way. `asks`: ask an interrupted person before the undo; `keep`: a failing roll-out is left to ECS and to them;
-    `wait_s`: how long to wait for somebody else's lock, ours or Terraform's; `guard` raises where our lock is lost."""
+    `wait_s`: how long to wait for somebody else's lock, ours or Terraform's; `within_s`: `--timeout`, where it was given, which bounds each
+    of Terraform's commands too; `guard` raises where our lock is lost."""
 
     platform: Platform
     name: str
@@ -31,6 +32,7 @@ class Work:
     asks: bool = False
     keep: bool = False
     wait_s: float = 0.0
+    within_s: float | None = None
     guard: Callable[[], None] = lambda: None
     overtaken: str | None = None
     unproven: Finding | None = None

@@ -43,7 +43,7 @@ def test_an_interrupt_is_handed_on_once_and_waited_for(tmp_path: Path) -> None:
     """Two Ctrl-C: Terraform gets one SIGINT, writes its state, and only then is the interrupt ours."""
     interrupt_after(0.6, 0.3)
     with pytest.raises(KeyboardInterrupt):
-        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 30.0)
+        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 30.0, "more")
     assert (tmp_path / "state").read_text() == "1"
 
 
@@ -64,7 +64,7 @@ def test_an_interrupt_while_the_first_is_told_kills_nothing(tmp_path: Path, monk
     if limit > 10:
         interrupt_after(1.5)
     with pytest.raises(KeyboardInterrupt):
-        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, limit)
+        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, limit, "more")
     assert (tmp_path / "state").read_text() == "1"
     assert screen.getvalue().count("interrupted already") == 1
 
@@ -85,7 +85,7 @@ def test_any_storm_of_interrupts_is_one(tmp_path: Path) -> None:
     sender = threading.Thread(target=storm, daemon=True)
     sender.start()
     with pytest.raises(KeyboardInterrupt):
-        process.run([sys.executable, "-c", program], tmp_path, os.environ, 60.0)
+        process.run([sys.executable, "-c", program], tmp_path, os.environ, 60.0, "more")
     sender.join()
     assert (tmp_path / "state").read_text() == "1"
 
@@ -94,19 +94,19 @@ def test_signals_are_ours_again_afterwards(tmp_path: Path) -> None:
     """What Ctrl-C did before, it does after; what was ignored (`nohup`) stays so; another thread takes over nothing."""
     before = signal.getsignal(signal.SIGINT), signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        process.run([sys.executable, "-c", "import os, signal; os.kill(os.getppid(), signal.SIGHUP)"], tmp_path, os.environ, 30.0)
+        process.run([sys.executable, "-c", "import os, signal; os.kill(os.getppid(), signal.SIGHUP)"], tmp_path, os.environ, 30.0, "more")
         assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGHUP)) == (before[0], signal.SIG_IGN)
     finally:
         signal.signal(signal.SIGHUP, before[1])
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(process.run, [sys.executable, "-c", "print('read')"], tmp_path, os.environ, 30.0).result()
+        done = pool.submit(process.run, [sys.executable, "-c", "print('read')"], tmp_path, os.environ, 30.0, "more").result()
     assert done.stdout == "read\n"
 
 
 def test_a_time_limit_interrupts_and_waits_too(tmp_path: Path) -> None:
     """Past `terraform.timeout` it is interrupted, not killed: its state is written."""
     with pytest.raises(TimedOut, match=r"took longer than 0\.6 s"):
-        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 0.6)
+        process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 0.6, "more")
     assert (tmp_path / "state").read_text() == "1"
 
 
@@ -116,7 +116,7 @@ def test_a_kill_of_ours_is_not_terraforms(tmp_path: Path) -> None:
     ours = (
         "import os, sys; from pathlib import Path; from ops.adapters import terraform_process as process\n"
         f"argv, where = [sys.executable, '-c', {terraform!r}], Path({str(tmp_path)!r})\n"
-        "process.run(argv, where, os.environ, 30.0, lambda line: print(line, flush=True))"
+        "process.run(argv, where, os.environ, 30.0, 'more', lambda line: print(line, flush=True))"
     )
     root = str(Path(__file__).parents[2])
     running = subprocess.Popen([sys.executable, "-c", ours], env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, text=True)
@@ -133,7 +133,7 @@ def test_a_kill_of_ours_is_not_terraforms(tmp_path: Path) -> None:
 def test_lines_are_told_as_they_come(tmp_path: Path) -> None:
     """Progress is shown while it runs."""
     seen: list[str] = []
-    done = process.run([sys.executable, "-c", "print('one'); print('two')"], tmp_path, os.environ, 30.0, seen.append)
+    done = process.run([sys.executable, "-c", "print('one'); print('two')"], tmp_path, os.environ, 30.0, "more", seen.append)
     assert seen == ["one", "two"] and done.exit_code == 0
 
 
