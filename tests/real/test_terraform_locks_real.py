@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ops.flows import terraform as flow
 from ops.flows import terraform_locks
 from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground
+from tests.terminal import typed
 
 KEY = "dev/terraform.tfstate.tflock"
 SLOW = (
@@ -45,6 +47,18 @@ from ops.tasks.shared import signals_raised
 from tests.real.terraform_ground import Ground
 with signals_raised():
     flow.apply_saved(Ground(Path(sys.argv[1]), sys.argv[2]).place(), yes=True)
+"""
+
+UNLOCK = """
+import sys
+from pathlib import Path
+from ops.errors import Refused
+from ops.flows import terraform_locks
+from tests.real.terraform_ground import Ground
+try:
+    terraform_locks.unlock(Ground(Path(sys.argv[1]), sys.argv[2]).place(), None)
+except Refused as refused:
+    sys.exit(str(refused))
 """
 
 
@@ -131,15 +145,35 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
     """Without a terminal only its typed id takes it away; another id does not."""
     identifier = lock(ground)
     place = ground.place()
-    for typed, says in ((None, "the lock of ana@laptop stays"), ("another-id", "there is no lock another-id")):
+    for named, says in ((None, "the lock of ana@laptop stays"), ("another-id", "there is no lock another-id")):
         with pytest.raises(Refused, match=says) as found:
-            terraform_locks.unlock(place, typed)
+            terraform_locks.unlock(place, named)
         assert f"inv tf.unlock --id {identifier}" in found.value.next
     assert terraform_locks.unlock(place, identifier).id == identifier
     assert terraform_locks.held(place) == ()
     assert flow.plan_as_running(place).changes
     with pytest.raises(Refused, match="the state is not locked"):
         terraform_locks.unlock(place, identifier)
+
+
+@pytest.mark.parametrize(
+    ("created", "question", "no", "yes"),
+    [
+        ("2020-01-02T11:00:00.5Z", "take the lock away? [y/N]", "", "y"),
+        (datetime.now(UTC).isoformat(), "type 8f3c2a7e-0000-1111-2222-333344445555 to take", "y", "8f3c2a7e-0000-1111-2222-333344445555"),
+    ],
+    ids=["old", "young"],
+)
+def test_at_a_terminal_it_is_asked(ground: Ground, created: str, question: str, no: str, yes: str) -> None:
+    """An old lock of nobody here by a yes, which is not the default; a young one by its whole id, and a yes is not that."""
+    lock(ground, created=created)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", UNLOCK, str(ground.root), ground.endpoint]
+    code, screen = typed(command, ground.root, environment, no)
+    assert code == 1 and question in screen and "the lock of ana@laptop stays" in screen
+    assert len(terraform_locks.held(ground.place())) == 1
+    code, screen = typed(command, ground.root, environment, yes)
+    assert code == 0 and terraform_locks.held(ground.place()) == (), screen
 
 
 def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.adapters import terraform
+from ops.adapters import git, terraform
 from ops.errors import ConfigError, OpsError, Refused
 from ops.flows import terraform as flow
 from ops.flows import terraform_images
@@ -87,6 +87,26 @@ def test_a_plan_of_uncommitted_files_is_not_applied(ground: Ground) -> None:
     place = ground.place()
     flow.plan_as_running(place)
     with pytest.raises(Refused, match=r"not committed: terraform/dev/more\.tf"):
+        flow.apply_saved(place, yes=True)
+
+
+def test_a_directory_in_a_checkout_of_its_own_is_judged_by_that(ground: Ground, tmp_path: Path) -> None:
+    """`directory: ../infrastructure`: the application's commits change no plan; those there do, and so does what they lack."""
+    application = tmp_path / "application"
+    application.mkdir()
+    other = Ground(application, ground.endpoint)
+    other.commit()
+    ground.configured["directory"] = "../a checkout/terraform/dev"
+    place = ground.place(source=str(application))
+    flow.plan_as_running(place)
+    other.commit()
+    assert flow.apply_saved(place, yes=True).saved.commit == git.checkout(ground.root, "main", "origin").commit.full
+    (ground.root / "module.tf").write_text("")
+    assert flow.plan_as_running(place).saved.uncommitted == ("module.tf",)
+    ground.commit()
+    flow.plan_as_running(place)
+    ground.commit()
+    with pytest.raises(Refused, match="made from commit"):
         flow.apply_saved(place, yes=True)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from ops.adapters import aws
 from ops.flows import lock
 from tests import plain_aws
 from tests.conftest import Checkout
+from tests.terminal import typed
 
 KEYS = {"access_key": "AKIATEST", "secret_key": "test"}
 BUCKET = "dev-davidshaevel-terraform-state"
@@ -37,19 +36,8 @@ class Here:
     def typed(self, words: list[str], answer: str) -> tuple[int, str]:
         """`inv WORDS` at a terminal where `answer` is typed: exit code, and what stood on the screen."""
         command = [sys.executable, "-m", "invoke", "--search-root", str(self.checkout.root), *words]
-        screen, terminal = pty.openpty()
         keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-        process = subprocess.Popen(command, cwd=self.checkout.root, env=keep, stdin=terminal, stdout=terminal, stderr=terminal)
-        os.close(terminal)
-        os.write(screen, answer.encode() + b"\n")
-        said = b""
-        try:
-            while more := os.read(screen, 65536):
-                said += more
-        except OSError:   # Linux's way to say that nobody has the terminal open any more
-            pass
-        os.close(screen)
-        return process.wait(60), said.decode(errors="replace")
+        return typed(command, self.checkout.root, keep, answer)
 
 
 @pytest.fixture(scope="module")
