@@ -17,6 +17,13 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("ops", "alembic", "tasks.py", "invoke.yaml", "alembic.ini", "pyproject.toml", "requirements.lock", "inv")
 
+LONG = ("real", "flows", "sandbox")      # folders whose files take minutes, the longest first
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first: a file is one worker's, and the last one must not be a long one."""
+    items.sort(key=lambda item: LONG.index(name) if (name := item.path.parent.name) in LONG else len(LONG))
+
 
 @dataclass(frozen=True)
 class Checkout:

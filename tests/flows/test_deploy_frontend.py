@@ -123,6 +123,9 @@ def test_a_missing_permission_keeps_the_healthy_rollout(platform: Checkout) -> N
     assert plainly.returncode == 1 and plainly.stderr.count("\n") <= 5 and "may not cloudfront:CreateInvalidation" in plainly.stderr
     assert platform.inv("cdn.invalidate").returncode == 0
     assert visitor(platform) == tag
+    finished = platform.document("frontend.deploy")
+    assert finished["verdict"] == "succeeded" and [step["name"] for step in finished["steps"]] == ["invalidate", "prove"], finished
+    assert platform.inv("health.ecs").returncode == 0
 
 
 @contextmanager
