@@ -49,6 +49,7 @@ def migrate(
         goals.settle_lost(keeper, limits, say, sleep)
         heads = heads_of(keeper)
         goals.refuse_moved(shown, heads)
+        scripts.refuse_changed()
         scripts.check_database(",".join(heads) or None)
         goal = scripts.known(to) if to else goals.default(scripts, direction, heads)
         for revision, found in checksums.refuse_edited(scripts.applied(heads), audit.checksums(keeper), accepted).items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -34,6 +35,20 @@ class Scripts:
                 folder, file_template="%(rev)s_%(slug)s", truncate_slug_length=60, timezone="UTC", messaging_opts={"quiet": True}
             )
             self.heads = tuple(self.directory.get_heads())
+            self.files = self.seen()
+
+    def seen(self) -> dict[str, tuple[int, int]]:
+        """Each file of the revisions, SQL beside them included, with its time of change (ns) and size (bytes)."""
+        folders = {Path(script.path).parent for script in self.directory.walk_revisions()}
+        files = [each for folder in folders for each in os.scandir(folder) if each.is_file()]
+        return {each.path: ((found := each.stat()).st_mtime_ns, found.st_size) for each in files}
+
+    def refuse_changed(self) -> None:
+        """Raises MigrateError (refused) where a file is not what was loaded: that would run, and what lies there be remembered."""
+        changed = sorted(Path(path).name for path, _ in self.files.items() ^ self.seen().items())
+        if changed:
+            why = "it was changed after these revisions were read and shown"
+            raise MigrateError("refused", f"revision file {changed[0]}", why, "run it again: it shows what is there now")
 
     @property
     def head(self) -> str | None:

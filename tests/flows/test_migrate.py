@@ -92,6 +92,19 @@ def test_a_database_that_moved_since_it_was_shown_is_left_alone(here: Here) -> N
         flow.run(here.place, planned, flow.Asked(), print)
 
 
+@pytest.mark.parametrize("beside", ["0001.py", "0001.sql"])
+def test_a_revision_that_was_edited_since_it_was_shown_is_left_alone(here: Here, beside: str) -> None:
+    """What somebody agreed to is not what lies there now: neither runs, and neither's checksum is kept."""
+    file = here.project.write("0001", "CREATE TABLE a (id int)", "DROP TABLE a").with_name(beside)
+    file.touch()
+    planned = flow.plan(here.place, "upgrade", None)
+    file.write_text(file.read_text().replace("TABLE a", "TABLE b") + "\n")
+    with pytest.raises(Refused, match=f"{beside}\n.*changed after") as caught:
+        flow.run(here.place, planned, flow.Asked(), print)
+    assert len(str(caught.value).splitlines()) == 3 and flow.standing(here.place).revision is None
+    assert here.go()["to"] == "0001"
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
