@@ -17,6 +17,7 @@ from ops.migrate.model import Limits, MigrateError, Target
 CONNECT_TIMEOUT = 5  # seconds
 CHECK_INTERVAL = "2s"   # how soon a server notices that its client is gone while it works
 NAME_LIMIT = 63   # bytes of application_name (NAMEDATALEN - 1)
+BROKEN = "closed the connection unexpectedly"   # libpq's words
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 ADVICE = (
     ("password authentication failed", "the secret does not match the database's password: set one of them anew"),
@@ -37,7 +38,7 @@ def connect(target: Target, name: str, limits: Limits | None = None) -> psycopg.
     """An autocommitting session called `name`, with its limits set. Raises MigrateError (unreachable)."""
     words: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, **KEEPALIVE, **target.parameters, "application_name": name[:NAME_LIMIT]}
     try:
-        opened = psycopg.connect(autocommit=True, **words)
+        opened = made(words)
     except psycopg.Error as error:
         raise unreachable(target, error) from None
     try:
@@ -47,6 +48,16 @@ def connect(target: Target, name: str, limits: Limits | None = None) -> psycopg.
         opened.close()
         raise unreachable(target, error) from None
     return opened
+
+
+def made(words: dict[str, Any]) -> psycopg.Connection[Any]:
+    """A way through a bastion may break while it is being opened: nothing was asked by then, so it is tried once more."""
+    try:
+        return psycopg.connect(autocommit=True, **words)
+    except psycopg.OperationalError as error:
+        if BROKEN not in str(error):
+            raise
+        return psycopg.connect(autocommit=True, **words)
 
 
 def milliseconds(limits: Limits) -> tuple[str, str, str]:

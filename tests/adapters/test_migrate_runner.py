@@ -235,16 +235,3 @@ def test_time_over_is_said_and_goes_on_later(project: Project) -> None:
     with pytest.raises(MigrateError) as error:
         project.run(limits=replace(QUICK, total_s=1.0))
     assert error.value.kind == "timed_out" and project.at() == ["0001"]
-
-
-def test_every_session_has_its_limits(project: Project) -> None:
-    """A revision runs under all of them, and one that sets its own does not pass them on."""
-    note = "INSERT INTO seen SELECT '{}', name, setting FROM pg_settings WHERE name LIKE '%timeout%' OR name LIKE 'client_conn%_interval'"
-    project.write("0001", "CREATE TABLE seen (r text, name text, setting text);" + note.format(1) + "; SET lock_timeout = '9s'")
-    project.write("0002", note.format(2))
-    project.run()
-    for revision in ("1", "2"):
-        found = dict(project.ask(f"SELECT name, setting FROM seen WHERE r = '{revision}'"))
-        limits = [found[name] for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")]
-        assert limits == ["300", "20000", "300000"]
-        assert found.get("client_connection_check_interval", "2000") == "2000"

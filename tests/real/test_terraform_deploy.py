@@ -15,8 +15,8 @@ import pytest
 
 from tests.conftest import Checkout
 from tests.flows import deploying as world
-from tests.real.holding import holding
 from tests.real.terraform_team import Team, team
+from tests.relay import before_aws
 
 IN_CI_UNASKED = os.environ.get("CI") == "true" and "terraform-deploy" not in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
 ASKED = "minutes long together: run by `inv dev.test`, and in CI where OPS_REQUIRE_REAL names terraform-deploy"
@@ -68,7 +68,7 @@ def terraform_pid(parent: int) -> int:
 
 def killed_in_mid_apply(owned: Team, *words: str) -> dict[str, Any]:
     """A deploy and its Terraform, both killed with -9 while the apply waits for UpdateService; the state's lock that they leave."""
-    with holding(owned.checkout, "UpdateService") as way:
+    with before_aws(owned.checkout, b"UpdateService") as way:
         process = owned.start("backend.deploy", *words)
         said = world.read_until(process, "terraform apply of", 200)
         assert way.held.wait(120), said

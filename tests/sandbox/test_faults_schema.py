@@ -65,6 +65,15 @@ def test_a_release_that_knows_a_newer_schema(root: Path) -> None:
     assert records(root) == []
 
 
+def test_a_failed_deploy_of_a_newer_schema_is_no_release(root: Path) -> None:
+    """Whatever a deploy that was taken back has recorded: health reads the last release that succeeded, and so does the fault."""
+    failed = json.dumps({"verdict": "failed", "schema_revision": "0003"})
+    clients(root).s3.put_object(Bucket=BUCKET, Key=f"{FOLDER}0-failed.json", Body=failed)
+    with broken(root, "schema-behind"):
+        assert [(record["verdict"], record["schema_revision"]) for record in records(root)] == [("failed", "0003"), ("succeeded", "0003")]
+    clients(root).s3.delete_object(Bucket=BUCKET, Key=f"{FOLDER}0-failed.json")
+
+
 def test_a_schema_at_its_head_goes_one_back_and_returns_with_its_rows(root: Path) -> None:
     """The newest revision is taken back by its own downgrade; mended, its column and what was in it are there again."""
     to_head(root)

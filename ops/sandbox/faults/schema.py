@@ -76,13 +76,15 @@ def place(revision: str | None) -> int:
 
 
 def newest_release(ground: Ground) -> dict[str, Any]:
-    """The newest record of the backend's releases; empty where there is none."""
+    """The newest record of a backend's release that succeeded, as health.db reads it; empty where there is none."""
     from ops.sandbox.seed.names import STATE_BUCKET
 
-    found = ground.clients.s3.list_objects_v2(Bucket=STATE_BUCKET, Prefix=FOLDER, MaxKeys=1).get("Contents") or []
-    if not found:
-        return {}
-    return dict(json.loads(ground.clients.s3.get_object(Bucket=STATE_BUCKET, Key=found[0]["Key"])["Body"].read()))
+    s3 = ground.clients.s3
+    for found in s3.list_objects_v2(Bucket=STATE_BUCKET, Prefix=FOLDER).get("Contents") or []:
+        record = dict(json.loads(s3.get_object(Bucket=STATE_BUCKET, Key=found["Key"])["Body"].read()))
+        if record.get("verdict") == "succeeded":
+            return record
+    return {}
 
 
 def put(ground: Ground, key: str, document: dict[str, Any]) -> None:
