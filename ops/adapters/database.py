@@ -1,4 +1,4 @@
-"""The application's PostgreSQL: at which revision it is, and which revisions of the project it has not seen. Nothing is written.
+"""The application's PostgreSQL: at which revision it is, and whether it can be asked. Nothing is written.
 
 psycopg is given its parameters as words, never as a URL: a password may hold any character, and none reaches an error text.
 """
@@ -123,34 +123,6 @@ def roots(database: Database) -> dict[str, str]:
     return {"sslrootcert": bundle} if bundle else {"sslrootcert": "system"} if database.sslmode == "verify-full" else {}
 
 
-def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
-    """The project's revisions that a database at `revision` (None: none yet) lacks, oldest first: "0002 add tags".
-
-    `directory` holds alembic.ini and alembic/; without either there is nothing pending. Neither env.py nor a migration runs.
-    Raises Unreachable where the project does not know `revision`, ConfigError where its scripts cannot be read.
-    """
-    from alembic.script import ScriptDirectory
-    from alembic.script.revision import RevisionError
-    from alembic.util import CommandError
-
-    folder = scripts(directory)
-    if folder is None:
-        return ()
-    try:
-        script = ScriptDirectory(str(folder))
-        walked = script.iterate_revisions("heads", tuple(revision.split(",")) if revision else "base")
-        pending = [f"{item.revision} {first_line(item.doc)}".strip() for item in walked]
-    except (CommandError, RevisionError) as error:
-        raise Unreachable(
-            f"pending migrations after {revision}", one_line(error), "check out the commit that has this revision, or see: alembic history"
-        ) from None
-    except Exception as error:  # a revision file is Python, and may fail in any way
-        raise ConfigError(
-            f"revisions in {folder}", f"{type(error).__name__}: {one_line(error)}", "correct the file that it names"
-        ) from None
-    return tuple(reversed(pending))
-
-
 def scripts(directory: Path) -> Path | None:
     """The folder that alembic.ini names, else alembic/; None where there is none."""
     from configparser import ConfigParser, Error
@@ -163,7 +135,3 @@ def scripts(directory: Path) -> Path | None:
         raise ConfigError(f"{directory / 'alembic.ini'}", one_line(error), "correct it") from None
     folder = directory / named
     return folder if (folder / "versions").is_dir() else None
-
-
-def first_line(doc: str | None) -> str:
-    return (doc or "").strip().splitlines()[0] if (doc or "").strip() else ""

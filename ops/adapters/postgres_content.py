@@ -17,7 +17,9 @@ def of_folder(folder: Path) -> str:
 def of_files(folder: Path, files: Iterable[Path]) -> str:
     """Over these revisions, the SQL files beside them, and env.py. Raises ConfigError for one that can't be read."""
     found = hashlib.sha256()
-    beside = [sql for file in files for sql in file.parent.glob(f"{file.stem}*.sql")]
+    files = tuple(files)
+    stems = tuple(file.stem for file in files)
+    beside = [sql for place in {file.parent for file in files} for sql in place.glob("*.sql") if sql.name.startswith(stems)]
     for path in [folder / "env.py", *sorted({*files, *beside}, key=lambda path: path.name)]:
         try:
             body = path.read_bytes()

@@ -181,7 +181,7 @@ def answers(asked: Asked) -> Any:
 
 def schema(asked: Asked) -> Schema | None:
     """The database's revision, and the revisions of this project that it has not seen; None where the environment has no database."""
-    from ops.adapters import database, reach, secrets
+    from ops.adapters import database, reach, revision_order, secrets
 
     settings = asked.platform.settings
     configured = settings.environment.database
@@ -192,7 +192,7 @@ def schema(asked: Asked) -> Schema | None:
     secret = secrets.value(asked.platform.cloud, configured.secret) if configured.secret else {}
     with reach.opened(settings, database.connection(configured, secret)) as parameters:
         revision = database.revision_at(parameters)
-    return Schema(revision, database.heads_after(revision, settings.root))
+    return Schema(revision, revision_order.heads_after(revision, settings.root))
 
 
 def image(asked: Asked, repository: Repository, tag: str) -> Image | None:

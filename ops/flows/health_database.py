@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ops.adapters import database, postgres
+from ops.adapters import database, postgres, revision_order
 from ops.adapters.concurrent import gather
 from ops.adapters.ssh_errors import Behind
 from ops.errors import ConfigError, Unreachable
@@ -83,7 +83,7 @@ def released(looks: Looks) -> Mapping[str, str]:
 
 
 def order(looks: Looks) -> tuple[str, ...]:
-    return database.heads_after(None, looks.platform.settings.root)
+    return revision_order.heads_after(None, looks.platform.settings.root)
 
 
 def schema(looks: Looks, seen: rules.Connected, released: Any, history: Any) -> Check:
@@ -91,7 +91,7 @@ def schema(looks: Looks, seen: rules.Connected, released: Any, history: Any) -> 
         if isinstance(fact, Unknown):
             return rules.unseen("schema", fact)
     try:
-        pending = database.heads_after(seen.revision, looks.platform.settings.root)
+        pending = revision_order.heads_after(seen.revision, looks.platform.settings.root)
     except (Unreachable, ConfigError) as problem:
         return rules.unseen("schema", Unknown(f"{problem.what}: {problem.why}"))
     return rules.schema(seen.revision, [text.split(" ", 1)[0] for text in history], pending, released)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ops import ui
-from ops.adapters import database
+from ops.adapters import revision_order
 from ops.errors import OpsError
 from ops.facts import ReleaseFacts, Schema
 from ops.flows import records
@@ -16,7 +16,7 @@ def say(platform: Platform, facts: ReleaseFacts) -> None:
     if not facts.requested_tag or not isinstance(facts.schema, Schema):
         return
     try:
-        order = [text.split(" ", 1)[0] for text in database.heads_after(None, platform.settings.root)]
+        order = [text.split(" ", 1)[0] for text in revision_order.heads_after(None, platform.settings.root)]
         found = older(records.read(platform, facts.service), facts.requested_tag, facts.schema.revision, order)
     except OpsError as problem:
         ui.say(f"unknown: at which revision {facts.requested_tag} was released: {problem.why}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -12,7 +11,7 @@ import pytest
 
 from ops.adapters import database
 from ops.adapters.secrets import Secret
-from ops.errors import ConfigError, OpsError, Unreachable
+from ops.errors import ConfigError, Unreachable
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
 from ops.settings_database import Database
@@ -126,60 +125,3 @@ def test_a_server_that_says_nothing_is_not_waited_for(secret: Secret) -> None:
         with pytest.raises(Unreachable):
             database.revision(PLAIN, Secret({**secret, "port": silent.getsockname()[1]}))
         assert time.monotonic() - began < 9
-
-
-REVISION = '''"""{doc}"""
-revision = "{id}"
-down_revision = {down!r}
-
-
-def upgrade() -> None:
-    raise SystemExit("executed")
-'''
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A project (with a % in its path) of three revisions and an env.py that must not run."""
-    root = tmp_path / "100% mine"
-    (root / "alembic" / "versions").mkdir(parents=True)
-    (root / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/alembic\n[loggers]\nformat = %(levelname)s\n")
-    (root / "alembic" / "env.py").write_text("raise SystemExit('executed')\n")
-    down = None
-    for number, doc in enumerate(("projects", "tags\n\nRevision ID: 0002", "owners"), 1):
-        (root / "alembic" / "versions" / f"{number:04}.py").write_text(REVISION.format(doc=doc, id=f"{number:04}", down=down))
-        down = f"{number:04}"
-    return root
-
-
-def test_pending_revisions_oldest_first(project: Path) -> None:
-    """What a database at a revision lacks, with each message; nothing is executed."""
-    assert database.heads_after(None, project) == ("0001 projects", "0002 tags", "0003 owners")
-    assert database.heads_after("0001", project) == ("0002 tags", "0003 owners")
-    assert database.heads_after("0003", project) == ()
-
-
-def test_a_relative_script_location_is_the_projects(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever the command is typed, the project's own folder is read."""
-    (project / "alembic.ini").write_text("[alembic]\nscript_location = alembic\n")
-    monkeypatch.chdir("/")
-    assert len(database.heads_after(None, project)) == 3
-
-
-def test_without_migrations_nothing_is_pending(tmp_path: Path) -> None:
-    """A project without alembic/ has none."""
-    assert database.heads_after(None, tmp_path) == ()
-
-
-def test_a_revision_that_the_project_does_not_know(project: Path) -> None:
-    """A database ahead of this checkout is said, not taken for up to date."""
-    with pytest.raises(Unreachable, match="beef"):
-        database.heads_after("beef", project)
-
-
-@pytest.mark.parametrize("text", ["this is no python(", "import no_such_module_here\n", "revision = '0009'\ndown_revision = 'gone'\n"])
-def test_a_broken_revision_file_is_named(project: Path, text: str) -> None:
-    """Whatever is wrong with a revision file is an error of ours."""
-    (project / "alembic" / "versions" / "0009.py").write_text(text)
-    with pytest.raises(OpsError):
-        database.heads_after("0001", project)
