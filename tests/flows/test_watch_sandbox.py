@@ -9,7 +9,8 @@ from ops.adapters import aws
 from ops.flows import watch
 from ops.model import Verdict
 from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY
-from tests.sandbox.aws_platform import CRASH, agent_at_work, until
+from tests.sandbox.aws_platform import CRASH, agent_at_work
+from tests.waiting import until
 
 ROLLBACK = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}, "minimumHealthyPercent": 100, "maximumPercent": 200}
 

@@ -37,8 +37,8 @@ from tests.real.bastion_network import (
     networks,
     run,
     stop,
-    until,
 )
+from tests.waiting import until
 
 WAITS = "SELECT until_told()"       # as long as the test needs, however slow the machine is
 UNTIL_TOLD = """
@@ -129,9 +129,10 @@ class Ground:
         return file
 
     def clear(self) -> None:
-        """An empty database and no revisions; `WAITS` is known."""
+        """An empty database in which nothing is at work, and no revisions; `WAITS` is known."""
         for file in (self.checkout.root / "alembic" / "versions").glob("*.py"):
             file.unlink()
+        self.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
         self.sql("DROP SCHEMA IF EXISTS ops_migrations CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public AUTHORIZATION app")
         self.sql(UNTIL_TOLD)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -54,10 +52,3 @@ def networks(ends: ExitStack) -> None:
     hosts.parent.mkdir(parents=True)
     ends.callback(shutil.rmtree, hosts.parent)
     hosts.write_text(f"127.0.0.1 localhost\n{DATABASE_ADDRESS} {NAME}\n")
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come up"
-        time.sleep(0.1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.sandbox.images_platform import eventually
 from tests.sandbox.images_support import free_port
+from tests.waiting import until
 
 CONFIG = """\
 version: 0.1
@@ -30,7 +30,7 @@ def registry(program: str, folder: Path, place: str = "") -> Iterator[str]:
     with (folder / "registry.log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(config)], stdout=log, stderr=log)
     try:
-        eventually(lambda: _answers(place), 20)
+        until(lambda: _answers(place), 20)
         yield place
     finally:
         process.terminate()

@@ -155,7 +155,7 @@ def test_the_password_is_nowhere_to_be_seen(far: Ground) -> None:
     watching = far.start("db.upgrade", "--json")
     read_until(watching, "goes on without us")
     read_until(watching, "upgrade 0002")
-    looked = [path for path in Path("/proc").glob("[0-9]*/*") if path.name in ("cmdline", "environ")]
+    looked = [process / name for process in Path("/proc").glob("[0-9]*") for name in ("cmdline", "environ")]
     seen = [path for path in looked if ground.PASSWORD.encode() in held(path)]
     assert len(looked) > 20 and seen == []
     far.tell()

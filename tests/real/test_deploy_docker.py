@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 from ops.sandbox.images.docker_runtime import ROOT_LABEL, TASK_LABEL
 from tests.conftest import Checkout
 from tests.flows import deploying as world
+from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(240)]
 CLUSTER = "dev-davidshaevel-cluster"
@@ -46,13 +46,6 @@ def healed(real: Any, checkout: Checkout, gone: str) -> bool:
     """Whether two backends run and the container `gone` is not one of them."""
     running = [each.id for each in containers(real, checkout, "backend") if each.status == "running"]
     return len(running) == 2 and gone not in running
-
-
-def until(condition: Callable[[], bool], seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.2)
 
 
 def dockerfile(checkout: Checkout, run: str) -> str:

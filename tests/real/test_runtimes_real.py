@@ -15,8 +15,9 @@ import pytest
 
 from ops.sandbox.images.docker_base import ensure_base
 from ops.sandbox.images.docker_runtime import DockerRuntime
-from tests.sandbox.images_platform import ImagePlatform, build, ended, eventually, push, spec
+from tests.sandbox.images_platform import ImagePlatform, build, ended, push, spec
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN
+from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("runtimes"), pytest.mark.timeout(120)]
 SOURCE = """\
@@ -143,7 +144,7 @@ def test_the_stop_timeout_is_kept_alike(kinds: tuple[Kind, Kind], handler: str, 
     for kind in kinds:
         lines: list[str] = []
         container = kind.start(do, lines.append)
-        eventually(lambda lines=lines: lines, 30)
+        until(lambda lines=lines: lines, 30)
         began = time.monotonic()
         assert container.stop(1.5) == code, kind.name
         assert least <= time.monotonic() - began < most, kind.name
@@ -157,7 +158,7 @@ def test_a_kill_from_outside_is_137_for_both(kinds: tuple[Kind, Kind]) -> None:
     for kind in kinds:
         lines: list[str] = []
         container = kind.start(do, lines.append)
-        eventually(lambda lines=lines: lines == ["up"], 30)
+        until(lambda lines=lines: lines == ["up"], 30)
         assert container.poll() is None and container.pid
         os.kill(container.pid, signal.SIGKILL)
         assert ended(container, 30) == 137, kind.name

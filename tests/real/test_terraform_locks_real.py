@@ -9,8 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from ops.flows import terraform_locks
 from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground
 from tests.terminal import typed
+from tests.waiting import until
 
 KEY = "dev/terraform.tfstate.tflock"
 SLOW = (
@@ -91,13 +91,6 @@ def lock(ground: Ground, who: str = "ana@laptop", created: str = "2020-01-02T11:
     }
     ground.client("s3").put_object(Bucket="states", Key=KEY, Body=json.dumps(info))
     return info["ID"]
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "not in time"
-        time.sleep(0.05)
 
 
 def applying(ground: Ground) -> tuple[subprocess.Popen[str], int]:

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from dataclasses import dataclass, field
 
 import boto3
@@ -17,6 +16,7 @@ from botocore.config import Config
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import serve
 from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY, Ports, PullError, StartError, Timing
+from tests.waiting import until
 
 QUICK = Timing(
     tick=0.1, provision=0.05, pull=0.05, health_interval=0.25, health_timeout=0.5, deregistration_delay=0.4, stop_timeout=1.0,
@@ -203,14 +203,3 @@ def agent_at_work():
     finally:
         agent.stop()
         aws.stop()
-
-
-def until(condition, timeout=20.0):
-    """The first true answer of `condition`; fails the test after `timeout` seconds."""
-    ends = time.monotonic() + timeout
-    while time.monotonic() < ends:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {timeout} s: last answer {found!r}")

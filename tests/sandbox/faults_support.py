@@ -17,6 +17,7 @@ from ops.sandbox import faults, lifecycle, seed
 from ops.sandbox.contracts import ACCESS_KEY, Paths, Timing
 from ops.sandbox.database import Server
 from ops.sandbox.status import read
+from tests.waiting import until
 
 QUICK = Timing(
     tick=0.1, provision=0.1, pull=0.1, health_interval=0.3, deregistration_delay=0.3, steady=0.3, invalidation=1.0, database=0.8,
@@ -26,11 +27,15 @@ QUICK = Timing(
 @contextlib.contextmanager
 def broken(root: Path, *names: str) -> Iterator[None]:
     """These faults, broken one after the other and mended in the same order; each says so and is listed meanwhile."""
-    for name in names:
-        [done] = faults.order(root, "break", name)
-        assert done["changed"] and done["active"] and done["says"].startswith(f"broken: {name}: "), done
-    assert active(root) == set(names)
-    yield
+    try:
+        for name in names:
+            [done] = faults.order(root, "break", name)
+            assert done["changed"] and done["active"] and done["says"].startswith(f"broken: {name}: "), done
+        assert active(root) == set(names)
+        yield
+    except BaseException:
+        faults.order(root, "mend-all")       # the next test's sandbox is the same
+        raise
     for name in names:
         [done] = faults.order(root, "mend", name)
         assert done["changed"] and not done["active"] and done["says"].startswith(f"mended: {name}"), done
@@ -65,6 +70,11 @@ def states(root: Path, group: str) -> list[tuple[str, str | None]]:
     arn = elb.describe_target_groups(Names=[group])["TargetGroups"][0]["TargetGroupArn"]
     found = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
     return [(each["TargetHealth"]["State"], each["TargetHealth"].get("Reason")) for each in found]
+
+
+def ill(root: Path, group: str, reason: str) -> bool:
+    """Whether a target of the group is unhealthy for this reason, now or soon: ECS replaces it, and the next begins as initial."""
+    return bool(until(lambda: ("unhealthy", reason) in states(root, group)))
 
 
 def certificate_problem(root: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from ops.sandbox.images.registry import serve_registry
 from ops.sandbox.images.runtime import ProcessRuntime
 from ops.sandbox.images.upstream import Upstream
 from tests.sandbox.images_support import MUTABLE, TOKEN, SmallEcr, context, free_port
+from tests.waiting import until
 
 LOGIN = {"username": "AWS", "password": TOKEN}
 
@@ -89,15 +89,7 @@ def spec(image: str, log: Callable[[str], None], **changes: Any) -> ContainerSpe
 
 def ended(container: ProcessContainer | Any, within: float = 10.0) -> int:
     """The exit code, once there is one."""
-    return int(eventually(container.poll, within))
-
-
-def eventually(look: Callable[[], Any], within: float = 10.0) -> Any:
-    """What `look` says as soon as it is something: 0 counts, an empty list does not."""
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        found = look()
-        if found or (found == 0 and found is not False):
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"nothing within {within} s")
+    until(lambda: container.poll() is not None, within)
+    code = container.poll()
+    assert code is not None
+    return code

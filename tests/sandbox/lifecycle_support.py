@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import ProxyHandler, build_opener
 
 import docker
@@ -27,19 +25,6 @@ def get(root: Path, path: str) -> Any:
     site = lifecycle.status(root).endpoints()["site"]
     with build_opener(ProxyHandler({})).open(f"{site}{path}", timeout=10) as answer:
         return json.load(answer)
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
-    """The first true answer; a site that does not answer yet is asked again."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        try:
-            if found := condition():
-                return found
-        except (URLError, OSError):
-            pass
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s")
 
 
 def processes(root: Path) -> dict[str, list[int]]:

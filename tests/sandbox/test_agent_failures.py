@@ -8,8 +8,9 @@ import pytest
 
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import serve
-from tests.sandbox.aws_platform import CRASH, QUICK, SLEEP, Platform, ProcessRuntime, agent_at_work, ports, until
+from tests.sandbox.aws_platform import CRASH, QUICK, SLEEP, Platform, ProcessRuntime, agent_at_work, ports
 from tests.sandbox.visitor import visiting
+from tests.waiting import until
 
 
 @pytest.fixture

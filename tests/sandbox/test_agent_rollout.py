@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from tests.sandbox.aws_platform import CRASH, agent_at_work, until
+from tests.sandbox.aws_platform import CRASH, agent_at_work
 from tests.sandbox.visitor import visiting
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from ops.sandbox.edge import start_edge
 from ops.sandbox.images.engine.server import serve_engine
 from ops.sandbox.images.registry import serve_registry
 from ops.sandbox.images.runtime import ProcessRuntime
-from tests.sandbox.aws_platform import CRASH, QUICK, SERVER, Platform, free_port, ports, until
+from tests.sandbox.aws_platform import CRASH, QUICK, SERVER, Platform, free_port, ports
 from tests.sandbox.images_support import context
+from tests.waiting import until
 
 DOCKERFILE = "FROM {base}\nCOPY app.py /app/app.py\nENV VERSION={tag}\nWORKDIR /app\nCMD [\"python3\", \"app.py\"]\n"
 

@@ -11,7 +11,8 @@ from botocore.exceptions import ClientError
 
 from ops.sandbox.aws import serve
 from ops.sandbox.aws.targets import Probe, TargetTable
-from tests.sandbox.aws_platform import QUICK, Platform, ProcessRuntime, free_port, ports, until
+from tests.sandbox.aws_platform import QUICK, Platform, ProcessRuntime, free_port, ports
+from tests.waiting import until
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 

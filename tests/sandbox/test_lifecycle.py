@@ -23,7 +23,8 @@ from ops.errors import ConfigError, OpsError, Refused
 from ops.sandbox import lifecycle, seed
 from ops.sandbox.contracts import Paths
 from ops.sandbox.sample import Commit, git
-from tests.sandbox.lifecycle_support import database, deploy, get, healthy, memory, processes, until, visiting
+from tests.sandbox.lifecycle_support import database, deploy, get, healthy, memory, processes, visiting
+from tests.waiting import until
 
 PROJECT = Path(__file__).parents[2]
 UP = """

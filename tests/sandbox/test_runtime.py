@@ -15,8 +15,9 @@ import pytest
 
 from ops.rules.stop_reasons import classify
 from ops.sandbox.contracts import PullError, StartError
-from tests.sandbox.images_platform import ImagePlatform, ended, eventually, spec
+from tests.sandbox.images_platform import ImagePlatform, ended, spec
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE
+from tests.waiting import until
 
 BASE = "FROM sandbox/python:3\nWORKDIR /app\nCOPY app.py .\n"
 
@@ -76,7 +77,7 @@ def test_a_program_that_handles_sigterm_stops_at_once(platform: ImagePlatform) -
     image = platform.shipped(BASE + 'CMD ["python3", "app.py"]\n', {"app.py": app}, "1")
     lines: list[str] = []
     container = platform.runtime().start(spec(image, lines.append))
-    eventually(lambda: lines)
+    until(lambda: lines)
     assert container.stop(5) == 3
     assert container.stop(5) == 3
     assert not list((platform.paths.tasks / "a1").glob("pid-*"))
@@ -87,7 +88,7 @@ def test_a_program_without_a_handler_costs_the_stop_timeout(platform: ImagePlatf
     image = platform.shipped(BASE + 'CMD ["python3", "app.py"]\n', {"app.py": "print('up', flush=True)\nimport time; time.sleep(60)"}, "1")
     lines: list[str] = []
     container = platform.runtime().start(spec(image, lines.append))
-    eventually(lambda: lines)
+    until(lambda: lines)
     assert container.stop(0.3) == 137
 
 
@@ -103,10 +104,10 @@ def test_nothing_that_a_task_started_stays(platform: ImagePlatform, own_session:
     image = platform.shipped(BASE + 'CMD ["python3", "app.py"]\n', {"app.py": app}, "1")
     lines: list[str] = []
     container = platform.runtime().start(spec(image, lines.append))
-    child = int(eventually(lambda: lines)[0])
+    child = int(until(lambda: lines)[0])
     code = container.stop(0.2) if how == "stop" else ended(container)
     assert code == (137 if how == "stop" else 0)
-    eventually(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE)
 
 
 def _matched(text: str) -> str:

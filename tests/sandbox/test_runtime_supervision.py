@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.sandbox.images_platform import eventually
+from tests.waiting import until
 
 SUPERVISOR = """
 import sys, threading, time
@@ -43,7 +43,7 @@ def test_a_task_dies_with_its_killed_supervisor(tmp_path: Path, how: str) -> Non
     supervisor.kill()
     supervisor.wait()
     supervisor.stdout.close()
-    eventually(lambda: not task.is_running() or task.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: not task.is_running() or task.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_the_watcher_goes_with_its_task(tmp_path: Path) -> None:
@@ -54,7 +54,8 @@ def test_the_watcher_goes_with_its_task(tmp_path: Path) -> None:
     process = Spawner().spawn(command, watch=True)
     lines: list[str] = []
     container = ProcessContainer(process, "sha256:0", lines.append, lambda: None)
-    assert eventually(container.poll) == 0
+    until(lambda: container.poll() is not None)
+    assert container.poll() == 0
     assert json.loads(lines[0])["A"] == "1"
-    eventually(lambda: not [each for each in psutil.process_iter(["cmdline"]) if "launcher.py" in " ".join(each.info["cmdline"] or [])
+    until(lambda: not [each for each in psutil.process_iter(["cmdline"]) if "launcher.py" in " ".join(each.info["cmdline"] or [])
                             and each.ppid() == 1])

@@ -17,7 +17,8 @@ from ops.sandbox.sample import make_checkout
 from ops.sandbox.seed.clients import Clients
 from ops.sandbox.terraform import DIRECTORY, place, trial
 from ops.sandbox.terraform.trial import Rollout, Trial, first_error
-from tests.sandbox.lifecycle_support import processes, until
+from tests.sandbox.lifecycle_support import processes
+from tests.waiting import until
 
 NOWHERE = Clients("http://127.0.0.1:9")
 
