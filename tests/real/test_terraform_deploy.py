@@ -180,7 +180,8 @@ def test_a_lock_that_nobody_gives_back_refuses_the_deploy(owned: Team) -> None:
     assert world.version(owned.checkout) == tag
 
 
-@pytest.mark.parametrize("step", [step if step == "apply" else pytest.param(step, marks=LONG) for step in STEPS])
+@LONG
+@pytest.mark.parametrize("step", STEPS)
 def test_a_deploy_killed_at_any_step_is_simply_run_again(owned: Team, step: str) -> None:
     """kill -9: Terraform ends its own step, the next run waits for its lock and converges: one new revision, no lock left behind."""
     tag = world.commit(owned.checkout, {"backend/NOTE": step}, f"Killed at: {step}")
