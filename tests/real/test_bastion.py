@@ -155,9 +155,8 @@ def test_the_password_is_nowhere_to_be_seen(far: Ground) -> None:
     watching = far.start("db.upgrade", "--json")
     read_until(watching, "goes on without us")
     read_until(watching, "upgrade 0002")
-    looked = [process / name for process in Path("/proc").glob("[0-9]*") for name in ("cmdline", "environ")]
-    seen = [path for path in looked if ground.PASSWORD.encode() in held(path)]
-    assert len(looked) > 20 and seen == []
+    read = {path: held(path) for process in Path("/proc").glob("[0-9]*") for path in (process / "cmdline", process / "environ")}
+    assert sum(map(bool, read.values())) > 20 and [path for path, text in read.items() if ground.PASSWORD.encode() in text] == []
     far.tell()
     out, said = watching.communicate(timeout=60)
     assert watching.returncode == 1 and "0003" in said and ground.PASSWORD not in out + said

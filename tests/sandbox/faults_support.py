@@ -72,9 +72,9 @@ def states(root: Path, group: str) -> list[tuple[str, str | None]]:
     return [(each["TargetHealth"]["State"], each["TargetHealth"].get("Reason")) for each in found]
 
 
-def ill(root: Path, group: str, reason: str) -> bool:
-    """Whether a target of the group is unhealthy for this reason, now or soon: ECS replaces it, and the next begins as initial."""
-    return bool(until(lambda: ("unhealthy", reason) in states(root, group)))
+def until_ill(root: Path, group: str, reason: str) -> None:
+    """Until a target of the group is unhealthy for this reason, or the test fails: ECS replaces it, and the next begins as initial."""
+    until(lambda: ("unhealthy", reason) in states(root, group))
 
 
 def certificate_problem(root: Path) -> str:

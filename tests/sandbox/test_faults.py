@@ -18,7 +18,7 @@ from ops.sandbox import faults
 from ops.sandbox.contracts import Paths
 from ops.sandbox.status import read
 from tests.conftest import Checkout
-from tests.sandbox.faults_support import Page, active, broken, certificate_problem, clients, connect, ill, states
+from tests.sandbox.faults_support import Page, active, broken, certificate_problem, clients, connect, states, until_ill
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_stopped_database(root: Path) -> None:
         assert status() == "stopped"
         with pytest.raises(psycopg.OperationalError, match="refused"):
             connect(root)
-        assert ill(root, "dev-backend-tg", "Target.ResponseCodeMismatch")
+        until_ill(root, "dev-backend-tg", "Target.ResponseCodeMismatch")
         assert Page(root, "/api/health").status == 503 and Page(root, "/about").status == 200
         with pytest.raises(Refused, match="touches the database too"):
             faults.order(root, "break", "database-password")

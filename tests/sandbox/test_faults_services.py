@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from ops.errors import Refused
 from ops.sandbox import faults
 from ops.sandbox.contracts import KEEPER_KEY
-from tests.sandbox.faults_support import Page, active, broken, clients, ill, states
+from tests.sandbox.faults_support import Page, active, broken, clients, states, until_ill
 from tests.waiting import until
 
 CLUSTER = "dev-davidshaevel-cluster"
@@ -106,7 +106,7 @@ def test_tasks_that_cannot_start(root: Path) -> None:
 def test_an_application_that_listens_elsewhere(root: Path) -> None:
     """The new tasks' targets refuse connections on the registered port, and stay unhealthy."""
     with broken(root, "target-port"):
-        assert ill(root, "dev-backend-tg", "Target.FailedHealthChecks")
+        until_ill(root, "dev-backend-tg", "Target.FailedHealthChecks")
         assert any('"port": 3999' in line for line in log(root, "backend"))
     assert states(root, "dev-backend-tg") == WELL
 
@@ -116,12 +116,12 @@ def test_a_wrong_health_path_and_a_closed_security_group(root: Path) -> None:
     elb = clients(root).elb
     with broken(root, "tasks-unhealthy"):
         assert elb.describe_target_groups(Names=["dev-backend-tg"])["TargetGroups"][0]["HealthCheckPath"] == "/healthz"
-        assert ill(root, "dev-backend-tg", "Target.ResponseCodeMismatch")
+        until_ill(root, "dev-backend-tg", "Target.ResponseCodeMismatch")
         assert states(root, "dev-frontend-tg") == WELL
     assert elb.describe_target_groups(Names=["dev-backend-tg"])["TargetGroups"][0]["HealthCheckPath"] == "/api/health"
     rules = ingress(root)
     with broken(root, "security-group"):
-        assert ill(root, "dev-backend-tg", "Target.Timeout")
+        until_ill(root, "dev-backend-tg", "Target.Timeout")
         assert Page(root, "/api/health").status == 504 and ingress(root) == []
     assert ingress(root) == rules != [] and states(root, "dev-backend-tg") == WELL and Page(root, "/api/health").status == 200
 
