@@ -14,7 +14,7 @@ class Visitor(threading.Thread):
 
     def run(self):
         turn = 0
-        while not self.ended.wait(0.01):
+        while not self.ended.wait(0.05):
             healthy = [each for each in self.door.targets(self.group) if each.state == "healthy"]
             if not healthy:
                 self.failures.append("no healthy target")
