@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 from ops.redact import one_line
+
+# httpx brings its own command line along where it can, and with it click, rich and pygments: 0.1 s for each of our processes
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 # OpenSSL's X509_V_ERR codes, as people say them
 CERTIFICATE = {
