@@ -98,4 +98,4 @@ def test_a_broken_promise_is_red_too(ran):
     """Green tests do not hide that a newcomer's first command fails; the sandbox is stopped all the same."""
     done = ran(0, 4)
     assert done.returncode == 1
-    assert "the promise failed" in done.stderr and "stopped in " in done.stdout
+    assert "the promise failed" in done.stdout and "stopped in " in done.stdout
