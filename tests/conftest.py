@@ -6,18 +6,19 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests import front_door
+from tests.front_door import ROOT
+
 PARTS = ("ops", "alembic", "tasks.py", "invoke.yaml", "alembic.ini", "pyproject.toml", "requirements.lock", "inv")
 
-LONG = ("real", "flows", "sandbox")      # folders whose files take minutes, the longest first
+LONG = ("real", "flows", "wrapper", "sandbox")      # folders whose files take minutes, the longest first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,18 +34,8 @@ class Checkout:
 
     def inv(self, *words: str, timeout: float = 180, **environment: str) -> subprocess.CompletedProcess[str]:
         """`inv WORDS` there, in a clean environment: no AWS variable of the machine gets in."""
-        command = [sys.executable, "-m", "invoke", "--search-root", str(self.root), *words]
         keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "DOCKER_HOST") if key in os.environ}
-        return subprocess.run(
-            command,
-            cwd=self.root,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=timeout,
-            env={**keep, **environment},
-            stdin=subprocess.DEVNULL,
-        )
+        return front_door.inv(self.root, words, {**keep, **environment}, timeout)
 
     def document(self, *words: str, **environment: str) -> dict[str, Any]:
         """The JSON document of `inv WORDS --json`."""
@@ -70,15 +61,3 @@ def new_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ch
         return Checkout(root)
 
     return make
-
-
-@pytest.fixture(scope="session")
-def platform(new_checkout: Callable[[str], Checkout]) -> Iterator[Checkout]:
-    """A checkout whose sandbox is up, and rolls out by ECS whatever this machine has."""
-    checkout = new_checkout("platform")
-    up = checkout.inv("sandbox.up", "--rollout", "ecs")
-    try:
-        assert up.returncode == 0, up.stdout + up.stderr
-        yield checkout
-    finally:
-        checkout.inv("sandbox.down", "--purge")

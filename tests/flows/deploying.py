@@ -49,7 +49,7 @@ def client(site: str) -> Iterator[Client]:
         while not over.is_set():
             for path in ("/api/health", "/api/projects", "/"):
                 someone.ask(path)
-            time.sleep(0.05)
+            time.sleep(0.25)
 
     thread = threading.Thread(target=loop, daemon=True)
     thread.start()

@@ -19,7 +19,7 @@ from ops.flows import records
 from ops.flows.gather import Platform
 from ops.settings import Environment, Service, Settings
 from tests import plain_aws
-from tests.conftest import ROOT
+from tests.front_door import ROOT
 
 SERVICE = {"ecs_service": "dev-backend", "container": "backend", "repository": "davidshaevel/backend"}
 PUT = """

@@ -13,7 +13,7 @@ from ops.flows import migrate_verify
 from ops.migrate.model import Limits, Target
 from ops.rules.schema import compare, named
 from ops.settings import Settings
-from tests.conftest import ROOT
+from tests.front_door import ROOT
 
 ENOUGH = 2
 
