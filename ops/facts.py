@@ -22,6 +22,7 @@ from ops.model import (
     TaskState,
     Unknown,
 )
+from ops.terraform import StateLock
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class ReleaseFacts:
     schema: Schema | Unknown | None              # None: the environment has no database
     answers: tuple[Answer, ...] | Unknown
     distribution: Distribution | Unknown | None = None   # None: nothing of the service is cached, or --skip cdn
+    state_locks: tuple[StateLock, ...] | Unknown | None = None   # on Terraform's state; None: it is ECS that rolls out
 
     @property
     def tag(self) -> str | None:

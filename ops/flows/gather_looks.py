@@ -63,13 +63,14 @@ def looked(asked: Asked) -> ReleaseFacts:
         schema=first["schema"],
         answers=first["answers"],
         distribution=first.get("distribution"),
+        state_locks=first.get("state_locks"),
     )
 
 
 def first_looks(asked: Asked) -> Looks:
     """What depends on nothing but the configuration."""
     from ops.adapters import aws, ecr, ecs, engine, git, shell
-    from ops.flows import cdn
+    from ops.flows import cdn, terraform_locks
 
     platform, environment = asked.platform, asked.platform.settings.environment
     looks: Looks = {
@@ -81,6 +82,8 @@ def first_looks(asked: Asked) -> Looks:
     }
     if asked.service.invalidate and "cdn" not in asked.skip:
         looks["distribution"] = partial(cdn.find, platform)
+    if environment.rollout == "terraform" and "state-lock" not in asked.skip:
+        looks["state_locks"] = partial(terraform_locks.of_environment, platform)
     if asked.tag is None:
         looks["git"] = partial(shell.version, "git", "--version")
         looks["checkout"] = partial(git.checkout, platform.settings.source, environment.branch, environment.remote)

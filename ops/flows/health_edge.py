@@ -10,10 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ops import ui
-from ops.adapters import cdn, http, logs, terraform_backend, terraform_locks, tls
+from ops.adapters import cdn, http, logs, tls
 from ops.adapters.concurrent import Metronome, bounded, gather
 from ops.errors import ConfigError
 from ops.flows import cdn as cdn_flow
+from ops.flows import terraform_locks
 from ops.flows.health_looks import Looks
 from ops.flows.sweep import Probe
 from ops.health import Check
@@ -185,13 +186,7 @@ def terraform_probes(looks: Looks) -> Iterator[Probe]:
 
 def state_lock(looks: Looks) -> Iterable[Check]:
     """Whether somebody holds the state, read where the backend keeps its lock: no Terraform is needed for that."""
-    configured = looks.environment.terraform
-    assert configured is not None
-    directory = looks.platform.settings.source / configured.directory
-    if not directory.is_dir():
-        raise ConfigError(f"Terraform directory {directory}", "there is no such folder", "correct terraform.directory in invoke.yaml")
-    backend = terraform_backend.backend(directory, configured.backend_config)
-    held = terraform_locks.held(looks.platform.cloud, backend, configured.workspace, directory)
+    held = terraform_locks.of_environment(looks.platform)
     if not held:
         return [Check("terraform", "state lock", "ok", "nobody holds the state", "free")]
     told = "; ".join(f"{lock.path}: {lock.said()}" for lock in held)

@@ -13,6 +13,7 @@ from typing import Any
 from ops import ui
 from ops.adapters import terraform, terraform_backend, terraform_locks
 from ops.errors import Refused
+from ops.flows.gather import Platform
 from ops.flows.terraform import Place, ready
 from ops.rules.terraform_limits import caution
 from ops.terraform import StateLock
@@ -23,6 +24,11 @@ def held(place: Place) -> tuple[StateLock, ...]:
     backend = terraform_backend.backend(place.tf.directory, place.tf.backend_config)
     found = terraform_locks.held(place.platform.cloud, backend, place.configured.workspace, place.tf.directory)
     return tuple({lock.id: lock for lock in found}.values())
+
+
+def of_environment(platform: Platform) -> tuple[StateLock, ...]:
+    """The same of an environment. Raises ConfigError where it has no Terraform, or its directory is not there."""
+    return held(Place.of(platform))
 
 
 def as_document(lock: StateLock) -> dict[str, Any]:

@@ -49,6 +49,7 @@ CHECKS: tuple[Check, ...] = (
     Check("port", "the ports of container, load balancer and target group", reach.port, (*SERVICE, "container")),
     Check("health-path", "the path that the target group checks", reach.health_path, SERVICE),
     Check("cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, ACCOUNT),
+    Check("state-lock", "who holds Terraform's state, where Terraform rolls out", platform.state_lock, ACCOUNT, shared=True),
     Check("migrations", "migrations that the database has not seen", platform.migrations, ACCOUNT, shared=True),
     Check("endpoints", "the configured pages and API paths, as they answer now", reach.endpoints),
 )

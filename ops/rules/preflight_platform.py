@@ -41,6 +41,19 @@ def other_credentials(facts: ReleaseFacts, environment: Environment) -> str:
     return f"correct {profile} ({environment.aws.profile})" if environment.aws.profile else f"AWS_PROFILE=NAME inv …, or set {profile}"
 
 
+def state_lock(facts: ReleaseFacts, environment: Environment) -> Said:
+    """A lock stops an apply, and one that a dead Terraform left stays for ever; a deploy that has nothing to apply goes on."""
+    if facts.state_locks is None:
+        return ok("not needed: ECS rolls out, and nothing is applied")
+    if isinstance(facts.state_locks, Unknown):
+        return unknown(facts.state_locks.why)
+    if not facts.state_locks:
+        return ok("nobody holds Terraform's state")
+    first = facts.state_locks[0]
+    advice = f"wait for it (--wait DURATION), or where its owner is dead: inv tf.unlock --id {first.id}"
+    return warn(f"Terraform's state is locked: {first.said()}", advice)
+
+
 def migrations(facts: ReleaseFacts, environment: Environment) -> Said:
     schema = facts.schema
     if environment.database is None or schema is None:

@@ -157,7 +157,7 @@ def test_terraform_killed_in_mid_apply(owned: Team) -> None:
     assert world.version(owned.checkout) != tag
     process = owned.start("backend.deploy", "--yes", "--wait", "5m")
     said = world.read_until(process, "waiting up to", 200)
-    assert held["id"] in said
+    assert held["id"] in said and "! warn     state-lock" in said
     assert owned.inv("tf.unlock").returncode == 3
     assert owned.inv("tf.unlock", "--id", held["id"]).returncode == 0
     said += process.communicate(timeout=240)[1]

@@ -7,6 +7,7 @@ from typing import Any
 
 from ops.facts import EngineInfo, LocalImage, Schema, TestRun
 from ops.model import Answer, Identity, LoadBalancer, Repository, ServiceState, Unknown
+from ops.terraform import StateLock
 from tests.rules.preflight_facts import CHECKOUT, DEPLOYMENT, FULL, GROUP, NO, SECRET, STATE, TAGGED, TARGET_GROUP, definition, image, log
 
 
@@ -18,6 +19,7 @@ MOVING = replace(DEPLOYMENT, running=1, rollout_state="IN_PROGRESS")
 OTHER_LOG = definition(container=log())
 MADE_LOG = definition(container=log(**{"awslogs-create-group": "true"}))
 FLUENTD = definition(container={"logConfiguration": {"logDriver": "fluentd"}})
+LOCK = StateLock("0f-1", "ann@host", "OperationTypeApply", None, "1.11.4", "bucket/terraform.tfstate", "s3")
 ILL = Answer("/api/health", 500, "", 0.1, "[STATUS] (500) == 200")
 
 TABLE: list[tuple[str, str, dict[str, Any], str]] = [
@@ -110,6 +112,10 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("health-path", "unknown", {"target_groups": NO}, "it did not answer"),
     ("cdn", "ok", {}, "E1 (example.com): /*"),
     ("cdn", "refuse", {"distribution": NO}, "it did not answer"),
+    ("state-lock", "ok", {}, "ECS rolls out"),
+    ("state-lock", "ok", {"state_locks": ()}, "nobody holds"),
+    ("state-lock", "warn", {"state_locks": (LOCK,)}, "ann@host holds it for an unknown time (apply, Terraform 1.11.4, id 0f-1)"),
+    ("state-lock", "unknown", {"state_locks": NO}, "it did not answer"),
     ("migrations", "ok", {}, "none pending"),
     ("migrations", "warn", {"schema": Schema("0001", ("0002 tags", "0003 likes"))}, "2 pending: 0002 tags, 0003 likes"),
     ("migrations", "unknown", {"schema": NO}, "it did not answer"),
