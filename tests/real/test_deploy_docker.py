@@ -172,17 +172,6 @@ def test_an_image_that_crashes_is_diagnosed_and_taken_back(real: Any, docked: Ch
     world.revert(docked)
 
 
-def test_a_health_path_that_answers_404_is_taken_back(docked: Checkout) -> None:
-    """The load balancer's own reason is the finding; no request of a client fails."""
-    server = (world.source(docked) / "backend/server.py").read_text()
-    world.commit(docked, {"backend/server.py": server.replace('"/api/health"', '"/api/healthz"')}, "Moves its health path")
-    with world.client(world.overlay(docked)["site"]) as client:
-        process = docked.inv("backend.deploy", "--json", "--skip", "tests")
-    assert process.returncode == 4, process.stderr
-    assert "ELB health checks" in process.stdout and client.failed == []
-    world.revert(docked)
-
-
 def test_a_killed_container_is_replaced(real: Any, docked: Checkout) -> None:
     """kill -9 of a container's process, then `docker rm -f` of another: exit code 137, and two healthy tasks again."""
     ecs = world.aws(docked, "ecs")

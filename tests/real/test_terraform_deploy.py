@@ -119,6 +119,7 @@ def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
     assert names(owned.document("backend.deploy")) == ["prove"]
 
 
+@LONG
 def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
     """Exit 4, the old image on a new revision (the replaced one is INACTIVE), no failed request; what else moved meanwhile is left out."""
     before, revision = world.version(owned.checkout), world.newest_revision(owned.checkout)

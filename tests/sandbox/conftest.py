@@ -11,7 +11,7 @@ from ops.sandbox import lifecycle
 from tests.sandbox.faults_support import QUICK
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The root of a sandbox that is up, without a fault."""
     folder = tmp_path_factory.mktemp("faults") / ".sandbox"

@@ -1,6 +1,7 @@
 """What ./inv says when it cannot set itself up: what failed and where, why, what to type next. Never a traceback, never half a venv."""
 
 import os
+import re
 import shutil
 import sys
 
@@ -55,21 +56,30 @@ def test_debian_s_python_without_venv(new, tools):
     assert "apt install python3-venv" in following
 
 
-def test_no_package_index(new):
+@pytest.fixture(scope="module")
+def own(new):
+    """A checkout that was set up once, whose lock these tests change: pip alone refuses then, in seconds."""
+    checkout = new("refused")
+    assert checkout.run("where").returncode == 0
+    return checkout
+
+
+def test_a_package_that_is_not_the_pinned_one(own):
+    """A wheel with another hash than the lock's is not installed."""
+    own.lock("iniconfig", "invoke")
+    lock = own.root / "requirements.lock"
+    lock.write_text(re.sub(r"sha256:[0-9a-f]+", f"sha256:{'0' * 64}", lock.read_text()))
+    assert "not the one that requirements.lock names" in three_lines(own.run("where"))[1]
+
+
+def test_no_package_index(own):
     """Offline, the error says so in three lines, and the next run starts over."""
-    checkout = new("offline")
-    done = checkout.run("where", **EMPTY_INDEX)
+    own.lock("iniconfig", "invoke")
+    done = own.run("where", **EMPTY_INDEX)
     assert "no package index that holds them can be reached" in three_lines(done)[1]
     assert len(done.stderr.splitlines()) == 4    # the line of progress, and the three
-    assert not checkout.stamp.exists()
-    assert checkout.run("where").returncode == 0
-
-
-def test_a_package_that_is_not_the_pinned_one(new):
-    """A wheel with another hash than the lock's is not installed."""
-    checkout = new("tampered")
-    (checkout.root / "requirements.lock").write_text(f"invoke==2.2.1 --hash=sha256:{'0' * 64}\n")
-    assert "not the one that requirements.lock names" in three_lines(checkout.run("where"))[1]
+    assert not own.stamp.exists()
+    assert own.run("borrow").stdout == "borrowed iniconfig\n"
 
 
 def test_half_a_checkout(new):
