@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+from ops.adapters import aws
+
 SERVER = """
 import sys
 from moto.server import ThreadedMotoServer
@@ -24,3 +26,11 @@ def served() -> Iterator[str]:
     assert process.stdout
     yield process.stdout.readline().strip()
     process.communicate(timeout=20)
+
+
+def with_bucket(name: str) -> Iterator[aws.Cloud]:
+    """An environment's AWS there, with one bucket."""
+    for endpoint in served():
+        found = aws.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")
+        found.client("s3").create_bucket(Bucket=name)
+        yield found

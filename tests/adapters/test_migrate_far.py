@@ -19,6 +19,7 @@ import pytest
 
 from ops.sandbox.database import Server
 from tests.adapters.migrating import QUICK, ROOT, Project, served
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(90)
 SLOW = "SELECT pg_sleep(30)"
@@ -64,12 +65,7 @@ class Far:
 
     def until(self, text: str) -> None:
         """Wait until the newest run has said `text`."""
-        ends = time.monotonic() + 20
-        while time.monotonic() < ends:
-            if any(text in log.read_text() for log in self.runs.glob("*/log")):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"{text} was never said")
+        until(lambda: any(text in log.read_text() for log in self.runs.glob("*/log")))
 
     def tables(self) -> set[str]:
         with psycopg.connect(**self.project.target.parameters) as connection:

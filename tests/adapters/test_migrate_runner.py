@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from ops.migrate.lock import KEY
 from ops.migrate.model import MigrateError
 from ops.sandbox.database import Server
 from tests.adapters.migrating import OUTSIDE, QUICK, ROOT, Project, served
+from tests.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -128,10 +128,7 @@ def run_apart(project: Project) -> None:
 
 
 def wait_for(project: Project, statement: str) -> None:
-    end = time.monotonic() + 20
-    while not project.ask(statement):
-        assert time.monotonic() < end, statement
-        time.sleep(0.02)
+    until(lambda: project.ask(statement))
 
 
 def test_kill_9_in_the_middle_then_again(project: Project) -> None:

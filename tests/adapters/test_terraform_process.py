@@ -16,6 +16,7 @@ import pytest
 
 from ops.adapters import terraform_process as process
 from ops.errors import TimedOut
+from tests.waiting import until
 
 # As Terraform: the first SIGINT ends the step and writes the state, a second one would drop everything.
 SLOW = """
@@ -73,8 +74,7 @@ def test_any_storm_of_interrupts_is_one(tmp_path: Path) -> None:
     """A key held down: a hundred Ctrl-C, of which Terraform hears one."""
 
     def storm() -> None:
-        while not (tmp_path / "applying").exists():
-            time.sleep(0.02)
+        until((tmp_path / "applying").exists)
         for _ in range(100):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.002)
@@ -124,10 +124,7 @@ def test_a_kill_of_ours_is_not_terraforms(tmp_path: Path) -> None:
     running.kill()
     running.communicate()
     assert not (tmp_path / "state").exists()
-    ends = time.monotonic() + 15
-    while not (tmp_path / "state").exists() and time.monotonic() < ends:
-        time.sleep(0.1)
-    assert (tmp_path / "state").read_text() == "saved"
+    assert until((tmp_path / "state").read_text) == "saved"
 
 
 def test_lines_are_told_as_they_come(tmp_path: Path) -> None:

@@ -33,10 +33,7 @@ GO_ON = Step("update", "Go on with the roll-out under way", None, {"deployment":
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[aws.Cloud]:
-    for endpoint in plain_aws.served():
-        found = aws.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")
-        found.client("s3").create_bucket(Bucket="state")
-        yield found
+    yield from plain_aws.with_bucket("state")
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import yaml
 from pytest_httpserver import HTTPServer
 
 from tests.conftest import Checkout
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
 LONG = 60.0      # what it took until the deadline held; a loaded machine needs seconds
@@ -74,9 +75,7 @@ def test_an_interrupt_ends_it(hung: Checkout, tmp_path: Path) -> None:
         (tmp_path / "out").open("w+") as out,
         subprocess.Popen(command, cwd=hung.root, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as looking,
     ):
-        end = time.monotonic() + LONG
-        while "NOT HEALTHY" not in (tmp_path / "out").read_text() and time.monotonic() < end:
-            time.sleep(0.1)
+        until(lambda: "NOT HEALTHY" in (tmp_path / "out").read_text(), LONG)
         began = time.monotonic()
         looking.send_signal(signal.SIGINT)
         assert looking.wait(timeout=LONG) == 130, (tmp_path / "out").read_text()

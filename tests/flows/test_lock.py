@@ -20,10 +20,7 @@ from tests import plain_aws
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[aws.Cloud]:
-    for endpoint in plain_aws.served():
-        found = aws.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")
-        found.client("s3").create_bucket(Bucket="state")
-        yield found
+    yield from plain_aws.with_bucket("state")
 
 
 @pytest.fixture

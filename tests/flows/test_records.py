@@ -20,6 +20,7 @@ from ops.flows.gather import Platform
 from ops.settings import Environment, Service, Settings
 from tests import plain_aws
 from tests.front_door import ROOT
+from tests.waiting import until
 
 SERVICE = {"ecs_service": "dev-backend", "container": "backend", "repository": "davidshaevel/backend"}
 PUT = """
@@ -159,8 +160,7 @@ def test_a_kill_leaves_a_whole_record_or_none(tmp_path: Path) -> None:
     """kill -9 while it is written, again and again: what waits under its name can always be read."""
     for _ in range(5):
         process = subprocess.Popen([sys.executable, "-c", PUT, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)})
-        while not list(outbox.waiting(tmp_path, "ops/")):
-            assert process.poll() is None
+        until(lambda: list(outbox.waiting(tmp_path, "ops/")))
         process.kill()
         process.wait()
         ((key, path),) = outbox.waiting(tmp_path, "ops/releases/test/")

@@ -18,6 +18,7 @@ import pytest
 from ops.sandbox.images.docker_runtime import ROOT_LABEL, TASK_LABEL
 from tests.conftest import Checkout
 from tests.flows import deploying as world
+from tests.real.engine_names import names
 from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("docker"), pytest.mark.timeout(240)]
@@ -148,11 +149,11 @@ def test_a_deploy_killed_three_times_ends_in_one_build_one_push_one_update(real:
         process.communicate()
         if step != "Successfully tagged":
             assert "Step 1/" not in said, said
-    [built] = [each for each in real.images.list() if any(name.endswith(f"/backend:{tag}") for name in each.tags)]
+    built = {identity for name, identity in names(real).items() if name.endswith(f"/backend:{tag}")}
     done = docked.document("backend.deploy")
     assert (done["verdict"], world.version(docked)) == ("succeeded", tag), done
     assert not {"build", "push", "register"} & {step["name"] for step in done["steps"]}
-    assert {each.image.id for each in containers(real, docked, "backend")} == {built.id}
+    assert {each.image.id for each in containers(real, docked, "backend")} == built and len(built) == 1
     assert int(world.service(docked)["taskDefinition"].rsplit(":", 1)[1]) == before + 1
     assert docked.document("lock.status") == {"locks": []}
 
@@ -200,7 +201,7 @@ def test_down_leaves_no_container_and_purge_no_image(real: Any, docked: Checkout
     """`sandbox.down` takes the containers away, `--purge` the images of this sandbox; the shared base stays."""
     registry = docked.document("sandbox.status")["endpoints"]["registry"]
     assert docked.inv("sandbox.down").returncode == 0 and containers(real, docked) == []
-    assert [each for each in real.images.list() for tag in each.tags if tag.startswith(registry)]
+    assert [name for name in names(real) if name.startswith(registry)]
     assert docked.inv("sandbox.down", "--purge").returncode == 0
-    names = [name for each in real.images.list() for name in (*each.tags, *(each.attrs["RepoDigests"] or ()))]
-    assert not [name for name in names if name.startswith(registry)] and "sandbox/python:3" in names
+    left = names(real)
+    assert not [name for name in left if name.startswith(registry)] and "sandbox/python:3" in left

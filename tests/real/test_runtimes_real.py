@@ -15,6 +15,7 @@ import pytest
 
 from ops.sandbox.images.docker_base import ensure_base
 from ops.sandbox.images.docker_runtime import DockerRuntime
+from tests.real.engine_names import names
 from tests.sandbox.images_platform import ImagePlatform, build, ended, push, spec
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN
 from tests.waiting import until
@@ -62,8 +63,8 @@ def kinds(real: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
     finally:
         runtime.sweep()
         images.down()
-        for tag in [tag for each in real.images.list() for tag in each.tags if tag.startswith(images.registry)]:
-            real.images.remove(tag)
+        for name in [name for name in names(real) if name.startswith(images.registry) and "@" not in name]:
+            real.images.remove(name)
 
 
 @pytest.mark.parametrize(

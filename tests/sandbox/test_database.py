@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ops import postgres_binaries as binaries
 from ops import postgres_cluster as running
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, cluster, purge, schema
+from tests.waiting import until
 
 
 def free_port() -> int:
@@ -102,9 +102,7 @@ def test_a_killed_server_is_mended_with_its_data(server: Server) -> None:
         connection.execute("INSERT INTO projects (title, description) VALUES ('kept', 'd')")
     (pid,) = server.part().pids
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 5
-    while server.alive() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: not server.alive())
     assert server.mend() is True
     assert server.mend() is False
     assert "kept" in titles(server)

@@ -19,6 +19,7 @@ from ops.sandbox.contracts import Paths
 from ops.sandbox.status import read
 from tests.conftest import Checkout
 from tests.sandbox.faults_support import Page, active, broken, certificate_problem, clients, connect, states, until_ill
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -139,10 +140,7 @@ def test_connections_that_nobody_closes(root: Path) -> None:
     faults.order(root, "break", "database-connections")
     with connect(root) as connection:
         connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'reports'")
-    ends = time.monotonic() + 5
-    while active(root) and time.monotonic() < ends:
-        time.sleep(0.1)
-    assert active(root) == set()
+    until(lambda: not active(root))
 
 
 def test_a_second_break_and_a_second_mend_change_nothing(root: Path) -> None:

@@ -43,9 +43,10 @@ def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> 
     if not sys.platform.startswith("linux"):
         raise NoBaseError("a real engine needs Linux here: this Python cannot run in a Linux container")
     key = _key()
-    for image in client.images.list(filters={"label": f"{LABEL}={key}"}):
-        if NAME in image.tags:
-            return str(image.id)
+    # Rows, not `images.list`: that looks at each image built on the base once more, and another sandbox may have removed one meanwhile.
+    for image in client.api.images(filters={"label": f"{LABEL}={key}"}):
+        if NAME in (image["RepoTags"] or ()):
+            return str(image["Id"])
     say(f"making {NAME} for the Docker engine, once, of {sys.executable}")
     repository, _, tag = NAME.partition(":")
     changes = [f"ENV PATH={PATH}", 'CMD ["python3"]', f"LABEL {LABEL}={key}"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 
 from ops.sandbox.contracts import Paths
 from ops.sandbox.images.docker_engine import NoEngineError, connect
@@ -24,12 +25,13 @@ def forget_images(where: str, registry: str) -> None:
     """Remove the images that are named after this sandbox's registry (`host:port`); the base is shared and stays."""
     with contextlib.suppress(NoEngineError, DockerException, OSError):
         client = connect(where, PATIENCE)
-        for image in client.images.list():
+        for image in client.api.images():
             for name in _names(image, f"{registry}/"):
-                client.images.remove(name)
+                with contextlib.suppress(ImageNotFound):      # somebody else removed it first
+                    client.images.remove(name)
 
 
-def _names(image: Any, prefix: str) -> list[str]:
+def _names(image: Mapping[str, Any], prefix: str) -> list[str]:
     """Its tags there; its digests there where it has no tag."""
-    tags = [tag for tag in image.tags if tag.startswith(prefix)]
-    return tags or [each for each in image.attrs.get("RepoDigests") or () if each.startswith(prefix)]
+    tags = [tag for tag in image["RepoTags"] or () if tag.startswith(prefix)]
+    return tags or [each for each in image["RepoDigests"] or () if each.startswith(prefix)]
