@@ -67,9 +67,9 @@ class Checkout:
                               extra_groups=None if user is None else [], capture_output=True, text=True, timeout=120,
                               env=self.environment(**more) if environment is None else environment)
 
-    def start(self):
+    def start(self, **more):
         """Start the wrapper in a session of its own and leave it running."""
-        return subprocess.Popen([self.root / "inv", "where"], cwd=self.root, env=self.environment(), start_new_session=True,
+        return subprocess.Popen([self.root / "inv", "where"], cwd=self.root, env=self.environment(**more), start_new_session=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -104,10 +104,24 @@ def new(area, home):
 
 
 @pytest.fixture(scope="session")
-def settled(new):
-    """A checkout that is set up already, in a folder with spaces; tests must leave it as it is."""
+def shims(area):
+    """A PATH on which the first Python is pyenv's python3.14 that is not installed: it fails when run."""
+    folder = area / "shims"
+    folder.mkdir()
+    (folder / "python3.14").write_text("#!/bin/sh\necho 'pyenv: python3.14: command not found' >&2\nexit 127\n")
+    (folder / "python3.14").chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def first_runs(new, shims):
+    """A checkout in a folder with spaces, and what the two that set it up at the same moment said: (stdout, stderr) each."""
     checkout = new("a path with  spaces")
-    done = checkout.run("where")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("\n") == 1 and "first run: installing" in done.stderr
-    return checkout
+    both = [checkout.start(PATH=f"{shims}:{checkout.environment()['PATH']}") for _ in range(2)]
+    return checkout, [process.communicate(timeout=120) for process in both]
+
+
+@pytest.fixture
+def settled(first_runs):
+    """A checkout that is set up already; tests must leave it as it is."""
+    return first_runs[0]

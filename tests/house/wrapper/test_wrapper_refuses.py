@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-TOOLS = ("cksum", "readlink", "tail", "grep", "rm", "mv")    # all that the wrapper asks of POSIX
+TOOLS = ("cksum", "readlink", "tail", "grep", "rm", "mv", "sed")    # all that the wrapper asks of POSIX
 EMPTY_INDEX = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
 
 
@@ -87,6 +87,15 @@ def test_half_a_checkout(new):
     checkout = new("half")
     (checkout.root / "requirements.lock").unlink()
     assert "git restore" in three_lines(checkout.run("where"))[2]
+
+
+def test_a_link_to_another_environment(new, tmp_path):
+    """A .venv that leads elsewhere is not emptied."""
+    (tmp_path / "theirs").write_text("kept")
+    checkout = new("linked")
+    (checkout.root / ".venv").symlink_to(tmp_path)
+    assert "is a link" in three_lines(checkout.run("where"))[0]
+    assert (tmp_path / "theirs").read_text() == "kept"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user: somebody else's checkout")
