@@ -131,10 +131,11 @@ def test_a_password_that_the_secret_does_not_know(root: Path) -> None:
 
 
 def test_connections_that_nobody_closes(root: Path) -> None:
-    """Nine of ten are taken, by name; an operator who ends them has mended it."""
+    """Nine of ten are taken, most of them by name; an operator who ends them has mended it."""
     taken = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reports'"
     with broken(root, "database-connections"), connect(root) as connection:
-        assert connection.execute(taken).fetchone() == (45,)
+        assert connection.execute(taken).fetchone() > (35,)
+        assert connection.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'").fetchone() >= (45,)
     with connect(root) as connection:
         assert connection.execute(taken).fetchone() == (0,)
     faults.order(root, "break", "database-connections")

@@ -39,12 +39,15 @@ class Stopped(Work):
 
 
 class PasswordChanged(Work):
-    """Somebody changes the role's password in PostgreSQL and not in the secret."""
+    """Somebody changes the role's password in PostgreSQL and not in the secret, and ends the sessions that still have the old one."""
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
         from ops.sandbox.database import schema
 
         schema.create(ground.database.admin, replace(ground.database.login, password=secrets.token_urlsafe(18)))
+        with connect(ground.database.admin) as connection:
+            ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND application_name <> %s"
+            connection.execute(ends, [ground.database.login.username, LEAK])
         return {}
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
@@ -74,10 +77,11 @@ class Leaked(Work):
     share: float
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
+        asked = "SELECT current_setting('max_connections')::int, count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
         with connect(ground.database.admin) as connection:
-            allowed = int(connection.execute("SELECT current_setting('max_connections')").fetchone()[0])
+            allowed, taken = connection.execute(asked).fetchone()
         held = ground.held.setdefault(LEAK, [])
-        while len(held) < self.share * allowed:
+        for _ in range(int(self.share * allowed) - taken):
             held.append(connect(ground.database.login, LEAK))
         return {}
 

@@ -29,9 +29,13 @@ def summary(project):
 
 
 class Database:
-    """PostgreSQL as the environment names it; a connection a question, so that a restarted server is found again."""
+    """PostgreSQL as the environment names it; a few connections are kept, and one that has ended is replaced, so that a restarted server is
+    found again."""
+
+    KEPT = 2
 
     def __init__(self, environment):
+        self.idle = []
         self.settings = {
             "host": environment.get("DB_HOST", "127.0.0.1"), "port": environment.get("DB_PORT", "5432"),
             "dbname": environment.get("DB_NAME", "davidshaevel"), "user": environment.get("DB_USERNAME", "davidshaevel"),
@@ -42,8 +46,23 @@ class Database:
         import psycopg
         from psycopg.rows import dict_row
 
-        with psycopg.connect(**self.settings, row_factory=dict_row, autocommit=True) as connection:
-            return connection.execute(query).fetchall()
+        while True:
+            try:
+                connection, kept = self.idle.pop(), True
+            except IndexError:     # nothing is prepared: a migration may change what a statement gives
+                connection, kept = psycopg.connect(**self.settings, row_factory=dict_row, autocommit=True, prepare_threshold=None), False
+            try:
+                rows = connection.execute(query).fetchall()
+            except psycopg.Error as error:
+                connection.close()
+                if not kept or not isinstance(error, psycopg.OperationalError):
+                    raise
+                continue           # it ended while nobody asked
+            if len(self.idle) < self.KEPT:
+                self.idle.append(connection)
+            else:
+                connection.close()
+            return rows
 
     def ping(self):
         self.ask("SELECT 1")
