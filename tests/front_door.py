@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-LOADED = ["alembic.config", "boto3", "docker", "fabric", "httpx", "invoke.main", "psycopg", "pydantic", "sqlalchemy", "yaml"]
+LOADED = [
+    "alembic.config", "boto3", "docker", "fabric", "httpcore", "httpx", "invoke.main", "pglast", "psycopg", "pydantic.fields", "pydantic.json_schema",
+    "pydantic.main", "pydantic.types", "sqlalchemy", "statistics", "yaml",
+]
 
 
 def forks() -> Any:
