@@ -18,8 +18,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 LOADED = [
-    "alembic.config", "boto3", "docker", "fabric", "httpcore", "httpx", "invoke.main", "pglast", "psycopg", "pydantic.fields", "pydantic.json_schema",
-    "pydantic.main", "pydantic.types", "sqlalchemy", "statistics", "yaml",
+    "alembic.config", "boto3", "docker", "fabric", "httpcore", "httpx", "invoke.main", "pglast", "psycopg", "pydantic.fields",
+    "pydantic.json_schema", "pydantic.main", "pydantic.types", "sqlalchemy", "statistics", "yaml",
 ]
 
 
