@@ -18,6 +18,7 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
+import psycopg
 import pytest
 
 from ops.sandbox.contracts import Paths
@@ -99,6 +100,23 @@ def test_the_backend_is_well_with_its_database(database: Server) -> None:
     assert code == 0
     assert [line["message"] for line in lines] == ["request", "stopped"]
     assert lines[0]["path"] == "/api/projects"
+
+
+def test_the_backend_notices_neither_a_migration_nor_an_ended_session(database: Server) -> None:
+    """It keeps its connection; where that was ended, it takes another; where a table changed, it reads the new one: no request fails."""
+    words = {"host": database.admin.host, "port": database.admin.port, "dbname": database.admin.database}
+    mine = "FROM pg_stat_activity WHERE application_name = 'backend'"
+    process, url = started("backend", **settings(database))
+    with psycopg.connect(**words, user=database.admin.username, password=database.admin.password, autocommit=True) as admin:
+        assert {ask(f"{url}/api/projects")[0] for _ in range(12)} == {200}       # often enough for psycopg to prepare it
+        assert admin.execute(f"SELECT count(*) {mine}").fetchone() == (1,)
+        admin.execute("ALTER TABLE projects ADD COLUMN later text DEFAULT 'now'")
+        assert json.loads(ask(f"{url}/api/projects")[1])[0]["later"] == "now"
+        admin.execute("ALTER TABLE projects DROP COLUMN later")
+        assert admin.execute(f"SELECT pg_terminate_backend(pid, 5000) {mine}").fetchall() == [(True,)]
+        assert ask(f"{url}/api/projects")[0] == 200
+    code, lines = ended(process)
+    assert code == 0 and not [line for line in lines if line["level"] == "error"], lines
 
 
 def test_the_backend_is_unwell_without_its_database(database: Server) -> None:

@@ -44,25 +44,38 @@ class Database:
 
     def ask(self, query):
         import psycopg
+
+        while (connection := self.kept()) is not None:
+            try:
+                return self.answer(connection, query)
+            except psycopg.OperationalError:
+                continue           # it ended while nobody asked
+        return self.answer(self.connected(), query)
+
+    def kept(self):
+        try:
+            return self.idle.pop()
+        except IndexError:
+            return None
+
+    def connected(self):
+        """A new one. Nothing is prepared: a migration may change what a statement gives."""
+        import psycopg
         from psycopg.rows import dict_row
 
-        while True:
-            try:
-                connection, kept = self.idle.pop(), True
-            except IndexError:     # nothing is prepared: a migration may change what a statement gives
-                connection, kept = psycopg.connect(**self.settings, row_factory=dict_row, autocommit=True, prepare_threshold=None), False
-            try:
-                rows = connection.execute(query).fetchall()
-            except psycopg.Error as error:
-                connection.close()
-                if not kept or not isinstance(error, psycopg.OperationalError):
-                    raise
-                continue           # it ended while nobody asked
-            if len(self.idle) < self.KEPT:
-                self.idle.append(connection)
-            else:
-                connection.close()
-            return rows
+        return psycopg.connect(**self.settings, row_factory=dict_row, autocommit=True, prepare_threshold=None)
+
+    def answer(self, connection, query):
+        try:
+            rows = connection.execute(query).fetchall()
+        except BaseException:
+            connection.close()
+            raise
+        if len(self.idle) < self.KEPT:
+            self.idle.append(connection)
+        else:
+            connection.close()
+        return rows
 
     def ping(self):
         self.ask("SELECT 1")
