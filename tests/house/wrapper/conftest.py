@@ -86,7 +86,7 @@ def area():
 def home(area):
     """A HOME whose pip.conf knows only the wheels fetched here: nothing but this fixture needs the package index."""
     lock = area / "wheels.lock"
-    lock.write_text(pinned("invoke", "iniconfig"))
+    lock.write_text(pinned("invoke", "iniconfig", "pip"))
     fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-r", lock, "-d", area / "wheels"]
     done = subprocess.run(fetch, capture_output=True, text=True)
     if done.returncode:
