@@ -150,7 +150,7 @@ def counted(door: Door, steps: tuple[tuple[Revision, str, str | None], ...]) -> 
     """What these revisions drop, with the rows that are there now; what only the plan itself makes is left out."""
     found: list[Loss] = []
     for each, text, problem in steps:
-        unwritten = (problem or "").startswith("NotImplementedError")   # it does nothing, and is refused when it runs
+        unwritten = (problem or "").startswith(rules.UNWRITTEN)   # it does nothing, and is refused when it runs
         if rules.suspect(text) or (problem and not unwritten):
             found += rules.losses(each.id, postgres.statements(text), None if unwritten else problem)
     if not found:

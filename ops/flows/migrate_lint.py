@@ -12,12 +12,12 @@ from ops.flows.migrate import BASE, Place, Planned
 from ops.flows.migrate_expected import Expected, expected
 from ops.rules import lint as rules
 from ops.rules.lint import Problem, Script, texts
+from ops.rules.migrations import UNWRITTEN
 
 if TYPE_CHECKING:
     from ops.settings import Settings
 
 PHASES = ("", "expand", "contract")
-UNWRITTEN = b"NotImplementedError"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def of_plan(planned: Planned) -> Found:
 
 def ways_back(planned: Planned) -> dict[str, str | None]:
     """Why each way back can't be printed. Only asked where a file has the template's word for that: it costs as much again."""
-    if planned.scripts is None or not any(UNWRITTEN in each.file.read_bytes() for each, _, _ in planned.steps):
+    if planned.scripts is None or not any(UNWRITTEN.encode() in each.file.read_bytes() for each, _, _ in planned.steps):
         return {}
     return {each.id: problem for each, _, problem in planned.scripts.sql("downgrade", planned.at or BASE, planned.to)}
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ops.rules.migrations import UNWRITTEN
 from ops.rules.statements import Statement, Unparsable, always, created, parsed
 
 IGNORED = ("require-lock-timeout", "require-statement-timeout", "require-timeout-settings", "prefer-robust-stmts", "prefer-text-field")
@@ -21,7 +22,6 @@ BLOCKING = frozenset({
     "require-concurrent-index-creation", "require-concurrent-index-deletion", "syntax-error", "transaction-nesting",
 })  # fmt: skip
 CONTRACT = frozenset({"ban-drop-column", "ban-drop-table", "ban-drop-not-null"})     # what a contract revision is for
-UNWRITTEN = "NotImplementedError"     # what the template raises until somebody has written it
 DROPS = ("AT_DropColumn", "AT_AlterColumnType")
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+UNWRITTEN = "NotImplementedError"     # what the template raises until somebody has written it
 NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 TABLE = rf"{NAME}(?:\s*\.\s*{NAME})?"
 LIST = rf"{TABLE}(?:\s*,\s*{TABLE})*"

@@ -6,6 +6,7 @@ Nothing heavy is imported here: `inv sandbox.faults` reads the table without a s
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -41,34 +42,34 @@ class Ground:
     held: dict[str, list[Any]] = field(default_factory=dict)
 
 
-class Work:
+class Work(ABC):
     """One fault's doing. `prepare` and looks change nothing; `begin` and `end` return at once, the board waits for `seen` and `well`."""
 
     def prepare(self, ground: Ground) -> Kept:
         """What must be known to mend, noted before anything is done. Raises Refused where the world does not allow the fault."""
         return {}
 
+    @abstractmethod
     def begin(self, ground: Ground, kept: Kept) -> Kept:
         """Break; what else must be known to mend."""
-        raise NotImplementedError
 
+    @abstractmethod
     def seen(self, ground: Ground, kept: Kept) -> bool:
         """Whether it is in effect, as whoever uses the world sees it."""
-        raise NotImplementedError
 
     def there(self, ground: Ground, kept: Kept) -> bool:
         """Whether its cause still stands: an operator may have mended it by other means."""
         return True
 
+    @abstractmethod
     def end(self, ground: Ground, kept: Kept) -> None:
         """Take it back; nothing where that has happened."""
-        raise NotImplementedError
 
     def well(self, ground: Ground, kept: Kept) -> bool:
         """Whether the world is as it was."""
         return not self.seen(ground, kept)
 
-    def heal(self, database: Server, kept: Kept) -> None:
+    def heal(self, database: Server, kept: Kept) -> None:  # noqa: B027 - most leave nothing there
         """Take back what outlives the supervisor: PostgreSQL's data. All else is made anew at each `up`."""
 
 

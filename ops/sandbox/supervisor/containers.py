@@ -25,10 +25,9 @@ def forget_images(where: str, registry: str) -> None:
     """Remove the images that are named after this sandbox's registry (`host:port`); the base is shared and stays."""
     with contextlib.suppress(NoEngineError, DockerException, OSError):
         client = connect(where, PATIENCE)
-        for image in client.api.images():
-            for name in _names(image, f"{registry}/"):
-                with contextlib.suppress(ImageNotFound):      # somebody else removed it first
-                    client.images.remove(name)
+        for name in [name for image in client.api.images() for name in _names(image, f"{registry}/")]:
+            with contextlib.suppress(ImageNotFound):      # somebody else removed it first
+                client.images.remove(name)
 
 
 def _names(image: Mapping[str, Any], prefix: str) -> list[str]:
