@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "tasks": {"base", "flows", "tasks"},
     "sandbox": {"base", "sandbox"},
 }
-LONGEST = 250
+LONGEST = 400
 
 
 def python_files() -> list[Path]:
