@@ -28,6 +28,8 @@ def assemble() -> Collection:
         ns.add_collection(Collection.from_module(module), name=name)
     for name in service_names():
         ns.add_collection(service.namespace(name))
+    for path in ns.task_names:
+        ns[path].path = path
     ns.configure({"env": "sandbox", "environments": {}})   # INVOKE_* overrides only keys that exist already
     return ns
 

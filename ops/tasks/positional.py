@@ -8,15 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from invoke.parser.argument import Argument
-from invoke.tasks import Task
+
+from ops.tasks.arguments import OpsTask, StrictArgument
 
 
-class Excused(Argument):
-    """A positional that need not be given where `switch` is."""
+class Excused(StrictArgument):
+    """A positional that may be left out when `switch` is given."""
 
-    def __init__(self, name: str, help: str, switch: Argument) -> None:
+    def __init__(self, like: StrictArgument, switch: Argument) -> None:
         self.switch = switch
-        super().__init__(name=name, help=help, positional=True)
+        super().__init__(like, like.owner)
 
     @property
     def value(self) -> Any:
@@ -28,13 +29,15 @@ class Excused(Argument):
         self.set_value(given)
 
 
-def excused(task: Task[Any], name: str, switch: str) -> Task[Any]:
+def excused(task: OpsTask, name: str, switch: str) -> OpsTask:
     """The same task, its positional `name` not asked for where the option `switch` is on."""
     made = task.get_arguments
 
     def get_arguments(ignore_unknown_help: bool | None = None) -> list[Argument]:
         found = {argument.name: argument for argument in made(ignore_unknown_help)}
-        found[name] = Excused(name, found[name].help or "", found[switch])
+        positional = found[name]
+        assert isinstance(positional, StrictArgument)
+        found[name] = Excused(positional, found[switch])
         return list(found.values())
 
     task.get_arguments = get_arguments  # type: ignore[method-assign]

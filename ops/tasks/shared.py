@@ -22,9 +22,10 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.exceptions import Exit
-from invoke.tasks import task
 
 from ops.errors import Cancelled, Interrupted, OpsError
+from ops.tasks.arguments import OpsTask
+from ops.tasks.core_options import check_core_options
 
 if TYPE_CHECKING:
     from ops.settings import Settings
@@ -113,18 +114,23 @@ def front_door(
             own = {key: value for key, value in given.items() if key not in options}
             from ops import ui
 
+            def guarded(session: Session, **own: Any) -> None:
+                session.plan |= check_core_options(context.config, made.path, options)
+                body(session, **own)
+
             collect_rarely()
 
             with ui.unbroken(), signals_raised():
                 session = Session(context, {key: given.get(key) for key in options})
                 with session.resources:
-                    answer(session, body, own)
+                    answer(session, guarded, own)
 
         call.__doc__, call.__name__, call.__module__ = body.__doc__, body.__name__, body.__module__
         call.__signature__ = signature(body, options)  # type: ignore[attr-defined]
         texts = {**{key: OPTIONS[key][1] for key in options}, **(help or {})}
         iterable = [*repeated, *(key for key in options if key in REPEATED)]
-        return task(call, name=name, help=texts, auto_shortflags=False, positional=[*positional], iterable=iterable)
+        made = OpsTask(call, name=name, help=texts, auto_shortflags=False, positional=[*positional], iterable=iterable)
+        return made
 
     return decorate
 

@@ -38,12 +38,14 @@ def test_a_second_deploy_of_the_same_commit_does_nothing(platform: Checkout) -> 
 
 
 def test_the_plan_changes_nothing(platform: Checkout) -> None:
-    """`--plan` prints the steps with their undo; no revision, image or deployment appears."""
+    """`--plan` prints the steps with their undo; no revision, image or deployment appears. Invoke's `--dry` is the same."""
     world.commit(platform, {"backend/NOTE": "planned"}, "Only planned")
     before = world.service(platform)
     plan = platform.document("backend.deploy", "--plan")["plan"]
     assert [step["verb"] for step in plan] == ["build", "push", "register", "update", "watch", "prove"]
     assert "UpdateService back to" in plan[3]["undo"]
+    assert platform.document("--dry", "backend.deploy")["plan"] == plan
+    assert platform.document("backend.deploy", INVOKE_RUN_DRY="1")["plan"] == plan
     after = world.service(platform)
     assert (after["taskDefinition"], after["deployments"][0]["id"]) == (before["taskDefinition"], before["deployments"][0]["id"])
 

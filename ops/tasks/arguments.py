@@ -1,0 +1,76 @@
+"""Command-line arguments of the tasks: values that Invoke's parser accepts and that must not reach a task.
+
+Invoke takes the next word as the value of an option or positional, whatever it is: `inv db.revision --help` wrote a
+revision called "--help", and `db.history --limit abc` ended in a traceback. The arguments of an `OpsTask` check their
+values themselves, so this holds under Invoke's own `inv` too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from invoke.exceptions import Exit
+from invoke.parser import Parser
+from invoke.parser.argument import Argument
+from invoke.parser.context import ParserContext
+from invoke.tasks import Task
+
+from ops.errors import ConfigError
+
+HELP = ("--help", "-h")
+
+
+class StrictArgument(Argument):
+    """An argument whose value never begins with `-`, and is an integer where one is expected."""
+
+    def __init__(self, like: Argument, owner: Callable[[], OpsTask]) -> None:
+        """Replace the argument `like` of a task; `owner` is a function because the parser makes deep copies of arguments."""
+        self.owner = owner
+        super().__init__(
+            names=like.names, kind=like.kind, default=like.default, help=like.help, positional=like.positional,
+            optional=like.optional, incrementable=like.incrementable, attr_name=like.attr_name,
+        )
+
+    def set_value(self, value: Any, cast: bool = True) -> None:
+        if isinstance(value, str) and self.takes_value:
+            if value in HELP:
+                self.owner().print_help()
+                raise Exit
+            self.check(value)
+        super().set_value(value, cast)
+
+    def check(self, value: str) -> None:
+        """Raise ConfigError (exit code 2) for a value that the task must not see."""
+        label = self.names[0] if self.positional else f"--{self.names[0]}"
+        help_command = f"inv {self.owner().path} --help"
+        if value.startswith("-"):
+            raise ConfigError(f"{label} {value}", f"{label} needs a value, and a value cannot begin with -", help_command)
+        if self.kind is int:
+            try:
+                int(value)
+            except ValueError:
+                raise ConfigError(f"{label} {value}", "allowed: an integer", help_command) from None
+
+
+class OpsTask(Task[Any]):
+    """A task with strict arguments."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.path: str = self.name   # what to type; the namespace is added when the namespaces are assembled
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        texts = dict(self.help)
+        arguments = super().get_arguments(ignore_unknown_help)
+        self.help = texts   # Invoke removes each text as it uses it
+        return [StrictArgument(argument, lambda: self) for argument in arguments]
+
+    def print_help(self) -> None:
+        """Print what `inv --help TASK` prints."""
+        from invoke.program import Program
+
+        program = Program(binary="inv[oke]")
+        program.parser = Parser([ParserContext(self.path, args=self.get_arguments())])
+        program.collection = {self.path: self}   # type: ignore[assignment]  # print_task_help reads nothing else of it
+        program.print_task_help(self.path)
