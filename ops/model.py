@@ -81,15 +81,23 @@ class Event:
 
 @dataclass(frozen=True)
 class LoadBalancer:
-    """Where a service registers its tasks: a target group, and the container and port that are registered there."""
+    """Where a service registers its tasks: a target group, and the container and port that are registered there.
+
+    `alternate`: the other target group of a blue/green pair; production alternates between the two.
+    """
     target_group: str
     container: str
     port: int
+    alternate: str = ""
 
 
 @dataclass(frozen=True)
 class ServiceState:
-    """An ECS service as DescribeServices shows it."""
+    """An ECS service as DescribeServices shows it.
+
+    `controller`: ECS, CODE_DEPLOY or EXTERNAL. `strategy`: ROLLING, BLUE_GREEN, LINEAR or CANARY;
+    `bake_s`: how long its deployments stay IN_PROGRESS after all new tasks run, by configuration.
+    """
     name: str
     status: str
     task_definition: str
@@ -103,6 +111,15 @@ class ServiceState:
     breaker_rollback: bool = False
     grace_s: int = 0
     security_groups: tuple[str, ...] = ()
+    controller: str = "ECS"
+    strategy: str = "ROLLING"
+    bake_s: float = 0.0
+    alarms_rollback: bool = False
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether ECS itself takes a FAILED deployment back: by its circuit breaker or by alarms."""
+        return self.breaker_rollback or self.alarms_rollback
 
     @property
     def primary(self) -> Deployment | None:

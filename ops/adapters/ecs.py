@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -26,6 +27,8 @@ READ_ONLY = frozenset(
 ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 TASKS_A_CALL = 100
 SERVICES_A_CALL = 10
+MISSING = "MISSING"
+NO_ANSWER = "ECS answered with neither the service nor a failure"
 
 
 def looking(cloud: Cloud, what: str, cluster: str, **answers: OpsError) -> AbstractContextManager[None]:
@@ -46,10 +49,11 @@ def service(cloud: Cloud, cluster: str, name: str) -> ServiceState | None:
     for found in answer.get("services", ()):
         return service_state(found) if found.get("status") != "INACTIVE" else None
     reasons = {failure.get("reason", "") for failure in answer.get("failures", ())}
-    if reasons <= {"MISSING"}:  # a wrong name is no error in ECS: it comes back under `failures`
+    if reasons == {MISSING}:  # a wrong name is no error in ECS: it comes back under `failures`
         return None
-    how = f"{cloud.program} ecs describe-services --cluster {cluster}"
-    raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", how)
+    how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {name}"
+    said = f"ECS answered with failures: {', '.join(sorted(reasons))}" if reasons else NO_ANSWER
+    raise Unreachable(what, said, how)
 
 
 def services(cloud: Cloud, cluster: str, names: Sequence[str]) -> dict[str, ServiceState | None]:
@@ -60,12 +64,34 @@ def services(cloud: Cloud, cluster: str, names: Sequence[str]) -> dict[str, Serv
     for start in range(0, len(wanted), SERVICES_A_CALL):
         with looking(cloud, what, cluster):
             answer = cloud.client("ecs").describe_services(cluster=cluster, services=wanted[start : start + SERVICES_A_CALL])
-        reasons = {failure.get("reason", "") for failure in answer.get("failures", ())} - {"MISSING"}
+        failures, described = answer.get("failures", ()), answer.get("services", ())
+        reasons = {failure.get("reason", "") for failure in failures} - {MISSING}
         if reasons:
             raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", f"{cloud.program} ecs list-services")
-        states = [service_state(each) for each in answer.get("services", ()) if each.get("status") != "INACTIVE"]
+        answered = {str(each.get("serviceName")) for each in described}
+        answered |= {str(failure.get("arn")).rsplit("/", 1)[-1] for failure in failures}
+        if silent := [name for name in wanted[start : start + SERVICES_A_CALL] if name not in answered]:
+            how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {silent[0]}"
+            raise Unreachable(f"{what}: {silent[0]}", NO_ANSWER, how)
+        states = [service_state(each) for each in described if each.get("status") != "INACTIVE"]
         found.update({state.name: state for state in states})
     return found
+
+
+def deployment_stage(cloud: Cloud, cluster: str, service: str) -> str:
+    """The lifecycleStage of the newest service deployment in progress, BAKE_TIME for example; empty where there is none.
+
+    ecs:ListServiceDeployments, ecs:DescribeServiceDeployments.
+    """
+    client = cloud.client("ecs")
+    with looking(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
+        listed = client.list_service_deployments(cluster=cluster, service=service, status=["IN_PROGRESS"])
+        found = sorted(listed.get("serviceDeployments", ()), key=lambda each: each["createdAt"])
+    if not found:
+        return ""
+    with looking(cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster):
+        answer = client.describe_service_deployments(serviceDeploymentArns=[found[-1]["serviceDeploymentArn"]])
+    return next((str(each.get("lifecycleStage") or "") for each in answer.get("serviceDeployments", ())), "")
 
 
 def cluster_status(cloud: Cloud, name: str) -> str | None:
@@ -123,17 +149,36 @@ def register(cloud: Cloud, document: Mapping[str, Any]) -> TaskDefinition:
 
 
 def update_service(cloud: Cloud, cluster: str, service: str, task_definition: str) -> ServiceState:
-    """Point the service at a revision: exactly one ecs:UpdateService (two are two deployments). Raises Refused where it isn't there."""
+    """Point the service at a revision: exactly one ecs:UpdateService (two are two deployments). Raises Refused where it isn't there.
+
+    An error by which ECS refused the call (4xx at the first attempt) is marked `untouched`: the
+    service has not changed.
+    """
+    from botocore.exceptions import ClientError
+
     gone = Refused(
         f"service {service} cannot be updated",
         f"cluster {cluster} has no such active service",
         f"correct `ecs_service` in invoke.yaml; see: {cloud.program} ecs list-services --cluster {cluster}",
     )
-    with looking(
-        cloud, f"roll-out of {service} (ecs:UpdateService)", cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone
-    ):
-        answer = cloud.client("ecs").update_service(cluster=cluster, service=service, taskDefinition=task_definition)
+    what, refused = f"roll-out of {service} (ecs:UpdateService)", False
+    try:
+        with looking(cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone):
+            try:
+                answer = cloud.client("ecs").update_service(cluster=cluster, service=service, taskDefinition=task_definition)
+            except ClientError as error:
+                refused = _refused_at_once(error)
+                raise
+    except OpsError as problem:
+        problem.untouched = refused
+        raise
     return service_state(answer["service"])
+
+
+def _refused_at_once(error: Any) -> bool:
+    """Whether AWS said no (4xx) to the first attempt; before a retry, an earlier one may have been carried out."""
+    about = error.response.get("ResponseMetadata", {})
+    return 400 <= int(about.get("HTTPStatusCode") or 0) < 500 and not about.get("RetryAttempts")
 
 
 def revision(answer: Mapping[str, Any]) -> TaskDefinition:
@@ -145,7 +190,9 @@ def revision(answer: Mapping[str, Any]) -> TaskDefinition:
 
 
 def service_state(found: Mapping[str, Any]) -> ServiceState:
-    breaker = (found.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
+    configuration = found.get("deploymentConfiguration") or {}
+    breaker = configuration.get("deploymentCircuitBreaker") or {}
+    alarms = configuration.get("alarms") or {}
     return ServiceState(
         name=found["serviceName"],
         status=found.get("status", ""),
@@ -156,7 +203,12 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
         deployments=tuple(deployment(item) for item in found.get("deployments", ())),
         events=tuple(Event(item.get("id", ""), item.get("createdAt"), item.get("message", "")) for item in found.get("events", ())),
         load_balancers=tuple(
-            LoadBalancer(item["targetGroupArn"], item.get("containerName", ""), item.get("containerPort", 0))
+            LoadBalancer(
+                item["targetGroupArn"],
+                item.get("containerName", ""),
+                item.get("containerPort", 0),
+                (item.get("advancedConfiguration") or {}).get("alternateTargetGroupArn") or "",
+            )
             for item in found.get("loadBalancers", ())
             if item.get("targetGroupArn")
         ),
@@ -164,7 +216,26 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
         breaker_rollback=bool(breaker.get("rollback")),
         grace_s=found.get("healthCheckGracePeriodSeconds") or 0,
         security_groups=tuple((found.get("networkConfiguration") or {}).get("awsvpcConfiguration", {}).get("securityGroups") or ()),
+        controller=(found.get("deploymentController") or {}).get("type") or "ECS",
+        strategy=configuration.get("strategy") or "ROLLING",
+        bake_s=_bake_s(configuration),
+        alarms_rollback=bool(alarms.get("enable") and alarms.get("rollback")),
     )
+
+
+def _bake_s(configuration: Mapping[str, Any]) -> float:
+    """Seconds that a deployment stays IN_PROGRESS by configuration once its tasks run: steps of the traffic shift and the bake."""
+    strategy = configuration.get("strategy") or "ROLLING"
+    if strategy == "ROLLING":
+        return 0.0
+    minutes = float(configuration.get("bakeTimeInMinutes") or 0)
+    if strategy == "CANARY":
+        minutes += float((configuration.get("canaryConfiguration") or {}).get("canaryBakeTimeInMinutes") or 0)
+    if strategy == "LINEAR":
+        linear = configuration.get("linearConfiguration") or {}
+        percent = float(linear.get("stepPercent") or 100)
+        minutes += math.ceil(100 / percent) * float(linear.get("stepBakeTimeInMinutes") or 0)
+    return minutes * 60
 
 
 def deployment(found: Mapping[str, Any]) -> Deployment:

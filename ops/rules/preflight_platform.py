@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ops.settings import Environment
 
 UNDER_WAY = "IN_PROGRESS"
+CONTROLLERS = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"}
 
 
 def credentials(facts: ReleaseFacts, environment: Environment) -> Said:
@@ -77,10 +78,16 @@ def service(facts: ReleaseFacts, environment: Environment) -> Said:
         )
     if state.status != "ACTIVE":
         return refuse(f"{name} is {state.status}; allowed: ACTIVE", "wait until it is gone, then create it anew")
-    return active(facts, state)
+    if state.controller != "ECS":
+        return refuse(
+            f"{name} is deployed by {CONTROLLERS.get(state.controller, state.controller)} "
+            f"(deploymentController {state.controller}); ECS refuses UpdateService for it",
+            "deploy it there, or create the service again with deploymentController ECS",
+        )
+    return active(facts, state, environment)
 
 
-def active(facts: ReleaseFacts, state: ServiceState) -> Said:
+def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -> Said:
     counts = f"{state.running} of {state.desired} tasks run"
     moving = [deployment for deployment in state.deployments if deployment.rollout_state == UNDER_WAY]
     if moving:
@@ -94,6 +101,12 @@ def active(facts: ReleaseFacts, state: ServiceState) -> Said:
         return warn(
             f"it runs {facts.revision.label}, which is INACTIVE: ECS cannot be taken back to it",
             "deploy its tag again if the new one fails",
+        )
+    if state.bake_s >= environment.deploy_timeout:
+        return warn(
+            f"its {state.strategy} deployments bake for {state.bake_s:g} s, "
+            f"longer than deploy_timeout ({environment.deploy_timeout:g} s): the deploy waits for that too",
+            "--timeout DURATION stops waiting earlier, and leaves the roll-out to ECS",
         )
     return ok(f"{state.name} is ACTIVE, {counts}, on {state.task_definition.rsplit('/', 1)[-1]}")
 

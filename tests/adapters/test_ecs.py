@@ -9,7 +9,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from ops.adapters import aws, ecs
-from ops.errors import Refused, Unreachable
+from ops.errors import OpsError, Refused, Unreachable
 
 DOCUMENT: dict[str, Any] = {
     "family": "web",
@@ -205,3 +205,57 @@ def test_update_service_is_one_call(running: aws.Cloud) -> None:
     assert ecs.update_service(running, "main", "web", second.arn).task_definition == second.arn
     with pytest.raises(Refused, match="service absent cannot be updated"):
         ecs.update_service(running, "main", "absent", second.arn)
+
+
+@pytest.mark.parametrize("answer", [{}, {"services": [], "failures": []}])
+def test_an_answer_without_the_service_and_without_a_failure_is_unknown(answer: Any, httpserver: HTTPServer, cloud_at: Any) -> None:
+    """Only `failures: MISSING` says that there is none, of one service and of many."""
+    httpserver.expect_request("/").respond_with_json(answer)
+    with pytest.raises(Unreachable, match="neither the service nor a failure"):
+        ecs.service(cloud_at(httpserver.url_for("/")), "main", "web")
+    with pytest.raises(Unreachable, match="neither the service nor a failure"):
+        ecs.services(cloud_at(httpserver.url_for("/")), "main", ["web", "worker"])
+
+
+def test_one_of_many_services_is_missing_by_name(running: aws.Cloud) -> None:
+    """A wrong name beside a right one."""
+    found = ecs.services(running, "main", ["web", "absent"])
+    assert found["web"] is not None and found["absent"] is None
+
+
+@pytest.mark.parametrize(
+    ("configuration", "strategy", "bake_s"),
+    [
+        ({}, "ROLLING", 0),
+        ({"strategy": "ROLLING", "bakeTimeInMinutes": 5}, "ROLLING", 0),
+        ({"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30}, "BLUE_GREEN", 1800),
+        ({"strategy": "CANARY", "bakeTimeInMinutes": 5, "canaryConfiguration": {"canaryBakeTimeInMinutes": 10}}, "CANARY", 900),
+        ({"strategy": "LINEAR", "linearConfiguration": {"stepPercent": 30.0, "stepBakeTimeInMinutes": 6}}, "LINEAR", 1440),
+    ],
+)
+def test_how_a_service_deploys(configuration: dict[str, Any], strategy: str, bake_s: float) -> None:
+    """Strategy, bake time, controller, alarms and both target groups of a pair."""
+    balancer = {"targetGroupArn": "blue", "advancedConfiguration": {"alternateTargetGroupArn": "green"}}
+    found = ecs.service_state(
+        {
+            "serviceName": "web",
+            "deploymentConfiguration": {**configuration, "alarms": {"enable": True, "rollback": True}},
+            "deploymentController": {"type": "EXTERNAL"},
+            "loadBalancers": [balancer],
+        }
+    )
+    assert (found.strategy, found.bake_s, found.controller, found.rolls_back) == (strategy, bake_s, "EXTERNAL", True)
+    assert found.load_balancers[0].alternate == "green"
+
+
+def test_a_refused_update_has_changed_nothing(running: aws.Cloud, httpserver: HTTPServer, cloud_at: Any) -> None:
+    """A 4xx at the first attempt is a no; a 5xx may have been carried out."""
+    refused = {"__type": "InvalidParameterException", "message": "Unable to update task definition on services with a CODE_DEPLOY controller."}
+    httpserver.expect_ordered_request("/").respond_with_json(refused, status=400)
+    with pytest.raises(OpsError) as error:
+        ecs.update_service(cloud_at(httpserver.url_for("/")), "main", "web", "td:2")
+    assert error.value.untouched
+    httpserver.expect_request("/").respond_with_json({"__type": "ServerException", "message": "x"}, status=500)
+    with pytest.raises(OpsError) as error:
+        ecs.update_service(cloud_at(httpserver.url_for("/")), "main", "web", "td:2")
+    assert not error.value.untouched
