@@ -85,6 +85,7 @@ class Recording:
             "events": self.events(),
             "loadBalancers": [{"targetGroupArn": GROUP, "containerName": "backend", "containerPort": 3001}],
             "deploymentConfiguration": {"deploymentCircuitBreaker": self.timeline["breaker"]},
+            **self.timeline.get("service", {}),
         }
         return {"services": [service], "failures": []}
 

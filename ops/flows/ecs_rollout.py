@@ -75,7 +75,8 @@ def refuse_if_overtaken(work: Work, back: str) -> None:
 
 def watch_back(work: Work, deployment: str) -> None:
     """Watch the way back to its own verdict, then take out of the CDN's cache what the new version left there."""
-    work.undone = work.watch(deployment, work.platform.settings.environment.deploy_timeout)   # a short --timeout is not the undo's
+    limit = work.platform.settings.environment.deploy_timeout   # a short --timeout is not the undo's
+    work.undone = work.watch(deployment, limit, settle_s=0.0)   # this revision has been seen healthy before
     if work.undone.verdict is not Verdict.SUCCEEDED:
         raise RolloutEnded(work.undone.verdict, work.undone.why)
     cache.follow(work, deployment)

@@ -47,6 +47,11 @@ class EcsEyes:
             self._groups = tuple(dict.fromkeys(balancer.target_group for balancer in found.load_balancers))
         return found
 
+    def stage(self) -> str:
+        """The lifecycle stage of the service deployment under way; empty where there is none (ListServiceDeployments, Describe…)."""
+        self.calls += 2
+        return ecs.deployment_stage(self.cloud, self.cluster, self.name)
+
     def stopped(self) -> tuple[TaskState, ...]:
         """ListTasks and DescribeTasks of the service's tasks that stop or have stopped within about an hour."""
         return self._tasks("STOPPED")

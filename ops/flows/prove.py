@@ -4,43 +4,73 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from ops.adapters import ecs, http
+from ops.adapters.concurrent import gather
 from ops.errors import OpsError
 from ops.flows.gather import Platform
-from ops.model import Answer, Evidence, Finding, Unknown
+from ops.model import Answer, Evidence, Finding, ServiceState, TaskState, Unknown
 from ops.rules import health
-from ops.rules.proof import shortfall
+from ops.rules.proof import shortfall_of
 
 TRIES = 4
 BETWEEN_S = 2.0
 
 
-def images(platform: Platform, name: str, digest: str | None, desired: int, sleep: Callable[[float], None] = time.sleep) -> Finding | None:
-    """Every running task of the service has `digest`. Raises OpsError where one has another, after a few looks.
+@dataclass(frozen=True)
+class Seen:
+    """The service and its tasks as they were read after the roll-out, and what of them is wrong or unknown."""
 
-    What cannot be seen (a permission, the network) is a finding, not an error: it is no reason to take a healthy roll-out back.
+    state: ServiceState | Unknown | None
+    wrong: str | Unknown | None
+
+    @property
+    def scaled_to_zero(self) -> bool:
+        """Whether the service's desired count is 0 now: nothing runs, on purpose."""
+        return isinstance(self.state, ServiceState) and not self.state.desired
+
+
+def images(platform: Platform, name: str, digest: str | None, sleep: Callable[[float], None] = time.sleep) -> Seen:
+    """Whether every running task of the service has `digest`. Raises OpsError where one has another, after a few looks.
+
+    The desired count is read with the tasks: it may have changed since the deploy began. What cannot be seen (a permission, the network)
+    is a finding of the caller, not an error: it is no reason to take a healthy roll-out back.
     """
-    container, seen = platform.settings.service(name).container, None
+    seen = Seen(None, None)
     for attempt in range(TRIES):
         if attempt:
             sleep(BETWEEN_S)
-        seen = tasks_short_of(platform, name, container, digest, desired)
-        if seen is None:
-            return None
-    if isinstance(seen, Unknown):
-        summary = "the roll-out completed, but its tasks could not be looked at"
-        return Finding("unproven", summary, "certain", (Evidence("DescribeTasks", seen.why),), (f"inv {name}.status",))
-    raise OpsError(f"the tasks of {name} are not what was deployed", str(seen), f"inv {name}.status")
+        seen = look(platform, name, digest)
+        if seen.wrong is None:
+            return seen
+    if isinstance(seen.wrong, str):
+        raise OpsError(f"the tasks of {name} are not what was deployed", seen.wrong, f"inv {name}.status")
+    return seen
 
 
-def tasks_short_of(platform: Platform, name: str, container: str, digest: str | None, desired: int) -> str | Unknown | None:
-    environment = platform.settings.environment
-    try:
-        tasks = ecs.tasks(platform.cloud, environment.cluster, platform.settings.service(name).ecs_service)
-    except OpsError as error:
-        return Unknown(f"{error.what}: {error.why}")
-    return shortfall(tasks, container, digest, desired)
+def look(platform: Platform, name: str, digest: str | None) -> Seen:
+    """One look at the service and its tasks."""
+    cloud, cluster, service = platform.cloud, platform.settings.environment.cluster, platform.settings.service(name)
+    found = gather(
+        state=lambda: ecs.service(cloud, cluster, service.ecs_service), tasks=lambda: ecs.tasks(cloud, cluster, service.ecs_service)
+    )
+    state: ServiceState | Unknown | None = found["state"]   # type: ignore[assignment]
+    tasks: tuple[TaskState, ...] | Unknown = found["tasks"]   # type: ignore[assignment]
+    return Seen(state, shortfall_of(state, tasks, service.container, digest))
+
+
+def unproven(wrong: Unknown, name: str) -> Finding:
+    """The proof could not see the tasks."""
+    summary = "the roll-out completed, but its tasks could not be looked at"
+    return Finding("unproven", summary, "certain", (Evidence("DescribeTasks", wrong.why),), (f"inv {name}.status",))
+
+
+def scaled_to_zero(state: ServiceState, name: str) -> Finding:
+    """Somebody, or a schedule, has set the desired count to 0 since the deploy began."""
+    summary = f"{name} was scaled to 0 during the deploy: no task runs, so neither image nor endpoints were checked"
+    shown = Evidence(f"DescribeServices {state.name}", f"desiredCount 0, runningCount {state.running}")
+    return Finding("scaled_to_zero", summary, "certain", (shown,), (f"inv {name}.status",))
 
 
 def endpoints(

@@ -59,7 +59,9 @@ class Release:
         lines.extend(self.around.lines() if self.around else ())
         if work.undone and work.undone.verdict is Verdict.SUCCEEDED:
             lines.append(f"  the service is back on what ran before (deployment {work.undone.deployment})")
-        if work.digest and self.verdict is Verdict.SUCCEEDED:
+        if work.scaled_away:
+            lines.append(f"  not checked: {work.scaled_away.summary}")
+        elif work.digest and self.verdict is Verdict.SUCCEEDED:
             lines.append(f"  every running task has {work.digest}")
         if work.after:
             lines.append(f"  {sum(answer.healthy for answer in work.after)} of {len(work.after)} endpoints answer as they should")

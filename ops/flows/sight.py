@@ -20,6 +20,7 @@ class Eyes(Protocol):
 
     def service(self) -> ServiceState | None: ...
     def stopped(self) -> tuple[TaskState, ...]: ...
+    def stage(self) -> str: ...
     def running(self) -> tuple[TaskState, ...]: ...
     def targets(self) -> tuple[Target, ...]: ...
     def log(self, task: TaskState) -> tuple[str, ...]: ...
@@ -40,7 +41,10 @@ class Screen(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a deployment ended: verdict, why, what was found on the way, seconds and API calls that it took."""
+    """How a deployment ended: verdict, why, what was found on the way, seconds and API calls that it took.
+
+    `baking`: it timed out with all new tasks running, while ECS waited for the bake time.
+    """
 
     verdict: Verdict
     why: str
@@ -48,3 +52,4 @@ class Outcome:
     deployment: str
     took_s: float
     calls: int
+    baking: bool = False

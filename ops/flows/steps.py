@@ -17,7 +17,7 @@ from ops.errors import OpsError, Unreachable
 from ops.flows import cache, prove
 from ops.flows.ecs_rollout import Update, register
 from ops.flows.work import RolloutEnded, Work
-from ops.model import Checkout, Evidence, Finding, ServiceState, Verdict
+from ops.model import Checkout, Evidence, Finding, ServiceState, Unknown, Verdict
 from ops.plan import Step
 
 
@@ -91,7 +91,7 @@ def latest(work: Work, step: Step) -> None:
 def watch_rollout(work: Work, step: Step) -> None:
     if work.deployment is None:
         raise Unreachable("no deployment to watch", "the step before named none", f"inv {work.name}.status")
-    work.outcome = work.watch(work.deployment, work.timeout_s, patient=work.keep)
+    work.outcome = work.watch(work.deployment, work.timeout_s, patient=work.keep, bounded=work.within_s is not None)
     work.findings.extend(work.outcome.findings)
     if work.outcome.verdict is Verdict.ROLLED_BACK:   # by ECS itself, after new tasks may have been asked for pages
         cache.follow(work, work.deployment)
@@ -100,12 +100,20 @@ def watch_rollout(work: Work, step: Step) -> None:
 
 
 def prove_release(work: Work, step: Step) -> None:
-    desired = work.facts.state.desired if isinstance(work.facts.state, ServiceState) else 1
-    work.unproven = prove.images(work.platform, work.name, work.digest, desired)
-    if work.unproven:
+    seen = prove.images(work.platform, work.name, work.digest)
+    if isinstance(seen.wrong, Unknown):
+        work.unproven = prove.unproven(seen.wrong, work.name)
         work.findings.append(work.unproven)
+    elif isinstance(seen.state, ServiceState) and seen.scaled_to_zero and _ran_before(work):
+        work.scaled_away = prove.scaled_to_zero(seen.state, work.name)
+        work.findings.append(work.scaled_away)
+        return   # no task runs, so whatever the endpoints answer says nothing about the release
     tag = work.facts.tag if cache.fresh(work) else None   # old pages are known of then, and no reason to go back
     work.after, finding = prove.endpoints(work.platform, work.name, work.facts.answers, tag)
     if finding:
         work.findings.append(finding)
         raise RolloutEnded(Verdict.FAILED, finding.summary)
+
+
+def _ran_before(work: Work) -> bool:
+    return isinstance(work.facts.state, ServiceState) and work.facts.state.desired > 0

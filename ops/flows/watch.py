@@ -19,7 +19,21 @@ from ops.flows.sight import Screen as Screen
 from ops.model import Finding, ServiceState, Target, TaskState, Verdict
 from ops.redact import redact
 from ops.rules import looking
-from ops.rules.rollout import Decision, History, Sight, decide, remember, wants_details
+from ops.rules.rollout import (
+    SETTLE_S,
+    Decision,
+    History,
+    Settling,
+    Sight,
+    baking,
+    deadline,
+    decide,
+    remember,
+    same_tasks,
+    settle,
+    unchecked,
+    wants_details,
+)
 from ops.rules.stopped import GONE, cause, finding
 
 NO_LINES: tuple[str, ...] = ()
@@ -38,13 +52,16 @@ def watch(
     sleep: Callable[[float], None] = time.sleep,
     follow: bool = False,
     patient: bool = False,
+    bounded: bool = False,
+    settle_s: float = SETTLE_S,
     service: str = "",
 ) -> Outcome:
     """Watch until there is a verdict. Raises OpsError where ECS may not be looked at; KeyboardInterrupt passes through.
 
-    `patient`: where the service's circuit breaker rolls back, leave failing tasks to it. `service`: ours, for commands in findings.
+    `patient`: where the service's circuit breaker rolls back, leave failing tasks to it. `bounded`: `timeout_s` includes a bake time.
+    `settle_s`: how long tasks must run that no target group checks. `service`: ours, for commands in findings.
     """
-    watching = Watching(eyes, deployment_id, timeout_s, poll_s, screen, clock, sleep, follow, patient, service)
+    watching = Watching(eyes, deployment_id, timeout_s, poll_s, screen, clock, sleep, follow, patient, bounded, settle_s, service)
     try:
         return watching.to_the_end()
     finally:
@@ -64,6 +81,8 @@ class Watching:
     sleep: Callable[[float], None]
     follow: bool
     patient: bool
+    bounded: bool
+    settle_s: float
     name: str
     service: ServiceState | None = None
     history: History = field(default_factory=History)
@@ -77,6 +96,8 @@ class Watching:
     unseen: dict[str, str] = field(default_factory=dict)              # what could not be looked at, and why
     closed: set[str] = field(default_factory=set)                     # what is not asked for again
     phase: str = ""
+    stage: str = ""                                                   # of a deployment that is not ROLLING
+    settling: Settling | None = None
     misses: int = 0
     chase: int = 0
     owed: set[str] = field(default_factory=set)                       # looks that a change asked for and the ration put off
@@ -92,7 +113,8 @@ class Watching:
                 return self.outcome(decision)
             pause = self.poll_s if not self.misses else min(self.poll_s * 2**self.misses, looking.LONGEST_PAUSE_S)
             left = self.timeout_s - self.elapsed()
-            self.sleep(max(0.0, min(max(pause - (self.clock() - looked), self.poll_s / 4), left)))
+            wanted = max(pause - (self.clock() - looked), self.poll_s / 4)
+            self.sleep(min(wanted, left) if left > 0 else wanted)
 
     def elapsed(self) -> float:
         return self.clock() - self.began
@@ -101,16 +123,17 @@ class Watching:
         """One look: the service, what its answer asks for, and the decision."""
         previous = self.service
         try:
-            self.service = self.eyes.service()
+            found = self.eyes.service()
         except OpsError as error:
             return self.blind(error)
         if self.misses:
             self.screen.line("ECS answers again")
         self.misses = 0
-        self.history = remember(self.history, self.service, self.id, self.elapsed())
-        if self.service is not None:
-            self.details(previous, self.service)
-        decision = self.decision()
+        self.history = remember(self.history, found, self.id, self.elapsed())
+        if found is not None:
+            self.service = found
+            self.details(previous, found)
+        decision = self.settled(self.decision(found))
         self.show(decision.phase)
         return decision
 
@@ -121,14 +144,53 @@ class Watching:
         if not self.misses:
             self.screen.line(f"cannot see ECS, watching on: {error.why or error.what}")
         self.misses += 1
-        if self.elapsed() < self.timeout_s:
+        sight = self.sight(self.service)
+        limit = deadline(sight, self.id, self.timeout_s, bounded=self.bounded)
+        if self.elapsed() < limit:
             return Decision(None, self.phase)
-        why = f"{self.timeout_s:g} s passed, and ECS could not be seen at the end: {error.why or error.what}"
-        return Decision(Verdict.TIMED_OUT, self.phase, why)
+        why = f"{limit:g} s passed, and ECS could not be seen at the end: {error.why or error.what}"
+        return Decision(Verdict.TIMED_OUT, self.phase, why, baking(sight, self.id))
 
-    def decision(self) -> Decision:
-        sight = Sight(self.elapsed(), self.service, tuple(self.stopped.values()), self.history, self.eyes.container)
-        return decide(sight, self.id, timeout_s=self.timeout_s, patient=self.patient)
+    def sight(self, service: ServiceState | None) -> Sight:
+        return Sight(self.elapsed(), service, tuple(self.stopped.values()), self.history, self.eyes.container, self.stage)
+
+    def decision(self, service: ServiceState | None) -> Decision:
+        return decide(self.sight(service), self.id, timeout_s=self.timeout_s, patient=self.patient, bounded=self.bounded)
+
+    def settled(self, decision: Decision) -> Decision:
+        """A success where no target group checks the tasks waits until the same ones have run for `settle_s`."""
+        service = self.service
+        if decision.verdict is not Verdict.SUCCEEDED or service is None or not self.settle_s or not unchecked(service, self.id):
+            return decision
+        if self.settling is None:
+            self.screen.line(f"no target group checks these tasks: they must run for {self.settle_s:g} s")
+            return self.settle_anew(service)
+        over = self.elapsed() - self.settling.since >= self.settle_s
+        if over:
+            self.diagnose(service)
+        found = settle(self.settling, self.sight(service), self.settle_s)
+        if found.verdict is not Verdict.SUCCEEDED:
+            return found
+        running, ours = self.our_running(), service.deployment(self.id)
+        if running is None or ours is None or self.elapsed() >= self.timeout_s:
+            return decision      # what could not be read is the proof's business
+        if same_tasks(self.settling, running, ours.desired):
+            return found
+        self.screen.line("other tasks run now: they must run as long")
+        return self.settle_anew(service)
+
+    def settle_anew(self, service: ServiceState) -> Decision:
+        self.diagnose(service)
+        self.settling = Settling(self.elapsed(), self.our_running() or frozenset(), frozenset(self.stopped))
+        return Decision(None, "settling")
+
+    def our_running(self) -> frozenset[str] | None:
+        """ARNs of the running tasks of our deployment; None where they could not be read."""
+        found: tuple[TaskState, ...] | None = self.optional("tasks", self.eyes.running, None)
+        if found is None:
+            return None
+        self.tasks = found
+        return frozenset(task.arn for task in found if task.started_by == self.id and task.status == "RUNNING")
 
     def show(self, phase: str) -> None:
         if phase != self.phase:
@@ -146,9 +208,12 @@ class Watching:
         if changed or self.elapsed() - self.owed_at >= looking.HEARTBEAT_S:
             self.owed_at = self.elapsed()
             self.owed |= {"targets", "tasks", "stops"} if previous else {"targets"}
+            self.owed |= {"stage"} if service.strategy != "ROLLING" else set()
         if self.chase or self.pays("stops", looking.TASKS_COST):
             self.chase = max(0, self.chase - 1)
             self.diagnose(service)
+        if self.pays("stage", looking.STAGE_COST):
+            self.stage = self.optional("lifecycle stage", self.eyes.stage, "")
         if self.refresh() or changed:
             left = tuple(task for task in self.tasks if task.arn not in self.stopped)
             self.screen.seen(service, (*left, *self.stopped.values()), self.targets)
@@ -240,11 +305,14 @@ class Watching:
 
     def outcome(self, decision: Decision) -> Outcome:
         assert decision.verdict is not None
-        if decision.verdict is Verdict.TIMED_OUT and self.service and not self.misses:
+        if decision.baking:
+            self.findings.append(looking.still_baking(decision.why, self.stage, self.name))
+            self.screen.finding(self.findings[-1])
+        elif decision.verdict is Verdict.TIMED_OUT and self.service and not self.misses:
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
             late = looking.late(self.id, decision.why, self.service, self.targets, self.name)
             self.findings.append(late)
             self.screen.finding(late)
         unseen = "".join(f"; {what} could not be looked at: {why}" for what, why in self.unseen.items())
         why = decision.why + (unseen if decision.verdict is not Verdict.SUCCEEDED else "")
-        return Outcome(decision.verdict, why, tuple(self.findings), self.id, self.elapsed(), self.eyes.calls)
+        return Outcome(decision.verdict, why, tuple(self.findings), self.id, self.elapsed(), self.eyes.calls, decision.baking)

@@ -12,6 +12,7 @@ from ops.facts import ReleaseFacts
 from ops.flows import watch
 from ops.flows.gather import Platform
 from ops.model import Answer, Finding, Image, Repository, TaskDefinition, Verdict
+from ops.rules.rollout import SETTLE_S
 
 if TYPE_CHECKING:
     from ops.settings import Service
@@ -36,6 +37,7 @@ class Work:
     guard: Callable[[], None] = lambda: None
     overtaken: str | None = None
     unproven: Finding | None = None
+    scaled_away: Finding | None = None
     digest: str | None = None
     revision: TaskDefinition | None = None
     deployment: str | None = None
@@ -66,8 +68,10 @@ class Work:
         environment = self.platform.settings.environment
         return watch.ecs_eyes(self.platform.cloud, environment.cluster, self.service.ecs_service, self.service.container)
 
-    def watch(self, deployment: str, timeout_s: float, *, patient: bool = False) -> watch.Outcome:
-        """`patient`: where the service's own circuit breaker rolls back, leave that to it."""
+    def watch(
+        self, deployment: str, timeout_s: float, *, patient: bool = False, bounded: bool = False, settle_s: float = SETTLE_S
+    ) -> watch.Outcome:
+        """`patient`: where the service's own circuit breaker rolls back, leave that to it. `bounded`: `timeout_s` includes a bake time."""
         return watch.watch(
             self.eyes(),
             deployment,
@@ -76,6 +80,8 @@ class Work:
             screen=self.screen(),
             follow=self.follow,
             patient=patient,
+            bounded=bounded,
+            settle_s=settle_s,
             service=self.name,
             sleep=self.pause,
         )

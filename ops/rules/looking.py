@@ -19,6 +19,7 @@ TOLD_IN_FULL = 2         # stops with the same cause; later ones get a line
 HEARTBEAT_S = 20.0       # target health changes without any change in DescribeServices
 TASKS_COST = 2           # ListTasks, DescribeTasks
 TARGETS_COST = 1         # DescribeTargetHealth
+STAGE_COST = 2           # ListServiceDeployments, DescribeServiceDeployments
 TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
 OLD_TASKS = re.compile(r"has stopped \d+ running tasks", re.IGNORECASE)      # draining; a stop of ours shows in the counts
 STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
@@ -102,3 +103,9 @@ def late(id: str, why: str, service: ServiceState, targets: Iterable[Target], na
             evidence.append(Evidence(f"DescribeTargetHealth {target.id}:{target.port}", said))
     evidence += [Evidence("DescribeServices events", event.message) for event in oldest_first(service.events)[-3:]]
     return Finding("not_ready_in_time", why, "certain", tuple(evidence), (f"inv {name}.status",) if name else ())
+
+
+def still_baking(why: str, stage: str, name: str) -> Finding:
+    """A deployment that timed out while ECS baked it: it stays, and ECS ends it."""
+    evidence = (Evidence("DescribeServiceDeployments lifecycleStage", stage or "could not be read"),)
+    return Finding("still_baking", why, "certain", evidence, (f"inv {name}.deploy", f"inv {name}.status") if name else ())

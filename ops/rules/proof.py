@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ops.model import TaskState, Unknown
+from ops.model import ServiceState, TaskState, Unknown
 
 
 def shortfall(tasks: Iterable[TaskState], container: str, digest: str | None, desired: int) -> str | Unknown | None:
@@ -20,3 +20,23 @@ def shortfall(tasks: Iterable[TaskState], container: str, digest: str | None, de
             return f"task {name} runs {seen}, not {digest}"
     blind = [name for name, seen in digests.items() if seen is None]
     return Unknown(f"ECS shows no image digest of task {blind[0]}") if blind else None
+
+
+def shortfall_of(
+    state: ServiceState | Unknown | None, tasks: tuple[TaskState, ...] | Unknown, container: str, digest: str | None
+) -> str | Unknown | None:
+    """`shortfall` of a service's tasks, both read at the same time.
+
+    Unknown too where DescribeServices counts more running tasks than ListTasks lists: two sources
+    that contradict each other prove nothing.
+    """
+    if isinstance(tasks, Unknown):
+        return tasks
+    if isinstance(state, Unknown) or state is None:
+        wrong = shortfall(tasks, container, digest, 1) if tasks else None   # a task with another image needs no count
+        return wrong if isinstance(wrong, str) else state or Unknown("ECS did not show the service")
+    wrong = shortfall(tasks, container, digest, state.desired)
+    listed = sum(task.status == "RUNNING" for task in tasks)
+    if listed < min(state.desired, state.running) and (not listed or wrong is None):
+        return Unknown(f"DescribeServices counts {state.running} running tasks, and ListTasks lists {listed}")
+    return wrong

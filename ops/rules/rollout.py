@@ -18,44 +18,69 @@ from ops.rules.stopped import Cause, cause
 
 APPEARS_S = 12.0       # ECS is eventually consistent: a deployment may be missing from the first answers
 ROLLS_BACK_S = 60.0    # with rollback on, ECS starts it within seconds of FAILED; without a completed deployment to go to, never
+GONE_AFTER = 2         # consecutive answers without the service; one may be odd
+SETTLE_S = 30.0        # how long the tasks of a service without target group must run after the roll-out
+SHIFTED = frozenset({"PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP"})
 ROLLING_BACK = re.compile(r"roll(?:ing|ed)[ -]?back", re.IGNORECASE)
 NAMED = re.compile(r"rolling back to deployment(?:Id)? \(?(?P<id>ecs-svc/\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class History:
-    """What has been seen so far: our deployment as last seen, and when (seconds); when it first was FAILED; the id of its rollback."""
+    """What has been seen so far: our deployment as last seen, and when (seconds); when it first was FAILED; the id of its rollback.
+
+    `missing`: consecutive answers, up to the last one, that did not have the service.
+    """
 
     ours: Deployment | None = None
     seen_at: float = 0.0
     failed_at: float | None = None
     rollback: str | None = None
+    missing: int = 0
 
 
 @dataclass(frozen=True)
 class Sight:
-    """One look: seconds since the watch began, the service (None: ECS knows none of that name), and all stopped tasks of ours so far."""
+    """One look: seconds since the watch began, the service (None: ECS knows none of that name), and all stopped tasks of ours so far.
+
+    `stage`: the lifecycleStage of the service deployment, empty where it was not read.
+    """
 
     at: float
     service: ServiceState | None
     stopped: tuple[TaskState, ...] = ()
     history: History = History()
     container: str | None = None
+    stage: str = ""
+
+
+@dataclass(frozen=True)
+class Settling:
+    """A completed deployment that no target group checks: since when (seconds) these tasks run, and the stops known by then."""
+
+    since: float
+    tasks: frozenset[str]
+    stopped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict, or None while it goes on; `phase` is one word or two for the table, `why` a sentence."""
+    """A verdict, or None while it goes on; `phase` is one word or two for the table, `why` a sentence.
+
+    `baking`: all new tasks run, and ECS only waits for its bake time.
+    """
 
     verdict: Verdict | None
     phase: str
     why: str = ""
+    baking: bool = False
 
 
 def remember(history: History, service: ServiceState | None, id: str, at: float) -> History:
     """`history` with one more answer folded in."""
     if service is None:
-        return history
+        return replace(history, missing=history.missing + 1)
+    history = replace(history, missing=0)
     now = service.deployment(id)
     ours = now or history.ours
     failed_at = history.failed_at
@@ -96,16 +121,43 @@ def older_than_known(primary: Deployment, ours: Deployment, service: ServiceStat
     return older(primary, ours) and service.deployment(id) is None and ours.rollout_state != "FAILED"
 
 
-def decide(sight: Sight, deployment_id: str, *, timeout_s: float, patient: bool = False) -> Decision:
-    """The verdict on our deployment. `patient`: where the service's own circuit breaker rolls back, leave failing tasks to it."""
+def decide(sight: Sight, deployment_id: str, *, timeout_s: float, patient: bool = False, bounded: bool = False) -> Decision:
+    """The verdict on our deployment. `patient`: where the service's own circuit breaker rolls back, leave failing tasks to it.
+
+    `bounded`: `timeout_s` includes the bake time; otherwise a bake time comes on top of it.
+    """
     decision = settled(sight, deployment_id, patient)
-    if decision.verdict is None and sight.at >= timeout_s:
-        return Decision(Verdict.TIMED_OUT, decision.phase, f"{timeout_s:g} s passed: {decision.phase}; {counts(sight, deployment_id)}")
+    limit = deadline(sight, deployment_id, timeout_s, bounded=bounded)
+    if decision.verdict is None and sight.at >= limit:
+        why = f"{limit:g} s passed: {decision.phase}; {counts(sight, deployment_id)}"
+        return Decision(Verdict.TIMED_OUT, decision.phase, why, baking(sight, deployment_id))
     return decision
+
+
+def deadline(sight: Sight, id: str, timeout_s: float, *, bounded: bool = False) -> float:
+    """When the watch times out, in seconds since it began: `timeout_s`, later while the deployment bakes as configured."""
+    if bounded or sight.service is None or not baking(sight, id):
+        return timeout_s
+    return timeout_s + sight.service.bake_s
+
+
+def baking(sight: Sight, id: str) -> bool:
+    """Whether all our tasks run and ECS shifts production traffic to them or bakes them (not ROLLING).
+
+    Where the stage could not be read the task counts alone tell: what may carry all traffic is not taken back.
+    """
+    ours = sight.service.deployment(id) if sight.service else None
+    if sight.service is None or ours is None or sight.service.strategy == "ROLLING":
+        return False
+    if ours.rollout_state not in (None, "IN_PROGRESS") or not ours.running >= ours.desired > 0 or ours.pending:
+        return False
+    return not sight.stage or sight.stage in SHIFTED
 
 
 def settled(sight: Sight, id: str, patient: bool) -> Decision:
     service, history = sight.service, sight.history
+    if service is None and history.missing < GONE_AFTER:
+        return Decision(None, "waiting for ECS")
     if service is None or service.status in ("INACTIVE", "DRAINING"):
         return Decision(Verdict.FAILED, "gone", "ECS knows no such service any more" if service is None else "the service is being deleted")
     if history.rollback:
@@ -136,6 +188,8 @@ def overtaken(sight: Sight, ours: Deployment | None, primary: Deployment) -> Dec
 
 
 def missing(sight: Sight) -> Decision:
+    if sight.history.ours is not None and sight.at - sight.history.seen_at < APPEARS_S:
+        return Decision(None, "waiting for ECS")
     if sight.history.ours is not None:
         return Decision(Verdict.SUPERSEDED, "superseded", "our deployment is no longer listed, and no other is PRIMARY")
     if sight.at >= APPEARS_S:
@@ -151,11 +205,11 @@ def completed(ours: Deployment, service: ServiceState) -> bool:
 
 
 def failed(sight: Sight, ours: Deployment, service: ServiceState) -> Decision:
-    """The breaker said FAILED; where it rolls back, that is waited for, though not for ever."""
+    """ECS said FAILED (by its breaker or an alarm); where it rolls back, that is waited for, though not for ever."""
     waited = sight.at - (sight.history.failed_at if sight.history.failed_at is not None else sight.at)
-    if service.breaker_rollback and waited < ROLLS_BACK_S:
+    if service.rolls_back and waited < ROLLS_BACK_S:
         return Decision(None, "failed, rollback expected", ours.rollout_reason)
-    kept = "" if not service.breaker_rollback else "; ECS began no rollback (it needs an earlier completed deployment)"
+    kept = "" if not service.rolls_back else "; ECS began no rollback (it needs an earlier completed deployment)"
     return Decision(Verdict.FAILED, "failed", (ours.rollout_reason or "rolloutState is FAILED") + kept)
 
 
@@ -166,6 +220,8 @@ def rolling_back(service: ServiceState, history: History) -> Decision:
     if primary and primary.id != history.rollback:
         why = f"deployment {primary.id} took over from ECS's rollback; ours had failed: {reason}"
         return Decision(Verdict.SUPERSEDED, "superseded", why)
+    if primary is None:
+        return Decision(None, "waiting for ECS", reason)
     if back is None:
         return Decision(Verdict.FAILED, "rollback lost", f"{reason}; the rollback is no longer listed")
     target = back.task_definition.rsplit("/", 1)[-1]
@@ -187,10 +243,43 @@ def judged(sight: Sight, ours: Deployment, service: ServiceState, patient: bool)
         return Decision(None, "a task stopped, retried")
     if ours.running < ours.desired or ours.pending:
         return Decision(None, "starting tasks")
+    if baking(sight, ours.id):
+        return Decision(None, "baking" if sight.stage in ("", "BAKE_TIME") else stage_words(sight.stage))
+    if service.strategy != "ROLLING" and sight.stage:
+        return Decision(None, stage_words(sight.stage))
     others = [each for each in service.deployments if each.id != ours.id and each.running]
     if any(each.desired for each in others):
         return Decision(None, "waiting to be healthy")
     return Decision(None, "draining old tasks" if others else "settling")
+
+
+def stage_words(stage: str) -> str:
+    """`PRODUCTION_TRAFFIC_SHIFT` as `production traffic shift`."""
+    return stage.lower().replace("_", " ")
+
+
+def unchecked(service: ServiceState, id: str) -> bool:
+    """Whether no target group checks the tasks of deployment `id`, so that only their lasting shows that they are healthy."""
+    ours = service.deployment(id)
+    return ours is not None and ours.desired > 0 and not service.load_balancers
+
+
+def settle(settling: Settling, sight: Sight, settle_s: float) -> Decision:
+    """Whether a task of ours failed since the roll-out completed; no verdict while the tasks have not run for `settle_s`."""
+    for task in sorted(sight.stopped, key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0):
+        why = cause(task, sight.container)
+        if task.arn not in settling.stopped and why.failure:
+            said = f"task {task.id} stopped within {settle_s:g} s of the completed roll-out: {words(why)}"
+            return Decision(Verdict.FAILED, "failed", said)
+    if sight.at - settling.since < settle_s:
+        return Decision(None, "settling")
+    return Decision(Verdict.SUCCEEDED, "completed", f"the same tasks have run for {settle_s:g} s")
+
+
+def same_tasks(settling: Settling, running: frozenset[str], desired: int) -> bool:
+    """Whether the tasks that `settling` began with still run, apart from those that a smaller desired count no longer asks for."""
+    kept = settling.tasks & running
+    return bool(settling.tasks) and len(kept) >= min(desired, len(settling.tasks))
 
 
 def doomed(sight: Sight) -> str:

@@ -250,7 +250,8 @@ def test_how_a_service_deploys(configuration: dict[str, Any], strategy: str, bak
 
 def test_a_refused_update_has_changed_nothing(running: aws.Cloud, httpserver: HTTPServer, cloud_at: Any) -> None:
     """A 4xx at the first attempt is a no; a 5xx may have been carried out."""
-    refused = {"__type": "InvalidParameterException", "message": "Unable to update task definition on services with a CODE_DEPLOY controller."}
+    why = "Unable to update task definition on services with a CODE_DEPLOY deployment controller."
+    refused = {"__type": "InvalidParameterException", "message": why}
     httpserver.expect_ordered_request("/").respond_with_json(refused, status=400)
     with pytest.raises(OpsError) as error:
         ecs.update_service(cloud_at(httpserver.url_for("/")), "main", "web", "td:2")

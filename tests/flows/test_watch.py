@@ -210,3 +210,89 @@ def test_a_service_that_is_gone_is_a_failure():
     outcome, _ = watched(recording("success", lambda operation, now: gone if now >= 20 and operation == "DescribeServices" else None))
     assert outcome.verdict is Verdict.FAILED
     assert "no such service" in outcome.why
+
+
+EMPTY = SimpleNamespace(status_code=200), {"ResponseMetadata": {"HTTPStatusCode": 200}}
+NOWHERE = SimpleNamespace(status_code=200), {"services": [], "failures": [{"arn": "x", "reason": "MISSING"}]}
+BARE = SimpleNamespace(status_code=200), {"services": [{"serviceName": "backend", "status": "ACTIVE", "desiredCount": 2}], "failures": []}
+
+
+@pytest.mark.parametrize("odd", [EMPTY, NOWHERE, BARE], ids=["neither services nor failures", "MISSING once", "no deployments"])
+def test_one_odd_answer_is_no_verdict(odd):
+    """A single DescribeServices answer without the service, in the middle of a healthy roll-out."""
+    given = []
+
+    def once(operation, now):
+        if operation == "DescribeServices" and now >= 40 and not given:
+            given.append(now)
+            return odd
+        return None
+
+    outcome, _ = watched(recording("success", once))
+    assert given and outcome.verdict is Verdict.SUCCEEDED
+
+
+def baked(stage, **configuration):
+    """The timeline up to 125 s, where both kinds of task run, as a blue/green service shows it; it stays so."""
+    timeline = load("success")
+    breaker = {"deploymentCircuitBreaker": timeline["breaker"]}
+    service = {"deploymentConfiguration": {**breaker, "strategy": "BLUE_GREEN", "bakeTimeInMinutes": 30, **configuration}}
+    listed = {"serviceDeployments": [{"serviceDeploymentArn": "arn:sd/1", "createdAt": 1}]}
+    answers = {"ListServiceDeployments": listed, "DescribeServiceDeployments": {"serviceDeployments": [{"lifecycleStage": stage}]}}
+
+    def staged(operation, now):
+        return (SimpleNamespace(status_code=200), answers[operation]) if operation in answers else None
+
+    done_at = {**timeline["frames"][-1], "at": 1700}
+    return recording("success", staged, service=service, frames=[*timeline["frames"][:-3], done_at])
+
+
+def test_a_bake_longer_than_the_timeout_is_waited_for():
+    """30 minutes of bake with a deploy_timeout of 15: succeeded, with its phase, and few calls."""
+    made = baked("BAKE_TIME")
+    outcome, notes = watched(made)
+    assert outcome.verdict is Verdict.SUCCEEDED and outcome.took_s >= 1700
+    assert "baking" in shown(notes, "phase") and outcome.calls / outcome.took_s <= 0.5
+
+
+def test_a_timeout_in_the_bake_says_so():
+    """`--timeout` bounds the bake too; the outcome tells that the new tasks run."""
+    outcome, notes = watched(baked("BAKE_TIME"), bounded=True)
+    assert (outcome.verdict, outcome.baking) == (Verdict.TIMED_OUT, True)
+    assert [finding.cause for finding in shown(notes, "finding")] == ["still_baking"]
+
+
+def test_before_the_traffic_shift_a_timeout_is_one():
+    """A lifecycle hook that hangs before production traffic is shifted: nothing is kept."""
+    outcome, _ = watched(baked("POST_SCALE_UP"))
+    assert (outcome.verdict, outcome.baking) == (Verdict.TIMED_OUT, False)
+
+
+def worker(**changes):
+    return recording("success", service={"loadBalancers": []}, **changes)
+
+
+def test_a_worker_is_watched_after_its_roll_out_completed():
+    """No target group checks its tasks: success comes when they have run for 30 s."""
+    outcome, _ = watched(worker())
+    assert outcome.verdict is Verdict.SUCCEEDED and outcome.took_s >= 210
+    assert watched(recording("success"))[0].took_s < 190
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+def test_a_worker_that_dies_after_its_roll_out_is_a_failure(exit_code):
+    """One of its tasks ends four seconds after ECS said COMPLETED; ECS replaces it, and its counts look as before."""
+    tasks = load("success")["tasks"]
+    tasks[2] |= {"stopped": 184, "code": "EssentialContainerExited", "reason": "Essential container in task exited", "exit": exit_code}
+    tasks[2]["log"] = ["no such queue"]
+    outcome, _ = watched(worker(tasks=[*tasks, {"id": "f" * 32, "deployment": "new", "created": 185, "running": 190}]))
+    assert outcome.verdict is Verdict.FAILED and "within 30 s" in outcome.why
+    assert "no such queue" in [evidence.text for evidence in outcome.findings[0].evidence]
+
+
+def test_a_worker_whose_task_is_replaced_on_purpose_settles_anew():
+    """Stopped by hand, started again by ECS: no failure, and the new task must run as long."""
+    tasks = load("success")["tasks"]
+    tasks[2] |= {"stopped": 184, "code": "UserInitiated", "reason": "Task stopped by user"}
+    outcome, _ = watched(worker(tasks=[*tasks, {"id": "f" * 32, "deployment": "new", "created": 185, "running": 190}]))
+    assert outcome.verdict is Verdict.SUCCEEDED and outcome.took_s >= 240

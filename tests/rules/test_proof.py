@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ops.model import Answer, ContainerState, TaskState, Unknown
+from ops.model import Answer, ContainerState, ServiceState, TaskState, Unknown
 from ops.rules.health import broken_by_us
-from ops.rules.proof import shortfall
+from ops.rules.proof import shortfall, shortfall_of
 
 
 def task(digest: str | None, status: str = "RUNNING", name: str = "backend") -> TaskState:
@@ -37,6 +37,38 @@ def test_proved_wrong_or_unknown(tasks: tuple[TaskState, ...], digest: str | Non
         assert isinstance(found, Unknown)
     else:
         assert found is None
+
+
+def service(desired: int, running: int) -> ServiceState:
+    return ServiceState("backend", "ACTIVE", "td:1", desired, running, 0, (), (), ())
+
+
+@pytest.mark.parametrize(
+    ("state", "tasks", "expected"),
+    [
+        (service(2, 2), (task("a"), task("a")), None),
+        (service(2, 2), (), "counts 2 running tasks, and ListTasks lists 0"),
+        (service(2, 2), (task("a"),), "counts 2 running tasks, and ListTasks lists 1"),
+        (service(2, 2), (task("b"),), "wrong"),
+        (service(2, 0), (), "wrong"),
+        (service(0, 0), (), None),
+        (service(1, 2), (task("a"),), None),
+        (service(2, 2), Unknown("denied"), "denied"),
+        (Unknown("denied"), (task("a"),), "denied"),
+        (Unknown("denied"), (task("b"),), "wrong"),
+        (Unknown("denied"), (), "denied"),
+        (None, (), "did not show the service"),
+    ],
+)
+def test_two_sources_that_contradict_each_other_are_unknown(state: object, tasks: object, expected: str | None) -> None:
+    """DescribeServices and ListTasks are read together; only what both leave no doubt of is wrong."""
+    found = shortfall_of(state, tasks, "backend", "a")  # type: ignore[arg-type]
+    if expected is None:
+        assert found is None
+    elif expected == "wrong":
+        assert isinstance(found, str)
+    else:
+        assert isinstance(found, Unknown) and expected in found.why
 
 
 def answer(status: int) -> Answer:

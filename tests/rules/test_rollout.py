@@ -1,9 +1,11 @@
 """A roll-out's verdict is read from our deployment's id and its own stopped tasks, never from a service that looks stable."""
 
+from dataclasses import replace
+
 import pytest
 
 from ops.model import Verdict
-from ops.rules.rollout import History, Sight, decide, remember, wants_details
+from ops.rules.rollout import History, Settling, Sight, decide, remember, same_tasks, settle, wants_details
 from tests.rules.stops import BACK, NEWER, OLD, OLD_ONE, OURS, box, crashed, deployment, service, task
 
 ROLLING = "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/9."
@@ -13,12 +15,13 @@ MISSING = "CannotPullContainerError: x: not found"
 NETWORK = "CannotPullContainerError: Check your network configuration. i/o timeout"
 
 
-def story(*answers, stopped=(), timeout=900.0, every=4.0, patient=False):
+def story(*answers, stopped=(), timeout=900.0, every=4.0, patient=False, stage="", bounded=False):
     """The decision after each answer in turn has been remembered; the last one's is returned."""
     history, decision = History(), None
     for number, answer in enumerate(answers):
         history = remember(history, answer, OURS, number * every)
-        decision = decide(Sight(number * every, answer, tuple(stopped), history), OURS, timeout_s=timeout, patient=patient)
+        sight = Sight(number * every, answer, tuple(stopped), history, stage=stage)
+        decision = decide(sight, OURS, timeout_s=timeout, patient=patient, bounded=bounded)
     return decision
 
 
@@ -48,7 +51,14 @@ rolled = deployment(BACK, "PRIMARY", "COMPLETED", reason="ECS deployment ecs-svc
         ([started, service(rolling, failed_active), service(deployment(NEWER, made=300))], Verdict.SUPERSEDED),
         ([started, service(deployment(NEWER, made=60), deployment(status="ACTIVE"), OLD_ONE)], Verdict.SUPERSEDED),
         ([started, service(deployment(NEWER, made=60, state="COMPLETED", running=2))], Verdict.SUPERSEDED),
-        ([started, None], Verdict.FAILED),
+        ([started, None], None),
+        ([started, None, None], Verdict.FAILED),
+        ([started, None, done], Verdict.SUCCEEDED),
+        ([started, None, started, None], None),
+        ([started, service()], None),
+        ([started, service(), done], Verdict.SUCCEEDED),
+        ([started, service(), service(), service(), service()], Verdict.SUPERSEDED),
+        ([started, service(rolling, failed_active), service(), service(rolled)], Verdict.ROLLED_BACK),
         ([started, service(status="INACTIVE")], Verdict.FAILED),
         ([started, service(deployment(desired=0), status="DRAINING", desired=0)], Verdict.FAILED),
     ],
@@ -172,3 +182,73 @@ def test_a_roll_out_under_way_says_what_it_waits_for(answer, phase):
 def test_details_are_wanted_when_something_changed(changed, wanted):
     """Counts, failures, states, deployments and events are worth a look; sameness is not."""
     assert wants_details(started, changed) is wanted
+
+
+BLUE_GREEN = replace(service(deployment(running=2), OLD_ONE), strategy="BLUE_GREEN", bake_s=1800.0)
+HALF_UP = replace(BLUE_GREEN, deployments=(deployment(running=1, pending=1), OLD_ONE))
+
+
+@pytest.mark.parametrize(
+    ("answer", "stage", "at", "bounded", "expected"),
+    [
+        (BLUE_GREEN, "BAKE_TIME", 1000, False, (None, "baking", False)),
+        (BLUE_GREEN, "PRODUCTION_TRAFFIC_SHIFT", 1000, False, (None, "production traffic shift", False)),
+        (BLUE_GREEN, "", 1000, False, (None, "baking", False)),
+        (BLUE_GREEN, "BAKE_TIME", 2704, False, (Verdict.TIMED_OUT, "baking", True)),
+        (BLUE_GREEN, "BAKE_TIME", 1000, True, (Verdict.TIMED_OUT, "baking", True)),
+        (BLUE_GREEN, "POST_SCALE_UP", 800, False, (None, "post scale up", False)),
+        (BLUE_GREEN, "POST_SCALE_UP", 1000, False, (Verdict.TIMED_OUT, "post scale up", False)),
+        (HALF_UP, "", 1000, False, (Verdict.TIMED_OUT, "starting tasks", False)),
+        (service(deployment(running=2), OLD_ONE), "", 1000, False, (Verdict.TIMED_OUT, "waiting to be healthy", False)),
+    ],
+)
+def test_a_bake_time_does_not_count_against_the_timeout(answer, stage, at, bounded, expected):
+    """A blue/green deployment stays IN_PROGRESS while it bakes; `--timeout` bounds it, and then it is kept."""
+    decision = story(answer, answer, every=float(at), stage=stage, bounded=bounded)
+    assert (decision.verdict, decision.phase, decision.baking) == expected
+
+
+def test_tasks_that_crash_in_the_bake_still_end_it():
+    """All traffic is on them, and they stop one after the other."""
+    crashing = [crashed("a"), crashed("b")]
+    assert story(BLUE_GREEN, stopped=crashing, stage="BAKE_TIME").verdict is Verdict.FAILED
+
+
+def test_a_rollback_by_alarms_is_expected_like_one_by_the_breaker():
+    """ECS goes back by itself where deployment alarms say so, the circuit breaker off."""
+    alarmed = replace(service(failed, OLD_ONE), alarms_rollback=True)
+    assert story(started, alarmed).verdict is None
+    assert story(started, alarmed, service(rolling, failed_active), service(rolled)).verdict is Verdict.ROLLED_BACK
+
+
+@pytest.mark.parametrize(
+    ("at", "stopped", "verdict"),
+    [
+        (10, [], None),
+        (40, [], Verdict.SUCCEEDED),
+        (10, [crashed("new")], Verdict.FAILED),
+        (10, [crashed("new", exit_code=0)], Verdict.FAILED),
+        (40, [crashed("early")], Verdict.SUCCEEDED),
+        (40, [task("new", "Task stopped by user")], Verdict.SUCCEEDED),
+    ],
+)
+def test_tasks_that_nothing_checks_must_last(at, stopped, verdict):
+    """A failure after the roll-out completed counts; one from before, or a stop on purpose, does not."""
+    since = Settling(5.0, frozenset({"a"}), frozenset({task("early").arn}))
+    assert settle(since, Sight(float(at), done, tuple(stopped)), 30.0).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "desired", "same"),
+    [
+        ("ab", "ab", 2, True),
+        ("ab", "ac", 2, False),
+        ("ab", "a", 1, True),
+        ("ab", "abc", 3, True),
+        ("", "ab", 2, False),
+        ("ab", "", 2, False),
+    ],
+)
+def test_the_same_tasks_run(before, now, desired, same):
+    """Scaling is no replacement; tasks that were never seen are not the same."""
+    assert same_tasks(Settling(0.0, frozenset(before)), frozenset(now), desired) is same
