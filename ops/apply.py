@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ops.errors import OpsError
 from ops.plan import Plan, Step
 
 
@@ -93,7 +94,7 @@ def undo_all(doers: Mapping[str, Doer], journal: Journal) -> None:
                 leave(still, journal, f"{second or 'interrupted again'}")
             return
         except Exception as problem:
-            leave(entry, journal, str(problem))
+            leave(entry, journal, f"{problem.what}: {problem.why}" if isinstance(problem, OpsError) else str(problem))
 
 
 def leave(entry: Entry, journal: Journal, why: str) -> None:

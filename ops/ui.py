@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import select
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -105,8 +108,7 @@ def confirm(what: str, *, yes: bool, typed: str | None = None, ask: Callable[[st
     """Ask before a change; `typed`: the word that must be typed. `--yes` answers. Raises Refused on no, and where nobody can be asked."""
     if yes:
         return
-    if not on_terminal():
-        raise Refused(f"{what}: a question without anybody to answer it", "there is no terminal", "add --yes to answer it")
+    refuse_unanswerable(what)
     say(what)
     prompt = f"type {typed} to go on: " if typed else "go on? [y/N] "
     answer = ask_on_stderr(prompt, ask)
@@ -114,8 +116,72 @@ def confirm(what: str, *, yes: bool, typed: str | None = None, ask: Callable[[st
         raise Refused(what, f"the answer was {answer!r}", f"run it again and type {typed or 'y'}, or add --yes")
 
 
+def refuse_unanswerable(what: str) -> None:
+    """Raises Refused where no terminal is there to answer a question about `what`."""
+    if not on_terminal():
+        raise Refused(f"{what}: a question without anybody to answer it", "there is no terminal", "add --yes to answer it")
+
+
+def drop_type_ahead() -> None:
+    """Discard what was typed so far: keys pressed while something else ran are no answer to the next question."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        return
+    import termios
+
+    with suppress(termios.error, OSError, ValueError):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+
+
+def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:
+    """Announce `what` and wait `seconds` for a key: True where one was pressed, False where the time is up.
+
+    False at once where this process runs in the background, since the terminal's keys are another's,
+    and where the terminal goes away.
+    """
+    say(f"{what} in {seconds:g} s; press a key to decide")
+    if not _in_foreground():
+        return False
+    import termios
+    import tty
+
+    descriptor = sys.stdin.fileno()
+    try:
+        before = termios.tcgetattr(descriptor)
+        tty.setcbreak(descriptor)   # which discards what was typed so far
+        try:
+            return _key_pressed(descriptor, clock() + seconds, clock)
+        finally:
+            termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
+    except (termios.error, OSError):
+        return False
+
+
+def _key_pressed(descriptor: int, ends: float, clock: Callable[[], float]) -> bool:
+    """Show the seconds left, in place, until a key comes or the time is up."""
+    try:
+        while (left := ends - clock()) > 0:
+            print(f"\r  {math.ceil(left)} s ", end="", file=sys.stderr, flush=True)
+            if select.select([descriptor], [], [], left - (math.ceil(left) - 1))[0]:
+                return bool(os.read(descriptor, 1))   # nothing to read: the terminal is gone
+        return False
+    finally:
+        print("\r        \r", end="", file=sys.stderr, flush=True)
+
+
+def _in_foreground() -> bool:
+    """Whether the terminal's keys come to this process; a background one is stopped when it reads or sets it."""
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except (OSError, ValueError):
+        return False
+
+
 def ask_on_stderr(prompt: str, ask: Callable[[str], str] = input) -> str:
-    """One line from the terminal; the prompt goes to stderr, since stdout belongs to the result. A lost terminal answers nothing."""
+    """One line from the terminal, typed after the prompt; it goes to stderr, since stdout belongs to the result.
+
+    Every question of a task is asked here. A lost terminal answers nothing.
+    """
+    drop_type_ahead()
     print(prompt, end="", file=sys.stderr, flush=True)
     try:
         return ask("").strip()

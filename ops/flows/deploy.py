@@ -22,7 +22,7 @@ from ops.flows.health_around import Around
 from ops.flows.release import Release, Request, record, refusing
 from ops.flows.steps import doers
 from ops.flows.work import RolloutEnded, Work
-from ops.model import Checkout, Evidence, Finding, Verdict
+from ops.model import Checkout, Evidence, Finding, TaskDefinition, Verdict
 from ops.plan import Plan
 from ops.rules.lock import Holder
 from ops.rules.preflight import check
@@ -52,9 +52,12 @@ def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
 
 def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
     """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
+    environment = platform.settings.environment
+    question = f"deploy {name} to {platform.settings.name}"
+    if environment.protected and not request.yes:
+        ui.refuse_unanswerable(question)   # known now, so no checklist is gone through first
     around = look_around(platform, name)
     facts, items, shown = look(platform, name, request)
-    environment = platform.settings.environment
     ui.say(shown.as_text())
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
     me = lock.myself(f"deploy {facts.tag}", commit.short if commit else "")
@@ -157,6 +160,31 @@ def say_what_is_left(done: Release) -> None:
             why = "--no-rollback" if done.work.keep else "no revision has been seen healthy"
             done.journal.left.append(f"not undone: {entry.step.says}: {why}")
             ui.say(done.journal.left[-1])
+        if (not entry.step.undo or entry.status == "left") and not _lock_lost(done):
+            done.left = left_in_place(done.work, entry.step.values.get("back"))
+
+
+def left_in_place(work: Work, back: str | None) -> str:
+    """What runs after a change that was not undone, and what to type to look at it, go on with it or go back."""
+    revision = f"{work.revision.label} ({work.facts.tag})" if work.revision else work.image
+    said = f"ECS goes on with {revision}, and nobody watches it: inv {work.name}.status shows it"
+    said += f", inv {work.name}.deploy --tag {work.facts.tag} watches it on"
+    if back is None:
+        return said
+    before = work.facts.revision if isinstance(work.facts.revision, TaskDefinition) else None
+    container = before.container(work.service.container) if before and before.arn == back else None
+    tag = str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[2] if container else ""
+    again = f"inv {work.name}.deploy --tag {tag}" if tag else f"inv {work.name}.releases, then inv {work.name}.deploy --tag TAG"
+    return f"{said}, {again} goes back to {back.rsplit('/', 1)[-1]}"
+
+
+def _lock_lost(done: Release) -> bool:
+    """Whether somebody else holds our lock by now: then the service is theirs, and no advice of ours fits."""
+    try:
+        done.journal.guard()
+    except OpsError:
+        return True
+    return False
 
 
 def carry_out(done: Release, plan: Plan) -> None:

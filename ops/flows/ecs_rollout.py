@@ -45,8 +45,7 @@ class Update:
         work, back = self.work, step.values["back"]
         if work.outcome and work.outcome.verdict in (Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
             return
-        if work.asks and ui.on_terminal() and ui.ask_on_stderr(f"go back to {back.rsplit('/', 1)[-1]}? [Y/n] ").lower() in ("n", "no"):
-            raise Refused("going back", "the answer was no", f"inv {work.name}.status")
+        work.confirm_undo(back.rsplit("/", 1)[-1])
         refuse_if_overtaken(work, back)
         deployment = way_back(work, back)
         if deployment is None:
@@ -59,7 +58,11 @@ class Update:
 def refuse_if_overtaken(work: Work, back: str) -> None:
     """Raises Refused where a deployment that is neither ours nor the one before is in place: going back would take theirs away."""
     environment, before = work.platform.settings.environment, work.facts.state
-    state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
+    try:
+        state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
+    except OpsError as error:   # the lock is ours, and our deployment was in front when it was last seen
+        ui.say(f"  whether another deployment has taken over is unknown ({error.why or error.what}); rolling back all the same")
+        return
     primary = state.primary if state else None
     known = {work.deployment, before.primary.id if isinstance(before, ServiceState) and before.primary else None}
     if primary is None or primary.id in known or primary.task_definition == back:
@@ -85,7 +88,10 @@ def watch_back(work: Work, deployment: str) -> None:
 def way_back(work: Work, back: str) -> str | None:
     """Id of the deployment that leads back, made now unless it is there; None where the service was never changed (UpdateService lost)."""
     environment = work.platform.settings.environment
-    state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
+    try:
+        state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
+    except OpsError:   # said already; UpdateService to a revision that is in place does no harm
+        return point_service_at(work, back)
     if state and state.primary and state.primary.task_definition == back:
         return None if len(state.deployments) == 1 else state.primary.id
     return point_service_at(work, back)

@@ -43,6 +43,7 @@ class Release:
     verdict: Verdict = Verdict.SUCCEEDED
     why: str = ""
     next: str = ""
+    left: str = ""       # what runs where a change was not undone, and the commands that go on from there
     took_s: float = 0.0
     findings: list[Finding] = field(default_factory=list)
     around: Around | None = None
@@ -54,8 +55,7 @@ class Release:
         lines = [f"{self.verdict.value.replace('_', ' ')}: {work.name} {work.facts.tag}{deployment} in {ui.took(self.took_s)}"]
         if self.why:
             lines.append(f"  why: {self.why}")
-        if self.next:
-            lines.append(f" next: {self.next}")
+        lines.extend(f" next: {text}" for text in (self.next, self.left) if text)
         lines.extend(self.around.lines() if self.around else ())
         if work.undone and work.undone.verdict is Verdict.SUCCEEDED:
             lines.append(f"  the service is back on what ran before (deployment {work.undone.deployment})")
@@ -80,6 +80,7 @@ class Release:
             "deployment": work.deployment,
             "took_s": round(self.took_s, 3),
             "why": self.why,
+            "next": "; ".join(text for text in (self.next, self.left) if text),
             "steps": [entry.as_document() for entry in self.journal.entries],
             "health": self.around.as_document() if self.around else None,
             "findings": [findings.as_document(finding) for finding in self.findings],

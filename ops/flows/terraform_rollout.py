@@ -203,8 +203,7 @@ class Apply:
         if work.outcome and work.outcome.verdict is Verdict.SUPERSEDED:
             return
         image = self.image_of(back)
-        if work.asks and ui.on_terminal() and ui.ask_on_stderr(f"go back to {image}? [Y/n] ").lower() in ("n", "no"):
-            raise Refused("going back", "the answer was no", f"inv {work.name}.status")
+        work.confirm_undo(image)
         refuse_if_overtaken(work, back)
         ui.say(f"going back to {image} by a second plan")
         self.rollout.turn_back()

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ops.errors import OpsError
+from ops import ui
+from ops.errors import Interrupted, OpsError, Refused
 from ops.facts import ReleaseFacts
 from ops.flows import watch
 from ops.flows.gather import Platform
@@ -17,10 +18,12 @@ from ops.rules.rollout import SETTLE_S
 if TYPE_CHECKING:
     from ops.settings import Service
 
+COUNTDOWN_S = 10.0   # on a terminal, before a failed roll-out is undone
+
 
 @dataclass
 class Work:
-    """One release under way. `asks`: ask an interrupted person before the undo; `keep`: a failing roll-out is left to ECS and to them;
+    """One release under way. `asks`: let a person stop the undo; `keep`: a failing roll-out is left to ECS and to them;
     `wait_s`: how long to wait for somebody else's lock, ours or Terraform's; `within_s`: `--timeout`, where it was given, which bounds each
     of Terraform's commands too; `guard` raises where our lock is lost."""
 
@@ -86,10 +89,31 @@ class Work:
             sleep=self.pause,
         )
 
+    def confirm_undo(self, target: str) -> None:
+        """Raises Refused where the failed roll-out stays: ECS still bakes it, or the operator stops the countdown and says no.
+
+        Without a terminal, and with `--yes`, nothing is waited for.
+        """
+        if self.outcome and self.outcome.baking:
+            why = "all new tasks run, and ECS waits for the bake time; it ends the deployment itself"
+            raise Refused(f"rolling back to {target}", why, f"inv {self.name}.deploy watches it further")
+        if not self.asks or not ui.on_terminal():
+            return
+        try:
+            if ui.countdown(f"rolling back to {target}", COUNTDOWN_S) and _says_no(f"roll back to {target}? [Y/n] "):
+                raise Refused(f"rolling back to {target}", "the answer was no", f"inv {self.name}.status")
+        except Interrupted as lost:
+            if lost.signal_name != "SIGHUP":   # whoever loses the terminal has not asked for the undo to stop
+                raise
+
     def pause(self, seconds: float) -> None:
         """Between two looks of a watch: whoever took our lock over is noticed here, not only at the next step."""
         time.sleep(seconds)
         self.guard()
+
+
+def _says_no(question: str) -> bool:
+    return ui.ask_on_stderr(question).lower() in ("n", "no")
 
 
 class RolloutEnded(OpsError):
