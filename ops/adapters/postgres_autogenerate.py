@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ops.adapters import postgres, scratch
 from ops.adapters.postgres import Door, translated
 from ops.errors import ConfigError
+from ops.migrate.user_code import contained, describe, place
 from ops.redact import one_line
 
 if TYPE_CHECKING:
@@ -64,11 +65,13 @@ def metadata(named: str, paths: Sequence[Path]) -> MetaData:
         raise ConfigError(what, "there is no module:attribute in it", how)
     with importing(paths):
         try:
-            found: Any = importlib.import_module(module)
-            for name in attribute.split("."):
-                found = getattr(found, name)
+            with contained():
+                found: Any = importlib.import_module(module)
+                for name in attribute.split("."):
+                    found = getattr(found, name)
         except Exception as error:   # the application's code, and may fail in any way
-            raise ConfigError(what, f"{type(error).__name__}: {one_line(error)}", how) from None
+            where = next(filter(None, (place(error, path) for path in paths)), "")
+            raise ConfigError(what, one_line(describe(error) + where), how) from None
     found = found if isinstance(found, MetaData) else getattr(found, "metadata", None)
     if not isinstance(found, MetaData):
         raise ConfigError(what, "it is no SQLAlchemy MetaData, and has none", how)
@@ -99,7 +102,7 @@ def compared(door: Door, target: MetaData) -> Draft | None:
 
     options: dict[str, Any] = {"target_metadata": target, "compare_type": True, "compare_server_default": True, "include_name": include}
     options["include_schemas"] = bool(schemas - {None})
-    with sessions.engine(door.target, "inv db.revision", door.limits).connect() as connection:
+    with contained(), sessions.engine(door.target, "inv db.revision", door.limits).connect() as connection:
         context = MigrationContext.configure(connection, opts=options)
         forward = produce_migrations(context, target).upgrade_ops
         assert forward is not None

@@ -16,14 +16,17 @@ from ops.errors import ConfigError, Refused
 from ops.migrate.model import Target
 
 CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
-PRINTED = """context = op.get_context()
+INSIDE = """context = op.get_context()
     if context.as_sql:
         context.impl.static_output(SQL.read_text(encoding="utf-8"))
         return
-"""
-INSIDE = f"""{PRINTED}    driver = context.connection.connection.driver_connection
+    driver = context.connection.connection.driver_connection
     driver.execute(SQL.read_bytes())  # past SQLAlchemy: the file may hold : and %"""
-OUTSIDE = f"""{PRINTED}    with context.autocommit_block():  # the file begins and ends its own transactions
+OUTSIDE = """context = op.get_context()
+    with context.autocommit_block():  # the file begins and ends its own transactions
+        if context.as_sql:
+            context.impl.static_output(SQL.read_text(encoding="utf-8"))
+            return
         driver = context.connection.connection.driver_connection
         try:
             driver.execute(SQL.read_bytes())  # past SQLAlchemy: the file may hold : and %
@@ -49,7 +52,8 @@ def write(folder: Path, message: str, legacy: Path | None = None, draft: Draft |
             more |= {"upgrades": draft.upgrade, "downgrades": draft.downgrade, "imports": "".join(f"{line}\n" for line in draft.imports)}
         if body is not None:
             more |= {"constants": CONSTANTS, "upgrades": wrapped(body), "imports": "from pathlib import Path\n"}
-        made = scripts.directory.generate_revision(number, message.strip(), refresh=True, **more)
+        with scripts.told(f"revision {number}"):     # its template is the project's own code too
+            made = scripts.directory.generate_revision(number, message.strip(), refresh=True, **more)
     if made is None:
         raise Refused(f"revision {number}", "Alembic wrote nothing", "look at alembic/versions")
     path = Path(made.path)

@@ -51,17 +51,20 @@ def ordered(revision: str | None, folder: Path) -> tuple[str, ...]:
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
 
+    from ops.migrate.user_code import contained, describe, place
+
     try:
-        script = ScriptDirectory(str(folder))
-        walked = script.iterate_revisions("heads", tuple(revision.split(",")) if revision else "base")
-        pending = [f"{item.revision} {first_line(item.doc)}".strip() for item in walked]
+        with contained():
+            script = ScriptDirectory(str(folder))
+            walked = script.iterate_revisions("heads", tuple(revision.split(",")) if revision else "base")
+            pending = [f"{item.revision} {first_line(item.doc)}".strip() for item in walked]
     except (CommandError, RevisionError) as error:
         raise Unreachable(
             f"pending migrations after {revision}", one_line(error), "check out the commit that has this revision, or see: alembic history"
         ) from None
     except Exception as error:  # a revision file is Python, and may fail in any way
         raise ConfigError(
-            f"revisions in {folder}", f"{type(error).__name__}: {one_line(error)}", "correct the file that it names"
+            f"revisions in {folder}", one_line(describe(error) + place(error, folder)), "correct the file that it names"
         ) from None
     return tuple(reversed(pending))
 

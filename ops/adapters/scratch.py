@@ -14,13 +14,14 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ops import postgres_account, postgres_binaries, postgres_cluster
 from ops.adapters import postgres, shell
@@ -89,16 +90,35 @@ def running(home: Path, found: postgres_binaries.Binaries, account: postgres_acc
 def remove_forgotten() -> None:
     """Folders whose process is gone, and with it its lock."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError), (folder / "held").open("r+") as held:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            end_server(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            if not _is_ours(folder):
+                continue
+            with _open_regular(folder / "held", os.O_RDWR) as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                end_server(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this user made it: anybody can make a folder of that name in the temporary directory."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _open_regular(path: Path, flags: int) -> IO[bytes]:
+    """Open a regular file. Raises OSError for a link and, without waiting for a writer, for a FIFO."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no regular file")
+    return os.fdopen(descriptor, "r+b" if flags & os.O_RDWR else "rb")
 
 
 def end_server(folder: Path) -> None:
     """End the server that a killed run left on `folder`: its process by the pid file, if that is still it."""
     with suppress(OSError, ValueError, OpsError):
-        pid = int((folder / "data" / "postmaster.pid").read_text(encoding="utf-8").splitlines()[0])
+        with _open_regular(folder / "data" / "postmaster.pid", os.O_RDONLY) as file:
+            pid = int(file.readline())
         if str(folder / "data") in shell.run(["ps", "-p", str(pid), "-o", "args="], timeout=10).stdout:
             os.kill(pid, signal.SIGQUIT)   # at once: nobody wants its data
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ops.migrate.indexes import Name
+from ops.migrate.sqltext import ends_transactions
+from ops.migrate.user_code import line_at_work
 
 
 @dataclass
@@ -18,8 +20,34 @@ class Doing:
     outside: bool = False
     invalid_before: frozenset[Name] = frozenset()
     statements: list[str] = field(default_factory=list)
+    running: bool = False     # its own code is at work, not ours around it
+    in_block: bool = False    # within `autocommit_block`
+    marked: bool = False      # its transaction has a mark, see `transactions`
+    control: str = ""         # the first COMMIT, ROLLBACK … that it sent: `COMMIT, line 9`
+    ended: bool = False       # its transaction had ended when it failed
 
     def concurrently(self) -> list[str]:
         """What it ran concurrently, that in its SQL file too, which goes past SQLAlchemy."""
+        return [*self.statements, *self.sql_file()]
+
+    def sql_file(self) -> list[str]:
         beside = self.file.with_suffix(".sql")
-        return [*self.statements, *([beside.read_text(errors="replace")] if beside.exists() else [])]
+        return [beside.read_text(errors="replace")] if beside.exists() else []
+
+    def note_control(self, statement: str) -> None:
+        """Remember the first statement that ends the revision's transaction, with its line."""
+        if self.running and not self.in_block and not self.control:
+            for found in ends_transactions(statement):
+                line = line_at_work(self.file)
+                self.control = f"{found}, line {line}" if line else found
+                return
+
+    def note_failure(self) -> None:
+        """After a failure: whatever ran from its SQL file, which goes past SQLAlchemy, counts too."""
+        for text in self.sql_file() if not (self.control or self.outside) else ():
+            self.control = next(ends_transactions(text), "")
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether a part of it may stay although it failed."""
+        return self.outside or self.ended or bool(self.control)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
 from ops.migrate.model import Direction, MigrateError, Target
+from ops.migrate.transactions import EndedTransaction
+from ops.migrate.user_code import place
 
 if TYPE_CHECKING:
     from ops.migrate.doing import Doing
@@ -65,13 +67,14 @@ def told(
     if isinstance(problem, MigrateError) and doing is None:
         return problem
     if doing is None:
-        return MigrateError("failed", f"{direction} of {target.where}", target.clean(words(problem)), f"look at it, then: {verb}")
+        why = target.clean(words(problem)) + place(problem, Path(target.folder))
+        return MigrateError("failed", f"{direction} of {target.where}", why, f"look at it, then: {verb}")
     what = f"{direction} of revision {doing.revision} failed"
     if isinstance(original(problem), NotImplementedError):
         what = f"revision {doing.revision} has no {direction}"
         return MigrateError("refused", what, f"{doing.file.name} does not say how; {stays(doing, applied, at)}", f"write it, then: {verb}")
     state = sqlstate(problem)
-    why = target.clean(words(problem)) + (f" ({state})" if state else place(problem, doing))
+    why = target.clean(words(problem)) + (f" ({state})" if state else place(problem, doing.file))
     why += f"; {stays(doing, applied, at)}"
     if late or (isinstance(problem, MigrateError) and problem.kind == "timed_out"):     # the next try would come too late
         return MigrateError("timed_out", what, why, f"{verb} --timeout 10m goes on from there")
@@ -79,21 +82,20 @@ def told(
         return MigrateError("failed", what, why, f"see who holds it (pg_stat_activity), then: {verb}, which goes on from there")
     if state == CANCELED:
         return MigrateError("failed", what, why, f"raise database.statement_timeout in invoke.yaml, then: {verb}")
+    if isinstance(problem, EndedTransaction):
+        how = f"take its {doing.control.split(',')[0] or 'COMMIT or ROLLBACK'} out, see what it left (inv db.current), then: {verb}"
+        return MigrateError("failed", what, why, how)
     return MigrateError("failed", what, why, f"correct it, then: {verb}, which goes on from there")
 
 
 def stays(doing: Doing, applied: int, at: str | None) -> str:
     where = f"the database is at {at}" if at else "where the database is now can't be asked"
-    mine = "a part of it may be there, since it ran outside of a transaction" if doing.outside else "nothing of it stays"
+    mine = "nothing of it stays"
+    if doing.outside:
+        mine = "a part of it may be there, since it ran outside of a transaction"
+    elif doing.ended or doing.control:
+        mine = f"it ends its own transaction ({doing.control or 'COMMIT or ROLLBACK'}), so whatever it committed stays"
     return f"{mine}, {applied} before it done; {where}"
-
-
-def place(problem: BaseException, doing: Doing) -> str:
-    """The line of the revision's file that failed."""
-    for frame in reversed(traceback.extract_tb(problem.__traceback__)):
-        if frame.filename == str(doing.file):
-            return f" ({doing.file.name}, line {frame.lineno})"
-    return ""
 
 
 def out_of_time(limit: Any) -> MigrateError:

@@ -25,6 +25,10 @@ from ops.migrate.far_runs import Run
 AUTHORITY = "authority.pem"       # the CA bundle of the operator's machine, shipped by its content
 
 
+class Stopped(KeyboardInterrupt):
+    """`cancel`, or a signal from elsewhere. A subclass: `raise KeyboardInterrupt` in a revision is that revision's failure."""
+
+
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -98,7 +102,7 @@ def interrupt_once(number: int, _frame: object) -> NoReturn:
     """The first one rolls back; a second must not disturb that, nor the writing of the end."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    raise KeyboardInterrupt(f"asked to stop by {signal.Signals(number).name}")
+    raise Stopped(f"asked to stop by {signal.Signals(number).name}")
 
 
 def work(run: Run, asked: dict[str, Any], folder: str) -> dict[str, Any]:

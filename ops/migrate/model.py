@@ -33,8 +33,9 @@ class Target:
         return f"database {known.get('dbname', '(default)')} on {known.get('host', '(default)')}:{self.own_port or known.get('port', 5432)}"
 
     def clean(self, text: object) -> str:
-        """`text` on one line, without the password."""
-        return " ".join(self.hide(str(text)).split())
+        """`text` on one line, without secrets, in characters that a terminal and a database take."""
+        line = " ".join(self.hide(str(text)).split())
+        return line.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
     def hide(self, text: str) -> str:
         """`text` without the password."""

@@ -21,11 +21,12 @@ import psycopg
 import sqlalchemy
 from alembic.runtime.environment import EnvironmentContext
 
-from ops.migrate import audit, checksums, failures, goals, indexes, lock, sessions
+from ops.migrate import audit, checksums, failures, goals, indexes, lock, sessions, transactions
 from ops.migrate.doing import Doing
-from ops.migrate.model import Applied, Direction, Limits, Outcome, Target, Who
+from ops.migrate.model import Applied, Direction, Limits, MigrateError, Outcome, Target, Who
 from ops.migrate.scripts import BASE, Scripts
 from ops.migrate.state import heads_of
+from ops.migrate.user_code import contained
 
 LONGEST_BACKOFF = 10.0   # seconds
 _one_in_a_process = threading.Lock()   # Alembic's context is global to a process
@@ -91,6 +92,8 @@ class Run:
     def until_done(self) -> None:
         engine = sessions.engine(self.target, lock.name(self.who), self.limits)
         sqlalchemy.event.listen(engine, "before_cursor_execute", self.note_statement)
+        sqlalchemy.event.listen(engine, "commit", lambda _connection: self.note_control("COMMIT"))
+        sqlalchemy.event.listen(engine, "rollback", lambda _connection: self.note_control("ROLLBACK"))
         tries: dict[str, int] = {}
         while True:
             try:
@@ -99,26 +102,30 @@ class Run:
                 if self.doing is None:
                     raise
                 tries[self.doing.revision] = count = tries.get(self.doing.revision, 0) + 1
-                again = failures.again(problem, self.doing.outside, self.cleared(), count, self.limits.retries)
+                again = failures.again(problem, self.doing.may_stay, self.cleared(), count, self.limits.retries)
                 if again is None:
                     raise
                 self.back_off(count, again)
 
     def attempt(self, engine: sqlalchemy.Engine) -> None:
         """From where the database stands now to the goal."""
-        self.doing = None
+        self.doing, finished = None, False
 
         def steps(heads: tuple[str, ...], context: Any) -> Iterator[Any]:
-            context.autocommit_block = self.noticed(context.autocommit_block)
+            nonlocal finished
+            context.autocommit_block = self.noticed(context, context.autocommit_block)
             for step in self.scripts.steps(self.direction, self.to, heads):
                 self.go_on()
                 step.migration_fn = self.wrapped(step, context)
                 yield step   # Alembic runs it and commits before it asks for the next
                 self.done()
+            finished = True
 
         self.scripts.config.attributes["engine"] = engine
-        with EnvironmentContext(self.scripts.config, self.scripts.directory, fn=steps):
+        with contained(), EnvironmentContext(self.scripts.config, self.scripts.directory, fn=steps):
             self.scripts.directory.run_env()
+        if not finished:
+            raise MigrateError("failed", "env.py", "it ended before every revision had run", "let it call context.run_migrations()")
 
     def go_on(self) -> None:
         """Before a revision: the lock's session must live (a lost one lets another runner in), and time must be left."""
@@ -140,7 +147,7 @@ class Run:
             limits = Limits(self.limits.lock_timeout_s, statement_s, self.limits.idle_in_transaction_s)
             if self.limits.total_s is not None:
                 context.connection.exec_driver_sql(sessions.SET_LIMITS, sessions.milliseconds(limits))
-            original(**given)
+            self.run_user_code(lambda: original(**given), doing, context)
             if doing.outside and (broken := indexes.ours(self.keeper, doing.invalid_before, doing.concurrently())):
                 raise failures.LeftInvalid(broken)
             self.record(context.connection, doing, limits)
@@ -148,27 +155,61 @@ class Run:
         run_one.__name__ = original.__name__
         return run_one
 
-    def noticed(self, block: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
+    def run_user_code(self, upgrade: Callable[[], None], doing: Doing, context: Any) -> None:
+        """Run the revision's function. Raises EndedTransaction where it ended the transaction that it ran in."""
+        doing.marked = transactions.mark(context.connection)
+        threads = set(threading.enumerate())
+        doing.running = True
+        try:
+            upgrade()
+        except Exception:
+            doing.ended = doing.marked and not doing.outside and transactions.ended(context.connection)
+            doing.note_failure()
+            raise
+        finally:
+            doing.running = False
+        for thread in set(threading.enumerate()) - threads:
+            self.say(f"  it left a thread running ({thread.name}), which is not waited for")
+
+    def noticed(self, context: Any, block: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
         @contextmanager
         def outside() -> Iterator[None]:
-            if self.doing and not self.doing.outside:
-                self.doing.outside, self.doing.invalid_before = True, indexes.invalid(self.keeper)
+            doing = self.doing
+            if doing and not doing.outside:
+                doing.outside, doing.invalid_before = True, indexes.invalid(self.keeper)
+            if doing:
+                doing.in_block = True
             with block():
                 yield
+            if doing:
+                doing.in_block = False
+                doing.marked = transactions.mark(context.connection)   # what follows the block is a transaction again
 
         return outside
 
     def note_statement(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        self.note_control(statement)
         if self.doing and "concurrently" in statement.lower():
             self.doing.statements.append(statement)
 
+    def note_control(self, statement: str) -> None:
+        if self.doing:
+            self.doing.note_control(statement)
+
     def record(self, connection: Any, doing: Doing, limits: Limits) -> None:
-        """Audit and checksum in the revision's transaction; then its successor's limits, since it may have set its own. One round trip."""
+        """Audit and checksum in the revision's transaction; then its successor's limits, since it may have set its own. One round trip.
+
+        Raises EndedTransaction, which takes this back, where the revision's transaction is not the one that it began in.
+        """
         step = (self.who.run, doing.revision, self.direction, time.monotonic() - doing.began, "done", None, None)
         up = self.direction == "upgrade"
         kept = (doing.revision, checksums.checksum(doing.file)) if up else (doing.revision,)
         statement = audit.UPGRADED if up else audit.DOWNGRADED
-        connection.exec_driver_sql(f"{statement} {sessions.SET_LIMITS}", (*step, *kept, *sessions.milliseconds(limits)))
+        words = (*step, *kept, *sessions.milliseconds(limits))
+        *_, transaction, session = connection.exec_driver_sql(f"{statement} {sessions.SET_LIMITS}, {transactions.MARKS}", words).one()
+        if doing.marked and transactions.lost((transaction, session)):
+            doing.ended = True
+            raise transactions.EndedTransaction
 
     def done(self) -> None:
         if self.doing:

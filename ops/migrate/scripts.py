@@ -19,8 +19,10 @@ from alembic.util import CommandError
 
 from ops.migrate.checksums import ABOUT
 from ops.migrate.model import Direction, MigrateError, Revision
+from ops.migrate.user_code import UserCodeError, contained, describe, place
 
 BASE = "base"
+OWN = "/* Alembic */"
 
 
 class Scripts:
@@ -132,7 +134,8 @@ class Scripts:
         """The SQL of each in one go, as far as they can be printed; of the last one of these, what can't be."""
         buffer, ends = io.StringIO(), [0]
 
-        def one_by_one(_heads: Any, _context: Any) -> Iterator[RevisionStep]:
+        def one_by_one(_heads: Any, context: Any) -> Iterator[RevisionStep]:
+            mark_own(context.impl)
             for step in steps:
                 yield step    # Alembic has written it when it asks for the next
                 ends.append(buffer.tell())
@@ -142,19 +145,26 @@ class Scripts:
         environment: Any = EnvironmentContext(self.config, self.directory, fn=one_by_one, as_sql=True, starting_rev=before)
         problem = None
         try:
-            with environment:
+            with contained(), environment:
                 self.directory.run_env()
             ends.pop()    # what follows the last revision (base has no version table) belongs to it
+        except UserCodeError as error:
+            what = f"revision {steps[len(ends) - 1].revision.revision}" if len(ends) <= len(steps) else "env.py"
+            raise MigrateError("failed", what, describe(error) + place(error, Path(self.folder)), "raise an exception instead") from None
         except Exception as error:   # a revision is Python, and may fail in any way without a database
-            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            problem = describe(error) + place(error, Path(self.folder))
         text = buffer.getvalue()
-        return [text[begin:end] for begin, end in pairwise([*ends, len(text)])], problem
+        texts = [text[begin:end] for begin, end in pairwise([*ends, len(text)])]
+        for step, each in zip(steps, texts, strict=False):
+            refuse_unencodable(each, step)
+        return texts, problem
 
     @contextmanager
     def told(self, what: str) -> Iterator[None]:
         """Alembic's errors, and those of a revision file, as ours."""
         try:
-            yield
+            with contained():
+                yield
         except MigrateError:
             raise
         except (CommandError, RevisionError) as error:
@@ -162,8 +172,25 @@ class Scripts:
             why = f"{' '.join(str(error).split())} (newest: {known})"
             raise MigrateError("config", what, why, "see: inv db.history, inv db.pending") from None
         except Exception as error:
-            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            why = describe(error) + place(error, Path(self.folder))
             raise MigrateError("config", what, why, "correct the file that it names") from None
+
+
+def refuse_unencodable(text: str, step: RevisionStep) -> None:
+    """Raises MigrateError where SQL holds a lone surrogate (`\\ud800`), which no UTF-8 text and no database can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        line = text[: error.start].rpartition("\n")[2] + text[error.start :].partition("\n")[0]
+        shown = line.encode("utf-8", "backslashreplace").decode()[:80]
+        what, why = f"revision {step.revision.revision}", f"its SQL holds a lone surrogate, which is no character: {shown}"
+        raise MigrateError("failed", what, why, "correct the text") from None
+
+
+def mark_own(impl: Any) -> None:
+    """Let Alembic's own BEGIN and COMMIT be told apart from a revision's: the linter refuses those."""
+    impl.emit_begin = lambda: impl.static_output(f"BEGIN {OWN}{impl.command_terminator}")
+    impl.emit_commit = lambda: impl.static_output(f"COMMIT {OWN}{impl.command_terminator}")
 
 
 def revision(script: Any) -> Revision:

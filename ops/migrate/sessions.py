@@ -13,6 +13,7 @@ import sqlalchemy
 from psycopg import errors
 
 from ops.migrate.model import Limits, MigrateError, Target
+from ops.migrate.transactions import MARK_SESSION
 
 CONNECT_TIMEOUT = 5  # seconds
 CHECK_INTERVAL = "2s"   # how soon a server notices that its client is gone while it works
@@ -42,7 +43,7 @@ def connect(target: Target, name: str, limits: Limits | None = None) -> psycopg.
     except psycopg.Error as error:
         raise unreachable(target, error) from None
     try:
-        opened.execute(SET_LIMITS, milliseconds(limits or Limits()))
+        opened.execute(f"{SET_LIMITS}, {MARK_SESSION}", milliseconds(limits or Limits()))
         notice_lost_clients(opened)
     except psycopg.Error as error:
         opened.close()

@@ -14,7 +14,11 @@ TOKEN = re.compile(
     re.DOTALL,
 )
 EDGE = re.compile(r"/\*|\*/")
-TRANSACTION = re.compile(r"(BEGIN|START TRANSACTION|COMMIT|END|ROLLBACK|ABORT)\b", re.IGNORECASE)
+ENDS = re.compile(
+    r"(COMMIT|END|ABORT|PREPARE TRANSACTION|ROLLBACK(?! (?:WORK |TRANSACTION )?TO\b))\b(?! PREPARED\b)", re.IGNORECASE
+)
+BEGINS = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
+ATOMIC = re.compile(r"CREATE\b.*\bBEGIN ATOMIC\b(?!.*\bEND$)", re.IGNORECASE | re.DOTALL)   # a function's body, cut at its first ";"
 META = re.compile(r"^\s*\\\w+", re.MULTILINE)
 
 
@@ -55,7 +59,25 @@ def statements(sql: str) -> tuple[str, ...]:
 
 def controls_transactions(sql: str) -> bool:
     """Whether it begins or ends transactions itself, so that it cannot run inside of ours."""
-    return any(TRANSACTION.match(statement) for statement in statements(sql))
+    return any(BEGINS.match(statement) or ENDS.match(statement) for statement in whole_statements(sql))
+
+
+def ends_transactions(sql: str) -> Iterator[str]:
+    """Each statement that ends a transaction, as its first word (`COMMIT`); ROLLBACK TO SAVEPOINT does not."""
+    for statement in whole_statements(sql):
+        if found := ENDS.match(statement):
+            yield found[1].upper()
+
+
+def whole_statements(sql: str) -> Iterator[str]:
+    """Statements, without the inside of a function's body `BEGIN ATOMIC … END`, which holds semicolons of its own."""
+    inside = False
+    for statement in statements(sql):
+        if inside:
+            inside = not re.match(r"END\b", statement, re.IGNORECASE)
+            continue
+        yield statement
+        inside = bool(ATOMIC.match(statement))
 
 
 def psql_command(sql: str) -> str | None:

@@ -11,17 +11,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ops.rules.migrations import UNWRITTEN
-from ops.rules.statements import Statement, Unparsable, always, created, parsed
+from ops.rules.statements import Statement, Unparsable, always, created, parsed, transaction_control
 
-IGNORED = ("require-lock-timeout", "require-statement-timeout", "require-timeout-settings", "prefer-robust-stmts", "prefer-text-field")
+IGNORED = ("require-lock-timeout", "require-statement-timeout", "require-timeout-settings", "prefer-robust-stmts", "prefer-text-field",
+           "transaction-nesting")      # `transaction-control` knows which BEGIN and COMMIT are Alembic's
 BLOCKING = frozenset({
     "adding-field-with-default", "adding-foreign-key-constraint", "adding-not-nullable-field", "adding-required-field",
     "adding-serial-primary-key-field", "ban-alter-domain-with-add-constraint", "ban-char-field-required",
     "ban-concurrent-index-creation-in-transaction", "ban-drop-column", "ban-drop-database", "ban-drop-table", "ban-truncate-cascade",
     "changing-column-type", "constraint-missing-not-valid", "disallowed-unique-constraint", "renaming-column", "renaming-table",
-    "require-concurrent-index-creation", "require-concurrent-index-deletion", "syntax-error", "transaction-nesting",
+    "require-concurrent-index-creation", "require-concurrent-index-deletion", "syntax-error",
 })  # fmt: skip
 CONTRACT = frozenset({"ban-drop-column", "ban-drop-table", "ban-drop-not-null"})     # what a contract revision is for
+CONTROL = "a revision is one transaction: without COMMIT and the like, or in op.get_context().autocommit_block()"
 DROPS = ("AT_DropColumn", "AT_AlterColumnType")
 
 
@@ -109,6 +111,8 @@ def own(script: Script) -> Iterator[Problem]:
         if not statement.tables or not set(statement.tables) <= new:
             yield from of_statement(script, statement)
     yield from of_whole(script, statements)
+    for statement in transaction_control(script.sql):
+        yield Problem(script.revision, "transaction-control", "error", statement.line, statement.sql, CONTROL)
 
 
 def of_statement(script: Script, statement: Statement) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ left out.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from functools import lru_cache
 from typing import Any
 
 OWN_TABLE = "alembic_version"
+OWN_MARK = "/* Alembic */"     # on Alembic's own BEGIN and COMMIT, see `ops.migrate.scripts`
+ENDING = ("COMMIT", "ROLLBACK", "PREPARE")
 PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 
 
@@ -33,7 +36,14 @@ class Unparsable(Exception):
 
 @lru_cache(maxsize=1024)    # the linter and the forecast of locks read the same revisions
 def parsed(sql: str) -> tuple[Statement, ...]:
-    """Raises Unparsable."""
+    """Without transaction control, and without what Alembic adds. Raises Unparsable."""
+    found = every(sql)
+    return tuple(each for each in found if each.kind != "TransactionStmt" and OWN_TABLE not in each.tables)
+
+
+@lru_cache(maxsize=1024)
+def every(sql: str) -> tuple[Statement, ...]:
+    """All statements. Raises Unparsable."""
     import pglast
 
     try:
@@ -41,16 +51,41 @@ def parsed(sql: str) -> tuple[Statement, ...]:
     except pglast.Error as error:
         raise Unparsable(str(error).split("\n")[0]) from None
     data = sql.encode()      # locations are bytes
-    return tuple(statement for raw in found if (statement := read(raw, data)) is not None)
+    return tuple(read(raw, data) for raw in found)
 
 
-def read(raw: Any, data: bytes) -> Statement | None:
+def transaction_control(sql: str) -> Iterator[Statement]:
+    """Statements that begin or end a transaction inside of the revision's own one. Raises Unparsable.
+
+    In an `autocommit_block`, which Alembic opens by its COMMIT and closes by its BEGIN, they may stand.
+    """
+    outside = False
+    for position, statement in enumerate(every(sql)):
+        kind = statement.tree.kind.name.removeprefix("TRANS_STMT_") if statement.kind == "TransactionStmt" else ""
+        if kind and OWN_MARK in statement.sql:
+            outside = kind == "COMMIT"
+        elif outside:
+            continue
+        elif kind in ENDING or (kind in ("BEGIN", "START") and position) or (statement.kind == "DoStmt" and commits(statement.sql)):
+            yield statement   # a BEGIN that comes first is Alembic's, where all revisions share one transaction
+
+
+def commits(block: str) -> bool:
+    """Whether a DO block of PL/pgSQL ends transactions."""
+    import pglast
+
+    try:
+        tree = json.dumps(pglast.parse_plpgsql(block))
+    except (pglast.Error, ValueError):
+        return False
+    return "PLpgSQL_stmt_commit" in tree or "PLpgSQL_stmt_rollback" in tree
+
+
+def read(raw: Any, data: bytes) -> Statement:
     end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
     text = data[raw.stmt_location:end].decode()
     kind = type(raw.stmt).__name__
     tables = tuple(dict.fromkeys(named(raw.stmt)))
-    if kind == "TransactionStmt" or OWN_TABLE in tables:
-        return None
     before = data[: raw.stmt_location].decode() + text[: len(text) - len(text.lstrip())]
     body = "\n".join(line for line in text.strip().splitlines() if line.strip() and not line.lstrip().startswith("--"))
     skipped = sum(1 for line in leading_comments(text))

@@ -193,11 +193,11 @@ def bounded(session: Session, body: Callable[..., None], own: Mapping[str, Any])
         raise
     except KeyboardInterrupt as interruption:
         raise Cancelled(str(interruption) or "interrupted", "asked to stop", "run it again: it goes on from what is there") from None
-    except Exception as bug:
+    except BaseException as bug:   # SystemExit too: it would end the process with its own code, and without an answer
         raise unexpected(bug) from bug
 
 
-def unexpected(bug: Exception) -> OpsError:
+def unexpected(bug: BaseException) -> OpsError:
     """A traceback is a bug: it goes to a file, and the file is named."""
     import tempfile
     import traceback

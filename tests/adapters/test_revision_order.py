@@ -60,7 +60,10 @@ def test_a_revision_that_the_project_does_not_know(project: Path) -> None:
         heads_after("beef", project)
 
 
-@pytest.mark.parametrize("text", ["this is no python(", "import no_such_module_here\n", "revision = '0009'\ndown_revision = 'gone'\n"])
+@pytest.mark.parametrize("text", [
+    "this is no python(", "import no_such_module_here\n", "revision = '0009'\ndown_revision = 'gone'\n", "raise SystemExit(0)\n",
+    "import os; os._exit(0)\n",
+])
 def test_a_broken_revision_file_is_named(project: Path, text: str) -> None:
     """Whatever is wrong with a revision file is an error of ours."""
     (project / "alembic" / "versions" / "0009.py").write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -55,6 +56,29 @@ def test_what_a_killed_run_left_is_ended_by_the_next_one() -> None:
         living.send_signal(signal.SIGINT)
         living.communicate("\n", timeout=30)
     assert not homes[1].exists() and homes[1].parent == Path(tempfile.gettempdir())
+
+
+@pytest.mark.parametrize("pipe", ["held", "data/postmaster.pid"])
+def test_what_another_user_put_there_is_left_alone(pipe: str) -> None:
+    """A folder of that name with a FIFO in it, or a link: `db.verify` neither waits for it nor touches it; nor where it is our own."""
+    with tempfile.TemporaryDirectory(prefix=scratch.PREFIX) as name, tempfile.TemporaryDirectory() as elsewhere:
+        folder, link = Path(name), Path(f"{name}-link")
+        (folder / "data").mkdir()
+        os.mkfifo(folder / pipe)
+        (folder / "held").touch()
+        (Path(elsewhere) / "held").touch()
+        link.symlink_to(elsewhere)
+        try:
+            if os.geteuid() == 0:
+                os.chown(folder, 65534, 65534)
+                scratch.remove_forgotten()
+                assert (folder / "held").exists()
+                os.chown(folder, 0, 0)
+            scratch.remove_forgotten()
+            assert (Path(elsewhere) / "held").exists()
+        finally:
+            link.unlink()
+            folder.mkdir(exist_ok=True)
 
 
 def test_roles_are_read_by_postgresqls_own_parser() -> None:

@@ -79,6 +79,7 @@ def test_what_the_metadata_has_no_more_is_taken_away(here: Here, tmp_path: Path)
         ("no_such_module:metadata", {}, "no_such_module"),
         ("json:dumps", {}, "it is no SQLAlchemy MetaData"),
         ("json:nothing", {}, "nothing"),
+        ("models_that_exit:metadata", {}, "SystemExit: 0 (models_that_exit.py, line 2)"),
         ("json:dumps", {"from_sql": "x.sql"}, "a revision is written from one of them"),
         ("json:dumps", {"message": " "}, "a revision says what it does"),
     ],
@@ -87,6 +88,7 @@ def test_a_metadata_that_is_none_is_a_mistake_in_the_configuration(
     here: Here, tmp_path: Path, named: str | None, given: dict[str, Any], says: str
 ) -> None:
     """Three lines, exit 2, and no file."""
+    (tmp_path / "models_that_exit.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ConfigError) as problem:
         migrate_revision.write(settings(tmp_path, named), **{"message": "x", "autogenerate": True, **given})
     assert says in f"{problem.value.what} {problem.value.why}"

@@ -11,6 +11,7 @@ import pytest
 from ops.adapters import postgres_revision
 from ops.errors import ConfigError, OpsError, Refused
 from ops.flows import migrate as flow
+from ops.flows import migrate_lint
 from tests.flows.migrate_place import Here, here, server
 
 __all__ = ["here", "server"]   # fixtures
@@ -27,7 +28,8 @@ def test_a_legacy_file_is_wrapped_as_it_is(here: Here, tmp_path: Path, own: bool
     legacy.write_text(f"BEGIN;\n{LEGACY}COMMIT;\n" if own else LEGACY)
     made, beside = postgres_revision.write(here.project.folder, "Seed it", legacy)
     assert made.name == "0002_seed_it.py" and beside.read_bytes() == legacy.read_bytes()
-    assert LEGACY in flow.plan(here.place, "upgrade", None).as_sql()
+    planned = flow.plan(here.place, "upgrade", None)
+    assert LEGACY in planned.as_sql() and [each.rule for each in migrate_lint.of_plan(planned).blocking] == ["missing-downgrade"]
     here.go()
     assert here.project.ask("SELECT t, f() FROM a") == [("100% :sure", "%s :x")]
     with pytest.raises(Refused, match="0002 has no downgrade"):

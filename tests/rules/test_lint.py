@@ -37,6 +37,19 @@ def rules(script: Script, *found: Problem) -> list[tuple[str, str, bool]]:
         ("ALTER TYPE mood ADD VALUE 'x'; UPDATE a SET m = 'x' WHERE c", "enum-value-not-alone"),
         ("CREATE TABLE t (id bigint); UPDATE t SET id = 1", None),
         ("SELEC 1", "syntax-error"),
+        ("SELECT 1; COMMIT", "transaction-control"),
+        ("SELECT 1; END; ", "transaction-control"),
+        ("SELECT 1; ROLLBACK AND CHAIN", "transaction-control"),
+        ("ABORT", "transaction-control"),
+        ("SELECT 1; START TRANSACTION", "transaction-control"),
+        ("PREPARE TRANSACTION 'x'", "transaction-control"),
+        ("DO $$ BEGIN IF true THEN COMMIT; END IF; END $$", "transaction-control"),
+        ("DO $$ BEGIN PERFORM 1; END $$", None),
+        ("DO LANGUAGE plpython3u 'import os'", None),
+        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END", None),
+        ("SAVEPOINT s; ROLLBACK TO s; RELEASE s", None),
+        ("COMMIT /* Alembic */; BEGIN; SELECT 1; COMMIT; BEGIN /* Alembic */", None),
+        ("COMMIT /* Alembic */; SELECT 1; BEGIN /* Alembic */; ROLLBACK", "transaction-control"),
     ],
 )
 def test_our_own_rules(sql: str, rule: str | None) -> None:
@@ -46,7 +59,8 @@ def test_our_own_rules(sql: str, rule: str | None) -> None:
 
 def test_a_line_is_where_the_statement_stands() -> None:
     """Comments and empty lines before a statement are not it; Alembic's own statements are passed over."""
-    sql = "BEGIN;\n\n-- Running upgrade 1 -> 2\n\nUPDATE a SET b = 1;\n\nUPDATE alembic_version SET version_num='2';\n\nCOMMIT;\n"
+    update = "UPDATE a SET b = 1;\n\nUPDATE alembic_version SET version_num='2'"
+    sql = f"BEGIN /* Alembic */;\n\n-- Running upgrade 1 -> 2\n\n{update};\n\nCOMMIT /* Alembic */;\n"
     (found,) = problems(Script("0007", sql), ())
     assert (found.line, found.sql) == (5, "UPDATE a SET b = 1")
 

@@ -34,6 +34,11 @@ def breaks(session):
     raise ZeroDivisionError("a bug")
 
 @front_door(options=("json",))
+def exits(session):
+    """Call code that exits."""
+    sys.exit(0)
+
+@front_door(options=("json",))
 def fills(session):
     """Make many things, and count how often they are looked through."""
     looks = []
@@ -101,6 +106,14 @@ def test_a_bug_is_three_lines_and_names_its_traceback(folder: Path) -> None:
     path = Path(said.rsplit("report it with ", 1)[1].strip())
     assert "ZeroDivisionError: a bug" in path.read_text()
     path.unlink()
+
+
+def test_code_that_exits_is_no_success(folder: Path) -> None:
+    """A library's `sys.exit(0)` is exit code 1, and one document."""
+    process = start(folder, "exits", "--json")
+    out, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and "unexpected SystemExit: 0" in json.loads(out)["error"]["what"]
+    Path(said.rsplit("report it with ", 1)[1].strip()).unlink()
 
 
 def test_stdout_holds_one_document_a_task(folder: Path) -> None:

@@ -60,7 +60,7 @@ def home(paths: Paths, account: Account) -> Path:
     digest = hashlib.sha256(str(paths.root.resolve()).encode()).hexdigest()[:8]
     prefix = f"{OUTSIDE}{digest}-"
     for forgotten in Path(tempfile.gettempdir()).glob(f"{prefix}*"):      # of a .sandbox that was deleted by hand
-        if forgotten.stat().st_uid == os.geteuid():
+        if forgotten.lstat().st_uid == os.geteuid():
             clear(forgotten / "data")
             shutil.rmtree(forgotten, ignore_errors=True)
     elsewhere = Path(tempfile.mkdtemp(prefix=prefix))

@@ -1,0 +1,55 @@
+"""Notice a revision that ends its own transaction: by COMMIT, ROLLBACK, PREPARE TRANSACTION …
+
+A setting made with SET LOCAL lasts exactly as long as its transaction. It takes no snapshot, so a
+revision may still begin with SET TRANSACTION ISOLATION LEVEL; after `SELECT pg_current_xact_id()`
+it could not. RESET ALL removes the setting too: a second one, of the session, tells the two apart.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+import sqlalchemy
+from psycopg.pq import TransactionStatus
+
+MARK = "SET LOCAL ops.transaction = 'open'"
+MARK_SESSION = "set_config('ops.session', 'open', false)"
+MARKS = "coalesce(current_setting('ops.transaction', true), ''), coalesce(current_setting('ops.session', true), '')"
+
+
+class EndedTransaction(Exception):
+    """The revision ended the transaction that it ran in."""
+
+    def __init__(self) -> None:
+        super().__init__("it ended its own transaction")
+
+
+def mark(connection: sqlalchemy.Connection) -> bool:
+    """Mark the transaction that begins now; False where the connection commits by itself."""
+    connection.exec_driver_sql(MARK)
+    return not _driver(connection).autocommit
+
+
+def lost(marks: Any) -> bool:
+    """Whether MARKS, as read, say that the marked transaction has ended."""
+    transaction, session = marks
+    return not transaction and bool(session)
+
+
+def ended(connection: sqlalchemy.Connection) -> bool:
+    """Whether the marked transaction has ended, asked after a failure: False where an aborted transaction can't say."""
+    with suppress(psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
+        driver = _driver(connection)
+        if driver.info.transaction_status == TransactionStatus.IDLE:
+            return True
+        if driver.info.transaction_status == TransactionStatus.INTRANS:
+            return lost(driver.execute(f"SELECT {MARKS}").fetchone())
+    return False
+
+
+def _driver(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+    found = connection.connection.driver_connection
+    assert isinstance(found, psycopg.Connection)
+    return found
