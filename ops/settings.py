@@ -56,6 +56,9 @@ class Aws(Model):
     endpoint: Text | None = Field(None, description="Endpoint of a local AWS.")
     access_key: Text | None = None
     secret_key: Text | None = None
+    read_timeout: Seconds = Field(
+        10.0, description="Longest silence of one call (S3: half, logs, RDS, CloudFront: twice of it)."
+    )
 
 
 class State(Model):

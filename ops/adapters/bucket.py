@@ -7,7 +7,7 @@ own clock (Date − Last-Modified of one answer): laptops' clocks differ.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -47,21 +47,22 @@ def read(cloud: Cloud, bucket: str, key: str) -> Stored | None:
             if code(error) in ABSENT:
                 return None
             raise
-        body = answer["Body"].read(1 << 20)
+        body, etag, written = answer["Body"].read(1 << 20), answer["ETag"], answer["LastModified"]
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")
     try:
         document = json.loads(body)
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise OpsError(what, "its body is no JSON object", f"look at it: aws s3 cp s3://{bucket}/{key} -")
-    now = server_time(answer["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
-    return Stored(document, answer["ETag"], answer["LastModified"], now)
+        raise OpsError(what, "its body is no JSON object", f"look at it: {cloud.program} s3 cp s3://{bucket}/{key} -")
+    return Stored(document, etag, written, server_time(date))
 
 
 def server_time(header: str) -> datetime:
     """The `Date` of an answer; this machine's clock where a proxy made it unreadable."""
     try:
-        return parsedate_to_datetime(header)
+        found = parsedate_to_datetime(header)
+        return found if found.tzinfo else found.replace(tzinfo=UTC)  # RFC 9110: always GMT
     except (TypeError, ValueError):
         return datetime.now(UTC)
 
@@ -87,7 +88,7 @@ def put(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any], condit
             if code(error) in (*LOST, *ABSENT):
                 return None
             raise
-    return str(answer["ETag"])
+        return str(answer["ETag"])
 
 
 def keys(cloud: Cloud, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
@@ -96,7 +97,13 @@ def keys(cloud: Cloud, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
         pages = (
             cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": limit})
         )
-        return tuple(entry["Key"] for page in pages for entry in page.get("Contents", ()))
+        return tuple(entry["Key"] for page in pages for entry in contents(page))
+
+
+def contents(page: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The objects in one page. S3 leaves `Contents` out where there are none, never `IsTruncated`."""
+    found: Sequence[Mapping[str, Any]] = page["Contents"] if page["IsTruncated"] else page.get("Contents", ())
+    return found
 
 
 def no_bucket(bucket: str) -> dict[str, OpsError]:

@@ -33,25 +33,30 @@ def distributions(cloud: Cloud) -> tuple[Distribution, ...]:
     """Every distribution of the account (ListDistributions)."""
     with cloud.translated("CloudFront distributions (cloudfront:ListDistributions)"):
         pages = cloud.client("cloudfront").get_paginator("list_distributions").paginate()
-        return tuple(summary(each) for page in pages for each in page["DistributionList"].get("Items") or ())
+        return tuple(summary(each) for page in pages for each in items(page["DistributionList"]))
 
 
 def distribution(cloud: Cloud, id: str) -> Distribution:
     """One by its id (GetDistribution). Raises Refused where there is none."""
     with looking(cloud, id, "GetDistribution"):
         found = cloud.client("cloudfront").get_distribution(Id=id)["Distribution"]
-    return summary({**found["DistributionConfig"], **found})
+        return summary({**found["DistributionConfig"], **found})
+
+
+def items(found: dict[str, Any]) -> Sequence[Any]:
+    """CloudFront's lists: `Items` is left out where `Quantity` is 0."""
+    return found["Items"] if found["Quantity"] else ()
 
 
 def summary(found: dict[str, Any]) -> Distribution:
     return Distribution(
         id=found["Id"],
-        domain=found.get("DomainName", ""),
-        status=found.get("Status", ""),
-        enabled=bool(found.get("Enabled", True)),
-        aliases=tuple(found.get("Aliases", {}).get("Items") or ()),
+        domain=found["DomainName"],
+        status=found["Status"],
+        enabled=bool(found["Enabled"]),
+        aliases=tuple(items(found["Aliases"])) if "Aliases" in found else (),
         comment=found.get("Comment", ""),
-        origins=tuple(origin(each) for each in (found.get("Origins") or {}).get("Items") or ()),
+        origins=tuple(origin(each) for each in items(found["Origins"])),
     )
 
 
@@ -70,7 +75,7 @@ def invalidate(cloud: Cloud, id: str, paths: Sequence[str], reference: str) -> I
     batch = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": reference}
     with looking(cloud, id, "CreateInvalidation", TooManyInvalidationsInProgress=busy):
         answer = cloud.client("cloudfront").create_invalidation(DistributionId=id, InvalidationBatch=batch)
-    return details(answer["Invalidation"])
+        return details(answer["Invalidation"])
 
 
 def invalidation(cloud: Cloud, id: str, invalidation_id: str) -> Invalidation:
@@ -78,19 +83,21 @@ def invalidation(cloud: Cloud, id: str, invalidation_id: str) -> Invalidation:
     gone = Refused(f"invalidation {invalidation_id} of distribution {id} does not exist", "NoSuchInvalidation", "inv cdn.status")
     with looking(cloud, id, "GetInvalidation", NoSuchInvalidation=gone):
         answer = cloud.client("cloudfront").get_invalidation(DistributionId=id, Id=invalidation_id)
-    return details(answer["Invalidation"])
+        return details(answer["Invalidation"])
 
 
 def open_invalidations(cloud: Cloud, id: str) -> tuple[Invalidation, ...]:
     """Those that are not completed (ListInvalidations, newest first: one page is enough, since few may be under way at once)."""
     with looking(cloud, id, "ListInvalidations"):
-        listed = cloud.client("cloudfront").list_invalidations(DistributionId=id)["InvalidationList"].get("Items") or ()
-    return tuple(invalidation(cloud, id, each["Id"]) for each in listed if each["Status"] != "Completed")
+        answer = cloud.client("cloudfront").list_invalidations(DistributionId=id)
+        listed = items(answer["InvalidationList"])
+        waiting = [str(each["Id"]) for each in listed if each["Status"] != "Completed"]
+    return tuple(invalidation(cloud, id, each) for each in waiting)
 
 
 def details(found: dict[str, Any]) -> Invalidation:
-    batch = found.get("InvalidationBatch", {})
-    paths = tuple(batch.get("Paths", {}).get("Items") or ())
+    batch = found["InvalidationBatch"]
+    paths = tuple(items(batch["Paths"]))
     return Invalidation(found["Id"], found["Status"], paths, batch.get("CallerReference", ""), found.get("CreateTime"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from ops.adapters.aws import Cloud
 from ops.health import Ingress
@@ -14,11 +15,12 @@ def ingress(cloud: Cloud, groups: Sequence[str]) -> tuple[Ingress, ...]:
     """All that these groups let in (ec2:DescribeSecurityGroups)."""
     with cloud.translated(f"security groups {', '.join(groups)} (ec2:DescribeSecurityGroups)"):
         found = cloud.client("ec2").describe_security_groups(GroupIds=list(groups))["SecurityGroups"]
-    return tuple(
-        Ingress(str(rule.get("IpProtocol", "")), rule.get("FromPort", 0), rule.get("ToPort", 65535), tuple(sources(rule)))
-        for group in found
-        for rule in group.get("IpPermissions") or ()
-    )
+        return tuple(rule(each) for group in found for each in group["IpPermissions"])
+
+
+def rule(found: dict[str, Any]) -> Ingress:
+    ports = found.get("FromPort", 0), found.get("ToPort", 65535)
+    return Ingress(str(found["IpProtocol"]), *ports, tuple(sources(found)))
 
 
 def sources(rule: dict[str, list[dict[str, str]]]) -> Iterable[str]:
@@ -31,6 +33,6 @@ def balancer_groups(cloud: Cloud, target_group: str) -> tuple[str, ...]:
     client = cloud.client("elbv2")
     with cloud.translated(f"load balancers of {target_group} (elasticloadbalancing:DescribeLoadBalancers)"):
         group = client.describe_target_groups(TargetGroupArns=[target_group])["TargetGroups"][0]
-        arns = group.get("LoadBalancerArns") or []
+        arns = group["LoadBalancerArns"]
         found = client.describe_load_balancers(LoadBalancerArns=arns)["LoadBalancers"] if arns else []
     return tuple(dict.fromkeys(each for balancer in found for each in balancer.get("SecurityGroups") or ()))

@@ -29,11 +29,9 @@ def repository(cloud: Cloud, name: str) -> Repository | None:
             answer = client.describe_repositories(repositoryNames=[name])
         except client.exceptions.RepositoryNotFoundException:
             return None
-    for found in answer.get("repositories", ()):
-        return Repository(
-            found["repositoryName"], found["repositoryUri"], found.get("imageTagMutability", "MUTABLE").startswith("IMMUTABLE")
-        )
-    return None
+        found = answer["repositories"][0]
+        immutable = found["imageTagMutability"].startswith("IMMUTABLE")
+        return Repository(found["repositoryName"], found["repositoryUri"], immutable)
 
 
 def image(cloud: Cloud, repository_name: str, tag: str) -> Image | None:
@@ -44,9 +42,8 @@ def image(cloud: Cloud, repository_name: str, tag: str) -> Image | None:
             answer = client.describe_images(repositoryName=repository_name, imageIds=[{"imageTag": tag}])
         except (client.exceptions.ImageNotFoundException, client.exceptions.RepositoryNotFoundException):
             return None
-    for found in answer.get("imageDetails", ()):
+        found = answer["imageDetails"][0]
         return Image(found["imageDigest"], tag, found.get("imageSizeInBytes", 0), found.get("imagePushedAt"))
-    return None
 
 
 def images(cloud: Cloud, repository_name: str, limit: int = 100) -> tuple[Image, ...]:
@@ -55,11 +52,11 @@ def images(cloud: Cloud, repository_name: str, limit: int = 100) -> tuple[Image,
         pages = cloud.client("ecr").get_paginator("describe_images").paginate(
             repositoryName=repository_name, filter={"tagStatus": "TAGGED"}, PaginationConfig={"MaxItems": limit}
         )
-        found = [detail for page in pages for detail in page.get("imageDetails", ())]
-    listed = [
-        Image(detail["imageDigest"], detail["imageTags"][0], detail.get("imageSizeInBytes", 0), detail.get("imagePushedAt"))
-        for detail in found
-    ]
+        found = [detail for page in pages for detail in page["imageDetails"]]
+        listed = [
+            Image(detail["imageDigest"], detail["imageTags"][0], detail.get("imageSizeInBytes", 0), detail.get("imagePushedAt"))
+            for detail in found
+        ]
     return tuple(sorted(listed, key=lambda image: image.pushed_at.timestamp() if image.pushed_at else 0.0, reverse=True))
 
 

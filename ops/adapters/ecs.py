@@ -46,14 +46,15 @@ def service(cloud: Cloud, cluster: str, name: str) -> ServiceState | None:
     what = f"service {name} in cluster {cluster} (ecs:DescribeServices)"
     with looking(cloud, what, cluster):
         answer = cloud.client("ecs").describe_services(cluster=cluster, services=[name])
-    for found in answer.get("services", ()):
-        return service_state(found) if found.get("status") != "INACTIVE" else None
-    reasons = {failure.get("reason", "") for failure in answer.get("failures", ())}
-    if reasons == {MISSING}:  # a wrong name is no error in ECS: it comes back under `failures`
+        found = active_services(answer)
+        reasons = failures(answer)
+    if found:
+        return found[0]
+    if reasons == {MISSING} or answer["services"]:  # a wrong name is no error in ECS: it comes back under `failures`
         return None
     how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {name}"
-    said = f"ECS answered with failures: {', '.join(sorted(reasons))}" if reasons else NO_ANSWER
-    raise Unreachable(what, said, how)
+    why = f"ECS answered with failures: {', '.join(sorted(reasons))}" if reasons else NO_ANSWER
+    raise Unreachable(what, why, how)
 
 
 def services(cloud: Cloud, cluster: str, names: Sequence[str]) -> dict[str, ServiceState | None]:
@@ -63,19 +64,29 @@ def services(cloud: Cloud, cluster: str, names: Sequence[str]) -> dict[str, Serv
     what = f"services in cluster {cluster} (ecs:DescribeServices)"
     for start in range(0, len(wanted), SERVICES_A_CALL):
         with looking(cloud, what, cluster):
-            answer = cloud.client("ecs").describe_services(cluster=cluster, services=wanted[start : start + SERVICES_A_CALL])
-        failures, described = answer.get("failures", ()), answer.get("services", ())
-        reasons = {failure.get("reason", "") for failure in failures} - {MISSING}
+            some = wanted[start : start + SERVICES_A_CALL]
+            answer = cloud.client("ecs").describe_services(cluster=cluster, services=some)
+            states = active_services(answer)
+            reasons = failures(answer) - {MISSING}
+            answered = {str(each["serviceName"]) for each in answer["services"]}
+            answered |= {str(each.get("arn")).rsplit("/", 1)[-1] for each in answer["failures"]}
         if reasons:
             raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", f"{cloud.program} ecs list-services")
-        answered = {str(each.get("serviceName")) for each in described}
-        answered |= {str(failure.get("arn")).rsplit("/", 1)[-1] for failure in failures}
-        if silent := [name for name in wanted[start : start + SERVICES_A_CALL] if name not in answered]:
+        if silent := [name for name in some if name not in answered]:
             how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {silent[0]}"
             raise Unreachable(f"{what}: {silent[0]}", NO_ANSWER, how)
-        states = [service_state(each) for each in described if each.get("status") != "INACTIVE"]
         found.update({state.name: state for state in states})
     return found
+
+
+def active_services(answer: Mapping[str, Any]) -> list[ServiceState]:
+    """The services in an answer of DescribeServices, without deleted ones."""
+    return [service_state(each) for each in answer["services"] if each["status"] != "INACTIVE"]
+
+
+def failures(answer: Mapping[str, Any]) -> set[str]:
+    """The reasons under `failures`, where ECS reports what it could not describe."""
+    return {str(failure.get("reason", "")) for failure in answer["failures"]}
 
 
 def deployment_stage(cloud: Cloud, cluster: str, service: str) -> str:
@@ -86,19 +97,25 @@ def deployment_stage(cloud: Cloud, cluster: str, service: str) -> str:
     client = cloud.client("ecs")
     with looking(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
         listed = client.list_service_deployments(cluster=cluster, service=service, status=["IN_PROGRESS"])
-        found = sorted(listed.get("serviceDeployments", ()), key=lambda each: each["createdAt"])
+        found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
     if not found:
         return ""
     with looking(cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster):
         answer = client.describe_service_deployments(serviceDeploymentArns=[found[-1]["serviceDeploymentArn"]])
-    return next((str(each.get("lifecycleStage") or "") for each in answer.get("serviceDeployments", ())), "")
+        return next((str(each.get("lifecycleStage") or "") for each in answer["serviceDeployments"]), "")
 
 
 def cluster_status(cloud: Cloud, name: str) -> str | None:
     """ACTIVE, PROVISIONING, FAILED, INACTIVE … (ecs:DescribeClusters); None where there is none."""
-    with cloud.translated(f"cluster {name} (ecs:DescribeClusters)"):
+    what = f"cluster {name} (ecs:DescribeClusters)"
+    with cloud.translated(what):
         answer = cloud.client("ecs").describe_clusters(clusters=[name])
-    return next((str(each.get("status", "")) for each in answer.get("clusters", ())), None)
+        found = [str(each["status"]) for each in answer["clusters"]]
+        reasons = failures(answer)
+    if not found and reasons != {"MISSING"}:
+        why = f"ECS answered with {', '.join(sorted(reasons)) or 'neither the cluster nor a failure'}"
+        raise Unreachable(what, why, f"{cloud.program} ecs describe-clusters --clusters {name}")
+    return found[0] if found else None
 
 
 def tasks(cloud: Cloud, cluster: str, service: str, desired_status: str = "RUNNING") -> tuple[TaskState, ...]:
@@ -107,14 +124,22 @@ def tasks(cloud: Cloud, cluster: str, service: str, desired_status: str = "RUNNI
     with looking(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
         try:
             pages = client.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service, desiredStatus=desired_status)
-            arns = [arn for page in pages for arn in page.get("taskArns", ())]
+            arns = [arn for page in pages for arn in page["taskArns"]]
         except client.exceptions.ServiceNotFoundException:
             return ()
     found: list[TaskState] = []
+    what = f"tasks of {service} (ecs:DescribeTasks)"
     for start in range(0, len(arns), TASKS_A_CALL):
-        with looking(cloud, f"tasks of {service} (ecs:DescribeTasks)", cluster):
-            answer = client.describe_tasks(cluster=cluster, tasks=arns[start : start + TASKS_A_CALL])
-        found += [task_state(task) for task in answer.get("tasks", ())]  # one that has gone meanwhile is under `failures`
+        some = arns[start : start + TASKS_A_CALL]
+        with looking(cloud, what, cluster):
+            answer = client.describe_tasks(cluster=cluster, tasks=some)
+            described = [task_state(task) for task in answer["tasks"]]
+            reasons = failures(answer) - {"MISSING"}  # a task that has gone meanwhile is MISSING
+        answered = len(described) + len(answer["failures"])
+        if reasons or answered < len(some):
+            why = f"ECS answered with {', '.join(sorted(reasons)) or f'{answered} of {len(some)}'}"
+            raise Unreachable(what, why, f"{cloud.program} ecs describe-tasks --cluster {cluster}")
+        found += described
     return tuple(found)
 
 
@@ -129,7 +154,7 @@ def task_definition(cloud: Cloud, name: str) -> TaskDefinition | None:
             if code(error) == "ClientException" and "unable to describe" in str(error).lower():
                 return None
             raise
-    return revision(answer)
+        return revision(answer)
 
 
 def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -144,8 +169,7 @@ def register(cloud: Cloud, document: Mapping[str, Any]) -> TaskDefinition:
     if not wanted.get("tags"):  # AWS refuses an empty list
         wanted.pop("tags", None)
     with cloud.translated(f"new revision of {wanted.get('family')} (ecs:RegisterTaskDefinition)"):
-        answer = cloud.client("ecs").register_task_definition(**wanted)
-    return revision(answer)
+        return revision(cloud.client("ecs").register_task_definition(**wanted))
 
 
 def update_service(cloud: Cloud, cluster: str, service: str, task_definition: str) -> ServiceState:
@@ -169,10 +193,10 @@ def update_service(cloud: Cloud, cluster: str, service: str, task_definition: st
             except ClientError as error:
                 refused = _refused_at_once(error)
                 raise
+            return service_state(answer["service"])
     except OpsError as problem:
         problem.untouched = refused
         raise
-    return service_state(answer["service"])
 
 
 def _refused_at_once(error: Any) -> bool:
@@ -186,22 +210,27 @@ def revision(answer: Mapping[str, Any]) -> TaskDefinition:
     if answer.get("tags"):
         found["tags"] = answer["tags"]
     cpu = (found.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64"
-    return TaskDefinition(found["taskDefinitionArn"], found.get("status", ""), ARCHITECTURES.get(cpu, cpu.lower()), found)
+    return TaskDefinition(found["taskDefinitionArn"], found["status"], ARCHITECTURES.get(cpu, cpu.lower()), found)
 
 
 def service_state(found: Mapping[str, Any]) -> ServiceState:
+    """One service. Raises KeyError for a field that AWS always sends."""
     configuration = found.get("deploymentConfiguration") or {}
     breaker = configuration.get("deploymentCircuitBreaker") or {}
     alarms = configuration.get("alarms") or {}
+    controller = (found.get("deploymentController") or {}).get("type", "ECS")
+    revision = found["taskDefinition"] if controller == "ECS" else found.get("taskDefinition", "")
     return ServiceState(
         name=found["serviceName"],
-        status=found.get("status", ""),
-        task_definition=found.get("taskDefinition", ""),
-        desired=found.get("desiredCount", 0),
-        running=found.get("runningCount", 0),
-        pending=found.get("pendingCount", 0),
-        deployments=tuple(deployment(item) for item in found.get("deployments", ())),
-        events=tuple(Event(item.get("id", ""), item.get("createdAt"), item.get("message", "")) for item in found.get("events", ())),
+        status=found["status"],
+        task_definition=revision,
+        desired=found["desiredCount"],
+        running=found["runningCount"],
+        pending=found["pendingCount"],
+        deployments=tuple(deployment(item) for item in found["deployments"]),
+        events=tuple(
+            Event(item["id"], item.get("createdAt"), item["message"]) for item in found["events"]
+        ),
         load_balancers=tuple(
             LoadBalancer(
                 item["targetGroupArn"],
@@ -209,7 +238,7 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
                 item.get("containerPort", 0),
                 (item.get("advancedConfiguration") or {}).get("alternateTargetGroupArn") or "",
             )
-            for item in found.get("loadBalancers", ())
+            for item in found["loadBalancers"]
             if item.get("targetGroupArn")
         ),
         breaker=bool(breaker.get("enable")),
@@ -240,12 +269,12 @@ def _bake_s(configuration: Mapping[str, Any]) -> float:
 
 def deployment(found: Mapping[str, Any]) -> Deployment:
     return Deployment(
-        id=found.get("id", ""),
-        status=found.get("status", ""),
-        task_definition=found.get("taskDefinition", ""),
-        desired=found.get("desiredCount", 0),
-        running=found.get("runningCount", 0),
-        pending=found.get("pendingCount", 0),
+        id=found["id"],
+        status=found["status"],
+        task_definition=found["taskDefinition"],
+        desired=found["desiredCount"],
+        running=found["runningCount"],
+        pending=found["pendingCount"],
         failed=found.get("failedTasks", 0),
         rollout_state=found.get("rolloutState"),
         rollout_reason=found.get("rolloutStateReason", ""),
@@ -256,14 +285,14 @@ def deployment(found: Mapping[str, Any]) -> Deployment:
 def task_state(found: Mapping[str, Any]) -> TaskState:
     return TaskState(
         arn=found["taskArn"],
-        status=found.get("lastStatus", ""),
-        desired_status=found.get("desiredStatus", ""),
+        status=found["lastStatus"],
+        desired_status=found["desiredStatus"],
         started_by=found.get("startedBy", ""),
-        task_definition=found.get("taskDefinitionArn", ""),
+        task_definition=found["taskDefinitionArn"],
         health=found.get("healthStatus", ""),
         stop_code=found.get("stopCode", ""),
         stopped_reason=found.get("stoppedReason", ""),
-        containers=tuple(container(item) for item in found.get("containers", ())),
+        containers=tuple(container(item) for item in found["containers"]),
         created_at=found.get("createdAt"),
         stopped_at=found.get("stoppedAt"),
     )
@@ -271,7 +300,7 @@ def task_state(found: Mapping[str, Any]) -> TaskState:
 
 def container(found: Mapping[str, Any]) -> ContainerState:
     return ContainerState(
-        name=found.get("name", ""),
+        name=found["name"],
         image=found.get("image", ""),
         digest=found.get("imageDigest"),
         status=found.get("lastStatus", ""),

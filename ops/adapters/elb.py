@@ -38,14 +38,14 @@ def target_groups(cloud: Cloud, arns: Sequence[str]) -> dict[str, TargetGroup]:
         some = list(arns[start : start + GROUPS_A_CALL])
         with looking(cloud, some[0], "DescribeTargetGroups"):
             groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)["TargetGroups"]
-        found.update({each["TargetGroupArn"]: described(each) for each in groups})
+            found.update({each["TargetGroupArn"]: described(each) for each in groups})
     return found
 
 
 def described(found: Mapping[str, Any]) -> TargetGroup:
     return TargetGroup(
         arn=found["TargetGroupArn"],
-        name=found.get("TargetGroupName", ""),
+        name=found["TargetGroupName"],
         port=found.get("Port", 0),
         health_path=found.get("HealthCheckPath", ""),
         interval_s=found.get("HealthCheckIntervalSeconds", 0),
@@ -58,13 +58,14 @@ def targets(cloud: Cloud, arn: str) -> tuple[Target, ...]:
     """Registered targets with state and reason, draining ones included (DescribeTargetHealth). Raises Refused where there is no group."""
     with looking(cloud, arn, "DescribeTargetHealth"):
         found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
-    return tuple(
-        Target(
-            id=item["Target"]["Id"],
-            port=item["Target"].get("Port", 0),
-            state=item.get("TargetHealth", {}).get("State", ""),
-            reason=item.get("TargetHealth", {}).get("Reason", ""),
-            description=item.get("TargetHealth", {}).get("Description", ""),
-        )
-        for item in found
+        return tuple(target(item["Target"], item["TargetHealth"]) for item in found)
+
+
+def target(found: Mapping[str, Any], health: Mapping[str, Any]) -> Target:
+    return Target(
+        id=found["Id"],
+        port=found.get("Port", 0),
+        state=health["State"],
+        reason=health.get("Reason", ""),
+        description=health.get("Description", ""),
     )

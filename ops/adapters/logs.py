@@ -15,26 +15,35 @@ def group_exists(cloud: Cloud, name: str) -> bool:
     """Whether there is a log group of exactly this name (logs:DescribeLogGroups)."""
     with cloud.translated(f"log group {name} (logs:DescribeLogGroups)"):
         pages = cloud.client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=name)
-        return any(group["logGroupName"] == name for page in pages for group in page.get("logGroups", ()))
+        return any(group["logGroupName"] == name for page in pages for group in page["logGroups"])
 
 
 def last_lines(cloud: Cloud, group: str, stream: str, limit: int = 20) -> tuple[str, ...]:
     """The stream's last `limit` lines, oldest first (logs:GetLogEvents); none where stream or group is missing."""
     token: str | None = None
     for _ in range(EMPTY_PAGES):
-        answer = events(cloud, group, stream, token, limit=limit, startFromHead=False)
-        if answer is None:
+        page = events(cloud, group, stream, token, limit=limit, startFromHead=False)
+        if page is None:
             return ()
-        if answer["events"] or answer.get("nextBackwardToken") in (None, token):
-            return lines(answer)[-limit:]
-        token = answer["nextBackwardToken"]
+        if page.lines or page.backward in (None, token):
+            return page.lines[-limit:]
+        token = page.backward
     return ()
 
 
 def since(cloud: Cloud, group: str, stream: str, token: str | None) -> tuple[tuple[str, ...], str | None]:
     """What came after `token` (None: from the start), and the token for the next look. A stream that isn't there yet has said nothing."""
-    answer = events(cloud, group, stream, token, startFromHead=True)
-    return (lines(answer), answer.get("nextForwardToken")) if answer is not None else ((), token)
+    page = events(cloud, group, stream, token, startFromHead=True)
+    return (page.lines, page.forward) if page is not None else ((), token)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One answer of GetLogEvents: its lines, oldest first, and the tokens that go on from it."""
+
+    lines: tuple[str, ...]
+    backward: str | None
+    forward: str | None
 
 
 @dataclass(frozen=True)
@@ -62,23 +71,24 @@ def said_between(
             logGroupName=group, startTime=since_ms, endTime=until_ms - 1, filterPattern=pattern
         )
         for page in pages:
-            found += [Said(each["timestamp"], each.get("logStreamName", ""), each["message"]) for each in page.get("events", ())]
+            found += [Said(each["timestamp"], each.get("logStreamName", ""), each["message"]) for each in page["events"]]
             if len(found) > limit:
                 return tuple(found[:limit]), False
     return tuple(found), True
 
 
-def events(cloud: Cloud, group: str, stream: str, token: str | None, **options: Any) -> dict[str, Any] | None:
+def events(cloud: Cloud, group: str, stream: str, token: str | None, **options: Any) -> Page | None:
+    """One page of a stream (logs:GetLogEvents); None where stream or group is missing."""
     client = cloud.client("logs")
     if token is not None:
         options["nextToken"] = token
     with cloud.translated(f"log stream {group} {stream} (logs:GetLogEvents)"):
         try:
-            answer: dict[str, Any] = client.get_log_events(logGroupName=group, logStreamName=stream, **options)
+            answer = client.get_log_events(logGroupName=group, logStreamName=stream, **options)
         except client.exceptions.ResourceNotFoundException:
             return None
-    return answer
-
-
-def lines(answer: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(event["message"].rstrip("\r\n") for event in answer["events"])
+        return Page(
+            tuple(event["message"].rstrip("\r\n") for event in answer["events"]),
+            answer.get("nextBackwardToken"),
+            answer.get("nextForwardToken"),
+        )

@@ -41,8 +41,8 @@ def instance(cloud: Cloud, id: str) -> Instance:
     """Raises ConfigError where there is no such instance (rds:DescribeDBInstances)."""
     with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", missing(id)):
         found = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=id)["DBInstances"][0]
-    host = (found.get("Endpoint") or {}).get("Address", "")
-    return Instance(found["DBInstanceIdentifier"], found["DBInstanceStatus"], found["Engine"], found.get("EngineVersion", ""), host)
+        host = (found.get("Endpoint") or {}).get("Address", "")   # none while it is being created
+        return Instance(found["DBInstanceIdentifier"], found["DBInstanceStatus"], found["Engine"], found["EngineVersion"], host)
 
 
 def start(cloud: Cloud, id: str) -> None:
@@ -71,7 +71,7 @@ def create_snapshot(cloud: Cloud, id: str, name: str, tags: Mapping[str, str]) -
     labels = [{"Key": key, "Value": value[:256]} for key, value in tags.items()]
     with cloud.translated(f"{what} (rds:CreateDBSnapshot)", answers):
         made = cloud.client("rds").create_db_snapshot(DBInstanceIdentifier=id, DBSnapshotIdentifier=name, Tags=labels)
-    return read(made["DBSnapshot"])
+        return read(made["DBSnapshot"])
 
 
 def snapshot(cloud: Cloud, name: str) -> Snapshot:
@@ -83,7 +83,7 @@ def snapshot(cloud: Cloud, name: str) -> Snapshot:
 
 def read(found: Mapping[str, Any]) -> Snapshot:
     return Snapshot(
-        found["DBSnapshotIdentifier"], found["DBInstanceIdentifier"], found.get("Status", ""), int(found.get("PercentProgress") or 0)
+        found["DBSnapshotIdentifier"], found["DBInstanceIdentifier"], found["Status"], int(found.get("PercentProgress") or 0)
     )
 
 

@@ -60,7 +60,8 @@ def parameter_exists(cloud: Cloud, name: str) -> bool:
     """Whether Parameter Store has it (ssm:GetParameters). A missing one is no error there: it comes back under InvalidParameters."""
     with cloud.translated(f"parameter {name} (ssm:GetParameters)"):
         answer = cloud.client("ssm").get_parameters(Names=[name], WithDecryption=False)
-    return bool(answer.get("Parameters"))
+        found = [each["Name"] for each in answer["Parameters"]]
+        return bool(found) or not answer["InvalidParameters"]
 
 
 def text(cloud: Cloud, secret_id: str) -> str | None:
@@ -68,9 +69,10 @@ def text(cloud: Cloud, secret_id: str) -> str | None:
     client = cloud.client("secretsmanager")
     with cloud.translated(f"secret {secret_id} (secretsmanager:GetSecretValue)"):
         try:
-            return str(client.get_secret_value(SecretId=secret_id).get("SecretString") or "")
+            answer = client.get_secret_value(SecretId=secret_id)
         except client.exceptions.ResourceNotFoundException:
             return None
+        return "" if answer.get("SecretBinary") else str(answer["SecretString"])
 
 
 def parsed(found: str) -> dict[str, Any] | None:

@@ -85,10 +85,24 @@ def test_the_breaker_and_the_grace_period_are_read(httpserver: HTTPServer, cloud
     service = {
         "serviceName": "web",
         "status": "ACTIVE",
+        "taskDefinition": "web:1",
+        "desiredCount": 1,
+        "runningCount": 0,
+        "pendingCount": 1,
         "healthCheckGracePeriodSeconds": 60,
         "deploymentConfiguration": {"deploymentCircuitBreaker": {"enable": True, "rollback": True}},
         "deployments": [
-            {"id": "ecs-svc/1", "status": "PRIMARY", "failedTasks": 3, "rolloutState": "FAILED", "rolloutStateReason": "breaker"}
+            {
+                "id": "ecs-svc/1",
+                "status": "PRIMARY",
+                "taskDefinition": "web:1",
+                "desiredCount": 1,
+                "runningCount": 0,
+                "pendingCount": 1,
+                "failedTasks": 3,
+                "rolloutState": "FAILED",
+                "rolloutStateReason": "breaker",
+            }
         ],
         "events": [{"id": "e1", "createdAt": 1760000000, "message": "(service web) has started 1 tasks"}],
         "loadBalancers": [{"loadBalancerName": "classic", "containerPort": 1}],
@@ -146,6 +160,7 @@ def test_tasks_are_listed_page_by_page_and_described_in_hundreds(httpserver: HTT
 def task(arn: str) -> dict[str, Any]:
     return {
         "taskArn": arn,
+        "taskDefinitionArn": "web:1",
         "lastStatus": "STOPPED",
         "desiredStatus": "STOPPED",
         "startedBy": "ecs-svc/9",
