@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -97,14 +98,22 @@ def releases(platform: Platform, service: str) -> tuple[rules.Row, ...]:
             ui.say(f"unknown: {name}: {found.why}")
     if all(isinstance(found, Unknown) for found in looks.values()):
         raise OpsError(f"releases of {service}", looks["records"].why, "inv preflight")
+    known = rules.Known(
+        records=not isinstance(looks["records"], Unknown),
+        tasks=not isinstance(looks["tasks"], Unknown)
+        and rules.all_digests_known(looks["tasks"], configured.container),
+    )
     listed: tuple[str, ...] = () if isinstance(looks["records"], Unknown) else looks["records"]
     images: tuple[Image, ...] | None = None if isinstance(looks["images"], Unknown) else looks["images"]
     tasks: tuple[TaskState, ...] = () if isinstance(looks["tasks"], Unknown) else looks["tasks"]
     running = rules.running(tasks, configured.container)
     records: tuple[Mapping[str, Any], ...] = ()
     while listed and (not records or rules.missing(records, running)):
-        records, listed = (*records, *fetched(platform, listed[:SHOWN])), listed[SHOWN:]
-    return rules.rows(records, images, running, complete=not listed and len(records) < FARTHEST)
+        more = fetched(platform, listed[:SHOWN])
+        known = replace(known, records=known.records and len(more) == len(listed[:SHOWN]))
+        records, listed = (*records, *more), listed[SHOWN:]
+    complete = not listed and len(records) < FARTHEST
+    return rules.rows(records, images, running, complete=complete, known=known)
 
 
 def keys(platform: Platform, service: str, limit: int) -> tuple[str, ...]:
@@ -133,7 +142,8 @@ def as_text(rows: tuple[rules.Row, ...]) -> str:
     if not rows:
         return "no releases: no record, and no image in ECR"
     heading = f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
-    text = "\n".join((heading, *(rules.line(row) for row in rows), "* runs now"))
+    marks = "* runs now" + ("; ? unknown" if any(row.current is None for row in rows) else "")
+    text = "\n".join((heading, *(rules.line(row) for row in rows), marks))
     return text.translate(ui.CONTROL)   # tags and subjects are others' words
 
 

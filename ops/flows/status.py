@@ -31,6 +31,11 @@ class Seen:
         state = self.state
         return isinstance(state, ServiceState) and state.running == state.desired and len(state.deployments) == 1
 
+    @property
+    def exit_code(self) -> int:
+        """0 where the service is steady and its tasks could be read."""
+        return 0 if self.steady and not isinstance(self.tasks, Unknown) else 1
+
 
 def status(settings: Settings, names: Iterable[str]) -> tuple[Seen, ...]:
     """Each service and its running tasks, read concurrently."""
@@ -58,7 +63,9 @@ def service_lines(one: Seen) -> list[str]:
         rollout = deployment.rollout_state or "-"
         counts = f"{deployment.running} running, {deployment.pending} pending, {deployment.failed} failed"
         lines.append(f"  {deployment.status:<8} {deployment.id}  {deployment.task_definition.rsplit('/', 1)[-1]}  {rollout}  {counts}")
-    for task in () if isinstance(one.tasks, Unknown) else one.tasks:
+    if isinstance(one.tasks, Unknown):
+        return [*lines, f"  tasks: unknown: {one.tasks.why}"]
+    for task in one.tasks:
         container = task.container(one.container)
         lines.append(f"  task {task.id}  {task.status}  {container.image if container else '?'}")
     return lines
@@ -83,7 +90,7 @@ def service_document(one: Seen) -> dict[str, Any]:
             {"id": d.id, "status": d.status, "task_definition": d.task_definition.rsplit("/", 1)[-1], "rollout_state": d.rollout_state}
             for d in state.deployments
         ],
-        "tasks": [] if isinstance(one.tasks, Unknown) else [task_document(task, one.container) for task in one.tasks],
+        "tasks": None if isinstance(one.tasks, Unknown) else [task_document(task, one.container) for task in one.tasks],
     }
 
 

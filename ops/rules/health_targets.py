@@ -45,6 +45,9 @@ def check(facts: GroupFacts) -> Check:
     if standing and len(healthy) == len(standing):
         moving = [target for target in targets if target.state in SETTLING]
         note = f", {len(moving)} {moving[0].state}" if moving else ""
+        if isinstance(facts.group, Unknown):
+            why = f"{value}{note}; its health check is unknown: {facts.group.why}"
+            return Check("targets", name, "unknown", why, value, service=facts.service)
         return Check("targets", name, "ok", f"{value}{note}", value, service=facts.service)
     shown = "; ".join(said(target) for target in targets if target.state != "healthy") or "no target is registered"
     detail = f"{value}, expected all: {shown}"

@@ -43,6 +43,7 @@ CHECKS: tuple[Check, ...] = (
     Check("image", "the tag in ECR, and its commit", source.image, ("credentials", "tools", "repository"), skippable=False),
     Check("service", "the ECS service and its roll-outs", platform.service, ACCOUNT, skippable=False),
     Check("container", "the configured container in the task definition", platform.container, SERVICE, skippable=False),
+    Check("tasks", "the service's running tasks and their targets", platform.tasks, SERVICE),
     Check("architecture", "CPU of task definition, image and engine", source.architecture, (*SERVICE, "image", "engine")),
     Check("secrets", "the task definition's secrets, their JSON keys, its execution role", platform.secrets, SERVICE),
     Check("log-group", "the task definition's log groups", platform.log_group, SERVICE),

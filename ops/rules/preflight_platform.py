@@ -121,6 +121,19 @@ def container(facts: ReleaseFacts, environment: Environment) -> Said:
     return ok(f"{name} in {revision.label}")
 
 
+def tasks(facts: ReleaseFacts, environment: Environment) -> Said:
+    """ListTasks, DescribeTasks and DescribeTargetHealth: the last step of a deploy proves the image that the tasks run.
+
+    A refusal where the tasks cannot be read: the roll-out would be done before anybody finds out.
+    """
+    if isinstance(facts.running, Unknown):
+        advice = "have ecs:ListTasks and ecs:DescribeTasks allowed, or --skip tasks (the deploy ends as unproven)"
+        return refuse_unseen("the running tasks, by which a deploy is proved,", facts.running, advice)
+    if isinstance(facts.targets, Unknown):
+        return unknown(f"targets: {facts.targets.why}", "have elasticloadbalancing:DescribeTargetHealth allowed")
+    return ok(f"readable: {len(facts.running)} tasks, {len(facts.targets)} targets")
+
+
 def secrets(facts: ReleaseFacts, environment: Environment) -> Said:
     """The execution role reads them, not the task role; ECS stops at the first that is missing (ResourceInitializationError)."""
     revision = seen_revision(facts)

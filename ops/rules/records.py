@@ -20,18 +20,19 @@ NEWEST_FIRST = 10**10   # seconds; an epoch subtracted from it sorts newest firs
 class Row:
     """One line of `releases`. `at` is when it was `dated`: deployed, pushed to ECR, or its first task started (ISO 8601, UTC).
 
-    `in_ecr`: None where ECR could not be read. `current`: tasks of the service run it now.
+    `in_ecr`: None where ECR could not be read. `current`: tasks of the service run it now; None where they could not be read.
+    `recorded`: None where records could not be read; then `commit`, `by` and `verdict` are None, too.
     """
 
     tag: str
     digest: str
-    commit: str
-    by: str
+    commit: str | None
+    by: str | None
     at: str
-    verdict: str
-    current: bool
+    verdict: str | None
+    current: bool | None
     in_ecr: bool | None
-    recorded: bool
+    recorded: bool | None
     schema_revision: str | None = None   # the database's at that release; None where it could not be read
     subject: str = ""                    # of the commit
     dated: Literal["deployed", "pushed", "started"] = "deployed"
@@ -44,6 +45,20 @@ class Running:
     digest: str
     tag: str
     since: str
+
+
+@dataclass(frozen=True)
+class Known:
+    """Which sources were read whole. What the others could not say is None in a row."""
+
+    records: bool = True
+    tasks: bool = True
+
+
+def all_digests_known(tasks: Iterable[TaskState], container: str) -> bool:
+    """Whether ECS shows the image digest of every running task."""
+    going = [task.container(container) for task in tasks if task.status == "RUNNING"]
+    return all(state is not None and state.digest for state in going)
 
 
 def running(tasks: Iterable[TaskState], container: str) -> tuple[Running, ...]:
@@ -75,10 +90,16 @@ def folder(prefix: str, environment: str, service: str) -> str:
 
 
 def rows(
-    records: Iterable[Mapping[str, Any]], images: Iterable[Image] | None, running: Iterable[Running] = (), *, complete: bool = True
+    records: Iterable[Mapping[str, Any]],
+    images: Iterable[Image] | None,
+    running: Iterable[Running] = (),
+    *,
+    complete: bool = True,
+    known: Known = Known(),
 ) -> tuple[Row, ...]:
     """Records newest first, with images that have none, and what runs. `complete`: these are all records; where older ones were not read,
     older images may well have one, so they are left out."""
+    running = tuple(running)
     pushed = None if images is None else {image.digest: unrecorded_row(image) for image in images}
     listed = [recorded_row(record, pushed) for record in records]
     seen, oldest = {row.digest for row in listed}, "" if complete else min((row.at for row in listed), default="")
@@ -89,7 +110,16 @@ def rows(
             found.append((pushed or {}).get(image.digest) or started_row(image, pushed))
     ordered = sorted(found, key=lambda row: row.at, reverse=True)
     current = {id(current_row(ordered, image)) for image in running}
-    return tuple(replace(row, current=id(row) in current) for row in ordered)
+    return tuple(
+        as_known(replace(row, current=id(row) in current), known) for row in ordered
+    )
+
+
+def as_known(row: Row, known: Known) -> Row:
+    """The row without what only an unread source could say."""
+    if not known.records and not row.recorded:
+        row = replace(row, recorded=None, verdict=None, commit=None, by=None)
+    return row if known.tasks or row.current else replace(row, current=None)
 
 
 def current_row(ordered: list[Row], image: Running) -> Row:
@@ -125,7 +155,11 @@ def utc(at: datetime | None) -> str:
 def line(row: Row) -> str:
     """One line for a person, below the heading of `releases`."""
     said = {"pushed": "pushed then; no record of a release", "started": "runs since then; no record of a release"}
-    subject = one_line(said.get(row.dated) or row.subject or row.commit[:7], limit=48)
+    if row.recorded is None:
+        said = {"pushed": "pushed then; the records are unknown", "started": "runs since then; the records are unknown"}
+    subject = one_line(said.get(row.dated) or row.subject or (row.commit or "")[:7], limit=48)
     gone = "  (no longer in ECR)" if row.in_ecr is False else ""
     when = row.at[:19].replace("T", " ")
-    return f"{'*' if row.current else ' '} {when:<19}  {row.tag:<12} {row.verdict:<12} {row.by:<14} {row.digest[:19]:<19}  {subject}{gone}"
+    mark = "?" if row.current is None else "*" if row.current else " "
+    verdict, by = row.verdict or "unknown", "?" if row.by is None else row.by
+    return f"{mark} {when:<19}  {row.tag:<12} {verdict:<12} {by:<14} {row.digest[:19]:<19}  {subject}{gone}"

@@ -22,4 +22,4 @@ def status(session: Session) -> None:
 
     seen = flow.status(session.settings, tuple(sorted(session.settings.environment.services)))
     session.report(flow.as_document(seen, session.settings), flow.as_text(seen))
-    session.leave(0 if all(one.steady for one in seen) else 1)
+    session.leave(max(one.exit_code for one in seen) if seen else 0)

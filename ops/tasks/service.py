@@ -96,6 +96,6 @@ def status(name: str) -> Any:
         session.settings.service(name)
         seen = flow.status(session.settings, (name,))
         session.report(flow.as_document(seen, session.settings), flow.as_text(seen))
-        session.leave(0 if all(one.steady for one in seen) else 1)
+        session.leave(max(one.exit_code for one in seen))
 
     return body

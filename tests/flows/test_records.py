@@ -100,7 +100,7 @@ def test_what_could_not_be_written_is_sent_when_releases_are_listed(platform: Pl
     assert row.tag == "a" and row.recorded and row.in_ecr is None and pending(platform) == []
     assert "unknown: images" in capsys.readouterr().err
     text = records.as_text((row,))
-    assert text.startswith("  when (UTC)") and "Say hello\\x1b[2J" in text and text.endswith("* runs now")
+    assert text.startswith("  when (UTC)") and "Say hello\\x1b[2J" in text and text.endswith("* runs now; ? unknown")
 
 
 def test_another_environments_records_wait_for_their_own_bucket(platform: Platform) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ops.model import ContainerState, Image, TaskState
-from ops.rules.records import NEWEST_FIRST, Running, folder, key, line, missing, rows, running
+from ops.rules.records import NEWEST_FIRST, Known, Running, folder, key, line, missing, rows, running
 
 
 def record(tag: str, verdict: str = "succeeded", at: str = "2026-01-01T00:00:00+00:00", digest: str = "") -> dict[str, str]:
@@ -100,3 +100,15 @@ def test_keys_sort_newest_first() -> None:
     older, newer = (key("ops", "dev", "backend", datetime(2026, 1, day, tzinfo=UTC), "x") for day in (1, 2))
     assert newer < older and older.startswith(folder("ops", "dev", "backend"))
     assert datetime(2100, 1, 1, tzinfo=UTC).timestamp() < NEWEST_FIRST
+
+
+def test_what_could_not_be_read_is_none() -> None:
+    """Without the tasks nobody knows what is current; without the records an image may well have one."""
+    (blind,) = rows([record("a")], [image("a")], known=Known(tasks=False))
+    assert blind.current is None and blind.verdict == "succeeded" and line(blind).startswith("? ")
+    (current, other) = rows([record("a")], [image("x", 9)], runs("x"), known=Known(tasks=False))
+    assert (current.current, other.current) == (True, None)
+    (unread,) = rows([], [image("a")], runs("a"), known=Known(records=False))
+    assert (unread.recorded, unread.verdict, unread.commit, unread.by) == (None, None, None, None)
+    assert unread.current is True and "unknown" in line(unread)
+    assert rows([record("a")], [], known=Known(records=False))[0].verdict == "succeeded"
