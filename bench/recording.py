@@ -16,7 +16,7 @@ START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 ARN = "arn:aws:ecs:us-east-1:123456789012"
 GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/dev-backend-tg/1"
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/davidshaevel/backend:abc1234"
-ENOUGH = SimpleNamespace(status_code=200)
+ENOUGH = SimpleNamespace(status_code=200, content=b"")
 
 
 class Clock:

@@ -11,6 +11,8 @@ from ops.errors import OpsError, Unreachable
 from ops.model import Verdict
 from ops.rules.looking import lasting
 
+OK = SimpleNamespace(status_code=200, content=b"")
+
 EXPECTED = {
     "breaker": "failed",
     "breaker_rollback": "failed",
@@ -206,15 +208,15 @@ def test_ctrl_c_passes_through_and_gives_the_screen_back():
 
 def test_a_service_that_is_gone_is_a_failure():
     """Deleted under our feet: MISSING comes back under `failures`, which is no error in ECS."""
-    gone = SimpleNamespace(status_code=200), {"services": [], "failures": [{"arn": "x", "reason": "MISSING"}]}
+    gone = OK, {"services": [], "failures": [{"arn": "x", "reason": "MISSING"}]}
     outcome, _ = watched(recording("success", lambda operation, now: gone if now >= 20 and operation == "DescribeServices" else None))
     assert outcome.verdict is Verdict.FAILED
     assert "no such service" in outcome.why
 
 
-EMPTY = SimpleNamespace(status_code=200), {"ResponseMetadata": {"HTTPStatusCode": 200}}
-NOWHERE = SimpleNamespace(status_code=200), {"services": [], "failures": [{"arn": "x", "reason": "MISSING"}]}
-BARE = SimpleNamespace(status_code=200), {"services": [{"serviceName": "backend", "status": "ACTIVE", "desiredCount": 2}], "failures": []}
+EMPTY = OK, {"ResponseMetadata": {"HTTPStatusCode": 200}}
+NOWHERE = OK, {"services": [], "failures": [{"arn": "x", "reason": "MISSING"}]}
+BARE = OK, {"services": [{"serviceName": "backend", "status": "ACTIVE", "desiredCount": 2}], "failures": []}
 
 
 @pytest.mark.parametrize("odd", [EMPTY, NOWHERE, BARE], ids=["neither services nor failures", "MISSING once", "no deployments"])
@@ -241,7 +243,7 @@ def baked(stage, **configuration):
     answers = {"ListServiceDeployments": listed, "DescribeServiceDeployments": {"serviceDeployments": [{"lifecycleStage": stage}]}}
 
     def staged(operation, now):
-        return (SimpleNamespace(status_code=200), answers[operation]) if operation in answers else None
+        return (OK, answers[operation]) if operation in answers else None
 
     done_at = {**timeline["frames"][-1], "at": 1700}
     return recording("success", staged, service=service, frames=[*timeline["frames"][:-3], done_at])
