@@ -12,14 +12,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ops.settings_database import Bastion, Database
-from ops.settings_types import Account, Model, PathPattern, Seconds, Text, Variable, WebPath
+from ops.settings_types import Account, Model, PathPattern, Port, Seconds, Text, Variable, WebPath
 
 
 class Endpoint(Model):
     """One page or API path of the runbook's section 5, and what a right answer is."""
 
     path: WebPath
-    status: int = 200
+    status: int = Field(200, ge=100, le=599)
     content_type: Text | None = Field(None, description="Media type of the answer, without parameters: `application/json`.")
     expect: dict[str, Any] = Field(default_factory=dict, description="JMESPath expression → the value that it must have.")
     text: Text | None = Field(None, description="Text that the body must contain; `{tag}` is the released tag, any where none is known.")
@@ -40,7 +40,7 @@ class Service(Model):
     dockerfile: Text = Field("Dockerfile", description="Relative to the context.")
     build_args: dict[str, str] = Field(default_factory=dict, description="Build arguments; `{tag}` and `{commit}` are filled in.")
     tests: list[str] | None = Field(None, description="Command (list of words) that must pass first, run in the context.")
-    container_port: int | None = Field(None, description="Port of the application, for preflight to compare.")
+    container_port: Port | None = Field(None, description="Port of the application, for preflight to compare.")
     health_path: WebPath | None = Field(None, description="Path that the target group should check.")
     log_group: Text | None = Field(None, description="Log group, for preflight to compare.")
     endpoints: list[Endpoint] = Field(default_factory=list, description="What must answer before and after.")
@@ -100,7 +100,7 @@ class Health(Model):
     slow: Seconds = Field(2.0, description="A page that takes longer is a failure.")
     recent: Seconds = Field(300.0, description="Errors in the logs within so long are a failure; older ones are only told.")
     since: Seconds = Field(3600.0, description="How far back logs are read where no release says since when.")
-    certificate_days: int = Field(21, description="A certificate that expires within so many days is a failure.")
+    certificate_days: int = Field(21, ge=0, description="A certificate that expires within so many days is a failure.")
     slower: float = Field(3.0, gt=1, description="A page that takes so many times as long as before is a change.")
     endpoints: list[Endpoint] = Field(default_factory=list, description="Pages that belong to no service.")
 

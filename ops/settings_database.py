@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ops.settings_types import Model, Seconds, Text
+from ops.settings_types import Model, Port, Seconds, Text
 
 
 class Database(Model):
@@ -19,7 +19,7 @@ class Database(Model):
     instance: Text | None = Field(None, description="RDS instance identifier.")
     name: Text | None = Field(None, description="Database name, where the secret has none.")
     host: Text | None = Field(None, description="Address to connect to, where it differs from the secret's.")
-    port: int | None = None
+    port: Port | None = None
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
     sslrootcert: Text | None = Field(None, description="File with the CA bundle; without it, the system's.")
     lock_timeout: Seconds = Field(5.0, description="Longest wait of a migration for one lock; then it steps back and tries again.")
@@ -34,7 +34,7 @@ class Bastion(Model):
 
     host: Text = Field(description="Name, address, or a Host of ssh_config. Migrations run on it (`run: remote`).")
     user: Text | None = None
-    port: int | None = None
+    port: Port | None = None
     gateway: Text | None = Field(
         None, description="On the way there: [user@]host[:port], or a command with %h and %p (ProxyCommand; `aws ssm start-session …`)."
     )

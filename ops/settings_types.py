@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from ops.cdn import path_pattern
 
@@ -28,6 +28,7 @@ def relative_web_path(value: str) -> str:
     return value
 
 
+Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 WebPath = Annotated[str, AfterValidator(relative_web_path)]
 PathPattern = Annotated[str, AfterValidator(path_pattern)]

@@ -28,8 +28,14 @@ class StrictArgument(Argument):
         """Replace the argument `like` of a task; `owner` is a function because the parser makes deep copies of arguments."""
         self.owner = owner
         super().__init__(
-            names=like.names, kind=like.kind, default=like.default, help=like.help, positional=like.positional,
-            optional=like.optional, incrementable=like.incrementable, attr_name=like.attr_name,
+            names=like.names,
+            kind=like.kind,
+            default=like.default,
+            help=like.help,
+            positional=like.positional,
+            optional=like.optional,
+            incrementable=like.incrementable,
+            attr_name=like.attr_name,
         )
 
     def set_value(self, value: Any, cast: bool = True) -> None:
@@ -45,7 +51,11 @@ class StrictArgument(Argument):
         label = self.names[0] if self.positional else f"--{self.names[0]}"
         help_command = f"inv {self.owner().path} --help"
         if value.startswith("-"):
-            raise ConfigError(f"{label} {value}", f"{label} needs a value, and a value cannot begin with -", help_command)
+            raise ConfigError(
+                f"{label} {value}",
+                f"{label} needs a value, and a value cannot begin with -",
+                help_command,
+            )
         if self.kind is int:
             try:
                 int(value)
@@ -58,12 +68,14 @@ class OpsTask(Task[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.path: str = self.name   # what to type; the namespace is added when the namespaces are assembled
+        self.path: str = (
+            self.name
+        )  # what to type; the namespace is added when the namespaces are assembled
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
         texts = dict(self.help)
         arguments = super().get_arguments(ignore_unknown_help)
-        self.help = texts   # Invoke removes each text as it uses it
+        self.help = texts  # Invoke removes each text as it uses it
         return [StrictArgument(argument, lambda: self) for argument in arguments]
 
     def print_help(self) -> None:
@@ -72,5 +84,5 @@ class OpsTask(Task[Any]):
 
         program = Program(binary="inv[oke]")
         program.parser = Parser([ParserContext(self.path, args=self.get_arguments())])
-        program.collection = {self.path: self}   # type: ignore[assignment]  # print_task_help reads nothing else of it
+        program.collection = {self.path: self}  # type: ignore[assignment]  # print_task_help reads nothing else of it
         program.print_task_help(self.path)

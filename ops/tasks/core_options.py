@@ -24,15 +24,27 @@ NO_EFFECT = {
 
 def check_core_options(config: Any, path: str, options: tuple[str, ...]) -> bool:
     """Whether to plan only (`--dry`). Raises ConfigError (exit code 2) for an option that has no effect on the task `path`."""
-    given = config._overrides   # what Invoke's parser found on the command line
+    given = config._overrides  # what Invoke's parser found on the command line
     for (section, key), label in NO_EFFECT.items():
         if key in given.get(section, {}):
-            command = f"inv {path} --timeout 5m" if key == "command" and "timeout" in options else f"inv {path}"
-            raise ConfigError(f"{label} with {path}", "this option of Invoke has no effect on the tasks of this project", command)
+            command = (
+                f"inv {path} --timeout 5m"
+                if key == "command" and "timeout" in options
+                else f"inv {path}"
+            )
+            raise ConfigError(
+                f"{label} with {path}",
+                "this option of Invoke has no effect on the tasks of this project",
+                command,
+            )
     dry = bool(config["run"]["dry"])
     if dry and "plan" not in options:
-        where = "INVOKE_RUN_DRY" if "INVOKE_RUN_DRY" in os.environ else "run.dry in the configuration"
+        where = (
+            "INVOKE_RUN_DRY" if "INVOKE_RUN_DRY" in os.environ else "run.dry in the configuration"
+        )
         label = "--dry" if "dry" in given.get("run", {}) else where
         why = f"{path} has no --plan, so it cannot be run without effect"
-        raise ConfigError(f"{label} with {path}", why, f"inv {path} --help, or run it without {label}")
+        raise ConfigError(
+            f"{label} with {path}", why, f"inv {path} --help, or run it without {label}"
+        )
     return dry

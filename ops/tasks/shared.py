@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.exceptions import Exit
 
+from ops import streams
 from ops.errors import Cancelled, Interrupted, OpsError
 from ops.tasks.arguments import OpsTask
 from ops.tasks.core_options import check_core_options
@@ -118,6 +119,7 @@ def front_door(
                 session.plan |= check_core_options(context.config, made.path, options)
                 body(session, **own)
 
+            streams.make_safe()
             collect_rarely()
 
             with ui.unbroken(), signals_raised():

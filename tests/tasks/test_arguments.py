@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 import tasks  # noqa: E402  # needs the path above
 
-ARGUMENTS = [(name, argument) for name in tasks.ns.task_names for argument in tasks.ns[name].get_arguments()]
+ARGUMENTS = [
+    (name, argument) for name in tasks.ns.task_names for argument in tasks.ns[name].get_arguments()
+]
 VALUED = [(name, argument) for name, argument in ARGUMENTS if argument.takes_value]
 POSITIONAL = [name for name, argument in ARGUMENTS if argument.positional]
 
@@ -49,7 +51,9 @@ def test_no_positional_takes_an_option_for_its_value(name: str) -> None:
             parse(name, word)
 
 
-@pytest.mark.parametrize(("name", "argument"), [each for each in VALUED if each[1].kind is int], ids=ids)
+@pytest.mark.parametrize(
+    ("name", "argument"), [each for each in VALUED if each[1].kind is int], ids=ids
+)
 def test_a_number_that_is_none_is_three_lines(name: str, argument: Argument) -> None:
     """Not a ValueError from inside of Invoke."""
     with pytest.raises(ConfigError, match="allowed: an integer"):
@@ -58,7 +62,18 @@ def test_a_number_that_is_none_is_three_lines(name: str, argument: Argument) -> 
 
 def test_values_still_arrive() -> None:
     """Words, numbers, lists, and the positional that a switch replaces."""
-    words = ["db.revision", "add-a-table", "db.history", "--limit", "3", "health.all", "--skip", "a", "--skip", "b"]
+    words = [
+        "db.revision",
+        "add-a-table",
+        "db.history",
+        "--limit",
+        "3",
+        "health.all",
+        "--skip",
+        "a",
+        "--skip",
+        "b",
+    ]
     words += ["sandbox.mend", "--all"]
     found = Parser(tasks.ns.to_contexts(), initial=ParserContext()).parse_argv(words)[1:]
     values = [context.as_kwargs for context in found]
@@ -71,7 +86,10 @@ def test_values_still_arrive() -> None:
 def test_help_is_shown_and_nothing_is_done(name: str, word: str) -> None:
     """`inv TASK --help` prints what `inv --help TASK` prints, for a task with a positional too."""
     before = sorted((ROOT / "alembic" / "versions").glob("*.py"))
-    shown = [front_door.inv(ROOT, words, {}, 60) for words in ((name, word), ("--help", name), (name, "--json", word))]
+    shown = [
+        front_door.inv(ROOT, words, {}, 60)
+        for words in ((name, word), ("--help", name), (name, "--json", word))
+    ]
     assert [done.returncode for done in shown] == [0, 0, 0], shown[0].stderr
     assert len({done.stdout for done in shown}) == 1 and f"] {name} [--options]" in shown[0].stdout
     assert sorted((ROOT / "alembic" / "versions").glob("*.py")) == before
@@ -93,11 +111,17 @@ def test_help_is_shown_and_nothing_is_done(name: str, word: str) -> None:
         (("-ew", "dev.check"), {}, "-e/--echo"),
     ],
 )
-def test_core_options_without_effect_are_refused(words: tuple[str, ...], environment: dict[str, str], says: str) -> None:
+def test_core_options_without_effect_are_refused(
+    words: tuple[str, ...], environment: dict[str, str], says: str
+) -> None:
     """Exit code 2 and three lines, before the task does anything."""
     done = front_door.inv(ROOT, words, environment, 60)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert says in done.stderr and re.search(r"error: .*\n  why: .*\n next: inv", done.stderr) and done.stdout == ""
+    assert (
+        says in done.stderr
+        and re.search(r"error: .*\n  why: .*\n next: inv", done.stderr)
+        and done.stdout == ""
+    )
 
 
 def test_a_refused_core_option_is_a_document_with_json() -> None:
