@@ -18,15 +18,17 @@ from typing import Any
 
 from invoke.exceptions import Exit
 
+from ops.redact import known
+
 
 class OpsError(Exit):
-    """What failed and where (`what`), why (`why`), what to type next (`next`)."""
+    """What failed and where (`what`), why (`why`), what to type next (`next`). Known secrets are hidden."""
 
     exit_code = 1
     untouched = False   # True: the step that raised this has changed nothing, so there is nothing to undo (`ops.apply`)
 
     def __init__(self, what: str, why: str = "", next: str = "") -> None:
-        self.what, self.why, self.next = what, why, next
+        self.what, self.why, self.next = known.hide(what), known.hide(why), known.hide(next)
         self.about: dict[str, Any] = {}   # what a front door adds for `--json`: the verdict "refused", for example
         super().__init__(message=str(self), code=self.exit_code)
 

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from ops import ui
 from ops.model import Deployment, Event, Finding, ServiceState, Target, TaskState
+from ops.redact import redact
 
 EVENTS_SHOWN = 5
 REDRAWS_A_SECOND = 4
@@ -37,12 +38,12 @@ def can_redraw(stream: TextIO) -> bool:
 
 def clean(text: str) -> str:
     """One line without control characters: they cannot move the cursor, and a tab or newline cannot break a table."""
-    return " ".join(text.split("\n")).replace("\t", " ").translate(ui.CONTROL)
+    return ui.plain(" ".join(text.split("\n")).replace("\t", " "))
 
 
 def event_text(message: str) -> str:
     """An event without what every line would repeat: the service's name, and all of a target group's ARN but its name."""
-    return TARGET_GROUP.sub(r"\1", SERVICE.sub("", message))
+    return TARGET_GROUP.sub(r"\1", SERVICE.sub("", redact(message)))
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:

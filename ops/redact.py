@@ -1,49 +1,31 @@
-"""Secrets taken out of text from outside (logs, stop reasons) before it is shown, stored or put into a document.
+"""Remove secrets from text before it is shown, stored or put into a document.
 
-Only the secret's own characters are replaced, so that what remains can still be read. Shapes, not entropy: a line that merely looks random
-(a digest, a commit id) stays as it is, since that is what a diagnosis needs.
+First by value: what this process has read as a secret (`known`) is hidden in every encoding. Then
+by shape, for secrets that were not read here. Only the secret's own characters are replaced, so
+that the rest stays readable. `ops.ui`, errors and the adapters that store documents hide known
+values in everything; text from outside also goes through `redact`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
-HIDDEN = "***"
-NAMES = (
-    r"(?:[\w.-]*(?:passw(?:or)?d|passphrase|secret(?:[_-]?access)?[_-]?key|client[_-]?secret|api[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token"
-    r"|session[_-]?token|security[_-]?token|private[_-]?key|credentials?)|[\w.-]*[_-](?:secret|token|pwd|pass)|secret|token|pwd)"
-)
-NAMED = rf"(?<![\w.:/-])(?:--)?{NAMES}\\*[\"']?\s*(?:=>|[:=])\s*(?!arn:)"   # NAME=x, NAME: x, JSON
-PATTERNS = tuple(
-    re.compile(pattern, re.IGNORECASE | re.DOTALL)
-    for pattern in (
-        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?P<hide>.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
-        r"\bX-Amz-(?:Signature|Security-Token|Credential)=(?P<hide>[^&\s\"'<>]+)",   # presigned URLs (AWS Signature Version 4)
-        r"[?&](?:sig|signature|AWSAccessKeyId)=(?P<hide>[^&\s\"'<>]+)",   # and their older forms
-        r"\b[a-z][a-z0-9+.-]*://[^\s:/@\"']*:(?P<hide>[^\s\"']+)@[\w.\[-]",   # DSNs; greedy: a password may hold @ and /
-        r"\b(?:Proxy-)?Authorization[\"']?\s*[:=]\s*[\"']?(?:\w+\s+)?(?P<hide>[^\s\"',]+)",
-        r"\b(?:Bearer|Basic)\s+(?P<hide>[\w.~+/=-]{8,})",
-        r"\b(?:Set-)?Cookie:\s*(?P<hide>[^\r\n]+)",
-        r"(?P<hide>\beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?)",   # JSON Web Tokens
-        r"(?P<hide>\b(?:AKIA|ASIA)[0-9A-Z]{16}\b)",
-        r"(?P<hide>\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{20,})\b)",
-        NAMED + r"(?P<hide>\"(?:[^\"\\]|\\.)*\"|\\+\".*?\\+\"|'(?:[^'\\]|\\.)*'|[\"'][^\"'\s]+|[^\s,;&})\"']+)",
-        rf"(?<!\S)--{NAMES}\s+(?P<hide>[^\s-][^\s]*)",   # --password x
-        r"\bIDENTIFIED BY\s+(?P<hide>'[^']*')|\bPASSWORD\s+(?P<sql>'[^']*')",   # SQL
-    )
-)
+from ops.secret_shapes import HIDDEN, hide_shapes
+from ops.secret_values import KnownSecrets
+
+LONGEST_LINE = 16_000  # characters of a line that are searched and kept
+CUT = "… cut"
+
+known = KnownSecrets()  # of this process: adapters add what they read
 
 
 def redact(text: str) -> str:
-    """`text` with every known shape of secret replaced by `***`."""
-    for pattern in PATTERNS:
-        text = pattern.sub(hide, text)
-    return text
+    """`text` without known secrets and what has the shape of one; cuts very long lines."""
+    return hide_shapes(cut(known.hide(text)))
 
 
 def redacted(text: object, secrets: Iterable[str] = ()) -> str:
-    """`text` without what has the shape of a secret, and without the values in `secrets`: a shape can be missed, a value can't."""
+    """`redact` of any object's text, also without the values in `secrets`."""
     result = str(text)
     for secret in sorted({secret for secret in secrets if secret}, key=len, reverse=True):
         result = result.replace(secret, HIDDEN)
@@ -56,24 +38,22 @@ def one_line(text: object, secrets: Iterable[str] = (), limit: int = 400) -> str
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def hide(match: re.Match[str]) -> str:
-    """The match with its group `hide` (or `sql`) hidden; quotes stay, so that JSON stays JSON."""
-    group = "hide" if match["hide"] is not None else "sql"
-    whole, secret = match[0], match[group]
-    quotes = re.match(r"\\*[\"']", secret)
-    kept = f"{quotes[0]}{HIDDEN}{quotes[0]}" if quotes and len(secret) > len(quotes[0]) else HIDDEN
-    start = match.start(group) - match.start()
-    return whole[:start] + kept + whole[start + len(secret):]
-
-
 def redact_lines(lines: Iterable[str]) -> tuple[str, ...]:
-    """Lines redacted together, so that a secret over several of them (a private key) goes too; their number stays."""
+    """Redact lines together, so that a secret that spans several is hidden; their number stays."""
     kept = tuple(lines)
-    if not any("PRIVATE KEY" in line for line in kept):
-        return tuple(redact(line) for line in kept)
-    result, inside = [], False
-    for line in kept:
-        begins, ends = "-----BEGIN" in line, "-----END" in line
-        result.append(HIDDEN if inside and not ends else redact(line))
-        inside = (inside or begins) and not ends
-    return tuple(result)
+    rest = iter(redact("\n".join(kept)).split("\n"))
+    return tuple("\n".join(next(rest) for _ in range(line.count("\n") + 1)) for line in kept)
+
+
+def cut(text: str) -> str:
+    """`text` with each line of more than `LONGEST_LINE` characters cut and marked."""
+    if len(text) <= LONGEST_LINE:
+        return text
+    return "\n".join(_cut_line(line) for line in text.split("\n"))
+
+
+def _cut_line(line: str) -> str:
+    is_cut = (
+        line.endswith(CUT) and len(line) <= 2 * LONGEST_LINE
+    )  # hiding may have made it longer since
+    return line if len(line) <= LONGEST_LINE or is_cut else f"{line[:LONGEST_LINE]}{CUT}"

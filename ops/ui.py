@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import select
 import sys
 import time
@@ -14,8 +15,16 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from ops.errors import ConfigError, Refused
+from ops.redact import known
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+
+COLOUR = re.compile(r"\x1b\[[\d;:]*m|\x1b\[\d?K")      # and "erase to the end of the line", which colouring programs send
+
+
+def plain(text: str) -> str:
+    """Text from another program without its colours; other control characters are shown as `\\x..`."""
+    return COLOUR.sub("", text).translate(CONTROL)
 
 
 def say(line: str = "") -> None:
@@ -29,7 +38,7 @@ def on_terminal() -> bool:
 
 
 class Unbreakable:
-    """A stream whose reader may go away (a closed pipe, a lost terminal): from then on what is written is dropped, never raised.
+    """A stream that hides known secrets and survives its reader (a closed pipe, a lost terminal): then text is dropped, never raised.
 
     What is being done must not hang on whether somebody reads along. The descriptor is pointed to nowhere, so that the
     interpreter's own flush at the end does not fail either.
@@ -40,7 +49,8 @@ class Unbreakable:
 
     def write(self, text: str) -> int:
         try:
-            return self.stream.write(text)
+            self.stream.write(known.hide(text))
+            return len(text)
         except (OSError, ValueError):
             self.give_up()
             return len(text)
@@ -91,8 +101,8 @@ def clean_stdout() -> Iterator[TextIO]:
 
 
 def write_document(stream: TextIO, document: Any) -> None:
-    """One JSON document and a newline; times as ISO 8601 in UTC."""
-    stream.write(json.dumps(document, default=jsonable, ensure_ascii=False) + "\n")
+    """One JSON document and a newline; times as ISO 8601 in UTC. Known secrets are hidden in its strings, so that it stays JSON."""
+    stream.write(json.dumps(known.hide_in(document), default=jsonable, ensure_ascii=False) + "\n")
     stream.flush()
 
 

@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ops.redact import known
 from tests import front_door
 from tests.front_door import ROOT
 
@@ -24,6 +25,13 @@ LONG = ("real", "flows", "wrapper", "sandbox")      # folders whose files take m
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest begins first: a file is one worker's, and the last one must not be a long one."""
     items.sort(key=lambda item: LONG.index(name) if (name := item.path.parent.name) in LONG else len(LONG))
+
+
+@pytest.fixture(autouse=True)
+def forget_secrets() -> Iterator[None]:
+    """What a test reads as a secret is hidden in its own output only."""
+    yield
+    known.clear()
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from ops.adapters.aws import Cloud, code
 from ops.errors import OpsError, Refused
+from ops.redact import known
 
 LOST = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 ABSENT = ("NoSuchKey", "404")
@@ -80,7 +81,7 @@ def replace(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any], et
 def put(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any], condition: Mapping[str, str]) -> str | None:
     from botocore.exceptions import ClientError
 
-    body = json.dumps(document, ensure_ascii=False, default=str).encode()
+    body = json.dumps(known.hide_in(document), ensure_ascii=False, default=str).encode()
     with cloud.translated(f"s3://{bucket}/{key} (s3:PutObject)", no_bucket(bucket)):
         try:
             answer = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition)

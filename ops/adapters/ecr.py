@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ops.adapters.aws import Cloud
 from ops.errors import Unreachable
 from ops.model import Image, Repository
+from ops.redact import known
 
 
 @dataclass(frozen=True)
@@ -70,4 +71,5 @@ def token(cloud: Cloud) -> Token:
         username, _, password = base64.b64decode(given["authorizationToken"], validate=True).decode().partition(":")
     except (LookupError, binascii.Error, UnicodeDecodeError) as error:
         raise Unreachable(what, f"the answer holds no token ({type(error).__name__})", "run it again") from None
+    known.add(password)
     return Token(username, urlsplit(given.get("proxyEndpoint", "")).netloc, password)

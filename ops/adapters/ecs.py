@@ -10,6 +10,7 @@ from typing import Any
 from ops.adapters.aws import Cloud, code
 from ops.errors import OpsError, Refused, Unreachable
 from ops.model import ContainerState, Deployment, Event, LoadBalancer, ServiceState, TaskDefinition, TaskState
+from ops.redact import known
 
 READ_ONLY = frozenset(
     {
@@ -209,6 +210,8 @@ def revision(answer: Mapping[str, Any]) -> TaskDefinition:
     found = dict(answer["taskDefinition"])
     if answer.get("tags"):
         found["tags"] = answer["tags"]
+    for each in found.get("containerDefinitions") or ():
+        known.add_variables({str(pair.get("name")): str(pair.get("value") or "") for pair in each.get("environment") or ()})
     cpu = (found.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64"
     return TaskDefinition(found["taskDefinitionArn"], found["status"], ARCHITECTURES.get(cpu, cpu.lower()), found)
 

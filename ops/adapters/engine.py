@@ -7,23 +7,23 @@ that it is given, for that call alone. So a base image is pulled without a login
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ops import ui
 from ops.adapters.concurrent import importing
 from ops.adapters.ecr import Token
 from ops.adapters.engine_errors import build_failed, down, push_failed, translated
 from ops.errors import ConfigError, Unreachable
 from ops.facts import EngineInfo, LocalImage
+from ops.redact import redact
 
 TIMEOUT = 10  # seconds, for questions
 STEP_TIMEOUT = 600  # seconds without a word during a build or push
 LAST_LINES = 15  # of a failed build
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # a real engine paints what a RUN says on stderr
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -157,7 +157,7 @@ class Lines:
         self.states: dict[str, str] = {}
 
     def take(self, event: Mapping[str, Any]) -> None:
-        for line in COLOURS.sub("", str(event.get("stream") or "")).splitlines():
+        for line in ui.plain(str(event.get("stream") or "").replace("\r", "\n")).split("\n"):
             if line.strip():
                 self.tell(line.rstrip())
         status, layer = event.get("status"), event.get("id")
@@ -167,8 +167,9 @@ class Lines:
             self.tell(f"{layer}: {status}" if layer else status)
 
     def tell(self, line: str) -> None:
-        self.last = [*self.last[1 - LAST_LINES :], line]
-        self.progress(line)
+        shown = redact(line)      # a build may print its arguments
+        self.last = [*self.last[1 - LAST_LINES :], shown]
+        self.progress(shown)
 
 
 def message(event: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
+from ops import ui
 from ops.adapters import shell
 from ops.adapters.tar import extract
 from ops.errors import ConfigError, OpsError
@@ -20,6 +21,7 @@ from ops.model import Checkout, Commit
 from ops.redact import one_line
 
 TIMEOUT = 60.0
+SUBJECT_LIMIT = 400
 DETACHED = "(detached)"
 SAFE_NAME = re.compile(r"[A-Za-z0-9_][^\s~^:?*\[\\]*")
 PLAIN = ("-c", "core.quotePath=false", "-c", "color.ui=false", "-c", "log.showSignature=false")
@@ -34,6 +36,7 @@ def checkout(path: Path, branch: str, remote: str) -> Checkout:
     for name in (branch, remote):
         refuse_unsafe(name, "branch or remote")
     full, short, subject, at = ask(top, "log", "-1", "--encoding=UTF-8", "--format=%H%x00%h%x00%s%x00%cI", "HEAD").strip("\n").split("\0")
+    subject = one_line(ui.plain(subject), limit=SUBJECT_LIMIT)
     on = git(top, "symbolic-ref", "--short", "-q", "HEAD").stdout.strip() or DETACHED
     changes = ask(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
     return Checkout(

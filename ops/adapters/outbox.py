@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ops.redact import known
+
 ENDING = ".json"
 
 
@@ -22,7 +24,7 @@ def put(folder: Path, key: str, document: Mapping[str, Any]) -> Path:
     path = folder / f"{quote(key, safe='')}{ENDING}"
     making = path.with_name(f"{path.name}.{os.getpid()}.making")
     with making.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(document, ensure_ascii=False, default=str))
+        file.write(json.dumps(known.hide_in(document), ensure_ascii=False, default=str))
         file.flush()
         os.fsync(file.fileno())
     return making.replace(path)

@@ -1,4 +1,7 @@
-"""Secrets Manager and Parameter Store. Names leave this module freely; values only in a `Secret`, which shows none of them."""
+"""Secrets Manager and Parameter Store. Names leave this module freely; values only in a `Secret`, which shows none of them.
+
+Every value that is read here is added to `ops.redact.known`, so that no output and no record shows it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ops.adapters.aws import Cloud
-from ops.errors import ConfigError, Refused
+from ops.errors import ConfigError, OpsError, Refused
+from ops.redact import known
 
 
 class Secret(Mapping[str, str]):
@@ -57,11 +61,27 @@ def value(cloud: Cloud, secret_id: str) -> Mapping[str, str]:
 
 
 def parameter_exists(cloud: Cloud, name: str) -> bool:
-    """Whether Parameter Store has it (ssm:GetParameters). A missing one is no error there: it comes back under InvalidParameters."""
+    """Whether Parameter Store has it (ssm:GetParameters). A missing one is no error there: it comes back under InvalidParameters.
+
+    The value is read only to hide it in output; where it may not be decrypted, existence is enough.
+    """
+    try:
+        return _parameter(cloud, name, decrypt=True)
+    except OpsError:
+        return _parameter(cloud, name, decrypt=False)
+
+
+def _parameter(cloud: Cloud, name: str, *, decrypt: bool) -> bool:
     with cloud.translated(f"parameter {name} (ssm:GetParameters)"):
-        answer = cloud.client("ssm").get_parameters(Names=[name], WithDecryption=False)
-        found = [each["Name"] for each in answer["Parameters"]]
-        return bool(found) or not answer["InvalidParameters"]
+        answer = cloud.client("ssm").get_parameters(Names=[name], WithDecryption=decrypt)
+        found = [(each["Name"], str(each.get("Value") or ""), each.get("Type")) for each in answer["Parameters"]]
+        exists = bool(found) or not answer["InvalidParameters"]
+    for called, text, kind in found:
+        if kind == "SecureString":
+            known.add_secret(text)
+        else:
+            known.add_variables({called.rpartition("/")[2]: text})
+    return exists
 
 
 def text(cloud: Cloud, secret_id: str) -> str | None:
@@ -72,7 +92,9 @@ def text(cloud: Cloud, secret_id: str) -> str | None:
             answer = client.get_secret_value(SecretId=secret_id)
         except client.exceptions.ResourceNotFoundException:
             return None
-        return "" if answer.get("SecretBinary") else str(answer["SecretString"])
+        found = "" if answer.get("SecretBinary") else str(answer["SecretString"])
+    known.add_secret(found)
+    return found
 
 
 def parsed(found: str) -> dict[str, Any] | None:

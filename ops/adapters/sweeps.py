@@ -9,6 +9,7 @@ from typing import Any
 
 from ops.errors import ConfigError, OpsError
 from ops.health import LOOKED, STATUSES
+from ops.redact import known
 
 
 def keep(folder: Path, document: Mapping[str, Any], limit: int) -> Path:
@@ -31,7 +32,7 @@ def keep(folder: Path, document: Mapping[str, Any], limit: int) -> Path:
 def save(path: Path, document: Mapping[str, Any]) -> Path:
     """Write it there. Raises OSError."""
     making = path.with_name(f"{path.name}.making")
-    making.write_text(json.dumps(document, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    making.write_text(json.dumps(known.hide_in(document), ensure_ascii=False, default=str) + "\n", encoding="utf-8")
     making.replace(path)
     return path
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ops import ui
 from ops.adapters.concurrent import gather, reason
 from ops.errors import OpsError
 from ops.facts import ReleaseFacts, Schema, TestRun
 from ops.model import Checkout, Image, Repository, ServiceState, TaskDefinition, TaskState, Unknown
+from ops.redact import redact_lines
 from ops.rules.preflight_revision import Reference, log_groups, references
 
 if TYPE_CHECKING:
@@ -237,5 +239,6 @@ def tested(asked: Asked) -> TestRun | Unknown | None:
         ended = shell.run(command, cwd=asked.platform.settings.source / asked.service.context, timeout=TESTS_TIMEOUT_S)
     except OpsError as problem:
         return Unknown(reason(problem))
-    lines = [line for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
-    return TestRun(tuple(command), ended.exit_code, "\n".join(lines[-TAIL_LINES:]))
+    lines = [line for line in ui.plain(ended.stdout + ended.stderr).split("\n") if line.strip()]
+    tail = redact_lines(lines[-TAIL_LINES:])
+    return TestRun(tuple(command), ended.exit_code, "\n".join(tail))

@@ -17,7 +17,7 @@ from ops.flows.sight import Eyes as Eyes
 from ops.flows.sight import Outcome as Outcome
 from ops.flows.sight import Screen as Screen
 from ops.model import Finding, ServiceState, Target, TaskState, Verdict
-from ops.redact import redact
+from ops.redact import redact_lines
 from ops.rules import looking
 from ops.rules.rollout import (
     SETTLE_S,
@@ -219,8 +219,8 @@ class Watching:
             self.screen.seen(service, (*left, *self.stopped.values()), self.targets)
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
         if self.follow and ours:   # asked for by the operator, so outside the ration
-            for line in self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES):
-                self.screen.line(redact(line))
+            for line in redact_lines(self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES)):
+                self.screen.line(line)
 
     def forgive(self, service: ServiceState) -> None:
         """A deployment that we find with all its tasks running again has outlived its earlier stops: they are no verdict on it."""

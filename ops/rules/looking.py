@@ -8,6 +8,7 @@ from datetime import datetime
 
 from ops.errors import OpsError, Unreachable
 from ops.model import Deployment, Event, Evidence, Finding, ServiceState, Target, TaskState
+from ops.redact import redact
 
 CALLS_A_SECOND = 0.5     # on average, over the whole watch
 KEPT_BACK = 5.0          # calls kept for a stop, so that its diagnosis does not break the average
@@ -100,8 +101,8 @@ def late(id: str, why: str, service: ServiceState, targets: Iterable[Target], na
     for target in targets:
         if target.state != "healthy":
             said = " ".join(part for part in (target.state, target.reason, target.description) if part)
-            evidence.append(Evidence(f"DescribeTargetHealth {target.id}:{target.port}", said))
-    evidence += [Evidence("DescribeServices events", event.message) for event in oldest_first(service.events)[-3:]]
+            evidence.append(Evidence(f"DescribeTargetHealth {target.id}:{target.port}", redact(said)))
+    evidence += [Evidence("DescribeServices events", redact(event.message)) for event in oldest_first(service.events)[-3:]]
     return Finding("not_ready_in_time", why, "certain", tuple(evidence), (f"inv {name}.status",) if name else ())
 
 

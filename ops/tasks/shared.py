@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import gc
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -114,6 +115,7 @@ def front_door(
         def call(context: Any, **given: Any) -> None:
             own = {key: value for key, value in given.items() if key not in options}
             from ops import ui
+            from ops.redact import known
 
             def guarded(session: Session, **own: Any) -> None:
                 session.plan |= check_core_options(context.config, made.path, options)
@@ -123,6 +125,7 @@ def front_door(
             collect_rarely()
 
             with ui.unbroken(), signals_raised():
+                known.add_variables(os.environ)
                 session = Session(context, {key: given.get(key) for key in options})
                 with session.resources:
                     answer(session, guarded, own)
@@ -204,6 +207,8 @@ def unexpected(bug: BaseException) -> OpsError:
     import tempfile
     import traceback
 
+    from ops.redact import redact
+
     with tempfile.NamedTemporaryFile("w", prefix="inv-", suffix=".traceback", delete=False, encoding="utf-8") as file:
-        traceback.print_exception(bug, file=file)
-    return OpsError(f"unexpected {type(bug).__name__}: {bug}", "this is a bug in this tool", f"report it with {file.name}")
+        file.write(redact("".join(traceback.format_exception(bug))))
+    return OpsError(f"unexpected {type(bug).__name__}: {redact(str(bug))}", "this is a bug in this tool", f"report it with {file.name}")

@@ -1,0 +1,258 @@
+"""Texts that carry a secret, as programs write them, and texts that do not.
+
+`«…»` marks what must be hidden, and nothing else may change. `§` stands for a password, `¶` for
+16 characters of an AWS key id: no text here has the shape of a real secret, so that scanners of
+repositories stay silent.
+"""
+
+from __future__ import annotations
+
+import re
+
+PASSWORD = "Zq8hunter2Kx"
+KEY_ID = "IOSFODNN7EXAMPLE"
+MARKED = re.compile("«(.*?)»", re.DOTALL)
+PRIVATE = "PRIV" + "ATE"
+
+
+def text(case: str) -> str:
+    """The case as a program writes it."""
+    return case.replace("«", "").replace("»", "").replace("§", PASSWORD).replace("¶", KEY_ID)
+
+
+def hidden(case: str) -> str:
+    """The case without its secrets."""
+    return text(MARKED.sub("***", case))
+
+
+def pem(kind: str, end: bool = True) -> str:
+    """A private key whose lines are marked."""
+    head = f"-----BEGIN {kind}-----\n«MIIEvQIBADANBgkqhkiG9w0BAQEF»\n«AASCBKcwggSjAgEAAoIBAQC7»"
+    return f"{head}\n-----END {kind}-----" if end else head
+
+
+VARIABLES = (
+    "DB_PASSWORD=«§»",
+    "export PGPASSWORD=«§»",
+    'DB_PASSWORD="«§ with space §»"',
+    "database_password=«§»",
+    "SECRET_KEY=«§»",
+    "DJANGO_SECRET_KEY='«§»'",
+    "JWT_SECRET=«§»",
+    "ENCRYPTION_KEY=«§»",
+    "STRIPE_KEY=«§»",
+    "ANY_VENDORS_KEY=«§»",
+    "PASSWORD=«§»",
+    "passwort=«§»",
+    "SSH_PASSPHRASE=«§»",
+    "OAUTH_CLIENT_SECRET=«§»",
+    "DB_PASSWORD_B64=«§»",
+    "AWS_SECRET_ACCESS_KEY=«wJalr§/K7MDENG/bPxRfi»",
+    "AWS_SESSION_TOKEN=«FwoGZXIvYXdzE§==»",
+    "aws_secret_access_key = «wJalr§»",
+    "password=«a)§»",
+    "PASSWORD=«a;§»",
+    "DB_PASSWORD=«a&§»",
+    "DB_PASSWORD=«a'§»",
+    "DB_PASSWORD=«a,§»",
+    "docker run -e DB_PASSWORD=«§» img",
+    "PGPASSWORD=«§» psql -h x",
+    '["DB_PASSWORD=«§»"]',
+    '["A=1","DB_PASSWORD=«§»","B=2"]',
+    "A=1\0DB_PASSWORD=«§»\0B=2",
+    "host=h user=u password=«§» dbname=d",
+    "Server=x;User Id=sa;Password=«§»;",
+    "username=u&password=«§»&x=1",
+)
+DOCUMENTS = (
+    '{"SESSION_SECRET": "«§»"}',
+    '{"apiKey": "«§»"}',
+    '{"db": {"passwd": "«§»"}}',
+    '{"body": "{\\"password\\": \\"«§»\\"}"}',
+    '"\\"{\\\\\\"password\\\\\\": \\\\\\"«§»\\\\\\"}\\""',
+    '{"MasterUserPassword": "«§»"}',
+    '{"pwd": "«§»"}',
+    '{"SecretString": "«§»"}',
+    '{"SessionToken": "«FwoGZXIvYXdzE§»"}',
+    '{"authorizationToken": "«QVdTOmV5§»"}',
+    '{"auths": {"h": {"auth": "«QVdTOmV5§»"}}}',
+    '{"password": "«ab\\"§»"}',
+    '{"password": "«ab\\\\§»"}',
+    '{"user": "app", "password": "«ab\\"§\\"»", "port": 5432}',
+    '[{"name": "DB_PASSWORD", "value": "«§»"}]',
+    '{"value": "«§»", "name": "DB_PASSWORD"}',
+    "{'name': 'DB_PASSWORD', 'value': '«§»'}",
+    "{'password': '«§»'}",
+    "connect(host='x', password='«§»')",
+    "DATABASES={'default': {'ENGINE': 'x', 'PASSWORD': '«§»'}}",
+    'QueryFailedError: {"type":"postgres","host":"h","password":"«§»","database":"d"}',
+    "{ type: postgres, password: «§», database: d }",
+    "Config{Host:h Password:«§» Port:5432}",
+    'Config { password: "«§»" }',
+    "'password' => '«§»'",
+    '<db password="«§»"/>',
+    "<SecretAccessKey>«§»</SecretAccessKey>",
+    "<password>«§»</password>",
+    'name="password"\r\n\r\n«§»\r\n',
+    "password: «§»",
+    "db:\n  password: «§»\n",
+    "db:\n  password: |\n    «§»\n    «second line»\n  user: app\n",
+    "password: '«§»'",
+    "password = «§»",
+    "password:«§»",
+    "db-password: «§»",
+    "app.db.password=«§»",
+    "spring.datasource.password=«§»",
+    'db_password = "«§»"',
+    '  + password = "«§»"',
+    '  ~ password = "«§»" -> "«§2»"',
+    'master_password = "«§»"',
+    "password = <<EOT\n«§»\nEOT",
+    '{"db_password": {"sensitive": true, "type": "string", "value": "«§»"}}',
+    "\x1b[32mpassword\x1b[0m: \x1b[31m«§»\x1b[0m",
+    '"password"\x1b[0m: "«§»"',
+)
+URLS = (
+    "postgres://user:«§»@host:5432/db",
+    "postgresql+psycopg2://user:«§»@host/db?sslmode=require",
+    "postgres://user:«p/§»@host/db",
+    "postgres://app:«p@§/x»@db.example.com:5432/davidshaevel",
+    "postgres://user:«%40§%2F»@host/db",
+    "postgres://user:«a:§»@host/db",
+    "postgres://user:«12§»@host/db",
+    "postgres://user:«1234»@host/db",
+    "postgres://user:«a b§»@host/db",
+    "postgres://user:«a'§»@host/db",
+    "postgres://user:«§»@[::1]:5432/db",
+    "postgresql://user:«§»@/db?host=/tmp",
+    "postgresql://host/db?user=u&password=«§»",
+    "jdbc:postgresql://h/db?user=u&password=«§»&ssl=true",
+    "mongodb+srv://u:«§»@c.mongodb.net/x",
+    "redis://:«§»@cache:6379/0",
+    "https://«§»@github.com/x/y.git",
+    "https://x-access-token:«§»@github.com/x/y",
+    "postgres://u:«§»@h/d and mysql://u:«§»@h2/d",
+    'Error: P1000: DATABASE_URL="postgresql://u:«§»@h/d"',
+    "django.db.utils.OperationalError: connection failed: postgres://app:«§»@db:5432/x",
+    "GET /x?access_token=«§»&a=1",
+    "https://h/x?token=«§»",
+    "?api_key=«§»",
+    "https://h/cb?code=ok&client_secret=«§»",
+    "https://b.s3.amazonaws.com/k?X-Amz-Signature=«§»&X-Amz-Expires=60",
+    "https://b.s3.amazonaws.com/k?X-Amz-Security-Token=«§»",
+    "https://hooks.slack.com/services/«T00000000/B00000000/§§»",
+)
+HEADERS = (
+    "x-api-key: «§»",
+    "authorization: bearer «§»",
+    "Authorization: Basic «§==»",
+    "Authorization: «§»",
+    "sent Bearer «§.§»",
+    '{"Authorization": "Bearer «§»"}',
+    "curl -H 'Authorization: token «§»' https://x",
+    "Authorization: AWS4-HMAC-SHA256 Credential=«AKIA¶/20130524/us-east-1/s3/aws4_request»,"
+    "SignedHeaders=host,Signature=«§»",
+    "Cookie: «session=§; b=1»",
+    "Set-Cookie: «sid=§; Path=/»",
+    '{"cookie": "«session=§»", "x": 1}',
+)
+COMMANDS = (
+    "curl -u admin:«§» https://x",
+    "docker login -u AWS -p «§» host",
+    "--password «§»",
+    "--db-password «§»",
+    "--token «§»",
+    "--secret «§»",
+    "db.host.com:5432:davidshaevel:davidshaevel:«§»",
+    "*:*:*:postgres:«§»",
+    "machine db login app password «§»",
+    "ALTER ROLE davidshaevel PASSWORD '«§»'",
+    "ALTER ROLE davidshaevel PASSWORD '«a''§»'",
+    "ALTER ROLE x PASSWORD $$«§»$$",
+    "ALTER ROLE x PASSWORD $tag$«§»$tag$",
+    "CREATE USER x IDENTIFIED BY '«§»'",
+    "ALTER ROLE x PASSWORD E'«§»'",
+    'FATAL: password for user x is "«§»"',
+    "connecting using password «§»",
+    "db password: «§», retrying",
+)
+TOKENS = (
+    "key «AKIA¶» here",
+    "«ASIA¶»",
+    "«ghp_" + "A" * 36 + "»",
+    "«github_pat_11" + "A" * 40 + "»",
+    "«" + "sk_" + "live_§§»",
+    "«" + "whsec_§abcdef»",
+    "«" + "sk-proj-§§§»",
+    "«" + "sk-ant-api03-§§§»",
+    "https://maps.googleapis.com/x?key=«" + "AIza" + "SyD§" + "a" * 23 + "»",
+    "«" + "glpat-§12345678»",
+    "«" + "SG.§1234567.§§§»",
+    "«" + "SK" + "a1" * 16 + "»",
+    "«" + "dckr_pat_§§»",
+    "«" + "hvs.§§§»",
+    "token «eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.§» rejected",
+    pem(f"RSA {PRIVATE} KEY"),
+    pem(f"OPENSSH {PRIVATE} KEY"),
+    pem(f"EC {PRIVATE} KEY", end=False),
+    pem(f"ENCRYPTED {PRIVATE} KEY"),
+    pem(f"PGP {PRIVATE} KEY BLOCK"),
+)
+SECRETS = (*VARIABLES, *DOCUMENTS, *URLS, *HEADERS, *COMMANDS, *TOKENS)
+
+HARMLESS = (
+    "arn:aws:secretsmanager:us-east-1:123456789012:secret:dev-davidshaevel-db-credentials-AbCdEf",
+    "arn:aws:ecs:us-east-1:123456789012:task/dev-cluster/dd6dee311b717f5bfd2a893f558cf15e",
+    "sha256:dd511c67ed46ff5ba10e0230c8ee6d7b3afc69342fd71abbaa3de1c5eb0301da",
+    "550e8400-e29b-41d4-a716-446655440000",
+    "123456789012.dkr.ecr.us-east-1.amazonaws.com/davidshaevel/backend:5fe73cf",
+    "127.0.0.1:5000/backend@sha256:dd511c67ed46ff5ba10e0230c8ee6d7b3afc69342fd71abbaa3de1",
+    "ecs-svc/4869310865589843907",
+    "rds!db-1b2c3d4e-1111-2222-3333-444455556666",
+    'password authentication failed for user "davidshaevel"',
+    "Access denied for user 'x'@'h' (using password: YES)",
+    '{"secret": "arn:aws:secretsmanager:us-east-1:1:secret:x"}',
+    "valueFrom=arn:aws:secretsmanager:us-east-1:1:secret:db:password::",
+    "secrets: 5 resolved, with their keys",
+    "tokens: 5",
+    "http://user@host/path",
+    "https://davidshaevel.com:443/a@b",
+    "error at https://h:8080/x?y=a@b.c",
+    "2026-11-25T22:44:07Z",
+    "key=value",
+    "primary key: id",
+    "author: Basic auth is off",
+    "Basic information about it",
+    "Bearer of news: something",
+    "token_count=12",
+    "unexpected token: <",
+    "SyntaxError: Unexpected token } in JSON at position 5",
+    "SyntaxError: Unexpected token: } in JSON at position 3",
+    "secret: null",
+    '{"password": null}',
+    "  + password = (sensitive value)",
+    "  on main.tf line 3: password = var.db_password",
+    "password_reset=true",
+    "inv db.ping: the secret: could not be read",
+    "pass: 12 tests",
+    "tests pass=12 fail=0",
+    "compass=north",
+    "bypass=1",
+    "PWD=/app",
+    "mailto:a@b.c",
+    "secret_missing",
+    "E123456789ABC",
+    "eni-0abc1234",
+    "authorization: failed",
+    "Authorization error: no permission",
+    "Cookie policy: none",
+    "ExpiredToken: The security token included in the request is expired",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
+    "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",
+    "app.py:12:ERROR:root:division by zero",
+    "Error: connect ECONNREFUSED 10.0.0.1:5432",
+    "can't retrieve the secret with ARN 'arn:aws:secretsmanager:us-east-1:1:secret:dev-db-AbCdEf'",
+    "http://localhost:3000/api/health answered 404",
+    "Task failed ELB health checks in (arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/b/1)",
+    "give the password: one of them is new",
+)
