@@ -48,6 +48,11 @@ class Service(Model):
     image_variable: Variable | None = Field(None, description="Terraform variable that says which image runs.")
     image_variable_kind: Literal["tag", "uri"] = Field("tag", description="Whether it takes a tag, or a full image URI.")
 
+    def filled_build_args(self, tag: str, commit: str) -> dict[str, str]:
+        """The build arguments of one image; braces other than `{tag}` and `{commit}` are kept (JSON)."""
+        values = self.build_args.items()
+        return {key: text.replace("{tag}", tag).replace("{commit}", commit) for key, text in values}
+
 
 class Aws(Model):
     """How AWS is reached: a profile of the machine, or an overlay's endpoint and keys."""

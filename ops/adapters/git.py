@@ -37,7 +37,8 @@ def checkout(path: Path, branch: str, remote: str) -> Checkout:
         refuse_unsafe(name, "branch or remote")
     full, short, subject, at = ask(top, "log", "-1", "--encoding=UTF-8", "--format=%H%x00%h%x00%s%x00%cI", "HEAD").strip("\n").split("\0")
     subject = one_line(ui.plain(subject), limit=SUBJECT_LIMIT)
-    on = git(top, "symbolic-ref", "--short", "-q", "HEAD").stdout.strip() or DETACHED
+    head = git(top, "symbolic-ref", "-q", "HEAD").stdout.strip()   # in full: with a tag of that name, --short says heads/main
+    on = head.removeprefix("refs/heads/") or DETACHED
     changes = ask(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
     return Checkout(
         on, tuple(changes), pushed(top, f"refs/remotes/{remote}/{branch}"), Commit(full, short, subject, at, source(top, remote))

@@ -55,7 +55,7 @@ def build(work: Work, step: Step) -> None:
         "org.opencontainers.image.source": commit.source,
         "org.opencontainers.image.created": commit.at,
     }
-    filled = {key: text.format(tag=work.facts.tag, commit=commit.full) for key, text in service.build_args.items()}
+    filled = service.filled_build_args(work.facts.tag or "", commit.full)
     with tempfile.TemporaryDirectory(prefix="inv-build-") as folder:
         git.archive(settings.source, commit.full, service.context, Path(folder))
         engine.build(

@@ -10,6 +10,7 @@ shared ones on its `Session`. SIGINT, SIGTERM and SIGHUP arrive as one exception
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
 import inspect
 import os
@@ -203,12 +204,26 @@ def bounded(session: Session, body: Callable[..., None], own: Mapping[str, Any])
 
 
 def unexpected(bug: BaseException) -> OpsError:
-    """A traceback is a bug: it goes to a file, and the file is named."""
+    """The error for an exception that nothing expected: a traceback goes to a file, and the file is named."""
     import tempfile
     import traceback
 
     from ops.redact import redact
 
-    with tempfile.NamedTemporaryFile("w", prefix="inv-", suffix=".traceback", delete=False, encoding="utf-8") as file:
-        file.write(redact("".join(traceback.format_exception(bug))))
-    return OpsError(f"unexpected {type(bug).__name__}: {redact(str(bug))}", "this is a bug in this tool", f"report it with {file.name}")
+    if exhausted(bug):
+        how = "look at ulimit -a, free memory and free disk space; then run it again"
+        return OpsError("this machine has run out of a resource", f"{type(bug).__name__}: {redact(str(bug))}", how)
+    what, why = f"unexpected {type(bug).__name__}: {redact(str(bug))}", "this is a bug in this tool"
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="inv-", suffix=".traceback", delete=False, encoding="utf-8") as file:
+            file.write(redact("".join(traceback.format_exception(bug))))
+    except OSError as error:
+        return OpsError(what, f"{why}, and its traceback could not be written: {error}", "set TMPDIR, run it again, and report it")
+    return OpsError(what, why, f"report it with {file.name}")
+
+
+def exhausted(bug: BaseException) -> bool:
+    """Whether the machine refused memory, a thread, a process, a file or disk space."""
+    if isinstance(bug, OSError):
+        return bug.errno in (errno.EAGAIN, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
+    return isinstance(bug, MemoryError) or (isinstance(bug, RuntimeError) and "can't start new thread" in str(bug))

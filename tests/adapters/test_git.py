@@ -84,6 +84,12 @@ def test_an_older_commit_than_the_remotes_is_pushed(repository: Path) -> None:
     assert git.checkout(repository, "main", "origin").pushed is True
 
 
+def test_a_tag_named_like_the_branch_changes_nothing(repository: Path) -> None:
+    """`git symbolic-ref --short` calls the branch heads/main then, which is no branch that may be deployed."""
+    run(repository, "tag", "main")
+    assert git.checkout(repository, "main", "origin").branch == "main"
+
+
 def test_a_detached_head_is_said(repository: Path) -> None:
     """No branch is no branch's name."""
     run(repository, "checkout", "-q", "--detach")

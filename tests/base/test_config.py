@@ -102,3 +102,11 @@ def test_invoke_variables_are_held_to_keys_and_booleans(variables: dict[str, str
 def test_good_invoke_variables_pass() -> None:
     """A variable that matches a key, and a boolean as 1 or nothing, are taken."""
     config.check_variables({"INVOKE_ENV": "dev", "INVOKE_FLAG": "", "PATH": "x"}, {"env": "sandbox", "flag": True})
+
+
+def test_build_arguments_may_hold_braces() -> None:
+    """Only {tag} and {commit} are filled in: JSON and shell parameters stay as they are."""
+    arguments = {"VERSION": "{tag}-{commit}", "FEATURES": '{"search": true}', "OPEN": "{", "SHELL": "${X:-{}}"}
+    service = read(environment(services={"backend": {**SERVICE, "build_args": arguments}})).environment.services["backend"]
+    filled = {**arguments, "VERSION": "v1-abc"}
+    assert service.filled_build_args("v1", "abc") == filled

@@ -39,6 +39,14 @@ def exits(session):
     sys.exit(0)
 
 @front_door(options=("json",))
+def threads(session):
+    """Start a thread where none can be started."""
+    import resource, threading
+    resource.setrlimit(resource.RLIMIT_AS, (400_000_000, 400_000_000))
+    threading.stack_size(1_000_000_000)
+    threading.Thread(target=time.sleep, args=(0,)).start()
+
+@front_door(options=("json",))
 def fills(session):
     """Make many things, and count how often they are looked through."""
     looks = []
@@ -114,6 +122,14 @@ def test_code_that_exits_is_no_success(folder: Path) -> None:
     out, said = process.communicate(timeout=20)
     assert process.returncode == 1 and "unexpected SystemExit: 0" in json.loads(out)["error"]["what"]
     Path(said.rsplit("report it with ", 1)[1].strip()).unlink()
+
+
+def test_a_resource_that_has_run_out_is_no_bug(folder: Path) -> None:
+    """Under `ulimit -v` no thread can be started: the machine is named, not this tool."""
+    process = start(folder, "threads")
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 1 and "run out of a resource" in said and "can't start new thread" in said
+    assert "ulimit -a" in said and "this is a bug" not in said
 
 
 def test_stdout_holds_one_document_a_task(folder: Path) -> None:
