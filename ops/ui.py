@@ -114,22 +114,27 @@ def jsonable(value: Any) -> Any:
     return str(value)
 
 
-def confirm(what: str, *, yes: bool, typed: str | None = None, ask: Callable[[str], str] = input) -> None:
-    """Ask before a change; `typed`: the word that must be typed. `--yes` answers. Raises Refused on no, and where nobody can be asked."""
+def confirm(
+    what: str, *, yes: bool, typed: str | None = None, ask: Callable[[str], str] = input, option: str = "--yes"
+) -> None:
+    """Ask before a change; `typed`: the word that must be typed. `--yes` answers. Raises Refused on no, and where nobody can be asked.
+
+    `option`: what would have answered it, where that is not `--yes`.
+    """
     if yes:
         return
-    refuse_unanswerable(what)
+    refuse_unanswerable(what, option)
     say(what)
     prompt = f"type {typed} to go on: " if typed else "go on? [y/N] "
     answer = ask_on_stderr(prompt, ask)
     if answer != typed if typed else answer.lower() not in ("y", "yes"):
-        raise Refused(what, f"the answer was {answer!r}", f"run it again and type {typed or 'y'}, or add --yes")
+        raise Refused(what, f"the answer was {answer!r}", f"run it again and type {typed or 'y'}, or add {option}")
 
 
-def refuse_unanswerable(what: str) -> None:
+def refuse_unanswerable(what: str, option: str = "--yes") -> None:
     """Raises Refused where no terminal is there to answer a question about `what`."""
     if not on_terminal():
-        raise Refused(f"{what}: a question without anybody to answer it", "there is no terminal", "add --yes to answer it")
+        raise Refused(f"{what}: a question without anybody to answer it", "there is no terminal", f"add {option} to answer it")
 
 
 def drop_type_ahead() -> None:

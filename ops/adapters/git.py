@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
@@ -69,6 +69,16 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
 def below(source: Path, folder: Path) -> str:
     """Where `folder` lies in the checkout that `source` lies in, "" for its root; "" too where it lies in a checkout of its own."""
     return ask(folder, "rev-parse", "--show-prefix").strip() if toplevel(folder) == toplevel(source) else ""
+
+
+def tracked(folder: Path, paths: Iterable[Path]) -> frozenset[Path]:
+    """Those of `paths` that git has in the checkout of `folder`; never one outside of it."""
+    top = toplevel(folder).resolve()
+    inside = {str(path.resolve().relative_to(top)): path for path in paths if path.resolve().is_relative_to(top)}
+    if not inside:
+        return frozenset()
+    found = ask(top, "--literal-pathspecs", "ls-files", "-z", "--", *inside).split("\0")
+    return frozenset(inside[name] for name in found if name in inside)
 
 
 def toplevel(path: Path) -> Path:

@@ -88,15 +88,19 @@ def run(tf: Terraform, what: str, *words: str, on_line: Say | None = None, fine:
     return done
 
 
-def read(tf: Terraform, what: str, *words: str) -> Any:
-    """The JSON document that a reading command prints."""
+def read(tf: Terraform, what: str, *words: str) -> dict[str, Any]:
+    """The JSON object that a reading command prints; empty where it prints nothing. Raises OpsError for anything else."""
     done = process.document([PROGRAM, *words], tf.directory, tf.variables, tf.timeout_s)
     if done.exit_code:
         raise told(what, done.stdout + done.stderr, tf.where)
     try:
-        return json.loads(done.stdout) if done.stdout.strip() else {}
-    except ValueError as error:
+        found = json.loads(done.stdout) if done.stdout.strip() else {}
+    except (ValueError, RecursionError) as error:
         raise OpsError(what, f"its output is no JSON ({error})", f"{tf.where.by_hand} {' '.join(words)}") from None
+    if not isinstance(found, dict):
+        why = f"its output is {type(found).__name__}, not an object"
+        raise OpsError(what, why, f"{tf.where.by_hand} {' '.join(words)}")
+    return found
 
 
 def version(tf: Terraform) -> str:
@@ -146,8 +150,7 @@ def plan(
 
 def show(tf: Terraform, saved: Path) -> dict[str, Any]:
     """A saved plan as Terraform's JSON ("JSON Output Format": plan representation)."""
-    found: dict[str, Any] = read(tf, "terraform show", "show", "-json", str(saved))
-    return found
+    return read(tf, "terraform show", "show", "-json", str(saved))
 
 
 def apply(tf: Terraform, saved: Path, *, lock_wait_s: float, say: Say) -> None:
@@ -171,13 +174,19 @@ def heard(say: Say, *, summary: bool) -> Say:
 def output(tf: Terraform) -> dict[str, Any]:
     """Every output: its value, None where it is sensitive."""
     found = read(tf, "terraform output", "output", "-json", "-no-color")
-    return {name: None if each.get("sensitive") else each.get("value") for name, each in found.items()}
+    return {
+        name: None if not isinstance(each, dict) or each.get("sensitive", True) else each.get("value")
+        for name, each in found.items()
+    }
 
 
 def state_version(tf: Terraform) -> StateVersion:
     """Serial and lineage of the state as it is kept now; serial 0 where there is none yet. The state itself is not kept in memory."""
     found = read(tf, "terraform state", "state", "pull")
-    return StateVersion(int(found.get("serial", 0)), str(found.get("lineage", "")))
+    serial = found.get("serial", 0)
+    if not isinstance(serial, int):
+        raise OpsError("terraform state", f"its serial is {serial!r}", f"{tf.where.by_hand} state pull")
+    return StateVersion(serial, str(found.get("lineage", "")))
 
 
 def force_unlock(tf: Terraform, lock_id: str) -> None:

@@ -43,6 +43,8 @@ def declared(directory: Path) -> frozenset[str]:
     for path in sorted(directory.glob("*.tf.json")):
         variables = json_document(path).get("variable") or {}
         for group in variables if isinstance(variables, list) else [variables]:
+            if not isinstance(group, dict):
+                raise ConfigError(f"Terraform file {path}", "`variable` is no object", "correct it")
             names.update(group)
     return frozenset(names)
 
@@ -62,7 +64,7 @@ def text_of(path: Path) -> str:
 def json_document(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(text_of(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"Terraform file {path}", f"it is no JSON ({error})", "correct it") from None
     return found if isinstance(found, dict) else {}
 
@@ -133,4 +135,7 @@ def backend(directory: Path) -> Backend | None:
     if not path.is_file():
         return None
     found = json_document(path).get("backend") or {}
-    return Backend(str(found.get("type", "")), found.get("config") or {})
+    config = found.get("config") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or not isinstance(config, dict | None):
+        raise ConfigError(f"Terraform file {path}", "its backend is no object", f"remove {path.parent}, then: inv tf.init")
+    return Backend(str(found.get("type", "")), config or {})

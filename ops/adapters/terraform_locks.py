@@ -65,7 +65,7 @@ def in_folder(directory: Path, state: str) -> Iterator[StateLock]:
 def parsed(text: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

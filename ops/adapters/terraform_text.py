@@ -26,7 +26,7 @@ def message(line: str) -> dict[str, Any] | None:
         return None
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 
@@ -42,8 +42,11 @@ def of_lines(output: str) -> Iterator[Diagnostic]:
         said = message(line)
         if said is None or said.get("type") != "diagnostic":
             continue
-        found = said.get("diagnostic") or {}
-        code = str((found.get("snippet") or {}).get("code") or "").strip()
+        found = said.get("diagnostic")
+        if not isinstance(found, dict):
+            found = {"severity": said.get("@level"), "summary": said.get("@message") or found}
+        snippet = found.get("snippet")
+        code = str((snippet.get("code") if isinstance(snippet, dict) else None) or "").strip()
         yield Diagnostic(str(found.get("severity")), clean(found.get("summary")), clean(found.get("detail")), clean(code))
 
 
@@ -105,9 +108,15 @@ def lock_of(info: dict[str, Any], store: str) -> StateLock:
 
 
 def moment(text: str) -> datetime | None:
-    """`2026-11-22T23:00:00.123456789Z` or `2026-11-22 23:00:00.12 +0000 UTC`, as Go writes a time in JSON and in text."""
+    """`2026-11-22T23:00:00.123456789Z` or `2026-11-22 23:00:00.12 +0000 UTC`, as Go writes a time in JSON and in text.
+
+    None for anything else, an impossible date included: the age is unknown then.
+    """
     found = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?", text)
     if not found:
         return None
     day, clock, _, zone = found.groups()
-    return datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in (None, 'Z') else zone}").astimezone(UTC)
+    try:
+        return datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in (None, 'Z') else zone}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -72,6 +72,7 @@ def release(platform: Platform, name: str, request: Request, screen: Callable[[]
             limit = request.timeout_s or environment.deploy_timeout
             asks, bounds = not request.yes, (request.wait_s, request.timeout_s)
             work = Work(platform, name, facts, limit, screen, request.follow, asks, request.keep, *bounds)
+            work.allow_destroy = request.allow_destroy
             done = Release(work, Journal(ui.say), items, around=around)
             if ours:
                 done.journal.guard = work.guard = guard(done, ours)

@@ -22,7 +22,10 @@ from ops.rules.lock import Holder
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked of a release. `keep`: leave a failed roll-out as it is (`--no-rollback`)."""
+    """What was asked of a release. `keep`: leave a failed roll-out as it is (`--no-rollback`).
+
+    `allow_destroy`: addresses that a Terraform rollout may destroy or replace.
+    """
 
     tag: str | None = None
     skip: frozenset[str] = frozenset()
@@ -31,6 +34,7 @@ class Request:
     yes: bool = False
     timeout_s: float | None = None
     wait_s: float = 0.0
+    allow_destroy: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -114,6 +118,7 @@ def record(done: Release, me: Holder) -> dict[str, Any]:
         "commit": commit.full if commit else "",
         "subject": commit.subject if commit else "",
         "schema_revision": facts.schema.revision if isinstance(facts.schema, Schema) else None,
+        "terraform_inputs": None if done.work.terraform_inputs is None else dict(done.work.terraform_inputs),
         "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
         "health": document["health"]["after"] if done.around and isinstance(done.around.after, Sweep) else None,
     }

@@ -6,10 +6,12 @@ this state, and young. Known transient errors are tried again while nothing is w
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ops import ui
@@ -23,7 +25,10 @@ from ops.flows.terraform_show import shown
 from ops.model import Checkout
 from ops.rules import terraform as rules
 from ops.rules.terraform import ResourceChange
+from ops.rules.terraform_expected import MOST_NAMED, unknown_action
 from ops.rules.terraform_limits import PAUSES_S, dirty, passing, refusal
+from ops.rules.terraform_plan_json import notes, questions
+from ops.rules.terraform_plan_json import refusal as refusal_of
 from ops.terraform import SavedPlan
 
 if TYPE_CHECKING:
@@ -57,6 +62,7 @@ class Planned:
     saved: SavedPlan
     document: Mapping[str, Any]
     environment: str
+    targeted: bool = False
 
     @property
     def changes(self) -> tuple[ResourceChange, ...]:
@@ -66,13 +72,29 @@ class Planned:
     def drift(self) -> tuple[ResourceChange, ...]:
         return rules.drift(self.document)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it does that changes no resource."""
+        return notes(self.document)
+
+    @property
+    def uncertain(self) -> tuple[str, ...]:
+        """What makes its effect uncertain: parts that are not known here, or left out by Terraform."""
+        return questions(self.document, targeted=self.targeted)
+
+    def show(self) -> None:
+        """Print it on stderr."""
+        shown(self.changes, self.drift, self.notes, self.uncertain)
+
     def as_document(self) -> dict[str, Any]:
         """The shape that `tf.plan --json` prints."""
         return {
             "environment": self.environment,
-            "summary": rules.summary(self.changes),
+            "summary": rules.summary(self.changes, self.notes),
             "changes": [change.as_document() for change in self.changes],
             "drift": [change.as_document() for change in self.drift],
+            "notes": list(self.notes),
+            "warnings": list(self.uncertain),
             "images": dict(self.saved.images),
             "plan": self.saved.as_document(),
         }
@@ -141,12 +163,23 @@ def plan(
     except WantsInit:   # a provider that a resource merely implies, or a plugin folder that was emptied
         initialise(place)
         patiently(make)
-    document = patiently(lambda: terraform.show(place.tf, file))
+    document = readable(place, file)
     uncommitted = dirty(checkout.changes, git.below(place.platform.settings.source, place.tf.directory))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     saved = SavedPlan(file, checkout.commit.full, state, now, terraform_saved.owner(), uncommitted, images)
     terraform_saved.keep(saved)
-    return Planned(saved, document, place.platform.settings.name)
+    return Planned(saved, document, place.platform.settings.name, bool(targets))
+
+
+def readable(place: Place, file: Path) -> dict[str, Any]:
+    """A saved plan as JSON. One that can't be read is removed: it may hold secrets, and nobody can apply it."""
+    try:
+        document = patiently(lambda: terraform.show(place.tf, file))
+        rules.changes(document), rules.drift(document), notes(document)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    return document
 
 
 def committed(place: Place) -> Checkout:
@@ -159,7 +192,7 @@ def plan_as_running(place: Place, *, wait_s: float = 0.0) -> Planned:
     """`tf.plan`: with every service's image as it runs."""
     terraform_images.refuse_undeclared(place.platform, place.tf)
     planned = plan(place, terraform_images.values(place.platform), wait_s=wait_s)
-    shown(planned.changes, planned.drift)
+    planned.show()
     if planned.saved.uncommitted:
         ui.say(f"not committed, so tf.apply will not apply it: {', '.join(planned.saved.uncommitted[:3])}")
     return planned
@@ -174,8 +207,13 @@ def drift(place: Place, *, wait_s: float = 0.0) -> Planned:
     return planned
 
 
-def apply_saved(place: Place, *, yes: bool, wait_s: float = 0.0) -> Planned:
-    """`tf.apply`: the saved plan, shown once more; a destroy or replacement wants its address typed.
+def apply_saved(
+    place: Place, *, yes: bool, allowed: Container[str] = (), wait_s: float = 0.0
+) -> Planned:
+    """`tf.apply`: the saved plan, shown once more.
+
+    A destroy or replacement needs its address: in `allowed`, or typed on a terminal. `yes` does not
+    answer for it. Raises Refused for a plan that can't be understood.
 
     No deploy runs beside it: it holds the lock of every service, and looks again once it has them.
     """
@@ -184,10 +222,11 @@ def apply_saved(place: Place, *, yes: bool, wait_s: float = 0.0) -> Planned:
     saved = terraform_saved.kept(place.tf)
     refuse_if_moved(place, saved)
     planned = Planned(saved, patiently(lambda: terraform.show(place.tf, saved.file)), settings.name)
-    shown(planned.changes, planned.drift)
+    planned.show()
+    refuse_not_understood(planned)
     if settings.environment.protected:
         ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
-    confirm_alarming(planned.changes, yes=yes)
+    confirm_alarming(planned.changes, allowed)
     with lock.held_each(place.platform.cloud, settings, lock.myself("terraform apply", saved.commit[:7]), wait_s=wait_s):
         refuse_if_moved(place, saved)
         apply(place, planned, wait_s=wait_s)
@@ -202,11 +241,35 @@ def refuse_if_moved(place: Place, saved: SavedPlan) -> None:
         raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
 
 
-def confirm_alarming(changes: tuple[ResourceChange, ...], *, yes: bool) -> None:
-    """Each destroy or replacement by its address; a new revision of a task definition is none."""
-    for change in changes:
-        if change.alarming:
-            ui.confirm(f"{change.word} {change.address}", yes=yes, typed=change.address)
+def refuse_not_understood(planned: Planned) -> None:
+    """Raises Refused for a plan whose format, or one of whose actions, is not known here."""
+    unknown = next((unknown_action(change) for change in planned.changes if change.unknown), "")
+    why = refusal_of(planned.document) or unknown
+    if why:
+        how = f"read it: terraform show {planned.saved.file}; apply it by Terraform itself, or with a newer version of this tool"
+        raise Refused("the plan is not applied", why, how)
+
+
+def confirm_alarming(changes: tuple[ResourceChange, ...], allowed: Container[str]) -> None:
+    """Each destroy or replacement by its address: allowed by an option, or typed on a terminal.
+
+    A new revision of a task definition is neither. Raises Refused, naming the options, where nobody can be asked.
+    """
+    left = [change for change in changes if change.alarming and change.address not in allowed]
+    if left and not ui.on_terminal():
+        more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+        what = ", ".join(f"{change.word} {change.address}" for change in left[:MOST_NAMED])
+        why = "there is no terminal to type the address on, and --yes does not answer a destroy or a replacement"
+        raise Refused(f"Terraform {what}{more}", why, f"add {allowing(left)}")
+    for change in left:
+        ui.confirm(f"{change.word} {change.address}", yes=False, typed=change.address, option=allowing([change]))
+
+
+def allowing(changes: Sequence[ResourceChange]) -> str:
+    """The options that allow these destroys and replacements, as they would be typed."""
+    words = [f"--allow-destroy {shlex.quote(change.address)}" for change in changes[:MOST_NAMED]]
+    more = [f"… ({len(changes)} in all)"] if len(changes) > MOST_NAMED else []
+    return " ".join([*words, *more])
 
 
 def apply(place: Place, planned: Planned, *, wait_s: float = 0.0) -> None:

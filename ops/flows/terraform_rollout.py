@@ -2,7 +2,8 @@
 
 Two traps shape it. Where Terraform ignores the task definition (`ignore_changes`), an apply registers a new revision, deregisters the old
 one and leaves the service where it was: that is noticed, finished by one UpdateService to the revision that Terraform made, and said. And a
-revision that Terraform replaced is INACTIVE, so nothing can go back to it: the undo is a second saved plan, with the image that ran before.
+revision that Terraform replaced is INACTIVE, so nothing can go back to it: the undo is a second saved plan with the image that ran before,
+or, where that plan would change anything else, UpdateService to a new revision with the old one's content.
 """
 
 from __future__ import annotations
@@ -15,17 +16,18 @@ from ops.adapters.terraform_errors import LockHeld
 from ops.apply import Doer
 from ops.errors import OpsError, Refused
 from ops.flows import terraform as flow
-from ops.flows import terraform_images, terraform_saved
-from ops.flows.ecs_rollout import point_service_at, refuse_if_overtaken, watch_back
+from ops.flows import terraform_images, terraform_inputs, terraform_saved
+from ops.flows.ecs_rollout import point_service_at, refuse_if_overtaken, watch_back, way_back
 from ops.flows.steps import Simple
 from ops.flows.terraform import Place, Planned
-from ops.flows.terraform_show import shown
 from ops.flows.work import Work
 from ops.model import Evidence, Finding, ServiceState, TaskDefinition, Verdict
 from ops.plan import Step
 from ops.rules.terraform import SERVICE, TASK_DEFINITION, addresses, planned_image
-from ops.rules.terraform_expected import Target, unexpected
+from ops.rules.terraform_expected import Target, never, unexpected
 
+PLAN_BACK_S = 180.0   # a rollback by Terraform must have its plan by then
+IGNORED = "task_definition_ignored"
 PATIENCE_S = 30.0   # for a state lock: a killed run's Terraform may still be ending its apply
 
 
@@ -46,8 +48,11 @@ class Rollout:
 
     @property
     def patience_s(self) -> float:
-        """How long Terraform waits for its state's lock: `--wait`, and never less than a killed run may still need."""
-        return max(PATIENCE_S, self.work.wait_s)
+        """How long Terraform waits for its state's lock: `--wait`, and never less than a killed run may still need.
+
+        A rollback does not wait for longer: there is a way without Terraform.
+        """
+        return PATIENCE_S if self.undoing else max(PATIENCE_S, self.work.wait_s)
 
     @property
     def place(self) -> Place:
@@ -61,13 +66,15 @@ class Rollout:
         self.undoing, self.place_ = True, None
 
     def check(self, step: Step) -> None:
-        """Before anything is built: Terraform is here and initialised, and declares what it is to be told."""
+        """Before anything is built: Terraform is here and initialised, declares the image's variable, and has the known inputs."""
         terraform_images.refuse_undeclared(self.work.platform, self.place.tf)
         terraform_images.values(self.work.platform, target=self.work.name, image=self.work.image)
+        terraform_inputs.confirm(self.work, self.place.tf)
         flow.ready(self.place)
 
     def make_plan(self, step: Step) -> None:
         """Plan the new image, show it, and stop at whatever is no part of this deploy unless it is confirmed."""
+        terraform_inputs.refuse_moved(self.work, self.place.tf)
         self.planned = planned = self.plan(self.work.image)
         try:
             self.refuse_misled(planned, self.work.image)
@@ -79,8 +86,11 @@ class Rollout:
     def plan(self, image: str, targets: tuple[str, ...] = ()) -> Planned:
         """A saved plan that gives the service `image`, shown; the other services' images as they run."""
         images = terraform_images.values(self.work.platform, target=self.work.name, image=image)
-        planned = flow.plan(self.place, images, name=f"deploy-{self.work.name}", wait_s=self.patience_s, targets=targets)
-        shown(planned.changes, planned.drift)
+        place = self.place
+        if self.undoing:
+            place = replace(place, tf=place.tf.within(PLAN_BACK_S))
+        planned = flow.plan(place, images, name=f"deploy-{self.work.name}", wait_s=self.patience_s, targets=targets)
+        planned.show()
         return planned
 
     def refuse_misled(self, planned: Planned, image: str) -> None:
@@ -90,22 +100,36 @@ class Rollout:
         if not addresses(planned.document, TASK_DEFINITION, self.family):
             raise Refused(f"variable {variable} does not lead to the image", f"{directory} has no task definition {self.family}", how)
         found = planned_image(planned.document, self.family, self.work.service.container)
+        if found == "":
+            why = f"it leaves no task definition {self.family} with a container {self.work.service.container}"
+            how = "inv tf.plan shows why: a variable file that switches it off, or a changed configuration"
+            raise Refused("the plan takes away what this deploy is about", why, how)
         if found not in (None, image):
             why = f"with {variable}={planned.saved.images[variable]} the task definition {self.family} gets {found}, not {image}"
             raise Refused(f"variable {variable} does not lead to the image", why, how)
 
     def confirm(self, planned: Planned) -> None:
-        """Raises Refused where files are not committed, and where the plan holds more than this deploy and the answer is no."""
+        """Raises Refused where files are not committed, and where the plan holds more than this deploy and the answer is no.
+
+        Some of what a plan can hold is refused whatever the answer: see `never`.
+        """
         if planned.saved.uncommitted:
             files = ", ".join(planned.saved.uncommitted[:3])
             raise Refused("Terraform's files are not committed", f"changed: {files}", "commit them, or take them back")
-        beyond = unexpected(planned.changes, self.target(self.work.image))
+        flow.refuse_not_understood(planned)
+        target = self.target(self.work.image)
+        beyond = unexpected(planned.changes, target)
         for change, why in beyond:
             ui.say(f"beyond this deploy: {change.address}: {why}")
-        calm = [change.address for change, _ in beyond if not change.alarming]
-        flow.confirm_alarming(tuple(change for change, _ in beyond), yes=self.yes)
+        if why := never(planned.changes, target):
+            how = "see all of it: inv tf.plan; where it is wanted: inv tf.apply --allow-destroy ADDRESS, then deploy"
+            raise Refused("a deploy does not apply this plan", why, how)
+        flow.confirm_alarming(tuple(change for change, _ in beyond), self.work.allow_destroy)
+        for question in planned.uncertain:
+            ui.confirm(question, yes=self.yes)
+        calm = [f"{change.word} {change.address}" for change, _ in beyond if not change.alarming]
         if calm:
-            ui.confirm(f"Terraform would also change {', '.join(calm)}", yes=self.yes)
+            ui.confirm(f"beyond this deploy, Terraform also {', '.join(calm)}", yes=self.yes)
 
     @property
     def yes(self) -> bool:
@@ -170,13 +194,13 @@ class Rollout:
         ui.say(f"  {summary}; finished by one UpdateService")
         ui.say(f"  configure {fix}")
         evidence = Evidence("DescribeServices taskDefinition after the apply", service.task_definition)
-        if all(finding.cause != "task_definition_ignored" for finding in self.work.findings):
-            self.work.findings.append(Finding("task_definition_ignored", summary, "certain", (evidence,), (fix,)))
+        if all(finding.cause != IGNORED for finding in self.work.findings):
+            self.work.findings.append(Finding(IGNORED, summary, "certain", (evidence,), (fix,)))
 
 
 @dataclass(frozen=True)
 class Apply:
-    """The apply of the saved plan; its undo is a second one, with the image that was seen healthy before, watched to its own verdict."""
+    """The apply of the saved plan; its undo leads to the revision that was seen healthy before, and is watched to its own verdict."""
 
     rollout: Rollout
 
@@ -205,10 +229,11 @@ class Apply:
         image = self.image_of(back)
         work.confirm_undo(image)
         refuse_if_overtaken(work, back)
-        ui.say(f"going back to {image} by a second plan")
         self.rollout.turn_back()
         planned = self.plan_back(image)
-        deployment = self.rollout.carry_out(planned, image)
+        done, deployment = self.by_terraform(planned, image) if planned else (False, None)
+        if not done:
+            deployment = self.by_ecs(back)
         if deployment is None:
             ui.say("  nothing to take back: the service had not been changed")
             return
@@ -224,18 +249,82 @@ class Apply:
             raise OpsError(f"the image of {back} could not be read", "ECS has no such revision any more", how)
         return str(container["image"])
 
-    def plan_back(self, image: str) -> Planned:
-        """In an undo nobody is asked, so what would go beyond it is left out: planned once more for this service alone (`-target`)."""
+    def by_terraform(self, planned: Planned, image: str) -> tuple[bool, str | None]:
+        """Apply the second plan: whether that worked, and its deployment (None where nothing moved)."""
+        try:
+            return True, self.rollout.carry_out(planned, image)
+        except OpsError as error:
+            ui.say(f"  no rollback by Terraform: {error.what}: {error.why}")
+            return False, None
+
+    def plan_back(self, image: str) -> Planned | None:
+        """A second plan for this service alone, with the image that ran before; None where that is no way.
+
+        The rollback must not depend on Terraform, so an error is only printed. A plan that holds more
+        is not applied: `-target` brings dependencies along, with any change that is pending for them.
+        """
+        work = self.rollout.work
+        ignored = any(finding.cause == IGNORED for finding in work.findings)
+        if self.rollout.planned is None or ignored:   # None: the rollout of an earlier run
+            return None
+        try:
+            return self.only_ours(self.rollout.planned, image)
+        except OpsError as error:
+            ui.say(f"  no plan by Terraform: {error.what}: {error.why}")
+            return None
+
+    def only_ours(self, planned: Planned, image: str) -> Planned | None:
+        """The plan of task definition and service by their addresses; None where it also changes others."""
         target = self.rollout.target(image)
-        planned = self.rollout.plan(image)
-        beyond = {change.address for change, _ in unexpected(planned.changes, target)}
-        if not beyond:
-            return planned
-        ui.say(f"left out of the way back: {', '.join(sorted(beyond))}")
-        revisions, services = (addresses(planned.document, *each) for each in ((TASK_DEFINITION, target.family), (SERVICE, target.service)))
-        planned = self.rollout.plan(image, revisions + services)
-        for change, why in unexpected(planned.changes, target):
-            terraform_saved.discard(planned.saved)
-            how = f"look at it: inv tf.plan; then inv {self.rollout.work.name}.deploy --tag TAG"
-            raise Refused(f"the way back also {change.word} {change.address}", why, how)
-        return planned
+        kinds = ((TASK_DEFINITION, target.family), (SERVICE, target.service))
+        only = tuple(each for kind in kinds for each in addresses(planned.document, *kind))
+        ui.say(f"rolling back to {image} by a second plan of {', '.join(only)}")
+        back = self.rollout.plan(image, only)
+        beyond = [change.address for change, _ in unexpected(back.changes, target)]
+        if not beyond and not back.uncertain:
+            return back
+        terraform_saved.discard(back.saved)
+        ui.say(f"  not applied, since it also changes {', '.join(beyond) or back.uncertain[0]}")
+        return None
+
+    def by_ecs(self, back: str) -> str | None:
+        """UpdateService to the content of the last healthy revision, registered again if it is INACTIVE.
+
+        None where the service was never changed.
+        """
+        work, label = self.rollout.work, back.rsplit("/", 1)[-1]
+        revision = ecs.task_definition(work.platform.cloud, back)
+        if revision is None:
+            how = f"inv {work.name}.deploy --tag TAG"
+            raise OpsError(f"revision {label} could not be read", "ECS does not have it any more", how)
+        usable = revision.status == "ACTIVE" or self.runs(back)
+        to = back if usable else self.copy_of(revision).arn
+        deployment = way_back(work, to)
+        if deployment:
+            ui.say(f"  rolling back by UpdateService to {to.rsplit('/', 1)[-1]}, with the content of {label}")
+            self.report_difference(to)
+        return deployment
+
+    def runs(self, revision: str) -> bool:
+        """Whether the service is on it; False where that can't be read, since UpdateService does no harm then."""
+        try:
+            return self.rollout.state().task_definition == revision
+        except OpsError:
+            return False
+
+    def copy_of(self, revision: TaskDefinition) -> TaskDefinition:
+        """The same content as an ACTIVE revision: the family's newest where that is equal, else a new one."""
+        cloud = self.rollout.work.platform.cloud
+        newest = ecs.task_definition(cloud, self.rollout.family)
+        if newest and newest.status == "ACTIVE" and ecs.same_content(newest.document, revision.document):
+            return newest
+        return ecs.register(cloud, revision.document)
+
+    def report_difference(self, to: str) -> None:
+        """Terraform did not make the revision that runs: its next apply takes it over."""
+        label = to.rsplit("/", 1)[-1]
+        summary = f"the service runs {label}, which Terraform did not make: its state differs until the next apply"
+        ui.say(f"  {summary}")
+        evidence = Evidence("rolled back by UpdateService", to)
+        fix = ("inv tf.plan", "inv tf.apply")
+        self.rollout.work.findings.append(Finding("terraform_state_differs", summary, "certain", (evidence,), fix))

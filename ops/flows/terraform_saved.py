@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ops.adapters.terraform import Terraform
@@ -40,7 +41,8 @@ def kept(tf: Terraform) -> SavedPlan:
         found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         state = StateVersion(int(found["serial"]), str(found["lineage"]))
         saved = SavedPlan(file, found["commit"], state, found["made_at"], found["by"], tuple(found["uncommitted"]), found["images"])
-    except (OSError, ValueError, KeyError):
+        saved.age_s(datetime.now(UTC))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise Refused("there is no saved plan to apply", "only a plan that was shown is applied", "inv tf.plan") from None
     if not file.is_file():
         raise Refused("there is no saved plan to apply", f"{file} is gone", "inv tf.plan")

@@ -8,9 +8,17 @@ from ops import ui
 from ops.rules.terraform import ResourceChange, summary
 
 
-def shown(changes: Iterable[ResourceChange], drift: Iterable[ResourceChange]) -> None:
-    """Say it all on stderr: drift first, then what is intended, destroys and replacements at its head."""
-    rows, drifted = tuple(changes), tuple(drift)
+def shown(
+    changes: Iterable[ResourceChange],
+    drift: Iterable[ResourceChange],
+    notes: Iterable[str] = (),
+    warnings: Iterable[str] = (),
+) -> None:
+    """Print a plan on stderr: drift first, then the changes, destroys and replacements at their head.
+
+    `notes`: what it does beside resources; `warnings`: what makes its effect uncertain.
+    """
+    rows, drifted, beside = tuple(changes), tuple(drift), tuple(notes)
     if drifted:
         ui.say("changed outside of Terraform (drift):")
         for row in drifted:
@@ -19,7 +27,11 @@ def shown(changes: Iterable[ResourceChange], drift: Iterable[ResourceChange]) ->
         ui.say("Terraform would:")
         for row in rows:
             say_row(row)
-    ui.say(summary(rows) if rows or not drifted else f"{len(drifted)} drifted")
+    for note in beside:
+        ui.say(f"  {note}")
+    for warning in warnings:
+        ui.say(f"warning: {warning}")
+    ui.say(summary(rows, beside) if rows or not drifted else f"{len(drifted)} drifted")
 
 
 def say_row(row: ResourceChange) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,8 @@ COUNTDOWN_S = 10.0   # on a terminal, before a failed roll-out is undone
 class Work:
     """One release under way. `asks`: let a person stop the undo; `keep`: a failing roll-out is left to ECS and to them;
     `wait_s`: how long to wait for somebody else's lock, ours or Terraform's; `within_s`: `--timeout`, where it was given, which bounds each
-    of Terraform's commands too; `guard` raises where our lock is lost."""
+    of Terraform's commands too; `guard` raises where our lock is lost. `allow_destroy`: addresses that Terraform may destroy or replace;
+    `terraform_inputs`: digests of its variable files that are not committed, None where Terraform did not run."""
 
     platform: Platform
     name: str
@@ -38,6 +39,8 @@ class Work:
     wait_s: float = 0.0
     within_s: float | None = None
     guard: Callable[[], None] = lambda: None
+    allow_destroy: frozenset[str] = frozenset()
+    terraform_inputs: Mapping[str, str] | None = None
     overtaken: str | None = None
     unproven: Finding | None = None
     scaled_away: Finding | None = None

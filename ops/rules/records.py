@@ -80,6 +80,24 @@ def missing(records: Iterable[Mapping[str, Any]], running: Iterable[Running]) ->
     return any(image.digest not in brought for image in running)
 
 
+def last_inputs(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The newest successful release that recorded Terraform's inputs; None where there is none."""
+    known = [
+        record
+        for record in records
+        if record.get("verdict") == "succeeded" and isinstance(record.get("terraform_inputs"), Mapping)
+    ]
+    return max(known, key=lambda record: str(record.get("at")), default=None)
+
+
+def changed_inputs(then: Mapping[str, Any], now: Mapping[str, str]) -> tuple[str, ...]:
+    """How Terraform's inputs differ from those of an earlier release, by name: `x has changed`."""
+    said = [(name, "is new") for name in now.keys() - then.keys()]
+    said += [(name, "is gone") for name in then.keys() - now.keys()]
+    said += [(name, "has changed") for name in then.keys() & now.keys() if then[name] != now[name]]
+    return tuple(f"{name} {how}" for name, how in sorted(said))
+
+
 def key(prefix: str, environment: str, service: str, at: datetime, id: str) -> str:
     """Where a record is kept: newest first in S3's order."""
     return f"{folder(prefix, environment, service)}{NEWEST_FIRST - int(at.timestamp()):010d}-{id}.json"

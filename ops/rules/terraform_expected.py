@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ops.rules.terraform import SERVICE, TASK_DEFINITION, ResourceChange
-from ops.rules.terraform_values import image_parts
+from ops.rules.terraform_protected import holds
+from ops.rules.terraform_values import LATER, Field, image_parts
 
 REPLACED_BY_AN_IMAGE = ("container_definitions",)
+TAKEN_AWAY = ("delete", "replace", "forget")
+MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,22 @@ def beyond(row: ResourceChange, target: Target) -> str:
     """Why a row is no part of the deploy; empty where it is."""
     if row.action == "adopt":
         return ""  # an import changes nothing outside of the state
-    if row.action == "unknown":
-        return "what Terraform would do to it is not known here"
+    if row.unknown:
+        return f"what Terraform would do to it is not known here: {' and '.join(row.actions)}"
+    if row.action == "invoke":
+        return "the apply would invoke this action"
+    if row.action == "defer":
+        return f"it is left to a later plan ({row.because})"
     if row.type == TASK_DEFINITION and row.name == target.family:
         return beyond_revision(row, target)
     if row.type == SERVICE and row.name == target.service:
-        return beyond_service(row)
+        return beyond_service(row, target)
     return "it is no part of this deploy"
 
 
 def beyond_revision(row: ResourceChange, target: Target) -> str:
     if row.action == "create":  # Terraform lost sight of the last revision: a killed apply, or one that was deregistered
-        return ""
+        return f"it has {', '.join(row.others)}" if row.others else ""
     if row.action in ("delete", "forget"):
         return "it takes the service's task definition away"
     strangers = [move.says for move in row.images if move.container != target.container]
@@ -56,11 +63,37 @@ def beyond_revision(row: ResourceChange, target: Target) -> str:
     return f"it also {', '.join(said)}" if said else ""
 
 
-def beyond_service(row: ResourceChange) -> str:
+def beyond_service(row: ResourceChange, target: Target) -> str:
     if row.action != "update":
         return f"it would {row.action} the service itself"
-    more = [str(field) for field in row.fields if field.name != "task_definition"]
+    more = [str(field) for field in row.fields if not expected_of_service(field, target)]
     return f"it also changes {', '.join(more)}" if more else ""
+
+
+def expected_of_service(field: Field, target: Target) -> bool:
+    """Whether it is the move to another revision of the same task definition."""
+    family = field.after.rsplit("/", 1)[-1].rpartition(":")[0]
+    return field.name == "task_definition" and (field.after == LATER or family == target.family)
+
+
+def never(rows: Iterable[ResourceChange], target: Target) -> str:
+    """Why no answer lets a deploy apply this plan; empty where nothing in it is of that kind."""
+    for row in rows:
+        if row.unknown:
+            return unknown_action(row)
+        if row.type == SERVICE and row.name == target.service and row.action in TAKEN_AWAY:
+            return f"it {row.word} {row.address}, the service that this deploy is about"
+    lost = [(row, holds(row.type)) for row in rows if row.destroys]
+    found = [f"{row.address} ({what})" for row, what in lost if what]
+    if not found:
+        return ""
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"it destroys or replaces {', '.join(found[:MOST_NAMED])}{more}"
+
+
+def unknown_action(row: ResourceChange) -> str:
+    said = " and ".join(row.actions) or "nothing that it names"
+    return f"Terraform's action for {row.address} is `{said}`, which is not known here"
 
 
 def value_for(kind: str, image: str) -> str | None:

@@ -35,5 +35,8 @@ def steps(plan: Plan, service: Service) -> Iterator[Step]:
 def undo(step: Step) -> str | None:
     """A revision that Terraform replaced is INACTIVE: the way back is another revision with its image."""
     back = str(step.values.get("back") or "").rsplit("/", 1)[-1]
-    says = f"A second Terraform plan, with the image of {back}, the last revision seen healthy; applied, and watched too"
+    says = (
+        f"A second Terraform plan, with the image of {back}, the last revision seen healthy; "
+        f"where that would change more, UpdateService to a copy of {back}; watched too"
+    )
     return says if step.undo else None

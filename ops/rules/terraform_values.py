@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ops.rules.terraform_plan_json import mapping
+
 SENSITIVE = "(sensitive)"
 LATER = "(known after apply)"
 EMPTY: tuple[Any, ...] = (None, "", [], {}, False, 0)
@@ -42,9 +44,9 @@ class ImageMove:
         return f"moves {self.container} from {short(self.before)} to {short(self.after)}"
 
 
-def differences(change: Mapping[str, Any]) -> tuple[Field, ...]:
-    """The attributes of one `change` of Terraform's plan JSON that really differ, by name."""
-    before, after = change.get("before") or {}, change.get("after") or {}
+def differences(change: Mapping[str, Any], address: str = "a resource") -> tuple[Field, ...]:
+    """The attributes of one `change` of Terraform's plan JSON that really differ, by name. Raises OpsError where it is no such change."""
+    before, after = mapping(change, "before", address), mapping(change, "after", address)
     unknown, hidden = change.get("after_unknown"), (change.get("before_sensitive"), change.get("after_sensitive"))
     found = []
     for name in sorted({*before, *after, *(unknown if isinstance(unknown, Mapping) else ())}):
@@ -63,14 +65,14 @@ def whole(marks: Any, name: str) -> bool:
 
 
 def sensitive(marks: Any, name: str) -> bool:
-    """Whether any part of an attribute is marked: then all of it is hidden."""
-    return marks is True or (isinstance(marks, Mapping) and marked(marks.get(name)))
+    """Whether any part of an attribute is marked: then all of it is hidden. A mark that can't be read hides it too."""
+    return marked(marks.get(name) if isinstance(marks, Mapping) else marks)
 
 
 def marked(marks: Any) -> bool:
     if isinstance(marks, Mapping | list):
         return any(marked(each) for each in (marks.values() if isinstance(marks, Mapping) else marks))
-    return marks is True
+    return marks is not None and marks is not False
 
 
 def same(name: str, before: Any, after: Any) -> bool:
@@ -85,7 +87,7 @@ def containers(text: Any) -> dict[str, dict[str, Any]]:
     """Container definitions (a JSON string in the plan) by name, without what is only a default."""
     try:
         found = json.loads(text) if isinstance(text, str) else text
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     listed = [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
     return {str(each.get("name")): plain(each) for each in listed}
@@ -98,14 +100,15 @@ def plain(container: Mapping[str, Any]) -> dict[str, Any]:
         kept["essential"] = False
     for key, names in (("environment", ("name",)), ("secrets", ("name",)), ("portMappings", ("containerPort", "protocol"))):
         if isinstance(kept.get(key), list):
-            items = [port(each) if key == "portMappings" else each for each in kept[key]]
+            items = [each if isinstance(each, Mapping) else {"": each} for each in kept[key]]
+            items = [port(each) if key == "portMappings" else each for each in items]
             kept[key] = sorted(items, key=lambda each: [str(each.get(name)) for name in names])
     return kept
 
 
-def port(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def port(published: Mapping[str, Any]) -> dict[str, Any]:
     """Under awsvpc the host port is the container's, and the protocol tcp unless it is said."""
-    kept = {key: value for key, value in mapping.items() if value not in EMPTY}
+    kept = {key: value for key, value in published.items() if value not in EMPTY}
     if kept.get("hostPort") == kept.get("containerPort"):
         kept.pop("hostPort", None)
     return {"protocol": "tcp", **kept}

@@ -9,6 +9,10 @@ from invoke.collection import Collection
 from ops.tasks.shared import Session, front_door
 
 TAG = "Deploy this image, which must be in ECR, and build nothing (default: the commit's)."
+ALLOW_DESTROY = (
+    "Allow Terraform a destroy or replacement, which --yes does not: --allow-destroy ADDRESS "
+    "(again for more)."
+)
 KEEP = "Keep (--no-rollback) a roll-out that failed, as it is."
 
 
@@ -50,10 +54,17 @@ def make_image(session: Session, name: str, *, push: bool) -> None:
 
 def deploy(name: str) -> Any:
     @front_door(
-        options=("plan", "yes", "json", "timeout", "wait", "follow", "skip"), help={"tag": TAG, "rollback": KEEP}, name="deploy"
+        options=("plan", "yes", "json", "timeout", "wait", "follow", "skip"),
+        help={"tag": TAG, "rollback": KEEP, "allow_destroy": ALLOW_DESTROY},
+        repeated=("allow_destroy",),
+        name="deploy",
     )
-    def body(session: Session, tag: str | None = None, rollback: bool = True) -> None:
+    def body(
+        session: Session, tag: str | None = None, rollback: bool = True, allow_destroy: Any = None
+    ) -> None:
         """Roll this service out from a commit, and prove it healthy or undo it."""
+        from dataclasses import replace
+
         from ops import live
         from ops.flows import deploy as flow
         from ops.flows.gather import Platform
@@ -61,6 +72,7 @@ def deploy(name: str) -> Any:
 
         session.settings.service(name)
         request = Request(tag, session.skip, not rollback, session.follow, session.yes, session.timeout_s(), session.wait_s())
+        request = replace(request, allow_destroy=frozenset(allow_destroy or ()))
         platform = Platform.of(session.settings)
         if session.plan:
             plan = flow.look(platform, name, request)[2]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ops.tasks.shared import Session, front_door
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from ops.flows.terraform import Place
 
 WAIT = {"wait": "Wait this long for a held state lock (10m)."}
+ALLOW_DESTROY = (
+    "Allow a destroy or replacement, which --yes does not: --allow-destroy ADDRESS (again for more)."
+)
 BOTH = {"wait": "Wait this long for a held state lock, or for a deploy to end (10m)."}
 
 
@@ -42,17 +45,27 @@ def plan(session: Session, wait: str | None = None) -> None:
     from ops.flows import terraform as flow
 
     planned = flow.plan_as_running(place(session), wait_s=seconds(wait))
-    session.report(planned.as_document(), f"saved: {planned.saved.file}\napply it: inv tf.apply")
+    alarming = [change for change in planned.changes if change.alarming and not change.unknown]
+    words = ["inv tf.apply", *([flow.allowing(alarming)] if alarming else [])]
+    session.report(planned.as_document(), f"saved: {planned.saved.file}\napply it: {' '.join(words)}")
 
 
-@front_door(options=("yes", "json"), help=BOTH)
-def apply(session: Session, wait: str | None = None) -> None:
-    """Apply the saved plan: of this commit and this state, young; a destroy wants its address typed."""
+@front_door(
+    options=("yes", "json"), help={**BOTH, "allow_destroy": ALLOW_DESTROY}, repeated=("allow_destroy",)
+)
+def apply(session: Session, wait: str | None = None, allow_destroy: Any = None) -> None:
+    """Apply the saved plan, if it is of this commit and this state, and recent.
+
+    A destroy or replacement needs --allow-destroy ADDRESS, or its address typed on a terminal.
+    """
     from ops.flows import health_around
     from ops.flows import terraform as flow
 
     with health_around.around(session.settings, "tf.apply") as around:
-        planned = flow.apply_saved(place(session), yes=session.yes, wait_s=seconds(wait))
+        allowed = frozenset(allow_destroy or ())
+        planned = flow.apply_saved(
+            place(session), yes=session.yes, allowed=allowed, wait_s=seconds(wait)
+        )
     document = {**planned.as_document(), "applied": True, "health": around.as_document()}
     session.report(document, "\n".join(["applied", *around.lines()]))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -150,11 +151,28 @@ def test_the_owner_of_a_held_lock_is_known() -> None:
         ("2026-01-02 13:00:00.5 +0200 CEST", datetime(2026, 1, 2, 11, tzinfo=UTC)),
         ("2026-01-02 11:00:00 +0000 UTC m=+0.5", datetime(2026, 1, 2, 11, tzinfo=UTC)),
         ("yesterday", None),
+        ("2026-02-30T11:00:00Z", None),
+        ("2026-01-02T11:00:60Z", None),
+        ("2026-01-02T11:00:00+99:99", None),
+        ("0001-01-01T00:00:00+23:59", None),
     ],
 )
 def test_times_as_go_writes_them(text: str, found: datetime | None) -> None:
     """Both of Go's forms; nanoseconds are dropped, nonsense is no time."""
     assert moment(text) == found
+
+
+@pytest.mark.parametrize("wrong", [5, None, [], "text", {"snippet": 5}, {"severity": [], "summary": {}}, {"snippet": {"code": 5}}])
+def test_a_malformed_diagnostic_is_still_an_error(wrong: Any) -> None:
+    """Whatever Terraform prints, its failure is an OpsError of three lines."""
+    said = json.dumps({"@level": "error", "@message": "Error: odd", "type": "diagnostic", "diagnostic": wrong})
+    error = told("terraform plan", said, WHERE)
+    assert isinstance(error, OpsError) and error.what and error.next
+
+
+def test_json_that_is_too_deep_is_a_line_like_any_other() -> None:
+    """Python gives up on it with a RecursionError."""
+    assert progress('{"a":' * 100_000) is None
 
 
 def test_no_secret_gets_into_a_sentence() -> None:

@@ -42,14 +42,15 @@ if words[0] == "version":
 elif words[:2] == ["state", "pull"]:
     print(json.dumps({{"serial": 3, "lineage": "one"}}))
 elif words[0] == "show":
-    image = pathlib.Path(words[-1]).read_text()
-    print((here / "plan.json").read_text().replace("IMAGE", image))
+    kind, _, image = pathlib.Path(words[-1]).read_text().partition(" ")
+    print((here / f"{{kind}}.json").read_text().replace("IMAGE", image))
 elif words[0] in ("plan", "apply"):
     told = turn(words[0])
     if words[0] == "plan" and not told:
         given = [word for word in words if word.startswith("-var=")][0]
         into = [word for word in words if word.startswith("-out=")][0]
-        pathlib.Path(into[5:]).write_text(given.partition("=")[2].partition("=")[2])
+        kind = "targeted" if any(word.startswith("-target=") for word in words) else "plan"
+        pathlib.Path(into[5:]).write_text(kind + " " + given.partition("=")[2].partition("=")[2])
         sys.exit(2)
     heard = []
     signal.signal(signal.SIGINT, lambda *_: heard.append(1))
@@ -102,9 +103,16 @@ class Scene:
         program = folder / "terraform"
         program.write_text(PROGRAM.format(python=sys.executable))
         program.chmod(0o755)
+        scene = cls(ground, program, platform, old)
+        scene.planned()
+        return scene
+
+    def planned(self, *rows: dict[str, Any], targeted: bool = False, **keys: Any) -> None:
+        """What a plan holds (with -target, if `targeted`), besides the new revision; `keys` are its top-level ones."""
         moved = revision(definitions(f"{URI}:old"), definitions("IMAGE"), family=FAMILY)
-        (folder / "plan.json").write_text(json.dumps(plan(moved)))
-        return cls(ground, program, platform, old)
+        document = json.dumps({**plan(moved, *rows), **keys})
+        for kind in ("targeted",) if targeted else ("plan", "targeted"):
+            self.program.with_name(f"{kind}.json").write_text(document)
 
     def script(self, **turns: list[list[Any]]) -> None:
         """What each further `plan` or `apply` does, in turn: seconds, "hang" until the interrupt, or lines. An empty one does well."""

@@ -42,14 +42,17 @@ def statuses(release: Release) -> list[tuple[str, str]]:
     return [(entry.step.verb, entry.status) for entry in release.journal.entries]
 
 
-def test_a_login_that_expires_in_mid_apply(scene: Scene) -> None:
-    """Said with the command that renews it; what was made stands in the state; the way back is tried once and fails alike."""
+def test_a_login_that_expires_in_mid_apply(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    """Reported with the command that renews it. Terraform cannot roll back either, and ECS is asked instead: the service had not moved."""
     scene.script(apply=[[MADE, EXPIRED], [EXPIRED]])
     ended = scene.run(scene.release())
     assert ended.verdict is Verdict.FAILED
     assert "the login has expired" in ended.why and "what was applied before stands in the state" in ended.why
     assert ended.next == "renew the AWS credentials, then run it again"
-    assert statuses(ended)[-1] == ("tf-apply", "left") and "the login has expired" in ended.journal.left[0]
+    assert statuses(ended)[-1] == ("tf-apply", "undone") and ended.journal.left == []
+    said = capsys.readouterr().err
+    assert "no rollback by Terraform: terraform apply: the login has expired" in said
+    assert "nothing to take back: the service had not been changed" in said
     assert len(scene.calls("apply")) == 2, "never repeated by itself"
     assert scene.saved() == []
 

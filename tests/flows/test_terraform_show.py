@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.terminal import typed
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +17,7 @@ from ops.flows.terraform_show import shown
 from ops.rules.terraform import changes
 from tests.rules.terraform_plans import definitions, plan, resource, revision, service, uri
 gone = resource("aws_lb.main", ["delete"], {"name": "alb"}, None)
-odd = resource("aws_lb.\x1b[2Jodd", ["create", "forget"], {"name": "a"}, {"name": "b"})
+odd = resource("aws_lb.\x1b[2Jodd", ["explode"], {"name": "a"}, {"name": "b"})
 shown(changes(plan(gone, odd, revision(definitions(uri("abc")), definitions(uri("def"))), service())), ())
 """
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
@@ -36,3 +38,31 @@ def test_without_a_terminal_the_same_rows_have_capitals(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", SHOW], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True)
     assert "\x1b" not in done.stderr and done.stdout == ""
     assert "DESTROYS aws_lb.main" in done.stderr and "UNKNOWN" in done.stderr and "REPLACES" not in done.stderr
+
+
+ASK = """
+from ops.errors import Refused
+from ops.flows.terraform import confirm_alarming
+from ops.rules.terraform import changes
+from tests.rules.terraform_plans import plan, resource
+gone = resource("aws_iam_role.old", ["delete"], {"name": "old"}, None)
+try:
+    confirm_alarming(changes(plan(gone)), ())
+    print("went on")
+except Refused as refused:
+    print(refused.next)
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("aws_iam_role.old", "went on"),
+        ("y", "type aws_iam_role.old, or add --allow-destroy aws_iam_role.old"),
+        ("", "type aws_iam_role.old, or add --allow-destroy aws_iam_role.old"),
+    ],
+)
+def test_a_destroy_wants_its_address_typed(tmp_path: Path, answer: str, says: str) -> None:
+    """On a terminal the address itself is the answer; a "y" is not."""
+    code, screen = typed([sys.executable, "-c", ASK], tmp_path, ENVIRONMENT, answer)
+    assert code == 0 and "DESTROYS aws_iam_role.old" in screen and says in screen, screen

@@ -141,15 +141,17 @@ def test_an_old_plan_is_not_applied(ground: Ground) -> None:
         flow.apply_saved(place, yes=True)
 
 
-def test_a_replacement_wants_its_address_typed(ground: Ground) -> None:
-    """Without a terminal and without --yes it is refused by its address, and the plan stays for another try."""
+def test_a_replacement_needs_its_address(ground: Ground) -> None:
+    """--yes is no answer, nor is another address: refused, and the plan stays for another try."""
     place = applied(ground)
     ground.write(main=MAIN.replace('default = "one"', 'default = "two"'))
     planned = flow.plan_as_running(place)
     assert [(row.action, row.alarming) for row in planned.changes] == [("replace", True)]
-    with pytest.raises(Refused, match=r"REPLACES terraform_data\.revision"):
-        flow.apply_saved(place, yes=False)
-    flow.apply_saved(place, yes=True)
+    for allowed in ((), ("terraform_data.other",)):
+        with pytest.raises(Refused, match=r"REPLACES terraform_data\.revision") as found:
+            flow.apply_saved(place, yes=True, allowed=allowed)
+        assert found.value.next == "add --allow-destroy terraform_data.revision"
+    flow.apply_saved(place, yes=False, allowed=("terraform_data.revision",))
     assert flow.outputs(place)["image"] == "two"
 
 

@@ -41,7 +41,9 @@ def test_a_new_image_reads_as_a_move_and_not_as_a_dozen_computed_fields() -> Non
         (resource("aws_s3_bucket.b", ["create"], None, {"name": "b"}), "create", False),
         (resource("aws_s3_bucket.b", ["forget"], {"name": "b"}, None), "forget", False),
         (resource("aws_s3_bucket.b", ["no-op"], {"name": "b"}, {"name": "b"}, importing="b"), "adopt", False),
-        (resource("aws_lb.main", ["create", "forget"], {"name": "alb"}, {"name": "alb2"}), "unknown", True),
+        (resource("aws_lb.main", ["create", "forget"], {"name": "alb"}, {"name": "alb2"}), "replace", True),
+        (resource("aws_lb.main", ["explode"], {"name": "alb"}, {"name": "alb2"}), "unknown", True),
+        (resource("aws_lb.main", ["delete", "explode"], {"name": "alb"}, {"name": "alb2"}), "unknown", True),
         (resource("aws_lb.main", ["forget", "delete", "create"], {"name": "alb"}, {"name": "alb2"}), "replace", True),
         (resource("aws_lb.main", [], {"name": "alb"}, {"name": "alb"}), "unknown", True),
     ],
@@ -57,7 +59,7 @@ def test_capitals_are_kept_for_what_alarms() -> None:
     alarming = [
         resource("aws_lb.a", ["delete"], {"name": "a"}, None),
         resource("aws_lb.b", ["delete", "create"], {"name": "b"}, {"name": "b2"}),
-        resource("aws_lb.c", ["create", "forget"], {"name": "c"}, {"name": "c2"}),
+        resource("aws_lb.c", ["explode"], {"name": "c"}, {"name": "c2"}),
     ]
     rows = changes(plan(MOVE, service(), *alarming))
     loud = {row.address for row in rows if any(word.isupper() and len(word) > 2 for word in row.lines()[0].split())}
@@ -140,10 +142,14 @@ def test_drift_is_told_from_intent() -> None:
 
 
 def test_the_image_that_a_plan_leads_to() -> None:
-    """The planned image of a container is read from the JSON string inside of the plan; where it is unknown, that is said."""
+    """Read from the JSON string in the plan. No image is not the same as one that only the apply will tell."""
+    later = resource("aws_ecs_task_definition.x", ["create"], None, {"family": "dev-backend"})
+    gone = resource("aws_ecs_task_definition.x", ["delete"], {"family": "dev-backend"}, None)
     assert planned_image(plan(MOVE), "dev-backend", "backend") == uri("def")
-    assert planned_image(plan(MOVE), "dev-frontend", "frontend") is None
-    assert planned_image(plan(MOVE), "dev-backend", "other") is None
+    assert planned_image(plan(later), "dev-backend", "backend") is None
+    assert planned_image(plan(MOVE), "dev-frontend", "frontend") == ""
+    assert planned_image(plan(MOVE), "dev-backend", "other") == ""
+    assert planned_image(plan(gone), "dev-backend", "backend") == ""
 
 
 def test_a_resource_is_found_by_its_own_name_whatever_happens_to_it() -> None:

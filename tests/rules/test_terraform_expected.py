@@ -8,7 +8,7 @@ import pytest
 
 from ops.plan import Plan, Step
 from ops.rules.terraform import changes
-from ops.rules.terraform_expected import Target, undeclared, unexpected, value_for
+from ops.rules.terraform_expected import Target, never, undeclared, unexpected, value_for
 from ops.rules.terraform_release import by_terraform
 from ops.settings import Service
 from tests.rules.terraform_plans import definitions, plan, resource, revision, service, uri
@@ -17,13 +17,39 @@ TARGET = Target("dev-backend", "dev-backend", "backend", uri("def"))
 SIDECAR = {"name": "log", "image": "fluent:1"}
 MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
 
+NEW = resource(
+    "aws_ecs_task_definition.backend",
+    ["create"],
+    None,
+    {"family": "dev-backend", "container_definitions": definitions(uri("def"))},
+)
+LATER = resource(
+    "aws_ecs_task_definition.backend",
+    ["delete", "create"],
+    {"family": "dev-backend", "container_definitions": definitions(uri("abc"))},
+    {"family": "dev-backend"},
+    after_unknown={"container_definitions": True},
+    replace_paths=[["container_definitions"]],
+)
+MOVED_AWAY = resource(
+    "aws_ecs_service.backend",
+    ["update"],
+    {"name": "dev-backend", "task_definition": "dev-backend:1"},
+    {"name": "dev-backend", "task_definition": "dev-other:1"},
+)
+
 
 @pytest.mark.parametrize(
     ("row", "says"),
     [
         (MOVE, None),
         (service(), None),
-        (resource("aws_ecs_task_definition.backend", ["create"], None, {"family": "dev-backend"}), None),
+        (NEW, None),
+        (
+            resource("aws_ecs_task_definition.backend", ["create"], None, {"family": "dev-backend"}),
+            "all containers (known after apply)",
+        ),
+        (LATER, "changes all containers (known after apply)"),
         (resource("aws_lb.main", ["no-op"], {"name": "a"}, {"name": "a"}, importing="a"), None),
         (revision(definitions(uri("abc")), definitions(uri("xyz"))), "moves backend from abc to xyz"),
         (revision(definitions(uri("abc")), definitions(uri("def"), cpu=256)), "changes backend.cpu"),
@@ -32,7 +58,9 @@ MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
         (resource("aws_ecs_task_definition.backend", ["delete"], {"family": "dev-backend"}, None), "takes the service's task definition"),
         (resource("aws_ecs_task_definition.backend", ["forget"], {"family": "dev-backend"}, None), "takes the service's task definition"),
         (resource("aws_ecs_task_definition.backend", ["x"], {"family": "dev-backend"}, {"family": "dev-backend"}), "not known here"),
-        (service(actions=("create", "forget")), "not known here"),
+        (service(actions=("explode",)), "not known here: explode"),
+        (service(actions=("create", "forget")), "replace the service itself"),
+        (MOVED_AWAY, "task_definition: "),
         (service(desired_count=5), "desired_count: 2 → 5"),
         (
             resource("aws_ecs_service.backend", ["delete", "create"], {"name": "dev-backend"}, {"name": "dev-backend"}),
@@ -47,6 +75,62 @@ def test_only_this_services_new_revision_and_its_move_are_expected(row: dict[str
     """Everything beyond them stops the deploy, with the reason."""
     found = unexpected(changes(plan(row)), TARGET)
     assert [says in why for _, why in found] == ([True] if says else [])
+
+
+def gone(address: str, *, replaced: bool = False) -> dict[str, Any]:
+    after = {"name": "b"} if replaced else None
+    return resource(address, ["delete", "create"] if replaced else ["delete"], {"name": "a"}, after)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (MOVE, ""),
+        (service(), ""),
+        (gone("aws_iam_role.task"), ""),
+        (gone("aws_lb_target_group.backend", replaced=True), ""),
+        (resource("aws_db_instance.main", ["update"], {"name": "a"}, {"name": "b"}), ""),
+        (resource("aws_db_instance.main", ["forget"], {"name": "a"}, None), ""),
+        (gone("module.database[0].aws_db_instance.main"), "module.database[0].aws_db_instance.main (database)"),
+        (gone("aws_rds_cluster.main", replaced=True), "aws_rds_cluster.main (database)"),
+        (gone("aws_dynamodb_table.lock"), "(database)"),
+        (gone("aws_elasticache_replication_group.x"), "(cache)"),
+        (gone("aws_s3_bucket.assets"), "(bucket)"),
+        (gone("aws_efs_file_system.x"), "(file system)"),
+        (gone("aws_ecr_repository.backend", replaced=True), "(repository)"),
+        (gone("aws_secretsmanager_secret.db"), "(secret or key)"),
+        (gone("aws_kms_key.k"), "(secret or key)"),
+        (gone("aws_ecs_cluster.main"), "(cluster)"),
+        (gone("aws_lb.main"), "(load balancer)"),
+        (gone("aws_alb.main"), "(load balancer)"),
+        (gone("aws_cloudfront_distribution.main"), "(distribution)"),
+        (gone("aws_route53_zone.main"), "(DNS zone)"),
+        (gone("aws_vpc.main", replaced=True), "(network)"),
+        (
+            resource("aws_ecs_service.backend", ["delete"], {"name": "dev-backend"}, None),
+            "DESTROYS aws_ecs_service.backend, the service that this deploy is about",
+        ),
+        (
+            resource("aws_ecs_service.x", ["forget"], {"name": "dev-backend"}, None),
+            "the service that this deploy is about",
+        ),
+        (resource("aws_ecs_service.frontend", ["delete"], {"name": "dev-frontend"}, None), ""),
+        (
+            resource("aws_lb.main", ["explode"], {"name": "a"}, {"name": "b"}),
+            "action for aws_lb.main is `explode`",
+        ),
+    ],
+)
+def test_what_a_deploy_never_applies(row: dict[str, Any], says: str) -> None:
+    """Data stores, entry points and the service itself are not destroyed, whatever is answered."""
+    found = never(changes(plan(row)), TARGET)
+    assert says in found and bool(found) == bool(says)
+
+
+def test_many_losses_are_counted() -> None:
+    """92 destroys are not a line each."""
+    rows = [gone(f"aws_s3_bucket.b{number}") for number in range(92)]
+    assert never(changes(plan(*rows)), TARGET).endswith("aws_s3_bucket.b10 (bucket) and 89 more")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,57 @@
+"""Terraform's variable files that no commit has: noticed in a deploy when they differ from the last release's."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from ops import ui
+from ops.adapters import terraform_inputs
+from ops.adapters.concurrent import gather
+from ops.adapters.terraform import Terraform
+from ops.errors import Refused
+from ops.flows import records
+from ops.flows.work import Work
+from ops.model import Unknown
+from ops.rules.records import changed_inputs, last_inputs
+
+
+def confirm(work: Work, tf: Terraform) -> None:
+    """Ask where variable files have changed since the last release, or where that is unknown.
+
+    The digests are kept in `work`, for the record. Raises Refused on no.
+    """
+    work.terraform_inputs = now = terraform_inputs.digests(tf)
+    settings = work.platform.settings
+    if settings.environment.state is None:
+        return
+    services = settings.environment.services
+    read: dict[str, Any] = gather(
+        **{name: partial(records.read, work.platform, name) for name in services}
+    )
+    unread = [f"{name}: {found.why}" for name, found in read.items() if isinstance(found, Unknown)]
+    if unread:
+        what = "it is unknown whether Terraform's variable files have changed since the last release"
+        ui.confirm(f"{what} ({unread[0]})", yes=not work.asks)
+        return
+    last = last_inputs(record for found in read.values() for record in found)
+    if last is None:
+        ui.say("  variable files: no earlier release has recorded them, so there is nothing to compare")
+        return
+    changed = changed_inputs(last["terraform_inputs"], now)
+    if changed:
+        since = f"the last release ({last.get('service')} {last.get('tag')}, {last.get('at')})"
+        ui.confirm(f"{', '.join(changed)} since {since}; git does not have it", yes=not work.asks)
+    for each in changed:
+        ui.say(f"  {each} since the last release")
+
+
+def refuse_moved(work: Work, tf: Terraform) -> None:
+    """Raises Refused where a variable file has changed since it was asked about."""
+    moved = changed_inputs(work.terraform_inputs or {}, terraform_inputs.digests(tf))
+    if moved:
+        raise Refused(
+            "Terraform's variable files have changed during the deploy",
+            ", ".join(moved),
+            f"run it again: inv {work.name}.deploy",
+        )
