@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,9 @@ from ops import ui
 from ops.adapters import terraform_inputs
 from ops.adapters.concurrent import gather
 from ops.adapters.terraform import Terraform
-from ops.errors import Refused
+from ops.errors import OpsError, Refused
 from ops.flows import records
+from ops.flows.gather import Platform
 from ops.flows.work import Work
 from ops.model import Unknown
 from ops.rules.records import changed_inputs, last_inputs
@@ -27,7 +29,7 @@ def confirm(work: Work, tf: Terraform) -> None:
         return
     services = settings.environment.services
     read: dict[str, Any] = gather(
-        **{name: partial(records.read, work.platform, name) for name in services}
+        **{name: partial(read_every, work.platform, name) for name in services}
     )
     unread = [f"{name}: {found.why}" for name, found in read.items() if isinstance(found, Unknown)]
     if unread:
@@ -44,6 +46,16 @@ def confirm(work: Work, tf: Terraform) -> None:
         ui.confirm(f"{', '.join(changed)} since {since}; git does not have it", yes=not work.asks)
     for each in changed:
         ui.say(f"  {each} since the last release")
+
+
+def read_every(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
+    """A service's newest records. Raises OpsError where one of them can't be read."""
+    keys = records.keys(platform, service, records.SHOWN)
+    found = records.fetched(platform, keys)
+    if len(found) < len(keys):
+        why = f"{len(keys) - len(found)} of {len(keys)} could not be read"
+        raise OpsError(f"release records of {service}", why, f"inv {service}.releases")
+    return found
 
 
 def refuse_moved(work: Work, tf: Terraform) -> None:
