@@ -23,6 +23,7 @@ from ops.errors import ConfigError, OpsError
 from ops.redact import one_line
 
 LIBRARIES = ("alembic", "mako", "markupsafe", "psycopg", "psycopg-binary", "sqlalchemy", "typing-extensions")
+REDACTION = ("redact.py",)   # of `ops`; imports nothing else of ours
 OLDEST = (3, 11)             # of the pinned SQLAlchemy
 OLDEST_GLIBC, NEWEST_MUSL = 17, 2
 FETCH_TIMEOUT = 180.0        # seconds
@@ -84,9 +85,10 @@ def site(root: Path, host: FarPython) -> Bundle:
 
 
 def code(folder: Path) -> Bundle:
-    """The engine, and the revisions of `folder` as `alembic/`."""
+    """The engine with our redaction, and the revisions of `folder` as `alembic/`."""
     ops = Path(__file__).parents[1]
-    engine = [("ops/__init__.py", ops / "__init__.py"), *((f"ops/migrate/{name}", path) for name, path in files_below(ops / "migrate"))]
+    ours = ((f"ops/{name}", ops / name) for name in ("__init__.py", *REDACTION))
+    engine = [*ours, *((f"ops/migrate/{name}", path) for name, path in files_below(ops / "migrate"))]
     archive = packed([*engine, *((f"alembic/{name}", path) for name, path in files_below(folder))])
     return Bundle(hashlib.sha256(archive).hexdigest()[:24], archive)
 

@@ -19,7 +19,7 @@ from ops.adapters.aws import Cloud
 from ops.adapters.ssh import Host
 from ops.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.migrate.model import Applied, Direction, Limits, MigrateError, Outcome, Revision, Target, Who
-from ops.redact import one_line
+from ops.redact import one_line, redacted
 
 if TYPE_CHECKING:
     from ops.migrate.scripts import Scripts
@@ -63,7 +63,7 @@ def offline(root: Path) -> Door:
     folder = database.scripts(root)
     if folder is None:
         raise ConfigError(f"{root}", "there is no folder alembic/versions", "check out the project with its revisions")
-    return Door(Target(str(folder), {}), Limits(), "offline")
+    return Door(Target(str(folder), {}, redact=redacted), Limits(), "offline")
 
 
 @contextmanager
@@ -102,7 +102,7 @@ def opened(
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
     with reach.opened(settings, parameters) as from_here:
         own_port = int(parameters["port"]) if "port" in parameters else None
-        yield Door(Target(folder, from_here, own_port), limits, settings.environment.database_run, parameters)
+        yield Door(Target(folder, from_here, own_port, redacted), limits, settings.environment.database_run, parameters)
 
 
 @contextmanager
@@ -193,7 +193,8 @@ def pending(door: Door, scripts: Scripts, at: str | None, to: str | None = None)
 def sql(door: Door, scripts: Scripts, direction: Direction, to: str, at: str | None) -> tuple[tuple[Revision, str, str | None], ...]:
     """Each revision with its SQL, and why there is none where it can't be printed."""
     with translated(door.target):
-        return tuple(scripts.sql(direction, to, at))
+        found = tuple(scripts.sql(direction, to, at))
+    return tuple((each, text, problem and one_line(door.target.clean(problem))) for each, text, problem in found)
 
 
 def statements(text: str) -> tuple[str, ...]:
@@ -222,11 +223,14 @@ def count(door: Door, questions: tuple[str | None, ...]) -> tuple[int | None, ..
 
 
 def history(door: Door, limit: int) -> list[dict[str, Any]]:
-    """The last runs, newest first, from the audit."""
+    """The last runs, newest first, from the audit. Texts that an older version stored are redacted here."""
     from ops.migrate import audit
 
     with reading(door) as opened:
-        return audit.history(opened, limit)
+        found = audit.history(opened, limit)
+    for entry in (*found, *(step for run in found for step in run["steps"])):
+        entry["message"] = entry["message"] and door.target.hide(entry["message"])
+    return found
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from ops.adapters.postgres import Door, translated
 from ops.adapters.postgres_dump import session
 from ops.errors import OpsError
 from ops.migrate.model import Limits, Target
+from ops.redact import redacted
 
 PREFIX = "ops-scratch-"
 PATIENCE = 30.0   # seconds for a start
@@ -64,7 +65,7 @@ def cluster(folder: Path, wanted: int | None = None) -> Iterator[Scratch]:
             found = postgres_binaries.find(account, wanted, home)
             with running(home, found, account) as password:
                 words = {"host": str(home / "socket"), "port": 5432, "dbname": "postgres", "user": postgres_cluster.ADMIN}
-                target = Target(str(folder), {**words, "password": password})
+                target = Target(str(folder), {**words, "password": password}, redact=redacted)
                 yield Scratch(Door(target, Limits(), mode="scratch"), found.major, found.bundled)
         finally:
             shutil.rmtree(home, ignore_errors=True)

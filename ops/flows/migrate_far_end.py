@@ -10,6 +10,7 @@ from ops.adapters import postgres
 from ops.adapters.postgres import KINDS, Applied, Door, Outcome
 from ops.errors import Cancelled, OpsError
 from ops.flows.migrate import BASE
+from ops.redact import one_line
 
 
 def outcome(id: str, end: dict[str, Any], database: Callable[[], AbstractContextManager[Door]]) -> Outcome:
@@ -20,7 +21,7 @@ def outcome(id: str, end: dict[str, Any], database: Callable[[], AbstractContext
         return Outcome(found["before"], found["after"], tuple(Applied(**each) for each in found["applied"]), found["run"])
     if state == "failed":
         error = end["error"]
-        raise KINDS[error["kind"]](error["what"], error["why"], error["next"])
+        raise KINDS[error["kind"]](one_line(error["what"]), one_line(error["why"], limit=700), one_line(error["next"]))
     with database() as door:
         at = postgres.current(door) or BASE
         working = postgres.at_work(door, id) if state == "lost" else ()

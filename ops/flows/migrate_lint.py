@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ops.adapters import postgres, squawk
@@ -10,6 +10,7 @@ from ops.adapters.postgres import Revision
 from ops.errors import ConfigError, Refused
 from ops.flows.migrate import BASE, Place, Planned
 from ops.flows.migrate_expected import Expected, expected
+from ops.redact import redacted
 from ops.rules import lint as rules
 from ops.rules.lint import Problem, Script, texts
 from ops.rules.migrations import UNWRITTEN
@@ -55,8 +56,9 @@ def whole(settings: Settings, only: str | None = None) -> Found:
     scripts = door.scripts
     with postgres.translated(door.target):
         known = scripts.known(only) if only else None
-        forth = list(scripts.sql("upgrade", "heads", None)) if scripts.heads else []
-        back = {each.id: problem for each, _, problem in scripts.sql("downgrade", "base", ",".join(scripts.heads))} if forth else {}
+    forth = postgres.sql(door, scripts, "upgrade", "heads", None) if scripts.heads else ()
+    downwards = postgres.sql(door, scripts, "downgrade", "base", ",".join(scripts.heads)) if forth else ()
+    back = {each.id: problem for each, _, problem in downwards}
     wanted = [script(each, sql, problem, back.get(each.id)) for each, sql, problem in forth if known in (None, each.id)]
     return looked(wanted)
 
@@ -70,7 +72,8 @@ def looked(wanted: list[Script]) -> Found:
             Problem(each.revision, row.rule, "warning", row.line, lines[row.line - 1] if row.line <= len(lines) else "", row.says)
             for row in found[each.revision]
         )
-        problems += rules.problems(each, said)
+        found_here = rules.problems(each, said)
+        problems += [replace(one, sql=redacted(one.sql), advice=redacted(one.advice)) for one in found_here]
     return Found(tuple(problems))
 
 

@@ -72,6 +72,7 @@ def question(place: Place, planned: Planned, asked: Asked) -> dict[str, Any]:
         "to": planned.to,
         "shown": list(postgres.heads(planned.at)),
         "accepted": asked.edited,
+        "redact": "ops.redact:redacted",
         "limits": asdict(postgres.limited(place.door, asked.timeout_s, asked.wait_s)),
         "who": asdict(postgres.who(planned.direction)),
     }
@@ -138,7 +139,7 @@ class Watch:
         if "missing" in said:
             raise unknown(said)
         if "line" in said:
-            self.say(said["line"])
+            self.say(self.place.door.target.hide(said["line"]))      # a revision prints what it likes
         self.id, self.offset = said.get("run", self.id), said["offset"]      # from here on, `latest` is this one
         self.end = said.get("end")
 

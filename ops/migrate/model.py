@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,13 +19,28 @@ class MigrateError(Exception):
         super().__init__(f"{what}: {why}")
 
 
+Redact = Callable[[str, tuple[str, ...]], str]
+
+
+def without_values(text: str, secrets: tuple[str, ...]) -> str:
+    """`text` without these values; the least that a Target's `redact` does."""
+    for secret in secrets:
+        text = text.replace(secret, "***")
+    return text
+
+
 @dataclass(frozen=True)
 class Target:
-    """A database, by libpq's parameters (the password among them, so they are never shown), and the folder with env.py and versions/."""
+    """A database, by libpq's parameters (the password among them, so they are never shown), and the folder with env.py and versions/.
+
+    `redact` removes secrets from the texts of revisions and of the server before they are printed or
+    stored in the database's audit.
+    """
 
     folder: str
     parameters: Mapping[str, Any] = field(repr=False)
     own_port: int | None = None      # the database's own, where `parameters` name a tunnel's
+    redact: Redact = field(default=without_values, repr=False, compare=False)
 
     @property
     def where(self) -> str:
@@ -38,9 +53,9 @@ class Target:
         return line.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
     def hide(self, text: str) -> str:
-        """`text` without the password."""
+        """`text` without the password and whatever else `redact` removes."""
         secret = str(self.parameters.get("password") or "")
-        return text.replace(secret, "***") if secret else text
+        return self.redact(text, (secret,) if secret else ())
 
 
 @dataclass(frozen=True)

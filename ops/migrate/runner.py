@@ -44,10 +44,14 @@ def migrate(
     already.
     """
     began = time.monotonic()
+
+    def tell(line: str) -> None:
+        say(target.hide(line))
+
     scripts = scripts or Scripts(target.folder)
-    with _one_in_a_process, lock.held(target, limits, who, say, sleep) as keeper:
+    with _one_in_a_process, lock.held(target, limits, who, tell, sleep) as keeper:
         audit.prepare(keeper, target)
-        goals.settle_lost(keeper, limits, say, sleep)
+        goals.settle_lost(keeper, limits, tell, sleep)
         heads = heads_of(keeper)
         goals.refuse_moved(shown, heads)
         scripts.refuse_changed()
@@ -55,7 +59,7 @@ def migrate(
         goal = scripts.known(to) if to else goals.default(scripts, direction, heads)
         for revision, found in checksums.refuse_edited(scripts.applied(heads), audit.checksums(keeper), accepted).items():
             keeper.execute(audit.REMEMBER, (revision, found))
-        return Run(target, scripts, keeper, direction, goal, who, limits, say, sleep, began).whole(heads)
+        return Run(target, scripts, keeper, direction, goal, who, limits, tell, sleep, began).whole(heads)
 
 
 @dataclass

@@ -196,4 +196,5 @@ def mark_own(impl: Any) -> None:
 def revision(script: Any) -> Revision:
     doc = (script.doc or "").strip()
     about = {name: getattr(script.module, name) for name in ABOUT if hasattr(script.module, name)}
-    return Revision(str(script.revision), doc.splitlines()[0] if doc else "", Path(script.path), about)
+    says = doc.splitlines()[0].encode("utf-8", "backslashreplace").decode() if doc else ""
+    return Revision(str(script.revision), says, Path(script.path), about)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ops.model import Image, TaskState
-from ops.redact import one_line
+from ops.redact import one_line, redacted
 
 NEWEST_FIRST = 10**10   # seconds; an epoch subtracted from it sorts newest first in S3's order of keys
 
@@ -149,7 +149,7 @@ def current_row(ordered: list[Row], image: Running) -> Row:
 def recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> Row:
     kept = ("tag", "digest", "commit", "by", "at", "verdict")
     tag, digest, commit, by, at, verdict = (str(record.get(name) or "") for name in kept)
-    schema, subject = record.get("schema_revision"), str(record.get("subject") or "")
+    schema, subject = record.get("schema_revision"), redacted(record.get("subject") or "")
     in_ecr = None if known is None else digest in known
     return Row(tag, digest, commit, by, at, verdict, False, in_ecr, recorded=True, schema_revision=str(schema) if schema else None,
                subject=subject)

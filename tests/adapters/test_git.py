@@ -58,6 +58,12 @@ def test_a_clean_pushed_checkout(repository: Path) -> None:
     assert found.commit.source.endswith("/origin.git")
 
 
+def test_a_secret_in_a_commits_subject_is_not_passed_on(repository: Path) -> None:
+    """The subject is shown by preflight and stored in the release's record."""
+    run(repository, "commit", "-q", "--allow-empty", "-m", "Set password=hunter2 in postgres://u:pw@h/d")
+    assert git.checkout(repository, "main", "origin").commit.subject == "Set password=*** in postgres://u:***@h/d"
+
+
 def test_what_is_not_committed_is_listed(repository: Path) -> None:
     """Changed, staged and untracked files are named, umlauts as they are."""
     (repository / "README").write_text("changed\n")
