@@ -90,7 +90,8 @@ def test_what_runs_is_read_from_the_tasks() -> None:
 
 def test_a_row_as_a_person_reads_it() -> None:
     """The commit's subject; where there is no record, what the time is the time of."""
-    recorded, pushed = rows([{**record("a", at="2026-01-05T10:00:00+00:00"), "subject": "Say hello to password=hunter2"}], [image("b")], runs("a"))
+    subject = "Say hello to password=hunter2"
+    recorded, pushed = rows([{**record("a", at="2026-01-05T10:00:00+00:00"), "subject": subject}], [image("b")], runs("a"))
     assert "hunter2" not in line(recorded) + str(vars(recorded))
     assert line(recorded).startswith("* 2026-01-05 10:00:00  a ") and "Say hello" in line(recorded) and "no longer in ECR" in line(recorded)
     assert "2026-01-01 00:00:00" in line(pushed) and "pushed then" in line(pushed) and "unrecorded" in line(pushed)
