@@ -9,6 +9,11 @@ from enum import StrEnum
 from typing import Any, Literal
 
 
+def image_tag(reference: str) -> str:
+    """The tag of an image reference, `registry:port/name:tag@digest`; empty where it has none."""
+    return reference.partition("@")[0].rpartition("/")[2].partition(":")[2]
+
+
 @dataclass(frozen=True)
 class Unknown:
     """What could not be looked at, and why. Never taken for "fine"."""

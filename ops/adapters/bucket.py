@@ -107,5 +107,22 @@ def contents(page: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return found
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One key of a listing, and when S3 last wrote it, by S3's clock (whole seconds)."""
+
+    key: str
+    written: datetime
+
+
+def entries(cloud: Cloud, bucket: str, prefix: str) -> tuple[Entry, ...]:
+    """Every key below `prefix`, in S3's order of keys (ListObjectsV2, 1000 a call)."""
+    found: list[Entry] = []
+    with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", no_bucket(bucket)):
+        for page in cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            found += [Entry(each["Key"], each["LastModified"]) for each in contents(page)]
+    return tuple(found)
+
+
 def no_bucket(bucket: str) -> dict[str, OpsError]:
     return {"NoSuchBucket": Refused(f"bucket {bucket}", "there is no such bucket in this account", "correct state.bucket in invoke.yaml")}

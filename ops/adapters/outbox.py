@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -31,11 +32,23 @@ def put(folder: Path, key: str, document: Mapping[str, Any]) -> Path:
 
 
 def waiting(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    """(key, file) of what waits below `prefix`, in the order of the keys."""
-    for path in sorted(folder.glob(f"*{ENDING}")):
+    """(key, file) of what waits below `prefix`, in the order in which it was put there."""
+    for path in sorted(sorted(folder.glob(f"*{ENDING}"), reverse=True), key=_put_at):
         key = unquote(path.name.removesuffix(ENDING))
         if key.startswith(prefix):
             yield key, path
+
+
+def waited_s(path: Path) -> float:
+    """How long a file has waited, by this machine's clock at both ends."""
+    return max(0.0, time.time() - _put_at(path))
+
+
+def _put_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:   # another process has taken it
+        return time.time()
 
 
 def load(path: Path) -> Mapping[str, Any] | None:

@@ -22,7 +22,7 @@ from ops.flows.health_around import Around
 from ops.flows.release import Release, Request, record, refusing
 from ops.flows.steps import doers
 from ops.flows.work import RolloutEnded, Work
-from ops.model import Checkout, Evidence, Finding, TaskDefinition, Verdict
+from ops.model import Checkout, Evidence, Finding, TaskDefinition, Verdict, image_tag
 from ops.plan import Plan
 from ops.rules.lock import Holder
 from ops.rules.preflight import check
@@ -123,8 +123,24 @@ def run(done: Release, plan: Plan, me: Holder) -> None:
             say_what_is_left(done)
             look_again(done, me)
         finally:   # also where somebody interrupts the look
-            if done.verdict is not Verdict.SUCCEEDED or any(step.verb != "prove" for step in plan.steps):   # nothing done is no release
+            did_something = any(step.verb != "prove" for step in plan.steps)
+            if done.verdict is not Verdict.SUCCEEDED or did_something or not recorded(done.work):
                 records.keep(done.work.platform, record(done, me))
+
+
+def recorded(work: Work) -> bool:
+    """Whether the last successful release is what runs. It is not where ECS finished a roll-out whose deploy had been killed.
+
+    Unread counts as no: a second record of what runs does no harm.
+    """
+    if work.platform.settings.environment.state is None:
+        return True
+    try:
+        last = records.last_success(work.platform, work.name)
+    except OpsError as error:
+        ui.say(f"unknown: the last release's record: {error.why or error.what}")
+        return False
+    return last is not None and last.get("digest") == work.digest
 
 
 def look_again(done: Release, me: Holder) -> None:
@@ -174,7 +190,7 @@ def left_in_place(work: Work, back: str | None) -> str:
         return said
     before = work.facts.revision if isinstance(work.facts.revision, TaskDefinition) else None
     container = before.container(work.service.container) if before and before.arn == back else None
-    tag = str(container.get("image", "")).rpartition("/")[2].partition("@")[0].partition(":")[2] if container else ""
+    tag = image_tag(str(container.get("image", ""))) if container else ""
     again = f"inv {work.name}.deploy --tag {tag}" if tag else f"inv {work.name}.releases, then inv {work.name}.deploy --tag TAG"
     return f"{said}, {again} goes back to {back.rsplit('/', 1)[-1]}"
 

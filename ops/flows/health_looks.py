@@ -7,17 +7,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ops.adapters import bucket, ecs, elb, rds, secrets
+from ops.adapters import ecs, elb, rds, secrets
 from ops.adapters.concurrent import gather
 from ops.errors import OpsError
+from ops.flows import records
 from ops.flows.gather import Platform
 from ops.flows.sweep import Once
 from ops.model import ServiceState, TargetGroup, TaskDefinition
-from ops.rules import records as rules
 from ops.rules.preflight_revision import references
 
 SHARE = 0.8       # of the deadline, for one page
-RECORDS = 20      # read back so far for one that succeeded
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,7 @@ class Looks:
         return self.asked.released.get(name) or self._releases[name]()
 
     def _released(self, name: str) -> Mapping[str, Any] | None:
-        settings, state = self.platform.settings, self.environment.state
-        if state is None:
-            return None
-        for key in bucket.keys(self.platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, name), RECORDS):
-            stored = bucket.read(self.platform.cloud, state.bucket, key)
-            if stored is not None and stored.document.get("verdict") == "succeeded":
-                return stored.document
-        return None
+        return records.last_success(self.platform, name)
 
     def group(self, arn: str) -> TargetGroup:
         """What a target group of one of the services checks."""

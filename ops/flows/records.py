@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SHOWN = 20         # records that are read at once, and shown
 FARTHEST = 100     # how many are looked through for what runs now
 PENDING = ".ops/pending"
+LATE_S = 60        # sent later than this after it was kept: the record says so, since S3's time is not the release's then
 NOT_SENT = (OpsError, OSError, ValueError)
 
 
@@ -72,7 +73,8 @@ def send_pending(platform: Platform) -> str:
                 ui.say(f"no release record, set aside: {outbox.set_aside(path)}: {problem}")
                 continue
             if document is not None:
-                bucket.create(platform.cloud, state.bucket, key, document)
+                late = int(outbox.waited_s(path))
+                bucket.create(platform.cloud, state.bucket, key, {**document, "late_s": late} if late > LATE_S else document)
                 path.unlink(missing_ok=True)
     except NOT_SENT as problem:
         return reason(problem)
@@ -118,19 +120,48 @@ def releases(platform: Platform, service: str) -> tuple[rules.Row, ...]:
 
 def keys(platform: Platform, service: str, limit: int) -> tuple[str, ...]:
     """Of the newest records of a service, newest first."""
+    return tuple(key for key, _ in _listed(platform, service)[:limit])
+
+
+def _listed(platform: Platform, service: str) -> tuple[tuple[str, datetime], ...]:
+    """Keys of a service's records and when S3 wrote them, newest first. Raises OpsError."""
     settings, state = platform.settings, platform.settings.environment.state
-    return bucket.keys(platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, service), limit) if state else ()
+    if state is None:
+        return ()
+    found = bucket.entries(platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, service))
+    return rules.newest_first((entry.key, entry.written) for entry in found)
+
+
+def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
+    """The newest record of a release that succeeded; None: none among the newest, or nowhere to keep any.
+
+    Raises OpsError where a record that may be the one cannot be read.
+    """
+    state = platform.settings.environment.state
+    best: bucket.Stored | None = None
+    for key, written in _listed(platform, service)[:SHOWN]:
+        if best and rules.ended(best.document, best.written) >= written:
+            break
+        assert state is not None   # nothing is listed otherwise
+        stored = bucket.read(platform.cloud, state.bucket, key)
+        if stored is None or stored.document.get("verdict") != rules.SUCCEEDED:
+            continue
+        if best is None or rules.ended(stored.document, stored.written) > rules.ended(best.document, best.written):
+            best = stored
+    return rules.dated(best.document, best.written) if best else None
 
 
 def fetched(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
-    """The records of these keys; one that can't be read is said and left out."""
+    """The records of these keys, newest first by S3's clock; one that can't be read is said and left out."""
     state = platform.settings.environment.state
     assert state is not None   # there are no keys otherwise
     found: dict[str, Any] = gather(**{key: lambda key=key: bucket.read(platform.cloud, state.bucket, key) for key in keys})
     for key, stored in found.items():
         if isinstance(stored, Unknown):
             ui.say(f"unknown: release record {key}: {stored.why}")
-    return tuple(stored.document for stored in found.values() if isinstance(stored, bucket.Stored))
+    read = [stored for stored in found.values() if isinstance(stored, bucket.Stored)]
+    read.sort(key=lambda stored: rules.ended(stored.document, stored.written), reverse=True)
+    return tuple(rules.dated(stored.document, stored.written) for stored in read)
 
 
 def read(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.health import Check
-from ops.model import Evidence, Finding, ServiceState, TaskDefinition, TaskState, Unknown
+from ops.model import Evidence, Finding, ServiceState, TaskDefinition, TaskState, Unknown, image_tag
 from ops.rules.proof import shortfall
 
 
@@ -122,10 +122,18 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
         return Check("ecs", name, "unknown", short.why, service=facts.name)
     if short is None:
         return Check("ecs", name, "ok", f"every task has {tag}, the last release", f"{tag} {(digest or '')[:19]}", service=facts.name)
-    fix = (f"inv {facts.name}.releases", f"inv {facts.name}.deploy --tag {tag}")
+    runs = tag_that_runs(facts.tasks, facts.container, digest)   # deploying it changes nothing: it is proved and recorded
+    fix = (f"inv {facts.name}.releases", *((f"inv {facts.name}.deploy --tag {runs}",) if runs else ()))
     detail = f"{short}, the last release is {tag}"
     found = Finding("not_the_release", f"{facts.name}: {detail}", "certain", (Evidence("DescribeTasks", short),), fix)
     return Check("ecs", name, "failed", detail, "not the release", service=facts.name, finding=found)
+
+
+def tag_that_runs(tasks: Sequence[TaskState], container: str, but: str | None) -> str:
+    """The tag by which running tasks have another image than digest `but`; empty where several have, or none has a tag."""
+    found = [state for task in tasks if task.status == "RUNNING" and (state := task.container(container)) and state.digest != but]
+    tags = {image_tag(state.image) for state in found}
+    return tags.pop() if len(tags) == 1 else ""
 
 
 def unrecorded(facts: ServiceFacts, name: str, digests: set[str | None]) -> Check:

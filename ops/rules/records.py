@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from ops.model import Image, TaskState
+from ops.model import Image, TaskState, image_tag
 from ops.redact import one_line, redacted
 
 NEWEST_FIRST = 10**10   # seconds; an epoch subtracted from it sorts newest first in S3's order of keys
+SUCCEEDED = "succeeded"
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,7 @@ def running(tasks: Iterable[TaskState], container: str) -> tuple[Running, ...]:
         if task.status == "RUNNING" and state and state.digest:
             since = utc(task.created_at)
             before = found.get(state.digest)
-            tag = state.image.partition("@")[0].rpartition("/")[2].partition(":")[2]
-            found[state.digest] = Running(state.digest, tag, min(since, before.since) if before else since)
+            found[state.digest] = Running(state.digest, image_tag(state.image), min(since, before.since) if before else since)
     return tuple(found.values())
 
 
@@ -98,8 +98,32 @@ def changed_inputs(then: Mapping[str, Any], now: Mapping[str, str]) -> tuple[str
     return tuple(f"{name} {how}" for name, how in sorted(said))
 
 
+def newest_first(entries: Iterable[tuple[str, datetime]]) -> tuple[tuple[str, datetime], ...]:
+    """Keys with their times of writing, newest first by S3's clock; in the same second the key decides.
+
+    A key holds the time of the machine that wrote it, which may be days off.
+    """
+    by_key = sorted(entries, key=lambda entry: entry[0])
+    return tuple(sorted(by_key, key=lambda entry: entry[1], reverse=True))
+
+
+def ended(record: Mapping[str, Any], written: datetime) -> datetime:
+    """When the release ended, by S3's clock: when its record was written, less the time that it had waited to be sent (`late_s`)."""
+    return written - timedelta(seconds=_seconds(record.get("late_s")))
+
+
+def dated(record: Mapping[str, Any], written: datetime) -> dict[str, Any]:
+    """The record with `at`, when the release began, by S3's clock in place of its machine's."""
+    began = ended(record, written) - timedelta(seconds=_seconds(record.get("took_s")))
+    return {**record, "at": utc(began)}
+
+
+def _seconds(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value < NEWEST_FIRST else 0.0
+
+
 def key(prefix: str, environment: str, service: str, at: datetime, id: str) -> str:
-    """Where a record is kept: newest first in S3's order."""
+    """Where a record is kept: newest first in S3's order of keys, as far as the writers' clocks agree."""
     return f"{folder(prefix, environment, service)}{NEWEST_FIRST - int(at.timestamp()):010d}-{id}.json"
 
 

@@ -20,7 +20,7 @@ from ops.flows.gather import Platform
 from ops.flows.health_around import Around
 from ops.flows.release import Release, refusing
 from ops.flows.work import Work
-from ops.model import Verdict
+from ops.model import Image, Verdict
 from ops.plan import Plan, Step
 from ops.settings import Environment, Service, Settings
 from tests import plain_aws
@@ -179,3 +179,25 @@ def test_ctrl_c_in_the_look_after_it_loses_no_record(platform: Platform, capsys:
     assert "the deploy itself is over: succeeded" in capsys.readouterr().err
     (kept,) = records.read(platform, "backend")
     assert kept["verdict"] == "succeeded"
+
+
+def test_a_deploy_that_finds_no_record_of_what_runs_writes_one(platform: Platform) -> None:
+    """The roll-out was finished by ECS after its deploy had been killed: nothing is left to do but the proof, and it is remembered."""
+    image = Image("sha256:1", "abc1234", 1, None)
+    expected = (["sha256:1"], ["sha256:1"], ["sha256:2", "sha256:1"], ["sha256:1", "sha256:2", "sha256:1"])
+    for second, digests in enumerate(expected):
+        done = release(platform, image=replace(image, digest=digests[0]))
+        deploy.run(done, Plan(()), replace(lock.myself("", ""), at=f"2026-01-01T00:00:0{second}+00:00"))
+        assert [kept["digest"] for kept in records.read(platform, "backend")] == digests
+
+
+def test_a_record_that_cannot_be_read_is_written_again(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unknown is not "recorded": the deploy keeps one for the next chance."""
+    assert platform.settings.environment.state
+    state = platform.settings.environment.state.model_copy(update={"bucket": "absent"})
+    environment = platform.settings.environment.model_copy(update={"state": state})
+    settings = platform.settings.model_copy(update={"environment": environment})
+    elsewhere = Platform(settings, platform.cloud)
+    deploy.run(release(elsewhere, image=Image("sha256:1", "abc1234", 1, None)), Plan(()), lock.myself("deploy", ""))
+    said = capsys.readouterr().err
+    assert "unknown: the last release's record" in said and "sent at the next chance" in said

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_httpserver import HTTPServer
 
-from ops.adapters import aws, outbox
+from ops.adapters import aws, bucket, outbox
+from ops.errors import Unreachable
 from ops.flows import records
 from ops.flows.gather import Platform
+from ops.rules import records as rules
 from ops.settings import Environment, Service, Settings
 from tests import plain_aws
 from tests.front_door import ROOT
@@ -66,6 +72,20 @@ def record(tag: str, day: int = 1) -> dict[str, Any]:
 
 def pending(platform: Platform) -> list[Path]:
     return sorted((platform.settings.root / records.PENDING).glob("*"))
+
+
+def put(platform: Platform, tag: str, wrong_s: float = 0.0, **more: Any) -> None:
+    """As a machine whose clock is wrong by so many seconds writes it."""
+    at = datetime.now(UTC) + timedelta(seconds=wrong_s)
+    key = rules.key("ops", "test", "backend", at, tag)
+    document = {**record(tag), "at": at.isoformat(), **more}
+    assert bucket.create(platform.cloud, bucket_of(platform), key, document)
+
+
+def next_second(platform: Platform) -> None:
+    """Until S3 would give another LastModified, which has whole seconds."""
+    began = int(time.time())
+    until(lambda: int(time.time()) > began)
 
 
 def tags(platform: Platform) -> list[str]:
@@ -166,3 +186,52 @@ def test_a_kill_leaves_a_whole_record_or_none(tmp_path: Path) -> None:
         ((key, path),) = outbox.waiting(tmp_path, "ops/releases/test/")
         assert key == "ops/releases/test/backend/1-a.json" and json.loads(path.read_text())["tag"] == "a"
         path.unlink()
+
+
+def test_a_wrong_clock_does_not_stay_the_last_release(platform: Platform) -> None:
+    """One laptop three days ahead, then another: the second is the newest, in the list and for whoever asks what was released last."""
+    comes_up(platform)
+    put(platform, "ahead", wrong_s=3 * 86400)
+    next_second(platform)
+    put(platform, "right")
+    put(platform, "broken", wrong_s=60, verdict="failed")
+    assert tags(platform) == ["broken", "right", "ahead"]
+    last = records.last_success(platform, "backend")
+    assert last and last["tag"] == "right"
+    listed = records.releases(platform, "backend")
+    assert [row.tag for row in listed] == ["broken", "right", "ahead"]
+    assert all(abs(datetime.fromisoformat(row.at) - datetime.now(UTC)) < timedelta(minutes=5) for row in listed)
+
+
+def test_a_record_that_is_sent_late_is_no_newer_for_it(platform: Platform) -> None:
+    """It waited for two hours here; meanwhile another machine released, and that one stays the last."""
+    records.keep(platform, record("late"))
+    (path,) = pending(platform)
+    ago = time.time() - 7200
+    os.utime(path, (ago, ago))
+    comes_up(platform)
+    put(platform, "meanwhile")
+    next_second(platform)
+    assert records.send_pending(platform) == ""
+    assert tags(platform) == ["meanwhile", "late"]
+    last = records.last_success(platform, "backend")
+    assert last and last["tag"] == "meanwhile"
+    (_, late) = records.releases(platform, "backend")
+    waited = datetime.now(UTC) - datetime.fromisoformat(late.at)
+    assert timedelta(minutes=115) < waited < timedelta(minutes=125)
+
+
+def test_what_waits_here_is_sent_in_the_order_in_which_it_happened(platform: Platform) -> None:
+    """The clock was set back between the two: the keys say otherwise."""
+    records.keep(platform, record("first", 9))
+    records.keep(platform, record("second", 1))
+    found = outbox.waiting(platform.settings.root / records.PENDING, "ops/")
+    assert [json.loads(path.read_text())["tag"] for _, path in found] == ["first", "second"]
+
+
+def test_a_listing_that_is_none_is_not_taken_for_no_release(httpserver: HTTPServer, platform: Platform) -> None:
+    """A web page, or an empty answer, in place of S3's."""
+    httpserver.expect_request(re.compile(".*")).respond_with_data("<html/>", content_type="application/xml")
+    elsewhere = Platform(platform.settings, aws.of_overlay(httpserver.url_for("/"), "AKIATEST", "test", "us-east-1"))
+    with pytest.raises(Unreachable):
+        records.last_success(elsewhere, "backend")

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ops.model import ContainerState, Image, TaskState
-from ops.rules.records import NEWEST_FIRST, Known, Running, folder, key, line, missing, rows, running
+from ops.rules.records import (
+    NEWEST_FIRST,
+    Known,
+    Running,
+    dated,
+    ended,
+    folder,
+    key,
+    line,
+    missing,
+    newest_first,
+    rows,
+    running,
+)
 
 
 def record(tag: str, verdict: str = "succeeded", at: str = "2026-01-01T00:00:00+00:00", digest: str = "") -> dict[str, str]:
@@ -114,3 +127,30 @@ def test_what_could_not_be_read_is_none() -> None:
     assert (unread.recorded, unread.verdict, unread.commit, unread.by) == (None, None, None, None)
     assert unread.current is True and "unknown" in line(unread)
     assert rows([record("a")], [], known=Known(records=False))[0].verdict == "succeeded"
+
+
+def test_the_order_of_records_is_s3s_time() -> None:
+    """A machine three days ahead writes a key that sorts first for three days; S3 knows better. In the same second the key decides."""
+    noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    ahead = (key("ops", "dev", "backend", noon + timedelta(days=3), "ahead"), noon)
+    right = (key("ops", "dev", "backend", noon + timedelta(minutes=9), "right"), noon + timedelta(minutes=9))
+    same = (key("ops", "dev", "backend", noon + timedelta(minutes=8), "same"), noon + timedelta(minutes=9))
+    assert newest_first([ahead, same, right]) == (right, same, ahead)
+
+
+@pytest.mark.parametrize(
+    ("more", "began", "over"),
+    [
+        ({}, "12:00:00", "12:00:00"),
+        ({"took_s": 30.5}, "11:59:29", "12:00:00"),
+        ({"took_s": 60, "late_s": 7200}, "09:59:00", "10:00:00"),
+        ({"took_s": None, "late_s": "odd"}, "12:00:00", "12:00:00"),
+        ({"late_s": -5, "took_s": float("inf")}, "12:00:00", "12:00:00"),
+    ],
+)
+def test_when_a_release_was_is_told_by_s3s_clock(more: dict[str, object], began: str, over: str) -> None:
+    """`at` of its own machine is replaced; what had waited to be sent is dated back by how long it waited."""
+    written = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    found = {**record("a", at="2026-01-08T12:00:00+00:00"), **more}
+    assert dated(found, written)["at"] == f"2026-01-05T{began}+00:00"
+    assert f"{ended(found, written):%H:%M:%S}" == over
