@@ -38,6 +38,8 @@ def converged(platform: Checkout, tag: str, before: int) -> dict[str, Any]:
     assert done["verdict"] == "succeeded" and world.version(platform) == tag, done
     assert int(world.service(platform)["taskDefinition"].rsplit(":", 1)[1]) == world.newest_revision(platform) == before + 1
     assert platform.document("lock.status") == {"locks": []}
+    (runs,) = [row for row in platform.document("backend.releases")["releases"] if row["current"]]
+    assert (runs["tag"], runs["verdict"], runs["recorded"]) == (tag, "succeeded", True)   # also where only the proof was left to do
     return done
 
 

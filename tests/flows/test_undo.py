@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-import httpx
 import pytest
-import yaml
 
 from tests.conftest import Checkout
 from tests.flows import deploying as world
+from tests.flows import door
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 NAMES = {"cluster": "dev-davidshaevel-cluster", "service": "dev-davidshaevel-backend"}
@@ -77,58 +70,15 @@ def test_somebody_elses_newer_deployment_is_not_taken_back(platform: Checkout) -
         assert "is not ours" in out
 
 
-@contextmanager
-def denying(checkout: Checkout, action: str) -> Iterator[threading.Event]:
-    """AWS through a door that denies `action`, once the event is set."""
-    file = checkout.root / ".sandbox/environment.yaml"
-    text = file.read_text()
-    values = yaml.safe_load(text)
-    real, closed = values["aws"]["endpoint"], threading.Event()
-
-    class Door(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if closed.is_set() and self.headers.get("X-Amz-Target", "").endswith(action):
-                why = "User: arn:aws:iam::1:user/x is not authorized to perform: ecs:ListTasks"
-                denied = json.dumps({"__type": "AccessDeniedException", "message": why}).encode()
-                self.answer(400, {"Content-Type": "application/x-amz-json-1.1"}, denied)
-                return
-            with httpx.Client(trust_env=False) as client:
-                said = client.request(self.command, real + self.path, headers=dict(self.headers), content=body, timeout=30)
-            kept = {key: value for key, value in said.headers.items() if key not in ("content-length", "date", "server", "connection")}
-            self.answer(said.status_code, kept, said.content)
-
-        do_GET = do_PUT = do_HEAD = do_POST
-
-        def answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
-            self.send_response(status)
-            for key, value in headers.items():
-                self.send_header(key, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def log_message(self, *words: Any) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    endpoint = f"http://127.0.0.1:{server.server_address[1]}"
-    file.write_text(yaml.safe_dump({**values, "aws": {**values["aws"], "endpoint": endpoint}}))
-    try:
-        yield closed
-    finally:
-        file.write_text(text)
-        server.shutdown()
+def denied(real: door.Answer) -> door.Answer:
+    why = "User: arn:aws:iam::1:user/x is not authorized to perform: ecs:ListTasks"
+    return 400, {"__type": "AccessDeniedException", "message": why}
 
 
 def test_what_cannot_be_looked_at_is_no_reason_to_go_back(platform: Checkout) -> None:
     """ecs:ListTasks is denied at the end: the healthy roll-out stays, "unproven", exit 1."""
     tag = world.commit(platform, {"backend/NOTE": "unproven"}, "Cannot be proved")
-    with denying(platform, "ListTasks") as closed:
+    with door.before_aws(platform, {"ListTasks": denied}) as closed:
         process = world.start(platform, "backend.deploy", "--json")
         world.read_until(process, "deployment ecs-svc/")
         closed.set()
