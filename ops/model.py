@@ -95,6 +95,11 @@ class LoadBalancer:
     port: int
     alternate: str = ""
 
+    @property
+    def target_groups(self) -> tuple[str, ...]:
+        """ARNs of the target groups in which its tasks may be registered."""
+        return (self.target_group, self.alternate) if self.alternate else (self.target_group,)
+
 
 @dataclass(frozen=True)
 class ServiceState:

@@ -44,7 +44,7 @@ class EcsEyes:
         self.calls += 1
         found = ecs.service(self.cloud, self.cluster, self.name)
         if found:
-            self._groups = tuple(dict.fromkeys(balancer.target_group for balancer in found.load_balancers))
+            self._groups = tuple(dict.fromkeys(arn for balancer in found.load_balancers for arn in balancer.target_groups))
         return found
 
     def stage(self) -> str:

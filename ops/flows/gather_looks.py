@@ -108,7 +108,7 @@ def service_looks(asked: Asked, state: ServiceState | Unknown | None) -> Looks:
         "revision": partial(ecs.task_definition, cloud, state.task_definition),
         "running": partial(ecs.tasks, cloud, cluster, asked.service.ecs_service),
     }
-    for arn in dict.fromkeys(balancer.target_group for balancer in state.load_balancers):
+    for arn in dict.fromkeys(arn for balancer in state.load_balancers for arn in balancer.target_groups):
         looks[f"group {arn}"] = partial(elb.target_group, cloud, arn)
         looks[f"targets {arn}"] = partial(elb.targets, cloud, arn)
     return looks

@@ -83,7 +83,8 @@ class Looks:
         return found
 
     def _described(self) -> Mapping[str, TargetGroup]:
-        arns = [each.target_group for name in self.names if (state := self.state(name)) for each in state.load_balancers]
+        balancers = [each for name in self.names if (state := self.state(name)) for each in state.load_balancers]
+        arns = [arn for each in balancers for arn in each.target_groups]
         return elb.target_groups(self.platform.cloud, list(dict.fromkeys(arns)))
 
     def users(self) -> frozenset[str]:

@@ -94,8 +94,10 @@ def target_groups(looks: Looks, name: str) -> Iterable[Check]:
 
 
 def target_group(looks: Looks, name: str, state: ServiceState, balancer: LoadBalancer) -> Check:
-    cloud, arn = looks.platform.cloud, balancer.target_group
-    found = attempt(lambda: elb.targets(cloud, arn))
+    cloud = looks.platform.cloud
+    registered = {arn: attempt(partial(elb.targets, cloud, arn)) for arn in balancer.target_groups}
+    arn = targets.serving(registered)
+    found = registered[arn]
     facts = targets.GroupFacts(
         service=name, group=attempt(lambda: looks.group(arn)), name=arn.split(":targetgroup/")[-1].split("/")[0], targets=found,
         health_path=looks.environment.services[name].health_path, security_groups=state.security_groups, aws=cloud.program,

@@ -6,7 +6,7 @@ What the load balancer says of a target tells three faults apart: no answer in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ops.health import Check, Ingress
@@ -28,6 +28,19 @@ class GroupFacts:
     balancer: tuple[str, ...] | Unknown = ()
     security_groups: tuple[str, ...] = ()
     aws: str = "aws"
+
+
+def serving(groups: Mapping[str, tuple[Target, ...] | Unknown]) -> str:
+    """Of a service's target groups (two in blue/green, which production alternates between) the one to check.
+
+    It is the one with the most healthy targets; one that could not be read goes before one without any.
+    """
+
+    def rank(arn: str) -> float:
+        found = groups[arn]
+        return 0.5 if isinstance(found, Unknown) else sum(target.state == "healthy" for target in found)
+
+    return max(groups, key=rank)
 
 
 def silent(found: Sequence[Target]) -> bool:
@@ -125,9 +138,12 @@ def timed_out(facts: GroupFacts, port: int, evidence: tuple[Evidence, ...]) -> F
 
 
 def lets(rules: Iterable[Ingress], balancer: Sequence[str], port: int) -> bool:
-    """Whether a rule may let the load balancer in: one of its groups, or any address range (its own addresses are not looked up)."""
+    """Whether a rule may let the load balancer in: one of its groups, or any address range (its own addresses are not looked up).
+
+    Any group may be the load balancer's where it is not known to have one.
+    """
     for rule in rules:
         fits = rule.protocol == "-1" or (rule.protocol == "tcp" and rule.first <= port <= rule.last)
-        if fits and any(source in balancer or not source.startswith("sg-") for source in rule.sources):
+        if fits and any(not balancer or source in balancer or not source.startswith("sg-") for source in rule.sources):
             return True
     return False

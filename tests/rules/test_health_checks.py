@@ -107,6 +107,11 @@ def target(reason: str, description: str = "", state: str = "unhealthy") -> Targ
             "failed", "target_timeout",
         ),
         ((target("Target.Timeout"),), {"security_groups": ("sg-1",), "ingress": Unknown("denied")}, "failed", "target_timeout"),
+        (
+            (target("Target.Timeout"),),
+            {"security_groups": ("sg-1",), "balancer": (), "ingress": (Ingress("tcp", 3001, 3001, ("sg-alb",)),)},
+            "failed", "target_timeout",
+        ),
     ],
 )  # fmt: skip
 def test_why_targets_are_not_healthy(targets: Any, more: dict[str, Any], status: str, cause: str) -> None:
@@ -114,6 +119,35 @@ def test_why_targets_are_not_healthy(targets: Any, more: dict[str, Any], status:
     given = {"service": "backend", "group": GROUP, "name": "tg", "targets": targets, "health_path": "/api/health", **more}
     check = health_targets.check(health_targets.GroupFacts(**given))
     assert (check.status, check.finding.cause if check.finding else "") == (status, cause)
+
+
+UP, DRAINING = (Target("10.0.0.1", 3001, "healthy"),), (Target("10.0.0.2", 3001, "draining"),)
+
+
+@pytest.mark.parametrize(
+    ("blue", "green", "serving"),
+    [
+        (UP, (), "blue"),
+        ((), UP, "green"),
+        (DRAINING, UP, "green"),
+        ((), (), "blue"),
+        ((), Unknown("denied"), "green"),
+        (Unknown("denied"), UP, "green"),
+        (Unknown("denied"), Unknown("denied"), "blue"),
+    ],
+)
+def test_production_alternates_between_a_pair_of_target_groups(blue: Any, green: Any, serving: str) -> None:
+    """The idle group of a blue/green service is not checked; what cannot be read is not taken for idle."""
+    assert health_targets.serving({"blue": blue, "green": green}) == serving
+
+
+def test_what_is_not_the_release_is_proved_and_recorded_by_its_own_tag() -> None:
+    """The advice never deploys another version than the one that runs: whether to go back is a person's decision."""
+    newer = replace(TASK.containers[0], image="r:443/app:def@sha256:bbb", digest="sha256:bbb")
+    found = ecs(tasks=tuple(replace(TASK, arn=f"arn/{name}", containers=(newer,)) for name in "ab"))["backend image"].finding
+    assert found and found.fix == ("inv backend.releases", "inv backend.deploy --tag def")
+    mixed = ecs(tasks=(replace(TASK, containers=(newer,)), OTHER))["backend image"].finding
+    assert mixed and mixed.fix == ("inv backend.releases",)
 
 
 @pytest.mark.parametrize(
