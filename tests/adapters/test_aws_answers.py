@@ -28,6 +28,7 @@ CALLS: dict[str, Call] = {
     "bucket.replace": lambda cloud: bucket.replace(cloud, "b", "k", {}, "e"),
     "bucket.put": lambda cloud: bucket.put(cloud, "b", "k", {}, {}),
     "bucket.keys": lambda cloud: bucket.keys(cloud, "b", "k", 5),
+    "bucket.entries": lambda cloud: bucket.entries(cloud, "b", "k"),
     "cdn.distributions": cdn.distributions,
     "cdn.distribution": lambda cloud: cdn.distribution(cloud, "E1"),
     "cdn.invalidate": lambda cloud: cdn.invalidate(cloud, "E1", ["/*"], "r"),
