@@ -5,6 +5,7 @@ psycopg is given its parameters as words, never as a URL: a password may hold an
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from ops.errors import ConfigError, Unreachable
 from ops.redact import one_line
 
 if TYPE_CHECKING:
+    from psycopg import Connection
+
     from ops.settings_database import Database
 
 CONNECT_TIMEOUT = 5  # seconds
@@ -23,6 +26,7 @@ VITALS = """SELECT current_setting('server_version'),
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
   to_regclass('alembic_version') IS NOT NULL"""
+UNFILTER = "let the user see all rows: ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY"
 NEXT = (
     ("password authentication failed", "the secret does not match the database's password: set one of them anew"),
     ("no pg_hba.conf entry", "set database.sslmode: require (or stricter) in invoke.yaml; the server wants TLS"),
@@ -30,6 +34,7 @@ NEXT = (
     ("does not support SSL", "set database.sslmode in invoke.yaml: this server speaks no TLS"),
     ("does not exist", "correct database.name in invoke.yaml"),
     ("permission denied", "grant the user SELECT on alembic_version"),
+    ("row-level security", UNFILTER),
 )
 
 
@@ -47,9 +52,7 @@ def revision_at(parameters: Mapping[str, Any]) -> str | None:
 
     where = f"database {parameters['dbname']} on {parameters['host']}:{parameters['port']}"
     try:
-        with psycopg.connect(**parameters) as opened:
-            opened.read_only = True
-            opened.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
+        with reading(parameters) as opened:
             try:
                 rows = opened.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall()
             except psycopg.errors.UndefinedTable:
@@ -75,14 +78,22 @@ def vitals(parameters: Mapping[str, Any]) -> Vitals:
 
     where = f"database {parameters.get('dbname', '')} on {parameters.get('host', '')}:{parameters.get('port', '')}"
     try:
-        with psycopg.connect(**{"connect_timeout": CONNECT_TIMEOUT, **parameters}) as opened:
-            opened.read_only = True
-            opened.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'")
+        with reading(parameters) as opened:
             server, connections, limit, there = opened.execute(VITALS).fetchone() or ("", 0, 0, False)
             rows = opened.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall() if there else []
     except psycopg.Error as error:
         raise unreachable(where, error, parameters) from None
     return Vitals(str(server), ",".join(str(row[0]) for row in rows) or None, int(connections), int(limit))
+
+
+def reading(parameters: Mapping[str, Any]) -> Connection[Any]:
+    """A read-only connection without row-level filtering. Raises psycopg.Error."""
+    from ops.migrate import libpq
+
+    opened = libpq.connect({"connect_timeout": CONNECT_TIMEOUT, **parameters})
+    opened.read_only = True
+    opened.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'; SET row_security = off")
+    return opened
 
 
 def unreachable(where: str, error: Exception, parameters: Mapping[str, Any]) -> Unreachable:
@@ -113,6 +124,19 @@ def connection(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:
         "application_name": "ecs-runbook",
     }
     return {**parameters, **options, **roots(database)}
+
+
+def inherited(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The PG* variables of this process that a child's libpq must not see.
+
+    PGPASSWORD and PGPASSFILE are not among them: they are how a person gives the password.
+    """
+    from ops.migrate import libpq
+
+    if not libpq.configured(parameters):
+        return ()
+    kept = ("PGPASSWORD", "PGPASSFILE")
+    return tuple(name for name in libpq.variables(os.environ) if name not in kept)
 
 
 def roots(database: Database) -> dict[str, str]:

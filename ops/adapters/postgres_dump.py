@@ -88,14 +88,20 @@ def schema(door: Door, program: Path) -> str:
 @contextmanager
 def environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """What pg_dump sees: a path, where a tunnel begins, how to speak TLS, and the file that the password is in."""
+    from ops.migrate import libpq
+
     path = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
     variables = {**path, **{VARIABLES[key]: str(known[key]) for key in VARIABLES if known.get(key)}}
-    if not known.get("password"):   # libpq looks for it itself, as it did for us
-        yield {**{key: text for key, text in os.environ.items() if key == "HOME" or key.startswith("PG")}, **variables}
+    if not libpq.configured(known):   # libpq looks for user and password itself, as it did for us
+        names = ("HOME", *libpq.variables(os.environ))
+        own = {name: os.environ[name] for name in names if name in os.environ}
+        if "hostaddr" in known:
+            own.pop("PGHOSTADDR", None)
+        yield {**own, **variables}
         return
     with tempfile.TemporaryDirectory(prefix="ops-pgpass-") as folder:
         file = Path(folder) / "pgpass"
-        escaped = str(known["password"]).replace("\\", "\\\\").replace(":", "\\:")
+        escaped = str(known.get("password") or "").replace("\\", "\\\\").replace(":", "\\:")
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
             stream.write(f"*:*:*:*:{escaped}\n")
         yield {**variables, "PGPASSFILE": str(file)}

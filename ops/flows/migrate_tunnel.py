@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops import ui
+from ops.adapters import database
 from ops.errors import Refused
 from ops.flows.migrate import Place
 
@@ -24,8 +25,13 @@ class Opened:
 
     @property
     def psql(self) -> str:
-        """What to type; psql asks for the password, or finds it in PGPASSWORD or ~/.pgpass."""
-        return shlex.join(["psql", " ".join(f"{key}={self.parameters[key]}" for key in SHOWN if key in self.parameters)])
+        """What to type; psql asks for the password, or finds it in PGPASSWORD or ~/.pgpass.
+
+        Other PG* variables of this shell are unset for it.
+        """
+        unset = [word for name in database.inherited(self.parameters) for word in ("-u", name)]
+        words = " ".join(f"{key}={self.parameters[key]}" for key in SHOWN if key in self.parameters)
+        return shlex.join([*(["env", *unset] if unset else []), "psql", words])
 
     def as_document(self) -> dict[str, Any]:
         port = self.parameters["port"]

@@ -19,7 +19,7 @@ import psycopg
 
 from ops.migrate import audit
 from ops.migrate.model import Limits, MigrateError, Target, Who
-from ops.migrate.sessions import connect
+from ops.migrate.sessions import UNFILTERED, connect
 
 KEY = 0x6F70736D69677261   # "opsmigra"; advisory locks are counted a database
 POLL_S = 0.5
@@ -47,6 +47,7 @@ def held(
     """The session that holds the lock. Raises MigrateError: refused with the holder's name, unreachable."""
     keeper = connect(target, name(who), limits)
     try:
+        keeper.execute(UNFILTERED)
         take(keeper, limits.wait_s, who, say, sleep)
         yield keeper
     finally:

@@ -12,10 +12,10 @@ import psycopg
 import sqlalchemy
 from psycopg import errors
 
+from ops.migrate import libpq
 from ops.migrate.model import Limits, MigrateError, Target
 from ops.migrate.transactions import MARK_SESSION
 
-CONNECT_TIMEOUT = 5  # seconds
 CHECK_INTERVAL = "2s"   # how soon a server notices that its client is gone while it works
 NAME_LIMIT = 63   # bytes of application_name (NAMEDATALEN - 1)
 BROKEN = "closed the connection unexpectedly"   # libpq's words
@@ -29,6 +29,7 @@ ADVICE = (
     ("database", "correct database.name in invoke.yaml"),
     ("role", "correct the secret's username"),
 )
+UNFILTERED = "SET row_security = off"    # a query that policies would filter fails (42501) instead
 SET_LIMITS = (
     "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false),"
     " set_config('idle_in_transaction_session_timeout', %s, false)"
@@ -37,7 +38,8 @@ SET_LIMITS = (
 
 def connect(target: Target, name: str, limits: Limits | None = None) -> psycopg.Connection[Any]:
     """An autocommitting session called `name`, with its limits set. Raises MigrateError (unreachable)."""
-    words: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT, **KEEPALIVE, **target.parameters, "application_name": name[:NAME_LIMIT]}
+    always = {"connect_timeout": libpq.CONNECT_TIMEOUT, **KEEPALIVE}
+    words: dict[str, Any] = {**always, **target.parameters, "application_name": name[:NAME_LIMIT]}
     try:
         opened = made(words)
     except psycopg.Error as error:
@@ -54,11 +56,11 @@ def connect(target: Target, name: str, limits: Limits | None = None) -> psycopg.
 def made(words: dict[str, Any]) -> psycopg.Connection[Any]:
     """A way through a bastion may break while it is being opened: nothing was asked by then, so it is tried once more."""
     try:
-        return psycopg.connect(autocommit=True, **words)
+        return libpq.connect(words, autocommit=True)
     except psycopg.OperationalError as error:
         if BROKEN not in str(error):
             raise
-        return psycopg.connect(autocommit=True, **words)
+        return libpq.connect(words, autocommit=True)
 
 
 def milliseconds(limits: Limits) -> tuple[str, str, str]:

@@ -37,13 +37,16 @@ class Far:
     project: Project
     runs: Path
 
-    def process(self, *words: str) -> subprocess.Popen[str]:
+    def process(self, *words: str, **more: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-u", "-m", "ops.migrate.far", words[0], str(self.runs), *words[1:]]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(self.runs.parent)}
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(self.runs.parent)} | more
         return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def ask(self, *words: str, document: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-        out, err = self.process(*words).communicate(json.dumps(document) + "\n" if document else "", timeout=60)
+    def ask(
+        self, *words: str, document: dict[str, Any] | None = None, **more: str
+    ) -> list[dict[str, Any]]:
+        asked = json.dumps(document) + "\n" if document else ""
+        out, err = self.process(*words, **more).communicate(asked, timeout=60)
         assert err == "", err
         return [json.loads(line) for line in out.splitlines()]
 
@@ -77,6 +80,18 @@ def far(server: Server, tmp_path: Path) -> Far:
     project = Project.make(server, tmp_path / "project")
     project.write("0001", "CREATE TABLE one (id int)", "DROP TABLE one")
     return Far(project, tmp_path / "home" / "runs" / "here")
+
+
+def test_the_hosts_own_variables_do_not_redirect_a_run(far: Far) -> None:
+    """PG* variables of the account on the bastion count no more than those of this machine."""
+    own = {
+        "PGHOSTADDR": "192.0.2.1", "PGOPTIONS": "-c default_transaction_read_only=on",
+        "PGTZ": "Asia/Tokyo", "PGTARGETSESSIONATTRS": "standby",
+    }  # fmt: skip
+    far.project.write("0002", "CREATE TABLE two AS SELECT current_setting('TimeZone') AS zone")
+    far.ask("start", str(far.project.folder), document=far.asked("r1"), **own)
+    assert far.end()["state"] == "succeeded" and far.tables() >= {"one", "two"}
+    assert far.project.ask("SELECT zone FROM two") != [("Asia/Tokyo",)]
 
 
 def test_a_run_goes_on_by_itself_and_tells_its_end_to_whoever_asks(far: Far) -> None:

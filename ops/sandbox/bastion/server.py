@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -19,6 +20,21 @@ from ops.sandbox.contracts import OPERATOR, Part
 
 CHUNK = 64 * 1024
 START_TIMEOUT = 15.0      # seconds
+# The bare Python: a host in the VPC has none of our libraries.
+PYTHON = """#!/bin/sh
+PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}"{names} exec {python} "$@"
+"""
+RESOLVE = """import socket
+
+_resolve = socket.getaddrinfo
+
+
+def getaddrinfo(host, *words, **more):
+    return _resolve({address!r} if host == {name!r} else host, *words, **more)
+
+
+socket.getaddrinfo = getaddrinfo
+"""
 
 
 class Bastion:
@@ -40,7 +56,9 @@ class Bastion:
         programs.mkdir(mode=0o700, parents=True, exist_ok=True)
         python = programs / "python3"
         python.unlink(missing_ok=True)
-        python.symlink_to(Path(sys.executable).resolve())     # the bare Python: a host in the VPC has none of our libraries
+        words = {"names": self._names(), "python": Path(sys.executable).resolve()}
+        python.write_text(PYTHON.format(**{key: shlex.quote(str(words[key])) for key in words}))
+        python.chmod(0o700)
         self.thread.start()
         self.started.result(START_TIMEOUT)
         return Part("bastion", self.stop, self.thread.is_alive)
@@ -101,7 +119,15 @@ class Bastion:
 
     def _environment(self) -> dict[str, str]:
         path = f"{self.home / 'bin'}:/usr/local/bin:/usr/bin:/bin"
-        return {"PATH": path, "HOME": str(self.home), "USER": OPERATOR, "LANG": "C.UTF-8", "PGHOSTADDR": self.really[0]}
+        return {"PATH": path, "HOME": str(self.home), "USER": OPERATOR, "LANG": "C.UTF-8"}
+
+    def _names(self) -> Path:
+        """The folder of a module that resolves the database's name, in place of the VPC's DNS."""
+        folder = self.home / "names"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        known = RESOLVE.format(name=self.database[0], address=self.really[0])
+        (folder / "sitecustomize.py").write_text(known)
+        return folder
 
     async def forward(self, reader: Any, writer: Any) -> None:
         """One client's bytes to the database and back."""
