@@ -22,10 +22,12 @@ from ops.migrate.model import Applied, Direction, Limits, MigrateError, Outcome,
 from ops.redact import one_line, redacted
 
 if TYPE_CHECKING:
+    from psycopg import Error
+
     from ops.migrate.scripts import Scripts
+    from ops.rules.cascades import Relations
     from ops.settings import Settings
 
-ABSENT = -1           # a count of rows of what is not there
 COUNT_TIMEOUT = 5.0   # seconds; a table too big to be counted in it is "unknown"
 KINDS: dict[str, type[OpsError]] = {
     "failed": OpsError, "config": ConfigError, "refused": Refused, "unreachable": Unreachable, "timed_out": TimedOut,
@@ -99,6 +101,8 @@ def opened(
     else:
         known = {"host": configured.host, "port": configured.port, "dbname": configured.name, "sslmode": configured.sslmode}
         parameters = {name: value for name, value in known.items() if value} | database.roots(configured)
+        if configured.host:
+            parameters["hostaddr"] = ""       # else PGHOSTADDR would replace its address
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
     with reach.opened(settings, parameters) as from_here:
         own_port = int(parameters["port"]) if "port" in parameters else None
@@ -152,14 +156,15 @@ def migrate(
 
 @contextmanager
 def reading(door: Door) -> Iterator[Any]:
-    """A session that only reads."""
+    """A session that only reads, and that row-level security does not filter."""
     from ops.migrate import sessions
 
     with translated(door.target):
         opened = sessions.connect(door.target, "inv db (reading)", replace(door.limits, statement_timeout_s=COUNT_TIMEOUT))
     try:
-        opened.read_only = True
         with told_reading(door):
+            opened.execute(sessions.UNFILTERED)
+            opened.read_only = True
             yield opened
     finally:
         opened.close()
@@ -173,7 +178,14 @@ def told_reading(door: Door) -> Iterator[None]:
         yield
     except psycopg.Error as error:
         advice = "grant the user SELECT on it" if error.sqlstate == "42501" else "look at the database's log, then run it again"
+        if filtered(error):
+            advice = database.UNFILTER
         raise Unreachable(door.target.where, one_line(door.target.clean(error)), advice) from None
+
+
+def filtered(error: Error) -> bool:
+    """Whether a query failed because a policy would have filtered it (`row_security = off`)."""
+    return error.sqlstate == "42501" and "row-level security" in str(error)
 
 
 def current(door: Door) -> str | None:
@@ -204,22 +216,45 @@ def statements(text: str) -> tuple[str, ...]:
     return taken_apart(text)
 
 
-def count(door: Door, questions: tuple[str | None, ...]) -> tuple[int | None, ...]:
-    """The number that each question answers; ABSENT where what it asks about is not there; None where it can't be answered in time."""
+@dataclass(frozen=True)
+class Counted:
+    """The answer to a count(*). `rows` None: not known; `why`: the reason, where there is one."""
+
+    rows: int | None
+    why: str = ""
+
+
+ABSENT = Counted(None, "nothing has this name yet")
+
+
+def count(door: Door, questions: tuple[str | None, ...]) -> tuple[Counted, ...]:
+    """Each question's number; ABSENT where a table or column does not exist."""
+    with reading(door) as opened:
+        return tuple(counted(opened, each) if each else Counted(None) for each in questions)
+
+
+def counted(opened: Any, question: str) -> Counted:
+    """Unknown, never smaller, where policies filter, a right is missing, or it takes too long."""
     from psycopg import Error, errors
 
-    found: list[int | None] = []
+    try:
+        with opened.transaction():
+            return Counted(int(opened.execute(question).fetchone()[0]))
+    except (errors.UndefinedTable, errors.UndefinedColumn):
+        return ABSENT
+    except errors.QueryCanceled:
+        return Counted(None, f"not counted within {COUNT_TIMEOUT:g} s")
+    except Error as error:
+        denied = "no right to read it" if error.sqlstate == "42501" else ""
+        return Counted(None, "row-level security" if filtered(error) else denied)
+
+
+def relations(door: Door, names: tuple[str, ...]) -> Relations:
+    """The foreign keys, triggers and rules around these tables."""
+    from ops.adapters import postgres_relations
+
     with reading(door) as opened:
-        for question in questions:
-            try:
-                with opened.transaction():
-                    row = opened.execute(question).fetchone() if question else None
-                found.append(int(row[0]) if row else None)
-            except (errors.UndefinedTable, errors.UndefinedColumn):
-                found.append(ABSENT)
-            except Error:
-                found.append(None)
-    return tuple(found)
+        return postgres_relations.read(opened, names)
 
 
 def history(door: Door, limit: int) -> list[dict[str, Any]]:

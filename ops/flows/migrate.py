@@ -16,6 +16,7 @@ from ops.adapters import aws, postgres
 from ops.adapters.postgres import Direction, Door, Outcome, Revision
 from ops.errors import Refused
 from ops.flows import migrate_snapshot
+from ops.rules import cascades
 from ops.rules import migrations as rules
 from ops.rules.migrations import Loss
 
@@ -155,13 +156,29 @@ def counted(door: Door, steps: tuple[tuple[Revision, str, str | None], ...]) -> 
             found += rules.losses(each.id, postgres.statements(text), None if unwritten else problem)
     if not found:
         return ()
-    numbers = postgres.count(door, tuple(loss.question for loss in found))
+    answers = postgres.count(door, tuple(loss.question for loss in found))
     new_names = rules.renamed(statement for _, text, _ in steps if "RENAME" in text.upper() for statement in postgres.statements(text))
-    return tuple(
-        loss.counted(None if rows == postgres.ABSENT else rows)
-        for loss, rows in zip(found, numbers, strict=True)
-        if rows != postgres.ABSENT or not rules.made_on_the_way(loss, new_names)
-    )
+    kept = [
+        loss.counted(answer.rows, answer.why)
+        for loss, answer in zip(found, answers, strict=True)
+        if answer != postgres.ABSENT or not rules.made_on_the_way(loss, new_names)
+    ]
+    return with_cascades(door, kept)
+
+
+def with_cascades(door: Door, losses: list[Loss]) -> tuple[Loss, ...]:
+    """The losses, each followed by those that its foreign keys cause, with triggers considered."""
+    tables = tuple(dict.fromkeys(loss.removal.table for loss in losses if loss.removal))
+    if not tables:
+        return tuple(losses)
+    relations = postgres.relations(door, tables)
+    every: list[Loss] = []
+    for loss in losses:
+        more = tuple(cascades.losses(loss, relations))
+        answers = postgres.count(door, tuple(each.question for each in more)) if more else ()
+        pairs = zip(more, answers, strict=True)
+        every += [loss, *(each.counted(answer.rows, answer.why) for each, answer in pairs)]
+    return tuple(cascades.lower_bound(loss, relations) for loss in every)
 
 
 def agreed(place: Place, planned: Planned, *, yes: bool) -> None:

@@ -11,8 +11,10 @@ from ops.adapters.postgres_sizes import Size
 from ops.errors import OpsError
 from ops.flows.migrate import Place, Planned
 from ops.rules import durations
+from ops.rules.cascades import Relations
 from ops.rules.durations import Estimate, Rate
 from ops.rules.locks import Known, Lock, locks, names, unknown
+from ops.rules.locks_follow import hooks, written
 from ops.rules.statements import Statement, Unparsable, created, parsed
 
 
@@ -47,8 +49,12 @@ class Expected:
             size = self.sizes.get(lock.table) or self.sizes.get(lock.index or "")
             lines.append(f"{lock.as_text()}{f': {size}' if size else ''}")
         lines += [f"{revision} runs {why}: what it locks is not known" for revision, why in self.unknown.items()]
-        lines += [each.as_text() for each in self.estimates if each.source != "catalog" and each.revision not in self.unknown]
+        lines += [each.as_text() for each in self.estimates if self.worth_a_line(each)]
         return "\n".join([*lines, durations.told(self.estimates)] if self.estimates else lines)
+
+    def worth_a_line(self, estimate: Estimate) -> bool:
+        named_already = estimate.source == "unknown" and estimate.revision in self.unknown
+        return estimate.source != "catalog" and not named_already
 
 
 def expected(place: Place, planned: Planned) -> Expected:
@@ -62,17 +68,33 @@ def expected(place: Place, planned: Planned) -> Expected:
             dark[revision.id] = why
     wanted = tuple(dict.fromkeys(name for each in scripts.values() for name in sorted(names(each or ()))))
     try:
+        relations = around(place, tuple(scripts.values()))
+        wanted = tuple(dict.fromkeys((*wanted, *relations.tables)))
         sizes, took = postgres_sizes.look(place.door, wanted, tuple(scripts), planned.direction)
     except OpsError:
         return Expected(tuple(lock for each in scripts for lock in locks(each, scripts[each] or ())), {}, {}, dark)
     made = frozenset(table for each in scripts.values() for table in created(each or ()))
-    known = Known(*postgres_sizes.facts(sizes), made)
+    known = Known(*postgres_sizes.facts(sizes), made, relations)
     found = {revision: locks(revision, each or (), known) for revision, each in scripts.items()}
     weights = {revision: durations.weights(each, bytes_of(sizes, each)) for revision, each in found.items()}
     new = [weight for revision, weight in weights.items() if revision not in took]
     rates = measured(place, planned) if durations.worth_measuring(new) else durations.rates({})
     estimates = (durations.estimate(each, took.get(each), weights[each], dark.get(each, ""), rates) for each in scripts)
-    return Expected(tuple(lock for each in found.values() for lock in each), sizes, took, dark, tuple(estimates))
+    reasons = {each: hooked(scripts[each], relations, dark.get(each, "")) for each in scripts}
+    unreadable = {revision: text for revision, text in reasons.items() if text}
+    every = tuple(lock for each in found.values() for lock in each)
+    return Expected(every, sizes, took, unreadable, tuple(estimates))
+
+
+def around(place: Place, scripts: tuple[tuple[Statement, ...] | None, ...]) -> Relations:
+    """The foreign keys, triggers and rules around the tables that these revisions write."""
+    tables = sorted(frozenset[str]().union(*(written(each or ()) for each in scripts)))
+    return postgres.relations(place.door, tuple(tables)) if tables else Relations()
+
+
+def hooked(statements: tuple[Statement, ...] | None, relations: Relations, why: str) -> str:
+    """`why` a revision's locks are not known, with the triggers and rules that it sets off."""
+    return ", ".join(filter(None, [why, *map(str, hooks(statements or (), relations))]))
 
 
 def readable(sql: str) -> tuple[Statement, ...] | None:

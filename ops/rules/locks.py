@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ops.rules.cascades import Relations
 from ops.rules.locks_alter import of_alter, referenced
+from ops.rules.locks_follow import further, written
 from ops.rules.locks_modes import ACCESS_EXCLUSIVE, BLOCKS, EXCLUSIVE, LOCK_MODES, ROW_EXCLUSIVE, SHARE, SHARE_ROW, SHARE_UPDATE, STRENGTH
 from ops.rules.statements import Statement, always, created, dotted, qualified
 
@@ -43,12 +45,14 @@ class Known:
     """What the database says of the names in the SQL: its tables, their columns' types (`format_type`), and whose the indexes are.
 
     `made`: tables that revisions before this one make, where they are not in the database already.
+    `relations`: the foreign keys around the tables.
     """
 
     tables: frozenset[str] = frozenset()
     types: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     indexes: Mapping[str, str] = field(default_factory=dict)
     made: frozenset[str] = frozenset()
+    relations: Relations = field(default_factory=Relations)
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ class Lock:
 
 def names(statements: tuple[Statement, ...]) -> frozenset[str]:
     """Every table and index that `locks` may want to know of."""
-    return frozenset(name for each in statements for lock in taken(each, Known()) for name in (lock.table, lock.index) if name)
+    held = [lock for each in statements for lock in taken(each, Known())]
+    own = frozenset(name for lock in held for name in (lock.table, lock.index) if name)
+    return own | written(statements)
 
 
 def locks(revision: str, statements: tuple[Statement, ...], known: Known | None = None) -> tuple[Lock, ...]:
@@ -87,7 +93,8 @@ def locks(revision: str, statements: tuple[Statement, ...], known: Known | None 
     own_indexes = {str(each.tree.idxname) for each in statements if each.kind == "IndexStmt"}
     found: dict[str, Lock] = {}
     for statement in statements:
-        for lock in taken(statement, known):
+        others = (Lock("", *other) for other in further(statement, known.relations))
+        for lock in (*taken(statement, known), *others):
             if lock.table in new or (lock.index and lock.index.rpartition(".")[2] in own_indexes):
                 continue
             key = lock.table or f"index {lock.index}"

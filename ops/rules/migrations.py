@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from ops.rules.statements import Unparsable, identifier, parsed, qualified
+
 UNWRITTEN = "NotImplementedError"     # what the template raises until somebody has written it
 NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 TABLE = rf"{NAME}(?:\s*\.\s*{NAME})?"
@@ -33,27 +35,53 @@ OWN = re.compile(r"\b(?:INTO|FROM|UPDATE|TABLE) alembic_version\b", re.IGNORECAS
 
 
 @dataclass(frozen=True)
+class Removal:
+    """Rows that a statement deletes, or (`event` update) whose values a foreign key overwrites.
+
+    `event`: delete, truncate or update. `source`: the FROM clause that selects them; `alias`: the
+    table's name in it. `cascade`: TRUNCATE … CASCADE.
+    """
+
+    table: str
+    event: str
+    source: str = ""
+    alias: str = ""
+    cascade: bool = False
+
+
+@dataclass(frozen=True)
 class Loss:
-    """Something that a revision takes away. `question`: SQL that counts its rows; `rows` None: not known."""
+    """Something that a revision takes away. `question`: SQL that counts its rows; `rows` None: not known.
+
+    `why`: why not. `besides`: triggers and rules that run too, so that `rows` is only a lower bound.
+    """
 
     revision: str
     what: str
     question: str | None = None
     rows: int | None = None
+    why: str = ""
+    removal: Removal | None = None
+    besides: str = ""
 
-    def counted(self, rows: int | None) -> Loss:
-        return replace(self, rows=rows)
+    def counted(self, rows: int | None, why: str = "") -> Loss:
+        return replace(self, rows=rows, why=why)
 
     @property
     def matters(self) -> bool:
         """Whether rows would be lost, or may be."""
-        return self.rows != 0
+        return self.rows != 0 or bool(self.besides)
 
     def as_document(self) -> dict[str, object]:
-        return {"revision": self.revision, "what": self.what, "rows": self.rows}
+        count = {"rows": self.rows, "at_least": bool(self.besides), "why": self.why or self.besides}
+        return {"revision": self.revision, "what": self.what, **count}
 
     def as_text(self) -> str:
-        rows = "an unknown number of rows" if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
+        if self.rows is None:
+            rows = f"an unknown number of rows{f' ({self.why})' if self.why else ''}"
+        else:
+            rows = f"{self.rows} row{'' if self.rows == 1 else 's'}"
+            rows = f"at least {rows} ({self.besides})" if self.besides else rows
         return f"{self.revision} takes away {self.what}: {rows}"
 
 
@@ -84,14 +112,29 @@ def losses(revision: str, statements: Iterable[str], unreadable: str | None = No
 def of_statement(revision: str, statement: str) -> Iterator[Loss]:
     if match := DROP_TABLE.match(statement) or TRUNCATE.match(statement):
         verb = "table" if statement.upper().startswith("DROP") else "all rows of table"
+        cascade = statement.upper().endswith(" CASCADE")
         for table in split(match[1]):
-            yield Loss(revision, f"{verb} {table}", counting("*", table))
+            removal = Removal(table, "truncate", cascade=cascade) if verb != "table" else None
+            yield Loss(revision, f"{verb} {table}", counting("*", table), removal=removal)
     elif match := ALTER.match(statement):
         yield from of_alter(revision, match[1], match[2])
     elif match := DELETE.match(statement):
-        yield Loss(revision, f"rows of {match[1]}", counting("*", without_returning(match[1])))
+        rows = without_returning(match[1])
+        removal = of_delete(statement, rows)
+        yield Loss(revision, f"rows of {match[1]}", counting("*", rows), removal=removal)
     if OPAQUE.match(statement):
         yield Loss(revision, f"what can't be read without running it ({statement[:60]})")
+
+
+def of_delete(statement: str, rows: str) -> Removal | None:
+    """The rows of a DELETE; None where PostgreSQL's parser rejects it (nothing counts it then)."""
+    try:
+        tree = parsed(statement)[0].tree
+    except (Unparsable, IndexError):
+        return None
+    table = qualified(tree.relation)
+    alias = identifier(tree.relation.alias.aliasname) if tree.relation.alias else table
+    return Removal(table, "delete", "" if tree.usingClause else rows, alias)
 
 
 def of_alter(revision: str, table: str, actions: str) -> Iterator[Loss]:

@@ -11,7 +11,8 @@ import pytest
 
 from ops.adapters import postgres, postgres_sizes
 from ops.rules.locks import Known, locks, names
-from ops.rules.locks_modes import STRENGTH
+from ops.rules.locks_follow import written
+from ops.rules.locks_modes import ACCESS_EXCLUSIVE, STRENGTH
 from ops.rules.statements import parsed
 from ops.sandbox.database import Server
 from tests.adapters.migrating import QUICK, Project, served
@@ -29,6 +30,17 @@ CREATE MATERIALIZED VIEW m AS SELECT id FROM a;
 CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
 CREATE TRIGGER g BEFORE UPDATE ON a FOR EACH ROW EXECUTE FUNCTION f();
 INSERT INTO a (id) SELECT generate_series(1, 50);
+CREATE TABLE parent (id bigint PRIMARY KEY, name text CONSTRAINT name_key UNIQUE);
+CREATE TABLE child (id bigint PRIMARY KEY, parent bigint CONSTRAINT child_parent REFERENCES parent
+    ON DELETE CASCADE);
+CREATE TABLE grandchild (id bigint, child bigint REFERENCES child ON DELETE CASCADE, name text);
+CREATE TABLE cousin (id bigint, parent bigint REFERENCES parent ON DELETE SET NULL, child bigint);
+CREATE TABLE named (name text CONSTRAINT named_name REFERENCES parent (name) ON UPDATE CASCADE);
+INSERT INTO parent VALUES (1, 'x'), (2, 'y');
+INSERT INTO child VALUES (1, 1);
+INSERT INTO grandchild VALUES (1, 1);
+INSERT INTO cousin VALUES (1, 1);
+INSERT INTO named VALUES ('y');
 """
 HELD = """
 SELECT c.relname, l.mode FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -87,6 +99,17 @@ STATEMENTS = [
     "UPDATE a SET b = 1",
     "MERGE INTO a USING d ON a.id = d.id WHEN MATCHED THEN DELETE",
     "ANALYZE a",
+    "DELETE FROM parent WHERE id = 1",
+    "WITH gone AS (DELETE FROM child RETURNING id) SELECT 1",
+    "UPDATE parent SET name = 'z' WHERE id = 2",
+    "UPDATE parent SET name = 'z' WHERE id = 1; DELETE FROM grandchild",
+    "TRUNCATE child CASCADE",
+    "DROP TABLE child CASCADE",
+    "DROP TABLE named",
+    "ALTER TABLE child DROP CONSTRAINT child_parent",
+    "ALTER TABLE parent DROP CONSTRAINT name_key CASCADE",
+    "ALTER TABLE parent DROP COLUMN name CASCADE",
+    "ALTER TABLE named DROP COLUMN name",
 ]
 
 
@@ -105,7 +128,8 @@ def test_what_is_foretold_is_what_postgres_does(server: Server, tmp_path: Path) 
         wrong = {}
         for sql in STATEMENTS:
             known, _ = postgres_sizes.look(door, tuple(names(parsed(sql))), (), "upgrade")
-            told = locks("0007", parsed(sql), Known(*postgres_sizes.facts(known)))
+            around = postgres.relations(door, tuple(written(parsed(sql))))
+            told = locks("0007", parsed(sql), Known(*postgres_sizes.facts(known), relations=around))
             found = {lock.table.rpartition(".")[2]: (lock.mode, lock.work == "rewrites") for lock in told if lock.table not in ("i", "k")}
             real = taken(opened, sql)
             if found != real:
@@ -123,7 +147,10 @@ def taken(opened: psycopg.Connection[Any], sql: str) -> dict[str, tuple[str, boo
             held[table] = max(held.get(table, name), name, key=STRENGTH.index)
     after = files(opened)
     opened.rollback()
-    return {table: (mode, table in after and before[table] != after[table]) for table, mode in held.items()}
+    held |= dict.fromkeys(before.keys() - after.keys(), ACCESS_EXCLUSIVE)      # dropped
+    new = {table for table in after if before.get(table, after[table]) != after[table]}
+    rewritten = set() if sql.startswith("TRUNCATE") else new
+    return {table: (mode, table in rewritten) for table, mode in held.items()}
 
 
 def files(opened: psycopg.Connection[Any]) -> dict[str, int]:

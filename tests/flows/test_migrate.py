@@ -72,7 +72,9 @@ def test_a_way_forward_that_loses_rows_is_asked_for_too(here: Here, capsys: pyte
     here.project.write("0002", "CREATE TABLE b (id int); ALTER TABLE a RENAME TO c", "ALTER TABLE c RENAME TO a; DROP TABLE b")
     here.project.write("0003", "DROP TABLE b; ALTER TABLE c DROP COLUMN x", "ALTER TABLE c ADD COLUMN x text; CREATE TABLE b (id int)")
     planned = flow.plan(here.place, "upgrade", None)
-    assert [loss.as_document() for loss in planned.losses] == [{"revision": "0003", "what": "column c.x", "rows": None}]
+    (loss,) = planned.losses
+    assert (loss.revision, loss.what, loss.rows) == ("0003", "column c.x", None)
+    assert loss.why == "nothing has this name yet"
     here.go(to="0002")
     (loss,) = [each for each in flow.plan(here.place, "upgrade", None).losses if each.rows]
     assert (loss.what, loss.rows) == ("column c.x", 1)

@@ -60,6 +60,22 @@ KEEPS = {
 }
 
 
+def test_rows_behind_a_policy_are_compared_too(here: Here) -> None:
+    """A forced policy hides all rows from the owner, who would see no difference."""
+    rows = "INSERT INTO t SELECT i, i FROM generate_series(1, 3) i"
+    forced = "ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY"
+    policy = f"{forced}; CREATE POLICY mine ON t USING (id < 0)"
+    table = "CREATE TABLE t (id int, name int)"
+    here.project.write("0001", f"{table}; {rows}; {policy}", "DROP TABLE t")
+    back = "ALTER TABLE t DROP said; ALTER TABLE t ADD name int"
+    file = here.project.write("0002", "ALTER TABLE t RENAME name TO said", back)
+    body = "\n\n\ndef upgrade"
+    file.write_text(file.read_text().replace(body, f"\nkeeps_data = True{body}"))
+    found = migrate_verify.verify_beside(here.place, here.project.said.append).revisions
+    assert not found[0].problems
+    assert "3 rows of public.t are gone or changed" in " ".join(found[1].problems)
+
+
 @pytest.mark.parametrize("said", KEEPS)
 def test_verify_names_the_rows_that_a_revision_does_not_bring_back(here: Here, said: str) -> None:
     """The revision says that it keeps them (those that are there, or some that it plants), and its downgrade deletes rows: by table."""
@@ -153,7 +169,7 @@ def test_a_major_that_is_not_here_is_said(here: Here) -> None:
 
 def test_the_password_is_in_a_private_file_while_pg_dump_runs() -> None:
     """Neither argument nor environment; gone afterwards."""
-    with postgres_dump.environment({"password": "a:b\\c"}) as variables:
+    with postgres_dump.environment({"user": "ann", "password": "a:b\\c"}) as variables:
         file = Path(variables["PGPASSFILE"])
         assert file.read_text() == "*:*:*:*:a\\:b\\\\c\n" and stat.S_IMODE(file.stat().st_mode) == 0o600
         assert not any("a:b" in text for text in variables.values())
