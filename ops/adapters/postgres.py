@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from psycopg import Error
 
     from ops.migrate.scripts import Scripts
-    from ops.rules.cascades import Relations
+    from ops.relations import Relations
     from ops.settings import Settings
 
 COUNT_TIMEOUT = 5.0   # seconds; a table too big to be counted in it is "unknown"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.rules.cascades import ForeignKey, Hook, Relations
+from ops.relations import ForeignKey, Hook, Relations
 
 # A partitioned table's foreign key has a copy for each partition (conparentid <> 0): not followed.
 REACH = """

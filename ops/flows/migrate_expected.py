@@ -10,8 +10,8 @@ from ops.adapters import postgres, postgres_sizes
 from ops.adapters.postgres_sizes import Size
 from ops.errors import OpsError
 from ops.flows.migrate import Place, Planned
+from ops.relations import Relations
 from ops.rules import durations
-from ops.rules.cascades import Relations
 from ops.rules.durations import Estimate, Rate
 from ops.rules.locks import Known, Lock, locks, names, unknown
 from ops.rules.locks_follow import hooks, written

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ops.rules.cascades import Relations
+from ops.relations import Relations
 from ops.rules.locks_alter import of_alter, referenced
 from ops.rules.locks_follow import further, written
 from ops.rules.locks_modes import ACCESS_EXCLUSIVE, BLOCKS, EXCLUSIVE, LOCK_MODES, ROW_EXCLUSIVE, SHARE, SHARE_ROW, SHARE_UPDATE, STRENGTH

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ops.rules.cascades import CASCADE, Hook, Relations, followed, truncated, updated
+from ops.relations import Hook, Relations
+from ops.rules.cascades import CASCADE, followed, truncated, updated
 from ops.rules.locks_modes import ACCESS_EXCLUSIVE, ROW_EXCLUSIVE
 from ops.rules.statements import Statement, always, dotted, identifier, qualified
 
