@@ -31,21 +31,29 @@ class ConfigFile(NamedTuple):
 
 def read_all(root: Path, runtime: str | None) -> list[ConfigFile]:
     """Every configuration file that Invoke would read, weakest first. Raises ConfigError."""
-    places = [(Path("/etc/invoke"), True), (expanded("~/.invoke"), True), (root / "invoke", False)]
-    paths = [(path, shared) for prefix, shared in places if (path := _first(prefix))]
+    files = read_shared()
+    if project := _first(root / "invoke"):
+        files.append(_read(project, project.name))
     if runtime is not None:
-        paths.append((expanded(runtime), False))
-    files = []
-    for path, shared in paths:
-        label = path.name if path.parent == root else str(path)
-        file = ConfigFile(path, label, read(path, label), shared)
-        try:
-            _check_names(file)
-            _check_sections(file.values)
-        except Mistake as mistake:
-            raise mistake.in_file(path, label) from None
-        files.append(file)
+        path = expanded(runtime)
+        files.append(_read(path, path.name if path.parent == root else str(path)))
     return files
+
+
+def read_shared() -> list[ConfigFile]:
+    """The files of the system and of the user. Raises ConfigError."""
+    found = [_first(prefix) for prefix in (Path("/etc/invoke"), expanded("~/.invoke"))]
+    return [_read(path, str(path), shared=True) for path in found if path]
+
+
+def _read(path: Path, label: str, *, shared: bool = False) -> ConfigFile:
+    file = ConfigFile(path, label, read(path, label), shared)
+    try:
+        _check_names(file)
+        _check_sections(file.values)
+    except Mistake as mistake:
+        raise mistake.in_file(path, label) from None
+    return file
 
 
 def expanded(path: str) -> Path:

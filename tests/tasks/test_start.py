@@ -101,3 +101,36 @@ def test_a_locale_without_utf_8_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "given.yaml").write_text("env: ä\n", encoding="utf-8")
     done = shell(f"$inv -f {tmp_path}/given.yaml --list", **ascii_only)
     assert done.returncode == 2 and "PYTHONUTF8=1" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "home", "says"),
+    [
+        ("--list", "/dev/null", "Not a directory"),
+        ("--list", b"run: 5\n", ".invoke.yaml:1: run"),
+        ("--help", b"env: a\nenv: b\n", ".invoke.yaml:2"),
+        ("status", b"\xff", "not UTF-8"),
+        ("-T x status", b"", "allowed: an integer"),
+        ("status -T x", b"", "allowed: an integer"),
+        ("-D x --list", b"", "allowed: an integer"),
+    ],
+)
+def test_what_invoke_meets_before_our_tasks_is_three_lines(
+    tmp_path: Path, words: str, home: str | bytes, says: str
+) -> None:
+    """The user's file and the core options, by the program that ./inv runs."""
+    if isinstance(home, bytes):
+        (tmp_path / ".invoke.yaml").write_bytes(home)
+    program = f"{sys.executable} -P ops/tasks/program.py"
+    home = str(tmp_path) if isinstance(home, bytes) else home
+    done = shell(f"{program} {words}", HOME=home)
+    assert done.returncode == 2 and done.stdout == "", done.stderr
+    assert says in done.stderr and len(done.stderr.splitlines()) == 3, done.stderr
+
+
+def test_the_program_of_the_wrapper_is_invokes_otherwise() -> None:
+    """Version, list, help and completion of ./inv are those of plain inv."""
+    for words in ("--version", "--list", "--help status", "--print-completion-script bash"):
+        ours = shell(f"{sys.executable} -P ops/tasks/program.py {words}")
+        assert (ours.returncode, ours.stderr) == (0, "")
+        assert ours.stdout == shell(f"$inv {words}").stdout

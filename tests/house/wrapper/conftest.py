@@ -51,6 +51,9 @@ class Checkout:
         shutil.copy2(PROJECT / "inv", self.root / "inv")
         (self.root / "pyproject.toml").write_text("[project]\n")
         (self.root / "tasks.py").write_text(TASKS)
+        program = self.root / "ops" / "tasks" / "program.py"
+        program.parent.mkdir(parents=True)
+        program.write_text("from invoke.main import program\n\nprogram.run()\n")
         self.lock("invoke")
         return self
 
