@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from ops import ui
 from ops.adapters import cdn, http, logs, tls
 from ops.adapters.concurrent import Metronome, bounded, gather
-from ops.errors import ConfigError
+from ops.errors import ConfigError, OpsError
 from ops.flows import cdn as cdn_flow
 from ops.flows import terraform_locks
 from ops.flows.health_looks import Looks
@@ -160,6 +161,9 @@ def log(looks: Looks, name: str) -> Iterable[Check]:
     edge, end = int(judged * 1000), int((now + CLOCKS_S) * 1000)
     said, judged_whole = read(edge, end)      # by itself: a flood of old lines must not stand before what counts
     older, whole = read(int(begins * 1000), edge) if begins < judged else ((), True)
+    if said or older:
+        with suppress(OpsError):
+            looks.learn_secrets(name)
     found = health_logs.patterns((health_logs.Line(each.at / 1000, each.message) for each in (*older, *said)), judged)
     known = asked.known.get(f"logs · {name} log") if asked.known else None
     return [health_logs.check(name, found, known, max(now - judged, 1.0) / 60, whole, span, judged_whole)]

@@ -14,7 +14,7 @@ from ops.flows import records
 from ops.flows.gather import Platform
 from ops.flows.sweep import Once
 from ops.model import ServiceState, TargetGroup, TaskDefinition
-from ops.rules.preflight_revision import references
+from ops.rules.preflight_revision import Reference, references
 
 SHARE = 0.8       # of the deadline, for one page
 
@@ -86,6 +86,20 @@ class Looks:
         balancers = [each for name in self.names if (state := self.state(name)) for each in state.load_balancers]
         arns = [arn for each in balancers for arn in each.target_groups]
         return elb.target_groups(self.platform.cloud, list(dict.fromkeys(arns)))
+
+    def learn_secrets(self, name: str) -> None:
+        """Read the secrets of the service's tasks, so that its log is shown without them.
+
+        What may not be read is hidden by its shape only.
+        """
+        definition = self.latest(name)
+        sources = {each.source: each for each in references(definition)} if definition else {}
+        gather(**{source: partial(self._learn, each) for source, each in sources.items()})
+
+    def _learn(self, reference: Reference) -> None:
+        cloud = self.platform.cloud
+        read = secrets.parameter_exists if reference.is_parameter else secrets.keys
+        read(cloud, reference.source)
 
     def users(self) -> frozenset[str]:
         """The services whose tasks read the database's secret, as far as that can be seen."""
