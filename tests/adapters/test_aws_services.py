@@ -10,6 +10,7 @@ import pytest
 
 from ops.adapters import aws, ecr, elb, logs, secrets
 from ops.errors import ConfigError, Refused
+from ops.redact import redact
 
 
 def test_repository_image_and_token(cloud: aws.Cloud) -> None:
@@ -133,7 +134,8 @@ def test_secrets_show_names_and_hide_values(cloud: aws.Cloud) -> None:
 
 
 def test_parameters(cloud: aws.Cloud) -> None:
-    """A parameter that is missing is no error in SSM, and is not taken for there."""
-    cloud.client("ssm").put_parameter(Name="/web/key", Value="HUSH", Type="SecureString")
+    """A parameter that is missing is no error in SSM, and is not taken for there; the value of one that is there is hidden from then on."""
+    cloud.client("ssm").put_parameter(Name="/web/key", Value="HUSH-HUSH", Type="SecureString")
     assert secrets.parameter_exists(cloud, "/web/key") is True
+    assert redact("boom HUSH-HUSH") == "boom ***"
     assert secrets.parameter_exists(cloud, "/web/other") is False
