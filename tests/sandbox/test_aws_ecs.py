@@ -123,6 +123,19 @@ def test_tasks_are_listed_by_what_was_asked_and_do_not_move(platform):
     assert unknown["tasks"] == [] and unknown["failures"][0]["reason"] == "MISSING"
 
 
+def test_a_service_without_security_groups(platform):
+    """They are optional, and shown as an empty list; subnets and a name are not optional, and refused in ECS's way."""
+    place = {"awsvpcConfiguration": {"subnets": platform.subnets}}
+    words = {"cluster": "demo", "taskDefinition": platform.revision("web:none"), "desiredCount": 0, "networkConfiguration": place}
+    made = platform.ecs.create_service(serviceName="open", **words)["service"]
+    assert made["networkConfiguration"]["awsvpcConfiguration"] == {"subnets": platform.subnets, "securityGroups": []}
+    for name, network in (("", place), ("closed", {"awsvpcConfiguration": {"subnets": []}})):
+        with pytest.raises(ClientError) as refused:
+            platform.ecs.create_service(serviceName=name, **{**words, "networkConfiguration": network})
+        assert refused.value.response["Error"]["Code"] == "InvalidParameterException"
+    platform.ecs.delete_service(cluster="demo", service="open", force=True)
+
+
 def test_throttled_and_slow_calls(aws, platform):
     """The gate refuses as AWS does when told to, adds latency when told to, and counts calls by action."""
     counted = aws.gate.calls["DescribeServices"]

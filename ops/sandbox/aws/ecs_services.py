@@ -55,10 +55,10 @@ class Services:
         computed(Cluster, "active_services_count", lambda cluster: sum(each.status == "ACTIVE" for each in self._in_cluster(cluster)))
 
     def create_service(self, response: Any) -> dict[str, Any]:
-        backend, asked = response.ecs_backend, dict(response.params)
+        backend, asked = response.ecs_backend, _asked(response)
         cluster = backend._get_cluster(asked.get("cluster") or "default")
         definition = to_run(backend, asked.get("taskDefinition") or "")
-        name = asked["serviceName"]
+        name = _required(asked, "serviceName")
         with self.store.lock:
             self._refuse_second(cluster.name, name)
             _refuse_idle_target_groups(asked.get("loadBalancers") or [])
@@ -77,10 +77,10 @@ class Services:
             return {"service": service_view(self.store, service, asked.get("tags") or [])}
 
     def update_service(self, response: Any) -> dict[str, Any]:
-        backend, asked = response.ecs_backend, dict(response.params)
+        backend, asked = response.ecs_backend, _asked(response)
         cluster = backend._get_cluster(asked.get("cluster") or "default")
         with self.store.lock:
-            service = self._active(cluster.name, asked["service"])
+            service = self._active(cluster.name, _required(asked, "service"))
             former = service.task_definition
             wanted = to_run(backend, asked["taskDefinition"]).arn if asked.get("taskDefinition") else former
             rolls = wanted != former or bool(asked.get("forceNewDeployment")) or any(_differs(service, asked, key) for key in ROLLS)
@@ -156,6 +156,23 @@ class Services:
         for key in KEPT:
             if asked.get(key) is not None:
                 service.settings[key] = {**service.settings[key], **asked[key]} if key == "deploymentConfiguration" else asked[key]
+
+
+def _asked(response: Any) -> dict[str, Any]:
+    """The call's parameters. A network without security groups is the VPC's default one, as ECS shows it: an empty list."""
+    asked = dict(response.params)
+    if place := asked.get("networkConfiguration"):
+        inner = {"securityGroups": [], **(place.get("awsvpcConfiguration") or {})}
+        if not inner.get("subnets"):
+            raise errors.invalid("subnets can not be empty.")
+        asked["networkConfiguration"] = {**place, "awsvpcConfiguration": inner}
+    return asked
+
+
+def _required(asked: dict[str, Any], name: str) -> str:
+    if not asked.get(name):
+        raise errors.invalid(f"{name} is required.")
+    return str(asked[name])
 
 
 def _deployment(service: Service) -> Deployment:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ops.errors import Refused
 from ops.sandbox.faults import looks
 from ops.sandbox.faults.work import Ground, Kept, Work
 
@@ -190,6 +191,8 @@ class Closed(OfService):
 
     def prepare(self, ground: Ground) -> Kept:
         place = looks.service(ground, self.shape)["networkConfiguration"]["awsvpcConfiguration"]
+        if not place["securityGroups"]:
+            raise Refused("fault security-group", f"{self.shape.service} has no security group of its own", "give it one")
         group = place["securityGroups"][0]
         return {"group": group, "rules": [asked(each) for each in permissions(ground, group)]}
 
