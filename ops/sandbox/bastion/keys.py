@@ -42,6 +42,8 @@ class Keys:
     def _key(self, file: Path) -> Any:
         import asyncssh
 
-        if not file.exists():
+        try:
+            return asyncssh.read_private_key(file)
+        except (FileNotFoundError, asyncssh.KeyImportError):      # none yet, or a truncated one
             write_private(file, asyncssh.generate_private_key(KIND).export_private_key().decode())
         return asyncssh.read_private_key(file)

@@ -25,10 +25,11 @@ from werkzeug.wrappers import Request, Response
 from ops.sandbox.contracts import EcrDoor, Part
 from ops.sandbox.images import refusals
 from ops.sandbox.images.behind import Behind
+from ops.sandbox.images.oci import parse_manifest
 from ops.sandbox.images.registry_routes import route
 from ops.sandbox.images.serving import serve
 from ops.sandbox.images.shelf import Call, Shelf
-from ops.sandbox.images.store import Blobs, Repositories
+from ops.sandbox.images.store import Blobs, Pushed, Repositories
 from ops.sandbox.images.uploads import TooMuchError, Uploads
 from ops.sandbox.images.upstream import Upstream
 
@@ -44,6 +45,7 @@ class Registry:
     def __init__(self, root: Path, door: EcrDoor, upstream: Upstream | None = None) -> None:
         blobs = Blobs(root)
         blobs.forget_unfinished()
+        blobs.drop_damaged()
         self.instead = Behind(upstream).instead if upstream else {}
         self.shelf = Shelf(blobs, Repositories(root), Uploads(blobs), door, threading.Lock())
 
@@ -90,11 +92,19 @@ def serve_registry(root: Path, door: EcrDoor, port: int, upstream: Upstream | No
 def tell_again(root: Path, put: Callable[[str, str, str, bytes, str, int], None], upstream: Upstream | None = None) -> int:
     """Call `put(name, tag, digest, manifest, media_type, size)` for every tag ever pushed, for an ECR that forgot all; how many.
 
-    What the registry behind the front no longer has is left out, and built again. Raises NoRegistryError.
+    What is damaged, or no longer in the registry behind the front, is left out and built again. Raises NoRegistryError.
     """
     blobs, told = Blobs(root), 0
     for name, tag, pushed in Repositories(root).every():
-        if blobs.has(pushed.digest) and (upstream is None or upstream.holds(name, pushed.digest)):
+        if blobs.has(pushed.digest) and (upstream.holds(name, pushed.digest) if upstream else _is_whole(blobs, pushed)):
             put(name, tag, pushed.digest, blobs.read(pushed.digest), pushed.media_type, pushed.size)
             told += 1
     return told
+
+
+def _is_whole(blobs: Blobs, pushed: Pushed) -> bool:
+    """Whether all blobs of an image are there, none of them truncated."""
+    found = parse_manifest(blobs.read(pushed.digest), pushed.media_type)
+    needed = [*([found.config] if found.config else []), *found.layers, *found.children]
+    checked = [blobs.check(each.digest, each.size) for each in needed if not each.foreign]
+    return all(checked)

@@ -1,7 +1,7 @@
 """Content-addressed blobs and what repositories hold, on disk, for the registry and for the engine.
 
 Everything is written aside and moved into place (os.replace), so that `kill -9` leaves whole files or none. Nothing is synced to
-the disk: after a power cut the next `up` builds and pushes again, which a rehearsal can afford.
+the disk: after a power cut the next `up` builds and pushes again what was truncated, which a rehearsal can afford.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+SMALL = 1 << 20           # bytes; larger blobs are checked by the size that their manifest names
 
 
 def digest_of(data: bytes) -> str:
@@ -58,6 +60,19 @@ class Blobs:
     def read(self, digest: str) -> bytes:
         """The whole blob. Raises FileNotFoundError."""
         return self.path(digest).read_bytes()
+
+    def check(self, digest: str, size: int) -> bool:
+        """Whether the blob is there with this size; a truncated one is removed, so that a push brings it again."""
+        path = self.path(digest)
+        if path.is_file() and path.stat().st_size != size:
+            path.unlink()
+        return path.is_file()
+
+    def drop_damaged(self) -> None:
+        """Remove the small blobs (manifests, configurations) that are not what their names say; call it once, before serving."""
+        for path in self._blobs.iterdir():
+            if path.stat().st_size <= SMALL and digest_of(path.read_bytes()) != f"sha256:{path.name}":
+                path.unlink()
 
     def put(self, data: bytes) -> str:
         """Keep `data`; its digest."""
@@ -109,12 +124,12 @@ class Repositories:
             write_aside(self._folder(name, "tags") / tag, pushed.digest.encode())
 
     def pushed(self, name: str, digest: str) -> Pushed | None:
-        """The record of a manifest, or None when it was never pushed here."""
+        """The record of a manifest, or None when it was never pushed here, or the record can't be read."""
         try:
             record = (self._folder(name, "manifests") / digest.removeprefix("sha256:")).read_text()
-        except FileNotFoundError:
+            return Pushed(**json.loads(record))
+        except (OSError, ValueError, TypeError):
             return None
-        return Pushed(**json.loads(record))
 
     def tags(self, name: str) -> tuple[str, ...]:
         """Tags ever pushed, sorted; ECR knows which of them still stand."""

@@ -48,12 +48,32 @@ class Library:
         self._tags = root / "tags.json"
         self._guard = threading.RLock()
         self._images.mkdir(parents=True, exist_ok=True)
+        self.blobs.drop_damaged()
+        self._drop_damaged()
+
+    def _drop_damaged(self) -> None:
+        """Forget images of which something was truncated, and their names: they are built again."""
+        for path in self._images.glob("*.json"):
+            if not self._is_whole(path):
+                path.unlink()
+        names = self.names()
+        left = {name: identity for name, identity in names.items() if self._path(identity).exists()}
+        if left != names:
+            self._write_names(left)
+
+    def _is_whole(self, path: Path) -> bool:
+        try:
+            image = _read(path)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        checked = [self.blobs.check(each.digest, each.size) for each in image.layers]
+        return self.blobs.has(image.id) and all(checked)
 
     def names(self) -> dict[str, str]:
         """name:tag → id."""
         try:
             found: dict[str, str] = json.loads(self._tags.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError):
             return {}
         return found
 
