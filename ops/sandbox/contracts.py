@@ -14,9 +14,6 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 DATABASE_HOST = f"davidshaevel-dev-db.aaaaaaaaaa.{REGION}.rds.amazonaws.com"      # as moto's RDS has it; no resolver knows it
 OPERATOR = "operator"                         # whom the bastion lets in
-ACCESS_KEY = "AKIASANDBOX00000000"
-KEEPER_KEY = "AKIASANDBOXKEEPER00"          # the sandbox's own hands: what is done to the operator's key does not stop them
-SECRET_KEY = "sandbox"  # noqa: S105  a dummy, for an endpoint on loopback
 
 REDIRECT = "redirect:"                        # how a route begins that is a redirect action: `redirect:STATUS HOST PATH QUERY`
 
@@ -202,7 +199,6 @@ class Ports:
 
     aws: int
     registry: int
-    engine: int
     site: int
     alb: int
     database: int

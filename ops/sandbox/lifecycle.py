@@ -21,12 +21,14 @@ import psutil
 from filelock import FileLock, Timeout
 
 from ops.errors import ConfigError, OpsError, Refused
+from ops.sandbox import private
 from ops.sandbox import status as statuses
 from ops.sandbox.contracts import Paths, Timing
-from ops.sandbox.status import MODULE, Record, Status
+from ops.sandbox.status import LAYOUT, MODULE, Record, Status
 
 PATIENCE = 90.0           # seconds until a start has failed; it takes less than ten on two idle cores
 STOPPING = 30.0           # seconds for an orderly end
+REWRITTEN = 3.0           # seconds for a supervisor to write a damaged record again
 KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
 PROJECT = Path(__file__).parents[2]
 
@@ -44,18 +46,21 @@ def up(
     """
     paths = Paths(root.resolve())
     with _alone(paths):
-        record = statuses.read(paths)
+        record = _record(paths)
         if record is not None and record.process() is not None:
             if record.state == "starting":
                 _await_end_of_start(paths)
             now = statuses.look(paths.root)
-            if now.ready:
+            if record.layout != LAYOUT:
+                say("the sandbox is of another version: restarting it")
+            elif now.ready:
                 _refuse_another("engine", now.engine, engine)
                 _refuse_another("rollout", now.rollout, None if rollout == "auto" else rollout)
                 _refuse_another("registry", now.registry, registry)
                 say(f"the sandbox is up already (pid {now.pid})")
                 return now
-            say("the sandbox is hurt: it is taken down and started again")
+            else:
+                say("the sandbox is unhealthy: restarting it")
         _end(paths)
         known = _kept(record)
         rollout = rollout or ("ecs" if known.rollout == "ecs" else "auto")
@@ -82,6 +87,7 @@ def down(root: Path, *, purge: bool = False, say: Callable[[str], None] = lambda
     if not paths.root.exists():
         return
     with _alone(paths):
+        _record(paths)
         was_up = _end(paths)
         say("the sandbox is down" if was_up else "the sandbox was down already")
         if purge:
@@ -102,8 +108,9 @@ def status(root: Path) -> Status:
 def _alone(paths: Paths) -> Iterator[None]:
     """One way up or down at a time."""
     try:
-        paths.root.mkdir(parents=True, exist_ok=True)
+        paths.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths.logs.mkdir(exist_ok=True)
+        private.seal(paths)
     except OSError as exc:
         raise OpsError(f"the sandbox can't be kept in {paths.root}", str(exc), "make the folder writable, or remove it") from exc
     lock = FileLock(paths.root / "up.lock", timeout=PATIENCE + STOPPING)
@@ -193,10 +200,18 @@ def _await_end_of_start(paths: Paths) -> None:
         time.sleep(0.1)
 
 
+def _record(paths: Paths) -> Record | None:
+    """The record; of one that can't be read, what its supervisor writes again, if that is running."""
+    ends = time.monotonic() + REWRITTEN
+    while (record := statuses.read(paths)) is None and time.monotonic() < ends and statuses.search(paths) is not None:
+        time.sleep(0.1)
+    return record
+
+
 def _end(paths: Paths) -> bool:
     """Stop the supervisor, then whatever of its children a kill -9 left; whether it was running."""
     record = statuses.read(paths)
-    process = record.process() if record is not None else None
+    process = record.process() if record is not None else statuses.search(paths)
     if process is not None:
         _terminate(process)
     _sweep(paths, record)
@@ -227,6 +242,8 @@ def _sweep(paths: Paths, record: Record | None) -> None:
 
     sweep(paths.tasks)
     clear(located(paths))
+    if record is not None and record.socket:
+        private.forget_socket(Path(record.socket))
     if record is not None and record.docker:
         from ops.sandbox.supervisor.containers import sweep_containers
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import urllib.request
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from ops.postgres_cluster import write_private
 from ops.sandbox.contracts import DATABASE_HOST, OPERATOR, Paths, Ports
 
 MODULE = "ops.sandbox.supervisor"
+LAYOUT = 2                # of what a running sandbox offers to others: `up` replaces one of another number (2: closed to other users)
 _SAME_START = 0.05        # seconds; both readings come from the same counter
 
 
@@ -34,6 +37,8 @@ class Record:
     docker: str | None = None             # address of the real engine that is, or once was, used: what it still holds is cleaned up there
     registry: str | None = None           # host:port of the real registry behind the front, where there is one
     rollout: str = "auto"                 # ecs | terraform once it is ready; before, what was asked for
+    socket: str | None = None             # of the sandbox's own engine, where that is what runs
+    layout: int = LAYOUT
 
     def process(self) -> psutil.Process | None:
         """The supervisor, when it is this very process and it runs."""
@@ -48,23 +53,37 @@ class Record:
 
     def write(self, paths: Paths) -> None:
         paths.root.mkdir(parents=True, exist_ok=True)
-        making = paths.record.with_name(paths.record.name + ".making")
-        making.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        making.replace(paths.record)
+        write_private(paths.record, json.dumps(asdict(self), indent=2) + "\n")
 
     def stopped(self) -> Record:
         """The same sandbox at rest."""
-        return replace(self, state="stopped", pid=None, started=None, control=None, failure={})
+        return replace(self, state="stopped", pid=None, started=None, control=None, failure={}, socket=None)
 
 
 def read(paths: Paths) -> Record | None:
-    """The record, or None where there is none or it can't be read."""
+    """The record, of this version or another one; None where there is none or it can't be read."""
     try:
         found = json.loads(paths.record.read_text())
-        ports = Ports(**found.pop("ports")) if found.get("ports") else None
-        return Record(**{**found, "ports": ports})
+        ports = Ports(**_known(Ports, found["ports"])) if found.get("ports") else None
+        return Record(**{"layout": 1, **_known(Record, found), "ports": ports})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def _known(kind: type[Record | Ports], values: dict[str, Any]) -> dict[str, Any]:
+    names = {each.name for each in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def search(paths: Paths) -> psutil.Process | None:
+    """Our supervisor of this folder, looked for among the processes: for when its record can't be read."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            words = process.cmdline()
+            ours = MODULE in words and str(paths.root) in words and process.uids().effective == os.geteuid()
+            if ours and process.status() != psutil.STATUS_ZOMBIE:
+                return process
+    return None
 
 
 def ask_ready(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
@@ -92,6 +111,7 @@ class Status:
     docker: str | None = None
     rollout: str | None = None
     registry: str | None = None
+    socket: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         source = Paths(self.root).platform
@@ -116,7 +136,7 @@ class Status:
             "aws": f"http://127.0.0.1:{ports.aws}", "site": f"http://127.0.0.1:{ports.site}",
             "site_tls": f"https://127.0.0.1:{ports.site_tls}", "alb": f"http://127.0.0.1:{ports.alb}",
             "registry": f"127.0.0.1:{ports.registry}",
-            "docker": f"tcp://127.0.0.1:{ports.engine}" if self.engine == "process" else self.docker,
+            "docker": self.docker if self.engine == "docker" else f"unix://{self.socket}" if self.socket else None,
             "bastion": f"{OPERATOR}@127.0.0.1:{ports.bastion}", "database": f"{DATABASE_HOST}:{ports.database}",
         }
 
@@ -137,7 +157,7 @@ def look(root: Path) -> Status:
     """The status of the sandbox below `root`, asked of the supervisor itself. Never raises."""
     record = read(Paths(root))
     if record is None:
-        return Status(False, root, "down")
+        return Status(False, root, "damaged" if Paths(root).record.exists() else "down")
     process = record.process()
     if process is None:
         return Status(False, root, "down" if record.state in ("stopped", "failed") else "dead", record.engine)
@@ -145,4 +165,6 @@ def look(root: Path) -> Status:
     dead = tuple(answer.get("dead", ())) if answer else ()
     ready = record.state == "ready" and answer is not None and bool(answer.get("ready"))
     state = record.state if answer is not None or record.state == "starting" else "silent"
-    return Status(ready, root, state, record.engine, process.pid, record.ports, dead, record.docker, record.rollout, record.registry)
+    return Status(
+        ready, root, state, record.engine, process.pid, record.ports, dead, record.docker, record.rollout, record.registry, record.socket,
+    )

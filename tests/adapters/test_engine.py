@@ -58,9 +58,9 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    root, (one, two) = tmp_path_factory.mktemp("images"), (free_port(), free_port())
-    parts = [serve_engine(root / "engine", one), serve_registry(root / "registry", SmallEcr(), two)]
-    yield Place(engine.connect(f"tcp://127.0.0.1:{one}"), f"127.0.0.1:{two}")
+    root, port = tmp_path_factory.mktemp("images"), free_port()
+    parts = [serve_engine(root / "engine", root / "engine.sock"), serve_registry(root / "registry", SmallEcr(), port)]
+    yield Place(engine.connect(f"unix://{root}/engine.sock"), f"127.0.0.1:{port}")
     for part in parts:
         part.stop()
 

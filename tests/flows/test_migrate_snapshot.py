@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ __all__ = ["here", "server"]  # fixtures
 def place() -> Iterator[Settings]:
     """An environment whose AWS has one RDS instance."""
     running = serve(ports(), Timing(snapshot=1.5, database=1.0))
-    own = {"endpoint": running.url, "access_key": "AKIASANDBOX00000000", "secret_key": "sandbox"}
+    own = {"endpoint": running.url, **asdict(running.keys.operator)}
     environment: dict[str, Any] = {**PLACE, "aws": own, "database": {"instance": "demo-db", "snapshot": True}}
     settings = Settings(name="here", root=Path(), environment=environment)  # type: ignore[arg-type]
     words = {"Engine": "postgres", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20, "MasterUsername": "u"}

@@ -8,7 +8,7 @@ from bench.recording import Notes
 from ops.adapters import aws
 from ops.flows import watch
 from ops.model import Verdict
-from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY
+from ops.sandbox.contracts import REGION
 from tests.sandbox.aws_platform import CRASH, agent_at_work
 from tests.waiting import until
 
@@ -28,7 +28,8 @@ def rolled(platform, image, **options):
 
 
 def watched(platform, deployment, **options):
-    cloud = aws.of_overlay(platform.aws.url, ACCESS_KEY, SECRET_KEY, REGION)
+    key = platform.aws.keys.operator
+    cloud = aws.of_overlay(platform.aws.url, key.access_key, key.secret_key, REGION)
     eyes = watch.ecs_eyes(cloud, "demo", "web", "web")
     notes = Notes(time.monotonic)
     outcome = watch.watch(eyes, deployment, **{"timeout_s": 60, "poll_s": 0.5, "screen": notes, "service": "web", **options})

@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import serve
-from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY, Ports, PullError, StartError, Timing
+from ops.sandbox.contracts import REGION, Ports, PullError, StartError, Timing
 from tests.waiting import until
 
 # health_timeout is not quick: on a machine that does too much at once, a healthy process answers late
@@ -53,7 +53,16 @@ def free_port():
 def ports():
     """Ports and a network of their own: tests run side by side."""
     network = f"127.{random.randint(80, 250)}.{random.randint(1, 250)}"
-    return Ports(aws=free_port(), registry=5999, engine=5998, site=5997, alb=5996, database=5995, network=network)
+    return Ports(aws=free_port(), registry=5999, site=5997, alb=5996, database=5995, network=network)
+
+
+def client_of(aws, name):
+    """A boto3 client with the operator's key."""
+    key = aws.keys.operator
+    return boto3.client(
+        name, endpoint_url=aws.url, region_name=REGION, aws_access_key_id=key.access_key, aws_secret_access_key=key.secret_key,
+        config=Config(retries={"max_attempts": 0}),
+    )
 
 
 class ProcessContainer:
@@ -132,10 +141,7 @@ class Platform:
         self.network = {"awsvpcConfiguration": {"subnets": self.subnets, "securityGroups": [self.group]}}
 
     def client(self, name):
-        return boto3.client(
-            name, endpoint_url=self.aws.url, region_name=REGION, aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY,
-            config=Config(retries={"max_attempts": 0}),
-        )
+        return client_of(self.aws, name)
 
     def image(self, tag, script=SERVER, **environment):
         self.runtime.images[f"web:{tag}"] = (script, {"VERSION": tag, **environment})

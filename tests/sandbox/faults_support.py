@@ -13,10 +13,11 @@ from typing import Any
 
 import psycopg
 
-from ops.sandbox import faults, lifecycle, seed
-from ops.sandbox.contracts import ACCESS_KEY, Paths, Timing
+from ops.sandbox import faults, lifecycle
+from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.database import Server
 from ops.sandbox.status import read
+from tests.sandbox.lifecycle_support import operator as clients
 from tests.waiting import until
 
 QUICK = Timing(
@@ -44,10 +45,6 @@ def broken(root: Path, *names: str) -> Iterator[None]:
 
 def active(root: Path) -> set[str]:
     return {row["name"] for row in faults.faults(root) if row["active"]}
-
-
-def clients(root: Path, key: str = ACCESS_KEY) -> seed.Clients:
-    return seed.Clients(str(lifecycle.status(root).endpoints()["aws"]), key)
 
 
 class Page:

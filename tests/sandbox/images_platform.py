@@ -28,7 +28,6 @@ class ImagePlatform:
     root: Path
     door: SmallEcr = field(default_factory=SmallEcr)
     registry_port: int = field(default_factory=free_port)
-    engine_port: int = field(default_factory=free_port)
     parts: list[Part] = field(default_factory=list)
     clients: list[Any] = field(default_factory=list)
     upstream: str | None = None      # a real registry behind the front, `host:port`
@@ -38,13 +37,17 @@ class ImagePlatform:
         return Paths(self.root)
 
     @property
+    def socket(self) -> Path:
+        return self.root / "engine.sock"
+
+    @property
     def registry(self) -> str:
         return f"127.0.0.1:{self.registry_port}"
 
     def up(self) -> ImagePlatform:
         behind = Upstream.at(self.upstream) if self.upstream else None
         self.parts.append(serve_registry(self.paths.images / "registry", self.door, self.registry_port, behind))
-        self.parts.append(serve_engine(self.paths.images / "engine", self.engine_port))
+        self.parts.append(serve_engine(self.paths.images / "engine", self.socket))
         return self
 
     def down(self) -> None:
@@ -56,7 +59,7 @@ class ImagePlatform:
         self.clients.clear()
 
     def client(self) -> Any:
-        self.clients.append(docker.DockerClient(base_url=f"tcp://127.0.0.1:{self.engine_port}"))
+        self.clients.append(docker.DockerClient(base_url=f"unix://{self.socket}"))
         return self.clients[-1]
 
     def runtime(self) -> ProcessRuntime:

@@ -12,10 +12,12 @@ from urllib.request import ProxyHandler, build_opener
 
 import docker
 import psutil
+import yaml
 
 from ops.sandbox import lifecycle, seed, status
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database.cluster import located
+from ops.sandbox.keys import Key
 from ops.sandbox.sample import Commit
 from ops.sandbox.seed.names import BACKEND
 
@@ -51,10 +53,16 @@ def database(root: Path) -> Path:
 
 def healthy(root: Path, group: str) -> int:
     """Healthy targets of a target group, by its name."""
-    clients = seed.Clients(str(lifecycle.status(root).endpoints()["aws"]))
+    clients = operator(root)
     arn = clients.elb.describe_target_groups(Names=[group])["TargetGroups"][0]["TargetGroupArn"]
     states = clients.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
     return sum(each["TargetHealth"]["State"] == "healthy" for each in states)
+
+
+def operator(root: Path) -> seed.Clients:
+    """Clients with the operator's key, by what the overlay says."""
+    found = yaml.safe_load(Paths(root).overlay.read_text())["aws"]
+    return seed.Clients(found["endpoint"], Key(found["access_key"], found["secret_key"]))
 
 
 @contextlib.contextmanager
@@ -82,7 +90,7 @@ def visiting(root: Path) -> Iterator[list[str]]:
 def deploy(paths: Paths, commit: Commit) -> None:
     """Build, push and roll the backend out as an operator would."""
     endpoints = lifecycle.status(paths.root).endpoints()
-    clients = seed.Clients(str(endpoints["aws"]))
+    clients = operator(paths.root)
     image = f"{endpoints['registry']}/{BACKEND.repository}:{commit.short}"
     seed.build_and_push(docker.DockerClient(base_url=endpoints["docker"]), clients, paths, BACKEND, image, commit)
     secret = clients.secrets.describe_secret(SecretId="dev-davidshaevel-db-credentials")["ARN"]

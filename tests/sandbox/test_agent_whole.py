@@ -24,17 +24,17 @@ DOCKERFILE = "FROM {base}\nCOPY app.py /app/app.py\nENV VERSION={tag}\nWORKDIR /
 @pytest.fixture
 def house(tmp_path):
     paths = Paths(tmp_path)
-    chosen = Ports(*(free_port() for _ in range(6)), network=ports().network)
+    chosen, socket = Ports(*(free_port() for _ in range(5)), network=ports().network), tmp_path / "engine.sock"
     aws = serve(chosen, QUICK)
     parts = [
         serve_registry(paths.images / "registry", aws.cloud.ecr, chosen.registry),
-        serve_engine(paths.images / "engine", chosen.engine),
+        serve_engine(paths.images / "engine", socket),
         start_edge(aws.cloud.load_balancer, chosen.site, chosen.alb),
     ]
     agent = Agent(aws.cloud, ProcessRuntime(paths, aws.cloud.ecr, f"127.0.0.1:{chosen.registry}"), QUICK, chosen.network)
     agent.start()
     platform = Platform(aws, None)
-    platform.engine = docker.DockerClient(base_url=f"tcp://127.0.0.1:{chosen.engine}")
+    platform.engine = docker.DockerClient(base_url=f"unix://{socket}")
     platform.ecr = platform.client("ecr")
     platform.ecr.create_repository(repositoryName="demo/web", imageTagMutability="IMMUTABLE")
     platform.site = f"http://127.0.0.1:{chosen.site}/"

@@ -1,9 +1,11 @@
-"""The engine's endpoint itself: what it refuses, a port that is taken, rubbish, and its end."""
+"""The engine's endpoint itself: what it refuses, a socket that is taken, rubbish, and its end."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +36,16 @@ def test_a_context_that_is_no_tar_is_refused(shared: ImagePlatform) -> None:
     assert said.startswith("500: unable to read the build context")
 
 
-def test_a_taken_port_is_an_error(shared: ImagePlatform, tmp_path: Path) -> None:
-    """A second engine on the same port raises; it does not end the process."""
+def test_a_taken_socket_is_an_error(shared: ImagePlatform, tmp_path: Path) -> None:
+    """A second engine on the same socket raises, and the first goes on; a socket that nobody listens on is replaced."""
     with pytest.raises(OSError, match="in use"):
-        serve_engine(tmp_path, shared.engine_port)
+        serve_engine(tmp_path, shared.socket)
+    assert shared.client().ping() and stat.S_IMODE(shared.socket.stat().st_mode) == 0o600
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / "left.sock"))
+    left.close()
+    serve_engine(tmp_path, tmp_path / "left.sock").stop()
+    assert not (tmp_path / "left.sock").exists()
 
 
 def test_a_blob_is_what_its_digest_says(shared: ImagePlatform) -> None:

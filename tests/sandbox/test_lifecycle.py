@@ -20,10 +20,10 @@ import pytest
 import yaml
 
 from ops.errors import ConfigError, OpsError, Refused
-from ops.sandbox import lifecycle, seed
+from ops.sandbox import lifecycle
 from ops.sandbox.contracts import Paths
 from ops.sandbox.sample import Commit, git
-from tests.sandbox.lifecycle_support import database, deploy, get, healthy, memory, processes, visiting
+from tests.sandbox.lifecycle_support import database, deploy, get, healthy, memory, operator, processes, visiting
 from tests.waiting import until
 
 PROJECT = Path(__file__).parents[2]
@@ -57,12 +57,12 @@ def test_ready_means_that_version_1_answers(root: Path) -> None:
 
 
 def test_the_overlay_is_what_the_settings_take(root: Path) -> None:
-    """The overlay holds addresses and dummy keys, is readable by its owner alone, and the database only by its name in the VPC."""
+    """The overlay holds addresses and this start's keys, is readable by its owner alone, and the database only by its name in the VPC."""
     overlay = root / "environment.yaml"
     values = yaml.safe_load(overlay.read_text())
     assert stat.S_IMODE(overlay.stat().st_mode) == 0o600
     assert set(values) == {"aws", "engine", "site", "site_tls", "site_ca", "alb", "source", "bastion", "rollout"}
-    secret = seed.Clients(values["aws"]["endpoint"]).secrets.get_secret_value(SecretId="dev-davidshaevel-db-credentials")["SecretString"]
+    secret = operator(root).secrets.get_secret_value(SecretId="dev-davidshaevel-db-credentials")["SecretString"]
     assert json.loads(secret)["host"].endswith(".rds.amazonaws.com") and json.loads(secret)["dbname"] == "davidshaevel"
     assert (stat.S_IMODE((root / "bastion").stat().st_mode), stat.S_IMODE((root / "bastion/identity").stat().st_mode)) == (0o700, 0o600)
     assert docker.DockerClient(base_url=values["engine"]).ping()
@@ -123,10 +123,50 @@ def test_a_killed_supervisor_is_healed_with_what_was_deployed(root: Path) -> Non
     assert any("made anew" in line and commit.short in line for line in said)
 
 
+def test_a_damaged_record_is_written_again(root: Path) -> None:
+    """supervisor.json cut in half: the supervisor goes on and writes it again; `up` finds it and changes nothing."""
+    before = lifecycle.status(root)
+    record = Paths(root).record
+    record.write_text(record.read_text()[:100])
+    assert lifecycle.up(root).pid == before.pid
+    assert lifecycle.status(root).as_document() == before.as_document()
+
+
+def test_a_sandbox_of_another_version_is_replaced(root: Path) -> None:
+    """What an older version left running has other doors: `up` restarts it, with new keys at the same addresses."""
+    before, keys, said = lifecycle.status(root), (root / "environment.yaml").read_text(), []
+    record = Paths(root).record
+    older = {name: value for name, value in json.loads(record.read_text()).items() if name not in ("layout", "socket")}
+    record.write_text(json.dumps({**older, "ports": {**older["ports"], "engine": 1}}))
+    after = lifecycle.up(root, say=said.append)
+    assert said[0] == "the sandbox is of another version: restarting it"
+    assert after.ready and after.pid != before.pid and after.endpoints() == before.endpoints()
+    assert (root / "environment.yaml").read_text() != keys
+
+
+def test_truncated_state_is_made_again(root: Path) -> None:
+    """Killed, and every small file of it cut in half: `up` comes to a healthy platform, and goes on where it can't note what runs."""
+    os.kill(processes(root)["supervisor"][0], signal.SIGKILL)
+    until(lambda: not processes(root)["tasks"])
+    places = (root, root / "bastion", root / "postgres", root / "tasks", root / "images/registry", root / "images/engine")
+    files = [*places[0].iterdir(), *places[1].iterdir(), *places[2].iterdir(), *(file for each in places[3:] for file in each.rglob("*"))]
+    for file in (file for file in files if file.is_file() and not file.is_symlink() and file.name != "location"):
+        os.truncate(file, file.stat().st_size // 2)
+    (root / "services.json").unlink()
+    (root / "services.json").mkdir()
+    said: list[str] = []
+    assert lifecycle.up(root, rollout="ecs", say=said.append).ready
+    assert any(line.startswith("database: its passwords can't be read") for line in said)
+    assert get(root, "/api/health")["database"] == "connected"
+    until(lambda: "services.json" in (root / "logs/progress.log").read_text())
+    assert lifecycle.status(root).ready
+    (root / "services.json").rmdir()
+
+
 def test_an_invalidation_takes_effect_when_it_is_completed(root: Path) -> None:
     """The home page comes from the cache until CloudFront says Completed, then once from the origin."""
     endpoints = lifecycle.status(root).endpoints()
-    cloudfront = seed.Clients(str(endpoints["aws"])).cloudfront
+    cloudfront = operator(root).cloudfront
 
     def said() -> str:
         with build_opener(ProxyHandler({})).open(f"{endpoints['site']}/contact", timeout=10) as answer:

@@ -7,16 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from ops.sandbox.aws import serve
-from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY
 from ops.sandbox.images import oci
 from ops.sandbox.images.registry import serve_registry
-from tests.sandbox.aws_platform import QUICK, ports
+from tests.sandbox.aws_platform import QUICK, client_of, ports
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, free_port
 from tests.sandbox.registry_calls import digest, error, manifest, pushed, put, upload
 
@@ -27,7 +25,7 @@ CONFIG = b'{"os": "linux", "architecture": "amd64"}'
 def ecr() -> Iterator[Any]:
     """boto3 at the sandbox's AWS, with one immutable and one mutable repository; `ecr.cloud` is the door behind it."""
     aws = serve(ports(), QUICK)
-    client = boto3.client("ecr", endpoint_url=aws.url, region_name=REGION, aws_access_key_id=ACCESS_KEY, aws_secret_access_key=SECRET_KEY)
+    client = client_of(aws, "ecr")
     for name, tags in ((IMMUTABLE, "IMMUTABLE"), (MUTABLE, "MUTABLE")):
         client.create_repository(repositoryName=name, imageTagMutability=tags)
     client.door = aws.cloud.ecr

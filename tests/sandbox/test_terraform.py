@@ -13,6 +13,7 @@ import pytest
 from ops.errors import Refused
 from ops.sandbox import lifecycle
 from ops.sandbox.contracts import Paths
+from ops.sandbox.keys import Key
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.seed.clients import Clients
 from ops.sandbox.terraform import DIRECTORY, place, trial
@@ -20,7 +21,7 @@ from ops.sandbox.terraform.trial import Rollout, Trial, first_error
 from tests.sandbox.lifecycle_support import processes
 from tests.waiting import until
 
-NOWHERE = Clients("http://127.0.0.1:9")
+NOWHERE = Clients("http://127.0.0.1:9", Key.random())
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,6 @@ has it. Differs from AWS: those two codes are the sandbox's own, and what is ref
 from __future__ import annotations
 
 import io
-import json
-import re
 import threading
 import time
 import traceback
@@ -18,12 +16,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import parse_qs
-from xml.sax.saxutils import escape
 
+from ops.sandbox.aws.refusals import Start, refuse, target
+from ops.sandbox.aws.signature import ACCESS_KEY
 from ops.sandbox.contracts import ACCOUNT
-
-CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/")
-Start = Callable[..., Any]
 
 
 class Gate:
@@ -62,24 +58,24 @@ class Gate:
         if self.latency:
             time.sleep(self.latency)
         if self._counted(environ):
-            return _refused(environ, start_response, "400 Bad Request", "ThrottlingException", "Rate exceeded")
-        key = _key(environ)
+            return refuse(environ, start_response, 400, "ThrottlingException", "Rate exceeded")
+        key = str(environ.get(ACCESS_KEY, ""))
         if key in self._moved:
             environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._moved[key]
         denied = {action for each, action in self._denied if each == key}
         if denied and (refused := denied & _actions(environ, denied)):
-            return _refused(environ, start_response, "403 Forbidden", "AccessDenied", _not_authorized(refused.pop()))
+            return refuse(environ, start_response, 403, "AccessDenied", _not_authorized(refused.pop()))
         try:
             return self.application(environ, start_response)
         except NotImplementedError as missing:
-            return _refused(environ, start_response, "501 Not Implemented", "NotImplemented", f"Not emulated by the sandbox: {missing}")
+            return refuse(environ, start_response, 501, "NotImplemented", f"Not emulated by the sandbox: {missing}")
         except Exception as failure:
             traceback.print_exc()
-            return _refused(environ, start_response, "500 Internal Server Error", "InternalFailure", f"The sandbox failed: {failure!r}")
+            return refuse(environ, start_response, 500, "InternalFailure", f"The sandbox failed: {failure!r}")
 
     def _counted(self, environ: dict[str, Any]) -> bool:
         """Count the call; whether it is to be refused."""
-        action = _target(environ).rpartition(".")[2] or str(environ.get("REQUEST_METHOD"))
+        action = target(environ).rpartition(".")[2] or str(environ.get("REQUEST_METHOD"))
         with self._lock:
             self.calls[action] += 1
             refused = self._to_throttle > 0
@@ -87,15 +83,9 @@ class Gate:
             return refused
 
 
-def _key(environ: dict[str, Any]) -> str:
-    """The access key that signed the call; nothing for one that is not signed."""
-    found = CREDENTIAL.search(str(environ.get("HTTP_AUTHORIZATION", "")))
-    return found[1] if found else ""
-
-
 def _actions(environ: dict[str, Any], known: set[str]) -> set[str]:
     """Which of the `known` actions the call may be: by its header (JSON), else by its form's `Action` (query), of whichever service."""
-    name = _target(environ).rpartition(".")[2]
+    name = target(environ).rpartition(".")[2]
     if not name and str(environ.get("CONTENT_TYPE", "")).startswith("application/x-www-form-urlencoded"):
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
@@ -106,18 +96,3 @@ def _actions(environ: dict[str, Any], known: set[str]) -> set[str]:
 def _not_authorized(action: str) -> str:
     who = f"User: arn:aws:iam::{ACCOUNT}:user/operator is not authorized to perform: {action}"
     return f"{who} because no identity-based policy allows the {action} action"
-
-
-def _target(environ: dict[str, Any]) -> str:
-    return str(environ.get("HTTP_X_AMZ_TARGET", ""))
-
-
-def _refused(environ: dict[str, Any], start_response: Start, status: str, code: str, message: str) -> list[bytes]:
-    """An error answer in JSON where the call came as JSON, else in XML (the query and REST protocols)."""
-    if _target(environ):
-        kind, body = "application/x-amz-json-1.1", json.dumps({"__type": code, "message": message})
-    else:
-        kind = "text/xml"
-        body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{escape(message)}</Message></Error></ErrorResponse>"
-    start_response(status, [("Content-Type", kind), ("x-amzn-errortype", code), ("Content-Length", str(len(body.encode())))])
-    return [body.encode()]

@@ -2,8 +2,10 @@
 it stands still.
 
 Emulates the AWS APIs that a deploy of ECS services touches; what each service's emulation leaves out stands in its own module
-(ecs_services, ecs_tasks, ecs_history, task_definitions, ecr, targets, elb, cloudfront, middleware). Differs from AWS: signatures are not
-checked, every call is allowed, state lives in memory and is gone when the process ends, and everything belongs to one account and region.
+(ecs_services, ecs_tasks, ecs_history, task_definitions, ecr, targets, elb, cloudfront, middleware). A call is answered when one of the
+sandbox's own keys signed it (signature) and it came to this machine by its own name (loopback). Differs from AWS: every signed call is
+allowed, state lives in memory and is gone when the process ends, everything belongs to one account and region, and there is neither CORS
+nor moto's own API (`/moto-api`) nor an instance metadata service.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ from ops.sandbox.aws.ecs_services import Services
 from ops.sandbox.aws.ecs_store import EcsStore
 from ops.sandbox.aws.ecs_tasks import Tasks
 from ops.sandbox.aws.middleware import Gate
+from ops.sandbox.aws.signature import Signed
 from ops.sandbox.aws.targets import TargetTable
 from ops.sandbox.contracts import EcrDoor, LoadBalancerDoor, Part, Ports, TargetState, Timing
+from ops.sandbox.keys import Keys
+from ops.sandbox.loopback import LocalOnly
 
 
 class _QuietHandler(MotoRequestHandler):
@@ -83,15 +88,20 @@ class Cloud:
         ecr.install()
 
 
+NOT_OURS = ("/moto-api", "/latest/", "/favicon.ico")     # what moto answers beside the APIs of AWS
+
+
 class Aws:
-    """The running endpoint. `cloud` is the shared state, `gate` the place for latency and throttling."""
+    """The running endpoint. `cloud` is the shared state, `gate` the place for latency and throttling, `keys` sign its calls."""
 
     def __init__(self, ports: Ports, timing: Timing) -> None:
         self.cloud = Cloud(ports, timing)
+        self.keys = Keys()
         self.gate = Gate(DomainDispatcherApplication(create_backend_app))
+        application = LocalOnly(Signed(self.gate, self.keys), NOT_OURS)
         with socket.create_server(("127.0.0.1", ports.aws)) as listening:      # werkzeug itself would exit on a taken port
             self._server = make_server(
-                "127.0.0.1", listening.getsockname()[1], self.gate, threaded=True, request_handler=_QuietHandler, fd=listening.fileno(),
+                "127.0.0.1", listening.getsockname()[1], application, threaded=True, request_handler=_QuietHandler, fd=listening.fileno(),
             )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="aws", daemon=True)
         self._thread.start()

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import signal
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from ops.postgres_account import Account
 from ops.postgres_cluster import write_private as write_private
 from ops.sandbox.contracts import Paths
 
+MARKER = "schema-made"            # beside the data, once its schema is complete
 OUTSIDE = "ecs-sandbox-"          # how folders for data begin that can't lie in the sandbox's own
 
 
@@ -36,12 +38,38 @@ class Passwords:
 
 def passwords(paths: Paths) -> Passwords:
     """This sandbox's passwords, made at the first call."""
-    kept = paths.postgres / "credentials.json"
+    kept = _credentials(paths)
     paths.postgres.mkdir(parents=True, exist_ok=True)
     if not kept.exists():
         made = Passwords(secrets.token_urlsafe(18), secrets.token_urlsafe(18))
         write_private(kept, json.dumps(asdict(made)))
     return Passwords(**json.loads(kept.read_text()))
+
+
+def _credentials(paths: Paths) -> Path:
+    return paths.postgres / "credentials.json"
+
+
+def put_unreadable_aside(paths: Paths) -> Path | None:
+    """Rename a database whose passwords can't be read any more, so that a new one is made; where it is now, or None.
+
+    Nothing is left that could log in to it. The server must not run.
+    """
+    kept, data = _credentials(paths), located(paths)
+    try:
+        if kept.exists():
+            Passwords(**json.loads(kept.read_text()))
+        if kept.exists() or not data.exists():
+            return None
+    except (ValueError, TypeError):
+        kept.unlink()
+    (paths.postgres / MARKER).unlink(missing_ok=True)
+    if not data.exists():
+        return None
+    clear(data)
+    aside = data.with_name(f"data-locked-{int(time.time())}")
+    data.rename(aside)
+    return aside
 
 
 def home(paths: Paths, account: Account) -> Path:
@@ -65,7 +93,7 @@ def home(paths: Paths, account: Account) -> Path:
             shutil.rmtree(forgotten, ignore_errors=True)
     elsewhere = Path(tempfile.mkdtemp(prefix=prefix))
     elsewhere.chmod(0o711)
-    named.write_text(f"{elsewhere}\n")
+    write_private(named, f"{elsewhere}\n")
     return elsewhere
 
 

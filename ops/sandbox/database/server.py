@@ -63,11 +63,11 @@ class Server:
         if not self._marker.exists():
             schema.create(schema.Login("127.0.0.1", self.port, "postgres", running.ADMIN, secret.admin), self.login)
             schema.upgrade(self.login)
-            self._marker.write_text("made\n")
+            cluster.write_private(self._marker, "made\n")
 
     @property
     def _marker(self) -> Path:
-        return self._paths.postgres / "schema-made"
+        return self._paths.postgres / cluster.MARKER
 
     def _keep_only_readable(self, found: binaries.Binaries) -> None:
         """Put aside data that this server can't read: another major version made it, or half of it is gone."""

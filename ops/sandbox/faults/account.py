@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ops.errors import Refused
-from ops.sandbox.contracts import ACCESS_KEY
 from ops.sandbox.faults.work import Ground, Kept, Work
 
 if TYPE_CHECKING:
@@ -141,14 +140,14 @@ class OtherAccount(Work):
     account: str
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.aws.gate.move(ACCESS_KEY, self.account)
+        ground.aws.gate.move(ground.aws.keys.operator.access_key, self.account)
         return {}
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
         return bool(as_operator(ground).sts.get_caller_identity()["Account"] == self.account)
 
     def end(self, ground: Ground, kept: Kept) -> None:
-        ground.aws.gate.move(ACCESS_KEY, None)
+        ground.aws.gate.move(ground.aws.keys.operator.access_key, None)
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class Denied(Work):
     action: str
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.aws.gate.deny(ACCESS_KEY, self.action)
+        ground.aws.gate.deny(ground.aws.keys.operator.access_key, self.action)
         return {}
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
@@ -175,11 +174,11 @@ class Denied(Work):
         return False
 
     def end(self, ground: Ground, kept: Kept) -> None:
-        ground.aws.gate.allow(ACCESS_KEY, self.action)
+        ground.aws.gate.allow(ground.aws.keys.operator.access_key, self.action)
 
 
 def as_operator(ground: Ground) -> Clients:
     """With the key that the operator has."""
     from ops.sandbox.seed import Clients
 
-    return Clients(ground.aws.url)
+    return Clients(ground.aws.url, ground.aws.keys.operator)

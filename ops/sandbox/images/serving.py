@@ -1,4 +1,4 @@
-"""One way to serve a WSGI application on loopback: threaded, bound before anybody is told, quiet, and stopped by its own handle."""
+"""One way to serve a WSGI application on this machine alone: threaded, bound before anybody is told, quiet, stopped by its own handle."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import logging
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from ops.sandbox.contracts import Part
+from ops.sandbox.loopback import LocalOnly
 
 _LOG = logging.getLogger("sandbox.http")
 LOOPBACK = "127.0.0.1"
@@ -26,16 +28,58 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve(name: str, application: Callable[..., Any], port: int) -> Part:
-    """Serve `application` on 127.0.0.1:`port` from a thread. Raises OSError when the port is taken."""
-    # Bound here and handed over: werkzeug would end the whole process on a port that is taken.
+    """Serve `application` on 127.0.0.1:`port` from a thread, for requests of this machine's programs.
+
+    Raises OSError when the port is taken.
+    """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((LOOPBACK, port))
-        listener.listen(128)
-        server = make_server(LOOPBACK, port, application, threaded=True, request_handler=_Quiet, fd=listener.fileno())
+        return _serve(name, LocalOnly(application), listener, LOOPBACK, port)
     finally:
         listener.close()
+
+
+def serve_socket(name: str, application: Callable[..., Any], path: Path) -> Part:
+    """Serve `application` on a Unix socket of mode 0600 at `path`, from a thread.
+
+    The caller answers for the folder: it must be closed to others, since the socket has its mode only a moment after it was bound. A socket
+    that nobody listens on is replaced; OSError when somebody does.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _clear(path)
+        listener.bind(str(path))
+        path.chmod(0o600)
+        part = _serve(name, application, listener, f"unix://{path}", 0)
+    finally:
+        listener.close()
+
+    def stop() -> None:
+        part.stop()
+        path.unlink(missing_ok=True)
+
+    return Part(name, stop, part.alive)
+
+
+def _clear(path: Path) -> None:
+    """Take away the socket that a killed process left."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+
+
+def _serve(
+    name: str, application: Callable[..., Any], listener: socket.socket, host: str, port: int
+) -> Part:
+    # Bound before and handed over: werkzeug would end the whole process on an address that is taken.
+    listener.listen(128)
+    server = make_server(host, port, application, threaded=True, request_handler=_Quiet, fd=listener.fileno())
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name=f"sandbox-{name}", daemon=True)
     thread.start()
 

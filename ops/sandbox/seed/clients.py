@@ -1,4 +1,4 @@
-"""boto3 clients of the sandbox's own AWS endpoint: dummy keys, handed over explicitly, nothing of the machine's configuration."""
+"""boto3 clients of the sandbox's own AWS endpoint: its keys, handed over explicitly, nothing of the machine's configuration."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from ops.sandbox.contracts import ACCESS_KEY, REGION, SECRET_KEY
+from ops.sandbox.contracts import REGION
+from ops.sandbox.keys import Key
 
 
 class Clients:
     """One client a service, made when it is first asked for."""
 
-    def __init__(self, endpoint: str, key: str = ACCESS_KEY) -> None:
+    def __init__(self, endpoint: str, key: Key) -> None:
         self._endpoint = endpoint
-        self._session: Any = boto3.session.Session(key, SECRET_KEY, region_name=REGION)
+        self._session: Any = boto3.session.Session(key.access_key, key.secret_key, region_name=REGION)
 
     def _client(self, name: str) -> Any:
         settings = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30, proxies={})

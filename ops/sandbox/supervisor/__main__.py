@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from ops.errors import OpsError
-from ops.sandbox import status
+from ops.sandbox import private, status
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.database import Server
-from ops.sandbox.edge.wire import Answer, Front, Request
+from ops.sandbox.database.cluster import put_unreadable_aside
+from ops.sandbox.edge.wire import Answer, Front, Request, plain
 from ops.sandbox.faults import board, desk
+from ops.sandbox.loopback import foreign
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.supervisor import addresses
 from ops.sandbox.terraform.trial import Trial
@@ -52,6 +54,9 @@ class Supervisor:
     starting: bool = False
     ready: bool = False
     dead: tuple[str, ...] = ()
+    remembered: dict[str, str] = field(default_factory=dict)
+    problem: str = ""                      # of the last look that failed
+    socket: Path = field(init=False)
     world: World | None = None
     database: Server | None = None
     ends: list[Callable[[], None]] = field(default_factory=list)
@@ -64,9 +69,11 @@ class Supervisor:
         known = status.read(self.paths)
         ports = known.ports if known else None
         docker = _docker() if self.engine == "docker" else known.docker if known else None
+        self.socket = private.socket_path(self.paths)
         began = psutil.Process().create_time()
         self.record = status.Record(
             "starting", self.engine, os.getpid(), began, ports, docker=docker, registry=self.registry, rollout=self.rollout,
+            socket=str(self.socket) if self.engine == "process" else None,
         )
         self.record.write(self.paths)
         try:
@@ -90,6 +97,8 @@ class Supervisor:
         self.ends.append(control.stop)
         self.record = replace(self.record, ports=ports, control=control.port)
         self.record.write(self.paths)
+        if aside := put_unreadable_aside(self.paths):
+            self.say(f"database: its passwords can't be read; it was put aside as {aside}, and a new one is made")
         database = Server(self.paths, ports.database, self.say)
         self.ends.append(database.stop)
         login = database.login                                  # before the threads: the passwords are made here
@@ -101,13 +110,15 @@ class Supervisor:
             trial.begin(checkout)
             from ops.sandbox.supervisor.world import World      # noqa: I001 - moto takes more than a second, beside initdb
 
-            self.world = World(self.paths, ports, self.timing, self.say, behind=self.registry)
+            self.world = World(self.paths, ports, self.timing, self.socket, self.say, behind=self.registry)
             self.world.start(self.engine, trial, login, started, checkout)
         from ops.sandbox.supervisor.overlay import write_overlay
 
+        assert self.world.aws is not None
         assert self.world.engine is not None
         assert self.world.rollout is not None
-        write_overlay(self.paths, ports, self.world.engine.address, self.world.rollout.overlay)
+        private.seal(self.paths)
+        write_overlay(self.paths, ports, self.world.aws.keys.operator, self.world.engine.address, self.world.rollout.overlay)
         self.record = replace(self.record, state="ready", rollout=self.world.rollout.kind)
         assert self.database is not None
         self.desk.board = board.Board(self.world.ground(self.database))
@@ -125,33 +136,62 @@ class Supervisor:
 
     def _watch(self) -> None:
         """Until SIGTERM, or until the folder is gone or another supervisor's."""
+        looks = (self._watch_database, self._watch_parts, self._remember)
+        while not self.ended.wait(WATCH):
+            if not self._is_ours():
+                self.say("the sandbox's folder is gone: stopping")
+                return
+            for look in looks:
+                self._guarded(look)
+
+    def _is_ours(self) -> bool:
+        """Whether the folder is still there and this sandbox's. A record that can't be read is written again."""
+        current = status.read(self.paths)
+        if current is None and self.paths.record.exists():
+            self._guarded(lambda: self.record.write(self.paths))
+            return True
+        return current is not None and current.pid == os.getpid()
+
+    def _guarded(self, look: Callable[[], None]) -> None:
+        """A look that fails is tried again at the next turn: what it looks after goes on meanwhile, and so does the sandbox."""
+        try:
+            look()
+        except Exception as problem:
+            text = f"{type(problem).__name__}: {problem}"
+            if text != self.problem:
+                traceback.print_exc()
+                self.say(f"the sandbox's watch: {text}; it goes on")
+            self.problem = text
+
+    def _watch_database(self) -> None:
+        from ops.sandbox.aws.rds import wanted
+        from ops.sandbox.seed.names import DATABASE_INSTANCE
+
+        if self.database is not None:
+            self.database.follow(wanted(DATABASE_INSTANCE))
+            if self.database.mend():
+                self.say("PostgreSQL had died and was started again")
+
+    def _watch_parts(self) -> None:
+        assert self.world is not None
+        dead = tuple(self.world.dead())
+        if dead != self.dead:
+            self.say(f"died: {', '.join(dead)}; `inv sandbox.up` heals it" if dead else "all parts live again")
+            self.dead = dead
+
+    def _remember(self) -> None:
         from ops.sandbox.supervisor import memory
 
         assert self.world is not None
         assert self.world.aws is not None
-        from ops.sandbox.aws.rds import wanted
-        from ops.sandbox.seed.names import DATABASE_INSTANCE
-
-        remembered: dict[str, str] = {}
-        while not self.ended.wait(WATCH):
-            current = status.read(self.paths)
-            if current is None or current.pid != os.getpid():
-                self.say("the sandbox's folder is gone: stopping")
-                return
-            if self.database is not None:
-                self.database.follow(wanted(DATABASE_INSTANCE))
-                if self.database.mend():
-                    self.say("PostgreSQL had died and was started again")
-            dead = tuple(self.world.dead())
-            if dead != self.dead:
-                self.say(f"died: {', '.join(dead)}; `inv sandbox.up` heals it" if dead else "all parts live again")
-                self.dead = dead
-            running = memory.running(self.world.aws.cloud)
-            if running and running != remembered:
-                memory.remember(self.paths, running)
-                remembered = running
+        running = memory.running(self.world.aws.cloud)
+        if running and running != self.remembered:
+            memory.remember(self.paths, running)
+            self.remembered = running
 
     def _answer(self, request: Request) -> Answer:
+        if why := foreign(request.header("Host"), request.header("Origin")):
+            return plain(403, "Forbidden", why)
         if request.path.startswith(desk.PREFIX):
             return self.desk(request)
         document = json.dumps({"ready": self.ready and not self.dead, "dead": list(self.dead), "pid": os.getpid()}).encode()
@@ -175,6 +215,7 @@ class Supervisor:
             self.world.stop(self.say)
         for end in reversed(self.ends):
             end()
+        private.forget_socket(self.socket)
         self.paths.overlay.unlink(missing_ok=True)
         current = status.read(self.paths)
         if current is None and self.database is not None:

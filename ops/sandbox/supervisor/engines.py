@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import docker
@@ -24,15 +25,15 @@ class Engine:
     part: Part
 
 
-def own(paths: Paths, ports: Ports, cloud: Cloud) -> Engine:
-    """The engine endpoint on its port, and tasks as processes; what a killed supervisor left running is ended."""
+def own(paths: Paths, ports: Ports, socket: Path, cloud: Cloud) -> Engine:
+    """The engine endpoint on its socket, and tasks as processes; what a killed supervisor left running is ended."""
     from ops.sandbox.images.engine.server import serve_engine
     from ops.sandbox.images.runtime import ProcessRuntime
 
     runtime = ProcessRuntime(paths, cloud.ecr, f"127.0.0.1:{ports.registry}")
     runtime.sweep()
-    part = serve_engine(paths.images / "engine", ports.engine)
-    address = f"tcp://127.0.0.1:{ports.engine}"
+    part = serve_engine(paths.images / "engine", socket)
+    address = f"unix://{socket}"
     return Engine(docker.DockerClient(base_url=address, timeout=60), address, cast(Runtime, runtime), part)
 
 

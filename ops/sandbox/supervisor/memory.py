@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
+from typing import Any
 
+from moto.core.exceptions import ServiceException
+
+from ops.postgres_cluster import write_private
 from ops.sandbox.aws import Cloud, lookups
 from ops.sandbox.contracts import Paths
 from ops.sandbox.images.registry import tell_again
-from ops.sandbox.images.store import write_aside
 from ops.sandbox.images.upstream import Upstream
 from ops.sandbox.seed.names import CLUSTER, SHAPES
 
@@ -38,15 +41,23 @@ def running(cloud: Cloud) -> dict[str, str]:
             service = cloud.ecs.service(CLUSTER, shape.service)
             if service is None or service.last_completed is None:
                 continue
-            containers = lookups.launch_spec(service.last_completed.task_definition).containers
+            containers = _containers(service.last_completed.task_definition)
             image = next((each["image"] for each in containers if each["name"] == shape.name), None)
             if image:
                 found[shape.name] = str(image).partition("/")[2]
     return found
 
 
+def _containers(revision: str) -> tuple[dict[str, Any], ...]:
+    """Of a task definition; none of one that was deleted (DeleteTaskDefinitions)."""
+    try:
+        return lookups.launch_spec(revision).containers
+    except ServiceException:
+        return ()
+
+
 def remember(paths: Paths, images: dict[str, str]) -> None:
-    write_aside(_file(paths), (json.dumps(images, indent=2) + "\n").encode())
+    write_private(_file(paths), json.dumps(images, indent=2) + "\n")
 
 
 def restore_images(shelf: Path, cloud: Cloud, upstream: Upstream | None) -> int:

@@ -7,17 +7,18 @@ from typing import Any
 import yaml
 
 from ops.sandbox.bastion.keys import Keys
-from ops.sandbox.contracts import ACCESS_KEY, OPERATOR, SECRET_KEY, Paths, Ports
+from ops.sandbox.contracts import OPERATOR, Paths, Ports
 from ops.sandbox.database.cluster import write_private
+from ops.sandbox.keys import Key
 
-HEADER = "# Written by `inv sandbox.up` and removed by `inv sandbox.down`. The keys are dummies of the sandbox's own AWS.\n"
+HEADER = "# Written by `inv sandbox.up` and removed by `inv sandbox.down`. The keys are those of the sandbox's own AWS, of this start.\n"
 
 
-def write_overlay(paths: Paths, ports: Ports, engine: str, more: dict[str, Any]) -> None:
+def write_overlay(paths: Paths, ports: Ports, key: Key, engine: str, more: dict[str, Any]) -> None:
     """Write it for this sandbox; `engine` is the engine's address, `more` what else was found out. Readable by its owner alone."""
     keys = Keys(paths.bastion)
     values = {
-        "aws": {"endpoint": f"http://127.0.0.1:{ports.aws}", "access_key": ACCESS_KEY, "secret_key": SECRET_KEY},
+        "aws": {"endpoint": f"http://127.0.0.1:{ports.aws}", "access_key": key.access_key, "secret_key": key.secret_key},
         "engine": engine,
         "site": f"http://127.0.0.1:{ports.site}",
         "site_tls": f"https://127.0.0.1:{ports.site_tls}",

@@ -15,7 +15,7 @@ from ops.sandbox import seed
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import Aws, serve
 from ops.sandbox.bastion import Bastion
-from ops.sandbox.contracts import DATABASE_HOST, KEEPER_KEY, Part, Paths, Ports, Timing
+from ops.sandbox.contracts import DATABASE_HOST, Part, Paths, Ports, Timing
 from ops.sandbox.database import Login, Server
 from ops.sandbox.edge import Edge, start_edge
 from ops.sandbox.edge.certificates import Certificates
@@ -38,6 +38,7 @@ class World:
     paths: Paths
     ports: Ports
     timing: Timing
+    socket: Path                                   # of the sandbox's own engine
     say: Callable[[str], None]
     behind: str | None = None                      # host:port of a real registry behind the front
     parts: list[Part] = field(default_factory=list)
@@ -56,11 +57,11 @@ class World:
         began = time.monotonic()
         self.aws = aws = serve(self.ports, self.timing)
         self.add(aws.part())
-        clients = seed.Clients(aws.url, KEEPER_KEY)
+        clients = seed.Clients(aws.url, aws.keys.keeper)
         self.upstream = _upstream(self.behind)
         self.shelf = self.paths.images / (f"registry-of-{self.behind}" if self.behind else SHELVES[engine])
         self.add(serve_registry(self.shelf, aws.cloud.ecr, self.ports.registry, self.upstream))
-        self.engine = engines.own(self.paths, self.ports, aws.cloud) if engine == "process" else engines.real(
+        self.engine = engines.own(self.paths, self.ports, self.socket, aws.cloud) if engine == "process" else engines.real(
             self.paths, lambda: seed.registry_token(clients), self.say
         )
         self.add(self.engine.part)
@@ -93,9 +94,9 @@ class World:
     def ground(self, database: Server) -> Ground:
         """What faults act on, once everything is up."""
         assert self.aws is not None
+        clients = seed.Clients(self.aws.url, self.aws.keys.keeper)
         return Ground(
-            self.paths, self.ports, self.timing, self.aws, seed.Clients(self.aws.url, KEEPER_KEY), self.weather, self.certificates,
-            self.edge.cdn, database,
+            self.paths, self.ports, self.timing, self.aws, clients, self.weather, self.certificates, self.edge.cdn, database,
         )
 
     def go_far(self) -> None:

@@ -18,7 +18,7 @@ from ops.sandbox.images.engine.base import ensure_base
 from ops.sandbox.images.engine.library import ConflictError, Library, NoImageError
 from ops.sandbox.images.engine.orders import RequestError, build_stream, log_in, login_of, pull_stream, push_stream
 from ops.sandbox.images.engine.registry_client import RegistryError
-from ops.sandbox.images.serving import serve
+from ops.sandbox.images.serving import serve_socket
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -81,9 +81,12 @@ class Engine:
         raise RequestError(501 if path.startswith("/") else 404, _NOT_OFFERED.format(request.method, path))
 
 
-def serve_engine(root: Path, port: int) -> Part:
-    """Start the engine on 127.0.0.1:`port`; its images lie in `root` (Paths.images / "engine"). Raises OSError when the port is taken."""
-    return serve("engine", Engine(root), port)
+def serve_engine(root: Path, socket: Path) -> Part:
+    """Start the engine on a Unix socket; its images lie in `root` (Paths.images / "engine"). Raises OSError when the socket is taken.
+
+    The `Host` of a request is not looked at: clients of a Unix socket each send another one, and no web page reaches it.
+    """
+    return serve_socket("engine", Engine(root), socket)
 
 
 def _json(document: Any, status: int = 200) -> Response:

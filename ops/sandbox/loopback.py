@@ -1,0 +1,52 @@
+"""Which HTTP requests the sandbox's own servers take: those that a program on this machine sent to this machine by its own name.
+
+A web page in the operator's browser reaches loopback too. Its requests name another `Host` when its name was made to resolve to 127.0.0.1
+(DNS rebinding), or carry an `Origin`; both are refused, and no answer ever has a CORS header. The site and the load balancer are left out:
+they are public by nature, and what they serve is the tasks'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+NAMES = ("127.0.0.1", "localhost")
+_CORS = "access-control-"
+
+
+def foreign(host: str | None, origin: str | None) -> str | None:
+    """Why a request with these headers is refused; None for one of this machine's own programs."""
+    try:
+        name = urlsplit(f"//{host or ''}").hostname
+    except ValueError:
+        name = None
+    if name not in NAMES:
+        return "Host is not this machine's loopback"
+    return "requests of web pages are not answered (Origin)" if origin is not None else None
+
+
+class LocalOnly:
+    """WSGI middleware: 403 for a foreign request, 404 for a path that begins with one of `hidden`, CORS headers taken out."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], hidden: tuple[str, ...] = ()) -> None:
+        self.application, self.hidden = application, hidden
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        why = foreign(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"))
+        if why:
+            return _plain(start_response, "403 Forbidden", why)
+        if self.hidden and str(environ.get("PATH_INFO", "")).startswith(self.hidden):
+            return _plain(start_response, "404 Not Found", "there is nothing here")
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            kept = [each for each in headers if not each[0].lower().startswith(_CORS)]
+            return start_response(status, kept, *more)
+
+        return self.application(environ, start)
+
+
+def _plain(start_response: Callable[..., Any], status: str, text: str) -> list[bytes]:
+    body = f"{text}\n".encode()
+    start_response(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]

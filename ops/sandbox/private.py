@@ -1,0 +1,87 @@
+"""What only the sandbox's own user may enter: the files below `.sandbox`, and the folder of the engine's socket.
+
+The socket lies in `.sandbox/run`. Where that path would be longer than a socket's may be, or has a character that is not safe in a URL,
+it lies in a folder of XDG_RUNTIME_DIR, else of the system's temporary folder, which goes away with the sandbox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+from ops.sandbox.contracts import Paths
+
+SOCKET = "engine.sock"
+LONGEST = 103              # bytes of a socket's path (macOS; Linux: 107)
+PREFIX = "ops-engine-"     # how folders for a socket outside of `.sandbox` begin
+SHARED = "postgres"        # as root, PostgreSQL's own account passes through it; its files are private one by one
+
+_PLAIN = re.compile(r"[\w /.,:+@=~-]+\Z", re.ASCII)
+
+
+def seal(paths: Paths) -> None:
+    """Take the rights of others from `.sandbox` and what lies directly in it. Idempotent.
+
+    As root `.sandbox` stays passable (0711), for the account that PostgreSQL runs under.
+    """
+    paths.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
+    for entry in paths.root.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            mode = entry.lstat().st_mode
+            if entry.name != SHARED and not stat.S_ISLNK(mode) and mode & 0o077:
+                entry.chmod(stat.S_IMODE(mode) & 0o700)
+
+
+def socket_path(paths: Paths) -> Path:
+    """Where the engine's socket is to lie, its folder made. Raises OSError."""
+    folder = paths.root / "run"
+    if _fits(folder / SOCKET):
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        _check_private(folder)
+        return folder / SOCKET
+    return _short_folder(paths.root) / SOCKET
+
+
+def forget_socket(path: Path) -> None:
+    """Remove a socket that nobody listens on any more, and its folder where it is not `.sandbox`'s own. Never raises."""
+    with contextlib.suppress(OSError):
+        _check_private(path.parent)
+        path.unlink(missing_ok=True)
+        if path.parent.name.startswith(PREFIX):
+            shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _fits(path: Path) -> bool:
+    return len(os.fsencode(path)) <= LONGEST and _PLAIN.match(str(path)) is not None
+
+
+def _short_folder(root: Path) -> Path:
+    """A folder with a short path: the same at each `up` in XDG_RUNTIME_DIR, else a new one."""
+    digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
+    folder = runtime / f"{PREFIX}{digest}"
+    if runtime.is_absolute() and _fits(folder / SOCKET):
+        with contextlib.suppress(OSError):
+            _check_private(runtime)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            _check_private(folder)
+            return folder
+    made = Path(tempfile.mkdtemp(prefix=PREFIX))
+    if _fits(made / SOCKET):
+        return made
+    made.rmdir()                                   # TMPDIR is a long path itself
+    return Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+
+
+def _check_private(folder: Path) -> None:
+    """Raises PermissionError for a folder that is not ours alone."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not a folder of this user alone (mode 0700)")
