@@ -199,14 +199,19 @@ def current(door: Door) -> str | None:
 def pending(door: Door, scripts: Scripts, at: str | None, to: str | None = None) -> tuple[Revision, ...]:
     """The revisions after `at`, oldest first. Raises Refused for a database that this checkout does not know, and for several heads."""
     with translated(door.target):
-        return scripts.between("upgrade", scripts.known(to or "head"), at)
+        found = scripts.between("upgrade", scripts.known(to or "head"), at)
+    return tuple(_redacted(each) for each in found)
 
 
 def sql(door: Door, scripts: Scripts, direction: Direction, to: str, at: str | None) -> tuple[tuple[Revision, str, str | None], ...]:
     """Each revision with its SQL, and why there is none where it can't be printed."""
     with translated(door.target):
         found = tuple(scripts.sql(direction, to, at))
-    return tuple((each, text, problem and one_line(door.target.clean(problem))) for each, text, problem in found)
+    return tuple((_redacted(each), text, problem and one_line(door.target.clean(problem))) for each, text, problem in found)
+
+
+def _redacted(revision: Revision) -> Revision:
+    return replace(revision, says=redacted(revision.says))
 
 
 def statements(text: str) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ def outcome(id: str, end: dict[str, Any], database: Callable[[], AbstractContext
         at = postgres.current(door) or BASE
         working = postgres.at_work(door, id) if state == "lost" else ()
     if state == "cancelled":
-        raise Cancelled(f"run {id} was cancelled", f"what was at work is rolled back; the database is at {at}", "inv db.current")
+        why = f"the revision at work is rolled back, except for what it had committed; the database is at {at}"
+        raise Cancelled(f"run {id} was cancelled", why, "inv db.current")
     still = f"its server process {working[0]} still works" if working else "nothing of it works in the database any more"
     why = f"{still}; the database is at {at}"
     raise OpsError(f"run {id} is lost: its runner was killed", why, "inv db.current, then run it again")

@@ -53,7 +53,7 @@ def adopt(
                 for each, file in scripts.applied((goal,)).items():
                     keeper.execute(audit.REMEMBER, (each, checksums.checksum(file)))
                 for name, at, row in legacy(keeper):
-                    keeper.execute(LEGACY, (who.run, name, at, row))
+                    keeper.execute(LEGACY, (who.run, target.clean(name), at, target.clean(row)))
         except psycopg.Error as error:
             audit.ended(keeper, who.run, "failed", None, target.clean(error))
             raise MigrateError("failed", f"adoption of {target.where}", target.clean(error), "nothing of it stays; correct it") from None

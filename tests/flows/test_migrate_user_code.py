@@ -53,8 +53,11 @@ LEAKS = [
 def test_a_secret_in_a_failure_is_in_no_text_and_not_in_the_audit(here: Here, code: str) -> None:
     """The error, and the rows in the database; an old row that holds one is redacted when it is read."""
     place = replace(here.place, door=replace(here.place.door, target=replace(here.place.door.target, redact=redacted)))
-    here.project.write("0001", f"    if op.get_bind() is not None:\n        {code}")
+    file = here.project.write("0001", f"    if op.get_bind() is not None:\n        {code}")
+    file.write_text(file.read_text().replace("Revision 0001.", f"Set password={SECRET}"))
     planned = flow.plan(place, "upgrade", None)
+    pending = flow.standing(place)
+    assert SECRET not in planned.as_text() + pending.as_text() and "password=***" in pending.as_text()
     with pytest.raises(OpsError) as error:
         flow.run(place, planned, flow.Asked(), here.project.said.append)
     messages = here.project.ask("SELECT message FROM ops_migrations.runs UNION ALL SELECT message FROM ops_migrations.steps")
