@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -27,6 +28,9 @@ def plain(text: str) -> str:
     return COLOUR.sub("", text).translate(CONTROL)
 
 
+READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EBADF)  # a pipe, a terminal, closed
+
+
 def say(line: str = "") -> None:
     """One line of progress, on stderr; control characters from outside cannot move the terminal's cursor."""
     print(line.translate(CONTROL), file=sys.stderr, flush=True)
@@ -42,26 +46,31 @@ class Unbreakable:
 
     What is being done must not hang on whether somebody reads along. The descriptor is pointed to nowhere, so that the
     interpreter's own flush at the end does not fail either.
+
+    `failure`: why something was not written although somebody wants it (a full disk).
     """
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.failure: OSError | None = None
 
     def write(self, text: str) -> int:
         try:
             self.stream.write(known.hide(text))
             return len(text)
-        except (OSError, ValueError):
-            self.give_up()
+        except (OSError, ValueError) as problem:
+            self.give_up(problem)
             return len(text)
 
     def flush(self) -> None:
         try:
             self.stream.flush()
-        except (OSError, ValueError):
-            self.give_up()
+        except (OSError, ValueError) as problem:
+            self.give_up(problem)
 
-    def give_up(self) -> None:
+    def give_up(self, problem: Exception) -> None:
+        if isinstance(problem, OSError) and problem.errno not in READER_GONE:
+            self.failure = problem
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.stream.fileno())

@@ -181,5 +181,8 @@ def by_hand(what: str, aws: str) -> str:
     named = re.search(r"\b([a-z0-9-]+):([A-Z]\w+)", what)
     if named is None:
         return f"{aws} help"
-    service = {"elasticloadbalancing": "elbv2"}.get(named[1], named[1])
-    return f"{aws} {service} " + re.sub(r"(?<!^)(?=[A-Z])", "-", named[2]).lower()
+    from botocore import xform_name
+
+    service = {"elasticloadbalancing": "elbv2", "s3": "s3api"}.get(named[1], named[1])
+    operation = {"ListBucket": "ListObjectsV2"}.get(named[2], named[2])   # a permission's name is not always the call's
+    return f"{aws} {service} {xform_name(operation, '-')}"

@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ops import live, ui
 from ops.apply import Entry, Journal, apply
 from ops.checklist import Item
-from ops.errors import OpsError, Refused, TimedOut
+from ops.errors import Cancelled, OpsError, Refused, TimedOut
 from ops.facts import ReleaseFacts
 from ops.flows import lock, preflight, prove, records, schema_age, watch
 from ops.flows.gather import Platform, release_facts
@@ -96,6 +97,7 @@ def guard(done: Release, ours: lock.Held) -> Callable[[], None]:
 def still_true(platform: Platform, name: str, request: Request, facts: ReleaseFacts, plan: Plan) -> tuple[ReleaseFacts, Plan]:
     """The world may have moved while nobody held the lock. What was answered for in a protected environment must still hold."""
     now = release_facts(platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None)
+    preflight.refuse_if_blocked(check(now, platform.settings.environment, request.skip))
     then = planned(platform, now, request)
     if then == plan:
         return replace(facts, answers=now.answers), plan
@@ -114,8 +116,7 @@ def run(done: Release, plan: Plan, me: Holder) -> None:
     except BaseException as error:
         done.verdict, done.why = verdict_of(error), said(error)
         done.took_s = time.monotonic() - began
-        if isinstance(error, OpsError):
-            error.about = done.as_document()
+        error.__dict__["about"] = done.as_document()
         raise
     finally:
         done.took_s = time.monotonic() - began
@@ -155,9 +156,29 @@ def look_again(done: Release, me: Holder) -> None:
         raise
 
 
+def stopped(name: str, error: OpsError, tag: str | None, environment: str | None = None) -> dict[str, Any]:
+    """The document of a deploy that ended by `error` before it had begun: the fields of any other, what is not known is None."""
+    return {
+        "verdict": verdict_of(error).value,
+        "service": name,
+        "environment": environment,
+        "tag": tag,
+        "image": None,
+        "digest": None,
+        "deployment": None,
+        "took_s": None,
+        "why": said(error),
+        "steps": [],
+        "health": None,
+        "findings": [],
+        "skipped": [],
+        "not_undone": [],
+    }
+
+
 def verdict_of(error: BaseException) -> Verdict:
     """The verdict of a release that ended by `error`, before anything was changed."""
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt | Cancelled):
         return Verdict.INTERRUPTED
     if isinstance(error, TimedOut):
         return Verdict.TIMED_OUT

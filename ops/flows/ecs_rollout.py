@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ops import ui
 from ops.adapters import ecs
-from ops.errors import OpsError, Refused
+from ops.adapters.concurrent import attempt
+from ops.errors import OpsError, Refused, Unreachable
 from ops.flows import cache
 from ops.flows.work import RolloutEnded, Work
 from ops.model import ServiceState, TaskDefinition, Verdict
@@ -18,12 +21,30 @@ def register(work: Work, step: Step) -> None:
     """From the service's own revision, not the family's latest; an equal latest revision (left by a killed run) is used."""
     assert isinstance(work.facts.revision, TaskDefinition)
     wanted = with_image(work.facts.revision.document, work.service.container, work.image)
-    newest = ecs.task_definition(work.platform.cloud, work.facts.revision.label.rsplit(":", 1)[0])
-    if newest and newest.status == "ACTIVE" and newest.arn != work.facts.revision.arn and ecs.same_content(newest.document, wanted):
-        work.revision = newest
-    else:
-        work.revision = ecs.register(work.platform.cloud, wanted)
+    work.revision = newest_equal(work, wanted) or registered(work, wanted)
     ui.say(f"  revision {work.revision.label}")
+
+
+def newest_equal(work: Work, wanted: Mapping[str, Any]) -> TaskDefinition | None:
+    """The family's latest revision, where it has the wanted content and is not the service's own."""
+    assert isinstance(work.facts.revision, TaskDefinition)
+    own = work.facts.revision
+    newest = ecs.task_definition(work.platform.cloud, own.label.rsplit(":", 1)[0])
+    if newest is None or newest.status != "ACTIVE" or newest.arn == own.arn:
+        return None
+    return newest if ecs.same_content(newest.document, wanted) else None
+
+
+def registered(work: Work, wanted: Mapping[str, Any]) -> TaskDefinition:
+    """A new revision; where AWS's answer was lost, the one that it made all the same."""
+    try:
+        return ecs.register(work.platform.cloud, wanted)
+    except Unreachable as lost:
+        found = attempt(lambda: newest_equal(work, wanted))
+        if not isinstance(found, TaskDefinition):
+            raise lost from None
+        ui.say(f"  {lost.why}; it was registered all the same")
+        return found
 
 
 @dataclass(frozen=True)
@@ -100,8 +121,21 @@ def way_back(work: Work, back: str) -> str | None:
 def point_service_at(work: Work, revision: str) -> str:
     """One UpdateService; the id of the deployment that it made."""
     environment = work.platform.settings.environment
-    state = ecs.update_service(work.platform.cloud, environment.cluster, work.service.ecs_service, revision)
+    try:
+        state = ecs.update_service(work.platform.cloud, environment.cluster, work.service.ecs_service, revision)
+    except Unreachable as lost:
+        state = updated_all_the_same(work, revision, lost)
     if not state.primary:
         what = f"service {state.name} has no PRIMARY deployment after UpdateService"
         raise OpsError(what, "ECS did not start one", f"inv {work.name}.status")
     return state.primary.id
+
+
+def updated_all_the_same(work: Work, revision: str, lost: Unreachable) -> ServiceState:
+    """The service, where it has `revision` although AWS's answer to UpdateService was lost. Raises `lost` otherwise."""
+    environment = work.platform.settings.environment
+    found = attempt(lambda: ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service))
+    if not isinstance(found, ServiceState) or not found.primary or found.primary.task_definition != revision:
+        raise lost from None
+    ui.say(f"  {lost.why}; the service was updated all the same")
+    return found

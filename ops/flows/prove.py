@@ -16,6 +16,7 @@ from ops.rules.proof import shortfall_of
 
 TRIES = 4
 BETWEEN_S = 2.0
+LONGEST_S = 15.0   # no further look after that: a call that hangs has taken it already
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,10 @@ def images(platform: Platform, name: str, digest: str | None, sleep: Callable[[f
     The desired count is read with the tasks: it may have changed since the deploy began. What cannot be seen (a permission, the network)
     is a finding of the caller, not an error: it is no reason to take a healthy roll-out back.
     """
-    seen = Seen(None, None)
+    seen, ends = Seen(None, None), time.monotonic() + LONGEST_S
     for attempt in range(TRIES):
+        if attempt and time.monotonic() > ends:
+            break
         if attempt:
             sleep(BETWEEN_S)
         seen = look(platform, name, digest)

@@ -27,7 +27,7 @@ SHOWN = 20         # records that are read at once, and shown
 FARTHEST = 100     # how many are looked through for what runs now
 PENDING = ".ops/pending"
 LATE_S = 60        # sent later than this after it was kept: the record says so, since S3's time is not the release's then
-NOT_SENT = (OpsError, OSError, ValueError)
+NOT_SENT = Exception   # whatever it is: the release is over, and its verdict stands
 
 
 def keep(platform: Platform, record: Mapping[str, Any]) -> None:
@@ -41,7 +41,7 @@ def keep(platform: Platform, record: Mapping[str, Any]) -> None:
     key = rules.key(state.prefix, settings.name, str(record["service"]), at, secrets.token_hex(4))
     try:
         path = outbox.put(settings.root / PENDING, key, record)
-    except OSError as problem:
+    except Exception as problem:
         send_at_once(platform, state, key, record, problem)
         return
     why = send_pending(platform)
@@ -49,7 +49,7 @@ def keep(platform: Platform, record: Mapping[str, Any]) -> None:
         ui.say(f"the release record could not be written ({why}); kept in {path}, sent at the next chance")
 
 
-def send_at_once(platform: Platform, state: State, key: str, record: Mapping[str, Any], full: OSError) -> None:
+def send_at_once(platform: Platform, state: State, key: str, record: Mapping[str, Any], full: Exception) -> None:
     """Where nothing can be kept here: the bucket, or it is lost, and that is said."""
     try:
         bucket.create(platform.cloud, state.bucket, key, record)

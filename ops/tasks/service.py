@@ -70,7 +70,9 @@ def deploy(name: str) -> Any:
         from ops.flows.gather import Platform
         from ops.flows.release import Request
 
+        session.if_stopped = lambda error: flow.stopped(name, error, tag)
         session.settings.service(name)
+        session.if_stopped = lambda error: flow.stopped(name, error, tag, session.settings.name)
         request = Request(tag, session.skip, not rollback, session.follow, session.yes, session.timeout_s(), session.wait_s())
         request = replace(request, allow_destroy=frozenset(allow_destroy or ()))
         platform = Platform.of(session.settings)

@@ -62,6 +62,7 @@ class Session:
         self.wait: str | None = options.get("wait")
         self.skip = frozenset(name for text in options.get("skip") or () for name in text.split(",") if name)
         self.stream: Any = sys.stdout
+        self.if_stopped: Callable[[OpsError], Mapping[str, Any]] = lambda error: {}   # fields of an error's document
         self.resources = ExitStack()   # what is held open until the call ends: a tunnel
 
     def held(self, resource: AbstractContextManager[T]) -> T:
@@ -96,6 +97,14 @@ class Session:
             ui.write_document(self.stream, document)
         else:
             print(text, flush=True)
+        if self.failure and text:
+            ui.say(text)
+
+    @property
+    def failure(self) -> OSError | None:
+        """Why stdout did not take the answer, where somebody wants it (a full disk)."""
+        found: OSError | None = getattr(self.stream, "failure", None)
+        return found
 
     def leave(self, code: int) -> None:
         """End with an exit code whose reason has been reported already."""
@@ -180,6 +189,7 @@ def answer(session: Session, body: Callable[..., None], own: Mapping[str, Any]) 
     """Run the body; with `--json` stdout holds one document, the error's where there is no other."""
     if not session.json:
         bounded(session, body, own)
+        refuse_unwritten(session)
         return
     from ops import ui
 
@@ -187,8 +197,16 @@ def answer(session: Session, body: Callable[..., None], own: Mapping[str, Any]) 
         try:
             bounded(session, body, own)
         except OpsError as error:
-            ui.write_document(session.stream, error.as_document())
+            ui.write_document(session.stream, {**session.if_stopped(error), **error.as_document()})
             raise
+        refuse_unwritten(session)
+
+
+def refuse_unwritten(session: Session) -> None:
+    """Raise OpsError where the task is done, and its answer did not get to stdout."""
+    if session.failure:
+        what, why = "the answer could not be written to stdout", str(session.failure)
+        raise OpsError(what, why, "read it above, and free space where stdout goes; what was done stays done")
 
 
 def bounded(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
@@ -200,7 +218,9 @@ def bounded(session: Session, body: Callable[..., None], own: Mapping[str, Any])
     except KeyboardInterrupt as interruption:
         raise Cancelled(str(interruption) or "interrupted", "asked to stop", "run it again: it goes on from what is there") from None
     except BaseException as bug:   # SystemExit too: it would end the process with its own code, and without an answer
-        raise unexpected(bug) from bug
+        error = unexpected(bug)
+        error.about = getattr(bug, "about", {})
+        raise error from bug
 
 
 def unexpected(bug: BaseException) -> OpsError:
