@@ -111,16 +111,17 @@ def status(platform: Platform) -> Status:
 
 @dataclass(frozen=True)
 class Page:
-    """One configured endpoint as the cache answers it. `before`: kept from before the running deployment of `service` began."""
+    """One configured endpoint as the cache answers it. `before`: kept from before the running deployment of `service` began;
+    None where that is unknown."""
 
     service: str
     path: str
     answer: CacheAnswer | Unknown
-    before: bool
+    before: bool | None
 
     @property
     def well(self) -> bool:
-        return isinstance(self.answer, CacheAnswer) and not self.before
+        return isinstance(self.answer, CacheAnswer) and self.before is False
 
     def as_document(self) -> dict[str, Any]:
         found = vars(self.answer) if isinstance(self.answer, CacheAnswer) else {"path": self.path, "problem": self.answer.why}
@@ -131,6 +132,7 @@ class Page:
             return f"{self.path:<24} {self.answer.why}"
         age = f"age {ui.took(self.answer.age_s)}" if self.answer.age_s is not None else ""
         stale = f"  STALE: cached before what runs now of {self.service} was deployed" if self.before else ""
+        stale = "  unknown whether it is older than what runs now" if self.before is None else stale
         return f"{self.path:<24} {self.answer.status}  {self.answer.cache:<5} {age:<14} {self.answer.pop}{stale}".rstrip()
 
 
@@ -179,5 +181,8 @@ def state_of(platform: Platform, name: str) -> ServiceState | None:
 def page(name: str, path: str, answer: CacheAnswer | Unknown, state: ServiceState | Unknown | None) -> Page:
     primary = state.primary if isinstance(state, ServiceState) else None
     deployed_at = primary.created_at if primary else None
-    before = isinstance(answer, CacheAnswer) and rules.kept_from_before(answer, deployed_at, datetime.now(UTC))
+    if isinstance(answer, Unknown):
+        return Page(name, path, answer, None)
+    undated = rules.is_undated(answer, deployed_at)
+    before = None if undated else rules.kept_from_before(answer, deployed_at, datetime.now(UTC))
     return Page(name, path, answer, before)

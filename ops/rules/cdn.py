@@ -43,6 +43,11 @@ def reference(deployment: str, paths: Iterable[str]) -> str:
     return f"inv-{deployment}-{hashlib.sha256(' '.join(paths).encode()).hexdigest()[:12]}"
 
 
+def is_undated(answer: CacheAnswer, deployed_at: datetime | None) -> bool:
+    """Whether nobody can say if a page from the cache is older than the running deployment."""
+    return answer.cache in KEPT and (answer.age_s is None or deployed_at is None)
+
+
 def kept_from_before(answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> bool:
     """Whether the cache took the page from the origin before the running deployment began."""
     if answer.cache not in KEPT or answer.age_s is None or deployed_at is None:

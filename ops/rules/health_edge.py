@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ops.cdn import CacheAnswer, Distribution, Invalidation
 from ops.health import Check
 from ops.model import Evidence, Finding
-from ops.rules.cdn import kept_from_before
+from ops.rules.cdn import is_undated, kept_from_before
 
 HANDSHAKE = {
     "certificate_expired": "the certificate has expired",
@@ -49,6 +49,9 @@ def cache(path: str, service: str, answer: CacheAnswer, deployed_at: datetime | 
     if answer.cache == "none":
         why = f"HEAD {path}: {answer.status} without x-cache: it did not come through CloudFront"
         return Check("cdn", name, "unknown", f"{why}; correct site in invoke.yaml, or --skip '{name}'", service=service)
+    if is_undated(answer, deployed_at):
+        missing = "its age" if answer.age_s is None else "when the running deployment began"
+        return Check("cdn", name, "unknown", f"{answer.cache}{age}: {missing} is not known", service=service)
     if not kept_from_before(answer, deployed_at, now):
         return Check("cdn", name, "ok", f"{answer.cache}{age}", "fresh", service=service)
     since = deployed_at.isoformat(timespec="seconds") if deployed_at else "?"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 
 from ops.adapters import aws, ecs, secrets
-from ops.adapters.aws_errors import Throttled, program
+from ops.adapters.aws_errors import Throttled, by_hand, program
 from ops.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.settings import Settings
 
@@ -234,3 +235,18 @@ def test_what_is_typed_by_hand_acts_where_we_act() -> None:
     assert rehearsal.program == "aws --endpoint-url http://127.0.0.1:9 --region eu-west-1"
     assert program("my team", None, "us-east-1") == "aws --profile 'my team' --region us-east-1"
     assert program(None, None) == "aws"
+
+
+def test_commands_by_hand_exist() -> None:
+    """Each call that an error may name is a command of the AWS CLI: its service and operation are in botocore's models."""
+    import botocore.session
+
+    session, found = botocore.session.get_session(), 0
+    for path in Path(aws.__file__).parent.glob("*.py"):
+        for service, operation in re.findall(r"\(([a-z0-9-]+):([A-Z]\w+)\)", path.read_text()):
+            words = by_hand(f"x ({service}:{operation})", "aws").split()
+            name = {"s3api": "s3"}.get(words[1], words[1])
+            known = {botocore.xform_name(each, "-") for each in session.get_service_model(name).operation_names}
+            assert words[0] == "aws" and words[2] in known, (path.name, words)
+            found += 1
+    assert found > 25

@@ -250,4 +250,6 @@ def test_the_cdn() -> None:
     for blind in (replace(old, cache="none"), replace(old, status=503, cache="error"), replace(old, status=404)):
         check = health_edge.cache("/", "frontend", blind, NOW - timedelta(seconds=300), NOW)
         assert check.status == "unknown" and "HEAD /" in check.detail
+    for answer, deployed_at in ((replace(old, age_s=None), NOW), (old, None)):
+        assert health_edge.cache("/", "frontend", answer, deployed_at, NOW).status == "unknown"
     assert health_edge.cache("/", "frontend", replace(old, status=301, cache="miss", age_s=None), NOW, NOW).status == "ok"

@@ -152,3 +152,24 @@ def test_what_a_task_loads_is_seldom_looked_through(folder: Path) -> None:
     """200 000 things are looked through a few times, not once for every 700: that was a third of what health.all computed."""
     said, _ = start(folder, "fills", "--json").communicate(timeout=60)
     assert json.loads(said)["kept"] == 200_000 and json.loads(said)["looks"] <= 10
+
+
+@pytest.mark.parametrize("words", [["answers"], ["answers", "--json"]])
+def test_a_full_disk_is_no_success(folder: Path, words: list[str]) -> None:
+    """An answer that stdout did not take is exit 1, and stands on stderr; the task itself was carried out."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "invoke", *words]
+        done = subprocess.run(
+            command, cwd=folder, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "text\nerror: the answer could not be written to stdout\n  why: [Errno 28]" in done.stderr
+
+
+def test_a_reader_that_has_gone_changes_nothing(folder: Path) -> None:
+    """`inv … --json | true` is what the task is: exit 0."""
+    command = f"{{ {sys.executable} -m invoke answers --json; echo $? >&2; }} | true"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr.endswith("0\n") and "could not be written" not in done.stderr
