@@ -74,10 +74,10 @@ def through(faulty: FaultyAws, checkout: Checkout, read_timeout: float = 5.0) ->
 @pytest.mark.parametrize("kind", KINDS)
 def test_preflight_passes_nothing_that_it_could_not_read(platform: Checkout, released: str, faulty: FaultyAws, kind: str) -> None:
     """Each call in turn: its check refuses or is unknown, and says why."""
+    ours = through(faulty, platform)
     for operation, name in PREFLIGHT.items():
         faulty.faults.clear()
         faulty.spoil(operation, kind)
-        ours = through(faulty, platform)
         facts = all_facts(ours, ("backend",), released, say=lambda line: None, skip=SKIP, tests=False)["backend"]
         items = {item.name: item for item in check(facts, ours.settings.environment, SKIP)}
         assert faulty.struck[operation], operation
@@ -91,11 +91,11 @@ def test_health_is_not_healthy_where_something_could_not_be_read(
     platform: Checkout, released: str, faulty: FaultyAws, kind: str
 ) -> None:
     """Each call in turn: a check is unknown, so the exit code is 1."""
+    ours, request = through(faulty, platform), health.Request(only=("ecs", "targets", "logs"))
     for operation in HEALTH:
         faulty.faults.clear()
         faulty.spoil(operation, kind)
-        request = health.Request(only=("account", "ecs", "targets", "logs"))
-        found = health.sweep(through(faulty, platform), request, None)
+        found = health.sweep(ours, request, None)
         assert faulty.struck[operation], operation
         unknown = [item for item in found.checks if item.status == "unknown"]
         assert unknown and not found.healthy, (operation, found.checks)
@@ -111,15 +111,16 @@ def test_releases_and_status_say_what_they_do_not_know(platform: Checkout, relea
         "GetObject releases": {"recorded": None, "verdict": None},
         "DescribeImages": {"in_ecr": None, "current": True},
     }
+    reader = through(faulty, platform)
     for operation, fields in expected.items():
         faulty.faults.clear()
         faulty.spoil(operation, kind)
-        rows = records.as_document(records.releases(through(faulty, platform), "backend"))["releases"]
+        rows = records.as_document(records.releases(reader, "backend"))["releases"]
         ours = next(row for row in rows if row["tag"] == released)
         assert {name: ours[name] for name in fields} == fields, (operation, ours)
     faulty.faults.clear()
     faulty.spoil("DescribeTasks", kind)
-    settings = through(faulty, platform).settings
+    settings = reader.settings
     (seen,) = status.status(settings, ("backend",))
     assert isinstance(seen.tasks, Unknown) and seen.exit_code == 1
     assert status.as_document((seen,), settings)["services"][0]["tasks"] is None and "tasks: unknown: " in status.as_text((seen,))
@@ -201,11 +202,11 @@ def test_a_deploy_whose_proof_hangs_ends(platform: Checkout, released: str) -> N
 
 def test_an_answer_that_a_full_disk_did_not_take_is_no_success(platform: Checkout, released: str) -> None:
     """`deploy --json > /dev/full`: exit 1, and the verdict on stderr."""
-    words = ["--search-root", str(platform.root), "backend.deploy", "--tag", released, "--json", "--skip", "tests"]
-    world.revert(platform)
+    runs = world.version(platform)
+    words = ["--search-root", str(platform.root), "backend.deploy", "--tag", runs, "--json", "--skip", "tests"]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             [sys.executable, "-m", "invoke", *words], cwd=platform.root, stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert done.returncode == 1 and "could not be written to stdout" in done.stderr and "No space left" in done.stderr
-    assert f"succeeded: backend {released}" in done.stderr
+    assert f"succeeded: backend {runs}" in done.stderr
