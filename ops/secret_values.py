@@ -27,9 +27,10 @@ HARMLESS_KEY = re.compile(
 ORDINARY = re.compile(
     r"[A-Za-z]{1,24}|[\d.:]{1,7}"  # a word; a number, a version
     r"|[a-z][a-z0-9-]{0,40}(?:\.[a-z0-9-]{1,40}){0,8}\.[a-z]{2,24}(?::\d+)?"  # a host
-    r"|arn:\S+|/\S*|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an ARN, a path, an e-mail address
+    r"|arn:\S+|(?:/[a-z0-9._-]*)+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an ARN, a path, an e-mail address
     r"|[a-z][a-z0-9+.-]{1,20}://[^\s@?]*"  # a URL without user and query
 )
+FOLDERS = ("PWD", "OLDPWD")  # of the shell, and no passwords
 VARIABLE = re.compile(r"(?:export )?([A-Za-z_]\w*)=(.*)")
 URL_PASSWORD = re.compile(r"://[^\s:/@]*:([^\s]+)@")
 ESCAPES = {"\n": "n", "\r": "r", "\t": "t", '"': '"', "'": "'", "/": "/"}
@@ -83,7 +84,9 @@ class KnownSecrets:
     def add_variables(self, variables: Mapping[str, str]) -> None:
         """Add environment variables whose name says that they are secret, but no ordinary words."""
         for name, value in variables.items():
-            if is_secret_name(name) and not ORDINARY.fullmatch(value):
+            if name in FOLDERS or not is_secret_name(name):
+                continue
+            if not ORDINARY.fullmatch(value):
                 self.add(value)
 
     def add_secret(self, text: str) -> None:

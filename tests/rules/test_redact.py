@@ -162,9 +162,16 @@ def test_variables_are_learned_by_their_name() -> None:
     """A version is no secret, a password is; a word stays, since it stands in too many texts."""
     secrets = KnownSecrets()
     secrets.add_variables(
-        {"APP_VERSION": "5fe73cf", "DB_PASSWORD": "w0rdless", "PWD": "/srv/app", "TOKEN": "testing"}
+        {
+            "APP_VERSION": "5fe73cf",
+            "DB_PASSWORD": "w0rdless",
+            "AWS_SECRET_ACCESS_KEY": "/K7MDENGbPxRfiCY",
+            "PWD": "/srv/An App",
+            "TOKEN": "testing",
+        }
     )
-    assert secrets.hide("5fe73cf w0rdless /srv/app testing") == "5fe73cf *** /srv/app testing"
+    assert secrets.hide("w0rdless /K7MDENGbPxRfiCY") == "*** ***"
+    assert secrets.hide("5fe73cf /srv/An App testing") == "5fe73cf /srv/An App testing"
 
 
 def test_a_document_is_hidden_and_stays_a_document() -> None:
