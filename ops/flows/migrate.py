@@ -5,7 +5,7 @@ Nobody holds the lock while thinking: the engine is told which revision was show
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +16,10 @@ from ops.adapters import aws, postgres
 from ops.adapters.postgres import Direction, Door, Outcome, Revision
 from ops.errors import Refused
 from ops.flows import migrate_snapshot
-from ops.rules import cascades
+from ops.rules import cascades, cascades_declared
 from ops.rules import migrations as rules
 from ops.rules.migrations import Loss
+from ops.rules.statements import readable
 
 if TYPE_CHECKING:
     from ops.settings import Settings
@@ -163,22 +164,24 @@ def counted(door: Door, steps: tuple[tuple[Revision, str, str | None], ...]) -> 
         for loss, answer in zip(found, answers, strict=True)
         if answer != postgres.ABSENT or not rules.made_on_the_way(loss, new_names)
     ]
-    return with_cascades(door, kept)
+    return with_cascades(door, kept, {each.id: text for each, text, _ in steps})
 
 
-def with_cascades(door: Door, losses: list[Loss]) -> tuple[Loss, ...]:
+def with_cascades(door: Door, losses: list[Loss], sql: Mapping[str, str]) -> tuple[Loss, ...]:
     """The losses, each followed by those that its foreign keys cause, with triggers considered."""
     tables = tuple(dict.fromkeys(loss.removal.table for loss in losses if loss.removal))
     if not tables:
         return tuple(losses)
-    relations = postgres.relations(door, tables)
+    scripts = {revision: readable(text) or () for revision, text in sql.items()}
+    around = postgres.relations(door, (*tables, *sorted(cascades_declared.tables(scripts))))
+    by_revision = cascades_declared.by_revision(around, scripts)
     every: list[Loss] = []
     for loss in losses:
-        more = tuple(cascades.losses(loss, relations))
+        more = tuple(cascades.losses(loss, by_revision[loss.revision]))
         answers = postgres.count(door, tuple(each.question for each in more)) if more else ()
         pairs = zip(more, answers, strict=True)
         every += [loss, *(each.counted(answer.rows, answer.why) for each, answer in pairs)]
-    return tuple(cascades.lower_bound(loss, relations) for loss in every)
+    return tuple(cascades.lower_bound(loss, by_revision[loss.revision]) for loss in every)
 
 
 def agreed(place: Place, planned: Planned, *, yes: bool) -> None:

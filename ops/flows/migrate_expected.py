@@ -11,11 +11,11 @@ from ops.adapters.postgres_sizes import Size
 from ops.errors import OpsError
 from ops.flows.migrate import Place, Planned
 from ops.relations import Relations
-from ops.rules import durations
+from ops.rules import cascades_declared, durations
 from ops.rules.durations import Estimate, Rate
 from ops.rules.locks import Known, Lock, locks, names, unknown
 from ops.rules.locks_follow import hooks, written
-from ops.rules.statements import Statement, Unparsable, created, parsed
+from ops.rules.statements import Statement, created, readable
 
 
 @dataclass(frozen=True)
@@ -68,40 +68,35 @@ def expected(place: Place, planned: Planned) -> Expected:
             dark[revision.id] = why
     wanted = tuple(dict.fromkeys(name for each in scripts.values() for name in sorted(names(each or ()))))
     try:
-        relations = around(place, tuple(scripts.values()))
-        wanted = tuple(dict.fromkeys((*wanted, *relations.tables)))
+        relations = around(place, {each: scripts[each] or () for each in scripts})
+        besides = (table for each in relations.values() for table in each.tables)
+        wanted = tuple(dict.fromkeys((*wanted, *besides)))
         sizes, took = postgres_sizes.look(place.door, wanted, tuple(scripts), planned.direction)
     except OpsError:
         return Expected(tuple(lock for each in scripts for lock in locks(each, scripts[each] or ())), {}, {}, dark)
     made = frozenset(table for each in scripts.values() for table in created(each or ()))
-    known = Known(*postgres_sizes.facts(sizes), made, relations)
-    found = {revision: locks(revision, each or (), known) for revision, each in scripts.items()}
+    facts = postgres_sizes.facts(sizes)
+    found = {each: locks(each, scripts[each] or (), Known(*facts, made, relations[each])) for each in scripts}
     weights = {revision: durations.weights(each, bytes_of(sizes, each)) for revision, each in found.items()}
     new = [weight for revision, weight in weights.items() if revision not in took]
     rates = measured(place, planned) if durations.worth_measuring(new) else durations.rates({})
     estimates = (durations.estimate(each, took.get(each), weights[each], dark.get(each, ""), rates) for each in scripts)
-    reasons = {each: hooked(scripts[each], relations, dark.get(each, "")) for each in scripts}
+    reasons = {each: hooked(scripts[each], relations[each], dark.get(each, "")) for each in scripts}
     unreadable = {revision: text for revision, text in reasons.items() if text}
     every = tuple(lock for each in found.values() for lock in each)
     return Expected(every, sizes, took, unreadable, tuple(estimates))
 
 
-def around(place: Place, scripts: tuple[tuple[Statement, ...] | None, ...]) -> Relations:
-    """The foreign keys, triggers and rules around the tables that these revisions write."""
-    tables = sorted(frozenset[str]().union(*(written(each or ()) for each in scripts)))
-    return postgres.relations(place.door, tuple(tables)) if tables else Relations()
+def around(place: Place, scripts: Mapping[str, tuple[Statement, ...]]) -> dict[str, Relations]:
+    """The foreign keys, triggers and rules around the tables that each revision writes."""
+    tables = cascades_declared.tables(scripts).union(*(written(each) for each in scripts.values()))
+    now = postgres.relations(place.door, tuple(sorted(tables))) if tables else Relations()
+    return cascades_declared.by_revision(now, scripts)
 
 
 def hooked(statements: tuple[Statement, ...] | None, relations: Relations, why: str) -> str:
     """`why` a revision's locks are not known, with the triggers and rules that it sets off."""
     return ", ".join(filter(None, [why, *map(str, hooks(statements or (), relations))]))
-
-
-def readable(sql: str) -> tuple[Statement, ...] | None:
-    try:
-        return parsed(sql)
-    except Unparsable:
-        return None           # the linter names it
 
 
 def bytes_of(sizes: Mapping[str, Size], locks: tuple[Lock, ...]) -> dict[str, int]:

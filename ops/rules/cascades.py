@@ -118,7 +118,7 @@ def _deleted(revision: str, removal: Removal, relations: Relations) -> Iterator[
 
 
 class _CannotBeCounted(Exception):
-    """A cycle of foreign keys, or too many paths."""
+    """A cycle of foreign keys, too many paths, or a foreign key that does not name its columns."""
 
 
 def _question(
@@ -146,6 +146,8 @@ def _question(
     def refers(key: ForeignKey, path: tuple[str, ...] = ()) -> str:
         mine = ", ".join(f"ops_child.{column}" for column in key.columns)
         found = []
+        if not key.referenced:  # REFERENCES without columns, in a revision
+            raise _CannotBeCounted
         for source, alias in deleted(relations.root(key.parent), path):
             theirs = ", ".join(f"{alias}.{column}" for column in key.referenced)
             found.append(f"({mine}) IN (SELECT {theirs} FROM {source})")  # noqa: S608

@@ -12,7 +12,7 @@ from typing import Any
 
 from ops.relations import Relations
 from ops.rules.locks_alter import of_alter, referenced
-from ops.rules.locks_follow import further, written
+from ops.rules.locks_follow import cascades, further, written
 from ops.rules.locks_modes import ACCESS_EXCLUSIVE, BLOCKS, EXCLUSIVE, LOCK_MODES, ROW_EXCLUSIVE, SHARE, SHARE_ROW, SHARE_UPDATE, STRENGTH
 from ops.rules.statements import Statement, always, created, dotted, qualified
 
@@ -106,7 +106,16 @@ def locks(revision: str, statements: tuple[Statement, ...], known: Known | None 
 
 def unknown(statements: tuple[Statement, ...]) -> str:
     """What in them locks nobody knows what; empty where there is no such."""
-    return ", ".join(dict.fromkeys(CODE[each.kind] for each in statements if each.kind in CODE))
+    found = [CODE[each.kind] for each in statements if each.kind in CODE]
+    found += ["DROP … CASCADE" for each in statements if drops_unnamed(each)]
+    return ", ".join(dict.fromkeys(found))
+
+
+def drops_unnamed(statement: Statement) -> bool:
+    """Whether it drops objects that it does not name (of a table: foreign keys, which are known)."""
+    if statement.kind != "DropStmt":
+        return statement.kind == "DropOwnedStmt"
+    return cascades(statement.tree) and statement.tree.removeType.name != "OBJECT_TABLE"
 
 
 def taken(statement: Statement, known: Known) -> Iterator[Lock]:

@@ -81,6 +81,14 @@ def commits(block: str) -> bool:
     return "PLpgSQL_stmt_commit" in tree or "PLpgSQL_stmt_rollback" in tree
 
 
+def readable(sql: str) -> tuple[Statement, ...] | None:
+    """None for SQL that PostgreSQL's parser refuses; the linter names it."""
+    try:
+        return parsed(sql)
+    except Unparsable:
+        return None
+
+
 def read(raw: Any, data: bytes) -> Statement:
     end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
     text = data[raw.stmt_location:end].decode()

@@ -166,6 +166,27 @@ def test_triggers_and_rules_make_a_number_a_lower_bound(
     assert "at least" not in said or f"({unknown['why']})" in said
 
 
+def test_foreign_keys_and_triggers_of_the_plan_count_too(here: Here) -> None:
+    """What an earlier revision adds to existing tables is not in the catalog yet, nor a later one."""
+    rows = "INSERT INTO c VALUES (1), (2); INSERT INTO d VALUES (1), (1), (2)"
+    here.project.write("0001", f"{HOOK}; CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE d (c int); {rows}")
+    here.go()
+    here.project.write("0002", "DELETE FROM c WHERE id = 3")
+    key = "FOREIGN KEY (c) REFERENCES public.c (id) ON DELETE CASCADE"
+    trigger = "CREATE TRIGGER t AFTER DELETE ON d FOR EACH ROW EXECUTE FUNCTION swept()"
+    here.project.write("0003", f"ALTER TABLE d ADD CONSTRAINT later {key}; {trigger}")
+    here.project.write("0004", "DELETE FROM c WHERE id = 1")
+    found = flow.plan(here.place, "upgrade", None)
+    assert [loss.as_text().partition(" takes away ")[2] for loss in found.losses] == [
+        "rows of c WHERE id = 3: 0 rows",
+        "rows of c WHERE id = 1: 1 row",
+        "rows of d (ON DELETE CASCADE): at least 2 rows (trigger t on d)",
+    ]
+    ahead = expected(here.place, found)
+    assert ("0004", "d", "ROW EXCLUSIVE") in {(each.revision, each.table, each.mode) for each in ahead.locks}
+    assert list(ahead.unknown) == ["0004"]
+
+
 def test_other_writes_set_off_triggers_too(here: Here) -> None:
     """An INSERT loses nothing; what its trigger locks is unknown, and a duration is estimated."""
     trigger = "CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW EXECUTE FUNCTION swept()"

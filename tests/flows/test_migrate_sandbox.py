@@ -49,6 +49,23 @@ def test_forward_back_and_forward_on_one_line(platform: Checkout) -> None:
     assert "upgrade 0003" in kept and secret not in done.stdout + done.stderr + json.dumps(runs) + kept
 
 
+def test_variables_of_the_shell_and_of_the_bastion_redirect_nothing(platform: Checkout) -> None:
+    """PG* variables on both sides lead elsewhere; reads through the tunnel and the run do not."""
+    foreign = {
+        "PGHOSTADDR": "192.0.2.1", "PGSERVICE": "absent", "PGTARGETSESSIONATTRS": "standby",
+        "PGOPTIONS": "-c default_transaction_read_only=on",
+    }  # fmt: skip
+    python = platform.root / ".sandbox" / "bastion" / "home" / "bin" / "python3"
+    script = python.read_text()
+    exports = "".join(f"export {name}={value!r}\n" for name, value in foreign.items())
+    python.write_text(script.replace("#!/bin/sh\n", f"#!/bin/sh\n{exports}"))
+    try:
+        done = platform.inv("db.ping", "db.downgrade", "--yes", "db.upgrade", **foreign)
+        assert done.returncode == 0 and "at 0003" in done.stdout, done.stderr
+    finally:
+        python.write_text(script)
+
+
 def test_a_run_is_found_again_with_its_whole_log(platform: Checkout) -> None:
     """`db.attach` tells the newest run from its beginning to its end; one that is not known is named with those that are."""
     platform.inv("db.upgrade")

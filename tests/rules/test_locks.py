@@ -79,4 +79,5 @@ def test_what_was_there_before_is_locked_though_it_is_made_if_it_is_not() -> Non
 def test_code_locks_what_nobody_can_read() -> None:
     """A DO block and a procedure are named, not passed over."""
     assert unknown(parsed("DO $$ BEGIN END $$; CALL p(); CALL q()")) == "a DO block, a procedure"
-    assert unknown(parsed("SELECT 1")) == ""
+    assert unknown(parsed("DROP SCHEMA s CASCADE; DROP OWNED BY ann")) == "DROP … CASCADE"
+    assert unknown(parsed("SELECT 1; DROP TABLE a CASCADE; DROP TYPE t")) == ""
