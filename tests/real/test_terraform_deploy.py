@@ -24,6 +24,8 @@ LONG = pytest.mark.skipif(IN_CI_UNASKED, reason=ASKED)
 pytestmark = [pytest.mark.xdist_group("terraform"), pytest.mark.timeout(300)]
 FRONTEND = "dev-davidshaevel-frontend"
 FAMILY = "dev-davidshaevel-backend"
+PENDING = 'resource "terraform_data" "pending" {\n  input = timestamp()\n}\n'
+ONE_REVISION = '"${var.backend.family}:${one(aws_ecs_task_definition.backend[*].revision)}"'
 STEPS = {
     "preflight": "tests of backend",
     "build": "Step 2/",
@@ -121,7 +123,7 @@ def test_a_deploy_by_a_saved_plan(owned: Team) -> None:
 
 @LONG
 def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
-    """Exit 4, the old image on a new revision (the replaced one is INACTIVE), no failed request; what else moved meanwhile is left out."""
+    """Exit 4, the old image on a new revision (the replaced one is INACTIVE), no failed request; what else moved meanwhile stays."""
     before, revision = world.version(owned.checkout), world.newest_revision(owned.checkout)
     world.commit(owned.checkout, {"backend/server.py": world.CRASH}, "Crash")
     with world.client(world.overlay(owned.checkout)["site"]) as someone:
@@ -131,8 +133,8 @@ def test_a_failing_image_is_undone_by_a_second_plan(owned: Team) -> None:
         said += process.communicate(timeout=240)[1]
     world.revert(owned.checkout)
     assert process.returncode == 4, said
-    assert "by a second plan" in said and "boom: no such setting" in said
-    assert "left out of the way back: aws_ecs_service.frontend" in said
+    assert "by a second plan of aws_ecs_task_definition.backend, aws_ecs_service.backend" in said
+    assert "boom: no such setting" in said
     assert not someone.failed and world.version(owned.checkout) == before
     assert revision_of(owned) == world.newest_revision(owned.checkout) == revision + 2
     assert world.service(owned.checkout, FRONTEND)["desiredCount"] == 1
@@ -165,6 +167,63 @@ def test_terraform_killed_in_mid_apply(owned: Team) -> None:
     assert process.returncode == 0, said
     assert world.version(owned.checkout) == tag and world.service(owned.checkout, FRONTEND)["desiredCount"] == 2
     assert owned.document("lock.status") == {"locks": []}
+
+
+def test_a_rollback_does_not_depend_on_terraform(owned: Team) -> None:
+    """A dependency of the task definition that always has a pending change: rolled back by ECS all the same, and the service is up."""
+    owned.edit("backend.tf", "\n  runtime_platform {", "  depends_on = [terraform_data.pending]\n\n  runtime_platform {")
+    world.commit(owned.checkout, {"terraform/environments/dev/pending.tf": PENDING}, "Add a change without end")
+    before, revision = world.version(owned.checkout), world.newest_revision(owned.checkout)
+    world.commit(owned.checkout, {"backend/server.py": world.CRASH}, "Crash")
+    with world.client(world.overlay(owned.checkout)["site"]) as someone:
+        done = owned.inv("backend.deploy", "--skip", "tests", "--yes")
+    world.revert(owned.checkout)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert "not applied, since it also changes terraform_data.pending" in done.stderr
+    assert f"rolling back by UpdateService to {FAMILY}:{revision + 2}" in done.stderr
+    assert "its state differs until the next apply" in done.stderr
+    assert not someone.failed and world.version(owned.checkout) == before
+    assert revision_of(owned) == world.newest_revision(owned.checkout) == revision + 2
+
+
+def test_a_destroy_is_answered_by_its_address_alone(owned: Team) -> None:
+    """--yes is refused, with the option that names it; that deploy also takes over what the rollback before left."""
+    owned.edit("backend.tf", "  depends_on = [terraform_data.pending]\n", "")
+    (owned.directory / "pending.tf").unlink()
+    tag = world.commit(owned.checkout, {"backend/NOTE": "three"}, "Three")
+    before = world.service(owned.checkout)["taskDefinition"]
+    refused = owned.inv("backend.deploy", "--yes")
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "next: add --allow-destroy terraform_data.pending" in refused.stderr
+    assert world.service(owned.checkout)["taskDefinition"] == before
+    assert owned.document("backend.deploy", "--allow-destroy", "terraform_data.pending")["verdict"] == "succeeded"
+    assert world.version(owned.checkout) == tag and owned.document("tf.plan")["changes"] == []
+
+
+def test_a_variable_file_that_switches_the_service_off(owned: Team) -> None:
+    """Git does not have it: a question first; with --yes the plan is refused, since the service and its revision would go."""
+    start = world.git(owned.checkout, "rev-parse", "HEAD")
+    for name in ("aws_ecs_task_definition", "aws_ecs_service"):
+        head = f'resource "{name}" "backend" {{\n'
+        owned.edit("backend.tf", head, f"{head}  count = var.active ? 1 : 0\n\n")
+    owned.edit("backend.tf", '"${aws_ecs_task_definition.backend.family}:${aws_ecs_task_definition.backend.revision}"', ONE_REVISION)
+    owned.edit("outputs.tf", "aws_ecs_task_definition.backend.arn", "one(aws_ecs_task_definition.backend[*].arn)")
+    for name in ("aws_ecs_task_definition", "aws_ecs_service"):
+        owned.edit("backend.tf", f"to = {name}.backend\n", f"to = {name}.backend[0]\n")
+    owned.edit("variables.tf", "variable", 'variable "active" {\n  type    = bool\n  default = true\n}\n\nvariable')
+    world.commit(owned.checkout, {".gitignore": "*.tfvars\n*.auto.tfvars.json\n.terraform/\n", "backend/NOTE": "off"}, "Off")
+    (owned.directory / "terraform.tfvars").write_text("active = false\n")
+    before = world.service(owned.checkout)["taskDefinition"]
+    asked = owned.inv("backend.deploy")
+    assert asked.returncode == 3 and "terraform.tfvars is new since the last release" in asked.stderr, asked.stderr
+    assert "Step 1/" not in asked.stderr
+    refused = owned.inv("backend.deploy", "--yes")
+    (owned.directory / "terraform.tfvars").unlink()
+    assert refused.returncode == 3, refused.stdout + refused.stderr
+    assert "beyond this deploy: aws_ecs_service.backend" in refused.stderr or "takes away what this deploy is about" in refused.stderr
+    assert world.service(owned.checkout)["taskDefinition"] == before and world.service(owned.checkout)["status"] == "ACTIVE"
+    world.git(owned.checkout, "checkout", start, "--", ".")
+    world.commit(owned.checkout, {}, "On again")
 
 
 @LONG
