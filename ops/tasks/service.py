@@ -13,7 +13,7 @@ ALLOW_DESTROY = (
     "Allow Terraform a destroy or replacement, which --yes does not: --allow-destroy ADDRESS "
     "(again for more)."
 )
-KEEP = "Keep (--no-rollback) a roll-out that failed, as it is."
+KEEP = "With --no-rollback: leave a failed rollout in place instead of rolling back."
 
 
 def namespace(name: str) -> Collection:

@@ -18,7 +18,7 @@ from ops.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
 from ops.flows import deploy, lock, lock_standing, records
 from ops.flows.gather import Platform
 from ops.flows.health_around import Around
-from ops.flows.release import Release, refusing
+from ops.flows.release import Release, Request, refusing
 from ops.flows.work import Work
 from ops.model import Image, Verdict
 from ops.plan import Plan, Step
@@ -201,3 +201,12 @@ def test_a_record_that_cannot_be_read_is_written_again(platform: Platform, capsy
     deploy.run(release(elsewhere, image=Image("sha256:1", "abc1234", 1, None)), Plan(()), lock.myself("deploy", ""))
     said = capsys.readouterr().err
     assert "unknown: the last release's record" in said and "sent at the next chance" in said
+
+
+def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    """A protected environment in CI without --yes: known in the first second, not after the service's tests."""
+    environment = platform.settings.environment.model_copy(update={"protected": True})
+    protected = Platform(platform.settings.model_copy(update={"environment": environment}), platform.cloud)
+    with pytest.raises(Refused, match="without anybody to answer it"):
+        deploy.release(protected, "backend", Request(), live.screen)
+    assert capsys.readouterr().err == ""
