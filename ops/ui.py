@@ -162,9 +162,9 @@ def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monot
     False at once where this process runs in the background, since the terminal's keys are another's,
     and where the terminal goes away.
     """
-    say(f"{what} in {seconds:g} s; press a key to decide")
     if not _in_foreground():
         return False
+    say(f"{what} in {seconds:g} s; press a key to decide")
     import termios
     import tty
 

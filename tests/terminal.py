@@ -56,9 +56,12 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def typed(command: Sequence[str], cwd: Path, environment: Mapping[str, str], answer: str | None = None) -> tuple[int, str]:
-    """`command` where `answer` is typed at its first question: exit code, and what stood on the screen."""
+def typed(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str], answer: str | None = None, *, ahead: str = ""
+) -> tuple[int, str]:
+    """`command` where `answer` is typed at its first question, and `ahead` at once: exit code, and what stood on the screen."""
     terminal = Terminal(command, cwd, environment)
+    terminal.type(ahead)
     if answer is not None:
         terminal.wait_for(PROMPT)
         terminal.type(f"{answer}\n")

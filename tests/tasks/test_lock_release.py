@@ -33,11 +33,11 @@ class Here:
         found: list[dict[str, Any]] = self.checkout.document("lock.status")["locks"]
         return found
 
-    def typed(self, words: list[str], answer: str) -> tuple[int, str]:
-        """`inv WORDS` at a terminal where `answer` is typed: exit code, and what stood on the screen."""
+    def typed(self, words: list[str], answer: str, *, ahead: str = "") -> tuple[int, str]:
+        """`inv WORDS` at a terminal where `answer` is typed, and `ahead` before the question: exit code, and what stood on the screen."""
         command = [sys.executable, "-m", "invoke", "--search-root", str(self.checkout.root), *words]
         keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-        return typed(command, self.checkout.root, keep, answer)
+        return typed(command, self.checkout.root, keep, answer, ahead=ahead)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,13 @@ def test_at_a_terminal_its_name_must_be_typed(here: Here, answer: str, code: int
     assert ended == code, screen
     assert "type backend to go on" in screen and "ann on laptop" in screen
     assert [each["name"] for each in here.locks()] == left
+
+
+def test_what_was_typed_before_the_question_is_no_answer(here: Here) -> None:
+    """Keys pressed while something else ran are discarded: here they would have freed the lock."""
+    ended, screen = here.typed(["lock.release", "--name", "backend"], "no", ahead="backend\n")
+    assert ended == 3 and "the answer was 'no'" in screen, screen
+    assert [each["name"] for each in here.locks()] == ["backend"]
 
 
 @pytest.mark.parametrize(
