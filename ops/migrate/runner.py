@@ -165,9 +165,10 @@ class Run:
         threads = set(threading.enumerate())
         doing.running = True
         try:
-            upgrade()
+            with contained():
+                upgrade()
         except Exception:
-            doing.ended = doing.marked and not doing.outside and transactions.ended(context.connection)
+            doing.ended |= doing.marked and not doing.outside and transactions.ended(context.connection)
             doing.note_failure()
             raise
         finally:
@@ -191,8 +192,10 @@ class Run:
 
         return outside
 
-    def note_statement(self, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+    def note_statement(self, _connection: Any, cursor: Any, statement: str, *_rest: Any) -> None:
         self.note_control(statement)
+        if self.doing and self.doing.running and self.doing.marked and not self.doing.in_block:
+            self.doing.ended |= transactions.is_idle(cursor.connection)
         if self.doing and "concurrently" in statement.lower():
             self.doing.statements.append(statement)
 

@@ -38,11 +38,16 @@ def lost(marks: Any) -> bool:
     return not transaction and bool(session)
 
 
+def is_idle(driver: psycopg.Connection[Any]) -> bool:
+    """Whether no transaction is open, by what the client knows."""
+    return driver.info.transaction_status == TransactionStatus.IDLE
+
+
 def ended(connection: sqlalchemy.Connection) -> bool:
     """Whether the marked transaction has ended, asked after a failure: False where an aborted transaction can't say."""
     with suppress(psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
         driver = _driver(connection)
-        if driver.info.transaction_status == TransactionStatus.IDLE:
+        if is_idle(driver):
             return True
         if driver.info.transaction_status == TransactionStatus.INTRANS:
             return lost(driver.execute(f"SELECT {MARKS}").fetchone())
