@@ -15,7 +15,7 @@ from typing import Any
 from ops import live, ui
 from ops.apply import Entry, Journal, apply
 from ops.checklist import Item
-from ops.errors import Cancelled, OpsError, Refused, TimedOut
+from ops.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
 from ops.facts import ReleaseFacts
 from ops.flows import lock, preflight, prove, records, schema_age, watch
 from ops.flows.gather import Platform, release_facts
@@ -54,6 +54,9 @@ def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
 def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
     """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
     environment = platform.settings.environment
+    if request.allow_destroy and environment.rollout != "terraform":
+        why = f"{platform.settings.name} has rollout: {environment.rollout}, which destroys nothing"
+        raise ConfigError("--allow-destroy", why, f"leave it out: inv {name}.deploy")
     question = f"deploy {name} to {platform.settings.name}"
     if environment.protected and not request.yes:
         ui.refuse_unanswerable(question)   # known now, so no checklist is gone through first

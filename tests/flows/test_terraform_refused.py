@@ -9,10 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.errors import OpsError, Refused
-from ops.flows import records
+from ops import live
+from ops.errors import ConfigError, OpsError, Refused
+from ops.flows import deploy, records
+from ops.flows.gather import Platform
+from ops.flows.release import Request
 from tests import plain_aws
 from tests.flows.fake_terraform import FAMILY, Scene
+from tests.real.terraform_ground import Ground
 from tests.rules.terraform_plans import plan, resource, revision
 from tests.rules.test_terraform_plan_json import PURGE
 
@@ -117,6 +121,17 @@ def test_a_container_that_only_the_apply_will_tell(scene: Scene) -> None:
     scene.planned(resource_changes=[row])
     assert "makes a new revision of aws_ecs_task_definition.backend" in refused(scene, asks=True).what
     assert applied(scene)
+
+
+def test_the_option_has_no_effect_without_terraform(endpoint: str, tmp_path: Path) -> None:
+    """An option that would do nothing is refused, exit 2, before anything is read."""
+    service = {"ecs_service": FAMILY, "container": FAMILY, "repository": "backend"}
+    ground = Ground(tmp_path, endpoint)
+    platform = Platform.of(ground.settings(services={FAMILY: service}, rollout="ecs"))
+    request = Request(allow_destroy=frozenset({"aws_iam_role.old"}))
+    with pytest.raises(ConfigError, match="--allow-destroy") as found:
+        deploy.release(platform, FAMILY, request, live.screen)
+    assert found.value.exit_code == 2 and "rollout: ecs" in found.value.why
 
 
 def test_a_plan_that_is_malformed_is_not_applied(scene: Scene) -> None:
