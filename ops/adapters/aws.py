@@ -121,6 +121,12 @@ def translated(
         raise (expected or told(what, error, profile, endpoint)) from None
     except BotoCoreError as error:
         raise told(what, error, profile, endpoint) from None
+    except EOFError:
+        why = "the profile asks for an MFA code, and there is no terminal to type it on"
+        raise Unreachable(what, why, "run it on a terminal, or get session credentials first") from None
+    except (FileNotFoundError, PermissionError) as error:
+        why = f"a file or program that the AWS profile names cannot be used ({error})"
+        raise Unreachable(what, why, "correct the profile in ~/.aws/config") from None
     except LookupError as error:
         missing = f"without {error.args[0]}" if isinstance(error, KeyError) else "with an empty list"
         raise Unreachable(what, f"{where} answered {missing}", CHECK_ADDRESS) from None

@@ -250,3 +250,16 @@ def test_commands_by_hand_exist() -> None:
             assert words[0] == "aws" and words[2] in known, (path.name, words)
             found += 1
     assert found > 25
+
+
+@pytest.mark.parametrize(
+    ("problem", "why"),
+    [
+        (EOFError(), "asks for an MFA code"),
+        (FileNotFoundError(2, "No such file or directory", "aws-vault"), "aws-vault"),
+    ],
+)
+def test_a_profile_that_cannot_be_used_is_no_bug(problem: Exception, why: str) -> None:
+    """botocore raises Python's own errors where a profile needs a terminal or a program."""
+    with pytest.raises(Unreachable, match=why), aws.translated("identity", profile="dev"):
+        raise problem
