@@ -12,9 +12,11 @@ from ops.adapters.concurrent import attempt
 from ops.errors import OpsError, Refused, Unreachable
 from ops.flows import cache
 from ops.flows.work import RolloutEnded, Work
-from ops.model import ServiceState, TaskDefinition, Verdict
+from ops.model import ServiceState, TaskDefinition, Unknown, Verdict
 from ops.plan import Step
 from ops.rules.release import with_image
+
+UNSEEN_S = 30.0   # how long a rollback is watched while ECS cannot be read
 
 
 def register(work: Work, step: Step) -> None:
@@ -100,10 +102,18 @@ def refuse_if_overtaken(work: Work, back: str) -> None:
 def watch_back(work: Work, deployment: str) -> None:
     """Watch the way back to its own verdict, then take out of the CDN's cache what the new version left there."""
     limit = work.platform.settings.environment.deploy_timeout   # a short --timeout is not the undo's
+    if isinstance(attempt(lambda: described(work)), Unknown):
+        limit = min(limit, UNSEEN_S)
+        ui.say(f"  ECS cannot be read: the rollback is watched for {limit:g} s at most")
     work.undone = work.watch(deployment, limit, settle_s=0.0)   # this revision has been seen healthy before
     if work.undone.verdict is not Verdict.SUCCEEDED:
         raise RolloutEnded(work.undone.verdict, work.undone.why)
     cache.follow(work, deployment)
+
+
+def described(work: Work) -> ServiceState | None:
+    """The service as it is now (DescribeServices)."""
+    return ecs.service(work.platform.cloud, work.platform.settings.environment.cluster, work.service.ecs_service)
 
 
 def way_back(work: Work, back: str) -> str | None:
@@ -133,8 +143,7 @@ def point_service_at(work: Work, revision: str) -> str:
 
 def updated_all_the_same(work: Work, revision: str, lost: Unreachable) -> ServiceState:
     """The service, where it has `revision` although AWS's answer to UpdateService was lost. Raises `lost` otherwise."""
-    environment = work.platform.settings.environment
-    found = attempt(lambda: ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service))
+    found = attempt(lambda: described(work))
     if not isinstance(found, ServiceState) or not found.primary or found.primary.task_definition != revision:
         raise lost from None
     ui.say(f"  {lost.why}; the service was updated all the same")
