@@ -83,7 +83,7 @@ def progress(line: str) -> str | None:
         return None
     if said.get("type") == "diagnostic" and said.get("@level") == "warn":
         return clean(said.get("@message"))
-    return clean(said.get("@message")) if said.get("type") in TOLD else None
+    return clean(said.get("@message")) if str(said.get("type")) in TOLD else None
 
 
 def lock_in(text: str) -> StateLock | None:

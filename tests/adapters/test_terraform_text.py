@@ -173,6 +173,7 @@ def test_a_malformed_diagnostic_is_still_an_error(wrong: Any) -> None:
 def test_json_that_is_too_deep_is_a_line_like_any_other() -> None:
     """Python gives up on it with a RecursionError."""
     assert progress('{"a":' * 100_000) is None
+    assert progress('{"type": ["apply_start"], "@message": "odd"}') is None
 
 
 def test_no_secret_gets_into_a_sentence() -> None:
