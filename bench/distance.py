@@ -37,7 +37,7 @@ import sys, time
 from pathlib import Path
 from invoke.config import Config
 from ops import config
-from ops.flows import migrate, migrate_remote
+from ops.migrations import plan as migrate; from ops.migrations.remote import run as migrate_remote
 found = Config(project_location=sys.argv[1])
 found.load_project()
 with migrate.Place.opened(config.read(found, Path(sys.argv[1]))) as place:

@@ -39,10 +39,10 @@ with engine_from_config(options, prefix="sqlalchemy.", poolclass=pool.NullPool).
 WORK = """
 import sys, time
 from pathlib import Path
-import ops.migrate.runner, pglast, psycopg, sqlalchemy
+import ops.migrator.runner, pglast, psycopg, sqlalchemy
 from invoke.config import Config
 from ops import config
-from ops.flows import migrate, migrate_lint
+from ops.migrations import plan as migrate; from ops.migrations import lint as migrate_lint
 found = Config(project_location=sys.argv[1], runtime_path=sys.argv[2])
 found.load_project()
 found.load_runtime()
@@ -157,7 +157,7 @@ def pairs(ground: Ground, count: int, revisions: int, alone: bool) -> list[tuple
 
 
 def main(count: int, revisions: int) -> None:
-    from ops.adapters import scratch
+    from ops.postgres.server import scratch
 
     print(f"{revisions} revisions (medians of {count} interleaved pairs)")
     with tempfile.TemporaryDirectory(prefix="bench-migrations-") as home:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-from ops.adapters import aws
-from ops.model import Event, Finding, ServiceState, Target, TaskState
+from ops.aws import session
+from ops.aws.facts import Event, Finding, ServiceState, Target, TaskState
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 ARN = "arn:aws:ecs:us-east-1:123456789012"
@@ -41,9 +41,9 @@ class Recording:
     calls: list[tuple[float, str]] = field(default_factory=list)
     before: Callable[[str], tuple[Any, dict[str, Any]] | None] = lambda operation: None
 
-    def cloud(self) -> aws.Cloud:
+    def cloud(self) -> session.Cloud:
         """A cloud whose clients are boto3's own, and whose answers are this recording's."""
-        cloud = aws.of_overlay("http://127.0.0.1:9", "recorded", "recorded", "us-east-1")
+        cloud = session.of_overlay("http://127.0.0.1:9", "recorded", "recorded", "us-east-1")
         for name in ("ecs", "elbv2", "logs"):
             cloud.client(name).meta.events.register("before-call", self.called)
         return cloud

@@ -2,7 +2,7 @@
 
     .venv/bin/python -m bench.timelines [--json]
 
-Both sides are the real thing: `ops.flows.watch` through its adapters, and botocore's own waiter; both ask real boto3 clients whose calls
+Both sides are the real thing: `ops.ecs.watch` through its adapters, and botocore's own waiter; both ask real boto3 clients whose calls
 are answered from the timeline (`before-call`), so that calls are counted where they are made. Only the clock is virtual: calls take no
 time, and botocore's `time.sleep` is replaced while its waiter runs. How the timelines were made is said in `bench/timelines/README.md`.
 """
@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 from bench.recording import Clock, Notes, Recording
-from ops.flows import watch
+from ops.ecs import watch
 
 FOLDER = Path(__file__).parent / "timelines"
 

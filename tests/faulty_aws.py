@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from tests.conftest import Checkout
+from tests.checkout import Checkout
 
 HTML = b"<!DOCTYPE html><html><body>Please log in</body></html>"
 DENIED = "User: arn:aws:iam::123456789012:user/me is not authorized to perform: x:{name}"

@@ -1,7 +1,7 @@
 """`inv WORDS` in a fork of a process that has loaded our dependencies once: loading them is half of what a short run costs.
 
 The fork has an environment, a folder, standard streams and an exit code of its own, and imports `ops` from the checkout it is run in.
-What is typed in a terminal, `python -m invoke`, differs in nothing but that; `tests/flows/deploying.py` starts that one.
+What is typed in a terminal, `python -m invoke`, differs in nothing but that; `tests/deploy/deploying.py` starts that one.
 """
 
 from __future__ import annotations

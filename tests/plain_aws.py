@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from ops.adapters import aws
+from ops.aws import session
 
 SERVER = """
 import sys
@@ -28,9 +28,9 @@ def served() -> Iterator[str]:
     process.communicate(timeout=20)
 
 
-def with_bucket(name: str) -> Iterator[aws.Cloud]:
+def with_bucket(name: str) -> Iterator[session.Cloud]:
     """An environment's AWS there, with one bucket."""
     for endpoint in served():
-        found = aws.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")
+        found = session.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")
         found.client("s3").create_bucket(Bucket=name)
         yield found

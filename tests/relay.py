@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import yaml
 
-from tests.conftest import Checkout
+from tests.checkout import Checkout
 
 
 class Relay:

@@ -114,7 +114,7 @@ def inv(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 def test_two_services_on_one_line_are_two_calls() -> None:
     """`inv backend.deploy frontend.deploy` is two calls: Invoke takes the generated tasks for one unless `dedupe: false` stands.
 
-    tests/flows/test_deploy.py runs the two for real."""
+    tests/deploy/test_deploy.py runs the two for real."""
     sys.path.insert(0, str(ROOT))
     from invoke.config import Config
     from invoke.executor import Executor

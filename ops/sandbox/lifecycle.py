@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from ops.errors import ConfigError, OpsError, Refused
+from ops.core.errors import ConfigError, OpsError, Refused
 from ops.sandbox import private
 from ops.sandbox import status as statuses
 from ops.sandbox.contracts import Paths, Timing
@@ -238,7 +238,7 @@ def _terminate(process: psutil.Process) -> None:
 def _sweep(paths: Paths, record: Record | None) -> None:
     """End orphans by what was written down about them: tasks, PostgreSQL, containers."""
     from ops.sandbox.database.cluster import clear, located
-    from ops.sandbox.images.leftovers import sweep
+    from ops.sandbox.runtime.orphan_processes import sweep
 
     sweep(paths.tasks)
     clear(located(paths))

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from ops.postgres_cluster import write_private
+from ops.postgres.server.cluster import write_private
 from ops.sandbox.contracts import DATABASE_HOST, OPERATOR, Paths, Ports
 
 MODULE = "ops.sandbox.supervisor"

@@ -16,7 +16,7 @@ from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 from invoke.tasks import Task
 
-from ops.errors import ConfigError
+from ops.core.errors import ConfigError
 
 HELP = ("--help", "-h")
 

@@ -14,7 +14,8 @@ from typing import Any
 from invoke.collection import Collection
 from invoke.config import Config
 
-from ops import config, streams
+from ops.core.config import load
+from ops.core import streams
 from ops.tasks import cdn, db, dev, health, lock, root, sandbox, service, tf
 from ops.tasks.shared import ROOT
 
@@ -52,7 +53,7 @@ def assemble() -> Collection:
 def service_names() -> tuple[str, ...]:
     """Names of the services in all environments. Raises ConfigError for a configuration that is wrong."""
     defaults = {**Config.global_defaults(), **DEFAULTS}
-    environments = config.load(ROOT, runtime_file(sys.argv[1:]), defaults)["environments"]
+    environments = load.load(ROOT, runtime_file(sys.argv[1:]), defaults)["environments"]
     return tuple(sorted({name for values in environments.values() for name in values.get("services", ())}))
 
 

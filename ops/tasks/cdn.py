@@ -12,9 +12,9 @@ def invalidate(session: Session, paths: list[str] | None = None) -> None:
     """Take pages out of the CDN's cache, and wait until that is done everywhere."""
     import uuid
 
-    from ops import ui
-    from ops.flows import cdn as flow
-    from ops.flows.gather import Platform
+    from ops.core import ui
+    from ops.cdn import invalidate as flow
+    from ops.preflight.platform_reads import Platform
 
     wanted = patterns(paths or ())
     platform, limit = Platform.of(session.settings), session.timeout_s()
@@ -33,8 +33,8 @@ def invalidate(session: Session, paths: list[str] | None = None) -> None:
 
 def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """The paths as they were given, everything without any. Raises ConfigError (exit 2) for what CloudFront would take otherwise."""
-    from ops.cdn import EVERYTHING, path_pattern
-    from ops.errors import ConfigError
+    from ops.cdn.facts import EVERYTHING, path_pattern
+    from ops.core.errors import ConfigError
 
     words = [word.strip() for text in given for word in text.split(",") if word.strip()]
     for word in words:
@@ -48,8 +48,8 @@ def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
 @front_door(options=("json",))
 def status(session: Session) -> None:
     """Show the distribution, whether its last change has arrived everywhere, and the invalidations under way."""
-    from ops.flows import cdn as flow
-    from ops.flows.gather import Platform
+    from ops.cdn import invalidate as flow
+    from ops.preflight.platform_reads import Platform
 
     seen = flow.status(Platform.of(session.settings))
     session.report(seen.as_document(), seen.as_text())
@@ -59,8 +59,8 @@ def status(session: Session) -> None:
 @front_door(options=("json",))
 def check(session: Session) -> None:
     """Show for every configured page whether the cache answers it, how old it is, and whether it is from before the last deploy."""
-    from ops.flows import cdn as flow
-    from ops.flows.gather import Platform
+    from ops.cdn import invalidate as flow
+    from ops.preflight.platform_reads import Platform
 
     seen = flow.check(Platform.of(session.settings))
     session.report(seen.as_document(), seen.as_text())

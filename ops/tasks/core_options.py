@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from ops.errors import ConfigError
+from ops.core.errors import ConfigError
 
 NO_EFFECT = {
     ("run", "echo"): "-e/--echo",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ops.tasks.shared import Session, front_door
 
 if TYPE_CHECKING:
-    from ops.flows.migrate import Direction, Place
-    from ops.flows.migrate_snapshot import Wait
+    from ops.migrations.plan import Direction, Place
+    from ops.migrations.snapshot import Wait
 
 TO = "Revision to go to ('head', 'base', or its id)."
 EDITED = "Revision that was edited after it was applied, and whose edit means the same."
@@ -16,21 +16,23 @@ CHANGE = ("plan", "yes", "json", "timeout", "wait")
 
 
 def place(session: Session) -> Place:
-    from ops.flows.migrate import Place
+    from ops.migrations.plan import Place
 
     return session.held(Place.opened(session.settings))
 
 
 def change(session: Session, direction: Direction, to: str | None, edited: str | None) -> None:
     """Plan, show, ask, run: the same both ways."""
-    from ops import ui
-    from ops.flows import health_around, migrate_lint, migrate_remote
-    from ops.flows import migrate as flow
+    from ops.core import ui
+    from ops.health import before_after
+    from ops.migrations import lint as migrations_lint
+    from ops.migrations.remote import run as migrations_run
+    from ops.migrations import plan as flow
 
     asked = flow.Asked(session.timeout_s(), session.wait_s() if session.wait else None, edited)
     here = place(session)
     planned = flow.plan(here, direction, to)
-    ahead = migrate_lint.ahead(here, planned)
+    ahead = migrations_lint.ahead(here, planned)
     if session.plan:
         text = "\n".join(filter(None, [planned.as_text(), ahead.as_text(), planned.costs()]))
         session.report({**planned.as_document(), **ahead.as_document()}, f"{text}\n\n{planned.as_sql()}".strip("\n"))
@@ -38,15 +40,15 @@ def change(session: Session, direction: Direction, to: str | None, edited: str |
     if planned.steps:
         ui.say(planned.as_text())
         ui.say(ahead.as_text())
-        migrate_lint.refuse_blocking(here, ahead.found)
+        migrations_lint.refuse_blocking(here, ahead.found)
         flow.agreed(here, planned, yes=session.yes)
     if planned.snapshot:
-        from ops.flows import migrate_snapshot
+        from ops.migrations import snapshot as migrations_snapshot
 
-        migrate_snapshot.take(session.settings, f"before {planned.to}", waiting(session, migrate_snapshot.SNAPSHOT_S))
+        migrations_snapshot.take(session.settings, f"before {planned.to}", waiting(session, migrations_snapshot.SNAPSHOT_S))
     looks = bool(planned.steps) and here.door.mode != "local"      # on a developer's own database there is no platform around it
-    with health_around.around(session.settings, f"db.{direction} to {planned.to}", looks=looks) as around:
-        done = migrate_remote.run(here, planned, asked)
+    with before_after.around(session.settings, f"db.{direction} to {planned.to}", looks=looks) as around:
+        done = migrations_run.run(here, planned, asked)
     session.report({**done.as_document(), "health": around.as_document()}, "\n".join([done.as_text(), *around.lines()]))
 
 
@@ -65,12 +67,12 @@ def downgrade(session: Session, to: str | None = None, edited: str | None = None
 @front_door(options=("json",))
 def current(session: Session) -> None:
     """Show at which revision the database is, what is pending, and where its schema is not that revision's (drift: exit code 1)."""
-    from ops.flows import migrate as flow
-    from ops.flows import migrate_drift
+    from ops.migrations import plan as flow
+    from ops.migrations import drift as migrations_drift
 
     here = place(session)
     found = flow.standing(here)
-    drift = migrate_drift.drift(here, found.revision)
+    drift = migrations_drift.drift(here, found.revision)
     session.report(found.as_document() | drift.as_document(), f"{found.as_text()}\n{drift.as_text()}")
     session.leave(1 if drift.drifted else 0)
 
@@ -78,8 +80,8 @@ def current(session: Session) -> None:
 @front_door(options=("plan", "yes", "json", "wait"), help={"to": "Revision to record. Default: the oldest with this schema."})
 def adopt(session: Session, to: str | None = None) -> None:
     """Record the revision of a database that another tool made, where its schema is that revision's; else print what differs."""
-    from ops import ui
-    from ops.flows import migrate_adopt as flow
+    from ops.core import ui
+    from ops.migrations import adopt as flow
 
     here = place(session)
     found = flow.look(here, to)
@@ -94,7 +96,7 @@ def adopt(session: Session, to: str | None = None) -> None:
 @front_door(options=("json",))
 def pending(session: Session) -> None:
     """Show the revisions that this database has not seen, oldest first."""
-    from ops.flows import migrate as flow
+    from ops.migrations import plan as flow
 
     found = flow.standing(place(session)).pending
     text = "\n".join(str(each) for each in found) or "nothing is pending"
@@ -104,7 +106,7 @@ def pending(session: Session) -> None:
 @front_door(options=("json",), help={"limit": "How many runs to show."})
 def history(session: Session, limit: int = 20) -> None:
     """Show who migrated this database when, from where, and how it ended: failed and killed runs too."""
-    from ops.flows import migrate as flow
+    from ops.migrations import plan as flow
 
     runs = flow.history(place(session), limit)
     session.report({"runs": runs}, "\n".join(flow.said(each) for each in runs) or "nothing was migrated from here")
@@ -113,14 +115,14 @@ def history(session: Session, limit: int = 20) -> None:
 @front_door(options=("json",), help={"to": f"{TO} Default: head, or one step back.", "back": "The SQL of the way back."})
 def sql(session: Session, to: str | None = None, back: bool = False) -> None:
     """Print the SQL of what db.upgrade (or db.downgrade) would run; nothing is changed."""
-    from ops.flows import migrate as flow
+    from ops.migrations import plan as flow
 
     planned = flow.plan(place(session), "downgrade" if back else "upgrade", to)
     session.report(planned.as_document(), planned.as_sql())
 
 
 def waiting(session: Session, longest: float) -> Wait:
-    from ops.flows.migrate_snapshot import Wait
+    from ops.migrations.snapshot import Wait
 
     return Wait(session.settings.environment.poll, session.timeout_s() or longest)
 
@@ -128,7 +130,7 @@ def waiting(session: Session, longest: float) -> Wait:
 @front_door(options=("plan", "json", "timeout"), help={"name": "What to call it. Default: the instance, why, when."})
 def snapshot(session: Session, name: str | None = None) -> None:
     """Take an RDS snapshot of the database, and wait until it can be restored from."""
-    from ops.flows import migrate_snapshot as flow
+    from ops.migrations import snapshot as flow
 
     if session.plan:
         planned = flow.planned(session.settings, "snapshot")
@@ -141,7 +143,7 @@ def snapshot(session: Session, name: str | None = None) -> None:
 @front_door(options=("plan", "json", "timeout"))
 def start(session: Session) -> None:
     """Start the RDS instance where it is stopped, and wait until it is available."""
-    from ops.flows import migrate_snapshot as flow
+    from ops.migrations import snapshot as flow
 
     if session.plan:
         planned = flow.planned(session.settings, "start")
@@ -154,8 +156,8 @@ def start(session: Session) -> None:
 @front_door(options=("json",))
 def ping(session: Session) -> None:
     """Connect to the database and SELECT 1."""
-    from ops import ui
-    from ops.flows import migrate as flow
+    from ops.core import ui
+    from ops.migrations import plan as flow
 
     found = flow.ping(place(session))
     text = f"{found['database']} answers in {ui.took(found['took_s'])}: PostgreSQL {found['server']}"
@@ -172,7 +174,7 @@ def ping(session: Session) -> None:
 )
 def revision(session: Session, message: str, from_sql: str | None = None, autogenerate: bool = False) -> None:
     """Write a new revision after the newest one, both directions to be filled in."""
-    from ops.flows import migrate_revision as flow
+    from ops.migrations import new_revision as flow
 
     files = flow.write(session.settings, message, from_sql, autogenerate)
     nothing = "nothing to write: the newest revision has all that the metadata has"
@@ -188,7 +190,7 @@ def revision(session: Session, message: str, from_sql: str | None = None, autoge
 )
 def verify(session: Session, beside: bool = False, major: int = 0) -> None:
     """Run every revision there, back and there again on a scratch PostgreSQL; schema and rows must be the same each time."""
-    from ops.flows import migrate_verify as flow
+    from ops.migrations import verify as flow
 
     found = flow.verify_beside(place(session)) if beside else flow.verify(session.settings, major or None)
     session.report(found.as_document(), found.as_text().splitlines()[-1])
@@ -201,7 +203,7 @@ RUN = {"run": "Id of the run, as it was said; default: the one at work, else the
 @front_door(options=("json",), help=RUN)
 def attach(session: Session, run: str = "latest") -> None:
     """Come back to a migration on the bastion: its whole log, then its end."""
-    from ops.flows import migrate_remote as flow
+    from ops.migrations.remote import run as flow
 
     done = flow.attach(place(session), run)
     session.report(done.as_document(), done.as_text())
@@ -210,7 +212,7 @@ def attach(session: Session, run: str = "latest") -> None:
 @front_door(options=("json",), help=RUN)
 def cancel(session: Session, run: str = "latest") -> None:
     """Interrupt a migration on the bastion; the revision at work is rolled back."""
-    from ops.flows import migrate_remote as flow
+    from ops.migrations.remote import run as flow
 
     found = flow.cancel(place(session), run)
     session.report(found, found["said"])
@@ -219,7 +221,7 @@ def cancel(session: Session, run: str = "latest") -> None:
 @front_door(options=("json", "timeout"))
 def tunnel(session: Session) -> None:
     """Keep a port of this machine open that leads to the database, until Ctrl-C; prints the psql line, without the password."""
-    from ops.flows import migrate_tunnel as flow
+    from ops.migrations import tunnel as flow
 
     opened = flow.opened(place(session))
     session.report(opened.as_document(), opened.as_text())
@@ -229,7 +231,7 @@ def tunnel(session: Session) -> None:
 @front_door(options=("json",), help={"revision": "Only this revision; default: all of the project."})
 def lint(session: Session, revision: str | None = None) -> None:
     """Look for what is dangerous in the revisions' SQL (squawk, and rules of our own); exit code 1 where something blocks."""
-    from ops.flows import migrate_lint as flow
+    from ops.migrations import lint as flow
 
     found = flow.whole(session.settings, revision)
     session.report(found.as_document(), found.as_text())

@@ -16,10 +16,10 @@ ONLY = "Only this group; again, or with commas, for more."
 
 def look(session: Session, only: tuple[str, ...], since: str | None, against: str | None, save: str | None, watch: str | None) -> None:
     """One sweep, or one after the other; exit code 1 where anything failed or is unknown."""
-    from ops import ui
-    from ops.flows import health as flow
-    from ops.flows import health_kept, health_text, health_watch
-    from ops.flows.gather import Platform
+    from ops.core import ui
+    from ops.health import sweep as flow
+    from ops.health import history, render, watch as health_watch
+    from ops.preflight.platform_reads import Platform
 
     request = flow.Request(only, session.skip, ui.parse_seconds("since", since), against, save)
     pause = ui.parse_seconds("watch", watch)
@@ -29,8 +29,8 @@ def look(session: Session, only: tuple[str, ...], since: str | None, against: st
         health_watch.watch(platform, request, pause, session)
         return
     found = flow.look(platform, request)
-    session.report(flow.as_document(found), health_text.as_text(found, session.settings))
-    session.leave(health_kept.saved(save, found) or (0 if found.healthy else 1))
+    session.report(flow.as_document(found), render.as_text(found, session.settings))
+    session.leave(history.saved(save, found) or (0 if found.healthy else 1))
 
 
 @front_door(options=("skip", "json"), help={**SHARED, "only": ONLY}, repeated=("only",), name="all")

@@ -8,8 +8,8 @@ from ops.tasks.shared import Session, front_door
 @front_door(options=("json",))
 def status(session: Session) -> None:
     """Show the locks of this environment: who, when, why, and whether they are still renewed."""
-    from ops.flows import lock_standing as flow
-    from ops.flows.gather import Platform
+    from ops.state import lock_admin as flow
+    from ops.preflight.platform_reads import Platform
 
     locks = flow.standing(Platform.of(session.settings).cloud, session.settings)
     text = "\n".join(lock.as_text() for lock in locks) or "no lock is held"
@@ -19,9 +19,9 @@ def status(session: Session) -> None:
 @front_door(options=("yes", "json"), help={"name": "The lock: a service's name."})
 def release(session: Session, name: str | None = None) -> None:
     """Free a lock whose holder is gone; its name must be typed."""
-    from ops import ui
-    from ops.flows import lock_standing as flow
-    from ops.flows.gather import Platform
+    from ops.core import ui
+    from ops.state import lock_admin as flow
+    from ops.preflight.platform_reads import Platform
 
     found = flow.named(flow.standing(Platform.of(session.settings).cloud, session.settings), name)
     ui.confirm(f"free {found.as_text()}", yes=session.yes, typed=name)

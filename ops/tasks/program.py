@@ -15,15 +15,16 @@ from invoke._version import __version__
 from invoke.config import Config
 from invoke.program import Program
 
-from ops import config_files, streams
-from ops.errors import ConfigError
+from ops.core.config import files
+from ops.core import streams
+from ops.core.errors import ConfigError
 
 
 class OpsProgram(Program):
     """Invoke's program; every override only adds an error."""
 
     def create_config(self) -> None:
-        config_files.merge(config_files.read_shared(), Config.global_defaults())
+        files.merge(files.read_shared(), Config.global_defaults())
         super().create_config()
 
     def parse_core(self, argv: list[str] | None) -> None:

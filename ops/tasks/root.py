@@ -8,7 +8,7 @@ from ops.tasks.shared import Session, front_door
 @front_door(options=("skip", "json"), help={"service": "Only this service (default: all of the environment)."})
 def preflight(session: Session, service: str | None = None) -> None:
     """Go through the runbook's checklist and change nothing."""
-    from ops.flows import preflight as flow
+    from ops.preflight import report as flow
 
     result = flow.preflight(session.settings, service, session.skip)
     session.report(result.as_document(), result.as_text())
@@ -18,7 +18,7 @@ def preflight(session: Session, service: str | None = None) -> None:
 @front_door(options=("json",))
 def status(session: Session) -> None:
     """Show what runs: every service of the environment, its image, tasks and deployments."""
-    from ops.flows import status as flow
+    from ops.ecs import status as flow
 
     seen = flow.status(session.settings, tuple(sorted(session.settings.environment.services)))
     session.report(flow.as_document(seen, session.settings), flow.as_text(seen))

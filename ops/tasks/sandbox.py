@@ -15,7 +15,7 @@ REGISTRY = "A real registry on this machine that holds the images, `127.0.0.1:50
 def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
     """Raises ConfigError for a word that the option does not know."""
     if given not in (None, *allowed):
-        from ops.errors import ConfigError
+        from ops.core.errors import ConfigError
 
         raise ConfigError(f"--{option} {given}", f"allowed: {', '.join(allowed)}", "inv sandbox.up")
 
@@ -23,7 +23,7 @@ def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
 @front_door(options=("json",), help={"engine": ENGINE, "rollout": ROLLOUT, "registry": REGISTRY})
 def up(session: Session, engine: str | None = None, rollout: str | None = None, registry: str | None = None) -> None:
     """Start the embedded platform; a second time, do nothing; after a crash, heal it."""
-    from ops import ui
+    from ops.core import ui
     from ops.sandbox import lifecycle
 
     one_of("engine", engine, ("process", "docker"))
@@ -35,7 +35,7 @@ def up(session: Session, engine: str | None = None, rollout: str | None = None, 
 @front_door(options=("json",), help={"purge": "Remove the sandbox's files too: database, images, the sample's checkout."})
 def down(session: Session, purge: bool = False) -> None:
     """Stop the embedded platform and every process of it."""
-    from ops import ui
+    from ops.core import ui
     from ops.sandbox import lifecycle
 
     lifecycle.down(ROOT / ".sandbox", purge=purge, say=ui.say)
@@ -82,7 +82,7 @@ mend = excused(mend, "fault", "all")
 
 def carry_out(session: Session, verb: str, fault: str) -> None:
     """One order to the sandbox, and a line for each fault that it is about."""
-    from ops import ui
+    from ops.core import ui
     from ops.sandbox import faults
 
     done = faults.order(ROOT / ".sandbox", verb, fault)

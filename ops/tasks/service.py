@@ -43,8 +43,8 @@ def push(name: str) -> Any:
 
 
 def make_image(session: Session, name: str, *, push: bool) -> None:
-    from ops.flows import deploy as flow
-    from ops.flows.gather import Platform
+    from ops.deploy import deploy as flow
+    from ops.preflight.platform_reads import Platform
 
     session.settings.service(name)
     work = flow.make_image(Platform.of(session.settings), name, push=push)
@@ -65,10 +65,10 @@ def deploy(name: str) -> Any:
         """Roll this service out from a commit, and prove it healthy or undo it."""
         from dataclasses import replace
 
-        from ops import live
-        from ops.flows import deploy as flow
-        from ops.flows.gather import Platform
-        from ops.flows.release import Request
+        from ops.ecs import display
+        from ops.deploy import deploy as flow
+        from ops.preflight.platform_reads import Platform
+        from ops.deploy.result import Request
 
         session.if_stopped = lambda error: flow.stopped(name, error, tag)
         session.settings.service(name)
@@ -80,7 +80,7 @@ def deploy(name: str) -> Any:
             plan = flow.look(platform, name, request)[2]
             session.report(plan.as_document(), plan.as_text())
             return
-        done = flow.release(platform, name, request, live.screen)
+        done = flow.release(platform, name, request, display.screen)
         session.report(done.as_document(), done.as_text())
         session.leave(done.verdict.exit_code)
 
@@ -91,8 +91,8 @@ def releases(name: str) -> Any:
     @front_door(options=("json",), name="releases")
     def body(session: Session) -> None:
         """List this service's releases, newest first: who, what, how it went, what runs, what is still in ECR."""
-        from ops.flows import records as flow
-        from ops.flows.gather import Platform
+        from ops.state import records as flow
+        from ops.preflight.platform_reads import Platform
 
         session.settings.service(name)
         rows = flow.releases(Platform.of(session.settings), name)
@@ -105,7 +105,7 @@ def status(name: str) -> Any:
     @front_door(options=("json",), name="status")
     def body(session: Session) -> None:
         """Show this service: its image, tasks and deployments."""
-        from ops.flows import status as flow
+        from ops.ecs import status as flow
 
         session.settings.service(name)
         seen = flow.status(session.settings, (name,))

@@ -25,13 +25,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.exceptions import Exit
 
-from ops import streams
-from ops.errors import Cancelled, Interrupted, OpsError
+from ops.core import streams
+from ops.core.errors import Cancelled, Interrupted, OpsError
 from ops.tasks.arguments import OpsTask
 from ops.tasks.core_options import check_core_options
 
 if TYPE_CHECKING:
-    from ops.settings import Settings
+    from ops.core.config.settings import Settings
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,26 +72,27 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The chosen environment, validated; says where this task acts before anything does."""
-        from ops import config, ui
+        from ops.core.config import load
+        from ops.core import ui
 
-        settings = config.read(self.context.config, ROOT)
+        settings = load.read(self.context.config, ROOT)
         environment = settings.environment
         ui.say(f"{settings.name} · {environment.account} · {environment.region}")
         return settings
 
     def timeout_s(self) -> float | None:
-        from ops import ui
+        from ops.core import ui
 
         return ui.parse_seconds("timeout", self.timeout)
 
     def wait_s(self) -> float:
-        from ops import ui
+        from ops.core import ui
 
         return ui.parse_seconds("wait", self.wait) or 0.0
 
     def report(self, document: Any, text: str) -> None:
         """The task's answer: the document with `--json`, else the text."""
-        from ops import ui
+        from ops.core import ui
 
         if self.json:
             ui.write_document(self.stream, document)
@@ -124,8 +125,8 @@ def front_door(
     def decorate(body: Callable[..., None]) -> Any:
         def call(context: Any, **given: Any) -> None:
             own = {key: value for key, value in given.items() if key not in options}
-            from ops import ui
-            from ops.redact import known
+            from ops.core import ui
+            from ops.core.redaction.redact import known
 
             def guarded(session: Session, **own: Any) -> None:
                 session.plan |= check_core_options(context.config, made.path, options)
@@ -191,7 +192,7 @@ def answer(session: Session, body: Callable[..., None], own: Mapping[str, Any]) 
         bounded(session, body, own)
         refuse_unwritten(session)
         return
-    from ops import ui
+    from ops.core import ui
 
     with ui.clean_stdout() as session.stream:
         try:
@@ -228,7 +229,7 @@ def unexpected(bug: BaseException) -> OpsError:
     import tempfile
     import traceback
 
-    from ops.redact import redact
+    from ops.core.redaction.redact import redact
 
     if exhausted(bug):
         how = "look at ulimit -a, free memory and free disk space; then run it again"

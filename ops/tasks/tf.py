@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ops.tasks.shared import Session, front_door
 
 if TYPE_CHECKING:
-    from ops.flows.terraform import Place
+    from ops.terraform.plan import Place
 
 WAIT = {"wait": "Wait this long for a held state lock (10m)."}
 ALLOW_DESTROY = (
@@ -17,14 +17,14 @@ BOTH = {"wait": "Wait this long for a held state lock, or for a deploy to end (1
 
 
 def place(session: Session) -> Place:
-    from ops.flows.gather import Platform
-    from ops.flows.terraform import Place
+    from ops.preflight.platform_reads import Platform
+    from ops.terraform.plan import Place
 
     return Place.of(Platform.of(session.settings))
 
 
 def seconds(wait: str | None) -> float:
-    from ops import ui
+    from ops.core import ui
 
     return ui.parse_seconds("wait", wait) or 0.0
 
@@ -32,7 +32,7 @@ def seconds(wait: str | None) -> float:
 @front_door(options=("json",))
 def init(session: Session) -> None:
     """Initialise Terraform's directory with its backend configuration (every tf task does so where it is needed)."""
-    from ops.flows import terraform as flow
+    from ops.terraform import plan as flow
 
     here = place(session)
     flow.initialise(here)
@@ -42,7 +42,7 @@ def init(session: Session) -> None:
 @front_door(options=("json",), help=WAIT)
 def plan(session: Session, wait: str | None = None) -> None:
     """Save a plan and show what it would do, every service's image as it runs."""
-    from ops.flows import terraform as flow
+    from ops.terraform import plan as flow
 
     planned = flow.plan_as_running(place(session), wait_s=seconds(wait))
     alarming = [change for change in planned.changes if change.alarming and not change.unknown]
@@ -58,10 +58,10 @@ def apply(session: Session, wait: str | None = None, allow_destroy: Any = None) 
 
     A destroy or replacement needs --allow-destroy ADDRESS, or its address typed on a terminal.
     """
-    from ops.flows import health_around
-    from ops.flows import terraform as flow
+    from ops.health import before_after
+    from ops.terraform import plan as flow
 
-    with health_around.around(session.settings, "tf.apply") as around:
+    with before_after.around(session.settings, "tf.apply") as around:
         allowed = frozenset(allow_destroy or ())
         planned = flow.apply_saved(
             place(session), yes=session.yes, allowed=allowed, wait_s=seconds(wait)
@@ -73,7 +73,7 @@ def apply(session: Session, wait: str | None = None, allow_destroy: Any = None) 
 @front_door(options=("json",))
 def output(session: Session) -> None:
     """Show Terraform's outputs; sensitive ones without their value."""
-    from ops.flows import terraform as flow
+    from ops.terraform import plan as flow
 
     found = flow.outputs(place(session))
     text = "\n".join(f"{name} = {'(sensitive)' if value is None else value}" for name, value in sorted(found.items())) or "no outputs"
@@ -83,7 +83,7 @@ def output(session: Session) -> None:
 @front_door(options=("json",), help=WAIT)
 def drift(session: Session, wait: str | None = None) -> None:
     """Show what was changed outside of Terraform; nothing is written. Exit code 1 where something was."""
-    from ops.flows import terraform as flow
+    from ops.terraform import plan as flow
 
     planned = flow.drift(place(session), wait_s=seconds(wait))
     rows = planned.drift
@@ -95,7 +95,7 @@ def drift(session: Session, wait: str | None = None) -> None:
 @front_door(options=("json",))
 def locks(session: Session) -> None:
     """Show who holds the state's lock, since when, and for what (S3 lock file or DynamoDB)."""
-    from ops.flows import terraform_locks as flow
+    from ops.terraform import unlock as flow
 
     held = flow.held(place(session))
     text = "\n".join(f"{lock.path}: {lock.said()}" for lock in held) or "the state is not locked"
@@ -105,7 +105,7 @@ def locks(session: Session) -> None:
 @front_door(options=("json",), help={"id": "The lock's id, as tf.locks shows it: typed by somebody who has looked."})
 def unlock(session: Session, id: str | None = None) -> None:
     """Take a dead owner's state lock away; --yes does not exist here."""
-    from ops.flows import terraform_locks as flow
+    from ops.terraform import unlock as flow
 
     lock = flow.unlock(place(session), id)
     session.report({"environment": session.settings.name, "unlocked": flow.as_document(lock)}, f"taken away: {lock.said()}")

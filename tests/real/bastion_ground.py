@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from tests.conftest import Checkout
+from tests.checkout import Checkout
 from tests.real.bastion_network import (
     AWS_PORT,
     BASTION,

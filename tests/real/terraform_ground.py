@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.adapters import aws
-from ops.flows.gather import Platform
-from ops.flows.terraform import Place
-from ops.settings import Settings
+from ops.aws import session
+from ops.preflight.platform_reads import Platform
+from ops.terraform.plan import Place
+from ops.core.config.settings import Settings
 
 KEYS = {"access_key": "AKIAREHEARSAL00000", "secret_key": "rehearsal"}
 MAIN = """
@@ -90,4 +90,4 @@ class Ground:
         return Place.of(Platform.of(self.settings(**environment)))
 
     def client(self, name: str) -> Any:
-        return aws.connect(self.settings()).client(name)
+        return session.connect(self.settings()).client(name)

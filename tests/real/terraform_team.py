@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.conftest import Checkout
-from tests.flows import deploying as world
+from tests.checkout import Checkout
+from tests.deploy import deploying as world
 
 SEARCHED = ("/opt", "/usr/local", "/usr/share", "/srv", "/var/lib", "/root", "/home")
 DEEP = 4

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Checkout
-from tests.flows.deploying import read_until
+from tests.checkout import Checkout
+from tests.deploy.deploying import read_until
 from tests.real import bastion_ground as ground
 from tests.real.bastion_ground import Ground
 

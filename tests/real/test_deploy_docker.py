@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from ops.sandbox.images.docker_runtime import ROOT_LABEL, TASK_LABEL
-from tests.conftest import Checkout
-from tests.flows import deploying as world
+from ops.sandbox.runtime.containers import ROOT_LABEL, TASK_LABEL
+from tests.checkout import Checkout
+from tests.deploy import deploying as world
 from tests.real.engine_names import names
 from tests.waiting import until
 

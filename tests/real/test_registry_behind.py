@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 import tests.sandbox.test_registry as alone
-from ops.sandbox.images import oci
-from ops.sandbox.images.registry import tell_again
-from ops.sandbox.images.upstream import NoRegistryError, Upstream
+from ops.sandbox.registry import oci
+from ops.sandbox.registry.server import tell_again
+from ops.sandbox.registry.upstream import NoRegistryError, Upstream
 from tests.real.registry_ground import registry
 from tests.sandbox.images_platform import ImagePlatform
 from tests.sandbox.images_support import IMMUTABLE, TOKEN, SmallEcr

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.sandbox.images import oci
+from ops.sandbox.registry import oci
 from tests.real.registry_ground import registry
 from tests.sandbox.images_platform import ImagePlatform, build, push
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN

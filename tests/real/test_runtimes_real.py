@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ops.sandbox.images.docker_base import ensure_base
-from ops.sandbox.images.docker_runtime import DockerRuntime
+from ops.sandbox.runtime.docker_base import ensure_base
+from ops.sandbox.runtime.containers import DockerRuntime
 from tests.real.engine_names import names
 from tests.sandbox.images_platform import ImagePlatform, build, ended, push, spec
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN

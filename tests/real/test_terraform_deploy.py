@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Checkout
-from tests.flows import deploying as world
+from tests.checkout import Checkout
+from tests.deploy import deploying as world
 from tests.real.terraform_team import Team, team
 from tests.relay import before_aws
 

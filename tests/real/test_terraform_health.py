@@ -13,7 +13,7 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from tests import plain_aws
-from tests.conftest import Checkout
+from tests.checkout import Checkout
 from tests.real.terraform_ground import KEYS, Ground
 
 MAIN = """

@@ -17,10 +17,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.adapters.terraform_errors import LockHeld
-from ops.errors import Refused
-from ops.flows import terraform as flow
-from ops.flows import terraform_locks
+from ops.terraform.errors import LockHeld
+from ops.core.errors import Refused
+from ops.terraform import plan as flow
+from ops.terraform import unlock
 from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground
 from tests.terminal import typed
@@ -42,7 +42,7 @@ DYNAMO = 'bucket = "states"\nkey = "dev/terraform.tfstate"\nregion = "us-east-1"
 APPLY = """
 import sys
 from pathlib import Path
-from ops.flows import terraform as flow
+from ops.terraform import plan as flow
 from ops.tasks.shared import signals_raised
 from tests.real.terraform_ground import Ground
 with signals_raised():
@@ -52,8 +52,8 @@ with signals_raised():
 UNLOCK = """
 import sys
 from pathlib import Path
-from ops.errors import Refused
-from ops.flows import terraform_locks
+from ops.core.errors import Refused
+from ops.terraform import unlock as terraform_locks
 from tests.real.terraform_ground import Ground
 try:
     terraform_locks.unlock(Ground(Path(sys.argv[1]), sys.argv[2]).place(), None)
@@ -113,15 +113,15 @@ def test_a_held_lock_names_its_owner(ground: Ground) -> None:
     with pytest.raises(LockHeld) as found:
         flow.plan_as_running(place)
     assert found.value.exit_code == 3 and "ana@laptop holds it for" in found.value.why and "inv tf.unlock" in found.value.next
-    (held,) = terraform_locks.held(place)
-    document = terraform_locks.as_document(held)
+    (held,) = unlock.held(place)
+    document = unlock.as_document(held)
     assert (document["id"], document["owner"], document["reason"], document["store"]) == (identifier, "ana@laptop", "apply", "s3")
 
 
 def test_a_held_lock_is_seen_before_terraform_was_ever_initialised(ground: Ground) -> None:
     """`tf.locks` needs no init, and so no provider: who looks for a lock often has neither."""
     lock(ground)
-    (held,) = terraform_locks.held(ground.place())
+    (held,) = unlock.held(ground.place())
     assert held.who == "ana@laptop" and not (ground.directory / ".terraform").exists()
 
 
@@ -140,13 +140,13 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
     place = ground.place()
     for named, says in ((None, "the lock of ana@laptop stays"), ("another-id", "there is no lock another-id")):
         with pytest.raises(Refused, match=says) as found:
-            terraform_locks.unlock(place, named)
+            unlock.unlock(place, named)
         assert f"inv tf.unlock --id {identifier}" in found.value.next
-    assert terraform_locks.unlock(place, identifier).id == identifier
-    assert terraform_locks.held(place) == ()
+    assert unlock.unlock(place, identifier).id == identifier
+    assert unlock.held(place) == ()
     assert flow.plan_as_running(place).changes
     with pytest.raises(Refused, match="the state is not locked"):
-        terraform_locks.unlock(place, identifier)
+        unlock.unlock(place, identifier)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_at_a_terminal_it_is_asked(ground: Ground, created: str, question: str, 
     command = [sys.executable, "-c", UNLOCK, str(ground.root), ground.endpoint]
     code, screen = typed(command, ground.root, environment, no)
     assert code == 1 and question in screen and "the lock of ana@laptop stays" in screen
-    assert len(terraform_locks.held(ground.place())) == 1
+    assert len(unlock.held(ground.place())) == 1
     code, screen = typed(command, ground.root, environment, yes)
-    assert code == 0 and terraform_locks.held(ground.place()) == (), screen
+    assert code == 0 and unlock.held(ground.place()) == (), screen
 
 
 def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
@@ -193,7 +193,7 @@ def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
     client.put_item(TableName="locks", Item={"LockID": {"S": "states/dev/terraform.tfstate"}, "Info": {"S": json.dumps(info)}})
     with pytest.raises(LockHeld, match="ben@desk"):
         flow.plan_as_running(place)
-    assert terraform_locks.unlock(place, "11112222-0000").store == "dynamodb"
+    assert unlock.unlock(place, "11112222-0000").store == "dynamodb"
     assert flow.plan_as_running(place).changes
 
 
@@ -205,11 +205,11 @@ def test_a_kill_in_the_middle_leaves_a_lock_and_the_next_run_says_whose(ground: 
     place = ground.place()
     with pytest.raises(LockHeld, match=f"@{socket.gethostname()}"):
         flow.plan_as_running(place)
-    (held,) = terraform_locks.held(place)
+    (held,) = unlock.held(place)
     with pytest.raises(Refused, match="stays") as found:
-        terraform_locks.unlock(place, None)
+        unlock.unlock(place, None)
     assert "ago" in found.value.why
-    terraform_locks.unlock(place, held.id)
+    unlock.unlock(place, held.id)
     flow.plan_as_running(place)
     flow.apply_saved(place, yes=True)
     assert flow.plan_as_running(place).changes == ()
@@ -220,7 +220,7 @@ def test_a_living_owner_on_this_host_is_seen(ground: Ground) -> None:
     running, pid = applying(ground)
     try:
         with pytest.raises(Refused) as found:
-            terraform_locks.unlock(ground.place(), None)
+            unlock.unlock(ground.place(), None)
         assert f"pid {pid}" in found.value.why
     finally:
         running.send_signal(signal.SIGINT)
@@ -236,5 +236,5 @@ def test_an_interrupt_in_the_middle_leaves_no_lock(ground: Ground, name: str) ->
     assert "it is waited for" in errors
     assert not Path(f"/proc/{pid}").exists()
     place = ground.place()
-    assert terraform_locks.held(place) == ()
+    assert unlock.held(place) == ()
     assert {row.action for row in flow.plan_as_running(place).changes} <= {"create", "replace"}

@@ -9,10 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.adapters import git, terraform
-from ops.errors import ConfigError, OpsError, Refused
-from ops.flows import terraform as flow
-from ops.flows import terraform_images
+from ops.tools import git
+from ops.terraform import program
+from ops.core.errors import ConfigError, OpsError, Refused
+from ops.terraform import plan as flow
+from ops.terraform import image_variables
 from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground
 
@@ -172,7 +173,7 @@ def test_an_undeclared_image_variable_is_found_before_anything(ground: Ground) -
     assert found.value.next == "did you mean image?"
     with pytest.raises(ConfigError, match="undeclared variable"):  # and Terraform itself, were it handed over
         flow.plan(place, {"images": "x"})
-    assert terraform_images.names(place.platform) == {"web": "images"}
+    assert image_variables.names(place.platform) == {"web": "images"}
 
 
 @pytest.mark.parametrize(
@@ -216,12 +217,12 @@ def test_no_terraform_is_said(ground: Ground, monkeypatch: pytest.MonkeyPatch, t
     """Nothing on PATH: exit code 2 and what to install."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="program terraform is not here"):
-        terraform.version(ground.place().tf)
+        program.version(ground.place().tf)
 
 
 def test_drift_looks_and_writes_nothing(ground: Ground) -> None:
     """`tf.drift` of an untouched directory is clean and leaves the state's serial as it was."""
     place = applied(ground)
-    before = terraform.state_version(place.tf)
+    before = program.state_version(place.tf)
     assert flow.drift(place).drift == ()
-    assert terraform.state_version(place.tf) == before
+    assert program.state_version(place.tf) == before

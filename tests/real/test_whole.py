@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.sandbox.images import oci
-from ops.sandbox.images.docker_runtime import ROOT_LABEL
-from tests.conftest import Checkout
-from tests.flows import deploying as world
+from ops.sandbox.registry import oci
+from ops.sandbox.runtime.containers import ROOT_LABEL
+from tests.checkout import Checkout
+from tests.deploy import deploying as world
 from tests.real.registry_ground import registry
 from tests.real.terraform_team import Team, team
 

@@ -10,11 +10,11 @@ from typing import Any
 import docker
 
 from ops.sandbox.contracts import ContainerSpec, Part, Paths
-from ops.sandbox.images.engine.server import serve_engine
-from ops.sandbox.images.processes import ProcessContainer
-from ops.sandbox.images.registry import serve_registry
-from ops.sandbox.images.runtime import ProcessRuntime
-from ops.sandbox.images.upstream import Upstream
+from ops.sandbox.engine.server import serve_engine
+from ops.sandbox.runtime.processes import ProcessContainer
+from ops.sandbox.registry.server import serve_registry
+from ops.sandbox.runtime.runtime import ProcessRuntime
+from ops.sandbox.registry.upstream import Upstream
 from tests.sandbox.images_support import MUTABLE, TOKEN, SmallEcr, context, free_port
 from tests.waiting import until
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from ops.sandbox.images import oci
+from ops.sandbox.registry import oci
 
 
 def digest(data: bytes) -> str:

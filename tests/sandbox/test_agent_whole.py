@@ -11,9 +11,9 @@ from ops.sandbox.agent import Agent
 from ops.sandbox.aws import serve
 from ops.sandbox.contracts import Paths, Ports
 from ops.sandbox.edge import start_edge
-from ops.sandbox.images.engine.server import serve_engine
-from ops.sandbox.images.registry import serve_registry
-from ops.sandbox.images.runtime import ProcessRuntime
+from ops.sandbox.engine.server import serve_engine
+from ops.sandbox.registry.server import serve_registry
+from ops.sandbox.runtime.runtime import ProcessRuntime
 from tests.sandbox.aws_platform import CRASH, QUICK, SERVER, Platform, free_port, ports
 from tests.sandbox.images_support import context
 from tests.waiting import until

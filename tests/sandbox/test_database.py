@@ -14,9 +14,9 @@ import psycopg
 import pytest
 
 from alembic import command, config
-from ops import postgres_account as account
-from ops import postgres_binaries as binaries
-from ops import postgres_cluster as running
+from ops.postgres.server import account
+from ops.postgres.server import binaries
+from ops.postgres.server import cluster as running
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, cluster, purge, schema
 from tests.waiting import until

@@ -8,8 +8,8 @@ import docker
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ops.sandbox.images import docker_base
-from ops.sandbox.images.engine.base import NAME
+from ops.sandbox.runtime import docker_base
+from ops.sandbox.engine.base import NAME
 from ops.sandbox.supervisor.containers import forget_images
 
 BASE, GONE, OURS = ("sha256:" + letter * 64 for letter in "abc")

@@ -16,7 +16,7 @@ import pytest
 
 from ops.sandbox.contracts import TargetState
 from ops.sandbox.edge.alb import LoadBalancer
-from ops.sandbox.edge.wire import Front
+from ops.sandbox.edge.http_server import Front
 
 
 @dataclass

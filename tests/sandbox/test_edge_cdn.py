@@ -16,7 +16,7 @@ import pytest
 from ops.sandbox.contracts import TargetState
 from ops.sandbox.edge import EdgeSettings, start_edge
 from ops.sandbox.edge.cdn import covers, lifetime
-from ops.sandbox.edge.wire import Front, plain
+from ops.sandbox.edge.http_server import Front, plain
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from docker.errors import DockerException
 
-from ops.sandbox.images.engine.server import serve_engine
+from ops.sandbox.engine.server import serve_engine
 from tests.sandbox.engine_calls import CONFIGURED, FILES, refused
 from tests.sandbox.images_platform import ImagePlatform, build
 

@@ -13,11 +13,11 @@ from urllib.request import ProxyHandler, Request, build_opener
 import psycopg
 import pytest
 
-from ops.errors import Refused
+from ops.core.errors import Refused
 from ops.sandbox import faults
 from ops.sandbox.contracts import Paths
 from ops.sandbox.status import read
-from tests.conftest import Checkout
+from tests.checkout import Checkout
 from tests.sandbox.faults_support import Page, active, broken, certificate_problem, clients, connect, states, until_ill
 from tests.waiting import until
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ops.errors import Refused
+from ops.core.errors import Refused
 from ops.sandbox import faults
 from tests.sandbox.faults_support import Page, active, broken, clients, states, until_ill
 from tests.waiting import until

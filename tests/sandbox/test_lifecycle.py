@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from ops.errors import ConfigError, OpsError, Refused
+from ops.core.errors import ConfigError, OpsError, Refused
 from ops.sandbox import lifecycle
 from ops.sandbox.contracts import Paths
 from ops.sandbox.sample import Commit, git

@@ -12,7 +12,7 @@ import pytest
 
 from ops.sandbox import private
 from ops.sandbox.contracts import Paths
-from ops.sandbox.images.engine.server import serve_engine
+from ops.sandbox.engine.server import serve_engine
 
 
 @pytest.fixture

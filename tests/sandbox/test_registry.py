@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ops.sandbox.images import oci
-from ops.sandbox.images.registry import tell_again
+from ops.sandbox.registry import oci
+from ops.sandbox.registry.server import tell_again
 from tests.sandbox.images_platform import ImagePlatform
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, TOKEN, SmallEcr
 from tests.sandbox.registry_calls import digest, error, finish, manifest, pushed, put, upload

@@ -12,8 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ops.sandbox.aws import serve
-from ops.sandbox.images import oci
-from ops.sandbox.images.registry import serve_registry
+from ops.sandbox.registry import oci
+from ops.sandbox.registry.server import serve_registry
 from tests.sandbox.aws_platform import QUICK, client_of, ports
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE, free_port
 from tests.sandbox.registry_calls import digest, error, manifest, pushed, put, upload

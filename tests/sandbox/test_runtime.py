@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ops.rules.stop_reasons import classify
+from ops.ecs.rules.stop_reasons import classify
 from ops.sandbox.contracts import PullError, StartError
 from tests.sandbox.images_platform import ImagePlatform, ended, spec
 from tests.sandbox.images_support import IMMUTABLE, MUTABLE

@@ -15,7 +15,7 @@ from tests.waiting import until
 SUPERVISOR = """
 import sys, threading, time
 from pathlib import Path
-from ops.sandbox.images.processes import Command, Spawner
+from ops.sandbox.runtime.processes import Command, Spawner
 folder, watch = sys.argv[1], sys.argv[2] == "watch"
 started = []
 def start():
@@ -48,7 +48,7 @@ def test_a_task_dies_with_its_killed_supervisor(tmp_path: Path, how: str) -> Non
 
 def test_the_watcher_goes_with_its_task(tmp_path: Path) -> None:
     """Where a watcher stands in for the kernel, it does not outlive the task that it watches."""
-    from ops.sandbox.images.processes import Command, ProcessContainer, Spawner
+    from ops.sandbox.runtime.processes import Command, ProcessContainer, Spawner
 
     command = Command((sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"), "python3", {"A": "1"}, tmp_path)
     process = Spawner().spawn(command, watch=True)

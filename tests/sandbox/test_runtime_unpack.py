@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.sandbox.images.unpack import UnpackError, inside, unpack
+from ops.sandbox.runtime.unpack import UnpackError, inside, unpack
 
 
 def layer(folder: Path, *members: tuple[str, bytes, str | bytes]) -> Path:

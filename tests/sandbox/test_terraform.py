@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ops.errors import Refused
+from ops.core.errors import Refused
 from ops.sandbox import lifecycle
 from ops.sandbox.contracts import Paths
 from ops.sandbox.keys import Key
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.seed.clients import Clients
-from ops.sandbox.terraform import DIRECTORY, place, trial
-from ops.sandbox.terraform.trial import Rollout, Trial, first_error
+from ops.sandbox.terraform import DIRECTORY, place, rollout_probe
+from ops.sandbox.terraform.rollout_probe import Rollout, Trial, first_error
 from tests.sandbox.lifecycle_support import processes
 from tests.waiting import until
 
@@ -107,7 +107,7 @@ def test_whatever_goes_wrong_is_a_reason_for_ecs(paths: Paths, tmp_path: Path, m
 def test_a_provider_that_does_not_come_is_not_waited_for(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`init` has its seconds, and leaves no process."""
     monkeypatch.setenv("PATH", program(tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60"))
-    monkeypatch.setitem(trial.PATIENCE, "auto", 0.5)
+    monkeypatch.setitem(rollout_probe.PATIENCE, "auto", 0.5)
     began = time.monotonic()
     assert str(tried(paths)) == "rollout: ecs (not terraform: its provider was not here after 0.5 s)"
     assert time.monotonic() - began < 5

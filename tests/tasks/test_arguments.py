@@ -11,7 +11,7 @@ from invoke.parser import Parser
 from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 
-from ops.errors import ConfigError
+from ops.core.errors import ConfigError
 from tests import front_door
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = '''
 import gc, os, subprocess, sys, time
-from ops.errors import Refused
+from ops.core.errors import Refused
 from ops.tasks.shared import front_door
 
 @front_door(options=("json",))

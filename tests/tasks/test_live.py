@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from ops import live
-from ops.model import Event, Evidence, Finding, Target
-from tests.rules.stops import OLD_ONE, OURS, at, crashed, deployment, service
+from ops.ecs import display
+from ops.aws.facts import Event, Evidence, Finding, Target
+from tests.ecs.stops import OLD_ONE, OURS, at, crashed, deployment, service
 
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 EVIDENCE = (Evidence("log of backend", "Error: no module"),)
@@ -64,8 +64,8 @@ def plain(text):
 def test_without_a_terminal_only_changes_are_told():
     """The same state twice is one line; a finding is shown whole, with the time since the start."""
     stream, now = io.StringIO(), [100.0]
-    screen = live.screen(stream, lambda: now[0])
-    assert type(screen) is live.PlainScreen
+    screen = display.screen(stream, lambda: now[0])
+    assert type(screen) is display.PlainScreen
     screen.following(OURS, 900)
     now[0] = 104.0
     screen.seen(STARTING, (), ())
@@ -88,7 +88,7 @@ def test_without_a_terminal_only_changes_are_told():
 def test_control_characters_from_outside_are_escaped():
     """A log line cannot clear the screen, nor an event forge a second line."""
     stream = io.StringIO()
-    screen = live.screen(stream)
+    screen = display.screen(stream)
     screen.line("a\x1b[2Jb\x07")
     screen.event(Event("1", None, "one\ntwo\r"))
     assert "\x1b" not in stream.getvalue()
@@ -99,8 +99,8 @@ def test_control_characters_from_outside_are_escaped():
 def test_on_a_terminal_a_table_is_drawn_and_findings_stay_above_it(terminal):
     """Tasks by state of the new and the other deployment, target health, events and the phase are on it."""
     tty = terminal(100)
-    screen = live.screen(tty.stream)
-    assert type(screen) is live.TableScreen
+    screen = display.screen(tty.stream)
+    assert type(screen) is display.TableScreen
     screen.following(OURS, 900)
     screen.phase("starting tasks")
     sick = Target("10.0.0.1", 3001, "unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]")
@@ -118,7 +118,7 @@ def test_on_a_terminal_a_table_is_drawn_and_findings_stay_above_it(terminal):
 def test_a_narrow_terminal_is_no_reason_to_fail(terminal, columns):
     """Long events are cut, not wrapped over the table, and a sliver of a terminal breaks nothing."""
     tty = terminal(columns)
-    screen = live.screen(tty.stream)
+    screen = display.screen(tty.stream)
     screen.following(OURS, 900)
     screen.seen(STARTING, (), ())
     screen.event(Event("1", at(3), "x" * 500))
@@ -131,7 +131,7 @@ def test_a_narrow_terminal_is_no_reason_to_fail(terminal, columns):
 def test_the_cursor_is_given_back_whatever_happens(terminal, problem):
     """An exception or Ctrl-C in the middle of a watch, and the terminal is as it was; closing twice is fine."""
     tty = terminal(80)
-    screen = live.screen(tty.stream)
+    screen = display.screen(tty.stream)
 
     def broken():
         try:
@@ -153,8 +153,8 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
     """Where nothing can be redrawn, nothing is."""
     monkeypatch.setenv("TERM", "dumb")
     tty = terminal(80)
-    screen = live.screen(tty.stream)
-    assert type(screen) is live.PlainScreen
+    screen = display.screen(tty.stream)
+    assert type(screen) is display.PlainScreen
     screen.line("hello")
     assert "hello" in tty.text()
 
@@ -162,7 +162,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
 def test_hostile_markup_is_text(terminal):
     """Rich's own markup in an event is shown as it is."""
     tty = terminal(80)
-    screen = live.screen(tty.stream)
+    screen = display.screen(tty.stream)
     screen.following(OURS, 900)
     screen.seen(STARTING, (), ())
     screen.event(Event("1", at(3), "[red]no[/nonsense] \x1b[2J"))

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.adapters import aws
-from ops.flows import lock
+from ops.aws import session
+from ops.state import lock
 from tests import plain_aws
-from tests.conftest import Checkout
+from tests.checkout import Checkout
 from tests.terminal import typed
 
 KEYS = {"access_key": "AKIATEST", "secret_key": "test"}
@@ -27,7 +27,7 @@ class Here:
     """A checkout whose environment is moto, and a lock in its bucket that somebody elsewhere holds."""
 
     checkout: Checkout
-    cloud: aws.Cloud
+    cloud: session.Cloud
 
     def locks(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.checkout.document("lock.status")["locks"]
@@ -47,7 +47,7 @@ def place(new_checkout: Callable[[str], Checkout]) -> Iterator[Here]:
         overlay = checkout.root / ".sandbox/environment.yaml"
         overlay.parent.mkdir()
         overlay.write_text(yaml.safe_dump({"aws": {"endpoint": endpoint, **KEYS}}))
-        cloud = aws.of_overlay(endpoint, KEYS["access_key"], KEYS["secret_key"], "us-east-1")
+        cloud = session.of_overlay(endpoint, KEYS["access_key"], KEYS["secret_key"], "us-east-1")
         cloud.client("s3").create_bucket(Bucket=BUCKET)
         yield Here(checkout, cloud)
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ops.sandbox.agent import words
+from ops.sandbox.agent import ecs_messages
 from ops.sandbox.aws import lookups
 
 VPC = {"PGHOSTADDR": "127.0.0.1"}       # in place of the VPC's DNS: where libpq finds the database, whatever its name is
@@ -38,7 +38,7 @@ def resolve(value_from: str) -> str:
     if found is None and not value_from.startswith("arn:"):
         found = lookups.secret(value_from)
     if found is None:
-        raise ResourceError(words.parameter_missing(value_from))
+        raise ResourceError(ecs_messages.parameter_missing(value_from))
     return found
 
 
@@ -47,13 +47,13 @@ def _from_secrets_manager(value_from: str) -> str:
     arn, (key, stage, version) = ":".join(parts[:7]), [*parts[7:], "", "", ""][:3]
     text = lookups.secret(arn, stage or None, version or None)
     if text is None:
-        raise ResourceError(words.secret_missing(arn))
+        raise ResourceError(ecs_messages.secret_missing(arn))
     if not key:
         return text
     try:
         value = json.loads(text)[key]
     except (ValueError, KeyError, TypeError) as missing:
-        raise ResourceError(words.secret_key_missing(key)) from missing
+        raise ResourceError(ecs_messages.secret_key_missing(key)) from missing
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -65,8 +65,8 @@ def log_writer(definition: dict[str, Any], task_id: str) -> Callable[[str], None
     options = configuration.get("options") or {}
     for option in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):
         if not options.get(option):
-            raise ResourceError(words.log_option_missing(option))
+            raise ResourceError(ecs_messages.log_option_missing(option))
     group, stream = options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{definition['name']}/{task_id}"
     if not lookups.create_log_stream(group, stream, options.get("awslogs-create-group") == "true"):
-        raise ResourceError(words.log_group_missing())
+        raise ResourceError(ecs_messages.log_group_missing())
     return lambda line: lookups.write_log(group, stream, line)

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import traceback
 
-from ops.sandbox.agent import breaker, words
+from ops.sandbox.agent import breaker, ecs_messages
 from ops.sandbox.agent.reconcile import ServiceView, Start, Stop, TaskView, reconcile
 from ops.sandbox.aws import lookups
-from ops.sandbox.aws.ecs_model import Deployment, Service, Task, deployment_id, utc_now
+from ops.sandbox.aws.ecs.model import Deployment, Service, Task, deployment_id, utc_now
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.aws.targets import Target
 from ops.sandbox.contracts import Timing
@@ -62,7 +62,7 @@ class Scheduler:
             deployment.not_before = now + breaker.wait_before_launch(deployment.failed_tasks, self.timing.health_interval)
             if deployment.failed_tasks >= breaker.FREE_FAILURES and not deployment.announced_unstable:
                 deployment.announced_unstable = True
-                service.say(words.UNSTABLE)
+                service.say(ecs_messages.UNSTABLE)
 
     def _judge_health(self, service: Service, task: Task, now: float) -> None:
         if not task.healthy_deadline:
@@ -75,8 +75,8 @@ class Scheduler:
             return
         bad = next((target for target in self._targets(task) if target.state == "unhealthy"), None)
         if bad is not None and now >= task.healthy_deadline:
-            service.say(words.unhealthy(bad.port, bad.group, bad.description or "Health checks failed"))
-            task.ask_to_stop("ServiceSchedulerInitiated", words.failed_elb(bad.group))
+            service.say(ecs_messages.unhealthy(bad.port, bad.group, bad.description or "Health checks failed"))
+            task.ask_to_stop("ServiceSchedulerInitiated", ecs_messages.failed_elb(bad.group))
 
     def _reset_failures(self, service: Service, task: Task) -> None:
         if task.started_by == service.primary.id:
@@ -106,15 +106,15 @@ class Scheduler:
         failing = service.primary
         if not enabled or failing.rollout_state != "IN_PROGRESS" or failing.failed_tasks < breaker.threshold(service.desired_count):
             return
-        failing.conclude("FAILED", words.BREAKER_FAILED)
-        service.say(words.failed(failing.id))
+        failing.conclude("FAILED", ecs_messages.BREAKER_FAILED)
+        service.say(ecs_messages.failed(failing.id))
         good = service.last_completed
         if rolls_back and good is not None and failing.rollback_of is None:
             back = Deployment(deployment_id(), good.task_definition, good.network_configuration, good.load_balancers)
             back.rollback_of = failing.id
-            back.rollout_reason = words.rolling_back_reason(back.id)
+            back.rollout_reason = ecs_messages.rolling_back_reason(back.id)
             service.begin(back)
-            service.say(words.rolling_back(back.id))
+            service.say(ecs_messages.rolling_back(back.id))
 
     def _carry_out(self, service: Service, now: float) -> None:
         live = [task for task in self.ecs.of_service(service) if task.desired_status == "RUNNING"]
@@ -131,7 +131,7 @@ class Scheduler:
                     self._start(service, count)
                 case Stop(tasks):
                     for identifier in tasks:
-                        self.ecs.tasks[identifier].ask_to_stop("ServiceSchedulerInitiated", words.scaling(primary.id))
+                        self.ecs.tasks[identifier].ask_to_stop("ServiceSchedulerInitiated", ecs_messages.scaling(primary.id))
 
     def _start(self, service: Service, count: int) -> None:
         deployment = service.primary
@@ -147,7 +147,7 @@ class Scheduler:
             for _ in range(count)
         ]
         service.announced_steady = False
-        service.say(words.started([task.id for task in made]))
+        service.say(ecs_messages.started([task.id for task in made]))
 
     def _settle(self, service: Service, now: float) -> None:
         """Bring deployments to their end: drained ones leave, the PRIMARY completes, the service becomes steady or INACTIVE."""
@@ -176,14 +176,14 @@ class Scheduler:
     def _complete(service: Service) -> None:
         primary = service.primary
         if primary.rollout_state == "IN_PROGRESS":
-            primary.conclude("COMPLETED", words.completed_reason(primary.id))
+            primary.conclude("COMPLETED", ecs_messages.completed_reason(primary.id))
             service.last_completed = primary
             for former in service.current[1:]:
                 former.status = "INACTIVE"
-            service.say(words.completed(primary.id))
+            service.say(ecs_messages.completed(primary.id))
         if not service.announced_steady:
             service.announced_steady = True
-            service.say(words.STEADY)
+            service.say(ecs_messages.STEADY)
 
 
 def _failed(task: Task) -> bool:

@@ -15,11 +15,11 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from ops.sandbox.agent import memory_limit, resources, words
+from ops.sandbox.agent import memory_limit, resources, ecs_messages
 from ops.sandbox.agent.addresses import Addresses, NoAddress
 from ops.sandbox.aws import lookups
-from ops.sandbox.aws.ecs_model import Container as ContainerRecord
-from ops.sandbox.aws.ecs_model import Task, utc_now
+from ops.sandbox.aws.ecs.model import Container as ContainerRecord
+from ops.sandbox.aws.ecs.model import Task, utc_now
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.contracts import Container, ContainerSpec, PullError, Runtime, StartError, Timing
 
@@ -143,7 +143,7 @@ class TaskLife:
             with self.ground.cloud.ecs.lock:
                 ended = [record for record, container in self._running if record.exit_code is None and _note_exit(record, container)]
                 if any(record.essential for record in ended) or all(record.exit_code is not None for record, _ in self._running):
-                    self.task.ask_to_stop("EssentialContainerExited", words.ESSENTIAL_EXITED)
+                    self.task.ask_to_stop("EssentialContainerExited", ecs_messages.ESSENTIAL_EXITED)
 
     def _wind_down(self) -> None:
         crashed = self.task.stop_code in CRASHED
@@ -154,7 +154,7 @@ class TaskLife:
                 self.ground.closing.wait(self.ground.timing.deregistration_delay)
         self._set(last_status="STOPPING")
         if was_running and not crashed:
-            self._say(words.stopped([self.task.id]))
+            self._say(ecs_messages.stopped([self.task.id]))
         for record, container in self._running:
             code = container.stop(self.ground.timing.stop_timeout)
             with self.ground.cloud.ecs.lock:
@@ -171,14 +171,14 @@ class TaskLife:
     def _register(self) -> None:
         for group, address, port in self._targets():
             self.ground.cloud.targets.register(group, address, port)
-            self._say(words.registered(1, group))
+            self._say(ecs_messages.registered(1, group))
 
     def _deregister(self) -> bool:
         gone = [each for each in self._targets() if self.ground.cloud.targets.deregister(*each, self.ground.timing.deregistration_delay)]
         for group, _, _ in gone:
-            self._say(words.deregistered(1, group))
+            self._say(ecs_messages.deregistered(1, group))
         if gone:
-            self._say(words.draining(1))
+            self._say(ecs_messages.draining(1))
         return bool(gone)
 
     def _targets(self) -> list[tuple[str, str, int]]:
@@ -212,7 +212,7 @@ def _note_exit(record: ContainerRecord, container: Container) -> bool:
     code = container.poll()
     if code is None and memory_limit.exceeded(record.definition, container.pid):
         container.stop(0.0)
-        code, record.reason = memory_limit.KILLED, words.OUT_OF_MEMORY
+        code, record.reason = memory_limit.KILLED, ecs_messages.OUT_OF_MEMORY
     if code is None:
         return False
     record.status, record.exit_code = "STOPPED", code

@@ -14,7 +14,7 @@ from typing import Any
 from moto.cloudfront.exceptions import CloudFrontException
 from moto.cloudfront.models import CloudFrontBackend, Invalidation, cloudfront_backends
 
-from ops.sandbox.aws.ecs_model import utc_now
+from ops.sandbox.aws.ecs.model import utc_now
 from ops.sandbox.aws.overrides import computed, original, replace
 from ops.sandbox.contracts import ACCOUNT, Timing
 

@@ -12,7 +12,7 @@ from typing import Any
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 
-from ops.sandbox.aws.ecs_store import EcsStore
+from ops.sandbox.aws.ecs.store import EcsStore
 from ops.sandbox.contracts import ACCOUNT, REGION
 
 PRIVATE = IPv4Network("10.0.0.0/16")      # the VPC: where the load balancer's own addresses lie

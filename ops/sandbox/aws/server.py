@@ -19,12 +19,13 @@ from moto.core.base_backend import BackendDict
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
-from ops.sandbox.aws import cloudfront, elb, rds, security_groups, task_definitions
+from ops.sandbox.aws import cloudfront, elb, rds, security_groups
+from ops.sandbox.aws.ecs import task_definitions
 from ops.sandbox.aws.ecr import Ecr
-from ops.sandbox.aws.ecs_history import History
-from ops.sandbox.aws.ecs_services import Services
-from ops.sandbox.aws.ecs_store import EcsStore
-from ops.sandbox.aws.ecs_tasks import Tasks
+from ops.sandbox.aws.ecs.history import History
+from ops.sandbox.aws.ecs.services import Services
+from ops.sandbox.aws.ecs.store import EcsStore
+from ops.sandbox.aws.ecs.tasks import Tasks
 from ops.sandbox.aws.middleware import Gate
 from ops.sandbox.aws.signature import Signed
 from ops.sandbox.aws.targets import TargetTable

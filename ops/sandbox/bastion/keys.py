@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.postgres_cluster import write_private
+from ops.postgres.server.cluster import write_private
 
 KIND = "ssh-ed25519"
 

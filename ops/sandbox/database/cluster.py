@@ -20,8 +20,8 @@ from pathlib import Path
 
 import psutil
 
-from ops.postgres_account import Account
-from ops.postgres_cluster import write_private as write_private
+from ops.postgres.server.account import Account
+from ops.postgres.server.cluster import write_private as write_private
 from ops.sandbox.contracts import Paths
 
 MARKER = "schema-made"            # beside the data, once its schema is complete

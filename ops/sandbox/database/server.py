@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ops import postgres_account as accounts
-from ops import postgres_binaries as binaries
-from ops import postgres_cluster as running
-from ops.errors import OpsError
+from ops.postgres.server import account as accounts
+from ops.postgres.server import binaries
+from ops.postgres.server import cluster as running
+from ops.core.errors import OpsError
 from ops.sandbox.contracts import Part, Paths
 from ops.sandbox.database import cluster, schema
 

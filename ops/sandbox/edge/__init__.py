@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from ops.sandbox.contracts import LoadBalancerDoor, Part
 from ops.sandbox.edge.alb import LoadBalancer
 from ops.sandbox.edge.cdn import Cdn, over_tls
-from ops.sandbox.edge.weather import Weather
-from ops.sandbox.edge.wire import Answer, Front, Handler, Request
+from ops.sandbox.edge.fault_injection import Weather
+from ops.sandbox.edge.http_server import Answer, Front, Handler, Request
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ from http.client import HTTPException
 
 from ops.sandbox.contracts import REDIRECT, LoadBalancerDoor, TargetState
 from ops.sandbox.edge.origin import NoConnectionInTimeError, Timeouts, exchange
-from ops.sandbox.edge.weather import Weather
-from ops.sandbox.edge.wire import Answer, Headers, Request, plain
+from ops.sandbox.edge.fault_injection import Weather
+from ops.sandbox.edge.http_server import Answer, Headers, Request, plain
 
 
 def eligible(targets: Sequence[TargetState]) -> tuple[TargetState, ...]:

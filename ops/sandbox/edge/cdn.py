@@ -20,8 +20,8 @@ from http.client import HTTPException
 
 from ops.sandbox.contracts import LoadBalancerDoor
 from ops.sandbox.edge.origin import Timeouts, exchange
-from ops.sandbox.edge.weather import Weather
-from ops.sandbox.edge.wire import Answer, Headers, Request, header, plain
+from ops.sandbox.edge.fault_injection import Weather
+from ops.sandbox.edge.http_server import Answer, Headers, Request, header, plain
 
 OBJECT = 1 << 20          # bytes of one object that is still kept
 OBJECTS = 512             # objects kept, the longest unused dropped first

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 
-from ops.sandbox.edge.incoming import BLOCK
-from ops.sandbox.edge.wire import Answer, Headers, Request, end_to_end
+from ops.sandbox.edge.request_body import BLOCK
+from ops.sandbox.edge.http_server import Answer, Headers, Request, end_to_end
 
 
 @dataclass(frozen=True)

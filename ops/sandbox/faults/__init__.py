@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from ops.errors import ConfigError, OpsError, Refused
+from ops.core.errors import ConfigError, OpsError, Refused
 from ops.sandbox import status
 from ops.sandbox.contracts import Paths
-from ops.sandbox.faults import board
-from ops.sandbox.faults.table import FAULTS, find
+from ops.sandbox.faults import active_faults
+from ops.sandbox.faults.catalog import FAULTS, find
 
 KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
 LONGEST = 180.0           # seconds for one order
@@ -27,7 +27,7 @@ def faults(root: Path) -> list[dict[str, Any]]:
     paths = Paths(root.resolve())
     if status.look(paths.root).ready:
         return list(_ask(paths, "", None)["faults"])
-    left = {name for name in board.read(paths) if find(name).lasts}
+    left = {name for name in active_faults.read(paths) if find(name).lasts}
     return [fault.as_row(fault.name in left) for fault in FAULTS]
 
 

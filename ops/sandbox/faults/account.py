@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ops.errors import Refused
-from ops.sandbox.faults.work import Ground, Kept, Work
+from ops.core.errors import Refused
+from ops.sandbox.faults.base import Ground, Kept, Work
 
 if TYPE_CHECKING:
     from ops.sandbox.seed import Clients
@@ -163,10 +163,10 @@ class Denied(Work):
     def seen(self, ground: Ground, kept: Kept) -> bool:
         from botocore.exceptions import ClientError
 
-        from ops.sandbox.faults import looks
+        from ops.sandbox.faults import probes
         from ops.sandbox.seed.names import BACKEND
 
-        arn = looks.group(ground, BACKEND)["TargetGroupArn"]
+        arn = probes.group(ground, BACKEND)["TargetGroupArn"]
         try:
             as_operator(ground).elb.describe_target_health(TargetGroupArn=arn)
         except ClientError as refused:

@@ -6,8 +6,8 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ops.sandbox.faults import looks
-from ops.sandbox.faults.work import Ground, Kept, Work
+from ops.sandbox.faults import probes
+from ops.sandbox.faults.base import Ground, Kept, Work
 
 if TYPE_CHECKING:
     from ops.sandbox.database import Login, Server
@@ -25,7 +25,7 @@ class Stopped(Work):
     def seen(self, ground: Ground, kept: Kept) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
-        return state(ground) == "stopped" and not ground.database.alive() and looks.none_healthy(ground, BACKEND)
+        return state(ground) == "stopped" and not ground.database.alive() and probes.none_healthy(ground, BACKEND)
 
     def there(self, ground: Ground, kept: Kept) -> bool:
         return state(ground) in ("stopping", "stopped")
@@ -53,7 +53,7 @@ class PasswordChanged(Work):
     def seen(self, ground: Ground, kept: Kept) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
-        return self.there(ground, kept) and looks.none_healthy(ground, BACKEND)
+        return self.there(ground, kept) and probes.none_healthy(ground, BACKEND)
 
     def there(self, ground: Ground, kept: Kept) -> bool:
         return not accepted(ground.database)
@@ -137,5 +137,5 @@ def backend_well(ground: Ground) -> bool:
     """Whether the backend has come to rest; its scheduler's waits are cut short."""
     from ops.sandbox.seed.names import BACKEND
 
-    looks.encourage(ground, BACKEND)
-    return looks.at_rest(ground, BACKEND)
+    probes.encourage(ground, BACKEND)
+    return probes.at_rest(ground, BACKEND)

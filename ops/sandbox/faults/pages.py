@@ -11,11 +11,11 @@ import threading
 import time
 from dataclasses import dataclass
 
-from ops.errors import Refused
-from ops.sandbox.edge import weather
+from ops.core.errors import Refused
+from ops.sandbox.edge import fault_injection
 from ops.sandbox.edge.cdn import Kept as Object
-from ops.sandbox.faults import looks
-from ops.sandbox.faults.work import Ground, Kept, Work
+from ops.sandbox.faults import probes
+from ops.sandbox.faults.base import Ground, Kept, Work
 
 OLD = "0ld9e5a"           # a version that no commit of the sample has
 AGE, LIFE = 5400.0, 86_400.0
@@ -33,7 +33,7 @@ class Page(Work):
         ground.cdn.forget(self.path)
 
     def well(self, ground: Ground, kept: Kept) -> bool:
-        return looks.status(ground, self.path) == 200
+        return probes.status(ground, self.path) == 200
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Failing(Page):
     """The application answers 500."""
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.weather.turn("target", self.path, weather.failing)
+        ground.weather.turn("target", self.path, fault_injection.failing)
         ground.cdn.forget(self.path)
         return {}
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
-        return looks.status(ground, self.path) == 500
+        return probes.status(ground, self.path) == 500
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Slow(Page):
     seconds: float
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.weather.turn("target", self.path, weather.slow(self.seconds))
+        ground.weather.turn("target", self.path, fault_injection.slow(self.seconds))
         ground.cdn.forget(self.path)
         return {}
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
         began = time.monotonic()
-        return looks.status(ground, self.path, self.seconds + 5) == 200 and time.monotonic() - began >= self.seconds
+        return probes.status(ground, self.path, self.seconds + 5) == 200 and time.monotonic() - began >= self.seconds
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ class Hanging(Page):
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
         over = ground.ended[self.path] = threading.Event()
-        ground.weather.turn("target", self.path, weather.hanging(self.seconds, over))
+        ground.weather.turn("target", self.path, fault_injection.hanging(self.seconds, over))
         ground.cdn.forget(self.path)
         return {}
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
-        return looks.page(ground, self.path, self.patience) is None
+        return probes.page(ground, self.path, self.patience) is None
 
     def end(self, ground: Ground, kept: Kept) -> None:
         super().end(ground, kept)
@@ -93,15 +93,15 @@ class Mistyped(Page):
     kind: str
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.weather.turn("cdn", self.path, weather.typed(self.kind))
+        ground.weather.turn("cdn", self.path, fault_injection.typed(self.kind))
         return {}
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
-        found = looks.page(ground, self.path)
+        found = probes.page(ground, self.path)
         return found is not None and found[1].getheader("Content-Type") == self.kind
 
     def well(self, ground: Ground, kept: Kept) -> bool:
-        return looks.status(ground, self.path) == 200 and not self.seen(ground, kept)
+        return probes.status(ground, self.path) == 200 and not self.seen(ground, kept)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Stale(Page):
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
         ground.cdn.forget(self.path)
-        found = looks.page(ground, self.path)
+        found = probes.page(ground, self.path)
         if found is None or found[0] != 200:
             raise Refused(f"a stale {self.path}", "the origin does not answer 200, so there is nothing to keep", "inv sandbox.mend --all")
         answer, now = found[1], time.time()
@@ -125,5 +125,5 @@ class Stale(Page):
         return shown is not None and OLD.encode() in shown.body
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
-        found = looks.page(ground, self.path)
+        found = probes.page(ground, self.path)
         return found is not None and OLD.encode() in found[2] and (found[1].getheader("X-Cache") or "").startswith("Hit")

@@ -12,13 +12,13 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ops.sandbox.faults import looks
-from ops.sandbox.faults.work import Ground, Kept, Work
+from ops.sandbox.faults import probes
+from ops.sandbox.faults.base import Ground, Kept, Work
 
 if TYPE_CHECKING:
     from ops.sandbox.database import Server
 
-FOLDER = "ops/releases/sandbox/backend/"          # as ops/rules/records.py has it: newest first in S3's order of keys
+FOLDER = "ops/releases/sandbox/backend/"          # as ops/state/rules/records.py has it: newest first in S3's order of keys
 NEWEST_FIRST = 10**10
 
 
@@ -33,10 +33,10 @@ class Behind(Work):
         return {"record": key, "aside": at_head}
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        from ops.sandbox.database import aside, schema
+        from ops.sandbox.database import swap, schema
 
         if kept["aside"]:
-            aside.put_aside(ground.database.admin)
+            swap.put_aside(ground.database.admin)
             schema.downgrade(ground.database.login)
         if not self.seen(ground, kept):
             after = schema.order()[place(schema.current(ground.database.login)) + 1]
@@ -61,10 +61,10 @@ class Behind(Work):
         return not kept["aside"] or not self.seen(ground, kept)
 
     def heal(self, database: Server, kept: Kept) -> None:
-        from ops.sandbox.database import aside
+        from ops.sandbox.database import swap
 
         if kept.get("aside"):
-            aside.bring_back(database.admin)
+            swap.bring_back(database.admin)
 
 
 def place(revision: str | None) -> int:
@@ -99,7 +99,7 @@ def release(ground: Ground, schema_revision: str) -> dict[str, Any]:
     from ops.sandbox.sample import git
     from ops.sandbox.seed.names import BACKEND
 
-    service = looks.service(ground, BACKEND)
+    service = probes.service(ground, BACKEND)
     definition = ground.clients.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
     image = next(each["image"] for each in definition["containerDefinitions"] if each["name"] == BACKEND.name)
     tag = image.rpartition(":")[2]

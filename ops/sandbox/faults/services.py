@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ops.errors import Refused
-from ops.sandbox.faults import looks
-from ops.sandbox.faults.work import Ground, Kept, Work
+from ops.core.errors import Refused
+from ops.sandbox.faults import probes
+from ops.sandbox.faults.base import Ground, Kept, Work
 
 if TYPE_CHECKING:
     from ops.sandbox.seed.names import Shape
@@ -51,8 +51,8 @@ class OfService(Work):
         return next(shape for shape in SHAPES if shape.name == self.service)
 
     def well(self, ground: Ground, kept: Kept) -> bool:
-        looks.encourage(ground, self.shape)
-        return looks.at_rest(ground, self.shape)
+        probes.encourage(ground, self.shape)
+        return probes.at_rest(ground, self.shape)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Rolled(OfService):
         return dict(self.change)
 
     def prepare(self, ground: Ground) -> Kept:
-        return {"before": looks.service(ground, self.shape)["taskDefinition"]}
+        return {"before": probes.service(ground, self.shape)["taskDefinition"]}
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
         made = self._register(ground, kept["before"], self.changed(self._container(ground, kept["before"])))
@@ -80,18 +80,18 @@ class Rolled(OfService):
 
     def there(self, ground: Ground, kept: Kept) -> bool:
         """The service's revision has these fields still: the one made here, or one that was based on it."""
-        now = self._container(ground, looks.service(ground, self.shape)["taskDefinition"])
+        now = self._container(ground, probes.service(ground, self.shape)["taskDefinition"])
         wanted = self.changed(self._container(ground, kept["before"]))
         return all(now.get(name) == value for name, value in wanted.items())
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
         """A task of the new revision has ended so, or its target is unhealthy."""
         if self.runs:
-            return any(each["State"] == "unhealthy" for each in looks.targets(ground, self.shape))
+            return any(each["State"] == "unhealthy" for each in probes.targets(ground, self.shape))
         return self.exit_code in exit_codes(ground, self.shape, kept["made"])
 
     def end(self, ground: Ground, kept: Kept) -> None:
-        now = looks.service(ground, self.shape)["taskDefinition"]
+        now = probes.service(ground, self.shape)["taskDefinition"]
         if now == kept.get("made"):
             self._roll(ground, kept["before"])
         elif self.there(ground, kept):
@@ -164,7 +164,7 @@ class HealthPath(OfService):
     path: str
 
     def prepare(self, ground: Ground) -> Kept:
-        found = looks.group(ground, self.shape)
+        found = probes.group(ground, self.shape)
         return {"group": found["TargetGroupArn"], "before": found["HealthCheckPath"]}
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
@@ -172,10 +172,10 @@ class HealthPath(OfService):
         return {}
 
     def there(self, ground: Ground, kept: Kept) -> bool:
-        return bool(looks.group(ground, self.shape)["HealthCheckPath"] == self.path)
+        return bool(probes.group(ground, self.shape)["HealthCheckPath"] == self.path)
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
-        return looks.none_healthy(ground, self.shape)
+        return probes.none_healthy(ground, self.shape)
 
     def end(self, ground: Ground, kept: Kept) -> None:
         if self.there(ground, kept):
@@ -190,7 +190,7 @@ class Closed(OfService):
     """RevokeSecurityGroupIngress: the tasks' group no longer lets the load balancer in, so its packets are dropped."""
 
     def prepare(self, ground: Ground) -> Kept:
-        place = looks.service(ground, self.shape)["networkConfiguration"]["awsvpcConfiguration"]
+        place = probes.service(ground, self.shape)["networkConfiguration"]["awsvpcConfiguration"]
         if not place["securityGroups"]:
             raise Refused("fault security-group", f"{self.shape.service} has no security group of its own", "give it one")
         group = place["securityGroups"][0]
@@ -204,7 +204,7 @@ class Closed(OfService):
         return not permissions(ground, kept["group"])
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
-        return looks.none_healthy(ground, self.shape)
+        return probes.none_healthy(ground, self.shape)
 
     def end(self, ground: Ground, kept: Kept) -> None:
         if self.there(ground, kept):

@@ -14,7 +14,7 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.sandbox import terraform
 from ops.sandbox.contracts import Paths
 

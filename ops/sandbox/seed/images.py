@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.sandbox.contracts import Paths
 from ops.sandbox.sample import Commit, export
 from ops.sandbox.seed.clients import Clients

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.sandbox.contracts import REGION, Timing
 from ops.sandbox.seed.account import role_arn
 from ops.sandbox.seed.clients import Clients

@@ -19,20 +19,20 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.sandbox import private, status
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.database import Server
 from ops.sandbox.database.cluster import put_unreadable_aside
-from ops.sandbox.edge.wire import Answer, Front, Request, plain
-from ops.sandbox.faults import board, desk
+from ops.sandbox.edge.http_server import Answer, Front, Request, plain
+from ops.sandbox.faults import active_faults, control_api as desk
 from ops.sandbox.loopback import foreign
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.supervisor import addresses
-from ops.sandbox.terraform.trial import Trial
+from ops.sandbox.terraform.rollout_probe import Trial
 
 if TYPE_CHECKING:
-    from ops.sandbox.supervisor.world import World
+    from ops.sandbox.supervisor.stack import World
 
 WATCH = 0.5               # seconds between two looks at the parts
 
@@ -108,7 +108,7 @@ class Supervisor:
             trial = Trial(self.paths.platform, self.rollout)
             self.ends.append(trial.stop)
             trial.begin(checkout)
-            from ops.sandbox.supervisor.world import World      # noqa: I001 - moto takes more than a second, beside initdb
+            from ops.sandbox.supervisor.stack import World      # noqa: I001 - moto takes more than a second, beside initdb
 
             self.world = World(self.paths, ports, self.timing, self.socket, self.say, behind=self.registry)
             self.world.start(self.engine, trial, login, started, checkout)
@@ -121,7 +121,7 @@ class Supervisor:
         write_overlay(self.paths, ports, self.world.aws.keys.operator, self.world.engine.address, self.world.rollout.overlay)
         self.record = replace(self.record, state="ready", rollout=self.world.rollout.kind)
         assert self.database is not None
-        self.desk.board = board.Board(self.world.ground(self.database))
+        self.desk.board = active_faults.Board(self.world.ground(self.database))
         self.desk.open()
         self.world.go_far()
         self.ready = True
@@ -129,7 +129,7 @@ class Supervisor:
 
     def _start_database(self, database: Server) -> None:
         database.start()
-        for name in board.heal(self.paths, database):
+        for name in active_faults.heal(self.paths, database):
             self.say(f"the fault {name} is mended")
         self.database = database
         self.say(f"PostgreSQL is up ({time.monotonic() - self.began:.1f} s)")
@@ -180,13 +180,13 @@ class Supervisor:
             self.dead = dead
 
     def _remember(self) -> None:
-        from ops.sandbox.supervisor import memory
+        from ops.sandbox.supervisor import persistence
 
         assert self.world is not None
         assert self.world.aws is not None
-        running = memory.running(self.world.aws.cloud)
+        running = persistence.running(self.world.aws.cloud)
         if running and running != self.remembered:
-            memory.remember(self.paths, running)
+            persistence.remember(self.paths, running)
             self.remembered = running
 
     def _answer(self, request: Request) -> Answer:
@@ -234,7 +234,7 @@ class Supervisor:
 
 def _docker() -> str:
     """Where the real engine is, written down at once: whoever cleans up after a kill -9 may have another DOCKER_HOST."""
-    from ops.sandbox.images.docker_engine import address
+    from ops.sandbox.runtime.docker_engine import address
 
     return address()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.sandbox.contracts import Ports
 
 FIRST, COUNT = 20_000, 12_000         # below the ports that systems give to outgoing connections

@@ -9,8 +9,8 @@ from typing import Any
 from docker.errors import DockerException, ImageNotFound
 
 from ops.sandbox.contracts import Paths
-from ops.sandbox.images.docker_engine import NoEngineError, connect
-from ops.sandbox.images.docker_runtime import DockerRuntime
+from ops.sandbox.runtime.docker_engine import NoEngineError, connect
+from ops.sandbox.runtime.containers import DockerRuntime
 
 PATIENCE = 20             # seconds
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import docker
 from docker.errors import DockerException
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.sandbox.aws import Cloud
 from ops.sandbox.contracts import Part, Paths, Ports, Runtime
 
@@ -27,8 +27,8 @@ class Engine:
 
 def own(paths: Paths, ports: Ports, socket: Path, cloud: Cloud) -> Engine:
     """The engine endpoint on its socket, and tasks as processes; what a killed supervisor left running is ended."""
-    from ops.sandbox.images.engine.server import serve_engine
-    from ops.sandbox.images.runtime import ProcessRuntime
+    from ops.sandbox.engine.server import serve_engine
+    from ops.sandbox.runtime.runtime import ProcessRuntime
 
     runtime = ProcessRuntime(paths, cloud.ecr, f"127.0.0.1:{ports.registry}")
     runtime.sweep()
@@ -39,9 +39,9 @@ def own(paths: Paths, ports: Ports, socket: Path, cloud: Cloud) -> Engine:
 
 def real(paths: Paths, token: Callable[[], str], say: Callable[[str], None]) -> Engine:
     """The machine's Docker engine (DOCKER_HOST or its socket), with the base image made where it is missing. Raises OpsError."""
-    from ops.sandbox.images import docker_engine
-    from ops.sandbox.images.docker_base import NoBaseError, ensure_base
-    from ops.sandbox.images.docker_runtime import DockerRuntime
+    from ops.sandbox.runtime import docker_engine
+    from ops.sandbox.runtime.docker_base import NoBaseError, ensure_base
+    from ops.sandbox.runtime.containers import DockerRuntime
 
     where = docker_engine.address()
     try:

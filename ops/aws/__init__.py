@@ -1,0 +1,1 @@
+"""AWS: session, error translation, facts, one module a service."""

@@ -1,0 +1,38 @@
+"""EC2: what a security group lets in, for a load balancer whose checks reach nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ops.aws.session import Cloud
+from ops.health.model import Ingress
+
+SOURCES = {"UserIdGroupPairs": "GroupId", "IpRanges": "CidrIp", "Ipv6Ranges": "CidrIpv6", "PrefixListIds": "PrefixListId"}
+
+
+def ingress(cloud: Cloud, groups: Sequence[str]) -> tuple[Ingress, ...]:
+    """All that these groups let in (ec2:DescribeSecurityGroups)."""
+    with cloud.translated(f"security groups {', '.join(groups)} (ec2:DescribeSecurityGroups)"):
+        found = cloud.client("ec2").describe_security_groups(GroupIds=list(groups))["SecurityGroups"]
+        return tuple(rule(each) for group in found for each in group["IpPermissions"])
+
+
+def rule(found: dict[str, Any]) -> Ingress:
+    ports = found.get("FromPort", 0), found.get("ToPort", 65535)
+    return Ingress(str(found["IpProtocol"]), *ports, tuple(sources(found)))
+
+
+def sources(rule: dict[str, list[dict[str, str]]]) -> Iterable[str]:
+    for key, name in SOURCES.items():
+        yield from (each[name] for each in rule.get(key) or () if name in each)
+
+
+def balancer_groups(cloud: Cloud, target_group: str) -> tuple[str, ...]:
+    """The security groups of the load balancers that a target group belongs to (elasticloadbalancing:DescribeLoadBalancers)."""
+    client = cloud.client("elbv2")
+    with cloud.translated(f"load balancers of {target_group} (elasticloadbalancing:DescribeLoadBalancers)"):
+        group = client.describe_target_groups(TargetGroupArns=[target_group])["TargetGroups"][0]
+        arns = group["LoadBalancerArns"]
+        found = client.describe_load_balancers(LoadBalancerArns=arns)["LoadBalancers"] if arns else []
+    return tuple(dict.fromkeys(each for balancer in found for each in balancer.get("SecurityGroups") or ()))

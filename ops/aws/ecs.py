@@ -1,0 +1,312 @@
+"""ECS: services, tasks and task definitions, in DescribeServices', DescribeTasks' and DescribeTaskDefinition's own words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ops.aws.session import Cloud, code
+from ops.core.errors import OpsError, Refused, Unreachable
+from ops.aws.facts import ContainerState, Deployment, Event, LoadBalancer, ServiceState, TaskDefinition, TaskState
+from ops.core.redaction.redact import known
+
+READ_ONLY = frozenset(
+    {
+        "taskDefinitionArn",
+        "revision",
+        "status",
+        "requiresAttributes",
+        "compatibilities",
+        "registeredAt",
+        "registeredBy",
+        "deregisteredAt",
+        "deleteRequestedAt",
+    }
+)
+ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
+TASKS_A_CALL = 100
+SERVICES_A_CALL = 10
+MISSING = "MISSING"
+NO_ANSWER = "ECS answered with neither the service nor a failure"
+
+
+def looking(cloud: Cloud, what: str, cluster: str, **answers: OpsError) -> AbstractContextManager[None]:
+    """ECS's errors as ours; a missing cluster is refused by its name."""
+    missing = Refused(
+        f"cluster {cluster} does not exist in {cloud.region}",
+        "ECS answered ClusterNotFoundException",
+        f"correct `cluster` (or `region`) in invoke.yaml; see: {cloud.program} ecs list-clusters",
+    )
+    return cloud.translated(what, {"ClusterNotFoundException": missing, **answers})
+
+
+def service(cloud: Cloud, cluster: str, name: str) -> ServiceState | None:
+    """The service (ecs:DescribeServices); None where there is none, or it has been deleted. Raises Refused for a missing cluster."""
+    what = f"service {name} in cluster {cluster} (ecs:DescribeServices)"
+    with looking(cloud, what, cluster):
+        answer = cloud.client("ecs").describe_services(cluster=cluster, services=[name])
+        found = active_services(answer)
+        reasons = failures(answer)
+    if found:
+        return found[0]
+    if reasons == {MISSING} or answer["services"]:  # a wrong name is no error in ECS: it comes back under `failures`
+        return None
+    how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {name}"
+    why = f"ECS answered with failures: {', '.join(sorted(reasons))}" if reasons else NO_ANSWER
+    raise Unreachable(what, why, how)
+
+
+def services(cloud: Cloud, cluster: str, names: Sequence[str]) -> dict[str, ServiceState | None]:
+    """Many at once, ten a call (ecs:DescribeServices); None where there is none. Raises as `service` does."""
+    found: dict[str, ServiceState | None] = dict.fromkeys(names)
+    wanted = tuple(found)
+    what = f"services in cluster {cluster} (ecs:DescribeServices)"
+    for start in range(0, len(wanted), SERVICES_A_CALL):
+        with looking(cloud, what, cluster):
+            some = wanted[start : start + SERVICES_A_CALL]
+            answer = cloud.client("ecs").describe_services(cluster=cluster, services=some)
+            states = active_services(answer)
+            reasons = failures(answer) - {MISSING}
+            answered = {str(each["serviceName"]) for each in answer["services"]}
+            answered |= {str(each.get("arn")).rsplit("/", 1)[-1] for each in answer["failures"]}
+        if reasons:
+            raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", f"{cloud.program} ecs list-services")
+        if silent := [name for name in some if name not in answered]:
+            how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {silent[0]}"
+            raise Unreachable(f"{what}: {silent[0]}", NO_ANSWER, how)
+        found.update({state.name: state for state in states})
+    return found
+
+
+def active_services(answer: Mapping[str, Any]) -> list[ServiceState]:
+    """The services in an answer of DescribeServices, without deleted ones."""
+    return [service_state(each) for each in answer["services"] if each["status"] != "INACTIVE"]
+
+
+def failures(answer: Mapping[str, Any]) -> set[str]:
+    """The reasons under `failures`, where ECS reports what it could not describe."""
+    return {str(failure.get("reason", "")) for failure in answer["failures"]}
+
+
+def deployment_stage(cloud: Cloud, cluster: str, service: str) -> str:
+    """The lifecycleStage of the newest service deployment in progress, BAKE_TIME for example; empty where there is none.
+
+    ecs:ListServiceDeployments, ecs:DescribeServiceDeployments.
+    """
+    client = cloud.client("ecs")
+    with looking(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
+        listed = client.list_service_deployments(cluster=cluster, service=service, status=["IN_PROGRESS"])
+        found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
+    if not found:
+        return ""
+    with looking(cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster):
+        answer = client.describe_service_deployments(serviceDeploymentArns=[found[-1]["serviceDeploymentArn"]])
+        return next((str(each.get("lifecycleStage") or "") for each in answer["serviceDeployments"]), "")
+
+
+def cluster_status(cloud: Cloud, name: str) -> str | None:
+    """ACTIVE, PROVISIONING, FAILED, INACTIVE … (ecs:DescribeClusters); None where there is none."""
+    what = f"cluster {name} (ecs:DescribeClusters)"
+    with cloud.translated(what):
+        answer = cloud.client("ecs").describe_clusters(clusters=[name])
+        found = [str(each["status"]) for each in answer["clusters"]]
+        reasons = failures(answer)
+    if not found and reasons != {"MISSING"}:
+        why = f"ECS answered with {', '.join(sorted(reasons)) or 'neither the cluster nor a failure'}"
+        raise Unreachable(what, why, f"{cloud.program} ecs describe-clusters --clusters {name}")
+    return found[0] if found else None
+
+
+def tasks(cloud: Cloud, cluster: str, service: str, desired_status: str = "RUNNING") -> tuple[TaskState, ...]:
+    """The service's tasks (ecs:ListTasks, ecs:DescribeTasks). `STOPPED` ones stay visible for about an hour. No such service: none."""
+    client = cloud.client("ecs")
+    with looking(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
+        try:
+            pages = client.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service, desiredStatus=desired_status)
+            arns = [arn for page in pages for arn in page["taskArns"]]
+        except client.exceptions.ServiceNotFoundException:
+            return ()
+    found: list[TaskState] = []
+    what = f"tasks of {service} (ecs:DescribeTasks)"
+    for start in range(0, len(arns), TASKS_A_CALL):
+        some = arns[start : start + TASKS_A_CALL]
+        with looking(cloud, what, cluster):
+            answer = client.describe_tasks(cluster=cluster, tasks=some)
+            described = [task_state(task) for task in answer["tasks"]]
+            reasons = failures(answer) - {"MISSING"}  # a task that has gone meanwhile is MISSING
+        answered = len(described) + len(answer["failures"])
+        if reasons or answered < len(some):
+            why = f"ECS answered with {', '.join(sorted(reasons)) or f'{answered} of {len(some)}'}"
+            raise Unreachable(what, why, f"{cloud.program} ecs describe-tasks --cluster {cluster}")
+        found += described
+    return tuple(found)
+
+
+def task_definition(cloud: Cloud, name: str) -> TaskDefinition | None:
+    """A revision by ARN or `family:revision`, or a family's latest ACTIVE one (ecs:DescribeTaskDefinition); None where there is none."""
+    from botocore.exceptions import ClientError
+
+    with cloud.translated(f"task definition {name} (ecs:DescribeTaskDefinition)"):
+        try:
+            answer = cloud.client("ecs").describe_task_definition(taskDefinition=name, include=["TAGS"])
+        except ClientError as error:
+            if code(error) == "ClientException" and "unable to describe" in str(error).lower():
+                return None
+            raise
+        return revision(answer)
+
+
+def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two documents would register the same: all but what AWS writes itself."""
+    mine, theirs = ({key: value for key, value in each.items() if key not in READ_ONLY and value} for each in (one, other))
+    return mine == theirs
+
+
+def register(cloud: Cloud, document: Mapping[str, Any]) -> TaskDefinition:
+    """A new revision from a whole `document` (ecs:RegisterTaskDefinition); fields that only AWS writes are dropped, tags go along."""
+    wanted = {key: value for key, value in document.items() if key not in READ_ONLY}
+    if not wanted.get("tags"):  # AWS refuses an empty list
+        wanted.pop("tags", None)
+    with cloud.translated(f"new revision of {wanted.get('family')} (ecs:RegisterTaskDefinition)"):
+        return revision(cloud.client("ecs").register_task_definition(**wanted))
+
+
+def update_service(cloud: Cloud, cluster: str, service: str, task_definition: str) -> ServiceState:
+    """Point the service at a revision: exactly one ecs:UpdateService (two are two deployments). Raises Refused where it isn't there.
+
+    An error by which ECS refused the call (4xx at the first attempt) is marked `untouched`: the
+    service has not changed.
+    """
+    from botocore.exceptions import ClientError
+
+    gone = Refused(
+        f"service {service} cannot be updated",
+        f"cluster {cluster} has no such active service",
+        f"correct `ecs_service` in invoke.yaml; see: {cloud.program} ecs list-services --cluster {cluster}",
+    )
+    what, refused = f"roll-out of {service} (ecs:UpdateService)", False
+    try:
+        with looking(cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone):
+            try:
+                answer = cloud.client("ecs").update_service(cluster=cluster, service=service, taskDefinition=task_definition)
+            except ClientError as error:
+                refused = _refused_at_once(error)
+                raise
+            return service_state(answer["service"])
+    except OpsError as problem:
+        problem.untouched = refused
+        raise
+
+
+def _refused_at_once(error: Any) -> bool:
+    """Whether AWS said no (4xx) to the first attempt; before a retry, an earlier one may have been carried out."""
+    about = error.response.get("ResponseMetadata", {})
+    return 400 <= int(about.get("HTTPStatusCode") or 0) < 500 and not about.get("RetryAttempts")
+
+
+def revision(answer: Mapping[str, Any]) -> TaskDefinition:
+    found = dict(answer["taskDefinition"])
+    if answer.get("tags"):
+        found["tags"] = answer["tags"]
+    for each in found.get("containerDefinitions") or ():
+        known.add_variables({str(pair.get("name")): str(pair.get("value") or "") for pair in each.get("environment") or ()})
+    cpu = (found.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64"
+    return TaskDefinition(found["taskDefinitionArn"], found["status"], ARCHITECTURES.get(cpu, cpu.lower()), found)
+
+
+def service_state(found: Mapping[str, Any]) -> ServiceState:
+    """One service. Raises KeyError for a field that AWS always sends."""
+    configuration = found.get("deploymentConfiguration") or {}
+    breaker = configuration.get("deploymentCircuitBreaker") or {}
+    alarms = configuration.get("alarms") or {}
+    controller = (found.get("deploymentController") or {}).get("type", "ECS")
+    revision = found["taskDefinition"] if controller == "ECS" else found.get("taskDefinition", "")
+    return ServiceState(
+        name=found["serviceName"],
+        status=found["status"],
+        task_definition=revision,
+        desired=found["desiredCount"],
+        running=found["runningCount"],
+        pending=found["pendingCount"],
+        deployments=tuple(deployment(item) for item in found["deployments"]),
+        events=tuple(
+            Event(item["id"], item.get("createdAt"), item["message"]) for item in found["events"]
+        ),
+        load_balancers=tuple(
+            LoadBalancer(
+                item["targetGroupArn"],
+                item.get("containerName", ""),
+                item.get("containerPort", 0),
+                (item.get("advancedConfiguration") or {}).get("alternateTargetGroupArn") or "",
+            )
+            for item in found["loadBalancers"]
+            if item.get("targetGroupArn")
+        ),
+        breaker=bool(breaker.get("enable")),
+        breaker_rollback=bool(breaker.get("rollback")),
+        grace_s=found.get("healthCheckGracePeriodSeconds") or 0,
+        security_groups=tuple((found.get("networkConfiguration") or {}).get("awsvpcConfiguration", {}).get("securityGroups") or ()),
+        controller=(found.get("deploymentController") or {}).get("type") or "ECS",
+        strategy=configuration.get("strategy") or "ROLLING",
+        bake_s=_bake_s(configuration),
+        alarms_rollback=bool(alarms.get("enable") and alarms.get("rollback")),
+    )
+
+
+def _bake_s(configuration: Mapping[str, Any]) -> float:
+    """Seconds that a deployment stays IN_PROGRESS by configuration once its tasks run: steps of the traffic shift and the bake."""
+    strategy = configuration.get("strategy") or "ROLLING"
+    if strategy == "ROLLING":
+        return 0.0
+    minutes = float(configuration.get("bakeTimeInMinutes") or 0)
+    if strategy == "CANARY":
+        minutes += float((configuration.get("canaryConfiguration") or {}).get("canaryBakeTimeInMinutes") or 0)
+    if strategy == "LINEAR":
+        linear = configuration.get("linearConfiguration") or {}
+        percent = float(linear.get("stepPercent") or 100)
+        minutes += math.ceil(100 / percent) * float(linear.get("stepBakeTimeInMinutes") or 0)
+    return minutes * 60
+
+
+def deployment(found: Mapping[str, Any]) -> Deployment:
+    return Deployment(
+        id=found["id"],
+        status=found["status"],
+        task_definition=found["taskDefinition"],
+        desired=found["desiredCount"],
+        running=found["runningCount"],
+        pending=found["pendingCount"],
+        failed=found.get("failedTasks", 0),
+        rollout_state=found.get("rolloutState"),
+        rollout_reason=found.get("rolloutStateReason", ""),
+        created_at=found.get("createdAt"),
+    )
+
+
+def task_state(found: Mapping[str, Any]) -> TaskState:
+    return TaskState(
+        arn=found["taskArn"],
+        status=found["lastStatus"],
+        desired_status=found["desiredStatus"],
+        started_by=found.get("startedBy", ""),
+        task_definition=found["taskDefinitionArn"],
+        health=found.get("healthStatus", ""),
+        stop_code=found.get("stopCode", ""),
+        stopped_reason=found.get("stoppedReason", ""),
+        containers=tuple(container(item) for item in found["containers"]),
+        created_at=found.get("createdAt"),
+        stopped_at=found.get("stoppedAt"),
+    )
+
+
+def container(found: Mapping[str, Any]) -> ContainerState:
+    return ContainerState(
+        name=found["name"],
+        image=found.get("image", ""),
+        digest=found.get("imageDigest"),
+        status=found.get("lastStatus", ""),
+        exit_code=found.get("exitCode"),
+        reason=found.get("reason", ""),
+    )

@@ -1,0 +1,71 @@
+"""Elastic Load Balancing v2: what a target group checks, and how its targets do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ops.aws.session import Cloud
+from ops.core.errors import Refused
+from ops.aws.facts import Target, TargetGroup
+
+GROUPS_A_CALL = 20
+
+
+def looking(cloud: Cloud, arn: str, call: str) -> AbstractContextManager[None]:
+    name = arn.split(":targetgroup/")[-1].split("/")[0]
+    gone = Refused(
+        f"target group {name} does not exist",
+        f"ELB answered TargetGroupNotFound for {arn}",
+        f"{cloud.program} elbv2 describe-target-groups; the service's load balancer must be made anew",
+    )
+    return cloud.translated(
+        f"target group {name} (elasticloadbalancing:{call})", {"TargetGroupNotFound": gone, "TargetGroupNotFoundException": gone}
+    )
+
+
+def target_group(cloud: Cloud, arn: str) -> TargetGroup:
+    """Port and health check (DescribeTargetGroups); path "" for a check that is no HTTP. Raises Refused where there is none."""
+    with looking(cloud, arn, "DescribeTargetGroups"):
+        return described(cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0])
+
+
+def target_groups(cloud: Cloud, arns: Sequence[str]) -> dict[str, TargetGroup]:
+    """Many at once, by ARN (DescribeTargetGroups, at most 100 a page)."""
+    found: dict[str, TargetGroup] = {}
+    for start in range(0, len(arns), GROUPS_A_CALL):
+        some = list(arns[start : start + GROUPS_A_CALL])
+        with looking(cloud, some[0], "DescribeTargetGroups"):
+            groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)["TargetGroups"]
+            found.update({each["TargetGroupArn"]: described(each) for each in groups})
+    return found
+
+
+def described(found: Mapping[str, Any]) -> TargetGroup:
+    return TargetGroup(
+        arn=found["TargetGroupArn"],
+        name=found["TargetGroupName"],
+        port=found.get("Port", 0),
+        health_path=found.get("HealthCheckPath", ""),
+        interval_s=found.get("HealthCheckIntervalSeconds", 0),
+        healthy_threshold=found.get("HealthyThresholdCount", 0),
+        unhealthy_threshold=found.get("UnhealthyThresholdCount", 0),
+    )
+
+
+def targets(cloud: Cloud, arn: str) -> tuple[Target, ...]:
+    """Registered targets with state and reason, draining ones included (DescribeTargetHealth). Raises Refused where there is no group."""
+    with looking(cloud, arn, "DescribeTargetHealth"):
+        found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return tuple(target(item["Target"], item["TargetHealth"]) for item in found)
+
+
+def target(found: Mapping[str, Any], health: Mapping[str, Any]) -> Target:
+    return Target(
+        id=found["Id"],
+        port=found.get("Port", 0),
+        state=health["State"],
+        reason=health.get("Reason", ""),
+        description=health.get("Description", ""),
+    )

@@ -1,0 +1,188 @@
+"""What AWS's errors mean, as our three lines; a table by error code, and by botocore's exception name where nothing answered."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+from ops.core.errors import ConfigError, OpsError, Unreachable
+from ops.core.redaction.redact import one_line
+
+EXPIRED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "TokenRefreshRequired",
+        "RequestExpired",
+        "InvalidGrantException",
+        "SSOTokenLoadError",
+        "UnauthorizedSSOTokenError",
+        "TokenRetrievalError",
+        "SSOError",
+        "PendingAuthorizationExpiredError",
+        "LoginRefreshRequired",
+    }
+)
+WRONG_KEYS = frozenset(
+    {
+        "InvalidClientTokenId",
+        "UnrecognizedClientException",
+        "SignatureDoesNotMatch",
+        "InvalidSignatureException",
+        "AuthFailure",
+        "InvalidAccessKeyId",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "IncompleteSignature",
+        "NotSignedUp",
+        "OptInRequired",
+    }
+)
+CLOCK = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
+DENIED = frozenset(
+    {
+        "AccessDenied",
+        "AccessDeniedException",
+        "UnauthorizedOperation",
+        "AuthorizationError",
+        "AuthorizationErrorException",
+        "UnauthorizedException",
+    }
+)
+THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "RequestLimitExceeded",
+        "TooManyRequestsException",
+        "SlowDown",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+    }
+)
+NO_CREDENTIALS = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "NoAuthTokenError", "MissingDependencyException"}
+)
+SLOW = frozenset({"ConnectTimeoutError", "ReadTimeoutError"})
+UNREACHED = frozenset(
+    {
+        "EndpointConnectionError",
+        "ConnectionClosedError",
+        "ProxyConnectionError",
+        "HTTPClientError",
+        "ConnectionError",
+        "ResponseStreamingError",
+    }
+)
+PERMISSION = re.compile(r"not authorized to perform:? \[?([\w:*-]+)")
+WHO = re.compile(r"User: (arn:\S+)")
+
+
+class Throttled(Unreachable):
+    """AWS asked for fewer calls, after botocore's own retries: wait longer before the next look."""
+
+
+def told(what: str, error: Any, profile: str | None = None, endpoint: str | None = None) -> OpsError:
+    """`error` (a ClientError or BotoCoreError) as ours."""
+    answered = getattr(error, "response", None)
+    found: dict[str, Any] = answered.get("Error", {}) if isinstance(answered, dict) else {}
+    name = str(found.get("Code") or type(error).__name__)
+    message = first_line(found.get("Message") or error)
+    for cause in (credentials, permission, unreached, configured):
+        problem = cause(what, name, message, profile, endpoint)
+        if problem:
+            return problem
+    same = by_hand(what, program(profile, endpoint))
+    return Unreachable(what, f"{name}: {message}", f"look the code up in AWS's API reference; the same call by hand: {same}")
+
+
+def credentials(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+    login = f"aws sso login --profile {profile}" if profile else "aws sso login (or renew the credentials in your environment)"
+    if name in EXPIRED or ("expired" in message.lower() and name in NO_CREDENTIALS):
+        return Unreachable(what, f"the login has expired ({name}: {message})", login)
+    if name in NO_CREDENTIALS:
+        return Unreachable(
+            what,
+            f"there are no AWS credentials ({message})",
+            login if profile else "set aws.profile in invoke.yaml, or log in: aws configure sso",
+        )
+    if name == "ProfileNotFound":
+        return ConfigError(
+            what,
+            f"there is no profile {profile or 'of this name (AWS_PROFILE)'} in ~/.aws/config",
+            f"aws configure sso --profile {profile or 'NAME'}, or correct aws.profile in invoke.yaml",
+        )
+    if name in WRONG_KEYS:
+        return Unreachable(
+            what,
+            f"AWS does not accept the credentials ({name}: {message})",
+            f"aws sts get-caller-identity{f' --profile {profile}' if profile else ''}",
+        )
+    if name in CLOCK:
+        return Unreachable(what, f"this machine's clock is wrong ({name}: {message})", "set the clock, then run it again")
+    return None
+
+
+def permission(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+    if name not in DENIED:
+        return None
+    missing, who = PERMISSION.search(message), WHO.search(message)
+    if missing is None:
+        return Unreachable(what, f"access denied: {message}", "have the permission added, or use other credentials")
+    whom = who[1] if who else "the credentials"
+    return Unreachable(what, f"{whom} may not {missing[1]} ({name})", f"have {missing[1]} allowed for {whom}, or use other credentials")
+
+
+def unreached(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+    where = endpoint or "AWS"
+    again = f"check that {endpoint} is up" if endpoint else "check network, VPN and region, then run it again"
+    if name in THROTTLED:
+        return Throttled(what, f"AWS asked for fewer calls ({name})", "wait a minute, then run it again")
+    if name in SLOW:
+        return Unreachable(what, f"{where} did not answer in time ({message})", again)
+    if name in UNREACHED:
+        return Unreachable(what, f"{where} cannot be reached ({message})", again)
+    if name == "SSLError":
+        return Unreachable(what, f"TLS to {where} failed ({message})", "check the clock, a proxy in between, and AWS_CA_BUNDLE")
+    return None
+
+
+def configured(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+    if name in (
+        "ParamValidationError",
+        "InvalidRegionError",
+        "NoRegionError",
+        "InvalidEndpointConfigurationError",
+        "ConfigParseError",
+        "InvalidConfigError",
+    ):
+        return ConfigError(what, f"{name}: {message}", "correct the name or value in invoke.yaml (or in ~/.aws/config)")
+    return None
+
+
+def first_line(message: object) -> str:
+    """Only the first line: a signature mismatch goes on with the whole signed request."""
+    lines = [line for line in str(message).splitlines() if line.strip()]
+    return one_line(lines[0]) if lines else ""
+
+
+def program(profile: str | None, endpoint: str | None, region: str | None = None) -> str:
+    """`aws`, with the options that lead it where we are: what is typed by hand must not act in another account."""
+    options = {"--profile": profile, "--endpoint-url": endpoint, "--region": region}
+    return " ".join(["aws", *(f"{option} {shlex.quote(value)}" for option, value in options.items() if value)])
+
+
+def by_hand(what: str, aws: str) -> str:
+    """`aws ecs describe-services` for a `what` that names `ecs:DescribeServices`; `aws` as `program` says it."""
+    named = re.search(r"\b([a-z0-9-]+):([A-Z]\w+)", what)
+    if named is None:
+        return f"{aws} help"
+    from botocore import xform_name
+
+    service = {"elasticloadbalancing": "elbv2", "s3": "s3api"}.get(named[1], named[1])
+    operation = {"ListBucket": "ListObjectsV2"}.get(named[2], named[2])   # a permission's name is not always the call's
+    return f"{aws} {service} {xform_name(operation, '-')}"

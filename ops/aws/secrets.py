@@ -1,0 +1,105 @@
+"""Secrets Manager and Parameter Store. Names leave this module freely; values only in a `Secret`, which shows none of them.
+
+Every value that is read here is added to `ops.redact.known`, so that no output and no record shows it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ops.aws.session import Cloud
+from ops.core.errors import ConfigError, OpsError, Refused
+from ops.core.redaction.redact import known
+
+
+class Secret(Mapping[str, str]):
+    """A JSON secret's values by key. `repr` and `str` hold the names only."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+
+    def __getitem__(self, key: str) -> str:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Secret({', '.join(self._values)})"
+
+
+def keys(cloud: Cloud, secret_id: str) -> frozenset[str] | None:
+    """The names of a JSON secret's keys (secretsmanager:GetSecretValue); empty for a plain one; None where there is no such secret."""
+    found = text(cloud, secret_id)
+    if found is None:
+        return None
+    return frozenset(parsed(found) or ())
+
+
+def value(cloud: Cloud, secret_id: str) -> Mapping[str, str]:
+    """A JSON secret's values. Raises Refused (no such secret) and ConfigError (it is no JSON object)."""
+    found = text(cloud, secret_id)
+    if found is None:
+        raise Refused(
+            f"secret {secret_id} does not exist in {cloud.region}",
+            "Secrets Manager has no value for it",
+            "correct database.secret in invoke.yaml; see: aws secretsmanager list-secrets",
+        )
+    values = parsed(found)
+    if values is None:
+        raise ConfigError(
+            f"secret {secret_id}",
+            "it is not a JSON object of keys and values",
+            "name a secret with username and password under database.secret in invoke.yaml",
+        )
+    return Secret(values)
+
+
+def parameter_exists(cloud: Cloud, name: str) -> bool:
+    """Whether Parameter Store has it (ssm:GetParameters). A missing one is no error there: it comes back under InvalidParameters.
+
+    The value is read only to hide it in output; where it may not be decrypted, existence is enough.
+    """
+    try:
+        return _parameter(cloud, name, decrypt=True)
+    except OpsError:
+        return _parameter(cloud, name, decrypt=False)
+
+
+def _parameter(cloud: Cloud, name: str, *, decrypt: bool) -> bool:
+    with cloud.translated(f"parameter {name} (ssm:GetParameters)"):
+        answer = cloud.client("ssm").get_parameters(Names=[name], WithDecryption=decrypt)
+        found = [(each["Name"], str(each.get("Value") or ""), each.get("Type")) for each in answer["Parameters"]]
+        exists = bool(found) or not answer["InvalidParameters"]
+    for called, text, kind in found:
+        if kind == "SecureString":
+            known.add_secret(text)
+        else:
+            known.add_variables({called.rpartition("/")[2]: text})
+    return exists
+
+
+def text(cloud: Cloud, secret_id: str) -> str | None:
+    """The secret's current text, "" for a binary one; None: no such secret."""
+    client = cloud.client("secretsmanager")
+    with cloud.translated(f"secret {secret_id} (secretsmanager:GetSecretValue)"):
+        try:
+            answer = client.get_secret_value(SecretId=secret_id)
+        except client.exceptions.ResourceNotFoundException:
+            return None
+        found = "" if answer.get("SecretBinary") else str(answer["SecretString"])
+    known.add_secret(found)
+    return found
+
+
+def parsed(found: str) -> dict[str, Any] | None:
+    try:
+        values = json.loads(found)
+    except ValueError:
+        return None
+    return values if isinstance(values, dict) else None

@@ -1,0 +1,216 @@
+"""The door to AWS: clients that are made once and shared between threads, and AWS's errors in our three lines.
+
+An environment with an endpoint of its own, or with an overlay, is a rehearsal: it gets the overlay's keys and nothing else, so no
+profile, no `AWS_*` variable and no credentials file of this machine can send it to an account. Any other uses its profile, else AWS's own
+chain.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ops.core import ui
+from ops.aws.errors import program, told
+from ops.core.errors import ConfigError, OpsError, Unreachable
+from ops.aws.facts import Identity
+from ops.core.redaction.redact import one_line
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Settings
+
+CHECK_ADDRESS = "run it again; if it stays, check the address, and a proxy or login page in between"
+CONNECT_TIMEOUT = 5  # seconds
+READ_TIMEOUT = 10.0  # seconds without a byte of the answer, for one attempt
+READ_TIMES = {"s3": 0.5, "logs": 2.0, "rds": 2.0, "cloudfront": 2.0}  # of READ_TIMEOUT: small objects, long searches
+ATTEMPTS = 5
+HUNG_ATTEMPTS = 2  # of a call that got no answer in time: with READ_TIMEOUT this bounds the call
+NOTICE_AFTER = 5.0  # seconds until a call that is waited for is named
+CONNECTIONS = 32  # of one client: a sweep asks 16 questions at once, and one about a service makes two calls of ECS at once
+
+
+class Cloud:
+    """One environment's AWS: `client("ecs")` from any thread. `profile` None: the credential chain, or an overlay's keys."""
+
+    def __init__(
+        self,
+        session: Any,
+        config: Any,
+        endpoint: str | None,
+        profile: str | None,
+        region: str,
+        read_timeout: float = READ_TIMEOUT,
+    ) -> None:
+        self.endpoint, self.profile, self.region = endpoint, profile, region
+        self._session, self._config, self._read_timeout = session, config, read_timeout
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._hung: set[str] = set()  # operations whose last call got no answer in time
+
+    def client(self, name: str) -> Any:
+        """The client of an AWS service. Clients are safe between threads, making one is not: hence the lock."""
+        with self._lock:
+            if name not in self._clients:
+                with self.translated(f"AWS client for {name}"):
+                    self._clients[name] = self._make(name)
+            return self._clients[name]
+
+    def _make(self, name: str) -> Any:
+        from botocore.config import Config
+
+        timeout = Config(read_timeout=self._read_timeout * READ_TIMES.get(name, 1.0))
+        client = self._session.client(
+            name,
+            region_name=self.region,
+            endpoint_url=self.endpoint,
+            config=self._config.merge(timeout),
+        )
+        client.meta.events.register("needs-retry", self._stop_waiting)
+        client.meta.events.register("after-call", refuse_foreign)
+        return client
+
+    def _stop_waiting(
+        self, operation: Any, attempts: int, caught_exception: Exception | None, **_: Any
+    ) -> None:
+        """Raise `caught_exception` where a call timed out once too often.
+
+        botocore would try `ATTEMPTS` times, which is right for a throttled call and far too long
+        for one that hangs. An operation that hung before gets one attempt until it answers again.
+        """
+        from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+
+        if not isinstance(caught_exception, ConnectTimeoutError | ReadTimeoutError):
+            self._hung.discard(operation.name)
+        elif attempts >= HUNG_ATTEMPTS or operation.name in self._hung:
+            self._hung.add(operation.name)
+            raise caught_exception
+
+    @property
+    def program(self) -> str:
+        """The `aws` program for this environment, for commands that are shown."""
+        return program(self.profile, self.endpoint, self.region)
+
+    def translated(self, what: str, answers: Mapping[str, OpsError] | None = None) -> AbstractContextManager[None]:
+        """AWS's errors during `what` as ours, naming this environment's profile."""
+        return translated(what, profile=self.profile, endpoint=self.endpoint, answers=answers)
+
+    def __repr__(self) -> str:
+        return f"Cloud(region={self.region!r}, endpoint={self.endpoint!r}, profile={self.profile!r})"
+
+
+@contextmanager
+def translated(
+    what: str, *, profile: str | None = None, endpoint: str | None = None, answers: Mapping[str, OpsError] | None = None
+) -> Iterator[None]:
+    """AWS's errors during `what` as ours: Unreachable, ConfigError, or what `answers` gives for AWS's error code."""
+    from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
+
+    where = endpoint or "AWS"
+    notice = threading.Timer(NOTICE_AFTER, ui.say, [f"still waiting for {where}: {what}"])
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    except ClientError as error:
+        expected = (answers or {}).get(code(error))
+        raise (expected or told(what, error, profile, endpoint)) from None
+    except BotoCoreError as error:
+        raise told(what, error, profile, endpoint) from None
+    except EOFError:
+        why = "the profile asks for an MFA code, and there is no terminal to type it on"
+        raise Unreachable(what, why, "run it on a terminal, or get session credentials first") from None
+    except (FileNotFoundError, PermissionError) as error:
+        why = f"a file or program that the AWS profile names cannot be used ({error})"
+        raise Unreachable(what, why, "correct the profile in ~/.aws/config") from None
+    except LookupError as error:
+        missing = f"without {error.args[0]}" if isinstance(error, KeyError) else "with an empty list"
+        raise Unreachable(what, f"{where} answered {missing}", CHECK_ADDRESS) from None
+    except (ValueError, TypeError, AttributeError, ResponseParserError) as error:
+        why = f"what answers at {where} is not AWS ({type(error).__name__}: {one_line(error)})"
+        raise Unreachable(what, why, CHECK_ADDRESS) from None
+    finally:
+        notice.cancel()
+
+
+class ForeignAnswer(ValueError):
+    """A successful answer that does not come from AWS: a login page, a cut document."""
+
+
+def refuse_foreign(http_response: Any, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
+    """Raise ForeignAnswer for a web page, or a body that is not JSON where JSON is due.
+
+    botocore reads both as an answer without any field, which looks like "there is nothing".
+    """
+    if http_response.status_code >= 300 or model.has_streaming_output:
+        return
+    body = bytes(http_response.content)
+    if body[:100].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ForeignAnswer("a web page")
+    empty = not set(parsed) - {"ResponseMetadata"}
+    if empty and body and "json" in model.service_model.protocol:
+        json.loads(body)
+
+
+def code(error: Any) -> str:
+    """AWS's error code of a ClientError, `ClusterNotFoundException` for example."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def connect(settings: Settings) -> Cloud:
+    """The environment's AWS; nothing is sent yet. Raises ConfigError (no such profile; an overlay without endpoint or keys)."""
+    environment, aws = settings.environment, settings.environment.aws
+    if not environment.overlay and not aws.endpoint:
+        return of_machine(aws.profile, environment.region, aws.read_timeout)
+    if not (aws.endpoint and aws.access_key and aws.secret_key):
+        hint = (
+            environment.overlay_hint or f"give environments.{settings.name} an overlay with aws.endpoint, aws.access_key and aws.secret_key"
+        )
+        why = "with an overlay it never uses this machine's AWS credentials, and it has no endpoint or no keys of its own"
+        raise ConfigError(f"environment {settings.name} cannot reach its AWS", why, hint)
+    keys = (aws.access_key, aws.secret_key)
+    return of_overlay(aws.endpoint, *keys, environment.region, aws.read_timeout)
+
+
+def of_machine(profile: str | None, region: str, read_timeout: float = READ_TIMEOUT) -> Cloud:
+    """AWS with the profile of this machine, or with AWS's own credential chain."""
+    import boto3
+
+    with translated(f"AWS credentials of profile {profile}" if profile else "AWS credentials", profile=profile):
+        session = boto3.Session(profile_name=profile, region_name=region)
+    return Cloud(session, configuration(), None, profile, region, read_timeout)
+
+
+def of_overlay(
+    endpoint: str, access_key: str, secret_key: str, region: str, read_timeout: float = READ_TIMEOUT
+) -> Cloud:
+    """AWS at `endpoint` with these keys; botocore's reading of AWS_* variables and of ~/.aws is turned off."""
+    import boto3
+    from botocore.session import Session
+
+    variables = {name: (found[0], None, *found[2:]) for name, found in Session.SESSION_VARIABLES.items()}
+    for file in ("config_file", "credentials_file"):
+        variables[file] = (None, None, os.devnull, None)
+    with translated(f"AWS at {endpoint}", endpoint=endpoint):
+        session = boto3.Session(access_key, secret_key, region_name=region, botocore_session=Session(session_vars=variables))
+    # no proxy, no FIPS or dual-stack host, no prefix put before the host name: the endpoint is the whole address
+    alone = {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False, "inject_host_prefix": False}
+    return Cloud(session, configuration(**alone), endpoint, None, region, read_timeout)
+
+
+def configuration(**more: Any) -> Any:
+    from botocore.config import Config
+
+    retries = {"mode": "standard", "max_attempts": ATTEMPTS}
+    return Config(connect_timeout=CONNECT_TIMEOUT, tcp_keepalive=True, retries=retries, max_pool_connections=CONNECTIONS, **more)
+
+
+def identity(cloud: Cloud) -> Identity:
+    """Who the credentials are (STS GetCallerIdentity, which needs no permission)."""
+    with cloud.translated("AWS identity (sts:GetCallerIdentity)"):
+        found = cloud.client("sts").get_caller_identity()
+        return Identity(found["Account"], found["Arn"])

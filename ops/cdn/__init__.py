@@ -1,0 +1,1 @@
+"""CloudFront: find the distribution, invalidate, verify at the edge."""

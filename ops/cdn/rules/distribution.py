@@ -1,0 +1,55 @@
+"""Which distribution is the site's, what names an invalidation, and whether a page was kept from before (facts.md, incidents 5 and 8)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ops.cdn.facts import CacheAnswer, Distribution
+from ops.core.errors import Refused
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Cdn
+
+SLACK = timedelta(seconds=2)     # `age` is whole seconds, and two clocks are compared
+KEPT = frozenset({"hit"})        # a RefreshHit has just been compared with the origin
+
+
+def chosen(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distribution:
+    """The one with the configured alias, else the one with the comment; with neither configured, the one with the site's host as alias.
+
+    Raises Refused naming what was found: a guess would take pages out of somebody else's cache.
+    """
+    alias = cdn.alias or (None if cdn.comment else urlsplit(site or "").hostname)
+    wanted = " or ".join(text for text in (alias and f"alias {alias}", cdn.comment and f"comment {cdn.comment!r}") if text)
+    matching = [each for each in found if alias and alias.lower() in (known.lower() for known in each.aliases)]
+    matching = matching or [each for each in found if cdn.comment and each.comment == cdn.comment]
+    if len(matching) == 1:
+        return matching[0]
+    there = ", ".join(str(each) for each in matching or found) or "none"
+    how = "several match" if matching else "none matches"
+    raise Refused(
+        f"CloudFront distribution with {wanted or 'no alias or comment configured'}",
+        f"{how}; found: {there}",
+        "set cdn.alias, cdn.comment or cdn.distribution of this environment in invoke.yaml",
+    )
+
+
+def reference(deployment: str, paths: Iterable[str]) -> str:
+    """CallerReference of a deployment's invalidation: the same one run again is not paid for twice, and other paths are another one."""
+    return f"inv-{deployment}-{hashlib.sha256(' '.join(paths).encode()).hexdigest()[:12]}"
+
+
+def is_undated(answer: CacheAnswer, deployed_at: datetime | None) -> bool:
+    """Whether nobody can say if a page from the cache is older than the running deployment."""
+    return answer.cache in KEPT and (answer.age_s is None or deployed_at is None)
+
+
+def kept_from_before(answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> bool:
+    """Whether the cache took the page from the origin before the running deployment began."""
+    if answer.cache not in KEPT or answer.age_s is None or deployed_at is None:
+        return False
+    return now - timedelta(seconds=answer.age_s) + SLACK < deployed_at

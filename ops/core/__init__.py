@@ -1,0 +1,1 @@
+"""Errors, settings, plans and their application, findings, redaction, terminal output."""

@@ -1,0 +1,104 @@
+"""Applying a plan: record a step, run it; on any failure undo newest first, report an undo that failed, raise the first error.
+
+A step whose error says that it changed nothing (`OpsError.untouched`) is as one that never began: it is not undone.
+
+`BaseException` is caught on purpose: Ctrl-C and SIGTERM undo as any failure does. A second interruption during the undo stops the undo,
+and what is left as it is stands in the journal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from ops.core.errors import OpsError
+from ops.core.plan import Plan, Step
+
+
+class Doer(Protocol):
+    """What a verb does, and how it is taken back."""
+
+    def do(self, step: Step) -> None:
+        """Run the step; raise to stop the plan."""
+
+    def undo(self, step: Step) -> None:
+        """Take the step back; called for a step that had begun, whether or not it had ended."""
+
+
+@dataclass
+class Entry:
+    """A step in the journal: `status` is running, done, failed, refused (it changed nothing), undone or left.
+
+    `failed` stays true of one that was undone.
+    """
+
+    step: Step
+    status: str = "running"
+    took_s: float = 0.0
+    failed: bool = False
+
+    def as_document(self) -> dict[str, str | float | bool]:
+        return {"name": self.step.verb, "status": self.status, "took_s": round(self.took_s, 3), "failed": self.failed}
+
+
+@dataclass
+class Journal:
+    """What has been begun, in order, and what an undo could not take back. `guard` may raise before a step or an undo (a lost lock)."""
+
+    says: Callable[[str], None]
+    guard: Callable[[], None] = lambda: None
+    clock: Callable[[], float] = time.monotonic
+    entries: list[Entry] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+def apply(plan: Plan, doers: Mapping[str, Doer], journal: Journal) -> None:
+    """Run every step of `plan` in order. Raises the first error, after undoing what had begun."""
+    try:
+        for step in plan.steps:
+            carry_out(step, doers, journal)
+    except BaseException:
+        undo_all(doers, journal)
+        raise
+
+
+def carry_out(step: Step, doers: Mapping[str, Doer], journal: Journal) -> None:
+    """One step, recorded before it runs."""
+    entry, began = Entry(step), journal.clock()
+    journal.guard()
+    journal.entries.append(entry)
+    try:
+        doers[step.verb].do(step)
+        entry.status = "done"
+    except BaseException as error:
+        entry.failed = not getattr(error, "untouched", False)
+        entry.status = "failed" if entry.failed else "refused"
+        raise
+    finally:
+        entry.took_s = journal.clock() - began
+
+
+def undo_all(doers: Mapping[str, Doer], journal: Journal) -> None:
+    """Take back what had begun, newest first; an undo that fails is reported and does not stop the others."""
+    pending = [entry for entry in reversed(journal.entries) if entry.step.undo and entry.status != "refused"]
+    while pending:
+        entry = pending.pop(0)
+        try:
+            journal.guard()
+            doers[entry.step.verb].undo(entry.step)
+            entry.status = "undone"
+        except KeyboardInterrupt as second:
+            for still in (entry, *pending):
+                leave(still, journal, f"{second or 'interrupted again'}")
+            return
+        except Exception as problem:
+            leave(entry, journal, f"{problem.what}: {problem.why}" if isinstance(problem, OpsError) else str(problem))
+
+
+def leave(entry: Entry, journal: Journal, why: str) -> None:
+    entry.status = "left"
+    line = f"not undone: {entry.step.says} (undo: {entry.step.undo}): {why}"
+    journal.left.append(line)
+    journal.says(line)

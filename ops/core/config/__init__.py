@@ -1,0 +1,1 @@
+"""Configuration: read strictly, merged as Invoke merges it, validated into frozen settings."""

@@ -1,0 +1,43 @@
+"""The value types that settings are made of: durations, paths, account numbers, and the frozen model."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from ops.cdn.facts import path_pattern
+
+DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smh]?)")
+UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+def seconds(value: Any) -> float:
+    """`300`, `"300"`, `"5m"`, `"1h"` or `"30s"` as seconds. Raises ValueError naming the forms."""
+    found = DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
+    if not found:
+        raise ValueError("allowed: a number of seconds, or a number with s, m or h (300, 30s, 5m, 1h)")
+    return float(found["number"]) * UNIT_SECONDS[found["unit"]]
+
+
+def relative_web_path(value: str) -> str:
+    """A path on the site, not a URL: the same path is asked of the CDN and of the load balancer."""
+    if not value.startswith("/"):
+        raise ValueError("allowed: a path that starts with / (the site's address is `site`)")
+    return value
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, BeforeValidator(seconds)]
+WebPath = Annotated[str, AfterValidator(relative_web_path)]
+PathPattern = Annotated[str, AfterValidator(path_pattern)]
+Account = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{12}$")]
+Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
+Variable = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+
+
+class Model(BaseModel):
+    """Frozen; an unknown key is an error (the reader suggests the nearest known one)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

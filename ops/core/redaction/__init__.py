@@ -1,0 +1,1 @@
+"""Redaction: known secrets by value, then secrets by shape."""

@@ -1,0 +1,1 @@
+"""Deploys: plan, roll out, watch, verify, undo."""

@@ -1,0 +1,297 @@
+"""`inv SERVICE.deploy`: gather, refuse or plan, apply, look again (runbook 2, steps 1 to 8).
+
+The story of one deploy: the preflight refuses what could not go well; the plan holds only what the world lacks; applying it ends in a
+verdict; a verdict other than "succeeded" takes the service back to the last revision that was seen healthy, unless ECS did so already, a
+newer deployment took over, or the operator wants it kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ops.ecs import display
+from ops.core import ui
+from ops.core.apply import Entry, Journal, apply
+from ops.preflight.model import Item
+from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
+from ops.preflight.facts import ReleaseFacts
+from ops.state import lock, records
+from ops.preflight import report
+from ops.deploy import verify, schema_compat
+from ops.ecs import watch
+from ops.preflight.platform_reads import Platform, release_facts
+from ops.health.before_after import Around
+from ops.deploy.result import Release, Request, record, refusing
+from ops.deploy.steps import doers
+from ops.deploy.context import RolloutEnded, Work
+from ops.aws.facts import Checkout, Evidence, Finding, TaskDefinition, Verdict, image_tag
+from ops.core.plan import Plan
+from ops.state.rules.lock import Holder
+from ops.preflight.rules.checks import check
+from ops.deploy.rules.plan import plan_image, plan_release
+from ops.deploy.rules.terraform_plan import by_terraform
+
+CHANGES = ("update", "tf-apply")   # the steps that change what runs
+
+
+def look(platform: Platform, name: str, request: Request) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
+    """The facts, the checklist and the plan. Raises Refused where a check says no, ConfigError for a hostile tag or unknown check."""
+    facts = release_facts(platform, name, request.tag, skip=request.skip)
+    with refusing(facts):
+        items = check(facts, platform.settings.environment, request.skip)
+        ui.say(report.as_text(items))
+        report.refuse_if_blocked(items)
+        schema_compat.say(platform, facts)
+        return facts, items, planned(platform, facts, request)
+
+
+def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
+    """The steps, by ECS or by Terraform as the environment says."""
+    service = platform.settings.service(facts.service)
+    plan = plan_release(facts, service, rollback=not request.keep)
+    return by_terraform(plan, service) if platform.settings.environment.rollout == "terraform" else plan
+
+
+def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
+    """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
+    environment = platform.settings.environment
+    if request.allow_destroy and environment.rollout != "terraform":
+        why = f"{platform.settings.name} has rollout: {environment.rollout}, which destroys nothing"
+        raise ConfigError("--allow-destroy", why, f"leave it out: inv {name}.deploy")
+    question = f"deploy {name} to {platform.settings.name}"
+    if environment.protected and not request.yes:
+        ui.refuse_unanswerable(question)   # known now, so no checklist is gone through first
+    around = look_around(platform, name)
+    facts, items, shown = look(platform, name, request)
+    ui.say(shown.as_text())
+    commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
+    me = lock.myself(f"deploy {facts.tag}", commit.short if commit else "")
+    place = lock.Place.of(platform.cloud, platform.settings, name)
+    with refusing(facts):
+        if environment.protected:
+            ui.confirm(f"deploy {name} {facts.tag} to {platform.settings.name}", yes=request.yes, typed=platform.settings.name)
+        with lock.held(place, me, wait_s=request.wait_s) as ours:
+            facts, plan = still_true(platform, name, request, facts, shown)
+            if plan != shown or (ours and ours.waited):   # what another deploy changed meanwhile is not this one's
+                around = look_around(platform, name)
+            limit = request.timeout_s or environment.deploy_timeout
+            asks, bounds = not request.yes, (request.wait_s, request.timeout_s)
+            work = Work(platform, name, facts, limit, screen, request.follow, asks, request.keep, *bounds)
+            work.allow_destroy = request.allow_destroy
+            done = Release(work, Journal(ui.say), items, around=around)
+            if ours:
+                done.journal.guard = work.guard = guard(done, ours)
+            around.ready()
+            run(done, plan, me)
+    if done.verdict is not Verdict.SUCCEEDED:
+        for contact in environment.contacts:
+            ui.say(f"contact: {contact}")
+    return done
+
+
+def look_around(platform: Platform, name: str) -> Around:
+    return Around.begin(platform.settings, lambda: platform, f"deploy of {name}")
+
+
+def guard(done: Release, ours: lock.Held) -> Callable[[], None]:
+    """Before anything was changed the lock must be known to be ours; later only a lost one stops a release, or its undo."""
+    return lambda: ours.check(strict=not touched(done))
+
+
+def still_true(platform: Platform, name: str, request: Request, facts: ReleaseFacts, plan: Plan) -> tuple[ReleaseFacts, Plan]:
+    """The world may have moved while nobody held the lock. What was answered for in a protected environment must still hold."""
+    now = release_facts(platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None)
+    report.refuse_if_blocked(check(now, platform.settings.environment, request.skip))
+    then = planned(platform, now, request)
+    if then == plan:
+        return replace(facts, answers=now.answers), plan
+    if platform.settings.environment.protected and not request.yes:
+        raise Refused("the world has moved since the plan was shown", "another deploy, or a push, came between", "run it again")
+    ui.say("the world has moved since; the plan is now:")
+    ui.say(then.as_text())
+    return now, then
+
+
+def run(done: Release, plan: Plan, me: Holder) -> None:
+    """Carry the plan out and keep its record, however it ends."""
+    began, done.findings = time.monotonic(), done.work.findings
+    try:
+        carry_out(done, plan)
+    except BaseException as error:
+        done.verdict, done.why = verdict_of(error), said(error)
+        done.took_s = time.monotonic() - began
+        error.__dict__["about"] = done.as_document()
+        raise
+    finally:
+        done.took_s = time.monotonic() - began
+        try:
+            say_what_is_left(done)
+            look_again(done, me)
+        finally:   # also where somebody interrupts the look
+            did_something = any(step.verb != "prove" for step in plan.steps)
+            if done.verdict is not Verdict.SUCCEEDED or did_something or not recorded(done.work):
+                records.keep(done.work.platform, record(done, me))
+
+
+def recorded(work: Work) -> bool:
+    """Whether the last successful release is what runs. It is not where ECS finished a roll-out whose deploy had been killed.
+
+    Unread counts as no: a second record of what runs does no harm.
+    """
+    if work.platform.settings.environment.state is None:
+        return True
+    try:
+        last = records.last_success(work.platform, work.name)
+    except OpsError as error:
+        ui.say(f"unknown: the last release's record: {error.why or error.what}")
+        return False
+    return last is not None and last.get("digest") == work.digest
+
+
+def look_again(done: Release, me: Holder) -> None:
+    """The platform after it. Not where nothing was changed, nor after an interrupt: whoever interrupts wants to get away."""
+    over = done.verdict is Verdict.SUCCEEDED or touched(done)
+    if done.around is None or not over or done.verdict is Verdict.INTERRUPTED:
+        return
+    try:
+        done.around.end({done.work.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None)
+    except KeyboardInterrupt:
+        ui.say(f"the look at the platform was interrupted; the deploy itself is over: {done.verdict.value}")
+        raise
+
+
+def stopped(name: str, error: OpsError, tag: str | None, environment: str | None = None) -> dict[str, Any]:
+    """The document of a deploy that ended by `error` before it had begun: the fields of any other, what is not known is None."""
+    return {
+        "verdict": verdict_of(error).value,
+        "service": name,
+        "environment": environment,
+        "tag": tag,
+        "image": None,
+        "digest": None,
+        "deployment": None,
+        "took_s": None,
+        "why": said(error),
+        "steps": [],
+        "health": None,
+        "findings": [],
+        "skipped": [],
+        "not_undone": [],
+    }
+
+
+def verdict_of(error: BaseException) -> Verdict:
+    """The verdict of a release that ended by `error`, before anything was changed."""
+    if isinstance(error, KeyboardInterrupt | Cancelled):
+        return Verdict.INTERRUPTED
+    if isinstance(error, TimedOut):
+        return Verdict.TIMED_OUT
+    return Verdict.REFUSED if isinstance(error, Refused) else Verdict.FAILED
+
+
+def said(error: BaseException) -> str:
+    return f"{error.what}: {error.why}" if isinstance(error, OpsError) else str(error) or type(error).__name__
+
+
+def say_what_is_left(done: Release) -> None:
+    """A failed roll-out for which the plan had no way back: said, and in the document."""
+    if done.verdict in (Verdict.SUCCEEDED, Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
+        return
+    for entry in changes(done):
+        if not entry.step.undo:
+            why = "--no-rollback" if done.work.keep else "no revision has been seen healthy"
+            done.journal.left.append(f"not undone: {entry.step.says}: {why}")
+            ui.say(done.journal.left[-1])
+        if (not entry.step.undo or entry.status == "left") and not _lock_lost(done):
+            done.left = left_in_place(done.work, entry.step.values.get("back"))
+
+
+def left_in_place(work: Work, back: str | None) -> str:
+    """What runs after a change that was not undone, and what to type to look at it, go on with it or go back."""
+    revision = f"{work.revision.label} ({work.facts.tag})" if work.revision else work.image
+    said = f"ECS goes on with {revision}, and nobody watches it: inv {work.name}.status shows it"
+    said += f", inv {work.name}.deploy --tag {work.facts.tag} watches it on"
+    if back is None:
+        return said
+    before = work.facts.revision if isinstance(work.facts.revision, TaskDefinition) else None
+    container = before.container(work.service.container) if before and before.arn == back else None
+    tag = image_tag(str(container.get("image", ""))) if container else ""
+    again = f"inv {work.name}.deploy --tag {tag}" if tag else f"inv {work.name}.releases, then inv {work.name}.deploy --tag TAG"
+    return f"{said}, {again} goes back to {back.rsplit('/', 1)[-1]}"
+
+
+def _lock_lost(done: Release) -> bool:
+    """Whether somebody else holds our lock by now: then the service is theirs, and no advice of ours fits."""
+    try:
+        done.journal.guard()
+    except OpsError:
+        return True
+    return False
+
+
+def carry_out(done: Release, plan: Plan) -> None:
+    """Apply the plan and settle the verdict; what fails before the service was touched is raised as it is."""
+    work = done.work
+    try:
+        apply(plan, doers(work), done.journal)
+        settle(done)
+    except RolloutEnded as ended:
+        done.verdict, done.why = after_undo(work, ended.verdict), ended.why
+    except KeyboardInterrupt as interruption:
+        done.verdict, done.why = Verdict.INTERRUPTED, str(interruption) or "interrupted"
+    except OpsError as error:
+        if not touched(done):
+            raise
+        work.findings.append(not_completed(work.name, error))
+        verdict = Verdict.TIMED_OUT if isinstance(error, TimedOut) else Verdict.FAILED
+        done.verdict, done.why, done.next = after_undo(work, verdict), said(error), error.next
+
+
+def not_completed(name: str, error: OpsError) -> Finding:
+    """A deploy that stopped at an error goes on where it was when it is run again; `next` may be prose, a fix is commands."""
+    evidence = (Evidence(error.what, error.why), *((Evidence("next", error.next),) if error.next else ()))
+    return Finding("not_completed", error.what, "certain", evidence, (f"inv {name}.status", f"inv {name}.deploy"))
+
+
+def settle(done: Release) -> None:
+    """Every step is done; an endpoint that was ill before and still is makes no success, and is not blamed on the deploy."""
+    work = done.work
+    finding = verify.still_unhealthy(work.after or (), work.facts.answers, work.name)
+    if finding:
+        work.findings.append(finding)
+        done.verdict, done.why = Verdict.FAILED, finding.summary
+    if work.unproven:
+        done.verdict, done.why = Verdict.FAILED, work.unproven.summary
+    stale = work.not_invalidated
+    if stale:
+        done.verdict, done.why = Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED, f"{stale.what}: {stale.why}"
+
+
+def changes(done: Release) -> list[Entry]:
+    """The steps that have changed what runs, or may have; one that was refused has not."""
+    return [entry for entry in done.journal.entries if entry.step.verb in CHANGES and entry.status != "refused"]
+
+
+def touched(done: Release) -> bool:
+    return bool(changes(done))
+
+
+def after_undo(work: Work, verdict: Verdict) -> Verdict:
+    """A failure that was taken back is a roll-back, one that somebody overtook is superseded; a timeout stays one, also when undone."""
+    if verdict is Verdict.FAILED and work.overtaken:
+        return Verdict.SUPERSEDED
+    undone = work.undone is not None and work.undone.verdict is Verdict.SUCCEEDED
+    return Verdict.ROLLED_BACK if verdict is Verdict.FAILED and undone else verdict
+
+
+def make_image(platform: Platform, name: str, *, push: bool) -> Work:
+    """`build`, or `build` and `push`, alone; nothing that runs is changed."""
+    facts = release_facts(platform, name, None, tests=False)
+    plan = plan_image(facts, push=push)
+    ui.say(plan.as_text())
+    work = Work(platform, name, facts, 0.0, display.screen)
+    apply(plan, doers(work), Journal(ui.say))
+    return work

@@ -1,0 +1,1 @@
+"""ECS: watch a deployment, observe tasks, status."""

@@ -1,0 +1,213 @@
+"""What a person sees while a roll-out is watched: a live table on a terminal, plain lines with their time without one. All of it on stderr.
+
+Text from outside (events, logs, reasons) is escaped and never read as markup. Both screens implement `ops.flows.sight.Screen`;
+they begin to draw at the first answer and give the terminal back in `close`, which may come at any time and more than once.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+from ops.core import ui
+from ops.aws.facts import Deployment, Event, Finding, ServiceState, Target, TaskState
+from ops.core.redaction.redact import redact
+
+EVENTS_SHOWN = 5
+REDRAWS_A_SECOND = 4
+SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
+TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
+
+
+def screen(stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> PlainScreen:
+    """The screen that fits where stderr goes: a table on a terminal that can redraw, lines everywhere else."""
+    out = stream or sys.stderr
+    return TableScreen(out, clock) if out.isatty() and can_redraw(out) else PlainScreen(out, clock)
+
+
+def can_redraw(stream: TextIO) -> bool:
+    from rich.console import Console
+
+    console = Console(file=stream)
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def clean(text: str) -> str:
+    """One line without control characters: they cannot move the cursor, and a tab or newline cannot break a table."""
+    return ui.plain(" ".join(text.split("\n")).replace("\t", " "))
+
+
+def event_text(message: str) -> str:
+    """An event without what every line would repeat: the service's name, and all of a target group's ARN but its name."""
+    return TARGET_GROUP.sub(r"\1", SERVICE.sub("", redact(message)))
+
+
+def finding_lines(finding: Finding) -> Iterator[str]:
+    """A finding as a person reads it: what, how sure, the evidence, what to type."""
+    yield f"{finding.summary} [{finding.cause}, {finding.confidence}]"
+    for evidence in finding.evidence:
+        yield f"    {evidence.source}: {evidence.text}"
+    for command in finding.fix:
+        yield f"  → {command}"
+
+
+def deployment_line(name: str, deployment: Deployment) -> str:
+    failed = f", {deployment.failed} failed" if deployment.failed else ""
+    state = f" {deployment.rollout_state}" if deployment.rollout_state else ""
+    counts = f"{deployment.running}/{deployment.desired} running, {deployment.pending} pending{failed}"
+    return f"{name} {deployment.task_definition.rsplit('/', 1)[-1]}: {counts}{state}"
+
+
+def tasks_by_state(tasks: tuple[TaskState, ...]) -> str:
+    counts = Counter(task.status for task in tasks)
+    return ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "none"
+
+
+def targets_by_state(targets: tuple[Target, ...]) -> str:
+    """`2 healthy, 1 unhealthy (Target.ResponseCodeMismatch: Health checks failed with these codes: [404])`."""
+    counts = Counter(target_state(target) for target in targets)
+    return ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
+
+
+def target_state(target: Target) -> str:
+    why = ": ".join(part for part in (target.reason, target.description) if part)
+    return f"{target.state} ({why})" if target.state == "unhealthy" and why else target.state
+
+
+class PlainScreen:
+    """A line with its time (seconds since the start) for everything new, nothing for what stays the same."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream, self.clock = stream, clock
+        self.id, self.began, self.timeout_s = "", clock(), 0.0
+        self.last: dict[str, str] = {}
+
+    def following(self, deployment_id: str, timeout_s: float) -> None:
+        self.id, self.timeout_s, self.began = deployment_id, timeout_s, self.clock()
+        self.last = {}
+
+    def seen(self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]) -> None:
+        for deployment in service.deployments:
+            name = "new" if deployment.id == self.id else "other"
+            self.changed(deployment.id, deployment_line(name, deployment))
+        if tasks:
+            self.changed("tasks", f"new tasks: {tasks_by_state(tuple(task for task in tasks if task.started_by == self.id))}")
+        if targets:
+            self.changed("targets", f"targets: {targets_by_state(targets)}")
+
+    def changed(self, key: str, line: str) -> None:
+        if self.last.get(key) != line:
+            self.last[key] = line
+            self.write(line)
+
+    def event(self, event: Event) -> None:
+        self.write(f"event: {event_text(event.message)}")
+
+    def finding(self, finding: Finding) -> None:
+        for line in finding_lines(finding):
+            self.write(line)
+
+    def phase(self, phase: str) -> None:
+        self.write(f"== {phase}")
+
+    def line(self, line: str) -> None:
+        self.write(line)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def write(self, line: str) -> None:
+        print(f"{self.clock() - self.began:6.1f} s  {clean(line)}", file=self.stream, flush=True)
+
+
+class TableScreen(PlainScreen):
+    """A table that is redrawn in place; findings and log lines are printed above it and stay."""
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(stream, clock)
+        self.live: Any = None
+        self.state: ServiceState | None = None
+        self.tasks: tuple[TaskState, ...] = ()
+        self.targets: tuple[Target, ...] = ()
+        self.now = ""
+        self.events: deque[str] = deque(maxlen=EVENTS_SHOWN)
+
+    def following(self, deployment_id: str, timeout_s: float) -> None:
+        super().following(deployment_id, timeout_s)
+        self.state, self.now = None, ""
+        self.events.clear()
+
+    def seen(self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]) -> None:
+        self.state, self.tasks, self.targets = service, tasks, targets
+        self.draw()
+
+    def event(self, event: Event) -> None:
+        at = f"{event.at:%H:%M:%S} " if event.at else ""
+        self.events.append(at + event_text(event.message))
+        self.draw()
+
+    def phase(self, phase: str) -> None:
+        self.now = phase
+        self.draw()
+
+    def draw(self) -> None:
+        """Begin to draw where nothing is drawn yet; afterwards the picture follows by itself, and at once on news."""
+        if self.live is None:
+            from rich.console import Console
+            from rich.live import Live
+
+            console = Console(file=self.stream, highlight=False, markup=False, emoji=False)
+            self.live = Live(
+                get_renderable=self.picture,
+                console=console,
+                refresh_per_second=REDRAWS_A_SECOND,
+                redirect_stdout=False,      # stdout is the result's, and stderr's other writers are ours
+                redirect_stderr=False,
+            )
+            self.live.start()
+        self.live.refresh()
+
+    def picture(self) -> Any:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True, style="bold")
+        table.add_column(overflow="fold")
+        for name, text in self.rows():
+            table.add_row(name, Text(clean(text)))
+        for number, event in enumerate(tuple(self.events)):      # ECS's sentences are long: cut, or five of them fill the terminal
+            table.add_row("" if number else "events", Text(clean(event), no_wrap=True, overflow="ellipsis"))
+        return table
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        elapsed = ui.took(self.clock() - self.began)
+        yield "deployment", self.id
+        yield "phase", f"{self.now or 'starting'}, {elapsed} of {ui.took(self.timeout_s)}"
+        if self.state is not None:
+            for deployment in self.state.deployments:
+                name = "new" if deployment.id == self.id else "other"
+                yield name, deployment_line("", deployment).strip()
+                started = tuple(task for task in self.tasks if task.started_by == deployment.id)
+                if started:
+                    yield "", "tasks: " + tasks_by_state(started)
+            if self.targets:
+                yield "targets", targets_by_state(self.targets)
+
+    def write(self, line: str) -> None:
+        """Above the table while it stands."""
+        if self.live is None:
+            super().write(line)
+            return
+        from rich.text import Text
+
+        self.live.console.print(Text(clean(line)), soft_wrap=True)
+
+    def close(self) -> None:
+        live, self.live = self.live, None
+        if live is not None:
+            live.stop()

@@ -1,0 +1,106 @@
+"""What a watch sees, read from AWS: `ecs_eyes` over the adapters, counting its API calls.
+
+Logs are read from where the *task's own* revision sends them (after a rollback the service's revision is another one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ops.aws import ecs, elb, logs
+from ops.aws.session import Cloud
+from ops.aws.facts import ServiceState, Target, TaskDefinition, TaskState
+from ops.ecs.rules.stop_diagnosis import culprit
+
+LAST_LINES = 20
+NEW_LINES = 200    # of one task between two looks; more would drown everything else
+
+
+def ecs_eyes(cloud: Cloud, cluster: str, service_name: str, container: str) -> EcsEyes:
+    """Eyes on one ECS service. `container`: the one that is ours, whose log is shown."""
+    return EcsEyes(cloud, cluster, service_name, container)
+
+
+@dataclass
+class EcsEyes:
+    """Implements `ops.flows.watch.Eyes`. `calls`: API calls so far, without botocore's own retries, and without those of `follow`."""
+
+    cloud: Cloud
+    cluster: str
+    name: str
+    container: str
+    calls: int = 0
+    _groups: tuple[str, ...] = ()
+    _definitions: dict[str, TaskDefinition | None] = field(default_factory=dict)
+    _tokens: dict[str, str | None] = field(default_factory=dict)
+
+    @property
+    def aws(self) -> str:
+        """The `aws` program as it must be typed to look at the same."""
+        return self.cloud.program
+
+    def service(self) -> ServiceState | None:
+        """DescribeServices; one call. Raises OpsError."""
+        self.calls += 1
+        found = ecs.service(self.cloud, self.cluster, self.name)
+        if found:
+            self._groups = tuple(dict.fromkeys(arn for balancer in found.load_balancers for arn in balancer.target_groups))
+        return found
+
+    def stage(self) -> str:
+        """The lifecycle stage of the service deployment under way; empty where there is none (ListServiceDeployments, Describe…)."""
+        self.calls += 2
+        return ecs.deployment_stage(self.cloud, self.cluster, self.name)
+
+    def stopped(self) -> tuple[TaskState, ...]:
+        """ListTasks and DescribeTasks of the service's tasks that stop or have stopped within about an hour."""
+        return self._tasks("STOPPED")
+
+    def running(self) -> tuple[TaskState, ...]:
+        """ListTasks and DescribeTasks of the service's tasks that should run."""
+        return self._tasks("RUNNING")
+
+    def _tasks(self, desired: str) -> tuple[TaskState, ...]:
+        self.calls += 1
+        found = ecs.tasks(self.cloud, self.cluster, self.name, desired)
+        self.calls += -(-len(found) // ecs.TASKS_A_CALL)
+        return found
+
+    def targets(self) -> tuple[Target, ...]:
+        """DescribeTargetHealth of every target group of the service."""
+        found: list[Target] = []
+        for group in self._groups:
+            self.calls += 1
+            found += elb.targets(self.cloud, group)
+        return tuple(found)
+
+    def log(self, task: TaskState) -> tuple[str, ...]:
+        """The last lines of the container that ended, ours if none stands out; none where it sends its log elsewhere, or never ran."""
+        ended = culprit(task, self.container)
+        where = self._stream(task, ended.name if ended else self.container)
+        if where is None:
+            return ()
+        self.calls += 1
+        return logs.last_lines(self.cloud, *where, limit=LAST_LINES)
+
+    def follow(self, tasks: tuple[TaskState, ...]) -> tuple[str, ...]:
+        """What our container has logged in these tasks since the last look, each line behind its task's short id."""
+        found: list[str] = []
+        for task in tasks:
+            where = self._stream(task, self.container)
+            if where is None:
+                continue
+            new, self._tokens[task.arn] = logs.since(self.cloud, *where, self._tokens.get(task.arn))
+            found += [f"{task.id[:8]} {line}" for line in new[-NEW_LINES:]]
+        return tuple(found)
+
+    def _stream(self, task: TaskState, container: str) -> tuple[str, str] | None:
+        """Log group and stream (`prefix/container/task-id`, the awslogs driver's rule) by the task's own revision."""
+        if task.task_definition not in self._definitions:
+            self.calls += 1
+            self._definitions[task.task_definition] = ecs.task_definition(self.cloud, task.task_definition)
+        definition = self._definitions[task.task_definition]
+        described = definition.container(container) if definition else None
+        options = ((described or {}).get("logConfiguration") or {}).get("options") or {}
+        group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")
+        return (group, f"{prefix}/{container}/{task.id}") if group and prefix else None

@@ -1,0 +1,199 @@
+"""Why one task stopped (pure): its cause, and the finding that says so with the task's own words as evidence.
+
+A cause is read from the task's reason first and its containers' reasons next, because a task says "Essential container in task exited"
+where its container says "OutOfMemoryError". Only when nothing but a symptom is found do exit code and log have to tell.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ops.aws.facts import ContainerState, Evidence, Finding, Target, TaskState
+from ops.core.redaction.redact import redact, redact_lines
+from ops.ecs.rules.stop_findings import ADVICE, EXIT_CODES, UNKNOWN, Advice
+from ops.ecs.rules.stop_reasons import StopReason, classify
+
+Kind = Literal["transient", "final", "benign", "symptom", "unknown"]
+BY_STOP_CODE: Mapping[str, Kind] = {
+    "UserInitiated": "benign",
+    "SpotInterruption": "transient",
+    "TerminationNotice": "transient",
+    "InfrastructureHealth": "transient",
+    "ServiceSchedulerInitiated": "symptom",
+    "EssentialContainerExited": "symptom",
+    "TaskFailedToStart": "symptom",
+}
+ENDED_BY_ITSELF = ("ECS-ESSENTIAL", "ECS-TFTS", "EssentialContainerExited", "TaskFailedToStart")
+KILLED = (137, 143)      # what a container gets when another one's end takes it down
+NEEDS_TARGETS = "ECS-ELB"
+VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
+WRONG_ARCHITECTURE = re.compile(r"exec format error", re.IGNORECASE)
+GONE = ("STOPPED", "DEPROVISIONING")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a task stopped: a stable code (empty: unknown), what a retry is worth, the text that told, and how the container ended."""
+
+    code: str
+    kind: Kind
+    text: str
+    container: str = ""
+    exit_code: int | None = None
+
+    @property
+    def failure(self) -> bool:
+        return self.kind != "benign"
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """Equal for two stops with the same cause: same code, and exit code where a container ended by itself; same words if unknown."""
+        if self.code in ENDED_BY_ITSELF:
+            return self.code, self.container, self.exit_code
+        return self.code, "" if self.code else VARYING.sub("#", self.text), None
+
+
+def cause(task: TaskState, container: str | None = None) -> Cause:
+    """The cause of a stop. `container`: ours, preferred where several containers ended."""
+    texts = [task.stopped_reason, *(each.reason for each in task.containers if each.reason)]
+    known = [(reason, text) for text in texts if (reason := classify(text))]
+    found = next((pair for pair in known if pair[0].kind != "symptom"), known[0] if known else None)
+    ended = culprit(task, container)
+    name, exit_code = (ended.name, ended.exit_code) if ended else ("", None)
+    if found:
+        return Cause(found[0].code, kind_of(found[0]), found[1], name, exit_code)
+    text = next((text for text in texts if text), "")
+    kind = BY_STOP_CODE.get(task.stop_code)
+    return Cause(task.stop_code if kind else "", kind or "unknown", text, name, exit_code)
+
+
+def kind_of(reason: StopReason) -> Kind:
+    """A network that was away once may be back; the second task that finds it away makes it final (`ops.ecs.rules.verdict`)."""
+    return "transient" if reason.code.endswith("-NET") else reason.kind
+
+
+def culprit(task: TaskState, container: str | None = None) -> ContainerState | None:
+    """The container whose end took the task down: one with a reason, one that failed by itself, ours, any."""
+    ours = sorted(task.containers, key=lambda each: each.name != container)
+    by_itself = [each for each in ours if each.exit_code not in (None, 0, *KILLED)]
+    with_reason = [each for each in ours if each.reason]
+    not_taken_down = [each for each in ours if each.exit_code in (0, KILLED[0])]
+    return next(iter((*with_reason, *by_itself, *not_taken_down, *ours)), None)
+
+
+def finding(
+    task: TaskState,
+    why: Cause,
+    log_lines: Sequence[str] = (),
+    *,
+    targets: Iterable[Target] = (),
+    said: Iterable[str] = (),
+    service: str = "",
+    ecs_service: str = "",
+    target_group: str = "",
+    log_problem: str = "",
+    aws: str = "aws",
+) -> Finding:
+    """What a person is told about a stopped task. `log_lines`: the end of its log, `log_problem`: why that could not be read.
+    `aws`: the program as it must be typed for the environment.
+
+    `targets` and `said` (events) count where health checks failed; an event stays when the target is deregistered already.
+    """
+    advice = ADVICE.get(why.code, UNKNOWN)
+    names = {"service": service, "ecs_service": ecs_service, "target_group": target_group, **names_of(task, why)}
+    fix = tuple(command for template in advice.fix if (command := filled(template.replace("{aws}", aws), names)))
+    name, meant = meaning(why, advice, log_lines)
+    code = f" ({why.code})" if why.code else ""
+    return Finding(
+        name,
+        f"task {task.id}: {meant}{code}{exit_note(task, why)}",
+        confidence(why, log_lines),
+        tuple(evidence(task, why, log_lines, tuple(checked(why, targets, said)), log_problem)),
+        fix,
+    )
+
+
+def meaning(why: Cause, advice: Advice, log_lines: Iterable[str]) -> tuple[str, str]:
+    if why.code in ENDED_BY_ITSELF and any(WRONG_ARCHITECTURE.search(line) for line in log_lines):
+        return "image_platform", "the image is built for another CPU architecture than the task runs on"
+    if not why.code:
+        return advice.finding, redact(why.text) or advice.says
+    return advice.finding, advice.says
+
+
+def exit_note(task: TaskState, why: Cause) -> str:
+    if not why.container:
+        return ""
+    if why.exit_code is None:
+        return f"; container {why.container} never ran" if task.status in GONE else f"; container {why.container} is still stopping"
+    if why.code == "ECS-OOM":
+        return f"; exit code {why.exit_code}"
+    meant = EXIT_CODES.get(why.exit_code, "")
+    return f"; container {why.container}: exit code {why.exit_code}" + (f", {meant}" if meant else "")
+
+
+def confidence(why: Cause, log_lines: Sequence[str]) -> Literal["certain", "likely", "possible"]:
+    if why.kind == "unknown" or (why.kind == "symptom" and why.exit_code == KILLED[0] and why.code in ENDED_BY_ITSELF):
+        return "possible"      # SIGKILL without an out-of-memory text may be the stop timeout
+    if why.code == "ECS-PULL-403":
+        return "likely"        # a missing tag answers 403 too
+    return "certain" if why.kind != "symptom" or log_lines else "likely"
+
+
+def checked(why: Cause, targets: Iterable[Target], said: Iterable[str]) -> Iterable[Evidence]:
+    """What the load balancer's checks saw, as ELB and ECS word it."""
+    if why.code == NEEDS_TARGETS:
+        for target in targets:
+            words = " ".join(part for part in (target.state, target.reason, target.description) if part)
+            yield Evidence(f"DescribeTargetHealth {target.id}:{target.port}", redact(words))
+        for message in said:
+            yield Evidence("DescribeServices events", redact(message))
+
+
+def evidence(task: TaskState, why: Cause, log_lines: Sequence[str], checks: Iterable[Evidence], log_problem: str) -> Iterable[Evidence]:
+    """The task's own fields, verbatim but for secrets, then what health checks saw, and the log."""
+    yield Evidence("DescribeTasks stopCode", task.stop_code or "null")
+    yield Evidence("DescribeTasks stoppedReason", redact(task.stopped_reason) or "null")
+    for each in task.containers:
+        if each.exit_code is None:
+            code = "null: it never ran" if task.status in GONE else "null: it is still stopping"
+        else:
+            code = str(each.exit_code)
+        yield Evidence(f"DescribeTasks containers[{each.name}].exitCode", code)
+        if each.reason:
+            yield Evidence(f"DescribeTasks containers[{each.name}].reason", redact(each.reason))
+    yield from checks
+    for line in redact_lines(log_lines):
+        yield Evidence(f"log of {why.container or task.id}", line)
+    if log_problem:
+        yield Evidence(f"log of {why.container or task.id}", f"unknown: {redact(log_problem)}")
+
+
+def names_of(task: TaskState, why: Cause) -> dict[str, str]:
+    """AWS's names that a command needs, as the task itself tells them."""
+    named = task.container(why.container)
+    image = named.image if named else ""
+    path = image.partition("@")[0]
+    repository, _, tag = path.rpartition(":") if ":" in path.rpartition("/")[2] else (path, "", "")
+    parts = task.arn.split("/")
+    return {
+        "task": task.id,
+        "cluster": parts[1] if len(parts) > 2 else "",
+        "family": task.task_definition.rsplit("/", 1)[-1],
+        "repository": repository.partition("/")[2],
+        "tag": tag,
+    }
+
+
+def filled(template: str, names: Mapping[str, str]) -> str | None:
+    """The command with its names quoted for a shell; None where one is not known."""
+    wanted = re.findall(r"\{(\w+)\}", template)
+    if not all(names.get(name) for name in wanted):
+        return None
+    for name in wanted:
+        template = template.replace(f"{{{name}}}", shlex.quote(names[name]))
+    return template

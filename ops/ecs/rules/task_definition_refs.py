@@ -1,0 +1,72 @@
+"""What a task definition names outside itself: secrets with their JSON keys, log groups, ports (ECS API: RegisterTaskDefinition)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ops.aws.facts import TaskDefinition
+
+SECRET_ARN_PARTS = 7  # arn:partition:secretsmanager:region:account:secret:name; then :json-key:version-stage:version-id
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One `secrets:` entry. `source` is a secret's ARN, or an SSM parameter's name or ARN; `key` the JSON key within the secret."""
+
+    container: str
+    variable: str
+    source: str
+    key: str | None = None
+
+    @property
+    def is_parameter(self) -> bool:
+        """ECS takes whatever is no Secrets Manager ARN for an SSM parameter."""
+        return ":secretsmanager:" not in self.source
+
+
+@dataclass(frozen=True)
+class LogGroup:
+    """Where a container's `awslogs` driver writes; `created`: the driver makes the group itself (`awslogs-create-group`)."""
+
+    container: str
+    name: str
+    created: bool
+
+
+def containers(revision: TaskDefinition) -> Iterator[Mapping[str, Any]]:
+    yield from revision.document.get("containerDefinitions") or ()
+
+
+def references(revision: TaskDefinition) -> tuple[Reference, ...]:
+    """Every secret that the containers are given, in their order."""
+    return tuple(
+        reference(container.get("name", ""), entry.get("name", ""), entry.get("valueFrom", ""))
+        for container in containers(revision)
+        for entry in container.get("secrets") or ()
+    )
+
+
+def reference(container: str, variable: str, value_from: str) -> Reference:
+    parts = value_from.split(":")
+    if parts[0] != "arn" or parts[2:3] != ["secretsmanager"]:
+        return Reference(container, variable, value_from)
+    key = parts[SECRET_ARN_PARTS] if len(parts) > SECRET_ARN_PARTS else ""
+    return Reference(container, variable, ":".join(parts[:SECRET_ARN_PARTS]), key or None)
+
+
+def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
+    """The log groups of the containers that use the `awslogs` driver."""
+    found = []
+    for container in containers(revision):
+        logging = container.get("logConfiguration") or {}
+        options = logging.get("options") or {}
+        if logging.get("logDriver") == "awslogs" and options.get("awslogs-group"):
+            found.append(LogGroup(container.get("name", ""), options["awslogs-group"], options.get("awslogs-create-group") == "true"))
+    return tuple(found)
+
+
+def ports(container: Mapping[str, Any]) -> tuple[int, ...]:
+    """The container's `containerPort`s."""
+    return tuple(mapping["containerPort"] for mapping in container.get("portMappings") or () if "containerPort" in mapping)

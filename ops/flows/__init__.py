@@ -1,1 +1,0 @@
-"""The undertakings: gather, decide, apply, look again; one file each."""

@@ -1,0 +1,1 @@
+"""Health: probes, sweep, before and after, history, live view."""

@@ -1,0 +1,85 @@
+"""A sweep as a person reads it: every check with its mark, what is wrong and why, and what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ops.core import ui
+from ops.health.model import Check, Sweep
+from ops.ecs.display import finding_lines
+from ops.aws.facts import Change
+from ops.health.rules.root_cause import causes
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Settings
+
+MANY = 4      # changes that say the same are one line
+MARKS = {"ok": "ok", "failed": "FAILED", "unknown": "UNKNOWN", "skipped": "skipped"}
+
+
+def as_text(sweep: Sweep, settings: Settings) -> str:
+    """Checks by group; findings of what nothing explains; changes; the pages that a person should look at (runbook 5, "Browser Check")."""
+    lines = [*check_lines(sweep), "", *problem_lines(sweep), *change_lines(sweep), *by_eye(settings), verdict(sweep)]
+    return "\n".join(lines)
+
+
+def check_lines(sweep: Sweep) -> Iterator[str]:
+    group = ""
+    for check in sweep.checks:
+        if check.group != group:
+            group = check.group
+            yield group
+        yield f"  {check_line(check)}"
+
+
+def check_line(check: Check) -> str:
+    because = f"  [explained by {check.explained_by}]" if check.explained_by else ""
+    return f"{MARKS[check.status]:<8} {check.name}: {check.detail}{because}".translate(ui.CONTROL)
+
+
+def problem_lines(sweep: Sweep) -> Iterator[str]:
+    for finding in causes(sweep.checks):
+        yield from (line.translate(ui.CONTROL) for line in finding_lines(finding))
+
+
+def change_lines(sweep: Sweep) -> Iterator[str]:
+    if not sweep.against:
+        yield "no earlier run to compare with"
+        return
+    yield f"since {sweep.against[:19]}Z: {len(sweep.changes) or 'no'} change{'' if len(sweep.changes) == 1 else 's'}"
+    yield from (f"  {line}" for line in together(sweep.changes))
+
+
+def together(changes: Sequence[Change]) -> Iterator[str]:
+    """A line a change; many that say the same, one line with their names."""
+    same: dict[tuple[str, str], list[Change]] = {}
+    for change in changes:
+        same.setdefault((str(change.before), str(change.after)), []).append(change)
+    for (before, after), those in same.items():
+        if len(those) < MANY:
+            yield from map(change_line, those)
+            continue
+        what = "pages" if all(change.name.startswith("/") or " /" in change.name for change in those) else "checks"
+        more = f" and {len(those) - MANY} more" if len(those) > MANY else ""
+        names = ", ".join(change.name for change in those[:MANY])
+        yield f"{len(those)} {what} {before} → {after}: {names}{more}".translate(ui.CONTROL)
+
+
+def change_line(change: Change) -> str:
+    return f"{change.name} {change.before} → {change.after}".translate(ui.CONTROL)
+
+
+def by_eye(settings: Settings) -> Iterator[str]:
+    """What a program can't judge: how the pages look."""
+    environment = settings.environment
+    every = [endpoint for service in environment.services.values() for endpoint in service.endpoints]
+    pages = [endpoint.path for endpoint in every if endpoint.content_type == "text/html"]
+    if environment.site and pages:
+        yield f"look at them: {' '.join(environment.site.rstrip('/') + path for path in dict.fromkeys(pages))}"
+
+
+def verdict(sweep: Sweep) -> str:
+    counts = {status: sum(check.status == status for check in sweep.checks) for status in ("ok", "failed", "unknown", "skipped")}
+    told = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    return f"{'healthy' if sweep.healthy else 'NOT HEALTHY'}: {sweep.environment}: {told} in {ui.took(sweep.took_s)}"

@@ -1,0 +1,91 @@
+"""Pages and API paths as checks, placed: what fails at the load balancer too is not the CDN's fault (runbook 5, "Frontend", "Backend")."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from ops.health.model import Check
+from ops.aws.facts import Answer, Evidence, Finding, Unknown
+from ops.health.rules.endpoints import told
+
+SUMMARIES: Mapping[str, str] = {
+    "page_failing": "answers with an error of the server",
+    "wrong_status": "answers with another status than expected",
+    "wrong_content_type": "comes as another content type than expected: whoever reads it will not understand it",
+    "wrong_body": "does not say what it should",
+    "page_slow": "takes longer than it may",
+    "page_hangs": "gets no whole answer in time",
+    "redirect_loop": "is redirected for ever: the load balancer sends to https what the CDN asks for by http (or another rule leads back)",
+    "redirected_away": "is sent to another host by the load balancer, which so does not answer it itself",
+    "name_unresolved": "has a host name that no DNS server knows",
+    "connection_refused": "has nobody listening at its address",
+    "tls_failed": "has a TLS handshake that fails",
+    "certificate_expired": "has a certificate that has expired",
+    "certificate_not_yet_valid": "has a certificate that is not valid yet",
+    "certificate_wrong_host": "has a certificate for another host name",
+    "certificate_untrusted": "has a certificate of an unknown authority",
+    "no_answer": "gives no answer",
+}
+FIXES: Mapping[str, tuple[str, ...]] = {
+    "name_unresolved": ("correct site or alb in invoke.yaml, or the name's record in DNS",),
+    "redirected_away": ("inv tf.drift", "correct site in invoke.yaml where that is the site's other name"),
+    "redirect_loop": ("inv cdn.status", "let the distribution ask its origin by https-only, or the load balancer answer http"),
+    "wrong_content_type": ("inv cdn.invalidate", "look at the cache behaviour's key: it must tell this path from pages"),
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """One endpoint as it answered at one layer: `cdn` (the site), or `alb` (the load balancer itself). `service`: whose it is, or ""."""
+
+    service: str
+    layer: str
+    answer: Answer
+
+
+def named(path: str, layer: str) -> str:
+    return f"GET {path} via {layer}"
+
+
+def checks(pages: Iterable[Page], slow_s: float, late_s: float = 0.0) -> tuple[Check, ...]:
+    """A check a page, and one for their times together. `late_s`: by how much this machine itself was late meanwhile."""
+    pages = tuple(pages)
+    found = [page_check(page, slow_s) for page in pages]
+    layer = "cdn" if any(page.layer == "cdn" for page in pages) else "alb"      # always the same one: two ways are not compared
+    times = [page.answer.took_s for page in pages if page.layer == layer and page.answer.status]
+    if times:
+        middle = median(times)
+        detail = f"p50 {milliseconds(middle)}, slowest {milliseconds(max(times))} of {len(times)} pages"
+        found.append(Check("endpoints", "time", "ok", detail, numbers={"p50": middle, "late": late_s}))
+    return tuple(found)
+
+
+def page_check(page: Page, slow_s: float) -> Check:
+    answer, name = page.answer, named(page.answer.path, page.layer)
+    problem, cause = answer.problem, answer.cause
+    if not problem and answer.took_s > slow_s:
+        problem, cause = f"{milliseconds(answer.took_s)}, expected at most {milliseconds(slow_s)}", "page_slow"
+    if cause == "not_asked":
+        return Check("endpoints", name, "unknown", problem, "", answer.took_s, page.service)
+    if not problem:
+        detail = f"{answer.status} in {milliseconds(answer.took_s)}"
+        return Check("endpoints", name, "ok", detail, str(answer.status), answer.took_s, page.service)
+    status = str(answer.status or "no answer")
+    shown = problem if problem.startswith(f"status: {status}, ") else f"{status} ({problem})"
+    value = f"{answer.status or 'no answer'} {cause}"
+    evidence = (Evidence(name, told(answer) if answer.problem else shown),)
+    fix = FIXES.get(cause, (f"inv {page.service}.status",) if page.service else ("inv health.targets",))
+    summary = f"{answer.path} {SUMMARIES.get(cause, SUMMARIES['no_answer'])} ({problem})"
+    finding = Finding(cause or "no_answer", summary, "certain", evidence, fix)
+    return Check("endpoints", name, "failed", shown, value, answer.took_s, page.service, finding)
+
+
+def milliseconds(seconds: float) -> str:
+    """`80 ms`, `1.2 s`."""
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def unseen(path: str, layer: str, service: str, what: Unknown) -> Check:
+    return Check("endpoints", named(path, layer), "unknown", what.why, service=service)

@@ -1,0 +1,1 @@
+"""HTTP: client, assertions on answers, redirects, TLS chains, error translation."""

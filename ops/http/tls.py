@@ -1,0 +1,111 @@
+"""The certificates that a server shows: the whole chain with its dates, and what is wrong with it (RFC 5280, RFC 9525).
+
+Two handshakes: one that checks, as a browser would, and one that only looks, since a refused chain is not shown by the first.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from ops.http import errors
+from ops.core.parallel import importing
+from ops.http.client import context
+from ops.core.errors import Unreachable
+from ops.core.redaction.redact import one_line
+
+PORT = 443
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """One of the chain: whom it names, who signed it, and between which moments it is valid (UTC)."""
+
+    subject: str
+    issuer: str
+    begins: datetime
+    ends: datetime
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What `host` showed, the server's own certificate first. `problem`: why a browser would refuse it, `cause` in one word."""
+
+    host: str
+    certificates: tuple[Certificate, ...]
+    problem: str = ""
+    cause: str = ""
+
+
+def chain(address: str, timeout: float, authority: str | None = None, name: str | None = None) -> Chain:
+    """The chain at an https:// address, checked against `authority` (a bundle; None: the system's). Raises Unreachable, ConfigError.
+
+    `name`: whose certificate is asked for there (SNI) and must be shown, where that is not the address's own.
+    """
+    parts = urlsplit(address)
+    host, port = parts.hostname or "", parts.port or PORT
+    trusted = context(authority)
+    problem, cause = refusal(host, port, timeout, trusted, name or host)
+    return Chain(name or host, shown(host, port, timeout, name or host), problem, cause)
+
+
+def refusal(host: str, port: int, timeout: float, trusted: ssl.SSLContext, name: str) -> tuple[str, str]:
+    """Why the chain is not accepted, empty where it is."""
+    try:
+        with socket.create_connection((host, port), timeout) as plain, trusted.wrap_socket(plain, server_hostname=name):
+            return "", ""
+    except ssl.SSLCertVerificationError as error:
+        return errors.problem(error), errors.cause(error)
+    except OSError as error:
+        raise unreachable(host, port, error) from None
+
+
+def shown(host: str, port: int, timeout: float, name: str = "") -> tuple[Certificate, ...]:
+    with importing:
+        from OpenSSL import SSL
+
+    looking = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    looking.set_verify(SSL.VERIFY_NONE, lambda *_: True)
+    try:
+        with socket.create_connection((host, port), timeout) as plain:
+            plain.settimeout(None)      # pyOpenSSL takes a socket with a timeout for a non-blocking one
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_value(timeout))
+            connection = SSL.Connection(looking, plain)
+            connection.set_tlsext_host_name((name or host).encode("idna"))
+            connection.set_connect_state()
+            connection.do_handshake()
+            found: Sequence[Any] = connection.get_peer_cert_chain() or ()
+            return tuple(certificate(each.to_cryptography()) for each in found)
+    except (OSError, SSL.Error) as error:
+        raise unreachable(host, port, error) from None
+
+
+def time_value(seconds: float) -> bytes:
+    """`struct timeval`, as SO_RCVTIMEO takes it."""
+    import struct
+
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
+
+
+def certificate(found: Any) -> Certificate:
+    from cryptography import x509
+
+    try:
+        named = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        names = tuple(str(getattr(each, "value", each)) for each in named)
+    except x509.ExtensionNotFound:
+        names = ()
+    return Certificate(
+        one_line(found.subject.rfc4514_string()), one_line(found.issuer.rfc4514_string()),
+        found.not_valid_before_utc.astimezone(UTC), found.not_valid_after_utc.astimezone(UTC), names,
+    )  # fmt: skip
+
+
+def unreachable(host: str, port: int, error: BaseException) -> Unreachable:
+    return Unreachable(f"TLS with {host}:{port}", errors.problem(error), "check the address, and whether it speaks TLS")

@@ -1,0 +1,1 @@
+"""Migrations: plan, lint, forecast, verify, adopt, snapshot."""

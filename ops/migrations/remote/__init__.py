@@ -1,0 +1,1 @@
+"""Migrations that run on the bastion, seen from this side."""

@@ -1,0 +1,69 @@
+"""Foreign keys, triggers and rules that the revisions themselves add to existing tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from ops.postgres.model_relations import ForeignKey, Hook, Relations
+from ops.migrations.rules.statements import Statement, identifier, qualified
+
+EVENTS = {"insert": 4, "delete": 8, "update": 16, "truncate": 32}  # pg_trigger.tgtype
+COMMANDS = {"CMD_INSERT": "insert", "CMD_UPDATE": "update", "CMD_DELETE": "delete"}
+
+
+def tables(scripts: Mapping[str, tuple[Statement, ...]]) -> frozenset[str]:
+    """The tables that added foreign keys, triggers and rules belong to or refer to."""
+    every = [each for statements in scripts.values() for each in statements]
+    ends = {table for key in _keys(every) for table in (key.child, key.parent)}
+    return frozenset(ends | {hook.table for hook in _hooks(every)})
+
+
+def by_revision(
+    relations: Relations, scripts: Mapping[str, tuple[Statement, ...]]
+) -> dict[str, Relations]:
+    """What surrounds the tables once a revision runs: `relations`, and what it and those before add.
+
+    Tables that do not exist yet are left out: nothing is lost in what only the plan makes.
+    """
+    found: dict[str, Relations] = {}
+    for revision, statements in scripts.items():
+        every = list(statements)
+        keys = tuple(key for key in _keys(every) if {key.child, key.parent} <= relations.names.keys())
+        hooks = tuple(hook for hook in _hooks(every) if hook.table in relations.names)
+        relations = replace(relations, keys=relations.keys + keys, hooks=relations.hooks + hooks)
+        found[revision] = relations
+    return found
+
+
+def _keys(statements: list[Statement]) -> Iterator[ForeignKey]:
+    for statement in statements:
+        for command in (statement.tree.cmds or ()) if statement.kind == "AlterTableStmt" else ():
+            kind, given = command.subtype.name, command.def_
+            added = {"AT_AddConstraint": [given], "AT_AddColumn": getattr(given, "constraints", None)}
+            for constraint in added.get(kind) or ():
+                if constraint.contype.name == "CONSTR_FOREIGN":
+                    own = [each.sval for each in constraint.fk_attrs or ()] or [given.colname]
+                    theirs = [each.sval for each in constraint.pk_attrs or ()]
+                    yield ForeignKey(
+                        constraint.conname or "",
+                        statement.tables[0],
+                        tuple(identifier(name) for name in own),
+                        qualified(constraint.pktable),
+                        tuple(identifier(name) for name in theirs),
+                        constraint.fk_del_action,
+                        constraint.fk_upd_action,
+                    )
+
+
+def _hooks(statements: list[Statement]) -> Iterator[Hook]:
+    for statement in statements:
+        tree = statement.tree
+        if statement.kind == "CreateTrigStmt":
+            events = frozenset(event for event, bit in EVENTS.items() if tree.events & bit)
+            what = f"trigger {identifier(tree.trigname)}"
+            yield Hook(qualified(tree.relation), what, events, bool(tree.row))
+        elif statement.kind == "RuleStmt" and tree.event.name in COMMANDS:
+            events = frozenset([COMMANDS[tree.event.name]])
+            what = f"rule {identifier(tree.rulename)}"
+            yield Hook(qualified(tree.relation), what, events, each_row=False)

@@ -1,0 +1,186 @@
+"""The DDL that makes a schema the wanted one, in an order that works. What would lose rows stands as a comment: a person decides.
+
+New tables are made empty and get their columns one by one, so that every statement says one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ops.migrations.rules.schema_diff import Difference
+from ops.postgres.model import Piece
+
+FIRST = ("TRIGGER", "RULE", "POLICY", "VIEW", "MATERIALIZED VIEW", "CONSTRAINT", "INDEX")   # in the way of others, so they go first
+LAST = ("FUNCTION", "SEQUENCE", "TYPE", "EXTENSION", "SCHEMA")   # others need them, so they go last
+LOSES = ("TABLE", "COLUMN")
+MADE = (
+    "SCHEMA", "EXTENSION", "TYPE", "SEQUENCE", "TABLE", "FUNCTION", "COLUMN", "CONSTRAINT", "INDEX", "VIEW", "MATERIALIZED VIEW",
+    "TRIGGER", "RULE", "POLICY", "GRANT",
+)  # fmt: skip
+COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
+
+
+def reconciling(differences: Iterable[Difference]) -> str:
+    """A script, in one transaction; empty where there is nothing to do."""
+    every = list(differences)
+    lines = list(statements(every))
+    if not lines:
+        return ""
+    functions = any(each.wanted and each.wanted.kind == "FUNCTION" for each in every)
+    settings = ["SET LOCAL lock_timeout = '5s';", *(["SET LOCAL check_function_bodies = off;"] if functions else [])]
+    return "\n".join(["BEGIN;", *settings, *lines, "COMMIT;", ""])
+
+
+def statements(every: list[Difference]) -> Iterator[str]:
+    extra = [each.found for each in every if each.wanted is None and each.found]
+    gone = {piece.key for piece in extra}
+    for kind in ("GRANT", *FIRST):
+        yield from (drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
+    yield from (rename(each.wanted, each.found) for each in every if each.renamed and each.wanted and each.found)
+    for kind in MADE:
+        for each in every:
+            if each.wanted and each.wanted.kind == kind and not each.renamed and not by_default(each):
+                yield from change(each.wanted, each.found) if each.found else make(each.wanted)
+    sequences = [each.wanted for each in every if each.wanted and not each.found and each.wanted.kind == "SEQUENCE"]
+    yield from (owned(piece) for piece in sequences if piece.on)
+    for kind in (*LOSES, *LAST):
+        yield from (drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
+
+
+def by_default(each: Difference) -> bool:
+    """What everybody may do with a new function or type without being told."""
+    piece = each.wanted
+    if piece is None or piece.kind != "GRANT" or not each.whole:
+        return False
+    return piece.on.startswith(("FUNCTION ", "TYPE ")) and piece.name.endswith(" TO PUBLIC")
+
+
+def relation(piece: Piece) -> str:
+    """The table (or view) that it is on."""
+    return piece.on.split(" ", 1)[1] if not piece.on.startswith("MATERIALIZED VIEW ") else piece.on.removeprefix("MATERIALIZED VIEW ")
+
+
+def own(piece: Piece) -> str:
+    """Its name within its table."""
+    return piece.name[len(relation(piece)) + 1 :]
+
+
+def rename(wanted: Piece, found: Piece) -> str:
+    if wanted.kind == "INDEX":
+        return f"ALTER INDEX {found.name} RENAME TO {wanted.name.split('.', 1)[1]};"
+    return f"ALTER TABLE {relation(found)} RENAME CONSTRAINT {own(found)} TO {own(wanted)};"
+
+
+def drop(piece: Piece) -> str:
+    if piece.kind == "GRANT":
+        what, _, who = piece.name.removesuffix(" WITH GRANT OPTION").rpartition(" TO ")
+        return f"REVOKE {what} FROM {who};"
+    if piece.kind == "CONSTRAINT":
+        return f"ALTER TABLE {relation(piece)} DROP CONSTRAINT {own(piece)};"
+    if piece.kind == "COLUMN":
+        return f"-- ALTER TABLE {relation(piece)} DROP COLUMN {own(piece)};   -- its data would be lost: decide"
+    if piece.kind == "TABLE":
+        return f"-- DROP TABLE {piece.name};   -- its rows would be lost: decide"
+    if piece.kind in ("TRIGGER", "RULE", "POLICY"):
+        return f"DROP {piece.kind} {own(piece)} ON {relation(piece)};"
+    if piece.kind == "FUNCTION":
+        return f"DROP ROUTINE {piece.name};"
+    if piece.kind == "TYPE":
+        return f"DROP {'DOMAIN' if piece.parts[0] == 'd' else 'TYPE'} {piece.name};"
+    return f"DROP {piece.kind} {piece.name};"
+
+
+def make(piece: Piece) -> Iterator[str]:
+    yield {
+        "SCHEMA": lambda: f"CREATE SCHEMA {piece.name};",
+        "EXTENSION": lambda: f"CREATE EXTENSION {piece.name};",
+        "TYPE": lambda: new_type(piece),
+        "SEQUENCE": lambda: f"CREATE SEQUENCE {piece.name} {sequence(piece)};",
+        "TABLE": lambda: f"CREATE TABLE {piece.name} ();" if piece.parts[0] == "r" and not any(piece.parts[4:]) else by_hand(piece),
+        "COLUMN": lambda: f"ALTER TABLE {relation(piece)} ADD COLUMN {column(piece)};",
+        "CONSTRAINT": lambda: f"ALTER TABLE {relation(piece)} ADD CONSTRAINT {own(piece)} {piece.parts[0]};",
+        "INDEX": lambda: piece.parts[0].replace(" INDEX ON ", f" INDEX {piece.name.split('.', 1)[1]} ON ", 1) + ";",
+        "FUNCTION": lambda: by_hand(piece) if piece.parts[0] == "aggregate" else piece.parts[0].rstrip() + ";",
+        "VIEW": lambda: f"CREATE OR REPLACE VIEW {piece.name} AS{piece.parts[0]}",
+        "MATERIALIZED VIEW": lambda: f"CREATE MATERIALIZED VIEW {piece.name} AS{piece.parts[0]}",
+        "TRIGGER": lambda: piece.parts[0] + ";",
+        "RULE": lambda: piece.parts[0],
+        "POLICY": lambda: policy(piece),
+        "GRANT": lambda: f"GRANT {piece.name};",
+    }[piece.kind]()
+    if piece.kind == "TABLE" and piece.parts[2] == "true":
+        yield f"ALTER TABLE {piece.name} ENABLE ROW LEVEL SECURITY;"
+
+
+def change(wanted: Piece, found: Piece) -> Iterator[str]:
+    if wanted.kind == "COLUMN":
+        yield from change_column(wanted, found)
+    elif wanted.kind in ("CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "MATERIALIZED VIEW"):
+        yield drop(found)
+        yield from make(wanted)
+    elif wanted.kind in ("FUNCTION", "VIEW"):
+        yield from make(wanted)
+    elif wanted.kind == "SEQUENCE":
+        yield f"ALTER SEQUENCE {wanted.name} {sequence(wanted)};"
+        yield owned(wanted)
+    elif wanted.kind == "TYPE" and wanted.parts[0] == "e" and wanted.parts[: len(found.parts)] == found.parts:
+        yield from (f"ALTER TYPE {wanted.name} ADD VALUE {label};" for label in wanted.parts[len(found.parts) :])
+    else:
+        yield by_hand(wanted)
+
+
+def change_column(wanted: Piece, found: Piece) -> Iterator[str]:
+    table, name = f"ALTER TABLE {relation(wanted)}", own(wanted)
+    (kind, filled, default, *rest), (was_kind, was_filled, was_default, *was_rest) = wanted.parts, found.parts
+    if rest != was_rest:
+        yield by_hand(wanted)
+        return
+    if kind != was_kind:
+        if was_default:
+            yield f"{table} ALTER COLUMN {name} DROP DEFAULT;"
+        yield f"{table} ALTER COLUMN {name} TYPE {kind} USING {name}::{kind};   -- rewrites the table where the types differ in their bytes"
+    if default != was_default or (kind != was_kind and default):
+        yield f"{table} ALTER COLUMN {name} {f'SET DEFAULT {default}' if default else 'DROP DEFAULT'};"
+    if filled != was_filled:
+        yield f"{table} ALTER COLUMN {name} {'SET' if filled == 'true' else 'DROP'} NOT NULL;"
+
+
+def column(piece: Piece) -> str:
+    kind, filled, default, identity, generated, collation = piece.parts
+    words = [own(piece), kind, f"COLLATE {collation}" if collation else "", "NOT NULL" if filled == "true" else ""]
+    if identity:
+        words.append(f"GENERATED {'ALWAYS' if identity == 'a' else 'BY DEFAULT'} AS IDENTITY")
+    elif generated:
+        words.append(f"GENERATED ALWAYS AS ({default}) {'STORED' if generated == 's' else 'VIRTUAL'}")
+    elif default:
+        words.append(f"DEFAULT {default}")
+    return " ".join(word for word in words if word)
+
+
+def sequence(piece: Piece) -> str:
+    kind, start, step, lowest, highest, cycle = piece.parts
+    return f"AS {kind} START {start} INCREMENT {step} MINVALUE {lowest} MAXVALUE {highest}{' CYCLE' if cycle == 'true' else ' NO CYCLE'}"
+
+
+def owned(piece: Piece) -> str:
+    return f"ALTER SEQUENCE {piece.name} OWNED BY {piece.on.removeprefix('COLUMN ') or 'NONE'};"
+
+
+def new_type(piece: Piece) -> str:
+    kind, *parts = piece.parts
+    if kind == "d":
+        base, filled, default, *checks = parts
+        words = [base, filled, f"DEFAULT {default}" if default else "", *checks]
+        return f"CREATE DOMAIN {piece.name} AS {' '.join(word for word in words if word)};"
+    return by_hand(piece) if kind == "r" else f"CREATE TYPE {piece.name} AS {'ENUM ' if kind == 'e' else ''}({', '.join(parts)});"
+
+
+def policy(piece: Piece) -> str:
+    command, permissive, roles, using, check = piece.parts
+    words = [f"CREATE POLICY {own(piece)} ON {relation(piece)} AS {'PERMISSIVE' if permissive == 'true' else 'RESTRICTIVE'}"]
+    words += [f"FOR {COMMANDS[command]} TO {roles}", f"USING ({using})" if using else "", f"WITH CHECK ({check})" if check else ""]
+    return " ".join(word for word in words if word) + ";"
+
+
+def by_hand(piece: Piece) -> str:
+    return f"-- {piece.key}: by hand ({' '.join(' '.join(piece.parts).split())[:200]})"

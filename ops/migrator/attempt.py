@@ -1,0 +1,53 @@
+"""The revision under way, and what is known of it when it fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ops.migrator.indexes import Name
+from ops.migrator.revisions.sql_tokens import ends_transactions
+from ops.migrator.revisions.user_code import line_at_work
+
+
+@dataclass
+class Doing:
+    """The revision under way. `outside`: it left its transaction, so that a part of it may stay whatever happens."""
+
+    revision: str
+    file: Path
+    began: float
+    outside: bool = False
+    invalid_before: frozenset[Name] = frozenset()
+    statements: list[str] = field(default_factory=list)
+    running: bool = False     # its own code is at work, not ours around it
+    in_block: bool = False    # within `autocommit_block`
+    marked: bool = False      # its transaction has a mark, see `transactions`
+    control: str = ""         # the first COMMIT, ROLLBACK … that it sent: `COMMIT, line 9`
+    ended: bool = False       # its transaction had ended when it failed
+
+    def concurrently(self) -> list[str]:
+        """What it ran concurrently, that in its SQL file too, which goes past SQLAlchemy."""
+        return [*self.statements, *self.sql_file()]
+
+    def sql_file(self) -> list[str]:
+        beside = self.file.with_suffix(".sql")
+        return [beside.read_text(errors="replace")] if beside.exists() else []
+
+    def note_control(self, statement: str) -> None:
+        """Remember the first statement that ends the revision's transaction, with its line."""
+        if self.running and not self.in_block and not self.control:
+            for found in ends_transactions(statement):
+                line = line_at_work(self.file)
+                self.control = f"{found}, line {line}" if line else found
+                return
+
+    def note_failure(self) -> None:
+        """After a failure: whatever ran from its SQL file, which goes past SQLAlchemy, counts too."""
+        for text in self.sql_file() if not (self.control or self.outside) else ():
+            self.control = next(ends_transactions(text), "")
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether a part of it may stay although it failed."""
+        return self.outside or self.ended or bool(self.control)

@@ -1,0 +1,108 @@
+"""What was done to this database: every run and every revision of it, the failed, interrupted and killed ones too.
+
+It lies in a schema of its own, so that a dump of the application's schema does not show it. A revision's row and its checksum are written
+in the revision's own transaction: they are there exactly when it is. A failure's row is written by the session that holds the lock. A run
+that is still "running" when another one gets the lock was killed: it is put down as `lost`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg import errors
+from psycopg.rows import dict_row
+
+from ops.migrator.model import MigrateError, Target, Who
+
+SCHEMA = "ops_migrations"
+TABLES = f"""
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+CREATE TABLE IF NOT EXISTS {SCHEMA}.runs (
+    id text PRIMARY KEY, verb text NOT NULL, by text NOT NULL, host text NOT NULL,
+    database_user text NOT NULL DEFAULT current_user, address inet DEFAULT inet_client_addr(),
+    began_at timestamptz NOT NULL DEFAULT clock_timestamp(), ended_at timestamptz,
+    result text NOT NULL DEFAULT 'running', from_revision text, to_revision text, message text
+);
+CREATE TABLE IF NOT EXISTS {SCHEMA}.steps (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, run text NOT NULL REFERENCES {SCHEMA}.runs (id),
+    revision text NOT NULL, direction text NOT NULL, ended_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    took_s double precision NOT NULL, result text NOT NULL, sqlstate text, message text
+);
+CREATE TABLE IF NOT EXISTS {SCHEMA}.checksums (
+    revision text PRIMARY KEY, checksum text NOT NULL, seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+"""
+STEP = f"INSERT INTO {SCHEMA}.steps (run, revision, direction, took_s, result, sqlstate, message) VALUES (%s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
+REMEMBER = (
+    f"INSERT INTO {SCHEMA}.checksums (revision, checksum) VALUES (%s, %s)"  # noqa: S608
+    " ON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, seen_at = excluded.seen_at"
+)
+FORGET = f"DELETE FROM {SCHEMA}.checksums WHERE revision = %s"  # noqa: S608
+UPGRADED = f"WITH step AS ({STEP}), kept AS ({REMEMBER})"
+DOWNGRADED = f"WITH step AS ({STEP}), kept AS ({FORGET})"
+HISTORY = f"""
+SELECT r.id AS run, r.verb, r.by, r.host, r.database_user, host(r.address) AS address, r.began_at, r.ended_at, r.result,
+       r.from_revision AS "from", r.to_revision AS "to", r.message,
+       coalesce((SELECT json_agg(json_build_object('revision', s.revision, 'direction', s.direction, 'took_s', s.took_s, 'result', s.result,
+                                                   'sqlstate', s.sqlstate, 'message', s.message) ORDER BY s.id)
+                 FROM {SCHEMA}.steps s WHERE s.run = r.id), '[]') AS steps
+FROM {SCHEMA}.runs r ORDER BY r.began_at DESC LIMIT %s
+"""  # noqa: S608 - SCHEMA is the constant above
+
+
+def exists(connection: psycopg.Connection[Any]) -> bool:
+    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.checksums"]).fetchone()
+    return bool(row and row[0])
+
+
+def prepare(keeper: psycopg.Connection[Any], target: Target) -> None:
+    """Make the audit's schema where it is missing. Raises MigrateError where the user may not."""
+    if exists(keeper):
+        return
+    try:
+        with keeper.transaction():
+            keeper.execute(TABLES)
+    except errors.InsufficientPrivilege as error:
+        why = f"its user may not make the schema {SCHEMA}: {target.clean(error.diag.message_primary)}"
+        raise MigrateError("refused", target.where, why, "GRANT CREATE ON DATABASE … TO that user, or migrate as the owner") from None
+
+
+def lost(keeper: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    """Runs that were killed: id, and who ran it from where. Only the holder of the lock may ask."""
+    statement = f"SELECT id, by || '@' || host FROM {SCHEMA}.runs WHERE result = 'running'"  # noqa: S608
+    return keeper.execute(statement).fetchall()
+
+
+def begun(keeper: psycopg.Connection[Any], who: Who, before: str | None) -> None:
+    statement = f"INSERT INTO {SCHEMA}.runs (id, verb, by, host, from_revision) VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
+    keeper.execute(statement, (who.run, who.verb, who.by, who.host, before))
+
+
+def began(keeper: psycopg.Connection[Any], run: str) -> str | None:
+    """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, of a run; None where it has not begun."""
+    since = """to_char(began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
+    statement = f"SELECT verb || ' ' || id || ' since ' || {since} || ' by ' || by || '@' || host FROM {SCHEMA}.runs WHERE id = %s"  # noqa: S608
+    row = keeper.execute(statement, [run]).fetchone()
+    return row[0] if row else None
+
+
+def ended(keeper: psycopg.Connection[Any], run: str, result: str, after: str | None, message: str | None = None) -> None:
+    statement = f"UPDATE {SCHEMA}.runs SET result = %s, to_revision = %s, message = %s, ended_at = clock_timestamp() WHERE id = %s"  # noqa: S608
+    keeper.execute(statement, (result, after, message, run))
+
+
+def checksums(connection: psycopg.Connection[Any]) -> Mapping[str, str]:
+    """What was applied, by revision; empty where there is no audit yet."""
+    if not exists(connection):
+        return {}
+    return dict(connection.execute(f"SELECT revision, checksum FROM {SCHEMA}.checksums").fetchall())  # noqa: S608
+
+
+def history(connection: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]:
+    """The last `limit` runs, newest first, with their revisions."""
+    if not exists(connection):
+        return []
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(HISTORY, [limit]).fetchall()

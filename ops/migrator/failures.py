@@ -1,0 +1,102 @@
+"""What a failure means: whether to try again, and which three lines it is. SQLSTATEs: PostgreSQL, appendix A."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from ops.migrator.model import Direction, MigrateError, Target
+from ops.migrator.transactions import EndedTransaction
+from ops.migrator.revisions.user_code import place
+
+if TYPE_CHECKING:
+    from ops.migrator.attempt import Doing
+
+LOCK_TIMEOUT, DEADLOCK, CANCELED, EXISTS = "55P03", "40P01", "57014", "42P07"
+
+
+class LeftInvalid(Exception):
+    """The revision ended well, and an index that it names is INVALID."""
+
+    def __init__(self, broken: Iterable[tuple[str, str]]) -> None:
+        self.names = ", ".join(".".join(index) for index in sorted(broken))
+        super().__init__(f"index {self.names} is INVALID: an earlier CREATE INDEX CONCURRENTLY failed, and IF NOT EXISTS passed over it")
+
+
+def original(problem: BaseException) -> BaseException:
+    """The driver's error within SQLAlchemy's."""
+    inner = getattr(problem, "orig", None)
+    return inner if isinstance(inner, BaseException) else problem
+
+
+def sqlstate(problem: BaseException) -> str | None:
+    found = original(problem)
+    return found.sqlstate if isinstance(found, psycopg.Error) else None
+
+
+def again(problem: Exception, outside: bool, cleared: bool, count: int, retries: int) -> str | None:
+    """Why another try is worth it; None where it is not. Nothing of the last one may stay: rolled back, or dropped (`cleared`)."""
+    state = sqlstate(problem)
+    if count > retries or (outside and not cleared):
+        return None
+    if state == LOCK_TIMEOUT:
+        return "a lock was not free in time (55P03)"
+    if state == DEADLOCK:
+        return "a deadlock (40P01)"
+    if count == 1 and (isinstance(problem, LeftInvalid) or (state == EXISTS and cleared)):
+        return "an earlier run had left an index INVALID"
+    return None
+
+
+def words(problem: BaseException) -> str:
+    """The error's own words: the server's message, detail and hint, without SQLAlchemy's frame."""
+    found = original(problem)
+    if isinstance(found, psycopg.Error) and found.diag.message_primary:
+        parts = (found.diag.message_primary, found.diag.message_detail, found.diag.message_hint)
+        return ". ".join(part.rstrip(".") for part in parts if part)
+    return str(found) or type(found).__name__
+
+
+def told(
+    problem: Exception, target: Target, doing: Doing | None, direction: Direction, applied: int, at: str | None, verb: str, late: bool
+) -> MigrateError:
+    """The three lines; what stays is said as it is."""
+    if isinstance(problem, MigrateError) and doing is None:
+        return problem
+    if doing is None:
+        why = target.clean(words(problem)) + place(problem, Path(target.folder))
+        return MigrateError("failed", f"{direction} of {target.where}", why, f"look at it, then: {verb}")
+    what = f"{direction} of revision {doing.revision} failed"
+    if isinstance(original(problem), NotImplementedError):
+        what = f"revision {doing.revision} has no {direction}"
+        return MigrateError("refused", what, f"{doing.file.name} does not say how; {stays(doing, applied, at)}", f"write it, then: {verb}")
+    state = sqlstate(problem)
+    why = target.clean(words(problem)) + (f" ({state})" if state else place(problem, doing.file))
+    why += f"; {stays(doing, applied, at)}"
+    if late or (isinstance(problem, MigrateError) and problem.kind == "timed_out"):     # the next try would come too late
+        return MigrateError("timed_out", what, why, f"{verb} --timeout 10m goes on from there")
+    if state == LOCK_TIMEOUT:
+        return MigrateError("failed", what, why, f"see who holds it (pg_stat_activity), then: {verb}, which goes on from there")
+    if state == CANCELED:
+        return MigrateError("failed", what, why, f"raise database.statement_timeout in invoke.yaml, then: {verb}")
+    if isinstance(problem, EndedTransaction):
+        how = f"take its {doing.control.split(',')[0] or 'COMMIT or ROLLBACK'} out, see what it left (inv db.current), then: {verb}"
+        return MigrateError("failed", what, why, how)
+    return MigrateError("failed", what, why, f"correct it, then: {verb}, which goes on from there")
+
+
+def stays(doing: Doing, applied: int, at: str | None) -> str:
+    where = f"the database is at {at}" if at else "where the database is now can't be asked"
+    mine = "nothing of it stays"
+    if doing.outside:
+        mine = "a part of it may be there, since it ran outside of a transaction"
+    elif doing.ended or doing.control:
+        mine = f"it ends its own transaction ({doing.control or 'COMMIT or ROLLBACK'}), so whatever it committed stays"
+    return f"{mine}, {applied} before it done; {where}"
+
+
+def out_of_time(limit: Any) -> MigrateError:
+    return MigrateError("timed_out", "migration", f"{limit:g} s are over", "a longer --timeout goes on from where the database is")

@@ -1,0 +1,103 @@
+"""One runner at a time in a database, by an advisory lock on a session of its own.
+
+It is polled, never waited for: a session that waits for an advisory lock holds a snapshot, and CREATE INDEX CONCURRENTLY waits for that.
+The session commits by itself, so that it never stands in a revision's way. It ends with its process, and the lock with it: a killed run
+leaves none behind. Who holds it stands in the session's application_name, which every user may read; whole, and from where, in the audit:
+PostgreSQL keeps 63 bytes of a name, and the address of whoever migrates on a bastion is the bastion's.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from ops.migrator import audit
+from ops.migrator.model import Limits, MigrateError, Target, Who
+from ops.migrator.connections import UNFILTERED, connect
+
+KEY = 0x6F70736D69677261   # "opsmigra"; advisory locks are counted a database
+POLL_S = 0.5
+HOLDER = """
+SELECT a.pid, a.usename, a.application_name, host(a.client_addr) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND ((l.classid::bigint << 32) | l.objid::bigint) = %s
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+AT_WORK = """
+SELECT pid FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND position(%s in application_name) > 0
+"""
+
+
+def name(who: Who, since: str = "") -> str:
+    """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, cut to PostgreSQL's 63 bytes."""
+    words = [who.verb, who.run, *(["since", since] if since else []), "by", f"{who.by}@{who.host}"]
+    return " ".join(words).encode("ascii", "replace").decode()[:63]
+
+
+@contextmanager
+def held(
+    target: Target, limits: Limits, who: Who, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+) -> Iterator[psycopg.Connection[Any]]:
+    """The session that holds the lock. Raises MigrateError: refused with the holder's name, unreachable."""
+    keeper = connect(target, name(who), limits)
+    try:
+        keeper.execute(UNFILTERED)
+        take(keeper, limits.wait_s, who, say, sleep)
+        yield keeper
+    finally:
+        keeper.close()
+
+
+def take(keeper: psycopg.Connection[Any], wait_s: float, who: Who, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+    end, told = time.monotonic() + wait_s, False
+    while not value(keeper, "SELECT pg_try_advisory_lock(%s)", KEY):
+        other = holder(keeper)
+        if time.monotonic() >= end:
+            how = "wait for it (--wait 10m), or see: inv db.history"
+            raise MigrateError("refused", "another migration runs in this database", other, how)
+        if not told:
+            say(f"waiting for another migration: {other}")
+            told = True
+        sleep(min(POLL_S * random.uniform(0.5, 1.5), max(0.01, end - time.monotonic())))   # noqa: S311 - jitter, so that two don't poll in step
+    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    keeper.execute("SELECT set_config('application_name', %s, false)", [name(who, since)])
+
+
+def holder(keeper: psycopg.Connection[Any]) -> str:
+    row = keeper.execute(HOLDER, [KEY]).fetchone()
+    if row is None:
+        return "it ended this moment"
+    pid, user, application, address = row
+    who = audited(keeper, application) or application
+    return f"{who} holds it (database user {user}, from {address or 'there'}, server process {pid})"
+
+
+def audited(keeper: psycopg.Connection[Any], application: str) -> str | None:
+    """The holder in the audit's words; None where its run has not begun yet, or can't be read."""
+    run = application.split()[1:2]
+    try:
+        return audit.began(keeper, run[0]) if run and audit.exists(keeper) else None
+    except psycopg.Error:
+        return None
+
+
+def wait_until_gone(keeper: psycopg.Connection[Any], run: str, limits: Limits, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Wait for the working session of a run that was killed: its last statement may still go on. Raises MigrateError (refused)."""
+    end = time.monotonic() + max(limits.wait_s, 5.0)
+    while found := keeper.execute(AT_WORK, [run]).fetchone():
+        if time.monotonic() >= end:
+            why = f"run {run} was killed, and its server process {found[0]} still works on its last statement"
+            how = f"wait for it, or end it: SELECT pg_terminate_backend({found[0]})"
+            raise MigrateError("refused", "an earlier migration has not ended", why, how)
+        sleep(0.2)
+
+
+def value(connection: psycopg.Connection[Any], statement: str, *parameters: Any) -> Any:
+    row = connection.execute(statement, parameters).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,1 @@
+"""Revision files: read, checked, run as user code."""

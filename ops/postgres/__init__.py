@@ -1,0 +1,1 @@
+"""PostgreSQL: access, schema, dump, replay, table statistics, scratch server."""

@@ -1,0 +1,296 @@
+"""The door to the application's PostgreSQL for migrations: the engine (`ops.migrate`) with our settings, its errors as ours.
+
+It is reached from this machine or through the bastion (`reach`). With a secret its user and password come from Secrets Manager; without one
+libpq looks for them itself (PG* variables, ~/.pgpass), which an environment with an overlay never does.
+"""
+
+from __future__ import annotations
+
+import secrets as random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.postgres import facts as database, tunnel
+from ops.core import host_identity
+from ops.aws import secrets
+from ops.aws.session import Cloud
+from ops.ssh.connection import Host
+from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
+from ops.migrator.model import Applied, Direction, Limits, MigrateError, Outcome, Revision, Target, Who
+from ops.core.redaction.redact import one_line, redacted
+
+if TYPE_CHECKING:
+    from psycopg import Error
+
+    from ops.migrator.revisions.scripts import Scripts
+    from ops.postgres.model_relations import Relations
+    from ops.core.config.settings import Settings
+
+COUNT_TIMEOUT = 5.0   # seconds; a table too big to be counted in it is "unknown"
+KINDS: dict[str, type[OpsError]] = {
+    "failed": OpsError, "config": ConfigError, "refused": Refused, "unreachable": Unreachable, "timed_out": TimedOut,
+}
+
+__all__ = [
+    "Applied", "Direction", "Door", "Outcome", "Ping", "Revision", "count", "current", "history", "migrate", "offline", "opened", "ping",
+]
+
+
+@dataclass(frozen=True)
+class Door:
+    """One database and the project's revisions. `mode` is how it is reached."""
+
+    target: Target
+    limits: Limits
+    mode: str = "local"
+    own: Mapping[str, Any] = field(default_factory=dict, repr=False)     # libpq's parameters as the far side would use them
+
+    @property
+    def scripts(self) -> Scripts:
+        """The revisions as they are now. Raises ConfigError."""
+        from ops.migrator.revisions.scripts import Scripts
+
+        with translated(self.target):
+            return Scripts(self.target.folder)
+
+    def named(self, database: str) -> Door:
+        """Another database of the same server, with the same user."""
+        return replace(self, target=replace(self.target, parameters={**self.target.parameters, "dbname": database}))
+
+
+def offline(root: Path) -> Door:
+    """The project's revisions, without a database. Raises ConfigError (no revisions)."""
+    folder = database.scripts(root)
+    if folder is None:
+        raise ConfigError(f"{root}", "there is no folder alembic/versions", "check out the project with its revisions")
+    return Door(Target(str(folder), {}, redact=redacted), Limits(), "offline")
+
+
+@contextmanager
+def translated(target: Target) -> Iterator[None]:
+    """The engine's errors as ours, redacted once more."""
+    try:
+        yield
+    except MigrateError as error:
+        hidden = [str(target.parameters.get("password") or "")]
+        raise KINDS[error.kind](one_line(error.what, hidden), one_line(error.why, hidden, 700), one_line(error.next, hidden)) from None
+
+
+@contextmanager
+def opened(
+    settings: Settings, cloud: Callable[[], Cloud], secret: Callable[[], Mapping[str, str]] | None = None
+) -> Iterator[Door]:
+    """The environment's database, reached while this holds; `secret`: what reads its values, where somebody has them already.
+
+    Raises ConfigError (no database, no revisions), and what the bastion says.
+    """
+    configured = settings.environment.database
+    key = f"environments.{settings.name}.database"
+    if configured is None:
+        raise ConfigError(f"environment {settings.name} has no database", "nothing says where it is", f"add {key} to invoke.yaml")
+    folder = offline(settings.root).target.folder
+    parameters: Mapping[str, Any]
+    if configured.secret:
+        values = secret() if secret else secrets.value(cloud(), configured.secret)
+        parameters = database.connection(configured, values)
+    elif settings.environment.overlay:
+        why = "with an overlay it never uses this machine's PG* variables or ~/.pgpass"
+        raise ConfigError(f"{key}.secret is missing", why, f"set {key}.secret")
+    else:
+        known = {"host": configured.host, "port": configured.port, "dbname": configured.name, "sslmode": configured.sslmode}
+        parameters = {name: value for name, value in known.items() if value} | database.roots(configured)
+        if configured.host:
+            parameters["hostaddr"] = ""       # else PGHOSTADDR would replace its address
+    limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
+    with tunnel.opened(settings, parameters) as from_here:
+        own_port = int(parameters["port"]) if "port" in parameters else None
+        yield Door(Target(folder, from_here, own_port, redacted), limits, settings.environment.database_run, parameters)
+
+
+@contextmanager
+def through(door: Door, bastion: Host) -> Iterator[Door]:
+    """The same database by another connection to the bastion: the one that `door` was opened with may be gone."""
+    with tunnel.through(bastion, door.own) as from_here:
+        yield replace(door, target=replace(door.target, parameters=from_here))
+
+
+def at_work(door: Door, run: str) -> tuple[int, ...]:
+    """The server processes that work for a run, whatever became of its runner."""
+    from ops.migrator.lock import AT_WORK
+
+    with reading(door) as opened:
+        return tuple(row[0] for row in opened.execute(AT_WORK, [run]))
+
+
+def limited(door: Door, timeout_s: float | None, wait_s: float | None) -> Limits:
+    """The configured limits, with what was asked of this call."""
+    wait = door.limits.wait_s if wait_s is None else wait_s
+    return replace(door.limits, total_s=timeout_s, wait_s=wait if timeout_s is None else min(wait, timeout_s))
+
+
+def who(direction: Direction) -> Who:
+    """This call, as audit and pg_stat_activity will have it."""
+    return Who(host_identity.owner(), host_identity.host(), f"db.{direction}", random.token_hex(4))
+
+
+def heads(shown: str | None) -> tuple[str, ...]:
+    return tuple(shown.split(",")) if shown else ()
+
+
+def migrate(
+    door: Door, direction: Direction, to: str | None, *, shown: str | None, say: Callable[[str], None],
+    timeout_s: float | None = None, wait_s: float | None = None, accepted: str | None = None, scripts: Scripts | None = None,
+) -> Outcome:
+    """Run revisions. `shown`: the revision that the operator was shown and agreed to go from; `scripts`: the revisions that were.
+
+    Raises what the engine means, as ours.
+    """
+    from ops.migrator.runner import migrate as run
+
+    limits = limited(door, timeout_s, wait_s)
+    with translated(door.target):
+        return run(door.target, direction, to, who(direction), limits, say=say, accepted=accepted, shown=heads(shown), scripts=scripts)
+
+
+@contextmanager
+def reading(door: Door) -> Iterator[Any]:
+    """A session that only reads, and that row-level security does not filter."""
+    from ops.migrator import connections
+
+    with translated(door.target):
+        opened = connections.connect(door.target, "inv db (reading)", replace(door.limits, statement_timeout_s=COUNT_TIMEOUT))
+    try:
+        with told_reading(door):
+            opened.execute(connections.UNFILTERED)
+            opened.read_only = True
+            yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def told_reading(door: Door) -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        advice = "grant the user SELECT on it" if error.sqlstate == "42501" else "look at the database's log, then run it again"
+        if filtered(error):
+            advice = database.UNFILTER
+        raise Unreachable(door.target.where, one_line(door.target.clean(error)), advice) from None
+
+
+def filtered(error: Error) -> bool:
+    """Whether a query failed because a policy would have filtered it (`row_security = off`)."""
+    return error.sqlstate == "42501" and "row-level security" in str(error)
+
+
+def current(door: Door) -> str | None:
+    """What alembic_version holds (several heads: joined by commas); None for a database without any."""
+    from ops.migrator.version_table import heads_of
+
+    with reading(door) as opened:
+        return ",".join(heads_of(opened)) or None
+
+
+def pending(door: Door, scripts: Scripts, at: str | None, to: str | None = None) -> tuple[Revision, ...]:
+    """The revisions after `at`, oldest first. Raises Refused for a database that this checkout does not know, and for several heads."""
+    with translated(door.target):
+        found = scripts.between("upgrade", scripts.known(to or "head"), at)
+    return tuple(_redacted(each) for each in found)
+
+
+def sql(door: Door, scripts: Scripts, direction: Direction, to: str, at: str | None) -> tuple[tuple[Revision, str, str | None], ...]:
+    """Each revision with its SQL, and why there is none where it can't be printed."""
+    with translated(door.target):
+        found = tuple(scripts.sql(direction, to, at))
+    return tuple((_redacted(each), text, problem and one_line(door.target.clean(problem))) for each, text, problem in found)
+
+
+def _redacted(revision: Revision) -> Revision:
+    return replace(revision, says=redacted(revision.says))
+
+
+def statements(text: str) -> tuple[str, ...]:
+    """SQL as single statements without comments."""
+    from ops.migrator.revisions.sql_tokens import statements as taken_apart
+
+    return taken_apart(text)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The answer to a count(*). `rows` None: not known; `why`: the reason, where there is one."""
+
+    rows: int | None
+    why: str = ""
+
+
+ABSENT = Counted(None, "nothing has this name yet")
+
+
+def count(door: Door, questions: tuple[str | None, ...]) -> tuple[Counted, ...]:
+    """Each question's number; ABSENT where a table or column does not exist."""
+    with reading(door) as opened:
+        return tuple(counted(opened, each) if each else Counted(None) for each in questions)
+
+
+def counted(opened: Any, question: str) -> Counted:
+    """Unknown, never smaller, where policies filter, a right is missing, or it takes too long."""
+    from psycopg import Error, errors
+
+    try:
+        with opened.transaction():
+            return Counted(int(opened.execute(question).fetchone()[0]))
+    except (errors.UndefinedTable, errors.UndefinedColumn):
+        return ABSENT
+    except errors.QueryCanceled:
+        return Counted(None, f"not counted within {COUNT_TIMEOUT:g} s")
+    except Error as error:
+        denied = "no right to read it" if error.sqlstate == "42501" else ""
+        return Counted(None, "row-level security" if filtered(error) else denied)
+
+
+def relations(door: Door, names: tuple[str, ...]) -> Relations:
+    """The foreign keys, triggers and rules around these tables."""
+    from ops.postgres import relations as postgres_relations
+
+    with reading(door) as opened:
+        return postgres_relations.read(opened, names)
+
+
+def history(door: Door, limit: int) -> list[dict[str, Any]]:
+    """The last runs, newest first, from the audit. Texts that an older version stored are redacted here."""
+    from ops.migrator import audit
+
+    with reading(door) as opened:
+        found = audit.history(opened, limit)
+    for entry in (*found, *(step for run in found for step in run["steps"])):
+        entry["message"] = entry["message"] and door.target.hide(entry["message"])
+    return found
+
+
+@dataclass(frozen=True)
+class Ping:
+    """An answer to SELECT 1. `tls` is the protocol's version, empty without."""
+
+    server: str
+    user: str
+    tls: str
+    took_s: float
+
+
+def ping(door: Door) -> Ping:
+    """Connect and SELECT 1 (the runbook's check). Raises Unreachable."""
+    began = time.monotonic()
+    with reading(door) as opened:
+        opened.execute("SELECT 1")
+        took = time.monotonic() - began
+        row = opened.execute("SELECT current_setting('server_version'), current_user").fetchone()
+        tls = opened.execute("SELECT coalesce(version, '') FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+    return Ping(row[0], row[1], tls[0] if tls else "", took)

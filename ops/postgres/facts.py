@@ -1,0 +1,161 @@
+"""The application's PostgreSQL: at which revision it is, and whether it can be asked. Nothing is written.
+
+psycopg is given its parameters as words, never as a URL: a password may hold any character, and none reaches an error text.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.core.errors import ConfigError, Unreachable
+from ops.core.redaction.redact import one_line
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+    from ops.core.config.database import Database
+
+CONNECT_TIMEOUT = 5  # seconds
+STATEMENT_TIMEOUT = 5  # seconds
+VITALS = """SELECT current_setting('server_version'),
+  (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+  current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+  to_regclass('alembic_version') IS NOT NULL"""
+UNFILTER = "let the user see all rows: ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY"
+NEXT = (
+    ("password authentication failed", "the secret does not match the database's password: set one of them anew"),
+    ("no pg_hba.conf entry", "set database.sslmode: require (or stricter) in invoke.yaml; the server wants TLS"),
+    ("certificate", "name the authority's bundle under database.sslrootcert in invoke.yaml (for RDS: global-bundle.pem)"),
+    ("does not support SSL", "set database.sslmode in invoke.yaml: this server speaks no TLS"),
+    ("does not exist", "correct database.name in invoke.yaml"),
+    ("permission denied", "grant the user SELECT on alembic_version"),
+    ("row-level security", UNFILTER),
+)
+
+
+def revision(database: Database, secret: Mapping[str, str]) -> str | None:
+    """What alembic_version holds (several heads: joined by commas); None where there is no such table, or it is empty.
+
+    Raises ConfigError (host or name known nowhere) and Unreachable.
+    """
+    return revision_at(connection(database, secret))
+
+
+def revision_at(parameters: Mapping[str, Any]) -> str | None:
+    """The same, by libpq's parameters."""
+    import psycopg
+
+    where = f"database {parameters['dbname']} on {parameters['host']}:{parameters['port']}"
+    try:
+        with reading(parameters) as opened:
+            try:
+                rows = opened.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall()
+            except psycopg.errors.UndefinedTable:
+                return None
+    except psycopg.Error as error:
+        raise unreachable(where, error, parameters) from None
+    return ",".join(str(row[0]) for row in rows) or None
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What one connection tells: alembic_version (None: none), how many clients are connected, and how many may be."""
+
+    server: str
+    revision: str | None
+    connections: int
+    limit: int
+
+
+def vitals(parameters: Mapping[str, Any]) -> Vitals:
+    """The runbook's SELECT 1, and more, by libpq's parameters. Raises Unreachable."""
+    import psycopg
+
+    where = f"database {parameters.get('dbname', '')} on {parameters.get('host', '')}:{parameters.get('port', '')}"
+    try:
+        with reading(parameters) as opened:
+            server, connections, limit, there = opened.execute(VITALS).fetchone() or ("", 0, 0, False)
+            rows = opened.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall() if there else []
+    except psycopg.Error as error:
+        raise unreachable(where, error, parameters) from None
+    return Vitals(str(server), ",".join(str(row[0]) for row in rows) or None, int(connections), int(limit))
+
+
+def reading(parameters: Mapping[str, Any]) -> Connection[Any]:
+    """A read-only connection without row-level filtering. Raises psycopg.Error."""
+    from ops.migrator import libpq
+
+    opened = libpq.connect({"connect_timeout": CONNECT_TIMEOUT, **parameters})
+    opened.read_only = True
+    opened.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'; SET row_security = off")
+    return opened
+
+
+def unreachable(where: str, error: Exception, parameters: Mapping[str, Any]) -> Unreachable:
+    why = one_line(error, secrets=[str(parameters.get("password", ""))])
+    return Unreachable(where, why, next((advice for part, advice in NEXT if part in why), "check host, port, security group and VPN"))
+
+
+def connection(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:
+    """libpq's parameters; what is configured wins over the secret (an RDS-managed one holds username and password only)."""
+    parameters: dict[str, Any] = {
+        "host": database.host or secret.get("host"),
+        "port": database.port or secret.get("port") or 5432,
+        "dbname": database.name or secret.get("dbname"),
+        "user": secret.get("username"),
+    }
+    for name, value in parameters.items():
+        if not value:
+            key = {"dbname": "name", "user": "secret"}.get(name, name)
+            raise ConfigError(
+                f"the database's {name} is not known",
+                f"neither invoke.yaml nor the secret ({', '.join(secret) or 'empty'}) says it",
+                f"set database.{key} in invoke.yaml",
+            )
+    options = {
+        "password": secret.get("password", ""),
+        "sslmode": database.sslmode,
+        "connect_timeout": CONNECT_TIMEOUT,
+        "application_name": "ecs-runbook",
+    }
+    return {**parameters, **options, **roots(database)}
+
+
+def inherited(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The PG* variables of this process that a child's libpq must not see.
+
+    PGPASSWORD and PGPASSFILE are not among them: they are how a person gives the password.
+    """
+    from ops.migrator import libpq
+
+    if not libpq.configured(parameters):
+        return ()
+    kept = ("PGPASSWORD", "PGPASSFILE")
+    return tuple(name for name in libpq.variables(os.environ) if name not in kept)
+
+
+def roots(database: Database) -> dict[str, str]:
+    """The configured bundle, or the system's (libpq itself would look in ~/.postgresql)."""
+    if database.sslmode not in ("verify-ca", "verify-full"):
+        return {}
+    bundle = database.sslrootcert or ssl.get_default_verify_paths().cafile
+    return {"sslrootcert": bundle} if bundle else {"sslrootcert": "system"} if database.sslmode == "verify-full" else {}
+
+
+def scripts(directory: Path) -> Path | None:
+    """The folder that alembic.ini names, else alembic/; None where there is none."""
+    from configparser import ConfigParser, Error
+
+    found = ConfigParser({"here": str(directory).replace("%", "%%")})
+    try:
+        found.read(directory / "alembic.ini", encoding="utf-8")
+        named = found.get("alembic", "script_location", fallback="alembic")
+    except Error as error:
+        raise ConfigError(f"{directory / 'alembic.ini'}", one_line(error), "correct it") from None
+    folder = directory / named
+    return folder if (folder / "versions").is_dir() else None

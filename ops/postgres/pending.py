@@ -1,0 +1,74 @@
+"""Which revisions of the project a database has not seen, in Alembic's order, kept by what is written in their files.
+
+To load Alembic takes longer than all else that a look at the schema does, and the same files always give the same order.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from ops.postgres import fingerprint
+from ops.health import history_files
+from ops.postgres.facts import scripts
+from ops.core.errors import ConfigError, Unreachable
+from ops.core.redaction.redact import one_line
+
+KEPT = ".ops/revisions"      # a file for each content of the folder: where a database stands → what it lacks
+
+
+def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
+    """The project's revisions that a database at `revision` (None: none yet) lacks, oldest first: "0002 add tags".
+
+    `directory` holds alembic.ini and alembic/; without either there is nothing pending. Neither env.py nor a migration runs.
+    Raises Unreachable where the project does not know `revision`, ConfigError where its scripts cannot be read.
+    """
+    folder = scripts(directory)
+    if folder is None:
+        return ()
+    file = directory / KEPT / f"{fingerprint.of_folder(folder)}.json"
+    known = read(file)
+    key = revision or ""
+    if key not in known:
+        known[key] = list(ordered(revision, folder))
+        with suppress(OSError):      # without it the next look takes longer
+            file.parent.mkdir(parents=True, exist_ok=True)
+            history_files.save(file, known)
+    return tuple(known[key])
+
+
+def read(file: Path) -> dict[str, list[str]]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {str(key): [str(each) for each in value] for key, value in found.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
+def ordered(revision: str | None, folder: Path) -> tuple[str, ...]:
+    """By Alembic."""
+    from alembic.script import ScriptDirectory
+    from alembic.script.revision import RevisionError
+    from alembic.util import CommandError
+
+    from ops.migrator.revisions.user_code import contained, describe, place
+
+    try:
+        with contained():
+            script = ScriptDirectory(str(folder))
+            walked = script.iterate_revisions("heads", tuple(revision.split(",")) if revision else "base")
+            pending = [f"{item.revision} {first_line(item.doc)}".strip() for item in walked]
+    except (CommandError, RevisionError) as error:
+        raise Unreachable(
+            f"pending migrations after {revision}", one_line(error), "check out the commit that has this revision, or see: alembic history"
+        ) from None
+    except Exception as error:  # a revision file is Python, and may fail in any way
+        raise ConfigError(
+            f"revisions in {folder}", one_line(describe(error) + place(error, folder)), "correct the file that it names"
+        ) from None
+    return tuple(reversed(pending))
+
+
+def first_line(doc: str | None) -> str:
+    return (doc or "").strip().splitlines()[0] if (doc or "").strip() else ""

@@ -1,0 +1,96 @@
+"""A database's schema as it is, and as its revisions make it on a scratch PostgreSQL: such a replay is kept by the revisions' content."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ops.core import host_identity
+from ops.postgres import access, fingerprint
+from ops.postgres.server import scratch
+from ops.postgres.access import Door, Outcome, Revision
+from ops.postgres.dump import session
+from ops.migrator import catalog
+from ops.migrator.model import Who
+from ops.postgres.model import Piece, Schema
+
+CACHE = ".ops/replays"
+FORMAT = 1   # raise it where `catalog` reads otherwise
+
+
+@dataclass(frozen=True)
+class Live:
+    """What stands in a database: its schema, that schema's digest, and the server's major version."""
+
+    schema: Schema
+    digest: str
+    major: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What revisions make on a server of version `major`."""
+
+    schema: Schema
+    major: int
+
+
+def live(door: Door) -> Live:
+    """Read now, nothing is written. Raises Unreachable."""
+    with access.reading(door) as opened:
+        rows = catalog.read(opened)
+        return Live(pieces(rows), catalog.digest(rows), int(opened.info.server_version) // 10000)
+
+
+def pieces(rows: Sequence[Sequence[object]]) -> Schema:
+    found = (Piece(str(kind), str(name), str(on), tuple(parts)) for kind, name, on, parts in rows)   # type: ignore[arg-type]
+    return {piece.key: piece for piece in found}
+
+
+def replays(folder: Path, root: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]) -> tuple[Replay, ...]:
+    """What stands after each of these revisions, which begin with the first one; from the cache where all are in it. Raises OpsError."""
+    kept = [root / CACHE / f"{fingerprint.of_files(folder, [each.file for each in every[: n + 1]])}-{wanted}-{FORMAT}.json"
+            for n in range(len(every))]   # fmt: skip
+    known = [read(path) for path in kept]
+    found = [each for each in known if each]
+    if len(found) == len(every):
+        return tuple(found)
+    made = tuple(replayed(folder, every, wanted, say))
+    for path, (major, rows) in zip(kept, made, strict=True):
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"major": major, "rows": rows}), encoding="utf-8")
+    return tuple(Replay(pieces(rows), major) for major, rows in made)
+
+
+def adopt(door: Door, revision: str, digest: str, *, say: Callable[[str], None], wait_s: float | None = None) -> Outcome:
+    """Record `revision` where the schema still has this digest. Raises Refused (recorded already, changed since, another run)."""
+    from ops.migrator.adopt import adopt as run
+
+    who = Who(host_identity.owner(), host_identity.host(), "db.adopt", secrets.token_hex(4))
+    limits = door.limits if wait_s is None else replace(door.limits, wait_s=wait_s)
+    with access.translated(door.target):
+        return run(door.target, revision, digest, who, limits, say=say)
+
+
+def read(path: Path) -> Replay | None:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return Replay(pieces(document["rows"]), document["major"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def replayed(folder: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]) -> Iterator[tuple[int, list[catalog.Row]]]:
+    with scratch.cluster(folder, wanted) as own:
+        say(f"  replaying {len(every)} revision{'s' if len(every) > 1 else ''} on {own}")
+        door, at = own.door, None
+        scratch.make_roles(own, scratch.texts(door))
+        for each in every:
+            at = access.migrate(door, "upgrade", each.id, shown=at, say=lambda _line: None).after
+            with session(door) as opened:
+                yield own.major, catalog.read(opened)

@@ -1,0 +1,1 @@
+"""PostgreSQL servers of our own: binaries, clusters, scratch servers."""

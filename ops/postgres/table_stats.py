@@ -1,0 +1,74 @@
+"""What the database says of the tables that a migration touches, and how long revisions took before: what a duration can be told from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.postgres.access import Door, reading
+
+SIZE = """
+SELECT name, CASE WHEN i.indrelid IS NOT NULL THEN t.oid::regclass::text END, nullif(t.reltuples, -1)::bigint,
+       coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(t.oid)), pg_total_relation_size(t.oid))::bigint,
+       coalesce((SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM pg_attribute
+                 WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped), '{}')
+FROM unnest(%s::text[]) AS name JOIN pg_class c ON c.oid = to_regclass(name)
+LEFT JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_class t ON t.oid = coalesce(i.indrelid, c.oid)
+"""
+TOOK = """
+SELECT DISTINCT ON (revision) revision, took_s FROM ops_migrations.steps
+WHERE (revision = ANY(%s) OR took_s >= %s) AND direction = %s AND result = 'done' ORDER BY revision, ended_at DESC
+"""
+UNITS = (("GB", 2**30), ("MB", 2**20), ("kB", 2**10))
+
+
+@dataclass(frozen=True)
+class Size:
+    """`rows` as the planner estimates them (None: never analysed); `bytes` with indexes, TOAST and partitions. `of`: an index's table."""
+
+    rows: int | None
+    bytes: int
+    of: str | None = None
+    types: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        rows = "rows not known (never analysed)" if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
+        return f"{rows}, {amount(self.bytes)}"
+
+
+def amount(size: float) -> str:
+    """`64 kB`, as pg_size_pretty counts."""
+    unit, factor = next((pair for pair in UNITS if size >= pair[1]), UNITS[-1])
+    return f"{size / factor:.{1 if unit == 'GB' else 0}f} {unit}"
+
+
+def look(door: Door, names: tuple[str, ...], revisions: tuple[str, ...], direction: str) -> tuple[dict[str, Size], dict[str, float]]:
+    """The tables and indexes that are there (names as SQL would have them), and what `took` says; in one session."""
+    with reading(door) as opened:
+        return sizes(opened, names), took(opened, revisions, direction)
+
+
+def slow(door: Door, slower_s: float) -> dict[str, float]:
+    """Every upgrade that took `slower_s` or longer when it ran here last."""
+    with reading(door) as opened:
+        return took(opened, (), "upgrade", slower_s)
+
+
+def sizes(opened: Any, names: tuple[str, ...]) -> dict[str, Size]:
+    rows = opened.execute(SIZE, [list(names)]).fetchall() if names else ()
+    return {name: Size(count, size, of, types) for name, of, count, size, types in rows}
+
+
+def facts(known: Mapping[str, Size]) -> tuple[frozenset[str], dict[str, Mapping[str, str]], dict[str, str]]:
+    """Tables, their columns' types, and the indexes with their tables."""
+    tables = {name: size for name, size in known.items() if not size.of}
+    indexes = {name: size.of for name, size in known.items() if size.of}
+    return frozenset(tables), {name: size.types for name, size in tables.items()}, indexes
+
+
+def took(opened: Any, revisions: tuple[str, ...], direction: str, slower_s: float = float("inf")) -> dict[str, float]:
+    """Seconds of each revision's last run in this database, from the audit; those of all others too that took `slower_s` or longer."""
+    if opened.execute("SELECT to_regclass('ops_migrations.steps')").fetchone()[0] is None:
+        return {}
+    return dict(opened.execute(TOOK, [list(revisions), slower_s, direction]).fetchall())

@@ -1,0 +1,1 @@
+"""The pre-deployment checklist: read the facts, check them."""

@@ -1,0 +1,115 @@
+"""Gather: everything that a release is decided from, looked at in three waves and written nowhere (the waves: `gather_looks`).
+
+Looks of one wave run at once, in threads; what could not be read becomes `Unknown`. The service's tests run beside them in the calling
+thread, since an interrupt reaches no other one, and a test run that outlives Ctrl-C would hold the checkout. With a tag nothing is
+built, so neither checkout nor engine nor tests are looked at.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ops.core import ui
+from ops.core.parallel import gather
+from ops.core.errors import OpsError
+from ops.preflight.facts import ReleaseFacts
+from ops.preflight.read_facts import Asked, looked, tested
+from ops.aws.facts import Unknown
+from ops.preflight.rules.checks import validate_skip, validate_tag
+
+if TYPE_CHECKING:
+    from ops.aws.session import Cloud
+    from ops.tools.docker import Engine
+    from ops.core.config.settings import Settings
+
+T = TypeVar("T")
+W = TypeVar("W")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One environment with its doors: AWS, and the Docker engine, which is connected to when it is first used."""
+
+    settings: Settings
+    cloud: Cloud
+
+    @classmethod
+    def of(cls, settings: Settings) -> Platform:
+        """The environment's doors; nothing is sent yet. Raises ConfigError (no such profile; an overlay without endpoint or keys)."""
+        from ops.aws import session
+
+        return cls(settings, session.connect(settings))
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Raises Unreachable where no engine answers."""
+        from ops.tools import docker
+
+        return docker.connect(self.settings.environment.engine)
+
+
+def release_facts(
+    platform: Platform,
+    service: str,
+    tag: str | None,
+    *,
+    say: Callable[[str], None] = ui.say,
+    skip: frozenset[str] = frozenset(),
+    tests: bool = True,
+) -> ReleaseFacts:
+    """The world before or after a release of `service`. `tests` False, or "tests" in `skip`: they are not run, and their fact is None.
+
+    Raises ConfigError for an unknown service, a tag that is none and a check that cannot be skipped; a look that fails raises nothing.
+    """
+    return all_facts(platform, (service,), tag, say=say, skip=skip, tests=tests)[service]
+
+
+def all_facts(
+    platform: Platform,
+    services: tuple[str, ...],
+    tag: str | None = None,
+    *,
+    say: Callable[[str], None] = ui.say,
+    skip: frozenset[str] = frozenset(),
+    tests: bool = True,
+) -> dict[str, ReleaseFacts]:
+    """`release_facts` of several services: their looks all at once, their tests one after the other."""
+    validate_skip(skip)
+    if tag is not None:
+        validate_tag(tag)
+    asked = [Asked(platform, name, platform.settings.service(name), tag, skip, say) for name in services]
+    wanted = tests and tag is None and "tests" not in skip
+    found, ran = beside(lambda: looked_all(asked), lambda: [tested(each) if wanted else None for each in asked])
+    return {facts.service: replace(facts, tests=run) for facts, run in zip(found, ran, strict=True)}
+
+
+def beside(looks: Callable[[], T], work: Callable[[], W]) -> tuple[T, W]:
+    """Both at once; `work` in this thread, so that an interrupt stops it. Raises what either raised."""
+    results: list[T] = []
+    problems: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            results.append(looks())
+        except BaseException as problem:
+            problems.append(problem)
+
+    thread = threading.Thread(target=look, name="looks", daemon=True)
+    thread.start()
+    worked = work()
+    thread.join()
+    if problems:
+        raise problems[0]
+    return results[0], worked
+
+
+def looked_all(asked: list[Asked]) -> list[ReleaseFacts]:
+    found: dict[str, Any] = gather(**{each.name: partial(looked, each) for each in asked})
+    for facts in found.values():
+        if isinstance(facts, Unknown):  # every single look is guarded already, so this is a mistake of ours
+            raise OpsError("preflight could not look", facts.why, "please report this")
+    return list(found.values())

@@ -1,0 +1,110 @@
+"""The preflight checklist (runbook section 1): one function a check over the facts of a release, listed in one tuple.
+
+A refusal stops a deploy; a warning and an unknown do not. What could not be looked at is unknown and says why, except where a deploy
+cannot go on without it: then it refuses. A check that needs another one, which refuses, is unknown and points there, so that one cause
+is named once: nobody reads seven lines about an expired login. `docs/preflight.md` holds which is which; a test holds it to this tuple.
+
+`--skip` lets a check's refusal pass, and the line stays, as skipped. Five cannot be skipped: with other credentials a deploy would act
+in the wrong place, and without service, container, repository or image on nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ops.preflight.model import Item
+from ops.core.errors import ConfigError
+from ops.preflight.facts import ReleaseFacts
+from ops.preflight.rules import platform
+from ops.preflight.rules import network as reach
+from ops.preflight.rules import source
+from ops.preflight.rules.result import Check
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Environment
+
+TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # OCI distribution specification, "Pulling manifests"
+
+ACCOUNT = ("credentials",)
+SERVICE = ("credentials", "service")
+
+CHECKS: tuple[Check, ...] = (
+    Check("tools", "git, and the versions in use", source.tools, building=True, shared=True),
+    Check("git-clean", "the checkout: is everything committed", source.git_clean, ("tools",), building=True, shared=True),
+    Check("branch", "the checkout: is it on the configured branch", source.branch, ("tools",), building=True, shared=True),
+    Check("pushed", "the checkout: is HEAD in the remote's branch", source.pushed, ("tools",), building=True, shared=True),
+    Check("tests", "the service's `tests:` command", source.tests, building=True),
+    Check("engine", "the Docker engine that builds", source.engine, building=True, shared=True),
+    Check("credentials", "account and region of the AWS credentials", platform.credentials, shared=True, skippable=False),
+    Check("repository", "the ECR repository, and whether its tags move", source.repository, ACCOUNT, skippable=False),
+    Check("image", "the tag in ECR, and its commit", source.image, ("credentials", "tools", "repository"), skippable=False),
+    Check("service", "the ECS service and its roll-outs", platform.service, ACCOUNT, skippable=False),
+    Check("container", "the configured container in the task definition", platform.container, SERVICE, skippable=False),
+    Check("tasks", "the service's running tasks and their targets", platform.tasks, SERVICE),
+    Check("architecture", "CPU of task definition, image and engine", source.architecture, (*SERVICE, "image", "engine")),
+    Check("secrets", "the task definition's secrets, their JSON keys, its execution role", platform.secrets, SERVICE),
+    Check("log-group", "the task definition's log groups", platform.log_group, SERVICE),
+    Check("port", "the ports of container, load balancer and target group", reach.port, (*SERVICE, "container")),
+    Check("health-path", "the path that the target group checks", reach.health_path, SERVICE),
+    Check("cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, ACCOUNT),
+    Check("state-lock", "who holds Terraform's state, where Terraform rolls out", platform.state_lock, ACCOUNT, shared=True),
+    Check("migrations", "migrations that the database has not seen", platform.migrations, ACCOUNT, shared=True),
+    Check("endpoints", "the configured pages and API paths, as they answer now", reach.endpoints),
+)
+
+NAMES = tuple(check.name for check in CHECKS)
+SHARED = frozenset(check.name for check in CHECKS if check.shared)
+SKIPPABLE = tuple(check.name for check in CHECKS if check.skippable)
+
+
+def check(facts: ReleaseFacts, environment: Environment, skip: frozenset[str] = frozenset()) -> tuple[Item, ...]:
+    """Every line of the checklist, in its order. Raises ConfigError for a name in `skip` that is no check, or none to skip."""
+    validate_skip(skip)
+    causes: dict[str, str] = {}  # check → the refusal that explains it
+    return tuple(decided(each, facts, environment, skip, causes) for each in CHECKS)
+
+
+def decided(each: Check, facts: ReleaseFacts, environment: Environment, skip: frozenset[str], causes: dict[str, str]) -> Item:
+    if each.name in skip:
+        return Item(each.name, "skipped", f"by --skip; it looks at {each.looks}")
+    if each.building and facts.requested_tag:
+        return Item(each.name, "ok", "not needed: with --tag nothing is built")
+    cause = next((causes[name] for name in each.needs if name in causes), None)
+    if cause:
+        causes[each.name] = cause
+        return Item(each.name, "unknown", f"not decided: see {cause}")
+    said = each.decide(facts, environment)
+    if said.status == "refuse":
+        causes[each.name] = each.name
+    return Item(each.name, said.status, said.detail, said.next)
+
+
+def refusals(items: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(item for item in items if item.status == "refuse")
+
+
+def validate_skip(names: Iterable[str]) -> None:
+    """Raises ConfigError (exit 2) for a name that is no check, naming the nearest, and for one that cannot be skipped."""
+    for name in sorted(names):
+        if name in SKIPPABLE:
+            continue
+        if name in NAMES:
+            why = "a deploy without it would act in the wrong place or on nothing"
+            raise ConfigError(f"--skip {name}", f"it cannot be skipped: {why}", f"allowed: {', '.join(SKIPPABLE)}")
+        near = difflib.get_close_matches(name, SKIPPABLE, n=1)
+        advice = f"did you mean --skip {near[0]}?" if near else "inv preflight shows the checks by name"
+        raise ConfigError(f"--skip {name!r}", f"there is no such check; allowed: {', '.join(SKIPPABLE)}", advice)
+
+
+def validate_tag(tag: str) -> str:
+    """The tag, if the OCI grammar allows it. Raises ConfigError (exit 2): a hostile tag reaches no command and no API."""
+    if not TAG.fullmatch(tag):
+        shown = repr(tag) if len(tag) <= 140 else f"{tag[:60]!r}… ({len(tag)} characters)"
+        allowed = "a letter, digit or _, then at most 127 letters, digits, _, . or -"
+        raise ConfigError(
+            f"--tag {shown}", f"that is no image tag; allowed: {allowed}", "name a tag that is in the repository, for example --tag abc1234"
+        )
+    return tag

@@ -1,1 +1,0 @@
-"""Pure decisions over frozen facts: plans, verdicts, differences, findings. No I/O."""

@@ -1,0 +1,1 @@
+"""ECS as the sandbox answers it: services, tasks, deployments, from its own store."""

@@ -1,0 +1,164 @@
+"""Which faults are active: one at a time is broken or mended, noted in faults.json before it is done, and waited for until it can be seen.
+
+What an operator has mended by other means (an invalidation, `inv db.start`) is found out and forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ops.core.errors import OpsError, Refused
+from ops.sandbox.faults.catalog import FAULTS, find
+from ops.sandbox.faults.base import Fault, Ground, Kept
+
+if TYPE_CHECKING:
+    from ops.sandbox.contracts import Paths
+    from ops.sandbox.database import Server
+
+PATIENCE = 45.0           # seconds until a fault must be seen, or the world be well
+HIDDEN = 3.0              # the same where another fault spoils the view
+LOOK = 0.15
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one order: the fault, whether anything changed, and what there is to say."""
+
+    fault: Fault
+    active: bool
+    changed: bool
+    says: str
+    took_s: float = 0.0
+
+    def as_document(self) -> dict[str, Any]:
+        return {**self.fault.as_row(self.active), "changed": self.changed, "says": self.says, "took_s": round(self.took_s, 3)}
+
+
+@dataclass
+class Board:
+    """The active faults of a running sandbox, by name; `kept` is what faults.json holds."""
+
+    ground: Ground
+    kept: dict[str, Kept] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every fault of the table, as `sandbox.faults --json` lists it."""
+        with self._lock:
+            self._forget_mended()
+            return [fault.as_row(fault.name in self.kept) for fault in FAULTS]
+
+    def break_(self, name: str) -> Done:
+        """Do it, and wait until it can be seen. Raises ConfigError, Refused, OpsError."""
+        fault, began = find(name), time.monotonic()
+        with self._lock:
+            self._forget_mended()
+            if name in self.kept:
+                return Done(fault, True, False, f"{name} is active already: {fault.says}")
+            self._refuse_second(fault)
+            self._note(fault, fault.work.prepare(self.ground))
+            try:
+                self._note(fault, fault.work.begin(self.ground, self.kept[name]))
+            except BaseException:
+                self._forget_mended()
+                raise
+            seen = self._await(fault, lambda: fault.work.seen(self.ground, self.kept[name]))
+            if not seen and not self._others(fault):
+                raise OpsError(f"fault {name} is done but can't be seen", f"not within {PATIENCE:.0f} s", f"inv sandbox.mend {name}")
+            took = time.monotonic() - began
+            hidden = "" if seen else f" (not seen: {', '.join(self._others(fault))} stands before it)"
+            return Done(fault, True, True, f"broken: {name}: {fault.says}{hidden}", took)
+
+    def mend(self, name: str) -> Done:
+        """Take it back, and wait until the world is well. Raises ConfigError, OpsError."""
+        fault, began = find(name), time.monotonic()
+        with self._lock:
+            self._forget_mended()
+            if name not in self.kept:
+                return Done(fault, False, False, f"{name} is not active")
+            return self._mended(fault, self._end(fault), began)
+
+    def mend_all(self) -> list[Done]:
+        """Every active fault: all are taken back, the newest first, then all are waited for. Raises OpsError."""
+        began = time.monotonic()
+        with self._lock:
+            self._forget_mended()
+            ended = [(fault, self._end(fault)) for fault in map(find, reversed(list(self.kept)))]
+            return [self._mended(fault, kept, began) for fault, kept in ended]
+
+    def _end(self, fault: Fault) -> Kept:
+        """Take it back; what was known of it."""
+        kept = self.kept[fault.name]
+        fault.work.end(self.ground, kept)
+        self._drop(fault.name)
+        return kept
+
+    def _mended(self, fault: Fault, kept: Kept, began: float) -> Done:
+        well = self._await(fault, lambda: fault.work.well(self.ground, kept))
+        if not well and not self._others(fault):
+            what = f"fault {fault.name} is mended, but the world is not well"
+            raise OpsError(what, f"not within {PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up")
+        left = "" if well else f"; {', '.join(self._others(fault))} stands still"
+        return Done(fault, False, True, f"mended: {fault.name}{left}", time.monotonic() - began)
+
+    def _refuse_second(self, fault: Fault) -> None:
+        rival = next((each for each in self.kept if fault.touches and find(each).touches == fault.touches), None)
+        if rival:
+            raise Refused(f"fault {fault.name}", f"{rival} is active and touches {fault.touches} too", f"inv sandbox.mend {rival}")
+
+    def _others(self, fault: Fault) -> list[str]:
+        """Active faults that spoil the same thing: what cannot be seen, or is not well, may be theirs."""
+        return [name for name in self.kept if name != fault.name and fault.spoils and find(name).spoils == fault.spoils]
+
+    def _await(self, fault: Fault, condition: Callable[[], bool]) -> bool:
+        ends = time.monotonic() + (HIDDEN if self._others(fault) else PATIENCE)
+        while not condition():
+            if time.monotonic() > ends:
+                return False
+            time.sleep(LOOK)
+        return True
+
+    def _forget_mended(self) -> None:
+        for name in list(self.kept):
+            fault = find(name)
+            if not fault.work.there(self.ground, self.kept[name]):
+                self._end(fault)
+
+    def _note(self, fault: Fault, more: Kept) -> None:
+        known = self.kept.get(fault.name) or {"since": datetime.now(UTC).isoformat(timespec="seconds")}
+        self.kept[fault.name] = {**known, **more}
+        write(self.ground.paths, self.kept)
+
+    def _drop(self, name: str) -> None:
+        del self.kept[name]
+        write(self.ground.paths, self.kept)
+
+
+def write(paths: Paths, kept: dict[str, Kept]) -> None:
+    from ops.postgres.server.cluster import write_private
+
+    write_private(paths.faults, json.dumps(kept, indent=2) + "\n")
+
+
+def read(paths: Paths) -> dict[str, Kept]:
+    """What faults.json holds; nothing where it can't be read. A name that this version does not know is left out."""
+    known = {fault.name for fault in FAULTS}
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return {str(name): dict(kept) for name, kept in json.loads(Path(paths.faults).read_text()).items() if name in known}
+    return {}
+
+
+def heal(paths: Paths, database: Server) -> Iterator[str]:
+    """Take back what a former supervisor's faults left on the disk; their names. In a new world no fault is active."""
+    for name, kept in read(paths).items():
+        find(name).work.heal(database, kept)
+        yield name
+    paths.faults.unlink(missing_ok=True)

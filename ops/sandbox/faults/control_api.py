@@ -1,0 +1,85 @@
+"""The supervisor's control port takes orders here: which faults stand, break one, mend one or all. Who has the token may ask.
+
+The token is made at each `up` and lies in a file that only its owner reads: a page in a browser, or another user of this machine, can
+reach the port but not the file.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ops.core.errors import ConfigError, OpsError
+from ops.postgres.server.cluster import write_private
+from ops.sandbox.contracts import Paths
+from ops.sandbox.edge.http_server import Answer, Request
+from ops.sandbox.faults.active_faults import Board
+
+PREFIX = "/faults"
+LONGEST = 4096            # bytes of an order
+
+
+@dataclass
+class Desk:
+    """Answers requests below /faults. `board` is None until the sandbox is ready."""
+
+    paths: Paths
+    board: Board | None = None
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    def open(self) -> None:
+        """Lay the token where the owner finds it."""
+        write_private(self.paths.token, self.token)
+
+    def close(self) -> None:
+        self.paths.token.unlink(missing_ok=True)
+
+    def __call__(self, request: Request) -> Answer:
+        given = (request.header("Authorization") or "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), self.token.encode()):
+            return said(403, {"error": {"what": "the sandbox's control port", "why": "the token is wrong or missing", "next": ""}})
+        if self.board is None:
+            return said(503, {"error": {"what": "the sandbox is not ready", "why": "it is still starting", "next": "inv sandbox.status"}})
+        try:
+            return said(200, self._serve(self.board, request))
+        except OpsError as problem:
+            return said(409, {"kind": type(problem).__name__, **problem.as_document()})
+        except Exception as bug:
+            traceback.print_exc()
+            log = self.paths.logs / "supervisor.log"
+            return said(500, OpsError(f"the sandbox failed: {bug!r}", "this is a bug in the sandbox", f"see {log}").as_document())
+
+    @staticmethod
+    def _serve(board: Board, request: Request) -> dict[str, Any]:
+        if request.method == "GET":
+            return {"faults": board.rows()}
+        orders: dict[str, Callable[[str], Any]] = {"break": board.break_, "mend": board.mend, "mend-all": lambda name: board.mend_all()}
+        verb = request.path.removeprefix(f"{PREFIX}/")
+        if request.method != "POST" or verb not in orders:
+            raise ConfigError(f"{request.method} {request.path}", f"known: POST {PREFIX}/ and one of {', '.join(orders)}")
+        done = orders[verb](ordered(request))
+        return {"done": [each.as_document() for each in (done if isinstance(done, list) else [done])]}
+
+
+def ordered(request: Request) -> str:
+    """The name of the fault in an order. Raises ConfigError."""
+    body = b""
+    for block in request.body:
+        body += block
+        if len(body) > LONGEST:
+            raise ConfigError("an order", f"longer than {LONGEST} bytes")
+    try:
+        return str(json.loads(body or b"{}").get("fault", ""))
+    except (ValueError, AttributeError) as exc:
+        raise ConfigError("an order", f"no JSON object: {exc}") from exc
+
+
+def said(status: int, document: dict[str, Any]) -> Answer:
+    body = json.dumps(document).encode()
+    headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"))
+    return Answer(status, {200: "OK", 403: "Forbidden", 409: "Conflict"}.get(status, "Error"), headers, (body,))

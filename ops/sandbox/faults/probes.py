@@ -1,0 +1,75 @@
+"""How faults look at the world: a page as a viewer gets it, the targets, and whether a service has come to rest."""
+
+from __future__ import annotations
+
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ops.sandbox.faults.base import Ground
+    from ops.sandbox.seed.names import Shape
+
+
+def page(ground: Ground, path: str, timeout: float = 5.0) -> tuple[int, HTTPResponse, bytes] | None:
+    """GET through the CDN, redirects not followed: status, answer, body; None without an answer in `timeout` seconds."""
+    connection = HTTPConnection("127.0.0.1", ground.ports.site, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer, answer.read()
+    except (OSError, HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def status(ground: Ground, path: str, timeout: float = 5.0) -> int | None:
+    """The status of `page`."""
+    found = page(ground, path, timeout)
+    return found[0] if found else None
+
+
+def group(ground: Ground, shape: Shape) -> dict[str, Any]:
+    """The service's target group (DescribeTargetGroups)."""
+    found: dict[str, Any] = ground.clients.elb.describe_target_groups(Names=[shape.target_group])["TargetGroups"][0]
+    return found
+
+
+def targets(ground: Ground, shape: Shape) -> list[dict[str, Any]]:
+    """The service's targets (DescribeTargetHealth): `State`, `Reason`."""
+    arn = group(ground, shape)["TargetGroupArn"]
+    found = ground.clients.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    return [each["TargetHealth"] for each in found]
+
+
+def service(ground: Ground, shape: Shape) -> dict[str, Any]:
+    """The service (DescribeServices)."""
+    from ops.sandbox.seed.names import CLUSTER
+
+    found: dict[str, Any] = ground.clients.ecs.describe_services(cluster=CLUSTER, services=[shape.service])["services"][0]
+    return found
+
+
+def none_healthy(ground: Ground, shape: Shape) -> bool:
+    """Whether the load balancer has found targets of the service unhealthy, and none healthy."""
+    states = [each["State"] for each in targets(ground, shape)]
+    return "healthy" not in states and "unhealthy" in states
+
+
+def at_rest(ground: Ground, shape: Shape) -> bool:
+    """Whether the service has one deployment, COMPLETED, with all tasks running and all targets healthy."""
+    found = service(ground, shape)
+    deployments, desired = found["deployments"], found["desiredCount"]
+    settled = len(deployments) == 1 and deployments[0]["rolloutState"] == "COMPLETED" and found["runningCount"] == desired
+    return settled and [each["State"] for each in targets(ground, shape)] == ["healthy"] * desired
+
+
+def encourage(ground: Ground, shape: Shape) -> None:
+    """Let the scheduler try again now: what it waits for after failed tasks is over."""
+    from ops.sandbox.seed.names import CLUSTER
+
+    store = ground.aws.cloud.ecs
+    with store.lock:
+        found = store.service(CLUSTER, shape.service)
+        if found is not None:
+            found.primary.not_before = 0.0

@@ -1,0 +1,1 @@
+"""The registry front: an OCI distribution endpoint in front of ECR."""

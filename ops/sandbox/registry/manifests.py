@@ -1,0 +1,107 @@
+"""Manifests at the registry front: which image a tag names is ECR's to say, and what is pushed ECR is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from werkzeug.wrappers import Response
+
+from ops.sandbox.contracts import EcrRepository
+from ops.sandbox.registry import errors
+from ops.sandbox.registry.oci import Manifest, parse_manifest
+from ops.sandbox.registry.reference import is_digest, is_tag
+from ops.sandbox.registry.state import Call, Shelf
+from ops.sandbox.registry.store import Pushed, digest_of
+
+LARGEST_MANIFEST = 4 << 20
+
+
+def standing(call: Call, name: str, reference: str) -> str:
+    """The digest of the image that ECR has under a tag or digest. Raises RefusalError where it has none."""
+    call.shelf.repository(name)
+    door = call.shelf.door
+    digest = reference if is_digest(reference) else door.digest(name, reference)
+    if digest is None or not door.has_image(name, digest):
+        raise errors.no_image()
+    return digest
+
+
+def manifest(call: Call, name: str, reference: str) -> Response:
+    digest, shelf = standing(call, name, reference), call.shelf
+    pushed = shelf.repositories.pushed(name, digest)
+    if pushed is None or not shelf.blobs.has(digest):
+        raise errors.no_image()
+    response = Response(shelf.blobs.read(digest), headers={"Docker-Content-Digest": digest}, content_type=pushed.media_type)
+    response.content_type = pushed.media_type       # werkzeug adds a charset to what it takes for text
+    return response
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A manifest that a client wants kept, `tag` None when it came by its digest."""
+
+    repository: EcrRepository
+    tag: str | None
+    pushed: Pushed
+    manifest: Manifest
+    data: bytes
+
+
+def offered(call: Call, name: str, reference: str) -> Offer:
+    """Read what was sent. Raises RefusalError for what no registry would take."""
+    repository = call.shelf.repository(name)
+    data, media_type = _body(call), call.request.headers.get("Content-Type", "")
+    digest, tag = digest_of(data), None if is_digest(reference) else reference
+    if tag is None and reference != digest:
+        raise errors.wrong_digest(f"the manifest has digest {digest}")
+    if tag is not None and not is_tag(tag):
+        raise errors.bad_tag(tag)
+    try:
+        found = parse_manifest(data, media_type)
+    except ValueError as error:
+        raise errors.bad_manifest(str(error)) from error
+    return Offer(repository, tag, Pushed(digest, media_type, found.size), found, data)
+
+
+def put_manifest(call: Call, name: str, reference: str) -> Response:
+    offer = offered(call, name, reference)
+    _refuse_missing(call.shelf, name, offer.manifest)
+    with call.shelf.putting:
+        refuse_standing(call.shelf, offer)
+        keep(call.shelf, offer)
+    digest = offer.pushed.digest
+    return Response(status=201, headers={"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest})
+
+
+def _body(call: Call) -> bytes:
+    data = call.request.stream.read(LARGEST_MANIFEST + 1)
+    if len(data) > LARGEST_MANIFEST:
+        raise errors.too_large(f"a manifest may have {LARGEST_MANIFEST} bytes at most")
+    return data
+
+
+def _refuse_missing(shelf: Shelf, name: str, found: Manifest) -> None:
+    """A manifest may only name what this repository holds."""
+    wanted = ((found.config,) if found.config else ()) + found.layers
+    for each in wanted:
+        if not each.foreign and not (shelf.repositories.linked(name, each.digest) and shelf.blobs.has(each.digest)):
+            raise errors.blob_missing(each.digest)
+    for child in found.children:
+        if not shelf.door.has_image(name, child.digest):
+            raise errors.blob_missing(child.digest)
+
+
+def refuse_standing(shelf: Shelf, offer: Offer) -> None:
+    """An immutable tag is never written twice; hold `shelf.putting` from here until `keep` is done."""
+    if offer.tag and offer.repository.immutable and shelf.door.digest(offer.repository.name, offer.tag):
+        raise errors.tag_stands(offer.repository.name, offer.tag)
+
+
+def keep(shelf: Shelf, offer: Offer) -> None:
+    """Write the manifest down, and tell ECR of it unless it knows."""
+    name, tag, pushed = offer.repository.name, offer.tag, offer.pushed
+    shelf.blobs.put(offer.data)
+    shelf.repositories.record(name, pushed, tag)
+    already = shelf.door.digest(name, tag) == pushed.digest if tag else shelf.door.has_image(name, pushed.digest)
+    if not already:
+        shelf.door.put_image(name, tag, pushed.digest, offer.data, pushed.media_type, pushed.size)

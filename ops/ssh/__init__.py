@@ -1,0 +1,1 @@
+"""SSH: connection, host keys, port forwarding, error translation."""

@@ -1,0 +1,248 @@
+"""The door to the bastion: Fabric's connection, with host keys checked, losses noticed, and nothing secret in a command.
+
+What is not configured under `bastion` is read from ssh_config as Fabric and ssh do: HostName, User, Port, IdentityFile, ProxyJump, agent.
+`StrictHostKeyChecking` is not: an unknown key is always refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shlex
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ops.ssh import errors, host_keys
+from ops.core.parallel import importing
+from ops.ssh.port_forward import Forwarder
+from ops.ssh.errors import Lost
+from ops.core.errors import ConfigError, TimedOut
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Settings
+    from ops.core.config.database import Bastion
+
+CHUNK = 32 * 1024
+KEEPALIVE_S = 3
+LOSS_MS = 8000          # unanswered data for so long is a lost connection
+RUN_TIMEOUT = 60.0      # seconds
+POLL_S = 0.5            # how soon an interrupt gets through while nothing arrives
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command's end. `code` is -1 where a signal ended it, or the connection was `lost`."""
+
+    code: int
+    out: bytes
+    err: bytes
+    lost: bool = False
+
+
+@dataclass
+class Host:
+    """An open connection; a context manager that closes its gateways too."""
+
+    connection: Any
+    where: str
+    known_hosts: Sequence[Path] = ()
+    forwarders: list[Forwarder] = field(default_factory=list)
+
+    def __enter__(self) -> Host:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def transport(self) -> Any:
+        return self.connection.transport
+
+    def run(self, command: str | list[str], stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT, what: str = "a command") -> Ran:
+        """Run it to its end without a terminal; `stdin` is given and closed. Raises TimedOut, which names it by `what`."""
+        out: list[bytes] = []
+        ran = self.session(command, stdin, out.append, timeout_s, what)
+        return replace(ran, out=b"".join(out))
+
+    def stream(self, command: str | list[str], stdin: bytes, on_line: Callable[[bytes], None]) -> int:
+        """Tell every whole line of its output as it comes; its exit code. Raises Lost."""
+        rest = b""
+
+        def take(data: bytes) -> None:
+            nonlocal rest
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                on_line(line)
+
+        ran = self.session(command, stdin, take)
+        if ran.lost:
+            raise Lost(f"ssh {self.where}", "the connection was lost", "run it again")
+        return ran.code
+
+    def session(
+        self, command: str | list[str], stdin: bytes, on_out: Callable[[bytes], None], timeout_s: float | None = None, what: str = ""
+    ) -> Ran:
+        said = command if isinstance(command, str) else shlex.join(command)
+        err: list[bytes] = []
+        try:
+            channel = self.transport.open_session(timeout=RUN_TIMEOUT)
+            channel.exec_command(said)
+        except Exception:
+            if not self.transport.is_active():
+                return Ran(-1, b"", b"", lost=True)
+            raise
+        with closing(channel):
+            threads = [threading.Thread(target=each, daemon=True) for each in (lambda: give(channel, stdin), lambda: drain(channel, err))]
+            for thread in threads:
+                thread.start()
+            if not received(channel, on_out, time.monotonic() + timeout_s if timeout_s is not None else None):
+                raise TimedOut(f"ssh {self.where}: {what}", f"it did not end within {timeout_s:g} s", "try again")
+            code = channel.recv_exit_status() if channel.exit_status_ready() or self.transport.is_active() else -1
+            threads[1].join(POLL_S)
+        lost = code == -1 and not self.transport.is_active()
+        return Ran(code, b"", b"".join(err), lost)
+
+    @contextmanager
+    def forward(self, host: str, port: int) -> Iterator[int]:
+        """A port on 127.0.0.1 that leads to `host:port` as the bastion sees it."""
+        made = self.forwarded(host, port)
+        try:
+            yield made.port
+        finally:
+            made.close()
+
+    def forwarded(self, host: str, port: int) -> Forwarder:
+        """The same, open until this connection closes. Raises Refused (forbidden there), Unreachable."""
+        try:
+            made = Forwarder(self.transport, (host, port))
+        except Exception as error:
+            raise errors.told(error, f"{self.where} to {host}:{port}", self.known_hosts, RUN_TIMEOUT) from None
+        self.forwarders.append(made)
+        return made
+
+    def close(self) -> None:
+        for forwarder in self.forwarders:
+            forwarder.close()
+        hop = self.connection
+        while hop is not None and not isinstance(hop, str):
+            with suppress(Exception):        # a connection that is gone has nothing left to close
+                hop.close()
+            hop = hop.gateway
+
+
+@contextmanager
+def closing(channel: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(Exception):
+            channel.close()
+
+
+def give(channel: Any, stdin: bytes) -> None:
+    """All of it, however slowly it is taken: `received` has set the channel's timeout, which is not the end of anything here."""
+    rest = memoryview(stdin)
+    with suppress(OSError, EOFError):
+        while rest:
+            with suppress(TimeoutError):
+                rest = rest[channel.send(rest[:CHUNK]) :]
+        channel.shutdown_write()
+
+
+def drain(channel: Any, into: list[bytes]) -> None:
+    with suppress(OSError, EOFError):
+        while data := channel.recv_stderr(CHUNK):
+            into.append(data)
+
+
+def received(channel: Any, on_out: Callable[[bytes], None], end: float | None) -> bool:
+    """Everything that arrives, until the channel's end; False where `end` (monotonic) came first."""
+    channel.settimeout(POLL_S)
+    while end is None or time.monotonic() < end:
+        try:
+            data = channel.recv(CHUNK)
+        except TimeoutError:
+            continue
+        if not data:
+            return True
+        on_out(data)
+    return False
+
+
+def connect(settings: Settings) -> Host:
+    """Connect to the environment's bastion, hop by hop. Raises ConfigError, Refused (host keys), Unreachable."""
+    bastion = settings.environment.bastion
+    if bastion is None:
+        key = f"environments.{settings.name}.bastion"
+        why = "nothing says through which host the database is reached"
+        raise ConfigError(f"environment {settings.name} has no bastion", why, f"add {key}.host to invoke.yaml")
+    connection, known_hosts = build(settings.root, bastion)
+    host = Host(connection, address(connection), known_hosts)
+    try:
+        open_hop(connection, known_hosts, bastion.connect_timeout)
+    except BaseException:
+        host.close()
+        raise
+    return host
+
+
+def build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
+    """Fabric's connection, not opened yet, and the known_hosts files that it goes by."""
+    with importing:
+        import fabric
+
+    logging.getLogger("paramiko").addHandler(logging.NullHandler())     # what goes wrong is raised, and told once
+
+    def file(named: str) -> str:
+        return str(root / Path(named).expanduser())
+
+    config = fabric.Config(runtime_ssh_path=file(bastion.ssh_config)) if bastion.ssh_config else fabric.Config()
+    named = file(bastion.known_hosts) if bastion.known_hosts else None
+    found = host_keys.files(named, config.base_ssh_config.lookup(bastion.host).get("userknownhostsfile"))
+    keys: dict[str, Any] = {"banner_timeout": bastion.connect_timeout, "auth_timeout": bastion.connect_timeout}
+    if bastion.identity_file:      # this one and no other: sshd counts every key that is tried
+        keys |= {"key_filename": file(bastion.identity_file), "look_for_keys": False, "allow_agent": False}
+    given = {"user": bastion.user, "port": bastion.port, "connect_timeout": int(bastion.connect_timeout), "connect_kwargs": keys}
+    with host_keys.strict(found):
+        gateway: Any = bastion.gateway
+        if gateway and " " not in gateway.strip():
+            gateway = fabric.Connection(gateway, config=config, connect_timeout=given["connect_timeout"], connect_kwargs=keys)
+        words = {key: value for key, value in given.items() if value is not None}
+        through = {"gateway": gateway} if gateway else {}     # a None would mean: ask ssh_config no more
+        connection = fabric.Connection(bastion.host, config=config, **words, **through)
+    if isinstance(gateway, str):     # Fabric would fill in port 22, whatever the port is
+        filled = {"%h": connection.host, "%p": str(connection.port), "%r": connection.user}
+        connection.gateway = functools.reduce(lambda text, key: text.replace(key, filled[key]), filled, gateway)
+    return connection, found
+
+
+def open_hop(connection: Any, known_hosts: Sequence[Path], timeout_s: float) -> None:
+    """Open the gateways first, so that an error names the hop that failed."""
+    if connection.gateway is not None and not isinstance(connection.gateway, str):
+        open_hop(connection.gateway, known_hosts, timeout_s)
+    try:
+        connection.open()
+    except Exception as error:
+        raise errors.told(error, address(connection), known_hosts, timeout_s) from None
+    connection.transport.set_keepalive(KEEPALIVE_S)
+    notice_loss(connection.transport.sock)
+
+
+def notice_loss(sock: Any) -> None:
+    """TCP_USER_TIMEOUT on what is a real socket (that of the first hop): a black hole is noticed in seconds."""
+    if isinstance(sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOSS_MS)
+
+
+def address(connection: Any) -> str:
+    return f"{connection.user}@{connection.host}:{connection.port}"
+
+
+__all__ = ["Host", "Lost", "Ran", "connect"]

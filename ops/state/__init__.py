@@ -1,0 +1,1 @@
+"""Deploy locks and release records, kept in S3."""

@@ -1,0 +1,226 @@
+"""One at a time for each environment and service, across machines, with nothing but the state bucket.
+
+Held from the first change to the end of an undo, and freed on every way out: return, error, Ctrl-C. After a kill -9 it expires
+(`ops.state.rules.lock`). Terraform's own lock is another one and is never touched here.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ops.core import ui
+from ops.aws import s3 as bucket
+from ops.core import host_identity
+from ops.aws.session import Cloud
+from ops.core.errors import OpsError, Refused
+from ops.state.rules.lock import EXPIRY_S, HEARTBEAT_S, Holder, holder, is_free
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Settings
+
+POLL_S = 3.0
+AGAIN = "inv lock.status, then run it again"
+RACES = 5    # lost one after the other before it is given up: each loss means that somebody else went on
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one lock is kept."""
+
+    cloud: Cloud
+    bucket: str
+    key: str
+    name: str
+
+    @classmethod
+    def of(cls, cloud: Cloud, settings: Settings, service: str) -> Place | None:
+        """The lock of a service; None where the environment names no state bucket (then there is no lock, and that is said)."""
+        state = settings.environment.state
+        return cls(cloud, state.bucket, f"{state.prefix}/locks/{settings.name}/{service}.json", service) if state else None
+
+
+@dataclass
+class Held:
+    """A lock that is ours while its heartbeat goes on; `lost` when somebody took it over all the same, and `lost_to` says who.
+
+    `clock` is the wall's: the one that goes on while a laptop sleeps. `waited`: somebody else had it before.
+    """
+
+    place: Place
+    holder: Holder
+    etag: str
+    waited: bool = False
+    clock: Callable[[], float] = time.time
+    beat: int = 0
+    renewed: float = field(init=False)
+    lost_to: str = ""
+    lost: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    writing: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.renewed = self.clock()
+
+    def keep(self) -> None:
+        """Rewrite the lock until released. A write that fails is tried again at the next beat: the lock outlives three of them."""
+        told = False
+        while not self.stopped.wait(HEARTBEAT_S):
+            with self.writing:
+                if self.stopped.is_set():
+                    return
+                try:
+                    self.write(released=False)
+                except OpsError as problem:
+                    if self.overdue and not told:
+                        ui.say(self.unsure(problem))
+                told = self.overdue
+
+    def write(self, *, released: bool) -> None:
+        """One conditional write. An answer that got lost left our own newer version there: taken for ours, unless somebody freed it."""
+        for _ in range(2):
+            self.beat += 1
+            began, document = self.clock(), self.holder.as_document(released=released, beat=self.beat)
+            etag = bucket.replace(self.place.cloud, self.place.bucket, self.place.key, document, self.etag)
+            if etag:
+                self.etag, self.renewed = etag, began
+                return
+            found = bucket.read(self.place.cloud, self.place.bucket, self.place.key)
+            self.lost_to = taken(found)
+            if not found or is_free(found.document) or holder(found.document).id != self.holder.id:
+                break
+            self.etag = found.etag
+        self.lost.set()
+        self.stopped.set()
+
+    def check(self, *, strict: bool = False) -> None:
+        """Raises OpsError when the lock is no longer ours: going on could meet another deploy.
+
+        `strict`: it is renewed now, which shows whose it is; one that was not renewed in time (this machine slept, or lost its network) and
+        can't be now is taken for lost.
+        """
+        if strict and not self.lost.is_set():
+            try:
+                with self.writing:
+                    self.write(released=False)
+            except OpsError as problem:
+                if self.overdue:
+                    raise OpsError(f"lock {self.place.name} may be lost", self.unsure(problem), AGAIN) from None
+        if self.lost.is_set():
+            raise OpsError(f"lock {self.place.name} was lost", self.lost_to, AGAIN)
+
+    @property
+    def overdue(self) -> bool:
+        """Whether others may take it by now."""
+        return self.clock() - self.renewed > EXPIRY_S
+
+    def unsure(self, problem: OpsError) -> str:
+        return f"lock {self.place.name} could not be renewed for {self.clock() - self.renewed:.0f} s, others may take it: {problem.why}"
+
+    def release(self) -> None:
+        self.stopped.set()
+        with self.writing:
+            if not self.lost.is_set():
+                self.write(released=True)
+
+
+def taken(found: bucket.Stored | None) -> str:
+    """Why a lock is no longer its holder's."""
+    if found is None:
+        return "its object in the bucket was deleted"
+    other = holder(found.document)
+    if is_free(found.document):
+        return f"it was freed by {found.document.get('freed_by') or f'{other.owner} on {other.host}'}"
+    return other.said(found.age_s)
+
+
+def myself(reason: str, commit: str) -> Holder:
+    """This run, as others will see it."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    return Holder(secrets.token_hex(8), host_identity.owner(), host_identity.host(), commit, reason, at, host_identity.process())
+
+
+@contextmanager
+def held(
+    place: Place | None,
+    me: Holder,
+    *,
+    wait_s: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[Held | None]:
+    """Hold the lock, or raise Refused (exit 3) naming its holder, after waiting for `wait_s` seconds."""
+    if place is None:
+        ui.say("no lock: the environment names no state bucket (state.bucket)")
+        yield None
+        return
+    ours = acquired(place, me, wait_s, clock, sleep)
+    keeper = threading.Thread(target=ours.keep, name="lock heartbeat", daemon=True)
+    keeper.start()
+    try:
+        yield ours
+    finally:
+        try:
+            ours.release()
+        except OpsError as problem:
+            ui.say(f"the lock could not be freed ({problem.why}); it expires by itself")
+
+
+@contextmanager
+def held_each(cloud: Cloud, settings: Settings, me: Holder, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Every service's lock, for what may change any of them. In one order always, so that no two wait for each other."""
+    with ExitStack() as stack:
+        for service in sorted(settings.environment.services) if settings.environment.state else [""]:
+            stack.enter_context(held(Place.of(cloud, settings, service), me, wait_s=wait_s))
+        yield
+
+
+def acquired(place: Place, me: Holder, wait_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> Held:
+    end, told = clock() + wait_s, False
+    while True:
+        ours, other = attempt(place, me)
+        if ours:
+            ours.waited = told
+            return ours
+        if clock() >= end:
+            raise Refused(f"lock {place.name} is held", other, "wait for it (--wait 10m), or look: inv lock.status")
+        if not told:
+            ui.say(f"waiting for lock {place.name}: {other}")
+            told = True
+        sleep(min(POLL_S, max(0.1, end - clock())))
+
+
+def attempt(place: Place, me: Holder, expiry_s: float = EXPIRY_S) -> tuple[Held | None, str]:
+    """The lock, or who has it. A lock that was not renewed for `expiry_s`, or whose process ended here, is taken over, with a note.
+
+    Whoever loses a race looks again: the winner's name stands there, or the lock is free once more.
+    """
+    other = ""
+    for _ in range(RACES):
+        found = bucket.read(place.cloud, place.bucket, place.key)
+        if found is None:
+            etag = bucket.create(place.cloud, place.bucket, place.key, me.as_document())
+        else:
+            held, free = holder(found.document), is_free(found.document)
+            other = held.said(found.age_s)
+            if held.id == me.id and not free:   # the answer to our own write was lost
+                return Held(place, me, found.etag), ""
+            if not free and not expired(found, expiry_s):
+                return None, other
+            etag = bucket.replace(place.cloud, place.bucket, place.key, me.as_document(), found.etag)
+            if etag and not free:
+                ui.say(f"took over a dead run's lock: {other}")
+        if etag:
+            return Held(place, me, etag), ""
+    return None, other or "others want it at the same moment, and none of them has it yet"
+
+
+def expired(stored: bucket.Stored, expiry_s: float = EXPIRY_S) -> bool:
+    """Not renewed in time, or its process ended here."""
+    return stored.age_s > expiry_s or host_identity.is_gone(holder(stored.document).process)

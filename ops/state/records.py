@@ -1,0 +1,183 @@
+"""Release records: written at the end of every release, whatever its end; kept here and sent later where the bucket says no.
+
+One JSON object each, in the Terraform state's bucket under a prefix. A record holds no secret: names, digests, verdicts, findings
+(which were redacted when they were made). It is kept here first and sent then, so that neither a kill nor a Ctrl-C meanwhile loses it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ops.core import ui
+from ops.aws import s3, ecr, ecs
+from ops.state import outbox
+from ops.core.parallel import gather
+from ops.core.errors import OpsError
+from ops.preflight.platform_reads import Platform
+from ops.aws.facts import Image, TaskState, Unknown
+from ops.state.rules import records as rules
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import State
+
+SHOWN = 20         # records that are read at once, and shown
+FARTHEST = 100     # how many are looked through for what runs now
+PENDING = ".ops/pending"
+LATE_S = 60        # sent later than this after it was kept: the record says so, since S3's time is not the release's then
+NOT_SENT = Exception   # whatever it is: the release is over, and its verdict stands
+
+
+def keep(platform: Platform, record: Mapping[str, Any]) -> None:
+    """Write a record, or keep it here for the next chance; never raises but for an interrupt: a record must not spoil a release."""
+    settings = platform.settings
+    state = settings.environment.state
+    if state is None:
+        ui.say("no release record: the environment names no state bucket (state.bucket)")
+        return
+    at = datetime.fromisoformat(str(record["at"]))
+    key = rules.key(state.prefix, settings.name, str(record["service"]), at, secrets.token_hex(4))
+    try:
+        path = outbox.put(settings.root / PENDING, key, record)
+    except Exception as problem:
+        send_at_once(platform, state, key, record, problem)
+        return
+    why = send_pending(platform)
+    if why and path.exists():
+        ui.say(f"the release record could not be written ({why}); kept in {path}, sent at the next chance")
+
+
+def send_at_once(platform: Platform, state: State, key: str, record: Mapping[str, Any], full: Exception) -> None:
+    """Where nothing can be kept here: the bucket, or it is lost, and that is said."""
+    try:
+        s3.create(platform.cloud, state.bucket, key, record)
+    except NOT_SENT as problem:
+        ui.say(f"the release record is lost: {reason(problem)}, and it could not be kept here ({full})")
+
+
+def send_pending(platform: Platform) -> str:
+    """Send what is kept here of this environment: by this run, or by an earlier one that could not. Why not, or nothing; never raises.
+
+    A record that is there already is not written twice, and a file that holds none is set aside.
+    """
+    settings, state = platform.settings, platform.settings.environment.state
+    if state is None:
+        return ""
+    try:
+        for key, path in outbox.waiting(settings.root / PENDING, f"{state.prefix}/releases/{settings.name}/"):
+            try:
+                document = outbox.load(path)
+            except ValueError as problem:
+                ui.say(f"no release record, set aside: {outbox.set_aside(path)}: {problem}")
+                continue
+            if document is not None:
+                late = int(outbox.waited_s(path))
+                s3.create(platform.cloud, state.bucket, key, {**document, "late_s": late} if late > LATE_S else document)
+                path.unlink(missing_ok=True)
+    except NOT_SENT as problem:
+        return reason(problem)
+    return ""
+
+
+def reason(problem: Exception) -> str:
+    return problem.why or problem.what if isinstance(problem, OpsError) else str(problem)
+
+
+def releases(platform: Platform, service: str) -> tuple[rules.Row, ...]:
+    """The newest records, with what ECR and ECS know beside them. Raises OpsError only where nothing at all could be read."""
+    environment, configured = platform.settings.environment, platform.settings.service(service)
+    if why := send_pending(platform):
+        ui.say(f"release records of this checkout are not sent yet, and not listed: {why}")
+    looks: dict[str, Any] = gather(
+        records=lambda: keys(platform, service, FARTHEST),
+        images=lambda: ecr.images(platform.cloud, configured.repository),
+        tasks=lambda: ecs.tasks(platform.cloud, environment.cluster, configured.ecs_service),
+    )
+    for name, found in looks.items():
+        if isinstance(found, Unknown):
+            ui.say(f"unknown: {name}: {found.why}")
+    if all(isinstance(found, Unknown) for found in looks.values()):
+        raise OpsError(f"releases of {service}", looks["records"].why, "inv preflight")
+    known = rules.Known(
+        records=not isinstance(looks["records"], Unknown),
+        tasks=not isinstance(looks["tasks"], Unknown)
+        and rules.all_digests_known(looks["tasks"], configured.container),
+    )
+    listed: tuple[str, ...] = () if isinstance(looks["records"], Unknown) else looks["records"]
+    images: tuple[Image, ...] | None = None if isinstance(looks["images"], Unknown) else looks["images"]
+    tasks: tuple[TaskState, ...] = () if isinstance(looks["tasks"], Unknown) else looks["tasks"]
+    running = rules.running(tasks, configured.container)
+    records: tuple[Mapping[str, Any], ...] = ()
+    while listed and (not records or rules.missing(records, running)):
+        more = fetched(platform, listed[:SHOWN])
+        known = replace(known, records=known.records and len(more) == len(listed[:SHOWN]))
+        records, listed = (*records, *more), listed[SHOWN:]
+    complete = not listed and len(records) < FARTHEST
+    return rules.rows(records, images, running, complete=complete, known=known)
+
+
+def keys(platform: Platform, service: str, limit: int) -> tuple[str, ...]:
+    """Of the newest records of a service, newest first."""
+    return tuple(key for key, _ in _listed(platform, service)[:limit])
+
+
+def _listed(platform: Platform, service: str) -> tuple[tuple[str, datetime], ...]:
+    """Keys of a service's records and when S3 wrote them, newest first. Raises OpsError."""
+    settings, state = platform.settings, platform.settings.environment.state
+    if state is None:
+        return ()
+    found = s3.entries(platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, service))
+    return rules.newest_first((entry.key, entry.written) for entry in found)
+
+
+def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
+    """The newest record of a release that succeeded; None: none among the newest, or nowhere to keep any.
+
+    Raises OpsError where a record that may be the one cannot be read.
+    """
+    state = platform.settings.environment.state
+    best: s3.Stored | None = None
+    for key, written in _listed(platform, service)[:SHOWN]:
+        if best and rules.ended(best.document, best.written) >= written:
+            break
+        assert state is not None   # nothing is listed otherwise
+        stored = s3.read(platform.cloud, state.bucket, key)
+        if stored is None or stored.document.get("verdict") != rules.SUCCEEDED:
+            continue
+        if best is None or rules.ended(stored.document, stored.written) > rules.ended(best.document, best.written):
+            best = stored
+    return rules.dated(best.document, best.written) if best else None
+
+
+def fetched(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
+    """The records of these keys, newest first by S3's clock; one that can't be read is said and left out."""
+    state = platform.settings.environment.state
+    assert state is not None   # there are no keys otherwise
+    found: dict[str, Any] = gather(**{key: lambda key=key: s3.read(platform.cloud, state.bucket, key) for key in keys})
+    for key, stored in found.items():
+        if isinstance(stored, Unknown):
+            ui.say(f"unknown: release record {key}: {stored.why}")
+    read = [stored for stored in found.values() if isinstance(stored, s3.Stored)]
+    read.sort(key=lambda stored: rules.ended(stored.document, stored.written), reverse=True)
+    return tuple(rules.dated(stored.document, stored.written) for stored in read)
+
+
+def read(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
+    """The newest records of a service, newest first."""
+    return fetched(platform, keys(platform, service, SHOWN))
+
+
+def as_text(rows: tuple[rules.Row, ...]) -> str:
+    if not rows:
+        return "no releases: no record, and no image in ECR"
+    heading = f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
+    marks = "* runs now" + ("; ? unknown" if any(row.current is None for row in rows) else "")
+    text = "\n".join((heading, *(rules.line(row) for row in rows), marks))
+    return text.translate(ui.CONTROL)   # tags and subjects are others' words
+
+
+def as_document(rows: tuple[rules.Row, ...]) -> dict[str, Any]:
+    return {"releases": [vars(row) for row in rows]}

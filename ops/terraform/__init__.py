@@ -1,0 +1,1 @@
+"""Terraform: plan, apply, locks, drift, image variables."""

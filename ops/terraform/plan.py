@@ -1,0 +1,293 @@
+"""`inv tf.*`: Terraform as the runbook uses it, by saved plans that were shown (runbook 2, steps 5 and 6).
+
+Every plan passes every service's image variable, so that none moves a sibling. What is applied is a file on disk, made from this commit and
+this state, and young. Known transient errors are tried again while nothing is written; an apply never is.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ops.core import ui
+from ops.tools import git
+from ops.terraform import program
+from ops.terraform.program import Terraform
+from ops.terraform.errors import LockHeld, TerraformError, WantsInit
+from ops.core.errors import Refused
+from ops.state import lock
+from ops.terraform import image_variables, plan_files
+from ops.preflight.platform_reads import Platform
+from ops.terraform.render import shown
+from ops.aws.facts import Checkout
+from ops.terraform.rules import plan_diff as rules
+from ops.terraform.rules.plan_diff import ResourceChange
+from ops.terraform.rules.scope import MOST_NAMED, unknown_action
+from ops.terraform.rules.policies import PAUSES_S, dirty, passing, refusal
+from ops.terraform.rules.plan_json import notes, questions
+from ops.terraform.rules.plan_json import refusal as refusal_of
+from ops.terraform.facts import SavedPlan
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Terraform as Configured
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One environment with its Terraform."""
+
+    platform: Platform
+    tf: Terraform
+
+    @classmethod
+    def of(cls, platform: Platform) -> Place:
+        """Raises ConfigError where the environment has no Terraform, or its directory is not there."""
+        return cls(platform, program.connect(platform.settings))
+
+    @property
+    def configured(self) -> Configured:
+        assert self.platform.settings.environment.terraform is not None   # `connect` has refused otherwise
+        return self.platform.settings.environment.terraform
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A saved plan, and what it says. `document` is Terraform's own JSON: it may hold secrets and is never printed."""
+
+    saved: SavedPlan
+    document: Mapping[str, Any]
+    environment: str
+    targeted: bool = False
+
+    @property
+    def changes(self) -> tuple[ResourceChange, ...]:
+        return rules.changes(self.document)
+
+    @property
+    def drift(self) -> tuple[ResourceChange, ...]:
+        return rules.drift(self.document)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What it does that changes no resource."""
+        return notes(self.document)
+
+    @property
+    def uncertain(self) -> tuple[str, ...]:
+        """What makes its effect uncertain: parts that are not known here, or left out by Terraform."""
+        return questions(self.document, targeted=self.targeted)
+
+    def show(self) -> None:
+        """Print it on stderr."""
+        shown(self.changes, self.drift, self.notes, self.uncertain)
+
+    def as_document(self) -> dict[str, Any]:
+        """The shape that `tf.plan --json` prints."""
+        return {
+            "environment": self.environment,
+            "summary": rules.summary(self.changes, self.notes),
+            "changes": [change.as_document() for change in self.changes],
+            "drift": [change.as_document() for change in self.drift],
+            "notes": list(self.notes),
+            "warnings": list(self.uncertain),
+            "images": dict(self.saved.images),
+            "plan": self.saved.as_document(),
+        }
+
+
+def patiently(act: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
+    """A command that writes nothing, tried again after an error that is known to pass."""
+    for pause in PAUSES_S:
+        try:
+            return act()
+        except TerraformError as error:
+            cause = passing(error.said)
+            if not cause:
+                raise
+            ui.say(f"  {error.what}: {cause}: this passes; again in {pause:g} s")
+            sleep(pause)
+    return act()
+
+
+def initialise(place: Place) -> None:
+    ui.say(f"terraform init in {place.tf.directory}")
+    patiently(lambda: program.init(place.tf, ui.say))
+
+
+def ready(place: Place) -> None:
+    """Initialise where binary, backend, providers or modules have changed since the last time, or there was none."""
+    if not program.initialised(place.tf):
+        initialise(place)
+
+
+def waiting(act: Callable[[float], T], wait_s: float) -> T:
+    """`act(0)`; where the state is locked, its owner is named and Terraform itself waits for `wait_s` seconds."""
+    try:
+        return act(0.0)
+    except LockHeld as held:
+        if wait_s <= 0:
+            raise
+        ui.say(f"waiting up to {ui.took(wait_s)} for the state's lock: {held.why}")
+    return act(wait_s)
+
+
+def plan(
+    place: Place,
+    images: Mapping[str, str],
+    *,
+    name: str = plan_files.PLAN,
+    refresh_only: bool = False,
+    wait_s: float = 0.0,
+    targets: tuple[str, ...] = (),
+) -> Planned:
+    """Make, save and read a plan; nothing is changed. Raises what stands in Terraform's way."""
+    ready(place)
+    checkout = committed(place)
+    state = patiently(lambda: program.state_version(place.tf))
+    file = place.tf.own / f"{name}.tfplan"
+
+    def act(wait: float) -> None:
+        program.plan(place.tf, file, images, lock_wait_s=wait, refresh_only=refresh_only, say=ui.say, targets=targets)
+
+    def make() -> None:
+        ui.say(f"terraform plan in {place.tf.directory}")
+        waiting(act, wait_s)
+
+    try:
+        patiently(make)
+    except WantsInit:   # a provider that a resource merely implies, or a plugin folder that was emptied
+        initialise(place)
+        patiently(make)
+    document = readable(place, file)
+    uncommitted = dirty(checkout.changes, git.below(place.platform.settings.source, place.tf.directory))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    saved = SavedPlan(file, checkout.commit.full, state, now, plan_files.owner(), uncommitted, images)
+    plan_files.keep(saved)
+    return Planned(saved, document, place.platform.settings.name, bool(targets))
+
+
+def readable(place: Place, file: Path) -> dict[str, Any]:
+    """A saved plan as JSON. One that can't be read is removed: it may hold secrets, and nobody can apply it."""
+    try:
+        document = patiently(lambda: program.show(place.tf, file))
+        rules.changes(document), rules.drift(document), notes(document)
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+    return document
+
+
+def committed(place: Place) -> Checkout:
+    """The checkout that Terraform's directory lies in, which need not be the application's."""
+    environment = place.platform.settings.environment
+    return git.checkout(place.tf.directory, environment.branch, environment.remote)
+
+
+def plan_as_running(place: Place, *, wait_s: float = 0.0) -> Planned:
+    """`tf.plan`: with every service's image as it runs."""
+    image_variables.refuse_undeclared(place.platform, place.tf)
+    planned = plan(place, image_variables.values(place.platform), wait_s=wait_s)
+    planned.show()
+    if planned.saved.uncommitted:
+        ui.say(f"not committed, so tf.apply will not apply it: {', '.join(planned.saved.uncommitted[:3])}")
+    return planned
+
+
+def drift(place: Place, *, wait_s: float = 0.0) -> Planned:
+    """`tf.drift`: a plan that only looks (`-refresh-only`); nothing is written to the state."""
+    image_variables.refuse_undeclared(place.platform, place.tf)
+    planned = plan(place, image_variables.values(place.platform), name="drift", refresh_only=True, wait_s=wait_s)
+    plan_files.discard(planned.saved)
+    shown((), planned.drift)
+    return planned
+
+
+def apply_saved(
+    place: Place, *, yes: bool, allowed: Container[str] = (), wait_s: float = 0.0
+) -> Planned:
+    """`tf.apply`: the saved plan, shown once more.
+
+    A destroy or replacement needs its address: in `allowed`, or typed on a terminal. `yes` does not
+    answer for it. Raises Refused for a plan that can't be understood.
+
+    No deploy runs beside it: it holds the lock of every service, and looks again once it has them.
+    """
+    settings = place.platform.settings
+    ready(place)
+    saved = plan_files.kept(place.tf)
+    refuse_if_moved(place, saved)
+    planned = Planned(saved, patiently(lambda: program.show(place.tf, saved.file)), settings.name)
+    planned.show()
+    refuse_not_understood(planned)
+    if settings.environment.protected:
+        ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
+    confirm_alarming(planned.changes, allowed)
+    with lock.held_each(place.platform.cloud, settings, lock.myself("terraform apply", saved.commit[:7]), wait_s=wait_s):
+        refuse_if_moved(place, saved)
+        apply(place, planned, wait_s=wait_s)
+    return planned
+
+
+def refuse_if_moved(place: Place, saved: SavedPlan) -> None:
+    """Raises Refused where the plan is not of this commit and this state, or too old."""
+    state = patiently(lambda: program.state_version(place.tf))
+    why = refusal(saved, committed(place).commit.full, state, datetime.now(UTC), place.configured.plan_limit)
+    if why:
+        raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
+
+
+def refuse_not_understood(planned: Planned) -> None:
+    """Raises Refused for a plan whose format, or one of whose actions, is not known here."""
+    unknown = next((unknown_action(change) for change in planned.changes if change.unknown), "")
+    why = refusal_of(planned.document) or unknown
+    if why:
+        how = f"read it: terraform show {planned.saved.file}; apply it by Terraform itself, or with a newer version of this tool"
+        raise Refused("the plan is not applied", why, how)
+
+
+def confirm_alarming(changes: tuple[ResourceChange, ...], allowed: Container[str]) -> None:
+    """Each destroy or replacement by its address: allowed by an option, or typed on a terminal.
+
+    A new revision of a task definition is neither. Raises Refused, naming the options, where nobody can be asked.
+    """
+    left = [change for change in changes if change.alarming and change.address not in allowed]
+    if left and not ui.on_terminal():
+        more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
+        what = ", ".join(f"{change.word} {change.address}" for change in left[:MOST_NAMED])
+        why = "there is no terminal to type the address on, and --yes does not answer a destroy or a replacement"
+        raise Refused(f"Terraform {what}{more}", why, f"add {allowing(left)}")
+    for change in left:
+        ui.confirm(f"{change.word} {change.address}", yes=False, typed=change.address, option=allowing([change]))
+
+
+def allowing(changes: Sequence[ResourceChange]) -> str:
+    """The options that allow these destroys and replacements, as they would be typed."""
+    words = [f"--allow-destroy {shlex.quote(change.address)}" for change in changes[:MOST_NAMED]]
+    more = [f"… ({len(changes)} in all)"] if len(changes) > MOST_NAMED else []
+    return " ".join([*words, *more])
+
+
+def apply(place: Place, planned: Planned, *, wait_s: float = 0.0) -> None:
+    """Apply a saved plan, once: after it, or after its failure, the file is worthless."""
+    ui.say(f"terraform apply of {planned.saved.file.name}")
+    try:
+        waiting(lambda wait: program.apply(place.tf, planned.saved.file, lock_wait_s=wait, say=ui.say), wait_s)
+    except LockHeld:
+        raise   # nothing was done: the plan is as good as before
+    except BaseException:
+        plan_files.discard(planned.saved)
+        raise
+    plan_files.discard(planned.saved)
+
+
+def outputs(place: Place) -> dict[str, Any]:
+    """`tf.output`: every output; None where it is sensitive."""
+    ready(place)
+    return patiently(lambda: program.output(place.tf))

@@ -1,0 +1,1 @@
+"""Programs on this machine: shell, git, tar, Docker, registry, squawk."""

@@ -1,0 +1,236 @@
+"""The one door to other programs: lists of words (no shell), a process session of its own, one interrupt handed on, an end for everything.
+
+`c.run` is not used: it loses signals. In a session of its own a child does not see the terminal's Ctrl-C, so it gets exactly one SIGINT,
+from here; it may then end in its own way (Terraform writes its state) for a bounded time before it is killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from ops.core.errors import ConfigError, OpsError, TimedOut, Unreachable
+from ops.core.redaction.redact import one_line
+
+OUTPUT_LIMIT = 4 * 1024 * 1024  # characters kept of each stream; the oldest lines go first
+LINE_LIMIT = 64 * 1024  # bytes; a longer line is cut in pieces
+INTERRUPT_GRACE = 30.0  # seconds between the interrupt handed on and the kill
+STOP_GRACE = 5.0  # seconds between SIGTERM (timeout) and the kill
+LAST_OUTPUT = 5.0  # seconds after the end for what a grandchild still holds open; a busy machine needs some to read what is there
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How a program ended. A negative exit code is the signal that ended it."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+@dataclass
+class Kept:
+    """The end of a stream, bounded."""
+
+    lines: deque[str] = field(default_factory=deque)
+    size: int = 0
+    left_out: int = 0
+
+    def add(self, line: str) -> None:
+        self.lines.append(line)
+        self.size += len(line) + 1
+        while self.size > OUTPUT_LIMIT and len(self.lines) > 1:
+            self.size -= len(self.lines.popleft()) + 1
+            self.left_out += 1
+
+    def text(self) -> str:
+        head = [f"… {self.left_out} lines left out …"] if self.left_out else []
+        return "".join(f"{line}\n" for line in (*head, *self.lines))
+
+
+class Running:
+    """A started program whose two streams are read by threads into one queue, and told line by line in the caller's thread."""
+
+    def __init__(self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None) -> None:
+        self.process, self.on_line = process, on_line
+        self.arrived: queue.Queue[tuple[str, str | None]] = queue.Queue(maxsize=10_000)
+        self.kept = {"stdout": Kept(), "stderr": Kept()}
+        self.open = {"stdout", "stderr"}
+        for name in sorted(self.open):
+            pipe: IO[bytes] = getattr(process, name)
+            threading.Thread(target=read_lines, args=(name, pipe, self.arrived), daemon=True).start()
+
+    def take(self, seconds: float, quiet: bool = False) -> bool:
+        """Handle one thing that arrives within `seconds`; whether anything did."""
+        try:
+            name, line = self.arrived.get(timeout=max(seconds, 0.001))
+        except queue.Empty:
+            return False
+        if line is None:
+            self.open.discard(name)
+            return True
+        self.kept[name].add(line)
+        if self.on_line and not quiet:
+            self.on_line(line)
+        return True
+
+    def follow(self, deadline: float) -> bool:
+        """Until the program has ended and said all (true), or `deadline` has come (false)."""
+        heard_at = time.monotonic()
+        while self.open:
+            now = time.monotonic()
+            ended = self.process.poll() is not None
+            if ended and now - heard_at > LAST_OUTPUT:
+                return True
+            if not ended and now >= deadline:
+                return False
+            if self.take(min(0.1, deadline - now) if not ended else 0.1) or not ended:
+                heard_at = now
+        return self.ended_by(deadline)
+
+    def ended_by(self, deadline: float) -> bool:
+        left = deadline - time.monotonic()
+        try:
+            self.process.wait(None if left == float("inf") else max(left, 0.0))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def stop(self, signal_number: int, grace: float) -> None:
+        """One signal to the whole group, `grace` seconds to end, then the kill. Output is still taken: a full pipe would hold it up."""
+        self.send(signal_number)
+        deadline = time.monotonic() + grace
+        try:
+            while self.process.poll() is None and time.monotonic() < deadline:
+                self.take(0.05, quiet=True)
+        finally:  # a second interrupt during the wait also kills
+            self.send(signal.SIGKILL)
+            self.process.wait()
+
+    def send(self, signal_number: int) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal_number)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path | str | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: str | None = None,
+    timeout: float | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> Completed:
+    """Run a program to its end, whatever its exit code. `timeout` in seconds; `env` is the whole environment (default: ours).
+
+    `on_line` is told every line of stdout and stderr as it comes. Raises ConfigError (no such program or folder), TimedOut, and
+    KeyboardInterrupt after the program's own end.
+    """
+    process = start(argv, cwd, env, stdin is not None)
+    running = Running(process, on_line)
+    try:
+        feed(process, stdin)
+        if not running.follow(time.monotonic() + timeout if timeout is not None else float("inf")):
+            running.stop(signal.SIGTERM, STOP_GRACE)
+            raise TimedOut(
+                f"{argv[0]} did not end within {timeout:g} s", last_words(running), "look at what it waits for, then run it again"
+            )
+    except KeyboardInterrupt:
+        running.stop(signal.SIGINT, INTERRUPT_GRACE)
+        raise
+    finally:
+        if process.poll() is None:
+            running.stop(signal.SIGTERM, STOP_GRACE)
+    return Completed(process.returncode, running.kept["stdout"].text(), running.kept["stderr"].text())
+
+
+def start(
+    argv: Sequence[str], cwd: Path | str | None, env: Mapping[str, str] | None, fed: bool, output: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
+    """A program in a session of its own. `output`: a file for both streams, for one that is to outlive us (a pipe without reader kills)."""
+    if cwd is not None and not Path(cwd).is_dir():
+        raise ConfigError(
+            f"cannot run {argv[0]} in {cwd}",
+            "there is no such folder",
+            "check the path in invoke.yaml (relative paths start at the project)",
+        )
+    source, sink = subprocess.PIPE if fed else subprocess.DEVNULL, output or subprocess.PIPE
+    try:
+        return subprocess.Popen(
+            list(argv), cwd=cwd, env=env, stdin=source, stdout=sink, stderr=sink, bufsize=0, start_new_session=True
+        )
+    except FileNotFoundError:
+        raise ConfigError(
+            f"program {argv[0]} is not here", "it was not found on PATH", f"install {Path(argv[0]).name}, or correct its name"
+        ) from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.ENOMEM):
+            raise OpsError(
+                f"program {argv[0]} could not be started", one_line(error), "free memory or processes, then run it again"
+            ) from None
+        raise ConfigError(
+            f"program {argv[0]} could not be started", one_line(error), "check that it is an executable for this machine"
+        ) from None
+
+
+def feed(process: subprocess.Popen[bytes], stdin: str | None) -> None:
+    """Hand `stdin` over in a thread, so that a program that does not read can't hold us up."""
+    if stdin is None or process.stdin is None:
+        return
+    pipe = process.stdin
+
+    def write() -> None:
+        with suppress(BrokenPipeError, OSError), pipe:
+            data = memoryview(stdin.encode())
+            while data:
+                data = data[os.write(pipe.fileno(), data) :]
+
+    threading.Thread(target=write, daemon=True).start()
+
+
+def read_lines(name: str, pipe: IO[bytes], arrived: queue.Queue[tuple[str, str | None]]) -> None:
+    rest = b""
+    with suppress(OSError, ValueError), pipe:
+        while chunk := os.read(pipe.fileno(), LINE_LIMIT):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) >= LINE_LIMIT:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                arrived.put((name, shown(line)))
+    if rest:
+        arrived.put((name, shown(rest)))
+    arrived.put((name, None))
+
+
+def shown(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\r")
+
+
+def last_words(running: Running) -> str:
+    lines = [*running.kept["stdout"].lines, *running.kept["stderr"].lines]
+    return f"its last line: {one_line(lines[-1])}" if lines else "it said nothing"
+
+
+def version(program: str, *args: str) -> str:
+    """The first line of what `program ARGS` (default `--version`) prints. Raises ConfigError (not here) and Unreachable (it failed)."""
+    done = run([program, *(args or ("--version",))], timeout=15)
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    if done.exit_code or not lines:
+        why = one_line(lines[-1]) if lines else "it printed nothing"
+        raise Unreachable(
+            f"{program} does not tell its version (exit code {done.exit_code})",
+            why,
+            f"run it yourself: {program} {' '.join(args) or '--version'}",
+        )
+    return lines[0].strip()

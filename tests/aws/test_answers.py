@@ -1,0 +1,180 @@
+"""Every call to AWS against answers that AWS would never give: an error of ours, never "nothing there" and never a bug."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from ops.aws import session, s3, ec2, ecr, ecs, elb, logs, rds, secrets
+from ops.cdn import cloudfront
+from ops.terraform import state_locks
+from ops.core.errors import OpsError, Unreachable
+
+ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
+Call = Callable[[session.Cloud], object]
+CALLS: dict[str, Call] = {
+    "aws.identity": session.identity,
+    "bucket.read": lambda cloud: s3.read(cloud, "b", "k"),
+    "bucket.create": lambda cloud: s3.create(cloud, "b", "k", {}),
+    "bucket.replace": lambda cloud: s3.replace(cloud, "b", "k", {}, "e"),
+    "bucket.put": lambda cloud: s3.put(cloud, "b", "k", {}, {}),
+    "bucket.keys": lambda cloud: s3.keys(cloud, "b", "k", 5),
+    "bucket.entries": lambda cloud: s3.entries(cloud, "b", "k"),
+    "cdn.distributions": cloudfront.distributions,
+    "cdn.distribution": lambda cloud: cloudfront.distribution(cloud, "E1"),
+    "cdn.invalidate": lambda cloud: cloudfront.invalidate(cloud, "E1", ["/*"], "r"),
+    "cdn.invalidation": lambda cloud: cloudfront.invalidation(cloud, "E1", "I1"),
+    "cdn.open_invalidations": lambda cloud: cloudfront.open_invalidations(cloud, "E1"),
+    "ec2.ingress": lambda cloud: ec2.ingress(cloud, ["sg-1"]),
+    "ec2.balancer_groups": lambda cloud: ec2.balancer_groups(cloud, ARN),
+    "ecr.repository": lambda cloud: ecr.repository(cloud, "web"),
+    "ecr.image": lambda cloud: ecr.image(cloud, "web", "a"),
+    "ecr.images": lambda cloud: ecr.images(cloud, "web"),
+    "ecr.token": ecr.token,
+    "ecs.service": lambda cloud: ecs.service(cloud, "main", "web"),
+    "ecs.services": lambda cloud: ecs.services(cloud, "main", ["web"]),
+    "ecs.deployment_stage": lambda cloud: ecs.deployment_stage(cloud, "main", "web"),
+    "ecs.cluster_status": lambda cloud: ecs.cluster_status(cloud, "main"),
+    "ecs.tasks": lambda cloud: ecs.tasks(cloud, "main", "web"),
+    "ecs.task_definition": lambda cloud: ecs.task_definition(cloud, "web"),
+    "ecs.register": lambda cloud: ecs.register(cloud, {"family": "w", "containerDefinitions": []}),
+    "ecs.update_service": lambda cloud: ecs.update_service(cloud, "main", "web", "web:2"),
+    "elb.target_group": lambda cloud: elb.target_group(cloud, ARN),
+    "elb.target_groups": lambda cloud: elb.target_groups(cloud, [ARN]),
+    "elb.targets": lambda cloud: elb.targets(cloud, ARN),
+    "logs.group_exists": lambda cloud: logs.group_exists(cloud, "g"),
+    "logs.last_lines": lambda cloud: logs.last_lines(cloud, "g", "s"),
+    "logs.since": lambda cloud: logs.since(cloud, "g", "s", None),
+    "logs.events": lambda cloud: logs.events(cloud, "g", "s", None),
+    "logs.said_between": lambda cloud: logs.said_between(cloud, "g", 0, 1, ""),
+    "rds.instance": lambda cloud: rds.instance(cloud, "db"),
+    "rds.start": lambda cloud: rds.start(cloud, "db"),
+    "rds.create_snapshot": lambda cloud: rds.create_snapshot(cloud, "db", "s", {}),
+    "rds.snapshot": lambda cloud: rds.snapshot(cloud, "s"),
+    "secrets.keys": lambda cloud: secrets.keys(cloud, "db"),
+    "secrets.value": lambda cloud: secrets.value(cloud, "db"),
+    "secrets.parameter_exists": lambda cloud: secrets.parameter_exists(cloud, "/p"),
+    "secrets.text": lambda cloud: secrets.text(cloud, "db"),
+    "terraform_locks.in_table": lambda cloud: [*state_locks.in_table(cloud, "t", "k")],
+    "terraform_locks.in_s3": lambda cloud: [*state_locks.in_s3(cloud, {"bucket": "b"}, "k")],
+}
+MODULES = (session, s3, cloudfront, ec2, ecr, ecs, elb, logs, rds, secrets, state_locks)
+HTML = Response("<html><body>proxy login</body></html>", content_type="text/html")
+ODD = {
+    "a web page": lambda request: HTML,
+    "a cut answer": lambda request: answer(request, '{"services": [{"serv', "<a><b>"),
+    "an empty answer": lambda request: answer(request, "{}", "<a/>"),
+    "no body": lambda request: answer(request, "", ""),
+    "a list": lambda request: answer(request, "[]", "<a><member/></a>"),
+    "empty objects": lambda request: answer(request, json.dumps(skeleton(request)), "<a/>"),
+}
+# DynamoDB answers {} where there is no such item; StartDBInstance's answer is not used
+EMPTY_IS_RIGHT = {"terraform_locks.in_table", "rds.start"}
+
+
+def answer(request: Request, document: str, xml: str) -> Response:
+    """`document` to a service that speaks JSON, `xml` to the others."""
+    if "x-amz-target" in request.headers:
+        return Response(document, content_type="application/x-amz-json-1.1")
+    return Response(xml, content_type="text/xml")
+
+
+def skeleton(request: Request) -> dict[str, Any]:
+    """The fields that AWS's model names for this call, with nothing in their objects."""
+    import botocore.session
+
+    target, _, name = request.headers.get("x-amz-target", "").partition(".")
+    services = {"AmazonEC2ContainerServiceV20141113": "ecs", "Logs_20140328": "logs"}
+    services |= {"AmazonEC2ContainerRegistry_V20150921": "ecr", "AmazonSSM": "ssm"}
+    services |= {"secretsmanager": "secretsmanager"}
+    if target not in services:
+        return {}
+    model = botocore.session.get_session().get_service_model(services[target])
+    members = model.operation_model(name).output_shape.members
+    empty = {"structure": {}, "list": [{}]}
+    return {key: empty[shape.type_name] for key, shape in members.items() if shape.type_name in empty}
+
+
+def test_the_table_has_every_call() -> None:
+    """A new function that takes the cloud is tried here, too."""
+    helpers = {"looking", "held"}
+    found = {
+        f"{module.__name__.rsplit('.', 1)[1]}.{name}"
+        for module in MODULES
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__
+        and "cloud" in inspect.signature(function).parameters
+        and name not in helpers
+        and not name.startswith("_")
+    }
+    assert found - set(CALLS) == set()
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_an_odd_answer_is_an_error_of_ours(httpserver: HTTPServer, cloud_at: Any, kind: str) -> None:
+    """Whatever call it is: three lines that name the call, no traceback, and nothing taken for empty."""
+    httpserver.expect_request(re.compile(".*")).respond_with_handler(ODD[kind])
+    cloud, passed = cloud_at(httpserver.url_for("")), []
+    for name, call in CALLS.items():
+        if name in EMPTY_IS_RIGHT and kind not in ("a web page", "a cut answer", "a list"):
+            continue
+        try:
+            passed.append((name, call(cloud)))
+        except OpsError as error:
+            assert "bug" not in str(error) and len(str(error).splitlines()) == 3, (name, str(error))
+    assert passed == []
+
+
+@contextmanager
+def silent() -> Iterator[tuple[str, list[float]]]:
+    """The address of a server that takes requests and never answers, and when each came."""
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as listening:
+        came: list[float] = []
+        open_ends: list[socket.socket] = []
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    open_ends.append(listening.accept()[0])
+                    came.append(time.monotonic())
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}", came
+        for end in open_ends:
+            end.close()
+
+
+def test_a_call_that_hangs_ends_after_two_attempts() -> None:
+    """One call is bounded by two silences; as long as it hangs, the next one has a single attempt."""
+    with silent() as (address, came):
+        cloud = session.of_overlay(address, "AKIATEST", "test", "us-east-1", read_timeout=0.2)
+        for attempts in (2, 3):
+            with pytest.raises(Unreachable, match="did not answer in time"):
+                ecs.service(cloud, "main", "web")
+            assert len(came) == attempts
+        assert came[-1] - came[0] < 10
+    assert session.READ_TIMEOUT * session.HUNG_ATTEMPTS * max(session.READ_TIMES.values()) <= 40
+
+
+def test_what_is_waited_for_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After some seconds of silence a line says which call it is, and to whom."""
+    monkeypatch.setattr(session, "NOTICE_AFTER", 0.05)
+    with silent() as (address, _):
+        cloud = session.of_overlay(address, "AKIATEST", "test", "us-east-1", read_timeout=0.3)
+        with pytest.raises(Unreachable):
+            ecs.service(cloud, "main", "web")
+    said = capsys.readouterr().err
+    assert f"still waiting for {address}: service web in cluster main (ecs:DescribeServices)" in said

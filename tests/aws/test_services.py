@@ -1,0 +1,141 @@
+"""ECR, ELB, logs, secrets and parameters, against moto over HTTP."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from ops.aws import session, ecr, elb, logs, secrets
+from ops.core.errors import ConfigError, Refused
+from ops.core.redaction.redact import redact
+
+
+def test_repository_image_and_token(cloud: session.Cloud) -> None:
+    """Mutability, an image by its tag, and credentials that show no password."""
+    client = cloud.client("ecr")
+    client.create_repository(repositoryName="team/web", imageTagMutability="IMMUTABLE")
+    client.create_repository(repositoryName="open")
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {"digest": "sha256:" + "c" * 64, "size": 7},
+        "layers": [],
+    }
+    client.put_image(repositoryName="team/web", imageTag="v1", imageManifest=json.dumps(manifest))
+    found = ecr.repository(cloud, "team/web")
+    assert found is not None and (found.name, found.immutable, found.uri.endswith("/team/web")) == ("team/web", True, True)
+    mutable = ecr.repository(cloud, "open")
+    assert mutable is not None and mutable.immutable is False
+    image = ecr.image(cloud, "team/web", "v1")
+    assert image is not None and image.digest.startswith("sha256:") and image.tag == "v1"
+    assert ecr.repository(cloud, "absent") is ecr.image(cloud, "absent", "v1") is ecr.image(cloud, "team/web", "v2") is None
+    token = ecr.token(cloud)
+    assert token.username == "AWS" and token.password and "amazonaws.com" in token.registry
+    assert token.password not in f"{token} {token!r}"
+
+
+def test_target_group_and_targets(cloud: session.Cloud) -> None:
+    """Health path, port and intervals; targets with state; a missing group is refused by name."""
+    vpc = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    client = cloud.client("elbv2")
+    made = client.create_target_group(
+        Name="web-tg",
+        Protocol="HTTP",
+        Port=3000,
+        VpcId=vpc,
+        TargetType="ip",
+        HealthCheckPath="/health",
+        HealthyThresholdCount=2,
+        UnhealthyThresholdCount=3,
+    )
+    arn = made["TargetGroups"][0]["TargetGroupArn"]
+    client.register_targets(TargetGroupArn=arn, Targets=[{"Id": "10.0.0.4", "Port": 3000}])
+    group = elb.target_group(cloud, arn)
+    assert (group.name, group.port, group.health_path, group.interval_s, group.healthy_threshold, group.unhealthy_threshold) == (
+        "web-tg",
+        3000,
+        "/health",
+        30,
+        2,
+        3,
+    )
+    assert [(target.id, target.port, target.state) for target in elb.targets(cloud, arn)] == [("10.0.0.4", 3000, "healthy")]
+    client.delete_target_group(TargetGroupArn=arn)
+    for look in (elb.target_group, elb.targets):
+        with pytest.raises(Refused, match="target group web-tg does not exist"):
+            look(cloud, arn)
+
+
+def test_logs(cloud: session.Cloud) -> None:
+    """The group by its exact name, the last lines of a stream, what came since, and silence where there is no stream."""
+    client = cloud.client("logs")
+    client.create_log_group(logGroupName="/ecs/web-longer")
+    assert logs.group_exists(cloud, "/ecs/web") is False
+    client.create_log_group(logGroupName="/ecs/web")
+    assert logs.group_exists(cloud, "/ecs/web") is True
+    assert logs.last_lines(cloud, "/ecs/web", "web/web/1") == ()
+    assert logs.since(cloud, "/ecs/web", "web/web/1", None) == ((), None)
+    assert logs.last_lines(cloud, "/ecs/absent", "x") == ()
+    client.create_log_stream(logGroupName="/ecs/web", logStreamName="web/web/1")
+    now = int(time.time() * 1000)
+    say(client, [f"line {number}\n" for number in range(30)], now)
+    assert logs.last_lines(cloud, "/ecs/web", "web/web/1") == tuple(f"line {number}" for number in range(10, 30))
+    lines, token = logs.since(cloud, "/ecs/web", "web/web/1", None)
+    assert (len(lines), lines[0]) == (30, "line 0")
+    assert logs.since(cloud, "/ecs/web", "web/web/1", token)[0] == ()
+    say(client, ["later"], now + 100)
+    assert logs.since(cloud, "/ecs/web", "web/web/1", token)[0] == ("later",)
+
+
+def test_a_part_of_a_log(cloud: session.Cloud) -> None:
+    """What was said from one moment to before another, and whether that is all; a group that is not there is refused."""
+    client, now = cloud.client("logs"), int(time.time() * 1000)
+    client.create_log_group(logGroupName="/ecs/web")
+    client.create_log_stream(logGroupName="/ecs/web", logStreamName="web/web/1")
+    for moment in range(6):
+        say(client, [f"ERROR {moment}"], now + 1000 * moment)
+    found, whole = logs.said_between(cloud, "/ecs/web", now + 1000, now + 4000, "%ERROR%")
+    assert [each.message for each in found] == ["ERROR 1", "ERROR 2", "ERROR 3"] and whole
+    cut, whole = logs.said_between(cloud, "/ecs/web", now, now + 9000, "%ERROR%", limit=5)
+    assert len(cut) == 5 and not whole
+    assert logs.said_between(cloud, "/ecs/web", now, now + 9000, "%ERROR%", limit=6)[1]
+    with pytest.raises(Refused, match="log group /ecs/absent does not exist"):
+        logs.said_between(cloud, "/ecs/absent", now, now + 1, "%ERROR%")
+
+
+def say(client: Any, lines: list[str], at: int) -> None:
+    client.put_log_events(
+        logGroupName="/ecs/web",
+        logStreamName="web/web/1",
+        logEvents=[{"timestamp": at + number, "message": line} for number, line in enumerate(lines)],
+    )
+
+
+def test_secrets_show_names_and_hide_values(cloud: session.Cloud) -> None:
+    """Keys by name, values in no repr, a plain secret without keys, a missing one None or refused."""
+    client = cloud.client("secretsmanager")
+    client.create_secret(Name="db", SecretString=json.dumps({"username": "app", "password": "HUSH", "port": 5432}))
+    client.create_secret(Name="plain", SecretString="HUSH")
+    client.create_secret(Name="binary", SecretBinary=b"HUSH")
+    assert secrets.keys(cloud, "db") == {"username", "password", "port"}
+    assert secrets.keys(cloud, "plain") == secrets.keys(cloud, "binary") == frozenset()
+    assert secrets.keys(cloud, "absent") is None
+    value = secrets.value(cloud, "db")
+    assert (value["password"], value["port"], len(value)) == ("HUSH", "5432", 3)
+    assert "HUSH" not in f"{value} {value!r}" and "password" in repr(value)
+    with pytest.raises(Refused, match="secret absent does not exist"):
+        secrets.value(cloud, "absent")
+    with pytest.raises(ConfigError) as error:
+        secrets.value(cloud, "plain")
+    assert "HUSH" not in str(error.value)
+
+
+def test_parameters(cloud: session.Cloud) -> None:
+    """A parameter that is missing is no error in SSM, and is not taken for there; the value of one that is there is hidden from then on."""
+    cloud.client("ssm").put_parameter(Name="/web/key", Value="HUSH-HUSH", Type="SecureString")
+    assert secrets.parameter_exists(cloud, "/web/key") is True
+    assert redact("boom HUSH-HUSH") == "boom ***"
+    assert secrets.parameter_exists(cloud, "/web/other") is False

@@ -1,0 +1,123 @@
+"""The CDN by table: whose cache it is, when an invalidation is the same one, which page is old, and where a deploy plans it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ops.cdn.facts import CacheAnswer, Distribution, path_pattern
+from ops.core.errors import Refused
+from ops.aws.facts import Unknown
+from ops.cdn.rules.distribution import chosen, kept_from_before, reference
+from ops.deploy.rules.plan import plan_release
+from ops.core.config.settings import Cdn
+from tests.deploy.test_plan import FACTS, IMAGE, ROLLOUT, RUNS_IT, SERVICE, deployment, service
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SITE = "https://example.com"
+
+
+def distribution(id: str, *aliases: str, comment: str = "") -> Distribution:
+    return Distribution(id, "d1.cloudfront.net", "Deployed", True, aliases, comment)
+
+
+OURS, OTHER = distribution("E1", "example.com", comment="CDN"), distribution("E2", "other.org", comment="other")
+CACHED = SERVICE.model_copy(update={"invalidate": ["/*", "/about"]})
+
+
+@pytest.mark.parametrize(
+    ("cdn", "site"),
+    [
+        (Cdn(alias="example.com"), None),
+        (Cdn(alias="EXAMPLE.com"), None),
+        (Cdn(comment="CDN"), SITE),
+        (Cdn(alias="example.com", comment="other"), None),
+        (Cdn(alias="gone.net", comment="CDN"), None),
+        (Cdn(), SITE),
+    ],
+    ids=["alias", "any case", "comment", "alias wins", "no such alias: comment", "the site's host"],
+)
+def test_the_distribution_is_found(cdn: Cdn, site: str | None) -> None:
+    """An alias is steadier than a comment, and the site's host is an alias too."""
+    assert chosen((OTHER, OURS), cdn, site) is OURS
+
+
+@pytest.mark.parametrize(
+    ("found", "cdn", "says"),
+    [
+        ((OURS, OTHER), Cdn(alias="gone.net"), ("alias gone.net", "none matches", "E1 (example.com), E2 (other.org)")),
+        ((OURS, replace(OURS, id="E3")), Cdn(comment="CDN"), ("comment 'CDN'", "several match", "E1 (example.com), E3 (example.com)")),
+        ((), Cdn(alias="example.com"), ("none matches; found: none",)),
+        ((OURS,), Cdn(), ("no alias or comment configured",)),
+    ],
+)
+def test_a_guess_is_refused_and_says_what_was_found(found: tuple[Distribution, ...], cdn: Cdn, says: tuple[str, ...]) -> None:
+    """None, or several: exit 3, with what there is."""
+    with pytest.raises(Refused) as caught:
+        chosen(found, cdn, None)
+    assert all(text in str(caught.value) for text in says) and "cdn.alias" in caught.value.next
+
+
+def test_a_deployment_has_one_invalidation() -> None:
+    """The same deployment and paths have the same reference; another deployment, or other paths, another one."""
+    assert reference("ecs-svc/1", ["/*"]) == reference("ecs-svc/1", ["/*"])
+    assert len({reference("ecs-svc/1", ["/*"]), reference("ecs-svc/2", ["/*"]), reference("ecs-svc/1", ["/a"])}) == 3
+
+
+@pytest.mark.parametrize(
+    ("cache", "age", "deployed_s_ago", "old"),
+    [("hit", 3600, 60, True), ("hit", 30, 60, False), ("hit", 61, 60, False), ("refreshhit", 3600, 60, False), ("miss", None, 60, False),
+     ("hit", 3600, None, False)],
+)
+def test_a_page_from_before_the_deployment(cache: str, age: int | None, deployed_s_ago: int | None, old: bool) -> None:
+    """Only a hit that is older than the running deployment; a revalidated page is as new as the origin's."""
+    at = NOW - timedelta(seconds=deployed_s_ago) if deployed_s_ago is not None else None
+    assert kept_from_before(CacheAnswer("/", 200, cache, age, ""), at, NOW) is old
+
+
+@pytest.mark.parametrize("pattern", ["/*", "/about", "/static/*", "/a?x=1"])
+def test_patterns_that_cloudfront_takes(pattern: str) -> None:
+    """A path, or the beginning of one and a star."""
+    assert path_pattern(pattern) == pattern
+
+
+@pytest.mark.parametrize("pattern", ["", "about", "*", "/*.html", "/a b", "/a\n"])
+def test_patterns_that_would_take_nothing(pattern: str) -> None:
+    """A star in the middle is no wildcard to CloudFront, so it is a mistake here."""
+    with pytest.raises(ValueError, match="allowed"):
+        path_pattern(pattern)
+
+
+RUNNING = {"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8))}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"image": IMAGE, "distribution": OURS}, [*ROLLOUT[:-1], "invalidate", "prove"]),
+        ({**RUNNING, "distribution": OURS}, ["invalidate", "prove"]),
+        ({**RUNNING, "distribution": None}, ["prove"]),
+    ],
+    ids=["rolls out", "killed before it", "--skip cdn"],
+)
+def test_a_deploy_of_a_cached_service_invalidates(change: dict[str, Any], expected: list[str]) -> None:
+    """After the watch and before the proof; also where an earlier run was killed between the two."""
+    plan = plan_release(replace(FACTS, **change), CACHED)
+    assert [step.verb for step in plan.steps] == expected
+
+
+def test_its_way_back_invalidates_too() -> None:
+    """The undo's sentence says so, and the step names distribution and paths; a service without paths has neither."""
+    steps = {step.verb: step for step in plan_release(replace(FACTS, distribution=OURS), CACHED).steps}
+    assert "invalidate the CDN's cache again" in str(steps["update"].undo)
+    assert "/*, /about at CloudFront distribution E1 (example.com)" in steps["invalidate"].says and steps["invalidate"].undo is None
+    assert "CDN" not in str(plan_release(replace(FACTS, distribution=OURS), SERVICE))
+
+
+def test_a_distribution_that_could_not_be_read_stops_the_deploy_before_anything_changes() -> None:
+    """Exit 3 with the reason, rather than a new version that nobody sees."""
+    with pytest.raises(Refused, match="cloudfront:ListDistributions"):
+        plan_release(replace(FACTS, distribution=Unknown("may not cloudfront:ListDistributions")), CACHED)

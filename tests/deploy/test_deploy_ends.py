@@ -1,0 +1,213 @@
+"""How a deploy ends that does not reach its end: refused, timed out, failed, its lock lost, its look interrupted (on moto)."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.ecs import display
+from ops.aws import session
+from ops.core.apply import Entry, Journal
+from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
+from ops.deploy import deploy
+from ops.state import lock, lock_admin, records
+from ops.preflight.platform_reads import Platform
+from ops.health.before_after import Around
+from ops.deploy.result import Release, Request, refusing
+from ops.deploy.context import Work
+from ops.aws.facts import Image, Verdict
+from ops.core.plan import Plan, Step
+from ops.core.config.settings import Environment, Service, Settings
+from tests import plain_aws
+from tests.deploy.test_plan import FACTS
+
+REGISTER = Step("register", "Register a revision")
+UPDATE = Step("update", "Update the service", "UpdateService back", {"back": "backend:7"})
+GO_ON = Step("update", "Go on with the roll-out under way", None, {"deployment": "ecs-svc/1"})
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[session.Cloud]:
+    yield from plain_aws.with_bucket("state")
+
+
+@pytest.fixture
+def platform(cloud: session.Cloud, tmp_path: Path) -> Platform:
+    """No cluster there: every call to ECS fails."""
+    service = {"ecs_service": "backend", "container": "backend", "repository": "davidshaevel/backend"}
+    environment: dict[str, Any] = {
+        "account": "123456789012",
+        "region": "us-east-1",
+        "cluster": "nowhere",
+        "services": {"backend": Service.model_validate(service)},
+        "state": {"bucket": "state", "prefix": tmp_path.name},
+    }
+    return Platform(Settings(name="here", root=tmp_path, environment=Environment.model_validate(environment)), cloud)
+
+
+def release(platform: Platform, **changes: Any) -> Release:
+    work = Work(platform, "backend", replace(FACTS, **changes), 1.0, display.screen)
+    return Release(work, Journal(lambda line: None), ())
+
+
+def test_a_refusal_in_the_middle_is_remembered_as_one(platform: Platform) -> None:
+    """A step says no before anything was changed: exit 3, verdict "refused" with its tag in the document and in the record."""
+    done = release(platform, revision=replace(FACTS.revision, document={"containerDefinitions": [{"name": "other"}]}))  # type: ignore[arg-type,type-var]
+    with pytest.raises(Refused) as caught:
+        deploy.run(done, Plan((REGISTER, UPDATE)), lock.myself("deploy abc1234", "abc1234"))
+    told = caught.value.as_document()
+    assert told["verdict"] == "refused" and told["tag"] == "abc1234" and "container backend" in told["error"]["what"]
+    assert [(step["name"], step["status"]) for step in told["steps"]] == [("register", "failed")]
+    (kept,) = records.read(platform, "backend")
+    assert (kept["verdict"], kept["tag"], kept["health"]) == ("refused", "abc1234", None)
+    assert "container backend" in kept["why"] and not kept["why"].startswith("error")
+
+
+def test_what_was_changed_and_then_failed_is_no_refusal(platform: Platform) -> None:
+    """Something may have changed: the verdict is a failure, its fix is commands, and the error's own advice is said."""
+    done = release(platform)
+    deploy.run(done, Plan((GO_ON, Step("watch", "Watch"))), lock.myself("", ""))
+    assert done.verdict is Verdict.FAILED
+    (finding,) = done.findings
+    assert finding.cause == "not_completed" and finding.fix == ("inv backend.status", "inv backend.deploy")
+    assert done.next and f" next: {done.next}" in done.as_text() and done.next in [each.text for each in finding.evidence]
+    assert done.journal.left, "nothing could take it back, and that is said"
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (Refused("a lock is held"), Verdict.REFUSED),
+        (TimedOut("terraform plan"), Verdict.TIMED_OUT),
+        (Interrupted("SIGTERM"), Verdict.INTERRUPTED),
+        (ConfigError("no such variable"), Verdict.FAILED),
+        (OpsError("broken"), Verdict.FAILED),
+        (ValueError("a bug"), Verdict.FAILED),
+    ],
+)
+def test_what_a_release_is_called_that_ended_by_an_error(error: BaseException, verdict: Verdict) -> None:
+    """The record has the verdict that the exit code says."""
+    assert deploy.verdict_of(error) is verdict
+    if isinstance(error, OpsError) and verdict is not Verdict.FAILED:
+        assert error.code == verdict.exit_code
+
+
+@pytest.mark.parametrize(("status", "touched"), [("running", True), ("done", True), ("failed", True), ("refused", False)])
+def test_a_refused_step_has_touched_nothing(platform: Platform, status: str, touched: bool) -> None:
+    """A held lock at the apply is no change; whatever else became of a changing step may be one."""
+    done = release(platform)
+    done.journal.entries.append(Entry(Step("tf-apply", "Apply"), status))
+    assert deploy.touched(done) is touched
+    done.verdict = Verdict.REFUSED
+    deploy.say_what_is_left(done)
+    assert bool(done.journal.left) is touched
+
+
+def test_a_refusal_names_what_was_to_be_deployed() -> None:
+    """The lock was held, or the checklist said no: the tag is the commit's, also where none was asked for."""
+    with pytest.raises(Refused) as caught, refusing(FACTS):
+        raise Refused("lock backend is held")
+    assert caught.value.as_document() == {
+        "verdict": "refused",
+        "service": "backend",
+        "environment": "here",
+        "tag": "abc1234",
+        "error": {"what": "lock backend is held", "why": "", "next": ""},
+    }
+
+
+def test_a_lost_lock_ends_a_watch(platform: Platform) -> None:
+    """Somebody took it over: noticed between two looks, not only before the next step."""
+    lost = OpsError("lock backend was lost", "ann on laptop holds it")
+
+    def guard() -> None:
+        raise lost
+
+    work = Work(platform, "backend", FACTS, 1.0, display.screen, guard=guard)
+    with pytest.raises(OpsError, match="was lost"):
+        work.pause(0.0)
+
+
+def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
+    """Taken over after the update: what stands there may be the other one's, so it is left, with their name; ECS is not even asked."""
+    place = lock.Place.of(platform.cloud, platform.settings, "backend")
+    assert place
+    done = release(platform)
+    with lock.held(place, lock.myself("deploy abc1234", "")) as ours:
+        assert ours
+
+        def guard() -> None:
+            if deploy.touched(done) and not ours.lost.is_set():
+                assert lock.attempt(place, lock.myself("deploy of another", ""), expiry_s=-1)[0]
+                ours.write(released=False)   # the heartbeat's
+            deploy.guard(done, ours)()
+
+        done.journal.guard = guard
+        deploy.run(done, Plan((replace(GO_ON, undo="UpdateService back"), Step("watch", "Watch"))), ours.holder)
+    assert done.verdict is Verdict.FAILED and "lock backend was lost" in done.why and "deploy of another" in done.why
+    assert [entry.status for entry in done.journal.entries] == ["left"]
+    (left,) = done.journal.left
+    assert "lock backend was lost" in left and "deploy of another" in left
+    (standing,) = lock_admin.standing(platform.cloud, platform.settings)
+    assert standing.holder.reason == "deploy of another"
+
+
+def test_ctrl_c_in_the_look_after_it_loses_no_record(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    """The release is over and somebody will not wait for the look: its verdict is said and remembered."""
+    gate = threading.Event()
+
+    def slow() -> Platform:
+        gate.wait(20)
+        return platform
+
+    done = release(platform)
+    done.around = Around.begin(platform.settings, slow, "deploy of backend")
+    before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Interrupted("SIGINT")))
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            deploy.run(done, Plan((GO_ON,)), lock.myself("deploy", ""))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        gate.set()
+    assert "the deploy itself is over: succeeded" in capsys.readouterr().err
+    (kept,) = records.read(platform, "backend")
+    assert kept["verdict"] == "succeeded"
+
+
+def test_a_deploy_that_finds_no_record_of_what_runs_writes_one(platform: Platform) -> None:
+    """The roll-out was finished by ECS after its deploy had been killed: nothing is left to do but the proof, and it is remembered."""
+    image = Image("sha256:1", "abc1234", 1, None)
+    expected = (["sha256:1"], ["sha256:1"], ["sha256:2", "sha256:1"], ["sha256:1", "sha256:2", "sha256:1"])
+    for second, digests in enumerate(expected):
+        done = release(platform, image=replace(image, digest=digests[0]))
+        deploy.run(done, Plan(()), replace(lock.myself("", ""), at=f"2026-01-01T00:00:0{second}+00:00"))
+        assert [kept["digest"] for kept in records.read(platform, "backend")] == digests
+
+
+def test_a_record_that_cannot_be_read_is_written_again(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unknown is not "recorded": the deploy keeps one for the next chance."""
+    assert platform.settings.environment.state
+    state = platform.settings.environment.state.model_copy(update={"bucket": "absent"})
+    environment = platform.settings.environment.model_copy(update={"state": state})
+    settings = platform.settings.model_copy(update={"environment": environment})
+    elsewhere = Platform(settings, platform.cloud)
+    deploy.run(release(elsewhere, image=Image("sha256:1", "abc1234", 1, None)), Plan(()), lock.myself("deploy", ""))
+    said = capsys.readouterr().err
+    assert "unknown: the last release's record" in said and "sent at the next chance" in said
+
+
+def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+    """A protected environment in CI without --yes: known in the first second, not after the service's tests."""
+    environment = platform.settings.environment.model_copy(update={"protected": True})
+    protected = Platform(platform.settings.model_copy(update={"environment": environment}), platform.cloud)
+    with pytest.raises(Refused, match="without anybody to answer it"):
+        deploy.release(protected, "backend", Request(), display.screen)
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,49 @@
+"""Every reason that AWS is known to give is told by its pattern, in the order that makes the first match the right one."""
+
+from collections import Counter
+
+import pytest
+
+from ops.ecs.rules.stop_findings import ADVICE
+from ops.ecs.rules.stop_reasons import REASONS, classify
+from tests.ecs.stop_reason_samples import SAMPLES
+
+
+@pytest.mark.parametrize(("code", "text"), SAMPLES)
+def test_a_real_reason_gets_its_code(code, text):
+    """AWS's own words lead to the code that they stand under."""
+    found = classify(text)
+    assert found is not None
+    assert found.code == code
+
+
+def test_there_are_43_reasons_and_each_has_its_own_code():
+    """No pattern was lost, none stands twice."""
+    assert len(REASONS) == 43
+    assert max(Counter(reason.code for reason in REASONS).values()) == 1
+
+
+def test_every_failure_has_advice():
+    """Whatever is recognised and no benign stop can be explained."""
+    assert {reason.code for reason in REASONS if reason.kind != "benign"} <= set(ADVICE)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("CannotPullContainerError: the task can’t pull the image. Check whether the image exists", "ECS-PULL-NOTFOUND"),
+        ("ResourceInitializationError: can’t retrieve the secret with ARN 'x'", "ECS-SEC-MISSING"),
+        ("outofmemoryerror: container killed", "ECS-OOM"),
+        ("CannotPullContainerError: first line\nmanifest unknown", "ECS-PULL-NOTFOUND"),
+        ("CannotPullContainerError: something new", "ECS-PULL"),
+    ],
+)
+def test_case_newlines_and_typographic_apostrophes_do_not_matter(text, code):
+    """AWS writes the same sentence in more than one way."""
+    assert classify(text).code == code
+
+
+@pytest.mark.parametrize("text", ["", "The moon was in the wrong house", "Task stopped"])
+def test_an_unknown_reason_is_no_reason(text):
+    """What is not known is not guessed."""
+    assert classify(text) is None

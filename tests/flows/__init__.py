@@ -1,1 +1,0 @@
-"""A package, so that the platform its files share is taken down when a worker leaves them (a fixture of scope `package`)."""

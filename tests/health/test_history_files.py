@@ -1,0 +1,67 @@
+"""Runs that are kept: so many of each kind, and no file is taken for a run that is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.health import history_files
+from ops.core.errors import ConfigError
+
+
+def run(second: int, *groups: str, status: str = "ok", **more: Any) -> dict[str, Any]:
+    checks = [{"group": group, "name": group, "status": status, "value": "", **more} for group in groups]
+    return {"at": f"2026-01-01T00:00:{second:02}.000+00:00", "environment": "dev", "checks": checks}
+
+
+def test_many_small_runs_leave_the_whole_ones(tmp_path: Path) -> None:
+    """Kept are so many of each set of groups: a watch over one group takes none of the others' places."""
+    history_files.keep(tmp_path, run(0, "ecs", "endpoints", "account"), limit=3)
+    for second in range(1, 9):
+        history_files.keep(tmp_path, run(second, "certificates"), limit=3)
+    kept = [sorted(check["group"] for check in each["checks"]) for each in history_files.newest(tmp_path)]
+    assert kept == [*[["certificates"]] * 3, ["account", "ecs", "endpoints"]]
+
+
+def test_a_group_that_was_skipped_makes_another_kind(tmp_path: Path) -> None:
+    """What was not looked at does not count."""
+    both = run(0, "ecs", "logs")
+    both["checks"][1]["status"] = "skipped"
+    assert history_files.keep(tmp_path, both, limit=1).name.endswith(".ecs.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "Expecting value"),
+        ("[1]", "no run of health checks"),
+        ("{}", "no run of health checks"),
+        ('{"checks": [{}]}', "no run of health checks"),
+        ('{"at": "x", "checks": []}', "environment"),
+        ("[" * 100_000, "recursion"),
+        (json.dumps({"at": "x", "environment": "dev", "checks": [{}]}), r"checks[0].group"),
+        (json.dumps({"at": "x", "environment": "dev", "checks": [1]}), r"checks[0].group"),
+        (json.dumps(run(0, "ecs", status="green")), r"checks[0].status: 'green', expected one of ok, failed"),
+        (json.dumps(run(0, "ecs", patterns=3)), r"checks[0].patterns"),
+        (json.dumps(run(0, "ecs", numbers={"p50": "a"})), r"checks[0].numbers"),
+        (json.dumps(run(0, "ecs", numbers=[1])), r"checks[0].numbers"),
+        (json.dumps(run(0, "ecs", service=7)), r"checks[0].service"),
+    ],
+)
+def test_a_file_that_is_no_run_is_refused_by_what_is_odd(tmp_path: Path, text: str, why: str) -> None:
+    """Exit code 2 and the place; as a kept run it is passed over."""
+    path = tmp_path / "1.ecs.json"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as refused:
+        history_files.parsed(path)
+    assert why in refused.value.why and "--against" in refused.value.what
+    assert [*history_files.newest(tmp_path)] == []
+
+
+def test_a_run_is_read_back(tmp_path: Path) -> None:
+    """Whatever is written can be compared with."""
+    document = run(0, "ecs", numbers={"p50": 1, "errors/min": 0.5}, patterns=["error x"], service="backend")
+    assert history_files.parsed(history_files.save(tmp_path / "x", document)) == document

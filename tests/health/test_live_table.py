@@ -1,0 +1,57 @@
+"""The live screen: on a terminal of 24 lines what matters stands on it, whatever else there is."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+from rich.console import Console
+
+from ops.health.live_table import Table, fitting
+from ops.health.model import Check, Sweep
+from ops.aws.facts import Change
+
+PAGES = tuple(Check("endpoints", f"GET /{number} via cdn", "ok", "200 in 80 ms") for number in range(30))
+TASKS = tuple(Check("ecs", f"service {number} tasks", "ok", "2/2 run") for number in range(10))
+LOCK = Check("terraform", "state lock", "failed", "somebody\x1b[2J holds it", explained_by="")
+ALL = Sweep("dev", "2026-01-01T12:30:45.000+00:00", 1.0, (*TASKS, *PAGES, LOCK))
+
+
+def shown(sweep: Sweep, height: int, width: int = 100) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=width, height=height, force_terminal=False, highlight=False, markup=False, emoji=False)
+    table = Table(out, console)
+    table(sweep)
+    table.close()
+    return out.getvalue().rstrip("\n").split("\n")
+
+
+def test_verdict_changes_and_what_is_ill_come_first_and_fit() -> None:
+    """40 checks on 24 lines: groups that are well are a line each."""
+    lines = shown(replace(ALL, changes=(Change("terraform · state lock", "free", "held"),)), 24)
+    assert len(lines) < 24
+    assert lines[0].startswith("NOT HEALTHY: dev: 40 ok, 1 failed")
+    assert lines[1].startswith("12:30:45  terraform · state lock free → held")
+    assert lines[2].split()[:2] == ["terraform", "FAILED"] and "\x1b" not in lines[2]
+    assert [line.split()[:3] for line in lines[3:]] == [["ecs", "ok", "10"], ["endpoints", "ok", "30"]]
+
+
+def test_with_room_everything_is_shown() -> None:
+    """A line a check, none folded."""
+    lines = shown(ALL, 60)
+    assert len(lines) == 42 and sum("GET /" in line for line in lines) == 30
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    """More ill checks than lines: as many as there is room for, and how many more; a change is always there."""
+    many = tuple(replace(check, status="failed") for check in PAGES)
+    changes, rows = fitting(Sweep("dev", ALL.at, 1.0, (*TASKS, *many)), [f"change {number}" for number in range(12)], 20)
+    assert len(changes) + len(rows) <= 20 and changes[-1] == "change 11" and len(changes) == 3
+    assert any(row.name == "… 15 more that are not well" for row in rows) and rows[-1].name == "10 checks"
+
+
+def test_a_long_line_is_cut_not_broken() -> None:
+    """One line a row, however long its detail."""
+    long = replace(LOCK, detail="x" * 500)
+    lines = shown(Sweep("dev", ALL.at, 1.0, (long,)), 24, width=60)
+    assert len(lines) == 2 and all(len(line) <= 60 for line in lines)

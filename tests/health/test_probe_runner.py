@@ -1,0 +1,56 @@
+"""Many probes under one deadline: none holds the others up, and what does not answer keeps its names."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+import pytest
+
+from ops.core.parallel import bounded
+from ops.core.errors import Refused, Unreachable
+from ops.health.probe_runner import AT_ONCE, Probe, run
+from ops.health.model import Check
+
+WELL = Check("endpoints", "GET /", "ok", "200")
+
+
+def never() -> Iterable[Check]:
+    threading.Event().wait(30)
+    return [WELL]
+
+
+def test_calls_that_hang_take_no_place_from_the_pages() -> None:
+    """Twice as many hanging calls as there are places, and the pages answer at once."""
+    hung = [Probe("ecs", f"service {number}", never) for number in range(2 * AT_ONCE)]
+    found = run([*hung, Probe("endpoints", "pages", lambda: [WELL], lane="pages")], deadline_s=1.0)
+    assert found[-1].status == "ok" and {check.status for check in found[:-1]} == {"unknown"}
+
+
+def test_no_answer_keeps_the_names_of_the_checks() -> None:
+    """Late, crashed and empty alike: a change from one run to the next is seen, and whose it is."""
+    def crash() -> Iterable[Check]:
+        raise KeyError("x")
+
+    for ask, why in ((never, "no answer within"), (crash, "KeyError"), (tuple, "nothing was there")):
+        found = run([Probe("ecs", "backend tasks", ask, ("backend tasks", "backend image"), "backend")], deadline_s=0.2)
+        assert [(check.name, check.status, check.service) for check in found] == [
+            ("backend tasks", "unknown", "backend"), ("backend image", "unknown", "backend"),
+        ]  # fmt: skip
+        assert all(why in check.detail for check in found)
+
+
+def test_a_bound_for_one_question() -> None:
+    """Its answer, its own error, or that it took too long."""
+    assert bounded(lambda: 3, 5.0, "x") == 3
+    with pytest.raises(Refused):
+        bounded(refusing, 5.0, "x")
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match="no answer within"):
+        bounded(never, 0.2, "x")
+    assert time.monotonic() - began < 10
+
+
+def refusing() -> int:
+    raise Refused("no", "because", "ask")

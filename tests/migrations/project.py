@@ -1,0 +1,48 @@
+"""What the flows' tests of migrations share: a real server, and a place whose database and revisions are the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.postgres import access
+from ops.migrations import plan as flow
+from ops.sandbox.database import Server
+from ops.core.config.settings import Settings
+from tests.migrator.migrating import QUICK, Project, served
+
+PLACE: dict[str, Any] = {"account": "123456789012", "region": "us-east-1", "cluster": "c", "services": {}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    yield from served(tmp_path_factory.mktemp("flows"))
+
+
+@dataclass
+class Here:
+    project: Project
+    place: flow.Place
+
+    def go(self, direction: Any = "upgrade", to: str | None = None, *, yes: bool = True) -> dict[str, Any]:
+        planned = flow.plan(self.place, direction, to)
+        if planned.steps:
+            flow.agreed(self.place, planned, yes=yes)
+        return flow.run(self.place, planned, flow.Asked(), self.project.said.append).as_document()
+
+
+@pytest.fixture
+def here(server: Server, tmp_path: Path) -> Here:
+    project = Project.make(server, tmp_path / "alembic")
+    settings = Settings(name="here", root=tmp_path, environment=PLACE)  # type: ignore[arg-type]
+    return Here(project, flow.Place(settings, access.Door(project.target, QUICK)))
+
+
+def protected(here: Here) -> flow.Place:
+    """The same database in an environment that is protected."""
+    settings = Settings(name="prod", root=Path(), environment={**PLACE, "protected": True})  # type: ignore[arg-type]
+    return flow.Place(settings, here.place.door)

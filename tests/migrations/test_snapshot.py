@@ -1,0 +1,111 @@
+"""`inv db.snapshot` and `inv db.start` on the sandbox's RDS, which takes its time for them."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.aws import session
+from ops.core.errors import ConfigError, OpsError, Refused, TimedOut
+from ops.migrations import plan, snapshot
+from ops.migrations.snapshot import Wait
+from ops.sandbox.aws import serve
+from ops.sandbox.contracts import Timing
+from ops.core.config.settings import Settings
+from tests.migrations.project import PLACE, Here, here, server
+from tests.sandbox.aws_platform import ports
+
+__all__ = ["here", "server"]  # fixtures
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Settings]:
+    """An environment whose AWS has one RDS instance."""
+    running = serve(ports(), Timing(snapshot=1.5, database=1.0))
+    own = {"endpoint": running.url, **asdict(running.keys.operator)}
+    environment: dict[str, Any] = {**PLACE, "aws": own, "database": {"instance": "demo-db", "snapshot": True}}
+    settings = Settings(name="here", root=Path(), environment=environment)  # type: ignore[arg-type]
+    words = {"Engine": "postgres", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20, "MasterUsername": "u"}
+    client(settings).create_db_instance(DBInstanceIdentifier="demo-db", EngineVersion="15.12", MasterUserPassword="not-shown-here", **words)
+    yield settings
+    running.stop()
+
+
+def client(settings: Settings) -> Any:
+    return session.connect(settings).client("rds")
+
+
+def wait(said: list[str], timeout_s: float = 20) -> Wait:
+    return Wait(0.1, timeout_s, say=said.append)
+
+
+def test_a_snapshot_is_waited_for_and_named_tellingly(place: Settings) -> None:
+    """Its name says of what, why and when; its progress is shown; it carries who made it; a second one beside it waits its turn."""
+    said: list[str] = []
+    taken = snapshot.take(place, "before 0001", wait(said))
+    assert re.fullmatch(r"demo-db-before-0001-\d{8}t\d{6}z-[0-9a-f]{4}", taken.name) and taken.took_s > 1
+    found = client(place).describe_db_snapshots(DBSnapshotIdentifier=taken.name)["DBSnapshots"][0]
+    assert found["Status"] == "available" and {"Key": "environment", "Value": "here"} in found["TagList"]
+    assert sum("creating" in line for line in said) >= 1
+    with pytest.raises(Refused, match="snapshot"):
+        snapshot.take(place, "x", wait(said), taken.name)
+    with pytest.raises(ConfigError):
+        snapshot.take(place, "x", wait(said), "no--name-")
+
+
+def test_a_wait_that_is_too_long_says_what_goes_on(place: Settings) -> None:
+    """--timeout ends the wait, not the snapshot."""
+    with pytest.raises(TimedOut) as problem:
+        snapshot.take(place, "short", wait([], 0.2))
+    assert "RDS goes on by itself" in problem.value.why
+    time.sleep(1.5)
+
+
+def test_a_stopped_instance_is_started_and_one_that_stops_is_waited_for(place: Settings) -> None:
+    """No snapshot while it is stopped, with what to type; then stopping → stopped → starting → available; available stays as it is."""
+    client(place).stop_db_instance(DBInstanceIdentifier="demo-db")
+    with pytest.raises(Refused) as problem:
+        snapshot.take(place, "x", wait([]))
+    assert problem.value.next.startswith("inv db.start")
+    assert snapshot.planned(place, "start")["plan"][0]["verb"] == "start"
+    said: list[str] = []
+    found = snapshot.started(place, wait(said))
+    assert (found["before"], found["status"]) == ("stopping", "available") or found["before"] == "stopped"
+    assert "starting RDS instance demo-db" in said and "RDS instance demo-db is starting" in said
+    assert snapshot.started(place, wait([]))["before"] == "available"
+    assert snapshot.planned(place, "start")["plan"] == []
+
+
+def test_an_instance_that_is_gone_or_broken_is_three_lines(place: Settings) -> None:
+    """A name that RDS does not know is a mistake in the configuration; storage-full is no state to wait in."""
+    environment = {**place.environment.model_dump(), "database": {"instance": "none-such"}}
+    other = Settings(name="here", root=Path(), environment=environment)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="none-such"):
+        snapshot.started(other, wait([]))
+    none = Settings(name="none", root=Path(), environment=PLACE)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="names no RDS instance"):
+        snapshot.take(none, "x", wait([]))
+    broken = snapshot.Instance("demo-db", "storage-full", "postgres", "15.12")
+    with pytest.raises(OpsError, match="demo-db"):
+        snapshot.until_available(session.connect(place), broken, time.monotonic(), wait([]))
+
+
+def test_a_migration_that_loses_rows_plans_a_snapshot_first(here: Here, place: Settings) -> None:
+    """Where database.snapshot says so, and only where rows are lost; forward as well as back."""
+    here.project.write("0001", "CREATE TABLE t (id int); CREATE TABLE u (id int)", "DROP TABLE u; DROP TABLE t")
+    here.go()
+    at = plan.Place(place, here.place.door)
+    assert plan.plan(at, "downgrade", None).snapshot is None, "no row, no snapshot"
+    here.project.ask("INSERT INTO t VALUES (1)")
+    planned = plan.plan(at, "downgrade", None)
+    assert planned.as_document()["plan"][0]["says"] == "Take a snapshot of RDS instance demo-db"
+    assert planned.as_text().startswith("  to do: snapshot of RDS instance demo-db")
+    assert plan.plan(here.place, "downgrade", None).snapshot is None
+    here.project.write("0002", "TRUNCATE t", "SELECT 1")
+    assert plan.plan(at, "upgrade", None).as_document()["plan"][0]["says"] == "Take a snapshot of RDS instance demo-db"

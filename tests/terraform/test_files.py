@@ -1,0 +1,161 @@
+"""Terraform's files and child environment, read and made without Terraform."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ops.terraform import program
+from ops.terraform.environment import environment
+from ops.terraform.files import LOCK_FILE, backend, declared, fingerprint
+from ops.core.errors import ConfigError
+from ops.core.config.settings import Settings
+
+TRICKY = r"""
+# variable "commented" {}
+// variable "commented_too" {}
+/* variable "in_block" {
+} */
+variable "plain" {}
+variable bare { type = string }
+variable "tricky" {
+  default     = "a } b \" ${join("}", ["{"])} $${not} %{ if true }x%{ endif }"
+  description = <<-EOT
+    variable "in_heredoc" {
+    }
+  EOT
+  validation {
+    condition = length(var.tricky) > 0
+  }
+}
+locals {
+  variable = { nested = { deep = true } }
+}
+resource "x" "variable" {
+  variable "nested_block" {}
+}
+module "m" {
+  source   = "./m"
+  variable = "x"
+}
+variable "last" { default = <<EOT
+no } brace
+EOT
+}
+"""
+
+
+def test_declared_variables_are_found_through_every_disguise(tmp_path: Path) -> None:
+    """Comments, heredocs, templates and nested blocks declare nothing; JSON files do."""
+    (tmp_path / "main.tf").write_text(TRICKY)
+    (tmp_path / "more.tf.json").write_text(json.dumps({"variable": {"json_one": {"type": "string"}}}))
+    (tmp_path / "list.tf.json").write_text(json.dumps({"variable": [{"json_two": {}}]}))
+    (tmp_path / "notes.txt").write_text('variable "no_file_of_terraform" {}')
+    assert declared(tmp_path) == {"plain", "bare", "tricky", "last", "json_one", "json_two"}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """Not UTF-8, or no JSON: which file, and why."""
+    (tmp_path / "bad.tf").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match=r"bad\.tf"):
+        declared(tmp_path)
+    (tmp_path / "bad.tf").unlink()
+    (tmp_path / "bad.tf.json").write_text("{")
+    with pytest.raises(ConfigError, match="it is no JSON"):
+        declared(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "due"),
+    [
+        ("main.tf", 'terraform { required_version = ">= 2" }\nresource "a" "b" {}', True),
+        ("main.tf", 'terraform { required_version = ">= 1" }\nresource "a" "c" {}', False),
+        (LOCK_FILE, "provider hashes", True),
+        ("backend-config.tfvars", 'bucket = "other"', True),
+        ("module.tf", 'module "m" { source = "./m" }', True),
+        ("outputs.tf", 'output "x" { value = 1 }', False),
+    ],
+)
+def test_init_is_due_only_when_what_it_reads_has_changed(tmp_path: Path, file: str, text: str, due: bool) -> None:
+    """A changed resource needs no init; a changed backend, provider or module does, and so does another binary."""
+    (tmp_path / "main.tf").write_text('terraform { required_version = ">= 1" }\nresource "a" "b" {}')
+    (tmp_path / "backend-config.tfvars").write_text('bucket = "one"')
+    before = fingerprint(tmp_path, "backend-config.tfvars", "1.11.4")
+    (tmp_path / file).write_text(text)
+    assert (fingerprint(tmp_path, "backend-config.tfvars", "1.11.4") != before) is due
+    assert fingerprint(tmp_path, "backend-config.tfvars", "1.12.0") != before
+
+
+def test_the_backend_is_the_one_that_init_wrote_down(tmp_path: Path) -> None:
+    """Read from `.terraform/terraform.tfstate`; before init there is none."""
+    assert backend(tmp_path) is None
+    (tmp_path / ".terraform").mkdir()
+    (tmp_path / ".terraform" / "terraform.tfstate").write_text('{"backend": {"type": "s3", "config": {"bucket": "b"}}}')
+    found = backend(tmp_path)
+    assert found is not None and (found.type, found.config["bucket"]) == ("s3", "b")
+
+
+MACHINE = {
+    "PATH": "/bin",
+    "HOME": "/home/ana",
+    "AWS_ACCESS_KEY_ID": "AKIAREALREALREAL0000",
+    "AWS_SECRET_ACCESS_KEY": "real",
+    "AWS_PROFILE": "prod",
+    "AWS_SESSION_TOKEN": "t",
+    "TF_CLI_CONFIG_FILE": "/mirror.rc",
+    "TF_PLUGIN_CACHE_DIR": "/cache",
+    "TF_VAR_db_password": "p",
+    "TF_CLI_ARGS": "-auto-approve",
+    "TF_CLI_ARGS_plan": "-destroy",
+    "TF_DATA_DIR": "/elsewhere",
+    "TF_WORKSPACE": "prod",
+}
+OVERLAY = {"endpoint": "http://127.0.0.1:5", "access_key": "AKIADUMMY", "secret_key": "dummy"}
+
+
+def test_a_rehearsal_never_sees_this_machines_credentials(settings: Callable[..., Settings]) -> None:
+    """With an overlay: its endpoint and dummy keys, nothing of AWS_*, and what Terraform needs to find its plugins."""
+    child = environment(settings(aws=OVERLAY, overlay="x.yaml"), MACHINE)
+    assert child["AWS_ENDPOINT_URL"] == "http://127.0.0.1:5" and child["AWS_ACCESS_KEY_ID"] == "AKIADUMMY"
+    assert child["AWS_EC2_METADATA_DISABLED"] == "true" and child["AWS_REGION"] == "us-east-1" and child["TF_IN_AUTOMATION"]
+    assert child["TF_CLI_CONFIG_FILE"] == "/mirror.rc" and child["TF_PLUGIN_CACHE_DIR"] == "/cache" and child["HOME"] == "/home/ana"
+    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "TF_VAR_db_password", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE"} & set(child)
+    assert "real" not in child.values()
+
+
+def test_a_profile_wins_over_keys_in_the_variables(settings: Callable[..., Settings]) -> None:
+    """In AWS's SDK for Go keys would win over the profile, so they are not handed on; a team's TF_VAR_ is, TF_CLI_ARGS is not."""
+    child = environment(settings(aws={"profile": "dev"}), MACHINE)
+    assert child["AWS_PROFILE"] == "dev" and child["TF_VAR_db_password"] == "p"
+    assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "TF_CLI_ARGS", "TF_CLI_ARGS_plan", "TF_DATA_DIR"} & set(
+        child
+    )
+
+
+def test_the_workspace_is_the_configured_one(settings: Callable[..., Settings]) -> None:
+    """TF_WORKSPACE of the machine does not decide which state is written."""
+    child = environment(settings(terraform={"directory": ".", "workspace": "blue"}), MACHINE)
+    assert child["TF_WORKSPACE"] == "blue"
+
+
+@pytest.mark.parametrize(
+    ("terraform_of", "says"),
+    [
+        (None, "terraform.directory is not configured"),
+        ({"directory": "none"}, "there is no such file or folder"),
+        ({"directory": ".", "backend_config": "none.tfvars"}, "none.tfvars"),
+        ({"directory": ".", "var_files": ["none.tfvars"]}, "none.tfvars"),
+    ],
+)
+def test_a_directory_that_is_not_there_is_named(
+    settings: Callable[..., Settings], tmp_path: Path, terraform_of: dict[str, Any] | None, says: str
+) -> None:
+    """Exit code 2 with the key to correct, before anything runs."""
+    values = {"terraform": terraform_of} if terraform_of else {}
+    with pytest.raises(ConfigError) as found:
+        program.connect(settings(source=str(tmp_path), **values))
+    assert says in str(found.value) and "invoke.yaml" in found.value.next

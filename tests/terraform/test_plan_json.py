@@ -1,0 +1,140 @@
+"""A plan's JSON: what it holds beside resources, and every malformed shape of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from ops.core.errors import OpsError
+from ops.terraform.rules.plan_diff import addresses, changes, drift, planned_image, summary
+from ops.terraform.rules.scope import Target, never, unexpected
+from ops.terraform.rules.plan_json import notes, questions, refusal
+from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
+
+TARGET = Target("dev-backend", "dev-backend", "backend", uri("def"))
+MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
+PURGE = {
+    "address": "action.aws_lambda_invoke.purge",
+    "type": "aws_lambda_invoke",
+    "name": "purge",
+    "provider_name": "registry.terraform.io/hashicorp/aws",
+    "config_values": {"function_name": "drop-sessions", "token": "hunter2"},
+    "config_sensitive": {"token": True},
+    "config_unknown": {"payload": True},
+    "lifecycle_action_trigger": {
+        "triggering_resource_address": "aws_ecs_service.backend",
+        "action_trigger_event": "AfterUpdate",
+        "action_trigger_block_index": 0,
+        "actions_list_index": 0,
+    },
+}
+DESTROY = resource("aws_db_instance.main", ["delete"], {"identifier": "x"}, None)
+WHOLE: dict[str, Any] = {
+    **plan(MOVE, service(), DESTROY, drift=(service(desired_count=5),)),
+    "format_version": "1.2",
+    "action_invocations": [PURGE],
+    "deferred_changes": [{"reason": "provider_config_unknown", "resource_change": DESTROY}],
+    "deferred_action_invocations": [{"reason": "absent_prereq", "action_invocation": PURGE}],
+    "output_changes": {"url": {"actions": ["update"], "before": "a", "after": "b"}},
+    "complete": False,
+}
+
+
+def test_an_action_is_shown_and_asked_about() -> None:
+    """Terraform 1.14 invokes it in the apply: with what triggers it and what it gets, secrets hidden."""
+    rows = changes({**plan(MOVE, service()), "action_invocations": [PURGE]})
+    assert summary(rows) == "3 changes"
+    (row,) = [row for row in rows if row.action == "invoke"]
+    said = "\n".join(row.lines())
+    assert "! invokes action.aws_lambda_invoke.purge (AfterUpdate of aws_ecs_service.backend)" in said
+    assert "function_name: drop-sessions" in said and "payload: (known after apply)" in said
+    assert "hunter2" not in said + json.dumps(row.as_document()) and "token: (sensitive)" in said
+    assert unexpected(rows, TARGET) == ((row, "the apply would invoke this action"),)
+
+
+def test_an_action_alone_is_not_nothing() -> None:
+    """Without any resource that changes."""
+    assert summary(changes({"resource_changes": [], "action_invocations": [PURGE]})) == "1 change"
+
+
+def test_what_is_deferred_is_shown_with_its_reason() -> None:
+    """It is not part of this apply, and the plan says that it is incomplete."""
+    found = {"deferred_changes": WHOLE["deferred_changes"], "complete": False}
+    (row,) = changes(found)
+    assert row.lines() == ("  > defers to a later plan aws_db_instance.main (delete; provider_config_unknown)",)
+    assert [why for _, why in unexpected((row,), TARGET)] == ["it is left to a later plan (delete; provider_config_unknown)"]
+    assert [said for said in questions(found) if "incomplete" in said]
+    assert never((row,), TARGET) == "", "nothing is destroyed now"
+
+
+def test_a_targeted_plan_is_incomplete_by_definition() -> None:
+    """`complete` is false for each plan with -target."""
+    assert questions({"complete": False}, targeted=True) == ()
+
+
+def test_what_changes_no_resource_is_noted() -> None:
+    """Outputs and moved addresses are no resource changes, but not nothing either."""
+    still = {**resource("aws_ecs_service.new", ["no-op"], {"name": "a"}, {"name": "a"}), "previous_address": "aws_ecs_service.old"}
+    found = {**plan(still), "output_changes": {"url": {"actions": ["update"]}, "same": {"actions": ["no-op"]}}}
+    said = notes(found)
+    assert said == ("moves aws_ecs_service.old to aws_ecs_service.new in the state", "changes outputs: url")
+    assert summary(changes(found), said) == "no resource changes"
+
+
+def test_a_key_that_is_not_known_is_named() -> None:
+    """A later Terraform may plan what is not read here."""
+    known = {"format_version": "1.2", "checks": [], "timestamp": "x", "prior_state": {}, "complete": True}
+    assert questions(known) == ()
+    assert questions({**known, "ephemeral_invocations": []}) == (
+        "the plan holds `ephemeral_invocations`, which is not known here: what it would do is unknown",
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"format_version": "1.2"}, ""),
+        ({}, ""),
+        ({"format_version": "2.0"}, "its format is 2.0"),
+        ({"format_version": None}, "its format is None"),
+        ({"errored": True}, "stopped in the middle"),
+    ],
+)
+def test_a_plan_that_must_not_be_applied(document: dict[str, Any], says: str) -> None:
+    """Another major version of the format, or a plan that failed half-way."""
+    assert says in refusal(document) and bool(refusal(document)) == bool(says)
+
+
+def places(value: Any, put: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
+    """A setter for every value in a document."""
+    yield put
+    if isinstance(value, dict | list):
+        for key, each in list(value.items() if isinstance(value, dict) else enumerate(value)):
+            yield from places(each, lambda new, value=value, key=key: value.__setitem__(key, new))
+
+
+@pytest.mark.parametrize("wrong", [None, True, 7, -0.5, "text", [], {}, [None], [[]], ["x"], {"x": None}, [{}]], ids=repr)
+def test_no_malformed_plan_ends_in_a_traceback(wrong: Any) -> None:
+    """Each value of a whole plan replaced by each kind of other: a result or an OpsError, nothing else."""
+    count = len(list(places(WHOLE, lambda _: None)))
+    refused = 0
+    for number in range(count):
+        document = {"": json.loads(json.dumps(WHOLE))}
+        put = list(places(document[""], lambda new, document=document: document.__setitem__("", new)))[number]
+        put(wrong)
+        found = document[""]
+        if not isinstance(found, dict):
+            continue   # `terraform show` itself is refused then
+        try:
+            rows = changes(found)
+            [(row.lines(), row.as_document()) for row in (*rows, *drift(found))]
+            unexpected(rows, TARGET), never(rows, TARGET), summary(rows, notes(found))
+            questions(found), refusal(found), planned_image(found, "dev-backend", "backend")
+            addresses(found, "aws_ecs_service", "dev-backend")
+        except OpsError as error:
+            refused += 1
+            assert error.what == "Terraform's plan could not be read" and error.why and error.next
+    assert count > 150 and (refused or wrong in (None, [], {}))

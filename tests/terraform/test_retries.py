@@ -1,0 +1,69 @@
+"""What is tried again, and what is waited for: Terraform's passing errors, and its state's lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from ops.terraform.errors import LockHeld, TerraformError
+from ops.terraform import plan as flow
+from ops.terraform.facts import StateLock
+
+
+def failing(*errors: Exception) -> tuple[Callable[[], str], list[Exception]]:
+    """Fails with each of them in turn, then succeeds; what is left."""
+    left = list(errors)
+
+    def act() -> str:
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return act, left
+
+
+def dropped() -> TerraformError:
+    return TerraformError("terraform plan failed", "Error: reading S3 Bucket", said="read tcp: connection reset by peer")
+
+
+def test_what_passes_is_tried_again_with_growing_pauses(capsys: pytest.CaptureFixture[str]) -> None:
+    """Three tries in all, and a line for each new one that says what passed by."""
+    pauses: list[float] = []
+    act, _ = failing(dropped(), dropped())
+    assert flow.patiently(act, pauses.append) == "done"
+    assert pauses == [5.0, 15.0]
+    assert capsys.readouterr().err.count("connection reset by peer: this passes; again in ") == 2
+
+
+def test_what_does_not_end_is_told_after_the_third_try() -> None:
+    """The error is Terraform's own."""
+    act, left = failing(*(dropped() for _ in range(5)))
+    with pytest.raises(TerraformError, match="terraform plan failed"):
+        flow.patiently(act, lambda _: None)
+    assert len(left) == 2
+
+
+def test_anything_else_is_told_at_once() -> None:
+    """An unknown error is no reason to try again."""
+    pauses: list[float] = []
+    act, left = failing(TerraformError("terraform plan failed", "Error: Invalid index", said="Invalid index"), dropped())
+    with pytest.raises(TerraformError, match="terraform plan failed"):
+        flow.patiently(act, pauses.append)
+    assert not pauses and len(left) == 1
+
+
+@pytest.mark.parametrize(("wait_s", "asked"), [(0.0, [0.0]), (40.0, [0.0, 40.0])])
+def test_a_held_lock_is_waited_for_by_terraform_itself(wait_s: float, asked: list[float]) -> None:
+    """Its owner is named first; without patience it is refused, exit code 3, as an error that changed nothing."""
+    lock = StateLock("an-id", "ana@laptop", "OperationTypeApply", datetime(2026, 1, 2, tzinfo=UTC), "1.11.4", "states/dev", "s3")
+    given: list[float] = []
+
+    def act(wait: float) -> None:
+        given.append(wait)
+        raise LockHeld("terraform apply", lock)
+
+    with pytest.raises(LockHeld) as held:
+        flow.waiting(act, wait_s)
+    assert given == asked and held.value.exit_code == 3 and held.value.untouched

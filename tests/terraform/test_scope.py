@@ -1,0 +1,171 @@
+"""What a deploy may do by Terraform without asking, by table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ops.core.plan import Plan, Step
+from ops.terraform.rules.plan_diff import changes
+from ops.terraform.rules.scope import Target, never, undeclared, unexpected, value_for
+from ops.deploy.rules.terraform_plan import by_terraform
+from ops.core.config.settings import Service
+from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
+
+TARGET = Target("dev-backend", "dev-backend", "backend", uri("def"))
+SIDECAR = {"name": "log", "image": "fluent:1"}
+MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
+
+NEW = resource(
+    "aws_ecs_task_definition.backend",
+    ["create"],
+    None,
+    {"family": "dev-backend", "container_definitions": definitions(uri("def"))},
+)
+LATER = resource(
+    "aws_ecs_task_definition.backend",
+    ["delete", "create"],
+    {"family": "dev-backend", "container_definitions": definitions(uri("abc"))},
+    {"family": "dev-backend"},
+    after_unknown={"container_definitions": True},
+    replace_paths=[["container_definitions"]],
+)
+MOVED_AWAY = resource(
+    "aws_ecs_service.backend",
+    ["update"],
+    {"name": "dev-backend", "task_definition": "dev-backend:1"},
+    {"name": "dev-backend", "task_definition": "dev-other:1"},
+)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (MOVE, None),
+        (service(), None),
+        (NEW, None),
+        (
+            resource("aws_ecs_task_definition.backend", ["create"], None, {"family": "dev-backend"}),
+            "all containers (known after apply)",
+        ),
+        (LATER, "changes all containers (known after apply)"),
+        (resource("aws_lb.main", ["no-op"], {"name": "a"}, {"name": "a"}, importing="a"), None),
+        (revision(definitions(uri("abc")), definitions(uri("xyz"))), "moves backend from abc to xyz"),
+        (revision(definitions(uri("abc")), definitions(uri("def"), cpu=256)), "changes backend.cpu"),
+        (revision(definitions(uri("abc"), SIDECAR), definitions(uri("def"), {**SIDECAR, "image": "fluent:2"})), "moves log from 1 to 2"),
+        (revision(definitions(uri("abc")), definitions(uri("def")), paths=[["cpu"], ["container_definitions"]]), "changes cpu"),
+        (resource("aws_ecs_task_definition.backend", ["delete"], {"family": "dev-backend"}, None), "takes the service's task definition"),
+        (resource("aws_ecs_task_definition.backend", ["forget"], {"family": "dev-backend"}, None), "takes the service's task definition"),
+        (resource("aws_ecs_task_definition.backend", ["x"], {"family": "dev-backend"}, {"family": "dev-backend"}), "not known here"),
+        (service(actions=("explode",)), "not known here: explode"),
+        (service(actions=("create", "forget")), "replace the service itself"),
+        (MOVED_AWAY, "task_definition: "),
+        (service(desired_count=5), "desired_count: 2 → 5"),
+        (
+            resource("aws_ecs_service.backend", ["delete", "create"], {"name": "dev-backend"}, {"name": "dev-backend"}),
+            "replace the service",
+        ),
+        (revision(definitions(uri("a")), definitions("nginx:latest"), family="dev-frontend", name="frontend"), "no part of this deploy"),
+        (service("frontend"), "no part of this deploy"),
+        (resource("aws_lb.main", ["update"], {"name": "a", "idle": 1}, {"name": "a", "idle": 2}), "no part of this deploy"),
+    ],
+)
+def test_only_this_services_new_revision_and_its_move_are_expected(row: dict[str, Any], says: str | None) -> None:
+    """Everything beyond them stops the deploy, with the reason."""
+    found = unexpected(changes(plan(row)), TARGET)
+    assert [says in why for _, why in found] == ([True] if says else [])
+
+
+def gone(address: str, *, replaced: bool = False) -> dict[str, Any]:
+    after = {"name": "b"} if replaced else None
+    return resource(address, ["delete", "create"] if replaced else ["delete"], {"name": "a"}, after)
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        (MOVE, ""),
+        (service(), ""),
+        (gone("aws_iam_role.task"), ""),
+        (gone("aws_lb_target_group.backend", replaced=True), ""),
+        (resource("aws_db_instance.main", ["update"], {"name": "a"}, {"name": "b"}), ""),
+        (resource("aws_db_instance.main", ["forget"], {"name": "a"}, None), ""),
+        (gone("module.database[0].aws_db_instance.main"), "module.database[0].aws_db_instance.main (database)"),
+        (gone("aws_rds_cluster.main", replaced=True), "aws_rds_cluster.main (database)"),
+        (gone("aws_dynamodb_table.lock"), "(database)"),
+        (gone("aws_elasticache_replication_group.x"), "(cache)"),
+        (gone("aws_s3_bucket.assets"), "(bucket)"),
+        (gone("aws_efs_file_system.x"), "(file system)"),
+        (gone("aws_ecr_repository.backend", replaced=True), "(repository)"),
+        (gone("aws_secretsmanager_secret.db"), "(secret or key)"),
+        (gone("aws_kms_key.k"), "(secret or key)"),
+        (gone("aws_ecs_cluster.main"), "(cluster)"),
+        (gone("aws_lb.main"), "(load balancer)"),
+        (gone("aws_alb.main"), "(load balancer)"),
+        (gone("aws_cloudfront_distribution.main"), "(distribution)"),
+        (gone("aws_route53_zone.main"), "(DNS zone)"),
+        (gone("aws_vpc.main", replaced=True), "(network)"),
+        (
+            resource("aws_ecs_service.backend", ["delete"], {"name": "dev-backend"}, None),
+            "DESTROYS aws_ecs_service.backend, the service that this deploy is about",
+        ),
+        (
+            resource("aws_ecs_service.x", ["forget"], {"name": "dev-backend"}, None),
+            "the service that this deploy is about",
+        ),
+        (resource("aws_ecs_service.frontend", ["delete"], {"name": "dev-frontend"}, None), ""),
+        (
+            resource("aws_lb.main", ["explode"], {"name": "a"}, {"name": "b"}),
+            "action for aws_lb.main is `explode`",
+        ),
+    ],
+)
+def test_what_a_deploy_never_applies(row: dict[str, Any], says: str) -> None:
+    """Data stores, entry points and the service itself are not destroyed, whatever is answered."""
+    found = never(changes(plan(row)), TARGET)
+    assert says in found and bool(found) == bool(says)
+
+
+def test_many_losses_are_counted() -> None:
+    """92 destroys are not a line each."""
+    rows = [gone(f"aws_s3_bucket.b{number}") for number in range(92)]
+    assert never(changes(plan(*rows)), TARGET).endswith("aws_s3_bucket.b10 (bucket) and 89 more")
+
+
+@pytest.mark.parametrize(
+    ("kind", "image", "value"),
+    [
+        ("uri", uri("v1"), uri("v1")),
+        ("tag", uri("v1"), "v1"),
+        ("tag", "a/b@sha256:01", None),
+        ("tag", "a:5000/b", None),
+        ("uri", "a@sha256:1", "a@sha256:1"),
+    ],
+)
+def test_an_image_as_its_variable_takes_it(kind: str, image: str, value: str | None) -> None:
+    """A tag variable can't say a digest, and that is refused rather than guessed."""
+    assert value_for(kind, image) == value
+
+
+def test_an_undeclared_variable_is_found_by_name() -> None:
+    """`backend_image_tag` where the directory declares `backend_container_image`: named, with its service."""
+    wanted = {"backend": "backend_image_tag", "frontend": "frontend_image"}
+    assert undeclared(wanted, {"frontend_image", "backend_container_image"}) == (("backend", "backend_image_tag"),)
+
+
+def test_the_deploys_plan_with_terraform_in_the_place_of_ecs() -> None:
+    """Terraform is checked before anything is built; register and update become a saved plan and its apply; the undo is a second plan."""
+    update = Step("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"})
+    steps = (Step("build", "B"), Step("register", "R"), update, Step("watch", "W"), Step("prove", "P"))
+    made = by_terraform(Plan(steps), Service(ecs_service="s", container="c", repository="r", image_variable="image"))
+    assert [step.verb for step in made.steps] == ["tf-check", "build", "tf-plan", "tf-apply", "watch", "prove"]
+    undo = made.steps[3].undo or ""
+    assert "second Terraform plan" in undo and "dev-backend:7" in undo
+    assert made.steps[3].values["back"] == "arn:x/dev-backend:7"
+
+
+def test_a_release_that_needs_no_rollout_needs_no_terraform() -> None:
+    """Where the service runs the image already, there is nothing to plan."""
+    only = Plan((Step("prove", "P"),))
+    assert by_terraform(only, Service(ecs_service="s", container="c", repository="r")) == only
