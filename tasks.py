@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ops.tasks.assembly import assemble
+from ops.tasks.assembly import build_collection
 
-ns = assemble()
+ns = build_collection()

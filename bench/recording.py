@@ -41,7 +41,7 @@ class Recording:
     calls: list[tuple[float, str]] = field(default_factory=list)
     before: Callable[[str], tuple[Any, dict[str, Any]] | None] = lambda operation: None
 
-    def cloud(self) -> session.Cloud:
+    def cloud(self) -> session.AwsSession:
         """A cloud whose clients are boto3's own, and whose answers are this recording's."""
         cloud = session.of_overlay("http://127.0.0.1:9", "recorded", "recorded", "us-east-1")
         for name in ("ecs", "elbv2", "logs"):

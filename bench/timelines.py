@@ -50,10 +50,10 @@ def load(name: str) -> dict[str, Any]:
 def watched(
     recording: Recording, *, patient: bool = False, timeout_s: float = 900.0, follow: bool = False, bounded: bool = False,
     notes: Notes | None = None,
-) -> tuple[watch.Outcome, Notes]:
+) -> tuple[watch.WatchResult, Notes]:
     """The real watch over a recording."""
     clock, notes = recording.clock, notes or Notes(recording.clock)
-    eyes = watch.ecs_eyes(recording.cloud(), "cluster", "backend", "backend")
+    eyes = watch.ecs_observer(recording.cloud(), "cluster", "backend", "backend")
     settings = {"timeout_s": timeout_s, "patient": patient, "follow": follow, "bounded": bounded, "service": "backend"}
     outcome = watch.watch(eyes, "ecs-svc/new", screen=notes, clock=clock, sleep=clock.sleep, **settings)
     return outcome, notes

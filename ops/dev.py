@@ -58,7 +58,7 @@ def programs(folder: Path) -> list[Path]:
 
 def module(root: Path, *words: str) -> int:
     """Run `python -m WORDS` to its end and return its exit code."""
-    ui.say(f"{' '.join(words)} …")
+    ui.progress(f"{' '.join(words)} …")
     return shell.run([sys.executable, "-m", *words], cwd=root, env=without_settings(os.environ), on_line=pass_on).exit_code
 
 

@@ -27,10 +27,10 @@ def settings() -> Callable[..., Settings]:
 
 
 @pytest.fixture
-def cloud_at() -> Callable[[str], session.Cloud]:
+def cloud_at() -> Callable[[str], session.AwsSession]:
     """The AWS at an address, as an overlay would name it."""
 
-    def connect(endpoint: str) -> session.Cloud:
+    def connect(endpoint: str) -> session.AwsSession:
         return session.connect(make_settings(aws={"endpoint": endpoint, "access_key": "AKIAREHEARSAL", "secret_key": SECRET_KEY}))
 
     return connect
@@ -42,7 +42,7 @@ def moto_address() -> Iterator[str]:
 
 
 @pytest.fixture
-def cloud(moto_address: str, cloud_at: Callable[[str], session.Cloud]) -> session.Cloud:
+def cloud(moto_address: str, cloud_at: Callable[[str], session.AwsSession]) -> session.AwsSession:
     """moto, empty at the start of each test."""
     import httpx
 

@@ -28,7 +28,7 @@ def served() -> Iterator[str]:
     process.communicate(timeout=20)
 
 
-def with_bucket(name: str) -> Iterator[session.Cloud]:
+def with_bucket(name: str) -> Iterator[session.AwsSession]:
     """An environment's AWS there, with one bucket."""
     for endpoint in served():
         found = session.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.health.model import Ingress
 
 SOURCES = {"UserIdGroupPairs": "GroupId", "IpRanges": "CidrIp", "Ipv6Ranges": "CidrIpv6", "PrefixListIds": "PrefixListId"}
 
 
-def ingress(cloud: Cloud, groups: Sequence[str]) -> tuple[Ingress, ...]:
+def ingress(cloud: AwsSession, groups: Sequence[str]) -> tuple[Ingress, ...]:
     """All that these groups let in (ec2:DescribeSecurityGroups)."""
     with cloud.translated(f"security groups {', '.join(groups)} (ec2:DescribeSecurityGroups)"):
         found = cloud.client("ec2").describe_security_groups(GroupIds=list(groups))["SecurityGroups"]
@@ -28,7 +28,7 @@ def sources(rule: dict[str, list[dict[str, str]]]) -> Iterable[str]:
         yield from (each[name] for each in rule.get(key) or () if name in each)
 
 
-def balancer_groups(cloud: Cloud, target_group: str) -> tuple[str, ...]:
+def balancer_groups(cloud: AwsSession, target_group: str) -> tuple[str, ...]:
     """The security groups of the load balancers that a target group belongs to (elasticloadbalancing:DescribeLoadBalancers)."""
     client = cloud.client("elbv2")
     with cloud.translated(f"load balancers of {target_group} (elasticloadbalancing:DescribeLoadBalancers)"):

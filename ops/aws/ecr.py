@@ -7,7 +7,7 @@ import binascii
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.core.errors import Unreachable
 from ops.aws.facts import Image, Repository
 from ops.core.redaction.redact import known
@@ -22,7 +22,7 @@ class Token:
     password: str = field(repr=False)
 
 
-def repository(cloud: Cloud, name: str) -> Repository | None:
+def repository(cloud: AwsSession, name: str) -> Repository | None:
     """The repository (ecr:DescribeRepositories), or None."""
     client = cloud.client("ecr")
     with cloud.translated(f"repository {name} (ecr:DescribeRepositories)"):
@@ -35,7 +35,7 @@ def repository(cloud: Cloud, name: str) -> Repository | None:
         return Repository(found["repositoryName"], found["repositoryUri"], immutable)
 
 
-def image(cloud: Cloud, repository_name: str, tag: str) -> Image | None:
+def image(cloud: AwsSession, repository_name: str, tag: str) -> Image | None:
     """What `tag` names (ecr:DescribeImages); None where neither tag nor repository is there. Size in bytes, compressed."""
     client = cloud.client("ecr")
     with cloud.translated(f"image {repository_name}:{tag} (ecr:DescribeImages)"):
@@ -47,7 +47,7 @@ def image(cloud: Cloud, repository_name: str, tag: str) -> Image | None:
         return Image(found["imageDigest"], tag, found.get("imageSizeInBytes", 0), found.get("imagePushedAt"))
 
 
-def images(cloud: Cloud, repository_name: str, limit: int = 100) -> tuple[Image, ...]:
+def images(cloud: AwsSession, repository_name: str, limit: int = 100) -> tuple[Image, ...]:
     """Every tagged image of a repository, newest push first (ecr:DescribeImages; runbook 6, "Identify previous working image tag")."""
     with cloud.translated(f"images of {repository_name} (ecr:DescribeImages)"):
         pages = cloud.client("ecr").get_paginator("describe_images").paginate(
@@ -61,7 +61,7 @@ def images(cloud: Cloud, repository_name: str, limit: int = 100) -> tuple[Image,
     return tuple(sorted(listed, key=lambda image: image.pushed_at.timestamp() if image.pushed_at else 0.0, reverse=True))
 
 
-def token(cloud: Cloud) -> Token:
+def token(cloud: AwsSession) -> Token:
     """Credentials for push and pull (ecr:GetAuthorizationToken), good for twelve hours."""
     what = "registry token (ecr:GetAuthorizationToken)"
     with cloud.translated(what):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ops.aws.session import Cloud, code
+from ops.aws.session import AwsSession, code
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.aws.facts import ContainerState, Deployment, Event, LoadBalancer, ServiceState, TaskDefinition, TaskState
 from ops.core.redaction.redact import known
@@ -32,7 +32,7 @@ MISSING = "MISSING"
 NO_ANSWER = "ECS answered with neither the service nor a failure"
 
 
-def looking(cloud: Cloud, what: str, cluster: str, **answers: OpsError) -> AbstractContextManager[None]:
+def translated_ecs(cloud: AwsSession, what: str, cluster: str, **answers: OpsError) -> AbstractContextManager[None]:
     """ECS's errors as ours; a missing cluster is refused by its name."""
     missing = Refused(
         f"cluster {cluster} does not exist in {cloud.region}",
@@ -42,10 +42,10 @@ def looking(cloud: Cloud, what: str, cluster: str, **answers: OpsError) -> Abstr
     return cloud.translated(what, {"ClusterNotFoundException": missing, **answers})
 
 
-def service(cloud: Cloud, cluster: str, name: str) -> ServiceState | None:
+def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
     """The service (ecs:DescribeServices); None where there is none, or it has been deleted. Raises Refused for a missing cluster."""
     what = f"service {name} in cluster {cluster} (ecs:DescribeServices)"
-    with looking(cloud, what, cluster):
+    with translated_ecs(cloud, what, cluster):
         answer = cloud.client("ecs").describe_services(cluster=cluster, services=[name])
         found = active_services(answer)
         reasons = failures(answer)
@@ -58,13 +58,13 @@ def service(cloud: Cloud, cluster: str, name: str) -> ServiceState | None:
     raise Unreachable(what, why, how)
 
 
-def services(cloud: Cloud, cluster: str, names: Sequence[str]) -> dict[str, ServiceState | None]:
+def services(cloud: AwsSession, cluster: str, names: Sequence[str]) -> dict[str, ServiceState | None]:
     """Many at once, ten a call (ecs:DescribeServices); None where there is none. Raises as `service` does."""
     found: dict[str, ServiceState | None] = dict.fromkeys(names)
     wanted = tuple(found)
     what = f"services in cluster {cluster} (ecs:DescribeServices)"
     for start in range(0, len(wanted), SERVICES_A_CALL):
-        with looking(cloud, what, cluster):
+        with translated_ecs(cloud, what, cluster):
             some = wanted[start : start + SERVICES_A_CALL]
             answer = cloud.client("ecs").describe_services(cluster=cluster, services=some)
             states = active_services(answer)
@@ -90,23 +90,23 @@ def failures(answer: Mapping[str, Any]) -> set[str]:
     return {str(failure.get("reason", "")) for failure in answer["failures"]}
 
 
-def deployment_stage(cloud: Cloud, cluster: str, service: str) -> str:
+def deployment_stage(cloud: AwsSession, cluster: str, service: str) -> str:
     """The lifecycleStage of the newest service deployment in progress, BAKE_TIME for example; empty where there is none.
 
     ecs:ListServiceDeployments, ecs:DescribeServiceDeployments.
     """
     client = cloud.client("ecs")
-    with looking(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
+    with translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
         listed = client.list_service_deployments(cluster=cluster, service=service, status=["IN_PROGRESS"])
         found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
     if not found:
         return ""
-    with looking(cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster):
+    with translated_ecs(cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster):
         answer = client.describe_service_deployments(serviceDeploymentArns=[found[-1]["serviceDeploymentArn"]])
         return next((str(each.get("lifecycleStage") or "") for each in answer["serviceDeployments"]), "")
 
 
-def cluster_status(cloud: Cloud, name: str) -> str | None:
+def cluster_status(cloud: AwsSession, name: str) -> str | None:
     """ACTIVE, PROVISIONING, FAILED, INACTIVE … (ecs:DescribeClusters); None where there is none."""
     what = f"cluster {name} (ecs:DescribeClusters)"
     with cloud.translated(what):
@@ -119,10 +119,10 @@ def cluster_status(cloud: Cloud, name: str) -> str | None:
     return found[0] if found else None
 
 
-def tasks(cloud: Cloud, cluster: str, service: str, desired_status: str = "RUNNING") -> tuple[TaskState, ...]:
+def tasks(cloud: AwsSession, cluster: str, service: str, desired_status: str = "RUNNING") -> tuple[TaskState, ...]:
     """The service's tasks (ecs:ListTasks, ecs:DescribeTasks). `STOPPED` ones stay visible for about an hour. No such service: none."""
     client = cloud.client("ecs")
-    with looking(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
+    with translated_ecs(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
         try:
             pages = client.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service, desiredStatus=desired_status)
             arns = [arn for page in pages for arn in page["taskArns"]]
@@ -132,7 +132,7 @@ def tasks(cloud: Cloud, cluster: str, service: str, desired_status: str = "RUNNI
     what = f"tasks of {service} (ecs:DescribeTasks)"
     for start in range(0, len(arns), TASKS_A_CALL):
         some = arns[start : start + TASKS_A_CALL]
-        with looking(cloud, what, cluster):
+        with translated_ecs(cloud, what, cluster):
             answer = client.describe_tasks(cluster=cluster, tasks=some)
             described = [task_state(task) for task in answer["tasks"]]
             reasons = failures(answer) - {"MISSING"}  # a task that has gone meanwhile is MISSING
@@ -144,7 +144,7 @@ def tasks(cloud: Cloud, cluster: str, service: str, desired_status: str = "RUNNI
     return tuple(found)
 
 
-def task_definition(cloud: Cloud, name: str) -> TaskDefinition | None:
+def task_definition(cloud: AwsSession, name: str) -> TaskDefinition | None:
     """A revision by ARN or `family:revision`, or a family's latest ACTIVE one (ecs:DescribeTaskDefinition); None where there is none."""
     from botocore.exceptions import ClientError
 
@@ -164,7 +164,7 @@ def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return mine == theirs
 
 
-def register(cloud: Cloud, document: Mapping[str, Any]) -> TaskDefinition:
+def register(cloud: AwsSession, document: Mapping[str, Any]) -> TaskDefinition:
     """A new revision from a whole `document` (ecs:RegisterTaskDefinition); fields that only AWS writes are dropped, tags go along."""
     wanted = {key: value for key, value in document.items() if key not in READ_ONLY}
     if not wanted.get("tags"):  # AWS refuses an empty list
@@ -173,7 +173,7 @@ def register(cloud: Cloud, document: Mapping[str, Any]) -> TaskDefinition:
         return revision(cloud.client("ecs").register_task_definition(**wanted))
 
 
-def update_service(cloud: Cloud, cluster: str, service: str, task_definition: str) -> ServiceState:
+def update_service(cloud: AwsSession, cluster: str, service: str, task_definition: str) -> ServiceState:
     """Point the service at a revision: exactly one ecs:UpdateService (two are two deployments). Raises Refused where it isn't there.
 
     An error by which ECS refused the call (4xx at the first attempt) is marked `untouched`: the
@@ -188,7 +188,7 @@ def update_service(cloud: Cloud, cluster: str, service: str, task_definition: st
     )
     what, refused = f"roll-out of {service} (ecs:UpdateService)", False
     try:
-        with looking(cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone):
+        with translated_ecs(cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone):
             try:
                 answer = cloud.client("ecs").update_service(cluster=cluster, service=service, taskDefinition=task_definition)
             except ClientError as error:

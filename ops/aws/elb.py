@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.core.errors import Refused
 from ops.aws.facts import Target, TargetGroup
 
 GROUPS_A_CALL = 20
 
 
-def looking(cloud: Cloud, arn: str, call: str) -> AbstractContextManager[None]:
+def translated_elb(cloud: AwsSession, arn: str, call: str) -> AbstractContextManager[None]:
     name = arn.split(":targetgroup/")[-1].split("/")[0]
     gone = Refused(
         f"target group {name} does not exist",
@@ -25,18 +25,18 @@ def looking(cloud: Cloud, arn: str, call: str) -> AbstractContextManager[None]:
     )
 
 
-def target_group(cloud: Cloud, arn: str) -> TargetGroup:
+def target_group(cloud: AwsSession, arn: str) -> TargetGroup:
     """Port and health check (DescribeTargetGroups); path "" for a check that is no HTTP. Raises Refused where there is none."""
-    with looking(cloud, arn, "DescribeTargetGroups"):
+    with translated_elb(cloud, arn, "DescribeTargetGroups"):
         return described(cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0])
 
 
-def target_groups(cloud: Cloud, arns: Sequence[str]) -> dict[str, TargetGroup]:
+def target_groups(cloud: AwsSession, arns: Sequence[str]) -> dict[str, TargetGroup]:
     """Many at once, by ARN (DescribeTargetGroups, at most 100 a page)."""
     found: dict[str, TargetGroup] = {}
     for start in range(0, len(arns), GROUPS_A_CALL):
         some = list(arns[start : start + GROUPS_A_CALL])
-        with looking(cloud, some[0], "DescribeTargetGroups"):
+        with translated_elb(cloud, some[0], "DescribeTargetGroups"):
             groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)["TargetGroups"]
             found.update({each["TargetGroupArn"]: described(each) for each in groups})
     return found
@@ -54,9 +54,9 @@ def described(found: Mapping[str, Any]) -> TargetGroup:
     )
 
 
-def targets(cloud: Cloud, arn: str) -> tuple[Target, ...]:
+def targets(cloud: AwsSession, arn: str) -> tuple[Target, ...]:
     """Registered targets with state and reason, draining ones included (DescribeTargetHealth). Raises Refused where there is no group."""
-    with looking(cloud, arn, "DescribeTargetHealth"):
+    with translated_elb(cloud, arn, "DescribeTargetHealth"):
         found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
         return tuple(target(item["Target"], item["TargetHealth"]) for item in found)
 

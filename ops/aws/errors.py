@@ -86,13 +86,13 @@ class Throttled(Unreachable):
     """AWS asked for fewer calls, after botocore's own retries: wait longer before the next look."""
 
 
-def told(what: str, error: Any, profile: str | None = None, endpoint: str | None = None) -> OpsError:
+def translate_error(what: str, error: Any, profile: str | None = None, endpoint: str | None = None) -> OpsError:
     """`error` (a ClientError or BotoCoreError) as ours."""
     answered = getattr(error, "response", None)
     found: dict[str, Any] = answered.get("Error", {}) if isinstance(answered, dict) else {}
     name = str(found.get("Code") or type(error).__name__)
     message = first_line(found.get("Message") or error)
-    for cause in (credentials, permission, unreached, configured):
+    for cause in (credentials_error, denied_action, unreachable_error, profile_hint):
         problem = cause(what, name, message, profile, endpoint)
         if problem:
             return problem
@@ -100,7 +100,7 @@ def told(what: str, error: Any, profile: str | None = None, endpoint: str | None
     return Unreachable(what, f"{name}: {message}", f"look the code up in AWS's API reference; the same call by hand: {same}")
 
 
-def credentials(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+def credentials_error(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
     login = f"aws sso login --profile {profile}" if profile else "aws sso login (or renew the credentials in your environment)"
     if name in EXPIRED or ("expired" in message.lower() and name in NO_CREDENTIALS):
         return Unreachable(what, f"the login has expired ({name}: {message})", login)
@@ -127,7 +127,7 @@ def credentials(what: str, name: str, message: str, profile: str | None, endpoin
     return None
 
 
-def permission(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+def denied_action(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
     if name not in DENIED:
         return None
     missing, who = PERMISSION.search(message), WHO.search(message)
@@ -137,7 +137,7 @@ def permission(what: str, name: str, message: str, profile: str | None, endpoint
     return Unreachable(what, f"{whom} may not {missing[1]} ({name})", f"have {missing[1]} allowed for {whom}, or use other credentials")
 
 
-def unreached(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+def unreachable_error(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
     where = endpoint or "AWS"
     again = f"check that {endpoint} is up" if endpoint else "check network, VPN and region, then run it again"
     if name in THROTTLED:
@@ -151,7 +151,7 @@ def unreached(what: str, name: str, message: str, profile: str | None, endpoint:
     return None
 
 
-def configured(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+def profile_hint(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
     if name in (
         "ParamValidationError",
         "InvalidRegionError",

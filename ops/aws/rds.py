@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.core.errors import ConfigError, OpsError, Refused
 
 
@@ -37,18 +37,18 @@ class Snapshot:
     percent: int
 
 
-def instance(cloud: Cloud, id: str) -> Instance:
+def instance(cloud: AwsSession, id: str) -> Instance:
     """Raises ConfigError where there is no such instance (rds:DescribeDBInstances)."""
-    with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", missing(id)):
+    with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", not_found(id)):
         found = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=id)["DBInstances"][0]
         host = (found.get("Endpoint") or {}).get("Address", "")   # none while it is being created
         return Instance(found["DBInstanceIdentifier"], found["DBInstanceStatus"], found["Engine"], found["EngineVersion"], host)
 
 
-def start(cloud: Cloud, id: str) -> None:
+def start(cloud: AwsSession, id: str) -> None:
     """StartDBInstance: accepted only of one that is stopped (Refused otherwise); it takes minutes."""
     answers: Mapping[str, OpsError] = {
-        **missing(id),
+        **not_found(id),
         "InvalidDBInstanceState": Refused(f"RDS instance {id} can't be started", "it is not stopped", "run it again: it waits"),
         "InvalidDBInstanceStateFault": Refused(f"RDS instance {id} can't be started", "it is not stopped", "run it again: it waits"),
         "DBClusterNotFoundFault": Refused(f"RDS instance {id} can't be started", "it belongs to a cluster", "aws rds start-db-cluster"),
@@ -57,11 +57,11 @@ def start(cloud: Cloud, id: str) -> None:
         cloud.client("rds").start_db_instance(DBInstanceIdentifier=id)
 
 
-def create_snapshot(cloud: Cloud, id: str, name: str, tags: Mapping[str, str]) -> Snapshot:
+def create_snapshot(cloud: AwsSession, id: str, name: str, tags: Mapping[str, str]) -> Snapshot:
     """CreateDBSnapshot; it goes on by itself. Raises Refused (not available, quota reached, such a snapshot exists)."""
     what = f"snapshot {name} of RDS instance {id}"
     answers: Mapping[str, OpsError] = {
-        **missing(id),
+        **not_found(id),
         "InvalidDBInstanceState": Refused(what, "the instance is not available", "inv db.start, then run it again"),
         "InvalidDBInstanceStateFault": Refused(what, "the instance is not available", "inv db.start, then run it again"),
         "SnapshotQuotaExceeded": Refused(what, "the quota of manual snapshots is reached", "delete old ones, or raise it"),
@@ -74,7 +74,7 @@ def create_snapshot(cloud: Cloud, id: str, name: str, tags: Mapping[str, str]) -
         return read(made["DBSnapshot"])
 
 
-def snapshot(cloud: Cloud, name: str) -> Snapshot:
+def snapshot(cloud: AwsSession, name: str) -> Snapshot:
     """As it is now (rds:DescribeDBSnapshots)."""
     gone = OpsError(f"snapshot {name}", "RDS does not know it any more", "see: aws rds describe-db-snapshots")
     with cloud.translated(f"snapshot {name} (rds:DescribeDBSnapshots)", {"DBSnapshotNotFound": gone, "DBSnapshotNotFoundFault": gone}):
@@ -87,7 +87,7 @@ def read(found: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def missing(id: str) -> dict[str, OpsError]:
+def not_found(id: str) -> dict[str, OpsError]:
     why = "there is no such instance in this account and region"
     problem = ConfigError(f"RDS instance {id}", why, "correct database.instance in invoke.yaml")
     return {"DBInstanceNotFound": problem, "DBInstanceNotFoundFault": problem}

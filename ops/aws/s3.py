@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from ops.aws.session import Cloud, code
+from ops.aws.session import AwsSession, code
 from ops.core.errors import OpsError, Refused
 from ops.core.redaction.redact import known
 
@@ -22,7 +22,7 @@ ABSENT = ("NoSuchKey", "404")
 
 
 @dataclass(frozen=True)
-class Stored:
+class S3Object:
     """One object: its document, its version (`etag`), when it was written and when it was read, both by S3's clock."""
 
     document: Mapping[str, Any]
@@ -36,7 +36,7 @@ class Stored:
         return max(0.0, (self.read - self.written).total_seconds())
 
 
-def read(cloud: Cloud, bucket: str, key: str) -> Stored | None:
+def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
     """The object, None where there is none (GetObject). Raises OpsError for a body that is no JSON object."""
     from botocore.exceptions import ClientError
 
@@ -56,7 +56,7 @@ def read(cloud: Cloud, bucket: str, key: str) -> Stored | None:
         document = None
     if not isinstance(document, dict):
         raise OpsError(what, "its body is no JSON object", f"look at it: {cloud.program} s3 cp s3://{bucket}/{key} -")
-    return Stored(document, etag, written, server_time(date))
+    return S3Object(document, etag, written, server_time(date))
 
 
 def server_time(header: str) -> datetime:
@@ -68,17 +68,17 @@ def server_time(header: str) -> datetime:
         return datetime.now(UTC)
 
 
-def create(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any]) -> str | None:
+def create(cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any]) -> str | None:
     """Write where nothing is; the new version, or None where something was there (PutObject, If-None-Match)."""
     return put(cloud, bucket, key, document, {"IfNoneMatch": "*"})
 
 
-def replace(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any], etag: str) -> str | None:
+def replace(cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any], etag: str) -> str | None:
     """Write over version `etag` and no other; the new version, or None where somebody else wrote first (PutObject, If-Match)."""
     return put(cloud, bucket, key, document, {"IfMatch": etag})
 
 
-def put(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any], condition: Mapping[str, str]) -> str | None:
+def put(cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any], condition: Mapping[str, str]) -> str | None:
     from botocore.exceptions import ClientError
 
     body = json.dumps(known.hide_in(document), ensure_ascii=False, default=str).encode()
@@ -92,7 +92,7 @@ def put(cloud: Cloud, bucket: str, key: str, document: Mapping[str, Any], condit
         return str(answer["ETag"])
 
 
-def keys(cloud: Cloud, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
+def keys(cloud: AwsSession, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
     """The first `limit` keys below `prefix`, in S3's order (ListObjectsV2)."""
     with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", no_bucket(bucket)):
         pages = (
@@ -115,7 +115,7 @@ class Entry:
     written: datetime
 
 
-def entries(cloud: Cloud, bucket: str, prefix: str) -> tuple[Entry, ...]:
+def entries(cloud: AwsSession, bucket: str, prefix: str) -> tuple[Entry, ...]:
     """Every key below `prefix`, in S3's order of keys (ListObjectsV2, 1000 a call)."""
     found: list[Entry] = []
     with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", no_bucket(bucket)):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.core.redaction.redact import known
 
@@ -33,7 +33,7 @@ class Secret(Mapping[str, str]):
         return f"Secret({', '.join(self._values)})"
 
 
-def keys(cloud: Cloud, secret_id: str) -> frozenset[str] | None:
+def keys(cloud: AwsSession, secret_id: str) -> frozenset[str] | None:
     """The names of a JSON secret's keys (secretsmanager:GetSecretValue); empty for a plain one; None where there is no such secret."""
     found = text(cloud, secret_id)
     if found is None:
@@ -41,7 +41,7 @@ def keys(cloud: Cloud, secret_id: str) -> frozenset[str] | None:
     return frozenset(parsed(found) or ())
 
 
-def value(cloud: Cloud, secret_id: str) -> Mapping[str, str]:
+def value(cloud: AwsSession, secret_id: str) -> Mapping[str, str]:
     """A JSON secret's values. Raises Refused (no such secret) and ConfigError (it is no JSON object)."""
     found = text(cloud, secret_id)
     if found is None:
@@ -60,7 +60,7 @@ def value(cloud: Cloud, secret_id: str) -> Mapping[str, str]:
     return Secret(values)
 
 
-def parameter_exists(cloud: Cloud, name: str) -> bool:
+def parameter_exists(cloud: AwsSession, name: str) -> bool:
     """Whether Parameter Store has it (ssm:GetParameters). A missing one is no error there: it comes back under InvalidParameters.
 
     The value is read only to hide it in output; where it may not be decrypted, existence is enough.
@@ -71,7 +71,7 @@ def parameter_exists(cloud: Cloud, name: str) -> bool:
         return _parameter(cloud, name, decrypt=False)
 
 
-def _parameter(cloud: Cloud, name: str, *, decrypt: bool) -> bool:
+def _parameter(cloud: AwsSession, name: str, *, decrypt: bool) -> bool:
     with cloud.translated(f"parameter {name} (ssm:GetParameters)"):
         answer = cloud.client("ssm").get_parameters(Names=[name], WithDecryption=decrypt)
         found = [(each["Name"], str(each.get("Value") or ""), each.get("Type")) for each in answer["Parameters"]]
@@ -84,7 +84,7 @@ def _parameter(cloud: Cloud, name: str, *, decrypt: bool) -> bool:
     return exists
 
 
-def text(cloud: Cloud, secret_id: str) -> str | None:
+def text(cloud: AwsSession, secret_id: str) -> str | None:
     """The secret's current text, "" for a binary one; None: no such secret."""
     client = cloud.client("secretsmanager")
     with cloud.translated(f"secret {secret_id} (secretsmanager:GetSecretValue)"):

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ops.core import ui
-from ops.aws.errors import program, told
+from ops.aws.errors import program, translate_error
 from ops.core.errors import ConfigError, OpsError, Unreachable
 from ops.aws.facts import Identity
 from ops.core.redaction.redact import one_line
@@ -33,7 +33,7 @@ NOTICE_AFTER = 5.0  # seconds until a call that is waited for is named
 CONNECTIONS = 32  # of one client: a sweep asks 16 questions at once, and one about a service makes two calls of ECS at once
 
 
-class Cloud:
+class AwsSession:
     """One environment's AWS: `client("ecs")` from any thread. `profile` None: the credential chain, or an overlay's keys."""
 
     def __init__(
@@ -111,16 +111,16 @@ def translated(
     from botocore.parsers import ResponseParserError
 
     where = endpoint or "AWS"
-    notice = threading.Timer(NOTICE_AFTER, ui.say, [f"still waiting for {where}: {what}"])
+    notice = threading.Timer(NOTICE_AFTER, ui.progress, [f"still waiting for {where}: {what}"])
     notice.daemon = True
     notice.start()
     try:
         yield
     except ClientError as error:
         expected = (answers or {}).get(code(error))
-        raise (expected or told(what, error, profile, endpoint)) from None
+        raise (expected or translate_error(what, error, profile, endpoint)) from None
     except BotoCoreError as error:
-        raise told(what, error, profile, endpoint) from None
+        raise translate_error(what, error, profile, endpoint) from None
     except EOFError:
         why = "the profile asks for an MFA code, and there is no terminal to type it on"
         raise Unreachable(what, why, "run it on a terminal, or get session credentials first") from None
@@ -161,7 +161,7 @@ def code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def connect(settings: Settings) -> Cloud:
+def connect(settings: Settings) -> AwsSession:
     """The environment's AWS; nothing is sent yet. Raises ConfigError (no such profile; an overlay without endpoint or keys)."""
     environment, aws = settings.environment, settings.environment.aws
     if not environment.overlay and not aws.endpoint:
@@ -176,18 +176,18 @@ def connect(settings: Settings) -> Cloud:
     return of_overlay(aws.endpoint, *keys, environment.region, aws.read_timeout)
 
 
-def of_machine(profile: str | None, region: str, read_timeout: float = READ_TIMEOUT) -> Cloud:
+def of_machine(profile: str | None, region: str, read_timeout: float = READ_TIMEOUT) -> AwsSession:
     """AWS with the profile of this machine, or with AWS's own credential chain."""
     import boto3
 
     with translated(f"AWS credentials of profile {profile}" if profile else "AWS credentials", profile=profile):
         session = boto3.Session(profile_name=profile, region_name=region)
-    return Cloud(session, configuration(), None, profile, region, read_timeout)
+    return AwsSession(session, configuration(), None, profile, region, read_timeout)
 
 
 def of_overlay(
     endpoint: str, access_key: str, secret_key: str, region: str, read_timeout: float = READ_TIMEOUT
-) -> Cloud:
+) -> AwsSession:
     """AWS at `endpoint` with these keys; botocore's reading of AWS_* variables and of ~/.aws is turned off."""
     import boto3
     from botocore.session import Session
@@ -199,7 +199,7 @@ def of_overlay(
         session = boto3.Session(access_key, secret_key, region_name=region, botocore_session=Session(session_vars=variables))
     # no proxy, no FIPS or dual-stack host, no prefix put before the host name: the endpoint is the whole address
     alone = {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False, "inject_host_prefix": False}
-    return Cloud(session, configuration(**alone), endpoint, None, region, read_timeout)
+    return AwsSession(session, configuration(**alone), endpoint, None, region, read_timeout)
 
 
 def configuration(**more: Any) -> Any:
@@ -209,7 +209,7 @@ def configuration(**more: Any) -> Any:
     return Config(connect_timeout=CONNECT_TIMEOUT, tcp_keepalive=True, retries=retries, max_pool_connections=CONNECTIONS, **more)
 
 
-def identity(cloud: Cloud) -> Identity:
+def identity(cloud: AwsSession) -> Identity:
     """Who the credentials are (STS GetCallerIdentity, which needs no permission)."""
     with cloud.translated("AWS identity (sts:GetCallerIdentity)"):
         found = cloud.client("sts").get_caller_identity()

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ops.http import client as http_client, errors
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.core.errors import OpsError, Refused, Unreachable
 
@@ -19,7 +19,7 @@ HEADERS = {**http_client.HEADERS, "accept-encoding": "gzip, deflate, br"}
 NO_HEAD = (405, 501)     # RFC 9110, sections 15.5.6 and 15.6.2
 
 
-def looking(cloud: Cloud, id: str, call: str, **answers: OpsError) -> AbstractContextManager[None]:
+def translated_cloudfront(cloud: AwsSession, id: str, call: str, **answers: OpsError) -> AbstractContextManager[None]:
     """CloudFront's errors as ours; a missing distribution is refused by its id."""
     gone = Refused(
         f"CloudFront distribution {id} does not exist",
@@ -29,16 +29,16 @@ def looking(cloud: Cloud, id: str, call: str, **answers: OpsError) -> AbstractCo
     return cloud.translated(f"CloudFront distribution {id} (cloudfront:{call})", {"NoSuchDistribution": gone, **answers})
 
 
-def distributions(cloud: Cloud) -> tuple[Distribution, ...]:
+def distributions(cloud: AwsSession) -> tuple[Distribution, ...]:
     """Every distribution of the account (ListDistributions)."""
     with cloud.translated("CloudFront distributions (cloudfront:ListDistributions)"):
         pages = cloud.client("cloudfront").get_paginator("list_distributions").paginate()
         return tuple(summary(each) for page in pages for each in items(page["DistributionList"]))
 
 
-def distribution(cloud: Cloud, id: str) -> Distribution:
+def distribution(cloud: AwsSession, id: str) -> Distribution:
     """One by its id (GetDistribution). Raises Refused where there is none."""
-    with looking(cloud, id, "GetDistribution"):
+    with translated_cloudfront(cloud, id, "GetDistribution"):
         found = cloud.client("cloudfront").get_distribution(Id=id)["Distribution"]
         return summary({**found["DistributionConfig"], **found})
 
@@ -65,7 +65,7 @@ def origin(found: dict[str, Any]) -> str:
     return f"{found.get('DomainName', '')} {policy}"
 
 
-def invalidate(cloud: Cloud, id: str, paths: Sequence[str], reference: str) -> Invalidation:
+def invalidate(cloud: AwsSession, id: str, paths: Sequence[str], reference: str) -> Invalidation:
     """Take `paths` out of the cache (CreateInvalidation). The same `reference` and paths again: the first one is answered, none is made."""
     busy = Unreachable(
         f"invalidation of distribution {id}",
@@ -73,22 +73,22 @@ def invalidate(cloud: Cloud, id: str, paths: Sequence[str], reference: str) -> I
         "inv cdn.status; when they are completed, again",
     )
     batch = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": reference}
-    with looking(cloud, id, "CreateInvalidation", TooManyInvalidationsInProgress=busy):
+    with translated_cloudfront(cloud, id, "CreateInvalidation", TooManyInvalidationsInProgress=busy):
         answer = cloud.client("cloudfront").create_invalidation(DistributionId=id, InvalidationBatch=batch)
         return details(answer["Invalidation"])
 
 
-def invalidation(cloud: Cloud, id: str, invalidation_id: str) -> Invalidation:
+def invalidation(cloud: AwsSession, id: str, invalidation_id: str) -> Invalidation:
     """How far one is (GetInvalidation). Raises Refused where there is none."""
     gone = Refused(f"invalidation {invalidation_id} of distribution {id} does not exist", "NoSuchInvalidation", "inv cdn.status")
-    with looking(cloud, id, "GetInvalidation", NoSuchInvalidation=gone):
+    with translated_cloudfront(cloud, id, "GetInvalidation", NoSuchInvalidation=gone):
         answer = cloud.client("cloudfront").get_invalidation(DistributionId=id, Id=invalidation_id)
         return details(answer["Invalidation"])
 
 
-def open_invalidations(cloud: Cloud, id: str) -> tuple[Invalidation, ...]:
+def open_invalidations(cloud: AwsSession, id: str) -> tuple[Invalidation, ...]:
     """Those that are not completed (ListInvalidations, newest first: one page is enough, since few may be under way at once)."""
-    with looking(cloud, id, "ListInvalidations"):
+    with translated_cloudfront(cloud, id, "ListInvalidations"):
         answer = cloud.client("cloudfront").list_invalidations(DistributionId=id)
         listed = items(answer["InvalidationList"])
         waiting = [str(each["Id"]) for each in listed if each["Status"] != "Completed"]

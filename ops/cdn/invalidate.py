@@ -48,27 +48,27 @@ def invalidate(
     began = clock()
     made = cloudfront.invalidate(platform.cloud, distribution.id, paths, reference)
     if made.completed:   # the same one was made before
-        ui.say(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} already")
+        ui.progress(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} already")
         return made
-    ui.say(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} (takes minutes)")
+    ui.progress(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} (takes minutes)")
     while not made.completed:
         if clock() - began >= limit:
             what = f"invalidation {made.id} of distribution {distribution.id}"
             raise TimedOut(what, f"still {made.status} after {limit:g} s; CloudFront goes on with it", "inv cdn.status")
         sleep(min(platform.settings.environment.cdn.poll, max(0.0, limit - (clock() - began))))
-        made = looked_again(platform, distribution, made)
-    ui.say(f"  invalidation {made.id}: {made.status} after {ui.took(clock() - began)}")
+        made = wait_until_completed(platform, distribution, made)
+    ui.progress(f"  invalidation {made.id}: {made.status} after {ui.took(clock() - began)}")
     return made
 
 
-def looked_again(platform: Platform, distribution: Distribution, made: Invalidation) -> Invalidation:
+def wait_until_completed(platform: Platform, distribution: Distribution, made: Invalidation) -> Invalidation:
     """How far it is now; a network that drops, or a throttle, is waited out."""
     try:
         return cloudfront.invalidation(platform.cloud, distribution.id, made.id)
     except OpsError as error:
-        if polling.lasting(error):
+        if polling.is_permanent(error):
             raise
-        ui.say(f"  cannot see CloudFront, looking again: {error.why or error.what}")
+        ui.progress(f"  cannot see CloudFront, looking again: {error.why or error.what}")
         return made
 
 
@@ -79,7 +79,7 @@ def plan(distribution: Distribution, paths: Sequence[str]) -> Plan:
 
 
 @dataclass(frozen=True)
-class Status:
+class CdnStatus:
     """The distribution, and the invalidations under way."""
 
     environment: str
@@ -104,14 +104,14 @@ class Status:
         return "\n".join(lines if self.open else [*lines, "  no invalidation is under way"])
 
 
-def status(platform: Platform) -> Status:
+def status(platform: Platform) -> CdnStatus:
     """Read now, by id: GetDistribution, ListInvalidations."""
     distribution = cloudfront.distribution(platform.cloud, find(platform).id)
-    return Status(platform.settings.name, distribution, cloudfront.open_invalidations(platform.cloud, distribution.id))
+    return CdnStatus(platform.settings.name, distribution, cloudfront.open_invalidations(platform.cloud, distribution.id))
 
 
 @dataclass(frozen=True)
-class Page:
+class CachedPage:
     """One configured endpoint as the cache answers it. `before`: kept from before the running deployment of `service` began;
     None where that is unknown."""
 
@@ -138,12 +138,12 @@ class Page:
 
 
 @dataclass(frozen=True)
-class Seen:
+class CacheCheck:
     """Every configured endpoint's page."""
 
     environment: str
     site: str
-    pages: tuple[Page, ...]
+    pages: tuple[CachedPage, ...]
 
     @property
     def well(self) -> bool:
@@ -159,7 +159,7 @@ class Seen:
         return "\n".join([*lines, "next: inv cdn.invalidate"] if any(page.before for page in self.pages) else lines)
 
 
-def check(platform: Platform) -> Seen:
+def check(platform: Platform) -> CacheCheck:
     """Ask the site for the headers of every configured endpoint. Raises Refused where no site or endpoint is configured."""
     settings = platform.settings
     site, asked = settings.environment.site, list(endpoints(settings))
@@ -167,7 +167,7 @@ def check(platform: Platform) -> Seen:
         raise Refused("cdn.check", "the environment has no `site`, or no service has `endpoints`", "name them in invoke.yaml")
     answers = gather(**{path: partial(cloudfront.cached, site, path) for _, path in asked})
     states = gather(**{name: partial(state_of, platform, name) for name in dict.fromkeys(name for name, _ in asked)})
-    return Seen(settings.name, site, tuple(page(name, path, answers[path], states[name]) for name, path in asked))
+    return CacheCheck(settings.name, site, tuple(page(name, path, answers[path], states[name]) for name, path in asked))
 
 
 def endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -179,11 +179,11 @@ def state_of(platform: Platform, name: str) -> ServiceState | None:
     return ecs.service(platform.cloud, platform.settings.environment.cluster, platform.settings.service(name).ecs_service)
 
 
-def page(name: str, path: str, answer: CacheAnswer | Unknown, state: ServiceState | Unknown | None) -> Page:
+def page(name: str, path: str, answer: CacheAnswer | Unknown, state: ServiceState | Unknown | None) -> CachedPage:
     primary = state.primary if isinstance(state, ServiceState) else None
     deployed_at = primary.created_at if primary else None
     if isinstance(answer, Unknown):
-        return Page(name, path, answer, None)
+        return CachedPage(name, path, answer, None)
     undated = rules.is_undated(answer, deployed_at)
-    before = None if undated else rules.kept_from_before(answer, deployed_at, datetime.now(UTC))
-    return Page(name, path, answer, before)
+    before = None if undated else rules.is_older_copy(answer, deployed_at, datetime.now(UTC))
+    return CachedPage(name, path, answer, before)

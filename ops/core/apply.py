@@ -17,7 +17,7 @@ from ops.core.errors import OpsError
 from ops.core.plan import Plan, Step
 
 
-class Doer(Protocol):
+class StepHandler(Protocol):
     """What a verb does, and how it is taken back."""
 
     def do(self, step: Step) -> None:
@@ -28,7 +28,7 @@ class Doer(Protocol):
 
 
 @dataclass
-class Entry:
+class StepRecord:
     """A step in the journal: `status` is running, done, failed, refused (it changed nothing), undone or left.
 
     `failed` stays true of one that was undone.
@@ -50,11 +50,11 @@ class Journal:
     says: Callable[[str], None]
     guard: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[StepRecord] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
 
 
-def apply(plan: Plan, doers: Mapping[str, Doer], journal: Journal) -> None:
+def apply(plan: Plan, doers: Mapping[str, StepHandler], journal: Journal) -> None:
     """Run every step of `plan` in order. Raises the first error, after undoing what had begun."""
     try:
         for step in plan.steps:
@@ -64,9 +64,9 @@ def apply(plan: Plan, doers: Mapping[str, Doer], journal: Journal) -> None:
         raise
 
 
-def carry_out(step: Step, doers: Mapping[str, Doer], journal: Journal) -> None:
+def carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) -> None:
     """One step, recorded before it runs."""
-    entry, began = Entry(step), journal.clock()
+    entry, began = StepRecord(step), journal.clock()
     journal.guard()
     journal.entries.append(entry)
     try:
@@ -80,7 +80,7 @@ def carry_out(step: Step, doers: Mapping[str, Doer], journal: Journal) -> None:
         entry.took_s = journal.clock() - began
 
 
-def undo_all(doers: Mapping[str, Doer], journal: Journal) -> None:
+def undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
     """Take back what had begun, newest first; an undo that fails is reported and does not stop the others."""
     pending = [entry for entry in reversed(journal.entries) if entry.step.undo and entry.status != "refused"]
     while pending:
@@ -91,13 +91,13 @@ def undo_all(doers: Mapping[str, Doer], journal: Journal) -> None:
             entry.status = "undone"
         except KeyboardInterrupt as second:
             for still in (entry, *pending):
-                leave(still, journal, f"{second or 'interrupted again'}")
+                mark_not_undone(still, journal, f"{second or 'interrupted again'}")
             return
         except Exception as problem:
-            leave(entry, journal, f"{problem.what}: {problem.why}" if isinstance(problem, OpsError) else str(problem))
+            mark_not_undone(entry, journal, f"{problem.what}: {problem.why}" if isinstance(problem, OpsError) else str(problem))
 
 
-def leave(entry: Entry, journal: Journal, why: str) -> None:
+def mark_not_undone(entry: StepRecord, journal: Journal, why: str) -> None:
     entry.status = "left"
     line = f"not undone: {entry.step.says} (undo: {entry.step.undo}): {why}"
     journal.left.append(line)

@@ -30,7 +30,7 @@ def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
     def look(name: str, call: Callable[[], T]) -> None:
         with turn:
             if not given_up.is_set():
-                results[name] = settled(call)
+                results[name] = try_call_in_thread(call)
 
     threads = [threading.Thread(target=look, args=item, name=f"look {item[0]}", daemon=True) for item in calls.items()]
     try:
@@ -44,7 +44,7 @@ def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
     return {name: results[name] for name in calls}
 
 
-def attempt(call: Callable[[], T]) -> T | Unknown:
+def try_call(call: Callable[[], T]) -> T | Unknown:
     """Its result, or Unknown with the reason. An interrupt goes on: on the main thread it is the operator's."""
     try:
         return call()
@@ -52,7 +52,7 @@ def attempt(call: Callable[[], T]) -> T | Unknown:
         return Unknown(reason(error))
 
 
-def settled(call: Callable[[], T]) -> T | Unknown:
+def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
     """The same for the end of a thread of its own, where even SystemExit would be lost without a word."""
     try:
         return call()
@@ -60,7 +60,7 @@ def settled(call: Callable[[], T]) -> T | Unknown:
         return Unknown(reason(error))
 
 
-def bounded(call: Callable[[], T], seconds: float, what: str) -> T:
+def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
     """Its result within so many seconds; what it raises is raised here. Raises Unreachable where it takes longer; its thread is left."""
     found: list[T] = []
     problem: list[BaseException] = []
@@ -81,7 +81,7 @@ def bounded(call: Callable[[], T], seconds: float, what: str) -> T:
     return found[0]
 
 
-class Metronome:
+class SchedulingDelay:
     """How late this machine itself is while it holds: `late`, the most seconds by which a short sleep was too long.
 
     What is measured meanwhile is no more exact than that: threads that make clients, or other programs, take the processor.
@@ -93,7 +93,7 @@ class Metronome:
         self.late = 0.0
         self._over = threading.Event()
 
-    def __enter__(self) -> Metronome:
+    def __enter__(self) -> SchedulingDelay:
         threading.Thread(target=self._tick, name="metronome", daemon=True).start()
         return self
 

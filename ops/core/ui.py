@@ -31,7 +31,7 @@ def plain(text: str) -> str:
 READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EBADF)  # a pipe, a terminal, closed
 
 
-def say(line: str = "") -> None:
+def progress(line: str = "") -> None:
     """One line of progress, on stderr; control characters from outside cannot move the terminal's cursor."""
     print(line.translate(CONTROL), file=sys.stderr, flush=True)
 
@@ -41,7 +41,7 @@ def on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-class Unbreakable:
+class BrokenPipeGuard:
     """A stream that hides known secrets and survives its reader (a closed pipe, a lost terminal): then text is dropped, never raised.
 
     What is being done must not hang on whether somebody reads along. The descriptor is pointed to nowhere, so that the
@@ -81,10 +81,10 @@ class Unbreakable:
 
 
 @contextmanager
-def unbroken() -> Iterator[None]:
+def ignore_broken_pipes() -> Iterator[None]:
     """stdout and stderr that cannot fail."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (stream if isinstance(stream, Unbreakable) else Unbreakable(stream) for stream in before)
+    sys.stdout, sys.stderr = (stream if isinstance(stream, BrokenPipeGuard) else BrokenPipeGuard(stream) for stream in before)
     try:
         yield
     finally:
@@ -100,7 +100,7 @@ def clean_stdout() -> Iterator[TextIO]:
     os.dup2(2, 1)
     stream = os.fdopen(os.dup(kept), "w", encoding="utf-8")
     try:
-        yield Unbreakable(stream)  # type: ignore[misc]  # a TextIO in all that is used of it
+        yield BrokenPipeGuard(stream)  # type: ignore[misc]  # a TextIO in all that is used of it
     finally:
         sys.stdout.flush()
         with suppress(OSError):
@@ -133,9 +133,9 @@ def confirm(
     if yes:
         return
     refuse_unanswerable(what, option)
-    say(what)
+    progress(what)
     prompt = f"type {typed} to go on: " if typed else "go on? [y/N] "
-    answer = ask_on_stderr(prompt, ask)
+    answer = read_answer(prompt, ask)
     if answer != typed if typed else answer.lower() not in ("y", "yes"):
         raise Refused(what, f"the answer was {answer!r}", f"run it again and type {typed or 'y'}, or add {option}")
 
@@ -164,7 +164,7 @@ def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monot
     """
     if not _in_foreground():
         return False
-    say(f"{what} in {seconds:g} s; press a key to decide")
+    progress(f"{what} in {seconds:g} s; press a key to decide")
     import termios
     import tty
 
@@ -200,7 +200,7 @@ def _in_foreground() -> bool:
         return False
 
 
-def ask_on_stderr(prompt: str, ask: Callable[[str], str] = input) -> str:
+def read_answer(prompt: str, ask: Callable[[str], str] = input) -> str:
     """One line from the terminal, typed after the prompt; it goes to stderr, since stdout belongs to the result.
 
     Every question of a task is asked here. A lost terminal answers nothing.

@@ -22,7 +22,7 @@ COUNTDOWN_S = 10.0   # on a terminal, before a failed roll-out is undone
 
 
 @dataclass
-class Work:
+class DeployContext:
     """One release under way. `asks`: let a person stop the undo; `keep`: a failing roll-out is left to ECS and to them;
     `wait_s`: how long to wait for somebody else's lock, ours or Terraform's; `within_s`: `--timeout`, where it was given, which bounds each
     of Terraform's commands too; `guard` raises where our lock is lost. `allow_destroy`: addresses that Terraform may destroy or replace;
@@ -32,7 +32,7 @@ class Work:
     name: str
     facts: ReleaseFacts
     timeout_s: float
-    screen: Callable[[], watch.Screen]
+    screen: Callable[[], watch.Display]
     follow: bool = False
     asks: bool = False
     keep: bool = False
@@ -47,8 +47,8 @@ class Work:
     digest: str | None = None
     revision: TaskDefinition | None = None
     deployment: str | None = None
-    outcome: watch.Outcome | None = None
-    undone: watch.Outcome | None = None
+    outcome: watch.WatchResult | None = None
+    undone: watch.WatchResult | None = None
     after: tuple[Answer, ...] | None = None
     not_invalidated: OpsError | None = None
     findings: list[Finding] = field(default_factory=list)
@@ -70,13 +70,13 @@ class Work:
     def image(self) -> str:
         return f"{self.repository.uri}:{self.facts.tag}"
 
-    def eyes(self) -> watch.Eyes:
+    def eyes(self) -> watch.Observer:
         environment = self.platform.settings.environment
-        return watch.ecs_eyes(self.platform.cloud, environment.cluster, self.service.ecs_service, self.service.container)
+        return watch.ecs_observer(self.platform.cloud, environment.cluster, self.service.ecs_service, self.service.container)
 
     def watch(
         self, deployment: str, timeout_s: float, *, patient: bool = False, bounded: bool = False, settle_s: float = SETTLE_S
-    ) -> watch.Outcome:
+    ) -> watch.WatchResult:
         """`patient`: where the service's own circuit breaker rolls back, leave that to it. `bounded`: `timeout_s` includes a bake time."""
         return watch.watch(
             self.eyes(),
@@ -116,10 +116,10 @@ class Work:
 
 
 def _says_no(question: str) -> bool:
-    return ui.ask_on_stderr(question).lower() in ("n", "no")
+    return ui.read_answer(question).lower() in ("n", "no")
 
 
-class RolloutEnded(OpsError):
+class RolloutFailed(OpsError):
     """A roll-out came to another verdict than "succeeded"; the release reads which."""
 
     def __init__(self, verdict: Verdict, why: str) -> None:

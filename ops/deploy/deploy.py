@@ -14,7 +14,7 @@ from typing import Any
 
 from ops.ecs import display
 from ops.core import ui
-from ops.core.apply import Entry, Journal, apply
+from ops.core.apply import StepRecord, Journal, apply
 from ops.preflight.model import Item
 from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
 from ops.preflight.facts import ReleaseFacts
@@ -23,10 +23,10 @@ from ops.preflight import report
 from ops.deploy import verify, schema_compat
 from ops.ecs import watch
 from ops.preflight.platform_reads import Platform, release_facts
-from ops.health.before_after import Around
-from ops.deploy.result import Release, Request, record, refusing
-from ops.deploy.steps import doers
-from ops.deploy.context import RolloutEnded, Work
+from ops.health.before_after import BeforeAfter
+from ops.deploy.result import DeployResult, DeployRequest, record, refusing
+from ops.deploy.steps import step_handlers
+from ops.deploy.context import RolloutFailed, DeployContext
 from ops.aws.facts import Checkout, Evidence, Finding, TaskDefinition, Verdict, image_tag
 from ops.core.plan import Plan
 from ops.state.rules.lock import Holder
@@ -37,25 +37,25 @@ from ops.deploy.rules.terraform_plan import by_terraform
 CHANGES = ("update", "tf-apply")   # the steps that change what runs
 
 
-def look(platform: Platform, name: str, request: Request) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
+def plan_deploy(platform: Platform, name: str, request: DeployRequest) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
     """The facts, the checklist and the plan. Raises Refused where a check says no, ConfigError for a hostile tag or unknown check."""
     facts = release_facts(platform, name, request.tag, skip=request.skip)
     with refusing(facts):
         items = check(facts, platform.settings.environment, request.skip)
-        ui.say(report.as_text(items))
+        ui.progress(report.as_text(items))
         report.refuse_if_blocked(items)
-        schema_compat.say(platform, facts)
+        schema_compat.report_schema_age(platform, facts)
         return facts, items, planned(platform, facts, request)
 
 
-def planned(platform: Platform, facts: ReleaseFacts, request: Request) -> Plan:
+def planned(platform: Platform, facts: ReleaseFacts, request: DeployRequest) -> Plan:
     """The steps, by ECS or by Terraform as the environment says."""
     service = platform.settings.service(facts.service)
     plan = plan_release(facts, service, rollback=not request.keep)
     return by_terraform(plan, service) if platform.settings.environment.rollout == "terraform" else plan
 
 
-def release(platform: Platform, name: str, request: Request, screen: Callable[[], watch.Screen]) -> Release:
+def release(platform: Platform, name: str, request: DeployRequest, screen: Callable[[], watch.Display]) -> DeployResult:
     """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
     environment = platform.settings.environment
     if request.allow_destroy and environment.rollout != "terraform":
@@ -64,44 +64,44 @@ def release(platform: Platform, name: str, request: Request, screen: Callable[[]
     question = f"deploy {name} to {platform.settings.name}"
     if environment.protected and not request.yes:
         ui.refuse_unanswerable(question)   # known now, so no checklist is gone through first
-    around = look_around(platform, name)
-    facts, items, shown = look(platform, name, request)
-    ui.say(shown.as_text())
+    around = start_health_snapshot(platform, name)
+    facts, items, shown = plan_deploy(platform, name, request)
+    ui.progress(shown.as_text())
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
     me = lock.myself(f"deploy {facts.tag}", commit.short if commit else "")
-    place = lock.Place.of(platform.cloud, platform.settings, name)
+    place = lock.LockLocation.of(platform.cloud, platform.settings, name)
     with refusing(facts):
         if environment.protected:
             ui.confirm(f"deploy {name} {facts.tag} to {platform.settings.name}", yes=request.yes, typed=platform.settings.name)
-        with lock.held(place, me, wait_s=request.wait_s) as ours:
-            facts, plan = still_true(platform, name, request, facts, shown)
+        with lock.hold(place, me, wait_s=request.wait_s) as ours:
+            facts, plan = replan_under_lock(platform, name, request, facts, shown)
             if plan != shown or (ours and ours.waited):   # what another deploy changed meanwhile is not this one's
-                around = look_around(platform, name)
+                around = start_health_snapshot(platform, name)
             limit = request.timeout_s or environment.deploy_timeout
             asks, bounds = not request.yes, (request.wait_s, request.timeout_s)
-            work = Work(platform, name, facts, limit, screen, request.follow, asks, request.keep, *bounds)
+            work = DeployContext(platform, name, facts, limit, screen, request.follow, asks, request.keep, *bounds)
             work.allow_destroy = request.allow_destroy
-            done = Release(work, Journal(ui.say), items, around=around)
+            done = DeployResult(work, Journal(ui.progress), items, around=around)
             if ours:
-                done.journal.guard = work.guard = guard(done, ours)
+                done.journal.guard = work.guard = replan_guard(done, ours)
             around.ready()
             run(done, plan, me)
     if done.verdict is not Verdict.SUCCEEDED:
         for contact in environment.contacts:
-            ui.say(f"contact: {contact}")
+            ui.progress(f"contact: {contact}")
     return done
 
 
-def look_around(platform: Platform, name: str) -> Around:
-    return Around.begin(platform.settings, lambda: platform, f"deploy of {name}")
+def start_health_snapshot(platform: Platform, name: str) -> BeforeAfter:
+    return BeforeAfter.begin(platform.settings, lambda: platform, f"deploy of {name}")
 
 
-def guard(done: Release, ours: lock.Held) -> Callable[[], None]:
+def replan_guard(done: DeployResult, ours: lock.HeldLock) -> Callable[[], None]:
     """Before anything was changed the lock must be known to be ours; later only a lost one stops a release, or its undo."""
-    return lambda: ours.check(strict=not touched(done))
+    return lambda: ours.check(strict=not service_changed(done))
 
 
-def still_true(platform: Platform, name: str, request: Request, facts: ReleaseFacts, plan: Plan) -> tuple[ReleaseFacts, Plan]:
+def replan_under_lock(platform: Platform, name: str, request: DeployRequest, facts: ReleaseFacts, plan: Plan) -> tuple[ReleaseFacts, Plan]:
     """The world may have moved while nobody held the lock. What was answered for in a protected environment must still hold."""
     now = release_facts(platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None)
     report.refuse_if_blocked(check(now, platform.settings.environment, request.skip))
@@ -110,33 +110,33 @@ def still_true(platform: Platform, name: str, request: Request, facts: ReleaseFa
         return replace(facts, answers=now.answers), plan
     if platform.settings.environment.protected and not request.yes:
         raise Refused("the world has moved since the plan was shown", "another deploy, or a push, came between", "run it again")
-    ui.say("the world has moved since; the plan is now:")
-    ui.say(then.as_text())
+    ui.progress("the world has moved since; the plan is now:")
+    ui.progress(then.as_text())
     return now, then
 
 
-def run(done: Release, plan: Plan, me: Holder) -> None:
+def run(done: DeployResult, plan: Plan, me: Holder) -> None:
     """Carry the plan out and keep its record, however it ends."""
     began, done.findings = time.monotonic(), done.work.findings
     try:
         carry_out(done, plan)
     except BaseException as error:
-        done.verdict, done.why = verdict_of(error), said(error)
+        done.verdict, done.why = verdict_of(error), failure_text(error)
         done.took_s = time.monotonic() - began
         error.__dict__["about"] = done.as_document()
         raise
     finally:
         done.took_s = time.monotonic() - began
         try:
-            say_what_is_left(done)
-            look_again(done, me)
+            report_not_undone(done)
+            finish_health_snapshot(done, me)
         finally:   # also where somebody interrupts the look
             did_something = any(step.verb != "prove" for step in plan.steps)
             if done.verdict is not Verdict.SUCCEEDED or did_something or not recorded(done.work):
-                records.keep(done.work.platform, record(done, me))
+                records.store(done.work.platform, record(done, me))
 
 
-def recorded(work: Work) -> bool:
+def recorded(work: DeployContext) -> bool:
     """Whether the last successful release is what runs. It is not where ECS finished a roll-out whose deploy had been killed.
 
     Unread counts as no: a second record of what runs does no harm.
@@ -146,20 +146,20 @@ def recorded(work: Work) -> bool:
     try:
         last = records.last_success(work.platform, work.name)
     except OpsError as error:
-        ui.say(f"unknown: the last release's record: {error.why or error.what}")
+        ui.progress(f"unknown: the last release's record: {error.why or error.what}")
         return False
     return last is not None and last.get("digest") == work.digest
 
 
-def look_again(done: Release, me: Holder) -> None:
+def finish_health_snapshot(done: DeployResult, me: Holder) -> None:
     """The platform after it. Not where nothing was changed, nor after an interrupt: whoever interrupts wants to get away."""
-    over = done.verdict is Verdict.SUCCEEDED or touched(done)
+    over = done.verdict is Verdict.SUCCEEDED or service_changed(done)
     if done.around is None or not over or done.verdict is Verdict.INTERRUPTED:
         return
     try:
         done.around.end({done.work.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None)
     except KeyboardInterrupt:
-        ui.say(f"the look at the platform was interrupted; the deploy itself is over: {done.verdict.value}")
+        ui.progress(f"the look at the platform was interrupted; the deploy itself is over: {done.verdict.value}")
         raise
 
 
@@ -174,7 +174,7 @@ def stopped(name: str, error: OpsError, tag: str | None, environment: str | None
         "digest": None,
         "deployment": None,
         "took_s": None,
-        "why": said(error),
+        "why": failure_text(error),
         "steps": [],
         "health": None,
         "findings": [],
@@ -192,11 +192,11 @@ def verdict_of(error: BaseException) -> Verdict:
     return Verdict.REFUSED if isinstance(error, Refused) else Verdict.FAILED
 
 
-def said(error: BaseException) -> str:
+def failure_text(error: BaseException) -> str:
     return f"{error.what}: {error.why}" if isinstance(error, OpsError) else str(error) or type(error).__name__
 
 
-def say_what_is_left(done: Release) -> None:
+def report_not_undone(done: DeployResult) -> None:
     """A failed roll-out for which the plan had no way back: said, and in the document."""
     if done.verdict in (Verdict.SUCCEEDED, Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
         return
@@ -204,12 +204,12 @@ def say_what_is_left(done: Release) -> None:
         if not entry.step.undo:
             why = "--no-rollback" if done.work.keep else "no revision has been seen healthy"
             done.journal.left.append(f"not undone: {entry.step.says}: {why}")
-            ui.say(done.journal.left[-1])
+            ui.progress(done.journal.left[-1])
         if (not entry.step.undo or entry.status == "left") and not _lock_lost(done):
             done.left = left_in_place(done.work, entry.step.values.get("back"))
 
 
-def left_in_place(work: Work, back: str | None) -> str:
+def left_in_place(work: DeployContext, back: str | None) -> str:
     """What runs after a change that was not undone, and what to type to look at it, go on with it or go back."""
     revision = f"{work.revision.label} ({work.facts.tag})" if work.revision else work.image
     said = f"ECS goes on with {revision}, and nobody watches it: inv {work.name}.status shows it"
@@ -223,7 +223,7 @@ def left_in_place(work: Work, back: str | None) -> str:
     return f"{said}, {again} goes back to {back.rsplit('/', 1)[-1]}"
 
 
-def _lock_lost(done: Release) -> bool:
+def _lock_lost(done: DeployResult) -> bool:
     """Whether somebody else holds our lock by now: then the service is theirs, and no advice of ours fits."""
     try:
         done.journal.guard()
@@ -232,31 +232,31 @@ def _lock_lost(done: Release) -> bool:
     return False
 
 
-def carry_out(done: Release, plan: Plan) -> None:
+def carry_out(done: DeployResult, plan: Plan) -> None:
     """Apply the plan and settle the verdict; what fails before the service was touched is raised as it is."""
     work = done.work
     try:
-        apply(plan, doers(work), done.journal)
-        settle(done)
-    except RolloutEnded as ended:
-        done.verdict, done.why = after_undo(work, ended.verdict), ended.why
+        apply(plan, step_handlers(work), done.journal)
+        final_verdict(done)
+    except RolloutFailed as ended:
+        done.verdict, done.why = verdict_after_undo(work, ended.verdict), ended.why
     except KeyboardInterrupt as interruption:
         done.verdict, done.why = Verdict.INTERRUPTED, str(interruption) or "interrupted"
     except OpsError as error:
-        if not touched(done):
+        if not service_changed(done):
             raise
-        work.findings.append(not_completed(work.name, error))
+        work.findings.append(incomplete_finding(work.name, error))
         verdict = Verdict.TIMED_OUT if isinstance(error, TimedOut) else Verdict.FAILED
-        done.verdict, done.why, done.next = after_undo(work, verdict), said(error), error.next
+        done.verdict, done.why, done.next = verdict_after_undo(work, verdict), failure_text(error), error.next
 
 
-def not_completed(name: str, error: OpsError) -> Finding:
+def incomplete_finding(name: str, error: OpsError) -> Finding:
     """A deploy that stopped at an error goes on where it was when it is run again; `next` may be prose, a fix is commands."""
     evidence = (Evidence(error.what, error.why), *((Evidence("next", error.next),) if error.next else ()))
     return Finding("not_completed", error.what, "certain", evidence, (f"inv {name}.status", f"inv {name}.deploy"))
 
 
-def settle(done: Release) -> None:
+def final_verdict(done: DeployResult) -> None:
     """Every step is done; an endpoint that was ill before and still is makes no success, and is not blamed on the deploy."""
     work = done.work
     finding = verify.still_unhealthy(work.after or (), work.facts.answers, work.name)
@@ -270,16 +270,16 @@ def settle(done: Release) -> None:
         done.verdict, done.why = Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED, f"{stale.what}: {stale.why}"
 
 
-def changes(done: Release) -> list[Entry]:
+def changes(done: DeployResult) -> list[StepRecord]:
     """The steps that have changed what runs, or may have; one that was refused has not."""
     return [entry for entry in done.journal.entries if entry.step.verb in CHANGES and entry.status != "refused"]
 
 
-def touched(done: Release) -> bool:
+def service_changed(done: DeployResult) -> bool:
     return bool(changes(done))
 
 
-def after_undo(work: Work, verdict: Verdict) -> Verdict:
+def verdict_after_undo(work: DeployContext, verdict: Verdict) -> Verdict:
     """A failure that was taken back is a roll-back, one that somebody overtook is superseded; a timeout stays one, also when undone."""
     if verdict is Verdict.FAILED and work.overtaken:
         return Verdict.SUPERSEDED
@@ -287,11 +287,11 @@ def after_undo(work: Work, verdict: Verdict) -> Verdict:
     return Verdict.ROLLED_BACK if verdict is Verdict.FAILED and undone else verdict
 
 
-def make_image(platform: Platform, name: str, *, push: bool) -> Work:
+def make_image(platform: Platform, name: str, *, push: bool) -> DeployContext:
     """`build`, or `build` and `push`, alone; nothing that runs is changed."""
     facts = release_facts(platform, name, None, tests=False)
     plan = plan_image(facts, push=push)
-    ui.say(plan.as_text())
-    work = Work(platform, name, facts, 0.0, display.screen)
-    apply(plan, doers(work), Journal(ui.say))
+    ui.progress(plan.as_text())
+    work = DeployContext(platform, name, facts, 0.0, display.screen)
+    apply(plan, step_handlers(work), Journal(ui.progress))
     return work

@@ -8,10 +8,10 @@ from typing import Any
 
 from ops.core import ui
 from ops.aws import ecs
-from ops.core.parallel import attempt
+from ops.core.parallel import try_call
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.deploy import invalidate
-from ops.deploy.context import RolloutEnded, Work
+from ops.deploy.context import RolloutFailed, DeployContext
 from ops.aws.facts import ServiceState, TaskDefinition, Unknown, Verdict
 from ops.core.plan import Step
 from ops.deploy.rules.plan import with_image
@@ -19,15 +19,15 @@ from ops.deploy.rules.plan import with_image
 UNSEEN_S = 30.0   # how long a rollback is watched while ECS cannot be read
 
 
-def register(work: Work, step: Step) -> None:
+def register(work: DeployContext, step: Step) -> None:
     """From the service's own revision, not the family's latest; an equal latest revision (left by a killed run) is used."""
     assert isinstance(work.facts.revision, TaskDefinition)
     wanted = with_image(work.facts.revision.document, work.service.container, work.image)
     work.revision = newest_equal(work, wanted) or registered(work, wanted)
-    ui.say(f"  revision {work.revision.label}")
+    ui.progress(f"  revision {work.revision.label}")
 
 
-def newest_equal(work: Work, wanted: Mapping[str, Any]) -> TaskDefinition | None:
+def newest_equal(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition | None:
     """The family's latest revision, where it has the wanted content and is not the service's own."""
     assert isinstance(work.facts.revision, TaskDefinition)
     own = work.facts.revision
@@ -37,15 +37,15 @@ def newest_equal(work: Work, wanted: Mapping[str, Any]) -> TaskDefinition | None
     return newest if ecs.same_content(newest.document, wanted) else None
 
 
-def registered(work: Work, wanted: Mapping[str, Any]) -> TaskDefinition:
+def registered(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition:
     """A new revision; where AWS's answer was lost, the one that it made all the same."""
     try:
         return ecs.register(work.platform.cloud, wanted)
     except Unreachable as lost:
-        found = attempt(lambda: newest_equal(work, wanted))
+        found = try_call(lambda: newest_equal(work, wanted))
         if not isinstance(found, TaskDefinition):
             raise lost from None
-        ui.say(f"  {lost.why}; it was registered all the same")
+        ui.progress(f"  {lost.why}; it was registered all the same")
         return found
 
 
@@ -53,7 +53,7 @@ def registered(work: Work, wanted: Mapping[str, Any]) -> TaskDefinition:
 class Update:
     """One UpdateService; its undo is another, back to the last revision seen healthy, watched to its own verdict."""
 
-    work: Work
+    work: DeployContext
 
     def do(self, step: Step) -> None:
         work = self.work
@@ -61,30 +61,30 @@ class Update:
             work.deployment = step.values["deployment"]
             return
         assert work.revision is not None   # registered in the step before
-        work.deployment = point_service_at(work, work.revision.arn)
-        ui.say(f"  deployment {work.deployment}")
+        work.deployment = update_service(work, work.revision.arn)
+        ui.progress(f"  deployment {work.deployment}")
 
     def undo(self, step: Step) -> None:
         work, back = self.work, step.values["back"]
         if work.outcome and work.outcome.verdict in (Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
             return
         work.confirm_undo(back.rsplit("/", 1)[-1])
-        refuse_if_overtaken(work, back)
-        deployment = way_back(work, back)
+        refuse_if_superseded(work, back)
+        deployment = rollback_deployment(work, back)
         if deployment is None:
-            ui.say("  nothing to take back: the service had not been changed")
+            ui.progress("  nothing to take back: the service had not been changed")
             return
-        ui.say(f"going back to {back.rsplit('/', 1)[-1]}: deployment {deployment}")
-        watch_back(work, deployment)
+        ui.progress(f"going back to {back.rsplit('/', 1)[-1]}: deployment {deployment}")
+        watch_rollback(work, deployment)
 
 
-def refuse_if_overtaken(work: Work, back: str) -> None:
+def refuse_if_superseded(work: DeployContext, back: str) -> None:
     """Raises Refused where a deployment that is neither ours nor the one before is in place: going back would take theirs away."""
     environment, before = work.platform.settings.environment, work.facts.state
     try:
         state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
     except OpsError as error:   # the lock is ours, and our deployment was in front when it was last seen
-        ui.say(f"  whether another deployment has taken over is unknown ({error.why or error.what}); rolling back all the same")
+        ui.progress(f"  whether another deployment has taken over is unknown ({error.why or error.what}); rolling back all the same")
         return
     primary = state.primary if state else None
     known = {work.deployment, before.primary.id if isinstance(before, ServiceState) and before.primary else None}
@@ -99,36 +99,36 @@ def refuse_if_overtaken(work: Work, back: str) -> None:
     raise Refused(f"going back to {back.rsplit('/', 1)[-1]}", why, f"inv {work.name}.status")
 
 
-def watch_back(work: Work, deployment: str) -> None:
+def watch_rollback(work: DeployContext, deployment: str) -> None:
     """Watch the way back to its own verdict, then take out of the CDN's cache what the new version left there."""
     limit = work.platform.settings.environment.deploy_timeout   # a short --timeout is not the undo's
-    if isinstance(attempt(lambda: described(work)), Unknown):
+    if isinstance(try_call(lambda: described(work)), Unknown):
         limit = min(limit, UNSEEN_S)
-        ui.say(f"  ECS cannot be read: the rollback is watched for {limit:g} s at most")
+        ui.progress(f"  ECS cannot be read: the rollback is watched for {limit:g} s at most")
     work.undone = work.watch(deployment, limit, settle_s=0.0)   # this revision has been seen healthy before
     if work.undone.verdict is not Verdict.SUCCEEDED:
-        raise RolloutEnded(work.undone.verdict, work.undone.why)
-    invalidate.follow(work, deployment)
+        raise RolloutFailed(work.undone.verdict, work.undone.why)
+    invalidate.invalidate_for(work, deployment)
 
 
-def described(work: Work) -> ServiceState | None:
+def described(work: DeployContext) -> ServiceState | None:
     """The service as it is now (DescribeServices)."""
     return ecs.service(work.platform.cloud, work.platform.settings.environment.cluster, work.service.ecs_service)
 
 
-def way_back(work: Work, back: str) -> str | None:
+def rollback_deployment(work: DeployContext, back: str) -> str | None:
     """Id of the deployment that leads back, made now unless it is there; None where the service was never changed (UpdateService lost)."""
     environment = work.platform.settings.environment
     try:
         state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
     except OpsError:   # said already; UpdateService to a revision that is in place does no harm
-        return point_service_at(work, back)
+        return update_service(work, back)
     if state and state.primary and state.primary.task_definition == back:
         return None if len(state.deployments) == 1 else state.primary.id
-    return point_service_at(work, back)
+    return update_service(work, back)
 
 
-def point_service_at(work: Work, revision: str) -> str:
+def update_service(work: DeployContext, revision: str) -> str:
     """One UpdateService; the id of the deployment that it made."""
     environment = work.platform.settings.environment
     try:
@@ -141,10 +141,10 @@ def point_service_at(work: Work, revision: str) -> str:
     return state.primary.id
 
 
-def updated_all_the_same(work: Work, revision: str, lost: Unreachable) -> ServiceState:
+def updated_all_the_same(work: DeployContext, revision: str, lost: Unreachable) -> ServiceState:
     """The service, where it has `revision` although AWS's answer to UpdateService was lost. Raises `lost` otherwise."""
-    found = attempt(lambda: described(work))
+    found = try_call(lambda: described(work))
     if not isinstance(found, ServiceState) or not found.primary or found.primary.task_definition != revision:
         raise lost from None
-    ui.say(f"  {lost.why}; the service was updated all the same")
+    ui.progress(f"  {lost.why}; the service was updated all the same")
     return found

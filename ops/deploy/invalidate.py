@@ -18,16 +18,16 @@ from ops.aws.facts import Evidence, Finding
 from ops.cdn.rules.distribution import reference
 
 if TYPE_CHECKING:
-    from ops.deploy.context import Work
+    from ops.deploy.context import DeployContext
     from ops.core.plan import Step
 
 
-def invalidate(work: Work, step: Step) -> None:
+def invalidate(work: DeployContext, step: Step) -> None:
     """The release's own step. Its failure makes no undo: it is kept for the verdict."""
-    work.not_invalidated = follow(work, work.deployment or step.values["deployment"])
+    work.not_invalidated = invalidate_for(work, work.deployment or step.values["deployment"])
 
 
-def follow(work: Work, deployment: str) -> OpsError | None:
+def invalidate_for(work: DeployContext, deployment: str) -> OpsError | None:
     """Let the cache follow what `deployment` runs: invalidated and waited for, or the finding and the error why not."""
     distribution, paths = work.facts.distribution, work.service.invalidate
     if not paths or not isinstance(distribution, Distribution):
@@ -38,12 +38,12 @@ def follow(work: Work, deployment: str) -> OpsError | None:
         found = finding(error, paths)
         work.findings.append(found)
         for line in finding_lines(found):
-            ui.say(f"  {line}")
+            ui.progress(f"  {line}")
         return error
     return None
 
 
-def fresh(work: Work) -> bool:
+def cache_is_current(work: DeployContext) -> bool:
     """Whether the pages that the CDN gives can be expected to be the new ones: not where the invalidation failed, or was skipped."""
     skipped = bool(work.service.invalidate) and work.facts.distribution is None
     return work.not_invalidated is None and not skipped

@@ -11,9 +11,9 @@ from ops.core import ui
 from ops.core.apply import Journal
 from ops.preflight.model import Item
 from ops.core.errors import Refused
-from ops.preflight.facts import ReleaseFacts, Schema
-from ops.health.before_after import Around
-from ops.deploy.context import Work
+from ops.preflight.facts import ReleaseFacts, SchemaRevision
+from ops.health.before_after import BeforeAfter
+from ops.deploy.context import DeployContext
 from ops.health.model import Sweep
 from ops.aws.facts import Checkout, Finding, TaskDefinition, Verdict
 from ops.core import findings
@@ -21,7 +21,7 @@ from ops.state.rules.lock import Holder
 
 
 @dataclass(frozen=True)
-class Request:
+class DeployRequest:
     """What was asked of a release. `keep`: leave a failed roll-out as it is (`--no-rollback`).
 
     `allow_destroy`: addresses that a Terraform rollout may destroy or replace.
@@ -38,10 +38,10 @@ class Request:
 
 
 @dataclass
-class Release:
+class DeployResult:
     """How a release went."""
 
-    work: Work
+    work: DeployContext
     journal: Journal
     items: tuple[Item, ...]
     verdict: Verdict = Verdict.SUCCEEDED
@@ -50,7 +50,7 @@ class Release:
     left: str = ""       # what runs where a change was not undone, and the commands that go on from there
     took_s: float = 0.0
     findings: list[Finding] = field(default_factory=list)
-    around: Around | None = None
+    around: BeforeAfter | None = None
 
     def as_text(self) -> str:
         """What a person reads at the end."""
@@ -104,7 +104,7 @@ def refusing(facts: ReleaseFacts) -> Iterator[None]:
         raise
 
 
-def record(done: Release, me: Holder) -> dict[str, Any]:
+def record(done: DeployResult, me: Holder) -> dict[str, Any]:
     """What the team remembers of this release (`inv SERVICE.releases`)."""
     document, facts = done.as_document(), done.work.facts
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
@@ -117,7 +117,7 @@ def record(done: Release, me: Holder) -> dict[str, Any]:
         "host": me.host,
         "commit": commit.full if commit else "",
         "subject": commit.subject if commit else "",
-        "schema_revision": facts.schema.revision if isinstance(facts.schema, Schema) else None,
+        "schema_revision": facts.schema.revision if isinstance(facts.schema, SchemaRevision) else None,
         "terraform_inputs": None if done.work.terraform_inputs is None else dict(done.work.terraform_inputs),
         "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
         "health": document["health"]["after"] if done.around and isinstance(done.around.after, Sweep) else None,

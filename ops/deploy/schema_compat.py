@@ -5,21 +5,21 @@ from __future__ import annotations
 from ops.core import ui
 from ops.postgres import pending
 from ops.core.errors import OpsError
-from ops.preflight.facts import ReleaseFacts, Schema
+from ops.preflight.facts import ReleaseFacts, SchemaRevision
 from ops.state import records
 from ops.preflight.platform_reads import Platform
 from ops.deploy.rules.schema_compat import older
 
 
-def say(platform: Platform, facts: ReleaseFacts) -> None:
+def report_schema_age(platform: Platform, facts: ReleaseFacts) -> None:
     """One line where `facts` are those of a tag that was released at an older revision; nothing where that can't be known."""
-    if not facts.requested_tag or not isinstance(facts.schema, Schema):
+    if not facts.requested_tag or not isinstance(facts.schema, SchemaRevision):
         return
     try:
         order = [text.split(" ", 1)[0] for text in pending.heads_after(None, platform.settings.root)]
         found = older(records.read(platform, facts.service), facts.requested_tag, facts.schema.revision, order)
     except OpsError as problem:
-        ui.say(f"unknown: at which revision {facts.requested_tag} was released: {problem.why}")
+        ui.progress(f"unknown: at which revision {facts.requested_tag} was released: {problem.why}")
         return
     if found:
-        ui.say(found)
+        ui.progress(found)

@@ -13,17 +13,17 @@ from pathlib import Path
 from ops.core import ui
 from ops.aws import ecr
 from ops.tools import docker, git
-from ops.core.apply import Doer
+from ops.core.apply import StepHandler
 from ops.core.errors import OpsError, Unreachable
 from ops.deploy import invalidate, verify
 from ops.deploy.ecs_rollout import Update, register
-from ops.deploy.context import RolloutEnded, Work
+from ops.deploy.context import RolloutFailed, DeployContext
 from ops.aws.facts import Checkout, Evidence, Finding, ServiceState, Unknown, Verdict
 from ops.core.plan import Step
 
 
 @dataclass(frozen=True)
-class Simple:
+class NoUndo:
     """A step without an undo: an image that nobody runs harms nobody."""
 
     act: Callable[[Step], None]
@@ -35,19 +35,19 @@ class Simple:
         raise OpsError(f"step {step.verb} has no undo", "a plan named one", "report this")
 
 
-def doers(work: Work) -> dict[str, Doer]:
+def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
     """Verb → what does it, for `ops.apply.apply`."""
     acts = {"build": build, "push": push, "latest": latest, "register": register, "watch": watch_rollout}
     acts |= {"invalidate": invalidate.invalidate, "prove": prove_release}
-    simple: dict[str, Doer] = {verb: Simple(lambda step, act=act: act(work, step)) for verb, act in acts.items()}  # type: ignore[misc]
+    simple: dict[str, StepHandler] = {verb: NoUndo(lambda step, act=act: act(work, step)) for verb, act in acts.items()}  # type: ignore[misc]
     if work.platform.settings.environment.rollout == "terraform":
-        from ops.deploy.terraform_rollout import doers as by_terraform  # it builds upon this module
+        from ops.deploy.terraform_rollout import step_handlers as by_terraform  # it builds upon this module
 
         return {**simple, "update": Update(work), **by_terraform(work)}
     return {**simple, "update": Update(work)}
 
 
-def build(work: Work, step: Step) -> None:
+def build(work: DeployContext, step: Step) -> None:
     """From the commit itself (`git archive`), so that nothing uncommitted gets in (runbook 2, step 1)."""
     assert isinstance(work.facts.checkout, Checkout)
     commit, settings, service = work.facts.checkout.commit, work.platform.settings, work.service
@@ -67,40 +67,40 @@ def build(work: Work, step: Step) -> None:
             labels=labels,
             build_args=filled,
             platform=step.values["platform"],
-            progress=lambda line: ui.say(f"  {line}"),
+            progress=lambda line: ui.progress(f"  {line}"),
         )
 
 
-def push(work: Work, step: Step) -> None:
+def push(work: DeployContext, step: Step) -> None:
     """The token comes by API and goes into the request's own header: never argv, never a file (runbook 2, steps 3 and 4)."""
     token = ecr.token(work.platform.cloud)
-    work.digest = docker.push(work.platform.engine, work.repository.uri, str(work.facts.tag), token, lambda line: ui.say(f"  {line}"))
-    ui.say(f"  {work.image} is {work.digest}")
+    work.digest = docker.push(work.platform.engine, work.repository.uri, str(work.facts.tag), token, lambda line: ui.progress(f"  {line}"))
+    ui.progress(f"  {work.image} is {work.digest}")
 
 
-def latest(work: Work, step: Step) -> None:
+def latest(work: DeployContext, step: Step) -> None:
     """The runbook's second tag, only where the repository lets a tag move; without it the release is no worse."""
     try:
         docker.tag(work.platform.engine, work.image, work.repository.uri, "latest")
-        docker.push(work.platform.engine, work.repository.uri, "latest", ecr.token(work.platform.cloud), lambda line: ui.say(f"  {line}"))
+        docker.push(work.platform.engine, work.repository.uri, "latest", ecr.token(work.platform.cloud), lambda line: ui.progress(f"  {line}"))
     except OpsError as error:
         evidence = (Evidence(error.what, error.why),)
         work.findings.append(Finding("latest_not_moved", "the tag latest could not be moved to it", "certain", evidence))
-        ui.say(f"  latest was not moved: {error.why}")
+        ui.progress(f"  latest was not moved: {error.why}")
 
 
-def watch_rollout(work: Work, step: Step) -> None:
+def watch_rollout(work: DeployContext, step: Step) -> None:
     if work.deployment is None:
         raise Unreachable("no deployment to watch", "the step before named none", f"inv {work.name}.status")
     work.outcome = work.watch(work.deployment, work.timeout_s, patient=work.keep, bounded=work.within_s is not None)
     work.findings.extend(work.outcome.findings)
     if work.outcome.verdict is Verdict.ROLLED_BACK:   # by ECS itself, after new tasks may have been asked for pages
-        invalidate.follow(work, work.deployment)
+        invalidate.invalidate_for(work, work.deployment)
     if work.outcome.verdict is not Verdict.SUCCEEDED:
-        raise RolloutEnded(work.outcome.verdict, work.outcome.why)
+        raise RolloutFailed(work.outcome.verdict, work.outcome.why)
 
 
-def prove_release(work: Work, step: Step) -> None:
+def prove_release(work: DeployContext, step: Step) -> None:
     seen = verify.images(work.platform, work.name, work.digest)
     if isinstance(seen.wrong, Unknown):
         work.unproven = verify.unproven(seen.wrong, work.name)
@@ -109,12 +109,12 @@ def prove_release(work: Work, step: Step) -> None:
         work.scaled_away = verify.scaled_to_zero(seen.state, work.name)
         work.findings.append(work.scaled_away)
         return   # no task runs, so whatever the endpoints answer says nothing about the release
-    tag = work.facts.tag if invalidate.fresh(work) else None   # old pages are known of then, and no reason to go back
+    tag = work.facts.tag if invalidate.cache_is_current(work) else None   # old pages are known of then, and no reason to go back
     work.after, finding = verify.endpoints(work.platform, work.name, work.facts.answers, tag)
     if finding:
         work.findings.append(finding)
-        raise RolloutEnded(Verdict.FAILED, finding.summary)
+        raise RolloutFailed(Verdict.FAILED, finding.summary)
 
 
-def _ran_before(work: Work) -> bool:
+def _ran_before(work: DeployContext) -> bool:
     return isinstance(work.facts.state, ServiceState) and work.facts.state.desired > 0

@@ -9,16 +9,16 @@ from typing import Any
 from ops.core import ui
 from ops.terraform import inputs
 from ops.core.parallel import gather
-from ops.terraform.program import Terraform
+from ops.terraform.program import TerraformProgram
 from ops.core.errors import OpsError, Refused
 from ops.state import records
 from ops.preflight.platform_reads import Platform
-from ops.deploy.context import Work
+from ops.deploy.context import DeployContext
 from ops.aws.facts import Unknown
 from ops.state.rules.records import changed_inputs, last_inputs
 
 
-def confirm(work: Work, tf: Terraform) -> None:
+def confirm(work: DeployContext, tf: TerraformProgram) -> None:
     """Ask where variable files have changed since the last release, or where that is unknown.
 
     The digests are kept in `work`, for the record. Raises Refused on no.
@@ -38,14 +38,14 @@ def confirm(work: Work, tf: Terraform) -> None:
         return
     last = last_inputs(record for found in read.values() for record in found)
     if last is None:
-        ui.say("  variable files: no earlier release has recorded them, so there is nothing to compare")
+        ui.progress("  variable files: no earlier release has recorded them, so there is nothing to compare")
         return
     changed = changed_inputs(last["terraform_inputs"], now)
     if changed:
         since = f"the last release ({last.get('service')} {last.get('tag')}, {last.get('at')})"
         ui.confirm(f"{', '.join(changed)} since {since}; git does not have it", yes=not work.asks)
     for each in changed:
-        ui.say(f"  {each} since the last release")
+        ui.progress(f"  {each} since the last release")
 
 
 def read_every(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
@@ -58,7 +58,7 @@ def read_every(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...
     return found
 
 
-def refuse_moved(work: Work, tf: Terraform) -> None:
+def refuse_moved(work: DeployContext, tf: TerraformProgram) -> None:
     """Raises Refused where a variable file has changed since it was asked about."""
     moved = changed_inputs(work.terraform_inputs or {}, inputs.digests(tf))
     if moved:

@@ -13,38 +13,38 @@ from dataclasses import dataclass, field, replace
 from ops.core import ui
 from ops.aws import ecs
 from ops.terraform.errors import LockHeld
-from ops.core.apply import Doer
+from ops.core.apply import StepHandler
 from ops.core.errors import OpsError, Refused
 from ops.terraform import plan as flow
 from ops.terraform import image_variables, plan_files
 from ops.deploy import terraform_inputs
-from ops.deploy.ecs_rollout import point_service_at, refuse_if_overtaken, watch_back, way_back
-from ops.deploy.steps import Simple
-from ops.terraform.plan import Place, Planned
-from ops.deploy.context import Work
+from ops.deploy.ecs_rollout import update_service, refuse_if_superseded, watch_rollback, rollback_deployment
+from ops.deploy.steps import NoUndo
+from ops.terraform.plan import TerraformWorkspace, TerraformPlan
+from ops.deploy.context import DeployContext
 from ops.aws.facts import Evidence, Finding, ServiceState, TaskDefinition, Verdict
 from ops.core.plan import Step
 from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, addresses, planned_image
-from ops.terraform.rules.scope import Target, never, unexpected
+from ops.terraform.rules.scope import DeployScope, never, out_of_scope
 
 PLAN_BACK_S = 180.0   # a rollback by Terraform must have its plan by then
 IGNORED = "task_definition_ignored"
 PATIENCE_S = 30.0   # for a state lock: a killed run's Terraform may still be ending its apply
 
 
-def doers(work: Work) -> dict[str, Doer]:
+def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
     """Verb → what does it; the three share one roll-out."""
-    rollout = Rollout(work)
-    return {"tf-check": Simple(rollout.check), "tf-plan": Simple(rollout.make_plan), "tf-apply": Apply(rollout)}
+    rollout = TerraformRollout(work)
+    return {"tf-check": NoUndo(rollout.check), "tf-plan": NoUndo(rollout.make_plan), "tf-apply": TerraformApply(rollout)}
 
 
 @dataclass
-class Rollout:
+class TerraformRollout:
     """One roll-out by Terraform under way."""
 
-    work: Work
-    planned: Planned | None = None
-    place_: Place | None = field(default=None, repr=False)
+    work: DeployContext
+    planned: TerraformPlan | None = None
+    place_: TerraformWorkspace | None = field(default=None, repr=False)
     undoing: bool = False
 
     @property
@@ -56,9 +56,9 @@ class Rollout:
         return PATIENCE_S if self.undoing else max(PATIENCE_S, self.work.wait_s)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> TerraformWorkspace:
         if self.place_ is None:
-            found = Place.of(self.work.platform)
+            found = TerraformWorkspace.of(self.work.platform)
             self.place_ = replace(found, tf=found.tf.within(None if self.undoing else self.work.within_s))
         return self.place_
 
@@ -71,7 +71,7 @@ class Rollout:
         image_variables.refuse_undeclared(self.work.platform, self.place.tf)
         image_variables.values(self.work.platform, target=self.work.name, image=self.work.image)
         terraform_inputs.confirm(self.work, self.place.tf)
-        flow.ready(self.place)
+        flow.ensure_initialised(self.place)
 
     def make_plan(self, step: Step) -> None:
         """Plan the new image, show it, and stop at whatever is no part of this deploy unless it is confirmed."""
@@ -84,7 +84,7 @@ class Rollout:
             plan_files.discard(planned.saved)
             raise
 
-    def plan(self, image: str, targets: tuple[str, ...] = ()) -> Planned:
+    def plan(self, image: str, targets: tuple[str, ...] = ()) -> TerraformPlan:
         """A saved plan that gives the service `image`, shown; the other services' images as they run."""
         images = image_variables.values(self.work.platform, target=self.work.name, image=image)
         place = self.place
@@ -94,7 +94,7 @@ class Rollout:
         planned.show()
         return planned
 
-    def refuse_misled(self, planned: Planned, image: str) -> None:
+    def refuse_misled(self, planned: TerraformPlan, image: str) -> None:
         """Raises Refused where the variable would not lead to the image: Terraform has no such task definition, or gives it another."""
         variable, directory = str(self.work.service.image_variable), self.place.tf.directory
         how = "correct image_variable and image_variable_kind (tag or uri), or see how the directory uses the variable"
@@ -109,7 +109,7 @@ class Rollout:
             why = f"with {variable}={planned.saved.images[variable]} the task definition {self.family} gets {found}, not {image}"
             raise Refused(f"variable {variable} does not lead to the image", why, how)
 
-    def confirm(self, planned: Planned) -> None:
+    def confirm(self, planned: TerraformPlan) -> None:
         """Raises Refused where files are not committed, and where the plan holds more than this deploy and the answer is no.
 
         Some of what a plan can hold is refused whatever the answer: see `never`.
@@ -119,13 +119,13 @@ class Rollout:
             raise Refused("Terraform's files are not committed", f"changed: {files}", "commit them, or take them back")
         flow.refuse_not_understood(planned)
         target = self.target(self.work.image)
-        beyond = unexpected(planned.changes, target)
+        beyond = out_of_scope(planned.changes, target)
         for change, why in beyond:
-            ui.say(f"beyond this deploy: {change.address}: {why}")
+            ui.progress(f"beyond this deploy: {change.address}: {why}")
         if why := never(planned.changes, target):
             how = "see all of it: inv tf.plan; where it is wanted: inv tf.apply --allow-destroy ADDRESS, then deploy"
             raise Refused("a deploy does not apply this plan", why, how)
-        flow.confirm_alarming(tuple(change for change, _ in beyond), self.work.allow_destroy)
+        flow.confirm_destructive(tuple(change for change, _ in beyond), self.work.allow_destroy)
         for question in planned.uncertain:
             ui.confirm(question, yes=self.yes)
         calm = [f"{change.word} {change.address}" for change, _ in beyond if not change.alarming]
@@ -141,26 +141,26 @@ class Rollout:
         assert isinstance(self.work.facts.revision, TaskDefinition)   # the plan was refused otherwise
         return self.work.facts.revision.label.rsplit(":", 1)[0]
 
-    def target(self, image: str) -> Target:
-        return Target(self.work.service.ecs_service, self.family, self.work.service.container, image)
+    def target(self, image: str) -> DeployScope:
+        return DeployScope(self.work.service.ecs_service, self.family, self.work.service.container, image)
 
-    def carry_out(self, planned: Planned, image: str) -> str | None:
+    def carry_out(self, planned: TerraformPlan, image: str) -> str | None:
         """Apply, and see to it that the service runs the revision with `image`; the id of the deployment, None where nothing moved."""
         before = self.state()
         if planned.changes:
             self.apply(planned)
         else:
-            ui.say("  Terraform has nothing to change")
+            ui.progress("  Terraform has nothing to change")
             plan_files.discard(planned.saved)
         made = self.revision_with(image)
         after = self.state()
         if after.task_definition != made.arn:
             self.say_ignored(after, made)
-            return point_service_at(self.work, made.arn)
+            return update_service(self.work, made.arn)
         moved = after.primary is not None and (before.primary is None or after.primary.id != before.primary.id)
         return after.primary.id if moved and after.primary else None
 
-    def apply(self, planned: Planned) -> None:
+    def apply(self, planned: TerraformPlan) -> None:
         """A plan whose apply finds the state locked goes away with its deploy: nobody would apply it later, and it may hold secrets."""
         try:
             flow.apply(self.place, planned, wait_s=self.patience_s)
@@ -192,18 +192,18 @@ class Rollout:
         summary = f"Terraform made {made.label} and left {service.name} on {stayed}: it ignores the task definition (ignore_changes)"
         name = self.work.platform.settings.name
         fix = f"environments.{name}.rollout: ecs in invoke.yaml (or take task_definition out of ignore_changes)"
-        ui.say(f"  {summary}; finished by one UpdateService")
-        ui.say(f"  configure {fix}")
+        ui.progress(f"  {summary}; finished by one UpdateService")
+        ui.progress(f"  configure {fix}")
         evidence = Evidence("DescribeServices taskDefinition after the apply", service.task_definition)
         if all(finding.cause != IGNORED for finding in self.work.findings):
             self.work.findings.append(Finding(IGNORED, summary, "certain", (evidence,), (fix,)))
 
 
 @dataclass(frozen=True)
-class Apply:
+class TerraformApply:
     """The apply of the saved plan; its undo leads to the revision that was seen healthy before, and is watched to its own verdict."""
 
-    rollout: Rollout
+    rollout: TerraformRollout
 
     def do(self, step: Step) -> None:
         work = self.rollout.work
@@ -213,7 +213,7 @@ class Apply:
         assert self.rollout.planned is not None   # made in the step before
         work.deployment = self.rollout.carry_out(self.rollout.planned, work.image) or self.under_way()
         work.revision = self.rollout.revision_with(work.image)
-        ui.say(f"  deployment {work.deployment}")
+        ui.progress(f"  deployment {work.deployment}")
 
     def under_way(self) -> str:
         """Nothing moved: the service was on this revision already, so its own deployment is the one to watch."""
@@ -229,16 +229,16 @@ class Apply:
             return
         image = self.image_of(back)
         work.confirm_undo(image)
-        refuse_if_overtaken(work, back)
+        refuse_if_superseded(work, back)
         self.rollout.turn_back()
         planned = self.plan_back(image)
         done, deployment = self.by_terraform(planned, image) if planned else (False, None)
         if not done:
             deployment = self.by_ecs(back)
         if deployment is None:
-            ui.say("  nothing to take back: the service had not been changed")
+            ui.progress("  nothing to take back: the service had not been changed")
             return
-        watch_back(work, deployment)
+        watch_rollback(work, deployment)
 
     def image_of(self, back: str) -> str:
         """The image of the revision that was seen healthy (an INACTIVE revision can still be described)."""
@@ -250,15 +250,15 @@ class Apply:
             raise OpsError(f"the image of {back} could not be read", "ECS has no such revision any more", how)
         return str(container["image"])
 
-    def by_terraform(self, planned: Planned, image: str) -> tuple[bool, str | None]:
+    def by_terraform(self, planned: TerraformPlan, image: str) -> tuple[bool, str | None]:
         """Apply the second plan: whether that worked, and its deployment (None where nothing moved)."""
         try:
             return True, self.rollout.carry_out(planned, image)
         except OpsError as error:
-            ui.say(f"  no rollback by Terraform: {error.what}: {error.why}")
+            ui.progress(f"  no rollback by Terraform: {error.what}: {error.why}")
             return False, None
 
-    def plan_back(self, image: str) -> Planned | None:
+    def plan_back(self, image: str) -> TerraformPlan | None:
         """A second plan for this service alone, with the image that ran before; None where that is no way.
 
         The rollback must not depend on Terraform, so an error is only printed. A plan that holds more
@@ -271,21 +271,21 @@ class Apply:
         try:
             return self.only_ours(self.rollout.planned, image)
         except OpsError as error:
-            ui.say(f"  no plan by Terraform: {error.what}: {error.why}")
+            ui.progress(f"  no plan by Terraform: {error.what}: {error.why}")
             return None
 
-    def only_ours(self, planned: Planned, image: str) -> Planned | None:
+    def only_ours(self, planned: TerraformPlan, image: str) -> TerraformPlan | None:
         """The plan of task definition and service by their addresses; None where it also changes others."""
         target = self.rollout.target(image)
         kinds = ((TASK_DEFINITION, target.family), (SERVICE, target.service))
         only = tuple(each for kind in kinds for each in addresses(planned.document, *kind))
-        ui.say(f"rolling back to {image} by a second plan of {', '.join(only)}")
+        ui.progress(f"rolling back to {image} by a second plan of {', '.join(only)}")
         back = self.rollout.plan(image, only)
-        beyond = [change.address for change, _ in unexpected(back.changes, target)]
+        beyond = [change.address for change, _ in out_of_scope(back.changes, target)]
         if not beyond and not back.uncertain:
             return back
         plan_files.discard(back.saved)
-        ui.say(f"  not applied, since it also changes {', '.join(beyond) or back.uncertain[0]}")
+        ui.progress(f"  not applied, since it also changes {', '.join(beyond) or back.uncertain[0]}")
         return None
 
     def by_ecs(self, back: str) -> str | None:
@@ -300,9 +300,9 @@ class Apply:
             raise OpsError(f"revision {label} could not be read", "ECS does not have it any more", how)
         usable = revision.status == "ACTIVE" or self.runs(back)
         to = back if usable else self.copy_of(revision).arn
-        deployment = way_back(work, to)
+        deployment = rollback_deployment(work, to)
         if deployment:
-            ui.say(f"  rolling back by UpdateService to {to.rsplit('/', 1)[-1]}, with the content of {label}")
+            ui.progress(f"  rolling back by UpdateService to {to.rsplit('/', 1)[-1]}, with the content of {label}")
             self.report_difference(to)
         return deployment
 
@@ -325,7 +325,7 @@ class Apply:
         """Terraform did not make the revision that runs: its next apply takes it over."""
         label = to.rsplit("/", 1)[-1]
         summary = f"the service runs {label}, which Terraform did not make: its state differs until the next apply"
-        ui.say(f"  {summary}")
+        ui.progress(f"  {summary}")
         evidence = Evidence("rolled back by UpdateService", to)
         fix = ("inv tf.plan", "inv tf.apply")
         self.rollout.work.findings.append(Finding("terraform_state_differs", summary, "certain", (evidence,), fix))

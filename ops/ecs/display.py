@@ -23,10 +23,10 @@ SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
 TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
 
 
-def screen(stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> PlainScreen:
+def screen(stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> PlainDisplay:
     """The screen that fits where stderr goes: a table on a terminal that can redraw, lines everywhere else."""
     out = stream or sys.stderr
-    return TableScreen(out, clock) if out.isatty() and can_redraw(out) else PlainScreen(out, clock)
+    return TableDisplay(out, clock) if out.isatty() and can_redraw(out) else PlainDisplay(out, clock)
 
 
 def can_redraw(stream: TextIO) -> bool:
@@ -78,7 +78,7 @@ def target_state(target: Target) -> str:
     return f"{target.state} ({why})" if target.state == "unhealthy" and why else target.state
 
 
-class PlainScreen:
+class PlainDisplay:
     """A line with its time (seconds since the start) for everything new, nothing for what stays the same."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -124,7 +124,7 @@ class PlainScreen:
         print(f"{self.clock() - self.began:6.1f} s  {clean(line)}", file=self.stream, flush=True)
 
 
-class TableScreen(PlainScreen):
+class TableDisplay(PlainDisplay):
     """A table that is redrawn in place; findings and log lines are printed above it and stay."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:

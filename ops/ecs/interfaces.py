@@ -8,7 +8,7 @@ from typing import Protocol
 from ops.aws.facts import Event, Finding, ServiceState, Target, TaskState, Verdict
 
 
-class Eyes(Protocol):
+class Observer(Protocol):
     """What can be looked at. Every method may raise OpsError. `calls`: API calls so far; `container`: the one that is ours;
     `aws`: the program as it must be typed for a look by hand."""
 
@@ -27,7 +27,7 @@ class Eyes(Protocol):
     def follow(self, tasks: tuple[TaskState, ...]) -> tuple[str, ...]: ...
 
 
-class Screen(Protocol):
+class Display(Protocol):
     """Where it is shown (`ops.ecs.display`)."""
 
     def following(self, deployment_id: str, timeout_s: float) -> None: ...
@@ -40,7 +40,7 @@ class Screen(Protocol):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WatchResult:
     """How a deployment ended: verdict, why, what was found on the way, seconds and API calls that it took.
 
     `baking`: it timed out with all new tasks running, while ECS waited for the bake time.

@@ -8,24 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ops.aws import ecs, elb, logs
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.aws.facts import ServiceState, Target, TaskDefinition, TaskState
-from ops.ecs.rules.stop_diagnosis import culprit
+from ops.ecs.rules.stop_diagnosis import responsible_container
 
 LAST_LINES = 20
 NEW_LINES = 200    # of one task between two looks; more would drown everything else
 
 
-def ecs_eyes(cloud: Cloud, cluster: str, service_name: str, container: str) -> EcsEyes:
+def ecs_observer(cloud: AwsSession, cluster: str, service_name: str, container: str) -> EcsObserver:
     """Eyes on one ECS service. `container`: the one that is ours, whose log is shown."""
-    return EcsEyes(cloud, cluster, service_name, container)
+    return EcsObserver(cloud, cluster, service_name, container)
 
 
 @dataclass
-class EcsEyes:
+class EcsObserver:
     """Implements `ops.flows.watch.Eyes`. `calls`: API calls so far, without botocore's own retries, and without those of `follow`."""
 
-    cloud: Cloud
+    cloud: AwsSession
     cluster: str
     name: str
     container: str
@@ -76,7 +76,7 @@ class EcsEyes:
 
     def log(self, task: TaskState) -> tuple[str, ...]:
         """The last lines of the container that ended, ours if none stands out; none where it sends its log elsewhere, or never ran."""
-        ended = culprit(task, self.container)
+        ended = responsible_container(task, self.container)
         where = self._stream(task, ended.name if ended else self.container)
         if where is None:
             return ()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seen:
+class ServiceStatus:
     """One service: its state (None: ECS has no such service) and its running tasks."""
 
     name: str
@@ -37,24 +37,24 @@ class Seen:
         return 0 if self.steady and not isinstance(self.tasks, Unknown) else 1
 
 
-def status(settings: Settings, names: Iterable[str]) -> tuple[Seen, ...]:
+def status(settings: Settings, names: Iterable[str]) -> tuple[ServiceStatus, ...]:
     """Each service and its running tasks, read concurrently."""
     platform = Platform.of(settings)
     cluster = settings.environment.cluster
     services = {name: settings.service(name) for name in names}
     states = gather(**{name: lambda s=s: ecs.service(platform.cloud, cluster, s.ecs_service) for name, s in services.items()})
     tasks = gather(**{name: lambda s=s: ecs.tasks(platform.cloud, cluster, s.ecs_service) for name, s in services.items()})
-    return tuple(Seen(name, s.ecs_service, s.container, states[name], tasks[name]) for name, s in services.items())
+    return tuple(ServiceStatus(name, s.ecs_service, s.container, states[name], tasks[name]) for name, s in services.items())
 
 
-def as_text(seen: Iterable[Seen]) -> str:
+def as_text(seen: Iterable[ServiceStatus]) -> str:
     lines: list[str] = []
     for one in seen:
         lines.extend(service_lines(one))
     return "\n".join(lines)
 
 
-def service_lines(one: Seen) -> list[str]:
+def service_lines(one: ServiceStatus) -> list[str]:
     if not isinstance(one.state, ServiceState):
         return [f"{one.name}: {one.state.why if isinstance(one.state, Unknown) else f'ECS has no service {one.ecs_service}'}"]
     state = one.state
@@ -71,11 +71,11 @@ def service_lines(one: Seen) -> list[str]:
     return lines
 
 
-def as_document(seen: Iterable[Seen], settings: Settings) -> dict[str, Any]:
+def as_document(seen: Iterable[ServiceStatus], settings: Settings) -> dict[str, Any]:
     return {"environment": settings.name, "services": [service_document(one) for one in seen]}
 
 
-def service_document(one: Seen) -> dict[str, Any]:
+def service_document(one: ServiceStatus) -> dict[str, Any]:
     if not isinstance(one.state, ServiceState):
         why = one.state.why if isinstance(one.state, Unknown) else f"ECS has no service {one.ecs_service}"
         return {"service": one.name, "status": "unknown" if isinstance(one.state, Unknown) else "missing", "detail": why}

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ops.core.errors import OpsError
-from ops.ecs.observer import ecs_eyes as ecs_eyes
-from ops.ecs.interfaces import Eyes as Eyes
-from ops.ecs.interfaces import Outcome as Outcome
-from ops.ecs.interfaces import Screen as Screen
+from ops.ecs.observer import ecs_observer as ecs_observer
+from ops.ecs.interfaces import Observer as Observer
+from ops.ecs.interfaces import WatchResult as WatchResult
+from ops.ecs.interfaces import Display as Display
 from ops.aws.facts import Finding, ServiceState, Target, TaskState, Verdict
 from ops.core.redaction.redact import redact_lines
 from ops.ecs.rules import polling
-from ops.ecs.rules.verdict import SETTLE_S, Decision, History, Settling, Sight, baking, deadline, decide, remember, same_tasks, settle, unchecked, wants_details
+from ops.ecs.rules.verdict import SETTLE_S, Decision, RolloutHistory, Settling, Observation, baking, deadline, decide, remember, same_tasks, settle, unchecked, wants_details
 from ops.ecs.rules.stop_diagnosis import GONE, cause, finding
 
 NO_LINES: tuple[str, ...] = ()
@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 
 def watch(
-    eyes: Eyes,
+    eyes: Observer,
     deployment_id: str,
     *,
     timeout_s: float,
     poll_s: float = 4.0,
-    screen: Screen,
+    screen: Display,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     follow: bool = False,
@@ -41,13 +41,13 @@ def watch(
     bounded: bool = False,
     settle_s: float = SETTLE_S,
     service: str = "",
-) -> Outcome:
+) -> WatchResult:
     """Watch until there is a verdict. Raises OpsError where ECS may not be looked at; KeyboardInterrupt passes through.
 
     `patient`: where the service's circuit breaker rolls back, leave failing tasks to it. `bounded`: `timeout_s` includes a bake time.
     `settle_s`: how long tasks must run that no target group checks. `service`: ours, for commands in findings.
     """
-    watching = Watching(eyes, deployment_id, timeout_s, poll_s, screen, clock, sleep, follow, patient, bounded, settle_s, service)
+    watching = DeploymentWatch(eyes, deployment_id, timeout_s, poll_s, screen, clock, sleep, follow, patient, bounded, settle_s, service)
     try:
         return watching.to_the_end()
     finally:
@@ -55,14 +55,14 @@ def watch(
 
 
 @dataclass
-class Watching:
+class DeploymentWatch:
     """One watch under way."""
 
-    eyes: Eyes
+    eyes: Observer
     id: str
     timeout_s: float
     poll_s: float
-    screen: Screen
+    screen: Display
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     follow: bool
@@ -71,7 +71,7 @@ class Watching:
     settle_s: float
     name: str
     service: ServiceState | None = None
-    history: History = field(default_factory=History)
+    history: RolloutHistory = field(default_factory=RolloutHistory)
     tasks: tuple[TaskState, ...] = ()
     targets: tuple[Target, ...] = ()
     stopped: dict[str, TaskState] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class Watching:
     owed: set[str] = field(default_factory=set)                       # looks that a change asked for and the ration put off
     owed_at: float = 0.0
 
-    def to_the_end(self) -> Outcome:
+    def to_the_end(self) -> WatchResult:
         self.began = self.clock()
         self.screen.following(self.id, self.timeout_s)
         while True:
@@ -125,7 +125,7 @@ class Watching:
 
     def blind(self, error: OpsError) -> Decision:
         """ECS did not answer: said once, waited out until the time is up. Raises what no waiting mends."""
-        if polling.lasting(error):
+        if polling.is_permanent(error):
             raise error
         if not self.misses:
             self.screen.line(f"cannot see ECS, watching on: {error.why or error.what}")
@@ -137,8 +137,8 @@ class Watching:
         why = f"{limit:g} s passed, and ECS could not be seen at the end: {error.why or error.what}"
         return Decision(Verdict.TIMED_OUT, self.phase, why, baking(sight, self.id))
 
-    def sight(self, service: ServiceState | None) -> Sight:
-        return Sight(self.elapsed(), service, tuple(self.stopped.values()), self.history, self.eyes.container, self.stage)
+    def sight(self, service: ServiceState | None) -> Observation:
+        return Observation(self.elapsed(), service, tuple(self.stopped.values()), self.history, self.eyes.container, self.stage)
 
     def decision(self, service: ServiceState | None) -> Decision:
         return decide(self.sight(service), self.id, timeout_s=self.timeout_s, patient=self.patient, bounded=self.bounded)
@@ -189,8 +189,8 @@ class Watching:
             self.forgive(service)
         changed = wants_details(previous, service)
         self.new_events(service)
-        if polling.suspicious(previous, service, self.id):
-            self.chase = polling.CHASE
+        if polling.may_have_stopped_tasks(previous, service, self.id):
+            self.chase = polling.FAST_POLLS
         if changed or self.elapsed() - self.owed_at >= polling.HEARTBEAT_S:
             self.owed_at = self.elapsed()
             self.owed |= {"targets", "tasks", "stops"} if previous else {"targets"}
@@ -225,14 +225,14 @@ class Watching:
 
     def pays(self, what: str, calls: int) -> bool:
         """Whether `what` is owed and affordable; then it is owed no more."""
-        pays = what in self.owed and polling.affords(calls, made=self.eyes.calls, elapsed_s=self.elapsed())
+        pays = what in self.owed and polling.within_budget(calls, made=self.eyes.calls, elapsed_s=self.elapsed())
         self.owed -= {what} if pays else set()
         return pays
 
     def new_events(self, service: ServiceState) -> None:
         """Oldest first, none from before our deployment (by AWS's own clock), each once."""
         since = self.history.ours.created_at if self.history.ours else None
-        for event in polling.unseen(service, since, self.events):
+        for event in polling.unseen_tasks(service, since, self.events):
             self.events.add(event.id)
             self.screen.event(event)
 
@@ -259,14 +259,14 @@ class Watching:
         self.told.append((task.arn, why.key))
         if not why.failure:
             return
-        if before >= polling.TOLD_IN_FULL:
+        if before >= polling.MAX_FULL_DIAGNOSES:
             self.screen.line(f"task {task.id} stopped too, for the same cause ({before + 1} so far)")
             return
         lines = self.optional("log", lambda: self.eyes.log(task), NO_LINES)
         if why.code == "ECS-ELB":
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
         ill = tuple(target for target in self.targets if target.state != "healthy")
-        said = polling.unhealthy_said(service, self.id)
+        said = polling.health_check_events(service, self.id)
         group = service.load_balancers[0].target_group if service.load_balancers else ""
         names = {"service": self.name, "ecs_service": service.name, "target_group": group, "aws": self.eyes.aws}
         found = finding(task, why, lines, targets=ill, said=said, log_problem=self.unseen.get("log", ""), **names)
@@ -283,22 +283,22 @@ class Watching:
             if what not in self.unseen:
                 self.screen.line(f"{what}: unknown: {error.why or error.what}")
             self.unseen[what] = error.why or error.what
-            if polling.lasting(error):
+            if polling.is_permanent(error):
                 self.closed.add(what)
             return otherwise
         self.unseen.pop(what, None)
         return found
 
-    def outcome(self, decision: Decision) -> Outcome:
+    def outcome(self, decision: Decision) -> WatchResult:
         assert decision.verdict is not None
         if decision.baking:
             self.findings.append(polling.still_baking(decision.why, self.stage, self.name))
             self.screen.finding(self.findings[-1])
         elif decision.verdict is Verdict.TIMED_OUT and self.service and not self.misses:
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
-            late = polling.late(self.id, decision.why, self.service, self.targets, self.name)
+            late = polling.timeout_finding(self.id, decision.why, self.service, self.targets, self.name)
             self.findings.append(late)
             self.screen.finding(late)
         unseen = "".join(f"; {what} could not be looked at: {why}" for what, why in self.unseen.items())
         why = decision.why + (unseen if decision.verdict is not Verdict.SUCCEEDED else "")
-        return Outcome(decision.verdict, why, tuple(self.findings), self.id, self.elapsed(), self.eyes.calls, decision.baking)
+        return WatchResult(decision.verdict, why, tuple(self.findings), self.id, self.elapsed(), self.eyes.calls, decision.baking)

@@ -15,11 +15,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ops.core import ui
-from ops.core.parallel import attempt, settled
+from ops.core.parallel import try_call, try_call_in_thread
 from ops.core.errors import Cancelled, ConfigError, OpsError, Refused
 from ops.health import sweep as health_sweep, history, render
 from ops.preflight.platform_reads import Platform
-from ops.health.probe_runner import Once
+from ops.health.probe_runner import Memo
 from ops.health.model import Sweep
 from ops.aws.facts import Unknown
 from ops.health.rules import diff
@@ -27,26 +27,26 @@ from ops.health.rules import diff
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-UNLOOKED = Unknown("not looked at")
+NOT_READ = Unknown("not looked at")
 LONGEST_S = 10.0      # of each sweep: nobody waits longer for a look that is not asked for
 
 
-class Around:
+class BeforeAfter:
     """One change. `begin` looks before, `end` after; an environment without services has nothing to look at, and says nothing.
 
     `platform` is called in the first look's thread: where nothing is looked at, no door is opened.
     """
 
     def __init__(self, settings: Settings, platform: Callable[[], Platform], about: str) -> None:
-        self.settings, self.platform, self.about = settings, Once(platform), about
+        self.settings, self.platform, self.about = settings, Memo(platform), about
         self.began = time.time()
         self.ended = False
-        self.before: Sweep | Unknown = UNLOOKED
-        self.after: Sweep | Unknown = UNLOOKED
+        self.before: Sweep | Unknown = NOT_READ
+        self.after: Sweep | Unknown = NOT_READ
         self._looking = threading.Thread(target=self._look_before, name="health before", daemon=True)
 
     @classmethod
-    def begin(cls, settings: Settings, platform: Callable[[], Platform], about: str, *, looks: bool = True) -> Around:
+    def begin(cls, settings: Settings, platform: Callable[[], Platform], about: str, *, looks: bool = True) -> BeforeAfter:
         """Start to look; nothing is waited for. `about`: the change, in words; `looks` False: there is no change to look around."""
         around = cls(settings, platform, about)
         if looks and settings.environment.services:
@@ -54,11 +54,11 @@ class Around:
         return around
 
     def _look_before(self) -> None:
-        self.before = settled(lambda: health_sweep.sweep(self.platform(), self._request(f"before {self.about}"), None))
+        self.before = try_call_in_thread(lambda: health_sweep.sweep(self.platform(), self._request(f"before {self.about}"), None))
 
-    def _request(self, about: str, from_s: float | None = None) -> health_sweep.Request:
+    def _request(self, about: str, from_s: float | None = None) -> health_sweep.SweepRequest:
         groups = tuple(health_sweep.configured(self.platform()))
-        return health_sweep.Request(only=groups, about=about, from_s=from_s, deadline_s=LONGEST_S)
+        return health_sweep.SweepRequest(only=groups, about=about, from_s=from_s, deadline_s=LONGEST_S)
 
     def ready(self) -> None:
         """Wait for the first look: from here on the world may change."""
@@ -74,10 +74,10 @@ class Around:
             return
         self.ready()
         self.ended = True
-        self.after = attempt(lambda: self._look_after(released or {}))
+        self.after = try_call(lambda: self._look_after(released or {}))
         for sweep in (self.before, self.after):
             if isinstance(sweep, Sweep):
-                history.keep(self.settings, sweep)
+                history.append(self.settings, sweep)
 
     def _look_after(self, released: Mapping[str, Mapping[str, Any]]) -> Sweep:
         request = replace(self._request(f"after {self.about}", from_s=self.began), released=released)
@@ -104,7 +104,7 @@ class Around:
         told = f"{len(changes) or 'no'} change{'' if len(changes) == 1 else 's'}"
         before = self.before
         yield f"  health since {before.at[:19]}Z: {told}" if isinstance(before, Sweep) else f"  health before it is not known: {before.why}"
-        yield from (f"    {line}" for line in render.together(changes))
+        yield from (f"    {line}" for line in render.merge_same(changes))
         was = {check.label: check.ill for check in before.checks} if isinstance(before, Sweep) else {}
         for check in self.after.checks:
             if check.ill and not check.explained_by:
@@ -116,16 +116,16 @@ def sweep_document(sweep: Sweep | Unknown, environment: str) -> dict[str, Any]:
     if isinstance(sweep, Sweep):
         return diff.as_document(sweep)
     unknown = {"group": "health", "name": "health", "status": "unknown", "detail": sweep.why, "took_s": 0.0}
-    healthy = None if sweep == UNLOOKED else False
+    healthy = None if sweep == NOT_READ else False
     return {"healthy": healthy, "environment": environment, "checks": [unknown], "changes": []}
 
 
 @contextmanager
-def around(settings: Settings, about: str, *, looks: bool = True) -> Iterator[Around]:
+def before_and_after(settings: Settings, about: str, *, looks: bool = True) -> Iterator[BeforeAfter]:
     """A change that is made while this holds. Where it failed it may be half done, which is looked at and told all the same (with `--json`
     as `health` beside the error); where it was refused nothing was done, and whoever interrupts wants to get away.
     """
-    found = Around.begin(settings, lambda: Platform.of(settings), about, looks=looks)
+    found = BeforeAfter.begin(settings, lambda: Platform.of(settings), about, looks=looks)
     found.ready()
     try:
         yield found
@@ -136,6 +136,6 @@ def around(settings: Settings, about: str, *, looks: bool = True) -> Iterator[Ar
         if found.ended:
             error.about = {**error.about, "health": found.as_document()}
             for line in found.lines():
-                ui.say(line)
+                ui.progress(line)
         raise
     found.end()

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ops.core.errors import ConfigError, OpsError
-from ops.health.model import LOOKED, STATUSES
+from ops.health.model import EVALUATED, STATUSES
 from ops.core.redaction.redact import known
 
 
-def keep(folder: Path, document: Mapping[str, Any], limit: int) -> Path:
+def append(folder: Path, document: Mapping[str, Any], limit: int) -> Path:
     """Write it beside the others, whole or not at all, and drop what is older than the newest `limit` that looked at the same groups.
 
     Raises OpsError.
     """
     stamp = "".join(letter for letter in str(document["at"]) if letter.isdigit())
-    kind = "+".join(sorted({str(each["group"]) for each in document["checks"] if each["status"] in LOOKED} - {"account"})) or "nothing"
+    kind = "+".join(sorted({str(each["group"]) for each in document["checks"] if each["status"] in EVALUATED} - {"account"})) or "nothing"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = save(folder / f"{stamp}.{kind}.json", document)
@@ -50,7 +50,7 @@ def parsed(path: Path) -> Mapping[str, Any]:
     """A run that was kept or saved. Raises ConfigError for a file that is none."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        why = fault(found)
+        why = read_error(found)
     except (OSError, ValueError, RecursionError) as error:
         why = str(error)
     if why is not None:
@@ -58,17 +58,17 @@ def parsed(path: Path) -> Mapping[str, Any]:
     return found      # type: ignore[no-any-return]
 
 
-def fault(document: Any) -> str | None:
+def read_error(document: Any) -> str | None:
     """Why this is no run of health checks; None: it is one, and can be compared with."""
     checks = document.get("checks") if isinstance(document, dict) else None
     if not isinstance(checks, list) or not isinstance(document.get("at"), str):
         return "it holds no run of health checks"
     if not isinstance(document.get("environment"), str):
         return "environment: expected a name"
-    return next((f"checks[{place}].{why}" for place, each in enumerate(checks) if (why := odd(each))), None)
+    return next((f"checks[{place}].{why}" for place, each in enumerate(checks) if (why := is_malformed(each))), None)
 
 
-def odd(check: Any) -> str:
+def is_malformed(check: Any) -> str:
     """What of a check is not as it is written, empty where all is."""
     if not isinstance(check, dict):
         return "group: expected an object with a group, a name and a status"

@@ -12,7 +12,7 @@ from ops.core.parallel import gather
 from ops.core.errors import OpsError
 from ops.state import records
 from ops.preflight.platform_reads import Platform
-from ops.health.probe_runner import Once
+from ops.health.probe_runner import Memo
 from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition
 from ops.ecs.rules.task_definition_refs import Reference, references
 
@@ -20,7 +20,7 @@ SHARE = 0.8       # of the deadline, for one page
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepContext:
     """One sweep: where, how far back the logs are read (None: as configured), since when errors count (`from_s`, seconds since 1970; None:
     for the last while), what the logs of the run before said, and releases that have just succeeded and are not recorded yet.
     """
@@ -38,22 +38,22 @@ class Asked:
         return min(self.platform.settings.environment.health.timeout, SHARE * self.deadline_s)
 
 
-class Looks:
+class SweepInputs:
     """The looks of one sweep; every method may be called from any probe's thread."""
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: SweepContext) -> None:
         self.asked, self.platform = asked, asked.platform
         self.environment = asked.platform.settings.environment
         self.names = tuple(sorted(self.environment.services))
         cloud, database = self.platform.cloud, self.environment.database
         ecs_names = [self.environment.services[name].ecs_service for name in self.names]
-        self._services = Once(lambda: ecs.services(cloud, self.environment.cluster, ecs_names))
-        self._definitions = {name: Once(partial(self._latest, name)) for name in self.names}
-        self._releases = {name: Once(partial(self._released, name)) for name in self.names}
-        self._groups: Once[Mapping[str, TargetGroup]] = Once(self._described)
+        self._services = Memo(lambda: ecs.services(cloud, self.environment.cluster, ecs_names))
+        self._definitions = {name: Memo(partial(self._latest, name)) for name in self.names}
+        self._releases = {name: Memo(partial(self._released, name)) for name in self.names}
+        self._groups: Memo[Mapping[str, TargetGroup]] = Memo(self._described)
         secret, instance = (database.secret, database.instance) if database else (None, None)
-        self.secret = Once(lambda: secrets.value(cloud, secret) if secret else {})
-        self.instance = Once(lambda: rds.instance(cloud, instance) if instance else None)
+        self.secret = Memo(lambda: secrets.value(cloud, secret) if secret else {})
+        self.instance = Memo(lambda: rds.instance(cloud, instance) if instance else None)
 
     def state(self, name: str) -> ServiceState | None:
         """The service by our name for it; None: ECS has none."""

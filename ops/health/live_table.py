@@ -18,7 +18,7 @@ STYLES = {"ok": "green", "failed": "bold red", "unknown": "bold yellow", "skippe
 
 
 @dataclass(frozen=True)
-class Row:
+class HealthRow:
     """One line of the table: a check, or the checks of a group that are well."""
 
     group: str
@@ -28,7 +28,7 @@ class Row:
     changed: bool = False
 
 
-class Table:
+class HealthTable:
     """Verdict, last changes, what is ill, what is well; groups that are well are a line each where there is no room for more."""
 
     def __init__(self, stream: Any, console: Any = None) -> None:
@@ -50,7 +50,7 @@ class Table:
         from rich.text import Text
 
         room = self.console.height - 2      # the verdict, and the line on which the cursor stands
-        changes, rows = fitting(sweep, [*self.changes], room)
+        changes, rows = fit_to_height(sweep, [*self.changes], room)
         grid = Grid.grid(padding=(0, 2))
         for overflow in ("fold", "fold", "ellipsis", "ellipsis"):
             grid.add_column(no_wrap=True, overflow=overflow)
@@ -65,41 +65,41 @@ class Table:
         self.live.stop()
 
 
-def fitting(sweep: Sweep, changes: Sequence[str], room: int) -> tuple[Sequence[str], Sequence[Row]]:
+def fit_to_height(sweep: Sweep, changes: Sequence[str], room: int) -> tuple[Sequence[str], Sequence[HealthRow]]:
     """The changes and rows for so many lines, newest changes and ill checks first; what is left out is counted."""
     ill = [row(sweep, check) for check in sweep.checks if check.ill]
     well = [row(sweep, check) for check in sweep.checks if not check.ill]
     if len(changes) + len(ill) + len(well) <= room:
-        return changes, ungrouped([*ill, *well])
-    folded = [*fold(sweep)]
+        return changes, blank_repeated_groups([*ill, *well])
+    folded = [*collapse_ok(sweep)]
     changes = changes[-max(CHANGES_KEPT, room - len(ill) - len(folded)) :]
     left = max(1, room - len(changes) - len(folded))
     if len(ill) > left:
-        ill = [*ill[: left - 1], Row("", "", f"… {len(ill) - left + 1} more that are not well", "")]
-    return changes, ungrouped([*ill, *folded])
+        ill = [*ill[: left - 1], HealthRow("", "", f"… {len(ill) - left + 1} more that are not well", "")]
+    return changes, blank_repeated_groups([*ill, *folded])
 
 
-def row(sweep: Sweep, check: Check) -> Row:
+def row(sweep: Sweep, check: Check) -> HealthRow:
     because = f" [explained by {check.explained_by}]" if check.explained_by else ""
-    changed = {change.name for change in sweep.changes} & {check.label, check.name, bare(check.name)}
-    return Row(check.group, check.status, check.name, check.detail + because, bool(changed))
+    changed = {change.name for change in sweep.changes} & {check.label, check.name, path_of(check.name)}
+    return HealthRow(check.group, check.status, check.name, check.detail + because, bool(changed))
 
 
-def fold(sweep: Sweep) -> Iterator[Row]:
+def collapse_ok(sweep: Sweep) -> Iterator[HealthRow]:
     """A line for each group's checks that are well."""
     for group, checks in groupby((check for check in sweep.checks if not check.ill), key=lambda check: check.group):
         every = [*checks]
         status = "ok" if any(check.status == "ok" for check in every) else "skipped"
         changed = any(row(sweep, check).changed for check in every)
-        yield Row(group, status, f"{len(every)} check{'s' if len(every) > 1 else ''}", "", changed)
+        yield HealthRow(group, status, f"{len(every)} check{'s' if len(every) > 1 else ''}", "", changed)
 
 
-def ungrouped(rows: Sequence[Row]) -> Sequence[Row]:
+def blank_repeated_groups(rows: Sequence[HealthRow]) -> Sequence[HealthRow]:
     """A group is named in its first line."""
-    return [each if not place or rows[place - 1].group != each.group else Row("", each.status, each.name, each.detail, each.changed)
+    return [each if not place or rows[place - 1].group != each.group else HealthRow("", each.status, each.name, each.detail, each.changed)
             for place, each in enumerate(rows)]
 
 
-def bare(name: str) -> str:
+def path_of(name: str) -> str:
     """A page's path, as changes name it."""
     return name.removeprefix("GET ").removesuffix(" via cdn")

@@ -10,7 +10,7 @@ from ops.aws.facts import Change, Finding
 
 Status = Literal["ok", "failed", "unknown", "skipped"]
 STATUSES = ("ok", "failed", "unknown", "skipped")
-LOOKED = ("ok", "failed", "unknown")      # what was asked for, whatever came of it
+EVALUATED = ("ok", "failed", "unknown")      # what was asked for, whatever came of it
 GROUPS = ("account", "db", "ecs", "targets", "endpoints", "cdn", "certificates", "logs", "terraform")   # "account" comes with any other
 
 

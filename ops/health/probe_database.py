@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ops.postgres import facts, access, pending as postgres_pending
 from ops.core.parallel import gather
-from ops.ssh.errors import Behind
+from ops.ssh.errors import BeyondBastion
 from ops.core.errors import ConfigError, Unreachable
-from ops.health.inputs import Looks
+from ops.health.inputs import SweepInputs
 from ops.health.probe_runner import Probe
 from ops.health.model import Check
 from ops.aws.facts import Unknown
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ops.core.config.database import Database
 
 
-def probes(looks: Looks) -> Iterator[Probe]:
+def probes(looks: SweepInputs) -> Iterator[Probe]:
     """None where the environment has no database. The longest first: its time is the sweep's."""
     configured = looks.environment.database
     if configured is None:
@@ -33,35 +33,35 @@ def probes(looks: Looks) -> Iterator[Probe]:
         yield Probe("db", "secret", partial(secret, looks, configured))
 
 
-def instance(looks: Looks) -> Iterable[Check]:
+def instance(looks: SweepInputs) -> Iterable[Check]:
     found = looks.instance()
     return [rules.instance(found.id, found.status)] if found else []
 
 
-def secret(looks: Looks, configured: Database) -> Iterable[Check]:
+def secret(looks: SweepInputs, configured: Database) -> Iterable[Check]:
     seen = gather(values=looks.secret, instance=looks.instance)
     values, found = seen["values"], seen["instance"]
     if isinstance(values, Unknown):
-        return [rules.unseen("secret", values)]
+        return [rules.unknown_check("secret", values)]
     host = "" if isinstance(found, Unknown) or found is None else found.host  # type: ignore[union-attr]
     return [rules.secret(configured.secret or "", values, host)]  # type: ignore[arg-type]
 
 
-def connection(looks: Looks) -> Iterable[Check]:
+def connection(looks: SweepInputs) -> Iterable[Check]:
     """SELECT 1 as the tasks of `db.*` connect, and what the same connection tells of connections and schema."""
     began = time.monotonic()
-    seen = gather(vitals=partial(vitals, looks), released=partial(released, looks), order=partial(order, looks))
+    seen = gather(vitals=partial(vitals_check, looks), released=partial(released, looks), order=partial(order, looks))
     found = seen["vitals"]
     if isinstance(found, Check):
-        return [found, *(rules.unseen(name, Unknown("there is no connection")) for name in ("connections", "schema"))]
+        return [found, *(rules.unknown_check(name, Unknown("there is no connection")) for name in ("connections", "schema"))]
     if isinstance(found, Unknown):
-        return [rules.unseen(name, found) for name in ("connection", "connections", "schema")]
+        return [rules.unknown_check(name, found) for name in ("connection", "connections", "schema")]
     told: Any = found
     connected = rules.Connected(told.server, told.revision, told.connections, told.limit, time.monotonic() - began)
     return [rules.connected(connected), rules.connections(connected), schema(looks, connected, seen["released"], seen["order"])]
 
 
-def vitals(looks: Looks) -> facts.Vitals | Check:
+def vitals_check(looks: SweepInputs) -> facts.Vitals | Check:
     """A check where the database refused, or does not answer the bastion: that is a failure. A bastion that is away is a look not taken."""
     try:
         with access.opened(looks.platform.settings, lambda: looks.platform.cloud, secret=looks.secret) as door:
@@ -69,11 +69,11 @@ def vitals(looks: Looks) -> facts.Vitals | Check:
                 return facts.vitals(door.target.parameters)
             except Unreachable as problem:
                 return rules.unreachable(problem.what, problem.why, problem.next)
-    except Behind as problem:
+    except BeyondBastion as problem:
         return rules.unreachable(problem.what, problem.why, problem.next)
 
 
-def released(looks: Looks) -> Mapping[str, str]:
+def released(looks: SweepInputs) -> Mapping[str, str]:
     """Service → the schema's revision that its running release was recorded with."""
     records = gather(**{name: partial(looks.release, name) for name in looks.names})
     unknown = next((each for each in records.values() if isinstance(each, Unknown)), None)
@@ -82,16 +82,16 @@ def released(looks: Looks) -> Mapping[str, str]:
     return {name: str(each["schema_revision"]) for name, each in records.items() if each and each.get("schema_revision")}  # type: ignore[union-attr, index]
 
 
-def order(looks: Looks) -> tuple[str, ...]:
+def order(looks: SweepInputs) -> tuple[str, ...]:
     return postgres_pending.heads_after(None, looks.platform.settings.root)
 
 
-def schema(looks: Looks, seen: rules.Connected, released: Any, history: Any) -> Check:
+def schema(looks: SweepInputs, seen: rules.Connected, released: Any, history: Any) -> Check:
     for fact in (released, history):
         if isinstance(fact, Unknown):
-            return rules.unseen("schema", fact)
+            return rules.unknown_check("schema", fact)
     try:
         pending = postgres_pending.heads_after(seen.revision, looks.platform.settings.root)
     except (Unreachable, ConfigError) as problem:
-        return rules.unseen("schema", Unknown(f"{problem.what}: {problem.why}"))
+        return rules.unknown_check("schema", Unknown(f"{problem.what}: {problem.why}"))
     return rules.schema(seen.revision, [text.split(" ", 1)[0] for text in history], pending, released)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from ops.aws import session, ec2, ecs, elb
-from ops.core.parallel import attempt, gather
-from ops.ecs.observer import ecs_eyes
-from ops.health.inputs import Looks
+from ops.core.parallel import try_call, gather
+from ops.ecs.observer import ecs_observer
+from ops.health.inputs import SweepInputs
 from ops.health.probe_runner import Probe
 from ops.health.model import Check
 from ops.aws.facts import Finding, LoadBalancer, ServiceState, TaskState, Unknown
@@ -20,7 +20,7 @@ from ops.ecs.rules.stop_diagnosis import cause, finding
 STOPPED_SHOWN = 3
 
 
-def account(looks: Looks) -> Iterable[Check]:
+def account(looks: SweepInputs) -> Iterable[Check]:
     """Whose credentials these are: with another account's everything else would be a riddle."""
     found, expected = session.identity(looks.platform.cloud), looks.environment.account
     if found.account == expected:
@@ -31,14 +31,14 @@ def account(looks: Looks) -> Iterable[Check]:
     return [Check("account", "account", "failed", detail, found.account, finding=Finding("wrong_account", what, "certain", fix=fix))]
 
 
-def ecs_probes(looks: Looks) -> Iterator[Probe]:
+def ecs_probes(looks: SweepInputs) -> Iterator[Probe]:
     cloud, cluster = looks.platform.cloud, looks.environment.cluster
     yield Probe("ecs", "cluster", lambda: [services.cluster(cluster, ecs.cluster_status(cloud, cluster))])
     for name in looks.names:
         yield Probe("ecs", f"{name} tasks", partial(service, looks, name), services.names(name), name)
 
 
-def service(looks: Looks, name: str) -> Iterable[Check]:
+def service(looks: SweepInputs, name: str) -> Iterable[Check]:
     cloud, configured = looks.platform.cloud, looks.environment.services[name]
     seen = gather(
         state=lambda: looks.state(name),
@@ -51,26 +51,26 @@ def service(looks: Looks, name: str) -> Iterable[Check]:
         name, configured.ecs_service, configured.container, state, tasks, seen["latest"], seen["release"],  # type: ignore[arg-type]
         cluster=looks.environment.cluster, aws=cloud.program,
     )  # fmt: skip
-    if isinstance(state, ServiceState) and services.ailing(state, facts.tasks):
+    if isinstance(state, ServiceState) and services.unhealthy_tasks(state, facts.tasks):
         facts = replace(facts, stopped=tuple(stopped(looks, name)))
     return services.checks(facts)
 
 
-def stopped(looks: Looks, name: str) -> Iterator[Finding]:
+def stopped(looks: SweepInputs, name: str) -> Iterator[Finding]:
     """Why the service's tasks stopped lately, the newest first: what a failed deploy says of them."""
     configured = looks.environment.services[name]
-    eyes = ecs_eyes(looks.platform.cloud, looks.environment.cluster, configured.ecs_service, configured.container)
-    found = attempt(eyes.stopped)
+    eyes = ecs_observer(looks.platform.cloud, looks.environment.cluster, configured.ecs_service, configured.container)
+    found = try_call(eyes.stopped)
     if isinstance(found, Unknown):
         return
     newest = sorted(found, key=lambda task: task.created_at.timestamp() if task.created_at else 0.0, reverse=True)
     for task in newest[:STOPPED_SHOWN]:
         why = cause(task, configured.container)
         if why.failure:
-            yield explained(looks, name, task, attempt(partial(eyes.log, task)))
+            yield explained(looks, name, task, try_call(partial(eyes.log, task)))
 
 
-def explained(looks: Looks, name: str, task: TaskState, lines: tuple[str, ...] | Unknown) -> Finding:
+def explained(looks: SweepInputs, name: str, task: TaskState, lines: tuple[str, ...] | Unknown) -> Finding:
     configured = looks.environment.services[name]
     known, problem = ((), lines.why) if isinstance(lines, Unknown) else (lines, "")
     why = cause(task, configured.container)
@@ -79,12 +79,12 @@ def explained(looks: Looks, name: str, task: TaskState, lines: tuple[str, ...] |
     )
 
 
-def target_probes(looks: Looks) -> Iterator[Probe]:
+def target_probes(looks: SweepInputs) -> Iterator[Probe]:
     for name in looks.names:
         yield Probe("targets", f"{name} targets", partial(target_groups, looks, name), service=name)
 
 
-def target_groups(looks: Looks, name: str) -> Iterable[Check]:
+def target_groups(looks: SweepInputs, name: str) -> Iterable[Check]:
     state = looks.state(name)
     if state is None:
         return [Check("targets", f"{name} targets", "unknown", "ECS has no such service, so no target group is known", service=name)]
@@ -93,16 +93,16 @@ def target_groups(looks: Looks, name: str) -> Iterable[Check]:
     ]
 
 
-def target_group(looks: Looks, name: str, state: ServiceState, balancer: LoadBalancer) -> Check:
+def target_group(looks: SweepInputs, name: str, state: ServiceState, balancer: LoadBalancer) -> Check:
     cloud = looks.platform.cloud
-    registered = {arn: attempt(partial(elb.targets, cloud, arn)) for arn in balancer.target_groups}
+    registered = {arn: try_call(partial(elb.targets, cloud, arn)) for arn in balancer.target_groups}
     arn = targets.serving(registered)
     found = registered[arn]
     facts = targets.GroupFacts(
-        service=name, group=attempt(lambda: looks.group(arn)), name=arn.split(":targetgroup/")[-1].split("/")[0], targets=found,
+        service=name, group=try_call(lambda: looks.group(arn)), name=arn.split(":targetgroup/")[-1].split("/")[0], targets=found,
         health_path=looks.environment.services[name].health_path, security_groups=state.security_groups, aws=cloud.program,
     )  # fmt: skip
-    if not isinstance(found, Unknown) and targets.silent(found) and state.security_groups:
-        let = attempt(lambda: ec2.ingress(cloud, state.security_groups))
-        facts = replace(facts, ingress=let, balancer=attempt(lambda: ec2.balancer_groups(cloud, arn)))
+    if not isinstance(found, Unknown) and targets.unknown_targets(found) and state.security_groups:
+        let = try_call(lambda: ec2.ingress(cloud, state.security_groups))
+        facts = replace(facts, ingress=let, balancer=try_call(lambda: ec2.balancer_groups(cloud, arn)))
     return targets.check(facts)

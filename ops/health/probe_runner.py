@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from ops.core.parallel import settled
+from ops.core.parallel import try_call_in_thread
 from ops.health.model import Check
 from ops.aws.facts import Unknown
 
@@ -38,7 +38,7 @@ class Probe:
         return tuple(Check(self.group, name, "unknown", why, took_s=took_s, service=self.service) for name in names)
 
 
-class Once(Generic[T]):
+class Memo(Generic[T]):
     """A look that several probes need and only the first one takes; what it raises, it raises for all."""
 
     def __init__(self, look: Callable[[], T]) -> None:
@@ -60,7 +60,7 @@ class Once(Generic[T]):
             return self._found[0]
 
 
-def run(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
+def run_all(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
     """Every probe's checks, in the order of the probes; at most 16 of a lane run at a time."""
     found: dict[int, tuple[Check, ...]] = {}
     turns = {probe.lane: threading.Semaphore(AT_ONCE) for probe in probes}
@@ -70,7 +70,7 @@ def run(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
     def take(position: int, probe: Probe) -> None:
         with turns[probe.lane]:
             if not given_up.is_set():
-                found[position] = asked(probe)
+                found[position] = run_probe(probe)
 
     threads = [threading.Thread(target=take, args=pair, name=f"{pair[1].group} {pair[1].name}", daemon=True) for pair in enumerate(probes)]
     try:
@@ -86,10 +86,10 @@ def run(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
     )
 
 
-def asked(probe: Probe) -> tuple[Check, ...]:
+def run_probe(probe: Probe) -> tuple[Check, ...]:
     """What it answers; a crash and an answer without any check are unknown, never green."""
     began = time.monotonic()
-    answer = settled(lambda: tuple(probe.ask()))
+    answer = try_call_in_thread(lambda: tuple(probe.ask()))
     took = time.monotonic() - began
     if isinstance(answer, Unknown):
         return probe.unknown(answer.why, took)

@@ -20,7 +20,7 @@ MARKS = {"ok": "ok", "failed": "FAILED", "unknown": "UNKNOWN", "skipped": "skipp
 
 def as_text(sweep: Sweep, settings: Settings) -> str:
     """Checks by group; findings of what nothing explains; changes; the pages that a person should look at (runbook 5, "Browser Check")."""
-    lines = [*check_lines(sweep), "", *problem_lines(sweep), *change_lines(sweep), *by_eye(settings), verdict(sweep)]
+    lines = [*check_lines(sweep), "", *problem_lines(sweep), *change_lines(sweep), *browser_checks(settings), verdict(sweep)]
     return "\n".join(lines)
 
 
@@ -48,10 +48,10 @@ def change_lines(sweep: Sweep) -> Iterator[str]:
         yield "no earlier run to compare with"
         return
     yield f"since {sweep.against[:19]}Z: {len(sweep.changes) or 'no'} change{'' if len(sweep.changes) == 1 else 's'}"
-    yield from (f"  {line}" for line in together(sweep.changes))
+    yield from (f"  {line}" for line in merge_same(sweep.changes))
 
 
-def together(changes: Sequence[Change]) -> Iterator[str]:
+def merge_same(changes: Sequence[Change]) -> Iterator[str]:
     """A line a change; many that say the same, one line with their names."""
     same: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
@@ -70,7 +70,7 @@ def change_line(change: Change) -> str:
     return f"{change.name} {change.before} → {change.after}".translate(ui.CONTROL)
 
 
-def by_eye(settings: Settings) -> Iterator[str]:
+def browser_checks(settings: Settings) -> Iterator[str]:
     """What a program can't judge: how the pages look."""
     environment = settings.environment
     every = [endpoint for service in environment.services.values() for endpoint in service.endpoints]

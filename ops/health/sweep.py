@@ -11,23 +11,23 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ops.core.parallel import attempt, bounded
+from ops.core.parallel import try_call, with_timeout
 from ops.http.assertions import check_expressions
 from ops.core.errors import ConfigError
 from ops.health import probe_database, probe_edge, history, probe_ecs
 from ops.preflight.platform_reads import Platform
-from ops.health.inputs import Asked, Looks
-from ops.health.probe_runner import Probe, run
+from ops.health.inputs import SweepContext, SweepInputs
+from ops.health.probe_runner import Probe, run_all
 from ops.health.model import GROUPS, Check, Sweep
 from ops.aws.facts import Unknown
 from ops.health.rules import diff
-from ops.health.rules.root_cause import AWS_GROUPS, Ground, denied, explained
+from ops.health.rules.root_cause import AWS_GROUPS, ExplainContext, denied, explained
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 GRACE_S = 0.5     # after the deadline for what should be known by then, and may hang as everything else did
-PROBES: Mapping[str, Callable[[Looks], Iterator[Probe]]] = {
+PROBES: Mapping[str, Callable[[SweepInputs], Iterator[Probe]]] = {
     "db": probe_database.probes,
     "ecs": probe_ecs.ecs_probes,
     "targets": probe_ecs.target_probes,
@@ -48,7 +48,7 @@ NOTHING = {
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepRequest:
     """What was asked of a sweep. `only`: these groups; `skip`: groups or checks; `against`: a file, or last-release.
 
     `from_s`: errors in the logs count from then on (seconds since 1970); `released`: service → a release that is not recorded yet.
@@ -69,31 +69,31 @@ class Request:
         return tuple(group for group in GROUPS if group in PROBES and (not self.only or group in self.only))
 
 
-def check_request(request: Request, settings: Settings) -> None:
+def check_request(request: SweepRequest, settings: Settings) -> None:
     """Raises ConfigError for a group that there is not, an expectation that is none, a place where nothing can be saved."""
     for name in request.only:
         if name not in PROBES:
             raise ConfigError(f"--only {name}", f"allowed: {', '.join(PROBES)}", "inv health.all --only endpoints")
     if request.save:
-        history.check_place(request.save)
+        history.check_writable(request.save)
     for _, endpoint in settings.environment.pages():
         check_expressions(endpoint)
 
 
 def configured(platform: Platform) -> list[str]:
     """The groups in which this environment has something to look at."""
-    looks = Looks(Asked(platform))
+    looks = SweepInputs(SweepContext(platform))
     return [group for group in GROUPS if group in PROBES and next(PROBES[group](looks), None) is not None]
 
 
-def sweep(platform: Platform, request: Request, before: Mapping[str, Any] | None) -> Sweep:
+def sweep(platform: Platform, request: SweepRequest, before: Mapping[str, Any] | None) -> Sweep:
     """Look now, and compare with `before`. Raises ConfigError (a group or check that there is not, an expectation that is none)."""
     check_request(request, platform.settings)
     deadline_s = request.deadline_s or platform.settings.environment.health.deadline
-    asked = Asked(platform, request.since_s, request.from_s, known_patterns(before), request.released, deadline_s)
-    looks, began, at = Looks(asked), time.monotonic(), datetime.now(UTC)
+    asked = SweepContext(platform, request.since_s, request.from_s, known_patterns(before), request.released, deadline_s)
+    looks, began, at = SweepInputs(asked), time.monotonic(), datetime.now(UTC)
     groups = [group for group in request.groups if group not in request.skip]
-    checks = list(run(list(probes(looks, groups)), deadline_s))
+    checks = list(run_all(list(probes(looks, groups)), deadline_s))
     checks += [Check(group, group, "skipped", "--skip") for group in request.groups if group in request.skip]
     told = explained(map(denied, skipped(checks, request)), ground(looks, checks, began + deadline_s))
     found = Sweep(
@@ -105,15 +105,15 @@ def sweep(platform: Platform, request: Request, before: Mapping[str, Any] | None
     return replace(found, changes=changes, against=str(before.get("at", "")))
 
 
-def ground(looks: Looks, checks: Sequence[Check], ends: float) -> Ground:
+def ground(looks: SweepInputs, checks: Sequence[Check], ends: float) -> ExplainContext:
     """What the explanations need, where there is anything to explain; within what is left of the deadline (`ends`, monotonic)."""
     if not any(check.ill for check in checks):
-        return Ground()
-    users = attempt(lambda: bounded(looks.users, max(GRACE_S, ends - time.monotonic()), "who uses the database"))
-    return Ground() if isinstance(users, Unknown) else Ground(users)
+        return ExplainContext()
+    users = try_call(lambda: with_timeout(looks.users, max(GRACE_S, ends - time.monotonic()), "who uses the database"))
+    return ExplainContext() if isinstance(users, Unknown) else ExplainContext(users)
 
 
-def probes(looks: Looks, groups: Sequence[str]) -> Iterator[Probe]:
+def probes(looks: SweepInputs, groups: Sequence[str]) -> Iterator[Probe]:
     """Those of the groups; whose account it is first, wherever AWS is asked. A group without any is one that is unknown."""
     if any(group in AWS_GROUPS for group in groups):
         yield Probe("account", "account", lambda: probe_ecs.account(looks))
@@ -124,7 +124,7 @@ def probes(looks: Looks, groups: Sequence[str]) -> Iterator[Probe]:
         yield from own or [Probe(group, group, lambda group=group, advice=advice: [Check(group, group, "unknown", advice)])]  # type: ignore[misc]
 
 
-def skipped(checks: Sequence[Check], request: Request) -> tuple[Check, ...]:
+def skipped(checks: Sequence[Check], request: SweepRequest) -> tuple[Check, ...]:
     """A check that is skipped by its name keeps what was seen, and counts no more. Raises ConfigError for a name that fits nothing."""
     names = {name for name in request.skip if name not in GROUPS}
     known = {check.name for check in checks}
@@ -144,9 +144,9 @@ def as_document(found: Sweep) -> dict[str, Any]:
     return diff.as_document(found)
 
 
-def look(platform: Platform, request: Request) -> Sweep:
+def run_sweep(platform: Platform, request: SweepRequest) -> Sweep:
     """One run, kept."""
     check_request(request, platform.settings)
-    found = sweep(platform, request, history.reference(platform, request))
-    history.keep(platform.settings, found)
+    found = sweep(platform, request, history.baseline(platform, request))
+    history.append(platform.settings, found)
     return found

@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 SHORTEST_S = 1.0
 
 
-class Report(Protocol):
+class WatchReport(Protocol):
     """Where documents go: one a sweep with `--json`."""
 
     json: bool
     stream: Any
 
 
-def watch(platform: Platform, request: health_sweep.Request, pause_s: float, report: Report, sleep: Callable[[float], None] = time.sleep) -> None:
+def watch(platform: Platform, request: health_sweep.SweepRequest, pause_s: float, report: WatchReport, sleep: Callable[[float], None] = time.sleep) -> None:
     """Never returns by itself. Raises ConfigError for a pause below a second (AWS limits calls), Cancelled when it is ended.
 
     Each sweep is compared with the one before it, or always with --against's. Of them all the last is kept.
     """
     if pause_s < SHORTEST_S:
         raise ConfigError(f"--watch {pause_s:g}", "allowed: a second or more", "--watch 5")
-    before, kept = history.reference(platform, request), None
+    before, kept = history.baseline(platform, request), None
     screen = chosen(report, platform)
     try:
         while True:
             began = time.monotonic()
             found = health_sweep.sweep(platform, request, before)
-            kept = history.keep(platform.settings, found, kept)
+            kept = history.append(platform.settings, found, kept)
             if request.save:
                 history.save(request.save, found)
             before = before if request.against else as_document(found)
@@ -52,13 +52,13 @@ def watch(platform: Platform, request: health_sweep.Request, pause_s: float, rep
         screen.close()
 
 
-def chosen(report: Report, platform: Platform) -> Any:
+def chosen(report: WatchReport, platform: Platform) -> Any:
     if report.json:
-        return Documents(report.stream)
-    return live_table.Table(sys.stderr) if sys.stderr.isatty() and display.can_redraw(sys.stderr) else Lines(platform)
+        return JsonOutput(report.stream)
+    return live_table.HealthTable(sys.stderr) if sys.stderr.isatty() and display.can_redraw(sys.stderr) else PlainOutput(platform)
 
 
-class Documents:
+class JsonOutput:
     """With `--json`: one document a sweep, a line each."""
 
     def __init__(self, stream: Any) -> None:
@@ -71,7 +71,7 @@ class Documents:
         """Nothing is held."""
 
 
-class Lines:
+class PlainOutput:
     """Everything once; then a line a sweep, and one for each change."""
 
     def __init__(self, platform: Platform) -> None:

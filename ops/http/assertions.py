@@ -69,22 +69,22 @@ def unexpected(expect: dict[str, Any], body: str, whole: bool) -> list[str]:
             if start
             else "body: empty, expected JSON"
         ]
-    return [difference for expression, value in expect.items() if (difference := compared(expression, value, document))]
+    return [difference for expression, value in expect.items() if (difference := compare_values(expression, value, document))]
 
 
-def compared(expression: str, expected: Any, document: Any) -> str:
+def compare_values(expression: str, expected: Any, document: Any) -> str:
     """A path that leads to nothing never passes, whatever is expected there (JMESPath can't tell a null from a missing key)."""
     import jmespath
 
     try:
         actual = jmespath.search(expression, document)
     except jmespath.exceptions.JMESPathError as error:
-        return f"{expression}: {one_line(error)}, expected {shown(expected)}"
+        return f"{expression}: {one_line(error)}, expected {format_value(expected)}"
     if actual is None:
-        return f"{expression}: nothing there, expected {shown(expected)}"
+        return f"{expression}: nothing there, expected {format_value(expected)}"
     same = actual == expected and isinstance(actual, bool) == isinstance(expected, bool)  # in Python, true == 1
-    return "" if same else f"{expression}: {shown(actual)}, expected {shown(expected)}"
+    return "" if same else f"{expression}: {format_value(actual)}, expected {format_value(expected)}"
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     return one_line(json.dumps(value, ensure_ascii=False, default=str), limit=120)

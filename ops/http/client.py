@@ -35,7 +35,7 @@ HEADERS = {"user-agent": "ecs-runbook", "accept": "*/*", "accept-encoding": "ide
 
 
 @dataclass(frozen=True)
-class Page:
+class HttpExchange:
     """What came back, or `problem`: why nothing (more) did."""
 
     status: int = 0
@@ -48,7 +48,7 @@ class Page:
 
 
 @dataclass
-class Look:
+class HttpRequest:
     """One endpoint being looked at. `page` is replaced as more is known, so that a limit reached still tells how far it got.
 
     The clock starts when it has its turn: waiting for others is not the page's time. `host`: who is asked for at another's address.
@@ -59,7 +59,7 @@ class Look:
     timeout: float
     host: str | None = None
     began: float | None = None
-    page: Page = Page(problem=f"not asked: {AT_ONCE} others had no answer yet", cause="not_asked")
+    page: HttpExchange = HttpExchange(problem=f"not asked: {AT_ONCE} others had no answer yet", cause="not_asked")
     took: float | None = None
 
     @property
@@ -87,13 +87,13 @@ def probe(base: str, endpoint: Endpoint, timeout: float = 10.0) -> Answer:
 
 def probe_all(base: str, endpoints: Sequence[Endpoint], timeout: float = 10.0) -> tuple[Answer, ...]:
     """All endpoints at once, in their order; what is not right is the answer's `problem`. Raises ConfigError (base, expectation)."""
-    return tuple(look.judged() for look in look_at(base, endpoints, timeout))
+    return tuple(look.judged() for look in fetch_all(base, endpoints, timeout))
 
 
-def look_at(
+def fetch_all(
     base: str, endpoints: Sequence[Endpoint], timeout: float = 10.0, *, within: float | None = None, again: float | None = None,
     host: str | None = None, authority: str | None = None,
-) -> tuple[Look, ...]:
+) -> tuple[HttpRequest, ...]:
     """All endpoints, 32 at a time, each within `timeout` seconds of its turn, to be judged. Raises ConfigError (base, expectation).
 
     `within`: seconds for all together. `again`: whatever took longer is asked once more when all the others are done, and the better time
@@ -113,19 +113,19 @@ def look_at(
     client = httpx.Client(
         headers=HEADERS, timeout=timeout, trust_env=not local, follow_redirects=False, verify=context(authority), limits=limits
     )
-    looks = [Look(root + endpoint.path, endpoint, timeout, host) for endpoint in endpoints]
-    left = in_turn(client, looks, ends, AT_ONCE)
+    looks = [HttpRequest(root + endpoint.path, endpoint, timeout, host) for endpoint in endpoints]
+    left = run_bounded(client, looks, ends, AT_ONCE)
     if again is not None:
-        left |= ask_again(client, looks, again, ends)
+        left |= retry_slow(client, looks, again, ends)
     if not left:
         client.close()
     return tuple(looks)
 
 
-def in_turn(client: Any, looks: Sequence[Look], ends: float, at_once: int) -> bool:
+def run_bounded(client: Any, looks: Sequence[HttpRequest], ends: float, at_once: int) -> bool:
     """Run them, so many at a time, none after `ends` (monotonic). True where one had to be left behind."""
     ended = threading.Condition()
-    waiting, running, left = deque(looks), list[Look](), False
+    waiting, running, left = deque(looks), list[HttpRequest](), False
     with ended:
         while (waiting or running) and time.monotonic() < ends:
             late = [look for look in running if look.took is None and time.monotonic() >= look.deadline]
@@ -133,19 +133,19 @@ def in_turn(client: Any, looks: Sequence[Look], ends: float, at_once: int) -> bo
             running = [look for look in running if look.took is None and look not in late]
             while waiting and len(running) < at_once:
                 running.append(look := waiting.popleft())
-                look.page, look.began = Page(problem="no answer in time", cause="page_hangs"), time.monotonic()
+                look.page, look.began = HttpExchange(problem="no answer in time", cause="page_hangs"), time.monotonic()
                 threading.Thread(target=look.run, args=(client, ended), daemon=True).start()
             if running:
                 ended.wait(max(0.0, min(ends, *(look.deadline for look in running)) - time.monotonic()) + SLACK_S)
     return left or any(look.took is None for look in looks)
 
 
-def ask_again(client: Any, looks: Sequence[Look], longer_than: float, ends: float) -> bool:
+def retry_slow(client: Any, looks: Sequence[HttpRequest], longer_than: float, ends: float) -> bool:
     """Once more what answered and took longer, the slowest first; the faster of two whole answers counts."""
     slow = [look for look in looks if look.took is not None and look.took > longer_than and not look.page.problem]
     slow = sorted(slow, key=lambda look: -(look.took or 0.0))
-    second = [Look(look.url, look.endpoint, look.timeout, look.host) for look in slow]
-    left = in_turn(client, second, min(ends, time.monotonic() + AGAIN_FOR_S), AT_ONCE // 2) if second else False
+    second = [HttpRequest(look.url, look.endpoint, look.timeout, look.host) for look in slow]
+    left = run_bounded(client, second, min(ends, time.monotonic() + AGAIN_FOR_S), AT_ONCE // 2) if second else False
     for look, better in zip(slow, second, strict=True):
         if better.took is not None and not better.page.problem and better.took < (look.took or 0.0):
             look.page, look.took = better.page, better.took
@@ -170,7 +170,7 @@ def checked(base: str) -> str:
     return base.rstrip("/")
 
 
-def follow(client: Any, look: Look) -> Page:
+def follow(client: Any, look: HttpRequest) -> HttpExchange:
     """The page at the end of the redirects; a loop, or more than five, is a problem that shows the way."""
     url, asked, way = look.url, [look.url], [look.url]
     while True:
@@ -191,11 +191,11 @@ def follow(client: Any, look: Look) -> Page:
         asked.append(url := there)
 
 
-def get(client: Any, url: str, look: Look) -> tuple[Page, str | None]:
+def get(client: Any, url: str, look: HttpRequest) -> tuple[HttpExchange, str | None]:
     """One exchange: the page, and where it redirects to."""
     left = max(look.deadline - time.monotonic(), 0.001)
     with client.stream("GET", url, timeout=left, **addressed(look, url)) as response:
-        page = Page(
+        page = HttpExchange(
             response.status_code,
             media_type(response),
             charset=response.charset_encoding or "utf-8",
@@ -216,7 +216,7 @@ def get(client: Any, url: str, look: Look) -> tuple[Page, str | None]:
     return replace(page, body=bytes(body), problem="", cause=""), None
 
 
-def addressed(look: Look, url: str) -> dict[str, Any]:
+def addressed(look: HttpRequest, url: str) -> dict[str, Any]:
     """The asked host, at the look's own address only: a redirect elsewhere says itself whom it means."""
     if look.host is None or urlsplit(url).hostname != urlsplit(look.url).hostname:
         return {}
@@ -228,7 +228,7 @@ def media_type(response: Any) -> str:
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-def answer(look: Look, endpoint: Endpoint) -> Answer:
+def answer(look: HttpRequest, endpoint: Endpoint) -> Answer:
     page = look.page
     problem, why = page.problem, page.cause
     if problem.endswith("in time"):
@@ -240,7 +240,7 @@ def answer(look: Look, endpoint: Endpoint) -> Answer:
     return Answer(endpoint.path, page.status, page.content_type, round(took, 3), problem, why)
 
 
-def text(page: Page) -> str:
+def text(page: HttpExchange) -> str:
     try:
         return page.body.decode(page.charset, "replace")
     except LookupError:

@@ -52,7 +52,7 @@ def chain(address: str, timeout: float, authority: str | None = None, name: str 
     host, port = parts.hostname or "", parts.port or PORT
     trusted = context(authority)
     problem, cause = refusal(host, port, timeout, trusted, name or host)
-    return Chain(name or host, shown(host, port, timeout, name or host), problem, cause)
+    return Chain(name or host, format_name(host, port, timeout, name or host), problem, cause)
 
 
 def refusal(host: str, port: int, timeout: float, trusted: ssl.SSLContext, name: str) -> tuple[str, str]:
@@ -66,7 +66,7 @@ def refusal(host: str, port: int, timeout: float, trusted: ssl.SSLContext, name:
         raise unreachable(host, port, error) from None
 
 
-def shown(host: str, port: int, timeout: float, name: str = "") -> tuple[Certificate, ...]:
+def format_name(host: str, port: int, timeout: float, name: str = "") -> tuple[Certificate, ...]:
     with importing:
         from OpenSSL import SSL
 

@@ -14,7 +14,7 @@ from typing import Any
 from ops.core import ui
 from ops.postgres import access, replay as postgres_replay
 from ops.core.errors import Refused
-from ops.migrations.plan import Place
+from ops.migrations.plan import MigrationTarget
 from ops.migrations.rules import schema_diff as rules
 from ops.migrations.rules.reconcile import reconciling
 
@@ -24,7 +24,7 @@ class Adoption:
     """What the comparison found. `counts`: how many differences there are to each revision. `equals`: the revisions of the same schema."""
 
     revision: str
-    differences: tuple[rules.Difference, ...]
+    differences: tuple[rules.SchemaDifference, ...]
     counts: tuple[tuple[str, int], ...]
     digest: str
     run: str | None = None
@@ -58,7 +58,7 @@ class Adoption:
         return [f"nearest is {self.revision}; + too much here, - missing, ~ otherwise:", *names, end]
 
 
-def look(place: Place, to: str | None, say: Callable[[str], None] = ui.say) -> Adoption:
+def plan_adoption(place: MigrationTarget, to: str | None, say: Callable[[str], None] = ui.progress) -> Adoption:
     """Compare with each revision. Raises Refused (a revision is recorded; nothing is there), OpsError (no PostgreSQL for the replay)."""
     door, where = place.door, place.door.target.where
     scripts, at = door.scripts, access.current(door)
@@ -77,7 +77,7 @@ def look(place: Place, to: str | None, say: Callable[[str], None] = ui.say) -> A
     return Adoption(nearest, compared[nearest], tuple((each, len(found)) for each, found in compared.items()), live.digest)
 
 
-def adopt(place: Place, found: Adoption, wait_s: float | None, *, yes: bool, say: Callable[[str], None] = ui.say) -> Adoption:
+def adopt(place: MigrationTarget, found: Adoption, wait_s: float | None, *, yes: bool, say: Callable[[str], None] = ui.progress) -> Adoption:
     """Record it, after a protected environment's name was typed. Raises Refused (no; changed since; another run)."""
     if place.settings.environment.protected:
         ui.confirm(f"record {found.revision} for {place.door.target.where}", yes=yes, typed=place.settings.name)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ops.postgres import access
 from ops.postgres.server import scratch
-from ops.postgres.access import Door, translated
+from ops.postgres.access import DatabaseAccess, translated
 from ops.core.errors import ConfigError
 from ops.migrator.revisions.user_code import contained, describe, place
 from ops.core.redaction.redact import one_line
@@ -90,7 +90,7 @@ def draft(folder: Path, target: MetaData) -> Draft | None:
         return compared(own.door, target)
 
 
-def compared(door: Door, target: MetaData) -> Draft | None:
+def compared(door: DatabaseAccess, target: MetaData) -> Draft | None:
     from alembic.autogenerate import produce_migrations
     from alembic.runtime.migration import MigrationContext
 

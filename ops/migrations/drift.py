@@ -15,7 +15,7 @@ from typing import Any
 from ops.core import ui
 from ops.postgres import access, replay as postgres_replay
 from ops.core.errors import OpsError
-from ops.migrations.plan import Place
+from ops.migrations.plan import MigrationTarget
 from ops.migrations.rules import schema_diff as rules
 
 
@@ -40,7 +40,7 @@ class Drift:
         return "\n".join(f"  {each}" for each in self.differences) or "no drift"
 
 
-def drift(place: Place, at: str | None, say: Callable[[str], None] = ui.say) -> Drift:
+def drift(place: MigrationTarget, at: str | None, say: Callable[[str], None] = ui.progress) -> Drift:
     """Compare now; nothing is written to the database. What can't be compared is unknown."""
     try:
         return compared(place, at, say)
@@ -48,7 +48,7 @@ def drift(place: Place, at: str | None, say: Callable[[str], None] = ui.say) -> 
         return Drift(None, f"{problem.what}: {problem.why}")
 
 
-def compared(place: Place, at: str | None, say: Callable[[str], None]) -> Drift:
+def compared(place: MigrationTarget, at: str | None, say: Callable[[str], None]) -> Drift:
     live = postgres_replay.live(place.door)
     if at is None:
         tables = any(piece.kind == "TABLE" for piece in live.schema.values())

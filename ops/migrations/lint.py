@@ -9,11 +9,11 @@ from ops.postgres import access
 from ops.tools import squawk
 from ops.postgres.access import Revision
 from ops.core.errors import ConfigError, Refused
-from ops.migrations.plan import BASE, Place, Planned
-from ops.migrations.forecast import Expected, expected
+from ops.migrations.plan import BASE, MigrationTarget, MigrationPlan
+from ops.migrations.forecast import Forecast, expected
 from ops.core.redaction.redact import redacted
 from ops.migrations.rules import lint as rules
-from ops.migrations.rules.lint import Problem, Script, texts
+from ops.migrations.rules.lint import LintProblem, RevisionScript, texts
 from ops.migrations.rules.data_loss import UNWRITTEN
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ PHASES = ("", "expand", "contract")
 
 
 @dataclass(frozen=True)
-class Found:
+class LintReport:
     """What is to be said of some revisions."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[LintProblem, ...]
 
     @property
-    def blocking(self) -> tuple[Problem, ...]:
+    def blocking(self) -> tuple[LintProblem, ...]:
         return tuple(each for each in self.problems if each.blocks)
 
     def as_document(self) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Found:
         return "\n".join(texts(self.problems)) or "nothing is wrong"
 
 
-def script(revision: Revision, sql: str, problem: str | None, back: str | None) -> Script:
+def script(revision: Revision, sql: str, problem: str | None, back: str | None) -> RevisionScript:
     """One revision with what its file says of itself. Raises ConfigError for a `phase` or a `waive` that is no such thing."""
     phase, waive = revision.about.get("phase", ""), revision.about.get("waive", {})
     if phase not in PHASES:
@@ -48,10 +48,10 @@ def script(revision: Revision, sql: str, problem: str | None, back: str | None) 
     if not isinstance(waive, dict) or not all(isinstance(reason, str) and reason.strip() for reason in waive.values()):
         how = 'waive = {"RULE": "why it is safe"}'
         raise ConfigError(f"revision {revision.id}: waive is {waive!r}", "it names rules, each with a reason", how)
-    return Script(revision.id, sql, phase, waive, problem, back)
+    return RevisionScript(revision.id, sql, phase, waive, problem, back)
 
 
-def whole(settings: Settings, only: str | None = None) -> Found:
+def lint_project(settings: Settings, only: str | None = None) -> LintReport:
     """Every revision of the project, or one. Nothing here needs a database. Raises ConfigError (no revisions, an unknown one)."""
     door = access.offline(settings.root)
     scripts = door.scripts
@@ -61,29 +61,29 @@ def whole(settings: Settings, only: str | None = None) -> Found:
     downwards = access.sql(door, scripts, "downgrade", "base", ",".join(scripts.heads)) if forth else ()
     back = {each.id: problem for each, _, problem in downwards}
     wanted = [script(each, sql, problem, back.get(each.id)) for each, sql, problem in forth if known in (None, each.id)]
-    return looked(wanted)
+    return lint_revisions(wanted)
 
 
-def looked(wanted: list[Script]) -> Found:
+def lint_revisions(wanted: list[RevisionScript]) -> LintReport:
     found = squawk.lint({each.revision: each.sql for each in wanted}, None)
-    problems: list[Problem] = []
+    problems: list[LintProblem] = []
     for each in wanted:
         lines = each.sql.splitlines()
         said = tuple(
-            Problem(each.revision, row.rule, "warning", row.line, lines[row.line - 1] if row.line <= len(lines) else "", row.says)
+            LintProblem(each.revision, row.rule, "warning", row.line, lines[row.line - 1] if row.line <= len(lines) else "", row.says)
             for row in found[each.revision]
         )
         found_here = rules.problems(each, said)
         problems += [replace(one, sql=redacted(one.sql), advice=redacted(one.advice)) for one in found_here]
-    return Found(tuple(problems))
+    return LintReport(tuple(problems))
 
 
 @dataclass(frozen=True)
-class Ahead:
+class Review:
     """What is said before an upgrade or a downgrade runs."""
 
-    found: Found
-    expected: Expected
+    found: LintReport
+    expected: Forecast
 
     def as_document(self) -> dict[str, Any]:
         return {"lint": self.found.as_document()["problems"], **self.expected.as_document()}
@@ -92,26 +92,26 @@ class Ahead:
         return "\n".join(f"  {line}" for line in [*texts(self.found.problems), *self.expected.as_text().splitlines()])
 
 
-def ahead(place: Place, planned: Planned) -> Ahead:
-    return Ahead(of_plan(planned), expected(place, planned))
+def review_revisions(place: MigrationTarget, planned: MigrationPlan) -> Review:
+    return Review(review_plan(planned), expected(place, planned))
 
 
-def of_plan(planned: Planned) -> Found:
+def review_plan(planned: MigrationPlan) -> LintReport:
     """The plan's own revisions, where they go forward."""
     if planned.direction != "upgrade":
-        return Found(())
+        return LintReport(())
     back = ways_back(planned)
-    return looked([script(each, sql, problem, back.get(each.id)) for each, sql, problem in planned.steps])
+    return lint_revisions([script(each, sql, problem, back.get(each.id)) for each, sql, problem in planned.steps])
 
 
-def ways_back(planned: Planned) -> dict[str, str | None]:
+def ways_back(planned: MigrationPlan) -> dict[str, str | None]:
     """Why each way back can't be printed. Only asked where a file has the template's word for that: it costs as much again."""
     if planned.scripts is None or not any(UNWRITTEN.encode() in each.file.read_bytes() for each, _, _ in planned.steps):
         return {}
     return {each.id: problem for each, _, problem in planned.scripts.sql("downgrade", planned.at or BASE, planned.to)}
 
 
-def refuse_blocking(place: Place, found: Found) -> None:
+def refuse_blocking(place: MigrationTarget, found: LintReport) -> None:
     """Raises Refused where a protected environment's upgrade has a blocking finding that its revision does not waive."""
     if place.settings.environment.protected and found.blocking:
         first = found.blocking[0]

@@ -26,12 +26,12 @@ def write(settings: Settings, message: str, from_sql: str | None = None, autogen
         raise ConfigError(f"{root}", "there is no folder alembic/versions", "check out the project with its revisions")
     if autogenerate and from_sql:
         raise ConfigError("db.revision --autogenerate --from-sql", "a revision is written from one of them", "leave one of them out")
-    revision_file.said(message)
+    revision_file.statement_text(message)
     draft = drafted(settings, folder) if autogenerate else None
     if autogenerate and draft is None:
         return ()
     files = revision_file.write(folder, message, Path(from_sql) if from_sql else None, draft)
-    ui.say(advice(draft, from_sql))
+    ui.progress(advice(draft, from_sql))
     return tuple(file.relative_to(root) if file.is_relative_to(root) else file for file in files)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ops.core import ui
 from ops.aws import session
 from ops.postgres import access
-from ops.postgres.access import Direction, Door, Outcome, Revision
+from ops.postgres.access import Direction, DatabaseAccess, MigrationOutcome, Revision
 from ops.core.errors import Refused
 from ops.migrations import snapshot as migrations_snapshot
 from ops.migrations.rules import cascades, cascades_declared
@@ -27,26 +27,26 @@ if TYPE_CHECKING:
 
 BASE = "base"
 
-__all__ = ["Asked", "Direction", "Done", "Place", "Planned", "Standing", "agreed", "history", "ping", "plan", "run", "said", "standing"]
+__all__ = ["RunOptions", "Direction", "RunResult", "MigrationTarget", "MigrationPlan", "RevisionStatus", "confirm_plan", "history", "ping", "plan", "run", "describe_status", "revision_status"]
 
 
 @dataclass(frozen=True)
-class Place:
+class MigrationTarget:
     """One environment's database, and the project's revisions."""
 
     settings: Settings
-    door: Door
+    door: DatabaseAccess
 
     @classmethod
     @contextmanager
-    def opened(cls, settings: Settings) -> Iterator[Place]:
+    def opened(cls, settings: Settings) -> Iterator[MigrationTarget]:
         """Reached while this holds. Raises ConfigError (no database), Refused (no such secret), and what the bastion says."""
         with access.opened(settings, lambda: session.connect(settings)) as door:
             yield cls(settings, door)
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunOptions:
     """The limits of one call, in seconds; None: the configured ones. `edited`: a revision whose edit is accepted."""
 
     timeout_s: float | None = None
@@ -55,7 +55,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RevisionStatus:
     """Where a database is, where this checkout leads, and what is between."""
 
     revision: str | None
@@ -71,16 +71,16 @@ class Standing:
         return "\n".join([*lines, *(f"  pending {each}" for each in self.pending)] if self.pending else [*lines, "  nothing is pending"])
 
 
-def standing(place: Place) -> Standing:
+def revision_status(place: MigrationTarget) -> RevisionStatus:
     """Read now. Raises Refused for a database that this checkout does not know, and for several heads."""
     scripts, at = place.door.scripts, access.current(place.door)
     with access.translated(place.door.target):
         head = scripts.head
-    return Standing(at, head, access.pending(place.door, scripts, at))
+    return RevisionStatus(at, head, access.pending(place.door, scripts, at))
 
 
 @dataclass(frozen=True)
-class Planned:
+class MigrationPlan:
     """What one call would do: from where to where, its revisions with their SQL, and what is lost on the way."""
 
     direction: Direction
@@ -128,7 +128,7 @@ class Planned:
         return "\n".join(f"  {loss.as_text()}" for loss in self.losses)
 
 
-def plan(place: Place, direction: Direction, to: str | None) -> Planned:
+def plan(place: MigrationTarget, direction: Direction, to: str | None) -> MigrationPlan:
     """What an upgrade or a downgrade would do now; nothing is changed. Raises ConfigError (unknown revision) and Refused."""
     door = place.door
     scripts, at = door.scripts, access.current(door)
@@ -136,8 +136,8 @@ def plan(place: Place, direction: Direction, to: str | None) -> Planned:
         scripts.check_database(at)
         goal = scripts.known(to) if to else default_goal(scripts, direction, at)
     steps = access.sql(door, scripts, direction, goal, at)
-    planned = Planned(direction, at, goal, steps, counted(door, steps), scripts=scripts)
-    needed = planned.loses_rows and migrations_snapshot.protects(place.settings)
+    planned = MigrationPlan(direction, at, goal, steps, count_lost_rows(door, steps), scripts=scripts)
+    needed = planned.loses_rows and migrations_snapshot.snapshot_before_data_loss(place.settings)
     return replace(planned, snapshot=migrations_snapshot.configured(place.settings)) if needed else planned
 
 
@@ -149,12 +149,12 @@ def default_goal(scripts: Any, direction: Direction, at: str | None) -> str:
     return str(scripts.before(at.split(",")[0]))
 
 
-def counted(door: Door, steps: tuple[tuple[Revision, str, str | None], ...]) -> tuple[Loss, ...]:
+def count_lost_rows(door: DatabaseAccess, steps: tuple[tuple[Revision, str, str | None], ...]) -> tuple[Loss, ...]:
     """What these revisions drop, with the rows that are there now; what only the plan itself makes is left out."""
     found: list[Loss] = []
     for each, text, problem in steps:
         unwritten = (problem or "").startswith(rules.UNWRITTEN)   # it does nothing, and is refused when it runs
-        if rules.suspect(text) or (problem and not unwritten):
+        if rules.may_drop(text) or (problem and not unwritten):
             found += rules.losses(each.id, access.statements(text), None if unwritten else problem)
     if not found:
         return ()
@@ -163,12 +163,12 @@ def counted(door: Door, steps: tuple[tuple[Revision, str, str | None], ...]) -> 
     kept = [
         loss.counted(answer.rows, answer.why)
         for loss, answer in zip(found, answers, strict=True)
-        if answer != access.ABSENT or not rules.made_on_the_way(loss, new_names)
+        if answer != access.ABSENT or not rules.created_meanwhile(loss, new_names)
     ]
     return with_cascades(door, kept, {each.id: text for each, text, _ in steps})
 
 
-def with_cascades(door: Door, losses: list[Loss], sql: Mapping[str, str]) -> tuple[Loss, ...]:
+def with_cascades(door: DatabaseAccess, losses: list[Loss], sql: Mapping[str, str]) -> tuple[Loss, ...]:
     """The losses, each followed by those that its foreign keys cause, with triggers considered."""
     tables = tuple(dict.fromkeys(loss.removal.table for loss in losses if loss.removal))
     if not tables:
@@ -185,19 +185,19 @@ def with_cascades(door: Door, losses: list[Loss], sql: Mapping[str, str]) -> tup
     return tuple(cascades.lower_bound(loss, by_revision[loss.revision]) for loss in every)
 
 
-def agreed(place: Place, planned: Planned, *, yes: bool) -> None:
+def confirm_plan(place: MigrationTarget, planned: MigrationPlan, *, yes: bool) -> None:
     """Show what is lost; a protected environment's name must be typed, any environment's where rows would be lost. Raises Refused."""
     name = place.settings.name
     for line in planned.costs().splitlines():
-        ui.say(line)
+        ui.progress(line)
     what = f"{planned.direction} {place.door.target.where} from {planned.at or BASE} to {planned.to}"
     if place.settings.environment.protected:
-        what += unproved(place, planned)
+        what += why_not_verified(place, planned)
     if planned.loses_rows or place.settings.environment.protected:
         ui.confirm(f"{what}{': rows are lost' if planned.loses_rows else ''}", yes=yes, typed=name)
 
 
-def unproved(place: Place, planned: Planned) -> str:
+def why_not_verified(place: MigrationTarget, planned: MigrationPlan) -> str:
     """What there is to say before a protected environment goes to revisions that `db.verify` has not passed; empty where it has."""
     from ops.postgres import dump
     from ops.migrations import verify_records
@@ -205,17 +205,17 @@ def unproved(place: Place, planned: Planned) -> str:
     if planned.direction == "downgrade":
         return ""
     server = dump.server_major(place.door)
-    why = verify_records.unproved(place.settings, Path(place.door.target.folder), server)
+    why = verify_records.not_verified(place.settings, Path(place.door.target.folder), server)
     if why:
-        ui.say(f"  not verified: {why} (inv db.verify)")
+        ui.progress(f"  not verified: {why} (inv db.verify)")
     return f", not verified: {why}" if why else ""
 
 
 @dataclass(frozen=True)
-class Done:
+class RunResult:
     """A run's end."""
 
-    outcome: Outcome
+    outcome: MigrationOutcome
     mode: str
 
     def as_document(self) -> dict[str, Any]:
@@ -230,27 +230,27 @@ class Done:
         return f"at {it.after or 'no revision'}: {done}"
 
 
-def run(place: Place, planned: Planned, asked: Asked, say: Callable[[str], None] = ui.say) -> Done:
+def run(place: MigrationTarget, planned: MigrationPlan, asked: RunOptions, say: Callable[[str], None] = ui.progress) -> RunResult:
     """Do what was planned and agreed to. Raises what the engine means, three lines each."""
     outcome = access.migrate(
         place.door, planned.direction, planned.to, shown=planned.at, say=say,
         timeout_s=asked.timeout_s, wait_s=asked.wait_s, accepted=asked.edited, scripts=planned.scripts,
     )  # fmt: skip
-    return Done(outcome, "local" if place.door.mode == "local" else "tunnel")
+    return RunResult(outcome, "local" if place.door.mode == "local" else "tunnel")
 
 
-def ping(place: Place) -> dict[str, Any]:
+def ping(place: MigrationTarget) -> dict[str, Any]:
     """SELECT 1, and what answered."""
     found = access.ping(place.door)
     return {"environment": place.settings.name, "reachable": True, "database": place.door.target.where, **vars(found)}
 
 
-def history(place: Place, limit: int) -> list[dict[str, Any]]:
+def history(place: MigrationTarget, limit: int) -> list[dict[str, Any]]:
     """The last runs, newest first."""
     return access.history(place.door, limit)
 
 
-def said(entry: dict[str, Any]) -> str:
+def describe_status(entry: dict[str, Any]) -> str:
     """One run of the history, and its revisions below."""
     head = f"{entry['began_at']:%Y-%m-%d %H:%M:%S} {entry['verb']} {entry['result']}: {entry['from'] or BASE} → {entry['to'] or BASE}"
     lines = [f"{head}, by {entry['by']}@{entry['host']} (run {entry['run']})"]

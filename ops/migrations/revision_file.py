@@ -13,7 +13,7 @@ from typing import Any
 from ops.postgres.access import translated
 from ops.migrations.autogenerate import Draft
 from ops.core.errors import ConfigError, Refused
-from ops.migrator.model import Target
+from ops.migrator.model import TargetDatabase
 
 CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
 INSIDE = """context = op.get_context()
@@ -39,13 +39,13 @@ COPY = re.compile(r"^COPY\b.*\bFROM STDIN\b", re.IGNORECASE | re.DOTALL)
 
 def write(folder: Path, message: str, legacy: Path | None = None, draft: Draft | None = None) -> tuple[Path, ...]:
     """The files of a new revision after the head. Raises ConfigError (no message, no such file) and Refused (what can't be wrapped)."""
-    said(message)
+    statement_text(message)
     body = read(legacy) if legacy else None
     from ops.migrator.revisions.scripts import Scripts
 
-    with translated(Target(str(folder), {})):
+    with translated(TargetDatabase(str(folder), {})):
         scripts = Scripts(str(folder))
-        number = following(scripts.head, list(scripts.applied(scripts.heads)))
+        number = next_number(scripts.head, list(scripts.applied(scripts.heads)))
         more: dict[str, Any] = dict.fromkeys(("constants", "upgrades", "downgrades", "imports"))
         more["phase"] = draft.phase if draft else "expand"
         if draft:
@@ -63,13 +63,13 @@ def write(folder: Path, message: str, legacy: Path | None = None, draft: Draft |
     return path, path.with_suffix(".sql")
 
 
-def said(message: str) -> None:
+def statement_text(message: str) -> None:
     """Raises ConfigError where a revision does not say what it does."""
     if not message.strip():
         raise ConfigError("db.revision", "a revision says what it does", 'inv db.revision "Add tags to projects"')
 
 
-def following(head: str | None, known: list[str]) -> str:
+def next_number(head: str | None, known: list[str]) -> str:
     """`0003` after `0002`: the runbook's files were numbered so."""
     numbers = [int(found) for found in known if found.isdigit()]
     width = max([len(found) for found in known if found.isdigit()], default=4)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ops.core import ui
 from ops.aws import session, rds
 from ops.core import host_identity
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.aws.rds import Instance
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut
 
@@ -31,17 +31,17 @@ BROKEN = ("failed", "restore-error", "storage-full", "inaccessible-encryption-cr
 
 
 @dataclass(frozen=True)
-class Wait:
+class RdsWait:
     """How to wait: seconds between two looks, and the longest in all."""
 
     poll_s: float
     timeout_s: float
     sleep: Callable[[float], None] = time.sleep
-    say: Callable[[str], None] = ui.say
+    say: Callable[[str], None] = ui.progress
 
 
 @dataclass(frozen=True)
-class Taken:
+class SnapshotResult:
     """A finished snapshot."""
 
     name: str
@@ -69,7 +69,7 @@ def name(instance: str, why: str, at: datetime, token: str) -> str:
     return f"{instance}-{words}"[: LONGEST_NAME - len(tail)].rstrip("-") + tail
 
 
-def take(settings: Settings, why: str, wait: Wait, given: str | None = None) -> Taken:
+def take(settings: Settings, why: str, wait: RdsWait, given: str | None = None) -> SnapshotResult:
     """Make a snapshot of an available instance, and wait until it can be restored from. Raises Refused, TimedOut, OpsError."""
     began, instance, cloud = time.monotonic(), configured(settings), session.connect(settings)
     now = rds.instance(cloud, instance)
@@ -90,10 +90,10 @@ def take(settings: Settings, why: str, wait: Wait, given: str | None = None) -> 
         pause(f"snapshot {called}", found.status, began, wait)
         found = rds.snapshot(cloud, called)
     wait.say(f"snapshot {called} is there after {ui.took(time.monotonic() - began)}")
-    return Taken(called, instance, time.monotonic() - began)
+    return SnapshotResult(called, instance, time.monotonic() - began)
 
 
-def pause(what: str, status: str, began: float, wait: Wait) -> None:
+def pause(what: str, status: str, began: float, wait: RdsWait) -> None:
     left = wait.timeout_s - (time.monotonic() - began)
     if left <= 0:
         why = f"it is {status} after {ui.took(wait.timeout_s)}; RDS goes on by itself"
@@ -101,7 +101,7 @@ def pause(what: str, status: str, began: float, wait: Wait) -> None:
     wait.sleep(min(wait.poll_s, left))
 
 
-def until_available(cloud: Cloud, now: Instance, began: float, wait: Wait) -> Instance:
+def until_available(cloud: AwsSession, now: Instance, began: float, wait: RdsWait) -> Instance:
     """Wait through starting, backing-up, modifying … Raises OpsError for a state that does not end well, TimedOut."""
     shown = ""
     while now.status != "available":
@@ -116,7 +116,7 @@ def until_available(cloud: Cloud, now: Instance, began: float, wait: Wait) -> In
     return now
 
 
-def started(settings: Settings, wait: Wait) -> dict[str, Any]:
+def started(settings: Settings, wait: RdsWait) -> dict[str, Any]:
     """Start the instance where it is stopped (or about to be), and wait until it is available; one that is available stays as it is."""
     began, instance, cloud = time.monotonic(), configured(settings), session.connect(settings)
     before = now = rds.instance(cloud, instance)
@@ -136,15 +136,15 @@ def started(settings: Settings, wait: Wait) -> dict[str, Any]:
 def planned(settings: Settings, verb: str) -> dict[str, Any]:
     """The shape that `--plan --json` prints; looks at the instance."""
     now = rds.instance(session.connect(settings), configured(settings))
-    says = f"Take a snapshot of RDS instance {now.id} ({now.status})" if verb == "snapshot" else start_says(now)
+    says = f"Take a snapshot of RDS instance {now.id} ({now.status})" if verb == "snapshot" else describe_start(now)
     steps = [{"verb": verb, "says": says, "undo": None}] if says else []
     return {"plan": steps, "instance": now.id, "status": now.status}
 
 
-def start_says(now: Instance) -> str:
+def describe_start(now: Instance) -> str:
     return "" if now.status == "available" else f"Start RDS instance {now.id} ({now.status}) and wait until it is available"
 
 
-def protects(settings: Settings) -> bool:
+def snapshot_before_data_loss(settings: Settings) -> bool:
     """Whether a migration that loses rows takes a snapshot first."""
     return bool(settings.environment.database and settings.environment.database.snapshot)

@@ -10,13 +10,13 @@ from typing import Any
 from ops.core import ui
 from ops.postgres import facts
 from ops.core.errors import Refused
-from ops.migrations.plan import Place
+from ops.migrations.plan import MigrationTarget
 
 SHOWN = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
 
 
 @dataclass(frozen=True)
-class Opened:
+class Tunnel:
     """A port that leads to the database, `where` in words; `parameters`: libpq's, without the password."""
 
     environment: str
@@ -41,16 +41,16 @@ class Opened:
         return f"127.0.0.1:{self.parameters['port']} leads to {self.where}, until Ctrl-C\n{self.psql}"
 
 
-def opened(place: Place) -> Opened:
+def open_tunnel(place: MigrationTarget) -> Tunnel:
     """Raises Refused where the database is reached without a bastion."""
     parameters = {key: value for key, value in place.door.target.parameters.items() if key != "password"}
     if place.door.mode == "local":
         why = f"{place.door.target.where} is reached from here (database.run: local)"
         raise Refused("there is no tunnel", why, "psql, with the same words")
-    return Opened(place.settings.name, place.door.target.where, parameters)
+    return Tunnel(place.settings.name, place.door.target.where, parameters)
 
 
 def wait(seconds: float | None) -> None:
     """Until Ctrl-C (which raises), or for `seconds`."""
     threading.Event().wait(seconds)
-    ui.say("the time is up: the tunnel is closed")
+    ui.progress("the time is up: the tunnel is closed")

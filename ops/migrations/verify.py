@@ -18,19 +18,19 @@ from ops.core import ui
 from ops.aws import session, rds
 from ops.postgres import facts, access, fingerprint, dump, rows as postgres_rows
 from ops.postgres.server import scratch
-from ops.postgres.access import Direction, Door, Revision
+from ops.postgres.access import Direction, DatabaseAccess, Revision
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.migrations import verify_records
-from ops.migrations.plan import BASE, Place
+from ops.migrations.plan import BASE, MigrationTarget
 from ops.migrations.rules.dump_diff import differences
-from ops.migrations.rules.row_diff import lost
+from ops.migrations.rules.row_diff import lost_rows
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 
 @dataclass(frozen=True)
-class Verified:
+class RevisionVerdict:
     """One revision's way there and back."""
 
     revision: Revision
@@ -45,11 +45,11 @@ class Verified:
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class VerifyReport:
     """All revisions'."""
 
     server: int
-    revisions: tuple[Verified, ...]
+    revisions: tuple[RevisionVerdict, ...]
     content: str = ""
     on: str = ""
 
@@ -68,7 +68,7 @@ class Verdicts:
         return "\n".join([*lines, f"{failed} of {len(lines)} revisions failed" if failed else f"{len(lines)} revisions go there and back"])
 
 
-def verify(settings: Settings, major: int | None = None, say: Callable[[str], None] = ui.say) -> Verdicts:
+def verify(settings: Settings, major: int | None = None, say: Callable[[str], None] = ui.progress) -> VerifyReport:
     """Every revision on a PostgreSQL of its own; kept for the upgrade. Raises OpsError (there is none), ConfigError (no revisions)."""
     folder = revisions(settings)
     wanted = major or engine(settings)
@@ -78,18 +78,18 @@ def verify(settings: Settings, major: int | None = None, say: Callable[[str], No
             raise ConfigError(f"--major {major}", f"this machine has none; there is {own}", "leave --major out, or install that PostgreSQL")
         say(f"on {own}" + (f"; the database is PostgreSQL {wanted}, which this machine has not" if wanted not in (None, own.major) else ""))
         scratch.make_roles(own, scratch.texts(own.door))
-        found = replace(verified(own.door, say), content=content, on=str(own))
+        found = replace(verify_revision(own.door, say), content=content, on=str(own))
     if fingerprint.of_folder(folder) == content:   # nobody edited them meanwhile
-        verify_records.keep(settings, content, found.as_document())
+        verify_records.store(settings, content, found.as_document())
     return found
 
 
-def verify_beside(place: Place, say: Callable[[str], None] = ui.say) -> Verdicts:
+def verify_on_server(place: MigrationTarget, say: Callable[[str], None] = ui.progress) -> VerifyReport:
     """Every revision on this environment's server. Raises Refused (protected, no pg_dump, no right to make a database)."""
     if place.settings.environment.protected:
         what = f"db.verify --beside makes a scratch database, and {place.settings.name} is protected"
         raise Refused(what, "its server is no place for experiments", "inv db.verify")
-    return replace(verified(place.door, say), on=f"a scratch database beside {place.door.target.where}")
+    return replace(verify_revision(place.door, say), on=f"a scratch database beside {place.door.target.where}")
 
 
 def revisions(settings: Settings) -> Path:
@@ -108,31 +108,31 @@ def engine(settings: Settings) -> int | None:
     try:
         return rds.instance(session.connect(settings), configured.instance).major
     except OpsError as problem:
-        ui.say(f"which PostgreSQL the database is can't be asked: {problem.why}")
+        ui.progress(f"which PostgreSQL the database is can't be asked: {problem.why}")
         return None
 
 
-def verified(door: Door, say: Callable[[str], None]) -> Verdicts:
+def verify_revision(door: DatabaseAccess, say: Callable[[str], None]) -> VerifyReport:
     """A problem spoils what comes after it, so the revisions after it go on in a new scratch database."""
     major = dump.server_major(door)
     program = dump.pg_dump(major)
     with access.translated(door.target):
         scripts = door.scripts
         every = scripts.between("upgrade", scripts.head or BASE, None)
-    found: list[Verified] = []
+    found: list[RevisionVerdict] = []
     while len(found) < len(every):
         with dump.scratch(door) as own:
             if found:
-                go(own, "upgrade", every[len(found) - 1].id)
+                migrate_to(own, "upgrade", every[len(found) - 1].id)
             for position in range(len(found), len(every)):
-                found.append(there_and_back(own, program, every[position], every[position - 1].id if position else BASE))
+                found.append(round_trip(own, program, every[position], every[position - 1].id if position else BASE))
                 say(found[-1].as_text())
                 if found[-1].problems:
                     break
-    return Verdicts(major, tuple(found))
+    return VerifyReport(major, tuple(found))
 
 
-def there_and_back(own: Door, program: Path, revision: Revision, before: str) -> Verified:
+def round_trip(own: DatabaseAccess, program: Path, revision: Revision, before: str) -> RevisionVerdict:
     """Up, back, up: each step's failure, or each object in which the schema is not what it was, is a problem."""
     began = time.monotonic()
     problems: list[str] = []
@@ -142,19 +142,19 @@ def there_and_back(own: Door, program: Path, revision: Revision, before: str) ->
             postgres_rows.plant(own, kept)
         rows = postgres_rows.rows(own) if kept else {}
         empty = dump.schema(own, program)
-        go(own, "upgrade", revision.id)
+        migrate_to(own, "upgrade", revision.id)
         full = dump.schema(own, program)
-        go(own, "downgrade", before)
+        migrate_to(own, "downgrade", before)
         problems += [f"after the downgrade {each}" for each in differences(empty, dump.schema(own, program))]
-        problems += [f"after the downgrade {each}" for each in lost(rows, postgres_rows.rows(own))] if kept else []
-        go(own, "upgrade", revision.id)
+        problems += [f"after the downgrade {each}" for each in lost_rows(rows, postgres_rows.rows(own))] if kept else []
+        migrate_to(own, "upgrade", revision.id)
         problems += [f"after the second upgrade {each}" for each in differences(full, dump.schema(own, program))]
     except Unreachable:      # the server, or pg_dump: no revision's fault
         raise
     except OpsError as error:
         problems.append(f"{error.what}: {error.why}")
-    return Verified(revision, tuple(problems), time.monotonic() - began)
+    return RevisionVerdict(revision, tuple(problems), time.monotonic() - began)
 
 
-def go(own: Door, direction: Direction, to: str) -> None:
+def migrate_to(own: DatabaseAccess, direction: Direction, to: str) -> None:
     access.migrate(own, direction, to, shown=access.current(own), say=lambda _line: None)

@@ -36,7 +36,7 @@ def prefix(settings: Settings) -> str:
     return f"{state.prefix if state else 'ops'}/verified/"
 
 
-def keep(settings: Settings, content: str, document: dict[str, Any]) -> None:
+def store(settings: Settings, content: str, document: dict[str, Any]) -> None:
     """Write it to the state's bucket, and here for this checkout's other environments. Never raises: it must not spoil the verdict."""
     about = {"content": content, "commit": commit(settings.root), "at": datetime.now(UTC), "by": host_identity.owner(), "host": host_identity.host()}
     record, called = {**about, **document}, name(content, document["server"])
@@ -49,7 +49,7 @@ def keep(settings: Settings, content: str, document: dict[str, Any]) -> None:
             raise OpsError("kept here", "the environment names no state bucket (state.bucket)")
         s3.put(session.connect(settings), state.bucket, prefix(settings) + called, json.loads(path.read_text(encoding="utf-8")), {})
     except OpsError as problem:
-        ui.say(f"the verdict is kept in {path} only: {problem.why}")
+        ui.progress(f"the verdict is kept in {path} only: {problem.why}")
 
 
 def commit(root: Path) -> str | None:
@@ -60,7 +60,7 @@ def commit(root: Path) -> str | None:
         return None
 
 
-def unproved(settings: Settings, folder: Path, server: int) -> str | None:
+def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
     """Why these revisions do not count as verified on PostgreSQL `server` (its major version); None where they do."""
     content, problem = fingerprint.of_folder(folder), ""
     records = [json.loads(path.read_text(encoding="utf-8")) for path in (settings.root / FOLDER).glob(name(content, "*"))]

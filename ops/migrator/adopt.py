@@ -17,7 +17,7 @@ from psycopg import sql
 
 from ops.migrator import audit, catalog, preconditions, lock
 from ops.migrator.revisions import checksums
-from ops.migrator.model import Limits, MigrateError, Outcome, Target, Who
+from ops.migrator.model import Limits, MigrateError, MigrationOutcome, TargetDatabase, RunIdentity
 from ops.migrator.revisions.scripts import Scripts
 from ops.migrator.version_table import heads_of
 
@@ -33,19 +33,19 @@ VALUES (%s, %s, 'legacy', coalesce(%s, clock_timestamp()), 0, 'done', %s)
 
 
 def adopt(
-    target: Target, revision: str, digest: str, who: Who, limits: Limits,
+    target: TargetDatabase, revision: str, digest: str, who: RunIdentity, limits: Limits,
     *, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep,
-) -> Outcome:   # fmt: skip
+) -> MigrationOutcome:   # fmt: skip
     """Record `revision` for a database whose schema has this `digest` (`catalog.digest`). Raises MigrateError.
 
     Refused where a revision is recorded already, and where the schema is not the one that was looked at.
     """
     scripts = Scripts(target.folder)
     goal = scripts.known(revision)
-    with lock.held(target, limits, who, say, sleep) as keeper:
+    with lock.lock_is_held(target, limits, who, say, sleep) as keeper:
         refuse(keeper, target, digest)
         audit.prepare(keeper, target)
-        preconditions.settle_lost(keeper, limits, say, sleep)
+        preconditions.mark_lost_runs(keeper, limits, say, sleep)
         audit.begun(keeper, who, None)
         try:
             with keeper.transaction():
@@ -59,10 +59,10 @@ def adopt(
             audit.ended(keeper, who.run, "failed", None, target.clean(error))
             raise MigrateError("failed", f"adoption of {target.where}", target.clean(error), "nothing of it stays; correct it") from None
         audit.ended(keeper, who.run, "done", goal)
-    return Outcome(None, goal, (), who.run)
+    return MigrationOutcome(None, goal, (), who.run)
 
 
-def refuse(keeper: psycopg.Connection[Any], target: Target, digest: str) -> None:
+def refuse(keeper: psycopg.Connection[Any], target: TargetDatabase, digest: str) -> None:
     if heads := heads_of(keeper):
         raise MigrateError("refused", f"{target.where} is at {','.join(heads)}", "a revision is recorded already", "see: inv db.current")
     if catalog.digest(catalog.read(keeper)) != digest:

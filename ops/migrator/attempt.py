@@ -11,7 +11,7 @@ from ops.migrator.revisions.user_code import line_at_work
 
 
 @dataclass
-class Doing:
+class RevisionAttempt:
     """The revision under way. `outside`: it left its transaction, so that a part of it may stay whatever happens."""
 
     revision: str

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from ops.migrator.model import MigrateError, Target, Who
+from ops.migrator.model import MigrateError, TargetDatabase, RunIdentity
 
 SCHEMA = "ops_migrations"
 TABLES = f"""
@@ -57,7 +57,7 @@ def exists(connection: psycopg.Connection[Any]) -> bool:
     return bool(row and row[0])
 
 
-def prepare(keeper: psycopg.Connection[Any], target: Target) -> None:
+def prepare(keeper: psycopg.Connection[Any], target: TargetDatabase) -> None:
     """Make the audit's schema where it is missing. Raises MigrateError where the user may not."""
     if exists(keeper):
         return
@@ -75,7 +75,7 @@ def lost(keeper: psycopg.Connection[Any]) -> list[tuple[str, str]]:
     return keeper.execute(statement).fetchall()
 
 
-def begun(keeper: psycopg.Connection[Any], who: Who, before: str | None) -> None:
+def begun(keeper: psycopg.Connection[Any], who: RunIdentity, before: str | None) -> None:
     statement = f"INSERT INTO {SCHEMA}.runs (id, verb, by, host, from_revision) VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
     keeper.execute(statement, (who.run, who.verb, who.by, who.host, before))
 

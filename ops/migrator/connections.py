@@ -13,7 +13,7 @@ import sqlalchemy
 from psycopg import errors
 
 from ops.migrator import libpq
-from ops.migrator.model import Limits, MigrateError, Target
+from ops.migrator.model import Limits, MigrateError, TargetDatabase
 from ops.migrator.transactions import MARK_SESSION
 
 CHECK_INTERVAL = "2s"   # how soon a server notices that its client is gone while it works
@@ -36,12 +36,12 @@ SET_LIMITS = (
 )
 
 
-def connect(target: Target, name: str, limits: Limits | None = None) -> psycopg.Connection[Any]:
+def connect(target: TargetDatabase, name: str, limits: Limits | None = None) -> psycopg.Connection[Any]:
     """An autocommitting session called `name`, with its limits set. Raises MigrateError (unreachable)."""
     always = {"connect_timeout": libpq.CONNECT_TIMEOUT, **KEEPALIVE}
     words: dict[str, Any] = {**always, **target.parameters, "application_name": name[:NAME_LIMIT]}
     try:
-        opened = made(words)
+        opened = connect_with_retry(words)
     except psycopg.Error as error:
         raise unreachable(target, error) from None
     try:
@@ -53,7 +53,7 @@ def connect(target: Target, name: str, limits: Limits | None = None) -> psycopg.
     return opened
 
 
-def made(words: dict[str, Any]) -> psycopg.Connection[Any]:
+def connect_with_retry(words: dict[str, Any]) -> psycopg.Connection[Any]:
     """A way through a bastion may break while it is being opened: nothing was asked by then, so it is tried once more."""
     try:
         return libpq.connect(words, autocommit=True)
@@ -78,7 +78,7 @@ def notice_lost_clients(opened: psycopg.Connection[Any]) -> None:
         return
 
 
-def unreachable(target: Target, error: psycopg.Error) -> MigrateError:
+def unreachable(target: TargetDatabase, error: psycopg.Error) -> MigrateError:
     why = target.clean(error)
     missing = "does not exist" in why
     for part, advice in ADVICE:
@@ -87,7 +87,7 @@ def unreachable(target: Target, error: psycopg.Error) -> MigrateError:
     return MigrateError("unreachable", target.where, why, "check host, port, security group and VPN")
 
 
-def engine(target: Target, name: str, limits: Limits) -> sqlalchemy.Engine:
+def engine(target: TargetDatabase, name: str, limits: Limits) -> sqlalchemy.Engine:
     """SQLAlchemy's engine over `connect`: no URL holds the password, every connection is new."""
 
     def creator() -> psycopg.Connection[Any]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from ops.migrator.model import Direction, MigrateError, Target
+from ops.migrator.model import Direction, MigrateError, TargetDatabase
 from ops.migrator.transactions import EndedTransaction
 from ops.migrator.revisions.user_code import place
 
 if TYPE_CHECKING:
-    from ops.migrator.attempt import Doing
+    from ops.migrator.attempt import RevisionAttempt
 
 LOCK_TIMEOUT, DEADLOCK, CANCELED, EXISTS = "55P03", "40P01", "57014", "42P07"
 
@@ -37,7 +37,7 @@ def sqlstate(problem: BaseException) -> str | None:
     return found.sqlstate if isinstance(found, psycopg.Error) else None
 
 
-def again(problem: Exception, outside: bool, cleared: bool, count: int, retries: int) -> str | None:
+def retry_reason(problem: Exception, outside: bool, cleared: bool, count: int, retries: int) -> str | None:
     """Why another try is worth it; None where it is not. Nothing of the last one may stay: rolled back, or dropped (`cleared`)."""
     state = sqlstate(problem)
     if count > retries or (outside and not cleared):
@@ -51,7 +51,7 @@ def again(problem: Exception, outside: bool, cleared: bool, count: int, retries:
     return None
 
 
-def words(problem: BaseException) -> str:
+def error_text(problem: BaseException) -> str:
     """The error's own words: the server's message, detail and hint, without SQLAlchemy's frame."""
     found = original(problem)
     if isinstance(found, psycopg.Error) and found.diag.message_primary:
@@ -60,22 +60,22 @@ def words(problem: BaseException) -> str:
     return str(found) or type(found).__name__
 
 
-def told(
-    problem: Exception, target: Target, doing: Doing | None, direction: Direction, applied: int, at: str | None, verb: str, late: bool
+def to_migrate_error(
+    problem: Exception, target: TargetDatabase, doing: RevisionAttempt | None, direction: Direction, applied: int, at: str | None, verb: str, late: bool
 ) -> MigrateError:
     """The three lines; what stays is said as it is."""
     if isinstance(problem, MigrateError) and doing is None:
         return problem
     if doing is None:
-        why = target.clean(words(problem)) + place(problem, Path(target.folder))
+        why = target.clean(error_text(problem)) + place(problem, Path(target.folder))
         return MigrateError("failed", f"{direction} of {target.where}", why, f"look at it, then: {verb}")
     what = f"{direction} of revision {doing.revision} failed"
     if isinstance(original(problem), NotImplementedError):
         what = f"revision {doing.revision} has no {direction}"
-        return MigrateError("refused", what, f"{doing.file.name} does not say how; {stays(doing, applied, at)}", f"write it, then: {verb}")
+        return MigrateError("refused", what, f"{doing.file.name} does not say how; {what_remains(doing, applied, at)}", f"write it, then: {verb}")
     state = sqlstate(problem)
-    why = target.clean(words(problem)) + (f" ({state})" if state else place(problem, doing.file))
-    why += f"; {stays(doing, applied, at)}"
+    why = target.clean(error_text(problem)) + (f" ({state})" if state else place(problem, doing.file))
+    why += f"; {what_remains(doing, applied, at)}"
     if late or (isinstance(problem, MigrateError) and problem.kind == "timed_out"):     # the next try would come too late
         return MigrateError("timed_out", what, why, f"{verb} --timeout 10m goes on from there")
     if state == LOCK_TIMEOUT:
@@ -88,7 +88,7 @@ def told(
     return MigrateError("failed", what, why, f"correct it, then: {verb}, which goes on from there")
 
 
-def stays(doing: Doing, applied: int, at: str | None) -> str:
+def what_remains(doing: RevisionAttempt, applied: int, at: str | None) -> str:
     where = f"the database is at {at}" if at else "where the database is now can't be asked"
     mine = "nothing of it stays"
     if doing.outside:

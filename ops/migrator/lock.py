@@ -18,7 +18,7 @@ from typing import Any
 import psycopg
 
 from ops.migrator import audit
-from ops.migrator.model import Limits, MigrateError, Target, Who
+from ops.migrator.model import Limits, MigrateError, TargetDatabase, RunIdentity
 from ops.migrator.connections import UNFILTERED, connect
 
 KEY = 0x6F70736D69677261   # "opsmigra"; advisory locks are counted a database
@@ -34,27 +34,27 @@ WHERE datname = current_database() AND pid <> pg_backend_pid() AND position(%s i
 """
 
 
-def name(who: Who, since: str = "") -> str:
+def name(who: RunIdentity, since: str = "") -> str:
     """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, cut to PostgreSQL's 63 bytes."""
     words = [who.verb, who.run, *(["since", since] if since else []), "by", f"{who.by}@{who.host}"]
     return " ".join(words).encode("ascii", "replace").decode()[:63]
 
 
 @contextmanager
-def held(
-    target: Target, limits: Limits, who: Who, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+def lock_is_held(
+    target: TargetDatabase, limits: Limits, who: RunIdentity, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[psycopg.Connection[Any]]:
     """The session that holds the lock. Raises MigrateError: refused with the holder's name, unreachable."""
     keeper = connect(target, name(who), limits)
     try:
         keeper.execute(UNFILTERED)
-        take(keeper, limits.wait_s, who, say, sleep)
+        try_lock(keeper, limits.wait_s, who, say, sleep)
         yield keeper
     finally:
         keeper.close()
 
 
-def take(keeper: psycopg.Connection[Any], wait_s: float, who: Who, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+def try_lock(keeper: psycopg.Connection[Any], wait_s: float, who: RunIdentity, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
     end, told = time.monotonic() + wait_s, False
     while not value(keeper, "SELECT pg_try_advisory_lock(%s)", KEY):
         other = holder(keeper)
@@ -74,11 +74,11 @@ def holder(keeper: psycopg.Connection[Any]) -> str:
     if row is None:
         return "it ended this moment"
     pid, user, application, address = row
-    who = audited(keeper, application) or application
+    who = audited_holder(keeper, application) or application
     return f"{who} holds it (database user {user}, from {address or 'there'}, server process {pid})"
 
 
-def audited(keeper: psycopg.Connection[Any], application: str) -> str | None:
+def audited_holder(keeper: psycopg.Connection[Any], application: str) -> str | None:
     """The holder in the audit's words; None where its run has not begun yet, or can't be read."""
     run = application.split()[1:2]
     try:

@@ -30,7 +30,7 @@ def without_values(text: str, secrets: tuple[str, ...]) -> str:
 
 
 @dataclass(frozen=True)
-class Target:
+class TargetDatabase:
     """A database, by libpq's parameters (the password among them, so they are never shown), and the folder with env.py and versions/.
 
     `redact` removes secrets from the texts of revisions and of the server before they are printed or
@@ -72,7 +72,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Who:
+class RunIdentity:
     """Who runs what from where: it stands in the audit and in pg_stat_activity. `run` is this run's own id."""
 
     by: str
@@ -107,7 +107,7 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MigrationOutcome:
     """`before` and `after` are revisions, None for an empty database. `run` is its id in the audit; None where there was nothing to do."""
 
     before: str | None

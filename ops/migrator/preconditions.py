@@ -13,7 +13,7 @@ from ops.migrator.revisions.scripts import BASE, Scripts
 from ops.migrator.version_table import heads_of
 
 
-def default(scripts: Scripts, direction: Direction, heads: tuple[str, ...]) -> str:
+def set_defaults(scripts: Scripts, direction: Direction, heads: tuple[str, ...]) -> str:
     if direction == "upgrade":
         return scripts.head or BASE
     if not heads:
@@ -27,7 +27,7 @@ def refuse_moved(shown: tuple[str, ...] | None, heads: tuple[str, ...]) -> None:
         raise MigrateError("refused", "the database has moved", why, "run it again: it shows what there is to do now")
 
 
-def settle_lost(keeper: psycopg.Connection[Any], limits: Limits, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+def mark_lost_runs(keeper: psycopg.Connection[Any], limits: Limits, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
     """Put down runs that were killed as lost, after their last statement has ended."""
     for run, by in audit.lost(keeper):
         lock.wait_until_gone(keeper, run, limits, sleep)

@@ -23,8 +23,8 @@ from alembic.runtime.environment import EnvironmentContext
 
 from ops.migrator import audit, failures, preconditions, indexes, lock, connections, transactions
 from ops.migrator.revisions import checksums
-from ops.migrator.attempt import Doing
-from ops.migrator.model import Applied, Direction, Limits, MigrateError, Outcome, Target, Who
+from ops.migrator.attempt import RevisionAttempt
+from ops.migrator.model import Applied, Direction, Limits, MigrateError, MigrationOutcome, TargetDatabase, RunIdentity
 from ops.migrator.revisions.scripts import BASE, Scripts
 from ops.migrator.version_table import heads_of
 from ops.migrator.revisions.user_code import contained
@@ -34,10 +34,10 @@ _one_in_a_process = threading.Lock()   # Alembic's context is global to a proces
 
 
 def migrate(
-    target: Target, direction: Direction, to: str | None, who: Who, limits: Limits,
+    target: TargetDatabase, direction: Direction, to: str | None, who: RunIdentity, limits: Limits,
     *, say: Callable[[str], None], accepted: str | None = None, shown: tuple[str, ...] | None = None, scripts: Scripts | None = None,
     sleep: Callable[[float], None] = time.sleep,
-) -> Outcome:
+) -> MigrationOutcome:
     """Bring the database to `to`: a revision, `head` or `base` (None: to head, or one step back). Raises MigrateError.
 
     `accepted` names a revision that was edited after it was applied, and whose edit is taken as it is. `shown`: the heads that somebody
@@ -50,41 +50,41 @@ def migrate(
         say(target.hide(line))
 
     scripts = scripts or Scripts(target.folder)
-    with _one_in_a_process, lock.held(target, limits, who, tell, sleep) as keeper:
+    with _one_in_a_process, lock.lock_is_held(target, limits, who, tell, sleep) as keeper:
         audit.prepare(keeper, target)
-        preconditions.settle_lost(keeper, limits, tell, sleep)
+        preconditions.mark_lost_runs(keeper, limits, tell, sleep)
         heads = heads_of(keeper)
         preconditions.refuse_moved(shown, heads)
         scripts.refuse_changed()
         scripts.check_database(",".join(heads) or None)
-        goal = scripts.known(to) if to else preconditions.default(scripts, direction, heads)
+        goal = scripts.known(to) if to else preconditions.set_defaults(scripts, direction, heads)
         for revision, found in checksums.refuse_edited(scripts.applied(heads), audit.checksums(keeper), accepted).items():
             keeper.execute(audit.REMEMBER, (revision, found))
-        return Run(target, scripts, keeper, direction, goal, who, limits, tell, sleep, began).whole(heads)
+        return MigrationRun(target, scripts, keeper, direction, goal, who, limits, tell, sleep, began).whole(heads)
 
 
 @dataclass
-class Run:
+class MigrationRun:
     """One run, while the lock is ours."""
 
-    target: Target
+    target: TargetDatabase
     scripts: Scripts
     keeper: psycopg.Connection[Any]
     direction: Direction
     to: str
-    who: Who
+    who: RunIdentity
     limits: Limits
     say: Callable[[str], None]
     sleep: Callable[[float], None]
     began: float
     applied: list[Applied] = field(default_factory=list)
-    doing: Doing | None = None
+    doing: RevisionAttempt | None = None
 
-    def whole(self, heads: tuple[str, ...]) -> Outcome:
+    def whole(self, heads: tuple[str, ...]) -> MigrationOutcome:
         """All of it, audited from its beginning to its end, whatever the end is."""
         before = ",".join(heads) or None
         if (self.direction == "upgrade" and self.scripts.reached(self.to, heads)) or (self.to,) == (heads or (BASE,)):
-            return Outcome(before, before, (), None)
+            return MigrationOutcome(before, before, (), None)
         audit.begun(self.keeper, self.who, before)
         try:
             self.until_done()
@@ -92,7 +92,7 @@ class Run:
             raise self.failed(problem) from None
         after = ",".join(heads_of(self.keeper)) or None
         audit.ended(self.keeper, self.who.run, "done", after)
-        return Outcome(before, after, tuple(self.applied), self.who.run)
+        return MigrationOutcome(before, after, tuple(self.applied), self.who.run)
 
     def until_done(self) -> None:
         engine = connections.engine(self.target, lock.name(self.who), self.limits)
@@ -107,7 +107,7 @@ class Run:
                 if self.doing is None:
                     raise
                 tries[self.doing.revision] = count = tries.get(self.doing.revision, 0) + 1
-                again = failures.again(problem, self.doing.may_stay, self.cleared(), count, self.limits.retries)
+                again = failures.retry_reason(problem, self.doing.may_stay, self.cleared(), count, self.limits.retries)
                 if again is None:
                     raise
                 self.back_off(count, again)
@@ -146,7 +146,7 @@ class Run:
         original = step.migration_fn
 
         def run_one(**given: Any) -> None:
-            self.doing = doing = Doing(step.revision.revision, Path(step.revision.path), time.monotonic())
+            self.doing = doing = RevisionAttempt(step.revision.revision, Path(step.revision.path), time.monotonic())
             self.say(f"{self.direction} {doing.revision} {(step.doc or '').splitlines()[0] if step.doc else ''}".rstrip())
             statement_s = min(self.limits.statement_timeout_s, self.time_left())
             limits = Limits(self.limits.lock_timeout_s, statement_s, self.limits.idle_in_transaction_s)
@@ -160,7 +160,7 @@ class Run:
         run_one.__name__ = original.__name__
         return run_one
 
-    def run_user_code(self, upgrade: Callable[[], None], doing: Doing, context: Any) -> None:
+    def run_user_code(self, upgrade: Callable[[], None], doing: RevisionAttempt, context: Any) -> None:
         """Run the revision's function. Raises EndedTransaction where it ended the transaction that it ran in."""
         doing.marked = transactions.mark(context.connection)
         threads = set(threading.enumerate())
@@ -204,7 +204,7 @@ class Run:
         if self.doing:
             self.doing.note_control(statement)
 
-    def record(self, connection: Any, doing: Doing, limits: Limits) -> None:
+    def record(self, connection: Any, doing: RevisionAttempt, limits: Limits) -> None:
         """Audit and checksum in the revision's transaction; then its successor's limits, since it may have set its own. One round trip.
 
         Raises EndedTransaction, which takes this back, where the revision's transaction is not the one that it began in.
@@ -249,11 +249,11 @@ class Run:
         if not isinstance(problem, Exception):
             return problem
         verb = f"inv {self.who.verb}"
-        return failures.told(problem, self.target, self.doing, self.direction, len(self.applied), at, verb, self.time_left() <= 0)
+        return failures.to_migrate_error(problem, self.target, self.doing, self.direction, len(self.applied), at, verb, self.time_left() <= 0)
 
     def audited(self, problem: BaseException, result: str) -> str | None:
         """Put the failure down; where the database stands now, None where it can't be asked any more."""
-        text = self.target.clean(failures.words(problem))
+        text = self.target.clean(failures.error_text(problem))
         try:
             if self.doing:
                 took, state = time.monotonic() - self.doing.began, failures.sqlstate(problem)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from ops.postgres import facts as database, tunnel
 from ops.core import host_identity
 from ops.aws import secrets
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.ssh.connection import Host
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
-from ops.migrator.model import Applied, Direction, Limits, MigrateError, Outcome, Revision, Target, Who
+from ops.migrator.model import Applied, Direction, Limits, MigrateError, MigrationOutcome, Revision, TargetDatabase, RunIdentity
 from ops.core.redaction.redact import one_line, redacted
 
 if TYPE_CHECKING:
@@ -36,15 +36,15 @@ KINDS: dict[str, type[OpsError]] = {
 }
 
 __all__ = [
-    "Applied", "Direction", "Door", "Outcome", "Ping", "Revision", "count", "current", "history", "migrate", "offline", "opened", "ping",
+    "Applied", "Direction", "DatabaseAccess", "MigrationOutcome", "Ping", "Revision", "count", "current", "history", "migrate", "offline", "opened", "ping",
 ]
 
 
 @dataclass(frozen=True)
-class Door:
+class DatabaseAccess:
     """One database and the project's revisions. `mode` is how it is reached."""
 
-    target: Target
+    target: TargetDatabase
     limits: Limits
     mode: str = "local"
     own: Mapping[str, Any] = field(default_factory=dict, repr=False)     # libpq's parameters as the far side would use them
@@ -57,21 +57,21 @@ class Door:
         with translated(self.target):
             return Scripts(self.target.folder)
 
-    def named(self, database: str) -> Door:
+    def named(self, database: str) -> DatabaseAccess:
         """Another database of the same server, with the same user."""
         return replace(self, target=replace(self.target, parameters={**self.target.parameters, "dbname": database}))
 
 
-def offline(root: Path) -> Door:
+def offline(root: Path) -> DatabaseAccess:
     """The project's revisions, without a database. Raises ConfigError (no revisions)."""
     folder = database.scripts(root)
     if folder is None:
         raise ConfigError(f"{root}", "there is no folder alembic/versions", "check out the project with its revisions")
-    return Door(Target(str(folder), {}, redact=redacted), Limits(), "offline")
+    return DatabaseAccess(TargetDatabase(str(folder), {}, redact=redacted), Limits(), "offline")
 
 
 @contextmanager
-def translated(target: Target) -> Iterator[None]:
+def translated(target: TargetDatabase) -> Iterator[None]:
     """The engine's errors as ours, redacted once more."""
     try:
         yield
@@ -82,8 +82,8 @@ def translated(target: Target) -> Iterator[None]:
 
 @contextmanager
 def opened(
-    settings: Settings, cloud: Callable[[], Cloud], secret: Callable[[], Mapping[str, str]] | None = None
-) -> Iterator[Door]:
+    settings: Settings, cloud: Callable[[], AwsSession], secret: Callable[[], Mapping[str, str]] | None = None
+) -> Iterator[DatabaseAccess]:
     """The environment's database, reached while this holds; `secret`: what reads its values, where somebody has them already.
 
     Raises ConfigError (no database, no revisions), and what the bastion says.
@@ -106,19 +106,19 @@ def opened(
         if configured.host:
             parameters["hostaddr"] = ""       # else PGHOSTADDR would replace its address
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
-    with tunnel.opened(settings, parameters) as from_here:
+    with tunnel.open_route(settings, parameters) as from_here:
         own_port = int(parameters["port"]) if "port" in parameters else None
-        yield Door(Target(folder, from_here, own_port, redacted), limits, settings.environment.database_run, parameters)
+        yield DatabaseAccess(TargetDatabase(folder, from_here, own_port, redacted), limits, settings.environment.database_run, parameters)
 
 
 @contextmanager
-def through(door: Door, bastion: Host) -> Iterator[Door]:
+def through(door: DatabaseAccess, bastion: Host) -> Iterator[DatabaseAccess]:
     """The same database by another connection to the bastion: the one that `door` was opened with may be gone."""
     with tunnel.through(bastion, door.own) as from_here:
         yield replace(door, target=replace(door.target, parameters=from_here))
 
 
-def at_work(door: Door, run: str) -> tuple[int, ...]:
+def at_work(door: DatabaseAccess, run: str) -> tuple[int, ...]:
     """The server processes that work for a run, whatever became of its runner."""
     from ops.migrator.lock import AT_WORK
 
@@ -126,15 +126,15 @@ def at_work(door: Door, run: str) -> tuple[int, ...]:
         return tuple(row[0] for row in opened.execute(AT_WORK, [run]))
 
 
-def limited(door: Door, timeout_s: float | None, wait_s: float | None) -> Limits:
+def limited(door: DatabaseAccess, timeout_s: float | None, wait_s: float | None) -> Limits:
     """The configured limits, with what was asked of this call."""
     wait = door.limits.wait_s if wait_s is None else wait_s
     return replace(door.limits, total_s=timeout_s, wait_s=wait if timeout_s is None else min(wait, timeout_s))
 
 
-def who(direction: Direction) -> Who:
+def who(direction: Direction) -> RunIdentity:
     """This call, as audit and pg_stat_activity will have it."""
-    return Who(host_identity.owner(), host_identity.host(), f"db.{direction}", random.token_hex(4))
+    return RunIdentity(host_identity.owner(), host_identity.host(), f"db.{direction}", random.token_hex(4))
 
 
 def heads(shown: str | None) -> tuple[str, ...]:
@@ -142,9 +142,9 @@ def heads(shown: str | None) -> tuple[str, ...]:
 
 
 def migrate(
-    door: Door, direction: Direction, to: str | None, *, shown: str | None, say: Callable[[str], None],
+    door: DatabaseAccess, direction: Direction, to: str | None, *, shown: str | None, say: Callable[[str], None],
     timeout_s: float | None = None, wait_s: float | None = None, accepted: str | None = None, scripts: Scripts | None = None,
-) -> Outcome:
+) -> MigrationOutcome:
     """Run revisions. `shown`: the revision that the operator was shown and agreed to go from; `scripts`: the revisions that were.
 
     Raises what the engine means, as ours.
@@ -157,14 +157,14 @@ def migrate(
 
 
 @contextmanager
-def reading(door: Door) -> Iterator[Any]:
+def reading(door: DatabaseAccess) -> Iterator[Any]:
     """A session that only reads, and that row-level security does not filter."""
     from ops.migrator import connections
 
     with translated(door.target):
         opened = connections.connect(door.target, "inv db (reading)", replace(door.limits, statement_timeout_s=COUNT_TIMEOUT))
     try:
-        with told_reading(door):
+        with read_status(door):
             opened.execute(connections.UNFILTERED)
             opened.read_only = True
             yield opened
@@ -173,7 +173,7 @@ def reading(door: Door) -> Iterator[Any]:
 
 
 @contextmanager
-def told_reading(door: Door) -> Iterator[None]:
+def read_status(door: DatabaseAccess) -> Iterator[None]:
     import psycopg
 
     try:
@@ -190,7 +190,7 @@ def filtered(error: Error) -> bool:
     return error.sqlstate == "42501" and "row-level security" in str(error)
 
 
-def current(door: Door) -> str | None:
+def current(door: DatabaseAccess) -> str | None:
     """What alembic_version holds (several heads: joined by commas); None for a database without any."""
     from ops.migrator.version_table import heads_of
 
@@ -198,14 +198,14 @@ def current(door: Door) -> str | None:
         return ",".join(heads_of(opened)) or None
 
 
-def pending(door: Door, scripts: Scripts, at: str | None, to: str | None = None) -> tuple[Revision, ...]:
+def pending(door: DatabaseAccess, scripts: Scripts, at: str | None, to: str | None = None) -> tuple[Revision, ...]:
     """The revisions after `at`, oldest first. Raises Refused for a database that this checkout does not know, and for several heads."""
     with translated(door.target):
         found = scripts.between("upgrade", scripts.known(to or "head"), at)
     return tuple(_redacted(each) for each in found)
 
 
-def sql(door: Door, scripts: Scripts, direction: Direction, to: str, at: str | None) -> tuple[tuple[Revision, str, str | None], ...]:
+def sql(door: DatabaseAccess, scripts: Scripts, direction: Direction, to: str, at: str | None) -> tuple[tuple[Revision, str, str | None], ...]:
     """Each revision with its SQL, and why there is none where it can't be printed."""
     with translated(door.target):
         found = tuple(scripts.sql(direction, to, at))
@@ -234,7 +234,7 @@ class Counted:
 ABSENT = Counted(None, "nothing has this name yet")
 
 
-def count(door: Door, questions: tuple[str | None, ...]) -> tuple[Counted, ...]:
+def count(door: DatabaseAccess, questions: tuple[str | None, ...]) -> tuple[Counted, ...]:
     """Each question's number; ABSENT where a table or column does not exist."""
     with reading(door) as opened:
         return tuple(counted(opened, each) if each else Counted(None) for each in questions)
@@ -256,7 +256,7 @@ def counted(opened: Any, question: str) -> Counted:
         return Counted(None, "row-level security" if filtered(error) else denied)
 
 
-def relations(door: Door, names: tuple[str, ...]) -> Relations:
+def relations(door: DatabaseAccess, names: tuple[str, ...]) -> Relations:
     """The foreign keys, triggers and rules around these tables."""
     from ops.postgres import relations as postgres_relations
 
@@ -264,7 +264,7 @@ def relations(door: Door, names: tuple[str, ...]) -> Relations:
         return postgres_relations.read(opened, names)
 
 
-def history(door: Door, limit: int) -> list[dict[str, Any]]:
+def history(door: DatabaseAccess, limit: int) -> list[dict[str, Any]]:
     """The last runs, newest first, from the audit. Texts that an older version stored are redacted here."""
     from ops.migrator import audit
 
@@ -285,7 +285,7 @@ class Ping:
     took_s: float
 
 
-def ping(door: Door) -> Ping:
+def ping(door: DatabaseAccess) -> Ping:
     """Connect and SELECT 1 (the runbook's check). Raises Unreachable."""
     began = time.monotonic()
     with reading(door) as opened:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.tools import shell
-from ops.postgres.access import Door, told_reading, translated
+from ops.postgres.access import DatabaseAccess, read_status, translated
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
 
@@ -34,7 +34,7 @@ SELECT datname FROM pg_database d WHERE datname LIKE 'ops\\_verify\\_%'
 
 
 @contextmanager
-def scratch(door: Door) -> Iterator[Door]:
+def scratch(door: DatabaseAccess) -> Iterator[DatabaseAccess]:
     """An empty database of its own on `door`'s server, dropped at the end; what a killed run left is dropped first. Raises Refused."""
     from psycopg import errors, sql
 
@@ -56,24 +56,24 @@ def scratch(door: Door) -> Iterator[Door]:
 
 
 @contextmanager
-def session(door: Door) -> Iterator[Any]:
+def session(door: DatabaseAccess) -> Iterator[Any]:
     from ops.migrator import connections
 
     with translated(door.target):
         opened = connections.connect(door.target, "inv db.verify", door.limits)
     try:
-        with told_reading(door):
+        with read_status(door):
             yield opened
     finally:
         opened.close()
 
 
-def server_major(door: Door) -> int:
+def server_major(door: DatabaseAccess) -> int:
     with session(door) as opened:
         return int(opened.info.server_version) // 10000
 
 
-def schema(door: Door, program: Path) -> str:
+def schema(door: DatabaseAccess, program: Path) -> str:
     """`pg_dump --schema-only` of a database, without Alembic's table and our audit. Raises Unreachable with pg_dump's words."""
     known = door.target.parameters
     words = [f"--{option}={known[key]}" for option, key in (("host", "host"), ("port", "port"), ("username", "user")) if known.get(key)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Piece:
+class SchemaObject:
     """One object: `COLUMN` `public.projects.title` on `TABLE public.projects`, with its parts (see `ops.migrator.catalog`)."""
 
     kind: str
@@ -20,4 +20,4 @@ class Piece:
         return f"{self.kind} {self.name}"
 
 
-Schema = Mapping[str, Piece]
+DatabaseSchema = Mapping[str, SchemaObject]

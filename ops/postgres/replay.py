@@ -12,21 +12,21 @@ from pathlib import Path
 from ops.core import host_identity
 from ops.postgres import access, fingerprint
 from ops.postgres.server import scratch
-from ops.postgres.access import Door, Outcome, Revision
+from ops.postgres.access import DatabaseAccess, MigrationOutcome, Revision
 from ops.postgres.dump import session
 from ops.migrator import catalog
-from ops.migrator.model import Who
-from ops.postgres.model import Piece, Schema
+from ops.migrator.model import RunIdentity
+from ops.postgres.model import SchemaObject, DatabaseSchema
 
 CACHE = ".ops/replays"
 FORMAT = 1   # raise it where `catalog` reads otherwise
 
 
 @dataclass(frozen=True)
-class Live:
+class LiveSchema:
     """What stands in a database: its schema, that schema's digest, and the server's major version."""
 
-    schema: Schema
+    schema: DatabaseSchema
     digest: str
     major: int
 
@@ -35,19 +35,19 @@ class Live:
 class Replay:
     """What revisions make on a server of version `major`."""
 
-    schema: Schema
+    schema: DatabaseSchema
     major: int
 
 
-def live(door: Door) -> Live:
+def live(door: DatabaseAccess) -> LiveSchema:
     """Read now, nothing is written. Raises Unreachable."""
     with access.reading(door) as opened:
         rows = catalog.read(opened)
-        return Live(pieces(rows), catalog.digest(rows), int(opened.info.server_version) // 10000)
+        return LiveSchema(pieces(rows), catalog.digest(rows), int(opened.info.server_version) // 10000)
 
 
-def pieces(rows: Sequence[Sequence[object]]) -> Schema:
-    found = (Piece(str(kind), str(name), str(on), tuple(parts)) for kind, name, on, parts in rows)   # type: ignore[arg-type]
+def pieces(rows: Sequence[Sequence[object]]) -> DatabaseSchema:
+    found = (SchemaObject(str(kind), str(name), str(on), tuple(parts)) for kind, name, on, parts in rows)   # type: ignore[arg-type]
     return {piece.key: piece for piece in found}
 
 
@@ -67,11 +67,11 @@ def replays(folder: Path, root: Path, every: Sequence[Revision], wanted: int, sa
     return tuple(Replay(pieces(rows), major) for major, rows in made)
 
 
-def adopt(door: Door, revision: str, digest: str, *, say: Callable[[str], None], wait_s: float | None = None) -> Outcome:
+def adopt(door: DatabaseAccess, revision: str, digest: str, *, say: Callable[[str], None], wait_s: float | None = None) -> MigrationOutcome:
     """Record `revision` where the schema still has this digest. Raises Refused (recorded already, changed since, another run)."""
     from ops.migrator.adopt import adopt as run
 
-    who = Who(host_identity.owner(), host_identity.host(), "db.adopt", secrets.token_hex(4))
+    who = RunIdentity(host_identity.owner(), host_identity.host(), "db.adopt", secrets.token_hex(4))
     limits = door.limits if wait_s is None else replace(door.limits, wait_s=wait_s)
     with access.translated(door.target):
         return run(door.target, revision, digest, who, limits, say=say)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from ops.postgres.access import Door, translated
+from ops.postgres.access import DatabaseAccess, translated
 from ops.postgres.dump import session
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
@@ -18,7 +18,7 @@ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.n
 """
 
 
-def keeps_data(door: Door, revision: str) -> bool | str:
+def keeps_data(door: DatabaseAccess, revision: str) -> bool | str:
     """The revision's own word: `keeps_data = True` (the rows that are there), or SQL that plants some first. Raises ConfigError."""
     with translated(door.target):
         said = getattr(door.scripts.directory.get_revision(revision).module, "keeps_data", False)
@@ -28,7 +28,7 @@ def keeps_data(door: Door, revision: str) -> bool | str:
     return said
 
 
-def plant(door: Door, statements: str) -> None:
+def plant(door: DatabaseAccess, statements: str) -> None:
     """The rows that a revision says it keeps. Raises OpsError where its SQL fails: that is the revision's own fault."""
     import psycopg
 
@@ -39,7 +39,7 @@ def plant(door: Door, statements: str) -> None:
             raise OpsError("keeps_data", one_line(door.target.clean(error)), "correct the SQL that plants rows") from None
 
 
-def rows(door: Door) -> Mapping[str, Counter[str]]:
+def rows(door: DatabaseAccess) -> Mapping[str, Counter[str]]:
     """Every table's rows, as JSON.
 
     Policies that are forced on the owner are lifted in a transaction that is rolled back.

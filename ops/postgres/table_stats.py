@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.postgres.access import Door, reading
+from ops.postgres.access import DatabaseAccess, reading
 
 SIZE = """
 SELECT name, CASE WHEN i.indrelid IS NOT NULL THEN t.oid::regclass::text END, nullif(t.reltuples, -1)::bigint,
@@ -24,7 +24,7 @@ UNITS = (("GB", 2**30), ("MB", 2**20), ("kB", 2**10))
 
 
 @dataclass(frozen=True)
-class Size:
+class TableSize:
     """`rows` as the planner estimates them (None: never analysed); `bytes` with indexes, TOAST and partitions. `of`: an index's table."""
 
     rows: int | None
@@ -43,31 +43,31 @@ def amount(size: float) -> str:
     return f"{size / factor:.{1 if unit == 'GB' else 0}f} {unit}"
 
 
-def look(door: Door, names: tuple[str, ...], revisions: tuple[str, ...], direction: str) -> tuple[dict[str, Size], dict[str, float]]:
+def read_sizes(door: DatabaseAccess, names: tuple[str, ...], revisions: tuple[str, ...], direction: str) -> tuple[dict[str, TableSize], dict[str, float]]:
     """The tables and indexes that are there (names as SQL would have them), and what `took` says; in one session."""
     with reading(door) as opened:
-        return sizes(opened, names), took(opened, revisions, direction)
+        return sizes(opened, names), durations(opened, revisions, direction)
 
 
-def slow(door: Door, slower_s: float) -> dict[str, float]:
+def slow(door: DatabaseAccess, slower_s: float) -> dict[str, float]:
     """Every upgrade that took `slower_s` or longer when it ran here last."""
     with reading(door) as opened:
-        return took(opened, (), "upgrade", slower_s)
+        return durations(opened, (), "upgrade", slower_s)
 
 
-def sizes(opened: Any, names: tuple[str, ...]) -> dict[str, Size]:
+def sizes(opened: Any, names: tuple[str, ...]) -> dict[str, TableSize]:
     rows = opened.execute(SIZE, [list(names)]).fetchall() if names else ()
-    return {name: Size(count, size, of, types) for name, of, count, size, types in rows}
+    return {name: TableSize(count, size, of, types) for name, of, count, size, types in rows}
 
 
-def facts(known: Mapping[str, Size]) -> tuple[frozenset[str], dict[str, Mapping[str, str]], dict[str, str]]:
+def facts(known: Mapping[str, TableSize]) -> tuple[frozenset[str], dict[str, Mapping[str, str]], dict[str, str]]:
     """Tables, their columns' types, and the indexes with their tables."""
     tables = {name: size for name, size in known.items() if not size.of}
     indexes = {name: size.of for name, size in known.items() if size.of}
     return frozenset(tables), {name: size.types for name, size in tables.items()}, indexes
 
 
-def took(opened: Any, revisions: tuple[str, ...], direction: str, slower_s: float = float("inf")) -> dict[str, float]:
+def durations(opened: Any, revisions: tuple[str, ...], direction: str, slower_s: float = float("inf")) -> dict[str, float]:
     """Seconds of each revision's last run in this database, from the audit; those of all others too that took `slower_s` or longer."""
     if opened.execute("SELECT to_regclass('ops_migrations.steps')").fetchone()[0] is None:
         return {}

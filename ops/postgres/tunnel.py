@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened(settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def open_route(settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """libpq's parameters that work from here, as long as this holds. Raises what stands in the bastion's way."""
     if settings.environment.database_run == "local":
         yield parameters

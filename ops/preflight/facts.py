@@ -43,7 +43,7 @@ class LocalImage:
 
 
 @dataclass(frozen=True)
-class Schema:
+class SchemaRevision:
     """The revision that the database is at (None: none yet), and those of this checkout that it has not seen, oldest first."""
 
     revision: str | None
@@ -72,7 +72,7 @@ class ReleaseFacts:
     targets: tuple[Target, ...] | Unknown
     secrets: Mapping[str, frozenset[str] | Unknown | None]
     log_groups: Mapping[str, bool | Unknown]
-    schema: Schema | Unknown | None              # None: the environment has no database
+    schema: SchemaRevision | Unknown | None              # None: the environment has no database
     answers: tuple[Answer, ...] | Unknown
     distribution: Distribution | Unknown | None = None   # None: nothing of the service is cached, or --skip cdn
     state_locks: tuple[StateLock, ...] | Unknown | None = None   # on Terraform's state; None: it is ECS that rolls out

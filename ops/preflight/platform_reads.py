@@ -17,12 +17,12 @@ from ops.core import ui
 from ops.core.parallel import gather
 from ops.core.errors import OpsError
 from ops.preflight.facts import ReleaseFacts
-from ops.preflight.read_facts import Asked, looked, tested
+from ops.preflight.read_facts import GatherRequest, read_service, run_tests
 from ops.aws.facts import Unknown
 from ops.preflight.rules.checks import validate_skip, validate_tag
 
 if TYPE_CHECKING:
-    from ops.aws.session import Cloud
+    from ops.aws.session import AwsSession
     from ops.tools.docker import Engine
     from ops.core.config.settings import Settings
 
@@ -35,7 +35,7 @@ class Platform:
     """One environment with its doors: AWS, and the Docker engine, which is connected to when it is first used."""
 
     settings: Settings
-    cloud: Cloud
+    cloud: AwsSession
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
@@ -57,7 +57,7 @@ def release_facts(
     service: str,
     tag: str | None,
     *,
-    say: Callable[[str], None] = ui.say,
+    say: Callable[[str], None] = ui.progress,
     skip: frozenset[str] = frozenset(),
     tests: bool = True,
 ) -> ReleaseFacts:
@@ -73,7 +73,7 @@ def all_facts(
     services: tuple[str, ...],
     tag: str | None = None,
     *,
-    say: Callable[[str], None] = ui.say,
+    say: Callable[[str], None] = ui.progress,
     skip: frozenset[str] = frozenset(),
     tests: bool = True,
 ) -> dict[str, ReleaseFacts]:
@@ -81,13 +81,13 @@ def all_facts(
     validate_skip(skip)
     if tag is not None:
         validate_tag(tag)
-    asked = [Asked(platform, name, platform.settings.service(name), tag, skip, say) for name in services]
+    asked = [GatherRequest(platform, name, platform.settings.service(name), tag, skip, say) for name in services]
     wanted = tests and tag is None and "tests" not in skip
-    found, ran = beside(lambda: looked_all(asked), lambda: [tested(each) if wanted else None for each in asked])
+    found, ran = run_alongside(lambda: read_all(asked), lambda: [run_tests(each) if wanted else None for each in asked])
     return {facts.service: replace(facts, tests=run) for facts, run in zip(found, ran, strict=True)}
 
 
-def beside(looks: Callable[[], T], work: Callable[[], W]) -> tuple[T, W]:
+def run_alongside(looks: Callable[[], T], work: Callable[[], W]) -> tuple[T, W]:
     """Both at once; `work` in this thread, so that an interrupt stops it. Raises what either raised."""
     results: list[T] = []
     problems: list[BaseException] = []
@@ -107,8 +107,8 @@ def beside(looks: Callable[[], T], work: Callable[[], W]) -> tuple[T, W]:
     return results[0], worked
 
 
-def looked_all(asked: list[Asked]) -> list[ReleaseFacts]:
-    found: dict[str, Any] = gather(**{each.name: partial(looked, each) for each in asked})
+def read_all(asked: list[GatherRequest]) -> list[ReleaseFacts]:
+    found: dict[str, Any] = gather(**{each.name: partial(read_service, each) for each in asked})
     for facts in found.values():
         if isinstance(facts, Unknown):  # every single look is guarded already, so this is a mistake of ours
             raise OpsError("preflight could not look", facts.why, "please report this")

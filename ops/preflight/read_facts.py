@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ops.core import ui
 from ops.core.parallel import gather, reason
 from ops.core.errors import OpsError
-from ops.preflight.facts import ReleaseFacts, Schema, TestRun
+from ops.preflight.facts import ReleaseFacts, SchemaRevision, TestRun
 from ops.aws.facts import Checkout, Image, Repository, ServiceState, TaskDefinition, TaskState, Unknown
 from ops.core.redaction.redact import redact_lines
 from ops.ecs.rules.task_definition_refs import Reference, log_groups, references
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 TESTS_TIMEOUT_S = 900.0
 TAIL_LINES = 10
-Looks = dict[str, Callable[[], Any]]
+ServiceReads = dict[str, Callable[[], Any]]
 
 
 @dataclass(frozen=True)
-class Asked:
+class GatherRequest:
     """What a gathering is about."""
 
     platform: Platform
@@ -37,12 +37,12 @@ class Asked:
     say: Callable[[str], None]
 
 
-def looked(asked: Asked) -> ReleaseFacts:
+def read_service(asked: GatherRequest) -> ReleaseFacts:
     """The three waves, put together."""
-    first = gather(**first_looks(asked))
-    second = gather(**second_looks(asked, first))
-    third = gather(**third_looks(asked, second["revision"]))
-    wanted, groups = named(second["revision"])
+    first = gather(**independent_reads(asked))
+    second = gather(**dependent_reads(asked, first))
+    third = gather(**task_definition_reads(asked, second["revision"]))
+    wanted, groups = references_of(second["revision"])
     return ReleaseFacts(
         service=asked.name,
         environment=asked.platform.settings.name,
@@ -58,8 +58,8 @@ def looked(asked: Asked) -> ReleaseFacts:
         state=first["state"],
         revision=second["revision"],
         running=second["running"],
-        target_groups=joined(second, "group"),
-        targets=flat(joined(second, "targets")),
+        target_groups=collect(second, "group"),
+        targets=flatten(collect(second, "targets")),
         secrets={reference.source: third[f"secret {reference.source}"] for reference in wanted if f"secret {reference.source}" in third},
         log_groups={name: third[f"log group {name}"] for name in groups},
         schema=first["schema"],
@@ -69,7 +69,7 @@ def looked(asked: Asked) -> ReleaseFacts:
     )
 
 
-def first_looks(asked: Asked) -> Looks:
+def independent_reads(asked: GatherRequest) -> ServiceReads:
     """What depends on nothing but the configuration."""
     from ops.aws import session, ecr, ecs
     from ops.tools import docker, git, shell
@@ -77,11 +77,11 @@ def first_looks(asked: Asked) -> Looks:
     from ops.terraform import unlock
 
     platform, environment = asked.platform, asked.platform.settings.environment
-    looks: Looks = {
+    looks: ServiceReads = {
         "identity": partial(session.identity, platform.cloud),
         "repository": partial(ecr.repository, platform.cloud, asked.service.repository),
         "state": partial(ecs.service, platform.cloud, environment.cluster, asked.service.ecs_service),
-        "answers": partial(answers, asked),
+        "answers": partial(probe_endpoints, asked),
         "schema": partial(schema, asked),
     }
     if asked.service.invalidate and "cdn" not in asked.skip:
@@ -95,18 +95,18 @@ def first_looks(asked: Asked) -> Looks:
     return looks
 
 
-def second_looks(asked: Asked, first: dict[str, Any]) -> Looks:
+def dependent_reads(asked: GatherRequest, first: dict[str, Any]) -> ServiceReads:
     """What the service, the repository and the commit lead to."""
-    return service_looks(asked, first["state"]) | image_looks(asked, first["repository"], first.get("checkout"))
+    return service_reads(asked, first["state"]) | image_reads(asked, first["repository"], first.get("checkout"))
 
 
-def service_looks(asked: Asked, state: ServiceState | Unknown | None) -> Looks:
+def service_reads(asked: GatherRequest, state: ServiceState | Unknown | None) -> ServiceReads:
     from ops.aws import ecs, elb
 
     if not isinstance(state, ServiceState):
-        return {"revision": lambda: carried(state), "running": lambda: none_of(state)}
+        return {"revision": lambda: require_known(state), "running": lambda: first_unknown(state)}
     cloud, cluster = asked.platform.cloud, asked.platform.settings.environment.cluster
-    looks: Looks = {
+    looks: ServiceReads = {
         "revision": partial(ecs.task_definition, cloud, state.task_definition),
         "running": partial(ecs.tasks, cloud, cluster, asked.service.ecs_service),
     }
@@ -116,64 +116,64 @@ def service_looks(asked: Asked, state: ServiceState | Unknown | None) -> Looks:
     return looks
 
 
-def image_looks(asked: Asked, repository: Repository | Unknown | None, checkout: Checkout | Unknown | None) -> Looks:
+def image_reads(asked: GatherRequest, repository: Repository | Unknown | None, checkout: Checkout | Unknown | None) -> ServiceReads:
     from ops.tools import docker
 
     tag = asked.tag or (checkout.commit.short if isinstance(checkout, Checkout) else None)
     if not isinstance(repository, Repository):
-        return {"image": lambda: carried(repository)}
+        return {"image": lambda: require_known(repository)}
     if tag is None:
-        return {"image": lambda: carried(checkout)}
-    looks: Looks = {"image": partial(image, asked, repository, tag)}
+        return {"image": lambda: require_known(checkout)}
+    looks: ServiceReads = {"image": partial(image, asked, repository, tag)}
     if asked.tag is None:
         looks["local_image"] = lambda: docker.image(asked.platform.engine, f"{repository.uri}:{tag}")
     return looks
 
 
-def third_looks(asked: Asked, revision: TaskDefinition | Unknown | None) -> Looks:
+def task_definition_reads(asked: GatherRequest, revision: TaskDefinition | Unknown | None) -> ServiceReads:
     """What the task definition names."""
     from ops.aws import logs
 
-    wanted, groups = named(revision)
-    looks: Looks = {f"log group {name}": partial(logs.group_exists, asked.platform.cloud, name) for name in groups}
+    wanted, groups = references_of(revision)
+    looks: ServiceReads = {f"log group {name}": partial(logs.group_exists, asked.platform.cloud, name) for name in groups}
     if "secrets" not in asked.skip:
         looks |= {f"secret {each.source}": partial(secret, asked, each) for each in wanted}
     return looks
 
 
-def named(revision: TaskDefinition | Unknown | None) -> tuple[tuple[Reference, ...], tuple[str, ...]]:
+def references_of(revision: TaskDefinition | Unknown | None) -> tuple[tuple[Reference, ...], tuple[str, ...]]:
     if not isinstance(revision, TaskDefinition):
         return (), ()
     return references(revision), tuple(dict.fromkeys(group.name for group in log_groups(revision)))
 
 
-def carried(fact: object) -> None:
+def require_known(fact: object) -> None:
     """An `Unknown` carried on to what depends on it; None where the thing is not there, so what depends on it is not either."""
     if isinstance(fact, Unknown):
-        raise Unlooked(fact.why)
+        raise NotRead(fact.why)
 
 
-def none_of(fact: object) -> tuple[TaskState, ...]:
+def first_unknown(fact: object) -> tuple[TaskState, ...]:
     """No tasks of a service that is not there; an `Unknown` carried on."""
-    carried(fact)
+    require_known(fact)
     return ()
 
 
-class Unlooked(OpsError):
+class NotRead(OpsError):
     """A look that was not taken because the one before it failed; its reason is that one's."""
 
 
-def joined(found: dict[str, Any], kind: str) -> tuple[Any, ...] | Unknown:
+def collect(found: dict[str, Any], kind: str) -> tuple[Any, ...] | Unknown:
     """All values of one kind, or the first `Unknown` among them: half a list would look like a whole one."""
     values = tuple(value for name, value in found.items() if name.startswith(f"{kind} "))
     return next((value for value in values if isinstance(value, Unknown)), values)
 
 
-def flat(values: tuple[Any, ...] | Unknown) -> tuple[Any, ...] | Unknown:
+def flatten(values: tuple[Any, ...] | Unknown) -> tuple[Any, ...] | Unknown:
     return values if isinstance(values, Unknown) else tuple(item for value in values for item in value)
 
 
-def answers(asked: Asked) -> Any:
+def probe_endpoints(asked: GatherRequest) -> Any:
     """The configured endpoints, at the site's address (at the load balancer's where no site is configured)."""
     from ops.http import client
 
@@ -182,11 +182,11 @@ def answers(asked: Asked) -> Any:
     if not asked.service.endpoints:
         return ()
     if not base:
-        raise Unlooked(f"environments.{asked.platform.settings.name}.site is not configured")
+        raise NotRead(f"environments.{asked.platform.settings.name}.site is not configured")
     return client.probe_all(base, asked.service.endpoints)
 
 
-def schema(asked: Asked) -> Schema | None:
+def schema(asked: GatherRequest) -> SchemaRevision | None:
     """The database's revision, and the revisions of this project that it has not seen; None where the environment has no database."""
     from ops.postgres import facts, tunnel, pending
     from ops.aws import secrets
@@ -196,14 +196,14 @@ def schema(asked: Asked) -> Schema | None:
     if configured is None:
         return None
     if "migrations" in asked.skip:
-        raise Unlooked("skipped")
+        raise NotRead("skipped")
     secret = secrets.value(asked.platform.cloud, configured.secret) if configured.secret else {}
-    with tunnel.opened(settings, facts.connection(configured, secret)) as parameters:
+    with tunnel.open_route(settings, facts.connection(configured, secret)) as parameters:
         revision = facts.revision_at(parameters)
-    return Schema(revision, pending.heads_after(revision, settings.root))
+    return SchemaRevision(revision, pending.heads_after(revision, settings.root))
 
 
-def image(asked: Asked, repository: Repository, tag: str) -> Image | None:
+def image(asked: GatherRequest, repository: Repository, tag: str) -> Image | None:
     """The tag in ECR, with the commit and the architecture that its configuration names.
 
     Where the registry does not show the configuration these two stay unsaid: the image is there, and `--tag` needs no more.
@@ -222,7 +222,7 @@ def image(asked: Asked, repository: Repository, tag: str) -> Image | None:
     return replace(found, revision=said.revision, architecture=said.architecture or None)
 
 
-def secret(asked: Asked, wanted: Reference) -> frozenset[str] | None:
+def secret(asked: GatherRequest, wanted: Reference) -> frozenset[str] | None:
     """The names of a secret's keys; None where there is no such secret. A parameter has no keys."""
     from ops.aws import secrets
 
@@ -231,7 +231,7 @@ def secret(asked: Asked, wanted: Reference) -> frozenset[str] | None:
     return frozenset() if secrets.parameter_exists(asked.platform.cloud, wanted.source) else None
 
 
-def tested(asked: Asked) -> TestRun | Unknown | None:
+def run_tests(asked: GatherRequest) -> TestRun | Unknown | None:
     """Run the service's tests, in its build context; None where it has none. An interrupt goes through."""
     from ops.tools import shell
 

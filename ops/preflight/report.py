@@ -19,7 +19,7 @@ REFUSED_EXIT_CODE = Refused.exit_code
 
 
 @dataclass(frozen=True)
-class Line:
+class ReportLine:
     """One line of the checklist; `service` None: it is the same for all services asked for."""
 
     service: str | None
@@ -27,11 +27,11 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Report:
+class PreflightReport:
     """The checklist of one environment."""
 
     environment: str
-    lines: tuple[Line, ...]
+    lines: tuple[ReportLine, ...]
 
     @property
     def ready(self) -> bool:
@@ -62,27 +62,27 @@ class Report:
         return f"{'ready' if self.ready else 'not ready'}: {said}"
 
 
-def preflight(settings: Settings, service: str | None = None, skip: frozenset[str] = frozenset()) -> Report:
+def preflight(settings: Settings, service: str | None = None, skip: frozenset[str] = frozenset()) -> PreflightReport:
     """The checklist of one service, or of all that the environment has. Raises ConfigError (unknown service, check, profile)."""
     services = (service,) if service else tuple(settings.environment.services)
-    return look(Platform.of(settings), services, skip)
+    return read_and_check(Platform.of(settings), services, skip)
 
 
-def look(platform: Platform, services: tuple[str, ...], skip: frozenset[str] = frozenset()) -> Report:
+def read_and_check(platform: Platform, services: tuple[str, ...], skip: frozenset[str] = frozenset()) -> PreflightReport:
     """Gather the facts of all services at once, and decide."""
     environment = platform.settings.environment
     found = all_facts(platform, services, skip=skip)
-    return Report(platform.settings.name, arranged({name: check(facts, environment, skip) for name, facts in found.items()}))
+    return PreflightReport(platform.settings.name, arranged({name: check(facts, environment, skip) for name, facts in found.items()}))
 
 
-def arranged(items: Mapping[str, tuple[Item, ...]]) -> tuple[Line, ...]:
+def arranged(items: Mapping[str, tuple[Item, ...]]) -> tuple[ReportLine, ...]:
     """Shared checks once, if they say the same of every service; then each service's own, in the checklist's order."""
     common = [item for item in next(iter(items.values()), ()) if item.name in SHARED and all(item in other for other in items.values())]
-    own = [Line(service, item) for service, its in items.items() for item in its if item not in common]
-    return (*(Line(None, item) for item in common), *own)
+    own = [ReportLine(service, item) for service, its in items.items() for item in its if item not in common]
+    return (*(ReportLine(None, item) for item in common), *own)
 
 
-def line_document(line: Line) -> dict[str, Any]:
+def line_document(line: ReportLine) -> dict[str, Any]:
     item = line.item
     return {"service": line.service, "name": item.name, "status": item.status, "detail": item.detail, "next": item.next}
 

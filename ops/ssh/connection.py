@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from ops.ssh import errors, host_keys
 from ops.core.parallel import importing
 from ops.ssh.port_forward import Forwarder
-from ops.ssh.errors import Lost
+from ops.ssh.errors import ConnectionLost
 from ops.core.errors import ConfigError, TimedOut
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ POLL_S = 0.5            # how soon an interrupt gets through while nothing arriv
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """A command's end. `code` is -1 where a signal ended it, or the connection was `lost`."""
 
     code: int
@@ -65,7 +65,7 @@ class Host:
     def transport(self) -> Any:
         return self.connection.transport
 
-    def run(self, command: str | list[str], stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT, what: str = "a command") -> Ran:
+    def run(self, command: str | list[str], stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT, what: str = "a command") -> CommandResult:
         """Run it to its end without a terminal; `stdin` is given and closed. Raises TimedOut, which names it by `what`."""
         out: list[bytes] = []
         ran = self.session(command, stdin, out.append, timeout_s, what)
@@ -83,12 +83,12 @@ class Host:
 
         ran = self.session(command, stdin, take)
         if ran.lost:
-            raise Lost(f"ssh {self.where}", "the connection was lost", "run it again")
+            raise ConnectionLost(f"ssh {self.where}", "the connection was lost", "run it again")
         return ran.code
 
     def session(
         self, command: str | list[str], stdin: bytes, on_out: Callable[[bytes], None], timeout_s: float | None = None, what: str = ""
-    ) -> Ran:
+    ) -> CommandResult:
         said = command if isinstance(command, str) else shlex.join(command)
         err: list[bytes] = []
         try:
@@ -96,10 +96,10 @@ class Host:
             channel.exec_command(said)
         except Exception:
             if not self.transport.is_active():
-                return Ran(-1, b"", b"", lost=True)
+                return CommandResult(-1, b"", b"", lost=True)
             raise
         with closing(channel):
-            threads = [threading.Thread(target=each, daemon=True) for each in (lambda: give(channel, stdin), lambda: drain(channel, err))]
+            threads = [threading.Thread(target=each, daemon=True) for each in (lambda: send_stdin(channel, stdin), lambda: read_stderr(channel, err))]
             for thread in threads:
                 thread.start()
             if not received(channel, on_out, time.monotonic() + timeout_s if timeout_s is not None else None):
@@ -107,7 +107,7 @@ class Host:
             code = channel.recv_exit_status() if channel.exit_status_ready() or self.transport.is_active() else -1
             threads[1].join(POLL_S)
         lost = code == -1 and not self.transport.is_active()
-        return Ran(code, b"", b"".join(err), lost)
+        return CommandResult(code, b"", b"".join(err), lost)
 
     @contextmanager
     def forward(self, host: str, port: int) -> Iterator[int]:
@@ -123,7 +123,7 @@ class Host:
         try:
             made = Forwarder(self.transport, (host, port))
         except Exception as error:
-            raise errors.told(error, f"{self.where} to {host}:{port}", self.known_hosts, RUN_TIMEOUT) from None
+            raise errors.translate_error(error, f"{self.where} to {host}:{port}", self.known_hosts, RUN_TIMEOUT) from None
         self.forwarders.append(made)
         return made
 
@@ -146,7 +146,7 @@ def closing(channel: Any) -> Iterator[None]:
             channel.close()
 
 
-def give(channel: Any, stdin: bytes) -> None:
+def send_stdin(channel: Any, stdin: bytes) -> None:
     """All of it, however slowly it is taken: `received` has set the channel's timeout, which is not the end of anything here."""
     rest = memoryview(stdin)
     with suppress(OSError, EOFError):
@@ -156,7 +156,7 @@ def give(channel: Any, stdin: bytes) -> None:
         channel.shutdown_write()
 
 
-def drain(channel: Any, into: list[bytes]) -> None:
+def read_stderr(channel: Any, into: list[bytes]) -> None:
     with suppress(OSError, EOFError):
         while data := channel.recv_stderr(CHUNK):
             into.append(data)
@@ -230,7 +230,7 @@ def open_hop(connection: Any, known_hosts: Sequence[Path], timeout_s: float) -> 
     try:
         connection.open()
     except Exception as error:
-        raise errors.told(error, address(connection), known_hosts, timeout_s) from None
+        raise errors.translate_error(error, address(connection), known_hosts, timeout_s) from None
     connection.transport.set_keepalive(KEEPALIVE_S)
     notice_loss(connection.transport.sock)
 
@@ -245,4 +245,4 @@ def address(connection: Any) -> str:
     return f"{connection.user}@{connection.host}:{connection.port}"
 
 
-__all__ = ["Host", "Lost", "Ran", "connect"]
+__all__ = ["Host", "ConnectionLost", "CommandResult", "connect"]

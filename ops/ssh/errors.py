@@ -15,15 +15,15 @@ from ops.core.redaction.redact import one_line
 PROHIBITED = 1      # RFC 4254 5.1
 
 
-class Lost(Unreachable):
+class ConnectionLost(Unreachable):
     """The connection was there, and is gone."""
 
 
-class Behind(Unreachable):
+class BeyondBastion(Unreachable):
     """The bastion is there; what lies behind it does not answer it."""
 
 
-def told(error: BaseException, hop: str, known_hosts: Sequence[Path], timeout_s: float) -> OpsError:
+def translate_error(error: BaseException, hop: str, known_hosts: Sequence[Path], timeout_s: float) -> OpsError:
     """`hop`: `user@host:port` that was being connected to."""
     from paramiko import ssh_exception as ssh
 
@@ -71,5 +71,5 @@ def channel(error: Any, what: str) -> OpsError:
     if code == PROHIBITED:
         return Refused(what, f"forwarding is forbidden there: {text}", "allow it (AllowTcpForwarding), or set database.run: remote")
     if code == NO_CONNECTION:
-        return Behind(what, f"it can't be reached from there: {text}", "check the security group, name and port")
+        return BeyondBastion(what, f"it can't be reached from there: {text}", "check the security group, name and port")
     return Unreachable(what, text, "sshd allows so many channels (MaxSessions); try again")

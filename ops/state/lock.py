@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from ops.core import ui
 from ops.aws import s3 as bucket
 from ops.core import host_identity
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.core.errors import OpsError, Refused
 from ops.state.rules.lock import EXPIRY_S, HEARTBEAT_S, Holder, holder, is_free
 
@@ -31,29 +31,29 @@ RACES = 5    # lost one after the other before it is given up: each loss means t
 
 
 @dataclass(frozen=True)
-class Place:
+class LockLocation:
     """Where one lock is kept."""
 
-    cloud: Cloud
+    cloud: AwsSession
     bucket: str
     key: str
     name: str
 
     @classmethod
-    def of(cls, cloud: Cloud, settings: Settings, service: str) -> Place | None:
+    def of(cls, cloud: AwsSession, settings: Settings, service: str) -> LockLocation | None:
         """The lock of a service; None where the environment names no state bucket (then there is no lock, and that is said)."""
         state = settings.environment.state
         return cls(cloud, state.bucket, f"{state.prefix}/locks/{settings.name}/{service}.json", service) if state else None
 
 
 @dataclass
-class Held:
+class HeldLock:
     """A lock that is ours while its heartbeat goes on; `lost` when somebody took it over all the same, and `lost_to` says who.
 
     `clock` is the wall's: the one that goes on while a laptop sleeps. `waited`: somebody else had it before.
     """
 
-    place: Place
+    place: LockLocation
     holder: Holder
     etag: str
     waited: bool = False
@@ -79,7 +79,7 @@ class Held:
                     self.write(released=False)
                 except OpsError as problem:
                     if self.overdue and not told:
-                        ui.say(self.unsure(problem))
+                        ui.progress(self.unsure(problem))
                 told = self.overdue
 
     def write(self, *, released: bool) -> None:
@@ -92,7 +92,7 @@ class Held:
                 self.etag, self.renewed = etag, began
                 return
             found = bucket.read(self.place.cloud, self.place.bucket, self.place.key)
-            self.lost_to = taken(found)
+            self.lost_to = held_by_other(found)
             if not found or is_free(found.document) or holder(found.document).id != self.holder.id:
                 break
             self.etag = found.etag
@@ -130,7 +130,7 @@ class Held:
                 self.write(released=True)
 
 
-def taken(found: bucket.Stored | None) -> str:
+def held_by_other(found: bucket.S3Object | None) -> str:
     """Why a lock is no longer its holder's."""
     if found is None:
         return "its object in the bucket was deleted"
@@ -147,20 +147,20 @@ def myself(reason: str, commit: str) -> Holder:
 
 
 @contextmanager
-def held(
-    place: Place | None,
+def hold(
+    place: LockLocation | None,
     me: Holder,
     *,
     wait_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Held | None]:
+) -> Iterator[HeldLock | None]:
     """Hold the lock, or raise Refused (exit 3) naming its holder, after waiting for `wait_s` seconds."""
     if place is None:
-        ui.say("no lock: the environment names no state bucket (state.bucket)")
+        ui.progress("no lock: the environment names no state bucket (state.bucket)")
         yield None
         return
-    ours = acquired(place, me, wait_s, clock, sleep)
+    ours = acquire(place, me, wait_s, clock, sleep)
     keeper = threading.Thread(target=ours.keep, name="lock heartbeat", daemon=True)
     keeper.start()
     try:
@@ -169,34 +169,34 @@ def held(
         try:
             ours.release()
         except OpsError as problem:
-            ui.say(f"the lock could not be freed ({problem.why}); it expires by itself")
+            ui.progress(f"the lock could not be freed ({problem.why}); it expires by itself")
 
 
 @contextmanager
-def held_each(cloud: Cloud, settings: Settings, me: Holder, *, wait_s: float = 0.0) -> Iterator[None]:
+def hold_each(cloud: AwsSession, settings: Settings, me: Holder, *, wait_s: float = 0.0) -> Iterator[None]:
     """Every service's lock, for what may change any of them. In one order always, so that no two wait for each other."""
     with ExitStack() as stack:
         for service in sorted(settings.environment.services) if settings.environment.state else [""]:
-            stack.enter_context(held(Place.of(cloud, settings, service), me, wait_s=wait_s))
+            stack.enter_context(hold(LockLocation.of(cloud, settings, service), me, wait_s=wait_s))
         yield
 
 
-def acquired(place: Place, me: Holder, wait_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> Held:
+def acquire(place: LockLocation, me: Holder, wait_s: float, clock: Callable[[], float], sleep: Callable[[float], None]) -> HeldLock:
     end, told = clock() + wait_s, False
     while True:
-        ours, other = attempt(place, me)
+        ours, other = try_acquire(place, me)
         if ours:
             ours.waited = told
             return ours
         if clock() >= end:
             raise Refused(f"lock {place.name} is held", other, "wait for it (--wait 10m), or look: inv lock.status")
         if not told:
-            ui.say(f"waiting for lock {place.name}: {other}")
+            ui.progress(f"waiting for lock {place.name}: {other}")
             told = True
         sleep(min(POLL_S, max(0.1, end - clock())))
 
 
-def attempt(place: Place, me: Holder, expiry_s: float = EXPIRY_S) -> tuple[Held | None, str]:
+def try_acquire(place: LockLocation, me: Holder, expiry_s: float = EXPIRY_S) -> tuple[HeldLock | None, str]:
     """The lock, or who has it. A lock that was not renewed for `expiry_s`, or whose process ended here, is taken over, with a note.
 
     Whoever loses a race looks again: the winner's name stands there, or the lock is free once more.
@@ -210,17 +210,17 @@ def attempt(place: Place, me: Holder, expiry_s: float = EXPIRY_S) -> tuple[Held 
             held, free = holder(found.document), is_free(found.document)
             other = held.said(found.age_s)
             if held.id == me.id and not free:   # the answer to our own write was lost
-                return Held(place, me, found.etag), ""
+                return HeldLock(place, me, found.etag), ""
             if not free and not expired(found, expiry_s):
                 return None, other
             etag = bucket.replace(place.cloud, place.bucket, place.key, me.as_document(), found.etag)
             if etag and not free:
-                ui.say(f"took over a dead run's lock: {other}")
+                ui.progress(f"took over a dead run's lock: {other}")
         if etag:
-            return Held(place, me, etag), ""
+            return HeldLock(place, me, etag), ""
     return None, other or "others want it at the same moment, and none of them has it yet"
 
 
-def expired(stored: bucket.Stored, expiry_s: float = EXPIRY_S) -> bool:
+def expired(stored: bucket.S3Object, expiry_s: float = EXPIRY_S) -> bool:
     """Not renewed in time, or its process ended here."""
     return stored.age_s > expiry_s or host_identity.is_gone(holder(stored.document).process)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from ops.aws import s3
 from ops.core import host_identity
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.core.errors import ConfigError, Refused
-from ops.state.lock import Place, expired
+from ops.state.lock import LockLocation, expired
 from ops.state.rules.lock import EXPIRY_S, Holder, holder, is_free
 
 if TYPE_CHECKING:
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Standing:
+class LockStatus:
     """A lock that somebody holds. `expired`: not renewed in time, or its process ended here: the next run takes it over."""
 
-    place: Place
+    place: LockLocation
     holder: Holder
-    stored: s3.Stored
+    stored: s3.S3Object
     expired: bool
 
     @property
@@ -62,7 +62,7 @@ class Standing:
         return f"{self.place.name}: {self.holder.said(self.stored.age_s)}{commit} ({ends})"
 
 
-def standing(cloud: Cloud, settings: Settings) -> tuple[Standing, ...]:
+def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]:
     """Every lock of the environment that is not free."""
     state = settings.environment.state
     if state is None:
@@ -72,12 +72,12 @@ def standing(cloud: Cloud, settings: Settings) -> tuple[Standing, ...]:
     for key in s3.keys(cloud, state.bucket, prefix, 1000):
         stored = s3.read(cloud, state.bucket, key)
         if stored and not is_free(stored.document):
-            place = Place(cloud, state.bucket, key, key.removeprefix(prefix).removesuffix(".json"))
-            found.append(Standing(place, holder(stored.document), stored, expired(stored)))
+            place = LockLocation(cloud, state.bucket, key, key.removeprefix(prefix).removesuffix(".json"))
+            found.append(LockStatus(place, holder(stored.document), stored, expired(stored)))
     return tuple(found)
 
 
-def named(locks: tuple[Standing, ...], name: str | None) -> Standing:
+def named(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:
     """The lock to be freed. Raises ConfigError where none is named, Refused where that one is not held."""
     names = ", ".join(lock.place.name for lock in locks) or "none"
     if name is None:
@@ -89,7 +89,7 @@ def named(locks: tuple[Standing, ...], name: str | None) -> Standing:
     return found
 
 
-def force(lock: Standing) -> None:
+def force(lock: LockStatus) -> None:
     """Free somebody else's lock, if it is still the one that was shown. Whoever held it reads there who took it away."""
     document = {**lock.holder.as_document(released=True), "freed_by": f"{host_identity.owner()} on {host_identity.host()} (lock.release)"}
     if s3.replace(lock.place.cloud, lock.place.bucket, lock.place.key, document, lock.stored.etag) is None:

@@ -31,12 +31,12 @@ LATE_S = 60        # sent later than this after it was kept: the record says so,
 NOT_SENT = Exception   # whatever it is: the release is over, and its verdict stands
 
 
-def keep(platform: Platform, record: Mapping[str, Any]) -> None:
+def store(platform: Platform, record: Mapping[str, Any]) -> None:
     """Write a record, or keep it here for the next chance; never raises but for an interrupt: a record must not spoil a release."""
     settings = platform.settings
     state = settings.environment.state
     if state is None:
-        ui.say("no release record: the environment names no state bucket (state.bucket)")
+        ui.progress("no release record: the environment names no state bucket (state.bucket)")
         return
     at = datetime.fromisoformat(str(record["at"]))
     key = rules.key(state.prefix, settings.name, str(record["service"]), at, secrets.token_hex(4))
@@ -47,7 +47,7 @@ def keep(platform: Platform, record: Mapping[str, Any]) -> None:
         return
     why = send_pending(platform)
     if why and path.exists():
-        ui.say(f"the release record could not be written ({why}); kept in {path}, sent at the next chance")
+        ui.progress(f"the release record could not be written ({why}); kept in {path}, sent at the next chance")
 
 
 def send_at_once(platform: Platform, state: State, key: str, record: Mapping[str, Any], full: Exception) -> None:
@@ -55,7 +55,7 @@ def send_at_once(platform: Platform, state: State, key: str, record: Mapping[str
     try:
         s3.create(platform.cloud, state.bucket, key, record)
     except NOT_SENT as problem:
-        ui.say(f"the release record is lost: {reason(problem)}, and it could not be kept here ({full})")
+        ui.progress(f"the release record is lost: {reason(problem)}, and it could not be kept here ({full})")
 
 
 def send_pending(platform: Platform) -> str:
@@ -71,7 +71,7 @@ def send_pending(platform: Platform) -> str:
             try:
                 document = outbox.load(path)
             except ValueError as problem:
-                ui.say(f"no release record, set aside: {outbox.set_aside(path)}: {problem}")
+                ui.progress(f"no release record, set aside: {outbox.set_aside(path)}: {problem}")
                 continue
             if document is not None:
                 late = int(outbox.waited_s(path))
@@ -86,11 +86,11 @@ def reason(problem: Exception) -> str:
     return problem.why or problem.what if isinstance(problem, OpsError) else str(problem)
 
 
-def releases(platform: Platform, service: str) -> tuple[rules.Row, ...]:
+def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
     """The newest records, with what ECR and ECS know beside them. Raises OpsError only where nothing at all could be read."""
     environment, configured = platform.settings.environment, platform.settings.service(service)
     if why := send_pending(platform):
-        ui.say(f"release records of this checkout are not sent yet, and not listed: {why}")
+        ui.progress(f"release records of this checkout are not sent yet, and not listed: {why}")
     looks: dict[str, Any] = gather(
         records=lambda: keys(platform, service, FARTHEST),
         images=lambda: ecr.images(platform.cloud, configured.repository),
@@ -98,7 +98,7 @@ def releases(platform: Platform, service: str) -> tuple[rules.Row, ...]:
     )
     for name, found in looks.items():
         if isinstance(found, Unknown):
-            ui.say(f"unknown: {name}: {found.why}")
+            ui.progress(f"unknown: {name}: {found.why}")
     if all(isinstance(found, Unknown) for found in looks.values()):
         raise OpsError(f"releases of {service}", looks["records"].why, "inv preflight")
     known = rules.Known(
@@ -139,7 +139,7 @@ def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
     Raises OpsError where a record that may be the one cannot be read.
     """
     state = platform.settings.environment.state
-    best: s3.Stored | None = None
+    best: s3.S3Object | None = None
     for key, written in _listed(platform, service)[:SHOWN]:
         if best and rules.ended(best.document, best.written) >= written:
             break
@@ -159,8 +159,8 @@ def fetched(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any
     found: dict[str, Any] = gather(**{key: lambda key=key: s3.read(platform.cloud, state.bucket, key) for key in keys})
     for key, stored in found.items():
         if isinstance(stored, Unknown):
-            ui.say(f"unknown: release record {key}: {stored.why}")
-    read = [stored for stored in found.values() if isinstance(stored, s3.Stored)]
+            ui.progress(f"unknown: release record {key}: {stored.why}")
+    read = [stored for stored in found.values() if isinstance(stored, s3.S3Object)]
     read.sort(key=lambda stored: rules.ended(stored.document, stored.written), reverse=True)
     return tuple(rules.dated(stored.document, stored.written) for stored in read)
 
@@ -170,7 +170,7 @@ def read(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
     return fetched(platform, keys(platform, service, SHOWN))
 
 
-def as_text(rows: tuple[rules.Row, ...]) -> str:
+def as_text(rows: tuple[rules.ReleaseRow, ...]) -> str:
     if not rows:
         return "no releases: no record, and no image in ECR"
     heading = f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
@@ -179,5 +179,5 @@ def as_text(rows: tuple[rules.Row, ...]) -> str:
     return text.translate(ui.CONTROL)   # tags and subjects are others' words
 
 
-def as_document(rows: tuple[rules.Row, ...]) -> dict[str, Any]:
+def as_document(rows: tuple[rules.ReleaseRow, ...]) -> dict[str, Any]:
     return {"releases": [vars(row) for row in rows]}

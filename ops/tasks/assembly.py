@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Any] = {
 CLUSTER = re.compile(r"-[A-Za-z]*f")  # -f, or -df: switches, then -f
 
 
-def assemble() -> Collection:
+def build_collection() -> Collection:
     """Every namespace, by name. Raises ConfigError for a `-f FILE` that is not there and for a service name that is taken."""
     streams.make_safe()
     ns = Collection()

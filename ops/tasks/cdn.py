@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ops.tasks.shared import Session, front_door
+from ops.tasks.shared import Session, ops_task
 
 PATHS = "Path to take out of the cache, in quotes ('/about', '/static/*'); again, or with commas, for more (default: '/*')."
 
 
-@front_door(options=("plan", "yes", "json", "timeout"), help={"paths": PATHS}, repeated=("paths",))
+@ops_task(options=("plan", "yes", "json", "timeout"), help={"paths": PATHS}, repeated=("paths",))
 def invalidate(session: Session, paths: list[str] | None = None) -> None:
     """Take pages out of the CDN's cache, and wait until that is done everywhere."""
     import uuid
@@ -45,7 +45,7 @@ def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words)) or (EVERYTHING,)
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def status(session: Session) -> None:
     """Show the distribution, whether its last change has arrived everywhere, and the invalidations under way."""
     from ops.cdn import invalidate as flow
@@ -56,7 +56,7 @@ def status(session: Session) -> None:
     session.leave(0 if seen.distribution.enabled else 1)
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def check(session: Session) -> None:
     """Show for every configured page whether the cache answers it, how old it is, and whether it is from before the last deploy."""
     from ops.cdn import invalidate as flow

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.tasks.shared import Session, front_door
+from ops.tasks.shared import Session, ops_task
 
 if TYPE_CHECKING:
-    from ops.migrations.plan import Direction, Place
-    from ops.migrations.snapshot import Wait
+    from ops.migrations.plan import Direction, MigrationTarget
+    from ops.migrations.snapshot import RdsWait
 
 TO = "Revision to go to ('head', 'base', or its id)."
-EDITED = "Revision that was edited after it was applied, and whose edit means the same."
+ACCEPT_EDIT = "Revision that was edited after it was applied, and whose edit means the same."
 CHANGE = ("plan", "yes", "json", "timeout", "wait")
 
 
-def place(session: Session) -> Place:
-    from ops.migrations.plan import Place
+def migration_target(session: Session) -> MigrationTarget:
+    from ops.migrations.plan import MigrationTarget
 
-    return session.held(Place.opened(session.settings))
+    return session.held(MigrationTarget.opened(session.settings))
 
 
-def change(session: Session, direction: Direction, to: str | None, edited: str | None) -> None:
+def migrate(session: Session, direction: Direction, to: str | None, edited: str | None) -> None:
     """Plan, show, ask, run: the same both ways."""
     from ops.core import ui
     from ops.health import before_after
@@ -29,105 +29,105 @@ def change(session: Session, direction: Direction, to: str | None, edited: str |
     from ops.migrations.remote import run as migrations_run
     from ops.migrations import plan as flow
 
-    asked = flow.Asked(session.timeout_s(), session.wait_s() if session.wait else None, edited)
-    here = place(session)
+    asked = flow.RunOptions(session.timeout_s(), session.wait_s() if session.wait else None, edited)
+    here = migration_target(session)
     planned = flow.plan(here, direction, to)
-    ahead = migrations_lint.ahead(here, planned)
+    ahead = migrations_lint.review_revisions(here, planned)
     if session.plan:
         text = "\n".join(filter(None, [planned.as_text(), ahead.as_text(), planned.costs()]))
         session.report({**planned.as_document(), **ahead.as_document()}, f"{text}\n\n{planned.as_sql()}".strip("\n"))
         return
     if planned.steps:
-        ui.say(planned.as_text())
-        ui.say(ahead.as_text())
+        ui.progress(planned.as_text())
+        ui.progress(ahead.as_text())
         migrations_lint.refuse_blocking(here, ahead.found)
-        flow.agreed(here, planned, yes=session.yes)
+        flow.confirm_plan(here, planned, yes=session.yes)
     if planned.snapshot:
         from ops.migrations import snapshot as migrations_snapshot
 
-        migrations_snapshot.take(session.settings, f"before {planned.to}", waiting(session, migrations_snapshot.SNAPSHOT_S))
+        migrations_snapshot.take(session.settings, f"before {planned.to}", wait_policy(session, migrations_snapshot.SNAPSHOT_S))
     looks = bool(planned.steps) and here.door.mode != "local"      # on a developer's own database there is no platform around it
-    with before_after.around(session.settings, f"db.{direction} to {planned.to}", looks=looks) as around:
+    with before_after.before_and_after(session.settings, f"db.{direction} to {planned.to}", looks=looks) as around:
         done = migrations_run.run(here, planned, asked)
     session.report({**done.as_document(), "health": around.as_document()}, "\n".join([done.as_text(), *around.lines()]))
 
 
-@front_door(options=CHANGE, help={"to": f"{TO} Default: head.", "edited": EDITED})
+@ops_task(options=CHANGE, help={"to": f"{TO} Default: head.", "edited": ACCEPT_EDIT})
 def upgrade(session: Session, to: str | None = None, edited: str | None = None) -> None:
     """Bring the database's schema up to the newest revision, one transaction a revision."""
-    change(session, "upgrade", to, edited)
+    migrate(session, "upgrade", to, edited)
 
 
-@front_door(options=CHANGE, help={"to": f"{TO} Default: one step back.", "edited": EDITED})
+@ops_task(options=CHANGE, help={"to": f"{TO} Default: one step back.", "edited": ACCEPT_EDIT})
 def downgrade(session: Session, to: str | None = None, edited: str | None = None) -> None:
     """Take revisions back, after showing which tables, columns and rows that costs."""
-    change(session, "downgrade", to, edited)
+    migrate(session, "downgrade", to, edited)
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def current(session: Session) -> None:
     """Show at which revision the database is, what is pending, and where its schema is not that revision's (drift: exit code 1)."""
     from ops.migrations import plan as flow
     from ops.migrations import drift as migrations_drift
 
-    here = place(session)
-    found = flow.standing(here)
+    here = migration_target(session)
+    found = flow.revision_status(here)
     drift = migrations_drift.drift(here, found.revision)
     session.report(found.as_document() | drift.as_document(), f"{found.as_text()}\n{drift.as_text()}")
     session.leave(1 if drift.drifted else 0)
 
 
-@front_door(options=("plan", "yes", "json", "wait"), help={"to": "Revision to record. Default: the oldest with this schema."})
+@ops_task(options=("plan", "yes", "json", "wait"), help={"to": "Revision to record. Default: the oldest with this schema."})
 def adopt(session: Session, to: str | None = None) -> None:
     """Record the revision of a database that another tool made, where its schema is that revision's; else print what differs."""
     from ops.core import ui
     from ops.migrations import adopt as flow
 
-    here = place(session)
-    found = flow.look(here, to)
+    here = migration_target(session)
+    found = flow.plan_adoption(here, to)
     for line in found.told():
-        ui.say(line)
+        ui.progress(line)
     if found.same and not session.plan:
         found = flow.adopt(here, found, session.wait_s() if session.wait else None, yes=session.yes)
     session.report(found.as_document(), found.sql or (f"recorded {found.revision}" if found.run else f"would record {found.revision}"))
     session.leave(0 if found.same else 3)
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def pending(session: Session) -> None:
     """Show the revisions that this database has not seen, oldest first."""
     from ops.migrations import plan as flow
 
-    found = flow.standing(place(session)).pending
+    found = flow.revision_status(migration_target(session)).pending
     text = "\n".join(str(each) for each in found) or "nothing is pending"
     session.report({"pending": [each.as_document() for each in found]}, text)
 
 
-@front_door(options=("json",), help={"limit": "How many runs to show."})
+@ops_task(options=("json",), help={"limit": "How many runs to show."})
 def history(session: Session, limit: int = 20) -> None:
     """Show who migrated this database when, from where, and how it ended: failed and killed runs too."""
     from ops.migrations import plan as flow
 
-    runs = flow.history(place(session), limit)
-    session.report({"runs": runs}, "\n".join(flow.said(each) for each in runs) or "nothing was migrated from here")
+    runs = flow.history(migration_target(session), limit)
+    session.report({"runs": runs}, "\n".join(flow.describe_status(each) for each in runs) or "nothing was migrated from here")
 
 
-@front_door(options=("json",), help={"to": f"{TO} Default: head, or one step back.", "back": "The SQL of the way back."})
+@ops_task(options=("json",), help={"to": f"{TO} Default: head, or one step back.", "back": "The SQL of the way back."})
 def sql(session: Session, to: str | None = None, back: bool = False) -> None:
     """Print the SQL of what db.upgrade (or db.downgrade) would run; nothing is changed."""
     from ops.migrations import plan as flow
 
-    planned = flow.plan(place(session), "downgrade" if back else "upgrade", to)
+    planned = flow.plan(migration_target(session), "downgrade" if back else "upgrade", to)
     session.report(planned.as_document(), planned.as_sql())
 
 
-def waiting(session: Session, longest: float) -> Wait:
-    from ops.migrations.snapshot import Wait
+def wait_policy(session: Session, longest: float) -> RdsWait:
+    from ops.migrations.snapshot import RdsWait
 
-    return Wait(session.settings.environment.poll, session.timeout_s() or longest)
+    return RdsWait(session.settings.environment.poll, session.timeout_s() or longest)
 
 
-@front_door(options=("plan", "json", "timeout"), help={"name": "What to call it. Default: the instance, why, when."})
+@ops_task(options=("plan", "json", "timeout"), help={"name": "What to call it. Default: the instance, why, when."})
 def snapshot(session: Session, name: str | None = None) -> None:
     """Take an RDS snapshot of the database, and wait until it can be restored from."""
     from ops.migrations import snapshot as flow
@@ -136,11 +136,11 @@ def snapshot(session: Session, name: str | None = None) -> None:
         planned = flow.planned(session.settings, "snapshot")
         session.report(planned, planned["plan"][0]["says"])
         return
-    taken = flow.take(session.settings, "manual", waiting(session, flow.SNAPSHOT_S), name)
+    taken = flow.take(session.settings, "manual", wait_policy(session, flow.SNAPSHOT_S), name)
     session.report(taken.as_document(), f"snapshot {taken.name}")
 
 
-@front_door(options=("plan", "json", "timeout"))
+@ops_task(options=("plan", "json", "timeout"))
 def start(session: Session) -> None:
     """Start the RDS instance where it is stopped, and wait until it is available."""
     from ops.migrations import snapshot as flow
@@ -149,22 +149,22 @@ def start(session: Session) -> None:
         planned = flow.planned(session.settings, "start")
         session.report(planned, "\n".join(step["says"] for step in planned["plan"]) or f"{planned['instance']} is available")
         return
-    found = flow.started(session.settings, waiting(session, flow.START_S))
+    found = flow.started(session.settings, wait_policy(session, flow.START_S))
     session.report(found, f"{found['instance']} was {found['before']}, is {found['status']}")
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def ping(session: Session) -> None:
     """Connect to the database and SELECT 1."""
     from ops.core import ui
     from ops.migrations import plan as flow
 
-    found = flow.ping(place(session))
+    found = flow.ping(migration_target(session))
     text = f"{found['database']} answers in {ui.took(found['took_s'])}: PostgreSQL {found['server']}"
     session.report(found, f"{text}, {found['tls'] or 'without TLS'}, as {found['user']}")
 
 
-@front_door(
+@ops_task(
     options=("json",), positional=("message",),
     help={
         "message": "What it does, in a sentence.",
@@ -181,7 +181,7 @@ def revision(session: Session, message: str, from_sql: str | None = None, autoge
     session.report({"files": [str(file) for file in files]}, "\n".join(f"wrote {file}" for file in files) or nothing)
 
 
-@front_door(
+@ops_task(
     options=("json",),
     help={
         "beside": "On a scratch database beside the configured one, not on a PostgreSQL of its own.",
@@ -192,7 +192,7 @@ def verify(session: Session, beside: bool = False, major: int = 0) -> None:
     """Run every revision there, back and there again on a scratch PostgreSQL; schema and rows must be the same each time."""
     from ops.migrations import verify as flow
 
-    found = flow.verify_beside(place(session)) if beside else flow.verify(session.settings, major or None)
+    found = flow.verify_on_server(migration_target(session)) if beside else flow.verify(session.settings, major or None)
     session.report(found.as_document(), found.as_text().splitlines()[-1])
     session.leave(0 if found.well else 1)
 
@@ -200,39 +200,39 @@ def verify(session: Session, beside: bool = False, major: int = 0) -> None:
 RUN = {"run": "Id of the run, as it was said; default: the one at work, else the newest."}
 
 
-@front_door(options=("json",), help=RUN)
+@ops_task(options=("json",), help=RUN)
 def attach(session: Session, run: str = "latest") -> None:
     """Come back to a migration on the bastion: its whole log, then its end."""
     from ops.migrations.remote import run as flow
 
-    done = flow.attach(place(session), run)
+    done = flow.attach(migration_target(session), run)
     session.report(done.as_document(), done.as_text())
 
 
-@front_door(options=("json",), help=RUN)
+@ops_task(options=("json",), help=RUN)
 def cancel(session: Session, run: str = "latest") -> None:
     """Interrupt a migration on the bastion; the revision at work is rolled back."""
     from ops.migrations.remote import run as flow
 
-    found = flow.cancel(place(session), run)
+    found = flow.cancel(migration_target(session), run)
     session.report(found, found["said"])
 
 
-@front_door(options=("json", "timeout"))
+@ops_task(options=("json", "timeout"))
 def tunnel(session: Session) -> None:
     """Keep a port of this machine open that leads to the database, until Ctrl-C; prints the psql line, without the password."""
     from ops.migrations import tunnel as flow
 
-    opened = flow.opened(place(session))
+    opened = flow.open_tunnel(migration_target(session))
     session.report(opened.as_document(), opened.as_text())
     flow.wait(session.timeout_s())
 
 
-@front_door(options=("json",), help={"revision": "Only this revision; default: all of the project."})
+@ops_task(options=("json",), help={"revision": "Only this revision; default: all of the project."})
 def lint(session: Session, revision: str | None = None) -> None:
     """Look for what is dangerous in the revisions' SQL (squawk, and rules of our own); exit code 1 where something blocks."""
     from ops.migrations import lint as flow
 
-    found = flow.whole(session.settings, revision)
+    found = flow.lint_project(session.settings, revision)
     session.report(found.as_document(), found.as_text())
     session.leave(1 if found.blocking else 0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ops.tasks.shared import ROOT, Session, front_door
+from ops.tasks.shared import ROOT, Session, ops_task
 
 
-@front_door(options=(), help={"select": "Only tests whose names match this expression (pytest's -k)."})
+@ops_task(options=(), help={"select": "Only tests whose names match this expression (pytest's -k)."})
 def test(session: Session, select: str | None = None) -> None:
     """Run the house's checks and all tests."""
     from ops import dev
@@ -13,7 +13,7 @@ def test(session: Session, select: str | None = None) -> None:
     session.leave(dev.test(ROOT, select=select))
 
 
-@front_door(options=())
+@ops_task(options=())
 def check(session: Session) -> None:
     """Run ruff and mypy and change nothing."""
     from ops import dev
@@ -21,7 +21,7 @@ def check(session: Session) -> None:
     session.leave(dev.check(ROOT))
 
 
-@front_door(options=())
+@ops_task(options=())
 def fix(session: Session) -> None:
     """Let ruff mend what it can."""
     from ops import dev
@@ -29,7 +29,7 @@ def fix(session: Session) -> None:
     session.leave(dev.fix(ROOT))
 
 
-@front_door(options=())
+@ops_task(options=())
 def bench(session: Session) -> None:
     """Run every benchmark of bench/ and print its table."""
     from ops import dev
@@ -37,7 +37,7 @@ def bench(session: Session) -> None:
     session.leave(dev.bench(ROOT))
 
 
-@front_door(options=())
+@ops_task(options=())
 def docs(session: Session) -> None:
     """Bring the pages that are gathered from the code up to date."""
     from ops import dev

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.tasks.shared import Session, front_door
+from ops.tasks.shared import Session, ops_task
 
 SINCE = "Read the logs so far back, and judge all of it (30m). Default: since the last release, judging the last while."
 AGAINST = "Compare with this file (of --save), or with last-release. Default: the run before."
@@ -14,26 +14,26 @@ SHARED: dict[str, str] = {"since": SINCE, "against": AGAINST, "save": SAVE, "wat
 ONLY = "Only this group; again, or with commas, for more."
 
 
-def look(session: Session, only: tuple[str, ...], since: str | None, against: str | None, save: str | None, watch: str | None) -> None:
+def report_sweep(session: Session, only: tuple[str, ...], since: str | None, against: str | None, save: str | None, watch: str | None) -> None:
     """One sweep, or one after the other; exit code 1 where anything failed or is unknown."""
     from ops.core import ui
     from ops.health import sweep as flow
     from ops.health import history, render, watch as health_watch
     from ops.preflight.platform_reads import Platform
 
-    request = flow.Request(only, session.skip, ui.parse_seconds("since", since), against, save)
+    request = flow.SweepRequest(only, session.skip, ui.parse_seconds("since", since), against, save)
     pause = ui.parse_seconds("watch", watch)
     flow.check_request(request, session.settings)
     platform = Platform.of(session.settings)
     if pause is not None:
         health_watch.watch(platform, request, pause, session)
         return
-    found = flow.look(platform, request)
+    found = flow.run_sweep(platform, request)
     session.report(flow.as_document(found), render.as_text(found, session.settings))
-    session.leave(history.saved(save, found) or (0 if found.healthy else 1))
+    session.leave(history.save_or_exit_code(save, found) or (0 if found.healthy else 1))
 
 
-@front_door(options=("skip", "json"), help={**SHARED, "only": ONLY}, repeated=("only",), name="all")
+@ops_task(options=("skip", "json"), help={**SHARED, "only": ONLY}, repeated=("only",), name="all")
 def everything(
     session: Session,
     only: list[str] | None = None,
@@ -44,7 +44,7 @@ def everything(
 ) -> None:
     """Look at everything at once: pages, tasks, targets, database, CDN, certificates, logs, Terraform's lock; and what changed."""
     groups = tuple(name for text in only or () for name in text.split(",") if name)
-    look(session, groups, since, against, save, watch)
+    report_sweep(session, groups, since, against, save, watch)
 
 
 def group(name: str, doc: str) -> Any:
@@ -55,10 +55,10 @@ def group(name: str, doc: str) -> Any:
         save: str | None = None,
         watch: str | None = None,
     ) -> None:
-        look(session, (name,), since, against, save, watch)
+        report_sweep(session, (name,), since, against, save, watch)
 
     body.__doc__ = doc
-    return front_door(options=("skip", "json"), help=SHARED, name=name)(body)
+    return ops_task(options=("skip", "json"), help=SHARED, name=name)(body)
 
 
 endpoints = group("endpoints", "Ask every page and API path, through the CDN and at the load balancer, for what it should say.")

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from ops.tasks.shared import Session, front_door
+from ops.tasks.shared import Session, ops_task
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def status(session: Session) -> None:
     """Show the locks of this environment: who, when, why, and whether they are still renewed."""
     from ops.state import lock_admin as flow
     from ops.preflight.platform_reads import Platform
 
-    locks = flow.standing(Platform.of(session.settings).cloud, session.settings)
+    locks = flow.lock_status(Platform.of(session.settings).cloud, session.settings)
     text = "\n".join(lock.as_text() for lock in locks) or "no lock is held"
     session.report({"locks": [lock.as_document() for lock in locks]}, text)
 
 
-@front_door(options=("yes", "json"), help={"name": "The lock: a service's name."})
+@ops_task(options=("yes", "json"), help={"name": "The lock: a service's name."})
 def release(session: Session, name: str | None = None) -> None:
     """Free a lock whose holder is gone; its name must be typed."""
     from ops.core import ui
     from ops.state import lock_admin as flow
     from ops.preflight.platform_reads import Platform
 
-    found = flow.named(flow.standing(Platform.of(session.settings).cloud, session.settings), name)
+    found = flow.named(flow.lock_status(Platform.of(session.settings).cloud, session.settings), name)
     ui.confirm(f"free {found.as_text()}", yes=session.yes, typed=name)
     flow.force(found)
     session.report({"released": found.as_document()}, f"freed {found.as_text()}")

@@ -12,7 +12,7 @@ from invoke.parser.argument import Argument
 from ops.tasks.arguments import OpsTask, StrictArgument
 
 
-class Excused(StrictArgument):
+class OptionalPositional(StrictArgument):
     """A positional that may be left out when `switch` is given."""
 
     def __init__(self, like: StrictArgument, switch: Argument) -> None:
@@ -29,7 +29,7 @@ class Excused(StrictArgument):
         self.set_value(given)
 
 
-def excused(task: OpsTask, name: str, switch: str) -> OpsTask:
+def optional_positional(task: OpsTask, name: str, switch: str) -> OpsTask:
     """The same task, its positional `name` not asked for where the option `switch` is on."""
     made = task.get_arguments
 
@@ -37,7 +37,7 @@ def excused(task: OpsTask, name: str, switch: str) -> OpsTask:
         found = {argument.name: argument for argument in made(ignore_unknown_help)}
         positional = found[name]
         assert isinstance(positional, StrictArgument)
-        found[name] = Excused(positional, found[switch])
+        found[name] = OptionalPositional(positional, found[switch])
         return list(found.values())
 
     task.get_arguments = get_arguments  # type: ignore[method-assign]

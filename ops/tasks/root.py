@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ops.tasks.shared import Session, front_door
+from ops.tasks.shared import Session, ops_task
 
 
-@front_door(options=("skip", "json"), help={"service": "Only this service (default: all of the environment)."})
+@ops_task(options=("skip", "json"), help={"service": "Only this service (default: all of the environment)."})
 def preflight(session: Session, service: str | None = None) -> None:
     """Go through the runbook's checklist and change nothing."""
     from ops.preflight import report as flow
@@ -15,7 +15,7 @@ def preflight(session: Session, service: str | None = None) -> None:
     session.leave(result.exit_code)
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def status(session: Session) -> None:
     """Show what runs: every service of the environment, its image, tasks and deployments."""
     from ops.ecs import status as flow

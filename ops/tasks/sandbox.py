@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.tasks.positional import excused
-from ops.tasks.shared import ROOT, Session, front_door
+from ops.tasks.positional import optional_positional
+from ops.tasks.shared import ROOT, Session, ops_task
 
 ENGINE = "What runs the tasks: `process` (needs nothing), or `docker` (a real engine); without it, what is up."
 ROLLOUT = "Who rolls out: `ecs`, `terraform`, or `auto` (Terraform where it works on this machine); without it, what is up, else auto."
@@ -20,7 +20,7 @@ def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"--{option} {given}", f"allowed: {', '.join(allowed)}", "inv sandbox.up")
 
 
-@front_door(options=("json",), help={"engine": ENGINE, "rollout": ROLLOUT, "registry": REGISTRY})
+@ops_task(options=("json",), help={"engine": ENGINE, "rollout": ROLLOUT, "registry": REGISTRY})
 def up(session: Session, engine: str | None = None, rollout: str | None = None, registry: str | None = None) -> None:
     """Start the embedded platform; a second time, do nothing; after a crash, heal it."""
     from ops.core import ui
@@ -28,22 +28,22 @@ def up(session: Session, engine: str | None = None, rollout: str | None = None, 
 
     one_of("engine", engine, ("process", "docker"))
     one_of("rollout", rollout, ("auto", "ecs", "terraform"))
-    status = lifecycle.up(ROOT / ".sandbox", engine=engine, rollout=rollout, registry=registry, say=ui.say)
+    status = lifecycle.up(ROOT / ".sandbox", engine=engine, rollout=rollout, registry=registry, say=ui.progress)
     session.report(status.as_document(), status.as_text())
 
 
-@front_door(options=("json",), help={"purge": "Remove the sandbox's files too: database, images, the sample's checkout."})
+@ops_task(options=("json",), help={"purge": "Remove the sandbox's files too: database, images, the sample's checkout."})
 def down(session: Session, purge: bool = False) -> None:
     """Stop the embedded platform and every process of it."""
     from ops.core import ui
     from ops.sandbox import lifecycle
 
-    lifecycle.down(ROOT / ".sandbox", purge=purge, say=ui.say)
+    lifecycle.down(ROOT / ".sandbox", purge=purge, say=ui.progress)
     status = lifecycle.status(ROOT / ".sandbox")
     session.report(status.as_document(), "the sandbox is down")
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def status(session: Session) -> None:
     """Show whether the embedded platform is ready, and where its parts listen."""
     from ops.sandbox import lifecycle
@@ -53,7 +53,7 @@ def status(session: Session) -> None:
     session.leave(0 if status.ready else 1)
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def faults(session: Session) -> None:
     """List what can be broken, where the runbook knows it, what it must be found to be, and whether it is broken now."""
     from ops.sandbox import faults
@@ -62,13 +62,13 @@ def faults(session: Session) -> None:
     session.report({"faults": rows}, "\n".join(map(line, rows)))
 
 
-@front_door(name="break", options=("json",), positional=("fault",), help={"fault": "Its name, as `inv sandbox.faults` lists it."})
+@ops_task(name="break", options=("json",), positional=("fault",), help={"fault": "Its name, as `inv sandbox.faults` lists it."})
 def break_(session: Session, fault: str) -> None:
     """Do a fault to the sandbox's world, and return when it is in effect."""
     carry_out(session, "break", fault)
 
 
-@front_door(
+@ops_task(
     options=("json",), positional=("fault",),
     help={"fault": "Its name, as `inv sandbox.faults` lists it; not with --all.", "all": "Mend every fault that is active."},
 )
@@ -77,7 +77,7 @@ def mend(session: Session, fault: str, all: bool = False) -> None:
     carry_out(session, "mend-all" if all and not fault else "mend", fault)
 
 
-mend = excused(mend, "fault", "all")
+mend = optional_positional(mend, "fault", "all")
 
 
 def carry_out(session: Session, verb: str, fault: str) -> None:

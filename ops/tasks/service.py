@@ -6,7 +6,7 @@ from typing import Any
 
 from invoke.collection import Collection
 
-from ops.tasks.shared import Session, front_door
+from ops.tasks.shared import Session, ops_task
 
 TAG = "Deploy this image, which must be in ECR, and build nothing (default: the commit's)."
 ALLOW_DESTROY = (
@@ -25,7 +25,7 @@ def namespace(name: str) -> Collection:
 
 
 def build(name: str) -> Any:
-    @front_door(options=("json",), name="build")
+    @ops_task(options=("json",), name="build")
     def body(session: Session) -> None:
         """Build this service's image from the commit."""
         make_image(session, name, push=False)
@@ -34,7 +34,7 @@ def build(name: str) -> Any:
 
 
 def push(name: str) -> Any:
-    @front_door(options=("json",), name="push")
+    @ops_task(options=("json",), name="push")
     def body(session: Session) -> None:
         """Build this service's image from the commit and push it to ECR."""
         make_image(session, name, push=True)
@@ -53,7 +53,7 @@ def make_image(session: Session, name: str, *, push: bool) -> None:
 
 
 def deploy(name: str) -> Any:
-    @front_door(
+    @ops_task(
         options=("plan", "yes", "json", "timeout", "wait", "follow", "skip"),
         help={"tag": TAG, "rollback": KEEP, "allow_destroy": ALLOW_DESTROY},
         repeated=("allow_destroy",),
@@ -68,16 +68,16 @@ def deploy(name: str) -> Any:
         from ops.ecs import display
         from ops.deploy import deploy as flow
         from ops.preflight.platform_reads import Platform
-        from ops.deploy.result import Request
+        from ops.deploy.result import DeployRequest
 
         session.if_stopped = lambda error: flow.stopped(name, error, tag)
         session.settings.service(name)
         session.if_stopped = lambda error: flow.stopped(name, error, tag, session.settings.name)
-        request = Request(tag, session.skip, not rollback, session.follow, session.yes, session.timeout_s(), session.wait_s())
+        request = DeployRequest(tag, session.skip, not rollback, session.follow, session.yes, session.timeout_s(), session.wait_s())
         request = replace(request, allow_destroy=frozenset(allow_destroy or ()))
         platform = Platform.of(session.settings)
         if session.plan:
-            plan = flow.look(platform, name, request)[2]
+            plan = flow.plan_deploy(platform, name, request)[2]
             session.report(plan.as_document(), plan.as_text())
             return
         done = flow.release(platform, name, request, display.screen)
@@ -88,7 +88,7 @@ def deploy(name: str) -> Any:
 
 
 def releases(name: str) -> Any:
-    @front_door(options=("json",), name="releases")
+    @ops_task(options=("json",), name="releases")
     def body(session: Session) -> None:
         """List this service's releases, newest first: who, what, how it went, what runs, what is still in ECR."""
         from ops.state import records as flow
@@ -102,7 +102,7 @@ def releases(name: str) -> Any:
 
 
 def status(name: str) -> Any:
-    @front_door(options=("json",), name="status")
+    @ops_task(options=("json",), name="status")
     def body(session: Session) -> None:
         """Show this service: its image, tasks and deployments."""
         from ops.ecs import status as flow

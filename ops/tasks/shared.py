@@ -77,7 +77,7 @@ class Session:
 
         settings = load.read(self.context.config, ROOT)
         environment = settings.environment
-        ui.say(f"{settings.name} · {environment.account} · {environment.region}")
+        ui.progress(f"{settings.name} · {environment.account} · {environment.region}")
         return settings
 
     def timeout_s(self) -> float | None:
@@ -99,7 +99,7 @@ class Session:
         else:
             print(text, flush=True)
         if self.failure and text:
-            ui.say(text)
+            ui.progress(text)
 
     @property
     def failure(self) -> OSError | None:
@@ -113,7 +113,7 @@ class Session:
             raise Exit(code=code)
 
 
-def front_door(
+def ops_task(
     *, options: tuple[str, ...], help: Mapping[str, str] | None = None, name: str | None = None, repeated: tuple[str, ...] = (),
     positional: tuple[str, ...] = (),
 ) -> Callable[..., Any]:
@@ -133,13 +133,13 @@ def front_door(
                 body(session, **own)
 
             streams.make_safe()
-            collect_rarely()
+            tune_gc()
 
-            with ui.unbroken(), signals_raised():
+            with ui.ignore_broken_pipes(), signals_raised():
                 known.add_variables(os.environ)
                 session = Session(context, {key: given.get(key) for key in options})
                 with session.resources:
-                    answer(session, guarded, own)
+                    run_and_report(session, guarded, own)
 
         call.__doc__, call.__name__, call.__module__ = body.__doc__, body.__name__, body.__module__
         call.__signature__ = signature(body, options)  # type: ignore[attr-defined]
@@ -157,7 +157,7 @@ def signature(body: Callable[..., None], options: tuple[str, ...]) -> inspect.Si
     return inspect.Signature([*parameters, *shared])
 
 
-def collect_rarely() -> None:
+def tune_gc() -> None:
     """Let the collector of cycles run seldom: what the libraries of AWS and PostgreSQL bring in stays to the end, and walking through it
     again and again, at the end once more, was a third of what a task like health.all computed.
     """
@@ -186,17 +186,17 @@ def signals_raised() -> Iterator[None]:
             signal.signal(getattr(signal, name), handler or signal.SIG_DFL)
 
 
-def answer(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
+def run_and_report(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
     """Run the body; with `--json` stdout holds one document, the error's where there is no other."""
     if not session.json:
-        bounded(session, body, own)
+        translate_errors(session, body, own)
         refuse_unwritten(session)
         return
     from ops.core import ui
 
     with ui.clean_stdout() as session.stream:
         try:
-            bounded(session, body, own)
+            translate_errors(session, body, own)
         except OpsError as error:
             ui.write_document(session.stream, {**session.if_stopped(error), **error.as_document()})
             raise
@@ -210,7 +210,7 @@ def refuse_unwritten(session: Session) -> None:
         raise OpsError(what, why, "read it above, and free space where stdout goes; what was done stays done")
 
 
-def bounded(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
+def translate_errors(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
     """The error boundary: everything leaves as an `Exit`."""
     try:
         body(session, **own)
@@ -219,12 +219,12 @@ def bounded(session: Session, body: Callable[..., None], own: Mapping[str, Any])
     except KeyboardInterrupt as interruption:
         raise Cancelled(str(interruption) or "interrupted", "asked to stop", "run it again: it goes on from what is there") from None
     except BaseException as bug:   # SystemExit too: it would end the process with its own code, and without an answer
-        error = unexpected(bug)
+        error = internal_error(bug)
         error.about = getattr(bug, "about", {})
         raise error from bug
 
 
-def unexpected(bug: BaseException) -> OpsError:
+def internal_error(bug: BaseException) -> OpsError:
     """The error for an exception that nothing expected: a traceback goes to a file, and the file is named."""
     import tempfile
     import traceback

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ops.tasks.shared import Session, front_door
+from ops.tasks.shared import Session, ops_task
 
 if TYPE_CHECKING:
-    from ops.terraform.plan import Place
+    from ops.terraform.plan import TerraformWorkspace
 
 WAIT = {"wait": "Wait this long for a held state lock (10m)."}
 ALLOW_DESTROY = (
@@ -16,11 +16,11 @@ ALLOW_DESTROY = (
 BOTH = {"wait": "Wait this long for a held state lock, or for a deploy to end (10m)."}
 
 
-def place(session: Session) -> Place:
+def workspace(session: Session) -> TerraformWorkspace:
     from ops.preflight.platform_reads import Platform
-    from ops.terraform.plan import Place
+    from ops.terraform.plan import TerraformWorkspace
 
-    return Place.of(Platform.of(session.settings))
+    return TerraformWorkspace.of(Platform.of(session.settings))
 
 
 def seconds(wait: str | None) -> float:
@@ -29,28 +29,28 @@ def seconds(wait: str | None) -> float:
     return ui.parse_seconds("wait", wait) or 0.0
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def init(session: Session) -> None:
     """Initialise Terraform's directory with its backend configuration (every tf task does so where it is needed)."""
     from ops.terraform import plan as flow
 
-    here = place(session)
+    here = workspace(session)
     flow.initialise(here)
     session.report({"environment": session.settings.name, "directory": str(here.tf.directory)}, f"{here.tf.directory} is initialised")
 
 
-@front_door(options=("json",), help=WAIT)
+@ops_task(options=("json",), help=WAIT)
 def plan(session: Session, wait: str | None = None) -> None:
     """Save a plan and show what it would do, every service's image as it runs."""
     from ops.terraform import plan as flow
 
-    planned = flow.plan_as_running(place(session), wait_s=seconds(wait))
+    planned = flow.plan_as_running(workspace(session), wait_s=seconds(wait))
     alarming = [change for change in planned.changes if change.alarming and not change.unknown]
     words = ["inv tf.apply", *([flow.allowing(alarming)] if alarming else [])]
     session.report(planned.as_document(), f"saved: {planned.saved.file}\napply it: {' '.join(words)}")
 
 
-@front_door(
+@ops_task(
     options=("yes", "json"), help={**BOTH, "allow_destroy": ALLOW_DESTROY}, repeated=("allow_destroy",)
 )
 def apply(session: Session, wait: str | None = None, allow_destroy: Any = None) -> None:
@@ -61,51 +61,51 @@ def apply(session: Session, wait: str | None = None, allow_destroy: Any = None) 
     from ops.health import before_after
     from ops.terraform import plan as flow
 
-    with before_after.around(session.settings, "tf.apply") as around:
+    with before_after.before_and_after(session.settings, "tf.apply") as around:
         allowed = frozenset(allow_destroy or ())
         planned = flow.apply_saved(
-            place(session), yes=session.yes, allowed=allowed, wait_s=seconds(wait)
+            workspace(session), yes=session.yes, allowed=allowed, wait_s=seconds(wait)
         )
     document = {**planned.as_document(), "applied": True, "health": around.as_document()}
     session.report(document, "\n".join(["applied", *around.lines()]))
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def output(session: Session) -> None:
     """Show Terraform's outputs; sensitive ones without their value."""
     from ops.terraform import plan as flow
 
-    found = flow.outputs(place(session))
+    found = flow.outputs(workspace(session))
     text = "\n".join(f"{name} = {'(sensitive)' if value is None else value}" for name, value in sorted(found.items())) or "no outputs"
     session.report({"environment": session.settings.name, "outputs": found}, text)
 
 
-@front_door(options=("json",), help=WAIT)
+@ops_task(options=("json",), help=WAIT)
 def drift(session: Session, wait: str | None = None) -> None:
     """Show what was changed outside of Terraform; nothing is written. Exit code 1 where something was."""
     from ops.terraform import plan as flow
 
-    planned = flow.drift(place(session), wait_s=seconds(wait))
+    planned = flow.drift(workspace(session), wait_s=seconds(wait))
     rows = planned.drift
     document = {"environment": session.settings.name, "drifted": bool(rows), "drift": [row.as_document() for row in rows]}
     session.report(document, f"{len(rows)} drifted" if rows else "no drift")
     session.leave(1 if rows else 0)
 
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def locks(session: Session) -> None:
     """Show who holds the state's lock, since when, and for what (S3 lock file or DynamoDB)."""
     from ops.terraform import unlock as flow
 
-    held = flow.held(place(session))
+    held = flow.held(workspace(session))
     text = "\n".join(f"{lock.path}: {lock.said()}" for lock in held) or "the state is not locked"
     session.report({"environment": session.settings.name, "locks": [flow.as_document(lock) for lock in held]}, text)
 
 
-@front_door(options=("json",), help={"id": "The lock's id, as tf.locks shows it: typed by somebody who has looked."})
+@ops_task(options=("json",), help={"id": "The lock's id, as tf.locks shows it: typed by somebody who has looked."})
 def unlock(session: Session, id: str | None = None) -> None:
     """Take a dead owner's state lock away; --yes does not exist here."""
     from ops.terraform import unlock as flow
 
-    lock = flow.unlock(place(session), id)
+    lock = flow.unlock(workspace(session), id)
     session.report({"environment": session.settings.name, "unlocked": flow.as_document(lock)}, f"taken away: {lock.said()}")

@@ -13,7 +13,7 @@ from ops.terraform.facts import Diagnostic, StateLock
 
 
 @dataclass(frozen=True)
-class Where:
+class TerraformLocation:
     """What the sentences need to name: the directory, the backend's file, how to log in."""
 
     directory: str
@@ -51,17 +51,17 @@ class LockHeld(Refused):
         self.lock = lock
 
 
-Teller = Callable[[str, Diagnostic, Where], OpsError]
+ErrorTranslator = Callable[[str, Diagnostic, TerraformLocation], OpsError]
 
 
-def told(what: str, output: str, where: Where) -> OpsError:
+def translate_error(what: str, output: str, where: TerraformLocation) -> OpsError:
     """`what` failed and printed `output`. Only its errors are judged: a warning beside them is no reason."""
     errors = [(each, each.text) for each in diagnostics(output) if each.severity == "error"] or [no_diagnostic(output)]
     said = "\n".join(text for _, text in errors)
     lock = lock_in(said)
     if lock and "acquiring the state lock" in said:
         return LockHeld(f"{what}: the state is locked", lock)
-    for pattern, teller in TELLERS:
+    for pattern, teller in TRANSLATORS:
         meant = next((error for error, text in errors if pattern.search(text)), None)
         if meant:
             error = teller(what, meant, where)
@@ -76,7 +76,7 @@ def no_diagnostic(output: str) -> tuple[Diagnostic, str]:
     return Diagnostic("error", own_words(output) or "it said nothing"), plain(output)[-4000:]
 
 
-def too_old(what: str, first: Diagnostic, where: Where) -> OpsError:
+def too_old(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     ours = re.search(r"Terraform version (\d+(?:\.\d+)*(?:-\w+)?)", first.detail)
     wants = first.code or "required_version"
     why = f"this is Terraform {ours[1] if ours else 'of another version'}, and the configuration says {wants}"
@@ -84,61 +84,61 @@ def too_old(what: str, first: Diagnostic, where: Where) -> OpsError:
     return ConfigError(f"{what}: Terraform's version does not fit", why, how)
 
 
-def wants_init(what: str, first: Diagnostic, where: Where) -> OpsError:
+def wants_init(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     return WantsInit(f"{what}: the directory is not initialised", one_line(first.text), "inv tf.init")
 
 
-def backend_changed(what: str, first: Diagnostic, where: Where) -> OpsError:
+def backend_changed(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     how = f"the same state at a new address: {where.init} -reconfigure; another state that takes this one over: {where.init} -migrate-state"
     why = "the backend's configuration is not the one that this directory was initialised with"
     return ConfigError(f"{what}: the backend has changed", why, how)
 
 
-def undeclared(what: str, first: Diagnostic, where: Where) -> OpsError:
+def undeclared(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     name = re.search(r'variable named "([^"]+)"', first.detail)
     why = f"{where.directory} declares no variable {name[1] if name else 'of that name'}; Terraform would ignore TF_VAR_ for it"
     return ConfigError(f"{what}: undeclared variable", why, "correct image_variable of the service in invoke.yaml, or declare the variable")
 
 
-def unset(what: str, first: Diagnostic, where: Where) -> OpsError:
+def unset(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     name = re.search(r'variable "([^"]+)"', first.detail)
     variable = name[1] if name else "a variable"
     how = f"name the file that sets it under terraform.var_files in invoke.yaml, or export TF_VAR_{variable}"
     return ConfigError(f"{what}: {variable} has no value", "it is declared without a default, and no var file sets it", how)
 
 
-def no_provider(what: str, first: Diagnostic, where: Where) -> OpsError:
+def no_provider(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     how = "check network and proxy; without a network: a mirror (provider_installation in TF_CLI_CONFIG_FILE), or TF_PLUGIN_CACHE_DIR"
     return TerraformError(f"{what}: a provider can't be had", one_line(first.text), how)
 
 
-def expired(what: str, first: Diagnostic, where: Where) -> OpsError:
+def expired(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     why = f"the login has expired or is not accepted ({one_line(first.text, limit=200)}); what was applied before stands in the state"
     return Unreachable(what, why, f"{where.login}, then run it again")
 
 
-def stale(what: str, first: Diagnostic, where: Where) -> OpsError:
+def stale(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     why = "the state was written by somebody since the plan was made, so the plan no longer says what would happen"
     error = Refused(f"{what}: the state has moved", why, "plan again: inv tf.plan")
     error.untouched = True   # Terraform looks at the plan's serial before it does anything
     return error
 
 
-def unsaved(what: str, first: Diagnostic, where: Where) -> OpsError:
+def unsaved(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     why = f"what was applied could not be written to the state ({one_line(first.text, limit=200)}); it is kept in errored.tfstate"
     return OpsError(f"{what}: the state was not saved", why, f"{where.login}, then: {where.by_hand} state push errored.tfstate")
 
 
-def no_backend(what: str, first: Diagnostic, where: Where) -> OpsError:
+def no_backend(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     how = f"correct {where.backend_config or 'the backend block'} in {where.directory}"
     return ConfigError(f"{what}: the state's backend is not there", one_line(first.text), how)
 
 
-def unlock_mismatch(what: str, first: Diagnostic, where: Where) -> OpsError:
+def unlock_mismatch(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     return Refused(f"{what}: another lock is held now", one_line(first.text), "look again: inv tf.locks")
 
 
-TELLERS: tuple[tuple[re.Pattern[str], Teller], ...] = tuple(
+TRANSLATORS: tuple[tuple[re.Pattern[str], ErrorTranslator], ...] = tuple(
     (re.compile(pattern, re.I | re.S), teller)
     for pattern, teller in (
         (r"errored\.tfstate|error saving state|failed to (save|persist) state", unsaved),

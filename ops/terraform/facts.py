@@ -51,11 +51,11 @@ class StateLock:
 
     def said(self, now: datetime | None = None) -> str:
         age = self.age_s(now or datetime.now(UTC))
-        since = "for an unknown time" if age is None else f"for {spoken(age)}"
+        since = "for an unknown time" if age is None else f"for {format_age(age)}"
         return f"{self.who or 'somebody'} holds it {since} ({self.doing}, Terraform {self.version or '?'}, id {self.id})"
 
 
-def spoken(seconds: float) -> str:
+def format_age(seconds: float) -> str:
     """`40 s`, `12 min`, `3 h`, `2 days`."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
@@ -110,7 +110,7 @@ class SavedPlan:
 
 
 @dataclass(frozen=True)
-class Process:
+class TerraformProcess:
     """A program of this host that may be Terraform: `started` is in UTC; `directory` where it works, None where that is not shown."""
 
     pid: int

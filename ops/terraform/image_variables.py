@@ -14,7 +14,7 @@ from ops.core import ui
 from ops.aws import ecs
 from ops.terraform import program
 from ops.core.parallel import gather
-from ops.terraform.program import Terraform
+from ops.terraform.program import TerraformProgram
 from ops.core.config.load import suggestion
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.preflight.platform_reads import Platform
@@ -54,7 +54,7 @@ def images(platform: Platform, services: Iterable[str]) -> dict[str, str]:
             why = f"{each.why}; without it Terraform would fall back to the variable's default, and move {name}"
             raise Refused(f"the image of {name} could not be read", why, "inv preflight")
         if each is None:
-            ui.say(f"{name} does not exist yet: its image is left to Terraform's default")
+            ui.progress(f"{name} does not exist yet: its image is left to Terraform's default")
     return {name: str(each) for name, each in read.items() if each is not None}
 
 
@@ -81,7 +81,7 @@ def value(service: Service, name: str, image: str) -> str:
     return found
 
 
-def refuse_undeclared(platform: Platform, tf: Terraform) -> None:
+def refuse_undeclared(platform: Platform, tf: TerraformProgram) -> None:
     """Before anything: every image variable of the configuration is declared. Raises ConfigError naming the nearest one."""
     declared = program.variables(tf)
     for service, variable in undeclared(names(platform), declared):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ops.tools import git
-from ops.terraform.program import Terraform
+from ops.terraform.program import TerraformProgram
 from ops.core.errors import ConfigError
 
 LOADED = ("terraform.tfvars", "terraform.tfvars.json", "*.auto.tfvars", "*.auto.tfvars.json")
@@ -19,7 +19,7 @@ VARIABLE = "TF_VAR_"
 LENGTH = 8  # bytes of a digest
 
 
-def digests(tf: Terraform) -> dict[str, str]:
+def digests(tf: TerraformProgram) -> dict[str, str]:
     """Variable file or TF_VAR_* name → digest, of all that is not committed. Raises ConfigError for an unreadable file."""
     paths = sorted(files(tf))
     versioned = git.tracked(tf.directory, paths)
@@ -28,7 +28,7 @@ def digests(tf: Terraform) -> dict[str, str]:
     return {name: digest(name, text) for name, text in sorted(found.items())}
 
 
-def files(tf: Terraform) -> set[Path]:
+def files(tf: TerraformProgram) -> set[Path]:
     """Every variable file that Terraform loads by itself, the configured ones, and init's -backend-config."""
     named = [name for name in (tf.backend_config, *tf.var_files) if name]
     return {*by_itself(tf.directory), *(tf.directory / name for name in named)}

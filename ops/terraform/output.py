@@ -17,7 +17,7 @@ HEAD = re.compile(r"^(?P<severity>Error|Warning): (?P<summary>.+)$", re.M)
 FAILURE = re.compile(r"(failed|error)\b", re.I)
 CODE = re.compile(r"^\s*on .+ line \d+.*:\n\s*\d+:\s*(?P<code>.+)$", re.M)
 LOCK_INFO = re.compile(r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", re.M)
-TOLD = frozenset({"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"})
+REPORTED = frozenset({"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"})
 
 
 def message(line: str) -> dict[str, Any] | None:
@@ -83,7 +83,7 @@ def progress(line: str) -> str | None:
         return None
     if said.get("type") == "diagnostic" and said.get("@level") == "warn":
         return clean(said.get("@message"))
-    return clean(said.get("@message")) if str(said.get("type")) in TOLD else None
+    return clean(said.get("@message")) if str(said.get("type")) in REPORTED else None
 
 
 def lock_in(text: str) -> StateLock | None:

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ops.core import ui
 from ops.tools import git
 from ops.terraform import program
-from ops.terraform.program import Terraform
+from ops.terraform.program import TerraformProgram
 from ops.terraform.errors import LockHeld, TerraformError, WantsInit
 from ops.core.errors import Refused
 from ops.state import lock
 from ops.terraform import image_variables, plan_files
 from ops.preflight.platform_reads import Platform
-from ops.terraform.render import shown
+from ops.terraform.render import print_plan
 from ops.aws.facts import Checkout
 from ops.terraform.rules import plan_diff as rules
 from ops.terraform.rules.plan_diff import ResourceChange
 from ops.terraform.rules.scope import MOST_NAMED, unknown_action
-from ops.terraform.rules.policies import PAUSES_S, dirty, passing, refusal
+from ops.terraform.rules.policies import PAUSES_S, uncommitted_in, transient_cause, why_not_applicable
 from ops.terraform.rules.plan_json import notes, questions
 from ops.terraform.rules.plan_json import refusal as refusal_of
 from ops.terraform.facts import SavedPlan
@@ -40,14 +40,14 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Place:
+class TerraformWorkspace:
     """One environment with its Terraform."""
 
     platform: Platform
-    tf: Terraform
+    tf: TerraformProgram
 
     @classmethod
-    def of(cls, platform: Platform) -> Place:
+    def of(cls, platform: Platform) -> TerraformWorkspace:
         """Raises ConfigError where the environment has no Terraform, or its directory is not there."""
         return cls(platform, program.connect(platform.settings))
 
@@ -58,7 +58,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Planned:
+class TerraformPlan:
     """A saved plan, and what it says. `document` is Terraform's own JSON: it may hold secrets and is never printed."""
 
     saved: SavedPlan
@@ -86,7 +86,7 @@ class Planned:
 
     def show(self) -> None:
         """Print it on stderr."""
-        shown(self.changes, self.drift, self.notes, self.uncertain)
+        print_plan(self.changes, self.drift, self.notes, self.uncertain)
 
     def as_document(self) -> dict[str, Any]:
         """The shape that `tf.plan --json` prints."""
@@ -102,81 +102,81 @@ class Planned:
         }
 
 
-def patiently(act: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
+def retry_transient(act: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
     """A command that writes nothing, tried again after an error that is known to pass."""
     for pause in PAUSES_S:
         try:
             return act()
         except TerraformError as error:
-            cause = passing(error.said)
+            cause = transient_cause(error.said)
             if not cause:
                 raise
-            ui.say(f"  {error.what}: {cause}: this passes; again in {pause:g} s")
+            ui.progress(f"  {error.what}: {cause}: this passes; again in {pause:g} s")
             sleep(pause)
     return act()
 
 
-def initialise(place: Place) -> None:
-    ui.say(f"terraform init in {place.tf.directory}")
-    patiently(lambda: program.init(place.tf, ui.say))
+def initialise(place: TerraformWorkspace) -> None:
+    ui.progress(f"terraform init in {place.tf.directory}")
+    retry_transient(lambda: program.init(place.tf, ui.progress))
 
 
-def ready(place: Place) -> None:
+def ensure_initialised(place: TerraformWorkspace) -> None:
     """Initialise where binary, backend, providers or modules have changed since the last time, or there was none."""
     if not program.initialised(place.tf):
         initialise(place)
 
 
-def waiting(act: Callable[[float], T], wait_s: float) -> T:
+def with_lock_wait(act: Callable[[float], T], wait_s: float) -> T:
     """`act(0)`; where the state is locked, its owner is named and Terraform itself waits for `wait_s` seconds."""
     try:
         return act(0.0)
     except LockHeld as held:
         if wait_s <= 0:
             raise
-        ui.say(f"waiting up to {ui.took(wait_s)} for the state's lock: {held.why}")
+        ui.progress(f"waiting up to {ui.took(wait_s)} for the state's lock: {held.why}")
     return act(wait_s)
 
 
 def plan(
-    place: Place,
+    place: TerraformWorkspace,
     images: Mapping[str, str],
     *,
     name: str = plan_files.PLAN,
     refresh_only: bool = False,
     wait_s: float = 0.0,
     targets: tuple[str, ...] = (),
-) -> Planned:
+) -> TerraformPlan:
     """Make, save and read a plan; nothing is changed. Raises what stands in Terraform's way."""
-    ready(place)
-    checkout = committed(place)
-    state = patiently(lambda: program.state_version(place.tf))
+    ensure_initialised(place)
+    checkout = terraform_checkout(place)
+    state = retry_transient(lambda: program.state_version(place.tf))
     file = place.tf.own / f"{name}.tfplan"
 
     def act(wait: float) -> None:
-        program.plan(place.tf, file, images, lock_wait_s=wait, refresh_only=refresh_only, say=ui.say, targets=targets)
+        program.plan(place.tf, file, images, lock_wait_s=wait, refresh_only=refresh_only, say=ui.progress, targets=targets)
 
     def make() -> None:
-        ui.say(f"terraform plan in {place.tf.directory}")
-        waiting(act, wait_s)
+        ui.progress(f"terraform plan in {place.tf.directory}")
+        with_lock_wait(act, wait_s)
 
     try:
-        patiently(make)
+        retry_transient(make)
     except WantsInit:   # a provider that a resource merely implies, or a plugin folder that was emptied
         initialise(place)
-        patiently(make)
+        retry_transient(make)
     document = readable(place, file)
-    uncommitted = dirty(checkout.changes, git.below(place.platform.settings.source, place.tf.directory))
+    uncommitted = uncommitted_in(checkout.changes, git.below(place.platform.settings.source, place.tf.directory))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     saved = SavedPlan(file, checkout.commit.full, state, now, plan_files.owner(), uncommitted, images)
-    plan_files.keep(saved)
-    return Planned(saved, document, place.platform.settings.name, bool(targets))
+    plan_files.store(saved)
+    return TerraformPlan(saved, document, place.platform.settings.name, bool(targets))
 
 
-def readable(place: Place, file: Path) -> dict[str, Any]:
+def readable(place: TerraformWorkspace, file: Path) -> dict[str, Any]:
     """A saved plan as JSON. One that can't be read is removed: it may hold secrets, and nobody can apply it."""
     try:
-        document = patiently(lambda: program.show(place.tf, file))
+        document = retry_transient(lambda: program.show(place.tf, file))
         rules.changes(document), rules.drift(document), notes(document)
     except BaseException:
         file.unlink(missing_ok=True)
@@ -184,34 +184,34 @@ def readable(place: Place, file: Path) -> dict[str, Any]:
     return document
 
 
-def committed(place: Place) -> Checkout:
+def terraform_checkout(place: TerraformWorkspace) -> Checkout:
     """The checkout that Terraform's directory lies in, which need not be the application's."""
     environment = place.platform.settings.environment
     return git.checkout(place.tf.directory, environment.branch, environment.remote)
 
 
-def plan_as_running(place: Place, *, wait_s: float = 0.0) -> Planned:
+def plan_as_running(place: TerraformWorkspace, *, wait_s: float = 0.0) -> TerraformPlan:
     """`tf.plan`: with every service's image as it runs."""
     image_variables.refuse_undeclared(place.platform, place.tf)
     planned = plan(place, image_variables.values(place.platform), wait_s=wait_s)
     planned.show()
     if planned.saved.uncommitted:
-        ui.say(f"not committed, so tf.apply will not apply it: {', '.join(planned.saved.uncommitted[:3])}")
+        ui.progress(f"not committed, so tf.apply will not apply it: {', '.join(planned.saved.uncommitted[:3])}")
     return planned
 
 
-def drift(place: Place, *, wait_s: float = 0.0) -> Planned:
+def drift(place: TerraformWorkspace, *, wait_s: float = 0.0) -> TerraformPlan:
     """`tf.drift`: a plan that only looks (`-refresh-only`); nothing is written to the state."""
     image_variables.refuse_undeclared(place.platform, place.tf)
     planned = plan(place, image_variables.values(place.platform), name="drift", refresh_only=True, wait_s=wait_s)
     plan_files.discard(planned.saved)
-    shown((), planned.drift)
+    print_plan((), planned.drift)
     return planned
 
 
 def apply_saved(
-    place: Place, *, yes: bool, allowed: Container[str] = (), wait_s: float = 0.0
-) -> Planned:
+    place: TerraformWorkspace, *, yes: bool, allowed: Container[str] = (), wait_s: float = 0.0
+) -> TerraformPlan:
     """`tf.apply`: the saved plan, shown once more.
 
     A destroy or replacement needs its address: in `allowed`, or typed on a terminal. `yes` does not
@@ -220,30 +220,30 @@ def apply_saved(
     No deploy runs beside it: it holds the lock of every service, and looks again once it has them.
     """
     settings = place.platform.settings
-    ready(place)
-    saved = plan_files.kept(place.tf)
+    ensure_initialised(place)
+    saved = plan_files.stored(place.tf)
     refuse_if_moved(place, saved)
-    planned = Planned(saved, patiently(lambda: program.show(place.tf, saved.file)), settings.name)
+    planned = TerraformPlan(saved, retry_transient(lambda: program.show(place.tf, saved.file)), settings.name)
     planned.show()
     refuse_not_understood(planned)
     if settings.environment.protected:
         ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
-    confirm_alarming(planned.changes, allowed)
-    with lock.held_each(place.platform.cloud, settings, lock.myself("terraform apply", saved.commit[:7]), wait_s=wait_s):
+    confirm_destructive(planned.changes, allowed)
+    with lock.hold_each(place.platform.cloud, settings, lock.myself("terraform apply", saved.commit[:7]), wait_s=wait_s):
         refuse_if_moved(place, saved)
         apply(place, planned, wait_s=wait_s)
     return planned
 
 
-def refuse_if_moved(place: Place, saved: SavedPlan) -> None:
+def refuse_if_moved(place: TerraformWorkspace, saved: SavedPlan) -> None:
     """Raises Refused where the plan is not of this commit and this state, or too old."""
-    state = patiently(lambda: program.state_version(place.tf))
-    why = refusal(saved, committed(place).commit.full, state, datetime.now(UTC), place.configured.plan_limit)
+    state = retry_transient(lambda: program.state_version(place.tf))
+    why = why_not_applicable(saved, terraform_checkout(place).commit.full, state, datetime.now(UTC), place.configured.plan_limit)
     if why:
         raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
 
 
-def refuse_not_understood(planned: Planned) -> None:
+def refuse_not_understood(planned: TerraformPlan) -> None:
     """Raises Refused for a plan whose format, or one of whose actions, is not known here."""
     unknown = next((unknown_action(change) for change in planned.changes if change.unknown), "")
     why = refusal_of(planned.document) or unknown
@@ -252,7 +252,7 @@ def refuse_not_understood(planned: Planned) -> None:
         raise Refused("the plan is not applied", why, how)
 
 
-def confirm_alarming(changes: tuple[ResourceChange, ...], allowed: Container[str]) -> None:
+def confirm_destructive(changes: tuple[ResourceChange, ...], allowed: Container[str]) -> None:
     """Each destroy or replacement by its address: allowed by an option, or typed on a terminal.
 
     A new revision of a task definition is neither. Raises Refused, naming the options, where nobody can be asked.
@@ -274,11 +274,11 @@ def allowing(changes: Sequence[ResourceChange]) -> str:
     return " ".join([*words, *more])
 
 
-def apply(place: Place, planned: Planned, *, wait_s: float = 0.0) -> None:
+def apply(place: TerraformWorkspace, planned: TerraformPlan, *, wait_s: float = 0.0) -> None:
     """Apply a saved plan, once: after it, or after its failure, the file is worthless."""
-    ui.say(f"terraform apply of {planned.saved.file.name}")
+    ui.progress(f"terraform apply of {planned.saved.file.name}")
     try:
-        waiting(lambda wait: program.apply(place.tf, planned.saved.file, lock_wait_s=wait, say=ui.say), wait_s)
+        with_lock_wait(lambda wait: program.apply(place.tf, planned.saved.file, lock_wait_s=wait, say=ui.progress), wait_s)
     except LockHeld:
         raise   # nothing was done: the plan is as good as before
     except BaseException:
@@ -287,7 +287,7 @@ def apply(place: Place, planned: Planned, *, wait_s: float = 0.0) -> None:
     plan_files.discard(planned.saved)
 
 
-def outputs(place: Place) -> dict[str, Any]:
+def outputs(place: TerraformWorkspace) -> dict[str, Any]:
     """`tf.output`: every output; None where it is sensitive."""
-    ready(place)
-    return patiently(lambda: program.output(place.tf))
+    ensure_initialised(place)
+    return retry_transient(lambda: program.output(place.tf))

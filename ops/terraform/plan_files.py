@@ -8,7 +8,7 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ops.terraform.program import Terraform
+from ops.terraform.program import TerraformProgram
 from ops.core.errors import Refused
 from ops.terraform.facts import SavedPlan, StateVersion
 
@@ -29,12 +29,12 @@ def note(saved: SavedPlan) -> Path:
     return saved.file.with_suffix(".json")
 
 
-def keep(saved: SavedPlan) -> None:
+def store(saved: SavedPlan) -> None:
     """Write the note beside a plan that was just made."""
     note(saved).write_text(json.dumps(saved.as_document()), encoding="utf-8")
 
 
-def kept(tf: Terraform) -> SavedPlan:
+def stored(tf: TerraformProgram) -> SavedPlan:
     """The plan that `tf.plan` saved. Raises Refused where there is none."""
     file = tf.own / f"{PLAN}.tfplan"
     try:

@@ -35,7 +35,7 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 @dataclass
-class Running:
+class RunningProcess:
     """A Terraform under way, and how far its output has been read. `once`: the one interrupt that it may get."""
 
     process: subprocess.Popen[bytes]
@@ -52,7 +52,7 @@ class Running:
             *lines, self.rest = (self.rest + chunk).split(b"\n")
             for line in lines:
                 if self.on_line:
-                    self.on_line(shell.shown(line))
+                    self.on_line(shell.format_argv(line))
 
     def ended(self) -> bool:
         """Whether it has; either way, what it has said until now is told."""
@@ -74,13 +74,13 @@ class Running:
             os.killpg(self.process.pid, signal_number)
 
 
-class Interrupts:
+class DeferredSignals:
     """The signals that came while Terraform ran, in order; the first is handed on at once, whatever we are busy with."""
 
     def __init__(self) -> None:
         self.noted: list[int] = []
         self.before: dict[int, Any] = {}
-        self.running: Running | None = None
+        self.running: RunningProcess | None = None
 
     def note(self, number: int, _frame: FrameType | None) -> None:
         self.noted.append(number)
@@ -118,10 +118,10 @@ def run(
 
     Raises ConfigError (no such program), TimedOut or KeyboardInterrupt, both after that end.
     """
-    interrupts = Interrupts()
+    interrupts = DeferredSignals()
     with tempfile.TemporaryFile() as output:
         with interrupts.noticed():
-            running = interrupts.running = Running(shell.start(argv, cwd, env, False, output), output, on_line)
+            running = interrupts.running = RunningProcess(shell.start(argv, cwd, env, False, output), output, on_line)
             try:
                 late = wait(running, interrupts, timeout_s)
             finally:
@@ -130,12 +130,12 @@ def run(
                     running.process.wait()
         interrupts.raised()
         if late:
-            what = f"{shown(argv)} took longer than {timeout_s:g} s"
+            what = f"{format_argv(argv)} took longer than {timeout_s:g} s"
             raise TimedOut(what, "it was interrupted and has ended", f"inv tf.locks; {more}")
         return shell.Completed(running.process.returncode, running.text(), "")
 
 
-def wait(running: Running, interrupts: Interrupts, timeout_s: float) -> bool:
+def wait(running: RunningProcess, interrupts: DeferredSignals, timeout_s: float) -> bool:
     """To its end; whether only the end of its time brought that about. Raises OpsError where it does not end after its interrupt."""
     deadline = time.monotonic() + timeout_s
     while not interrupts.noted and time.monotonic() < deadline:
@@ -144,14 +144,14 @@ def wait(running: Running, interrupts: Interrupts, timeout_s: float) -> bool:
         time.sleep(LOOK)
     why, late, heard = ("interrupted", False, 1) if interrupts.noted else (f"more than {timeout_s:g} s have passed", True, 0)
     running.interrupt()
-    ui.say(f"  {why}: Terraform ends its step, writes its state and frees its lock; it is waited for")
+    ui.progress(f"  {why}: Terraform ends its step, writes its state and frees its lock; it is waited for")
     deadline = time.monotonic() + ENDING
     while not running.ended():
         if time.monotonic() >= deadline:
             raise OpsError("terraform did not end after its interrupt", f"it is killed after {ENDING:g} s", "inv tf.locks")
         if len(interrupts.noted) > heard:
             heard = len(interrupts.noted)
-            ui.say("  interrupted already: a kill now would leave the lock held and lose what was applied")
+            ui.progress("  interrupted already: a kill now would leave the lock held and lose what was applied")
         time.sleep(LOOK)
     return late
 
@@ -162,7 +162,7 @@ def document(argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: 
     try:
         out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
-        raise TimedOut(f"{shown(argv)} took longer than {timeout_s:g} s", "it only reads: nothing was changed", "run it again") from None
+        raise TimedOut(f"{format_argv(argv)} took longer than {timeout_s:g} s", "it only reads: nothing was changed", "run it again") from None
     finally:
         if process.poll() is None:
             with suppress(ProcessLookupError):
@@ -174,6 +174,6 @@ def document(argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: 
     return shell.Completed(process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace"))
 
 
-def shown(argv: Sequence[str]) -> str:
+def format_argv(argv: Sequence[str]) -> str:
     """`terraform plan`: the program and its command, without options, which may hold paths and values."""
     return " ".join([Path(argv[0]).name, *[word for word in argv[1:3] if not word.startswith("-")]])

@@ -17,7 +17,7 @@ from ops.terraform import files
 from ops.terraform import process
 from ops.tools.shell import Completed
 from ops.terraform.environment import environment
-from ops.terraform.errors import Where, told
+from ops.terraform.errors import TerraformLocation, translate_error
 from ops.terraform.output import progress
 from ops.core.errors import ConfigError, OpsError
 from ops.terraform.facts import StateVersion
@@ -32,7 +32,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Terraform:
+class TerraformProgram:
     """One environment's directory, with the variables that its Terraform runs in (never shown: they may hold keys).
 
     `timeout_s` bounds each command; `more` says how to give it more.
@@ -40,7 +40,7 @@ class Terraform:
 
     directory: Path
     variables: Mapping[str, str]
-    where: Where
+    where: TerraformLocation
     backend_config: str | None
     var_files: tuple[str, ...]
     timeout_s: float
@@ -54,14 +54,14 @@ class Terraform:
         """The folder of our own files."""
         return self.directory / files.DATA / OWN
 
-    def within(self, seconds: float | None) -> Terraform:
+    def within(self, seconds: float | None) -> TerraformProgram:
         """Itself with `--timeout` for each command, where that was given and is shorter."""
         if seconds is None or seconds >= self.timeout_s:
             return self
         return replace(self, timeout_s=seconds, more="more time: a longer --timeout")
 
 
-def connect(settings: Settings) -> Terraform:
+def connect(settings: Settings) -> TerraformProgram:
     """The environment's Terraform; nothing is run yet. Raises ConfigError: nothing configured, or a directory or file that isn't there."""
     place = settings.environment
     configured = place.terraform
@@ -75,24 +75,24 @@ def connect(settings: Settings) -> Terraform:
             how = "correct environments." + settings.name + ".terraform in invoke.yaml (directory: relative to source; files: to directory)"
             raise ConfigError(f"Terraform's {path}", "there is no such file or folder", how)
     login = f"aws sso login --profile {place.aws.profile}" if place.aws.profile else "renew the AWS credentials"
-    where = Where(str(directory), configured.backend_config, login)
+    where = TerraformLocation(str(directory), configured.backend_config, login)
     child = environment(settings, os.environ)
-    return Terraform(directory, child, where, configured.backend_config, tuple(configured.var_files), configured.timeout)
+    return TerraformProgram(directory, child, where, configured.backend_config, tuple(configured.var_files), configured.timeout)
 
 
-def run(tf: Terraform, what: str, *words: str, on_line: Say | None = None, fine: tuple[int, ...] = (0,)) -> Completed:
+def run(tf: TerraformProgram, what: str, *words: str, on_line: Say | None = None, fine: tuple[int, ...] = (0,)) -> Completed:
     """One command that may write or lock. Raises what its error means, KeyboardInterrupt and TimedOut after its own end."""
     done = process.run([PROGRAM, *words], tf.directory, tf.variables, tf.timeout_s, tf.more, on_line)
     if done.exit_code not in fine:
-        raise told(what, done.stdout + done.stderr, tf.where)
+        raise translate_error(what, done.stdout + done.stderr, tf.where)
     return done
 
 
-def read(tf: Terraform, what: str, *words: str) -> dict[str, Any]:
+def read(tf: TerraformProgram, what: str, *words: str) -> dict[str, Any]:
     """The JSON object that a reading command prints; empty where it prints nothing. Raises OpsError for anything else."""
     done = process.document([PROGRAM, *words], tf.directory, tf.variables, tf.timeout_s)
     if done.exit_code:
-        raise told(what, done.stdout + done.stderr, tf.where)
+        raise translate_error(what, done.stdout + done.stderr, tf.where)
     try:
         found = json.loads(done.stdout) if done.stdout.strip() else {}
     except (ValueError, RecursionError) as error:
@@ -103,12 +103,12 @@ def read(tf: Terraform, what: str, *words: str) -> dict[str, Any]:
     return found
 
 
-def version(tf: Terraform) -> str:
+def version(tf: TerraformProgram) -> str:
     """`1.11.4`. Raises ConfigError where there is no such program."""
     return str(read(tf, "terraform version", "version", "-json").get("terraform_version", ""))
 
 
-def init(tf: Terraform, say: Say) -> None:
+def init(tf: TerraformProgram, say: Say) -> None:
     """Initialise the directory: backend, modules, providers. Never moves or re-points a state: a changed backend is refused."""
     words = [f"-backend-config={tf.backend_config}"] if tf.backend_config else []
 
@@ -121,7 +121,7 @@ def init(tf: Terraform, say: Say) -> None:
     stamp(tf).write_text(files.fingerprint(tf.directory, tf.backend_config, version(tf)), encoding="utf-8")
 
 
-def initialised(tf: Terraform) -> bool:
+def initialised(tf: TerraformProgram) -> bool:
     """Whether `init` has run with this binary, this backend and these providers and modules."""
     try:
         known = stamp(tf).read_text(encoding="utf-8")
@@ -130,12 +130,12 @@ def initialised(tf: Terraform) -> bool:
     return known == files.fingerprint(tf.directory, tf.backend_config, version(tf))
 
 
-def stamp(tf: Terraform) -> Path:
+def stamp(tf: TerraformProgram) -> Path:
     return tf.own / "init.stamp"
 
 
 def plan(
-    tf: Terraform, into: Path, images: Mapping[str, str], *, lock_wait_s: float, refresh_only: bool, say: Say, targets: tuple[str, ...] = ()
+    tf: TerraformProgram, into: Path, images: Mapping[str, str], *, lock_wait_s: float, refresh_only: bool, say: Say, targets: tuple[str, ...] = ()
 ) -> None:
     """Make a plan and save it in `into`; nothing else is written. `targets`: only these addresses, and what they depend on."""
     into.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -143,35 +143,35 @@ def plan(
     kind = [*(["-refresh-only"] if refresh_only else []), *(f"-target={address}" for address in targets)]
     run(
         tf, "terraform plan", "plan", "-json", "-input=false", "-detailed-exitcode", f"-out={into}", waiting(lock_wait_s), *kind, *words,
-        on_line=heard(say, summary=False), fine=(0, CHANGES),
+        on_line=progress_printer(say, summary=False), fine=(0, CHANGES),
     )  # fmt: skip
     into.chmod(0o600)
 
 
-def show(tf: Terraform, saved: Path) -> dict[str, Any]:
+def show(tf: TerraformProgram, saved: Path) -> dict[str, Any]:
     """A saved plan as Terraform's JSON ("JSON Output Format": plan representation)."""
     return read(tf, "terraform show", "show", "-json", str(saved))
 
 
-def apply(tf: Terraform, saved: Path, *, lock_wait_s: float, say: Say) -> None:
+def apply(tf: TerraformProgram, saved: Path, *, lock_wait_s: float, say: Say) -> None:
     """Apply a saved plan, and nothing but a saved plan."""
-    run(tf, "terraform apply", "apply", "-json", "-input=false", waiting(lock_wait_s), str(saved), on_line=heard(say, summary=True))
+    run(tf, "terraform apply", "apply", "-json", "-input=false", waiting(lock_wait_s), str(saved), on_line=progress_printer(say, summary=True))
 
 
 def waiting(seconds: float) -> str:
     return f"-lock-timeout={max(0, round(seconds))}s"
 
 
-def heard(say: Say, *, summary: bool) -> Say:
+def progress_printer(say: Say, *, summary: bool) -> Say:
     def on_line(line: str) -> None:
-        told = progress(line)
-        if told and (summary or not told.startswith("Plan:")):
-            say(f"  {told}")
+        translate_error = progress(line)
+        if translate_error and (summary or not translate_error.startswith("Plan:")):
+            say(f"  {translate_error}")
 
     return on_line
 
 
-def output(tf: Terraform) -> dict[str, Any]:
+def output(tf: TerraformProgram) -> dict[str, Any]:
     """Every output: its value, None where it is sensitive."""
     found = read(tf, "terraform output", "output", "-json", "-no-color")
     return {
@@ -180,7 +180,7 @@ def output(tf: Terraform) -> dict[str, Any]:
     }
 
 
-def state_version(tf: Terraform) -> StateVersion:
+def state_version(tf: TerraformProgram) -> StateVersion:
     """Serial and lineage of the state as it is kept now; serial 0 where there is none yet. The state itself is not kept in memory."""
     found = read(tf, "terraform state", "state", "pull")
     serial = found.get("serial", 0)
@@ -189,11 +189,11 @@ def state_version(tf: Terraform) -> StateVersion:
     return StateVersion(serial, str(found.get("lineage", "")))
 
 
-def force_unlock(tf: Terraform, lock_id: str) -> None:
+def force_unlock(tf: TerraformProgram, lock_id: str) -> None:
     """Take the lock with this id away. Terraform itself refuses another id."""
     run(tf, f"terraform force-unlock {lock_id}", "force-unlock", "-force", lock_id)
 
 
-def variables(tf: Terraform) -> frozenset[str]:
+def variables(tf: TerraformProgram) -> frozenset[str]:
     """The variables that the directory declares."""
     return files.declared(tf.directory)

@@ -8,7 +8,7 @@ from ops.core import ui
 from ops.terraform.rules.plan_diff import ResourceChange, summary
 
 
-def shown(
+def print_plan(
     changes: Iterable[ResourceChange],
     drift: Iterable[ResourceChange],
     notes: Iterable[str] = (),
@@ -20,32 +20,32 @@ def shown(
     """
     rows, drifted, beside = tuple(changes), tuple(drift), tuple(notes)
     if drifted:
-        ui.say("changed outside of Terraform (drift):")
+        ui.progress("changed outside of Terraform (drift):")
         for row in drifted:
-            say_row(row)
+            print_row(row)
     if rows:
-        ui.say("Terraform would:")
+        ui.progress("Terraform would:")
         for row in rows:
-            say_row(row)
+            print_row(row)
     for note in beside:
-        ui.say(f"  {note}")
+        ui.progress(f"  {note}")
     for warning in warnings:
-        ui.say(f"warning: {warning}")
-    ui.say(summary(rows, beside) if rows or not drifted else f"{len(drifted)} drifted")
+        ui.progress(f"warning: {warning}")
+    ui.progress(summary(rows, beside) if rows or not drifted else f"{len(drifted)} drifted")
 
 
-def say_row(row: ResourceChange) -> None:
+def print_row(row: ResourceChange) -> None:
     for line in row.lines():
         if row.alarming:
             red(line)
         else:
-            ui.say(line)
+            ui.progress(line)
 
 
 def red(line: str) -> None:
     """In red on a terminal; anywhere else the word is in capitals already."""
     if not ui.on_terminal():
-        ui.say(line)
+        ui.progress(line)
         return
     from rich.console import Console
     from rich.text import Text

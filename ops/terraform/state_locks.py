@@ -13,15 +13,15 @@ from typing import Any
 
 from ops.aws import s3
 from ops.tools import shell
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.terraform.output import lock_of
 from ops.core.errors import OpsError, Refused
-from ops.terraform.facts import Backend, Process, StateLock
+from ops.terraform.facts import Backend, TerraformProcess, StateLock
 
 PROCESS_TIMEOUT = 15.0
 
 
-def held(cloud: Cloud, backend: Backend | None, workspace: str | None, directory: Path) -> tuple[StateLock, ...]:
+def held(cloud: AwsSession, backend: Backend | None, workspace: str | None, directory: Path) -> tuple[StateLock, ...]:
     """Every lock on this state. Raises OpsError for a backend whose locks can't be read from outside."""
     kind, config = (backend.type, backend.config) if backend else ("local", {})
     if kind == "s3":
@@ -38,7 +38,7 @@ def state_key(config: Any, workspace: str | None) -> str:
     return key if workspace in (None, "default") else f"{config.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
 
 
-def in_s3(cloud: Cloud, config: Any, key: str) -> Iterator[StateLock]:
+def in_s3(cloud: AwsSession, config: Any, key: str) -> Iterator[StateLock]:
     name, table = str(config.get("bucket")), config.get("dynamodb_table")
     stored = s3.read(cloud, name, f"{key}.tflock")
     if stored:
@@ -47,7 +47,7 @@ def in_s3(cloud: Cloud, config: Any, key: str) -> Iterator[StateLock]:
         yield from in_table(cloud, str(table), f"{name}/{key}")
 
 
-def in_table(cloud: Cloud, table: str, identifier: str) -> Iterator[StateLock]:
+def in_table(cloud: AwsSession, table: str, identifier: str) -> Iterator[StateLock]:
     missing = Refused(f"lock table {table}", "there is no such DynamoDB table in this account", "correct dynamodb_table of the backend")
     with cloud.translated(f"lock table {table} (dynamodb:GetItem)", {"ResourceNotFoundException": missing}):
         answer = cloud.client("dynamodb").get_item(TableName=table, Key={"LockID": {"S": identifier}}, ConsistentRead=True)
@@ -71,12 +71,12 @@ def parsed(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def processes(now: datetime) -> tuple[Process, ...]:
+def processes(now: datetime) -> tuple[TerraformProcess, ...]:
     """Every Terraform that runs on this host, its provider plugins left out (`ps`, as the runbook does)."""
     done = shell.run(["ps", "-A", "-ww", "-o", "pid=,etime=,args="], timeout=PROCESS_TIMEOUT)
     found = [line.split(None, 2) for line in done.stdout.splitlines()]
     return tuple(
-        Process(int(pid), (now - elapsed(age)).astimezone(UTC), command, directory_of(int(pid)))
+        TerraformProcess(int(pid), (now - elapsed(age)).astimezone(UTC), command, directory_of(int(pid)))
         for pid, age, command in (each for each in found if len(each) == 3)
         if Path(command.split()[0]).name in ("terraform", "tofu")
     )

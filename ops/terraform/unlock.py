@@ -14,12 +14,12 @@ from ops.core import ui
 from ops.terraform import program, backend as terraform_backend, state_locks
 from ops.core.errors import Refused
 from ops.preflight.platform_reads import Platform
-from ops.terraform.plan import Place, ready
-from ops.terraform.rules.policies import caution
+from ops.terraform.plan import TerraformWorkspace, ensure_initialised
+from ops.terraform.rules.policies import why_owner_may_live
 from ops.terraform.facts import StateLock
 
 
-def held(place: Place) -> tuple[StateLock, ...]:
+def held(place: TerraformWorkspace) -> tuple[StateLock, ...]:
     """Every lock on this environment's state, each once (S3 and DynamoDB may both keep it). Neither Terraform nor its `init` is needed."""
     backend = terraform_backend.backend(place.tf.directory, place.tf.backend_config)
     found = state_locks.held(place.platform.cloud, backend, place.configured.workspace, place.tf.directory)
@@ -28,7 +28,7 @@ def held(place: Place) -> tuple[StateLock, ...]:
 
 def of_environment(platform: Platform) -> tuple[StateLock, ...]:
     """The same of an environment. Raises ConfigError where it has no Terraform, or its directory is not there."""
-    return held(Place.of(platform))
+    return held(TerraformWorkspace.of(platform))
 
 
 def as_document(lock: StateLock) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def as_document(lock: StateLock) -> dict[str, Any]:
     }
 
 
-def unlock(place: Place, typed: str | None) -> StateLock:
+def unlock(place: TerraformWorkspace, typed: str | None) -> StateLock:
     """Show the lock, and take it away where its id was typed, or where nothing speaks for a living owner and the answer is yes."""
     locks = held(place)
     if not locks:
@@ -56,11 +56,11 @@ def unlock(place: Place, typed: str | None) -> StateLock:
         raise Refused(f"there is no lock {typed}", why, f"look (inv tf.locks), then: inv tf.unlock --id {locks[0].id}")
     lock = next((each for each in locks if each.id == typed), locks[0])
     now = datetime.now(UTC)
-    ui.say(f"{lock.path}: {lock.said(now)}")
+    ui.progress(f"{lock.path}: {lock.said(now)}")
     running = state_locks.processes(now) if lock.host == socket.gethostname() else ()
     directory = str(place.tf.directory.resolve())
-    agree(lock, caution(lock, socket.gethostname(), directory, running, now, place.configured.lock_limit), typed)
-    ready(place)
+    agree(lock, why_owner_may_live(lock, socket.gethostname(), directory, running, now, place.configured.lock_limit), typed)
+    ensure_initialised(place)
     program.force_unlock(place.tf, lock.id)
     return lock
 
@@ -68,9 +68,9 @@ def unlock(place: Place, typed: str | None) -> StateLock:
 def agree(lock: StateLock, why: str, typed: str | None) -> None:
     """Raises Refused unless the operator means exactly this lock. `why`: what speaks for a living owner."""
     if why:
-        ui.say(f"its owner may be alive: {why}")
+        ui.progress(f"its owner may be alive: {why}")
     if typed is None and ui.on_terminal():
-        answer = ui.ask_on_stderr(f"type {lock.id} to take the lock away: " if why else "take the lock away? [y/N] ")
+        answer = ui.read_answer(f"type {lock.id} to take the lock away: " if why else "take the lock away? [y/N] ")
         typed = lock.id if not why and answer.lower() in ("y", "yes") else answer
     if typed != lock.id:
         reason = why or "a state lock is taken away only by somebody who has looked: --yes does not answer this"

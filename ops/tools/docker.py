@@ -16,7 +16,7 @@ from typing import Any
 from ops.core import ui
 from ops.core.parallel import importing
 from ops.aws.ecr import Token
-from ops.tools.docker_errors import build_failed, down, push_failed, translated
+from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
 from ops.core.errors import ConfigError, Unreachable
 from ops.preflight.facts import EngineInfo, LocalImage
 from ops.core.redaction.redact import redact
@@ -46,7 +46,7 @@ def connect(address: str | None) -> Engine:
         options = {"base_url": address} if address else docker.utils.kwargs_from_env()
         clients = [docker.APIClient(version="auto", timeout=timeout, **options) for timeout in (TIMEOUT, STEP_TIMEOUT)]
     except (docker.errors.DockerException, OSError, ValueError) as error:
-        raise down(where, error) from None
+        raise engine_down(where, error) from None
     for client in clients:
         client._set_auth_headers = lambda headers: None  # no other login leaves this machine
         client.trust_env = client.trust_env and not local(where)
@@ -103,7 +103,7 @@ def build(
             "the build needs it",
             "correct `context` or `dockerfile` in invoke.yaml, and commit the file",
         )
-    lines = Lines(progress)
+    lines = BuildOutput(progress)
     with translated(f"build of {name}"):
         events = engine.patient.build(
             path=str(context), dockerfile=dockerfile, tag=name, labels=dict(labels), buildargs=dict(build_args), platform=platform,
@@ -133,7 +133,7 @@ def push(engine: Engine, repository_uri: str, tag: str, token: Token, progress: 
     Raises Refused (an immutable tag that exists, no such repository) and Unreachable (denied, connection lost).
     """
     what = f"push of {repository_uri}:{tag}"
-    digest, lines = "", Lines(progress)
+    digest, lines = "", BuildOutput(progress)
     with translated(what, secrets=[token.password]):
         auth = {"username": token.username, "password": token.password, "serveraddress": repository_uri.partition("/")[0]}
         for event in engine.patient.push(repository_uri, tag=tag, stream=True, decode=True, auth_config=auth):
@@ -148,7 +148,7 @@ def push(engine: Engine, repository_uri: str, tag: str, token: Token, progress: 
     return digest
 
 
-class Lines:
+class BuildOutput:
     """The engine's events as lines: a build's own, and one for each change of a layer's state (not for each percent of it)."""
 
     def __init__(self, progress: Callable[[str], None]) -> None:

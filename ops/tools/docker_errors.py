@@ -17,7 +17,7 @@ BASE_MISSING = ("manifest unknown", "pull access denied", "not found: manifest")
 NO_SUCH_HOST = ("no such host", "name resolution", "server misbehaving")
 
 
-def down(where: str, error: Exception) -> OpsError:
+def engine_down(where: str, error: Exception) -> OpsError:
     """No engine answers at `where`."""
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
@@ -45,9 +45,9 @@ def translated(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise answered(what, one_line(error.explanation or error, secrets)) from None
+        raise engine_error(what, one_line(error.explanation or error, secrets)) from None
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise Unreachable(what, lost(error), "check that the engine is up, then run it again") from None
+        raise Unreachable(what, connection_lost(error), "check that the engine is up, then run it again") from None
     except (docker.errors.DockerException, ValueError) as error:  # ValueError: an answer that is no JSON
         raise Unreachable(what, one_line(error, secrets), "check that a Docker engine answers there, then run it again") from None
     except OSError as error:
@@ -56,7 +56,7 @@ def translated(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
         ) from None
 
 
-def lost(error: Exception) -> str:
+def connection_lost(error: Exception) -> str:
     import requests
     import urllib3
 
@@ -67,7 +67,7 @@ def lost(error: Exception) -> str:
     return f"the connection to the engine was lost ({type(error).__name__})"
 
 
-def answered(what: str, text: str) -> OpsError:
+def engine_error(what: str, text: str) -> OpsError:
     """An answer of 4xx or 5xx of the engine itself."""
     if has(text, FULL):
         return OpsError(what, f"the engine's disk is full ({text})", "docker system prune, then run it again")
@@ -77,7 +77,7 @@ def answered(what: str, text: str) -> OpsError:
 def build_failed(name: str, text: str, last: Sequence[str]) -> OpsError:
     """A build that ended with an error: its step, its own last lines, its error."""
     if has(text, FULL):
-        return answered(f"build of {name}", text)
+        return engine_error(f"build of {name}", text)
     step = next((line for line in reversed(last) if line.startswith("Step ")), "")
     what = f"build of {name} failed" + (f" at {step}" if step else "")
     if has(text, BASE_MISSING) or has(text, NO_SUCH_HOST):
@@ -110,7 +110,7 @@ def push_failed(what: str, text: str, token: Token) -> OpsError:
             "check the permissions ecr:InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload, PutImage",
         )
     if has(text, FULL):
-        return answered(what, why)
+        return engine_error(what, why)
     if has(text, NO_SUCH_HOST):
         return Unreachable(what, f"the registry's name cannot be resolved ({why})", "check network, VPN and region, then run it again")
     return Unreachable(what, f"the push broke off ({why})", "run it again: layers that arrived are kept")

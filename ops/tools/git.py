@@ -35,11 +35,11 @@ def checkout(path: Path, branch: str, remote: str) -> Checkout:
     top = toplevel(path)
     for name in (branch, remote):
         refuse_unsafe(name, "branch or remote")
-    full, short, subject, at = ask(top, "log", "-1", "--encoding=UTF-8", "--format=%H%x00%h%x00%s%x00%cI", "HEAD").strip("\n").split("\0")
+    full, short, subject, at = git_output(top, "log", "-1", "--encoding=UTF-8", "--format=%H%x00%h%x00%s%x00%cI", "HEAD").strip("\n").split("\0")
     subject = one_line(ui.plain(subject), limit=SUBJECT_LIMIT)
     head = git(top, "symbolic-ref", "-q", "HEAD").stdout.strip()   # in full: with a tag of that name, --short says heads/main
     on = head.removeprefix("refs/heads/") or DETACHED
-    changes = ask(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
+    changes = git_output(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
     return Checkout(
         on, tuple(changes), pushed(top, f"refs/remotes/{remote}/{branch}"), Commit(full, short, subject, at, source(top, remote))
     )
@@ -52,23 +52,23 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
     """
     top = toplevel(path)
     full = resolved(top, commit)
-    folder = within(ask(path, "rev-parse", "--show-prefix").strip(), subdirectory)
+    folder = within(git_output(path, "rev-parse", "--show-prefix").strip(), subdirectory)
     if folder and git(top, "cat-file", "-t", f"{full}:{folder}").stdout.strip() != "tree":
         raise ConfigError(
             f"folder {folder} in commit {full[:7]} of {top}",
             "the commit has no such folder",
             "commit it, or correct `context` (relative to `source`) in invoke.yaml",
         )
-    at = int(ask(top, "log", "-1", "--format=%ct", full))
+    at = int(git_output(top, "log", "-1", "--format=%ct", full))
     with tempfile.TemporaryDirectory(prefix="archive-") as scratch:
         file = Path(scratch, "commit.tar")
-        ask(top, "archive", "--format=tar", "-o", str(file), full, *(["--", folder] if folder else []))
+        git_output(top, "archive", "--format=tar", "-o", str(file), full, *(["--", folder] if folder else []))
         extract(file, folder, into, at)
 
 
 def below(source: Path, folder: Path) -> str:
     """Where `folder` lies in the checkout that `source` lies in, "" for its root; "" too where it lies in a checkout of its own."""
-    return ask(folder, "rev-parse", "--show-prefix").strip() if toplevel(folder) == toplevel(source) else ""
+    return git_output(folder, "rev-parse", "--show-prefix").strip() if toplevel(folder) == toplevel(source) else ""
 
 
 def tracked(folder: Path, paths: Iterable[Path]) -> frozenset[Path]:
@@ -77,7 +77,7 @@ def tracked(folder: Path, paths: Iterable[Path]) -> frozenset[Path]:
     inside = {str(path.resolve().relative_to(top)): path for path in paths if path.resolve().is_relative_to(top)}
     if not inside:
         return frozenset()
-    found = ask(top, "--literal-pathspecs", "ls-files", "-z", "--", *inside).split("\0")
+    found = git_output(top, "--literal-pathspecs", "ls-files", "-z", "--", *inside).split("\0")
     return frozenset(inside[name] for name in found if name in inside)
 
 
@@ -85,7 +85,7 @@ def toplevel(path: Path) -> Path:
     """The root of the checkout that `path` lies in. Raises ConfigError: no folder, no repository, somebody else's, no commit yet."""
     if not path.is_dir():
         raise ConfigError(f"checkout {path}", "there is no such folder", f"git clone … {path}, or correct `source` in invoke.yaml")
-    top = Path(ask(path, "rev-parse", "--show-toplevel").rstrip("\n"))
+    top = Path(git_output(path, "rev-parse", "--show-toplevel").rstrip("\n"))
     if git(top, "rev-parse", "--verify", "-q", "HEAD^{commit}").exit_code:
         raise ConfigError(f"checkout {top}", "it has no commit yet", "git commit")
     return top
@@ -134,11 +134,11 @@ def refuse_unsafe(name: str, kind: str) -> None:
         raise ConfigError(f"{kind} {name!r}", "that is no name git would give", "correct it")
 
 
-def ask(path: Path, *words: str) -> str:
+def git_output(path: Path, *words: str) -> str:
     """git's answer. Raises ConfigError or OpsError with git's own last line."""
     done = git(path, *words)
     if done.exit_code:
-        raise told(path, words[0], done)
+        raise translate_error(path, words[0], done)
     return done.stdout
 
 
@@ -156,7 +156,7 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
 
 
-def told(path: Path, command: str, done: shell.Completed) -> OpsError:
+def translate_error(path: Path, command: str, done: shell.Completed) -> OpsError:
     text = done.stderr.strip()
     if "dubious ownership" in text:
         owned = re.search(r"repository at '([^']+)'", text)

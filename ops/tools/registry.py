@@ -37,7 +37,7 @@ class ImageConfiguration:
 
 
 @dataclass(frozen=True)
-class Door:
+class RegistryClient:
     """One repository of one registry, with the credentials for that registry alone."""
 
     client: Any
@@ -98,11 +98,11 @@ def configuration(repository: Repository, reference: str, token: Token) -> Image
     local = errors.is_loopback(urlsplit(f"//{host}").hostname or "")
     with httpx.Client(timeout=TIMEOUT, trust_env=not local, follow_redirects=False) as client:
         address = f"{'http' if local else 'https'}://{host}/v2/{name}"
-        door = Door(client, address, (token.username, token.password), f"image {name}:{reference} in the registry")
+        door = RegistryClient(client, address, (token.username, token.password), f"image {name}:{reference} in the registry")
         return read(door, reference)
 
 
-def read(door: Door, reference: str) -> ImageConfiguration:
+def read(door: RegistryClient, reference: str) -> ImageConfiguration:
     raw, headers = door.get(f"/manifests/{reference}", (*INDEXES, *MANIFESTS))
     digest = headers.get("docker-content-digest") or sha256(raw)
     manifest = parsed(door, raw)
@@ -122,7 +122,7 @@ def chosen(index: Mapping[str, Any]) -> Mapping[str, Any]:
     return (wanted or images)[0]
 
 
-def document(door: Door, path: str, digest: str, accept: tuple[str, ...] = ()) -> dict[str, Any]:
+def document(door: RegistryClient, path: str, digest: str, accept: tuple[str, ...] = ()) -> dict[str, Any]:
     """A document that is named by its digest, which is checked."""
     raw, _ = door.get(path, accept)
     if sha256(raw) != digest:
@@ -130,7 +130,7 @@ def document(door: Door, path: str, digest: str, accept: tuple[str, ...] = ()) -
     return parsed(door, raw)
 
 
-def parsed(door: Door, raw: bytes) -> dict[str, Any]:
+def parsed(door: RegistryClient, raw: bytes) -> dict[str, Any]:
     try:
         found = json.loads(raw)
     except ValueError:

@@ -40,7 +40,7 @@ class Completed:
 
 
 @dataclass
-class Kept:
+class OutputTail:
     """The end of a stream, bounded."""
 
     lines: deque[str] = field(default_factory=deque)
@@ -59,13 +59,13 @@ class Kept:
         return "".join(f"{line}\n" for line in (*head, *self.lines))
 
 
-class Running:
+class ChildProcess:
     """A started program whose two streams are read by threads into one queue, and told line by line in the caller's thread."""
 
     def __init__(self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None) -> None:
         self.process, self.on_line = process, on_line
         self.arrived: queue.Queue[tuple[str, str | None]] = queue.Queue(maxsize=10_000)
-        self.kept = {"stdout": Kept(), "stderr": Kept()}
+        self.kept = {"stdout": OutputTail(), "stderr": OutputTail()}
         self.open = {"stdout", "stderr"}
         for name in sorted(self.open):
             pipe: IO[bytes] = getattr(process, name)
@@ -138,7 +138,7 @@ def run(
     KeyboardInterrupt after the program's own end.
     """
     process = start(argv, cwd, env, stdin is not None)
-    running = Running(process, on_line)
+    running = ChildProcess(process, on_line)
     try:
         feed(process, stdin)
         if not running.follow(time.monotonic() + timeout if timeout is not None else float("inf")):
@@ -207,17 +207,17 @@ def read_lines(name: str, pipe: IO[bytes], arrived: queue.Queue[tuple[str, str |
             if len(rest) >= LINE_LIMIT:
                 lines, rest = [*lines, rest], b""
             for line in lines:
-                arrived.put((name, shown(line)))
+                arrived.put((name, format_argv(line)))
     if rest:
-        arrived.put((name, shown(rest)))
+        arrived.put((name, format_argv(rest)))
     arrived.put((name, None))
 
 
-def shown(line: bytes) -> str:
+def format_argv(line: bytes) -> str:
     return line.decode("utf-8", "replace").rstrip("\r")
 
 
-def last_words(running: Running) -> str:
+def last_words(running: ChildProcess) -> str:
     lines = [*running.kept["stdout"].lines, *running.kept["stderr"].lines]
     return f"its last line: {one_line(lines[-1])}" if lines else "it said nothing"
 

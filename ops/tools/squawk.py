@@ -43,10 +43,10 @@ def lint(scripts: Mapping[str, str], major: int | None) -> dict[str, tuple[Linte
         done = shell.run([program, "--reporter", "Json", *version, *files], cwd=folder, timeout=TIMEOUT)
     if done.exit_code not in FOUND:
         raise OpsError("squawk", one_line(done.stderr) or f"exit code {done.exit_code}", "see: squawk --help")
-    return sorted_out(done.stdout, scripts)
+    return parse_findings(done.stdout, scripts)
 
 
-def sorted_out(text: str, scripts: Mapping[str, str]) -> dict[str, tuple[Linted, ...]]:
+def parse_findings(text: str, scripts: Mapping[str, str]) -> dict[str, tuple[Linted, ...]]:
     try:
         rows = json.loads(text or "[]")
         found: dict[str, list[Linted]] = {name: [] for name in scripts}

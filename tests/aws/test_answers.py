@@ -22,7 +22,7 @@ from ops.terraform import state_locks
 from ops.core.errors import OpsError, Unreachable
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
-Call = Callable[[session.Cloud], object]
+Call = Callable[[session.AwsSession], object]
 CALLS: dict[str, Call] = {
     "aws.identity": session.identity,
     "bucket.read": lambda cloud: s3.read(cloud, "b", "k"),
@@ -57,7 +57,7 @@ CALLS: dict[str, Call] = {
     "logs.last_lines": lambda cloud: logs.last_lines(cloud, "g", "s"),
     "logs.since": lambda cloud: logs.since(cloud, "g", "s", None),
     "logs.events": lambda cloud: logs.events(cloud, "g", "s", None),
-    "logs.said_between": lambda cloud: logs.said_between(cloud, "g", 0, 1, ""),
+    "logs.said_between": lambda cloud: logs.events_between(cloud, "g", 0, 1, ""),
     "rds.instance": lambda cloud: rds.instance(cloud, "db"),
     "rds.start": lambda cloud: rds.start(cloud, "db"),
     "rds.create_snapshot": lambda cloud: rds.create_snapshot(cloud, "db", "s", {}),

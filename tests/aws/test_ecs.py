@@ -27,7 +27,7 @@ DOCUMENT: dict[str, Any] = {
 
 
 @pytest.fixture
-def running(cloud: session.Cloud) -> session.Cloud:
+def running(cloud: session.AwsSession) -> session.AwsSession:
     """A cluster `main` with a service `web` of two tasks."""
     client = cloud.client("ecs")
     client.create_cluster(clusterName="main")
@@ -48,7 +48,7 @@ def running(cloud: session.Cloud) -> session.Cloud:
     return cloud
 
 
-def test_a_service_as_it_stands(running: session.Cloud) -> None:
+def test_a_service_as_it_stands(running: session.AwsSession) -> None:
     """Counts, revision, the primary deployment and the load balancer are told."""
     found = ecs.service(running, "main", "web")
     assert found is not None
@@ -59,7 +59,7 @@ def test_a_service_as_it_stands(running: session.Cloud) -> None:
     assert (found.breaker, found.breaker_rollback, found.grace_s) == (False, False, 0)
 
 
-def test_a_wrong_service_name_is_none_and_a_wrong_cluster_is_refused(running: session.Cloud) -> None:
+def test_a_wrong_service_name_is_none_and_a_wrong_cluster_is_refused(running: session.AwsSession) -> None:
     """MISSING under `failures` is no service; a missing cluster is named (exit 3)."""
     assert ecs.service(running, "main", "absent") is None
     with pytest.raises(Refused, match="cluster elsewhere does not exist in us-east-1") as error:
@@ -67,7 +67,7 @@ def test_a_wrong_service_name_is_none_and_a_wrong_cluster_is_refused(running: se
     assert error.value.code == 3
 
 
-def test_a_deleted_service_is_none(running: session.Cloud) -> None:
+def test_a_deleted_service_is_none(running: session.AwsSession) -> None:
     """INACTIVE services stay visible for a while, and are not there."""
     running.client("ecs").delete_service(cluster="main", service="web", force=True)
     assert ecs.service(running, "main", "web") is None
@@ -187,7 +187,7 @@ def test_a_service_that_is_not_there_has_no_tasks(httpserver: HTTPServer, cloud_
     assert ecs.tasks(cloud_at(httpserver.url_for("/")), "main", "web") == ()
 
 
-def test_a_revision_keeps_everything_when_it_is_registered_again(running: session.Cloud) -> None:
+def test_a_revision_keeps_everything_when_it_is_registered_again(running: session.AwsSession) -> None:
     """Sidecar, digest, platform and tags survive the round trip; what only AWS writes is not sent back."""
     first = ecs.task_definition(running, "web:1")
     assert first is not None and (first.architecture, first.status, first.label) == ("arm64", "ACTIVE", "web:1")
@@ -202,19 +202,19 @@ def test_a_revision_keeps_everything_when_it_is_registered_again(running: sessio
     assert again.document["runtimePlatform"] == DOCUMENT["runtimePlatform"]
 
 
-def test_without_tags_and_platform(running: session.Cloud) -> None:
+def test_without_tags_and_platform(running: session.AwsSession) -> None:
     """No tags are not sent as an empty list; no platform is amd64."""
     plain = {key: value for key, value in DOCUMENT.items() if key != "runtimePlatform"} | {"family": "plain", "tags": []}
     assert ecs.register(running, plain).architecture == "amd64"
 
 
 @pytest.mark.parametrize("name", ["absent", "web:99", "arn:aws:ecs:us-east-1:123456789012:task-definition/web:99"])
-def test_a_missing_revision_is_none(running: session.Cloud, name: str) -> None:
+def test_a_missing_revision_is_none(running: session.AwsSession, name: str) -> None:
     """No such family or revision."""
     assert ecs.task_definition(running, name) is None
 
 
-def test_update_service_is_one_call(running: session.Cloud) -> None:
+def test_update_service_is_one_call(running: session.AwsSession) -> None:
     """The service points at the new revision; a missing one is refused."""
     second = ecs.register(running, DOCUMENT)
     assert ecs.update_service(running, "main", "web", second.arn).task_definition == second.arn
@@ -232,7 +232,7 @@ def test_an_answer_without_the_service_and_without_a_failure_is_unknown(answer: 
         ecs.services(cloud_at(httpserver.url_for("/")), "main", ["web", "worker"])
 
 
-def test_one_of_many_services_is_missing_by_name(running: session.Cloud) -> None:
+def test_one_of_many_services_is_missing_by_name(running: session.AwsSession) -> None:
     """A wrong name beside a right one."""
     found = ecs.services(running, "main", ["web", "absent"])
     assert found["web"] is not None and found["absent"] is None
@@ -269,7 +269,7 @@ def test_how_a_service_deploys(configuration: dict[str, Any], strategy: str, bak
     assert found.load_balancers[0].alternate == "green"
 
 
-def test_a_refused_update_has_changed_nothing(running: session.Cloud, httpserver: HTTPServer, cloud_at: Any) -> None:
+def test_a_refused_update_has_changed_nothing(running: session.AwsSession, httpserver: HTTPServer, cloud_at: Any) -> None:
     """A 4xx at the first attempt is a no; a 5xx may have been carried out."""
     why = "Unable to update task definition on services with a CODE_DEPLOY deployment controller."
     refused = {"__type": "InvalidParameterException", "message": why}

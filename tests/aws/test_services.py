@@ -13,7 +13,7 @@ from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redact
 
 
-def test_repository_image_and_token(cloud: session.Cloud) -> None:
+def test_repository_image_and_token(cloud: session.AwsSession) -> None:
     """Mutability, an image by its tag, and credentials that show no password."""
     client = cloud.client("ecr")
     client.create_repository(repositoryName="team/web", imageTagMutability="IMMUTABLE")
@@ -37,7 +37,7 @@ def test_repository_image_and_token(cloud: session.Cloud) -> None:
     assert token.password not in f"{token} {token!r}"
 
 
-def test_target_group_and_targets(cloud: session.Cloud) -> None:
+def test_target_group_and_targets(cloud: session.AwsSession) -> None:
     """Health path, port and intervals; targets with state; a missing group is refused by name."""
     vpc = cloud.client("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     client = cloud.client("elbv2")
@@ -69,7 +69,7 @@ def test_target_group_and_targets(cloud: session.Cloud) -> None:
             look(cloud, arn)
 
 
-def test_logs(cloud: session.Cloud) -> None:
+def test_logs(cloud: session.AwsSession) -> None:
     """The group by its exact name, the last lines of a stream, what came since, and silence where there is no stream."""
     client = cloud.client("logs")
     client.create_log_group(logGroupName="/ecs/web-longer")
@@ -90,20 +90,20 @@ def test_logs(cloud: session.Cloud) -> None:
     assert logs.since(cloud, "/ecs/web", "web/web/1", token)[0] == ("later",)
 
 
-def test_a_part_of_a_log(cloud: session.Cloud) -> None:
+def test_a_part_of_a_log(cloud: session.AwsSession) -> None:
     """What was said from one moment to before another, and whether that is all; a group that is not there is refused."""
     client, now = cloud.client("logs"), int(time.time() * 1000)
     client.create_log_group(logGroupName="/ecs/web")
     client.create_log_stream(logGroupName="/ecs/web", logStreamName="web/web/1")
     for moment in range(6):
         say(client, [f"ERROR {moment}"], now + 1000 * moment)
-    found, whole = logs.said_between(cloud, "/ecs/web", now + 1000, now + 4000, "%ERROR%")
+    found, whole = logs.events_between(cloud, "/ecs/web", now + 1000, now + 4000, "%ERROR%")
     assert [each.message for each in found] == ["ERROR 1", "ERROR 2", "ERROR 3"] and whole
-    cut, whole = logs.said_between(cloud, "/ecs/web", now, now + 9000, "%ERROR%", limit=5)
+    cut, whole = logs.events_between(cloud, "/ecs/web", now, now + 9000, "%ERROR%", limit=5)
     assert len(cut) == 5 and not whole
-    assert logs.said_between(cloud, "/ecs/web", now, now + 9000, "%ERROR%", limit=6)[1]
+    assert logs.events_between(cloud, "/ecs/web", now, now + 9000, "%ERROR%", limit=6)[1]
     with pytest.raises(Refused, match="log group /ecs/absent does not exist"):
-        logs.said_between(cloud, "/ecs/absent", now, now + 1, "%ERROR%")
+        logs.events_between(cloud, "/ecs/absent", now, now + 1, "%ERROR%")
 
 
 def say(client: Any, lines: list[str], at: int) -> None:
@@ -114,7 +114,7 @@ def say(client: Any, lines: list[str], at: int) -> None:
     )
 
 
-def test_secrets_show_names_and_hide_values(cloud: session.Cloud) -> None:
+def test_secrets_show_names_and_hide_values(cloud: session.AwsSession) -> None:
     """Keys by name, values in no repr, a plain secret without keys, a missing one None or refused."""
     client = cloud.client("secretsmanager")
     client.create_secret(Name="db", SecretString=json.dumps({"username": "app", "password": "HUSH", "port": 5432}))
@@ -133,7 +133,7 @@ def test_secrets_show_names_and_hide_values(cloud: session.Cloud) -> None:
     assert "HUSH" not in str(error.value)
 
 
-def test_parameters(cloud: session.Cloud) -> None:
+def test_parameters(cloud: session.AwsSession) -> None:
     """A parameter that is missing is no error in SSM, and is not taken for there; the value of one that is there is hidden from then on."""
     cloud.client("ssm").put_parameter(Name="/web/key", Value="HUSH-HUSH", Type="SecureString")
     assert secrets.parameter_exists(cloud, "/web/key") is True

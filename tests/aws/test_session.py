@@ -20,7 +20,7 @@ from ops.core.config.settings import Settings
 from .conftest import SECRET_KEY
 
 MakeSettings = Callable[..., Settings]
-CloudAt = Callable[[str], aws_session.Cloud]
+CloudAt = Callable[[str], aws_session.AwsSession]
 
 
 @pytest.fixture
@@ -196,13 +196,13 @@ def test_an_answer_that_is_no_aws(httpserver: HTTPServer, cloud_at: CloudAt) -> 
         aws_session.identity(cloud_at(httpserver.url_for("/")))
 
 
-def test_a_bad_parameter_is_a_configuration_error(cloud: aws_session.Cloud) -> None:
+def test_a_bad_parameter_is_a_configuration_error(cloud: aws_session.AwsSession) -> None:
     """What botocore refuses before sending is a matter of configuration."""
     with pytest.raises(ConfigError, match="ParamValidationError"):
         secrets.parameter_exists(cloud, "")
 
 
-def test_clients_are_made_once_and_shared(cloud: aws_session.Cloud) -> None:
+def test_clients_are_made_once_and_shared(cloud: aws_session.AwsSession) -> None:
     """Twenty threads get the same client."""
     import threading
 

@@ -16,7 +16,7 @@ from ops.cdn import invalidate as flow
 from ops.preflight.platform_reads import Platform
 
 
-def made(cloud: session.Cloud, number: int, *aliases: str, comment: str = "") -> str:
+def made(cloud: session.AwsSession, number: int, *aliases: str, comment: str = "") -> str:
     behaviour = {"TargetOriginId": "o", "ViewerProtocolPolicy": "allow-all", "CachePolicyId": "658327ea-f89d-4fab-a63d-7e88639e58f6"}
     origin = {"HTTPPort": 80, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"}
     config = {
@@ -30,7 +30,7 @@ def made(cloud: session.Cloud, number: int, *aliases: str, comment: str = "") ->
     return str(cloud.client("cloudfront").create_distribution(DistributionConfig=config)["Distribution"]["Id"])
 
 
-def test_all_distributions_are_listed(cloud: session.Cloud) -> None:
+def test_all_distributions_are_listed(cloud: session.AwsSession) -> None:
     """None at first; then over several pages, with aliases and comment."""
     assert cloudfront.distributions(cloud) == ()
     ids = {made(cloud, number) for number in range(101)}
@@ -40,7 +40,7 @@ def test_all_distributions_are_listed(cloud: session.Cloud) -> None:
     assert (found[site].aliases, found[site].comment, found[site].enabled) == (("example.com", "www.example.com"), "CDN", True)
 
 
-def test_one_by_its_id(cloud: session.Cloud) -> None:
+def test_one_by_its_id(cloud: session.AwsSession) -> None:
     """The same facts as in the list; an id that rotted is refused by name."""
     site = made(cloud, 1, "example.com", comment="CDN")
     found = cloudfront.distribution(cloud, site)
@@ -56,7 +56,7 @@ def test_one_by_its_id(cloud: session.Cloud) -> None:
         cloudfront.invalidation(cloud, site, "I1")
 
 
-def test_an_invalidation_is_made_and_seen(cloud: session.Cloud) -> None:
+def test_an_invalidation_is_made_and_seen(cloud: session.AwsSession) -> None:
     """Its paths and reference come back, and it is listed until it is Completed."""
     site = made(cloud, 1)
     assert cloudfront.open_invalidations(cloud, site) == ()
@@ -66,7 +66,7 @@ def test_an_invalidation_is_made_and_seen(cloud: session.Cloud) -> None:
     assert cloudfront.open_invalidations(cloud, site) == (first,)
 
 
-def test_one_that_takes_too_long_is_a_timeout_of_its_own(cloud: session.Cloud, settings: Callable[..., Any], moto_address: str) -> None:
+def test_one_that_takes_too_long_is_a_timeout_of_its_own(cloud: session.AwsSession, settings: Callable[..., Any], moto_address: str) -> None:
     """Exit 6 after `cdn.timeout`, every look `cdn.poll` apart."""
     site = Distribution(made(cloud, 1), "", "Deployed", True, (), "")
     platform = Platform(settings(cdn={"timeout": "20s", "poll": "6s"}), cloud)
@@ -81,7 +81,7 @@ def test_one_that_takes_too_long_is_a_timeout_of_its_own(cloud: session.Cloud, s
     assert slept == [6, 6, 6, 2] and caught.value.code == 6 and caught.value.next == "inv cdn.status"
 
 
-def test_a_configured_id_is_not_looked_up(settings: Callable[..., Any], cloud_at: Callable[[str], session.Cloud]) -> None:
+def test_a_configured_id_is_not_looked_up(settings: Callable[..., Any], cloud_at: Callable[[str], session.AwsSession]) -> None:
     """Whoever may invalidate but not list can still deploy: nothing is asked (nothing answers at that address)."""
     platform = Platform(settings(cdn={"distribution": "E1"}), cloud_at("http://127.0.0.1:9"))
     assert flow.find(platform).id == "E1"

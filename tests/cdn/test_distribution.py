@@ -11,7 +11,7 @@ import pytest
 from ops.cdn.facts import CacheAnswer, Distribution, path_pattern
 from ops.core.errors import Refused
 from ops.aws.facts import Unknown
-from ops.cdn.rules.distribution import chosen, kept_from_before, reference
+from ops.cdn.rules.distribution import chosen, is_older_copy, reference
 from ops.deploy.rules.plan import plan_release
 from ops.core.config.settings import Cdn
 from tests.deploy.test_plan import FACTS, IMAGE, ROLLOUT, RUNS_IT, SERVICE, deployment, service
@@ -75,7 +75,7 @@ def test_a_deployment_has_one_invalidation() -> None:
 def test_a_page_from_before_the_deployment(cache: str, age: int | None, deployed_s_ago: int | None, old: bool) -> None:
     """Only a hit that is older than the running deployment; a revalidated page is as new as the origin's."""
     at = NOW - timedelta(seconds=deployed_s_ago) if deployed_s_ago is not None else None
-    assert kept_from_before(CacheAnswer("/", 200, cache, age, ""), at, NOW) is old
+    assert is_older_copy(CacheAnswer("/", 200, cache, age, ""), at, NOW) is old
 
 
 @pytest.mark.parametrize("pattern", ["/*", "/about", "/static/*", "/a?x=1"])

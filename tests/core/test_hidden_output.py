@@ -27,10 +27,10 @@ def learned() -> None:
 
 def test_what_is_printed_holds_no_known_secret(capsys: pytest.CaptureFixture[str]) -> None:
     """stdout, stderr and a question's prompt, whoever prints."""
-    with ui.unbroken():
+    with ui.ignore_broken_pipes():
         print(f"result {SECRET}")
-        ui.say(f"progress {SECRET}")
-        ui.ask_on_stderr(f"{SECRET}? ", lambda _: "y")
+        ui.progress(f"progress {SECRET}")
+        ui.read_answer(f"{SECRET}? ", lambda _: "y")
     out, err = capsys.readouterr()
     assert out == "result ***\n"
     assert err == "progress ***\n***? "

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ops.core.parallel import AT_ONCE, Metronome, gather
+from ops.core.parallel import AT_ONCE, SchedulingDelay, gather
 from ops.core.errors import Unreachable
 from ops.aws.facts import Unknown
 from ops.core.redaction.redact import one_line, redacted
@@ -51,7 +51,7 @@ def test_a_busy_machine_knows_that_it_is_late() -> None:
             pass
 
     threads = [threading.Thread(target=spin, daemon=True) for _ in range(4)]
-    with Metronome() as own:
+    with SchedulingDelay() as own:
         for thread in threads:
             thread.start()
         time.sleep(0.5)

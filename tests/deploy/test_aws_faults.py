@@ -94,7 +94,7 @@ def test_health_is_not_healthy_where_something_could_not_be_read(
     platform: Checkout, released: str, faulty: FaultyAws, kind: str
 ) -> None:
     """Each call in turn: a check is unknown, so the exit code is 1."""
-    ours, request = through(faulty, platform), sweep.Request(only=("ecs", "targets", "logs"))
+    ours, request = through(faulty, platform), sweep.SweepRequest(only=("ecs", "targets", "logs"))
     for operation in HEALTH:
         faulty.faults.clear()
         faulty.spoil(operation, kind)
@@ -135,7 +135,7 @@ def test_locks_that_could_not_be_listed_are_an_error(platform: Checkout, faulty:
     faulty.spoil("ListObjectsV2 locks", kind)
     ours = through(faulty, platform)
     with pytest.raises(OpsError):
-        lock_admin.standing(ours.cloud, ours.settings)
+        lock_admin.lock_status(ours.cloud, ours.settings)
 
 
 def test_calls_that_hang_end_and_are_unknown(platform: Checkout, released: str, faulty: FaultyAws) -> None:
@@ -143,7 +143,7 @@ def test_calls_that_hang_end_and_are_unknown(platform: Checkout, released: str, 
     for operation in ("ListTasks", "GetCallerIdentity"):
         faulty.spoil(operation, "hang")
     ours, began = through(faulty, platform, 0.5), time.monotonic()
-    report = preflight_report.look(replace(ours), ("backend",), SKIP | {"git-clean", "branch"})
+    report = preflight_report.read_and_check(replace(ours), ("backend",), SKIP | {"git-clean", "branch"})
     assert time.monotonic() - began < 30 and not report.ready
     text = report.as_text()
     assert "did not answer in time" in text and "sts:GetCallerIdentity" in text

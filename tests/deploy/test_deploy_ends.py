@@ -13,14 +13,14 @@ import pytest
 
 from ops.ecs import display
 from ops.aws import session
-from ops.core.apply import Entry, Journal
+from ops.core.apply import StepRecord, Journal
 from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
 from ops.deploy import deploy
 from ops.state import lock, lock_admin, records
 from ops.preflight.platform_reads import Platform
-from ops.health.before_after import Around
-from ops.deploy.result import Release, Request, refusing
-from ops.deploy.context import Work
+from ops.health.before_after import BeforeAfter
+from ops.deploy.result import DeployResult, DeployRequest, refusing
+from ops.deploy.context import DeployContext
 from ops.aws.facts import Image, Verdict
 from ops.core.plan import Plan, Step
 from ops.core.config.settings import Environment, Service, Settings
@@ -33,12 +33,12 @@ GO_ON = Step("update", "Go on with the roll-out under way", None, {"deployment":
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[session.Cloud]:
+def cloud() -> Iterator[session.AwsSession]:
     yield from plain_aws.with_bucket("state")
 
 
 @pytest.fixture
-def platform(cloud: session.Cloud, tmp_path: Path) -> Platform:
+def platform(cloud: session.AwsSession, tmp_path: Path) -> Platform:
     """No cluster there: every call to ECS fails."""
     service = {"ecs_service": "backend", "container": "backend", "repository": "davidshaevel/backend"}
     environment: dict[str, Any] = {
@@ -51,9 +51,9 @@ def platform(cloud: session.Cloud, tmp_path: Path) -> Platform:
     return Platform(Settings(name="here", root=tmp_path, environment=Environment.model_validate(environment)), cloud)
 
 
-def release(platform: Platform, **changes: Any) -> Release:
-    work = Work(platform, "backend", replace(FACTS, **changes), 1.0, display.screen)
-    return Release(work, Journal(lambda line: None), ())
+def release(platform: Platform, **changes: Any) -> DeployResult:
+    work = DeployContext(platform, "backend", replace(FACTS, **changes), 1.0, display.screen)
+    return DeployResult(work, Journal(lambda line: None), ())
 
 
 def test_a_refusal_in_the_middle_is_remembered_as_one(platform: Platform) -> None:
@@ -102,10 +102,10 @@ def test_what_a_release_is_called_that_ended_by_an_error(error: BaseException, v
 def test_a_refused_step_has_touched_nothing(platform: Platform, status: str, touched: bool) -> None:
     """A held lock at the apply is no change; whatever else became of a changing step may be one."""
     done = release(platform)
-    done.journal.entries.append(Entry(Step("tf-apply", "Apply"), status))
-    assert deploy.touched(done) is touched
+    done.journal.entries.append(StepRecord(Step("tf-apply", "Apply"), status))
+    assert deploy.service_changed(done) is touched
     done.verdict = Verdict.REFUSED
-    deploy.say_what_is_left(done)
+    deploy.report_not_undone(done)
     assert bool(done.journal.left) is touched
 
 
@@ -129,24 +129,24 @@ def test_a_lost_lock_ends_a_watch(platform: Platform) -> None:
     def guard() -> None:
         raise lost
 
-    work = Work(platform, "backend", FACTS, 1.0, display.screen, guard=guard)
+    work = DeployContext(platform, "backend", FACTS, 1.0, display.screen, guard=guard)
     with pytest.raises(OpsError, match="was lost"):
         work.pause(0.0)
 
 
 def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
     """Taken over after the update: what stands there may be the other one's, so it is left, with their name; ECS is not even asked."""
-    place = lock.Place.of(platform.cloud, platform.settings, "backend")
+    place = lock.LockLocation.of(platform.cloud, platform.settings, "backend")
     assert place
     done = release(platform)
-    with lock.held(place, lock.myself("deploy abc1234", "")) as ours:
+    with lock.hold(place, lock.myself("deploy abc1234", "")) as ours:
         assert ours
 
         def guard() -> None:
-            if deploy.touched(done) and not ours.lost.is_set():
-                assert lock.attempt(place, lock.myself("deploy of another", ""), expiry_s=-1)[0]
+            if deploy.service_changed(done) and not ours.lost.is_set():
+                assert lock.try_acquire(place, lock.myself("deploy of another", ""), expiry_s=-1)[0]
                 ours.write(released=False)   # the heartbeat's
-            deploy.guard(done, ours)()
+            deploy.replan_guard(done, ours)()
 
         done.journal.guard = guard
         deploy.run(done, Plan((replace(GO_ON, undo="UpdateService back"), Step("watch", "Watch"))), ours.holder)
@@ -154,7 +154,7 @@ def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
     assert [entry.status for entry in done.journal.entries] == ["left"]
     (left,) = done.journal.left
     assert "lock backend was lost" in left and "deploy of another" in left
-    (standing,) = lock_admin.standing(platform.cloud, platform.settings)
+    (standing,) = lock_admin.lock_status(platform.cloud, platform.settings)
     assert standing.holder.reason == "deploy of another"
 
 
@@ -167,7 +167,7 @@ def test_ctrl_c_in_the_look_after_it_loses_no_record(platform: Platform, capsys:
         return platform
 
     done = release(platform)
-    done.around = Around.begin(platform.settings, slow, "deploy of backend")
+    done.around = BeforeAfter.begin(platform.settings, slow, "deploy of backend")
     before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Interrupted("SIGINT")))
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
@@ -209,5 +209,5 @@ def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(platf
     environment = platform.settings.environment.model_copy(update={"protected": True})
     protected = Platform(platform.settings.model_copy(update={"environment": environment}), platform.cloud)
     with pytest.raises(Refused, match="without anybody to answer it"):
-        deploy.release(protected, "backend", Request(), display.screen)
+        deploy.release(protected, "backend", DeployRequest(), display.screen)
     assert capsys.readouterr().err == ""

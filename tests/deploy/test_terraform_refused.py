@@ -14,7 +14,7 @@ from ops.core.errors import ConfigError, OpsError, Refused
 from ops.deploy import deploy
 from ops.state import records
 from ops.preflight.platform_reads import Platform
-from ops.deploy.result import Request
+from ops.deploy.result import DeployRequest
 from tests import plain_aws
 from tests.terraform.fake_terraform import FAMILY, Scene
 from tests.real.terraform_ground import Ground
@@ -129,7 +129,7 @@ def test_the_option_has_no_effect_without_terraform(endpoint: str, tmp_path: Pat
     service = {"ecs_service": FAMILY, "container": FAMILY, "repository": "backend"}
     ground = Ground(tmp_path, endpoint)
     platform = Platform.of(ground.settings(services={FAMILY: service}, rollout="ecs"))
-    request = Request(allow_destroy=frozenset({"aws_iam_role.old"}))
+    request = DeployRequest(allow_destroy=frozenset({"aws_iam_role.old"}))
     with pytest.raises(ConfigError, match="--allow-destroy") as found:
         deploy.release(platform, FAMILY, request, display.screen)
     assert found.value.exit_code == 2 and "rollout: ecs" in found.value.why
@@ -155,7 +155,7 @@ def ignored(scene: Scene, text: str) -> None:
 def released(scene: Scene) -> dict[str, Any]:
     """The newest record, made a success (the program here cannot roll anything out)."""
     found = dict(records.read(scene.platform, FAMILY)[0])
-    records.keep(scene.platform, {**found, "verdict": "succeeded", "at": "2026-01-02T00:00:00+00:00"})
+    records.store(scene.platform, {**found, "verdict": "succeeded", "at": "2026-01-02T00:00:00+00:00"})
     return found
 
 

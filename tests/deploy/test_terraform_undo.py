@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from ops.terraform import plan_files
-from ops.deploy.terraform_rollout import Apply, Rollout
+from ops.deploy.terraform_rollout import TerraformApply, TerraformRollout
 from ops.aws.facts import Finding
 from ops.core.plan import Step
 from ops.deploy.rules.terraform_plan import undo
@@ -38,9 +38,9 @@ def scene(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sce
     return made
 
 
-def rolled_out(scene: Scene) -> Apply:
+def rolled_out(scene: Scene) -> TerraformApply:
     """As after Terraform's apply: the service on a new revision, the one before INACTIVE."""
-    apply = Apply(Rollout(scene.release().work))
+    apply = TerraformApply(TerraformRollout(scene.release().work))
     apply.rollout.check(Step("tf-check", "Check"))
     apply.rollout.make_plan(Step("tf-plan", "Plan"))
     assert apply.rollout.planned is not None

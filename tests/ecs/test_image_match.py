@@ -6,7 +6,7 @@ import pytest
 
 from ops.aws.facts import Answer, ContainerState, ServiceState, TaskState, Unknown
 from ops.health.rules.endpoints import broken_by_us
-from ops.ecs.rules.image_match import shortfall, shortfall_of
+from ops.ecs.rules.image_match import image_mismatch, shortfall_of
 
 
 def task(digest: str | None, status: str = "RUNNING", name: str = "backend") -> TaskState:
@@ -30,7 +30,7 @@ def task(digest: str | None, status: str = "RUNNING", name: str = "backend") -> 
 )
 def test_proved_wrong_or_unknown(tasks: tuple[TaskState, ...], digest: str | None, desired: int, expected: object) -> None:
     """A digest that ECS does not show is unknown, never wrong and never fine."""
-    found = shortfall(tasks, "backend", digest, desired)
+    found = image_mismatch(tasks, "backend", digest, desired)
     if isinstance(expected, str):
         assert isinstance(found, str) and expected in found
     elif expected is Unknown:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ops.aws.facts import Verdict
-from ops.ecs.rules.verdict import History, Settling, Sight, decide, remember, same_tasks, settle, wants_details
+from ops.ecs.rules.verdict import RolloutHistory, Settling, Observation, decide, remember, same_tasks, settle, wants_details
 from tests.ecs.stops import BACK, NEWER, OLD, OLD_ONE, OURS, box, crashed, deployment, service, task
 
 ROLLING = "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/9."
@@ -17,10 +17,10 @@ NETWORK = "CannotPullContainerError: Check your network configuration. i/o timeo
 
 def story(*answers, stopped=(), timeout=900.0, every=4.0, patient=False, stage="", bounded=False):
     """The decision after each answer in turn has been remembered; the last one's is returned."""
-    history, decision = History(), None
+    history, decision = RolloutHistory(), None
     for number, answer in enumerate(answers):
         history = remember(history, answer, OURS, number * every)
-        sight = Sight(number * every, answer, tuple(stopped), history, stage=stage)
+        sight = Observation(number * every, answer, tuple(stopped), history, stage=stage)
         decision = decide(sight, OURS, timeout_s=timeout, patient=patient, bounded=bounded)
     return decision
 
@@ -235,7 +235,7 @@ def test_a_rollback_by_alarms_is_expected_like_one_by_the_breaker():
 def test_tasks_that_nothing_checks_must_last(at, stopped, verdict):
     """A failure after the roll-out completed counts; one from before, or a stop on purpose, does not."""
     since = Settling(5.0, frozenset({"a"}), frozenset({task("early").arn}))
-    assert settle(since, Sight(float(at), done, tuple(stopped)), 30.0).verdict is verdict
+    assert settle(since, Observation(float(at), done, tuple(stopped)), 30.0).verdict is verdict
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 
 from bench.recording import Clock, Notes, Recording
 from bench.timelines import load, replay, watched
-from ops.aws.errors import told
+from ops.aws.errors import translate_error
 from ops.core.errors import OpsError, Unreachable
 from ops.aws.facts import Verdict
-from ops.ecs.rules.polling import lasting
+from ops.ecs.rules.polling import is_permanent
 
 OK = SimpleNamespace(status_code=200, content=b"")
 
@@ -150,9 +150,9 @@ def test_lasting_problems_are_told_from_passing_ones(code, waits):
     """As the adapter words them: this test holds the two together."""
     from botocore.exceptions import ClientError
 
-    error = told("service x (ecs:DescribeServices)", ClientError({"Error": {"Code": code, "Message": "said so"}}, "DescribeServices"))
+    error = translate_error("service x (ecs:DescribeServices)", ClientError({"Error": {"Code": code, "Message": "said so"}}, "DescribeServices"))
     assert isinstance(error, Unreachable)
-    assert lasting(error) is not waits
+    assert is_permanent(error) is not waits
 
 
 def test_targets_that_may_not_be_seen_are_unknown_and_not_asked_for_again():

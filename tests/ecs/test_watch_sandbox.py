@@ -30,7 +30,7 @@ def rolled(platform, image, **options):
 def watched(platform, deployment, **options):
     key = platform.aws.keys.operator
     cloud = session.of_overlay(platform.aws.url, key.access_key, key.secret_key, REGION)
-    eyes = watch.ecs_eyes(cloud, "demo", "web", "web")
+    eyes = watch.ecs_observer(cloud, "demo", "web", "web")
     notes = Notes(time.monotonic)
     outcome = watch.watch(eyes, deployment, **{"timeout_s": 60, "poll_s": 0.5, "screen": notes, "service": "web", **options})
     return outcome, notes

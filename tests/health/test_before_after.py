@@ -13,7 +13,7 @@ from pytest_httpserver import HTTPServer
 from ops.core.errors import OpsError, Refused
 from ops.health import before_after, probe_edge
 from ops.preflight.platform_reads import Platform
-from ops.health.inputs import Asked, Looks
+from ops.health.inputs import SweepContext, SweepInputs
 from ops.aws.facts import Unknown
 from ops.core.config.settings import Environment, Settings
 from tests import plain_aws
@@ -49,7 +49,7 @@ def breaks(httpserver: HTTPServer) -> Callable[[], None]:
 
 def test_a_change_that_fails_is_looked_at_too(settings: Settings, breaks: Callable[[], None], capsys: pytest.CaptureFixture[str]) -> None:
     """Half a migration: what it did to the platform is in the error's document, and told under a heading with the time."""
-    with pytest.raises(OpsError) as failed, before_after.around(settings, "db.upgrade to 0002") as found:
+    with pytest.raises(OpsError) as failed, before_after.before_and_after(settings, "db.upgrade to 0002") as found:
         breaks()
         raise OpsError("revision 0002", "it broke", "inv db.current")
     assert {"name": "/about", "before": "200", "after": "500 page_failing"} in failed.value.as_document()["health"]["changes"]
@@ -62,7 +62,7 @@ def test_a_change_that_fails_is_looked_at_too(settings: Settings, breaks: Callab
 
 def test_a_change_that_succeeds(settings: Settings) -> None:
     """No change is said as well; both looks are kept."""
-    with before_after.around(settings, "tf.apply") as found:
+    with before_after.before_and_after(settings, "tf.apply") as found:
         pass
     lines = list(found.lines())
     assert lines[0].endswith("Z: no changes"), lines
@@ -73,7 +73,7 @@ def test_a_change_that_succeeds(settings: Settings) -> None:
 @pytest.mark.parametrize("error", [Refused("no", "because", "ask"), KeyboardInterrupt()])
 def test_a_refusal_and_an_interrupt_are_not_waited_for(settings: Settings, error: BaseException) -> None:
     """Nothing was done, or somebody wants to get away: no look after it, and no word of one."""
-    with pytest.raises(type(error)), before_after.around(settings, "tf.apply") as found:
+    with pytest.raises(type(error)), before_after.before_and_after(settings, "tf.apply") as found:
         raise error
     assert isinstance(found.after, Unknown) and not list(found.lines())
     assert found.as_document()["after"]["environment"] == "test"
@@ -84,7 +84,7 @@ def test_a_look_that_could_not_begin_is_said(settings: Settings) -> None:
     def nobody() -> Any:
         raise OpsError("no credentials", "none found", "log in")
 
-    found = before_after.Around.begin(settings, nobody, "tf.apply")
+    found = before_after.BeforeAfter.begin(settings, nobody, "tf.apply")
     began = time.monotonic()
     found.end()
     assert time.monotonic() - began < 30
@@ -95,7 +95,7 @@ def test_every_https_address_has_its_certificate_looked_at(settings: Settings) -
     """The load balancer's too, where it is asked by https: under a name of its own, since the site's may be the same host."""
     def names(**addresses: str) -> list[str]:
         environment = settings.environment.model_copy(update=addresses)
-        looks = Looks(Asked(Platform.of(settings.model_copy(update={"environment": environment}))))
+        looks = SweepInputs(SweepContext(Platform.of(settings.model_copy(update={"environment": environment}))))
         return [probe.name for probe in probe_edge.certificate_probes(looks)]
 
     assert names() == []

@@ -162,16 +162,16 @@ def test_what_is_not_the_release_is_proved_and_recorded_by_its_own_tag() -> None
 )
 def test_a_page(answer: Answer, status: str, cause: str) -> None:
     """Right, slow, wrong or silent."""
-    check = health_pages.page_check(health_pages.Page("frontend", "cdn", answer), 2.0)
+    check = health_pages.page_check(health_pages.PageResult("frontend", "cdn", answer), 2.0)
     assert (check.status, check.finding.cause if check.finding else "") == (status, cause)
     assert check.name == "GET / via cdn"
 
 
 def test_one_way_alone_makes_the_time() -> None:
     """A CDN that is silent leaves no time: the load balancer's is another measure."""
-    def pages(status: int) -> list[health_pages.Page]:
+    def pages(status: int) -> list[health_pages.PageResult]:
         answers = {"cdn": Answer("/", status, "text/html", 0.1), "alb": Answer("/", 200, "text/html", 0.7)}
-        return [health_pages.Page("frontend", layer, answer) for layer, answer in answers.items()]
+        return [health_pages.PageResult("frontend", layer, answer) for layer, answer in answers.items()]
 
     assert [dict(check.numbers) for check in health_pages.checks(pages(200), 2.0) if check.name == "time"] == [{"p50": 0.1, "late": 0.0}]
     assert not [check for check in health_pages.checks(pages(0), 2.0) if check.name == "time"]
@@ -181,7 +181,7 @@ def test_one_way_alone_makes_the_time() -> None:
 def test_a_status_is_said_once() -> None:
     """`503, expected 200`, and what the body said."""
     answer = Answer("/", 503, "text/html", 0.1, "status: 503, expected 200; body: empty", "page_failing")
-    assert health_pages.page_check(health_pages.Page("frontend", "cdn", answer), 2.0).detail == "status: 503, expected 200; body: empty"
+    assert health_pages.page_check(health_pages.PageResult("frontend", "cdn", answer), 2.0).detail == "status: 503, expected 200; body: empty"
 
 
 @pytest.mark.parametrize(

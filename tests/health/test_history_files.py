@@ -19,9 +19,9 @@ def run(second: int, *groups: str, status: str = "ok", **more: Any) -> dict[str,
 
 def test_many_small_runs_leave_the_whole_ones(tmp_path: Path) -> None:
     """Kept are so many of each set of groups: a watch over one group takes none of the others' places."""
-    history_files.keep(tmp_path, run(0, "ecs", "endpoints", "account"), limit=3)
+    history_files.append(tmp_path, run(0, "ecs", "endpoints", "account"), limit=3)
     for second in range(1, 9):
-        history_files.keep(tmp_path, run(second, "certificates"), limit=3)
+        history_files.append(tmp_path, run(second, "certificates"), limit=3)
     kept = [sorted(check["group"] for check in each["checks"]) for each in history_files.newest(tmp_path)]
     assert kept == [*[["certificates"]] * 3, ["account", "ecs", "endpoints"]]
 
@@ -30,7 +30,7 @@ def test_a_group_that_was_skipped_makes_another_kind(tmp_path: Path) -> None:
     """What was not looked at does not count."""
     both = run(0, "ecs", "logs")
     both["checks"][1]["status"] = "skipped"
-    assert history_files.keep(tmp_path, both, limit=1).name.endswith(".ecs.json")
+    assert history_files.append(tmp_path, both, limit=1).name.endswith(".ecs.json")
 
 
 @pytest.mark.parametrize(

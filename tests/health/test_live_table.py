@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from ops.health.live_table import Table, fitting
+from ops.health.live_table import HealthTable, fit_to_height
 from ops.health.model import Check, Sweep
 from ops.aws.facts import Change
 
@@ -20,7 +20,7 @@ ALL = Sweep("dev", "2026-01-01T12:30:45.000+00:00", 1.0, (*TASKS, *PAGES, LOCK))
 def shown(sweep: Sweep, height: int, width: int = 100) -> list[str]:
     out = io.StringIO()
     console = Console(file=out, width=width, height=height, force_terminal=False, highlight=False, markup=False, emoji=False)
-    table = Table(out, console)
+    table = HealthTable(out, console)
     table(sweep)
     table.close()
     return out.getvalue().rstrip("\n").split("\n")
@@ -45,7 +45,7 @@ def test_with_room_everything_is_shown() -> None:
 def test_what_does_not_fit_is_counted() -> None:
     """More ill checks than lines: as many as there is room for, and how many more; a change is always there."""
     many = tuple(replace(check, status="failed") for check in PAGES)
-    changes, rows = fitting(Sweep("dev", ALL.at, 1.0, (*TASKS, *many)), [f"change {number}" for number in range(12)], 20)
+    changes, rows = fit_to_height(Sweep("dev", ALL.at, 1.0, (*TASKS, *many)), [f"change {number}" for number in range(12)], 20)
     assert len(changes) + len(rows) <= 20 and changes[-1] == "change 11" and len(changes) == 3
     assert any(row.name == "… 15 more that are not well" for row in rows) and rows[-1].name == "10 checks"
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from ops.health.rules.logs import FILTER, Line, check, level, patterns
+from ops.health.rules.logs import FILTER, LogLine, check, level, patterns
 
 IDS = ("3f0c1a52-7f3e-4d0b-9f7e-0c9d2a8e1b11", "9ab4e0d7-1c55-4d6e-8a33-5b2e7c0f4d22")
 
@@ -58,18 +58,18 @@ def test_cloudwatch_takes_the_filter() -> None:
 
 def test_lines_that_differ_in_ids_are_one_pattern() -> None:
     """Counted together, the most frequent error first, warnings last."""
-    lines = [Line(1.0, f"ERROR order {each} failed after {n} ms") for n, each in enumerate(IDS)]
-    found = patterns([Line(2.0, "WARN slow"), *lines, Line(3.0, "ERROR other"), Line(4.0, "fine")], since=0.0)
+    lines = [LogLine(1.0, f"ERROR order {each} failed after {n} ms") for n, each in enumerate(IDS)]
+    found = patterns([LogLine(2.0, "WARN slow"), *lines, LogLine(3.0, "ERROR other"), LogLine(4.0, "fine")], since=0.0)
     assert [(each.level, each.count) for each in found] == [("error", 2), ("error", 1), ("warning", 1)]
     assert found[0].text == "ERROR order # failed after # ms"
 
 
 def test_old_errors_are_told_and_recent_ones_fail() -> None:
     """What came before the judged time is shown with its count; what came within it turns the check red, with its rate."""
-    found = patterns([Line(10.0, "ERROR a"), Line(20.0, "ERROR a"), Line(100.0, "WARN b")], since=50.0)
+    found = patterns([LogLine(10.0, "ERROR a"), LogLine(20.0, "ERROR a"), LogLine(100.0, "WARN b")], since=50.0)
     quiet = check("backend", found, None, 1.0, True, "since the last release, abc")
     assert quiet.status == "ok" and "2 × error: ERROR a" in quiet.detail and "(new)" not in quiet.detail
-    now = patterns([Line(60.0, "ERROR a"), Line(61.0, "ERROR a")], since=50.0)
+    now = patterns([LogLine(60.0, "ERROR a"), LogLine(61.0, "ERROR a")], since=50.0)
     loud = check("backend", now, frozenset({"error ERROR other"}), 0.5, False, "in the last 30 s")
     assert loud.status == "failed" and loud.numbers == {"errors/min": 4.0}
     assert loud.detail.startswith("at least 2 × error (new): ERROR a") and loud.finding and loud.finding.cause == "log_errors"
@@ -77,15 +77,15 @@ def test_old_errors_are_told_and_recent_ones_fail() -> None:
 
 def test_no_error_seen_in_half_of_what_was_said_is_unknown() -> None:
     """Where not all of the judged time could be read; what lies before it may be cut off."""
-    old = patterns([Line(10.0, "ERROR a")], since=50.0)
+    old = patterns([LogLine(10.0, "ERROR a")], since=50.0)
     assert check("backend", old, None, 5.0, False, "since", judged_whole=True).status == "ok"
     cut = check("backend", old, None, 5.0, True, "since", judged_whole=False)
     assert cut.status == "unknown" and "more was said in the last 5m than can be read" in cut.detail
-    bad = patterns([Line(60.0, "ERROR a")], since=50.0)
+    bad = patterns([LogLine(60.0, "ERROR a")], since=50.0)
     assert check("backend", bad, None, 5.0, True, "since", judged_whole=False).status == "failed"
 
 
 def test_a_secret_in_a_line_is_hidden() -> None:
     """Patterns are kept and shown: redacted."""
-    found = patterns([Line(1.0, "ERROR could not connect with password=hunter2")], since=0.0)
+    found = patterns([LogLine(1.0, "ERROR could not connect with password=hunter2")], since=0.0)
     assert "hunter2" not in found[0].text + found[0].sample

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from ops.core.parallel import bounded
+from ops.core.parallel import with_timeout
 from ops.core.errors import Refused, Unreachable
-from ops.health.probe_runner import AT_ONCE, Probe, run
+from ops.health.probe_runner import AT_ONCE, Probe, run_all
 from ops.health.model import Check
 
 WELL = Check("endpoints", "GET /", "ok", "200")
@@ -24,7 +24,7 @@ def never() -> Iterable[Check]:
 def test_calls_that_hang_take_no_place_from_the_pages() -> None:
     """Twice as many hanging calls as there are places, and the pages answer at once."""
     hung = [Probe("ecs", f"service {number}", never) for number in range(2 * AT_ONCE)]
-    found = run([*hung, Probe("endpoints", "pages", lambda: [WELL], lane="pages")], deadline_s=1.0)
+    found = run_all([*hung, Probe("endpoints", "pages", lambda: [WELL], lane="pages")], deadline_s=1.0)
     assert found[-1].status == "ok" and {check.status for check in found[:-1]} == {"unknown"}
 
 
@@ -34,7 +34,7 @@ def test_no_answer_keeps_the_names_of_the_checks() -> None:
         raise KeyError("x")
 
     for ask, why in ((never, "no answer within"), (crash, "KeyError"), (tuple, "nothing was there")):
-        found = run([Probe("ecs", "backend tasks", ask, ("backend tasks", "backend image"), "backend")], deadline_s=0.2)
+        found = run_all([Probe("ecs", "backend tasks", ask, ("backend tasks", "backend image"), "backend")], deadline_s=0.2)
         assert [(check.name, check.status, check.service) for check in found] == [
             ("backend tasks", "unknown", "backend"), ("backend image", "unknown", "backend"),
         ]  # fmt: skip
@@ -43,12 +43,12 @@ def test_no_answer_keeps_the_names_of_the_checks() -> None:
 
 def test_a_bound_for_one_question() -> None:
     """Its answer, its own error, or that it took too long."""
-    assert bounded(lambda: 3, 5.0, "x") == 3
+    assert with_timeout(lambda: 3, 5.0, "x") == 3
     with pytest.raises(Refused):
-        bounded(refusing, 5.0, "x")
+        with_timeout(refusing, 5.0, "x")
     began = time.monotonic()
     with pytest.raises(Unreachable, match="no answer within"):
-        bounded(never, 0.2, "x")
+        with_timeout(never, 0.2, "x")
     assert time.monotonic() - began < 10
 
 

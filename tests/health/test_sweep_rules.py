@@ -10,7 +10,7 @@ import pytest
 from ops.health.model import Check, Sweep
 from ops.aws.facts import Evidence, Finding
 from ops.health.rules.diff import as_document, changes, newest_of_each
-from ops.health.rules.root_cause import Ground, causes, denied, explained, roots
+from ops.health.rules.root_cause import ExplainContext, causes, denied, explained, roots
 
 
 def ill(group: str, name: str, cause: str = "x", service: str = "backend", status: Any = "failed") -> Check:
@@ -56,7 +56,7 @@ CACHED = ill("cdn", "cache /api", "z", status="unknown")
 )
 def test_what_explains_what(checks: tuple[Check, ...], expected: tuple[Check, ...]) -> None:
     """Only the roots are left; what is explained stays red and names its reason."""
-    found = explained(checks, Ground(frozenset({"backend"})))
+    found = explained(checks, ExplainContext(frozenset({"backend"})))
     assert [check.label for check in roots(found)] == [check.label for check in expected]
     assert all(check.ill for check in found)
     assert {check.explained_by for check in found} <= {check.label for check in checks} | {""}

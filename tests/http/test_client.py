@@ -71,7 +71,7 @@ def test_a_release_is_shown_or_any(httpserver: HTTPServer) -> None:
     page = Endpoint(path="/", text="version {tag}")
     httpserver.expect_request("/").respond_with_data("<p>version abc1234</p>", content_type="text/html")
     assert client.probe(httpserver.url_for("/"), page).healthy and client.probe(httpserver.url_for("/"), page.about("abc1234")).healthy
-    (look,) = client.look_at(httpserver.url_for("/"), [page])
+    (look,) = client.fetch_all(httpserver.url_for("/"), [page])
     assert look.judged(page.about("abc1234")).healthy
     assert look.judged(page.about("def5678")).problem == "text: 'version def5678' is not in the body"
     httpserver.clear()
@@ -132,7 +132,7 @@ def test_redirects_without_end_are_bounded(httpserver: HTTPServer) -> None:
 
 
 def at_balancer(server: HTTPServer, path: str = "/about", host: str = "site.test") -> Answer:
-    (look,) = client.look_at(server.url_for("/"), [Endpoint(path=path)], 5.0, host=host)
+    (look,) = client.fetch_all(server.url_for("/"), [Endpoint(path=path)], 5.0, host=host)
     return look.judged()
 
 
@@ -199,7 +199,7 @@ def test_what_was_slow_once_is_asked_again(threaded: HTTPServer) -> None:
     pages = [Endpoint(path=path) for path in ("/once", "/slow", "/fast")]
     for page in pages:
         threaded.expect_request(page.path).respond_with_handler(now_and_then)
-    once, slow, fast = (look.judged() for look in client.look_at(threaded.url_for("/"), pages, 10.0, again=0.7))
+    once, slow, fast = (look.judged() for look in client.fetch_all(threaded.url_for("/"), pages, 10.0, again=0.7))
     assert once.took_s < 0.7 <= slow.took_s and once.healthy and slow.healthy and fast.healthy
     assert (asked.count("/once"), asked.count("/slow")) == (2, 2)
 

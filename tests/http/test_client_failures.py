@@ -127,7 +127,7 @@ def test_what_had_no_turn_was_not_asked(heard: Heard) -> None:
     """The time for all is over before: that is said, and no page is called silent that was never asked."""
     pages = [Endpoint(path=f"/hangs/{number}") for number in range(client.AT_ONCE)] + [Endpoint(path="/")]
     began = time.monotonic()
-    found = [look.judged() for look in client.look_at(heard(silent_here_and_there), pages, 30.0, within=0.5)]
+    found = [look.judged() for look in client.fetch_all(heard(silent_here_and_there), pages, 30.0, within=0.5)]
     assert time.monotonic() - began < 20
     assert (found[-1].cause, found[-1].took_s) == ("not_asked", 0.0) and found[0].cause == "page_hangs"
 

@@ -26,23 +26,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @dataclass
 class Here:
     project: Project
-    place: flow.Place
+    place: flow.MigrationTarget
 
     def go(self, direction: Any = "upgrade", to: str | None = None, *, yes: bool = True) -> dict[str, Any]:
         planned = flow.plan(self.place, direction, to)
         if planned.steps:
-            flow.agreed(self.place, planned, yes=yes)
-        return flow.run(self.place, planned, flow.Asked(), self.project.said.append).as_document()
+            flow.confirm_plan(self.place, planned, yes=yes)
+        return flow.run(self.place, planned, flow.RunOptions(), self.project.said.append).as_document()
 
 
 @pytest.fixture
 def here(server: Server, tmp_path: Path) -> Here:
     project = Project.make(server, tmp_path / "alembic")
     settings = Settings(name="here", root=tmp_path, environment=PLACE)  # type: ignore[arg-type]
-    return Here(project, flow.Place(settings, access.Door(project.target, QUICK)))
+    return Here(project, flow.MigrationTarget(settings, access.DatabaseAccess(project.target, QUICK)))
 
 
-def protected(here: Here) -> flow.Place:
+def protected(here: Here) -> flow.MigrationTarget:
     """The same database in an environment that is protected."""
     settings = Settings(name="prod", root=Path(), environment={**PLACE, "protected": True})  # type: ignore[arg-type]
-    return flow.Place(settings, here.place.door)
+    return flow.MigrationTarget(settings, here.place.door)

@@ -68,12 +68,12 @@ def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(here: Here, or
     made, differences = ORIGINS[origin]
     here.project.ask(f"{made};{legacy}")
     here.project.ask("INSERT INTO projects (title, description) VALUES ('mine', 'x')")
-    found = adopt.look(here.place, None, here.project.said.append)
+    found = adopt.plan_adoption(here.place, None, here.project.said.append)
     assert found.as_document()["differences"] == differences and found.revision == "0001"
     assert here.project.ask("SELECT to_regclass('alembic_version')") == [(None,)], "looking changes nothing"
     if differences:
         here.project.ask(found.sql)
-        found = adopt.look(here.place, None, here.project.said.append)
+        found = adopt.plan_adoption(here.place, None, here.project.said.append)
     assert found.same and found.equals == ("0002",) and found.sql == ""
     done = adopt.adopt(here.place, found, None, yes=False)
     assert done.as_document()["adopted"] and here.project.at() == ["0001"]
@@ -85,14 +85,14 @@ def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(here: Here, or
     if legacy:
         assert len(here.project.ask("SELECT 1 FROM migration_history")) == 2
     with pytest.raises(Refused, match="is at 0002 already"):
-        adopt.look(here.place, None)
+        adopt.plan_adoption(here.place, None)
 
 
 def test_what_changed_after_the_look_is_not_adopted(here: Here) -> None:
     """Compared, then altered by somebody else: refused under the lock, and no revision is recorded."""
     own_revisions(here)
     here.project.ask(ORIGINS["SQL"][0])
-    found = adopt.look(here.place, None)
+    found = adopt.plan_adoption(here.place, None)
     here.project.ask("ALTER TABLE projects ADD COLUMN late text")
     with pytest.raises(Refused) as problem:
         adopt.adopt(here.place, found, None, yes=True)
@@ -104,10 +104,10 @@ def test_an_empty_database_and_a_protected_one(here: Here) -> None:
     """Nothing to adopt is said with what to type; a protected environment's name must be typed."""
     own_revisions(here)
     with pytest.raises(Refused, match="adoption of") as problem:
-        adopt.look(here.place, None)
+        adopt.plan_adoption(here.place, None)
     assert problem.value.next == "inv db.upgrade makes them"
     here.project.ask(ORIGINS["SQL"][0])
-    found = adopt.look(here.place, "0002")
+    found = adopt.plan_adoption(here.place, "0002")
     with pytest.raises(Refused, match="record 0002"):
         adopt.adopt(protected(here), found, None, yes=False)
     assert adopt.adopt(protected(here), found, None, yes=True).run and here.project.at() == ["0002"]

@@ -53,7 +53,7 @@ def test_what_the_metadata_has_more_is_written_both_ways(here: Here, tmp_path: P
     assert checked.returncode == 0, checked.stdout
     found = verify.verify(place)
     assert found.well, found.as_text()
-    assert lint.whole(place, "0002").problems is not None
+    assert lint.lint_project(place, "0002").problems is not None
     assert new_revision.write(place, "Again", autogenerate=True) == ()
 
 

@@ -16,7 +16,7 @@ def test_what_is_taken_slowly_arrives_whole() -> None:
     near, far = socket.socketpair()
     near.settimeout(0.1)
     channel = SimpleNamespace(send=near.send, shutdown_write=lambda: near.shutdown(socket.SHUT_WR))
-    giving = threading.Thread(target=connection.give, args=(channel, b"x" * 3_000_000), daemon=True)
+    giving = threading.Thread(target=connection.send_stdin, args=(channel, b"x" * 3_000_000), daemon=True)
     giving.start()
     time.sleep(0.5)
     with near, far, far.makefile("rb") as file:

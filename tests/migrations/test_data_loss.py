@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ops.migrator.revisions.sql_tokens import controls_transactions, psql_command, statements
-from ops.migrations.rules.data_loss import losses, made_on_the_way, renamed, suspect
+from ops.migrations.rules.data_loss import losses, created_meanwhile, renamed, may_drop
 from ops.migrations.rules.dump_diff import differences
 
 
@@ -66,8 +66,8 @@ def test_what_the_plan_makes_itself_is_told_from_what_it_renames() -> None:
     assert names == {"b", '"Y"', "old"}
     for sql, made in (("DROP TABLE B", False), ("DROP TABLE c", True), ('ALTER TABLE t DROP "Y"', False), ("DROP TABLE old.t", False)):
         (loss,) = losses("1", statements(sql))
-        assert suspect(sql) and made_on_the_way(loss, names) is made
-    assert not suspect("-- Running upgrade 1 -> 2\nCREATE TABLE a (id bigint); UPDATE alembic_version SET version_num='2'")
+        assert may_drop(sql) and created_meanwhile(loss, names) is made
+    assert not may_drop("-- Running upgrade 1 -> 2\nCREATE TABLE a (id bigint); UPDATE alembic_version SET version_num='2'")
 
 
 def test_a_revision_that_cannot_be_printed_is_a_loss_of_unknown_size() -> None:

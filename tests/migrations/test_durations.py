@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from ops.migrations.rules.durations import MB, Rate, estimate, rates, told, weights, worth_measuring
+from ops.migrations.rules.durations import MB, Rate, estimate, rates, describe_estimate, weights, worth_measuring
 from ops.migrations.rules.table_locks import locks
 from ops.migrations.rules.statements import parsed
 
@@ -65,6 +65,6 @@ def test_all_of_them_in_a_line() -> None:
     """The sum of what is known, and the names of what is not."""
     quick, slow, dark = (estimate(name, None, weight, why, rates({})) for name, weight, why in
                          (("1", {}, ""), ("2", {"writes": 60 * GB}, ""), ("3", {}, "a DO block")))  # fmt: skip
-    assert told([quick]) == "expected duration: moments, and waiting for locks"
-    assert told([quick, slow]) == "expected duration: about 51 min, and waiting for locks"
-    assert told([slow, dark]).endswith("; without 3, which nobody can tell") and told([dark]) == "expected duration: not known"
+    assert describe_estimate([quick]) == "expected duration: moments, and waiting for locks"
+    assert describe_estimate([quick, slow]) == "expected duration: about 51 min, and waiting for locks"
+    assert describe_estimate([slow, dark]).endswith("; without 3, which nobody can tell") and describe_estimate([dark]) == "expected duration: not known"

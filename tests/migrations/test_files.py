@@ -29,7 +29,7 @@ def test_a_legacy_file_is_wrapped_as_it_is(here: Here, tmp_path: Path, own: bool
     made, beside = revision_file.write(here.project.folder, "Seed it", legacy)
     assert made.name == "0002_seed_it.py" and beside.read_bytes() == legacy.read_bytes()
     planned = flow.plan(here.place, "upgrade", None)
-    assert LEGACY in planned.as_sql() and [each.rule for each in lint.of_plan(planned).blocking] == ["missing-downgrade"]
+    assert LEGACY in planned.as_sql() and [each.rule for each in lint.review_plan(planned).blocking] == ["missing-downgrade"]
     here.go()
     assert here.project.ask("SELECT t, f() FROM a") == [("100% :sure", "%s :x")]
     with pytest.raises(Refused, match="0002 has no downgrade"):

@@ -32,7 +32,7 @@ def two(here: Here) -> Path:
 def test_a_blocking_finding_stops_a_protected_environment(here: Here, two: Path) -> None:
     """Exit 3, the finding, and the waiver to write; an unprotected one is only told."""
     planned = plan.plan(here.place, "upgrade", None)
-    found = lint.of_plan(planned)
+    found = lint.review_plan(planned)
     assert [each.rule for each in found.blocking] == ["ban-drop-column"] and found.blocking[0].sql == DROP + ";"
     lint.refuse_blocking(here.place, found)
     with pytest.raises(Refused) as refused:
@@ -45,7 +45,7 @@ def test_a_waiver_with_a_reason_lets_it_through(here: Here, two: Path) -> None:
     here.go()
     declare(two, 'waive = {"ban-drop-column": "no code has read it since 1.4"}')
     here.go("downgrade")
-    found = lint.of_plan(plan.plan(here.place, "upgrade", None))
+    found = lint.review_plan(plan.plan(here.place, "upgrade", None))
     assert not found.blocking and "waived: no code has read it" in found.as_text()
     lint.refuse_blocking(protected(here), found)
     assert [each["revision"] for each in here.go()["applied"]] == ["0002"]
@@ -56,7 +56,7 @@ def test_a_waiver_without_a_reason_is_an_error(here: Here, two: Path, text: str)
     """Three lines that say what to write."""
     declare(two, text)
     with pytest.raises(ConfigError, match="revision 0002"):
-        lint.of_plan(plan.plan(here.place, "upgrade", None))
+        lint.review_plan(plan.plan(here.place, "upgrade", None))
 
 
 def test_the_locks_and_sizes_are_said_before(here: Here, two: Path) -> None:
@@ -76,7 +76,7 @@ def test_the_locks_and_sizes_are_said_before(here: Here, two: Path) -> None:
 def test_a_missing_way_back_stops_a_protected_environment(here: Here, two: Path) -> None:
     """As db.lint has it, an upgrade has it too: exit 3 before anything is done."""
     here.project.write("0002", "SELECT 1", "    raise NotImplementedError")
-    found = lint.of_plan(plan.plan(here.place, "upgrade", None))
+    found = lint.review_plan(plan.plan(here.place, "upgrade", None))
     assert [(each.revision, each.rule) for each in found.blocking] == [("0002", "missing-downgrade")]
     with pytest.raises(Refused, match="blocking findings"):
         lint.refuse_blocking(protected(here), found)

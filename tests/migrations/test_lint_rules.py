@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ops.migrations.rules.lint import Problem, Script, problems, texts
+from ops.migrations.rules.lint import LintProblem, RevisionScript, problems, texts
 
-WARNED = Problem("0007", "ban-drop-column", "warning", 3, "ALTER TABLE a DROP COLUMN b", "Dropping a column may break existing clients.")
+WARNED = LintProblem("0007", "ban-drop-column", "warning", 3, "ALTER TABLE a DROP COLUMN b", "Dropping a column may break existing clients.")
 
 
-def rules(script: Script, *found: Problem) -> list[tuple[str, str, bool]]:
+def rules(script: RevisionScript, *found: LintProblem) -> list[tuple[str, str, bool]]:
     return [(each.rule, each.level, each.waived is not None) for each in problems(script, found)]
 
 
@@ -54,14 +54,14 @@ def rules(script: Script, *found: Problem) -> list[tuple[str, str, bool]]:
 )
 def test_our_own_rules(sql: str, rule: str | None) -> None:
     """Each danger by its name; the same on a table that the revision itself makes is none."""
-    assert rules(Script("0007", sql)) == ([(rule, "error", False)] if rule else [])
+    assert rules(RevisionScript("0007", sql)) == ([(rule, "error", False)] if rule else [])
 
 
 def test_a_line_is_where_the_statement_stands() -> None:
     """Comments and empty lines before a statement are not it; Alembic's own statements are passed over."""
     update = "UPDATE a SET b = 1;\n\nUPDATE alembic_version SET version_num='2'"
     sql = f"BEGIN /* Alembic */;\n\n-- Running upgrade 1 -> 2\n\n{update};\n\nCOMMIT /* Alembic */;\n"
-    (found,) = problems(Script("0007", sql), ())
+    (found,) = problems(RevisionScript("0007", sql), ())
     assert (found.line, found.sql) == (5, "UPDATE a SET b = 1")
 
 
@@ -76,37 +76,37 @@ def test_a_line_is_where_the_statement_stands() -> None:
 )
 def test_squawks_findings_are_weighed(script: dict[str, Any], said: list[tuple[str, str, bool]]) -> None:
     """Dropping a column blocks, except in a contract revision, or where it is waived with a reason; a waiver for nothing is named."""
-    assert rules(Script("0007", "SELECT 1", **script), WARNED) == said
+    assert rules(RevisionScript("0007", "SELECT 1", **script), WARNED) == said
 
 
 def test_what_the_engine_does_anyway_is_not_asked_for() -> None:
     """Timeouts are set on every session, and each revision is one transaction."""
-    assert rules(Script("0007", "SELECT 1"), Problem("0007", "require-lock-timeout", "warning", 1, "", "")) == []
+    assert rules(RevisionScript("0007", "SELECT 1"), LintProblem("0007", "require-lock-timeout", "warning", 1, "", "")) == []
 
 
 def test_an_expand_revision_takes_nothing_away() -> None:
     """What old code still uses goes later."""
-    assert rules(Script("0007", "ALTER TABLE a DROP COLUMN b", phase="expand")) == [("contract-in-expand", "error", False)]
-    assert rules(Script("0007", "ALTER TABLE a RENAME COLUMN b TO c", phase="expand")) == [("contract-in-expand", "error", False)]
+    assert rules(RevisionScript("0007", "ALTER TABLE a DROP COLUMN b", phase="expand")) == [("contract-in-expand", "error", False)]
+    assert rules(RevisionScript("0007", "ALTER TABLE a RENAME COLUMN b TO c", phase="expand")) == [("contract-in-expand", "error", False)]
 
 
 def test_a_revision_without_a_way_back_blocks() -> None:
     """Its downgrade raises NotImplementedError, as the template does until it is written."""
-    assert rules(Script("0007", "SELECT 1", back="NotImplementedError: ")) == [("missing-downgrade", "error", False)]
+    assert rules(RevisionScript("0007", "SELECT 1", back="NotImplementedError: ")) == [("missing-downgrade", "error", False)]
 
 
 def test_a_revision_that_nobody_has_written_yet_says_that_and_no_more() -> None:
     """The template as it is written: both directions are missing, and its half script is no finding of its own."""
-    half = Problem("0007", "ban-uncommitted-transaction", "warning", 1, "BEGIN", "…")
-    script = Script("0007", "BEGIN;", problem="NotImplementedError: ", back="NotImplementedError: ")
+    half = LintProblem("0007", "ban-uncommitted-transaction", "warning", 1, "BEGIN", "…")
+    script = RevisionScript("0007", "BEGIN;", problem="NotImplementedError: ", back="NotImplementedError: ")
     assert rules(script, half) == [("missing-downgrade", "error", False), ("missing-upgrade", "error", False)]
-    assert rules(Script("0007", "BEGIN;"), half) == [("ban-uncommitted-transaction", "warning", False)]
+    assert rules(RevisionScript("0007", "BEGIN;"), half) == [("ban-uncommitted-transaction", "warning", False)]
 
 
 def test_advice_is_given_once() -> None:
     """squawk's is long: the second time it is as above, and a waived finding has its reason in its place."""
-    script = Script("0007", "SELECT 1")
-    waived = Script("0008", "SELECT 1", waive={"ban-drop-column": "nobody reads it"})
+    script = RevisionScript("0007", "SELECT 1")
+    waived = RevisionScript("0008", "SELECT 1", waive={"ban-drop-column": "nobody reads it"})
     found = [*problems(waived, (WARNED,)), *problems(script, (WARNED, WARNED))]
     assert list(texts(found)) == [
         "0007:3 error ban-drop-column (waived: nobody reads it)",

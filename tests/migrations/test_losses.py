@@ -57,7 +57,7 @@ CREATE TABLE b (a int REFERENCES a ON DELETE SET NULL)
 ROWS = "INSERT INTO a VALUES (1); INSERT INTO b VALUES (1), (1)"
 
 
-def planned(here: Here, schema: str, statement: str) -> flow.Planned:
+def planned(here: Here, schema: str, statement: str) -> flow.MigrationPlan:
     here.project.write("0001", schema)
     here.go()
     here.project.write("0002", statement)
@@ -88,7 +88,7 @@ def test_a_hidden_version_is_no_empty_database(here: Here) -> None:
     here.go()
     here.project.ask(f"ALTER TABLE alembic_version {FORCED}")
     with pytest.raises(Unreachable, match="row-level security") as caught:
-        flow.standing(here.place)
+        flow.revision_status(here.place)
     assert "BYPASSRLS" in caught.value.next
 
 

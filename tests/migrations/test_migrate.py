@@ -9,7 +9,7 @@ import pytest
 
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.migrations import plan as flow
-from ops.migrator.model import Target
+from ops.migrator.model import TargetDatabase
 from tests.migrator.migrating import free_port
 from tests.migrations.project import Here, here, protected, server
 
@@ -20,11 +20,11 @@ def test_forward_back_and_forward(here: Here) -> None:
     """The contract's documents, one after the other, and the history of all."""
     here.project.write("0001", "CREATE TABLE a (id int)", "DROP TABLE a")
     here.project.write("0002", "ALTER TABLE a ADD COLUMN x int", "ALTER TABLE a DROP COLUMN x")
-    assert flow.standing(here.place).as_document() == {"revision": None, "head": "0002", "pending": ["0001", "0002"]}
+    assert flow.revision_status(here.place).as_document() == {"revision": None, "head": "0002", "pending": ["0001", "0002"]}
     up = here.go()
     assert (up["from"], up["to"], up["mode"]) == (None, "0002", "local") and up["run"]
     assert [each["revision"] for each in up["applied"]] == ["0001", "0002"] and up["applied"][0]["took_s"] >= 0
-    assert flow.standing(here.place).as_document() == {"revision": "0002", "head": "0002", "pending": []}
+    assert flow.revision_status(here.place).as_document() == {"revision": "0002", "head": "0002", "pending": []}
     assert here.go()["applied"] == []
     back = here.go("downgrade")
     assert (back["from"], back["to"]) == ("0002", "0001")
@@ -33,7 +33,7 @@ def test_forward_back_and_forward(here: Here) -> None:
     assert [(run["verb"], run["from"], run["to"], run["result"]) for run in runs] == [
         ("db.upgrade", "0001", "0002", "done"), ("db.downgrade", "0002", "0001", "done"), ("db.upgrade", None, "0002", "done"),
     ]  # fmt: skip
-    assert "upgrade 0001 done" in flow.said(runs[-1])
+    assert "upgrade 0001 done" in flow.describe_status(runs[-1])
 
 
 def test_a_plan_prints_the_sql_and_changes_nothing(here: Here) -> None:
@@ -91,7 +91,7 @@ def test_a_database_that_moved_since_it_was_shown_is_left_alone(here: Here) -> N
     planned = flow.plan(here.place, "upgrade", None)
     here.go()
     with pytest.raises(Refused, match="has moved"):
-        flow.run(here.place, planned, flow.Asked(), print)
+        flow.run(here.place, planned, flow.RunOptions(), print)
 
 
 @pytest.mark.parametrize("beside", ["0001.py", "0001.sql"])
@@ -102,8 +102,8 @@ def test_a_revision_that_was_edited_since_it_was_shown_is_left_alone(here: Here,
     planned = flow.plan(here.place, "upgrade", None)
     file.write_text(file.read_text().replace("TABLE a", "TABLE b") + "\n")
     with pytest.raises(Refused, match=f"{beside}\n.*changed after") as caught:
-        flow.run(here.place, planned, flow.Asked(), print)
-    assert len(str(caught.value).splitlines()) == 3 and flow.standing(here.place).revision is None
+        flow.run(here.place, planned, flow.RunOptions(), print)
+    assert len(str(caught.value).splitlines()) == 3 and flow.revision_status(here.place).revision is None
     assert here.go()["to"] == "0001"
 
 
@@ -119,9 +119,9 @@ def test_a_revision_that_was_edited_since_it_was_shown_is_left_alone(here: Here,
 def test_ways_not_to_get_in(here: Here, change: dict[str, Any], error: type[OpsError], words: str) -> None:
     """Three lines each, without the password."""
     target = here.project.target
-    there = replace(here.place, door=replace(here.place.door, target=Target(target.folder, {**target.parameters, **change})))
-    empty = flow.Planned("upgrade", None, "base", ())
-    for call in (lambda: flow.plan(there, "upgrade", None), lambda: flow.ping(there), lambda: flow.run(there, empty, flow.Asked(), print)):
+    there = replace(here.place, door=replace(here.place.door, target=TargetDatabase(target.folder, {**target.parameters, **change})))
+    empty = flow.MigrationPlan("upgrade", None, "base", ())
+    for call in (lambda: flow.plan(there, "upgrade", None), lambda: flow.ping(there), lambda: flow.run(there, empty, flow.RunOptions(), print)):
         with pytest.raises(error, match=words) as caught:
             call()
         text = str(caught.value)
@@ -155,7 +155,7 @@ def test_a_time_limit_is_exit_code_6(here: Here) -> None:
     """--timeout."""
     here.project.write("0001", "SELECT pg_sleep(20)")
     with pytest.raises(TimedOut) as caught:
-        flow.run(here.place, flow.plan(here.place, "upgrade", None), flow.Asked(timeout_s=0.8), print)
+        flow.run(here.place, flow.plan(here.place, "upgrade", None), flow.RunOptions(timeout_s=0.8), print)
     assert caught.value.code == 6
 
 
@@ -163,4 +163,4 @@ def test_a_protected_environment_asks_for_its_name(here: Here) -> None:
     """Even where nothing is lost."""
     here.project.write("0001", "SELECT 1")
     with pytest.raises(Refused, match="--yes"):
-        flow.agreed(protected(here), flow.plan(here.place, "upgrade", None), yes=False)
+        flow.confirm_plan(protected(here), flow.plan(here.place, "upgrade", None), yes=False)

@@ -6,26 +6,26 @@ import pytest
 
 from ops.migrations.rules.schema_diff import compare, named
 from ops.migrations.rules.reconcile import reconciling
-from ops.postgres.model import Piece, Schema
+from ops.postgres.model import SchemaObject, DatabaseSchema
 
 T = "TABLE public.t"
-TABLE = Piece("TABLE", "public.t", "", ("r", "p", "false", "false", "", "", "", ""))
-ID = Piece("COLUMN", "public.t.id", T, ("integer", "true", "7", "", "", ""))
-KEY = Piece("CONSTRAINT", "public.t.t_pkey", T, ("PRIMARY KEY (id)",))
-OTHER = Piece("CONSTRAINT", 'public.t."PK_1"', T, ("PRIMARY KEY (id)",))
-GRANT = Piece("GRANT", "SELECT ON TABLE public.t TO bob", T, ())
-MOOD = Piece("TYPE", "public.mood", "", ("e", "'a'"))
-MOODS = Piece("TYPE", "public.mood", "", ("e", "'a'", "'b'"))
+TABLE = SchemaObject("TABLE", "public.t", "", ("r", "p", "false", "false", "", "", "", ""))
+ID = SchemaObject("COLUMN", "public.t.id", T, ("integer", "true", "7", "", "", ""))
+KEY = SchemaObject("CONSTRAINT", "public.t.t_pkey", T, ("PRIMARY KEY (id)",))
+OTHER = SchemaObject("CONSTRAINT", 'public.t."PK_1"', T, ("PRIMARY KEY (id)",))
+GRANT = SchemaObject("GRANT", "SELECT ON TABLE public.t TO bob", T, ())
+MOOD = SchemaObject("TYPE", "public.mood", "", ("e", "'a'"))
+MOODS = SchemaObject("TYPE", "public.mood", "", ("e", "'a'", "'b'"))
 
 
-def column(**parts: str) -> Piece:
+def column(**parts: str) -> SchemaObject:
     """`id`, otherwise in one thing."""
     known = dict(zip(("type", "filled", "default"), ID.parts[:3], strict=True)) | parts
-    return Piece("COLUMN", "public.t.id", T, (*known.values(), *ID.parts[3:]))
+    return SchemaObject("COLUMN", "public.t.id", T, (*known.values(), *ID.parts[3:]))
 
 
-def function(body: str) -> Piece:
-    return Piece("FUNCTION", "public.f()", "", (f"CREATE OR REPLACE FUNCTION public.f()\n AS $function${body}$function$\n",))
+def function(body: str) -> SchemaObject:
+    return SchemaObject("FUNCTION", "public.f()", "", (f"CREATE OR REPLACE FUNCTION public.f()\n AS $function${body}$function$\n",))
 
 
 CASES = {
@@ -84,7 +84,7 @@ CASES = {
 }
 
 
-def schema(pieces: list[Piece]) -> Schema:
+def schema(pieces: list[SchemaObject]) -> DatabaseSchema:
     return {piece.key: piece for piece in pieces}
 
 

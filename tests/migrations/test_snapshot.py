@@ -14,7 +14,7 @@ import pytest
 from ops.aws import session
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut
 from ops.migrations import plan, snapshot
-from ops.migrations.snapshot import Wait
+from ops.migrations.snapshot import RdsWait
 from ops.sandbox.aws import serve
 from ops.sandbox.contracts import Timing
 from ops.core.config.settings import Settings
@@ -41,8 +41,8 @@ def client(settings: Settings) -> Any:
     return session.connect(settings).client("rds")
 
 
-def wait(said: list[str], timeout_s: float = 20) -> Wait:
-    return Wait(0.1, timeout_s, say=said.append)
+def wait(said: list[str], timeout_s: float = 20) -> RdsWait:
+    return RdsWait(0.1, timeout_s, say=said.append)
 
 
 def test_a_snapshot_is_waited_for_and_named_tellingly(place: Settings) -> None:
@@ -100,7 +100,7 @@ def test_a_migration_that_loses_rows_plans_a_snapshot_first(here: Here, place: S
     """Where database.snapshot says so, and only where rows are lost; forward as well as back."""
     here.project.write("0001", "CREATE TABLE t (id int); CREATE TABLE u (id int)", "DROP TABLE u; DROP TABLE t")
     here.go()
-    at = plan.Place(place, here.place.door)
+    at = plan.MigrationTarget(place, here.place.door)
     assert plan.plan(at, "downgrade", None).snapshot is None, "no row, no snapshot"
     here.project.ask("INSERT INTO t VALUES (1)")
     planned = plan.plan(at, "downgrade", None)

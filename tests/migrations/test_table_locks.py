@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.migrations.rules.table_locks import Known, locks, names, unknown
+from ops.migrations.rules.table_locks import TableFacts, locks, names, unknown
 from ops.migrations.rules.statements import parsed
 
 
@@ -51,7 +51,7 @@ def test_locks(sql: str, taken: list[tuple[str, str, str]]) -> None:
 
 def test_an_index_is_dropped_and_rebuilt_under_its_tables_lock() -> None:
     """Whose it is stands in the database; where that is not known, the index itself is named."""
-    known = Known(indexes={"public.i": "public.a"})
+    known = TableFacts(indexes={"public.i": "public.a"})
     dropped, rebuilt = parsed("DROP INDEX public.i"), parsed("REINDEX INDEX public.i")
     assert names(dropped) == {"public.i"}
     assert [each.as_text() for each in locks("7", dropped, known)] == ["7 takes ACCESS EXCLUSIVE on public.a (blocks reads and writes)"]
@@ -62,7 +62,7 @@ def test_an_index_is_dropped_and_rebuilt_under_its_tables_lock() -> None:
 
 def test_a_type_that_only_gets_wider_writes_nothing_where_it_is_known() -> None:
     """varchar(100) to varchar(200), or to text: no row is touched; without knowledge of the column it is taken for a rewrite."""
-    known = Known(types={"a": {"b": "character varying(100)"}})
+    known = TableFacts(types={"a": {"b": "character varying(100)"}})
     for sql, kept in (("varchar(200)", True), ("text", True), ("varchar(50)", False), ("text USING upper(b)", False), ("text[]", False)):
         statements = parsed(f"ALTER TABLE a ALTER COLUMN b TYPE {sql}")
         assert [lock.work for lock in locks("7", statements, known)] == ["" if kept else "rewrites"], sql
@@ -72,8 +72,8 @@ def test_a_type_that_only_gets_wider_writes_nothing_where_it_is_known() -> None:
 def test_what_was_there_before_is_locked_though_it_is_made_if_it_is_not() -> None:
     """CREATE TABLE IF NOT EXISTS on a database that has the table; and one that an earlier revision of the plan makes."""
     both = parsed("CREATE TABLE IF NOT EXISTS a (id bigint); ALTER TABLE a ADD COLUMN b text")
-    assert locks("7", both) == () and len(locks("7", both, Known(tables=frozenset({"a"})))) == 1
-    assert locks("8", parsed("CREATE INDEX i ON a (b)"), Known(made=frozenset({"a"}))) == ()
+    assert locks("7", both) == () and len(locks("7", both, TableFacts(tables=frozenset({"a"})))) == 1
+    assert locks("8", parsed("CREATE INDEX i ON a (b)"), TableFacts(made=frozenset({"a"}))) == ()
 
 
 def test_code_locks_what_nobody_can_read() -> None:

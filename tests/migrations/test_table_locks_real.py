@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ops.postgres import access, table_stats
-from ops.migrations.rules.table_locks import Known, locks, names
+from ops.migrations.rules.table_locks import TableFacts, locks, names
 from ops.migrations.rules.locks_follow import written
 from ops.migrations.rules.lock_modes import ACCESS_EXCLUSIVE, STRENGTH
 from ops.migrations.rules.statements import parsed
@@ -124,12 +124,12 @@ def test_what_is_foretold_is_what_postgres_does(server: Server, tmp_path: Path) 
     with psycopg.connect(**project.target.parameters) as opened:
         opened.execute(SCHEMA)  # type: ignore[arg-type]
         opened.commit()
-        door = access.Door(project.target, QUICK)
+        door = access.DatabaseAccess(project.target, QUICK)
         wrong = {}
         for sql in STATEMENTS:
-            known, _ = table_stats.look(door, tuple(names(parsed(sql))), (), "upgrade")
+            known, _ = table_stats.read_sizes(door, tuple(names(parsed(sql))), (), "upgrade")
             around = access.relations(door, tuple(written(parsed(sql))))
-            told = locks("0007", parsed(sql), Known(*table_stats.facts(known), relations=around))
+            told = locks("0007", parsed(sql), TableFacts(*table_stats.facts(known), relations=around))
             found = {lock.table.rpartition(".")[2]: (lock.mode, lock.work == "rewrites") for lock in told if lock.table not in ("i", "k")}
             real = taken(opened, sql)
             if found != real:

@@ -57,23 +57,23 @@ def test_a_secret_in_a_failure_is_in_no_text_and_not_in_the_audit(here: Here, co
     file = here.project.write("0001", f"    if op.get_bind() is not None:\n        {code}")
     file.write_text(file.read_text().replace("Revision 0001.", f"Set password={SECRET}"))
     planned = flow.plan(place, "upgrade", None)
-    pending = flow.standing(place)
+    pending = flow.revision_status(place)
     assert SECRET not in planned.as_text() + pending.as_text() and "password=***" in pending.as_text()
     with pytest.raises(OpsError) as error:
-        flow.run(place, planned, flow.Asked(), here.project.said.append)
+        flow.run(place, planned, flow.RunOptions(), here.project.said.append)
     messages = here.project.ask("SELECT message FROM ops_migrations.runs UNION ALL SELECT message FROM ops_migrations.steps")
     assert len(messages) == 2 and all("***" in row[0] for row in messages)
     assert "***" in error.value.why and SECRET not in f"{error.value}{messages}{here.project.said}"
     here.project.ask(f"UPDATE ops_migrations.steps SET message = 'password={SECRET}'")
     history = flow.history(place, 20)
-    assert SECRET not in f"{history}{flow.said(history[0])}" and history[0]["steps"][0]["message"] == "password=***"
+    assert SECRET not in f"{history}{flow.describe_status(history[0])}" and history[0]["steps"][0]["message"] == "password=***"
 
 
 def test_the_linter_shows_no_secret(here: Here) -> None:
     """Neither in the statement that it quotes, nor in the reason why SQL can't be printed."""
     here.project.write("0001", f"ALTER ROLE app PASSWORD '{SECRET}'; COMMIT; DO $$ BEGIN COMMIT; PERFORM 'password={SECRET}'; END $$")
     here.project.write("0002", f"    raise RuntimeError('boom password={SECRET}')")
-    found = lint.whole(here.place.settings)
+    found = lint.lint_project(here.place.settings)
     assert {each.rule for each in found.problems} >= {"transaction-control", "unprintable"}
     assert SECRET not in f"{found.as_text()}{found.as_document()}" and "0002.py, line 10" in found.as_text()
 

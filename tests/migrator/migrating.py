@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from ops.migrator.model import Limits, Outcome, Target, Who
+from ops.migrator.model import Limits, MigrationOutcome, TargetDatabase, RunIdentity
 from ops.migrator.runner import migrate
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
@@ -59,7 +59,7 @@ class Project:
     """A folder of revisions and a database of its own."""
 
     folder: Path
-    target: Target
+    target: TargetDatabase
     said: list[str] = field(default_factory=list)
 
     @classmethod
@@ -72,7 +72,7 @@ class Project:
         (folder / "versions").mkdir(parents=True)
         for part in ("env.py", "script.py.mako"):
             shutil.copy(ROOT / "alembic" / part, folder / part)
-        return cls(folder, Target(str(folder), {**words, "dbname": name}))
+        return cls(folder, TargetDatabase(str(folder), {**words, "dbname": name}))
 
     def write(self, id: str, up: str, undo: str = "SELECT 1", *, down: str | None = None) -> Path:
         """A revision of SQL, or of Python where it is indented; it follows the one before by number."""
@@ -82,8 +82,8 @@ class Project:
         path.write_text(FILE.format(id=id, says=f"Revision {id}.", down=before, **bodies))
         return path
 
-    def run(self, direction: Any = "upgrade", to: str | None = None, *, limits: Limits = QUICK, **more: Any) -> Outcome:
-        who = Who("ann", "laptop", f"db.{direction}", f"r{next(runs)}")
+    def run(self, direction: Any = "upgrade", to: str | None = None, *, limits: Limits = QUICK, **more: Any) -> MigrationOutcome:
+        who = RunIdentity("ann", "laptop", f"db.{direction}", f"r{next(runs)}")
         return migrate(self.target, direction, to, who, limits, say=self.said.append, **more)
 
     def connect(self) -> psycopg.Connection[Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.migrator import connections
-from ops.migrator.model import MigrateError, Target
+from ops.migrator.model import MigrateError, TargetDatabase
 from ops.sandbox.database import Server
 from tests.migrator.migrating import Project, served
 from tests.relay import Relay
@@ -42,7 +42,7 @@ def test_every_session_has_its_limits(project: Project) -> None:
 def test_a_way_that_breaks_while_it_is_opened_is_tried_once_more(project: Project, refused: int, opens: bool) -> None:
     """A bastion may drop a new channel; one that drops each is told, in three lines."""
     way = Relay(int(project.target.parameters["port"]), refused=refused)
-    there: Target = replace(project.target, parameters={**project.target.parameters, "port": way.port})
+    there: TargetDatabase = replace(project.target, parameters={**project.target.parameters, "port": way.port})
     try:
         if opens:
             with connections.connect(there, "twice") as opened:

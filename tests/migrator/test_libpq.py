@@ -12,7 +12,7 @@ import pytest
 
 from ops.postgres import facts, access
 from ops.core.errors import Unreachable
-from ops.migrations.tunnel import Opened
+from ops.migrations.tunnel import Tunnel
 from ops.migrator import libpq
 from ops.sandbox.database import Server
 from ops.core.config.settings import Settings
@@ -143,13 +143,13 @@ def test_passwords_come_from_the_usual_places_only_without_a_configured_user(
 
 def test_the_psql_of_a_tunnel_leaves_out_what_would_redirect_it(foreign: None) -> None:
     """All but PGPASSWORD and PGPASSFILE, by which a person may give the password."""
-    typed = Opened(
+    typed = Tunnel(
         "here", "database app", {"user": "ann", "host": "db", "hostaddr": "127.0.0.1", "port": 1}
     ).psql
     assert typed.startswith("env -u PG") and typed.endswith(
         " psql 'host=db hostaddr=127.0.0.1 port=1 user=ann'"
     )
     assert "-u PGOPTIONS " in typed and "-u PGSERVICE " in typed and "PGPASS" not in typed
-    assert Opened(
+    assert Tunnel(
         "here", "database app", {"host": "db", "hostaddr": "127.0.0.1", "port": 1}
     ).psql.startswith("psql ")

@@ -7,7 +7,7 @@ from typing import Any
 
 from ops.cdn.facts import Distribution
 from ops.preflight.model import Item
-from ops.preflight.facts import EngineInfo, ReleaseFacts, Schema, TestRun
+from ops.preflight.facts import EngineInfo, ReleaseFacts, SchemaRevision, TestRun
 from ops.aws.facts import Answer, Checkout, Commit, Deployment, Identity, Image, LoadBalancer, Repository, ServiceState, TargetGroup, TaskDefinition, Unknown
 from ops.preflight.rules.checks import check
 from ops.core.config.settings import Environment, Service
@@ -82,7 +82,7 @@ READY = ReleaseFacts(
     targets=(),
     secrets={SECRET: frozenset({"username", "password"}), "/dev/mode": frozenset()},
     log_groups={"/ecs/backend": True},
-    schema=Schema(None),
+    schema=SchemaRevision(None),
     answers=(Answer("/api/health", 200, "application/json", 0.1),),
     distribution=Distribution("E1", "d1.cloudfront.net", "Deployed", True, ("example.com",), ""),
 )

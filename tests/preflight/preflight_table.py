@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ops.preflight.facts import EngineInfo, LocalImage, Schema, TestRun
+from ops.preflight.facts import EngineInfo, LocalImage, SchemaRevision, TestRun
 from ops.aws.facts import Answer, Identity, LoadBalancer, Repository, ServiceState, Unknown
 from ops.terraform.facts import StateLock
 from tests.preflight.preflight_facts import CHECKOUT, DEPLOYMENT, FULL, GROUP, NO, SECRET, STATE, TAGGED, TARGET_GROUP, definition, image, log
@@ -124,7 +124,7 @@ TABLE: list[tuple[str, str, dict[str, Any], str]] = [
     ("state-lock", "warn", {"state_locks": (LOCK,)}, "ann@host holds it for an unknown time (apply, Terraform 1.11.4, id 0f-1)"),
     ("state-lock", "unknown", {"state_locks": NO}, "it did not answer"),
     ("migrations", "ok", {}, "none pending"),
-    ("migrations", "warn", {"schema": Schema("0001", ("0002 tags", "0003 likes"))}, "2 pending: 0002 tags, 0003 likes"),
+    ("migrations", "warn", {"schema": SchemaRevision("0001", ("0002 tags", "0003 likes"))}, "2 pending: 0002 tags, 0003 likes"),
     ("migrations", "unknown", {"schema": NO}, "it did not answer"),
     ("endpoints", "ok", {}, "1 of 1 healthy"),
     ("endpoints", "warn", {"answers": (ILL,)}, "/api/health: [STATUS] (500) == 200"),

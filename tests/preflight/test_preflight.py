@@ -11,7 +11,7 @@ from pytest_httpserver import HTTPServer
 
 from ops.preflight.model import Item
 from ops.core.errors import ConfigError, Refused
-from ops.preflight.report import Report, arranged, as_text, preflight, refuse_if_blocked
+from ops.preflight.report import PreflightReport, arranged, as_text, preflight, refuse_if_blocked
 from ops.preflight.rules.checks import NAMES
 from tests import plain_aws
 from tests.preflight import preflight_platform as made
@@ -35,11 +35,11 @@ def folder(tmp_path: Path, httpserver: HTTPServer) -> Path:
     return tmp_path
 
 
-def lines(report: Report) -> dict[str, Item]:
+def lines(report: PreflightReport) -> dict[str, Item]:
     return {line.item.name: line.item for line in report.lines}
 
 
-def refusing(report: Report) -> list[str]:
+def refusing(report: PreflightReport) -> list[str]:
     return [line.item.name for line in report.lines if line.item.status == "refuse"]
 
 

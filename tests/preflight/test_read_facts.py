@@ -19,7 +19,7 @@ from pytest_httpserver import HTTPServer
 from ops.core.errors import ConfigError
 from ops.preflight.facts import EngineInfo, ReleaseFacts, TestRun
 from ops.preflight.platform_reads import Platform, release_facts
-from ops.preflight.read_facts import Asked, image
+from ops.preflight.read_facts import GatherRequest, image
 from ops.aws.facts import Checkout, Identity, Repository, ServiceState, TaskDefinition, Unknown
 from tests import plain_aws
 from tests.preflight import preflight_platform as made
@@ -185,7 +185,7 @@ def test_an_image_says_its_commit_and_architecture(folder: Path, aws: str, https
     put(aws, "v1", digest)
     said: list[str] = []
     settings = made.settings(folder, aws, httpserver)
-    asked = Asked(Platform.of(settings), "backend", settings.service("backend"), "v1", frozenset(), said.append)
+    asked = GatherRequest(Platform.of(settings), "backend", settings.service("backend"), "v1", frozenset(), said.append)
     found = image(asked, Repository("images", f"{httpserver.host}:{httpserver.port}/images", True), "v1")
     assert found is not None
     assert (found.digest, found.revision, found.architecture, said) == (digest, "c0ffee", "arm64", [])

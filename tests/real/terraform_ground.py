@@ -9,7 +9,7 @@ from typing import Any
 
 from ops.aws import session
 from ops.preflight.platform_reads import Platform
-from ops.terraform.plan import Place
+from ops.terraform.plan import TerraformWorkspace
 from ops.core.config.settings import Settings
 
 KEYS = {"access_key": "AKIAREHEARSAL00000", "secret_key": "rehearsal"}
@@ -86,8 +86,8 @@ class Ground:
         }
         return Settings(name="rehearsal", root=self.root, environment=values)  # type: ignore[arg-type]
 
-    def place(self, **environment: Any) -> Place:
-        return Place.of(Platform.of(self.settings(**environment)))
+    def place(self, **environment: Any) -> TerraformWorkspace:
+        return TerraformWorkspace.of(Platform.of(self.settings(**environment)))
 
     def client(self, name: str) -> Any:
         return session.connect(self.settings()).client(name)

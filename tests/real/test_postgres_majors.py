@@ -10,7 +10,7 @@ import pytest
 from ops.postgres.server import account as server_account, binaries
 from ops.postgres import access, replay
 from ops.migrations import verify
-from ops.migrator.model import Limits, Target
+from ops.migrator.model import Limits, TargetDatabase
 from ops.migrations.rules.schema_diff import compare, named
 from ops.core.config.settings import Settings
 from tests.front_door import ROOT
@@ -35,7 +35,7 @@ def test_there_are_enough_majors(majors: list[int]) -> None:
 def test_a_replay_reads_the_same_on_each_major(majors: list[int], tmp_path: Path) -> None:
     """The catalog's objects of the project's own revisions are equal on all of them: no drift where only the server's version differs."""
     folder = ROOT / "alembic"
-    scripts = access.Door(Target(str(folder), {}), Limits()).scripts
+    scripts = access.DatabaseAccess(TargetDatabase(str(folder), {}), Limits()).scripts
     every = scripts.between("upgrade", str(scripts.head), None)
     found = [replay.replays(folder, tmp_path, every, major, lambda _line: None)[-1] for major in majors]
     assert [each.major for each in found] == majors and len(found[0].schema) > 10

@@ -181,7 +181,7 @@ def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
     (ground.directory / "backend-config.tfvars").write_text(DYNAMO)
     ground.commit()
     place = ground.place()
-    flow.ready(place)
+    flow.ensure_initialised(place)
     info = {
         "ID": "11112222-0000",
         "Operation": "OperationTypePlan",

@@ -36,7 +36,7 @@ def ground(require: Any, endpoint: str, tmp_path: Path, monkeypatch: pytest.Monk
     return made
 
 
-def applied(ground: Ground) -> flow.Place:
+def applied(ground: Ground) -> flow.TerraformWorkspace:
     """The directory with its first resource made."""
     place = ground.place()
     flow.plan_as_running(place)
@@ -62,14 +62,14 @@ def test_a_plan_is_saved_then_applied_once(ground: Ground, capsys: pytest.Captur
 def test_init_runs_only_when_it_is_due(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
     """Once for a fresh directory, not again for a changed resource, again for a changed terraform block."""
     place = ground.place()
-    flow.ready(place)
-    flow.ready(place)
+    flow.ensure_initialised(place)
+    flow.ensure_initialised(place)
     assert capsys.readouterr().err.count("terraform init") == 1
     ground.write(main=MAIN + '\nresource "terraform_data" "more" {}\n')
-    flow.ready(place)
+    flow.ensure_initialised(place)
     assert "terraform init" not in capsys.readouterr().err
     ground.write(main=MAIN.replace(">= 1.10", ">= 1.9"))
-    flow.ready(place)
+    flow.ensure_initialised(place)
     assert "terraform init" in capsys.readouterr().err
 
 
@@ -199,17 +199,17 @@ def test_a_provider_that_cannot_be_had(ground: Ground, tmp_path: Path, monkeypat
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(mirror))
     ground.write(provider='terraform {\n  required_providers {\n    aws = { source = "hashicorp/aws" }\n  }\n}\n')
     with pytest.raises(OpsError, match="a provider can't be had") as found:
-        flow.ready(ground.place())
+        flow.ensure_initialised(ground.place())
     assert "TF_PLUGIN_CACHE_DIR" in found.value.next
 
 
 def test_a_backend_that_changed_is_not_chosen_for_you(ground: Ground) -> None:
     """Another key is another state: both ways to go on are named, none is taken."""
-    flow.ready(ground.place())
+    flow.ensure_initialised(ground.place())
     file = ground.directory / "backend-config.tfvars"
     file.write_text(file.read_text().replace("dev/", "other/"))
     with pytest.raises(ConfigError, match="the backend has changed") as found:
-        flow.ready(ground.place())
+        flow.ensure_initialised(ground.place())
     assert "-reconfigure" in found.value.next and "-migrate-state" in found.value.next
 
 

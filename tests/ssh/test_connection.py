@@ -82,7 +82,7 @@ def test_a_command_gets_its_input_and_gives_its_output(bastion: Bastion) -> None
     with connection.connect(settings(bastion)) as host:
         ran = host.run(["python3", "-c", "import sys; print(sys.argv[1], sys.stdin.read())", "it's $HOME"], b"given")
         assert (ran.code, ran.out, ran.err, ran.lost) == (0, b"it's $HOME given\n", b"", False)
-        assert host.run("echo out; echo err >&2; exit 7") == connection.Ran(7, b"out\n", b"err\n")
+        assert host.run("echo out; echo err >&2; exit 7") == connection.CommandResult(7, b"out\n", b"err\n")
         assert len(host.run("cat", b"x" * 3_000_000).out) == 3_000_000
         with pytest.raises(TimedOut, match="install site on the bastion"):
             host.run("umask 077; sleep 20", timeout_s=0.5, what="install site on the bastion")
@@ -203,7 +203,7 @@ def test_a_lost_connection_is_noticed_at_once(tmp_path: Path, echo: int) -> None
     host = connection.connect(settings(short))
     threading.Timer(1.0, part.stop).start()
     began = time.monotonic()
-    with pytest.raises(connection.Lost):
+    with pytest.raises(connection.ConnectionLost):
         host.stream("echo begun; sleep 30", b"", lambda line: None)
     assert time.monotonic() - began < 12
     host.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ops.ssh import connection
-from ops.ssh.errors import Behind
+from ops.ssh.errors import BeyondBastion
 from ops.sandbox.bastion import Bastion
 from tests.ssh.test_connection import DATABASE, free_port, settings
 
@@ -25,7 +25,7 @@ def test_a_database_that_does_not_answer_the_bastion(tmp_path: Path) -> None:
                 try:
                     with host.forward(*DATABASE) as port, socket.create_connection(("127.0.0.1", port), 5) as client:
                         assert client.recv(1) == b""
-                except Behind as problem:
+                except BeyondBastion as problem:
                     assert "can't be reached from there" in problem.why and "db.example:5432" in problem.what
     finally:
         part.stop()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ops.aws.facts import ContainerState, Image, TaskState
-from ops.state.rules.records import NEWEST_FIRST, Known, Running, dated, ended, folder, key, line, missing, newest_first, rows, running
+from ops.state.rules.records import NEWEST_FIRST, Known, RunningImage, dated, ended, folder, key, line, missing, newest_first, rows, running
 
 
 def record(tag: str, verdict: str = "succeeded", at: str = "2026-01-01T00:00:00+00:00", digest: str = "") -> dict[str, str]:
@@ -18,8 +18,8 @@ def image(tag: str, day: int = 1) -> Image:
     return Image(f"sha256:{tag}", tag, 1, datetime(2026, 1, day, tzinfo=UTC))
 
 
-def runs(*tags: str) -> tuple[Running, ...]:
-    return tuple(Running(f"sha256:{tag}", tag, "2026-01-09T00:00:00+00:00") for tag in tags)
+def runs(*tags: str) -> tuple[RunningImage, ...]:
+    return tuple(RunningImage(f"sha256:{tag}", tag, "2026-01-09T00:00:00+00:00") for tag in tags)
 
 
 def test_newest_first_with_the_running_one_marked() -> None:
@@ -83,7 +83,7 @@ def test_what_runs_is_read_from_the_tasks() -> None:
         return TaskState("t", status, status, "", "", "", "", "", (state,), datetime(2026, 1, day, tzinfo=UTC))
 
     found = running([task("b", 4), task("b", 3), task("a", 1), task("c", 1, "STOPPED"), task(None, 1)], "app")
-    assert found == (Running("b", "b", "2026-01-03T00:00:00+00:00"), Running("a", "a", "2026-01-01T00:00:00+00:00"))
+    assert found == (RunningImage("b", "b", "2026-01-03T00:00:00+00:00"), RunningImage("a", "a", "2026-01-01T00:00:00+00:00"))
     assert running([task("b", 4)], "another") == ()
     assert missing([record("a", "failed", digest="a")], found) and not missing([record("a", digest="a")], found[1:])
 

@@ -40,13 +40,13 @@ while True:
 
 
 @pytest.fixture(scope="module")
-def cloud() -> Iterator[session.Cloud]:
+def cloud() -> Iterator[session.AwsSession]:
     for endpoint in plain_aws.served():
         yield session.of_overlay(endpoint, "AKIATEST", "test", "us-east-1")
 
 
 @pytest.fixture
-def platform(cloud: session.Cloud, tmp_path: Path) -> Platform:
+def platform(cloud: session.AwsSession, tmp_path: Path) -> Platform:
     """A checkout in a folder of its own; its bucket does not exist yet, so that it is down."""
     environment: dict[str, Any] = {
         "account": "123456789012",
@@ -96,24 +96,24 @@ def tags(platform: Platform) -> list[str]:
 def test_a_record_is_written_and_nothing_stays_here(platform: Platform) -> None:
     """The ordinary way."""
     comes_up(platform)
-    records.keep(platform, record("a"))
+    records.store(platform, record("a"))
     assert tags(platform) == ["a"] and pending(platform) == []
 
 
 def test_what_could_not_be_written_is_sent_by_the_next_deploy(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
     """The bucket is down: said, kept here. The next release sends both, each once."""
-    records.keep(platform, record("a", 1))
+    records.store(platform, record("a", 1))
     (path,) = pending(platform)
     said = capsys.readouterr().err
     assert str(path) in said and "no such bucket" in said and "next chance" in said
     comes_up(platform)
-    records.keep(platform, record("b", 2))
+    records.store(platform, record("b", 2))
     assert tags(platform) == ["b", "a"] and pending(platform) == []
 
 
 def test_what_could_not_be_written_is_sent_when_releases_are_listed(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
     """`releases` is a next chance too; while the bucket is down it says that something is not listed."""
-    records.keep(platform, {**record("a"), "subject": "Say hello\x1b[2J"})
+    records.store(platform, {**record("a"), "subject": "Say hello\x1b[2J"})
     assert platform.settings.environment.state
     assert "no such bucket" in records.send_pending(platform)
     comes_up(platform)
@@ -128,7 +128,7 @@ def test_another_environments_records_wait_for_their_own_bucket(platform: Platfo
     """Only what belongs to this environment is sent."""
     path = outbox.put(platform.settings.root / records.PENDING, "ops/releases/production/backend/1-a.json", record("x"))
     comes_up(platform)
-    records.keep(platform, record("a"))
+    records.store(platform, record("a"))
     assert tags(platform) == ["a"] and pending(platform) == [path]
 
 
@@ -139,27 +139,27 @@ def test_a_spoiled_file_is_set_aside(platform: Platform, body: bytes, capsys: py
     folder = platform.settings.root / records.PENDING
     path = outbox.put(folder, "ops/releases/test/backend/1-a.json", {})
     path.write_bytes(body)
-    records.keep(platform, record("b"))
+    records.store(platform, record("b"))
     assert tags(platform) == ["b"] and "set aside" in capsys.readouterr().err
     assert pending(platform) == [path.with_suffix(".bad")]
-    records.keep(platform, record("c", 2))
+    records.store(platform, record("c", 2))
     assert tags(platform) == ["c", "b"] and "set aside" not in capsys.readouterr().err
 
 
 def test_where_nothing_can_be_kept_here_the_bucket_is_enough(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
     """`.ops` cannot be written: the record goes out at once; where that fails too, its loss is said and the release ends as it ended."""
     (platform.settings.root / ".ops").write_text("not a folder")
-    records.keep(platform, record("a"))
+    records.store(platform, record("a"))
     assert "the release record is lost" in capsys.readouterr().err
     comes_up(platform)
-    records.keep(platform, record("b"))
+    records.store(platform, record("b"))
     assert tags(platform) == ["b"] and capsys.readouterr().err == ""
 
 
 def test_two_deploys_of_one_checkout_send_each_record_once(platform: Platform) -> None:
     """Both find the same files waiting: none stumbles over a file that the other has sent, and nothing is doubled."""
     for number in range(8):
-        records.keep(platform, record(str(number), number + 1))
+        records.store(platform, record(str(number), number + 1))
     assert len(pending(platform)) == 8
     comes_up(platform)
     barrier, said = threading.Barrier(4), []
@@ -206,7 +206,7 @@ def test_a_wrong_clock_does_not_stay_the_last_release(platform: Platform) -> Non
 
 def test_a_record_that_is_sent_late_is_no_newer_for_it(platform: Platform) -> None:
     """It waited for two hours here; meanwhile another machine released, and that one stays the last."""
-    records.keep(platform, record("late"))
+    records.store(platform, record("late"))
     (path,) = pending(platform)
     ago = time.time() - 7200
     os.utime(path, (ago, ago))
@@ -224,8 +224,8 @@ def test_a_record_that_is_sent_late_is_no_newer_for_it(platform: Platform) -> No
 
 def test_what_waits_here_is_sent_in_the_order_in_which_it_happened(platform: Platform) -> None:
     """The clock was set back between the two: the keys say otherwise."""
-    records.keep(platform, record("first", 9))
-    records.keep(platform, record("second", 1))
+    records.store(platform, record("first", 9))
+    records.store(platform, record("second", 1))
     found = outbox.waiting(platform.settings.root / records.PENDING, "ops/")
     assert [json.loads(path.read_text())["tag"] for _, path in found] == ["first", "second"]
 

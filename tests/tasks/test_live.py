@@ -65,7 +65,7 @@ def test_without_a_terminal_only_changes_are_told():
     """The same state twice is one line; a finding is shown whole, with the time since the start."""
     stream, now = io.StringIO(), [100.0]
     screen = display.screen(stream, lambda: now[0])
-    assert type(screen) is display.PlainScreen
+    assert type(screen) is display.PlainDisplay
     screen.following(OURS, 900)
     now[0] = 104.0
     screen.seen(STARTING, (), ())
@@ -100,7 +100,7 @@ def test_on_a_terminal_a_table_is_drawn_and_findings_stay_above_it(terminal):
     """Tasks by state of the new and the other deployment, target health, events and the phase are on it."""
     tty = terminal(100)
     screen = display.screen(tty.stream)
-    assert type(screen) is display.TableScreen
+    assert type(screen) is display.TableDisplay
     screen.following(OURS, 900)
     screen.phase("starting tasks")
     sick = Target("10.0.0.1", 3001, "unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]")
@@ -154,7 +154,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     tty = terminal(80)
     screen = display.screen(tty.stream)
-    assert type(screen) is display.PlainScreen
+    assert type(screen) is display.PlainDisplay
     screen.line("hello")
     assert "hello" in tty.text()
 

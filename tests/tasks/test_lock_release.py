@@ -27,7 +27,7 @@ class Here:
     """A checkout whose environment is moto, and a lock in its bucket that somebody elsewhere holds."""
 
     checkout: Checkout
-    cloud: session.Cloud
+    cloud: session.AwsSession
 
     def locks(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.checkout.document("lock.status")["locks"]
@@ -55,7 +55,7 @@ def place(new_checkout: Callable[[str], Checkout]) -> Iterator[Here]:
 @pytest.fixture
 def here(place: Here) -> Here:
     """With the lock of the backend held from another machine."""
-    at = lock.Place(place.cloud, BUCKET, "ops/locks/sandbox/backend.json", "backend")
+    at = lock.LockLocation(place.cloud, BUCKET, "ops/locks/sandbox/backend.json", "backend")
     them = lock.Holder("1", "ann", "laptop", "abc1234", "deploy abc1234", "2026-01-01T00:00:00+00:00", "elsewhere/1")
     place.cloud.client("s3").put_object(Bucket=BUCKET, Key=at.key, Body=json.dumps(them.as_document()))
     return place

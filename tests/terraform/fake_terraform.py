@@ -18,8 +18,8 @@ from ops.core.apply import Journal
 from ops.deploy import deploy
 from ops.state import lock
 from ops.preflight.platform_reads import Platform
-from ops.deploy.result import Release
-from ops.deploy.context import Work
+from ops.deploy.result import DeployResult
+from ops.deploy.context import DeployContext
 from ops.core.plan import Plan, Step
 from tests.real.terraform_ground import Ground
 from tests.terraform.terraform_plans import definitions, plan, revision
@@ -124,14 +124,14 @@ class Scene:
         asked = [json.loads(line) for line in self.program.with_name("calls").read_text().splitlines()]
         return [words for words in asked if words[0] in verbs]
 
-    def release(self, **changes: Any) -> Release:
+    def release(self, **changes: Any) -> DeployResult:
         """A deploy of abc1234 whose image is pushed already: Terraform's steps of it, up to the watch."""
         state = ecs.service(self.platform.cloud, "main", FAMILY)
         found = ecs.task_definition(self.platform.cloud, self.old)
-        work = Work(self.platform, FAMILY, replace(FACTS, state=state, revision=found), 30.0, display.screen, **changes)  # type: ignore[arg-type,type-var]
-        return Release(work, Journal(lambda line: None), ())
+        work = DeployContext(self.platform, FAMILY, replace(FACTS, state=state, revision=found), 30.0, display.screen, **changes)  # type: ignore[arg-type,type-var]
+        return DeployResult(work, Journal(lambda line: None), ())
 
-    def run(self, release: Release) -> Release:
+    def run(self, release: DeployResult) -> DeployResult:
         back: Mapping[str, str] = {"back": self.old}
         steps = (Step("tf-check", "Check"), Step("tf-plan", "Plan"), Step("tf-apply", "Apply", "A second plan", back))
         deploy.run(release, Plan(steps), lock.myself("deploy abc1234", "abc1234"))

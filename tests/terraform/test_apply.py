@@ -11,7 +11,7 @@ import pytest
 from ops.terraform.errors import LockHeld
 from ops.core.errors import Refused, TimedOut
 from ops.state import records
-from ops.deploy.result import Release
+from ops.deploy.result import DeployResult
 from ops.aws.facts import Verdict
 from tests import plain_aws
 from tests.terraform.test_output import HELD
@@ -38,7 +38,7 @@ def scene(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sce
     return made
 
 
-def statuses(release: Release) -> list[tuple[str, str]]:
+def statuses(release: DeployResult) -> list[tuple[str, str]]:
     return [(entry.step.verb, entry.status) for entry in release.journal.entries]
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ops.terraform.errors import LockHeld, TerraformError, WantsInit, Where, told
+from ops.terraform.errors import LockHeld, TerraformError, WantsInit, TerraformLocation, translate_error
 from ops.terraform.output import diagnostics, lock_in, moment, progress
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 
-WHERE = Where("/code/terraform/dev", "backend-config.tfvars", "aws sso login --profile dev")
+WHERE = TerraformLocation("/code/terraform/dev", "backend-config.tfvars", "aws sso login --profile dev")
 HELD = (
     "Error message: operation error S3: PutObject, https response error StatusCode: 412, api error PreconditionFailed: At least one of\n"
     "Lock Info:\n  ID:        8f3c2a7e-1111\n  Path:      bucket/dev/terraform.tfstate\n  Operation: OperationTypeApply\n"
@@ -103,7 +103,7 @@ UNSAVED = line("Failed to save state", "ExpiredToken: wrote it to errored.tfstat
 )
 def test_each_error_is_three_lines(output: str, kind: type[OpsError], why: str, next_step: str) -> None:
     """What failed, why, and what to type next, whatever form Terraform printed it in."""
-    error = told("terraform plan", output, WHERE)
+    error = translate_error("terraform plan", output, WHERE)
     assert type(error) is kind
     assert error.what.startswith("terraform plan")
     assert why in error.why and next_step in error.next
@@ -130,7 +130,7 @@ DENIED = "api error AccessDenied: User: arn:aws:iam::1:user/x is not authorized 
 )
 def test_no_error_is_taken_for_another(output: str, kind: type[OpsError], why: str) -> None:
     """A warning beside an error, a network that dropped, a permission and a certificate: each is what it is, and what passes is known."""
-    error = told("terraform apply", output, WHERE)
+    error = translate_error("terraform apply", output, WHERE)
     assert type(error) is kind and why.lower() in error.why.lower()
     if isinstance(error, TerraformError):
         assert "undeclared" not in error.said and error.said
@@ -138,7 +138,7 @@ def test_no_error_is_taken_for_another(output: str, kind: type[OpsError], why: s
 
 def test_the_owner_of_a_held_lock_is_known() -> None:
     """Id, owner, operation and age come out of the error, so that nobody has to read twelve lines."""
-    error = told("terraform plan", line("Error acquiring the state lock", HELD), WHERE)
+    error = translate_error("terraform plan", line("Error acquiring the state lock", HELD), WHERE)
     assert isinstance(error, LockHeld) and error.exit_code == 3
     assert (error.lock.id, error.lock.who, error.lock.doing) == ("8f3c2a7e-1111", "ana@laptop", "apply")
     assert error.lock.created == datetime(2026, 1, 2, 11, 0, tzinfo=UTC)
@@ -166,7 +166,7 @@ def test_times_as_go_writes_them(text: str, found: datetime | None) -> None:
 def test_a_malformed_diagnostic_is_still_an_error(wrong: Any) -> None:
     """Whatever Terraform prints, its failure is an OpsError of three lines."""
     said = json.dumps({"@level": "error", "@message": "Error: odd", "type": "diagnostic", "diagnostic": wrong})
-    error = told("terraform plan", said, WHERE)
+    error = translate_error("terraform plan", said, WHERE)
     assert isinstance(error, OpsError) and error.what and error.next
 
 

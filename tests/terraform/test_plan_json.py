@@ -10,11 +10,11 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.terraform.rules.plan_diff import addresses, changes, drift, planned_image, summary
-from ops.terraform.rules.scope import Target, never, unexpected
+from ops.terraform.rules.scope import DeployScope, never, out_of_scope
 from ops.terraform.rules.plan_json import notes, questions, refusal
 from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
 
-TARGET = Target("dev-backend", "dev-backend", "backend", uri("def"))
+TARGET = DeployScope("dev-backend", "dev-backend", "backend", uri("def"))
 MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
 PURGE = {
     "address": "action.aws_lambda_invoke.purge",
@@ -52,7 +52,7 @@ def test_an_action_is_shown_and_asked_about() -> None:
     assert "! invokes action.aws_lambda_invoke.purge (AfterUpdate of aws_ecs_service.backend)" in said
     assert "function_name: drop-sessions" in said and "payload: (known after apply)" in said
     assert "hunter2" not in said + json.dumps(row.as_document()) and "token: (sensitive)" in said
-    assert unexpected(rows, TARGET) == ((row, "the apply would invoke this action"),)
+    assert out_of_scope(rows, TARGET) == ((row, "the apply would invoke this action"),)
 
 
 def test_an_action_alone_is_not_nothing() -> None:
@@ -65,7 +65,7 @@ def test_what_is_deferred_is_shown_with_its_reason() -> None:
     found = {"deferred_changes": WHOLE["deferred_changes"], "complete": False}
     (row,) = changes(found)
     assert row.lines() == ("  > defers to a later plan aws_db_instance.main (delete; provider_config_unknown)",)
-    assert [why for _, why in unexpected((row,), TARGET)] == ["it is left to a later plan (delete; provider_config_unknown)"]
+    assert [why for _, why in out_of_scope((row,), TARGET)] == ["it is left to a later plan (delete; provider_config_unknown)"]
     assert [said for said in questions(found) if "incomplete" in said]
     assert never((row,), TARGET) == "", "nothing is destroyed now"
 
@@ -131,7 +131,7 @@ def test_no_malformed_plan_ends_in_a_traceback(wrong: Any) -> None:
         try:
             rows = changes(found)
             [(row.lines(), row.as_document()) for row in (*rows, *drift(found))]
-            unexpected(rows, TARGET), never(rows, TARGET), summary(rows, notes(found))
+            out_of_scope(rows, TARGET), never(rows, TARGET), summary(rows, notes(found))
             questions(found), refusal(found), planned_image(found, "dev-backend", "backend")
             addresses(found, "aws_ecs_service", "dev-backend")
         except OpsError as error:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.terraform.rules.policies import caution, dirty, passing, refusal
-from ops.terraform.facts import Process, SavedPlan, StateLock, StateVersion
+from ops.terraform.rules.policies import why_owner_may_live, uncommitted_in, transient_cause, why_not_applicable
+from ops.terraform.facts import TerraformProcess, SavedPlan, StateLock, StateVersion
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 STATE = StateVersion(7, "lineage")
@@ -31,7 +31,7 @@ def test_only_a_young_plan_of_this_commit_and_state_is_applied(
 ) -> None:
     """Each of the four reasons is said in words; none of them lets a plan through."""
     saved = SavedPlan(SAVED.file, SAVED.commit, STATE, (NOW - timedelta(minutes=age_min)).isoformat(), SAVED.by, uncommitted)
-    found = refusal(saved, commit, state, NOW, 1800.0)
+    found = why_not_applicable(saved, commit, state, NOW, 1800.0)
     assert says in found and bool(found) == bool(says)
 
 
@@ -40,8 +40,8 @@ def lock(age_min: float | None = 120, host: str = "laptop") -> StateLock:
     return StateLock("id-1", f"ana@{host}", "OperationTypeApply", created, "1.11.4", "bucket/key", "s3")
 
 
-def process(age_min: float, directory: str | None = None) -> Process:
-    return Process(4711, NOW - timedelta(minutes=age_min), "terraform apply", directory)
+def process(age_min: float, directory: str | None = None) -> TerraformProcess:
+    return TerraformProcess(4711, NOW - timedelta(minutes=age_min), "terraform apply", directory)
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,9 @@ def process(age_min: float, directory: str | None = None) -> Process:
         (lock(age_min=None), (process(1),), "pid 4711"),
     ],
 )
-def test_a_lock_whose_owner_may_live_wants_its_id_typed(held: StateLock, running: tuple[Process, ...], says: str) -> None:
+def test_a_lock_whose_owner_may_live_wants_its_id_typed(held: StateLock, running: tuple[TerraformProcess, ...], says: str) -> None:
     """A living process on this host, or a young lock, speaks for its owner; an old lock of nobody does not."""
-    found = caution(held, "laptop", "/code/dev", running, NOW, 3600.0)
+    found = why_owner_may_live(held, "laptop", "/code/dev", running, NOW, 3600.0)
     assert says in found and bool(found) == bool(says)
 
 
@@ -89,7 +89,7 @@ def test_a_lock_says_who_when_and_what() -> None:
 )
 def test_only_what_passes_by_itself_is_tried_again(said: str, passes: str) -> None:
     """Throttling and a dropped network pass, and their words are what is told of them; a "no" does not."""
-    assert passing(said) == passes
+    assert transient_cause(said) == passes
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,4 @@ def test_only_what_passes_by_itself_is_tried_again(said: str, passes: str) -> No
 )
 def test_uncommitted_files_beside_the_directory_count_too(changes: tuple[str, ...], directory: str, found: tuple[str, ...]) -> None:
     """Modules stand beside the environment: a change there is a change of the plan; the application's files are none."""
-    assert dirty(changes, directory) == found
+    assert uncommitted_in(changes, directory) == found

@@ -32,7 +32,7 @@ def test_what_passes_is_tried_again_with_growing_pauses(capsys: pytest.CaptureFi
     """Three tries in all, and a line for each new one that says what passed by."""
     pauses: list[float] = []
     act, _ = failing(dropped(), dropped())
-    assert flow.patiently(act, pauses.append) == "done"
+    assert flow.retry_transient(act, pauses.append) == "done"
     assert pauses == [5.0, 15.0]
     assert capsys.readouterr().err.count("connection reset by peer: this passes; again in ") == 2
 
@@ -41,7 +41,7 @@ def test_what_does_not_end_is_told_after_the_third_try() -> None:
     """The error is Terraform's own."""
     act, left = failing(*(dropped() for _ in range(5)))
     with pytest.raises(TerraformError, match="terraform plan failed"):
-        flow.patiently(act, lambda _: None)
+        flow.retry_transient(act, lambda _: None)
     assert len(left) == 2
 
 
@@ -50,7 +50,7 @@ def test_anything_else_is_told_at_once() -> None:
     pauses: list[float] = []
     act, left = failing(TerraformError("terraform plan failed", "Error: Invalid index", said="Invalid index"), dropped())
     with pytest.raises(TerraformError, match="terraform plan failed"):
-        flow.patiently(act, pauses.append)
+        flow.retry_transient(act, pauses.append)
     assert not pauses and len(left) == 1
 
 
@@ -65,5 +65,5 @@ def test_a_held_lock_is_waited_for_by_terraform_itself(wait_s: float, asked: lis
         raise LockHeld("terraform apply", lock)
 
     with pytest.raises(LockHeld) as held:
-        flow.waiting(act, wait_s)
+        flow.with_lock_wait(act, wait_s)
     assert given == asked and held.value.exit_code == 3 and held.value.untouched

@@ -8,12 +8,12 @@ import pytest
 
 from ops.core.plan import Plan, Step
 from ops.terraform.rules.plan_diff import changes
-from ops.terraform.rules.scope import Target, never, undeclared, unexpected, value_for
+from ops.terraform.rules.scope import DeployScope, never, undeclared, out_of_scope, value_for
 from ops.deploy.rules.terraform_plan import by_terraform
 from ops.core.config.settings import Service
 from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
 
-TARGET = Target("dev-backend", "dev-backend", "backend", uri("def"))
+TARGET = DeployScope("dev-backend", "dev-backend", "backend", uri("def"))
 SIDECAR = {"name": "log", "image": "fluent:1"}
 MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
 
@@ -73,7 +73,7 @@ MOVED_AWAY = resource(
 )
 def test_only_this_services_new_revision_and_its_move_are_expected(row: dict[str, Any], says: str | None) -> None:
     """Everything beyond them stops the deploy, with the reason."""
-    found = unexpected(changes(plan(row)), TARGET)
+    found = out_of_scope(changes(plan(row)), TARGET)
     assert [says in why for _, why in found] == ([True] if says else [])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.aws.session import Cloud
+from ops.aws.session import AwsSession
 from ops.terraform.state_locks import elapsed, held, processes
 from ops.core.errors import OpsError, Refused
 from ops.terraform.facts import Backend
@@ -26,12 +26,12 @@ INFO = {
 }
 
 
-def s3(cloud: Cloud, key: str, **config: object) -> Backend:
+def s3(cloud: AwsSession, key: str, **config: object) -> Backend:
     cloud.client("s3").create_bucket(Bucket="states")
     return Backend("s3", {"bucket": "states", "key": key, **config})
 
 
-def test_a_lock_file_in_s3(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_lock_file_in_s3(cloud: AwsSession, tmp_path: Path) -> None:
     """`use_lockfile`: KEY.tflock beside the state."""
     backend = s3(cloud, "dev/terraform.tfstate", use_lockfile=True)
     assert held(cloud, backend, None, tmp_path) == ()
@@ -41,7 +41,7 @@ def test_a_lock_file_in_s3(cloud: Cloud, tmp_path: Path) -> None:
     assert lock.created == datetime(2026, 1, 2, 11, tzinfo=UTC)
 
 
-def test_a_workspace_has_a_lock_of_its_own(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_workspace_has_a_lock_of_its_own(cloud: AwsSession, tmp_path: Path) -> None:
     """Below `env:/WORKSPACE/`, as the backend keeps it."""
     backend = s3(cloud, "terraform.tfstate")
     cloud.client("s3").put_object(Bucket="states", Key="env:/blue/terraform.tfstate.tflock", Body=json.dumps(INFO))
@@ -49,7 +49,7 @@ def test_a_workspace_has_a_lock_of_its_own(cloud: Cloud, tmp_path: Path) -> None
     assert [lock.id for lock in held(cloud, backend, "blue", tmp_path)] == ["8f3c"]
 
 
-def test_a_lock_in_dynamodb(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_lock_in_dynamodb(cloud: AwsSession, tmp_path: Path) -> None:
     """`dynamodb_table`: LockID is BUCKET/KEY; the digest item beside it (…-md5) is no lock."""
     backend = s3(cloud, "dev/terraform.tfstate", dynamodb_table="locks")
     client = cloud.client("dynamodb")
@@ -65,7 +65,7 @@ def test_a_lock_in_dynamodb(cloud: Cloud, tmp_path: Path) -> None:
     assert [(lock.id, lock.store) for lock in held(cloud, backend, None, tmp_path)] == [("8f3c", "dynamodb")]
 
 
-def test_what_cannot_be_read_is_refused_by_name(cloud: Cloud, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_refused_by_name(cloud: AwsSession, tmp_path: Path) -> None:
     """A missing table, and a backend that is neither S3 nor local."""
     with pytest.raises(Refused, match="lock table none"):
         held(cloud, s3(cloud, "k", dynamodb_table="none"), None, tmp_path)
@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_refused_by_name(cloud: Cloud, tmp_path: Path) ->
         held(cloud, Backend("gcs", {}), None, tmp_path)
 
 
-def test_a_local_state_has_its_lock_beside_it(cloud: Cloud, tmp_path: Path) -> None:
+def test_a_local_state_has_its_lock_beside_it(cloud: AwsSession, tmp_path: Path) -> None:
     """`.terraform.tfstate.lock.info` in the directory."""
     (tmp_path / ".terraform.tfstate.lock.info").write_text(json.dumps(INFO))
     assert [(lock.id, lock.store) for lock in held(cloud, None, None, tmp_path)] == [("8f3c", "local")]

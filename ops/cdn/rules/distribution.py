@@ -48,7 +48,7 @@ def is_undated(answer: CacheAnswer, deployed_at: datetime | None) -> bool:
     return answer.cache in KEPT and (answer.age_s is None or deployed_at is None)
 
 
-def kept_from_before(answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> bool:
+def is_older_copy(answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> bool:
     """Whether the cache took the page from the origin before the running deployment began."""
     if answer.cache not in KEPT or answer.age_s is None or deployed_at is None:
         return False

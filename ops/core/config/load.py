@@ -178,7 +178,7 @@ def validated(name: str, values: Any, root: Path, runtime: str | None = None) ->
         return Settings(name=name, root=root, environment=values)
     except ValidationError as error:
         overlaid = ConfigFile(root / str(values.get("overlay")), str(values.get("overlay")), above)
-        raise told(error, name, _Sources(root, runtime, overlaid if above else None)) from None
+        raise describe_errors(error, name, _Sources(root, runtime, overlaid if above else None)) from None
 
 
 def refuse_secrets(name: str, values: Mapping[str, Any]) -> None:
@@ -236,7 +236,7 @@ class _Sources(NamedTuple):
         return config_files.locate(files, path)
 
 
-def told(error: ValidationError, name: str, sources: _Sources) -> ConfigError:
+def describe_errors(error: ValidationError, name: str, sources: _Sources) -> ConfigError:
     """All of pydantic's complaints as three lines, unknown keys first."""
     details = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
     first, *others = [_mistake(each, name, sources) for each in details]

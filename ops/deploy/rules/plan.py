@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True) -> Plan:
     """Every step of a deploy. Raises Refused where something without which nothing can be planned is missing or unread."""
-    repository, state = must(facts.repository, "repository"), must(facts.state, "service")
-    revision = must(facts.revision, "task definition")
+    repository, state = require(facts.repository, "repository"), require(facts.state, "service")
+    revision = require(facts.revision, "task definition")
     image = f"{repository.uri}:{facts.tag}"
     made, already = image_steps(facts, repository, image)
     rolled, running = rollout_steps(facts, service, state, revision, image, rollback=rollback)
@@ -40,12 +40,12 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
 
 def plan_image(facts: ReleaseFacts, *, push: bool) -> Plan:
     """The part that makes the image: `build` alone, or `build` and `push`."""
-    repository = must(facts.repository, "repository")
+    repository = require(facts.repository, "repository")
     steps, already = image_steps(facts, repository, f"{repository.uri}:{facts.tag}")
     return Plan(tuple(step for step in steps if push or step.verb == "build"), already)
 
 
-def must(value: T | Unknown | None, what: str) -> T:
+def require(value: T | Unknown | None, what: str) -> T:
     if isinstance(value, Unknown):
         raise Refused(f"the {what} could not be read", value.why, "inv preflight")
     if value is None:
@@ -60,7 +60,7 @@ def image_steps(facts: ReleaseFacts, repository: Repository, image: str) -> tupl
     if facts.requested_tag:
         why = "ECR has no such tag, and --tag never builds"
         raise Refused(f"image {image}", why, f"inv {facts.service}.deploy, or name a tag that exists")
-    checkout = must(facts.checkout, "checkout")
+    checkout = require(facts.checkout, "checkout")
     revision = facts.revision if isinstance(facts.revision, TaskDefinition) else None
     platform = f"linux/{revision.architecture if revision else 'amd64'}"
     steps, already = [], []
@@ -114,7 +114,7 @@ def cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> t
     is finished so, and the invalidation of a deployment is made only once, however often it is asked for."""
     if not service.invalidate or facts.distribution is None:
         return ()
-    distribution: Distribution = must(facts.distribution, "CloudFront distribution")
+    distribution: Distribution = require(facts.distribution, "CloudFront distribution")
     says = f"Invalidate {', '.join(service.invalidate)} at CloudFront distribution {distribution}, once a deployment, and wait for it"
     return (Step("invalidate", says, None, {"deployment": state.primary.id if state.primary else state.name}),)
 

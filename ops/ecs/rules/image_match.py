@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ops.aws.facts import ServiceState, TaskState, Unknown
 
 
-def shortfall(tasks: Iterable[TaskState], container: str, digest: str | None, desired: int) -> str | Unknown | None:
+def image_mismatch(tasks: Iterable[TaskState], container: str, digest: str | None, desired: int) -> str | Unknown | None:
     """None: every running task has `digest`. A sentence: what is wrong. Unknown: a digest that is needed is not known."""
     running = [task for task in tasks if task.status == "RUNNING"]
     if not running:
@@ -33,9 +33,9 @@ def shortfall_of(
     if isinstance(tasks, Unknown):
         return tasks
     if isinstance(state, Unknown) or state is None:
-        wrong = shortfall(tasks, container, digest, 1) if tasks else None   # a task with another image needs no count
+        wrong = image_mismatch(tasks, container, digest, 1) if tasks else None   # a task with another image needs no count
         return wrong if isinstance(wrong, str) else state or Unknown("ECS did not show the service")
-    wrong = shortfall(tasks, container, digest, state.desired)
+    wrong = image_mismatch(tasks, container, digest, state.desired)
     listed = sum(task.status == "RUNNING" for task in tasks)
     if listed < min(state.desired, state.running) and (not listed or wrong is None):
         return Unknown(f"DescribeServices counts {state.running} running tasks, and ListTasks lists {listed}")

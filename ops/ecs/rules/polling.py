@@ -11,12 +11,12 @@ from ops.aws.facts import Deployment, Event, Evidence, Finding, ServiceState, Ta
 from ops.core.redaction.redact import redact
 
 CALLS_A_SECOND = 0.5     # on average, over the whole watch
-KEPT_BACK = 5.0          # calls kept for a stop, so that its diagnosis does not break the average
-HEAD_START = 2.0         # calls more at the start, so that the table has targets at once; worn off after HEAD_START_S
-HEAD_START_S = 24.0
+RESERVED_CALLS = 5.0          # calls kept for a stop, so that its diagnosis does not break the average
+INITIAL_BURST = 2.0         # calls more at the start, so that the table has targets at once; worn off after HEAD_START_S
+INITIAL_BURST_S = 24.0
 LONGEST_PAUSE_S = 60.0   # between two looks while nothing answers
-CHASE = 3                # looks for a stop that DescribeServices already counts and ListTasks does not list yet
-TOLD_IN_FULL = 2         # stops with the same cause; later ones get a line
+FAST_POLLS = 3                # looks for a stop that DescribeServices already counts and ListTasks does not list yet
+MAX_FULL_DIAGNOSES = 2         # stops with the same cause; later ones get a line
 HEARTBEAT_S = 20.0       # target health changes without any change in DescribeServices
 TASKS_COST = 2           # ListTasks, DescribeTasks
 TARGETS_COST = 1         # DescribeTargetHealth
@@ -31,18 +31,18 @@ LASTING = re.compile(
 )
 
 
-def affords(calls: int, *, made: int, elapsed_s: float) -> bool:
+def within_budget(calls: int, *, made: int, elapsed_s: float) -> bool:
     """Whether `calls` more, after `made` in `elapsed_s` seconds, stay within the ration."""
-    head_start = (KEPT_BACK + HEAD_START) * max(0.0, 1 - elapsed_s / HEAD_START_S)
-    return made + calls <= CALLS_A_SECOND * elapsed_s - KEPT_BACK + head_start + 1
+    head_start = (RESERVED_CALLS + INITIAL_BURST) * max(0.0, 1 - elapsed_s / INITIAL_BURST_S)
+    return made + calls <= CALLS_A_SECOND * elapsed_s - RESERVED_CALLS + head_start + 1
 
 
-def lasting(error: OpsError) -> bool:
+def is_permanent(error: OpsError) -> bool:
     """Whether looking again is pointless: credentials, permission, a wrong name. A network and a throttle are worth another look."""
     return not isinstance(error, Unreachable) or bool(LASTING.search(f"{error.what} {error.why}"))
 
 
-def suspicious(previous: ServiceState | None, current: ServiceState, id: str) -> bool:
+def may_have_stopped_tasks(previous: ServiceState | None, current: ServiceState, id: str) -> bool:
     """Whether this answer may mean that a task of deployment `id` stopped: it counts a failure, lost a task, replaced one, or says so."""
     ours, was = current.deployment(id), previous.deployment(id) if previous else None
     if ours is None:
@@ -52,10 +52,10 @@ def suspicious(previous: ServiceState | None, current: ServiceState, id: str) ->
     new = new_messages(previous, current)
     said = any(TROUBLE.search(text) and not OLD_TASKS.search(text) for text in new)
     replaced = was.running + was.pending >= was.desired > 0 and any(STARTED.search(text) for text in new)
-    return said or replaced or lost(was, ours)
+    return said or replaced or lost_tasks(was, ours)
 
 
-def lost(was: Deployment, ours: Deployment) -> bool:
+def lost_tasks(was: Deployment, ours: Deployment) -> bool:
     turned = ours.rollout_state == "FAILED" != was.rollout_state
     gone = ours.running < was.running or was.pending - ours.pending > max(0, ours.running - was.running)
     return turned or gone or ours.failed > was.failed
@@ -72,14 +72,14 @@ def oldest_first(events: Iterable[Event]) -> list[Event]:
     return sorted(newest_last, key=lambda event: event.at.timestamp() if event.at else 0.0)
 
 
-def unseen(service: ServiceState, since: datetime | None, seen: Iterable[str]) -> list[Event]:
+def unseen_tasks(service: ServiceState, since: datetime | None, seen: Iterable[str]) -> list[Event]:
     """Events from `since` on (by AWS's clock; None: not known yet, so none), oldest first, whose ids are not among `seen`."""
     known = set(seen)
     new = [event for event in oldest_first(service.events) if event.id not in known]
     return [event for event in new if since and (event.at is None or event.at >= since)]
 
 
-def unhealthy_said(service: ServiceState, id: str) -> tuple[str, ...]:
+def health_check_events(service: ServiceState, id: str) -> tuple[str, ...]:
     """ECS's latest sentences about failed health checks since deployment `id` was made; they tell what the check got."""
     ours = service.deployment(id)
     since = ours.created_at if ours else None
@@ -91,7 +91,7 @@ def stopped_order(task: TaskState) -> float:
     return task.stopped_at.timestamp() if task.stopped_at else float("inf")
 
 
-def late(id: str, why: str, service: ServiceState, targets: Iterable[Target], name: str) -> Finding:
+def timeout_finding(id: str, why: str, service: ServiceState, targets: Iterable[Target], name: str) -> Finding:
     """What a deployment that ran out of time was waiting for."""
     ours = service.deployment(id)
     evidence = []

@@ -36,7 +36,7 @@ GONE = ("STOPPED", "DEPROVISIONING")
 
 
 @dataclass(frozen=True)
-class Cause:
+class StopCause:
     """Why a task stopped: a stable code (empty: unknown), what a retry is worth, the text that told, and how the container ended."""
 
     code: str
@@ -57,18 +57,18 @@ class Cause:
         return self.code, "" if self.code else VARYING.sub("#", self.text), None
 
 
-def cause(task: TaskState, container: str | None = None) -> Cause:
+def cause(task: TaskState, container: str | None = None) -> StopCause:
     """The cause of a stop. `container`: ours, preferred where several containers ended."""
     texts = [task.stopped_reason, *(each.reason for each in task.containers if each.reason)]
     known = [(reason, text) for text in texts if (reason := classify(text))]
     found = next((pair for pair in known if pair[0].kind != "symptom"), known[0] if known else None)
-    ended = culprit(task, container)
+    ended = responsible_container(task, container)
     name, exit_code = (ended.name, ended.exit_code) if ended else ("", None)
     if found:
-        return Cause(found[0].code, kind_of(found[0]), found[1], name, exit_code)
+        return StopCause(found[0].code, kind_of(found[0]), found[1], name, exit_code)
     text = next((text for text in texts if text), "")
     kind = BY_STOP_CODE.get(task.stop_code)
-    return Cause(task.stop_code if kind else "", kind or "unknown", text, name, exit_code)
+    return StopCause(task.stop_code if kind else "", kind or "unknown", text, name, exit_code)
 
 
 def kind_of(reason: StopReason) -> Kind:
@@ -76,7 +76,7 @@ def kind_of(reason: StopReason) -> Kind:
     return "transient" if reason.code.endswith("-NET") else reason.kind
 
 
-def culprit(task: TaskState, container: str | None = None) -> ContainerState | None:
+def responsible_container(task: TaskState, container: str | None = None) -> ContainerState | None:
     """The container whose end took the task down: one with a reason, one that failed by itself, ours, any."""
     ours = sorted(task.containers, key=lambda each: each.name != container)
     by_itself = [each for each in ours if each.exit_code not in (None, 0, *KILLED)]
@@ -87,7 +87,7 @@ def culprit(task: TaskState, container: str | None = None) -> ContainerState | N
 
 def finding(
     task: TaskState,
-    why: Cause,
+    why: StopCause,
     log_lines: Sequence[str] = (),
     *,
     targets: Iterable[Target] = (),
@@ -104,8 +104,8 @@ def finding(
     `targets` and `said` (events) count where health checks failed; an event stays when the target is deregistered already.
     """
     advice = ADVICE.get(why.code, UNKNOWN)
-    names = {"service": service, "ecs_service": ecs_service, "target_group": target_group, **names_of(task, why)}
-    fix = tuple(command for template in advice.fix if (command := filled(template.replace("{aws}", aws), names)))
+    names = {"service": service, "ecs_service": ecs_service, "target_group": target_group, **template_names(task, why)}
+    fix = tuple(command for template in advice.fix if (command := render_command(template.replace("{aws}", aws), names)))
     name, meant = meaning(why, advice, log_lines)
     code = f" ({why.code})" if why.code else ""
     return Finding(
@@ -117,7 +117,7 @@ def finding(
     )
 
 
-def meaning(why: Cause, advice: Advice, log_lines: Iterable[str]) -> tuple[str, str]:
+def meaning(why: StopCause, advice: Advice, log_lines: Iterable[str]) -> tuple[str, str]:
     if why.code in ENDED_BY_ITSELF and any(WRONG_ARCHITECTURE.search(line) for line in log_lines):
         return "image_platform", "the image is built for another CPU architecture than the task runs on"
     if not why.code:
@@ -125,7 +125,7 @@ def meaning(why: Cause, advice: Advice, log_lines: Iterable[str]) -> tuple[str, 
     return advice.finding, advice.says
 
 
-def exit_note(task: TaskState, why: Cause) -> str:
+def exit_note(task: TaskState, why: StopCause) -> str:
     if not why.container:
         return ""
     if why.exit_code is None:
@@ -136,7 +136,7 @@ def exit_note(task: TaskState, why: Cause) -> str:
     return f"; container {why.container}: exit code {why.exit_code}" + (f", {meant}" if meant else "")
 
 
-def confidence(why: Cause, log_lines: Sequence[str]) -> Literal["certain", "likely", "possible"]:
+def confidence(why: StopCause, log_lines: Sequence[str]) -> Literal["certain", "likely", "possible"]:
     if why.kind == "unknown" or (why.kind == "symptom" and why.exit_code == KILLED[0] and why.code in ENDED_BY_ITSELF):
         return "possible"      # SIGKILL without an out-of-memory text may be the stop timeout
     if why.code == "ECS-PULL-403":
@@ -144,7 +144,7 @@ def confidence(why: Cause, log_lines: Sequence[str]) -> Literal["certain", "like
     return "certain" if why.kind != "symptom" or log_lines else "likely"
 
 
-def checked(why: Cause, targets: Iterable[Target], said: Iterable[str]) -> Iterable[Evidence]:
+def checked(why: StopCause, targets: Iterable[Target], said: Iterable[str]) -> Iterable[Evidence]:
     """What the load balancer's checks saw, as ELB and ECS word it."""
     if why.code == NEEDS_TARGETS:
         for target in targets:
@@ -154,7 +154,7 @@ def checked(why: Cause, targets: Iterable[Target], said: Iterable[str]) -> Itera
             yield Evidence("DescribeServices events", redact(message))
 
 
-def evidence(task: TaskState, why: Cause, log_lines: Sequence[str], checks: Iterable[Evidence], log_problem: str) -> Iterable[Evidence]:
+def evidence(task: TaskState, why: StopCause, log_lines: Sequence[str], checks: Iterable[Evidence], log_problem: str) -> Iterable[Evidence]:
     """The task's own fields, verbatim but for secrets, then what health checks saw, and the log."""
     yield Evidence("DescribeTasks stopCode", task.stop_code or "null")
     yield Evidence("DescribeTasks stoppedReason", redact(task.stopped_reason) or "null")
@@ -173,7 +173,7 @@ def evidence(task: TaskState, why: Cause, log_lines: Sequence[str], checks: Iter
         yield Evidence(f"log of {why.container or task.id}", f"unknown: {redact(log_problem)}")
 
 
-def names_of(task: TaskState, why: Cause) -> dict[str, str]:
+def template_names(task: TaskState, why: StopCause) -> dict[str, str]:
     """AWS's names that a command needs, as the task itself tells them."""
     named = task.container(why.container)
     image = named.image if named else ""
@@ -189,7 +189,7 @@ def names_of(task: TaskState, why: Cause) -> dict[str, str]:
     }
 
 
-def filled(template: str, names: Mapping[str, str]) -> str | None:
+def render_command(template: str, names: Mapping[str, str]) -> str | None:
     """The command with its names quoted for a shell; None where one is not known."""
     wanted = re.findall(r"\{(\w+)\}", template)
     if not all(names.get(name) for name in wanted):

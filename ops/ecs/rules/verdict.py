@@ -14,7 +14,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 
 from ops.aws.facts import Deployment, Event, ServiceState, TaskState, Verdict
-from ops.ecs.rules.stop_diagnosis import Cause, cause
+from ops.ecs.rules.stop_diagnosis import StopCause, cause
 
 APPEARS_S = 12.0       # ECS is eventually consistent: a deployment may be missing from the first answers
 ROLLS_BACK_S = 60.0    # with rollback on, ECS starts it within seconds of FAILED; without a completed deployment to go to, never
@@ -26,7 +26,7 @@ NAMED = re.compile(r"rolling back to deployment(?:Id)? \(?(?P<id>ecs-svc/\w+)", 
 
 
 @dataclass(frozen=True)
-class History:
+class RolloutHistory:
     """What has been seen so far: our deployment as last seen, and when (seconds); when it first was FAILED; the id of its rollback.
 
     `missing`: consecutive answers, up to the last one, that did not have the service.
@@ -40,7 +40,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class Sight:
+class Observation:
     """One look: seconds since the watch began, the service (None: ECS knows none of that name), and all stopped tasks of ours so far.
 
     `stage`: the lifecycleStage of the service deployment, empty where it was not read.
@@ -49,7 +49,7 @@ class Sight:
     at: float
     service: ServiceState | None
     stopped: tuple[TaskState, ...] = ()
-    history: History = History()
+    history: RolloutHistory = RolloutHistory()
     container: str | None = None
     stage: str = ""
 
@@ -76,7 +76,7 @@ class Decision:
     baking: bool = False
 
 
-def remember(history: History, service: ServiceState | None, id: str, at: float) -> History:
+def remember(history: RolloutHistory, service: ServiceState | None, id: str, at: float) -> RolloutHistory:
     """`history` with one more answer folded in."""
     if service is None:
         return replace(history, missing=history.missing + 1)
@@ -84,18 +84,18 @@ def remember(history: History, service: ServiceState | None, id: str, at: float)
     now = service.deployment(id)
     ours = now or history.ours
     failed_at = history.failed_at
-    if failed_at is None and ours and (ours.rollout_state == "FAILED" or said_failed(service, id)):
+    if failed_at is None and ours and (ours.rollout_state == "FAILED" or event_says_failed(service, id)):
         failed_at = at
     history = replace(history, ours=ours, seen_at=at if now else history.seen_at, failed_at=failed_at)
     return replace(history, rollback=history.rollback or rollback_of(history, service, id))
 
 
-def said_failed(service: ServiceState, id: str) -> bool:
+def event_says_failed(service: ServiceState, id: str) -> bool:
     """ECS says it in an event too, which stays when the deployment is no longer listed."""
     return any(f"deployment {id}) deployment failed" in event.message for event in service.events)
 
 
-def rollback_of(history: History, service: ServiceState, id: str) -> str | None:
+def rollback_of(history: RolloutHistory, service: ServiceState, id: str) -> str | None:
     """The id of the deployment by which ECS takes ours back: its reason or an event says so, or it is an older one in front again."""
     ours, primary = history.ours, service.primary
     if primary is None or primary.id == id or ours is None:
@@ -121,12 +121,12 @@ def older_than_known(primary: Deployment, ours: Deployment, service: ServiceStat
     return older(primary, ours) and service.deployment(id) is None and ours.rollout_state != "FAILED"
 
 
-def decide(sight: Sight, deployment_id: str, *, timeout_s: float, patient: bool = False, bounded: bool = False) -> Decision:
+def decide(sight: Observation, deployment_id: str, *, timeout_s: float, patient: bool = False, bounded: bool = False) -> Decision:
     """The verdict on our deployment. `patient`: where the service's own circuit breaker rolls back, leave failing tasks to it.
 
     `bounded`: `timeout_s` includes the bake time; otherwise a bake time comes on top of it.
     """
-    decision = settled(sight, deployment_id, patient)
+    decision = terminal_decision(sight, deployment_id, patient)
     limit = deadline(sight, deployment_id, timeout_s, bounded=bounded)
     if decision.verdict is None and sight.at >= limit:
         why = f"{limit:g} s passed: {decision.phase}; {counts(sight, deployment_id)}"
@@ -134,14 +134,14 @@ def decide(sight: Sight, deployment_id: str, *, timeout_s: float, patient: bool 
     return decision
 
 
-def deadline(sight: Sight, id: str, timeout_s: float, *, bounded: bool = False) -> float:
+def deadline(sight: Observation, id: str, timeout_s: float, *, bounded: bool = False) -> float:
     """When the watch times out, in seconds since it began: `timeout_s`, later while the deployment bakes as configured."""
     if bounded or sight.service is None or not baking(sight, id):
         return timeout_s
     return timeout_s + sight.service.bake_s
 
 
-def baking(sight: Sight, id: str) -> bool:
+def baking(sight: Observation, id: str) -> bool:
     """Whether all our tasks run and ECS shifts production traffic to them or bakes them (not ROLLING).
 
     Where the stage could not be read the task counts alone tell: what may carry all traffic is not taken back.
@@ -154,7 +154,7 @@ def baking(sight: Sight, id: str) -> bool:
     return not sight.stage or sight.stage in SHIFTED
 
 
-def settled(sight: Sight, id: str, patient: bool) -> Decision:
+def terminal_decision(sight: Observation, id: str, patient: bool) -> Decision:
     service, history = sight.service, sight.history
     if service is None and history.missing < GONE_AFTER:
         return Decision(None, "waiting for ECS")
@@ -164,7 +164,7 @@ def settled(sight: Sight, id: str, patient: bool) -> Decision:
         return rolling_back(service, history)
     ours, primary = service.deployment(id), service.primary
     if primary and primary.id != id and (ours or history.ours or sight.at >= APPEARS_S):
-        return overtaken(sight, ours, primary)
+        return superseded_decision(sight, ours, primary)
     if ours is None:
         return missing(sight)
     if completed(ours, service):
@@ -172,10 +172,10 @@ def settled(sight: Sight, id: str, patient: bool) -> Decision:
         return Decision(Verdict.SUCCEEDED, "completed", f"{ours.running} of {ours.desired} tasks run{nothing}")
     if ours.rollout_state == "FAILED":
         return failed(sight, ours, service)
-    return judged(sight, ours, service, patient)
+    return in_progress_decision(sight, ours, service, patient)
 
 
-def overtaken(sight: Sight, ours: Deployment | None, primary: Deployment) -> Decision:
+def superseded_decision(sight: Observation, ours: Deployment | None, primary: Deployment) -> Decision:
     """Another deployment is in front. An answer older than our deployment (it is not in it) is waited out."""
     target = primary.task_definition.rsplit("/", 1)[-1]
     last = sight.history.ours
@@ -187,7 +187,7 @@ def overtaken(sight: Sight, ours: Deployment | None, primary: Deployment) -> Dec
     return Decision(Verdict.SUPERSEDED, "superseded", f"deployment {primary.id} took over, to {target}")
 
 
-def missing(sight: Sight) -> Decision:
+def missing(sight: Observation) -> Decision:
     if sight.history.ours is not None and sight.at - sight.history.seen_at < APPEARS_S:
         return Decision(None, "waiting for ECS")
     if sight.history.ours is not None:
@@ -204,7 +204,7 @@ def completed(ours: Deployment, service: ServiceState) -> bool:
     return len(service.deployments) == 1 and ours.pending == 0 and ours.running == ours.desired == service.desired
 
 
-def failed(sight: Sight, ours: Deployment, service: ServiceState) -> Decision:
+def failed(sight: Observation, ours: Deployment, service: ServiceState) -> Decision:
     """ECS said FAILED (by its breaker or an alarm); where it rolls back, that is waited for, though not for ever."""
     waited = sight.at - (sight.history.failed_at if sight.history.failed_at is not None else sight.at)
     if service.rolls_back and waited < ROLLS_BACK_S:
@@ -213,7 +213,7 @@ def failed(sight: Sight, ours: Deployment, service: ServiceState) -> Decision:
     return Decision(Verdict.FAILED, "failed", (ours.rollout_reason or "rolloutState is FAILED") + kept)
 
 
-def rolling_back(service: ServiceState, history: History) -> Decision:
+def rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
     """Our deployment failed and ECS takes it back: followed to that deployment's own end, which is never a success of ours."""
     reason = (history.ours.rollout_reason if history.ours else "") or "our deployment failed"
     back, primary = service.deployment(str(history.rollback)), service.primary
@@ -232,9 +232,9 @@ def rolling_back(service: ServiceState, history: History) -> Decision:
     return Decision(None, "rolling back", f"{reason}; ECS goes back to {target}")
 
 
-def judged(sight: Sight, ours: Deployment, service: ServiceState, patient: bool) -> Decision:
+def in_progress_decision(sight: Observation, ours: Deployment, service: ServiceState, patient: bool) -> Decision:
     """In progress: doomed by a final cause, by a cause that came twice, or simply under way."""
-    doom = doomed(sight)
+    doom = failure_reason(sight)
     if doom and not (patient and service.breaker and service.breaker_rollback):
         return Decision(Verdict.FAILED, "failed", doom)
     if doom:
@@ -264,7 +264,7 @@ def unchecked(service: ServiceState, id: str) -> bool:
     return ours is not None and ours.desired > 0 and not service.load_balancers
 
 
-def settle(settling: Settling, sight: Sight, settle_s: float) -> Decision:
+def settle(settling: Settling, sight: Observation, settle_s: float) -> Decision:
     """Whether a task of ours failed since the roll-out completed; no verdict while the tasks have not run for `settle_s`."""
     for task in sorted(sight.stopped, key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0):
         why = cause(task, sight.container)
@@ -282,7 +282,7 @@ def same_tasks(settling: Settling, running: frozenset[str], desired: int) -> boo
     return bool(settling.tasks) and len(kept) >= min(desired, len(settling.tasks))
 
 
-def doomed(sight: Sight) -> str:
+def failure_reason(sight: Observation) -> str:
     """The sentence that ends a roll-out, or nothing: a final cause, or the second stop with the same cause."""
     seen: defaultdict[tuple[str, str, int | None], list[TaskState]] = defaultdict(list)
     for task in sorted(sight.stopped, key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0):
@@ -291,35 +291,35 @@ def doomed(sight: Sight) -> str:
             continue
         if why.kind == "final":
             return f"task {task.id} stopped, and no retry mends it: {words(why)}"
-        if any(repeats(why, earlier, task) for earlier in seen[why.key]):
+        if any(is_repeat(why, earlier, task) for earlier in seen[why.key]):
             return f"task {task.id} is the second to stop with the same cause: {words(why)}"
         seen[why.key].append(task)
     return ""
 
 
-def repeats(why: Cause, earlier: TaskState, task: TaskState) -> bool:
+def is_repeat(why: StopCause, earlier: TaskState, task: TaskState) -> bool:
     """A transient cause counts again only for a task made after the first stop: two tasks hit by one blip are one (a network is not)."""
     if why.kind != "transient" or why.code.endswith("-NET") or not (earlier.stopped_at and task.created_at):
         return True
     return task.created_at >= earlier.stopped_at
 
 
-def words(why: Cause) -> str:
+def words(why: StopCause) -> str:
     exit_code = f", exit code {why.exit_code}" if why.exit_code is not None else ""
     return f"{why.code or 'unknown reason'}{exit_code}"
 
 
-def counts(sight: Sight, id: str) -> str:
+def counts(sight: Observation, id: str) -> str:
     ours = sight.service.deployment(id) if sight.service else None
     return f"{ours.running} of {ours.desired} tasks run, {ours.pending} pending" if ours else "our deployment is not listed"
 
 
 def wants_details(previous: ServiceState | None, current: ServiceState | None) -> bool:
     """Whether tasks and targets are worth another look: counts, failures, states or events changed."""
-    return digest(previous) != digest(current)
+    return fingerprint(previous) != fingerprint(current)
 
 
-def digest(service: ServiceState | None) -> object:
+def fingerprint(service: ServiceState | None) -> object:
     if service is None:
         return None
     deployments = tuple(

@@ -79,8 +79,8 @@ def schema(at: str | None, order: Sequence[str], pending: Sequence[str], release
     """
     left = f"; pending: {', '.join(pending)}" if pending else ""
     shown, value = f"at {at or 'no revision'}{left}", f"{at or 'no revision'}"
-    behind = {service: revision for service, revision in released.items() if place(revision, order) > place(at, order)}
-    strange = [revision for revision in (at, *released.values()) if revision and place(revision, order) == len(order)]
+    behind = {service: revision for service, revision in released.items() if database_label(revision, order) > database_label(at, order)}
+    strange = [revision for revision in (at, *released.values()) if revision and database_label(revision, order) == len(order)]
     if strange:
         why = f"this checkout does not know revision {strange[0]}"
         return Check("db", "schema", "unknown", f"{shown}; {why}: git pull")
@@ -92,7 +92,7 @@ def schema(at: str | None, order: Sequence[str], pending: Sequence[str], release
     return Check("db", "schema", "failed", f"{shown}; {told}", f"{value} behind", finding=found)
 
 
-def place(revision: str | None, order: Sequence[str]) -> int:
+def database_label(revision: str | None, order: Sequence[str]) -> int:
     """Its place in the history: -1 for none, past the end for one that is not known; of several heads the newest."""
     if not revision:
         return -1
@@ -100,5 +100,5 @@ def place(revision: str | None, order: Sequence[str]) -> int:
     return max(places)
 
 
-def unseen(name: str, what: Unknown) -> Check:
+def unknown_check(name: str, what: Unknown) -> Check:
     return Check("db", name, "unknown", what.why)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from ops.health.model import LOOKED, Check, Sweep
+from ops.health.model import EVALUATED, Check, Sweep
 from ops.aws.facts import Change
 from ops.core import findings
 from ops.health.rules.root_cause import causes
-from ops.health.rules.pages import milliseconds
+from ops.health.rules.pages import format_milliseconds
 
 Key = tuple[str, str]    # group and name of a check
 FLOOR_S = 0.25           # a page that took 5 ms and takes 20 is not slower in any way that matters
@@ -23,7 +23,7 @@ def newest_of_each(documents: Iterable[Mapping[str, Any]], wanted: Iterable[str]
     """
     missing, skipped, taken, moments = {*wanted}, set[Key](), dict[Key, Mapping[str, Any]](), list[str]()
     for document in documents:
-        looked = {key(each): each for each in document["checks"] if each["status"] in LOOKED}
+        looked = {key(each): each for each in document["checks"] if each["status"] in EVALUATED}
         fresh = {group for group, _ in looked if group in missing or (group == "account" and (group, group) not in taken)}
         found = {each: check for each, check in looked.items() if each[0] in fresh or each in skipped}
         skipped |= {key(each) for each in document["checks"] if each["group"] in fresh}
@@ -45,58 +45,58 @@ def changes(before: Mapping[str, Any], after: Sweep, slower: float) -> tuple[Cha
 
     A group that only one of the two looked at is no change: another --only was asked for. What was explained is told by its cause.
     """
-    was = {key(each): each for each in before.get("checks") or () if each.get("status") in LOOKED}
-    now = [check for check in after.checks if check.status in LOOKED]
+    was = {key(each): each for each in before.get("checks") or () if each.get("status") in EVALUATED}
+    now = [check for check in after.checks if check.status in EVALUATED]
     found: list[Change] = []
     for check in now:
         old = was.get((check.group, check.name))
         if old is not None:
             found += [*compared(check, old), *measured(check, old.get("numbers") or {}, slower)]
-    return (*found, *came_and_went(was, now, {(check.group, check.name) for check in after.checks}))
+    return (*found, *appeared_or_vanished(was, now, {(check.group, check.name) for check in after.checks}))
 
 
-def came_and_went(was: Mapping[Key, Mapping[str, Any]], now: Sequence[Check], names: Set[Key]) -> Iterable[Change]:
+def appeared_or_vanished(was: Mapping[Key, Mapping[str, Any]], now: Sequence[Check], names: Set[Key]) -> Iterable[Change]:
     """What only one of the two runs has is told where it is ill: a look that failed has another name than what it would see."""
     old = [each for each in was.values() if key(each) not in names]
     new = [check for check in now if (check.group, check.name) not in was]
     looked, looked_before = {check.group for check in now}, {group for group, _ in was}
     for each in old:
         if each["status"] != "ok" and each["group"] in looked:
-            yield Change(f"{each['group']} · {each['name']}", of_kept(each), together([of(check) for check in new if alike(check, each)]))
+            yield Change(f"{each['group']} · {each['name']}", stored_changes(each), merge_same_moves([changes_between(check) for check in new if same_service(check, each)]))
     for check in new:
-        before = [each for each in old if alike(check, each)]
+        before = [each for each in old if same_service(check, each)]
         if check.ill and check.group in looked_before and all(each["status"] == "ok" for each in before):
-            yield Change(shown(check), together([of_kept(each) for each in before]), of(check))
+            yield Change(value_of(check), merge_same_moves([stored_changes(each) for each in before]), changes_between(check))
 
 
-def alike(check: Check, old: Mapping[str, Any]) -> bool:
+def same_service(check: Check, old: Mapping[str, Any]) -> bool:
     """Of one group, and of one service where both say whose they are."""
     service = str(old.get("service") or "")
     return check.group == old["group"] and (check.service == service or not check.service or not service)
 
 
-def together(said: Sequence[str]) -> str:
+def merge_same_moves(said: Sequence[str]) -> str:
     return " and ".join(dict.fromkeys(said)) or "not there"
 
 
 def compared(check: Check, old: Mapping[str, Any]) -> Iterable[Change]:
-    if of_kept(old) != of(check):
-        yield Change(shown(check), of_kept(old), of(check))
+    if stored_changes(old) != changes_between(check):
+        yield Change(value_of(check), stored_changes(old), changes_between(check))
 
 
-def of(check: Check) -> str:
-    return said(check.status, check.value)
+def changes_between(check: Check) -> str:
+    return display_name(check.status, check.value)
 
 
-def of_kept(check: Mapping[str, Any]) -> str:
-    return said(str(check["status"]), str(check.get("value") or ""))
+def stored_changes(check: Mapping[str, Any]) -> str:
+    return display_name(str(check["status"]), str(check.get("value") or ""))
 
 
-def said(status: str, value: str) -> str:
+def display_name(status: str, value: str) -> str:
     return value if value and status in ("ok", "failed") else status
 
 
-def shown(check: Check) -> str:
+def value_of(check: Check) -> str:
     """`/about` for a page through the CDN; the group goes before whatever does not name itself."""
     if check.group == "endpoints" and check.name.startswith("GET ") and check.name.endswith(" via cdn"):
         return check.name.removeprefix("GET ").removesuffix(" via cdn")
@@ -110,7 +110,7 @@ def measured(check: Check, old: Mapping[str, Any], slower: float) -> Iterable[Ch
         before = float(old[name])
         late = max(check.numbers.get("late", 0.0), float(old.get("late", 0.0)))
         if name == "p50" and moved(before, value, slower, FLOOR_S + late):      # no time is more exact than the machine that took it
-            yield Change("p50", milliseconds(before), milliseconds(value))
+            yield Change("p50", format_milliseconds(before), format_milliseconds(value))
         if name == "errors/min" and moved(before, value, slower, RATE_FLOOR):
             yield Change(f"{check.name} errors/min", f"{before:.0f}", f"{value:.0f}")
 

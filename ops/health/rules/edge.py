@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.health.model import Check
 from ops.aws.facts import Evidence, Finding
-from ops.cdn.rules.distribution import is_undated, kept_from_before
+from ops.cdn.rules.distribution import is_undated, is_older_copy
 
 HANDSHAKE = {
     "certificate_expired": "the certificate has expired",
@@ -52,7 +52,7 @@ def cache(path: str, service: str, answer: CacheAnswer, deployed_at: datetime | 
     if is_undated(answer, deployed_at):
         missing = "its age" if answer.age_s is None else "when the running deployment began"
         return Check("cdn", name, "unknown", f"{answer.cache}{age}: {missing} is not known", service=service)
-    if not kept_from_before(answer, deployed_at, now):
+    if not is_older_copy(answer, deployed_at, now):
         return Check("cdn", name, "ok", f"{answer.cache}{age}", "fresh", service=service)
     since = deployed_at.isoformat(timespec="seconds") if deployed_at else "?"
     shown = f"{answer.cache}{age}, expected nothing from before the deployment of {service} at {since}"

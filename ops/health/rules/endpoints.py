@@ -9,7 +9,7 @@ from ops.aws.facts import Answer, Evidence, Finding, Unknown
 Answers = tuple[Answer, ...] | Unknown
 
 
-def told(answer: Answer) -> str:
+def endpoint_finding(answer: Answer) -> str:
     return f"{answer.status or 'no answer'}" + (f" ({answer.problem})" if answer.problem else "")
 
 
@@ -22,5 +22,5 @@ def broken_by_us(before: Answers, after: Iterable[Answer]) -> tuple[Answer, ...]
 
 
 def finding(answers: Iterable[Answer], cause: str, summary: str, service: str) -> Finding:
-    evidence = tuple(Evidence(f"GET {answer.path}", told(answer)) for answer in answers)
+    evidence = tuple(Evidence(f"GET {answer.path}", endpoint_finding(answer)) for answer in answers)
     return Finding(cause, summary, "certain", evidence, (f"inv {service}.status",))

@@ -24,7 +24,7 @@ QUIET = ("trace", "debug", "verbose", "info", "information", "informational", "n
 LEVELS: dict[str, str | None] = {      # 10 to 60: pino's and bunyan's
     **dict.fromkeys(ERRORS, "error"), **dict.fromkeys(("warn", "warning", "40"), "warning"), **dict.fromkeys(QUIET),
 }  # fmt: skip
-SAID = re.compile(r"\b(?:level|severity|levelname|lvl)=\"?(\w+)", re.IGNORECASE)      # logfmt
+SEVERITY = re.compile(r"\b(?:level|severity|levelname|lvl)=\"?(\w+)", re.IGNORECASE)      # logfmt
 VARYING = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d{4}-\d\d-\d\d[T ][\d:.,]+Z?\b|\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b|\d+", re.IGNORECASE
 )
@@ -33,7 +33,7 @@ MOMENT = ("time", "timestamp", "ts", "@timestamp", "ms")
 
 
 @dataclass(frozen=True)
-class Line:
+class LogLine:
     """One line of the log: seconds since 1970, and its text."""
 
     at: float
@@ -41,7 +41,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Pattern:
+class LogPattern:
     """Lines that differ in numbers and ids alone. `recent`: how many of `count` came within the time that is judged."""
 
     level: str
@@ -61,7 +61,7 @@ def level(text: str) -> str | None:
     if fields is not None:
         said = next((str(fields[key]) for key in ("level", "severity", "levelname", "lvl") if fields.get(key)), "")
     else:
-        found = SAID.search(text)
+        found = SEVERITY.search(text)
         said = found[1] if found else ""
     if said.lower() in LEVELS:
         return LEVELS[said.lower()]
@@ -78,7 +78,7 @@ def parsed(text: str) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-def said(text: str) -> str:
+def message_of(text: str) -> str:
     """What is compared: a JSON line without its moment, on one line, redacted."""
     fields = parsed(text)
     if fields is not None:
@@ -86,22 +86,22 @@ def said(text: str) -> str:
     return one_line(text, limit=200)
 
 
-def patterns(lines: Iterable[Line], since: float) -> tuple[Pattern, ...]:
+def patterns(lines: Iterable[LogLine], since: float) -> tuple[LogPattern, ...]:
     """Errors first, then the most frequent. `since`: from when on a line counts as recent."""
-    found: dict[tuple[str, str], list[Line]] = {}
+    found: dict[tuple[str, str], list[LogLine]] = {}
     for line in lines:
         kind = level(line.text)
         if kind is not None:
-            found.setdefault((kind, VARYING.sub("#", said(line.text))), []).append(line)
+            found.setdefault((kind, VARYING.sub("#", message_of(line.text))), []).append(line)
     made = [
-        Pattern(kind, text, len(group), sum(each.at >= since for each in group), said(group[-1].text))
+        LogPattern(kind, text, len(group), sum(each.at >= since for each in group), message_of(group[-1].text))
         for (kind, text), group in found.items()
     ]
     return tuple(sorted(made, key=lambda each: (each.level != "error", -each.count, each.text)))
 
 
 def check(
-    service: str, found: Sequence[Pattern], known: frozenset[str] | None, minutes: float, whole: bool, span: str, judged_whole: bool = True
+    service: str, found: Sequence[LogPattern], known: frozenset[str] | None, minutes: float, whole: bool, span: str, judged_whole: bool = True
 ) -> Check:
     """`known`: patterns of the run before (None: there was none); `minutes`: how long the judged time is; `span`: what was read; `whole`,
     `judged_whole`: whether all of it, and all of the judged time, was read: where it was not, no error seen is none that is not there.
@@ -128,7 +128,7 @@ def span_option(minutes: float) -> str:
     return f"{max(1, round(minutes))}m"
 
 
-def summary(found: Sequence[Pattern], known: frozenset[str] | None, whole: bool, span: str) -> str:
+def summary(found: Sequence[LogPattern], known: frozenset[str] | None, whole: bool, span: str) -> str:
     if not found:
         return f"no error or warning {span}"
     lines = [f"{each.count} × {each.level}{' (new)' if known is not None and each.key not in known else ''}: {each.text}" for each in found]

@@ -8,7 +8,7 @@ from statistics import median
 
 from ops.health.model import Check
 from ops.aws.facts import Answer, Evidence, Finding, Unknown
-from ops.health.rules.endpoints import told
+from ops.health.rules.endpoints import endpoint_finding
 
 SUMMARIES: Mapping[str, str] = {
     "page_failing": "answers with an error of the server",
@@ -37,7 +37,7 @@ FIXES: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Page:
+class PageResult:
     """One endpoint as it answered at one layer: `cdn` (the site), or `alb` (the load balancer itself). `service`: whose it is, or ""."""
 
     service: str
@@ -49,7 +49,7 @@ def named(path: str, layer: str) -> str:
     return f"GET {path} via {layer}"
 
 
-def checks(pages: Iterable[Page], slow_s: float, late_s: float = 0.0) -> tuple[Check, ...]:
+def checks(pages: Iterable[PageResult], slow_s: float, late_s: float = 0.0) -> tuple[Check, ...]:
     """A check a page, and one for their times together. `late_s`: by how much this machine itself was late meanwhile."""
     pages = tuple(pages)
     found = [page_check(page, slow_s) for page in pages]
@@ -57,35 +57,35 @@ def checks(pages: Iterable[Page], slow_s: float, late_s: float = 0.0) -> tuple[C
     times = [page.answer.took_s for page in pages if page.layer == layer and page.answer.status]
     if times:
         middle = median(times)
-        detail = f"p50 {milliseconds(middle)}, slowest {milliseconds(max(times))} of {len(times)} pages"
+        detail = f"p50 {format_milliseconds(middle)}, slowest {format_milliseconds(max(times))} of {len(times)} pages"
         found.append(Check("endpoints", "time", "ok", detail, numbers={"p50": middle, "late": late_s}))
     return tuple(found)
 
 
-def page_check(page: Page, slow_s: float) -> Check:
+def page_check(page: PageResult, slow_s: float) -> Check:
     answer, name = page.answer, named(page.answer.path, page.layer)
     problem, cause = answer.problem, answer.cause
     if not problem and answer.took_s > slow_s:
-        problem, cause = f"{milliseconds(answer.took_s)}, expected at most {milliseconds(slow_s)}", "page_slow"
+        problem, cause = f"{format_milliseconds(answer.took_s)}, expected at most {format_milliseconds(slow_s)}", "page_slow"
     if cause == "not_asked":
         return Check("endpoints", name, "unknown", problem, "", answer.took_s, page.service)
     if not problem:
-        detail = f"{answer.status} in {milliseconds(answer.took_s)}"
+        detail = f"{answer.status} in {format_milliseconds(answer.took_s)}"
         return Check("endpoints", name, "ok", detail, str(answer.status), answer.took_s, page.service)
     status = str(answer.status or "no answer")
     shown = problem if problem.startswith(f"status: {status}, ") else f"{status} ({problem})"
     value = f"{answer.status or 'no answer'} {cause}"
-    evidence = (Evidence(name, told(answer) if answer.problem else shown),)
+    evidence = (Evidence(name, endpoint_finding(answer) if answer.problem else shown),)
     fix = FIXES.get(cause, (f"inv {page.service}.status",) if page.service else ("inv health.targets",))
     summary = f"{answer.path} {SUMMARIES.get(cause, SUMMARIES['no_answer'])} ({problem})"
     finding = Finding(cause or "no_answer", summary, "certain", evidence, fix)
     return Check("endpoints", name, "failed", shown, value, answer.took_s, page.service, finding)
 
 
-def milliseconds(seconds: float) -> str:
+def format_milliseconds(seconds: float) -> str:
     """`80 ms`, `1.2 s`."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def unseen(path: str, layer: str, service: str, what: Unknown) -> Check:
+def unknown_page(path: str, layer: str, service: str, what: Unknown) -> Check:
     return Check("endpoints", named(path, layer), "unknown", what.why, service=service)

@@ -19,38 +19,38 @@ DENIED = re.compile(r"(?P<who>\S+) may not (?P<action>[\w*-]+:[\w*]+)")      # a
 
 
 @dataclass(frozen=True)
-class Ground:
+class ExplainContext:
     """What the rules know beside the checks. `users`: the services whose tasks read the database's secret."""
 
     users: frozenset[str] = frozenset()
 
 
-Fits = Callable[[Check, Check, Ground], bool]
+Fits = Callable[[Check, Check, ExplainContext], bool]
 
 
-def account(below: Check, above: Check, ground: Ground) -> bool:
+def account(below: Check, above: Check, ground: ExplainContext) -> bool:
     """Other credentials: everything that AWS was asked for is of another account."""
     return below.group == "account" and above.group in AWS_GROUPS
 
 
-def database_ground(below: Check, above: Check, ground: Ground) -> bool:
+def database_clients(below: Check, above: Check, ground: ExplainContext) -> bool:
     """A stopped instance, or a wrong secret, explains every other check of the database."""
     order = ("instance", "secret", "connection")
     here = below.group == above.group == "db" and below.name in order
     return here and (above.name not in order or order.index(below.name) < order.index(above.name))
 
 
-def database(below: Check, above: Check, ground: Ground) -> bool:
+def database(below: Check, above: Check, ground: ExplainContext) -> bool:
     """A database that does not answer, or whose schema is behind, makes its users ill: tasks, targets, pages, logs."""
     uses = above.group in ("ecs", "targets", "endpoints", "logs") and above.service in ground.users
     return uses and below.group == "db" and below.name != "secret" and not cause(above).startswith(NOT_THE_DATABASES)
 
 
-def cluster(below: Check, above: Check, ground: Ground) -> bool:
+def cluster(below: Check, above: Check, ground: ExplainContext) -> bool:
     return below.label == "ecs · cluster" and above.group in ("ecs", "targets") and above.name != "cluster"
 
 
-def tasks(below: Check, above: Check, ground: Ground) -> bool:
+def tasks(below: Check, above: Check, ground: ExplainContext) -> bool:
     """Tasks that end by themselves leave no target, no page, and say why in the log."""
     if below.group != "ecs" or below.service != above.service:
         return False
@@ -68,13 +68,13 @@ def stopped_by_checks(check: Check) -> bool:
     return check.finding is not None and check.finding.cause in ("target_unhealthy", "service_unsteady")
 
 
-def targets(below: Check, above: Check, ground: Ground) -> bool:
+def targets(below: Check, above: Check, ground: ExplainContext) -> bool:
     if below.group != "targets" or below.service != above.service:
         return False
     return (above.group == "ecs" and stopped_by_checks(above)) or above.group in ("endpoints", "logs")
 
 
-def handshake(below: Check, above: Check, ground: Ground) -> bool:
+def handshake(below: Check, above: Check, ground: ExplainContext) -> bool:
     """A date explains the handshake, and the handshake the pages that are asked for over TLS."""
     if below.group != "certificates":
         return False
@@ -84,19 +84,19 @@ def handshake(below: Check, above: Check, ground: Ground) -> bool:
     return (dated and same_host) or (above.group == "endpoints" and same_way and cause(above).startswith("certificate_"))
 
 
-def balancer(below: Check, above: Check, ground: Ground) -> bool:
+def balancer(below: Check, above: Check, ground: ExplainContext) -> bool:
     """What fails at the load balancer too is not the CDN's fault."""
     at_cdn = below.name.removesuffix(" via alb") + " via cdn"
     return below.group == above.group == "endpoints" and below.name.endswith(" via alb") and above.name == at_cdn
 
 
-def stale(below: Check, above: Check, ground: Ground) -> bool:
+def stale(below: Check, above: Check, ground: ExplainContext) -> bool:
     """A page that is kept from before does not show the release."""
     asked = f"GET {below.name.removeprefix('cache ')} via cdn"
     return cause(below) == "stale_cache" and above.group == "endpoints" and cause(above) == "wrong_body" and above.name == asked
 
 
-def page(below: Check, above: Check, ground: Ground) -> bool:
+def page(below: Check, above: Check, ground: ExplainContext) -> bool:
     """A page that does not answer can't be looked at in the cache either."""
     asked = f"GET {above.name.removeprefix('cache ')} via cdn"
     return below.group == "endpoints" and above.group == "cdn" and below.name == asked and above.status == "unknown"
@@ -106,10 +106,10 @@ def cause(check: Check) -> str:
     return check.finding.cause if check.finding else ""
 
 
-FROM_THE_GROUND: tuple[Fits, ...] = (account, database_ground, database, cluster, tasks, targets, handshake, stale, balancer, page)
+CAUSE_ORDER: tuple[Fits, ...] = (account, database_clients, database, cluster, tasks, targets, handshake, stale, balancer, page)
 
 
-def explained(checks: Iterable[Check], ground: Ground) -> tuple[Check, ...]:
+def explained(checks: Iterable[Check], ground: ExplainContext) -> tuple[Check, ...]:
     """The same checks; an ill one that a failed one explains names it. Nothing explains itself, in a circle either."""
     checks = tuple(checks)
     failed = [check for check in checks if check.status == "failed"]
@@ -119,14 +119,14 @@ def explained(checks: Iterable[Check], ground: Ground) -> tuple[Check, ...]:
     for check in checks:
         if not check.ill:
             continue
-        below = (each for fits in FROM_THE_GROUND for each in failed if each is not check and fits(each, check, ground))
+        below = (each for fits in CAUSE_ORDER for each in failed if each is not check and fits(each, check, ground))
         reason = next((each.label for each in below), "")
-        if reason and not leads_to(found, reason, check.label):
+        if reason and not would_be_cycle(found, reason, check.label):
             found[check.label] = reason
     return tuple(replace(check, explained_by=found[check.label]) if check.label in found else check for check in checks)
 
 
-def leads_to(found: Mapping[str, str], start: str, end: str) -> bool:
+def would_be_cycle(found: Mapping[str, str], start: str, end: str) -> bool:
     while start:
         if start == end:
             return True

@@ -8,7 +8,7 @@ from typing import Any
 
 from ops.health.model import Check
 from ops.aws.facts import Evidence, Finding, ServiceState, TaskDefinition, TaskState, Unknown, image_tag
-from ops.ecs.rules.image_match import shortfall
+from ops.ecs.rules.image_match import image_mismatch
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def names(service: str) -> tuple[str, ...]:
     return tuple(f"{service} {what}" for what in ("tasks", "deployment", "image", "revision"))
 
 
-def unseen(service: str, why: str) -> tuple[Check, ...]:
+def unknown_checks(service: str, why: str) -> tuple[Check, ...]:
     return tuple(Check("ecs", name, "unknown", why, service=service) for name in names(service))
 
 
@@ -49,16 +49,16 @@ def checks(facts: ServiceFacts) -> tuple[Check, ...]:
     """Tasks, deployment, image, and the revision beside the family's latest."""
     name, state = facts.name, facts.state
     if isinstance(state, Unknown):
-        return unseen(name, state.why)
+        return unknown_checks(name, state.why)
     if state is None:
         why = f"ECS has no service {facts.ecs_service}"
         fix = ("correct ecs_service in invoke.yaml", "inv preflight")
         found = Finding("service_missing", why, "certain", (), fix)
-        return (Check("ecs", f"{name} tasks", "failed", why, "missing", service=name, finding=found), *unseen(name, why)[1:])
+        return (Check("ecs", f"{name} tasks", "failed", why, "missing", service=name, finding=found), *unknown_checks(name, why)[1:])
     return (tasks(facts, state), deployment(facts, state), image(facts, state), revision(facts, state))
 
 
-def ailing(state: ServiceState, tasks: Sequence[TaskState] | Unknown) -> bool:
+def unhealthy_tasks(state: ServiceState, tasks: Sequence[TaskState] | Unknown) -> bool:
     """Whether it is worth asking why tasks stopped."""
     unhealthy = not isinstance(tasks, Unknown) and any(task.health == "UNHEALTHY" for task in tasks)
     unfinished = any(each.failed or each.rollout_state == "FAILED" for each in state.deployments)
@@ -117,7 +117,7 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
     if release is None:
         return unrecorded(facts, name, digests)
     tag, digest = str(release.get("tag") or "?"), str(release.get("digest") or "") or None
-    short = shortfall(facts.tasks, facts.container, digest, state.desired)
+    short = image_mismatch(facts.tasks, facts.container, digest, state.desired)
     if isinstance(short, Unknown):
         return Check("ecs", name, "unknown", short.why, service=facts.name)
     if short is None:

@@ -43,7 +43,7 @@ def serving(groups: Mapping[str, tuple[Target, ...] | Unknown]) -> str:
     return max(groups, key=rank)
 
 
-def silent(found: Sequence[Target]) -> bool:
+def unknown_targets(found: Sequence[Target]) -> bool:
     """Whether the load balancer may not get in: only then it is asked who lets it in. Targets that did not answer, or are gone by now."""
     return any(each.reason == "Target.Timeout" for each in found) or all(each.state in SETTLING for each in found)
 
@@ -62,12 +62,12 @@ def check(facts: GroupFacts) -> Check:
             why = f"{value}{note}; its health check is unknown: {facts.group.why}"
             return Check("targets", name, "unknown", why, value, service=facts.service)
         return Check("targets", name, "ok", f"{value}{note}", value, service=facts.service)
-    shown = "; ".join(said(target) for target in targets if target.state != "healthy") or "no target is registered"
+    shown = "; ".join(reason_text(target) for target in targets if target.state != "healthy") or "no target is registered"
     detail = f"{value}, expected all: {shown}"
     return Check("targets", name, "failed", detail, value, service=facts.service, finding=finding(facts, targets))
 
 
-def said(target: Target) -> str:
+def reason_text(target: Target) -> str:
     why = ": ".join(part for part in (target.reason, target.description) if part)
     return f"{target.id}:{target.port} {target.state}" + (f" ({why})" if why else "")
 
@@ -75,7 +75,7 @@ def said(target: Target) -> str:
 def finding(facts: GroupFacts, targets: Sequence[Target]) -> Finding:
     """Why they are not healthy, as far as the load balancer's reasons tell."""
     ill = [target for target in targets if target.state not in ("healthy", *SETTLING)]
-    evidence = tuple(Evidence(f"DescribeTargetHealth {facts.name}", said(target)) for target in ill)
+    evidence = tuple(Evidence(f"DescribeTargetHealth {facts.name}", reason_text(target)) for target in ill)
     status = (f"inv {facts.service}.status",)
     reasons = {target.reason for target in ill}
     if wrong_path(facts):      # then the reasons are those of whatever answers there

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.migrations.remote import bundle
-from ops.migrations.remote.bundle import Bundle, FarPython
-from ops.ssh.connection import RUN_TIMEOUT, Host, Lost, Ran
+from ops.migrations.remote.bundle import Bundle, RemotePython
+from ops.ssh.connection import RUN_TIMEOUT, Host, ConnectionLost, CommandResult
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import one_line
 
@@ -51,7 +51,7 @@ finally:
 
 
 @dataclass(frozen=True)
-class Places:
+class BastionPaths:
     """Where things are on the host: its Python, a folder below the home, and the environment's runs in it."""
 
     python: str
@@ -64,10 +64,10 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class BastionEnvironment:
     """A host that has the bundles: both, or without the libraries, which is enough to look after runs."""
 
-    places: Places
+    places: BastionPaths
     code: str
     site: str | None = None
 
@@ -83,26 +83,26 @@ class Prepared:
         return f"{self.places.cache}/code/{self.code}/alembic"
 
 
-def probe(host: Host, places: Places) -> tuple[FarPython, dict[str, list[str]]]:
+def probe(host: Host, places: BastionPaths) -> tuple[RemotePython, dict[str, list[str]]]:
     """The host's Python, and the bundles that it has, newest first. Raises OpsError where there is no Python."""
     answer = document(host, [places.python, "-c", PROBE, places.cache], f"{places.python} on the bastion")
     version, libc = answer["version"], answer["libc_version"]
-    return FarPython((version[0], version[1]), answer["machine"], answer["libc"], (libc[0], libc[1])), answer["there"]
+    return RemotePython((version[0], version[1]), answer["machine"], answer["libc"], (libc[0], libc[1])), answer["there"]
 
 
-def install(host: Host, places: Places, kind: str, what: Bundle) -> None:
+def install(host: Host, places: BastionPaths, kind: str, what: Bundle) -> None:
     """Unpacked aside and renamed: a bundle is whole or not there."""
     root = f"{places.cache}/{kind}"
     done(host, [places.python, "-c", INSTALL, root, what.name], f"install {kind} on the bastion", what.archive, INSTALL_TIMEOUT)
 
 
-def prepare(host: Host, places: Places, there: dict[str, list[str]], site: Bundle, code: Bundle, say: Callable[[str], None]) -> Prepared:
+def prepare(host: Host, places: BastionPaths, there: dict[str, list[str]], site: Bundle, code: Bundle, say: Callable[[str], None]) -> BastionEnvironment:
     """Bring what the host lacks."""
     for kind, what in (("site", site), ("code", code)):
         if what.name not in there[kind]:
             say(f"  {kind} {what.name}: {size(len(what.archive))} to the bastion")
             install(host, places, kind, what)
-    return Prepared(places, code.name, site.name)
+    return BastionEnvironment(places, code.name, site.name)
 
 
 def size(count: int) -> str:
@@ -110,26 +110,26 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
 
 
-def known(places: Places, there: dict[str, list[str]], code: str) -> Prepared | None:
+def known(places: BastionPaths, there: dict[str, list[str]], code: str) -> BastionEnvironment | None:
     """The host as it is, to look after its runs: by our own engine where that is there, else by the newest. None: nothing ever ran."""
     found = code if code in there["code"] else next(iter(there["code"]), None)
-    return Prepared(places, found) if found else None
+    return BastionEnvironment(places, found) if found else None
 
 
-def start(host: Host, far: Prepared, asked: dict[str, Any]) -> dict[str, Any]:
+def start(host: Host, far: BastionEnvironment, asked: dict[str, Any]) -> dict[str, Any]:
     """Start the run, or find that it was started. Raises Lost where the connection went: say it again."""
     told = {**asked, "bundles": {"code": far.code, "site": far.site}}
     return document(host, far.command("start", far.folder), "start the migration on the bastion", json.dumps(told).encode() + b"\n")
 
 
-def attach(host: Host, far: Prepared, run: str, offset: int, tell: Callable[[dict[str, Any]], None]) -> None:
+def attach(host: Host, far: BastionEnvironment, run: str, offset: int, tell: Callable[[dict[str, Any]], None]) -> None:
     """Everything that the run says from `offset` on, until its end. Raises Lost."""
     code = host.stream(far.command("attach", run, str(offset)), b"", lambda line: tell(json.loads(line)))
     if code:
         raise OpsError(f"watching run {run} ended with {code}", "the far side's Python failed", "inv db.attach")
 
 
-def cancel(host: Host, far: Prepared, run: str) -> dict[str, Any]:
+def cancel(host: Host, far: BastionEnvironment, run: str) -> dict[str, Any]:
     return document(host, far.command("cancel", run), f"cancel run {run} on the bastion")
 
 
@@ -143,11 +143,11 @@ def document(host: Host, command: str | list[str], what: str, stdin: bytes = b""
     return dict(found)
 
 
-def done(host: Host, command: str | list[str], what: str, stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT) -> Ran:
+def done(host: Host, command: str | list[str], what: str, stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT) -> CommandResult:
     """Run it. Raises Lost for a lost connection, TimedOut, OpsError for a command that failed, in its own words."""
     ran = host.run(command, stdin, timeout_s, what)
     if ran.lost:
-        raise Lost(what, "the connection was lost", "run it again, or see: inv db.attach")
+        raise ConnectionLost(what, "the connection was lost", "run it again, or see: inv db.attach")
     if ran.code:
         said = ran.err.decode(errors="replace").strip().splitlines()
         why = one_line(said[-1]) if said else f"exit code {ran.code}"
@@ -157,4 +157,4 @@ def done(host: Host, command: str | list[str], what: str, stdin: bytes = b"", ti
     return ran
 
 
-__all__ = ["Places", "Prepared", "attach", "bundle", "cancel", "install", "known", "prepare", "probe", "start"]
+__all__ = ["BastionPaths", "BastionEnvironment", "attach", "bundle", "cancel", "install", "known", "prepare", "probe", "start"]

@@ -31,7 +31,7 @@ CACHE = Path(".ops") / "bundles"
 
 
 @dataclass(frozen=True)
-class FarPython:
+class RemotePython:
     """A host's Python: (3, 11), `x86_64`, `glibc` or `musl` with its version."""
 
     version: tuple[int, int]
@@ -63,14 +63,14 @@ class Bundle:
     archive: bytes
 
 
-def here() -> FarPython:
+def here() -> RemotePython:
     """This machine, in the same words."""
     libc, version = platform.libc_ver()
     major, minor = [*version.split("."), "0", "0"][:2]
-    return FarPython(sys.version_info[:2], platform.machine(), libc or "other", (int(major or 0), int(minor or 0)))
+    return RemotePython(sys.version_info[:2], platform.machine(), libc or "other", (int(major or 0), int(minor or 0)))
 
 
-def site(root: Path, host: FarPython) -> Bundle:
+def site(root: Path, host: RemotePython) -> Bundle:
     """The libraries for `host`, made once and kept below `root`. Raises ConfigError (no lock), OpsError (they can't be had)."""
     pins = pinned(root / "requirements.lock")
     key = hashlib.sha256(f"{host}\n{pins}".encode()).hexdigest()[:24]
@@ -131,7 +131,7 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
             yield path.relative_to(folder).as_posix(), path
 
 
-def fetched(host: FarPython, pins: str) -> bytes:
+def fetched(host: RemotePython, pins: str) -> bytes:
     """The host's wheels, by pip, by hash. Raises OpsError in pip's words."""
     with tempfile.TemporaryDirectory() as folder:
         lock, into = Path(folder) / "pins", Path(folder) / "site"
@@ -140,7 +140,7 @@ def fetched(host: FarPython, pins: str) -> bytes:
         return packed(files_below(into))
 
 
-def fetch(host: FarPython, lock: Path, into: Path) -> None:
+def fetch(host: RemotePython, lock: Path, into: Path) -> None:
     wanted = [word for tag in host.platforms for word in ("--platform", tag)]
     command = [
         sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",

@@ -7,18 +7,18 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ops.postgres import access
-from ops.postgres.access import KINDS, Applied, Door, Outcome
+from ops.postgres.access import KINDS, Applied, DatabaseAccess, MigrationOutcome
 from ops.core.errors import Cancelled, OpsError
 from ops.migrations.plan import BASE
 from ops.core.redaction.redact import one_line
 
 
-def outcome(id: str, end: dict[str, Any], database: Callable[[], AbstractContextManager[Door]]) -> Outcome:
+def outcome(id: str, end: dict[str, Any], database: Callable[[], AbstractContextManager[DatabaseAccess]]) -> MigrationOutcome:
     """A run's end as a value. Raises what the engine meant; Cancelled; OpsError for a run that is lost."""
     state = end["state"]
     if state == "succeeded":
         found = end["outcome"]
-        return Outcome(found["before"], found["after"], tuple(Applied(**each) for each in found["applied"]), found["run"])
+        return MigrationOutcome(found["before"], found["after"], tuple(Applied(**each) for each in found["applied"]), found["run"])
     if state == "failed":
         error = end["error"]
         raise KINDS[error["kind"]](one_line(error["what"]), one_line(error["why"], limit=700), one_line(error["next"]))

@@ -18,20 +18,20 @@ from ops.core import ui
 from ops.migrations.remote import bundle, bastion as migrations_bastion
 from ops.postgres import access
 from ops.ssh import connection
-from ops.postgres.access import Door
-from ops.migrations.remote.bastion import Prepared
-from ops.ssh.connection import Host, Lost
+from ops.postgres.access import DatabaseAccess
+from ops.migrations.remote.bastion import BastionEnvironment
+from ops.ssh.connection import Host, ConnectionLost
 from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
 from ops.migrations import plan
 from ops.migrations.remote import result
-from ops.migrations.plan import Asked, Done, Place, Planned
+from ops.migrations.plan import RunOptions, RunResult, MigrationTarget, MigrationPlan
 
 RECONNECT_S = 60.0       # how long a watcher tries to come back
 PAUSES_S = (0.5, 1.0, 2.0, 5.0)
 AUTHORITY_KEY = "sslrootcert"
 
 
-def run(place: Place, planned: Planned, asked: Asked, say: Callable[[str], None] = ui.say) -> Done:
+def run(place: MigrationTarget, planned: MigrationPlan, asked: RunOptions, say: Callable[[str], None] = ui.progress) -> RunResult:
     """Do what was planned where the environment says: on the bastion, else from here. Raises what the engine means."""
     if place.door.mode != "remote":
         return plan.run(place, planned, asked, say)
@@ -40,14 +40,14 @@ def run(place: Place, planned: Planned, asked: Asked, say: Callable[[str], None]
     with connection.connect(place.settings) as host:
         far = prepared(place, host, say)
         if far is not None:
-            with Watch(place, far, say, host) as watch:
+            with RemoteRun(place, far, say, host) as watch:
                 return watch.started(planned, asked)
     return plan.run(place, planned, asked, say)
 
 
-def prepared(place: Place, host: Host, say: Callable[[str], None]) -> Prepared | None:
+def prepared(place: MigrationTarget, host: Host, say: Callable[[str], None]) -> BastionEnvironment | None:
     """The bastion with both bundles; None where its Python is too old for them."""
-    there = places(place)
+    there = bastion_paths(place)
     python, known = migrations_bastion.probe(host, there)
     if python.old:
         say(f"{python} on the bastion: migrations need 3.11 or newer there, so this one goes through the tunnel")
@@ -56,13 +56,13 @@ def prepared(place: Place, host: Host, say: Callable[[str], None]) -> Prepared |
     return migrations_bastion.prepare(host, there, known, site, code, say)
 
 
-def places(place: Place) -> migrations_bastion.Places:
+def bastion_paths(place: MigrationTarget) -> migrations_bastion.BastionPaths:
     bastion = place.settings.environment.bastion
     assert bastion is not None       # `connect` has refused otherwise
-    return migrations_bastion.Places(bastion.python, bastion.cache, place.settings.name)
+    return migrations_bastion.BastionPaths(bastion.python, bastion.cache, place.settings.name)
 
 
-def question(place: Place, planned: Planned, asked: Asked) -> dict[str, Any]:
+def start_message(place: MigrationTarget, planned: MigrationPlan, asked: RunOptions) -> dict[str, Any]:
     """What the far side is told, by stdin: the password is in it."""
     parameters, authority = dict(place.door.own), None
     named = parameters.get(AUTHORITY_KEY)
@@ -82,11 +82,11 @@ def question(place: Place, planned: Planned, asked: Asked) -> dict[str, Any]:
 
 
 @dataclass
-class Watch:
+class RemoteRun:
     """One run on the bastion, seen from here."""
 
-    place: Place
-    far: Prepared
+    place: MigrationTarget
+    far: BastionEnvironment
     say: Callable[[str], None]
     host: Host
     id: str = "latest"
@@ -94,15 +94,15 @@ class Watch:
     end: dict[str, Any] | None = None
     begun: bool = True
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> RemoteRun:
         return self
 
     def __exit__(self, *problem: object) -> None:
         self.host.close()
 
-    def started(self, planned: Planned, asked: Asked) -> Done:
+    def started(self, planned: MigrationPlan, asked: RunOptions) -> RunResult:
         """Start it, and stay until its end."""
-        document = question(self.place, planned, asked)
+        document = start_message(self.place, planned, asked)
         self.id, self.begun = document["who"]["run"], False
         return self.ended(lambda: self.start(document))
 
@@ -116,26 +116,26 @@ class Watch:
         """Once more where the connection was lost: the answer may be what was lost."""
         try:
             return ask()
-        except Lost:
+        except ConnectionLost:
             self.reconnect()
             return ask()
 
-    def ended(self, begin: Callable[[], None] = lambda: None) -> Done:
+    def ended(self, begin: Callable[[], None] = lambda: None) -> RunResult:
         """Everything it says, then its end: an outcome, or an error as the engine means it. Raises Cancelled where we are told to go."""
         try:
             begin()
             self.follow()
         except KeyboardInterrupt as interruption:
             raise self.interrupted(interruption) from None
-        return Done(result.outcome(self.id, self.ending(), self.database), "remote")
+        return RunResult(result.outcome(self.id, self.ending(), self.database), "remote")
 
     def follow(self) -> None:
         while self.end is None:
             try:
                 migrations_bastion.attach(self.host, self.far, self.id, self.offset, self.tell)
                 if self.end is None:
-                    raise Lost(f"run {self.id}", "the watcher there ended", "inv db.attach")
-            except Lost:
+                    raise ConnectionLost(f"run {self.id}", "the watcher there ended", "inv db.attach")
+            except ConnectionLost:
                 self.reconnect()
 
     def tell(self, said: dict[str, Any]) -> None:
@@ -151,7 +151,7 @@ class Watch:
         return self.end
 
     @contextmanager
-    def database(self) -> Iterator[Door]:
+    def database(self) -> Iterator[DatabaseAccess]:
         """By the connection that brought the news: the tunnel that was opened first may have died on the way."""
         with access.through(self.place.door, self.host) as door:
             yield door
@@ -212,18 +212,18 @@ def unknown(said: dict[str, Any]) -> Refused:
 def wants_cancel() -> bool:
     """A second Ctrl-C is no answer: what was not asked for is not done."""
     try:
-        return ui.ask_on_stderr("cancel it there, or leave it running? [c/L] ").lower().startswith("c")
+        return ui.read_answer("cancel it there, or leave it running? [c/L] ").lower().startswith("c")
     except KeyboardInterrupt:
         return False
 
 
-def attach(place: Place, id: str, say: Callable[[str], None] = ui.say) -> Done:
+def attach(place: MigrationTarget, id: str, say: Callable[[str], None] = ui.progress) -> RunResult:
     """Watch a run (`latest`: the one at work, else the newest) from its beginning to its end."""
     with watching(place, id, say) as watch:
         return watch.ended()
 
 
-def cancel(place: Place, id: str, say: Callable[[str], None] = ui.say) -> dict[str, Any]:
+def cancel(place: MigrationTarget, id: str, say: Callable[[str], None] = ui.progress) -> dict[str, Any]:
     """Interrupt a run, and wait until it has rolled back. Raises Refused where nothing was at work (any more), and its own failure."""
     with watching(place, id, say) as watch:
         ended = watch.cancelled()
@@ -232,7 +232,7 @@ def cancel(place: Place, id: str, say: Callable[[str], None] = ui.say) -> dict[s
         return {"run": watch.id, "state": watch.ending()["state"], "said": f"{ended.what}: {ended.why}"}
 
 
-def watching(place: Place, id: str, say: Callable[[str], None]) -> Watch:
+def watching(place: MigrationTarget, id: str, say: Callable[[str], None]) -> RemoteRun:
     """Nothing is brought there for it: whoever only reads a log needs no libraries, and no newer engine. Raises Refused."""
     what = "there are no runs to come back to"
     if place.door.mode != "remote":
@@ -240,11 +240,11 @@ def watching(place: Place, id: str, say: Callable[[str], None]) -> Watch:
         raise Refused(what, f"{how}: a run ends with the command that started it", "inv db.history")
     host = connection.connect(place.settings)
     try:
-        there = places(place)
+        there = bastion_paths(place)
         far = migrations_bastion.known(there, migrations_bastion.probe(host, there)[1], bundle.code(Path(place.door.target.folder)).name)
         if far is None:
             raise Refused(what, f"nothing was ever run on {host.where}", "inv db.history")
     except BaseException:
         host.close()
         raise
-    return Watch(place, far, say, host, id)
+    return RemoteRun(place, far, say, host, id)

@@ -39,7 +39,7 @@ def of_alter(command: Any, types: Mapping[str, str]) -> tuple[str, str]:
     if kind == "AT_AddConstraint":
         return of_constraint(command.def_)
     if kind == "AT_AlterColumnType":
-        return ACCESS_EXCLUSIVE, "" if kept(types.get(command.name), command.def_) else "rewrites"
+        return ACCESS_EXCLUSIVE, "" if is_preserved(types.get(command.name), command.def_) else "rewrites"
     if kind == "AT_SetNotNull":
         return ACCESS_EXCLUSIVE, "reads"
     if kind == "AT_AddColumn":
@@ -78,7 +78,7 @@ def functions(tree: Any) -> Iterator[str]:
             yield from functions(getattr(tree, name, None))
 
 
-def kept(now: str | None, column: Any) -> bool:
+def is_preserved(now: str | None, column: Any) -> bool:
     """Whether the rows stay as they are: a text that may only get longer, a number only larger. Of a type that is not known, no."""
     match = TYPE.fullmatch(now or "")
     if match is None or column.raw_default is not None:      # USING

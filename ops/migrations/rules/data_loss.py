@@ -85,7 +85,7 @@ class Loss:
         return f"{self.revision} takes away {self.what}: {rows}"
 
 
-def suspect(sql: str) -> bool:
+def may_drop(sql: str) -> bool:
     """Whether there is a word in it of which a loss is made: most revisions have none, and need not be taken apart."""
     return bool(SUSPECT.search(sql))
 
@@ -96,7 +96,7 @@ def renamed(statements: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def made_on_the_way(loss: Loss, renamed: frozenset[str]) -> bool:
+def created_meanwhile(loss: Loss, renamed: frozenset[str]) -> bool:
     """Whether what the database does not have now is made by the plan itself (nothing is lost then), and is not something else renamed."""
     return not any(re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", loss.what, re.IGNORECASE) for name in renamed)
 

@@ -87,7 +87,7 @@ def estimate(revision: str, took_s: float | None, weight: Mapping[str, int | Non
     seconds = sum(size / rate.bytes_per_s for size, rate, _ in parts)
     why = " and ".join(f"{size / MB:.0f} MB {done} at {rate}" for size, rate, done in parts)
     source = "catalog" if not parts else "measured" if all(rate.by for _, rate, _ in parts) else "assumed"
-    return Estimate(revision, seconds, source, f"will take about {span(seconds)}: {why}" if parts else "changes the catalog only")
+    return Estimate(revision, seconds, source, f"will take about {format_span(seconds)}: {why}" if parts else "changes the catalog only")
 
 
 def worth_measuring(weight: Iterable[Mapping[str, int | None]]) -> bool:
@@ -101,17 +101,17 @@ def total(estimates: Iterable[Estimate]) -> tuple[float, tuple[str, ...]]:
     return sum(each.seconds or 0.0 for each in every), tuple(each.revision for each in every if each.seconds is None)
 
 
-def told(estimates: Iterable[Estimate]) -> str:
+def describe_estimate(estimates: Iterable[Estimate]) -> str:
     """All of them in a line."""
     every = tuple(estimates)
     seconds, unknown = total(every)
-    known = f"expected duration: {'about ' if seconds >= 1 else ''}{span(seconds)}, and waiting for locks"
+    known = f"expected duration: {'about ' if seconds >= 1 else ''}{format_span(seconds)}, and waiting for locks"
     if unknown and len(unknown) == len(every):
         return "expected duration: not known"
     return f"{known}; without {', '.join(unknown)}, which nobody can tell" if unknown else known
 
 
-def span(seconds: float) -> str:
+def format_span(seconds: float) -> str:
     if seconds < 1:
         return "moments"
     for unit, factor in (("h", 3600), ("min", 60)):

@@ -28,7 +28,7 @@ DROPS = ("AT_DropColumn", "AT_AlterColumnType")
 
 
 @dataclass(frozen=True)
-class Problem:
+class LintProblem:
     """One finding. `level`: error or warning; `line` counts from 1 in the revision's SQL; `waived`: the revision's reason."""
 
     revision: str
@@ -52,7 +52,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Script:
+class RevisionScript:
     """One revision as it is looked at. `problem`: why its SQL can't be printed; `back`: the same of its downgrade."""
 
     revision: str
@@ -63,16 +63,16 @@ class Script:
     back: str | None = None
 
 
-def problems(script: Script, from_squawk: tuple[Problem, ...]) -> tuple[Problem, ...]:
+def problems(script: RevisionScript, from_squawk: tuple[LintProblem, ...]) -> tuple[LintProblem, ...]:
     """Every finding of one revision, its waivers applied; a waiver that waives nothing is a finding too."""
-    found = [*weighed(script, from_squawk), *own(script)]
+    found = [*classify(script, from_squawk), *own(script)]
     waive = script.waive or {}
     said = [replace(each, waived=waive[each.rule]) if each.rule in waive else each for each in found]
     unused = sorted(set(waive) - {each.rule for each in found})
-    return tuple(sorted([*said, *(idle(script, rule) for rule in unused)], key=lambda each: each.line))
+    return tuple(sorted([*said, *(unused_waivers(script, rule) for rule in unused)], key=lambda each: each.line))
 
 
-def texts(found: Iterable[Problem]) -> Iterator[str]:
+def texts(found: Iterable[LintProblem]) -> Iterator[str]:
     """A line each; squawk's advice is long, and is given once."""
     given: set[str] = set()
     for each in found:
@@ -80,31 +80,31 @@ def texts(found: Iterable[Problem]) -> Iterator[str]:
         given |= {each.advice} if each.waived is None else set()
 
 
-def idle(script: Script, rule: str) -> Problem:
+def unused_waivers(script: RevisionScript, rule: str) -> LintProblem:
     advice = f"{rule} is waived, and nothing breaks it: correct the name, or take it out"
-    return Problem(script.revision, "unused-waiver", "warning", 1, "", advice)
+    return LintProblem(script.revision, "unused-waiver", "warning", 1, "", advice)
 
 
-def weighed(script: Script, found: tuple[Problem, ...]) -> Iterator[Problem]:
+def classify(script: RevisionScript, found: tuple[LintProblem, ...]) -> Iterator[LintProblem]:
     for each in found:
         ours = each.rule == "ban-uncommitted-transaction" and script.problem     # what can't be printed has no COMMIT after it
         if not ours and each.rule not in IGNORED and not (script.phase == "contract" and each.rule in CONTRACT):
             yield replace(each, level="error" if each.rule in BLOCKING else "warning")
 
 
-def own(script: Script) -> Iterator[Problem]:
+def own(script: RevisionScript) -> Iterator[LintProblem]:
     """What squawk does not look at."""
     if (script.back or "").startswith(UNWRITTEN):
-        yield Problem(script.revision, "missing-downgrade", "error", 1, "", "write its downgrade(): there must be a way back")
+        yield LintProblem(script.revision, "missing-downgrade", "error", 1, "", "write its downgrade(): there must be a way back")
     if (script.problem or "").startswith(UNWRITTEN):
-        yield Problem(script.revision, "missing-upgrade", "error", 1, "", "write its upgrade()")
+        yield LintProblem(script.revision, "missing-upgrade", "error", 1, "", "write its upgrade()")
     elif script.problem:
         advice = f"its SQL can't be printed without a database ({script.problem}): the rest of it is not linted"
-        yield Problem(script.revision, "unprintable", "warning", 1, "", advice)
+        yield LintProblem(script.revision, "unprintable", "warning", 1, "", advice)
     try:
         statements = parsed(script.sql)
     except Unparsable as why:
-        yield Problem(script.revision, "syntax-error", "error", 1, "", str(why))
+        yield LintProblem(script.revision, "syntax-error", "error", 1, "", str(why))
         return
     new = created(statements)
     for statement in statements:
@@ -112,27 +112,27 @@ def own(script: Script) -> Iterator[Problem]:
             yield from of_statement(script, statement)
     yield from of_whole(script, statements)
     for statement in transaction_control(script.sql):
-        yield Problem(script.revision, "transaction-control", "error", statement.line, statement.sql, CONTROL)
+        yield LintProblem(script.revision, "transaction-control", "error", statement.line, statement.sql, CONTROL)
 
 
-def of_statement(script: Script, statement: Statement) -> Iterator[Problem]:
+def of_statement(script: RevisionScript, statement: Statement) -> Iterator[LintProblem]:
     for rule, level, broken, advice in RULES:
         if broken(statement.tree, statement.kind):
-            yield Problem(script.revision, rule, level, statement.line, statement.sql, advice)
+            yield LintProblem(script.revision, rule, level, statement.line, statement.sql, advice)
     if script.phase == "expand" and drops(statement):
         advice = "an expand revision only adds: what old code uses goes in a later one (phase contract)"
-        yield Problem(script.revision, "contract-in-expand", "error", statement.line, statement.sql, advice)
+        yield LintProblem(script.revision, "contract-in-expand", "error", statement.line, statement.sql, advice)
 
 
-def of_whole(script: Script, statements: tuple[Statement, ...]) -> Iterator[Problem]:
+def of_whole(script: RevisionScript, statements: tuple[Statement, ...]) -> Iterator[LintProblem]:
     """Statements that do not bear company."""
     for statement in statements if len(statements) > 1 else ():
         if getattr(statement.tree, "concurrent", False):
             advice = "CONCURRENTLY stands alone in its revision: what runs before it is committed, and runs again after a failure"
-            yield Problem(script.revision, "concurrently-not-alone", "error", statement.line, statement.sql, advice)
+            yield LintProblem(script.revision, "concurrently-not-alone", "error", statement.line, statement.sql, advice)
         if statement.kind == "AlterEnumStmt" and not statement.tree.oldVal:
             advice = "a new enum value can't be used in the transaction that adds it: a revision of its own"
-            yield Problem(script.revision, "enum-value-not-alone", "error", statement.line, statement.sql, advice)
+            yield LintProblem(script.revision, "enum-value-not-alone", "error", statement.line, statement.sql, advice)
 
 
 def drops(statement: Statement) -> bool:

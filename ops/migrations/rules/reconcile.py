@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ops.migrations.rules.schema_diff import Difference
-from ops.postgres.model import Piece
+from ops.migrations.rules.schema_diff import SchemaDifference
+from ops.postgres.model import SchemaObject
 
 FIRST = ("TRIGGER", "RULE", "POLICY", "VIEW", "MATERIALIZED VIEW", "CONSTRAINT", "INDEX")   # in the way of others, so they go first
 LAST = ("FUNCTION", "SEQUENCE", "TYPE", "EXTENSION", "SCHEMA")   # others need them, so they go last
@@ -20,7 +20,7 @@ MADE = (
 COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
 
 
-def reconciling(differences: Iterable[Difference]) -> str:
+def reconciling(differences: Iterable[SchemaDifference]) -> str:
     """A script, in one transaction; empty where there is nothing to do."""
     every = list(differences)
     lines = list(statements(every))
@@ -31,7 +31,7 @@ def reconciling(differences: Iterable[Difference]) -> str:
     return "\n".join(["BEGIN;", *settings, *lines, "COMMIT;", ""])
 
 
-def statements(every: list[Difference]) -> Iterator[str]:
+def statements(every: list[SchemaDifference]) -> Iterator[str]:
     extra = [each.found for each in every if each.wanted is None and each.found]
     gone = {piece.key for piece in extra}
     for kind in ("GRANT", *FIRST):
@@ -40,14 +40,14 @@ def statements(every: list[Difference]) -> Iterator[str]:
     for kind in MADE:
         for each in every:
             if each.wanted and each.wanted.kind == kind and not each.renamed and not by_default(each):
-                yield from change(each.wanted, each.found) if each.found else make(each.wanted)
+                yield from change(each.wanted, each.found) if each.found else create_ddl(each.wanted)
     sequences = [each.wanted for each in every if each.wanted and not each.found and each.wanted.kind == "SEQUENCE"]
     yield from (owned(piece) for piece in sequences if piece.on)
     for kind in (*LOSES, *LAST):
         yield from (drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
 
 
-def by_default(each: Difference) -> bool:
+def by_default(each: SchemaDifference) -> bool:
     """What everybody may do with a new function or type without being told."""
     piece = each.wanted
     if piece is None or piece.kind != "GRANT" or not each.whole:
@@ -55,23 +55,23 @@ def by_default(each: Difference) -> bool:
     return piece.on.startswith(("FUNCTION ", "TYPE ")) and piece.name.endswith(" TO PUBLIC")
 
 
-def relation(piece: Piece) -> str:
+def relation(piece: SchemaObject) -> str:
     """The table (or view) that it is on."""
     return piece.on.split(" ", 1)[1] if not piece.on.startswith("MATERIALIZED VIEW ") else piece.on.removeprefix("MATERIALIZED VIEW ")
 
 
-def own(piece: Piece) -> str:
+def own(piece: SchemaObject) -> str:
     """Its name within its table."""
     return piece.name[len(relation(piece)) + 1 :]
 
 
-def rename(wanted: Piece, found: Piece) -> str:
+def rename(wanted: SchemaObject, found: SchemaObject) -> str:
     if wanted.kind == "INDEX":
         return f"ALTER INDEX {found.name} RENAME TO {wanted.name.split('.', 1)[1]};"
     return f"ALTER TABLE {relation(found)} RENAME CONSTRAINT {own(found)} TO {own(wanted)};"
 
 
-def drop(piece: Piece) -> str:
+def drop(piece: SchemaObject) -> str:
     if piece.kind == "GRANT":
         what, _, who = piece.name.removesuffix(" WITH GRANT OPTION").rpartition(" TO ")
         return f"REVOKE {what} FROM {who};"
@@ -90,7 +90,7 @@ def drop(piece: Piece) -> str:
     return f"DROP {piece.kind} {piece.name};"
 
 
-def make(piece: Piece) -> Iterator[str]:
+def create_ddl(piece: SchemaObject) -> Iterator[str]:
     yield {
         "SCHEMA": lambda: f"CREATE SCHEMA {piece.name};",
         "EXTENSION": lambda: f"CREATE EXTENSION {piece.name};",
@@ -112,14 +112,14 @@ def make(piece: Piece) -> Iterator[str]:
         yield f"ALTER TABLE {piece.name} ENABLE ROW LEVEL SECURITY;"
 
 
-def change(wanted: Piece, found: Piece) -> Iterator[str]:
+def change(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
     if wanted.kind == "COLUMN":
         yield from change_column(wanted, found)
     elif wanted.kind in ("CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "MATERIALIZED VIEW"):
         yield drop(found)
-        yield from make(wanted)
+        yield from create_ddl(wanted)
     elif wanted.kind in ("FUNCTION", "VIEW"):
-        yield from make(wanted)
+        yield from create_ddl(wanted)
     elif wanted.kind == "SEQUENCE":
         yield f"ALTER SEQUENCE {wanted.name} {sequence(wanted)};"
         yield owned(wanted)
@@ -129,7 +129,7 @@ def change(wanted: Piece, found: Piece) -> Iterator[str]:
         yield by_hand(wanted)
 
 
-def change_column(wanted: Piece, found: Piece) -> Iterator[str]:
+def change_column(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
     table, name = f"ALTER TABLE {relation(wanted)}", own(wanted)
     (kind, filled, default, *rest), (was_kind, was_filled, was_default, *was_rest) = wanted.parts, found.parts
     if rest != was_rest:
@@ -145,7 +145,7 @@ def change_column(wanted: Piece, found: Piece) -> Iterator[str]:
         yield f"{table} ALTER COLUMN {name} {'SET' if filled == 'true' else 'DROP'} NOT NULL;"
 
 
-def column(piece: Piece) -> str:
+def column(piece: SchemaObject) -> str:
     kind, filled, default, identity, generated, collation = piece.parts
     words = [own(piece), kind, f"COLLATE {collation}" if collation else "", "NOT NULL" if filled == "true" else ""]
     if identity:
@@ -157,16 +157,16 @@ def column(piece: Piece) -> str:
     return " ".join(word for word in words if word)
 
 
-def sequence(piece: Piece) -> str:
+def sequence(piece: SchemaObject) -> str:
     kind, start, step, lowest, highest, cycle = piece.parts
     return f"AS {kind} START {start} INCREMENT {step} MINVALUE {lowest} MAXVALUE {highest}{' CYCLE' if cycle == 'true' else ' NO CYCLE'}"
 
 
-def owned(piece: Piece) -> str:
+def owned(piece: SchemaObject) -> str:
     return f"ALTER SEQUENCE {piece.name} OWNED BY {piece.on.removeprefix('COLUMN ') or 'NONE'};"
 
 
-def new_type(piece: Piece) -> str:
+def new_type(piece: SchemaObject) -> str:
     kind, *parts = piece.parts
     if kind == "d":
         base, filled, default, *checks = parts
@@ -175,12 +175,12 @@ def new_type(piece: Piece) -> str:
     return by_hand(piece) if kind == "r" else f"CREATE TYPE {piece.name} AS {'ENUM ' if kind == 'e' else ''}({', '.join(parts)});"
 
 
-def policy(piece: Piece) -> str:
+def policy(piece: SchemaObject) -> str:
     command, permissive, roles, using, check = piece.parts
     words = [f"CREATE POLICY {own(piece)} ON {relation(piece)} AS {'PERMISSIVE' if permissive == 'true' else 'RESTRICTIVE'}"]
     words += [f"FOR {COMMANDS[command]} TO {roles}", f"USING ({using})" if using else "", f"WITH CHECK ({check})" if check else ""]
     return " ".join(word for word in words if word) + ";"
 
 
-def by_hand(piece: Piece) -> str:
+def by_hand(piece: SchemaObject) -> str:
     return f"-- {piece.key}: by hand ({' '.join(' '.join(piece.parts).split())[:200]})"

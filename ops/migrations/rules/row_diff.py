@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 SHOWN = 160   # characters of an example
 
 
-def lost(before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]) -> tuple[str, ...]:
+def lost_rows(before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]) -> tuple[str, ...]:
     """What happened to the rows that were there before; empty where they are all as they were, and no others."""
     return tuple(sentence for table in sorted(before.keys() | after.keys()) for sentence in of_table(table, before, after))
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from ops.postgres.model import Piece, Schema
+from ops.postgres.model import SchemaObject, DatabaseSchema
 
 SHOWN = 100   # characters of a definition
 LAYOUT = re.compile(r"('(?:[^']|'')*')|\s+")
@@ -17,11 +17,11 @@ COLUMN = ("type", "NOT NULL", "default", "identity", "generated", "collation")
 
 
 @dataclass(frozen=True)
-class Difference:
+class SchemaDifference:
     """`wanted` None: too much; `found` None: missing. `whole`: a part of an object that is missing or too much as a whole."""
 
-    wanted: Piece | None
-    found: Piece | None
+    wanted: SchemaObject | None
+    found: SchemaObject | None
     whole: bool = False
 
     @property
@@ -52,7 +52,7 @@ class Difference:
         return f": {shortened(found, same)}, not {shortened(wanted, same)}"
 
 
-def words(piece: Piece) -> list[str]:
+def words(piece: SchemaObject) -> list[str]:
     return " ".join(part for part in normal(piece) if part).split() or [piece.on or "nothing"]
 
 
@@ -62,19 +62,19 @@ def shortened(found: list[str], same: int) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
-def normal(piece: Piece) -> tuple[str, ...]:
+def normal(piece: SchemaObject) -> tuple[str, ...]:
     """Its parts, with a function's text as one line: its layout means nothing, but what stands in quotes does."""
     if piece.kind != "FUNCTION":
         return piece.parts
     return tuple(BODY.sub(r"\1", LAYOUT.sub(lambda found: found[1] or " ", part)).strip() for part in piece.parts)
 
 
-def defined(piece: Piece) -> tuple[str, ...]:
+def defined(piece: SchemaObject) -> tuple[str, ...]:
     """What must be the same: a sequence's owning column too, which is not among its parts."""
     return (*normal(piece), piece.on)
 
 
-def compare(wanted: Schema, found: Schema) -> tuple[Difference, ...]:
+def compare(wanted: DatabaseSchema, found: DatabaseSchema) -> tuple[SchemaDifference, ...]:
     """Every difference, by the object's kind and name; empty where both are the same."""
     missing = {key: piece for key, piece in wanted.items() if key not in found}
     extra = {key: piece for key, piece in found.items() if key not in wanted}
@@ -83,14 +83,14 @@ def compare(wanted: Schema, found: Schema) -> tuple[Difference, ...]:
         del missing[pair[0].key], extra[pair[1].key]
     changed = [(wanted[key], found[key]) for key in wanted if key in found and defined(wanted[key]) != defined(found[key])]
     every = [
-        *(Difference(piece, None, piece.on in missing) for piece in missing.values()),
-        *(Difference(None, piece, piece.on in extra) for piece in extra.values()),
-        *(Difference(*pair) for pair in [*changed, *renamed]),
+        *(SchemaDifference(piece, None, piece.on in missing) for piece in missing.values()),
+        *(SchemaDifference(None, piece, piece.on in extra) for piece in extra.values()),
+        *(SchemaDifference(*pair) for pair in [*changed, *renamed]),
     ]
     return tuple(sorted(every, key=lambda each: str(each)[2:]))
 
 
-def renames(missing: Schema, extra: Schema) -> Iterator[tuple[Piece, Piece]]:
+def renames(missing: DatabaseSchema, extra: DatabaseSchema) -> Iterator[tuple[SchemaObject, SchemaObject]]:
     """Constraints and indexes that are there under another name: one for one."""
     free = {(piece.kind, piece.on, piece.parts): piece for piece in extra.values() if piece.kind in NAMED}
     for piece in missing.values():
@@ -98,6 +98,6 @@ def renames(missing: Schema, extra: Schema) -> Iterator[tuple[Piece, Piece]]:
             yield piece, same
 
 
-def named(differences: tuple[Difference, ...]) -> tuple[str, ...]:
+def named(differences: tuple[SchemaDifference, ...]) -> tuple[str, ...]:
     """A line each; what belongs to a table that is missing or too much is not listed beside it."""
     return tuple(str(each) for each in differences if not each.whole)

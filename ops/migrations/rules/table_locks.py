@@ -34,14 +34,14 @@ BY_KIND = {
 }
 CODE = {"DoStmt": "a DO block", "CallStmt": "a procedure"}
 WORKS = ("", "reads", "reindexes", "writes", "rewrites")
-SAID = {
+LOCK_NAMES = {
     "reads": ", reads the whole table", "reindexes": ", reads the whole table",
     "writes": ", writes every row", "rewrites": ", writes the whole table anew",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Known:
+class TableFacts:
     """What the database says of the names in the SQL: its tables, their columns' types (`format_type`), and whose the indexes are.
 
     `made`: tables that revisions before this one make, where they are not in the database already.
@@ -76,25 +76,25 @@ class Lock:
 
     def as_text(self) -> str:
         on = self.table or f"the table of index {self.index}"
-        return f"{self.revision} takes {self.mode} on {on} ({self.blocks}){SAID.get(self.work, '')}"
+        return f"{self.revision} takes {self.mode} on {on} ({self.blocks}){LOCK_NAMES.get(self.work, '')}"
 
 
 def names(statements: tuple[Statement, ...]) -> frozenset[str]:
     """Every table and index that `locks` may want to know of."""
-    held = [lock for each in statements for lock in taken(each, Known())]
+    held = [lock for each in statements for lock in locks_taken(each, TableFacts())]
     own = frozenset(name for lock in held for name in (lock.table, lock.index) if name)
     return own | written(statements)
 
 
-def locks(revision: str, statements: tuple[Statement, ...], known: Known | None = None) -> tuple[Lock, ...]:
+def locks(revision: str, statements: tuple[Statement, ...], known: TableFacts | None = None) -> tuple[Lock, ...]:
     """The strongest lock on each table that was there before, with the most work."""
-    known = known or Known()
+    known = known or TableFacts()
     new = (created(statements) | known.made) - known.tables     # CREATE TABLE IF NOT EXISTS makes none where it is there
     own_indexes = {str(each.tree.idxname) for each in statements if each.kind == "IndexStmt"}
     found: dict[str, Lock] = {}
     for statement in statements:
         others = (Lock("", *other) for other in further(statement, known.relations))
-        for lock in (*taken(statement, known), *others):
+        for lock in (*locks_taken(statement, known), *others):
             if lock.table in new or (lock.index and lock.index.rpartition(".")[2] in own_indexes):
                 continue
             key = lock.table or f"index {lock.index}"
@@ -118,7 +118,7 @@ def drops_unnamed(statement: Statement) -> bool:
     return cascades(statement.tree) and statement.tree.removeType.name != "OBJECT_TABLE"
 
 
-def taken(statement: Statement, known: Known) -> Iterator[Lock]:
+def locks_taken(statement: Statement, known: TableFacts) -> Iterator[Lock]:
     """The locks of one statement."""
     tree, kind = statement.tree, statement.kind
     if kind == "AlterTableStmt":
@@ -146,11 +146,11 @@ def taken(statement: Statement, known: Known) -> Iterator[Lock]:
         yield from (Lock("", table, BY_KIND[kind], of_rows(tree, kind)) for table in statement.tables)
 
 
-def of_index(name: str, mode: str, work: str, known: Known) -> Lock:
+def of_index(name: str, mode: str, work: str, known: TableFacts) -> Lock:
     return Lock("", known.indexes.get(name, ""), mode, work, index=name)
 
 
-def of_reindex(tree: Any, known: Known) -> Lock:
+def of_reindex(tree: Any, known: TableFacts) -> Lock:
     mode = SHARE_UPDATE if any(option.defname == "concurrently" for option in tree.params or ()) else SHARE
     if tree.kind.name == "REINDEX_OBJECT_INDEX":
         return of_index(qualified(tree.relation), mode, "reindexes", known)

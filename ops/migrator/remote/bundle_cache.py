@@ -25,7 +25,7 @@ def used(cache: Path, bundles: Mapping[str, str]) -> None:
 
 def prune(cache: Path) -> None:
     """Forget the longest unused ones beyond KEPT, whatever environment they were for, but for those of living runs."""
-    living = [run.about().get("bundles") or {} for run in run_store.everywhere(cache / "runs") if run.lives()]
+    living = [run.about().get("bundles") or {} for run in run_store.all_runs(cache / "runs") if run.lives()]
     for kind, kept in KEPT.items():
         at_work = {bundles.get(kind) for bundles in living}
         with contextlib.suppress(OSError):      # another run's start prunes at the same moment

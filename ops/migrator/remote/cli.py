@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ops.migrator.remote import bundle_cache, run_store
-from ops.migrator.remote.run_store import Run
+from ops.migrator.remote.run_store import StoredRun
 
 AUTHORITY = "authority.pem"       # the CA bundle of the operator's machine, shipped by its content
 
@@ -34,7 +34,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def tell(document: dict[str, Any]) -> None:
+def send(document: dict[str, Any]) -> None:
     """One line; whoever listened may be gone."""
     try:
         print(json.dumps(document), flush=True)
@@ -46,11 +46,11 @@ def start(root: Path, folder: str) -> None:
     """Read what is asked, and leave a runner of it behind. `folder`: the revisions, with env.py."""
     asked = json.loads(sys.stdin.readline())
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    run = Run(root / asked["who"]["run"])
+    run = StoredRun(root / asked["who"]["run"])
     try:
         run.folder.mkdir(mode=0o700)
     except FileExistsError:
-        return tell({**run.as_document(), "started": False})
+        return send({**run.as_document(), "started": False})
     run.log.touch(mode=0o600)
     lock = os.open(run.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)         # taken before anybody can look for the run; the runner inherits it
@@ -60,7 +60,7 @@ def start(root: Path, folder: str) -> None:
         os.close(lock)
         await_process(run)
         forget(root, asked.get("bundles"))
-        return tell({**run.as_document(), "started": True})
+        return send({**run.as_document(), "started": True})
     detach(run, asked, folder)
 
 
@@ -73,13 +73,13 @@ def forget(root: Path, bundles: Mapping[str, str] | None) -> None:
         bundle_cache.prune(cache)
 
 
-def await_process(run: Run) -> None:
+def await_process(run: StoredRun) -> None:
     """Until the runner has put down who it is: whoever was told of the run can cancel it."""
     while run.lives() and "pid" not in run.about():
         time.sleep(run_store.POLL_S / 10)
 
 
-def detach(run: Run, asked: dict[str, Any], folder: str) -> NoReturn:
+def detach(run: StoredRun, asked: dict[str, Any], folder: str) -> NoReturn:
     """A session of its own, no terminal, every output into the log; then the work."""
     os.setsid()
     if os.fork():
@@ -108,11 +108,11 @@ def interrupt_once(number: int, _frame: object) -> NoReturn:
     raise Stopped(f"asked to stop by {signal.Signals(number).name}")
 
 
-def work(run: Run, asked: dict[str, Any], folder: str) -> dict[str, Any]:
+def work(run: StoredRun, asked: dict[str, Any], folder: str) -> dict[str, Any]:
     """The end of the run, whatever it is; it never raises."""
-    from ops.migrator.model import Limits, MigrateError, Target, Who
+    from ops.migrator.model import Limits, MigrateError, TargetDatabase, RunIdentity
 
-    target = Target(folder, parameters(run, asked))
+    target = TargetDatabase(folder, parameters(run, asked))
     ended: dict[str, Any]
     try:
         from ops.migrator.runner import migrate
@@ -120,7 +120,7 @@ def work(run: Run, asked: dict[str, Any], folder: str) -> dict[str, Any]:
         if asked.get("redact"):
             target = dataclasses.replace(target, redact=imported(asked["redact"]))
         outcome = migrate(
-            target, asked["direction"], asked["to"], Who(**asked["who"]), Limits(**asked["limits"]),
+            target, asked["direction"], asked["to"], RunIdentity(**asked["who"]), Limits(**asked["limits"]),
             say=lambda line: print(line, flush=True),
             accepted=asked.get("accepted"), shown=tuple(asked["shown"]),
         )
@@ -141,7 +141,7 @@ def imported(name: str) -> Any:
     return getattr(importlib.import_module(module), function)
 
 
-def parameters(run: Run, asked: dict[str, Any]) -> dict[str, Any]:
+def parameters(run: StoredRun, asked: dict[str, Any]) -> dict[str, Any]:
     """libpq's, with the authority's bundle as a file of this host."""
     found = dict(asked["parameters"])
     if asked.get("authority"):
@@ -151,20 +151,20 @@ def parameters(run: Run, asked: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def named(root: Path, id: str) -> Run | None:
+def named(root: Path, id: str) -> StoredRun | None:
     """The run of that id; `latest`: the one at work (whoever was refused meanwhile is newer), else the newest. Told where there is none."""
     known = run_store.runs(root)
-    meant = [*filter(Run.lives, known), *known] if id == "latest" else [run for run in known if run.id == id]
+    meant = [*filter(StoredRun.lives, known), *known] if id == "latest" else [run for run in known if run.id == id]
     found = next(iter(meant), None)
     if found is None:
-        tell({"missing": id, "known": [run.id for run in known[:5]]})
+        send({"missing": id, "known": [run.id for run in known[:5]]})
     return found
 
 
 def attach(root: Path, id: str, offset: str) -> None:
     run = named(root, id)
     for line in run.follow(int(offset)) if run else ():
-        tell(line)
+        send(line)
 
 
 def cancel(root: Path, id: str) -> None:
@@ -175,11 +175,11 @@ def cancel(root: Path, id: str) -> None:
     lives = run.lives()
     if lives:
         os.kill(int(run.about()["pid"]), signal.SIGINT)
-    tell({**run.as_document(), "interrupted": lives})
+    send({**run.as_document(), "interrupted": lives})
 
 
 def listed(root: Path) -> None:
-    tell({"runs": [run.as_document() for run in run_store.runs(root)]})
+    send({"runs": [run.as_document() for run in run_store.runs(root)]})
 
 
 COMMANDS: dict[str, Callable[..., None]] = {"start": start, "attach": attach, "cancel": cancel, "list": listed}

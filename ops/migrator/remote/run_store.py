@@ -27,7 +27,7 @@ BEAT_S = 3.0      # a watcher hears from a silent run so often, so that both end
 
 
 @dataclass(frozen=True)
-class Run:
+class StoredRun:
     """One run below the folder of all runs."""
 
     folder: Path
@@ -100,13 +100,13 @@ def whole_lines(file: Any, *, last: bool) -> Iterator[bytes]:
         yield line.rstrip(b"\n")
 
 
-def runs(root: Path) -> list[Run]:
+def runs(root: Path) -> list[StoredRun]:
     """Every run below `root`, newest first."""
-    found = [Run(path) for path in root.iterdir() if (path / "run.json").exists()] if root.is_dir() else []
+    found = [StoredRun(path) for path in root.iterdir() if (path / "run.json").exists()] if root.is_dir() else []
     return sorted(found, key=lambda run: str(run.about().get("began_at")), reverse=True)
 
 
-def everywhere(root: Path) -> list[Run]:
+def all_runs(root: Path) -> list[StoredRun]:
     """Every environment's."""
     return [run for folder in (root.iterdir() if root.is_dir() else ()) for run in runs(folder)]
 

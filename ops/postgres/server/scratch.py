@@ -26,10 +26,10 @@ from typing import IO, Any
 from ops.postgres.server import account as server_account, binaries, cluster as server_cluster
 from ops.postgres import access
 from ops.tools import shell
-from ops.postgres.access import Door, translated
+from ops.postgres.access import DatabaseAccess, translated
 from ops.postgres.dump import session
 from ops.core.errors import OpsError
-from ops.migrator.model import Limits, Target
+from ops.migrator.model import Limits, TargetDatabase
 from ops.core.redaction.redact import redacted
 
 PREFIX = "ops-scratch-"
@@ -42,10 +42,10 @@ OPTIONS = {
 
 
 @dataclass(frozen=True)
-class Scratch:
+class ScratchServer:
     """A running scratch cluster. `door` leads to its database `postgres`, as its superuser."""
 
-    door: Door
+    door: DatabaseAccess
     major: int
     bundled: bool
 
@@ -54,7 +54,7 @@ class Scratch:
 
 
 @contextmanager
-def cluster(folder: Path, wanted: int | None = None) -> Iterator[Scratch]:
+def cluster(folder: Path, wanted: int | None = None) -> Iterator[ScratchServer]:
     """One of major version `wanted` where there is such, else of another; `folder` holds the revisions. Raises OpsError (no PostgreSQL)."""
     account = server_account.choose()
     remove_forgotten()
@@ -66,8 +66,8 @@ def cluster(folder: Path, wanted: int | None = None) -> Iterator[Scratch]:
             found = binaries.find(account, wanted, home)
             with running(home, found, account) as password:
                 words = {"host": str(home / "socket"), "port": 5432, "dbname": "postgres", "user": server_cluster.ADMIN}
-                target = Target(str(folder), {**words, "password": password}, redact=redacted)
-                yield Scratch(Door(target, Limits(), mode="scratch"), found.major, found.bundled)
+                target = TargetDatabase(str(folder), {**words, "password": password}, redact=redacted)
+                yield ScratchServer(DatabaseAccess(target, Limits(), mode="scratch"), found.major, found.bundled)
         finally:
             shutil.rmtree(home, ignore_errors=True)
 
@@ -125,7 +125,7 @@ def end_server(folder: Path) -> None:
             os.kill(pid, signal.SIGQUIT)   # at once: nobody wants its data
 
 
-def make_roles(scratch: Scratch, statements: Iterable[str]) -> None:
+def make_roles(scratch: ScratchServer, statements: Iterable[str]) -> None:
     """Every role that these revisions name and do not make, without any right."""
     from psycopg import sql
 
@@ -135,7 +135,7 @@ def make_roles(scratch: Scratch, statements: Iterable[str]) -> None:
             opened.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
 
 
-def texts(door: Door) -> tuple[str, ...]:
+def texts(door: DatabaseAccess) -> tuple[str, ...]:
     """Every revision's SQL, both ways, as far as it can be printed."""
     scripts = door.scripts
     with translated(door.target):

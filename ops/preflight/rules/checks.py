@@ -21,7 +21,7 @@ from ops.preflight.facts import ReleaseFacts
 from ops.preflight.rules import platform
 from ops.preflight.rules import network as reach
 from ops.preflight.rules import source
-from ops.preflight.rules.result import Check
+from ops.preflight.rules.result import PreflightCheck
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
@@ -31,28 +31,28 @@ TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # OCI distribution speci
 ACCOUNT = ("credentials",)
 SERVICE = ("credentials", "service")
 
-CHECKS: tuple[Check, ...] = (
-    Check("tools", "git, and the versions in use", source.tools, building=True, shared=True),
-    Check("git-clean", "the checkout: is everything committed", source.git_clean, ("tools",), building=True, shared=True),
-    Check("branch", "the checkout: is it on the configured branch", source.branch, ("tools",), building=True, shared=True),
-    Check("pushed", "the checkout: is HEAD in the remote's branch", source.pushed, ("tools",), building=True, shared=True),
-    Check("tests", "the service's `tests:` command", source.tests, building=True),
-    Check("engine", "the Docker engine that builds", source.engine, building=True, shared=True),
-    Check("credentials", "account and region of the AWS credentials", platform.credentials, shared=True, skippable=False),
-    Check("repository", "the ECR repository, and whether its tags move", source.repository, ACCOUNT, skippable=False),
-    Check("image", "the tag in ECR, and its commit", source.image, ("credentials", "tools", "repository"), skippable=False),
-    Check("service", "the ECS service and its roll-outs", platform.service, ACCOUNT, skippable=False),
-    Check("container", "the configured container in the task definition", platform.container, SERVICE, skippable=False),
-    Check("tasks", "the service's running tasks and their targets", platform.tasks, SERVICE),
-    Check("architecture", "CPU of task definition, image and engine", source.architecture, (*SERVICE, "image", "engine")),
-    Check("secrets", "the task definition's secrets, their JSON keys, its execution role", platform.secrets, SERVICE),
-    Check("log-group", "the task definition's log groups", platform.log_group, SERVICE),
-    Check("port", "the ports of container, load balancer and target group", reach.port, (*SERVICE, "container")),
-    Check("health-path", "the path that the target group checks", reach.health_path, SERVICE),
-    Check("cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, ACCOUNT),
-    Check("state-lock", "who holds Terraform's state, where Terraform rolls out", platform.state_lock, ACCOUNT, shared=True),
-    Check("migrations", "migrations that the database has not seen", platform.migrations, ACCOUNT, shared=True),
-    Check("endpoints", "the configured pages and API paths, as they answer now", reach.endpoints),
+CHECKS: tuple[PreflightCheck, ...] = (
+    PreflightCheck("tools", "git, and the versions in use", source.tools, building=True, shared=True),
+    PreflightCheck("git-clean", "the checkout: is everything committed", source.git_clean, ("tools",), building=True, shared=True),
+    PreflightCheck("branch", "the checkout: is it on the configured branch", source.branch, ("tools",), building=True, shared=True),
+    PreflightCheck("pushed", "the checkout: is HEAD in the remote's branch", source.pushed, ("tools",), building=True, shared=True),
+    PreflightCheck("tests", "the service's `tests:` command", source.tests, building=True),
+    PreflightCheck("engine", "the Docker engine that builds", source.engine, building=True, shared=True),
+    PreflightCheck("credentials", "account and region of the AWS credentials", platform.credentials, shared=True, skippable=False),
+    PreflightCheck("repository", "the ECR repository, and whether its tags move", source.repository, ACCOUNT, skippable=False),
+    PreflightCheck("image", "the tag in ECR, and its commit", source.image, ("credentials", "tools", "repository"), skippable=False),
+    PreflightCheck("service", "the ECS service and its roll-outs", platform.service, ACCOUNT, skippable=False),
+    PreflightCheck("container", "the configured container in the task definition", platform.container, SERVICE, skippable=False),
+    PreflightCheck("tasks", "the service's running tasks and their targets", platform.tasks, SERVICE),
+    PreflightCheck("architecture", "CPU of task definition, image and engine", source.architecture, (*SERVICE, "image", "engine")),
+    PreflightCheck("secrets", "the task definition's secrets, their JSON keys, its execution role", platform.secrets, SERVICE),
+    PreflightCheck("log-group", "the task definition's log groups", platform.log_group, SERVICE),
+    PreflightCheck("port", "the ports of container, load balancer and target group", reach.port, (*SERVICE, "container")),
+    PreflightCheck("health-path", "the path that the target group checks", reach.health_path, SERVICE),
+    PreflightCheck("cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, ACCOUNT),
+    PreflightCheck("state-lock", "who holds Terraform's state, where Terraform rolls out", platform.state_lock, ACCOUNT, shared=True),
+    PreflightCheck("migrations", "migrations that the database has not seen", platform.migrations, ACCOUNT, shared=True),
+    PreflightCheck("endpoints", "the configured pages and API paths, as they answer now", reach.endpoints),
 )
 
 NAMES = tuple(check.name for check in CHECKS)
@@ -64,10 +64,10 @@ def check(facts: ReleaseFacts, environment: Environment, skip: frozenset[str] = 
     """Every line of the checklist, in its order. Raises ConfigError for a name in `skip` that is no check, or none to skip."""
     validate_skip(skip)
     causes: dict[str, str] = {}  # check → the refusal that explains it
-    return tuple(decided(each, facts, environment, skip, causes) for each in CHECKS)
+    return tuple(decide(each, facts, environment, skip, causes) for each in CHECKS)
 
 
-def decided(each: Check, facts: ReleaseFacts, environment: Environment, skip: frozenset[str], causes: dict[str, str]) -> Item:
+def decide(each: PreflightCheck, facts: ReleaseFacts, environment: Environment, skip: frozenset[str], causes: dict[str, str]) -> Item:
     if each.name in skip:
         return Item(each.name, "skipped", f"by --skip; it looks at {each.looks}")
     if each.building and facts.requested_tag:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ops.preflight.facts import ReleaseFacts
 from ops.aws.facts import LoadBalancer, ServiceState, TargetGroup, TaskDefinition, Unknown
 from ops.ecs.rules.task_definition_refs import ports
-from ops.preflight.rules.result import Said, configured, key, listed, ok, refuse, refuse_unseen, seen_revision, unknown, warn
+from ops.preflight.rules.result import CheckResult, service_config, key, listed, ok, refuse, refuse_unknown, healthy_revision, unknown, warn
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 NO_BALANCER = "no load balancer sends to this service"
 
 
-def endpoints(facts: ReleaseFacts, environment: Environment) -> Said:
+def endpoints(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """A warning, never a refusal: a hotfix must be able to go out."""
-    if not configured(facts, environment).endpoints:
+    if not service_config(facts, environment).endpoints:
         return warn("none are configured, so a deploy cannot be proved from outside", f"name them under {key(facts, 'endpoints')}")
     if isinstance(facts.answers, Unknown):
         return unknown(facts.answers.why)
@@ -30,33 +30,33 @@ def endpoints(facts: ReleaseFacts, environment: Environment) -> Said:
     return ok(f"{len(facts.answers)} of {len(facts.answers)} healthy")
 
 
-def cdn(facts: ReleaseFacts, environment: Environment) -> Said:
+def cdn(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """A refusal: a roll-out whose pages nobody sees is found out after everything has been done."""
-    paths = configured(facts, environment).invalidate
+    paths = service_config(facts, environment).invalidate
     if not paths:
         return ok("nothing of it is cached (no `invalidate` paths)")
     if facts.distribution is None or isinstance(facts.distribution, Unknown):
-        return refuse_unseen("the distribution", facts.distribution, f"set environments.{facts.environment}.cdn, or --skip cdn")
+        return refuse_unknown("the distribution", facts.distribution, f"set environments.{facts.environment}.cdn, or --skip cdn")
     return ok(f"{facts.distribution}: {listed(paths)}")
 
 
-def port(facts: ReleaseFacts, environment: Environment) -> Said:
+def port(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """ECS registers targets by the container's port, so the target group's own is only a default: a difference there is a warning."""
-    revision, ours = seen_revision(facts), configured(facts, environment)
+    revision, ours = healthy_revision(facts), service_config(facts, environment)
     if isinstance(revision, Unknown) or not isinstance(facts.state, ServiceState):
         return unknown("the service's task definition is not known")
     for balancer in facts.state.load_balancers:
         if balancer.port not in ports_of(revision, balancer.container):
             sends = f"the load balancer sends to {balancer.container}:{balancer.port}"
-            there = f"{revision.label} opens {opens(revision, balancer.container)} there"
+            there = f"{revision.label} opens {format_ports(revision, balancer.container)} there"
             return refuse(f"{sends}; {there}", "correct the service's load balancer or the task definition")
     if ours.container_port and ours.container_port not in ports_of(revision, ours.container):
-        found = f"{ours.container} opens {opens(revision, ours.container)}"
+        found = f"{ours.container} opens {format_ports(revision, ours.container)}"
         return warn(f"{found}; configured is {ours.container_port}", f"correct {key(facts, 'container_port')}")
-    return balanced(facts, facts.state.load_balancers, f"{ours.container} opens {opens(revision, ours.container)}")
+    return check_target_groups(facts, facts.state.load_balancers, f"{ours.container} opens {format_ports(revision, ours.container)}")
 
 
-def balanced(facts: ReleaseFacts, balancers: tuple[LoadBalancer, ...], found: str) -> Said:
+def check_target_groups(facts: ReleaseFacts, balancers: tuple[LoadBalancer, ...], found: str) -> CheckResult:
     if not balancers:
         return ok(f"{found}; {NO_BALANCER}")
     if isinstance(facts.target_groups, Unknown):
@@ -74,12 +74,12 @@ def ports_of(revision: TaskDefinition, container: str) -> tuple[int, ...]:
     return ports(revision.container(container) or {})
 
 
-def opens(revision: TaskDefinition, container: str) -> str:
+def format_ports(revision: TaskDefinition, container: str) -> str:
     return listed([str(number) for number in ports_of(revision, container)]) or "no port"
 
 
-def health_path(facts: ReleaseFacts, environment: Environment) -> Said:
-    wanted = configured(facts, environment).health_path
+def health_path(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    wanted = service_config(facts, environment).health_path
     if isinstance(facts.state, ServiceState) and not facts.state.load_balancers:
         return ok(NO_BALANCER)
     if isinstance(facts.target_groups, Unknown):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ops.preflight.facts import ReleaseFacts
 from ops.aws.facts import ServiceState, TaskDefinition, Unknown
 from ops.ecs.rules.task_definition_refs import LogGroup, Reference, log_groups, references
-from ops.preflight.rules.result import Said, configured, key, listed, ok, refuse, refuse_unseen, seen_revision, unknown, warn
+from ops.preflight.rules.result import CheckResult, service_config, key, listed, ok, refuse, refuse_unknown, healthy_revision, unknown, warn
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
@@ -16,10 +16,10 @@ UNDER_WAY = "IN_PROGRESS"
 CONTROLLERS = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"}
 
 
-def credentials(facts: ReleaseFacts, environment: Environment) -> Said:
+def credentials(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """STS GetCallerIdentity: the account must be the configured one; the region is handed to every client from the configuration."""
     if isinstance(facts.identity, Unknown):
-        return refuse_unseen("whose credentials these are", facts.identity, login(environment))
+        return refuse_unknown("whose credentials these are", facts.identity, login(environment))
     found = facts.identity
     if found.account != environment.account:
         ours_is = f"environment {facts.environment} is account {environment.account}"
@@ -42,7 +42,7 @@ def other_credentials(facts: ReleaseFacts, environment: Environment) -> str:
     return f"correct {profile} ({environment.aws.profile})" if environment.aws.profile else f"AWS_PROFILE=NAME inv …, or set {profile}"
 
 
-def state_lock(facts: ReleaseFacts, environment: Environment) -> Said:
+def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """A lock stops an apply, and one that a dead Terraform left stays for ever; a deploy that has nothing to apply goes on."""
     if facts.state_locks is None:
         return ok("not needed: ECS rolls out, and nothing is applied")
@@ -55,7 +55,7 @@ def state_lock(facts: ReleaseFacts, environment: Environment) -> Said:
     return warn(f"Terraform's state is locked: {first.said()}", advice)
 
 
-def migrations(facts: ReleaseFacts, environment: Environment) -> Said:
+def migrations(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     schema = facts.schema
     if environment.database is None or schema is None:
         return ok(f"environments.{facts.environment} has no database")
@@ -66,11 +66,11 @@ def migrations(facts: ReleaseFacts, environment: Environment) -> Said:
     return ok("none pending")
 
 
-def service(facts: ReleaseFacts, environment: Environment) -> Said:
+def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """DescribeServices says nothing of a wrong name but `failures: MISSING`, which the adapter reads as None."""
-    state, name = facts.state, configured(facts, environment).ecs_service
+    state, name = facts.state, service_config(facts, environment).ecs_service
     if isinstance(state, Unknown):
-        return refuse_unseen(f"ECS service {name}", state, "correct what it says, then inv preflight")
+        return refuse_unknown(f"ECS service {name}", state, "correct what it says, then inv preflight")
     if state is None:
         return refuse(
             f"cluster {environment.cluster} has no service {name} (MISSING)",
@@ -87,7 +87,7 @@ def service(facts: ReleaseFacts, environment: Environment) -> Said:
     return active(facts, state, environment)
 
 
-def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -> Said:
+def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -> CheckResult:
     counts = f"{state.running} of {state.desired} tasks run"
     moving = [deployment for deployment in state.deployments if deployment.rollout_state == UNDER_WAY]
     if moving:
@@ -111,32 +111,32 @@ def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -
     return ok(f"{state.name} is ACTIVE, {counts}, on {state.task_definition.rsplit('/', 1)[-1]}")
 
 
-def container(facts: ReleaseFacts, environment: Environment) -> Said:
-    revision, name = seen_revision(facts), configured(facts, environment).container
+def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    revision, name = healthy_revision(facts), service_config(facts, environment).container
     if isinstance(revision, Unknown):
-        return refuse_unseen("the service's task definition", revision, "correct what it says, then inv preflight")
+        return refuse_unknown("the service's task definition", revision, "correct what it says, then inv preflight")
     if revision.container(name) is None:
         names = tuple(str(each.get("name")) for each in revision.document.get("containerDefinitions", ()))
         return refuse(f"{revision.label} has no container {name}; it has {listed(names)}", f"correct {key(facts, 'container')}")
     return ok(f"{name} in {revision.label}")
 
 
-def tasks(facts: ReleaseFacts, environment: Environment) -> Said:
+def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """ListTasks, DescribeTasks and DescribeTargetHealth: the last step of a deploy proves the image that the tasks run.
 
     A refusal where the tasks cannot be read: the roll-out would be done before anybody finds out.
     """
     if isinstance(facts.running, Unknown):
         advice = "have ecs:ListTasks and ecs:DescribeTasks allowed, or --skip tasks (the deploy ends as unproven)"
-        return refuse_unseen("the running tasks, by which a deploy is proved,", facts.running, advice)
+        return refuse_unknown("the running tasks, by which a deploy is proved,", facts.running, advice)
     if isinstance(facts.targets, Unknown):
         return unknown(f"targets: {facts.targets.why}", "have elasticloadbalancing:DescribeTargetHealth allowed")
     return ok(f"readable: {len(facts.running)} tasks, {len(facts.targets)} targets")
 
 
-def secrets(facts: ReleaseFacts, environment: Environment) -> Said:
+def secrets(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """The execution role reads them, not the task role; ECS stops at the first that is missing (ResourceInitializationError)."""
-    revision = seen_revision(facts)
+    revision = healthy_revision(facts)
     if isinstance(revision, Unknown):
         return unknown(revision.why)
     wanted = references(revision)
@@ -173,8 +173,8 @@ def absent(facts: ReleaseFacts, reference: Reference) -> str:
     return ""
 
 
-def log_group(facts: ReleaseFacts, environment: Environment) -> Said:
-    revision, wanted = seen_revision(facts), configured(facts, environment).log_group
+def log_group(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    revision, wanted = healthy_revision(facts), service_config(facts, environment).log_group
     if isinstance(revision, Unknown):
         return unknown(revision.why)
     groups = log_groups(revision)
@@ -184,10 +184,10 @@ def log_group(facts: ReleaseFacts, environment: Environment) -> Said:
     unread = [f"{group.name}: {fact.why}" for group in groups if isinstance(fact := facts.log_groups.get(group.name), Unknown)]
     if unread:
         return unknown("; ".join(unread))
-    return ours(facts, configured(facts, environment).container, groups, wanted)
+    return ours(facts, service_config(facts, environment).container, groups, wanted)
 
 
-def ours(facts: ReleaseFacts, name: str, groups: tuple[LogGroup, ...], wanted: str | None) -> Said:
+def ours(facts: ReleaseFacts, name: str, groups: tuple[LogGroup, ...], wanted: str | None) -> CheckResult:
     found = next((group.name for group in groups if group.container == name), None)
     if found is None:
         return warn(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Environment, Service
 
 
-class Said(NamedTuple):
+class CheckResult(NamedTuple):
     """A check's answer: `detail` holds what was found and what is allowed, `next` what to type."""
 
     status: Status
@@ -23,7 +23,7 @@ class Said(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Check:
+class PreflightCheck:
     """One line of the checklist.
 
     `looks`: what it looks at, in a few words. `needs`: checks whose refusal leaves nothing to decide here.
@@ -33,35 +33,35 @@ class Check:
 
     name: str
     looks: str
-    decide: Callable[[ReleaseFacts, Environment], Said]
+    decide: Callable[[ReleaseFacts, Environment], CheckResult]
     needs: tuple[str, ...] = ()
     building: bool = False
     shared: bool = False
     skippable: bool = True
 
 
-def ok(detail: str) -> Said:
-    return Said("ok", detail)
+def ok(detail: str) -> CheckResult:
+    return CheckResult("ok", detail)
 
 
-def warn(detail: str, next: str) -> Said:
-    return Said("warn", detail, next)
+def warn(detail: str, next: str) -> CheckResult:
+    return CheckResult("warn", detail, next)
 
 
-def refuse(detail: str, next: str) -> Said:
-    return Said("refuse", detail, next)
+def refuse(detail: str, next: str) -> CheckResult:
+    return CheckResult("refuse", detail, next)
 
 
-def unknown(why: str, next: str = "") -> Said:
-    return Said("unknown", f"could not be looked at: {why}", next)
+def unknown(why: str, next: str = "") -> CheckResult:
+    return CheckResult("unknown", f"could not be looked at: {why}", next)
 
 
-def refuse_unseen(what: str, fact: Unknown | None, next: str) -> Said:
+def refuse_unknown(what: str, fact: Unknown | None, next: str) -> CheckResult:
     """A refusal because `what` could not be read, for the few facts that a deploy cannot go on without."""
-    return Said("refuse", f"{what} could not be read: {fact.why if fact else 'not looked at'}", next)
+    return CheckResult("refuse", f"{what} could not be read: {fact.why if fact else 'not looked at'}", next)
 
 
-def configured(facts: ReleaseFacts, environment: Environment) -> Service:
+def service_config(facts: ReleaseFacts, environment: Environment) -> Service:
     """What the configuration says of the service that these facts are about."""
     return environment.services[facts.service]
 
@@ -71,7 +71,7 @@ def key(facts: ReleaseFacts, name: str) -> str:
     return f"environments.{facts.environment}.services.{facts.service}.{name}"
 
 
-def seen_revision(facts: ReleaseFacts) -> TaskDefinition | Unknown:
+def healthy_revision(facts: ReleaseFacts) -> TaskDefinition | Unknown:
     """The service's own task definition, or why it is not known."""
     return facts.revision if facts.revision is not None else Unknown("the service's task definition was not found")
 

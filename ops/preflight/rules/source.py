@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ops.preflight.facts import EngineInfo, LocalImage, ReleaseFacts
 from ops.aws.facts import Checkout, Image, Repository, TaskDefinition, Unknown
-from ops.preflight.rules.result import Said, configured, key, listed, ok, refuse, refuse_unseen, unknown, warn
+from ops.preflight.rules.result import CheckResult, service_config, key, listed, ok, refuse, refuse_unknown, unknown, warn
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
@@ -16,7 +16,7 @@ SHORTEST_REVISION = 7  # an abbreviated commit id of fewer characters proves not
 SAME_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def tools(facts: ReleaseFacts, environment: Environment) -> Said:
+def tools(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """git names the commit; no AWS CLI, docker program or terraform is asked for, since nothing here calls them."""
     found = [version for version in facts.tools.values() if isinstance(version, str)]
     if isinstance(facts.engine, EngineInfo):
@@ -36,11 +36,11 @@ def git(environment: Environment) -> str:
     return "git" if environment.source == "." else f"git -C {shlex.quote(environment.source)}"
 
 
-def git_clean(facts: ReleaseFacts, environment: Environment) -> Said:
+def git_clean(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """The image is named after a commit, so it must hold what the commit holds (runbook section 1)."""
     checkout = facts.checkout
     if not isinstance(checkout, Checkout):
-        return refuse_unseen(
+        return refuse_unknown(
             f"the checkout {environment.source}", checkout, f"correct environments.{facts.environment}.source, or name an image by --tag"
         )
     if checkout.changes:
@@ -50,7 +50,7 @@ def git_clean(facts: ReleaseFacts, environment: Environment) -> Said:
     return ok(f"commit {checkout.commit.short}, “{checkout.commit.subject}”")
 
 
-def branch(facts: ReleaseFacts, environment: Environment) -> Said:
+def branch(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if not isinstance(facts.checkout, Checkout):
         return unknown(unread(facts))
     if facts.checkout.branch != environment.branch:
@@ -61,7 +61,7 @@ def branch(facts: ReleaseFacts, environment: Environment) -> Said:
     return ok(f"on {facts.checkout.branch}")
 
 
-def pushed(facts: ReleaseFacts, environment: Environment) -> Said:
+def pushed(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """As last fetched: nothing is fetched here."""
     if not isinstance(facts.checkout, Checkout):
         return unknown(unread(facts))
@@ -78,14 +78,14 @@ def unread(facts: ReleaseFacts) -> str:
     return f"{facts.checkout.why} (see git-clean)" if isinstance(facts.checkout, Unknown) else "the checkout was not looked at"
 
 
-def tests(facts: ReleaseFacts, environment: Environment) -> Said:
-    command = configured(facts, environment).tests
+def tests(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    command = service_config(facts, environment).tests
     if not command:
         return warn("no tests are configured for this service", f"name their command under {key(facts, 'tests')}")
-    folder = f"{environment.source}/{configured(facts, environment).context}"
+    folder = f"{environment.source}/{service_config(facts, environment).context}"
     again = f"(cd {shlex.quote(folder)} && {shlex.join(command)})"
     if facts.tests is None:
-        return Said("skipped", f"not run this time: {shlex.join(command)}")
+        return CheckResult("skipped", f"not run this time: {shlex.join(command)}")
     if isinstance(facts.tests, Unknown):
         return refuse(f"the tests could not be run, so nobody saw them pass: {facts.tests.why}", again)
     if facts.tests.exit_code:
@@ -93,7 +93,7 @@ def tests(facts: ReleaseFacts, environment: Environment) -> Said:
     return ok(f"{shlex.join(command)} passed")
 
 
-def engine(facts: ReleaseFacts, environment: Environment) -> Said:
+def engine(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Needed only where the image is not in ECR yet."""
     if isinstance(facts.engine, EngineInfo):
         return ok(f"{facts.engine.version} (API {facts.engine.api}), {facts.engine.architecture}")
@@ -104,10 +104,10 @@ def engine(facts: ReleaseFacts, environment: Environment) -> Said:
     return refuse(f"no Docker engine answers at {environment.engine or 'DOCKER_HOST or the usual socket'}, and one is needed: {why}", start)
 
 
-def repository(facts: ReleaseFacts, environment: Environment) -> Said:
-    found, name = facts.repository, configured(facts, environment).repository
+def repository(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    found, name = facts.repository, service_config(facts, environment).repository
     if isinstance(found, Unknown):
-        return refuse_unseen(f"ECR repository {name}", found, "correct what it says, then inv preflight")
+        return refuse_unknown(f"ECR repository {name}", found, "correct what it says, then inv preflight")
     if found is None:
         where = f"account {environment.account}, {environment.region}"
         return refuse(f"ECR has no repository {name} in {where}", f"create it, or correct {key(facts, 'repository')}")
@@ -116,21 +116,21 @@ def repository(facts: ReleaseFacts, environment: Environment) -> Said:
     )
 
 
-def image(facts: ReleaseFacts, environment: Environment) -> Said:
+def image(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """With `--tag` the image must be there; without, the tag must be free or made from this very commit."""
     if facts.tag is None:
-        return refuse_unseen("the commit that names the image", None, "see git-clean, or name an image by --tag")
-    name = f"{configured(facts, environment).repository}:{facts.tag}"
+        return refuse_unknown("the commit that names the image", None, "see git-clean, or name an image by --tag")
+    name = f"{service_config(facts, environment).repository}:{facts.tag}"
     if isinstance(facts.image, Unknown):
-        return refuse_unseen(f"whether ECR holds {name}", facts.image, "correct what it says, then inv preflight")
+        return refuse_unknown(f"whether ECR holds {name}", facts.image, "correct what it says, then inv preflight")
     if facts.requested_tag:
         return asked_for(facts, name)
     if facts.image is None:
         return ok(f"{name} is free: it will be built and pushed")
-    return taken(facts, facts.image, name)
+    return tag_taken(facts, facts.image, name)
 
 
-def asked_for(facts: ReleaseFacts, name: str) -> Said:
+def asked_for(facts: ReleaseFacts, name: str) -> CheckResult:
     if not isinstance(facts.image, Image):
         return refuse(
             f"ECR holds no image {name}, and --tag never builds", f"inv {facts.service}.deploy without --tag, or name a tag that exists"
@@ -139,7 +139,7 @@ def asked_for(facts: ReleaseFacts, name: str) -> Said:
     return ok(f"{name} is {facts.image.digest}{at}")
 
 
-def taken(facts: ReleaseFacts, found: Image, name: str) -> Said:
+def tag_taken(facts: ReleaseFacts, found: Image, name: str) -> CheckResult:
     if not isinstance(facts.checkout, Checkout):
         return refuse(f"{name} is taken, and the commit to compare it with could not be read", "see git-clean")
     commit = facts.checkout.commit
@@ -157,7 +157,7 @@ def same_commit(full: str, label: str | None) -> bool:
     return bool(label) and len(label or "") >= SHORTEST_REVISION and full.startswith(label or "")
 
 
-def architecture(facts: ReleaseFacts, environment: Environment) -> Said:
+def architecture(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Fargate says `exec format error` of an image for another architecture, minutes later."""
     if not isinstance(facts.revision, TaskDefinition):
         return unknown("the task definition is not known")
@@ -177,7 +177,7 @@ def architecture(facts: ReleaseFacts, environment: Environment) -> Said:
     return ok(f"{wanted}: task definition and engine agree")
 
 
-def image_for(wanted: str, found: Image, facts: ReleaseFacts) -> Said:
+def image_for(wanted: str, found: Image, facts: ReleaseFacts) -> CheckResult:
     if not found.architecture:
         return unknown(f"the configuration of image {facts.tag} names no architecture or could not be read; wanted: {wanted}")
     if plain(found.architecture) != wanted:
@@ -188,7 +188,7 @@ def image_for(wanted: str, found: Image, facts: ReleaseFacts) -> Said:
     return ok(f"{wanted}: task definition and image agree")
 
 
-def local_for_another(facts: ReleaseFacts, wanted: str) -> Said | None:
+def local_for_another(facts: ReleaseFacts, wanted: str) -> CheckResult | None:
     """An image in the engine, made from this commit for another platform, would be pushed as it is."""
     local = facts.local_image
     if not isinstance(local, LocalImage) or not isinstance(facts.checkout, Checkout) or plain(local.architecture) == wanted:

@@ -18,7 +18,7 @@ SUCCEEDED = "succeeded"
 
 
 @dataclass(frozen=True)
-class Row:
+class ReleaseRow:
     """One line of `releases`. `at` is when it was `dated`: deployed, pushed to ECR, or its first task started (ISO 8601, UTC).
 
     `in_ecr`: None where ECR could not be read. `current`: tasks of the service run it now; None where they could not be read.
@@ -40,7 +40,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningImage:
     """An image that tasks of the service run now. `since`: when the first of them was made (ISO 8601, UTC), or empty."""
 
     digest: str
@@ -62,19 +62,19 @@ def all_digests_known(tasks: Iterable[TaskState], container: str) -> bool:
     return all(state is not None and state.digest for state in going)
 
 
-def running(tasks: Iterable[TaskState], container: str) -> tuple[Running, ...]:
+def running(tasks: Iterable[TaskState], container: str) -> tuple[RunningImage, ...]:
     """What runs, each image once: more than one while tasks differ (in the middle of a roll-out)."""
-    found: dict[str, Running] = {}
+    found: dict[str, RunningImage] = {}
     for task in tasks:
         state = task.container(container)
         if task.status == "RUNNING" and state and state.digest:
             since = utc(task.created_at)
             before = found.get(state.digest)
-            found[state.digest] = Running(state.digest, image_tag(state.image), min(since, before.since) if before else since)
+            found[state.digest] = RunningImage(state.digest, image_tag(state.image), min(since, before.since) if before else since)
     return tuple(found.values())
 
 
-def missing(records: Iterable[Mapping[str, Any]], running: Iterable[Running]) -> bool:
+def missing(records: Iterable[Mapping[str, Any]], running: Iterable[RunningImage]) -> bool:
     """Whether something runs that none of the records has brought."""
     brought = {record.get("digest") for record in records if record.get("verdict") == "succeeded"}
     return any(image.digest not in brought for image in running)
@@ -134,11 +134,11 @@ def folder(prefix: str, environment: str, service: str) -> str:
 def rows(
     records: Iterable[Mapping[str, Any]],
     images: Iterable[Image] | None,
-    running: Iterable[Running] = (),
+    running: Iterable[RunningImage] = (),
     *,
     complete: bool = True,
     known: Known = Known(),
-) -> tuple[Row, ...]:
+) -> tuple[ReleaseRow, ...]:
     """Records newest first, with images that have none, and what runs. `complete`: these are all records; where older ones were not read,
     older images may well have one, so they are left out."""
     running = tuple(running)
@@ -157,44 +157,44 @@ def rows(
     )
 
 
-def as_known(row: Row, known: Known) -> Row:
+def as_known(row: ReleaseRow, known: Known) -> ReleaseRow:
     """The row without what only an unread source could say."""
     if not known.records and not row.recorded:
         row = replace(row, recorded=None, verdict=None, commit=None, by=None)
     return row if known.tasks or row.current else replace(row, current=None)
 
 
-def current_row(ordered: list[Row], image: Running) -> Row:
+def current_row(ordered: list[ReleaseRow], image: RunningImage) -> ReleaseRow:
     """The newest row that brought what runs, else the newest one with it: a failed roll-out that was kept runs, too."""
     ours = [row for row in ordered if row.digest == image.digest]
     return next((row for row in ours if row.verdict in ("succeeded", "unrecorded")), ours[0])
 
 
-def recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> Row:
+def recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> ReleaseRow:
     kept = ("tag", "digest", "commit", "by", "at", "verdict")
     tag, digest, commit, by, at, verdict = (str(record.get(name) or "") for name in kept)
     schema, subject = record.get("schema_revision"), redacted(record.get("subject") or "")
     in_ecr = None if known is None else digest in known
-    return Row(tag, digest, commit, by, at, verdict, False, in_ecr, recorded=True, schema_revision=str(schema) if schema else None,
+    return ReleaseRow(tag, digest, commit, by, at, verdict, False, in_ecr, recorded=True, schema_revision=str(schema) if schema else None,
                subject=subject)
 
 
-def unrecorded_row(image: Image) -> Row:
+def unrecorded_row(image: Image) -> ReleaseRow:
     """An image in ECR; when it was deployed nobody knows, only when it was pushed."""
-    return Row(image.tag, image.digest, "", "", utc(image.pushed_at), "unrecorded", False, True, recorded=False, dated="pushed")
+    return ReleaseRow(image.tag, image.digest, "", "", utc(image.pushed_at), "unrecorded", False, True, recorded=False, dated="pushed")
 
 
-def started_row(image: Running, known: Container[str] | None) -> Row:
+def started_row(image: RunningImage, known: Container[str] | None) -> ReleaseRow:
     """What runs, and neither a record nor ECR has it: ECS alone knows."""
     in_ecr = None if known is None else image.digest in known
-    return Row(image.tag, image.digest, "", "", image.since, "unrecorded", False, in_ecr, recorded=False, dated="started")
+    return ReleaseRow(image.tag, image.digest, "", "", image.since, "unrecorded", False, in_ecr, recorded=False, dated="started")
 
 
 def utc(at: datetime | None) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""
 
 
-def line(row: Row) -> str:
+def line(row: ReleaseRow) -> str:
     """One line for a person, below the heading of `releases`."""
     said = {"pushed": "pushed then; no record of a release", "started": "runs since then; no record of a release"}
     if row.recorded is None:

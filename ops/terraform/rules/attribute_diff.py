@@ -20,7 +20,7 @@ SHOWN = 100  # characters of one value
 
 
 @dataclass(frozen=True)
-class Field:
+class FieldDiff:
     """One attribute that changes, as it is shown."""
 
     name: str
@@ -44,34 +44,34 @@ class ImageMove:
         return f"moves {self.container} from {short(self.before)} to {short(self.after)}"
 
 
-def differences(change: Mapping[str, Any], address: str = "a resource") -> tuple[Field, ...]:
+def differences(change: Mapping[str, Any], address: str = "a resource") -> tuple[FieldDiff, ...]:
     """The attributes of one `change` of Terraform's plan JSON that really differ, by name. Raises OpsError where it is no such change."""
     before, after = mapping(change, "before", address), mapping(change, "after", address)
     unknown, hidden = change.get("after_unknown"), (change.get("before_sensitive"), change.get("after_sensitive"))
     found = []
     for name in sorted({*before, *after, *(unknown if isinstance(unknown, Mapping) else ())}):
-        later = whole(unknown, name)
+        later = is_whole(unknown, name)
         if not later and same(name, before.get(name), after.get(name)):
             continue
-        secret = any(sensitive(marks, name) for marks in hidden)
-        values = (SENSITIVE, SENSITIVE) if secret else (shown(before.get(name)), LATER if later else shown(after.get(name)))
-        found.append(Field(name, *values))
+        secret = any(is_sensitive(marks, name) for marks in hidden)
+        values = (SENSITIVE, SENSITIVE) if secret else (format_change(before.get(name)), LATER if later else format_change(after.get(name)))
+        found.append(FieldDiff(name, *values))
     return tuple(found)
 
 
-def whole(marks: Any, name: str) -> bool:
+def is_whole(marks: Any, name: str) -> bool:
     """Whether an attribute as a whole is marked (a mark inside a list says nothing about the rest)."""
     return marks is True or (isinstance(marks, Mapping) and marks.get(name) is True)
 
 
-def sensitive(marks: Any, name: str) -> bool:
+def is_sensitive(marks: Any, name: str) -> bool:
     """Whether any part of an attribute is marked: then all of it is hidden. A mark that can't be read hides it too."""
-    return marked(marks.get(name) if isinstance(marks, Mapping) else marks)
+    return is_marked(marks.get(name) if isinstance(marks, Mapping) else marks)
 
 
-def marked(marks: Any) -> bool:
+def is_marked(marks: Any) -> bool:
     if isinstance(marks, Mapping | list):
-        return any(marked(each) for each in (marks.values() if isinstance(marks, Mapping) else marks))
+        return any(is_marked(each) for each in (marks.values() if isinstance(marks, Mapping) else marks))
     return marks is not None and marks is not False
 
 
@@ -139,6 +139,6 @@ def short(image: str) -> str:
     return tag or digest[:19] or image or "nothing"
 
 
-def shown(value: Any) -> str:
+def format_change(value: Any) -> str:
     text = value if isinstance(value, str) else "nothing" if value in (None, [], {}) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ops.terraform.rules.plan_json import PLAN, TRIGGERS, listed, mapping, mappings, words
-from ops.terraform.rules.attribute_diff import LATER, SENSITIVE, Field, ImageMove, containers, differences, moves, sensitive, shown
+from ops.terraform.rules.attribute_diff import LATER, SENSITIVE, FieldDiff, ImageMove, containers, differences, moves, is_sensitive, format_change
 
 Action = Literal["adopt", "create", "update", "delete", "replace", "forget", "invoke", "defer", "unknown"]
 ACTIONS: Mapping[tuple[str, ...], Action] = {
@@ -59,7 +59,7 @@ class ResourceChange:
     type: str
     name: str
     action: Action
-    fields: tuple[Field, ...] = ()
+    fields: tuple[FieldDiff, ...] = ()
     forced_by: tuple[str, ...] = ()
     images: tuple[ImageMove, ...] = ()
     others: tuple[str, ...] = ()  # what else changes inside of container definitions
@@ -190,14 +190,14 @@ def invocation(found: Mapping[str, Any]) -> ResourceChange:
     )
 
 
-def given(found: Mapping[str, Any], address: str) -> tuple[Field, ...]:
+def given(found: Mapping[str, Any], address: str) -> tuple[FieldDiff, ...]:
     """An action's configuration; sensitive values are hidden."""
     values, later, hidden = mapping(found, "config_values", address), found.get("config_unknown"), found.get("config_sensitive")
     names = sorted({*values, *(later if isinstance(later, Mapping) else ())})
     return tuple(
-        Field(name, "nothing", SENSITIVE if sensitive(hidden, name) else value)
+        FieldDiff(name, "nothing", SENSITIVE if is_sensitive(hidden, name) else value)
         for name in names
-        for value in [shown(values[name]) if name in values else LATER]
+        for value in [format_change(values[name]) if name in values else LATER]
     )
 
 
@@ -217,7 +217,7 @@ def deferral(found: Mapping[str, Any], inner: str) -> ResourceChange:
     return ResourceChange(str(what.get("address")), str(what.get("type")), "", "defer", because=because, actions=said)
 
 
-def known(fields: Iterable[Field]) -> tuple[Field, ...]:
+def known(fields: Iterable[FieldDiff]) -> tuple[FieldDiff, ...]:
     """Of a replacement, what is known beforehand: its new ids and ARNs are no news."""
     return tuple(field for field in fields if field.after not in ("(known after apply)", "nothing"))
 

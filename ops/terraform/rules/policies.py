@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from ops.terraform.facts import Process, SavedPlan, StateLock, StateVersion, spoken
+from ops.terraform.facts import TerraformProcess, SavedPlan, StateLock, StateVersion, format_age
 
 # What passes by itself: throttling, and a network that dropped. Nothing that says "no" (a host that does not exist, a refused connection),
 # and nothing that a second try makes worse.
@@ -27,13 +27,13 @@ PAUSES_S = (5.0, 15.0)
 EARLIER_S = 1.5  # a process that began this much after its lock still may be its owner: ps rounds to seconds
 
 
-def passing(said: str) -> str:
+def transient_cause(said: str) -> str:
     """The words of an error that is known to pass; empty for any other. Only reads (init, plan, show, output) are tried again for it."""
     found = (pattern.search(said) for pattern in TRANSIENT)
     return next((each[0] for each in found if each), "")
 
 
-def refusal(saved: SavedPlan, commit: str, state: StateVersion, now: datetime, limit_s: float) -> str:
+def why_not_applicable(saved: SavedPlan, commit: str, state: StateVersion, now: datetime, limit_s: float) -> str:
     """Why a saved plan may not be applied; empty where it may."""
     if saved.uncommitted:
         return f"it was made from files that are not committed: {', '.join(saved.uncommitted[:3])}"
@@ -42,11 +42,11 @@ def refusal(saved: SavedPlan, commit: str, state: StateVersion, now: datetime, l
     if saved.state != state:
         return f"the state has moved since: serial {saved.state.serial} then, {state.serial} now"
     if saved.age_s(now) > limit_s:
-        return f"it is {spoken(saved.age_s(now))} old, and the limit is {spoken(limit_s)} (terraform.plan_limit)"
+        return f"it is {format_age(saved.age_s(now))} old, and the limit is {format_age(limit_s)} (terraform.plan_limit)"
     return ""
 
 
-def caution(lock: StateLock, host: str, directory: str, running: Iterable[Process], now: datetime, limit_s: float) -> str:
+def why_owner_may_live(lock: StateLock, host: str, directory: str, running: Iterable[TerraformProcess], now: datetime, limit_s: float) -> str:
     """Why a lock on `directory`'s state may still be alive: then its id must be typed. Empty where nothing speaks for it."""
     age = lock.age_s(now)
     alive = owner_process(lock, host, directory, running)
@@ -55,11 +55,11 @@ def caution(lock: StateLock, host: str, directory: str, running: Iterable[Proces
     if age is None:
         return "it does not say when it was taken"
     if age < limit_s:
-        return f"it was taken {spoken(age)} ago, and a lock younger than {spoken(limit_s)} is taken for a living one (terraform.lock_limit)"
+        return f"it was taken {format_age(age)} ago, and a lock younger than {format_age(limit_s)} is taken for a living one (terraform.lock_limit)"
     return ""
 
 
-def owner_process(lock: StateLock, host: str, directory: str, running: Iterable[Process]) -> Process | None:
+def owner_process(lock: StateLock, host: str, directory: str, running: Iterable[TerraformProcess]) -> TerraformProcess | None:
     """A Terraform on this host that began before the lock was taken, in this directory or in one that is not shown; else None."""
     if lock.host != host:
         return None
@@ -71,7 +71,7 @@ def owner_process(lock: StateLock, host: str, directory: str, running: Iterable[
     return None
 
 
-def dirty(changes: Iterable[str], directory: str) -> tuple[str, ...]:
+def uncommitted_in(changes: Iterable[str], directory: str) -> tuple[str, ...]:
     """What is not committed (`git status --porcelain`) beside or below Terraform's directory, its modules included."""
     top = directory.strip("./").split("/")[0]
     paths = [line[3:].split(" -> ")[-1].strip('"') for line in changes]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, ResourceChange
 from ops.terraform.rules.protected import holds
-from ops.terraform.rules.attribute_diff import LATER, Field, image_parts
+from ops.terraform.rules.attribute_diff import LATER, FieldDiff, image_parts
 
 REPLACED_BY_AN_IMAGE = ("container_definitions",)
 TAKEN_AWAY = ("delete", "replace", "forget")
@@ -19,7 +19,7 @@ MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Target:
+class DeployScope:
     """What a deploy is about: the ECS service, its task definition's family, the container and the image that it is to get."""
 
     service: str
@@ -28,13 +28,13 @@ class Target:
     image: str
 
 
-def unexpected(rows: Iterable[ResourceChange], target: Target) -> tuple[tuple[ResourceChange, str], ...]:
+def out_of_scope(rows: Iterable[ResourceChange], target: DeployScope) -> tuple[tuple[ResourceChange, str], ...]:
     """Every row beyond the deploy, with the reason why it is."""
-    found = ((each, beyond(each, target)) for each in rows)
+    found = ((each, beyond_scope(each, target)) for each in rows)
     return tuple((each, why) for each, why in found if why)
 
 
-def beyond(row: ResourceChange, target: Target) -> str:
+def beyond_scope(row: ResourceChange, target: DeployScope) -> str:
     """Why a row is no part of the deploy; empty where it is."""
     if row.action == "adopt":
         return ""  # an import changes nothing outside of the state
@@ -51,7 +51,7 @@ def beyond(row: ResourceChange, target: Target) -> str:
     return "it is no part of this deploy"
 
 
-def beyond_revision(row: ResourceChange, target: Target) -> str:
+def beyond_revision(row: ResourceChange, target: DeployScope) -> str:
     if row.action == "create":  # Terraform lost sight of the last revision: a killed apply, or one that was deregistered
         return f"it has {', '.join(row.others)}" if row.others else ""
     if row.action in ("delete", "forget"):
@@ -63,20 +63,20 @@ def beyond_revision(row: ResourceChange, target: Target) -> str:
     return f"it also {', '.join(said)}" if said else ""
 
 
-def beyond_service(row: ResourceChange, target: Target) -> str:
+def beyond_service(row: ResourceChange, target: DeployScope) -> str:
     if row.action != "update":
         return f"it would {row.action} the service itself"
     more = [str(field) for field in row.fields if not expected_of_service(field, target)]
     return f"it also changes {', '.join(more)}" if more else ""
 
 
-def expected_of_service(field: Field, target: Target) -> bool:
+def expected_of_service(field: FieldDiff, target: DeployScope) -> bool:
     """Whether it is the move to another revision of the same task definition."""
     family = field.after.rsplit("/", 1)[-1].rpartition(":")[0]
     return field.name == "task_definition" and (field.after == LATER or family == target.family)
 
 
-def never(rows: Iterable[ResourceChange], target: Target) -> str:
+def never(rows: Iterable[ResourceChange], target: DeployScope) -> str:
     """Why no answer lets a deploy apply this plan; empty where nothing in it is of that kind."""
     for row in rows:
         if row.unknown:
