@@ -1,4 +1,6 @@
-"""Assembles the namespaces and their defaults; nothing else happens here (`ops/tasks/` holds the front doors)."""
+"""Assembles the namespaces and their defaults; nothing else happens here (`ops/tasks/` holds the
+front doors).
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,9 @@ def online() -> None:
         with given["engine"].connect() as connection:
             migrate(connection)
     else:
-        raise util.CommandError("these revisions run on a connection that is handed over; use `inv db.upgrade`")
+        raise util.CommandError(
+            "these revisions run on a connection that is handed over; use `inv db.upgrade`"
+        )
 
 
 def migrate(connection) -> None:

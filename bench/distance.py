@@ -1,12 +1,14 @@
-"""20 revisions on a database that is 80 ms away: run on the bastion (`database.run: remote`) beside run through it (`tunnel`).
+"""20 revisions on a database that is 80 ms away: run on the bastion (`database.run: remote`) beside
+run through it (`tunnel`).
 
 python -m bench.distance [PAIRS [ROUND_TRIP_MS]]
 
-A sandbox of its own; between the operator and its bastion stands a relay that holds every byte back for half a round trip. Each pair is one
-upgrade of 20 revisions each way, in turn. Timed are the run itself (connect, start, watch to its end; the tunnel's own connection, which is
-up by then, is left out in its favour) and, for what an operator waits for, the whole `inv db.upgrade` with its plan, lint and both looks at
-the platform's health. Target: the run at least 4 times as fast on the bastion.
-"""
+A sandbox of its own; between the operator and its bastion stands a relay that holds every byte back
+for half a round trip. Each pair is one upgrade of 20 revisions each way, in turn. Timed are the run
+itself (connect, start, watch to its end; the tunnel's own connection, which is up by then, is left
+out in its favour) and, for what an operator waits for, the whole `inv db.upgrade` with its plan,
+lint and both looks at the platform's health. Target: the run at least 4 times as fast on the
+bastion."""
 
 from __future__ import annotations
 
@@ -30,7 +32,7 @@ import yaml
 
 from bench.revisions import copy, write
 
-FIRST, LAST = 4, 23        # after the project's own three
+FIRST, LAST = 4, 23  # after the project's own three
 # What `inv db.upgrade` does once everything is agreed to.
 RUN = """
 import sys, time
@@ -49,7 +51,9 @@ with migrate.Place.opened(config.read(found, Path(sys.argv[1]))) as place:
 
 
 class Relay:
-    """A port of this machine that leads to `to`, `delay_s` later each way; as many bytes at once as come."""
+    """A port of this machine that leads to `to`, `delay_s` later each way; as many bytes at once as
+    come.
+    """
 
     def __init__(self, to: tuple[str, int], delay_s: float) -> None:
         self.to, self.delay_s = to, delay_s
@@ -67,7 +71,10 @@ class Relay:
             for one, other in ((client, server), (server, client)):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 held: queue.Queue[tuple[float, bytes]] = queue.Queue()
-                for work in (lambda one=one, held=held: self.take(one, held), lambda other=other, held=held: self.give(other, held)):
+                for work in (
+                    lambda one=one, held=held: self.take(one, held),
+                    lambda other=other, held=held: self.give(other, held),
+                ):
                     threading.Thread(target=work, daemon=True).start()
 
     def take(self, source: socket.socket, held: queue.Queue[tuple[float, bytes]]) -> None:
@@ -92,7 +99,9 @@ class Relay:
 
 @dataclass(frozen=True)
 class Ground:
-    """A checkout with its sandbox; `near` and `far` are the bastion's ports without and with the distance."""
+    """A checkout with its sandbox; `near` and `far` are the bastion's ports without and with the
+    distance.
+    """
 
     folder: Path
     near: int
@@ -106,12 +115,26 @@ class Ground:
         file.write_text(yaml.safe_dump(values), encoding="utf-8")
 
     def inv(self, *words: str) -> float:
-        return self.timed([sys.executable, "-P", "-m", "invoke", "--search-root", str(self.folder), *words])[0]
+        return self.timed(
+            [sys.executable, "-P", "-m", "invoke", "--search-root", str(self.folder), *words]
+        )[0]
 
     def timed(self, command: list[str]) -> tuple[float, str]:
         began = time.perf_counter()
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "INVOKE_", "PG"))}
-        done = subprocess.run(command, cwd=self.folder, env=clean, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "INVOKE_", "PG"))
+        }
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=clean,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
         taken = time.perf_counter() - began
         if done.returncode:
             raise SystemExit(f"{' '.join(command[:6])} …\n{done.stdout}{done.stderr}")
@@ -119,7 +142,9 @@ class Ground:
 
     def run(self, mode: str) -> float:
         """Seconds of the run alone."""
-        taken, ran, applied = self.timed([sys.executable, "-c", RUN, str(self.folder)])[1].split()[-3:]
+        taken, ran, applied = self.timed([sys.executable, "-c", RUN, str(self.folder)])[1].split()[
+            -3:
+        ]
         if (ran, int(applied)) != (mode, LAST - FIRST + 1):
             raise SystemExit(f"{applied} revisions by {ran}, not {LAST - FIRST + 1} by {mode}")
         return float(taken)
@@ -140,7 +165,11 @@ class Ground:
 def known(folder: Path, near: int, far: int) -> None:
     """The relay's port has the bastion's key."""
     file = folder / ".sandbox" / "bastion" / "known_hosts"
-    file.write_text(file.read_text(encoding="utf-8") + file.read_text(encoding="utf-8").replace(f":{near} ", f":{far} "), encoding="utf-8")
+    file.write_text(
+        file.read_text(encoding="utf-8")
+        + file.read_text(encoding="utf-8").replace(f":{near} ", f":{far} "),
+        encoding="utf-8",
+    )
 
 
 def said(what: str, pairs: list[tuple[float, float]]) -> str:
@@ -153,23 +182,47 @@ def main(count: int, round_trip_ms: int) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-distance-") as home:
         folder = copy(Path(home) / "checkout")
         command = [sys.executable, "-P", "-m", "invoke", "--search-root", str(folder)]
-        quiet: dict[str, Any] = {"cwd": folder, "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "check": True}
+        quiet: dict[str, Any] = {
+            "cwd": folder,
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.DEVNULL,
+            "check": True,
+        }
         try:
-            subprocess.run([*command, "sandbox.up", "--rollout", "ecs", "db.upgrade", "--yes"], **quiet)
-            status = subprocess.run([*command, "sandbox.status", "--json"], cwd=folder, capture_output=True, text=True, check=True).stdout
+            subprocess.run(
+                [*command, "sandbox.up", "--rollout", "ecs", "db.upgrade", "--yes"], **quiet
+            )
+            status = subprocess.run(
+                [*command, "sandbox.status", "--json"],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
             near = int(json.loads(status)["endpoints"]["bastion"].rsplit(":", 1)[1])
             relay = Relay(("127.0.0.1", near), round_trip_ms / 2000)
             known(folder, near, relay.port)
             write(folder / "alembic" / "versions", FIRST, LAST)
             ground = Ground(folder, near, relay.port)
-            ground.measured(ground.run, "remote")      # ships the bundle, which a host gets once
-            print(f"{LAST - FIRST + 1} revisions, a round trip of {round_trip_ms} ms (medians of {count} interleaved pairs)")
+            ground.measured(ground.run, "remote")  # ships the bundle, which a host gets once
+            print(
+                f"{LAST - FIRST + 1} revisions, a round trip of {round_trip_ms} ms "
+                f"(medians of {count} interleaved pairs)"
+            )
             for what, measure in (("the run", ground.run), ("inv db.upgrade", ground.whole)):
-                print(said(what, [(ground.measured(measure, "remote"), ground.measured(measure, "tunnel")) for _ in range(count)]))
+                print(
+                    said(
+                        what,
+                        [
+                            (ground.measured(measure, "remote"), ground.measured(measure, "tunnel"))
+                            for _ in range(count)
+                        ],
+                    )
+                )
         finally:
             subprocess.run([*command, "sandbox.down", "--purge"], **{**quiet, "check": False})
 
 
 if __name__ == "__main__":
     given = [int(word) for word in sys.argv[1:]]
-    main(*(given + [3, 80][len(given):]))
+    main(*(given + [3, 80][len(given) :]))

@@ -1,12 +1,13 @@
-"""What a run of migrations costs beside bare Alembic: 200 trivial revisions on the same PostgreSQL, interleaved pairs.
+"""What a run of migrations costs beside bare Alembic: 200 trivial revisions on the same PostgreSQL,
+interleaved pairs.
 
 python -m bench.migrations [PAIRS [REVISIONS]]
 
-Both sides run the same revisions, one transaction each (`transaction_per_migration`), into a new database each time, on a server that
-flushes its commits as any but a scratch one does. Ours has everything on: plan, lint, expected locks and duration, advisory lock, limits,
-checksums, audit. Told are whole processes (`inv db.upgrade`, `alembic upgrade head`) and the work alone, from plan to end, after start and
-imports; each ratio is the median of its pairs' (target: at most 1.25).
-"""
+Both sides run the same revisions, one transaction each (`transaction_per_migration`), into a new
+database each time, on a server that flushes its commits as any but a scratch one does. Ours has
+everything on: plan, lint, expected locks and duration, advisory lock, limits, checksums, audit.
+Told are whole processes (`inv db.upgrade`, `alembic upgrade head`) and the work alone, from plan to
+end, after start and imports; each ratio is the median of its pairs' (target: at most 1.25)."""
 
 from __future__ import annotations
 
@@ -75,36 +76,64 @@ environments:
 
 @dataclass(frozen=True)
 class Ground:
-    """A server, and two folders with the same revisions: ours, and bare Alembic's. `words`: libpq's parameters of its superuser."""
+    """A server, and two folders with the same revisions: ours, and bare Alembic's. `words`: libpq's
+    parameters of its superuser.
+    """
 
     folder: Path
     words: Mapping[str, Any]
 
     @property
     def environment(self) -> dict[str, str]:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "INVOKE_", "PG", "PYTHON"))}
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AWS_", "INVOKE_", "PG", "PYTHON"))
+        }
         return {**clean, "PGUSER": self.words["user"], "PGPASSWORD": self.words["password"]}
 
     def ours(self, name: str) -> tuple[list[str], list[str], Path]:
         """`inv db.upgrade`, its work alone, and where."""
         folder, file = self.folder / "ours", self.folder / "bench.yaml"
-        file.write_text(CONFIGURATION.format(host=self.words["host"], port=self.words["port"], name=name), encoding="utf-8")
-        whole = [sys.executable, "-m", "invoke", "--search-root", str(folder), "-f", str(file), "db.upgrade", "--yes"]
+        file.write_text(
+            CONFIGURATION.format(host=self.words["host"], port=self.words["port"], name=name),
+            encoding="utf-8",
+        )
+        whole = [
+            sys.executable,
+            "-m",
+            "invoke",
+            "--search-root",
+            str(folder),
+            "-f",
+            str(file),
+            "db.upgrade",
+            "--yes",
+        ]
         return whole, [sys.executable, "-c", WORK, str(folder), str(file)], folder
 
     def bare(self, name: str) -> tuple[list[str], list[str], Path]:
         """`alembic upgrade head`, its work alone, and where."""
         url = f"postgresql+psycopg:///{name}?host={self.words['host']}&port={self.words['port']}"
         folder = self.folder / "bare"
-        (folder / "alembic.ini").write_text(f"[alembic]\nscript_location = %(here)s/alembic\nsqlalchemy.url = {url}\n", encoding="utf-8")
-        return [sys.executable, "-m", "alembic", "upgrade", "head"], [sys.executable, "-c", BARE_WORK], folder
+        (folder / "alembic.ini").write_text(
+            f"[alembic]\nscript_location = %(here)s/alembic\nsqlalchemy.url = {url}\n",
+            encoding="utf-8",
+        )
+        return (
+            [sys.executable, "-m", "alembic", "upgrade", "head"],
+            [sys.executable, "-c", BARE_WORK],
+            folder,
+        )
 
     def seconds(self, side: str, name: str, alone: bool) -> float:
         """Of one side into a new database."""
         whole, work, folder = (self.ours if side == "ours" else self.bare)(self.fresh(name))
         command = work if alone else whole
         began = time.perf_counter()
-        done = subprocess.run(command, cwd=folder, env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=folder, env=self.environment, capture_output=True, text=True, check=False
+        )
         taken = time.perf_counter() - began
         if done.returncode:
             raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
@@ -130,7 +159,10 @@ class Ground:
         import psycopg
 
         with psycopg.connect(**{**self.words, "dbname": name}) as opened:
-            row = opened.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename ~ '^t[0-9]+$'").fetchone()
+            row = opened.execute(
+                "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename "
+                "~ '^t[0-9]+$'"
+            ).fetchone()
             return int(row[0]) if row else 0
 
 
@@ -148,8 +180,15 @@ def pairs(ground: Ground, count: int, revisions: int, alone: bool) -> list[tuple
     """(ours, bare) in seconds, in turn; the first pair warms up (bytecode) and does not count."""
     found = []
     for number in range(count + 1):
-        names = {side: f"{side}_{'work' if alone else 'whole'}_{number}" for side in ("ours", "bare")}
-        found.append((ground.seconds("ours", names["ours"], alone), ground.seconds("bare", names["bare"], alone)))
+        names = {
+            side: f"{side}_{'work' if alone else 'whole'}_{number}" for side in ("ours", "bare")
+        }
+        found.append(
+            (
+                ground.seconds("ours", names["ours"], alone),
+                ground.seconds("bare", names["bare"], alone),
+            )
+        )
         for name in names.values():
             if ground.tables(name) != revisions:
                 raise SystemExit(f"{name}: {ground.tables(name)} of {revisions} tables are there")
@@ -168,9 +207,12 @@ def main(count: int, revisions: int) -> None:
             for what, alone in (("whole processes", False), ("the work alone", True)):
                 taken = pairs(ground, count, revisions, alone)
                 ours, bare = (statistics.median(side) for side in zip(*taken, strict=True))
-                print(f"{what}: ours {ours:.2f} s, alembic {bare:.2f} s, ratio {statistics.median(a / b for a, b in taken):.2f}")
+                print(
+                    f"{what}: ours {ours:.2f} s, alembic {bare:.2f} s, ratio "
+                    f"{statistics.median(a / b for a, b in taken):.2f}"
+                )
 
 
 if __name__ == "__main__":
     given = [int(word) for word in sys.argv[1:]]
-    main(*(given + [5, 200][len(given):]))
+    main(*(given + [5, 200][len(given) :]))

@@ -1,4 +1,6 @@
-"""AWS as a timeline tells it, at a virtual clock's time: boto3's own clients, whose calls are answered from the recording and counted."""
+"""AWS as a timeline tells it, at a virtual clock's time: boto3's own clients, whose calls are
+answered from the recording and counted.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Clock:
 
 @dataclass
 class Recording:
-    """One timeline as AWS would answer at the clock's time. `answer` may be wrapped by a test that wants a call to fail."""
+    """One timeline as AWS would answer at the clock's time. `answer` may be wrapped by a test that
+    wants a call to fail.
+    """
 
     timeline: dict[str, Any]
     clock: Clock
@@ -83,7 +87,9 @@ class Recording:
             "pendingCount": sum(each["pendingCount"] for each in deployments),
             "deployments": deployments,
             "events": self.events(),
-            "loadBalancers": [{"targetGroupArn": GROUP, "containerName": "backend", "containerPort": 3001}],
+            "loadBalancers": [
+                {"targetGroupArn": GROUP, "containerName": "backend", "containerPort": 3001}
+            ],
             "deploymentConfiguration": {"deploymentCircuitBreaker": self.timeline["breaker"]},
             **self.timeline.get("service", {}),
         }
@@ -100,11 +106,18 @@ class Recording:
 
     def list_tasks(self, asked: dict[str, Any]) -> dict[str, Any]:
         wanted = asked["desiredStatus"] == "STOPPED"
-        arns = [arn(task) for task in self.tasks() if (self.clock.now >= task.get("stopped", float("inf"))) is wanted]
+        arns = [
+            arn(task)
+            for task in self.tasks()
+            if (self.clock.now >= task.get("stopped", float("inf"))) is wanted
+        ]
         return {"taskArns": arns}
 
     def describe_tasks(self, asked: dict[str, Any]) -> dict[str, Any]:
-        return {"tasks": [self.task(task) for task in self.tasks() if arn(task) in asked["tasks"]], "failures": []}
+        return {
+            "tasks": [self.task(task) for task in self.tasks() if arn(task) in asked["tasks"]],
+            "failures": [],
+        }
 
     def tasks(self) -> list[dict[str, Any]]:
         return [task for task in self.timeline["tasks"] if task["created"] <= self.clock.now]
@@ -112,7 +125,11 @@ class Recording:
     def task(self, task: dict[str, Any]) -> dict[str, Any]:
         stopped = self.clock.now >= task.get("stopped", float("inf"))
         running = self.clock.now >= task.get("running", float("inf"))
-        container = {"name": "backend", "image": IMAGE, "lastStatus": "STOPPED" if stopped else "RUNNING"}
+        container = {
+            "name": "backend",
+            "image": IMAGE,
+            "lastStatus": "STOPPED" if stopped else "RUNNING",
+        }
         found = {
             "taskArn": arn(task),
             "taskDefinitionArn": f"{ARN}:task-definition/backend:{1 if task['deployment'] == 'old' else 2}",
@@ -123,7 +140,11 @@ class Recording:
             "containers": [container],
         }
         if stopped:
-            found |= {"stopCode": task["code"], "stoppedReason": task["reason"], "stoppedAt": moment(task["stopped"])}
+            found |= {
+                "stopCode": task["code"],
+                "stoppedReason": task["reason"],
+                "stoppedAt": moment(task["stopped"]),
+            }
             container |= {"exitCode": task["exit"]} if "exit" in task else {}
         return found
 
@@ -131,13 +152,33 @@ class Recording:
         return {"TargetHealthDescriptions": []}
 
     def describe_task_definition(self, asked: dict[str, Any]) -> dict[str, Any]:
-        options = {"awslogs-group": "/ecs/backend", "awslogs-stream-prefix": "ecs", "awslogs-region": "us-east-1"}
-        container = {"name": "backend", "image": IMAGE, "logConfiguration": {"logDriver": "awslogs", "options": options}}
-        return {"taskDefinition": {"taskDefinitionArn": asked["taskDefinition"], "status": "ACTIVE", "containerDefinitions": [container]}}
+        options = {
+            "awslogs-group": "/ecs/backend",
+            "awslogs-stream-prefix": "ecs",
+            "awslogs-region": "us-east-1",
+        }
+        container = {
+            "name": "backend",
+            "image": IMAGE,
+            "logConfiguration": {"logDriver": "awslogs", "options": options},
+        }
+        return {
+            "taskDefinition": {
+                "taskDefinitionArn": asked["taskDefinition"],
+                "status": "ACTIVE",
+                "containerDefinitions": [container],
+            }
+        }
 
     def get_log_events(self, asked: dict[str, Any]) -> dict[str, Any]:
-        task = next(task for task in self.timeline["tasks"] if asked["logStreamName"].endswith(task["id"]))
-        return {"events": [{"message": line} for line in task.get("log", ())], "nextBackwardToken": None, "nextForwardToken": "end"}
+        task = next(
+            task for task in self.timeline["tasks"] if asked["logStreamName"].endswith(task["id"])
+        )
+        return {
+            "events": [{"message": line} for line in task.get("log", ())],
+            "nextBackwardToken": None,
+            "nextForwardToken": "end",
+        }
 
 
 def moment(at: float) -> datetime:
@@ -176,7 +217,9 @@ class Notes:
     def following(self, deployment_id: str, timeout_s: float) -> None:
         self.note("following", deployment_id)
 
-    def seen(self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]) -> None:
+    def seen(
+        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
+    ) -> None:
         self.note("seen", service)
 
     def event(self, event: Event) -> None:
@@ -196,4 +239,11 @@ class Notes:
 
     def first(self, kind: str, what: str | None = None) -> float | None:
         """When this was first shown."""
-        return next((at for at, each, shown in self.shown if each == kind and (what is None or shown == what)), None)
+        return next(
+            (
+                at
+                for at, each, shown in self.shown
+                if each == kind and (what is None or shown == what)
+            ),
+            None,
+        )

@@ -1,4 +1,6 @@
-"""What the benchmarks of migrations share: a copy of this project, and trivial revisions written into it."""
+"""What the benchmarks of migrations share: a copy of this project, and trivial revisions written
+into it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,15 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PARTS = ("ops", "alembic", "tasks.py", "invoke.yaml", "alembic.ini", "pyproject.toml", "requirements.lock")
+PARTS = (
+    "ops",
+    "alembic",
+    "tasks.py",
+    "invoke.yaml",
+    "alembic.ini",
+    "pyproject.toml",
+    "requirements.lock",
+)
 REVISION = '''"""Add table {number}."""
 
 from alembic import op
@@ -41,4 +51,6 @@ def write(versions: Path, first: int, last: int) -> None:
     versions.mkdir(parents=True, exist_ok=True)
     for number in range(first, last + 1):
         before = f"{number - 1:04}" if number > 1 else None
-        (versions / f"{number:04}_table.py").write_text(REVISION.format(number=number, before=before), encoding="utf-8")
+        (versions / f"{number:04}_table.py").write_text(
+            REVISION.format(number=number, before=before), encoding="utf-8"
+        )

@@ -1,4 +1,5 @@
-"""What `inv --list` costs beside `inv --version`: interleaved pairs, minima, one ratio (design: at most 1.3).
+"""What `inv --list` costs beside `inv --version`: interleaved pairs, minima, one ratio (design: at
+most 1.3).
 
 python bench/startup.py [PAIRS]
 """
@@ -16,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def seconds(*words: str) -> float:
     """One whole process, in seconds."""
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "invoke", *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [sys.executable, "-m", "invoke", *words], cwd=ROOT, check=True, stdout=subprocess.DEVNULL
+    )
     return time.perf_counter() - began
 
 
@@ -24,7 +27,10 @@ def main(pairs: int) -> None:
     seconds("--list")  # bytecode is written once
     taken = [(seconds("--version"), seconds("--list")) for _ in range(pairs)]
     version, listing = min(pair[0] for pair in taken), min(pair[1] for pair in taken)
-    print(f"inv --version {version * 1000:.0f} ms, inv --list {listing * 1000:.0f} ms (minima of {pairs} interleaved pairs)")
+    print(
+        f"inv --version {version * 1000:.0f} ms, inv --list {listing * 1000:.0f} ms "
+        f"(minima of {pairs} interleaved pairs)"
+    )
     print(f"ratio {listing / version:.2f}")
 
 

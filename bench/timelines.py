@@ -1,11 +1,13 @@
-"""Timelines of ECS deployments on a virtual clock: how soon a watch knows, beside boto3's `services_stable` waiter.
+"""Timelines of ECS deployments on a virtual clock: how soon a watch knows, beside boto3's
+`services_stable` waiter.
 
     .venv/bin/python -m bench.timelines [--json]
 
-Both sides are the real thing: `ops.ecs.watch` through its adapters, and botocore's own waiter; both ask real boto3 clients whose calls
-are answered from the timeline (`before-call`), so that calls are counted where they are made. Only the clock is virtual: calls take no
-time, and botocore's `time.sleep` is replaced while its waiter runs. How the timelines were made is said in `bench/timelines/README.md`.
-"""
+Both sides are the real thing: `ops.ecs.watch` through its adapters, and botocore's own waiter; both
+ask real boto3 clients whose calls are answered from the timeline (`before-call`), so that calls are
+counted where they are made. Only the clock is virtual: calls take no time, and botocore's
+`time.sleep` is replaced while its waiter runs. How the timelines were made is said in
+`bench/timelines/README.md`."""
 
 from __future__ import annotations
 
@@ -23,9 +25,12 @@ from ops.ecs import watch
 
 FOLDER = Path(__file__).parent / "timelines"
 
+
 @dataclass(frozen=True)
 class Row:
-    """One replay. Seconds on the virtual clock; `waiter_*`: the same timeline seen by boto3's waiter."""
+    """One replay. Seconds on the virtual clock; `waiter_*`: the same timeline seen by boto3's
+    waiter.
+    """
 
     timeline: str
     patient: bool
@@ -48,19 +53,34 @@ def load(name: str) -> dict[str, Any]:
 
 
 def watched(
-    recording: Recording, *, patient: bool = False, timeout_s: float = 900.0, follow: bool = False, bounded: bool = False,
+    recording: Recording,
+    *,
+    patient: bool = False,
+    timeout_s: float = 900.0,
+    follow: bool = False,
+    bounded: bool = False,
     notes: Notes | None = None,
 ) -> tuple[watch.WatchResult, Notes]:
     """The real watch over a recording."""
     clock, notes = recording.clock, notes or Notes(recording.clock)
     eyes = watch.ecs_observer(recording.cloud(), "cluster", "backend", "backend")
-    settings = {"timeout_s": timeout_s, "patient": patient, "follow": follow, "bounded": bounded, "service": "backend"}
-    outcome = watch.watch(eyes, "ecs-svc/new", screen=notes, clock=clock, sleep=clock.sleep, **settings)
+    settings = {
+        "timeout_s": timeout_s,
+        "patient": patient,
+        "follow": follow,
+        "bounded": bounded,
+        "service": "backend",
+    }
+    outcome = watch.watch(
+        eyes, "ecs-svc/new", screen=notes, clock=clock, sleep=clock.sleep, **settings
+    )
     return outcome, notes
 
 
 def waited(timeline: dict[str, Any]) -> tuple[str, float, int]:
-    """What botocore's own `services_stable` waiter says of the timeline, when, and after how many calls."""
+    """What botocore's own `services_stable` waiter says of the timeline, when, and after how many
+    calls.
+    """
     from botocore import waiter
     from botocore.exceptions import WaiterError
 
@@ -81,13 +101,27 @@ def replay(name: str, *, patient: bool = False) -> Row:
     timeline = load(name)
     recording = Recording(timeline, Clock())
     outcome, notes = watched(recording, patient=patient)
-    stops = [task["stopped"] for task in timeline["tasks"] if task["deployment"] == "new" and task.get("stopped", 1e9) <= outcome.took_s]
+    stops = [
+        task["stopped"]
+        for task in timeline["tasks"]
+        if task["deployment"] == "new" and task.get("stopped", 1e9) <= outcome.took_s
+    ]
     said, at, calls = waited(timeline)
     return Row(
-        name, patient, min(stops, default=None), notes.first("finding"), notes.first("phase", "rolling back"),
-        outcome.verdict.value, outcome.took_s, outcome.why, len(recording.calls), round(len(recording.calls) / max(outcome.took_s, 1), 2),
-        said, at, calls,
-    )  # fmt: skip
+        name,
+        patient,
+        min(stops, default=None),
+        notes.first("finding"),
+        notes.first("phase", "rolling back"),
+        outcome.verdict.value,
+        outcome.took_s,
+        outcome.why,
+        len(recording.calls),
+        round(len(recording.calls) / max(outcome.took_s, 1), 2),
+        said,
+        at,
+        calls,
+    )
 
 
 def replay_all() -> list[Row]:
@@ -96,11 +130,23 @@ def replay_all() -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    ours = ("timeline", "first stop", "diagnosis", "rollback said", "verdict", "at", "calls", "calls/s")
+    ours = (
+        "timeline",
+        "first stop",
+        "diagnosis",
+        "rollback said",
+        "verdict",
+        "at",
+        "calls",
+        "calls/s",
+    )
     head = (*ours, "services_stable says", "at", "calls")
     lines = [head, *(tuple(cells(row)) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
 
 
 def cells(row: Row) -> list[str]:
@@ -108,13 +154,31 @@ def cells(row: Row) -> list[str]:
         return "-" if seconds is None else f"{seconds:g} s"
 
     name = row.timeline + (" (left to ECS)" if row.patient else "")
-    ours = [name, at(row.first_stop_s), at(row.diagnosis_s), at(row.rollback_said_s), row.verdict, at(row.verdict_s)]
-    return [*ours, str(row.calls), f"{row.calls_a_second}", row.waiter, at(row.waiter_s), str(row.waiter_calls)]
+    ours = [
+        name,
+        at(row.first_stop_s),
+        at(row.diagnosis_s),
+        at(row.rollback_said_s),
+        row.verdict,
+        at(row.verdict_s),
+    ]
+    return [
+        *ours,
+        str(row.calls),
+        f"{row.calls_a_second}",
+        row.waiter,
+        at(row.waiter_s),
+        str(row.waiter_calls),
+    ]
 
 
 def main() -> None:
     rows = replay_all()
-    print(json.dumps({"timelines": [asdict(row) for row in rows]}) if "--json" in sys.argv[1:] else table(rows))
+    print(
+        json.dumps({"timelines": [asdict(row) for row in rows]})
+        if "--json" in sys.argv[1:]
+        else table(rows)
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""`inv dev.docs`: the pages that are gathered from the code, so that they cannot say something else than it.
+"""`inv dev.docs`: the pages that are gathered from the code, so that they cannot say something else
+than it.
 
-docs/sandbox.md is its written head and, below the line that GATHERED names, the docstring of every module under ops/sandbox/ saying where
-it differs from the real thing. The modules are read, not imported.
-"""
+docs/sandbox.md is its written head and, below the line that GATHERED names, the docstring of every
+module under ops/sandbox/ saying where it differs from the real thing. The modules are read, not
+imported."""
 
 from __future__ import annotations
 

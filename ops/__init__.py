@@ -1,1 +1,3 @@
-"""The deployment runbook as a program: `tasks` are its front doors, `flows` its undertakings, `rules` decide, `adapters` reach out."""
+"""The deployment runbook as a program: `tasks` are its front doors, `flows` its undertakings,
+`rules` decide, `adapters` reach out.
+"""

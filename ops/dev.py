@@ -1,8 +1,8 @@
 """What a developer of this project runs: the house's checks, the tests, the benchmarks.
 
-Each is a program of the environment that `inv` itself runs in (`sys.executable -m …`), started in the project's root, in a process
-session of its own with one interrupt handed on. Its lines pass through as they come, and its exit code is the answer.
-"""
+Each is a program of the environment that `inv` itself runs in (`sys.executable -m …`), started in
+the project's root, in a process session of its own with one interrupt handed on. Its lines pass
+through as they come, and its exit code is the answer."""
 
 from __future__ import annotations
 
@@ -15,18 +15,26 @@ from ops.core import ui
 from ops.tools import shell
 
 RUFF = ("ruff", "check", "--output-format=concise", ".")
-MYPY = ("mypy",)    # strictness and files stand in pyproject.toml
-# A file a worker: files share fixtures (a platform that is up) that are dear to make; tests/conftest.py has the long files begin first.
-# Half of a test's time is waiting, so there are two workers to a core. More than four only fight for the disk.
-PYTEST = ("pytest", "--dist=loadfile", "--no-loadscope-reorder", f"--numprocesses={min(2 * (os.cpu_count() or 1), 4)}")
+MYPY = ("mypy",)  # strictness and files stand in pyproject.toml
+# A file a worker: files share fixtures (a platform that is up) that are dear to make;
+# tests/conftest.py has the long files begin first.
+# Half of a test's time is waiting, so there are two workers to a core. More than four only fight
+# for the disk.
+PYTEST = (
+    "pytest",
+    "--dist=loadfile",
+    "--no-loadscope-reorder",
+    f"--numprocesses={min(2 * (os.cpu_count() or 1), 4)}",
+)
 MEANT_FOR_REAL_WORK = ("AWS_", "INVOKE_")
 
 
 def test(root: Path, *, select: str | None = None) -> int:
-    """The house's checks, then every test (or those that pytest's `-k` expression `select` matches); pytest's closing line comes last.
+    """The house's checks, then every test (or those that pytest's `-k` expression `select`
+    matches); pytest's closing line comes last.
 
-    Returns the first exit code that is not 0. The tests run even when a check fails: one run tells all.
-    """
+    Returns the first exit code that is not 0. The tests run even when a check fails: one run tells
+    all."""
     chosen = () if select is None else ("-k", select)
     return first_failure([check(root), module(root, *PYTEST, *chosen)])
 
@@ -53,18 +61,30 @@ def docs(root: Path) -> int:
 
 def programs(folder: Path) -> list[Path]:
     """The modules of a folder that can be run; the others are their helpers."""
-    return [path for path in sorted(folder.glob("*.py")) if "__main__" in path.read_text(encoding="utf-8")]
+    return [
+        path
+        for path in sorted(folder.glob("*.py"))
+        if "__main__" in path.read_text(encoding="utf-8")
+    ]
 
 
 def module(root: Path, *words: str) -> int:
     """Run `python -m WORDS` to its end and return its exit code."""
     ui.progress(f"{' '.join(words)} …")
-    return shell.run([sys.executable, "-m", *words], cwd=root, env=without_settings(os.environ), on_line=pass_on).exit_code
+    return shell.run(
+        [sys.executable, "-m", *words], cwd=root, env=without_settings(os.environ), on_line=pass_on
+    ).exit_code
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without the operator's account and environment: `INVOKE_ENV=prod` in a shell must not decide where a test acts."""
-    return {name: value for name, value in environment.items() if not name.startswith(MEANT_FOR_REAL_WORK)}
+    """Without the operator's account and environment: `INVOKE_ENV=prod` in a shell must not decide
+    where a test acts.
+    """
+    return {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(MEANT_FOR_REAL_WORK)
+    }
 
 
 def pass_on(line: str) -> None:

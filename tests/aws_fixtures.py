@@ -16,7 +16,13 @@ SECRET_KEY = "rehearsal-secret-key-123"
 
 
 def make_settings(**environment: Any) -> Settings:
-    values = {"account": "123456789012", "region": "us-east-1", "cluster": "main", "services": {}, **environment}
+    values = {
+        "account": "123456789012",
+        "region": "us-east-1",
+        "cluster": "main",
+        "services": {},
+        **environment,
+    }
     return Settings(name="rehearsal", root=Path("/nowhere"), environment=values)  # type: ignore[arg-type]
 
 
@@ -31,7 +37,11 @@ def cloud_at() -> Callable[[str], session.AwsSession]:
     """The AWS at an address, as an overlay would name it."""
 
     def connect(endpoint: str) -> session.AwsSession:
-        return session.connect(make_settings(aws={"endpoint": endpoint, "access_key": "AKIAREHEARSAL", "secret_key": SECRET_KEY}))
+        return session.connect(
+            make_settings(
+                aws={"endpoint": endpoint, "access_key": "AKIAREHEARSAL", "secret_key": SECRET_KEY}
+            )
+        )
 
     return connect
 

@@ -1,4 +1,6 @@
-"""What several test folders share: a copy of this checkout, a sandbox in it, and `inv` as a user types it."""
+"""What several test folders share: a copy of this checkout, a sandbox in it, and `inv` as a user
+types it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,16 @@ from ops.core.redaction.redact import known
 from tests import front_door
 from tests.front_door import ROOT
 
-PARTS = ("ops", "alembic", "tasks.py", "invoke.yaml", "alembic.ini", "pyproject.toml", "requirements.lock", "inv")
+PARTS = (
+    "ops",
+    "alembic",
+    "tasks.py",
+    "invoke.yaml",
+    "alembic.ini",
+    "pyproject.toml",
+    "requirements.lock",
+    "inv",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +44,15 @@ class Checkout:
 
     root: Path
 
-    def inv(self, *words: str, timeout: float = 180, **environment: str) -> subprocess.CompletedProcess[str]:
+    def inv(
+        self, *words: str, timeout: float = 180, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """`inv WORDS` there, in a clean environment: no AWS variable of the machine gets in."""
-        keep = {key: os.environ[key] for key in ("PATH", "HOME", "LANG", "DOCKER_HOST") if key in os.environ}
+        keep = {
+            key: os.environ[key]
+            for key in ("PATH", "HOME", "LANG", "DOCKER_HOST")
+            if key in os.environ
+        }
         return front_door.inv(self.root, words, {**keep, **environment}, timeout)
 
     def document(self, *words: str, **environment: str) -> dict[str, Any]:

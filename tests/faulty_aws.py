@@ -1,4 +1,5 @@
-"""A proxy on loopback before a local AWS that spoils chosen calls: denied, empty, cut, a web page, or no answer at all.
+"""A proxy on loopback before a local AWS that spoils chosen calls: denied, empty, cut, a web page,
+or no answer at all.
 
 Requests go through unchanged, Host and signature included.
 """
@@ -27,7 +28,9 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 
 @dataclass
 class Fault:
-    """`kind`: denied, empty, html, cut, lost (carried out, and the answer is empty) or hang. `when`: from which moment on."""
+    """`kind`: denied, empty, html, cut, lost (carried out, and the answer is empty) or hang.
+    `when`: from which moment on.
+    """
 
     kind: str
     when: Callable[[], bool] = lambda: True
@@ -35,7 +38,9 @@ class Fault:
 
 @dataclass
 class FaultyAws:
-    """`faults`: by operation, `DescribeTasks`; those of S3 with their folder, `PutObject locks`. `seen` and `struck` count calls."""
+    """`faults`: by operation, `DescribeTasks`; those of S3 with their folder, `PutObject locks`.
+    `seen` and `struck` count calls.
+    """
 
     upstream: str
     faults: dict[str, Fault] = field(default_factory=dict)
@@ -84,11 +89,17 @@ class FaultyAws:
         if fault.kind == "lost":
             self.forward(method, path, headers, body)
         kind = "application/x-amz-json-1.1" if as_json else "text/xml"
-        return 200, [("content-type", kind)], b"{}" if as_json else b"" if method == "PUT" else b"<a/>"
+        return (
+            200,
+            [("content-type", kind)],
+            b"{}" if as_json else b"" if method == "PUT" else b"<a/>",
+        )
 
 
 def operation(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
-    """How the call is named: JSON by its target, query by its Action, S3 by its method and the folder of its key."""
+    """How the call is named: JSON by its target, query by its Action, S3 by its method and the
+    folder of its key.
+    """
     lower = {name.lower(): value for name, value in headers.items()}
     if target := lower.get("x-amz-target"):
         return target.rpartition(".")[2]
@@ -105,7 +116,11 @@ def denied(name: str, as_json: bool) -> Answer:
         body = json.dumps({"__type": "AccessDeniedException", "message": message}).encode()
         return 400, [("content-type", "application/x-amz-json-1.1")], body
     error = f"<Error><Code>AccessDenied</Code><Message>{message}</Message></Error>"
-    whole = error if name.endswith(("Object", "ObjectsV2")) else f"<ErrorResponse>{error}</ErrorResponse>"
+    whole = (
+        error
+        if name.endswith(("Object", "ObjectsV2"))
+        else f"<ErrorResponse>{error}</ErrorResponse>"
+    )
     return 403, [("content-type", "text/xml")], whole.encode()
 
 
@@ -149,7 +164,9 @@ def proxied(upstream: str) -> Iterator[FaultyAws]:
 
 @contextmanager
 def before_aws(checkout: Checkout, read_timeout: str = "3s") -> Iterator[FaultyAws]:
-    """The checkout's tasks reach AWS by the proxy until the block ends, and wait `read_timeout` for an answer."""
+    """The checkout's tasks reach AWS by the proxy until the block ends, and wait `read_timeout` for
+    an answer.
+    """
     file = checkout.root / ".sandbox/environment.yaml"
     text = file.read_text()
     values = yaml.safe_load(text)

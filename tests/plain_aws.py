@@ -1,4 +1,6 @@
-"""moto's plain server in a process of its own: what moto holds, and what the sandbox's tests add to it, belongs to a whole process."""
+"""moto's plain server in a process of its own: what moto holds, and what the sandbox's tests add to
+it, belongs to a whole process.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ server.stop()
 def served() -> Iterator[str]:
     """The endpoint, until the generator is closed."""
     command = [sys.executable, "-c", SERVER]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     assert process.stdout
     yield process.stdout.readline().strip()
     process.communicate(timeout=20)

@@ -1,4 +1,6 @@
-"""A way that can be cut, and that can hold back one call: a TCP relay on loopback, before AWS or a database."""
+"""A way that can be cut, and that can hold back one call: a TCP relay on loopback, before AWS or a
+database.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,11 @@ from tests.checkout import Checkout
 
 
 class Relay:
-    """Everything goes through to `port` of this machine; not while `cut` is set, and not the first `refused` connections.
+    """Everything goes through to `port` of this machine; not while `cut` is set, and not the first
+    `refused` connections.
 
-    The first bytes with `word` in them are kept back: `held` is set from then on, until `over`. Whoever asked is gone by then.
-    """
+    The first bytes with `word` in them are kept back: `held` is set from then on, until `over`.
+    Whoever asked is gone by then."""
 
     def __init__(self, port: int, word: bytes | None = None, refused: int = 0) -> None:
         self.to, self.word, self.refused = port, word, refused
@@ -60,12 +63,19 @@ class Relay:
 
 @contextmanager
 def before_aws(checkout: Checkout, word: bytes | None = None) -> Iterator[Relay]:
-    """The checkout's tasks reach AWS by a relay until the block ends; the sandbox itself does not."""
+    """The checkout's tasks reach AWS by a relay until the block ends; the sandbox itself does
+    not.
+    """
     file = checkout.root / ".sandbox/environment.yaml"
     text = file.read_text()
     values = yaml.safe_load(text)
     way = Relay(int(values["aws"]["endpoint"].rsplit(":", 1)[1]), word)
-    file.write_text(yaml.safe_dump({**values, "aws": {**values["aws"], "endpoint": f"http://127.0.0.1:{way.port}"}}, sort_keys=False))
+    file.write_text(
+        yaml.safe_dump(
+            {**values, "aws": {**values["aws"], "endpoint": f"http://127.0.0.1:{way.port}"}},
+            sort_keys=False,
+        )
+    )
     try:
         yield way
     finally:

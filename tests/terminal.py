@@ -1,4 +1,6 @@
-"""A command at a terminal of its own, as an operator has one: what stood on the screen, with its colours, and keys typed into it."""
+"""A command at a terminal of its own, as an operator has one: what stood on the screen, with its
+colours, and keys typed into it.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PROMPT = re.compile(rb"(\[\w/\w\] |type [^\n]+: )$")   # how every question of a task ends
+PROMPT = re.compile(rb"(\[\w/\w\] |type [^\n]+: )$")  # how every question of a task ends
 
 
 class Terminal:
@@ -26,13 +28,15 @@ class Terminal:
         """Wait for more on the screen; False when the process has closed it."""
         try:
             more = os.read(self.master, 65536)
-        except OSError:   # Linux's way to say that nobody has the terminal open any more
+        except OSError:  # Linux's way to say that nobody has the terminal open any more
             return False
         self.screen += more
         return bool(more)
 
     def wait_for(self, text: str | re.Pattern[bytes]) -> None:
-        """Read until `text` stands on the screen after what was waited for before. Fails where the process ends without it."""
+        """Read until `text` stands on the screen after what was waited for before. Fails where the
+        process ends without it.
+        """
         wanted = text if isinstance(text, re.Pattern) else re.compile(re.escape(text.encode()))
         while not (found := wanted.search(self.screen, self.seen)):
             assert self.read(), f"ended without {text!r}:\n{self.text}"
@@ -57,9 +61,16 @@ class Terminal:
 
 
 def typed(
-    command: Sequence[str], cwd: Path, environment: Mapping[str, str], answer: str | None = None, *, ahead: str = ""
+    command: Sequence[str],
+    cwd: Path,
+    environment: Mapping[str, str],
+    answer: str | None = None,
+    *,
+    ahead: str = "",
 ) -> tuple[int, str]:
-    """`command` where `answer` is typed at its first question, and `ahead` at once: exit code, and what stood on the screen."""
+    """`command` where `answer` is typed at its first question, and `ahead` at once: exit code, and
+    what stood on the screen.
+    """
     terminal = Terminal(command, cwd, environment)
     terminal.type(ahead)
     if answer is not None:

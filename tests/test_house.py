@@ -1,4 +1,6 @@
-"""The house's own rules: who may import whom, what `import tasks` may cost, help for everything, and files that stay small."""
+"""The house's own rules: who may import whom, what `import tasks` may cost, help for everything,
+and files that stay small.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,11 @@ LONGEST = 400
 
 
 def python_files() -> list[Path]:
-    return sorted(path for folder in ("ops", "tests", "bench", "alembic") for path in (ROOT / folder).rglob("*.py"))
+    return sorted(
+        path
+        for folder in ("ops", "tests", "bench", "alembic")
+        for path in (ROOT / folder).rglob("*.py")
+    )
 
 
 def room(module: str) -> str:
@@ -60,20 +66,30 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", sorted(OPS.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sorted(OPS.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_the_ladder_of_imports_holds(path: Path) -> None:
-    """A room imports only from the rooms below it, and only tasks/sandbox.py knows that there is a sandbox."""
+    """A room imports only from the rooms below it, and only tasks/sandbox.py knows that there is a
+    sandbox.
+    """
     own = room(".".join(path.relative_to(ROOT).with_suffix("").parts))
-    allowed = MAY_IMPORT[own] | ({"sandbox"} if path.relative_to(OPS).as_posix() == "tasks/sandbox.py" else set())
+    allowed = MAY_IMPORT[own] | (
+        {"sandbox"} if path.relative_to(OPS).as_posix() == "tasks/sandbox.py" else set()
+    )
     broken = [module for module in imports(path) if room(module) not in allowed]
-    assert not broken, f"{path.relative_to(ROOT)} ({own}) imports {broken}; allowed: {sorted(allowed)}"
+    assert not broken, (
+        f"{path.relative_to(ROOT)} ({own}) imports {broken}; allowed: {sorted(allowed)}"
+    )
 
 
 def test_import_tasks_needs_no_heavy_library() -> None:
     """`inv --list` stays quick because `import tasks` works with every heavy library blocked."""
     blocked = "; ".join(f"sys.modules[{name!r}] = None" for name in HEAVY)
     program = f"import sys; {blocked}; import tasks; print(len(tasks.ns.task_names))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 10
 
@@ -96,10 +112,14 @@ def test_files_stay_small(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
 
 
-@pytest.mark.parametrize("path", sorted(OPS.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", sorted(OPS.rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_every_module_says_what_it_is(path: Path) -> None:
     """Decisions live in the docstring of the module that they shape."""
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{path} has no docstring"
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), (
+        f"{path} has no docstring"
+    )
 
 
 def inv(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -107,12 +127,19 @@ def inv(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
     command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ, **environment}, stdin=subprocess.DEVNULL
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
     )
 
 
 def test_two_services_on_one_line_are_two_calls() -> None:
-    """`inv backend.deploy frontend.deploy` is two calls: Invoke takes the generated tasks for one unless `dedupe: false` stands.
+    """`inv backend.deploy frontend.deploy` is two calls: Invoke takes the generated tasks for one
+    unless `dedupe: false` stands.
 
     tests/deploy/test_deploy.py runs the two for real."""
     sys.path.insert(0, str(ROOT))
@@ -125,7 +152,9 @@ def test_two_services_on_one_line_are_two_calls() -> None:
     config.load_project()
     executor = Executor(tasks.ns, config)
     calls = executor.expand_calls(executor.normalize(("backend.deploy", "frontend.deploy")))
-    assert len(executor.dedupe(calls)) == 1, "Invoke no longer takes them for one: the setting can go"
+    assert len(executor.dedupe(calls)) == 1, (
+        "Invoke no longer takes them for one: the setting can go"
+    )
     assert len(executor.dedupe(calls) if config.tasks.dedupe else calls) == 2
 
 
@@ -139,8 +168,12 @@ def test_two_services_on_one_line_are_two_calls() -> None:
         (("backend.deploy", "--timeout", "soon"), {"INVOKE_ENV": "dev"}, "--timeout soon"),
     ],
 )
-def test_silences_of_invoke_are_refused(words: tuple[str, ...], environment: dict[str, str], says: str) -> None:
-    """A typo in a file name, variable, environment or duration is exit 2 with three lines, never ignored."""
+def test_silences_of_invoke_are_refused(
+    words: tuple[str, ...], environment: dict[str, str], says: str
+) -> None:
+    """A typo in a file name, variable, environment or duration is exit 2 with three lines, never
+    ignored.
+    """
     done = inv(*words, **environment)
     assert done.returncode == 2, done.stdout + done.stderr
     assert says in done.stderr and " next: " in done.stderr and "Traceback" not in done.stderr

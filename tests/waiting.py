@@ -1,4 +1,6 @@
-"""Waiting for what a machine under load does in its own time: by looking, never by a sleep of a guessed length."""
+"""Waiting for what a machine under load does in its own time: by looking, never by a sleep of a
+guessed length.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Any
 
 
 def until(look: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """The first true answer of `look`; what does not answer yet (an OSError) is asked again. Fails the test after `seconds`."""
+    """The first true answer of `look`; what does not answer yet (an OSError) is asked again. Fails
+    the test after `seconds`.
+    """
     ends = time.monotonic() + seconds
     found: Any = None
     while time.monotonic() < ends:

@@ -83,7 +83,9 @@ def upgrade() -> None:
     op.execute(DEFAULTS)
     op.execute(PRIMARY_KEY)
     op.execute('CREATE INDEX IF NOT EXISTS idx_projects_is_active ON public.projects ("isActive")')
-    op.execute('CREATE INDEX IF NOT EXISTS idx_projects_sort_order ON public.projects ("sortOrder")')
+    op.execute(
+        'CREATE INDEX IF NOT EXISTS idx_projects_sort_order ON public.projects ("sortOrder")'
+    )
     op.execute(FUNCTION)
     op.execute("DROP TRIGGER IF EXISTS update_projects_updated_at ON public.projects")
     op.execute(TRIGGER)

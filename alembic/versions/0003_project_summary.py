@@ -14,7 +14,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
-phase = "expand"     # old code does not know the column, new code does without it: either may run on either schema
+phase = "expand"  # old code does not know the column, new code does without it: either may run on either schema
 
 
 def upgrade() -> None:

@@ -8,13 +8,20 @@ from typing import Any
 from ops.aws.session import AwsSession
 from ops.health.model import Ingress
 
-SOURCES = {"UserIdGroupPairs": "GroupId", "IpRanges": "CidrIp", "Ipv6Ranges": "CidrIpv6", "PrefixListIds": "PrefixListId"}
+SOURCES = {
+    "UserIdGroupPairs": "GroupId",
+    "IpRanges": "CidrIp",
+    "Ipv6Ranges": "CidrIpv6",
+    "PrefixListIds": "PrefixListId",
+}
 
 
 def ingress(cloud: AwsSession, groups: Sequence[str]) -> tuple[Ingress, ...]:
     """All that these groups let in (ec2:DescribeSecurityGroups)."""
     with cloud.translated(f"security groups {', '.join(groups)} (ec2:DescribeSecurityGroups)"):
-        found = cloud.client("ec2").describe_security_groups(GroupIds=list(groups))["SecurityGroups"]
+        found = cloud.client("ec2").describe_security_groups(GroupIds=list(groups))[
+            "SecurityGroups"
+        ]
         return tuple(rule(each) for group in found for each in group["IpPermissions"])
 
 
@@ -29,10 +36,18 @@ def sources(rule: dict[str, list[dict[str, str]]]) -> Iterable[str]:
 
 
 def balancer_groups(cloud: AwsSession, target_group: str) -> tuple[str, ...]:
-    """The security groups of the load balancers that a target group belongs to (elasticloadbalancing:DescribeLoadBalancers)."""
+    """The security groups of the load balancers that a target group belongs to
+    (elasticloadbalancing:DescribeLoadBalancers).
+    """
     client = cloud.client("elbv2")
-    with cloud.translated(f"load balancers of {target_group} (elasticloadbalancing:DescribeLoadBalancers)"):
+    with cloud.translated(
+        f"load balancers of {target_group} (elasticloadbalancing:DescribeLoadBalancers)"
+    ):
         group = client.describe_target_groups(TargetGroupArns=[target_group])["TargetGroups"][0]
         arns = group["LoadBalancerArns"]
-        found = client.describe_load_balancers(LoadBalancerArns=arns)["LoadBalancers"] if arns else []
-    return tuple(dict.fromkeys(each for balancer in found for each in balancer.get("SecurityGroups") or ()))
+        found = (
+            client.describe_load_balancers(LoadBalancerArns=arns)["LoadBalancers"] if arns else []
+        )
+    return tuple(
+        dict.fromkeys(each for balancer in found for each in balancer.get("SecurityGroups") or ())
+    )

@@ -7,15 +7,17 @@ import binascii
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from ops.aws.facts import Image, Repository
 from ops.aws.session import AwsSession
 from ops.core.errors import Unreachable
-from ops.aws.facts import Image, Repository
 from ops.core.redaction.redact import known
 
 
 @dataclass(frozen=True)
 class Token:
-    """Basic credentials for `registry` (host, with its port where it has one). The password is in no repr, log or argument list."""
+    """Basic credentials for `registry` (host, with its port where it has one). The password is in
+    no repr, log or argument list.
+    """
 
     username: str
     registry: str
@@ -36,29 +38,57 @@ def repository(cloud: AwsSession, name: str) -> Repository | None:
 
 
 def image(cloud: AwsSession, repository_name: str, tag: str) -> Image | None:
-    """What `tag` names (ecr:DescribeImages); None where neither tag nor repository is there. Size in bytes, compressed."""
+    """What `tag` names (ecr:DescribeImages); None where neither tag nor repository is there. Size
+    in bytes, compressed.
+    """
     client = cloud.client("ecr")
     with cloud.translated(f"image {repository_name}:{tag} (ecr:DescribeImages)"):
         try:
-            answer = client.describe_images(repositoryName=repository_name, imageIds=[{"imageTag": tag}])
-        except (client.exceptions.ImageNotFoundException, client.exceptions.RepositoryNotFoundException):
+            answer = client.describe_images(
+                repositoryName=repository_name, imageIds=[{"imageTag": tag}]
+            )
+        except (
+            client.exceptions.ImageNotFoundException,
+            client.exceptions.RepositoryNotFoundException,
+        ):
             return None
         found = answer["imageDetails"][0]
-        return Image(found["imageDigest"], tag, found.get("imageSizeInBytes", 0), found.get("imagePushedAt"))
+        return Image(
+            found["imageDigest"], tag, found.get("imageSizeInBytes", 0), found.get("imagePushedAt")
+        )
 
 
 def images(cloud: AwsSession, repository_name: str, limit: int = 100) -> tuple[Image, ...]:
-    """Every tagged image of a repository, newest push first (ecr:DescribeImages; runbook 6, "Identify previous working image tag")."""
+    """Every tagged image of a repository, newest push first (ecr:DescribeImages; runbook 6,
+    "Identify previous working image tag").
+    """
     with cloud.translated(f"images of {repository_name} (ecr:DescribeImages)"):
-        pages = cloud.client("ecr").get_paginator("describe_images").paginate(
-            repositoryName=repository_name, filter={"tagStatus": "TAGGED"}, PaginationConfig={"MaxItems": limit}
+        pages = (
+            cloud.client("ecr")
+            .get_paginator("describe_images")
+            .paginate(
+                repositoryName=repository_name,
+                filter={"tagStatus": "TAGGED"},
+                PaginationConfig={"MaxItems": limit},
+            )
         )
         found = [detail for page in pages for detail in page["imageDetails"]]
         listed = [
-            Image(detail["imageDigest"], detail["imageTags"][0], detail.get("imageSizeInBytes", 0), detail.get("imagePushedAt"))
+            Image(
+                detail["imageDigest"],
+                detail["imageTags"][0],
+                detail.get("imageSizeInBytes", 0),
+                detail.get("imagePushedAt"),
+            )
             for detail in found
         ]
-    return tuple(sorted(listed, key=lambda image: image.pushed_at.timestamp() if image.pushed_at else 0.0, reverse=True))
+    return tuple(
+        sorted(
+            listed,
+            key=lambda image: image.pushed_at.timestamp() if image.pushed_at else 0.0,
+            reverse=True,
+        )
+    )
 
 
 def token(cloud: AwsSession) -> Token:
@@ -68,8 +98,12 @@ def token(cloud: AwsSession) -> Token:
         answer = cloud.client("ecr").get_authorization_token()
     try:
         given = answer["authorizationData"][0]
-        username, _, password = base64.b64decode(given["authorizationToken"], validate=True).decode().partition(":")
+        username, _, password = (
+            base64.b64decode(given["authorizationToken"], validate=True).decode().partition(":")
+        )
     except (LookupError, binascii.Error, UnicodeDecodeError) as error:
-        raise Unreachable(what, f"the answer holds no token ({type(error).__name__})", "run it again") from None
+        raise Unreachable(
+            what, f"the answer holds no token ({type(error).__name__})", "run it again"
+        ) from None
     known.add(password)
     return Token(username, urlsplit(given.get("proxyEndpoint", "")).netloc, password)

@@ -1,4 +1,6 @@
-"""ECS: services, tasks and task definitions, in DescribeServices', DescribeTasks' and DescribeTaskDefinition's own words."""
+"""ECS: services, tasks and task definitions, in DescribeServices', DescribeTasks' and
+DescribeTaskDefinition's own words.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ops.aws.facts import (
+    ContainerState,
+    Deployment,
+    Event,
+    LoadBalancer,
+    ServiceState,
+    TaskDefinition,
+    TaskState,
+)
 from ops.aws.session import AwsSession, code
 from ops.core.errors import OpsError, Refused, Unreachable
-from ops.aws.facts import ContainerState, Deployment, Event, LoadBalancer, ServiceState, TaskDefinition, TaskState
 from ops.core.redaction.redact import known
 
 READ_ONLY = frozenset(
@@ -32,7 +42,9 @@ MISSING = "MISSING"
 NO_ANSWER = "ECS answered with neither the service nor a failure"
 
 
-def translated_ecs(cloud: AwsSession, what: str, cluster: str, **answers: OpsError) -> AbstractContextManager[None]:
+def translated_ecs(
+    cloud: AwsSession, what: str, cluster: str, **answers: OpsError
+) -> AbstractContextManager[None]:
     """ECS's errors as ours; a missing cluster is refused by its name."""
     missing = Refused(
         f"cluster {cluster} does not exist in {cloud.region}",
@@ -43,7 +55,9 @@ def translated_ecs(cloud: AwsSession, what: str, cluster: str, **answers: OpsErr
 
 
 def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
-    """The service (ecs:DescribeServices); None where there is none, or it has been deleted. Raises Refused for a missing cluster."""
+    """The service (ecs:DescribeServices); None where there is none, or it has been deleted. Raises
+    Refused for a missing cluster.
+    """
     what = f"service {name} in cluster {cluster} (ecs:DescribeServices)"
     with translated_ecs(cloud, what, cluster):
         answer = cloud.client("ecs").describe_services(cluster=cluster, services=[name])
@@ -51,15 +65,21 @@ def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
         reasons = failures(answer)
     if found:
         return found[0]
-    if reasons == {MISSING} or answer["services"]:  # a wrong name is no error in ECS: it comes back under `failures`
+    if (
+        reasons == {MISSING} or answer["services"]
+    ):  # a wrong name is no error in ECS: it comes back under `failures`
         return None
     how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {name}"
     why = f"ECS answered with failures: {', '.join(sorted(reasons))}" if reasons else NO_ANSWER
     raise Unreachable(what, why, how)
 
 
-def services(cloud: AwsSession, cluster: str, names: Sequence[str]) -> dict[str, ServiceState | None]:
-    """Many at once, ten a call (ecs:DescribeServices); None where there is none. Raises as `service` does."""
+def services(
+    cloud: AwsSession, cluster: str, names: Sequence[str]
+) -> dict[str, ServiceState | None]:
+    """Many at once, ten a call (ecs:DescribeServices); None where there is none. Raises as
+    `service` does.
+    """
     found: dict[str, ServiceState | None] = dict.fromkeys(names)
     wanted = tuple(found)
     what = f"services in cluster {cluster} (ecs:DescribeServices)"
@@ -72,9 +92,15 @@ def services(cloud: AwsSession, cluster: str, names: Sequence[str]) -> dict[str,
             answered = {str(each["serviceName"]) for each in answer["services"]}
             answered |= {str(each.get("arn")).rsplit("/", 1)[-1] for each in answer["failures"]}
         if reasons:
-            raise Unreachable(what, f"ECS answered with failures: {', '.join(sorted(reasons))}", f"{cloud.program} ecs list-services")
+            raise Unreachable(
+                what,
+                f"ECS answered with failures: {', '.join(sorted(reasons))}",
+                f"{cloud.program} ecs list-services",
+            )
         if silent := [name for name in some if name not in answered]:
-            how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {silent[0]}"
+            how = (
+                f"{cloud.program} ecs describe-services --cluster {cluster} --services {silent[0]}"
+            )
             raise Unreachable(f"{what}: {silent[0]}", NO_ANSWER, how)
         found.update({state.name: state for state in states})
     return found
@@ -91,19 +117,28 @@ def failures(answer: Mapping[str, Any]) -> set[str]:
 
 
 def deployment_stage(cloud: AwsSession, cluster: str, service: str) -> str:
-    """The lifecycleStage of the newest service deployment in progress, BAKE_TIME for example; empty where there is none.
+    """The lifecycleStage of the newest service deployment in progress, BAKE_TIME for example; empty
+    where there is none.
 
     ecs:ListServiceDeployments, ecs:DescribeServiceDeployments.
     """
     client = cloud.client("ecs")
     with translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
-        listed = client.list_service_deployments(cluster=cluster, service=service, status=["IN_PROGRESS"])
+        listed = client.list_service_deployments(
+            cluster=cluster, service=service, status=["IN_PROGRESS"]
+        )
         found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
     if not found:
         return ""
-    with translated_ecs(cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster):
-        answer = client.describe_service_deployments(serviceDeploymentArns=[found[-1]["serviceDeploymentArn"]])
-        return next((str(each.get("lifecycleStage") or "") for each in answer["serviceDeployments"]), "")
+    with translated_ecs(
+        cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster
+    ):
+        answer = client.describe_service_deployments(
+            serviceDeploymentArns=[found[-1]["serviceDeploymentArn"]]
+        )
+        return next(
+            (str(each.get("lifecycleStage") or "") for each in answer["serviceDeployments"]), ""
+        )
 
 
 def cluster_status(cloud: AwsSession, name: str) -> str | None:
@@ -114,17 +149,25 @@ def cluster_status(cloud: AwsSession, name: str) -> str | None:
         found = [str(each["status"]) for each in answer["clusters"]]
         reasons = failures(answer)
     if not found and reasons != {"MISSING"}:
-        why = f"ECS answered with {', '.join(sorted(reasons)) or 'neither the cluster nor a failure'}"
+        why = (
+            f"ECS answered with {', '.join(sorted(reasons)) or 'neither the cluster nor a failure'}"
+        )
         raise Unreachable(what, why, f"{cloud.program} ecs describe-clusters --clusters {name}")
     return found[0] if found else None
 
 
-def tasks(cloud: AwsSession, cluster: str, service: str, desired_status: str = "RUNNING") -> tuple[TaskState, ...]:
-    """The service's tasks (ecs:ListTasks, ecs:DescribeTasks). `STOPPED` ones stay visible for about an hour. No such service: none."""
+def tasks(
+    cloud: AwsSession, cluster: str, service: str, desired_status: str = "RUNNING"
+) -> tuple[TaskState, ...]:
+    """The service's tasks (ecs:ListTasks, ecs:DescribeTasks). `STOPPED` ones stay visible for about
+    an hour. No such service: none.
+    """
     client = cloud.client("ecs")
     with translated_ecs(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
         try:
-            pages = client.get_paginator("list_tasks").paginate(cluster=cluster, serviceName=service, desiredStatus=desired_status)
+            pages = client.get_paginator("list_tasks").paginate(
+                cluster=cluster, serviceName=service, desiredStatus=desired_status
+            )
             arns = [arn for page in pages for arn in page["taskArns"]]
         except client.exceptions.ServiceNotFoundException:
             return ()
@@ -145,12 +188,16 @@ def tasks(cloud: AwsSession, cluster: str, service: str, desired_status: str = "
 
 
 def task_definition(cloud: AwsSession, name: str) -> TaskDefinition | None:
-    """A revision by ARN or `family:revision`, or a family's latest ACTIVE one (ecs:DescribeTaskDefinition); None where there is none."""
+    """A revision by ARN or `family:revision`, or a family's latest ACTIVE one
+    (ecs:DescribeTaskDefinition); None where there is none.
+    """
     from botocore.exceptions import ClientError
 
     with cloud.translated(f"task definition {name} (ecs:DescribeTaskDefinition)"):
         try:
-            answer = cloud.client("ecs").describe_task_definition(taskDefinition=name, include=["TAGS"])
+            answer = cloud.client("ecs").describe_task_definition(
+                taskDefinition=name, include=["TAGS"]
+            )
         except ClientError as error:
             if code(error) == "ClientException" and "unable to describe" in str(error).lower():
                 return None
@@ -160,12 +207,17 @@ def task_definition(cloud: AwsSession, name: str) -> TaskDefinition | None:
 
 def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two documents would register the same: all but what AWS writes itself."""
-    mine, theirs = ({key: value for key, value in each.items() if key not in READ_ONLY and value} for each in (one, other))
+    mine, theirs = (
+        {key: value for key, value in each.items() if key not in READ_ONLY and value}
+        for each in (one, other)
+    )
     return mine == theirs
 
 
 def register(cloud: AwsSession, document: Mapping[str, Any]) -> TaskDefinition:
-    """A new revision from a whole `document` (ecs:RegisterTaskDefinition); fields that only AWS writes are dropped, tags go along."""
+    """A new revision from a whole `document` (ecs:RegisterTaskDefinition); fields that only AWS
+    writes are dropped, tags go along.
+    """
     wanted = {key: value for key, value in document.items() if key not in READ_ONLY}
     if not wanted.get("tags"):  # AWS refuses an empty list
         wanted.pop("tags", None)
@@ -173,8 +225,11 @@ def register(cloud: AwsSession, document: Mapping[str, Any]) -> TaskDefinition:
         return revision(cloud.client("ecs").register_task_definition(**wanted))
 
 
-def update_service(cloud: AwsSession, cluster: str, service: str, task_definition: str) -> ServiceState:
-    """Point the service at a revision: exactly one ecs:UpdateService (two are two deployments). Raises Refused where it isn't there.
+def update_service(
+    cloud: AwsSession, cluster: str, service: str, task_definition: str
+) -> ServiceState:
+    """Point the service at a revision: exactly one ecs:UpdateService (two are two deployments).
+    Raises Refused where it isn't there.
 
     An error by which ECS refused the call (4xx at the first attempt) is marked `untouched`: the
     service has not changed.
@@ -184,13 +239,18 @@ def update_service(cloud: AwsSession, cluster: str, service: str, task_definitio
     gone = Refused(
         f"service {service} cannot be updated",
         f"cluster {cluster} has no such active service",
-        f"correct `ecs_service` in invoke.yaml; see: {cloud.program} ecs list-services --cluster {cluster}",
+        f"correct `ecs_service` in invoke.yaml; see: {cloud.program} ecs list-services "
+        f"--cluster {cluster}",
     )
     what, refused = f"roll-out of {service} (ecs:UpdateService)", False
     try:
-        with translated_ecs(cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone):
+        with translated_ecs(
+            cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone
+        ):
             try:
-                answer = cloud.client("ecs").update_service(cluster=cluster, service=service, taskDefinition=task_definition)
+                answer = cloud.client("ecs").update_service(
+                    cluster=cluster, service=service, taskDefinition=task_definition
+                )
             except ClientError as error:
                 refused = _refused_at_once(error)
                 raise
@@ -201,7 +261,9 @@ def update_service(cloud: AwsSession, cluster: str, service: str, task_definitio
 
 
 def _refused_at_once(error: Any) -> bool:
-    """Whether AWS said no (4xx) to the first attempt; before a retry, an earlier one may have been carried out."""
+    """Whether AWS said no (4xx) to the first attempt; before a retry, an earlier one may have been
+    carried out.
+    """
     about = error.response.get("ResponseMetadata", {})
     return 400 <= int(about.get("HTTPStatusCode") or 0) < 500 and not about.get("RetryAttempts")
 
@@ -211,9 +273,16 @@ def revision(answer: Mapping[str, Any]) -> TaskDefinition:
     if answer.get("tags"):
         found["tags"] = answer["tags"]
     for each in found.get("containerDefinitions") or ():
-        known.add_variables({str(pair.get("name")): str(pair.get("value") or "") for pair in each.get("environment") or ()})
+        known.add_variables(
+            {
+                str(pair.get("name")): str(pair.get("value") or "")
+                for pair in each.get("environment") or ()
+            }
+        )
     cpu = (found.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64"
-    return TaskDefinition(found["taskDefinitionArn"], found["status"], ARCHITECTURES.get(cpu, cpu.lower()), found)
+    return TaskDefinition(
+        found["taskDefinitionArn"], found["status"], ARCHITECTURES.get(cpu, cpu.lower()), found
+    )
 
 
 def service_state(found: Mapping[str, Any]) -> ServiceState:
@@ -247,7 +316,12 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
         breaker=bool(breaker.get("enable")),
         breaker_rollback=bool(breaker.get("rollback")),
         grace_s=found.get("healthCheckGracePeriodSeconds") or 0,
-        security_groups=tuple((found.get("networkConfiguration") or {}).get("awsvpcConfiguration", {}).get("securityGroups") or ()),
+        security_groups=tuple(
+            (found.get("networkConfiguration") or {})
+            .get("awsvpcConfiguration", {})
+            .get("securityGroups")
+            or ()
+        ),
         controller=(found.get("deploymentController") or {}).get("type") or "ECS",
         strategy=configuration.get("strategy") or "ROLLING",
         bake_s=_bake_s(configuration),
@@ -256,13 +330,17 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
 
 
 def _bake_s(configuration: Mapping[str, Any]) -> float:
-    """Seconds that a deployment stays IN_PROGRESS by configuration once its tasks run: steps of the traffic shift and the bake."""
+    """Seconds that a deployment stays IN_PROGRESS by configuration once its tasks run: steps of the
+    traffic shift and the bake.
+    """
     strategy = configuration.get("strategy") or "ROLLING"
     if strategy == "ROLLING":
         return 0.0
     minutes = float(configuration.get("bakeTimeInMinutes") or 0)
     if strategy == "CANARY":
-        minutes += float((configuration.get("canaryConfiguration") or {}).get("canaryBakeTimeInMinutes") or 0)
+        minutes += float(
+            (configuration.get("canaryConfiguration") or {}).get("canaryBakeTimeInMinutes") or 0
+        )
     if strategy == "LINEAR":
         linear = configuration.get("linearConfiguration") or {}
         percent = float(linear.get("stepPercent") or 100)

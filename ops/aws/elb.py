@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ops.aws.facts import Target, TargetGroup
 from ops.aws.session import AwsSession
 from ops.core.errors import Refused
-from ops.aws.facts import Target, TargetGroup
 
 GROUPS_A_CALL = 20
 
@@ -18,17 +18,23 @@ def translated_elb(cloud: AwsSession, arn: str, call: str) -> AbstractContextMan
     gone = Refused(
         f"target group {name} does not exist",
         f"ELB answered TargetGroupNotFound for {arn}",
-        f"{cloud.program} elbv2 describe-target-groups; the service's load balancer must be made anew",
+        f"{cloud.program} elbv2 describe-target-groups; the service's load balancer must "
+        f"be made anew",
     )
     return cloud.translated(
-        f"target group {name} (elasticloadbalancing:{call})", {"TargetGroupNotFound": gone, "TargetGroupNotFoundException": gone}
+        f"target group {name} (elasticloadbalancing:{call})",
+        {"TargetGroupNotFound": gone, "TargetGroupNotFoundException": gone},
     )
 
 
 def target_group(cloud: AwsSession, arn: str) -> TargetGroup:
-    """Port and health check (DescribeTargetGroups); path "" for a check that is no HTTP. Raises Refused where there is none."""
+    """Port and health check (DescribeTargetGroups); path "" for a check that is no HTTP. Raises
+    Refused where there is none.
+    """
     with translated_elb(cloud, arn, "DescribeTargetGroups"):
-        return described(cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0])
+        return described(
+            cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
+        )
 
 
 def target_groups(cloud: AwsSession, arns: Sequence[str]) -> dict[str, TargetGroup]:
@@ -37,7 +43,9 @@ def target_groups(cloud: AwsSession, arns: Sequence[str]) -> dict[str, TargetGro
     for start in range(0, len(arns), GROUPS_A_CALL):
         some = list(arns[start : start + GROUPS_A_CALL])
         with translated_elb(cloud, some[0], "DescribeTargetGroups"):
-            groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)["TargetGroups"]
+            groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)[
+                "TargetGroups"
+            ]
             found.update({each["TargetGroupArn"]: described(each) for each in groups})
     return found
 
@@ -55,9 +63,13 @@ def described(found: Mapping[str, Any]) -> TargetGroup:
 
 
 def targets(cloud: AwsSession, arn: str) -> tuple[Target, ...]:
-    """Registered targets with state and reason, draining ones included (DescribeTargetHealth). Raises Refused where there is no group."""
+    """Registered targets with state and reason, draining ones included (DescribeTargetHealth).
+    Raises Refused where there is no group.
+    """
     with translated_elb(cloud, arn, "DescribeTargetHealth"):
-        found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)[
+            "TargetHealthDescriptions"
+        ]
         return tuple(target(item["Target"], item["TargetHealth"]) for item in found)
 
 

@@ -1,4 +1,6 @@
-"""What AWS's errors mean, as our three lines; a table by error code, and by botocore's exception name where nothing answered."""
+"""What AWS's errors mean, as our three lines; a table by error code, and by botocore's exception
+name where nothing answered.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,13 @@ THROTTLED = frozenset(
     }
 )
 NO_CREDENTIALS = frozenset(
-    {"NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "NoAuthTokenError", "MissingDependencyException"}
+    {
+        "NoCredentialsError",
+        "PartialCredentialsError",
+        "CredentialRetrievalError",
+        "NoAuthTokenError",
+        "MissingDependencyException",
+    }
 )
 SLOW = frozenset({"ConnectTimeoutError", "ReadTimeoutError"})
 UNREACHED = frozenset(
@@ -86,7 +94,9 @@ class Throttled(Unreachable):
     """AWS asked for fewer calls, after botocore's own retries: wait longer before the next look."""
 
 
-def translate_error(what: str, error: Any, profile: str | None = None, endpoint: str | None = None) -> OpsError:
+def translate_error(
+    what: str, error: Any, profile: str | None = None, endpoint: str | None = None
+) -> OpsError:
     """`error` (a ClientError or BotoCoreError) as ours."""
     answered = getattr(error, "response", None)
     found: dict[str, Any] = answered.get("Error", {}) if isinstance(answered, dict) else {}
@@ -97,11 +107,21 @@ def translate_error(what: str, error: Any, profile: str | None = None, endpoint:
         if problem:
             return problem
     same = by_hand(what, program(profile, endpoint))
-    return Unreachable(what, f"{name}: {message}", f"look the code up in AWS's API reference; the same call by hand: {same}")
+    return Unreachable(
+        what,
+        f"{name}: {message}",
+        f"look the code up in AWS's API reference; the same call by hand: {same}",
+    )
 
 
-def credentials_error(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
-    login = f"aws sso login --profile {profile}" if profile else "aws sso login (or renew the credentials in your environment)"
+def credentials_error(
+    what: str, name: str, message: str, profile: str | None, endpoint: str | None
+) -> OpsError | None:
+    login = (
+        f"aws sso login --profile {profile}"
+        if profile
+        else "aws sso login (or renew the credentials in your environment)"
+    )
     if name in EXPIRED or ("expired" in message.lower() and name in NO_CREDENTIALS):
         return Unreachable(what, f"the login has expired ({name}: {message})", login)
     if name in NO_CREDENTIALS:
@@ -114,7 +134,8 @@ def credentials_error(what: str, name: str, message: str, profile: str | None, e
         return ConfigError(
             what,
             f"there is no profile {profile or 'of this name (AWS_PROFILE)'} in ~/.aws/config",
-            f"aws configure sso --profile {profile or 'NAME'}, or correct aws.profile in invoke.yaml",
+            f"aws configure sso --profile {profile or 'NAME'}, or correct aws.profile in "
+            f"invoke.yaml",
         )
     if name in WRONG_KEYS:
         return Unreachable(
@@ -123,35 +144,61 @@ def credentials_error(what: str, name: str, message: str, profile: str | None, e
             f"aws sts get-caller-identity{f' --profile {profile}' if profile else ''}",
         )
     if name in CLOCK:
-        return Unreachable(what, f"this machine's clock is wrong ({name}: {message})", "set the clock, then run it again")
+        return Unreachable(
+            what,
+            f"this machine's clock is wrong ({name}: {message})",
+            "set the clock, then run it again",
+        )
     return None
 
 
-def denied_action(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+def denied_action(
+    what: str, name: str, message: str, profile: str | None, endpoint: str | None
+) -> OpsError | None:
     if name not in DENIED:
         return None
     missing, who = PERMISSION.search(message), WHO.search(message)
     if missing is None:
-        return Unreachable(what, f"access denied: {message}", "have the permission added, or use other credentials")
+        return Unreachable(
+            what, f"access denied: {message}", "have the permission added, or use other credentials"
+        )
     whom = who[1] if who else "the credentials"
-    return Unreachable(what, f"{whom} may not {missing[1]} ({name})", f"have {missing[1]} allowed for {whom}, or use other credentials")
+    return Unreachable(
+        what,
+        f"{whom} may not {missing[1]} ({name})",
+        f"have {missing[1]} allowed for {whom}, or use other credentials",
+    )
 
 
-def unreachable_error(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+def unreachable_error(
+    what: str, name: str, message: str, profile: str | None, endpoint: str | None
+) -> OpsError | None:
     where = endpoint or "AWS"
-    again = f"check that {endpoint} is up" if endpoint else "check network, VPN and region, then run it again"
+    again = (
+        f"check that {endpoint} is up"
+        if endpoint
+        else "check network, VPN and region, then run it again"
+    )
     if name in THROTTLED:
-        return Throttled(what, f"AWS asked for fewer calls ({name})", "wait a minute, then run it again")
+        return Throttled(
+            what, f"AWS asked for fewer calls ({name})", "wait a minute, then run it again"
+        )
     if name in SLOW:
         return Unreachable(what, f"{where} did not answer in time ({message})", again)
     if name in UNREACHED:
         return Unreachable(what, f"{where} cannot be reached ({message})", again)
     if name == "SSLError":
-        return Unreachable(what, f"TLS to {where} failed ({message})", "check the clock, a proxy in between, and AWS_CA_BUNDLE")
+        return Unreachable(
+            what,
+            f"TLS to {where} failed ({message})",
+            "check the clock, a proxy in between, and AWS_CA_BUNDLE",
+        )
     return None
 
 
-def profile_hint(what: str, name: str, message: str, profile: str | None, endpoint: str | None) -> OpsError | None:
+def profile_hint(
+    what: str, name: str, message: str, profile: str | None, endpoint: str | None
+) -> OpsError | None:
     if name in (
         "ParamValidationError",
         "InvalidRegionError",
@@ -160,7 +207,11 @@ def profile_hint(what: str, name: str, message: str, profile: str | None, endpoi
         "ConfigParseError",
         "InvalidConfigError",
     ):
-        return ConfigError(what, f"{name}: {message}", "correct the name or value in invoke.yaml (or in ~/.aws/config)")
+        return ConfigError(
+            what,
+            f"{name}: {message}",
+            "correct the name or value in invoke.yaml (or in ~/.aws/config)",
+        )
     return None
 
 
@@ -171,18 +222,26 @@ def first_line(message: object) -> str:
 
 
 def program(profile: str | None, endpoint: str | None, region: str | None = None) -> str:
-    """`aws`, with the options that lead it where we are: what is typed by hand must not act in another account."""
+    """`aws`, with the options that lead it where we are: what is typed by hand must not act in
+    another account.
+    """
     options = {"--profile": profile, "--endpoint-url": endpoint, "--region": region}
-    return " ".join(["aws", *(f"{option} {shlex.quote(value)}" for option, value in options.items() if value)])
+    return " ".join(
+        ["aws", *(f"{option} {shlex.quote(value)}" for option, value in options.items() if value)]
+    )
 
 
 def by_hand(what: str, aws: str) -> str:
-    """`aws ecs describe-services` for a `what` that names `ecs:DescribeServices`; `aws` as `program` says it."""
+    """`aws ecs describe-services` for a `what` that names `ecs:DescribeServices`; `aws` as
+    `program` says it.
+    """
     named = re.search(r"\b([a-z0-9-]+):([A-Z]\w+)", what)
     if named is None:
         return f"{aws} help"
     from botocore import xform_name
 
     service = {"elasticloadbalancing": "elbv2", "s3": "s3api"}.get(named[1], named[1])
-    operation = {"ListBucket": "ListObjectsV2"}.get(named[2], named[2])   # a permission's name is not always the call's
+    operation = {"ListBucket": "ListObjectsV2"}.get(
+        named[2], named[2]
+    )  # a permission's name is not always the call's
     return f"{aws} {service} {xform_name(operation, '-')}"

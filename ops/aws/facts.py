@@ -1,4 +1,6 @@
-"""The facts that adapters return and rules read: frozen, in AWS's own words (ECS, ECR and ELBv2 API references name each field)."""
+"""The facts that adapters return and rules read: frozen, in AWS's own words (ECS, ECR and ELBv2 API
+references name each field).
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ def image_tag(reference: str) -> str:
 @dataclass(frozen=True)
 class Unknown:
     """What could not be looked at, and why. Never taken for "fine"."""
+
     why: str
 
 
@@ -33,13 +36,22 @@ class Verdict(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        codes = {"succeeded": 0, "failed": 1, "refused": 3, "rolled_back": 4, "superseded": 5, "timed_out": 6, "interrupted": 130}
+        codes = {
+            "succeeded": 0,
+            "failed": 1,
+            "refused": 3,
+            "rolled_back": 4,
+            "superseded": 5,
+            "timed_out": 6,
+            "interrupted": 130,
+        }
         return codes[self.value]
 
 
 @dataclass(frozen=True)
 class Evidence:
     """A verbatim API field or log line, and where it was read."""
+
     source: str
     text: str
 
@@ -47,6 +59,7 @@ class Evidence:
 @dataclass(frozen=True)
 class Finding:
     """A cause, what shows it, how sure that is, and the commands that mend it."""
+
     cause: str
     summary: str
     confidence: Literal["certain", "likely", "possible"]
@@ -57,13 +70,17 @@ class Finding:
 @dataclass(frozen=True)
 class Identity:
     """Who the credentials are (STS GetCallerIdentity)."""
+
     account: str
     arn: str
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment of an ECS service; `rollout_state` is IN_PROGRESS, COMPLETED, FAILED, or None where ECS keeps none."""
+    """One deployment of an ECS service; `rollout_state` is IN_PROGRESS, COMPLETED, FAILED, or None
+    where ECS keeps none.
+    """
+
     id: str
     status: str
     task_definition: str
@@ -79,6 +96,7 @@ class Deployment:
 @dataclass(frozen=True)
 class Event:
     """One service event (DescribeServices)."""
+
     id: str
     at: datetime | None
     message: str
@@ -86,10 +104,12 @@ class Event:
 
 @dataclass(frozen=True)
 class LoadBalancer:
-    """Where a service registers its tasks: a target group, and the container and port that are registered there.
+    """Where a service registers its tasks: a target group, and the container and port that are
+    registered there.
 
     `alternate`: the other target group of a blue/green pair; production alternates between the two.
     """
+
     target_group: str
     container: str
     port: int
@@ -108,6 +128,7 @@ class ServiceState:
     `controller`: ECS, CODE_DEPLOY or EXTERNAL. `strategy`: ROLLING, BLUE_GREEN, LINEAR or CANARY;
     `bake_s`: how long its deployments stay IN_PROGRESS after all new tasks run, by configuration.
     """
+
     name: str
     status: str
     task_definition: str
@@ -128,12 +149,16 @@ class ServiceState:
 
     @property
     def rolls_back(self) -> bool:
-        """Whether ECS itself takes a FAILED deployment back: by its circuit breaker or by alarms."""
+        """Whether ECS itself takes a FAILED deployment back: by its circuit breaker or by
+        alarms.
+        """
         return self.breaker_rollback or self.alarms_rollback
 
     @property
     def primary(self) -> Deployment | None:
-        return next((deployment for deployment in self.deployments if deployment.status == "PRIMARY"), None)
+        return next(
+            (deployment for deployment in self.deployments if deployment.status == "PRIMARY"), None
+        )
 
     def deployment(self, id: str) -> Deployment | None:
         return next((deployment for deployment in self.deployments if deployment.id == id), None)
@@ -142,6 +167,7 @@ class ServiceState:
 @dataclass(frozen=True)
 class ContainerState:
     """One container of a task. `exit_code` None: it never ran, or still does."""
+
     name: str
     image: str
     digest: str | None
@@ -153,6 +179,7 @@ class ContainerState:
 @dataclass(frozen=True)
 class TaskState:
     """One task (DescribeTasks). `started_by` is the id of the deployment that started it."""
+
     arn: str
     status: str
     desired_status: str
@@ -176,6 +203,7 @@ class TaskState:
 @dataclass(frozen=True)
 class Target:
     """One target of a target group (DescribeTargetHealth)."""
+
     id: str
     port: int
     state: str
@@ -186,6 +214,7 @@ class Target:
 @dataclass(frozen=True)
 class TargetGroup:
     """What a target group checks (DescribeTargetGroups); seconds and counts."""
+
     arn: str
     name: str
     port: int
@@ -197,7 +226,10 @@ class TargetGroup:
 
 @dataclass(frozen=True)
 class TaskDefinition:
-    """One revision. `document` is the whole of it, as a new revision needs it; `arn` ends in `family:revision`."""
+    """One revision. `document` is the whole of it, as a new revision needs it; `arn` ends in
+    `family:revision`.
+    """
+
     arn: str
     status: str
     architecture: str
@@ -209,12 +241,20 @@ class TaskDefinition:
         return self.arn.rsplit("/", 1)[-1]
 
     def container(self, name: str) -> Mapping[str, Any] | None:
-        return next((container for container in self.document.get("containerDefinitions", ()) if container.get("name") == name), None)
+        return next(
+            (
+                container
+                for container in self.document.get("containerDefinitions", ())
+                if container.get("name") == name
+            ),
+            None,
+        )
 
 
 @dataclass(frozen=True)
 class Repository:
     """An ECR repository; `uri` is `registry/name`."""
+
     name: str
     uri: str
     immutable: bool
@@ -222,7 +262,10 @@ class Repository:
 
 @dataclass(frozen=True)
 class Image:
-    """An image in ECR. `revision` and `architecture` are read from its configuration, None where they are not said."""
+    """An image in ECR. `revision` and `architecture` are read from its configuration, None where
+    they are not said.
+    """
+
     digest: str
     tag: str
     size: int
@@ -233,7 +276,10 @@ class Image:
 
 @dataclass(frozen=True)
 class Commit:
-    """What is to be built: `full` and `short` id, subject, time (ISO 8601), and the remote's address."""
+    """What is to be built: `full` and `short` id, subject, time (ISO 8601), and the remote's
+    address.
+    """
+
     full: str
     short: str
     subject: str
@@ -243,7 +289,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class Checkout:
-    """The state of the application's checkout. `pushed`: HEAD is contained in the remote's branch as last fetched; None: there is none."""
+    """The state of the application's checkout. `pushed`: HEAD is contained in the remote's branch
+    as last fetched; None: there is none.
+    """
+
     branch: str
     changes: tuple[str, ...]
     pushed: bool | None
@@ -252,7 +301,10 @@ class Checkout:
 
 @dataclass(frozen=True)
 class Answer:
-    """One page or API path as it answered: `status` 0 when nothing answered, and then `problem` says why, `cause` in one word."""
+    """One page or API path as it answered: `status` 0 when nothing answered, and then `problem`
+    says why, `cause` in one word.
+    """
+
     path: str
     status: int
     content_type: str
@@ -268,6 +320,7 @@ class Answer:
 @dataclass(frozen=True)
 class Change:
     """What an endpoint said before and after."""
+
     name: str
     before: str
     after: str

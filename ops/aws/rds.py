@@ -1,4 +1,6 @@
-"""The RDS instance behind the database: its state, a snapshot of it, and its start (RDS API; runbook "RDS Connectivity")."""
+"""The RDS instance behind the database: its state, a snapshot of it, and its start (RDS API;
+runbook "RDS Connectivity").
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from ops.core.errors import ConfigError, OpsError, Refused
 
 @dataclass(frozen=True)
 class Instance:
-    """DescribeDBInstances. `status` is DBInstanceStatus: available, stopped, starting, backing-up …"""
+    """DescribeDBInstances. `status` is DBInstanceStatus: available, stopped, starting, backing-up
+    …
+    """
 
     id: str
     status: str
@@ -24,7 +28,11 @@ class Instance:
     def major(self) -> int | None:
         """Of PostgreSQL's version; None for another engine."""
         number = self.version.split(".")[0]
-        return int(number) if self.engine in ("postgres", "aurora-postgresql") and number.isdigit() else None
+        return (
+            int(number)
+            if self.engine in ("postgres", "aurora-postgresql") and number.isdigit()
+            else None
+        )
 
 
 @dataclass(frozen=True)
@@ -41,49 +49,91 @@ def instance(cloud: AwsSession, id: str) -> Instance:
     """Raises ConfigError where there is no such instance (rds:DescribeDBInstances)."""
     with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", not_found(id)):
         found = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=id)["DBInstances"][0]
-        host = (found.get("Endpoint") or {}).get("Address", "")   # none while it is being created
-        return Instance(found["DBInstanceIdentifier"], found["DBInstanceStatus"], found["Engine"], found["EngineVersion"], host)
+        host = (found.get("Endpoint") or {}).get("Address", "")  # none while it is being created
+        return Instance(
+            found["DBInstanceIdentifier"],
+            found["DBInstanceStatus"],
+            found["Engine"],
+            found["EngineVersion"],
+            host,
+        )
 
 
 def start(cloud: AwsSession, id: str) -> None:
-    """StartDBInstance: accepted only of one that is stopped (Refused otherwise); it takes minutes."""
+    """StartDBInstance: accepted only of one that is stopped (Refused otherwise); it takes
+    minutes.
+    """
     answers: Mapping[str, OpsError] = {
         **not_found(id),
-        "InvalidDBInstanceState": Refused(f"RDS instance {id} can't be started", "it is not stopped", "run it again: it waits"),
-        "InvalidDBInstanceStateFault": Refused(f"RDS instance {id} can't be started", "it is not stopped", "run it again: it waits"),
-        "DBClusterNotFoundFault": Refused(f"RDS instance {id} can't be started", "it belongs to a cluster", "aws rds start-db-cluster"),
+        "InvalidDBInstanceState": Refused(
+            f"RDS instance {id} can't be started", "it is not stopped", "run it again: it waits"
+        ),
+        "InvalidDBInstanceStateFault": Refused(
+            f"RDS instance {id} can't be started", "it is not stopped", "run it again: it waits"
+        ),
+        "DBClusterNotFoundFault": Refused(
+            f"RDS instance {id} can't be started",
+            "it belongs to a cluster",
+            "aws rds start-db-cluster",
+        ),
     }
     with cloud.translated(f"RDS instance {id} (rds:StartDBInstance)", answers):
         cloud.client("rds").start_db_instance(DBInstanceIdentifier=id)
 
 
 def create_snapshot(cloud: AwsSession, id: str, name: str, tags: Mapping[str, str]) -> Snapshot:
-    """CreateDBSnapshot; it goes on by itself. Raises Refused (not available, quota reached, such a snapshot exists)."""
+    """CreateDBSnapshot; it goes on by itself. Raises Refused (not available, quota reached, such a
+    snapshot exists).
+    """
     what = f"snapshot {name} of RDS instance {id}"
     answers: Mapping[str, OpsError] = {
         **not_found(id),
-        "InvalidDBInstanceState": Refused(what, "the instance is not available", "inv db.start, then run it again"),
-        "InvalidDBInstanceStateFault": Refused(what, "the instance is not available", "inv db.start, then run it again"),
-        "SnapshotQuotaExceeded": Refused(what, "the quota of manual snapshots is reached", "delete old ones, or raise it"),
-        "DBSnapshotAlreadyExists": Refused(what, "there is a snapshot of that name", "name another one: --name"),
-        "InvalidParameterValue": ConfigError(what, "RDS does not take this name", "letters, digits and single hyphens, a letter first"),
+        "InvalidDBInstanceState": Refused(
+            what, "the instance is not available", "inv db.start, then run it again"
+        ),
+        "InvalidDBInstanceStateFault": Refused(
+            what, "the instance is not available", "inv db.start, then run it again"
+        ),
+        "SnapshotQuotaExceeded": Refused(
+            what, "the quota of manual snapshots is reached", "delete old ones, or raise it"
+        ),
+        "DBSnapshotAlreadyExists": Refused(
+            what, "there is a snapshot of that name", "name another one: --name"
+        ),
+        "InvalidParameterValue": ConfigError(
+            what,
+            "RDS does not take this name",
+            "letters, digits and single hyphens, a letter first",
+        ),
     }
     labels = [{"Key": key, "Value": value[:256]} for key, value in tags.items()]
     with cloud.translated(f"{what} (rds:CreateDBSnapshot)", answers):
-        made = cloud.client("rds").create_db_snapshot(DBInstanceIdentifier=id, DBSnapshotIdentifier=name, Tags=labels)
+        made = cloud.client("rds").create_db_snapshot(
+            DBInstanceIdentifier=id, DBSnapshotIdentifier=name, Tags=labels
+        )
         return read(made["DBSnapshot"])
 
 
 def snapshot(cloud: AwsSession, name: str) -> Snapshot:
     """As it is now (rds:DescribeDBSnapshots)."""
-    gone = OpsError(f"snapshot {name}", "RDS does not know it any more", "see: aws rds describe-db-snapshots")
-    with cloud.translated(f"snapshot {name} (rds:DescribeDBSnapshots)", {"DBSnapshotNotFound": gone, "DBSnapshotNotFoundFault": gone}):
-        return read(cloud.client("rds").describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"][0])
+    gone = OpsError(
+        f"snapshot {name}", "RDS does not know it any more", "see: aws rds describe-db-snapshots"
+    )
+    with cloud.translated(
+        f"snapshot {name} (rds:DescribeDBSnapshots)",
+        {"DBSnapshotNotFound": gone, "DBSnapshotNotFoundFault": gone},
+    ):
+        return read(
+            cloud.client("rds").describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"][0]
+        )
 
 
 def read(found: Mapping[str, Any]) -> Snapshot:
     return Snapshot(
-        found["DBSnapshotIdentifier"], found["DBInstanceIdentifier"], found["Status"], int(found.get("PercentProgress") or 0)
+        found["DBSnapshotIdentifier"],
+        found["DBInstanceIdentifier"],
+        found["Status"],
+        int(found.get("PercentProgress") or 0),
     )
 
 

@@ -1,8 +1,9 @@
-"""JSON objects in S3, written only under a condition: what release records and locks need, and nothing else.
+"""JSON objects in S3, written only under a condition: what release records and locks need, and
+nothing else.
 
-`create` is If-None-Match: *, `replace` is If-Match (S3 "conditional writes"), so of two writers exactly one wins. Ages are taken from S3's
-own clock (Date − Last-Modified of one answer): laptops' clocks differ.
-"""
+`create` is If-None-Match: *, `replace` is If-Match (S3 "conditional writes"), so of two writers
+exactly one wins. Ages are taken from S3's own clock (Date − Last-Modified of one answer): laptops'
+clocks differ."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ ABSENT = ("NoSuchKey", "404")
 
 @dataclass(frozen=True)
 class S3Object:
-    """One object: its document, its version (`etag`), when it was written and when it was read, both by S3's clock."""
+    """One object: its document, its version (`etag`), when it was written and when it was read,
+    both by S3's clock.
+    """
 
     document: Mapping[str, Any]
     etag: str
@@ -37,7 +40,9 @@ class S3Object:
 
 
 def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
-    """The object, None where there is none (GetObject). Raises OpsError for a body that is no JSON object."""
+    """The object, None where there is none (GetObject). Raises OpsError for a body that is no JSON
+    object.
+    """
     from botocore.exceptions import ClientError
 
     what = f"s3://{bucket}/{key} (s3:GetObject)"
@@ -55,7 +60,11 @@ def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
     except ValueError:
         document = None
     if not isinstance(document, dict):
-        raise OpsError(what, "its body is no JSON object", f"look at it: {cloud.program} s3 cp s3://{bucket}/{key} -")
+        raise OpsError(
+            what,
+            "its body is no JSON object",
+            f"look at it: {cloud.program} s3 cp s3://{bucket}/{key} -",
+        )
     return S3Object(document, etag, written, server_time(date))
 
 
@@ -69,22 +78,36 @@ def server_time(header: str) -> datetime:
 
 
 def create(cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any]) -> str | None:
-    """Write where nothing is; the new version, or None where something was there (PutObject, If-None-Match)."""
+    """Write where nothing is; the new version, or None where something was there (PutObject,
+    If-None-Match).
+    """
     return put(cloud, bucket, key, document, {"IfNoneMatch": "*"})
 
 
-def replace(cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any], etag: str) -> str | None:
-    """Write over version `etag` and no other; the new version, or None where somebody else wrote first (PutObject, If-Match)."""
+def replace(
+    cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any], etag: str
+) -> str | None:
+    """Write over version `etag` and no other; the new version, or None where somebody else wrote
+    first (PutObject, If-Match).
+    """
     return put(cloud, bucket, key, document, {"IfMatch": etag})
 
 
-def put(cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any], condition: Mapping[str, str]) -> str | None:
+def put(
+    cloud: AwsSession,
+    bucket: str,
+    key: str,
+    document: Mapping[str, Any],
+    condition: Mapping[str, str],
+) -> str | None:
     from botocore.exceptions import ClientError
 
     body = json.dumps(known.hide_in(document), ensure_ascii=False, default=str).encode()
     with cloud.translated(f"s3://{bucket}/{key} (s3:PutObject)", no_bucket(bucket)):
         try:
-            answer = cloud.client("s3").put_object(Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition)
+            answer = cloud.client("s3").put_object(
+                Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition
+            )
         except ClientError as error:
             if code(error) in (*LOST, *ABSENT):
                 return None
@@ -96,14 +119,20 @@ def keys(cloud: AwsSession, bucket: str, prefix: str, limit: int) -> tuple[str, 
     """The first `limit` keys below `prefix`, in S3's order (ListObjectsV2)."""
     with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", no_bucket(bucket)):
         pages = (
-            cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": limit})
+            cloud.client("s3")
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": limit})
         )
         return tuple(entry["Key"] for page in pages for entry in contents(page))
 
 
 def contents(page: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The objects in one page. S3 leaves `Contents` out where there are none, never `IsTruncated`."""
-    found: Sequence[Mapping[str, Any]] = page["Contents"] if page["IsTruncated"] else page.get("Contents", ())
+    """The objects in one page. S3 leaves `Contents` out where there are none, never
+    `IsTruncated`.
+    """
+    found: Sequence[Mapping[str, Any]] = (
+        page["Contents"] if page["IsTruncated"] else page.get("Contents", ())
+    )
     return found
 
 
@@ -119,10 +148,20 @@ def entries(cloud: AwsSession, bucket: str, prefix: str) -> tuple[Entry, ...]:
     """Every key below `prefix`, in S3's order of keys (ListObjectsV2, 1000 a call)."""
     found: list[Entry] = []
     with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", no_bucket(bucket)):
-        for page in cloud.client("s3").get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for page in (
+            cloud.client("s3")
+            .get_paginator("list_objects_v2")
+            .paginate(Bucket=bucket, Prefix=prefix)
+        ):
             found += [Entry(each["Key"], each["LastModified"]) for each in contents(page)]
     return tuple(found)
 
 
 def no_bucket(bucket: str) -> dict[str, OpsError]:
-    return {"NoSuchBucket": Refused(f"bucket {bucket}", "there is no such bucket in this account", "correct state.bucket in invoke.yaml")}
+    return {
+        "NoSuchBucket": Refused(
+            f"bucket {bucket}",
+            "there is no such bucket in this account",
+            "correct state.bucket in invoke.yaml",
+        )
+    }

@@ -1,7 +1,8 @@
-"""Secrets Manager and Parameter Store. Names leave this module freely; values only in a `Secret`, which shows none of them.
+"""Secrets Manager and Parameter Store. Names leave this module freely; values only in a `Secret`,
+which shows none of them.
 
-Every value that is read here is added to `ops.redact.known`, so that no output and no record shows it.
-"""
+Every value that is read here is added to `ops.redact.known`, so that no output and no record shows
+it."""
 
 from __future__ import annotations
 
@@ -18,7 +19,10 @@ class Secret(Mapping[str, str]):
     """A JSON secret's values by key. `repr` and `str` hold the names only."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+        self._values = {
+            key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in values.items()
+        }
 
     def __getitem__(self, key: str) -> str:
         return self._values[key]
@@ -34,7 +38,9 @@ class Secret(Mapping[str, str]):
 
 
 def keys(cloud: AwsSession, secret_id: str) -> frozenset[str] | None:
-    """The names of a JSON secret's keys (secretsmanager:GetSecretValue); empty for a plain one; None where there is no such secret."""
+    """The names of a JSON secret's keys (secretsmanager:GetSecretValue); empty for a plain one;
+    None where there is no such secret.
+    """
     found = text(cloud, secret_id)
     if found is None:
         return None
@@ -42,7 +48,9 @@ def keys(cloud: AwsSession, secret_id: str) -> frozenset[str] | None:
 
 
 def value(cloud: AwsSession, secret_id: str) -> Mapping[str, str]:
-    """A JSON secret's values. Raises Refused (no such secret) and ConfigError (it is no JSON object)."""
+    """A JSON secret's values. Raises Refused (no such secret) and ConfigError (it is no JSON
+    object).
+    """
     found = text(cloud, secret_id)
     if found is None:
         raise Refused(
@@ -61,7 +69,8 @@ def value(cloud: AwsSession, secret_id: str) -> Mapping[str, str]:
 
 
 def parameter_exists(cloud: AwsSession, name: str) -> bool:
-    """Whether Parameter Store has it (ssm:GetParameters). A missing one is no error there: it comes back under InvalidParameters.
+    """Whether Parameter Store has it (ssm:GetParameters). A missing one is no error there: it comes
+    back under InvalidParameters.
 
     The value is read only to hide it in output; where it may not be decrypted, existence is enough.
     """
@@ -74,7 +83,10 @@ def parameter_exists(cloud: AwsSession, name: str) -> bool:
 def _parameter(cloud: AwsSession, name: str, *, decrypt: bool) -> bool:
     with cloud.translated(f"parameter {name} (ssm:GetParameters)"):
         answer = cloud.client("ssm").get_parameters(Names=[name], WithDecryption=decrypt)
-        found = [(each["Name"], str(each.get("Value") or ""), each.get("Type")) for each in answer["Parameters"]]
+        found = [
+            (each["Name"], str(each.get("Value") or ""), each.get("Type"))
+            for each in answer["Parameters"]
+        ]
         exists = bool(found) or not answer["InvalidParameters"]
     for called, text, kind in found:
         if kind == "SecureString":

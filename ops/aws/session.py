@@ -1,9 +1,9 @@
-"""The door to AWS: clients that are made once and shared between threads, and AWS's errors in our three lines.
+"""The door to AWS: clients that are made once and shared between threads, and AWS's errors in our
+three lines.
 
-An environment with an endpoint of its own, or with an overlay, is a rehearsal: it gets the overlay's keys and nothing else, so no
-profile, no `AWS_*` variable and no credentials file of this machine can send it to an account. Any other uses its profile, else AWS's own
-chain.
-"""
+An environment with an endpoint of its own, or with an overlay, is a rehearsal: it gets the
+overlay's keys and nothing else, so no profile, no `AWS_*` variable and no credentials file of this
+machine can send it to an account. Any other uses its profile, else AWS's own chain."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ops.core import ui
 from ops.aws.errors import program, translate_error
-from ops.core.errors import ConfigError, OpsError, Unreachable
 from ops.aws.facts import Identity
+from ops.core import ui
+from ops.core.errors import ConfigError, OpsError, Unreachable
 from ops.core.redaction.redact import one_line
 
 if TYPE_CHECKING:
@@ -26,15 +26,24 @@ if TYPE_CHECKING:
 CHECK_ADDRESS = "run it again; if it stays, check the address, and a proxy or login page in between"
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 10.0  # seconds without a byte of the answer, for one attempt
-READ_TIMES = {"s3": 0.5, "logs": 2.0, "rds": 2.0, "cloudfront": 2.0}  # of READ_TIMEOUT: small objects, long searches
+READ_TIMES = {
+    "s3": 0.5,
+    "logs": 2.0,
+    "rds": 2.0,
+    "cloudfront": 2.0,
+}  # of READ_TIMEOUT: small objects, long searches
 ATTEMPTS = 5
 HUNG_ATTEMPTS = 2  # of a call that got no answer in time: with READ_TIMEOUT this bounds the call
 NOTICE_AFTER = 5.0  # seconds until a call that is waited for is named
-CONNECTIONS = 32  # of one client: a sweep asks 16 questions at once, and one about a service makes two calls of ECS at once
+# of one client: a sweep asks 16 questions at once, and one about a service makes two calls of ECS
+# at once
+CONNECTIONS = 32
 
 
 class AwsSession:
-    """One environment's AWS: `client("ecs")` from any thread. `profile` None: the credential chain, or an overlay's keys."""
+    """One environment's AWS: `client("ecs")` from any thread. `profile` None: the credential chain,
+    or an overlay's keys.
+    """
 
     def __init__(
         self,
@@ -52,7 +61,9 @@ class AwsSession:
         self._hung: set[str] = set()  # operations whose last call got no answer in time
 
     def client(self, name: str) -> Any:
-        """The client of an AWS service. Clients are safe between threads, making one is not: hence the lock."""
+        """The client of an AWS service. Clients are safe between threads, making one is not: hence
+        the lock.
+        """
         with self._lock:
             if name not in self._clients:
                 with self.translated(f"AWS client for {name}"):
@@ -94,19 +105,29 @@ class AwsSession:
         """The `aws` program for this environment, for commands that are shown."""
         return program(self.profile, self.endpoint, self.region)
 
-    def translated(self, what: str, answers: Mapping[str, OpsError] | None = None) -> AbstractContextManager[None]:
+    def translated(
+        self, what: str, answers: Mapping[str, OpsError] | None = None
+    ) -> AbstractContextManager[None]:
         """AWS's errors during `what` as ours, naming this environment's profile."""
         return translated(what, profile=self.profile, endpoint=self.endpoint, answers=answers)
 
     def __repr__(self) -> str:
-        return f"Cloud(region={self.region!r}, endpoint={self.endpoint!r}, profile={self.profile!r})"
+        return (
+            f"Cloud(region={self.region!r}, endpoint={self.endpoint!r}, profile={self.profile!r})"
+        )
 
 
 @contextmanager
 def translated(
-    what: str, *, profile: str | None = None, endpoint: str | None = None, answers: Mapping[str, OpsError] | None = None
+    what: str,
+    *,
+    profile: str | None = None,
+    endpoint: str | None = None,
+    answers: Mapping[str, OpsError] | None = None,
 ) -> Iterator[None]:
-    """AWS's errors during `what` as ours: Unreachable, ConfigError, or what `answers` gives for AWS's error code."""
+    """AWS's errors during `what` as ours: Unreachable, ConfigError, or what `answers` gives for
+    AWS's error code.
+    """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
 
@@ -123,12 +144,16 @@ def translated(
         raise translate_error(what, error, profile, endpoint) from None
     except EOFError:
         why = "the profile asks for an MFA code, and there is no terminal to type it on"
-        raise Unreachable(what, why, "run it on a terminal, or get session credentials first") from None
+        raise Unreachable(
+            what, why, "run it on a terminal, or get session credentials first"
+        ) from None
     except (FileNotFoundError, PermissionError) as error:
         why = f"a file or program that the AWS profile names cannot be used ({error})"
         raise Unreachable(what, why, "correct the profile in ~/.aws/config") from None
     except LookupError as error:
-        missing = f"without {error.args[0]}" if isinstance(error, KeyError) else "with an empty list"
+        missing = (
+            f"without {error.args[0]}" if isinstance(error, KeyError) else "with an empty list"
+        )
         raise Unreachable(what, f"{where} answered {missing}", CHECK_ADDRESS) from None
     except (ValueError, TypeError, AttributeError, ResponseParserError) as error:
         why = f"what answers at {where} is not AWS ({type(error).__name__}: {one_line(error)})"
@@ -162,15 +187,22 @@ def code(error: Any) -> str:
 
 
 def connect(settings: Settings) -> AwsSession:
-    """The environment's AWS; nothing is sent yet. Raises ConfigError (no such profile; an overlay without endpoint or keys)."""
+    """The environment's AWS; nothing is sent yet. Raises ConfigError (no such profile; an overlay
+    without endpoint or keys).
+    """
     environment, aws = settings.environment, settings.environment.aws
     if not environment.overlay and not aws.endpoint:
         return of_machine(aws.profile, environment.region, aws.read_timeout)
     if not (aws.endpoint and aws.access_key and aws.secret_key):
         hint = (
-            environment.overlay_hint or f"give environments.{settings.name} an overlay with aws.endpoint, aws.access_key and aws.secret_key"
+            environment.overlay_hint
+            or f"give environments.{settings.name} an overlay with aws.endpoint, "
+            f"aws.access_key and aws.secret_key"
         )
-        why = "with an overlay it never uses this machine's AWS credentials, and it has no endpoint or no keys of its own"
+        why = (
+            "with an overlay it never uses this machine's AWS credentials, and it has no "
+            "endpoint or no keys of its own"
+        )
         raise ConfigError(f"environment {settings.name} cannot reach its AWS", why, hint)
     keys = (aws.access_key, aws.secret_key)
     return of_overlay(aws.endpoint, *keys, environment.region, aws.read_timeout)
@@ -180,7 +212,9 @@ def of_machine(profile: str | None, region: str, read_timeout: float = READ_TIME
     """AWS with the profile of this machine, or with AWS's own credential chain."""
     import boto3
 
-    with translated(f"AWS credentials of profile {profile}" if profile else "AWS credentials", profile=profile):
+    with translated(
+        f"AWS credentials of profile {profile}" if profile else "AWS credentials", profile=profile
+    ):
         session = boto3.Session(profile_name=profile, region_name=region)
     return AwsSession(session, configuration(), None, profile, region, read_timeout)
 
@@ -188,17 +222,32 @@ def of_machine(profile: str | None, region: str, read_timeout: float = READ_TIME
 def of_overlay(
     endpoint: str, access_key: str, secret_key: str, region: str, read_timeout: float = READ_TIMEOUT
 ) -> AwsSession:
-    """AWS at `endpoint` with these keys; botocore's reading of AWS_* variables and of ~/.aws is turned off."""
+    """AWS at `endpoint` with these keys; botocore's reading of AWS_* variables and of ~/.aws is
+    turned off.
+    """
     import boto3
     from botocore.session import Session
 
-    variables = {name: (found[0], None, *found[2:]) for name, found in Session.SESSION_VARIABLES.items()}
+    variables = {
+        name: (found[0], None, *found[2:]) for name, found in Session.SESSION_VARIABLES.items()
+    }
     for file in ("config_file", "credentials_file"):
         variables[file] = (None, None, os.devnull, None)
     with translated(f"AWS at {endpoint}", endpoint=endpoint):
-        session = boto3.Session(access_key, secret_key, region_name=region, botocore_session=Session(session_vars=variables))
-    # no proxy, no FIPS or dual-stack host, no prefix put before the host name: the endpoint is the whole address
-    alone = {"proxies": {}, "use_fips_endpoint": False, "use_dualstack_endpoint": False, "inject_host_prefix": False}
+        session = boto3.Session(
+            access_key,
+            secret_key,
+            region_name=region,
+            botocore_session=Session(session_vars=variables),
+        )
+    # no proxy, no FIPS or dual-stack host, no prefix put before the host name: the endpoint is the
+    # whole address
+    alone = {
+        "proxies": {},
+        "use_fips_endpoint": False,
+        "use_dualstack_endpoint": False,
+        "inject_host_prefix": False,
+    }
     return AwsSession(session, configuration(**alone), endpoint, None, region, read_timeout)
 
 
@@ -206,7 +255,13 @@ def configuration(**more: Any) -> Any:
     from botocore.config import Config
 
     retries = {"mode": "standard", "max_attempts": ATTEMPTS}
-    return Config(connect_timeout=CONNECT_TIMEOUT, tcp_keepalive=True, retries=retries, max_pool_connections=CONNECTIONS, **more)
+    return Config(
+        connect_timeout=CONNECT_TIMEOUT,
+        tcp_keepalive=True,
+        retries=retries,
+        max_pool_connections=CONNECTIONS,
+        **more,
+    )
 
 
 def identity(cloud: AwsSession) -> Identity:

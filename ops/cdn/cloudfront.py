@@ -1,4 +1,6 @@
-"""CloudFront: which distributions there are, invalidations, and what a page's headers say of the cache (runbook 3, step 5, and 7)."""
+"""CloudFront: which distributions there are, invalidations, and what a page's headers say of the
+cache (runbook 3, step 5, and 7).
+"""
 
 from __future__ import annotations
 
@@ -7,26 +9,32 @@ from contextlib import AbstractContextManager
 from typing import Any
 from urllib.parse import urlsplit
 
-from ops.http import client as http_client, errors
 from ops.aws.session import AwsSession
 from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.core.errors import OpsError, Refused, Unreachable
+from ops.http import client as http_client
+from ops.http import errors
 
 # a browser's: each encoding is an object of its own in the cache, and visitors get this one
 HEADERS = {**http_client.HEADERS, "accept-encoding": "gzip, deflate, br"}
 
 
-NO_HEAD = (405, 501)     # RFC 9110, sections 15.5.6 and 15.6.2
+NO_HEAD = (405, 501)  # RFC 9110, sections 15.5.6 and 15.6.2
 
 
-def translated_cloudfront(cloud: AwsSession, id: str, call: str, **answers: OpsError) -> AbstractContextManager[None]:
+def translated_cloudfront(
+    cloud: AwsSession, id: str, call: str, **answers: OpsError
+) -> AbstractContextManager[None]:
     """CloudFront's errors as ours; a missing distribution is refused by its id."""
     gone = Refused(
         f"CloudFront distribution {id} does not exist",
         "CloudFront answered NoSuchDistribution",
-        "correct `cdn:` in invoke.yaml (an id changes when the stack is rebuilt, an alias does not)",
+        "correct `cdn:` in invoke.yaml (an id changes when the stack is rebuilt, an alias "
+        "does not)",
     )
-    return cloud.translated(f"CloudFront distribution {id} (cloudfront:{call})", {"NoSuchDistribution": gone, **answers})
+    return cloud.translated(
+        f"CloudFront distribution {id} (cloudfront:{call})", {"NoSuchDistribution": gone, **answers}
+    )
 
 
 def distributions(cloud: AwsSession) -> tuple[Distribution, ...]:
@@ -66,28 +74,40 @@ def origin(found: dict[str, Any]) -> str:
 
 
 def invalidate(cloud: AwsSession, id: str, paths: Sequence[str], reference: str) -> Invalidation:
-    """Take `paths` out of the cache (CreateInvalidation). The same `reference` and paths again: the first one is answered, none is made."""
+    """Take `paths` out of the cache (CreateInvalidation). The same `reference` and paths again: the
+    first one is answered, none is made.
+    """
     busy = Unreachable(
         f"invalidation of distribution {id}",
         "CloudFront has too many under way (TooManyInvalidationsInProgress)",
         "inv cdn.status; when they are completed, again",
     )
     batch = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": reference}
-    with translated_cloudfront(cloud, id, "CreateInvalidation", TooManyInvalidationsInProgress=busy):
-        answer = cloud.client("cloudfront").create_invalidation(DistributionId=id, InvalidationBatch=batch)
+    with translated_cloudfront(
+        cloud, id, "CreateInvalidation", TooManyInvalidationsInProgress=busy
+    ):
+        answer = cloud.client("cloudfront").create_invalidation(
+            DistributionId=id, InvalidationBatch=batch
+        )
         return details(answer["Invalidation"])
 
 
 def invalidation(cloud: AwsSession, id: str, invalidation_id: str) -> Invalidation:
     """How far one is (GetInvalidation). Raises Refused where there is none."""
-    gone = Refused(f"invalidation {invalidation_id} of distribution {id} does not exist", "NoSuchInvalidation", "inv cdn.status")
+    gone = Refused(
+        f"invalidation {invalidation_id} of distribution {id} does not exist",
+        "NoSuchInvalidation",
+        "inv cdn.status",
+    )
     with translated_cloudfront(cloud, id, "GetInvalidation", NoSuchInvalidation=gone):
         answer = cloud.client("cloudfront").get_invalidation(DistributionId=id, Id=invalidation_id)
         return details(answer["Invalidation"])
 
 
 def open_invalidations(cloud: AwsSession, id: str) -> tuple[Invalidation, ...]:
-    """Those that are not completed (ListInvalidations, newest first: one page is enough, since few may be under way at once)."""
+    """Those that are not completed (ListInvalidations, newest first: one page is enough, since few
+    may be under way at once).
+    """
     with translated_cloudfront(cloud, id, "ListInvalidations"):
         answer = cloud.client("cloudfront").list_invalidations(DistributionId=id)
         listed = items(answer["InvalidationList"])
@@ -98,11 +118,20 @@ def open_invalidations(cloud: AwsSession, id: str) -> tuple[Invalidation, ...]:
 def details(found: dict[str, Any]) -> Invalidation:
     batch = found["InvalidationBatch"]
     paths = tuple(items(batch["Paths"]))
-    return Invalidation(found["Id"], found["Status"], paths, batch.get("CallerReference", ""), found.get("CreateTime"))
+    return Invalidation(
+        found["Id"],
+        found["Status"],
+        paths,
+        batch.get("CallerReference", ""),
+        found.get("CreateTime"),
+    )
 
 
-def cached(site: str, path: str, timeout: float = 10.0, authority: str | None = None) -> CacheAnswer:
-    """What a HEAD of `path` at the site says of the cache (a GET's head, where the application knows no HEAD), no redirect followed.
+def cached(
+    site: str, path: str, timeout: float = 10.0, authority: str | None = None
+) -> CacheAnswer:
+    """What a HEAD of `path` at the site says of the cache (a GET's head, where the application
+    knows no HEAD), no redirect followed.
 
     Raises Unreachable where nothing answers.
     """
@@ -111,13 +140,20 @@ def cached(site: str, path: str, timeout: float = 10.0, authority: str | None = 
     root = http_client.checked(site)
     local = errors.is_loopback(urlsplit(root).hostname or "")
     try:
-        with httpx.Client(headers=HEADERS, timeout=timeout, trust_env=not local, verify=http_client.context(authority)) as client:
+        with httpx.Client(
+            headers=HEADERS,
+            timeout=timeout,
+            trust_env=not local,
+            verify=http_client.context(authority),
+        ) as client:
             answer = client.head(root + path)
             if answer.status_code in NO_HEAD:
                 with client.stream("GET", root + path) as answer:
                     pass
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unreachable(f"HEAD {root}{path}", errors.problem(error), "check the site's address, and the network") from None
+        raise Unreachable(
+            f"HEAD {root}{path}", errors.problem(error), "check the site's address, and the network"
+        ) from None
     age, said = answer.headers.get("age", ""), answer.headers.get("x-cache", "")
     return CacheAnswer(
         path,

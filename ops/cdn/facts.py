@@ -1,4 +1,6 @@
-"""CloudFront's facts, in the words of its API reference: a distribution, an invalidation, and how a page came out of the cache."""
+"""CloudFront's facts, in the words of its API reference: a distribution, an invalidation, and how a
+page came out of the cache.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +13,22 @@ EVERYTHING = "/*"
 
 
 def path_pattern(value: str) -> str:
-    """A path to invalidate. Raises ValueError: CloudFront takes a `*` anywhere but at the end for the character itself."""
+    """A path to invalidate. Raises ValueError: CloudFront takes a `*` anywhere but at the end for
+    the character itself.
+    """
     if not PATTERN.fullmatch(value):
-        raise ValueError("allowed: a path that starts with /, with a * only as its last character (/*, /about, /static/*)")
+        raise ValueError(
+            "allowed: a path that starts with /, with a * only as its last character (/*, "
+            "/about, /static/*)"
+        )
     return value
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """One distribution (ListDistributions, GetDistribution). `status` is Deployed, or InProgress while a change of it travels."""
+    """One distribution (ListDistributions, GetDistribution). `status` is Deployed, or InProgress
+    while a change of it travels.
+    """
 
     id: str
     domain: str
@@ -27,7 +36,7 @@ class Distribution:
     enabled: bool
     aliases: tuple[str, ...]
     comment: str
-    origins: tuple[str, ...] = ()      # "HOST http-only" (OriginProtocolPolicy), or "HOST s3"
+    origins: tuple[str, ...] = ()  # "HOST http-only" (OriginProtocolPolicy), or "HOST s3"
 
     def __str__(self) -> str:
         known_as = ", ".join(self.aliases) or self.comment
@@ -39,7 +48,9 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Invalidation:
-    """One invalidation (CreateInvalidation, GetInvalidation). `status` is InProgress, then Completed: that takes minutes."""
+    """One invalidation (CreateInvalidation, GetInvalidation). `status` is InProgress, then
+    Completed: that takes minutes.
+    """
 
     id: str
     status: str
@@ -52,12 +63,19 @@ class Invalidation:
         return self.status == "Completed"
 
     def as_document(self) -> dict[str, object]:
-        return {"id": self.id, "status": self.status, "paths": list(self.paths), "created_at": self.created_at}
+        return {
+            "id": self.id,
+            "status": self.status,
+            "paths": list(self.paths),
+            "created_at": self.created_at,
+        }
 
 
 @dataclass(frozen=True)
 class CacheAnswer:
-    """What one page's headers say: `cache` is the first word of `x-cache` (hit, miss, refreshhit, error), `none` without that header."""
+    """What one page's headers say: `cache` is the first word of `x-cache` (hit, miss, refreshhit,
+    error), `none` without that header.
+    """
 
     path: str
     status: int

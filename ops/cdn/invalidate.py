@@ -1,4 +1,6 @@
-"""`inv cdn.*`: find the distribution, take pages out of its cache and wait, look at what the cache holds (runbook 3, step 5, and 7)."""
+"""`inv cdn.*`: find the distribution, take pages out of its cache and wait, look at what the cache
+holds (runbook 3, step 5, and 7).
+"""
 
 from __future__ import annotations
 
@@ -9,24 +11,26 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ops.core import ui
-from ops.cdn import cloudfront
 from ops.aws import ecs
-from ops.core.parallel import gather
-from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
-from ops.core.errors import OpsError, Refused, TimedOut
 from ops.aws.facts import ServiceState, Unknown
-from ops.core.plan import Plan, Step
+from ops.cdn import cloudfront
+from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.cdn.rules import distribution as rules
+from ops.core import ui
+from ops.core.errors import OpsError, Refused, TimedOut
+from ops.core.parallel import gather
+from ops.core.plan import Plan, Step
 from ops.ecs.rules import polling
 
 if TYPE_CHECKING:
-    from ops.preflight.platform_reads import Platform
     from ops.core.config.settings import Settings
+    from ops.preflight.platform_reads import Platform
 
 
 def find(platform: Platform) -> Distribution:
-    """The environment's distribution. A configured id is taken as it is: nothing is asked, so no permission to list is needed."""
+    """The environment's distribution. A configured id is taken as it is: nothing is asked, so no
+    permission to list is needed.
+    """
     settings = platform.settings.environment
     if settings.cdn.distribution:
         return Distribution(settings.cdn.distribution, "", "", True, (), "")
@@ -43,25 +47,33 @@ def invalidate(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Invalidation:
-    """Invalidate and wait until that is completed everywhere. Raises TimedOut, and whatever no waiting mends (permission, a wrong id)."""
+    """Invalidate and wait until that is completed everywhere. Raises TimedOut, and whatever no
+    waiting mends (permission, a wrong id).
+    """
     limit = timeout_s or platform.settings.environment.cdn.timeout
     began = clock()
     made = cloudfront.invalidate(platform.cloud, distribution.id, paths, reference)
-    if made.completed:   # the same one was made before
+    if made.completed:  # the same one was made before
         ui.progress(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} already")
         return made
     ui.progress(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} (takes minutes)")
     while not made.completed:
         if clock() - began >= limit:
             what = f"invalidation {made.id} of distribution {distribution.id}"
-            raise TimedOut(what, f"still {made.status} after {limit:g} s; CloudFront goes on with it", "inv cdn.status")
+            raise TimedOut(
+                what,
+                f"still {made.status} after {limit:g} s; CloudFront goes on with it",
+                "inv cdn.status",
+            )
         sleep(min(platform.settings.environment.cdn.poll, max(0.0, limit - (clock() - began))))
         made = wait_until_completed(platform, distribution, made)
     ui.progress(f"  invalidation {made.id}: {made.status} after {ui.took(clock() - began)}")
     return made
 
 
-def wait_until_completed(platform: Platform, distribution: Distribution, made: Invalidation) -> Invalidation:
+def wait_until_completed(
+    platform: Platform, distribution: Distribution, made: Invalidation
+) -> Invalidation:
     """How far it is now; a network that drops, or a throttle, is waited out."""
     try:
         return cloudfront.invalidation(platform.cloud, distribution.id, made.id)
@@ -74,7 +86,10 @@ def wait_until_completed(platform: Platform, distribution: Distribution, made: I
 
 def plan(distribution: Distribution, paths: Sequence[str]) -> Plan:
     """What `cdn.invalidate` would do."""
-    says = f"Invalidate {', '.join(paths)} at CloudFront distribution {distribution} and wait until it is completed"
+    says = (
+        f"Invalidate {', '.join(paths)} at CloudFront distribution {distribution} and wait "
+        f"until it is completed"
+    )
     return Plan((Step("invalidate", says),))
 
 
@@ -99,21 +114,30 @@ class CdnStatus:
 
     def as_text(self) -> str:
         found = self.distribution
-        lines = [f"{found}: {found.status}, {'enabled' if found.enabled else 'DISABLED'}, {found.domain}"]
-        lines += [f"  invalidation {each.id} of {', '.join(each.paths)}: {each.status}" for each in self.open]
+        lines = [
+            f"{found}: {found.status}, {'enabled' if found.enabled else 'DISABLED'}, {found.domain}"
+        ]
+        lines += [
+            f"  invalidation {each.id} of {', '.join(each.paths)}: {each.status}"
+            for each in self.open
+        ]
         return "\n".join(lines if self.open else [*lines, "  no invalidation is under way"])
 
 
 def status(platform: Platform) -> CdnStatus:
     """Read now, by id: GetDistribution, ListInvalidations."""
     distribution = cloudfront.distribution(platform.cloud, find(platform).id)
-    return CdnStatus(platform.settings.name, distribution, cloudfront.open_invalidations(platform.cloud, distribution.id))
+    return CdnStatus(
+        platform.settings.name,
+        distribution,
+        cloudfront.open_invalidations(platform.cloud, distribution.id),
+    )
 
 
 @dataclass(frozen=True)
 class CachedPage:
-    """One configured endpoint as the cache answers it. `before`: kept from before the running deployment of `service` began;
-    None where that is unknown."""
+    """One configured endpoint as the cache answers it. `before`: kept from before the running
+    deployment of `service` began; None where that is unknown."""
 
     service: str
     path: str
@@ -125,16 +149,27 @@ class CachedPage:
         return isinstance(self.answer, CacheAnswer) and self.before is False
 
     def as_document(self) -> dict[str, Any]:
-        found = vars(self.answer) if isinstance(self.answer, CacheAnswer) else {"path": self.path, "problem": self.answer.why}
+        found = (
+            vars(self.answer)
+            if isinstance(self.answer, CacheAnswer)
+            else {"path": self.path, "problem": self.answer.why}
+        )
         return {"service": self.service, **found, "cached_before_deployment": self.before}
 
     def as_text(self) -> str:
         if isinstance(self.answer, Unknown):
             return f"{self.path:<24} {self.answer.why}"
         age = f"age {ui.took(self.answer.age_s)}" if self.answer.age_s is not None else ""
-        stale = f"  STALE: cached before what runs now of {self.service} was deployed" if self.before else ""
+        stale = (
+            f"  STALE: cached before what runs now of {self.service} was deployed"
+            if self.before
+            else ""
+        )
         stale = "  unknown whether it is older than what runs now" if self.before is None else stale
-        return f"{self.path:<24} {self.answer.status}  {self.answer.cache:<5} {age:<14} {self.answer.pop}{stale}".rstrip()
+        return (
+            f"{self.path:<24} {self.answer.status}  {self.answer.cache:<5} {age:<14} "
+            f"{self.answer.pop}{stale}"
+        ).rstrip()
 
 
 @dataclass(frozen=True)
@@ -152,22 +187,46 @@ class CacheCheck:
     def as_document(self) -> dict[str, Any]:
         """The shape that `cdn.check --json` prints."""
         pages = [page.as_document() for page in self.pages]
-        return {"environment": self.environment, "site": self.site, "healthy": self.well, "pages": pages}
+        return {
+            "environment": self.environment,
+            "site": self.site,
+            "healthy": self.well,
+            "pages": pages,
+        }
 
     def as_text(self) -> str:
         lines = [page.as_text() for page in self.pages]
-        return "\n".join([*lines, "next: inv cdn.invalidate"] if any(page.before for page in self.pages) else lines)
+        return "\n".join(
+            [*lines, "next: inv cdn.invalidate"]
+            if any(page.before for page in self.pages)
+            else lines
+        )
 
 
 def check(platform: Platform) -> CacheCheck:
-    """Ask the site for the headers of every configured endpoint. Raises Refused where no site or endpoint is configured."""
+    """Ask the site for the headers of every configured endpoint. Raises Refused where no site or
+    endpoint is configured.
+    """
     settings = platform.settings
     site, asked = settings.environment.site, list(endpoints(settings))
     if not site or not asked:
-        raise Refused("cdn.check", "the environment has no `site`, or no service has `endpoints`", "name them in invoke.yaml")
+        raise Refused(
+            "cdn.check",
+            "the environment has no `site`, or no service has `endpoints`",
+            "name them in invoke.yaml",
+        )
     answers = gather(**{path: partial(cloudfront.cached, site, path) for _, path in asked})
-    states = gather(**{name: partial(state_of, platform, name) for name in dict.fromkeys(name for name, _ in asked)})
-    return CacheCheck(settings.name, site, tuple(page(name, path, answers[path], states[name]) for name, path in asked))
+    states = gather(
+        **{
+            name: partial(state_of, platform, name)
+            for name in dict.fromkeys(name for name, _ in asked)
+        }
+    )
+    return CacheCheck(
+        settings.name,
+        site,
+        tuple(page(name, path, answers[path], states[name]) for name, path in asked),
+    )
 
 
 def endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -176,10 +235,16 @@ def endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def state_of(platform: Platform, name: str) -> ServiceState | None:
-    return ecs.service(platform.cloud, platform.settings.environment.cluster, platform.settings.service(name).ecs_service)
+    return ecs.service(
+        platform.cloud,
+        platform.settings.environment.cluster,
+        platform.settings.service(name).ecs_service,
+    )
 
 
-def page(name: str, path: str, answer: CacheAnswer | Unknown, state: ServiceState | Unknown | None) -> CachedPage:
+def page(
+    name: str, path: str, answer: CacheAnswer | Unknown, state: ServiceState | Unknown | None
+) -> CachedPage:
     primary = state.primary if isinstance(state, ServiceState) else None
     deployed_at = primary.created_at if primary else None
     if isinstance(answer, Unknown):

@@ -1,10 +1,11 @@
-"""Applying a plan: record a step, run it; on any failure undo newest first, report an undo that failed, raise the first error.
+"""Applying a plan: record a step, run it; on any failure undo newest first, report an undo that
+failed, raise the first error.
 
-A step whose error says that it changed nothing (`OpsError.untouched`) is as one that never began: it is not undone.
+A step whose error says that it changed nothing (`OpsError.untouched`) is as one that never began:
+it is not undone.
 
-`BaseException` is caught on purpose: Ctrl-C and SIGTERM undo as any failure does. A second interruption during the undo stops the undo,
-and what is left as it is stands in the journal.
-"""
+`BaseException` is caught on purpose: Ctrl-C and SIGTERM undo as any failure does. A second
+interruption during the undo stops the undo, and what is left as it is stands in the journal."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ class StepHandler(Protocol):
 
 @dataclass
 class StepRecord:
-    """A step in the journal: `status` is running, done, failed, refused (it changed nothing), undone or left.
+    """A step in the journal: `status` is running, done, failed, refused (it changed nothing),
+    undone or left.
 
     `failed` stays true of one that was undone.
     """
@@ -40,12 +42,19 @@ class StepRecord:
     failed: bool = False
 
     def as_document(self) -> dict[str, str | float | bool]:
-        return {"name": self.step.verb, "status": self.status, "took_s": round(self.took_s, 3), "failed": self.failed}
+        return {
+            "name": self.step.verb,
+            "status": self.status,
+            "took_s": round(self.took_s, 3),
+            "failed": self.failed,
+        }
 
 
 @dataclass
 class Journal:
-    """What has been begun, in order, and what an undo could not take back. `guard` may raise before a step or an undo (a lost lock)."""
+    """What has been begun, in order, and what an undo could not take back. `guard` may raise before
+    a step or an undo (a lost lock).
+    """
 
     says: Callable[[str], None]
     guard: Callable[[], None] = lambda: None
@@ -81,8 +90,14 @@ def carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) ->
 
 
 def undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
-    """Take back what had begun, newest first; an undo that fails is reported and does not stop the others."""
-    pending = [entry for entry in reversed(journal.entries) if entry.step.undo and entry.status != "refused"]
+    """Take back what had begun, newest first; an undo that fails is reported and does not stop the
+    others.
+    """
+    pending = [
+        entry
+        for entry in reversed(journal.entries)
+        if entry.step.undo and entry.status != "refused"
+    ]
     while pending:
         entry = pending.pop(0)
         try:
@@ -94,7 +109,11 @@ def undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
                 mark_not_undone(still, journal, f"{second or 'interrupted again'}")
             return
         except Exception as problem:
-            mark_not_undone(entry, journal, f"{problem.what}: {problem.why}" if isinstance(problem, OpsError) else str(problem))
+            mark_not_undone(
+                entry,
+                journal,
+                f"{problem.what}: {problem.why}" if isinstance(problem, OpsError) else str(problem),
+            )
 
 
 def mark_not_undone(entry: StepRecord, journal: Journal, why: str) -> None:

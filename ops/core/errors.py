@@ -1,7 +1,8 @@
 """Everything that can go wrong, as one small tree.
 
-`OpsError` is Invoke's `Exit`, so Invoke prints it without a traceback and leaves with its code: that class is the whole error boundary.
-Each error says three things, a line each: what failed and where, why, and what to type next.
+`OpsError` is Invoke's `Exit`, so Invoke prints it without a traceback and leaves with its code:
+that class is the whole error boundary. Each error says three things, a line each: what failed and
+where, why, and what to type next.
 
     OpsError            1    failed, and not undone
     ├── ConfigError     2    a bad configuration or argument
@@ -9,8 +10,8 @@ Each error says three things, a line each: what failed and where, why, and what 
     ├── TimedOut        6    a limit was reached
     └── Cancelled       130  SIGINT, SIGTERM or SIGHUP
 
-Verdicts of a roll-out (rolled back 4, superseded 5) are results, not errors: see `ops.model.Verdict`.
-"""
+Verdicts of a roll-out (rolled back 4, superseded 5) are results, not errors: see
+`ops.model.Verdict`."""
 
 from __future__ import annotations
 
@@ -22,14 +23,20 @@ from ops.core.redaction.redact import known
 
 
 class OpsError(Exit):
-    """What failed and where (`what`), why (`why`), what to type next (`next`). Known secrets are hidden."""
+    """What failed and where (`what`), why (`why`), what to type next (`next`). Known secrets are
+    hidden.
+    """
 
     exit_code = 1
-    untouched = False   # True: the step that raised this has changed nothing, so there is nothing to undo (`ops.core.apply`)
+    # True: the step that raised this has changed nothing, so there is nothing to undo
+    # (`ops.core.apply`)
+    untouched = False
 
     def __init__(self, what: str, why: str = "", next: str = "") -> None:
         self.what, self.why, self.next = known.hide(what), known.hide(why), known.hide(next)
-        self.about: dict[str, Any] = {}   # what a front door adds for `--json`: the verdict "refused", for example
+        self.about: dict[
+            str, Any
+        ] = {}  # what a front door adds for `--json`: the verdict "refused", for example
         super().__init__(message=str(self), code=self.exit_code)
 
     def __str__(self) -> str:
@@ -78,4 +85,6 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Unreachable(OpsError):
-    """An outside thing did not answer, or said no, in a way that may be looked at again: credentials, network, permission."""
+    """An outside thing did not answer, or said no, in a way that may be looked at again:
+    credentials, network, permission.
+    """

@@ -12,6 +12,8 @@ def as_document(finding: Finding) -> dict[str, Any]:
         "cause": finding.cause,
         "summary": finding.summary,
         "confidence": finding.confidence,
-        "evidence": [{"source": evidence.source, "text": evidence.text} for evidence in finding.evidence],
+        "evidence": [
+            {"source": evidence.source, "text": evidence.text} for evidence in finding.evidence
+        ],
         "fix": list(finding.fix),
     }

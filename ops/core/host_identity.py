@@ -1,8 +1,9 @@
-"""Who and where this process is, so that another run on the same machine can tell whether it still lives.
+"""Who and where this process is, so that another run on the same machine can tell whether it still
+lives.
 
-A host name alone does not say "the same machine" (two laptops may share one, two containers a host), so the name, the boot and the
-process-id namespace together do. Where the system does not tell them (macOS), nobody is ever called gone, and a lock's expiry decides.
-"""
+A host name alone does not say "the same machine" (two laptops may share one, two containers a
+host), so the name, the boot and the process-id namespace together do. Where the system does not
+tell them (macOS), nobody is ever called gone, and a lock's expiry decides."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def host() -> str:
 
 
 def process() -> str:
-    """`PLACE/PID`: this process, comparable only on the machine, boot and namespace that it names; empty where they are not told."""
+    """`PLACE/PID`: this process, comparable only on the machine, boot and namespace that it names;
+    empty where they are not told.
+    """
     place = here()
     return f"{place}/{os.getpid()}" if place else ""
 

@@ -1,7 +1,8 @@
-"""Many looks at once: each is answered, or becomes `Unknown` with the reason; none can end the others.
+"""Many looks at once: each is answered, or becomes `Unknown` with the reason; none can end the
+others.
 
-Threads of our own rather than an executor: an executor is waited for when Python exits, so Ctrl-C would hang on the slowest look.
-"""
+Threads of our own rather than an executor: an executor is waited for when Python exits, so Ctrl-C
+would hang on the slowest look."""
 
 from __future__ import annotations
 
@@ -10,19 +11,23 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ops.core.errors import OpsError, Unreachable
 from ops.aws.facts import Unknown
+from ops.core.errors import OpsError, Unreachable
 from ops.core.redaction.redact import one_line
 
 T = TypeVar("T")
 AT_ONCE = 8
-# Held while a door imports a library that shares packages with another door's: docker, fabric and OpenSSL bring paramiko and cryptography.
-# Two threads that enter such a package from different ends wait for each other, and CPython ends one of them with `_DeadlockError`.
+# Held while a door imports a library that shares packages with another door's: docker, fabric and
+# OpenSSL bring paramiko and cryptography.
+# Two threads that enter such a package from different ends wait for each other, and CPython ends
+# one of them with `_DeadlockError`.
 importing = threading.RLock()
 
 
 def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
-    """Every call's result by its name, in the order given; what raised is `Unknown(why)`. At most 8 run at a time."""
+    """Every call's result by its name, in the order given; what raised is `Unknown(why)`. At most 8
+    run at a time.
+    """
     results: dict[str, T | Unknown] = {}
     turn = threading.Semaphore(AT_ONCE)
     given_up = threading.Event()
@@ -32,7 +37,10 @@ def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
             if not given_up.is_set():
                 results[name] = try_call_in_thread(call)
 
-    threads = [threading.Thread(target=look, args=item, name=f"look {item[0]}", daemon=True) for item in calls.items()]
+    threads = [
+        threading.Thread(target=look, args=item, name=f"look {item[0]}", daemon=True)
+        for item in calls.items()
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -45,7 +53,9 @@ def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
 
 
 def try_call(call: Callable[[], T]) -> T | Unknown:
-    """Its result, or Unknown with the reason. An interrupt goes on: on the main thread it is the operator's."""
+    """Its result, or Unknown with the reason. An interrupt goes on: on the main thread it is the
+    operator's.
+    """
     try:
         return call()
     except Exception as error:
@@ -53,7 +63,9 @@ def try_call(call: Callable[[], T]) -> T | Unknown:
 
 
 def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
-    """The same for the end of a thread of its own, where even SystemExit would be lost without a word."""
+    """The same for the end of a thread of its own, where even SystemExit would be lost without a
+    word.
+    """
     try:
         return call()
     except BaseException as error:
@@ -61,7 +73,9 @@ def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
 
 
 def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
-    """Its result within so many seconds; what it raises is raised here. Raises Unreachable where it takes longer; its thread is left."""
+    """Its result within so many seconds; what it raises is raised here. Raises Unreachable where it
+    takes longer; its thread is left.
+    """
     found: list[T] = []
     problem: list[BaseException] = []
 
@@ -82,10 +96,11 @@ def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
 
 
 class SchedulingDelay:
-    """How late this machine itself is while it holds: `late`, the most seconds by which a short sleep was too long.
+    """How late this machine itself is while it holds: `late`, the most seconds by which a short
+    sleep was too long.
 
-    What is measured meanwhile is no more exact than that: threads that make clients, or other programs, take the processor.
-    """
+    What is measured meanwhile is no more exact than that: threads that make clients, or other
+    programs, take the processor."""
 
     TICK_S = 0.02
 

@@ -1,4 +1,6 @@
-"""A plan is data: frozen steps, each with a sentence and its undo, made by a pure rule and printed or applied."""
+"""A plan is data: frozen steps, each with a sentence and its undo, made by a pure rule and printed
+or applied.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do. `verb` names the doer, `says` is the sentence shown, `undo` what takes it back (None: nothing needs to)."""
+    """One thing to do. `verb` names the doer, `says` is the sentence shown, `undo` what takes it
+    back (None: nothing needs to).
+    """
 
     verb: str
     says: str
@@ -26,7 +30,11 @@ class Plan:
 
     def as_document(self) -> dict[str, list[dict[str, str | None]]]:
         """The shape that `--plan --json` prints."""
-        return {"plan": [{"verb": step.verb, "says": step.says, "undo": step.undo} for step in self.steps]}
+        return {
+            "plan": [
+                {"verb": step.verb, "says": step.says, "undo": step.undo} for step in self.steps
+            ]
+        }
 
     def as_text(self) -> str:
         """One numbered line a step, its undo below."""

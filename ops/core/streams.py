@@ -1,9 +1,8 @@
 """The process's standard streams, made safe before anything is printed.
 
-A closed descriptor (`>&-`) is opened on /dev/null: the next file or socket would get its number, and
-what is printed would go there. A reader that goes away (`inv --list | head`) ends the output quietly.
-A character that the locale's encoding lacks is escaped.
-"""
+A closed descriptor (`>&-`) is opened on /dev/null: the next file or socket would get its number,
+and what is printed would go there. A reader that goes away (`inv --list | head`) ends the output
+quietly. A character that the locale's encoding lacks is escaped."""
 
 from __future__ import annotations
 

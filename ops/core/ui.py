@@ -1,4 +1,6 @@
-"""What a person, or a program, sees: progress on stderr, results on stdout, questions, and exactly one JSON document with `--json`."""
+"""What a person, or a program, sees: progress on stderr, results on stdout, questions, and exactly
+one JSON document with `--json`.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,15 @@ from ops.core.redaction.redact import known
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
-COLOUR = re.compile(r"\x1b\[[\d;:]*m|\x1b\[\d?K")      # and "erase to the end of the line", which colouring programs send
+COLOUR = re.compile(
+    r"\x1b\[[\d;:]*m|\x1b\[\d?K"
+)  # and "erase to the end of the line", which colouring programs send
 
 
 def plain(text: str) -> str:
-    """Text from another program without its colours; other control characters are shown as `\\x..`."""
+    """Text from another program without its colours; other control characters are shown as
+    `\\x..`.
+    """
     return COLOUR.sub("", text).translate(CONTROL)
 
 
@@ -32,7 +38,9 @@ READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EBADF)  # a pipe,
 
 
 def progress(line: str = "") -> None:
-    """One line of progress, on stderr; control characters from outside cannot move the terminal's cursor."""
+    """One line of progress, on stderr; control characters from outside cannot move the terminal's
+    cursor.
+    """
     print(line.translate(CONTROL), file=sys.stderr, flush=True)
 
 
@@ -42,10 +50,11 @@ def on_terminal() -> bool:
 
 
 class BrokenPipeGuard:
-    """A stream that hides known secrets and survives its reader (a closed pipe, a lost terminal): then text is dropped, never raised.
+    """A stream that hides known secrets and survives its reader (a closed pipe, a lost terminal):
+    then text is dropped, never raised.
 
-    What is being done must not hang on whether somebody reads along. The descriptor is pointed to nowhere, so that the
-    interpreter's own flush at the end does not fail either.
+    What is being done must not hang on whether somebody reads along. The descriptor is pointed to
+    nowhere, so that the interpreter's own flush at the end does not fail either.
 
     `failure`: why something was not written although somebody wants it (a full disk).
     """
@@ -84,7 +93,10 @@ class BrokenPipeGuard:
 def ignore_broken_pipes() -> Iterator[None]:
     """stdout and stderr that cannot fail."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (stream if isinstance(stream, BrokenPipeGuard) else BrokenPipeGuard(stream) for stream in before)
+    sys.stdout, sys.stderr = (
+        stream if isinstance(stream, BrokenPipeGuard) else BrokenPipeGuard(stream)
+        for stream in before
+    )
     try:
         yield
     finally:
@@ -94,7 +106,9 @@ def ignore_broken_pipes() -> Iterator[None]:
 
 @contextmanager
 def clean_stdout() -> Iterator[TextIO]:
-    """The real stdout for one document, while everything else that is written to fd 1, by children too, goes to stderr."""
+    """The real stdout for one document, while everything else that is written to fd 1, by children
+    too, goes to stderr.
+    """
     sys.stdout.flush()
     kept = os.dup(1)
     os.dup2(2, 1)
@@ -110,7 +124,9 @@ def clean_stdout() -> Iterator[TextIO]:
 
 
 def write_document(stream: TextIO, document: Any) -> None:
-    """One JSON document and a newline; times as ISO 8601 in UTC. Known secrets are hidden in its strings, so that it stays JSON."""
+    """One JSON document and a newline; times as ISO 8601 in UTC. Known secrets are hidden in its
+    strings, so that it stays JSON.
+    """
     stream.write(json.dumps(known.hide_in(document), default=jsonable, ensure_ascii=False) + "\n")
     stream.flush()
 
@@ -124,9 +140,15 @@ def jsonable(value: Any) -> Any:
 
 
 def confirm(
-    what: str, *, yes: bool, typed: str | None = None, ask: Callable[[str], str] = input, option: str = "--yes"
+    what: str,
+    *,
+    yes: bool,
+    typed: str | None = None,
+    ask: Callable[[str], str] = input,
+    option: str = "--yes",
 ) -> None:
-    """Ask before a change; `typed`: the word that must be typed. `--yes` answers. Raises Refused on no, and where nobody can be asked.
+    """Ask before a change; `typed`: the word that must be typed. `--yes` answers. Raises Refused on
+    no, and where nobody can be asked.
 
     `option`: what would have answered it, where that is not `--yes`.
     """
@@ -137,17 +159,27 @@ def confirm(
     prompt = f"type {typed} to go on: " if typed else "go on? [y/N] "
     answer = read_answer(prompt, ask)
     if answer != typed if typed else answer.lower() not in ("y", "yes"):
-        raise Refused(what, f"the answer was {answer!r}", f"run it again and type {typed or 'y'}, or add {option}")
+        raise Refused(
+            what,
+            f"the answer was {answer!r}",
+            f"run it again and type {typed or 'y'}, or add {option}",
+        )
 
 
 def refuse_unanswerable(what: str, option: str = "--yes") -> None:
     """Raises Refused where no terminal is there to answer a question about `what`."""
     if not on_terminal():
-        raise Refused(f"{what}: a question without anybody to answer it", "there is no terminal", f"add {option} to answer it")
+        raise Refused(
+            f"{what}: a question without anybody to answer it",
+            "there is no terminal",
+            f"add {option} to answer it",
+        )
 
 
 def drop_type_ahead() -> None:
-    """Discard what was typed so far: keys pressed while something else ran are no answer to the next question."""
+    """Discard what was typed so far: keys pressed while something else ran are no answer to the
+    next question.
+    """
     if sys.stdin is None or not sys.stdin.isatty():
         return
     import termios
@@ -157,11 +189,11 @@ def drop_type_ahead() -> None:
 
 
 def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:
-    """Announce `what` and wait `seconds` for a key: True where one was pressed, False where the time is up.
+    """Announce `what` and wait `seconds` for a key: True where one was pressed, False where the
+    time is up.
 
-    False at once where this process runs in the background, since the terminal's keys are another's,
-    and where the terminal goes away.
-    """
+    False at once where this process runs in the background, since the terminal's keys are
+    another's, and where the terminal goes away."""
     if not _in_foreground():
         return False
     progress(f"{what} in {seconds:g} s; press a key to decide")
@@ -171,7 +203,7 @@ def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monot
     descriptor = sys.stdin.fileno()
     try:
         before = termios.tcgetattr(descriptor)
-        tty.setcbreak(descriptor)   # which discards what was typed so far
+        tty.setcbreak(descriptor)  # which discards what was typed so far
         try:
             return _key_pressed(descriptor, clock() + seconds, clock)
         finally:
@@ -186,14 +218,16 @@ def _key_pressed(descriptor: int, ends: float, clock: Callable[[], float]) -> bo
         while (left := ends - clock()) > 0:
             print(f"\r  {math.ceil(left)} s ", end="", file=sys.stderr, flush=True)
             if select.select([descriptor], [], [], left - (math.ceil(left) - 1))[0]:
-                return bool(os.read(descriptor, 1))   # nothing to read: the terminal is gone
+                return bool(os.read(descriptor, 1))  # nothing to read: the terminal is gone
         return False
     finally:
         print("\r        \r", end="", file=sys.stderr, flush=True)
 
 
 def _in_foreground() -> bool:
-    """Whether the terminal's keys come to this process; a background one is stopped when it reads or sets it."""
+    """Whether the terminal's keys come to this process; a background one is stopped when it reads
+    or sets it.
+    """
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):
@@ -201,7 +235,8 @@ def _in_foreground() -> bool:
 
 
 def read_answer(prompt: str, ask: Callable[[str], str] = input) -> str:
-    """One line from the terminal, typed after the prompt; it goes to stderr, since stdout belongs to the result.
+    """One line from the terminal, typed after the prompt; it goes to stderr, since stdout belongs
+    to the result.
 
     Every question of a task is asked here. A lost terminal answers nothing.
     """
@@ -217,7 +252,9 @@ def read_answer(prompt: str, ask: Callable[[str], str] = input) -> str:
 
 
 def parse_seconds(option: str, text: str | None) -> float | None:
-    """An option such as `--timeout 5m`, in seconds; None where it was not given. Raises ConfigError (exit 2)."""
+    """An option such as `--timeout 5m`, in seconds; None where it was not given. Raises ConfigError
+    (exit 2).
+    """
     if text is None:
         return None
     from ops.core.config.types import seconds

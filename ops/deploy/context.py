@@ -1,4 +1,6 @@
-"""One release under way: what its steps learn (digest, revision, deployment) is handed from one to the next here."""
+"""One release under way: what its steps learn (digest, revision, deployment) is handed from one to
+the next here.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +9,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ops.aws.facts import Answer, Finding, Image, Repository, TaskDefinition, Verdict
 from ops.core import ui
 from ops.core.errors import Interrupted, OpsError, Refused
-from ops.preflight.facts import ReleaseFacts
 from ops.ecs import watch
-from ops.preflight.platform_reads import Platform
-from ops.aws.facts import Answer, Finding, Image, Repository, TaskDefinition, Verdict
 from ops.ecs.rules.verdict import SETTLE_S
+from ops.preflight.facts import ReleaseFacts
+from ops.preflight.platform_reads import Platform
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
 
-COUNTDOWN_S = 10.0   # on a terminal, before a failed roll-out is undone
+COUNTDOWN_S = 10.0  # on a terminal, before a failed roll-out is undone
 
 
 @dataclass
 class DeployContext:
-    """One release under way. `asks`: let a person stop the undo; `keep`: a failing roll-out is left to ECS and to them;
-    `wait_s`: how long to wait for somebody else's lock, ours or Terraform's; `within_s`: `--timeout`, where it was given, which bounds each
-    of Terraform's commands too; `guard` raises where our lock is lost. `allow_destroy`: addresses that Terraform may destroy or replace;
-    `terraform_inputs`: digests of its variable files that are not committed, None where Terraform did not run."""
+    """One release under way. `asks`: let a person stop the undo; `keep`: a failing roll-out is left
+    to ECS and to them; `wait_s`: how long to wait for somebody else's lock, ours or Terraform's;
+    `within_s`: `--timeout`, where it was given, which bounds each of Terraform's commands too;
+    `guard` raises where our lock is lost. `allow_destroy`: addresses that Terraform may destroy or
+    replace; `terraform_inputs`: digests of its variable files that are not committed, None where
+    Terraform did not run."""
 
     platform: Platform
     name: str
@@ -63,7 +67,7 @@ class DeployContext:
 
     @property
     def repository(self) -> Repository:
-        assert isinstance(self.facts.repository, Repository)   # the plan was refused otherwise
+        assert isinstance(self.facts.repository, Repository)  # the plan was refused otherwise
         return self.facts.repository
 
     @property
@@ -72,12 +76,25 @@ class DeployContext:
 
     def eyes(self) -> watch.Observer:
         environment = self.platform.settings.environment
-        return watch.ecs_observer(self.platform.cloud, environment.cluster, self.service.ecs_service, self.service.container)
+        return watch.ecs_observer(
+            self.platform.cloud,
+            environment.cluster,
+            self.service.ecs_service,
+            self.service.container,
+        )
 
     def watch(
-        self, deployment: str, timeout_s: float, *, patient: bool = False, bounded: bool = False, settle_s: float = SETTLE_S
+        self,
+        deployment: str,
+        timeout_s: float,
+        *,
+        patient: bool = False,
+        bounded: bool = False,
+        settle_s: float = SETTLE_S,
     ) -> watch.WatchResult:
-        """`patient`: where the service's own circuit breaker rolls back, leave that to it. `bounded`: `timeout_s` includes a bake time."""
+        """`patient`: where the service's own circuit breaker rolls back, leave that to it.
+        `bounded`: `timeout_s` includes a bake time.
+        """
         return watch.watch(
             self.eyes(),
             deployment,
@@ -93,24 +110,37 @@ class DeployContext:
         )
 
     def confirm_undo(self, target: str) -> None:
-        """Raises Refused where the failed roll-out stays: ECS still bakes it, or the operator stops the countdown and says no.
+        """Raises Refused where the failed roll-out stays: ECS still bakes it, or the operator stops
+        the countdown and says no.
 
         Without a terminal, and with `--yes`, nothing is waited for.
         """
         if self.outcome and self.outcome.baking:
-            why = "all new tasks run, and ECS waits for the bake time; it ends the deployment itself"
-            raise Refused(f"rolling back to {target}", why, f"inv {self.name}.deploy watches it further")
+            why = (
+                "all new tasks run, and ECS waits for the bake time; it ends the deployment itself"
+            )
+            raise Refused(
+                f"rolling back to {target}", why, f"inv {self.name}.deploy watches it further"
+            )
         if not self.asks or not ui.on_terminal():
             return
         try:
-            if ui.countdown(f"rolling back to {target}", COUNTDOWN_S) and _says_no(f"roll back to {target}? [Y/n] "):
-                raise Refused(f"rolling back to {target}", "the answer was no", f"inv {self.name}.status")
+            if ui.countdown(f"rolling back to {target}", COUNTDOWN_S) and _says_no(
+                f"roll back to {target}? [Y/n] "
+            ):
+                raise Refused(
+                    f"rolling back to {target}", "the answer was no", f"inv {self.name}.status"
+                )
         except Interrupted as lost:
-            if lost.signal_name != "SIGHUP":   # whoever loses the terminal has not asked for the undo to stop
+            if (
+                lost.signal_name != "SIGHUP"
+            ):  # whoever loses the terminal has not asked for the undo to stop
                 raise
 
     def pause(self, seconds: float) -> None:
-        """Between two looks of a watch: whoever took our lock over is noticed here, not only at the next step."""
+        """Between two looks of a watch: whoever took our lock over is noticed here, not only at the
+        next step.
+        """
         time.sleep(seconds)
         self.guard()
 

@@ -1,9 +1,9 @@
 """`inv SERVICE.deploy`: gather, refuse or plan, apply, look again (runbook 2, steps 1 to 8).
 
-The story of one deploy: the preflight refuses what could not go well; the plan holds only what the world lacks; applying it ends in a
-verdict; a verdict other than "succeeded" takes the service back to the last revision that was seen healthy, unless ECS did so already, a
-newer deployment took over, or the operator wants it kept.
-"""
+The story of one deploy: the preflight refuses what could not go well; the plan holds only what the
+world lacks; applying it ends in a verdict; a verdict other than "succeeded" takes the service back
+to the last revision that was seen healthy, unless ECS did so already, a newer deployment took over,
+or the operator wants it kept."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ops.ecs import display
-from ops.core import ui
-from ops.core.apply import StepRecord, Journal, apply
-from ops.preflight.model import Item
-from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
-from ops.preflight.facts import ReleaseFacts
-from ops.state import lock, records
-from ops.preflight import report
-from ops.deploy import verify, schema_compat
-from ops.ecs import watch
-from ops.preflight.platform_reads import Platform, release_facts
-from ops.health.before_after import BeforeAfter
-from ops.deploy.result import DeployResult, DeployRequest, record, refusing
-from ops.deploy.steps import step_handlers
-from ops.deploy.context import RolloutFailed, DeployContext
 from ops.aws.facts import Checkout, Evidence, Finding, TaskDefinition, Verdict, image_tag
+from ops.core import ui
+from ops.core.apply import Journal, StepRecord, apply
+from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
 from ops.core.plan import Plan
-from ops.state.rules.lock import Holder
-from ops.preflight.rules.checks import check
+from ops.deploy import schema_compat, verify
+from ops.deploy.context import DeployContext, RolloutFailed
+from ops.deploy.result import DeployRequest, DeployResult, record, refusing
 from ops.deploy.rules.plan import plan_image, plan_release
 from ops.deploy.rules.terraform_plan import by_terraform
+from ops.deploy.steps import step_handlers
+from ops.ecs import display, watch
+from ops.health.before_after import BeforeAfter
+from ops.preflight import report
+from ops.preflight.facts import ReleaseFacts
+from ops.preflight.model import Item
+from ops.preflight.platform_reads import Platform, release_facts
+from ops.preflight.rules.checks import check
+from ops.state import lock, records
+from ops.state.rules.lock import Holder
 
-CHANGES = ("update", "tf-apply")   # the steps that change what runs
+CHANGES = ("update", "tf-apply")  # the steps that change what runs
 
 
-def plan_deploy(platform: Platform, name: str, request: DeployRequest) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
-    """The facts, the checklist and the plan. Raises Refused where a check says no, ConfigError for a hostile tag or unknown check."""
+def plan_deploy(
+    platform: Platform, name: str, request: DeployRequest
+) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
+    """The facts, the checklist and the plan. Raises Refused where a check says no, ConfigError for
+    a hostile tag or unknown check.
+    """
     facts = release_facts(platform, name, request.tag, skip=request.skip)
     with refusing(facts):
         items = check(facts, platform.settings.environment, request.skip)
@@ -52,18 +55,26 @@ def planned(platform: Platform, facts: ReleaseFacts, request: DeployRequest) -> 
     """The steps, by ECS or by Terraform as the environment says."""
     service = platform.settings.service(facts.service)
     plan = plan_release(facts, service, rollback=not request.keep)
-    return by_terraform(plan, service) if platform.settings.environment.rollout == "terraform" else plan
+    return (
+        by_terraform(plan, service)
+        if platform.settings.environment.rollout == "terraform"
+        else plan
+    )
 
 
-def release(platform: Platform, name: str, request: DeployRequest, screen: Callable[[], watch.Display]) -> DeployResult:
-    """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service was touched is raised."""
+def release(
+    platform: Platform, name: str, request: DeployRequest, screen: Callable[[], watch.Display]
+) -> DeployResult:
+    """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service
+    was touched is raised.
+    """
     environment = platform.settings.environment
     if request.allow_destroy and environment.rollout != "terraform":
         why = f"{platform.settings.name} has rollout: {environment.rollout}, which destroys nothing"
         raise ConfigError("--allow-destroy", why, f"leave it out: inv {name}.deploy")
     question = f"deploy {name} to {platform.settings.name}"
     if environment.protected and not request.yes:
-        ui.refuse_unanswerable(question)   # known now, so no checklist is gone through first
+        ui.refuse_unanswerable(question)  # known now, so no checklist is gone through first
     around = start_health_snapshot(platform, name)
     facts, items, shown = plan_deploy(platform, name, request)
     ui.progress(shown.as_text())
@@ -72,14 +83,22 @@ def release(platform: Platform, name: str, request: DeployRequest, screen: Calla
     place = lock.LockLocation.of(platform.cloud, platform.settings, name)
     with refusing(facts):
         if environment.protected:
-            ui.confirm(f"deploy {name} {facts.tag} to {platform.settings.name}", yes=request.yes, typed=platform.settings.name)
+            ui.confirm(
+                f"deploy {name} {facts.tag} to {platform.settings.name}",
+                yes=request.yes,
+                typed=platform.settings.name,
+            )
         with lock.hold(place, me, wait_s=request.wait_s) as ours:
             facts, plan = replan_under_lock(platform, name, request, facts, shown)
-            if plan != shown or (ours and ours.waited):   # what another deploy changed meanwhile is not this one's
+            if plan != shown or (
+                ours and ours.waited
+            ):  # what another deploy changed meanwhile is not this one's
                 around = start_health_snapshot(platform, name)
             limit = request.timeout_s or environment.deploy_timeout
             asks, bounds = not request.yes, (request.wait_s, request.timeout_s)
-            work = DeployContext(platform, name, facts, limit, screen, request.follow, asks, request.keep, *bounds)
+            work = DeployContext(
+                platform, name, facts, limit, screen, request.follow, asks, request.keep, *bounds
+            )
             work.allow_destroy = request.allow_destroy
             done = DeployResult(work, Journal(ui.progress), items, around=around)
             if ours:
@@ -97,19 +116,31 @@ def start_health_snapshot(platform: Platform, name: str) -> BeforeAfter:
 
 
 def replan_guard(done: DeployResult, ours: lock.HeldLock) -> Callable[[], None]:
-    """Before anything was changed the lock must be known to be ours; later only a lost one stops a release, or its undo."""
+    """Before anything was changed the lock must be known to be ours; later only a lost one stops a
+    release, or its undo.
+    """
     return lambda: ours.check(strict=not service_changed(done))
 
 
-def replan_under_lock(platform: Platform, name: str, request: DeployRequest, facts: ReleaseFacts, plan: Plan) -> tuple[ReleaseFacts, Plan]:
-    """The world may have moved while nobody held the lock. What was answered for in a protected environment must still hold."""
-    now = release_facts(platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None)
+def replan_under_lock(
+    platform: Platform, name: str, request: DeployRequest, facts: ReleaseFacts, plan: Plan
+) -> tuple[ReleaseFacts, Plan]:
+    """The world may have moved while nobody held the lock. What was answered for in a protected
+    environment must still hold.
+    """
+    now = release_facts(
+        platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None
+    )
     report.refuse_if_blocked(check(now, platform.settings.environment, request.skip))
     then = planned(platform, now, request)
     if then == plan:
         return replace(facts, answers=now.answers), plan
     if platform.settings.environment.protected and not request.yes:
-        raise Refused("the world has moved since the plan was shown", "another deploy, or a push, came between", "run it again")
+        raise Refused(
+            "the world has moved since the plan was shown",
+            "another deploy, or a push, came between",
+            "run it again",
+        )
     ui.progress("the world has moved since; the plan is now:")
     ui.progress(then.as_text())
     return now, then
@@ -130,14 +161,15 @@ def run(done: DeployResult, plan: Plan, me: Holder) -> None:
         try:
             report_not_undone(done)
             finish_health_snapshot(done, me)
-        finally:   # also where somebody interrupts the look
+        finally:  # also where somebody interrupts the look
             did_something = any(step.verb != "prove" for step in plan.steps)
             if done.verdict is not Verdict.SUCCEEDED or did_something or not recorded(done.work):
                 records.store(done.work.platform, record(done, me))
 
 
 def recorded(work: DeployContext) -> bool:
-    """Whether the last successful release is what runs. It is not where ECS finished a roll-out whose deploy had been killed.
+    """Whether the last successful release is what runs. It is not where ECS finished a roll-out
+    whose deploy had been killed.
 
     Unread counts as no: a second record of what runs does no harm.
     """
@@ -152,19 +184,30 @@ def recorded(work: DeployContext) -> bool:
 
 
 def finish_health_snapshot(done: DeployResult, me: Holder) -> None:
-    """The platform after it. Not where nothing was changed, nor after an interrupt: whoever interrupts wants to get away."""
+    """The platform after it. Not where nothing was changed, nor after an interrupt: whoever
+    interrupts wants to get away.
+    """
     over = done.verdict is Verdict.SUCCEEDED or service_changed(done)
     if done.around is None or not over or done.verdict is Verdict.INTERRUPTED:
         return
     try:
-        done.around.end({done.work.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None)
+        done.around.end(
+            {done.work.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None
+        )
     except KeyboardInterrupt:
-        ui.progress(f"the look at the platform was interrupted; the deploy itself is over: {done.verdict.value}")
+        ui.progress(
+            f"the look at the platform was interrupted; the deploy itself is over: "
+            f"{done.verdict.value}"
+        )
         raise
 
 
-def stopped(name: str, error: OpsError, tag: str | None, environment: str | None = None) -> dict[str, Any]:
-    """The document of a deploy that ended by `error` before it had begun: the fields of any other, what is not known is None."""
+def stopped(
+    name: str, error: OpsError, tag: str | None, environment: str | None = None
+) -> dict[str, Any]:
+    """The document of a deploy that ended by `error` before it had begun: the fields of any other,
+    what is not known is None.
+    """
     return {
         "verdict": verdict_of(error).value,
         "service": name,
@@ -193,7 +236,11 @@ def verdict_of(error: BaseException) -> Verdict:
 
 
 def failure_text(error: BaseException) -> str:
-    return f"{error.what}: {error.why}" if isinstance(error, OpsError) else str(error) or type(error).__name__
+    return (
+        f"{error.what}: {error.why}"
+        if isinstance(error, OpsError)
+        else str(error) or type(error).__name__
+    )
 
 
 def report_not_undone(done: DeployResult) -> None:
@@ -210,7 +257,9 @@ def report_not_undone(done: DeployResult) -> None:
 
 
 def left_in_place(work: DeployContext, back: str | None) -> str:
-    """What runs after a change that was not undone, and what to type to look at it, go on with it or go back."""
+    """What runs after a change that was not undone, and what to type to look at it, go on with it
+    or go back.
+    """
     revision = f"{work.revision.label} ({work.facts.tag})" if work.revision else work.image
     said = f"ECS goes on with {revision}, and nobody watches it: inv {work.name}.status shows it"
     said += f", inv {work.name}.deploy --tag {work.facts.tag} watches it on"
@@ -219,12 +268,18 @@ def left_in_place(work: DeployContext, back: str | None) -> str:
     before = work.facts.revision if isinstance(work.facts.revision, TaskDefinition) else None
     container = before.container(work.service.container) if before and before.arn == back else None
     tag = image_tag(str(container.get("image", ""))) if container else ""
-    again = f"inv {work.name}.deploy --tag {tag}" if tag else f"inv {work.name}.releases, then inv {work.name}.deploy --tag TAG"
+    again = (
+        f"inv {work.name}.deploy --tag {tag}"
+        if tag
+        else f"inv {work.name}.releases, then inv {work.name}.deploy --tag TAG"
+    )
     return f"{said}, {again} goes back to {back.rsplit('/', 1)[-1]}"
 
 
 def _lock_lost(done: DeployResult) -> bool:
-    """Whether somebody else holds our lock by now: then the service is theirs, and no advice of ours fits."""
+    """Whether somebody else holds our lock by now: then the service is theirs, and no advice of
+    ours fits.
+    """
     try:
         done.journal.guard()
     except OpsError:
@@ -233,7 +288,9 @@ def _lock_lost(done: DeployResult) -> bool:
 
 
 def carry_out(done: DeployResult, plan: Plan) -> None:
-    """Apply the plan and settle the verdict; what fails before the service was touched is raised as it is."""
+    """Apply the plan and settle the verdict; what fails before the service was touched is raised as
+    it is.
+    """
     work = done.work
     try:
         apply(plan, step_handlers(work), done.journal)
@@ -247,17 +304,34 @@ def carry_out(done: DeployResult, plan: Plan) -> None:
             raise
         work.findings.append(incomplete_finding(work.name, error))
         verdict = Verdict.TIMED_OUT if isinstance(error, TimedOut) else Verdict.FAILED
-        done.verdict, done.why, done.next = verdict_after_undo(work, verdict), failure_text(error), error.next
+        done.verdict, done.why, done.next = (
+            verdict_after_undo(work, verdict),
+            failure_text(error),
+            error.next,
+        )
 
 
 def incomplete_finding(name: str, error: OpsError) -> Finding:
-    """A deploy that stopped at an error goes on where it was when it is run again; `next` may be prose, a fix is commands."""
-    evidence = (Evidence(error.what, error.why), *((Evidence("next", error.next),) if error.next else ()))
-    return Finding("not_completed", error.what, "certain", evidence, (f"inv {name}.status", f"inv {name}.deploy"))
+    """A deploy that stopped at an error goes on where it was when it is run again; `next` may be
+    prose, a fix is commands.
+    """
+    evidence = (
+        Evidence(error.what, error.why),
+        *((Evidence("next", error.next),) if error.next else ()),
+    )
+    return Finding(
+        "not_completed",
+        error.what,
+        "certain",
+        evidence,
+        (f"inv {name}.status", f"inv {name}.deploy"),
+    )
 
 
 def final_verdict(done: DeployResult) -> None:
-    """Every step is done; an endpoint that was ill before and still is makes no success, and is not blamed on the deploy."""
+    """Every step is done; an endpoint that was ill before and still is makes no success, and is not
+    blamed on the deploy.
+    """
     work = done.work
     finding = verify.still_unhealthy(work.after or (), work.facts.answers, work.name)
     if finding:
@@ -267,12 +341,19 @@ def final_verdict(done: DeployResult) -> None:
         done.verdict, done.why = Verdict.FAILED, work.unproven.summary
     stale = work.not_invalidated
     if stale:
-        done.verdict, done.why = Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED, f"{stale.what}: {stale.why}"
+        done.verdict, done.why = (
+            Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED,
+            f"{stale.what}: {stale.why}",
+        )
 
 
 def changes(done: DeployResult) -> list[StepRecord]:
     """The steps that have changed what runs, or may have; one that was refused has not."""
-    return [entry for entry in done.journal.entries if entry.step.verb in CHANGES and entry.status != "refused"]
+    return [
+        entry
+        for entry in done.journal.entries
+        if entry.step.verb in CHANGES and entry.status != "refused"
+    ]
 
 
 def service_changed(done: DeployResult) -> bool:
@@ -280,7 +361,9 @@ def service_changed(done: DeployResult) -> bool:
 
 
 def verdict_after_undo(work: DeployContext, verdict: Verdict) -> Verdict:
-    """A failure that was taken back is a roll-back, one that somebody overtook is superseded; a timeout stays one, also when undone."""
+    """A failure that was taken back is a roll-back, one that somebody overtook is superseded; a
+    timeout stays one, also when undone.
+    """
     if verdict is Verdict.FAILED and work.overtaken:
         return Verdict.SUPERSEDED
     undone = work.undone is not None and work.undone.verdict is Verdict.SUCCEEDED

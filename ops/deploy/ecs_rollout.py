@@ -1,4 +1,6 @@
-"""The roll-out step of `rollout: ecs`: a new revision from the service's own, one UpdateService, and the way back."""
+"""The roll-out step of `rollout: ecs`: a new revision from the service's own, one UpdateService,
+and the way back.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.core import ui
 from ops.aws import ecs
-from ops.core.parallel import try_call
-from ops.core.errors import OpsError, Refused, Unreachable
-from ops.deploy import invalidate
-from ops.deploy.context import RolloutFailed, DeployContext
 from ops.aws.facts import ServiceState, TaskDefinition, Unknown, Verdict
+from ops.core import ui
+from ops.core.errors import OpsError, Refused, Unreachable
+from ops.core.parallel import try_call
 from ops.core.plan import Step
+from ops.deploy import invalidate
+from ops.deploy.context import DeployContext, RolloutFailed
 from ops.deploy.rules.plan import with_image
 
-UNSEEN_S = 30.0   # how long a rollback is watched while ECS cannot be read
+UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
 
 
 def register(work: DeployContext, step: Step) -> None:
-    """From the service's own revision, not the family's latest; an equal latest revision (left by a killed run) is used."""
+    """From the service's own revision, not the family's latest; an equal latest revision (left by a
+    killed run) is used.
+    """
     assert isinstance(work.facts.revision, TaskDefinition)
     wanted = with_image(work.facts.revision.document, work.service.container, work.image)
     work.revision = newest_equal(work, wanted) or registered(work, wanted)
@@ -28,7 +32,9 @@ def register(work: DeployContext, step: Step) -> None:
 
 
 def newest_equal(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition | None:
-    """The family's latest revision, where it has the wanted content and is not the service's own."""
+    """The family's latest revision, where it has the wanted content and is not the service's
+    own.
+    """
     assert isinstance(work.facts.revision, TaskDefinition)
     own = work.facts.revision
     newest = ecs.task_definition(work.platform.cloud, own.label.rsplit(":", 1)[0])
@@ -51,7 +57,9 @@ def registered(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition
 
 @dataclass(frozen=True)
 class Update:
-    """One UpdateService; its undo is another, back to the last revision seen healthy, watched to its own verdict."""
+    """One UpdateService; its undo is another, back to the last revision seen healthy, watched to
+    its own verdict.
+    """
 
     work: DeployContext
 
@@ -60,7 +68,7 @@ class Update:
         if "deployment" in step.values:
             work.deployment = step.values["deployment"]
             return
-        assert work.revision is not None   # registered in the step before
+        assert work.revision is not None  # registered in the step before
         work.deployment = update_service(work, work.revision.arn)
         ui.progress(f"  deployment {work.deployment}")
 
@@ -79,20 +87,32 @@ class Update:
 
 
 def refuse_if_superseded(work: DeployContext, back: str) -> None:
-    """Raises Refused where a deployment that is neither ours nor the one before is in place: going back would take theirs away."""
+    """Raises Refused where a deployment that is neither ours nor the one before is in place: going
+    back would take theirs away.
+    """
     environment, before = work.platform.settings.environment, work.facts.state
     try:
         state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
-    except OpsError as error:   # the lock is ours, and our deployment was in front when it was last seen
-        ui.progress(f"  whether another deployment has taken over is unknown ({error.why or error.what}); rolling back all the same")
+    except (
+        OpsError
+    ) as error:  # the lock is ours, and our deployment was in front when it was last seen
+        ui.progress(
+            f"  whether another deployment has taken over is unknown "
+            f"({error.why or error.what}); rolling back all the same"
+        )
         return
     primary = state.primary if state else None
-    known = {work.deployment, before.primary.id if isinstance(before, ServiceState) and before.primary else None}
+    known = {
+        work.deployment,
+        before.primary.id if isinstance(before, ServiceState) and before.primary else None,
+    }
     if primary is None or primary.id in known or primary.task_definition == back:
         return
     revision = ecs.task_definition(work.platform.cloud, primary.task_definition)
     container = revision.container(work.service.container) if revision else None
-    if container and container.get("image") == work.image:   # ours, and only the answer to our call was lost
+    if (
+        container and container.get("image") == work.image
+    ):  # ours, and only the answer to our call was lost
         return
     work.overtaken = primary.id
     why = f"deployment {primary.id} is in place, and it is not ours"
@@ -100,12 +120,16 @@ def refuse_if_superseded(work: DeployContext, back: str) -> None:
 
 
 def watch_rollback(work: DeployContext, deployment: str) -> None:
-    """Watch the way back to its own verdict, then take out of the CDN's cache what the new version left there."""
-    limit = work.platform.settings.environment.deploy_timeout   # a short --timeout is not the undo's
+    """Watch the way back to its own verdict, then take out of the CDN's cache what the new version
+    left there.
+    """
+    limit = work.platform.settings.environment.deploy_timeout  # a short --timeout is not the undo's
     if isinstance(try_call(lambda: described(work)), Unknown):
         limit = min(limit, UNSEEN_S)
         ui.progress(f"  ECS cannot be read: the rollback is watched for {limit:g} s at most")
-    work.undone = work.watch(deployment, limit, settle_s=0.0)   # this revision has been seen healthy before
+    work.undone = work.watch(
+        deployment, limit, settle_s=0.0
+    )  # this revision has been seen healthy before
     if work.undone.verdict is not Verdict.SUCCEEDED:
         raise RolloutFailed(work.undone.verdict, work.undone.why)
     invalidate.invalidate_for(work, deployment)
@@ -113,15 +137,19 @@ def watch_rollback(work: DeployContext, deployment: str) -> None:
 
 def described(work: DeployContext) -> ServiceState | None:
     """The service as it is now (DescribeServices)."""
-    return ecs.service(work.platform.cloud, work.platform.settings.environment.cluster, work.service.ecs_service)
+    return ecs.service(
+        work.platform.cloud, work.platform.settings.environment.cluster, work.service.ecs_service
+    )
 
 
 def rollback_deployment(work: DeployContext, back: str) -> str | None:
-    """Id of the deployment that leads back, made now unless it is there; None where the service was never changed (UpdateService lost)."""
+    """Id of the deployment that leads back, made now unless it is there; None where the service was
+    never changed (UpdateService lost).
+    """
     environment = work.platform.settings.environment
     try:
         state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
-    except OpsError:   # said already; UpdateService to a revision that is in place does no harm
+    except OpsError:  # said already; UpdateService to a revision that is in place does no harm
         return update_service(work, back)
     if state and state.primary and state.primary.task_definition == back:
         return None if len(state.deployments) == 1 else state.primary.id
@@ -132,7 +160,9 @@ def update_service(work: DeployContext, revision: str) -> str:
     """One UpdateService; the id of the deployment that it made."""
     environment = work.platform.settings.environment
     try:
-        state = ecs.update_service(work.platform.cloud, environment.cluster, work.service.ecs_service, revision)
+        state = ecs.update_service(
+            work.platform.cloud, environment.cluster, work.service.ecs_service, revision
+        )
     except Unreachable as lost:
         state = updated_all_the_same(work, revision, lost)
     if not state.primary:
@@ -142,9 +172,15 @@ def update_service(work: DeployContext, revision: str) -> str:
 
 
 def updated_all_the_same(work: DeployContext, revision: str, lost: Unreachable) -> ServiceState:
-    """The service, where it has `revision` although AWS's answer to UpdateService was lost. Raises `lost` otherwise."""
+    """The service, where it has `revision` although AWS's answer to UpdateService was lost. Raises
+    `lost` otherwise.
+    """
     found = try_call(lambda: described(work))
-    if not isinstance(found, ServiceState) or not found.primary or found.primary.task_definition != revision:
+    if (
+        not isinstance(found, ServiceState)
+        or not found.primary
+        or found.primary.task_definition != revision
+    ):
         raise lost from None
     ui.progress(f"  {lost.why}; the service was updated all the same")
     return found

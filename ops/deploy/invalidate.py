@@ -1,25 +1,26 @@
-"""The CDN's cache during a release: after a roll-out, and after a way back, old pages are taken out of it (runbook 3, step 5: CRITICAL).
+"""The CDN's cache during a release: after a roll-out, and after a way back, old pages are taken out
+of it (runbook 3, step 5: CRITICAL).
 
-Where that fails (a permission is missing, CloudFront is slow), the roll-out is kept: what runs is new and healthy, and rolling it back
-would end in the same cache. The release fails with the finding `cache_not_invalidated`, which says what to type.
-"""
+Where that fails (a permission is missing, CloudFront is slow), the roll-out is kept: what runs is
+new and healthy, and rolling it back would end in the same cache. The release fails with the finding
+`cache_not_invalidated`, which says what to type."""
 
 from __future__ import annotations
 
 import shlex
 from typing import TYPE_CHECKING
 
-from ops.core import ui
-from ops.cdn.facts import Distribution
-from ops.core.errors import OpsError
-from ops.cdn import invalidate as cdn_invalidate
-from ops.ecs.display import finding_lines
 from ops.aws.facts import Evidence, Finding
+from ops.cdn import invalidate as cdn_invalidate
+from ops.cdn.facts import Distribution
 from ops.cdn.rules.distribution import reference
+from ops.core import ui
+from ops.core.errors import OpsError
+from ops.ecs.display import finding_lines
 
 if TYPE_CHECKING:
-    from ops.deploy.context import DeployContext
     from ops.core.plan import Step
+    from ops.deploy.context import DeployContext
 
 
 def invalidate(work: DeployContext, step: Step) -> None:
@@ -28,7 +29,9 @@ def invalidate(work: DeployContext, step: Step) -> None:
 
 
 def invalidate_for(work: DeployContext, deployment: str) -> OpsError | None:
-    """Let the cache follow what `deployment` runs: invalidated and waited for, or the finding and the error why not."""
+    """Let the cache follow what `deployment` runs: invalidated and waited for, or the finding and
+    the error why not.
+    """
     distribution, paths = work.facts.distribution, work.service.invalidate
     if not paths or not isinstance(distribution, Distribution):
         return None
@@ -44,7 +47,9 @@ def invalidate_for(work: DeployContext, deployment: str) -> OpsError | None:
 
 
 def cache_is_current(work: DeployContext) -> bool:
-    """Whether the pages that the CDN gives can be expected to be the new ones: not where the invalidation failed, or was skipped."""
+    """Whether the pages that the CDN gives can be expected to be the new ones: not where the
+    invalidation failed, or was skipped.
+    """
     skipped = bool(work.service.invalidate) and work.facts.distribution is None
     return work.not_invalidated is None and not skipped
 
@@ -54,7 +59,8 @@ def finding(error: OpsError, paths: list[str]) -> Finding:
     again = f"inv cdn.invalidate --paths {shlex.quote(','.join(paths))}"
     return Finding(
         "cache_not_invalidated",
-        "the service is as it should be, but the CDN's cache was not invalidated: visitors may see old pages",
+        "the service is as it should be, but the CDN's cache was not invalidated: visitors "
+        "may see old pages",
         "certain",
         (Evidence(error.what, error.why),),
         (error.next, again) if error.next else (again,),

@@ -1,4 +1,6 @@
-"""One release as it was asked for, as it went, and as it is told: to a person, with `--json`, and in its record."""
+"""One release as it was asked for, as it went, and as it is told: to a person, with `--json`, and
+in its record.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.core import ui
-from ops.core.apply import Journal
-from ops.preflight.model import Item
-from ops.core.errors import Refused
-from ops.preflight.facts import ReleaseFacts, SchemaRevision
-from ops.health.before_after import BeforeAfter
-from ops.deploy.context import DeployContext
-from ops.health.model import Sweep
 from ops.aws.facts import Checkout, Finding, TaskDefinition, Verdict
-from ops.core import findings
+from ops.core import findings, ui
+from ops.core.apply import Journal
+from ops.core.errors import Refused
+from ops.deploy.context import DeployContext
+from ops.health.before_after import BeforeAfter
+from ops.health.model import Sweep
+from ops.preflight.facts import ReleaseFacts, SchemaRevision
+from ops.preflight.model import Item
 from ops.state.rules.lock import Holder
 
 
@@ -47,7 +48,9 @@ class DeployResult:
     verdict: Verdict = Verdict.SUCCEEDED
     why: str = ""
     next: str = ""
-    left: str = ""       # what runs where a change was not undone, and the commands that go on from there
+    left: str = (
+        ""  # what runs where a change was not undone, and the commands that go on from there
+    )
     took_s: float = 0.0
     findings: list[Finding] = field(default_factory=list)
     around: BeforeAfter | None = None
@@ -56,19 +59,27 @@ class DeployResult:
         """What a person reads at the end."""
         work = self.work
         deployment = f" ({work.deployment})" if work.deployment else ""
-        lines = [f"{self.verdict.value.replace('_', ' ')}: {work.name} {work.facts.tag}{deployment} in {ui.took(self.took_s)}"]
+        lines = [
+            f"{self.verdict.value.replace('_', ' ')}: {work.name} "
+            f"{work.facts.tag}{deployment} in {ui.took(self.took_s)}"
+        ]
         if self.why:
             lines.append(f"  why: {self.why}")
         lines.extend(f" next: {text}" for text in (self.next, self.left) if text)
         lines.extend(self.around.lines() if self.around else ())
         if work.undone and work.undone.verdict is Verdict.SUCCEEDED:
-            lines.append(f"  the service is back on what ran before (deployment {work.undone.deployment})")
+            lines.append(
+                f"  the service is back on what ran before (deployment {work.undone.deployment})"
+            )
         if work.scaled_away:
             lines.append(f"  not checked: {work.scaled_away.summary}")
         elif work.digest and self.verdict is Verdict.SUCCEEDED:
             lines.append(f"  every running task has {work.digest}")
         if work.after:
-            lines.append(f"  {sum(answer.healthy for answer in work.after)} of {len(work.after)} endpoints answer as they should")
+            lines.append(
+                f"  {sum(answer.healthy for answer in work.after)} of {len(work.after)} "
+                f"endpoints answer as they should"
+            )
         return "\n".join(lines)
 
     def as_document(self) -> dict[str, Any]:
@@ -95,11 +106,18 @@ class DeployResult:
 
 @contextmanager
 def refusing(facts: ReleaseFacts) -> Iterator[None]:
-    """A refusal meanwhile says with `--json` what was to be deployed, and is a verdict like any other."""
+    """A refusal meanwhile says with `--json` what was to be deployed, and is a verdict like any
+    other.
+    """
     try:
         yield
     except Refused as refusal:
-        about = {"verdict": Verdict.REFUSED.value, "service": facts.service, "environment": facts.environment, "tag": facts.tag}
+        about = {
+            "verdict": Verdict.REFUSED.value,
+            "service": facts.service,
+            "environment": facts.environment,
+            "tag": facts.tag,
+        }
         refusal.about = refusal.about or about
         raise
 
@@ -109,7 +127,19 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
     document, facts = done.as_document(), done.work.facts
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
     revision = done.work.revision or facts.revision
-    kept = ("verdict", "why", "service", "environment", "tag", "image", "digest", "deployment", "took_s", "findings", "skipped")
+    kept = (
+        "verdict",
+        "why",
+        "service",
+        "environment",
+        "tag",
+        "image",
+        "digest",
+        "deployment",
+        "took_s",
+        "findings",
+        "skipped",
+    )
     return {
         **{key: document[key] for key in kept},
         "at": me.at,
@@ -117,8 +147,14 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
         "host": me.host,
         "commit": commit.full if commit else "",
         "subject": commit.subject if commit else "",
-        "schema_revision": facts.schema.revision if isinstance(facts.schema, SchemaRevision) else None,
-        "terraform_inputs": None if done.work.terraform_inputs is None else dict(done.work.terraform_inputs),
+        "schema_revision": facts.schema.revision
+        if isinstance(facts.schema, SchemaRevision)
+        else None,
+        "terraform_inputs": None
+        if done.work.terraform_inputs is None
+        else dict(done.work.terraform_inputs),
         "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
-        "health": document["health"]["after"] if done.around and isinstance(done.around.after, Sweep) else None,
+        "health": document["health"]["after"]
+        if done.around and isinstance(done.around.after, Sweep)
+        else None,
     }

@@ -10,16 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.core import ui
 from ops.aws import ecr
-from ops.tools import docker, git
+from ops.aws.facts import Checkout, Evidence, Finding, ServiceState, Unknown, Verdict
+from ops.core import ui
 from ops.core.apply import StepHandler
 from ops.core.errors import OpsError, Unreachable
-from ops.deploy import invalidate, verify
-from ops.deploy.ecs_rollout import Update, register
-from ops.deploy.context import RolloutFailed, DeployContext
-from ops.aws.facts import Checkout, Evidence, Finding, ServiceState, Unknown, Verdict
 from ops.core.plan import Step
+from ops.deploy import invalidate, verify
+from ops.deploy.context import DeployContext, RolloutFailed
+from ops.deploy.ecs_rollout import Update, register
+from ops.tools import docker, git
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,30 @@ class NoUndo:
 
 def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
     """Verb → what does it, for `ops.apply.apply`."""
-    acts = {"build": build, "push": push, "latest": latest, "register": register, "watch": watch_rollout}
+    acts = {
+        "build": build,
+        "push": push,
+        "latest": latest,
+        "register": register,
+        "watch": watch_rollout,
+    }
     acts |= {"invalidate": invalidate.invalidate, "prove": prove_release}
-    simple: dict[str, StepHandler] = {verb: NoUndo(lambda step, act=act: act(work, step)) for verb, act in acts.items()}  # type: ignore[misc]
+    simple: dict[str, StepHandler] = {
+        verb: NoUndo(lambda step, act=act: act(work, step)) for verb, act in acts.items()
+    }  # type: ignore[misc]
     if work.platform.settings.environment.rollout == "terraform":
-        from ops.deploy.terraform_rollout import step_handlers as by_terraform  # it builds upon this module
+        from ops.deploy.terraform_rollout import (
+            step_handlers as by_terraform,
+        )  # it builds upon this module
 
         return {**simple, "update": Update(work), **by_terraform(work)}
     return {**simple, "update": Update(work)}
 
 
 def build(work: DeployContext, step: Step) -> None:
-    """From the commit itself (`git archive`), so that nothing uncommitted gets in (runbook 2, step 1)."""
+    """From the commit itself (`git archive`), so that nothing uncommitted gets in (runbook 2, step
+    1).
+    """
     assert isinstance(work.facts.checkout, Checkout)
     commit, settings, service = work.facts.checkout.commit, work.platform.settings, work.service
     labels = {
@@ -72,29 +84,55 @@ def build(work: DeployContext, step: Step) -> None:
 
 
 def push(work: DeployContext, step: Step) -> None:
-    """The token comes by API and goes into the request's own header: never argv, never a file (runbook 2, steps 3 and 4)."""
+    """The token comes by API and goes into the request's own header: never argv, never a file
+    (runbook 2, steps 3 and 4).
+    """
     token = ecr.token(work.platform.cloud)
-    work.digest = docker.push(work.platform.engine, work.repository.uri, str(work.facts.tag), token, lambda line: ui.progress(f"  {line}"))
+    work.digest = docker.push(
+        work.platform.engine,
+        work.repository.uri,
+        str(work.facts.tag),
+        token,
+        lambda line: ui.progress(f"  {line}"),
+    )
     ui.progress(f"  {work.image} is {work.digest}")
 
 
 def latest(work: DeployContext, step: Step) -> None:
-    """The runbook's second tag, only where the repository lets a tag move; without it the release is no worse."""
+    """The runbook's second tag, only where the repository lets a tag move; without it the release
+    is no worse.
+    """
     try:
         docker.tag(work.platform.engine, work.image, work.repository.uri, "latest")
-        docker.push(work.platform.engine, work.repository.uri, "latest", ecr.token(work.platform.cloud), lambda line: ui.progress(f"  {line}"))
+        docker.push(
+            work.platform.engine,
+            work.repository.uri,
+            "latest",
+            ecr.token(work.platform.cloud),
+            lambda line: ui.progress(f"  {line}"),
+        )
     except OpsError as error:
         evidence = (Evidence(error.what, error.why),)
-        work.findings.append(Finding("latest_not_moved", "the tag latest could not be moved to it", "certain", evidence))
+        work.findings.append(
+            Finding(
+                "latest_not_moved", "the tag latest could not be moved to it", "certain", evidence
+            )
+        )
         ui.progress(f"  latest was not moved: {error.why}")
 
 
 def watch_rollout(work: DeployContext, step: Step) -> None:
     if work.deployment is None:
-        raise Unreachable("no deployment to watch", "the step before named none", f"inv {work.name}.status")
-    work.outcome = work.watch(work.deployment, work.timeout_s, patient=work.keep, bounded=work.within_s is not None)
+        raise Unreachable(
+            "no deployment to watch", "the step before named none", f"inv {work.name}.status"
+        )
+    work.outcome = work.watch(
+        work.deployment, work.timeout_s, patient=work.keep, bounded=work.within_s is not None
+    )
     work.findings.extend(work.outcome.findings)
-    if work.outcome.verdict is Verdict.ROLLED_BACK:   # by ECS itself, after new tasks may have been asked for pages
+    if (
+        work.outcome.verdict is Verdict.ROLLED_BACK
+    ):  # by ECS itself, after new tasks may have been asked for pages
         invalidate.invalidate_for(work, work.deployment)
     if work.outcome.verdict is not Verdict.SUCCEEDED:
         raise RolloutFailed(work.outcome.verdict, work.outcome.why)
@@ -108,8 +146,10 @@ def prove_release(work: DeployContext, step: Step) -> None:
     elif isinstance(seen.state, ServiceState) and seen.scaled_to_zero and _ran_before(work):
         work.scaled_away = verify.scaled_to_zero(seen.state, work.name)
         work.findings.append(work.scaled_away)
-        return   # no task runs, so whatever the endpoints answer says nothing about the release
-    tag = work.facts.tag if invalidate.cache_is_current(work) else None   # old pages are known of then, and no reason to go back
+        return  # no task runs, so whatever the endpoints answer says nothing about the release
+    tag = (
+        work.facts.tag if invalidate.cache_is_current(work) else None
+    )  # old pages are known of then, and no reason to go back
     work.after, finding = verify.endpoints(work.platform, work.name, work.facts.answers, tag)
     if finding:
         work.findings.append(finding)

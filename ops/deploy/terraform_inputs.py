@@ -1,4 +1,6 @@
-"""Terraform's variable files that no commit has: noticed in a deploy when they differ from the last release's."""
+"""Terraform's variable files that no commit has: noticed in a deploy when they differ from the last
+release's.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ops.core import ui
-from ops.terraform import inputs
-from ops.core.parallel import gather
-from ops.terraform.program import TerraformProgram
-from ops.core.errors import OpsError, Refused
-from ops.state import records
-from ops.preflight.platform_reads import Platform
-from ops.deploy.context import DeployContext
 from ops.aws.facts import Unknown
+from ops.core import ui
+from ops.core.errors import OpsError, Refused
+from ops.core.parallel import gather
+from ops.deploy.context import DeployContext
+from ops.preflight.platform_reads import Platform
+from ops.state import records
 from ops.state.rules.records import changed_inputs, last_inputs
+from ops.terraform import inputs
+from ops.terraform.program import TerraformProgram
 
 
 def confirm(work: DeployContext, tf: TerraformProgram) -> None:
@@ -33,12 +35,16 @@ def confirm(work: DeployContext, tf: TerraformProgram) -> None:
     )
     unread = [f"{name}: {found.why}" for name, found in read.items() if isinstance(found, Unknown)]
     if unread:
-        what = "it is unknown whether Terraform's variable files have changed since the last release"
+        what = (
+            "it is unknown whether Terraform's variable files have changed since the last release"
+        )
         ui.confirm(f"{what} ({unread[0]})", yes=not work.asks)
         return
     last = last_inputs(record for found in read.values() for record in found)
     if last is None:
-        ui.progress("  variable files: no earlier release has recorded them, so there is nothing to compare")
+        ui.progress(
+            "  variable files: no earlier release has recorded them, so there is nothing to compare"
+        )
         return
     changed = changed_inputs(last["terraform_inputs"], now)
     if changed:

@@ -1,4 +1,6 @@
-"""Done means seen, not sent: the running tasks carry the digest, and the endpoints answer as they did before or better."""
+"""Done means seen, not sent: the running tasks carry the digest, and the endpoints answer as they
+did before or better.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +9,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.aws import ecs
-from ops.http import client
-from ops.core.parallel import gather
-from ops.core.errors import OpsError
-from ops.preflight.platform_reads import Platform
 from ops.aws.facts import Answer, Evidence, Finding, ServiceState, TaskState, Unknown
-from ops.health.rules import endpoints as health_endpoints
+from ops.core.errors import OpsError
+from ops.core.parallel import gather
 from ops.ecs.rules.image_match import shortfall_of
+from ops.health.rules import endpoints as health_endpoints
+from ops.http import client
+from ops.preflight.platform_reads import Platform
 
 TRIES = 4
 BETWEEN_S = 2.0
-LONGEST_S = 15.0   # no further look after that: a call that hangs has taken it already
+LONGEST_S = 15.0  # no further look after that: a call that hangs has taken it already
 
 
 @dataclass(frozen=True)
 class Seen:
-    """The service and its tasks as they were read after the roll-out, and what of them is wrong or unknown."""
+    """The service and its tasks as they were read after the roll-out, and what of them is wrong or
+    unknown.
+    """
 
     state: ServiceState | Unknown | None
     wrong: str | Unknown | None
@@ -33,12 +37,15 @@ class Seen:
         return isinstance(self.state, ServiceState) and not self.state.desired
 
 
-def images(platform: Platform, name: str, digest: str | None, sleep: Callable[[float], None] = time.sleep) -> Seen:
-    """Whether every running task of the service has `digest`. Raises OpsError where one has another, after a few looks.
+def images(
+    platform: Platform, name: str, digest: str | None, sleep: Callable[[float], None] = time.sleep
+) -> Seen:
+    """Whether every running task of the service has `digest`. Raises OpsError where one has
+    another, after a few looks.
 
-    The desired count is read with the tasks: it may have changed since the deploy began. What cannot be seen (a permission, the network)
-    is a finding of the caller, not an error: it is no reason to take a healthy roll-out back.
-    """
+    The desired count is read with the tasks: it may have changed since the deploy began. What
+    cannot be seen (a permission, the network) is a finding of the caller, not an error: it is no
+    reason to take a healthy roll-out back."""
     seen, ends = Seen(None, None), time.monotonic() + LONGEST_S
     for attempt in range(TRIES):
         if attempt and time.monotonic() > ends:
@@ -49,38 +56,62 @@ def images(platform: Platform, name: str, digest: str | None, sleep: Callable[[f
         if seen.wrong is None:
             return seen
     if isinstance(seen.wrong, str):
-        raise OpsError(f"the tasks of {name} are not what was deployed", seen.wrong, f"inv {name}.status")
+        raise OpsError(
+            f"the tasks of {name} are not what was deployed", seen.wrong, f"inv {name}.status"
+        )
     return seen
 
 
 def look(platform: Platform, name: str, digest: str | None) -> Seen:
     """One look at the service and its tasks."""
-    cloud, cluster, service = platform.cloud, platform.settings.environment.cluster, platform.settings.service(name)
-    found = gather(
-        state=lambda: ecs.service(cloud, cluster, service.ecs_service), tasks=lambda: ecs.tasks(cloud, cluster, service.ecs_service)
+    cloud, cluster, service = (
+        platform.cloud,
+        platform.settings.environment.cluster,
+        platform.settings.service(name),
     )
-    state: ServiceState | Unknown | None = found["state"]   # type: ignore[assignment]
-    tasks: tuple[TaskState, ...] | Unknown = found["tasks"]   # type: ignore[assignment]
+    found = gather(
+        state=lambda: ecs.service(cloud, cluster, service.ecs_service),
+        tasks=lambda: ecs.tasks(cloud, cluster, service.ecs_service),
+    )
+    state: ServiceState | Unknown | None = found["state"]  # type: ignore[assignment]
+    tasks: tuple[TaskState, ...] | Unknown = found["tasks"]  # type: ignore[assignment]
     return Seen(state, shortfall_of(state, tasks, service.container, digest))
 
 
 def unproven(wrong: Unknown, name: str) -> Finding:
     """The proof could not see the tasks."""
     summary = "the roll-out completed, but its tasks could not be looked at"
-    return Finding("unproven", summary, "certain", (Evidence("DescribeTasks", wrong.why),), (f"inv {name}.status",))
+    return Finding(
+        "unproven",
+        summary,
+        "certain",
+        (Evidence("DescribeTasks", wrong.why),),
+        (f"inv {name}.status",),
+    )
 
 
 def scaled_to_zero(state: ServiceState, name: str) -> Finding:
     """Somebody, or a schedule, has set the desired count to 0 since the deploy began."""
-    summary = f"{name} was scaled to 0 during the deploy: no task runs, so neither image nor endpoints were checked"
-    shown = Evidence(f"DescribeServices {state.name}", f"desiredCount 0, runningCount {state.running}")
+    summary = (
+        f"{name} was scaled to 0 during the deploy: no task runs, so neither image nor "
+        f"endpoints were checked"
+    )
+    shown = Evidence(
+        f"DescribeServices {state.name}", f"desiredCount 0, runningCount {state.running}"
+    )
     return Finding("scaled_to_zero", summary, "certain", (shown,), (f"inv {name}.status",))
 
 
 def endpoints(
-    platform: Platform, name: str, before: health_endpoints.Answers, tag: str | None = None, sleep: Callable[[float], None] = time.sleep
+    platform: Platform,
+    name: str,
+    before: health_endpoints.Answers,
+    tag: str | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[tuple[Answer, ...], Finding | None]:
-    """What the endpoints answer now, and a finding where one that was healthy is not. Asked a few times: a load balancer settles."""
+    """What the endpoints answer now, and a finding where one that was healthy is not. Asked a few
+    times: a load balancer settles.
+    """
     environment, service = platform.settings.environment, platform.settings.service(name)
     address = environment.site or environment.alb
     if not address or not service.endpoints:
@@ -95,13 +126,19 @@ def endpoints(
             return answers, None
     ours = health_endpoints.broken_by_us(before, answers)
     if ours:
-        return answers, health_endpoints.finding(ours, "endpoint_unhealthy", f"{len(ours)} endpoint(s) that were healthy are not", name)
+        return answers, health_endpoints.finding(
+            ours, "endpoint_unhealthy", f"{len(ours)} endpoint(s) that were healthy are not", name
+        )
     return answers, None
 
 
-def still_unhealthy(answers: tuple[Answer, ...], before: health_endpoints.Answers, name: str) -> Finding | None:
+def still_unhealthy(
+    answers: tuple[Answer, ...], before: health_endpoints.Answers, name: str
+) -> Finding | None:
     """What was unhealthy before and is so still: said, and not blamed on the deploy."""
     ill = [answer for answer in answers if not answer.healthy]
     if not ill or isinstance(before, Unknown):
         return None
-    return health_endpoints.finding(ill, "unhealthy_before", f"{len(ill)} endpoint(s) were unhealthy before and still are", name)
+    return health_endpoints.finding(
+        ill, "unhealthy_before", f"{len(ill)} endpoint(s) were unhealthy before and still are", name
+    )

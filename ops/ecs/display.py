@@ -1,8 +1,9 @@
-"""What a person sees while a roll-out is watched: a live table on a terminal, plain lines with their time without one. All of it on stderr.
+"""What a person sees while a roll-out is watched: a live table on a terminal, plain lines with
+their time without one. All of it on stderr.
 
-Text from outside (events, logs, reasons) is escaped and never read as markup. Both screens implement `ops.flows.sight.Screen`;
-they begin to draw at the first answer and give the terminal back in `close`, which may come at any time and more than once.
-"""
+Text from outside (events, logs, reasons) is escaped and never read as markup. Both screens
+implement `ops.flows.sight.Screen`; they begin to draw at the first answer and give the terminal
+back in `close`, which may come at any time and more than once."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from ops.core import ui
 from ops.aws.facts import Deployment, Event, Finding, ServiceState, Target, TaskState
+from ops.core import ui
 from ops.core.redaction.redact import redact
 
 EVENTS_SHOWN = 5
@@ -23,10 +24,16 @@ SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
 TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
 
 
-def screen(stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> PlainDisplay:
-    """The screen that fits where stderr goes: a table on a terminal that can redraw, lines everywhere else."""
+def screen(
+    stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+) -> PlainDisplay:
+    """The screen that fits where stderr goes: a table on a terminal that can redraw, lines
+    everywhere else.
+    """
     out = stream or sys.stderr
-    return TableDisplay(out, clock) if out.isatty() and can_redraw(out) else PlainDisplay(out, clock)
+    return (
+        TableDisplay(out, clock) if out.isatty() and can_redraw(out) else PlainDisplay(out, clock)
+    )
 
 
 def can_redraw(stream: TextIO) -> bool:
@@ -37,12 +44,16 @@ def can_redraw(stream: TextIO) -> bool:
 
 
 def clean(text: str) -> str:
-    """One line without control characters: they cannot move the cursor, and a tab or newline cannot break a table."""
+    """One line without control characters: they cannot move the cursor, and a tab or newline cannot
+    break a table.
+    """
     return ui.plain(" ".join(text.split("\n")).replace("\t", " "))
 
 
 def event_text(message: str) -> str:
-    """An event without what every line would repeat: the service's name, and all of a target group's ARN but its name."""
+    """An event without what every line would repeat: the service's name, and all of a target
+    group's ARN but its name.
+    """
     return TARGET_GROUP.sub(r"\1", SERVICE.sub("", redact(message)))
 
 
@@ -58,7 +69,9 @@ def finding_lines(finding: Finding) -> Iterator[str]:
 def deployment_line(name: str, deployment: Deployment) -> str:
     failed = f", {deployment.failed} failed" if deployment.failed else ""
     state = f" {deployment.rollout_state}" if deployment.rollout_state else ""
-    counts = f"{deployment.running}/{deployment.desired} running, {deployment.pending} pending{failed}"
+    counts = (
+        f"{deployment.running}/{deployment.desired} running, {deployment.pending} pending{failed}"
+    )
     return f"{name} {deployment.task_definition.rsplit('/', 1)[-1]}: {counts}{state}"
 
 
@@ -68,7 +81,9 @@ def tasks_by_state(tasks: tuple[TaskState, ...]) -> str:
 
 
 def targets_by_state(targets: tuple[Target, ...]) -> str:
-    """`2 healthy, 1 unhealthy (Target.ResponseCodeMismatch: Health checks failed with these codes: [404])`."""
+    """`2 healthy, 1 unhealthy (Target.ResponseCodeMismatch: Health checks failed with these codes:
+    [404])`.
+    """
     counts = Counter(target_state(target) for target in targets)
     return ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
 
@@ -79,7 +94,9 @@ def target_state(target: Target) -> str:
 
 
 class PlainDisplay:
-    """A line with its time (seconds since the start) for everything new, nothing for what stays the same."""
+    """A line with its time (seconds since the start) for everything new, nothing for what stays the
+    same.
+    """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.clock = stream, clock
@@ -90,12 +107,18 @@ class PlainDisplay:
         self.id, self.timeout_s, self.began = deployment_id, timeout_s, self.clock()
         self.last = {}
 
-    def seen(self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]) -> None:
+    def seen(
+        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
+    ) -> None:
         for deployment in service.deployments:
             name = "new" if deployment.id == self.id else "other"
             self.changed(deployment.id, deployment_line(name, deployment))
         if tasks:
-            self.changed("tasks", f"new tasks: {tasks_by_state(tuple(task for task in tasks if task.started_by == self.id))}")
+            self.changed(
+                "tasks",
+                f"new tasks: "
+                f"{tasks_by_state(tuple(task for task in tasks if task.started_by == self.id))}",
+            )
         if targets:
             self.changed("targets", f"targets: {targets_by_state(targets)}")
 
@@ -141,7 +164,9 @@ class TableDisplay(PlainDisplay):
         self.state, self.now = None, ""
         self.events.clear()
 
-    def seen(self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]) -> None:
+    def seen(
+        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
+    ) -> None:
         self.state, self.tasks, self.targets = service, tasks, targets
         self.draw()
 
@@ -155,7 +180,9 @@ class TableDisplay(PlainDisplay):
         self.draw()
 
     def draw(self) -> None:
-        """Begin to draw where nothing is drawn yet; afterwards the picture follows by itself, and at once on news."""
+        """Begin to draw where nothing is drawn yet; afterwards the picture follows by itself, and
+        at once on news.
+        """
         if self.live is None:
             from rich.console import Console
             from rich.live import Live
@@ -165,7 +192,8 @@ class TableDisplay(PlainDisplay):
                 get_renderable=self.picture,
                 console=console,
                 refresh_per_second=REDRAWS_A_SECOND,
-                redirect_stdout=False,      # stdout is the result's, and stderr's other writers are ours
+                # stdout is the result's, and stderr's other writers are ours
+                redirect_stdout=False,
                 redirect_stderr=False,
             )
             self.live.start()
@@ -180,8 +208,12 @@ class TableDisplay(PlainDisplay):
         table.add_column(overflow="fold")
         for name, text in self.rows():
             table.add_row(name, Text(clean(text)))
-        for number, event in enumerate(tuple(self.events)):      # ECS's sentences are long: cut, or five of them fill the terminal
-            table.add_row("" if number else "events", Text(clean(event), no_wrap=True, overflow="ellipsis"))
+        for number, event in enumerate(
+            tuple(self.events)
+        ):  # ECS's sentences are long: cut, or five of them fill the terminal
+            table.add_row(
+                "" if number else "events", Text(clean(event), no_wrap=True, overflow="ellipsis")
+            )
         return table
 
     def rows(self) -> Iterator[tuple[str, str]]:

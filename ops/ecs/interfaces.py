@@ -1,4 +1,6 @@
-"""What a watch needs of the world and of whoever looks on: its eyes, its screen, and the outcome that it hands back."""
+"""What a watch needs of the world and of whoever looks on: its eyes, its screen, and the outcome
+that it hands back.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from ops.aws.facts import Event, Finding, ServiceState, Target, TaskState, Verdi
 
 
 class Observer(Protocol):
-    """What can be looked at. Every method may raise OpsError. `calls`: API calls so far; `container`: the one that is ours;
-    `aws`: the program as it must be typed for a look by hand."""
+    """What can be looked at. Every method may raise OpsError. `calls`: API calls so far;
+    `container`: the one that is ours; `aws`: the program as it must be typed for a look by hand."""
 
     calls: int
     container: str
@@ -31,7 +33,9 @@ class Display(Protocol):
     """Where it is shown (`ops.ecs.display`)."""
 
     def following(self, deployment_id: str, timeout_s: float) -> None: ...
-    def seen(self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]) -> None: ...
+    def seen(
+        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
+    ) -> None: ...
     def event(self, event: Event) -> None: ...
     def finding(self, finding: Finding) -> None: ...
     def phase(self, phase: str) -> None: ...
@@ -41,7 +45,8 @@ class Display(Protocol):
 
 @dataclass(frozen=True)
 class WatchResult:
-    """How a deployment ended: verdict, why, what was found on the way, seconds and API calls that it took.
+    """How a deployment ended: verdict, why, what was found on the way, seconds and API calls that
+    it took.
 
     `baking`: it timed out with all new tasks running, while ECS waited for the bake time.
     """

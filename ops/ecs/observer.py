@@ -1,19 +1,19 @@
 """What a watch sees, read from AWS: `ecs_eyes` over the adapters, counting its API calls.
 
-Logs are read from where the *task's own* revision sends them (after a rollback the service's revision is another one).
-"""
+Logs are read from where the *task's own* revision sends them (after a rollback the service's
+revision is another one)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from ops.aws import ecs, elb, logs
-from ops.aws.session import AwsSession
 from ops.aws.facts import ServiceState, Target, TaskDefinition, TaskState
+from ops.aws.session import AwsSession
 from ops.ecs.rules.stop_diagnosis import responsible_container
 
 LAST_LINES = 20
-NEW_LINES = 200    # of one task between two looks; more would drown everything else
+NEW_LINES = 200  # of one task between two looks; more would drown everything else
 
 
 def ecs_observer(cloud: AwsSession, cluster: str, service_name: str, container: str) -> EcsObserver:
@@ -23,7 +23,9 @@ def ecs_observer(cloud: AwsSession, cluster: str, service_name: str, container: 
 
 @dataclass
 class EcsObserver:
-    """Implements `ops.flows.watch.Eyes`. `calls`: API calls so far, without botocore's own retries, and without those of `follow`."""
+    """Implements `ops.flows.watch.Eyes`. `calls`: API calls so far, without botocore's own retries,
+    and without those of `follow`.
+    """
 
     cloud: AwsSession
     cluster: str
@@ -44,16 +46,24 @@ class EcsObserver:
         self.calls += 1
         found = ecs.service(self.cloud, self.cluster, self.name)
         if found:
-            self._groups = tuple(dict.fromkeys(arn for balancer in found.load_balancers for arn in balancer.target_groups))
+            self._groups = tuple(
+                dict.fromkeys(
+                    arn for balancer in found.load_balancers for arn in balancer.target_groups
+                )
+            )
         return found
 
     def stage(self) -> str:
-        """The lifecycle stage of the service deployment under way; empty where there is none (ListServiceDeployments, Describe…)."""
+        """The lifecycle stage of the service deployment under way; empty where there is none
+        (ListServiceDeployments, Describe…).
+        """
         self.calls += 2
         return ecs.deployment_stage(self.cloud, self.cluster, self.name)
 
     def stopped(self) -> tuple[TaskState, ...]:
-        """ListTasks and DescribeTasks of the service's tasks that stop or have stopped within about an hour."""
+        """ListTasks and DescribeTasks of the service's tasks that stop or have stopped within about
+        an hour.
+        """
         return self._tasks("STOPPED")
 
     def running(self) -> tuple[TaskState, ...]:
@@ -75,7 +85,9 @@ class EcsObserver:
         return tuple(found)
 
     def log(self, task: TaskState) -> tuple[str, ...]:
-        """The last lines of the container that ended, ours if none stands out; none where it sends its log elsewhere, or never ran."""
+        """The last lines of the container that ended, ours if none stands out; none where it sends
+        its log elsewhere, or never ran.
+        """
         ended = responsible_container(task, self.container)
         where = self._stream(task, ended.name if ended else self.container)
         if where is None:
@@ -84,7 +96,9 @@ class EcsObserver:
         return logs.last_lines(self.cloud, *where, limit=LAST_LINES)
 
     def follow(self, tasks: tuple[TaskState, ...]) -> tuple[str, ...]:
-        """What our container has logged in these tasks since the last look, each line behind its task's short id."""
+        """What our container has logged in these tasks since the last look, each line behind its
+        task's short id.
+        """
         found: list[str] = []
         for task in tasks:
             where = self._stream(task, self.container)
@@ -95,10 +109,14 @@ class EcsObserver:
         return tuple(found)
 
     def _stream(self, task: TaskState, container: str) -> tuple[str, str] | None:
-        """Log group and stream (`prefix/container/task-id`, the awslogs driver's rule) by the task's own revision."""
+        """Log group and stream (`prefix/container/task-id`, the awslogs driver's rule) by the
+        task's own revision.
+        """
         if task.task_definition not in self._definitions:
             self.calls += 1
-            self._definitions[task.task_definition] = ecs.task_definition(self.cloud, task.task_definition)
+            self._definitions[task.task_definition] = ecs.task_definition(
+                self.cloud, task.task_definition
+            )
         definition = self._definitions[task.task_definition]
         described = definition.container(container) if definition else None
         options = ((described or {}).get("logConfiguration") or {}).get("options") or {}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecs
+from ops.aws.facts import ServiceState, TaskState, Unknown
 from ops.core.parallel import gather
 from ops.preflight.platform_reads import Platform
-from ops.aws.facts import ServiceState, TaskState, Unknown
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -29,7 +29,11 @@ class ServiceStatus:
     def steady(self) -> bool:
         """Running = desired, and exactly one deployment."""
         state = self.state
-        return isinstance(state, ServiceState) and state.running == state.desired and len(state.deployments) == 1
+        return (
+            isinstance(state, ServiceState)
+            and state.running == state.desired
+            and len(state.deployments) == 1
+        )
 
     @property
     def exit_code(self) -> int:
@@ -42,9 +46,22 @@ def status(settings: Settings, names: Iterable[str]) -> tuple[ServiceStatus, ...
     platform = Platform.of(settings)
     cluster = settings.environment.cluster
     services = {name: settings.service(name) for name in names}
-    states = gather(**{name: lambda s=s: ecs.service(platform.cloud, cluster, s.ecs_service) for name, s in services.items()})
-    tasks = gather(**{name: lambda s=s: ecs.tasks(platform.cloud, cluster, s.ecs_service) for name, s in services.items()})
-    return tuple(ServiceStatus(name, s.ecs_service, s.container, states[name], tasks[name]) for name, s in services.items())
+    states = gather(
+        **{
+            name: lambda s=s: ecs.service(platform.cloud, cluster, s.ecs_service)
+            for name, s in services.items()
+        }
+    )
+    tasks = gather(
+        **{
+            name: lambda s=s: ecs.tasks(platform.cloud, cluster, s.ecs_service)
+            for name, s in services.items()
+        }
+    )
+    return tuple(
+        ServiceStatus(name, s.ecs_service, s.container, states[name], tasks[name])
+        for name, s in services.items()
+    )
 
 
 def as_text(seen: Iterable[ServiceStatus]) -> str:
@@ -56,13 +73,25 @@ def as_text(seen: Iterable[ServiceStatus]) -> str:
 
 def service_lines(one: ServiceStatus) -> list[str]:
     if not isinstance(one.state, ServiceState):
-        return [f"{one.name}: {one.state.why if isinstance(one.state, Unknown) else f'ECS has no service {one.ecs_service}'}"]
+        return [
+            f"{one.name}: "
+            f"{one.state.why if isinstance(one.state, Unknown) else f'ECS has no service {one.ecs_service}'}"
+        ]
     state = one.state
-    lines = [f"{one.name}: {state.running}/{state.desired} tasks run {state.task_definition.rsplit('/', 1)[-1]} ({state.name})"]
+    lines = [
+        f"{one.name}: {state.running}/{state.desired} tasks run "
+        f"{state.task_definition.rsplit('/', 1)[-1]} ({state.name})"
+    ]
     for deployment in state.deployments:
         rollout = deployment.rollout_state or "-"
-        counts = f"{deployment.running} running, {deployment.pending} pending, {deployment.failed} failed"
-        lines.append(f"  {deployment.status:<8} {deployment.id}  {deployment.task_definition.rsplit('/', 1)[-1]}  {rollout}  {counts}")
+        counts = (
+            f"{deployment.running} running, {deployment.pending} pending, {deployment.failed} "
+            f"failed"
+        )
+        lines.append(
+            f"  {deployment.status:<8} {deployment.id}  "
+            f"{deployment.task_definition.rsplit('/', 1)[-1]}  {rollout}  {counts}"
+        )
     if isinstance(one.tasks, Unknown):
         return [*lines, f"  tasks: unknown: {one.tasks.why}"]
     for task in one.tasks:
@@ -77,8 +106,16 @@ def as_document(seen: Iterable[ServiceStatus], settings: Settings) -> dict[str, 
 
 def service_document(one: ServiceStatus) -> dict[str, Any]:
     if not isinstance(one.state, ServiceState):
-        why = one.state.why if isinstance(one.state, Unknown) else f"ECS has no service {one.ecs_service}"
-        return {"service": one.name, "status": "unknown" if isinstance(one.state, Unknown) else "missing", "detail": why}
+        why = (
+            one.state.why
+            if isinstance(one.state, Unknown)
+            else f"ECS has no service {one.ecs_service}"
+        )
+        return {
+            "service": one.name,
+            "status": "unknown" if isinstance(one.state, Unknown) else "missing",
+            "detail": why,
+        }
     state = one.state
     return {
         "service": one.name,
@@ -87,10 +124,17 @@ def service_document(one: ServiceStatus) -> dict[str, Any]:
         "desired": state.desired,
         "running": state.running,
         "deployments": [
-            {"id": d.id, "status": d.status, "task_definition": d.task_definition.rsplit("/", 1)[-1], "rollout_state": d.rollout_state}
+            {
+                "id": d.id,
+                "status": d.status,
+                "task_definition": d.task_definition.rsplit("/", 1)[-1],
+                "rollout_state": d.rollout_state,
+            }
             for d in state.deployments
         ],
-        "tasks": None if isinstance(one.tasks, Unknown) else [task_document(task, one.container) for task in one.tasks],
+        "tasks": None
+        if isinstance(one.tasks, Unknown)
+        else [task_document(task, one.container) for task in one.tasks],
     }
 
 

@@ -1,8 +1,11 @@
-"""Watching one deployment, by its id, to its verdict: one DescribeServices a poll, tasks and targets only when something changed.
+"""Watching one deployment, by its id, to its verdict: one DescribeServices a poll, tasks and
+targets only when something changed.
 
-The calls are rationed (0.5 a second on average, a little more at the start), except for a stop: an answer that may mean a stopped task of
-ours is followed by ListTasks, DescribeTasks and its log at once, so that its diagnosis stands there within the same look. What cannot be
-looked at is said once and left out; a network that drops, or AWS asking for fewer calls, is waited out with growing pauses."""
+The calls are rationed (0.5 a second on average, a little more at the start), except for a stop: an
+answer that may mean a stopped task of ours is followed by ListTasks, DescribeTasks and its log at
+once, so that its diagnosis stands there within the same look. What cannot be looked at is said once
+and left out; a network that drops, or AWS asking for fewer calls, is waited out with growing
+pauses."""
 
 from __future__ import annotations
 
@@ -11,16 +14,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from ops.aws.facts import Finding, ServiceState, Target, TaskState, Verdict
 from ops.core.errors import OpsError
-from ops.ecs.observer import ecs_observer as ecs_observer
+from ops.core.redaction.redact import redact_lines
+from ops.ecs.interfaces import Display as Display
 from ops.ecs.interfaces import Observer as Observer
 from ops.ecs.interfaces import WatchResult as WatchResult
-from ops.ecs.interfaces import Display as Display
-from ops.aws.facts import Finding, ServiceState, Target, TaskState, Verdict
-from ops.core.redaction.redact import redact_lines
+from ops.ecs.observer import ecs_observer as ecs_observer
 from ops.ecs.rules import polling
-from ops.ecs.rules.verdict import SETTLE_S, Decision, RolloutHistory, Settling, Observation, baking, deadline, decide, remember, same_tasks, settle, unchecked, wants_details
 from ops.ecs.rules.stop_diagnosis import GONE, cause, finding
+from ops.ecs.rules.verdict import (
+    SETTLE_S,
+    Decision,
+    Observation,
+    RolloutHistory,
+    Settling,
+    baking,
+    deadline,
+    decide,
+    remember,
+    same_tasks,
+    settle,
+    unchecked,
+    wants_details,
+)
 
 NO_LINES: tuple[str, ...] = ()
 NO_TASKS: tuple[TaskState, ...] = ()
@@ -42,12 +59,26 @@ def watch(
     settle_s: float = SETTLE_S,
     service: str = "",
 ) -> WatchResult:
-    """Watch until there is a verdict. Raises OpsError where ECS may not be looked at; KeyboardInterrupt passes through.
+    """Watch until there is a verdict. Raises OpsError where ECS may not be looked at;
+    KeyboardInterrupt passes through.
 
-    `patient`: where the service's circuit breaker rolls back, leave failing tasks to it. `bounded`: `timeout_s` includes a bake time.
-    `settle_s`: how long tasks must run that no target group checks. `service`: ours, for commands in findings.
-    """
-    watching = DeploymentWatch(eyes, deployment_id, timeout_s, poll_s, screen, clock, sleep, follow, patient, bounded, settle_s, service)
+    `patient`: where the service's circuit breaker rolls back, leave failing tasks to it. `bounded`:
+    `timeout_s` includes a bake time. `settle_s`: how long tasks must run that no target group
+    checks. `service`: ours, for commands in findings."""
+    watching = DeploymentWatch(
+        eyes,
+        deployment_id,
+        timeout_s,
+        poll_s,
+        screen,
+        clock,
+        sleep,
+        follow,
+        patient,
+        bounded,
+        settle_s,
+        service,
+    )
     try:
         return watching.to_the_end()
     finally:
@@ -75,18 +106,22 @@ class DeploymentWatch:
     tasks: tuple[TaskState, ...] = ()
     targets: tuple[Target, ...] = ()
     stopped: dict[str, TaskState] = field(default_factory=dict)
-    told: list[tuple[str, object]] = field(default_factory=list)      # (task, cause) of every stop that was diagnosed
+    told: list[tuple[str, object]] = field(
+        default_factory=list
+    )  # (task, cause) of every stop that was diagnosed
     findings: list[Finding] = field(default_factory=list)
-    past: set[str] = field(default_factory=set)                       # stops from before the watch that no longer count
+    past: set[str] = field(default_factory=set)  # stops from before the watch that no longer count
     events: set[str] = field(default_factory=set)
-    unseen: dict[str, str] = field(default_factory=dict)              # what could not be looked at, and why
-    closed: set[str] = field(default_factory=set)                     # what is not asked for again
+    unseen: dict[str, str] = field(default_factory=dict)  # what could not be looked at, and why
+    closed: set[str] = field(default_factory=set)  # what is not asked for again
     phase: str = ""
-    stage: str = ""                                                   # of a deployment that is not ROLLING
+    stage: str = ""  # of a deployment that is not ROLLING
     settling: Settling | None = None
     misses: int = 0
     chase: int = 0
-    owed: set[str] = field(default_factory=set)                       # looks that a change asked for and the ration put off
+    owed: set[str] = field(
+        default_factory=set
+    )  # looks that a change asked for and the ration put off
     owed_at: float = 0.0
 
     def to_the_end(self) -> WatchResult:
@@ -97,7 +132,11 @@ class DeploymentWatch:
             decision = self.look()
             if decision.verdict is not None:
                 return self.outcome(decision)
-            pause = self.poll_s if not self.misses else min(self.poll_s * 2**self.misses, polling.LONGEST_PAUSE_S)
+            pause = (
+                self.poll_s
+                if not self.misses
+                else min(self.poll_s * 2**self.misses, polling.LONGEST_PAUSE_S)
+            )
             left = self.timeout_s - self.elapsed()
             wanted = max(pause - (self.clock() - looked), self.poll_s / 4)
             self.sleep(min(wanted, left) if left > 0 else wanted)
@@ -124,7 +163,9 @@ class DeploymentWatch:
         return decision
 
     def blind(self, error: OpsError) -> Decision:
-        """ECS did not answer: said once, waited out until the time is up. Raises what no waiting mends."""
+        """ECS did not answer: said once, waited out until the time is up. Raises what no waiting
+        mends.
+        """
         if polling.is_permanent(error):
             raise error
         if not self.misses:
@@ -138,18 +179,40 @@ class DeploymentWatch:
         return Decision(Verdict.TIMED_OUT, self.phase, why, baking(sight, self.id))
 
     def sight(self, service: ServiceState | None) -> Observation:
-        return Observation(self.elapsed(), service, tuple(self.stopped.values()), self.history, self.eyes.container, self.stage)
+        return Observation(
+            self.elapsed(),
+            service,
+            tuple(self.stopped.values()),
+            self.history,
+            self.eyes.container,
+            self.stage,
+        )
 
     def decision(self, service: ServiceState | None) -> Decision:
-        return decide(self.sight(service), self.id, timeout_s=self.timeout_s, patient=self.patient, bounded=self.bounded)
+        return decide(
+            self.sight(service),
+            self.id,
+            timeout_s=self.timeout_s,
+            patient=self.patient,
+            bounded=self.bounded,
+        )
 
     def settled(self, decision: Decision) -> Decision:
-        """A success where no target group checks the tasks waits until the same ones have run for `settle_s`."""
+        """A success where no target group checks the tasks waits until the same ones have run for
+        `settle_s`.
+        """
         service = self.service
-        if decision.verdict is not Verdict.SUCCEEDED or service is None or not self.settle_s or not unchecked(service, self.id):
+        if (
+            decision.verdict is not Verdict.SUCCEEDED
+            or service is None
+            or not self.settle_s
+            or not unchecked(service, self.id)
+        ):
             return decision
         if self.settling is None:
-            self.screen.line(f"no target group checks these tasks: they must run for {self.settle_s:g} s")
+            self.screen.line(
+                f"no target group checks these tasks: they must run for {self.settle_s:g} s"
+            )
             return self.settle_anew(service)
         over = self.elapsed() - self.settling.since >= self.settle_s
         if over:
@@ -159,7 +222,7 @@ class DeploymentWatch:
             return found
         running, ours = self.our_running(), service.deployment(self.id)
         if running is None or ours is None or self.elapsed() >= self.timeout_s:
-            return decision      # what could not be read is the proof's business
+            return decision  # what could not be read is the proof's business
         if same_tasks(self.settling, running, ours.desired):
             return found
         self.screen.line("other tasks run now: they must run as long")
@@ -167,7 +230,9 @@ class DeploymentWatch:
 
     def settle_anew(self, service: ServiceState) -> Decision:
         self.diagnose(service)
-        self.settling = Settling(self.elapsed(), self.our_running() or frozenset(), frozenset(self.stopped))
+        self.settling = Settling(
+            self.elapsed(), self.our_running() or frozenset(), frozenset(self.stopped)
+        )
         return Decision(None, "settling")
 
     def our_running(self) -> frozenset[str] | None:
@@ -176,7 +241,9 @@ class DeploymentWatch:
         if found is None:
             return None
         self.tasks = found
-        return frozenset(task.arn for task in found if task.started_by == self.id and task.status == "RUNNING")
+        return frozenset(
+            task.arn for task in found if task.started_by == self.id and task.status == "RUNNING"
+        )
 
     def show(self, phase: str) -> None:
         if phase != self.phase:
@@ -204,28 +271,40 @@ class DeploymentWatch:
             left = tuple(task for task in self.tasks if task.arn not in self.stopped)
             self.screen.seen(service, (*left, *self.stopped.values()), self.targets)
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
-        if self.follow and ours:   # asked for by the operator, so outside the ration
-            for line in redact_lines(self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES)):
+        if self.follow and ours:  # asked for by the operator, so outside the ration
+            for line in redact_lines(
+                self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES)
+            ):
                 self.screen.line(line)
 
     def forgive(self, service: ServiceState) -> None:
-        """A deployment that we find with all its tasks running again has outlived its earlier stops: they are no verdict on it."""
+        """A deployment that we find with all its tasks running again has outlived its earlier
+        stops: they are no verdict on it.
+        """
         ours = service.deployment(self.id)
         if ours and ours.running >= ours.desired > 0:
-            self.past = {task.arn for task in self.optional("stopped tasks", self.eyes.stopped, NO_TASKS)}
+            self.past = {
+                task.arn for task in self.optional("stopped tasks", self.eyes.stopped, NO_TASKS)
+            }
 
     def refresh(self) -> bool:
-        """The table's tasks and targets, each as soon as the ration allows it; whether either was looked at."""
+        """The table's tasks and targets, each as soon as the ration allows it; whether either was
+        looked at.
+        """
         if targets := self.pays("targets", polling.TARGETS_COST):
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
-        if tasks := self.pays("tasks", polling.TASKS_COST) or (self.follow and "tasks" in self.owed):
+        if tasks := self.pays("tasks", polling.TASKS_COST) or (
+            self.follow and "tasks" in self.owed
+        ):
             self.owed -= {"tasks"}
             self.tasks = self.optional("tasks", self.eyes.running, self.tasks)
         return targets or tasks
 
     def pays(self, what: str, calls: int) -> bool:
         """Whether `what` is owed and affordable; then it is owed no more."""
-        pays = what in self.owed and polling.within_budget(calls, made=self.eyes.calls, elapsed_s=self.elapsed())
+        pays = what in self.owed and polling.within_budget(
+            calls, made=self.eyes.calls, elapsed_s=self.elapsed()
+        )
         self.owed -= {what} if pays else set()
         return pays
 
@@ -237,9 +316,15 @@ class DeploymentWatch:
             self.screen.event(event)
 
     def diagnose(self, service: ServiceState) -> None:
-        """Each stopped task of ours, once, as soon as it says why. One that does not yet is looked at again in the next look."""
+        """Each stopped task of ours, once, as soon as it says why. One that does not yet is looked
+        at again in the next look.
+        """
         listed = self.optional("stopped tasks", self.eyes.stopped, NO_TASKS)
-        ours = {task.arn: task for task in listed if task.started_by == self.id and task.arn not in self.past}
+        ours = {
+            task.arn: task
+            for task in listed
+            if task.started_by == self.id and task.arn not in self.past
+        }
         self.stopped.update(ours)
         known = {arn for arn, _ in self.told}
         for task in sorted(ours.values(), key=polling.stopped_order):
@@ -260,7 +345,9 @@ class DeploymentWatch:
         if not why.failure:
             return
         if before >= polling.MAX_FULL_DIAGNOSES:
-            self.screen.line(f"task {task.id} stopped too, for the same cause ({before + 1} so far)")
+            self.screen.line(
+                f"task {task.id} stopped too, for the same cause ({before + 1} so far)"
+            )
             return
         lines = self.optional("log", lambda: self.eyes.log(task), NO_LINES)
         if why.code == "ECS-ELB":
@@ -268,13 +355,28 @@ class DeploymentWatch:
         ill = tuple(target for target in self.targets if target.state != "healthy")
         said = polling.health_check_events(service, self.id)
         group = service.load_balancers[0].target_group if service.load_balancers else ""
-        names = {"service": self.name, "ecs_service": service.name, "target_group": group, "aws": self.eyes.aws}
-        found = finding(task, why, lines, targets=ill, said=said, log_problem=self.unseen.get("log", ""), **names)
+        names = {
+            "service": self.name,
+            "ecs_service": service.name,
+            "target_group": group,
+            "aws": self.eyes.aws,
+        }
+        found = finding(
+            task,
+            why,
+            lines,
+            targets=ill,
+            said=said,
+            log_problem=self.unseen.get("log", ""),
+            **names,
+        )
         self.findings.append(found)
         self.screen.finding(found)
 
     def optional(self, what: str, look: Callable[[], T], otherwise: T) -> T:
-        """A look that the verdict does not hang on: what it can't see is said, never taken for fine, and no reason to stop watching."""
+        """A look that the verdict does not hang on: what it can't see is said, never taken for
+        fine, and no reason to stop watching.
+        """
         if what in self.closed:
             return otherwise
         try:
@@ -296,9 +398,21 @@ class DeploymentWatch:
             self.screen.finding(self.findings[-1])
         elif decision.verdict is Verdict.TIMED_OUT and self.service and not self.misses:
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
-            late = polling.timeout_finding(self.id, decision.why, self.service, self.targets, self.name)
+            late = polling.timeout_finding(
+                self.id, decision.why, self.service, self.targets, self.name
+            )
             self.findings.append(late)
             self.screen.finding(late)
-        unseen = "".join(f"; {what} could not be looked at: {why}" for what, why in self.unseen.items())
+        unseen = "".join(
+            f"; {what} could not be looked at: {why}" for what, why in self.unseen.items()
+        )
         why = decision.why + (unseen if decision.verdict is not Verdict.SUCCEEDED else "")
-        return WatchResult(decision.verdict, why, tuple(self.findings), self.id, self.elapsed(), self.eyes.calls, decision.baking)
+        return WatchResult(
+            decision.verdict,
+            why,
+            tuple(self.findings),
+            self.id,
+            self.elapsed(),
+            self.eyes.calls,
+            decision.baking,
+        )

@@ -1,9 +1,9 @@
-"""The platform before and after a change: every deploy, migration and apply takes its own two sweeps and says what differs.
+"""The platform before and after a change: every deploy, migration and apply takes its own two
+sweeps and says what differs.
 
-A deploy's first one runs beside the preflight, so it costs next to nothing; what comes between (a question, a build) is in the difference
-too, so it is said since when. What was ill before is not blamed on the change, and no verdict hangs on it: that is the proof's
-business.
-"""
+A deploy's first one runs beside the preflight, so it costs next to nothing; what comes between (a
+question, a build) is in the difference too, so it is said since when. What was ill before is not
+blamed on the change, and no verdict hangs on it: that is the proof's business."""
 
 from __future__ import annotations
 
@@ -14,25 +14,27 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ops.core import ui
-from ops.core.parallel import try_call, try_call_in_thread
-from ops.core.errors import Cancelled, ConfigError, OpsError, Refused
-from ops.health import sweep as health_sweep, history, render
-from ops.preflight.platform_reads import Platform
-from ops.health.probe_runner import Memo
-from ops.health.model import Sweep
 from ops.aws.facts import Unknown
+from ops.core import ui
+from ops.core.errors import Cancelled, ConfigError, OpsError, Refused
+from ops.core.parallel import try_call, try_call_in_thread
+from ops.health import history, render
+from ops.health import sweep as health_sweep
+from ops.health.model import Sweep
+from ops.health.probe_runner import Memo
 from ops.health.rules import diff
+from ops.preflight.platform_reads import Platform
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 NOT_READ = Unknown("not looked at")
-LONGEST_S = 10.0      # of each sweep: nobody waits longer for a look that is not asked for
+LONGEST_S = 10.0  # of each sweep: nobody waits longer for a look that is not asked for
 
 
 class BeforeAfter:
-    """One change. `begin` looks before, `end` after; an environment without services has nothing to look at, and says nothing.
+    """One change. `begin` looks before, `end` after; an environment without services has nothing to
+    look at, and says nothing.
 
     `platform` is called in the first look's thread: where nothing is looked at, no door is opened.
     """
@@ -43,22 +45,32 @@ class BeforeAfter:
         self.ended = False
         self.before: Sweep | Unknown = NOT_READ
         self.after: Sweep | Unknown = NOT_READ
-        self._looking = threading.Thread(target=self._look_before, name="health before", daemon=True)
+        self._looking = threading.Thread(
+            target=self._look_before, name="health before", daemon=True
+        )
 
     @classmethod
-    def begin(cls, settings: Settings, platform: Callable[[], Platform], about: str, *, looks: bool = True) -> BeforeAfter:
-        """Start to look; nothing is waited for. `about`: the change, in words; `looks` False: there is no change to look around."""
+    def begin(
+        cls, settings: Settings, platform: Callable[[], Platform], about: str, *, looks: bool = True
+    ) -> BeforeAfter:
+        """Start to look; nothing is waited for. `about`: the change, in words; `looks` False: there
+        is no change to look around.
+        """
         around = cls(settings, platform, about)
         if looks and settings.environment.services:
             around._looking.start()
         return around
 
     def _look_before(self) -> None:
-        self.before = try_call_in_thread(lambda: health_sweep.sweep(self.platform(), self._request(f"before {self.about}"), None))
+        self.before = try_call_in_thread(
+            lambda: health_sweep.sweep(self.platform(), self._request(f"before {self.about}"), None)
+        )
 
     def _request(self, about: str, from_s: float | None = None) -> health_sweep.SweepRequest:
         groups = tuple(health_sweep.configured(self.platform()))
-        return health_sweep.SweepRequest(only=groups, about=about, from_s=from_s, deadline_s=LONGEST_S)
+        return health_sweep.SweepRequest(
+            only=groups, about=about, from_s=from_s, deadline_s=LONGEST_S
+        )
 
     def ready(self) -> None:
         """Wait for the first look: from here on the world may change."""
@@ -66,7 +78,8 @@ class BeforeAfter:
             self._looking.join(LONGEST_S + 1)
 
     def end(self, released: Mapping[str, Mapping[str, Any]] | None = None) -> None:
-        """Look again, and keep both. Never raises but for an interrupt: a look must not spoil what was done.
+        """Look again, and keep both. Never raises but for an interrupt: a look must not spoil what
+        was done.
 
         `released`: service → the release that has just succeeded, which nothing has recorded yet.
         """
@@ -80,12 +93,16 @@ class BeforeAfter:
                 history.append(self.settings, sweep)
 
     def _look_after(self, released: Mapping[str, Mapping[str, Any]]) -> Sweep:
-        request = replace(self._request(f"after {self.about}", from_s=self.began), released=released)
+        request = replace(
+            self._request(f"after {self.about}", from_s=self.began), released=released
+        )
         document = diff.as_document(self.before) if isinstance(self.before, Sweep) else None
         return health_sweep.sweep(self.platform(), request, document)
 
     def as_document(self) -> dict[str, Any]:
-        """`health` of a deploy's, a migration's or an apply's document (design: before, after, changes)."""
+        """`health` of a deploy's, a migration's or an apply's document (design: before, after,
+        changes).
+        """
         changes = self.after.changes if isinstance(self.after, Sweep) else ()
         return {
             "before": sweep_document(self.before, self.settings.name),
@@ -103,28 +120,48 @@ class BeforeAfter:
         changes = self.after.changes
         told = f"{len(changes) or 'no'} change{'' if len(changes) == 1 else 's'}"
         before = self.before
-        yield f"  health since {before.at[:19]}Z: {told}" if isinstance(before, Sweep) else f"  health before it is not known: {before.why}"
+        yield (
+            f"  health since {before.at[:19]}Z: {told}"
+            if isinstance(before, Sweep)
+            else f"  health before it is not known: {before.why}"
+        )
         yield from (f"    {line}" for line in render.merge_same(changes))
-        was = {check.label: check.ill for check in before.checks} if isinstance(before, Sweep) else {}
+        was = (
+            {check.label: check.ill for check in before.checks} if isinstance(before, Sweep) else {}
+        )
         for check in self.after.checks:
             if check.ill and not check.explained_by:
-                since = "as before" if was.get(check.label) else "since this change" if check.label in was else "not seen before"
+                since = (
+                    "as before"
+                    if was.get(check.label)
+                    else "since this change"
+                    if check.label in was
+                    else "not seen before"
+                )
                 yield f"    {render.check_line(check)} ({since})"
 
 
 def sweep_document(sweep: Sweep | Unknown, environment: str) -> dict[str, Any]:
     if isinstance(sweep, Sweep):
         return diff.as_document(sweep)
-    unknown = {"group": "health", "name": "health", "status": "unknown", "detail": sweep.why, "took_s": 0.0}
+    unknown = {
+        "group": "health",
+        "name": "health",
+        "status": "unknown",
+        "detail": sweep.why,
+        "took_s": 0.0,
+    }
     healthy = None if sweep == NOT_READ else False
     return {"healthy": healthy, "environment": environment, "checks": [unknown], "changes": []}
 
 
 @contextmanager
-def before_and_after(settings: Settings, about: str, *, looks: bool = True) -> Iterator[BeforeAfter]:
-    """A change that is made while this holds. Where it failed it may be half done, which is looked at and told all the same (with `--json`
-    as `health` beside the error); where it was refused nothing was done, and whoever interrupts wants to get away.
-    """
+def before_and_after(
+    settings: Settings, about: str, *, looks: bool = True
+) -> Iterator[BeforeAfter]:
+    """A change that is made while this holds. Where it failed it may be half done, which is looked
+    at and told all the same (with `--json` as `health` beside the error); where it was refused
+    nothing was done, and whoever interrupts wants to get away."""
     found = BeforeAfter.begin(settings, lambda: Platform.of(settings), about, looks=looks)
     found.ready()
     try:

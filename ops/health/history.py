@@ -1,4 +1,6 @@
-"""Runs of health checks that were kept: on this machine, in an operator's file, in a release's record; to compare the next with."""
+"""Runs of health checks that were kept: on this machine, in an operator's file, in a release's
+record; to compare the next with.
+"""
 
 from __future__ import annotations
 
@@ -8,34 +10,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.core import ui
-from ops.health import history_files
-from ops.core.parallel import with_timeout
 from ops.core.errors import ConfigError, OpsError
-from ops.state import records
+from ops.core.parallel import with_timeout
+from ops.health import history_files
 from ops.health.model import Sweep
 from ops.health.rules import diff
+from ops.state import records
 
 if TYPE_CHECKING:
-    from ops.preflight.platform_reads import Platform
-    from ops.health.sweep import SweepRequest
     from ops.core.config.settings import Settings
+    from ops.health.sweep import SweepRequest
+    from ops.preflight.platform_reads import Platform
 
 KEPT = ".ops/health"
 LAST_RELEASE = "last-release"
 
 
 def baseline(platform: Platform, request: SweepRequest) -> Mapping[str, Any] | None:
-    """The run to compare with: the file, the last release's, else of each group the newest kept run that looked at it.
+    """The run to compare with: the file, the last release's, else of each group the newest kept run
+    that looked at it.
 
-    Raises ConfigError for a file that is none, or another environment's; OpsError where no release keeps one, or S3 does not answer.
-    """
+    Raises ConfigError for a file that is none, or another environment's; OpsError where no release
+    keeps one, or S3 does not answer."""
     settings = platform.settings
     if request.against == LAST_RELEASE:
         deadline_s = request.deadline_s or settings.environment.health.deadline
-        return with_timeout(lambda: last_release_baseline(platform), deadline_s, f"--against {LAST_RELEASE}")
+        return with_timeout(
+            lambda: last_release_baseline(platform), deadline_s, f"--against {LAST_RELEASE}"
+        )
     if request.against:
         return load_baseline(Path(request.against), settings)
-    return diff.newest_of_each(history_files.newest(folder(settings)), set(request.groups) - set(request.skip))
+    return diff.newest_of_each(
+        history_files.newest(folder(settings)), set(request.groups) - set(request.skip)
+    )
 
 
 def load_baseline(path: Path, settings: Settings) -> Mapping[str, Any]:
@@ -43,18 +50,33 @@ def load_baseline(path: Path, settings: Settings) -> Mapping[str, Any]:
     of = str(found.get("environment") or settings.name)
     if of != settings.name:
         why = f"it is a run of environment {of}, and this is {settings.name}"
-        raise ConfigError(f"--against {path}", why, f"INVOKE_ENV={of} inv health.all --against {path}")
+        raise ConfigError(
+            f"--against {path}", why, f"INVOKE_ENV={of} inv health.all --against {path}"
+        )
     return found
 
 
 def last_release_baseline(platform: Platform) -> Mapping[str, Any]:
-    """What was seen after the newest release of any service, as its record keeps it. Raises OpsError where no record has it."""
+    """What was seen after the newest release of any service, as its record keeps it. Raises
+    OpsError where no record has it.
+    """
     found: list[Mapping[str, Any]] = []
     for name in sorted(platform.settings.environment.services):
-        newest = next((record for record in records.read(platform, name) if history_files.read_error(record.get("health")) is None), None)
+        newest = next(
+            (
+                record
+                for record in records.read(platform, name)
+                if history_files.read_error(record.get("health")) is None
+            ),
+            None,
+        )
         found += [newest] if newest else []
     if not found:
-        raise OpsError(f"--against {LAST_RELEASE}", "no release record keeps a run of health checks", "inv health.all --against FILE")
+        raise OpsError(
+            f"--against {LAST_RELEASE}",
+            "no release record keeps a run of health checks",
+            "inv health.all --against FILE",
+        )
     health: Mapping[str, Any] = max(found, key=lambda record: str(record.get("at")))["health"]
     return health
 
@@ -64,9 +86,13 @@ def folder(settings: Settings) -> Path:
 
 
 def append(settings: Settings, found: Sweep, instead_of: Path | None = None) -> Path | None:
-    """Keep this run for the next one (`instead_of`: in place of that one, of the same watch); where it can't be kept, that is said."""
+    """Keep this run for the next one (`instead_of`: in place of that one, of the same watch); where
+    it can't be kept, that is said.
+    """
     try:
-        path = history_files.append(folder(settings), diff.as_document(found), settings.environment.health.keep)
+        path = history_files.append(
+            folder(settings), diff.as_document(found), settings.environment.health.keep
+        )
     except OpsError as problem:
         ui.progress(f"{problem.what}: {problem.why}")
         return instead_of
@@ -80,11 +106,15 @@ def save(path: str, found: Sweep) -> None:
     try:
         history_files.save(Path(path), diff.as_document(found))
     except OSError as error:
-        raise OpsError(f"--save {path}", error.strerror or str(error), "name a file in a folder that is there") from None
+        raise OpsError(
+            f"--save {path}", error.strerror or str(error), "name a file in a folder that is there"
+        ) from None
 
 
 def save_or_exit_code(path: str | None, found: Sweep) -> int:
-    """The same after the run has been told: what goes wrong is said, and is the exit code (0: nothing did)."""
+    """The same after the run has been told: what goes wrong is said, and is the exit code (0:
+    nothing did).
+    """
     try:
         if path:
             save(path, found)
@@ -97,8 +127,16 @@ def save_or_exit_code(path: str | None, found: Sweep) -> int:
 def check_writable(path: str) -> None:
     """Whether a run can be saved there, before any time is spent on one. Raises ConfigError."""
     parent = Path(path).absolute().parent
-    fault = "there is no such folder" if not parent.is_dir() else "" if os.access(parent, os.W_OK) else "it may not be written to"
+    fault = (
+        "there is no such folder"
+        if not parent.is_dir()
+        else ""
+        if os.access(parent, os.W_OK)
+        else "it may not be written to"
+    )
     if Path(path).is_dir():
         parent, fault = Path(path), "it is a folder"
     if fault:
-        raise ConfigError(f"--save {path}", f"{parent}: {fault}", "name a file in a folder that is there")
+        raise ConfigError(
+            f"--save {path}", f"{parent}: {fault}", "name a file in a folder that is there"
+        )

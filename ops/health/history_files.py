@@ -1,4 +1,6 @@
-"""Sweeps kept as JSON files, one a run: what the next one is compared with (`.ops/health/ENVIRONMENT/`)."""
+"""Sweeps kept as JSON files, one a run: what the next one is compared with
+(`.ops/health/ENVIRONMENT/`).
+"""
 
 from __future__ import annotations
 
@@ -8,31 +10,45 @@ from pathlib import Path
 from typing import Any
 
 from ops.core.errors import ConfigError, OpsError
-from ops.health.model import EVALUATED, STATUSES
 from ops.core.redaction.redact import known
+from ops.health.model import EVALUATED, STATUSES
 
 
 def append(folder: Path, document: Mapping[str, Any], limit: int) -> Path:
-    """Write it beside the others, whole or not at all, and drop what is older than the newest `limit` that looked at the same groups.
+    """Write it beside the others, whole or not at all, and drop what is older than the newest
+    `limit` that looked at the same groups.
 
     Raises OpsError.
     """
     stamp = "".join(letter for letter in str(document["at"]) if letter.isdigit())
-    kind = "+".join(sorted({str(each["group"]) for each in document["checks"] if each["status"] in EVALUATED} - {"account"})) or "nothing"
+    kind = (
+        "+".join(
+            sorted(
+                {str(each["group"]) for each in document["checks"] if each["status"] in EVALUATED}
+                - {"account"}
+            )
+        )
+        or "nothing"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = save(folder / f"{stamp}.{kind}.json", document)
         for old in sorted(folder.glob(f"*.{kind}.json"), reverse=True)[limit:]:
             old.unlink(missing_ok=True)
     except OSError as error:
-        raise OpsError(f"this run could not be kept in {folder}", str(error), "make the folder writable") from None
+        raise OpsError(
+            f"this run could not be kept in {folder}", str(error), "make the folder writable"
+        ) from None
     return path
 
 
 def save(path: Path, document: Mapping[str, Any]) -> Path:
     """Write it there. Raises OSError."""
     making = path.with_name(f"{path.name}.making")
-    making.write_text(json.dumps(known.hide_in(document), ensure_ascii=False, default=str) + "\n", encoding="utf-8")
+    making.write_text(
+        json.dumps(known.hide_in(document), ensure_ascii=False, default=str) + "\n",
+        encoding="utf-8",
+    )
     making.replace(path)
     return path
 
@@ -55,7 +71,7 @@ def parsed(path: Path) -> Mapping[str, Any]:
         why = str(error)
     if why is not None:
         raise ConfigError(f"--against {path}", why, "a file of --save, or last-release")
-    return found      # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]
 
 
 def read_error(document: Any) -> str | None:
@@ -65,7 +81,14 @@ def read_error(document: Any) -> str | None:
         return "it holds no run of health checks"
     if not isinstance(document.get("environment"), str):
         return "environment: expected a name"
-    return next((f"checks[{place}].{why}" for place, each in enumerate(checks) if (why := is_malformed(each))), None)
+    return next(
+        (
+            f"checks[{place}].{why}"
+            for place, each in enumerate(checks)
+            if (why := is_malformed(each))
+        ),
+        None,
+    )
 
 
 def is_malformed(check: Any) -> str:
@@ -78,7 +101,9 @@ def is_malformed(check: Any) -> str:
     if check["status"] not in STATUSES:
         return f"status: {check['status']!r}, expected one of {', '.join(STATUSES)}"
     numbers, patterns = check.get("numbers", {}), check.get("patterns", [])
-    if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
+    if not isinstance(numbers, dict) or not all(
+        isinstance(value, int | float) for value in numbers.values()
+    ):
         return "numbers: expected numbers by their names"
     whole = isinstance(patterns, list) and all(isinstance(each, str) for each in patterns)
     return "" if whole else "patterns: expected a list of texts"

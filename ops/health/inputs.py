@@ -1,4 +1,6 @@
-"""What several probes of one sweep need, each looked at once: services, releases, the secret, the instance."""
+"""What several probes of one sweep need, each looked at once: services, releases, the secret, the
+instance.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,22 @@ from functools import partial
 from typing import Any
 
 from ops.aws import ecs, elb, rds, secrets
-from ops.core.parallel import gather
-from ops.core.errors import OpsError
-from ops.state import records
-from ops.preflight.platform_reads import Platform
-from ops.health.probe_runner import Memo
 from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition
+from ops.core.errors import OpsError
+from ops.core.parallel import gather
 from ops.ecs.rules.task_definition_refs import Reference, references
+from ops.health.probe_runner import Memo
+from ops.preflight.platform_reads import Platform
+from ops.state import records
 
-SHARE = 0.8       # of the deadline, for one page
+SHARE = 0.8  # of the deadline, for one page
 
 
 @dataclass(frozen=True)
 class SweepContext:
-    """One sweep: where, how far back the logs are read (None: as configured), since when errors count (`from_s`, seconds since 1970; None:
-    for the last while), what the logs of the run before said, and releases that have just succeeded and are not recorded yet.
-    """
+    """One sweep: where, how far back the logs are read (None: as configured), since when errors
+    count (`from_s`, seconds since 1970; None: for the last while), what the logs of the run before
+    said, and releases that have just succeeded and are not recorded yet."""
 
     platform: Platform
     since_s: float | None = None
@@ -34,7 +36,9 @@ class SweepContext:
 
     @property
     def timeout_s(self) -> float:
-        """For one page: as configured, and always so much shorter than the whole that it can be named."""
+        """For one page: as configured, and always so much shorter than the whole that it can be
+        named.
+        """
         return min(self.platform.settings.environment.health.timeout, SHARE * self.deadline_s)
 
 
@@ -60,7 +64,9 @@ class SweepInputs:
         return self._services()[self.environment.services[name].ecs_service]
 
     def latest(self, name: str) -> TaskDefinition | None:
-        """The newest ACTIVE revision of the family that the service runs; None: no service, or no such revision."""
+        """The newest ACTIVE revision of the family that the service runs; None: no service, or no
+        such revision.
+        """
         return self._definitions[name]()
 
     def _latest(self, name: str) -> TaskDefinition | None:
@@ -69,7 +75,9 @@ class SweepInputs:
         return ecs.task_definition(self.platform.cloud, family) if family else None
 
     def release(self, name: str) -> Mapping[str, Any] | None:
-        """The newest record of a release that succeeded; None: there is none, or nowhere to keep any."""
+        """The newest record of a release that succeeded; None: there is none, or nowhere to keep
+        any.
+        """
         return self.asked.released.get(name) or self._releases[name]()
 
     def _released(self, name: str) -> Mapping[str, Any] | None:
@@ -79,11 +87,20 @@ class SweepInputs:
         """What a target group of one of the services checks."""
         found = self._groups().get(arn)
         if found is None:
-            raise OpsError(f"target group {arn} does not exist", "ELB does not know it", "the service's load balancer must be made anew")
+            raise OpsError(
+                f"target group {arn} does not exist",
+                "ELB does not know it",
+                "the service's load balancer must be made anew",
+            )
         return found
 
     def _described(self) -> Mapping[str, TargetGroup]:
-        balancers = [each for name in self.names if (state := self.state(name)) for each in state.load_balancers]
+        balancers = [
+            each
+            for name in self.names
+            if (state := self.state(name))
+            for each in state.load_balancers
+        ]
         arns = [arn for each in balancers for arn in each.target_groups]
         return elb.target_groups(self.platform.cloud, list(dict.fromkeys(arns)))
 
@@ -105,10 +122,12 @@ class SweepInputs:
         """The services whose tasks read the database's secret, as far as that can be seen."""
         database = self.environment.database
         wanted = database.secret if database else None
-        found = gather(**{name: partial(self.latest, name) for name in self.names}) if wanted else {}
+        found = (
+            gather(**{name: partial(self.latest, name) for name in self.names}) if wanted else {}
+        )
         return frozenset(
             name
             for name, definition in found.items()
-            if isinstance(definition, TaskDefinition) and any(wanted and wanted in each.source for each in references(definition))
+            if isinstance(definition, TaskDefinition)
+            and any(wanted and wanted in each.source for each in references(definition))
         )
-

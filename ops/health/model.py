@@ -1,4 +1,6 @@
-"""One sweep of `inv health.*`: checks, each with what was seen, and what changed since another sweep (design: "What --json prints")."""
+"""One sweep of `inv health.*`: checks, each with what was seen, and what changed since another
+sweep (design: "What --json prints").
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,27 @@ from ops.aws.facts import Change, Finding
 
 Status = Literal["ok", "failed", "unknown", "skipped"]
 STATUSES = ("ok", "failed", "unknown", "skipped")
-EVALUATED = ("ok", "failed", "unknown")      # what was asked for, whatever came of it
-GROUPS = ("account", "db", "ecs", "targets", "endpoints", "cdn", "certificates", "logs", "terraform")   # "account" comes with any other
+EVALUATED = ("ok", "failed", "unknown")  # what was asked for, whatever came of it
+GROUPS = (
+    "account",
+    "db",
+    "ecs",
+    "targets",
+    "endpoints",
+    "cdn",
+    "certificates",
+    "logs",
+    "terraform",
+)  # "account" comes with any other
 
 
 @dataclass(frozen=True)
 class Check:
     """One look and its answer.
 
-    `name` is the same in every run, `value` short and steady (two runs are compared by it), `detail` for a person, with expected and actual
-    where it failed. `explained_by`: the check whose failure explains this one. `numbers`: measures, compared with a tolerance.
-    """
+    `name` is the same in every run, `value` short and steady (two runs are compared by it),
+    `detail` for a person, with expected and actual where it failed. `explained_by`: the check whose
+    failure explains this one. `numbers`: measures, compared with a tolerance."""
 
     group: str
     name: str
@@ -32,7 +44,7 @@ class Check:
     finding: Finding | None = None
     explained_by: str = ""
     numbers: Mapping[str, float] = field(default_factory=dict)
-    patterns: tuple[str, ...] = ()      # of a log, so that the next run knows which are new
+    patterns: tuple[str, ...] = ()  # of a log, so that the next run knows which are new
 
     @property
     def label(self) -> str:
@@ -45,7 +57,9 @@ class Check:
 
 @dataclass(frozen=True)
 class Ingress:
-    """One rule of a security group (EC2 IpPermission). `protocol` "-1": all; `sources`: security groups, address ranges, prefix lists."""
+    """One rule of a security group (EC2 IpPermission). `protocol` "-1": all; `sources`: security
+    groups, address ranges, prefix lists.
+    """
 
     protocol: str
     first: int
@@ -55,7 +69,9 @@ class Ingress:
 
 @dataclass(frozen=True)
 class Sweep:
-    """All checks of one run. `at`: ISO 8601, UTC. `about`: what it was taken for ("after deploy backend abc1234")."""
+    """All checks of one run. `at`: ISO 8601, UTC. `about`: what it was taken for ("after deploy
+    backend abc1234").
+    """
 
     environment: str
     at: str
@@ -68,4 +84,6 @@ class Sweep:
     @property
     def healthy(self) -> bool:
         """Nothing failed, nothing unknown, and something was looked at."""
-        return any(check.status == "ok" for check in self.checks) and not any(check.ill for check in self.checks)
+        return any(check.status == "ok" for check in self.checks) and not any(
+            check.ill for check in self.checks
+        )

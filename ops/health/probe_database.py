@@ -1,4 +1,6 @@
-"""The probes of the database: RDS, the secret, one connection by the configured way, and what it tells."""
+"""The probes of the database: RDS, the secret, one connection by the configured way, and what it
+tells.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ops.postgres import facts, access, pending as postgres_pending
-from ops.core.parallel import gather
-from ops.ssh.errors import BeyondBastion
-from ops.core.errors import ConfigError, Unreachable
-from ops.health.inputs import SweepInputs
-from ops.health.probe_runner import Probe
-from ops.health.model import Check
 from ops.aws.facts import Unknown
+from ops.core.errors import ConfigError, Unreachable
+from ops.core.parallel import gather
+from ops.health.inputs import SweepInputs
+from ops.health.model import Check
+from ops.health.probe_runner import Probe
 from ops.health.rules import database as rules
+from ops.postgres import access, facts
+from ops.postgres import pending as postgres_pending
+from ops.ssh.errors import BeyondBastion
 
 if TYPE_CHECKING:
     from ops.core.config.database import Database
@@ -26,7 +29,9 @@ def probes(looks: SweepInputs) -> Iterator[Probe]:
     configured = looks.environment.database
     if configured is None:
         return
-    yield Probe("db", "connection", partial(connection, looks), ("connection", "connections", "schema"))
+    yield Probe(
+        "db", "connection", partial(connection, looks), ("connection", "connections", "schema")
+    )
     if configured.instance:
         yield Probe("db", "instance", partial(instance, looks))
     if configured.secret:
@@ -48,23 +53,47 @@ def secret(looks: SweepInputs, configured: Database) -> Iterable[Check]:
 
 
 def connection(looks: SweepInputs) -> Iterable[Check]:
-    """SELECT 1 as the tasks of `db.*` connect, and what the same connection tells of connections and schema."""
+    """SELECT 1 as the tasks of `db.*` connect, and what the same connection tells of connections
+    and schema.
+    """
     began = time.monotonic()
-    seen = gather(vitals=partial(vitals_check, looks), released=partial(released, looks), order=partial(order, looks))
+    seen = gather(
+        vitals=partial(vitals_check, looks),
+        released=partial(released, looks),
+        order=partial(order, looks),
+    )
     found = seen["vitals"]
     if isinstance(found, Check):
-        return [found, *(rules.unknown_check(name, Unknown("there is no connection")) for name in ("connections", "schema"))]
+        return [
+            found,
+            *(
+                rules.unknown_check(name, Unknown("there is no connection"))
+                for name in ("connections", "schema")
+            ),
+        ]
     if isinstance(found, Unknown):
-        return [rules.unknown_check(name, found) for name in ("connection", "connections", "schema")]
+        return [
+            rules.unknown_check(name, found) for name in ("connection", "connections", "schema")
+        ]
     told: Any = found
-    connected = rules.Connected(told.server, told.revision, told.connections, told.limit, time.monotonic() - began)
-    return [rules.connected(connected), rules.connections(connected), schema(looks, connected, seen["released"], seen["order"])]
+    connected = rules.Connected(
+        told.server, told.revision, told.connections, told.limit, time.monotonic() - began
+    )
+    return [
+        rules.connected(connected),
+        rules.connections(connected),
+        schema(looks, connected, seen["released"], seen["order"]),
+    ]
 
 
 def vitals_check(looks: SweepInputs) -> facts.Vitals | Check:
-    """A check where the database refused, or does not answer the bastion: that is a failure. A bastion that is away is a look not taken."""
+    """A check where the database refused, or does not answer the bastion: that is a failure. A
+    bastion that is away is a look not taken.
+    """
     try:
-        with access.opened(looks.platform.settings, lambda: looks.platform.cloud, secret=looks.secret) as door:
+        with access.opened(
+            looks.platform.settings, lambda: looks.platform.cloud, secret=looks.secret
+        ) as door:
             try:
                 return facts.vitals(door.target.parameters)
             except Unreachable as problem:
@@ -79,7 +108,11 @@ def released(looks: SweepInputs) -> Mapping[str, str]:
     unknown = next((each for each in records.values() if isinstance(each, Unknown)), None)
     if unknown is not None:
         raise Unreachable("release records", unknown.why)
-    return {name: str(each["schema_revision"]) for name, each in records.items() if each and each.get("schema_revision")}  # type: ignore[union-attr, index]
+    return {
+        name: str(each["schema_revision"])
+        for name, each in records.items()
+        if each and each.get("schema_revision")
+    }  # type: ignore[union-attr, index]
 
 
 def order(looks: SweepInputs) -> tuple[str, ...]:
@@ -94,4 +127,6 @@ def schema(looks: SweepInputs, seen: rules.Connected, released: Any, history: An
         pending = postgres_pending.heads_after(seen.revision, looks.platform.settings.root)
     except (Unreachable, ConfigError) as problem:
         return rules.unknown_check("schema", Unknown(f"{problem.what}: {problem.why}"))
-    return rules.schema(seen.revision, [text.split(" ", 1)[0] for text in history], pending, released)
+    return rules.schema(
+        seen.revision, [text.split(" ", 1)[0] for text in history], pending, released
+    )

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
-from ops.aws import session, ec2, ecs, elb
-from ops.core.parallel import try_call, gather
-from ops.ecs.observer import ecs_observer
-from ops.health.inputs import SweepInputs
-from ops.health.probe_runner import Probe
-from ops.health.model import Check
+from ops.aws import ec2, ecs, elb, session
 from ops.aws.facts import Finding, LoadBalancer, ServiceState, TaskState, Unknown
-from ops.health.rules import services
-from ops.health.rules import targets
+from ops.core.parallel import gather, try_call
+from ops.ecs.observer import ecs_observer
 from ops.ecs.rules.stop_diagnosis import cause, finding
+from ops.health.inputs import SweepInputs
+from ops.health.model import Check
+from ops.health.probe_runner import Probe
+from ops.health.rules import services, targets
 
 STOPPED_SHOWN = 3
 
@@ -25,17 +24,33 @@ def account(looks: SweepInputs) -> Iterable[Check]:
     found, expected = session.identity(looks.platform.cloud), looks.environment.account
     if found.account == expected:
         return [Check("account", "account", "ok", f"{found.arn}", found.account)]
-    what = f"the credentials belong to account {found.account}, {looks.platform.settings.name} is {expected}"
+    what = (
+        f"the credentials belong to account {found.account}, {looks.platform.settings.name} is "
+        f"{expected}"
+    )
     fix = ("log in to the other account, or correct aws.profile and account in invoke.yaml",)
     detail = f"{found.account} ({found.arn}), expected {expected}"
-    return [Check("account", "account", "failed", detail, found.account, finding=Finding("wrong_account", what, "certain", fix=fix))]
+    return [
+        Check(
+            "account",
+            "account",
+            "failed",
+            detail,
+            found.account,
+            finding=Finding("wrong_account", what, "certain", fix=fix),
+        )
+    ]
 
 
 def ecs_probes(looks: SweepInputs) -> Iterator[Probe]:
     cloud, cluster = looks.platform.cloud, looks.environment.cluster
-    yield Probe("ecs", "cluster", lambda: [services.cluster(cluster, ecs.cluster_status(cloud, cluster))])
+    yield Probe(
+        "ecs", "cluster", lambda: [services.cluster(cluster, ecs.cluster_status(cloud, cluster))]
+    )
     for name in looks.names:
-        yield Probe("ecs", f"{name} tasks", partial(service, looks, name), services.names(name), name)
+        yield Probe(
+            "ecs", f"{name} tasks", partial(service, looks, name), services.names(name), name
+        )
 
 
 def service(looks: SweepInputs, name: str) -> Iterable[Check]:
@@ -48,34 +63,60 @@ def service(looks: SweepInputs, name: str) -> Iterable[Check]:
     )
     state, tasks = seen["state"], seen["tasks"]
     facts = services.ServiceFacts(
-        name, configured.ecs_service, configured.container, state, tasks, seen["latest"], seen["release"],  # type: ignore[arg-type]
-        cluster=looks.environment.cluster, aws=cloud.program,
-    )  # fmt: skip
+        name,
+        configured.ecs_service,
+        configured.container,
+        state,
+        tasks,
+        seen["latest"],
+        seen["release"],  # type: ignore[arg-type]
+        cluster=looks.environment.cluster,
+        aws=cloud.program,
+    )
     if isinstance(state, ServiceState) and services.unhealthy_tasks(state, facts.tasks):
         facts = replace(facts, stopped=tuple(stopped(looks, name)))
     return services.checks(facts)
 
 
 def stopped(looks: SweepInputs, name: str) -> Iterator[Finding]:
-    """Why the service's tasks stopped lately, the newest first: what a failed deploy says of them."""
+    """Why the service's tasks stopped lately, the newest first: what a failed deploy says of
+    them.
+    """
     configured = looks.environment.services[name]
-    eyes = ecs_observer(looks.platform.cloud, looks.environment.cluster, configured.ecs_service, configured.container)
+    eyes = ecs_observer(
+        looks.platform.cloud,
+        looks.environment.cluster,
+        configured.ecs_service,
+        configured.container,
+    )
     found = try_call(eyes.stopped)
     if isinstance(found, Unknown):
         return
-    newest = sorted(found, key=lambda task: task.created_at.timestamp() if task.created_at else 0.0, reverse=True)
+    newest = sorted(
+        found,
+        key=lambda task: task.created_at.timestamp() if task.created_at else 0.0,
+        reverse=True,
+    )
     for task in newest[:STOPPED_SHOWN]:
         why = cause(task, configured.container)
         if why.failure:
             yield explained(looks, name, task, try_call(partial(eyes.log, task)))
 
 
-def explained(looks: SweepInputs, name: str, task: TaskState, lines: tuple[str, ...] | Unknown) -> Finding:
+def explained(
+    looks: SweepInputs, name: str, task: TaskState, lines: tuple[str, ...] | Unknown
+) -> Finding:
     configured = looks.environment.services[name]
     known, problem = ((), lines.why) if isinstance(lines, Unknown) else (lines, "")
     why = cause(task, configured.container)
     return finding(
-        task, why, known, service=name, ecs_service=configured.ecs_service, log_problem=problem, aws=looks.platform.cloud.program
+        task,
+        why,
+        known,
+        service=name,
+        ecs_service=configured.ecs_service,
+        log_problem=problem,
+        aws=looks.platform.cloud.program,
     )
 
 
@@ -87,22 +128,41 @@ def target_probes(looks: SweepInputs) -> Iterator[Probe]:
 def target_groups(looks: SweepInputs, name: str) -> Iterable[Check]:
     state = looks.state(name)
     if state is None:
-        return [Check("targets", f"{name} targets", "unknown", "ECS has no such service, so no target group is known", service=name)]
+        return [
+            Check(
+                "targets",
+                f"{name} targets",
+                "unknown",
+                "ECS has no such service, so no target group is known",
+                service=name,
+            )
+        ]
     return [target_group(looks, name, state, balancer) for balancer in state.load_balancers] or [
-        Check("targets", f"{name} targets", "skipped", "it is behind no load balancer", service=name)
+        Check(
+            "targets", f"{name} targets", "skipped", "it is behind no load balancer", service=name
+        )
     ]
 
 
-def target_group(looks: SweepInputs, name: str, state: ServiceState, balancer: LoadBalancer) -> Check:
+def target_group(
+    looks: SweepInputs, name: str, state: ServiceState, balancer: LoadBalancer
+) -> Check:
     cloud = looks.platform.cloud
     registered = {arn: try_call(partial(elb.targets, cloud, arn)) for arn in balancer.target_groups}
     arn = targets.serving(registered)
     found = registered[arn]
     facts = targets.GroupFacts(
-        service=name, group=try_call(lambda: looks.group(arn)), name=arn.split(":targetgroup/")[-1].split("/")[0], targets=found,
-        health_path=looks.environment.services[name].health_path, security_groups=state.security_groups, aws=cloud.program,
-    )  # fmt: skip
+        service=name,
+        group=try_call(lambda: looks.group(arn)),
+        name=arn.split(":targetgroup/")[-1].split("/")[0],
+        targets=found,
+        health_path=looks.environment.services[name].health_path,
+        security_groups=state.security_groups,
+        aws=cloud.program,
+    )
     if not isinstance(found, Unknown) and targets.unknown_targets(found) and state.security_groups:
         let = try_call(lambda: ec2.ingress(cloud, state.security_groups))
-        facts = replace(facts, ingress=let, balancer=try_call(lambda: ec2.balancer_groups(cloud, arn)))
+        facts = replace(
+            facts, ingress=let, balancer=try_call(lambda: ec2.balancer_groups(cloud, arn))
+        )
     return targets.check(facts)

@@ -1,7 +1,8 @@
-"""Many probes under one deadline: each answers with its checks, or is unknown with the reason; none can end or delay the others beyond it.
+"""Many probes under one deadline: each answers with its checks, or is unknown with the reason; none
+can end or delay the others beyond it.
 
-Threads that are left behind, as in `ops.core.parallel`: a call that hangs must not hold the answer of the rest, nor Ctrl-C.
-"""
+Threads that are left behind, as in `ops.core.parallel`: a call that hangs must not hold the answer
+of the rest, nor Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,9 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from ops.aws.facts import Unknown
 from ops.core.parallel import try_call_in_thread
 from ops.health.model import Check
-from ops.aws.facts import Unknown
 
 T = TypeVar("T")
 AT_ONCE = 16
@@ -21,10 +22,11 @@ AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Probe:
-    """One question. `name` says what it is about; `stands_for`: the names of its checks, so that they keep them where there is no answer.
+    """One question. `name` says what it is about; `stands_for`: the names of its checks, so that
+    they keep them where there is no answer.
 
-    `lane`: those of one lane share its 16 places, so that calls of AWS that hang take none from the pages.
-    """
+    `lane`: those of one lane share its 16 places, so that calls of AWS that hang take none from the
+    pages."""
 
     group: str
     name: str
@@ -35,11 +37,16 @@ class Probe:
 
     def unknown(self, why: str, took_s: float) -> tuple[Check, ...]:
         names = self.stands_for or (self.name,)
-        return tuple(Check(self.group, name, "unknown", why, took_s=took_s, service=self.service) for name in names)
+        return tuple(
+            Check(self.group, name, "unknown", why, took_s=took_s, service=self.service)
+            for name in names
+        )
 
 
 class Memo(Generic[T]):
-    """A look that several probes need and only the first one takes; what it raises, it raises for all."""
+    """A look that several probes need and only the first one takes; what it raises, it raises for
+    all.
+    """
 
     def __init__(self, look: Callable[[], T]) -> None:
         self._look = look
@@ -72,7 +79,12 @@ def run_all(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
             if not given_up.is_set():
                 found[position] = run_probe(probe)
 
-    threads = [threading.Thread(target=take, args=pair, name=f"{pair[1].group} {pair[1].name}", daemon=True) for pair in enumerate(probes)]
+    threads = [
+        threading.Thread(
+            target=take, args=pair, name=f"{pair[1].group} {pair[1].name}", daemon=True
+        )
+        for pair in enumerate(probes)
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -82,7 +94,9 @@ def run_all(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
         given_up.set()
     late = f"no answer within {deadline_s:g} s (health.deadline)"
     return tuple(
-        check for position, probe in enumerate(probes) for check in found.get(position) or probe.unknown(late, deadline_s)
+        check
+        for position, probe in enumerate(probes)
+        for check in found.get(position) or probe.unknown(late, deadline_s)
     )
 
 

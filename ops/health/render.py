@@ -1,26 +1,37 @@
-"""A sweep as a person reads it: every check with its mark, what is wrong and why, and what changed."""
+"""A sweep as a person reads it: every check with its mark, what is wrong and why, and what
+changed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ops.core import ui
-from ops.health.model import Check, Sweep
-from ops.ecs.display import finding_lines
 from ops.aws.facts import Change
+from ops.core import ui
+from ops.ecs.display import finding_lines
+from ops.health.model import Check, Sweep
 from ops.health.rules.root_cause import causes
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-MANY = 4      # changes that say the same are one line
+MANY = 4  # changes that say the same are one line
 MARKS = {"ok": "ok", "failed": "FAILED", "unknown": "UNKNOWN", "skipped": "skipped"}
 
 
 def as_text(sweep: Sweep, settings: Settings) -> str:
-    """Checks by group; findings of what nothing explains; changes; the pages that a person should look at (runbook 5, "Browser Check")."""
-    lines = [*check_lines(sweep), "", *problem_lines(sweep), *change_lines(sweep), *browser_checks(settings), verdict(sweep)]
+    """Checks by group; findings of what nothing explains; changes; the pages that a person should
+    look at (runbook 5, "Browser Check").
+    """
+    lines = [
+        *check_lines(sweep),
+        "",
+        *problem_lines(sweep),
+        *change_lines(sweep),
+        *browser_checks(settings),
+        verdict(sweep),
+    ]
     return "\n".join(lines)
 
 
@@ -47,7 +58,10 @@ def change_lines(sweep: Sweep) -> Iterator[str]:
     if not sweep.against:
         yield "no earlier run to compare with"
         return
-    yield f"since {sweep.against[:19]}Z: {len(sweep.changes) or 'no'} change{'' if len(sweep.changes) == 1 else 's'}"
+    yield (
+        f"since {sweep.against[:19]}Z: {len(sweep.changes) or 'no'} "
+        f"change{'' if len(sweep.changes) == 1 else 's'}"
+    )
     yield from (f"  {line}" for line in merge_same(sweep.changes))
 
 
@@ -60,7 +74,11 @@ def merge_same(changes: Sequence[Change]) -> Iterator[str]:
         if len(those) < MANY:
             yield from map(change_line, those)
             continue
-        what = "pages" if all(change.name.startswith("/") or " /" in change.name for change in those) else "checks"
+        what = (
+            "pages"
+            if all(change.name.startswith("/") or " /" in change.name for change in those)
+            else "checks"
+        )
         more = f" and {len(those) - MANY} more" if len(those) > MANY else ""
         names = ", ".join(change.name for change in those[:MANY])
         yield f"{len(those)} {what} {before} → {after}: {names}{more}".translate(ui.CONTROL)
@@ -73,13 +91,24 @@ def change_line(change: Change) -> str:
 def browser_checks(settings: Settings) -> Iterator[str]:
     """What a program can't judge: how the pages look."""
     environment = settings.environment
-    every = [endpoint for service in environment.services.values() for endpoint in service.endpoints]
+    every = [
+        endpoint for service in environment.services.values() for endpoint in service.endpoints
+    ]
     pages = [endpoint.path for endpoint in every if endpoint.content_type == "text/html"]
     if environment.site and pages:
-        yield f"look at them: {' '.join(environment.site.rstrip('/') + path for path in dict.fromkeys(pages))}"
+        yield (
+            f"look at them: "
+            f"{' '.join(environment.site.rstrip('/') + path for path in dict.fromkeys(pages))}"
+        )
 
 
 def verdict(sweep: Sweep) -> str:
-    counts = {status: sum(check.status == status for check in sweep.checks) for status in ("ok", "failed", "unknown", "skipped")}
+    counts = {
+        status: sum(check.status == status for check in sweep.checks)
+        for status in ("ok", "failed", "unknown", "skipped")
+    }
     told = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
-    return f"{'healthy' if sweep.healthy else 'NOT HEALTHY'}: {sweep.environment}: {told} in {ui.took(sweep.took_s)}"
+    return (
+        f"{'healthy' if sweep.healthy else 'NOT HEALTHY'}: {sweep.environment}: {told} in "
+        f"{ui.took(sweep.took_s)}"
+    )

@@ -1,4 +1,6 @@
-"""`--watch`: one sweep after the other, a live screen on a terminal and plain lines without one, changes marked; until Ctrl-C."""
+"""`--watch`: one sweep after the other, a live screen on a terminal and plain lines without one,
+changes marked; until Ctrl-C.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,11 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ops.ecs import display
 from ops.core import ui
 from ops.core.errors import Cancelled, ConfigError
-from ops.health import sweep as health_sweep, history, live_table, render
+from ops.ecs import display
+from ops.health import history, live_table, render
+from ops.health import sweep as health_sweep
 from ops.health.model import Sweep
 from ops.health.rules.diff import as_document
 
@@ -27,11 +30,18 @@ class WatchReport(Protocol):
     stream: Any
 
 
-def watch(platform: Platform, request: health_sweep.SweepRequest, pause_s: float, report: WatchReport, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Never returns by itself. Raises ConfigError for a pause below a second (AWS limits calls), Cancelled when it is ended.
+def watch(
+    platform: Platform,
+    request: health_sweep.SweepRequest,
+    pause_s: float,
+    report: WatchReport,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Never returns by itself. Raises ConfigError for a pause below a second (AWS limits calls),
+    Cancelled when it is ended.
 
-    Each sweep is compared with the one before it, or always with --against's. Of them all the last is kept.
-    """
+    Each sweep is compared with the one before it, or always with --against's. Of them all the last
+    is kept."""
     if pause_s < SHORTEST_S:
         raise ConfigError(f"--watch {pause_s:g}", "allowed: a second or more", "--watch 5")
     before, kept = history.baseline(platform, request), None
@@ -47,7 +57,9 @@ def watch(platform: Platform, request: health_sweep.SweepRequest, pause_s: float
             screen(found)
             sleep(max(0.0, pause_s - (time.monotonic() - began)))
     except KeyboardInterrupt as interruption:
-        raise Cancelled("the watch has ended", str(interruption) or "interrupted", "inv health.all for one look") from None
+        raise Cancelled(
+            "the watch has ended", str(interruption) or "interrupted", "inv health.all for one look"
+        ) from None
     finally:
         screen.close()
 
@@ -55,7 +67,11 @@ def watch(platform: Platform, request: health_sweep.SweepRequest, pause_s: float
 def chosen(report: WatchReport, platform: Platform) -> Any:
     if report.json:
         return JsonOutput(report.stream)
-    return live_table.HealthTable(sys.stderr) if sys.stderr.isatty() and display.can_redraw(sys.stderr) else PlainOutput(platform)
+    return (
+        live_table.HealthTable(sys.stderr)
+        if sys.stderr.isatty() and display.can_redraw(sys.stderr)
+        else PlainOutput(platform)
+    )
 
 
 class JsonOutput:

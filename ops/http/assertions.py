@@ -1,4 +1,6 @@
-"""What an endpoint should say against what it said: every difference with the expected and the actual value."""
+"""What an endpoint should say against what it said: every difference with the expected and the
+actual value.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,19 @@ def cause(endpoint: Endpoint, status: int, content_type: str) -> str:
     """The first difference in one word, for findings: by status, then content type, then body."""
     if status != endpoint.status:
         return "page_failing" if status >= 500 else "wrong_status"
-    return "wrong_content_type" if endpoint.content_type and content_type != endpoint.content_type.lower() else "wrong_body"
+    return (
+        "wrong_content_type"
+        if endpoint.content_type and content_type != endpoint.content_type.lower()
+        else "wrong_body"
+    )
 
 
-def differences(endpoint: Endpoint, status: int, content_type: str, body: str, whole: bool = True) -> list[str]:
-    """Every way in which an answer is not the expected one; none: it is. `whole` false: the body was longer than what was read."""
+def differences(
+    endpoint: Endpoint, status: int, content_type: str, body: str, whole: bool = True
+) -> list[str]:
+    """Every way in which an answer is not the expected one; none: it is. `whole` false: the body
+    was longer than what was read.
+    """
     found = []
     if status != endpoint.status:
         found.append(f"status: {status}, expected {endpoint.status}")
@@ -47,20 +57,29 @@ def differences(endpoint: Endpoint, status: int, content_type: str, body: str, w
         found.append(f"content type: {content_type or 'none'}, expected {endpoint.content_type}")
     if endpoint.text and not holds(body, endpoint.text):
         found.append(f"text: {endpoint.text!r} is not in the body")
-    elif status == endpoint.status == OK and not body.strip() and not (endpoint.expect or endpoint.empty):
+    elif (
+        status == endpoint.status == OK
+        and not body.strip()
+        and not (endpoint.expect or endpoint.empty)
+    ):
         found.append("body: empty, expected something")
     return found + (unexpected(endpoint.expect, body, whole) if endpoint.expect else [])
 
 
 def holds(body: str, text: str) -> bool:
-    """Whether the text is there; where no release says what `{tag}` is, with any word in its place."""
-    return re.search(r"[\w.-]+".join(re.escape(part) for part in text.split("{tag}")), body) is not None
+    """Whether the text is there; where no release says what `{tag}` is, with any word in its
+    place.
+    """
+    return (
+        re.search(r"[\w.-]+".join(re.escape(part) for part in text.split("{tag}")), body)
+        is not None
+    )
 
 
 def unexpected(expect: dict[str, Any], body: str, whole: bool) -> list[str]:
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError):      # a million brackets are too deep for any parser
+    except (ValueError, RecursionError):  # a million brackets are too deep for any parser
         start = one_line(body, limit=60)
         return [
             "body: too long to be read as JSON"
@@ -69,11 +88,17 @@ def unexpected(expect: dict[str, Any], body: str, whole: bool) -> list[str]:
             if start
             else "body: empty, expected JSON"
         ]
-    return [difference for expression, value in expect.items() if (difference := compare_values(expression, value, document))]
+    return [
+        difference
+        for expression, value in expect.items()
+        if (difference := compare_values(expression, value, document))
+    ]
 
 
 def compare_values(expression: str, expected: Any, document: Any) -> str:
-    """A path that leads to nothing never passes, whatever is expected there (JMESPath can't tell a null from a missing key)."""
+    """A path that leads to nothing never passes, whatever is expected there (JMESPath can't tell a
+    null from a missing key).
+    """
     import jmespath
 
     try:
@@ -82,8 +107,12 @@ def compare_values(expression: str, expected: Any, document: Any) -> str:
         return f"{expression}: {one_line(error)}, expected {format_value(expected)}"
     if actual is None:
         return f"{expression}: nothing there, expected {format_value(expected)}"
-    same = actual == expected and isinstance(actual, bool) == isinstance(expected, bool)  # in Python, true == 1
-    return "" if same else f"{expression}: {format_value(actual)}, expected {format_value(expected)}"
+    same = actual == expected and isinstance(actual, bool) == isinstance(
+        expected, bool
+    )  # in Python, true == 1
+    return (
+        "" if same else f"{expression}: {format_value(actual)}, expected {format_value(expected)}"
+    )
 
 
 def format_value(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""Why an HTTP exchange failed, in one phrase: name, certificate, refusal or time, found in the chain of causes that httpx keeps."""
+"""Why an HTTP exchange failed, in one phrase: name, certificate, refusal or time, found in the
+chain of causes that httpx keeps.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from ipaddress import ip_address
 
 from ops.core.redaction.redact import one_line
 
-# httpx brings its own command line along where it can, and with it click, rich and pygments: 0.1 s for each of our processes
+# httpx brings its own command line along where it can, and with it click, rich and pygments: 0.1 s
+# for each of our processes
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 # OpenSSL's X509_V_ERR codes, as people say them
@@ -23,7 +26,12 @@ CERTIFICATE = {
     62: "is for another host name",
     64: "is for another address",
 }
-CERTIFICATE_CAUSES = {9: "certificate_not_yet_valid", 10: "certificate_expired", 62: "certificate_wrong_host", 64: "certificate_wrong_host"}
+CERTIFICATE_CAUSES = {
+    9: "certificate_not_yet_valid",
+    10: "certificate_expired",
+    62: "certificate_wrong_host",
+    64: "certificate_wrong_host",
+}
 
 
 def problem(error: BaseException) -> str:
@@ -32,7 +40,10 @@ def problem(error: BaseException) -> str:
         if isinstance(cause, socket.gaierror):
             return f"the name cannot be resolved (DNS: {cause.strerror or cause})"
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"TLS: the certificate {CERTIFICATE.get(cause.verify_code, 'is not accepted')} ({one_line(cause.verify_message)})"
+            return (
+                f"TLS: the certificate {CERTIFICATE.get(cause.verify_code, 'is not accepted')} "
+                f"({one_line(cause.verify_message)})"
+            )
         if isinstance(cause, ssl.SSLError):
             return f"TLS: {one_line(cause.reason or cause)}"
         if isinstance(cause, ConnectionRefusedError):
@@ -66,7 +77,7 @@ def phrase(error: BaseException) -> str:
         "UnsupportedProtocol": "the address must start with http:// or https://",
     }
     name = type(error).__name__
-    if name in named and "Timeout" in name:      # its text is "timed out", no more
+    if name in named and "Timeout" in name:  # its text is "timed out", no more
         return named[name]
     return f"{named.get(name, name)} ({one_line(error)})" if str(error) else named.get(name, name)
 

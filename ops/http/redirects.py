@@ -6,10 +6,11 @@ from urllib.parse import urlsplit
 
 
 def own_address(asked: str, host: str | None, location: str) -> str | None:
-    """The address to ask next. `host`: for whom `asked` is looked at (None: for itself); None: the redirect leads to somebody else.
+    """The address to ask next. `host`: for whom `asked` is looked at (None: for itself); None: the
+    redirect leads to somebody else.
 
-    A load balancer that sends everything to https://SITE is asked by https itself: the site's address would be the CDN's.
-    """
+    A load balancer that sends everything to https://SITE is asked by https itself: the site's
+    address would be the CDN's."""
     base, to = urlsplit(asked), urlsplit(location)
     if host is None or to.netloc == base.netloc:
         return location

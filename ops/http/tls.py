@@ -1,7 +1,8 @@
-"""The certificates that a server shows: the whole chain with its dates, and what is wrong with it (RFC 5280, RFC 9525).
+"""The certificates that a server shows: the whole chain with its dates, and what is wrong with it
+(RFC 5280, RFC 9525).
 
-Two handshakes: one that checks, as a browser would, and one that only looks, since a refused chain is not shown by the first.
-"""
+Two handshakes: one that checks, as a browser would, and one that only looks, since a refused chain
+is not shown by the first."""
 
 from __future__ import annotations
 
@@ -13,18 +14,20 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from ops.http import errors
-from ops.core.parallel import importing
-from ops.http.client import context
 from ops.core.errors import Unreachable
+from ops.core.parallel import importing
 from ops.core.redaction.redact import one_line
+from ops.http import errors
+from ops.http.client import context
 
 PORT = 443
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """One of the chain: whom it names, who signed it, and between which moments it is valid (UTC)."""
+    """One of the chain: whom it names, who signed it, and between which moments it is valid
+    (UTC).
+    """
 
     subject: str
     issuer: str
@@ -35,7 +38,9 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Chain:
-    """What `host` showed, the server's own certificate first. `problem`: why a browser would refuse it, `cause` in one word."""
+    """What `host` showed, the server's own certificate first. `problem`: why a browser would refuse
+    it, `cause` in one word.
+    """
 
     host: str
     certificates: tuple[Certificate, ...]
@@ -43,11 +48,14 @@ class Chain:
     cause: str = ""
 
 
-def chain(address: str, timeout: float, authority: str | None = None, name: str | None = None) -> Chain:
-    """The chain at an https:// address, checked against `authority` (a bundle; None: the system's). Raises Unreachable, ConfigError.
+def chain(
+    address: str, timeout: float, authority: str | None = None, name: str | None = None
+) -> Chain:
+    """The chain at an https:// address, checked against `authority` (a bundle; None: the system's).
+    Raises Unreachable, ConfigError.
 
-    `name`: whose certificate is asked for there (SNI) and must be shown, where that is not the address's own.
-    """
+    `name`: whose certificate is asked for there (SNI) and must be shown, where that is not the
+    address's own."""
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port or PORT
     trusted = context(authority)
@@ -55,10 +63,15 @@ def chain(address: str, timeout: float, authority: str | None = None, name: str 
     return Chain(name or host, format_name(host, port, timeout, name or host), problem, cause)
 
 
-def refusal(host: str, port: int, timeout: float, trusted: ssl.SSLContext, name: str) -> tuple[str, str]:
+def refusal(
+    host: str, port: int, timeout: float, trusted: ssl.SSLContext, name: str
+) -> tuple[str, str]:
     """Why the chain is not accepted, empty where it is."""
     try:
-        with socket.create_connection((host, port), timeout) as plain, trusted.wrap_socket(plain, server_hostname=name):
+        with (
+            socket.create_connection((host, port), timeout) as plain,
+            trusted.wrap_socket(plain, server_hostname=name),
+        ):
             return "", ""
     except ssl.SSLCertVerificationError as error:
         return errors.problem(error), errors.cause(error)
@@ -74,7 +87,7 @@ def format_name(host: str, port: int, timeout: float, name: str = "") -> tuple[C
     looking.set_verify(SSL.VERIFY_NONE, lambda *_: True)
     try:
         with socket.create_connection((host, port), timeout) as plain:
-            plain.settimeout(None)      # pyOpenSSL takes a socket with a timeout for a non-blocking one
+            plain.settimeout(None)  # pyOpenSSL takes a socket with a timeout for a non-blocking one
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_value(timeout))
             connection = SSL.Connection(looking, plain)
             connection.set_tlsext_host_name((name or host).encode("idna"))
@@ -102,10 +115,17 @@ def certificate(found: Any) -> Certificate:
     except x509.ExtensionNotFound:
         names = ()
     return Certificate(
-        one_line(found.subject.rfc4514_string()), one_line(found.issuer.rfc4514_string()),
-        found.not_valid_before_utc.astimezone(UTC), found.not_valid_after_utc.astimezone(UTC), names,
-    )  # fmt: skip
+        one_line(found.subject.rfc4514_string()),
+        one_line(found.issuer.rfc4514_string()),
+        found.not_valid_before_utc.astimezone(UTC),
+        found.not_valid_after_utc.astimezone(UTC),
+        names,
+    )
 
 
 def unreachable(host: str, port: int, error: BaseException) -> Unreachable:
-    return Unreachable(f"TLS with {host}:{port}", errors.problem(error), "check the address, and whether it speaks TLS")
+    return Unreachable(
+        f"TLS with {host}:{port}",
+        errors.problem(error),
+        "check the address, and whether it speaks TLS",
+    )

@@ -1,4 +1,6 @@
-"""What an upgrade or a downgrade will lock, on tables of which size, and about how long it will take: read now, said before it runs."""
+"""What an upgrade or a downgrade will lock, on tables of which size, and about how long it will
+take: read now, said before it runs.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +8,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.postgres import access, table_stats
-from ops.postgres.table_stats import TableSize
 from ops.core.errors import OpsError
-from ops.migrations.plan import MigrationTarget, MigrationPlan
-from ops.postgres.model_relations import Relations
+from ops.migrations.plan import MigrationPlan, MigrationTarget
 from ops.migrations.rules import cascades_declared, durations
 from ops.migrations.rules.durations import Estimate, Rate
-from ops.migrations.rules.table_locks import TableFacts, Lock, locks, names, unknown
 from ops.migrations.rules.locks_follow import hooks, written
 from ops.migrations.rules.statements import Statement, created, readable
+from ops.migrations.rules.table_locks import Lock, TableFacts, locks, names, unknown
+from ops.postgres import access, table_stats
+from ops.postgres.model_relations import Relations
+from ops.postgres.table_stats import TableSize
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """`unknown`: what in a revision nobody can read from its SQL, by revision; `took_s`: seconds when it last ran here."""
+    """`unknown`: what in a revision nobody can read from its SQL, by revision; `took_s`: seconds
+    when it last ran here.
+    """
 
     locks: tuple[Lock, ...]
     sizes: Mapping[str, TableSize]
@@ -33,7 +37,9 @@ class Forecast:
         seconds, untold = durations.total(self.estimates)
         return {
             "locks": rows,
-            "locks_unknown": [{"revision": revision, "why": why} for revision, why in self.unknown.items()],
+            "locks_unknown": [
+                {"revision": revision, "why": why} for revision, why in self.unknown.items()
+            ],
             "took_before_s": {revision: round(took, 3) for revision, took in self.took_s.items()},
             "expected_s": None if untold or not self.estimates else round(seconds, 3),
             "expected": [each.as_document() for each in self.estimates],
@@ -48,9 +54,14 @@ class Forecast:
         for lock in self.locks:
             size = self.sizes.get(lock.table) or self.sizes.get(lock.index or "")
             lines.append(f"{lock.as_text()}{f': {size}' if size else ''}")
-        lines += [f"{revision} runs {why}: what it locks is not known" for revision, why in self.unknown.items()]
+        lines += [
+            f"{revision} runs {why}: what it locks is not known"
+            for revision, why in self.unknown.items()
+        ]
         lines += [each.as_text() for each in self.estimates if self.worth_a_line(each)]
-        return "\n".join([*lines, durations.describe_estimate(self.estimates)] if self.estimates else lines)
+        return "\n".join(
+            [*lines, durations.describe_estimate(self.estimates)] if self.estimates else lines
+        )
 
     def worth_a_line(self, estimate: Estimate) -> bool:
         named_already = estimate.source == "unknown" and estimate.revision in self.unknown
@@ -66,28 +77,47 @@ def expected(place: MigrationTarget, planned: MigrationPlan) -> Forecast:
         why = ", ".join(filter(None, [code, "Python that reads the database" if problem else ""]))
         if why:
             dark[revision.id] = why
-    wanted = tuple(dict.fromkeys(name for each in scripts.values() for name in sorted(names(each or ()))))
+    wanted = tuple(
+        dict.fromkeys(name for each in scripts.values() for name in sorted(names(each or ())))
+    )
     try:
         relations = around(place, {each: scripts[each] or () for each in scripts})
         besides = (table for each in relations.values() for table in each.tables)
         wanted = tuple(dict.fromkeys((*wanted, *besides)))
         sizes, took = table_stats.read_sizes(place.door, wanted, tuple(scripts), planned.direction)
     except OpsError:
-        return Forecast(tuple(lock for each in scripts for lock in locks(each, scripts[each] or ())), {}, {}, dark)
+        return Forecast(
+            tuple(lock for each in scripts for lock in locks(each, scripts[each] or ())),
+            {},
+            {},
+            dark,
+        )
     made = frozenset(table for each in scripts.values() for table in created(each or ()))
     facts = table_stats.facts(sizes)
-    found = {each: locks(each, scripts[each] or (), TableFacts(*facts, made, relations[each])) for each in scripts}
-    weights = {revision: durations.weights(each, bytes_of(sizes, each)) for revision, each in found.items()}
+    found = {
+        each: locks(each, scripts[each] or (), TableFacts(*facts, made, relations[each]))
+        for each in scripts
+    }
+    weights = {
+        revision: durations.weights(each, bytes_of(sizes, each)) for revision, each in found.items()
+    }
     new = [weight for revision, weight in weights.items() if revision not in took]
-    rates = observed_rates(place, planned) if durations.worth_measuring(new) else durations.rates({})
-    estimates = (durations.estimate(each, took.get(each), weights[each], dark.get(each, ""), rates) for each in scripts)
+    rates = (
+        observed_rates(place, planned) if durations.worth_measuring(new) else durations.rates({})
+    )
+    estimates = (
+        durations.estimate(each, took.get(each), weights[each], dark.get(each, ""), rates)
+        for each in scripts
+    )
     reasons = {each: hooked(scripts[each], relations[each], dark.get(each, "")) for each in scripts}
     unreadable = {revision: text for revision, text in reasons.items() if text}
     every = tuple(lock for each in found.values() for lock in each)
     return Forecast(every, sizes, took, unreadable, tuple(estimates))
 
 
-def around(place: MigrationTarget, scripts: Mapping[str, tuple[Statement, ...]]) -> dict[str, Relations]:
+def around(
+    place: MigrationTarget, scripts: Mapping[str, tuple[Statement, ...]]
+) -> dict[str, Relations]:
     """The foreign keys, triggers and rules around the tables that each revision writes."""
     tables = cascades_declared.tables(scripts).union(*(written(each) for each in scripts.values()))
     now = access.relations(place.door, tuple(sorted(tables))) if tables else Relations()
@@ -100,11 +130,17 @@ def hooked(statements: tuple[Statement, ...] | None, relations: Relations, why: 
 
 
 def bytes_of(sizes: Mapping[str, TableSize], locks: tuple[Lock, ...]) -> dict[str, int]:
-    return {lock.table: size.bytes for lock in locks if (size := sizes.get(lock.table) or sizes.get(lock.index or ""))}
+    return {
+        lock.table: size.bytes
+        for lock in locks
+        if (size := sizes.get(lock.table) or sizes.get(lock.index or ""))
+    }
 
 
 def observed_rates(place: MigrationTarget, planned: MigrationPlan) -> dict[str, Rate]:
-    """The rates that this database's audit shows: of applied revisions that took a while, their tables as they are now."""
+    """The rates that this database's audit shows: of applied revisions that took a while, their
+    tables as they are now.
+    """
     door, scripts = place.door, planned.scripts
     earlier: dict[str, tuple[Statement, ...]] = {}
     try:
@@ -114,9 +150,16 @@ def observed_rates(place: MigrationTarget, planned: MigrationPlan) -> dict[str, 
             for revision in seconds.keys() & applied.keys():
                 ((_, sql, problem),) = scripts.sql("upgrade", revision, scripts.before(revision))
                 earlier[revision] = () if problem else readable(sql) or ()
-        sizes, _ = table_stats.read_sizes(door, tuple({name for each in earlier.values() for name in names(each)}), (), "upgrade")
+        sizes, _ = table_stats.read_sizes(
+            door, tuple({name for each in earlier.values() for name in names(each)}), (), "upgrade"
+        )
     except OpsError:
         return durations.rates({})
     known = TableFacts(*table_stats.facts(sizes))
     held = {revision: locks(revision, each, known) for revision, each in earlier.items()}
-    return durations.rates({each: (seconds[each], durations.weights(held[each], bytes_of(sizes, held[each]))) for each in held})
+    return durations.rates(
+        {
+            each: (seconds[each], durations.weights(held[each], bytes_of(sizes, held[each])))
+            for each in held
+        }
+    )

@@ -1,4 +1,6 @@
-"""`inv db.revision`: a new file after the newest revision. It needs no database; --autogenerate replays the revisions on a scratch one."""
+"""`inv db.revision`: a new file after the newest revision. It needs no database; --autogenerate
+replays the revisions on a scratch one.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ops.core import ui
-from ops.postgres import facts
-from ops.migrations import autogenerate as migrations_autogenerate, revision_file
-from ops.migrations.autogenerate import Draft
 from ops.core.errors import ConfigError
+from ops.migrations import autogenerate as migrations_autogenerate
+from ops.migrations import revision_file
+from ops.migrations.autogenerate import Draft
+from ops.postgres import facts
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 
-def write(settings: Settings, message: str, from_sql: str | None = None, autogenerate: bool = False) -> tuple[Path, ...]:
+def write(
+    settings: Settings, message: str, from_sql: str | None = None, autogenerate: bool = False
+) -> tuple[Path, ...]:
     """The files, relative to where the project is; none where --autogenerate finds nothing to do.
 
     Raises ConfigError and Refused (what can't be wrapped).
@@ -23,9 +28,17 @@ def write(settings: Settings, message: str, from_sql: str | None = None, autogen
     root = settings.root
     folder = facts.scripts(root)
     if folder is None:
-        raise ConfigError(f"{root}", "there is no folder alembic/versions", "check out the project with its revisions")
+        raise ConfigError(
+            f"{root}",
+            "there is no folder alembic/versions",
+            "check out the project with its revisions",
+        )
     if autogenerate and from_sql:
-        raise ConfigError("db.revision --autogenerate --from-sql", "a revision is written from one of them", "leave one of them out")
+        raise ConfigError(
+            "db.revision --autogenerate --from-sql",
+            "a revision is written from one of them",
+            "leave one of them out",
+        )
     revision_file.statement_text(message)
     draft = drafted(settings, folder) if autogenerate else None
     if autogenerate and draft is None:
@@ -36,16 +49,35 @@ def write(settings: Settings, message: str, from_sql: str | None = None, autogen
 
 
 def drafted(settings: Settings, folder: Path) -> Draft | None:
-    """Raises ConfigError (no metadata, or none to be read) and OpsError (no PostgreSQL to replay on)."""
+    """Raises ConfigError (no metadata, or none to be read) and OpsError (no PostgreSQL to replay
+    on).
+    """
     configured = settings.environment.database
     if configured is None or not configured.metadata:
         key = f"environments.{settings.name}.database.metadata"
-        raise ConfigError("db.revision --autogenerate needs a metadata", f"{key} is missing", f"set {key}: app.models:metadata")
-    return migrations_autogenerate.draft(folder, migrations_autogenerate.metadata(configured.metadata, [settings.root, settings.source]))
+        raise ConfigError(
+            "db.revision --autogenerate needs a metadata",
+            f"{key} is missing",
+            f"set {key}: app.models:metadata",
+        )
+    return migrations_autogenerate.draft(
+        folder,
+        migrations_autogenerate.metadata(configured.metadata, [settings.root, settings.source]),
+    )
 
 
 def advice(draft: Draft | None, from_sql: str | None) -> str:
     if draft:
-        split = "" if draft.phase else "it adds and takes away at once: split it (expand, a later one contract); "
-        return f"{split}read it, say in both docstrings what it does: then inv db.lint, inv db.verify"
-    return "its downgrade must be written: then inv db.verify" if from_sql else "fill in what is raised: upgrade() and downgrade()"
+        split = (
+            ""
+            if draft.phase
+            else "it adds and takes away at once: split it (expand, a later one contract); "
+        )
+        return (
+            f"{split}read it, say in both docstrings what it does: then inv db.lint, inv db.verify"
+        )
+    return (
+        "its downgrade must be written: then inv db.verify"
+        if from_sql
+        else "fill in what is raised: upgrade() and downgrade()"
+    )

@@ -1,8 +1,9 @@
-"""Writing a revision's file: the next number, our own template, and a draft in it, or a legacy SQL file wrapped as it is.
+"""Writing a revision's file: the next number, our own template, and a draft in it, or a legacy SQL
+file wrapped as it is.
 
-A legacy file goes to the driver as bytes (`op.execute` would take `:name` for a parameter, and `%` too). One that begins and ends its own
-transactions runs outside of ours. What only psql understands, and what may stand in no transaction, is refused: it would be something else.
-"""
+A legacy file goes to the driver as bytes (`op.execute` would take `:name` for a parameter, and `%`
+too). One that begins and ends its own transactions runs outside of ours. What only psql
+understands, and what may stand in no transaction, is refused: it would be something else."""
 
 from __future__ import annotations
 
@@ -10,10 +11,10 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ops.postgres.access import translated
-from ops.migrations.autogenerate import Draft
 from ops.core.errors import ConfigError, Refused
+from ops.migrations.autogenerate import Draft
 from ops.migrator.model import TargetDatabase
+from ops.postgres.access import translated
 
 CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
 INSIDE = """context = op.get_context()
@@ -33,12 +34,18 @@ OUTSIDE = """context = op.get_context()
         except Exception:
             driver.rollback()
             raise"""
-ALONE = re.compile(r"\bCONCURRENTLY\b|^(?:VACUUM|ALTER SYSTEM|CREATE DATABASE|DROP DATABASE)\b", re.IGNORECASE)
+ALONE = re.compile(
+    r"\bCONCURRENTLY\b|^(?:VACUUM|ALTER SYSTEM|CREATE DATABASE|DROP DATABASE)\b", re.IGNORECASE
+)
 COPY = re.compile(r"^COPY\b.*\bFROM STDIN\b", re.IGNORECASE | re.DOTALL)
 
 
-def write(folder: Path, message: str, legacy: Path | None = None, draft: Draft | None = None) -> tuple[Path, ...]:
-    """The files of a new revision after the head. Raises ConfigError (no message, no such file) and Refused (what can't be wrapped)."""
+def write(
+    folder: Path, message: str, legacy: Path | None = None, draft: Draft | None = None
+) -> tuple[Path, ...]:
+    """The files of a new revision after the head. Raises ConfigError (no message, no such file) and
+    Refused (what can't be wrapped).
+    """
     statement_text(message)
     body = read(legacy) if legacy else None
     from ops.migrator.revisions.scripts import Scripts
@@ -49,11 +56,21 @@ def write(folder: Path, message: str, legacy: Path | None = None, draft: Draft |
         more: dict[str, Any] = dict.fromkeys(("constants", "upgrades", "downgrades", "imports"))
         more["phase"] = draft.phase if draft else "expand"
         if draft:
-            more |= {"upgrades": draft.upgrade, "downgrades": draft.downgrade, "imports": "".join(f"{line}\n" for line in draft.imports)}
+            more |= {
+                "upgrades": draft.upgrade,
+                "downgrades": draft.downgrade,
+                "imports": "".join(f"{line}\n" for line in draft.imports),
+            }
         if body is not None:
-            more |= {"constants": CONSTANTS, "upgrades": wrapped(body), "imports": "from pathlib import Path\n"}
-        with scripts.told(f"revision {number}"):     # its template is the project's own code too
-            made = scripts.directory.generate_revision(number, message.strip(), refresh=True, **more)
+            more |= {
+                "constants": CONSTANTS,
+                "upgrades": wrapped(body),
+                "imports": "from pathlib import Path\n",
+            }
+        with scripts.told(f"revision {number}"):  # its template is the project's own code too
+            made = scripts.directory.generate_revision(
+                number, message.strip(), refresh=True, **more
+            )
     if made is None:
         raise Refused(f"revision {number}", "Alembic wrote nothing", "look at alembic/versions")
     path = Path(made.path)
@@ -66,7 +83,9 @@ def write(folder: Path, message: str, legacy: Path | None = None, draft: Draft |
 def statement_text(message: str) -> None:
     """Raises ConfigError where a revision does not say what it does."""
     if not message.strip():
-        raise ConfigError("db.revision", "a revision says what it does", 'inv db.revision "Add tags to projects"')
+        raise ConfigError(
+            "db.revision", "a revision says what it does", 'inv db.revision "Add tags to projects"'
+        )
 
 
 def next_number(head: str | None, known: list[str]) -> str:
@@ -80,7 +99,11 @@ def read(legacy: Path) -> bytes:
     try:
         return legacy.read_bytes()
     except OSError as error:
-        raise ConfigError(f"--from-sql {legacy}", error.strerror or str(error), "name the file that is to be wrapped") from None
+        raise ConfigError(
+            f"--from-sql {legacy}",
+            error.strerror or str(error),
+            "name the file that is to be wrapped",
+        ) from None
 
 
 def wrapped(body: bytes) -> str:
@@ -90,9 +113,17 @@ def wrapped(body: bytes) -> str:
     text = body.decode("utf-8", "replace")
     command = psql_command(text)
     if command:
-        raise Refused("the file can't be wrapped", f"{command} is psql's own, the server does not know it", "write out what it includes")
+        raise Refused(
+            "the file can't be wrapped",
+            f"{command} is psql's own, the server does not know it",
+            "write out what it includes",
+        )
     for statement in statements(text):
         if ALONE.search(statement) or COPY.match(statement):
             how = 'write it by hand: inv db.revision "…", with op.get_context().autocommit_block()'
-            raise Refused("the file can't be wrapped", f"this can't be sent within a file: {statement[:80]}", how)
+            raise Refused(
+                "the file can't be wrapped",
+                f"this can't be sent within a file: {statement[:80]}",
+                how,
+            )
     return OUTSIDE if controls_transactions(text) else INSIDE

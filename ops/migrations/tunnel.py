@@ -1,4 +1,6 @@
-"""`inv db.tunnel`: the bastion's way to the database for a person's own tools (runbook: "connect to the database")."""
+"""`inv db.tunnel`: the bastion's way to the database for a person's own tools (runbook: "connect to
+the database").
+"""
 
 from __future__ import annotations
 
@@ -8,16 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.core import ui
-from ops.postgres import facts
 from ops.core.errors import Refused
 from ops.migrations.plan import MigrationTarget
+from ops.postgres import facts
 
 SHOWN = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
 
 
 @dataclass(frozen=True)
 class Tunnel:
-    """A port that leads to the database, `where` in words; `parameters`: libpq's, without the password."""
+    """A port that leads to the database, `where` in words; `parameters`: libpq's, without the
+    password.
+    """
 
     environment: str
     where: str
@@ -35,15 +39,25 @@ class Tunnel:
 
     def as_document(self) -> dict[str, Any]:
         port = self.parameters["port"]
-        return {"environment": self.environment, "host": "127.0.0.1", "port": port, "database": self.where, "psql": self.psql}
+        return {
+            "environment": self.environment,
+            "host": "127.0.0.1",
+            "port": port,
+            "database": self.where,
+            "psql": self.psql,
+        }
 
     def as_text(self) -> str:
-        return f"127.0.0.1:{self.parameters['port']} leads to {self.where}, until Ctrl-C\n{self.psql}"
+        return (
+            f"127.0.0.1:{self.parameters['port']} leads to {self.where}, until Ctrl-C\n{self.psql}"
+        )
 
 
 def open_tunnel(place: MigrationTarget) -> Tunnel:
     """Raises Refused where the database is reached without a bastion."""
-    parameters = {key: value for key, value in place.door.target.parameters.items() if key != "password"}
+    parameters = {
+        key: value for key, value in place.door.target.parameters.items() if key != "password"
+    }
     if place.door.mode == "local":
         why = f"{place.door.target.where} is reached from here (database.run: local)"
         raise Refused("there is no tunnel", why, "psql, with the same words")

@@ -1,10 +1,12 @@
-"""`inv db.verify`: every revision up, back and up again on a scratch database, with the schema's dump equal before and after.
+"""`inv db.verify`: every revision up, back and up again on a scratch database, with the schema's
+dump equal before and after.
 
-By default on a scratch PostgreSQL of its own, of the RDS engine's major version where this machine has it: no server is touched, so a
-protected environment's revisions are proved too. `--beside` takes a scratch database beside the configured one, where the server's own
-version, extensions and roles are the true ones: not in a protected environment, whose server is no place for experiments.
-A revision that says `keeps_data` must also leave the rows of the tables as they were, once it was there and back.
-"""
+By default on a scratch PostgreSQL of its own, of the RDS engine's major version where this machine
+has it: no server is touched, so a protected environment's revisions are proved too. `--beside`
+takes a scratch database beside the configured one, where the server's own version, extensions and
+roles are the true ones: not in a protected environment, whose server is no place for experiments. A
+revision that says `keeps_data` must also leave the rows of the tables as they were, once it was
+there and back."""
 
 from __future__ import annotations
 
@@ -14,16 +16,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ops.aws import rds, session
 from ops.core import ui
-from ops.aws import session, rds
-from ops.postgres import facts, access, fingerprint, dump, rows as postgres_rows
-from ops.postgres.server import scratch
-from ops.postgres.access import Direction, DatabaseAccess, Revision
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.migrations import verify_records
 from ops.migrations.plan import BASE, MigrationTarget
 from ops.migrations.rules.dump_diff import differences
 from ops.migrations.rules.row_diff import lost_rows
+from ops.postgres import access, dump, facts, fingerprint
+from ops.postgres import rows as postgres_rows
+from ops.postgres.access import DatabaseAccess, Direction, Revision
+from ops.postgres.server import scratch
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -38,10 +41,20 @@ class RevisionVerdict:
     took_s: float
 
     def as_document(self) -> dict[str, Any]:
-        return {"revision": self.revision.id, "ok": not self.problems, "problems": list(self.problems), "took_s": round(self.took_s, 3)}
+        return {
+            "revision": self.revision.id,
+            "ok": not self.problems,
+            "problems": list(self.problems),
+            "took_s": round(self.took_s, 3),
+        }
 
     def as_text(self) -> str:
-        return "\n".join([f"  {'FAILED' if self.problems else 'ok    '} {self.revision}", *(f"      {each}" for each in self.problems)])
+        return "\n".join(
+            [
+                f"  {'FAILED' if self.problems else 'ok    '} {self.revision}",
+                *(f"      {each}" for each in self.problems),
+            ]
+        )
 
 
 @dataclass(frozen=True)
@@ -60,43 +73,83 @@ class VerifyReport:
     def as_document(self) -> dict[str, Any]:
         """The shape that `db.verify --json` prints."""
         each = [found.as_document() for found in self.revisions]
-        return {"verified": self.well, "server": self.server, "on": self.on, "content": self.content, "revisions": each}
+        return {
+            "verified": self.well,
+            "server": self.server,
+            "on": self.on,
+            "content": self.content,
+            "revisions": each,
+        }
 
     def as_text(self) -> str:
         lines = [each.as_text() for each in self.revisions]
         failed = sum(1 for each in self.revisions if each.problems)
-        return "\n".join([*lines, f"{failed} of {len(lines)} revisions failed" if failed else f"{len(lines)} revisions go there and back"])
+        return "\n".join(
+            [
+                *lines,
+                f"{failed} of {len(lines)} revisions failed"
+                if failed
+                else f"{len(lines)} revisions go there and back",
+            ]
+        )
 
 
-def verify(settings: Settings, major: int | None = None, say: Callable[[str], None] = ui.progress) -> VerifyReport:
-    """Every revision on a PostgreSQL of its own; kept for the upgrade. Raises OpsError (there is none), ConfigError (no revisions)."""
+def verify(
+    settings: Settings, major: int | None = None, say: Callable[[str], None] = ui.progress
+) -> VerifyReport:
+    """Every revision on a PostgreSQL of its own; kept for the upgrade. Raises OpsError (there is
+    none), ConfigError (no revisions).
+    """
     folder = revisions(settings)
     wanted = major or engine(settings)
     content = fingerprint.of_folder(folder)
     with scratch.cluster(folder, wanted) as own:
         if major and own.major != major:
-            raise ConfigError(f"--major {major}", f"this machine has none; there is {own}", "leave --major out, or install that PostgreSQL")
-        say(f"on {own}" + (f"; the database is PostgreSQL {wanted}, which this machine has not" if wanted not in (None, own.major) else ""))
+            raise ConfigError(
+                f"--major {major}",
+                f"this machine has none; there is {own}",
+                "leave --major out, or install that PostgreSQL",
+            )
+        say(
+            f"on {own}"
+            + (
+                f"; the database is PostgreSQL {wanted}, which this machine has not"
+                if wanted not in (None, own.major)
+                else ""
+            )
+        )
         scratch.make_roles(own, scratch.texts(own.door))
         found = replace(verify_revision(own.door, say), content=content, on=str(own))
-    if fingerprint.of_folder(folder) == content:   # nobody edited them meanwhile
+    if fingerprint.of_folder(folder) == content:  # nobody edited them meanwhile
         verify_records.store(settings, content, found.as_document())
     return found
 
 
-def verify_on_server(place: MigrationTarget, say: Callable[[str], None] = ui.progress) -> VerifyReport:
-    """Every revision on this environment's server. Raises Refused (protected, no pg_dump, no right to make a database)."""
+def verify_on_server(
+    place: MigrationTarget, say: Callable[[str], None] = ui.progress
+) -> VerifyReport:
+    """Every revision on this environment's server. Raises Refused (protected, no pg_dump, no right
+    to make a database).
+    """
     if place.settings.environment.protected:
-        what = f"db.verify --beside makes a scratch database, and {place.settings.name} is protected"
+        what = (
+            f"db.verify --beside makes a scratch database, and {place.settings.name} is protected"
+        )
         raise Refused(what, "its server is no place for experiments", "inv db.verify")
-    return replace(verify_revision(place.door, say), on=f"a scratch database beside {place.door.target.where}")
+    return replace(
+        verify_revision(place.door, say), on=f"a scratch database beside {place.door.target.where}"
+    )
 
 
 def revisions(settings: Settings) -> Path:
     """The folder with env.py and versions/. Raises ConfigError."""
     folder = facts.scripts(settings.root)
     if folder is None:
-        raise ConfigError(f"{settings.root}", "there is no folder alembic/versions", "check out the project with its revisions")
+        raise ConfigError(
+            f"{settings.root}",
+            "there is no folder alembic/versions",
+            "check out the project with its revisions",
+        )
     return folder
 
 
@@ -113,7 +166,9 @@ def engine(settings: Settings) -> int | None:
 
 
 def verify_revision(door: DatabaseAccess, say: Callable[[str], None]) -> VerifyReport:
-    """A problem spoils what comes after it, so the revisions after it go on in a new scratch database."""
+    """A problem spoils what comes after it, so the revisions after it go on in a new scratch
+    database.
+    """
     major = dump.server_major(door)
     program = dump.pg_dump(major)
     with access.translated(door.target):
@@ -125,15 +180,23 @@ def verify_revision(door: DatabaseAccess, say: Callable[[str], None]) -> VerifyR
             if found:
                 migrate_to(own, "upgrade", every[len(found) - 1].id)
             for position in range(len(found), len(every)):
-                found.append(round_trip(own, program, every[position], every[position - 1].id if position else BASE))
+                found.append(
+                    round_trip(
+                        own, program, every[position], every[position - 1].id if position else BASE
+                    )
+                )
                 say(found[-1].as_text())
                 if found[-1].problems:
                     break
     return VerifyReport(major, tuple(found))
 
 
-def round_trip(own: DatabaseAccess, program: Path, revision: Revision, before: str) -> RevisionVerdict:
-    """Up, back, up: each step's failure, or each object in which the schema is not what it was, is a problem."""
+def round_trip(
+    own: DatabaseAccess, program: Path, revision: Revision, before: str
+) -> RevisionVerdict:
+    """Up, back, up: each step's failure, or each object in which the schema is not what it was, is
+    a problem.
+    """
     began = time.monotonic()
     problems: list[str] = []
     try:
@@ -145,11 +208,20 @@ def round_trip(own: DatabaseAccess, program: Path, revision: Revision, before: s
         migrate_to(own, "upgrade", revision.id)
         full = dump.schema(own, program)
         migrate_to(own, "downgrade", before)
-        problems += [f"after the downgrade {each}" for each in differences(empty, dump.schema(own, program))]
-        problems += [f"after the downgrade {each}" for each in lost_rows(rows, postgres_rows.rows(own))] if kept else []
+        problems += [
+            f"after the downgrade {each}" for each in differences(empty, dump.schema(own, program))
+        ]
+        problems += (
+            [f"after the downgrade {each}" for each in lost_rows(rows, postgres_rows.rows(own))]
+            if kept
+            else []
+        )
         migrate_to(own, "upgrade", revision.id)
-        problems += [f"after the second upgrade {each}" for each in differences(full, dump.schema(own, program))]
-    except Unreachable:      # the server, or pg_dump: no revision's fault
+        problems += [
+            f"after the second upgrade {each}"
+            for each in differences(full, dump.schema(own, program))
+        ]
+    except Unreachable:  # the server, or pg_dump: no revision's fault
         raise
     except OpsError as error:
         problems.append(f"{error.what}: {error.why}")

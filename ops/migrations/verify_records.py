@@ -1,9 +1,10 @@
-"""What `db.verify` found is kept with the release records and here, so that an upgrade elsewhere can ask for it.
+"""What `db.verify` found is kept with the release records and here, so that an upgrade elsewhere
+can ask for it.
 
-The key is the revisions' content and the PostgreSQL's major version: neither the commit (the same revisions on another branch are as
-proved as before, and an edited one is not) nor the environment, since it was none of an environment's that they were proved on. The
-commit stands in the record for people.
-"""
+The key is the revisions' content and the PostgreSQL's major version: neither the commit (the same
+revisions on another branch are as proved as before, and an edited one is not) nor the environment,
+since it was none of an environment's that they were proved on. The commit stands in the record for
+people."""
 
 from __future__ import annotations
 
@@ -13,18 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.core import ui
-from ops.aws import session, s3
-from ops.tools import git
-from ops.core import host_identity
-from ops.postgres import fingerprint
+from ops.aws import s3, session
+from ops.core import host_identity, ui
 from ops.core.errors import OpsError
+from ops.postgres import fingerprint
+from ops.tools import git
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 FOLDER = ".ops/verified"
-MAJORS = 10        # of PostgreSQL that anybody verifies on
+MAJORS = 10  # of PostgreSQL that anybody verifies on
 
 
 def name(content: str, server: object) -> str:
@@ -37,8 +37,16 @@ def prefix(settings: Settings) -> str:
 
 
 def store(settings: Settings, content: str, document: dict[str, Any]) -> None:
-    """Write it to the state's bucket, and here for this checkout's other environments. Never raises: it must not spoil the verdict."""
-    about = {"content": content, "commit": commit(settings.root), "at": datetime.now(UTC), "by": host_identity.owner(), "host": host_identity.host()}
+    """Write it to the state's bucket, and here for this checkout's other environments. Never
+    raises: it must not spoil the verdict.
+    """
+    about = {
+        "content": content,
+        "commit": commit(settings.root),
+        "at": datetime.now(UTC),
+        "by": host_identity.owner(),
+        "host": host_identity.host(),
+    }
     record, called = {**about, **document}, name(content, document["server"])
     path = settings.root / FOLDER / called
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,7 +55,13 @@ def store(settings: Settings, content: str, document: dict[str, Any]) -> None:
     try:
         if state is None:
             raise OpsError("kept here", "the environment names no state bucket (state.bucket)")
-        s3.put(session.connect(settings), state.bucket, prefix(settings) + called, json.loads(path.read_text(encoding="utf-8")), {})
+        s3.put(
+            session.connect(settings),
+            state.bucket,
+            prefix(settings) + called,
+            json.loads(path.read_text(encoding="utf-8")),
+            {},
+        )
     except OpsError as problem:
         ui.progress(f"the verdict is kept in {path} only: {problem.why}")
 
@@ -61,9 +75,14 @@ def commit(root: Path) -> str | None:
 
 
 def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
-    """Why these revisions do not count as verified on PostgreSQL `server` (its major version); None where they do."""
+    """Why these revisions do not count as verified on PostgreSQL `server` (its major version); None
+    where they do.
+    """
     content, problem = fingerprint.of_folder(folder), ""
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in (settings.root / FOLDER).glob(name(content, "*"))]
+    records = [
+        json.loads(path.read_text(encoding="utf-8"))
+        for path in (settings.root / FOLDER).glob(name(content, "*"))
+    ]
     try:
         records += stored(settings, content)
     except OpsError as error:
@@ -71,10 +90,17 @@ def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
     mine = [record for record in records if record.get("server") == server]
     if mine:
         newest = max(mine, key=lambda record: str(record.get("at")))
-        return None if newest.get("verified") else f"db.verify of these revisions failed on {newest.get('at')} ({newest.get('by')})"
+        return (
+            None
+            if newest.get("verified")
+            else f"db.verify of these revisions failed on {newest.get('at')} ({newest.get('by')})"
+        )
     others = sorted({int(record["server"]) for record in records if record.get("verified")})
     if others:
-        return f"db.verify of these revisions is known on PostgreSQL {', '.join(map(str, others))} only, the database is {server}{problem}"
+        return (
+            f"db.verify of these revisions is known on PostgreSQL "
+            f"{', '.join(map(str, others))} only, the database is {server}{problem}"
+        )
     return f"no db.verify of these revisions is known{problem}"
 
 
@@ -85,4 +111,6 @@ def stored(settings: Settings, content: str) -> list[Mapping[str, Any]]:
         return []
     cloud = session.connect(settings)
     keys = s3.keys(cloud, state.bucket, prefix(settings) + content, MAJORS)
-    return [found.document for found in (s3.read(cloud, state.bucket, key) for key in keys) if found]
+    return [
+        found.document for found in (s3.read(cloud, state.bucket, key) for key in keys) if found
+    ]

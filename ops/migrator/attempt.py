@@ -12,7 +12,9 @@ from ops.migrator.revisions.user_code import line_at_work
 
 @dataclass
 class RevisionAttempt:
-    """The revision under way. `outside`: it left its transaction, so that a part of it may stay whatever happens."""
+    """The revision under way. `outside`: it left its transaction, so that a part of it may stay
+    whatever happens.
+    """
 
     revision: str
     file: Path
@@ -20,11 +22,11 @@ class RevisionAttempt:
     outside: bool = False
     invalid_before: frozenset[Name] = frozenset()
     statements: list[str] = field(default_factory=list)
-    running: bool = False     # its own code is at work, not ours around it
-    in_block: bool = False    # within `autocommit_block`
-    marked: bool = False      # its transaction has a mark, see `transactions`
-    control: str = ""         # the first COMMIT, ROLLBACK … that it sent: `COMMIT, line 9`
-    ended: bool = False       # its transaction had ended when it failed
+    running: bool = False  # its own code is at work, not ours around it
+    in_block: bool = False  # within `autocommit_block`
+    marked: bool = False  # its transaction has a mark, see `transactions`
+    control: str = ""  # the first COMMIT, ROLLBACK … that it sent: `COMMIT, line 9`
+    ended: bool = False  # its transaction had ended when it failed
 
     def concurrently(self) -> list[str]:
         """What it ran concurrently, that in its SQL file too, which goes past SQLAlchemy."""
@@ -43,7 +45,9 @@ class RevisionAttempt:
                 return
 
     def note_failure(self) -> None:
-        """After a failure: whatever ran from its SQL file, which goes past SQLAlchemy, counts too."""
+        """After a failure: whatever ran from its SQL file, which goes past SQLAlchemy, counts
+        too.
+        """
         for text in self.sql_file() if not (self.control or self.outside) else ():
             self.control = next(ends_transactions(text), "")
 

@@ -1,9 +1,10 @@
-"""What was done to this database: every run and every revision of it, the failed, interrupted and killed ones too.
+"""What was done to this database: every run and every revision of it, the failed, interrupted and
+killed ones too.
 
-It lies in a schema of its own, so that a dump of the application's schema does not show it. A revision's row and its checksum are written
-in the revision's own transaction: they are there exactly when it is. A failure's row is written by the session that holds the lock. A run
-that is still "running" when another one gets the lock was killed: it is put down as `lost`.
-"""
+It lies in a schema of its own, so that a dump of the application's schema does not show it. A
+revision's row and its checksum are written in the revision's own transaction: they are there
+exactly when it is. A failure's row is written by the session that holds the lock. A run that is
+still "running" when another one gets the lock was killed: it is put down as `lost`."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ import psycopg
 from psycopg import errors
 from psycopg.rows import dict_row
 
-from ops.migrator.model import MigrateError, TargetDatabase, RunIdentity
+from ops.migrator.model import MigrateError, RunIdentity, TargetDatabase
 
 SCHEMA = "ops_migrations"
 TABLES = f"""
@@ -34,7 +35,10 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.checksums (
     revision text PRIMARY KEY, checksum text NOT NULL, seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 """
-STEP = f"INSERT INTO {SCHEMA}.steps (run, revision, direction, took_s, result, sqlstate, message) VALUES (%s, %s, %s, %s, %s, %s, %s)"  # noqa: S608
+STEP = (
+    f"INSERT INTO {SCHEMA}.steps (run, revision, direction, took_s, result, sqlstate, message) "
+    f"VALUES (%s, %s, %s, %s, %s, %s, %s)"
+)  # noqa: S608
 REMEMBER = (
     f"INSERT INTO {SCHEMA}.checksums (revision, checksum) VALUES (%s, %s)"  # noqa: S608
     " ON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, seen_at = excluded.seen_at"
@@ -53,7 +57,9 @@ FROM {SCHEMA}.runs r ORDER BY r.began_at DESC LIMIT %s
 
 
 def exists(connection: psycopg.Connection[Any]) -> bool:
-    row = connection.execute("SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.checksums"]).fetchone()
+    row = connection.execute(
+        "SELECT to_regclass(%s) IS NOT NULL", [f"{SCHEMA}.checksums"]
+    ).fetchone()
     return bool(row and row[0])
 
 
@@ -65,8 +71,15 @@ def prepare(keeper: psycopg.Connection[Any], target: TargetDatabase) -> None:
         with keeper.transaction():
             keeper.execute(TABLES)
     except errors.InsufficientPrivilege as error:
-        why = f"its user may not make the schema {SCHEMA}: {target.clean(error.diag.message_primary)}"
-        raise MigrateError("refused", target.where, why, "GRANT CREATE ON DATABASE … TO that user, or migrate as the owner") from None
+        why = (
+            f"its user may not make the schema {SCHEMA}: {target.clean(error.diag.message_primary)}"
+        )
+        raise MigrateError(
+            "refused",
+            target.where,
+            why,
+            "GRANT CREATE ON DATABASE … TO that user, or migrate as the owner",
+        ) from None
 
 
 def lost(keeper: psycopg.Connection[Any]) -> list[tuple[str, str]]:
@@ -76,20 +89,37 @@ def lost(keeper: psycopg.Connection[Any]) -> list[tuple[str, str]]:
 
 
 def begun(keeper: psycopg.Connection[Any], who: RunIdentity, before: str | None) -> None:
-    statement = f"INSERT INTO {SCHEMA}.runs (id, verb, by, host, from_revision) VALUES (%s, %s, %s, %s, %s)"  # noqa: S608
+    statement = (
+        f"INSERT INTO {SCHEMA}.runs (id, verb, by, host, from_revision) VALUES (%s, %s, "
+        f"%s, %s, %s)"  # noqa: S608
+    )
     keeper.execute(statement, (who.run, who.verb, who.by, who.host, before))
 
 
 def began(keeper: psycopg.Connection[Any], run: str) -> str | None:
-    """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, of a run; None where it has not begun."""
+    """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, of a run; None where it has not
+    begun.
+    """
     since = """to_char(began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
-    statement = f"SELECT verb || ' ' || id || ' since ' || {since} || ' by ' || by || '@' || host FROM {SCHEMA}.runs WHERE id = %s"  # noqa: S608
+    statement = (
+        f"SELECT verb || ' ' || id || ' since ' || {since} || ' by ' || by || '@' || host FROM "
+        f"{SCHEMA}.runs WHERE id = %s"
+    )  # noqa: S608
     row = keeper.execute(statement, [run]).fetchone()
     return row[0] if row else None
 
 
-def ended(keeper: psycopg.Connection[Any], run: str, result: str, after: str | None, message: str | None = None) -> None:
-    statement = f"UPDATE {SCHEMA}.runs SET result = %s, to_revision = %s, message = %s, ended_at = clock_timestamp() WHERE id = %s"  # noqa: S608
+def ended(
+    keeper: psycopg.Connection[Any],
+    run: str,
+    result: str,
+    after: str | None,
+    message: str | None = None,
+) -> None:
+    statement = (
+        f"UPDATE {SCHEMA}.runs SET result = %s, to_revision = %s, message = %s, ended_at = "
+        f"clock_timestamp() WHERE id = %s"
+    )  # noqa: S608
     keeper.execute(statement, (result, after, message, run))
 
 

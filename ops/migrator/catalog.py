@@ -1,6 +1,8 @@
-"""The schema of a database, read from PostgreSQL's catalog in one question: what stands in it, not how somebody's pg_dump would write it.
+"""The schema of a database, read from PostgreSQL's catalog in one question: what stands in it, not
+how somebody's pg_dump would write it.
 
-Each row is an object: kind, name (quoted as SQL wants it), the object that it belongs to, and the parts that define it:
+Each row is an object: kind, name (quoted as SQL wants it), the object that it belongs to, and the
+parts that define it:
 
     TABLE        kind, persistence, row security, partitioning, parents, options
     COLUMN       type, NOT NULL, default, identity, generated, collation
@@ -9,10 +11,11 @@ Each row is an object: kind, name (quoted as SQL wants it), the object that it b
     TYPE         enum, composite or domain, then its labels, attributes or constraints           TRIGGER  its definition, when it fires
     POLICY       command, kind, roles, USING, WITH CHECK                GRANT    nothing: its name says all
 
-Left out: what PostgreSQL and extensions made, owners and what they may do anyway, comments, the order of columns, MAINTAIN (PostgreSQL 17
-grants it along with ALL, older ones do not have it), what everybody may do in the schema public (it depends on the version that made
-the database), NOT NULL as a constraint (PostgreSQL 18), and our own: Alembic's table, the audit, a legacy `migration_history`.
-"""
+Left out: what PostgreSQL and extensions made, owners and what they may do anyway, comments, the
+order of columns, MAINTAIN (PostgreSQL 17 grants it along with ALL, older ones do not have it), what
+everybody may do in the schema public (it depends on the version that made the database), NOT NULL
+as a constraint (PostgreSQL 18), and our own: Alembic's table, the audit, a legacy
+`migration_history`."""
 
 from __future__ import annotations
 
@@ -112,11 +115,16 @@ ORDER BY 1, 2
 
 
 def read(connection: psycopg.Connection[Any]) -> list[Row]:
-    """Every object, in order. The session's search_path is emptied for it, so that every name is a whole one."""
+    """Every object, in order. The session's search_path is emptied for it, so that every name is a
+    whole one.
+    """
     with connection.transaction():
         connection.execute("SELECT set_config('search_path', '', true)")
         found = connection.execute(SCHEMA).fetchall()
-    return [(str(kind), str(name), str(on), [str(part) for part in parts]) for kind, name, on, parts in found]
+    return [
+        (str(kind), str(name), str(on), [str(part) for part in parts])
+        for kind, name, on, parts in found
+    ]
 
 
 def digest(rows: list[Row]) -> str:

@@ -1,8 +1,8 @@
 """Every session's limits, and the ways not to get in.
 
-A session without them can wait for a lock for ever while everybody else queues up behind it, or keep its own locks for minutes after its
-client is gone. libpq's parameters are handed over as words, never as a URL: a password may hold any character.
-"""
+A session without them can wait for a lock for ever while everybody else queues up behind it, or
+keep its own locks for minutes after its client is gone. libpq's parameters are handed over as
+words, never as a URL: a password may hold any character."""
 
 from __future__ import annotations
 
@@ -16,28 +16,50 @@ from ops.migrator import libpq
 from ops.migrator.model import Limits, MigrateError, TargetDatabase
 from ops.migrator.transactions import MARK_SESSION
 
-CHECK_INTERVAL = "2s"   # how soon a server notices that its client is gone while it works
-NAME_LIMIT = 63   # bytes of application_name (NAMEDATALEN - 1)
-BROKEN = "closed the connection unexpectedly"   # libpq's words
-KEEPALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+CHECK_INTERVAL = "2s"  # how soon a server notices that its client is gone while it works
+NAME_LIMIT = 63  # bytes of application_name (NAMEDATALEN - 1)
+BROKEN = "closed the connection unexpectedly"  # libpq's words
+KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
 ADVICE = (
-    ("password authentication failed", "the secret does not match the database's password: set one of them anew"),
-    ("no password supplied", "put it into ~/.pgpass, or name a secret under database.secret in invoke.yaml"),
-    ("no pg_hba.conf entry", "set database.sslmode: require (or stricter) in invoke.yaml; the server wants TLS"),
-    ("certificate", "name the authority's bundle under database.sslrootcert in invoke.yaml (for RDS: global-bundle.pem)"),
+    (
+        "password authentication failed",
+        "the secret does not match the database's password: set one of them anew",
+    ),
+    (
+        "no password supplied",
+        "put it into ~/.pgpass, or name a secret under database.secret in invoke.yaml",
+    ),
+    (
+        "no pg_hba.conf entry",
+        "set database.sslmode: require (or stricter) in invoke.yaml; the server wants TLS",
+    ),
+    (
+        "certificate",
+        "name the authority's bundle under database.sslrootcert in invoke.yaml (for RDS: "
+        "global-bundle.pem)",
+    ),
     ("does not support SSL", "set database.sslmode in invoke.yaml: this server speaks no TLS"),
     ("database", "correct database.name in invoke.yaml"),
     ("role", "correct the secret's username"),
 )
-UNFILTERED = "SET row_security = off"    # a query that policies would filter fails (42501) instead
+UNFILTERED = "SET row_security = off"  # a query that policies would filter fails (42501) instead
 SET_LIMITS = (
     "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false),"
     " set_config('idle_in_transaction_session_timeout', %s, false)"
 )
 
 
-def connect(target: TargetDatabase, name: str, limits: Limits | None = None) -> psycopg.Connection[Any]:
-    """An autocommitting session called `name`, with its limits set. Raises MigrateError (unreachable)."""
+def connect(
+    target: TargetDatabase, name: str, limits: Limits | None = None
+) -> psycopg.Connection[Any]:
+    """An autocommitting session called `name`, with its limits set. Raises MigrateError
+    (unreachable).
+    """
     always = {"connect_timeout": libpq.CONNECT_TIMEOUT, **KEEPALIVE}
     words: dict[str, Any] = {**always, **target.parameters, "application_name": name[:NAME_LIMIT]}
     try:
@@ -54,7 +76,9 @@ def connect(target: TargetDatabase, name: str, limits: Limits | None = None) -> 
 
 
 def connect_with_retry(words: dict[str, Any]) -> psycopg.Connection[Any]:
-    """A way through a bastion may break while it is being opened: nothing was asked by then, so it is tried once more."""
+    """A way through a bastion may break while it is being opened: nothing was asked by then, so it
+    is tried once more.
+    """
     try:
         return libpq.connect(words, autocommit=True)
     except psycopg.OperationalError as error:
@@ -64,16 +88,26 @@ def connect_with_retry(words: dict[str, Any]) -> psycopg.Connection[Any]:
 
 
 def milliseconds(limits: Limits) -> tuple[str, str, str]:
-    return tuple(f"{round(value * 1000)}ms" for value in (  # type: ignore[return-value]
-        limits.lock_timeout_s, limits.statement_timeout_s, limits.idle_in_transaction_s))
+    return tuple(
+        f"{round(value * 1000)}ms"
+        for value in (  # type: ignore[return-value]
+            limits.lock_timeout_s,
+            limits.statement_timeout_s,
+            limits.idle_in_transaction_s,
+        )
+    )
 
 
 def notice_lost_clients(opened: psycopg.Connection[Any]) -> None:
-    """client_connection_check_interval: since PostgreSQL 14, and only where the server's system can tell (Linux, macOS)."""
+    """client_connection_check_interval: since PostgreSQL 14, and only where the server's system can
+    tell (Linux, macOS).
+    """
     if opened.info.server_version < 140000:
         return
     try:
-        opened.execute("SELECT set_config('client_connection_check_interval', %s, false)", [CHECK_INTERVAL])
+        opened.execute(
+            "SELECT set_config('client_connection_check_interval', %s, false)", [CHECK_INTERVAL]
+        )
     except errors.InvalidParameterValue:
         return
 
@@ -84,7 +118,9 @@ def unreachable(target: TargetDatabase, error: psycopg.Error) -> MigrateError:
     for part, advice in ADVICE:
         if part in why and (missing or part not in ("database", "role")):
             return MigrateError("unreachable", target.where, why, advice)
-    return MigrateError("unreachable", target.where, why, "check host, port, security group and VPN")
+    return MigrateError(
+        "unreachable", target.where, why, "check host, port, security group and VPN"
+    )
 
 
 def engine(target: TargetDatabase, name: str, limits: Limits) -> sqlalchemy.Engine:
@@ -95,4 +131,6 @@ def engine(target: TargetDatabase, name: str, limits: Limits) -> sqlalchemy.Engi
         opened.autocommit = False
         return opened
 
-    return sqlalchemy.create_engine("postgresql+psycopg://", creator=creator, poolclass=sqlalchemy.NullPool)
+    return sqlalchemy.create_engine(
+        "postgresql+psycopg://", creator=creator, poolclass=sqlalchemy.NullPool
+    )

@@ -1,4 +1,6 @@
-"""What a failure means: whether to try again, and which three lines it is. SQLSTATEs: PostgreSQL, appendix A."""
+"""What a failure means: whether to try again, and which three lines it is. SQLSTATEs: PostgreSQL,
+appendix A.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from ops.migrator.model import Direction, MigrateError, TargetDatabase
-from ops.migrator.transactions import EndedTransaction
 from ops.migrator.revisions.user_code import place
+from ops.migrator.transactions import EndedTransaction
 
 if TYPE_CHECKING:
     from ops.migrator.attempt import RevisionAttempt
@@ -23,7 +25,10 @@ class LeftInvalid(Exception):
 
     def __init__(self, broken: Iterable[tuple[str, str]]) -> None:
         self.names = ", ".join(".".join(index) for index in sorted(broken))
-        super().__init__(f"index {self.names} is INVALID: an earlier CREATE INDEX CONCURRENTLY failed, and IF NOT EXISTS passed over it")
+        super().__init__(
+            f"index {self.names} is INVALID: an earlier CREATE INDEX CONCURRENTLY failed, "
+            f"and IF NOT EXISTS passed over it"
+        )
 
 
 def original(problem: BaseException) -> BaseException:
@@ -37,8 +42,12 @@ def sqlstate(problem: BaseException) -> str | None:
     return found.sqlstate if isinstance(found, psycopg.Error) else None
 
 
-def retry_reason(problem: Exception, outside: bool, cleared: bool, count: int, retries: int) -> str | None:
-    """Why another try is worth it; None where it is not. Nothing of the last one may stay: rolled back, or dropped (`cleared`)."""
+def retry_reason(
+    problem: Exception, outside: bool, cleared: bool, count: int, retries: int
+) -> str | None:
+    """Why another try is worth it; None where it is not. Nothing of the last one may stay: rolled
+    back, or dropped (`cleared`).
+    """
     state = sqlstate(problem)
     if count > retries or (outside and not cleared):
         return None
@@ -61,29 +70,57 @@ def error_text(problem: BaseException) -> str:
 
 
 def to_migrate_error(
-    problem: Exception, target: TargetDatabase, doing: RevisionAttempt | None, direction: Direction, applied: int, at: str | None, verb: str, late: bool
+    problem: Exception,
+    target: TargetDatabase,
+    doing: RevisionAttempt | None,
+    direction: Direction,
+    applied: int,
+    at: str | None,
+    verb: str,
+    late: bool,
 ) -> MigrateError:
     """The three lines; what stays is said as it is."""
     if isinstance(problem, MigrateError) and doing is None:
         return problem
     if doing is None:
         why = target.clean(error_text(problem)) + place(problem, Path(target.folder))
-        return MigrateError("failed", f"{direction} of {target.where}", why, f"look at it, then: {verb}")
+        return MigrateError(
+            "failed", f"{direction} of {target.where}", why, f"look at it, then: {verb}"
+        )
     what = f"{direction} of revision {doing.revision} failed"
     if isinstance(original(problem), NotImplementedError):
         what = f"revision {doing.revision} has no {direction}"
-        return MigrateError("refused", what, f"{doing.file.name} does not say how; {what_remains(doing, applied, at)}", f"write it, then: {verb}")
+        return MigrateError(
+            "refused",
+            what,
+            f"{doing.file.name} does not say how; {what_remains(doing, applied, at)}",
+            f"write it, then: {verb}",
+        )
     state = sqlstate(problem)
-    why = target.clean(error_text(problem)) + (f" ({state})" if state else place(problem, doing.file))
+    why = target.clean(error_text(problem)) + (
+        f" ({state})" if state else place(problem, doing.file)
+    )
     why += f"; {what_remains(doing, applied, at)}"
-    if late or (isinstance(problem, MigrateError) and problem.kind == "timed_out"):     # the next try would come too late
+    if late or (
+        isinstance(problem, MigrateError) and problem.kind == "timed_out"
+    ):  # the next try would come too late
         return MigrateError("timed_out", what, why, f"{verb} --timeout 10m goes on from there")
     if state == LOCK_TIMEOUT:
-        return MigrateError("failed", what, why, f"see who holds it (pg_stat_activity), then: {verb}, which goes on from there")
+        return MigrateError(
+            "failed",
+            what,
+            why,
+            f"see who holds it (pg_stat_activity), then: {verb}, which goes on from there",
+        )
     if state == CANCELED:
-        return MigrateError("failed", what, why, f"raise database.statement_timeout in invoke.yaml, then: {verb}")
+        return MigrateError(
+            "failed", what, why, f"raise database.statement_timeout in invoke.yaml, then: {verb}"
+        )
     if isinstance(problem, EndedTransaction):
-        how = f"take its {doing.control.split(',')[0] or 'COMMIT or ROLLBACK'} out, see what it left (inv db.current), then: {verb}"
+        how = (
+            f"take its {doing.control.split(',')[0] or 'COMMIT or ROLLBACK'} out, see what it "
+            f"left (inv db.current), then: {verb}"
+        )
         return MigrateError("failed", what, why, how)
     return MigrateError("failed", what, why, f"correct it, then: {verb}, which goes on from there")
 
@@ -94,9 +131,17 @@ def what_remains(doing: RevisionAttempt, applied: int, at: str | None) -> str:
     if doing.outside:
         mine = "a part of it may be there, since it ran outside of a transaction"
     elif doing.ended or doing.control:
-        mine = f"it ends its own transaction ({doing.control or 'COMMIT or ROLLBACK'}), so whatever it committed stays"
+        mine = (
+            f"it ends its own transaction ({doing.control or 'COMMIT or ROLLBACK'}), so "
+            f"whatever it committed stays"
+        )
     return f"{mine}, {applied} before it done; {where}"
 
 
 def out_of_time(limit: Any) -> MigrateError:
-    return MigrateError("timed_out", "migration", f"{limit:g} s are over", "a longer --timeout goes on from where the database is")
+    return MigrateError(
+        "timed_out",
+        "migration",
+        f"{limit:g} s are over",
+        "a longer --timeout goes on from where the database is",
+    )

@@ -1,9 +1,10 @@
-"""Indexes that a failed CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY left INVALID: they cost every write and serve no query.
+"""Indexes that a failed CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY left INVALID: they cost
+every write and serve no query.
 
-`CREATE INDEX CONCURRENTLY IF NOT EXISTS` run again sees the name, says nothing and succeeds: a head would be recorded over a broken index.
-Ours are those that came while our revision ran, and those that its statements name; an index that somebody builds this moment is INVALID
-too, and is not ours (pg_stat_progress_create_index).
-"""
+`CREATE INDEX CONCURRENTLY IF NOT EXISTS` run again sees the name, says nothing and succeeds: a head
+would be recorded over a broken index. Ours are those that came while our revision ran, and those
+that its statements name; an index that somebody builds this moment is INVALID too, and is not ours
+(pg_stat_progress_create_index)."""
 
 from __future__ import annotations
 
@@ -35,27 +36,37 @@ def invalid(keeper: psycopg.Connection[Any]) -> frozenset[Name]:
 
 
 def named(statements: Iterable[str]) -> frozenset[tuple[str | None, str]]:
-    """The indexes that these statements make or rebuild concurrently, folded as PostgreSQL folds them; schema None: the search path's.
+    """The indexes that these statements make or rebuild concurrently, folded as PostgreSQL folds
+    them; schema None: the search path's.
 
     A new index lies where its table does.
     """
     found = (match for statement in statements for match in MADE.finditer(statement))
-    return frozenset((folded(match[1] or match[3]) if match[1] or match[3] else None, folded(match[2])) for match in found)
+    return frozenset(
+        (folded(match[1] or match[3]) if match[1] or match[3] else None, folded(match[2]))
+        for match in found
+    )
 
 
 def folded(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
-def ours(keeper: psycopg.Connection[Any], before: frozenset[Name], statements: Iterable[str]) -> frozenset[Name]:
+def ours(
+    keeper: psycopg.Connection[Any], before: frozenset[Name], statements: Iterable[str]
+) -> frozenset[Name]:
     names = named(statements)
     return frozenset(
         (schema, name)
         for schema, name, on_path in keeper.execute(INVALID).fetchall()
-        if (schema, name) not in before or (schema, name) in names or (on_path and (None, name) in names)
+        if (schema, name) not in before
+        or (schema, name) in names
+        or (on_path and (None, name) in names)
     )
 
 
 def drop(keeper: psycopg.Connection[Any], broken: Iterable[Name]) -> None:
     for schema, name in sorted(broken):
-        keeper.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name)))
+        keeper.execute(
+            sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name))
+        )

@@ -1,10 +1,11 @@
 """One runner at a time in a database, by an advisory lock on a session of its own.
 
-It is polled, never waited for: a session that waits for an advisory lock holds a snapshot, and CREATE INDEX CONCURRENTLY waits for that.
-The session commits by itself, so that it never stands in a revision's way. It ends with its process, and the lock with it: a killed run
-leaves none behind. Who holds it stands in the session's application_name, which every user may read; whole, and from where, in the audit:
-PostgreSQL keeps 63 bytes of a name, and the address of whoever migrates on a bastion is the bastion's.
-"""
+It is polled, never waited for: a session that waits for an advisory lock holds a snapshot, and
+CREATE INDEX CONCURRENTLY waits for that. The session commits by itself, so that it never stands in
+a revision's way. It ends with its process, and the lock with it: a killed run leaves none behind.
+Who holds it stands in the session's application_name, which every user may read; whole, and from
+where, in the audit: PostgreSQL keeps 63 bytes of a name, and the address of whoever migrates on a
+bastion is the bastion's."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ from typing import Any
 import psycopg
 
 from ops.migrator import audit
-from ops.migrator.model import Limits, MigrateError, TargetDatabase, RunIdentity
 from ops.migrator.connections import UNFILTERED, connect
+from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
 
-KEY = 0x6F70736D69677261   # "opsmigra"; advisory locks are counted a database
+KEY = 0x6F70736D69677261  # "opsmigra"; advisory locks are counted a database
 POLL_S = 0.5
 HOLDER = """
 SELECT a.pid, a.usename, a.application_name, host(a.client_addr) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
@@ -42,9 +43,15 @@ def name(who: RunIdentity, since: str = "") -> str:
 
 @contextmanager
 def lock_is_held(
-    target: TargetDatabase, limits: Limits, who: RunIdentity, say: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+    target: TargetDatabase,
+    limits: Limits,
+    who: RunIdentity,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[psycopg.Connection[Any]]:
-    """The session that holds the lock. Raises MigrateError: refused with the holder's name, unreachable."""
+    """The session that holds the lock. Raises MigrateError: refused with the holder's name,
+    unreachable.
+    """
     keeper = connect(target, name(who), limits)
     try:
         keeper.execute(UNFILTERED)
@@ -54,7 +61,13 @@ def lock_is_held(
         keeper.close()
 
 
-def try_lock(keeper: psycopg.Connection[Any], wait_s: float, who: RunIdentity, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+def try_lock(
+    keeper: psycopg.Connection[Any],
+    wait_s: float,
+    who: RunIdentity,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> None:
     end, told = time.monotonic() + wait_s, False
     while not value(keeper, "SELECT pg_try_advisory_lock(%s)", KEY):
         other = holder(keeper)
@@ -64,7 +77,7 @@ def try_lock(keeper: psycopg.Connection[Any], wait_s: float, who: RunIdentity, s
         if not told:
             say(f"waiting for another migration: {other}")
             told = True
-        sleep(min(POLL_S * random.uniform(0.5, 1.5), max(0.01, end - time.monotonic())))   # noqa: S311 - jitter, so that two don't poll in step
+        sleep(min(POLL_S * random.uniform(0.5, 1.5), max(0.01, end - time.monotonic())))  # noqa: S311 - jitter, so that two don't poll in step
     since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     keeper.execute("SELECT set_config('application_name', %s, false)", [name(who, since)])
 
@@ -87,12 +100,22 @@ def audited_holder(keeper: psycopg.Connection[Any], application: str) -> str | N
         return None
 
 
-def wait_until_gone(keeper: psycopg.Connection[Any], run: str, limits: Limits, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Wait for the working session of a run that was killed: its last statement may still go on. Raises MigrateError (refused)."""
+def wait_until_gone(
+    keeper: psycopg.Connection[Any],
+    run: str,
+    limits: Limits,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait for the working session of a run that was killed: its last statement may still go on.
+    Raises MigrateError (refused).
+    """
     end = time.monotonic() + max(limits.wait_s, 5.0)
     while found := keeper.execute(AT_WORK, [run]).fetchone():
         if time.monotonic() >= end:
-            why = f"run {run} was killed, and its server process {found[0]} still works on its last statement"
+            why = (
+                f"run {run} was killed, and its server process {found[0]} still works on its "
+                f"last statement"
+            )
             how = f"wait for it, or end it: SELECT pg_terminate_backend({found[0]})"
             raise MigrateError("refused", "an earlier migration has not ended", why, how)
         sleep(0.2)

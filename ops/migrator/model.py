@@ -1,4 +1,6 @@
-"""What goes in and what comes out: frozen, made of words and numbers, so that it passes through JSON to a far side and back."""
+"""What goes in and what comes out: frozen, made of words and numbers, so that it passes through
+JSON to a far side and back.
+"""
 
 from __future__ import annotations
 
@@ -31,24 +33,29 @@ def without_values(text: str, secrets: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class TargetDatabase:
-    """A database, by libpq's parameters (the password among them, so they are never shown), and the folder with env.py and versions/.
+    """A database, by libpq's parameters (the password among them, so they are never shown), and the
+    folder with env.py and versions/.
 
-    `redact` removes secrets from the texts of revisions and of the server before they are printed or
-    stored in the database's audit.
-    """
+    `redact` removes secrets from the texts of revisions and of the server before they are printed
+    or stored in the database's audit."""
 
     folder: str
     parameters: Mapping[str, Any] = field(repr=False)
-    own_port: int | None = None      # the database's own, where `parameters` name a tunnel's
+    own_port: int | None = None  # the database's own, where `parameters` name a tunnel's
     redact: Redact = field(default=without_values, repr=False, compare=False)
 
     @property
     def where(self) -> str:
         known = self.parameters
-        return f"database {known.get('dbname', '(default)')} on {known.get('host', '(default)')}:{self.own_port or known.get('port', 5432)}"
+        return (
+            f"database {known.get('dbname', '(default)')} on "
+            f"{known.get('host', '(default)')}:{self.own_port or known.get('port', 5432)}"
+        )
 
     def clean(self, text: object) -> str:
-        """`text` on one line, without secrets, in characters that a terminal and a database take."""
+        """`text` on one line, without secrets, in characters that a terminal and a database
+        take.
+        """
         line = " ".join(self.hide(str(text)).split())
         return line.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
@@ -60,7 +67,9 @@ class TargetDatabase:
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds. `wait_s`: for another runner to end; `lock_timeout_s`: for one lock, then another try; `total_s`: the whole run."""
+    """Seconds. `wait_s`: for another runner to end; `lock_timeout_s`: for one lock, then another
+    try; `total_s`: the whole run.
+    """
 
     lock_timeout_s: float = 5.0
     statement_timeout_s: float = 1800.0
@@ -73,7 +82,9 @@ class Limits:
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Who runs what from where: it stands in the audit and in pg_stat_activity. `run` is this run's own id."""
+    """Who runs what from where: it stands in the audit and in pg_stat_activity. `run` is this run's
+    own id.
+    """
 
     by: str
     host: str
@@ -83,7 +94,9 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Revision:
-    """One file: its id, the first line of its docstring, where it is, and what it says of itself for its proof and the linter."""
+    """One file: its id, the first line of its docstring, where it is, and what it says of itself
+    for its proof and the linter.
+    """
 
     id: str
     says: str
@@ -108,7 +121,9 @@ class Applied:
 
 @dataclass(frozen=True)
 class MigrationOutcome:
-    """`before` and `after` are revisions, None for an empty database. `run` is its id in the audit; None where there was nothing to do."""
+    """`before` and `after` are revisions, None for an empty database. `run` is its id in the audit;
+    None where there was nothing to do.
+    """
 
     before: str | None
     after: str | None

@@ -1,4 +1,6 @@
-"""Before a run: where it goes, whether it goes from where somebody has looked, and what an earlier run that was killed left."""
+"""Before a run: where it goes, whether it goes from where somebody has looked, and what an earlier
+run that was killed left.
+"""
 
 from __future__ import annotations
 
@@ -17,17 +19,32 @@ def set_defaults(scripts: Scripts, direction: Direction, heads: tuple[str, ...])
     if direction == "upgrade":
         return scripts.head or BASE
     if not heads:
-        raise MigrateError("refused", "a step back", "no revision is applied", "see: inv db.history")
+        raise MigrateError(
+            "refused", "a step back", "no revision is applied", "see: inv db.history"
+        )
     return scripts.before(heads[0])
 
 
 def refuse_moved(shown: tuple[str, ...] | None, heads: tuple[str, ...]) -> None:
     if shown is not None and shown != heads:
-        why = f"it was at {','.join(shown) or BASE} when it was shown, and is at {','.join(heads) or BASE} now"
-        raise MigrateError("refused", "the database has moved", why, "run it again: it shows what there is to do now")
+        why = (
+            f"it was at {','.join(shown) or BASE} when it was shown, and is at "
+            f"{','.join(heads) or BASE} now"
+        )
+        raise MigrateError(
+            "refused",
+            "the database has moved",
+            why,
+            "run it again: it shows what there is to do now",
+        )
 
 
-def mark_lost_runs(keeper: psycopg.Connection[Any], limits: Limits, say: Callable[[str], None], sleep: Callable[[float], None]) -> None:
+def mark_lost_runs(
+    keeper: psycopg.Connection[Any],
+    limits: Limits,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> None:
     """Put down runs that were killed as lost, after their last statement has ended."""
     for run, by in audit.lost(keeper):
         lock.wait_until_gone(keeper, run, limits, sleep)

@@ -1,9 +1,11 @@
-"""Running revisions: one transaction each, tried again where only a lock was in the way, and the truth said where one fails.
+"""Running revisions: one transaction each, tried again where only a lock was in the way, and the
+truth said where one fails.
 
-Alembic asks for its steps one by one, so that between two of them (each is committed by then) we look whether the lock and the time are
-still ours. A step's row in the audit and its checksum are written inside of its own transaction. A step that went outside of it
-(`autocommit_block`, for CONCURRENTLY) cannot be taken back by the database: what it left INVALID is dropped, and it is run once more.
-"""
+Alembic asks for its steps one by one, so that between two of them (each is committed by then) we
+look whether the lock and the time are still ours. A step's row in the audit and its checksum are
+written inside of its own transaction. A step that went outside of it (`autocommit_block`, for
+CONCURRENTLY) cannot be taken back by the database: what it left INVALID is dropped, and it is run
+once more."""
 
 from __future__ import annotations
 
@@ -21,29 +23,45 @@ import psycopg
 import sqlalchemy
 from alembic.runtime.environment import EnvironmentContext
 
-from ops.migrator import audit, failures, preconditions, indexes, lock, connections, transactions
-from ops.migrator.revisions import checksums
+from ops.migrator import audit, connections, failures, indexes, lock, preconditions, transactions
 from ops.migrator.attempt import RevisionAttempt
-from ops.migrator.model import Applied, Direction, Limits, MigrateError, MigrationOutcome, TargetDatabase, RunIdentity
+from ops.migrator.model import (
+    Applied,
+    Direction,
+    Limits,
+    MigrateError,
+    MigrationOutcome,
+    RunIdentity,
+    TargetDatabase,
+)
+from ops.migrator.revisions import checksums
 from ops.migrator.revisions.scripts import BASE, Scripts
-from ops.migrator.version_table import heads_of
 from ops.migrator.revisions.user_code import contained
+from ops.migrator.version_table import heads_of
 
-LONGEST_BACKOFF = 10.0   # seconds
-_one_in_a_process = threading.Lock()   # Alembic's context is global to a process
+LONGEST_BACKOFF = 10.0  # seconds
+_one_in_a_process = threading.Lock()  # Alembic's context is global to a process
 
 
 def migrate(
-    target: TargetDatabase, direction: Direction, to: str | None, who: RunIdentity, limits: Limits,
-    *, say: Callable[[str], None], accepted: str | None = None, shown: tuple[str, ...] | None = None, scripts: Scripts | None = None,
+    target: TargetDatabase,
+    direction: Direction,
+    to: str | None,
+    who: RunIdentity,
+    limits: Limits,
+    *,
+    say: Callable[[str], None],
+    accepted: str | None = None,
+    shown: tuple[str, ...] | None = None,
+    scripts: Scripts | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> MigrationOutcome:
-    """Bring the database to `to`: a revision, `head` or `base` (None: to head, or one step back). Raises MigrateError.
+    """Bring the database to `to`: a revision, `head` or `base` (None: to head, or one step back).
+    Raises MigrateError.
 
-    `accepted` names a revision that was edited after it was applied, and whose edit is taken as it is. `shown`: the heads that somebody
-    has seen and agreed to go from; where the database has moved since, nothing is done. `scripts`: the revisions, where they are loaded
-    already.
-    """
+    `accepted` names a revision that was edited after it was applied, and whose edit is taken as it
+    is. `shown`: the heads that somebody has seen and agreed to go from; where the database has
+    moved since, nothing is done. `scripts`: the revisions, where they are loaded already."""
     began = time.monotonic()
 
     def tell(line: str) -> None:
@@ -58,9 +76,13 @@ def migrate(
         scripts.refuse_changed()
         scripts.check_database(",".join(heads) or None)
         goal = scripts.known(to) if to else preconditions.set_defaults(scripts, direction, heads)
-        for revision, found in checksums.refuse_edited(scripts.applied(heads), audit.checksums(keeper), accepted).items():
+        for revision, found in checksums.refuse_edited(
+            scripts.applied(heads), audit.checksums(keeper), accepted
+        ).items():
             keeper.execute(audit.REMEMBER, (revision, found))
-        return MigrationRun(target, scripts, keeper, direction, goal, who, limits, tell, sleep, began).whole(heads)
+        return MigrationRun(
+            target, scripts, keeper, direction, goal, who, limits, tell, sleep, began
+        ).whole(heads)
 
 
 @dataclass
@@ -83,7 +105,9 @@ class MigrationRun:
     def whole(self, heads: tuple[str, ...]) -> MigrationOutcome:
         """All of it, audited from its beginning to its end, whatever the end is."""
         before = ",".join(heads) or None
-        if (self.direction == "upgrade" and self.scripts.reached(self.to, heads)) or (self.to,) == (heads or (BASE,)):
+        if (self.direction == "upgrade" and self.scripts.reached(self.to, heads)) or (self.to,) == (
+            heads or (BASE,)
+        ):
             return MigrationOutcome(before, before, (), None)
         audit.begun(self.keeper, self.who, before)
         try:
@@ -98,7 +122,9 @@ class MigrationRun:
         engine = connections.engine(self.target, lock.name(self.who), self.limits)
         sqlalchemy.event.listen(engine, "before_cursor_execute", self.note_statement)
         sqlalchemy.event.listen(engine, "commit", lambda _connection: self.note_control("COMMIT"))
-        sqlalchemy.event.listen(engine, "rollback", lambda _connection: self.note_control("ROLLBACK"))
+        sqlalchemy.event.listen(
+            engine, "rollback", lambda _connection: self.note_control("ROLLBACK")
+        )
         tries: dict[str, int] = {}
         while True:
             try:
@@ -107,7 +133,9 @@ class MigrationRun:
                 if self.doing is None:
                     raise
                 tries[self.doing.revision] = count = tries.get(self.doing.revision, 0) + 1
-                again = failures.retry_reason(problem, self.doing.may_stay, self.cleared(), count, self.limits.retries)
+                again = failures.retry_reason(
+                    problem, self.doing.may_stay, self.cleared(), count, self.limits.retries
+                )
                 if again is None:
                     raise
                 self.back_off(count, again)
@@ -122,7 +150,7 @@ class MigrationRun:
             for step in self.scripts.steps(self.direction, self.to, heads):
                 self.go_on()
                 step.migration_fn = self.wrapped(step, context)
-                yield step   # Alembic runs it and commits before it asks for the next
+                yield step  # Alembic runs it and commits before it asks for the next
                 self.done()
             finished = True
 
@@ -130,38 +158,68 @@ class MigrationRun:
         with contained(), EnvironmentContext(self.scripts.config, self.scripts.directory, fn=steps):
             self.scripts.directory.run_env()
         if not finished:
-            raise MigrateError("failed", "env.py", "it ended before every revision had run", "let it call context.run_migrations()")
+            raise MigrateError(
+                "failed",
+                "env.py",
+                "it ended before every revision had run",
+                "let it call context.run_migrations()",
+            )
 
     def go_on(self) -> None:
-        """Before a revision: the lock's session must live (a lost one lets another runner in), and time must be left."""
-        if select.select([self.keeper.fileno()], [], [], 0)[0]:   # it is silent while it lives, and this costs no round trip
+        """Before a revision: the lock's session must live (a lost one lets another runner in), and
+        time must be left.
+        """
+        if select.select([self.keeper.fileno()], [], [], 0)[
+            0
+        ]:  # it is silent while it lives, and this costs no round trip
             self.keeper.execute("SELECT 1")
         if self.time_left() <= 0:
             raise failures.out_of_time(self.limits.total_s)
 
     def time_left(self) -> float:
-        return float("inf") if self.limits.total_s is None else self.limits.total_s - (time.monotonic() - self.began)
+        return (
+            float("inf")
+            if self.limits.total_s is None
+            else self.limits.total_s - (time.monotonic() - self.began)
+        )
 
     def wrapped(self, step: Any, context: Any) -> Callable[..., None]:
         original = step.migration_fn
 
         def run_one(**given: Any) -> None:
-            self.doing = doing = RevisionAttempt(step.revision.revision, Path(step.revision.path), time.monotonic())
-            self.say(f"{self.direction} {doing.revision} {(step.doc or '').splitlines()[0] if step.doc else ''}".rstrip())
+            self.doing = doing = RevisionAttempt(
+                step.revision.revision, Path(step.revision.path), time.monotonic()
+            )
+            self.say(
+                (
+                    f"{self.direction} {doing.revision} "
+                    f"{(step.doc or '').splitlines()[0] if step.doc else ''}"
+                ).rstrip()
+            )
             statement_s = min(self.limits.statement_timeout_s, self.time_left())
-            limits = Limits(self.limits.lock_timeout_s, statement_s, self.limits.idle_in_transaction_s)
+            limits = Limits(
+                self.limits.lock_timeout_s, statement_s, self.limits.idle_in_transaction_s
+            )
             if self.limits.total_s is not None:
-                context.connection.exec_driver_sql(connections.SET_LIMITS, connections.milliseconds(limits))
+                context.connection.exec_driver_sql(
+                    connections.SET_LIMITS, connections.milliseconds(limits)
+                )
             self.run_user_code(lambda: original(**given), doing, context)
-            if doing.outside and (broken := indexes.ours(self.keeper, doing.invalid_before, doing.concurrently())):
+            if doing.outside and (
+                broken := indexes.ours(self.keeper, doing.invalid_before, doing.concurrently())
+            ):
                 raise failures.LeftInvalid(broken)
             self.record(context.connection, doing, limits)
 
         run_one.__name__ = original.__name__
         return run_one
 
-    def run_user_code(self, upgrade: Callable[[], None], doing: RevisionAttempt, context: Any) -> None:
-        """Run the revision's function. Raises EndedTransaction where it ended the transaction that it ran in."""
+    def run_user_code(
+        self, upgrade: Callable[[], None], doing: RevisionAttempt, context: Any
+    ) -> None:
+        """Run the revision's function. Raises EndedTransaction where it ended the transaction that
+        it ran in.
+        """
         doing.marked = transactions.mark(context.connection)
         threads = set(threading.enumerate())
         doing.running = True
@@ -169,7 +227,9 @@ class MigrationRun:
             with contained():
                 upgrade()
         except Exception:
-            doing.ended |= doing.marked and not doing.outside and transactions.ended(context.connection)
+            doing.ended |= (
+                doing.marked and not doing.outside and transactions.ended(context.connection)
+            )
             doing.note_failure()
             raise
         finally:
@@ -177,7 +237,9 @@ class MigrationRun:
         for thread in set(threading.enumerate()) - threads:
             self.say(f"  it left a thread running ({thread.name}), which is not waited for")
 
-    def noticed(self, context: Any, block: Callable[[], AbstractContextManager[None]]) -> Callable[[], AbstractContextManager[None]]:
+    def noticed(
+        self, context: Any, block: Callable[[], AbstractContextManager[None]]
+    ) -> Callable[[], AbstractContextManager[None]]:
         @contextmanager
         def outside() -> Iterator[None]:
             doing = self.doing
@@ -189,7 +251,9 @@ class MigrationRun:
                 yield
             if doing:
                 doing.in_block = False
-                doing.marked = transactions.mark(context.connection)   # what follows the block is a transaction again
+                doing.marked = transactions.mark(
+                    context.connection
+                )  # what follows the block is a transaction again
 
         return outside
 
@@ -205,16 +269,27 @@ class MigrationRun:
             self.doing.note_control(statement)
 
     def record(self, connection: Any, doing: RevisionAttempt, limits: Limits) -> None:
-        """Audit and checksum in the revision's transaction; then its successor's limits, since it may have set its own. One round trip.
+        """Audit and checksum in the revision's transaction; then its successor's limits, since it
+        may have set its own. One round trip.
 
-        Raises EndedTransaction, which takes this back, where the revision's transaction is not the one that it began in.
-        """
-        step = (self.who.run, doing.revision, self.direction, time.monotonic() - doing.began, "done", None, None)
+        Raises EndedTransaction, which takes this back, where the revision's transaction is not the
+        one that it began in."""
+        step = (
+            self.who.run,
+            doing.revision,
+            self.direction,
+            time.monotonic() - doing.began,
+            "done",
+            None,
+            None,
+        )
         up = self.direction == "upgrade"
         kept = (doing.revision, checksums.checksum(doing.file)) if up else (doing.revision,)
         statement = audit.UPGRADED if up else audit.DOWNGRADED
         words = (*step, *kept, *connections.milliseconds(limits))
-        *_, transaction, session = connection.exec_driver_sql(f"{statement} {connections.SET_LIMITS}, {transactions.MARKS}", words).one()
+        *_, transaction, session = connection.exec_driver_sql(
+            f"{statement} {connections.SET_LIMITS}, {transactions.MARKS}", words
+        ).one()
         if doing.marked and transactions.lost((transaction, session)):
             doing.ended = True
             raise transactions.EndedTransaction
@@ -236,10 +311,15 @@ class MigrationRun:
         return bool(broken)
 
     def back_off(self, count: int, why: str) -> None:
-        pause = min(self.limits.backoff_s * 2 ** (count - 1), LONGEST_BACKOFF) * random.uniform(0.75, 1.25)   # noqa: S311 - jitter
+        pause = min(self.limits.backoff_s * 2 ** (count - 1), LONGEST_BACKOFF) * random.uniform(
+            0.75, 1.25
+        )  # noqa: S311 - jitter
         if pause >= self.time_left():
             raise failures.out_of_time(self.limits.total_s)
-        self.say(f"  {why}; nothing of it stays, again in {pause:.1f} s ({count} of {self.limits.retries})")
+        self.say(
+            f"  {why}; nothing of it stays, again in {pause:.1f} s ({count} of "
+            f"{self.limits.retries})"
+        )
         self.sleep(pause)
 
     def failed(self, problem: BaseException) -> BaseException:
@@ -249,18 +329,34 @@ class MigrationRun:
         if not isinstance(problem, Exception):
             return problem
         verb = f"inv {self.who.verb}"
-        return failures.to_migrate_error(problem, self.target, self.doing, self.direction, len(self.applied), at, verb, self.time_left() <= 0)
+        return failures.to_migrate_error(
+            problem,
+            self.target,
+            self.doing,
+            self.direction,
+            len(self.applied),
+            at,
+            verb,
+            self.time_left() <= 0,
+        )
 
     def audited(self, problem: BaseException, result: str) -> str | None:
-        """Put the failure down; where the database stands now, None where it can't be asked any more."""
+        """Put the failure down; where the database stands now, None where it can't be asked any
+        more.
+        """
         text = self.target.clean(failures.error_text(problem))
         try:
             if self.doing:
                 took, state = time.monotonic() - self.doing.began, failures.sqlstate(problem)
-                self.keeper.execute(audit.STEP, (self.who.run, self.doing.revision, self.direction, took, result, state, text))
+                self.keeper.execute(
+                    audit.STEP,
+                    (self.who.run, self.doing.revision, self.direction, took, result, state, text),
+                )
             at = ",".join(heads_of(self.keeper)) or BASE
             audit.ended(self.keeper, self.who.run, result, None if at == BASE else at, text)
             return at
         except psycopg.Error:
-            self.say("  the database can't be asked any more: the next run puts this one down as lost")
+            self.say(
+                "  the database can't be asked any more: the next run puts this one down as lost"
+            )
             return None

@@ -16,7 +16,10 @@ from psycopg.pq import TransactionStatus
 
 MARK = "SET LOCAL ops.transaction = 'open'"
 MARK_SESSION = "set_config('ops.session', 'open', false)"
-MARKS = "coalesce(current_setting('ops.transaction', true), ''), coalesce(current_setting('ops.session', true), '')"
+MARKS = (
+    "coalesce(current_setting('ops.transaction', true), ''), "
+    "coalesce(current_setting('ops.session', true), '')"
+)
 
 
 class EndedTransaction(Exception):
@@ -44,7 +47,9 @@ def is_idle(driver: psycopg.Connection[Any]) -> bool:
 
 
 def ended(connection: sqlalchemy.Connection) -> bool:
-    """Whether the marked transaction has ended, asked after a failure: False where an aborted transaction can't say."""
+    """Whether the marked transaction has ended, asked after a failure: False where an aborted
+    transaction can't say.
+    """
     with suppress(psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
         driver = _driver(connection)
         if is_idle(driver):

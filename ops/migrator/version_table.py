@@ -8,8 +8,15 @@ import psycopg
 
 
 def heads_of(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
-    """The revisions in alembic_version; none where there is no such table. For sessions that commit by themselves."""
+    """The revisions in alembic_version; none where there is no such table. For sessions that commit
+    by themselves.
+    """
     row = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
     if not row or not row[0]:
         return ()
-    return tuple(str(found[0]) for found in connection.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall())
+    return tuple(
+        str(found[0])
+        for found in connection.execute(
+            "SELECT version_num FROM alembic_version ORDER BY version_num"
+        ).fetchall()
+    )

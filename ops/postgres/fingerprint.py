@@ -1,4 +1,6 @@
-"""Which revisions these are, by what is written in their files: a name for what was verified, and for what a replay of them gives."""
+"""Which revisions these are, by what is written in their files: a name for what was verified, and
+for what a replay of them gives.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,24 @@ def of_folder(folder: Path) -> str:
 
 
 def of_files(folder: Path, files: Iterable[Path]) -> str:
-    """Over these revisions, the SQL files beside them, and env.py. Raises ConfigError for one that can't be read."""
+    """Over these revisions, the SQL files beside them, and env.py. Raises ConfigError for one that
+    can't be read.
+    """
     found = hashlib.sha256()
     files = tuple(files)
     stems = tuple(file.stem for file in files)
-    beside = [sql for place in {file.parent for file in files} for sql in place.glob("*.sql") if sql.name.startswith(stems)]
+    beside = [
+        sql
+        for place in {file.parent for file in files}
+        for sql in place.glob("*.sql")
+        if sql.name.startswith(stems)
+    ]
     for path in [folder / "env.py", *sorted({*files, *beside}, key=lambda path: path.name)]:
         try:
             body = path.read_bytes()
         except OSError as error:
-            raise ConfigError(str(path), error.strerror or str(error), "check out the project with its revisions") from None
+            raise ConfigError(
+                str(path), error.strerror or str(error), "check out the project with its revisions"
+            ) from None
         found.update(f"{path.name}\0{len(body)}\0".encode() + body)
     return found.hexdigest()[:16]

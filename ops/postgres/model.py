@@ -1,4 +1,6 @@
-"""A database's schema as data: its objects by kind and name, each with what defines it. Rules compare it, adapters read it."""
+"""A database's schema as data: its objects by kind and name, each with what defines it. Rules
+compare it, adapters read it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SchemaObject:
-    """One object: `COLUMN` `public.projects.title` on `TABLE public.projects`, with its parts (see `ops.migrator.catalog`)."""
+    """One object: `COLUMN` `public.projects.title` on `TABLE public.projects`, with its parts (see
+    `ops.migrator.catalog`).
+    """
 
     kind: str
     name: str

@@ -1,7 +1,8 @@
-"""Which revisions of the project a database has not seen, in Alembic's order, kept by what is written in their files.
+"""Which revisions of the project a database has not seen, in Alembic's order, kept by what is
+written in their files.
 
-To load Alembic takes longer than all else that a look at the schema does, and the same files always give the same order.
-"""
+To load Alembic takes longer than all else that a look at the schema does, and the same files always
+give the same order."""
 
 from __future__ import annotations
 
@@ -9,21 +10,23 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from ops.postgres import fingerprint
-from ops.health import history_files
-from ops.postgres.facts import scripts
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.redaction.redact import one_line
+from ops.health import history_files
+from ops.postgres import fingerprint
+from ops.postgres.facts import scripts
 
-KEPT = ".ops/revisions"      # a file for each content of the folder: where a database stands → what it lacks
+# a file for each content of the folder: where a database stands → what it lacks
+KEPT = ".ops/revisions"
 
 
 def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
-    """The project's revisions that a database at `revision` (None: none yet) lacks, oldest first: "0002 add tags".
+    """The project's revisions that a database at `revision` (None: none yet) lacks, oldest first:
+    "0002 add tags".
 
-    `directory` holds alembic.ini and alembic/; without either there is nothing pending. Neither env.py nor a migration runs.
-    Raises Unreachable where the project does not know `revision`, ConfigError where its scripts cannot be read.
-    """
+    `directory` holds alembic.ini and alembic/; without either there is nothing pending. Neither
+    env.py nor a migration runs. Raises Unreachable where the project does not know `revision`,
+    ConfigError where its scripts cannot be read."""
     folder = scripts(directory)
     if folder is None:
         return ()
@@ -32,7 +35,7 @@ def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
     key = revision or ""
     if key not in known:
         known[key] = list(ordered(revision, folder))
-        with suppress(OSError):      # without it the next look takes longer
+        with suppress(OSError):  # without it the next look takes longer
             file.parent.mkdir(parents=True, exist_ok=True)
             history_files.save(file, known)
     return tuple(known[key])
@@ -57,15 +60,21 @@ def ordered(revision: str | None, folder: Path) -> tuple[str, ...]:
     try:
         with contained():
             script = ScriptDirectory(str(folder))
-            walked = script.iterate_revisions("heads", tuple(revision.split(",")) if revision else "base")
+            walked = script.iterate_revisions(
+                "heads", tuple(revision.split(",")) if revision else "base"
+            )
             pending = [f"{item.revision} {first_line(item.doc)}".strip() for item in walked]
     except (CommandError, RevisionError) as error:
         raise Unreachable(
-            f"pending migrations after {revision}", one_line(error), "check out the commit that has this revision, or see: alembic history"
+            f"pending migrations after {revision}",
+            one_line(error),
+            "check out the commit that has this revision, or see: alembic history",
         ) from None
     except Exception as error:  # a revision file is Python, and may fail in any way
         raise ConfigError(
-            f"revisions in {folder}", one_line(describe(error) + place(error, folder)), "correct the file that it names"
+            f"revisions in {folder}",
+            one_line(describe(error) + place(error, folder)),
+            "correct the file that it names",
         ) from None
     return tuple(reversed(pending))
 

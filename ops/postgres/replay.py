@@ -1,4 +1,6 @@
-"""A database's schema as it is, and as its revisions make it on a scratch PostgreSQL: such a replay is kept by the revisions' content."""
+"""A database's schema as it is, and as its revisions make it on a scratch PostgreSQL: such a replay
+is kept by the revisions' content.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ops.core import host_identity
-from ops.postgres import access, fingerprint
-from ops.postgres.server import scratch
-from ops.postgres.access import DatabaseAccess, MigrationOutcome, Revision
-from ops.postgres.dump import session
 from ops.migrator import catalog
 from ops.migrator.model import RunIdentity
-from ops.postgres.model import SchemaObject, DatabaseSchema
+from ops.postgres import access, fingerprint
+from ops.postgres.access import DatabaseAccess, MigrationOutcome, Revision
+from ops.postgres.dump import session
+from ops.postgres.model import DatabaseSchema, SchemaObject
+from ops.postgres.server import scratch
 
 CACHE = ".ops/replays"
-FORMAT = 1   # raise it where `catalog` reads otherwise
+FORMAT = 1  # raise it where `catalog` reads otherwise
 
 
 @dataclass(frozen=True)
 class LiveSchema:
-    """What stands in a database: its schema, that schema's digest, and the server's major version."""
+    """What stands in a database: its schema, that schema's digest, and the server's major
+    version.
+    """
 
     schema: DatabaseSchema
     digest: str
@@ -43,18 +47,30 @@ def live(door: DatabaseAccess) -> LiveSchema:
     """Read now, nothing is written. Raises Unreachable."""
     with access.reading(door) as opened:
         rows = catalog.read(opened)
-        return LiveSchema(pieces(rows), catalog.digest(rows), int(opened.info.server_version) // 10000)
+        return LiveSchema(
+            pieces(rows), catalog.digest(rows), int(opened.info.server_version) // 10000
+        )
 
 
 def pieces(rows: Sequence[Sequence[object]]) -> DatabaseSchema:
-    found = (SchemaObject(str(kind), str(name), str(on), tuple(parts)) for kind, name, on, parts in rows)   # type: ignore[arg-type]
+    found = (
+        SchemaObject(str(kind), str(name), str(on), tuple(parts)) for kind, name, on, parts in rows
+    )  # type: ignore[arg-type]
     return {piece.key: piece for piece in found}
 
 
-def replays(folder: Path, root: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]) -> tuple[Replay, ...]:
-    """What stands after each of these revisions, which begin with the first one; from the cache where all are in it. Raises OpsError."""
-    kept = [root / CACHE / f"{fingerprint.of_files(folder, [each.file for each in every[: n + 1]])}-{wanted}-{FORMAT}.json"
-            for n in range(len(every))]   # fmt: skip
+def replays(
+    folder: Path, root: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]
+) -> tuple[Replay, ...]:
+    """What stands after each of these revisions, which begin with the first one; from the cache
+    where all are in it. Raises OpsError.
+    """
+    kept = [
+        root
+        / CACHE
+        / f"{fingerprint.of_files(folder, [each.file for each in every[: n + 1]])}-{wanted}-{FORMAT}.json"
+        for n in range(len(every))
+    ]
     known = [read(path) for path in kept]
     found = [each for each in known if each]
     if len(found) == len(every):
@@ -67,8 +83,17 @@ def replays(folder: Path, root: Path, every: Sequence[Revision], wanted: int, sa
     return tuple(Replay(pieces(rows), major) for major, rows in made)
 
 
-def adopt(door: DatabaseAccess, revision: str, digest: str, *, say: Callable[[str], None], wait_s: float | None = None) -> MigrationOutcome:
-    """Record `revision` where the schema still has this digest. Raises Refused (recorded already, changed since, another run)."""
+def adopt(
+    door: DatabaseAccess,
+    revision: str,
+    digest: str,
+    *,
+    say: Callable[[str], None],
+    wait_s: float | None = None,
+) -> MigrationOutcome:
+    """Record `revision` where the schema still has this digest. Raises Refused (recorded already,
+    changed since, another run).
+    """
     from ops.migrator.adopt import adopt as run
 
     who = RunIdentity(host_identity.owner(), host_identity.host(), "db.adopt", secrets.token_hex(4))
@@ -85,7 +110,9 @@ def read(path: Path) -> Replay | None:
         return None
 
 
-def replayed(folder: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]) -> Iterator[tuple[int, list[catalog.Row]]]:
+def replayed(
+    folder: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]
+) -> Iterator[tuple[int, list[catalog.Row]]]:
     with scratch.cluster(folder, wanted) as own:
         say(f"  replaying {len(every)} revision{'s' if len(every) > 1 else ''} on {own}")
         door, at = own.door, None

@@ -1,14 +1,16 @@
-"""A scratch database's rows, so that it can be seen whether a revision keeps them: what it says of that, and what is in each table."""
+"""A scratch database's rows, so that it can be seen whether a revision keeps them: what it says of
+that, and what is in each table.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 
-from ops.postgres.access import DatabaseAccess, translated
-from ops.postgres.dump import session
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
+from ops.postgres.access import DatabaseAccess, translated
+from ops.postgres.dump import session
 
 TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname), c.relforcerowsecurity
@@ -19,24 +21,32 @@ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.n
 
 
 def keeps_data(door: DatabaseAccess, revision: str) -> bool | str:
-    """The revision's own word: `keeps_data = True` (the rows that are there), or SQL that plants some first. Raises ConfigError."""
+    """The revision's own word: `keeps_data = True` (the rows that are there), or SQL that plants
+    some first. Raises ConfigError.
+    """
     with translated(door.target):
         said = getattr(door.scripts.directory.get_revision(revision).module, "keeps_data", False)
     if not isinstance(said, bool | str):
         what = f"revision {revision}: keeps_data is {said!r}"
-        raise ConfigError(what, "it is True, False, or SQL that plants rows", 'keeps_data = "INSERT INTO …"')
+        raise ConfigError(
+            what, "it is True, False, or SQL that plants rows", 'keeps_data = "INSERT INTO …"'
+        )
     return said
 
 
 def plant(door: DatabaseAccess, statements: str) -> None:
-    """The rows that a revision says it keeps. Raises OpsError where its SQL fails: that is the revision's own fault."""
+    """The rows that a revision says it keeps. Raises OpsError where its SQL fails: that is the
+    revision's own fault.
+    """
     import psycopg
 
     with session(door) as opened:
         try:
             opened.execute(statements.encode())
         except psycopg.Error as error:
-            raise OpsError("keeps_data", one_line(door.target.clean(error)), "correct the SQL that plants rows") from None
+            raise OpsError(
+                "keeps_data", one_line(door.target.clean(error)), "correct the SQL that plants rows"
+            ) from None
 
 
 def rows(door: DatabaseAccess) -> Mapping[str, Counter[str]]:
@@ -53,5 +63,8 @@ def rows(door: DatabaseAccess) -> Mapping[str, Counter[str]]:
             if forced:
                 opened.execute(f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY")
         names = [str(name) for name, _ in found]
-        read = {name: opened.execute(f"SELECT to_jsonb(t)::text FROM {name} t").fetchall() for name in names}  # noqa: S608 - quoted there
+        read = {
+            name: opened.execute(f"SELECT to_jsonb(t)::text FROM {name} t").fetchall()
+            for name in names
+        }  # noqa: S608 - quoted there
     return {name: Counter(str(row[0]) for row in found) for name, found in read.items()}

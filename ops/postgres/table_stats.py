@@ -1,4 +1,6 @@
-"""What the database says of the tables that a migration touches, and how long revisions took before: what a duration can be told from."""
+"""What the database says of the tables that a migration touches, and how long revisions took
+before: what a duration can be told from.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ UNITS = (("GB", 2**30), ("MB", 2**20), ("kB", 2**10))
 
 @dataclass(frozen=True)
 class TableSize:
-    """`rows` as the planner estimates them (None: never analysed); `bytes` with indexes, TOAST and partitions. `of`: an index's table."""
+    """`rows` as the planner estimates them (None: never analysed); `bytes` with indexes, TOAST and
+    partitions. `of`: an index's table.
+    """
 
     rows: int | None
     bytes: int
@@ -33,7 +37,11 @@ class TableSize:
     types: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        rows = "rows not known (never analysed)" if self.rows is None else f"{self.rows} row{'' if self.rows == 1 else 's'}"
+        rows = (
+            "rows not known (never analysed)"
+            if self.rows is None
+            else f"{self.rows} row{'' if self.rows == 1 else 's'}"
+        )
         return f"{rows}, {amount(self.bytes)}"
 
 
@@ -43,8 +51,12 @@ def amount(size: float) -> str:
     return f"{size / factor:.{1 if unit == 'GB' else 0}f} {unit}"
 
 
-def read_sizes(door: DatabaseAccess, names: tuple[str, ...], revisions: tuple[str, ...], direction: str) -> tuple[dict[str, TableSize], dict[str, float]]:
-    """The tables and indexes that are there (names as SQL would have them), and what `took` says; in one session."""
+def read_sizes(
+    door: DatabaseAccess, names: tuple[str, ...], revisions: tuple[str, ...], direction: str
+) -> tuple[dict[str, TableSize], dict[str, float]]:
+    """The tables and indexes that are there (names as SQL would have them), and what `took` says;
+    in one session.
+    """
     with reading(door) as opened:
         return sizes(opened, names), durations(opened, revisions, direction)
 
@@ -60,15 +72,21 @@ def sizes(opened: Any, names: tuple[str, ...]) -> dict[str, TableSize]:
     return {name: TableSize(count, size, of, types) for name, of, count, size, types in rows}
 
 
-def facts(known: Mapping[str, TableSize]) -> tuple[frozenset[str], dict[str, Mapping[str, str]], dict[str, str]]:
+def facts(
+    known: Mapping[str, TableSize],
+) -> tuple[frozenset[str], dict[str, Mapping[str, str]], dict[str, str]]:
     """Tables, their columns' types, and the indexes with their tables."""
     tables = {name: size for name, size in known.items() if not size.of}
     indexes = {name: size.of for name, size in known.items() if size.of}
     return frozenset(tables), {name: size.types for name, size in tables.items()}, indexes
 
 
-def durations(opened: Any, revisions: tuple[str, ...], direction: str, slower_s: float = float("inf")) -> dict[str, float]:
-    """Seconds of each revision's last run in this database, from the audit; those of all others too that took `slower_s` or longer."""
+def durations(
+    opened: Any, revisions: tuple[str, ...], direction: str, slower_s: float = float("inf")
+) -> dict[str, float]:
+    """Seconds of each revision's last run in this database, from the audit; those of all others too
+    that took `slower_s` or longer.
+    """
     if opened.execute("SELECT to_regclass('ops_migrations.steps')").fetchone()[0] is None:
         return {}
     return dict(opened.execute(TOOK, [list(revisions), slower_s, direction]).fetchall())

@@ -1,8 +1,9 @@
-"""How an environment's database is reached: from this machine, or through the bastion, on a port of this machine that leads there.
+"""How an environment's database is reached: from this machine, or through the bastion, on a port of
+this machine that leads there.
 
-Reads go through the tunnel in `remote` mode too: two round trips are not worth a process on the far side. TLS is checked against the
-database's own name (`host`), while the bytes go to the tunnel (`hostaddr`, `port`), so `verify-full` means what it says.
-"""
+Reads go through the tunnel in `remote` mode too: two round trips are not worth a process on the far
+side. TLS is checked against the database's own name (`host`), while the bytes go to the tunnel
+(`hostaddr`, `port`), so `verify-full` means what it says."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_route(settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """libpq's parameters that work from here, as long as this holds. Raises what stands in the bastion's way."""
+    """libpq's parameters that work from here, as long as this holds. Raises what stands in the
+    bastion's way.
+    """
     if settings.environment.database_run == "local":
         yield parameters
         return

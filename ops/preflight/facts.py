@@ -1,15 +1,28 @@
-"""Everything a release is decided from, read once: preflight, plan and proof are pure functions of it.
+"""Everything a release is decided from, read once: preflight, plan and proof are pure functions of
+it.
 
-`Unknown` stands where a look failed, `None` where AWS, git or the engine answered that there is no such thing.
-"""
+`Unknown` stands where a look failed, `None` where AWS, git or the engine answered that there is no
+such thing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ops.aws.facts import (
+    Answer,
+    Checkout,
+    Identity,
+    Image,
+    Repository,
+    ServiceState,
+    Target,
+    TargetGroup,
+    TaskDefinition,
+    TaskState,
+    Unknown,
+)
 from ops.cdn.facts import Distribution
-from ops.aws.facts import Answer, Checkout, Identity, Image, Repository, ServiceState, Target, TargetGroup, TaskDefinition, TaskState, Unknown
 from ops.terraform.facts import StateLock
 
 
@@ -34,7 +47,9 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class LocalImage:
-    """An image in the engine. `digests`: repository → digest, for every repository that it was pushed to or pulled from."""
+    """An image in the engine. `digests`: repository → digest, for every repository that it was
+    pushed to or pulled from.
+    """
 
     id: str
     revision: str | None
@@ -44,7 +59,9 @@ class LocalImage:
 
 @dataclass(frozen=True)
 class SchemaRevision:
-    """The revision that the database is at (None: none yet), and those of this checkout that it has not seen, oldest first."""
+    """The revision that the database is at (None: none yet), and those of this checkout that it has
+    not seen, oldest first.
+    """
 
     revision: str | None
     pending: tuple[str, ...] = ()
@@ -72,14 +89,24 @@ class ReleaseFacts:
     targets: tuple[Target, ...] | Unknown
     secrets: Mapping[str, frozenset[str] | Unknown | None]
     log_groups: Mapping[str, bool | Unknown]
-    schema: SchemaRevision | Unknown | None              # None: the environment has no database
+    schema: SchemaRevision | Unknown | None  # None: the environment has no database
     answers: tuple[Answer, ...] | Unknown
-    distribution: Distribution | Unknown | None = None   # None: nothing of the service is cached, or --skip cdn
-    state_locks: tuple[StateLock, ...] | Unknown | None = None   # on Terraform's state; None: it is ECS that rolls out
+    distribution: Distribution | Unknown | None = (
+        None  # None: nothing of the service is cached, or --skip cdn
+    )
+    state_locks: tuple[StateLock, ...] | Unknown | None = (
+        None  # on Terraform's state; None: it is ECS that rolls out
+    )
 
     @property
     def tag(self) -> str | None:
-        """The image tag that this release is about: the one asked for, else the commit's short id."""
+        """The image tag that this release is about: the one asked for, else the commit's short
+        id.
+        """
         if self.requested_tag:
             return self.requested_tag
-        return self.checkout.commit.short if self.checkout and not isinstance(self.checkout, Unknown) else None
+        return (
+            self.checkout.commit.short
+            if self.checkout and not isinstance(self.checkout, Unknown)
+            else None
+        )

@@ -11,6 +11,7 @@ Status = Literal["ok", "warn", "refuse", "unknown", "skipped"]
 @dataclass(frozen=True)
 class Item:
     """One line of the preflight checklist. `next`: what to type."""
+
     name: str
     status: Status
     detail: str

@@ -1,9 +1,10 @@
-"""Gather: everything that a release is decided from, looked at in three waves and written nowhere (the waves: `gather_looks`).
+"""Gather: everything that a release is decided from, looked at in three waves and written nowhere
+(the waves: `gather_looks`).
 
-Looks of one wave run at once, in threads; what could not be read becomes `Unknown`. The service's tests run beside them in the calling
-thread, since an interrupt reaches no other one, and a test run that outlives Ctrl-C would hold the checkout. With a tag nothing is
-built, so neither checkout nor engine nor tests are looked at.
-"""
+Looks of one wave run at once, in threads; what could not be read becomes `Unknown`. The service's
+tests run beside them in the calling thread, since an interrupt reaches no other one, and a test run
+that outlives Ctrl-C would hold the checkout. With a tag nothing is built, so neither checkout nor
+engine nor tests are looked at."""
 
 from __future__ import annotations
 
@@ -13,18 +14,18 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ops.aws.facts import Unknown
 from ops.core import ui
-from ops.core.parallel import gather
 from ops.core.errors import OpsError
+from ops.core.parallel import gather
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.read_facts import GatherRequest, read_service, run_tests
-from ops.aws.facts import Unknown
 from ops.preflight.rules.checks import validate_skip, validate_tag
 
 if TYPE_CHECKING:
     from ops.aws.session import AwsSession
-    from ops.tools.docker import Engine
     from ops.core.config.settings import Settings
+    from ops.tools.docker import Engine
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -32,14 +33,18 @@ W = TypeVar("W")
 
 @dataclass(frozen=True)
 class Platform:
-    """One environment with its doors: AWS, and the Docker engine, which is connected to when it is first used."""
+    """One environment with its doors: AWS, and the Docker engine, which is connected to when it is
+    first used.
+    """
 
     settings: Settings
     cloud: AwsSession
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
-        """The environment's doors; nothing is sent yet. Raises ConfigError (no such profile; an overlay without endpoint or keys)."""
+        """The environment's doors; nothing is sent yet. Raises ConfigError (no such profile; an
+        overlay without endpoint or keys).
+        """
         from ops.aws import session
 
         return cls(settings, session.connect(settings))
@@ -61,10 +66,11 @@ def release_facts(
     skip: frozenset[str] = frozenset(),
     tests: bool = True,
 ) -> ReleaseFacts:
-    """The world before or after a release of `service`. `tests` False, or "tests" in `skip`: they are not run, and their fact is None.
+    """The world before or after a release of `service`. `tests` False, or "tests" in `skip`: they
+    are not run, and their fact is None.
 
-    Raises ConfigError for an unknown service, a tag that is none and a check that cannot be skipped; a look that fails raises nothing.
-    """
+    Raises ConfigError for an unknown service, a tag that is none and a check that cannot be
+    skipped; a look that fails raises nothing."""
     return all_facts(platform, (service,), tag, say=say, skip=skip, tests=tests)[service]
 
 
@@ -77,18 +83,27 @@ def all_facts(
     skip: frozenset[str] = frozenset(),
     tests: bool = True,
 ) -> dict[str, ReleaseFacts]:
-    """`release_facts` of several services: their looks all at once, their tests one after the other."""
+    """`release_facts` of several services: their looks all at once, their tests one after the
+    other.
+    """
     validate_skip(skip)
     if tag is not None:
         validate_tag(tag)
-    asked = [GatherRequest(platform, name, platform.settings.service(name), tag, skip, say) for name in services]
+    asked = [
+        GatherRequest(platform, name, platform.settings.service(name), tag, skip, say)
+        for name in services
+    ]
     wanted = tests and tag is None and "tests" not in skip
-    found, ran = run_alongside(lambda: read_all(asked), lambda: [run_tests(each) if wanted else None for each in asked])
+    found, ran = run_alongside(
+        lambda: read_all(asked), lambda: [run_tests(each) if wanted else None for each in asked]
+    )
     return {facts.service: replace(facts, tests=run) for facts, run in zip(found, ran, strict=True)}
 
 
 def run_alongside(looks: Callable[[], T], work: Callable[[], W]) -> tuple[T, W]:
-    """Both at once; `work` in this thread, so that an interrupt stops it. Raises what either raised."""
+    """Both at once; `work` in this thread, so that an interrupt stops it. Raises what either
+    raised.
+    """
     results: list[T] = []
     problems: list[BaseException] = []
 
@@ -110,6 +125,8 @@ def run_alongside(looks: Callable[[], T], work: Callable[[], W]) -> tuple[T, W]:
 def read_all(asked: list[GatherRequest]) -> list[ReleaseFacts]:
     found: dict[str, Any] = gather(**{each.name: partial(read_service, each) for each in asked})
     for facts in found.values():
-        if isinstance(facts, Unknown):  # every single look is guarded already, so this is a mistake of ours
+        if isinstance(
+            facts, Unknown
+        ):  # every single look is guarded already, so this is a mistake of ours
             raise OpsError("preflight could not look", facts.why, "please report this")
     return list(found.values())

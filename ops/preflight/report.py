@@ -1,4 +1,6 @@
-"""`inv preflight`: the runbook's checklist, looked at and shown. A deploy shows the same lines and stops at a refusal."""
+"""`inv preflight`: the runbook's checklist, looked at and shown. A deploy shows the same lines and
+stops at a refusal.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ops.preflight.model import Item
 from ops.core.errors import Refused
+from ops.preflight.model import Item
 from ops.preflight.platform_reads import Platform, all_facts
 from ops.preflight.rules.checks import SHARED, SKIPPABLE, check, refusals
 
@@ -45,7 +47,11 @@ class PreflightReport:
 
     def as_document(self) -> dict[str, Any]:
         """The shape that `preflight --json` prints."""
-        return {"ready": self.ready, "environment": self.environment, "checks": [line_document(line) for line in self.lines]}
+        return {
+            "ready": self.ready,
+            "environment": self.environment,
+            "checks": [line_document(line) for line in self.lines],
+        }
 
     def as_text(self) -> str:
         """The shared lines, then each service's."""
@@ -57,38 +63,68 @@ class PreflightReport:
 
     @property
     def summary(self) -> str:
-        counts = {status: sum(line.item.status == status for line in self.lines) for status in MARKS}
+        counts = {
+            status: sum(line.item.status == status for line in self.lines) for status in MARKS
+        }
         said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
         return f"{'ready' if self.ready else 'not ready'}: {said}"
 
 
-def preflight(settings: Settings, service: str | None = None, skip: frozenset[str] = frozenset()) -> PreflightReport:
-    """The checklist of one service, or of all that the environment has. Raises ConfigError (unknown service, check, profile)."""
+def preflight(
+    settings: Settings, service: str | None = None, skip: frozenset[str] = frozenset()
+) -> PreflightReport:
+    """The checklist of one service, or of all that the environment has. Raises ConfigError (unknown
+    service, check, profile).
+    """
     services = (service,) if service else tuple(settings.environment.services)
     return read_and_check(Platform.of(settings), services, skip)
 
 
-def read_and_check(platform: Platform, services: tuple[str, ...], skip: frozenset[str] = frozenset()) -> PreflightReport:
+def read_and_check(
+    platform: Platform, services: tuple[str, ...], skip: frozenset[str] = frozenset()
+) -> PreflightReport:
     """Gather the facts of all services at once, and decide."""
     environment = platform.settings.environment
     found = all_facts(platform, services, skip=skip)
-    return PreflightReport(platform.settings.name, arranged({name: check(facts, environment, skip) for name, facts in found.items()}))
+    return PreflightReport(
+        platform.settings.name,
+        arranged({name: check(facts, environment, skip) for name, facts in found.items()}),
+    )
 
 
 def arranged(items: Mapping[str, tuple[Item, ...]]) -> tuple[ReportLine, ...]:
-    """Shared checks once, if they say the same of every service; then each service's own, in the checklist's order."""
-    common = [item for item in next(iter(items.values()), ()) if item.name in SHARED and all(item in other for other in items.values())]
-    own = [ReportLine(service, item) for service, its in items.items() for item in its if item not in common]
+    """Shared checks once, if they say the same of every service; then each service's own, in the
+    checklist's order.
+    """
+    common = [
+        item
+        for item in next(iter(items.values()), ())
+        if item.name in SHARED and all(item in other for other in items.values())
+    ]
+    own = [
+        ReportLine(service, item)
+        for service, its in items.items()
+        for item in its
+        if item not in common
+    ]
     return (*(ReportLine(None, item) for item in common), *own)
 
 
 def line_document(line: ReportLine) -> dict[str, Any]:
     item = line.item
-    return {"service": line.service, "name": item.name, "status": item.status, "detail": item.detail, "next": item.next}
+    return {
+        "service": line.service,
+        "name": item.name,
+        "status": item.status,
+        "detail": item.detail,
+        "next": item.next,
+    }
 
 
 def as_text(items: Iterable[Item]) -> str:
-    """One aligned line a check: mark, status, name, detail; then what to type, where there is something. No colour is needed to read it."""
+    """One aligned line a check: mark, status, name, detail; then what to type, where there is
+    something. No colour is needed to read it.
+    """
     shown = tuple(items)
     width = max((len(item.name) for item in shown), default=0)
     return "\n".join(line for item in shown for line in item_lines(item, width))
@@ -97,7 +133,10 @@ def as_text(items: Iterable[Item]) -> str:
 def item_lines(item: Item, width: int) -> list[str]:
     first, *more = item.detail.splitlines() or [""]
     margin = " " * (width + 13)
-    lines = [f"{MARKS[item.status]} {item.status:<7}  {item.name:<{width}}  {first}", *(f"{margin}{line}" for line in more)]
+    lines = [
+        f"{MARKS[item.status]} {item.status:<7}  {item.name:<{width}}  {first}",
+        *(f"{margin}{line}" for line in more),
+    ]
     if item.next:
         lines.append(f"{margin}next: {item.next}")
     return lines
@@ -118,7 +157,9 @@ def first_line(text: str) -> str:
 
 
 def next_step(blocking: tuple[Item, ...]) -> str:
-    """The one thing to do where one check refuses; and the word that lets it pass, where every one of them may be skipped."""
+    """The one thing to do where one check refuses; and the word that lets it pass, where every one
+    of them may be skipped.
+    """
     fix = blocking[0].next if len(blocking) == 1 else "correct each (inv preflight says how)"
     if all(item.name in SKIPPABLE for item in blocking):
         return f"{fix}, or go on without: {' '.join(f'--skip {item.name}' for item in blocking)}"

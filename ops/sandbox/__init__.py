@@ -1,1 +1,3 @@
-"""The embedded platform: what AWS, a Docker engine and the sample services do, small enough for a laptop, honest about where it differs."""
+"""The embedded platform: what AWS, a Docker engine and the sample services do, small enough for a
+laptop, honest about where it differs.
+"""

@@ -1,7 +1,8 @@
-"""What the parts of the sandbox promise each other: paths, timing, the registry's view of ECR, and the runtime that stands in for Fargate.
+"""What the parts of the sandbox promise each other: paths, timing, the registry's view of ECR, and
+the runtime that stands in for Fargate.
 
-Nothing here starts anything. The parts meet only through these types, so each can be tested beside the real thing that it emulates.
-"""
+Nothing here starts anything. The parts meet only through these types, so each can be tested beside
+the real thing that it emulates."""
 
 from __future__ import annotations
 
@@ -12,10 +13,13 @@ from typing import Protocol
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-DATABASE_HOST = f"davidshaevel-dev-db.aaaaaaaaaa.{REGION}.rds.amazonaws.com"      # as moto's RDS has it; no resolver knows it
-OPERATOR = "operator"                         # whom the bastion lets in
+# as moto's RDS has it; no resolver knows it
+DATABASE_HOST = f"davidshaevel-dev-db.aaaaaaaaaa.{REGION}.rds.amazonaws.com"
+OPERATOR = "operator"  # whom the bastion lets in
 
-REDIRECT = "redirect:"                        # how a route begins that is a redirect action: `redirect:STATUS HOST PATH QUERY`
+REDIRECT = (
+    "redirect:"  # how a route begins that is a redirect action: `redirect:STATUS HOST PATH QUERY`
+)
 
 
 @dataclass(frozen=True)
@@ -75,30 +79,38 @@ class Paths:
 
 @dataclass(frozen=True)
 class Timing:
-    """AWS's minutes, as seconds that are shorter here; nothing is skipped (AWS's own figures in the comments, facts.md "Times seen")."""
+    """AWS's minutes, as seconds that are shorter here; nothing is skipped (AWS's own figures in the
+    comments, facts.md "Times seen").
+    """
 
-    tick: float = 0.3                    # the scheduler's loop
-    provision: float = 0.4               # PROVISIONING: network interface (AWS: 10-20 s)
-    pull: float = 0.3                    # PENDING: image pull (AWS: 5-60 s)
-    health_interval: float = 1.0         # target group probe interval (AWS: the target group's own, 30 s)
-    health_timeout: float = 1.0          # (AWS: 5 s)
-    deregistration_delay: float = 1.5    # draining (AWS: 30-300 s)
-    stop_timeout: float = 2.0            # SIGTERM to SIGKILL (AWS: 30 s)
-    grace: float = 20.0                  # health check grace period (AWS: 60 s)
-    steady: float = 1.0                  # running and healthy before COMPLETED
-    stopped_visible: float = 3600.0      # a stopped task stays describable for about an hour
-    invalidation: float = 3.0            # CloudFront invalidation (AWS: 3-5 min)
-    snapshot: float = 2.0                # RDS snapshot (AWS: minutes)
-    database: float = 2.0                # a stopped RDS instance to start, or one to stop (AWS: minutes)
-    latency: float = 0.0                 # added to every AWS call, and to every page at the edge: the distance to AWS
+    tick: float = 0.3  # the scheduler's loop
+    provision: float = 0.4  # PROVISIONING: network interface (AWS: 10-20 s)
+    pull: float = 0.3  # PENDING: image pull (AWS: 5-60 s)
+    health_interval: float = 1.0  # target group probe interval (AWS: the target group's own, 30 s)
+    health_timeout: float = 1.0  # (AWS: 5 s)
+    deregistration_delay: float = 1.5  # draining (AWS: 30-300 s)
+    stop_timeout: float = 2.0  # SIGTERM to SIGKILL (AWS: 30 s)
+    grace: float = 20.0  # health check grace period (AWS: 60 s)
+    steady: float = 1.0  # running and healthy before COMPLETED
+    stopped_visible: float = 3600.0  # a stopped task stays describable for about an hour
+    invalidation: float = 3.0  # CloudFront invalidation (AWS: 3-5 min)
+    snapshot: float = 2.0  # RDS snapshot (AWS: minutes)
+    database: float = 2.0  # a stopped RDS instance to start, or one to stop (AWS: minutes)
+    latency: float = (
+        0.0  # added to every AWS call, and to every page at the edge: the distance to AWS
+    )
 
 
 class PullError(Exception):
-    """An image could not be had. `str()` is the stoppedReason exactly as ECS words it (`CannotPullContainerError: ...`)."""
+    """An image could not be had. `str()` is the stoppedReason exactly as ECS words it
+    (`CannotPullContainerError: ...`).
+    """
 
 
 class StartError(Exception):
-    """A container could not be started. `str()` is the container's reason as ECS words it (`CannotStartContainerError: ...`)."""
+    """A container could not be started. `str()` is the container's reason as ECS words it
+    (`CannotStartContainerError: ...`).
+    """
 
 
 @dataclass(frozen=True)
@@ -107,20 +119,22 @@ class ContainerSpec:
 
     task_id: str
     name: str
-    image: str                                    # host:port/repo:tag or ...@sha256:...
-    address: str                                  # the task's own loopback address; processes get it as HOST
-    environment: Mapping[str, str]                # plain environment and resolved secrets
-    log: Callable[[str], None]                    # called once a line of stdout or stderr, without its newline
-    command: tuple[str, ...] | None = None        # overrides the image's CMD
-    entry_point: tuple[str, ...] | None = None    # overrides the image's ENTRYPOINT
+    image: str  # host:port/repo:tag or ...@sha256:...
+    address: str  # the task's own loopback address; processes get it as HOST
+    environment: Mapping[str, str]  # plain environment and resolved secrets
+    log: Callable[[str], None]  # called once a line of stdout or stderr, without its newline
+    command: tuple[str, ...] | None = None  # overrides the image's CMD
+    entry_point: tuple[str, ...] | None = None  # overrides the image's ENTRYPOINT
     ports: tuple[int, ...] = ()
     working_directory: str | None = None
 
 
 class Container(Protocol):
-    """A started container: a process of its own session here, a real container with `--engine docker`."""
+    """A started container: a process of its own session here, a real container with `--engine
+    docker`.
+    """
 
-    digest: str      # imageDigest as DescribeTasks shows it, sha256:...
+    digest: str  # imageDigest as DescribeTasks shows it, sha256:...
     pid: int | None
 
     def poll(self) -> int | None:
@@ -150,7 +164,9 @@ class EcrDoor(Protocol):
     """How the registry front asks and tells (moto's) ECR; implemented beside the AWS endpoint."""
 
     def authorized(self, token: str) -> bool:
-        """Whether `token` (the password after `AWS:` in Basic auth) was handed out by GetAuthorizationToken and has not expired."""
+        """Whether `token` (the password after `AWS:` in Basic auth) was handed out by
+        GetAuthorizationToken and has not expired.
+        """
 
     def repository(self, name: str) -> EcrRepository | None:
         """The repository, or None when ECR has none of that name."""
@@ -159,10 +175,16 @@ class EcrDoor(Protocol):
         """The digest that `tag` names in ECR, or None."""
 
     def has_image(self, name: str, digest: str) -> bool:
-        """Whether ECR (not only the blob store) holds this manifest: BatchDeleteImage takes it away here first."""
+        """Whether ECR (not only the blob store) holds this manifest: BatchDeleteImage takes it away
+        here first.
+        """
 
-    def put_image(self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int) -> None:
-        """Record a pushed manifest: PutImage. `size` in bytes (config + layers), shown as imageSizeInBytes."""
+    def put_image(
+        self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int
+    ) -> None:
+        """Record a pushed manifest: PutImage. `size` in bytes (config + layers), shown as
+        imageSizeInBytes.
+        """
 
 
 @dataclass(frozen=True)
@@ -171,17 +193,23 @@ class TargetState:
 
     address: str
     port: int
-    state: str                   # initial | healthy | unhealthy | draining
-    reason: str | None = None    # Elb.InitialHealthChecking, Target.ResponseCodeMismatch, Target.Timeout, Target.FailedHealthChecks ...
+    state: str  # initial | healthy | unhealthy | draining
+    reason: str | None = (
+        # Elb.InitialHealthChecking, Target.ResponseCodeMismatch, Target.Timeout,
+        # Target.FailedHealthChecks ...
+        None
+    )
     description: str | None = None
-    reachable: bool = True       # false: a security group drops what the load balancer sends
+    reachable: bool = True  # false: a security group drops what the load balancer sends
 
 
 class LoadBalancerDoor(Protocol):
     """What the edge asks of the AWS side, live for every request."""
 
     def route(self, path: str) -> str | None:
-        """The target group (ARN) that the ALB's rules choose for `path`, a redirect (`REDIRECT`), or None when no listener answers."""
+        """The target group (ARN) that the ALB's rules choose for `path`, a redirect (`REDIRECT`),
+        or None when no listener answers.
+        """
 
     def targets(self, target_group: str) -> tuple[TargetState, ...]:
         """Current targets, draining ones included."""
@@ -190,7 +218,9 @@ class LoadBalancerDoor(Protocol):
         """Whether the CloudFront behaviour for `path` caches (false: forwarded every time)."""
 
     def invalidations(self) -> tuple[tuple[str, float], ...]:
-        """(path pattern, epoch seconds of completion) of every completed invalidation: what was cached before that moment is stale."""
+        """(path pattern, epoch seconds of completion) of every completed invalidation: what was
+        cached before that moment is stale.
+        """
 
 
 @dataclass(frozen=True)
@@ -203,8 +233,8 @@ class Ports:
     alb: int
     database: int
     site_tls: int = 0
-    bastion: int = 0           # 0: in the record of a sandbox from before there was one
-    network: str = "127.77.1"    # first three octets of the task addresses
+    bastion: int = 0  # 0: in the record of a sandbox from before there was one
+    network: str = "127.77.1"  # first three octets of the task addresses
 
 
 @dataclass(frozen=True)

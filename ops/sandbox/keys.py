@@ -1,4 +1,6 @@
-"""The access keys of one sandbox, random at each `up`: nothing else signs a call that is answered."""
+"""The access keys of one sandbox, random at each `up`: nothing else signs a call that is
+answered.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import secrets
 import string
 from dataclasses import dataclass, field
 
-_ALPHABET = string.ascii_uppercase + "234567"      # base32, as AWS draws its key ids
+_ALPHABET = string.ascii_uppercase + "234567"  # base32, as AWS draws its key ids
 
 
 @dataclass(frozen=True)
@@ -18,15 +20,18 @@ class Key:
 
     @classmethod
     def random(cls) -> Key:
-        return cls("AKIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16)), secrets.token_urlsafe(30))
+        return cls(
+            "AKIA" + "".join(secrets.choice(_ALPHABET) for _ in range(16)),
+            secrets.token_urlsafe(30),
+        )
 
 
 @dataclass(frozen=True)
 class Keys:
     """`operator` goes into the overlay; `keeper` never leaves the supervisor.
 
-    The sandbox itself works with `keeper`, so that a fault done to the operator's key does not stop it.
-    """
+    The sandbox itself works with `keeper`, so that a fault done to the operator's key does not stop
+    it."""
 
     operator: Key = field(default_factory=Key.random)
     keeper: Key = field(default_factory=Key.random)

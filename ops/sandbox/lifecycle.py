@@ -1,8 +1,8 @@
 """The way up and down: `up`, `down` and `status` of the sandbox below one folder.
 
-`up` starts a detached supervisor and waits until it is ready; it is safe to call at any time: a healthy sandbox is left alone, one that
-was hurt is taken down and started again. One `up` or `down` at a time: a file lock orders them.
-"""
+`up` starts a detached supervisor and waits until it is ready; it is safe to call at any time: a
+healthy sandbox is left alone, one that was hurt is taken down and started again. One `up` or `down`
+at a time: a file lock orders them."""
 
 from __future__ import annotations
 
@@ -26,24 +26,30 @@ from ops.sandbox import status as statuses
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.status import LAYOUT, MODULE, Record, Status
 
-PATIENCE = 90.0           # seconds until a start has failed; it takes less than ten on two idle cores
-STOPPING = 30.0           # seconds for an orderly end
-REWRITTEN = 3.0           # seconds for a supervisor to write a damaged record again
+PATIENCE = 90.0  # seconds until a start has failed; it takes less than ten on two idle cores
+STOPPING = 30.0  # seconds for an orderly end
+REWRITTEN = 3.0  # seconds for a supervisor to write a damaged record again
 KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
 PROJECT = Path(__file__).parents[2]
 
 
 def up(
-    root: Path, *, engine: str | None = None, rollout: str | None = None, registry: str | None = None, timing: Timing | None = None,
+    root: Path,
+    *,
+    engine: str | None = None,
+    rollout: str | None = None,
+    registry: str | None = None,
+    timing: Timing | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Status:
     """Start the sandbox below `root`, or heal it, and return when both its services are healthy.
 
-    `engine` is `process` or `docker`; None is the engine of what is up, or was when it was killed, else `process`.
-    `rollout` is `ecs`, `terraform` or `auto` (Terraform where it works here); None is `ecs` where what is hurt had that, else `auto`.
-    `registry` is the `host:port` of a real registry behind the front, for a real engine; None is that of what is up, or was, else none.
-    Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up, another roll-out's or registry's.
-    """
+    `engine` is `process` or `docker`; None is the engine of what is up, or was when it was killed,
+    else `process`. `rollout` is `ecs`, `terraform` or `auto` (Terraform where it works here); None
+    is `ecs` where what is hurt had that, else `auto`. `registry` is the `host:port` of a real
+    registry behind the front, for a real engine; None is that of what is up, or was, else none.
+    Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up,
+    another roll-out's or registry's."""
     paths = Paths(root.resolve())
     with _alone(paths):
         record = _record(paths)
@@ -64,22 +70,42 @@ def up(
         _end(paths)
         known = _kept(record)
         rollout = rollout or ("ecs" if known.rollout == "ecs" else "auto")
-        _start(paths, engine or known.engine, rollout, registry or known.registry, timing or Timing(), say)
+        _start(
+            paths,
+            engine or known.engine,
+            rollout,
+            registry or known.registry,
+            timing or Timing(),
+            say,
+        )
         return statuses.look(paths.root)
 
 
 def _refuse_another(what: str, stands: str | None, asked: str | None) -> None:
     if asked not in (None, stands):
-        raise Refused(f"the sandbox is up with {what} {stands or 'of its own'}", f"{what} {asked} was asked for", "inv sandbox.down first")
+        raise Refused(
+            f"the sandbox is up with {what} {stands or 'of its own'}",
+            f"{what} {asked} was asked for",
+            "inv sandbox.down first",
+        )
 
 
 def _kept(record: Record | None) -> Record:
-    """What a hurt sandbox is healed with; one that was stopped, or never came up, begins as any other."""
-    return record if record is not None and record.state in ("starting", "ready") else Record("stopped")
+    """What a hurt sandbox is healed with; one that was stopped, or never came up, begins as any
+    other.
+    """
+    return (
+        record
+        if record is not None and record.state in ("starting", "ready")
+        else Record("stopped")
+    )
 
 
-def down(root: Path, *, purge: bool = False, say: Callable[[str], None] = lambda line: None) -> None:
-    """Stop the sandbox below `root` and all that it started; with `purge` delete its files too. Idempotent.
+def down(
+    root: Path, *, purge: bool = False, say: Callable[[str], None] = lambda line: None
+) -> None:
+    """Stop the sandbox below `root` and all that it started; with `purge` delete its files too.
+    Idempotent.
 
     Raises OpsError when a process of it can't be ended.
     """
@@ -112,32 +138,62 @@ def _alone(paths: Paths) -> Iterator[None]:
         paths.logs.mkdir(exist_ok=True)
         private.seal(paths)
     except OSError as exc:
-        raise OpsError(f"the sandbox can't be kept in {paths.root}", str(exc), "make the folder writable, or remove it") from exc
+        raise OpsError(
+            f"the sandbox can't be kept in {paths.root}",
+            str(exc),
+            "make the folder writable, or remove it",
+        ) from exc
     lock = FileLock(paths.root / "up.lock", timeout=PATIENCE + STOPPING)
     try:
         with lock:
             yield
     except Timeout as exc:
         raise OpsError(
-            "another `sandbox.up` or `sandbox.down` does not end", f"it holds {lock.lock_file}", "inv sandbox.status",
+            "another `sandbox.up` or `sandbox.down` does not end",
+            f"it holds {lock.lock_file}",
+            "inv sandbox.status",
         ) from exc
 
 
-def _start(paths: Paths, engine: str, rollout: str, registry: str | None, timing: Timing, say: Callable[[str], None]) -> None:
+def _start(
+    paths: Paths,
+    engine: str,
+    rollout: str,
+    registry: str | None,
+    timing: Timing,
+    say: Callable[[str], None],
+) -> None:
     if registry and engine != "docker":
         raise ConfigError(
-            f"--registry {registry} with engine {engine}", "tasks that are processes start from the sandbox's own folder of images",
+            f"--registry {registry} with engine {engine}",
+            "tasks that are processes start from the sandbox's own folder of images",
             f"inv sandbox.up --engine docker --registry {registry}",
         )
     progress = paths.logs / "progress.log"
     progress.write_text("")
     command = [
-        sys.executable, "-P", "-m", MODULE, str(paths.root),
-        "--engine", engine, "--rollout", rollout, "--timing", json.dumps(asdict(timing)), *(["--registry", registry] if registry else []),
+        sys.executable,
+        "-P",
+        "-m",
+        MODULE,
+        str(paths.root),
+        "--engine",
+        engine,
+        "--rollout",
+        rollout,
+        "--timing",
+        json.dumps(asdict(timing)),
+        *(["--registry", registry] if registry else []),
     ]
     with (paths.logs / "supervisor.log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=paths.root, env=_environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+            command,
+            cwd=paths.root,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     try:
         _follow(paths, process, progress, say)
@@ -148,8 +204,12 @@ def _start(paths: Paths, engine: str, rollout: str, registry: str | None, timing
         raise
 
 
-def _follow(paths: Paths, process: subprocess.Popen[bytes], progress: Path, say: Callable[[str], None]) -> None:
-    """Hand on the supervisor's lines until it is ready. Raises OpsError when it dies or takes too long."""
+def _follow(
+    paths: Paths, process: subprocess.Popen[bytes], progress: Path, say: Callable[[str], None]
+) -> None:
+    """Hand on the supervisor's lines until it is ready. Raises OpsError when it dies or takes too
+    long.
+    """
     ends = time.monotonic() + PATIENCE
     said = 0
     while True:
@@ -180,13 +240,29 @@ def _failure(paths: Paths, otherwise: str) -> OpsError:
 
 
 def _environment() -> dict[str, str]:
-    """The supervisor's environment: ours without credentials, proxies and the like, which a rehearsal must not touch."""
+    """The supervisor's environment: ours without credentials, proxies and the like, which a
+    rehearsal must not touch.
+    """
     foreign = ("AWS_", "GIT_", "PG", "PYTHON", "MOTO_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign) and not name.lower().endswith("_proxy")}
-    outside = {f"OUTSIDE_{name}": value for name, value in os.environ.items() if name.lower().endswith("_proxy")}   # for `terraform init`
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(foreign) and not name.lower().endswith("_proxy")
+    }
+    outside = {
+        f"OUTSIDE_{name}": value
+        for name, value in os.environ.items()
+        if name.lower().endswith("_proxy")
+    }  # for `terraform init`
     return {
-        "PATH": os.defpath, **kept, **outside, "PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1",
-        "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
+        "PATH": os.defpath,
+        **kept,
+        **outside,
+        "PYTHONPATH": str(PROJECT),
+        "PYTHONUNBUFFERED": "1",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
     }
 
 
@@ -201,9 +277,15 @@ def _await_end_of_start(paths: Paths) -> None:
 
 
 def _record(paths: Paths) -> Record | None:
-    """The record; of one that can't be read, what its supervisor writes again, if that is running."""
+    """The record; of one that can't be read, what its supervisor writes again, if that is
+    running.
+    """
     ends = time.monotonic() + REWRITTEN
-    while (record := statuses.read(paths)) is None and time.monotonic() < ends and statuses.search(paths) is not None:
+    while (
+        (record := statuses.read(paths)) is None
+        and time.monotonic() < ends
+        and statuses.search(paths) is not None
+    ):
         time.sleep(0.1)
     return record
 
@@ -231,7 +313,9 @@ def _terminate(process: psutil.Process) -> None:
             process.wait(5)
         except psutil.AccessDenied as exc:
             raise OpsError(
-                f"the sandbox's supervisor (pid {process.pid}) can't be stopped", "it belongs to another user", "stop it as that user",
+                f"the sandbox's supervisor (pid {process.pid}) can't be stopped",
+                "it belongs to another user",
+                "stop it as that user",
             ) from exc
 
 

@@ -1,9 +1,10 @@
-"""Which HTTP requests the sandbox's own servers take: those that a program on this machine sent to this machine by its own name.
+"""Which HTTP requests the sandbox's own servers take: those that a program on this machine sent to
+this machine by its own name.
 
-A web page in the operator's browser reaches loopback too. Its requests name another `Host` when its name was made to resolve to 127.0.0.1
-(DNS rebinding), or carry an `Origin`; both are refused, and no answer ever has a CORS header. The site and the load balancer are left out:
-they are public by nature, and what they serve is the tasks'.
-"""
+A web page in the operator's browser reaches loopback too. Its requests name another `Host` when its
+name was made to resolve to 127.0.0.1 (DNS rebinding), or carry an `Origin`; both are refused, and
+no answer ever has a CORS header. The site and the load balancer are left out: they are public by
+nature, and what they serve is the tasks'."""
 
 from __future__ import annotations
 
@@ -27,12 +28,18 @@ def foreign(host: str | None, origin: str | None) -> str | None:
 
 
 class LocalOnly:
-    """WSGI middleware: 403 for a foreign request, 404 for a path that begins with one of `hidden`, CORS headers taken out."""
+    """WSGI middleware: 403 for a foreign request, 404 for a path that begins with one of `hidden`,
+    CORS headers taken out.
+    """
 
-    def __init__(self, application: Callable[..., Iterable[bytes]], hidden: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, application: Callable[..., Iterable[bytes]], hidden: tuple[str, ...] = ()
+    ) -> None:
         self.application, self.hidden = application, hidden
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
         why = foreign(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"))
         if why:
             return _plain(start_response, "403 Forbidden", why)

@@ -1,8 +1,9 @@
-"""What only the sandbox's own user may enter: the files below `.sandbox`, and the folder of the engine's socket.
+"""What only the sandbox's own user may enter: the files below `.sandbox`, and the folder of the
+engine's socket.
 
-The socket lies in `.sandbox/run`. Where that path would be longer than a socket's may be, or has a character that is not safe in a URL,
-it lies in a folder of XDG_RUNTIME_DIR, else of the system's temporary folder, which goes away with the sandbox.
-"""
+The socket lies in `.sandbox/run`. Where that path would be longer than a socket's may be, or has a
+character that is not safe in a URL, it lies in a folder of XDG_RUNTIME_DIR, else of the system's
+temporary folder, which goes away with the sandbox."""
 
 from __future__ import annotations
 
@@ -18,9 +19,10 @@ from pathlib import Path
 from ops.sandbox.contracts import Paths
 
 SOCKET = "engine.sock"
-LONGEST = 103              # bytes of a socket's path (macOS; Linux: 107)
-PREFIX = "ops-engine-"     # how folders for a socket outside of `.sandbox` begin
-SHARED = "postgres"        # as root, PostgreSQL's own account passes through it; its files are private one by one
+LONGEST = 103  # bytes of a socket's path (macOS; Linux: 107)
+PREFIX = "ops-engine-"  # how folders for a socket outside of `.sandbox` begin
+# as root, PostgreSQL's own account passes through it; its files are private one by one
+SHARED = "postgres"
 
 _PLAIN = re.compile(r"[\w /.,:+@=~-]+\Z", re.ASCII)
 
@@ -50,7 +52,9 @@ def socket_path(paths: Paths) -> Path:
 
 
 def forget_socket(path: Path) -> None:
-    """Remove a socket that nobody listens on any more, and its folder where it is not `.sandbox`'s own. Never raises."""
+    """Remove a socket that nobody listens on any more, and its folder where it is not `.sandbox`'s
+    own. Never raises.
+    """
     with contextlib.suppress(OSError):
         _check_private(path.parent)
         path.unlink(missing_ok=True)
@@ -76,7 +80,7 @@ def _short_folder(root: Path) -> Path:
     made = Path(tempfile.mkdtemp(prefix=PREFIX))
     if _fits(made / SOCKET):
         return made
-    made.rmdir()                                   # TMPDIR is a long path itself
+    made.rmdir()  # TMPDIR is a long path itself
     return Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
 
 

@@ -1,7 +1,8 @@
-"""What a sandbox says of itself: the record that its supervisor keeps, and the status that is shown.
+"""What a sandbox says of itself: the record that its supervisor keeps, and the status that is
+shown.
 
-The record is `supervisor.json`; its pid counts only together with the process's start time, since pids are given out again.
-"""
+The record is `supervisor.json`; its pid counts only together with the process's start time, since
+pids are given out again."""
 
 from __future__ import annotations
 
@@ -19,25 +20,35 @@ from ops.postgres.server.cluster import write_private
 from ops.sandbox.contracts import DATABASE_HOST, OPERATOR, Paths, Ports
 
 MODULE = "ops.sandbox.supervisor"
-LAYOUT = 2                # of what a running sandbox offers to others: `up` replaces one of another number (2: closed to other users)
-_SAME_START = 0.05        # seconds; both readings come from the same counter
+# of what a running sandbox offers to others: `up` replaces one of another number (2: closed to
+# other users)
+LAYOUT = 2
+_SAME_START = 0.05  # seconds; both readings come from the same counter
 
 
 @dataclass(frozen=True)
 class Record:
-    """`state`: starting | ready | failed | stopped. `pid` and `started` are None once stopped; ports are kept for the next `up`."""
+    """`state`: starting | ready | failed | stopped. `pid` and `started` are None once stopped;
+    ports are kept for the next `up`.
+    """
 
     state: str
     engine: str = "process"
     pid: int | None = None
     started: float | None = None
     ports: Ports | None = None
-    control: int | None = None            # port of /_ready
-    failure: dict[str, str] = field(default_factory=dict)     # an OpsError's what, why, next
-    docker: str | None = None             # address of the real engine that is, or once was, used: what it still holds is cleaned up there
-    registry: str | None = None           # host:port of the real registry behind the front, where there is one
-    rollout: str = "auto"                 # ecs | terraform once it is ready; before, what was asked for
-    socket: str | None = None             # of the sandbox's own engine, where that is what runs
+    control: int | None = None  # port of /_ready
+    failure: dict[str, str] = field(default_factory=dict)  # an OpsError's what, why, next
+    docker: str | None = (
+        # address of the real engine that is, or once was, used: what it still holds is cleaned up
+        # there
+        None
+    )
+    registry: str | None = (
+        None  # host:port of the real registry behind the front, where there is one
+    )
+    rollout: str = "auto"  # ecs | terraform once it is ready; before, what was asked for
+    socket: str | None = None  # of the sandbox's own engine, where that is what runs
     layout: int = LAYOUT
 
     def process(self) -> psutil.Process | None:
@@ -46,7 +57,9 @@ class Record:
             return None
         with contextlib.suppress(psutil.Error):
             found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.started) < _SAME_START and MODULE in found.cmdline()
+            same = (
+                abs(found.create_time() - self.started) < _SAME_START and MODULE in found.cmdline()
+            )
             if same and found.status() != psutil.STATUS_ZOMBIE:
                 return found
         return None
@@ -57,7 +70,9 @@ class Record:
 
     def stopped(self) -> Record:
         """The same sandbox at rest."""
-        return replace(self, state="stopped", pid=None, started=None, control=None, failure={}, socket=None)
+        return replace(
+            self, state="stopped", pid=None, started=None, control=None, failure={}, socket=None
+        )
 
 
 def read(paths: Paths) -> Record | None:
@@ -76,22 +91,33 @@ def _known(kind: type[Record | Ports], values: dict[str, Any]) -> dict[str, Any]
 
 
 def search(paths: Paths) -> psutil.Process | None:
-    """Our supervisor of this folder, looked for among the processes: for when its record can't be read."""
+    """Our supervisor of this folder, looked for among the processes: for when its record can't be
+    read.
+    """
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
-            ours = MODULE in words and str(paths.root) in words and process.uids().effective == os.geteuid()
+            ours = (
+                MODULE in words
+                and str(paths.root) in words
+                and process.uids().effective == os.geteuid()
+            )
             if ours and process.status() != psutil.STATUS_ZOMBIE:
                 return process
     return None
 
 
 def ask_ready(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
-    """What the supervisor answers on /_ready (`ready`, `dead`: names of parts that died), or None when it does not answer."""
+    """What the supervisor answers on /_ready (`ready`, `dead`: names of parts that died), or None
+    when it does not answer.
+    """
     if record.control is None:
         return None
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with contextlib.suppress(OSError, ValueError), direct.open(f"http://127.0.0.1:{record.control}/_ready", timeout=timeout) as answer:
+    with (
+        contextlib.suppress(OSError, ValueError),
+        direct.open(f"http://127.0.0.1:{record.control}/_ready", timeout=timeout) as answer,
+    ):
         found = json.load(answer)
         return found if isinstance(found, dict) else None
     return None
@@ -116,9 +142,16 @@ class Status:
     def as_document(self) -> dict[str, Any]:
         source = Paths(self.root).platform
         return {
-            "ready": self.ready, "source": str(source) if source.exists() else None, "endpoints": self.endpoints(),
-            "state": self.state, "engine": self.engine, "rollout": self.rollout, "pid": self.pid, "dead": list(self.dead),
-            "broken": self.broken(), "registry": self.registry,
+            "ready": self.ready,
+            "source": str(source) if source.exists() else None,
+            "endpoints": self.endpoints(),
+            "state": self.state,
+            "engine": self.engine,
+            "rollout": self.rollout,
+            "pid": self.pid,
+            "dead": list(self.dead),
+            "broken": self.broken(),
+            "registry": self.registry,
         }
 
     def broken(self) -> list[str]:
@@ -130,23 +163,38 @@ class Status:
     def endpoints(self) -> dict[str, str | None]:
         """Addresses while it runs; None for what is not there."""
         if self.ports is None or self.pid is None:
-            return dict.fromkeys(("aws", "site", "site_tls", "alb", "registry", "docker", "bastion", "database"))
+            return dict.fromkeys(
+                ("aws", "site", "site_tls", "alb", "registry", "docker", "bastion", "database")
+            )
         ports = self.ports
         return {
-            "aws": f"http://127.0.0.1:{ports.aws}", "site": f"http://127.0.0.1:{ports.site}",
-            "site_tls": f"https://127.0.0.1:{ports.site_tls}", "alb": f"http://127.0.0.1:{ports.alb}",
+            "aws": f"http://127.0.0.1:{ports.aws}",
+            "site": f"http://127.0.0.1:{ports.site}",
+            "site_tls": f"https://127.0.0.1:{ports.site_tls}",
+            "alb": f"http://127.0.0.1:{ports.alb}",
             "registry": f"127.0.0.1:{ports.registry}",
-            "docker": self.docker if self.engine == "docker" else f"unix://{self.socket}" if self.socket else None,
-            "bastion": f"{OPERATOR}@127.0.0.1:{ports.bastion}", "database": f"{DATABASE_HOST}:{ports.database}",
+            "docker": self.docker
+            if self.engine == "docker"
+            else f"unix://{self.socket}"
+            if self.socket
+            else None,
+            "bastion": f"{OPERATOR}@127.0.0.1:{ports.bastion}",
+            "database": f"{DATABASE_HOST}:{ports.database}",
         }
 
     def as_text(self) -> str:
         if self.pid is None:
             return f"the sandbox is {self.state}"
         state = "hurt" if self.dead and not self.ready else self.state
-        lines = [f"the sandbox is {state} (pid {self.pid}, engine {self.engine}, rollout {self.rollout})"]
+        lines = [
+            f"the sandbox is {state} (pid {self.pid}, engine {self.engine}, rollout {self.rollout})"
+        ]
         lines += [f"  {name:<9} {address}" for name, address in self.endpoints().items() if address]
-        lines += [f"  {'behind':<9} {self.registry}, a registry of your own, holds the images"] if self.registry else []
+        lines += (
+            [f"  {'behind':<9} {self.registry}, a registry of your own, holds the images"]
+            if self.registry
+            else []
+        )
         lines += [f"  {'source':<9} {Paths(self.root).platform}"]
         lines += [f"  broken: {name} (`inv sandbox.mend {name}`)" for name in self.broken()]
         lines += [f"  dead: {name} (`inv sandbox.up` heals it)" for name in self.dead]
@@ -160,11 +208,23 @@ def look(root: Path) -> Status:
         return Status(False, root, "damaged" if Paths(root).record.exists() else "down")
     process = record.process()
     if process is None:
-        return Status(False, root, "down" if record.state in ("stopped", "failed") else "dead", record.engine)
+        return Status(
+            False, root, "down" if record.state in ("stopped", "failed") else "dead", record.engine
+        )
     answer = ask_ready(record)
     dead = tuple(answer.get("dead", ())) if answer else ()
     ready = record.state == "ready" and answer is not None and bool(answer.get("ready"))
     state = record.state if answer is not None or record.state == "starting" else "silent"
     return Status(
-        ready, root, state, record.engine, process.pid, record.ports, dead, record.docker, record.rollout, record.registry, record.socket,
+        ready,
+        root,
+        state,
+        record.engine,
+        process.pid,
+        record.ports,
+        dead,
+        record.docker,
+        record.rollout,
+        record.registry,
+        record.socket,
     )

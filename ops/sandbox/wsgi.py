@@ -1,4 +1,6 @@
-"""One way to serve a WSGI application on this machine alone: threaded, bound before anybody is told, quiet, stopped by its own handle."""
+"""One way to serve a WSGI application on this machine alone: threaded, bound before anybody is
+told, quiet, stopped by its own handle.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,15 @@ LOOPBACK = "127.0.0.1"
 class _Quiet(WSGIRequestHandler):
     """Requests go to the sandbox's log at debug level, not to stderr."""
 
-    timeout = 600.0     # a silent client gives its thread back after ten minutes
+    timeout = 600.0  # a silent client gives its thread back after ten minutes
 
     def log(self, type: str, message: str, *args: Any) -> None:
         _LOG.debug(message, *args)
 
 
 def serve(name: str, application: Callable[..., Any], port: int) -> Part:
-    """Serve `application` on 127.0.0.1:`port` from a thread, for requests of this machine's programs.
+    """Serve `application` on 127.0.0.1:`port` from a thread, for requests of this machine's
+    programs.
 
     Raises OSError when the port is taken.
     """
@@ -44,9 +47,9 @@ def serve(name: str, application: Callable[..., Any], port: int) -> Part:
 def serve_socket(name: str, application: Callable[..., Any], path: Path) -> Part:
     """Serve `application` on a Unix socket of mode 0600 at `path`, from a thread.
 
-    The caller answers for the folder: it must be closed to others, since the socket has its mode only a moment after it was bound. A socket
-    that nobody listens on is replaced; OSError when somebody does.
-    """
+    The caller answers for the folder: it must be closed to others, since the socket has its mode
+    only a moment after it was bound. A socket that nobody listens on is replaced; OSError when
+    somebody does."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _clear(path)
@@ -77,10 +80,18 @@ def _clear(path: Path) -> None:
 def _serve(
     name: str, application: Callable[..., Any], listener: socket.socket, host: str, port: int
 ) -> Part:
-    # Bound before and handed over: werkzeug would end the whole process on an address that is taken.
+    # Bound before and handed over: werkzeug would end the whole process on an address that is
+    # taken.
     listener.listen(128)
-    server = make_server(host, port, application, threaded=True, request_handler=_Quiet, fd=listener.fileno())
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name=f"sandbox-{name}", daemon=True)
+    server = make_server(
+        host, port, application, threaded=True, request_handler=_Quiet, fd=listener.fileno()
+    )
+    thread = threading.Thread(
+        target=server.serve_forever,
+        kwargs={"poll_interval": 0.1},
+        name=f"sandbox-{name}",
+        daemon=True,
+    )
     thread.start()
 
     def stop() -> None:

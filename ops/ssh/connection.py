@@ -1,8 +1,9 @@
-"""The door to the bastion: Fabric's connection, with host keys checked, losses noticed, and nothing secret in a command.
+"""The door to the bastion: Fabric's connection, with host keys checked, losses noticed, and nothing
+secret in a command.
 
-What is not configured under `bastion` is read from ssh_config as Fabric and ssh do: HostName, User, Port, IdentityFile, ProxyJump, agent.
-`StrictHostKeyChecking` is not: an unknown key is always refused.
-"""
+What is not configured under `bastion` is read from ssh_config as Fabric and ssh do: HostName, User,
+Port, IdentityFile, ProxyJump, agent. `StrictHostKeyChecking` is not: an unknown key is always
+refused."""
 
 from __future__ import annotations
 
@@ -19,21 +20,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ops.ssh import errors, host_keys
-from ops.core.parallel import importing
-from ops.ssh.port_forward import Forwarder
-from ops.ssh.errors import ConnectionLost
 from ops.core.errors import ConfigError, TimedOut
+from ops.core.parallel import importing
+from ops.ssh import errors, host_keys
+from ops.ssh.errors import ConnectionLost
+from ops.ssh.port_forward import Forwarder
 
 if TYPE_CHECKING:
-    from ops.core.config.settings import Settings
     from ops.core.config.database import Bastion
+    from ops.core.config.settings import Settings
 
 CHUNK = 32 * 1024
 KEEPALIVE_S = 3
-LOSS_MS = 8000          # unanswered data for so long is a lost connection
-RUN_TIMEOUT = 60.0      # seconds
-POLL_S = 0.5            # how soon an interrupt gets through while nothing arrives
+LOSS_MS = 8000  # unanswered data for so long is a lost connection
+RUN_TIMEOUT = 60.0  # seconds
+POLL_S = 0.5  # how soon an interrupt gets through while nothing arrives
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,35 @@ class Host:
     def __enter__(self) -> Host:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     @property
     def transport(self) -> Any:
         return self.connection.transport
 
-    def run(self, command: str | list[str], stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT, what: str = "a command") -> CommandResult:
-        """Run it to its end without a terminal; `stdin` is given and closed. Raises TimedOut, which names it by `what`."""
+    def run(
+        self,
+        command: str | list[str],
+        stdin: bytes = b"",
+        timeout_s: float = RUN_TIMEOUT,
+        what: str = "a command",
+    ) -> CommandResult:
+        """Run it to its end without a terminal; `stdin` is given and closed. Raises TimedOut, which
+        names it by `what`.
+        """
         out: list[bytes] = []
         ran = self.session(command, stdin, out.append, timeout_s, what)
         return replace(ran, out=b"".join(out))
 
-    def stream(self, command: str | list[str], stdin: bytes, on_line: Callable[[bytes], None]) -> int:
+    def stream(
+        self, command: str | list[str], stdin: bytes, on_line: Callable[[bytes], None]
+    ) -> int:
         """Tell every whole line of its output as it comes; its exit code. Raises Lost."""
         rest = b""
 
@@ -87,7 +103,12 @@ class Host:
         return ran.code
 
     def session(
-        self, command: str | list[str], stdin: bytes, on_out: Callable[[bytes], None], timeout_s: float | None = None, what: str = ""
+        self,
+        command: str | list[str],
+        stdin: bytes,
+        on_out: Callable[[bytes], None],
+        timeout_s: float | None = None,
+        what: str = "",
     ) -> CommandResult:
         said = command if isinstance(command, str) else shlex.join(command)
         err: list[bytes] = []
@@ -99,12 +120,25 @@ class Host:
                 return CommandResult(-1, b"", b"", lost=True)
             raise
         with closing(channel):
-            threads = [threading.Thread(target=each, daemon=True) for each in (lambda: send_stdin(channel, stdin), lambda: read_stderr(channel, err))]
+            threads = [
+                threading.Thread(target=each, daemon=True)
+                for each in (lambda: send_stdin(channel, stdin), lambda: read_stderr(channel, err))
+            ]
             for thread in threads:
                 thread.start()
-            if not received(channel, on_out, time.monotonic() + timeout_s if timeout_s is not None else None):
-                raise TimedOut(f"ssh {self.where}: {what}", f"it did not end within {timeout_s:g} s", "try again")
-            code = channel.recv_exit_status() if channel.exit_status_ready() or self.transport.is_active() else -1
+            if not received(
+                channel, on_out, time.monotonic() + timeout_s if timeout_s is not None else None
+            ):
+                raise TimedOut(
+                    f"ssh {self.where}: {what}",
+                    f"it did not end within {timeout_s:g} s",
+                    "try again",
+                )
+            code = (
+                channel.recv_exit_status()
+                if channel.exit_status_ready() or self.transport.is_active()
+                else -1
+            )
             threads[1].join(POLL_S)
         lost = code == -1 and not self.transport.is_active()
         return CommandResult(code, b"", b"".join(err), lost)
@@ -119,11 +153,15 @@ class Host:
             made.close()
 
     def forwarded(self, host: str, port: int) -> Forwarder:
-        """The same, open until this connection closes. Raises Refused (forbidden there), Unreachable."""
+        """The same, open until this connection closes. Raises Refused (forbidden there),
+        Unreachable.
+        """
         try:
             made = Forwarder(self.transport, (host, port))
         except Exception as error:
-            raise errors.translate_error(error, f"{self.where} to {host}:{port}", self.known_hosts, RUN_TIMEOUT) from None
+            raise errors.translate_error(
+                error, f"{self.where} to {host}:{port}", self.known_hosts, RUN_TIMEOUT
+            ) from None
         self.forwarders.append(made)
         return made
 
@@ -132,7 +170,7 @@ class Host:
             forwarder.close()
         hop = self.connection
         while hop is not None and not isinstance(hop, str):
-            with suppress(Exception):        # a connection that is gone has nothing left to close
+            with suppress(Exception):  # a connection that is gone has nothing left to close
                 hop.close()
             hop = hop.gateway
 
@@ -147,7 +185,9 @@ def closing(channel: Any) -> Iterator[None]:
 
 
 def send_stdin(channel: Any, stdin: bytes) -> None:
-    """All of it, however slowly it is taken: `received` has set the channel's timeout, which is not the end of anything here."""
+    """All of it, however slowly it is taken: `received` has set the channel's timeout, which is not
+    the end of anything here.
+    """
     rest = memoryview(stdin)
     with suppress(OSError, EOFError):
         while rest:
@@ -163,7 +203,9 @@ def read_stderr(channel: Any, into: list[bytes]) -> None:
 
 
 def received(channel: Any, on_out: Callable[[bytes], None], end: float | None) -> bool:
-    """Everything that arrives, until the channel's end; False where `end` (monotonic) came first."""
+    """Everything that arrives, until the channel's end; False where `end` (monotonic) came
+    first.
+    """
     channel.settimeout(POLL_S)
     while end is None or time.monotonic() < end:
         try:
@@ -177,12 +219,16 @@ def received(channel: Any, on_out: Callable[[bytes], None], end: float | None) -
 
 
 def connect(settings: Settings) -> Host:
-    """Connect to the environment's bastion, hop by hop. Raises ConfigError, Refused (host keys), Unreachable."""
+    """Connect to the environment's bastion, hop by hop. Raises ConfigError, Refused (host keys),
+    Unreachable.
+    """
     bastion = settings.environment.bastion
     if bastion is None:
         key = f"environments.{settings.name}.bastion"
         why = "nothing says through which host the database is reached"
-        raise ConfigError(f"environment {settings.name} has no bastion", why, f"add {key}.host to invoke.yaml")
+        raise ConfigError(
+            f"environment {settings.name} has no bastion", why, f"add {key}.host to invoke.yaml"
+        )
     connection, known_hosts = build(settings.root, bastion)
     host = Host(connection, address(connection), known_hosts)
     try:
@@ -198,28 +244,57 @@ def build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
     with importing:
         import fabric
 
-    logging.getLogger("paramiko").addHandler(logging.NullHandler())     # what goes wrong is raised, and told once
+    logging.getLogger("paramiko").addHandler(
+        logging.NullHandler()
+    )  # what goes wrong is raised, and told once
 
     def file(named: str) -> str:
         return str(root / Path(named).expanduser())
 
-    config = fabric.Config(runtime_ssh_path=file(bastion.ssh_config)) if bastion.ssh_config else fabric.Config()
+    config = (
+        fabric.Config(runtime_ssh_path=file(bastion.ssh_config))
+        if bastion.ssh_config
+        else fabric.Config()
+    )
     named = file(bastion.known_hosts) if bastion.known_hosts else None
-    found = host_keys.files(named, config.base_ssh_config.lookup(bastion.host).get("userknownhostsfile"))
-    keys: dict[str, Any] = {"banner_timeout": bastion.connect_timeout, "auth_timeout": bastion.connect_timeout}
-    if bastion.identity_file:      # this one and no other: sshd counts every key that is tried
-        keys |= {"key_filename": file(bastion.identity_file), "look_for_keys": False, "allow_agent": False}
-    given = {"user": bastion.user, "port": bastion.port, "connect_timeout": int(bastion.connect_timeout), "connect_kwargs": keys}
+    found = host_keys.files(
+        named, config.base_ssh_config.lookup(bastion.host).get("userknownhostsfile")
+    )
+    keys: dict[str, Any] = {
+        "banner_timeout": bastion.connect_timeout,
+        "auth_timeout": bastion.connect_timeout,
+    }
+    if bastion.identity_file:  # this one and no other: sshd counts every key that is tried
+        keys |= {
+            "key_filename": file(bastion.identity_file),
+            "look_for_keys": False,
+            "allow_agent": False,
+        }
+    given = {
+        "user": bastion.user,
+        "port": bastion.port,
+        "connect_timeout": int(bastion.connect_timeout),
+        "connect_kwargs": keys,
+    }
     with host_keys.strict(found):
         gateway: Any = bastion.gateway
         if gateway and " " not in gateway.strip():
-            gateway = fabric.Connection(gateway, config=config, connect_timeout=given["connect_timeout"], connect_kwargs=keys)
+            gateway = fabric.Connection(
+                gateway,
+                config=config,
+                connect_timeout=given["connect_timeout"],
+                connect_kwargs=keys,
+            )
         words = {key: value for key, value in given.items() if value is not None}
-        through = {"gateway": gateway} if gateway else {}     # a None would mean: ask ssh_config no more
+        through = (
+            {"gateway": gateway} if gateway else {}
+        )  # a None would mean: ask ssh_config no more
         connection = fabric.Connection(bastion.host, config=config, **words, **through)
-    if isinstance(gateway, str):     # Fabric would fill in port 22, whatever the port is
+    if isinstance(gateway, str):  # Fabric would fill in port 22, whatever the port is
         filled = {"%h": connection.host, "%p": str(connection.port), "%r": connection.user}
-        connection.gateway = functools.reduce(lambda text, key: text.replace(key, filled[key]), filled, gateway)
+        connection.gateway = functools.reduce(
+            lambda text, key: text.replace(key, filled[key]), filled, gateway
+        )
     return connection, found
 
 
@@ -236,7 +311,9 @@ def open_hop(connection: Any, known_hosts: Sequence[Path], timeout_s: float) -> 
 
 
 def notice_loss(sock: Any) -> None:
-    """TCP_USER_TIMEOUT on what is a real socket (that of the first hop): a black hole is noticed in seconds."""
+    """TCP_USER_TIMEOUT on what is a real socket (that of the first hop): a black hole is noticed in
+    seconds.
+    """
     if isinstance(sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOSS_MS)
 

@@ -1,4 +1,6 @@
-"""What stands in the way of an SSH connection, three lines each. The hop that failed is named: a gateway's fault is not the bastion's."""
+"""What stands in the way of an SSH connection, three lines each. The hop that failed is named: a
+gateway's fault is not the bastion's.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ops.ssh.port_forward import NO_CONNECTION
-from ops.ssh.host_keys import HostKeyRefused
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
+from ops.ssh.host_keys import HostKeyRefused
+from ops.ssh.port_forward import NO_CONNECTION
 
-PROHIBITED = 1      # RFC 4254 5.1
+PROHIBITED = 1  # RFC 4254 5.1
 
 
 class ConnectionLost(Unreachable):
@@ -23,7 +25,9 @@ class BeyondBastion(Unreachable):
     """The bastion is there; what lies behind it does not answer it."""
 
 
-def translate_error(error: BaseException, hop: str, known_hosts: Sequence[Path], timeout_s: float) -> OpsError:
+def translate_error(
+    error: BaseException, hop: str, known_hosts: Sequence[Path], timeout_s: float
+) -> OpsError:
     """`hop`: `user@host:port` that was being connected to."""
     from paramiko import ssh_exception as ssh
 
@@ -31,23 +35,47 @@ def translate_error(error: BaseException, hop: str, known_hosts: Sequence[Path],
     if isinstance(error, HostKeyRefused):
         return refused_key(error, what, file)
     if isinstance(error, ssh.BadHostKeyException):
-        why = f"its {error.key.get_name()} key {error.key.fingerprint} is not the one in {file}: another machine answers, or it was rebuilt"
-        return Refused(what, why, f"ask whoever runs it; then: ssh-keygen -R '{error.hostname}' -f {file}, and add the new key")
+        why = (
+            f"its {error.key.get_name()} key {error.key.fingerprint} is not the one in {file}: "
+            f"another machine answers, or it was rebuilt"
+        )
+        return Refused(
+            what,
+            why,
+            f"ask whoever runs it; then: ssh-keygen -R '{error.hostname}' -f {file}, and "
+            f"add the new key",
+        )
     if isinstance(error, ssh.PasswordRequiredException):
-        return Unreachable(what, "the private key is encrypted", "ssh-add it, so that the agent has it")
+        return Unreachable(
+            what, "the private key is encrypted", "ssh-add it, so that the agent has it"
+        )
     if isinstance(error, ssh.AuthenticationException) or "No authentication methods" in str(error):
         how = "set bastion.user and bastion.identity_file, or ssh-add the key"
         return Unreachable(what, f"it does not let us in: {one_line(error)}", how)
     if isinstance(error, ssh.ChannelException):
         return channel(error, what)
     if isinstance(error, ssh.ProxyCommandFailure):
-        return Unreachable(what, f"the gateway's command failed: {one_line(error)}", "type that command yourself (bastion.gateway)")
+        return Unreachable(
+            what,
+            f"the gateway's command failed: {one_line(error)}",
+            "type that command yourself (bastion.gateway)",
+        )
     if isinstance(error, socket.gaierror):
-        return Unreachable(what, "the name does not resolve", "correct bastion.host in invoke.yaml, or its Host in ssh_config")
+        return Unreachable(
+            what,
+            "the name does not resolve",
+            "correct bastion.host in invoke.yaml, or its Host in ssh_config",
+        )
     if isinstance(error, TimeoutError):
-        return Unreachable(what, f"no answer within {timeout_s:g} s", "check the security group, the VPN and bastion.port")
+        return Unreachable(
+            what,
+            f"no answer within {timeout_s:g} s",
+            "check the security group, the VPN and bastion.port",
+        )
     if isinstance(error, FileNotFoundError):
-        return Unreachable(what, one_line(error), "correct bastion.identity_file, or the gateway's command")
+        return Unreachable(
+            what, one_line(error), "correct bastion.identity_file, or the gateway's command"
+        )
     return Unreachable(what, plain(error), "check that sshd runs there, and bastion.port")
 
 
@@ -60,16 +88,32 @@ def plain(error: BaseException) -> str:
 
 def refused_key(error: HostKeyRefused, what: str, file: Path) -> Refused:
     if error.revoked:
-        return Refused(what, f"its {error.kind} key {error.printed} is revoked in {file}", "ask whoever runs the host")
+        return Refused(
+            what,
+            f"its {error.kind} key {error.printed} is revoked in {file}",
+            "ask whoever runs the host",
+        )
     host, _, port = error.name.removeprefix("[").partition("]:")
     scan = f"ssh-keyscan {f'-p {port} ' if port else ''}{host} >> {file}"
-    return Refused(what, f"its {error.kind} key {error.printed} is not in {file}", f"compare it with the host's own, then: {scan}")
+    return Refused(
+        what,
+        f"its {error.kind} key {error.printed} is not in {file}",
+        f"compare it with the host's own, then: {scan}",
+    )
 
 
 def channel(error: Any, what: str) -> OpsError:
     code, text = error.args[0], one_line(error.args[-1])
     if code == PROHIBITED:
-        return Refused(what, f"forwarding is forbidden there: {text}", "allow it (AllowTcpForwarding), or set database.run: remote")
+        return Refused(
+            what,
+            f"forwarding is forbidden there: {text}",
+            "allow it (AllowTcpForwarding), or set database.run: remote",
+        )
     if code == NO_CONNECTION:
-        return BeyondBastion(what, f"it can't be reached from there: {text}", "check the security group, name and port")
+        return BeyondBastion(
+            what,
+            f"it can't be reached from there: {text}",
+            "check the security group, name and port",
+        )
     return Unreachable(what, text, "sshd allows so many channels (MaxSessions); try again")

@@ -1,9 +1,9 @@
 """Host keys: only a key that known_hosts names is accepted, on every hop.
 
-Fabric accepts any key, and contradicts known_hosts without a word: it sets AutoAddPolicy and never reads the file. So while Fabric builds
-its connections (those of gateways from ssh_config too) it is given a client that reads the files and refuses. Differences from OpenSSH:
-`@cert-authority` lines and host name patterns are passed over (paramiko knows neither), which can only refuse more.
-"""
+Fabric accepts any key, and contradicts known_hosts without a word: it sets AutoAddPolicy and never
+reads the file. So while Fabric builds its connections (those of gateways from ssh_config too) it is
+given a client that reads the files and refuses. Differences from OpenSSH: `@cert-authority` lines
+and host name patterns are passed over (paramiko knows neither), which can only refuse more."""
 
 from __future__ import annotations
 
@@ -13,12 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-DEFAULT_FILES = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2", "/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+DEFAULT_FILES = (
+    "~/.ssh/known_hosts",
+    "~/.ssh/known_hosts2",
+    "/etc/ssh/ssh_known_hosts",
+    "/etc/ssh/ssh_known_hosts2",
+)
 _building = threading.Lock()
 
 
 class HostKeyRefused(Exception):
-    """An unknown or revoked key. `name` is the host as known_hosts would have it, `kind` the key's type, `printed` its fingerprint."""
+    """An unknown or revoked key. `name` is the host as known_hosts would have it, `kind` the key's
+    type, `printed` its fingerprint.
+    """
 
     def __init__(self, name: str, kind: str, printed: str, revoked: bool) -> None:
         self.name, self.kind, self.printed, self.revoked = name, kind, printed, revoked
@@ -26,19 +33,29 @@ class HostKeyRefused(Exception):
 
 
 def files(named: str | None, configured: str | None) -> tuple[Path, ...]:
-    """The known_hosts files: the one that is named, else ssh_config's UserKnownHostsFile, else OpenSSH's own."""
+    """The known_hosts files: the one that is named, else ssh_config's UserKnownHostsFile, else
+    OpenSSH's own.
+    """
     words: Sequence[str] = [named] if named else configured.split() if configured else DEFAULT_FILES
     return tuple(Path(word).expanduser() for word in words)
 
 
 def load(paths: Sequence[Path]) -> tuple[Any, set[bytes]]:
-    """paramiko's HostKeys of all files, without revoked keys; and those. A line that can't be read is passed over."""
+    """paramiko's HostKeys of all files, without revoked keys; and those. A line that can't be read
+    is passed over.
+    """
     from paramiko.hostkeys import HostKeyEntry, HostKeys
 
     entries, revoked = [], set()
     for path in paths:
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
-            marker, _, rest = line.strip().partition(" ") if line.startswith("@") else ("", "", line)
+        for line in (
+            path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if path.is_file()
+            else ()
+        ):
+            marker, _, rest = (
+                line.strip().partition(" ") if line.startswith("@") else ("", "", line)
+            )
             try:
                 entry = HostKeyEntry.from_line(rest.strip())
             except Exception:  # noqa: S112 - somebody else's line; a host that needs it is refused as unknown
@@ -57,14 +74,18 @@ def load(paths: Sequence[Path]) -> tuple[Any, set[bytes]]:
 
 
 def client_class(paths: Sequence[Path]) -> type:
-    """A paramiko client that knows these files and accepts nothing else, whatever policy it is told."""
+    """A paramiko client that knows these files and accepts nothing else, whatever policy it is
+    told.
+    """
     from paramiko.client import MissingHostKeyPolicy, SSHClient
 
     known, revoked = load(paths)
 
     class Refuse(MissingHostKeyPolicy):  # type: ignore[misc]
         def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
-            raise HostKeyRefused(hostname, key.get_name(), key.fingerprint, key.asbytes() in revoked)
+            raise HostKeyRefused(
+                hostname, key.get_name(), key.fingerprint, key.asbytes() in revoked
+            )
 
     class StrictClient(SSHClient):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,8 +1,8 @@
 """A port of this machine that leads through an SSH connection, as `ssh -L` does.
 
-Fabric's own forwarder binds in a thread (a client may come too early), moves 1 KB at a time, and keeps a failed channel to itself until the
-end. Here the port is bound before anything else, channels are opened for each client, and the first failure is kept and told.
-"""
+Fabric's own forwarder binds in a thread (a client may come too early), moves 1 KB at a time, and
+keeps a failed channel to itself until the end. Here the port is bound before anything else,
+channels are opened for each client, and the first failure is kept and told."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from contextlib import suppress
 from typing import Any
 
 CHUNK = 64 * 1024
-OPEN_TIMEOUT = 15.0      # seconds
-NO_CONNECTION = 2        # RFC 4254 5.1
+OPEN_TIMEOUT = 15.0  # seconds
+NO_CONNECTION = 2  # RFC 4254 5.1
 
 
 class Forwarder:
@@ -23,21 +23,30 @@ class Forwarder:
     def __init__(self, transport: Any, to: tuple[str, int]) -> None:
         self.transport, self.to = transport, to
         self.problem: Exception | None = None
-        self.open_channel(("127.0.0.1", 0)).close()      # what forbids it, or is not there, is known before anybody waits
+        self.open_channel(
+            ("127.0.0.1", 0)
+        ).close()  # what forbids it, or is not there, is known before anybody waits
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, name=f"forward {self.port}", daemon=True).start()
 
     def open_channel(self, source: tuple[str, int]) -> Any:
-        """A way through. Raises paramiko's errors; one that opens, and is closed before it is looked at, is as one that was refused."""
+        """A way through. Raises paramiko's errors; one that opens, and is closed before it is
+        looked at, is as one that was refused.
+        """
         from paramiko.ssh_exception import ChannelException, SSHException
 
         try:
-            return self.transport.open_channel("direct-tcpip", self.to, source, timeout=OPEN_TIMEOUT)
+            return self.transport.open_channel(
+                "direct-tcpip", self.to, source, timeout=OPEN_TIMEOUT
+            )
         except SSHException as error:
             if type(error) is SSHException and self.transport.is_active():
                 late = "Timeout" in str(error)
-                raise ChannelException(NO_CONNECTION, f"no answer within {OPEN_TIMEOUT:g} s" if late else "nothing answers there") from None
+                raise ChannelException(
+                    NO_CONNECTION,
+                    f"no answer within {OPEN_TIMEOUT:g} s" if late else "nothing answers there",
+                ) from None
             raise
 
     def accept(self) -> None:
@@ -51,12 +60,14 @@ class Forwarder:
     def serve(self, client: socket.socket, source: tuple[str, int]) -> None:
         try:
             channel = self.open_channel(source)
-        except Exception as error:       # paramiko's, or the transport's end
+        except Exception as error:  # paramiko's, or the transport's end
             self.problem = self.problem or error
             client.close()
             return
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        up = threading.Thread(target=move, args=(client.recv, channel.sendall, channel.shutdown_write), daemon=True)
+        up = threading.Thread(
+            target=move, args=(client.recv, channel.sendall, channel.shutdown_write), daemon=True
+        )
         up.start()
         move(channel.recv, client.sendall, lambda: client.shutdown(socket.SHUT_WR))
         up.join(OPEN_TIMEOUT)
@@ -67,7 +78,9 @@ class Forwarder:
         self.listener.close()
 
 
-def move(take: Callable[[int], bytes], give: Callable[[bytes], Any], end: Callable[[], Any]) -> None:
+def move(
+    take: Callable[[int], bytes], give: Callable[[bytes], Any], end: Callable[[], Any]
+) -> None:
     """From one side to the other until it ends; then say so to the other."""
     with suppress(OSError, EOFError):
         while data := take(CHUNK):

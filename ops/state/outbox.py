@@ -1,7 +1,8 @@
-"""JSON documents that wait in a folder until a bucket takes them, one file each, named by the key that they are for.
+"""JSON documents that wait in a folder until a bucket takes them, one file each, named by the key
+that they are for.
 
-Several processes of one checkout may use it at once: a file is there whole or not at all, and one that is gone was taken by another.
-"""
+Several processes of one checkout may use it at once: a file is there whole or not at all, and one
+that is gone was taken by another."""
 
 from __future__ import annotations
 
@@ -47,12 +48,14 @@ def waited_s(path: Path) -> float:
 def _put_at(path: Path) -> float:
     try:
         return path.stat().st_mtime
-    except FileNotFoundError:   # another process has taken it
+    except FileNotFoundError:  # another process has taken it
         return time.time()
 
 
 def load(path: Path) -> Mapping[str, Any] | None:
-    """The document; None where another process has taken it. Raises ValueError for a file that holds none, OSError."""
+    """The document; None where another process has taken it. Raises ValueError for a file that
+    holds none, OSError.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

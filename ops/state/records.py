@@ -1,8 +1,9 @@
-"""Release records: written at the end of every release, whatever its end; kept here and sent later where the bucket says no.
+"""Release records: written at the end of every release, whatever its end; kept here and sent later
+where the bucket says no.
 
-One JSON object each, in the Terraform state's bucket under a prefix. A record holds no secret: names, digests, verdicts, findings
-(which were redacted when they were made). It is kept here first and sent then, so that neither a kill nor a Ctrl-C meanwhile loses it.
-"""
+One JSON object each, in the Terraform state's bucket under a prefix. A record holds no secret:
+names, digests, verdicts, findings (which were redacted when they were made). It is kept here first
+and sent then, so that neither a kill nor a Ctrl-C meanwhile loses it."""
 
 from __future__ import annotations
 
@@ -12,27 +13,31 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ops.core import ui
-from ops.aws import s3, ecr, ecs
-from ops.state import outbox
-from ops.core.parallel import gather
-from ops.core.errors import OpsError
-from ops.preflight.platform_reads import Platform
+from ops.aws import ecr, ecs, s3
 from ops.aws.facts import Image, TaskState, Unknown
+from ops.core import ui
+from ops.core.errors import OpsError
+from ops.core.parallel import gather
+from ops.preflight.platform_reads import Platform
+from ops.state import outbox
 from ops.state.rules import records as rules
 
 if TYPE_CHECKING:
     from ops.core.config.settings import State
 
-SHOWN = 20         # records that are read at once, and shown
-FARTHEST = 100     # how many are looked through for what runs now
+SHOWN = 20  # records that are read at once, and shown
+FARTHEST = 100  # how many are looked through for what runs now
 PENDING = ".ops/pending"
-LATE_S = 60        # sent later than this after it was kept: the record says so, since S3's time is not the release's then
-NOT_SENT = Exception   # whatever it is: the release is over, and its verdict stands
+# sent later than this after it was kept: the record says so, since S3's time is not the release's
+# then
+LATE_S = 60
+NOT_SENT = Exception  # whatever it is: the release is over, and its verdict stands
 
 
 def store(platform: Platform, record: Mapping[str, Any]) -> None:
-    """Write a record, or keep it here for the next chance; never raises but for an interrupt: a record must not spoil a release."""
+    """Write a record, or keep it here for the next chance; never raises but for an interrupt: a
+    record must not spoil a release.
+    """
     settings = platform.settings
     state = settings.environment.state
     if state is None:
@@ -47,19 +52,27 @@ def store(platform: Platform, record: Mapping[str, Any]) -> None:
         return
     why = send_pending(platform)
     if why and path.exists():
-        ui.progress(f"the release record could not be written ({why}); kept in {path}, sent at the next chance")
+        ui.progress(
+            f"the release record could not be written ({why}); kept in {path}, sent at the "
+            f"next chance"
+        )
 
 
-def send_at_once(platform: Platform, state: State, key: str, record: Mapping[str, Any], full: Exception) -> None:
+def send_at_once(
+    platform: Platform, state: State, key: str, record: Mapping[str, Any], full: Exception
+) -> None:
     """Where nothing can be kept here: the bucket, or it is lost, and that is said."""
     try:
         s3.create(platform.cloud, state.bucket, key, record)
     except NOT_SENT as problem:
-        ui.progress(f"the release record is lost: {reason(problem)}, and it could not be kept here ({full})")
+        ui.progress(
+            f"the release record is lost: {reason(problem)}, and it could not be kept here ({full})"
+        )
 
 
 def send_pending(platform: Platform) -> str:
-    """Send what is kept here of this environment: by this run, or by an earlier one that could not. Why not, or nothing; never raises.
+    """Send what is kept here of this environment: by this run, or by an earlier one that could not.
+    Why not, or nothing; never raises.
 
     A record that is there already is not written twice, and a file that holds none is set aside.
     """
@@ -67,7 +80,9 @@ def send_pending(platform: Platform) -> str:
     if state is None:
         return ""
     try:
-        for key, path in outbox.waiting(settings.root / PENDING, f"{state.prefix}/releases/{settings.name}/"):
+        for key, path in outbox.waiting(
+            settings.root / PENDING, f"{state.prefix}/releases/{settings.name}/"
+        ):
             try:
                 document = outbox.load(path)
             except ValueError as problem:
@@ -75,7 +90,12 @@ def send_pending(platform: Platform) -> str:
                 continue
             if document is not None:
                 late = int(outbox.waited_s(path))
-                s3.create(platform.cloud, state.bucket, key, {**document, "late_s": late} if late > LATE_S else document)
+                s3.create(
+                    platform.cloud,
+                    state.bucket,
+                    key,
+                    {**document, "late_s": late} if late > LATE_S else document,
+                )
                 path.unlink(missing_ok=True)
     except NOT_SENT as problem:
         return reason(problem)
@@ -87,7 +107,9 @@ def reason(problem: Exception) -> str:
 
 
 def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
-    """The newest records, with what ECR and ECS know beside them. Raises OpsError only where nothing at all could be read."""
+    """The newest records, with what ECR and ECS know beside them. Raises OpsError only where
+    nothing at all could be read.
+    """
     environment, configured = platform.settings.environment, platform.settings.service(service)
     if why := send_pending(platform):
         ui.progress(f"release records of this checkout are not sent yet, and not listed: {why}")
@@ -107,7 +129,9 @@ def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
         and rules.all_digests_known(looks["tasks"], configured.container),
     )
     listed: tuple[str, ...] = () if isinstance(looks["records"], Unknown) else looks["records"]
-    images: tuple[Image, ...] | None = None if isinstance(looks["images"], Unknown) else looks["images"]
+    images: tuple[Image, ...] | None = (
+        None if isinstance(looks["images"], Unknown) else looks["images"]
+    )
     tasks: tuple[TaskState, ...] = () if isinstance(looks["tasks"], Unknown) else looks["tasks"]
     running = rules.running(tasks, configured.container)
     records: tuple[Mapping[str, Any], ...] = ()
@@ -129,12 +153,15 @@ def _listed(platform: Platform, service: str) -> tuple[tuple[str, datetime], ...
     settings, state = platform.settings, platform.settings.environment.state
     if state is None:
         return ()
-    found = s3.entries(platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, service))
+    found = s3.entries(
+        platform.cloud, state.bucket, rules.folder(state.prefix, settings.name, service)
+    )
     return rules.newest_first((entry.key, entry.written) for entry in found)
 
 
 def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
-    """The newest record of a release that succeeded; None: none among the newest, or nowhere to keep any.
+    """The newest record of a release that succeeded; None: none among the newest, or nowhere to
+    keep any.
 
     Raises OpsError where a record that may be the one cannot be read.
     """
@@ -143,20 +170,26 @@ def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
     for key, written in _listed(platform, service)[:SHOWN]:
         if best and rules.ended(best.document, best.written) >= written:
             break
-        assert state is not None   # nothing is listed otherwise
+        assert state is not None  # nothing is listed otherwise
         stored = s3.read(platform.cloud, state.bucket, key)
         if stored is None or stored.document.get("verdict") != rules.SUCCEEDED:
             continue
-        if best is None or rules.ended(stored.document, stored.written) > rules.ended(best.document, best.written):
+        if best is None or rules.ended(stored.document, stored.written) > rules.ended(
+            best.document, best.written
+        ):
             best = stored
     return rules.dated(best.document, best.written) if best else None
 
 
 def fetched(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
-    """The records of these keys, newest first by S3's clock; one that can't be read is said and left out."""
+    """The records of these keys, newest first by S3's clock; one that can't be read is said and
+    left out.
+    """
     state = platform.settings.environment.state
-    assert state is not None   # there are no keys otherwise
-    found: dict[str, Any] = gather(**{key: lambda key=key: s3.read(platform.cloud, state.bucket, key) for key in keys})
+    assert state is not None  # there are no keys otherwise
+    found: dict[str, Any] = gather(
+        **{key: lambda key=key: s3.read(platform.cloud, state.bucket, key) for key in keys}
+    )
     for key, stored in found.items():
         if isinstance(stored, Unknown):
             ui.progress(f"unknown: release record {key}: {stored.why}")
@@ -176,7 +209,7 @@ def as_text(rows: tuple[rules.ReleaseRow, ...]) -> str:
     heading = f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
     marks = "* runs now" + ("; ? unknown" if any(row.current is None for row in rows) else "")
     text = "\n".join((heading, *(rules.line(row) for row in rows), marks))
-    return text.translate(ui.CONTROL)   # tags and subjects are others' words
+    return text.translate(ui.CONTROL)  # tags and subjects are others' words
 
 
 def as_document(rows: tuple[rules.ReleaseRow, ...]) -> dict[str, Any]:

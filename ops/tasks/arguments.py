@@ -1,8 +1,9 @@
-"""Command-line arguments of the tasks: values that Invoke's parser accepts and that must not reach a task.
+"""Command-line arguments of the tasks: values that Invoke's parser accepts and that must not reach
+a task.
 
-Invoke takes the next word as the value of an option or positional, whatever it is: `inv db.revision --help` wrote a
-revision called "--help", and `db.history --limit abc` ended in a traceback. The arguments of an `OpsTask` check their
-values themselves, so this holds under Invoke's own `inv` too.
+Invoke takes the next word as the value of an option or positional, whatever it is: `inv db.revision
+--help` wrote a revision called "--help", and `db.history --limit abc` ended in a traceback. The
+arguments of an `OpsTask` check their values themselves, so this holds under Invoke's own `inv` too.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class StrictArgument(Argument):
     """An argument whose value never begins with `-`, and is an integer where one is expected."""
 
     def __init__(self, like: Argument, owner: Callable[[], OpsTask]) -> None:
-        """Replace the argument `like` of a task; `owner` is a function because the parser makes deep copies of arguments."""
+        """Replace the argument `like` of a task; `owner` is a function because the parser makes
+        deep copies of arguments.
+        """
         self.owner = owner
         super().__init__(
             names=like.names,

@@ -1,8 +1,9 @@
-"""The collection that `inv` sees: the fixed namespaces, and one generated for each service of any environment.
+"""The collection that `inv` sees: the fixed namespaces, and one generated for each service of any
+environment.
 
-Invoke imports `tasks.py` before it loads the project's configuration, so the files are read here, and what Invoke cannot load is refused.
-A namespace is offered for the union of all environments; a task refuses where its service is absent from the chosen one.
-"""
+Invoke imports `tasks.py` before it loads the project's configuration, so the files are read here,
+and what Invoke cannot load is refused. A namespace is offered for the union of all environments; a
+task refuses where its service is absent from the chosen one."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from typing import Any
 from invoke.collection import Collection
 from invoke.config import Config
 
-from ops.core.config import load
 from ops.core import streams
+from ops.core.config import load
 from ops.tasks import cdn, db, dev, health, lock, root, sandbox, service, tf
 from ops.tasks.shared import ROOT
 
@@ -27,7 +28,9 @@ CLUSTER = re.compile(r"-[A-Za-z]*f")  # -f, or -df: switches, then -f
 
 
 def build_collection() -> Collection:
-    """Every namespace, by name. Raises ConfigError for a `-f FILE` that is not there and for a service name that is taken."""
+    """Every namespace, by name. Raises ConfigError for a `-f FILE` that is not there and for a
+    service name that is taken.
+    """
     streams.make_safe()
     ns = Collection()
     for task in (root.preflight, root.status):
@@ -51,10 +54,14 @@ def build_collection() -> Collection:
 
 
 def service_names() -> tuple[str, ...]:
-    """Names of the services in all environments. Raises ConfigError for a configuration that is wrong."""
+    """Names of the services in all environments. Raises ConfigError for a configuration that is
+    wrong.
+    """
     defaults = {**Config.global_defaults(), **DEFAULTS}
     environments = load.load(ROOT, runtime_file(sys.argv[1:]), defaults)["environments"]
-    return tuple(sorted({name for values in environments.values() for name in values.get("services", ())}))
+    return tuple(
+        sorted({name for values in environments.values() for name in values.get("services", ())})
+    )
 
 
 def runtime_file(arguments: list[str]) -> str | None:

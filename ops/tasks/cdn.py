@@ -1,10 +1,15 @@
-"""`cdn.*`: the CDN's cache, by hand. A deploy of a service with `invalidate` paths does this by itself."""
+"""`cdn.*`: the CDN's cache, by hand. A deploy of a service with `invalidate` paths does this by
+itself.
+"""
 
 from __future__ import annotations
 
 from ops.tasks.shared import Session, ops_task
 
-PATHS = "Path to take out of the cache, in quotes ('/about', '/static/*'); again, or with commas, for more (default: '/*')."
+PATHS = (
+    "Path to take out of the cache, in quotes ('/about', '/static/*'); again, or with commas, "
+    "for more (default: '/*')."
+)
 
 
 @ops_task(options=("plan", "yes", "json", "timeout"), help={"paths": PATHS}, repeated=("paths",))
@@ -12,8 +17,8 @@ def invalidate(session: Session, paths: list[str] | None = None) -> None:
     """Take pages out of the CDN's cache, and wait until that is done everywhere."""
     import uuid
 
-    from ops.core import ui
     from ops.cdn import invalidate as flow
+    from ops.core import ui
     from ops.preflight.platform_reads import Platform
 
     wanted = patterns(paths or ())
@@ -25,14 +30,24 @@ def invalidate(session: Session, paths: list[str] | None = None) -> None:
         return
     name = session.settings.name
     if session.settings.environment.protected:
-        ui.confirm(f"invalidate {', '.join(wanted)} at {distribution} of {name}", yes=session.yes, typed=name)
+        ui.confirm(
+            f"invalidate {', '.join(wanted)} at {distribution} of {name}",
+            yes=session.yes,
+            typed=name,
+        )
     done = flow.invalidate(platform, distribution, wanted, f"inv-{uuid.uuid4()}", limit)
-    document = {"environment": name, "distribution": distribution.id, "invalidation": done.as_document()}
+    document = {
+        "environment": name,
+        "distribution": distribution.id,
+        "invalidation": done.as_document(),
+    }
     session.report(document, f"invalidated {', '.join(wanted)} at {distribution}")
 
 
 def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """The paths as they were given, everything without any. Raises ConfigError (exit 2) for what CloudFront would take otherwise."""
+    """The paths as they were given, everything without any. Raises ConfigError (exit 2) for what
+    CloudFront would take otherwise.
+    """
     from ops.cdn.facts import EVERYTHING, path_pattern
     from ops.core.errors import ConfigError
 
@@ -41,13 +56,19 @@ def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
         try:
             path_pattern(word)
         except ValueError as error:
-            raise ConfigError(f"--paths {word}", str(error), "--paths '/*' (in quotes, or the shell fills the * in)") from None
+            raise ConfigError(
+                f"--paths {word}",
+                str(error),
+                "--paths '/*' (in quotes, or the shell fills the * in)",
+            ) from None
     return tuple(dict.fromkeys(words)) or (EVERYTHING,)
 
 
 @ops_task(options=("json",))
 def status(session: Session) -> None:
-    """Show the distribution, whether its last change has arrived everywhere, and the invalidations under way."""
+    """Show the distribution, whether its last change has arrived everywhere, and the invalidations
+    under way.
+    """
     from ops.cdn import invalidate as flow
     from ops.preflight.platform_reads import Platform
 
@@ -58,7 +79,9 @@ def status(session: Session) -> None:
 
 @ops_task(options=("json",))
 def check(session: Session) -> None:
-    """Show for every configured page whether the cache answers it, how old it is, and whether it is from before the last deploy."""
+    """Show for every configured page whether the cache answers it, how old it is, and whether it is
+    from before the last deploy.
+    """
     from ops.cdn import invalidate as flow
     from ops.preflight.platform_reads import Platform
 

@@ -1,9 +1,9 @@
 """Invoke's core options that configure `c.run`, which no task uses.
 
-`--dry` is taken for `--plan`; a task without `--plan` refuses it. The others are refused by name, instead of being ignored.
-Only the command line counts for these: ~/.invoke.yaml may set `run.echo` for other projects. `run.dry` counts wherever it is set,
-because a deploy that was meant to be dry must not run.
-"""
+`--dry` is taken for `--plan`; a task without `--plan` refuses it. The others are refused by name,
+instead of being ignored. Only the command line counts for these: ~/.invoke.yaml may set `run.echo`
+for other projects. `run.dry` counts wherever it is set, because a deploy that was meant to be dry
+must not run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ NO_EFFECT = {
 
 
 def check_core_options(config: Any, path: str, options: tuple[str, ...]) -> bool:
-    """Whether to plan only (`--dry`). Raises ConfigError (exit code 2) for an option that has no effect on the task `path`."""
+    """Whether to plan only (`--dry`). Raises ConfigError (exit code 2) for an option that has no
+    effect on the task `path`.
+    """
     given = config._overrides  # what Invoke's parser found on the command line
     for (section, key), label in NO_EFFECT.items():
         if key in given.get(section, {}):

@@ -26,8 +26,8 @@ def migrate(session: Session, direction: Direction, to: str | None, edited: str 
     from ops.core import ui
     from ops.health import before_after
     from ops.migrations import lint as migrations_lint
-    from ops.migrations.remote import run as migrations_run
     from ops.migrations import plan as flow
+    from ops.migrations.remote import run as migrations_run
 
     asked = flow.RunOptions(session.timeout_s(), session.wait_s() if session.wait else None, edited)
     here = migration_target(session)
@@ -35,7 +35,10 @@ def migrate(session: Session, direction: Direction, to: str | None, edited: str 
     ahead = migrations_lint.review_revisions(here, planned)
     if session.plan:
         text = "\n".join(filter(None, [planned.as_text(), ahead.as_text(), planned.costs()]))
-        session.report({**planned.as_document(), **ahead.as_document()}, f"{text}\n\n{planned.as_sql()}".strip("\n"))
+        session.report(
+            {**planned.as_document(), **ahead.as_document()},
+            f"{text}\n\n{planned.as_sql()}".strip("\n"),
+        )
         return
     if planned.steps:
         ui.progress(planned.as_text())
@@ -45,11 +48,22 @@ def migrate(session: Session, direction: Direction, to: str | None, edited: str 
     if planned.snapshot:
         from ops.migrations import snapshot as migrations_snapshot
 
-        migrations_snapshot.take(session.settings, f"before {planned.to}", wait_policy(session, migrations_snapshot.SNAPSHOT_S))
-    looks = bool(planned.steps) and here.door.mode != "local"      # on a developer's own database there is no platform around it
-    with before_after.before_and_after(session.settings, f"db.{direction} to {planned.to}", looks=looks) as around:
+        migrations_snapshot.take(
+            session.settings,
+            f"before {planned.to}",
+            wait_policy(session, migrations_snapshot.SNAPSHOT_S),
+        )
+    looks = (
+        bool(planned.steps) and here.door.mode != "local"
+    )  # on a developer's own database there is no platform around it
+    with before_after.before_and_after(
+        session.settings, f"db.{direction} to {planned.to}", looks=looks
+    ) as around:
         done = migrations_run.run(here, planned, asked)
-    session.report({**done.as_document(), "health": around.as_document()}, "\n".join([done.as_text(), *around.lines()]))
+    session.report(
+        {**done.as_document(), "health": around.as_document()},
+        "\n".join([done.as_text(), *around.lines()]),
+    )
 
 
 @ops_task(options=CHANGE, help={"to": f"{TO} Default: head.", "edited": ACCEPT_EDIT})
@@ -66,20 +80,29 @@ def downgrade(session: Session, to: str | None = None, edited: str | None = None
 
 @ops_task(options=("json",))
 def current(session: Session) -> None:
-    """Show at which revision the database is, what is pending, and where its schema is not that revision's (drift: exit code 1)."""
-    from ops.migrations import plan as flow
+    """Show at which revision the database is, what is pending, and where its schema is not that
+    revision's (drift: exit code 1).
+    """
     from ops.migrations import drift as migrations_drift
+    from ops.migrations import plan as flow
 
     here = migration_target(session)
     found = flow.revision_status(here)
     drift = migrations_drift.drift(here, found.revision)
-    session.report(found.as_document() | drift.as_document(), f"{found.as_text()}\n{drift.as_text()}")
+    session.report(
+        found.as_document() | drift.as_document(), f"{found.as_text()}\n{drift.as_text()}"
+    )
     session.leave(1 if drift.drifted else 0)
 
 
-@ops_task(options=("plan", "yes", "json", "wait"), help={"to": "Revision to record. Default: the oldest with this schema."})
+@ops_task(
+    options=("plan", "yes", "json", "wait"),
+    help={"to": "Revision to record. Default: the oldest with this schema."},
+)
 def adopt(session: Session, to: str | None = None) -> None:
-    """Record the revision of a database that another tool made, where its schema is that revision's; else print what differs."""
+    """Record the revision of a database that another tool made, where its schema is that
+    revision's; else print what differs.
+    """
     from ops.core import ui
     from ops.migrations import adopt as flow
 
@@ -89,7 +112,11 @@ def adopt(session: Session, to: str | None = None) -> None:
         ui.progress(line)
     if found.same and not session.plan:
         found = flow.adopt(here, found, session.wait_s() if session.wait else None, yes=session.yes)
-    session.report(found.as_document(), found.sql or (f"recorded {found.revision}" if found.run else f"would record {found.revision}"))
+    session.report(
+        found.as_document(),
+        found.sql
+        or (f"recorded {found.revision}" if found.run else f"would record {found.revision}"),
+    )
     session.leave(0 if found.same else 3)
 
 
@@ -105,14 +132,22 @@ def pending(session: Session) -> None:
 
 @ops_task(options=("json",), help={"limit": "How many runs to show."})
 def history(session: Session, limit: int = 20) -> None:
-    """Show who migrated this database when, from where, and how it ended: failed and killed runs too."""
+    """Show who migrated this database when, from where, and how it ended: failed and killed runs
+    too.
+    """
     from ops.migrations import plan as flow
 
     runs = flow.history(migration_target(session), limit)
-    session.report({"runs": runs}, "\n".join(flow.describe_status(each) for each in runs) or "nothing was migrated from here")
+    session.report(
+        {"runs": runs},
+        "\n".join(flow.describe_status(each) for each in runs) or "nothing was migrated from here",
+    )
 
 
-@ops_task(options=("json",), help={"to": f"{TO} Default: head, or one step back.", "back": "The SQL of the way back."})
+@ops_task(
+    options=("json",),
+    help={"to": f"{TO} Default: head, or one step back.", "back": "The SQL of the way back."},
+)
 def sql(session: Session, to: str | None = None, back: bool = False) -> None:
     """Print the SQL of what db.upgrade (or db.downgrade) would run; nothing is changed."""
     from ops.migrations import plan as flow
@@ -127,7 +162,10 @@ def wait_policy(session: Session, longest: float) -> RdsWait:
     return RdsWait(session.settings.environment.poll, session.timeout_s() or longest)
 
 
-@ops_task(options=("plan", "json", "timeout"), help={"name": "What to call it. Default: the instance, why, when."})
+@ops_task(
+    options=("plan", "json", "timeout"),
+    help={"name": "What to call it. Default: the instance, why, when."},
+)
 def snapshot(session: Session, name: str | None = None) -> None:
     """Take an RDS snapshot of the database, and wait until it can be restored from."""
     from ops.migrations import snapshot as flow
@@ -147,7 +185,11 @@ def start(session: Session) -> None:
 
     if session.plan:
         planned = flow.planned(session.settings, "start")
-        session.report(planned, "\n".join(step["says"] for step in planned["plan"]) or f"{planned['instance']} is available")
+        session.report(
+            planned,
+            "\n".join(step["says"] for step in planned["plan"])
+            or f"{planned['instance']} is available",
+        )
         return
     found = flow.started(session.settings, wait_policy(session, flow.START_S))
     session.report(found, f"{found['instance']} was {found['before']}, is {found['status']}")
@@ -160,25 +202,34 @@ def ping(session: Session) -> None:
     from ops.migrations import plan as flow
 
     found = flow.ping(migration_target(session))
-    text = f"{found['database']} answers in {ui.took(found['took_s'])}: PostgreSQL {found['server']}"
+    text = (
+        f"{found['database']} answers in {ui.took(found['took_s'])}: PostgreSQL {found['server']}"
+    )
     session.report(found, f"{text}, {found['tls'] or 'without TLS'}, as {found['user']}")
 
 
 @ops_task(
-    options=("json",), positional=("message",),
+    options=("json",),
+    positional=("message",),
     help={
         "message": "What it does, in a sentence.",
         "from_sql": "Legacy SQL file to wrap as it is.",
-        "autogenerate": "Write what the configured metadata (database.metadata) has that the newest revision has not, and the way back.",
+        "autogenerate": "Write what the configured metadata (database.metadata) has that the newest "
+        "revision has not, and the way back.",
     },
 )
-def revision(session: Session, message: str, from_sql: str | None = None, autogenerate: bool = False) -> None:
+def revision(
+    session: Session, message: str, from_sql: str | None = None, autogenerate: bool = False
+) -> None:
     """Write a new revision after the newest one, both directions to be filled in."""
     from ops.migrations import new_revision as flow
 
     files = flow.write(session.settings, message, from_sql, autogenerate)
     nothing = "nothing to write: the newest revision has all that the metadata has"
-    session.report({"files": [str(file) for file in files]}, "\n".join(f"wrote {file}" for file in files) or nothing)
+    session.report(
+        {"files": [str(file) for file in files]},
+        "\n".join(f"wrote {file}" for file in files) or nothing,
+    )
 
 
 @ops_task(
@@ -189,10 +240,16 @@ def revision(session: Session, message: str, from_sql: str | None = None, autoge
     },
 )
 def verify(session: Session, beside: bool = False, major: int = 0) -> None:
-    """Run every revision there, back and there again on a scratch PostgreSQL; schema and rows must be the same each time."""
+    """Run every revision there, back and there again on a scratch PostgreSQL; schema and rows must
+    be the same each time.
+    """
     from ops.migrations import verify as flow
 
-    found = flow.verify_on_server(migration_target(session)) if beside else flow.verify(session.settings, major or None)
+    found = (
+        flow.verify_on_server(migration_target(session))
+        if beside
+        else flow.verify(session.settings, major or None)
+    )
     session.report(found.as_document(), found.as_text().splitlines()[-1])
     session.leave(0 if found.well else 1)
 
@@ -220,7 +277,9 @@ def cancel(session: Session, run: str = "latest") -> None:
 
 @ops_task(options=("json", "timeout"))
 def tunnel(session: Session) -> None:
-    """Keep a port of this machine open that leads to the database, until Ctrl-C; prints the psql line, without the password."""
+    """Keep a port of this machine open that leads to the database, until Ctrl-C; prints the psql
+    line, without the password.
+    """
     from ops.migrations import tunnel as flow
 
     opened = flow.open_tunnel(migration_target(session))
@@ -230,7 +289,9 @@ def tunnel(session: Session) -> None:
 
 @ops_task(options=("json",), help={"revision": "Only this revision; default: all of the project."})
 def lint(session: Session, revision: str | None = None) -> None:
-    """Look for what is dangerous in the revisions' SQL (squawk, and rules of our own); exit code 1 where something blocks."""
+    """Look for what is dangerous in the revisions' SQL (squawk, and rules of our own); exit code 1
+    where something blocks.
+    """
     from ops.migrations import lint as flow
 
     found = flow.lint_project(session.settings, revision)

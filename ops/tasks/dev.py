@@ -5,7 +5,9 @@ from __future__ import annotations
 from ops.tasks.shared import ROOT, Session, ops_task
 
 
-@ops_task(options=(), help={"select": "Only tests whose names match this expression (pytest's -k)."})
+@ops_task(
+    options=(), help={"select": "Only tests whose names match this expression (pytest's -k)."}
+)
 def test(session: Session, select: str | None = None) -> None:
     """Run the house's checks and all tests."""
     from ops import dev

@@ -1,4 +1,6 @@
-"""`lock.*`: who holds which service, and taking a lock away from a holder that is known to be gone."""
+"""`lock.*`: who holds which service, and taking a lock away from a holder that is known to be
+gone.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,8 @@ from ops.tasks.shared import Session, ops_task
 @ops_task(options=("json",))
 def status(session: Session) -> None:
     """Show the locks of this environment: who, when, why, and whether they are still renewed."""
-    from ops.state import lock_admin as flow
     from ops.preflight.platform_reads import Platform
+    from ops.state import lock_admin as flow
 
     locks = flow.lock_status(Platform.of(session.settings).cloud, session.settings)
     text = "\n".join(lock.as_text() for lock in locks) or "no lock is held"
@@ -20,10 +22,12 @@ def status(session: Session) -> None:
 def release(session: Session, name: str | None = None) -> None:
     """Free a lock whose holder is gone; its name must be typed."""
     from ops.core import ui
-    from ops.state import lock_admin as flow
     from ops.preflight.platform_reads import Platform
+    from ops.state import lock_admin as flow
 
-    found = flow.named(flow.lock_status(Platform.of(session.settings).cloud, session.settings), name)
+    found = flow.named(
+        flow.lock_status(Platform.of(session.settings).cloud, session.settings), name
+    )
     ui.confirm(f"free {found.as_text()}", yes=session.yes, typed=name)
     flow.force(found)
     session.report({"released": found.as_document()}, f"freed {found.as_text()}")

@@ -1,7 +1,8 @@
-"""A parameter that is given by its place, or left out where a switch says so: `inv sandbox.mend FAULT`, `inv sandbox.mend --all`.
+"""A parameter that is given by its place, or left out where a switch says so: `inv sandbox.mend
+FAULT`, `inv sandbox.mend --all`.
 
-Invoke asks for every positional; the argument here has a value, the empty one, as soon as the switch is on.
-"""
+Invoke asks for every positional; the argument here has a value, the empty one, as soon as the
+switch is on."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The program that `./inv` runs: Invoke's, with three lines for mistakes that it meets before it imports `tasks.py`.
+"""The program that `./inv` runs: Invoke's, with three lines for mistakes that it meets before it
+imports `tasks.py`.
 
-Invoke reads /etc/invoke.* and ~/.invoke.* and parses its core options first; under plain `inv`, a mistake
-there is a traceback. `./inv` runs this file by its path, because `python -P -m` finds nothing of a checkout.
-"""
+Invoke reads /etc/invoke.* and ~/.invoke.* and parses its core options first; under plain `inv`, a
+mistake there is a traceback. `./inv` runs this file by its path, because `python -P -m` finds
+nothing of a checkout."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from invoke._version import __version__
 from invoke.config import Config
 from invoke.program import Program
 
-from ops.core.config import files
 from ops.core import streams
+from ops.core.config import files
 from ops.core.errors import ConfigError
 
 

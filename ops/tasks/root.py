@@ -5,7 +5,10 @@ from __future__ import annotations
 from ops.tasks.shared import Session, ops_task
 
 
-@ops_task(options=("skip", "json"), help={"service": "Only this service (default: all of the environment)."})
+@ops_task(
+    options=("skip", "json"),
+    help={"service": "Only this service (default: all of the environment)."},
+)
 def preflight(session: Session, service: str | None = None) -> None:
     """Go through the runbook's checklist and change nothing."""
     from ops.preflight import report as flow

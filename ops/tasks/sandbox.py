@@ -1,4 +1,6 @@
-"""`sandbox.*`: the embedded platform's front doors, and the only ones that know that there is one."""
+"""`sandbox.*`: the embedded platform's front doors, and the only ones that know that there is
+one.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +9,18 @@ from typing import Any
 from ops.tasks.positional import optional_positional
 from ops.tasks.shared import ROOT, Session, ops_task
 
-ENGINE = "What runs the tasks: `process` (needs nothing), or `docker` (a real engine); without it, what is up."
-ROLLOUT = "Who rolls out: `ecs`, `terraform`, or `auto` (Terraform where it works on this machine); without it, what is up, else auto."
-REGISTRY = "A real registry on this machine that holds the images, `127.0.0.1:5000`, with `--engine docker`; without it, what is up."
+ENGINE = (
+    "What runs the tasks: `process` (needs nothing), or `docker` (a real engine); without it, "
+    "what is up."
+)
+ROLLOUT = (
+    "Who rolls out: `ecs`, `terraform`, or `auto` (Terraform where it works on this machine); "
+    "without it, what is up, else auto."
+)
+REGISTRY = (
+    "A real registry on this machine that holds the images, `127.0.0.1:5000`, with `--engine "
+    "docker`; without it, what is up."
+)
 
 
 def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
@@ -21,18 +32,28 @@ def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
 
 
 @ops_task(options=("json",), help={"engine": ENGINE, "rollout": ROLLOUT, "registry": REGISTRY})
-def up(session: Session, engine: str | None = None, rollout: str | None = None, registry: str | None = None) -> None:
+def up(
+    session: Session,
+    engine: str | None = None,
+    rollout: str | None = None,
+    registry: str | None = None,
+) -> None:
     """Start the embedded platform; a second time, do nothing; after a crash, heal it."""
     from ops.core import ui
     from ops.sandbox import lifecycle
 
     one_of("engine", engine, ("process", "docker"))
     one_of("rollout", rollout, ("auto", "ecs", "terraform"))
-    status = lifecycle.up(ROOT / ".sandbox", engine=engine, rollout=rollout, registry=registry, say=ui.progress)
+    status = lifecycle.up(
+        ROOT / ".sandbox", engine=engine, rollout=rollout, registry=registry, say=ui.progress
+    )
     session.report(status.as_document(), status.as_text())
 
 
-@ops_task(options=("json",), help={"purge": "Remove the sandbox's files too: database, images, the sample's checkout."})
+@ops_task(
+    options=("json",),
+    help={"purge": "Remove the sandbox's files too: database, images, the sample's checkout."},
+)
 def down(session: Session, purge: bool = False) -> None:
     """Stop the embedded platform and every process of it."""
     from ops.core import ui
@@ -55,22 +76,33 @@ def status(session: Session) -> None:
 
 @ops_task(options=("json",))
 def faults(session: Session) -> None:
-    """List what can be broken, where the runbook knows it, what it must be found to be, and whether it is broken now."""
+    """List what can be broken, where the runbook knows it, what it must be found to be, and whether
+    it is broken now.
+    """
     from ops.sandbox import faults
 
     rows = faults.faults(ROOT / ".sandbox")
     session.report({"faults": rows}, "\n".join(map(line, rows)))
 
 
-@ops_task(name="break", options=("json",), positional=("fault",), help={"fault": "Its name, as `inv sandbox.faults` lists it."})
+@ops_task(
+    name="break",
+    options=("json",),
+    positional=("fault",),
+    help={"fault": "Its name, as `inv sandbox.faults` lists it."},
+)
 def break_(session: Session, fault: str) -> None:
     """Do a fault to the sandbox's world, and return when it is in effect."""
     carry_out(session, "break", fault)
 
 
 @ops_task(
-    options=("json",), positional=("fault",),
-    help={"fault": "Its name, as `inv sandbox.faults` lists it; not with --all.", "all": "Mend every fault that is active."},
+    options=("json",),
+    positional=("fault",),
+    help={
+        "fault": "Its name, as `inv sandbox.faults` lists it; not with --all.",
+        "all": "Mend every fault that is active.",
+    },
 )
 def mend(session: Session, fault: str, all: bool = False) -> None:
     """Take a fault back, and return when the sandbox's world is well."""
@@ -86,10 +118,15 @@ def carry_out(session: Session, verb: str, fault: str) -> None:
     from ops.sandbox import faults
 
     done = faults.order(ROOT / ".sandbox", verb, fault)
-    lines = [each["says"] + (f" ({ui.took(each['took_s'])})" if each["changed"] else "") for each in done]
+    lines = [
+        each["says"] + (f" ({ui.took(each['took_s'])})" if each["changed"] else "") for each in done
+    ]
     session.report({"faults": done}, "\n".join(lines) or "no fault is active")
 
 
 def line(row: dict[str, Any]) -> str:
     mark = "*" if row["active"] else " "
-    return f"{mark} {row['name']:<24} {row['cause']:<26} {row['description']}{' (emulated)' if row['emulated'] else ''}"
+    return (
+        f"{mark} {row['name']:<24} {row['cause']:<26} "
+        f"{row['description']}{' (emulated)' if row['emulated'] else ''}"
+    )

@@ -1,4 +1,6 @@
-"""The namespace of one configured service, generated: `inv backend.deploy`, `inv frontend.deploy`, and so for a third."""
+"""The namespace of one configured service, generated: `inv backend.deploy`, `inv frontend.deploy`,
+and so for a third.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,13 @@ def make_image(session: Session, name: str, *, push: bool) -> None:
 
     session.settings.service(name)
     work = flow.make_image(Platform.of(session.settings), name, push=push)
-    document = {"service": name, "environment": session.settings.name, "tag": work.facts.tag, "image": work.image, "digest": work.digest}
+    document = {
+        "service": name,
+        "environment": session.settings.name,
+        "tag": work.facts.tag,
+        "image": work.image,
+        "digest": work.digest,
+    }
     session.report(document, work.image + (f" {work.digest}" if work.digest else ""))
 
 
@@ -65,15 +73,23 @@ def deploy(name: str) -> Any:
         """Roll this service out from a commit, and prove it healthy or undo it."""
         from dataclasses import replace
 
-        from ops.ecs import display
         from ops.deploy import deploy as flow
-        from ops.preflight.platform_reads import Platform
         from ops.deploy.result import DeployRequest
+        from ops.ecs import display
+        from ops.preflight.platform_reads import Platform
 
         session.if_stopped = lambda error: flow.stopped(name, error, tag)
         session.settings.service(name)
         session.if_stopped = lambda error: flow.stopped(name, error, tag, session.settings.name)
-        request = DeployRequest(tag, session.skip, not rollback, session.follow, session.yes, session.timeout_s(), session.wait_s())
+        request = DeployRequest(
+            tag,
+            session.skip,
+            not rollback,
+            session.follow,
+            session.yes,
+            session.timeout_s(),
+            session.wait_s(),
+        )
         request = replace(request, allow_destroy=frozenset(allow_destroy or ()))
         platform = Platform.of(session.settings)
         if session.plan:
@@ -90,9 +106,11 @@ def deploy(name: str) -> Any:
 def releases(name: str) -> Any:
     @ops_task(options=("json",), name="releases")
     def body(session: Session) -> None:
-        """List this service's releases, newest first: who, what, how it went, what runs, what is still in ECR."""
-        from ops.state import records as flow
+        """List this service's releases, newest first: who, what, how it went, what runs, what is
+        still in ECR.
+        """
         from ops.preflight.platform_reads import Platform
+        from ops.state import records as flow
 
         session.settings.service(name)
         rows = flow.releases(Platform.of(session.settings), name)

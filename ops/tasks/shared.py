@@ -1,11 +1,12 @@
-"""What every front door shares: its options, its answers, its signals and its error boundary, put on by one decorator.
+"""What every front door shares: its options, its answers, its signals and its error boundary, put
+on by one decorator.
 
     @front_door(options=("plan", "json"), help={"tag": "…"})
     def deploy(session, tag=None): ...
 
-Invoke reads parameters from a signature, so the decorator gives the task its own parameters and the shared ones; the body finds the
-shared ones on its `Session`. SIGINT, SIGTERM and SIGHUP arrive as one exception, and whatever goes wrong leaves as three lines.
-"""
+Invoke reads parameters from a signature, so the decorator gives the task its own parameters and the
+shared ones; the body finds the shared ones on its `Session`. SIGINT, SIGTERM and SIGHUP arrive as
+one exception, and whatever goes wrong leaves as three lines."""
 
 from __future__ import annotations
 
@@ -44,8 +45,12 @@ OPTIONS: Mapping[str, tuple[Any, str]] = {
     "follow": (False, "Show log lines as they come."),
     "skip": (None, "Leave out a check: --skip NAME (again for more)."),
 }
-REPEATED = ("skip",)   # their default must be None: Invoke takes the kind from any other
-COLLECT = (50_000, 10, 10)     # objects made between two looks for cycles; Python's own 700 suits a program that runs for long
+REPEATED = ("skip",)  # their default must be None: Invoke takes the kind from any other
+COLLECT = (
+    50_000,
+    10,
+    10,
+)  # objects made between two looks for cycles; Python's own 700 suits a program that runs for long
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -60,10 +65,14 @@ class Session:
         self.follow = bool(options.get("follow"))
         self.timeout: str | None = options.get("timeout")
         self.wait: str | None = options.get("wait")
-        self.skip = frozenset(name for text in options.get("skip") or () for name in text.split(",") if name)
+        self.skip = frozenset(
+            name for text in options.get("skip") or () for name in text.split(",") if name
+        )
         self.stream: Any = sys.stdout
-        self.if_stopped: Callable[[OpsError], Mapping[str, Any]] = lambda error: {}   # fields of an error's document
-        self.resources = ExitStack()   # what is held open until the call ends: a tunnel
+        self.if_stopped: Callable[[OpsError], Mapping[str, Any]] = (
+            lambda error: {}
+        )  # fields of an error's document
+        self.resources = ExitStack()  # what is held open until the call ends: a tunnel
 
     def held(self, resource: AbstractContextManager[T]) -> T:
         """Enter it now, and leave it when this call ends."""
@@ -72,8 +81,8 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The chosen environment, validated; says where this task acts before anything does."""
-        from ops.core.config import load
         from ops.core import ui
+        from ops.core.config import load
 
         settings = load.read(self.context.config, ROOT)
         environment = settings.environment
@@ -114,13 +123,18 @@ class Session:
 
 
 def ops_task(
-    *, options: tuple[str, ...], help: Mapping[str, str] | None = None, name: str | None = None, repeated: tuple[str, ...] = (),
+    *,
+    options: tuple[str, ...],
+    help: Mapping[str, str] | None = None,
+    name: str | None = None,
+    repeated: tuple[str, ...] = (),
     positional: tuple[str, ...] = (),
 ) -> Callable[..., Any]:
-    """A task made from `body(session, **own)`, with the shared `options` added to its own parameters; `repeated` ones take several.
+    """A task made from `body(session, **own)`, with the shared `options` added to its own
+    parameters; `repeated` ones take several.
 
-    `positional` ones are given by their place, and must be: Invoke has no positional that may be left out.
-    """
+    `positional` ones are given by their place, and must be: Invoke has no positional that may be
+    left out."""
 
     def decorate(body: Callable[..., None]) -> Any:
         def call(context: Any, **given: Any) -> None:
@@ -145,7 +159,14 @@ def ops_task(
         call.__signature__ = signature(body, options)  # type: ignore[attr-defined]
         texts = {**{key: OPTIONS[key][1] for key in options}, **(help or {})}
         iterable = [*repeated, *(key for key in options if key in REPEATED)]
-        made = OpsTask(call, name=name, help=texts, auto_shortflags=False, positional=[*positional], iterable=iterable)
+        made = OpsTask(
+            call,
+            name=name,
+            help=texts,
+            auto_shortflags=False,
+            positional=[*positional],
+            iterable=iterable,
+        )
         return made
 
     return decorate
@@ -153,32 +174,40 @@ def ops_task(
 
 def signature(body: Callable[..., None], options: tuple[str, ...]) -> inspect.Signature:
     parameters = list(inspect.signature(body).parameters.values())
-    shared = [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=OPTIONS[key][0]) for key in options]
+    shared = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=OPTIONS[key][0])
+        for key in options
+    ]
     return inspect.Signature([*parameters, *shared])
 
 
 def tune_gc() -> None:
-    """Let the collector of cycles run seldom: what the libraries of AWS and PostgreSQL bring in stays to the end, and walking through it
-    again and again, at the end once more, was a third of what a task like health.all computed.
-    """
+    """Let the collector of cycles run seldom: what the libraries of AWS and PostgreSQL bring in
+    stays to the end, and walking through it again and again, at the end once more, was a third of
+    what a task like health.all computed."""
     gc.set_threshold(*COLLECT)
     atexit.unregister(gc.freeze)
-    atexit.register(gc.freeze)      # what is left is not looked through when Python ends
+    atexit.register(gc.freeze)  # what is left is not looked through when Python ends
 
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise `Interrupted` (under `sh &` SIGINT starts ignored, so it is installed, not inherited).
+    """SIGINT, SIGTERM and SIGHUP raise `Interrupted` (under `sh &` SIGINT starts ignored, so it is
+    installed, not inherited).
 
-    A lost terminal is told once: shell and kernel both send SIGHUP, and the second is not somebody's wish to stop the undo.
-    """
+    A lost terminal is told once: shell and kernel both send SIGHUP, and the second is not
+    somebody's wish to stop the undo."""
 
     def raise_interrupted(number: int, _frame: FrameType | None) -> None:
         if signal.Signals(number).name == "SIGHUP":
             signal.signal(number, signal.SIG_IGN)
         raise Interrupted(signal.Signals(number).name)
 
-    before = {name: signal.signal(getattr(signal, name), raise_interrupted) for name in SIGNALS if hasattr(signal, name)}
+    before = {
+        name: signal.signal(getattr(signal, name), raise_interrupted)
+        for name in SIGNALS
+        if hasattr(signal, name)
+    }
     try:
         yield
     finally:
@@ -187,7 +216,9 @@ def signals_raised() -> Iterator[None]:
 
 
 def run_and_report(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
-    """Run the body; with `--json` stdout holds one document, the error's where there is no other."""
+    """Run the body; with `--json` stdout holds one document, the error's where there is no
+    other.
+    """
     if not session.json:
         translate_errors(session, body, own)
         refuse_unwritten(session)
@@ -207,7 +238,9 @@ def refuse_unwritten(session: Session) -> None:
     """Raise OpsError where the task is done, and its answer did not get to stdout."""
     if session.failure:
         what, why = "the answer could not be written to stdout", str(session.failure)
-        raise OpsError(what, why, "read it above, and free space where stdout goes; what was done stays done")
+        raise OpsError(
+            what, why, "read it above, and free space where stdout goes; what was done stays done"
+        )
 
 
 def translate_errors(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
@@ -217,15 +250,23 @@ def translate_errors(session: Session, body: Callable[..., None], own: Mapping[s
     except Exit:
         raise
     except KeyboardInterrupt as interruption:
-        raise Cancelled(str(interruption) or "interrupted", "asked to stop", "run it again: it goes on from what is there") from None
-    except BaseException as bug:   # SystemExit too: it would end the process with its own code, and without an answer
+        raise Cancelled(
+            str(interruption) or "interrupted",
+            "asked to stop",
+            "run it again: it goes on from what is there",
+        ) from None
+    except (
+        BaseException
+    ) as bug:  # SystemExit too: it would end the process with its own code, and without an answer
         error = internal_error(bug)
         error.about = getattr(bug, "about", {})
         raise error from bug
 
 
 def internal_error(bug: BaseException) -> OpsError:
-    """The error for an exception that nothing expected: a traceback goes to a file, and the file is named."""
+    """The error for an exception that nothing expected: a traceback goes to a file, and the file is
+    named.
+    """
     import tempfile
     import traceback
 
@@ -233,18 +274,37 @@ def internal_error(bug: BaseException) -> OpsError:
 
     if exhausted(bug):
         how = "look at ulimit -a, free memory and free disk space; then run it again"
-        return OpsError("this machine has run out of a resource", f"{type(bug).__name__}: {redact(str(bug))}", how)
+        return OpsError(
+            "this machine has run out of a resource",
+            f"{type(bug).__name__}: {redact(str(bug))}",
+            how,
+        )
     what, why = f"unexpected {type(bug).__name__}: {redact(str(bug))}", "this is a bug in this tool"
     try:
-        with tempfile.NamedTemporaryFile("w", prefix="inv-", suffix=".traceback", delete=False, encoding="utf-8") as file:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="inv-", suffix=".traceback", delete=False, encoding="utf-8"
+        ) as file:
             file.write(redact("".join(traceback.format_exception(bug))))
     except OSError as error:
-        return OpsError(what, f"{why}, and its traceback could not be written: {error}", "set TMPDIR, run it again, and report it")
+        return OpsError(
+            what,
+            f"{why}, and its traceback could not be written: {error}",
+            "set TMPDIR, run it again, and report it",
+        )
     return OpsError(what, why, f"report it with {file.name}")
 
 
 def exhausted(bug: BaseException) -> bool:
     """Whether the machine refused memory, a thread, a process, a file or disk space."""
     if isinstance(bug, OSError):
-        return bug.errno in (errno.EAGAIN, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC)
-    return isinstance(bug, MemoryError) or (isinstance(bug, RuntimeError) and "can't start new thread" in str(bug))
+        return bug.errno in (
+            errno.EAGAIN,
+            errno.EDQUOT,
+            errno.EMFILE,
+            errno.ENFILE,
+            errno.ENOMEM,
+            errno.ENOSPC,
+        )
+    return isinstance(bug, MemoryError) or (
+        isinstance(bug, RuntimeError) and "can't start new thread" in str(bug)
+    )

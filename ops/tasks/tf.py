@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 WAIT = {"wait": "Wait this long for a held state lock (10m)."}
 ALLOW_DESTROY = (
-    "Allow a destroy or replacement, which --yes does not: --allow-destroy ADDRESS (again for more)."
+    "Allow a destroy or replacement, which --yes does not: --allow-destroy ADDRESS (again for "
+    "more)."
 )
 BOTH = {"wait": "Wait this long for a held state lock, or for a deploy to end (10m)."}
 
@@ -31,12 +32,17 @@ def seconds(wait: str | None) -> float:
 
 @ops_task(options=("json",))
 def init(session: Session) -> None:
-    """Initialise Terraform's directory with its backend configuration (every tf task does so where it is needed)."""
+    """Initialise Terraform's directory with its backend configuration (every tf task does so where
+    it is needed).
+    """
     from ops.terraform import plan as flow
 
     here = workspace(session)
     flow.initialise(here)
-    session.report({"environment": session.settings.name, "directory": str(here.tf.directory)}, f"{here.tf.directory} is initialised")
+    session.report(
+        {"environment": session.settings.name, "directory": str(here.tf.directory)},
+        f"{here.tf.directory} is initialised",
+    )
 
 
 @ops_task(options=("json",), help=WAIT)
@@ -47,11 +53,15 @@ def plan(session: Session, wait: str | None = None) -> None:
     planned = flow.plan_as_running(workspace(session), wait_s=seconds(wait))
     alarming = [change for change in planned.changes if change.alarming and not change.unknown]
     words = ["inv tf.apply", *([flow.allowing(alarming)] if alarming else [])]
-    session.report(planned.as_document(), f"saved: {planned.saved.file}\napply it: {' '.join(words)}")
+    session.report(
+        planned.as_document(), f"saved: {planned.saved.file}\napply it: {' '.join(words)}"
+    )
 
 
 @ops_task(
-    options=("yes", "json"), help={**BOTH, "allow_destroy": ALLOW_DESTROY}, repeated=("allow_destroy",)
+    options=("yes", "json"),
+    help={**BOTH, "allow_destroy": ALLOW_DESTROY},
+    repeated=("allow_destroy",),
 )
 def apply(session: Session, wait: str | None = None, allow_destroy: Any = None) -> None:
     """Apply the saved plan, if it is of this commit and this state, and recent.
@@ -76,18 +86,30 @@ def output(session: Session) -> None:
     from ops.terraform import plan as flow
 
     found = flow.outputs(workspace(session))
-    text = "\n".join(f"{name} = {'(sensitive)' if value is None else value}" for name, value in sorted(found.items())) or "no outputs"
+    text = (
+        "\n".join(
+            f"{name} = {'(sensitive)' if value is None else value}"
+            for name, value in sorted(found.items())
+        )
+        or "no outputs"
+    )
     session.report({"environment": session.settings.name, "outputs": found}, text)
 
 
 @ops_task(options=("json",), help=WAIT)
 def drift(session: Session, wait: str | None = None) -> None:
-    """Show what was changed outside of Terraform; nothing is written. Exit code 1 where something was."""
+    """Show what was changed outside of Terraform; nothing is written. Exit code 1 where something
+    was.
+    """
     from ops.terraform import plan as flow
 
     planned = flow.drift(workspace(session), wait_s=seconds(wait))
     rows = planned.drift
-    document = {"environment": session.settings.name, "drifted": bool(rows), "drift": [row.as_document() for row in rows]}
+    document = {
+        "environment": session.settings.name,
+        "drifted": bool(rows),
+        "drift": [row.as_document() for row in rows],
+    }
     session.report(document, f"{len(rows)} drifted" if rows else "no drift")
     session.leave(1 if rows else 0)
 
@@ -99,13 +121,22 @@ def locks(session: Session) -> None:
 
     held = flow.held(workspace(session))
     text = "\n".join(f"{lock.path}: {lock.said()}" for lock in held) or "the state is not locked"
-    session.report({"environment": session.settings.name, "locks": [flow.as_document(lock) for lock in held]}, text)
+    session.report(
+        {"environment": session.settings.name, "locks": [flow.as_document(lock) for lock in held]},
+        text,
+    )
 
 
-@ops_task(options=("json",), help={"id": "The lock's id, as tf.locks shows it: typed by somebody who has looked."})
+@ops_task(
+    options=("json",),
+    help={"id": "The lock's id, as tf.locks shows it: typed by somebody who has looked."},
+)
 def unlock(session: Session, id: str | None = None) -> None:
     """Take a dead owner's state lock away; --yes does not exist here."""
     from ops.terraform import unlock as flow
 
     lock = flow.unlock(workspace(session), id)
-    session.report({"environment": session.settings.name, "unlocked": flow.as_document(lock)}, f"taken away: {lock.said()}")
+    session.report(
+        {"environment": session.settings.name, "unlocked": flow.as_document(lock)},
+        f"taken away: {lock.said()}",
+    )

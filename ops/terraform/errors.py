@@ -1,4 +1,6 @@
-"""What Terraform's errors mean, as our three lines: a table by what the first error says, and the errors that a flow acts on."""
+"""What Terraform's errors mean, as our three lines: a table by what the first error says, and the
+errors that a flow acts on.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ops.terraform.output import diagnostics, lock_in, own_words, plain
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
 from ops.terraform.facts import Diagnostic, StateLock
+from ops.terraform.output import diagnostics, lock_in, own_words, plain
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,15 @@ class TerraformLocation:
 
     @property
     def init(self) -> str:
-        return f"{self.by_hand} init" + (f" -backend-config={self.backend_config}" if self.backend_config else "")
+        return f"{self.by_hand} init" + (
+            f" -backend-config={self.backend_config}" if self.backend_config else ""
+        )
 
 
 class TerraformError(OpsError):
-    """Terraform failed in a way that this table does not know, or that may pass. `said`: all of it, for the list of transient errors."""
+    """Terraform failed in a way that this table does not know, or that may pass. `said`: all of it,
+    for the list of transient errors.
+    """
 
     def __init__(self, what: str, why: str = "", next: str = "", said: str = "") -> None:
         super().__init__(what, why, next)
@@ -47,7 +53,11 @@ class LockHeld(Refused):
     untouched = True
 
     def __init__(self, what: str, lock: StateLock) -> None:
-        super().__init__(what, lock.said(), "wait for it (--wait 10m), or look: inv tf.locks; if its owner is dead: inv tf.unlock")
+        super().__init__(
+            what,
+            lock.said(),
+            "wait for it (--wait 10m), or look: inv tf.locks; if its owner is dead: inv tf.unlock",
+        )
         self.lock = lock
 
 
@@ -55,8 +65,12 @@ ErrorTranslator = Callable[[str, Diagnostic, TerraformLocation], OpsError]
 
 
 def translate_error(what: str, output: str, where: TerraformLocation) -> OpsError:
-    """`what` failed and printed `output`. Only its errors are judged: a warning beside them is no reason."""
-    errors = [(each, each.text) for each in diagnostics(output) if each.severity == "error"] or [no_diagnostic(output)]
+    """`what` failed and printed `output`. Only its errors are judged: a warning beside them is no
+    reason.
+    """
+    errors = [(each, each.text) for each in diagnostics(output) if each.severity == "error"] or [
+        no_diagnostic(output)
+    ]
     said = "\n".join(text for _, text in errors)
     lock = lock_in(said)
     if lock and "acquiring the state lock" in said:
@@ -68,65 +82,107 @@ def translate_error(what: str, output: str, where: TerraformLocation) -> OpsErro
             if isinstance(error, TerraformError):
                 error.said = said
             return error
-    return TerraformError(what, one_line(errors[0][0].text), f"look at it: {where.by_hand} plan", said)
+    return TerraformError(
+        what, one_line(errors[0][0].text), f"look at it: {where.by_hand} plan", said
+    )
 
 
 def no_diagnostic(output: str) -> tuple[Diagnostic, str]:
-    """What failed without an `Error:` (`force-unlock`, `state pull`): its own words to be shown, all of it to be judged."""
+    """What failed without an `Error:` (`force-unlock`, `state pull`): its own words to be shown,
+    all of it to be judged.
+    """
     return Diagnostic("error", own_words(output) or "it said nothing"), plain(output)[-4000:]
 
 
 def too_old(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     ours = re.search(r"Terraform version (\d+(?:\.\d+)*(?:-\w+)?)", first.detail)
     wants = first.code or "required_version"
-    why = f"this is Terraform {ours[1] if ours else 'of another version'}, and the configuration says {wants}"
+    why = (
+        f"this is Terraform {ours[1] if ours else 'of another version'}, and the configuration "
+        f"says {wants}"
+    )
     how = "install a version that fits (tfenv install), and put it first on PATH"
     return ConfigError(f"{what}: Terraform's version does not fit", why, how)
 
 
 def wants_init(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    return WantsInit(f"{what}: the directory is not initialised", one_line(first.text), "inv tf.init")
+    return WantsInit(
+        f"{what}: the directory is not initialised", one_line(first.text), "inv tf.init"
+    )
 
 
 def backend_changed(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    how = f"the same state at a new address: {where.init} -reconfigure; another state that takes this one over: {where.init} -migrate-state"
+    how = (
+        f"the same state at a new address: {where.init} -reconfigure; another state that takes "
+        f"this one over: {where.init} -migrate-state"
+    )
     why = "the backend's configuration is not the one that this directory was initialised with"
     return ConfigError(f"{what}: the backend has changed", why, how)
 
 
 def undeclared(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     name = re.search(r'variable named "([^"]+)"', first.detail)
-    why = f"{where.directory} declares no variable {name[1] if name else 'of that name'}; Terraform would ignore TF_VAR_ for it"
-    return ConfigError(f"{what}: undeclared variable", why, "correct image_variable of the service in invoke.yaml, or declare the variable")
+    why = (
+        f"{where.directory} declares no variable {name[1] if name else 'of that name'}; "
+        f"Terraform would ignore TF_VAR_ for it"
+    )
+    return ConfigError(
+        f"{what}: undeclared variable",
+        why,
+        "correct image_variable of the service in invoke.yaml, or declare the variable",
+    )
 
 
 def unset(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     name = re.search(r'variable "([^"]+)"', first.detail)
     variable = name[1] if name else "a variable"
-    how = f"name the file that sets it under terraform.var_files in invoke.yaml, or export TF_VAR_{variable}"
-    return ConfigError(f"{what}: {variable} has no value", "it is declared without a default, and no var file sets it", how)
+    how = (
+        f"name the file that sets it under terraform.var_files in invoke.yaml, or export "
+        f"TF_VAR_{variable}"
+    )
+    return ConfigError(
+        f"{what}: {variable} has no value",
+        "it is declared without a default, and no var file sets it",
+        how,
+    )
 
 
 def no_provider(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    how = "check network and proxy; without a network: a mirror (provider_installation in TF_CLI_CONFIG_FILE), or TF_PLUGIN_CACHE_DIR"
+    how = (
+        "check network and proxy; without a network: a mirror (provider_installation in "
+        "TF_CLI_CONFIG_FILE), or TF_PLUGIN_CACHE_DIR"
+    )
     return TerraformError(f"{what}: a provider can't be had", one_line(first.text), how)
 
 
 def expired(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    why = f"the login has expired or is not accepted ({one_line(first.text, limit=200)}); what was applied before stands in the state"
+    why = (
+        f"the login has expired or is not accepted ({one_line(first.text, limit=200)}); what "
+        f"was applied before stands in the state"
+    )
     return Unreachable(what, why, f"{where.login}, then run it again")
 
 
 def stale(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    why = "the state was written by somebody since the plan was made, so the plan no longer says what would happen"
+    why = (
+        "the state was written by somebody since the plan was made, so the plan no longer says "
+        "what would happen"
+    )
     error = Refused(f"{what}: the state has moved", why, "plan again: inv tf.plan")
-    error.untouched = True   # Terraform looks at the plan's serial before it does anything
+    error.untouched = True  # Terraform looks at the plan's serial before it does anything
     return error
 
 
 def unsaved(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    why = f"what was applied could not be written to the state ({one_line(first.text, limit=200)}); it is kept in errored.tfstate"
-    return OpsError(f"{what}: the state was not saved", why, f"{where.login}, then: {where.by_hand} state push errored.tfstate")
+    why = (
+        f"what was applied could not be written to the state "
+        f"({one_line(first.text, limit=200)}); it is kept in errored.tfstate"
+    )
+    return OpsError(
+        f"{what}: the state was not saved",
+        why,
+        f"{where.login}, then: {where.by_hand} state push errored.tfstate",
+    )
 
 
 def no_backend(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
@@ -135,7 +191,9 @@ def no_backend(what: str, first: Diagnostic, where: TerraformLocation) -> OpsErr
 
 
 def unlock_mismatch(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    return Refused(f"{what}: another lock is held now", one_line(first.text), "look again: inv tf.locks")
+    return Refused(
+        f"{what}: another lock is held now", one_line(first.text), "look again: inv tf.locks"
+    )
 
 
 TRANSLATORS: tuple[tuple[re.Pattern[str], ErrorTranslator], ...] = tuple(
@@ -143,21 +201,37 @@ TRANSLATORS: tuple[tuple[re.Pattern[str], ErrorTranslator], ...] = tuple(
     for pattern, teller in (
         (r"errored\.tfstate|error saving state|failed to (save|persist) state", unsaved),
         (r"unsupported terraform core version", too_old),
-        (r"backend configuration (block has )?changed|backend type changed|backend configuration has changed", backend_changed),
+        (
+            r"backend configuration (block has )?changed|backend type changed|backend "
+            r"configuration has changed",
+            backend_changed,
+        ),
         (r"value for undeclared variable", undeclared),
         (r"no value for required variable", unset),
-        (r"saved plan is stale|plan file .* (stale|different state lineage)|saved plan does not match", stale),
         (
-            r"ExpiredToken|RequestExpired|token (included in the request )?(is|has) expired|your session has expired"
+            r"saved plan is stale|plan file .* (stale|different state lineage)|saved plan "
+            r"does not match",
+            stale,
+        ),
+        (
+            r"ExpiredToken|RequestExpired|token (included in the request )?(is|has) "
+            r"expired|your session has expired"
             r"|\bsso session (token )?(associated with (this )?profile( \S+)? )?(is|has) expired"
-            r"|refresh cached SSO token|InvalidClientTokenId|UnrecognizedClient|no valid credential sources"
+            r"|refresh cached SSO token|InvalidClientTokenId|UnrecognizedClient|no valid "
+            r"credential sources"
             r"|failed to refresh cached credentials|InvalidGrantException",
             expired,
         ),
-        (r"failed to (query|resolve) .{0,40}provider packages|failed to install provider|the list of available versions", no_provider),
         (
-            r"initialization required|please run \"?terraform init|required plugins are not installed|module not installed"
-            r"|inconsistent dependency lock|could not load plugin|missing required provider|provider .* not available",
+            r"failed to (query|resolve) .{0,40}provider packages|failed to install "
+            r"provider|the list of available versions",
+            no_provider,
+        ),
+        (
+            r"initialization required|please run \"?terraform init|required plugins are "
+            r"not installed|module not installed"
+            r"|inconsistent dependency lock|could not load plugin|missing required "
+            r"provider|provider .* not available",
             wants_init,
         ),
         (r"NoSuchBucket|S3 bucket .* does not exist", no_backend),

@@ -1,4 +1,6 @@
-"""Terraform's own words as frozen facts, shared by rules and adapters: its lock, its state's version, a saved plan, a diagnostic."""
+"""Terraform's own words as frozen facts, shared by rules and adapters: its lock, its state's
+version, a saved plan, a diagnostic.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One error or warning of Terraform's (`diagnostic` lines of `-json`, or `Error:` in its text). `code`: the line it points at."""
+    """One error or warning of Terraform's (`diagnostic` lines of `-json`, or `Error:` in its text).
+    `code`: the line it points at.
+    """
 
     severity: str
     summary: str
@@ -25,7 +29,9 @@ class Diagnostic:
 
 @dataclass(frozen=True)
 class StateLock:
-    """A held state lock, in Terraform's own words. `store`: where it was read (`s3`, `dynamodb`, `local`, or `terraform` itself)."""
+    """A held state lock, in Terraform's own words. `store`: where it was read (`s3`, `dynamodb`,
+    `local`, or `terraform` itself).
+    """
 
     id: str
     who: str
@@ -52,7 +58,10 @@ class StateLock:
     def said(self, now: datetime | None = None) -> str:
         age = self.age_s(now or datetime.now(UTC))
         since = "for an unknown time" if age is None else f"for {format_age(age)}"
-        return f"{self.who or 'somebody'} holds it {since} ({self.doing}, Terraform {self.version or '?'}, id {self.id})"
+        return (
+            f"{self.who or 'somebody'} holds it {since} ({self.doing}, Terraform "
+            f"{self.version or '?'}, id {self.id})"
+        )
 
 
 def format_age(seconds: float) -> str:
@@ -81,9 +90,8 @@ class Backend:
 
 @dataclass(frozen=True)
 class SavedPlan:
-    """A plan on disk, and what it was made from. `made_at` is ISO 8601, UTC; `uncommitted`: files that no commit had;
-    `images`: image variable → value.
-    """
+    """A plan on disk, and what it was made from. `made_at` is ISO 8601, UTC; `uncommitted`: files
+    that no commit had; `images`: image variable → value."""
 
     file: Path
     commit: str
@@ -111,7 +119,9 @@ class SavedPlan:
 
 @dataclass(frozen=True)
 class TerraformProcess:
-    """A program of this host that may be Terraform: `started` is in UTC; `directory` where it works, None where that is not shown."""
+    """A program of this host that may be Terraform: `started` is in UTC; `directory` where it
+    works, None where that is not shown.
+    """
 
     pid: int
     started: datetime

@@ -1,8 +1,9 @@
-"""Terraform's files, read without Terraform: which variables a directory declares, and whether `init` has to run again.
+"""Terraform's files, read without Terraform: which variables a directory declares, and whether
+`init` has to run again.
 
-No command of Terraform's lists the declared variables without a plan, and a `TF_VAR_x` that nothing declares is silently ignored; so the
-top-level blocks of `*.tf` and `*.tf.json` are scanned here: comments, strings with templates inside, and heredocs are stepped over.
-"""
+No command of Terraform's lists the declared variables without a plan, and a `TF_VAR_x` that nothing
+declares is silently ignored; so the top-level blocks of `*.tf` and `*.tf.json` are scanned here:
+comments, strings with templates inside, and heredocs are stepped over."""
 
 from __future__ import annotations
 
@@ -38,8 +39,14 @@ class Block:
 
 
 def declared(directory: Path) -> frozenset[str]:
-    """Names of the variables that the root module declares. Raises ConfigError for a file that can't be read."""
-    names = {block.labels[0] for block in all_blocks(directory) if block.kind == "variable" and block.labels}
+    """Names of the variables that the root module declares. Raises ConfigError for a file that
+    can't be read.
+    """
+    names = {
+        block.labels[0]
+        for block in all_blocks(directory)
+        if block.kind == "variable" and block.labels
+    }
     for path in sorted(directory.glob("*.tf.json")):
         variables = json_document(path).get("variable") or {}
         for group in variables if isinstance(variables, list) else [variables]:
@@ -58,14 +65,18 @@ def text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"Terraform file {path}", str(error), "make it readable, in UTF-8") from None
+        raise ConfigError(
+            f"Terraform file {path}", str(error), "make it readable, in UTF-8"
+        ) from None
 
 
 def json_document(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(text_of(path))
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"Terraform file {path}", f"it is no JSON ({error})", "correct it") from None
+        raise ConfigError(
+            f"Terraform file {path}", f"it is no JSON ({error})", "correct it"
+        ) from None
     return found if isinstance(found, dict) else {}
 
 
@@ -88,11 +99,15 @@ def blocks(text: str) -> Iterator[Block]:
                 yield Block(header[0], tuple(header[1:]), text[start : token.start()])
             header = [] if depth == 0 else header
         elif depth == 0:
-            header = [*header, token["word"]] if kind == "word" else header if kind == "comment" else []
+            header = (
+                [*header, token["word"]] if kind == "word" else header if kind == "comment" else []
+            )
 
 
 def end_of_string(text: str, position: int) -> int:
-    """Where the string that began before `position` is over; `${ … }` and `%{ … }` inside it may hold strings of their own."""
+    """Where the string that began before `position` is over; `${ … }` and `%{ … }` inside it may
+    hold strings of their own.
+    """
     while position < len(text):
         here = text[position]
         if here == '"':
@@ -119,13 +134,22 @@ def end_of_template(text: str, position: int) -> int:
 
 
 def fingerprint(directory: Path, backend_config: str | None, version: str) -> str:
-    """Changes whenever another `init` is due: binary, backend, providers, modules, lock file, backend configuration.
+    """Changes whenever another `init` is due: binary, backend, providers, modules, lock file,
+    backend configuration.
 
-    A provider that a resource merely implies is not seen here: there Terraform itself asks for `init`.
-    """
+    A provider that a resource merely implies is not seen here: there Terraform itself asks for
+    `init`."""
     linked = [block.body for block in all_blocks(directory) if block.kind in LINKED]
-    files = [LOCK_FILE, *([backend_config] if backend_config else []), *(path.name for path in sorted(directory.glob("*.tf.json")))]
-    texts = [version, *linked, *(text_of(directory / name) if (directory / name).is_file() else "" for name in files)]
+    files = [
+        LOCK_FILE,
+        *([backend_config] if backend_config else []),
+        *(path.name for path in sorted(directory.glob("*.tf.json"))),
+    ]
+    texts = [
+        version,
+        *linked,
+        *(text_of(directory / name) if (directory / name).is_file() else "" for name in files),
+    ]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
@@ -137,5 +161,9 @@ def backend(directory: Path) -> Backend | None:
     found = json_document(path).get("backend") or {}
     config = found.get("config") if isinstance(found, dict) else None
     if not isinstance(found, dict) or not isinstance(config, dict | None):
-        raise ConfigError(f"Terraform file {path}", "its backend is no object", f"remove {path.parent}, then: inv tf.init")
+        raise ConfigError(
+            f"Terraform file {path}",
+            "its backend is no object",
+            f"remove {path.parent}, then: inv tf.init",
+        )
     return Backend(str(found.get("type", "")), config or {})

@@ -1,4 +1,6 @@
-"""Reading what Terraform prints: `-json` lines where a command has them, else its text, into diagnostics and a lock's owner."""
+"""Reading what Terraform prints: `-json` lines where a command has them, else its text, into
+diagnostics and a lock's owner.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ HEAD = re.compile(r"^(?P<severity>Error|Warning): (?P<summary>.+)$", re.M)
 FAILURE = re.compile(r"(failed|error)\b", re.I)
 CODE = re.compile(r"^\s*on .+ line \d+.*:\n\s*\d+:\s*(?P<code>.+)$", re.M)
 LOCK_INFO = re.compile(r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", re.M)
-REPORTED = frozenset({"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"})
+REPORTED = frozenset(
+    {"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"}
+)
 
 
 def message(line: str) -> dict[str, Any] | None:
@@ -47,7 +51,12 @@ def of_lines(output: str) -> Iterator[Diagnostic]:
             found = {"severity": said.get("@level"), "summary": said.get("@message") or found}
         snippet = found.get("snippet")
         code = str((snippet.get("code") if isinstance(snippet, dict) else None) or "").strip()
-        yield Diagnostic(str(found.get("severity")), clean(found.get("summary")), clean(found.get("detail")), clean(code))
+        yield Diagnostic(
+            str(found.get("severity")),
+            clean(found.get("summary")),
+            clean(found.get("detail")),
+            clean(code),
+        )
 
 
 def of_text(output: str) -> Iterator[Diagnostic]:
@@ -58,12 +67,19 @@ def of_text(output: str) -> Iterator[Diagnostic]:
         until = heads[position + 1].start() if position + 1 < len(heads) else len(text)
         detail = text[head.end() : until].strip()
         code = CODE.search(detail)
-        yield Diagnostic(head["severity"].lower(), clean(head["summary"]), clean(detail), clean(code["code"]) if code else "")
+        yield Diagnostic(
+            head["severity"].lower(),
+            clean(head["summary"]),
+            clean(detail),
+            clean(code["code"]) if code else "",
+        )
 
 
 def plain(output: str) -> str:
     """What it printed as text: without the lines of `-json`, colours and boxes."""
-    return "\n".join(line for line in BOX.sub("", ANSI.sub("", output)).splitlines() if message(line) is None)
+    return "\n".join(
+        line for line in BOX.sub("", ANSI.sub("", output)).splitlines() if message(line) is None
+    )
 
 
 def clean(value: object) -> str:
@@ -71,7 +87,9 @@ def clean(value: object) -> str:
 
 
 def own_words(output: str) -> str:
-    """What a command says that has no diagnostic: its line of failure (`Failed to unlock state: …`), else its last one."""
+    """What a command says that has no diagnostic: its line of failure (`Failed to unlock state:
+    …`), else its last one.
+    """
     lines = [line.strip() for line in plain(output).splitlines() if line.strip()]
     return clean(next((line for line in lines if FAILURE.match(line)), lines[-1] if lines else ""))
 
@@ -94,7 +112,9 @@ def lock_in(text: str) -> StateLock | None:
 
 
 def lock_of(info: dict[str, Any], store: str) -> StateLock:
-    """A lock from Terraform's own record of it (the same fields in S3, DynamoDB, a local file and error texts)."""
+    """A lock from Terraform's own record of it (the same fields in S3, DynamoDB, a local file and
+    error texts).
+    """
     named = {key.lower(): str(value or "") for key, value in info.items()}
     return StateLock(
         id=named.get("id", ""),
@@ -108,7 +128,8 @@ def lock_of(info: dict[str, Any], store: str) -> StateLock:
 
 
 def moment(text: str) -> datetime | None:
-    """`2026-11-22T23:00:00.123456789Z` or `2026-11-22 23:00:00.12 +0000 UTC`, as Go writes a time in JSON and in text.
+    """`2026-11-22T23:00:00.123456789Z` or `2026-11-22 23:00:00.12 +0000 UTC`, as Go writes a time
+    in JSON and in text.
 
     None for anything else, an impossible date included: the age is unknown then.
     """
@@ -117,6 +138,8 @@ def moment(text: str) -> datetime | None:
         return None
     day, clock, _, zone = found.groups()
     try:
-        return datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in (None, 'Z') else zone}").astimezone(UTC)
+        return datetime.fromisoformat(
+            f"{day}T{clock}{'+00:00' if zone in (None, 'Z') else zone}"
+        ).astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -1,8 +1,9 @@
-"""`inv tf.*`: Terraform as the runbook uses it, by saved plans that were shown (runbook 2, steps 5 and 6).
+"""`inv tf.*`: Terraform as the runbook uses it, by saved plans that were shown (runbook 2, steps 5
+and 6).
 
-Every plan passes every service's image variable, so that none moves a sibling. What is applied is a file on disk, made from this commit and
-this state, and young. Known transient errors are tried again while nothing is written; an apply never is.
-"""
+Every plan passes every service's image variable, so that none moves a sibling. What is applied is a
+file on disk, made from this commit and this state, and young. Known transient errors are tried
+again while nothing is written; an apply never is."""
 
 from __future__ import annotations
 
@@ -14,24 +15,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ops.core import ui
-from ops.tools import git
-from ops.terraform import program
-from ops.terraform.program import TerraformProgram
-from ops.terraform.errors import LockHeld, TerraformError, WantsInit
-from ops.core.errors import Refused
-from ops.state import lock
-from ops.terraform import image_variables, plan_files
-from ops.preflight.platform_reads import Platform
-from ops.terraform.render import print_plan
 from ops.aws.facts import Checkout
+from ops.core import ui
+from ops.core.errors import Refused
+from ops.preflight.platform_reads import Platform
+from ops.state import lock
+from ops.terraform import image_variables, plan_files, program
+from ops.terraform.errors import LockHeld, TerraformError, WantsInit
+from ops.terraform.facts import SavedPlan
+from ops.terraform.program import TerraformProgram
+from ops.terraform.render import print_plan
 from ops.terraform.rules import plan_diff as rules
 from ops.terraform.rules.plan_diff import ResourceChange
-from ops.terraform.rules.scope import MOST_NAMED, unknown_action
-from ops.terraform.rules.policies import PAUSES_S, uncommitted_in, transient_cause, why_not_applicable
 from ops.terraform.rules.plan_json import notes, questions
 from ops.terraform.rules.plan_json import refusal as refusal_of
-from ops.terraform.facts import SavedPlan
+from ops.terraform.rules.policies import (
+    PAUSES_S,
+    transient_cause,
+    uncommitted_in,
+    why_not_applicable,
+)
+from ops.terraform.rules.scope import MOST_NAMED, unknown_action
+from ops.tools import git
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Terraform as Configured
@@ -48,18 +53,24 @@ class TerraformWorkspace:
 
     @classmethod
     def of(cls, platform: Platform) -> TerraformWorkspace:
-        """Raises ConfigError where the environment has no Terraform, or its directory is not there."""
+        """Raises ConfigError where the environment has no Terraform, or its directory is not
+        there.
+        """
         return cls(platform, program.connect(platform.settings))
 
     @property
     def configured(self) -> Configured:
-        assert self.platform.settings.environment.terraform is not None   # `connect` has refused otherwise
+        assert (
+            self.platform.settings.environment.terraform is not None
+        )  # `connect` has refused otherwise
         return self.platform.settings.environment.terraform
 
 
 @dataclass(frozen=True)
 class TerraformPlan:
-    """A saved plan, and what it says. `document` is Terraform's own JSON: it may hold secrets and is never printed."""
+    """A saved plan, and what it says. `document` is Terraform's own JSON: it may hold secrets and
+    is never printed.
+    """
 
     saved: SavedPlan
     document: Mapping[str, Any]
@@ -81,7 +92,9 @@ class TerraformPlan:
 
     @property
     def uncertain(self) -> tuple[str, ...]:
-        """What makes its effect uncertain: parts that are not known here, or left out by Terraform."""
+        """What makes its effect uncertain: parts that are not known here, or left out by
+        Terraform.
+        """
         return questions(self.document, targeted=self.targeted)
 
     def show(self) -> None:
@@ -122,13 +135,17 @@ def initialise(place: TerraformWorkspace) -> None:
 
 
 def ensure_initialised(place: TerraformWorkspace) -> None:
-    """Initialise where binary, backend, providers or modules have changed since the last time, or there was none."""
+    """Initialise where binary, backend, providers or modules have changed since the last time, or
+    there was none.
+    """
     if not program.initialised(place.tf):
         initialise(place)
 
 
 def with_lock_wait(act: Callable[[float], T], wait_s: float) -> T:
-    """`act(0)`; where the state is locked, its owner is named and Terraform itself waits for `wait_s` seconds."""
+    """`act(0)`; where the state is locked, its owner is named and Terraform itself waits for
+    `wait_s` seconds.
+    """
     try:
         return act(0.0)
     except LockHeld as held:
@@ -154,7 +171,15 @@ def plan(
     file = place.tf.own / f"{name}.tfplan"
 
     def act(wait: float) -> None:
-        program.plan(place.tf, file, images, lock_wait_s=wait, refresh_only=refresh_only, say=ui.progress, targets=targets)
+        program.plan(
+            place.tf,
+            file,
+            images,
+            lock_wait_s=wait,
+            refresh_only=refresh_only,
+            say=ui.progress,
+            targets=targets,
+        )
 
     def make() -> None:
         ui.progress(f"terraform plan in {place.tf.directory}")
@@ -162,19 +187,27 @@ def plan(
 
     try:
         retry_transient(make)
-    except WantsInit:   # a provider that a resource merely implies, or a plugin folder that was emptied
+    except (
+        WantsInit
+    ):  # a provider that a resource merely implies, or a plugin folder that was emptied
         initialise(place)
         retry_transient(make)
     document = readable(place, file)
-    uncommitted = uncommitted_in(checkout.changes, git.below(place.platform.settings.source, place.tf.directory))
+    uncommitted = uncommitted_in(
+        checkout.changes, git.below(place.platform.settings.source, place.tf.directory)
+    )
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    saved = SavedPlan(file, checkout.commit.full, state, now, plan_files.owner(), uncommitted, images)
+    saved = SavedPlan(
+        file, checkout.commit.full, state, now, plan_files.owner(), uncommitted, images
+    )
     plan_files.store(saved)
     return TerraformPlan(saved, document, place.platform.settings.name, bool(targets))
 
 
 def readable(place: TerraformWorkspace, file: Path) -> dict[str, Any]:
-    """A saved plan as JSON. One that can't be read is removed: it may hold secrets, and nobody can apply it."""
+    """A saved plan as JSON. One that can't be read is removed: it may hold secrets, and nobody can
+    apply it.
+    """
     try:
         document = retry_transient(lambda: program.show(place.tf, file))
         rules.changes(document), rules.drift(document), notes(document)
@@ -196,14 +229,23 @@ def plan_as_running(place: TerraformWorkspace, *, wait_s: float = 0.0) -> Terraf
     planned = plan(place, image_variables.values(place.platform), wait_s=wait_s)
     planned.show()
     if planned.saved.uncommitted:
-        ui.progress(f"not committed, so tf.apply will not apply it: {', '.join(planned.saved.uncommitted[:3])}")
+        ui.progress(
+            f"not committed, so tf.apply will not apply it: "
+            f"{', '.join(planned.saved.uncommitted[:3])}"
+        )
     return planned
 
 
 def drift(place: TerraformWorkspace, *, wait_s: float = 0.0) -> TerraformPlan:
     """`tf.drift`: a plan that only looks (`-refresh-only`); nothing is written to the state."""
     image_variables.refuse_undeclared(place.platform, place.tf)
-    planned = plan(place, image_variables.values(place.platform), name="drift", refresh_only=True, wait_s=wait_s)
+    planned = plan(
+        place,
+        image_variables.values(place.platform),
+        name="drift",
+        refresh_only=True,
+        wait_s=wait_s,
+    )
     plan_files.discard(planned.saved)
     print_plan((), planned.drift)
     return planned
@@ -223,13 +265,20 @@ def apply_saved(
     ensure_initialised(place)
     saved = plan_files.stored(place.tf)
     refuse_if_moved(place, saved)
-    planned = TerraformPlan(saved, retry_transient(lambda: program.show(place.tf, saved.file)), settings.name)
+    planned = TerraformPlan(
+        saved, retry_transient(lambda: program.show(place.tf, saved.file)), settings.name
+    )
     planned.show()
     refuse_not_understood(planned)
     if settings.environment.protected:
         ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
     confirm_destructive(planned.changes, allowed)
-    with lock.hold_each(place.platform.cloud, settings, lock.myself("terraform apply", saved.commit[:7]), wait_s=wait_s):
+    with lock.hold_each(
+        place.platform.cloud,
+        settings,
+        lock.myself("terraform apply", saved.commit[:7]),
+        wait_s=wait_s,
+    ):
         refuse_if_moved(place, saved)
         apply(place, planned, wait_s=wait_s)
     return planned
@@ -238,7 +287,13 @@ def apply_saved(
 def refuse_if_moved(place: TerraformWorkspace, saved: SavedPlan) -> None:
     """Raises Refused where the plan is not of this commit and this state, or too old."""
     state = retry_transient(lambda: program.state_version(place.tf))
-    why = why_not_applicable(saved, terraform_checkout(place).commit.full, state, datetime.now(UTC), place.configured.plan_limit)
+    why = why_not_applicable(
+        saved,
+        terraform_checkout(place).commit.full,
+        state,
+        datetime.now(UTC),
+        place.configured.plan_limit,
+    )
     if why:
         raise Refused("the saved plan is not applied", why, "plan again: inv tf.plan")
 
@@ -248,23 +303,34 @@ def refuse_not_understood(planned: TerraformPlan) -> None:
     unknown = next((unknown_action(change) for change in planned.changes if change.unknown), "")
     why = refusal_of(planned.document) or unknown
     if why:
-        how = f"read it: terraform show {planned.saved.file}; apply it by Terraform itself, or with a newer version of this tool"
+        how = (
+            f"read it: terraform show {planned.saved.file}; apply it by Terraform itself, or "
+            f"with a newer version of this tool"
+        )
         raise Refused("the plan is not applied", why, how)
 
 
 def confirm_destructive(changes: tuple[ResourceChange, ...], allowed: Container[str]) -> None:
     """Each destroy or replacement by its address: allowed by an option, or typed on a terminal.
 
-    A new revision of a task definition is neither. Raises Refused, naming the options, where nobody can be asked.
-    """
+    A new revision of a task definition is neither. Raises Refused, naming the options, where nobody
+    can be asked."""
     left = [change for change in changes if change.alarming and change.address not in allowed]
     if left and not ui.on_terminal():
         more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
         what = ", ".join(f"{change.word} {change.address}" for change in left[:MOST_NAMED])
-        why = "there is no terminal to type the address on, and --yes does not answer a destroy or a replacement"
+        why = (
+            "there is no terminal to type the address on, and --yes does not answer a destroy "
+            "or a replacement"
+        )
         raise Refused(f"Terraform {what}{more}", why, f"add {allowing(left)}")
     for change in left:
-        ui.confirm(f"{change.word} {change.address}", yes=False, typed=change.address, option=allowing([change]))
+        ui.confirm(
+            f"{change.word} {change.address}",
+            yes=False,
+            typed=change.address,
+            option=allowing([change]),
+        )
 
 
 def allowing(changes: Sequence[ResourceChange]) -> str:
@@ -278,9 +344,14 @@ def apply(place: TerraformWorkspace, planned: TerraformPlan, *, wait_s: float = 
     """Apply a saved plan, once: after it, or after its failure, the file is worthless."""
     ui.progress(f"terraform apply of {planned.saved.file.name}")
     try:
-        with_lock_wait(lambda wait: program.apply(place.tf, planned.saved.file, lock_wait_s=wait, say=ui.progress), wait_s)
+        with_lock_wait(
+            lambda wait: program.apply(
+                place.tf, planned.saved.file, lock_wait_s=wait, say=ui.progress
+            ),
+            wait_s,
+        )
     except LockHeld:
-        raise   # nothing was done: the plan is as good as before
+        raise  # nothing was done: the plan is as good as before
     except BaseException:
         plan_files.discard(planned.saved)
         raise

@@ -1,4 +1,6 @@
-"""Saved plans on disk: each with a note of what it was made from, both for their owner alone, both gone after their apply."""
+"""Saved plans on disk: each with a note of what it was made from, both for their owner alone, both
+gone after their apply.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,9 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ops.terraform.program import TerraformProgram
 from ops.core.errors import Refused
 from ops.terraform.facts import SavedPlan, StateVersion
+from ops.terraform.program import TerraformProgram
 
 PLAN = "plan"
 
@@ -40,10 +42,22 @@ def stored(tf: TerraformProgram) -> SavedPlan:
     try:
         found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
         state = StateVersion(int(found["serial"]), str(found["lineage"]))
-        saved = SavedPlan(file, found["commit"], state, found["made_at"], found["by"], tuple(found["uncommitted"]), found["images"])
+        saved = SavedPlan(
+            file,
+            found["commit"],
+            state,
+            found["made_at"],
+            found["by"],
+            tuple(found["uncommitted"]),
+            found["images"],
+        )
         saved.age_s(datetime.now(UTC))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise Refused("there is no saved plan to apply", "only a plan that was shown is applied", "inv tf.plan") from None
+        raise Refused(
+            "there is no saved plan to apply",
+            "only a plan that was shown is applied",
+            "inv tf.plan",
+        ) from None
     if not file.is_file():
         raise Refused("there is no saved plan to apply", f"{file} is gone", "inv tf.plan")
     return saved

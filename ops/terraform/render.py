@@ -1,4 +1,6 @@
-"""A plan as a person reads it: one row a resource on stderr, destroys and replacements in red, drift told apart from what is intended."""
+"""A plan as a person reads it: one row a resource on stderr, destroys and replacements in red,
+drift told apart from what is intended.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ def print_plan(
     notes: Iterable[str] = (),
     warnings: Iterable[str] = (),
 ) -> None:
-    """Print a plan on stderr: drift first, then the changes, destroys and replacements at their head.
+    """Print a plan on stderr: drift first, then the changes, destroys and replacements at their
+    head.
 
     `notes`: what it does beside resources; `warnings`: what makes its effect uncertain.
     """

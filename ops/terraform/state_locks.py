@@ -1,7 +1,8 @@
-"""Who holds a Terraform state, read where the backend keeps its lock, without Terraform: S3's lock file, a DynamoDB item, a local file.
+"""Who holds a Terraform state, read where the backend keeps its lock, without Terraform: S3's lock
+file, a DynamoDB item, a local file.
 
-Sources: the S3 backend's `use_lockfile` (KEY.tflock beside the state) and `dynamodb_table` (LockID = BUCKET/KEY, attribute Info).
-"""
+Sources: the S3 backend's `use_lockfile` (KEY.tflock beside the state) and `dynamodb_table` (LockID
+= BUCKET/KEY, attribute Info)."""
 
 from __future__ import annotations
 
@@ -12,17 +13,21 @@ from pathlib import Path
 from typing import Any
 
 from ops.aws import s3
-from ops.tools import shell
 from ops.aws.session import AwsSession
-from ops.terraform.output import lock_of
 from ops.core.errors import OpsError, Refused
-from ops.terraform.facts import Backend, TerraformProcess, StateLock
+from ops.terraform.facts import Backend, StateLock, TerraformProcess
+from ops.terraform.output import lock_of
+from ops.tools import shell
 
 PROCESS_TIMEOUT = 15.0
 
 
-def held(cloud: AwsSession, backend: Backend | None, workspace: str | None, directory: Path) -> tuple[StateLock, ...]:
-    """Every lock on this state. Raises OpsError for a backend whose locks can't be read from outside."""
+def held(
+    cloud: AwsSession, backend: Backend | None, workspace: str | None, directory: Path
+) -> tuple[StateLock, ...]:
+    """Every lock on this state. Raises OpsError for a backend whose locks can't be read from
+    outside.
+    """
     kind, config = (backend.type, backend.config) if backend else ("local", {})
     if kind == "s3":
         return tuple(in_s3(cloud, config, state_key(config, workspace)))
@@ -35,7 +40,11 @@ def held(cloud: AwsSession, backend: Backend | None, workspace: str | None, dire
 def state_key(config: Any, workspace: str | None) -> str:
     """Where the S3 backend keeps a workspace's state."""
     key = str(config.get("key") or "")
-    return key if workspace in (None, "default") else f"{config.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
+    return (
+        key
+        if workspace in (None, "default")
+        else f"{config.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
+    )
 
 
 def in_s3(cloud: AwsSession, config: Any, key: str) -> Iterator[StateLock]:
@@ -48,9 +57,17 @@ def in_s3(cloud: AwsSession, config: Any, key: str) -> Iterator[StateLock]:
 
 
 def in_table(cloud: AwsSession, table: str, identifier: str) -> Iterator[StateLock]:
-    missing = Refused(f"lock table {table}", "there is no such DynamoDB table in this account", "correct dynamodb_table of the backend")
-    with cloud.translated(f"lock table {table} (dynamodb:GetItem)", {"ResourceNotFoundException": missing}):
-        answer = cloud.client("dynamodb").get_item(TableName=table, Key={"LockID": {"S": identifier}}, ConsistentRead=True)
+    missing = Refused(
+        f"lock table {table}",
+        "there is no such DynamoDB table in this account",
+        "correct dynamodb_table of the backend",
+    )
+    with cloud.translated(
+        f"lock table {table} (dynamodb:GetItem)", {"ResourceNotFoundException": missing}
+    ):
+        answer = cloud.client("dynamodb").get_item(
+            TableName=table, Key={"LockID": {"S": identifier}}, ConsistentRead=True
+        )
     info = (answer.get("Item") or {}).get("Info", {}).get("S")
     if info:
         yield lock_of(parsed(info), "dynamodb")
@@ -72,11 +89,15 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def processes(now: datetime) -> tuple[TerraformProcess, ...]:
-    """Every Terraform that runs on this host, its provider plugins left out (`ps`, as the runbook does)."""
+    """Every Terraform that runs on this host, its provider plugins left out (`ps`, as the runbook
+    does).
+    """
     done = shell.run(["ps", "-A", "-ww", "-o", "pid=,etime=,args="], timeout=PROCESS_TIMEOUT)
     found = [line.split(None, 2) for line in done.stdout.splitlines()]
     return tuple(
-        TerraformProcess(int(pid), (now - elapsed(age)).astimezone(UTC), command, directory_of(int(pid)))
+        TerraformProcess(
+            int(pid), (now - elapsed(age)).astimezone(UTC), command, directory_of(int(pid))
+        )
         for pid, age, command in (each for each in found if len(each) == 3)
         if Path(command.split()[0]).name in ("terraform", "tofu")
     )

@@ -1,8 +1,9 @@
-"""The Docker engine, through the `docker` client's API class: build, tag, push and inspect. (Not `docker.py`: that would hide the library.)
+"""The Docker engine, through the `docker` client's API class: build, tag, push and inspect. (Not
+`docker.py`: that would hide the library.)
 
-The client would send every login of ~/.docker/config.json along with a build; that is turned off, and a push carries exactly the token
-that it is given, for that call alone. So a base image is pulled without a login (a private one: pull it beforehand).
-"""
+The client would send every login of ~/.docker/config.json along with a build; that is turned off,
+and a push carries exactly the token that it is given, for that call alone. So a base image is
+pulled without a login (a private one: pull it beforehand)."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ops.core import ui
-from ops.core.parallel import importing
 from ops.aws.ecr import Token
-from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
+from ops.core import ui
 from ops.core.errors import ConfigError, Unreachable
-from ops.preflight.facts import EngineInfo, LocalImage
+from ops.core.parallel import importing
 from ops.core.redaction.redact import redact
+from ops.preflight.facts import EngineInfo, LocalImage
+from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
 
 TIMEOUT = 10  # seconds, for questions
 STEP_TIMEOUT = 600  # seconds without a word during a build or push
@@ -37,14 +38,19 @@ class Engine:
 
 
 def connect(address: str | None) -> Engine:
-    """The engine at `address`, else at DOCKER_HOST, else the machine's own. Raises Unreachable where none answers."""
+    """The engine at `address`, else at DOCKER_HOST, else the machine's own. Raises Unreachable
+    where none answers.
+    """
     with importing:
         import docker
 
     where = address or os.environ.get("DOCKER_HOST") or "this machine's own socket"
     try:
         options = {"base_url": address} if address else docker.utils.kwargs_from_env()
-        clients = [docker.APIClient(version="auto", timeout=timeout, **options) for timeout in (TIMEOUT, STEP_TIMEOUT)]
+        clients = [
+            docker.APIClient(version="auto", timeout=timeout, **options)
+            for timeout in (TIMEOUT, STEP_TIMEOUT)
+        ]
     except (docker.errors.DockerException, OSError, ValueError) as error:
         raise engine_down(where, error) from None
     for client in clients:
@@ -58,7 +64,11 @@ def local(where: str) -> bool:
 
     from ops.http.errors import is_loopback
 
-    return "://" not in where or where.startswith("unix:") or is_loopback(urlsplit(where).hostname or "")
+    return (
+        "://" not in where
+        or where.startswith("unix:")
+        or is_loopback(urlsplit(where).hostname or "")
+    )
 
 
 def info(engine: Engine) -> EngineInfo:
@@ -79,7 +89,9 @@ def image(engine: Engine, name: str) -> LocalImage | None:
             return None
     labels = (found.get("Config") or {}).get("Labels") or {}
     digests = dict(entry.split("@", 1) for entry in found.get("RepoDigests") or () if "@" in entry)
-    return LocalImage(found["Id"], labels.get(REVISION) or None, found.get("Architecture", ""), digests)
+    return LocalImage(
+        found["Id"], labels.get(REVISION) or None, found.get("Architecture", ""), digests
+    )
 
 
 def build(
@@ -93,10 +105,11 @@ def build(
     platform: str,
     progress: Callable[[str], None],
 ) -> str:
-    """Build `name` for `platform` ("linux/amd64") from the folder `context`; the image's id. `progress` is told each line as it comes.
+    """Build `name` for `platform` ("linux/amd64") from the folder `context`; the image's id.
+    `progress` is told each line as it comes.
 
-    Raises ConfigError (no context, no Dockerfile), OpsError with the build's own last lines (POST /build), Unreachable.
-    """
+    Raises ConfigError (no context, no Dockerfile), OpsError with the build's own last lines (POST
+    /build), Unreachable."""
     if not (context / dockerfile).is_file():
         raise ConfigError(
             f"image {name}: no {dockerfile} in {context}",
@@ -106,9 +119,16 @@ def build(
     lines = BuildOutput(progress)
     with translated(f"build of {name}"):
         events = engine.patient.build(
-            path=str(context), dockerfile=dockerfile, tag=name, labels=dict(labels), buildargs=dict(build_args), platform=platform,
-            rm=True, forcerm=True, decode=True,
-        )  # fmt: skip
+            path=str(context),
+            dockerfile=dockerfile,
+            tag=name,
+            labels=dict(labels),
+            buildargs=dict(build_args),
+            platform=platform,
+            rm=True,
+            forcerm=True,
+            decode=True,
+        )
         for event in events:
             if "error" in event or "errorDetail" in event:
                 raise build_failed(name, message(event), lines.last)
@@ -116,7 +136,9 @@ def build(
     built = image(engine, name)
     if built is None:
         raise Unreachable(
-            f"build of {name}", "the engine's answer broke off before the image was there", "run it again: what is built is kept"
+            f"build of {name}",
+            "the engine's answer broke off before the image was there",
+            "run it again: what is built is kept",
         )
     return built.id
 
@@ -127,29 +149,42 @@ def tag(engine: Engine, image: str, repository_uri: str, tag: str) -> None:
         engine.quick.tag(image, repository_uri, tag, force=True)
 
 
-def push(engine: Engine, repository_uri: str, tag: str, token: Token, progress: Callable[[str], None]) -> str:
-    """Push `repository_uri:tag` (POST /images/NAME/push); the manifest's digest in the registry. The token goes with this call only.
+def push(
+    engine: Engine, repository_uri: str, tag: str, token: Token, progress: Callable[[str], None]
+) -> str:
+    """Push `repository_uri:tag` (POST /images/NAME/push); the manifest's digest in the registry.
+    The token goes with this call only.
 
-    Raises Refused (an immutable tag that exists, no such repository) and Unreachable (denied, connection lost).
-    """
+    Raises Refused (an immutable tag that exists, no such repository) and Unreachable (denied,
+    connection lost)."""
     what = f"push of {repository_uri}:{tag}"
     digest, lines = "", BuildOutput(progress)
     with translated(what, secrets=[token.password]):
-        auth = {"username": token.username, "password": token.password, "serveraddress": repository_uri.partition("/")[0]}
-        for event in engine.patient.push(repository_uri, tag=tag, stream=True, decode=True, auth_config=auth):
+        auth = {
+            "username": token.username,
+            "password": token.password,
+            "serveraddress": repository_uri.partition("/")[0],
+        }
+        for event in engine.patient.push(
+            repository_uri, tag=tag, stream=True, decode=True, auth_config=auth
+        ):
             if "error" in event or "errorDetail" in event:
                 raise push_failed(what, message(event), token)
             lines.take(event)
             digest = (event.get("aux") or {}).get("Digest") or digest
     if not digest:
         raise Unreachable(
-            what, "the engine's answer broke off before the registry had the image", "run it again: layers that arrived are kept"
+            what,
+            "the engine's answer broke off before the registry had the image",
+            "run it again: layers that arrived are kept",
         )
     return digest
 
 
 class BuildOutput:
-    """The engine's events as lines: a build's own, and one for each change of a layer's state (not for each percent of it)."""
+    """The engine's events as lines: a build's own, and one for each change of a layer's state (not
+    for each percent of it).
+    """
 
     def __init__(self, progress: Callable[[str], None]) -> None:
         self.progress = progress
@@ -167,7 +202,7 @@ class BuildOutput:
             self.tell(f"{layer}: {status}" if layer else status)
 
     def tell(self, line: str) -> None:
-        shown = redact(line)      # a build may print its arguments
+        shown = redact(line)  # a build may print its arguments
         self.last = [*self.last[1 - LAST_LINES :], shown]
         self.progress(shown)
 
@@ -175,5 +210,9 @@ class BuildOutput:
 def message(event: Mapping[str, Any]) -> str:
     detail = event.get("errorDetail")
     with suppress(AttributeError):
-        return str(detail.get("message") or event.get("error") or "") if detail else str(event.get("error"))
+        return (
+            str(detail.get("message") or event.get("error") or "")
+            if detail
+            else str(event.get("error"))
+        )
     return str(event.get("error"))

@@ -1,4 +1,6 @@
-"""What the engine's and, through it, the registry's errors mean, as our three lines. Fragments of their texts decide; each was seen."""
+"""What the engine's and, through it, the registry's errors mean, as our three lines. Fragments of
+their texts decide; each was seen.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,20 @@ from ops.core.redaction.redact import one_line, redacted
 
 FULL = ("no space left on device", "disk quota exceeded", "enospc")
 IMMUTABLE = ("tag is immutable", "cannot be overwritten", "immutable")
-UNKNOWN_REPOSITORY = ("name unknown", "repository does not exist", "name_unknown", "does not exist in the registry")
-DENIED = ("no basic auth credentials", "unauthorized", "denied", "authorization token has expired", "authentication required", "forbidden")
+UNKNOWN_REPOSITORY = (
+    "name unknown",
+    "repository does not exist",
+    "name_unknown",
+    "does not exist in the registry",
+)
+DENIED = (
+    "no basic auth credentials",
+    "unauthorized",
+    "denied",
+    "authorization token has expired",
+    "authentication required",
+    "forbidden",
+)
 BASE_MISSING = ("manifest unknown", "pull access denied", "not found: manifest")
 NO_SUCH_HOST = ("no such host", "name resolution", "server misbehaving")
 
@@ -22,7 +36,9 @@ def engine_down(where: str, error: Exception) -> OpsError:
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
         return Unreachable(
-            f"Docker engine at {where}", "this user may not use its socket", "sudo usermod -aG docker $USER, then log in again"
+            f"Docker engine at {where}",
+            "this user may not use its socket",
+            "sudo usermod -aG docker $USER, then log in again",
         )
     if "No such file" in text or "FileNotFoundError" in text:
         why = "it is not running (there is no socket)"
@@ -32,7 +48,11 @@ def engine_down(where: str, error: Exception) -> OpsError:
         why = "it does not answer in time"
     else:
         why = one_line(text.removeprefix("Error while fetching server API version: "))
-    return Unreachable(f"Docker engine at {where}", why, "start it, or name another: `engine` in invoke.yaml, or DOCKER_HOST")
+    return Unreachable(
+        f"Docker engine at {where}",
+        why,
+        "start it, or name another: `engine` in invoke.yaml, or DOCKER_HOST",
+    )
 
 
 @contextmanager
@@ -47,12 +67,23 @@ def translated(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise engine_error(what, one_line(error.explanation or error, secrets)) from None
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise Unreachable(what, connection_lost(error), "check that the engine is up, then run it again") from None
-    except (docker.errors.DockerException, ValueError) as error:  # ValueError: an answer that is no JSON
-        raise Unreachable(what, one_line(error, secrets), "check that a Docker engine answers there, then run it again") from None
+        raise Unreachable(
+            what, connection_lost(error), "check that the engine is up, then run it again"
+        ) from None
+    except (
+        docker.errors.DockerException,
+        ValueError,
+    ) as error:  # ValueError: an answer that is no JSON
+        raise Unreachable(
+            what,
+            one_line(error, secrets),
+            "check that a Docker engine answers there, then run it again",
+        ) from None
     except OSError as error:
         raise OpsError(
-            what, "the disk is full" if has(str(error), FULL) else one_line(error, secrets), "free space (df -h), then run it again"
+            what,
+            "the disk is full" if has(str(error), FULL) else one_line(error, secrets),
+            "free space (df -h), then run it again",
         ) from None
 
 
@@ -70,7 +101,9 @@ def connection_lost(error: Exception) -> str:
 def engine_error(what: str, text: str) -> OpsError:
     """An answer of 4xx or 5xx of the engine itself."""
     if has(text, FULL):
-        return OpsError(what, f"the engine's disk is full ({text})", "docker system prune, then run it again")
+        return OpsError(
+            what, f"the engine's disk is full ({text})", "docker system prune, then run it again"
+        )
     return OpsError(what, f"the engine answers: {text}", "correct what it names, then run it again")
 
 
@@ -82,11 +115,16 @@ def build_failed(name: str, text: str, last: Sequence[str]) -> OpsError:
     what = f"build of {name} failed" + (f" at {step}" if step else "")
     if has(text, BASE_MISSING) or has(text, NO_SUCH_HOST):
         return OpsError(
-            what, one_line(text), "check the FROM line, the network, and (for a private base image) pull it beforehand: docker pull"
+            what,
+            one_line(text),
+            "check the FROM line, the network, and (for a private base image) pull it "
+            "beforehand: docker pull",
         )
     own = last[len(last) - list(reversed(last)).index(step) :] if step else last
     return OpsError(
-        what, "\n       ".join(redacted(line) for line in (*own, text.strip())), "correct the Dockerfile, commit, and run it again"
+        what,
+        "\n       ".join(redacted(line) for line in (*own, text.strip())),
+        "correct the Dockerfile, commit, and run it again",
     )
 
 
@@ -101,19 +139,28 @@ def push_failed(what: str, text: str, token: Token) -> OpsError:
         )
     if has(text, UNKNOWN_REPOSITORY):
         return Refused(
-            what, f"the registry has no such repository ({why})", "correct `repository` in invoke.yaml; see: aws ecr describe-repositories"
+            what,
+            f"the registry has no such repository ({why})",
+            "correct `repository` in invoke.yaml; see: aws ecr describe-repositories",
         )
     if has(text, DENIED):
         return Unreachable(
             what,
             f"the registry denies the push ({why})",
-            "check the permissions ecr:InitiateLayerUpload, UploadLayerPart, CompleteLayerUpload, PutImage",
+            "check the permissions ecr:InitiateLayerUpload, UploadLayerPart, "
+            "CompleteLayerUpload, PutImage",
         )
     if has(text, FULL):
         return engine_error(what, why)
     if has(text, NO_SUCH_HOST):
-        return Unreachable(what, f"the registry's name cannot be resolved ({why})", "check network, VPN and region, then run it again")
-    return Unreachable(what, f"the push broke off ({why})", "run it again: layers that arrived are kept")
+        return Unreachable(
+            what,
+            f"the registry's name cannot be resolved ({why})",
+            "check network, VPN and region, then run it again",
+        )
+    return Unreachable(
+        what, f"the push broke off ({why})", "run it again: layers that arrived are kept"
+    )
 
 
 def has(text: str, fragments: Sequence[str]) -> bool:

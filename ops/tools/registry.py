@@ -1,7 +1,8 @@
-"""The registry's own word on an image: its configuration, by the OCI distribution API (GET manifests, GET blobs).
+"""The registry's own word on an image: its configuration, by the OCI distribution API (GET
+manifests, GET blobs).
 
-The blob lies in S3 for ECR: that redirect is followed without the Authorization header, which S3 would refuse and should never see.
-"""
+The blob lies in S3 for ECR: that redirect is followed without the Authorization header, which S3
+would refuse and should never see."""
 
 from __future__ import annotations
 
@@ -13,14 +14,22 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ops.http import errors
 from ops.aws.ecr import Token
-from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.aws.facts import Repository
+from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
+from ops.http import errors
 
-INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
-MANIFESTS = ("application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json")
-REFERENCE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha256:[0-9a-f]{64}")  # OCI distribution spec: a tag or a digest
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+REFERENCE = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha256:[0-9a-f]{64}"
+)  # OCI distribution spec: a tag or a digest
 REVISION = "org.opencontainers.image.revision"
 SIZE_LIMIT = 4 * 1024 * 1024  # bytes of a manifest or configuration
 REDIRECTS = 3
@@ -29,7 +38,9 @@ TIMEOUT = 20.0  # seconds, for each read
 
 @dataclass(frozen=True)
 class ImageConfiguration:
-    """What an image says of itself. `digest` is the reference's own (the index's, where it is one)."""
+    """What an image says of itself. `digest` is the reference's own (the index's, where it is
+    one).
+    """
 
     digest: str
     revision: str | None
@@ -46,23 +57,35 @@ class RegistryClient:
     what: str
 
     def get(self, path: str, accept: tuple[str, ...] = ()) -> tuple[bytes, Mapping[str, str]]:
-        """A small document with its headers, redirects followed without the credentials. Raises Unreachable and Refused."""
+        """A small document with its headers, redirects followed without the credentials. Raises
+        Unreachable and Refused.
+        """
         import httpx
 
         url = self.address + path
         auth: tuple[str, str] | None = self.auth
         try:
             for _ in range(REDIRECTS + 1):
-                with self.client.stream("GET", url, headers={"accept": ", ".join(accept)} if accept else {}, auth=auth) as response:
+                with self.client.stream(
+                    "GET", url, headers={"accept": ", ".join(accept)} if accept else {}, auth=auth
+                ) as response:
                     if not response.is_redirect:
                         return self.body(response), response.headers
                     there = response.url.join(response.headers["location"])
                     if there.scheme != "https" and not errors.is_loopback(there.host):
-                        raise Unreachable(self.what, f"the registry redirects to {there.host} without TLS", "check the registry's address")
+                        raise Unreachable(
+                            self.what,
+                            f"the registry redirects to {there.host} without TLS",
+                            "check the registry's address",
+                        )
                     url, auth = str(there), None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unreachable(self.what, errors.problem(error), "check network and VPN, then run it again") from None
-        raise Unreachable(self.what, f"more than {REDIRECTS} redirects", "check the registry's address")
+            raise Unreachable(
+                self.what, errors.problem(error), "check network and VPN, then run it again"
+            ) from None
+        raise Unreachable(
+            self.what, f"more than {REDIRECTS} redirects", "check the registry's address"
+        )
 
     def body(self, response: Any) -> bytes:
         if response.status_code != 200:
@@ -71,34 +94,53 @@ class RegistryClient:
         for chunk in response.iter_bytes():
             found += chunk
             if len(found) > SIZE_LIMIT:
-                raise Unreachable(self.what, "the registry's answer is larger than 4 MiB", "check the registry's address")
+                raise Unreachable(
+                    self.what,
+                    "the registry's answer is larger than 4 MiB",
+                    "check the registry's address",
+                )
         return bytes(found)
 
     def said_no(self, response: Any) -> OpsError:
         status, host = response.status_code, response.url.host
         if status in (401, 403):
             return Unreachable(
-                self.what, f"{host} denies access (HTTP {status})", "check the permissions ecr:BatchGetImage and ecr:GetDownloadUrlForLayer"
+                self.what,
+                f"{host} denies access (HTTP {status})",
+                "check the permissions ecr:BatchGetImage and ecr:GetDownloadUrlForLayer",
             )
         if status == 404:
-            return Refused(self.what, f"{host} has no such image (HTTP 404)", "name a tag that the repository holds, or push it first")
+            return Refused(
+                self.what,
+                f"{host} has no such image (HTTP 404)",
+                "name a tag that the repository holds, or push it first",
+            )
         return Unreachable(self.what, f"{host} answers HTTP {status}", "run it again in a minute")
 
 
 def configuration(repository: Repository, reference: str, token: Token) -> ImageConfiguration:
     """Digest, commit and architecture of `reference` (a tag or digest) in `repository`.
 
-    Of an index, linux/amd64 is read, or its first image. Raises Refused (no such image), Unreachable, ConfigError (no valid reference).
-    """
+    Of an index, linux/amd64 is read, or its first image. Raises Refused (no such image),
+    Unreachable, ConfigError (no valid reference)."""
     import httpx
 
     if not REFERENCE.fullmatch(reference):
-        raise ConfigError(f"image reference {reference!r}", "a tag holds letters, digits, _ . and - only (at most 128)", "correct the tag")
+        raise ConfigError(
+            f"image reference {reference!r}",
+            "a tag holds letters, digits, _ . and - only (at most 128)",
+            "correct the tag",
+        )
     host, _, name = repository.uri.partition("/")
     local = errors.is_loopback(urlsplit(f"//{host}").hostname or "")
     with httpx.Client(timeout=TIMEOUT, trust_env=not local, follow_redirects=False) as client:
         address = f"{'http' if local else 'https'}://{host}/v2/{name}"
-        door = RegistryClient(client, address, (token.username, token.password), f"image {name}:{reference} in the registry")
+        door = RegistryClient(
+            client,
+            address,
+            (token.username, token.password),
+            f"image {name}:{reference} in the registry",
+        )
         return read(door, reference)
 
 
@@ -107,9 +149,13 @@ def read(door: RegistryClient, reference: str) -> ImageConfiguration:
     digest = headers.get("docker-content-digest") or sha256(raw)
     manifest = parsed(door, raw)
     if manifest.get("manifests"):
-        manifest = document(door, f"/manifests/{chosen(manifest)['digest']}", chosen(manifest)["digest"], MANIFESTS)
+        manifest = document(
+            door, f"/manifests/{chosen(manifest)['digest']}", chosen(manifest)["digest"], MANIFESTS
+        )
     if "config" not in manifest:
-        raise Unreachable(door.what, "the registry's answer is no image manifest", "push the image again")
+        raise Unreachable(
+            door.what, "the registry's answer is no image manifest", "push the image again"
+        )
     found = document(door, f"/blobs/{manifest['config']['digest']}", manifest["config"]["digest"])
     labels = (found.get("config") or {}).get("Labels") or {}
     return ImageConfiguration(digest, labels.get(REVISION) or None, found.get("architecture", ""))
@@ -118,15 +164,25 @@ def read(door: RegistryClient, reference: str) -> ImageConfiguration:
 def chosen(index: Mapping[str, Any]) -> Mapping[str, Any]:
     images: list[Mapping[str, Any]] = index["manifests"]
     platforms = [(image.get("platform") or {}) for image in images]
-    wanted = [image for image, its in zip(images, platforms, strict=True) if (its.get("os"), its.get("architecture")) == ("linux", "amd64")]
+    wanted = [
+        image
+        for image, its in zip(images, platforms, strict=True)
+        if (its.get("os"), its.get("architecture")) == ("linux", "amd64")
+    ]
     return (wanted or images)[0]
 
 
-def document(door: RegistryClient, path: str, digest: str, accept: tuple[str, ...] = ()) -> dict[str, Any]:
+def document(
+    door: RegistryClient, path: str, digest: str, accept: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """A document that is named by its digest, which is checked."""
     raw, _ = door.get(path, accept)
     if sha256(raw) != digest:
-        raise Unreachable(door.what, f"what the registry sent is not {digest}", "run it again; if it stays so, push the image again")
+        raise Unreachable(
+            door.what,
+            f"what the registry sent is not {digest}",
+            "run it again; if it stays so, push the image again",
+        )
     return parsed(door, raw)
 
 
@@ -136,7 +192,9 @@ def parsed(door: RegistryClient, raw: bytes) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise Unreachable(door.what, "the registry's answer is no JSON document", "check the registry's address")
+        raise Unreachable(
+            door.what, "the registry's answer is no JSON document", "check the registry's address"
+        )
     return found
 
 

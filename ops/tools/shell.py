@@ -1,8 +1,9 @@
-"""The one door to other programs: lists of words (no shell), a process session of its own, one interrupt handed on, an end for everything.
+"""The one door to other programs: lists of words (no shell), a process session of its own, one
+interrupt handed on, an end for everything.
 
-`c.run` is not used: it loses signals. In a session of its own a child does not see the terminal's Ctrl-C, so it gets exactly one SIGINT,
-from here; it may then end in its own way (Terraform writes its state) for a bounded time before it is killed.
-"""
+`c.run` is not used: it loses signals. In a session of its own a child does not see the terminal's
+Ctrl-C, so it gets exactly one SIGINT, from here; it may then end in its own way (Terraform writes
+its state) for a bounded time before it is killed."""
 
 from __future__ import annotations
 
@@ -27,7 +28,9 @@ OUTPUT_LIMIT = 4 * 1024 * 1024  # characters kept of each stream; the oldest lin
 LINE_LIMIT = 64 * 1024  # bytes; a longer line is cut in pieces
 INTERRUPT_GRACE = 30.0  # seconds between the interrupt handed on and the kill
 STOP_GRACE = 5.0  # seconds between SIGTERM (timeout) and the kill
-LAST_OUTPUT = 5.0  # seconds after the end for what a grandchild still holds open; a busy machine needs some to read what is there
+# seconds after the end for what a grandchild still holds open; a busy machine needs some to read
+# what is there
+LAST_OUTPUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -60,16 +63,22 @@ class OutputTail:
 
 
 class ChildProcess:
-    """A started program whose two streams are read by threads into one queue, and told line by line in the caller's thread."""
+    """A started program whose two streams are read by threads into one queue, and told line by line
+    in the caller's thread.
+    """
 
-    def __init__(self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], on_line: Callable[[str], None] | None
+    ) -> None:
         self.process, self.on_line = process, on_line
         self.arrived: queue.Queue[tuple[str, str | None]] = queue.Queue(maxsize=10_000)
         self.kept = {"stdout": OutputTail(), "stderr": OutputTail()}
         self.open = {"stdout", "stderr"}
         for name in sorted(self.open):
             pipe: IO[bytes] = getattr(process, name)
-            threading.Thread(target=read_lines, args=(name, pipe, self.arrived), daemon=True).start()
+            threading.Thread(
+                target=read_lines, args=(name, pipe, self.arrived), daemon=True
+            ).start()
 
     def take(self, seconds: float, quiet: bool = False) -> bool:
         """Handle one thing that arrives within `seconds`; whether anything did."""
@@ -108,7 +117,9 @@ class ChildProcess:
         return True
 
     def stop(self, signal_number: int, grace: float) -> None:
-        """One signal to the whole group, `grace` seconds to end, then the kill. Output is still taken: a full pipe would hold it up."""
+        """One signal to the whole group, `grace` seconds to end, then the kill. Output is still
+        taken: a full pipe would hold it up.
+        """
         self.send(signal_number)
         deadline = time.monotonic() + grace
         try:
@@ -132,11 +143,11 @@ def run(
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Completed:
-    """Run a program to its end, whatever its exit code. `timeout` in seconds; `env` is the whole environment (default: ours).
+    """Run a program to its end, whatever its exit code. `timeout` in seconds; `env` is the whole
+    environment (default: ours).
 
-    `on_line` is told every line of stdout and stderr as it comes. Raises ConfigError (no such program or folder), TimedOut, and
-    KeyboardInterrupt after the program's own end.
-    """
+    `on_line` is told every line of stdout and stderr as it comes. Raises ConfigError (no such
+    program or folder), TimedOut, and KeyboardInterrupt after the program's own end."""
     process = start(argv, cwd, env, stdin is not None)
     running = ChildProcess(process, on_line)
     try:
@@ -144,7 +155,9 @@ def run(
         if not running.follow(time.monotonic() + timeout if timeout is not None else float("inf")):
             running.stop(signal.SIGTERM, STOP_GRACE)
             raise TimedOut(
-                f"{argv[0]} did not end within {timeout:g} s", last_words(running), "look at what it waits for, then run it again"
+                f"{argv[0]} did not end within {timeout:g} s",
+                last_words(running),
+                "look at what it waits for, then run it again",
             )
     except KeyboardInterrupt:
         running.stop(signal.SIGINT, INTERRUPT_GRACE)
@@ -152,13 +165,21 @@ def run(
     finally:
         if process.poll() is None:
             running.stop(signal.SIGTERM, STOP_GRACE)
-    return Completed(process.returncode, running.kept["stdout"].text(), running.kept["stderr"].text())
+    return Completed(
+        process.returncode, running.kept["stdout"].text(), running.kept["stderr"].text()
+    )
 
 
 def start(
-    argv: Sequence[str], cwd: Path | str | None, env: Mapping[str, str] | None, fed: bool, output: IO[bytes] | None = None
+    argv: Sequence[str],
+    cwd: Path | str | None,
+    env: Mapping[str, str] | None,
+    fed: bool,
+    output: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """A program in a session of its own. `output`: a file for both streams, for one that is to outlive us (a pipe without reader kills)."""
+    """A program in a session of its own. `output`: a file for both streams, for one that is to
+    outlive us (a pipe without reader kills).
+    """
     if cwd is not None and not Path(cwd).is_dir():
         raise ConfigError(
             f"cannot run {argv[0]} in {cwd}",
@@ -168,19 +189,32 @@ def start(
     source, sink = subprocess.PIPE if fed else subprocess.DEVNULL, output or subprocess.PIPE
     try:
         return subprocess.Popen(
-            list(argv), cwd=cwd, env=env, stdin=source, stdout=sink, stderr=sink, bufsize=0, start_new_session=True
+            list(argv),
+            cwd=cwd,
+            env=env,
+            stdin=source,
+            stdout=sink,
+            stderr=sink,
+            bufsize=0,
+            start_new_session=True,
         )
     except FileNotFoundError:
         raise ConfigError(
-            f"program {argv[0]} is not here", "it was not found on PATH", f"install {Path(argv[0]).name}, or correct its name"
+            f"program {argv[0]} is not here",
+            "it was not found on PATH",
+            f"install {Path(argv[0]).name}, or correct its name",
         ) from None
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in (errno.EAGAIN, errno.ENOMEM):
             raise OpsError(
-                f"program {argv[0]} could not be started", one_line(error), "free memory or processes, then run it again"
+                f"program {argv[0]} could not be started",
+                one_line(error),
+                "free memory or processes, then run it again",
             ) from None
         raise ConfigError(
-            f"program {argv[0]} could not be started", one_line(error), "check that it is an executable for this machine"
+            f"program {argv[0]} could not be started",
+            one_line(error),
+            "check that it is an executable for this machine",
         ) from None
 
 
@@ -223,7 +257,9 @@ def last_words(running: ChildProcess) -> str:
 
 
 def version(program: str, *args: str) -> str:
-    """The first line of what `program ARGS` (default `--version`) prints. Raises ConfigError (not here) and Unreachable (it failed)."""
+    """The first line of what `program ARGS` (default `--version`) prints. Raises ConfigError (not
+    here) and Unreachable (it failed).
+    """
     done = run([program, *(args or ("--version",))], timeout=15)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
     if done.exit_code or not lines:

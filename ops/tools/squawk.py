@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.tools import shell
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
+from ops.tools import shell
 
-TIMEOUT = 60.0      # seconds
-FOUND = (0, 1)      # its exit codes that are answers
+TIMEOUT = 60.0  # seconds
+FOUND = (0, 1)  # its exit codes that are answers
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,14 @@ class Linted:
 
 
 def lint(scripts: Mapping[str, str], major: int | None) -> dict[str, tuple[Linted, ...]]:
-    """Each script's findings by its name. `major`: PostgreSQL's; None: squawk's default. Raises ConfigError (no squawk), OpsError."""
+    """Each script's findings by its name. `major`: PostgreSQL's; None: squawk's default. Raises
+    ConfigError (no squawk), OpsError.
+    """
     if not scripts:
         return {}
-    program = shutil.which("squawk", path=str(Path(sys.executable).parent)) or shutil.which("squawk")
+    program = shutil.which("squawk", path=str(Path(sys.executable).parent)) or shutil.which(
+        "squawk"
+    )
     if program is None:
         why = "there is no squawk beside this Python or on PATH"
         raise ConfigError("db.lint needs squawk", why, "pip install squawk-cli, or use ./inv")
@@ -40,9 +44,13 @@ def lint(scripts: Mapping[str, str], major: int | None) -> dict[str, tuple[Linte
             (Path(folder) / f"{name}.sql").write_text(sql, encoding="utf-8")
         version = ["--pg-version", f"{major}.0"] if major else []
         files = [f"{name}.sql" for name in scripts]
-        done = shell.run([program, "--reporter", "Json", *version, *files], cwd=folder, timeout=TIMEOUT)
+        done = shell.run(
+            [program, "--reporter", "Json", *version, *files], cwd=folder, timeout=TIMEOUT
+        )
     if done.exit_code not in FOUND:
-        raise OpsError("squawk", one_line(done.stderr) or f"exit code {done.exit_code}", "see: squawk --help")
+        raise OpsError(
+            "squawk", one_line(done.stderr) or f"exit code {done.exit_code}", "see: squawk --help"
+        )
     return parse_findings(done.stdout, scripts)
 
 
@@ -52,7 +60,11 @@ def parse_findings(text: str, scripts: Mapping[str, str]) -> dict[str, tuple[Lin
         found: dict[str, list[Linted]] = {name: [] for name in scripts}
         for row in rows:
             says = " ".join(part for part in (row["message"], row.get("help")) if part)
-            found[Path(row["file"]).stem].append(Linted(row["rule_name"], int(row["line"]) + 1, " ".join(says.split())))
+            found[Path(row["file"]).stem].append(
+                Linted(row["rule_name"], int(row["line"]) + 1, " ".join(says.split()))
+            )
     except (ValueError, KeyError, TypeError):
-        raise OpsError("squawk", f"it answered {one_line(text)[:200]!r}", "pip install the pinned squawk-cli") from None
+        raise OpsError(
+            "squawk", f"it answered {one_line(text)[:200]!r}", "pip install the pinned squawk-cli"
+        ) from None
     return {name: tuple(rows) for name, rows in found.items()}

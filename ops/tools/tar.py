@@ -1,7 +1,8 @@
-"""Taking an archive apart without trusting it: no member lands outside the folder, and all get the same time.
+"""Taking an archive apart without trusting it: no member lands outside the folder, and all get the
+same time.
 
-The rules are those of tarfile's "data" filter (PEP 706), which Debian 12's Python 3.11.2 does not have yet.
-"""
+The rules are those of tarfile's "data" filter (PEP 706), which Debian 12's Python 3.11.2 does not
+have yet."""
 
 from __future__ import annotations
 
@@ -15,51 +16,77 @@ from ops.core.redaction.redact import one_line
 
 
 def extract(file: Path, prefix: str, into: Path, at: int) -> None:
-    """The members of tar `file` below `prefix` ("" for all) into `into`, with `at` (epoch seconds) as their time.
+    """The members of tar `file` below `prefix` ("" for all) into `into`, with `at` (epoch seconds)
+    as their time.
 
-    Absolute paths, links that lead outside, and devices are refused: ConfigError naming the member. A full disk is said.
-    """
+    Absolute paths, links that lead outside, and devices are refused: ConfigError naming the member.
+    A full disk is said."""
     try:
         into.mkdir(parents=True, exist_ok=True)
         with tarfile.open(file) as opened:
-            members = [moved for member in opened.getmembers() if (moved := relocated(member, prefix, at)) is not None]
+            members = [
+                moved
+                for member in opened.getmembers()
+                if (moved := relocated(member, prefix, at)) is not None
+            ]
             for member in members:
                 refuse_unsafe(member)
-            opened.extraction_filter = lambda member, _: member   # checked above; where Python has filters, ours is enough
+            opened.extraction_filter = lambda member, _: (
+                member
+            )  # checked above; where Python has filters, ours is enough
             opened.extractall(into, members)  # noqa: S202
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         raise OpsError(
-            f"files of the commit into {into}", "the disk is full" if full else one_line(error), "free space (df -h), then run it again"
+            f"files of the commit into {into}",
+            "the disk is full" if full else one_line(error),
+            "free space (df -h), then run it again",
         ) from None
 
 
 def relocated(member: tarfile.TarInfo, prefix: str, at: int) -> tarfile.TarInfo | None:
-    """The member under its name below `prefix`, owned by nobody in particular; None for what is not below it."""
+    """The member under its name below `prefix`, owned by nobody in particular; None for what is not
+    below it.
+    """
     inside = below(member.name, prefix)
     if inside is None:
         return None
-    member.name, member.mtime, member.mode = inside, at, 0o755 if member.mode & 0o100 or member.isdir() else 0o644
+    member.name, member.mtime, member.mode = (
+        inside,
+        at,
+        0o755 if member.mode & 0o100 or member.isdir() else 0o644,
+    )
     if member.islnk():  # a hard link names another member
         member.linkname = below(member.linkname, prefix) or member.linkname
     return member
 
 
 def refuse_unsafe(member: tarfile.TarInfo) -> None:
-    """Raises ConfigError for a member that would land, or point, outside the folder, and for what is no file, folder or link."""
+    """Raises ConfigError for a member that would land, or point, outside the folder, and for what
+    is no file, folder or link.
+    """
     why = ""
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         why = "it is no file, folder or link"
     elif leads_out(member.name):
         why = "it would land outside the folder"
-    elif member.linkname and leads_out(member.linkname, posixpath.dirname(member.name) if member.issym() else ""):
+    elif member.linkname and leads_out(
+        member.linkname, posixpath.dirname(member.name) if member.issym() else ""
+    ):
         why = f"it is a link that leads outside: {member.linkname}"
     if why:
-        raise ConfigError(f"archive of the commit: {member.name}", one_line(why), "remove that file or link from the repository")
+        raise ConfigError(
+            f"archive of the commit: {member.name}",
+            one_line(why),
+            "remove that file or link from the repository",
+        )
 
 
 def leads_out(path: str, start: str = "") -> bool:
-    return path.startswith("/") or posixpath.normpath(posixpath.join(start, path)).split("/")[0] == ".."
+    return (
+        path.startswith("/")
+        or posixpath.normpath(posixpath.join(start, path)).split("/")[0] == ".."
+    )
 
 
 def below(name: str, prefix: str) -> str | None:

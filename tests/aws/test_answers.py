@@ -1,4 +1,6 @@
-"""Every call to AWS against answers that AWS would never give: an error of ours, never "nothing there" and never a bug."""
+"""Every call to AWS against answers that AWS would never give: an error of ours, never "nothing
+there" and never a bug.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ops.aws import session, s3, ec2, ecr, ecs, elb, logs, rds, secrets
+from ops.aws import ec2, ecr, ecs, elb, logs, rds, s3, secrets, session
 from ops.cdn import cloudfront
-from ops.terraform import state_locks
 from ops.core.errors import OpsError, Unreachable
+from ops.terraform import state_locks
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
 Call = Callable[[session.AwsSession], object]
@@ -103,7 +105,9 @@ def skeleton(request: Request) -> dict[str, Any]:
     model = botocore.session.get_session().get_service_model(services[target])
     members = model.operation_model(name).output_shape.members
     empty = {"structure": {}, "list": [{}]}
-    return {key: empty[shape.type_name] for key, shape in members.items() if shape.type_name in empty}
+    return {
+        key: empty[shape.type_name] for key, shape in members.items() if shape.type_name in empty
+    }
 
 
 def test_the_table_has_every_call() -> None:
@@ -122,8 +126,12 @@ def test_the_table_has_every_call() -> None:
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_an_odd_answer_is_an_error_of_ours(httpserver: HTTPServer, cloud_at: Any, kind: str) -> None:
-    """Whatever call it is: three lines that name the call, no traceback, and nothing taken for empty."""
+def test_an_odd_answer_is_an_error_of_ours(
+    httpserver: HTTPServer, cloud_at: Any, kind: str
+) -> None:
+    """Whatever call it is: three lines that name the call, no traceback, and nothing taken for
+    empty.
+    """
     httpserver.expect_request(re.compile(".*")).respond_with_handler(ODD[kind])
     cloud, passed = cloud_at(httpserver.url_for("")), []
     for name, call in CALLS.items():
@@ -156,7 +164,9 @@ def silent() -> Iterator[tuple[str, list[float]]]:
 
 
 def test_a_call_that_hangs_ends_after_two_attempts() -> None:
-    """One call is bounded by two silences; as long as it hangs, the next one has a single attempt."""
+    """One call is bounded by two silences; as long as it hangs, the next one has a single
+    attempt.
+    """
     with silent() as (address, came):
         cloud = session.of_overlay(address, "AKIATEST", "test", "us-east-1", read_timeout=0.2)
         for attempts in (2, 3):
@@ -177,4 +187,6 @@ def test_what_is_waited_for_is_named(
         with pytest.raises(Unreachable):
             ecs.service(cloud, "main", "web")
     said = capsys.readouterr().err
-    assert f"still waiting for {address}: service web in cluster main (ecs:DescribeServices)" in said
+    assert (
+        f"still waiting for {address}: service web in cluster main (ecs:DescribeServices)" in said
+    )

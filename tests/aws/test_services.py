@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops.aws import session, ecr, elb, logs, secrets
+from ops.aws import ecr, elb, logs, secrets, session
 from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redact
 
@@ -26,12 +26,21 @@ def test_repository_image_and_token(cloud: session.AwsSession) -> None:
     }
     client.put_image(repositoryName="team/web", imageTag="v1", imageManifest=json.dumps(manifest))
     found = ecr.repository(cloud, "team/web")
-    assert found is not None and (found.name, found.immutable, found.uri.endswith("/team/web")) == ("team/web", True, True)
+    assert found is not None and (found.name, found.immutable, found.uri.endswith("/team/web")) == (
+        "team/web",
+        True,
+        True,
+    )
     mutable = ecr.repository(cloud, "open")
     assert mutable is not None and mutable.immutable is False
     image = ecr.image(cloud, "team/web", "v1")
     assert image is not None and image.digest.startswith("sha256:") and image.tag == "v1"
-    assert ecr.repository(cloud, "absent") is ecr.image(cloud, "absent", "v1") is ecr.image(cloud, "team/web", "v2") is None
+    assert (
+        ecr.repository(cloud, "absent")
+        is ecr.image(cloud, "absent", "v1")
+        is ecr.image(cloud, "team/web", "v2")
+        is None
+    )
     token = ecr.token(cloud)
     assert token.username == "AWS" and token.password and "amazonaws.com" in token.registry
     assert token.password not in f"{token} {token!r}"
@@ -54,7 +63,14 @@ def test_target_group_and_targets(cloud: session.AwsSession) -> None:
     arn = made["TargetGroups"][0]["TargetGroupArn"]
     client.register_targets(TargetGroupArn=arn, Targets=[{"Id": "10.0.0.4", "Port": 3000}])
     group = elb.target_group(cloud, arn)
-    assert (group.name, group.port, group.health_path, group.interval_s, group.healthy_threshold, group.unhealthy_threshold) == (
+    assert (
+        group.name,
+        group.port,
+        group.health_path,
+        group.interval_s,
+        group.healthy_threshold,
+        group.unhealthy_threshold,
+    ) == (
         "web-tg",
         3000,
         "/health",
@@ -62,7 +78,9 @@ def test_target_group_and_targets(cloud: session.AwsSession) -> None:
         2,
         3,
     )
-    assert [(target.id, target.port, target.state) for target in elb.targets(cloud, arn)] == [("10.0.0.4", 3000, "healthy")]
+    assert [(target.id, target.port, target.state) for target in elb.targets(cloud, arn)] == [
+        ("10.0.0.4", 3000, "healthy")
+    ]
     client.delete_target_group(TargetGroupArn=arn)
     for look in (elb.target_group, elb.targets):
         with pytest.raises(Refused, match="target group web-tg does not exist"):
@@ -70,7 +88,9 @@ def test_target_group_and_targets(cloud: session.AwsSession) -> None:
 
 
 def test_logs(cloud: session.AwsSession) -> None:
-    """The group by its exact name, the last lines of a stream, what came since, and silence where there is no stream."""
+    """The group by its exact name, the last lines of a stream, what came since, and silence where
+    there is no stream.
+    """
     client = cloud.client("logs")
     client.create_log_group(logGroupName="/ecs/web-longer")
     assert logs.group_exists(cloud, "/ecs/web") is False
@@ -82,7 +102,9 @@ def test_logs(cloud: session.AwsSession) -> None:
     client.create_log_stream(logGroupName="/ecs/web", logStreamName="web/web/1")
     now = int(time.time() * 1000)
     say(client, [f"line {number}\n" for number in range(30)], now)
-    assert logs.last_lines(cloud, "/ecs/web", "web/web/1") == tuple(f"line {number}" for number in range(10, 30))
+    assert logs.last_lines(cloud, "/ecs/web", "web/web/1") == tuple(
+        f"line {number}" for number in range(10, 30)
+    )
     lines, token = logs.since(cloud, "/ecs/web", "web/web/1", None)
     assert (len(lines), lines[0]) == (30, "line 0")
     assert logs.since(cloud, "/ecs/web", "web/web/1", token)[0] == ()
@@ -91,7 +113,9 @@ def test_logs(cloud: session.AwsSession) -> None:
 
 
 def test_a_part_of_a_log(cloud: session.AwsSession) -> None:
-    """What was said from one moment to before another, and whether that is all; a group that is not there is refused."""
+    """What was said from one moment to before another, and whether that is all; a group that is not
+    there is refused.
+    """
     client, now = cloud.client("logs"), int(time.time() * 1000)
     client.create_log_group(logGroupName="/ecs/web")
     client.create_log_stream(logGroupName="/ecs/web", logStreamName="web/web/1")
@@ -110,14 +134,20 @@ def say(client: Any, lines: list[str], at: int) -> None:
     client.put_log_events(
         logGroupName="/ecs/web",
         logStreamName="web/web/1",
-        logEvents=[{"timestamp": at + number, "message": line} for number, line in enumerate(lines)],
+        logEvents=[
+            {"timestamp": at + number, "message": line} for number, line in enumerate(lines)
+        ],
     )
 
 
 def test_secrets_show_names_and_hide_values(cloud: session.AwsSession) -> None:
-    """Keys by name, values in no repr, a plain secret without keys, a missing one None or refused."""
+    """Keys by name, values in no repr, a plain secret without keys, a missing one None or
+    refused.
+    """
     client = cloud.client("secretsmanager")
-    client.create_secret(Name="db", SecretString=json.dumps({"username": "app", "password": "HUSH", "port": 5432}))
+    client.create_secret(
+        Name="db", SecretString=json.dumps({"username": "app", "password": "HUSH", "port": 5432})
+    )
     client.create_secret(Name="plain", SecretString="HUSH")
     client.create_secret(Name="binary", SecretBinary=b"HUSH")
     assert secrets.keys(cloud, "db") == {"username", "password", "port"}
@@ -134,7 +164,9 @@ def test_secrets_show_names_and_hide_values(cloud: session.AwsSession) -> None:
 
 
 def test_parameters(cloud: session.AwsSession) -> None:
-    """A parameter that is missing is no error in SSM, and is not taken for there; the value of one that is there is hidden from then on."""
+    """A parameter that is missing is no error in SSM, and is not taken for there; the value of one
+    that is there is hidden from then on.
+    """
     cloud.client("ssm").put_parameter(Name="/web/key", Value="HUSH-HUSH", Type="SecureString")
     assert secrets.parameter_exists(cloud, "/web/key") is True
     assert redact("boom HUSH-HUSH") == "boom ***"

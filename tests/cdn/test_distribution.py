@@ -1,4 +1,6 @@
-"""The CDN by table: whose cache it is, when an invalidation is the same one, which page is old, and where a deploy plans it."""
+"""The CDN by table: whose cache it is, when an invalidation is the same one, which page is old, and
+where a deploy plans it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from ops.cdn.facts import CacheAnswer, Distribution, path_pattern
-from ops.core.errors import Refused
 from ops.aws.facts import Unknown
+from ops.cdn.facts import CacheAnswer, Distribution, path_pattern
 from ops.cdn.rules.distribution import chosen, is_older_copy, reference
-from ops.deploy.rules.plan import plan_release
 from ops.core.config.settings import Cdn
+from ops.core.errors import Refused
+from ops.deploy.rules.plan import plan_release
 from tests.deploy.test_plan import FACTS, IMAGE, ROLLOUT, RUNS_IT, SERVICE, deployment, service
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -24,7 +26,10 @@ def distribution(id: str, *aliases: str, comment: str = "") -> Distribution:
     return Distribution(id, "d1.cloudfront.net", "Deployed", True, aliases, comment)
 
 
-OURS, OTHER = distribution("E1", "example.com", comment="CDN"), distribution("E2", "other.org", comment="other")
+OURS, OTHER = (
+    distribution("E1", "example.com", comment="CDN"),
+    distribution("E2", "other.org", comment="other"),
+)
 CACHED = SERVICE.model_copy(update={"invalidate": ["/*", "/about"]})
 
 
@@ -48,13 +53,23 @@ def test_the_distribution_is_found(cdn: Cdn, site: str | None) -> None:
 @pytest.mark.parametrize(
     ("found", "cdn", "says"),
     [
-        ((OURS, OTHER), Cdn(alias="gone.net"), ("alias gone.net", "none matches", "E1 (example.com), E2 (other.org)")),
-        ((OURS, replace(OURS, id="E3")), Cdn(comment="CDN"), ("comment 'CDN'", "several match", "E1 (example.com), E3 (example.com)")),
+        (
+            (OURS, OTHER),
+            Cdn(alias="gone.net"),
+            ("alias gone.net", "none matches", "E1 (example.com), E2 (other.org)"),
+        ),
+        (
+            (OURS, replace(OURS, id="E3")),
+            Cdn(comment="CDN"),
+            ("comment 'CDN'", "several match", "E1 (example.com), E3 (example.com)"),
+        ),
         ((), Cdn(alias="example.com"), ("none matches; found: none",)),
         ((OURS,), Cdn(), ("no alias or comment configured",)),
     ],
 )
-def test_a_guess_is_refused_and_says_what_was_found(found: tuple[Distribution, ...], cdn: Cdn, says: tuple[str, ...]) -> None:
+def test_a_guess_is_refused_and_says_what_was_found(
+    found: tuple[Distribution, ...], cdn: Cdn, says: tuple[str, ...]
+) -> None:
     """None, or several: exit 3, with what there is."""
     with pytest.raises(Refused) as caught:
         chosen(found, cdn, None)
@@ -62,18 +77,39 @@ def test_a_guess_is_refused_and_says_what_was_found(found: tuple[Distribution, .
 
 
 def test_a_deployment_has_one_invalidation() -> None:
-    """The same deployment and paths have the same reference; another deployment, or other paths, another one."""
+    """The same deployment and paths have the same reference; another deployment, or other paths,
+    another one.
+    """
     assert reference("ecs-svc/1", ["/*"]) == reference("ecs-svc/1", ["/*"])
-    assert len({reference("ecs-svc/1", ["/*"]), reference("ecs-svc/2", ["/*"]), reference("ecs-svc/1", ["/a"])}) == 3
+    assert (
+        len(
+            {
+                reference("ecs-svc/1", ["/*"]),
+                reference("ecs-svc/2", ["/*"]),
+                reference("ecs-svc/1", ["/a"]),
+            }
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
     ("cache", "age", "deployed_s_ago", "old"),
-    [("hit", 3600, 60, True), ("hit", 30, 60, False), ("hit", 61, 60, False), ("refreshhit", 3600, 60, False), ("miss", None, 60, False),
-     ("hit", 3600, None, False)],
+    [
+        ("hit", 3600, 60, True),
+        ("hit", 30, 60, False),
+        ("hit", 61, 60, False),
+        ("refreshhit", 3600, 60, False),
+        ("miss", None, 60, False),
+        ("hit", 3600, None, False),
+    ],
 )
-def test_a_page_from_before_the_deployment(cache: str, age: int | None, deployed_s_ago: int | None, old: bool) -> None:
-    """Only a hit that is older than the running deployment; a revalidated page is as new as the origin's."""
+def test_a_page_from_before_the_deployment(
+    cache: str, age: int | None, deployed_s_ago: int | None, old: bool
+) -> None:
+    """Only a hit that is older than the running deployment; a revalidated page is as new as the
+    origin's.
+    """
     at = NOW - timedelta(seconds=deployed_s_ago) if deployed_s_ago is not None else None
     assert is_older_copy(CacheAnswer("/", 200, cache, age, ""), at, NOW) is old
 
@@ -103,21 +139,34 @@ RUNNING = {"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revi
     ],
     ids=["rolls out", "killed before it", "--skip cdn"],
 )
-def test_a_deploy_of_a_cached_service_invalidates(change: dict[str, Any], expected: list[str]) -> None:
-    """After the watch and before the proof; also where an earlier run was killed between the two."""
+def test_a_deploy_of_a_cached_service_invalidates(
+    change: dict[str, Any], expected: list[str]
+) -> None:
+    """After the watch and before the proof; also where an earlier run was killed between the
+    two.
+    """
     plan = plan_release(replace(FACTS, **change), CACHED)
     assert [step.verb for step in plan.steps] == expected
 
 
 def test_its_way_back_invalidates_too() -> None:
-    """The undo's sentence says so, and the step names distribution and paths; a service without paths has neither."""
-    steps = {step.verb: step for step in plan_release(replace(FACTS, distribution=OURS), CACHED).steps}
+    """The undo's sentence says so, and the step names distribution and paths; a service without
+    paths has neither.
+    """
+    steps = {
+        step.verb: step for step in plan_release(replace(FACTS, distribution=OURS), CACHED).steps
+    }
     assert "invalidate the CDN's cache again" in str(steps["update"].undo)
-    assert "/*, /about at CloudFront distribution E1 (example.com)" in steps["invalidate"].says and steps["invalidate"].undo is None
+    assert (
+        "/*, /about at CloudFront distribution E1 (example.com)" in steps["invalidate"].says
+        and steps["invalidate"].undo is None
+    )
     assert "CDN" not in str(plan_release(replace(FACTS, distribution=OURS), SERVICE))
 
 
 def test_a_distribution_that_could_not_be_read_stops_the_deploy_before_anything_changes() -> None:
     """Exit 3 with the reason, rather than a new version that nobody sees."""
     with pytest.raises(Refused, match="cloudfront:ListDistributions"):
-        plan_release(replace(FACTS, distribution=Unknown("may not cloudfront:ListDistributions")), CACHED)
+        plan_release(
+            replace(FACTS, distribution=Unknown("may not cloudfront:ListDistributions")), CACHED
+        )

@@ -1,4 +1,6 @@
-"""Applying a plan: in order, recorded before it runs, undone newest first, and the first error is the one that is raised."""
+"""Applying a plan: in order, recorded before it runs, undone newest first, and the first error is
+the one that is raised.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ from ops.core.apply import Journal, apply
 from ops.core.errors import Interrupted, OpsError, Refused
 from ops.core.plan import Plan, Step
 
-PLAN = Plan((Step("one", "Do one", "undo one"), Step("two", "Do two"), Step("three", "Do three", "undo three")))
+PLAN = Plan(
+    (
+        Step("one", "Do one", "undo one"),
+        Step("two", "Do two"),
+        Step("three", "Do three", "undo three"),
+    )
+)
 
 
 @dataclass
@@ -51,9 +59,13 @@ def test_all_steps_in_order() -> None:
     assert [entry.status for entry in journal.entries] == ["done", "done", "done"]
 
 
-@pytest.mark.parametrize("failure", [OpsError("broken"), Interrupted("SIGTERM"), KeyboardInterrupt(), ValueError("bug")])
+@pytest.mark.parametrize(
+    "failure", [OpsError("broken"), Interrupted("SIGTERM"), KeyboardInterrupt(), ValueError("bug")]
+)
 def test_any_failure_undoes_newest_first(failure: BaseException) -> None:
-    """Errors and signals alike undo what had begun, the failed step included, and are raised themselves."""
+    """Errors and signals alike undo what had begun, the failed step included, and are raised
+    themselves.
+    """
     log, journal, error = run(do_three=failure)
     assert log == ["do one", "do two", "do three", "undo three", "undo one"]
     assert error is failure
@@ -62,7 +74,9 @@ def test_any_failure_undoes_newest_first(failure: BaseException) -> None:
 
 
 def test_a_step_that_changed_nothing_is_not_undone() -> None:
-    """A lock that is held, for example: the step is refused, only what came before it is taken back."""
+    """A lock that is held, for example: the step is refused, only what came before it is taken
+    back.
+    """
     held = Refused("held")
     held.untouched = True
     log, journal, error = run(do_three=held)

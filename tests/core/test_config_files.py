@@ -1,4 +1,6 @@
-"""Malformed configuration: three lines that name the file, never a traceback, neither ours nor Invoke's."""
+"""Malformed configuration: three lines that name the file, never a traceback, neither ours nor
+Invoke's.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "invoke.yaml").read_text(encoding="utf-8")
 DEFAULTS: dict[str, Any] = {"env": "sandbox", "environments": {}}
 SERVICE = "{ecs_service: b, container: b, repository: r}"
-HERE = 'env: here\nenvironments:\n  here:\n    account: "123456789012"\n    region: r\n    cluster: c\n'
+HERE = (
+    'env: here\nenvironments:\n  here:\n    account: "123456789012"\n    region: r\n    '
+    "cluster: c\n"
+)
 
 
 def here(line: str) -> str:
@@ -117,9 +122,14 @@ YAML: list[tuple[str, str | bytes, str]] = [
     ("overlay: twice", here("overlay: twice.yaml"), "twice.yaml:2"),
     ("overlay: a list", here("overlay: list.yaml"), "found a list"),
     ("overlay: a mistake", here("overlay: mistake.yaml"), "mistake.yaml:1"),
-    ("a port", here(f"services: {{b: {SERVICE[:-1]}, container_port: 99999999}}}}").replace(
-        "    services: {}\n", ""), "65535"),
-]  # fmt: skip
+    (
+        "a port",
+        here(f"services: {{b: {SERVICE[:-1]}, container_port: 99999999}}}}").replace(
+            "    services: {}\n", ""
+        ),
+        "65535",
+    ),
+]
 OTHERS: list[tuple[str, str | bytes, str]] = [
     ("broken.json", '{"env": ', "FILE:1:9"),
     ("comma.json", '{"env": "a",}', "FILE:1"),
@@ -236,7 +246,9 @@ def test_a_home_that_is_no_folder_is_three_lines(
 def test_the_users_file_may_hold_other_projects_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """~/.invoke.yaml is read by every project that uses Invoke; a misspelt key of ours is refused."""
+    """~/.invoke.yaml is read by every project that uses Invoke; a misspelt key of ours is
+    refused.
+    """
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "invoke.yaml").write_text(here("branch: main"))
     (tmp_path / ".invoke.yaml").write_text("packaging: {sign: true}\nrun: {echo: true}\n")

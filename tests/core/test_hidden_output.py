@@ -1,4 +1,6 @@
-"""Known secrets are hidden at the few places through which everything is printed, raised and stored."""
+"""Known secrets are hidden at the few places through which everything is printed, raised and
+stored.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ from typing import Any
 import pytest
 
 from ops.core import ui
-from ops.state import outbox
-from ops.health import history_files
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import known, redact
+from ops.health import history_files
+from ops.state import outbox
 from tests.front_door import ROOT
 
 SECRET = 's3cret "value" é'
@@ -53,7 +55,10 @@ def test_an_error_holds_no_known_secret() -> None:
 def test_files_hold_no_known_secret(tmp_path: Path) -> None:
     """Records that wait to be sent, and runs of health checks that are kept."""
     document: dict[str, Any] = {"why": SECRET, "at": "2026-11-30T00:00:00Z", "checks": []}
-    kept = (outbox.put(tmp_path, "a/key", document), history_files.save(tmp_path / "sweep.json", document))
+    kept = (
+        outbox.put(tmp_path, "a/key", document),
+        history_files.save(tmp_path / "sweep.json", document),
+    )
     for path in kept:
         assert json.loads(path.read_text())["why"] == "***"
 
@@ -69,7 +74,11 @@ def literals() -> list[str]:
     for folder in ("rules", "flows", "tasks", "adapters"):
         for file in sorted((ROOT / "ops" / folder).glob("*.py")):
             nodes = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-            found += [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+            found += [
+                node.value
+                for node in nodes
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            ]
     return found
 
 

@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from ops.core.parallel import AT_ONCE, SchedulingDelay, gather
-from ops.core.errors import Unreachable
 from ops.aws.facts import Unknown
+from ops.core.errors import Unreachable
+from ops.core.parallel import AT_ONCE, SchedulingDelay, gather
 from ops.core.redaction.redact import one_line, redacted
 
 
@@ -56,7 +56,7 @@ def test_a_busy_machine_knows_that_it_is_late() -> None:
             thread.start()
         time.sleep(0.5)
         over.set()
-    assert own.late > 0.004      # CPython lets a thread run for 5 ms before it gives way
+    assert own.late > 0.004  # CPython lets a thread run for 5 ms before it gives way
 
 
 def test_no_more_than_the_bound_run_together() -> None:

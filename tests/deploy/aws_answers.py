@@ -1,4 +1,6 @@
-"""A door before the sandbox's AWS that changes its answers to some actions, as an account in another state would answer."""
+"""A door before the sandbox's AWS that changes its answers to some actions, as an account in
+another state would answer.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,15 @@ import yaml
 
 from tests.checkout import Checkout
 
-Answer = tuple[int, dict[str, Any]]     # status and document
-Change = Callable[[Answer], Answer]     # what AWS really answered, to what is answered instead
+Answer = tuple[int, dict[str, Any]]  # status and document
+Change = Callable[[Answer], Answer]  # what AWS really answered, to what is answered instead
 
 
 @contextmanager
 def before_aws(checkout: Checkout, changes: Mapping[str, Change]) -> Iterator[threading.Event]:
-    """The checkout's tasks reach AWS by a door that applies `changes` (action to change), once the event is set."""
+    """The checkout's tasks reach AWS by a door that applies `changes` (action to change), once the
+    event is set.
+    """
     file = checkout.root / ".sandbox/environment.yaml"
     text = file.read_text()
     values = yaml.safe_load(text)
@@ -32,8 +36,18 @@ def before_aws(checkout: Checkout, changes: Mapping[str, Change]) -> Iterator[th
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             with httpx.Client(trust_env=False) as client:
-                said = client.request(self.command, real + self.path, headers=dict(self.headers), content=body, timeout=30)
-            kept = {key: value for key, value in said.headers.items() if key not in ("content-length", "date", "server", "connection")}
+                said = client.request(
+                    self.command,
+                    real + self.path,
+                    headers=dict(self.headers),
+                    content=body,
+                    timeout=30,
+                )
+            kept = {
+                key: value
+                for key, value in said.headers.items()
+                if key not in ("content-length", "date", "server", "connection")
+            }
             status, content = said.status_code, said.content
             change = changes.get(self.headers.get("X-Amz-Target", "").rpartition(".")[2])
             if change and open_.is_set():

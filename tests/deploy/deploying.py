@@ -1,4 +1,6 @@
-"""How the deploy tests change the sample, watch the site as a client does, and read the sandbox's AWS as an operator does."""
+"""How the deploy tests change the sample, watch the site as a client does, and read the sandbox's
+AWS as an operator does.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def client(site: str) -> Iterator[Client]:
 
 
 def overlay(checkout: Checkout) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((checkout.root / ".sandbox/environment.yaml").read_text())
+    found: dict[str, Any] = yaml.safe_load(
+        (checkout.root / ".sandbox/environment.yaml").read_text()
+    )
     return found
 
 
@@ -78,8 +82,17 @@ def aws(checkout: Checkout, service: str) -> Any:
 
 
 def git(checkout: Checkout, *words: str) -> str:
-    identity = ["-c", "user.name=tester", "-c", "user.email=tester@example.invalid", "-c", "commit.gpgsign=false"]
-    return subprocess.run(["git", *identity, *words], cwd=source(checkout), check=True, capture_output=True, text=True).stdout.strip()
+    identity = [
+        "-c",
+        "user.name=tester",
+        "-c",
+        "user.email=tester@example.invalid",
+        "-c",
+        "commit.gpgsign=false",
+    ]
+    return subprocess.run(
+        ["git", *identity, *words], cwd=source(checkout), check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def commit(checkout: Checkout, files: dict[str, str], message: str) -> str:
@@ -108,14 +121,19 @@ def version(checkout: Checkout) -> str:
 
 
 def service(checkout: Checkout, name: str = "dev-davidshaevel-backend") -> dict[str, Any]:
-    found = aws(checkout, "ecs").describe_services(cluster="dev-davidshaevel-cluster", services=[name])["services"][0]
+    found = aws(checkout, "ecs").describe_services(
+        cluster="dev-davidshaevel-cluster", services=[name]
+    )["services"][0]
     return dict(found)
 
 
 def newest_revision(checkout: Checkout) -> int:
     """Of the backend's family, whoever made it and whether it is still ACTIVE."""
     ecs = aws(checkout, "ecs")
-    known = [ecs.list_task_definitions(familyPrefix="dev-davidshaevel-backend", status=status) for status in ("ACTIVE", "INACTIVE")]
+    known = [
+        ecs.list_task_definitions(familyPrefix="dev-davidshaevel-backend", status=status)
+        for status in ("ACTIVE", "INACTIVE")
+    ]
     return max(int(arn.rsplit(":", 1)[1]) for found in known for arn in found["taskDefinitionArns"])
 
 
@@ -124,12 +142,20 @@ def start(checkout: Checkout, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "invoke", "--search-root", str(checkout.root), *words]
     keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     return subprocess.Popen(
-        command, cwd=checkout.root, env=keep, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=checkout.root,
+        env=keep,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
 def read_until(process: subprocess.Popen[str], text: str, seconds: float = 90) -> str:
-    """What the process says until a line holds `text`. Fails where it ends, or takes too long, without."""
+    """What the process says until a line holds `text`. Fails where it ends, or takes too long,
+    without.
+    """
     said, end = [], time.monotonic() + seconds
     assert process.stderr
     for line in process.stderr:
@@ -151,7 +177,18 @@ def sql(checkout: Checkout, statement: str) -> None:
     """As the application would, from inside of the platform's network."""
     import psycopg
 
-    secret = json.loads(aws(checkout, "secretsmanager").get_secret_value(SecretId="dev-davidshaevel-db-credentials")["SecretString"])
-    words = {"hostaddr": "127.0.0.1", "host": secret["host"], "port": secret["port"], "dbname": secret["dbname"]}
-    with psycopg.connect(**words, user=secret["username"], password=secret["password"], autocommit=True) as connection:
+    secret = json.loads(
+        aws(checkout, "secretsmanager").get_secret_value(
+            SecretId="dev-davidshaevel-db-credentials"
+        )["SecretString"]
+    )
+    words = {
+        "hostaddr": "127.0.0.1",
+        "host": secret["host"],
+        "port": secret["port"],
+        "dbname": secret["dbname"],
+    }
+    with psycopg.connect(
+        **words, user=secret["username"], password=secret["password"], autocommit=True
+    ) as connection:
         connection.execute(statement)  # type: ignore[call-overload]

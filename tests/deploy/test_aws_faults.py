@@ -1,4 +1,6 @@
-"""AWS's answers spoiled one by one before the commands: unknown is said, never taken for fine, and a hang ends."""
+"""AWS's answers spoiled one by one before the commands: unknown is said, never taken for fine, and
+a hang ends.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,18 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.core.errors import OpsError
-from ops.health import sweep
-from ops.state import lock_admin, records
-from ops.preflight import report as preflight_report
-from ops.ecs import status
-from ops.preflight.platform_reads import Platform, all_facts
 from ops.aws.facts import Unknown
-from ops.preflight.rules.checks import check
 from ops.core.config.settings import Settings
+from ops.core.errors import OpsError
+from ops.ecs import status
+from ops.health import sweep
+from ops.preflight import report as preflight_report
+from ops.preflight.platform_reads import Platform, all_facts
+from ops.preflight.rules.checks import check
+from ops.state import lock_admin, records
 from tests.checkout import Checkout
-from tests.faulty_aws import FaultyAws, before_aws, proxied
 from tests.deploy import deploying as world
+from tests.faulty_aws import FaultyAws, before_aws, proxied
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 KINDS = ("denied", "html")
@@ -44,9 +46,18 @@ PREFLIGHT = {
     "DescribeLogGroups": "log-group",
 }
 HEALTH = (
-    "GetCallerIdentity", "DescribeClusters", "DescribeServices", "ListTasks", "DescribeTasks", "DescribeTaskDefinition",
-    "ListObjectsV2 releases", "GetObject releases", "DescribeTargetHealth", "DescribeTargetGroups", "FilterLogEvents",
-)  # fmt: skip
+    "GetCallerIdentity",
+    "DescribeClusters",
+    "DescribeServices",
+    "ListTasks",
+    "DescribeTasks",
+    "DescribeTaskDefinition",
+    "ListObjectsV2 releases",
+    "GetObject releases",
+    "DescribeTargetHealth",
+    "DescribeTargetGroups",
+    "FilterLogEvents",
+)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +86,17 @@ def through(faulty: FaultyAws, checkout: Checkout, read_timeout: float = 5.0) ->
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_preflight_passes_nothing_that_it_could_not_read(platform: Checkout, released: str, faulty: FaultyAws, kind: str) -> None:
+def test_preflight_passes_nothing_that_it_could_not_read(
+    platform: Checkout, released: str, faulty: FaultyAws, kind: str
+) -> None:
     """Each call in turn: its check refuses or is unknown, and says why."""
     ours = through(faulty, platform)
     for operation, name in PREFLIGHT.items():
         faulty.faults.clear()
         faulty.spoil(operation, kind)
-        facts = all_facts(ours, ("backend",), released, say=lambda line: None, skip=SKIP, tests=False)["backend"]
+        facts = all_facts(
+            ours, ("backend",), released, say=lambda line: None, skip=SKIP, tests=False
+        )["backend"]
         items = {item.name: item for item in check(facts, ours.settings.environment, SKIP)}
         assert faulty.struck[operation], operation
         assert items[name].status in ("refuse", "unknown"), (operation, items[name])
@@ -105,8 +120,12 @@ def test_health_is_not_healthy_where_something_could_not_be_read(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_releases_and_status_say_what_they_do_not_know(platform: Checkout, released: str, faulty: FaultyAws, kind: str) -> None:
-    """`current` without the tasks, `verdict` without the records, `in_ecr` without ECR: null, and never false."""
+def test_releases_and_status_say_what_they_do_not_know(
+    platform: Checkout, released: str, faulty: FaultyAws, kind: str
+) -> None:
+    """`current` without the tasks, `verdict` without the records, `in_ecr` without ECR: null, and
+    never false.
+    """
     expected = {
         "ListTasks": {"current": None},
         "DescribeTasks": {"current": None},
@@ -126,11 +145,15 @@ def test_releases_and_status_say_what_they_do_not_know(platform: Checkout, relea
     settings = reader.settings
     (seen,) = status.status(settings, ("backend",))
     assert isinstance(seen.tasks, Unknown) and seen.exit_code == 1
-    assert status.as_document((seen,), settings)["services"][0]["tasks"] is None and "tasks: unknown: " in status.as_text((seen,))
+    assert status.as_document((seen,), settings)["services"][0][
+        "tasks"
+    ] is None and "tasks: unknown: " in status.as_text((seen,))
 
 
 @pytest.mark.parametrize("kind", ["denied", "html", "cut", "empty"])
-def test_locks_that_could_not_be_listed_are_an_error(platform: Checkout, faulty: FaultyAws, kind: str) -> None:
+def test_locks_that_could_not_be_listed_are_an_error(
+    platform: Checkout, faulty: FaultyAws, kind: str
+) -> None:
     """Not `{"locks": []}`."""
     faulty.spoil("ListObjectsV2 locks", kind)
     ours = through(faulty, platform)
@@ -138,12 +161,18 @@ def test_locks_that_could_not_be_listed_are_an_error(platform: Checkout, faulty:
         lock_admin.lock_status(ours.cloud, ours.settings)
 
 
-def test_calls_that_hang_end_and_are_unknown(platform: Checkout, released: str, faulty: FaultyAws) -> None:
-    """ListTasks and STS without an answer: the preflight ends after a few silences, and says which calls."""
+def test_calls_that_hang_end_and_are_unknown(
+    platform: Checkout, released: str, faulty: FaultyAws
+) -> None:
+    """ListTasks and STS without an answer: the preflight ends after a few silences, and says which
+    calls.
+    """
     for operation in ("ListTasks", "GetCallerIdentity"):
         faulty.spoil(operation, "hang")
     ours, began = through(faulty, platform, 0.5), time.monotonic()
-    report = preflight_report.read_and_check(replace(ours), ("backend",), SKIP | {"git-clean", "branch"})
+    report = preflight_report.read_and_check(
+        replace(ours), ("backend",), SKIP | {"git-clean", "branch"}
+    )
     assert time.monotonic() - began < 30 and not report.ready
     text = report.as_text()
     assert "did not answer in time" in text and "sts:GetCallerIdentity" in text
@@ -157,7 +186,9 @@ STOPS = (
 )
 
 
-@pytest.mark.parametrize(("operation", "kind", "code", "verdict"), STOPS, ids=[f"{each[0]} {each[1]}" for each in STOPS])
+@pytest.mark.parametrize(
+    ("operation", "kind", "code", "verdict"), STOPS, ids=[f"{each[0]} {each[1]}" for each in STOPS]
+)
 def test_a_deploy_that_stops_before_a_change_prints_its_document(
     platform: Checkout, released: str, operation: str, kind: str, code: int, verdict: str
 ) -> None:
@@ -168,13 +199,21 @@ def test_a_deploy_that_stops_before_a_change_prints_its_document(
         done = platform.inv("backend.deploy", "--tag", released, "--json", "--skip", "tests,cdn")
     found = json.loads(done.stdout)
     assert (done.returncode, found["verdict"]) == (code, verdict), done.stderr
-    assert found["service"] == "backend" and found["environment"] == "sandbox" and found["tag"] == released
-    assert {"steps", "findings", "not_undone", "health", "image"} < found.keys() and found["error"]["why"]
+    assert (
+        found["service"] == "backend"
+        and found["environment"] == "sandbox"
+        and found["tag"] == released
+    )
+    assert {"steps", "findings", "not_undone", "health", "image"} < found.keys() and found["error"][
+        "why"
+    ]
     assert "bug" not in done.stderr and world.newest_revision(platform) == before
 
 
 def test_a_deploy_whose_answers_are_lost_is_what_it_is(platform: Checkout, released: str) -> None:
-    """AWS does what it was asked for, and the answers to register, update and the record's write are empty: succeeded, with its record."""
+    """AWS does what it was asked for, and the answers to register, update and the record's write
+    are empty: succeeded, with its record.
+    """
     tag = world.commit(platform, {"backend/lost.txt": "lost"}, "Lose some answers")
     with before_aws(platform) as faulty:
         for operation in ("RegisterTaskDefinition", "UpdateService", "PutObject releases"):
@@ -183,33 +222,70 @@ def test_a_deploy_whose_answers_are_lost_is_what_it_is(platform: Checkout, relea
         assert all(faulty.struck[operation] for operation in faulty.faults)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["verdict"] == "succeeded" and found["tag"] == tag and "registered all the same" in done.stderr
-    (row,) = (row for row in json.loads(platform.inv("backend.releases", "--json").stdout)["releases"] if row["tag"] == tag)
+    assert (
+        found["verdict"] == "succeeded"
+        and found["tag"] == tag
+        and "registered all the same" in done.stderr
+    )
+    (row,) = (
+        row
+        for row in json.loads(platform.inv("backend.releases", "--json").stdout)["releases"]
+        if row["tag"] == tag
+    )
     assert row["verdict"] == "succeeded" and row["current"]
 
 
 def test_a_deploy_whose_proof_hangs_ends(platform: Checkout, released: str) -> None:
-    """DescribeTasks never answers from UpdateService on: failed as unproven in time, nothing undone, the lock freed, recorded."""
-    tag, began = world.commit(platform, {"backend/hang.txt": "hang"}, "Hang the proof"), time.monotonic()
+    """DescribeTasks never answers from UpdateService on: failed as unproven in time, nothing
+    undone, the lock freed, recorded.
+    """
+    tag, began = (
+        world.commit(platform, {"backend/hang.txt": "hang"}, "Hang the proof"),
+        time.monotonic(),
+    )
     with before_aws(platform) as faulty:
         faulty.spoil("DescribeTasks", "hang", when=lambda: bool(faulty.seen["UpdateService"]))
-        done = platform.inv("backend.deploy", "--json", "--skip", "tests", "--timeout", "60", timeout=200)
+        done = platform.inv(
+            "backend.deploy", "--json", "--skip", "tests", "--timeout", "60", timeout=200
+        )
     assert time.monotonic() - began < 150 and done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
-    assert found["verdict"] == "failed" and "unproven" in [each["cause"] for each in found["findings"]]
+    assert found["verdict"] == "failed" and "unproven" in [
+        each["cause"] for each in found["findings"]
+    ]
     assert world.version(platform) == tag
     assert json.loads(platform.inv("lock.status", "--json").stdout) == {"locks": []}
     rows = json.loads(platform.inv("backend.releases", "--json").stdout)["releases"]
     assert [row["verdict"] for row in rows if row["tag"] == tag] == ["failed"]
 
 
-def test_an_answer_that_a_full_disk_did_not_take_is_no_success(platform: Checkout, released: str) -> None:
+def test_an_answer_that_a_full_disk_did_not_take_is_no_success(
+    platform: Checkout, released: str
+) -> None:
     """`deploy --json > /dev/full`: exit 1, and the verdict on stderr."""
     runs = world.version(platform)
-    words = ["--search-root", str(platform.root), "backend.deploy", "--tag", runs, "--json", "--skip", "tests"]
+    words = [
+        "--search-root",
+        str(platform.root),
+        "backend.deploy",
+        "--tag",
+        runs,
+        "--json",
+        "--skip",
+        "tests",
+    ]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "invoke", *words], cwd=platform.root, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-m", "invoke", *words],
+            cwd=platform.root,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
-    assert done.returncode == 1 and "could not be written to stdout" in done.stderr and "No space left" in done.stderr
+    assert (
+        done.returncode == 1
+        and "could not be written to stdout" in done.stderr
+        and "No space left" in done.stderr
+    )
     assert f"succeeded: backend {runs}" in done.stderr

@@ -1,4 +1,6 @@
-"""What goes wrong before, or beside, a deploy: each has its three lines and its exit code, and leaves nothing half-done."""
+"""What goes wrong before, or beside, a deploy: each has its three lines and its exit code, and
+leaves nothing half-done.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,16 @@ Broken = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def elsewhere(platform: Checkout, tmp_path: Path) -> Broken:
-    """`inv WORDS` in an environment like the sandbox's, with some keys changed: `{"database.secret": "x"}`."""
+    """`inv WORDS` in an environment like the sandbox's, with some keys changed:
+    `{"database.secret": "x"}`.
+    """
 
-    def run(changes: dict[str, Any], *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        shipped = yaml.safe_load((platform.root / "invoke.yaml").read_text())["environments"]["sandbox"]
+    def run(
+        changes: dict[str, Any], *words: str, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        shipped = yaml.safe_load((platform.root / "invoke.yaml").read_text())["environments"][
+            "sandbox"
+        ]
         values = {**copy.deepcopy(shipped), **world.overlay(platform)}
         values["database"] = {**shipped["database"], **world.overlay(platform).get("database", {})}
         for path, value in changes.items():
@@ -38,14 +46,20 @@ def elsewhere(platform: Checkout, tmp_path: Path) -> Broken:
         over, file = tmp_path / "over.yaml", tmp_path / "elsewhere.yaml"
         over.write_text(yaml.safe_dump({key: values[key] for key in ("aws", "services")}))
         kept = {key: value for key, value in values.items() if key not in ("aws", "overlay")}
-        file.write_text(yaml.safe_dump({"env": "elsewhere", "environments": {"elsewhere": {**kept, "overlay": str(over)}}}))
+        file.write_text(
+            yaml.safe_dump(
+                {"env": "elsewhere", "environments": {"elsewhere": {**kept, "overlay": str(over)}}}
+            )
+        )
         return platform.inv("-f", str(file), *words, **environment)
 
     return run
 
 
 def three_lines(said: str) -> None:
-    assert "error: " in said and "  why: " in said and " next: " in said and "Traceback" not in said, said
+    assert (
+        "error: " in said and "  why: " in said and " next: " in said and "Traceback" not in said
+    ), said
 
 
 @pytest.mark.parametrize("tag", ["; rm -rf /", "--flag", "a\nb", "$(id)", "x" * 200, "../up", ""])
@@ -64,11 +78,17 @@ def test_a_tag_that_ecr_lacks_is_refused(platform: Checkout) -> None:
 
 
 def test_a_dirty_tree_is_refused_and_can_be_skipped_by_name(platform: Checkout) -> None:
-    """An uncommitted file is exit 3 and names --skip; with it the commit itself is what would be built."""
+    """An uncommitted file is exit 3 and names --skip; with it the commit itself is what would be
+    built.
+    """
     (world.source(platform) / "backend/uncommitted.txt").write_text("x")
     try:
         done = platform.inv("backend.deploy")
-        assert done.returncode == 3 and "git-clean" in done.stderr and "--skip git-clean" in done.stderr
+        assert (
+            done.returncode == 3
+            and "git-clean" in done.stderr
+            and "--skip git-clean" in done.stderr
+        )
         three_lines(done.stderr)
         assert platform.inv("backend.deploy", "--plan", "--skip", "git-clean").returncode == 0
     finally:
@@ -97,12 +117,19 @@ def test_no_git_is_said(platform: Checkout, tmp_path: Path) -> None:
         ({"services.backend.container": "web"}, "container"),
         ({"account": "999999999999"}, "credentials"),
         ({"engine": "tcp://127.0.0.1:9"}, "engine"),
-        ({"aws": {"endpoint": "http://127.0.0.1:9", "access_key": "a", "secret_key": "b"}}, "credentials"),
+        (
+            {"aws": {"endpoint": "http://127.0.0.1:9", "access_key": "a", "secret_key": "b"}},
+            "credentials",
+        ),
         ({"source": "/nonexistent"}, "/nonexistent"),
     ],
 )
-def test_a_world_that_does_not_fit_is_refused(platform: Checkout, elsewhere: Broken, changes: dict[str, Any], check: str) -> None:
-    """A missing repository, service or cluster, another account, an engine or AWS that is down: exit 3, named, and nothing changed."""
+def test_a_world_that_does_not_fit_is_refused(
+    platform: Checkout, elsewhere: Broken, changes: dict[str, Any], check: str
+) -> None:
+    """A missing repository, service or cluster, another account, an engine or AWS that is down:
+    exit 3, named, and nothing changed.
+    """
     world.commit(platform, {"backend/NOTE": "not deployed"}, "Not to be deployed")
     before = world.service(platform)
     done = elsewhere(changes, "backend.deploy")
@@ -121,7 +148,9 @@ def test_a_world_that_does_not_fit_is_refused(platform: Checkout, elsewhere: Bro
         ("FROM nobody/has-this:1\n", "nobody/has-this"),
     ],
 )
-def test_a_dockerfile_that_fails_shows_its_own_lines(platform: Checkout, dockerfile: str, says: str) -> None:
+def test_a_dockerfile_that_fails_shows_its_own_lines(
+    platform: Checkout, dockerfile: str, says: str
+) -> None:
     """The engine's own error is shown, exit 1; nothing is pushed, registered or changed."""
     tag = world.commit(platform, {"backend/Dockerfile": dockerfile}, "A Dockerfile that fails")
     before = world.service(platform)
@@ -131,12 +160,16 @@ def test_a_dockerfile_that_fails_shows_its_own_lines(platform: Checkout, dockerf
     assert says in done.stderr.split("error: ", 1)[1]
     three_lines(done.stderr)
     assert world.service(platform)["deployments"][0]["id"] == before["deployments"][0]["id"]
-    pushed = world.aws(platform, "ecr").list_images(repositoryName="davidshaevel/backend")["imageIds"]
+    pushed = world.aws(platform, "ecr").list_images(repositoryName="davidshaevel/backend")[
+        "imageIds"
+    ]
     assert tag not in {image.get("imageTag") for image in pushed}
 
 
 def test_a_full_disk_is_said(platform: Checkout, tmp_path: Path) -> None:
-    """The build context cannot be written: exit 1 with three lines, and nothing is left in the temporary folder."""
+    """The build context cannot be written: exit 1 with three lines, and nothing is left in the
+    temporary folder.
+    """
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("needs root for a tiny file system of its own")
     world.commit(platform, {"backend/BIG": "x" * 200_000}, "Larger than the disk")
@@ -145,7 +178,9 @@ def test_a_full_disk_is_said(platform: Checkout, tmp_path: Path) -> None:
     inv = f"{sys.executable} -m invoke --search-root '{platform.root}' backend.deploy"
     mount = f"mount -t tmpfs -o size=64k none '{small}' && cd '{platform.root}'"
     script = f"{mount} && TMPDIR='{small}' {inv}; code=$?; ls -A '{small}'; exit $code"
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False
+    )
     world.revert(platform)
     assert done.returncode == 1, done.stderr
     assert "No space left" in done.stderr

@@ -1,4 +1,6 @@
-"""kill -9 of a deploying process at each step, and a network that drops: the next run converges, nothing is done twice."""
+"""kill -9 of a deploying process at each step, and a network that drops: the next run converges,
+nothing is done twice.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,14 @@ ONE_AFTER_THE_OTHER = {
     "registered": "revision dev-davidshaevel-backend",
     "updated": "deployment ecs-svc/",
 }
-# The engine may end what it has begun, and ECS does: what the next run meets is not the same each time.
-AT_WORK = {"build": "Step 2/", "push": "Pushing", "watching": "event:", "rolled out": "== completed"}
+# The engine may end what it has begun, and ECS does: what the next run meets is not the same each
+# time.
+AT_WORK = {
+    "build": "Step 2/",
+    "push": "Pushing",
+    "watching": "event:",
+    "rolled out": "== completed",
+}
 
 
 def kill_at(platform: Checkout, words: str) -> str:
@@ -33,30 +41,46 @@ def kill_at(platform: Checkout, words: str) -> str:
 
 
 def converged(platform: Checkout, tag: str, before: int) -> dict[str, Any]:
-    """The deploy that is not killed: it ends in the new version, on one new revision, with no lock left behind."""
+    """The deploy that is not killed: it ends in the new version, on one new revision, with no lock
+    left behind.
+    """
     done = platform.document("backend.deploy")
     assert done["verdict"] == "succeeded" and world.version(platform) == tag, done
-    assert int(world.service(platform)["taskDefinition"].rsplit(":", 1)[1]) == world.newest_revision(platform) == before + 1
+    assert (
+        int(world.service(platform)["taskDefinition"].rsplit(":", 1)[1])
+        == world.newest_revision(platform)
+        == before + 1
+    )
     assert platform.document("lock.status") == {"locks": []}
     (runs,) = [row for row in platform.document("backend.releases")["releases"] if row["current"]]
-    assert (runs["tag"], runs["verdict"], runs["recorded"]) == (tag, "succeeded", True)   # also where only the proof was left to do
+    assert (runs["tag"], runs["verdict"], runs["recorded"]) == (
+        tag,
+        "succeeded",
+        True,
+    )  # also where only the proof was left to do
     return done
 
 
 def test_a_deploy_killed_again_and_again_goes_on_where_it_was(platform: Checkout) -> None:
-    """Five runs, each killed one step later than the one before: one image, one new revision, one UpdateService."""
+    """Five runs, each killed one step later than the one before: one image, one new revision, one
+    UpdateService.
+    """
     tag = world.commit(platform, {"backend/NOTE": "killed five times"}, "Killed after each step")
     before = world.newest_revision(platform)
     for step, words in ONE_AFTER_THE_OTHER.items():
         said = kill_at(platform, words)
-        assert ("Step 1/" in said) is (step == "built") and ("Pushing" in said) is (step == "pushed"), (step, said)
+        assert ("Step 1/" in said) is (step == "built") and ("Pushing" in said) is (
+            step == "pushed"
+        ), (step, said)
     done = converged(platform, tag, before)
     assert not {"build", "push", "register"} & {entry["name"] for entry in done["steps"]}
 
 
 @pytest.mark.parametrize("step", AT_WORK)
 def test_a_deploy_killed_at_work_is_simply_run_again(platform: Checkout, step: str) -> None:
-    """The second run ends in the new version: one image, one new revision, one UpdateService, no lock left behind."""
+    """The second run ends in the new version: one image, one new revision, one UpdateService, no
+    lock left behind.
+    """
     tag = world.commit(platform, {"backend/NOTE": step}, f"Killed at: {step}")
     before = world.newest_revision(platform)
     kill_at(platform, AT_WORK[step])
@@ -66,7 +90,9 @@ def test_a_deploy_killed_at_work_is_simply_run_again(platform: Checkout, step: s
 
 
 def test_a_network_that_drops_while_watching_is_waited_out(platform: Checkout) -> None:
-    """AWS unreachable for a few seconds in the middle of the watch: said once, and the deploy succeeds."""
+    """AWS unreachable for a few seconds in the middle of the watch: said once, and the deploy
+    succeeds.
+    """
     tag = world.commit(platform, {"backend/NOTE": "dropped"}, "While the network drops")
     with before_aws(platform) as way:
         process = world.start(platform, "backend.deploy", "--json")

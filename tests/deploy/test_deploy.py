@@ -1,4 +1,6 @@
-"""`inv backend.deploy` on the sandbox, as a user runs it: from a commit to a proven version, and back from one that fails."""
+"""`inv backend.deploy` on the sandbox, as a user runs it: from a commit to a proven version, and
+back from one that fails.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,31 @@ pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 
 
 def test_a_commit_becomes_a_proven_version_and_nobody_notices(platform: Checkout) -> None:
-    """A commit, `backend.deploy --json`, and the site says the new version; a client in a loop sees no failed request."""
+    """A commit, `backend.deploy --json`, and the site says the new version; a client in a loop sees
+    no failed request.
+    """
     tag = world.commit(platform, {"backend/NOTE": "one"}, "A new version")
     with world.client(world.overlay(platform)["site"]) as client:
         done = platform.document("backend.deploy")
     assert (done["verdict"], done["tag"]) == ("succeeded", tag), done
     assert world.version(platform) == tag
     assert client.failed == [] and client.asked > 50
-    assert [step["name"] for step in done["steps"]] == ["build", "push", "register", "update", "watch", "prove"]
+    assert [step["name"] for step in done["steps"]] == [
+        "build",
+        "push",
+        "register",
+        "update",
+        "watch",
+        "prove",
+    ]
     assert done["digest"].startswith("sha256:") and done["deployment"].startswith("ecs-svc/")
     assert done["health"]["before"]["healthy"] and done["health"]["after"]["healthy"]
-    running = world.aws(platform, "ecs").list_tasks(cluster="dev-davidshaevel-cluster", serviceName="dev-davidshaevel-backend")["taskArns"]
-    tasks = world.aws(platform, "ecs").describe_tasks(cluster="dev-davidshaevel-cluster", tasks=running)["tasks"]
+    running = world.aws(platform, "ecs").list_tasks(
+        cluster="dev-davidshaevel-cluster", serviceName="dev-davidshaevel-backend"
+    )["taskArns"]
+    tasks = world.aws(platform, "ecs").describe_tasks(
+        cluster="dev-davidshaevel-cluster", tasks=running
+    )["tasks"]
     assert {task["containers"][0]["imageDigest"] for task in tasks} == {done["digest"]}
 
 
@@ -38,33 +53,55 @@ def test_a_second_deploy_of_the_same_commit_does_nothing(platform: Checkout) -> 
 
 
 def test_the_plan_changes_nothing(platform: Checkout) -> None:
-    """`--plan` prints the steps with their undo; no revision, image or deployment appears. Invoke's `--dry` is the same."""
+    """`--plan` prints the steps with their undo; no revision, image or deployment appears. Invoke's
+    `--dry` is the same.
+    """
     world.commit(platform, {"backend/NOTE": "planned"}, "Only planned")
     before = world.service(platform)
     plan = platform.document("backend.deploy", "--plan")["plan"]
-    assert [step["verb"] for step in plan] == ["build", "push", "register", "update", "watch", "prove"]
+    assert [step["verb"] for step in plan] == [
+        "build",
+        "push",
+        "register",
+        "update",
+        "watch",
+        "prove",
+    ]
     assert "UpdateService back to" in plan[3]["undo"]
     assert platform.document("--dry", "backend.deploy")["plan"] == plan
     assert platform.document("backend.deploy", INVOKE_RUN_DRY="1")["plan"] == plan
     after = world.service(platform)
-    assert (after["taskDefinition"], after["deployments"][0]["id"]) == (before["taskDefinition"], before["deployments"][0]["id"])
+    assert (after["taskDefinition"], after["deployments"][0]["id"]) == (
+        before["taskDefinition"],
+        before["deployments"][0]["id"],
+    )
 
 
 def test_an_image_that_crashes_is_diagnosed_and_taken_back(platform: Checkout) -> None:
-    """Exit 4, its own log line among the findings, the old version serves all the time, and contacts are printed."""
+    """Exit 4, its own log line among the findings, the old version serves all the time, and
+    contacts are printed.
+    """
     old = world.version(platform)
-    world.commit(platform, {"backend/server.py": world.CRASH, "backend/test_server.py": ""}, "A version that crashes")
+    world.commit(
+        platform,
+        {"backend/server.py": world.CRASH, "backend/test_server.py": ""},
+        "A version that crashes",
+    )
     with world.client(world.overlay(platform)["site"]) as client:
         process = platform.inv("backend.deploy", "--json", "--skip", "tests")
     assert process.returncode == 4, process.stderr
-    assert '"rolled_back"' in process.stdout and "boom: no such setting DATABSE_URL" in process.stdout
+    assert (
+        '"rolled_back"' in process.stdout and "boom: no such setting DATABSE_URL" in process.stdout
+    )
     assert "contact: " in process.stderr
     assert client.failed == [] and world.version(platform) == old
     world.revert(platform)
 
 
 def test_no_rollback_keeps_the_failed_rollout_and_a_hotfix_goes_out(platform: Checkout) -> None:
-    """`--no-rollback` is exit 1 and the service is left as it is; the next good commit deploys over it."""
+    """`--no-rollback` is exit 1 and the service is left as it is; the next good commit deploys over
+    it.
+    """
     world.commit(platform, {"backend/server.py": world.CRASH}, "Crashes, and is kept")
     kept = platform.document("backend.deploy", "--no-rollback", "--skip", "tests")
     assert kept["verdict"] == "failed"
@@ -78,7 +115,11 @@ def test_a_health_path_that_answers_404_is_taken_back(platform: Checkout) -> Non
     """The load balancer's own reason is the finding; no request of a client fails."""
     server = (world.source(platform) / "backend/server.py").read_text()
     assert '"/api/health"' in server
-    world.commit(platform, {"backend/server.py": server.replace('"/api/health"', '"/api/healthz"')}, "Moves its health path")
+    world.commit(
+        platform,
+        {"backend/server.py": server.replace('"/api/health"', '"/api/healthz"')},
+        "Moves its health path",
+    )
     with world.client(world.overlay(platform)["site"]) as client:
         process = platform.inv("backend.deploy", "--json", "--skip", "tests")
     assert process.returncode == 4, process.stderr
@@ -92,7 +133,9 @@ def test_an_image_deleted_from_ecr_after_the_check_is_taken_back(platform: Check
     tag = world.commit(platform, {"backend/NOTE": "deleted"}, "To be deleted from ECR")
     process = world.start(platform, "backend.deploy", "--json")
     world.read_until(process, " is sha256:")
-    world.aws(platform, "ecr").batch_delete_image(repositoryName="davidshaevel/backend", imageIds=[{"imageTag": tag}])
+    world.aws(platform, "ecr").batch_delete_image(
+        repositoryName="davidshaevel/backend", imageIds=[{"imageTag": tag}]
+    )
     out, _ = process.communicate(timeout=120)
     assert process.returncode == 4, out
     assert "CannotPullContainerError" in out
@@ -100,7 +143,9 @@ def test_an_image_deleted_from_ecr_after_the_check_is_taken_back(platform: Check
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_in_the_middle_takes_it_back(platform: Checkout, name: str) -> None:
-    """Ctrl-C, a kill or a lost terminal: back to the version that served, exit 130, and no lock is left."""
+    """Ctrl-C, a kill or a lost terminal: back to the version that served, exit 130, and no lock is
+    left.
+    """
     world.commit(platform, {"backend/NOTE": name}, f"Interrupted by {name}")
     old = world.service(platform)["taskDefinition"]
     process = world.start(platform, "backend.deploy", "--json", "--yes")
@@ -109,7 +154,11 @@ def test_a_signal_in_the_middle_takes_it_back(platform: Checkout, name: str) -> 
     process.send_signal(getattr(signal, name))
     out, said = process.communicate(timeout=120)
     assert process.returncode == 130, out + said
-    assert '"interrupted"' in out and '"not_undone": []' in out and world.service(platform)["taskDefinition"] == old
+    assert (
+        '"interrupted"' in out
+        and '"not_undone": []' in out
+        and world.service(platform)["taskDefinition"] == old
+    )
     assert platform.document("lock.status") == {"locks": []}
 
 
@@ -130,7 +179,9 @@ def test_a_newer_deployment_supersedes_ours(platform: Checkout) -> None:
     process = world.start(platform, "backend.deploy", "--json")
     world.read_until(process, "deployment ecs-svc/")
     names = {"cluster": "dev-davidshaevel-cluster", "service": "dev-davidshaevel-backend"}
-    world.aws(platform, "ecs").update_service(**names, taskDefinition=theirs, forceNewDeployment=True)
+    world.aws(platform, "ecs").update_service(
+        **names, taskDefinition=theirs, forceNewDeployment=True
+    )
     out, said = process.communicate(timeout=120)
     assert process.returncode == 5, out + said
     assert world.service(platform)["taskDefinition"] == theirs

@@ -1,4 +1,6 @@
-"""How a deploy ends that does not reach its end: refused, timed out, failed, its lock lost, its look interrupted (on moto)."""
+"""How a deploy ends that does not reach its end: refused, timed out, failed, its lock lost, its
+look interrupted (on moto).
+"""
 
 from __future__ import annotations
 
@@ -11,19 +13,19 @@ from typing import Any
 
 import pytest
 
-from ops.ecs import display
 from ops.aws import session
-from ops.core.apply import StepRecord, Journal
-from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
-from ops.deploy import deploy
-from ops.state import lock, lock_admin, records
-from ops.preflight.platform_reads import Platform
-from ops.health.before_after import BeforeAfter
-from ops.deploy.result import DeployResult, DeployRequest, refusing
-from ops.deploy.context import DeployContext
 from ops.aws.facts import Image, Verdict
-from ops.core.plan import Plan, Step
+from ops.core.apply import Journal, StepRecord
 from ops.core.config.settings import Environment, Service, Settings
+from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
+from ops.core.plan import Plan, Step
+from ops.deploy import deploy
+from ops.deploy.context import DeployContext
+from ops.deploy.result import DeployRequest, DeployResult, refusing
+from ops.ecs import display
+from ops.health.before_after import BeforeAfter
+from ops.preflight.platform_reads import Platform
+from ops.state import lock, lock_admin, records
 from tests import plain_aws
 from tests.deploy.test_plan import FACTS
 
@@ -40,7 +42,11 @@ def cloud() -> Iterator[session.AwsSession]:
 @pytest.fixture
 def platform(cloud: session.AwsSession, tmp_path: Path) -> Platform:
     """No cluster there: every call to ECS fails."""
-    service = {"ecs_service": "backend", "container": "backend", "repository": "davidshaevel/backend"}
+    service = {
+        "ecs_service": "backend",
+        "container": "backend",
+        "repository": "davidshaevel/backend",
+    }
     environment: dict[str, Any] = {
         "account": "123456789012",
         "region": "us-east-1",
@@ -48,7 +54,10 @@ def platform(cloud: session.AwsSession, tmp_path: Path) -> Platform:
         "services": {"backend": Service.model_validate(service)},
         "state": {"bucket": "state", "prefix": tmp_path.name},
     }
-    return Platform(Settings(name="here", root=tmp_path, environment=Environment.model_validate(environment)), cloud)
+    return Platform(
+        Settings(name="here", root=tmp_path, environment=Environment.model_validate(environment)),
+        cloud,
+    )
 
 
 def release(platform: Platform, **changes: Any) -> DeployResult:
@@ -57,12 +66,21 @@ def release(platform: Platform, **changes: Any) -> DeployResult:
 
 
 def test_a_refusal_in_the_middle_is_remembered_as_one(platform: Platform) -> None:
-    """A step says no before anything was changed: exit 3, verdict "refused" with its tag in the document and in the record."""
-    done = release(platform, revision=replace(FACTS.revision, document={"containerDefinitions": [{"name": "other"}]}))  # type: ignore[arg-type,type-var]
+    """A step says no before anything was changed: exit 3, verdict "refused" with its tag in the
+    document and in the record.
+    """
+    done = release(
+        platform,
+        revision=replace(FACTS.revision, document={"containerDefinitions": [{"name": "other"}]}),
+    )  # type: ignore[arg-type,type-var]
     with pytest.raises(Refused) as caught:
         deploy.run(done, Plan((REGISTER, UPDATE)), lock.myself("deploy abc1234", "abc1234"))
     told = caught.value.as_document()
-    assert told["verdict"] == "refused" and told["tag"] == "abc1234" and "container backend" in told["error"]["what"]
+    assert (
+        told["verdict"] == "refused"
+        and told["tag"] == "abc1234"
+        and "container backend" in told["error"]["what"]
+    )
     assert [(step["name"], step["status"]) for step in told["steps"]] == [("register", "failed")]
     (kept,) = records.read(platform, "backend")
     assert (kept["verdict"], kept["tag"], kept["health"]) == ("refused", "abc1234", None)
@@ -70,13 +88,22 @@ def test_a_refusal_in_the_middle_is_remembered_as_one(platform: Platform) -> Non
 
 
 def test_what_was_changed_and_then_failed_is_no_refusal(platform: Platform) -> None:
-    """Something may have changed: the verdict is a failure, its fix is commands, and the error's own advice is said."""
+    """Something may have changed: the verdict is a failure, its fix is commands, and the error's
+    own advice is said.
+    """
     done = release(platform)
     deploy.run(done, Plan((GO_ON, Step("watch", "Watch"))), lock.myself("", ""))
     assert done.verdict is Verdict.FAILED
     (finding,) = done.findings
-    assert finding.cause == "not_completed" and finding.fix == ("inv backend.status", "inv backend.deploy")
-    assert done.next and f" next: {done.next}" in done.as_text() and done.next in [each.text for each in finding.evidence]
+    assert finding.cause == "not_completed" and finding.fix == (
+        "inv backend.status",
+        "inv backend.deploy",
+    )
+    assert (
+        done.next
+        and f" next: {done.next}" in done.as_text()
+        and done.next in [each.text for each in finding.evidence]
+    )
     assert done.journal.left, "nothing could take it back, and that is said"
 
 
@@ -91,14 +118,18 @@ def test_what_was_changed_and_then_failed_is_no_refusal(platform: Platform) -> N
         (ValueError("a bug"), Verdict.FAILED),
     ],
 )
-def test_what_a_release_is_called_that_ended_by_an_error(error: BaseException, verdict: Verdict) -> None:
+def test_what_a_release_is_called_that_ended_by_an_error(
+    error: BaseException, verdict: Verdict
+) -> None:
     """The record has the verdict that the exit code says."""
     assert deploy.verdict_of(error) is verdict
     if isinstance(error, OpsError) and verdict is not Verdict.FAILED:
         assert error.code == verdict.exit_code
 
 
-@pytest.mark.parametrize(("status", "touched"), [("running", True), ("done", True), ("failed", True), ("refused", False)])
+@pytest.mark.parametrize(
+    ("status", "touched"), [("running", True), ("done", True), ("failed", True), ("refused", False)]
+)
 def test_a_refused_step_has_touched_nothing(platform: Platform, status: str, touched: bool) -> None:
     """A held lock at the apply is no change; whatever else became of a changing step may be one."""
     done = release(platform)
@@ -110,7 +141,9 @@ def test_a_refused_step_has_touched_nothing(platform: Platform, status: str, tou
 
 
 def test_a_refusal_names_what_was_to_be_deployed() -> None:
-    """The lock was held, or the checklist said no: the tag is the commit's, also where none was asked for."""
+    """The lock was held, or the checklist said no: the tag is the commit's, also where none was
+    asked for.
+    """
     with pytest.raises(Refused) as caught, refusing(FACTS):
         raise Refused("lock backend is held")
     assert caught.value.as_document() == {
@@ -135,7 +168,9 @@ def test_a_lost_lock_ends_a_watch(platform: Platform) -> None:
 
 
 def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
-    """Taken over after the update: what stands there may be the other one's, so it is left, with their name; ECS is not even asked."""
+    """Taken over after the update: what stands there may be the other one's, so it is left, with
+    their name; ECS is not even asked.
+    """
     place = lock.LockLocation.of(platform.cloud, platform.settings, "backend")
     assert place
     done = release(platform)
@@ -145,12 +180,20 @@ def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
         def guard() -> None:
             if deploy.service_changed(done) and not ours.lost.is_set():
                 assert lock.try_acquire(place, lock.myself("deploy of another", ""), expiry_s=-1)[0]
-                ours.write(released=False)   # the heartbeat's
+                ours.write(released=False)  # the heartbeat's
             deploy.replan_guard(done, ours)()
 
         done.journal.guard = guard
-        deploy.run(done, Plan((replace(GO_ON, undo="UpdateService back"), Step("watch", "Watch"))), ours.holder)
-    assert done.verdict is Verdict.FAILED and "lock backend was lost" in done.why and "deploy of another" in done.why
+        deploy.run(
+            done,
+            Plan((replace(GO_ON, undo="UpdateService back"), Step("watch", "Watch"))),
+            ours.holder,
+        )
+    assert (
+        done.verdict is Verdict.FAILED
+        and "lock backend was lost" in done.why
+        and "deploy of another" in done.why
+    )
     assert [entry.status for entry in done.journal.entries] == ["left"]
     (left,) = done.journal.left
     assert "lock backend was lost" in left and "deploy of another" in left
@@ -158,8 +201,12 @@ def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
     assert standing.holder.reason == "deploy of another"
 
 
-def test_ctrl_c_in_the_look_after_it_loses_no_record(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
-    """The release is over and somebody will not wait for the look: its verdict is said and remembered."""
+def test_ctrl_c_in_the_look_after_it_loses_no_record(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The release is over and somebody will not wait for the look: its verdict is said and
+    remembered.
+    """
     gate = threading.Event()
 
     def slow() -> Platform:
@@ -183,31 +230,52 @@ def test_ctrl_c_in_the_look_after_it_loses_no_record(platform: Platform, capsys:
 
 
 def test_a_deploy_that_finds_no_record_of_what_runs_writes_one(platform: Platform) -> None:
-    """The roll-out was finished by ECS after its deploy had been killed: nothing is left to do but the proof, and it is remembered."""
+    """The roll-out was finished by ECS after its deploy had been killed: nothing is left to do but
+    the proof, and it is remembered.
+    """
     image = Image("sha256:1", "abc1234", 1, None)
-    expected = (["sha256:1"], ["sha256:1"], ["sha256:2", "sha256:1"], ["sha256:1", "sha256:2", "sha256:1"])
+    expected = (
+        ["sha256:1"],
+        ["sha256:1"],
+        ["sha256:2", "sha256:1"],
+        ["sha256:1", "sha256:2", "sha256:1"],
+    )
     for second, digests in enumerate(expected):
         done = release(platform, image=replace(image, digest=digests[0]))
-        deploy.run(done, Plan(()), replace(lock.myself("", ""), at=f"2026-01-01T00:00:0{second}+00:00"))
+        deploy.run(
+            done, Plan(()), replace(lock.myself("", ""), at=f"2026-01-01T00:00:0{second}+00:00")
+        )
         assert [kept["digest"] for kept in records.read(platform, "backend")] == digests
 
 
-def test_a_record_that_cannot_be_read_is_written_again(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_that_cannot_be_read_is_written_again(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Unknown is not "recorded": the deploy keeps one for the next chance."""
     assert platform.settings.environment.state
     state = platform.settings.environment.state.model_copy(update={"bucket": "absent"})
     environment = platform.settings.environment.model_copy(update={"state": state})
     settings = platform.settings.model_copy(update={"environment": environment})
     elsewhere = Platform(settings, platform.cloud)
-    deploy.run(release(elsewhere, image=Image("sha256:1", "abc1234", 1, None)), Plan(()), lock.myself("deploy", ""))
+    deploy.run(
+        release(elsewhere, image=Image("sha256:1", "abc1234", 1, None)),
+        Plan(()),
+        lock.myself("deploy", ""),
+    )
     said = capsys.readouterr().err
     assert "unknown: the last release's record" in said and "sent at the next chance" in said
 
 
-def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
-    """A protected environment in CI without --yes: known in the first second, not after the service's tests."""
+def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A protected environment in CI without --yes: known in the first second, not after the
+    service's tests.
+    """
     environment = platform.settings.environment.model_copy(update={"protected": True})
-    protected = Platform(platform.settings.model_copy(update={"environment": environment}), platform.cloud)
+    protected = Platform(
+        platform.settings.model_copy(update={"environment": environment}), platform.cloud
+    )
     with pytest.raises(Refused, match="without anybody to answer it"):
         deploy.release(protected, "backend", DeployRequest(), display.screen)
     assert capsys.readouterr().err == ""

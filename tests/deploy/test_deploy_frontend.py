@@ -1,4 +1,6 @@
-"""`inv frontend.deploy` and `inv cdn.*` on the sandbox: what a visitor sees through the CDN, before and after (runbook 3, step 5)."""
+"""`inv frontend.deploy` and `inv cdn.*` on the sandbox: what a visitor sees through the CDN, before
+and after (runbook 3, step 5).
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def visitor(platform: Checkout, path: str = "/") -> str:
 def invalidations(platform: Checkout) -> int:
     client = world.aws(platform, "cloudfront")
     (distribution,) = client.list_distributions()["DistributionList"]["Items"]
-    return int(client.list_invalidations(DistributionId=distribution["Id"])["InvalidationList"]["Quantity"])
+    return int(
+        client.list_invalidations(DistributionId=distribution["Id"])["InvalidationList"]["Quantity"]
+    )
 
 
 def change(platform: Checkout, why: str) -> str:
@@ -42,29 +46,49 @@ def change(platform: Checkout, why: str) -> str:
 
 
 def test_visitors_see_the_new_page_at_once(platform: Checkout) -> None:
-    """A page in the cache would live for a day; right after `frontend.deploy` it is the new one, and nobody saw a failure."""
+    """A page in the cache would live for a day; right after `frontend.deploy` it is the new one,
+    and nobody saw a failure.
+    """
     old = visitor(platform)
     tag = change(platform, "seen at once")
     assert old != tag
     with world.client(world.overlay(platform)["site"]) as client:
         done = platform.document("frontend.deploy")
     assert done["verdict"] == "succeeded", done
-    assert [step["name"] for step in done["steps"]] == ["build", "push", "register", "update", "watch", "invalidate", "prove"]
+    assert [step["name"] for step in done["steps"]] == [
+        "build",
+        "push",
+        "register",
+        "update",
+        "watch",
+        "invalidate",
+        "prove",
+    ]
     assert {visitor(platform, path) for path in ("/", "/about", "/contact")} == {tag}
     assert client.failed == []
 
 
 def test_a_stale_cache_is_seen_and_cured(platform: Checkout) -> None:
-    """`--skip cdn` rolls out and leaves the cache: `cdn.check` shows the old page and names the cure, which makes it the new one."""
+    """`--skip cdn` rolls out and leaves the cache: `cdn.check` shows the old page and names the
+    cure, which makes it the new one.
+    """
     old = visitor(platform)
-    time.sleep(4)                      # the page is clearly older than the roll-out
+    time.sleep(4)  # the page is clearly older than the roll-out
     tag = change(platform, "cache left alone")
     done = platform.document("frontend.deploy", "--skip", "cdn")
-    assert (done["verdict"], done["skipped"]) == ("succeeded", ["cdn"]) and visitor(platform) == old != tag, done
+    assert (done["verdict"], done["skipped"]) == ("succeeded", ["cdn"]) and visitor(
+        platform
+    ) == old != tag, done
     stale = platform.inv("cdn.check")
-    assert stale.returncode == 1 and "STALE" in stale.stdout and "next: inv cdn.invalidate" in stale.stdout, stale.stdout + stale.stderr
+    assert (
+        stale.returncode == 1
+        and "STALE" in stale.stdout
+        and "next: inv cdn.invalidate" in stale.stdout
+    ), stale.stdout + stale.stderr
     cured = platform.document("cdn.invalidate", "--paths", "/about,/contact", "--paths", "/*")
-    assert cured["invalidation"]["status"] == "Completed" and sorted(cured["invalidation"]["paths"]) == ["/*", "/about", "/contact"]
+    assert cured["invalidation"]["status"] == "Completed" and sorted(
+        cured["invalidation"]["paths"]
+    ) == ["/*", "/about", "/contact"]
     assert visitor(platform) == tag
     seen = platform.document("cdn.check")
     caches = {page["path"]: page["cache"] for page in seen["pages"]}
@@ -77,12 +101,16 @@ def test_a_second_deploy_pays_for_no_second_invalidation(platform: Checkout) -> 
     assert platform.document("frontend.deploy")["verdict"] == "succeeded"
     before = invalidations(platform)
     again = platform.document("frontend.deploy")
-    assert [step["name"] for step in again["steps"]] == ["invalidate", "prove"] and again["verdict"] == "succeeded"
+    assert [step["name"] for step in again["steps"]] == ["invalidate", "prove"] and again[
+        "verdict"
+    ] == "succeeded"
     assert invalidations(platform) == before
 
 
 def test_a_deploy_killed_before_the_invalidation_is_simply_run_again(platform: Checkout) -> None:
-    """kill -9 between roll-out and invalidation: the next run has nothing to roll out, and the visitor sees the new page after it."""
+    """kill -9 between roll-out and invalidation: the next run has nothing to roll out, and the
+    visitor sees the new page after it.
+    """
     visitor(platform)
     tag = change(platform, "killed")
     process = world.start(platform, "frontend.deploy")
@@ -95,7 +123,9 @@ def test_a_deploy_killed_before_the_invalidation_is_simply_run_again(platform: C
 
 
 def test_a_way_back_takes_the_new_pages_out_too(platform: Checkout) -> None:
-    """A release that is undone leaves none of its pages in the cache: what a visitor gets is the old version again."""
+    """A release that is undone leaves none of its pages in the cache: what a visitor gets is the
+    old version again.
+    """
     old = visitor(platform)
     server = (world.source(platform) / "frontend/server.py").read_text()
     broken = server.replace('"/contact": (', '"/contacts": (')
@@ -109,22 +139,36 @@ def test_a_way_back_takes_the_new_pages_out_too(platform: Checkout) -> None:
 
 
 def test_a_missing_permission_keeps_the_healthy_rollout(platform: Checkout) -> None:
-    """AccessDenied at CreateInvalidation: exit 1 with `cache_not_invalidated` and what to type; what runs is new and is kept."""
+    """AccessDenied at CreateInvalidation: exit 1 with `cache_not_invalidated` and what to type;
+    what runs is new and is kept.
+    """
     old = visitor(platform)
     tag = change(platform, "may not invalidate")
     with denying(platform):
         done = platform.document("frontend.deploy")
         plainly = platform.inv("cdn.invalidate")
-    assert done["verdict"] == "failed" and "may not cloudfront:CreateInvalidation" in done["why"], done
+    assert done["verdict"] == "failed" and "may not cloudfront:CreateInvalidation" in done["why"], (
+        done
+    )
     (finding,) = done["findings"]
-    assert finding["cause"] == "cache_not_invalidated" and finding["fix"][-1] == "inv cdn.invalidate --paths '/*'"
+    assert (
+        finding["cause"] == "cache_not_invalidated"
+        and finding["fix"][-1] == "inv cdn.invalidate --paths '/*'"
+    )
     assert "have cloudfront:CreateInvalidation allowed" in finding["fix"][0]
     assert visitor(platform) == old and done["not_undone"] == []
-    assert plainly.returncode == 1 and plainly.stderr.count("\n") <= 5 and "may not cloudfront:CreateInvalidation" in plainly.stderr
+    assert (
+        plainly.returncode == 1
+        and plainly.stderr.count("\n") <= 5
+        and "may not cloudfront:CreateInvalidation" in plainly.stderr
+    )
     assert platform.inv("cdn.invalidate").returncode == 0
     assert visitor(platform) == tag
     finished = platform.document("frontend.deploy")
-    assert finished["verdict"] == "succeeded" and [step["name"] for step in finished["steps"]] == ["invalidate", "prove"], finished
+    assert finished["verdict"] == "succeeded" and [step["name"] for step in finished["steps"]] == [
+        "invalidate",
+        "prove",
+    ], finished
     assert platform.inv("health.ecs").returncode == 0
 
 
@@ -141,8 +185,14 @@ def denying(platform: Checkout) -> Iterator[None]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if self.command == "POST" and self.path.endswith("/invalidation"):
                 return self.send(403, {"Content-Type": "text/xml"}, DENIED)
-            headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "content-length")}
-            asked = urllib.request.Request(behind + self.path, body or None, headers, method=self.command)
+            headers = {
+                name: value
+                for name, value in self.headers.items()
+                if name.lower() not in ("connection", "content-length")
+            }
+            asked = urllib.request.Request(
+                behind + self.path, body or None, headers, method=self.command
+            )
             try:
                 with urllib.request.urlopen(asked, timeout=30) as found:
                     return self.send(found.status, dict(found.headers), found.read())
@@ -154,7 +204,13 @@ def denying(platform: Checkout) -> Iterator[None]:
         def send(self, status: int, headers: dict[str, str], body: bytes) -> None:
             self.send_response(status)
             for name, value in headers.items():
-                if name.lower() not in ("content-length", "connection", "transfer-encoding", "date", "server"):
+                if name.lower() not in (
+                    "content-length",
+                    "connection",
+                    "transfer-encoding",
+                    "date",
+                    "server",
+                ):
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -164,8 +220,17 @@ def denying(platform: Checkout) -> Iterator[None]:
         def log_message(self, *arguments: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-    file.write_text(yaml.safe_dump({**values, "aws": {**values["aws"], "endpoint": f"http://127.0.0.1:{server.server_port}"}}))
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
+    ).start()
+    file.write_text(
+        yaml.safe_dump(
+            {
+                **values,
+                "aws": {**values["aws"], "endpoint": f"http://127.0.0.1:{server.server_port}"},
+            }
+        )
+    )
     try:
         yield
     finally:
@@ -182,7 +247,9 @@ def denying(platform: Checkout) -> Iterator[None]:
         (("--plan",), 0, "Invalidate /* at CloudFront distribution "),
     ],
 )
-def test_invalidate_by_hand(platform: Checkout, words: tuple[str, ...], code: int, says: str) -> None:
+def test_invalidate_by_hand(
+    platform: Checkout, words: tuple[str, ...], code: int, says: str
+) -> None:
     """A pattern that CloudFront would not take as meant is exit 2; `--plan` changes nothing."""
     before = invalidations(platform)
     done = platform.inv("cdn.invalidate", *words)
@@ -196,9 +263,12 @@ def test_the_status_names_what_is_open(platform: Checkout) -> None:
     (distribution,) = client.list_distributions()["DistributionList"]["Items"]
     over = threading.Event()
 
-    def go_on() -> None:    # each is open for seconds only, and a busy machine may look later
+    def go_on() -> None:  # each is open for seconds only, and a busy machine may look later
         while not over.wait(0.5):
-            batch = {"Paths": {"Quantity": 1, "Items": ["/about"]}, "CallerReference": f"by hand {time.time()}"}
+            batch = {
+                "Paths": {"Quantity": 1, "Items": ["/about"]},
+                "CallerReference": f"by hand {time.time()}",
+            }
             client.create_invalidation(DistributionId=distribution["Id"], InvalidationBatch=batch)
 
     threading.Thread(target=go_on, daemon=True).start()
@@ -206,12 +276,20 @@ def test_the_status_names_what_is_open(platform: Checkout) -> None:
         seen = platform.document("cdn.status")
     finally:
         over.set()
-    assert seen["distribution"]["id"] == distribution["Id"] and seen["distribution"]["aliases"] == ["davidshaevel.com"]
-    assert seen["deployed"] and {tuple(each["paths"]) for each in seen["open_invalidations"]} == {("/about",)}
+    assert seen["distribution"]["id"] == distribution["Id"] and seen["distribution"]["aliases"] == [
+        "davidshaevel.com"
+    ]
+    assert seen["deployed"] and {tuple(each["paths"]) for each in seen["open_invalidations"]} == {
+        ("/about",)
+    }
 
 
-def test_a_distribution_that_is_not_there_is_refused_before_anything_is_built(platform: Checkout) -> None:
-    """A wrong alias is found out by the checklist: exit 3, what there is, and nothing has changed."""
+def test_a_distribution_that_is_not_there_is_refused_before_anything_is_built(
+    platform: Checkout,
+) -> None:
+    """A wrong alias is found out by the checklist: exit 3, what there is, and nothing has
+    changed.
+    """
     change(platform, "wrong alias")
     file = platform.root / "invoke.yaml"
     text = file.read_text()
@@ -220,5 +298,10 @@ def test_a_distribution_that_is_not_there_is_refused_before_anything_is_built(pl
         done = platform.inv("frontend.deploy")
     finally:
         file.write_text(text)
-    assert done.returncode == 3 and "found: " in done.stderr and "(davidshaevel.com)" in done.stderr and "--skip cdn" in done.stderr
+    assert (
+        done.returncode == 3
+        and "found: " in done.stderr
+        and "(davidshaevel.com)" in done.stderr
+        and "--skip cdn" in done.stderr
+    )
     assert "Step 1/" not in done.stderr

@@ -1,4 +1,6 @@
-"""What a release has to do, by table: only what the world lacks, and back only to what was seen healthy."""
+"""What a release has to do, by table: only what the world lacks, and back only to what was seen
+healthy.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +9,60 @@ from typing import Any
 
 import pytest
 
-from ops.core.errors import Refused
-from ops.preflight.facts import LocalImage, ReleaseFacts
-from ops.aws.facts import Checkout, Commit, ContainerState, Deployment, Identity, Image, Repository, ServiceState, Target, TaskDefinition, TaskState, Unknown
-from ops.deploy.rules.plan import plan_image, plan_release, undo_target, with_image
+from ops.aws.facts import (
+    Checkout,
+    Commit,
+    ContainerState,
+    Deployment,
+    Identity,
+    Image,
+    Repository,
+    ServiceState,
+    Target,
+    TaskDefinition,
+    TaskState,
+    Unknown,
+)
 from ops.core.config.settings import Service
+from ops.core.errors import Refused
+from ops.deploy.rules.plan import plan_image, plan_release, undo_target, with_image
+from ops.preflight.facts import LocalImage, ReleaseFacts
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/backend"
 URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/davidshaevel/backend"
 FULL = "abc1234" + "0" * 33
 SERVICE = Service(ecs_service="backend", container="backend", repository="davidshaevel/backend")
-COMMIT = Checkout("main", (), True, Commit(FULL, "abc1234", "Say hello", "2026-01-01T00:00:00Z", "origin"))
+COMMIT = Checkout(
+    "main", (), True, Commit(FULL, "abc1234", "Say hello", "2026-01-01T00:00:00Z", "origin")
+)
 REVISION = TaskDefinition(
     f"{ARN}:7",
     "ACTIVE",
     "amd64",
-    {"containerDefinitions": [{"name": "backend", "image": f"{URI}:old"}, {"name": "log", "image": "x@sha256:1"}]},
+    {
+        "containerDefinitions": [
+            {"name": "backend", "image": f"{URI}:old"},
+            {"name": "log", "image": "x@sha256:1"},
+        ]
+    },
 )
 IMAGE = Image("sha256:new", "abc1234", 10, None)
 
 
 def deployment(
-    id: str = "ecs-svc/1", status: str = "PRIMARY", revision: int = 7, running: int = 2, state: str | None = "COMPLETED"
+    id: str = "ecs-svc/1",
+    status: str = "PRIMARY",
+    revision: int = 7,
+    running: int = 2,
+    state: str | None = "COMPLETED",
 ) -> Deployment:
     return Deployment(id, status, f"{ARN}:{revision}", 2, running, 0, 0, state, "")
 
 
 def service(*deployments: Deployment) -> ServiceState:
-    return ServiceState("backend", "ACTIVE", deployments[0].task_definition, 2, 2, 0, deployments, (), ())
+    return ServiceState(
+        "backend", "ACTIVE", deployments[0].task_definition, 2, 2, 0, deployments, (), ()
+    )
 
 
 FACTS = ReleaseFacts(
@@ -59,7 +87,12 @@ FACTS = ReleaseFacts(
     schema=None,
     answers=(),
 )
-RUNS_IT = TaskDefinition(f"{ARN}:8", "ACTIVE", "amd64", {"containerDefinitions": [{"name": "backend", "image": f"{URI}:abc1234"}]})
+RUNS_IT = TaskDefinition(
+    f"{ARN}:8",
+    "ACTIVE",
+    "amd64",
+    {"containerDefinitions": [{"name": "backend", "image": f"{URI}:abc1234"}]},
+)
 
 
 def verbs(facts: ReleaseFacts, **options: Any) -> list[str]:
@@ -68,7 +101,9 @@ def verbs(facts: ReleaseFacts, **options: Any) -> list[str]:
 
 def task(digest: str) -> TaskState:
     container = ContainerState("backend", f"{URI}:abc1234", digest, "RUNNING", None, "")
-    return TaskState("arn:task/1", "RUNNING", "RUNNING", "ecs-svc/1", f"{ARN}:8", "", "", "", (container,))
+    return TaskState(
+        "arn:task/1", "RUNNING", "RUNNING", "ecs-svc/1", f"{ARN}:8", "", "", "", (container,)
+    )
 
 
 EVERYTHING = ["build", "push", "register", "update", "watch", "prove"]
@@ -84,18 +119,47 @@ ROLLOUT = EVERYTHING[2:]
         ({"local_image": LocalImage("sha256:1", "another commit", "amd64")}, EVERYTHING),
         ({"image": IMAGE}, ROLLOUT),
         ({"image": IMAGE, "requested_tag": "abc1234", "checkout": None}, ROLLOUT),
-        ({"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8))}, ["prove"]),
-        ({"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8)), "running": (task("sha256:new"),)}, ["prove"]),
-        ({"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8)), "running": (task("sha256:moved"),)}, ROLLOUT),
+        (
+            {"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8))},
+            ["prove"],
+        ),
         (
             {
                 "image": IMAGE,
                 "revision": RUNS_IT,
-                "state": service(deployment("ecs-svc/2", revision=8, running=0, state="IN_PROGRESS"), deployment(status="ACTIVE")),
+                "state": service(deployment(revision=8)),
+                "running": (task("sha256:new"),),
+            },
+            ["prove"],
+        ),
+        (
+            {
+                "image": IMAGE,
+                "revision": RUNS_IT,
+                "state": service(deployment(revision=8)),
+                "running": (task("sha256:moved"),),
+            },
+            ROLLOUT,
+        ),
+        (
+            {
+                "image": IMAGE,
+                "revision": RUNS_IT,
+                "state": service(
+                    deployment("ecs-svc/2", revision=8, running=0, state="IN_PROGRESS"),
+                    deployment(status="ACTIVE"),
+                ),
             },
             ["update", "watch", "prove"],
         ),
-        ({"image": IMAGE, "revision": RUNS_IT, "state": service(deployment(revision=8, running=1))}, ROLLOUT),
+        (
+            {
+                "image": IMAGE,
+                "revision": RUNS_IT,
+                "state": service(deployment(revision=8, running=1)),
+            },
+            ROLLOUT,
+        ),
     ],
     ids=[
         "nothing there",
@@ -136,7 +200,9 @@ def test_going_back_is_planned_only_where_it_is_wanted_and_possible() -> None:
     """The undo names the revision; `--no-rollback` and a service never seen healthy have none."""
     update = next(step for step in plan_release(FACTS, SERVICE).steps if step.verb == "update")
     assert update.undo and "backend:7" in update.undo
-    kept = next(step for step in plan_release(FACTS, SERVICE, rollback=False).steps if step.verb == "update")
+    kept = next(
+        step for step in plan_release(FACTS, SERVICE, rollback=False).steps if step.verb == "update"
+    )
     assert kept.undo is None
 
 
@@ -144,7 +210,13 @@ def test_going_back_is_planned_only_where_it_is_wanted_and_possible() -> None:
     ("state", "targets", "expected"),
     [
         (service(deployment()), FACTS.targets, f"{ARN}:7"),
-        (service(deployment(revision=8, running=0, state="IN_PROGRESS"), deployment(status="ACTIVE")), FACTS.targets, f"{ARN}:7"),
+        (
+            service(
+                deployment(revision=8, running=0, state="IN_PROGRESS"), deployment(status="ACTIVE")
+            ),
+            FACTS.targets,
+            f"{ARN}:7",
+        ),
         (service(deployment(revision=8, running=0, state="FAILED")), FACTS.targets, None),
         (service(deployment(state=None)), FACTS.targets, f"{ARN}:7"),
         (service(deployment()), (Target("a", 1, "unhealthy"),), None),
@@ -152,15 +224,24 @@ def test_going_back_is_planned_only_where_it_is_wanted_and_possible() -> None:
         (service(deployment(running=0)), FACTS.targets, None),
     ],
 )
-def test_back_only_to_a_revision_that_was_seen_healthy(state: ServiceState, targets: Any, expected: str | None) -> None:
-    """Completed, running, and somebody healthy behind the load balancer; "previous" alone is not enough."""
+def test_back_only_to_a_revision_that_was_seen_healthy(
+    state: ServiceState, targets: Any, expected: str | None
+) -> None:
+    """Completed, running, and somebody healthy behind the load balancer; "previous" alone is not
+    enough.
+    """
     assert undo_target(replace(FACTS, state=state, targets=targets)) == expected
 
 
 def test_only_our_container_changes() -> None:
-    """Sidecars and their digests stay as they are, and the document that was read is not written to."""
+    """Sidecars and their digests stay as they are, and the document that was read is not written
+    to.
+    """
     changed = with_image(REVISION.document, "backend", f"{URI}:new")
-    assert [each["image"] for each in changed["containerDefinitions"]] == [f"{URI}:new", "x@sha256:1"]
+    assert [each["image"] for each in changed["containerDefinitions"]] == [
+        f"{URI}:new",
+        "x@sha256:1",
+    ]
     assert REVISION.document["containerDefinitions"][0]["image"] == f"{URI}:old"
     with pytest.raises(Refused, match="backend, log"):
         with_image(REVISION.document, "web", "x")

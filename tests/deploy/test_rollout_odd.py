@@ -1,4 +1,6 @@
-"""Healthy deploys that must not be taken back, and services that deploy otherwise: in the sandbox, some of its answers changed."""
+"""Healthy deploys that must not be taken back, and services that deploy otherwise: in the sandbox,
+some of its answers changed.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,8 @@ import json
 import pytest
 
 from tests.checkout import Checkout
-from tests.deploy import deploying as world
 from tests.deploy import aws_answers
+from tests.deploy import deploying as world
 from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
@@ -25,7 +27,9 @@ _threading.Thread(target=_watch, daemon=True).start()
 
 
 def test_a_schedule_that_scales_to_0_meanwhile_is_no_failure(platform: Checkout) -> None:
-    """The new revision stays, what happened is said, and it runs when the schedule scales up again."""
+    """The new revision stays, what happened is said, and it runs when the schedule scales up
+    again.
+    """
     tag = world.commit(platform, {"backend/NOTE": "night"}, "Deployed at night")
     old = world.service(platform)["taskDefinition"]
     process = world.start(platform, "backend.deploy", "--json")
@@ -36,13 +40,18 @@ def test_a_schedule_that_scales_to_0_meanwhile_is_no_failure(platform: Checkout)
     world.aws(platform, "ecs").update_service(**NAMES, desiredCount=2)
     assert process.returncode == 0, said
     done = json.loads(out)
-    assert (done["verdict"], [each["cause"] for each in done["findings"]]) == ("succeeded", ["scaled_to_zero"])
+    assert (done["verdict"], [each["cause"] for each in done["findings"]]) == (
+        "succeeded",
+        ["scaled_to_zero"],
+    )
     assert after["taskDefinition"] != old and after["desiredCount"] == 0
     until(lambda: world.version(platform) == tag)
 
 
 def test_odd_and_contradicting_answers_take_nothing_back(platform: Checkout) -> None:
-    """One empty DescribeServices answer in mid-rollout, then ListTasks without tasks for ever: unproven (1), and kept."""
+    """One empty DescribeServices answer in mid-rollout, then ListTasks without tasks for ever:
+    unproven (1), and kept.
+    """
     tag, given = world.commit(platform, {"backend/NOTE": "odd"}, "Odd answers"), []
 
     def once(real: aws_answers.Answer) -> aws_answers.Answer:
@@ -64,10 +73,17 @@ def test_odd_and_contradicting_answers_take_nothing_back(platform: Checkout) -> 
     assert world.version(platform) == tag
 
 
-@pytest.mark.parametrize(("controller", "named"), [("CODE_DEPLOY", "CodeDeploy"), ("EXTERNAL", "external controller")])
-def test_a_service_that_another_controller_deploys_is_refused_first(platform: Checkout, controller: str, named: str) -> None:
+@pytest.mark.parametrize(
+    ("controller", "named"), [("CODE_DEPLOY", "CodeDeploy"), ("EXTERNAL", "external controller")]
+)
+def test_a_service_that_another_controller_deploys_is_refused_first(
+    platform: Checkout, controller: str, named: str
+) -> None:
     """Exit 3 by the checklist: nothing is built, pushed or registered."""
-    tag, before = world.commit(platform, {"backend/NOTE": controller}, "Not ours to deploy"), world.newest_revision(platform)
+    tag, before = (
+        world.commit(platform, {"backend/NOTE": controller}, "Not ours to deploy"),
+        world.newest_revision(platform),
+    )
 
     def other(real: aws_answers.Answer) -> aws_answers.Answer:
         for each in real[1].get("services", ()):
@@ -80,7 +96,9 @@ def test_a_service_that_another_controller_deploys_is_refused_first(platform: Ch
     assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)["verdict"] == "refused" and named in done.stderr
     assert world.newest_revision(platform) == before and "Step 1/" not in done.stderr
-    images = world.aws(platform, "ecr").describe_images(repositoryName="davidshaevel/backend")["imageDetails"]
+    images = world.aws(platform, "ecr").describe_images(repositoryName="davidshaevel/backend")[
+        "imageDetails"
+    ]
     assert all(tag not in image.get("imageTags", ()) for image in images)
 
 
@@ -88,7 +106,11 @@ def test_a_worker_that_dies_after_its_roll_out_is_taken_back(platform: Checkout)
     """A service without target group: ECS says COMPLETED, and seconds later the new tasks exit."""
     flag = platform.root / "queue-gone"
     server = (world.source(platform) / "backend/server.py").read_text()
-    world.commit(platform, {"backend/server.py": MORTAL.format(flag=str(flag)) + server}, "Dies without its queue")
+    world.commit(
+        platform,
+        {"backend/server.py": MORTAL.format(flag=str(flag)) + server},
+        "Dies without its queue",
+    )
     old = world.service(platform)["taskDefinition"]
 
     def worker(real: aws_answers.Answer) -> aws_answers.Answer:

@@ -1,4 +1,6 @@
-"""A task that prints its secrets, a commit's subject and a test that print them: no output and no record holds them."""
+"""A task that prints its secrets, a commit's subject and a test that print them: no output and no
+record holds them.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +37,25 @@ raise SystemExit("boom " + os.environ["DB_PASSWORD"])
 def written(secret: str) -> tuple[str, ...]:
     """Parts of the secret as the container prints it, long enough to be no accident."""
     encoded = (base64.b64encode(f"davidshaevel:{secret}".encode()).decode(), secret.encode().hex())
-    return (secret, secret[:7], json.dumps(secret)[1:-1], quote(secret, safe=""), quote_plus(secret), *(each[20:32] for each in encoded))
+    return (
+        secret,
+        secret[:7],
+        json.dumps(secret)[1:-1],
+        quote(secret, safe=""),
+        quote_plus(secret),
+        *(each[20:32] for each in encoded),
+    )
 
 
 def test_a_task_that_prints_its_secrets_gives_none_away(platform: Checkout) -> None:
-    """The deploy fails and shows the log with its words, on the screen, as JSON and in the record; the secrets are in none of them."""
+    """The deploy fails and shows the log with its words, on the screen, as JSON and in the record;
+    the secrets are in none of them.
+    """
     secrets = world.aws(platform, "secretsmanager")
     before = secrets.get_secret_value(SecretId=SECRET)["SecretString"]
-    secrets.put_secret_value(SecretId=SECRET, SecretString=json.dumps({**json.loads(before), "signing": CANARY}))
+    secrets.put_secret_value(
+        SecretId=SECRET, SecretString=json.dumps({**json.loads(before), "signing": CANARY})
+    )
     world.commit(platform, {"backend/server.py": PRINTS}, "Print all that is secret")
     try:
         done = platform.inv("backend.deploy", "--skip", "tests", "--json", "--follow")
@@ -68,12 +81,19 @@ def test_a_task_that_prints_its_secrets_gives_none_away(platform: Checkout) -> N
 def records(platform: Checkout) -> dict[str, str]:
     """All release records of the backend, as they are in the bucket."""
     s3, bucket = world.aws(platform, "s3"), "dev-davidshaevel-terraform-state"
-    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket, Prefix="ops/releases/")["Contents"]]
-    return {f"s3://{key}": s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys}
+    keys = [
+        each["Key"]
+        for each in s3.list_objects_v2(Bucket=bucket, Prefix="ops/releases/")["Contents"]
+    ]
+    return {
+        f"s3://{key}": s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in keys
+    }
 
 
 def files(folder: Path) -> dict[str, str]:
-    return {str(path): path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path): path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file()
+    }
 
 
 TEST = r"""
@@ -84,9 +104,15 @@ class Leak(unittest.TestCase):
 """
 
 
-def test_preflight_shows_a_subject_and_a_test_without_secrets_and_escapes(platform: Checkout) -> None:
-    """The user's tests print a password in colour, the commit's subject holds one: both are hidden, and nothing moves the cursor."""
-    world.commit(platform, {"backend/test_leak.py": TEST}, "Set password=hunter2Kx9 \x1b[31mfor all")
+def test_preflight_shows_a_subject_and_a_test_without_secrets_and_escapes(
+    platform: Checkout,
+) -> None:
+    """The user's tests print a password in colour, the commit's subject holds one: both are hidden,
+    and nothing moves the cursor.
+    """
+    world.commit(
+        platform, {"backend/test_leak.py": TEST}, "Set password=hunter2Kx9 \x1b[31mfor all"
+    )
     try:
         text, document = platform.inv("preflight"), platform.inv("preflight", "--json")
     finally:
@@ -96,5 +122,9 @@ def test_preflight_shows_a_subject_and_a_test_without_secrets_and_escapes(platfo
         assert "hunter2Kx9" not in done.stdout + done.stderr
         assert "postgres://app:***@db/x" in done.stdout and "Set password=***" in done.stdout
         assert "\x1b" not in done.stdout and "u001b" not in done.stdout
-    checks = {each["name"]: each for each in json.loads(document.stdout)["checks"] if each["service"] in (None, "backend")}
+    checks = {
+        each["name"]: each
+        for each in json.loads(document.stdout)["checks"]
+        if each["service"] in (None, "backend")
+    }
     assert "\x1b" not in checks["tests"]["detail"] and "\\x07" in checks["tests"]["detail"]

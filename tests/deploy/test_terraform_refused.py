@@ -9,15 +9,15 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.ecs import display
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.deploy import deploy
-from ops.state import records
-from ops.preflight.platform_reads import Platform
 from ops.deploy.result import DeployRequest
+from ops.ecs import display
+from ops.preflight.platform_reads import Platform
+from ops.state import records
 from tests import plain_aws
-from tests.terraform.fake_terraform import FAMILY, Scene
 from tests.real.terraform_ground import Ground
+from tests.terraform.fake_terraform import FAMILY, Scene
 from tests.terraform.terraform_plans import plan, resource, revision
 from tests.terraform.test_plan_json import PURGE
 
@@ -63,7 +63,10 @@ def test_yes_does_not_answer_a_destroy(scene: Scene) -> None:
     why = refused(scene, asks=False)
     assert why.what == "Terraform DESTROYS aws_iam_role.old"
     assert why.next == "add --allow-destroy aws_iam_role.old"
-    assert "--allow-destroy aws_iam_role.old" in refused(scene, allow_destroy=frozenset({"aws_iam_role.other"})).next
+    assert (
+        "--allow-destroy aws_iam_role.old"
+        in refused(scene, allow_destroy=frozenset({"aws_iam_role.other"})).next
+    )
     assert applied(scene, allow_destroy=frozenset({"aws_iam_role.old"}))
 
 
@@ -71,7 +74,10 @@ def test_yes_does_not_answer_a_destroy(scene: Scene) -> None:
     ("row", "says"),
     [
         (DATABASE, "it destroys or replaces module.db[0].aws_db_instance.main (database)"),
-        (SERVICE_GONE, "it DESTROYS aws_ecs_service.backend[0], the service that this deploy is about"),
+        (
+            SERVICE_GONE,
+            "it DESTROYS aws_ecs_service.backend[0], the service that this deploy is about",
+        ),
     ],
 )
 def test_what_no_answer_lets_a_deploy_do(scene: Scene, row: dict[str, Any], says: str) -> None:
@@ -102,12 +108,17 @@ def test_a_plan_without_the_task_definition_is_refused(scene: Scene) -> None:
     ("keys", "says"),
     [
         ({"action_invocations": [PURGE]}, "also invokes action.aws_lambda_invoke.purge"),
-        ({"deferred_changes": [{"reason": "x", "resource_change": DATABASE}]}, "also defers to a later plan module.db[0]"),
+        (
+            {"deferred_changes": [{"reason": "x", "resource_change": DATABASE}]},
+            "also defers to a later plan module.db[0]",
+        ),
         ({"complete": False}, "the plan is incomplete"),
         ({"ephemeral_invocations": []}, "the plan holds `ephemeral_invocations`"),
     ],
 )
-def test_what_a_plan_does_beyond_resources_is_asked_about(scene: Scene, keys: dict[str, Any], says: str) -> None:
+def test_what_a_plan_does_beyond_resources_is_asked_about(
+    scene: Scene, keys: dict[str, Any], says: str
+) -> None:
     """A question like any other: refused without a terminal, answered by --yes."""
     scene.planned(**keys)
     why = refused(scene, asks=True)
@@ -120,7 +131,9 @@ def test_a_container_that_only_the_apply_will_tell(scene: Scene) -> None:
     row = revision("", "", family=FAMILY)
     del row["change"]["after"]["container_definitions"]
     scene.planned(resource_changes=[row])
-    assert "makes a new revision of aws_ecs_task_definition.backend" in refused(scene, asks=True).what
+    assert (
+        "makes a new revision of aws_ecs_task_definition.backend" in refused(scene, asks=True).what
+    )
     assert applied(scene)
 
 
@@ -155,7 +168,9 @@ def ignored(scene: Scene, text: str) -> None:
 def released(scene: Scene) -> dict[str, Any]:
     """The newest record, made a success (the program here cannot roll anything out)."""
     found = dict(records.read(scene.platform, FAMILY)[0])
-    records.store(scene.platform, {**found, "verdict": "succeeded", "at": "2026-01-02T00:00:00+00:00"})
+    records.store(
+        scene.platform, {**found, "verdict": "succeeded", "at": "2026-01-02T00:00:00+00:00"}
+    )
     return found
 
 
@@ -175,13 +190,15 @@ def test_a_changed_variable_file_is_a_question_before_anything(scene: Scene) -> 
     then = released(scene)["terraform_inputs"]
     planned = len(scene.calls("plan"))
     ignored(scene, "active = false\n")
-    with pytest.raises(Refused, match=r"terraform\.tfvars has changed since the last release \(backend abc1234"):
+    with pytest.raises(
+        Refused, match=r"terraform\.tfvars has changed since the last release \(backend abc1234"
+    ):
         scene.run(scene.release(asks=True))
     assert len(scene.calls("plan")) == planned
     scene.run(scene.release())
     assert records.read(scene.platform, FAMILY)[0]["terraform_inputs"] != then
     ignored(scene, "active = true\n")
-    scene.run(scene.release(asks=True))   # as at the last success: no question
+    scene.run(scene.release(asks=True))  # as at the last success: no question
 
 
 def test_a_variable_file_that_is_gone_or_new_is_a_question_too(scene: Scene) -> None:

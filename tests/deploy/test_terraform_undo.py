@@ -1,4 +1,6 @@
-"""How a rollout by Terraform is taken back: by a second plan, or by ECS where that plan would do more. Services on moto."""
+"""How a rollout by Terraform is taken back: by a second plan, or by ECS where that plan would do
+more. Services on moto.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +11,15 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.terraform import plan_files
-from ops.deploy.terraform_rollout import TerraformApply, TerraformRollout
 from ops.aws.facts import Finding
 from ops.core.plan import Step
 from ops.deploy.rules.terraform_plan import undo
+from ops.deploy.terraform_rollout import TerraformApply, TerraformRollout
+from ops.terraform import plan_files
 from tests import plain_aws
+from tests.deploy.test_plan import URI
 from tests.terraform.fake_terraform import FAMILY, Scene, error
 from tests.terraform.terraform_plans import resource
-from tests.deploy.test_plan import URI
 
 PENDING = resource("aws_db_instance.main", ["update"], {"tier": "a"}, {"tier": "b"})
 OLD = f"{URI}:old"
@@ -44,11 +46,13 @@ def rolled_out(scene: Scene) -> TerraformApply:
     apply.rollout.check(Step("tf-check", "Check"))
     apply.rollout.make_plan(Step("tf-plan", "Plan"))
     assert apply.rollout.planned is not None
-    plan_files.discard(apply.rollout.planned.saved)   # as its apply does
+    plan_files.discard(apply.rollout.planned.saved)  # as its apply does
     client = scene.platform.cloud.client("ecs")
     container = {"name": FAMILY, "image": f"{URI}:abc1234", "memory": 64}
     new = client.register_task_definition(family=FAMILY, containerDefinitions=[container])
-    client.update_service(cluster="main", service=FAMILY, taskDefinition=new["taskDefinition"]["taskDefinitionArn"])
+    client.update_service(
+        cluster="main", service=FAMILY, taskDefinition=new["taskDefinition"]["taskDefinitionArn"]
+    )
     client.deregister_task_definition(taskDefinition=scene.old)
     apply.rollout.turn_back()
     return apply
@@ -58,7 +62,9 @@ def running(scene: Scene) -> dict[str, Any]:
     """The revision that the service is on."""
     client = scene.platform.cloud.client("ecs")
     (service,) = client.describe_services(cluster="main", services=[FAMILY])["services"]
-    found: dict[str, Any] = client.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    found: dict[str, Any] = client.describe_task_definition(
+        taskDefinition=service["taskDefinition"]
+    )["taskDefinition"]
     return found
 
 
@@ -66,28 +72,49 @@ def test_a_second_plan_of_this_service_alone_is_applied(scene: Scene) -> None:
     """One plan, by the addresses of the first one; nobody is asked."""
     apply = rolled_out(scene)
     planned = apply.plan_back(OLD)
-    assert planned is not None and [row.address for row in planned.changes] == ["aws_ecs_task_definition.backend"]
-    assert [word for word in scene.calls("plan")[-1] if word.startswith("-target")] == ["-target=aws_ecs_task_definition.backend"]
+    assert planned is not None and [row.address for row in planned.changes] == [
+        "aws_ecs_task_definition.backend"
+    ]
+    assert [word for word in scene.calls("plan")[-1] if word.startswith("-target")] == [
+        "-target=aws_ecs_task_definition.backend"
+    ]
 
 
 @pytest.mark.parametrize(
     ("prepare", "says"),
     [
-        (lambda scene: scene.planned(PENDING, targeted=True), "not applied, since it also changes aws_db_instance.main"),
-        (lambda scene: scene.planned(targeted=True, new_key=[]), "not applied, since it also changes the plan holds `new_key`"),
-        (lambda scene: scene.script(plan=[[DENIED]]), "no plan by Terraform: terraform plan: reading RDS DB Instance"),
+        (
+            lambda scene: scene.planned(PENDING, targeted=True),
+            "not applied, since it also changes aws_db_instance.main",
+        ),
+        (
+            lambda scene: scene.planned(targeted=True, new_key=[]),
+            "not applied, since it also changes the plan holds `new_key`",
+        ),
+        (
+            lambda scene: scene.script(plan=[[DENIED]]),
+            "no plan by Terraform: terraform plan: reading RDS DB Instance",
+        ),
     ],
 )
-def test_a_plan_that_would_change_more_is_not_applied(scene: Scene, prepare: Any, says: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A dependency with a pending change comes along with -target; a plan that fails is no way back either."""
+def test_a_plan_that_would_change_more_is_not_applied(
+    scene: Scene, prepare: Any, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dependency with a pending change comes along with -target; a plan that fails is no way back
+    either.
+    """
     apply = rolled_out(scene)
     prepare(scene)
     assert apply.plan_back(OLD) is None
     assert says in capsys.readouterr().err and scene.calls("apply") == [] and scene.saved() == []
 
 
-def test_the_content_of_the_last_healthy_revision_runs_again(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
-    """Registered again, since ECS takes no service to an INACTIVE revision; Terraform's state then differs, and that is reported."""
+def test_the_content_of_the_last_healthy_revision_runs_again(
+    scene: Scene, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Registered again, since ECS takes no service to an INACTIVE revision; Terraform's state then
+    differs, and that is reported.
+    """
     apply = rolled_out(scene)
     assert running(scene)["revision"] == 2
     assert apply.by_ecs(scene.old) is not None
@@ -95,7 +122,10 @@ def test_the_content_of_the_last_healthy_revision_runs_again(scene: Scene, capsy
     assert found["revision"] == 3 and found["status"] == "ACTIVE"
     assert found["containerDefinitions"][0]["image"] == OLD
     (finding,) = apply.rollout.work.findings
-    assert finding.cause == "terraform_state_differs" and finding.fix == ("inv tf.plan", "inv tf.apply")
+    assert finding.cause == "terraform_state_differs" and finding.fix == (
+        "inv tf.plan",
+        "inv tf.apply",
+    )
     assert "its state differs until the next apply" in capsys.readouterr().err
     apply.by_ecs(scene.old)
     assert running(scene)["revision"] == 3, "the copy is used, not made again"
@@ -127,5 +157,7 @@ def test_a_rollback_does_not_wait_for_terraform(scene: Scene) -> None:
 
 def test_the_plan_says_both_ways() -> None:
     """`--plan` shows what an undo would be."""
-    said = undo(Step("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"})) or ""
+    said = (
+        undo(Step("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"})) or ""
+    )
     assert "second Terraform plan" in said and "UpdateService to a copy of dev-backend:7" in said

@@ -13,14 +13,20 @@ pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 
 
 def test_of_two_deploys_at_once_one_runs_and_the_other_is_told_by_whom(platform: Checkout) -> None:
-    """Both are started together: one succeeds, the other ends with 3, names the first one and has changed nothing."""
+    """Both are started together: one succeeds, the other ends with 3, names the first one and has
+    changed nothing.
+    """
     tag = world.commit(platform, {"backend/NOTE": "two at once"}, "Two at once")
     both = [world.start(platform, "backend.deploy", "--json") for _ in range(2)]
     said = [each.communicate(timeout=200) for each in both]
     assert sorted(each.returncode for each in both) == [0, 3], said
-    told = next(json.loads(out) for each, (out, _) in zip(both, said, strict=True) if each.returncode == 3)
+    told = next(
+        json.loads(out) for each, (out, _) in zip(both, said, strict=True) if each.returncode == 3
+    )
     assert told["verdict"] == "refused"
-    assert "lock backend is held" in told["error"]["what"] and f"deploy {tag}" in told["error"]["why"]
+    assert (
+        "lock backend is held" in told["error"]["what"] and f"deploy {tag}" in told["error"]["why"]
+    )
     assert world.version(platform) == tag
     releases = platform.document("backend.releases")["releases"]
     (mine,) = [row for row in releases if row["tag"] == tag]

@@ -1,4 +1,6 @@
-"""What must never happen: a healthy service taken back, somebody else's deployment overwritten, an undo lost with its reader."""
+"""What must never happen: a healthy service taken back, somebody else's deployment overwritten, an
+undo lost with its reader.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import time
 import pytest
 
 from tests.checkout import Checkout
-from tests.deploy import deploying as world
 from tests.deploy import aws_answers
+from tests.deploy import deploying as world
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 NAMES = {"cluster": "dev-davidshaevel-cluster", "service": "dev-davidshaevel-backend"}
@@ -25,19 +27,31 @@ def test_a_reader_that_goes_away_changes_nothing(platform: Checkout) -> None:
     command = f"{sys.executable} -m invoke --search-root '{platform.root}' backend.deploy"
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     script = f"set -o pipefail; {command} 2>&1 | head -1"
-    done = subprocess.run(["bash", "-c", script], cwd=platform.root, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=platform.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert world.version(platform) == tag
 
 
 def test_a_terminal_that_is_gone_is_as_ctrl_c(platform: Checkout) -> None:
-    """The terminal hangs up in the middle: the service goes back, watched, and the record says "interrupted"."""
+    """The terminal hangs up in the middle: the service goes back, watched, and the record says
+    "interrupted".
+    """
     world.commit(platform, {"backend/NOTE": "hung up"}, "The terminal hangs up")
     old = world.service(platform)["taskDefinition"]
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(platform.root)
-        os.execv(sys.executable, [sys.executable, "-m", "invoke", "--search-root", str(platform.root), "backend.deploy"])
+        os.execv(
+            sys.executable,
+            [sys.executable, "-m", "invoke", "--search-root", str(platform.root), "backend.deploy"],
+        )
     said = b""
     while b"deployment ecs-svc/" not in said:
         said += os.read(terminal, 65536)
@@ -56,8 +70,19 @@ def test_somebody_elses_newer_deployment_is_not_taken_back(platform: Checkout) -
     theirs = world.service(platform)["taskDefinition"]
     ecs = world.aws(platform, "ecs")
     document = ecs.describe_task_definition(taskDefinition=theirs)["taskDefinition"]
-    kept = ("family", "networkMode", "containerDefinitions", "requiresCompatibilities", "cpu", "memory", "executionRoleArn", "taskRoleArn")
-    newer = ecs.register_task_definition(**{key: document[key] for key in kept if key in document})["taskDefinition"]["taskDefinitionArn"]
+    kept = (
+        "family",
+        "networkMode",
+        "containerDefinitions",
+        "requiresCompatibilities",
+        "cpu",
+        "memory",
+        "executionRoleArn",
+        "taskRoleArn",
+    )
+    newer = ecs.register_task_definition(**{key: document[key] for key in kept if key in document})[
+        "taskDefinition"
+    ]["taskDefinitionArn"]
     world.commit(platform, {"backend/NOTE": "overtaken"}, "To be overtaken")
     process = world.start(platform, "backend.deploy", "--json", "--yes")
     world.read_until(process, "deployment ecs-svc/")
@@ -89,10 +114,15 @@ def test_what_cannot_be_looked_at_is_no_reason_to_go_back(platform: Checkout) ->
 
 
 def test_a_rollout_that_recovered_is_not_judged_by_its_old_stops(platform: Checkout) -> None:
-    """Kept with --no-rollback, recovered since: the next run watches it to its end and proves it."""
+    """Kept with --no-rollback, recovered since: the next run watches it to its end and proves
+    it.
+    """
     flag = platform.root / "healthy-now"
     server = (world.source(platform) / "backend/server.py").read_text()
-    guard = f"import os as _os\nif not _os.path.exists({str(flag)!r}):\n    raise SystemExit('not yet')\n"
+    guard = (
+        f"import os as _os\nif not _os.path.exists({str(flag)!r}):\n    raise SystemExit('not "
+        f"yet')\n"
+    )
     tag = world.commit(platform, {"backend/server.py": guard + server}, "Healthy only later")
     assert platform.inv("backend.deploy", "--no-rollback", "--skip", "tests").returncode == 1
     flag.write_text("")

@@ -1,4 +1,6 @@
-"""A failed deploy on a terminal undoes itself after a countdown; a key stops it, and what was typed before is no answer."""
+"""A failed deploy on a terminal undoes itself after a countdown; a key stops it, and what was typed
+before is no answer.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,16 @@ def crashing(platform: Checkout, note: str) -> tuple[Terminal, str]:
     """A deploy of a commit that crashes, begun on a terminal; and the revision that ran before."""
     world.commit(platform, {"backend/server.py": world.CRASH, "backend/NOTE": note}, note)
     old = str(world.service(platform)["taskDefinition"])
-    command = [sys.executable, "-m", "invoke", "--search-root", str(platform.root), "backend.deploy", "--skip", "tests"]
+    command = [
+        sys.executable,
+        "-m",
+        "invoke",
+        "--search-root",
+        str(platform.root),
+        "backend.deploy",
+        "--skip",
+        "tests",
+    ]
     keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     terminal = Terminal(command, platform.root, {**keep, "TERM": "xterm-256color"})
     terminal.wait_for("deployment ecs-svc/")
@@ -42,7 +53,7 @@ def test_a_key_stops_the_countdown_and_no_keeps_it(platform: Checkout) -> None:
     """What is left, and the command that goes back, stand in `next:`; that command works."""
     terminal, old = crashing(platform, "Crashes, and is kept")
     terminal.wait_for(COUNTDOWN)
-    terminal.type("xn\n")   # all of it belongs to the countdown
+    terminal.type("xn\n")  # all of it belongs to the countdown
     terminal.wait_for("[Y/n] ")
     terminal.type("n\n")
     code, screen = terminal.ended(), terminal.text
@@ -57,7 +68,9 @@ def test_a_key_stops_the_countdown_and_no_keeps_it(platform: Checkout) -> None:
 
 
 def test_a_second_ctrl_c_leaves_it_and_says_how_to_go_on(platform: Checkout) -> None:
-    """The first one begins the undo, the second one stops it: exit 130, and `next:` as after a no."""
+    """The first one begins the undo, the second one stops it: exit 130, and `next:` as after a
+    no.
+    """
     terminal, old = crashing(platform, "Interrupted twice")
     terminal.interrupt()
     terminal.wait_for(COUNTDOWN)
@@ -65,7 +78,9 @@ def test_a_second_ctrl_c_leaves_it_and_says_how_to_go_on(platform: Checkout) -> 
     code, screen = terminal.ended(), terminal.text
     world.revert(platform)
     assert code == 130 and "not undone: " in screen, screen
-    assert re.search(rf" next: ECS goes on with .* goes back to {re.escape(old.rsplit('/', 1)[-1])}\r", screen), screen
+    assert re.search(
+        rf" next: ECS goes on with .* goes back to {re.escape(old.rsplit('/', 1)[-1])}\r", screen
+    ), screen
     tag = re.search(r"inv backend\.deploy --tag (\S+) goes back", screen)
     assert tag
     back = platform.inv("backend.deploy", "--tag", tag[1])

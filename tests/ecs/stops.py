@@ -34,18 +34,64 @@ def task(id="a1", reason="", *boxes, code="", status="STOPPED", created=5, stopp
 
 
 def crashed(id="a1", exit_code=1, **more):
-    return task(id, "Essential container in task exited", box(exit_code=exit_code), code="EssentialContainerExited", **more)
+    return task(
+        id,
+        "Essential container in task exited",
+        box(exit_code=exit_code),
+        code="EssentialContainerExited",
+        **more,
+    )
 
 
-def deployment(id=OURS, status="PRIMARY", state="IN_PROGRESS", *, running=0, pending=0, desired=2, failed=0, reason="", made=0, revision=2):
+def deployment(
+    id=OURS,
+    status="PRIMARY",
+    state="IN_PROGRESS",
+    *,
+    running=0,
+    pending=0,
+    desired=2,
+    failed=0,
+    reason="",
+    made=0,
+    revision=2,
+):
     arn = f"arn:aws:ecs:us-east-1:123456789012:task-definition/dev-backend:{revision}"
-    return Deployment(id, status, arn, desired, running, pending, failed, state, reason, at(made) if made is not None else None)
+    return Deployment(
+        id,
+        status,
+        arn,
+        desired,
+        running,
+        pending,
+        failed,
+        state,
+        reason,
+        at(made) if made is not None else None,
+    )
 
 
 OLD_ONE = deployment(OLD, "ACTIVE", "COMPLETED", running=2, made=-3600, revision=1)
 
 
 def service(*deployments, breaker=False, rollback=False, desired=2, status="ACTIVE", events=()):
-    messages = tuple(Event(f"e{number}", at(moment), text) for number, (moment, text) in enumerate(events))
-    running, pending = sum(each.running for each in deployments), sum(each.pending for each in deployments)
-    return ServiceState("dev-backend", status, "td", desired, running, pending, deployments, messages, (), breaker, rollback)
+    messages = tuple(
+        Event(f"e{number}", at(moment), text) for number, (moment, text) in enumerate(events)
+    )
+    running, pending = (
+        sum(each.running for each in deployments),
+        sum(each.pending for each in deployments),
+    )
+    return ServiceState(
+        "dev-backend",
+        status,
+        "td",
+        desired,
+        running,
+        pending,
+        deployments,
+        messages,
+        (),
+        breaker,
+        rollback,
+    )

@@ -1,12 +1,14 @@
-"""Whether what runs is what was deployed, by table: only a seen difference is a reason to go back."""
+"""Whether what runs is what was deployed, by table: only a seen difference is a reason to go
+back.
+"""
 
 from __future__ import annotations
 
 import pytest
 
 from ops.aws.facts import Answer, ContainerState, ServiceState, TaskState, Unknown
-from ops.health.rules.endpoints import broken_by_us
 from ops.ecs.rules.image_match import image_mismatch, shortfall_of
+from ops.health.rules.endpoints import broken_by_us
 
 
 def task(digest: str | None, status: str = "RUNNING", name: str = "backend") -> TaskState:
@@ -28,7 +30,9 @@ def task(digest: str | None, status: str = "RUNNING", name: str = "backend") -> 
         ((task("a", name="log"),), "a", 1, "no container backend"),
     ],
 )
-def test_proved_wrong_or_unknown(tasks: tuple[TaskState, ...], digest: str | None, desired: int, expected: object) -> None:
+def test_proved_wrong_or_unknown(
+    tasks: tuple[TaskState, ...], digest: str | None, desired: int, expected: object
+) -> None:
     """A digest that ECS does not show is unknown, never wrong and never fine."""
     found = image_mismatch(tasks, "backend", digest, desired)
     if isinstance(expected, str):
@@ -60,8 +64,12 @@ def service(desired: int, running: int) -> ServiceState:
         (None, (), "did not show the service"),
     ],
 )
-def test_two_sources_that_contradict_each_other_are_unknown(state: object, tasks: object, expected: str | None) -> None:
-    """DescribeServices and ListTasks are read together; only what both leave no doubt of is wrong."""
+def test_two_sources_that_contradict_each_other_are_unknown(
+    state: object, tasks: object, expected: str | None
+) -> None:
+    """DescribeServices and ListTasks are read together; only what both leave no doubt of is
+    wrong.
+    """
     found = shortfall_of(state, tasks, "backend", "a")  # type: ignore[arg-type]
     if expected is None:
         assert found is None
@@ -77,8 +85,18 @@ def answer(status: int) -> Answer:
 
 @pytest.mark.parametrize(
     ("before", "after", "blamed"),
-    [(200, 200, False), (200, 500, True), (500, 500, False), (0, 0, False), (0, 500, True), (200, 0, True), (500, 0, False)],
+    [
+        (200, 200, False),
+        (200, 500, True),
+        (500, 500, False),
+        (0, 0, False),
+        (0, 500, True),
+        (200, 0, True),
+        (500, 0, False),
+    ],
 )
 def test_what_may_be_blamed_on_a_deploy(before: int, after: int, blamed: bool) -> None:
-    """Ill before is not blamed; "nobody answered" before is no look at all, so it excuses nothing that can be seen now."""
+    """Ill before is not blamed; "nobody answered" before is no look at all, so it excuses nothing
+    that can be seen now.
+    """
     assert bool(broken_by_us((answer(before),), (answer(after),))) is blamed

@@ -7,10 +7,15 @@ from ops.ecs.rules.stop_diagnosis import cause, finding
 from tests.ecs.stops import box, crashed, task
 
 PULL_403 = (
-    "CannotPullContainerError: failed to resolve ref 1.dkr.ecr.us-east-1.amazonaws.com/x:y: unexpected status from HEAD request to "
-    "https://b.s3.amazonaws.com/x?X-Amz-Security-Token=SECRET1&X-Amz-Signature=SECRET2: 403 Forbidden"
+    "CannotPullContainerError: failed to resolve ref "
+    "1.dkr.ecr.us-east-1.amazonaws.com/x:y: unexpected status from HEAD request to "
+    "https://b.s3.amazonaws.com/x?X-Amz-Security-Token=SECRET1&X-Amz-Signature=SECRET2: "
+    "403 Forbidden"
 )
-NETWORK = "CannotPullContainerError: The task can't pull the image. Check your network configuration. i/o timeout"
+NETWORK = (
+    "CannotPullContainerError: The task can't pull the image. Check your network "
+    "configuration. i/o timeout"
+)
 UNHEALTHY = "Task failed ELB health checks"
 ESSENTIAL = "Essential container in task exited"
 
@@ -18,21 +23,49 @@ ESSENTIAL = "Essential container in task exited"
 @pytest.mark.parametrize(
     ("stopped", "code", "kind"),
     [
-        (task("a", ESSENTIAL, box(exit_code=137, reason="OutOfMemoryError: Container killed due to memory usage")), "ECS-OOM", "final"),
+        (
+            task(
+                "a",
+                ESSENTIAL,
+                box(exit_code=137, reason="OutOfMemoryError: Container killed due to memory usage"),
+            ),
+            "ECS-OOM",
+            "final",
+        ),
         (task("a", ESSENTIAL, box(exit_code=1)), "ECS-ESSENTIAL", "symptom"),
-        (task("a", "Task failed to start", box(reason="CannotStartContainerError: no such thing")), "ECS-RUNTIME", "final"),
-        (task("a", "Task failed ELB health checks in (target-group arn:x)", box(exit_code=143)), "ECS-ELB", "symptom"),
+        (
+            task(
+                "a", "Task failed to start", box(reason="CannotStartContainerError: no such thing")
+            ),
+            "ECS-RUNTIME",
+            "final",
+        ),
+        (
+            task("a", "Task failed ELB health checks in (target-group arn:x)", box(exit_code=143)),
+            "ECS-ELB",
+            "symptom",
+        ),
         (task("a", NETWORK), "ECS-PULL-NET", "transient"),
-        (task("a", "Scaling activity initiated by (deployment ecs-svc/1)", box(exit_code=1)), "ECS-SCALE", "benign"),
+        (
+            task("a", "Scaling activity initiated by (deployment ecs-svc/1)", box(exit_code=1)),
+            "ECS-SCALE",
+            "benign",
+        ),
         (task("a", "Task stopped by user", box(exit_code=143)), "ECS-USER", "benign"),
         (task("a", "made up", code="UserInitiated"), "UserInitiated", "benign"),
         (task("a", "made up", code="SpotInterruption"), "SpotInterruption", "transient"),
-        (task("a", "", box(exit_code=3), code="EssentialContainerExited"), "EssentialContainerExited", "symptom"),
+        (
+            task("a", "", box(exit_code=3), code="EssentialContainerExited"),
+            "EssentialContainerExited",
+            "symptom",
+        ),
         (task("a", "The moon was in the wrong house"), "", "unknown"),
     ],
 )
 def test_the_most_telling_words_win(stopped, code, kind):
-    """A container's own reason beats the task's symptom; a benign stop stays benign whatever its exit code."""
+    """A container's own reason beats the task's symptom; a benign stop stays benign whatever its
+    exit code.
+    """
     why = cause(stopped)
     assert (why.code, why.kind) == (code, kind)
     assert why.failure is (kind != "benign")
@@ -44,13 +77,19 @@ def test_the_most_telling_words_win(stopped, code, kind):
         (crashed("a", 1), crashed("b", 1), True),
         (crashed("a", 1), crashed("b", 2), False),
         (task("a", UNHEALTHY, box(exit_code=143)), task("b", UNHEALTHY, box(exit_code=137)), True),
-        (task("a", "odd thing 12 at 0123456789abcdef"), task("b", "odd thing 13 at fedcba9876543210"), True),
+        (
+            task("a", "odd thing 12 at 0123456789abcdef"),
+            task("b", "odd thing 13 at fedcba9876543210"),
+            True,
+        ),
         (task("a", "odd thing"), task("b", "other thing"), False),
         (task("a", NETWORK), task("b", NETWORK), True),
     ],
 )
 def test_two_stops_have_the_same_cause_or_not(one, other, same):
-    """The exit code counts where the container ended by itself, not where the health check had it killed."""
+    """The exit code counts where the container ended by itself, not where the health check had it
+    killed.
+    """
     assert (cause(one).key == cause(other).key) is same
 
 
@@ -65,29 +104,52 @@ def test_a_sidecar_that_was_taken_down_is_not_the_culprit():
 
 
 def test_a_crash_shows_its_fields_and_log_lines_verbatim():
-    """Stop code, reason, exit code and the log stand in the evidence; the fix is a command that can be pasted."""
+    """Stop code, reason, exit code and the log stand in the evidence; the fix is a command that can
+    be pasted.
+    """
     stopped = crashed("a1b2", 1)
-    found = finding(stopped, cause(stopped), ("starting", "Error: Cannot find module 'x'"), service="backend")
+    found = finding(
+        stopped, cause(stopped), ("starting", "Error: Cannot find module 'x'"), service="backend"
+    )
     texts = [evidence.text for evidence in found.evidence]
-    assert texts == ["EssentialContainerExited", ESSENTIAL, "1", "starting", "Error: Cannot find module 'x'"]
+    assert texts == [
+        "EssentialContainerExited",
+        ESSENTIAL,
+        "1",
+        "starting",
+        "Error: Cannot find module 'x'",
+    ]
     assert (found.cause, found.confidence) == ("container_exited", "certain")
     assert "exit code 1" in found.summary
-    assert found.fix == ("aws ecs describe-tasks --cluster dev-cluster --tasks a1b2", "inv backend.deploy")
+    assert found.fix == (
+        "aws ecs describe-tasks --cluster dev-cluster --tasks a1b2",
+        "inv backend.deploy",
+    )
 
 
 def test_a_container_that_never_ran_is_said_so():
     """A null exit code of a stopped task is no exit code 0."""
-    stopped = task("a", "CannotPullContainerError: x: not found", box(exit_code=None), code="TaskFailedToStart")
+    stopped = task(
+        "a", "CannotPullContainerError: x: not found", box(exit_code=None), code="TaskFailedToStart"
+    )
     found = finding(stopped, cause(stopped))
     assert "never ran" in found.summary
     assert any(evidence.text == "null: it never ran" for evidence in found.evidence)
     assert found.cause == "image_missing"
-    assert "aws ecr describe-images --repository-name davidshaevel/backend --image-ids imageTag=abc1234" in found.fix
+    assert (
+        "aws ecr describe-images --repository-name davidshaevel/backend --image-ids "
+        "imageTag=abc1234" in found.fix
+    )
 
 
 def test_a_container_that_is_still_stopping_is_not_called_dead():
     """ECS gives the reason before the exit code."""
-    stopped = task("a", "Task failed ELB health checks in (target-group x)", box(exit_code=None), status="DEACTIVATING")
+    stopped = task(
+        "a",
+        "Task failed ELB health checks in (target-group x)",
+        box(exit_code=None),
+        status="DEACTIVATING",
+    )
     assert "still stopping" in finding(stopped, cause(stopped)).summary
 
 
@@ -102,11 +164,14 @@ def test_a_refused_pull_may_be_a_missing_tag_and_leaks_no_signature():
 
 
 @pytest.mark.parametrize(
-    ("reason", "confidence", "name"), [("", "possible", "container_exited"), ("OutOfMemoryError: x", "certain", "out_of_memory")]
+    ("reason", "confidence", "name"),
+    [("", "possible", "container_exited"), ("OutOfMemoryError: x", "certain", "out_of_memory")],
 )
 def test_137_is_out_of_memory_only_where_ecs_says_so(reason, confidence, name):
     """SIGKILL alone may have been the stop timeout."""
-    stopped = task("a", ESSENTIAL, box(exit_code=137, reason=reason), code="EssentialContainerExited")
+    stopped = task(
+        "a", ESSENTIAL, box(exit_code=137, reason=reason), code="EssentialContainerExited"
+    )
     found = finding(stopped, cause(stopped), ("last words",))
     assert (found.confidence, found.cause) == (confidence, name)
     if not reason:
@@ -114,38 +179,72 @@ def test_137_is_out_of_memory_only_where_ecs_says_so(reason, confidence, name):
 
 
 def test_a_wrong_architecture_is_read_from_the_log():
-    """Fargate says only that the container exited; its log says why (facts: built on an ARM laptop)."""
+    """Fargate says only that the container exited; its log says why (facts: built on an ARM
+    laptop).
+    """
     stopped = crashed("a", 255)
-    assert finding(stopped, cause(stopped), ("exec /app/run: exec format error",)).cause == "image_platform"
+    assert (
+        finding(stopped, cause(stopped), ("exec /app/run: exec format error",)).cause
+        == "image_platform"
+    )
 
 
 def test_failed_health_checks_show_what_the_target_answered():
-    """A 404 on the health path is in the evidence, since the task's own words only say that a check failed."""
+    """A 404 on the health path is in the evidence, since the task's own words only say that a check
+    failed.
+    """
     stopped = task("a", "Task failed ELB health checks in (target-group arn:x)", box(exit_code=143))
-    target = Target("10.0.1.5", 3001, "unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]")
-    event = "(service x) (port 3001) is unhealthy in (target-group arn:x) due to (reason Health checks failed with these codes: [404])"
-    assert any(event == evidence.text for evidence in finding(stopped, cause(stopped), said=(event,)).evidence)
-    assert all(event != evidence.text for evidence in finding(crashed(), cause(crashed()), said=(event,)).evidence)
+    target = Target(
+        "10.0.1.5",
+        3001,
+        "unhealthy",
+        "Target.ResponseCodeMismatch",
+        "Health checks failed with these codes: [404]",
+    )
+    event = (
+        "(service x) (port 3001) is unhealthy in (target-group arn:x) due to (reason Health "
+        "checks failed with these codes: [404])"
+    )
+    assert any(
+        event == evidence.text
+        for evidence in finding(stopped, cause(stopped), said=(event,)).evidence
+    )
+    assert all(
+        event != evidence.text
+        for evidence in finding(crashed(), cause(crashed()), said=(event,)).evidence
+    )
     found = finding(stopped, cause(stopped), targets=(target,), target_group="arn:x")
     assert found.cause == "target_unhealthy"
     assert any("[404]" in evidence.text for evidence in found.evidence)
     assert "aws elbv2 describe-target-health --target-group-arn arn:x" in found.fix
-    there = finding(stopped, cause(stopped), target_group="arn:x", aws="aws --profile dev --region us-east-1")
-    assert "aws --profile dev --region us-east-1 elbv2 describe-target-health --target-group-arn arn:x" in there.fix
+    there = finding(
+        stopped, cause(stopped), target_group="arn:x", aws="aws --profile dev --region us-east-1"
+    )
+    assert (
+        "aws --profile dev --region us-east-1 elbv2 describe-target-health --target-group-arn arn:x"
+        in there.fix
+    )
 
 
 def test_log_lines_are_redacted_and_an_unread_log_is_said():
     """No password out of a log; a log that could not be read is unknown, not empty."""
     stopped = crashed("a", 1)
-    assert "hunter2" not in str(finding(stopped, cause(stopped), ("connecting to postgres://app:hunter2@db/x",)))
+    assert "hunter2" not in str(
+        finding(stopped, cause(stopped), ("connecting to postgres://app:hunter2@db/x",))
+    )
     found = finding(stopped, cause(stopped), (), log_problem="may not logs:GetLogEvents")
     assert found.evidence[-1].text == "unknown: may not logs:GetLogEvents"
 
 
 def test_names_from_outside_are_quoted_in_commands():
     """A command that is shown to be pasted runs nothing else."""
-    stopped = task("a", "CannotPullContainerError: x: not found", box(image="r.example/team/$(rm -rf ~):v1"))
-    assert "aws ecr describe-images --repository-name 'team/$(rm -rf ~)' --image-ids imageTag=v1" in finding(stopped, cause(stopped)).fix
+    stopped = task(
+        "a", "CannotPullContainerError: x: not found", box(image="r.example/team/$(rm -rf ~):v1")
+    )
+    assert (
+        "aws ecr describe-images --repository-name 'team/$(rm -rf ~)' --image-ids imageTag=v1"
+        in finding(stopped, cause(stopped)).fix
+    )
 
 
 def test_an_unknown_reason_is_shown_verbatim():

@@ -1,4 +1,6 @@
-"""Every reason that AWS is known to give is told by its pattern, in the order that makes the first match the right one."""
+"""Every reason that AWS is known to give is told by its pattern, in the order that makes the first
+match the right one.
+"""
 
 from collections import Counter
 
@@ -31,7 +33,11 @@ def test_every_failure_has_advice():
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("CannotPullContainerError: the task can’t pull the image. Check whether the image exists", "ECS-PULL-NOTFOUND"),
+        (
+            "CannotPullContainerError: the task can’t pull the image. Check whether the "
+            "image exists",
+            "ECS-PULL-NOTFOUND",
+        ),
         ("ResourceInitializationError: can’t retrieve the secret with ARN 'x'", "ECS-SEC-MISSING"),
         ("outofmemoryerror: container killed", "ECS-OOM"),
         ("CannotPullContainerError: first line\nmanifest unknown", "ECS-PULL-NOTFOUND"),

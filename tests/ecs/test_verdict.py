@@ -1,11 +1,22 @@
-"""A roll-out's verdict is read from our deployment's id and its own stopped tasks, never from a service that looks stable."""
+"""A roll-out's verdict is read from our deployment's id and its own stopped tasks, never from a
+service that looks stable.
+"""
 
 from dataclasses import replace
 
 import pytest
 
 from ops.aws.facts import Verdict
-from ops.ecs.rules.verdict import RolloutHistory, Settling, Observation, decide, remember, same_tasks, settle, wants_details
+from ops.ecs.rules.verdict import (
+    Observation,
+    RolloutHistory,
+    Settling,
+    decide,
+    remember,
+    same_tasks,
+    settle,
+    wants_details,
+)
 from tests.ecs.stops import BACK, NEWER, OLD, OLD_ONE, OURS, box, crashed, deployment, service, task
 
 ROLLING = "ECS deployment circuit breaker: rolling back to deploymentId ecs-svc/9."
@@ -30,7 +41,15 @@ done = service(deployment(state="COMPLETED", running=2))
 failed = deployment(state="FAILED", reason=BROKEN, failed=3)
 failed_active = deployment(status="ACTIVE", state="FAILED", reason=BROKEN, failed=3, desired=0)
 rolling = deployment(BACK, "PRIMARY", "IN_PROGRESS", reason=ROLLING, made=180, revision=1)
-rolled = deployment(BACK, "PRIMARY", "COMPLETED", reason="ECS deployment ecs-svc/9 completed.", made=180, revision=1, running=2)
+rolled = deployment(
+    BACK,
+    "PRIMARY",
+    "COMPLETED",
+    reason="ECS deployment ecs-svc/9 completed.",
+    made=180,
+    revision=1,
+    running=2,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,10 +66,26 @@ rolled = deployment(BACK, "PRIMARY", "COMPLETED", reason="ECS deployment ecs-svc
         ([started, service(failed, OLD_ONE, breaker=True, rollback=True)], None),
         ([started, service(rolling, failed_active, OLD_ONE, breaker=True, rollback=True)], None),
         ([started, service(rolling, failed_active), service(rolled)], Verdict.ROLLED_BACK),
-        ([started, service(rolling, failed_active), service(deployment(BACK, "PRIMARY", "FAILED", made=180))], Verdict.FAILED),
-        ([started, service(rolling, failed_active), service(deployment(NEWER, made=300))], Verdict.SUPERSEDED),
-        ([started, service(deployment(NEWER, made=60), deployment(status="ACTIVE"), OLD_ONE)], Verdict.SUPERSEDED),
-        ([started, service(deployment(NEWER, made=60, state="COMPLETED", running=2))], Verdict.SUPERSEDED),
+        (
+            [
+                started,
+                service(rolling, failed_active),
+                service(deployment(BACK, "PRIMARY", "FAILED", made=180)),
+            ],
+            Verdict.FAILED,
+        ),
+        (
+            [started, service(rolling, failed_active), service(deployment(NEWER, made=300))],
+            Verdict.SUPERSEDED,
+        ),
+        (
+            [started, service(deployment(NEWER, made=60), deployment(status="ACTIVE"), OLD_ONE)],
+            Verdict.SUPERSEDED,
+        ),
+        (
+            [started, service(deployment(NEWER, made=60, state="COMPLETED", running=2))],
+            Verdict.SUPERSEDED,
+        ),
         ([started, None], None),
         ([started, None, None], Verdict.FAILED),
         ([started, None, done], Verdict.SUCCEEDED),
@@ -58,7 +93,10 @@ rolled = deployment(BACK, "PRIMARY", "COMPLETED", reason="ECS deployment ecs-svc
         ([started, service()], None),
         ([started, service(), done], Verdict.SUCCEEDED),
         ([started, service(), service(), service(), service()], Verdict.SUPERSEDED),
-        ([started, service(rolling, failed_active), service(), service(rolled)], Verdict.ROLLED_BACK),
+        (
+            [started, service(rolling, failed_active), service(), service(rolled)],
+            Verdict.ROLLED_BACK,
+        ),
         ([started, service(status="INACTIVE")], Verdict.FAILED),
         ([started, service(deployment(desired=0), status="DRAINING", desired=0)], Verdict.FAILED),
     ],
@@ -77,13 +115,17 @@ def test_a_completed_rollback_is_never_a_success():
 
 
 def test_the_old_deployment_in_front_again_is_a_rollback():
-    """UpdateService always makes a newer deployment, so an older PRIMARY beside ours was put there by ECS."""
+    """UpdateService always makes a newer deployment, so an older PRIMARY beside ours was put there
+    by ECS.
+    """
     again = deployment(OLD, "PRIMARY", "COMPLETED", made=-3600, running=2, revision=1)
     assert story(started, service(again, failed_active)).verdict is Verdict.ROLLED_BACK
 
 
 def test_a_stale_answer_is_waited_out():
-    """ECS is eventually consistent: an answer from before our deployment is neither superseded nor rolled back."""
+    """ECS is eventually consistent: an answer from before our deployment is neither superseded nor
+    rolled back.
+    """
     before = service(deployment(OLD, "PRIMARY", "COMPLETED", made=-3600, running=2, revision=1))
     assert story(before).verdict is None
     assert story(started, before).verdict is None
@@ -93,7 +135,9 @@ def test_a_stale_answer_is_waited_out():
 def test_an_event_about_an_earlier_rollback_is_not_ours():
     """Going back by hand after a failed deploy: the old rollback's events are still listed."""
     events = [(-50, "(service x) rolling back to deployment ecs-svc/3.")]
-    decision = story(started, service(deployment(NEWER, made=60), deployment(status="ACTIVE"), events=events))
+    decision = story(
+        started, service(deployment(NEWER, made=60), deployment(status="ACTIVE"), events=events)
+    )
     assert decision.verdict is Verdict.SUPERSEDED
 
 
@@ -122,10 +166,16 @@ def test_a_breaker_that_has_nowhere_to_go_back_to_is_not_waited_for():
         ([task("a", NETWORK)], None),
         ([task("a", NETWORK), task("b", NETWORK)], Verdict.FAILED),
         ([task("a", RATE, created=5, stopped=30), task("b", RATE, created=5, stopped=31)], None),
-        ([task("a", RATE, created=5, stopped=30), task("b", RATE, created=35, stopped=60)], Verdict.FAILED),
+        (
+            [task("a", RATE, created=5, stopped=30), task("b", RATE, created=35, stopped=60)],
+            Verdict.FAILED,
+        ),
         ([task("a", "Task stopped by user"), task("b", "Task stopped by user")], None),
         ([task("a", "Scaling activity initiated by (deployment ecs-svc/2)")] * 3, None),
-        ([task("a", "Task failed ELB health checks in (target-group x)", box(exit_code=143))], None),
+        (
+            [task("a", "Task failed ELB health checks in (target-group x)", box(exit_code=143))],
+            None,
+        ),
         ([task("a", "odd"), task("b", "odd")], Verdict.FAILED),
     ],
 )
@@ -144,7 +194,9 @@ def test_patience_leaves_failing_tasks_to_a_breaker_that_rolls_back():
 
 
 def test_slow_start_is_no_failure_and_time_is_up_at_the_limit():
-    """Tasks that run and are not healthy yet are waited for, and the limit says what was waited for."""
+    """Tasks that run and are not healthy yet are waited for, and the limit says what was waited
+    for.
+    """
     slow = service(deployment(running=2), OLD_ONE)
     assert story(*[slow] * 100).verdict is None
     decision = story(*[slow] * 101, timeout=400.0)
@@ -158,7 +210,12 @@ def test_slow_start_is_no_failure_and_time_is_up_at_the_limit():
         (service(OLD_ONE), "waiting for ECS"),
         (service(deployment(pending=2), OLD_ONE), "starting tasks"),
         (service(deployment(running=2), OLD_ONE), "waiting to be healthy"),
-        (service(deployment(running=2), deployment(OLD, "ACTIVE", running=1, desired=0, made=-3600)), "draining old tasks"),
+        (
+            service(
+                deployment(running=2), deployment(OLD, "ACTIVE", running=1, desired=0, made=-3600)
+            ),
+            "draining old tasks",
+        ),
         (service(deployment(running=2)), "settling"),
     ],
 )
@@ -192,18 +249,32 @@ HALF_UP = replace(BLUE_GREEN, deployments=(deployment(running=1, pending=1), OLD
     ("answer", "stage", "at", "bounded", "expected"),
     [
         (BLUE_GREEN, "BAKE_TIME", 1000, False, (None, "baking", False)),
-        (BLUE_GREEN, "PRODUCTION_TRAFFIC_SHIFT", 1000, False, (None, "production traffic shift", False)),
+        (
+            BLUE_GREEN,
+            "PRODUCTION_TRAFFIC_SHIFT",
+            1000,
+            False,
+            (None, "production traffic shift", False),
+        ),
         (BLUE_GREEN, "", 1000, False, (None, "baking", False)),
         (BLUE_GREEN, "BAKE_TIME", 2704, False, (Verdict.TIMED_OUT, "baking", True)),
         (BLUE_GREEN, "BAKE_TIME", 1000, True, (Verdict.TIMED_OUT, "baking", True)),
         (BLUE_GREEN, "POST_SCALE_UP", 800, False, (None, "post scale up", False)),
         (BLUE_GREEN, "POST_SCALE_UP", 1000, False, (Verdict.TIMED_OUT, "post scale up", False)),
         (HALF_UP, "", 1000, False, (Verdict.TIMED_OUT, "starting tasks", False)),
-        (service(deployment(running=2), OLD_ONE), "", 1000, False, (Verdict.TIMED_OUT, "waiting to be healthy", False)),
+        (
+            service(deployment(running=2), OLD_ONE),
+            "",
+            1000,
+            False,
+            (Verdict.TIMED_OUT, "waiting to be healthy", False),
+        ),
     ],
 )
 def test_a_bake_time_does_not_count_against_the_timeout(answer, stage, at, bounded, expected):
-    """A blue/green deployment stays IN_PROGRESS while it bakes; `--timeout` bounds it, and then it is kept."""
+    """A blue/green deployment stays IN_PROGRESS while it bakes; `--timeout` bounds it, and then it
+    is kept.
+    """
     decision = story(answer, answer, every=float(at), stage=stage, bounded=bounded)
     assert (decision.verdict, decision.phase, decision.baking) == expected
 
@@ -218,7 +289,10 @@ def test_a_rollback_by_alarms_is_expected_like_one_by_the_breaker():
     """ECS goes back by itself where deployment alarms say so, the circuit breaker off."""
     alarmed = replace(service(failed, OLD_ONE), alarms_rollback=True)
     assert story(started, alarmed).verdict is None
-    assert story(started, alarmed, service(rolling, failed_active), service(rolled)).verdict is Verdict.ROLLED_BACK
+    assert (
+        story(started, alarmed, service(rolling, failed_active), service(rolled)).verdict
+        is Verdict.ROLLED_BACK
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,7 +307,9 @@ def test_a_rollback_by_alarms_is_expected_like_one_by_the_breaker():
     ],
 )
 def test_tasks_that_nothing_checks_must_last(at, stopped, verdict):
-    """A failure after the roll-out completed counts; one from before, or a stop on purpose, does not."""
+    """A failure after the roll-out completed counts; one from before, or a stop on purpose, does
+    not.
+    """
     since = Settling(5.0, frozenset({"a"}), frozenset({task("early").arn}))
     assert settle(since, Observation(float(at), done, tuple(stopped)), 30.0).verdict is verdict
 

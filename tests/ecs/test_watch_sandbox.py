@@ -6,13 +6,17 @@ import pytest
 
 from bench.recording import Notes
 from ops.aws import session
-from ops.ecs import watch
 from ops.aws.facts import Verdict
+from ops.ecs import watch
 from ops.sandbox.contracts import REGION
 from tests.sandbox.aws_platform import CRASH, agent_at_work
 from tests.waiting import until
 
-ROLLBACK = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}, "minimumHealthyPercent": 100, "maximumPercent": 200}
+ROLLBACK = {
+    "deploymentCircuitBreaker": {"enable": True, "rollback": True},
+    "minimumHealthyPercent": 100,
+    "maximumPercent": 200,
+}
 
 
 @pytest.fixture
@@ -32,7 +36,11 @@ def watched(platform, deployment, **options):
     cloud = session.of_overlay(platform.aws.url, key.access_key, key.secret_key, REGION)
     eyes = watch.ecs_observer(cloud, "demo", "web", "web")
     notes = Notes(time.monotonic)
-    outcome = watch.watch(eyes, deployment, **{"timeout_s": 60, "poll_s": 0.5, "screen": notes, "service": "web", **options})
+    outcome = watch.watch(
+        eyes,
+        deployment,
+        **{"timeout_s": 60, "poll_s": 0.5, "screen": notes, "service": "web", **options},
+    )
     return outcome, notes
 
 
@@ -51,7 +59,9 @@ def test_a_good_version_succeeds(platform):
 
 
 def test_a_version_that_crashes_fails_with_its_log_line(platform):
-    """Exit 1 at start, no circuit breaker: failed on the second stop, with what the container printed."""
+    """Exit 1 at start, no circuit breaker: failed on the second stop, with what the container
+    printed.
+    """
     outcome, _ = rolled(running(platform), platform.image("bad", CRASH))
     assert outcome.verdict is Verdict.FAILED
     assert outcome.findings[0].cause == "container_exited"
@@ -68,7 +78,9 @@ def test_a_missing_image_fails_on_the_first_task(platform):
 
 
 def test_a_health_path_that_answers_404_fails_with_the_target_s_reason(platform):
-    """The load balancer's check fails, ECS stops the tasks for it, and the finding shows the 404."""
+    """The load balancer's check fails, ECS stops the tasks for it, and the finding shows the
+    404.
+    """
     outcome, _ = rolled(running(platform), platform.image("sick", STATUS="404"))
     assert outcome.verdict is Verdict.FAILED
     assert outcome.findings[0].cause == "target_unhealthy"
@@ -77,7 +89,11 @@ def test_a_health_path_that_answers_404_fails_with_the_target_s_reason(platform)
 
 def test_the_circuit_breaker_s_rollback_is_rolled_back_and_the_way_there_is_said(platform):
     """Left to ECS: never a success, though the service is stable again."""
-    outcome, notes = rolled(running(platform, deploymentConfiguration=ROLLBACK), platform.image("bad", CRASH), patient=True)
+    outcome, notes = rolled(
+        running(platform, deploymentConfiguration=ROLLBACK),
+        platform.image("bad", CRASH),
+        patient=True,
+    )
     assert outcome.verdict is Verdict.ROLLED_BACK
     assert platform.primary()["rolloutState"] == "COMPLETED"
     assert notes.first("finding") is not None
@@ -86,7 +102,9 @@ def test_the_circuit_breaker_s_rollback_is_rolled_back_and_the_way_there_is_said
 def test_a_newer_deployment_supersedes(platform):
     """Somebody else deployed in between: neither our success nor our failure."""
     running(platform)
-    ours = platform.update(taskDefinition=platform.revision(platform.image("v2")))["deployments"][0]["id"]
+    ours = platform.update(taskDefinition=platform.revision(platform.image("v2")))["deployments"][
+        0
+    ]["id"]
     until(lambda: platform.deployment(ours)["runningCount"] > 0)
     platform.update(taskDefinition=platform.revision(platform.image("v3")))
     outcome, _ = watched(platform, ours)
@@ -94,7 +112,9 @@ def test_a_newer_deployment_supersedes(platform):
 
 
 def test_going_back_after_a_failure_succeeds(platform):
-    """The undo is a deployment too, watched by its own id; the failed one's stopped tasks are not its own."""
+    """The undo is a deployment too, watched by its own id; the failed one's stopped tasks are not
+    its own.
+    """
     first = running(platform).service()["taskDefinition"]
     assert rolled(platform, platform.image("bad", CRASH))[0].verdict is Verdict.FAILED
     back = platform.update(taskDefinition=first)["deployments"][0]["id"]

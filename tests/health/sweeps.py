@@ -1,4 +1,6 @@
-"""How the health tests look at the sandbox: a sweep's document, what is ill in it, why, and what nothing else explains."""
+"""How the health tests look at the sandbox: a sweep's document, what is ill in it, why, and what
+nothing else explains.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,18 @@ from typing import Any
 
 from tests.checkout import Checkout
 
-GROUPS = {"account", "db", "ecs", "targets", "endpoints", "cdn", "certificates", "logs", "terraform"}
-WELL_WITHIN = 45.0      # errors of a while ago still count in the logs
+GROUPS = {
+    "account",
+    "db",
+    "ecs",
+    "targets",
+    "endpoints",
+    "cdn",
+    "certificates",
+    "logs",
+    "terraform",
+}
+WELL_WITHIN = 45.0  # errors of a while ago still count in the logs
 
 
 def look(platform: Checkout, *words: str) -> dict[str, Any]:
@@ -21,7 +33,11 @@ def look(platform: Checkout, *words: str) -> dict[str, Any]:
 
 def ill(found: dict[str, Any]) -> dict[str, str]:
     """Label → status of what failed or is unknown."""
-    return {f"{each['group']} · {each['name']}": each["status"] for each in found["checks"] if each["status"] in ("failed", "unknown")}
+    return {
+        f"{each['group']} · {each['name']}": each["status"]
+        for each in found["checks"]
+        if each["status"] in ("failed", "unknown")
+    }
 
 
 def causes(found: dict[str, Any]) -> set[str]:
@@ -31,7 +47,9 @@ def causes(found: dict[str, Any]) -> set[str]:
 def roots(found: dict[str, Any]) -> dict[str, str]:
     """Label → cause of what is ill and explained by nothing else."""
     labels = {f"{each['group']} · {each['name']}": each for each in found["checks"]}
-    return {label: labels[label]["cause"] for label in ill(found) if not labels[label]["explained_by"]}
+    return {
+        label: labels[label]["cause"] for label in ill(found) if not labels[label]["explained_by"]
+    }
 
 
 def until_well(platform: Checkout) -> dict[str, Any]:

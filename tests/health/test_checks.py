@@ -1,4 +1,6 @@
-"""Single checks by table: what was seen makes ok, failed or unknown, and never green where nothing could be seen."""
+"""Single checks by table: what was seen makes ok, failed or unknown, and never green where nothing
+could be seen.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +10,55 @@ from typing import Any
 
 import pytest
 
+from ops.aws.facts import (
+    Answer,
+    ContainerState,
+    Deployment,
+    ServiceState,
+    Target,
+    TargetGroup,
+    TaskDefinition,
+    TaskState,
+    Unknown,
+)
 from ops.cdn.facts import CacheAnswer, Distribution
 from ops.health.model import Check, Ingress
-from ops.aws.facts import Answer, ContainerState, Deployment, ServiceState, Target, TargetGroup, TaskDefinition, TaskState, Unknown
-from ops.health.rules import database, edge, pages as health_pages, services, targets as health_targets
+from ops.health.rules import database, edge, services
+from ops.health.rules import pages as health_pages
+from ops.health.rules import targets as health_targets
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DONE = Deployment("ecs-svc/1", "PRIMARY", "arn:td/b:1", 2, 2, 0, 0, "COMPLETED", "", NOW)
 STATE = ServiceState("b", "ACTIVE", "arn:td/b:1", 2, 2, 0, (DONE,), (), ())
 NONE = replace(STATE, desired=0, running=0)
-TASK = TaskState("arn/t1", "RUNNING", "RUNNING", "ecs-svc/1", "arn:td/b:1", "UNKNOWN", "", "", (
-    ContainerState("app", "r:abc", "sha256:aaa", "RUNNING", None, ""),
-))  # fmt: skip
+TASK = TaskState(
+    "arn/t1",
+    "RUNNING",
+    "RUNNING",
+    "ecs-svc/1",
+    "arn:td/b:1",
+    "UNKNOWN",
+    "",
+    "",
+    (ContainerState("app", "r:abc", "sha256:aaa", "RUNNING", None, ""),),
+)
 OTHER = replace(TASK, arn="arn/t2", containers=(replace(TASK.containers[0], digest="sha256:bbb"),))
 LATEST = TaskDefinition("arn:td/b:1", "ACTIVE", "amd64", {})
 RELEASE = {"tag": "abc", "digest": "sha256:aaa"}
 
 
 def ecs(**facts: Any) -> dict[str, Check]:
-    given = {"state": STATE, "tasks": (TASK, replace(TASK, arn="arn/t3")), "latest": LATEST, "release": RELEASE, **facts}
-    return {check.name: check for check in services.checks(services.ServiceFacts("backend", "b", "app", **given))}
+    given = {
+        "state": STATE,
+        "tasks": (TASK, replace(TASK, arn="arn/t3")),
+        "latest": LATEST,
+        "release": RELEASE,
+        **facts,
+    }
+    return {
+        check.name: check
+        for check in services.checks(services.ServiceFacts("backend", "b", "app", **given))
+    }
 
 
 def test_a_steady_service_is_all_green() -> None:
@@ -42,27 +73,74 @@ def test_a_steady_service_is_all_green() -> None:
         ({"state": Unknown("may not")}, "backend tasks", "unknown", "may not"),
         ({"tasks": Unknown("denied")}, "backend tasks", "unknown", "denied"),
         ({"tasks": Unknown("denied")}, "backend image", "unknown", "denied"),
-        ({"state": replace(STATE, running=1, pending=1)}, "backend tasks", "failed", "1 run, 1 pending, expected 2"),
-        ({"state": replace(STATE, status="DRAINING")}, "backend tasks", "failed", "the service is DRAINING, expected ACTIVE"),
-        ({"tasks": (replace(TASK, health="UNHEALTHY"), TASK)}, "backend tasks", "failed", "2/2 run, UNHEALTHY by the container's own"),
-        ({"state": replace(STATE, deployments=(DONE, DONE))}, "backend deployment", "failed", "2 deployments, COMPLETED, expected one"),
-        ({"state": replace(STATE, deployments=())}, "backend deployment", "unknown", "no primary deployment"),
+        (
+            {"state": replace(STATE, running=1, pending=1)},
+            "backend tasks",
+            "failed",
+            "1 run, 1 pending, expected 2",
+        ),
+        (
+            {"state": replace(STATE, status="DRAINING")},
+            "backend tasks",
+            "failed",
+            "the service is DRAINING, expected ACTIVE",
+        ),
+        (
+            {"tasks": (replace(TASK, health="UNHEALTHY"), TASK)},
+            "backend tasks",
+            "failed",
+            "2/2 run, UNHEALTHY by the container's own",
+        ),
+        (
+            {"state": replace(STATE, deployments=(DONE, DONE))},
+            "backend deployment",
+            "failed",
+            "2 deployments, COMPLETED, expected one",
+        ),
+        (
+            {"state": replace(STATE, deployments=())},
+            "backend deployment",
+            "unknown",
+            "no primary deployment",
+        ),
         (
             {"state": replace(STATE, deployments=(replace(DONE, rollout_state="IN_PROGRESS"),))},
-            "backend deployment", "failed", "IN_PROGRESS, expected one that is COMPLETED",
+            "backend deployment",
+            "failed",
+            "IN_PROGRESS, expected one that is COMPLETED",
         ),
-        ({"state": NONE, "tasks": ()}, "backend tasks", "failed", "scaled to 0 (0 run), expected at least one"),
+        (
+            {"state": NONE, "tasks": ()},
+            "backend tasks",
+            "failed",
+            "scaled to 0 (0 run), expected at least one",
+        ),
         ({"state": NONE, "tasks": ()}, "backend image", "unknown", "no task is running"),
         ({"tasks": (TASK,)}, "backend tasks", "unknown", "ECS counts 2 tasks and lists 1"),
-        ({"tasks": (TASK, OTHER)}, "backend image", "failed", "task t2 runs sha256:bbb, not sha256:aaa, the last release is abc"),
-        ({"tasks": (TASK, OTHER), "release": None}, "backend image", "failed", "2 images run, expected one"),
+        (
+            {"tasks": (TASK, OTHER)},
+            "backend image",
+            "failed",
+            "task t2 runs sha256:bbb, not sha256:aaa, the last release is abc",
+        ),
+        (
+            {"tasks": (TASK, OTHER), "release": None},
+            "backend image",
+            "failed",
+            "2 images run, expected one",
+        ),
         ({"release": None}, "backend image", "ok", "no release is recorded"),
         ({"tasks": (), "release": None}, "backend image", "unknown", "no task is running"),
         ({"release": Unknown("no such bucket")}, "backend image", "unknown", "no such bucket"),
-        ({"latest": replace(LATEST, arn="arn:td/b:2")}, "backend revision", "ok", "b:1; the family's latest is b:2, which does not run"),
+        (
+            {"latest": replace(LATEST, arn="arn:td/b:2")},
+            "backend revision",
+            "ok",
+            "b:1; the family's latest is b:2, which does not run",
+        ),
         ({"latest": None}, "backend revision", "unknown", "no ACTIVE revision"),
     ],
-)  # fmt: skip
+)
 def test_a_service_that_is_not(facts: dict[str, Any], name: str, status: str, says: str) -> None:
     """Each names what was seen, and what was expected."""
     check = ecs(**facts)[name]
@@ -87,36 +165,85 @@ def target(reason: str, description: str = "", state: str = "unhealthy") -> Targ
         ((), {}, "failed", "no_targets"),
         ((target("Elb.InitialHealthChecking", state="initial"),), {}, "failed", "no_targets"),
         (Unknown("u may not elasticloadbalancing:DescribeTargetHealth"), {}, "unknown", ""),
-        ((WELL, target("Target.ResponseCodeMismatch", "[404]")), {"group": WRONG}, "failed", "target_unhealthy"),
-        ((), {"group": WRONG}, "failed", "target_unhealthy"),      # its tasks have been stopped already
+        (
+            (WELL, target("Target.ResponseCodeMismatch", "[404]")),
+            {"group": WRONG},
+            "failed",
+            "target_unhealthy",
+        ),
+        ((), {"group": WRONG}, "failed", "target_unhealthy"),  # its tasks have been stopped already
         ((target("Target.ResponseCodeMismatch", "[503]"),), {}, "failed", "target_unhealthy"),
         ((target("Target.FailedHealthChecks"),), {}, "failed", "target_port"),
         ((target("Target.Timeout"),), {}, "failed", "target_timeout"),
-        ((target("Target.Timeout"),), {"security_groups": ("sg-1",), "ingress": ()}, "failed", "security_group_closed"),
-        ((), {"security_groups": ("sg-1",), "balancer": ("sg-alb",), "ingress": ()}, "failed", "security_group_closed"),
-        ((target("", state="initial"),), {"security_groups": ("sg-1",), "ingress": ()}, "failed", "security_group_closed"),
+        (
+            (target("Target.Timeout"),),
+            {"security_groups": ("sg-1",), "ingress": ()},
+            "failed",
+            "security_group_closed",
+        ),
+        (
+            (),
+            {"security_groups": ("sg-1",), "balancer": ("sg-alb",), "ingress": ()},
+            "failed",
+            "security_group_closed",
+        ),
+        (
+            (target("", state="initial"),),
+            {"security_groups": ("sg-1",), "ingress": ()},
+            "failed",
+            "security_group_closed",
+        ),
         ((), {"security_groups": ("sg-1",), "ingress": Unknown("denied")}, "failed", "no_targets"),
         (
             (target("Target.Timeout"),),
-            {"security_groups": ("sg-1",), "balancer": ("sg-alb",), "ingress": (Ingress("tcp", 22, 22, ("sg-alb",)),)},
-            "failed", "security_group_closed",
+            {
+                "security_groups": ("sg-1",),
+                "balancer": ("sg-alb",),
+                "ingress": (Ingress("tcp", 22, 22, ("sg-alb",)),),
+            },
+            "failed",
+            "security_group_closed",
         ),
         (
             (target("Target.Timeout"),),
-            {"security_groups": ("sg-1",), "balancer": ("sg-alb",), "ingress": (Ingress("tcp", 3000, 3100, ("sg-alb",)),)},
-            "failed", "target_timeout",
+            {
+                "security_groups": ("sg-1",),
+                "balancer": ("sg-alb",),
+                "ingress": (Ingress("tcp", 3000, 3100, ("sg-alb",)),),
+            },
+            "failed",
+            "target_timeout",
         ),
-        ((target("Target.Timeout"),), {"security_groups": ("sg-1",), "ingress": Unknown("denied")}, "failed", "target_timeout"),
         (
             (target("Target.Timeout"),),
-            {"security_groups": ("sg-1",), "balancer": (), "ingress": (Ingress("tcp", 3001, 3001, ("sg-alb",)),)},
-            "failed", "target_timeout",
+            {"security_groups": ("sg-1",), "ingress": Unknown("denied")},
+            "failed",
+            "target_timeout",
+        ),
+        (
+            (target("Target.Timeout"),),
+            {
+                "security_groups": ("sg-1",),
+                "balancer": (),
+                "ingress": (Ingress("tcp", 3001, 3001, ("sg-alb",)),),
+            },
+            "failed",
+            "target_timeout",
         ),
     ],
-)  # fmt: skip
-def test_why_targets_are_not_healthy(targets: Any, more: dict[str, Any], status: str, cause: str) -> None:
+)
+def test_why_targets_are_not_healthy(
+    targets: Any, more: dict[str, Any], status: str, cause: str
+) -> None:
     """By the load balancer's reasons, and by the security groups where it gets no answer."""
-    given = {"service": "backend", "group": GROUP, "name": "tg", "targets": targets, "health_path": "/api/health", **more}
+    given = {
+        "service": "backend",
+        "group": GROUP,
+        "name": "tg",
+        "targets": targets,
+        "health_path": "/api/health",
+        **more,
+    }
     check = health_targets.check(health_targets.GroupFacts(**given))
     assert (check.status, check.finding.cause if check.finding else "") == (status, cause)
 
@@ -136,15 +263,23 @@ UP, DRAINING = (Target("10.0.0.1", 3001, "healthy"),), (Target("10.0.0.2", 3001,
         (Unknown("denied"), Unknown("denied"), "blue"),
     ],
 )
-def test_production_alternates_between_a_pair_of_target_groups(blue: Any, green: Any, serving: str) -> None:
-    """The idle group of a blue/green service is not checked; what cannot be read is not taken for idle."""
+def test_production_alternates_between_a_pair_of_target_groups(
+    blue: Any, green: Any, serving: str
+) -> None:
+    """The idle group of a blue/green service is not checked; what cannot be read is not taken for
+    idle.
+    """
     assert health_targets.serving({"blue": blue, "green": green}) == serving
 
 
 def test_what_is_not_the_release_is_proved_and_recorded_by_its_own_tag() -> None:
-    """The advice never deploys another version than the one that runs: whether to go back is a person's decision."""
+    """The advice never deploys another version than the one that runs: whether to go back is a
+    person's decision.
+    """
     newer = replace(TASK.containers[0], image="r:443/app:def@sha256:bbb", digest="sha256:bbb")
-    found = ecs(tasks=tuple(replace(TASK, arn=f"arn/{name}", containers=(newer,)) for name in "ab"))["backend image"].finding
+    found = ecs(
+        tasks=tuple(replace(TASK, arn=f"arn/{name}", containers=(newer,)) for name in "ab")
+    )["backend image"].finding
     assert found and found.fix == ("inv backend.releases", "inv backend.deploy --tag def")
     mixed = ecs(tasks=(replace(TASK, containers=(newer,)), OTHER))["backend image"].finding
     assert mixed and mixed.fix == ("inv backend.releases",)
@@ -155,9 +290,21 @@ def test_what_is_not_the_release_is_proved_and_recorded_by_its_own_tag() -> None
     [
         (Answer("/", 200, "text/html", 0.1), "ok", ""),
         (Answer("/", 200, "text/html", 2.5), "failed", "page_slow"),
-        (Answer("/", 502, "text/html", 0.1, "status: 502, expected 200", "page_failing"), "failed", "page_failing"),
-        (Answer("/", 0, "", 10.0, "no answer in time (10 s)", "page_hangs"), "failed", "page_hangs"),
-        (Answer("/", 0, "", 0.0, "not asked: 32 others had no answer yet", "not_asked"), "unknown", ""),
+        (
+            Answer("/", 502, "text/html", 0.1, "status: 502, expected 200", "page_failing"),
+            "failed",
+            "page_failing",
+        ),
+        (
+            Answer("/", 0, "", 10.0, "no answer in time (10 s)", "page_hangs"),
+            "failed",
+            "page_hangs",
+        ),
+        (
+            Answer("/", 0, "", 0.0, "not asked: 32 others had no answer yet", "not_asked"),
+            "unknown",
+            "",
+        ),
     ],
 )
 def test_a_page(answer: Answer, status: str, cause: str) -> None:
@@ -169,19 +316,34 @@ def test_a_page(answer: Answer, status: str, cause: str) -> None:
 
 def test_one_way_alone_makes_the_time() -> None:
     """A CDN that is silent leaves no time: the load balancer's is another measure."""
-    def pages(status: int) -> list[health_pages.PageResult]:
-        answers = {"cdn": Answer("/", status, "text/html", 0.1), "alb": Answer("/", 200, "text/html", 0.7)}
-        return [health_pages.PageResult("frontend", layer, answer) for layer, answer in answers.items()]
 
-    assert [dict(check.numbers) for check in health_pages.checks(pages(200), 2.0) if check.name == "time"] == [{"p50": 0.1, "late": 0.0}]
+    def pages(status: int) -> list[health_pages.PageResult]:
+        answers = {
+            "cdn": Answer("/", status, "text/html", 0.1),
+            "alb": Answer("/", 200, "text/html", 0.7),
+        }
+        return [
+            health_pages.PageResult("frontend", layer, answer) for layer, answer in answers.items()
+        ]
+
+    assert [
+        dict(check.numbers)
+        for check in health_pages.checks(pages(200), 2.0)
+        if check.name == "time"
+    ] == [{"p50": 0.1, "late": 0.0}]
     assert not [check for check in health_pages.checks(pages(0), 2.0) if check.name == "time"]
     assert health_pages.checks(pages(200)[1:], 2.0)[-1].numbers["p50"] == 0.7
 
 
 def test_a_status_is_said_once() -> None:
     """`503, expected 200`, and what the body said."""
-    answer = Answer("/", 503, "text/html", 0.1, "status: 503, expected 200; body: empty", "page_failing")
-    assert health_pages.page_check(health_pages.PageResult("frontend", "cdn", answer), 2.0).detail == "status: 503, expected 200; body: empty"
+    answer = Answer(
+        "/", 503, "text/html", 0.1, "status: 503, expected 200; body: empty", "page_failing"
+    )
+    assert (
+        health_pages.page_check(health_pages.PageResult("frontend", "cdn", answer), 2.0).detail
+        == "status: 503, expected 200; body: empty"
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,17 +358,25 @@ def test_a_status_is_said_once() -> None:
         ("0002", {"backend": "0009"}, "unknown", "does not know revision 0009"),
     ],
 )
-def test_the_schema_beside_the_releases(at: str | None, released: dict[str, str], status: str, says: str) -> None:
+def test_the_schema_beside_the_releases(
+    at: str | None, released: dict[str, str], status: str, says: str
+) -> None:
     """Behind what a running release was made for is a failure; what is pending is only named."""
     check = database.schema(at, ("0001", "0002", "0003"), ("0003 c",), released)
     assert check.status == status and says in check.detail
 
 
 def test_the_database_by_its_words() -> None:
-    """Stopped, refused by password, refused by TLS: told apart; a secret that names another host is one failure too."""
+    """Stopped, refused by password, refused by TLS: told apart; a secret that names another host is
+    one failure too.
+    """
     assert database.instance("db", "available").status == "ok"
     stopped, rebooting = database.instance("db", "stopped"), database.instance("db", "rebooting")
-    assert stopped.finding and stopped.finding.cause == "database_stopped" and stopped.finding.fix == ("inv db.start",)
+    assert (
+        stopped.finding
+        and stopped.finding.cause == "database_stopped"
+        and stopped.finding.fix == ("inv db.start",)
+    )
     assert rebooting.finding and rebooting.finding.cause == "database_unavailable"
     for why, cause in (
         ('password authentication failed for user "app"', "database_password_rejected"),
@@ -216,8 +386,13 @@ def test_the_database_by_its_words() -> None:
         found = database.unreachable("database x", why, "do this").finding
         assert found and found.cause == cause and found.fix[0] == "do this"
     assert database.secret("s", {"username": "u", "password": "p"}, "h").status == "ok"
-    assert database.secret("s", {"username": "u", "password": "p", "host": "old"}, "new").status == "failed"
-    assert "p" not in database.secret("s", {"username": "u"}, "").detail.replace("password", "").replace("expected", "")
+    assert (
+        database.secret("s", {"username": "u", "password": "p", "host": "old"}, "new").status
+        == "failed"
+    )
+    assert "p" not in database.secret("s", {"username": "u"}, "").detail.replace(
+        "password", ""
+    ).replace("expected", "")
     full = database.Connected("16", "1", 95, 100, 0.1)
     assert database.connections(full).status == "failed"
     assert database.connections(replace(full, connections=10)).status == "ok"
@@ -225,13 +400,19 @@ def test_the_database_by_its_words() -> None:
 
 def test_certificates_by_their_dates() -> None:
     """Each of the chain by itself: over, not begun, about to end, well."""
+
     def status(begins: int, ends: int) -> str:
-        check = edge.dates("h", 1, "CN=x", NOW + timedelta(days=begins), NOW + timedelta(days=ends), NOW, 21)
+        check = edge.dates(
+            "h", 1, "CN=x", NOW + timedelta(days=begins), NOW + timedelta(days=ends), NOW, 21
+        )
         return check.finding.cause if check.finding else check.status
 
     assert [status(-9, -1), status(1, 90), status(-9, 20), status(-9, 22)] == [
-        "certificate_expired", "certificate_not_yet_valid", "certificate_expires_soon", "ok",
-    ]  # fmt: skip
+        "certificate_expired",
+        "certificate_not_yet_valid",
+        "certificate_expires_soon",
+        "ok",
+    ]
 
 
 def test_the_cdn() -> None:
@@ -242,14 +423,32 @@ def test_the_cdn() -> None:
     assert edge.distribution(replace(well, enabled=False)).status == "failed"
     assert edge.distribution(well, "http-only").status == "ok"
     wrong = edge.distribution(replace(well, origins=("alb http-only", "bucket s3")), "https-only")
-    assert wrong.finding and wrong.finding.cause == "origin_protocol" and "alb http-only" in wrong.finding.summary
+    assert (
+        wrong.finding
+        and wrong.finding.cause == "origin_protocol"
+        and "alb http-only" in wrong.finding.summary
+    )
     old = CacheAnswer("/", 200, "hit", 600, "X")
     stale = edge.cache("/", "frontend", old, NOW - timedelta(seconds=300), NOW)
     assert stale.finding and stale.finding.cause == "stale_cache"
-    assert edge.cache("/", "frontend", replace(old, age_s=100), NOW - timedelta(seconds=300), NOW).status == "ok"
-    for blind in (replace(old, cache="none"), replace(old, status=503, cache="error"), replace(old, status=404)):
+    assert (
+        edge.cache(
+            "/", "frontend", replace(old, age_s=100), NOW - timedelta(seconds=300), NOW
+        ).status
+        == "ok"
+    )
+    for blind in (
+        replace(old, cache="none"),
+        replace(old, status=503, cache="error"),
+        replace(old, status=404),
+    ):
         check = edge.cache("/", "frontend", blind, NOW - timedelta(seconds=300), NOW)
         assert check.status == "unknown" and "HEAD /" in check.detail
     for answer, deployed_at in ((replace(old, age_s=None), NOW), (old, None)):
         assert edge.cache("/", "frontend", answer, deployed_at, NOW).status == "unknown"
-    assert edge.cache("/", "frontend", replace(old, status=301, cache="miss", age_s=None), NOW, NOW).status == "ok"
+    assert (
+        edge.cache(
+            "/", "frontend", replace(old, status=301, cache="miss", age_s=None), NOW, NOW
+        ).status
+        == "ok"
+    )

@@ -1,4 +1,6 @@
-"""The platform before and after a migration, and after a deploy that was taken back: what changed, and what was ill already."""
+"""The platform before and after a migration, and after a deploy that was taken back: what changed,
+and what was ill already.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def changed(health: dict[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def test_a_migration_tells_what_it_changed(platform: Checkout) -> None:
-    """Down and up again on one line: each looks before and after, tells the schema's change, and not of the lock that was held already."""
+    """Down and up again on one line: each looks before and after, tells the schema's change, and
+    not of the lock that was held already.
+    """
     platform.inv("db.upgrade")
     until_well(platform)
     break_it(platform, "state-lock")
@@ -37,8 +41,13 @@ def test_a_migration_tells_what_it_changed(platform: Checkout) -> None:
     down, up = (json.loads(line) for line in done.stdout.splitlines())
     for document, about in ((down, "db.downgrade to 0002"), (up, "db.upgrade to 0003")):
         health = document["health"]
-        assert health["before"]["about"] == f"before {about}" and health["after"]["about"] == f"after {about}"
-        assert "terraform · state lock" in ill(health["before"]) and "terraform · state lock" in ill(health["after"])
+        assert (
+            health["before"]["about"] == f"before {about}"
+            and health["after"]["about"] == f"after {about}"
+        )
+        assert "terraform · state lock" in ill(
+            health["before"]
+        ) and "terraform · state lock" in ill(health["after"])
         assert "terraform · state lock" not in changed(health)
     was, now = changed(down["health"])["db · schema"]
     assert was.startswith("0003") and now.startswith("0002")
@@ -49,7 +58,9 @@ def test_a_migration_tells_what_it_changed(platform: Checkout) -> None:
 
 
 def test_a_deploy_that_was_taken_back_left_all_as_it_was(platform: Checkout) -> None:
-    """Rolled back (exit 4): both looks are in its document, and neither image nor pages are told as changed."""
+    """Rolled back (exit 4): both looks are in its document, and neither image nor pages are told as
+    changed.
+    """
     until_well(platform)
     world.commit(platform, CRASH, "A version that crashes")
     try:
@@ -58,6 +69,10 @@ def test_a_deploy_that_was_taken_back_left_all_as_it_was(platform: Checkout) -> 
         world.revert(platform)
     assert done.returncode == 4, done.stderr
     health = json.loads(done.stdout)["health"]
-    assert health["before"]["healthy"] and {check["group"] for check in health["after"]["checks"]} >= {"ecs", "endpoints", "targets"}
+    assert health["before"]["healthy"] and {
+        check["group"] for check in health["after"]["checks"]
+    } >= {"ecs", "endpoints", "targets"}
     told = changed(health)
-    assert not [name for name in told if name.startswith("/") or name.endswith((" image", " tasks"))], told
+    assert not [
+        name for name in told if name.startswith("/") or name.endswith((" image", " tasks"))
+    ], told

@@ -8,21 +8,28 @@ from typing import Any
 
 import pytest
 
-from ops.health import history_files
 from ops.core.errors import ConfigError
+from ops.health import history_files
 
 
 def run(second: int, *groups: str, status: str = "ok", **more: Any) -> dict[str, Any]:
-    checks = [{"group": group, "name": group, "status": status, "value": "", **more} for group in groups]
+    checks = [
+        {"group": group, "name": group, "status": status, "value": "", **more} for group in groups
+    ]
     return {"at": f"2026-01-01T00:00:{second:02}.000+00:00", "environment": "dev", "checks": checks}
 
 
 def test_many_small_runs_leave_the_whole_ones(tmp_path: Path) -> None:
-    """Kept are so many of each set of groups: a watch over one group takes none of the others' places."""
+    """Kept are so many of each set of groups: a watch over one group takes none of the others'
+    places.
+    """
     history_files.append(tmp_path, run(0, "ecs", "endpoints", "account"), limit=3)
     for second in range(1, 9):
         history_files.append(tmp_path, run(second, "certificates"), limit=3)
-    kept = [sorted(check["group"] for check in each["checks"]) for each in history_files.newest(tmp_path)]
+    kept = [
+        sorted(check["group"] for check in each["checks"])
+        for each in history_files.newest(tmp_path)
+    ]
     assert kept == [*[["certificates"]] * 3, ["account", "ecs", "endpoints"]]
 
 
@@ -44,14 +51,19 @@ def test_a_group_that_was_skipped_makes_another_kind(tmp_path: Path) -> None:
         ("[" * 100_000, "recursion"),
         (json.dumps({"at": "x", "environment": "dev", "checks": [{}]}), r"checks[0].group"),
         (json.dumps({"at": "x", "environment": "dev", "checks": [1]}), r"checks[0].group"),
-        (json.dumps(run(0, "ecs", status="green")), r"checks[0].status: 'green', expected one of ok, failed"),
+        (
+            json.dumps(run(0, "ecs", status="green")),
+            r"checks[0].status: 'green', expected one of ok, failed",
+        ),
         (json.dumps(run(0, "ecs", patterns=3)), r"checks[0].patterns"),
         (json.dumps(run(0, "ecs", numbers={"p50": "a"})), r"checks[0].numbers"),
         (json.dumps(run(0, "ecs", numbers=[1])), r"checks[0].numbers"),
         (json.dumps(run(0, "ecs", service=7)), r"checks[0].service"),
     ],
 )
-def test_a_file_that_is_no_run_is_refused_by_what_is_odd(tmp_path: Path, text: str, why: str) -> None:
+def test_a_file_that_is_no_run_is_refused_by_what_is_odd(
+    tmp_path: Path, text: str, why: str
+) -> None:
     """Exit code 2 and the place; as a kept run it is passed over."""
     path = tmp_path / "1.ecs.json"
     path.write_text(text)
@@ -63,5 +75,7 @@ def test_a_file_that_is_no_run_is_refused_by_what_is_odd(tmp_path: Path, text: s
 
 def test_a_run_is_read_back(tmp_path: Path) -> None:
     """Whatever is written can be compared with."""
-    document = run(0, "ecs", numbers={"p50": 1, "errors/min": 0.5}, patterns=["error x"], service="backend")
+    document = run(
+        0, "ecs", numbers={"p50": 1, "errors/min": 0.5}, patterns=["error x"], service="backend"
+    )
     assert history_files.parsed(history_files.save(tmp_path / "x", document)) == document

@@ -1,4 +1,6 @@
-"""`inv health.*` where AWS takes connections and never answers: the deadline holds, pages are looked at, and Ctrl-C ends it."""
+"""`inv health.*` where AWS takes connections and never answers: the deadline holds, pages are
+looked at, and Ctrl-C ends it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from tests.checkout import Checkout
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
-LONG = 60.0      # what it took until the deadline held; a loaded machine needs seconds
+LONG = 60.0  # what it took until the deadline held; a loaded machine needs seconds
 
 
 @pytest.fixture(scope="module")
@@ -31,19 +33,35 @@ def silent() -> Iterator[int]:
 
 @pytest.fixture
 def hung(new_checkout: Callable[[str], Checkout], silent: int, httpserver: HTTPServer) -> Checkout:
-    """A checkout whose only environment has that for AWS, a database secret (so that its users are asked for), and one page."""
+    """A checkout whose only environment has that for AWS, a database secret (so that its users are
+    asked for), and one page.
+    """
     checkout = new_checkout("hung")
     httpserver.expect_request("/").respond_with_data("well", content_type="text/html")
     aws = {"endpoint": f"http://127.0.0.1:{silent}", "access_key": "a", "secret_key": "b"}
-    (checkout.root / "overlay.yaml").write_text(yaml.safe_dump({"aws": aws, "site": httpserver.url_for("/").rstrip("/")}))
-    service = {"ecs_service": "b", "container": "app", "repository": "r", "endpoints": [{"path": "/", "content_type": "text/html"}]}
+    (checkout.root / "overlay.yaml").write_text(
+        yaml.safe_dump({"aws": aws, "site": httpserver.url_for("/").rstrip("/")})
+    )
+    service = {
+        "ecs_service": "b",
+        "container": "app",
+        "repository": "r",
+        "endpoints": [{"path": "/", "content_type": "text/html"}],
+    }
     environment = {
-        "account": "123456789012", "region": "us-east-1", "cluster": "c", "overlay": "overlay.yaml",
-        "database": {"secret": "s", "instance": "i"}, "services": {"backend": service, "frontend": service},
-        "state": {"bucket": "x"}, "health": {"deadline": "3s"},
-    }  # fmt: skip
+        "account": "123456789012",
+        "region": "us-east-1",
+        "cluster": "c",
+        "overlay": "overlay.yaml",
+        "database": {"secret": "s", "instance": "i"},
+        "services": {"backend": service, "frontend": service},
+        "state": {"bucket": "x"},
+        "health": {"deadline": "3s"},
+    }
     (checkout.root / "invoke.yaml").write_text(
-        yaml.safe_dump({"tasks": {"dedupe": False}, "env": "dev", "environments": {"dev": environment}})
+        yaml.safe_dump(
+            {"tasks": {"dedupe": False}, "env": "dev", "environments": {"dev": environment}}
+        )
     )
     return checkout
 
@@ -56,8 +74,14 @@ def test_the_deadline_holds_and_pages_are_looked_at(hung: Checkout) -> None:
     found = json.loads(done.stdout)
     status = {check["name"]: check["status"] for check in found["checks"]}
     assert status["GET / via cdn"] == "ok"
-    assert status["backend image"] == status["connection"] == status["schema"] == status["account"] == "unknown"
-    assert found["took_s"] < 8      # 3 s, and what a loaded machine adds
+    assert (
+        status["backend image"]
+        == status["connection"]
+        == status["schema"]
+        == status["account"]
+        == "unknown"
+    )
+    assert found["took_s"] < 8  # 3 s, and what a loaded machine adds
 
 
 def test_the_last_release_is_not_waited_for_longer(hung: Checkout) -> None:
@@ -65,15 +89,32 @@ def test_the_last_release_is_not_waited_for_longer(hung: Checkout) -> None:
     began = time.monotonic()
     done = hung.inv("health.all", "--against", "last-release")
     assert time.monotonic() - began < LONG
-    assert done.returncode == 1 and "--against last-release" in done.stderr and "no answer within 3 s" in done.stderr
+    assert (
+        done.returncode == 1
+        and "--against last-release" in done.stderr
+        and "no answer within 3 s" in done.stderr
+    )
 
 
 def test_an_interrupt_ends_it(hung: Checkout, tmp_path: Path) -> None:
-    """Ctrl-C after the deadline's second question was asked, or at any other moment: 130, and at once."""
-    command = [sys.executable, "-m", "invoke", "--search-root", str(hung.root), "health.ecs", "--watch", "1"]
+    """Ctrl-C after the deadline's second question was asked, or at any other moment: 130, and at
+    once.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "invoke",
+        "--search-root",
+        str(hung.root),
+        "health.ecs",
+        "--watch",
+        "1",
+    ]
     with (
         (tmp_path / "out").open("w+") as out,
-        subprocess.Popen(command, cwd=hung.root, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as looking,
+        subprocess.Popen(
+            command, cwd=hung.root, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
+        ) as looking,
     ):
         until(lambda: "NOT HEALTHY" in (tmp_path / "out").read_text(), LONG)
         began = time.monotonic()
@@ -83,11 +124,13 @@ def test_an_interrupt_ends_it(hung: Checkout, tmp_path: Path) -> None:
     said = (tmp_path / "out").read_text()
     assert "the watch has ended" in said and "goes on from what is there" not in said
     kept = [path.name for path in (hung.root / ".ops" / "health" / "dev").iterdir()]
-    assert len(kept) == 1 and kept[0].endswith(".ecs.json")      # of a watch, the last sweep alone
+    assert len(kept) == 1 and kept[0].endswith(".ecs.json")  # of a watch, the last sweep alone
 
 
 def test_what_is_wrong_is_told_before_anything_is_asked(hung: Checkout) -> None:
-    """A place where nothing can be saved, an expectation that is no JMESPath, another environment's run: exit code 2 and no waiting."""
+    """A place where nothing can be saved, an expectation that is no JMESPath, another environment's
+    run: exit code 2 and no waiting.
+    """
     other = hung.root / "other.json"
     other.write_text(json.dumps({"at": "2026", "environment": "production", "checks": []}))
     odd = hung.root / "odd.json"

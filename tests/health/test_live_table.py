@@ -7,11 +7,13 @@ from dataclasses import replace
 
 from rich.console import Console
 
+from ops.aws.facts import Change
 from ops.health.live_table import HealthTable, fit_to_height
 from ops.health.model import Check, Sweep
-from ops.aws.facts import Change
 
-PAGES = tuple(Check("endpoints", f"GET /{number} via cdn", "ok", "200 in 80 ms") for number in range(30))
+PAGES = tuple(
+    Check("endpoints", f"GET /{number} via cdn", "ok", "200 in 80 ms") for number in range(30)
+)
 TASKS = tuple(Check("ecs", f"service {number} tasks", "ok", "2/2 run") for number in range(10))
 LOCK = Check("terraform", "state lock", "failed", "somebody\x1b[2J holds it", explained_by="")
 ALL = Sweep("dev", "2026-01-01T12:30:45.000+00:00", 1.0, (*TASKS, *PAGES, LOCK))
@@ -19,7 +21,15 @@ ALL = Sweep("dev", "2026-01-01T12:30:45.000+00:00", 1.0, (*TASKS, *PAGES, LOCK))
 
 def shown(sweep: Sweep, height: int, width: int = 100) -> list[str]:
     out = io.StringIO()
-    console = Console(file=out, width=width, height=height, force_terminal=False, highlight=False, markup=False, emoji=False)
+    console = Console(
+        file=out,
+        width=width,
+        height=height,
+        force_terminal=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     table = HealthTable(out, console)
     table(sweep)
     table.close()
@@ -33,7 +43,10 @@ def test_verdict_changes_and_what_is_ill_come_first_and_fit() -> None:
     assert lines[0].startswith("NOT HEALTHY: dev: 40 ok, 1 failed")
     assert lines[1].startswith("12:30:45  terraform · state lock free → held")
     assert lines[2].split()[:2] == ["terraform", "FAILED"] and "\x1b" not in lines[2]
-    assert [line.split()[:3] for line in lines[3:]] == [["ecs", "ok", "10"], ["endpoints", "ok", "30"]]
+    assert [line.split()[:3] for line in lines[3:]] == [
+        ["ecs", "ok", "10"],
+        ["endpoints", "ok", "30"],
+    ]
 
 
 def test_with_room_everything_is_shown() -> None:
@@ -43,11 +56,18 @@ def test_with_room_everything_is_shown() -> None:
 
 
 def test_what_does_not_fit_is_counted() -> None:
-    """More ill checks than lines: as many as there is room for, and how many more; a change is always there."""
+    """More ill checks than lines: as many as there is room for, and how many more; a change is
+    always there.
+    """
     many = tuple(replace(check, status="failed") for check in PAGES)
-    changes, rows = fit_to_height(Sweep("dev", ALL.at, 1.0, (*TASKS, *many)), [f"change {number}" for number in range(12)], 20)
+    changes, rows = fit_to_height(
+        Sweep("dev", ALL.at, 1.0, (*TASKS, *many)), [f"change {number}" for number in range(12)], 20
+    )
     assert len(changes) + len(rows) <= 20 and changes[-1] == "change 11" and len(changes) == 3
-    assert any(row.name == "… 15 more that are not well" for row in rows) and rows[-1].name == "10 checks"
+    assert (
+        any(row.name == "… 15 more that are not well" for row in rows)
+        and rows[-1].name == "10 checks"
+    )
 
 
 def test_a_long_line_is_cut_not_broken() -> None:

@@ -31,7 +31,7 @@ IDS = ("3f0c1a52-7f3e-4d0b-9f7e-0c9d2a8e1b11", "9ab4e0d7-1c55-4d6e-8a33-5b2e7c0f
         ("DeprecationWarning: x is old", "warning"),
         ("time=x level=err msg=broke", "error"),
         ('ts=1 level="warning" msg="slow"', "warning"),
-        ("level=info msg=\"0 errors, no error\"", None),
+        ('level=info msg="0 errors, no error"', None),
         ("ERROR zlib failed at level=9", "error"),
         ('{"level": 50, "msg": "x"}', "error"),
         ('{"level": 60, "msg": "x"}', "error"),
@@ -46,12 +46,14 @@ IDS = ("3f0c1a52-7f3e-4d0b-9f7e-0c9d2a8e1b11", "9ab4e0d7-1c55-4d6e-8a33-5b2e7c0f
 def test_the_level_of_a_line(text: str, found: str | None) -> None:
     """A JSON line's own level counts before any word in it."""
     assert level(text) == found
-    if found:      # and what CloudWatch is asked for lets it through
+    if found:  # and what CloudWatch is asked for lets it through
         assert re.search(FILTER.strip("%"), text)
 
 
 def test_cloudwatch_takes_the_filter() -> None:
-    """Only what its guide allows in a regular expression, in a pattern of at most 1024 characters, ASCII alone."""
+    """Only what its guide allows in a regular expression, in a pattern of at most 1024 characters,
+    ASCII alone.
+    """
     assert FILTER[0] == FILTER[-1] == "%" and len(FILTER) <= 1024
     assert re.fullmatch(r"[A-Za-z0-9_#=@/;,:^$?\[\]{}|\\*+.-]+", FILTER[1:-1])
 
@@ -59,20 +61,39 @@ def test_cloudwatch_takes_the_filter() -> None:
 def test_lines_that_differ_in_ids_are_one_pattern() -> None:
     """Counted together, the most frequent error first, warnings last."""
     lines = [LogLine(1.0, f"ERROR order {each} failed after {n} ms") for n, each in enumerate(IDS)]
-    found = patterns([LogLine(2.0, "WARN slow"), *lines, LogLine(3.0, "ERROR other"), LogLine(4.0, "fine")], since=0.0)
-    assert [(each.level, each.count) for each in found] == [("error", 2), ("error", 1), ("warning", 1)]
+    found = patterns(
+        [LogLine(2.0, "WARN slow"), *lines, LogLine(3.0, "ERROR other"), LogLine(4.0, "fine")],
+        since=0.0,
+    )
+    assert [(each.level, each.count) for each in found] == [
+        ("error", 2),
+        ("error", 1),
+        ("warning", 1),
+    ]
     assert found[0].text == "ERROR order # failed after # ms"
 
 
 def test_old_errors_are_told_and_recent_ones_fail() -> None:
-    """What came before the judged time is shown with its count; what came within it turns the check red, with its rate."""
-    found = patterns([LogLine(10.0, "ERROR a"), LogLine(20.0, "ERROR a"), LogLine(100.0, "WARN b")], since=50.0)
+    """What came before the judged time is shown with its count; what came within it turns the check
+    red, with its rate.
+    """
+    found = patterns(
+        [LogLine(10.0, "ERROR a"), LogLine(20.0, "ERROR a"), LogLine(100.0, "WARN b")], since=50.0
+    )
     quiet = check("backend", found, None, 1.0, True, "since the last release, abc")
-    assert quiet.status == "ok" and "2 × error: ERROR a" in quiet.detail and "(new)" not in quiet.detail
+    assert (
+        quiet.status == "ok"
+        and "2 × error: ERROR a" in quiet.detail
+        and "(new)" not in quiet.detail
+    )
     now = patterns([LogLine(60.0, "ERROR a"), LogLine(61.0, "ERROR a")], since=50.0)
     loud = check("backend", now, frozenset({"error ERROR other"}), 0.5, False, "in the last 30 s")
     assert loud.status == "failed" and loud.numbers == {"errors/min": 4.0}
-    assert loud.detail.startswith("at least 2 × error (new): ERROR a") and loud.finding and loud.finding.cause == "log_errors"
+    assert (
+        loud.detail.startswith("at least 2 × error (new): ERROR a")
+        and loud.finding
+        and loud.finding.cause == "log_errors"
+    )
 
 
 def test_no_error_seen_in_half_of_what_was_said_is_unknown() -> None:

@@ -1,4 +1,6 @@
-"""One sweep of fifty services: few calls, bounded connections. AWS and the site are one server that counts what reaches it."""
+"""One sweep of fifty services: few calls, bounded connections. AWS and the site are one server that
+counts what reaches it.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,12 @@ ARN, ACCOUNT = "arn:aws:ecs:us-east-1:123456789012", "123456789012"
 NAMES = [f"service{number}" for number in range(50)]
 IMAGE = "r/app:1"
 IDENTITY = (
-    '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+    "<GetCallerIdentityResponse "
+    'xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
     f"<Arn>arn:aws:iam::{ACCOUNT}:user/x</Arn><UserId>x</UserId><Account>{ACCOUNT}</Account>"
     "</GetCallerIdentityResult></GetCallerIdentityResponse>"
 )
-AWAY = 0.05      # seconds: long enough for calls to meet
+AWAY = 0.05  # seconds: long enough for calls to meet
 
 
 class Counting(BaseHTTPRequestHandler):
@@ -58,7 +61,9 @@ class Counting(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
-        service, _, action = self.headers.get("X-Amz-Target", "Sts.GetCallerIdentity").rpartition(".")
+        service, _, action = self.headers.get("X-Amz-Target", "Sts.GetCallerIdentity").rpartition(
+            "."
+        )
         self.of(service.partition("_")[0])
         asked = json.loads(body) if body.startswith("{") else {}
         with self.server.lock:
@@ -94,14 +99,23 @@ class Counting(BaseHTTPRequestHandler):
     def DescribeTaskDefinition(self, asked: dict[str, Any]) -> dict[str, Any]:
         container = {"name": "app", "image": IMAGE, "essential": True}
         arn = f"{ARN}:task-definition/{asked['taskDefinition'].rpartition('/')[2].partition(':')[0]}:1"
-        return {"taskDefinition": {"taskDefinitionArn": arn, "status": "ACTIVE", "revision": 1, "containerDefinitions": [container]}}
+        return {
+            "taskDefinition": {
+                "taskDefinitionArn": arn,
+                "status": "ACTIVE",
+                "revision": 1,
+                "containerDefinitions": [container],
+            }
+        }
 
     def FilterLogEvents(self, asked: dict[str, Any]) -> dict[str, Any]:
         return {"events": []}
 
 
 class Server(ThreadingHTTPServer):
-    """`calls` by action, the services of each DescribeServices, and the most connections open at once by kind of client."""
+    """`calls` by action, the services of each DescribeServices, and the most connections open at
+    once by kind of client.
+    """
 
     daemon_threads, request_queue_size = True, 200
 
@@ -116,16 +130,34 @@ class Server(ThreadingHTTPServer):
 
 def service(name: str) -> dict[str, Any]:
     revision = f"{ARN}:task-definition/{name}:1"
-    done = {"id": "ecs-svc/1", "status": "PRIMARY", "taskDefinition": revision, "rolloutState": "COMPLETED", "createdAt": 1.0}
+    done = {
+        "id": "ecs-svc/1",
+        "status": "PRIMARY",
+        "taskDefinition": revision,
+        "rolloutState": "COMPLETED",
+        "createdAt": 1.0,
+    }
     counts = {"desiredCount": 1, "runningCount": 1, "pendingCount": 0}
-    return {"serviceName": name, "status": "ACTIVE", "taskDefinition": revision, **counts, "deployments": [{**done, **counts}]}
+    return {
+        "serviceName": name,
+        "status": "ACTIVE",
+        "taskDefinition": revision,
+        **counts,
+        "deployments": [{**done, **counts}],
+    }
 
 
 def task(arn: str) -> dict[str, Any]:
     revision = f"{ARN}:task-definition/{arn.rpartition('/')[2]}:1"
     container = {"name": "app", "image": IMAGE, "imageDigest": "sha256:1", "lastStatus": "RUNNING"}
     states = {"lastStatus": "RUNNING", "desiredStatus": "RUNNING", "healthStatus": "HEALTHY"}
-    return {"taskArn": arn, "taskDefinitionArn": revision, "startedBy": "ecs-svc/1", "containers": [container], **states}
+    return {
+        "taskArn": arn,
+        "taskDefinitionArn": revision,
+        "startedBy": "ecs-svc/1",
+        "containers": [container],
+        **states,
+    }
 
 
 @pytest.fixture
@@ -136,34 +168,62 @@ def server() -> Iterator[Server]:
         serving.shutdown()
 
 
-def test_fifty_services_in_one_sweep(new_checkout: Callable[[str], Checkout], server: Server) -> None:
-    """All green; DescribeServices asks for ten at a time and for none twice; no client opens more connections than it may."""
+def test_fifty_services_in_one_sweep(
+    new_checkout: Callable[[str], Checkout], server: Server
+) -> None:
+    """All green; DescribeServices asks for ten at a time and for none twice; no client opens more
+    connections than it may.
+    """
     checkout = new_checkout("many")
     address = f"http://127.0.0.1:{server.server_address[1]}"
     pages = [{"path": "/", "content_type": "text/html"}]
     shared = {"container": "app", "repository": "r", "log_group": "/app", "endpoints": pages}
     services = {name: {"ecs_service": name, **shared} for name in NAMES}
     environment = {
-        "account": ACCOUNT, "region": "us-east-1", "cluster": "c", "overlay": "overlay.yaml", "services": services,
+        "account": ACCOUNT,
+        "region": "us-east-1",
+        "cluster": "c",
+        "overlay": "overlay.yaml",
+        "services": services,
         "health": {"timeout": "30s", "slow": "30s", "deadline": "60s"},
-    }  # fmt: skip
+    }
     (checkout.root / "overlay.yaml").write_text(
-        yaml.safe_dump({"aws": {"endpoint": address, "access_key": "AKIAMANY", "secret_key": "b"}, "site": address})
+        yaml.safe_dump(
+            {
+                "aws": {"endpoint": address, "access_key": "AKIAMANY", "secret_key": "b"},
+                "site": address,
+            }
+        )
     )
     (checkout.root / "invoke.yaml").write_text(
-        yaml.safe_dump({"tasks": {"dedupe": False}, "env": "many", "environments": {"many": environment}})
+        yaml.safe_dump(
+            {"tasks": {"dedupe": False}, "env": "many", "environments": {"many": environment}}
+        )
     )
     done = checkout.inv("health.all", "--only", "ecs,logs,endpoints,targets", "--json")
     assert done.returncode == 0, done.stderr + done.stdout
     found = json.loads(done.stdout)
     assert {check["status"] for check in found["checks"] if check["group"] != "targets"} == {"ok"}
     for suffix in ("tasks", "deployment", "image", "revision", "log"):
-        assert {f"{name} {suffix}" for name in NAMES} <= {check["name"] for check in found["checks"]}
+        assert {f"{name} {suffix}" for name in NAMES} <= {
+            check["name"] for check in found["checks"]
+        }
     batches = [batch for batch in server.services if batch]
-    assert server.calls["DescribeServices"] == len(batches) == 5 and {len(batch) for batch in batches} == {10}
+    assert server.calls["DescribeServices"] == len(batches) == 5 and {
+        len(batch) for batch in batches
+    } == {10}
     assert sorted(name for batch in batches for name in batch) == sorted(NAMES)
     assert server.calls["GetCallerIdentity"] == server.calls["DescribeClusters"] == 1
-    for action, most in (("ListTasks", 1), ("DescribeTasks", 1), ("DescribeTaskDefinition", 1), ("FilterLogEvents", 2)):
-        assert server.calls[action] <= most * len(NAMES), server.calls      # what is judged of a log is read by itself
-    assert max(most for kind, most in server.most.items() if kind != "page") <= session.CONNECTIONS, server.most
+    for action, most in (
+        ("ListTasks", 1),
+        ("DescribeTasks", 1),
+        ("DescribeTaskDefinition", 1),
+        ("FilterLogEvents", 2),
+    ):
+        assert server.calls[action] <= most * len(NAMES), (
+            server.calls
+        )  # what is judged of a log is read by itself
+    assert (
+        max(most for kind, most in server.most.items() if kind != "page") <= session.CONNECTIONS
+    ), server.most
     assert 1 < server.most["page"] <= client.AT_ONCE, server.most

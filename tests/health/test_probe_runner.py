@@ -1,4 +1,6 @@
-"""Many probes under one deadline: none holds the others up, and what does not answer keeps its names."""
+"""Many probes under one deadline: none holds the others up, and what does not answer keeps its
+names.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from ops.core.parallel import with_timeout
 from ops.core.errors import Refused, Unreachable
-from ops.health.probe_runner import AT_ONCE, Probe, run_all
+from ops.core.parallel import with_timeout
 from ops.health.model import Check
+from ops.health.probe_runner import AT_ONCE, Probe, run_all
 
 WELL = Check("endpoints", "GET /", "ok", "200")
 
@@ -24,20 +26,31 @@ def never() -> Iterable[Check]:
 def test_calls_that_hang_take_no_place_from_the_pages() -> None:
     """Twice as many hanging calls as there are places, and the pages answer at once."""
     hung = [Probe("ecs", f"service {number}", never) for number in range(2 * AT_ONCE)]
-    found = run_all([*hung, Probe("endpoints", "pages", lambda: [WELL], lane="pages")], deadline_s=1.0)
+    found = run_all(
+        [*hung, Probe("endpoints", "pages", lambda: [WELL], lane="pages")], deadline_s=1.0
+    )
     assert found[-1].status == "ok" and {check.status for check in found[:-1]} == {"unknown"}
 
 
 def test_no_answer_keeps_the_names_of_the_checks() -> None:
     """Late, crashed and empty alike: a change from one run to the next is seen, and whose it is."""
+
     def crash() -> Iterable[Check]:
         raise KeyError("x")
 
-    for ask, why in ((never, "no answer within"), (crash, "KeyError"), (tuple, "nothing was there")):
-        found = run_all([Probe("ecs", "backend tasks", ask, ("backend tasks", "backend image"), "backend")], deadline_s=0.2)
+    for ask, why in (
+        (never, "no answer within"),
+        (crash, "KeyError"),
+        (tuple, "nothing was there"),
+    ):
+        found = run_all(
+            [Probe("ecs", "backend tasks", ask, ("backend tasks", "backend image"), "backend")],
+            deadline_s=0.2,
+        )
         assert [(check.name, check.status, check.service) for check in found] == [
-            ("backend tasks", "unknown", "backend"), ("backend image", "unknown", "backend"),
-        ]  # fmt: skip
+            ("backend tasks", "unknown", "backend"),
+            ("backend image", "unknown", "backend"),
+        ]
         assert all(why in check.detail for check in found)
 
 

@@ -7,29 +7,55 @@ from typing import Any
 
 import pytest
 
-from ops.health.model import Check, Sweep
 from ops.aws.facts import Evidence, Finding
+from ops.health.model import Check, Sweep
 from ops.health.rules.diff import as_document, changes, newest_of_each
 from ops.health.rules.root_cause import ExplainContext, causes, denied, explained, roots
 
 
-def ill(group: str, name: str, cause: str = "x", service: str = "backend", status: Any = "failed") -> Check:
+def ill(
+    group: str, name: str, cause: str = "x", service: str = "backend", status: Any = "failed"
+) -> Check:
     return Check(group, name, status, "d", service=service, finding=Finding(cause, "s", "certain"))
 
 
-STOPPED, CONNECTION = ill("db", "instance", "database_stopped", ""), ill("db", "connection", "database_unreachable", "")
-TASKS, TARGETS = ill("ecs", "backend tasks", "container_exited"), ill("targets", "backend tg", "no_targets")
+STOPPED, CONNECTION = (
+    ill("db", "instance", "database_stopped", ""),
+    ill("db", "connection", "database_unreachable", ""),
+)
+TASKS, TARGETS = (
+    ill("ecs", "backend tasks", "container_exited"),
+    ill("targets", "backend tg", "no_targets"),
+)
 NO_SECRET = ill("ecs", "backend deployment", "secret_missing")
 CHECKED = ill("ecs", "backend tasks", "target_unhealthy")
 AT_CDN, AT_ALB = ill("endpoints", "GET /api via cdn"), ill("endpoints", "GET /api via alb")
 OTHER = ill("endpoints", "GET / via cdn", service="frontend")
-ACCOUNT, LOCK = ill("account", "account", "wrong_account", ""), ill("terraform", "state lock", "state_locked", "")
-LOG, IMAGE = ill("logs", "backend log", "log_errors"), ill("ecs", "backend image", "y", status="unknown")
+ACCOUNT, LOCK = (
+    ill("account", "account", "wrong_account", ""),
+    ill("terraform", "state lock", "state_locked", ""),
+)
+LOG, IMAGE = (
+    ill("logs", "backend log", "log_errors"),
+    ill("ecs", "backend image", "y", status="unknown"),
+)
 EXPIRED = "certificate_expired"
-HANDSHAKE, DATE = ill("certificates", "h handshake", EXPIRED, ""), ill("certificates", "h certificate", EXPIRED, "")
-STALE, OLD_PAGE = ill("cdn", "cache /api", "stale_cache"), ill("endpoints", "GET /api via cdn", "wrong_body")
-NOT_THE_RELEASE, OLD_AT_ALB = ill("ecs", "backend image", "not_the_release"), ill("endpoints", "GET /api via alb", "wrong_body")
-ALB_DATE, TLS_AT_CDN = ill("certificates", "alb certificate", EXPIRED, ""), ill("endpoints", "GET /api via cdn", EXPIRED)
+HANDSHAKE, DATE = (
+    ill("certificates", "h handshake", EXPIRED, ""),
+    ill("certificates", "h certificate", EXPIRED, ""),
+)
+STALE, OLD_PAGE = (
+    ill("cdn", "cache /api", "stale_cache"),
+    ill("endpoints", "GET /api via cdn", "wrong_body"),
+)
+NOT_THE_RELEASE, OLD_AT_ALB = (
+    ill("ecs", "backend image", "not_the_release"),
+    ill("endpoints", "GET /api via alb", "wrong_body"),
+)
+ALB_DATE, TLS_AT_CDN = (
+    ill("certificates", "alb certificate", EXPIRED, ""),
+    ill("endpoints", "GET /api via cdn", EXPIRED),
+)
 CACHED = ill("cdn", "cache /api", "z", status="unknown")
 
 
@@ -38,18 +64,27 @@ CACHED = ill("cdn", "cache /api", "z", status="unknown")
     [
         ((STOPPED, CONNECTION), (STOPPED,)),
         ((CONNECTION, TARGETS, AT_CDN, LOG), (CONNECTION,)),
-        ((CONNECTION, OTHER), (CONNECTION, OTHER)),                    # the frontend does not use the database
-        ((CONNECTION, NO_SECRET, TARGETS), (CONNECTION, NO_SECRET)),   # no database takes a secret away
+        ((CONNECTION, OTHER), (CONNECTION, OTHER)),  # the frontend does not use the database
+        (
+            (CONNECTION, NO_SECRET, TARGETS),
+            (CONNECTION, NO_SECRET),
+        ),  # no database takes a secret away
         ((TASKS, IMAGE, TARGETS, AT_CDN, LOG), (TASKS,)),
-        ((CHECKED, TARGETS, AT_ALB), (TARGETS,)),                      # stopped by the health check: the target group knows why
+        (
+            (CHECKED, TARGETS, AT_ALB),
+            (TARGETS,),
+        ),  # stopped by the health check: the target group knows why
         ((AT_CDN, AT_ALB), (AT_ALB,)),
         ((AT_CDN, CACHED), (AT_CDN,)),
-        ((ACCOUNT, TASKS, LOCK, AT_CDN), (ACCOUNT, AT_CDN)),           # pages need no credentials
+        ((ACCOUNT, TASKS, LOCK, AT_CDN), (ACCOUNT, AT_CDN)),  # pages need no credentials
         ((HANDSHAKE, DATE), (DATE,)),
-        ((STALE, OLD_PAGE), (STALE,)),                                 # the CDN shows what it kept
+        ((STALE, OLD_PAGE), (STALE,)),  # the CDN shows what it kept
         ((NOT_THE_RELEASE, OLD_AT_ALB), (NOT_THE_RELEASE,)),
-        ((STALE, AT_CDN), (STALE, AT_CDN)),                            # a page that fails is not kept from before
-        ((ALB_DATE, TLS_AT_CDN), (ALB_DATE, TLS_AT_CDN)),              # the load balancer's certificate is not the CDN's
+        ((STALE, AT_CDN), (STALE, AT_CDN)),  # a page that fails is not kept from before
+        (
+            (ALB_DATE, TLS_AT_CDN),
+            (ALB_DATE, TLS_AT_CDN),
+        ),  # the load balancer's certificate is not the CDN's
         ((DATE, TLS_AT_CDN), (DATE,)),
         ((LOCK, AT_CDN), (LOCK, AT_CDN)),
     ],
@@ -68,7 +103,9 @@ def test_one_cause_is_told_once() -> None:
     pages = [replace(ill("endpoints", f"GET /{n} via alb"), finding=seen) for n in range(7)]
     (found,) = causes(pages)
     assert [each.text for each in found.evidence] == ["301", "301", "301", "4 more like these"]
-    assert found.cause == "redirect_loop" and all(f"GET /{n} via alb" in found.summary for n in range(1, 7))
+    assert found.cause == "redirect_loop" and all(
+        f"GET /{n} via alb" in found.summary for n in range(1, 7)
+    )
 
 
 def test_a_missing_permission_is_the_cause() -> None:
@@ -88,7 +125,14 @@ def page(value: str, status: Any = "ok", took: float = 0.1) -> Check:
 
 
 def numbers(**measured: float) -> Check:
-    return Check("logs", "backend log", "ok", "d", "no errors", numbers={name.replace("_", "/"): value for name, value in measured.items()})
+    return Check(
+        "logs",
+        "backend log",
+        "ok",
+        "d",
+        "no errors",
+        numbers={name.replace("_", "/"): value for name, value in measured.items()},
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,13 +147,23 @@ def numbers(**measured: float) -> Check:
         (numbers(p50=0.08), numbers(p50=0.9), ["p50 80 ms → 900 ms"]),
         (numbers(p50=0.9), numbers(p50=0.08), ["p50 900 ms → 80 ms"]),
         (numbers(p50=0.005), numbers(p50=0.02), []),
-        (numbers(p50=0.08, late=0.9), numbers(p50=0.9), []),                # measured by a machine that was as late itself
+        (
+            numbers(p50=0.08, late=0.9),
+            numbers(p50=0.9),
+            [],
+        ),  # measured by a machine that was as late itself
         (numbers(p50=0.08), numbers(p50=0.9, late=0.4), ["p50 80 ms → 900 ms"]),
-        (Check("db", "connections", "ok", "1 of 9", "enough"), Check("db", "connections", "ok", "5 of 9", "enough"), []),
+        (
+            Check("db", "connections", "ok", "1 of 9", "enough"),
+            Check("db", "connections", "ok", "5 of 9", "enough"),
+            [],
+        ),
     ],
 )
 def test_what_changed(before: Check, after: Check, expected: list[str]) -> None:
-    """By what a check says, and by measures that moved enough to matter; through a run that was written down."""
+    """By what a check says, and by measures that moved enough to matter; through a run that was
+    written down.
+    """
     found = changes(as_document(sweep(before)), sweep(after), slower=3.0)
     assert [f"{change.name} {change.before} → {change.after}" for change in found] == expected
 
@@ -126,17 +180,29 @@ ELSE = Check("targets", "frontend tg", "ok", "d", "1/1 healthy", service="fronte
         ((TARGET, ELSE), (BLIND, ELSE), ["targets · backend targets 2/2 healthy → unknown"]),
         ((BLIND, ELSE), (TARGET, ELSE), ["targets · backend targets unknown → 2/2 healthy"]),
         ((BLIND, ELSE), (BLIND, ELSE), []),
-        ((TARGET,), (TARGET, replace(ELSE, status="failed", value="0/1 healthy")), ["targets · frontend tg not there → 0/1 healthy"]),
-        ((TARGET,), (TARGET, ELSE), []),                                  # another service, and it is well
-        ((TARGET, replace(ELSE, status="failed")), (TARGET,), ["targets · frontend tg 1/1 healthy → not there"]),
-        ((TARGET,), (page("500", "failed"),), []),                        # another --only
+        (
+            (TARGET,),
+            (TARGET, replace(ELSE, status="failed", value="0/1 healthy")),
+            ["targets · frontend tg not there → 0/1 healthy"],
+        ),
+        ((TARGET,), (TARGET, ELSE), []),  # another service, and it is well
+        (
+            (TARGET, replace(ELSE, status="failed")),
+            (TARGET,),
+            ["targets · frontend tg 1/1 healthy → not there"],
+        ),
+        ((TARGET,), (page("500", "failed"),), []),  # another --only
         ((page("200"),), (BLIND,), []),
         ((TARGET,), (Check("targets", "targets", "skipped", "--skip"),), []),
         ((TARGET, ELSE), (NO_ANSWER,), ["targets · targets 2/2 healthy and 1/1 healthy → unknown"]),
     ],
-)  # fmt: skip
-def test_no_change_is_lost_in_a_name(before: tuple[Check, ...], after: tuple[Check, ...], expected: list[str]) -> None:
-    """A look that failed stands under another name than what it would have seen, and is a change all the same."""
+)
+def test_no_change_is_lost_in_a_name(
+    before: tuple[Check, ...], after: tuple[Check, ...], expected: list[str]
+) -> None:
+    """A look that failed stands under another name than what it would have seen, and is a change
+    all the same.
+    """
     found = changes(as_document(sweep(*before)), sweep(*after), slower=3.0)
     assert [f"{change.name} {change.before} → {change.after}" for change in found] == expected
 
@@ -146,7 +212,9 @@ def at(moment: str, *checks: Check) -> dict[str, Any]:
 
 
 def test_what_was_skipped_was_not_looked_at() -> None:
-    """The run to compare with: of each group the newest that looked, and of a check that was skipped there the newest that did not."""
+    """The run to compare with: of each group the newest that looked, and of a check that was
+    skipped there the newest that did not.
+    """
     lock = Check("terraform", "state lock", "ok", "d", "free")
     left_out = replace(lock, status="skipped")
     known = [
@@ -156,8 +224,11 @@ def test_what_was_skipped_was_not_looked_at() -> None:
         at("1", replace(lock, value="held", status="failed")),
     ]
     found = newest_of_each(known, ("terraform", "endpoints"))
-    assert found and {(each["name"], each["value"]) for each in found["checks"]} == {("state lock", "free"), ("GET /about via cdn", "200")}
-    assert found["at"] == "2"      # all that changed has changed since then
+    assert found and {(each["name"], each["value"]) for each in found["checks"]} == {
+        ("state lock", "free"),
+        ("GET /about via cdn", "200"),
+    }
+    assert found["at"] == "2"  # all that changed has changed since then
     now = sweep(replace(lock, value="held", status="failed"), page("200"))
     assert [change.name for change in changes(found, now, 3.0)] == ["terraform · state lock"]
     assert newest_of_each(known, ("logs",)) is None and newest_of_each([], ("ecs",)) is None
@@ -165,9 +236,18 @@ def test_what_was_skipped_was_not_looked_at() -> None:
 
 def test_one_check_that_was_skipped_among_others() -> None:
     """The rest of its group is the newest run's."""
-    old, new, other = page("200"), page("404", "skipped"), Check("endpoints", "GET / via cdn", "ok", "d", "200")
-    found = newest_of_each([at("2", new, other), at("1", old, replace(other, value="503"))], ("endpoints",))
-    assert found and {(each["name"], each["value"]) for each in found["checks"]} == {(old.name, "200"), (other.name, "200")}
+    old, new, other = (
+        page("200"),
+        page("404", "skipped"),
+        Check("endpoints", "GET / via cdn", "ok", "d", "200"),
+    )
+    found = newest_of_each(
+        [at("2", new, other), at("1", old, replace(other, value="503"))], ("endpoints",)
+    )
+    assert found and {(each["name"], each["value"]) for each in found["checks"]} == {
+        (old.name, "200"),
+        (other.name, "200"),
+    }
 
 
 def test_nothing_looked_at_is_not_healthy() -> None:

@@ -1,4 +1,6 @@
-"""Pages as they answer: right, wrong, late, endless, in circles, or not at all. Real servers on loopback."""
+"""Pages as they answer: right, wrong, late, endless, in circles, or not at all. Real servers on
+loopback.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ops.http import client
-from ops.core.errors import ConfigError
 from ops.aws.facts import Answer
 from ops.core.config.settings import Endpoint
+from ops.core.errors import ConfigError
+from ops.http import client
 
 Served = Callable[[Callable[[socket.socket], None]], str]
 
@@ -27,10 +29,18 @@ def health(**expect: Any) -> Endpoint:
 def test_a_right_answer(httpserver: HTTPServer) -> None:
     """Status, type and every expectation hold: healthy, no problem."""
     httpserver.expect_request("/api/health").respond_with_data(
-        json.dumps({"status": "ok", "db": {"n": [1, 2]}}), content_type="Application/JSON; charset=utf-8"
+        json.dumps({"status": "ok", "db": {"n": [1, 2]}}),
+        content_type="Application/JSON; charset=utf-8",
     )
-    found = client.probe(httpserver.url_for("/"), health(status="ok", **{"db.n[1]": 2, "type(@)": "object"}))
-    assert (found.healthy, found.status, found.content_type, found.path) == (True, 200, "application/json", "/api/health")
+    found = client.probe(
+        httpserver.url_for("/"), health(status="ok", **{"db.n[1]": 2, "type(@)": "object"})
+    )
+    assert (found.healthy, found.status, found.content_type, found.path) == (
+        True,
+        200,
+        "application/json",
+        "/api/health",
+    )
     assert 0 <= found.took_s < 5
 
 
@@ -44,9 +54,13 @@ def test_a_right_answer(httpserver: HTTPServer) -> None:
         ({"length(nothing)": 0}, "length(nothing): "),
     ],
 )
-def test_expectations_show_expected_and_actual(httpserver: HTTPServer, expect: dict[str, Any], said: str) -> None:
+def test_expectations_show_expected_and_actual(
+    httpserver: HTTPServer, expect: dict[str, Any], said: str
+) -> None:
     """A wrong value is shown with the right one; a missing path never passes."""
-    httpserver.expect_request("/api/health").respond_with_json({"status": "degraded", "ready": True})
+    httpserver.expect_request("/api/health").respond_with_json(
+        {"status": "degraded", "ready": True}
+    )
     found = client.probe(httpserver.url_for("/"), health(**expect))
     assert found.status == 200 and not found.healthy
     assert found.problem.startswith(said)
@@ -61,19 +75,34 @@ def test_status_and_body_are_both_told(httpserver: HTTPServer) -> None:
 
 def test_json_served_as_html_is_a_problem(httpserver: HTTPServer) -> None:
     """Status 200 with the wrong type is not healthy (facts.md, incident 2)."""
-    httpserver.expect_request("/api/health").respond_with_data("<html>an app</html>", content_type="text/html")
+    httpserver.expect_request("/api/health").respond_with_data(
+        "<html>an app</html>", content_type="text/html"
+    )
     found = client.probe(httpserver.url_for("/"), health(status="ok"))
-    assert found.problem == "content type: text/html, expected application/json; body: no JSON, it starts with '<html>an app</html>'"
+    assert (
+        found.problem
+        == "content type: text/html, expected application/json; body: no JSON, it starts with "
+        "'<html>an app</html>'"
+    )
 
 
 def test_a_release_is_shown_or_any(httpserver: HTTPServer) -> None:
-    """Where no release says what {tag} is, any word will do; a page without it, or an empty one, never."""
+    """Where no release says what {tag} is, any word will do; a page without it, or an empty one,
+    never.
+    """
     page = Endpoint(path="/", text="version {tag}")
-    httpserver.expect_request("/").respond_with_data("<p>version abc1234</p>", content_type="text/html")
-    assert client.probe(httpserver.url_for("/"), page).healthy and client.probe(httpserver.url_for("/"), page.about("abc1234")).healthy
+    httpserver.expect_request("/").respond_with_data(
+        "<p>version abc1234</p>", content_type="text/html"
+    )
+    assert (
+        client.probe(httpserver.url_for("/"), page).healthy
+        and client.probe(httpserver.url_for("/"), page.about("abc1234")).healthy
+    )
     (look,) = client.fetch_all(httpserver.url_for("/"), [page])
     assert look.judged(page.about("abc1234")).healthy
-    assert look.judged(page.about("def5678")).problem == "text: 'version def5678' is not in the body"
+    assert (
+        look.judged(page.about("def5678")).problem == "text: 'version def5678' is not in the body"
+    )
     httpserver.clear()
     httpserver.expect_request("/").respond_with_data("<p>version </p>", content_type="text/html")
     assert client.probe(httpserver.url_for("/"), page).cause == "wrong_body"
@@ -91,20 +120,30 @@ def test_an_empty_page_is_none(httpserver: HTTPServer) -> None:
 
 def test_text_must_be_there(httpserver: HTTPServer) -> None:
     """A page without its text is a problem, with it none; its charset is honoured."""
-    httpserver.expect_request("/").respond_with_data("Grüße".encode("latin-1"), content_type="text/html; charset=iso-8859-1")
+    httpserver.expect_request("/").respond_with_data(
+        "Grüße".encode("latin-1"), content_type="text/html; charset=iso-8859-1"
+    )
     assert client.probe(httpserver.url_for("/"), Endpoint(path="/", text="Grüße")).healthy
-    assert client.probe(httpserver.url_for("/"), Endpoint(path="/", text="Hallo")).problem == "text: 'Hallo' is not in the body"
+    assert (
+        client.probe(httpserver.url_for("/"), Endpoint(path="/", text="Hallo")).problem
+        == "text: 'Hallo' is not in the body"
+    )
 
 
 def test_an_empty_body_is_said(httpserver: HTTPServer) -> None:
     """Nothing where JSON was expected."""
     httpserver.expect_request("/api/health").respond_with_data("", content_type="application/json")
-    assert client.probe(httpserver.url_for("/"), health(status="ok")).problem == "body: empty, expected JSON"
+    assert (
+        client.probe(httpserver.url_for("/"), health(status="ok")).problem
+        == "body: empty, expected JSON"
+    )
 
 
 def test_a_redirect_is_followed_or_expected(httpserver: HTTPServer) -> None:
     """A redirect leads to the page, unless the redirect itself is what should come."""
-    httpserver.expect_request("/old").respond_with_data("", status=301, headers={"location": "/new"})
+    httpserver.expect_request("/old").respond_with_data(
+        "", status=301, headers={"location": "/new"}
+    )
     httpserver.expect_request("/new").respond_with_data("new", content_type="text/html")
     assert client.probe(httpserver.url_for("/"), Endpoint(path="/old", text="new")).healthy
     assert client.probe(httpserver.url_for("/"), Endpoint(path="/old", status=301)).healthy
@@ -127,7 +166,9 @@ def test_redirects_without_end_are_bounded(httpserver: HTTPServer) -> None:
 
     for number in range(9):
         httpserver.expect_request(f"/{number}").respond_with_handler(onward)
-    assert client.probe(httpserver.url_for("/"), Endpoint(path="/0")).problem.startswith("more than 5 redirects: ")
+    assert client.probe(httpserver.url_for("/"), Endpoint(path="/0")).problem.startswith(
+        "more than 5 redirects: "
+    )
     assert len(httpserver.log) == 6
 
 
@@ -137,7 +178,9 @@ def at_balancer(server: HTTPServer, path: str = "/about", host: str = "site.test
 
 
 def test_a_load_balancer_is_asked_itself_to_the_end(httpserver: HTTPServer) -> None:
-    """A redirect to the site is followed at the load balancer, which is asked for the site: its answer, not the CDN's."""
+    """A redirect to the site is followed at the load balancer, which is asked for the site: its
+    answer, not the CDN's.
+    """
     httpserver.expect_request("/about", headers={"host": "site.test"}).respond_with_data(
         "", status=301, headers={"location": "http://site.test/about/"}
     )
@@ -148,18 +191,26 @@ def test_a_load_balancer_is_asked_itself_to_the_end(httpserver: HTTPServer) -> N
 
 
 def test_a_load_balancer_that_only_redirects_is_a_loop_or_away(httpserver: HTTPServer) -> None:
-    """To the very page that was asked for: a loop, by the site's address; to another host: not its answer."""
-    httpserver.expect_request("/about").respond_with_data("", status=301, headers={"location": "http://site.test/about"})
+    """To the very page that was asked for: a loop, by the site's address; to another host: not its
+    answer.
+    """
+    httpserver.expect_request("/about").respond_with_data(
+        "", status=301, headers={"location": "http://site.test/about"}
+    )
     found = at_balancer(httpserver)
     assert found.cause == "redirect_loop" and "→ http://site.test/about" in found.problem
-    httpserver.expect_request("/old").respond_with_data("", status=301, headers={"location": "http://www.site.test/old"})
+    httpserver.expect_request("/old").respond_with_data(
+        "", status=301, headers={"location": "http://www.site.test/old"}
+    )
     found = at_balancer(httpserver, "/old")
     assert found.cause == "redirected_away" and found.problem.endswith("→ http://www.site.test/old")
 
 
 def test_a_redirect_to_a_file_is_not_followed(httpserver: HTTPServer) -> None:
     """Only web pages are asked."""
-    httpserver.expect_request("/").respond_with_data("", status=302, headers={"location": "file:///etc/passwd"})
+    httpserver.expect_request("/").respond_with_data(
+        "", status=302, headers={"location": "file:///etc/passwd"}
+    )
     assert "no web page" in client.probe(httpserver.url_for("/"), Endpoint(path="/")).problem
 
 
@@ -179,7 +230,9 @@ def test_all_at_once_in_their_order(threaded: HTTPServer) -> None:
     for number in range(5):
         threaded.expect_request(f"/{number}").respond_with_handler(slow)
     began = time.monotonic()
-    found = client.probe_all(threaded.url_for("/"), [Endpoint(path=f"/{number}") for number in range(5)])
+    found = client.probe_all(
+        threaded.url_for("/"), [Endpoint(path=f"/{number}") for number in range(5)]
+    )
     assert time.monotonic() - began < 1.5
     assert [item.path for item in found] == ["/0", "/1", "/2", "/3", "/4"]
     assert [item.healthy for item in found] == [True, True, False, True, True]
@@ -199,12 +252,16 @@ def test_what_was_slow_once_is_asked_again(threaded: HTTPServer) -> None:
     pages = [Endpoint(path=path) for path in ("/once", "/slow", "/fast")]
     for page in pages:
         threaded.expect_request(page.path).respond_with_handler(now_and_then)
-    once, slow, fast = (look.judged() for look in client.fetch_all(threaded.url_for("/"), pages, 10.0, again=0.7))
+    once, slow, fast = (
+        look.judged() for look in client.fetch_all(threaded.url_for("/"), pages, 10.0, again=0.7)
+    )
     assert once.took_s < 0.7 <= slow.took_s and once.healthy and slow.healthy and fast.healthy
     assert (asked.count("/once"), asked.count("/slow")) == (2, 2)
 
 
-def test_the_machines_proxy_is_not_asked_for_loopback(httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_machines_proxy_is_not_asked_for_loopback(
+    httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A proxy in the environment does not come between us and this machine."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")

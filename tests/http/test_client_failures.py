@@ -1,4 +1,6 @@
-"""Pages that answer late, without end, broken off, or not at all: every look ends in time and says why. Raw servers on loopback."""
+"""Pages that answer late, without end, broken off, or not at all: every look ends in time and says
+why. Raw servers on loopback.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ops.http import client
 from ops.core.config.settings import Endpoint
+from ops.http import client
 
 Served = Callable[[Callable[[socket.socket], None]], str]
 Heard = Callable[[Callable[[socket.socket, bytes], None]], str]
@@ -62,7 +64,9 @@ def drip(connection: socket.socket, head: bytes, byte: bytes = b"x") -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "])
+@pytest.mark.parametrize(
+    "head", [b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: "]
+)
 def test_a_slow_drip_ends_at_the_limit(served: Served, head: bytes) -> None:
     """A byte now and then, in body or header, does not hold the look up."""
     base = served(lambda connection: drip(connection, head))
@@ -77,25 +81,34 @@ def test_an_endless_body_is_read_to_the_bound(served: Served) -> None:
     """A megabyte is enough to judge a page; JSON that long is refused."""
 
     def flood(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b"the start ")
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + b"the start "
+        )
         while True:
             connection.sendall(b"[" * 65536)
 
     base = served(flood)
     assert client.probe(base, Endpoint(path="/", text="the start")).healthy
-    assert client.probe(base, Endpoint(path="/", expect={"a": 1})).problem == "body: too long to be read as JSON"
+    assert (
+        client.probe(base, Endpoint(path="/", expect={"a": 1})).problem
+        == "body: too long to be read as JSON"
+    )
 
 
 def test_an_answer_that_breaks_off(served: Served) -> None:
     """Half an answer is a problem."""
-    base = served(lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))
+    base = served(
+        lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+    )
     found = client.probe(base, Endpoint(path="/"))
     assert "broke off" in found.problem and found.status == 200
 
 
 def test_what_is_no_http_is_said(served: Served) -> None:
     """An SSH server behind the address is not a page."""
-    found = client.probe(served(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH\r\n")), Endpoint(path="/"))
+    found = client.probe(
+        served(lambda connection: connection.sendall(b"SSH-2.0-OpenSSH\r\n")), Endpoint(path="/")
+    )
     assert (found.status, found.healthy) == (0, False)
     assert "is no HTTP" in found.problem
 
@@ -115,8 +128,12 @@ def silent_here_and_there(connection: socket.socket, request: bytes) -> None:
 
 
 def test_pages_that_hang_take_no_time_from_the_others(heard: Heard) -> None:
-    """More hang than may be asked at once: each has its own time, from its turn on, and the rest are well."""
-    pages = [Endpoint(path=f"/hangs/{number}") for number in range(client.AT_ONCE + 4)] + [Endpoint(path=f"/{number}") for number in range(9)]
+    """More hang than may be asked at once: each has its own time, from its turn on, and the rest
+    are well.
+    """
+    pages = [Endpoint(path=f"/hangs/{number}") for number in range(client.AT_ONCE + 4)] + [
+        Endpoint(path=f"/{number}") for number in range(9)
+    ]
     found = client.probe_all(heard(silent_here_and_there), pages, timeout=1.0)
     assert {answer.cause for answer in found[: client.AT_ONCE + 4]} == {"page_hangs"}
     assert [answer.problem for answer in found[client.AT_ONCE + 4 :]] == [""] * 9
@@ -124,12 +141,21 @@ def test_pages_that_hang_take_no_time_from_the_others(heard: Heard) -> None:
 
 
 def test_what_had_no_turn_was_not_asked(heard: Heard) -> None:
-    """The time for all is over before: that is said, and no page is called silent that was never asked."""
-    pages = [Endpoint(path=f"/hangs/{number}") for number in range(client.AT_ONCE)] + [Endpoint(path="/")]
+    """The time for all is over before: that is said, and no page is called silent that was never
+    asked.
+    """
+    pages = [Endpoint(path=f"/hangs/{number}") for number in range(client.AT_ONCE)] + [
+        Endpoint(path="/")
+    ]
     began = time.monotonic()
-    found = [look.judged() for look in client.fetch_all(heard(silent_here_and_there), pages, 30.0, within=0.5)]
+    found = [
+        look.judged()
+        for look in client.fetch_all(heard(silent_here_and_there), pages, 30.0, within=0.5)
+    ]
     assert time.monotonic() - began < 20
-    assert (found[-1].cause, found[-1].took_s) == ("not_asked", 0.0) and found[0].cause == "page_hangs"
+    assert (found[-1].cause, found[-1].took_s) == ("not_asked", 0.0) and found[
+        0
+    ].cause == "page_hangs"
 
 
 def test_nobody_listens() -> None:

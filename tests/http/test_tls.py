@@ -1,4 +1,6 @@
-"""The certificates that a server shows, by real handshakes on loopback: each fault told apart, and each look bounded."""
+"""The certificates that a server shows, by real handshakes on loopback: each fault told apart, and
+each look bounded.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +16,20 @@ from pathlib import Path
 import pytest
 import trustme
 
-from ops.http import tls
 from ops.core.errors import ConfigError, Unreachable
+from ops.http import tls
 
 NOW, DAY = datetime.now(UTC), timedelta(days=1)
 NAMES = ("localhost", "127.0.0.1")
 
 
 @contextmanager
-def serving(context: ssl.SSLContext | None, speak: Callable[[socket.socket], None] = lambda _: None) -> Iterator[int]:
+def serving(
+    context: ssl.SSLContext | None, speak: Callable[[socket.socket], None] = lambda _: None
+) -> Iterator[int]:
     """A server that shakes hands with whoever comes, or only does what `speak` says."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
+
         def serve() -> None:
             while True:
                 try:
@@ -48,7 +53,12 @@ def serving(context: ssl.SSLContext | None, speak: Callable[[socket.socket], Non
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def context_of(authority: trustme.CA, *names: str, begins: datetime = NOW - DAY, ends: datetime = NOW + 90 * DAY) -> ssl.SSLContext:
+def context_of(
+    authority: trustme.CA,
+    *names: str,
+    begins: datetime = NOW - DAY,
+    ends: datetime = NOW + 90 * DAY,
+) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(*names, not_before=begins, not_after=ends).configure_cert(made)
     return made
@@ -63,7 +73,9 @@ def ours(tmp_path: Path) -> tuple[trustme.CA, str]:
 
 
 def test_a_chain_is_asked_for_by_another_name(ours: tuple[trustme.CA, str]) -> None:
-    """A load balancer's address with the site's certificate: well by the site's name, and for another host by its own."""
+    """A load balancer's address with the site's certificate: well by the site's name, and for
+    another host by its own.
+    """
     authority, bundle = ours
     with serving(context_of(authority, "site.test")) as port:
         address = f"https://localhost:{port}"
@@ -72,7 +84,9 @@ def test_a_chain_is_asked_for_by_another_name(ours: tuple[trustme.CA, str]) -> N
 
 
 def test_a_good_chain_has_its_dates(ours: tuple[trustme.CA, str]) -> None:
-    """No problem; the certificate's own dates and names, in UTC; and an intermediate authority's too."""
+    """No problem; the certificate's own dates and names, in UTC; and an intermediate authority's
+    too.
+    """
     authority, bundle = ours
     below = authority.create_child_ca()
     with serving(context_of(below, *NAMES)) as port:
@@ -92,7 +106,12 @@ def test_a_good_chain_has_its_dates(ours: tuple[trustme.CA, str]) -> None:
 )
 @pytest.mark.parametrize("host", NAMES)
 def test_what_is_wrong_is_told_apart(
-    ours: tuple[trustme.CA, str], host: str, names: tuple[str, ...], begins: datetime, ends: datetime, cause: str
+    ours: tuple[trustme.CA, str],
+    host: str,
+    names: tuple[str, ...],
+    begins: datetime,
+    ends: datetime,
+    cause: str,
 ) -> None:
     """By name and by address alike; the dates are shown although the chain is refused."""
     authority, bundle = ours
@@ -106,12 +125,17 @@ def test_an_unknown_authority(ours: tuple[trustme.CA, str]) -> None:
     """With another bundle, and with the system's."""
     with serving(context_of(trustme.CA(), *NAMES)) as port:
         for bundle in (ours[1], None):
-            assert tls.chain(f"https://localhost:{port}", 5, bundle).cause == "certificate_untrusted"
+            assert (
+                tls.chain(f"https://localhost:{port}", 5, bundle).cause == "certificate_untrusted"
+            )
 
 
 def test_what_is_no_tls_is_said(ours: tuple[trustme.CA, str]) -> None:
     """A server of another protocol, a closed port, a bundle that is none."""
-    with serving(None, lambda plain: plain.sendall(b"SSH-2.0-x\r\n")) as port, pytest.raises(Unreachable) as refused:
+    with (
+        serving(None, lambda plain: plain.sendall(b"SSH-2.0-x\r\n")) as port,
+        pytest.raises(Unreachable) as refused,
+    ):
         tls.chain(f"https://localhost:{port}", 5, ours[1])
     assert "TLS" in refused.value.why
     with socket.create_server(("127.0.0.1", 0)) as taken:

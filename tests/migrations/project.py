@@ -1,4 +1,6 @@
-"""What the flows' tests of migrations share: a real server, and a place whose database and revisions are the test's own."""
+"""What the flows' tests of migrations share: a real server, and a place whose database and
+revisions are the test's own.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,18 @@ from typing import Any
 
 import pytest
 
-from ops.postgres import access
-from ops.migrations import plan as flow
-from ops.sandbox.database import Server
 from ops.core.config.settings import Settings
+from ops.migrations import plan as flow
+from ops.postgres import access
+from ops.sandbox.database import Server
 from tests.migrator.migrating import QUICK, Project, served
 
-PLACE: dict[str, Any] = {"account": "123456789012", "region": "us-east-1", "cluster": "c", "services": {}}
+PLACE: dict[str, Any] = {
+    "account": "123456789012",
+    "region": "us-east-1",
+    "cluster": "c",
+    "services": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -28,18 +35,24 @@ class Here:
     project: Project
     place: flow.MigrationTarget
 
-    def go(self, direction: Any = "upgrade", to: str | None = None, *, yes: bool = True) -> dict[str, Any]:
+    def go(
+        self, direction: Any = "upgrade", to: str | None = None, *, yes: bool = True
+    ) -> dict[str, Any]:
         planned = flow.plan(self.place, direction, to)
         if planned.steps:
             flow.confirm_plan(self.place, planned, yes=yes)
-        return flow.run(self.place, planned, flow.RunOptions(), self.project.said.append).as_document()
+        return flow.run(
+            self.place, planned, flow.RunOptions(), self.project.said.append
+        ).as_document()
 
 
 @pytest.fixture
 def here(server: Server, tmp_path: Path) -> Here:
     project = Project.make(server, tmp_path / "alembic")
     settings = Settings(name="here", root=tmp_path, environment=PLACE)  # type: ignore[arg-type]
-    return Here(project, flow.MigrationTarget(settings, access.DatabaseAccess(project.target, QUICK)))
+    return Here(
+        project, flow.MigrationTarget(settings, access.DatabaseAccess(project.target, QUICK))
+    )
 
 
 def protected(here: Here) -> flow.MigrationTarget:

@@ -1,4 +1,6 @@
-"""`inv db.adopt` and the drift of `inv db.current`, with the project's own revisions and databases of the three origins in the wild."""
+"""`inv db.adopt` and the drift of `inv db.current`, with the project's own revisions and databases
+of the three origins in the wild.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from ops.core.errors import Refused
-from ops.migrations import plan, adopt, drift
-from tests.migrator.migrating import ROOT
+from ops.migrations import adopt, drift, plan
 from tests.migrations.project import Here, here, protected, server
+from tests.migrator.migrating import ROOT
 
 __all__ = ["here", "server"]  # fixtures
 
@@ -21,7 +23,10 @@ CREATE TABLE public.projects (
     "isActive" boolean NOT NULL DEFAULT true, "sortOrder" integer NOT NULL DEFAULT 0,
     "createdAt" timestamp NOT NULL DEFAULT now(), "updatedAt" timestamp NOT NULL DEFAULT now())
 """
-INDEXES = 'CREATE INDEX {} ON projects ("isActive"); CREATE INDEX idx_projects_sort_order ON projects ("sortOrder");'
+INDEXES = (
+    'CREATE INDEX {} ON projects ("isActive"); CREATE INDEX idx_projects_sort_order ON '
+    'projects ("sortOrder");'
+)
 FUNCTION = """
 CREATE FUNCTION update_updated_at_column() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -30,13 +35,23 @@ BEGIN
 END; $$;
 CREATE TRIGGER update_projects_updated_at BEFORE UPDATE ON projects FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
 """
-MISSING = ["- FUNCTION public.update_updated_at_column()", "- TRIGGER public.projects.update_projects_updated_at"]
+MISSING = [
+    "- FUNCTION public.update_updated_at_column()",
+    "- TRIGGER public.projects.update_projects_updated_at",
+]
 ORIGINS = {
-    "SQL": (TABLE.format(default="gen_random_uuid()", key="projects_pkey") + ";" + INDEXES.format("idx_projects_is_active") + FUNCTION, []),
+    "SQL": (
+        TABLE.format(default="gen_random_uuid()", key="projects_pkey")
+        + ";"
+        + INDEXES.format("idx_projects_is_active")
+        + FUNCTION,
+        [],
+    ),
     "ORM": (
         TABLE.format(default="(md5(random()::text))::uuid", key='"PK_6271df0a7aed"'),
         [
-            "~ COLUMN public.projects.id: default is (md5((random())::text))::uuid, not gen_random_uuid()",
+            "~ COLUMN public.projects.id: default is (md5((random())::text))::uuid, not "
+            "gen_random_uuid()",
             '~ CONSTRAINT public.projects.projects_pkey is named public.projects."PK_6271df0a7aed"',
             MISSING[0],
             "- INDEX public.idx_projects_is_active",
@@ -45,8 +60,14 @@ ORIGINS = {
         ],
     ),
     "copy": (
-        TABLE.format(default="gen_random_uuid()", key="projects_pkey") + ";" + INDEXES.format('"Odd Name"'),
-        [MISSING[0], '~ INDEX public.idx_projects_is_active is named public."Odd Name"', MISSING[1]],
+        TABLE.format(default="gen_random_uuid()", key="projects_pkey")
+        + ";"
+        + INDEXES.format('"Odd Name"'),
+        [
+            MISSING[0],
+            '~ INDEX public.idx_projects_is_active is named public."Odd Name"',
+            MISSING[1],
+        ],
     ),
 }
 LEGACY = """
@@ -62,15 +83,21 @@ def own_revisions(here: Here) -> None:
 
 @pytest.mark.parametrize("origin", ORIGINS)
 @pytest.mark.parametrize("legacy", ["", LEGACY], ids=["", "with migration_history"])
-def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(here: Here, origin: str, legacy: str) -> None:
-    """Every difference by name, the DDL makes them go, rows and the legacy table stay, and only then the revision is recorded."""
+def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(
+    here: Here, origin: str, legacy: str
+) -> None:
+    """Every difference by name, the DDL makes them go, rows and the legacy table stay, and only
+    then the revision is recorded.
+    """
     own_revisions(here)
     made, differences = ORIGINS[origin]
     here.project.ask(f"{made};{legacy}")
     here.project.ask("INSERT INTO projects (title, description) VALUES ('mine', 'x')")
     found = adopt.plan_adoption(here.place, None, here.project.said.append)
     assert found.as_document()["differences"] == differences and found.revision == "0001"
-    assert here.project.ask("SELECT to_regclass('alembic_version')") == [(None,)], "looking changes nothing"
+    assert here.project.ask("SELECT to_regclass('alembic_version')") == [(None,)], (
+        "looking changes nothing"
+    )
     if differences:
         here.project.ask(found.sql)
         found = adopt.plan_adoption(here.place, None, here.project.said.append)
@@ -79,9 +106,16 @@ def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(here: Here, or
     assert done.as_document()["adopted"] and here.project.at() == ["0001"]
     assert drift.drift(here.place, "0001").as_document() == {"drift": [], "drift_unknown": None}
     runs = plan.history(here.place, 5)
-    assert [(run["verb"], run["result"], run["to"]) for run in runs] == [("db.adopt", "done", "0001")]
-    assert [step["revision"] for step in runs[0]["steps"]] == (["001_create_projects.sql", "002_seed.sql"] if legacy else [])
-    assert here.go()["applied"][0]["revision"] == "0002" and len(here.project.ask("SELECT 1 FROM projects")) == 2
+    assert [(run["verb"], run["result"], run["to"]) for run in runs] == [
+        ("db.adopt", "done", "0001")
+    ]
+    assert [step["revision"] for step in runs[0]["steps"]] == (
+        ["001_create_projects.sql", "002_seed.sql"] if legacy else []
+    )
+    assert (
+        here.go()["applied"][0]["revision"] == "0002"
+        and len(here.project.ask("SELECT 1 FROM projects")) == 2
+    )
     if legacy:
         assert len(here.project.ask("SELECT 1 FROM migration_history")) == 2
     with pytest.raises(Refused, match="is at 0002 already"):
@@ -89,7 +123,9 @@ def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(here: Here, or
 
 
 def test_what_changed_after_the_look_is_not_adopted(here: Here) -> None:
-    """Compared, then altered by somebody else: refused under the lock, and no revision is recorded."""
+    """Compared, then altered by somebody else: refused under the lock, and no revision is
+    recorded.
+    """
     own_revisions(here)
     here.project.ask(ORIGINS["SQL"][0])
     found = adopt.plan_adoption(here.place, None)
@@ -114,13 +150,22 @@ def test_an_empty_database_and_a_protected_one(here: Here) -> None:
 
 
 def test_drift_is_named_and_the_replay_is_kept(here: Here) -> None:
-    """By hand: a column, a dropped index, a grant, an enum's value. The second look replays nothing; unreachable is unknown."""
-    here.project.write("0001", "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE t (id serial PRIMARY KEY, m mood); CREATE INDEX i ON t (m)")
+    """By hand: a column, a dropped index, a grant, an enum's value. The second look replays
+    nothing; unreachable is unknown.
+    """
+    here.project.write(
+        "0001",
+        "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE t (id serial PRIMARY KEY, m mood); "
+        "CREATE INDEX i ON t (m)",
+    )
     here.go()
     assert drift.drift(here.place, "0001", here.project.said.append).differences == ()
     assert any("replaying 1 revision on a scratch PostgreSQL" in line for line in here.project.said)
     here.project.ask("ALTER TABLE t ADD COLUMN x int")
-    here.project.ask("DROP INDEX i; GRANT SELECT ON t TO pg_monitor; ALTER TABLE t ALTER m SET NOT NULL; CREATE TABLE own (id serial)")
+    here.project.ask(
+        "DROP INDEX i; GRANT SELECT ON t TO pg_monitor; ALTER TABLE t ALTER m SET NOT "
+        "NULL; CREATE TABLE own (id serial)"
+    )
     here.project.said.clear()
     found = drift.drift(here.place, "0001", here.project.said.append)
     assert here.project.said == [] and found.drifted

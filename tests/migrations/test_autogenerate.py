@@ -1,4 +1,6 @@
-"""`inv db.revision --autogenerate`: what a metadata has more than the newest revision, written both ways."""
+"""`inv db.revision --autogenerate`: what a metadata has more than the newest revision, written both
+ways.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,13 @@ from typing import Any
 
 import pytest
 
+from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError
 from ops.migrations import lint, new_revision, verify
-from ops.core.config.settings import Settings
 from tests.migrations.project import PLACE, Here, here, server
 
-__all__ = ["here", "server"]   # fixtures
-MODELS = '''
+__all__ = ["here", "server"]  # fixtures
+MODELS = """
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
@@ -32,7 +34,7 @@ sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True), sa.Column("person", sa.ForeignKey("people.id"), index=True),
     sa.Column("felt", mood, nullable=False), sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()")),
 )
-'''
+"""
 
 
 def settings(root: Path, named: str | None) -> Settings:
@@ -40,16 +42,29 @@ def settings(root: Path, named: str | None) -> Settings:
 
 
 def test_what_the_metadata_has_more_is_written_both_ways(here: Here, tmp_path: Path) -> None:
-    """Without a live database: columns, tables, nameless constraints and an enum go there and back by db.verify; then nothing is left."""
-    table = "CREATE TABLE people (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(80))"
+    """Without a live database: columns, tables, nameless constraints and an enum go there and back
+    by db.verify; then nothing is left.
+    """
+    table = (
+        "CREATE TABLE people (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name varchar(80))"
+    )
     here.project.write("0001", table, "DROP TABLE people")
     (tmp_path / "models_of_people.py").write_text(MODELS)
     place = settings(tmp_path, "models_of_people:metadata")
     (file,) = new_revision.write(place, "Moods and visits", autogenerate=True)
     text = (tmp_path / file).read_text()
-    assert file.name == "0002_moods_and_visits.py" and 'phase = "expand"' in text and "DROP TYPE" in text and "###" not in text
+    assert (
+        file.name == "0002_moods_and_visits.py"
+        and 'phase = "expand"' in text
+        and "DROP TYPE" in text
+        and "###" not in text
+    )
     config = str(Path(__file__).resolve().parents[2] / "pyproject.toml")
-    checked = subprocess.run([sys.executable, "-m", "ruff", "check", "--config", config, tmp_path / file], capture_output=True, text=True)
+    checked = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--config", config, tmp_path / file],
+        capture_output=True,
+        text=True,
+    )
     assert checked.returncode == 0, checked.stdout
     found = verify.verify(place)
     assert found.well, found.as_text()
@@ -58,13 +73,26 @@ def test_what_the_metadata_has_more_is_written_both_ways(here: Here, tmp_path: P
 
 
 def test_what_the_metadata_has_no_more_is_taken_away(here: Here, tmp_path: Path) -> None:
-    """A contract revision, which brings it all back on its way back; one that adds too is neither, and somebody is told to split it."""
-    table = "CREATE TABLE a (id bigint PRIMARY KEY, old text NOT NULL DEFAULT 'x', kept varchar(10)); CREATE INDEX i ON a (old)"
+    """A contract revision, which brings it all back on its way back; one that adds too is neither,
+    and somebody is told to split it.
+    """
+    table = (
+        "CREATE TABLE a (id bigint PRIMARY KEY, old text NOT NULL DEFAULT 'x', kept "
+        "varchar(10)); CREATE INDEX i ON a (old)"
+    )
     here.project.write("0001", table, "DROP TABLE a")
-    columns = 'import sqlalchemy as sa\nm = sa.MetaData()\nsa.Table("a", m, sa.Column("id", sa.BigInteger, primary_key=True), {})\n'
+    columns = (
+        'import sqlalchemy as sa\nm = sa.MetaData()\nsa.Table("a", m, sa.Column("id", '
+        "sa.BigInteger, primary_key=True), {})\n"
+    )
     (tmp_path / "models_without.py").write_text(columns.format('sa.Column("kept", sa.String(10))'))
-    (file,) = new_revision.write(settings(tmp_path, "models_without:m"), "Drop the old", autogenerate=True)
-    assert 'phase = "contract"' in (tmp_path / file).read_text() and verify.verify(settings(tmp_path, None)).well
+    (file,) = new_revision.write(
+        settings(tmp_path, "models_without:m"), "Drop the old", autogenerate=True
+    )
+    assert (
+        'phase = "contract"' in (tmp_path / file).read_text()
+        and verify.verify(settings(tmp_path, None)).well
+    )
     (tmp_path / file).unlink()
     (tmp_path / "models_other.py").write_text(columns.format('sa.Column("new", sa.Text)'))
     (file,) = new_revision.write(settings(tmp_path, "models_other:m"), "Both", autogenerate=True)
@@ -90,6 +118,8 @@ def test_a_metadata_that_is_none_is_a_mistake_in_the_configuration(
     """Three lines, exit 2, and no file."""
     (tmp_path / "models_that_exit.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ConfigError) as problem:
-        new_revision.write(settings(tmp_path, named), **{"message": "x", "autogenerate": True, **given})
+        new_revision.write(
+            settings(tmp_path, named), **{"message": "x", "autogenerate": True, **given}
+        )
     assert says in f"{problem.value.what} {problem.value.why}"
     assert list((here.project.folder / "versions").glob("*.py")) == []

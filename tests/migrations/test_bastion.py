@@ -1,4 +1,6 @@
-"""What goes to a bastion: whole, however slowly it is taken, and told in sizes that a person reads."""
+"""What goes to a bastion: whole, however slowly it is taken, and told in sizes that a person
+reads.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,15 @@ from ops.ssh import connection
 
 
 def test_what_is_taken_slowly_arrives_whole() -> None:
-    """The window is full for longer than the channel's timeout, as on a slow line or a busy host: the rest of an upload still follows."""
+    """The window is full for longer than the channel's timeout, as on a slow line or a busy host:
+    the rest of an upload still follows.
+    """
     near, far = socket.socketpair()
     near.settimeout(0.1)
     channel = SimpleNamespace(send=near.send, shutdown_write=lambda: near.shutdown(socket.SHUT_WR))
-    giving = threading.Thread(target=connection.send_stdin, args=(channel, b"x" * 3_000_000), daemon=True)
+    giving = threading.Thread(
+        target=connection.send_stdin, args=(channel, b"x" * 3_000_000), daemon=True
+    )
     giving.start()
     time.sleep(0.5)
     with near, far, far.makefile("rb") as file:
@@ -25,4 +31,8 @@ def test_what_is_taken_slowly_arrives_whole() -> None:
 
 def test_sizes_are_told_as_a_person_reads_them() -> None:
     """A bundle of revisions is no `0.0 MB`."""
-    assert [bastion.size(count) for count in (120, 66_200, 9_040_000)] == ["1 kB", "66 kB", "9.0 MB"]
+    assert [bastion.size(count) for count in (120, 66_200, 9_040_000)] == [
+        "1 kB",
+        "66 kB",
+        "9.0 MB",
+    ]

@@ -6,9 +6,17 @@ from collections.abc import Mapping
 
 import pytest
 
-from ops.migrations.rules.durations import MB, Rate, estimate, rates, describe_estimate, weights, worth_measuring
-from ops.migrations.rules.table_locks import locks
+from ops.migrations.rules.durations import (
+    MB,
+    Rate,
+    describe_estimate,
+    estimate,
+    rates,
+    weights,
+    worth_measuring,
+)
 from ops.migrations.rules.statements import parsed
+from ops.migrations.rules.table_locks import locks
 
 GB = 1024 * MB
 
@@ -24,7 +32,9 @@ GB = 1024 * MB
     ],
 )
 def test_what_there_is_to_do(sql: str, weight: Mapping[str, int | None]) -> None:
-    """Bytes of the tables that are read or written as a whole; of a table whose size is not known, nothing is made up."""
+    """Bytes of the tables that are read or written as a whole; of a table whose size is not known,
+    nothing is made up.
+    """
     assert weights(locks("7", parsed(sql)), {"big": GB, "small": MB}) == weight
 
 
@@ -32,8 +42,22 @@ def test_what_there_is_to_do(sql: str, weight: Mapping[str, int | None]) -> None
     ("took", "weight", "unknown", "seconds", "source", "says"),
     [
         (3.5, {"reads": GB}, "", 3.5, "before", "7 took 3.50 s when it last ran here"),
-        (None, {"reads": 4 * GB}, "", 40.96, "assumed", "7 will take about 41 s: 4096 MB read at an assumed 100 MB/s"),
-        (None, {"reads": GB, "writes": 2 * GB}, "", 112.64, "assumed", "and 2048 MB written at an assumed 20 MB/s"),
+        (
+            None,
+            {"reads": 4 * GB},
+            "",
+            40.96,
+            "assumed",
+            "7 will take about 41 s: 4096 MB read at an assumed 100 MB/s",
+        ),
+        (
+            None,
+            {"reads": GB, "writes": 2 * GB},
+            "",
+            112.64,
+            "assumed",
+            "and 2048 MB written at an assumed 20 MB/s",
+        ),
         (None, {"writes": 0}, "", 0.0, "catalog", "7 changes the catalog only"),
         (None, {}, "", 0.0, "catalog", "7 changes the catalog only"),
         (None, {"reads": GB}, "a DO block", None, "unknown", "it runs a DO block"),
@@ -41,7 +65,12 @@ def test_what_there_is_to_do(sql: str, weight: Mapping[str, int | None]) -> None
     ],
 )
 def test_one_revision(
-    took: float | None, weight: Mapping[str, int | None], unknown: str, seconds: float | None, source: str, says: str
+    took: float | None,
+    weight: Mapping[str, int | None],
+    unknown: str,
+    seconds: float | None,
+    source: str,
+    says: str,
 ) -> None:
     """What it took here before; else bytes at a rate that is named; else that nobody can tell."""
     found = estimate("7", took, weight, unknown, rates({}))
@@ -50,21 +79,45 @@ def test_one_revision(
 
 
 def test_a_rate_is_measured_where_an_earlier_revision_shows_it() -> None:
-    """The slowest that did one kind of work on enough for long enough; short ones, mixed ones and unknown ones say nothing."""
-    measured = rates({
-        "1": (10.0, {"reads": 500 * MB}), "2": (10.0, {"reads": 300 * MB}), "3": (0.5, {"reads": 20 * MB}), "4": (9.0, {"reads": MB}),
-        "5": (60.0, {"reads": 90 * MB, "writes": 90 * MB}), "6": (60.0, {"writes": None}),
-    })  # fmt: skip
+    """The slowest that did one kind of work on enough for long enough; short ones, mixed ones and
+    unknown ones say nothing.
+    """
+    measured = rates(
+        {
+            "1": (10.0, {"reads": 500 * MB}),
+            "2": (10.0, {"reads": 300 * MB}),
+            "3": (0.5, {"reads": 20 * MB}),
+            "4": (9.0, {"reads": MB}),
+            "5": (60.0, {"reads": 90 * MB, "writes": 90 * MB}),
+            "6": (60.0, {"writes": None}),
+        }
+    )
     assert measured == {"reads": Rate(30.0 * MB, "2"), "writes": Rate(20.0 * MB)}
     found = estimate("7", None, {"reads": 3000 * MB}, "", measured)
-    assert (found.source, found.seconds) == ("measured", 100.0) and "3000 MB read at 30 MB/s, as 2 did here" in found.as_text()
-    assert worth_measuring([{"reads": GB}]) and not worth_measuring([{"reads": MB}, {}, {"writes": None}])
+    assert (found.source, found.seconds) == (
+        "measured",
+        100.0,
+    ) and "3000 MB read at 30 MB/s, as 2 did here" in found.as_text()
+    assert worth_measuring([{"reads": GB}]) and not worth_measuring(
+        [{"reads": MB}, {}, {"writes": None}]
+    )
 
 
 def test_all_of_them_in_a_line() -> None:
     """The sum of what is known, and the names of what is not."""
-    quick, slow, dark = (estimate(name, None, weight, why, rates({})) for name, weight, why in
-                         (("1", {}, ""), ("2", {"writes": 60 * GB}, ""), ("3", {}, "a DO block")))  # fmt: skip
+    quick, slow, dark = (
+        estimate(name, None, weight, why, rates({}))
+        for name, weight, why in (
+            ("1", {}, ""),
+            ("2", {"writes": 60 * GB}, ""),
+            ("3", {}, "a DO block"),
+        )
+    )
     assert describe_estimate([quick]) == "expected duration: moments, and waiting for locks"
-    assert describe_estimate([quick, slow]) == "expected duration: about 51 min, and waiting for locks"
-    assert describe_estimate([slow, dark]).endswith("; without 3, which nobody can tell") and describe_estimate([dark]) == "expected duration: not known"
+    assert (
+        describe_estimate([quick, slow]) == "expected duration: about 51 min, and waiting for locks"
+    )
+    assert (
+        describe_estimate([slow, dark]).endswith("; without 3, which nobody can tell")
+        and describe_estimate([dark]) == "expected duration: not known"
+    )

@@ -1,4 +1,6 @@
-"""Before an upgrade: what is dangerous in it stops a protected environment, and what it will lock is said."""
+"""Before an upgrade: what is dangerous in it stops a protected environment, and what it will lock
+is said.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ops.core.errors import ConfigError, Refused
-from ops.migrations import plan, forecast, lint
+from ops.migrations import forecast, lint, plan
 from tests.checkout import Checkout
 from tests.migrations.project import Here, here, protected, server
 
@@ -33,7 +35,9 @@ def test_a_blocking_finding_stops_a_protected_environment(here: Here, two: Path)
     """Exit 3, the finding, and the waiver to write; an unprotected one is only told."""
     planned = plan.plan(here.place, "upgrade", None)
     found = lint.review_plan(planned)
-    assert [each.rule for each in found.blocking] == ["ban-drop-column"] and found.blocking[0].sql == DROP + ";"
+    assert [each.rule for each in found.blocking] == ["ban-drop-column"] and found.blocking[
+        0
+    ].sql == DROP + ";"
     lint.refuse_blocking(here.place, found)
     with pytest.raises(Refused) as refused:
         lint.refuse_blocking(protected(here), found)
@@ -41,7 +45,9 @@ def test_a_blocking_finding_stops_a_protected_environment(here: Here, two: Path)
 
 
 def test_a_waiver_with_a_reason_lets_it_through(here: Here, two: Path) -> None:
-    """The reason is shown beside the finding; writing it after the revision was applied is no edit of it."""
+    """The reason is shown beside the finding; writing it after the revision was applied is no edit
+    of it.
+    """
     here.go()
     declare(two, 'waive = {"ban-drop-column": "no code has read it since 1.4"}')
     here.go("downgrade")
@@ -51,7 +57,9 @@ def test_a_waiver_with_a_reason_lets_it_through(here: Here, two: Path) -> None:
     assert [each["revision"] for each in here.go()["applied"]] == ["0002"]
 
 
-@pytest.mark.parametrize("text", ['waive = {"ban-drop-column": " "}', 'waive = ["ban-drop-column"]', 'phase = "extend"'])
+@pytest.mark.parametrize(
+    "text", ['waive = {"ban-drop-column": " "}', 'waive = ["ban-drop-column"]', 'phase = "extend"']
+)
 def test_a_waiver_without_a_reason_is_an_error(here: Here, two: Path, text: str) -> None:
     """Three lines that say what to write."""
     declare(two, text)
@@ -60,10 +68,16 @@ def test_a_waiver_without_a_reason_is_an_error(here: Here, two: Path, text: str)
 
 
 def test_the_locks_and_sizes_are_said_before(here: Here, two: Path) -> None:
-    """The table with its lock and its size as the database knows it; after a run, how long it took."""
+    """The table with its lock and its size as the database knows it; after a run, how long it
+    took.
+    """
     planned = plan.plan(here.place, "upgrade", None)
     (lock,) = forecast.expected(here.place, planned).as_document()["locks"]
-    assert (lock["table"], lock["mode"], lock["blocks"]) == ("one", "ACCESS EXCLUSIVE", "blocks reads and writes")
+    assert (lock["table"], lock["mode"], lock["blocks"]) == (
+        "one",
+        "ACCESS EXCLUSIVE",
+        "blocks reads and writes",
+    )
     assert lock["bytes"] is not None
     here.go()
     here.go("downgrade")
@@ -77,13 +91,17 @@ def test_a_missing_way_back_stops_a_protected_environment(here: Here, two: Path)
     """As db.lint has it, an upgrade has it too: exit 3 before anything is done."""
     here.project.write("0002", "SELECT 1", "    raise NotImplementedError")
     found = lint.review_plan(plan.plan(here.place, "upgrade", None))
-    assert [(each.revision, each.rule) for each in found.blocking] == [("0002", "missing-downgrade")]
+    assert [(each.revision, each.rule) for each in found.blocking] == [
+        ("0002", "missing-downgrade")
+    ]
     with pytest.raises(Refused, match="blocking findings"):
         lint.refuse_blocking(protected(here), found)
 
 
 def test_how_long_it_will_take_is_said_with_its_reason(here: Here) -> None:
-    """An assumed rate, then the one that an earlier revision showed here; what nobody can read is named, and what is new costs nothing."""
+    """An assumed rate, then the one that an earlier revision showed here; what nobody can read is
+    named, and what is new costs nothing.
+    """
     rows = "INSERT INTO one SELECT n, repeat('x', 900) FROM generate_series(1, 40000) n"
     here.project.write("0001", f"CREATE TABLE one (id bigint, b text); {rows}")
     here.project.write("0002", "CREATE INDEX by_b ON one (id)", "DROP INDEX by_b")
@@ -94,32 +112,56 @@ def test_how_long_it_will_take_is_said_with_its_reason(here: Here) -> None:
     here.project.ask("ANALYZE one")
     planned = plan.plan(here.place, "upgrade", None)
     (guess,) = forecast.expected(here.place, planned).estimates
-    assert guess.source == "assumed" and guess.seconds and "MB written at an assumed 20 MB/s" in guess.as_text()
+    assert (
+        guess.source == "assumed"
+        and guess.seconds
+        and "MB written at an assumed 20 MB/s" in guess.as_text()
+    )
     here.project.ask("UPDATE ops_migrations.steps SET took_s = 5 WHERE revision = '0002'")
     here.project.write("0004", "CREATE INDEX again ON one (b)")
     here.project.write("0005", "DO $$ BEGIN NULL; END $$")
     text = forecast.expected(here.place, plan.plan(here.place, "upgrade", None)).as_text()
-    assert "MB/s, as 0002 did here" in text and "one (blocks writes), reads the whole table: 40000 rows, " in text
-    assert "0005 runs a DO block: what it locks is not known" in text and text.endswith("without 0005, which nobody can tell")
+    assert (
+        "MB/s, as 0002 did here" in text
+        and "one (blocks writes), reads the whole table: 40000 rows, " in text
+    )
+    assert "0005 runs a DO block: what it locks is not known" in text and text.endswith(
+        "without 0005, which nobody can tell"
+    )
 
 
 def test_a_dropped_index_is_told_with_its_table(here: Here, two: Path) -> None:
     """The lock is on the table, which only the database knows."""
     here.project.ask("CREATE INDEX i ON one (id)")
     two.write_text(two.read_text().replace(DROP, "DROP INDEX i"))
-    (lock,) = forecast.expected(here.place, plan.plan(here.place, "upgrade", None)).as_document()["locks"]
-    assert (lock["table"], lock["mode"], lock["index"]) == ("one", "ACCESS EXCLUSIVE", "i") and lock["bytes"] > 0
+    (lock,) = forecast.expected(here.place, plan.plan(here.place, "upgrade", None)).as_document()[
+        "locks"
+    ]
+    assert (lock["table"], lock["mode"], lock["index"]) == (
+        "one",
+        "ACCESS EXCLUSIVE",
+        "i",
+    ) and lock["bytes"] > 0
 
 
 def test_the_projects_own_revisions_are_clean(new_checkout: object) -> None:
-    """`db.lint` needs no database and no sandbox, and nothing blocks; a planted danger is exit 1."""
+    """`db.lint` needs no database and no sandbox, and nothing blocks; a planted danger is exit
+    1.
+    """
     checkout: Checkout = new_checkout("lint")  # type: ignore[operator]
     overlay = checkout.root / ".sandbox" / "environment.yaml"
     overlay.parent.mkdir()
     overlay.write_text("{}\n")
-    assert [each["waived"] is not None for each in checkout.document("db.lint")["problems"]] == [True] * 3
+    assert [each["waived"] is not None for each in checkout.document("db.lint")["problems"]] == [
+        True
+    ] * 3
     source = checkout.root / "alembic" / "versions" / "0003_project_summary.py"
-    source.write_text(source.read_text().replace("ADD COLUMN summary character varying(280)", "DROP COLUMN title"))
+    source.write_text(
+        source.read_text().replace("ADD COLUMN summary character varying(280)", "DROP COLUMN title")
+    )
     done = checkout.inv("db.lint", "--json", "--revision", "0003")
     assert done.returncode == 1
-    assert {row["rule"] for row in json.loads(done.stdout)["problems"]} == {"ban-drop-column", "contract-in-expand"}
+    assert {row["rule"] for row in json.loads(done.stdout)["problems"]} == {
+        "ban-drop-column",
+        "contract-in-expand",
+    }

@@ -8,7 +8,14 @@ import pytest
 
 from ops.migrations.rules.lint import LintProblem, RevisionScript, problems, texts
 
-WARNED = LintProblem("0007", "ban-drop-column", "warning", 3, "ALTER TABLE a DROP COLUMN b", "Dropping a column may break existing clients.")
+WARNED = LintProblem(
+    "0007",
+    "ban-drop-column",
+    "warning",
+    3,
+    "ALTER TABLE a DROP COLUMN b",
+    "Dropping a column may break existing clients.",
+)
 
 
 def rules(script: RevisionScript, *found: LintProblem) -> list[tuple[str, str, bool]]:
@@ -58,9 +65,13 @@ def test_our_own_rules(sql: str, rule: str | None) -> None:
 
 
 def test_a_line_is_where_the_statement_stands() -> None:
-    """Comments and empty lines before a statement are not it; Alembic's own statements are passed over."""
+    """Comments and empty lines before a statement are not it; Alembic's own statements are passed
+    over.
+    """
     update = "UPDATE a SET b = 1;\n\nUPDATE alembic_version SET version_num='2'"
-    sql = f"BEGIN /* Alembic */;\n\n-- Running upgrade 1 -> 2\n\n{update};\n\nCOMMIT /* Alembic */;\n"
+    sql = (
+        f"BEGIN /* Alembic */;\n\n-- Running upgrade 1 -> 2\n\n{update};\n\nCOMMIT /* Alembic */;\n"
+    )
     (found,) = problems(RevisionScript("0007", sql), ())
     assert (found.line, found.sql) == (5, "UPDATE a SET b = 1")
 
@@ -70,41 +81,74 @@ def test_a_line_is_where_the_statement_stands() -> None:
     [
         ({}, [("ban-drop-column", "error", False)]),
         ({"phase": "contract"}, []),
-        ({"waive": {"ban-drop-column": "nobody reads it since 1.4"}}, [("ban-drop-column", "error", True)]),
-        ({"waive": {"ban-drop-colum": "typed wrong"}}, [("unused-waiver", "warning", False), ("ban-drop-column", "error", False)]),
+        (
+            {"waive": {"ban-drop-column": "nobody reads it since 1.4"}},
+            [("ban-drop-column", "error", True)],
+        ),
+        (
+            {"waive": {"ban-drop-colum": "typed wrong"}},
+            [("unused-waiver", "warning", False), ("ban-drop-column", "error", False)],
+        ),
     ],
 )
-def test_squawks_findings_are_weighed(script: dict[str, Any], said: list[tuple[str, str, bool]]) -> None:
-    """Dropping a column blocks, except in a contract revision, or where it is waived with a reason; a waiver for nothing is named."""
+def test_squawks_findings_are_weighed(
+    script: dict[str, Any], said: list[tuple[str, str, bool]]
+) -> None:
+    """Dropping a column blocks, except in a contract revision, or where it is waived with a reason;
+    a waiver for nothing is named.
+    """
     assert rules(RevisionScript("0007", "SELECT 1", **script), WARNED) == said
 
 
 def test_what_the_engine_does_anyway_is_not_asked_for() -> None:
     """Timeouts are set on every session, and each revision is one transaction."""
-    assert rules(RevisionScript("0007", "SELECT 1"), LintProblem("0007", "require-lock-timeout", "warning", 1, "", "")) == []
+    assert (
+        rules(
+            RevisionScript("0007", "SELECT 1"),
+            LintProblem("0007", "require-lock-timeout", "warning", 1, "", ""),
+        )
+        == []
+    )
 
 
 def test_an_expand_revision_takes_nothing_away() -> None:
     """What old code still uses goes later."""
-    assert rules(RevisionScript("0007", "ALTER TABLE a DROP COLUMN b", phase="expand")) == [("contract-in-expand", "error", False)]
-    assert rules(RevisionScript("0007", "ALTER TABLE a RENAME COLUMN b TO c", phase="expand")) == [("contract-in-expand", "error", False)]
+    assert rules(RevisionScript("0007", "ALTER TABLE a DROP COLUMN b", phase="expand")) == [
+        ("contract-in-expand", "error", False)
+    ]
+    assert rules(RevisionScript("0007", "ALTER TABLE a RENAME COLUMN b TO c", phase="expand")) == [
+        ("contract-in-expand", "error", False)
+    ]
 
 
 def test_a_revision_without_a_way_back_blocks() -> None:
     """Its downgrade raises NotImplementedError, as the template does until it is written."""
-    assert rules(RevisionScript("0007", "SELECT 1", back="NotImplementedError: ")) == [("missing-downgrade", "error", False)]
+    assert rules(RevisionScript("0007", "SELECT 1", back="NotImplementedError: ")) == [
+        ("missing-downgrade", "error", False)
+    ]
 
 
 def test_a_revision_that_nobody_has_written_yet_says_that_and_no_more() -> None:
-    """The template as it is written: both directions are missing, and its half script is no finding of its own."""
+    """The template as it is written: both directions are missing, and its half script is no finding
+    of its own.
+    """
     half = LintProblem("0007", "ban-uncommitted-transaction", "warning", 1, "BEGIN", "…")
-    script = RevisionScript("0007", "BEGIN;", problem="NotImplementedError: ", back="NotImplementedError: ")
-    assert rules(script, half) == [("missing-downgrade", "error", False), ("missing-upgrade", "error", False)]
-    assert rules(RevisionScript("0007", "BEGIN;"), half) == [("ban-uncommitted-transaction", "warning", False)]
+    script = RevisionScript(
+        "0007", "BEGIN;", problem="NotImplementedError: ", back="NotImplementedError: "
+    )
+    assert rules(script, half) == [
+        ("missing-downgrade", "error", False),
+        ("missing-upgrade", "error", False),
+    ]
+    assert rules(RevisionScript("0007", "BEGIN;"), half) == [
+        ("ban-uncommitted-transaction", "warning", False)
+    ]
 
 
 def test_advice_is_given_once() -> None:
-    """squawk's is long: the second time it is as above, and a waived finding has its reason in its place."""
+    """squawk's is long: the second time it is as above, and a waived finding has its reason in its
+    place.
+    """
     script = RevisionScript("0007", "SELECT 1")
     waived = RevisionScript("0008", "SELECT 1", waive={"ban-drop-column": "nobody reads it"})
     found = [*problems(waived, (WARNED,)), *problems(script, (WARNED, WARNED))]

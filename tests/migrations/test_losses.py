@@ -11,7 +11,7 @@ from ops.migrations import plan as flow
 from ops.migrations.forecast import expected
 from tests.migrations.project import Here, here, server
 
-__all__ = ["here", "server"]   # fixtures
+__all__ = ["here", "server"]  # fixtures
 
 HIDDEN = """
 CREATE TABLE notes (id int, tenant int);
@@ -122,14 +122,17 @@ def test_foreign_keys_are_followed_and_counted(
         (FAMILY, "DELETE FROM customers WHERE id = 100", [0]),
         (FAMILY, "DELETE FROM visits", [3]),
         (FAMILY, "TRUNCATE orders CASCADE", [40, ("lines", 102), ("visits", 3)]),
-        (FAMILY, "DELETE FROM customers USING orders o WHERE o.customer = customers.id",
-         [None, ("lines", None), ("orders", None), ("visits", None), ("visits", None)]),
+        (
+            FAMILY,
+            "DELETE FROM customers USING orders o WHERE o.customer = customers.id",
+            [None, ("lines", None), ("orders", None), ("visits", None), ("visits", None)],
+        ),
         (TREE, "DELETE FROM nodes WHERE id = 1", [1, ("nodes", None)]),
         (TREE, "DELETE FROM nodes WHERE id = 9", [0]),
         (PARTS, "DELETE FROM part2 WHERE id = 1", [1, ("uses", 2)]),
         (PARTS, "DELETE FROM parts", [3, ("uses", 3)]),
     ],
-)  # fmt: skip
+)
 def test_what_else_is_lost(here: Here, schema: str, statement: str, found: list[Any]) -> None:
     """Cycles and joins are unknown; a partition counts as its table; no deleted row, no cascade."""
     first, *others = planned(here, schema, statement).losses
@@ -141,19 +144,34 @@ def test_what_else_is_lost(here: Here, schema: str, statement: str, found: list[
 @pytest.mark.parametrize(
     ("hook", "statement", "said"),
     [
-        (f"{ROWS}; CREATE TRIGGER t BEFORE DELETE ON b FOR EACH ROW EXECUTE FUNCTION swept()",
-         "DELETE FROM b", "at least 2 rows (trigger t on b)"),
-        ("CREATE TRIGGER t BEFORE DELETE ON b FOR EACH ROW EXECUTE FUNCTION swept()",
-         "DELETE FROM b", "0 rows"),
-        ("CREATE TRIGGER t AFTER TRUNCATE ON b EXECUTE FUNCTION swept()",
-         "TRUNCATE b", "at least 0 rows (trigger t on b)"),
-        ('CREATE RULE "R" AS ON DELETE TO b DO ALSO DELETE FROM other',
-         "DELETE FROM b", 'at least 0 rows (rule "R" on b)'),
+        (
+            f"{ROWS}; CREATE TRIGGER t BEFORE DELETE ON b FOR EACH ROW EXECUTE FUNCTION swept()",
+            "DELETE FROM b",
+            "at least 2 rows (trigger t on b)",
+        ),
+        (
+            "CREATE TRIGGER t BEFORE DELETE ON b FOR EACH ROW EXECUTE FUNCTION swept()",
+            "DELETE FROM b",
+            "0 rows",
+        ),
+        (
+            "CREATE TRIGGER t AFTER TRUNCATE ON b EXECUTE FUNCTION swept()",
+            "TRUNCATE b",
+            "at least 0 rows (trigger t on b)",
+        ),
+        (
+            'CREATE RULE "R" AS ON DELETE TO b DO ALSO DELETE FROM other',
+            "DELETE FROM b",
+            'at least 0 rows (rule "R" on b)',
+        ),
         (f"{ROWS}; CREATE VIEW v AS SELECT a FROM b", "DELETE FROM v", "at least 2 rows (view v)"),
-        (f"{ROWS}; CREATE TRIGGER t AFTER UPDATE ON b FOR EACH ROW EXECUTE FUNCTION swept()",
-         "DELETE FROM a", "at least 2 rows (trigger t on b)"),
+        (
+            f"{ROWS}; CREATE TRIGGER t AFTER UPDATE ON b FOR EACH ROW EXECUTE FUNCTION swept()",
+            "DELETE FROM a",
+            "at least 2 rows (trigger t on b)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_triggers_and_rules_make_a_number_a_lower_bound(
     here: Here, hook: str, statement: str, said: str
 ) -> None:
@@ -167,9 +185,13 @@ def test_triggers_and_rules_make_a_number_a_lower_bound(
 
 
 def test_foreign_keys_and_triggers_of_the_plan_count_too(here: Here) -> None:
-    """What an earlier revision adds to existing tables is not in the catalog yet, nor a later one."""
+    """What an earlier revision adds to existing tables is not in the catalog yet, nor a later
+    one.
+    """
     rows = "INSERT INTO c VALUES (1), (2); INSERT INTO d VALUES (1), (1), (2)"
-    here.project.write("0001", f"{HOOK}; CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE d (c int); {rows}")
+    here.project.write(
+        "0001", f"{HOOK}; CREATE TABLE c (id int PRIMARY KEY); CREATE TABLE d (c int); {rows}"
+    )
     here.go()
     here.project.write("0002", "DELETE FROM c WHERE id = 3")
     key = "FOREIGN KEY (c) REFERENCES public.c (id) ON DELETE CASCADE"
@@ -183,7 +205,9 @@ def test_foreign_keys_and_triggers_of_the_plan_count_too(here: Here) -> None:
         "rows of d (ON DELETE CASCADE): at least 2 rows (trigger t on d)",
     ]
     ahead = expected(here.place, found)
-    assert ("0004", "d", "ROW EXCLUSIVE") in {(each.revision, each.table, each.mode) for each in ahead.locks}
+    assert ("0004", "d", "ROW EXCLUSIVE") in {
+        (each.revision, each.table, each.mode) for each in ahead.locks
+    }
     assert list(ahead.unknown) == ["0004"]
 
 

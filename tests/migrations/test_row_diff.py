@@ -21,4 +21,10 @@ CASES = {
 def test_what_happened_to_rows_is_said_by_table(case: str) -> None:
     """Gone, new, and rows that are equal to one another."""
     before, after, said = CASES[case]
-    assert lost_rows({key: Counter(rows) for key, rows in before.items()}, {key: Counter(rows) for key, rows in after.items()}) == said
+    assert (
+        lost_rows(
+            {key: Counter(rows) for key, rows in before.items()},
+            {key: Counter(rows) for key, rows in after.items()},
+        )
+        == said
+    )

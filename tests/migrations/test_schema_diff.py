@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ops.migrations.rules.schema_diff import compare, named
 from ops.migrations.rules.reconcile import reconciling
-from ops.postgres.model import SchemaObject, DatabaseSchema
+from ops.migrations.rules.schema_diff import compare, named
+from ops.postgres.model import DatabaseSchema, SchemaObject
 
 T = "TABLE public.t"
 TABLE = SchemaObject("TABLE", "public.t", "", ("r", "p", "false", "false", "", "", "", ""))
@@ -25,7 +25,12 @@ def column(**parts: str) -> SchemaObject:
 
 
 def function(body: str) -> SchemaObject:
-    return SchemaObject("FUNCTION", "public.f()", "", (f"CREATE OR REPLACE FUNCTION public.f()\n AS $function${body}$function$\n",))
+    return SchemaObject(
+        "FUNCTION",
+        "public.f()",
+        "",
+        (f"CREATE OR REPLACE FUNCTION public.f()\n AS $function${body}$function$\n",),
+    )
 
 
 CASES = {
@@ -35,7 +40,8 @@ CASES = {
         [],
         ("- TABLE public.t",),
         "CREATE TABLE public.t ();|ALTER TABLE public.t ADD COLUMN id integer NOT NULL DEFAULT 7;"
-        "|ALTER TABLE public.t ADD CONSTRAINT t_pkey PRIMARY KEY (id);|GRANT SELECT ON TABLE public.t TO bob;",
+        "|ALTER TABLE public.t ADD CONSTRAINT t_pkey PRIMARY KEY (id);|GRANT SELECT ON "
+        "TABLE public.t TO bob;",
     ),
     "a table too much is a decision": (
         [],
@@ -59,9 +65,15 @@ CASES = {
         [ID],
         [column(default="", filled="false")],
         ("~ COLUMN public.t.id: NOT NULL is false, not true, default is none, not 7",),
-        "ALTER TABLE public.t ALTER COLUMN id SET DEFAULT 7;|ALTER TABLE public.t ALTER COLUMN id SET NOT NULL;",
+        "ALTER TABLE public.t ALTER COLUMN id SET DEFAULT 7;|ALTER TABLE public.t ALTER "
+        "COLUMN id SET NOT NULL;",
     ),
-    "a grant too much": ([], [GRANT], ("+ GRANT SELECT ON TABLE public.t TO bob",), "REVOKE SELECT ON TABLE public.t FROM bob;"),
+    "a grant too much": (
+        [],
+        [GRANT],
+        ("+ GRANT SELECT ON TABLE public.t TO bob",),
+        "REVOKE SELECT ON TABLE public.t FROM bob;",
+    ),
     "an enum's value": (
         [MOODS],
         [MOOD],
@@ -74,7 +86,12 @@ CASES = {
         ("~ TYPE public.mood: e 'a' 'b', not e 'a'",),
         "-- TYPE public.mood: by hand (e 'a')",
     ),
-    "a function's layout is nothing": ([function("\nBEGIN\n  x := 1;\nEND ")], [function("BEGIN x := 1; END")], (), ""),
+    "a function's layout is nothing": (
+        [function("\nBEGIN\n  x := 1;\nEND ")],
+        [function("BEGIN x := 1; END")],
+        (),
+        "",
+    ),
     "a function's strings are something": (
         [function("SELECT 'a  b'")],
         [function("SELECT 'a b'")],
@@ -90,7 +107,9 @@ def schema(pieces: list[SchemaObject]) -> DatabaseSchema:
 
 @pytest.mark.parametrize("case", CASES)
 def test_differences_by_name_and_the_ddl_that_ends_them(case: str) -> None:
-    """What is too much, missing or otherwise, and the statements in their order; nothing that loses rows."""
+    """What is too much, missing or otherwise, and the statements in their order; nothing that loses
+    rows.
+    """
     wanted, found, names, ddl = CASES[case]
     differences = compare(schema(wanted), schema(found))
     if ddl is None:
@@ -98,4 +117,9 @@ def test_differences_by_name_and_the_ddl_that_ends_them(case: str) -> None:
         return
     assert named(differences) == names
     frame = ("BEGIN;", "COMMIT;", "SET LOCAL")
-    assert "|".join(line for line in reconciling(differences).splitlines() if not line.startswith(frame)) == ddl
+    assert (
+        "|".join(
+            line for line in reconciling(differences).splitlines() if not line.startswith(frame)
+        )
+        == ddl
+    )

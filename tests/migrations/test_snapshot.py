@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from ops.aws import session
+from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut
 from ops.migrations import plan, snapshot
 from ops.migrations.snapshot import RdsWait
 from ops.sandbox.aws import serve
 from ops.sandbox.contracts import Timing
-from ops.core.config.settings import Settings
 from tests.migrations.project import PLACE, Here, here, server
 from tests.sandbox.aws_platform import ports
 
@@ -29,10 +29,24 @@ def place() -> Iterator[Settings]:
     """An environment whose AWS has one RDS instance."""
     running = serve(ports(), Timing(snapshot=1.5, database=1.0))
     own = {"endpoint": running.url, **asdict(running.keys.operator)}
-    environment: dict[str, Any] = {**PLACE, "aws": own, "database": {"instance": "demo-db", "snapshot": True}}
+    environment: dict[str, Any] = {
+        **PLACE,
+        "aws": own,
+        "database": {"instance": "demo-db", "snapshot": True},
+    }
     settings = Settings(name="here", root=Path(), environment=environment)  # type: ignore[arg-type]
-    words = {"Engine": "postgres", "DBInstanceClass": "db.t4g.micro", "AllocatedStorage": 20, "MasterUsername": "u"}
-    client(settings).create_db_instance(DBInstanceIdentifier="demo-db", EngineVersion="15.12", MasterUserPassword="not-shown-here", **words)
+    words = {
+        "Engine": "postgres",
+        "DBInstanceClass": "db.t4g.micro",
+        "AllocatedStorage": 20,
+        "MasterUsername": "u",
+    }
+    client(settings).create_db_instance(
+        DBInstanceIdentifier="demo-db",
+        EngineVersion="15.12",
+        MasterUserPassword="not-shown-here",
+        **words,
+    )
     yield settings
     running.stop()
 
@@ -46,12 +60,20 @@ def wait(said: list[str], timeout_s: float = 20) -> RdsWait:
 
 
 def test_a_snapshot_is_waited_for_and_named_tellingly(place: Settings) -> None:
-    """Its name says of what, why and when; its progress is shown; it carries who made it; a second one beside it waits its turn."""
+    """Its name says of what, why and when; its progress is shown; it carries who made it; a second
+    one beside it waits its turn.
+    """
     said: list[str] = []
     taken = snapshot.take(place, "before 0001", wait(said))
-    assert re.fullmatch(r"demo-db-before-0001-\d{8}t\d{6}z-[0-9a-f]{4}", taken.name) and taken.took_s > 1
+    assert (
+        re.fullmatch(r"demo-db-before-0001-\d{8}t\d{6}z-[0-9a-f]{4}", taken.name)
+        and taken.took_s > 1
+    )
     found = client(place).describe_db_snapshots(DBSnapshotIdentifier=taken.name)["DBSnapshots"][0]
-    assert found["Status"] == "available" and {"Key": "environment", "Value": "here"} in found["TagList"]
+    assert (
+        found["Status"] == "available"
+        and {"Key": "environment", "Value": "here"} in found["TagList"]
+    )
     assert sum("creating" in line for line in said) >= 1
     with pytest.raises(Refused, match="snapshot"):
         snapshot.take(place, "x", wait(said), taken.name)
@@ -68,7 +90,9 @@ def test_a_wait_that_is_too_long_says_what_goes_on(place: Settings) -> None:
 
 
 def test_a_stopped_instance_is_started_and_one_that_stops_is_waited_for(place: Settings) -> None:
-    """No snapshot while it is stopped, with what to type; then stopping → stopped → starting → available; available stays as it is."""
+    """No snapshot while it is stopped, with what to type; then stopping → stopped → starting →
+    available; available stays as it is.
+    """
     client(place).stop_db_instance(DBInstanceIdentifier="demo-db")
     with pytest.raises(Refused) as problem:
         snapshot.take(place, "x", wait([]))
@@ -76,14 +100,18 @@ def test_a_stopped_instance_is_started_and_one_that_stops_is_waited_for(place: S
     assert snapshot.planned(place, "start")["plan"][0]["verb"] == "start"
     said: list[str] = []
     found = snapshot.started(place, wait(said))
-    assert (found["before"], found["status"]) == ("stopping", "available") or found["before"] == "stopped"
+    assert (found["before"], found["status"]) == ("stopping", "available") or found[
+        "before"
+    ] == "stopped"
     assert "starting RDS instance demo-db" in said and "RDS instance demo-db is starting" in said
     assert snapshot.started(place, wait([]))["before"] == "available"
     assert snapshot.planned(place, "start")["plan"] == []
 
 
 def test_an_instance_that_is_gone_or_broken_is_three_lines(place: Settings) -> None:
-    """A name that RDS does not know is a mistake in the configuration; storage-full is no state to wait in."""
+    """A name that RDS does not know is a mistake in the configuration; storage-full is no state to
+    wait in.
+    """
     environment = {**place.environment.model_dump(), "database": {"instance": "none-such"}}
     other = Settings(name="here", root=Path(), environment=environment)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="none-such"):
@@ -98,7 +126,9 @@ def test_an_instance_that_is_gone_or_broken_is_three_lines(place: Settings) -> N
 
 def test_a_migration_that_loses_rows_plans_a_snapshot_first(here: Here, place: Settings) -> None:
     """Where database.snapshot says so, and only where rows are lost; forward as well as back."""
-    here.project.write("0001", "CREATE TABLE t (id int); CREATE TABLE u (id int)", "DROP TABLE u; DROP TABLE t")
+    here.project.write(
+        "0001", "CREATE TABLE t (id int); CREATE TABLE u (id int)", "DROP TABLE u; DROP TABLE t"
+    )
     here.go()
     at = plan.MigrationTarget(place, here.place.door)
     assert plan.plan(at, "downgrade", None).snapshot is None, "no row, no snapshot"
@@ -108,4 +138,7 @@ def test_a_migration_that_loses_rows_plans_a_snapshot_first(here: Here, place: S
     assert planned.as_text().startswith("  to do: snapshot of RDS instance demo-db")
     assert plan.plan(here.place, "downgrade", None).snapshot is None
     here.project.write("0002", "TRUNCATE t", "SELECT 1")
-    assert plan.plan(at, "upgrade", None).as_document()["plan"][0]["says"] == "Take a snapshot of RDS instance demo-db"
+    assert (
+        plan.plan(at, "upgrade", None).as_document()["plan"][0]["says"]
+        == "Take a snapshot of RDS instance demo-db"
+    )

@@ -1,4 +1,6 @@
-"""The locks that are foretold are those that a real PostgreSQL takes, and a rewrite is one where the table's file is another."""
+"""The locks that are foretold are those that a real PostgreSQL takes, and a rewrite is one where
+the table's file is another.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from ops.postgres import access, table_stats
-from ops.migrations.rules.table_locks import TableFacts, locks, names
-from ops.migrations.rules.locks_follow import written
 from ops.migrations.rules.lock_modes import ACCESS_EXCLUSIVE, STRENGTH
+from ops.migrations.rules.locks_follow import written
 from ops.migrations.rules.statements import parsed
+from ops.migrations.rules.table_locks import TableFacts, locks, names
+from ops.postgres import access, table_stats
 from ops.sandbox.database import Server
 from tests.migrator.migrating import QUICK, Project, served
 
@@ -119,7 +121,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_what_is_foretold_is_what_postgres_does(server: Server, tmp_path: Path) -> None:
-    """Each statement in a transaction that is taken back: the strongest lock on every table, and whether its file is a new one."""
+    """Each statement in a transaction that is taken back: the strongest lock on every table, and
+    whether its file is a new one.
+    """
     project = Project.make(server, tmp_path / "alembic")
     with psycopg.connect(**project.target.parameters) as opened:
         opened.execute(SCHEMA)  # type: ignore[arg-type]
@@ -129,8 +133,14 @@ def test_what_is_foretold_is_what_postgres_does(server: Server, tmp_path: Path) 
         for sql in STATEMENTS:
             known, _ = table_stats.read_sizes(door, tuple(names(parsed(sql))), (), "upgrade")
             around = access.relations(door, tuple(written(parsed(sql))))
-            told = locks("0007", parsed(sql), TableFacts(*table_stats.facts(known), relations=around))
-            found = {lock.table.rpartition(".")[2]: (lock.mode, lock.work == "rewrites") for lock in told if lock.table not in ("i", "k")}
+            told = locks(
+                "0007", parsed(sql), TableFacts(*table_stats.facts(known), relations=around)
+            )
+            found = {
+                lock.table.rpartition(".")[2]: (lock.mode, lock.work == "rewrites")
+                for lock in told
+                if lock.table not in ("i", "k")
+            }
             real = taken(opened, sql)
             if found != real:
                 wrong[sql] = (found, real)
@@ -142,12 +152,18 @@ def taken(opened: psycopg.Connection[Any], sql: str) -> dict[str, tuple[str, boo
     opened.execute(sql)  # type: ignore[arg-type]
     held: dict[str, str] = {}
     for table, mode in opened.execute(HELD).fetchall():
-        name = "".join(f" {letter}" if letter.isupper() else letter for letter in mode.removesuffix("Lock")).strip().upper()
+        name = (
+            "".join(
+                f" {letter}" if letter.isupper() else letter for letter in mode.removesuffix("Lock")
+            )
+            .strip()
+            .upper()
+        )
         if name in STRENGTH and table in before:
             held[table] = max(held.get(table, name), name, key=STRENGTH.index)
     after = files(opened)
     opened.rollback()
-    held |= dict.fromkeys(before.keys() - after.keys(), ACCESS_EXCLUSIVE)      # dropped
+    held |= dict.fromkeys(before.keys() - after.keys(), ACCESS_EXCLUSIVE)  # dropped
     new = {table for table in after if before.get(table, after[table]) != after[table]}
     rewritten = set() if sql.startswith("TRUNCATE") else new
     return {table: (mode, table in rewritten) for table, mode in held.items()}

@@ -1,4 +1,6 @@
-"""What a revision says or does beside its SQL: its secrets are not passed on, and its exits are failures."""
+"""What a revision says or does beside its SQL: its secrets are not passed on, and its exits are
+failures.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
+from ops.core.errors import OpsError
+from ops.core.redaction.redact import redacted
+from ops.migrations import lint
+from ops.migrations import plan as flow
 from ops.migrations.remote import bundle
 from ops.postgres import access
-from ops.core.errors import OpsError
-from ops.migrations import plan as flow
-from ops.migrations import lint
-from ops.core.redaction.redact import redacted
 from tests.checkout import Checkout
 from tests.migrations.project import Here, here, server
 
-__all__ = ["here", "server"]   # fixtures
+__all__ = ["here", "server"]  # fixtures
 SAMPLE = '''"""Broken."""
 
 import os
@@ -52,33 +54,54 @@ LEAKS = [
 
 @pytest.mark.parametrize("code", LEAKS)
 def test_a_secret_in_a_failure_is_in_no_text_and_not_in_the_audit(here: Here, code: str) -> None:
-    """The error, and the rows in the database; an old row that holds one is redacted when it is read."""
-    place = replace(here.place, door=replace(here.place.door, target=replace(here.place.door.target, redact=redacted)))
+    """The error, and the rows in the database; an old row that holds one is redacted when it is
+    read.
+    """
+    place = replace(
+        here.place,
+        door=replace(here.place.door, target=replace(here.place.door.target, redact=redacted)),
+    )
     file = here.project.write("0001", f"    if op.get_bind() is not None:\n        {code}")
     file.write_text(file.read_text().replace("Revision 0001.", f"Set password={SECRET}"))
     planned = flow.plan(place, "upgrade", None)
     pending = flow.revision_status(place)
-    assert SECRET not in planned.as_text() + pending.as_text() and "password=***" in pending.as_text()
+    assert (
+        SECRET not in planned.as_text() + pending.as_text() and "password=***" in pending.as_text()
+    )
     with pytest.raises(OpsError) as error:
         flow.run(place, planned, flow.RunOptions(), here.project.said.append)
-    messages = here.project.ask("SELECT message FROM ops_migrations.runs UNION ALL SELECT message FROM ops_migrations.steps")
+    messages = here.project.ask(
+        "SELECT message FROM ops_migrations.runs UNION ALL SELECT message FROM ops_migrations.steps"
+    )
     assert len(messages) == 2 and all("***" in row[0] for row in messages)
     assert "***" in error.value.why and SECRET not in f"{error.value}{messages}{here.project.said}"
     here.project.ask(f"UPDATE ops_migrations.steps SET message = 'password={SECRET}'")
     history = flow.history(place, 20)
-    assert SECRET not in f"{history}{flow.describe_status(history[0])}" and history[0]["steps"][0]["message"] == "password=***"
+    assert (
+        SECRET not in f"{history}{flow.describe_status(history[0])}"
+        and history[0]["steps"][0]["message"] == "password=***"
+    )
 
 
 def test_the_linter_shows_no_secret(here: Here) -> None:
     """Neither in the statement that it quotes, nor in the reason why SQL can't be printed."""
-    here.project.write("0001", f"ALTER ROLE app PASSWORD '{SECRET}'; COMMIT; DO $$ BEGIN COMMIT; PERFORM 'password={SECRET}'; END $$")
+    here.project.write(
+        "0001",
+        f"ALTER ROLE app PASSWORD '{SECRET}'; COMMIT; DO $$ BEGIN COMMIT; PERFORM "
+        f"'password={SECRET}'; END $$",
+    )
     here.project.write("0002", f"    raise RuntimeError('boom password={SECRET}')")
     found = lint.lint_project(here.place.settings)
     assert {each.rule for each in found.problems} >= {"transaction-control", "unprintable"}
-    assert SECRET not in f"{found.as_text()}{found.as_document()}" and "0002.py, line 10" in found.as_text()
+    assert (
+        SECRET not in f"{found.as_text()}{found.as_document()}"
+        and "0002.py, line 10" in found.as_text()
+    )
 
 
-def test_the_engine_on_the_bastion_redacts_with_what_was_sent_along(here: Here, tmp_path: Path) -> None:
+def test_the_engine_on_the_bastion_redacts_with_what_was_sent_along(
+    here: Here, tmp_path: Path
+) -> None:
     """From the archive alone, in a folder of its own: log, end and audit hold no secret."""
     said = f"print('token: {SECRET}')\n        {LEAKS[0]}"
     here.project.write("0001", f"    if op.get_bind() is not None:\n        {said}")
@@ -87,22 +110,36 @@ def test_the_engine_on_the_bastion_redacts_with_what_was_sent_along(here: Here, 
         archive.extractall(root, filter="data")
     who = {"by": "ann", "host": "desk", "verb": "db.upgrade", "run": "r1"}
     asked = {
-        "parameters": dict(here.project.target.parameters), "direction": "upgrade", "to": "head", "shown": [],
-        "limits": asdict(here.place.door.limits), "who": who, "redact": "ops.core.redaction.redact:redacted",
-    }  # fmt: skip
+        "parameters": dict(here.project.target.parameters),
+        "direction": "upgrade",
+        "to": "head",
+        "shown": [],
+        "limits": asdict(here.place.door.limits),
+        "who": who,
+        "redact": "ops.core.redaction.redact:redacted",
+    }
     command = [sys.executable, "-s", "-m", "ops.migrator.remote.cli"]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(root), "LC_ALL": "C"}
 
     def far(*words: str, stdin: str = "") -> str:
         done = subprocess.run(
-            [*command, *words], input=stdin, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+            [*command, *words],
+            input=stdin,
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
         )
         return done.stdout
 
     far("start", str(runs), str(root / "alembic"), stdin=json.dumps(asked) + "\n")
     end = json.loads(far("attach", str(runs), "r1", "0").splitlines()[-1])["end"]
     assert end["state"] == "failed" and "boom password=*** (0001.py, line " in end["error"]["why"]
-    assert SECRET not in json.dumps(end) + str(here.project.ask("SELECT message FROM ops_migrations.runs"))
+    assert SECRET not in json.dumps(end) + str(
+        here.project.ask("SELECT message FROM ops_migrations.runs")
+    )
 
 
 @pytest.mark.xdist_group("platform")
@@ -111,13 +148,25 @@ def test_the_engine_on_the_bastion_redacts_with_what_was_sent_along(here: Here, 
     ("code", "says"),
     [
         ("sys.exit(0)", "SystemExit: 0 (0004_broken.py, line 15); nothing of it stays"),
-        ("os._exit(0)", "os._exit(0) was called, which ends the process (0004_broken.py, line 15); nothing of it stays"),
-        ("op.get_bind().rollback()", "it ends its own transaction (ROLLBACK, line 15), so whatever it committed stays"),
-        (f"print('token: {SECRET}'); {LEAKS[0]}", "why: boom password=*** (0004_broken.py, line 15); nothing of it stays"),
+        (
+            "os._exit(0)",
+            "os._exit(0) was called, which ends the process (0004_broken.py, line 15); "
+            "nothing of it stays",
+        ),
+        (
+            "op.get_bind().rollback()",
+            "it ends its own transaction (ROLLBACK, line 15), so whatever it committed stays",
+        ),
+        (
+            f"print('token: {SECRET}'); {LEAKS[0]}",
+            "why: boom password=*** (0004_broken.py, line 15); nothing of it stays",
+        ),
     ],
 )
 def test_db_upgrade_fails_with_its_reason(platform: Checkout, code: str, says: str) -> None:
-    """On the bastion: exit code 1, one document, the reason; no secret in what is printed, in the log, or in the history."""
+    """On the bastion: exit code 1, one document, the reason; no secret in what is printed, in the
+    log, or in the history.
+    """
     file = platform.root / "alembic" / "versions" / "0004_broken.py"
     try:
         assert platform.inv("db.upgrade").returncode == 0
@@ -127,7 +176,9 @@ def test_db_upgrade_fails_with_its_reason(platform: Checkout, code: str, says: s
         assert says.removeprefix("why: ") in json.loads(done.stdout)["error"]["why"]
         later = platform.inv("db.attach", "--json", "db.history", "--json")
         history = platform.inv("db.history", "--json")
-        assert SECRET not in done.stdout + done.stderr + later.stdout + later.stderr + history.stdout
+        assert (
+            SECRET not in done.stdout + done.stderr + later.stdout + later.stderr + history.stdout
+        )
         newest = json.loads(history.stdout)["runs"][0]
         assert newest["result"] == "failed" and newest["to"] == "0003"
     finally:
@@ -144,7 +195,10 @@ def test_a_module_that_exits_fails_every_command(platform: Checkout) -> None:
         for task in ("db.upgrade", "db.lint", "db.pending", "db.sql", "db.verify"):
             done = platform.inv(task, "--json")
             assert done.returncode == 2, done.stdout + done.stderr
-            assert "os._exit(0) was called, which ends the process (0004_broken.py, line " in json.loads(done.stdout)["error"]["why"]
+            assert (
+                "os._exit(0) was called, which ends the process (0004_broken.py, line "
+                in json.loads(done.stdout)["error"]["why"]
+            )
     finally:
         file.unlink()
 

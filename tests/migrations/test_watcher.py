@@ -1,4 +1,6 @@
-"""Whoever watches a migration on the bastion: Ctrl-C on a real terminal, and what is told where there is nothing to do or to cancel."""
+"""Whoever watches a migration on the bastion: Ctrl-C on a real terminal, and what is told where
+there is nothing to do or to cancel.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ class Terminal:
         pid, end = pty.fork()
         if pid == 0:
             os.chdir(checkout.root)
-            os.execv(sys.executable, [sys.executable, "-m", "invoke", "--search-root", str(checkout.root), *words])
+            os.execv(
+                sys.executable,
+                [sys.executable, "-m", "invoke", "--search-root", str(checkout.root), *words],
+            )
         return cls(pid, end)
 
     def until(self, text: str, times: int = 1) -> None:
@@ -79,7 +84,7 @@ def slow(platform: Checkout) -> Iterator[Checkout]:
 def interrupted(checkout: Checkout) -> tuple[Terminal, str]:
     """An upgrade under way, at the question that Ctrl-C brings; and its run."""
     terminal = Terminal.of(checkout, "db.upgrade")
-    terminal.until("upgrade 0004", 2)      # to do, and begun
+    terminal.until("upgrade 0004", 2)  # to do, and begun
     terminal.type("\x03")
     terminal.until(QUESTION)
     return terminal, terminal.said.split("goes on without us")[0].rsplit("run ", 1)[1].split()[0]
@@ -90,19 +95,30 @@ def test_ctrl_c_and_c_cancel_it_there(slow: Checkout) -> None:
     terminal, run = interrupted(slow)
     terminal.type("c\n")
     assert terminal.code() == 130
-    assert f"error: run {run} was cancelled" in terminal.said and "the database is at 0003" in terminal.said
+    assert (
+        f"error: run {run} was cancelled" in terminal.said
+        and "the database is at 0003" in terminal.said
+    )
     assert "run it again" not in terminal.said
     (newest,) = slow.document("db.history", "--limit", "1")["runs"]
-    assert (newest["run"], newest["result"], newest["message"]) == (run, "interrupted", "asked to stop by SIGINT")
+    assert (newest["run"], newest["result"], newest["message"]) == (
+        run,
+        "interrupted",
+        "asked to stop by SIGINT",
+    )
 
 
 @pytest.mark.parametrize("answer", ["l\n", "\x03"])
 def test_ctrl_c_and_anything_else_leave_it(slow: Checkout, answer: str) -> None:
-    """A second Ctrl-C too: it goes on there, the run is named, and nothing says to run it again while it is at work."""
+    """A second Ctrl-C too: it goes on there, the run is named, and nothing says to run it again
+    while it is at work.
+    """
     terminal, run = interrupted(slow)
     terminal.type(answer)
     assert terminal.code() == 130
-    assert "it goes on there" in terminal.said and f" next: inv db.attach --run {run}" in terminal.said
+    assert (
+        "it goes on there" in terminal.said and f" next: inv db.attach --run {run}" in terminal.said
+    )
     assert "run it again" not in terminal.said
     again = slow.inv("db.upgrade", "--wait", "0")
     assert again.returncode == 3 and run in again.stderr, again.stderr
@@ -113,7 +129,11 @@ def test_sigterm_asks_no_question(slow: Checkout) -> None:
     terminal = Terminal.of(slow, "db.upgrade")
     terminal.until("upgrade 0004", 2)
     os.kill(terminal.pid, signal.SIGTERM)
-    assert terminal.code() == 130 and QUESTION not in terminal.said and "was cancelled" in terminal.said
+    assert (
+        terminal.code() == 130
+        and QUESTION not in terminal.said
+        and "was cancelled" in terminal.said
+    )
 
 
 def test_where_nothing_is_at_work_there_is_nothing_to_cancel(platform: Checkout) -> None:
@@ -121,12 +141,18 @@ def test_where_nothing_is_at_work_there_is_nothing_to_cancel(platform: Checkout)
     platform.inv("db.downgrade", "--yes")
     run = platform.document("db.upgrade")["run"]
     done = platform.inv("db.cancel")
-    assert done.returncode == 3 and "nothing to cancel" in done.stderr and done.stderr.count(f"run {run} is over: succeeded") == 1
+    assert (
+        done.returncode == 3
+        and "nothing to cancel" in done.stderr
+        and done.stderr.count(f"run {run} is over: succeeded") == 1
+    )
     assert platform.inv("db.cancel", "--run", "nope").returncode == 3
 
 
 def test_a_log_is_read_with_what_is_there(platform: Checkout) -> None:
-    """Another checkout's revisions, and so another bundle: nothing is sent to read a log or to cancel."""
+    """Another checkout's revisions, and so another bundle: nothing is sent to read a log or to
+    cancel.
+    """
     platform.inv("db.upgrade")
     other = platform.root / "alembic" / "versions" / "0004_other.py"
     other.write_text(SLOW)
@@ -139,11 +165,15 @@ def test_a_log_is_read_with_what_is_there(platform: Checkout) -> None:
 
 
 def test_an_upgrade_with_nothing_to_do_says_no_more_than_that(platform: Checkout) -> None:
-    """No run that no audit knows, no health that nobody looked at; the mode is the environment's."""
+    """No run that no audit knows, no health that nobody looked at; the mode is the
+    environment's.
+    """
     platform.inv("db.upgrade")
     done = platform.document("db.upgrade")
     assert (done["mode"], done["run"], done["applied"]) == ("remote", None, [])
-    assert done["health"]["before"]["healthy"] is None and done["health"]["after"]["healthy"] is None
+    assert (
+        done["health"]["before"]["healthy"] is None and done["health"]["after"]["healthy"] is None
+    )
 
 
 def test_beside_goes_through_the_bastion_too(platform: Checkout) -> None:

@@ -1,4 +1,6 @@
-"""What the tests of migrations share: databases of their own on one real server, and revisions written for the test."""
+"""What the tests of migrations share: databases of their own on one real server, and revisions
+written for the test.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import Any
 
 import psycopg
 
-from ops.migrator.model import Limits, MigrationOutcome, TargetDatabase, RunIdentity
+from ops.migrator.model import Limits, MigrationOutcome, RunIdentity, TargetDatabase
 from ops.migrator.runner import migrate
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
@@ -65,7 +67,13 @@ class Project:
     @classmethod
     def make(cls, server: Server, folder: Path) -> Project:
         login = server.login
-        words = {"host": login.host, "port": login.port, "user": login.username, "password": login.password, "sslmode": "disable"}
+        words = {
+            "host": login.host,
+            "port": login.port,
+            "user": login.username,
+            "password": login.password,
+            "sslmode": "disable",
+        }
         name = f"t{next(runs)}"
         with psycopg.connect(autocommit=True, dbname=login.database, **words) as connection:
             connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
@@ -75,14 +83,28 @@ class Project:
         return cls(folder, TargetDatabase(str(folder), {**words, "dbname": name}))
 
     def write(self, id: str, up: str, undo: str = "SELECT 1", *, down: str | None = None) -> Path:
-        """A revision of SQL, or of Python where it is indented; it follows the one before by number."""
-        before = f"{int(id) - 1:04}" if id.isdigit() and int(id) > 1 and down is None else down or None
-        bodies = {key: text if text.startswith(" ") else f"    op.execute({text!r})" for key, text in (("up", up), ("undo", undo))}
+        """A revision of SQL, or of Python where it is indented; it follows the one before by
+        number.
+        """
+        before = (
+            f"{int(id) - 1:04}" if id.isdigit() and int(id) > 1 and down is None else down or None
+        )
+        bodies = {
+            key: text if text.startswith(" ") else f"    op.execute({text!r})"
+            for key, text in (("up", up), ("undo", undo))
+        }
         path = self.folder / "versions" / f"{id}.py"
         path.write_text(FILE.format(id=id, says=f"Revision {id}.", down=before, **bodies))
         return path
 
-    def run(self, direction: Any = "upgrade", to: str | None = None, *, limits: Limits = QUICK, **more: Any) -> MigrationOutcome:
+    def run(
+        self,
+        direction: Any = "upgrade",
+        to: str | None = None,
+        *,
+        limits: Limits = QUICK,
+        **more: Any,
+    ) -> MigrationOutcome:
         who = RunIdentity("ann", "laptop", f"db.{direction}", f"r{next(runs)}")
         return migrate(self.target, direction, to, who, limits, say=self.said.append, **more)
 

@@ -27,22 +27,37 @@ def project(server: Server, tmp_path: Path) -> Project:
 
 def test_every_session_has_its_limits(project: Project) -> None:
     """A revision runs under all of them, and one that sets its own does not pass them on."""
-    note = "INSERT INTO seen SELECT '{}', name, setting FROM pg_settings WHERE name LIKE '%timeout%' OR name LIKE 'client_conn%_interval'"
-    project.write("0001", "CREATE TABLE seen (r text, name text, setting text);" + note.format(1) + "; SET lock_timeout = '9s'")
+    note = (
+        "INSERT INTO seen SELECT '{}', name, setting FROM pg_settings WHERE name LIKE "
+        "'%timeout%' OR name LIKE 'client_conn%_interval'"
+    )
+    project.write(
+        "0001",
+        "CREATE TABLE seen (r text, name text, setting text);"
+        + note.format(1)
+        + "; SET lock_timeout = '9s'",
+    )
     project.write("0002", note.format(2))
     project.run()
     for revision in ("1", "2"):
         found = dict(project.ask(f"SELECT name, setting FROM seen WHERE r = '{revision}'"))
-        limits = [found[name] for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")]
+        limits = [
+            found[name]
+            for name in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+        ]
         assert limits == ["300", "20000", "300000"]
         assert found.get("client_connection_check_interval", "2000") == "2000"
 
 
 @pytest.mark.parametrize(("refused", "opens"), [(1, True), (2, False)])
-def test_a_way_that_breaks_while_it_is_opened_is_tried_once_more(project: Project, refused: int, opens: bool) -> None:
+def test_a_way_that_breaks_while_it_is_opened_is_tried_once_more(
+    project: Project, refused: int, opens: bool
+) -> None:
     """A bastion may drop a new channel; one that drops each is told, in three lines."""
     way = Relay(int(project.target.parameters["port"]), refused=refused)
-    there: TargetDatabase = replace(project.target, parameters={**project.target.parameters, "port": way.port})
+    there: TargetDatabase = replace(
+        project.target, parameters={**project.target.parameters, "port": way.port}
+    )
     try:
         if opens:
             with connections.connect(there, "twice") as opened:

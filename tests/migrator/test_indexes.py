@@ -11,7 +11,10 @@ from ops.migrator.indexes import named
     ("sql", "found"),
     [
         ("CREATE INDEX CONCURRENTLY i ON t (a)", {(None, "i")}),
-        ("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS I ON ONLY public.t (a)", {("public", "i")}),
+        (
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS I ON ONLY public.t (a)",
+            {("public", "i")},
+        ),
         ('CREATE INDEX CONCURRENTLY "My ""own" ON "S".t USING gin (a)', {("S", 'My "own')}),
         ("REINDEX INDEX CONCURRENTLY s.i", {("s", "i")}),
         ("CREATE INDEX i ON t (a)", set()),

@@ -10,26 +10,41 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ops.postgres import facts, access
+from ops.core.config.database import Database
+from ops.core.config.settings import Settings
 from ops.core.errors import Unreachable
 from ops.migrations.tunnel import Tunnel
 from ops.migrator import libpq
+from ops.postgres import access, facts
 from ops.sandbox.database import Server
-from ops.core.config.settings import Settings
-from ops.core.config.database import Database
-from tests.migrator.migrating import Project, served
 from tests.migrations.project import PLACE
+from tests.migrator.migrating import Project, served
 
 FOREIGN = {
-    "PGHOST": "elsewhere.invalid", "PGHOSTADDR": "192.0.2.1", "PGPORT": "1", "PGDATABASE": "other",
-    "PGUSER": "other", "PGPASSWORD": "other", "PGPASSFILE": "/nowhere",
-    "PGSERVICE": "absent", "PGSYSCONFDIR": "/nowhere",
-    "PGOPTIONS": "-c default_transaction_read_only=on", "PGTARGETSESSIONATTRS": "standby",
-    "PGLOADBALANCEHOSTS": "random", "PGREQUIREAUTH": "none", "PGREQUIREPEER": "other",
-    "PGSSLMODE": "verify-full", "PGSSLROOTCERT": "/nowhere", "PGSSLCERT": "/nowhere",
-    "PGSSLNEGOTIATION": "direct", "PGCHANNELBINDING": "require", "PGCONNECT_TIMEOUT": "none",
-    "PGCLIENTENCODING": "LATIN1", "PGTZ": "Asia/Tokyo", "PGDATESTYLE": "German",
-}  # fmt: skip
+    "PGHOST": "elsewhere.invalid",
+    "PGHOSTADDR": "192.0.2.1",
+    "PGPORT": "1",
+    "PGDATABASE": "other",
+    "PGUSER": "other",
+    "PGPASSWORD": "other",
+    "PGPASSFILE": "/nowhere",
+    "PGSERVICE": "absent",
+    "PGSYSCONFDIR": "/nowhere",
+    "PGOPTIONS": "-c default_transaction_read_only=on",
+    "PGTARGETSESSIONATTRS": "standby",
+    "PGLOADBALANCEHOSTS": "random",
+    "PGREQUIREAUTH": "none",
+    "PGREQUIREPEER": "other",
+    "PGSSLMODE": "verify-full",
+    "PGSSLROOTCERT": "/nowhere",
+    "PGSSLCERT": "/nowhere",
+    "PGSSLNEGOTIATION": "direct",
+    "PGCHANNELBINDING": "require",
+    "PGCONNECT_TIMEOUT": "none",
+    "PGCLIENTENCODING": "LATIN1",
+    "PGTZ": "Asia/Tokyo",
+    "PGDATESTYLE": "German",
+}
 SESSION = """
 SELECT name, setting FROM pg_settings
 WHERE name IN ('default_transaction_read_only', 'TimeZone', 'DateStyle', 'client_encoding')

@@ -1,4 +1,6 @@
-"""The runner of the far side, as the commands that come over SSH see it: detached, watched, cancelled, killed."""
+"""The runner of the far side, as the commands that come over SSH see it: detached, watched,
+cancelled, killed.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,28 @@ class Far:
     runs: Path
 
     def process(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-u", "-m", "ops.migrator.remote.cli", words[0], str(self.runs), *words[1:]]
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(self.runs.parent)} | more
-        return subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            "-u",
+            "-m",
+            "ops.migrator.remote.cli",
+            words[0],
+            str(self.runs),
+            *words[1:],
+        ]
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(self.runs.parent),
+        } | more
+        return subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def ask(
         self, *words: str, document: dict[str, Any] | None = None, **more: str
@@ -54,7 +75,14 @@ class Far:
         who = {"by": "ann", "host": "desk", "verb": "db.upgrade", "run": run}
         limits = asdict(replace(QUICK, statement_timeout_s=60))
         parameters = dict(self.project.target.parameters)
-        return {"parameters": parameters, "direction": "upgrade", "to": "head", "shown": [], "limits": limits, "who": who}
+        return {
+            "parameters": parameters,
+            "direction": "upgrade",
+            "to": "head",
+            "shown": [],
+            "limits": limits,
+            "who": who,
+        }
 
     def start(self, run: str = "r1") -> dict[str, Any]:
         (answer,) = self.ask("start", str(self.project.folder), document=self.asked(run))
@@ -72,7 +100,12 @@ class Far:
 
     def tables(self) -> set[str]:
         with psycopg.connect(**self.project.target.parameters) as connection:
-            return {row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+            return {
+                row[0]
+                for row in connection.execute(
+                    "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+                )
+            }
 
 
 @pytest.fixture
@@ -85,9 +118,11 @@ def far(server: Server, tmp_path: Path) -> Far:
 def test_the_hosts_own_variables_do_not_redirect_a_run(far: Far) -> None:
     """PG* variables of the account on the bastion count no more than those of this machine."""
     own = {
-        "PGHOSTADDR": "192.0.2.1", "PGOPTIONS": "-c default_transaction_read_only=on",
-        "PGTZ": "Asia/Tokyo", "PGTARGETSESSIONATTRS": "standby",
-    }  # fmt: skip
+        "PGHOSTADDR": "192.0.2.1",
+        "PGOPTIONS": "-c default_transaction_read_only=on",
+        "PGTZ": "Asia/Tokyo",
+        "PGTARGETSESSIONATTRS": "standby",
+    }
     far.project.write("0002", "CREATE TABLE two AS SELECT current_setting('TimeZone') AS zone")
     far.ask("start", str(far.project.folder), document=far.asked("r1"), **own)
     assert far.end()["state"] == "succeeded" and far.tables() >= {"one", "two"}
@@ -95,14 +130,23 @@ def test_the_hosts_own_variables_do_not_redirect_a_run(far: Far) -> None:
 
 
 def test_a_run_goes_on_by_itself_and_tells_its_end_to_whoever_asks(far: Far) -> None:
-    """`start` answers at once; the log and the outcome are there for a watcher that comes later, from any offset."""
+    """`start` answers at once; the log and the outcome are there for a watcher that comes later,
+    from any offset.
+    """
     far.project.write("0002", "SELECT pg_sleep(1)")
     assert far.start()["started"]
     said = far.ask("attach", "r1", "0")
-    assert [line.split()[1] for line in far.lines() if line.startswith("upgrade")] == ["0001", "0002"]
+    assert [line.split()[1] for line in far.lines() if line.startswith("upgrade")] == [
+        "0001",
+        "0002",
+    ]
     outcome = said[-1]["end"]["outcome"]
-    assert (outcome["before"], outcome["after"]) == (None, "0002") and [each["revision"] for each in outcome["applied"]] == ["0001", "0002"]
-    assert far.lines(offset=said[1]["offset"]) == [each["line"] for each in said[2:] if "line" in each]
+    assert (outcome["before"], outcome["after"]) == (None, "0002") and [
+        each["revision"] for each in outcome["applied"]
+    ] == ["0001", "0002"]
+    assert far.lines(offset=said[1]["offset"]) == [
+        each["line"] for each in said[2:] if "line" in each
+    ]
     assert far.ask("attach", "r1", str(said[-1]["offset"]))[1]["end"] == said[-1]["end"]
 
 
@@ -127,7 +171,9 @@ def test_a_cancelled_run_is_rolled_back(far: Far) -> None:
 
 
 def test_a_killed_runner_is_lost_not_running_and_not_failed(far: Far) -> None:
-    """kill -9 leaves no status; the free lock tells it from one that still works, to a watcher at once."""
+    """kill -9 leaves no status; the free lock tells it from one that still works, to a watcher at
+    once.
+    """
     far.project.write("0002", SLOW)
     pid = far.start() and far.ask("list")[0]["runs"][0]["pid"]
     far.until("upgrade 0002")
@@ -138,24 +184,38 @@ def test_a_killed_runner_is_lost_not_running_and_not_failed(far: Far) -> None:
 
 
 def test_a_failure_is_told_in_three_parts_without_the_password(far: Far) -> None:
-    """What the engine says of a revision that fails comes back as it is, and nothing that stays on the host holds the secret."""
+    """What the engine says of a revision that fails comes back as it is, and nothing that stays on
+    the host holds the secret.
+    """
     secret = far.project.target.parameters["password"]
-    far.project.write("0002", f"SELECT 1/0 AS \"{secret}\"")
+    far.project.write("0002", f'SELECT 1/0 AS "{secret}"')
     far.start()
     error = far.end()["error"]
-    assert error["kind"] == "failed" and "0002" in error["what"] and "division by zero" in error["why"]
+    assert (
+        error["kind"] == "failed" and "0002" in error["what"] and "division by zero" in error["why"]
+    )
     kept = [path.read_text() for path in far.runs.rglob("*") if path.is_file()]
     assert kept and not any(secret in text for text in kept)
     assert all(path.stat().st_mode & 0o077 == 0 for path in far.runs.rglob("*"))
 
 
 def test_it_outlives_the_session_that_started_it(far: Far) -> None:
-    """A hangup of the whole session that started it (a connection that drops) does not touch the runner."""
+    """A hangup of the whole session that started it (a connection that drops) does not touch the
+    runner.
+    """
     far.project.write("0002", "SELECT pg_sleep(1)")
-    session = f"{sys.executable} -u -m ops.migrator.remote.cli start {far.runs} {far.project.folder}; sleep 60"
+    session = (
+        f"{sys.executable} -u -m ops.migrator.remote.cli start {far.runs} "
+        f"{far.project.folder}; sleep 60"
+    )
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        ["sh", "-c", session], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        ["sh", "-c", session],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdin and process.stdout
     process.stdin.write(json.dumps(far.asked("r9")) + "\n")
@@ -188,7 +248,9 @@ def test_a_cancelled_run_says_so_in_the_audit(far: Far) -> None:
     time.sleep(0.3)
     far.ask("cancel", "latest")
     assert far.end()["state"] == "cancelled"
-    assert far.project.ask("SELECT result, message FROM ops_migrations.runs") == [("interrupted", "asked to stop by SIGINT")]
+    assert far.project.ask("SELECT result, message FROM ops_migrations.runs") == [
+        ("interrupted", "asked to stop by SIGINT")
+    ]
 
 
 def test_bundles_of_living_runs_and_those_used_last_stay(far: Far) -> None:
@@ -198,8 +260,14 @@ def test_bundles_of_living_runs_and_those_used_last_stay(far: Far) -> None:
     def start(run: str, site: str, code: str) -> tuple[set[str], set[str]]:
         for path in (cache / "site" / site, cache / "code" / code):
             path.mkdir(parents=True, exist_ok=True)
-        far.ask("start", str(far.project.folder), document={**far.asked(run), "bundles": {"site": site, "code": code}})
-        return {path.name for path in (cache / "site").iterdir()}, {path.name for path in (cache / "code").iterdir()}
+        far.ask(
+            "start",
+            str(far.project.folder),
+            document={**far.asked(run), "bundles": {"site": site, "code": code}},
+        )
+        return {path.name for path in (cache / "site").iterdir()}, {
+            path.name for path in (cache / "code").iterdir()
+        }
 
     for number in range(8):
         for path in (cache / "site" / f"s{number}", cache / "code" / f"c{number}"):
@@ -208,11 +276,16 @@ def test_bundles_of_living_runs_and_those_used_last_stay(far: Far) -> None:
     far.project.write("0002", SLOW)
     assert start("long", "s0", "c0") == ({"s0", "s7"}, {"c0", "c4", "c5", "c6", "c7"})
     far.until("upgrade 0002")
-    for run, site in (("r2", "s8"), ("r3", "s9")):       # both are refused by the first one's lock, and end at once
+    for run, site in (
+        ("r2", "s8"),
+        ("r3", "s9"),
+    ):  # both are refused by the first one's lock, and end at once
         left = start(run, site, "c5")
         far.end(run)
     assert left == ({"s0", "s8", "s9"}, {"c0", "c4", "c5", "c6", "c7"})
-    assert far.ask("cancel", "latest")[0]["run"] == "long"      # the one at work, not the refused ones after it
+    assert (
+        far.ask("cancel", "latest")[0]["run"] == "long"
+    )  # the one at work, not the refused ones after it
     assert far.end("long")["state"] == "cancelled"
     assert start("r4", "s8", "c4")[0] == {"s8", "s9"}
     far.ask("cancel", "r4")

@@ -35,48 +35,84 @@ RESULTS = "SELECT revision, direction, result FROM ops_migrations.steps ORDER BY
 
 
 def test_up_and_back_with_an_audit(project: Project) -> None:
-    """Two revisions forward, one back, all back: each outcome names where it was and is, and the audit has every one."""
+    """Two revisions forward, one back, all back: each outcome names where it was and is, and the
+    audit has every one.
+    """
     project.write("0001", "CREATE TABLE a (id int)", "DROP TABLE a")
     project.write("0002", "CREATE TABLE b (id int)", "DROP TABLE b")
     up = project.run()
-    assert (up.before, up.after, [each.revision for each in up.applied]) == (None, "0002", ["0001", "0002"])
+    assert (up.before, up.after, [each.revision for each in up.applied]) == (
+        None,
+        "0002",
+        ["0001", "0002"],
+    )
     assert project.run().applied == ()
     back = project.run("downgrade")
-    assert (back.before, back.after, [each.revision for each in back.applied]) == ("0002", "0001", ["0002"])
+    assert (back.before, back.after, [each.revision for each in back.applied]) == (
+        "0002",
+        "0001",
+        ["0002"],
+    )
     assert project.run("downgrade", "base").after is None
     assert project.ask("SELECT to_regclass('a'), to_regclass('b')") == [(None, None)]
     up_rows = [("0001", "upgrade", "done"), ("0002", "upgrade", "done")]
-    assert project.ask(RESULTS) == [*up_rows, ("0002", "downgrade", "done"), ("0001", "downgrade", "done")]
-    assert project.ask("SELECT DISTINCT by, host, result FROM ops_migrations.runs") == [("ann", "laptop", "done")]
+    assert project.ask(RESULTS) == [
+        *up_rows,
+        ("0002", "downgrade", "done"),
+        ("0001", "downgrade", "done"),
+    ]
+    assert project.ask("SELECT DISTINCT by, host, result FROM ops_migrations.runs") == [
+        ("ann", "laptop", "done")
+    ]
     with pytest.raises(MigrateError, match="no revision is applied"):
         project.run("downgrade")
 
 
 def test_the_second_of_three_fails(project: Project) -> None:
-    """The first stays, the second leaves nothing, the third has not run; the next run goes on from there."""
+    """The first stays, the second leaves nothing, the third has not run; the next run goes on from
+    there.
+    """
     project.write("0001", "CREATE TABLE a (id int)")
     second = project.write("0002", "CREATE TABLE b (id int); SELECT 1/0")
     project.write("0003", "CREATE TABLE c (id int)")
     with pytest.raises(MigrateError) as error:
         project.run()
-    assert "0002" in error.value.what and "division by zero" in error.value.why and "the database is at 0001" in error.value.why
-    assert project.at() == ["0001"] and project.ask("SELECT to_regclass('b'), to_regclass('c')") == [(None, None)]
+    assert (
+        "0002" in error.value.what
+        and "division by zero" in error.value.why
+        and "the database is at 0001" in error.value.why
+    )
+    assert project.at() == ["0001"] and project.ask(
+        "SELECT to_regclass('b'), to_regclass('c')"
+    ) == [(None, None)]
     assert project.ask(RESULTS) == [("0001", "upgrade", "done"), ("0002", "upgrade", "failed")]
-    assert project.ask("SELECT sqlstate FROM ops_migrations.steps WHERE result = 'failed'") == [("22012",)]
+    assert project.ask("SELECT sqlstate FROM ops_migrations.steps WHERE result = 'failed'") == [
+        ("22012",)
+    ]
     second.write_text(second.read_text().replace("; SELECT 1/0", ""))
     assert [each.revision for each in project.run().applied] == ["0002", "0003"]
 
 
 def test_of_two_runners_at_once_one_runs_and_one_is_told(project: Project) -> None:
-    """The second is refused with who holds it, since when and from where; with --wait it comes after the first."""
+    """The second is refused with who holds it, since when and from where; with --wait it comes
+    after the first.
+    """
     project.write("0001", "SELECT pg_sleep(1.5)")
     first = threading.Thread(target=run_apart, args=(project,))
     first.start()
-    wait_for(project, f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = {KEY & 0xFFFFFFFF}")
+    wait_for(
+        project,
+        f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = "
+        f"{KEY & 0xFFFFFFFF}",
+    )
     with pytest.raises(MigrateError) as error:
         project.run()
     assert error.value.kind == "refused"
-    assert "bob@elsewhere" in error.value.why and " since 20" in error.value.why and "127.0.0.1" in error.value.why
+    assert (
+        "bob@elsewhere" in error.value.why
+        and " since 20" in error.value.why
+        and "127.0.0.1" in error.value.why
+    )
     assert project.run(limits=replace(QUICK, wait_s=30)).applied == ()
     first.join()
     assert any("waiting for another migration" in line for line in project.said)
@@ -95,10 +131,17 @@ def test_a_long_name_of_the_holder_is_told_whole(project: Project) -> None:
     project.write("0001", "SELECT pg_sleep(3)")
     host = "the-laptop-of-somebody-with-a-long-name.department.example.org"
     first = started(project, host)
-    wait_for(project, "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3)%' AND pid <> pg_backend_pid()")
+    wait_for(
+        project,
+        "SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3)%' AND pid <> "
+        "pg_backend_pid()",
+    )
     with pytest.raises(MigrateError) as error:
         project.run()
-    assert "db.upgrade killed since 20" in error.value.why and f"by bob@{host} holds it" in error.value.why
+    assert (
+        "db.upgrade killed since 20" in error.value.why
+        and f"by bob@{host} holds it" in error.value.why
+    )
     assert first.wait(60) == 0
 
 
@@ -115,7 +158,9 @@ def started(project: Project, host: str = "elsewhere") -> subprocess.Popen[str]:
     import json
 
     program = RUNNER.format(root=str(ROOT), folder=str(project.folder), host=host)
-    process = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, text=True, cwd=project.folder)
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, text=True, cwd=project.folder
+    )
     assert process.stdin
     process.stdin.write(json.dumps(dict(project.target.parameters)))
     process.stdin.close()
@@ -132,16 +177,24 @@ def wait_for(project: Project, statement: str) -> None:
 
 
 def test_kill_9_in_the_middle_then_again(project: Project) -> None:
-    """What was committed stays, what was under way does not, the lock is free, and the killed run stands in the audit as lost."""
+    """What was committed stays, what was under way does not, the lock is free, and the killed run
+    stands in the audit as lost.
+    """
     project.write("0001", "CREATE TABLE a (id int)")
     second = project.write("0002", "CREATE TABLE b (id int); SELECT pg_sleep(60)")
     process = started(project)
-    wait_for(project, "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' AND pid <> pg_backend_pid()")
+    wait_for(
+        project,
+        "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = "
+        "'active' AND pid <> pg_backend_pid()",
+    )
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert project.at() == ["0001"]
     second.write_text(second.read_text().replace("SELECT pg_sleep(60)", "SELECT 2"))
-    assert [each.revision for each in project.run(limits=replace(QUICK, wait_s=10)).applied] == ["0002"]
+    assert [each.revision for each in project.run(limits=replace(QUICK, wait_s=10)).applied] == [
+        "0002"
+    ]
     assert project.ask("SELECT result FROM ops_migrations.runs WHERE id = 'killed'") == [("lost",)]
     assert any("killed; the database is at 0001" in line for line in project.said)
 
@@ -158,7 +211,9 @@ def test_an_interruption_is_audited_and_stays_one(project: Project) -> None:
 
 
 def test_a_lock_that_is_held_is_tried_again(project: Project) -> None:
-    """55P03: nothing stays, it is tried again with growing pauses, and comes through once the other one is done."""
+    """55P03: nothing stays, it is tried again with growing pauses, and comes through once the other
+    one is done.
+    """
     project.write("0001", "CREATE TABLE a (id int)")
     project.run()
     project.write("0002", "CREATE TABLE b (id int); ALTER TABLE a ADD COLUMN x int")
@@ -166,7 +221,11 @@ def test_a_lock_that_is_held_is_tried_again(project: Project) -> None:
         other.execute("BEGIN; LOCK TABLE a")
         with pytest.raises(MigrateError) as error:
             project.run()
-        assert "55P03" in error.value.why and "nothing of it stays" in error.value.why and len(project.said) > 3
+        assert (
+            "55P03" in error.value.why
+            and "nothing of it stays" in error.value.why
+            and len(project.said) > 3
+        )
         pauses: list[float] = []
 
         def sleep(seconds: float) -> None:
@@ -179,10 +238,14 @@ def test_a_lock_that_is_held_is_tried_again(project: Project) -> None:
 
 
 def test_concurrently_fails_on_duplicates_and_is_retried(project: Project) -> None:
-    """The INVALID index is dropped, the head is not recorded; without the duplicates the next run makes a valid one."""
+    """The INVALID index is dropped, the head is not recorded; without the duplicates the next run
+    makes a valid one.
+    """
     project.write("0001", "CREATE TABLE a (id int); INSERT INTO a VALUES (1), (1)", "DROP TABLE a")
     project.run()
-    project.write("0002", OUTSIDE.format("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS a_id ON a (id)"))
+    project.write(
+        "0002", OUTSIDE.format("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS a_id ON a (id)")
+    )
     with pytest.raises(MigrateError, match="could not create unique index"):
         project.run()
     assert project.at() == ["0001"] and project.ask("SELECT to_regclass('a_id')") == [(None,)]
@@ -190,13 +253,23 @@ def test_concurrently_fails_on_duplicates_and_is_retried(project: Project) -> No
     project.ask("DELETE FROM a")
     project.run()
     assert project.at() == ["0002"]
-    assert project.ask("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_id'::regclass") == [(True,)]
+    assert project.ask("SELECT indisvalid FROM pg_index WHERE indexrelid = 'a_id'::regclass") == [
+        (True,)
+    ]
 
 
 @pytest.mark.parametrize("guard", ["IF NOT EXISTS ", ""])
-def test_no_head_over_an_index_that_an_earlier_run_left_invalid(project: Project, guard: str) -> None:
-    """What a killed run or another tool left INVALID under the revision's name is dropped and made again; foreign ones are left alone."""
-    project.write("0001", "CREATE TABLE a (id int); INSERT INTO a VALUES (1), (1); CREATE SCHEMA s; CREATE TABLE s.a AS TABLE a")
+def test_no_head_over_an_index_that_an_earlier_run_left_invalid(
+    project: Project, guard: str
+) -> None:
+    """What a killed run or another tool left INVALID under the revision's name is dropped and made
+    again; foreign ones are left alone.
+    """
+    project.write(
+        "0001",
+        "CREATE TABLE a (id int); INSERT INTO a VALUES (1), (1); CREATE SCHEMA s; CREATE "
+        "TABLE s.a AS TABLE a",
+    )
     project.run()
     with project.connect() as other:
         for name, table in (("a_id", "a"), ("somebody_elses", "a"), ("a_id", "s.a")):
@@ -205,23 +278,38 @@ def test_no_head_over_an_index_that_an_earlier_run_left_invalid(project: Project
     project.ask("DELETE FROM a")
     project.write("0002", OUTSIDE.format(f"CREATE UNIQUE INDEX CONCURRENTLY {guard}a_id ON a (id)"))
     project.run()
-    valid = "SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = 'a'::regclass ORDER BY 1"
+    valid = (
+        "SELECT indexrelid::regclass::text, indisvalid FROM pg_index WHERE indrelid = "
+        "'a'::regclass ORDER BY 1"
+    )
     assert project.ask(valid) == [("a_id", True), ("somebody_elses", False)]
-    assert project.ask("SELECT indisvalid FROM pg_index WHERE indexrelid = 's.a_id'::regclass") == [(False,)], "of the same name, elsewhere"
+    assert project.ask("SELECT indisvalid FROM pg_index WHERE indexrelid = 's.a_id'::regclass") == [
+        (False,)
+    ], "of the same name, elsewhere"
     assert project.at() == ["0002"]
 
 
 def test_an_edited_revision_is_refused_by_name(project: Project) -> None:
-    """Comments, layout and the downgrade may change; a change of what was applied is refused, and may be accepted by name."""
+    """Comments, layout and the downgrade may change; a change of what was applied is refused, and
+    may be accepted by name.
+    """
     first = project.write("0001", "CREATE TABLE a (id int)")
     project.write("0002", "CREATE TABLE b (id int)")
     project.run(to="0001")
-    first.write_text(first.read_text().replace("\n\n\ndef upgrade", "\n\n# why\ndef  upgrade").replace("SELECT 1", "DROP TABLE a"))
+    first.write_text(
+        first.read_text()
+        .replace("\n\n\ndef upgrade", "\n\n# why\ndef  upgrade")
+        .replace("SELECT 1", "DROP TABLE a")
+    )
     project.run(to="0001")
     first.write_text(first.read_text().replace("id int", "id bigint"))
     with pytest.raises(MigrateError) as error:
         project.run()
-    assert error.value.kind == "refused" and "0001 was edited" in error.value.what and project.at() == ["0001"]
+    assert (
+        error.value.kind == "refused"
+        and "0001 was edited" in error.value.what
+        and project.at() == ["0001"]
+    )
     project.run(accepted="0001")
     assert project.at() == ["0002"]
 

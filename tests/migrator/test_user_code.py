@@ -41,8 +41,12 @@ TABLE = "    op.execute('CREATE TABLE a (id int)')\n"
 
 
 @pytest.mark.parametrize(("code", "says"), ENDINGS, ids=[says for _, says in ENDINGS])
-def test_a_revision_that_ends_the_process_has_failed(project: Project, code: str, says: str) -> None:
-    """Forward and back: exit as a failure that names file and line; nothing stays; the audit says failed."""
+def test_a_revision_that_ends_the_process_has_failed(
+    project: Project, code: str, says: str
+) -> None:
+    """Forward and back: exit as a failure that names file and line; nothing stays; the audit says
+    failed.
+    """
     project.write("0001", f"{TABLE}    {code}")
     with pytest.raises(MigrateError) as error:
         project.run()
@@ -54,21 +58,37 @@ def test_a_revision_that_ends_the_process_has_failed(project: Project, code: str
         project.run("downgrade")
     assert says in error.value.why and "the database is at 0001" in error.value.why
     assert project.ask("SELECT to_regclass('a') IS NOT NULL") == [(True,)]
-    assert project.ask("SELECT result FROM ops_migrations.runs ORDER BY began_at") == [("failed",), ("done",), ("failed",)]
+    assert project.ask("SELECT result FROM ops_migrations.runs ORDER BY began_at") == [
+        ("failed",),
+        ("done",),
+        ("failed",),
+    ]
 
 
 @pytest.mark.parametrize(("code", "says"), ENDINGS, ids=[says for _, says in ENDINGS])
-def test_the_same_in_a_module_in_env_py_and_where_sql_is_printed(project: Project, code: str, says: str) -> None:
-    """Reading the revisions and printing their SQL are failures too: db.pending, db.sql and db.lint need no more."""
+def test_the_same_in_a_module_in_env_py_and_where_sql_is_printed(
+    project: Project, code: str, says: str
+) -> None:
+    """Reading the revisions and printing their SQL are failures too: db.pending, db.sql and db.lint
+    need no more.
+    """
     file = project.write("0001", f"{TABLE}    {code}")
     with pytest.raises(MigrateError) as error:
         list(Scripts(str(project.folder)).sql("upgrade", "head", None))
-    assert error.value.kind == "failed" and error.value.what == "revision 0001" and says in error.value.why
+    assert (
+        error.value.kind == "failed"
+        and error.value.what == "revision 0001"
+        and says in error.value.why
+    )
     assert "(0001.py, line 11)" in error.value.why
     file.write_text(file.read_text() + f"\n\n{code}\n")
     with pytest.raises(MigrateError) as error:
         Scripts(str(project.folder))
-    assert error.value.kind == "config" and says in error.value.why and "(0001.py, line " in error.value.why
+    assert (
+        error.value.kind == "config"
+        and says in error.value.why
+        and "(0001.py, line " in error.value.why
+    )
     project.write("0001", TABLE)
     env = project.folder / "env.py"
     env.write_text(env.read_text() + f"\n{code}\n")
@@ -82,19 +102,28 @@ def test_the_same_in_a_module_in_env_py_and_where_sql_is_printed(project: Projec
 
 @pytest.mark.parametrize("ending", ["raise RuntimeError('no')", "pass"])
 def test_an_env_py_that_runs_nothing_is_not_success(project: Project, ending: str) -> None:
-    """Whether it swallows a revision's failure or never starts one: the run has failed, and the audit says so."""
+    """Whether it swallows a revision's failure or never starts one: the run has failed, and the
+    audit says so.
+    """
     project.write("0001", f"    {ending}")
     env = project.folder / "env.py"
     swallowing = "try:\n        context.run_migrations()\n    except Exception:\n        pass"
-    text = env.read_text().replace("        context.run_migrations()", f"        {swallowing.replace(chr(10), chr(10) + '    ')}")
-    env.write_text(text if ending != "pass" else env.read_text().replace("    online()", "    pass"))
+    text = env.read_text().replace(
+        "        context.run_migrations()",
+        f"        {swallowing.replace(chr(10), chr(10) + '    ')}",
+    )
+    env.write_text(
+        text if ending != "pass" else env.read_text().replace("    online()", "    pass")
+    )
     with pytest.raises(MigrateError, match=r"env\.py"):
         project.run()
     assert project.ask("SELECT result FROM ops_migrations.runs") == [("failed",)]
 
 
 def test_a_signal_is_no_failure_of_the_code_that_it_interrupts() -> None:
-    """What our signal handlers raise passes through; a forked child may end as it likes; afterwards all is as it was."""
+    """What our signal handlers raise passes through; a forked child may end as it likes; afterwards
+    all is as it was.
+    """
     ending = os._exit
     with pytest.raises(Interrupted), contained():
         raise Interrupted("SIGTERM")
@@ -110,7 +139,10 @@ def test_a_signal_is_no_failure_of_the_code_that_it_interrupts() -> None:
 
 def test_a_thread_that_a_revision_leaves_is_named_and_not_waited_for(project: Project) -> None:
     """Python would wait for it at the end of the process, for ever."""
-    thread = "    import threading\n    threading.Thread(target=threading.Event().wait, name='stuck').start()"
+    thread = (
+        "    import threading\n    threading.Thread(target=threading.Event().wait, "
+        "name='stuck').start()"
+    )
     project.write("0001", thread)
     assert project.run().after == "0001"
     assert "  it left a thread running (stuck), which is not waited for" in project.said
@@ -119,7 +151,11 @@ def test_a_thread_that_a_revision_leaves_is_named_and_not_waited_for(project: Pr
 
 CONTROL = [
     ("op.execute('COMMIT')", "COMMIT, line 11", "a"),
-    ("op.execute('create table b (id int); commit; create table c (id int)')", "COMMIT, line 11", "a, b, c"),
+    (
+        "op.execute('create table b (id int); commit; create table c (id int)')",
+        "COMMIT, line 11",
+        "a, b, c",
+    ),
     ("op.execute('END')", "END, line 11", "a"),
     ("op.get_bind().commit()", "COMMIT, line 11", "a"),
     ("op.execute('COMMIT AND CHAIN')", "COMMIT, line 11", "a"),
@@ -129,11 +165,18 @@ CONTROL = [
     ("op.execute('ABORT')", "ABORT, line 11", ""),
     ("op.get_bind().rollback()", "ROLLBACK, line 11", ""),
 ]
-TABLES = "SELECT coalesce(string_agg(relname, ', ' ORDER BY relname), '') FROM pg_class WHERE relname IN ('a', 'b', 'c')"
+TABLES = (
+    "SELECT coalesce(string_agg(relname, ', ' ORDER BY relname), '') FROM pg_class WHERE "
+    "relname IN ('a', 'b', 'c')"
+)
 
 
-@pytest.mark.parametrize(("code", "control", "stays"), CONTROL, ids=[code for code, _, _ in CONTROL])
-def test_a_revision_that_ends_its_own_transaction_has_failed(project: Project, code: str, control: str, stays: str) -> None:
+@pytest.mark.parametrize(
+    ("code", "control", "stays"), CONTROL, ids=[code for code, _, _ in CONTROL]
+)
+def test_a_revision_that_ends_its_own_transaction_has_failed(
+    project: Project, code: str, control: str, stays: str
+) -> None:
     """Not recorded, and what is said of the rest is true: what it committed stays."""
     project.write("0001", "SELECT 1")
     project.run()
@@ -141,27 +184,42 @@ def test_a_revision_that_ends_its_own_transaction_has_failed(project: Project, c
     with pytest.raises(MigrateError) as error:
         project.run()
     assert error.value.kind == "failed" and "nothing of it stays" not in error.value.why
-    assert f"it ends its own transaction ({control}), so whatever it committed stays" in error.value.why
+    assert (
+        f"it ends its own transaction ({control}), so whatever it committed stays"
+        in error.value.why
+    )
     assert "the database is at 0001" in error.value.why and "inv db.current" in error.value.next
     assert project.ask(TABLES) == [(stays,)] and project.at() == ["0001"]
-    assert project.ask("SELECT revision, result FROM ops_migrations.steps") == [("0001", "done"), ("0002", "failed")]
+    assert project.ask("SELECT revision, result FROM ops_migrations.steps") == [
+        ("0001", "done"),
+        ("0002", "failed"),
+    ]
 
 
-@pytest.mark.parametrize("after", ["raise RuntimeError('boom')", "raise SystemExit(0)", "op.execute('SELECT 1/0')"])
+@pytest.mark.parametrize(
+    "after", ["raise RuntimeError('boom')", "raise SystemExit(0)", "op.execute('SELECT 1/0')"]
+)
 @pytest.mark.parametrize("code", [code for code, _, stays in CONTROL if stays])
-def test_a_failure_after_commit_does_not_say_that_nothing_stays(project: Project, code: str, after: str) -> None:
+def test_a_failure_after_commit_does_not_say_that_nothing_stays(
+    project: Project, code: str, after: str
+) -> None:
     """Whatever state its session is in by then."""
     project.write("0001", f"{TABLE}    {code}\n    {after}")
     with pytest.raises(MigrateError) as error:
         project.run()
-    assert "whatever it committed stays" in error.value.why and project.ask("SELECT to_regclass('a') IS NOT NULL") == [(True,)]
+    assert "whatever it committed stays" in error.value.why and project.ask(
+        "SELECT to_regclass('a') IS NOT NULL"
+    ) == [(True,)]
 
 
 def test_a_lock_that_is_not_free_after_commit_is_not_tried_again(project: Project) -> None:
     """A second try would find what the first one left."""
     project.write("0001", "CREATE TABLE held (id int)")
     project.run()
-    project.write("0002", f"{TABLE}    op.execute('COMMIT')\n    op.execute('ALTER TABLE held ADD COLUMN x int')")
+    project.write(
+        "0002",
+        f"{TABLE}    op.execute('COMMIT')\n    op.execute('ALTER TABLE held ADD COLUMN x int')",
+    )
     with project.connect() as other, other.transaction():
         other.execute("LOCK TABLE held")
         with pytest.raises(MigrateError, match="55P03"):
@@ -170,13 +228,14 @@ def test_a_lock_that_is_not_free_after_commit_is_not_tried_again(project: Projec
 
 
 ALLOWED = [
-    "    op.execute('SAVEPOINT s')\n    op.execute('ROLLBACK TO s')\n    op.execute('RELEASE SAVEPOINT s')\n" + TABLE,
+    "    op.execute('SAVEPOINT s')\n    op.execute('ROLLBACK TO s')\n    "
+    "op.execute('RELEASE SAVEPOINT s')\n" + TABLE,
     f"    op.execute('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE')\n{TABLE}",
     f"{TABLE}    op.execute('RESET ALL')",
     f"{TABLE}    op.execute('SET search_path = pg_temp, public')",
     TABLE + OUTSIDE.format("COMMIT"),
     TABLE + OUTSIDE.format("VACUUM a") + "\n    op.execute('ALTER TABLE a ADD COLUMN b int')",
-    f"{TABLE}    op.execute(\"CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END\")",
+    f'{TABLE}    op.execute("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END")',
 ]
 
 
@@ -185,12 +244,18 @@ def test_what_leaves_the_transaction_alone_passes(project: Project, code: str) -
     """Savepoints, isolation, settings, autocommit blocks, and BEGIN … END as a function's body."""
     project.write("0001", "SELECT 1")
     project.write("0002", code.rstrip("\n"))
-    assert project.run().after == "0002" and project.ask("SELECT to_regclass('a') IS NOT NULL") == [(True,)]
+    assert project.run().after == "0002" and project.ask("SELECT to_regclass('a') IS NOT NULL") == [
+        (True,)
+    ]
 
 
 def test_a_rollback_after_an_autocommit_block_is_noticed_too(project: Project) -> None:
     """What follows the block is a transaction again."""
-    project.write("0001", f"{TABLE}{OUTSIDE.format('SELECT 1')}\n    op.execute('CREATE TABLE b (id int)')\n    op.execute('ROLLBACK')")
+    project.write(
+        "0001",
+        f"{TABLE}{OUTSIDE.format('SELECT 1')}\n    op.execute('CREATE TABLE b (id int)')\n "
+        f"   op.execute('ROLLBACK')",
+    )
     with pytest.raises(MigrateError, match="it ended its own transaction"):
         project.run(limits=Limits(retries=0))
     assert project.ask(TABLES) == [("a",)] and project.at() == []
@@ -205,7 +270,9 @@ def test_a_commit_inside_a_procedure_fails_with_nothing_left(project: Project) -
 
 
 def test_text_that_is_no_text_is_a_failure_of_its_revision(project: Project) -> None:
-    """A lone surrogate: said where the SQL is printed, and where it runs; a NUL in a message does not lose the audit's row."""
+    """A lone surrogate: said where the SQL is printed, and where it runs; a NUL in a message does
+    not lose the audit's row.
+    """
     project.write("0001", "    op.execute(\"SELECT '\\ud800'\")")
     with pytest.raises(MigrateError, match="revision 0001") as error:
         list(Scripts(str(project.folder)).sql("upgrade", "head", None))

@@ -1,4 +1,6 @@
-"""PostgreSQL's revision, from a real server, and the project's pending revisions, from real files."""
+"""PostgreSQL's revision, from a real server, and the project's pending revisions, from real
+files.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +11,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from ops.postgres import facts
 from ops.aws.secrets import Secret
+from ops.core.config.database import Database
 from ops.core.errors import ConfigError, Unreachable
+from ops.postgres import facts
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
-from ops.core.config.database import Database
 
 
 def free_port() -> int:
@@ -36,7 +38,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def secret(server: Server) -> Secret:
     login = server.login
     return Secret(
-        {"username": login.username, "password": login.password, "host": login.host, "port": login.port, "dbname": login.database}
+        {
+            "username": login.username,
+            "password": login.password,
+            "host": login.host,
+            "port": login.port,
+            "dbname": login.database,
+        }
     )
 
 
@@ -56,7 +64,9 @@ PLAIN = Database(sslmode="disable")
 
 
 def test_the_revision_and_none_without_its_table(secret: Secret) -> None:
-    """What alembic_version holds; None where it is empty or was never made; several heads joined."""
+    """What alembic_version holds; None where it is empty or was never made; several heads
+    joined.
+    """
     assert facts.revision(PLAIN, secret) == "0002"
     try:
         execute(secret, "INSERT INTO alembic_version VALUES ('0001x')")
@@ -72,20 +82,29 @@ def test_the_revision_and_none_without_its_table(secret: Secret) -> None:
 
 
 def test_what_is_configured_wins_over_the_secret(secret: Secret) -> None:
-    """A host, port or name in invoke.yaml is where it connects to; an RDS-managed secret has none of them."""
+    """A host, port or name in invoke.yaml is where it connects to; an RDS-managed secret has none
+    of them.
+    """
     managed = Secret({"username": secret["username"], "password": secret["password"]})
-    configured = Database(sslmode="disable", host=secret["host"], port=int(secret["port"]), name=secret["dbname"])
+    configured = Database(
+        sslmode="disable", host=secret["host"], port=int(secret["port"]), name=secret["dbname"]
+    )
     assert facts.revision(configured, managed) == "0002"
     wrong = Secret({**secret, "host": "nowhere.invalid", "port": "1"})
     assert facts.revision(configured, wrong) == "0002"
 
 
-@pytest.mark.parametrize(("missing", "key"), [("host", "database.host"), ("dbname", "database.name"), ("username", "database.secret")])
+@pytest.mark.parametrize(
+    ("missing", "key"),
+    [("host", "database.host"), ("dbname", "database.name"), ("username", "database.secret")],
+)
 def test_what_is_known_nowhere_is_asked_for(missing: str, key: str) -> None:
     """Host, name or user that neither configuration nor secret has: exit 2, and the key to set."""
     whole = {"username": "u", "password": "HUSH", "host": "h", "dbname": "d"}
     with pytest.raises(ConfigError) as error:
-        facts.revision(PLAIN, Secret({name: value for name, value in whole.items() if name != missing}))
+        facts.revision(
+            PLAIN, Secret({name: value for name, value in whole.items() if name != missing})
+        )
     assert key in error.value.next and "HUSH" not in str(error.value)
 
 
@@ -108,7 +127,9 @@ def test_a_wrong_password_is_said_and_not_shown(secret: Secret, password: str) -
         ({"host": "nowhere.invalid"}, {}, "nowhere.invalid", "check host"),
     ],
 )
-def test_other_ways_not_to_get_in(secret: Secret, change: dict[str, str], settings: dict[str, Any], why: str, next_words: str) -> None:
+def test_other_ways_not_to_get_in(
+    secret: Secret, change: dict[str, str], settings: dict[str, Any], why: str, next_words: str
+) -> None:
     """Each is unreachable, in three lines, without the password."""
     with pytest.raises(Unreachable) as error:
         facts.revision(Database(**{"sslmode": "disable", **settings}), Secret({**secret, **change}))

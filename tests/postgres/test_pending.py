@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.postgres.pending import KEPT, heads_after
 from ops.core.errors import OpsError, Unreachable
+from ops.postgres.pending import KEPT, heads_after
 
 REVISION = '''"""{doc}"""
 revision = "{id}"
@@ -26,11 +26,15 @@ def project(tmp_path: Path) -> Path:
     """A project (with a % in its path) of three revisions and an env.py that must not run."""
     root = tmp_path / "100% mine"
     (root / "alembic" / "versions").mkdir(parents=True)
-    (root / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/alembic\n[loggers]\nformat = %(levelname)s\n")
+    (root / "alembic.ini").write_text(
+        "[alembic]\nscript_location = %(here)s/alembic\n[loggers]\nformat = %(levelname)s\n"
+    )
     (root / "alembic" / "env.py").write_text("raise SystemExit('executed')\n")
     down = None
     for number, doc in enumerate(("projects", "tags\n\nRevision ID: 0002", "owners"), 1):
-        (root / "alembic" / "versions" / f"{number:04}.py").write_text(REVISION.format(doc=doc, id=f"{number:04}", down=down))
+        (root / "alembic" / "versions" / f"{number:04}.py").write_text(
+            REVISION.format(doc=doc, id=f"{number:04}", down=down)
+        )
         down = f"{number:04}"
     return root
 
@@ -42,7 +46,9 @@ def test_pending_revisions_oldest_first(project: Path) -> None:
     assert heads_after("0003", project) == ()
 
 
-def test_a_relative_script_location_is_the_projects(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_script_location_is_the_projects(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Wherever the command is typed, the project's own folder is read."""
     (project / "alembic.ini").write_text("[alembic]\nscript_location = alembic\n")
     monkeypatch.chdir("/")
@@ -60,10 +66,16 @@ def test_a_revision_that_the_project_does_not_know(project: Path) -> None:
         heads_after("beef", project)
 
 
-@pytest.mark.parametrize("text", [
-    "this is no python(", "import no_such_module_here\n", "revision = '0009'\ndown_revision = 'gone'\n", "raise SystemExit(0)\n",
-    "import os; os._exit(0)\n",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "this is no python(",
+        "import no_such_module_here\n",
+        "revision = '0009'\ndown_revision = 'gone'\n",
+        "raise SystemExit(0)\n",
+        "import os; os._exit(0)\n",
+    ],
+)
 def test_a_broken_revision_file_is_named(project: Path, text: str) -> None:
     """Whatever is wrong with a revision file is an error of ours."""
     (project / "alembic" / "versions" / "0009.py").write_text(text)
@@ -72,7 +84,9 @@ def test_a_broken_revision_file_is_named(project: Path, text: str) -> None:
 
 
 def test_the_same_files_are_not_ordered_twice(project: Path) -> None:
-    """What Alembic has said of these files is kept: the next process does not load it, and one changed file is asked for anew."""
+    """What Alembic has said of these files is kept: the next process does not load it, and one
+    changed file is asked for anew.
+    """
     first = heads_after("0001", project)
     program = f"""
 import sys
@@ -91,7 +105,9 @@ assert "alembic" in sys.modules
 
 @pytest.mark.parametrize("text", ["", "[]", '{"0001": 3}', "{\xff"])
 def test_what_is_kept_and_cannot_be_read_is_made_anew(project: Path, text: str) -> None:
-    """A file that was cut, or is none of ours; and where nothing can be kept, the answer is the same."""
+    """A file that was cut, or is none of ours; and where nothing can be kept, the answer is the
+    same.
+    """
     found = heads_after("0001", project)
     [file] = (project / KEPT).iterdir()
     file.write_text(text, encoding="latin-1")

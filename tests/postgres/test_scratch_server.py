@@ -27,7 +27,9 @@ with scratch.cluster(Path(".")) as own:
 
 
 def test_nobody_else_gets_in_and_nothing_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No port, a password of its own, no variable of ours; afterwards neither folder nor process."""
+    """No port, a password of its own, no variable of ours; afterwards neither folder nor
+    process.
+    """
     monkeypatch.setenv("PGPASSWORD", "mine")
     with scratch.cluster(ROOT / "alembic") as own:
         known = dict(own.door.target.parameters)
@@ -42,11 +44,21 @@ def test_nobody_else_gets_in_and_nothing_stays(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_a_killed_run_left_is_ended_by_the_next_one() -> None:
-    """kill -9 of the one who made it: the next run ends its server and removes its folder; one that is in use stays."""
+    """kill -9 of the one who made it: the next run ends its server and removes its folder; one that
+    is in use stays.
+    """
     command = [sys.executable, "-c", HOLDS]
-    killed, living = (subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2))
+    killed, living = (
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    )
     try:
-        homes = [Path(str(each.stdout and each.stdout.readline().strip())).parent for each in (killed, living)]
+        homes = [
+            Path(str(each.stdout and each.stdout.readline().strip())).parent
+            for each in (killed, living)
+        ]
         left = int((homes[0] / "data" / "postmaster.pid").read_text().splitlines()[0])
         killed.kill()
         killed.wait()
@@ -61,8 +73,13 @@ def test_what_a_killed_run_left_is_ended_by_the_next_one() -> None:
 
 @pytest.mark.parametrize("pipe", ["held", "data/postmaster.pid"])
 def test_what_another_user_put_there_is_left_alone(pipe: str) -> None:
-    """A folder of that name with a FIFO in it, or a link: `db.verify` neither waits for it nor touches it; nor where it is our own."""
-    with tempfile.TemporaryDirectory(prefix=scratch.PREFIX) as name, tempfile.TemporaryDirectory() as elsewhere:
+    """A folder of that name with a FIFO in it, or a link: `db.verify` neither waits for it nor
+    touches it; nor where it is our own.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix=scratch.PREFIX) as name,
+        tempfile.TemporaryDirectory() as elsewhere,
+    ):
         folder, link = Path(name), Path(f"{name}-link")
         (folder / "data").mkdir()
         os.mkfifo(folder / pipe)
@@ -83,11 +100,14 @@ def test_what_another_user_put_there_is_left_alone(pipe: str) -> None:
 
 
 def test_roles_are_read_by_postgresqls_own_parser() -> None:
-    """Roles in grants, owners, policies and default privileges; not those that the revisions make, nor of SQL that can't be read."""
+    """Roles in grants, owners, policies and default privileges; not those that the revisions make,
+    nor of SQL that can't be read.
+    """
     found = scratch.roles(
         (
             "GRANT SELECT ON t TO a, PUBLIC; ALTER TABLE t OWNER TO b; CREATE POLICY p ON t TO c",
-            "ALTER DEFAULT PRIVILEGES FOR ROLE d GRANT SELECT ON TABLES TO e; CREATE ROLE f; GRANT g TO f",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE d GRANT SELECT ON TABLES TO e; CREATE ROLE "
+            "f; GRANT g TO f",
             "no SQL at all",
         )
     )

@@ -5,18 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ops.aws.facts import (
+    Answer,
+    Checkout,
+    Commit,
+    Deployment,
+    Identity,
+    Image,
+    LoadBalancer,
+    Repository,
+    ServiceState,
+    TargetGroup,
+    TaskDefinition,
+    Unknown,
+)
 from ops.cdn.facts import Distribution
-from ops.preflight.model import Item
-from ops.preflight.facts import EngineInfo, ReleaseFacts, SchemaRevision, TestRun
-from ops.aws.facts import Answer, Checkout, Commit, Deployment, Identity, Image, LoadBalancer, Repository, ServiceState, TargetGroup, TaskDefinition, Unknown
-from ops.preflight.rules.checks import check
-from ops.core.config.settings import Environment, Service
 from ops.core.config.database import Database
+from ops.core.config.settings import Environment, Service
+from ops.preflight.facts import EngineInfo, ReleaseFacts, SchemaRevision, TestRun
+from ops.preflight.model import Item
+from ops.preflight.rules.checks import check
 
 FULL = "3f2a1bc4d5e6f708192a3b4c5d6e7f8091a2b3c4"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"
 GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/dev-backend-tg/0123456789abcdef"
-COMMIT = Commit(FULL, FULL[:7], "Show the version", "2025-11-02T10:00:00+00:00", "git@example.com:platform.git")
+COMMIT = Commit(
+    FULL, FULL[:7], "Show the version", "2025-11-02T10:00:00+00:00", "git@example.com:platform.git"
+)
 ENDPOINT = {"path": "/api/health"}
 NO = Unknown("it did not answer")
 SERVICE = Service(
@@ -46,7 +61,10 @@ def definition(**changes: Any) -> TaskDefinition:
         "name": "backend",
         "image": "registry/davidshaevel/backend:old",
         "portMappings": [{"containerPort": 3001}],
-        "secrets": [{"name": "DB_PASSWORD", "valueFrom": f"{SECRET}:password::"}, {"name": "MODE", "valueFrom": "/dev/mode"}],
+        "secrets": [
+            {"name": "DB_PASSWORD", "valueFrom": f"{SECRET}:password::"},
+            {"name": "MODE", "valueFrom": "/dev/mode"},
+        ],
         "logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/ecs/backend"}},
     }
     document: dict[str, Any] = {
@@ -55,12 +73,26 @@ def definition(**changes: Any) -> TaskDefinition:
         "requiresCompatibilities": ["FARGATE"],
         **changes.pop("document", {}),
     }
-    values = {"arn": "arn:aws:ecs:us-east-1:123456789012:task-definition/backend:7", "status": "ACTIVE", "architecture": "amd64"}
+    values = {
+        "arn": "arn:aws:ecs:us-east-1:123456789012:task-definition/backend:7",
+        "status": "ACTIVE",
+        "architecture": "amd64",
+    }
     return TaskDefinition(**{**values, **changes}, document=document)
 
 
 DEPLOYMENT = Deployment("ecs-svc/1", "PRIMARY", "…/backend:7", 2, 2, 0, 0, "COMPLETED", "")
-STATE = ServiceState("dev-backend", "ACTIVE", "…/backend:7", 2, 2, 0, (DEPLOYMENT,), (), (LoadBalancer(GROUP, "backend", 3001),))
+STATE = ServiceState(
+    "dev-backend",
+    "ACTIVE",
+    "…/backend:7",
+    2,
+    2,
+    0,
+    (DEPLOYMENT,),
+    (),
+    (LoadBalancer(GROUP, "backend", 3001),),
+)
 TARGET_GROUP = TargetGroup(GROUP, "dev-backend-tg", 3001, "/api/health", 30, 2, 3)
 CHECKOUT = Checkout("main", (), True, COMMIT)
 READY = ReleaseFacts(
@@ -86,7 +118,13 @@ READY = ReleaseFacts(
     answers=(Answer("/api/health", 200, "application/json", 0.1),),
     distribution=Distribution("E1", "d1.cloudfront.net", "Deployed", True, ("example.com",), ""),
 )
-TAGGED: dict[str, Any] = {"requested_tag": "v1", "checkout": None, "engine": None, "tests": None, "tools": {"python": "Python 3.11.2"}}
+TAGGED: dict[str, Any] = {
+    "requested_tag": "v1",
+    "checkout": None,
+    "engine": None,
+    "tests": None,
+    "tools": {"python": "Python 3.11.2"},
+}
 
 
 def image(**changes: Any) -> Image:
@@ -104,4 +142,9 @@ def environment(**changes: Any) -> Environment:
 
 
 def log(**options: str) -> dict[str, Any]:
-    return {"logConfiguration": {"logDriver": "awslogs", "options": {"awslogs-group": "/ecs/other", **options}}}
+    return {
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {"awslogs-group": "/ecs/other", **options},
+        }
+    }

@@ -1,4 +1,6 @@
-"""The preflight checklist by table: for every check, the facts that make it ok, warn, refuse or unknown."""
+"""The preflight checklist by table: for every check, the facts that make it ok, warn, refuse or
+unknown.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,36 @@ from typing import Any
 
 import pytest
 
-from ops.preflight.model import Item
-from ops.core.errors import ConfigError
-from ops.preflight.facts import TestRun
 from ops.aws.facts import Identity
-from ops.preflight.rules.checks import CHECKS, NAMES, SKIPPABLE, check, validate_skip, validate_tag
+from ops.core.errors import ConfigError
 from ops.ecs.rules.task_definition_refs import log_groups, reference
-from tests.preflight.preflight_facts import CHECKOUT, ENVIRONMENT, NO, READY, SECRET, answer, definition, environment
+from ops.preflight.facts import TestRun
+from ops.preflight.model import Item
+from ops.preflight.rules.checks import CHECKS, NAMES, SKIPPABLE, check, validate_skip, validate_tag
+from tests.preflight.preflight_facts import (
+    CHECKOUT,
+    ENVIRONMENT,
+    NO,
+    READY,
+    SECRET,
+    answer,
+    definition,
+    environment,
+)
 from tests.preflight.preflight_table import TABLE
 
 
-@pytest.mark.parametrize(("name", "status", "changes", "says"), TABLE, ids=[f"{row[0]}-{row[1]}-{n}" for n, row in enumerate(TABLE)])
-def test_each_check_says_what_it_found(name: str, status: str, changes: dict[str, Any], says: str) -> None:
-    """Each line of the checklist has the status that the documented table gives, and says what was found."""
+@pytest.mark.parametrize(
+    ("name", "status", "changes", "says"),
+    TABLE,
+    ids=[f"{row[0]}-{row[1]}-{n}" for n, row in enumerate(TABLE)],
+)
+def test_each_check_says_what_it_found(
+    name: str, status: str, changes: dict[str, Any], says: str
+) -> None:
+    """Each line of the checklist has the status that the documented table gives, and says what was
+    found.
+    """
     item = answer(name, **changes)
     assert (item.status, says in item.detail) == (status, True), item
 
@@ -32,20 +51,29 @@ def test_each_check_says_what_it_found(name: str, status: str, changes: dict[str
         ("tests", "warn", {"service": {"tests": None}}, "no tests are configured"),
         ("endpoints", "warn", {"service": {"endpoints": []}}, "none are configured"),
         ("cdn", "ok", {"service": {"invalidate": []}}, "nothing of it is cached"),
-        ("port", "warn", {"service": {"container_port": 3000}}, "backend opens 3001; configured is 3000"),
+        (
+            "port",
+            "warn",
+            {"service": {"container_port": 3000}},
+            "backend opens 3001; configured is 3000",
+        ),
         ("migrations", "ok", {"database": None}, "has no database"),
         ("health-path", "ok", {"service": {"health_path": None}}, "checks /api/health"),
         ("log-group", "ok", {"service": {"log_group": None}}, "/ecs/backend"),
     ],
 )
-def test_the_configuration_decides_where_it_may(name: str, status: str, changes: dict[str, Any], says: str) -> None:
+def test_the_configuration_decides_where_it_may(
+    name: str, status: str, changes: dict[str, Any], says: str
+) -> None:
     """What is configured otherwise, or not at all, is said as the documented table has it."""
     item = answer(name, environment(**changes))
     assert (item.status, says in item.detail) == (status, True), item
 
 
 def test_every_status_of_every_check_but_the_rare_ones_is_in_the_table() -> None:
-    """No check is left without a case that shows it ok, and none of those that refuse without a refusal."""
+    """No check is left without a case that shows it ok, and none of those that refuse without a
+    refusal.
+    """
     seen = {(name, status) for name, status, *_ in TABLE}
     assert {name for name, status in seen if status == "ok"} == set(NAMES)
     never = {"pushed", "health-path", "state-lock", "migrations", "endpoints"}
@@ -55,7 +83,9 @@ def test_every_status_of_every_check_but_the_rare_ones_is_in_the_table() -> None
 def test_all_is_ready_and_in_order() -> None:
     """A platform where nothing is wrong shows every check once, in the list's order, each ok."""
     items = check(READY, ENVIRONMENT)
-    assert [(item.name, item.status, item.next) for item in items] == [(name, "ok", "") for name in NAMES]
+    assert [(item.name, item.status, item.next) for item in items] == [
+        (name, "ok", "") for name in NAMES
+    ]
 
 
 def test_warnings_and_refusals_say_what_to_type() -> None:
@@ -66,16 +96,28 @@ def test_warnings_and_refusals_say_what_to_type() -> None:
 
 
 def test_a_wrong_account_is_the_only_refusal() -> None:
-    """With another account's credentials only that is refused: what was read there is not judged, since it is the wrong place."""
-    wrong = replace(READY, identity=Identity("999999999999", "arn:x"), state=None, repository=None, secrets={SECRET: None})
+    """With another account's credentials only that is refused: what was read there is not judged,
+    since it is the wrong place.
+    """
+    wrong = replace(
+        READY,
+        identity=Identity("999999999999", "arn:x"),
+        state=None,
+        repository=None,
+        secrets={SECRET: None},
+    )
     items = {item.name: item for item in check(wrong, ENVIRONMENT)}
     assert [item.name for item in items.values() if item.status == "refuse"] == ["credentials"]
-    assert {items[name].detail for name in ("repository", "image", "service", "port", "secrets")} == {"not decided: see credentials"}
+    assert {
+        items[name].detail for name in ("repository", "image", "service", "port", "secrets")
+    } == {"not decided: see credentials"}
     assert "profile" in items["credentials"].next
 
 
 def test_an_expired_login_says_how_to_log_in() -> None:
-    """An expired login names the command for the configured profile, and where an overlay holds the keys, the overlay's own hint."""
+    """An expired login names the command for the configured profile, and where an overlay holds the
+    keys, the overlay's own hint.
+    """
     assert answer("credentials", identity=NO).next == "aws sso login --profile davidshaevel-dev"
     rehearsal = environment(overlay="local.yaml", overlay_hint="start the platform")
     assert answer("credentials", rehearsal, identity=NO).next == "start the platform"
@@ -86,21 +128,27 @@ def test_a_missing_service_names_nothing_else() -> None:
     missing = replace(READY, state=None, revision=None, target_groups=(), secrets={}, log_groups={})
     items = check(missing, ENVIRONMENT)
     assert [item.name for item in items if item.status == "refuse"] == ["service"]
-    assert {item.detail for item in items if item.name in ("container", "secrets", "log-group", "port", "health-path", "architecture")} == {
-        "not decided: see service"
-    }
+    assert {
+        item.detail
+        for item in items
+        if item.name in ("container", "secrets", "log-group", "port", "health-path", "architecture")
+    } == {"not decided: see service"}
 
 
 def test_a_dirty_tree_on_another_branch_names_both() -> None:
     """Two mistakes are two refusals."""
-    items = check(replace(READY, checkout=replace(CHECKOUT, branch="topic", changes=(" M a",))), ENVIRONMENT)
+    items = check(
+        replace(READY, checkout=replace(CHECKOUT, branch="topic", changes=(" M a",))), ENVIRONMENT
+    )
     assert [item.name for item in items if item.status == "refuse"] == ["git-clean", "branch"]
 
 
 def test_a_skipped_check_stays_as_skipped() -> None:
     """--skip lets a refusal pass, and the line says what was not looked at."""
     facts = replace(READY, tests=TestRun(("x",), 1, ""))
-    item = next(item for item in check(facts, ENVIRONMENT, frozenset({"tests"})) if item.name == "tests")
+    item = next(
+        item for item in check(facts, ENVIRONMENT, frozenset({"tests"})) if item.name == "tests"
+    )
     assert item == Item("tests", "skipped", "by --skip; it looks at the service's `tests:` command")
 
 
@@ -115,7 +163,9 @@ def test_an_unknown_check_is_a_mistake_with_the_nearest_name() -> None:
 
 @pytest.mark.parametrize("name", ["credentials", "repository", "image", "service", "container"])
 def test_some_checks_cannot_be_skipped(name: str) -> None:
-    """--skip credentials is exit 2 and says why: a deploy would act in the wrong place or on nothing."""
+    """--skip credentials is exit 2 and says why: a deploy would act in the wrong place or on
+    nothing.
+    """
     with pytest.raises(ConfigError, match="wrong place or on nothing"):
         validate_skip({name})
 
@@ -127,7 +177,9 @@ def test_what_a_check_needs_comes_before_it() -> None:
 
 
 def test_the_documentation_has_the_checks_by_name() -> None:
-    """docs/preflight.md's table names exactly the checks, in their order, and which of them cannot be skipped."""
+    """docs/preflight.md's table names exactly the checks, in their order, and which of them cannot
+    be skipped.
+    """
     page = Path(__file__).parents[2].joinpath("docs", "preflight.md").read_text(encoding="utf-8")
     assert tuple(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == NAMES
     paragraph = page.split("## What cannot be skipped", 1)[1].split(":", 1)[0]
@@ -140,7 +192,23 @@ def test_a_tag_that_a_registry_takes_is_taken(tag: str) -> None:
     assert validate_tag(tag) == tag
 
 
-HOSTILE = ("", "; rm -rf /", "--flag", "-x", ".x", "a b", "a\n", "a\nb", "a:b", "a/b", "$(id)", "ä", "A" * 129, "a\x00", "@sha256")
+HOSTILE = (
+    "",
+    "; rm -rf /",
+    "--flag",
+    "-x",
+    ".x",
+    "a b",
+    "a\n",
+    "a\nb",
+    "a:b",
+    "a/b",
+    "$(id)",
+    "ä",
+    "A" * 129,
+    "a\x00",
+    "@sha256",
+)
 
 
 @pytest.mark.parametrize("tag", HOSTILE)
@@ -160,10 +228,16 @@ def test_a_hostile_tag_is_a_mistake(tag: str) -> None:
         (f"{SECRET}:password::", SECRET, "password"),
         (f"{SECRET}::AWSCURRENT:", SECRET, None),
         ("/dev/mode", "/dev/mode", None),
-        ("arn:aws:ssm:us-east-1:123456789012:parameter/dev/mode", "arn:aws:ssm:us-east-1:123456789012:parameter/dev/mode", None),
+        (
+            "arn:aws:ssm:us-east-1:123456789012:parameter/dev/mode",
+            "arn:aws:ssm:us-east-1:123456789012:parameter/dev/mode",
+            None,
+        ),
     ],
 )
-def test_a_value_from_is_read_as_ecs_reads_it(value_from: str, source: str, key: str | None) -> None:
+def test_a_value_from_is_read_as_ecs_reads_it(
+    value_from: str, source: str, key: str | None
+) -> None:
     """A secret's JSON key is told from its ARN; anything that is no secret's ARN is a parameter."""
     found = reference("backend", "X", value_from)
     assert (found.source, found.key, found.is_parameter) == (source, key, source != SECRET)

@@ -1,4 +1,6 @@
-"""`inv preflight` as its flow: what a user reads, and what stops a deploy, on moto's server and a real checkout."""
+"""`inv preflight` as its flow: what a user reads, and what stops a deploy, on moto's server and a
+real checkout.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,8 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ops.preflight.model import Item
 from ops.core.errors import ConfigError, Refused
+from ops.preflight.model import Item
 from ops.preflight.report import PreflightReport, arranged, as_text, preflight, refuse_if_blocked
 from ops.preflight.rules.checks import NAMES
 from tests import plain_aws
@@ -44,36 +46,50 @@ def refusing(report: PreflightReport) -> list[str]:
 
 
 def test_a_whole_platform_is_ready(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
-    """All is well: every check is shown once, none refuses, the exit code is 0 (plain moto never ends a roll-out: a warning)."""
+    """All is well: every check is shown once, none refuses, the exit code is 0 (plain moto never
+    ends a roll-out: a warning).
+    """
     report = preflight(made.settings(folder, endpoint, httpserver))
     assert (report.ready, report.exit_code, set(lines(report))) == (True, 0, set(NAMES))
     assert {item.name for item in lines(report).values() if item.status != "ok"} <= {"service"}
     assert report.as_text().splitlines()[-1].startswith("ready: ")
 
 
-def test_a_missing_service_refuses_by_its_name(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
-    """A wrong service name is no error in ECS, and a refusal here: exit 3, with the key to correct."""
-    report = preflight(made.settings(folder, endpoint, httpserver, service={"ecs_service": "backend"}))
+def test_a_missing_service_refuses_by_its_name(
+    folder: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
+    """A wrong service name is no error in ECS, and a refusal here: exit 3, with the key to
+    correct.
+    """
+    report = preflight(
+        made.settings(folder, endpoint, httpserver, service={"ecs_service": "backend"})
+    )
     assert (refusing(report), report.exit_code) == (["service"], 3)
     assert lines(report)["service"].detail == "cluster dev has no service backend (MISSING)"
     assert "environments.test.services.backend.ecs_service" in lines(report)["service"].next
 
 
-def test_a_missing_cluster_refuses_with_its_reason(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
+def test_a_missing_cluster_refuses_with_its_reason(
+    folder: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
     """A cluster that is not there is said as that, once."""
     report = preflight(made.settings(folder, endpoint, httpserver, cluster="prod"))
     assert refusing(report) == ["service"]
     assert "cluster prod does not exist" in lines(report)["service"].detail
 
 
-def test_a_missing_repository_refuses_once(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
+def test_a_missing_repository_refuses_once(
+    folder: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
     """Without the repository there is one refusal; the image points there."""
     report = preflight(made.settings(folder, endpoint, httpserver, service={"repository": "typo"}))
     assert refusing(report) == ["repository"]
     assert lines(report)["image"].detail == "not decided: see repository"
 
 
-def test_credentials_of_another_account_are_the_one_refusal(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
+def test_credentials_of_another_account_are_the_one_refusal(
+    folder: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
     """The wrong account is named with the right one, and nothing that was read there is judged."""
     report = preflight(made.settings(folder, endpoint, httpserver, account="999999999999"))
     assert refusing(report) == ["credentials"]
@@ -82,14 +98,27 @@ def test_credentials_of_another_account_are_the_one_refusal(folder: Path, endpoi
 
 
 def test_nothing_that_answers_is_one_refusal_a_cause(folder: Path, httpserver: HTTPServer) -> None:
-    """AWS and the engine down, and no endpoints reached: two refusals, for credentials and engine; the rest is unknown, never ok."""
+    """AWS and the engine down, and no endpoints reached: two refusals, for credentials and engine;
+    the rest is unknown, never ok.
+    """
     report = preflight(made.settings(folder, "http://127.0.0.1:1", httpserver, engine=made.CLOSED))
     assert refusing(report) == ["engine", "credentials"]
-    aside = {"tools", "git-clean", "branch", "pushed", "tests", "engine", "credentials", "endpoints"}
+    aside = {
+        "tools",
+        "git-clean",
+        "branch",
+        "pushed",
+        "tests",
+        "engine",
+        "credentials",
+        "endpoints",
+    }
     assert {item.status for name, item in lines(report).items() if name not in aside} == {"unknown"}
 
 
-def test_a_dirty_tree_and_another_branch_are_refused(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
+def test_a_dirty_tree_and_another_branch_are_refused(
+    folder: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
     """What is not committed is shown by name; --skip lets each pass and stays in the list."""
     made.git(folder / "platform", "switch", "-q", "-c", "topic")
     folder.joinpath("platform", "notes.txt").write_text("x")
@@ -98,11 +127,16 @@ def test_a_dirty_tree_and_another_branch_are_refused(folder: Path, endpoint: str
     assert refusing(report) == ["git-clean", "branch"]
     assert "notes.txt" in lines(report)["git-clean"].detail
     skipped = preflight(settings, "backend", frozenset({"git-clean", "branch"}))
-    assert [lines(skipped)[name].status for name in ("git-clean", "branch")] == ["skipped", "skipped"]
+    assert [lines(skipped)[name].status for name in ("git-clean", "branch")] == [
+        "skipped",
+        "skipped",
+    ]
     assert skipped.ready
 
 
-def test_a_checkout_that_is_none_refuses(tmp_path: Path, endpoint: str, httpserver: HTTPServer) -> None:
+def test_a_checkout_that_is_none_refuses(
+    tmp_path: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
     """A folder that is no git checkout can name no image."""
     made.answering(httpserver)
     tmp_path.joinpath("platform", "backend").mkdir(parents=True)
@@ -111,22 +145,30 @@ def test_a_checkout_that_is_none_refuses(tmp_path: Path, endpoint: str, httpserv
     assert "not a git work tree" in lines(report)["git-clean"].detail
 
 
-def test_a_commit_that_is_not_pushed_is_a_warning(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
+def test_a_commit_that_is_not_pushed_is_a_warning(
+    folder: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
     """A commit that nobody else has is said, and stops nothing."""
     made.git(folder / "platform", "commit", "-q", "--allow-empty", "-m", "More")
     report = preflight(made.settings(folder, endpoint, httpserver))
     assert (lines(report)["pushed"].status, report.ready) == ("warn", True)
 
 
-def test_what_a_task_definition_lacks_is_refused(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
-    """A missing JSON key and a missing log group are found before the deploy, by name, and no secret's value is shown."""
+def test_what_a_task_definition_lacks_is_refused(
+    folder: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
+    """A missing JSON key and a missing log group are found before the deploy, by name, and no
+    secret's value is shown.
+    """
     secret, logs = made.client(endpoint, "secretsmanager"), made.client(endpoint, "logs")
     secret.put_secret_value(SecretId="db", SecretString='{"username": "hunter2"}')
     logs.delete_log_group(logGroupName="/ecs/backend")
     try:
         report = preflight(made.settings(folder, endpoint, httpserver))
     finally:
-        secret.put_secret_value(SecretId="db", SecretString='{"username": "u", "password": "hunter2"}')
+        secret.put_secret_value(
+            SecretId="db", SecretString='{"username": "u", "password": "hunter2"}'
+        )
         logs.create_log_group(logGroupName="/ecs/backend")
     assert refusing(report) == ["secrets", "log-group"]
     assert "has no key password; it has username" in lines(report)["secrets"].detail
@@ -134,23 +176,38 @@ def test_what_a_task_definition_lacks_is_refused(folder: Path, endpoint: str, ht
 
 
 def test_shared_checks_are_shown_once(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
-    """Two services: git and credentials stand once, under the environment; service and image under each service."""
+    """Two services: git and credentials stand once, under the environment; service and image under
+    each service.
+    """
     settings = made.settings(folder, endpoint, httpserver)
     backend = settings.environment.services["backend"]
     other = backend.model_copy(update={"ecs_service": "typo", "tests": ["false"]})
-    both = settings.environment.model_copy(update={"services": {"backend": backend, "frontend": other}})
+    both = settings.environment.model_copy(
+        update={"services": {"backend": backend, "frontend": other}}
+    )
     report = preflight(settings.model_copy(update={"environment": both}))
-    count = {name: sum(line.item.name == name for line in report.lines) for name in ("credentials", "git-clean", "service", "tests")}
+    count = {
+        name: sum(line.item.name == name for line in report.lines)
+        for name in ("credentials", "git-clean", "service", "tests")
+    }
     assert count == {"credentials": 1, "git-clean": 1, "service": 2, "tests": 2}
-    headings = [line for line in report.as_text().splitlines() if line.endswith(":") and not line.startswith(" ")]
+    headings = [
+        line
+        for line in report.as_text().splitlines()
+        if line.endswith(":") and not line.startswith(" ")
+    ]
     assert headings == ["test:", "backend:", "frontend:"]
     checks = json.loads(json.dumps(report.as_document()))["checks"]
     refused = {(check["service"], check["name"]) for check in checks if check["status"] == "refuse"}
     assert refused == {("frontend", "service"), ("frontend", "tests")}
-    assert {frozenset(check) for check in checks} == {frozenset({"service", "name", "status", "detail", "next"})}
+    assert {frozenset(check) for check in checks} == {
+        frozenset({"service", "name", "status", "detail", "next"})
+    }
 
 
-def test_an_unknown_service_is_a_mistake(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
+def test_an_unknown_service_is_a_mistake(
+    folder: Path, endpoint: str, httpserver: HTTPServer
+) -> None:
     """--service bakend is exit 2 and names those that there are."""
     with pytest.raises(ConfigError, match="its services are: backend"):
         preflight(made.settings(folder, endpoint, httpserver), "bakend")
@@ -159,13 +216,24 @@ def test_an_unknown_service_is_a_mistake(folder: Path, endpoint: str, httpserver
 def test_a_shared_check_that_differs_is_shown_for_each() -> None:
     """What is the same for all services stands once; what differs stands under each."""
     good, bad = Item("engine", "ok", "27"), Item("engine", "refuse", "down")
-    assert [(line.service, line.item.status) for line in arranged({"a": (good,), "b": (bad,)})] == [("a", "ok"), ("b", "refuse")]
-    assert [(line.service, line.item.status) for line in arranged({"a": (good,), "b": (good,)})] == [(None, "ok")]
+    assert [(line.service, line.item.status) for line in arranged({"a": (good,), "b": (bad,)})] == [
+        ("a", "ok"),
+        ("b", "refuse"),
+    ]
+    assert [
+        (line.service, line.item.status) for line in arranged({"a": (good,), "b": (good,)})
+    ] == [(None, "ok")]
 
 
 def test_the_table_is_aligned_and_readable_without_colour() -> None:
-    """A mark and a word for each status, names and details in columns, more lines and the next step below their detail."""
-    items = (Item("tools", "ok", "git 2"), Item("git-clean", "refuse", "left with 1\nFAILED", "fix it"), Item("x", "unknown", "why"))
+    """A mark and a word for each status, names and details in columns, more lines and the next step
+    below their detail.
+    """
+    items = (
+        Item("tools", "ok", "git 2"),
+        Item("git-clean", "refuse", "left with 1\nFAILED", "fix it"),
+        Item("x", "unknown", "why"),
+    )
     assert as_text(items).splitlines() == [
         "  ok       tools      git 2",
         "X refuse   git-clean  left with 1",
@@ -176,9 +244,17 @@ def test_the_table_is_aligned_and_readable_without_colour() -> None:
 
 
 def test_a_blocked_deploy_says_why_in_three_lines() -> None:
-    """One refusal: what, why, what to type. Several: all are named. Warnings and unknowns block nothing. Exit 3."""
+    """One refusal: what, why, what to type. Several: all are named. Warnings and unknowns block
+    nothing. Exit 3.
+    """
     dirty = Item("git-clean", "refuse", "1 change not committed: M a", "commit it")
-    refuse_if_blocked((Item("pushed", "warn", "x", "y"), Item("secrets", "unknown", "x"), Item("tests", "skipped", "x")))
+    refuse_if_blocked(
+        (
+            Item("pushed", "warn", "x", "y"),
+            Item("secrets", "unknown", "x"),
+            Item("tests", "skipped", "x"),
+        )
+    )
     with pytest.raises(Refused) as one:
         refuse_if_blocked((dirty,))
     assert str(one.value).splitlines() == [

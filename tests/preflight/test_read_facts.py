@@ -1,4 +1,6 @@
-"""Gathering a release's facts, from a real AWS interface (moto's server), real git and real HTTP."""
+"""Gathering a release's facts, from a real AWS interface (moto's server), real git and real
+HTTP.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
+from ops.aws.facts import Checkout, Identity, Repository, ServiceState, TaskDefinition, Unknown
 from ops.core.errors import ConfigError
 from ops.preflight.facts import EngineInfo, ReleaseFacts, TestRun
 from ops.preflight.platform_reads import Platform, release_facts
 from ops.preflight.read_facts import GatherRequest, image
-from ops.aws.facts import Checkout, Identity, Repository, ServiceState, TaskDefinition, Unknown
 from tests import plain_aws
 from tests.preflight import preflight_platform as made
 
@@ -53,10 +55,16 @@ def looked(settings: Any, tag: str | None = None, **options: Any) -> ReleaseFact
 
 
 def test_everything_is_seen(folder: Path, aws: str, secret: str, httpserver: HTTPServer) -> None:
-    """A platform that is whole leaves nothing unknown: commit, account, engine, service, secrets' keys, log group, pages, tests."""
+    """A platform that is whole leaves nothing unknown: commit, account, engine, service, secrets'
+    keys, log group, pages, tests.
+    """
     facts = looked(made.settings(folder, aws, httpserver))
     assert isinstance(facts.checkout, Checkout)
-    assert (facts.checkout.branch, facts.checkout.changes, facts.checkout.pushed) == ("main", (), True)
+    assert (facts.checkout.branch, facts.checkout.changes, facts.checkout.pushed) == (
+        "main",
+        (),
+        True,
+    )
     assert facts.tag == made.git(folder / "platform", "rev-parse", "--short", "HEAD")
     assert isinstance(facts.identity, Identity)
     assert facts.identity.account == made.ACCOUNT
@@ -78,22 +86,45 @@ def test_everything_is_seen(folder: Path, aws: str, secret: str, httpserver: HTT
     assert "hunter2" not in repr(facts)
 
 
-def test_a_tag_needs_neither_checkout_nor_engine_nor_tests(tmp_path: Path, aws: str, secret: str, httpserver: HTTPServer) -> None:
-    """With --tag nothing is built: no git checkout, no engine and no test run is needed, and none is looked at."""
+def test_a_tag_needs_neither_checkout_nor_engine_nor_tests(
+    tmp_path: Path, aws: str, secret: str, httpserver: HTTPServer
+) -> None:
+    """With --tag nothing is built: no git checkout, no engine and no test run is needed, and none
+    is looked at.
+    """
     httpserver.expect_request("/api/health").respond_with_json({"status": "ok"})
     settings = made.settings(tmp_path, aws, httpserver, source="no-such-folder", engine=made.CLOSED)
     facts = looked(settings, "v1")
-    assert (facts.checkout, facts.engine, facts.tests, facts.local_image, facts.image) == (None, None, None, None, None)
+    assert (facts.checkout, facts.engine, facts.tests, facts.local_image, facts.image) == (
+        None,
+        None,
+        None,
+        None,
+        None,
+    )
     assert set(facts.tools) == {"python"}
     assert isinstance(facts.state, ServiceState)
 
 
-def test_what_does_not_answer_is_unknown_with_its_reason(tmp_path: Path, httpserver: HTTPServer) -> None:
-    """No AWS, no checkout, no engine, no site: every fact says why it is not known, nothing raises, and what hangs on it says the same."""
+def test_what_does_not_answer_is_unknown_with_its_reason(
+    tmp_path: Path, httpserver: HTTPServer
+) -> None:
+    """No AWS, no checkout, no engine, no site: every fact says why it is not known, nothing raises,
+    and what hangs on it says the same.
+    """
     nowhere = {"engine": made.CLOSED, "source": "no-such-folder", "site": "http://127.0.0.1:1"}
     settings = made.settings(tmp_path, "http://127.0.0.1:1", httpserver, **nowhere)
     facts = looked(settings, tests=False)
-    for fact in (facts.checkout, facts.identity, facts.engine, facts.repository, facts.image, facts.state, facts.revision, facts.running):
+    for fact in (
+        facts.checkout,
+        facts.identity,
+        facts.engine,
+        facts.repository,
+        facts.image,
+        facts.state,
+        facts.revision,
+        facts.running,
+    ):
         assert isinstance(fact, Unknown), fact
     assert isinstance(facts.state, Unknown)
     assert facts.revision == facts.state
@@ -102,30 +133,50 @@ def test_what_does_not_answer_is_unknown_with_its_reason(tmp_path: Path, httpser
     assert [answer.status for answer in facts.answers] == [0]  # type: ignore[union-attr]
 
 
-def test_a_missing_service_leaves_nothing_to_look_at(folder: Path, aws: str, secret: str, httpserver: HTTPServer) -> None:
-    """A service that ECS does not have is None, not Unknown; so is its task definition, and it has no tasks."""
-    facts = looked(made.settings(folder, aws, httpserver, service={"ecs_service": "typo"}), tests=False)
+def test_a_missing_service_leaves_nothing_to_look_at(
+    folder: Path, aws: str, secret: str, httpserver: HTTPServer
+) -> None:
+    """A service that ECS does not have is None, not Unknown; so is its task definition, and it has
+    no tasks.
+    """
+    facts = looked(
+        made.settings(folder, aws, httpserver, service={"ecs_service": "typo"}), tests=False
+    )
     assert (facts.state, facts.revision, facts.running, facts.targets) == (None, None, (), ())
 
 
-def test_tests_that_fail_show_their_end(folder: Path, aws: str, secret: str, httpserver: HTTPServer) -> None:
+def test_tests_that_fail_show_their_end(
+    folder: Path, aws: str, secret: str, httpserver: HTTPServer
+) -> None:
     """The tests run in the service's context; their exit code and last ten lines are kept."""
-    command = [sys.executable, "-c", "import os, sys; print(os.listdir()); [print(n) for n in range(20)]; sys.exit(3)"]
+    command = [
+        sys.executable,
+        "-c",
+        "import os, sys; print(os.listdir()); [print(n) for n in range(20)]; sys.exit(3)",
+    ]
     run = looked(made.settings(folder, aws, httpserver, service={"tests": command})).tests
     assert isinstance(run, TestRun)
     assert (run.exit_code, run.tail.splitlines()) == (3, [str(number) for number in range(10, 20)])
     short = [sys.executable, "-c", "import os; print(os.listdir())"]
-    assert looked(made.settings(folder, aws, httpserver, service={"tests": short})).tests == TestRun(tuple(short), 0, "['Dockerfile']")
+    assert looked(
+        made.settings(folder, aws, httpserver, service={"tests": short})
+    ).tests == TestRun(tuple(short), 0, "['Dockerfile']")
 
 
-def test_tests_that_cannot_start_are_unknown(folder: Path, aws: str, secret: str, httpserver: HTTPServer) -> None:
+def test_tests_that_cannot_start_are_unknown(
+    folder: Path, aws: str, secret: str, httpserver: HTTPServer
+) -> None:
     """A tests command that is not there was not seen to pass."""
-    run = looked(made.settings(folder, aws, httpserver, service={"tests": ["no-such-program"]})).tests
+    run = looked(
+        made.settings(folder, aws, httpserver, service={"tests": ["no-such-program"]})
+    ).tests
     assert isinstance(run, Unknown)
     assert "no-such-program" in run.why
 
 
-def test_skipped_looks_are_not_taken(folder: Path, aws: str, secret: str, httpserver: HTTPServer) -> None:
+def test_skipped_looks_are_not_taken(
+    folder: Path, aws: str, secret: str, httpserver: HTTPServer
+) -> None:
     """--skip tests runs none of them; --skip secrets reads none."""
     marker = folder / "ran"
     settings = made.settings(folder, aws, httpserver, service={"tests": ["touch", str(marker)]})
@@ -152,12 +203,20 @@ def test_a_database_that_cannot_be_read_is_unknown(
 
 @pytest.mark.parametrize(
     ("service", "tag", "skip"),
-    [("backend", "; rm -rf /", ()), ("backend", "v1\n", ()), ("backend", None, ("tets",)), ("backend", None, ("image",)), ("b", None, ())],
+    [
+        ("backend", "; rm -rf /", ()),
+        ("backend", "v1\n", ()),
+        ("backend", None, ("tets",)),
+        ("backend", None, ("image",)),
+        ("b", None, ()),
+    ],
 )
 def test_mistakes_are_refused_before_any_look(
     folder: Path, httpserver: HTTPServer, service: str, tag: str | None, skip: tuple[str, ...]
 ) -> None:
-    """A hostile tag, an unknown check and an unknown service are exit 2, at once and without a request."""
+    """A hostile tag, an unknown check and an unknown service are exit 2, at once and without a
+    request.
+    """
     settings = made.settings(folder, "http://127.0.0.1:1", httpserver)
     began = time.monotonic()
     with pytest.raises(ConfigError):
@@ -168,27 +227,51 @@ def test_mistakes_are_refused_before_any_look(
 
 def registry(server: HTTPServer, name: str, labels: dict[str, str]) -> str:
     """A registry that holds one image of `name`; its digest."""
-    configuration = json.dumps({"architecture": "arm64", "os": "linux", "config": {"Labels": labels}}).encode()
+    configuration = json.dumps(
+        {"architecture": "arm64", "os": "linux", "config": {"Labels": labels}}
+    ).encode()
     blob = f"sha256:{hashlib.sha256(configuration).hexdigest()}"
     kind = "application/vnd.oci.image.manifest.v1+json"
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {"digest": blob}, "layers": []}).encode()
+    manifest = json.dumps(
+        {"schemaVersion": 2, "mediaType": kind, "config": {"digest": blob}, "layers": []}
+    ).encode()
     digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
-    server.expect_request(f"/v2/{name}/manifests/{digest}").respond_with_data(manifest, content_type=kind)
+    server.expect_request(f"/v2/{name}/manifests/{digest}").respond_with_data(
+        manifest, content_type=kind
+    )
     server.expect_request(f"/v2/{name}/blobs/{blob}").respond_with_data(configuration)
     return digest
 
 
-def test_an_image_says_its_commit_and_architecture(folder: Path, aws: str, httpserver: HTTPServer) -> None:
-    """The tag in ECR comes with the commit and architecture of its configuration; with neither, and why, if the registry fails."""
+def test_an_image_says_its_commit_and_architecture(
+    folder: Path, aws: str, httpserver: HTTPServer
+) -> None:
+    """The tag in ECR comes with the commit and architecture of its configuration; with neither, and
+    why, if the registry fails.
+    """
     made.client(aws, "ecr").create_repository(repositoryName="images")
     digest = registry(httpserver, "images", {"org.opencontainers.image.revision": "c0ffee"})
     put(aws, "v1", digest)
     said: list[str] = []
     settings = made.settings(folder, aws, httpserver)
-    asked = GatherRequest(Platform.of(settings), "backend", settings.service("backend"), "v1", frozenset(), said.append)
-    found = image(asked, Repository("images", f"{httpserver.host}:{httpserver.port}/images", True), "v1")
+    asked = GatherRequest(
+        Platform.of(settings),
+        "backend",
+        settings.service("backend"),
+        "v1",
+        frozenset(),
+        said.append,
+    )
+    found = image(
+        asked, Repository("images", f"{httpserver.host}:{httpserver.port}/images", True), "v1"
+    )
     assert found is not None
-    assert (found.digest, found.revision, found.architecture, said) == (digest, "c0ffee", "arm64", [])
+    assert (found.digest, found.revision, found.architecture, said) == (
+        digest,
+        "c0ffee",
+        "arm64",
+        [],
+    )
     unreadable = image(asked, Repository("images", "127.0.0.1:1/images", True), "v1")
     assert unreadable is not None
     assert (unreadable.revision, unreadable.architecture, len(said)) == (None, None, 1)
@@ -197,8 +280,17 @@ def test_an_image_says_its_commit_and_architecture(folder: Path, aws: str, https
 
 def put(aws: str, tag: str, digest: str) -> None:
     kind = "application/vnd.oci.image.manifest.v1+json"
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": {"digest": digest, "size": 1}, "layers": []})
-    made.client(aws, "ecr").put_image(repositoryName="images", imageTag=tag, imageManifest=manifest, imageDigest=digest)
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": kind,
+            "config": {"digest": digest, "size": 1},
+            "layers": [],
+        }
+    )
+    made.client(aws, "ecr").put_image(
+        repositoryName="images", imageTag=tag, imageManifest=manifest, imageDigest=digest
+    )
 
 
 SLOW = """
@@ -216,7 +308,9 @@ except KeyboardInterrupt:
 
 def test_an_interrupt_ends_the_tests_too() -> None:
     """Ctrl-C while the tests run ends them at once, and leaves no process behind."""
-    process = subprocess.Popen([sys.executable, "-u", "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", SLOW], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout
     child = int(process.stdout.readline())
     process.send_signal(signal.SIGINT)

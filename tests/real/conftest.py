@@ -1,7 +1,8 @@
-"""Tests against the real parts. A part that is missing here is skipped by name, or a failure where OPS_REQUIRE_REAL names it.
+"""Tests against the real parts. A part that is missing here is skipped by name, or a failure where
+OPS_REQUIRE_REAL names it.
 
-OPS_REQUIRE_REAL=docker,registry,sshd,postgres,terraform: what the caller (`.ci/run`) has installed itself and therefore wants proved.
-"""
+OPS_REQUIRE_REAL=docker,registry,sshd,postgres,terraform: what the caller (`.ci/run`) has installed
+itself and therefore wants proved."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ def _network_namespaces() -> str:
     ip = _program("ip")()
     name = f"ops-probe-{os.getpid()}"
     for verb in ("add", "del"):
-        done = subprocess.run([ip, "netns", verb, name], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [ip, "netns", verb, name], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise PermissionError(f"ip netns {verb}: {done.stderr.strip()}")
     return ip
@@ -60,14 +63,16 @@ PARTS: dict[str, Callable[[], Any]] = {
 
 @pytest.fixture(scope="session")
 def require() -> Iterator[Require]:
-    """`require("docker")` gives the part, or skips the test by the part's name, or fails where the part was required."""
+    """`require("docker")` gives the part, or skips the test by the part's name, or fails where the
+    part was required.
+    """
     found: dict[str, Any] = {}
 
     def look(part: str) -> Any:
         if part not in found:
             try:
                 found[part] = PARTS[part]()
-            except Exception as error:      # whatever keeps the part away is the reason that is shown
+            except Exception as error:  # whatever keeps the part away is the reason that is shown
                 _absent(part, error)
         return found[part]
 

@@ -1,4 +1,6 @@
-"""A real registry (Debian's docker-registry) on loopback: without login, its images in a folder of its own."""
+"""A real registry (Debian's docker-registry) on loopback: without login, its images in a folder of
+its own.
+"""
 
 from __future__ import annotations
 

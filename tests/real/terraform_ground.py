@@ -1,4 +1,6 @@
-"""A Terraform directory in a real git checkout, its state in moto's S3: what the program itself does needs no provider."""
+"""A Terraform directory in a real git checkout, its state in moto's S3: what the program itself
+does needs no provider.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ops.aws import session
+from ops.core.config.settings import Settings
 from ops.preflight.platform_reads import Platform
 from ops.terraform.plan import TerraformWorkspace
-from ops.core.config.settings import Settings
 
 KEYS = {"access_key": "AKIAREHEARSAL00000", "secret_key": "rehearsal"}
 MAIN = """
@@ -39,7 +41,9 @@ output "secret" {
   sensitive = true
 }
 """
-BACKEND = 'bucket = "states"\nkey = "dev/terraform.tfstate"\nregion = "us-east-1"\nuse_lockfile = true\n'
+BACKEND = (
+    'bucket = "states"\nkey = "dev/terraform.tfstate"\nregion = "us-east-1"\nuse_lockfile = true\n'
+)
 
 
 @dataclass
@@ -58,7 +62,9 @@ class Ground:
         """Files of the directory by name without `.tf`, committed."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.root / ".gitignore").write_text(".terraform/\n.terraform.lock.hcl\n")
-        (self.directory / "backend-config.tfvars").write_text(BACKEND) if not (self.directory / "backend-config.tfvars").exists() else None
+        (self.directory / "backend-config.tfvars").write_text(BACKEND) if not (
+            self.directory / "backend-config.tfvars"
+        ).exists() else None
         for name, text in files.items():
             (self.directory / f"{name}.tf").write_text(text)
         self.commit()
@@ -67,13 +73,26 @@ class Ground:
         if not (self.root / ".git").exists():
             self.git("init", "--quiet", "--initial-branch=main")
         self.git("add", "--all")
-        self.git("-c", "user.name=A", "-c", "user.email=a@b", "commit", "--quiet", "--allow-empty", "--message=Change")
+        self.git(
+            "-c",
+            "user.name=A",
+            "-c",
+            "user.email=a@b",
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "--message=Change",
+        )
 
     def git(self, *words: str) -> None:
         subprocess.run(["git", *words], cwd=self.root, check=True, capture_output=True)
 
     def settings(self, **environment: Any) -> Settings:
-        terraform = {"directory": "terraform/dev", "backend_config": "backend-config.tfvars", **self.configured}
+        terraform = {
+            "directory": "terraform/dev",
+            "backend_config": "backend-config.tfvars",
+            **self.configured,
+        }
         values = {
             "account": "123456789012",
             "region": "us-east-1",

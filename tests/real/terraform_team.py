@@ -1,4 +1,6 @@
-"""A checkout whose sandbox is rolled out by Terraform: `inv` as an operator types it, with the provider from a mirror."""
+"""A checkout whose sandbox is rolled out by Terraform: `inv` as an operator types it, with the
+provider from a mirror.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from tests.deploy import deploying as world
 
 SEARCHED = ("/opt", "/usr/local", "/usr/share", "/srv", "/var/lib", "/root", "/home")
 DEEP = 4
-# Go collects garbage only when memory is short: else that takes a third of each run, over the provider's 600 MB of schemas.
+# Go collects garbage only when memory is short: else that takes a third of each run, over the
+# provider's 600 MB of schemas.
 LAZY = {"GOGC": "off", "GOMEMLIMIT": "1500MiB"}
 
 
@@ -36,9 +39,17 @@ class Team:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "invoke", "--search-root", str(self.checkout.root), *words]
-        keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | self.environment
+        keep = {
+            key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ
+        } | self.environment
         return subprocess.Popen(
-            command, cwd=self.checkout.root, env=keep, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=self.checkout.root,
+            env=keep,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
 
     def choose(self, rollout: str) -> None:
@@ -61,7 +72,9 @@ class Team:
 
 
 def mirror() -> Path | None:
-    """A folder that holds `registry.terraform.io/…`: OPS_TF_MIRROR, else the first one found where machines keep such things."""
+    """A folder that holds `registry.terraform.io/…`: OPS_TF_MIRROR, else the first one found where
+    machines keep such things.
+    """
     named = os.environ.get("OPS_TF_MIRROR")
     if named:
         return Path(named)
@@ -75,10 +88,16 @@ def mirror() -> Path | None:
 
 
 def configuration(folder: Path) -> dict[str, str]:
-    """TF_CLI_CONFIG_FILE for the mirror; nothing where there is none (then the provider comes from the network, or not)."""
+    """TF_CLI_CONFIG_FILE for the mirror; nothing where there is none (then the provider comes from
+    the network, or not).
+    """
     found = mirror()
     if found is None:
-        return {name: os.environ[name] for name in ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR") if name in os.environ}
+        return {
+            name: os.environ[name]
+            for name in ("TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR")
+            if name in os.environ
+        }
     file = folder / "mirror.tfrc"
     file.write_text(
         f'provider_installation {{\n  filesystem_mirror {{ path = "{found}" }}\n'
@@ -88,11 +107,15 @@ def configuration(folder: Path) -> dict[str, str]:
 
 
 def team(checkout: Checkout, folder: Path, *words: str) -> Team:
-    """The sandbox up with `words`, its Terraform placed and tried. Skips by name where the provider can't be had, unless it is required."""
+    """The sandbox up with `words`, its Terraform placed and tried. Skips by name where the provider
+    can't be had, unless it is required.
+    """
     environment = configuration(folder) | LAZY
     up = checkout.inv("sandbox.up", "--rollout", "terraform", *words, **environment)
     if up.returncode == 3:
         required = "terraform" in os.environ.get("OPS_REQUIRE_REAL", "").split(",")
-        (pytest.fail if required else pytest.skip)(f"no terraform with the AWS provider here: {up.stderr}")
+        (pytest.fail if required else pytest.skip)(
+            f"no terraform with the AWS provider here: {up.stderr}"
+        )
     assert up.returncode == 0, up.stdout + up.stderr
     return Team(checkout, environment)

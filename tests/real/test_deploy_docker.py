@@ -1,8 +1,8 @@
-"""`inv sandbox.up --engine docker` and `inv backend.deploy` on a real Docker engine, as a user runs them.
+"""`inv sandbox.up --engine docker` and `inv backend.deploy` on a real Docker engine, as a user runs
+them.
 
-The engine builds, pushes through the registry front and runs every task as a container. One sandbox for all tests, in this order: the later
-ones hurt it, and the last takes it down.
-"""
+The engine builds, pushes through the registry front and runs every task as a container. One sandbox
+for all tests, in this order: the later ones hurt it, and the last takes it down."""
 
 from __future__ import annotations
 
@@ -39,13 +39,19 @@ def docked(real: Any, new_checkout: Callable[[str], Checkout]) -> Iterator[Check
 
 def containers(real: Any, checkout: Checkout, service: str = "") -> list[Any]:
     """This sandbox's containers, ended ones too."""
-    found = real.containers.list(all=True, ignore_removed=True, filters={"label": f"{ROOT_LABEL}={(checkout.root / '.sandbox').resolve()}"})
+    found = real.containers.list(
+        all=True,
+        ignore_removed=True,
+        filters={"label": f"{ROOT_LABEL}={(checkout.root / '.sandbox').resolve()}"},
+    )
     return [each for each in found if service in each.attrs["Config"]["Image"]]
 
 
 def healed(real: Any, checkout: Checkout, gone: str) -> bool:
     """Whether two backends run and the container `gone` is not one of them."""
-    running = [each.id for each in containers(real, checkout, "backend") if each.status == "running"]
+    running = [
+        each.id for each in containers(real, checkout, "backend") if each.status == "running"
+    ]
     return len(running) == 2 and gone not in running
 
 
@@ -57,18 +63,27 @@ def dockerfile(checkout: Checkout, run: str) -> str:
     return "\n".join(kept) + "\n"
 
 
-def test_without_docker_it_says_so_and_what_to_do(real: Any, new_checkout: Callable[[str], Checkout], tmp_path: Path) -> None:
-    """No engine at DOCKER_HOST: exit 1, three lines, nothing left running; the same sandbox then comes up without it."""
+def test_without_docker_it_says_so_and_what_to_do(
+    real: Any, new_checkout: Callable[[str], Checkout], tmp_path: Path
+) -> None:
+    """No engine at DOCKER_HOST: exit 1, three lines, nothing left running; the same sandbox then
+    comes up without it.
+    """
     checkout = new_checkout("undocked")
     try:
         for where, why in (
             (f"unix://{tmp_path}/none.sock", "it is not running: there is no unix://"),
             ("tcp://192.0.2.1:2375", "is another machine, and the tasks need this one's loopback"),
         ):
-            done = checkout.inv("sandbox.up", "--rollout", "ecs", "--engine", "docker", DOCKER_HOST=where)
+            done = checkout.inv(
+                "sandbox.up", "--rollout", "ecs", "--engine", "docker", DOCKER_HOST=where
+            )
             error = done.stderr[done.stderr.index("error:") :].splitlines()
             assert (done.returncode, len(error)) == (1, 3), done.stderr
-            assert why in error[1] and error[2] == " next: start Docker, or `inv sandbox.up` without --engine docker"
+            assert (
+                why in error[1]
+                and error[2] == " next: start Docker, or `inv sandbox.up` without --engine docker"
+            )
         status = checkout.document("sandbox.status")
         assert (status["ready"], status["pid"]) == (False, None)
     finally:
@@ -76,10 +91,16 @@ def test_without_docker_it_says_so_and_what_to_do(real: Any, new_checkout: Calla
 
 
 def test_up_means_four_containers_and_again_changes_nothing(real: Any, docked: Checkout) -> None:
-    """Two tasks of each service, as containers; a second `up` is a no-op with or without the engine's name; another engine is refused."""
+    """Two tasks of each service, as containers; a second `up` is a no-op with or without the
+    engine's name; another engine is refused.
+    """
     status = docked.document("sandbox.status")
     assert (status["ready"], status["engine"]) == (True, "docker")
-    assert status["endpoints"]["docker"] == world.overlay(docked)["engine"] == os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    assert (
+        status["endpoints"]["docker"]
+        == world.overlay(docked)["engine"]
+        == os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    )
     before = {each.id for each in containers(real, docked)}
     assert len(before) == 4 and {each.status for each in containers(real, docked)} == {"running"}
     for words in (("--engine", "docker"), ()):
@@ -90,7 +111,9 @@ def test_up_means_four_containers_and_again_changes_nothing(real: Any, docked: C
 
 
 def test_a_commit_becomes_containers_of_its_image(real: Any, docked: Checkout) -> None:
-    """A Dockerfile with RUN, which only a real engine takes: proven, no failed request, and the tasks run the digest that was pushed."""
+    """A Dockerfile with RUN, which only a real engine takes: proven, no failed request, and the
+    tasks run the digest that was pushed.
+    """
     files = {"backend/Dockerfile": dockerfile(docked, 'python3 -c "print(6 * 7)" > made.txt')}
     tag = world.commit(docked, files, "A new version, with a step of its own")
     with world.client(world.overlay(docked)["site"]) as client:
@@ -99,12 +122,19 @@ def test_a_commit_becomes_containers_of_its_image(real: Any, docked: Checkout) -
     assert (done["verdict"], done["tag"], client.failed) == ("succeeded", tag, []), process.stderr
     assert client.asked > 50 and world.version(docked) == tag
     running = containers(real, docked, "backend")
-    assert [each.exec_run(["python3", "-c", "print(open('/app/made.txt').read())"]).output.strip() for each in running] == [b"42", b"42"]
-    digests = {digest.partition("@")[2] for each in running for digest in each.image.attrs["RepoDigests"]}
+    assert [
+        each.exec_run(["python3", "-c", "print(open('/app/made.txt').read())"]).output.strip()
+        for each in running
+    ] == [b"42", b"42"]
+    digests = {
+        digest.partition("@")[2] for each in running for digest in each.image.attrs["RepoDigests"]
+    }
     assert digests == {done["digest"]}
     said = process.stderr.splitlines()
     assert any(line.strip().startswith("Step 4/11 : RUN python3") for line in said)
-    assert any(line.endswith(": Pushed") for line in said) and not [line for line in said if '{"' in line]
+    assert any(line.endswith(": Pushed") for line in said) and not [
+        line for line in said if '{"' in line
+    ]
 
 
 def test_a_build_that_fails_shows_its_own_lines(docked: Checkout) -> None:
@@ -115,31 +145,53 @@ def test_a_build_that_fails_shows_its_own_lines(docked: Checkout) -> None:
     failed = docked.inv("backend.deploy")
     error = failed.stderr[failed.stderr.index("\nerror:") :]
     assert failed.returncode == 1 and f"failed at Step 4/11 : RUN {run}" in error
-    assert "compiling" in error and "error: no such module foo" in error and "returned a non-zero code: 3" in error
+    assert (
+        "compiling" in error
+        and "error: no such module foo" in error
+        and "returned a non-zero code: 3" in error
+    )
     assert world.service(docked)["taskDefinition"] == before
     world.revert(docked)
 
 
 def test_a_tag_that_was_pushed_meanwhile_is_refused_by_the_engine_s_push(docked: Checkout) -> None:
-    """Somebody pushes the same tag while we build: exit 3, ECR's own reason, and nothing is rolled out."""
+    """Somebody pushes the same tag while we build: exit 3, ECR's own reason, and nothing is rolled
+    out.
+    """
     before = world.service(docked)["taskDefinition"]
     ecr, name = world.aws(docked, "ecr"), "davidshaevel/backend"
-    [theirs] = ecr.batch_get_image(repositoryName=name, imageIds=[{"imageTag": world.version(docked)}])["images"]
-    tag = world.commit(docked, {"backend/Dockerfile": dockerfile(docked, "echo building; sleep 3")}, "Pushed by somebody else too")
+    [theirs] = ecr.batch_get_image(
+        repositoryName=name, imageIds=[{"imageTag": world.version(docked)}]
+    )["images"]
+    tag = world.commit(
+        docked,
+        {"backend/Dockerfile": dockerfile(docked, "echo building; sleep 3")},
+        "Pushed by somebody else too",
+    )
     process = world.start(docked, "backend.deploy")
     world.read_until(process, "Step 4/")
     ecr.put_image(
-        repositoryName=name, imageTag=tag, imageManifest=theirs["imageManifest"], imageDigest=theirs["imageId"]["imageDigest"],
+        repositoryName=name,
+        imageTag=tag,
+        imageManifest=theirs["imageManifest"],
+        imageDigest=theirs["imageId"]["imageDigest"],
     )
     _, said = process.communicate(timeout=60)
     assert process.returncode == 3, said
-    assert "the tag exists, and the repository's tags are immutable" in said and f"'{tag}' already exists" in said
+    assert (
+        "the tag exists, and the repository's tags are immutable" in said
+        and f"'{tag}' already exists" in said
+    )
     assert world.service(docked)["taskDefinition"] == before
     world.revert(docked)
 
 
-def test_a_deploy_killed_three_times_ends_in_one_build_one_push_one_update(real: Any, docked: Checkout) -> None:
-    """kill -9 after the build, after the push, after UpdateService: a real engine's builds differ, so nothing may be built again."""
+def test_a_deploy_killed_three_times_ends_in_one_build_one_push_one_update(
+    real: Any, docked: Checkout
+) -> None:
+    """kill -9 after the build, after the push, after UpdateService: a real engine's builds differ,
+    so nothing may be built again.
+    """
     tag = world.commit(docked, {"backend/NOTE": "killed"}, "Killed on its way")
     before = int(world.service(docked)["taskDefinition"].rsplit(":", 1)[1])
     for step in ("Successfully tagged", " is sha256:", "deployment ecs-svc/"):
@@ -153,20 +205,28 @@ def test_a_deploy_killed_three_times_ends_in_one_build_one_push_one_update(real:
     done = docked.document("backend.deploy")
     assert (done["verdict"], world.version(docked)) == ("succeeded", tag), done
     assert not {"build", "push", "register"} & {step["name"] for step in done["steps"]}
-    assert {each.image.id for each in containers(real, docked, "backend")} == built and len(built) == 1
+    assert {each.image.id for each in containers(real, docked, "backend")} == built and len(
+        built
+    ) == 1
     assert int(world.service(docked)["taskDefinition"].rsplit(":", 1)[1]) == before + 1
     assert docked.document("lock.status") == {"locks": []}
 
 
 def test_an_image_that_crashes_is_diagnosed_and_taken_back(real: Any, docked: Checkout) -> None:
-    """Exit 4, the container's own last words among the findings, no failed request, and no dead container stays."""
+    """Exit 4, the container's own last words among the findings, no failed request, and no dead
+    container stays.
+    """
     old = world.version(docked)
-    crash = "import sys\nsys.stdout.write('boom: no such setting DATABSE_URL')\nsys.exit(1)\n"      # not even a newline
+    # not even a newline
+    crash = "import sys\nsys.stdout.write('boom: no such setting DATABSE_URL')\nsys.exit(1)\n"
     world.commit(docked, {"backend/server.py": crash}, "A version that crashes")
     with world.client(world.overlay(docked)["site"]) as client:
         process = docked.inv("backend.deploy", "--json", "--skip", "tests")
     assert process.returncode == 4, process.stderr
-    assert "log of backend: boom: no such setting DATABSE_URL" in process.stderr and '"rolled_back"' in process.stdout
+    assert (
+        "log of backend: boom: no such setting DATABSE_URL" in process.stderr
+        and '"rolled_back"' in process.stdout
+    )
     assert "DescribeTasks containers[backend].exitCode: 1" in process.stderr
     assert client.failed == [] and world.version(docked) == old
     assert [each.status for each in containers(real, docked)] == ["running"] * 4
@@ -174,19 +234,28 @@ def test_an_image_that_crashes_is_diagnosed_and_taken_back(real: Any, docked: Ch
 
 
 def test_a_killed_container_is_replaced(real: Any, docked: Checkout) -> None:
-    """kill -9 of a container's process, then `docker rm -f` of another: exit code 137, and two healthy tasks again."""
+    """kill -9 of a container's process, then `docker rm -f` of another: exit code 137, and two
+    healthy tasks again.
+    """
     ecs = world.aws(docked, "ecs")
     for remove in (False, True):
         until(lambda: healed(real, docked, ""))
         victim = containers(real, docked, "backend")[0]
-        victim.remove(force=True) if remove else os.kill(victim.attrs["State"]["Pid"], signal.SIGKILL)
+        victim.remove(force=True) if remove else os.kill(
+            victim.attrs["State"]["Pid"], signal.SIGKILL
+        )
         until(lambda gone=victim.id: healed(real, docked, gone))
         [task] = ecs.describe_tasks(cluster=CLUSTER, tasks=[victim.labels[TASK_LABEL]])["tasks"]
-        assert (task["stopCode"], task["containers"][0]["exitCode"]) == ("EssentialContainerExited", 137)
+        assert (task["stopCode"], task["containers"][0]["exitCode"]) == (
+            "EssentialContainerExited",
+            137,
+        )
 
 
 def test_a_killed_supervisor_leaves_containers_that_up_sweeps(real: Any, docked: Checkout) -> None:
-    """After kill -9 of the supervisor a plain `up` heals with the same engine: the old containers go, the deployed version comes back."""
+    """After kill -9 of the supervisor a plain `up` heals with the same engine: the old containers
+    go, the deployed version comes back.
+    """
     old, before = world.version(docked), {each.id for each in containers(real, docked)}
     os.kill(docked.document("sandbox.status")["pid"], signal.SIGKILL)
     until(lambda: docked.document("sandbox.status")["state"] == "dead")
@@ -198,7 +267,9 @@ def test_a_killed_supervisor_leaves_containers_that_up_sweeps(real: Any, docked:
 
 
 def test_down_leaves_no_container_and_purge_no_image(real: Any, docked: Checkout) -> None:
-    """`sandbox.down` takes the containers away, `--purge` the images of this sandbox; the shared base stays."""
+    """`sandbox.down` takes the containers away, `--purge` the images of this sandbox; the shared
+    base stays.
+    """
     registry = docked.document("sandbox.status")["endpoints"]["registry"]
     assert docked.inv("sandbox.down").returncode == 0 and containers(real, docked) == []
     assert [name for name in names(real) if name.startswith(registry)]

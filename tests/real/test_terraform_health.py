@@ -1,4 +1,6 @@
-"""`inv tf.apply` with a real terraform looks at the platform before and after, and tells what the apply did to it."""
+"""`inv tf.apply` with a real terraform looks at the platform before and after, and tells what the
+apply did to it.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +36,15 @@ def endpoint() -> Iterator[str]:
 
 
 def test_an_apply_tells_what_it_broke(
-    require: Any, endpoint: str, httpserver: HTTPServer, new_checkout: Callable[[str], Checkout], tmp_path: Path
+    require: Any,
+    endpoint: str,
+    httpserver: HTTPServer,
+    new_checkout: Callable[[str], Checkout],
+    tmp_path: Path,
 ) -> None:
-    """A page that answers 500 once the plan is applied is a change; what was unknown before is as before."""
+    """A page that answers 500 once the plan is applied is a change; what was unknown before is as
+    before.
+    """
     require("terraform")
     broken, ground = tmp_path / "broken", Ground(tmp_path / "source", endpoint)
     ground.root.mkdir()
@@ -48,15 +56,29 @@ def test_an_apply_tells_what_it_broke(
 
     httpserver.expect_request("/about").respond_with_handler(about)
     checkout = new_checkout("apply")
-    service = {"ecs_service": "b", "container": "app", "repository": "r", "endpoints": [{"path": "/about"}]}
+    service = {
+        "ecs_service": "b",
+        "container": "app",
+        "repository": "r",
+        "endpoints": [{"path": "/about"}],
+    }
     environment = {
-        "account": "123456789012", "region": "us-east-1", "cluster": "c", "overlay": "overlay.yaml", "source": str(ground.root),
-        "services": {"backend": service}, "terraform": {"directory": "terraform/dev", "backend_config": "backend-config.tfvars"},
-    }  # fmt: skip
+        "account": "123456789012",
+        "region": "us-east-1",
+        "cluster": "c",
+        "overlay": "overlay.yaml",
+        "source": str(ground.root),
+        "services": {"backend": service},
+        "terraform": {"directory": "terraform/dev", "backend_config": "backend-config.tfvars"},
+    }
     site = httpserver.url_for("/").rstrip("/")
-    (checkout.root / "overlay.yaml").write_text(yaml.safe_dump({"aws": {"endpoint": endpoint, **KEYS}, "site": site}))
+    (checkout.root / "overlay.yaml").write_text(
+        yaml.safe_dump({"aws": {"endpoint": endpoint, **KEYS}, "site": site})
+    )
     (checkout.root / "invoke.yaml").write_text(
-        yaml.safe_dump({"tasks": {"dedupe": False}, "env": "dev", "environments": {"dev": environment}})
+        yaml.safe_dump(
+            {"tasks": {"dedupe": False}, "env": "dev", "environments": {"dev": environment}}
+        )
     )
     done = checkout.inv("tf.plan", "--json", "tf.apply", "--yes", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
@@ -64,5 +86,10 @@ def test_an_apply_tells_what_it_broke(
     assert applied["applied"] and broken.exists()
     health = applied["health"]
     assert health["changes"] == [{"name": "/about", "before": "200", "after": "500 page_failing"}]
-    assert (health["before"]["about"], health["after"]["about"]) == ("before tf.apply", "after tf.apply")
-    assert "ecs" in {check["group"] for check in health["before"]["checks"] if check["status"] != "ok"}
+    assert (health["before"]["about"], health["after"]["about"]) == (
+        "before tf.apply",
+        "after tf.apply",
+    )
+    assert "ecs" in {
+        check["group"] for check in health["before"]["checks"] if check["status"] != "ok"
+    }

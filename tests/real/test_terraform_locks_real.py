@@ -1,4 +1,6 @@
-"""Terraform's own lock with a real terraform, on moto: held, waited for, left behind by a kill, taken away."""
+"""Terraform's own lock with a real terraform, on moto: held, waited for, left behind by a kill,
+taken away.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.terraform.errors import LockHeld
 from ops.core.errors import Refused
 from ops.terraform import plan as flow
 from ops.terraform import unlock
+from ops.terraform.errors import LockHeld
 from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground
 from tests.terminal import typed
@@ -38,7 +40,10 @@ resource "terraform_data" "slow" {
 }
 """
 )
-DYNAMO = 'bucket = "states"\nkey = "dev/terraform.tfstate"\nregion = "us-east-1"\ndynamodb_table = "locks"\n'
+DYNAMO = (
+    'bucket = "states"\nkey = "dev/terraform.tfstate"\nregion = "us-east-1"\ndynamodb_table = '
+    '"locks"\n'
+)
 APPLY = """
 import sys
 from pathlib import Path
@@ -94,28 +99,49 @@ def lock(ground: Ground, who: str = "ana@laptop", created: str = "2020-01-02T11:
 
 
 def applying(ground: Ground) -> tuple[subprocess.Popen[str], int]:
-    """`tf.apply` in a process of its own, in the middle of a slow step; it and its terraform's pid."""
+    """`tf.apply` in a process of its own, in the middle of a slow step; it and its terraform's
+    pid.
+    """
     ground.write(main=SLOW)
     flow.plan_as_running(ground.place())
     command = [sys.executable, "-c", APPLY, str(ground.root), ground.endpoint]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    running = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     until((ground.directory / ".terraform" / "begun").exists)
-    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
     found = [line.split(None, 2) for line in listed.splitlines()]
-    return running, next(int(pid) for pid, parent, words in found if parent == str(running.pid) and words.startswith("terraform apply"))
+    return running, next(
+        int(pid)
+        for pid, parent, words in found
+        if parent == str(running.pid) and words.startswith("terraform apply")
+    )
 
 
 def test_a_held_lock_names_its_owner(ground: Ground) -> None:
-    """Exit code 3, who holds it, for how long, and what to type; `tf.locks` says the same as JSON."""
+    """Exit code 3, who holds it, for how long, and what to type; `tf.locks` says the same as
+    JSON.
+    """
     place = ground.place()
     identifier = lock(ground)
     with pytest.raises(LockHeld) as found:
         flow.plan_as_running(place)
-    assert found.value.exit_code == 3 and "ana@laptop holds it for" in found.value.why and "inv tf.unlock" in found.value.next
+    assert (
+        found.value.exit_code == 3
+        and "ana@laptop holds it for" in found.value.why
+        and "inv tf.unlock" in found.value.next
+    )
     (held,) = unlock.held(place)
     document = unlock.as_document(held)
-    assert (document["id"], document["owner"], document["reason"], document["store"]) == (identifier, "ana@laptop", "apply", "s3")
+    assert (document["id"], document["owner"], document["reason"], document["store"]) == (
+        identifier,
+        "ana@laptop",
+        "apply",
+        "s3",
+    )
 
 
 def test_a_held_lock_is_seen_before_terraform_was_ever_initialised(ground: Ground) -> None:
@@ -129,7 +155,9 @@ def test_wait_outlasts_a_held_lock(ground: Ground, capsys: pytest.CaptureFixture
     """`--wait`: the owner is named, and the plan is made as soon as the lock is gone."""
     lock(ground)
     place = ground.place()
-    threading.Timer(3.0, lambda: ground.client("s3").delete_object(Bucket="states", Key=KEY)).start()
+    threading.Timer(
+        3.0, lambda: ground.client("s3").delete_object(Bucket="states", Key=KEY)
+    ).start()
     assert flow.plan_as_running(place, wait_s=40).changes
     assert "waiting up to 40.0 s for the state's lock: ana@laptop" in capsys.readouterr().err
 
@@ -138,7 +166,10 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
     """Without a terminal only its typed id takes it away; another id does not."""
     identifier = lock(ground)
     place = ground.place()
-    for named, says in ((None, "the lock of ana@laptop stays"), ("another-id", "there is no lock another-id")):
+    for named, says in (
+        (None, "the lock of ana@laptop stays"),
+        ("another-id", "there is no lock another-id"),
+    ):
         with pytest.raises(Refused, match=says) as found:
             unlock.unlock(place, named)
         assert f"inv tf.unlock --id {identifier}" in found.value.next
@@ -153,12 +184,21 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
     ("created", "question", "no", "yes"),
     [
         ("2020-01-02T11:00:00.5Z", "take the lock away? [y/N]", "", "y"),
-        (datetime.now(UTC).isoformat(), "type 8f3c2a7e-0000-1111-2222-333344445555 to take", "y", "8f3c2a7e-0000-1111-2222-333344445555"),
+        (
+            datetime.now(UTC).isoformat(),
+            "type 8f3c2a7e-0000-1111-2222-333344445555 to take",
+            "y",
+            "8f3c2a7e-0000-1111-2222-333344445555",
+        ),
     ],
     ids=["old", "young"],
 )
-def test_at_a_terminal_it_is_asked(ground: Ground, created: str, question: str, no: str, yes: str) -> None:
-    """An old lock of nobody here by a yes, which is not the default; a young one by its whole id, and a yes is not that."""
+def test_at_a_terminal_it_is_asked(
+    ground: Ground, created: str, question: str, no: str, yes: str
+) -> None:
+    """An old lock of nobody here by a yes, which is not the default; a young one by its whole id,
+    and a yes is not that.
+    """
     lock(ground, created=created)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", UNLOCK, str(ground.root), ground.endpoint]
@@ -190,7 +230,10 @@ def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
         "Created": "2020-01-02T11:00:00Z",
         "Path": "states/dev/terraform.tfstate",
     }
-    client.put_item(TableName="locks", Item={"LockID": {"S": "states/dev/terraform.tfstate"}, "Info": {"S": json.dumps(info)}})
+    client.put_item(
+        TableName="locks",
+        Item={"LockID": {"S": "states/dev/terraform.tfstate"}, "Info": {"S": json.dumps(info)}},
+    )
     with pytest.raises(LockHeld, match="ben@desk"):
         flow.plan_as_running(place)
     assert unlock.unlock(place, "11112222-0000").store == "dynamodb"
@@ -198,7 +241,9 @@ def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
 
 
 def test_a_kill_in_the_middle_leaves_a_lock_and_the_next_run_says_whose(ground: Ground) -> None:
-    """kill -9 of an apply: the next plan names user and host; the lock is young, so its id must be typed; then the apply goes on."""
+    """kill -9 of an apply: the next plan names user and host; the lock is young, so its id must be
+    typed; then the apply goes on.
+    """
     running, pid = applying(ground)
     os.killpg(pid, signal.SIGKILL)
     running.communicate(timeout=30)
@@ -229,7 +274,9 @@ def test_a_living_owner_on_this_host_is_seen(ground: Ground) -> None:
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupt_in_the_middle_leaves_no_lock(ground: Ground, name: str) -> None:
-    """Ctrl-C, SIGTERM or a lost terminal: Terraform ends its step, writes the state and frees the lock before we end."""
+    """Ctrl-C, SIGTERM or a lost terminal: Terraform ends its step, writes the state and frees the
+    lock before we end.
+    """
     running, pid = applying(ground)
     running.send_signal(getattr(signal, name))
     errors = running.communicate(timeout=60)[1]

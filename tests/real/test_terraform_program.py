@@ -1,4 +1,6 @@
-"""The tf tasks' flows with a real terraform: saved plans and what they are refused for. The state is in moto's S3."""
+"""The tf tasks' flows with a real terraform: saved plans and what they are refused for. The state
+is in moto's S3.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.tools import git
-from ops.terraform import program
 from ops.core.errors import ConfigError, OpsError, Refused
+from ops.terraform import image_variables, program
 from ops.terraform import plan as flow
-from ops.terraform import image_variables
+from ops.tools import git
 from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground
 
@@ -44,11 +45,17 @@ def applied(ground: Ground) -> flow.TerraformWorkspace:
     return place
 
 
-def test_a_plan_is_saved_then_applied_once(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
-    """`tf.plan` shows and saves, `tf.apply` applies exactly that; there is nothing to apply a second time."""
+def test_a_plan_is_saved_then_applied_once(
+    ground: Ground, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`tf.plan` shows and saves, `tf.apply` applies exactly that; there is nothing to apply a
+    second time.
+    """
     place = ground.place()
     planned = flow.plan_as_running(place)
-    assert [(row.address, row.action) for row in planned.changes] == [("terraform_data.revision", "create")]
+    assert [(row.address, row.action) for row in planned.changes] == [
+        ("terraform_data.revision", "create")
+    ]
     assert planned.saved.file.stat().st_mode & 0o077 == 0
     document = planned.as_document()
     assert document["plan"]["serial"] == 0 and document["changes"][0]["action"] == "create"
@@ -60,7 +67,9 @@ def test_a_plan_is_saved_then_applied_once(ground: Ground, capsys: pytest.Captur
 
 
 def test_init_runs_only_when_it_is_due(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
-    """Once for a fresh directory, not again for a changed resource, again for a changed terraform block."""
+    """Once for a fresh directory, not again for a changed resource, again for a changed terraform
+    block.
+    """
     place = ground.place()
     flow.ensure_initialised(place)
     flow.ensure_initialised(place)
@@ -91,8 +100,12 @@ def test_a_plan_of_uncommitted_files_is_not_applied(ground: Ground) -> None:
         flow.apply_saved(place, yes=True)
 
 
-def test_a_directory_in_a_checkout_of_its_own_is_judged_by_that(ground: Ground, tmp_path: Path) -> None:
-    """`directory: ../infrastructure`: the application's commits change no plan; those there do, and so does what they lack."""
+def test_a_directory_in_a_checkout_of_its_own_is_judged_by_that(
+    ground: Ground, tmp_path: Path
+) -> None:
+    """`directory: ../infrastructure`: the application's commits change no plan; those there do, and
+    so does what they lack.
+    """
     application = tmp_path / "application"
     application.mkdir()
     other = Ground(application, ground.endpoint)
@@ -101,7 +114,10 @@ def test_a_directory_in_a_checkout_of_its_own_is_judged_by_that(ground: Ground, 
     place = ground.place(source=str(application))
     flow.plan_as_running(place)
     other.commit()
-    assert flow.apply_saved(place, yes=True).saved.commit == git.checkout(ground.root, "main", "origin").commit.full
+    assert (
+        flow.apply_saved(place, yes=True).saved.commit
+        == git.checkout(ground.root, "main", "origin").commit.full
+    )
     (ground.root / "module.tf").write_text("")
     assert flow.plan_as_running(place).saved.uncommitted == ("module.tf",)
     ground.commit()
@@ -122,9 +138,14 @@ def test_a_plan_of_a_state_that_moved_is_not_applied(ground: Ground) -> None:
 
 
 def test_terraform_itself_refuses_a_stale_plan_too(ground: Ground) -> None:
-    """Between our look and the apply somebody may still be quicker: that is said in the same words."""
+    """Between our look and the apply somebody may still be quicker: that is said in the same
+    words.
+    """
     place = applied(ground)
-    one, two = flow.plan(place, {"image": "two"}, name="one"), flow.plan(place, {"image": "three"}, name="two")
+    one, two = (
+        flow.plan(place, {"image": "two"}, name="one"),
+        flow.plan(place, {"image": "three"}, name="two"),
+    )
     flow.apply(place, one)
     with pytest.raises(Refused, match="the state has moved"):
         flow.apply(place, two)
@@ -166,12 +187,19 @@ def test_a_protected_environment_wants_its_name_typed(ground: Ground) -> None:
 
 def test_an_undeclared_image_variable_is_found_before_anything(ground: Ground) -> None:
     """Terraform would ignore TF_VAR_images: here it is refused, with the nearest name."""
-    service = {"ecs_service": "web", "container": "web", "repository": "web", "image_variable": "images"}
+    service = {
+        "ecs_service": "web",
+        "container": "web",
+        "repository": "web",
+        "image_variable": "images",
+    }
     place = ground.place(services={"web": service})
     with pytest.raises(ConfigError, match="Terraform variable images") as found:
         flow.plan_as_running(place)
     assert found.value.next == "did you mean image?"
-    with pytest.raises(ConfigError, match="undeclared variable"):  # and Terraform itself, were it handed over
+    with pytest.raises(
+        ConfigError, match="undeclared variable"
+    ):  # and Terraform itself, were it handed over
         flow.plan(place, {"images": "x"})
     assert image_variables.names(place.platform) == {"web": "images"}
 
@@ -179,11 +207,18 @@ def test_an_undeclared_image_variable_is_found_before_anything(ground: Ground) -
 @pytest.mark.parametrize(
     ("old", "new", "says", "next_step"),
     [
-        ('">= 1.10"', '"~> 99.1"', 'the configuration says required_version = "~> 99.1"', "install a version"),
+        (
+            '">= 1.10"',
+            '"~> 99.1"',
+            'the configuration says required_version = "~> 99.1"',
+            "install a version",
+        ),
         ('default = "one"', "", "no var file sets it", "terraform.var_files"),
     ],
 )
-def test_what_stands_in_terraforms_way_is_three_lines(ground: Ground, old: str, new: str, says: str, next_step: str) -> None:
+def test_what_stands_in_terraforms_way_is_three_lines(
+    ground: Ground, old: str, new: str, says: str, next_step: str
+) -> None:
     """Too old a binary, a variable without a value: why, and what to type."""
     ground.write(main=MAIN.replace(old, new))
     with pytest.raises(ConfigError) as found:
@@ -191,13 +226,20 @@ def test_what_stands_in_terraforms_way_is_three_lines(ground: Ground, old: str, 
     assert says in found.value.why and next_step in found.value.next
 
 
-def test_a_provider_that_cannot_be_had(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_cannot_be_had(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """No network, an empty mirror: said, with the two ways to have it."""
     (tmp_path / "empty").mkdir()
     mirror = tmp_path / "mirror.rc"
-    mirror.write_text(f'provider_installation {{\n  filesystem_mirror {{ path = "{tmp_path / "empty"}" }}\n}}\n')
+    mirror.write_text(
+        f'provider_installation {{\n  filesystem_mirror {{ path = "{tmp_path / "empty"}" }}\n}}\n'
+    )
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", str(mirror))
-    ground.write(provider='terraform {\n  required_providers {\n    aws = { source = "hashicorp/aws" }\n  }\n}\n')
+    ground.write(
+        provider='terraform {\n  required_providers {\n    aws = { source = "hashicorp/aws" }\n  '
+        "}\n}\n"
+    )
     with pytest.raises(OpsError, match="a provider can't be had") as found:
         flow.ensure_initialised(ground.place())
     assert "TF_PLUGIN_CACHE_DIR" in found.value.next
@@ -213,7 +255,9 @@ def test_a_backend_that_changed_is_not_chosen_for_you(ground: Ground) -> None:
     assert "-reconfigure" in found.value.next and "-migrate-state" in found.value.next
 
 
-def test_no_terraform_is_said(ground: Ground, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_no_terraform_is_said(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Nothing on PATH: exit code 2 and what to install."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="program terraform is not here"):

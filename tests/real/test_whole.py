@@ -1,4 +1,6 @@
-"""A release with nothing emulated that can be had: a Docker engine, a registry behind ECR's front, Terraform with the AWS provider."""
+"""A release with nothing emulated that can be had: a Docker engine, a registry behind ECR's front,
+Terraform with the AWS provider.
+"""
 
 from __future__ import annotations
 
@@ -29,32 +31,47 @@ def behind(require: Any, real: Any, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="module")
-def owned(behind: str, new_checkout: Callable[[str], Checkout], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+def owned(
+    behind: str, new_checkout: Callable[[str], Checkout], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Team]:
     """A checkout whose sandbox has all three."""
     checkout = new_checkout("whole")
     try:
-        yield team(checkout, tmp_path_factory.mktemp("mirror"), "--engine", "docker", "--registry", behind)
+        yield team(
+            checkout, tmp_path_factory.mktemp("mirror"), "--engine", "docker", "--registry", behind
+        )
     finally:
         checkout.inv("sandbox.down", "--purge")
 
 
 def kept(behind: str, reference: str) -> str:
     """The digest that the registry itself has for a tag of the backend."""
-    answer = httpx.head(f"http://{behind}/v2/{REPOSITORY}/manifests/{reference}", headers={"Accept": oci.DOCKER_MANIFEST}, trust_env=False)
+    answer = httpx.head(
+        f"http://{behind}/v2/{REPOSITORY}/manifests/{reference}",
+        headers={"Accept": oci.DOCKER_MANIFEST},
+        trust_env=False,
+    )
     return str(answer.headers["Docker-Content-Digest"])
 
 
 def running(real: Any, checkout: Checkout) -> set[str]:
     """Digests of the images that the backend's containers run."""
-    found = real.containers.list(ignore_removed=True, filters={"label": f"{ROOT_LABEL}={(checkout.root / '.sandbox').resolve()}"})
+    found = real.containers.list(
+        ignore_removed=True,
+        filters={"label": f"{ROOT_LABEL}={(checkout.root / '.sandbox').resolve()}"},
+    )
     images = [each.image for each in found if "/backend" in each.attrs["Config"]["Image"]]
     return {digest.partition("@")[2] for image in images for digest in image.attrs["RepoDigests"]}
 
 
-def test_without_the_registry_it_says_so_and_what_to_do(real: Any, new_checkout: Callable[[str], Checkout]) -> None:
+def test_without_the_registry_it_says_so_and_what_to_do(
+    real: Any, new_checkout: Callable[[str], Checkout]
+) -> None:
     """Nobody at that address: exit 1, three lines, nothing left running."""
     checkout = new_checkout("unregistered")
-    done = checkout.inv("sandbox.up", "--rollout", "ecs", "--engine", "docker", "--registry", "127.0.0.1:1")
+    done = checkout.inv(
+        "sandbox.up", "--rollout", "ecs", "--engine", "docker", "--registry", "127.0.0.1:1"
+    )
     error = done.stderr[done.stderr.index("error:") :].splitlines()
     assert (done.returncode, len(error)) == (1, 3), done.stderr
     assert "no registry at 127.0.0.1:1" in error[0] and "Connection refused" in error[1]
@@ -64,20 +81,41 @@ def test_without_the_registry_it_says_so_and_what_to_do(real: Any, new_checkout:
 
 
 def test_a_release_on_real_parts(real: Any, behind: str, owned: Team) -> None:
-    """Built and pushed by the engine, kept by the registry, told to ECR, rolled out by Terraform: one digest, no failed request."""
+    """Built and pushed by the engine, kept by the registry, told to ECR, rolled out by Terraform:
+    one digest, no failed request.
+    """
     tag = world.commit(owned.checkout, {"backend/NOTE": "whole"}, "On real parts")
     with world.client(world.overlay(owned.checkout)["site"]) as someone:
         document = owned.document("backend.deploy")
-    assert (document["verdict"], document["tag"], someone.failed) == ("succeeded", tag, []), document
-    assert [step["name"] for step in document["steps"]] == ["tf-check", "build", "push", "tf-plan", "tf-apply", "watch", "prove"]
-    [detail] = world.aws(owned.checkout, "ecr").describe_images(repositoryName=REPOSITORY, imageIds=[{"imageTag": tag}])["imageDetails"]
+    assert (document["verdict"], document["tag"], someone.failed) == ("succeeded", tag, []), (
+        document
+    )
+    assert [step["name"] for step in document["steps"]] == [
+        "tf-check",
+        "build",
+        "push",
+        "tf-plan",
+        "tf-apply",
+        "watch",
+        "prove",
+    ]
+    [detail] = world.aws(owned.checkout, "ecr").describe_images(
+        repositoryName=REPOSITORY, imageIds=[{"imageTag": tag}]
+    )["imageDetails"]
     assert kept(behind, tag) == detail["imageDigest"] == document["digest"]
-    assert running(real, owned.checkout) == {document["digest"]} and world.version(owned.checkout) == tag
-    assert owned.document("tf.plan")["changes"] == [] and owned.document("lock.status") == {"locks": []}
+    assert (
+        running(real, owned.checkout) == {document["digest"]}
+        and world.version(owned.checkout) == tag
+    )
+    assert owned.document("tf.plan")["changes"] == [] and owned.document("lock.status") == {
+        "locks": []
+    }
 
 
 def test_a_failing_image_is_undone_there(real: Any, behind: str, owned: Team) -> None:
-    """Exit 4 with the container's last words; a second plan brings the old image back, which the engine pulls from the registry."""
+    """Exit 4 with the container's last words; a second plan brings the old image back, which the
+    engine pulls from the registry.
+    """
     old, before = world.version(owned.checkout), running(real, owned.checkout)
     tag = world.commit(owned.checkout, {"backend/server.py": world.CRASH}, "Crash")
     with world.client(world.overlay(owned.checkout)["site"]) as someone:
@@ -90,7 +128,9 @@ def test_a_failing_image_is_undone_there(real: Any, behind: str, owned: Team) ->
 
 
 def test_a_killed_sandbox_comes_back_with_what_the_registry_holds(behind: str, owned: Team) -> None:
-    """A plain `up` keeps to the registry; the deployed version starts without being built; another registry is refused while it is up."""
+    """A plain `up` keeps to the registry; the deployed version starts without being built; another
+    registry is refused while it is up.
+    """
     old = world.version(owned.checkout)
     assert owned.checkout.document("sandbox.status")["registry"] == behind
     other = owned.inv("sandbox.up", "--registry", "127.0.0.1:1")
@@ -98,4 +138,7 @@ def test_a_killed_sandbox_comes_back_with_what_the_registry_holds(behind: str, o
     os.kill(owned.checkout.document("sandbox.status")["pid"], signal.SIGKILL)
     up = owned.inv("sandbox.up")
     assert up.returncode == 0 and "images from the disk" in up.stdout + up.stderr, up.stderr
-    assert world.version(owned.checkout) == old and owned.checkout.document("sandbox.status")["registry"] == behind
+    assert (
+        world.version(owned.checkout) == old
+        and owned.checkout.document("sandbox.status")["registry"] == behind
+    )

@@ -1,4 +1,6 @@
-"""A small platform for the tests of the AWS endpoint and the agent: cluster, load balancer, service, real processes for containers."""
+"""A small platform for the tests of the AWS endpoint and the agent: cluster, load balancer,
+service, real processes for containers.
+"""
 
 import contextlib
 import os
@@ -18,10 +20,19 @@ from ops.sandbox.aws import serve
 from ops.sandbox.contracts import REGION, Ports, PullError, StartError, Timing
 from tests.waiting import until
 
-# health_timeout is not quick: on a machine that does too much at once, a healthy process answers late
+# health_timeout is not quick: on a machine that does too much at once, a healthy process answers
+# late
 QUICK = Timing(
-    tick=0.1, provision=0.05, pull=0.05, health_interval=0.25, health_timeout=3.0, deregistration_delay=0.4, stop_timeout=1.0,
-    grace=1.0, steady=0.3, invalidation=0.5,
+    tick=0.1,
+    provision=0.05,
+    pull=0.05,
+    health_interval=0.25,
+    health_timeout=3.0,
+    deregistration_delay=0.4,
+    stop_timeout=1.0,
+    grace=1.0,
+    steady=0.3,
+    invalidation=0.5,
 )
 
 SERVER = """
@@ -53,14 +64,20 @@ def free_port():
 def ports():
     """Ports and a network of their own: tests run side by side."""
     network = f"127.{random.randint(80, 250)}.{random.randint(1, 250)}"
-    return Ports(aws=free_port(), registry=5999, site=5997, alb=5996, database=5995, network=network)
+    return Ports(
+        aws=free_port(), registry=5999, site=5997, alb=5996, database=5995, network=network
+    )
 
 
 def client_of(aws, name):
     """A boto3 client with the operator's key."""
     key = aws.keys.operator
     return boto3.client(
-        name, endpoint_url=aws.url, region_name=REGION, aws_access_key_id=key.access_key, aws_secret_access_key=key.secret_key,
+        name,
+        endpoint_url=aws.url,
+        region_name=REGION,
+        aws_access_key_id=key.access_key,
+        aws_secret_access_key=key.secret_key,
         config=Config(retries={"max_attempts": 0}),
     )
 
@@ -104,10 +121,22 @@ class ProcessRuntime:
     def start(self, spec):
         script, environment = self.images[spec.image]
         if script is None:
-            raise StartError('CannotStartContainerError: Error response from daemon: exec: "nothing": executable file not found in $PATH')
+            raise StartError(
+                'CannotStartContainerError: Error response from daemon: exec: "nothing": '
+                "executable file not found in $PATH"
+            )
         process = subprocess.Popen(
-            [sys.executable, "-S", "-c", script], env={**environment, **spec.environment, "HOST": spec.address, "PATH": os.environ["PATH"]},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            [sys.executable, "-S", "-c", script],
+            env={
+                **environment,
+                **spec.environment,
+                "HOST": spec.address,
+                "PATH": os.environ["PATH"],
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
         )
         threading.Thread(target=self._read, args=(process, spec.log), daemon=True).start()
         self.pids.append(process.pid)
@@ -124,21 +153,39 @@ class Platform:
 
     def __init__(self, aws, runtime):
         self.aws, self.runtime = aws, runtime
-        self.ecs, self.elb, self.logs = self.client("ecs"), self.client("elbv2"), self.client("logs")
+        self.ecs, self.elb, self.logs = (
+            self.client("ecs"),
+            self.client("elbv2"),
+            self.client("logs"),
+        )
         ec2 = self.client("ec2")
         self.subnets = [each["SubnetId"] for each in ec2.describe_subnets()["Subnets"]][:2]
         self.vpc = vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-        self.group = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["SecurityGroups"][0]["GroupId"]
+        self.group = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [vpc]}])[
+            "SecurityGroups"
+        ][0]["GroupId"]
         self.ecs.create_cluster(clusterName="demo")
         self.logs.create_log_group(logGroupName="/ecs/demo/web")
-        balancer = self.elb.create_load_balancer(Name="demo-alb", Subnets=self.subnets)["LoadBalancers"][0]["LoadBalancerArn"]
+        balancer = self.elb.create_load_balancer(Name="demo-alb", Subnets=self.subnets)[
+            "LoadBalancers"
+        ][0]["LoadBalancerArn"]
         self.target_group = self.elb.create_target_group(
-            Name="demo-web-tg", Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip", HealthCheckPath="/health",
-            HealthyThresholdCount=2, UnhealthyThresholdCount=3,
+            Name="demo-web-tg",
+            Protocol="HTTP",
+            Port=8080,
+            VpcId=vpc,
+            TargetType="ip",
+            HealthCheckPath="/health",
+            HealthyThresholdCount=2,
+            UnhealthyThresholdCount=3,
         )["TargetGroups"][0]["TargetGroupArn"]
         forward = [{"Type": "forward", "TargetGroupArn": self.target_group}]
-        self.listener = self.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=forward)["Listeners"][0]
-        self.network = {"awsvpcConfiguration": {"subnets": self.subnets, "securityGroups": [self.group]}}
+        self.listener = self.elb.create_listener(
+            LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=forward
+        )["Listeners"][0]
+        self.network = {
+            "awsvpcConfiguration": {"subnets": self.subnets, "securityGroups": [self.group]}
+        }
 
     def client(self, name):
         return client_of(self.aws, name)
@@ -149,21 +196,46 @@ class Platform:
 
     def revision(self, image, containers=(), **changes):
         container = {
-            "name": "web", "image": image, "essential": True, "portMappings": [{"containerPort": 8080}],
-            "logConfiguration": {"logDriver": "awslogs", "options": {
-                "awslogs-group": "/ecs/demo/web", "awslogs-region": REGION, "awslogs-stream-prefix": "ecs"}},
+            "name": "web",
+            "image": image,
+            "essential": True,
+            "portMappings": [{"containerPort": 8080}],
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": "/ecs/demo/web",
+                    "awslogs-region": REGION,
+                    "awslogs-stream-prefix": "ecs",
+                },
+            },
             **changes,
         }
         return self.ecs.register_task_definition(
-            family="demo-web", requiresCompatibilities=["FARGATE"], networkMode="awsvpc", cpu="256", memory="512",
-            containerDefinitions=[container, *containers], runtimePlatform={"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
+            family="demo-web",
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
+            containerDefinitions=[container, *containers],
+            runtimePlatform={"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
         )["taskDefinition"]["taskDefinitionArn"]
 
     def create(self, revision, count=2, balanced=True, name="web", **settings):
-        balancers = [{"targetGroupArn": self.target_group, "containerName": "web", "containerPort": 8080}] if balanced else []
+        balancers = (
+            [{"targetGroupArn": self.target_group, "containerName": "web", "containerPort": 8080}]
+            if balanced
+            else []
+        )
         return self.ecs.create_service(
-            cluster="demo", serviceName=name, taskDefinition=revision, desiredCount=count, launchType="FARGATE",
-            networkConfiguration=self.network, loadBalancers=balancers, healthCheckGracePeriodSeconds=60 if balanced else 0, **settings,
+            cluster="demo",
+            serviceName=name,
+            taskDefinition=revision,
+            desiredCount=count,
+            launchType="FARGATE",
+            networkConfiguration=self.network,
+            loadBalancers=balancers,
+            healthCheckGracePeriodSeconds=60 if balanced else 0,
+            **settings,
         )["service"]
 
     def update(self, **changes):
@@ -173,7 +245,9 @@ class Platform:
         return self.ecs.describe_services(cluster="demo", services=[name])["services"][0]
 
     def deployment(self, identifier):
-        return next((each for each in self.service()["deployments"] if each["id"] == identifier), None)
+        return next(
+            (each for each in self.service()["deployments"] if each["id"] == identifier), None
+        )
 
     def primary(self):
         return self.service()["deployments"][0]
@@ -183,18 +257,27 @@ class Platform:
         return self.ecs.describe_tasks(cluster="demo", tasks=arns)["tasks"] if arns else []
 
     def health(self):
-        found = self.elb.describe_target_health(TargetGroupArn=self.target_group)["TargetHealthDescriptions"]
+        found = self.elb.describe_target_health(TargetGroupArn=self.target_group)[
+            "TargetHealthDescriptions"
+        ]
         return {each["Target"]["Id"]: each["TargetHealth"] for each in found}
 
     def events(self):
         return [each["message"] for each in self.service()["events"]]
 
     def completed(self, timeout=20):
-        return until(lambda: self.primary()["rolloutState"] == "COMPLETED" and self.service(), timeout)
+        return until(
+            lambda: self.primary()["rolloutState"] == "COMPLETED" and self.service(), timeout
+        )
 
     def lines(self):
         streams = self.logs.describe_log_streams(logGroupName="/ecs/demo/web")["logStreams"]
-        found = [self.logs.get_log_events(logGroupName="/ecs/demo/web", logStreamName=each["logStreamName"]) for each in streams]
+        found = [
+            self.logs.get_log_events(
+                logGroupName="/ecs/demo/web", logStreamName=each["logStreamName"]
+            )
+            for each in streams
+        ]
         return [event["message"] for each in found for event in each["events"]]
 
 

@@ -1,4 +1,6 @@
-"""What the faults' tests ask of a sandbox: the faults that stand, a page as a viewer gets it, the targets, the certificate."""
+"""What the faults' tests ask of a sandbox: the faults that stand, a page as a viewer gets it, the
+targets, the certificate.
+"""
 
 from __future__ import annotations
 
@@ -21,25 +23,38 @@ from tests.sandbox.lifecycle_support import operator as clients
 from tests.waiting import until
 
 QUICK = Timing(
-    tick=0.1, provision=0.1, pull=0.1, health_interval=0.3, deregistration_delay=0.3, steady=0.3, invalidation=1.0, database=0.8,
+    tick=0.1,
+    provision=0.1,
+    pull=0.1,
+    health_interval=0.3,
+    deregistration_delay=0.3,
+    steady=0.3,
+    invalidation=1.0,
+    database=0.8,
 )
 
 
 @contextlib.contextmanager
 def broken(root: Path, *names: str) -> Iterator[None]:
-    """These faults, broken one after the other and mended in the same order; each says so and is listed meanwhile."""
+    """These faults, broken one after the other and mended in the same order; each says so and is
+    listed meanwhile.
+    """
     try:
         for name in names:
             [done] = faults.order(root, "break", name)
-            assert done["changed"] and done["active"] and done["says"].startswith(f"broken: {name}: "), done
+            assert (
+                done["changed"] and done["active"] and done["says"].startswith(f"broken: {name}: ")
+            ), done
         assert active(root) == set(names)
         yield
     except BaseException:
-        faults.order(root, "mend-all")       # the next test's sandbox is the same
+        faults.order(root, "mend-all")  # the next test's sandbox is the same
         raise
     for name in names:
         [done] = faults.order(root, "mend", name)
-        assert done["changed"] and not done["active"] and done["says"].startswith(f"mended: {name}"), done
+        assert (
+            done["changed"] and not done["active"] and done["says"].startswith(f"mended: {name}")
+        ), done
     assert active(root) == set()
 
 
@@ -56,7 +71,11 @@ class Page:
         connection = HTTPConnection(address, timeout=timeout)
         connection.request("GET", path, headers={"Host": f"{address}"})
         answer = connection.getresponse()
-        self.status, self.body, self.header = answer.status, answer.read().decode(), answer.getheader
+        self.status, self.body, self.header = (
+            answer.status,
+            answer.read().decode(),
+            answer.getheader,
+        )
         self.took = time.monotonic() - began
         connection.close()
 
@@ -70,7 +89,9 @@ def states(root: Path, group: str) -> list[tuple[str, str | None]]:
 
 
 def until_ill(root: Path, group: str, reason: str) -> None:
-    """Until a target of the group is unhealthy for this reason, or the test fails: ECS replaces it, and the next begins as initial."""
+    """Until a target of the group is unhealthy for this reason, or the test fails: ECS replaces it,
+    and the next begins as initial.
+    """
     until(lambda: ("unhealthy", reason) in states(root, group))
 
 
@@ -93,5 +114,10 @@ def connect(root: Path) -> psycopg.Connection[Any]:
     assert record is not None and record.ports is not None
     login = Server(Paths(root), record.ports.database).login
     return psycopg.connect(
-        host=login.host, port=login.port, dbname=login.database, user=login.username, password=login.password, connect_timeout=5,
+        host=login.host,
+        port=login.port,
+        dbname=login.database,
+        user=login.username,
+        password=login.password,
+        connect_timeout=5,
     )

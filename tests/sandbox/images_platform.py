@@ -1,4 +1,6 @@
-"""A registry, an engine and a runtime on free ports, driven through the real docker client: what the image tests stand on."""
+"""A registry, an engine and a runtime on free ports, driven through the real docker client: what
+the image tests stand on.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,10 @@ import docker
 
 from ops.sandbox.contracts import ContainerSpec, Part, Paths
 from ops.sandbox.engine.server import serve_engine
-from ops.sandbox.runtime.processes import ProcessContainer
 from ops.sandbox.registry.server import serve_registry
-from ops.sandbox.runtime.runtime import ProcessRuntime
 from ops.sandbox.registry.upstream import Upstream
+from ops.sandbox.runtime.processes import ProcessContainer
+from ops.sandbox.runtime.runtime import ProcessRuntime
 from tests.sandbox.images_support import MUTABLE, TOKEN, SmallEcr, context, free_port
 from tests.waiting import until
 
@@ -30,7 +32,7 @@ class ImagePlatform:
     registry_port: int = field(default_factory=free_port)
     parts: list[Part] = field(default_factory=list)
     clients: list[Any] = field(default_factory=list)
-    upstream: str | None = None      # a real registry behind the front, `host:port`
+    upstream: str | None = None  # a real registry behind the front, `host:port`
 
     @property
     def paths(self) -> Paths:
@@ -46,7 +48,9 @@ class ImagePlatform:
 
     def up(self) -> ImagePlatform:
         behind = Upstream.at(self.upstream) if self.upstream else None
-        self.parts.append(serve_registry(self.paths.images / "registry", self.door, self.registry_port, behind))
+        self.parts.append(
+            serve_registry(self.paths.images / "registry", self.door, self.registry_port, behind)
+        )
         self.parts.append(serve_engine(self.paths.images / "engine", self.socket))
         return self
 
@@ -65,7 +69,14 @@ class ImagePlatform:
     def runtime(self) -> ProcessRuntime:
         return ProcessRuntime(self.paths, self.door, self.registry)
 
-    def shipped(self, dockerfile: str, files: dict[str, str], tag: str, repository: str = MUTABLE, **wishes: Any) -> str:
+    def shipped(
+        self,
+        dockerfile: str,
+        files: dict[str, str],
+        tag: str,
+        repository: str = MUTABLE,
+        **wishes: Any,
+    ) -> str:
         """Build and push; the reference that a task definition would name."""
         client, image = self.client(), f"{self.registry}/{repository}:{tag}"
         build(client, dockerfile, files, tag=image, **wishes)
@@ -74,19 +85,33 @@ class ImagePlatform:
         return image
 
 
-def build(client: Any, source: str, files: dict[str, str] | None = None, **wishes: Any) -> list[dict[str, Any]]:
+def build(
+    client: Any, source: str, files: dict[str, str] | None = None, **wishes: Any
+) -> list[dict[str, Any]]:
     """The builder's lines."""
-    return list(client.api.build(fileobj=context(source, files), custom_context=True, decode=True, rm=True, **wishes))
+    return list(
+        client.api.build(
+            fileobj=context(source, files), custom_context=True, decode=True, rm=True, **wishes
+        )
+    )
 
 
-def push(client: Any, repository: str, tag: str | None, login: dict[str, str] | None = LOGIN) -> list[dict[str, Any]]:
+def push(
+    client: Any, repository: str, tag: str | None, login: dict[str, str] | None = LOGIN
+) -> list[dict[str, Any]]:
     """The engine's lines of a push."""
     return list(client.api.push(repository, tag, stream=True, decode=True, auth_config=login))
 
 
 def spec(image: str, log: Callable[[str], None], **changes: Any) -> ContainerSpec:
     """A container of a task, on a loopback address."""
-    given: dict[str, Any] = {"task_id": "a1", "name": "backend", "address": "127.0.0.1", "environment": {}, **changes}
+    given: dict[str, Any] = {
+        "task_id": "a1",
+        "name": "backend",
+        "address": "127.0.0.1",
+        "environment": {},
+        **changes,
+    }
     return ContainerSpec(image=image, log=log, **given)
 
 

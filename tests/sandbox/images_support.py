@@ -19,7 +19,10 @@ class SmallEcr:
     """An EcrDoor over plain dictionaries: what moto's ECR does behind the real front."""
 
     repositories: dict[str, EcrRepository] = field(
-        default_factory=lambda: {IMMUTABLE: EcrRepository(IMMUTABLE, True), MUTABLE: EcrRepository(MUTABLE, False)}
+        default_factory=lambda: {
+            IMMUTABLE: EcrRepository(IMMUTABLE, True),
+            MUTABLE: EcrRepository(MUTABLE, False),
+        }
     )
     images: dict[tuple[str, str], int] = field(default_factory=dict)
     tags: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -37,7 +40,9 @@ class SmallEcr:
     def has_image(self, name: str, digest: str) -> bool:
         return (name, digest) in self.images
 
-    def put_image(self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int) -> None:
+    def put_image(
+        self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int
+    ) -> None:
         self.images[name, digest] = size
         if tag:
             self.tags[name, tag] = digest

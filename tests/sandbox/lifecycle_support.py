@@ -1,4 +1,6 @@
-"""What the lifecycle tests ask of a sandbox: its site, its processes, a deploy, and a client in a loop."""
+"""What the lifecycle tests ask of a sandbox: its site, its processes, a deploy, and a client in a
+loop.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,15 @@ def get(root: Path, path: str) -> Any:
 
 
 def processes(root: Path) -> dict[str, list[int]]:
-    """Living processes of the sandbox: its supervisor, its PostgreSQL, its tasks (those that run below its folder or were written down)."""
+    """Living processes of the sandbox: its supervisor, its PostgreSQL, its tasks (those that run
+    below its folder or were written down).
+    """
     found: dict[str, list[int]] = {"supervisor": [], "postgres": [], "tasks": []}
-    written = {json.loads(file.read_text())["pid"] for file in (root / "tasks").glob("*/pid-*.json")} if root.exists() else set()
+    written = (
+        {json.loads(file.read_text())["pid"] for file in (root / "tasks").glob("*/pid-*.json")}
+        if root.exists()
+        else set()
+    )
     for process in psutil.process_iter(["pid", "cmdline", "status"]):
         command = process.info["cmdline"] or []
         if process.info["status"] == psutil.STATUS_ZOMBIE or not command:
@@ -92,10 +100,14 @@ def deploy(paths: Paths, commit: Commit) -> None:
     endpoints = lifecycle.status(paths.root).endpoints()
     clients = operator(paths.root)
     image = f"{endpoints['registry']}/{BACKEND.repository}:{commit.short}"
-    seed.build_and_push(docker.DockerClient(base_url=endpoints["docker"]), clients, paths, BACKEND, image, commit)
+    seed.build_and_push(
+        docker.DockerClient(base_url=endpoints["docker"]), clients, paths, BACKEND, image, commit
+    )
     secret = clients.secrets.describe_secret(SecretId="dev-davidshaevel-db-credentials")["ARN"]
     clients.ecs.update_service(
-        cluster=seed.CLUSTER, service=BACKEND.service, taskDefinition=seed.register(clients, BACKEND, image, secret),
+        cluster=seed.CLUSTER,
+        service=BACKEND.service,
+        taskDefinition=seed.register(clients, BACKEND, image, secret),
     )
 
 

@@ -1,4 +1,6 @@
-"""Calls of the distribution API as a client makes them: blobs, manifests, and what a refusal says."""
+"""Calls of the distribution API as a client makes them: blobs, manifests, and what a refusal
+says.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def finish(http: httpx.Client, place: str, name: str, data: bytes = b"") -> http
 
 def upload(http: httpx.Client, repository: str, data: bytes) -> str:
     """Upload a blob: POST, then PUT."""
-    answer = finish(http, http.post(f"/v2/{repository}/blobs/uploads/").headers["Location"], digest(data), data)
+    answer = finish(
+        http, http.post(f"/v2/{repository}/blobs/uploads/").headers["Location"], digest(data), data
+    )
     assert answer.status_code == 201, answer.text
     return digest(data)
 
@@ -33,11 +37,26 @@ def descriptor(data: bytes, kind: str = oci.DOCKER_LAYER) -> dict[str, Any]:
 
 def manifest(config: bytes, *layers: bytes, kind: str = oci.DOCKER_MANIFEST) -> bytes:
     listed = [descriptor(layer) for layer in layers]
-    return json.dumps({"schemaVersion": 2, "mediaType": kind, "config": descriptor(config, oci.DOCKER_CONFIG), "layers": listed}).encode()
+    return json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": kind,
+            "config": descriptor(config, oci.DOCKER_CONFIG),
+            "layers": listed,
+        }
+    ).encode()
 
 
-def put(http: httpx.Client, repository: str, reference: str, data: bytes, kind: str = oci.DOCKER_MANIFEST) -> httpx.Response:
-    return http.put(f"/v2/{repository}/manifests/{reference}", content=data, headers={"Content-Type": kind})
+def put(
+    http: httpx.Client,
+    repository: str,
+    reference: str,
+    data: bytes,
+    kind: str = oci.DOCKER_MANIFEST,
+) -> httpx.Response:
+    return http.put(
+        f"/v2/{repository}/manifests/{reference}", content=data, headers={"Content-Type": kind}
+    )
 
 
 def pushed(http: httpx.Client, repository: str, tag: str, text: bytes = b"layer") -> str:

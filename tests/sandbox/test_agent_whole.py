@@ -1,4 +1,6 @@
-"""The parts together, nothing pretended: engine, registry, ECR, agent with the process runtime, load balancer and CDN."""
+"""The parts together, nothing pretended: engine, registry, ECR, agent with the process runtime,
+load balancer and CDN.
+"""
 
 import base64
 import threading
@@ -18,20 +20,31 @@ from tests.sandbox.aws_platform import CRASH, QUICK, SERVER, Platform, free_port
 from tests.sandbox.images_support import context
 from tests.waiting import until
 
-DOCKERFILE = "FROM {base}\nCOPY app.py /app/app.py\nENV VERSION={tag}\nWORKDIR /app\nCMD [\"python3\", \"app.py\"]\n"
+DOCKERFILE = (
+    'FROM {base}\nCOPY app.py /app/app.py\nENV VERSION={tag}\nWORKDIR /app\nCMD ["python3", '
+    '"app.py"]\n'
+)
 
 
 @pytest.fixture
 def house(tmp_path):
     paths = Paths(tmp_path)
-    chosen, socket = Ports(*(free_port() for _ in range(5)), network=ports().network), tmp_path / "engine.sock"
+    chosen, socket = (
+        Ports(*(free_port() for _ in range(5)), network=ports().network),
+        tmp_path / "engine.sock",
+    )
     aws = serve(chosen, QUICK)
     parts = [
         serve_registry(paths.images / "registry", aws.cloud.ecr, chosen.registry),
         serve_engine(paths.images / "engine", socket),
         start_edge(aws.cloud.load_balancer, chosen.site, chosen.alb),
     ]
-    agent = Agent(aws.cloud, ProcessRuntime(paths, aws.cloud.ecr, f"127.0.0.1:{chosen.registry}"), QUICK, chosen.network)
+    agent = Agent(
+        aws.cloud,
+        ProcessRuntime(paths, aws.cloud.ecr, f"127.0.0.1:{chosen.registry}"),
+        QUICK,
+        chosen.network,
+    )
     agent.start()
     platform = Platform(aws, None)
     platform.engine = docker.DockerClient(base_url=f"unix://{socket}")
@@ -47,16 +60,30 @@ def house(tmp_path):
 
 
 def ship(house, tag, script=SERVER):
-    """Build, log in with a token of ECR's, push; the image of a task definition and its digest in ECR."""
-    uri = house.ecr.describe_repositories(repositoryNames=["demo/web"])["repositories"][0]["repositoryUri"]
+    """Build, log in with a token of ECR's, push; the image of a task definition and its digest in
+    ECR.
+    """
+    uri = house.ecr.describe_repositories(repositoryNames=["demo/web"])["repositories"][0][
+        "repositoryUri"
+    ]
     base = next(tag for image in house.engine.images.list() for tag in image.tags)
     source = context(DOCKERFILE.format(base=base, tag=tag), {"app.py": script})
-    list(house.engine.api.build(fileobj=source, custom_context=True, decode=True, rm=True, tag=f"{uri}:{tag}"))
+    list(
+        house.engine.api.build(
+            fileobj=source, custom_context=True, decode=True, rm=True, tag=f"{uri}:{tag}"
+        )
+    )
     token = house.ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
     user, password = base64.b64decode(token).decode().split(":")
-    lines = list(house.engine.api.push(uri, tag, stream=True, decode=True, auth_config={"username": user, "password": password}))
+    lines = list(
+        house.engine.api.push(
+            uri, tag, stream=True, decode=True, auth_config={"username": user, "password": password}
+        )
+    )
     assert "error" not in lines[-1], lines[-1]
-    described = house.ecr.describe_images(repositoryName="demo/web", imageIds=[{"imageTag": tag}])["imageDetails"][0]
+    described = house.ecr.describe_images(repositoryName="demo/web", imageIds=[{"imageTag": tag}])[
+        "imageDetails"
+    ][0]
     return f"{uri}:{tag}", described["imageDigest"]
 
 
@@ -81,7 +108,9 @@ class Client(threading.Thread):
 
 
 def test_from_build_to_site_and_back(house):
-    """Version 2 replaces version 1 and a crashing version 3 never shows, with no failed request; the running digest is the pushed one."""
+    """Version 2 replaces version 1 and a crashing version 3 never shows, with no failed request;
+    the running digest is the pushed one.
+    """
     first, _ = ship(house, "v1")
     house.create(house.revision(first))
     house.completed(30)
@@ -91,7 +120,9 @@ def test_from_build_to_site_and_back(house):
     second, digest = ship(house, "v2")
     house.update(taskDefinition=house.revision(second))
     house.completed(30)
-    assert {task["containers"][0]["imageDigest"] for task in house.tasks(serviceName="web")} == {digest}
+    assert {task["containers"][0]["imageDigest"] for task in house.tasks(serviceName="web")} == {
+        digest
+    }
     third, _ = ship(house, "v3", CRASH)
     bad = house.update(taskDefinition=house.revision(third))["deployments"][0]["id"]
     until(lambda: house.deployment(bad)["failedTasks"] >= 2)
@@ -110,7 +141,19 @@ def test_image_deleted_from_ecr_after_the_check(house):
     revision = house.revision(gone)
     house.ecr.batch_delete_image(repositoryName="demo/web", imageIds=[{"imageTag": "v2"}])
     deployment = house.update(taskDefinition=revision)["deployments"][0]["id"]
-    task = until(lambda: next((each for each in house.tasks("STOPPED", startedBy=deployment) if each["lastStatus"] == "STOPPED"), None))
+    task = until(
+        lambda: next(
+            (
+                each
+                for each in house.tasks("STOPPED", startedBy=deployment)
+                if each["lastStatus"] == "STOPPED"
+            ),
+            None,
+        )
+    )
     assert task["stopCode"] == "TaskFailedToStart"
-    assert task["stoppedReason"].startswith("CannotPullContainerError") and ": not found" in task["stoppedReason"]
+    assert (
+        task["stoppedReason"].startswith("CannotPullContainerError")
+        and ": not found" in task["stoppedReason"]
+    )
     assert get(house.site) == "v1"

@@ -1,4 +1,6 @@
-"""What another user of this machine, or a web page in the operator's browser, gets of a running sandbox: nothing."""
+"""What another user of this machine, or a web page in the operator's browser, gets of a running
+sandbox: nothing.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,10 @@ def places(root: Path) -> dict[str, str]:
     record, endpoints = status.read(Paths(root)), lifecycle.status(root).endpoints()
     assert record is not None and record.ports is not None
     return {
-        "aws": str(endpoints["aws"]).removeprefix("http://"), "registry": str(endpoints["registry"]),
-        "control": f"127.0.0.1:{record.control}", "database": f"127.0.0.1:{record.ports.database}",
+        "aws": str(endpoints["aws"]).removeprefix("http://"),
+        "registry": str(endpoints["registry"]),
+        "control": f"127.0.0.1:{record.control}",
+        "database": f"127.0.0.1:{record.ports.database}",
         "engine": urlsplit(str(endpoints["docker"])).path,
     }
 
@@ -54,9 +58,14 @@ def found(root: Path) -> dict[str, Any]:
         pytest.skip("another user: only root can become one")
     files = [str(root.parent / "control"), *(str(path) for path in root.rglob("*"))]
     key = yaml.safe_load((root / "environment.yaml").read_text())["aws"]["access_key"]
-    image = operator(root).ecs.describe_task_definition(taskDefinition="dev-davidshaevel-backend")["taskDefinition"]
+    image = operator(root).ecs.describe_task_definition(taskDefinition="dev-davidshaevel-backend")[
+        "taskDefinition"
+    ]
     receiving, sending = forks().Pipe(duplex=False)
-    process = forks().Process(target=attack, args=(sending, places(root), key, image["containerDefinitions"][0]["image"], files))
+    process = forks().Process(
+        target=attack,
+        args=(sending, places(root), key, image["containerDefinitions"][0]["image"], files),
+    )
     process.start()
     sending.close()
     try:
@@ -75,38 +84,56 @@ def found(root: Path) -> dict[str, Any]:
         ("the operator's key", "InvalidSignatureException"),
     ],
 )
-def test_another_user_runs_no_code_and_reads_no_secret(root: Path, found: dict[str, Any], who: str, code: str) -> None:
-    """RegisterTaskDefinition, CreateService, RunTask and GetSecretValue are refused as AWS refuses them, and nothing ran."""
+def test_another_user_runs_no_code_and_reads_no_secret(
+    root: Path, found: dict[str, Any], who: str, code: str
+) -> None:
+    """RegisterTaskDefinition, CreateService, RunTask and GetSecretValue are refused as AWS refuses
+    them, and nothing ran.
+    """
     assert found[f"code, {who}"] == [(400, code)] * 3
     assert found[f"secret, {who}"] == (400, code)
     assert not Path(tempfile.gettempdir(), MARK).exists()
-    assert len(operator(root).ecs.list_services(cluster="dev-davidshaevel-cluster")["serviceArns"]) == 2
+    assert (
+        len(operator(root).ecs.list_services(cluster="dev-davidshaevel-cluster")["serviceArns"])
+        == 2
+    )
 
 
 def test_another_user_does_not_end_the_sandbox(root: Path, found: dict[str, Any]) -> None:
-    """moto's own API and the instance metadata are not there; the control port takes no order without its token."""
+    """moto's own API and the instance metadata are not there; the control port takes no order
+    without its token.
+    """
     assert (found["reset"], found["metadata"]) == ([404, 404], 404)
     assert (found["control, break"], found["control, mend-all"]) == (403, 403)
     assert lifecycle.status(root).ready and get(root, "/api/health")["status"] == "ok"
 
 
 def test_another_user_builds_and_pushes_nothing(found: dict[str, Any]) -> None:
-    """The engine's socket can't be connected to; the registry asks for ECR's login, for reading too."""
+    """The engine's socket can't be connected to; the registry asks for ECR's login, for reading
+    too.
+    """
     assert found["engine"] == "PermissionError"
     registry = {name: answer for name, answer in found.items() if name.startswith("registry")}
     assert len(registry) == 3
     for code, challenge in registry.values():
-        assert code == 401 and challenge.startswith('Basic realm="') and 'service="ecr.amazonaws.com"' in challenge
+        assert (
+            code == 401
+            and challenge.startswith('Basic realm="')
+            and 'service="ecr.amazonaws.com"' in challenge
+        )
 
 
 def test_another_user_reads_nothing_of_the_sandbox(root: Path, found: dict[str, Any]) -> None:
-    """No file or folder below `.sandbox` can be opened, though its path is known; the database wants a password."""
+    """No file or folder below `.sandbox` can be opened, though its path is known; the database
+    wants a password.
+    """
     assert found["files"] == [str(root.parent / "control")]
     assert found["database"] == "OperationalError"
 
 
 PREFLIGHT = {
-    "Origin": f"https://{EVIL}", "Access-Control-Request-Method": "POST",
+    "Origin": f"https://{EVIL}",
+    "Access-Control-Request-Method": "POST",
     "Access-Control-Request-Headers": "x-amz-target,authorization,content-type",
 }
 
@@ -118,13 +145,15 @@ PREFLIGHT = {
         ("OPTIONS", "/", PREFLIGHT),
         ("POST", "/", {"Origin": f"https://{EVIL}"}),
         ("GET", "/", {"Origin": "null"}),
-        ("GET", "/", {"Host": EVIL}),                                # its name resolves to 127.0.0.1
+        ("GET", "/", {"Host": EVIL}),  # its name resolves to 127.0.0.1
         ("GET", "/v2/", {"Host": f"127.0.0.1.{EVIL}:80"}),
         ("POST", "/faults/mend-all", {"Host": f"{EVIL}:80"}),
         ("GET", "/", {"Host": ""}),
     ],
 )
-def test_a_web_page_is_refused(root: Path, server: str, method: str, path: str, headers: dict[str, str]) -> None:
+def test_a_web_page_is_refused(
+    root: Path, server: str, method: str, path: str, headers: dict[str, str]
+) -> None:
     """A foreign Host or any Origin: 403, and no header lets the page read the answer."""
     code, answered, _ = ask(places(root)[server], method, path, headers)
     assert code == 403
@@ -135,6 +164,10 @@ def test_no_answer_has_a_cors_header(root: Path) -> None:
     """Not even a call that is answered, of a bucket that has a CORS configuration."""
     s3 = operator(root).s3
     rules = [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"]}]
-    s3.put_bucket_cors(Bucket="dev-davidshaevel-terraform-state", CORSConfiguration={"CORSRules": rules})
-    answered = s3.list_objects_v2(Bucket="dev-davidshaevel-terraform-state")["ResponseMetadata"]["HTTPHeaders"]
+    s3.put_bucket_cors(
+        Bucket="dev-davidshaevel-terraform-state", CORSConfiguration={"CORSRules": rules}
+    )
+    answered = s3.list_objects_v2(Bucket="dev-davidshaevel-terraform-state")["ResponseMetadata"][
+        "HTTPHeaders"
+    ]
     assert not [name for name in answered if name.startswith("access-control-")]

@@ -14,8 +14,7 @@ import psycopg
 import pytest
 
 from alembic import command, config
-from ops.postgres.server import account
-from ops.postgres.server import binaries
+from ops.postgres.server import account, binaries
 from ops.postgres.server import cluster as running
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, cluster, purge, schema
@@ -31,13 +30,23 @@ def free_port() -> int:
 def connect(server: Server) -> psycopg.Connection[tuple[object, ...]]:
     login = server.login
     return psycopg.connect(
-        host=login.host, port=login.port, dbname=login.database, user=login.username, password=login.password, autocommit=True,
+        host=login.host,
+        port=login.port,
+        dbname=login.database,
+        user=login.username,
+        password=login.password,
+        autocommit=True,
     )
 
 
 def titles(server: Server) -> list[object]:
     with connect(server) as connection:
-        return [row[0] for row in connection.execute("SELECT title FROM public.projects ORDER BY title").fetchall()]
+        return [
+            row[0]
+            for row in connection.execute(
+                "SELECT title FROM public.projects ORDER BY title"
+            ).fetchall()
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -51,20 +60,43 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_the_schema_is_the_runbooks(server: Server) -> None:
-    """The columns, indexes, trigger and seed row of the platform are there, and the trigger works."""
+    """The columns, indexes, trigger and seed row of the platform are there, and the trigger
+    works.
+    """
     with connect(server) as connection:
         columns = connection.execute(
-            "SELECT column_name, data_type, character_maximum_length, is_nullable, column_default FROM information_schema.columns"
+            "SELECT column_name, data_type, character_maximum_length, is_nullable, "
+            "column_default FROM information_schema.columns"
             " WHERE table_schema = 'public' AND table_name = 'projects' ORDER BY ordinal_position"
         ).fetchall()
-        indexes = {row[0] for row in connection.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'projects'").fetchall()}
-        connection.execute("INSERT INTO projects (title, description, \"updatedAt\") VALUES ('t', 'd', '2001-01-01')")
-        update = "UPDATE projects SET description = 'e' WHERE title = 't' RETURNING \"updatedAt\" > '2020-01-01'"
+        indexes = {
+            row[0]
+            for row in connection.execute(
+                "SELECT indexname FROM pg_indexes WHERE tablename = 'projects'"
+            ).fetchall()
+        }
+        connection.execute(
+            "INSERT INTO projects (title, description, \"updatedAt\") VALUES ('t', 'd', "
+            "'2001-01-01')"
+        )
+        update = (
+            "UPDATE projects SET description = 'e' WHERE title = 't' RETURNING \"updatedAt\" > "
+            "'2020-01-01'"
+        )
         touched = connection.execute(update).fetchone()
         connection.execute("DELETE FROM projects WHERE title = 't'")
     assert [column[0] for column in columns] == [
-        "id", "title", "description", "imageUrl", "projectUrl", "githubUrl", "technologies",
-        "isActive", "sortOrder", "createdAt", "updatedAt",
+        "id",
+        "title",
+        "description",
+        "imageUrl",
+        "projectUrl",
+        "githubUrl",
+        "technologies",
+        "isActive",
+        "sortOrder",
+        "createdAt",
+        "updatedAt",
     ]
     assert columns[0][1:] == ("uuid", None, "NO", "gen_random_uuid()")
     assert columns[1][1:] == ("character varying", 200, "NO", None)
@@ -77,27 +109,44 @@ def test_the_schema_is_the_runbooks(server: Server) -> None:
 def test_the_server_is_utf8_and_on_loopback_only(server: Server) -> None:
     """Text is UTF-8, passwords are SCRAM, and nothing but 127.0.0.1 is listened on."""
     with connect(server) as connection:
-        said = [connection.execute(f"SHOW {name}").fetchone() for name in ("server_encoding", "password_encryption", "listen_addresses")]
+        said = [
+            connection.execute(f"SHOW {name}").fetchone()
+            for name in ("server_encoding", "password_encryption", "listen_addresses")
+        ]
         sockets = connection.execute("SHOW unix_socket_directories").fetchone()
     assert said == [("UTF8",), ("scram-sha-256",), ("127.0.0.1",)]
     assert sockets == ("",)
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-        psycopg.connect(host="127.0.0.1", port=server.port, dbname="davidshaevel", user="davidshaevel", password="wrong")
+        psycopg.connect(
+            host="127.0.0.1",
+            port=server.port,
+            dbname="davidshaevel",
+            user="davidshaevel",
+            password="wrong",
+        )
 
 
 def test_no_password_in_the_process_list_or_the_logs(server: Server) -> None:
-    """Neither password stands in an argument of the server or in its log, and their file is its owner's alone."""
+    """Neither password stands in an argument of the server or in its log, and their file is its
+    owner's alone.
+    """
     kept = server._paths.postgres / "credentials.json"
     secrets = cluster.passwords(server._paths)
     (pid,) = server.part().pids
-    shown = " ".join(psutil.Process(pid).cmdline()) + (server._paths.logs / "postgres.log").read_text() + repr(server.login)
+    shown = (
+        " ".join(psutil.Process(pid).cmdline())
+        + (server._paths.logs / "postgres.log").read_text()
+        + repr(server.login)
+    )
     assert secrets.application not in shown
     assert secrets.admin not in shown
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
 
 
 def test_a_killed_server_is_mended_with_its_data(server: Server) -> None:
-    """After kill -9 the watch starts it again; a second look has nothing to do, and what was written is there."""
+    """After kill -9 the watch starts it again; a second look has nothing to do, and what was
+    written is there.
+    """
     with connect(server) as connection:
         connection.execute("INSERT INTO projects (title, description) VALUES ('kept', 'd')")
     (pid,) = server.part().pids
@@ -109,7 +158,9 @@ def test_a_killed_server_is_mended_with_its_data(server: Server) -> None:
 
 
 def test_a_server_left_behind_is_stopped_and_its_data_found_again(server: Server) -> None:
-    """When the supervisor was killed, the next one ends the orphan, starts its own on another port and leaves the revision alone."""
+    """When the supervisor was killed, the next one ends the orphan, starts its own on another port
+    and leaves the revision alone.
+    """
     (orphan,) = server.part().pids
     schema.upgrade(server.login)
     with connect(server) as connection:
@@ -117,9 +168,13 @@ def test_a_server_left_behind_is_stopped_and_its_data_found_again(server: Server
     second = Server(server._paths, free_port())
     second.start()
     try:
-        assert not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+        assert (
+            not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
+        )
         with connect(second) as connection:
-            assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (
+                "0001",
+            )
             connection.execute("UPDATE alembic_version SET version_num = '0002'")
     finally:
         second.stop()
@@ -128,18 +183,27 @@ def test_a_server_left_behind_is_stopped_and_its_data_found_again(server: Server
 
 
 def test_the_revisions_complete_a_table_that_an_orm_made(server: Server) -> None:
-    """On a table without trigger and indexes, with another key's name and default, 0001 adds what is missing and keeps the rows."""
+    """On a table without trigger and indexes, with another key's name and default, 0001 adds what
+    is missing and keeps the rows.
+    """
     with connect(server) as connection:
-        connection.execute("DROP TABLE projects; DELETE FROM alembic_version; DROP FUNCTION update_updated_at_column()")
         connection.execute(
-            'CREATE TABLE projects (id uuid NOT NULL DEFAULT md5(random()::text)::uuid,'
-            ' title varchar(200) NOT NULL, description text NOT NULL,'
-            ' "imageUrl" varchar(500), "projectUrl" varchar(500), "githubUrl" varchar(500), technologies text[],'
+            "DROP TABLE projects; DELETE FROM alembic_version; DROP FUNCTION "
+            "update_updated_at_column()"
+        )
+        connection.execute(
+            "CREATE TABLE projects (id uuid NOT NULL DEFAULT md5(random()::text)::uuid,"
+            " title varchar(200) NOT NULL, description text NOT NULL,"
+            ' "imageUrl" varchar(500), "projectUrl" varchar(500), "githubUrl" '
+            "varchar(500), technologies text[],"
             ' "isActive" boolean NOT NULL DEFAULT true, "sortOrder" integer NOT NULL DEFAULT 0,'
-            ' "createdAt" timestamp NOT NULL DEFAULT now(), "updatedAt" timestamp NOT NULL DEFAULT now(),'
+            ' "createdAt" timestamp NOT NULL DEFAULT now(), "updatedAt" timestamp NOT NULL '
+            "DEFAULT now(),"
             ' CONSTRAINT "PK_6271df0a7aed1d6c0691ce6ac50" PRIMARY KEY (id))'
         )
-        connection.execute("INSERT INTO projects (title, description) VALUES ('DavidShaevel.com Platform', 'mine')")
+        connection.execute(
+            "INSERT INTO projects (title, description) VALUES ('DavidShaevel.com Platform', 'mine')"
+        )
     schema.upgrade(server.login)
     test_the_schema_is_the_runbooks(server)
     with connect(server) as connection:
@@ -147,7 +211,9 @@ def test_the_revisions_complete_a_table_that_an_orm_made(server: Server) -> None
 
 
 def test_the_wheels_server_serves_where_the_machine_has_none(tmp_path: Path) -> None:
-    """With no PostgreSQL on the machine the wheel's is found, runnable under the account that will run it, and makes a cluster."""
+    """With no PostgreSQL on the machine the wheel's is found, runnable under the account that will
+    run it, and makes a cluster.
+    """
     chosen = account.choose()
     paths = Paths(tmp_path / ".sandbox")
     home = cluster.home(paths, chosen)
@@ -163,14 +229,18 @@ def test_the_wheels_server_serves_where_the_machine_has_none(tmp_path: Path) -> 
 
 
 def test_the_revisions_can_be_taken_back_and_run_again(server: Server) -> None:
-    """Down to nothing neither table nor function is left; up again everything is there, and each revision stands on its own."""
+    """Down to nothing neither table nor function is left; up again everything is there, and each
+    revision stands on its own.
+    """
     settings = config.Config(str(schema.REVISIONS))
     settings.attributes["engine"] = schema._engine(server.login)
     command.downgrade(settings, "0001")
     assert titles(server) == []
     command.downgrade(settings, "base")
     with connect(server) as connection:
-        left = connection.execute("SELECT to_regclass('public.projects'), to_regproc('public.update_updated_at_column')").fetchone()
+        left = connection.execute(
+            "SELECT to_regclass('public.projects'), to_regproc('public.update_updated_at_column')"
+        ).fetchone()
     assert left == (None, None)
     schema.upgrade(server.login)
     assert titles(server) == ["DavidShaevel.com Platform"]

@@ -1,4 +1,6 @@
-"""The load balancer of the sandbox, over real sockets: whom it asks, and with which code it fails."""
+"""The load balancer of the sandbox, over real sockets: whom it asks, and with which code it
+fails.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ class Target:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     def state(self, state: str = "healthy") -> TargetState:
         return TargetState("127.0.0.1", self.port, state)
@@ -72,6 +76,7 @@ def saying(text: str) -> Callable[[BaseHTTPRequestHandler, bytes], None]:
         if handler.command != "HEAD":
             with contextlib.suppress(BrokenPipeError):
                 handler.wfile.write(said)
+
     return respond
 
 
@@ -85,9 +90,21 @@ class World:
         self.started.append(Target(respond))
         return self.started[-1]
 
-    def ask(self, method: str = "GET", path: str = "/", body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
+    def ask(
+        self,
+        method: str = "GET",
+        path: str = "/",
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
-        connection.request(method, path, body=body, headers=headers or {}, encode_chunked=not isinstance(body, bytes | None))
+        connection.request(
+            method,
+            path,
+            body=body,
+            headers=headers or {},
+            encode_chunked=not isinstance(body, bytes | None),
+        )
         answer = connection.getresponse()
         return answer.status, answer.read()
 
@@ -113,18 +130,24 @@ def free_port() -> int:
 def test_healthy_targets_take_turns(world: World) -> None:
     """Requests go round over the healthy targets; an unhealthy one and one that drains get none."""
     states = ("healthy", "healthy", "unhealthy", "draining")
-    world.door.groups["group"] = tuple(world.target(saying(name)).state(state) for name, state in zip("abcd", states, strict=True))
+    world.door.groups["group"] = tuple(
+        world.target(saying(name)).state(state) for name, state in zip("abcd", states, strict=True)
+    )
     assert sorted(world.ask()[1][:1] for _ in range(6)) == [b"a"] * 3 + [b"b"] * 3
 
 
 def test_all_unhealthy_fails_open(world: World) -> None:
     """With no healthy target every registered one gets requests, as at AWS."""
-    world.door.groups["group"] = tuple(world.target(saying(name)).state("unhealthy") for name in "ab")
+    world.door.groups["group"] = tuple(
+        world.target(saying(name)).state("unhealthy") for name in "ab"
+    )
     assert {world.ask()[1][:1] for _ in range(4)} == {b"a", b"b"}
 
 
 def test_none_registered_is_503_and_no_listener_hangs_up(world: World) -> None:
-    """A group without targets, or with draining ones only, answers 503; without a listener nobody answers."""
+    """A group without targets, or with draining ones only, answers 503; without a listener nobody
+    answers.
+    """
     assert world.ask()[0] == 503
     world.door.groups["group"] = (world.target(saying("a")).state("draining"),)
     assert world.ask()[0] == 503
@@ -134,10 +157,14 @@ def test_none_registered_is_503_and_no_listener_hangs_up(world: World) -> None:
 
 
 def test_refused_and_broken_targets_are_502(world: World) -> None:
-    """A port nobody listens on and a target that hangs up without an answer are both a bad gateway."""
+    """A port nobody listens on and a target that hangs up without an answer are both a bad
+    gateway.
+    """
     world.door.groups["group"] = (TargetState("127.0.0.1", free_port(), "healthy"),)
     assert world.ask()[0] == 502
-    world.door.groups["group"] = (world.target(lambda handler, body: handler.connection.shutdown(socket.SHUT_RDWR)).state(),)
+    world.door.groups["group"] = (
+        world.target(lambda handler, body: handler.connection.shutdown(socket.SHUT_RDWR)).state(),
+    )
     assert world.ask()[0] == 502
 
 
@@ -150,12 +177,16 @@ def test_a_silent_target_is_504(world: World) -> None:
 
 
 def test_bodies_pass_with_a_length_and_in_chunks(world: World) -> None:
-    """POST bodies arrive whole, whether framed by length or in chunks that the target sees as such."""
+    """POST bodies arrive whole, whether framed by length or in chunks that the target sees as
+    such.
+    """
     seen: list[str | None] = []
 
     def echo(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         seen.append(handler.headers.get("Transfer-Encoding"))
-        while handler.headers.get("Transfer-Encoding") and (size := int(handler.rfile.readline(), 16)):
+        while handler.headers.get("Transfer-Encoding") and (
+            size := int(handler.rfile.readline(), 16)
+        ):
             body += handler.rfile.read(size)
             handler.rfile.readline()
         handler.send_response(200)
@@ -168,7 +199,10 @@ def test_bodies_pass_with_a_length_and_in_chunks(world: World) -> None:
     world.door.groups["group"] = (world.target(echo).state(),)
     big = b"x" * 300_000
     assert world.ask("POST", body=big) == (200, big)
-    assert world.ask("POST", body=iter([b"hello ", b"chunked ", b"world"])) == (200, b"hello chunked world")
+    assert world.ask("POST", body=iter([b"hello ", b"chunked ", b"world"])) == (
+        200,
+        b"hello chunked world",
+    )
     assert seen == [None, "chunked"]
 
 
@@ -188,7 +222,9 @@ def test_one_connection_serves_many_requests(world: World) -> None:
 
 
 def test_headers_are_the_load_balancers(world: World) -> None:
-    """The target sees X-Forwarded-* and no hop-by-hop header, the ones that Connection names included."""
+    """The target sees X-Forwarded-* and no hop-by-hop header, the ones that Connection names
+    included.
+    """
     seen: list[dict[str, str]] = []
 
     def note(handler: BaseHTTPRequestHandler, body: bytes) -> None:
@@ -200,12 +236,17 @@ def test_headers_are_the_load_balancers(world: World) -> None:
     world.ask(headers={**hop, "X-Forwarded-For": "9.9.9.9", "Host": "davidshaevel.com"})
     (headers,) = seen
     assert headers["x-forwarded-for"] == "9.9.9.9, 127.0.0.1"
-    assert (headers["x-forwarded-proto"], headers["x-forwarded-host"], headers["host"]) == ("http", "davidshaevel.com", "davidshaevel.com")
+    assert (headers["x-forwarded-proto"], headers["x-forwarded-host"], headers["host"]) == (
+        "http",
+        "davidshaevel.com",
+        "davidshaevel.com",
+    )
     assert not {"x-secret", "te"} & headers.keys()
 
 
 def test_a_request_in_flight_ends_though_its_target_drains(world: World) -> None:
     """A slow request finishes after its target started to drain; the next one goes elsewhere."""
+
     def slow(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         time.sleep(0.3)
         saying("old")(handler, body)
@@ -222,14 +263,19 @@ def test_a_request_in_flight_ends_though_its_target_drains(world: World) -> None
     assert answers == [(200, b"old GET / ")]
 
 
-@pytest.mark.parametrize("head", [
-    b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-    "GET /café HTTP/1.1\r\nHost: a\r\n\r\n".encode(),
-])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "GET /café HTTP/1.1\r\nHost: a\r\n\r\n".encode(),
+    ],
+)
 def test_messages_that_cannot_be_framed_are_400(world: World, head: bytes) -> None:
-    """Two lengths, a negative one, a bad chunk and a raw non-ASCII path are refused, and the connection ends."""
+    """Two lengths, a negative one, a bad chunk and a raw non-ASCII path are refused, and the
+    connection ends.
+    """
     world.door.groups["group"] = (world.target(saying("a")).state(),)
     with socket.create_connection(("127.0.0.1", world.port), timeout=5) as client:
         client.sendall(head)

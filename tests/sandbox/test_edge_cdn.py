@@ -1,4 +1,6 @@
-"""CloudFront of the sandbox, over real sockets: what is kept, for how long, and what an invalidation takes away."""
+"""CloudFront of the sandbox, over real sockets: what is kept, for how long, and what an
+invalidation takes away.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,11 @@ class Site:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         connection.request(method, path)
         answer = connection.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        return (
+            answer.status,
+            {name.lower(): value for name, value in answer.getheaders()},
+            answer.read(),
+        )
 
     def cache(self, path: str = "/") -> str:
         return self.get(path)[1]["x-cache"]
@@ -84,7 +90,9 @@ def site() -> Iterator[Site]:
         def log_message(self, *args: Any) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     door = Door(TargetState("127.0.0.1", server.server_port, "healthy"))
     site_port, alb_port = free_ports()
     part = start_edge(door, site_port, alb_port, EdgeSettings(default_ttl=100))
@@ -97,9 +105,14 @@ def site() -> Iterator[Site]:
 
 
 def test_a_page_is_kept_and_says_so(site: Site) -> None:
-    """The first answer is a miss, the second the same page from the cache with its age; HEAD is served from it too."""
+    """The first answer is a miss, the second the same page from the cache with its age; HEAD is
+    served from it too.
+    """
     first, second = site.get("/about"), site.get("/about")
-    assert (first[1]["x-cache"], second[1]["x-cache"]) == ("Miss from cloudfront", "Hit from cloudfront")
+    assert (first[1]["x-cache"], second[1]["x-cache"]) == (
+        "Miss from cloudfront",
+        "Hit from cloudfront",
+    )
     assert first[2] == second[2] == b"1 /about"
     assert int(second[1]["age"]) <= 1
     assert "cloudfront.net" in second[1]["via"]
@@ -143,36 +156,64 @@ def test_an_error_is_marked_and_not_kept(site: Site) -> None:
 
 
 def test_an_invalidation_counts_from_its_completion(site: Site) -> None:
-    """Before completion the old object is served; from then on the new one, and only for the paths that the pattern covers."""
+    """Before completion the old object is served; from then on the new one, and only for the paths
+    that the pattern covers.
+    """
     for path in ("/about", "/contact"):
         site.cache(path)
     site.door.done.append(("/about*", time.time() + 0.4))
     assert site.cache("/about") == "Hit from cloudfront"
     time.sleep(0.45)
-    assert [site.cache(path).split()[0] for path in ("/about", "/about", "/contact")] == ["Miss", "Hit", "Hit"]
+    assert [site.cache(path).split()[0] for path in ("/about", "/about", "/contact")] == [
+        "Miss",
+        "Hit",
+        "Hit",
+    ]
 
 
 def test_an_origin_that_hangs_up_is_502(site: Site) -> None:
     """An ALB without a listener is CloudFront's own 502, an error of CloudFront's."""
     site.door.listening = False
     status, headers, page = site.get("/api/health")
-    assert (status, headers["x-cache"], headers["server"]) == (502, "Error from cloudfront", "CloudFront")
+    assert (status, headers["x-cache"], headers["server"]) == (
+        502,
+        "Error from cloudfront",
+        "CloudFront",
+    )
     assert b"Bad Gateway" in page
 
 
-@pytest.mark.parametrize(("pattern", "target", "taken"), [
-    ("/*", "/any/thing?x=1", True), ("/about", "/about", True), ("/about", "/about?x=1", False),
-    ("/about*", "/about?x=1", True), ("about", "/about", True), ("/About", "/about", False), ("*", "/", True),
-])
+@pytest.mark.parametrize(
+    ("pattern", "target", "taken"),
+    [
+        ("/*", "/any/thing?x=1", True),
+        ("/about", "/about", True),
+        ("/about", "/about?x=1", False),
+        ("/about*", "/about?x=1", True),
+        ("about", "/about", True),
+        ("/About", "/about", False),
+        ("*", "/", True),
+    ],
+)
 def test_patterns_of_invalidations(pattern: str, target: str, taken: bool) -> None:
-    """A pattern ends in a star or is one exact object; the leading slash may be left out, case counts."""
+    """A pattern ends in a star or is one exact object; the leading slash may be left out, case
+    counts.
+    """
     assert covers(pattern, target) is taken
 
 
-@pytest.mark.parametrize(("headers", "seconds"), [
-    ({}, 100), ({"Cache-Control": "s-maxage=7, max-age=60"}, 7), ({"Cache-Control": "Max-Age=60"}, 60), ({"Set-Cookie": "a=b"}, 0),
-    ({"Expires": formatdate(1_000_030, usegmt=True)}, 30), ({"Expires": "0"}, 0), ({"Cache-Control": "max-age=x"}, 100),
-])
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, 100),
+        ({"Cache-Control": "s-maxage=7, max-age=60"}, 7),
+        ({"Cache-Control": "Max-Age=60"}, 60),
+        ({"Set-Cookie": "a=b"}, 0),
+        ({"Expires": formatdate(1_000_030, usegmt=True)}, 30),
+        ({"Expires": "0"}, 0),
+        ({"Cache-Control": "max-age=x"}, 100),
+    ],
+)
 def test_lifetimes(headers: dict[str, str], seconds: float) -> None:
     """s-maxage wins over max-age over Expires over the default."""
     assert lifetime(tuple(headers.items()), 100, 1_000_000) == seconds

@@ -26,18 +26,26 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ImagePlatform]:
 
 def test_containers_are_refused_by_a_sentence(shared: ImagePlatform) -> None:
     """Whoever tries to run a container here learns who does it."""
-    assert refused(shared.client().api.containers).startswith("501: the sandbox's own engine builds and pushes but runs no containers")
+    assert refused(shared.client().api.containers).startswith(
+        "501: the sandbox's own engine builds and pushes but runs no containers"
+    )
     assert "does not offer GET /volumes" in refused(shared.client().api.volumes)
 
 
 def test_a_context_that_is_no_tar_is_refused(shared: ImagePlatform) -> None:
     """Rubbish instead of a build context is an answer, not a hang."""
-    said = refused(lambda: list(shared.client().api.build(fileobj=io.BytesIO(b"x" * 2000), custom_context=True)))
+    said = refused(
+        lambda: list(
+            shared.client().api.build(fileobj=io.BytesIO(b"x" * 2000), custom_context=True)
+        )
+    )
     assert said.startswith("500: unable to read the build context")
 
 
 def test_a_taken_socket_is_an_error(shared: ImagePlatform, tmp_path: Path) -> None:
-    """A second engine on the same socket raises, and the first goes on; a socket that nobody listens on is replaced."""
+    """A second engine on the same socket raises, and the first goes on; a socket that nobody
+    listens on is replaced.
+    """
     with pytest.raises(OSError, match="in use"):
         serve_engine(tmp_path, shared.socket)
     assert shared.client().ping() and stat.S_IMODE(shared.socket.stat().st_mode) == 0o600

@@ -1,4 +1,6 @@
-"""The way up and down, as a user meets it: one real sandbox, hurt in every way, and a second one beside it."""
+"""The way up and down, as a user meets it: one real sandbox, hurt in every way, and a second one
+beside it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,16 @@ from ops.core.errors import ConfigError, OpsError, Refused
 from ops.sandbox import lifecycle
 from ops.sandbox.contracts import Paths
 from ops.sandbox.sample import Commit, git
-from tests.sandbox.lifecycle_support import database, deploy, get, healthy, memory, operator, processes, visiting
+from tests.sandbox.lifecycle_support import (
+    database,
+    deploy,
+    get,
+    healthy,
+    memory,
+    operator,
+    processes,
+    visiting,
+)
 from tests.waiting import until
 
 PROJECT = Path(__file__).parents[2]
@@ -45,31 +56,69 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_ready_means_that_version_1_answers(root: Path) -> None:
-    """After `up` the site's health names the tag of version 1, the table is read, and the status carries every endpoint."""
+    """After `up` the site's health names the tag of version 1, the table is read, and the status
+    carries every endpoint.
+    """
     document = lifecycle.status(root).as_document()
     first = git(root / "platform", "rev-parse", "--short", "main~1")
     assert document["ready"] is True
     assert document["source"] == str(root / "platform")
-    assert {name for name, where in document["endpoints"].items() if where} >= {"aws", "site", "registry", "docker", "bastion", "database"}
-    assert {**get(root, "/api/health"), "timestamp": ""} == {"status": "ok", "timestamp": "", "database": "connected", "version": first}
+    assert {name for name, where in document["endpoints"].items() if where} >= {
+        "aws",
+        "site",
+        "registry",
+        "docker",
+        "bastion",
+        "database",
+    }
+    assert {**get(root, "/api/health"), "timestamp": ""} == {
+        "status": "ok",
+        "timestamp": "",
+        "database": "connected",
+        "version": first,
+    }
     assert get(root, "/health")["version"] == first
-    assert [project["title"] for project in get(root, "/api/projects")] == ["DavidShaevel.com Platform"]
+    assert [project["title"] for project in get(root, "/api/projects")] == [
+        "DavidShaevel.com Platform"
+    ]
 
 
 def test_the_overlay_is_what_the_settings_take(root: Path) -> None:
-    """The overlay holds addresses and this start's keys, is readable by its owner alone, and the database only by its name in the VPC."""
+    """The overlay holds addresses and this start's keys, is readable by its owner alone, and the
+    database only by its name in the VPC.
+    """
     overlay = root / "environment.yaml"
     values = yaml.safe_load(overlay.read_text())
     assert stat.S_IMODE(overlay.stat().st_mode) == 0o600
-    assert set(values) == {"aws", "engine", "site", "site_tls", "site_ca", "alb", "source", "bastion", "rollout"}
-    secret = operator(root).secrets.get_secret_value(SecretId="dev-davidshaevel-db-credentials")["SecretString"]
-    assert json.loads(secret)["host"].endswith(".rds.amazonaws.com") and json.loads(secret)["dbname"] == "davidshaevel"
-    assert (stat.S_IMODE((root / "bastion").stat().st_mode), stat.S_IMODE((root / "bastion/identity").stat().st_mode)) == (0o700, 0o600)
+    assert set(values) == {
+        "aws",
+        "engine",
+        "site",
+        "site_tls",
+        "site_ca",
+        "alb",
+        "source",
+        "bastion",
+        "rollout",
+    }
+    secret = operator(root).secrets.get_secret_value(SecretId="dev-davidshaevel-db-credentials")[
+        "SecretString"
+    ]
+    assert (
+        json.loads(secret)["host"].endswith(".rds.amazonaws.com")
+        and json.loads(secret)["dbname"] == "davidshaevel"
+    )
+    assert (
+        stat.S_IMODE((root / "bastion").stat().st_mode),
+        stat.S_IMODE((root / "bastion/identity").stat().st_mode),
+    ) == (0o700, 0o600)
     assert docker.DockerClient(base_url=values["engine"]).ping()
 
 
 def test_a_second_up_changes_nothing(root: Path) -> None:
-    """The same supervisor goes on, and it says so; another engine, roll-out or registry is refused while it runs."""
+    """The same supervisor goes on, and it says so; another engine, roll-out or registry is refused
+    while it runs.
+    """
     before, said = lifecycle.status(root).pid, []
     assert lifecycle.up(root, say=said.append).pid == before
     assert said == [f"the sandbox is up already (pid {before})"]
@@ -82,7 +131,9 @@ def test_a_second_up_changes_nothing(root: Path) -> None:
 
 
 def test_a_killed_postgres_comes_back_by_itself(root: Path) -> None:
-    """kill -9 of PostgreSQL: the supervisor starts it again and the backend is healthy, without an `up`."""
+    """kill -9 of PostgreSQL: the supervisor starts it again and the backend is healthy, without an
+    `up`.
+    """
     before = processes(root)
     os.kill(before["postgres"][0], signal.SIGKILL)
     until(lambda: processes(root)["postgres"] not in ([], before["postgres"]))
@@ -95,17 +146,29 @@ def test_a_killed_task_is_replaced(root: Path) -> None:
     until(lambda: healthy(root, "dev-backend-tg") == 2)
     victim = processes(root)["tasks"][0]
     os.kill(victim, signal.SIGKILL)
-    until(lambda: len(set(processes(root)["tasks"]) - {victim}) == 4 and victim not in processes(root)["tasks"])
+    until(
+        lambda: (
+            len(set(processes(root)["tasks"]) - {victim}) == 4
+            and victim not in processes(root)["tasks"]
+        )
+    )
     until(lambda: healthy(root, "dev-backend-tg") == healthy(root, "dev-frontend-tg") == 2)
 
 
 def test_a_killed_supervisor_is_healed_with_what_was_deployed(root: Path) -> None:
-    """Deploy the second commit with no failed request, kill -9 the supervisor: `up` ends the orphans and runs what was deployed."""
+    """Deploy the second commit with no failed request, kill -9 the supervisor: `up` ends the
+    orphans and runs what was deployed.
+    """
     paths, before = Paths(root), lifecycle.status(root)
     commit = Commit(*git(paths.platform, "log", "-1", "--format=%H %h %cI").split())
     with visiting(root) as answers:
         deploy(paths, commit)
-        until(lambda: get(root, "/api/health").get("service") == "backend" and memory(root) == f"davidshaevel/backend:{commit.short}")
+        until(
+            lambda: (
+                get(root, "/api/health").get("service") == "backend"
+                and memory(root) == f"davidshaevel/backend:{commit.short}"
+            )
+        )
     assert len(answers) > 20
     assert set(answers) == {"ok"}
     old = processes(root)
@@ -118,13 +181,17 @@ def test_a_killed_supervisor_is_healed_with_what_was_deployed(root: Path) -> Non
     assert after.ready
     assert after.ports == before.ports
     assert [len(pids) for pids in now.values()] == [1, 1, 4]
-    assert not {pid for pids in now.values() for pid in pids} & {pid for pids in old.values() for pid in pids}
+    assert not {pid for pids in now.values() for pid in pids} & {
+        pid for pids in old.values() for pid in pids
+    }
     assert get(root, "/api/health")["version"] == commit.short
     assert any("made anew" in line and commit.short in line for line in said)
 
 
 def test_a_damaged_record_is_written_again(root: Path) -> None:
-    """supervisor.json cut in half: the supervisor goes on and writes it again; `up` finds it and changes nothing."""
+    """supervisor.json cut in half: the supervisor goes on and writes it again; `up` finds it and
+    changes nothing.
+    """
     before = lifecycle.status(root)
     record = Paths(root).record
     record.write_text(record.read_text()[:100])
@@ -133,10 +200,16 @@ def test_a_damaged_record_is_written_again(root: Path) -> None:
 
 
 def test_a_sandbox_of_another_version_is_replaced(root: Path) -> None:
-    """What an older version left running has other doors: `up` restarts it, with new keys at the same addresses."""
+    """What an older version left running has other doors: `up` restarts it, with new keys at the
+    same addresses.
+    """
     before, keys, said = lifecycle.status(root), (root / "environment.yaml").read_text(), []
     record = Paths(root).record
-    older = {name: value for name, value in json.loads(record.read_text()).items() if name not in ("layout", "socket")}
+    older = {
+        name: value
+        for name, value in json.loads(record.read_text()).items()
+        if name not in ("layout", "socket")
+    }
     record.write_text(json.dumps({**older, "ports": {**older["ports"], "engine": 1}}))
     after = lifecycle.up(root, say=said.append)
     assert said[0] == "the sandbox is of another version: restarting it"
@@ -145,12 +218,30 @@ def test_a_sandbox_of_another_version_is_replaced(root: Path) -> None:
 
 
 def test_truncated_state_is_made_again(root: Path) -> None:
-    """Killed, and every small file of it cut in half: `up` comes to a healthy platform, and goes on where it can't note what runs."""
+    """Killed, and every small file of it cut in half: `up` comes to a healthy platform, and goes on
+    where it can't note what runs.
+    """
     os.kill(processes(root)["supervisor"][0], signal.SIGKILL)
     until(lambda: not processes(root)["tasks"])
-    places = (root, root / "bastion", root / "postgres", root / "tasks", root / "images/registry", root / "images/engine")
-    files = [*places[0].iterdir(), *places[1].iterdir(), *places[2].iterdir(), *(file for each in places[3:] for file in each.rglob("*"))]
-    for file in (file for file in files if file.is_file() and not file.is_symlink() and file.name != "location"):
+    places = (
+        root,
+        root / "bastion",
+        root / "postgres",
+        root / "tasks",
+        root / "images/registry",
+        root / "images/engine",
+    )
+    files = [
+        *places[0].iterdir(),
+        *places[1].iterdir(),
+        *places[2].iterdir(),
+        *(file for each in places[3:] for file in each.rglob("*")),
+    ]
+    for file in (
+        file
+        for file in files
+        if file.is_file() and not file.is_symlink() and file.name != "location"
+    ):
         os.truncate(file, file.stat().st_size // 2)
     (root / "services.json").unlink()
     (root / "services.json").mkdir()
@@ -164,31 +255,48 @@ def test_truncated_state_is_made_again(root: Path) -> None:
 
 
 def test_an_invalidation_takes_effect_when_it_is_completed(root: Path) -> None:
-    """The home page comes from the cache until CloudFront says Completed, then once from the origin."""
+    """The home page comes from the cache until CloudFront says Completed, then once from the
+    origin.
+    """
     endpoints = lifecycle.status(root).endpoints()
     cloudfront = operator(root).cloudfront
 
     def said() -> str:
-        with build_opener(ProxyHandler({})).open(f"{endpoints['site']}/contact", timeout=10) as answer:
+        with build_opener(ProxyHandler({})).open(
+            f"{endpoints['site']}/contact", timeout=10
+        ) as answer:
             return str(answer.headers["X-Cache"])
 
     assert [said(), said()] == ["Miss from cloudfront", "Hit from cloudfront"]
     distribution = cloudfront.list_distributions()["DistributionList"]["Items"][0]["Id"]
     batch = {"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": "test"}
-    made = cloudfront.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)["Invalidation"]
+    made = cloudfront.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)[
+        "Invalidation"
+    ]
     assert (made["Status"], said()) == ("InProgress", "Hit from cloudfront")
-    until(lambda: cloudfront.get_invalidation(DistributionId=distribution, Id=made["Id"])["Invalidation"]["Status"] == "Completed")
+    until(
+        lambda: (
+            cloudfront.get_invalidation(DistributionId=distribution, Id=made["Id"])["Invalidation"][
+                "Status"
+            ]
+            == "Completed"
+        )
+    )
     assert [said(), said()] == ["Miss from cloudfront", "Hit from cloudfront"]
 
 
 def test_a_second_sandbox_runs_beside_it(root: Path, tmp_path: Path) -> None:
-    """Started through a pipe, without HOME, with a strict umask: `up` returns and both sites answer. Deleted by hand, it ends itself."""
+    """Started through a pipe, without HOME, with a strict umask: `up` returns and both sites
+    answer. Deleted by hand, it ends itself.
+    """
     other = tmp_path / ".sandbox"
     program = " ".join(shlex.quote(word) for word in (sys.executable, "-c", UP, str(other)))
     clean = {"PATH": os.environ["PATH"], "PYTHONPATH": str(PROJECT)}
     try:
         piped = ["sh", "-c", f"umask 077; {program} | cat"]
-        done = subprocess.run(piped, env=clean, capture_output=True, text=True, timeout=90, check=False)
+        done = subprocess.run(
+            piped, env=clean, capture_output=True, text=True, timeout=90, check=False
+        )
         assert done.stdout.endswith("returned\n"), done.stderr
         one, two = lifecycle.status(root), lifecycle.status(other)
         assert one.ports is not None
@@ -198,7 +306,7 @@ def test_a_second_sandbox_runs_beside_it(root: Path, tmp_path: Path) -> None:
         assert get(other, "/api/health")["version"] != get(root, "/api/health")["version"]
         data, pids = database(other), [pid for kind in processes(other).values() for pid in kind]
         assert len(pids) == 6
-        while other.exists():    # the sandbox may write on while it is deleted
+        while other.exists():  # the sandbox may write on while it is deleted
             shutil.rmtree(other, ignore_errors=True)
         until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
         assert not data.exists()
@@ -209,7 +317,9 @@ def test_a_second_sandbox_runs_beside_it(root: Path, tmp_path: Path) -> None:
 
 
 def test_a_start_that_fails_says_why_and_leaves_nothing(tmp_path: Path) -> None:
-    """A file where a folder is needed: one error with the reason and what to do next, and no process is left."""
+    """A file where a folder is needed: one error with the reason and what to do next, and no
+    process is left.
+    """
     blocked = tmp_path / ".sandbox"
     blocked.mkdir()
     (blocked / "images").write_text("in the way")
@@ -230,12 +340,17 @@ def test_a_registry_of_ones_own_wants_a_real_engine(tmp_path: Path) -> None:
 
 
 def test_down_leaves_no_process_and_can_be_said_twice(root: Path) -> None:
-    """After `down` nothing of the sandbox runs, its overlay is gone, and a second `down` is no error. (The last test: it ends it.)"""
+    """After `down` nothing of the sandbox runs, its overlay is gone, and a second `down` is no
+    error. (The last test: it ends it.)
+    """
     pids = [pid for kind in processes(root).values() for pid in kind]
     assert len(pids) == 6
     lifecycle.down(root)
     assert processes(root) == {"supervisor": [], "postgres": [], "tasks": []}
-    assert not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids)
+    assert not any(
+        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        for pid in pids
+    )
     assert not (root / "environment.yaml").exists()
     assert lifecycle.status(root).as_document()["ready"] is False
     said: list[str] = []

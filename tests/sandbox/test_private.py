@@ -50,10 +50,16 @@ def test_the_socket_lies_in_a_folder_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path, short: Path) -> None:
-    """The socket lies in XDG_RUNTIME_DIR, at the same place each time; docker's client reaches it; nothing of it stays."""
+    """The socket lies in XDG_RUNTIME_DIR, at the same place each time; docker's client reaches it;
+    nothing of it stays.
+    """
     paths = deep(tmp_path)
     found = private.socket_path(paths)
-    assert found.parent.parent == short and mode(found.parent) == 0o700 and private.socket_path(paths) == found
+    assert (
+        found.parent.parent == short
+        and mode(found.parent) == 0o700
+        and private.socket_path(paths) == found
+    )
     part = serve_engine(paths.images / "engine", found)
     assert mode(found) == 0o600 and docker.DockerClient(base_url=f"unix://{found}").ping()
     part.stop()
@@ -62,11 +68,15 @@ def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path, short: Path) -> No
     short.rmdir()
 
 
-@pytest.mark.parametrize("runtime", ["others may enter it", "it is not there", "somebody's link lies in it", "not named"])
+@pytest.mark.parametrize(
+    "runtime", ["others may enter it", "it is not there", "somebody's link lies in it", "not named"]
+)
 def test_a_runtime_folder_that_is_not_ours_alone(
     tmp_path: Path, short: Path, runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A new folder in the temporary one then, mode 0700, which is removed with the socket; what lay in the way is left alone."""
+    """A new folder in the temporary one then, mode 0700, which is removed with the socket; what lay
+    in the way is left alone.
+    """
     paths = deep(tmp_path)
     if runtime == "others may enter it":
         short.chmod(0o755)
@@ -93,7 +103,9 @@ def test_a_path_that_no_url_can_hold(tmp_path: Path, short: Path) -> None:
 
 
 def test_what_lies_in_the_sandbox_is_its_owners(tmp_path: Path) -> None:
-    """Whatever the umask was: no right of others on the files and folders of `.sandbox`, but for root's passage to PostgreSQL's data."""
+    """Whatever the umask was: no right of others on the files and folders of `.sandbox`, but for
+    root's passage to PostgreSQL's data.
+    """
     paths = Paths(tmp_path / ".sandbox")
     for folder in (paths.root, paths.logs, paths.postgres):
         folder.mkdir()

@@ -32,10 +32,14 @@ time.sleep(60)
 
 @pytest.mark.parametrize("how", ["kernel", "watch"])
 def test_a_task_dies_with_its_killed_supervisor(tmp_path: Path, how: str) -> None:
-    """kill -9 of the supervisor takes the task along, and the end of the thread that started it does not."""
+    """kill -9 of the supervisor takes the task along, and the end of the thread that started it
+    does not.
+    """
     if how == "kernel" and not sys.platform.startswith("linux"):
         pytest.skip("PR_SET_PDEATHSIG is Linux's")
-    supervisor = subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(tmp_path), how], stdout=subprocess.PIPE, text=True)
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(tmp_path), how], stdout=subprocess.PIPE, text=True
+    )
     assert supervisor.stdout is not None
     pid, code = supervisor.stdout.readline().split()
     assert code == "None"
@@ -50,12 +54,24 @@ def test_the_watcher_goes_with_its_task(tmp_path: Path) -> None:
     """Where a watcher stands in for the kernel, it does not outlive the task that it watches."""
     from ops.sandbox.runtime.processes import Command, ProcessContainer, Spawner
 
-    command = Command((sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"), "python3", {"A": "1"}, tmp_path)
+    command = Command(
+        (sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"),
+        "python3",
+        {"A": "1"},
+        tmp_path,
+    )
     process = Spawner().spawn(command, watch=True)
     lines: list[str] = []
     container = ProcessContainer(process, "sha256:0", lines.append, lambda: None)
     until(lambda: container.poll() is not None)
     assert container.poll() == 0
     assert json.loads(lines[0])["A"] == "1"
-    until(lambda: not [each for each in psutil.process_iter(["cmdline"]) if "launcher.py" in " ".join(each.info["cmdline"] or [])
-                            and each.ppid() == 1])
+    until(
+        lambda: (
+            not [
+                each
+                for each in psutil.process_iter(["cmdline"])
+                if "launcher.py" in " ".join(each.info["cmdline"] or []) and each.ppid() == 1
+            ]
+        )
+    )

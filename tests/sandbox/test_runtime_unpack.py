@@ -44,7 +44,10 @@ def test_names_that_climb_are_refused(tmp_path: Path, root: Path, name: str) -> 
 @pytest.mark.parametrize("target", ["/", "..", "../..", "/etc", "../../../.."])
 def test_links_lead_nowhere_outside(tmp_path: Path, root: Path, target: str) -> None:
     """A file written through a symbolic link lands in the image, whatever the link says."""
-    unpack(layer(tmp_path, ("link", tarfile.SYMTYPE, target), ("link/escaped", tarfile.REGTYPE, b"x")), root)
+    unpack(
+        layer(tmp_path, ("link", tarfile.SYMTYPE, target), ("link/escaped", tarfile.REGTYPE, b"x")),
+        root,
+    )
     written = list(tmp_path.rglob("escaped"))
     assert written and all(path.resolve().is_relative_to(root) for path in written)
     assert (root / "link").resolve().is_relative_to(root)
@@ -61,16 +64,40 @@ def test_hard_links_stay_inside(tmp_path: Path, root: Path) -> None:
 def test_a_loop_of_links_ends(tmp_path: Path, root: Path) -> None:
     """Links in a circle are an error, not a hang."""
     with pytest.raises(UnpackError):
-        unpack(layer(tmp_path, ("a", tarfile.SYMTYPE, "b"), ("b", tarfile.SYMTYPE, "a"), ("a/x", tarfile.REGTYPE, b"x")), root)
+        unpack(
+            layer(
+                tmp_path,
+                ("a", tarfile.SYMTYPE, "b"),
+                ("b", tarfile.SYMTYPE, "a"),
+                ("a/x", tarfile.REGTYPE, b"x"),
+            ),
+            root,
+        )
 
 
 def test_upper_layers_replace_and_delete(tmp_path: Path, root: Path) -> None:
     """A file replaces a folder, a whiteout deletes, an opaque folder hides what was below."""
-    unpack(layer(tmp_path, ("d/old", tarfile.REGTYPE, b"1"), ("gone", tarfile.REGTYPE, b"1"), ("kind/x", tarfile.REGTYPE, b"1")), root)
-    upper = (("d/.wh..wh..opq", tarfile.REGTYPE, b""), ("d/new", tarfile.REGTYPE, b"2"), (".wh.gone", tarfile.REGTYPE, b""),
-             ("kind", tarfile.REGTYPE, b"now a file"))
+    unpack(
+        layer(
+            tmp_path,
+            ("d/old", tarfile.REGTYPE, b"1"),
+            ("gone", tarfile.REGTYPE, b"1"),
+            ("kind/x", tarfile.REGTYPE, b"1"),
+        ),
+        root,
+    )
+    upper = (
+        ("d/.wh..wh..opq", tarfile.REGTYPE, b""),
+        ("d/new", tarfile.REGTYPE, b"2"),
+        (".wh.gone", tarfile.REGTYPE, b""),
+        ("kind", tarfile.REGTYPE, b"now a file"),
+    )
     unpack(layer(tmp_path, *upper), root)
-    assert sorted(path.relative_to(root).as_posix() for path in root.rglob("*")) == ["d", "d/new", "kind"]
+    assert sorted(path.relative_to(root).as_posix() for path in root.rglob("*")) == [
+        "d",
+        "d/new",
+        "kind",
+    ]
 
 
 def test_devices_are_left_out(tmp_path: Path, root: Path) -> None:

@@ -1,4 +1,6 @@
-"""The signature of a call, as AWS checks it: by boto3's and the aws command's own signers, and what is refused in which words."""
+"""The signature of a call, as AWS checks it: by boto3's and the aws command's own signers, and what
+is refused in which words.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ from ops.sandbox.contracts import REGION
 from ops.sandbox.keys import Key
 from tests.sandbox.aws_platform import QUICK, ports
 
-TARGET = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.ListClusters", "Content-Type": "application/x-amz-json-1.1"}
+TARGET = {
+    "X-Amz-Target": "AmazonEC2ContainerServiceV20141113.ListClusters",
+    "Content-Type": "application/x-amz-json-1.1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +45,18 @@ def aws() -> Iterator[Aws]:
 def client(aws: Aws, service: str, key: Key | None = None, **settings: Any) -> Any:
     key = key or aws.keys.operator
     return boto3.client(
-        service, endpoint_url=aws.url, region_name=REGION, aws_access_key_id=key.access_key, aws_secret_access_key=key.secret_key,
+        service,
+        endpoint_url=aws.url,
+        region_name=REGION,
+        aws_access_key_id=key.access_key,
+        aws_secret_access_key=key.secret_key,
         config=Config(retries={"max_attempts": 0}, **settings),
     )
 
 
-def signed(aws: Aws, signer: Any = auth.SigV4Auth, service: str = "ecs", body: str = "{}", **headers: str) -> AWSRequest:
+def signed(
+    aws: Aws, signer: Any = auth.SigV4Auth, service: str = "ecs", body: str = "{}", **headers: str
+) -> AWSRequest:
     """A signed call, not sent yet."""
     key = aws.keys.operator
     request = AWSRequest("POST", aws.url + "/", {**TARGET, **headers}, body)
@@ -55,7 +66,13 @@ def signed(aws: Aws, signer: Any = auth.SigV4Auth, service: str = "ecs", body: s
 
 def send(request: AWSRequest, **changes: Any) -> httpx.Response:
     ready = request.prepare()
-    words = {"method": ready.method, "url": ready.url, "headers": dict(ready.headers), "content": ready.body, **changes}
+    words = {
+        "method": ready.method,
+        "url": ready.url,
+        "headers": dict(ready.headers),
+        "content": ready.body,
+        **changes,
+    }
     return httpx.request(**words, trust_env=False)
 
 
@@ -68,11 +85,18 @@ def test_objects_of_any_name(aws: Aws, key: str) -> None:
     s3 = client(aws, "s3", signature_version="s3v4")
     s3.put_object(Bucket="bucket", Key=key, Body=b"hello", Metadata={"a": "two  spaces"})
     assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == b"hello"
-    assert key in {each["Key"] for each in s3.list_objects_v2(Bucket="bucket", Prefix=key[:3])["Contents"]}
+    assert key in {
+        each["Key"] for each in s3.list_objects_v2(Bucket="bucket", Prefix=key[:3])["Contents"]
+    }
     url = s3.generate_presigned_url("get_object", Params={"Bucket": "bucket", "Key": key})
     assert httpx.get(url, trust_env=False).text == "hello"
-    assert httpx.put(url, trust_env=False).status_code == 403            # it was signed for GET
-    assert httpx.get(url.replace("X-Amz-Expires=3600", "X-Amz-Expires=86400"), trust_env=False).status_code == 403
+    assert httpx.put(url, trust_env=False).status_code == 403  # it was signed for GET
+    assert (
+        httpx.get(
+            url.replace("X-Amz-Expires=3600", "X-Amz-Expires=86400"), trust_env=False
+        ).status_code
+        == 403
+    )
 
 
 def test_a_large_object_in_parts(aws: Aws) -> None:
@@ -88,17 +112,28 @@ REFUSALS = (
     ("s3", "list_buckets", 403, "SignatureDoesNotMatch", "InvalidAccessKeyId"),
     ("ec2", "describe_vpcs", 401, "AuthFailure", "AuthFailure"),
     ("ecs", "list_clusters", 400, "InvalidSignatureException", "UnrecognizedClientException"),
-    ("secretsmanager", "list_secrets", 400, "InvalidSignatureException", "UnrecognizedClientException"),
+    (
+        "secretsmanager",
+        "list_secrets",
+        400,
+        "InvalidSignatureException",
+        "UnrecognizedClientException",
+    ),
     ("dynamodb", "list_tables", 400, "InvalidSignatureException", "UnrecognizedClientException"),
 )
 
 
 @pytest.mark.parametrize(("service", "action", "status", "wrong_secret", "wrong_key"), REFUSALS)
-def test_a_wrong_key_in_each_protocol(aws: Aws, service: str, action: str, status: int, wrong_secret: str, wrong_key: str) -> None:
+def test_a_wrong_key_in_each_protocol(
+    aws: Aws, service: str, action: str, status: int, wrong_secret: str, wrong_key: str
+) -> None:
     """Code and status are those of AWS; the right key is let in; the secret is in no `repr`."""
     getattr(client(aws, service), action)()
     ours = aws.keys.operator
-    for key, code in ((replace(ours, secret_key="x" * 40), wrong_secret), (Key.random(), wrong_key)):
+    for key, code in (
+        (replace(ours, secret_key="x" * 40), wrong_secret),
+        (Key.random(), wrong_key),
+    ):
         with pytest.raises(ClientError) as refused:
             getattr(client(aws, service, key), action)()
         assert refused.value.response["Error"]["Code"] == code
@@ -107,16 +142,24 @@ def test_a_wrong_key_in_each_protocol(aws: Aws, service: str, action: str, statu
 
 
 def test_what_was_signed_is_what_is_done(aws: Aws) -> None:
-    """Another body, target, host or query than the signed one, and a header beside the signed ones, are refused."""
+    """Another body, target, host or query than the signed one, and a header beside the signed ones,
+    are refused.
+    """
     request = signed(aws)
     assert send(request).status_code == 200
     headers = dict(request.headers.items())
     moved = {**headers, "X-Amz-Target": TARGET["X-Amz-Target"].replace("List", "Delete")}
     for change in (
-        {"content": "[]"}, {"headers": moved}, {"headers": {**headers, "Host": "localhost"}}, {"url": aws.url + "/?x=1"},
+        {"content": "[]"},
+        {"headers": moved},
+        {"headers": {**headers, "Host": "localhost"}},
+        {"url": aws.url + "/?x=1"},
     ):
         answer = send(request, **change)
-        assert (answer.status_code, answer.json()["__type"]) == (400, "InvalidSignatureException"), change
+        assert (answer.status_code, answer.json()["__type"]) == (
+            400,
+            "InvalidSignatureException",
+        ), change
     answer = send(request, headers={**headers, "X-Amz-Security-Token": "added"})
     assert answer.json()["__type"] == "IncompleteSignatureException"
 
@@ -154,23 +197,34 @@ def test_a_presigned_url_that_has_expired(aws: Aws, monkeypatch: pytest.MonkeyPa
     [
         "AWS4-HMAC-SHA256 nothing",
         "AWS4-HMAC-SHA256 Credential=a/b/c, SignedHeaders=host, Signature=0",
-        "AWS4-HMAC-SHA256 Credential=KEY/20200101/r/ecs/aws4_request, SignedHeaders=host, Signature=0",
+        "AWS4-HMAC-SHA256 Credential=KEY/20200101/r/ecs/aws4_request, SignedHeaders=host, "
+        "Signature=0",
         "AWS4-HMAC-SHA256 Credential=KEY/20200101/r/ecs/aws4_request",
         "Basic QVdTOng=",
         "AWS KEY:signature",
-        "AWS4-HMAC-SHA256 Credential=KEY/2020/r/ecs/aws4_request, SignedHeaders=host;ü, Signature=ü",
+        "AWS4-HMAC-SHA256 Credential=KEY/2020/r/ecs/aws4_request, SignedHeaders=host;ü, "
+        "Signature=ü",
     ],
 )
 def test_rubbish_for_a_signature(aws: Aws, header: str) -> None:
     """Is an answer of AWS, not an error of the sandbox."""
-    sent = {**TARGET, "Authorization": header.replace("KEY", aws.keys.operator.access_key), "X-Amz-Date": "20200101T000000Z"}
-    answer = httpx.post(aws.url, headers={name: value.encode() for name, value in sent.items()}, trust_env=False)
+    sent = {
+        **TARGET,
+        "Authorization": header.replace("KEY", aws.keys.operator.access_key),
+        "X-Amz-Date": "20200101T000000Z",
+    }
+    answer = httpx.post(
+        aws.url, headers={name: value.encode() for name, value in sent.items()}, trust_env=False
+    )
     assert answer.status_code == 400 and answer.json()["__type"].endswith("Exception")
 
 
 def test_the_account_is_the_keys(aws: Aws) -> None:
     """moto's own header does not choose another one."""
-    sent = {"Content-Type": "application/x-www-form-urlencoded", "X-Moto-Account-Id": "999999999999"}
+    sent = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Moto-Account-Id": "999999999999",
+    }
     key = aws.keys.operator
     request = AWSRequest("POST", aws.url + "/", sent, "Action=GetCallerIdentity&Version=2011-06-15")
     auth.SigV4Auth(Credentials(key.access_key, key.secret_key), "sts", REGION).add_auth(request)
@@ -185,11 +239,19 @@ def test_the_aws_command(aws: Aws) -> None:
     calls = (["sts", "get-caller-identity"], ["s3", "ls", "s3://bucket/"], ["ecs", "list-clusters"])
     for secret, codes in ((key.secret_key, {0}), ("x", {254, 255, 1})):
         environment = {
-            "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "AWS_DEFAULT_REGION": REGION,
-            "AWS_ACCESS_KEY_ID": key.access_key, "AWS_SECRET_ACCESS_KEY": secret,
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ.get("HOME", "/"),
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": key.access_key,
+            "AWS_SECRET_ACCESS_KEY": secret,
         }
         for words in calls[: 3 if secret == key.secret_key else 1]:
             done = subprocess.run(
-                ["aws", "--endpoint-url", aws.url, *words], env=environment, capture_output=True, text=True, timeout=60, check=False,
+                ["aws", "--endpoint-url", aws.url, *words],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
             )
             assert done.returncode in codes, done.stderr

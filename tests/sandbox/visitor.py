@@ -6,11 +6,19 @@ import threading
 
 
 class Visitor(threading.Thread):
-    """Somebody who loads the site all the time, through the load balancer's choice of healthy targets."""
+    """Somebody who loads the site all the time, through the load balancer's choice of healthy
+    targets.
+    """
 
     def __init__(self, door, group):
         super().__init__(daemon=True)
-        self.door, self.group, self.seen, self.failures, self.ended = door, group, [], [], threading.Event()
+        self.door, self.group, self.seen, self.failures, self.ended = (
+            door,
+            group,
+            [],
+            [],
+            threading.Event(),
+        )
 
     def run(self):
         turn = 0

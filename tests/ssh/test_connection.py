@@ -1,4 +1,6 @@
-"""The door to a bastion, against real sshd-like servers in process: host keys, gateways, losses, forwarding, and what is said of each."""
+"""The door to a bastion, against real sshd-like servers in process: host keys, gateways, losses,
+forwarding, and what is said of each.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from ops.ssh import connection
-from ops.ssh.host_keys import load
+from ops.core.config.database import Bastion as Configured
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.sandbox.bastion import Bastion
-from ops.core.config.database import Bastion as Configured
+from ops.ssh import connection
+from ops.ssh.host_keys import load
 
 pytestmark = pytest.mark.timeout(60)
 DATABASE = ("db.example", 5432)
@@ -71,18 +73,32 @@ def bastion(tmp_path_factory: pytest.TempPathFactory, echo: int) -> Iterator[Bas
 def settings(bastion: Bastion, **other: Any) -> Any:
     keys = bastion.keys
     words = {
-        "host": "127.0.0.1", "port": bastion.port, "user": "operator", "identity_file": str(keys.identity),
-        "known_hosts": str(keys.known_hosts), "ssh_config": str(keys.ssh_config), "connect_timeout": 5,
-    }  # fmt: skip
-    return SimpleNamespace(name="here", root=Path("/"), environment=SimpleNamespace(bastion=Configured(**{**words, **other})))
+        "host": "127.0.0.1",
+        "port": bastion.port,
+        "user": "operator",
+        "identity_file": str(keys.identity),
+        "known_hosts": str(keys.known_hosts),
+        "ssh_config": str(keys.ssh_config),
+        "connect_timeout": 5,
+    }
+    return SimpleNamespace(
+        name="here",
+        root=Path("/"),
+        environment=SimpleNamespace(bastion=Configured(**{**words, **other})),
+    )
 
 
 def test_a_command_gets_its_input_and_gives_its_output(bastion: Bastion) -> None:
     """Words are words, stdin is bytes, both outputs and the exit code come back; megabytes too."""
     with connection.connect(settings(bastion)) as host:
-        ran = host.run(["python3", "-c", "import sys; print(sys.argv[1], sys.stdin.read())", "it's $HOME"], b"given")
+        ran = host.run(
+            ["python3", "-c", "import sys; print(sys.argv[1], sys.stdin.read())", "it's $HOME"],
+            b"given",
+        )
         assert (ran.code, ran.out, ran.err, ran.lost) == (0, b"it's $HOME given\n", b"", False)
-        assert host.run("echo out; echo err >&2; exit 7") == connection.CommandResult(7, b"out\n", b"err\n")
+        assert host.run("echo out; echo err >&2; exit 7") == connection.CommandResult(
+            7, b"out\n", b"err\n"
+        )
         assert len(host.run("cat", b"x" * 3_000_000).out) == 3_000_000
         with pytest.raises(TimedOut, match="install site on the bastion"):
             host.run("umask 077; sleep 20", timeout_s=0.5, what="install site on the bastion")
@@ -92,7 +108,14 @@ def test_lines_come_as_they_are_said(bastion: Bastion) -> None:
     """Not at the end: the first line is there while the command still runs."""
     came: list[tuple[bytes, float]] = []
     with connection.connect(settings(bastion)) as host:
-        assert host.stream("echo one; sleep 1; echo two", b"", lambda line: came.append((line, time.monotonic()))) == 0
+        assert (
+            host.stream(
+                "echo one; sleep 1; echo two",
+                b"",
+                lambda line: came.append((line, time.monotonic())),
+            )
+            == 0
+        )
     assert [line for line, _ in came] == [b"one", b"two"] and came[1][1] - came[0][1] > 0.5
 
 
@@ -100,7 +123,10 @@ def test_an_unknown_key_is_refused_with_its_fingerprint(bastion: Bastion, tmp_pa
     """And what to type; nothing was sent."""
     with pytest.raises(Refused) as refused:
         connection.connect(settings(bastion, known_hosts=str(tmp_path / "none")))
-    assert "SHA256:" in refused.value.why and f"ssh-keyscan -p {bastion.port} 127.0.0.1" in refused.value.next
+    assert (
+        "SHA256:" in refused.value.why
+        and f"ssh-keyscan -p {bastion.port} 127.0.0.1" in refused.value.next
+    )
 
 
 def public(bastion: Bastion) -> str:
@@ -116,12 +142,15 @@ def another() -> str:
 
 @pytest.mark.parametrize("how", ["changed", "revoked", "other lines"])
 def test_known_hosts_is_obeyed(bastion: Bastion, tmp_path: Path, how: str) -> None:
-    """A changed key is refused, a revoked one too, and lines that only OpenSSH understands do no harm."""
+    """A changed key is refused, a revoked one too, and lines that only OpenSSH understands do no
+    harm.
+    """
     name, file = f"[127.0.0.1]:{bastion.port}", tmp_path / "known_hosts"
     lines = {
         "changed": f"{name} {another()}\n",
         "revoked": f"{name} {public(bastion)}\n@revoked * {public(bastion)}\n",
-        "other lines": f"@cert-authority *.example {another()}\nrubbish\n# comment\n{name} {public(bastion)}\n",
+        "other lines": f"@cert-authority *.example {another()}\nrubbish\n# comment\n{name} "
+        f"{public(bastion)}\n",
     }
     file.write_text(lines[how])
     if how == "other lines":
@@ -169,27 +198,41 @@ def test_a_key_that_is_not_let_in(bastion: Bastion, tmp_path: Path) -> None:
 
 
 def test_a_gateway_may_be_a_command(bastion: Bastion, tmp_path: Path) -> None:
-    """As with `aws ssm start-session`: its stdin and stdout are the connection, %h and %p are filled in."""
+    """As with `aws ssm start-session`: its stdin and stdout are the connection, %h and %p are
+    filled in.
+    """
     script = tmp_path / "pipe.py"
     script.write_text(PIPE)
     with connection.connect(settings(bastion, gateway=f"{sys.executable} {script} %h %p")) as host:
         assert host.run("echo through").out == b"through\n"
 
 
-def test_a_gateway_from_ssh_config_has_its_key_checked_too(bastion: Bastion, tmp_path: Path) -> None:
+def test_a_gateway_from_ssh_config_has_its_key_checked_too(
+    bastion: Bastion, tmp_path: Path
+) -> None:
     """ProxyJump: the hop is named whose key is unknown, and it is the gateway's."""
     config, known = tmp_path / "config", tmp_path / "known_hosts"
-    config.write_text(f"Host target\n  HostName 127.0.0.1\n  Port {bastion.port}\n  ProxyJump operator@localhost:{bastion.port}\n")
+    config.write_text(
+        f"Host target\n  HostName 127.0.0.1\n  Port {bastion.port}\n  ProxyJump "
+        f"operator@localhost:{bastion.port}\n"
+    )
     known.write_text(f"[127.0.0.1]:{bastion.port} {public(bastion)}\n")
     with pytest.raises(Refused) as refused:
-        connection.connect(settings(bastion, host="target", port=None, ssh_config=str(config), known_hosts=str(known)))
+        connection.connect(
+            settings(
+                bastion, host="target", port=None, ssh_config=str(config), known_hosts=str(known)
+            )
+        )
     assert f"operator@localhost:{bastion.port}" in refused.value.what
 
 
 def test_a_port_leads_to_the_database_and_nowhere_else(bastion: Bastion) -> None:
     """The forwarder answers at once; what the bastion forbids is said before anybody waits."""
     with connection.connect(settings(bastion)) as host:
-        with host.forward(*DATABASE) as port, socket.create_connection(("127.0.0.1", port), 5) as client:
+        with (
+            host.forward(*DATABASE) as port,
+            socket.create_connection(("127.0.0.1", port), 5) as client,
+        ):
             client.sendall(b"hello")
             assert client.recv(100) == b"echo hello"
         with pytest.raises(Refused, match="forwarding is forbidden there"):
@@ -211,13 +254,17 @@ def test_a_lost_connection_is_noticed_at_once(tmp_path: Path, echo: int) -> None
 
 def test_without_a_bastion_it_says_which_key_is_missing(bastion: Bastion) -> None:
     """Exit 2."""
-    nothing: Any = SimpleNamespace(name="dev", root=Path("/"), environment=SimpleNamespace(bastion=None))
+    nothing: Any = SimpleNamespace(
+        name="dev", root=Path("/"), environment=SimpleNamespace(bastion=None)
+    )
     with pytest.raises(ConfigError, match="environment dev has no bastion"):
         connection.connect(nothing)
 
 
 def test_what_goes_by_stdin_is_in_no_argument(bastion: Bastion) -> None:
-    """While the command runs, no process of this machine has it in its arguments or its environment."""
+    """While the command runs, no process of this machine has it in its arguments or its
+    environment.
+    """
     secret = f"only-by-stdin-{os.getpid()}-{time.monotonic_ns()}"
     seen: list[Path] = []
 
@@ -229,7 +276,12 @@ def test_what_goes_by_stdin_is_in_no_argument(bastion: Bastion) -> None:
                 continue
 
     with connection.connect(settings(bastion)) as host:
-        assert host.stream("read given; echo ready; sleep 0.5; test -n \"$given\"", secret.encode() + b"\n", look) == 0
+        assert (
+            host.stream(
+                'read given; echo ready; sleep 0.5; test -n "$given"', secret.encode() + b"\n", look
+            )
+            == 0
+        )
     assert seen == []
 
 

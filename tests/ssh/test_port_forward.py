@@ -7,25 +7,33 @@ from pathlib import Path
 
 import pytest
 
+from ops.sandbox.bastion import Bastion
 from ops.ssh import connection
 from ops.ssh.errors import BeyondBastion
-from ops.sandbox.bastion import Bastion
 from tests.ssh.test_connection import DATABASE, free_port, settings
 
 pytestmark = pytest.mark.timeout(60)
 
 
 def test_a_database_that_does_not_answer_the_bastion(tmp_path: Path) -> None:
-    """The way there is well, and closed at its end: told apart from a bastion that is away, each time, however quick the two are."""
+    """The way there is well, and closed at its end: told apart from a bastion that is away, each
+    time, however quick the two are.
+    """
     made = Bastion(tmp_path, free_port(), DATABASE, ("127.0.0.1", free_port()))
     part = made.start()
     try:
         with connection.connect(settings(made)) as host:
             for _ in range(5):
                 try:
-                    with host.forward(*DATABASE) as port, socket.create_connection(("127.0.0.1", port), 5) as client:
+                    with (
+                        host.forward(*DATABASE) as port,
+                        socket.create_connection(("127.0.0.1", port), 5) as client,
+                    ):
                         assert client.recv(1) == b""
                 except BeyondBastion as problem:
-                    assert "can't be reached from there" in problem.why and "db.example:5432" in problem.what
+                    assert (
+                        "can't be reached from there" in problem.why
+                        and "db.example:5432" in problem.what
+                    )
     finally:
         part.stop()

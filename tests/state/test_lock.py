@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ops.aws import session, s3
+from ops.aws import s3, session
 from ops.core import host_identity as machine
 from ops.core.errors import Interrupted, OpsError, Refused
 from ops.state import lock, lock_admin
@@ -32,12 +32,22 @@ def place(cloud: session.AwsSession, request: pytest.FixtureRequest) -> lock.Loc
 def test_one_runs_and_the_other_is_told_who_has_it(place: lock.LockLocation) -> None:
     """The second deploy is refused with the first one's owner, host and reason, exit 3."""
     second = lock.hold(place, lock.myself("deploy def5678", "def5678"))
-    with lock.hold(place, lock.myself("deploy abc1234", "abc1234")), pytest.raises(Refused) as caught, second:
+    with (
+        lock.hold(place, lock.myself("deploy abc1234", "abc1234")),
+        pytest.raises(Refused) as caught,
+        second,
+    ):
         pytest.fail("held twice")
-    assert "deploy abc1234" in str(caught.value) and "--wait" in str(caught.value) and caught.value.code == 3
+    assert (
+        "deploy abc1234" in str(caught.value)
+        and "--wait" in str(caught.value)
+        and caught.value.code == 3
+    )
 
 
-@pytest.mark.parametrize("way_out", [OpsError("failed"), Interrupted("SIGTERM"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "way_out", [OpsError("failed"), Interrupted("SIGTERM"), KeyboardInterrupt()]
+)
 def test_it_is_freed_on_every_way_out(place: lock.LockLocation, way_out: BaseException) -> None:
     """An error, a signal and Ctrl-C free it; the next run takes it at once."""
     with pytest.raises(type(way_out)), lock.hold(place, lock.myself("one", "")):
@@ -63,30 +73,50 @@ def test_waiting_takes_it_when_it_is_freed(place: lock.LockLocation) -> None:
     thread.join()
 
 
-def test_a_dead_owners_lock_is_taken_over_with_a_note(place: lock.LockLocation, capsys: pytest.CaptureFixture[str]) -> None:
-    """After a kill -9 nobody renews it; past its expiry the next run takes it and says whose it was."""
+def test_a_dead_owners_lock_is_taken_over_with_a_note(
+    place: lock.LockLocation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a kill -9 nobody renews it; past its expiry the next run takes it and says whose it
+    was.
+    """
     lock.acquire(place, lock.myself("killed", ""), 0, lambda: 0.0, lambda _: None)
     assert lock.try_acquire(place, lock.myself("next", ""))[0] is None
     ours, _ = lock.try_acquire(place, lock.myself("next", ""), expiry_s=-1)
     assert ours and "took over a dead run's lock" in capsys.readouterr().err
 
 
-def test_a_run_that_was_killed_on_this_machine_is_known_to_be_gone(place: lock.LockLocation) -> None:
-    """The next run on the same machine need not wait for the expiry; a process elsewhere is never called gone."""
+def test_a_run_that_was_killed_on_this_machine_is_known_to_be_gone(
+    place: lock.LockLocation,
+) -> None:
+    """The next run on the same machine need not wait for the expiry; a process elsewhere is never
+    called gone.
+    """
     killed = subprocess.Popen([sys.executable, "-c", ""])
     killed.wait()
     here = machine.here()
-    for process, free in ((f"elsewhere/{killed.pid}", False), (f"{here}/{os.getpid()}", False), (f"{here}/{killed.pid}", True)):
-        lock.acquire(place, replace(lock.myself("killed", ""), process=process), 0, lambda: 0.0, lambda _: None)
+    for process, free in (
+        (f"elsewhere/{killed.pid}", False),
+        (f"{here}/{os.getpid()}", False),
+        (f"{here}/{killed.pid}", True),
+    ):
+        lock.acquire(
+            place,
+            replace(lock.myself("killed", ""), process=process),
+            0,
+            lambda: 0.0,
+            lambda _: None,
+        )
         ours, _ = lock.try_acquire(place, lock.myself("next", ""))
         assert (ours is not None) == free
-        (ours or lock.try_acquire(place, lock.myself("", ""), expiry_s=-1)[0]).release()   # type: ignore[union-attr]
+        (ours or lock.try_acquire(place, lock.myself("", ""), expiry_s=-1)[0]).release()  # type: ignore[union-attr]
 
 
 def test_a_lock_that_was_taken_over_says_so_before_the_next_step(place: lock.LockLocation) -> None:
     """A holder that slept past the expiry does not go on beside the new one."""
     ours = lock.acquire(place, lock.myself("slept", ""), 0, lambda: 0.0, lambda _: None)
-    s3.replace(place.cloud, place.bucket, place.key, lock.myself("other", "").as_document(), ours.etag)
+    s3.replace(
+        place.cloud, place.bucket, place.key, lock.myself("other", "").as_document(), ours.etag
+    )
     ours.write(released=False)
     with pytest.raises(OpsError, match="was lost"):
         ours.check()
@@ -123,7 +153,9 @@ def test_of_many_at_once_one_wins(place: lock.LockLocation) -> None:
 
 @pytest.mark.parametrize("before", ["nothing", "a released lock"])
 def test_who_loses_the_race_is_told_by_whom(place: lock.LockLocation, before: str) -> None:
-    """Between our look and our write somebody else takes it: S3 refuses our write, and the refusal has their name."""
+    """Between our look and our write somebody else takes it: S3 refuses our write, and the refusal
+    has their name.
+    """
     if before != "nothing":
         lock.acquire(place, lock.myself("earlier", ""), 0, lambda: 0.0, lambda _: None).release()
     theirs = place.cloud
@@ -135,18 +167,25 @@ def test_who_loses_the_race_is_told_by_whom(place: lock.LockLocation, before: st
             assert lock.try_acquire(place, them)[0]
 
     ours.client("s3").meta.events.register("before-call.s3.PutObject", they_come_first)
-    with pytest.raises(Refused) as caught, lock.hold(replace(place, cloud=ours), lock.myself("ours", "")):
+    with (
+        pytest.raises(Refused) as caught,
+        lock.hold(replace(place, cloud=ours), lock.myself("ours", "")),
+    ):
         pytest.fail("held twice")
     assert "deploy of the faster one" in caught.value.why
 
 
-def test_a_lock_that_was_freed_in_its_owners_lifetime_is_lost_to_it(place: lock.LockLocation) -> None:
-    """`lock.release` of a living run: its heartbeat does not take it back, its next step is refused, and says who freed it."""
+def test_a_lock_that_was_freed_in_its_owners_lifetime_is_lost_to_it(
+    place: lock.LockLocation,
+) -> None:
+    """`lock.release` of a living run: its heartbeat does not take it back, its next step is
+    refused, and says who freed it.
+    """
     ours = lock.acquire(place, lock.myself("one", ""), 0, lambda: 0.0, lambda _: None)
     found = s3.read(place.cloud, place.bucket, place.key)
     assert found
     lock_admin.force(lock_admin.LockStatus(place, ours.holder, found, expired=False))
-    ours.check()   # only a write shows it
+    ours.check()  # only a write shows it
     with pytest.raises(OpsError, match="was lost") as caught:
         ours.check(strict=True)
     assert f"freed by {machine.owner()}" in caught.value.why
@@ -164,7 +203,9 @@ def test_what_changed_since_it_was_shown_is_not_freed(place: lock.LockLocation) 
 
 
 def test_a_machine_that_slept_looks_before_it_changes_anything(place: lock.LockLocation) -> None:
-    """Past the expiry the lock is renewed before the next step; it is lost where somebody took it meanwhile."""
+    """Past the expiry the lock is renewed before the next step; it is lost where somebody took it
+    meanwhile.
+    """
     now = [0.0]
     ours = lock.acquire(place, lock.myself("slept", ""), 0, lambda: 0.0, lambda _: None)
     ours.clock = lambda: now[0]
@@ -180,14 +221,18 @@ def test_a_machine_that_slept_looks_before_it_changes_anything(place: lock.LockL
     assert "deploy of another" in caught.value.why
 
 
-def test_a_lock_that_cannot_be_renewed_stops_what_has_changed_nothing_yet(place: lock.LockLocation) -> None:
-    """The bucket is out of reach for over a minute: nobody knows whose it is, so nothing is begun; a running roll-out goes on."""
+def test_a_lock_that_cannot_be_renewed_stops_what_has_changed_nothing_yet(
+    place: lock.LockLocation,
+) -> None:
+    """The bucket is out of reach for over a minute: nobody knows whose it is, so nothing is begun;
+    a running roll-out goes on.
+    """
     ours = lock.acquire(place, lock.myself("one", ""), 0, lambda: 0.0, lambda _: None)
     ours.place = replace(place, bucket="gone")
     ours.renewed -= 90
     ours.check()
     ours.renewed += 90
-    ours.check(strict=True)   # for a moment: no reason to stop
+    ours.check(strict=True)  # for a moment: no reason to stop
     ours.renewed -= 90
     with pytest.raises(OpsError, match="may be lost") as caught:
         ours.check(strict=True)
@@ -197,7 +242,13 @@ def test_a_lock_that_cannot_be_renewed_stops_what_has_changed_nothing_yet(place:
 def test_a_lock_is_shown_with_its_own_age(place: lock.LockLocation) -> None:
     """`age_s` since it was taken, by S3's clock; `heartbeat_s` since it was renewed."""
     at = datetime.now(UTC) - timedelta(hours=1)
-    ours = lock.acquire(place, replace(lock.myself("one", "abc1234"), at=at.isoformat()), 0, lambda: 0.0, lambda _: None)
+    ours = lock.acquire(
+        place,
+        replace(lock.myself("one", "abc1234"), at=at.isoformat()),
+        0,
+        lambda: 0.0,
+        lambda _: None,
+    )
     found = s3.read(place.cloud, place.bucket, place.key)
     assert found
     shown = lock_admin.LockStatus(place, ours.holder, found, expired=False).as_document()

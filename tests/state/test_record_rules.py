@@ -7,11 +7,33 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ops.aws.facts import ContainerState, Image, TaskState
-from ops.state.rules.records import NEWEST_FIRST, Known, RunningImage, dated, ended, folder, key, line, missing, newest_first, rows, running
+from ops.state.rules.records import (
+    NEWEST_FIRST,
+    Known,
+    RunningImage,
+    dated,
+    ended,
+    folder,
+    key,
+    line,
+    missing,
+    newest_first,
+    rows,
+    running,
+)
 
 
-def record(tag: str, verdict: str = "succeeded", at: str = "2026-01-01T00:00:00+00:00", digest: str = "") -> dict[str, str]:
-    return {"tag": tag, "digest": digest or f"sha256:{tag}", "commit": "c", "by": "ann", "at": at, "verdict": verdict}
+def record(
+    tag: str, verdict: str = "succeeded", at: str = "2026-01-01T00:00:00+00:00", digest: str = ""
+) -> dict[str, str]:
+    return {
+        "tag": tag,
+        "digest": digest or f"sha256:{tag}",
+        "commit": "c",
+        "by": "ann",
+        "at": at,
+        "verdict": verdict,
+    }
 
 
 def image(tag: str, day: int = 1) -> Image:
@@ -42,7 +64,9 @@ def test_newest_first_with_the_running_one_marked() -> None:
 
 def test_an_image_without_a_record_is_listed_and_can_be_current() -> None:
     """Deployed from elsewhere: no record, but ECR has the image and ECS runs it."""
-    listed = rows([record("a", at="2026-01-02T00:00:00+00:00")], [image("a", 1), image("x", 3)], runs("x"))
+    listed = rows(
+        [record("a", at="2026-01-02T00:00:00+00:00")], [image("a", 1), image("x", 3)], runs("x")
+    )
     assert [(row.tag, row.verdict, row.current, row.recorded) for row in listed] == [
         ("x", "unrecorded", True, False),
         ("a", "succeeded", False, True),
@@ -56,56 +80,115 @@ def test_whether_ecr_still_has_it(images: list[Image] | None, expected: bool | N
 
 
 def test_what_runs_is_always_marked() -> None:
-    """A failed roll-out that was kept, an image that only ECS knows, and both images while tasks differ: each has a current row."""
-    kept = rows([record("b", "failed", "2026-01-04T00:00:00+00:00"), record("a", at="2026-01-03T00:00:00+00:00")], [], runs("b"))
-    assert [(row.tag, row.verdict, row.current) for row in kept] == [("b", "failed", True), ("a", "succeeded", False)]
+    """A failed roll-out that was kept, an image that only ECS knows, and both images while tasks
+    differ: each has a current row.
+    """
+    kept = rows(
+        [
+            record("b", "failed", "2026-01-04T00:00:00+00:00"),
+            record("a", at="2026-01-03T00:00:00+00:00"),
+        ],
+        [],
+        runs("b"),
+    )
+    assert [(row.tag, row.verdict, row.current) for row in kept] == [
+        ("b", "failed", True),
+        ("a", "succeeded", False),
+    ]
     (elsewhere, _) = rows([record("a")], [image("a")], runs("x"))
-    assert (elsewhere.tag, elsewhere.verdict, elsewhere.current, elsewhere.in_ecr) == ("x", "unrecorded", True, False)
+    assert (elsewhere.tag, elsewhere.verdict, elsewhere.current, elsewhere.in_ecr) == (
+        "x",
+        "unrecorded",
+        True,
+        False,
+    )
     assert elsewhere.at == "2026-01-09T00:00:00+00:00" and elsewhere.dated == "started"
     (blind, _) = rows([record("a")], None, runs("x"))
     assert blind.current and blind.in_ecr is None
-    assert [(row.tag, row.current) for row in rows([record("a"), record("b")], [], runs("a", "b"))] == [("a", True), ("b", True)]
+    assert [
+        (row.tag, row.current) for row in rows([record("a"), record("b")], [], runs("a", "b"))
+    ] == [("a", True), ("b", True)]
 
 
 def test_older_images_are_not_called_unrecorded_where_older_records_were_not_read() -> None:
-    """Only the newest records were read: an image from before them may have one. What runs is shown all the same."""
-    records, images = [record("c", at="2026-01-05T00:00:00+00:00")], [image("a", 1), image("b", 2), image("d", 6)]
+    """Only the newest records were read: an image from before them may have one. What runs is shown
+    all the same.
+    """
+    records, images = (
+        [record("c", at="2026-01-05T00:00:00+00:00")],
+        [image("a", 1), image("b", 2), image("d", 6)],
+    )
     assert [row.tag for row in rows(records, images, runs("c"), complete=False)] == ["d", "c"]
-    assert [(row.tag, row.current) for row in rows(records, images, runs("b"), complete=False)] == [("d", False), ("c", False), ("b", True)]
+    assert [(row.tag, row.current) for row in rows(records, images, runs("b"), complete=False)] == [
+        ("d", False),
+        ("c", False),
+        ("b", True),
+    ]
     assert [row.tag for row in rows(records, images, runs("c"))] == ["d", "c", "b", "a"]
 
 
 def test_what_runs_is_read_from_the_tasks() -> None:
-    """Each image once, since its first task; tasks that are going, and digests that ECS does not tell, do not count."""
+    """Each image once, since its first task; tasks that are going, and digests that ECS does not
+    tell, do not count.
+    """
 
     def task(digest: str | None, day: int, status: str = "RUNNING") -> TaskState:
-        state = ContainerState("app", f"1.dkr.ecr.us-east-1.amazonaws.com:443/app:{digest}", digest, status, None, "")
-        return TaskState("t", status, status, "", "", "", "", "", (state,), datetime(2026, 1, day, tzinfo=UTC))
+        state = ContainerState(
+            "app", f"1.dkr.ecr.us-east-1.amazonaws.com:443/app:{digest}", digest, status, None, ""
+        )
+        return TaskState(
+            "t", status, status, "", "", "", "", "", (state,), datetime(2026, 1, day, tzinfo=UTC)
+        )
 
-    found = running([task("b", 4), task("b", 3), task("a", 1), task("c", 1, "STOPPED"), task(None, 1)], "app")
-    assert found == (RunningImage("b", "b", "2026-01-03T00:00:00+00:00"), RunningImage("a", "a", "2026-01-01T00:00:00+00:00"))
+    found = running(
+        [task("b", 4), task("b", 3), task("a", 1), task("c", 1, "STOPPED"), task(None, 1)], "app"
+    )
+    assert found == (
+        RunningImage("b", "b", "2026-01-03T00:00:00+00:00"),
+        RunningImage("a", "a", "2026-01-01T00:00:00+00:00"),
+    )
     assert running([task("b", 4)], "another") == ()
-    assert missing([record("a", "failed", digest="a")], found) and not missing([record("a", digest="a")], found[1:])
+    assert missing([record("a", "failed", digest="a")], found) and not missing(
+        [record("a", digest="a")], found[1:]
+    )
 
 
 def test_a_row_as_a_person_reads_it() -> None:
     """The commit's subject; where there is no record, what the time is the time of."""
     subject = "Say hello to password=hunter2"
-    recorded, pushed = rows([{**record("a", at="2026-01-05T10:00:00+00:00"), "subject": subject}], [image("b")], runs("a"))
+    recorded, pushed = rows(
+        [{**record("a", at="2026-01-05T10:00:00+00:00"), "subject": subject}],
+        [image("b")],
+        runs("a"),
+    )
     assert "hunter2" not in line(recorded) + str(vars(recorded))
-    assert line(recorded).startswith("* 2026-01-05 10:00:00  a ") and "Say hello" in line(recorded) and "no longer in ECR" in line(recorded)
-    assert "2026-01-01 00:00:00" in line(pushed) and "pushed then" in line(pushed) and "unrecorded" in line(pushed)
+    assert (
+        line(recorded).startswith("* 2026-01-05 10:00:00  a ")
+        and "Say hello" in line(recorded)
+        and "no longer in ECR" in line(recorded)
+    )
+    assert (
+        "2026-01-01 00:00:00" in line(pushed)
+        and "pushed then" in line(pushed)
+        and "unrecorded" in line(pushed)
+    )
 
 
 def test_keys_sort_newest_first() -> None:
-    """S3 lists keys in order of their names, so the newest record comes first without reading any."""
-    older, newer = (key("ops", "dev", "backend", datetime(2026, 1, day, tzinfo=UTC), "x") for day in (1, 2))
+    """S3 lists keys in order of their names, so the newest record comes first without reading
+    any.
+    """
+    older, newer = (
+        key("ops", "dev", "backend", datetime(2026, 1, day, tzinfo=UTC), "x") for day in (1, 2)
+    )
     assert newer < older and older.startswith(folder("ops", "dev", "backend"))
     assert datetime(2100, 1, 1, tzinfo=UTC).timestamp() < NEWEST_FIRST
 
 
 def test_what_could_not_be_read_is_none() -> None:
-    """Without the tasks nobody knows what is current; without the records an image may well have one."""
+    """Without the tasks nobody knows what is current; without the records an image may well have
+    one.
+    """
     (blind,) = rows([record("a")], [image("a")], known=Known(tasks=False))
     assert blind.current is None and blind.verdict == "succeeded" and line(blind).startswith("? ")
     (current, other) = rows([record("a")], [image("x", 9)], runs("x"), known=Known(tasks=False))
@@ -117,11 +200,19 @@ def test_what_could_not_be_read_is_none() -> None:
 
 
 def test_the_order_of_records_is_s3s_time() -> None:
-    """A machine three days ahead writes a key that sorts first for three days; S3 knows better. In the same second the key decides."""
+    """A machine three days ahead writes a key that sorts first for three days; S3 knows better. In
+    the same second the key decides.
+    """
     noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
     ahead = (key("ops", "dev", "backend", noon + timedelta(days=3), "ahead"), noon)
-    right = (key("ops", "dev", "backend", noon + timedelta(minutes=9), "right"), noon + timedelta(minutes=9))
-    same = (key("ops", "dev", "backend", noon + timedelta(minutes=8), "same"), noon + timedelta(minutes=9))
+    right = (
+        key("ops", "dev", "backend", noon + timedelta(minutes=9), "right"),
+        noon + timedelta(minutes=9),
+    )
+    same = (
+        key("ops", "dev", "backend", noon + timedelta(minutes=8), "same"),
+        noon + timedelta(minutes=9),
+    )
     assert newest_first([ahead, same, right]) == (right, same, ahead)
 
 
@@ -135,8 +226,12 @@ def test_the_order_of_records_is_s3s_time() -> None:
         ({"late_s": -5, "took_s": float("inf")}, "12:00:00", "12:00:00"),
     ],
 )
-def test_when_a_release_was_is_told_by_s3s_clock(more: dict[str, object], began: str, over: str) -> None:
-    """`at` of its own machine is replaced; what had waited to be sent is dated back by how long it waited."""
+def test_when_a_release_was_is_told_by_s3s_clock(
+    more: dict[str, object], began: str, over: str
+) -> None:
+    """`at` of its own machine is replaced; what had waited to be sent is dated back by how long it
+    waited.
+    """
     written = datetime(2026, 1, 5, 12, tzinfo=UTC)
     found = {**record("a", at="2026-01-08T12:00:00+00:00"), **more}
     assert dated(found, written)["at"] == f"2026-01-05T{began}+00:00"

@@ -1,4 +1,6 @@
-"""A release is remembered whatever happens: a bucket that is down, a kill, a spoiled file, two deploys of one checkout (on moto)."""
+"""A release is remembered whatever happens: a bucket that is down, a kill, a spoiled file, two
+deploys of one checkout (on moto).
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,21 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ops.aws import session, s3
-from ops.state import outbox
-from ops.core.errors import Unreachable
-from ops.state import records
-from ops.preflight.platform_reads import Platform
-from ops.state.rules import records as rules
+from ops.aws import s3, session
 from ops.core.config.settings import Environment, Service, Settings
+from ops.core.errors import Unreachable
+from ops.preflight.platform_reads import Platform
+from ops.state import outbox, records
+from ops.state.rules import records as rules
 from tests import plain_aws
 from tests.front_door import ROOT
 from tests.waiting import until
 
-SERVICE = {"ecs_service": "dev-backend", "container": "backend", "repository": "davidshaevel/backend"}
+SERVICE = {
+    "ecs_service": "dev-backend",
+    "container": "backend",
+    "repository": "davidshaevel/backend",
+}
 PUT = """
 import sys
 from pathlib import Path
@@ -55,7 +60,10 @@ def platform(cloud: session.AwsSession, tmp_path: Path) -> Platform:
         "services": {"backend": Service.model_validate(SERVICE)},
         "state": {"bucket": f"state-{secrets.token_hex(8)}"},
     }
-    return Platform(Settings(name="test", root=tmp_path, environment=Environment.model_validate(environment)), cloud)
+    return Platform(
+        Settings(name="test", root=tmp_path, environment=Environment.model_validate(environment)),
+        cloud,
+    )
 
 
 def bucket_of(platform: Platform) -> str:
@@ -68,7 +76,13 @@ def comes_up(platform: Platform) -> None:
 
 
 def record(tag: str, day: int = 1) -> dict[str, Any]:
-    return {"service": "backend", "tag": tag, "digest": f"sha256:{tag}", "at": f"2026-01-0{day}T00:00:00+00:00", "verdict": "succeeded"}
+    return {
+        "service": "backend",
+        "tag": tag,
+        "digest": f"sha256:{tag}",
+        "at": f"2026-01-0{day}T00:00:00+00:00",
+        "verdict": "succeeded",
+    }
 
 
 def pending(platform: Platform) -> list[Path]:
@@ -100,7 +114,9 @@ def test_a_record_is_written_and_nothing_stays_here(platform: Platform) -> None:
     assert tags(platform) == ["a"] and pending(platform) == []
 
 
-def test_what_could_not_be_written_is_sent_by_the_next_deploy(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_could_not_be_written_is_sent_by_the_next_deploy(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The bucket is down: said, kept here. The next release sends both, each once."""
     records.store(platform, record("a", 1))
     (path,) = pending(platform)
@@ -111,8 +127,12 @@ def test_what_could_not_be_written_is_sent_by_the_next_deploy(platform: Platform
     assert tags(platform) == ["b", "a"] and pending(platform) == []
 
 
-def test_what_could_not_be_written_is_sent_when_releases_are_listed(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
-    """`releases` is a next chance too; while the bucket is down it says that something is not listed."""
+def test_what_could_not_be_written_is_sent_when_releases_are_listed(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`releases` is a next chance too; while the bucket is down it says that something is not
+    listed.
+    """
     records.store(platform, {**record("a"), "subject": "Say hello\x1b[2J"})
     assert platform.settings.environment.state
     assert "no such bucket" in records.send_pending(platform)
@@ -121,20 +141,34 @@ def test_what_could_not_be_written_is_sent_when_releases_are_listed(platform: Pl
     assert row.tag == "a" and row.recorded and row.in_ecr is None and pending(platform) == []
     assert "unknown: images" in capsys.readouterr().err
     text = records.as_text((row,))
-    assert text.startswith("  when (UTC)") and "Say hello\\x1b[2J" in text and text.endswith("* runs now; ? unknown")
+    assert (
+        text.startswith("  when (UTC)")
+        and "Say hello\\x1b[2J" in text
+        and text.endswith("* runs now; ? unknown")
+    )
 
 
 def test_another_environments_records_wait_for_their_own_bucket(platform: Platform) -> None:
     """Only what belongs to this environment is sent."""
-    path = outbox.put(platform.settings.root / records.PENDING, "ops/releases/production/backend/1-a.json", record("x"))
+    path = outbox.put(
+        platform.settings.root / records.PENDING,
+        "ops/releases/production/backend/1-a.json",
+        record("x"),
+    )
     comes_up(platform)
     records.store(platform, record("a"))
     assert tags(platform) == ["a"] and pending(platform) == [path]
 
 
-@pytest.mark.parametrize("body", [b'{"tag": "a", "ver', b"[1]", b"\xff\xfe"], ids=["cut off", "a list", "no text"])
-def test_a_spoiled_file_is_set_aside(platform: Platform, body: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    """A disk that was full, a crash of the machine: the file is kept under another name, said once, and stops no record."""
+@pytest.mark.parametrize(
+    "body", [b'{"tag": "a", "ver', b"[1]", b"\xff\xfe"], ids=["cut off", "a list", "no text"]
+)
+def test_a_spoiled_file_is_set_aside(
+    platform: Platform, body: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that was full, a crash of the machine: the file is kept under another name, said once,
+    and stops no record.
+    """
     comes_up(platform)
     folder = platform.settings.root / records.PENDING
     path = outbox.put(folder, "ops/releases/test/backend/1-a.json", {})
@@ -146,8 +180,12 @@ def test_a_spoiled_file_is_set_aside(platform: Platform, body: bytes, capsys: py
     assert tags(platform) == ["c", "b"] and "set aside" not in capsys.readouterr().err
 
 
-def test_where_nothing_can_be_kept_here_the_bucket_is_enough(platform: Platform, capsys: pytest.CaptureFixture[str]) -> None:
-    """`.ops` cannot be written: the record goes out at once; where that fails too, its loss is said and the release ends as it ended."""
+def test_where_nothing_can_be_kept_here_the_bucket_is_enough(
+    platform: Platform, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`.ops` cannot be written: the record goes out at once; where that fails too, its loss is said
+    and the release ends as it ended.
+    """
     (platform.settings.root / ".ops").write_text("not a folder")
     records.store(platform, record("a"))
     assert "the release record is lost" in capsys.readouterr().err
@@ -157,7 +195,9 @@ def test_where_nothing_can_be_kept_here_the_bucket_is_enough(platform: Platform,
 
 
 def test_two_deploys_of_one_checkout_send_each_record_once(platform: Platform) -> None:
-    """Both find the same files waiting: none stumbles over a file that the other has sent, and nothing is doubled."""
+    """Both find the same files waiting: none stumbles over a file that the other has sent, and
+    nothing is doubled.
+    """
     for number in range(8):
         records.store(platform, record(str(number), number + 1))
     assert len(pending(platform)) == 8
@@ -178,19 +218,28 @@ def test_two_deploys_of_one_checkout_send_each_record_once(platform: Platform) -
 
 
 def test_a_kill_leaves_a_whole_record_or_none(tmp_path: Path) -> None:
-    """kill -9 while it is written, again and again: what waits under its name can always be read."""
+    """kill -9 while it is written, again and again: what waits under its name can always be
+    read.
+    """
     for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-c", PUT, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)})
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUT, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
         until(lambda: list(outbox.waiting(tmp_path, "ops/")))
         process.kill()
         process.wait()
         ((key, path),) = outbox.waiting(tmp_path, "ops/releases/test/")
-        assert key == "ops/releases/test/backend/1-a.json" and json.loads(path.read_text())["tag"] == "a"
+        assert (
+            key == "ops/releases/test/backend/1-a.json"
+            and json.loads(path.read_text())["tag"] == "a"
+        )
         path.unlink()
 
 
 def test_a_wrong_clock_does_not_stay_the_last_release(platform: Platform) -> None:
-    """One laptop three days ahead, then another: the second is the newest, in the list and for whoever asks what was released last."""
+    """One laptop three days ahead, then another: the second is the newest, in the list and for
+    whoever asks what was released last.
+    """
     comes_up(platform)
     put(platform, "ahead", wrong_s=3 * 86400)
     next_second(platform)
@@ -201,11 +250,16 @@ def test_a_wrong_clock_does_not_stay_the_last_release(platform: Platform) -> Non
     assert last and last["tag"] == "right"
     listed = records.releases(platform, "backend")
     assert [row.tag for row in listed] == ["broken", "right", "ahead"]
-    assert all(abs(datetime.fromisoformat(row.at) - datetime.now(UTC)) < timedelta(minutes=5) for row in listed)
+    assert all(
+        abs(datetime.fromisoformat(row.at) - datetime.now(UTC)) < timedelta(minutes=5)
+        for row in listed
+    )
 
 
 def test_a_record_that_is_sent_late_is_no_newer_for_it(platform: Platform) -> None:
-    """It waited for two hours here; meanwhile another machine released, and that one stays the last."""
+    """It waited for two hours here; meanwhile another machine released, and that one stays the
+    last.
+    """
     records.store(platform, record("late"))
     (path,) = pending(platform)
     ago = time.time() - 7200
@@ -230,9 +284,16 @@ def test_what_waits_here_is_sent_in_the_order_in_which_it_happened(platform: Pla
     assert [json.loads(path.read_text())["tag"] for _, path in found] == ["first", "second"]
 
 
-def test_a_listing_that_is_none_is_not_taken_for_no_release(httpserver: HTTPServer, platform: Platform) -> None:
+def test_a_listing_that_is_none_is_not_taken_for_no_release(
+    httpserver: HTTPServer, platform: Platform
+) -> None:
     """A web page, or an empty answer, in place of S3's."""
-    httpserver.expect_request(re.compile(".*")).respond_with_data("<html/>", content_type="application/xml")
-    elsewhere = Platform(platform.settings, session.of_overlay(httpserver.url_for("/"), "AKIATEST", "test", "us-east-1"))
+    httpserver.expect_request(re.compile(".*")).respond_with_data(
+        "<html/>", content_type="application/xml"
+    )
+    elsewhere = Platform(
+        platform.settings,
+        session.of_overlay(httpserver.url_for("/"), "AKIATEST", "test", "us-east-1"),
+    )
     with pytest.raises(Unreachable):
         records.last_success(elsewhere, "backend")

@@ -1,4 +1,6 @@
-"""What a task accepts as a value, and which of Invoke's core options it accepts: every task and option, by table."""
+"""What a task accepts as a value, and which of Invoke's core options it accepts: every task and
+option, by table.
+"""
 
 from __future__ import annotations
 

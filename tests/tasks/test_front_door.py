@@ -72,7 +72,14 @@ def folder(tmp_path: Path) -> Path:
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "invoke", *words]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -90,7 +97,9 @@ def test_sigint_works_where_it_started_ignored(folder: Path) -> None:
     """Under `sh &` SIGINT starts ignored; our handler is installed all the same."""
     command = f"trap '' INT; exec {sys.executable} -m invoke waits"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(["sh", "-c", command], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        ["sh", "-c", command], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr and process.stderr.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
@@ -120,7 +129,9 @@ def test_code_that_exits_is_no_success(folder: Path) -> None:
     """A library's `sys.exit(0)` is exit code 1, and one document."""
     process = start(folder, "exits", "--json")
     out, said = process.communicate(timeout=20)
-    assert process.returncode == 1 and "unexpected SystemExit: 0" in json.loads(out)["error"]["what"]
+    assert (
+        process.returncode == 1 and "unexpected SystemExit: 0" in json.loads(out)["error"]["what"]
+    )
     Path(said.rsplit("report it with ", 1)[1].strip()).unlink()
 
 
@@ -128,15 +139,26 @@ def test_a_resource_that_has_run_out_is_no_bug(folder: Path) -> None:
     """Under `ulimit -v` no thread can be started: the machine is named, not this tool."""
     process = start(folder, "threads")
     _, said = process.communicate(timeout=20)
-    assert process.returncode == 1 and "run out of a resource" in said and "can't start new thread" in said
+    assert (
+        process.returncode == 1
+        and "run out of a resource" in said
+        and "can't start new thread" in said
+    )
     assert "ulimit -a" in said and "this is a bug" not in said
 
 
 def test_stdout_holds_one_document_a_task(folder: Path) -> None:
-    """Noise from the task and from its children goes to stderr; two tasks on one line are two documents."""
-    process = start(folder, "answers", "--json", "--skip", "a,b", "--skip", "c", "answers", "--json")
+    """Noise from the task and from its children goes to stderr; two tasks on one line are two
+    documents.
+    """
+    process = start(
+        folder, "answers", "--json", "--skip", "a,b", "--skip", "c", "answers", "--json"
+    )
     out, said = process.communicate(timeout=20)
-    assert [json.loads(line) for line in out.splitlines()] == [{"skip": ["a", "b", "c"]}, {"skip": []}]
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"skip": ["a", "b", "c"]},
+        {"skip": []},
+    ]
     assert "child's noise" in said
 
 
@@ -144,32 +166,58 @@ def test_a_closed_pipe_is_quiet(folder: Path) -> None:
     """`inv … | head` ends without a traceback."""
     command = f"{sys.executable} -m invoke answers answers answers | true"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "Traceback" not in done.stderr
 
 
 def test_what_a_task_loads_is_seldom_looked_through(folder: Path) -> None:
-    """200 000 things are looked through a few times, not once for every 700: that was a third of what health.all computed."""
+    """200 000 things are looked through a few times, not once for every 700: that was a third of
+    what health.all computed.
+    """
     said, _ = start(folder, "fills", "--json").communicate(timeout=60)
     assert json.loads(said)["kept"] == 200_000 and json.loads(said)["looks"] <= 10
 
 
 @pytest.mark.parametrize("words", [["answers"], ["answers", "--json"]])
 def test_a_full_disk_is_no_success(folder: Path, words: list[str]) -> None:
-    """An answer that stdout did not take is exit 1, and stands on stderr; the task itself was carried out."""
+    """An answer that stdout did not take is exit 1, and stands on stderr; the task itself was
+    carried out.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "invoke", *words]
         done = subprocess.run(
-            command, cwd=folder, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "text\nerror: the answer could not be written to stdout\n  why: [Errno 28]" in done.stderr
+    assert (
+        "text\nerror: the answer could not be written to stdout\n  why: [Errno 28]" in done.stderr
+    )
 
 
 def test_a_reader_that_has_gone_changes_nothing(folder: Path) -> None:
     """`inv … --json | true` is what the task is: exit 0."""
     command = f"{{ {sys.executable} -m invoke answers --json; echo $? >&2; }} | true"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stderr.endswith("0\n") and "could not be written" not in done.stderr

@@ -1,4 +1,6 @@
-"""What a watch draws: a table that fits and gives the terminal back, or plain lines that only tell what is new."""
+"""What a watch draws: a table that fits and gives the terminal back, or plain lines that only tell
+what is new.
+"""
 
 import fcntl
 import io
@@ -10,13 +12,15 @@ import threading
 
 import pytest
 
-from ops.ecs import display
 from ops.aws.facts import Event, Evidence, Finding, Target
+from ops.ecs import display
 from tests.ecs.stops import OLD_ONE, OURS, at, crashed, deployment, service
 
 HIDDEN, SHOWN = "\x1b[?25l", "\x1b[?25h"
 EVIDENCE = (Evidence("log of backend", "Error: no module"),)
-FINDING = Finding("container_exited", "task a1: it ended", "certain", EVIDENCE, ("inv backend.deploy",))
+FINDING = Finding(
+    "container_exited", "task a1: it ended", "certain", EVIDENCE, ("inv backend.deploy",)
+)
 STARTING = service(deployment(pending=2), OLD_ONE)
 
 
@@ -24,7 +28,9 @@ class Terminal:
     """A real pseudo terminal of a given width, and what was written to it."""
 
     def __init__(self, monkeypatch, columns):
-        monkeypatch.setenv("COLUMNS", str(columns))      # rich measures the process's own terminal, which a test has not
+        monkeypatch.setenv(
+            "COLUMNS", str(columns)
+        )  # rich measures the process's own terminal, which a test has not
         self.reading, writing = os.openpty()
         fcntl.ioctl(writing, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.stream = os.fdopen(writing, "w", encoding="utf-8")
@@ -36,7 +42,7 @@ class Terminal:
         while True:
             try:
                 chunk = os.read(self.reading, 65536)
-            except OSError:      # Linux: the other side was closed
+            except OSError:  # Linux: the other side was closed
                 return
             if not chunk:
                 return
@@ -70,7 +76,11 @@ def test_without_a_terminal_only_changes_are_told():
     now[0] = 104.0
     screen.seen(STARTING, (), ())
     screen.seen(STARTING, (), ())
-    screen.seen(service(deployment(running=1, pending=1), OLD_ONE), (crashed("b"),), (Target("10.0.0.1", 3001, "initial"),))
+    screen.seen(
+        service(deployment(running=1, pending=1), OLD_ONE),
+        (crashed("b"),),
+        (Target("10.0.0.1", 3001, "initial"),),
+    )
     screen.finding(FINDING)
     screen.close()
     assert stream.getvalue().splitlines() == [
@@ -97,26 +107,42 @@ def test_control_characters_from_outside_are_escaped():
 
 
 def test_on_a_terminal_a_table_is_drawn_and_findings_stay_above_it(terminal):
-    """Tasks by state of the new and the other deployment, target health, events and the phase are on it."""
+    """Tasks by state of the new and the other deployment, target health, events and the phase are
+    on it.
+    """
     tty = terminal(100)
     screen = display.screen(tty.stream)
     assert type(screen) is display.TableDisplay
     screen.following(OURS, 900)
     screen.phase("starting tasks")
-    sick = Target("10.0.0.1", 3001, "unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [404]")
+    sick = Target(
+        "10.0.0.1",
+        3001,
+        "unhealthy",
+        "Target.ResponseCodeMismatch",
+        "Health checks failed with these codes: [404]",
+    )
     screen.seen(STARTING, (crashed("b"),), (sick,))
     screen.event(Event("1", at(3), "(service x) has started [2] tasks"))
     screen.finding(FINDING)
     screen.close()
     text = plain(tty.text())
-    for part in ("starting tasks", "0/2 running, 2 pending", "tasks: 1 STOPPED", "codes: [404]", "12:00:03 has started [2]"):
+    for part in (
+        "starting tasks",
+        "0/2 running, 2 pending",
+        "tasks: 1 STOPPED",
+        "codes: [404]",
+        "12:00:03 has started [2]",
+    ):
         assert part in text
     assert text.index("Error: no module") < text.rindex("starting tasks")
 
 
 @pytest.mark.parametrize("columns", [2, 20, 40, 80])
 def test_a_narrow_terminal_is_no_reason_to_fail(terminal, columns):
-    """Long events are cut, not wrapped over the table, and a sliver of a terminal breaks nothing."""
+    """Long events are cut, not wrapped over the table, and a sliver of a terminal breaks
+    nothing.
+    """
     tty = terminal(columns)
     screen = display.screen(tty.stream)
     screen.following(OURS, 900)
@@ -129,7 +155,9 @@ def test_a_narrow_terminal_is_no_reason_to_fail(terminal, columns):
 
 @pytest.mark.parametrize("problem", [RuntimeError, KeyboardInterrupt])
 def test_the_cursor_is_given_back_whatever_happens(terminal, problem):
-    """An exception or Ctrl-C in the middle of a watch, and the terminal is as it was; closing twice is fine."""
+    """An exception or Ctrl-C in the middle of a watch, and the terminal is as it was; closing twice
+    is fine.
+    """
     tty = terminal(80)
     screen = display.screen(tty.stream)
 

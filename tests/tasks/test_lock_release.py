@@ -1,4 +1,6 @@
-"""`inv lock.status` and `lock.release` as an operator types them, with and without a terminal; moto keeps the bucket."""
+"""`inv lock.status` and `lock.release` as an operator types them, with and without a terminal; moto
+keeps the bucket.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ BUCKET = "dev-davidshaevel-terraform-state"
 
 @dataclass
 class Here:
-    """A checkout whose environment is moto, and a lock in its bucket that somebody elsewhere holds."""
+    """A checkout whose environment is moto, and a lock in its bucket that somebody elsewhere
+    holds.
+    """
 
     checkout: Checkout
     cloud: session.AwsSession
@@ -34,7 +38,9 @@ class Here:
         return found
 
     def typed(self, words: list[str], answer: str, *, ahead: str = "") -> tuple[int, str]:
-        """`inv WORDS` at a terminal where `answer` is typed, and `ahead` before the question: exit code, and what stood on the screen."""
+        """`inv WORDS` at a terminal where `answer` is typed, and `ahead` before the question: exit
+        code, and what stood on the screen.
+        """
         command = [sys.executable, "-m", "invoke", "--search-root", str(self.checkout.root), *words]
         keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         return typed(command, self.checkout.root, keep, answer, ahead=ahead)
@@ -56,16 +62,38 @@ def place(new_checkout: Callable[[str], Checkout]) -> Iterator[Here]:
 def here(place: Here) -> Here:
     """With the lock of the backend held from another machine."""
     at = lock.LockLocation(place.cloud, BUCKET, "ops/locks/sandbox/backend.json", "backend")
-    them = lock.Holder("1", "ann", "laptop", "abc1234", "deploy abc1234", "2026-01-01T00:00:00+00:00", "elsewhere/1")
-    place.cloud.client("s3").put_object(Bucket=BUCKET, Key=at.key, Body=json.dumps(them.as_document()))
+    them = lock.Holder(
+        "1",
+        "ann",
+        "laptop",
+        "abc1234",
+        "deploy abc1234",
+        "2026-01-01T00:00:00+00:00",
+        "elsewhere/1",
+    )
+    place.cloud.client("s3").put_object(
+        Bucket=BUCKET, Key=at.key, Body=json.dumps(them.as_document())
+    )
     return place
 
 
 def test_a_held_lock_is_shown(here: Here) -> None:
-    """Who, where, when, why, from which commit, how old the lock and its last heartbeat are, and when it expires."""
+    """Who, where, when, why, from which commit, how old the lock and its last heartbeat are, and
+    when it expires.
+    """
     (shown,) = here.locks()
-    assert (shown["name"], shown["owner"], shown["host"], shown["commit"]) == ("backend", "ann", "laptop", "abc1234")
-    assert shown["reason"] == "deploy abc1234" and shown["age_s"] > shown["heartbeat_s"] and shown["expires"] and not shown["expired"]
+    assert (shown["name"], shown["owner"], shown["host"], shown["commit"]) == (
+        "backend",
+        "ann",
+        "laptop",
+        "abc1234",
+    )
+    assert (
+        shown["reason"] == "deploy abc1234"
+        and shown["age_s"] > shown["heartbeat_s"]
+        and shown["expires"]
+        and not shown["expired"]
+    )
     assert "deploy abc1234" in here.checkout.inv("lock.status").stdout
 
 
@@ -78,8 +106,12 @@ def test_without_a_terminal_it_is_refused(here: Here) -> None:
     assert freed.returncode == 0 and here.locks() == [], freed.stderr
 
 
-@pytest.mark.parametrize(("answer", "code", "left"), [("y", 3, ["backend"]), ("", 3, ["backend"]), ("backend", 0, [])])
-def test_at_a_terminal_its_name_must_be_typed(here: Here, answer: str, code: int, left: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("answer", "code", "left"), [("y", 3, ["backend"]), ("", 3, ["backend"]), ("backend", 0, [])]
+)
+def test_at_a_terminal_its_name_must_be_typed(
+    here: Here, answer: str, code: int, left: list[str]
+) -> None:
     """A yes, or nothing, is not its name."""
     ended, screen = here.typed(["lock.release", "--name", "backend"], answer)
     assert ended == code, screen
@@ -95,10 +127,13 @@ def test_what_was_typed_before_the_question_is_no_answer(here: Here) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"), [((), 2, "inv lock.release --name backend"), (("--name", "nobody"), 3, "held are: backend")]
+    ("words", "code", "told"),
+    [((), 2, "inv lock.release --name backend"), (("--name", "nobody"), 3, "held are: backend")],
 )
 def test_which_lock_must_be_said(here: Here, words: tuple[str, ...], code: int, told: str) -> None:
-    """No name is an argument that is missing (2); one that is not held is refused (3). Both say which are held."""
+    """No name is an argument that is missing (2); one that is not held is refused (3). Both say
+    which are held.
+    """
     done = here.checkout.inv("lock.release", *words, "--yes")
     assert done.returncode == code and told in done.stderr, done.stderr
     assert len(here.locks()) == 1

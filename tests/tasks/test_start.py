@@ -1,4 +1,6 @@
-"""What happens before a task runs: configuration that Invoke would choke on, and standard streams that are missing."""
+"""What happens before a task runs: configuration that Invoke would choke on, and standard streams
+that are missing.
+"""
 
 from __future__ import annotations
 

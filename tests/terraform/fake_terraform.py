@@ -1,7 +1,8 @@
-"""A program for PATH in the place of terraform, with its ground: what no AWS on a desk would do, it says in Terraform's words.
+"""A program for PATH in the place of terraform, with its ground: what no AWS on a desk would do, it
+says in Terraform's words.
 
-The plan is a recorded one with the image that it was given; `apply` does what its script says, and every call is written down.
-"""
+The plan is a recorded one with the image that it was given; `apply` does what its script says, and
+every call is written down."""
 
 from __future__ import annotations
 
@@ -12,18 +13,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops.ecs import display
 from ops.aws import ecs
 from ops.core.apply import Journal
-from ops.deploy import deploy
-from ops.state import lock
-from ops.preflight.platform_reads import Platform
-from ops.deploy.result import DeployResult
-from ops.deploy.context import DeployContext
 from ops.core.plan import Plan, Step
+from ops.deploy import deploy
+from ops.deploy.context import DeployContext
+from ops.deploy.result import DeployResult
+from ops.ecs import display
+from ops.preflight.platform_reads import Platform
+from ops.state import lock
+from tests.deploy.test_plan import FACTS, URI
 from tests.real.terraform_ground import Ground
 from tests.terraform.terraform_plans import definitions, plan, revision
-from tests.deploy.test_plan import FACTS, URI
 
 FAMILY = "backend"
 PROGRAM = r"""#!{python} -IS
@@ -68,7 +69,11 @@ elif words[0] in ("plan", "apply"):
 
 def error(summary: str, detail: str) -> dict[str, Any]:
     """As `-json` prints it."""
-    return {"@level": "error", "type": "diagnostic", "diagnostic": {"severity": "error", "summary": summary, "detail": detail}}
+    return {
+        "@level": "error",
+        "type": "diagnostic",
+        "diagnostic": {"severity": "error", "summary": summary, "detail": detail},
+    }
 
 
 def done(message: str) -> dict[str, Any]:
@@ -77,7 +82,9 @@ def done(message: str) -> dict[str, Any]:
 
 @dataclass
 class Scene:
-    """A service on moto, a directory of Terraform's, and the program that is found first on PATH."""
+    """A service on moto, a directory of Terraform's, and the program that is found first on
+    PATH.
+    """
 
     ground: Ground
     program: Path
@@ -92,12 +99,18 @@ class Scene:
         service = {"ecs_service": FAMILY, "container": FAMILY, "repository": "davidshaevel/backend"}
         service |= {"image_variable": "image", "image_variable_kind": "uri"}
         state = {"bucket": "states", "prefix": root.name}
-        platform = Platform.of(ground.settings(services={FAMILY: service}, rollout="terraform", state=state, **more))
+        platform = Platform.of(
+            ground.settings(services={FAMILY: service}, rollout="terraform", state=state, **more)
+        )
         client = platform.cloud.client("ecs")
         client.create_cluster(clusterName="main")
         container = {"name": FAMILY, "image": f"{URI}:old", "memory": 64}
-        old = client.register_task_definition(family=FAMILY, containerDefinitions=[container])["taskDefinition"]["taskDefinitionArn"]
-        client.create_service(cluster="main", serviceName=FAMILY, taskDefinition=old, desiredCount=0)
+        old = client.register_task_definition(family=FAMILY, containerDefinitions=[container])[
+            "taskDefinition"
+        ]["taskDefinitionArn"]
+        client.create_service(
+            cluster="main", serviceName=FAMILY, taskDefinition=old, desiredCount=0
+        )
         platform.cloud.client("s3").create_bucket(Bucket="states")
         folder = root / "bin"
         folder.mkdir()
@@ -109,31 +122,50 @@ class Scene:
         return scene
 
     def planned(self, *rows: dict[str, Any], targeted: bool = False, **keys: Any) -> None:
-        """What a plan holds (with -target, if `targeted`), besides the new revision; `keys` are its top-level ones."""
+        """What a plan holds (with -target, if `targeted`), besides the new revision; `keys` are its
+        top-level ones.
+        """
         moved = revision(definitions(f"{URI}:old"), definitions("IMAGE"), family=FAMILY)
         document = json.dumps({**plan(moved, *rows), **keys})
         for kind in ("targeted",) if targeted else ("plan", "targeted"):
             self.program.with_name(f"{kind}.json").write_text(document)
 
     def script(self, **turns: list[list[Any]]) -> None:
-        """What each further `plan` or `apply` does, in turn: seconds, "hang" until the interrupt, or lines. An empty one does well."""
+        """What each further `plan` or `apply` does, in turn: seconds, "hang" until the interrupt,
+        or lines. An empty one does well.
+        """
         self.program.with_name("script.json").write_text(json.dumps(turns))
 
     def calls(self, *verbs: str) -> list[list[str]]:
         """What it was asked, of `verbs`."""
-        asked = [json.loads(line) for line in self.program.with_name("calls").read_text().splitlines()]
+        asked = [
+            json.loads(line) for line in self.program.with_name("calls").read_text().splitlines()
+        ]
         return [words for words in asked if words[0] in verbs]
 
     def release(self, **changes: Any) -> DeployResult:
-        """A deploy of abc1234 whose image is pushed already: Terraform's steps of it, up to the watch."""
+        """A deploy of abc1234 whose image is pushed already: Terraform's steps of it, up to the
+        watch.
+        """
         state = ecs.service(self.platform.cloud, "main", FAMILY)
         found = ecs.task_definition(self.platform.cloud, self.old)
-        work = DeployContext(self.platform, FAMILY, replace(FACTS, state=state, revision=found), 30.0, display.screen, **changes)  # type: ignore[arg-type,type-var]
+        work = DeployContext(
+            self.platform,
+            FAMILY,
+            replace(FACTS, state=state, revision=found),
+            30.0,
+            display.screen,
+            **changes,
+        )  # type: ignore[arg-type,type-var]
         return DeployResult(work, Journal(lambda line: None), ())
 
     def run(self, release: DeployResult) -> DeployResult:
         back: Mapping[str, str] = {"back": self.old}
-        steps = (Step("tf-check", "Check"), Step("tf-plan", "Plan"), Step("tf-apply", "Apply", "A second plan", back))
+        steps = (
+            Step("tf-check", "Check"),
+            Step("tf-plan", "Plan"),
+            Step("tf-apply", "Apply", "A second plan", back),
+        )
         deploy.run(release, Plan(steps), lock.myself("deploy abc1234", "abc1234"))
         return release
 

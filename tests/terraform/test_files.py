@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from ops.core.config.settings import Settings
+from ops.core.errors import ConfigError
 from ops.terraform import program
 from ops.terraform.environment import environment
 from ops.terraform.files import LOCK_FILE, backend, declared, fingerprint
-from ops.core.errors import ConfigError
-from ops.core.config.settings import Settings
 
 TRICKY = r"""
 # variable "commented" {}
@@ -52,7 +52,9 @@ EOT
 def test_declared_variables_are_found_through_every_disguise(tmp_path: Path) -> None:
     """Comments, heredocs, templates and nested blocks declare nothing; JSON files do."""
     (tmp_path / "main.tf").write_text(TRICKY)
-    (tmp_path / "more.tf.json").write_text(json.dumps({"variable": {"json_one": {"type": "string"}}}))
+    (tmp_path / "more.tf.json").write_text(
+        json.dumps({"variable": {"json_one": {"type": "string"}}})
+    )
     (tmp_path / "list.tf.json").write_text(json.dumps({"variable": [{"json_two": {}}]}))
     (tmp_path / "notes.txt").write_text('variable "no_file_of_terraform" {}')
     assert declared(tmp_path) == {"plain", "bare", "tricky", "last", "json_one", "json_two"}
@@ -80,9 +82,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ("outputs.tf", 'output "x" { value = 1 }', False),
     ],
 )
-def test_init_is_due_only_when_what_it_reads_has_changed(tmp_path: Path, file: str, text: str, due: bool) -> None:
-    """A changed resource needs no init; a changed backend, provider or module does, and so does another binary."""
-    (tmp_path / "main.tf").write_text('terraform { required_version = ">= 1" }\nresource "a" "b" {}')
+def test_init_is_due_only_when_what_it_reads_has_changed(
+    tmp_path: Path, file: str, text: str, due: bool
+) -> None:
+    """A changed resource needs no init; a changed backend, provider or module does, and so does
+    another binary.
+    """
+    (tmp_path / "main.tf").write_text(
+        'terraform { required_version = ">= 1" }\nresource "a" "b" {}'
+    )
     (tmp_path / "backend-config.tfvars").write_text('bucket = "one"')
     before = fingerprint(tmp_path, "backend-config.tfvars", "1.11.4")
     (tmp_path / file).write_text(text)
@@ -94,7 +102,9 @@ def test_the_backend_is_the_one_that_init_wrote_down(tmp_path: Path) -> None:
     """Read from `.terraform/terraform.tfstate`; before init there is none."""
     assert backend(tmp_path) is None
     (tmp_path / ".terraform").mkdir()
-    (tmp_path / ".terraform" / "terraform.tfstate").write_text('{"backend": {"type": "s3", "config": {"bucket": "b"}}}')
+    (tmp_path / ".terraform" / "terraform.tfstate").write_text(
+        '{"backend": {"type": "s3", "config": {"bucket": "b"}}}'
+    )
     found = backend(tmp_path)
     assert found is not None and (found.type, found.config["bucket"]) == ("s3", "b")
 
@@ -117,23 +127,52 @@ MACHINE = {
 OVERLAY = {"endpoint": "http://127.0.0.1:5", "access_key": "AKIADUMMY", "secret_key": "dummy"}
 
 
-def test_a_rehearsal_never_sees_this_machines_credentials(settings: Callable[..., Settings]) -> None:
-    """With an overlay: its endpoint and dummy keys, nothing of AWS_*, and what Terraform needs to find its plugins."""
+def test_a_rehearsal_never_sees_this_machines_credentials(
+    settings: Callable[..., Settings],
+) -> None:
+    """With an overlay: its endpoint and dummy keys, nothing of AWS_*, and what Terraform needs to
+    find its plugins.
+    """
     child = environment(settings(aws=OVERLAY, overlay="x.yaml"), MACHINE)
-    assert child["AWS_ENDPOINT_URL"] == "http://127.0.0.1:5" and child["AWS_ACCESS_KEY_ID"] == "AKIADUMMY"
-    assert child["AWS_EC2_METADATA_DISABLED"] == "true" and child["AWS_REGION"] == "us-east-1" and child["TF_IN_AUTOMATION"]
-    assert child["TF_CLI_CONFIG_FILE"] == "/mirror.rc" and child["TF_PLUGIN_CACHE_DIR"] == "/cache" and child["HOME"] == "/home/ana"
-    assert not {"AWS_PROFILE", "AWS_SESSION_TOKEN", "TF_VAR_db_password", "TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE"} & set(child)
+    assert (
+        child["AWS_ENDPOINT_URL"] == "http://127.0.0.1:5"
+        and child["AWS_ACCESS_KEY_ID"] == "AKIADUMMY"
+    )
+    assert (
+        child["AWS_EC2_METADATA_DISABLED"] == "true"
+        and child["AWS_REGION"] == "us-east-1"
+        and child["TF_IN_AUTOMATION"]
+    )
+    assert (
+        child["TF_CLI_CONFIG_FILE"] == "/mirror.rc"
+        and child["TF_PLUGIN_CACHE_DIR"] == "/cache"
+        and child["HOME"] == "/home/ana"
+    )
+    assert not {
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "TF_VAR_db_password",
+        "TF_CLI_ARGS",
+        "TF_DATA_DIR",
+        "TF_WORKSPACE",
+    } & set(child)
     assert "real" not in child.values()
 
 
 def test_a_profile_wins_over_keys_in_the_variables(settings: Callable[..., Settings]) -> None:
-    """In AWS's SDK for Go keys would win over the profile, so they are not handed on; a team's TF_VAR_ is, TF_CLI_ARGS is not."""
+    """In AWS's SDK for Go keys would win over the profile, so they are not handed on; a team's
+    TF_VAR_ is, TF_CLI_ARGS is not.
+    """
     child = environment(settings(aws={"profile": "dev"}), MACHINE)
     assert child["AWS_PROFILE"] == "dev" and child["TF_VAR_db_password"] == "p"
-    assert not {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "TF_CLI_ARGS", "TF_CLI_ARGS_plan", "TF_DATA_DIR"} & set(
-        child
-    )
+    assert not {
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "TF_CLI_ARGS",
+        "TF_CLI_ARGS_plan",
+        "TF_DATA_DIR",
+    } & set(child)
 
 
 def test_the_workspace_is_the_configured_one(settings: Callable[..., Settings]) -> None:
@@ -152,7 +191,10 @@ def test_the_workspace_is_the_configured_one(settings: Callable[..., Settings]) 
     ],
 )
 def test_a_directory_that_is_not_there_is_named(
-    settings: Callable[..., Settings], tmp_path: Path, terraform_of: dict[str, Any] | None, says: str
+    settings: Callable[..., Settings],
+    tmp_path: Path,
+    terraform_of: dict[str, Any] | None,
+    says: str,
 ) -> None:
     """Exit code 2 with the key to correct, before anything runs."""
     values = {"terraform": terraform_of} if terraform_of else {}

@@ -9,10 +9,10 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.core.errors import ConfigError, Refused
-from ops.terraform import image_variables
-from ops.preflight.platform_reads import Platform
 from ops.core.config.settings import Settings
+from ops.core.errors import ConfigError, Refused
+from ops.preflight.platform_reads import Platform
+from ops.terraform import image_variables
 from tests import plain_aws
 
 KEYS = {"access_key": "AKIAREHEARSAL00000", "secret_key": "rehearsal"}
@@ -25,7 +25,13 @@ def endpoint() -> Iterator[str]:
 
 
 def service(name: str, **more: Any) -> dict[str, Any]:
-    return {"ecs_service": f"dev-{name}", "container": name, "repository": name, "image_variable": f"{name}_image", **more}
+    return {
+        "ecs_service": f"dev-{name}",
+        "container": name,
+        "repository": name,
+        "image_variable": f"{name}_image",
+        **more,
+    }
 
 
 def platform(endpoint: str, **services: dict[str, Any]) -> Platform:
@@ -48,15 +54,22 @@ def cloud(endpoint: str) -> Any:
 
 
 def running(client: Any, name: str, *images: str) -> None:
-    """A service on the first of `images`; the others are later revisions of its family that it does not run."""
+    """A service on the first of `images`; the others are later revisions of its family that it does
+    not run.
+    """
     made = [
         client.register_task_definition(
             family=f"dev-{name}",
-            containerDefinitions=[{"name": "log", "image": "fluent:1", "memory": 64}, {"name": name, "image": image, "memory": 64}],
+            containerDefinitions=[
+                {"name": "log", "image": "fluent:1", "memory": 64},
+                {"name": name, "image": image, "memory": 64},
+            ],
         )["taskDefinition"]["taskDefinitionArn"]
         for image in images
     ]
-    client.create_service(cluster="dev", serviceName=f"dev-{name}", taskDefinition=made[0], desiredCount=0)
+    client.create_service(
+        cluster="dev", serviceName=f"dev-{name}", taskDefinition=made[0], desiredCount=0
+    )
 
 
 def test_the_targets_image_is_new_and_the_others_are_as_they_run(endpoint: str, cloud: Any) -> None:
@@ -71,10 +84,15 @@ def test_the_targets_image_is_new_and_the_others_are_as_they_run(endpoint: str, 
     )
     found = image_variables.values(here, target="backend", image=f"{REGISTRY}/backend:new")
     assert found == {"backend_image": f"{REGISTRY}/backend:new", "frontend_image": "v1"}
-    assert image_variables.values(here) == {"backend_image": f"{REGISTRY}/backend:old", "frontend_image": "v1"}
+    assert image_variables.values(here) == {
+        "backend_image": f"{REGISTRY}/backend:old",
+        "frontend_image": "v1",
+    }
 
 
-def test_a_service_that_is_not_there_yet_is_left_to_its_default(endpoint: str, cloud: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_that_is_not_there_yet_is_left_to_its_default(
+    endpoint: str, cloud: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Terraform is to make it: that is said, and no value is invented."""
     assert image_variables.values(platform(endpoint, frontend=service("frontend"))) == {}
     assert "frontend does not exist yet" in capsys.readouterr().err
@@ -93,11 +111,19 @@ def test_a_digest_does_not_fit_a_tag_variable(endpoint: str, cloud: Any) -> None
     with pytest.raises(Refused, match="variable frontend_image takes a tag") as found:
         image_variables.values(platform(endpoint, frontend=service("frontend")))
     assert "image_variable_kind: uri" in found.value.next
-    whole = image_variables.values(platform(endpoint, frontend=service("frontend", image_variable_kind="uri")))
+    whole = image_variables.values(
+        platform(endpoint, frontend=service("frontend", image_variable_kind="uri"))
+    )
     assert whole["frontend_image"].endswith("0" * 64)
 
 
-def test_a_target_without_a_variable_is_a_mistake_in_the_configuration(endpoint: str, cloud: Any) -> None:
+def test_a_target_without_a_variable_is_a_mistake_in_the_configuration(
+    endpoint: str, cloud: Any
+) -> None:
     """`rollout: terraform` needs to know which variable says the image."""
     with pytest.raises(ConfigError, match="service cron has no image_variable"):
-        image_variables.values(platform(endpoint, cron=service("cron", image_variable=None)), target="cron", image="x:1")
+        image_variables.values(
+            platform(endpoint, cron=service("cron", image_variable=None)),
+            target="cron",
+            image="x:1",
+        )

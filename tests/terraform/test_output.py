@@ -8,23 +8,47 @@ from typing import Any
 
 import pytest
 
-from ops.terraform.errors import LockHeld, TerraformError, WantsInit, TerraformLocation, translate_error
-from ops.terraform.output import diagnostics, lock_in, moment, progress
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
+from ops.terraform.errors import (
+    LockHeld,
+    TerraformError,
+    TerraformLocation,
+    WantsInit,
+    translate_error,
+)
+from ops.terraform.output import diagnostics, lock_in, moment, progress
 
-WHERE = TerraformLocation("/code/terraform/dev", "backend-config.tfvars", "aws sso login --profile dev")
+WHERE = TerraformLocation(
+    "/code/terraform/dev", "backend-config.tfvars", "aws sso login --profile dev"
+)
 HELD = (
-    "Error message: operation error S3: PutObject, https response error StatusCode: 412, api error PreconditionFailed: At least one of\n"
-    "Lock Info:\n  ID:        8f3c2a7e-1111\n  Path:      bucket/dev/terraform.tfstate\n  Operation: OperationTypeApply\n"
-    "  Who:       ana@laptop\n  Version:   1.11.4\n  Created:   2026-01-02 11:00:00.123456 +0000 UTC\n  Info:      \n\n\n"
-    "Terraform acquires a state lock to protect the state from being written\nby multiple users at the same time."
+    "Error message: operation error S3: PutObject, https response error StatusCode: 412, "
+    "api error PreconditionFailed: At least one of\n"
+    "Lock Info:\n  ID:        8f3c2a7e-1111\n  Path:      bucket/dev/terraform.tfstate\n  "
+    "Operation: OperationTypeApply\n"
+    "  Who:       ana@laptop\n  Version:   1.11.4\n  Created:   2026-01-02 11:00:00.123456 "
+    "+0000 UTC\n  Info:      \n\n\n"
+    "Terraform acquires a state lock to protect the state from being written\nby multiple "
+    "users at the same time."
 )
 
 
 def line(summary: str, detail: str = "", severity: str = "error", code: str = "") -> str:
     """A `diagnostic` line of `-json`."""
-    found = {"severity": severity, "summary": summary, "detail": detail, **({"snippet": {"code": code}} if code else {})}
-    return json.dumps({"@level": severity, "@message": f"Error: {summary}", "type": "diagnostic", "diagnostic": found})
+    found = {
+        "severity": severity,
+        "summary": summary,
+        "detail": detail,
+        **({"snippet": {"code": code}} if code else {}),
+    }
+    return json.dumps(
+        {
+            "@level": severity,
+            "@message": f"Error: {summary}",
+            "type": "diagnostic",
+            "diagnostic": found,
+        }
+    )
 
 
 VERSION_TEXT = """
@@ -40,54 +64,102 @@ PROVIDER_TEXT = """
 │
 │ Could not retrieve the list of available versions for provider hashicorp/aws: could not connect: dial tcp: i/o timeout
 """
-UNDECLARED = line("Value for undeclared variable", 'A variable named "backend_image_tag" was assigned on the command line, but')
-EXPIRED = line("updating ECS Service", "operation error ECS: UpdateService, api error ExpiredTokenException: The security token is expired")
+UNDECLARED = line(
+    "Value for undeclared variable",
+    'A variable named "backend_image_tag" was assigned on the command line, but',
+)
+EXPIRED = line(
+    "updating ECS Service",
+    "operation error ECS: UpdateService, api error ExpiredTokenException: The security "
+    "token is expired",
+)
 UNSAVED = line("Failed to save state", "ExpiredToken: wrote it to errored.tfstate")
 
 
 @pytest.mark.parametrize(
     ("output", "kind", "why", "next_step"),
     [
-        (line("Error acquiring the state lock", HELD), LockHeld, "ana@laptop holds it for", "inv tf.locks"),
-        (VERSION_TEXT, ConfigError, 'Terraform 1.11.4, and the configuration says required_version = "~> 1.13.4"', "install a version"),
         (
-            line("Unsupported Terraform Core version", "Terraform version 1.5.0.", code='required_version = ">= 1.9"'),
+            line("Error acquiring the state lock", HELD),
+            LockHeld,
+            "ana@laptop holds it for",
+            "inv tf.locks",
+        ),
+        (
+            VERSION_TEXT,
+            ConfigError,
+            'Terraform 1.11.4, and the configuration says required_version = "~> 1.13.4"',
+            "install a version",
+        ),
+        (
+            line(
+                "Unsupported Terraform Core version",
+                "Terraform version 1.5.0.",
+                code='required_version = ">= 1.9"',
+            ),
             ConfigError,
             ">= 1.9",
             "tfenv",
         ),
         (
-            line('Backend initialization required, please run "terraform init"', "Reason: Initial configuration"),
+            line(
+                'Backend initialization required, please run "terraform init"',
+                "Reason: Initial configuration",
+            ),
             WantsInit,
             "init",
             "inv tf.init",
         ),
-        (line("Required plugins are not installed", "missing"), WantsInit, "plugins", "inv tf.init"),
         (
-            line("Backend initialization required", "Reason: Backend configuration block has changed"),
+            line("Required plugins are not installed", "missing"),
+            WantsInit,
+            "plugins",
+            "inv tf.init",
+        ),
+        (
+            line(
+                "Backend initialization required", "Reason: Backend configuration block has changed"
+            ),
             ConfigError,
             "not the one",
             "-migrate-state",
         ),
         (UNDECLARED, ConfigError, "declares no variable backend_image_tag", "image_variable"),
         (
-            line("No value for required variable", 'The root module input variable "cluster" is not set'),
+            line(
+                "No value for required variable",
+                'The root module input variable "cluster" is not set',
+            ),
             ConfigError,
             "no var file",
             "TF_VAR_cluster",
         ),
         (PROVIDER_TEXT, TerraformError, "Failed to query", "mirror"),
-        (EXPIRED, Unreachable, "what was applied before stands in the state", "aws sso login --profile dev, then run it again"),
+        (
+            EXPIRED,
+            Unreachable,
+            "what was applied before stands in the state",
+            "aws sso login --profile dev, then run it again",
+        ),
         (UNSAVED, OpsError, "errored.tfstate", "state push errored.tfstate"),
         (
-            line("Saved plan is stale", "The given plan file can no longer be applied because the state was changed"),
+            line(
+                "Saved plan is stale",
+                "The given plan file can no longer be applied because the state was changed",
+            ),
             Refused,
             "somebody",
             "inv tf.plan",
         ),
-        (line("Error refreshing state", 'S3 bucket "b" does not exist.'), ConfigError, "does not exist", "backend-config.tfvars"),
         (
-            "\x1b[31mFailed to unlock state: lock ID 'x' does not match the existing lock ID 'y'\nLock Info:\n  ID:   y\n  Info: \n\x1b[0m",
+            line("Error refreshing state", 'S3 bucket "b" does not exist.'),
+            ConfigError,
+            "does not exist",
+            "backend-config.tfvars",
+        ),
+        (
+            "\x1b[31mFailed to unlock state: lock ID 'x' does not match the existing lock "
+            "ID 'y'\nLock Info:\n  ID:   y\n  Info: \n\x1b[0m",
             Refused,
             "does not match",
             "inv tf.locks",
@@ -101,7 +173,9 @@ UNSAVED = line("Failed to save state", "ExpiredToken: wrote it to errored.tfstat
         ("", TerraformError, "it said nothing", "terraform -chdir"),
     ],
 )
-def test_each_error_is_three_lines(output: str, kind: type[OpsError], why: str, next_step: str) -> None:
+def test_each_error_is_three_lines(
+    output: str, kind: type[OpsError], why: str, next_step: str
+) -> None:
     """What failed, why, and what to type next, whatever form Terraform printed it in."""
     error = translate_error("terraform plan", output, WHERE)
     assert type(error) is kind
@@ -109,27 +183,82 @@ def test_each_error_is_three_lines(output: str, kind: type[OpsError], why: str, 
     assert why in error.why and next_step in error.next
 
 
-IGNORED = line("Value for undeclared variable", 'The root module does not declare a variable named "old" but', severity="warning")
-DENIED = "api error AccessDenied: User: arn:aws:iam::1:user/x is not authorized to perform: s3:DeleteObject"
+IGNORED = line(
+    "Value for undeclared variable",
+    'The root module does not declare a variable named "old" but',
+    severity="warning",
+)
+DENIED = (
+    "api error AccessDenied: User: arn:aws:iam::1:user/x is not authorized to perform: "
+    "s3:DeleteObject"
+)
 
 
 @pytest.mark.parametrize(
     ("output", "kind", "why"),
     [
-        (IGNORED + "\n" + line("creating ECS Service", "ClientException: oops"), TerraformError, "ClientException: oops"),
-        (line("Error loading state", "failed to get existing workspaces: connection reset by peer"), TerraformError, "connection reset"),
-        (line("Error loading state", "failed to get existing workspaces: NoSuchBucket"), ConfigError, "NoSuchBucket"),
-        (f"Failed to unlock state: operation error S3: DeleteObject, {DENIED}", TerraformError, "AccessDenied"),
-        (line("Invalid policy", "a session of login.example.org: its certificate has expired"), TerraformError, "its certificate"),
-        (line("No valid credentials", "the SSO session has expired or is invalid"), Unreachable, "what was applied before stands"),
-        (line("No valid credentials", "the SSO session token associated with profile dev has expired"), Unreachable, "what was applied"),
-        (line("creating a", "Conflict") + "\n" + UNDECLARED, ConfigError, "declares no variable backend_image_tag"),
-        ("Error loading the state: api error ExpiredToken: no\n\nPlease ensure that your state exists.", Unreachable, "ExpiredToken: no"),
-        ('\x1b[31mFailed to unlock state: lock ID "x" does not match existing lock ("y")\x1b[0m', Refused, 'lock id "x" does not match'),
+        (
+            IGNORED + "\n" + line("creating ECS Service", "ClientException: oops"),
+            TerraformError,
+            "ClientException: oops",
+        ),
+        (
+            line(
+                "Error loading state", "failed to get existing workspaces: connection reset by peer"
+            ),
+            TerraformError,
+            "connection reset",
+        ),
+        (
+            line("Error loading state", "failed to get existing workspaces: NoSuchBucket"),
+            ConfigError,
+            "NoSuchBucket",
+        ),
+        (
+            f"Failed to unlock state: operation error S3: DeleteObject, {DENIED}",
+            TerraformError,
+            "AccessDenied",
+        ),
+        (
+            line("Invalid policy", "a session of login.example.org: its certificate has expired"),
+            TerraformError,
+            "its certificate",
+        ),
+        (
+            line("No valid credentials", "the SSO session has expired or is invalid"),
+            Unreachable,
+            "what was applied before stands",
+        ),
+        (
+            line(
+                "No valid credentials",
+                "the SSO session token associated with profile dev has expired",
+            ),
+            Unreachable,
+            "what was applied",
+        ),
+        (
+            line("creating a", "Conflict") + "\n" + UNDECLARED,
+            ConfigError,
+            "declares no variable backend_image_tag",
+        ),
+        (
+            "Error loading the state: api error ExpiredToken: no\n\nPlease ensure that "
+            "your state exists.",
+            Unreachable,
+            "ExpiredToken: no",
+        ),
+        (
+            '\x1b[31mFailed to unlock state: lock ID "x" does not match existing lock ("y")\x1b[0m',
+            Refused,
+            'lock id "x" does not match',
+        ),
     ],
 )
 def test_no_error_is_taken_for_another(output: str, kind: type[OpsError], why: str) -> None:
-    """A warning beside an error, a network that dropped, a permission and a certificate: each is what it is, and what passes is known."""
+    """A warning beside an error, a network that dropped, a permission and a certificate: each is
+    what it is, and what passes is known.
+    """
     error = translate_error("terraform apply", output, WHERE)
     assert type(error) is kind and why.lower() in error.why.lower()
     if isinstance(error, TerraformError):
@@ -137,10 +266,16 @@ def test_no_error_is_taken_for_another(output: str, kind: type[OpsError], why: s
 
 
 def test_the_owner_of_a_held_lock_is_known() -> None:
-    """Id, owner, operation and age come out of the error, so that nobody has to read twelve lines."""
+    """Id, owner, operation and age come out of the error, so that nobody has to read twelve
+    lines.
+    """
     error = translate_error("terraform plan", line("Error acquiring the state lock", HELD), WHERE)
     assert isinstance(error, LockHeld) and error.exit_code == 3
-    assert (error.lock.id, error.lock.who, error.lock.doing) == ("8f3c2a7e-1111", "ana@laptop", "apply")
+    assert (error.lock.id, error.lock.who, error.lock.doing) == (
+        "8f3c2a7e-1111",
+        "ana@laptop",
+        "apply",
+    )
     assert error.lock.created == datetime(2026, 1, 2, 11, 0, tzinfo=UTC)
 
 
@@ -162,10 +297,23 @@ def test_times_as_go_writes_them(text: str, found: datetime | None) -> None:
     assert moment(text) == found
 
 
-@pytest.mark.parametrize("wrong", [5, None, [], "text", {"snippet": 5}, {"severity": [], "summary": {}}, {"snippet": {"code": 5}}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        5,
+        None,
+        [],
+        "text",
+        {"snippet": 5},
+        {"severity": [], "summary": {}},
+        {"snippet": {"code": 5}},
+    ],
+)
 def test_a_malformed_diagnostic_is_still_an_error(wrong: Any) -> None:
     """Whatever Terraform prints, its failure is an OpsError of three lines."""
-    said = json.dumps({"@level": "error", "@message": "Error: odd", "type": "diagnostic", "diagnostic": wrong})
+    said = json.dumps(
+        {"@level": "error", "@message": "Error: odd", "type": "diagnostic", "diagnostic": wrong}
+    )
     error = translate_error("terraform plan", said, WHERE)
     assert isinstance(error, OpsError) and error.what and error.next
 
@@ -184,14 +332,17 @@ def test_no_secret_gets_into_a_sentence() -> None:
 
 def test_errors_stand_before_warnings() -> None:
     """A deprecation warning is never taken for the reason of a failure."""
-    found = diagnostics(line("Deprecated Parameter", severity="warning") + "\n" + line("Real reason"))
+    found = diagnostics(
+        line("Deprecated Parameter", severity="warning") + "\n" + line("Real reason")
+    )
     assert [each.summary for each in found] == ["Real reason", "Deprecated Parameter"]
 
 
 def test_only_what_a_person_wants_to_see_is_told_while_it_runs() -> None:
     """Creations and changes are told; refreshes and versions are not."""
     assert (
-        progress('{"type": "apply_complete", "@message": "aws_ecs_service.a: Creation complete"}') == "aws_ecs_service.a: Creation complete"
+        progress('{"type": "apply_complete", "@message": "aws_ecs_service.a: Creation complete"}')
+        == "aws_ecs_service.a: Creation complete"
     )
     assert progress('{"type": "refresh_start", "@message": "refreshing"}') is None
     assert progress("plain text") is None

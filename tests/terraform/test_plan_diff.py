@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
-from ops.terraform.rules.plan_diff import addresses, changes, drift, planned_image, summary
 from ops.terraform.rules.attribute_diff import image_parts, short
-from tests.terraform.terraform_plans import FAMILY, definitions, plan, resource, revision, service, uri
+from ops.terraform.rules.plan_diff import addresses, changes, drift, planned_image, summary
+from tests.terraform.terraform_plans import (
+    FAMILY,
+    definitions,
+    plan,
+    resource,
+    revision,
+    service,
+    uri,
+)
 
 MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
 SIDECAR = {"name": "log", "image": "fluent:1", "essential": False}
@@ -19,13 +27,25 @@ def lines(*rows: dict[str, Any]) -> str:
 
 
 def test_a_new_image_reads_as_a_move_and_not_as_a_dozen_computed_fields() -> None:
-    """A deploy's plan is two rows: the revision with "moves backend from abc to def", and the service."""
+    """A deploy's plan is two rows: the revision with "moves backend from abc to def", and the
+    service.
+    """
     said = lines(MOVE, service())
-    assert "makes a new revision of aws_ecs_task_definition.backend (because of container_definitions)" in said
+    assert (
+        "makes a new revision of aws_ecs_task_definition.backend (because of container_definitions)"
+        in said
+    )
     assert said.split("\n")[0].startswith("-/+ makes a new revision")
     assert "moves backend from abc to def" in said
     assert "task_definition: " in said and "→ (known after apply)" in said
-    for noise in ("tags", "ipc_mode", "skip_destroy", "network_configuration", "wait_for_steady_state", "revision:"):
+    for noise in (
+        "tags",
+        "ipc_mode",
+        "skip_destroy",
+        "network_configuration",
+        "wait_for_steady_state",
+        "revision:",
+    ):
         assert noise not in said
 
 
@@ -35,35 +55,77 @@ def test_a_new_image_reads_as_a_move_and_not_as_a_dozen_computed_fields() -> Non
         (MOVE, "replace", False),
         (service(), "update", False),
         (resource("aws_lb.main", ["delete"], {"name": "alb"}, None), "delete", True),
-        (resource("aws_db_instance.main", ["delete", "create"], {"name": "db"}, {"name": "db"}), "replace", True),
-        (resource("aws_lb.main", ["create", "delete"], {"name": "alb"}, {"name": "alb2"}), "replace", True),
-        (resource("aws_ecs_task_definition.old", ["delete"], {"family": "old"}, None), "delete", True),
+        (
+            resource("aws_db_instance.main", ["delete", "create"], {"name": "db"}, {"name": "db"}),
+            "replace",
+            True,
+        ),
+        (
+            resource("aws_lb.main", ["create", "delete"], {"name": "alb"}, {"name": "alb2"}),
+            "replace",
+            True,
+        ),
+        (
+            resource("aws_ecs_task_definition.old", ["delete"], {"family": "old"}, None),
+            "delete",
+            True,
+        ),
         (resource("aws_s3_bucket.b", ["create"], None, {"name": "b"}), "create", False),
         (resource("aws_s3_bucket.b", ["forget"], {"name": "b"}, None), "forget", False),
-        (resource("aws_s3_bucket.b", ["no-op"], {"name": "b"}, {"name": "b"}, importing="b"), "adopt", False),
-        (resource("aws_lb.main", ["create", "forget"], {"name": "alb"}, {"name": "alb2"}), "replace", True),
+        (
+            resource("aws_s3_bucket.b", ["no-op"], {"name": "b"}, {"name": "b"}, importing="b"),
+            "adopt",
+            False,
+        ),
+        (
+            resource("aws_lb.main", ["create", "forget"], {"name": "alb"}, {"name": "alb2"}),
+            "replace",
+            True,
+        ),
         (resource("aws_lb.main", ["explode"], {"name": "alb"}, {"name": "alb2"}), "unknown", True),
-        (resource("aws_lb.main", ["delete", "explode"], {"name": "alb"}, {"name": "alb2"}), "unknown", True),
-        (resource("aws_lb.main", ["forget", "delete", "create"], {"name": "alb"}, {"name": "alb2"}), "replace", True),
+        (
+            resource("aws_lb.main", ["delete", "explode"], {"name": "alb"}, {"name": "alb2"}),
+            "unknown",
+            True,
+        ),
+        (
+            resource(
+                "aws_lb.main", ["forget", "delete", "create"], {"name": "alb"}, {"name": "alb2"}
+            ),
+            "replace",
+            True,
+        ),
         (resource("aws_lb.main", [], {"name": "alb"}, {"name": "alb"}), "unknown", True),
     ],
 )
-def test_destroys_and_replacements_are_marked(row: dict[str, Any], action: str, alarming: bool) -> None:
+def test_destroys_and_replacements_are_marked(
+    row: dict[str, Any], action: str, alarming: bool
+) -> None:
     """Whatever goes away is marked; a task definition's replacement alone is everyday."""
     (found,) = changes(plan(row))
     assert (found.action, found.alarming) == (action, alarming)
 
 
 def test_capitals_are_kept_for_what_alarms() -> None:
-    """Off a terminal they are all there is of the red: every alarming row has them, and a deploy's own two have none."""
+    """Off a terminal they are all there is of the red: every alarming row has them, and a deploy's
+    own two have none.
+    """
     alarming = [
         resource("aws_lb.a", ["delete"], {"name": "a"}, None),
         resource("aws_lb.b", ["delete", "create"], {"name": "b"}, {"name": "b2"}),
         resource("aws_lb.c", ["explode"], {"name": "c"}, {"name": "c2"}),
     ]
     rows = changes(plan(MOVE, service(), *alarming))
-    loud = {row.address for row in rows if any(word.isupper() and len(word) > 2 for word in row.lines()[0].split())}
-    assert loud == {row.address for row in rows if row.alarming} == {"aws_lb.a", "aws_lb.b", "aws_lb.c"}
+    loud = {
+        row.address
+        for row in rows
+        if any(word.isupper() and len(word) > 2 for word in row.lines()[0].split())
+    }
+    assert (
+        loud
+        == {row.address for row in rows if row.alarming}
+        == {"aws_lb.a", "aws_lb.b", "aws_lb.c"}
+    )
     assert summary(rows) == "5 changes, 2 of them DESTROY or REPLACE, 1 of them UNKNOWN"
 
 
@@ -82,7 +144,9 @@ def test_destroys_stand_first() -> None:
 
 
 def test_a_revision_written_in_two_ways_is_no_change() -> None:
-    """An imported service says `family:1` where the configuration says the ARN: it is adopted, not changed."""
+    """An imported service says `family:1` where the configuration says the ARN: it is adopted, not
+    changed.
+    """
     row = resource(
         "aws_ecs_service.web",
         ["update"],
@@ -94,7 +158,9 @@ def test_a_revision_written_in_two_ways_is_no_change() -> None:
 
 
 def test_defaults_that_the_provider_fills_in_are_no_change_of_a_container() -> None:
-    """Host port, protocol, empty lists and the order of variables do not hide the one image that moves."""
+    """Host port, protocol, empty lists and the order of variables do not hide the one image that
+    moves.
+    """
     before = definitions(
         uri("abc"),
         SIDECAR,
@@ -103,7 +169,9 @@ def test_defaults_that_the_provider_fills_in_are_no_change_of_a_container() -> N
         environment=[{"name": "B", "value": "2"}, {"name": "A", "value": "1"}],
         portMappings=[{"containerPort": 3001, "hostPort": 3001, "protocol": "tcp"}],
     )
-    after = definitions(uri("def"), SIDECAR, environment=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}])
+    after = definitions(
+        uri("def"), SIDECAR, environment=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
+    )
     (row,) = changes(plan(revision(before, after)))
     assert [move.says for move in row.images] == ["moves backend from abc to def"]
     assert row.others == ()
@@ -128,13 +196,29 @@ def test_sensitive_values_are_hidden() -> None:
         after_sensitive={"password": True},
     )
     said = lines(row) + str(changes(plan(row))[0].as_document())
-    assert "hunter" not in said and "password: (sensitive) → (sensitive)" in said and "size: 1 → 2" in said
+    assert (
+        "hunter" not in said
+        and "password: (sensitive) → (sensitive)" in said
+        and "size: 1 → 2" in said
+    )
 
 
 def test_drift_is_told_from_intent() -> None:
-    """What somebody scaled by hand is drift; `tags: null → {}`, which every refresh shows, is none."""
-    scaled = resource("aws_ecs_service.web", ["update"], {"name": "w", "desired_count": 2}, {"name": "w", "desired_count": 5})
-    cosmetic = resource("aws_ecs_task_definition.web", ["update"], {"family": "w", "tags": None}, {"family": "w", "tags": {}})
+    """What somebody scaled by hand is drift; `tags: null → {}`, which every refresh shows, is
+    none.
+    """
+    scaled = resource(
+        "aws_ecs_service.web",
+        ["update"],
+        {"name": "w", "desired_count": 2},
+        {"name": "w", "desired_count": 5},
+    )
+    cosmetic = resource(
+        "aws_ecs_task_definition.web",
+        ["update"],
+        {"family": "w", "tags": None},
+        {"family": "w", "tags": {}},
+    )
     gone = resource("aws_lb.z", ["delete"], {"name": "z"}, None)
     found = plan(drift=(scaled, cosmetic, gone))
     assert [row.address for row in drift(found)] == ["aws_ecs_service.web", "aws_lb.z"]
@@ -142,7 +226,9 @@ def test_drift_is_told_from_intent() -> None:
 
 
 def test_the_image_that_a_plan_leads_to() -> None:
-    """Read from the JSON string in the plan. No image is not the same as one that only the apply will tell."""
+    """Read from the JSON string in the plan. No image is not the same as one that only the apply
+    will tell.
+    """
     later = resource("aws_ecs_task_definition.x", ["create"], None, {"family": "dev-backend"})
     gone = resource("aws_ecs_task_definition.x", ["delete"], {"family": "dev-backend"}, None)
     assert planned_image(plan(MOVE), "dev-backend", "backend") == uri("def")
@@ -153,10 +239,14 @@ def test_the_image_that_a_plan_leads_to() -> None:
 
 
 def test_a_resource_is_found_by_its_own_name_whatever_happens_to_it() -> None:
-    """What is to be made, taken away or left alone has its address all the same; another family has none."""
+    """What is to be made, taken away or left alone has its address all the same; another family has
+    none.
+    """
     still = resource("module.a.aws_ecs_service.web", ["no-op"], {"name": "w"}, {"name": "w"})
     whole = plan(MOVE, still, resource("aws_lb.z", ["delete"], {"name": "z"}, None))
-    assert addresses(whole, "aws_ecs_task_definition", "dev-backend") == ("aws_ecs_task_definition.backend",)
+    assert addresses(whole, "aws_ecs_task_definition", "dev-backend") == (
+        "aws_ecs_task_definition.backend",
+    )
     assert addresses(whole, "aws_ecs_service", "w") == ("module.a.aws_ecs_service.web",)
     assert addresses(whole, "aws_lb", "z") == ("aws_lb.z",)
     assert addresses(whole, "aws_ecs_task_definition", "dev-frontend") == ()
@@ -169,11 +259,17 @@ def test_a_resource_is_found_by_its_own_name_whatever_happens_to_it() -> None:
         ("nginx:latest", ("nginx", "latest", ""), "latest"),
         ("127.0.0.1:5000/a/b", ("127.0.0.1:5000/a/b", "", ""), "127.0.0.1:5000/a/b"),
         ("127.0.0.1:5000/a/b:v1", ("127.0.0.1:5000/a/b", "v1", ""), "v1"),
-        ("a/b@sha256:0123456789abcdef", ("a/b", "", "sha256:0123456789abcdef"), "sha256:0123456789ab"),
+        (
+            "a/b@sha256:0123456789abcdef",
+            ("a/b", "", "sha256:0123456789abcdef"),
+            "sha256:0123456789ab",
+        ),
         ("a/b:v1@sha256:0123", ("a/b", "v1", "sha256:0123"), "v1"),
     ],
 )
-def test_an_image_is_taken_apart_without_ruining_ports_and_digests(image: str, parts: tuple[str, str, str], shown: str) -> None:
+def test_an_image_is_taken_apart_without_ruining_ports_and_digests(
+    image: str, parts: tuple[str, str, str], shown: str
+) -> None:
     """A registry's port is no tag, and a digest's colon neither."""
     assert image_parts(image) == parts
     assert short(image) == shown

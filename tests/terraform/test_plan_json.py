@@ -10,8 +10,8 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.terraform.rules.plan_diff import addresses, changes, drift, planned_image, summary
-from ops.terraform.rules.scope import DeployScope, never, out_of_scope
 from ops.terraform.rules.plan_json import notes, questions, refusal
+from ops.terraform.rules.scope import DeployScope, never, out_of_scope
 from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
 
 TARGET = DeployScope("dev-backend", "dev-backend", "backend", uri("def"))
@@ -44,12 +44,16 @@ WHOLE: dict[str, Any] = {
 
 
 def test_an_action_is_shown_and_asked_about() -> None:
-    """Terraform 1.14 invokes it in the apply: with what triggers it and what it gets, secrets hidden."""
+    """Terraform 1.14 invokes it in the apply: with what triggers it and what it gets, secrets
+    hidden.
+    """
     rows = changes({**plan(MOVE, service()), "action_invocations": [PURGE]})
     assert summary(rows) == "3 changes"
     (row,) = [row for row in rows if row.action == "invoke"]
     said = "\n".join(row.lines())
-    assert "! invokes action.aws_lambda_invoke.purge (AfterUpdate of aws_ecs_service.backend)" in said
+    assert (
+        "! invokes action.aws_lambda_invoke.purge (AfterUpdate of aws_ecs_service.backend)" in said
+    )
     assert "function_name: drop-sessions" in said and "payload: (known after apply)" in said
     assert "hunter2" not in said + json.dumps(row.as_document()) and "token: (sensitive)" in said
     assert out_of_scope(rows, TARGET) == ((row, "the apply would invoke this action"),)
@@ -64,8 +68,12 @@ def test_what_is_deferred_is_shown_with_its_reason() -> None:
     """It is not part of this apply, and the plan says that it is incomplete."""
     found = {"deferred_changes": WHOLE["deferred_changes"], "complete": False}
     (row,) = changes(found)
-    assert row.lines() == ("  > defers to a later plan aws_db_instance.main (delete; provider_config_unknown)",)
-    assert [why for _, why in out_of_scope((row,), TARGET)] == ["it is left to a later plan (delete; provider_config_unknown)"]
+    assert row.lines() == (
+        "  > defers to a later plan aws_db_instance.main (delete; provider_config_unknown)",
+    )
+    assert [why for _, why in out_of_scope((row,), TARGET)] == [
+        "it is left to a later plan (delete; provider_config_unknown)"
+    ]
     assert [said for said in questions(found) if "incomplete" in said]
     assert never((row,), TARGET) == "", "nothing is destroyed now"
 
@@ -77,19 +85,35 @@ def test_a_targeted_plan_is_incomplete_by_definition() -> None:
 
 def test_what_changes_no_resource_is_noted() -> None:
     """Outputs and moved addresses are no resource changes, but not nothing either."""
-    still = {**resource("aws_ecs_service.new", ["no-op"], {"name": "a"}, {"name": "a"}), "previous_address": "aws_ecs_service.old"}
-    found = {**plan(still), "output_changes": {"url": {"actions": ["update"]}, "same": {"actions": ["no-op"]}}}
+    still = {
+        **resource("aws_ecs_service.new", ["no-op"], {"name": "a"}, {"name": "a"}),
+        "previous_address": "aws_ecs_service.old",
+    }
+    found = {
+        **plan(still),
+        "output_changes": {"url": {"actions": ["update"]}, "same": {"actions": ["no-op"]}},
+    }
     said = notes(found)
-    assert said == ("moves aws_ecs_service.old to aws_ecs_service.new in the state", "changes outputs: url")
+    assert said == (
+        "moves aws_ecs_service.old to aws_ecs_service.new in the state",
+        "changes outputs: url",
+    )
     assert summary(changes(found), said) == "no resource changes"
 
 
 def test_a_key_that_is_not_known_is_named() -> None:
     """A later Terraform may plan what is not read here."""
-    known = {"format_version": "1.2", "checks": [], "timestamp": "x", "prior_state": {}, "complete": True}
+    known = {
+        "format_version": "1.2",
+        "checks": [],
+        "timestamp": "x",
+        "prior_state": {},
+        "complete": True,
+    }
     assert questions(known) == ()
     assert questions({**known, "ephemeral_invocations": []}) == (
-        "the plan holds `ephemeral_invocations`, which is not known here: what it would do is unknown",
+        "the plan holds `ephemeral_invocations`, which is not known here: what it would do "
+        "is unknown",
     )
 
 
@@ -116,18 +140,24 @@ def places(value: Any, put: Callable[[Any], None]) -> Iterator[Callable[[Any], N
             yield from places(each, lambda new, value=value, key=key: value.__setitem__(key, new))
 
 
-@pytest.mark.parametrize("wrong", [None, True, 7, -0.5, "text", [], {}, [None], [[]], ["x"], {"x": None}, [{}]], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [None, True, 7, -0.5, "text", [], {}, [None], [[]], ["x"], {"x": None}, [{}]], ids=repr
+)
 def test_no_malformed_plan_ends_in_a_traceback(wrong: Any) -> None:
-    """Each value of a whole plan replaced by each kind of other: a result or an OpsError, nothing else."""
+    """Each value of a whole plan replaced by each kind of other: a result or an OpsError, nothing
+    else.
+    """
     count = len(list(places(WHOLE, lambda _: None)))
     refused = 0
     for number in range(count):
         document = {"": json.loads(json.dumps(WHOLE))}
-        put = list(places(document[""], lambda new, document=document: document.__setitem__("", new)))[number]
+        put = list(
+            places(document[""], lambda new, document=document: document.__setitem__("", new))
+        )[number]
         put(wrong)
         found = document[""]
         if not isinstance(found, dict):
-            continue   # `terraform show` itself is refused then
+            continue  # `terraform show` itself is refused then
         try:
             rows = changes(found)
             [(row.lines(), row.as_document()) for row in (*rows, *drift(found))]

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from ops.terraform.rules.policies import why_owner_may_live, uncommitted_in, transient_cause, why_not_applicable
-from ops.terraform.facts import TerraformProcess, SavedPlan, StateLock, StateVersion
+from ops.terraform.facts import SavedPlan, StateLock, StateVersion, TerraformProcess
+from ops.terraform.rules.policies import (
+    transient_cause,
+    uncommitted_in,
+    why_not_applicable,
+    why_owner_may_live,
+)
 
 NOW = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 STATE = StateVersion(7, "lineage")
-SAVED = SavedPlan(Path("plan.tfplan"), "abc1234", STATE, (NOW - timedelta(minutes=5)).isoformat(), "ana@laptop")
+SAVED = SavedPlan(
+    Path("plan.tfplan"), "abc1234", STATE, (NOW - timedelta(minutes=5)).isoformat(), "ana@laptop"
+)
 
 
 @pytest.mark.parametrize(
@@ -30,14 +37,23 @@ def test_only_a_young_plan_of_this_commit_and_state_is_applied(
     commit: str, state: StateVersion, age_min: int, uncommitted: tuple[str, ...], says: str
 ) -> None:
     """Each of the four reasons is said in words; none of them lets a plan through."""
-    saved = SavedPlan(SAVED.file, SAVED.commit, STATE, (NOW - timedelta(minutes=age_min)).isoformat(), SAVED.by, uncommitted)
+    saved = SavedPlan(
+        SAVED.file,
+        SAVED.commit,
+        STATE,
+        (NOW - timedelta(minutes=age_min)).isoformat(),
+        SAVED.by,
+        uncommitted,
+    )
     found = why_not_applicable(saved, commit, state, NOW, 1800.0)
     assert says in found and bool(found) == bool(says)
 
 
 def lock(age_min: float | None = 120, host: str = "laptop") -> StateLock:
     created = None if age_min is None else NOW - timedelta(minutes=age_min)
-    return StateLock("id-1", f"ana@{host}", "OperationTypeApply", created, "1.11.4", "bucket/key", "s3")
+    return StateLock(
+        "id-1", f"ana@{host}", "OperationTypeApply", created, "1.11.4", "bucket/key", "s3"
+    )
 
 
 def process(age_min: float, directory: str | None = None) -> TerraformProcess:
@@ -59,8 +75,12 @@ def process(age_min: float, directory: str | None = None) -> TerraformProcess:
         (lock(age_min=None), (process(1),), "pid 4711"),
     ],
 )
-def test_a_lock_whose_owner_may_live_wants_its_id_typed(held: StateLock, running: tuple[TerraformProcess, ...], says: str) -> None:
-    """A living process on this host, or a young lock, speaks for its owner; an old lock of nobody does not."""
+def test_a_lock_whose_owner_may_live_wants_its_id_typed(
+    held: StateLock, running: tuple[TerraformProcess, ...], says: str
+) -> None:
+    """A living process on this host, or a young lock, speaks for its owner; an old lock of nobody
+    does not.
+    """
     found = why_owner_may_live(held, "laptop", "/code/dev", running, NOW, 3600.0)
     assert says in found and bool(found) == bool(says)
 
@@ -73,13 +93,34 @@ def test_a_lock_says_who_when_and_what() -> None:
 @pytest.mark.parametrize(
     ("said", "passes"),
     [
-        ("operation error S3: GetObject, https response error StatusCode: 503, SlowDown", "SlowDown"),
+        (
+            "operation error S3: GetObject, https response error StatusCode: 503, SlowDown",
+            "SlowDown",
+        ),
         ("ThrottlingException: Rate exceeded", "ThrottlingException"),
-        ("could not connect to registry.terraform.io: failed to request discovery document: i/o timeout", "i/o timeout"),
-        ("could not query provider registry: context deadline exceeded", "context deadline exceeded"),
-        ("failed to get existing workspaces: read tcp: connection reset by peer", "connection reset by peer"),
-        ("could not connect to registry.terraform.io: failed to request discovery document: lookup x: no such host", ""),
-        ("failed to request discovery document: dial tcp 127.0.0.1:9: connect: connection refused", ""),
+        (
+            "could not connect to registry.terraform.io: failed to request discovery "
+            "document: i/o timeout",
+            "i/o timeout",
+        ),
+        (
+            "could not query provider registry: context deadline exceeded",
+            "context deadline exceeded",
+        ),
+        (
+            "failed to get existing workspaces: read tcp: connection reset by peer",
+            "connection reset by peer",
+        ),
+        (
+            "could not connect to registry.terraform.io: failed to request discovery "
+            "document: lookup x: no such host",
+            "",
+        ),
+        (
+            "failed to request discovery document: dial tcp 127.0.0.1:9: connect: "
+            "connection refused",
+            "",
+        ),
         ("Error acquiring the state lock: StatusCode: 412, PreconditionFailed", ""),
         ("AccessDenied: not authorized to perform ecs:UpdateService", ""),
         ("ExpiredToken: The security token included in the request is expired", ""),
@@ -88,7 +129,9 @@ def test_a_lock_says_who_when_and_what() -> None:
     ],
 )
 def test_only_what_passes_by_itself_is_tried_again(said: str, passes: str) -> None:
-    """Throttling and a dropped network pass, and their words are what is told of them; a "no" does not."""
+    """Throttling and a dropped network pass, and their words are what is told of them; a "no" does
+    not.
+    """
     assert transient_cause(said) == passes
 
 
@@ -96,12 +139,20 @@ def test_only_what_passes_by_itself_is_tried_again(said: str, passes: str) -> No
     ("changes", "directory", "found"),
     [
         ((" M backend/server.py",), "terraform/environments/dev", ()),
-        ((" M terraform/modules/ecs/main.tf",), "terraform/environments/dev", ("terraform/modules/ecs/main.tf",)),
+        (
+            (" M terraform/modules/ecs/main.tf",),
+            "terraform/environments/dev",
+            ("terraform/modules/ecs/main.tf",),
+        ),
         (("?? terraform/",), "terraform/environments/dev", ("terraform/",)),
         (("R  a.tf -> terraform/b.tf",), "./terraform", ("terraform/b.tf",)),
         ((" M anything",), ".", ("anything",)),
     ],
 )
-def test_uncommitted_files_beside_the_directory_count_too(changes: tuple[str, ...], directory: str, found: tuple[str, ...]) -> None:
-    """Modules stand beside the environment: a change there is a change of the plan; the application's files are none."""
+def test_uncommitted_files_beside_the_directory_count_too(
+    changes: tuple[str, ...], directory: str, found: tuple[str, ...]
+) -> None:
+    """Modules stand beside the environment: a change there is a change of the plan; the
+    application's files are none.
+    """
     assert uncommitted_in(changes, directory) == found

@@ -1,4 +1,6 @@
-"""How a Terraform process is ended: one interrupt, and a wait. Real processes that behave as Terraform does."""
+"""How a Terraform process is ended: one interrupt, and a wait. Real processes that behave as
+Terraform does.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from ops.terraform import process
 from ops.core.errors import TimedOut
+from ops.terraform import process
 from tests.waiting import until
 
-# As Terraform: the first SIGINT ends the step and writes the state, a second one would drop everything.
+# As Terraform: the first SIGINT ends the step and writes the state, a second one would drop
+# everything.
 SLOW = """
 import signal, sys, time, pathlib
 heard = []
@@ -41,7 +44,9 @@ def interrupt_after(*seconds: float) -> None:
 
 
 def test_an_interrupt_is_handed_on_once_and_waited_for(tmp_path: Path) -> None:
-    """Two Ctrl-C: Terraform gets one SIGINT, writes its state, and only then is the interrupt ours."""
+    """Two Ctrl-C: Terraform gets one SIGINT, writes its state, and only then is the interrupt
+    ours.
+    """
     interrupt_after(0.6, 0.3)
     with pytest.raises(KeyboardInterrupt):
         process.run([sys.executable, "-c", SLOW], tmp_path, os.environ, 30.0, "more")
@@ -49,7 +54,9 @@ def test_an_interrupt_is_handed_on_once_and_waited_for(tmp_path: Path) -> None:
 
 
 class Busy(io.StringIO):
-    """A terminal at which Ctrl-C is pressed while the first interrupt, or the time limit, is being told."""
+    """A terminal at which Ctrl-C is pressed while the first interrupt, or the time limit, is being
+    told.
+    """
 
     def write(self, text: str) -> int:
         if "it is waited for" in text:
@@ -58,8 +65,12 @@ class Busy(io.StringIO):
 
 
 @pytest.mark.parametrize("limit", [1.5, 30.0])
-def test_an_interrupt_while_the_first_is_told_kills_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float) -> None:
-    """At whatever moment it comes, also after our own time limit: one SIGINT in all, the state is written, and the end is ours."""
+def test_an_interrupt_while_the_first_is_told_kills_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: float
+) -> None:
+    """At whatever moment it comes, also after our own time limit: one SIGINT in all, the state is
+    written, and the end is ours.
+    """
     screen = Busy()
     monkeypatch.setattr(sys, "stderr", screen)
     if limit > 10:
@@ -80,8 +91,10 @@ def test_any_storm_of_interrupts_is_one(tmp_path: Path) -> None:
             time.sleep(0.002)
         (tmp_path / "enough").touch()
 
-    waiting = SLOW.replace("time.sleep(0.6)", "while not pathlib.Path('enough').exists(): time.sleep(0.02)")
-    program = waiting.replace("print(\"applying\", flush=True)", "pathlib.Path('applying').touch()")
+    waiting = SLOW.replace(
+        "time.sleep(0.6)", "while not pathlib.Path('enough').exists(): time.sleep(0.02)"
+    )
+    program = waiting.replace('print("applying", flush=True)', "pathlib.Path('applying').touch()")
     sender = threading.Thread(target=storm, daemon=True)
     sender.start()
     with pytest.raises(KeyboardInterrupt):
@@ -91,15 +104,28 @@ def test_any_storm_of_interrupts_is_one(tmp_path: Path) -> None:
 
 
 def test_signals_are_ours_again_afterwards(tmp_path: Path) -> None:
-    """What Ctrl-C did before, it does after; what was ignored (`nohup`) stays so; another thread takes over nothing."""
+    """What Ctrl-C did before, it does after; what was ignored (`nohup`) stays so; another thread
+    takes over nothing.
+    """
     before = signal.getsignal(signal.SIGINT), signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        process.run([sys.executable, "-c", "import os, signal; os.kill(os.getppid(), signal.SIGHUP)"], tmp_path, os.environ, 30.0, "more")
-        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGHUP)) == (before[0], signal.SIG_IGN)
+        process.run(
+            [sys.executable, "-c", "import os, signal; os.kill(os.getppid(), signal.SIGHUP)"],
+            tmp_path,
+            os.environ,
+            30.0,
+            "more",
+        )
+        assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGHUP)) == (
+            before[0],
+            signal.SIG_IGN,
+        )
     finally:
         signal.signal(signal.SIGHUP, before[1])
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(process.run, [sys.executable, "-c", "print('read')"], tmp_path, os.environ, 30.0, "more").result()
+        done = pool.submit(
+            process.run, [sys.executable, "-c", "print('read')"], tmp_path, os.environ, 30.0, "more"
+        ).result()
     assert done.stdout == "read\n"
 
 
@@ -111,15 +137,25 @@ def test_a_time_limit_interrupts_and_waits_too(tmp_path: Path) -> None:
 
 
 def test_a_kill_of_ours_is_not_terraforms(tmp_path: Path) -> None:
-    """kill -9 of the operator's `inv` in mid-apply: Terraform goes on writing its lines, ends by itself, and has written its state."""
-    terraform = "import time, pathlib\nfor n in range(15): print(n, flush=True); time.sleep(0.1)\npathlib.Path('state').write_text('saved')"
+    """kill -9 of the operator's `inv` in mid-apply: Terraform goes on writing its lines, ends by
+    itself, and has written its state.
+    """
+    terraform = (
+        "import time, pathlib\nfor n in range(15): print(n, flush=True); "
+        "time.sleep(0.1)\npathlib.Path('state').write_text('saved')"
+    )
     ours = (
         "import os, sys; from pathlib import Path; from ops.terraform import process\n"
         f"argv, where = [sys.executable, '-c', {terraform!r}], Path({str(tmp_path)!r})\n"
         "process.run(argv, where, os.environ, 30.0, 'more', lambda line: print(line, flush=True))"
     )
     root = str(Path(__file__).parents[2])
-    running = subprocess.Popen([sys.executable, "-c", ours], env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        [sys.executable, "-c", ours],
+        env={**os.environ, "PYTHONPATH": root},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert running.stdout and running.stdout.readline() == "0\n"
     running.kill()
     running.communicate()
@@ -130,14 +166,23 @@ def test_a_kill_of_ours_is_not_terraforms(tmp_path: Path) -> None:
 def test_lines_are_told_as_they_come(tmp_path: Path) -> None:
     """Progress is shown while it runs."""
     seen: list[str] = []
-    done = process.run([sys.executable, "-c", "print('one'); print('two')"], tmp_path, os.environ, 30.0, "more", seen.append)
+    done = process.run(
+        [sys.executable, "-c", "print('one'); print('two')"],
+        tmp_path,
+        os.environ,
+        30.0,
+        "more",
+        seen.append,
+    )
     assert seen == ["one", "two"] and done.exit_code == 0
 
 
 def test_a_document_of_megabytes_arrives_whole(tmp_path: Path) -> None:
     """`show -json` of a large plan is one line of any length, with any letter at any place."""
     program = "print('é' * 3_000_000, end='')"
-    done = process.document([sys.executable, "-X", "utf8", "-c", program], tmp_path, os.environ, 30.0)
+    done = process.document(
+        [sys.executable, "-X", "utf8", "-c", program], tmp_path, os.environ, 30.0
+    )
     assert done.stdout == "é" * 3_000_000
 
 
@@ -145,5 +190,7 @@ def test_a_reading_command_that_hangs_is_ended(tmp_path: Path) -> None:
     """It only reads, so it may be ended at once."""
     began = time.monotonic()
     with pytest.raises(TimedOut, match="it only reads"):
-        process.document([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, os.environ, 0.3)
+        process.document(
+            [sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, os.environ, 0.3
+        )
     assert time.monotonic() - began < 10

@@ -12,32 +12,50 @@ import pytest
 from tests.terminal import typed
 
 ROOT = Path(__file__).parents[2]
-RED, SHOW = "\x1b[1;31m", """
+RED, SHOW = (
+    "\x1b[1;31m",
+    """
 from ops.terraform.render import shown
 from ops.terraform.rules.plan_diff import changes
 from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
 gone = resource("aws_lb.main", ["delete"], {"name": "alb"}, None)
 odd = resource("aws_lb.\x1b[2Jodd", ["explode"], {"name": "a"}, {"name": "b"})
 shown(changes(plan(gone, odd, revision(definitions(uri("abc")), definitions(uri("def"))), service())), ())
-"""
+""",
+)
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
 
 
 def test_on_a_terminal_what_alarms_is_red_and_nothing_else(tmp_path: Path) -> None:
-    """Destroys and what is not known, bold and red; a deploy's own two rows are plain, and no name moves the cursor."""
+    """Destroys and what is not known, bold and red; a deploy's own two rows are plain, and no name
+    moves the cursor.
+    """
     code, screen = typed([sys.executable, "-c", SHOW], tmp_path, ENVIRONMENT)
     assert code == 0, screen
     lines = [line for line in screen.splitlines() if " aws_" in line]
     assert [RED in line for line in lines] == [True, True, False, False], screen
-    assert "UNKNOWN" in lines[0] and "DESTROYS aws_lb.main" in lines[1] and "new revision" in lines[2]
+    assert (
+        "UNKNOWN" in lines[0] and "DESTROYS aws_lb.main" in lines[1] and "new revision" in lines[2]
+    )
     assert "\x1b[2J" not in screen and "\\x1b[2Jodd" in screen
 
 
 def test_without_a_terminal_the_same_rows_have_capitals(tmp_path: Path) -> None:
     """In a log there are no colours: not one escape sequence, and the same words."""
-    done = subprocess.run([sys.executable, "-c", SHOW], cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "\x1b" not in done.stderr and done.stdout == ""
-    assert "DESTROYS aws_lb.main" in done.stderr and "UNKNOWN" in done.stderr and "REPLACES" not in done.stderr
+    assert (
+        "DESTROYS aws_lb.main" in done.stderr
+        and "UNKNOWN" in done.stderr
+        and "REPLACES" not in done.stderr
+    )
 
 
 ASK = """

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ops.terraform.errors import LockHeld, TerraformError
 from ops.terraform import plan as flow
+from ops.terraform.errors import LockHeld, TerraformError
 from ops.terraform.facts import StateLock
 
 
@@ -25,7 +25,11 @@ def failing(*errors: Exception) -> tuple[Callable[[], str], list[Exception]]:
 
 
 def dropped() -> TerraformError:
-    return TerraformError("terraform plan failed", "Error: reading S3 Bucket", said="read tcp: connection reset by peer")
+    return TerraformError(
+        "terraform plan failed",
+        "Error: reading S3 Bucket",
+        said="read tcp: connection reset by peer",
+    )
 
 
 def test_what_passes_is_tried_again_with_growing_pauses(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,7 +52,10 @@ def test_what_does_not_end_is_told_after_the_third_try() -> None:
 def test_anything_else_is_told_at_once() -> None:
     """An unknown error is no reason to try again."""
     pauses: list[float] = []
-    act, left = failing(TerraformError("terraform plan failed", "Error: Invalid index", said="Invalid index"), dropped())
+    act, left = failing(
+        TerraformError("terraform plan failed", "Error: Invalid index", said="Invalid index"),
+        dropped(),
+    )
     with pytest.raises(TerraformError, match="terraform plan failed"):
         flow.retry_transient(act, pauses.append)
     assert not pauses and len(left) == 1
@@ -56,8 +63,18 @@ def test_anything_else_is_told_at_once() -> None:
 
 @pytest.mark.parametrize(("wait_s", "asked"), [(0.0, [0.0]), (40.0, [0.0, 40.0])])
 def test_a_held_lock_is_waited_for_by_terraform_itself(wait_s: float, asked: list[float]) -> None:
-    """Its owner is named first; without patience it is refused, exit code 3, as an error that changed nothing."""
-    lock = StateLock("an-id", "ana@laptop", "OperationTypeApply", datetime(2026, 1, 2, tzinfo=UTC), "1.11.4", "states/dev", "s3")
+    """Its owner is named first; without patience it is refused, exit code 3, as an error that
+    changed nothing.
+    """
+    lock = StateLock(
+        "an-id",
+        "ana@laptop",
+        "OperationTypeApply",
+        datetime(2026, 1, 2, tzinfo=UTC),
+        "1.11.4",
+        "states/dev",
+        "s3",
+    )
     given: list[float] = []
 
     def act(wait: float) -> None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ops.core.plan import Plan, Step
-from ops.terraform.rules.plan_diff import changes
-from ops.terraform.rules.scope import DeployScope, never, undeclared, out_of_scope, value_for
-from ops.deploy.rules.terraform_plan import by_terraform
 from ops.core.config.settings import Service
+from ops.core.plan import Plan, Step
+from ops.deploy.rules.terraform_plan import by_terraform
+from ops.terraform.rules.plan_diff import changes
+from ops.terraform.rules.scope import DeployScope, never, out_of_scope, undeclared, value_for
 from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
 
 TARGET = DeployScope("dev-backend", "dev-backend", "backend", uri("def"))
@@ -46,32 +46,89 @@ MOVED_AWAY = resource(
         (service(), None),
         (NEW, None),
         (
-            resource("aws_ecs_task_definition.backend", ["create"], None, {"family": "dev-backend"}),
+            resource(
+                "aws_ecs_task_definition.backend", ["create"], None, {"family": "dev-backend"}
+            ),
             "all containers (known after apply)",
         ),
         (LATER, "changes all containers (known after apply)"),
         (resource("aws_lb.main", ["no-op"], {"name": "a"}, {"name": "a"}, importing="a"), None),
-        (revision(definitions(uri("abc")), definitions(uri("xyz"))), "moves backend from abc to xyz"),
-        (revision(definitions(uri("abc")), definitions(uri("def"), cpu=256)), "changes backend.cpu"),
-        (revision(definitions(uri("abc"), SIDECAR), definitions(uri("def"), {**SIDECAR, "image": "fluent:2"})), "moves log from 1 to 2"),
-        (revision(definitions(uri("abc")), definitions(uri("def")), paths=[["cpu"], ["container_definitions"]]), "changes cpu"),
-        (resource("aws_ecs_task_definition.backend", ["delete"], {"family": "dev-backend"}, None), "takes the service's task definition"),
-        (resource("aws_ecs_task_definition.backend", ["forget"], {"family": "dev-backend"}, None), "takes the service's task definition"),
-        (resource("aws_ecs_task_definition.backend", ["x"], {"family": "dev-backend"}, {"family": "dev-backend"}), "not known here"),
+        (
+            revision(definitions(uri("abc")), definitions(uri("xyz"))),
+            "moves backend from abc to xyz",
+        ),
+        (
+            revision(definitions(uri("abc")), definitions(uri("def"), cpu=256)),
+            "changes backend.cpu",
+        ),
+        (
+            revision(
+                definitions(uri("abc"), SIDECAR),
+                definitions(uri("def"), {**SIDECAR, "image": "fluent:2"}),
+            ),
+            "moves log from 1 to 2",
+        ),
+        (
+            revision(
+                definitions(uri("abc")),
+                definitions(uri("def")),
+                paths=[["cpu"], ["container_definitions"]],
+            ),
+            "changes cpu",
+        ),
+        (
+            resource(
+                "aws_ecs_task_definition.backend", ["delete"], {"family": "dev-backend"}, None
+            ),
+            "takes the service's task definition",
+        ),
+        (
+            resource(
+                "aws_ecs_task_definition.backend", ["forget"], {"family": "dev-backend"}, None
+            ),
+            "takes the service's task definition",
+        ),
+        (
+            resource(
+                "aws_ecs_task_definition.backend",
+                ["x"],
+                {"family": "dev-backend"},
+                {"family": "dev-backend"},
+            ),
+            "not known here",
+        ),
         (service(actions=("explode",)), "not known here: explode"),
         (service(actions=("create", "forget")), "replace the service itself"),
         (MOVED_AWAY, "task_definition: "),
         (service(desired_count=5), "desired_count: 2 → 5"),
         (
-            resource("aws_ecs_service.backend", ["delete", "create"], {"name": "dev-backend"}, {"name": "dev-backend"}),
+            resource(
+                "aws_ecs_service.backend",
+                ["delete", "create"],
+                {"name": "dev-backend"},
+                {"name": "dev-backend"},
+            ),
             "replace the service",
         ),
-        (revision(definitions(uri("a")), definitions("nginx:latest"), family="dev-frontend", name="frontend"), "no part of this deploy"),
+        (
+            revision(
+                definitions(uri("a")),
+                definitions("nginx:latest"),
+                family="dev-frontend",
+                name="frontend",
+            ),
+            "no part of this deploy",
+        ),
         (service("frontend"), "no part of this deploy"),
-        (resource("aws_lb.main", ["update"], {"name": "a", "idle": 1}, {"name": "a", "idle": 2}), "no part of this deploy"),
+        (
+            resource("aws_lb.main", ["update"], {"name": "a", "idle": 1}, {"name": "a", "idle": 2}),
+            "no part of this deploy",
+        ),
     ],
 )
-def test_only_this_services_new_revision_and_its_move_are_expected(row: dict[str, Any], says: str | None) -> None:
+def test_only_this_services_new_revision_and_its_move_are_expected(
+    row: dict[str, Any], says: str | None
+) -> None:
     """Everything beyond them stops the deploy, with the reason."""
     found = out_of_scope(changes(plan(row)), TARGET)
     assert [says in why for _, why in found] == ([True] if says else [])
@@ -91,7 +148,10 @@ def gone(address: str, *, replaced: bool = False) -> dict[str, Any]:
         (gone("aws_lb_target_group.backend", replaced=True), ""),
         (resource("aws_db_instance.main", ["update"], {"name": "a"}, {"name": "b"}), ""),
         (resource("aws_db_instance.main", ["forget"], {"name": "a"}, None), ""),
-        (gone("module.database[0].aws_db_instance.main"), "module.database[0].aws_db_instance.main (database)"),
+        (
+            gone("module.database[0].aws_db_instance.main"),
+            "module.database[0].aws_db_instance.main (database)",
+        ),
         (gone("aws_rds_cluster.main", replaced=True), "aws_rds_cluster.main (database)"),
         (gone("aws_dynamodb_table.lock"), "(database)"),
         (gone("aws_elasticache_replication_group.x"), "(cache)"),
@@ -149,17 +209,38 @@ def test_an_image_as_its_variable_takes_it(kind: str, image: str, value: str | N
 
 
 def test_an_undeclared_variable_is_found_by_name() -> None:
-    """`backend_image_tag` where the directory declares `backend_container_image`: named, with its service."""
+    """`backend_image_tag` where the directory declares `backend_container_image`: named, with its
+    service.
+    """
     wanted = {"backend": "backend_image_tag", "frontend": "frontend_image"}
-    assert undeclared(wanted, {"frontend_image", "backend_container_image"}) == (("backend", "backend_image_tag"),)
+    assert undeclared(wanted, {"frontend_image", "backend_container_image"}) == (
+        ("backend", "backend_image_tag"),
+    )
 
 
 def test_the_deploys_plan_with_terraform_in_the_place_of_ecs() -> None:
-    """Terraform is checked before anything is built; register and update become a saved plan and its apply; the undo is a second plan."""
+    """Terraform is checked before anything is built; register and update become a saved plan and
+    its apply; the undo is a second plan.
+    """
     update = Step("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"})
-    steps = (Step("build", "B"), Step("register", "R"), update, Step("watch", "W"), Step("prove", "P"))
-    made = by_terraform(Plan(steps), Service(ecs_service="s", container="c", repository="r", image_variable="image"))
-    assert [step.verb for step in made.steps] == ["tf-check", "build", "tf-plan", "tf-apply", "watch", "prove"]
+    steps = (
+        Step("build", "B"),
+        Step("register", "R"),
+        update,
+        Step("watch", "W"),
+        Step("prove", "P"),
+    )
+    made = by_terraform(
+        Plan(steps), Service(ecs_service="s", container="c", repository="r", image_variable="image")
+    )
+    assert [step.verb for step in made.steps] == [
+        "tf-check",
+        "build",
+        "tf-plan",
+        "tf-apply",
+        "watch",
+        "prove",
+    ]
     undo = made.steps[3].undo or ""
     assert "second Terraform plan" in undo and "dev-backend:7" in undo
     assert made.steps[3].values["back"] == "arn:x/dev-backend:7"

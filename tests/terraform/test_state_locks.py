@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from ops.aws.session import AwsSession
-from ops.terraform.state_locks import elapsed, held, processes
 from ops.core.errors import OpsError, Refused
 from ops.terraform.facts import Backend
+from ops.terraform.state_locks import elapsed, held, processes
 
 INFO = {
     "ID": "8f3c",
@@ -35,16 +35,26 @@ def test_a_lock_file_in_s3(cloud: AwsSession, tmp_path: Path) -> None:
     """`use_lockfile`: KEY.tflock beside the state."""
     backend = s3(cloud, "dev/terraform.tfstate", use_lockfile=True)
     assert held(cloud, backend, None, tmp_path) == ()
-    cloud.client("s3").put_object(Bucket="states", Key="dev/terraform.tfstate.tflock", Body=json.dumps(INFO))
+    cloud.client("s3").put_object(
+        Bucket="states", Key="dev/terraform.tfstate.tflock", Body=json.dumps(INFO)
+    )
     (lock,) = held(cloud, backend, "default", tmp_path)
-    assert (lock.id, lock.who, lock.host, lock.doing, lock.store) == ("8f3c", "ana@laptop", "laptop", "apply", "s3")
+    assert (lock.id, lock.who, lock.host, lock.doing, lock.store) == (
+        "8f3c",
+        "ana@laptop",
+        "laptop",
+        "apply",
+        "s3",
+    )
     assert lock.created == datetime(2026, 1, 2, 11, tzinfo=UTC)
 
 
 def test_a_workspace_has_a_lock_of_its_own(cloud: AwsSession, tmp_path: Path) -> None:
     """Below `env:/WORKSPACE/`, as the backend keeps it."""
     backend = s3(cloud, "terraform.tfstate")
-    cloud.client("s3").put_object(Bucket="states", Key="env:/blue/terraform.tfstate.tflock", Body=json.dumps(INFO))
+    cloud.client("s3").put_object(
+        Bucket="states", Key="env:/blue/terraform.tfstate.tflock", Body=json.dumps(INFO)
+    )
     assert held(cloud, backend, None, tmp_path) == ()
     assert [lock.id for lock in held(cloud, backend, "blue", tmp_path)] == ["8f3c"]
 
@@ -59,10 +69,18 @@ def test_a_lock_in_dynamodb(cloud: AwsSession, tmp_path: Path) -> None:
         KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}],
     )
-    client.put_item(TableName="locks", Item={"LockID": {"S": "states/dev/terraform.tfstate-md5"}, "Digest": {"S": "abc"}})
+    client.put_item(
+        TableName="locks",
+        Item={"LockID": {"S": "states/dev/terraform.tfstate-md5"}, "Digest": {"S": "abc"}},
+    )
     assert held(cloud, backend, None, tmp_path) == ()
-    client.put_item(TableName="locks", Item={"LockID": {"S": "states/dev/terraform.tfstate"}, "Info": {"S": json.dumps(INFO)}})
-    assert [(lock.id, lock.store) for lock in held(cloud, backend, None, tmp_path)] == [("8f3c", "dynamodb")]
+    client.put_item(
+        TableName="locks",
+        Item={"LockID": {"S": "states/dev/terraform.tfstate"}, "Info": {"S": json.dumps(INFO)}},
+    )
+    assert [(lock.id, lock.store) for lock in held(cloud, backend, None, tmp_path)] == [
+        ("8f3c", "dynamodb")
+    ]
 
 
 def test_what_cannot_be_read_is_refused_by_name(cloud: AwsSession, tmp_path: Path) -> None:
@@ -76,7 +94,9 @@ def test_what_cannot_be_read_is_refused_by_name(cloud: AwsSession, tmp_path: Pat
 def test_a_local_state_has_its_lock_beside_it(cloud: AwsSession, tmp_path: Path) -> None:
     """`.terraform.tfstate.lock.info` in the directory."""
     (tmp_path / ".terraform.tfstate.lock.info").write_text(json.dumps(INFO))
-    assert [(lock.id, lock.store) for lock in held(cloud, None, None, tmp_path)] == [("8f3c", "local")]
+    assert [(lock.id, lock.store) for lock in held(cloud, None, None, tmp_path)] == [
+        ("8f3c", "local")
+    ]
 
 
 def test_a_terraform_that_runs_here_is_seen(tmp_path: Path) -> None:
@@ -93,7 +113,10 @@ def test_a_terraform_that_runs_here_is_seen(tmp_path: Path) -> None:
         running.wait()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("00:05", 5), ("02:03", 123), ("01:00:00", 3600), ("2-01:00:01", 2 * 86400 + 3601)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("00:05", 5), ("02:03", 123), ("01:00:00", 3600), ("2-01:00:01", 2 * 86400 + 3601)],
+)
 def test_ages_as_ps_prints_them(text: str, seconds: int) -> None:
     """`[[DD-]HH:]MM:SS`."""
     assert elapsed(text) == timedelta(seconds=seconds)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ops.tools import docker
 from ops.aws.ecr import Token
+from ops.tools import docker
 
 TOKEN = Token("AWS", "unused", "HUSH-password")
 LABELS = {docker.REVISION: "abc123"}
-DOCKERFILE = 'FROM scratch\nARG VERSION\nENV VERSION=$VERSION\nCOPY app.txt /app.txt\nCMD ["/app"]\n'
+DOCKERFILE = (
+    'FROM scratch\nARG VERSION\nENV VERSION=$VERSION\nCOPY app.txt /app.txt\nCMD ["/app"]\n'
+)
 
 
 def new_context(folder: Path) -> Path:

@@ -1,4 +1,6 @@
-"""The engine's door, against the sandbox's engine and registry, and against servers that fail in a real engine's words."""
+"""The engine's door, against the sandbox's engine and registry, and against servers that fail in a
+real engine's words.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from ops.tools import docker as engine, registry
 from ops.aws.ecr import Token
-from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.aws.facts import Repository
+from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.sandbox.contracts import EcrRepository
 from ops.sandbox.engine.server import serve_engine
 from ops.sandbox.registry.server import serve_registry
+from ops.tools import docker as engine
+from ops.tools import registry
 
 from .engine_support import TOKEN, build, new_context
 
@@ -39,7 +42,9 @@ class SmallEcr:
     def has_image(self, name: str, digest: str) -> bool:
         return digest in self.digests
 
-    def put_image(self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int) -> None:
+    def put_image(
+        self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int
+    ) -> None:
         self.digests.add(digest)
         if tag:
             self.tags[tag] = digest
@@ -59,7 +64,10 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     root, port = tmp_path_factory.mktemp("images"), free_port()
-    parts = [serve_engine(root / "engine", root / "engine.sock"), serve_registry(root / "registry", SmallEcr(), port)]
+    parts = [
+        serve_engine(root / "engine", root / "engine.sock"),
+        serve_registry(root / "registry", SmallEcr(), port),
+    ]
     yield Place(engine.connect(f"unix://{root}/engine.sock"), f"127.0.0.1:{port}")
     for part in parts:
         part.stop()
@@ -77,13 +85,20 @@ def test_who_answers(place: Place) -> None:
 
 
 def test_build_tag_push_and_read_back(place: Place, context: Path) -> None:
-    """An image built here is found by name with its commit, is pushed with progress, and the registry says the same digest."""
+    """An image built here is found by name with its commit, is pushed with progress, and the
+    registry says the same digest.
+    """
     said: list[str] = []
     made = build(place.engine, context, said=said)
     assert made.startswith("sha256:")
     assert any(line.startswith("Step 1/") for line in said)
     local = engine.image(place.engine, "web:local")
-    assert local is not None and (local.id, local.revision, local.architecture, local.digests) == (made, "abc123", "amd64", {})
+    assert local is not None and (local.id, local.revision, local.architecture, local.digests) == (
+        made,
+        "abc123",
+        "amd64",
+        {},
+    )
     uri = f"{place.registry}/team/web"
     engine.tag(place.engine, "web:local", uri, "abc123")
     lines: list[str] = []
@@ -167,7 +182,9 @@ def test_no_context_and_no_dockerfile(place: Place, tmp_path: Path) -> None:
 
 
 def test_no_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A closed port, a missing socket and DOCKER_HOST to nowhere: three lines that name the address."""
+    """A closed port, a missing socket and DOCKER_HOST to nowhere: three lines that name the
+    address.
+    """
     for address in (f"tcp://127.0.0.1:{free_port()}", f"unix://{tmp_path}/docker.sock"):
         with pytest.raises(Unreachable, match="not running") as error:
             engine.connect(address)

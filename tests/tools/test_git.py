@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.tools import git
 from ops.core.errors import ConfigError
+from ops.tools import git
 
 Git = Callable[..., str]
 
@@ -27,7 +27,9 @@ def run(path: Path, *words: str) -> str:
         "GIT_COMMITTER_DATE": "2026-01-02T03:04:05+00:00",
         "GIT_AUTHOR_DATE": "2026-01-02T03:04:05+00:00",
     }
-    return subprocess.run(["git", *words], cwd=path, env=environment, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *words], cwd=path, env=environment, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -54,14 +56,27 @@ def test_a_clean_pushed_checkout(repository: Path) -> None:
     assert (found.branch, found.changes, found.pushed) == ("main", (), True)
     assert found.commit.full == run(repository, "rev-parse", "HEAD")
     assert found.commit.full.startswith(found.commit.short)
-    assert (found.commit.subject, found.commit.at) == ("Müller's first: 100% “done”", "2026-01-02T03:04:05+00:00")
+    assert (found.commit.subject, found.commit.at) == (
+        "Müller's first: 100% “done”",
+        "2026-01-02T03:04:05+00:00",
+    )
     assert found.commit.source.endswith("/origin.git")
 
 
 def test_a_secret_in_a_commits_subject_is_not_passed_on(repository: Path) -> None:
     """The subject is shown by preflight and stored in the release's record."""
-    run(repository, "commit", "-q", "--allow-empty", "-m", "Set password=hunter2 in postgres://u:pw@h/d")
-    assert git.checkout(repository, "main", "origin").commit.subject == "Set password=*** in postgres://u:***@h/d"
+    run(
+        repository,
+        "commit",
+        "-q",
+        "--allow-empty",
+        "-m",
+        "Set password=hunter2 in postgres://u:pw@h/d",
+    )
+    assert (
+        git.checkout(repository, "main", "origin").commit.subject
+        == "Set password=*** in postgres://u:***@h/d"
+    )
 
 
 def test_what_is_not_committed_is_listed(repository: Path) -> None:
@@ -74,7 +89,9 @@ def test_what_is_not_committed_is_listed(repository: Path) -> None:
 
 
 def test_pushed_is_false_ahead_and_none_where_nothing_was_fetched(repository: Path) -> None:
-    """A commit of one's own is not pushed; a branch or remote that was never fetched is not known."""
+    """A commit of one's own is not pushed; a branch or remote that was never fetched is not
+    known.
+    """
     run(repository, "commit", "-q", "--allow-empty", "-m", "mine")
     assert git.checkout(repository, "main", "origin").pushed is False
     assert git.checkout(repository, "other", "origin").pushed is None
@@ -91,7 +108,9 @@ def test_an_older_commit_than_the_remotes_is_pushed(repository: Path) -> None:
 
 
 def test_a_tag_named_like_the_branch_changes_nothing(repository: Path) -> None:
-    """`git symbolic-ref --short` calls the branch heads/main then, which is no branch that may be deployed."""
+    """`git symbolic-ref --short` calls the branch heads/main then, which is no branch that may be
+    deployed.
+    """
     run(repository, "tag", "main")
     assert git.checkout(repository, "main", "origin").branch == "main"
 
@@ -123,14 +142,20 @@ def test_from_a_subfolder_the_whole_checkout_is_meant(repository: Path) -> None:
     assert git.checkout(repository / "backend", "main", "origin").changes == (" M README",)
 
 
-def test_a_hooks_environment_does_not_mislead(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hooks_environment_does_not_mislead(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """GIT_DIR of a hook that we run in points elsewhere, and is not followed."""
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     assert git.checkout(repository, "main", "origin").branch == "main"
 
 
-def test_archive_holds_the_commit_and_not_the_working_tree(repository: Path, tmp_path: Path) -> None:
-    """What is built is what was committed, executable bits kept, the commit's time on every file."""
+def test_archive_holds_the_commit_and_not_the_working_tree(
+    repository: Path, tmp_path: Path
+) -> None:
+    """What is built is what was committed, executable bits kept, the commit's time on every
+    file.
+    """
     commit = run(repository, "rev-parse", "HEAD")
     (repository / "backend" / "app.py").write_text("print('not committed')\n")
     (repository / "backend" / "secret.env").write_text("PASSWORD=x\n")
@@ -146,7 +171,11 @@ def test_archive_holds_the_commit_and_not_the_working_tree(repository: Path, tmp
 def test_archive_of_everything(repository: Path, tmp_path: Path, subdirectory: str) -> None:
     """`context: .` is the whole commit."""
     git.archive(repository, "HEAD", subdirectory, tmp_path / "out")
-    assert sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*") if file.is_file()) == [
+    assert sorted(
+        str(file.relative_to(tmp_path / "out"))
+        for file in (tmp_path / "out").rglob("*")
+        if file.is_file()
+    ) == [
         "README",
         "backend/app.py",
         "backend/run",
@@ -159,15 +188,25 @@ def test_archive_below_a_source_that_is_a_subfolder(repository: Path, tmp_path: 
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["app.py", "run"]
 
 
-@pytest.mark.parametrize("subdirectory", ["frontend", "README", "../outside", "/etc", "backend/../..", "--output=x", "back\nend"])
-def test_a_folder_that_the_commit_lacks_is_refused(repository: Path, tmp_path: Path, subdirectory: str) -> None:
-    """A missing folder, a file, and a way out of the checkout are configuration errors that leave nothing behind."""
+@pytest.mark.parametrize(
+    "subdirectory",
+    ["frontend", "README", "../outside", "/etc", "backend/../..", "--output=x", "back\nend"],
+)
+def test_a_folder_that_the_commit_lacks_is_refused(
+    repository: Path, tmp_path: Path, subdirectory: str
+) -> None:
+    """A missing folder, a file, and a way out of the checkout are configuration errors that leave
+    nothing behind.
+    """
     with pytest.raises(ConfigError):
         git.archive(repository, "HEAD", subdirectory, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("commit", ["--output=/tmp/x", "no-such-commit", "HEAD; rm -rf /", "a\nb", "", "main..HEAD", "HEAD@{1}"])
+@pytest.mark.parametrize(
+    "commit",
+    ["--output=/tmp/x", "no-such-commit", "HEAD; rm -rf /", "a\nb", "", "main..HEAD", "HEAD@{1}"],
+)
 def test_a_hostile_commit_is_refused(repository: Path, tmp_path: Path, commit: str) -> None:
     """Nothing that is no commit reaches git as an option."""
     with pytest.raises(ConfigError):
@@ -194,7 +233,9 @@ def test_a_link_inside_is_kept(repository: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_no_checkout_is_said(tmp_path: Path) -> None:
-    """No folder, no repository, no commit, a bare one: each is a configuration error that says what to type."""
+    """No folder, no repository, no commit, a bare one: each is a configuration error that says what
+    to type.
+    """
     empty = tmp_path / "empty"
     empty.mkdir()
     for path in (tmp_path / "absent", empty):
@@ -209,15 +250,21 @@ def test_what_is_no_checkout_is_said(tmp_path: Path) -> None:
         git.checkout(tmp_path / "bare.git", "main", "origin")
 
 
-def test_no_git_is_said_by_name(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_git_is_said_by_name(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without git on PATH the error names git."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="program git is not here"):
         git.checkout(repository, "main", "origin")
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root to give a checkout to another user")
-def test_somebody_elses_checkout_names_the_command(repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    os.name != "posix" or os.geteuid() != 0, reason="needs root to give a checkout to another user"
+)
+def test_somebody_elses_checkout_names_the_command(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """git's dubious ownership ends in the safe.directory command."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SUDO_UID", raising=False)
@@ -235,6 +282,12 @@ def test_where_a_folder_lies_in_the_checkout_of_another(repository: Path, tmp_pa
     (other / "dev").mkdir(parents=True)
     run(other, "init", "-q", "-b", "main")
     run(other, "commit", "-q", "--allow-empty", "-m", "One")
-    assert (git.below(repository, repository / "backend"), git.below(repository, repository), git.below(repository, other / "dev")) == (
-        "backend/", "", "",
-    )  # fmt: skip
+    assert (
+        git.below(repository, repository / "backend"),
+        git.below(repository, repository),
+        git.below(repository, other / "dev"),
+    ) == (
+        "backend/",
+        "",
+        "",
+    )

@@ -1,4 +1,6 @@
-"""What the registry says of an image: the OCI distribution API from a real HTTP server, S3's redirect included."""
+"""What the registry says of an image: the OCI distribution API from a real HTTP server, S3's
+redirect included.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ops.tools import registry
 from ops.aws.ecr import Token
-from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.aws.facts import Repository
+from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
+from ops.tools import registry
 
 TOKEN = Token("AWS", "unused", "HUSH-password")
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -26,15 +28,28 @@ def digest_of(raw: bytes) -> str:
 
 def image(httpserver: HTTPServer, architecture: str, labels: dict[str, str] | None) -> bytes:
     """Serve one image's configuration; its manifest."""
-    config = json.dumps({"architecture": architecture, "os": "linux", "config": {"Labels": labels}}).encode()
+    config = json.dumps(
+        {"architecture": architecture, "os": "linux", "config": {"Labels": labels}}
+    ).encode()
     httpserver.expect_request(f"/v2/team/web/blobs/{digest_of(config)}").respond_with_data(config)
-    manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": digest_of(config)}, "layers": []}).encode()
-    httpserver.expect_request(f"/v2/team/web/manifests/{digest_of(manifest)}").respond_with_data(manifest, content_type=MANIFEST)
+    manifest = json.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST,
+            "config": {"digest": digest_of(config)},
+            "layers": [],
+        }
+    ).encode()
+    httpserver.expect_request(f"/v2/team/web/manifests/{digest_of(manifest)}").respond_with_data(
+        manifest, content_type=MANIFEST
+    )
     return manifest
 
 
 def tagged(httpserver: HTTPServer, raw: bytes, tag: str = "v1") -> None:
-    httpserver.expect_request(f"/v2/team/web/manifests/{tag}").respond_with_data(raw, headers={"docker-content-digest": digest_of(raw)})
+    httpserver.expect_request(f"/v2/team/web/manifests/{tag}").respond_with_data(
+        raw, headers={"docker-content-digest": digest_of(raw)}
+    )
 
 
 def repository(httpserver: HTTPServer) -> Repository:
@@ -64,15 +79,23 @@ def test_without_labels_there_is_no_commit(httpserver: HTTPServer) -> None:
 
 def test_of_an_index_linux_amd64_is_read(httpserver: HTTPServer) -> None:
     """The digest is the index's, the rest is the chosen image's; without amd64, the first one's."""
-    arm, amd = image(httpserver, "arm64", {registry.REVISION: "arm"}), image(httpserver, "amd64", {registry.REVISION: "amd"})
+    arm, amd = (
+        image(httpserver, "arm64", {registry.REVISION: "arm"}),
+        image(httpserver, "amd64", {registry.REVISION: "amd"}),
+    )
     entries = [
         {"digest": digest_of(arm), "platform": {"os": "linux", "architecture": "arm64"}},
         {"digest": digest_of(amd), "platform": {"os": "linux", "architecture": "amd64"}},
     ]
-    both, one = (json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": part}).encode() for part in (entries, entries[:1]))
+    both, one = (
+        json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": part}).encode()
+        for part in (entries, entries[:1])
+    )
     tagged(httpserver, both, "both")
     tagged(httpserver, one, "one")
-    assert registry.configuration(repository(httpserver), "both", TOKEN) == registry.ImageConfiguration(digest_of(both), "amd", "amd64")
+    assert registry.configuration(
+        repository(httpserver), "both", TOKEN
+    ) == registry.ImageConfiguration(digest_of(both), "amd", "amd64")
     assert registry.configuration(repository(httpserver), "one", TOKEN).architecture == "arm64"
 
 
@@ -100,9 +123,13 @@ def test_the_redirect_to_s3_gets_no_credentials(httpserver: HTTPServer) -> None:
         (429, Unreachable, "HTTP 429"),
     ],
 )
-def test_errors_of_the_registry(httpserver: HTTPServer, status: int, kind: type[OpsError], why: str) -> None:
+def test_errors_of_the_registry(
+    httpserver: HTTPServer, status: int, kind: type[OpsError], why: str
+) -> None:
     """Each refusal has its three lines, and none holds the token."""
-    httpserver.expect_request("/v2/team/web/manifests/v1").respond_with_data(f"no: {TOKEN.password}", status=status)
+    httpserver.expect_request("/v2/team/web/manifests/v1").respond_with_data(
+        f"no: {TOKEN.password}", status=status
+    )
     with pytest.raises(kind) as error:
         registry.configuration(repository(httpserver), "v1", TOKEN)
     assert why in error.value.why and "team/web:v1" in error.value.what and error.value.next
@@ -125,7 +152,9 @@ def test_a_signed_url_is_in_no_error(httpserver: HTTPServer) -> None:
         assert "HUSH" not in str(error.value)
 
 
-@pytest.mark.parametrize("raw", [b"<html>", b"[]", b'{"schemaVersion": 2}', b"x" * (5 * 1024 * 1024)])
+@pytest.mark.parametrize(
+    "raw", [b"<html>", b"[]", b'{"schemaVersion": 2}', b"x" * (5 * 1024 * 1024)]
+)
 def test_what_is_no_manifest_is_said(httpserver: HTTPServer, raw: bytes) -> None:
     """A web page, a list, an old manifest and a flood are errors of ours."""
     tagged(httpserver, raw)
@@ -142,7 +171,9 @@ def test_a_blob_that_is_not_its_digest_is_refused(httpserver: HTTPServer) -> Non
         registry.configuration(repository(httpserver), "v1", TOKEN)
 
 
-@pytest.mark.parametrize("reference", ["", "--flag", "a b", "../../x", "v1\n", "v1?x=y", "sha256:short", "x" * 129])
+@pytest.mark.parametrize(
+    "reference", ["", "--flag", "a b", "../../x", "v1\n", "v1?x=y", "sha256:short", "x" * 129]
+)
 def test_a_hostile_reference_is_never_sent(httpserver: HTTPServer, reference: str) -> None:
     """A tag that is none is a configuration error."""
     with pytest.raises(ConfigError):

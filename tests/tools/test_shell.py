@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ops.tools import shell
 from ops.core.errors import ConfigError, TimedOut, Unreachable
+from ops.tools import shell
 
 PYTHON = sys.executable
 
@@ -26,13 +26,17 @@ def gone(pid: int) -> bool:
 
 def test_output_and_exit_code() -> None:
     """Both streams and the exit code come back, apart from each other."""
-    done = shell.run([PYTHON, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"])
+    done = shell.run(
+        [PYTHON, "-c", "import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)"]
+    )
     assert (done.exit_code, done.stdout, done.stderr) == (3, "out\n", "err\n")
 
 
 def test_words_are_not_a_shell(tmp_path: Path) -> None:
     """A word with shell characters stays one word."""
-    done = shell.run([PYTHON, "-c", "import sys; print(sys.argv[1])", f"; touch {tmp_path}/made $(id) `id`"])
+    done = shell.run(
+        [PYTHON, "-c", "import sys; print(sys.argv[1])", f"; touch {tmp_path}/made $(id) `id`"]
+    )
     assert done.stdout == f"; touch {tmp_path}/made $(id) `id`\n"
     assert list(tmp_path.iterdir()) == []
 
@@ -42,7 +46,9 @@ def test_lines_come_live() -> None:
     seen: list[tuple[str, float]] = []
     began = time.monotonic()
     code = "import time; print('one', flush=True); time.sleep(1); print('two', end='')"
-    shell.run([PYTHON, "-c", code], on_line=lambda line: seen.append((line, time.monotonic() - began)))
+    shell.run(
+        [PYTHON, "-c", code], on_line=lambda line: seen.append((line, time.monotonic() - began))
+    )
     assert [line for line, _ in seen] == ["one", "two"]
     assert seen[1][1] - seen[0][1] > 0.8
 
@@ -50,13 +56,19 @@ def test_lines_come_live() -> None:
 def test_stdin_reaches_the_program_and_an_unread_one_does_not_hang() -> None:
     """Input is handed over whole; a program that reads none of it still ends."""
     text = "x" * 300_000
-    assert shell.run([PYTHON, "-c", "import sys; print(len(sys.stdin.read()))"], stdin=text).stdout == "300000\n"
+    assert (
+        shell.run([PYTHON, "-c", "import sys; print(len(sys.stdin.read()))"], stdin=text).stdout
+        == "300000\n"
+    )
     assert shell.run([PYTHON, "-c", "pass"], stdin=text, timeout=10).exit_code == 0
 
 
 def test_without_stdin_a_program_that_asks_gets_an_end_of_file() -> None:
     """Nothing waits for an answer that nobody can give."""
-    assert shell.run([PYTHON, "-c", "import sys; print(repr(sys.stdin.read()))"], timeout=10).stdout == "''\n"
+    assert (
+        shell.run([PYTHON, "-c", "import sys; print(repr(sys.stdin.read()))"], timeout=10).stdout
+        == "''\n"
+    )
 
 
 def test_endless_output_is_bounded() -> None:
@@ -71,7 +83,10 @@ def test_a_timeout_ends_the_whole_group(tmp_path: Path) -> None:
     """At the limit program and grandchild are gone, and the error is a TimedOut (exit 6)."""
     pids = tmp_path / "pids"
     note = f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')"
-    code = f"import subprocess, os, time; child = subprocess.Popen(['sleep', '60']); {note}; print('waiting', flush=True); time.sleep(60)"
+    code = (
+        f"import subprocess, os, time; child = subprocess.Popen(['sleep', '60']); {note}; "
+        f"print('waiting', flush=True); time.sleep(60)"
+    )
     began = time.monotonic()
     with pytest.raises(TimedOut) as error:
         shell.run([PYTHON, "-c", code], timeout=1)
@@ -118,12 +133,17 @@ except KeyboardInterrupt:
 
 
 def interrupted(child: str, interrupts: int = 1) -> tuple[list[str], float]:
-    """A process of ours that runs `child`, interrupted as a terminal would: what it printed, and how long it took to end."""
+    """A process of ours that runs `child`, interrupted as a terminal would: what it printed, and
+    how long it took to end.
+    """
     import subprocess
 
     root = str(Path(__file__).resolve().parents[2])
     process = subprocess.Popen(
-        [PYTHON, "-c", INTERRUPTED.format(root=root, child=child)], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [PYTHON, "-c", INTERRUPTED.format(root=root, child=child)],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     lines = [process.stdout.readline().strip()]
@@ -140,9 +160,14 @@ def interrupted(child: str, interrupts: int = 1) -> tuple[list[str], float]:
 
 
 def test_one_interrupt_is_handed_on_once(tmp_path: Path) -> None:
-    """Ctrl-C reaches the program exactly once, it may end in its own way, and then we are interrupted."""
+    """Ctrl-C reaches the program exactly once, it may end in its own way, and then we are
+    interrupted.
+    """
     note = tmp_path / "count"
-    lines, took = interrupted(f"while not seen: time.sleep(0.05)\ntime.sleep(1)\nopen({str(note)!r}, 'w').write(str(len(seen)))")
+    lines, took = interrupted(
+        f"while not seen: time.sleep(0.05)\ntime.sleep(1)\nopen({str(note)!r}, "
+        f"'w').write(str(len(seen)))"
+    )
     assert lines == ["child: ready", "interrupted"]
     assert note.read_text() == "1"
     assert took < 6
@@ -151,7 +176,10 @@ def test_one_interrupt_is_handed_on_once(tmp_path: Path) -> None:
 def test_a_second_interrupt_kills(tmp_path: Path) -> None:
     """A program that ignores the first Ctrl-C is killed at the second."""
     note = tmp_path / "pid"
-    _, took = interrupted(f"import os\nopen({str(note)!r}, 'w').write(str(os.getpid()))\nwhile True: time.sleep(0.1)", interrupts=2)
+    _, took = interrupted(
+        f"import os\nopen({str(note)!r}, 'w').write(str(os.getpid()))\nwhile True: time.sleep(0.1)",
+        interrupts=2,
+    )
     assert took < 10
     assert gone(int(note.read_text()))
 
@@ -159,7 +187,9 @@ def test_a_second_interrupt_kills(tmp_path: Path) -> None:
 @pytest.mark.parametrize("argv", [["no-such-program-here"], ["/no/such/program"]])
 def test_a_missing_program_is_named(argv: list[str]) -> None:
     """What is not installed is said by name, with exit code 2."""
-    with pytest.raises(ConfigError, match=r"program (no-such-program-here|/no/such/program) is not here") as error:
+    with pytest.raises(
+        ConfigError, match=r"program (no-such-program-here|/no/such/program) is not here"
+    ) as error:
         shell.run(argv)
     assert "install" in error.value.next
 
@@ -171,7 +201,9 @@ def test_a_missing_folder_is_not_called_a_missing_program(tmp_path: Path) -> Non
 
 
 def test_what_is_no_program_is_said(tmp_path: Path) -> None:
-    """A file without execute permission, a folder, and a word with a NUL are errors of ours, not tracebacks."""
+    """A file without execute permission, a folder, and a word with a NUL are errors of ours, not
+    tracebacks.
+    """
     file = tmp_path / "plain"
     file.write_text("hello")
     for argv in ([str(file)], [str(tmp_path)], ["echo", "a\0b"]):

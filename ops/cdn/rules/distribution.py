@@ -1,4 +1,6 @@
-"""Which distribution is the site's, what names an invalidation, and whether a page was kept from before (facts.md, incidents 5 and 8)."""
+"""Which distribution is the site's, what names an invalidation, and whether a page was kept from
+before (facts.md, incidents 5 and 8).
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,27 @@ from ops.core.errors import Refused
 if TYPE_CHECKING:
     from ops.core.config.settings import Cdn
 
-SLACK = timedelta(seconds=2)     # `age` is whole seconds, and two clocks are compared
-KEPT = frozenset({"hit"})        # a RefreshHit has just been compared with the origin
+SLACK = timedelta(seconds=2)  # `age` is whole seconds, and two clocks are compared
+KEPT = frozenset({"hit"})  # a RefreshHit has just been compared with the origin
 
 
 def chosen(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distribution:
-    """The one with the configured alias, else the one with the comment; with neither configured, the one with the site's host as alias.
+    """The one with the configured alias, else the one with the comment; with neither configured,
+    the one with the site's host as alias.
 
     Raises Refused naming what was found: a guess would take pages out of somebody else's cache.
     """
     alias = cdn.alias or (None if cdn.comment else urlsplit(site or "").hostname)
-    wanted = " or ".join(text for text in (alias and f"alias {alias}", cdn.comment and f"comment {cdn.comment!r}") if text)
-    matching = [each for each in found if alias and alias.lower() in (known.lower() for known in each.aliases)]
+    wanted = " or ".join(
+        text
+        for text in (alias and f"alias {alias}", cdn.comment and f"comment {cdn.comment!r}")
+        if text
+    )
+    matching = [
+        each
+        for each in found
+        if alias and alias.lower() in (known.lower() for known in each.aliases)
+    ]
     matching = matching or [each for each in found if cdn.comment and each.comment == cdn.comment]
     if len(matching) == 1:
         return matching[0]
@@ -39,7 +50,9 @@ def chosen(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distrib
 
 
 def reference(deployment: str, paths: Iterable[str]) -> str:
-    """CallerReference of a deployment's invalidation: the same one run again is not paid for twice, and other paths are another one."""
+    """CallerReference of a deployment's invalidation: the same one run again is not paid for twice,
+    and other paths are another one.
+    """
     return f"inv-{deployment}-{hashlib.sha256(' '.join(paths).encode()).hexdigest()[:12]}"
 
 

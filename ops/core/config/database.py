@@ -1,4 +1,6 @@
-"""The schema of `database:` and `bastion:`: where the application's PostgreSQL is, and through which host it is reached."""
+"""The schema of `database:` and `bastion:`: where the application's PostgreSQL is, and through
+which host it is reached.
+"""
 
 from __future__ import annotations
 
@@ -13,34 +15,66 @@ class Database(Model):
     """Where the application's PostgreSQL is, and how it is reached."""
 
     run: Literal["local", "remote", "tunnel"] | None = Field(
-        None, description="`local`: from here; `remote`: run on the bastion; `tunnel`: through it; unset: remote, if it is there."
+        None,
+        description="`local`: from here; `remote`: run on the bastion; `tunnel`: through it; unset: "
+        "remote, if it is there.",
     )
-    secret: Text | None = Field(None, description="Secrets Manager secret: username, password; host, port, dbname if there.")
+    secret: Text | None = Field(
+        None, description="Secrets Manager secret: username, password; host, port, dbname if there."
+    )
     instance: Text | None = Field(None, description="RDS instance identifier.")
     name: Text | None = Field(None, description="Database name, where the secret has none.")
-    host: Text | None = Field(None, description="Address to connect to, where it differs from the secret's.")
+    host: Text | None = Field(
+        None, description="Address to connect to, where it differs from the secret's."
+    )
     port: Port | None = None
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
-    sslrootcert: Text | None = Field(None, description="File with the CA bundle; without it, the system's.")
-    lock_timeout: Seconds = Field(5.0, description="Longest wait of a migration for one lock; then it steps back and tries again.")
-    statement_timeout: Seconds = Field(1800.0, description="Longest run of one statement of a migration.")
+    sslrootcert: Text | None = Field(
+        None, description="File with the CA bundle; without it, the system's."
+    )
+    lock_timeout: Seconds = Field(
+        5.0,
+        description="Longest wait of a migration for one lock; then it steps back and tries again.",
+    )
+    statement_timeout: Seconds = Field(
+        1800.0, description="Longest run of one statement of a migration."
+    )
     wait: Seconds = Field(10.0, description="Longest wait for another migration to end.")
-    snapshot: bool = Field(False, description="Take an RDS snapshot before a migration that loses rows.")
-    metadata: Text | None = Field(None, description="`module:attribute` of the SQLAlchemy metadata that --autogenerate compares with.")
+    snapshot: bool = Field(
+        False, description="Take an RDS snapshot before a migration that loses rows."
+    )
+    metadata: Text | None = Field(
+        None,
+        description="`module:attribute` of the SQLAlchemy metadata that --autogenerate compares with.",
+    )
 
 
 class Bastion(Model):
-    """The SSH host that reaches the database. What is not said here is read from ~/.ssh/config, as ssh does."""
+    """The SSH host that reaches the database. What is not said here is read from ~/.ssh/config, as
+    ssh does.
+    """
 
-    host: Text = Field(description="Name, address, or a Host of ssh_config. Migrations run on it (`run: remote`).")
+    host: Text = Field(
+        description="Name, address, or a Host of ssh_config. Migrations run on it (`run: remote`)."
+    )
     user: Text | None = None
     port: Port | None = None
     gateway: Text | None = Field(
-        None, description="On the way there: [user@]host[:port], or a command with %h and %p (ProxyCommand; `aws ssm start-session …`)."
+        None,
+        description="On the way there: [user@]host[:port], or a command with %h and %p (ProxyCommand; "
+        "`aws ssm start-session …`).",
     )
     ssh_config: Text | None = Field(None, description="File read in place of ~/.ssh/config.")
-    known_hosts: Text | None = Field(None, description="File read in place of ~/.ssh/known_hosts; an unknown or other key is refused.")
-    identity_file: Text | None = Field(None, description="Private key; without it those of ssh_config and of the agent.")
+    known_hosts: Text | None = Field(
+        None,
+        description="File read in place of ~/.ssh/known_hosts; an unknown or other key is refused.",
+    )
+    identity_file: Text | None = Field(
+        None, description="Private key; without it those of ssh_config and of the agent."
+    )
     python: Text = Field("python3", description="Python on that host, for `run: remote`.")
-    cache: Text = Field(".cache/ecs-runbook", description="Folder on that host, below its home, for bundles and runs.")
+    cache: Text = Field(
+        ".cache/ecs-runbook",
+        description="Folder on that host, below its home, for bundles and runs.",
+    )
     connect_timeout: Seconds = Field(10.0, description="Longest wait for the connection.")

@@ -1,8 +1,8 @@
 """The configuration files that Invoke reads, checked before Invoke reads them.
 
 Invoke ignores keys that it does not know, and ends in a traceback where two files cannot be merged.
-`tasks.py` is imported before Invoke loads the project's file and `-f FILE`, so `read_all` and `merge`
-run first: what they accept, Invoke can load.
+`tasks.py` is imported before Invoke loads the project's file and `-f FILE`, so `read_all` and
+`merge` run first: what they accept, Invoke can load.
 
 Order, weakest first: /etc/invoke.*, ~/.invoke.*, the project's invoke.*, `INVOKE_*`, `-f FILE`.
 """

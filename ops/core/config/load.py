@@ -1,8 +1,9 @@
-"""Invoke's configuration, read once a task into frozen, validated settings; Invoke's silences are refused here.
+"""Invoke's configuration, read once a task into frozen, validated settings; Invoke's silences are
+refused here.
 
-Invoke ignores a `-f FILE` that does not exist, ignores an `INVOKE_*` that matches no key, and takes `INVOKE_X=false` for true
-(it casts the text by `bool`). Each of these has sent somebody to the wrong environment, so each is an error of exit code 2 here.
-"""
+Invoke ignores a `-f FILE` that does not exist, ignores an `INVOKE_*` that matches no key, and takes
+`INVOKE_X=false` for true (it casts the text by `bool`). Each of these has sent somebody to the
+wrong environment, so each is an error of exit code 2 here."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ops.core.config import files as config_files, reader
+from ops.core.config import files as config_files
+from ops.core.config import reader
 from ops.core.config.files import ConfigFile
 from ops.core.config.reader import CORRECT, kind_of, shortened
 from ops.core.errors import ConfigError
@@ -23,22 +25,33 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
-RESERVED = frozenset({"preflight", "status", "tf", "cdn", "db", "health", "troubleshoot", "lock", "sandbox", "dev"})
+RESERVED = frozenset(
+    {"preflight", "status", "tf", "cdn", "db", "health", "troubleshoot", "lock", "sandbox", "dev"}
+)
 PREFIX = "INVOKE_"
-OF_INVOKE = ("INVOKE_DEBUG", "INVOKE_RUNTIME_CONFIG")   # read by Invoke itself; the second one is -f
-NO_EFFECT = ("run", "runners", "sudo", "timeouts")       # Invoke's sections for `c.run`, which no task uses
+OF_INVOKE = ("INVOKE_DEBUG", "INVOKE_RUNTIME_CONFIG")  # read by Invoke itself; the second one is -f
+NO_EFFECT = (
+    "run",
+    "runners",
+    "sudo",
+    "timeouts",
+)  # Invoke's sections for `c.run`, which no task uses
 ONLY_IN_OVERLAY = ("access_key", "secret_key")
 
 
 def check_service_names(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, sorted. Raises ConfigError for one that is no namespace, or that would silently replace one of ours."""
+    """The names, sorted. Raises ConfigError for one that is no namespace, or that would silently
+    replace one of ours.
+    """
     for name in sorted(names, key=str):
         if not isinstance(name, str) or not SERVICE_NAME.fullmatch(name):
             what = f"service name {shortened(repr(name))} in the configuration"
             raise ConfigError(what, "allowed: a-z, then a-z, 0-9 and -", "rename it")
         if name in RESERVED:
             why = "a namespace of this tool has that name"
-            raise ConfigError(f"service name {name!r} in the configuration", why, f"rename it: {name}-app")
+            raise ConfigError(
+                f"service name {name!r} in the configuration", why, f"rename it: {name}-app"
+            )
     return tuple(sorted(names))
 
 
@@ -59,33 +72,49 @@ def check_runtime_file(path: str | None) -> None:
     """Refuse a `-f FILE` that is not there (Invoke would ignore it, exit 0)."""
     try:
         found = path is None or config_files.expanded(path).is_file()
-    except (OSError, ValueError):   # a name that is too long, or that no file can have
+    except (OSError, ValueError):  # a name that is too long, or that no file can have
         found = False
     if not found:
         what = f"configuration file {path or '(empty)'} (-f)"
-        raise ConfigError(what, "there is no such file", "check the path; relative paths start where you are")
+        raise ConfigError(
+            what, "there is no such file", "check the path; relative paths start where you are"
+        )
 
 
 def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Refuse `INVOKE_*` variables that match no key, and words such as `false` for a boolean key."""
+    """Refuse `INVOKE_*` variables that match no key, and words such as `false` for a boolean
+    key.
+    """
     known = {PREFIX + "_".join(path).upper(): (path, value) for path, value in leaves(config)}
     for name, text in sorted(environ.items()):
         if not name.startswith(PREFIX) or name in OF_INVOKE:
             continue
         if name not in known:
             why = "it matches no key of the configuration, so it would be ignored"
-            raise ConfigError(f"environment variable {name}", why, suggestion(name, known, "unset it"))
+            raise ConfigError(
+                f"environment variable {name}", why, suggestion(name, known, "unset it")
+            )
         path, value = known[name]
         if path[0] in NO_EFFECT and path != ("run", "dry"):
-            why = f"{'.'.join(path)} is a setting of Invoke that has no effect on the tasks of this project"
+            why = (
+                f"{'.'.join(path)} is a setting of Invoke that has no effect on the tasks of "
+                f"this project"
+            )
             raise ConfigError(f"environment variable {name}", why, "unset it")
         if isinstance(value, bool) and text not in ("", "1"):
-            why = "a boolean takes 1 or nothing (any other word, false and 0 too, would count as true)"
-            raise ConfigError(f"environment variable {name}={text}", why, f"type {name}=1 or {name}=")
+            why = (
+                "a boolean takes 1 or nothing (any other word, false and 0 too, would count as "
+                "true)"
+            )
+            raise ConfigError(
+                f"environment variable {name}={text}", why, f"type {name}=1 or {name}="
+            )
 
 
 def check_values_of_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Refuse `INVOKE_*` variables whose value Invoke cannot convert to the key's type, and keys that share a variable."""
+    """Refuse `INVOKE_*` variables whose value Invoke cannot convert to the key's type, and keys
+    that share a variable.
+    """
     known: dict[str, tuple[str, ...]] = {}
     for path, value in leaves(config):
         name = PREFIX + "_".join(path).upper()
@@ -106,11 +135,18 @@ def check_value_of_variable(name: str, text: str, value: Any) -> None:
     try:
         type(value)(text)
     except Exception:
-        why = f"found {text!r}; allowed: {'a number' if isinstance(value, int | float) else 'nothing: set it in a file'}"
-        raise ConfigError(f"environment variable {name}", why, f"unset {name}, or correct it") from None
+        why = (
+            f"found {text!r}; allowed: "
+            f"{'a number' if isinstance(value, int | float) else 'nothing: set it in a file'}"
+        )
+        raise ConfigError(
+            f"environment variable {name}", why, f"unset {name}, or correct it"
+        ) from None
 
 
-def leaves(config: Mapping[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(
+    config: Mapping[str, Any], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every key path that holds a value rather than a section."""
     for key, value in config.items():
         if isinstance(value, Mapping):
@@ -147,12 +183,14 @@ def read(config: Any, root: Path) -> Settings:
                 "type INVOKE_ENV=NAME inv …, or add it under environments: in invoke.yaml",
             ),
         )
-    runtime = getattr(config, "_runtime_path", None)   # Invoke's own
+    runtime = getattr(config, "_runtime_path", None)  # Invoke's own
     return validated(name, environments[name], root, str(runtime) if runtime else None)
 
 
 def plain(value: Any) -> Any:
-    """Invoke's data proxies as plain dicts, so that nothing here can write back into the configuration."""
+    """Invoke's data proxies as plain dicts, so that nothing here can write back into the
+    configuration.
+    """
     if hasattr(value, "items"):
         return {key: plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, list | tuple) else value
@@ -178,31 +216,47 @@ def validated(name: str, values: Any, root: Path, runtime: str | None = None) ->
         return Settings(name=name, root=root, environment=values)
     except ValidationError as error:
         overlaid = ConfigFile(root / str(values.get("overlay")), str(values.get("overlay")), above)
-        raise describe_errors(error, name, _Sources(root, runtime, overlaid if above else None)) from None
+        raise describe_errors(
+            error, name, _Sources(root, runtime, overlaid if above else None)
+        ) from None
 
 
 def refuse_secrets(name: str, values: Mapping[str, Any]) -> None:
     for key in ONLY_IN_OVERLAY:
         if isinstance(values.get("aws"), Mapping) and key in values["aws"]:
             where = f"invoke.yaml: environments.{name}.aws.{key}"
-            raise ConfigError(where, "no setting carries a secret", "remove it; use aws.profile or AWS's own credential chain")
+            raise ConfigError(
+                where,
+                "no setting carries a secret",
+                "remove it; use aws.profile or AWS's own credential chain",
+            )
 
 
 def overlay(path: Path, name: str, hint: Any) -> dict[str, Any]:
     """The overlay's values. Raises ConfigError where it is missing or malformed."""
-    hint = str(hint) if hint else f"create {shortened(path.name)}, or remove environments.{name}.overlay"
+    hint = (
+        str(hint)
+        if hint
+        else f"create {shortened(path.name)}, or remove environments.{name}.overlay"
+    )
     try:
         missing = not path.exists()
-    except (OSError, ValueError) as error:   # a name that is too long, or that no file can have
+    except (OSError, ValueError) as error:  # a name that is too long, or that no file can have
         what = f"the overlay of environment {name}: {shortened(str(path))}"
-        raise ConfigError(what, getattr(error, "strerror", None) or str(error), f"correct environments.{name}.overlay") from None
+        raise ConfigError(
+            what,
+            getattr(error, "strerror", None) or str(error),
+            f"correct environments.{name}.overlay",
+        ) from None
     if missing:
         what = f"environment {name} is not there yet: its overlay {path} is missing"
         raise ConfigError(what, "it is written when the platform starts", hint)
     try:
         return reader.read(path, str(path))
     except ConfigError as error:
-        raise ConfigError(f"overlay {error.what.removeprefix('configuration file ')}", error.why, hint) from None
+        raise ConfigError(
+            f"overlay {error.what.removeprefix('configuration file ')}", error.why, hint
+        ) from None
 
 
 def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -210,7 +264,9 @@ def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     result = dict(below)
     for key, value in above.items():
         inner = result.get(key)
-        result[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        result[key] = (
+            merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+        )
     return result
 
 
@@ -238,7 +294,9 @@ class _Sources(NamedTuple):
 
 def describe_errors(error: ValidationError, name: str, sources: _Sources) -> ConfigError:
     """All of pydantic's complaints as three lines, unknown keys first."""
-    details = sorted(error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden")
+    details = sorted(
+        error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden"
+    )
     first, *others = [_mistake(each, name, sources) for each in details]
     if others:
         first.why += "".join(f"\n       {each.what}: {each.why}" for each in others)
@@ -247,7 +305,10 @@ def describe_errors(error: ValidationError, name: str, sources: _Sources) -> Con
 
 def _mistake(detail: Any, name: str, sources: _Sources) -> ConfigError:
     keys = list(detail["loc"][1:])
-    where = f"{sources.locate(name, keys)}: environments.{name}.{'.'.join(shortened(str(key)) for key in keys)}"
+    where = (
+        f"{sources.locate(name, keys)}: "
+        f"environments.{name}.{'.'.join(shortened(str(key)) for key in keys)}"
+    )
     if detail["type"] == "extra_forbidden":
         known = known_keys([str(key) for key in keys[:-1]])
         why = f"unknown key; known here: {', '.join(sorted(known))}"
@@ -256,7 +317,11 @@ def _mistake(detail: Any, name: str, sources: _Sources) -> ConfigError:
         why = "this key is missing, and nothing can be discovered without it"
         return ConfigError(where, why, "add it (invoke.yaml documents every key)")
     found = detail.get("input")
-    quotes = " (put it in quotes: YAML reads bare digits as a number)" if isinstance(found, int) and "string" in detail["type"] else ""
+    quotes = (
+        " (put it in quotes: YAML reads bare digits as a number)"
+        if isinstance(found, int) and "string" in detail["type"]
+        else ""
+    )
     if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
         return ConfigError(where, f"found {kind_of(found)}; allowed: a mapping of keys", CORRECT)
     why = f"found {shortened(repr(found))}; {detail['msg'].removeprefix('Value error, ')}{quotes}"
@@ -264,8 +329,10 @@ def _mistake(detail: Any, name: str, sources: _Sources) -> ConfigError:
 
 
 def known_keys(path: list[str]) -> list[str]:
-    """Keys of the model at `path` below an environment; names of services and list positions are stepped over."""
-    from ops.core.config import settings, database
+    """Keys of the model at `path` below an environment; names of services and list positions are
+    stepped over.
+    """
+    from ops.core.config import database, settings
 
     model: Any = settings.Environment
     inner = {

@@ -1,8 +1,7 @@
 """One configuration file, read strictly: what `read` accepts, Invoke's own readers can load too.
 
-Invoke takes the last of two equal keys, and a malformed file ends in a traceback. Here every refusal
-is a ConfigError that names the file and, where possible, the line.
-"""
+Invoke takes the last of two equal keys, and a malformed file ends in a traceback. Here every
+refusal is a ConfigError that names the file and, where possible, the line."""
 
 from __future__ import annotations
 
@@ -43,7 +42,9 @@ class Mistake(Exception):
 
 
 def read(path: Path, label: str) -> dict[str, Any]:
-    """The values of a .yaml, .yml, .json or .py file. Raises ConfigError; `label` names the file."""
+    """The values of a .yaml, .yml, .json or .py file. Raises ConfigError; `label` names the
+    file.
+    """
     readers = {".yaml": _read_yaml, ".yml": _read_yaml, ".json": _read_json, ".py": _read_py}
     try:
         if path.suffix not in readers:

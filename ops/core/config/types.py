@@ -1,11 +1,20 @@
-"""The value types that settings are made of: durations, paths, account numbers, and the frozen model."""
+"""The value types that settings are made of: durations, paths, account numbers, and the frozen
+model.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from ops.cdn.facts import path_pattern
 
@@ -17,7 +26,9 @@ def seconds(value: Any) -> float:
     """`300`, `"300"`, `"5m"`, `"1h"` or `"30s"` as seconds. Raises ValueError naming the forms."""
     found = DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if not found:
-        raise ValueError("allowed: a number of seconds, or a number with s, m or h (300, 30s, 5m, 1h)")
+        raise ValueError(
+            "allowed: a number of seconds, or a number with s, m or h (300, 30s, 5m, 1h)"
+        )
     return float(found["number"]) * UNIT_SECONDS[found["unit"]]
 
 

@@ -165,7 +165,9 @@ def _variables(text: str) -> dict[str, str] | None:
 
 
 def _leaves(document: Any, name: str = "secret") -> Iterator[tuple[str, str]]:
-    """Yield (key, text) of every scalar, also of JSON inside a string; an item has its list's key."""
+    """Yield (key, text) of every scalar, also of JSON inside a string; an item has its list's
+    key.
+    """
     if isinstance(document, dict):
         for key, value in document.items():
             yield from _leaves(value, str(key))

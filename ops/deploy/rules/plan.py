@@ -1,19 +1,20 @@
-"""What a release has to do, decided from facts alone: which steps, which revision, and what it could be taken back to.
+"""What a release has to do, decided from facts alone: which steps, which revision, and what it
+could be taken back to.
 
-Each step is planned only where the world does not have it yet, so a deploy that was killed anywhere is simply run again: an image in
-ECR made from this commit is not built, a revision that runs is not registered, a roll-out under way is watched rather than repeated.
-"""
+Each step is planned only where the world does not have it yet, so a deploy that was killed anywhere
+is simply run again: an image in ECR made from this commit is not built, a revision that runs is not
+registered, a roll-out under way is watched rather than repeated."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ops.aws.facts import Deployment, Image, Repository, ServiceState, TaskDefinition, Unknown
 from ops.cdn.facts import Distribution
 from ops.core.errors import Refused
-from ops.preflight.facts import LocalImage, ReleaseFacts
-from ops.aws.facts import Deployment, Image, Repository, ServiceState, TaskDefinition, Unknown
 from ops.core.plan import Plan, Step
+from ops.preflight.facts import LocalImage, ReleaseFacts
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -23,19 +24,32 @@ T = TypeVar("T")
 
 
 def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True) -> Plan:
-    """Every step of a deploy. Raises Refused where something without which nothing can be planned is missing or unread."""
+    """Every step of a deploy. Raises Refused where something without which nothing can be planned
+    is missing or unread.
+    """
     repository, state = require(facts.repository, "repository"), require(facts.state, "service")
     revision = require(facts.revision, "task definition")
     image = f"{repository.uri}:{facts.tag}"
     made, already = image_steps(facts, repository, image)
     rolled, running = rollout_steps(facts, service, state, revision, image, rollback=rollback)
     digest = facts.image.digest if isinstance(facts.image, Image) else "the digest that was pushed"
-    prove = Step("prove", f"Prove it: every running task has {digest}, and the {len(service.endpoints)} endpoints answer as they should")
+    prove = Step(
+        "prove",
+        f"Prove it: every running task has {digest}, and the {len(service.endpoints)} "
+        f"endpoints answer as they should",
+    )
     before = tuple(step for step in made if step.verb != "latest")
-    last = tuple(step for step in made if step.verb == "latest")   # the tag that others may follow moves to what is proved
+    last = tuple(
+        step for step in made if step.verb == "latest"
+    )  # the tag that others may follow moves to what is proved
     if rollback and any(step.verb == "update" and not step.undo for step in rolled):
-        running = (*running, f"no revision of {state.name} has been seen healthy: a failure could not be taken back")
-    return Plan((*before, *rolled, *cache_steps(facts, service, state), prove, *last), (*already, *running))
+        running = (
+            *running,
+            f"no revision of {state.name} has been seen healthy: a failure could not be taken back",
+        )
+    return Plan(
+        (*before, *rolled, *cache_steps(facts, service, state), prove, *last), (*already, *running)
+    )
 
 
 def plan_image(facts: ReleaseFacts, *, push: bool) -> Plan:
@@ -49,17 +63,23 @@ def require(value: T | Unknown | None, what: str) -> T:
     if isinstance(value, Unknown):
         raise Refused(f"the {what} could not be read", value.why, "inv preflight")
     if value is None:
-        raise Refused(f"the {what} does not exist", "nothing can be deployed without it", "inv preflight")
+        raise Refused(
+            f"the {what} does not exist", "nothing can be deployed without it", "inv preflight"
+        )
     return value
 
 
-def image_steps(facts: ReleaseFacts, repository: Repository, image: str) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+def image_steps(
+    facts: ReleaseFacts, repository: Repository, image: str
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Build, push and `latest`, as far as ECR and the engine lack them."""
     if isinstance(facts.image, Image):
         return (), (f"{image} is in ECR already ({facts.image.digest}): nothing to build or push",)
     if facts.requested_tag:
         why = "ECR has no such tag, and --tag never builds"
-        raise Refused(f"image {image}", why, f"inv {facts.service}.deploy, or name a tag that exists")
+        raise Refused(
+            f"image {image}", why, f"inv {facts.service}.deploy, or name a tag that exists"
+        )
     checkout = require(facts.checkout, "checkout")
     revision = facts.revision if isinstance(facts.revision, TaskDefinition) else None
     platform = f"linux/{revision.architecture if revision else 'amd64'}"
@@ -67,7 +87,10 @@ def image_steps(facts: ReleaseFacts, repository: Repository, image: str) -> tupl
     if built_from(facts.local_image, checkout.commit.full):
         already.append(f"{image} has been built from this commit already")
     else:
-        says = f"Build {image} from commit {checkout.commit.short} “{checkout.commit.subject}” for {platform}"
+        says = (
+            f"Build {image} from commit {checkout.commit.short} “{checkout.commit.subject}” "
+            f"for {platform}"
+        )
         steps.append(Step("build", says, None, {"platform": platform}))
     steps.append(Step("push", f"Push {image} to ECR"))
     if not repository.immutable:
@@ -80,24 +103,49 @@ def built_from(local: LocalImage | Unknown | None, commit: str) -> bool:
 
 
 def rollout_steps(
-    facts: ReleaseFacts, service: Service, state: ServiceState, revision: TaskDefinition, image: str, *, rollback: bool
+    facts: ReleaseFacts,
+    service: Service,
+    state: ServiceState,
+    revision: TaskDefinition,
+    image: str,
+    *,
+    rollback: bool,
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Register, update and watch, as far as the service does not run `image` already (`rollout: ecs`)."""
+    """Register, update and watch, as far as the service does not run `image` already (`rollout:
+    ecs`).
+    """
     primary = state.primary
     back = undo_target(facts)
     undo = undo_sentence(back, rollback, service)
-    watch = Step("watch", f"Watch our deployment until every task of {state.name} is new and healthy, or say why not")
+    watch = Step(
+        "watch",
+        f"Watch our deployment until every task of {state.name} is new and healthy, or say why not",
+    )
     if primary and runs(facts, revision, service.container, image):
         if primary.rollout_state == UNDER_WAY:
             said = f"{state.name} is rolling {revision.label} out already ({primary.id})"
-            attach = Step("update", f"Go on with the roll-out under way: {primary.id}", undo, {"deployment": primary.id, "back": back})
+            attach = Step(
+                "update",
+                f"Go on with the roll-out under way: {primary.id}",
+                undo,
+                {"deployment": primary.id, "back": back},
+            )
             return (attach, watch), (said,)
         if settled(state, primary):
             return (), (f"{state.name} runs {image} already, as {revision.label}",)
     family = revision.label.rsplit(":", 1)[0]
     return (
-        Step("register", f"Register a new revision of {family} from {revision.label}, only container {service.container}'s image changed"),
-        Step("update", f"Update service {state.name} to it ({state.desired} tasks)", undo, {"back": back}),
+        Step(
+            "register",
+            f"Register a new revision of {family} from {revision.label}, only container "
+            f"{service.container}'s image changed",
+        ),
+        Step(
+            "update",
+            f"Update service {state.name} to it ({state.desired} tasks)",
+            undo,
+            {"back": back},
+        ),
         watch,
     ), ()
 
@@ -106,48 +154,82 @@ def undo_sentence(back: str | None, rollback: bool, service: Service) -> str | N
     if not rollback or not back:
         return None
     cache = "; then invalidate the CDN's cache again" if service.invalidate else ""
-    return f"UpdateService back to {back.rsplit('/', 1)[-1]}, the last revision seen healthy, and watch that too{cache}"
+    return (
+        f"UpdateService back to {back.rsplit('/', 1)[-1]}, the last revision seen healthy, and "
+        f"watch that too{cache}"
+    )
 
 
 def cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> tuple[Step, ...]:
-    """The CDN's cache follows what runs (runbook 3, step 5). Planned also where nothing rolls out: a run that was killed just before it
-    is finished so, and the invalidation of a deployment is made only once, however often it is asked for."""
+    """The CDN's cache follows what runs (runbook 3, step 5). Planned also where nothing rolls out:
+    a run that was killed just before it is finished so, and the invalidation of a deployment is
+    made only once, however often it is asked for."""
     if not service.invalidate or facts.distribution is None:
         return ()
     distribution: Distribution = require(facts.distribution, "CloudFront distribution")
-    says = f"Invalidate {', '.join(service.invalidate)} at CloudFront distribution {distribution}, once a deployment, and wait for it"
-    return (Step("invalidate", says, None, {"deployment": state.primary.id if state.primary else state.name}),)
+    says = (
+        f"Invalidate {', '.join(service.invalidate)} at CloudFront distribution "
+        f"{distribution}, once a deployment, and wait for it"
+    )
+    return (
+        Step(
+            "invalidate",
+            says,
+            None,
+            {"deployment": state.primary.id if state.primary else state.name},
+        ),
+    )
 
 
 def runs(facts: ReleaseFacts, revision: TaskDefinition, container: str, image: str) -> bool:
-    """Whether the service's own revision names `image`, and no running task of it has another digest (a tag can move)."""
+    """Whether the service's own revision names `image`, and no running task of it has another
+    digest (a tag can move).
+    """
     definition = revision.container(container)
     if not definition or definition.get("image") != image:
         return False
     if isinstance(facts.running, Unknown) or not isinstance(facts.image, Image):
         return True
-    seen = [task.container(container) for task in facts.running if task.task_definition == revision.arn]
+    seen = [
+        task.container(container) for task in facts.running if task.task_definition == revision.arn
+    ]
     return all(found.digest in (None, facts.image.digest) for found in seen if found)
 
 
 def settled(state: ServiceState, primary: Deployment) -> bool:
-    """The roll-out is over and nothing is missing; ECS keeps no rolloutState for some old services."""
+    """The roll-out is over and nothing is missing; ECS keeps no rolloutState for some old
+    services.
+    """
     over = primary.rollout_state in (None, "COMPLETED") and len(state.deployments) == 1
     return over and primary.running == primary.desired == state.desired
 
 
 def undo_target(facts: ReleaseFacts) -> str | None:
-    """ARN of the last revision that was seen healthy: its roll-out completed and its tasks run; None where there is none."""
+    """ARN of the last revision that was seen healthy: its roll-out completed and its tasks run;
+    None where there is none.
+    """
     if not isinstance(facts.state, ServiceState):
         return None
-    over = [deployment for deployment in facts.state.deployments if deployment.rollout_state in (None, "COMPLETED")]
-    healthy = [deployment for deployment in over if deployment.running >= max(1, deployment.desired)]
-    serving = isinstance(facts.targets, Unknown) or not facts.targets or any(target.state == "healthy" for target in facts.targets)
+    over = [
+        deployment
+        for deployment in facts.state.deployments
+        if deployment.rollout_state in (None, "COMPLETED")
+    ]
+    healthy = [
+        deployment for deployment in over if deployment.running >= max(1, deployment.desired)
+    ]
+    serving = (
+        isinstance(facts.targets, Unknown)
+        or not facts.targets
+        or any(target.state == "healthy" for target in facts.targets)
+    )
     return healthy[0].task_definition if healthy and serving else None
 
 
 def with_image(document: Mapping[str, Any], container: str, image: str) -> dict[str, Any]:
-    """The same task definition with one container's image changed. Raises Refused where it has no such container."""
+    """The same task definition with one container's image changed. Raises Refused where it has no
+    such container.
+    """
     definitions = document.get("containerDefinitions", ())
     names = [definition.get("name") for definition in definitions]
     if container not in names:
@@ -155,5 +237,8 @@ def with_image(document: Mapping[str, Any], container: str, image: str) -> dict[
         raise Refused(f"container {container}", why, "correct `container:` in invoke.yaml")
     return {
         **document,
-        "containerDefinitions": [{**each, "image": image} if each.get("name") == container else dict(each) for each in definitions],
+        "containerDefinitions": [
+            {**each, "image": image} if each.get("name") == container else dict(each)
+            for each in definitions
+        ],
     }

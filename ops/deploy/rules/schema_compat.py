@@ -1,4 +1,6 @@
-"""Whether an image that was released before goes to a database that has moved on since: its code may not know the newer schema."""
+"""Whether an image that was released before goes to a database that has moved on since: its code
+may not know the newer schema.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
-def older(records: Iterable[Mapping[str, Any]], tag: str, current: str | None, order: Sequence[str]) -> str | None:
-    """What to say before `tag` (released at an older revision than `current`) goes out; None where it does not matter or is not known.
+def older(
+    records: Iterable[Mapping[str, Any]], tag: str, current: str | None, order: Sequence[str]
+) -> str | None:
+    """What to say before `tag` (released at an older revision than `current`) goes out; None where
+    it does not matter or is not known.
 
     `records` are a service's releases, newest first; `order` the revisions, oldest first.
     """
-    then = next((record for record in records if record.get("tag") == tag and record.get("verdict") == "succeeded"), None)
+    then = next(
+        (
+            record
+            for record in records
+            if record.get("tag") == tag and record.get("verdict") == "succeeded"
+        ),
+        None,
+    )
     released = str(then.get("schema_revision") or "") if then else ""
-    if not released or current not in order or released not in order or order.index(released) >= order.index(current):
+    if (
+        not released
+        or current not in order
+        or released not in order
+        or order.index(released) >= order.index(current)
+    ):
         return None
     way_back = f"inv db.downgrade --to {released} first if it does not work with it"
     return f"the database is at {current}, {tag} was released at {released}: {way_back}"

@@ -1,4 +1,6 @@
-"""A release's plan with Terraform in the place of ECS: check first, then save a plan for a new revision, then apply exactly that."""
+"""A release's plan with Terraform in the place of ECS: check first, then save a plan for a new
+revision, then apply exactly that.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +15,43 @@ if TYPE_CHECKING:
 
 
 def by_terraform(plan: Plan, service: Service) -> Plan:
-    """The same plan, its steps `register` and `update` done by Terraform (verbs `tf-check`, `tf-plan`, `tf-apply`)."""
+    """The same plan, its steps `register` and `update` done by Terraform (verbs `tf-check`,
+    `tf-plan`, `tf-apply`).
+    """
     if not any(step.verb in ("register", "update") for step in plan.steps):
         return plan
-    check = Step("tf-check", f"Check Terraform: it is here and initialised, and declares {service.image_variable or 'an image variable'}")
+    check = Step(
+        "tf-check",
+        f"Check Terraform: it is here and initialised, and declares "
+        f"{service.image_variable or 'an image variable'}",
+    )
     return replace(plan, steps=(check, *steps(plan, service)))
 
 
 def steps(plan: Plan, service: Service) -> Iterator[Step]:
     for step in plan.steps:
         if step.verb == "register":
-            says = f"Plan by Terraform with {service.image_variable} changed; stop at what goes beyond {service.ecs_service}"
+            says = (
+                f"Plan by Terraform with {service.image_variable} changed; stop at what goes "
+                f"beyond {service.ecs_service}"
+            )
             yield Step("tf-plan", says)
         elif step.verb == "update":
             ours = f"Apply exactly that plan, and see that service {service.ecs_service} changed"
-            yield Step("tf-apply", step.says if "deployment" in step.values else ours, undo(step), step.values)
+            yield Step(
+                "tf-apply",
+                step.says if "deployment" in step.values else ours,
+                undo(step),
+                step.values,
+            )
         else:
             yield step
 
 
 def undo(step: Step) -> str | None:
-    """A revision that Terraform replaced is INACTIVE: the way back is another revision with its image."""
+    """A revision that Terraform replaced is INACTIVE: the way back is another revision with its
+    image.
+    """
     back = str(step.values.get("back") or "").rsplit("/", 1)[-1]
     says = (
         f"A second Terraform plan, with the image of {back}, the last revision seen healthy; "

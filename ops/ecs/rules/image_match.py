@@ -1,4 +1,6 @@
-"""Whether what runs is what was deployed: proved, wrong, or not to be seen. Only "wrong" is a reason to go back."""
+"""Whether what runs is what was deployed: proved, wrong, or not to be seen. Only "wrong" is a
+reason to go back.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,23 @@ from collections.abc import Iterable
 from ops.aws.facts import ServiceState, TaskState, Unknown
 
 
-def image_mismatch(tasks: Iterable[TaskState], container: str, digest: str | None, desired: int) -> str | Unknown | None:
-    """None: every running task has `digest`. A sentence: what is wrong. Unknown: a digest that is needed is not known."""
+def image_mismatch(
+    tasks: Iterable[TaskState], container: str, digest: str | None, desired: int
+) -> str | Unknown | None:
+    """None: every running task has `digest`. A sentence: what is wrong. Unknown: a digest that is
+    needed is not known.
+    """
     running = [task for task in tasks if task.status == "RUNNING"]
     if not running:
         return "no task is running" if desired else None
     if digest is None:
         return Unknown("the digest of the deployed image is not known")
-    digests = {task.id: state.digest if (state := task.container(container)) else f"no container {container}" for task in running}
+    digests = {
+        task.id: state.digest
+        if (state := task.container(container))
+        else f"no container {container}"
+        for task in running
+    }
     for name, seen in digests.items():
         if seen not in (digest, None):
             return f"task {name} runs {seen}, not {digest}"
@@ -23,7 +34,10 @@ def image_mismatch(tasks: Iterable[TaskState], container: str, digest: str | Non
 
 
 def shortfall_of(
-    state: ServiceState | Unknown | None, tasks: tuple[TaskState, ...] | Unknown, container: str, digest: str | None
+    state: ServiceState | Unknown | None,
+    tasks: tuple[TaskState, ...] | Unknown,
+    container: str,
+    digest: str | None,
 ) -> str | Unknown | None:
     """`shortfall` of a service's tasks, both read at the same time.
 
@@ -33,10 +47,14 @@ def shortfall_of(
     if isinstance(tasks, Unknown):
         return tasks
     if isinstance(state, Unknown) or state is None:
-        wrong = image_mismatch(tasks, container, digest, 1) if tasks else None   # a task with another image needs no count
+        wrong = (
+            image_mismatch(tasks, container, digest, 1) if tasks else None
+        )  # a task with another image needs no count
         return wrong if isinstance(wrong, str) else state or Unknown("ECS did not show the service")
     wrong = image_mismatch(tasks, container, digest, state.desired)
     listed = sum(task.status == "RUNNING" for task in tasks)
     if listed < min(state.desired, state.running) and (not listed or wrong is None):
-        return Unknown(f"DescribeServices counts {state.running} running tasks, and ListTasks lists {listed}")
+        return Unknown(
+            f"DescribeServices counts {state.running} running tasks, and ListTasks lists {listed}"
+        )
     return wrong

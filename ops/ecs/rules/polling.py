@@ -1,4 +1,6 @@
-"""When a watch should look closer (pure): what an answer may hide, what the ration of calls allows, what waiting mends."""
+"""When a watch should look closer (pure): what an answer may hide, what the ration of calls allows,
+what waiting mends.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +8,33 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from ops.core.errors import OpsError, Unreachable
 from ops.aws.facts import Deployment, Event, Evidence, Finding, ServiceState, Target, TaskState
+from ops.core.errors import OpsError, Unreachable
 from ops.core.redaction.redact import redact
 
-CALLS_A_SECOND = 0.5     # on average, over the whole watch
-RESERVED_CALLS = 5.0          # calls kept for a stop, so that its diagnosis does not break the average
-INITIAL_BURST = 2.0         # calls more at the start, so that the table has targets at once; worn off after HEAD_START_S
+CALLS_A_SECOND = 0.5  # on average, over the whole watch
+RESERVED_CALLS = 5.0  # calls kept for a stop, so that its diagnosis does not break the average
+# calls more at the start, so that the table has targets at once; worn off after HEAD_START_S
+INITIAL_BURST = 2.0
 INITIAL_BURST_S = 24.0
-LONGEST_PAUSE_S = 60.0   # between two looks while nothing answers
-FAST_POLLS = 3                # looks for a stop that DescribeServices already counts and ListTasks does not list yet
-MAX_FULL_DIAGNOSES = 2         # stops with the same cause; later ones get a line
-HEARTBEAT_S = 20.0       # target health changes without any change in DescribeServices
-TASKS_COST = 2           # ListTasks, DescribeTasks
-TARGETS_COST = 1         # DescribeTargetHealth
-STAGE_COST = 2           # ListServiceDeployments, DescribeServiceDeployments
+LONGEST_PAUSE_S = 60.0  # between two looks while nothing answers
+FAST_POLLS = (
+    3  # looks for a stop that DescribeServices already counts and ListTasks does not list yet
+)
+MAX_FULL_DIAGNOSES = 2  # stops with the same cause; later ones get a line
+HEARTBEAT_S = 20.0  # target health changes without any change in DescribeServices
+TASKS_COST = 2  # ListTasks, DescribeTasks
+TARGETS_COST = 1  # DescribeTargetHealth
+STAGE_COST = 2  # ListServiceDeployments, DescribeServiceDeployments
 TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
-OLD_TASKS = re.compile(r"has stopped \d+ running tasks", re.IGNORECASE)      # draining; a stop of ours shows in the counts
+OLD_TASKS = re.compile(
+    r"has stopped \d+ running tasks", re.IGNORECASE
+)  # draining; a stop of ours shows in the counts
 STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
 UNHEALTHY = re.compile(r"is unhealthy in", re.IGNORECASE)
 LASTING = re.compile(
-    r"access denied|may not |AccessDenied|login has expired|no AWS credentials|does not accept the credentials|clock is wrong",
+    r"access denied|may not |AccessDenied|login has expired|no AWS credentials|does not "
+    r"accept the credentials|clock is wrong",
     re.IGNORECASE,
 )
 
@@ -38,12 +46,16 @@ def within_budget(calls: int, *, made: int, elapsed_s: float) -> bool:
 
 
 def is_permanent(error: OpsError) -> bool:
-    """Whether looking again is pointless: credentials, permission, a wrong name. A network and a throttle are worth another look."""
+    """Whether looking again is pointless: credentials, permission, a wrong name. A network and a
+    throttle are worth another look.
+    """
     return not isinstance(error, Unreachable) or bool(LASTING.search(f"{error.what} {error.why}"))
 
 
 def may_have_stopped_tasks(previous: ServiceState | None, current: ServiceState, id: str) -> bool:
-    """Whether this answer may mean that a task of deployment `id` stopped: it counts a failure, lost a task, replaced one, or says so."""
+    """Whether this answer may mean that a task of deployment `id` stopped: it counts a failure,
+    lost a task, replaced one, or says so.
+    """
     ours, was = current.deployment(id), previous.deployment(id) if previous else None
     if ours is None:
         return False
@@ -51,13 +63,17 @@ def may_have_stopped_tasks(previous: ServiceState | None, current: ServiceState,
         return ours.failed > 0 or ours.rollout_state == "FAILED"
     new = new_messages(previous, current)
     said = any(TROUBLE.search(text) and not OLD_TASKS.search(text) for text in new)
-    replaced = was.running + was.pending >= was.desired > 0 and any(STARTED.search(text) for text in new)
+    replaced = was.running + was.pending >= was.desired > 0 and any(
+        STARTED.search(text) for text in new
+    )
     return said or replaced or lost_tasks(was, ours)
 
 
 def lost_tasks(was: Deployment, ours: Deployment) -> bool:
     turned = ours.rollout_state == "FAILED" != was.rollout_state
-    gone = ours.running < was.running or was.pending - ours.pending > max(0, ours.running - was.running)
+    gone = ours.running < was.running or was.pending - ours.pending > max(
+        0, ours.running - was.running
+    )
     return turned or gone or ours.failed > was.failed
 
 
@@ -73,17 +89,25 @@ def oldest_first(events: Iterable[Event]) -> list[Event]:
 
 
 def unseen_tasks(service: ServiceState, since: datetime | None, seen: Iterable[str]) -> list[Event]:
-    """Events from `since` on (by AWS's clock; None: not known yet, so none), oldest first, whose ids are not among `seen`."""
+    """Events from `since` on (by AWS's clock; None: not known yet, so none), oldest first, whose
+    ids are not among `seen`.
+    """
     known = set(seen)
     new = [event for event in oldest_first(service.events) if event.id not in known]
     return [event for event in new if since and (event.at is None or event.at >= since)]
 
 
 def health_check_events(service: ServiceState, id: str) -> tuple[str, ...]:
-    """ECS's latest sentences about failed health checks since deployment `id` was made; they tell what the check got."""
+    """ECS's latest sentences about failed health checks since deployment `id` was made; they tell
+    what the check got.
+    """
     ours = service.deployment(id)
     since = ours.created_at if ours else None
-    new = [event for event in oldest_first(service.events) if not (since and event.at and event.at < since)]
+    new = [
+        event
+        for event in oldest_first(service.events)
+        if not (since and event.at and event.at < since)
+    ]
     return tuple(event.message for event in new if UNHEALTHY.search(event.message))[-2:]
 
 
@@ -91,22 +115,53 @@ def stopped_order(task: TaskState) -> float:
     return task.stopped_at.timestamp() if task.stopped_at else float("inf")
 
 
-def timeout_finding(id: str, why: str, service: ServiceState, targets: Iterable[Target], name: str) -> Finding:
+def timeout_finding(
+    id: str, why: str, service: ServiceState, targets: Iterable[Target], name: str
+) -> Finding:
     """What a deployment that ran out of time was waiting for."""
     ours = service.deployment(id)
     evidence = []
     if ours:
-        counts = f"desired {ours.desired} running {ours.running} pending {ours.pending} failed {ours.failed}"
-        evidence.append(Evidence(f"DescribeServices deployments[{id}]", f"{ours.status} {ours.rollout_state or ''} {counts}"))
+        counts = (
+            f"desired {ours.desired} running {ours.running} pending {ours.pending} failed "
+            f"{ours.failed}"
+        )
+        evidence.append(
+            Evidence(
+                f"DescribeServices deployments[{id}]",
+                f"{ours.status} {ours.rollout_state or ''} {counts}",
+            )
+        )
     for target in targets:
         if target.state != "healthy":
-            said = " ".join(part for part in (target.state, target.reason, target.description) if part)
-            evidence.append(Evidence(f"DescribeTargetHealth {target.id}:{target.port}", redact(said)))
-    evidence += [Evidence("DescribeServices events", redact(event.message)) for event in oldest_first(service.events)[-3:]]
-    return Finding("not_ready_in_time", why, "certain", tuple(evidence), (f"inv {name}.status",) if name else ())
+            said = " ".join(
+                part for part in (target.state, target.reason, target.description) if part
+            )
+            evidence.append(
+                Evidence(f"DescribeTargetHealth {target.id}:{target.port}", redact(said))
+            )
+    evidence += [
+        Evidence("DescribeServices events", redact(event.message))
+        for event in oldest_first(service.events)[-3:]
+    ]
+    return Finding(
+        "not_ready_in_time",
+        why,
+        "certain",
+        tuple(evidence),
+        (f"inv {name}.status",) if name else (),
+    )
 
 
 def still_baking(why: str, stage: str, name: str) -> Finding:
     """A deployment that timed out while ECS baked it: it stays, and ECS ends it."""
-    evidence = (Evidence("DescribeServiceDeployments lifecycleStage", stage or "could not be read"),)
-    return Finding("still_baking", why, "certain", evidence, (f"inv {name}.deploy", f"inv {name}.status") if name else ())
+    evidence = (
+        Evidence("DescribeServiceDeployments lifecycleStage", stage or "could not be read"),
+    )
+    return Finding(
+        "still_baking",
+        why,
+        "certain",
+        evidence,
+        (f"inv {name}.deploy", f"inv {name}.status") if name else (),
+    )

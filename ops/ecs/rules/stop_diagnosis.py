@@ -1,8 +1,9 @@
-"""Why one task stopped (pure): its cause, and the finding that says so with the task's own words as evidence.
+"""Why one task stopped (pure): its cause, and the finding that says so with the task's own words as
+evidence.
 
-A cause is read from the task's reason first and its containers' reasons next, because a task says "Essential container in task exited"
-where its container says "OutOfMemoryError". Only when nothing but a symptom is found do exit code and log have to tell.
-"""
+A cause is read from the task's reason first and its containers' reasons next, because a task says
+"Essential container in task exited" where its container says "OutOfMemoryError". Only when nothing
+but a symptom is found do exit code and log have to tell."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ BY_STOP_CODE: Mapping[str, Kind] = {
     "TaskFailedToStart": "symptom",
 }
 ENDED_BY_ITSELF = ("ECS-ESSENTIAL", "ECS-TFTS", "EssentialContainerExited", "TaskFailedToStart")
-KILLED = (137, 143)      # what a container gets when another one's end takes it down
+KILLED = (137, 143)  # what a container gets when another one's end takes it down
 NEEDS_TARGETS = "ECS-ELB"
 VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
 WRONG_ARCHITECTURE = re.compile(r"exec format error", re.IGNORECASE)
@@ -37,7 +38,9 @@ GONE = ("STOPPED", "DEPROVISIONING")
 
 @dataclass(frozen=True)
 class StopCause:
-    """Why a task stopped: a stable code (empty: unknown), what a retry is worth, the text that told, and how the container ended."""
+    """Why a task stopped: a stable code (empty: unknown), what a retry is worth, the text that
+    told, and how the container ended.
+    """
 
     code: str
     kind: Kind
@@ -51,7 +54,9 @@ class StopCause:
 
     @property
     def key(self) -> tuple[str, str, int | None]:
-        """Equal for two stops with the same cause: same code, and exit code where a container ended by itself; same words if unknown."""
+        """Equal for two stops with the same cause: same code, and exit code where a container ended
+        by itself; same words if unknown.
+        """
         if self.code in ENDED_BY_ITSELF:
             return self.code, self.container, self.exit_code
         return self.code, "" if self.code else VARYING.sub("#", self.text), None
@@ -72,12 +77,16 @@ def cause(task: TaskState, container: str | None = None) -> StopCause:
 
 
 def kind_of(reason: StopReason) -> Kind:
-    """A network that was away once may be back; the second task that finds it away makes it final (`ops.ecs.rules.verdict`)."""
+    """A network that was away once may be back; the second task that finds it away makes it final
+    (`ops.ecs.rules.verdict`).
+    """
     return "transient" if reason.code.endswith("-NET") else reason.kind
 
 
 def responsible_container(task: TaskState, container: str | None = None) -> ContainerState | None:
-    """The container whose end took the task down: one with a reason, one that failed by itself, ours, any."""
+    """The container whose end took the task down: one with a reason, one that failed by itself,
+    ours, any.
+    """
     ours = sorted(task.containers, key=lambda each: each.name != container)
     by_itself = [each for each in ours if each.exit_code not in (None, 0, *KILLED)]
     with_reason = [each for each in ours if each.reason]
@@ -98,14 +107,23 @@ def finding(
     log_problem: str = "",
     aws: str = "aws",
 ) -> Finding:
-    """What a person is told about a stopped task. `log_lines`: the end of its log, `log_problem`: why that could not be read.
-    `aws`: the program as it must be typed for the environment.
+    """What a person is told about a stopped task. `log_lines`: the end of its log, `log_problem`:
+    why that could not be read. `aws`: the program as it must be typed for the environment.
 
-    `targets` and `said` (events) count where health checks failed; an event stays when the target is deregistered already.
-    """
+    `targets` and `said` (events) count where health checks failed; an event stays when the target
+    is deregistered already."""
     advice = ADVICE.get(why.code, UNKNOWN)
-    names = {"service": service, "ecs_service": ecs_service, "target_group": target_group, **template_names(task, why)}
-    fix = tuple(command for template in advice.fix if (command := render_command(template.replace("{aws}", aws), names)))
+    names = {
+        "service": service,
+        "ecs_service": ecs_service,
+        "target_group": target_group,
+        **template_names(task, why),
+    }
+    fix = tuple(
+        command
+        for template in advice.fix
+        if (command := render_command(template.replace("{aws}", aws), names))
+    )
     name, meant = meaning(why, advice, log_lines)
     code = f" ({why.code})" if why.code else ""
     return Finding(
@@ -119,7 +137,10 @@ def finding(
 
 def meaning(why: StopCause, advice: Advice, log_lines: Iterable[str]) -> tuple[str, str]:
     if why.code in ENDED_BY_ITSELF and any(WRONG_ARCHITECTURE.search(line) for line in log_lines):
-        return "image_platform", "the image is built for another CPU architecture than the task runs on"
+        return (
+            "image_platform",
+            "the image is built for another CPU architecture than the task runs on",
+        )
     if not why.code:
         return advice.finding, redact(why.text) or advice.says
     return advice.finding, advice.says
@@ -129,18 +150,28 @@ def exit_note(task: TaskState, why: StopCause) -> str:
     if not why.container:
         return ""
     if why.exit_code is None:
-        return f"; container {why.container} never ran" if task.status in GONE else f"; container {why.container} is still stopping"
+        return (
+            f"; container {why.container} never ran"
+            if task.status in GONE
+            else f"; container {why.container} is still stopping"
+        )
     if why.code == "ECS-OOM":
         return f"; exit code {why.exit_code}"
     meant = EXIT_CODES.get(why.exit_code, "")
-    return f"; container {why.container}: exit code {why.exit_code}" + (f", {meant}" if meant else "")
+    return f"; container {why.container}: exit code {why.exit_code}" + (
+        f", {meant}" if meant else ""
+    )
 
 
-def confidence(why: StopCause, log_lines: Sequence[str]) -> Literal["certain", "likely", "possible"]:
-    if why.kind == "unknown" or (why.kind == "symptom" and why.exit_code == KILLED[0] and why.code in ENDED_BY_ITSELF):
-        return "possible"      # SIGKILL without an out-of-memory text may be the stop timeout
+def confidence(
+    why: StopCause, log_lines: Sequence[str]
+) -> Literal["certain", "likely", "possible"]:
+    if why.kind == "unknown" or (
+        why.kind == "symptom" and why.exit_code == KILLED[0] and why.code in ENDED_BY_ITSELF
+    ):
+        return "possible"  # SIGKILL without an out-of-memory text may be the stop timeout
     if why.code == "ECS-PULL-403":
-        return "likely"        # a missing tag answers 403 too
+        return "likely"  # a missing tag answers 403 too
     return "certain" if why.kind != "symptom" or log_lines else "likely"
 
 
@@ -148,13 +179,21 @@ def checked(why: StopCause, targets: Iterable[Target], said: Iterable[str]) -> I
     """What the load balancer's checks saw, as ELB and ECS word it."""
     if why.code == NEEDS_TARGETS:
         for target in targets:
-            words = " ".join(part for part in (target.state, target.reason, target.description) if part)
+            words = " ".join(
+                part for part in (target.state, target.reason, target.description) if part
+            )
             yield Evidence(f"DescribeTargetHealth {target.id}:{target.port}", redact(words))
         for message in said:
             yield Evidence("DescribeServices events", redact(message))
 
 
-def evidence(task: TaskState, why: StopCause, log_lines: Sequence[str], checks: Iterable[Evidence], log_problem: str) -> Iterable[Evidence]:
+def evidence(
+    task: TaskState,
+    why: StopCause,
+    log_lines: Sequence[str],
+    checks: Iterable[Evidence],
+    log_problem: str,
+) -> Iterable[Evidence]:
     """The task's own fields, verbatim but for secrets, then what health checks saw, and the log."""
     yield Evidence("DescribeTasks stopCode", task.stop_code or "null")
     yield Evidence("DescribeTasks stoppedReason", redact(task.stopped_reason) or "null")

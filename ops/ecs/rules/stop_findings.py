@@ -1,9 +1,10 @@
-"""What a stop reason means for whoever reads it: the finding's stable name, one sentence, and the commands that settle or mend it.
+"""What a stop reason means for whoever reads it: the finding's stable name, one sentence, and the
+commands that settle or mend it.
 
-Commands are templates over facts of the stopped task (`ops.ecs.rules.stop_diagnosis` fills them in): `{service}` is our namespace, `{aws}` the program
-with the options that lead to the environment, the others AWS's names. A template whose fact is not known is left out. Names of findings
-are a contract: `sandbox.faults` and later diagnoses refer to them.
-"""
+Commands are templates over facts of the stopped task (`ops.ecs.rules.stop_diagnosis` fills them
+in): `{service}` is our namespace, `{aws}` the program with the options that lead to the
+environment, the others AWS's names. A template whose fact is not known is left out. Names of
+findings are a contract: `sandbox.faults` and later diagnoses refer to them."""
 
 from __future__ import annotations
 
@@ -11,10 +12,22 @@ from dataclasses import dataclass
 
 DESCRIBE = "{aws} ecs describe-tasks --cluster {cluster} --tasks {task}"
 IMAGES = "{aws} ecr describe-images --repository-name {repository} --image-ids imageTag={tag}"
-ROLE = "{aws} ecs describe-task-definition --task-definition {family} --query taskDefinition.executionRoleArn"
-SECRETS = "{aws} ecs describe-task-definition --task-definition {family} --query 'taskDefinition.containerDefinitions[].secrets[]'"
-LOGS = "{aws} ecs describe-task-definition --task-definition {family} --query 'taskDefinition.containerDefinitions[].logConfiguration'"
-NETWORK = "{aws} ecs describe-services --cluster {cluster} --services {ecs_service} --query 'services[].networkConfiguration'"
+ROLE = (
+    "{aws} ecs describe-task-definition --task-definition {family} --query "
+    "taskDefinition.executionRoleArn"
+)
+SECRETS = (
+    "{aws} ecs describe-task-definition --task-definition {family} --query "
+    "'taskDefinition.containerDefinitions[].secrets[]'"
+)
+LOGS = (
+    "{aws} ecs describe-task-definition --task-definition {family} --query "
+    "'taskDefinition.containerDefinitions[].logConfiguration'"
+)
+NETWORK = (
+    "{aws} ecs describe-services --cluster {cluster} --services {ecs_service} --query "
+    "'services[].networkConfiguration'"
+)
 GROUPS = "{aws} elbv2 describe-target-health --target-group-arn {target_group}"
 AGAIN = "inv {service}.deploy"
 STATUS = "inv {service}.status"
@@ -32,63 +45,143 @@ class Advice:
 ADVICE = {
     "ECS-SPOT": Advice("spot_interrupted", "Fargate Spot took the capacity back", (STATUS,)),
     "ECS-HOST": Advice("host_lost", "the instance under the task went away", (STATUS,)),
-    "ECS-ELB": Advice("target_unhealthy", "the load balancer's health check failed on the new task", (GROUPS, STATUS)),
-    "ECS-CHC": Advice("container_unhealthy", "the container's own health check command failed", (DESCRIBE,)),
-    "ECS-PULL-PLATFORM": Advice(
-        "image_platform", "the image is built for another CPU architecture than the task runs on", ("inv {service}.build", AGAIN)
+    "ECS-ELB": Advice(
+        "target_unhealthy",
+        "the load balancer's health check failed on the new task",
+        (GROUPS, STATUS),
     ),
-    "ECS-PULL-RATE": Advice("image_rate_limited", "the registry limits how often images are pulled", (STATUS,)),
-    "ECS-PULL-DISK": Advice("image_too_large", "the image does not fit into the task's ephemeral storage", (DESCRIBE,)),
-    "ECS-PULL-REF": Advice("image_reference", "the image's name in the task definition is malformed", (AGAIN,)),
-    "ECS-PULL-NOTFOUND": Advice("image_missing", "the image is not in the repository", (IMAGES, AGAIN)),
+    "ECS-CHC": Advice(
+        "container_unhealthy", "the container's own health check command failed", (DESCRIBE,)
+    ),
+    "ECS-PULL-PLATFORM": Advice(
+        "image_platform",
+        "the image is built for another CPU architecture than the task runs on",
+        ("inv {service}.build", AGAIN),
+    ),
+    "ECS-PULL-RATE": Advice(
+        "image_rate_limited", "the registry limits how often images are pulled", (STATUS,)
+    ),
+    "ECS-PULL-DISK": Advice(
+        "image_too_large", "the image does not fit into the task's ephemeral storage", (DESCRIBE,)
+    ),
+    "ECS-PULL-REF": Advice(
+        "image_reference", "the image's name in the task definition is malformed", (AGAIN,)
+    ),
+    "ECS-PULL-NOTFOUND": Advice(
+        "image_missing", "the image is not in the repository", (IMAGES, AGAIN)
+    ),
     "ECS-PULL-403": Advice(
         "image_denied",
-        "the pull was refused: the execution role may not pull, or the tag does not exist (ECR answers both with 403)",
+        "the pull was refused: the execution role may not pull, or the tag does not exist "
+        "(ECR answers both with 403)",
         (IMAGES, ROLE),
     ),
-    "ECS-PULL-NET": Advice("image_network", "the task cannot reach the registry (subnet, NAT, endpoint or security group)", (NETWORK,)),
+    "ECS-PULL-NET": Advice(
+        "image_network",
+        "the task cannot reach the registry (subnet, NAT, endpoint or security group)",
+        (NETWORK,),
+    ),
     "ECS-PULL-BLIP": Advice("image_pull_interrupted", "the pull was cut off", (STATUS,)),
     "ECS-PULL": Advice("image_pull_failed", "the image could not be pulled", (IMAGES, DESCRIBE)),
-    "ECS-SEC-DENIED": Advice("secret_denied", "the execution role may not read a secret of the task definition", (ROLE, SECRETS)),
-    "ECS-SEC-MISSING": Advice("secret_missing", "a secret of the task definition, or its key, does not exist", (SECRETS,)),
-    "ECS-REGAUTH-NET": Advice("image_network", "the task cannot reach ECR to log in (subnet, NAT, endpoint or security group)", (NETWORK,)),
-    "ECS-SEC-NET": Advice(
-        "secret_network", "the task cannot reach the secret's store (subnet, NAT, endpoint or security group)", (NETWORK,)
+    "ECS-SEC-DENIED": Advice(
+        "secret_denied",
+        "the execution role may not read a secret of the task definition",
+        (ROLE, SECRETS),
     ),
-    "ECS-LOG-NET": Advice("log_network", "the task cannot reach CloudWatch Logs (subnet, NAT, endpoint or security group)", (NETWORK,)),
-    "ECS-LOG-DENIED": Advice("log_denied", "the execution role may not write to the log group", (ROLE, LOGS)),
-    "ECS-LOG-MISSING": Advice("log_group_missing", "the log group of the task definition does not exist", (LOGS,)),
-    "ECS-LOG-ARGS": Advice("log_options", "the log driver of the task definition lacks an option", (LOGS,)),
-    "ECS-ENVFILE": Advice("environment_file", "an environment file of the task definition could not be downloaded", (DESCRIBE,)),
+    "ECS-SEC-MISSING": Advice(
+        "secret_missing", "a secret of the task definition, or its key, does not exist", (SECRETS,)
+    ),
+    "ECS-REGAUTH-NET": Advice(
+        "image_network",
+        "the task cannot reach ECR to log in (subnet, NAT, endpoint or security group)",
+        (NETWORK,),
+    ),
+    "ECS-SEC-NET": Advice(
+        "secret_network",
+        "the task cannot reach the secret's store (subnet, NAT, endpoint or security group)",
+        (NETWORK,),
+    ),
+    "ECS-LOG-NET": Advice(
+        "log_network",
+        "the task cannot reach CloudWatch Logs (subnet, NAT, endpoint or security group)",
+        (NETWORK,),
+    ),
+    "ECS-LOG-DENIED": Advice(
+        "log_denied", "the execution role may not write to the log group", (ROLE, LOGS)
+    ),
+    "ECS-LOG-MISSING": Advice(
+        "log_group_missing", "the log group of the task definition does not exist", (LOGS,)
+    ),
+    "ECS-LOG-ARGS": Advice(
+        "log_options", "the log driver of the task definition lacks an option", (LOGS,)
+    ),
+    "ECS-ENVFILE": Advice(
+        "environment_file",
+        "an environment file of the task definition could not be downloaded",
+        (DESCRIBE,),
+    ),
     "ECS-EFS": Advice("efs_mount", "an EFS volume could not be mounted", (NETWORK,)),
     "ECS-ENI-IPS": Advice("subnet_full", "the subnet has no free address left", (NETWORK,)),
-    "ECS-ENI-TAG": Advice("tag_policy", "a tag policy of the organisation refuses the task's network interface", (DESCRIBE,)),
-    "ECS-ENI-AUTH": Advice("network_interface", "EC2 refused to make the task's network interface", (STATUS,)),
-    "ECS-ENI-BLIP": Advice("network_interface", "the task's network interface was not ready in time", (STATUS,)),
+    "ECS-ENI-TAG": Advice(
+        "tag_policy",
+        "a tag policy of the organisation refuses the task's network interface",
+        (DESCRIBE,),
+    ),
+    "ECS-ENI-AUTH": Advice(
+        "network_interface", "EC2 refused to make the task's network interface", (STATUS,)
+    ),
+    "ECS-ENI-BLIP": Advice(
+        "network_interface", "the task's network interface was not ready in time", (STATUS,)
+    ),
     "ECS-CAPACITY": Advice("capacity", "AWS had no capacity, or failed inside", (STATUS,)),
     "ECS-TASKDEF": Advice(
-        "task_definition_incompatible", "the task definition does not fit the launch type or capacity provider", (DESCRIBE,)
+        "task_definition_incompatible",
+        "the task definition does not fit the launch type or capacity provider",
+        (DESCRIBE,),
     ),
     "ECS-AGENT": Advice("agent", "the ECS agent was lost", (STATUS,)),
-    "ECS-OOM": Advice("out_of_memory", "the container needed more memory than the task definition gives it", (DESCRIBE,)),
+    "ECS-OOM": Advice(
+        "out_of_memory",
+        "the container needed more memory than the task definition gives it",
+        (DESCRIBE,),
+    ),
     "ECS-EXEC": Advice(
-        "exec_failed", "the container's command cannot be executed: missing, not executable, or for another CPU architecture", (DESCRIBE,)
+        "exec_failed",
+        "the container's command cannot be executed: missing, not executable, or for "
+        "another CPU architecture",
+        (DESCRIBE,),
     ),
     "ECS-PORT": Advice("port_taken", "the port that the container binds is taken", (DESCRIBE,)),
     "ECS-DEVMAPPER": Advice("host_storage", "the host's container storage is full", (DESCRIBE,)),
-    "ECS-RTTIMEOUT": Advice("runtime_timeout", "the container runtime did not answer in time", (STATUS,)),
-    "ECS-RUNTIME": Advice("container_not_started", "the container runtime could not start the container", (DESCRIBE,)),
-    "ECS-RESINIT": Advice("task_not_initialised", "the task's resources could not be prepared", (DESCRIBE,)),
+    "ECS-RTTIMEOUT": Advice(
+        "runtime_timeout", "the container runtime did not answer in time", (STATUS,)
+    ),
+    "ECS-RUNTIME": Advice(
+        "container_not_started", "the container runtime could not start the container", (DESCRIBE,)
+    ),
+    "ECS-RESINIT": Advice(
+        "task_not_initialised", "the task's resources could not be prepared", (DESCRIBE,)
+    ),
     "ECS-ESSENTIAL": Advice("container_exited", "the container ended by itself", (DESCRIBE, AGAIN)),
     "ECS-TFTS": Advice("task_not_started", "the task did not start", (DESCRIBE,)),
-    "SpotInterruption": Advice("spot_interrupted", "Fargate Spot took the capacity back", (STATUS,)),
-    "TerminationNotice": Advice("host_lost", "the instance under the task is going away", (STATUS,)),
+    "SpotInterruption": Advice(
+        "spot_interrupted", "Fargate Spot took the capacity back", (STATUS,)
+    ),
+    "TerminationNotice": Advice(
+        "host_lost", "the instance under the task is going away", (STATUS,)
+    ),
     "InfrastructureHealth": Advice("host_lost", "AWS found the host unhealthy", (STATUS,)),
-    "EssentialContainerExited": Advice("container_exited", "an essential container ended by itself", (DESCRIBE, AGAIN)),
+    "EssentialContainerExited": Advice(
+        "container_exited", "an essential container ended by itself", (DESCRIBE, AGAIN)
+    ),
     "TaskFailedToStart": Advice("task_not_started", "the task did not start", (DESCRIBE,)),
-    "ServiceSchedulerInitiated": Advice("stopped_by_scheduler", "the ECS scheduler stopped the task", (DESCRIBE,)),
+    "ServiceSchedulerInitiated": Advice(
+        "stopped_by_scheduler", "the ECS scheduler stopped the task", (DESCRIBE,)
+    ),
 }
-UNKNOWN = Advice("task_stopped", "the task stopped for a reason that is not in the list", (DESCRIBE,))
+UNKNOWN = Advice(
+    "task_stopped", "the task stopped for a reason that is not in the list", (DESCRIBE,)
+)
 
 EXIT_CODES = {
     0: "it ended as if its work were done; a service must go on running",

@@ -1,4 +1,6 @@
-"""What a task definition names outside itself: secrets with their JSON keys, log groups, ports (ECS API: RegisterTaskDefinition)."""
+"""What a task definition names outside itself: secrets with their JSON keys, log groups, ports (ECS
+API: RegisterTaskDefinition).
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,15 @@ from typing import Any
 
 from ops.aws.facts import TaskDefinition
 
-SECRET_ARN_PARTS = 7  # arn:partition:secretsmanager:region:account:secret:name; then :json-key:version-stage:version-id
+# arn:partition:secretsmanager:region:account:secret:name; then :json-key:version-stage:version-id
+SECRET_ARN_PARTS = 7
 
 
 @dataclass(frozen=True)
 class Reference:
-    """One `secrets:` entry. `source` is a secret's ARN, or an SSM parameter's name or ARN; `key` the JSON key within the secret."""
+    """One `secrets:` entry. `source` is a secret's ARN, or an SSM parameter's name or ARN; `key`
+    the JSON key within the secret.
+    """
 
     container: str
     variable: str
@@ -28,7 +33,9 @@ class Reference:
 
 @dataclass(frozen=True)
 class LogGroup:
-    """Where a container's `awslogs` driver writes; `created`: the driver makes the group itself (`awslogs-create-group`)."""
+    """Where a container's `awslogs` driver writes; `created`: the driver makes the group itself
+    (`awslogs-create-group`).
+    """
 
     container: str
     name: str
@@ -63,10 +70,20 @@ def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
         logging = container.get("logConfiguration") or {}
         options = logging.get("options") or {}
         if logging.get("logDriver") == "awslogs" and options.get("awslogs-group"):
-            found.append(LogGroup(container.get("name", ""), options["awslogs-group"], options.get("awslogs-create-group") == "true"))
+            found.append(
+                LogGroup(
+                    container.get("name", ""),
+                    options["awslogs-group"],
+                    options.get("awslogs-create-group") == "true",
+                )
+            )
     return tuple(found)
 
 
 def ports(container: Mapping[str, Any]) -> tuple[int, ...]:
     """The container's `containerPort`s."""
-    return tuple(mapping["containerPort"] for mapping in container.get("portMappings") or () if "containerPort" in mapping)
+    return tuple(
+        mapping["containerPort"]
+        for mapping in container.get("portMappings") or ()
+        if "containerPort" in mapping
+    )

@@ -1,22 +1,33 @@
-"""The database as checks: its instance, its secret, whether it answers, its schema and its connections (runbook 5 and 7, "RDS")."""
+"""The database as checks: its instance, its secret, whether it answers, its schema and its
+connections (runbook 5 and 7, "RDS").
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.health.model import Check
 from ops.aws.facts import Evidence, Finding, Unknown
+from ops.health.model import Check
 
-FULL = 0.9              # share of the connections that may be taken
+FULL = 0.9  # share of the connections that may be taken
 NEEDED = ("username", "password")
-WORKING = ("available", "backing-up", "storage-optimization", "configuring-enhanced-monitoring", "maintenance", "modifying")
+WORKING = (
+    "available",
+    "backing-up",
+    "storage-optimization",
+    "configuring-enhanced-monitoring",
+    "maintenance",
+    "modifying",
+)
 STOPPED = ("stopped", "stopping")
 
 
 @dataclass(frozen=True)
 class Connected:
-    """What one connection told: PostgreSQL's version, alembic_version (None: none), clients and how many may be, seconds it took."""
+    """What one connection told: PostgreSQL's version, alembic_version (None: none), clients and how
+    many may be, seconds it took.
+    """
 
     server: str
     revision: str | None
@@ -27,25 +38,53 @@ class Connected:
 
 def instance(id: str, status: str) -> Check:
     if status in WORKING:
-        return Check("db", "instance", "ok", f"{id} is {status}", "available" if status == "available" else status)
+        return Check(
+            "db",
+            "instance",
+            "ok",
+            f"{id} is {status}",
+            "available" if status == "available" else status,
+        )
     stopped = status in STOPPED
-    cause, fix = ("database_stopped", ("inv db.start",)) if stopped else ("database_unavailable", ("inv db.start", "inv db.ping"))
+    cause, fix = (
+        ("database_stopped", ("inv db.start",))
+        if stopped
+        else ("database_unavailable", ("inv db.start", "inv db.ping"))
+    )
     shown = Evidence("DescribeDBInstances DBInstanceStatus", status)
     found = Finding(cause, f"RDS instance {id} is {status}", "certain", (shown,), fix)
-    return Check("db", "instance", "failed", f"{id} is {status}, expected available", status, finding=found)
+    return Check(
+        "db", "instance", "failed", f"{id} is {status}, expected available", status, finding=found
+    )
 
 
 def secret(name: str, values: Mapping[str, str], host: str) -> Check:
-    """Its keys, and that it names the instance's address. `host`: RDS's, empty where it is not known; no value is shown but the address."""
+    """Its keys, and that it names the instance's address. `host`: RDS's, empty where it is not
+    known; no value is shown but the address.
+    """
     missing = [key for key in NEEDED if not values.get(key)]
     if missing:
         what = f"secret {name} has no {' and no '.join(missing)}"
-        found = Finding("secret_incomplete", what, "certain", fix=("aws secretsmanager describe-secret",))
-        return Check("db", "secret", "failed", f"{what}, expected {', '.join(NEEDED)}", "incomplete", finding=found)
+        found = Finding(
+            "secret_incomplete", what, "certain", fix=("aws secretsmanager describe-secret",)
+        )
+        return Check(
+            "db",
+            "secret",
+            "failed",
+            f"{what}, expected {', '.join(NEEDED)}",
+            "incomplete",
+            finding=found,
+        )
     named = values.get("host", "")
     if named and host and named != host:
         what = f"secret {name} names {named}, RDS says {host}"
-        found = Finding("secret_other_host", what, "certain", fix=("write the instance's address into the secret",))
+        found = Finding(
+            "secret_other_host",
+            what,
+            "certain",
+            fix=("write the instance's address into the secret",),
+        )
         return Check("db", "secret", "failed", what, "another host", finding=found)
     return Check("db", "secret", "ok", f"{name} has {', '.join(sorted(values))}", "complete")
 
@@ -54,46 +93,100 @@ def unreachable(where: str, why: str, advice: str) -> Check:
     """No connection: a failure, since the application needs one as well."""
     cause, summary = "database_unreachable", "the database does not answer"
     if "password authentication failed" in why or "no such role" in why:
-        cause, summary = "database_password_rejected", "the database does not take the secret's password"
+        cause, summary = (
+            "database_password_rejected",
+            "the database does not take the secret's password",
+        )
     elif "certificate" in why or "SSL" in why or "pg_hba" in why:
         cause, summary = "database_tls", "TLS with the database fails"
-    found = Finding(cause, f"{summary}: {why}", "certain", (Evidence(where, why),), (advice, "inv db.ping"))
-    return Check("db", "connection", "failed", f"{why}, expected an answer to SELECT 1", cause, finding=found)
+    found = Finding(
+        cause, f"{summary}: {why}", "certain", (Evidence(where, why),), (advice, "inv db.ping")
+    )
+    return Check(
+        "db", "connection", "failed", f"{why}, expected an answer to SELECT 1", cause, finding=found
+    )
 
 
 def connected(seen: Connected) -> Check:
-    return Check("db", "connection", "ok", f"SELECT 1 answered by PostgreSQL {seen.server}", "answers", seen.took_s)
+    return Check(
+        "db",
+        "connection",
+        "ok",
+        f"SELECT 1 answered by PostgreSQL {seen.server}",
+        "answers",
+        seen.took_s,
+    )
 
 
 def connections(seen: Connected) -> Check:
     shown = f"{seen.connections} of {seen.limit} connections"
     if seen.connections < FULL * seen.limit:
-        return Check("db", "connections", "ok", shown, "enough", numbers={"connections": float(seen.connections)})
-    found = Finding("connections_exhausted", f"{shown} are taken", "certain", (), ("look at the pool sizes of the services",))
-    return Check("db", "connections", "failed", f"{shown}, expected less than {FULL:.0%}", "exhausted", finding=found)
+        return Check(
+            "db",
+            "connections",
+            "ok",
+            shown,
+            "enough",
+            numbers={"connections": float(seen.connections)},
+        )
+    found = Finding(
+        "connections_exhausted",
+        f"{shown} are taken",
+        "certain",
+        (),
+        ("look at the pool sizes of the services",),
+    )
+    return Check(
+        "db",
+        "connections",
+        "failed",
+        f"{shown}, expected less than {FULL:.0%}",
+        "exhausted",
+        finding=found,
+    )
 
 
-def schema(at: str | None, order: Sequence[str], pending: Sequence[str], released: Mapping[str, str]) -> Check:
-    """Not behind the revision that a running release was recorded with. `order`: the project's revisions, oldest first; `released`:
-    service → revision at its release; `pending` are named, and no failure by themselves.
-    """
+def schema(
+    at: str | None, order: Sequence[str], pending: Sequence[str], released: Mapping[str, str]
+) -> Check:
+    """Not behind the revision that a running release was recorded with. `order`: the project's
+    revisions, oldest first; `released`: service → revision at its release; `pending` are named, and
+    no failure by themselves."""
     left = f"; pending: {', '.join(pending)}" if pending else ""
     shown, value = f"at {at or 'no revision'}{left}", f"{at or 'no revision'}"
-    behind = {service: revision for service, revision in released.items() if database_label(revision, order) > database_label(at, order)}
-    strange = [revision for revision in (at, *released.values()) if revision and database_label(revision, order) == len(order)]
+    behind = {
+        service: revision
+        for service, revision in released.items()
+        if database_label(revision, order) > database_label(at, order)
+    }
+    strange = [
+        revision
+        for revision in (at, *released.values())
+        if revision and database_label(revision, order) == len(order)
+    ]
     if strange:
         why = f"this checkout does not know revision {strange[0]}"
         return Check("db", "schema", "unknown", f"{shown}; {why}: git pull")
     if not behind:
         return Check("db", "schema", "ok", shown, value)
-    told = ", ".join(f"{service} was released at {revision}" for service, revision in sorted(behind.items()))
+    told = ", ".join(
+        f"{service} was released at {revision}" for service, revision in sorted(behind.items())
+    )
     summary = f"the schema is at {at or 'no revision'}, and {told}"
-    found = Finding("schema_behind_release", summary, "certain", (Evidence("alembic_version", value),), ("inv db.upgrade",))
+    found = Finding(
+        "schema_behind_release",
+        summary,
+        "certain",
+        (Evidence("alembic_version", value),),
+        ("inv db.upgrade",),
+    )
     return Check("db", "schema", "failed", f"{shown}; {told}", f"{value} behind", finding=found)
 
 
 def database_label(revision: str | None, order: Sequence[str]) -> int:
-    """Its place in the history: -1 for none, past the end for one that is not known; of several heads the newest."""
+    """Its place in the history: -1 for none, past the end for one that is not known; of several
+    heads the newest.
+    """
     if not revision:
         return -1
     places = [order.index(each) if each in order else len(order) for each in revision.split(",")]

@@ -1,14 +1,16 @@
-"""The CDN and the certificates as checks (runbook 5, "CloudFront"; 7, "Stale content"; facts.md, incidents 1 and 5)."""
+"""The CDN and the certificates as checks (runbook 5, "CloudFront"; 7, "Stale content"; facts.md,
+incidents 1 and 5).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
-from ops.health.model import Check
 from ops.aws.facts import Evidence, Finding
-from ops.cdn.rules.distribution import is_undated, is_older_copy
+from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
+from ops.cdn.rules.distribution import is_older_copy, is_undated
+from ops.health.model import Check
 
 HANDSHAKE = {
     "certificate_expired": "the certificate has expired",
@@ -19,47 +21,99 @@ HANDSHAKE = {
 
 
 def distribution(found: Distribution, protocol: str | None = None) -> Check:
-    """Deployed, enabled, and asking its origins by `protocol` (OriginProtocolPolicy; None: as it likes, which is told)."""
-    shown = f"{found.id} is {found.status}, {'enabled' if found.enabled else 'DISABLED'}; {', '.join(found.origins) or 'no origin'}"
+    """Deployed, enabled, and asking its origins by `protocol` (OriginProtocolPolicy; None: as it
+    likes, which is told).
+    """
+    shown = (
+        f"{found.id} is {found.status}, {'enabled' if found.enabled else 'DISABLED'}; "
+        f"{', '.join(found.origins) or 'no origin'}"
+    )
     value = f"{found.status} {'enabled' if found.enabled else 'disabled'} {' '.join(found.origins)}".strip()
-    wrong = [each for each in found.origins if protocol and each.rsplit(" ", 1)[-1] not in (protocol, "s3")]
+    wrong = [
+        each
+        for each in found.origins
+        if protocol and each.rsplit(" ", 1)[-1] not in (protocol, "s3")
+    ]
     if wrong:
         said = Evidence(f"GetDistribution {found.id} Origins", "; ".join(wrong))
         other = f"CloudFront asks its origin {wrong[0]}, invoke.yaml says {protocol}"
         reason = Finding("origin_protocol", other, "certain", (said,), ("inv tf.drift",))
-        return Check("cdn", "distribution", "failed", f"{shown}, expected {protocol}", value, finding=reason)
+        return Check(
+            "cdn", "distribution", "failed", f"{shown}, expected {protocol}", value, finding=reason
+        )
     if found.status == "Deployed" and found.enabled:
         return Check("cdn", "distribution", "ok", shown, value)
     cause = "distribution_in_progress" if found.enabled else "distribution_disabled"
-    what = Finding(cause, f"CloudFront distribution {found}: {found.status}", "certain", fix=("inv cdn.status",))
-    return Check("cdn", "distribution", "failed", f"{shown}, expected Deployed and enabled", value, finding=what)
+    what = Finding(
+        cause,
+        f"CloudFront distribution {found}: {found.status}",
+        "certain",
+        fix=("inv cdn.status",),
+    )
+    return Check(
+        "cdn",
+        "distribution",
+        "failed",
+        f"{shown}, expected Deployed and enabled",
+        value,
+        finding=what,
+    )
 
 
 def invalidations(open: Sequence[Invalidation]) -> Check:
     """One under way is no fault: it is told."""
     shown = ", ".join(f"{each.id} of {' '.join(each.paths)}" for each in open)
-    return Check("cdn", "invalidations", "ok", f"under way: {shown}" if open else "none under way", "under way" if open else "none")
+    return Check(
+        "cdn",
+        "invalidations",
+        "ok",
+        f"under way: {shown}" if open else "none under way",
+        "under way" if open else "none",
+    )
 
 
-def cache(path: str, service: str, answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> Check:
-    """Whether the cache keeps a page from before what runs now; an answer that no cache has marked, or that is an error, does not tell."""
+def cache(
+    path: str, service: str, answer: CacheAnswer, deployed_at: datetime | None, now: datetime
+) -> Check:
+    """Whether the cache keeps a page from before what runs now; an answer that no cache has marked,
+    or that is an error, does not tell.
+    """
     name, age = f"cache {path}", f", age {answer.age_s} s" if answer.age_s is not None else ""
     if not 200 <= answer.status < 400:
-        return Check("cdn", name, "unknown", f"HEAD {path}: {answer.status}: an error tells nothing of the cache", service=service)
+        return Check(
+            "cdn",
+            name,
+            "unknown",
+            f"HEAD {path}: {answer.status}: an error tells nothing of the cache",
+            service=service,
+        )
     if answer.cache == "none":
         why = f"HEAD {path}: {answer.status} without x-cache: it did not come through CloudFront"
-        return Check("cdn", name, "unknown", f"{why}; correct site in invoke.yaml, or --skip '{name}'", service=service)
+        return Check(
+            "cdn",
+            name,
+            "unknown",
+            f"{why}; correct site in invoke.yaml, or --skip '{name}'",
+            service=service,
+        )
     if is_undated(answer, deployed_at):
         missing = "its age" if answer.age_s is None else "when the running deployment began"
-        return Check("cdn", name, "unknown", f"{answer.cache}{age}: {missing} is not known", service=service)
+        return Check(
+            "cdn", name, "unknown", f"{answer.cache}{age}: {missing} is not known", service=service
+        )
     if not is_older_copy(answer, deployed_at, now):
         return Check("cdn", name, "ok", f"{answer.cache}{age}", "fresh", service=service)
     since = deployed_at.isoformat(timespec="seconds") if deployed_at else "?"
-    shown = f"{answer.cache}{age}, expected nothing from before the deployment of {service} at {since}"
+    shown = (
+        f"{answer.cache}{age}, expected nothing from before the deployment of {service} at {since}"
+    )
     found = Finding(
-        "stale_cache", f"the CDN answers {path} from before {service} was deployed", "certain",
-        (Evidence(f"HEAD {path}", f"x-cache {answer.cache}{age}"),), (f"inv cdn.invalidate --paths '{path}'",),
-    )  # fmt: skip
+        "stale_cache",
+        f"the CDN answers {path} from before {service} was deployed",
+        "certain",
+        (Evidence(f"HEAD {path}", f"x-cache {answer.cache}{age}"),),
+        (f"inv cdn.invalidate --paths '{path}'",),
+    )
     return Check("cdn", name, "failed", shown, "stale", service=service, finding=found)
 
 
@@ -67,27 +121,80 @@ def handshake(host: str, problem: str, cause: str) -> Check:
     name = f"{host} handshake"
     if not problem:
         return Check("certificates", name, "ok", "trusted, for this host, and valid now", "trusted")
-    found = Finding(cause, f"{host}: {HANDSHAKE.get(cause, problem)}", "certain", (Evidence(f"TLS with {host}", problem),), fix(cause))
-    return Check("certificates", name, "failed", f"{problem}, expected one that is trusted", cause, finding=found)
-
-
-def fix(cause: str) -> tuple[str, ...]:
-    return {"certificate_untrusted": ("set site_ca in invoke.yaml where it is an authority of your own",)}.get(
-        cause, ("aws acm list-certificates --region us-east-1", "attach a valid certificate to the distribution")
+    found = Finding(
+        cause,
+        f"{host}: {HANDSHAKE.get(cause, problem)}",
+        "certain",
+        (Evidence(f"TLS with {host}", problem),),
+        fix(cause),
+    )
+    return Check(
+        "certificates",
+        name,
+        "failed",
+        f"{problem}, expected one that is trusted",
+        cause,
+        finding=found,
     )
 
 
-def dates(host: str, position: int, subject: str, begins: datetime, ends: datetime, now: datetime, days: int) -> Check:
-    """One certificate of the chain, the server's own at position 0: between its dates, and not about to end."""
+def fix(cause: str) -> tuple[str, ...]:
+    return {
+        "certificate_untrusted": (
+            "set site_ca in invoke.yaml where it is an authority of your own",
+        )
+    }.get(
+        cause,
+        (
+            "aws acm list-certificates --region us-east-1",
+            "attach a valid certificate to the distribution",
+        ),
+    )
+
+
+def dates(
+    host: str,
+    position: int,
+    subject: str,
+    begins: datetime,
+    ends: datetime,
+    now: datetime,
+    days: int,
+) -> Check:
+    """One certificate of the chain, the server's own at position 0: between its dates, and not
+    about to end.
+    """
     role = "certificate" if position == 0 else f"authority {position}"
     name, span = f"{host} {role}", f"{begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC"
     shown = f"{subject}: {span}"
-    cause = "certificate_expired" if ends <= now else "certificate_not_yet_valid" if begins > now else ""
+    cause = (
+        "certificate_expired"
+        if ends <= now
+        else "certificate_not_yet_valid"
+        if begins > now
+        else ""
+    )
     if not cause and ends - now < timedelta(days=days):
         cause = "certificate_expires_soon"
     if not cause:
         return Check("certificates", name, "ok", shown, f"until {ends:%Y-%m-%d}")
-    says = {"certificate_expired": f"expired {ends:%Y-%m-%d}", "certificate_not_yet_valid": f"begins {begins:%Y-%m-%d}"}
+    says = {
+        "certificate_expired": f"expired {ends:%Y-%m-%d}",
+        "certificate_not_yet_valid": f"begins {begins:%Y-%m-%d}",
+    }
     what = says.get(cause, f"ends within {days} days")
-    found = Finding(cause, f"{host}: {role} {subject}: {what}", "certain", (Evidence(f"TLS with {host}", shown),), fix(cause))
-    return Check("certificates", name, "failed", f"{shown}; {what}, expected valid for {days} more days", cause, finding=found)
+    found = Finding(
+        cause,
+        f"{host}: {role} {subject}: {what}",
+        "certain",
+        (Evidence(f"TLS with {host}", shown),),
+        fix(cause),
+    )
+    return Check(
+        "certificates",
+        name,
+        "failed",
+        f"{shown}; {what}, expected valid for {days} more days",
+        cause,
+        finding=found,
+    )

@@ -1,4 +1,6 @@
-"""Pages and API paths as checks, placed: what fails at the load balancer too is not the CDN's fault (runbook 5, "Frontend", "Backend")."""
+"""Pages and API paths as checks, placed: what fails at the load balancer too is not the CDN's fault
+(runbook 5, "Frontend", "Backend").
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from ops.health.model import Check
 from ops.aws.facts import Answer, Evidence, Finding, Unknown
+from ops.health.model import Check
 from ops.health.rules.endpoints import endpoint_finding
 
 SUMMARIES: Mapping[str, str] = {
@@ -17,7 +19,8 @@ SUMMARIES: Mapping[str, str] = {
     "wrong_body": "does not say what it should",
     "page_slow": "takes longer than it may",
     "page_hangs": "gets no whole answer in time",
-    "redirect_loop": "is redirected for ever: the load balancer sends to https what the CDN asks for by http (or another rule leads back)",
+    "redirect_loop": "is redirected for ever: the load balancer sends to https what the CDN asks for by "
+    "http (or another rule leads back)",
     "redirected_away": "is sent to another host by the load balancer, which so does not answer it itself",
     "name_unresolved": "has a host name that no DNS server knows",
     "connection_refused": "has nobody listening at its address",
@@ -30,15 +33,26 @@ SUMMARIES: Mapping[str, str] = {
 }
 FIXES: Mapping[str, tuple[str, ...]] = {
     "name_unresolved": ("correct site or alb in invoke.yaml, or the name's record in DNS",),
-    "redirected_away": ("inv tf.drift", "correct site in invoke.yaml where that is the site's other name"),
-    "redirect_loop": ("inv cdn.status", "let the distribution ask its origin by https-only, or the load balancer answer http"),
-    "wrong_content_type": ("inv cdn.invalidate", "look at the cache behaviour's key: it must tell this path from pages"),
+    "redirected_away": (
+        "inv tf.drift",
+        "correct site in invoke.yaml where that is the site's other name",
+    ),
+    "redirect_loop": (
+        "inv cdn.status",
+        "let the distribution ask its origin by https-only, or the load balancer answer http",
+    ),
+    "wrong_content_type": (
+        "inv cdn.invalidate",
+        "look at the cache behaviour's key: it must tell this path from pages",
+    ),
 }
 
 
 @dataclass(frozen=True)
 class PageResult:
-    """One endpoint as it answered at one layer: `cdn` (the site), or `alb` (the load balancer itself). `service`: whose it is, or ""."""
+    """One endpoint as it answered at one layer: `cdn` (the site), or `alb` (the load balancer
+    itself). `service`: whose it is, or "".
+    """
 
     service: str
     layer: str
@@ -50,15 +64,24 @@ def named(path: str, layer: str) -> str:
 
 
 def checks(pages: Iterable[PageResult], slow_s: float, late_s: float = 0.0) -> tuple[Check, ...]:
-    """A check a page, and one for their times together. `late_s`: by how much this machine itself was late meanwhile."""
+    """A check a page, and one for their times together. `late_s`: by how much this machine itself
+    was late meanwhile.
+    """
     pages = tuple(pages)
     found = [page_check(page, slow_s) for page in pages]
-    layer = "cdn" if any(page.layer == "cdn" for page in pages) else "alb"      # always the same one: two ways are not compared
+    layer = (
+        "cdn" if any(page.layer == "cdn" for page in pages) else "alb"
+    )  # always the same one: two ways are not compared
     times = [page.answer.took_s for page in pages if page.layer == layer and page.answer.status]
     if times:
         middle = median(times)
-        detail = f"p50 {format_milliseconds(middle)}, slowest {format_milliseconds(max(times))} of {len(times)} pages"
-        found.append(Check("endpoints", "time", "ok", detail, numbers={"p50": middle, "late": late_s}))
+        detail = (
+            f"p50 {format_milliseconds(middle)}, slowest {format_milliseconds(max(times))} of "
+            f"{len(times)} pages"
+        )
+        found.append(
+            Check("endpoints", "time", "ok", detail, numbers={"p50": middle, "late": late_s})
+        )
     return tuple(found)
 
 
@@ -66,17 +89,24 @@ def page_check(page: PageResult, slow_s: float) -> Check:
     answer, name = page.answer, named(page.answer.path, page.layer)
     problem, cause = answer.problem, answer.cause
     if not problem and answer.took_s > slow_s:
-        problem, cause = f"{format_milliseconds(answer.took_s)}, expected at most {format_milliseconds(slow_s)}", "page_slow"
+        problem, cause = (
+            f"{format_milliseconds(answer.took_s)}, expected at most {format_milliseconds(slow_s)}",
+            "page_slow",
+        )
     if cause == "not_asked":
         return Check("endpoints", name, "unknown", problem, "", answer.took_s, page.service)
     if not problem:
         detail = f"{answer.status} in {format_milliseconds(answer.took_s)}"
-        return Check("endpoints", name, "ok", detail, str(answer.status), answer.took_s, page.service)
+        return Check(
+            "endpoints", name, "ok", detail, str(answer.status), answer.took_s, page.service
+        )
     status = str(answer.status or "no answer")
     shown = problem if problem.startswith(f"status: {status}, ") else f"{status} ({problem})"
     value = f"{answer.status or 'no answer'} {cause}"
     evidence = (Evidence(name, endpoint_finding(answer) if answer.problem else shown),)
-    fix = FIXES.get(cause, (f"inv {page.service}.status",) if page.service else ("inv health.targets",))
+    fix = FIXES.get(
+        cause, (f"inv {page.service}.status",) if page.service else ("inv health.targets",)
+    )
     summary = f"{answer.path} {SUMMARIES.get(cause, SUMMARIES['no_answer'])} ({problem})"
     finding = Finding(cause or "no_answer", summary, "certain", evidence, fix)
     return Check("endpoints", name, "failed", shown, value, answer.took_s, page.service, finding)

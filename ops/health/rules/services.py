@@ -1,4 +1,6 @@
-"""ECS services as checks: enough tasks, one deployment that is done, and all tasks on the released image (runbook 5, "ECS Tasks")."""
+"""ECS services as checks: enough tasks, one deployment that is done, and all tasks on the released
+image (runbook 5, "ECS Tasks").
+"""
 
 from __future__ import annotations
 
@@ -6,16 +8,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.health.model import Check
-from ops.aws.facts import Evidence, Finding, ServiceState, TaskDefinition, TaskState, Unknown, image_tag
+from ops.aws.facts import (
+    Evidence,
+    Finding,
+    ServiceState,
+    TaskDefinition,
+    TaskState,
+    Unknown,
+    image_tag,
+)
 from ops.ecs.rules.image_match import image_mismatch
+from ops.health.model import Check
 
 
 @dataclass(frozen=True)
 class ServiceFacts:
-    """What is known of one service. `latest`: the family's newest ACTIVE revision; `release`: the newest record of one that succeeded,
-    None where none is recorded, or nowhere to record; `stopped`: why tasks of it stopped, looked at only where it is ill.
-    """
+    """What is known of one service. `latest`: the family's newest ACTIVE revision; `release`: the
+    newest record of one that succeeded, None where none is recorded, or nowhere to record;
+    `stopped`: why tasks of it stopped, looked at only where it is ill."""
 
     name: str
     ecs_service: str
@@ -32,8 +42,20 @@ class ServiceFacts:
 def cluster(name: str, status: str | None) -> Check:
     if status == "ACTIVE":
         return Check("ecs", "cluster", "ok", f"{name} is ACTIVE", "ACTIVE")
-    found = Finding("cluster_not_active", f"cluster {name} is {status or 'not there'}", "certain", fix=("correct cluster in invoke.yaml",))
-    return Check("ecs", "cluster", "failed", f"{name} is {status or 'not there'}, expected ACTIVE", status or "not there", finding=found)
+    found = Finding(
+        "cluster_not_active",
+        f"cluster {name} is {status or 'not there'}",
+        "certain",
+        fix=("correct cluster in invoke.yaml",),
+    )
+    return Check(
+        "ecs",
+        "cluster",
+        "failed",
+        f"{name} is {status or 'not there'}, expected ACTIVE",
+        status or "not there",
+        finding=found,
+    )
 
 
 def names(service: str) -> tuple[str, ...]:
@@ -54,8 +76,16 @@ def checks(facts: ServiceFacts) -> tuple[Check, ...]:
         why = f"ECS has no service {facts.ecs_service}"
         fix = ("correct ecs_service in invoke.yaml", "inv preflight")
         found = Finding("service_missing", why, "certain", (), fix)
-        return (Check("ecs", f"{name} tasks", "failed", why, "missing", service=name, finding=found), *unknown_checks(name, why)[1:])
-    return (tasks(facts, state), deployment(facts, state), image(facts, state), revision(facts, state))
+        return (
+            Check("ecs", f"{name} tasks", "failed", why, "missing", service=name, finding=found),
+            *unknown_checks(name, why)[1:],
+        )
+    return (
+        tasks(facts, state),
+        deployment(facts, state),
+        image(facts, state),
+        revision(facts, state),
+    )
 
 
 def unhealthy_tasks(state: ServiceState, tasks: Sequence[TaskState] | Unknown) -> bool:
@@ -74,17 +104,35 @@ def tasks(facts: ServiceFacts, state: ServiceState) -> Check:
         return Check("ecs", name, "unknown", facts.tasks.why, service=facts.name)
     unhealthy = [task.id for task in facts.tasks if task.health == "UNHEALTHY"]
     if unhealthy:
-        return failed(facts, name, f"{value} run, UNHEALTHY by the container's own check: {', '.join(unhealthy)}", f"{value} unhealthy")
+        return failed(
+            facts,
+            name,
+            f"{value} run, UNHEALTHY by the container's own check: {', '.join(unhealthy)}",
+            f"{value} unhealthy",
+        )
     if not state.desired:
-        return failed(facts, name, f"scaled to 0 ({state.running} run), expected at least one task", f"{value} scaled to 0", scaled(facts))
+        return failed(
+            facts,
+            name,
+            f"scaled to 0 ({state.running} run), expected at least one task",
+            f"{value} scaled to 0",
+            scaled(facts),
+        )
     if state.running < state.desired:
         pending = f", {state.pending} pending" if state.pending else ""
         return failed(facts, name, f"{state.running} run{pending}, expected {state.desired}", value)
     listed = sum(task.status == "RUNNING" for task in facts.tasks)
     if listed < state.desired:
-        why = f"ECS counts {state.running} tasks and lists {listed}: {state.desired - listed} could not be looked at"
+        why = (
+            f"ECS counts {state.running} tasks and lists {listed}: {state.desired - listed} "
+            f"could not be looked at"
+        )
         return Check("ecs", name, "unknown", why, service=facts.name)
-    over = f" (and {state.running - state.desired} that are leaving)" if state.running > state.desired else ""
+    over = (
+        f" (and {state.running - state.desired} that are leaving)"
+        if state.running > state.desired
+        else ""
+    )
     return Check("ecs", name, "ok", f"{value} run{over}", value, service=facts.name)
 
 
@@ -98,7 +146,12 @@ def deployment(facts: ServiceFacts, state: ServiceState) -> Check:
     reason = f" ({primary.rollout_reason.rstrip('.')})" if primary.rollout_reason else ""
     shown = f"{number} deployment{'s' if number > 1 else ''}, {state_said}{reason}"
     if len(state.deployments) > 1 or primary.rollout_state not in ("COMPLETED", None):
-        return failed(facts, name, f"{shown}, expected one that is COMPLETED", f"{len(state.deployments)} {state_said}")
+        return failed(
+            facts,
+            name,
+            f"{shown}, expected one that is COMPLETED",
+            f"{len(state.deployments)} {state_said}",
+        )
     return Check("ecs", name, "ok", shown, f"1 {state_said}", service=facts.name)
 
 
@@ -111,9 +164,17 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
             return Check("ecs", name, "unknown", fact.why, service=facts.name)
     assert not isinstance(facts.tasks, Unknown)
     assert not isinstance(release, Unknown)
-    digests = {each.digest for task in facts.tasks if task.status == "RUNNING" and (each := task.container(facts.container))}
-    if not any(task.status == "RUNNING" for task in facts.tasks):      # "every task has it" is no word for none
-        return Check("ecs", name, "unknown", "no task is running, so no image was seen", service=facts.name)
+    digests = {
+        each.digest
+        for task in facts.tasks
+        if task.status == "RUNNING" and (each := task.container(facts.container))
+    }
+    if not any(
+        task.status == "RUNNING" for task in facts.tasks
+    ):  # "every task has it" is no word for none
+        return Check(
+            "ecs", name, "unknown", "no task is running, so no image was seen", service=facts.name
+        )
     if release is None:
         return unrecorded(facts, name, digests)
     tag, digest = str(release.get("tag") or "?"), str(release.get("digest") or "") or None
@@ -121,17 +182,43 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
     if isinstance(short, Unknown):
         return Check("ecs", name, "unknown", short.why, service=facts.name)
     if short is None:
-        return Check("ecs", name, "ok", f"every task has {tag}, the last release", f"{tag} {(digest or '')[:19]}", service=facts.name)
-    runs = tag_that_runs(facts.tasks, facts.container, digest)   # deploying it changes nothing: it is proved and recorded
-    fix = (f"inv {facts.name}.releases", *((f"inv {facts.name}.deploy --tag {runs}",) if runs else ()))
+        return Check(
+            "ecs",
+            name,
+            "ok",
+            f"every task has {tag}, the last release",
+            f"{tag} {(digest or '')[:19]}",
+            service=facts.name,
+        )
+    runs = tag_that_runs(
+        facts.tasks, facts.container, digest
+    )  # deploying it changes nothing: it is proved and recorded
+    fix = (
+        f"inv {facts.name}.releases",
+        *((f"inv {facts.name}.deploy --tag {runs}",) if runs else ()),
+    )
     detail = f"{short}, the last release is {tag}"
-    found = Finding("not_the_release", f"{facts.name}: {detail}", "certain", (Evidence("DescribeTasks", short),), fix)
-    return Check("ecs", name, "failed", detail, "not the release", service=facts.name, finding=found)
+    found = Finding(
+        "not_the_release",
+        f"{facts.name}: {detail}",
+        "certain",
+        (Evidence("DescribeTasks", short),),
+        fix,
+    )
+    return Check(
+        "ecs", name, "failed", detail, "not the release", service=facts.name, finding=found
+    )
 
 
 def tag_that_runs(tasks: Sequence[TaskState], container: str, but: str | None) -> str:
-    """The tag by which running tasks have another image than digest `but`; empty where several have, or none has a tag."""
-    found = [state for task in tasks if task.status == "RUNNING" and (state := task.container(container)) and state.digest != but]
+    """The tag by which running tasks have another image than digest `but`; empty where several
+    have, or none has a tag.
+    """
+    found = [
+        state
+        for task in tasks
+        if task.status == "RUNNING" and (state := task.container(container)) and state.digest != but
+    ]
     tags = {image_tag(state.image) for state in found}
     return tags.pop() if len(tags) == 1 else ""
 
@@ -142,32 +229,79 @@ def unrecorded(facts: ServiceFacts, name: str, digests: set[str | None]) -> Chec
         return Check("ecs", name, "unknown", why, service=facts.name)
     if len(digests) == 1:
         digest = next(iter(digests)) or ""
-        return Check("ecs", name, "ok", f"every task has {digest[:19]}…; no release is recorded", digest[:19], service=facts.name)
-    found = Finding("several_images", f"tasks of {facts.name} run {len(digests)} images", "certain", fix=(f"inv {facts.name}.status",))
-    detail = f"{len(digests)} images run, expected one: {', '.join(sorted(each or '?' for each in digests))}"
+        return Check(
+            "ecs",
+            name,
+            "ok",
+            f"every task has {digest[:19]}…; no release is recorded",
+            digest[:19],
+            service=facts.name,
+        )
+    found = Finding(
+        "several_images",
+        f"tasks of {facts.name} run {len(digests)} images",
+        "certain",
+        fix=(f"inv {facts.name}.status",),
+    )
+    detail = (
+        f"{len(digests)} images run, expected one: "
+        f"{', '.join(sorted(each or '?' for each in digests))}"
+    )
     return Check("ecs", name, "failed", detail, "several", service=facts.name, finding=found)
 
 
 def revision(facts: ServiceFacts, state: ServiceState) -> Check:
-    """Which revision the service has beside the family's latest: another one is told, and right after a roll-back."""
+    """Which revision the service has beside the family's latest: another one is told, and right
+    after a roll-back.
+    """
     name, latest = f"{facts.name} revision", facts.latest
     runs = state.task_definition.rsplit("/", 1)[-1]
     if isinstance(latest, Unknown):
         return Check("ecs", name, "unknown", latest.why, service=facts.name)
     if latest is None:
-        return Check("ecs", name, "unknown", f"the family of {runs} has no ACTIVE revision", service=facts.name)
+        return Check(
+            "ecs",
+            name,
+            "unknown",
+            f"the family of {runs} has no ACTIVE revision",
+            service=facts.name,
+        )
     same = latest.arn == state.task_definition
-    detail = f"{runs}, the family's latest" if same else f"{runs}; the family's latest is {latest.label}, which does not run"
-    return Check("ecs", name, "ok", detail, runs if same else f"{runs} (latest {latest.label})", service=facts.name)
+    detail = (
+        f"{runs}, the family's latest"
+        if same
+        else f"{runs}; the family's latest is {latest.label}, which does not run"
+    )
+    return Check(
+        "ecs",
+        name,
+        "ok",
+        detail,
+        runs if same else f"{runs} (latest {latest.label})",
+        service=facts.name,
+    )
 
 
 def scaled(facts: ServiceFacts) -> Finding:
     shown = Evidence(f"DescribeServices {facts.ecs_service}", "desiredCount 0")
-    fix = f"{facts.aws} ecs update-service --cluster {facts.cluster} --service {facts.ecs_service} --desired-count 1"
-    return Finding("scaled_to_zero", f"{facts.name} is scaled to 0: nothing of it runs", "certain", (shown,), (fix,))
+    fix = (
+        f"{facts.aws} ecs update-service --cluster {facts.cluster} --service "
+        f"{facts.ecs_service} --desired-count 1"
+    )
+    return Finding(
+        "scaled_to_zero",
+        f"{facts.name} is scaled to 0: nothing of it runs",
+        "certain",
+        (shown,),
+        (fix,),
+    )
 
 
-def failed(facts: ServiceFacts, name: str, detail: str, value: str, cause: Finding | None = None) -> Check:
-    unsteady = Finding("service_unsteady", f"{facts.name}: {detail}", "likely", (), (f"inv {facts.name}.status",))
+def failed(
+    facts: ServiceFacts, name: str, detail: str, value: str, cause: Finding | None = None
+) -> Check:
+    unsteady = Finding(
+        "service_unsteady", f"{facts.name}: {detail}", "likely", (), (f"inv {facts.name}.status",)
+    )
     found = cause or (facts.stopped[0] if facts.stopped else unsteady)
     return Check("ecs", name, "failed", detail, value, service=facts.name, finding=found)

@@ -1,8 +1,9 @@
-"""The host that migrates: probed, given what it lacks, told to start, watched, told to stop. All over one SSH door, in JSON lines.
+"""The host that migrates: probed, given what it lacks, told to start, watched, told to stop. All
+over one SSH door, in JSON lines.
 
-Nothing secret is ever in a command: what is asked goes in by stdin. Each command is a sentence of its own, so that any of them may be said
-again after a connection was lost (`ops.migrator.remote.cli` makes a repeated start harmless).
-"""
+Nothing secret is ever in a command: what is asked goes in by stdin. Each command is a sentence of
+its own, so that any of them may be said again after a connection was lost
+(`ops.migrator.remote.cli` makes a repeated start harmless)."""
 
 from __future__ import annotations
 
@@ -12,13 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ops.migrations.remote import bundle
-from ops.migrations.remote.bundle import Bundle, RemotePython
-from ops.ssh.connection import RUN_TIMEOUT, Host, ConnectionLost, CommandResult
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import one_line
+from ops.migrations.remote import bundle
+from ops.migrations.remote.bundle import Bundle, RemotePython
+from ops.ssh.connection import RUN_TIMEOUT, CommandResult, ConnectionLost, Host
 
-INSTALL_TIMEOUT = 180.0           # seconds, for 9 MB over a slow line
+INSTALL_TIMEOUT = 180.0  # seconds, for 9 MB over a slow line
 PROBE = """
 import json, os, platform, sys, sysconfig
 libc, version = platform.libc_ver()
@@ -52,7 +53,9 @@ finally:
 
 @dataclass(frozen=True)
 class BastionPaths:
-    """Where things are on the host: its Python, a folder below the home, and the environment's runs in it."""
+    """Where things are on the host: its Python, a folder below the home, and the environment's runs
+    in it.
+    """
 
     python: str
     cache: str
@@ -65,7 +68,9 @@ class BastionPaths:
 
 @dataclass(frozen=True)
 class BastionEnvironment:
-    """A host that has the bundles: both, or without the libraries, which is enough to look after runs."""
+    """A host that has the bundles: both, or without the libraries, which is enough to look after
+    runs.
+    """
 
     places: BastionPaths
     code: str
@@ -75,7 +80,18 @@ class BastionEnvironment:
         """`ops.migrator.remote.cli VERB RUNS …` with the bundles' modules."""
         named = [f"code/{self.code}", *([f"site/{self.site}"] if self.site else [])]
         path = ":".join(shlex.quote(f"{self.places.cache}/{each}") for each in named)
-        said = shlex.join([self.places.python, "-s", "-u", "-m", "ops.migrator.remote.cli", verb, self.places.runs, *words])
+        said = shlex.join(
+            [
+                self.places.python,
+                "-s",
+                "-u",
+                "-m",
+                "ops.migrator.remote.cli",
+                verb,
+                self.places.runs,
+                *words,
+            ]
+        )
         return f"umask 077; PYTHONPATH={path} exec {said}"
 
     @property
@@ -84,19 +100,38 @@ class BastionEnvironment:
 
 
 def probe(host: Host, places: BastionPaths) -> tuple[RemotePython, dict[str, list[str]]]:
-    """The host's Python, and the bundles that it has, newest first. Raises OpsError where there is no Python."""
-    answer = document(host, [places.python, "-c", PROBE, places.cache], f"{places.python} on the bastion")
+    """The host's Python, and the bundles that it has, newest first. Raises OpsError where there is
+    no Python.
+    """
+    answer = document(
+        host, [places.python, "-c", PROBE, places.cache], f"{places.python} on the bastion"
+    )
     version, libc = answer["version"], answer["libc_version"]
-    return RemotePython((version[0], version[1]), answer["machine"], answer["libc"], (libc[0], libc[1])), answer["there"]
+    return RemotePython(
+        (version[0], version[1]), answer["machine"], answer["libc"], (libc[0], libc[1])
+    ), answer["there"]
 
 
 def install(host: Host, places: BastionPaths, kind: str, what: Bundle) -> None:
     """Unpacked aside and renamed: a bundle is whole or not there."""
     root = f"{places.cache}/{kind}"
-    done(host, [places.python, "-c", INSTALL, root, what.name], f"install {kind} on the bastion", what.archive, INSTALL_TIMEOUT)
+    done(
+        host,
+        [places.python, "-c", INSTALL, root, what.name],
+        f"install {kind} on the bastion",
+        what.archive,
+        INSTALL_TIMEOUT,
+    )
 
 
-def prepare(host: Host, places: BastionPaths, there: dict[str, list[str]], site: Bundle, code: Bundle, say: Callable[[str], None]) -> BastionEnvironment:
+def prepare(
+    host: Host,
+    places: BastionPaths,
+    there: dict[str, list[str]],
+    site: Bundle,
+    code: Bundle,
+    say: Callable[[str], None],
+) -> BastionEnvironment:
     """Bring what the host lacks."""
     for kind, what in (("site", site), ("code", code)):
         if what.name not in there[kind]:
@@ -110,23 +145,44 @@ def size(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
 
 
-def known(places: BastionPaths, there: dict[str, list[str]], code: str) -> BastionEnvironment | None:
-    """The host as it is, to look after its runs: by our own engine where that is there, else by the newest. None: nothing ever ran."""
+def known(
+    places: BastionPaths, there: dict[str, list[str]], code: str
+) -> BastionEnvironment | None:
+    """The host as it is, to look after its runs: by our own engine where that is there, else by the
+    newest. None: nothing ever ran.
+    """
     found = code if code in there["code"] else next(iter(there["code"]), None)
     return BastionEnvironment(places, found) if found else None
 
 
 def start(host: Host, far: BastionEnvironment, asked: dict[str, Any]) -> dict[str, Any]:
-    """Start the run, or find that it was started. Raises Lost where the connection went: say it again."""
+    """Start the run, or find that it was started. Raises Lost where the connection went: say it
+    again.
+    """
     told = {**asked, "bundles": {"code": far.code, "site": far.site}}
-    return document(host, far.command("start", far.folder), "start the migration on the bastion", json.dumps(told).encode() + b"\n")
+    return document(
+        host,
+        far.command("start", far.folder),
+        "start the migration on the bastion",
+        json.dumps(told).encode() + b"\n",
+    )
 
 
-def attach(host: Host, far: BastionEnvironment, run: str, offset: int, tell: Callable[[dict[str, Any]], None]) -> None:
+def attach(
+    host: Host,
+    far: BastionEnvironment,
+    run: str,
+    offset: int,
+    tell: Callable[[dict[str, Any]], None],
+) -> None:
     """Everything that the run says from `offset` on, until its end. Raises Lost."""
-    code = host.stream(far.command("attach", run, str(offset)), b"", lambda line: tell(json.loads(line)))
+    code = host.stream(
+        far.command("attach", run, str(offset)), b"", lambda line: tell(json.loads(line))
+    )
     if code:
-        raise OpsError(f"watching run {run} ended with {code}", "the far side's Python failed", "inv db.attach")
+        raise OpsError(
+            f"watching run {run} ended with {code}", "the far side's Python failed", "inv db.attach"
+        )
 
 
 def cancel(host: Host, far: BastionEnvironment, run: str) -> dict[str, Any]:
@@ -139,12 +195,24 @@ def document(host: Host, command: str | list[str], what: str, stdin: bytes = b""
     try:
         found = json.loads(ran.out.decode().splitlines()[-1])
     except (ValueError, IndexError):
-        raise OpsError(what, f"it answered {one_line(ran.out.decode(errors='replace'))!r}", "set database.run: tunnel") from None
+        raise OpsError(
+            what,
+            f"it answered {one_line(ran.out.decode(errors='replace'))!r}",
+            "set database.run: tunnel",
+        ) from None
     return dict(found)
 
 
-def done(host: Host, command: str | list[str], what: str, stdin: bytes = b"", timeout_s: float = RUN_TIMEOUT) -> CommandResult:
-    """Run it. Raises Lost for a lost connection, TimedOut, OpsError for a command that failed, in its own words."""
+def done(
+    host: Host,
+    command: str | list[str],
+    what: str,
+    stdin: bytes = b"",
+    timeout_s: float = RUN_TIMEOUT,
+) -> CommandResult:
+    """Run it. Raises Lost for a lost connection, TimedOut, OpsError for a command that failed, in
+    its own words.
+    """
     ran = host.run(command, stdin, timeout_s, what)
     if ran.lost:
         raise ConnectionLost(what, "the connection was lost", "run it again, or see: inv db.attach")
@@ -157,4 +225,15 @@ def done(host: Host, command: str | list[str], what: str, stdin: bytes = b"", ti
     return ran
 
 
-__all__ = ["BastionPaths", "BastionEnvironment", "attach", "bundle", "cancel", "install", "known", "prepare", "probe", "start"]
+__all__ = [
+    "BastionPaths",
+    "BastionEnvironment",
+    "attach",
+    "bundle",
+    "cancel",
+    "install",
+    "known",
+    "prepare",
+    "probe",
+    "start",
+]

@@ -1,8 +1,9 @@
-"""What a host needs to run migrations, as two archives named by their content: the libraries (`site`), and engine and revisions (`code`).
+"""What a host needs to run migrations, as two archives named by their content: the libraries
+(`site`), and engine and revisions (`code`).
 
-The libraries are those of `requirements.lock`, for the host's own Python. Where this machine has the same Python, system and C library,
-the installed files are taken as they are (they were installed by hash); otherwise pip fetches the host's wheels, by the same hashes.
-"""
+The libraries are those of `requirements.lock`, for the host's own Python. Where this machine has
+the same Python, system and C library, the installed files are taken as they are (they were
+installed by hash); otherwise pip fetches the host's wheels, by the same hashes."""
 
 from __future__ import annotations
 
@@ -18,15 +19,27 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.tools import shell
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
+from ops.tools import shell
 
-LIBRARIES = ("alembic", "mako", "markupsafe", "psycopg", "psycopg-binary", "sqlalchemy", "typing-extensions")
-REDACTION = ("redact.py", "secret_shapes.py", "secret_values.py")   # of `ops`; they import nothing else of ours
-OLDEST = (3, 11)             # of the pinned SQLAlchemy
+LIBRARIES = (
+    "alembic",
+    "mako",
+    "markupsafe",
+    "psycopg",
+    "psycopg-binary",
+    "sqlalchemy",
+    "typing-extensions",
+)
+REDACTION = (
+    "redact.py",
+    "secret_shapes.py",
+    "secret_values.py",
+)  # of `ops`; they import nothing else of ours
+OLDEST = (3, 11)  # of the pinned SQLAlchemy
 OLDEST_GLIBC, NEWEST_MUSL = 17, 2
-FETCH_TIMEOUT = 180.0        # seconds
+FETCH_TIMEOUT = 180.0  # seconds
 CACHE = Path(".ops") / "bundles"
 
 
@@ -40,7 +53,10 @@ class RemotePython:
     libc_version: tuple[int, int]
 
     def __str__(self) -> str:
-        return f"Python {self.version[0]}.{self.version[1]} on {self.machine} ({self.libc} {'.'.join(map(str, self.libc_version))})"
+        return (
+            f"Python {self.version[0]}.{self.version[1]} on {self.machine} ({self.libc} "
+            f"{'.'.join(map(str, self.libc_version))})"
+        )
 
     @property
     def old(self) -> bool:
@@ -51,7 +67,10 @@ class RemotePython:
         """The wheel tags that it takes (PEP 600, PEP 656), newest first."""
         if self.libc == "musl":
             return [f"musllinux_1_{minor}_{self.machine}" for minor in range(NEWEST_MUSL, 0, -1)]
-        newest = [f"manylinux_2_{minor}_{self.machine}" for minor in range(self.libc_version[1], OLDEST_GLIBC - 1, -1)]
+        newest = [
+            f"manylinux_2_{minor}_{self.machine}"
+            for minor in range(self.libc_version[1], OLDEST_GLIBC - 1, -1)
+        ]
         return [*newest, f"manylinux2014_{self.machine}"]
 
 
@@ -67,16 +86,25 @@ def here() -> RemotePython:
     """This machine, in the same words."""
     libc, version = platform.libc_ver()
     major, minor = [*version.split("."), "0", "0"][:2]
-    return RemotePython(sys.version_info[:2], platform.machine(), libc or "other", (int(major or 0), int(minor or 0)))
+    return RemotePython(
+        sys.version_info[:2],
+        platform.machine(),
+        libc or "other",
+        (int(major or 0), int(minor or 0)),
+    )
 
 
 def site(root: Path, host: RemotePython) -> Bundle:
-    """The libraries for `host`, made once and kept below `root`. Raises ConfigError (no lock), OpsError (they can't be had)."""
+    """The libraries for `host`, made once and kept below `root`. Raises ConfigError (no lock),
+    OpsError (they can't be had).
+    """
     pins = pinned(root / "requirements.lock")
     key = hashlib.sha256(f"{host}\n{pins}".encode()).hexdigest()[:24]
     kept = root / CACHE / f"site-{key}.tar.gz"
     if not kept.exists():
-        archive = packed(library_files()) if host == here() and installed(pins) else fetched(host, pins)
+        archive = (
+            packed(library_files()) if host == here() and installed(pins) else fetched(host, pins)
+        )
         kept.parent.mkdir(parents=True, exist_ok=True)
         making = kept.with_suffix(".making")
         making.write_bytes(archive)
@@ -88,7 +116,10 @@ def code(folder: Path) -> Bundle:
     """The engine with our redaction, and the revisions of `folder` as `alembic/`."""
     ops = Path(__file__).parents[2]
     ours = ((f"ops/{name}", ops / name) for name in ("__init__.py", *REDACTION))
-    engine = [*ours, *((f"ops/migrator/{name}", path) for name, path in files_below(ops / "migrator"))]
+    engine = [
+        *ours,
+        *((f"ops/migrator/{name}", path) for name, path in files_below(ops / "migrator")),
+    ]
     archive = packed([*engine, *((f"alembic/{name}", path) for name, path in files_below(folder))])
     return Bundle(hashlib.sha256(archive).hexdigest()[:24], archive)
 
@@ -99,7 +130,9 @@ def pinned(lock: Path) -> str:
         text = lock.read_text(encoding="utf-8")
     except OSError as error:
         why = one_line(error)
-        raise ConfigError(f"{lock} can't be read", why, "check the project out whole, or set database.run: tunnel") from None
+        raise ConfigError(
+            f"{lock} can't be read", why, "check the project out whole, or set database.run: tunnel"
+        ) from None
     kept, taking = [], False
     for line in text.splitlines():
         if line and not line.startswith((" ", "#")):
@@ -143,15 +176,34 @@ def fetched(host: RemotePython, pins: str) -> bytes:
 def fetch(host: RemotePython, lock: Path, into: Path) -> None:
     wanted = [word for tag in host.platforms for word in ("--platform", tag)]
     command = [
-        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
-        "--require-hashes", "-r", str(lock), "--target", str(into), "--implementation", "cp",
-        "--python-version", f"{host.version[0]}.{host.version[1]}", *wanted,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--require-hashes",
+        "-r",
+        str(lock),
+        "--target",
+        str(into),
+        "--implementation",
+        "cp",
+        "--python-version",
+        f"{host.version[0]}.{host.version[1]}",
+        *wanted,
+    ]
     done = shell.run(command, timeout=FETCH_TIMEOUT)
     if done.exit_code:
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        said = [
+            line for line in done.stderr.splitlines() if line.startswith("ERROR")
+        ] or done.stderr.splitlines()[-1:]
         why = one_line(" ".join(said[-1:])) or "pip failed"
-        raise OpsError(f"the libraries for {host}", why, "set database.run: tunnel, or mend pip's access")
+        raise OpsError(
+            f"the libraries for {host}", why, "set database.run: tunnel, or mend pip's access"
+        )
 
 
 def packed(files: Iterable[tuple[str, Path]]) -> bytes:

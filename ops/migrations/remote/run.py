@@ -1,9 +1,10 @@
-"""A run on the bastion: started there, watched from here, and indifferent to what happens to the watcher.
+"""A run on the bastion: started there, watched from here, and indifferent to what happens to the
+watcher.
 
-A tunnel that breaks leaves locks behind, and one that is slow makes a migration slow; a runner beside the database does neither. What is
-agreed to is decided here as ever (`ops.migrations.plan`); only the run itself goes there. A watcher that lost its connection comes back by
-itself for a while, then says how to: `inv db.attach`.
-"""
+A tunnel that breaks leaves locks behind, and one that is slow makes a migration slow; a runner
+beside the database does neither. What is agreed to is decided here as ever (`ops.migrations.plan`);
+only the run itself goes there. A watcher that lost its connection comes back by itself for a while,
+then says how to: `inv db.attach`."""
 
 from __future__ import annotations
 
@@ -15,27 +16,34 @@ from pathlib import Path
 from typing import Any
 
 from ops.core import ui
-from ops.migrations.remote import bundle, bastion as migrations_bastion
-from ops.postgres import access
-from ops.ssh import connection
-from ops.postgres.access import DatabaseAccess
-from ops.migrations.remote.bastion import BastionEnvironment
-from ops.ssh.connection import Host, ConnectionLost
 from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
 from ops.migrations import plan
-from ops.migrations.remote import result
-from ops.migrations.plan import RunOptions, RunResult, MigrationTarget, MigrationPlan
+from ops.migrations.plan import MigrationPlan, MigrationTarget, RunOptions, RunResult
+from ops.migrations.remote import bastion as migrations_bastion
+from ops.migrations.remote import bundle, result
+from ops.migrations.remote.bastion import BastionEnvironment
+from ops.postgres import access
+from ops.postgres.access import DatabaseAccess
+from ops.ssh import connection
+from ops.ssh.connection import ConnectionLost, Host
 
-RECONNECT_S = 60.0       # how long a watcher tries to come back
+RECONNECT_S = 60.0  # how long a watcher tries to come back
 PAUSES_S = (0.5, 1.0, 2.0, 5.0)
 AUTHORITY_KEY = "sslrootcert"
 
 
-def run(place: MigrationTarget, planned: MigrationPlan, asked: RunOptions, say: Callable[[str], None] = ui.progress) -> RunResult:
-    """Do what was planned where the environment says: on the bastion, else from here. Raises what the engine means."""
+def run(
+    place: MigrationTarget,
+    planned: MigrationPlan,
+    asked: RunOptions,
+    say: Callable[[str], None] = ui.progress,
+) -> RunResult:
+    """Do what was planned where the environment says: on the bastion, else from here. Raises what
+    the engine means.
+    """
     if place.door.mode != "remote":
         return plan.run(place, planned, asked, say)
-    if not planned.steps:       # the engine has a look, which is a read
+    if not planned.steps:  # the engine has a look, which is a read
         return replace(plan.run(place, planned, asked, say), mode=place.door.mode)
     with connection.connect(place.settings) as host:
         far = prepared(place, host, say)
@@ -45,24 +53,34 @@ def run(place: MigrationTarget, planned: MigrationPlan, asked: RunOptions, say: 
     return plan.run(place, planned, asked, say)
 
 
-def prepared(place: MigrationTarget, host: Host, say: Callable[[str], None]) -> BastionEnvironment | None:
+def prepared(
+    place: MigrationTarget, host: Host, say: Callable[[str], None]
+) -> BastionEnvironment | None:
     """The bastion with both bundles; None where its Python is too old for them."""
     there = bastion_paths(place)
     python, known = migrations_bastion.probe(host, there)
     if python.old:
-        say(f"{python} on the bastion: migrations need 3.11 or newer there, so this one goes through the tunnel")
+        say(
+            f"{python} on the bastion: migrations need 3.11 or newer there, so this one "
+            f"goes through the tunnel"
+        )
         return None
-    site, code = bundle.site(place.settings.root, python), bundle.code(Path(place.door.target.folder))
+    site, code = (
+        bundle.site(place.settings.root, python),
+        bundle.code(Path(place.door.target.folder)),
+    )
     return migrations_bastion.prepare(host, there, known, site, code, say)
 
 
 def bastion_paths(place: MigrationTarget) -> migrations_bastion.BastionPaths:
     bastion = place.settings.environment.bastion
-    assert bastion is not None       # `connect` has refused otherwise
+    assert bastion is not None  # `connect` has refused otherwise
     return migrations_bastion.BastionPaths(bastion.python, bastion.cache, place.settings.name)
 
 
-def start_message(place: MigrationTarget, planned: MigrationPlan, asked: RunOptions) -> dict[str, Any]:
+def start_message(
+    place: MigrationTarget, planned: MigrationPlan, asked: RunOptions
+) -> dict[str, Any]:
     """What the far side is told, by stdin: the password is in it."""
     parameters, authority = dict(place.door.own), None
     named = parameters.get(AUTHORITY_KEY)
@@ -121,7 +139,9 @@ class RemoteRun:
             return ask()
 
     def ended(self, begin: Callable[[], None] = lambda: None) -> RunResult:
-        """Everything it says, then its end: an outcome, or an error as the engine means it. Raises Cancelled where we are told to go."""
+        """Everything it says, then its end: an outcome, or an error as the engine means it. Raises
+        Cancelled where we are told to go.
+        """
         try:
             begin()
             self.follow()
@@ -134,7 +154,9 @@ class RemoteRun:
             try:
                 migrations_bastion.attach(self.host, self.far, self.id, self.offset, self.tell)
                 if self.end is None:
-                    raise ConnectionLost(f"run {self.id}", "the watcher there ended", "inv db.attach")
+                    raise ConnectionLost(
+                        f"run {self.id}", "the watcher there ended", "inv db.attach"
+                    )
             except ConnectionLost:
                 self.reconnect()
 
@@ -142,22 +164,29 @@ class RemoteRun:
         if "missing" in said:
             raise unknown(said)
         if "line" in said:
-            self.say(self.place.door.target.hide(said["line"]))      # a revision prints what it likes
-        self.id, self.offset = said.get("run", self.id), said["offset"]      # from here on, `latest` is this one
+            self.say(self.place.door.target.hide(said["line"]))  # a revision prints what it likes
+        self.id, self.offset = (
+            said.get("run", self.id),
+            said["offset"],
+        )  # from here on, `latest` is this one
         self.end = said.get("end")
 
     def ending(self) -> dict[str, Any]:
-        assert self.end is not None      # `follow` has come to it
+        assert self.end is not None  # `follow` has come to it
         return self.end
 
     @contextmanager
     def database(self) -> Iterator[DatabaseAccess]:
-        """By the connection that brought the news: the tunnel that was opened first may have died on the way."""
+        """By the connection that brought the news: the tunnel that was opened first may have died
+        on the way.
+        """
         with access.through(self.place.door, self.host) as door:
             yield door
 
     def reconnect(self) -> None:
-        """Come back after a lost connection. Raises what is in the way (a host key too), with the run's name and what to type later."""
+        """Come back after a lost connection. Raises what is in the way (a host key too), with the
+        run's name and what to type later.
+        """
         self.host.close()
         self.say("the connection was lost; the run goes on there")
         until, tries = time.monotonic() + RECONNECT_S, 0
@@ -169,50 +198,85 @@ class RemoteRun:
             except OpsError as problem:
                 if isinstance(problem, Unreachable) and time.monotonic() <= until:
                     continue
-                what, again = f"run {self.id} is out of sight, and goes on", f"inv db.attach --run {self.id}"
+                what, again = (
+                    f"run {self.id} is out of sight, and goes on",
+                    f"inv db.attach --run {self.id}",
+                )
                 first = "" if isinstance(problem, Unreachable) else f"{problem.next}; then: "
                 raise type(problem)(what, f"{problem.what}: {problem.why}", first + again) from None
             self.say("connected again")
             return
 
     def interrupted(self, interruption: KeyboardInterrupt) -> OpsError:
-        """Leave it there, or cancel it: a lost terminal leaves it, a person is asked, a program that is stopped means the run."""
+        """Leave it there, or cancel it: a lost terminal leaves it, a person is asked, a program
+        that is stopped means the run.
+        """
         signal = interruption.signal_name if isinstance(interruption, Interrupted) else "SIGINT"
-        leave = signal == "SIGHUP" or (signal == "SIGINT" and ui.on_terminal() and not wants_cancel())
+        leave = signal == "SIGHUP" or (
+            signal == "SIGINT" and ui.on_terminal() and not wants_cancel()
+        )
         if leave and self.begun:
             how = f"inv db.attach --run {self.id}, or inv db.cancel --run {self.id}"
-            return Cancelled(f"interrupted by {signal}: nobody watches run {self.id} any more", "it goes on there", how)
+            return Cancelled(
+                f"interrupted by {signal}: nobody watches run {self.id} any more",
+                "it goes on there",
+                how,
+            )
         try:
             ended = self.cancelled()
             return Cancelled(ended.what, ended.why, ended.next)
         except KeyboardInterrupt:
-            return Cancelled(f"run {self.id} was told to stop", "nobody waits for its end any more", f"inv db.attach --run {self.id}")
+            return Cancelled(
+                f"run {self.id} was told to stop",
+                "nobody waits for its end any more",
+                f"inv db.attach --run {self.id}",
+            )
 
     def cancelled(self) -> OpsError:
-        """Interrupt it there, and wait until it has rolled back; how it ended: `Cancelled`, or why not."""
+        """Interrupt it there, and wait until it has rolled back; how it ended: `Cancelled`, or why
+        not.
+        """
         answer = self.twice(lambda: migrations_bastion.cancel(self.host, self.far, self.id))
         if "missing" in answer:
-            return unknown(answer) if self.begun else Cancelled(f"run {self.id} was not started", "nothing was done", "run it again")
+            return (
+                unknown(answer)
+                if self.begun
+                else Cancelled(f"run {self.id} was not started", "nothing was done", "run it again")
+            )
         self.id = answer["run"]
         if not answer["interrupted"]:
-            return Refused("there is nothing to cancel", f"run {self.id} is over: {answer['state']}", f"inv db.attach --run {self.id}")
+            return Refused(
+                "there is nothing to cancel",
+                f"run {self.id} is over: {answer['state']}",
+                f"inv db.attach --run {self.id}",
+            )
         self.follow()
         try:
             result.outcome(self.id, self.ending(), self.database)
         except OpsError as ended:
             return ended
-        return Refused(f"run {self.id} was not cancelled", "it had succeeded by then", "inv db.downgrade takes it back")
+        return Refused(
+            f"run {self.id} was not cancelled",
+            "it had succeeded by then",
+            "inv db.downgrade takes it back",
+        )
 
 
 def unknown(said: dict[str, Any]) -> Refused:
     why = f"known there: {', '.join(said['known']) or 'none'}"
-    return Refused(f"run {said['missing']} is not known on the bastion", why, "inv db.attach --run ID, or inv db.history")
+    return Refused(
+        f"run {said['missing']} is not known on the bastion",
+        why,
+        "inv db.attach --run ID, or inv db.history",
+    )
 
 
 def wants_cancel() -> bool:
     """A second Ctrl-C is no answer: what was not asked for is not done."""
     try:
-        return ui.read_answer("cancel it there, or leave it running? [c/L] ").lower().startswith("c")
+        return (
+            ui.read_answer("cancel it there, or leave it running? [c/L] ").lower().startswith("c")
+        )
     except KeyboardInterrupt:
         return False
 
@@ -223,17 +287,27 @@ def attach(place: MigrationTarget, id: str, say: Callable[[str], None] = ui.prog
         return watch.ended()
 
 
-def cancel(place: MigrationTarget, id: str, say: Callable[[str], None] = ui.progress) -> dict[str, Any]:
-    """Interrupt a run, and wait until it has rolled back. Raises Refused where nothing was at work (any more), and its own failure."""
+def cancel(
+    place: MigrationTarget, id: str, say: Callable[[str], None] = ui.progress
+) -> dict[str, Any]:
+    """Interrupt a run, and wait until it has rolled back. Raises Refused where nothing was at work
+    (any more), and its own failure.
+    """
     with watching(place, id, say) as watch:
         ended = watch.cancelled()
         if not isinstance(ended, Cancelled):
             raise ended
-        return {"run": watch.id, "state": watch.ending()["state"], "said": f"{ended.what}: {ended.why}"}
+        return {
+            "run": watch.id,
+            "state": watch.ending()["state"],
+            "said": f"{ended.what}: {ended.why}",
+        }
 
 
 def watching(place: MigrationTarget, id: str, say: Callable[[str], None]) -> RemoteRun:
-    """Nothing is brought there for it: whoever only reads a log needs no libraries, and no newer engine. Raises Refused."""
+    """Nothing is brought there for it: whoever only reads a log needs no libraries, and no newer
+    engine. Raises Refused.
+    """
     what = "there are no runs to come back to"
     if place.door.mode != "remote":
         how = f"environments.{place.settings.name}.database.run is {place.door.mode}"
@@ -241,7 +315,11 @@ def watching(place: MigrationTarget, id: str, say: Callable[[str], None]) -> Rem
     host = connection.connect(place.settings)
     try:
         there = bastion_paths(place)
-        far = migrations_bastion.known(there, migrations_bastion.probe(host, there)[1], bundle.code(Path(place.door.target.folder)).name)
+        far = migrations_bastion.known(
+            there,
+            migrations_bastion.probe(host, there)[1],
+            bundle.code(Path(place.door.target.folder)).name,
+        )
         if far is None:
             raise Refused(what, f"nothing was ever run on {host.where}", "inv db.history")
     except BaseException:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from ops.postgres.model_relations import ForeignKey, Hook, Relations
 from ops.migrations.rules.statements import Statement, identifier, qualified
+from ops.postgres.model_relations import ForeignKey, Hook, Relations
 
 EVENTS = {"insert": 4, "delete": 8, "update": 16, "truncate": 32}  # pg_trigger.tgtype
 COMMANDS = {"CMD_INSERT": "insert", "CMD_UPDATE": "update", "CMD_DELETE": "delete"}
@@ -22,14 +22,17 @@ def tables(scripts: Mapping[str, tuple[Statement, ...]]) -> frozenset[str]:
 def by_revision(
     relations: Relations, scripts: Mapping[str, tuple[Statement, ...]]
 ) -> dict[str, Relations]:
-    """What surrounds the tables once a revision runs: `relations`, and what it and those before add.
+    """What surrounds the tables once a revision runs: `relations`, and what it and those before
+    add.
 
     Tables that do not exist yet are left out: nothing is lost in what only the plan makes.
     """
     found: dict[str, Relations] = {}
     for revision, statements in scripts.items():
         every = list(statements)
-        keys = tuple(key for key in _keys(every) if {key.child, key.parent} <= relations.names.keys())
+        keys = tuple(
+            key for key in _keys(every) if {key.child, key.parent} <= relations.names.keys()
+        )
         hooks = tuple(hook for hook in _hooks(every) if hook.table in relations.names)
         relations = replace(relations, keys=relations.keys + keys, hooks=relations.hooks + hooks)
         found[revision] = relations
@@ -40,7 +43,10 @@ def _keys(statements: list[Statement]) -> Iterator[ForeignKey]:
     for statement in statements:
         for command in (statement.tree.cmds or ()) if statement.kind == "AlterTableStmt" else ():
             kind, given = command.subtype.name, command.def_
-            added = {"AT_AddConstraint": [given], "AT_AddColumn": getattr(given, "constraints", None)}
+            added = {
+                "AT_AddConstraint": [given],
+                "AT_AddColumn": getattr(given, "constraints", None),
+            }
             for constraint in added.get(kind) or ():
                 if constraint.contype.name == "CONSTR_FOREIGN":
                     own = [each.sval for each in constraint.fk_attrs or ()] or [given.colname]

@@ -1,9 +1,10 @@
-"""What a revision costs, either way: the tables, columns and rows that its SQL would drop, as questions that a database can answer.
+"""What a revision costs, either way: the tables, columns and rows that its SQL would drop, as
+questions that a database can answer.
 
-The SQL is read, not run: a downgrade that is tried out and rolled back would hold its locks meanwhile. What can't be read (a DO block that
-speaks of dropping, or makes up its SQL; a CASCADE over a schema or type; a revision of Python that needs the database) is a loss of unknown
-size, never none.
-"""
+The SQL is read, not run: a downgrade that is tried out and rolled back would hold its locks
+meanwhile. What can't be read (a DO block that speaks of dropping, or makes up its SQL; a CASCADE
+over a schema or type; a revision of Python that needs the database) is a loss of unknown size,
+never none."""
 
 from __future__ import annotations
 
@@ -13,24 +14,35 @@ from dataclasses import dataclass, replace
 
 from ops.migrations.rules.statements import Unparsable, identifier, parsed, qualified
 
-UNWRITTEN = "NotImplementedError"     # what the template raises until somebody has written it
+UNWRITTEN = "NotImplementedError"  # what the template raises until somebody has written it
 NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 TABLE = rf"{NAME}(?:\s*\.\s*{NAME})?"
 LIST = rf"{TABLE}(?:\s*,\s*{TABLE})*"
 DROP_TABLE = re.compile(rf"DROP TABLE (?:IF EXISTS )?({LIST})", re.IGNORECASE)
 TRUNCATE = re.compile(rf"TRUNCATE (?:TABLE )?(?:ONLY )?({LIST})", re.IGNORECASE)
-ALTER = re.compile(rf"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?({TABLE}) ?\*? (.*)", re.IGNORECASE | re.DOTALL)
-COLUMN = re.compile(rf"DROP (?:COLUMN )?(?:IF EXISTS )?(?!CONSTRAINT\b|COLUMN\b)({NAME})", re.IGNORECASE)
-USING = re.compile(rf"ALTER (?:COLUMN )?({NAME}) (?:SET DATA )?TYPE .* USING ", re.IGNORECASE | re.DOTALL)
+ALTER = re.compile(
+    rf"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?({TABLE}) ?\*? (.*)", re.IGNORECASE | re.DOTALL
+)
+COLUMN = re.compile(
+    rf"DROP (?:COLUMN )?(?:IF EXISTS )?(?!CONSTRAINT\b|COLUMN\b)({NAME})", re.IGNORECASE
+)
+USING = re.compile(
+    rf"ALTER (?:COLUMN )?({NAME}) (?:SET DATA )?TYPE .* USING ", re.IGNORECASE | re.DOTALL
+)
 DELETE = re.compile(r"DELETE FROM (.*)", re.IGNORECASE | re.DOTALL)
 OPAQUE = re.compile(
-    r"(CALL|DROP SCHEMA|DROP OWNED|DROP EXTENSION)\b|DROP (TYPE|DOMAIN|TABLE)\b.*\bCASCADE$|WITH\b.*\bDELETE FROM\b"
+    r"(CALL|DROP SCHEMA|DROP OWNED|DROP EXTENSION)\b|DROP "
+    r"(TYPE|DOMAIN|TABLE)\b.*\bCASCADE$|WITH\b.*\bDELETE FROM\b"
     r"|MERGE\b.*\bTHEN DELETE\b"
-    r"|DO\b.*\b(?:DROP|DELETE|TRUNCATE|USING|CALL|PERFORM|EXECUTE(?! (?:FUNCTION|PROCEDURE)\b| ?'| format ?\( ?'))\b",
+    r"|DO\b.*\b(?:DROP|DELETE|TRUNCATE|USING|CALL|PERFORM|EXECUTE(?! "
+    r"(?:FUNCTION|PROCEDURE)\b| ?'| format ?\( ?'))\b",
     re.IGNORECASE | re.DOTALL,
 )
 SUSPECT = re.compile(r"\b(?:DROP|DELETE|TRUNCATE|USING|DO|CALL)\b", re.IGNORECASE)
-RENAMED = re.compile(rf"ALTER TABLE .*\bRENAME (?:.* )?TO ({NAME})|ALTER TABLE .*\bSET SCHEMA ({NAME})", re.IGNORECASE | re.DOTALL)
+RENAMED = re.compile(
+    rf"ALTER TABLE .*\bRENAME (?:.* )?TO ({NAME})|ALTER TABLE .*\bSET SCHEMA ({NAME})",
+    re.IGNORECASE | re.DOTALL,
+)
 OWN = re.compile(r"\b(?:INTO|FROM|UPDATE|TABLE) alembic_version\b", re.IGNORECASE)
 
 
@@ -51,10 +63,11 @@ class Removal:
 
 @dataclass(frozen=True)
 class Loss:
-    """Something that a revision takes away. `question`: SQL that counts its rows; `rows` None: not known.
+    """Something that a revision takes away. `question`: SQL that counts its rows; `rows` None: not
+    known.
 
-    `why`: why not. `besides`: triggers and rules that run too, so that `rows` is only a lower bound.
-    """
+    `why`: why not. `besides`: triggers and rules that run too, so that `rows` is only a lower
+    bound."""
 
     revision: str
     what: str
@@ -86,24 +99,44 @@ class Loss:
 
 
 def may_drop(sql: str) -> bool:
-    """Whether there is a word in it of which a loss is made: most revisions have none, and need not be taken apart."""
+    """Whether there is a word in it of which a loss is made: most revisions have none, and need not
+    be taken apart.
+    """
     return bool(SUSPECT.search(sql))
 
 
 def renamed(statements: Iterable[str]) -> frozenset[str]:
-    """Names that tables and columns (or their schemas) only get by these statements: what is not there yet may be there by another name."""
-    found = (match[1] or match[2] for statement in statements if (match := RENAMED.match(statement)))
+    """Names that tables and columns (or their schemas) only get by these statements: what is not
+    there yet may be there by another name.
+    """
+    found = (
+        match[1] or match[2] for statement in statements if (match := RENAMED.match(statement))
+    )
     return frozenset(found)
 
 
 def created_meanwhile(loss: Loss, renamed: frozenset[str]) -> bool:
-    """Whether what the database does not have now is made by the plan itself (nothing is lost then), and is not something else renamed."""
-    return not any(re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", loss.what, re.IGNORECASE) for name in renamed)
+    """Whether what the database does not have now is made by the plan itself (nothing is lost
+    then), and is not something else renamed.
+    """
+    return not any(
+        re.search(rf"(?<![\w$]){re.escape(name)}(?![\w$])", loss.what, re.IGNORECASE)
+        for name in renamed
+    )
 
 
-def losses(revision: str, statements: Iterable[str], unreadable: str | None = None) -> tuple[Loss, ...]:
-    """What these statements (without comments, single spaces) take away; `unreadable`: why a part of them is missing."""
-    found = [loss for statement in statements if not OWN.search(statement) for loss in of_statement(revision, statement)]
+def losses(
+    revision: str, statements: Iterable[str], unreadable: str | None = None
+) -> tuple[Loss, ...]:
+    """What these statements (without comments, single spaces) take away; `unreadable`: why a part
+    of them is missing.
+    """
+    found = [
+        loss
+        for statement in statements
+        if not OWN.search(statement)
+        for loss in of_statement(revision, statement)
+    ]
     if unreadable:
         found.append(Loss(revision, f"what can't be read without running it ({unreadable})"))
     return tuple(dict.fromkeys(found))
@@ -142,11 +175,15 @@ def of_alter(revision: str, table: str, actions: str) -> Iterator[Loss]:
         if match := COLUMN.match(action):
             yield Loss(revision, f"column {table}.{match[1]}", counting(match[1], table))
         elif match := USING.match(action):
-            yield Loss(revision, f"the old form of column {table}.{match[1]}", counting(match[1], table))
+            yield Loss(
+                revision, f"the old form of column {table}.{match[1]}", counting(match[1], table)
+            )
 
 
 def counting(what: str, table: str) -> str:
-    """A question in the words of the revision's own statement; it is asked in a transaction that only reads."""
+    """A question in the words of the revision's own statement; it is asked in a transaction that
+    only reads.
+    """
     return f"SELECT count({what}) FROM {table}"  # noqa: S608
 
 

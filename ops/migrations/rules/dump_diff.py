@@ -1,14 +1,18 @@
-"""Two dumps of a schema (`pg_dump --schema-only`), object by object: types, functions, sequences and grants count as tables do.
+"""Two dumps of a schema (`pg_dump --schema-only`), object by object: types, functions, sequences
+and grants count as tables do.
 
-The order of a table's columns does not count: PostgreSQL has no way to put a dropped column back where it was.
-"""
+The order of a table's columns does not count: PostgreSQL has no way to put a dropped column back
+where it was."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 
-HEADER = re.compile(r"^-- (?:Data for )?Name: (?P<name>.*); Type: (?P<type>.*); Schema: (?P<schema>[^;]*);.*$", re.MULTILINE)
+HEADER = re.compile(
+    r"^-- (?:Data for )?Name: (?P<name>.*); Type: (?P<type>.*); Schema: (?P<schema>[^;]*);.*$",
+    re.MULTILINE,
+)
 NOISE = re.compile(r"^(?:--.*|\\(?:un)?restrict .*|)$")
 
 
@@ -27,7 +31,9 @@ def objects(dump: str) -> Mapping[str, str]:
 
 
 def differences(wanted: str, found: str) -> tuple[str, ...]:
-    """What `found` has too much, lacks, or has otherwise, a sentence each; empty where both are the same schema."""
+    """What `found` has too much, lacks, or has otherwise, a sentence each; empty where both are the
+    same schema.
+    """
     return tuple(compared(objects(wanted), objects(found)))
 
 
@@ -37,7 +43,9 @@ def compared(wanted: Mapping[str, str], found: Mapping[str, str]) -> Iterator[st
     for name in sorted(wanted.keys() - found.keys()):
         yield f"{name} is missing"
     for name in sorted(wanted.keys() & found.keys()):
-        if wanted[name] != found[name] and not (name.startswith("TABLE ") and lines(wanted[name]) == lines(found[name])):
+        if wanted[name] != found[name] and not (
+            name.startswith("TABLE ") and lines(wanted[name]) == lines(found[name])
+        ):
             yield f"{name} differs: {first_difference(wanted[name], found[name])}"
 
 
@@ -50,4 +58,8 @@ def first_difference(wanted: str, found: str) -> str:
     before, after = wanted.splitlines(), found.splitlines()
     gone = [line.strip() for line in before if line not in after]
     new = [line.strip() for line in after if line not in before]
-    return f"{' '.join(gone) or '(nothing)'} became {' '.join(new) or '(nothing)'}" if gone or new else "its lines are in another order"
+    return (
+        f"{' '.join(gone) or '(nothing)'} became {' '.join(new) or '(nothing)'}"
+        if gone or new
+        else "its lines are in another order"
+    )

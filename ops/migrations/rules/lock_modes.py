@@ -1,8 +1,15 @@
-"""PostgreSQL's lock modes on tables, weakest first, and what each keeps out (documentation: "Explicit Locking")."""
+"""PostgreSQL's lock modes on tables, weakest first, and what each keeps out (documentation:
+"Explicit Locking").
+"""
 
 from __future__ import annotations
 
-ACCESS_EXCLUSIVE, EXCLUSIVE, SHARE, SHARE_ROW = "ACCESS EXCLUSIVE", "EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE"
+ACCESS_EXCLUSIVE, EXCLUSIVE, SHARE, SHARE_ROW = (
+    "ACCESS EXCLUSIVE",
+    "EXCLUSIVE",
+    "SHARE",
+    "SHARE ROW EXCLUSIVE",
+)
 SHARE_UPDATE, ROW_EXCLUSIVE = "SHARE UPDATE EXCLUSIVE", "ROW EXCLUSIVE"
 BLOCKS = {
     ACCESS_EXCLUSIVE: "blocks reads and writes",
@@ -13,4 +20,11 @@ BLOCKS = {
     ROW_EXCLUSIVE: "blocks changes of the schema",
 }
 STRENGTH = (ROW_EXCLUSIVE, SHARE_UPDATE, SHARE, SHARE_ROW, EXCLUSIVE, ACCESS_EXCLUSIVE)
-LOCK_MODES = {3: ROW_EXCLUSIVE, 4: SHARE_UPDATE, 5: SHARE, 6: SHARE_ROW, 7: EXCLUSIVE, 8: ACCESS_EXCLUSIVE}   # lockdefs.h; 1, 2: nobody
+LOCK_MODES = {
+    3: ROW_EXCLUSIVE,
+    4: SHARE_UPDATE,
+    5: SHARE,
+    6: SHARE_ROW,
+    7: EXCLUSIVE,
+    8: ACCESS_EXCLUSIVE,
+}  # lockdefs.h; 1, 2: nobody

@@ -1,4 +1,5 @@
-"""The DDL that makes a schema the wanted one, in an order that works. What would lose rows stands as a comment: a person decides.
+"""The DDL that makes a schema the wanted one, in an order that works. What would lose rows stands
+as a comment: a person decides.
 
 New tables are made empty and get their columns one by one, so that every statement says one thing.
 """
@@ -10,13 +11,34 @@ from collections.abc import Iterable, Iterator
 from ops.migrations.rules.schema_diff import SchemaDifference
 from ops.postgres.model import SchemaObject
 
-FIRST = ("TRIGGER", "RULE", "POLICY", "VIEW", "MATERIALIZED VIEW", "CONSTRAINT", "INDEX")   # in the way of others, so they go first
-LAST = ("FUNCTION", "SEQUENCE", "TYPE", "EXTENSION", "SCHEMA")   # others need them, so they go last
+FIRST = (
+    "TRIGGER",
+    "RULE",
+    "POLICY",
+    "VIEW",
+    "MATERIALIZED VIEW",
+    "CONSTRAINT",
+    "INDEX",
+)  # in the way of others, so they go first
+LAST = ("FUNCTION", "SEQUENCE", "TYPE", "EXTENSION", "SCHEMA")  # others need them, so they go last
 LOSES = ("TABLE", "COLUMN")
 MADE = (
-    "SCHEMA", "EXTENSION", "TYPE", "SEQUENCE", "TABLE", "FUNCTION", "COLUMN", "CONSTRAINT", "INDEX", "VIEW", "MATERIALIZED VIEW",
-    "TRIGGER", "RULE", "POLICY", "GRANT",
-)  # fmt: skip
+    "SCHEMA",
+    "EXTENSION",
+    "TYPE",
+    "SEQUENCE",
+    "TABLE",
+    "FUNCTION",
+    "COLUMN",
+    "CONSTRAINT",
+    "INDEX",
+    "VIEW",
+    "MATERIALIZED VIEW",
+    "TRIGGER",
+    "RULE",
+    "POLICY",
+    "GRANT",
+)
 COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
 
 
@@ -27,7 +49,10 @@ def reconciling(differences: Iterable[SchemaDifference]) -> str:
     if not lines:
         return ""
     functions = any(each.wanted and each.wanted.kind == "FUNCTION" for each in every)
-    settings = ["SET LOCAL lock_timeout = '5s';", *(["SET LOCAL check_function_bodies = off;"] if functions else [])]
+    settings = [
+        "SET LOCAL lock_timeout = '5s';",
+        *(["SET LOCAL check_function_bodies = off;"] if functions else []),
+    ]
     return "\n".join(["BEGIN;", *settings, *lines, "COMMIT;", ""])
 
 
@@ -36,12 +61,27 @@ def statements(every: list[SchemaDifference]) -> Iterator[str]:
     gone = {piece.key for piece in extra}
     for kind in ("GRANT", *FIRST):
         yield from (drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
-    yield from (rename(each.wanted, each.found) for each in every if each.renamed and each.wanted and each.found)
+    yield from (
+        rename(each.wanted, each.found)
+        for each in every
+        if each.renamed and each.wanted and each.found
+    )
     for kind in MADE:
         for each in every:
-            if each.wanted and each.wanted.kind == kind and not each.renamed and not by_default(each):
-                yield from change(each.wanted, each.found) if each.found else create_ddl(each.wanted)
-    sequences = [each.wanted for each in every if each.wanted and not each.found and each.wanted.kind == "SEQUENCE"]
+            if (
+                each.wanted
+                and each.wanted.kind == kind
+                and not each.renamed
+                and not by_default(each)
+            ):
+                yield from (
+                    change(each.wanted, each.found) if each.found else create_ddl(each.wanted)
+                )
+    sequences = [
+        each.wanted
+        for each in every
+        if each.wanted and not each.found and each.wanted.kind == "SEQUENCE"
+    ]
     yield from (owned(piece) for piece in sequences if piece.on)
     for kind in (*LOSES, *LAST):
         yield from (drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
@@ -57,7 +97,11 @@ def by_default(each: SchemaDifference) -> bool:
 
 def relation(piece: SchemaObject) -> str:
     """The table (or view) that it is on."""
-    return piece.on.split(" ", 1)[1] if not piece.on.startswith("MATERIALIZED VIEW ") else piece.on.removeprefix("MATERIALIZED VIEW ")
+    return (
+        piece.on.split(" ", 1)[1]
+        if not piece.on.startswith("MATERIALIZED VIEW ")
+        else piece.on.removeprefix("MATERIALIZED VIEW ")
+    )
 
 
 def own(piece: SchemaObject) -> str:
@@ -78,7 +122,10 @@ def drop(piece: SchemaObject) -> str:
     if piece.kind == "CONSTRAINT":
         return f"ALTER TABLE {relation(piece)} DROP CONSTRAINT {own(piece)};"
     if piece.kind == "COLUMN":
-        return f"-- ALTER TABLE {relation(piece)} DROP COLUMN {own(piece)};   -- its data would be lost: decide"
+        return (
+            f"-- ALTER TABLE {relation(piece)} DROP COLUMN {own(piece)};   -- its data would "
+            f"be lost: decide"
+        )
     if piece.kind == "TABLE":
         return f"-- DROP TABLE {piece.name};   -- its rows would be lost: decide"
     if piece.kind in ("TRIGGER", "RULE", "POLICY"):
@@ -96,11 +143,22 @@ def create_ddl(piece: SchemaObject) -> Iterator[str]:
         "EXTENSION": lambda: f"CREATE EXTENSION {piece.name};",
         "TYPE": lambda: new_type(piece),
         "SEQUENCE": lambda: f"CREATE SEQUENCE {piece.name} {sequence(piece)};",
-        "TABLE": lambda: f"CREATE TABLE {piece.name} ();" if piece.parts[0] == "r" and not any(piece.parts[4:]) else by_hand(piece),
+        "TABLE": lambda: (
+            f"CREATE TABLE {piece.name} ();"
+            if piece.parts[0] == "r" and not any(piece.parts[4:])
+            else by_hand(piece)
+        ),
         "COLUMN": lambda: f"ALTER TABLE {relation(piece)} ADD COLUMN {column(piece)};",
-        "CONSTRAINT": lambda: f"ALTER TABLE {relation(piece)} ADD CONSTRAINT {own(piece)} {piece.parts[0]};",
-        "INDEX": lambda: piece.parts[0].replace(" INDEX ON ", f" INDEX {piece.name.split('.', 1)[1]} ON ", 1) + ";",
-        "FUNCTION": lambda: by_hand(piece) if piece.parts[0] == "aggregate" else piece.parts[0].rstrip() + ";",
+        "CONSTRAINT": lambda: (
+            f"ALTER TABLE {relation(piece)} ADD CONSTRAINT {own(piece)} {piece.parts[0]};"
+        ),
+        "INDEX": lambda: (
+            piece.parts[0].replace(" INDEX ON ", f" INDEX {piece.name.split('.', 1)[1]} ON ", 1)
+            + ";"
+        ),
+        "FUNCTION": lambda: (
+            by_hand(piece) if piece.parts[0] == "aggregate" else piece.parts[0].rstrip() + ";"
+        ),
         "VIEW": lambda: f"CREATE OR REPLACE VIEW {piece.name} AS{piece.parts[0]}",
         "MATERIALIZED VIEW": lambda: f"CREATE MATERIALIZED VIEW {piece.name} AS{piece.parts[0]}",
         "TRIGGER": lambda: piece.parts[0] + ";",
@@ -123,35 +181,58 @@ def change(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
     elif wanted.kind == "SEQUENCE":
         yield f"ALTER SEQUENCE {wanted.name} {sequence(wanted)};"
         yield owned(wanted)
-    elif wanted.kind == "TYPE" and wanted.parts[0] == "e" and wanted.parts[: len(found.parts)] == found.parts:
-        yield from (f"ALTER TYPE {wanted.name} ADD VALUE {label};" for label in wanted.parts[len(found.parts) :])
+    elif (
+        wanted.kind == "TYPE"
+        and wanted.parts[0] == "e"
+        and wanted.parts[: len(found.parts)] == found.parts
+    ):
+        yield from (
+            f"ALTER TYPE {wanted.name} ADD VALUE {label};"
+            for label in wanted.parts[len(found.parts) :]
+        )
     else:
         yield by_hand(wanted)
 
 
 def change_column(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
     table, name = f"ALTER TABLE {relation(wanted)}", own(wanted)
-    (kind, filled, default, *rest), (was_kind, was_filled, was_default, *was_rest) = wanted.parts, found.parts
+    (kind, filled, default, *rest), (was_kind, was_filled, was_default, *was_rest) = (
+        wanted.parts,
+        found.parts,
+    )
     if rest != was_rest:
         yield by_hand(wanted)
         return
     if kind != was_kind:
         if was_default:
             yield f"{table} ALTER COLUMN {name} DROP DEFAULT;"
-        yield f"{table} ALTER COLUMN {name} TYPE {kind} USING {name}::{kind};   -- rewrites the table where the types differ in their bytes"
+        yield (
+            f"{table} ALTER COLUMN {name} TYPE {kind} USING {name}::{kind};   -- rewrites the "
+            f"table where the types differ in their bytes"
+        )
     if default != was_default or (kind != was_kind and default):
-        yield f"{table} ALTER COLUMN {name} {f'SET DEFAULT {default}' if default else 'DROP DEFAULT'};"
+        yield (
+            f"{table} ALTER COLUMN {name} "
+            f"{f'SET DEFAULT {default}' if default else 'DROP DEFAULT'};"
+        )
     if filled != was_filled:
         yield f"{table} ALTER COLUMN {name} {'SET' if filled == 'true' else 'DROP'} NOT NULL;"
 
 
 def column(piece: SchemaObject) -> str:
     kind, filled, default, identity, generated, collation = piece.parts
-    words = [own(piece), kind, f"COLLATE {collation}" if collation else "", "NOT NULL" if filled == "true" else ""]
+    words = [
+        own(piece),
+        kind,
+        f"COLLATE {collation}" if collation else "",
+        "NOT NULL" if filled == "true" else "",
+    ]
     if identity:
         words.append(f"GENERATED {'ALWAYS' if identity == 'a' else 'BY DEFAULT'} AS IDENTITY")
     elif generated:
-        words.append(f"GENERATED ALWAYS AS ({default}) {'STORED' if generated == 's' else 'VIRTUAL'}")
+        words.append(
+            f"GENERATED ALWAYS AS ({default}) {'STORED' if generated == 's' else 'VIRTUAL'}"
+        )
     elif default:
         words.append(f"DEFAULT {default}")
     return " ".join(word for word in words if word)
@@ -159,7 +240,10 @@ def column(piece: SchemaObject) -> str:
 
 def sequence(piece: SchemaObject) -> str:
     kind, start, step, lowest, highest, cycle = piece.parts
-    return f"AS {kind} START {start} INCREMENT {step} MINVALUE {lowest} MAXVALUE {highest}{' CYCLE' if cycle == 'true' else ' NO CYCLE'}"
+    return (
+        f"AS {kind} START {start} INCREMENT {step} MINVALUE {lowest} MAXVALUE "
+        f"{highest}{' CYCLE' if cycle == 'true' else ' NO CYCLE'}"
+    )
 
 
 def owned(piece: SchemaObject) -> str:
@@ -172,13 +256,24 @@ def new_type(piece: SchemaObject) -> str:
         base, filled, default, *checks = parts
         words = [base, filled, f"DEFAULT {default}" if default else "", *checks]
         return f"CREATE DOMAIN {piece.name} AS {' '.join(word for word in words if word)};"
-    return by_hand(piece) if kind == "r" else f"CREATE TYPE {piece.name} AS {'ENUM ' if kind == 'e' else ''}({', '.join(parts)});"
+    return (
+        by_hand(piece)
+        if kind == "r"
+        else f"CREATE TYPE {piece.name} AS {'ENUM ' if kind == 'e' else ''}({', '.join(parts)});"
+    )
 
 
 def policy(piece: SchemaObject) -> str:
     command, permissive, roles, using, check = piece.parts
-    words = [f"CREATE POLICY {own(piece)} ON {relation(piece)} AS {'PERMISSIVE' if permissive == 'true' else 'RESTRICTIVE'}"]
-    words += [f"FOR {COMMANDS[command]} TO {roles}", f"USING ({using})" if using else "", f"WITH CHECK ({check})" if check else ""]
+    words = [
+        f"CREATE POLICY {own(piece)} ON {relation(piece)} AS "
+        f"{'PERMISSIVE' if permissive == 'true' else 'RESTRICTIVE'}"
+    ]
+    words += [
+        f"FOR {COMMANDS[command]} TO {roles}",
+        f"USING ({using})" if using else "",
+        f"WITH CHECK ({check})" if check else "",
+    ]
     return " ".join(word for word in words if word) + ";"
 
 

@@ -1,8 +1,8 @@
-"""SQL as PostgreSQL's own parser sees it: each statement with its kind, the tables that it touches, and where it stands.
+"""SQL as PostgreSQL's own parser sees it: each statement with its kind, the tables that it touches,
+and where it stands.
 
-pglast types every statement, so nothing here reads SQL by its looks. What Alembic adds for itself (its version table, BEGIN, COMMIT) is
-left out.
-"""
+pglast types every statement, so nothing here reads SQL by its looks. What Alembic adds for itself
+(its version table, BEGIN, COMMIT) is left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from functools import lru_cache
 from typing import Any
 
 OWN_TABLE = "alembic_version"
-OWN_MARK = "/* Alembic */"     # on Alembic's own BEGIN and COMMIT, see `ops.migrator.revisions.scripts`
+OWN_MARK = (
+    "/* Alembic */"  # on Alembic's own BEGIN and COMMIT, see `ops.migrator.revisions.scripts`
+)
 ENDING = ("COMMIT", "ROLLBACK", "PREPARE")
 PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 
@@ -34,11 +36,13 @@ class Unparsable(Exception):
     """PostgreSQL's parser refuses it; `str()` is its reason."""
 
 
-@lru_cache(maxsize=1024)    # the linter and the forecast of locks read the same revisions
+@lru_cache(maxsize=1024)  # the linter and the forecast of locks read the same revisions
 def parsed(sql: str) -> tuple[Statement, ...]:
     """Without transaction control, and without what Alembic adds. Raises Unparsable."""
     found = every(sql)
-    return tuple(each for each in found if each.kind != "TransactionStmt" and OWN_TABLE not in each.tables)
+    return tuple(
+        each for each in found if each.kind != "TransactionStmt" and OWN_TABLE not in each.tables
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -50,24 +54,34 @@ def every(sql: str) -> tuple[Statement, ...]:
         found = pglast.parse_sql(sql)
     except pglast.Error as error:
         raise Unparsable(str(error).split("\n")[0]) from None
-    data = sql.encode()      # locations are bytes
+    data = sql.encode()  # locations are bytes
     return tuple(read(raw, data) for raw in found)
 
 
 def transaction_control(sql: str) -> Iterator[Statement]:
-    """Statements that begin or end a transaction inside of the revision's own one. Raises Unparsable.
+    """Statements that begin or end a transaction inside of the revision's own one. Raises
+    Unparsable.
 
-    In an `autocommit_block`, which Alembic opens by its COMMIT and closes by its BEGIN, they may stand.
-    """
+    In an `autocommit_block`, which Alembic opens by its COMMIT and closes by its BEGIN, they may
+    stand."""
     outside = False
     for position, statement in enumerate(every(sql)):
-        kind = statement.tree.kind.name.removeprefix("TRANS_STMT_") if statement.kind == "TransactionStmt" else ""
+        kind = (
+            statement.tree.kind.name.removeprefix("TRANS_STMT_")
+            if statement.kind == "TransactionStmt"
+            else ""
+        )
         if kind and OWN_MARK in statement.sql:
             outside = kind == "COMMIT"
         elif outside:
             continue
-        elif kind in ENDING or (kind in ("BEGIN", "START") and position) or (statement.kind == "DoStmt" and commits(statement.sql)):
-            yield statement   # a BEGIN that comes first is Alembic's, where all revisions share one transaction
+        elif (
+            kind in ENDING
+            or (kind in ("BEGIN", "START") and position)
+            or (statement.kind == "DoStmt" and commits(statement.sql))
+        ):
+            # a BEGIN that comes first is Alembic's, where all revisions share one transaction
+            yield statement
 
 
 def commits(block: str) -> bool:
@@ -91,11 +105,15 @@ def readable(sql: str) -> tuple[Statement, ...] | None:
 
 def read(raw: Any, data: bytes) -> Statement:
     end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
-    text = data[raw.stmt_location:end].decode()
+    text = data[raw.stmt_location : end].decode()
     kind = type(raw.stmt).__name__
     tables = tuple(dict.fromkeys(named(raw.stmt)))
     before = data[: raw.stmt_location].decode() + text[: len(text) - len(text.lstrip())]
-    body = "\n".join(line for line in text.strip().splitlines() if line.strip() and not line.lstrip().startswith("--"))
+    body = "\n".join(
+        line
+        for line in text.strip().splitlines()
+        if line.strip() and not line.lstrip().startswith("--")
+    )
     skipped = sum(1 for line in leading_comments(text))
     return Statement(kind, before.count("\n") + 1 + skipped, body, raw.stmt, tables)
 
@@ -111,17 +129,33 @@ def leading_comments(text: str) -> Iterator[str]:
 def named(tree: Any) -> Iterator[str]:
     """The tables that a statement changes."""
     kind = type(tree).__name__
-    relation = getattr(tree, "relation", None) or getattr(tree, "rel", None) or getattr(getattr(tree, "into", None), "rel", None)
+    relation = (
+        getattr(tree, "relation", None)
+        or getattr(tree, "rel", None)
+        or getattr(getattr(tree, "into", None), "rel", None)
+    )
     if kind in ("CreatePolicyStmt", "AlterPolicyStmt"):
         relation = tree.table
     if kind not in ("SelectStmt", "TransactionStmt") and getattr(relation, "relname", None):
         yield qualified(relation)
-    for one in (*(getattr(tree, "relations", None) or ()), *(each.relation for each in getattr(tree, "rels", None) or ())):
+    for one in (
+        *(getattr(tree, "relations", None) or ()),
+        *(each.relation for each in getattr(tree, "rels", None) or ()),
+    ):
         if getattr(one, "relname", None):
             yield qualified(one)
-    if kind == "DropStmt" and tree.removeType.name in ("OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_SEQUENCE"):
+    if kind == "DropStmt" and tree.removeType.name in (
+        "OBJECT_TABLE",
+        "OBJECT_VIEW",
+        "OBJECT_MATVIEW",
+        "OBJECT_SEQUENCE",
+    ):
         yield from (dotted(names) for names in tree.objects)
-    if kind == "DropStmt" and tree.removeType.name in ("OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"):
+    if kind == "DropStmt" and tree.removeType.name in (
+        "OBJECT_TRIGGER",
+        "OBJECT_RULE",
+        "OBJECT_POLICY",
+    ):
         yield from (dotted(names[:-1]) for names in tree.objects)
 
 
@@ -139,13 +173,22 @@ def identifier(name: str) -> str:
 
 
 def always(where: Any) -> bool:
-    """Whether a WHERE leaves out no row: there is none, or it looks at no column (`true`, `1 = 1`)."""
+    """Whether a WHERE leaves out no row: there is none, or it looks at no column (`true`, `1 =
+    1`).
+    """
     kind = type(where).__name__
     if kind == "A_Expr":
         return always(where.lexpr) and always(where.rexpr)
-    return where is None or (kind == "A_Const" and not where.isnull and getattr(where.val, "boolval", True))
+    return where is None or (
+        kind == "A_Const" and not where.isnull and getattr(where.val, "boolval", True)
+    )
 
 
 def created(statements: tuple[Statement, ...]) -> frozenset[str]:
     """Tables that these statements make: nobody uses them yet."""
-    return frozenset(table for each in statements if each.kind in ("CreateStmt", "CreateTableAsStmt") for table in each.tables)
+    return frozenset(
+        table
+        for each in statements
+        if each.kind in ("CreateStmt", "CreateTableAsStmt")
+        for table in each.tables
+    )

@@ -1,8 +1,9 @@
-"""What a statement locks, and what that keeps out (PostgreSQL's documentation: "Explicit Locking", "ALTER TABLE").
+"""What a statement locks, and what that keeps out (PostgreSQL's documentation: "Explicit Locking",
+"ALTER TABLE").
 
-A lock is held to the end of the revision's transaction. Whether a table is rewritten or read through decides how long (`durations`). What
-runs code of its own (a DO block) locks what nobody can read from the SQL: that is said (`unknown`), and never passed over.
-"""
+A lock is held to the end of the revision's transaction. Whether a table is rewritten or read
+through decides how long (`durations`). What runs code of its own (a DO block) locks what nobody can
+read from the SQL: that is said (`unknown`), and never passed over."""
 
 from __future__ import annotations
 
@@ -10,11 +11,21 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ops.postgres.model_relations import Relations
 from ops.migrations.rules.alter_table import of_alter, referenced
+from ops.migrations.rules.lock_modes import (
+    ACCESS_EXCLUSIVE,
+    BLOCKS,
+    EXCLUSIVE,
+    LOCK_MODES,
+    ROW_EXCLUSIVE,
+    SHARE,
+    SHARE_ROW,
+    SHARE_UPDATE,
+    STRENGTH,
+)
 from ops.migrations.rules.locks_follow import cascades, further, written
-from ops.migrations.rules.lock_modes import ACCESS_EXCLUSIVE, BLOCKS, EXCLUSIVE, LOCK_MODES, ROW_EXCLUSIVE, SHARE, SHARE_ROW, SHARE_UPDATE, STRENGTH
 from ops.migrations.rules.statements import Statement, always, created, dotted, qualified
+from ops.postgres.model_relations import Relations
 
 BY_KIND = {
     "DropStmt": ACCESS_EXCLUSIVE,
@@ -35,14 +46,17 @@ BY_KIND = {
 CODE = {"DoStmt": "a DO block", "CallStmt": "a procedure"}
 WORKS = ("", "reads", "reindexes", "writes", "rewrites")
 LOCK_NAMES = {
-    "reads": ", reads the whole table", "reindexes": ", reads the whole table",
-    "writes": ", writes every row", "rewrites": ", writes the whole table anew",
-}  # fmt: skip
+    "reads": ", reads the whole table",
+    "reindexes": ", reads the whole table",
+    "writes": ", writes every row",
+    "rewrites": ", writes the whole table anew",
+}
 
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What the database says of the names in the SQL: its tables, their columns' types (`format_type`), and whose the indexes are.
+    """What the database says of the names in the SQL: its tables, their columns' types
+    (`format_type`), and whose the indexes are.
 
     `made`: tables that revisions before this one make, where they are not in the database already.
     `relations`: the foreign keys around the tables.
@@ -57,7 +71,9 @@ class TableFacts:
 
 @dataclass(frozen=True)
 class Lock:
-    """`work`: one of WORKS, what happens to every row meanwhile. `index`: `table` is what it belongs to."""
+    """`work`: one of WORKS, what happens to every row meanwhile. `index`: `table` is what it
+    belongs to.
+    """
 
     revision: str
     table: str
@@ -67,16 +83,31 @@ class Lock:
 
     @property
     def blocks(self) -> str:
-        """The planner locks every index of a table before it reads it (PostgreSQL's documentation, REINDEX)."""
-        return "blocks writes, and most reads" if self.work == "reindexes" and self.mode == SHARE else BLOCKS[self.mode]
+        """The planner locks every index of a table before it reads it (PostgreSQL's documentation,
+        REINDEX).
+        """
+        return (
+            "blocks writes, and most reads"
+            if self.work == "reindexes" and self.mode == SHARE
+            else BLOCKS[self.mode]
+        )
 
     def as_document(self) -> dict[str, str | None]:
-        return {"revision": self.revision, "table": self.table or None, "mode": self.mode, "blocks": self.blocks,
-                "work": self.work, "index": self.index}   # fmt: skip
+        return {
+            "revision": self.revision,
+            "table": self.table or None,
+            "mode": self.mode,
+            "blocks": self.blocks,
+            "work": self.work,
+            "index": self.index,
+        }
 
     def as_text(self) -> str:
         on = self.table or f"the table of index {self.index}"
-        return f"{self.revision} takes {self.mode} on {on} ({self.blocks}){LOCK_NAMES.get(self.work, '')}"
+        return (
+            f"{self.revision} takes {self.mode} on {on} "
+            f"({self.blocks}){LOCK_NAMES.get(self.work, '')}"
+        )
 
 
 def names(statements: tuple[Statement, ...]) -> frozenset[str]:
@@ -86,10 +117,14 @@ def names(statements: tuple[Statement, ...]) -> frozenset[str]:
     return own | written(statements)
 
 
-def locks(revision: str, statements: tuple[Statement, ...], known: TableFacts | None = None) -> tuple[Lock, ...]:
+def locks(
+    revision: str, statements: tuple[Statement, ...], known: TableFacts | None = None
+) -> tuple[Lock, ...]:
     """The strongest lock on each table that was there before, with the most work."""
     known = known or TableFacts()
-    new = (created(statements) | known.made) - known.tables     # CREATE TABLE IF NOT EXISTS makes none where it is there
+    new = (
+        created(statements) | known.made
+    ) - known.tables  # CREATE TABLE IF NOT EXISTS makes none where it is there
     own_indexes = {str(each.tree.idxname) for each in statements if each.kind == "IndexStmt"}
     found: dict[str, Lock] = {}
     for statement in statements:
@@ -99,7 +134,10 @@ def locks(revision: str, statements: tuple[Statement, ...], known: TableFacts | 
                 continue
             key = lock.table or f"index {lock.index}"
             before = found.get(key, lock)
-            mode, work = max(before.mode, lock.mode, key=STRENGTH.index), max(before.work, lock.work, key=WORKS.index)
+            mode, work = (
+                max(before.mode, lock.mode, key=STRENGTH.index),
+                max(before.work, lock.work, key=WORKS.index),
+            )
             found[key] = replace(before, revision=revision, mode=mode, work=work)
     return tuple(found.values())
 
@@ -112,7 +150,9 @@ def unknown(statements: tuple[Statement, ...]) -> str:
 
 
 def drops_unnamed(statement: Statement) -> bool:
-    """Whether it drops objects that it does not name (of a table: foreign keys, which are known)."""
+    """Whether it drops objects that it does not name (of a table: foreign keys, which are
+    known).
+    """
     if statement.kind != "DropStmt":
         return statement.kind == "DropOwnedStmt"
     return cascades(statement.tree) and statement.tree.removeType.name != "OBJECT_TABLE"
@@ -129,21 +169,37 @@ def locks_taken(statement: Statement, known: TableFacts) -> Iterator[Lock]:
     elif kind == "CreateStmt":
         yield from of_create(tree)
     elif kind == "IndexStmt":
-        yield from (Lock("", table, SHARE_UPDATE if tree.concurrent else SHARE, "reads") for table in statement.tables)
+        yield from (
+            Lock("", table, SHARE_UPDATE if tree.concurrent else SHARE, "reads")
+            for table in statement.tables
+        )
     elif kind == "ReindexStmt" and tree.relation:
         yield of_reindex(tree, known)
     elif kind == "RefreshMatViewStmt":
-        yield Lock("", statement.tables[0], EXCLUSIVE if tree.concurrent else ACCESS_EXCLUSIVE, "rewrites")
+        yield Lock(
+            "", statement.tables[0], EXCLUSIVE if tree.concurrent else ACCESS_EXCLUSIVE, "rewrites"
+        )
     elif kind == "VacuumStmt":
         yield from (Lock("", table, *of_vacuum(tree)) for table in statement.tables)
     elif kind == "LockStmt":
-        yield from (Lock("", table, LOCK_MODES[tree.mode]) for table in statement.tables if tree.mode in LOCK_MODES)
+        yield from (
+            Lock("", table, LOCK_MODES[tree.mode])
+            for table in statement.tables
+            if tree.mode in LOCK_MODES
+        )
     elif kind == "DropStmt" and tree.removeType.name == "OBJECT_INDEX":
-        yield from (of_index(dotted(parts), SHARE_UPDATE if tree.concurrent else ACCESS_EXCLUSIVE, "", known) for parts in tree.objects)
+        yield from (
+            of_index(
+                dotted(parts), SHARE_UPDATE if tree.concurrent else ACCESS_EXCLUSIVE, "", known
+            )
+            for parts in tree.objects
+        )
     elif kind == "RenameStmt" and tree.renameType.name == "OBJECT_INDEX":
-        yield Lock("", statement.tables[0], SHARE_UPDATE)     # the index alone, not its table
+        yield Lock("", statement.tables[0], SHARE_UPDATE)  # the index alone, not its table
     elif kind in BY_KIND:
-        yield from (Lock("", table, BY_KIND[kind], of_rows(tree, kind)) for table in statement.tables)
+        yield from (
+            Lock("", table, BY_KIND[kind], of_rows(tree, kind)) for table in statement.tables
+        )
 
 
 def of_index(name: str, mode: str, work: str, known: TableFacts) -> Lock:
@@ -151,7 +207,11 @@ def of_index(name: str, mode: str, work: str, known: TableFacts) -> Lock:
 
 
 def of_reindex(tree: Any, known: TableFacts) -> Lock:
-    mode = SHARE_UPDATE if any(option.defname == "concurrently" for option in tree.params or ()) else SHARE
+    mode = (
+        SHARE_UPDATE
+        if any(option.defname == "concurrently" for option in tree.params or ())
+        else SHARE
+    )
     if tree.kind.name == "REINDEX_OBJECT_INDEX":
         return of_index(qualified(tree.relation), mode, "reindexes", known)
     return Lock("", qualified(tree.relation), mode, "reindexes")

@@ -1,9 +1,11 @@
-"""`python3 -u -m ops.migrator.remote.cli start|attach|cancel|list RUNS …`: migrations on the host that reaches the database, without a terminal.
+"""`python3 -u -m ops.migrator.remote.cli start|attach|cancel|list RUNS …`: migrations on the host
+that reaches the database, without a terminal.
 
-`start` reads one JSON document from stdin, the password among it, and leaves a detached runner behind: its own session, its output in the
-run's log, so that no lost connection and no closed terminal touches it. A second `start` of the same id changes nothing. `attach` tells the
-log from an offset on and ends with the run's end; `cancel` interrupts it (the revision at work is rolled back). All answers are JSON lines.
-"""
+`start` reads one JSON document from stdin, the password among it, and leaves a detached runner
+behind: its own session, its output in the run's log, so that no lost connection and no closed
+terminal touches it. A second `start` of the same id changes nothing. `attach` tells the log from an
+offset on and ends with the run's end; `cancel` interrupts it (the revision at work is rolled back).
+All answers are JSON lines."""
 
 from __future__ import annotations
 
@@ -23,11 +25,13 @@ from typing import Any, NoReturn
 from ops.migrator.remote import bundle_cache, run_store
 from ops.migrator.remote.run_store import StoredRun
 
-AUTHORITY = "authority.pem"       # the CA bundle of the operator's machine, shipped by its content
+AUTHORITY = "authority.pem"  # the CA bundle of the operator's machine, shipped by its content
 
 
 class Stopped(KeyboardInterrupt):
-    """`cancel`, or a signal from elsewhere. A subclass: `raise KeyboardInterrupt` in a revision is that revision's failure."""
+    """`cancel`, or a signal from elsewhere. A subclass: `raise KeyboardInterrupt` in a revision is
+    that revision's failure.
+    """
 
 
 def now() -> str:
@@ -53,8 +57,13 @@ def start(root: Path, folder: str) -> None:
         return send({**run.as_document(), "started": False})
     run.log.touch(mode=0o600)
     lock = os.open(run.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)         # taken before anybody can look for the run; the runner inherits it
-    about = {key: asked.get(key) for key in ("who", "direction", "to", "bundles")} | {"from": asked["shown"], "began_at": now()}
+    fcntl.flock(
+        lock, fcntl.LOCK_EX
+    )  # taken before anybody can look for the run; the runner inherits it
+    about = {key: asked.get(key) for key in ("who", "direction", "to", "bundles")} | {
+        "from": asked["shown"],
+        "began_at": now(),
+    }
     run_store.write(run.folder / "run.json", about)
     if os.fork():
         os.close(lock)
@@ -68,7 +77,7 @@ def forget(root: Path, bundles: Mapping[str, str] | None) -> None:
     """What nobody needs any more; `bundles`: those that this run was started from, where it was."""
     run_store.prune(root)
     if bundles:
-        cache = root.parent.parent       # …/runs/ENVIRONMENT
+        cache = root.parent.parent  # …/runs/ENVIRONMENT
         bundle_cache.used(cache, bundles)
         bundle_cache.prune(cache)
 
@@ -92,7 +101,10 @@ def detach(run: StoredRun, asked: dict[str, Any], folder: str) -> NoReturn:
         nowhere, log = os.open(os.devnull, os.O_RDONLY), os.open(run.log, os.O_WRONLY | os.O_APPEND)
         for old, new in ((nowhere, 0), (log, 1), (log, 2)):
             os.dup2(old, new)
-        for stream in (sys.stdout, sys.stderr):      # the host's locale must not decide what a revision may say
+        for stream in (
+            sys.stdout,
+            sys.stderr,
+        ):  # the host's locale must not decide what a revision may say
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
         run_store.write(run.folder / "run.json", {**run.about(), "pid": os.getpid()})
         run.end(work(run, asked, folder))
@@ -110,7 +122,7 @@ def interrupt_once(number: int, _frame: object) -> NoReturn:
 
 def work(run: StoredRun, asked: dict[str, Any], folder: str) -> dict[str, Any]:
     """The end of the run, whatever it is; it never raises."""
-    from ops.migrator.model import Limits, MigrateError, TargetDatabase, RunIdentity
+    from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
 
     target = TargetDatabase(folder, parameters(run, asked))
     ended: dict[str, Any]
@@ -120,23 +132,43 @@ def work(run: StoredRun, asked: dict[str, Any], folder: str) -> dict[str, Any]:
         if asked.get("redact"):
             target = dataclasses.replace(target, redact=imported(asked["redact"]))
         outcome = migrate(
-            target, asked["direction"], asked["to"], RunIdentity(**asked["who"]), Limits(**asked["limits"]),
+            target,
+            asked["direction"],
+            asked["to"],
+            RunIdentity(**asked["who"]),
+            Limits(**asked["limits"]),
             say=lambda line: print(line, flush=True),
-            accepted=asked.get("accepted"), shown=tuple(asked["shown"]),
+            accepted=asked.get("accepted"),
+            shown=tuple(asked["shown"]),
         )
         ended = {"state": "succeeded", "outcome": dataclasses.asdict(outcome)}
     except MigrateError as error:
-        ended = {"state": "failed", "error": {key: target.clean(getattr(error, key)) for key in ("kind", "what", "why", "next")}}
+        ended = {
+            "state": "failed",
+            "error": {
+                key: target.clean(getattr(error, key)) for key in ("kind", "what", "why", "next")
+            },
+        }
     except KeyboardInterrupt:
         ended = {"state": "cancelled"}
-    except BaseException as error:       # the end must be known, whatever it was
+    except BaseException as error:  # the end must be known, whatever it was
         what = f"the runner failed: {type(error).__name__}"
-        ended = {"state": "failed", "error": {"kind": "failed", "what": what, "why": target.clean(error), "next": "inv db.current"}}
+        ended = {
+            "state": "failed",
+            "error": {
+                "kind": "failed",
+                "what": what,
+                "why": target.clean(error),
+                "next": "inv db.current",
+            },
+        }
     return {**ended, "ended_at": now()}
 
 
 def imported(name: str) -> Any:
-    """`module:function`, of a module that was sent along: the engine has no other code of ours to import."""
+    """`module:function`, of a module that was sent along: the engine has no other code of ours to
+    import.
+    """
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)
 
@@ -152,9 +184,15 @@ def parameters(run: StoredRun, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(root: Path, id: str) -> StoredRun | None:
-    """The run of that id; `latest`: the one at work (whoever was refused meanwhile is newer), else the newest. Told where there is none."""
+    """The run of that id; `latest`: the one at work (whoever was refused meanwhile is newer), else
+    the newest. Told where there is none.
+    """
     known = run_store.runs(root)
-    meant = [*filter(StoredRun.lives, known), *known] if id == "latest" else [run for run in known if run.id == id]
+    meant = (
+        [*filter(StoredRun.lives, known), *known]
+        if id == "latest"
+        else [run for run in known if run.id == id]
+    )
     found = next(iter(meant), None)
     if found is None:
         send({"missing": id, "known": [run.id for run in known[:5]]})
@@ -182,7 +220,12 @@ def listed(root: Path) -> None:
     send({"runs": [run.as_document() for run in run_store.runs(root)]})
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"start": start, "attach": attach, "cancel": cancel, "list": listed}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "start": start,
+    "attach": attach,
+    "cancel": cancel,
+    "list": listed,
+}
 
 if __name__ == "__main__":
     COMMANDS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -1,12 +1,13 @@
-"""A run's folder on the host that migrates: what was asked (never the password), its log, its end, and a lock while it lives.
+"""A run's folder on the host that migrates: what was asked (never the password), its log, its end,
+and a lock while it lives.
 
     run.json     who, what, from where to where, and the process
     log          one line of progress each, complete whoever watched
     status.json  the end, written by rename; not there while it runs
     lock         an flock of the runner: free without a status means that the runner was killed ("lost")
 
-Standard library only: it is read by commands that must answer on a host where nothing else is installed yet.
-"""
+Standard library only: it is read by commands that must answer on a host where nothing else is
+installed yet."""
 
 from __future__ import annotations
 
@@ -21,9 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-KEPT = 20         # ended runs that are kept
+KEPT = 20  # ended runs that are kept
 POLL_S = 0.1
-BEAT_S = 3.0      # a watcher hears from a silent run so often, so that both ends notice a dead connection
+BEAT_S = (
+    3.0  # a watcher hears from a silent run so often, so that both ends notice a dead connection
+)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class StoredRun:
 
     def state(self) -> dict[str, Any]:
         """Its end; `running`; or `lost` where the runner is gone without one."""
-        lives = self.lives()          # first: who ends between the two looks has written its end by then
+        lives = self.lives()  # first: who ends between the two looks has written its end by then
         return self.ended() or {"state": "running" if lives else "lost"}
 
     def as_document(self) -> dict[str, Any]:
@@ -70,9 +73,14 @@ class StoredRun:
         write(self.folder / "status.json", status)
 
     def follow(self, offset: int) -> Iterator[dict[str, Any]]:
-        """Which run it is, each line of the log from `offset` (bytes) on, then the end. A beat where nothing is said."""
+        """Which run it is, each line of the log from `offset` (bytes) on, then the end. A beat
+        where nothing is said.
+        """
         spoke = time.monotonic()
-        yield {"run": self.id, "offset": offset}      # `latest` may be another one when a watcher comes back
+        yield {
+            "run": self.id,
+            "offset": offset,
+        }  # `latest` may be another one when a watcher comes back
         with self.log.open("rb") as file:
             file.seek(offset)
             while True:
@@ -102,7 +110,11 @@ def whole_lines(file: Any, *, last: bool) -> Iterator[bytes]:
 
 def runs(root: Path) -> list[StoredRun]:
     """Every run below `root`, newest first."""
-    found = [StoredRun(path) for path in root.iterdir() if (path / "run.json").exists()] if root.is_dir() else []
+    found = (
+        [StoredRun(path) for path in root.iterdir() if (path / "run.json").exists()]
+        if root.is_dir()
+        else []
+    )
     return sorted(found, key=lambda run: str(run.about().get("began_at")), reverse=True)
 
 
@@ -127,7 +139,9 @@ def read(path: Path) -> dict[str, Any] | None:
 def write(path: Path, document: dict[str, Any]) -> None:
     """Whole or not at all, readable by its owner alone."""
     making = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+    with os.fdopen(
+        os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"
+    ) as file:
         json.dump(document, file)
         file.flush()
         os.fsync(file.fileno())

@@ -1,9 +1,10 @@
-"""What was applied, as one number: a revision's meaning, so that comments, docstrings and layout don't change it.
+"""What was applied, as one number: a revision's meaning, so that comments, docstrings and layout
+don't change it.
 
-The file is parsed, and every node is written down by its own rule (`ast.dump` and `ast.unparse` differ from one Python to the next). The
-downgrade is left out: it has not run yet, and a mistake in it must be mendable. SQL files beside the revision (`0003_x.sql`) count too,
-without their comments. Modules that a revision imports do not, nor what only `db.verify` and `db.lint` read (ABOUT).
-"""
+The file is parsed, and every node is written down by its own rule (`ast.dump` and `ast.unparse`
+differ from one Python to the next). The downgrade is left out: it has not run yet, and a mistake in
+it must be mendable. SQL files beside the revision (`0003_x.sql`) count too, without their comments.
+Modules that a revision imports do not, nor what only `db.verify` and `db.lint` read (ABOUT)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ from typing import Any
 from ops.migrator.model import MigrateError
 from ops.migrator.revisions.sql_tokens import statements
 
-NOT_MEANING = frozenset({"ctx", "type_params", "kind", "type_comment", "returns", "annotation", "lineno"})
+NOT_MEANING = frozenset(
+    {"ctx", "type_params", "kind", "type_comment", "returns", "annotation", "lineno"}
+)
 LATER = "downgrade"
 ABOUT = ("keeps_data", "phase", "waive")
 
@@ -34,9 +37,16 @@ def checksum(file: Path) -> str:
 
 
 def sql_files(file: Path) -> list[Path]:
-    """`0003_x.sql`, `0003_x.up.sql` beside `0003_x.py`; by plain names, since a glob of many revisions' folder is dear."""
-    begin, names = f"{file.stem}.", os.listdir(file.parent)    # noqa: PTH208 - names alone
-    return [file.parent / name for name in sorted(name for name in names if name.startswith(begin) and name.endswith(".sql"))]
+    """`0003_x.sql`, `0003_x.up.sql` beside `0003_x.py`; by plain names, since a glob of many
+    revisions' folder is dear.
+    """
+    begin, names = f"{file.stem}.", os.listdir(file.parent)  # noqa: PTH208 - names alone
+    return [
+        file.parent / name
+        for name in sorted(
+            name for name in names if name.startswith(begin) and name.endswith(".sql")
+        )
+    ]
 
 
 def write_down(node: Any, found: list[str]) -> None:
@@ -51,7 +61,12 @@ def write_down(node: Any, found: list[str]) -> None:
         found.append(")")
     elif isinstance(node, list):
         for item in node:
-            if not (is_text(item) or getattr(item, "name", None) == LATER or is_about(item) or is_future(item)):
+            if not (
+                is_text(item)
+                or getattr(item, "name", None) == LATER
+                or is_about(item)
+                or is_future(item)
+            ):
                 write_down(item, found)
     else:
         found.append(repr(node))
@@ -59,20 +74,33 @@ def write_down(node: Any, found: list[str]) -> None:
 
 def is_text(node: Any) -> bool:
     """A docstring, or a string that stands alone."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def is_about(node: Any) -> bool:
-    """What a revision says of itself, for its proof and the linter: it changes nothing that is applied."""
-    return isinstance(node, ast.Assign) and len(node.targets) == 1 and getattr(node.targets[0], "id", None) in ABOUT
+    """What a revision says of itself, for its proof and the linter: it changes nothing that is
+    applied.
+    """
+    return (
+        isinstance(node, ast.Assign)
+        and len(node.targets) == 1
+        and getattr(node.targets[0], "id", None) in ABOUT
+    )
 
 
 def is_future(node: Any) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
-def refuse_edited(applied: Mapping[str, Path], remembered: Mapping[str, str], accepted: str | None) -> dict[str, str]:
-    """The checksums to remember: of revisions applied by another tool, and of the one whose edit is accepted by name.
+def refuse_edited(
+    applied: Mapping[str, Path], remembered: Mapping[str, str], accepted: str | None
+) -> dict[str, str]:
+    """The checksums to remember: of revisions applied by another tool, and of the one whose edit is
+    accepted by name.
 
     Raises MigrateError (refused) for any other that is not what was applied.
     """
@@ -82,7 +110,15 @@ def refuse_edited(applied: Mapping[str, Path], remembered: Mapping[str, str], ac
         if revision not in remembered or (revision == accepted and remembered[revision] != found):
             new[revision] = found
         elif remembered[revision] != found:
-            why = f"{file.name} is not what was applied (checksum {remembered[revision]}, now {found})"
-            how = f"take the edit back and write a new revision; where both mean the same: --edited {revision}"
-            raise MigrateError("refused", f"revision {revision} was edited after it was applied", why, how)
+            why = (
+                f"{file.name} is not what was applied (checksum {remembered[revision]}, now "
+                f"{found})"
+            )
+            how = (
+                f"take the edit back and write a new revision; where both mean the same: "
+                f"--edited {revision}"
+            )
+            raise MigrateError(
+                "refused", f"revision {revision} was edited after it was applied", why, how
+            )
     return new

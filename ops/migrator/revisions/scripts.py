@@ -1,4 +1,6 @@
-"""The revisions of a folder: which there are, what is pending, and their SQL. Nothing here needs a database."""
+"""The revisions of a folder: which there are, what is pending, and their SQL. Nothing here needs a
+database.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
-from ops.migrator.revisions.checksums import ABOUT
 from ops.migrator.model import Direction, MigrateError, Revision
+from ops.migrator.revisions.checksums import ABOUT
 from ops.migrator.revisions.user_code import UserCodeError, contained, describe, place
 
 BASE = "base"
@@ -26,7 +28,9 @@ OWN = "/* Alembic */"
 
 
 class Scripts:
-    """The folder with env.py and versions/. Raises MigrateError (config) for a revision file that cannot be loaded."""
+    """The folder with env.py and versions/. Raises MigrateError (config) for a revision file that
+    cannot be loaded.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
@@ -34,35 +38,56 @@ class Scripts:
         self.config.set_main_option("script_location", folder.replace("%", "%%"))
         with self.told(f"revisions in {folder}"):
             self.directory = ScriptDirectory(
-                folder, file_template="%(rev)s_%(slug)s", truncate_slug_length=60, timezone="UTC", messaging_opts={"quiet": True}
+                folder,
+                file_template="%(rev)s_%(slug)s",
+                truncate_slug_length=60,
+                timezone="UTC",
+                messaging_opts={"quiet": True},
             )
             self.heads = tuple(self.directory.get_heads())
             self.files = self.seen()
 
     def seen(self) -> dict[str, tuple[int, int]]:
-        """Each file of the revisions, SQL beside them included, with its time of change (ns) and size (bytes)."""
+        """Each file of the revisions, SQL beside them included, with its time of change (ns) and
+        size (bytes).
+        """
         folders = {Path(script.path).parent for script in self.directory.walk_revisions()}
         files = [each for folder in folders for each in os.scandir(folder) if each.is_file()]
         return {each.path: ((found := each.stat()).st_mtime_ns, found.st_size) for each in files}
 
     def refuse_changed(self) -> None:
-        """Raises MigrateError (refused) where a file is not what was loaded: that would run, and what lies there be remembered."""
+        """Raises MigrateError (refused) where a file is not what was loaded: that would run, and
+        what lies there be remembered.
+        """
         changed = sorted(Path(path).name for path, _ in self.files.items() ^ self.seen().items())
         if changed:
             why = "it was changed after these revisions were read and shown"
-            raise MigrateError("refused", f"revision file {changed[0]}", why, "run it again: it shows what is there now")
+            raise MigrateError(
+                "refused",
+                f"revision file {changed[0]}",
+                why,
+                "run it again: it shows what is there now",
+            )
 
     @property
     def head(self) -> str | None:
-        """The one head; None where there is no revision. Raises MigrateError (refused) for several."""
+        """The one head; None where there is no revision. Raises MigrateError (refused) for
+        several.
+        """
         if len(self.heads) > 1:
             why = "two revisions follow the same one: they were written on two branches"
-            how = f"set the younger one's down_revision to the older: one of {', '.join(self.heads)}"
-            raise MigrateError("refused", f"{len(self.heads)} heads: {', '.join(self.heads)}", why, how)
+            how = (
+                f"set the younger one's down_revision to the older: one of {', '.join(self.heads)}"
+            )
+            raise MigrateError(
+                "refused", f"{len(self.heads)} heads: {', '.join(self.heads)}", why, how
+            )
         return self.heads[0] if self.heads else None
 
     def known(self, revision: str) -> str:
-        """The id of `head`, `base` or a revision (a beginning of its id will do). Raises MigrateError (config)."""
+        """The id of `head`, `base` or a revision (a beginning of its id will do). Raises
+        MigrateError (config).
+        """
         if revision == BASE:
             return BASE
         if revision in ("head", "heads"):
@@ -71,17 +96,27 @@ class Scripts:
             try:
                 return str(self.directory.get_revision(revision).revision)
             except (CommandError, RevisionError, AttributeError):
-                why = f"this checkout has no such revision, or more than one; its newest is {', '.join(self.heads) or 'none'}"
-                raise MigrateError("config", f"revision {revision}", why, "see: inv db.pending, inv db.history") from None
+                why = (
+                    f"this checkout has no such revision, or more than one; its newest is "
+                    f"{', '.join(self.heads) or 'none'}"
+                )
+                raise MigrateError(
+                    "config", f"revision {revision}", why, "see: inv db.pending, inv db.history"
+                ) from None
 
     def check_database(self, current: str | None) -> None:
-        """Raises MigrateError (refused) where the database stands at a revision that this checkout does not have."""
+        """Raises MigrateError (refused) where the database stands at a revision that this checkout
+        does not have.
+        """
         if current is None:
             return
         try:
             self.directory.get_revisions(tuple(current.split(",")))
         except (CommandError, RevisionError):
-            why = f"the newest revision here is {', '.join(self.heads) or 'none'}: the database was migrated from a newer checkout"
+            why = (
+                f"the newest revision here is {', '.join(self.heads) or 'none'}: the database "
+                f"was migrated from a newer checkout"
+            )
             what = f"the database is at {current}, which is not in {self.folder}"
             raise MigrateError("refused", what, why, "git pull, then run it again") from None
 
@@ -89,8 +124,8 @@ class Scripts:
         """Alembic's steps from `heads` to `to`, in the order in which they run."""
         with self.told(f"from {', '.join(heads) or BASE} to {to}"):
             if direction == "upgrade":
-                return [] if to == BASE else self.directory._upgrade_revs(to, heads)   # type: ignore[arg-type]  # as alembic.command does
-            return self.directory._downgrade_revs(to, heads) if heads else []   # type: ignore[arg-type]
+                return [] if to == BASE else self.directory._upgrade_revs(to, heads)  # type: ignore[arg-type]  # as alembic.command does
+            return self.directory._downgrade_revs(to, heads) if heads else []  # type: ignore[arg-type]
 
     def between(self, direction: Direction, to: str, current: str | None) -> tuple[Revision, ...]:
         self.check_database(current)
@@ -108,7 +143,10 @@ class Scripts:
         if not heads:
             return {}
         with self.told(f"revisions below {', '.join(heads)}"):
-            return {str(found.revision): Path(found.path) for found in self.directory.iterate_revisions(heads, BASE)}
+            return {
+                str(found.revision): Path(found.path)
+                for found in self.directory.iterate_revisions(heads, BASE)
+            }
 
     def before(self, current: str, steps: int = 1) -> str:
         """The revision that stands before `current`: where one step back leads."""
@@ -116,42 +154,67 @@ class Scripts:
         down = found.down_revision
         if isinstance(down, tuple | list):
             why = f"{current} joins {' and '.join(down)}"
-            raise MigrateError("refused", f"one step back from {current}", why, f"say where to: --to {down[0]}")
+            raise MigrateError(
+                "refused", f"one step back from {current}", why, f"say where to: --to {down[0]}"
+            )
         return str(down) if down else BASE
 
-    def sql(self, direction: Direction, to: str, current: str | None) -> Iterator[tuple[Revision, str, str | None]]:
-        """Each revision from `current` to `to` with its SQL, and why it has none: one that reads the database can't be printed."""
+    def sql(
+        self, direction: Direction, to: str, current: str | None
+    ) -> Iterator[tuple[Revision, str, str | None]]:
+        """Each revision from `current` to `to` with its SQL, and why it has none: one that reads
+        the database can't be printed.
+        """
         self.check_database(current)
         heads = tuple(current.split(",")) if current else ()
-        steps = [] if direction == "upgrade" and self.reached(to, heads) else self.steps(direction, to, heads)
+        steps = (
+            []
+            if direction == "upgrade" and self.reached(to, heads)
+            else self.steps(direction, to, heads)
+        )
         while steps:
             texts, problem = self.rendered(steps)
             for step, text in zip(steps, texts, strict=False):
                 yield revision(step.revision), text, problem if text is texts[-1] else None
-            steps = steps[len(texts):]
+            steps = steps[len(texts) :]
 
     def rendered(self, steps: list[RevisionStep]) -> tuple[list[str], str | None]:
-        """The SQL of each in one go, as far as they can be printed; of the last one of these, what can't be."""
+        """The SQL of each in one go, as far as they can be printed; of the last one of these, what
+        can't be.
+        """
         buffer, ends = io.StringIO(), [0]
 
         def one_by_one(_heads: Any, context: Any) -> Iterator[RevisionStep]:
             mark_own(context.impl)
             for step in steps:
-                yield step    # Alembic has written it when it asks for the next
+                yield step  # Alembic has written it when it asks for the next
                 ends.append(buffer.tell())
 
         self.config.output_buffer = buffer
         before = ",".join(steps[0].from_revisions_no_deps) or None
-        environment: Any = EnvironmentContext(self.config, self.directory, fn=one_by_one, as_sql=True, starting_rev=before)
+        environment: Any = EnvironmentContext(
+            self.config, self.directory, fn=one_by_one, as_sql=True, starting_rev=before
+        )
         problem = None
         try:
             with contained(), environment:
                 self.directory.run_env()
-            ends.pop()    # what follows the last revision (base has no version table) belongs to it
+            ends.pop()  # what follows the last revision (base has no version table) belongs to it
         except UserCodeError as error:
-            what = f"revision {steps[len(ends) - 1].revision.revision}" if len(ends) <= len(steps) else "env.py"
-            raise MigrateError("failed", what, describe(error) + place(error, Path(self.folder)), "raise an exception instead") from None
-        except Exception as error:   # a revision is Python, and may fail in any way without a database
+            what = (
+                f"revision {steps[len(ends) - 1].revision.revision}"
+                if len(ends) <= len(steps)
+                else "env.py"
+            )
+            raise MigrateError(
+                "failed",
+                what,
+                describe(error) + place(error, Path(self.folder)),
+                "raise an exception instead",
+            ) from None
+        except (
+            Exception
+        ) as error:  # a revision is Python, and may fail in any way without a database
             problem = describe(error) + place(error, Path(self.folder))
         text = buffer.getvalue()
         texts = [text[begin:end] for begin, end in pairwise([*ends, len(text)])]
@@ -177,18 +240,25 @@ class Scripts:
 
 
 def refuse_unencodable(text: str, step: RevisionStep) -> None:
-    """Raises MigrateError where SQL holds a lone surrogate (`\\ud800`), which no UTF-8 text and no database can hold."""
+    """Raises MigrateError where SQL holds a lone surrogate (`\\ud800`), which no UTF-8 text and no
+    database can hold.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
         line = text[: error.start].rpartition("\n")[2] + text[error.start :].partition("\n")[0]
         shown = line.encode("utf-8", "backslashreplace").decode()[:80]
-        what, why = f"revision {step.revision.revision}", f"its SQL holds a lone surrogate, which is no character: {shown}"
+        what, why = (
+            f"revision {step.revision.revision}",
+            f"its SQL holds a lone surrogate, which is no character: {shown}",
+        )
         raise MigrateError("failed", what, why, "correct the text") from None
 
 
 def mark_own(impl: Any) -> None:
-    """Let Alembic's own BEGIN and COMMIT be told apart from a revision's: the linter refuses those."""
+    """Let Alembic's own BEGIN and COMMIT be told apart from a revision's: the linter refuses
+    those.
+    """
     impl.emit_begin = lambda: impl.static_output(f"BEGIN {OWN}{impl.command_terminator}")
     impl.emit_commit = lambda: impl.static_output(f"COMMIT {OWN}{impl.command_terminator}")
 

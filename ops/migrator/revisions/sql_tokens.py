@@ -1,7 +1,8 @@
-"""SQL taken apart as far as it is needed: comments away, space evened out, one statement after the other.
+"""SQL taken apart as far as it is needed: comments away, space evened out, one statement after the
+other.
 
-Strings, quoted names and dollar-quoted bodies are kept as they are; block comments nest, as PostgreSQL's do.
-"""
+Strings, quoted names and dollar-quoted bodies are kept as they are; block comments nest, as
+PostgreSQL's do."""
 
 from __future__ import annotations
 
@@ -15,10 +16,14 @@ TOKEN = re.compile(
 )
 EDGE = re.compile(r"/\*|\*/")
 ENDS = re.compile(
-    r"(COMMIT|END|ABORT|PREPARE TRANSACTION|ROLLBACK(?! (?:WORK |TRANSACTION )?TO\b))\b(?! PREPARED\b)", re.IGNORECASE
+    r"(COMMIT|END|ABORT|PREPARE TRANSACTION|ROLLBACK(?! (?:WORK |TRANSACTION )?TO\b))\b(?! "
+    r"PREPARED\b)",
+    re.IGNORECASE,
 )
 BEGINS = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
-ATOMIC = re.compile(r"CREATE\b.*\bBEGIN ATOMIC\b(?!.*\bEND$)", re.IGNORECASE | re.DOTALL)   # a function's body, cut at its first ";"
+ATOMIC = re.compile(
+    r"CREATE\b.*\bBEGIN ATOMIC\b(?!.*\bEND$)", re.IGNORECASE | re.DOTALL
+)  # a function's body, cut at its first ";"
 META = re.compile(r"^\s*\\\w+", re.MULTILINE)
 
 
@@ -27,7 +32,7 @@ def tokens(sql: str) -> Iterator[tuple[str, str]]:
     position = 0
     while position < len(sql):
         found = TOKEN.match(sql, position)
-        assert found is not None   # `other` matches any character
+        assert found is not None  # `other` matches any character
         kind, text, position = str(found.lastgroup), found[0], found.end()
         if kind == "block":
             position = after_comment(sql, position)
@@ -59,18 +64,24 @@ def statements(sql: str) -> tuple[str, ...]:
 
 def controls_transactions(sql: str) -> bool:
     """Whether it begins or ends transactions itself, so that it cannot run inside of ours."""
-    return any(BEGINS.match(statement) or ENDS.match(statement) for statement in whole_statements(sql))
+    return any(
+        BEGINS.match(statement) or ENDS.match(statement) for statement in whole_statements(sql)
+    )
 
 
 def ends_transactions(sql: str) -> Iterator[str]:
-    """Each statement that ends a transaction, as its first word (`COMMIT`); ROLLBACK TO SAVEPOINT does not."""
+    """Each statement that ends a transaction, as its first word (`COMMIT`); ROLLBACK TO SAVEPOINT
+    does not.
+    """
     for statement in whole_statements(sql):
         if found := ENDS.match(statement):
             yield found[1].upper()
 
 
 def whole_statements(sql: str) -> Iterator[str]:
-    """Statements, without the inside of a function's body `BEGIN ATOMIC … END`, which holds semicolons of its own."""
+    """Statements, without the inside of a function's body `BEGIN ATOMIC … END`, which holds
+    semicolons of its own.
+    """
     inside = False
     for statement in statements(sql):
         if inside:

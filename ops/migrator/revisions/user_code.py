@@ -20,16 +20,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-ENDINGS = ("_exit", "abort", "execv", "execve")   # functions of `os` that end the process at once
+ENDINGS = ("_exit", "abort", "execv", "execve")  # functions of `os` that end the process at once
 
 
 class UserCodeError(Exception):
-    """User code raised what is not an Exception, or tried to end the process. `str()` says which."""
+    """User code raised what is not an Exception, or tried to end the process. `str()` says
+    which.
+    """
 
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Turn every way in which user code can end the process into an Exception. Interruptions by a signal pass through."""
+    """Turn every way in which user code can end the process into an Exception. Interruptions by a
+    signal pass through.
+    """
     with _endings_refused(), _threads_as_daemons():
         try:
             yield
@@ -43,7 +47,9 @@ def contained() -> Iterator[None]:
 
 @contextmanager
 def _endings_refused() -> Iterator[None]:
-    """Let `os._exit()` and its kin raise UserCodeError in this process; a process that user code forks may end as it likes."""
+    """Let `os._exit()` and its kin raise UserCodeError in this process; a process that user code
+    forks may end as it likes.
+    """
     originals = {name: getattr(os, name) for name in ENDINGS}
     for name, original in originals.items():
         setattr(os, name, _refusing(name, original, os.getpid()))
@@ -54,7 +60,9 @@ def _endings_refused() -> Iterator[None]:
             setattr(os, name, original)
 
 
-def _refusing(name: str, original: Callable[..., NoReturn], process: int) -> Callable[..., NoReturn]:
+def _refusing(
+    name: str, original: Callable[..., NoReturn], process: int
+) -> Callable[..., NoReturn]:
     def refuse(*given: Any, **named: Any) -> NoReturn:
         if os.getpid() != process:
             original(*given, **named)
@@ -66,7 +74,9 @@ def _refusing(name: str, original: Callable[..., NoReturn], process: int) -> Cal
 
 @contextmanager
 def _threads_as_daemons() -> Iterator[None]:
-    """Start this thread's new threads as daemons: Python waits at its end for all others, for ever if need be."""
+    """Start this thread's new threads as daemons: Python waits at its end for all others, for ever
+    if need be.
+    """
     original, owner = threading.Thread.start, threading.current_thread()
 
     def start(self: threading.Thread) -> None:
@@ -90,7 +100,9 @@ def describe(problem: BaseException) -> str:
 
 
 def place(problem: BaseException, within: Path) -> str:
-    """` (0004_tags.py, line 9)`: the innermost line of a file, or of a folder's files, that was at work; empty where none was."""
+    """` (0004_tags.py, line 9)`: the innermost line of a file, or of a folder's files, that was at
+    work; empty where none was.
+    """
     inside = within.absolute()
     for frame in reversed(traceback.extract_tb(problem.__traceback__)):
         if Path(frame.filename).absolute().is_relative_to(inside):

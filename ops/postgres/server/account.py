@@ -1,4 +1,6 @@
-"""Whose account PostgreSQL runs under: our own, or as root an unprivileged one, because initdb and postgres refuse root."""
+"""Whose account PostgreSQL runs under: our own, or as root an unprivileged one, because initdb and
+postgres refuse root.
+"""
 
 from __future__ import annotations
 
@@ -33,18 +35,30 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
     def reaches(self, folder: Path) -> bool:
-        """Whether a process of this account can enter `folder`: every folder above it has to let it through."""
+        """Whether a process of this account can enter `folder`: every folder above it has to let it
+        through.
+        """
         try:
-            tried = subprocess.run(["/bin/sh", "-c", 'cd "$1"', "sh", folder], cwd="/", capture_output=True, timeout=10, **self.identity())
+            tried = subprocess.run(
+                ["/bin/sh", "-c", 'cd "$1"', "sh", folder],
+                cwd="/",
+                capture_output=True,
+                timeout=10,
+                **self.identity(),
+            )
         except PermissionError as exc:
             raise OpsError(
-                "PostgreSQL can't be started as root, and no other account can be taken on", str(exc), "run it as an ordinary user"
+                "PostgreSQL can't be started as root, and no other account can be taken on",
+                str(exc),
+                "run it as an ordinary user",
             ) from exc
         return tried.returncode == 0
 
 
 def choose() -> Account:
-    """Our own account, or as root the first of `postgres` and `nobody` that exists. Raises OpsError when there is neither."""
+    """Our own account, or as root the first of `postgres` and `nobody` that exists. Raises OpsError
+    when there is neither.
+    """
     if os.geteuid() != 0:
         _refuse_nameless(os.geteuid())
         return Account(os.geteuid(), os.getegid(), separate=False)
@@ -55,18 +69,22 @@ def choose() -> Account:
             continue
         return Account(entry.pw_uid, _group(entry), separate=True)
     raise OpsError(
-        "PostgreSQL refuses to run as root", "this machine has neither an account `postgres` nor `nobody`",
+        "PostgreSQL refuses to run as root",
+        "this machine has neither an account `postgres` nor `nobody`",
         "run it as an ordinary user",
     )
 
 
 def _refuse_nameless(uid: int) -> None:
-    """initdb asks for the name of its user, which a container started with a bare number does not have."""
+    """initdb asks for the name of its user, which a container started with a bare number does not
+    have.
+    """
     try:
         pwd.getpwuid(uid)
     except KeyError:
         raise OpsError(
-            f"PostgreSQL can't run as user {uid}", f"the number {uid} has no entry in the user database, and initdb asks for its name",
+            f"PostgreSQL can't run as user {uid}",
+            f"the number {uid} has no entry in the user database, and initdb asks for its name",
             "run as a user with a name, or as root",
         ) from None
 

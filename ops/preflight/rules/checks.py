@@ -1,12 +1,15 @@
-"""The preflight checklist (runbook section 1): one function a check over the facts of a release, listed in one tuple.
+"""The preflight checklist (runbook section 1): one function a check over the facts of a release,
+listed in one tuple.
 
-A refusal stops a deploy; a warning and an unknown do not. What could not be looked at is unknown and says why, except where a deploy
-cannot go on without it: then it refuses. A check that needs another one, which refuses, is unknown and points there, so that one cause
-is named once: nobody reads seven lines about an expired login. `docs/preflight.md` holds which is which; a test holds it to this tuple.
+A refusal stops a deploy; a warning and an unknown do not. What could not be looked at is unknown
+and says why, except where a deploy cannot go on without it: then it refuses. A check that needs
+another one, which refuses, is unknown and points there, so that one cause is named once: nobody
+reads seven lines about an expired login. `docs/preflight.md` holds which is which; a test holds it
+to this tuple.
 
-`--skip` lets a check's refusal pass, and the line stays, as skipped. Five cannot be skipped: with other credentials a deploy would act
-in the wrong place, and without service, container, repository or image on nothing.
-"""
+`--skip` lets a check's refusal pass, and the line stays, as skipped. Five cannot be skipped: with
+other credentials a deploy would act in the wrong place, and without service, container, repository
+or image on nothing."""
 
 from __future__ import annotations
 
@@ -15,44 +18,131 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ops.preflight.model import Item
 from ops.core.errors import ConfigError
 from ops.preflight.facts import ReleaseFacts
-from ops.preflight.rules import platform
+from ops.preflight.model import Item
 from ops.preflight.rules import network as reach
-from ops.preflight.rules import source
+from ops.preflight.rules import platform, source
 from ops.preflight.rules.result import PreflightCheck
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
 
-TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")  # OCI distribution specification, "Pulling manifests"
+TAG = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+)  # OCI distribution specification, "Pulling manifests"
 
 ACCOUNT = ("credentials",)
 SERVICE = ("credentials", "service")
 
 CHECKS: tuple[PreflightCheck, ...] = (
-    PreflightCheck("tools", "git, and the versions in use", source.tools, building=True, shared=True),
-    PreflightCheck("git-clean", "the checkout: is everything committed", source.git_clean, ("tools",), building=True, shared=True),
-    PreflightCheck("branch", "the checkout: is it on the configured branch", source.branch, ("tools",), building=True, shared=True),
-    PreflightCheck("pushed", "the checkout: is HEAD in the remote's branch", source.pushed, ("tools",), building=True, shared=True),
+    PreflightCheck(
+        "tools", "git, and the versions in use", source.tools, building=True, shared=True
+    ),
+    PreflightCheck(
+        "git-clean",
+        "the checkout: is everything committed",
+        source.git_clean,
+        ("tools",),
+        building=True,
+        shared=True,
+    ),
+    PreflightCheck(
+        "branch",
+        "the checkout: is it on the configured branch",
+        source.branch,
+        ("tools",),
+        building=True,
+        shared=True,
+    ),
+    PreflightCheck(
+        "pushed",
+        "the checkout: is HEAD in the remote's branch",
+        source.pushed,
+        ("tools",),
+        building=True,
+        shared=True,
+    ),
     PreflightCheck("tests", "the service's `tests:` command", source.tests, building=True),
-    PreflightCheck("engine", "the Docker engine that builds", source.engine, building=True, shared=True),
-    PreflightCheck("credentials", "account and region of the AWS credentials", platform.credentials, shared=True, skippable=False),
-    PreflightCheck("repository", "the ECR repository, and whether its tags move", source.repository, ACCOUNT, skippable=False),
-    PreflightCheck("image", "the tag in ECR, and its commit", source.image, ("credentials", "tools", "repository"), skippable=False),
-    PreflightCheck("service", "the ECS service and its roll-outs", platform.service, ACCOUNT, skippable=False),
-    PreflightCheck("container", "the configured container in the task definition", platform.container, SERVICE, skippable=False),
-    PreflightCheck("tasks", "the service's running tasks and their targets", platform.tasks, SERVICE),
-    PreflightCheck("architecture", "CPU of task definition, image and engine", source.architecture, (*SERVICE, "image", "engine")),
-    PreflightCheck("secrets", "the task definition's secrets, their JSON keys, its execution role", platform.secrets, SERVICE),
+    PreflightCheck(
+        "engine", "the Docker engine that builds", source.engine, building=True, shared=True
+    ),
+    PreflightCheck(
+        "credentials",
+        "account and region of the AWS credentials",
+        platform.credentials,
+        shared=True,
+        skippable=False,
+    ),
+    PreflightCheck(
+        "repository",
+        "the ECR repository, and whether its tags move",
+        source.repository,
+        ACCOUNT,
+        skippable=False,
+    ),
+    PreflightCheck(
+        "image",
+        "the tag in ECR, and its commit",
+        source.image,
+        ("credentials", "tools", "repository"),
+        skippable=False,
+    ),
+    PreflightCheck(
+        "service", "the ECS service and its roll-outs", platform.service, ACCOUNT, skippable=False
+    ),
+    PreflightCheck(
+        "container",
+        "the configured container in the task definition",
+        platform.container,
+        SERVICE,
+        skippable=False,
+    ),
+    PreflightCheck(
+        "tasks", "the service's running tasks and their targets", platform.tasks, SERVICE
+    ),
+    PreflightCheck(
+        "architecture",
+        "CPU of task definition, image and engine",
+        source.architecture,
+        (*SERVICE, "image", "engine"),
+    ),
+    PreflightCheck(
+        "secrets",
+        "the task definition's secrets, their JSON keys, its execution role",
+        platform.secrets,
+        SERVICE,
+    ),
     PreflightCheck("log-group", "the task definition's log groups", platform.log_group, SERVICE),
-    PreflightCheck("port", "the ports of container, load balancer and target group", reach.port, (*SERVICE, "container")),
-    PreflightCheck("health-path", "the path that the target group checks", reach.health_path, SERVICE),
-    PreflightCheck("cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, ACCOUNT),
-    PreflightCheck("state-lock", "who holds Terraform's state, where Terraform rolls out", platform.state_lock, ACCOUNT, shared=True),
-    PreflightCheck("migrations", "migrations that the database has not seen", platform.migrations, ACCOUNT, shared=True),
-    PreflightCheck("endpoints", "the configured pages and API paths, as they answer now", reach.endpoints),
+    PreflightCheck(
+        "port",
+        "the ports of container, load balancer and target group",
+        reach.port,
+        (*SERVICE, "container"),
+    ),
+    PreflightCheck(
+        "health-path", "the path that the target group checks", reach.health_path, SERVICE
+    ),
+    PreflightCheck(
+        "cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, ACCOUNT
+    ),
+    PreflightCheck(
+        "state-lock",
+        "who holds Terraform's state, where Terraform rolls out",
+        platform.state_lock,
+        ACCOUNT,
+        shared=True,
+    ),
+    PreflightCheck(
+        "migrations",
+        "migrations that the database has not seen",
+        platform.migrations,
+        ACCOUNT,
+        shared=True,
+    ),
+    PreflightCheck(
+        "endpoints", "the configured pages and API paths, as they answer now", reach.endpoints
+    ),
 )
 
 NAMES = tuple(check.name for check in CHECKS)
@@ -60,14 +150,24 @@ SHARED = frozenset(check.name for check in CHECKS if check.shared)
 SKIPPABLE = tuple(check.name for check in CHECKS if check.skippable)
 
 
-def check(facts: ReleaseFacts, environment: Environment, skip: frozenset[str] = frozenset()) -> tuple[Item, ...]:
-    """Every line of the checklist, in its order. Raises ConfigError for a name in `skip` that is no check, or none to skip."""
+def check(
+    facts: ReleaseFacts, environment: Environment, skip: frozenset[str] = frozenset()
+) -> tuple[Item, ...]:
+    """Every line of the checklist, in its order. Raises ConfigError for a name in `skip` that is no
+    check, or none to skip.
+    """
     validate_skip(skip)
     causes: dict[str, str] = {}  # check → the refusal that explains it
     return tuple(decide(each, facts, environment, skip, causes) for each in CHECKS)
 
 
-def decide(each: PreflightCheck, facts: ReleaseFacts, environment: Environment, skip: frozenset[str], causes: dict[str, str]) -> Item:
+def decide(
+    each: PreflightCheck,
+    facts: ReleaseFacts,
+    environment: Environment,
+    skip: frozenset[str],
+    causes: dict[str, str],
+) -> Item:
     if each.name in skip:
         return Item(each.name, "skipped", f"by --skip; it looks at {each.looks}")
     if each.building and facts.requested_tag:
@@ -87,24 +187,36 @@ def refusals(items: Iterable[Item]) -> tuple[Item, ...]:
 
 
 def validate_skip(names: Iterable[str]) -> None:
-    """Raises ConfigError (exit 2) for a name that is no check, naming the nearest, and for one that cannot be skipped."""
+    """Raises ConfigError (exit 2) for a name that is no check, naming the nearest, and for one that
+    cannot be skipped.
+    """
     for name in sorted(names):
         if name in SKIPPABLE:
             continue
         if name in NAMES:
             why = "a deploy without it would act in the wrong place or on nothing"
-            raise ConfigError(f"--skip {name}", f"it cannot be skipped: {why}", f"allowed: {', '.join(SKIPPABLE)}")
+            raise ConfigError(
+                f"--skip {name}", f"it cannot be skipped: {why}", f"allowed: {', '.join(SKIPPABLE)}"
+            )
         near = difflib.get_close_matches(name, SKIPPABLE, n=1)
-        advice = f"did you mean --skip {near[0]}?" if near else "inv preflight shows the checks by name"
-        raise ConfigError(f"--skip {name!r}", f"there is no such check; allowed: {', '.join(SKIPPABLE)}", advice)
+        advice = (
+            f"did you mean --skip {near[0]}?" if near else "inv preflight shows the checks by name"
+        )
+        raise ConfigError(
+            f"--skip {name!r}", f"there is no such check; allowed: {', '.join(SKIPPABLE)}", advice
+        )
 
 
 def validate_tag(tag: str) -> str:
-    """The tag, if the OCI grammar allows it. Raises ConfigError (exit 2): a hostile tag reaches no command and no API."""
+    """The tag, if the OCI grammar allows it. Raises ConfigError (exit 2): a hostile tag reaches no
+    command and no API.
+    """
     if not TAG.fullmatch(tag):
         shown = repr(tag) if len(tag) <= 140 else f"{tag[:60]!r}… ({len(tag)} characters)"
         allowed = "a letter, digit or _, then at most 127 letters, digits, _, . or -"
         raise ConfigError(
-            f"--tag {shown}", f"that is no image tag; allowed: {allowed}", "name a tag that is in the repository, for example --tag abc1234"
+            f"--tag {shown}",
+            f"that is no image tag; allowed: {allowed}",
+            "name a tag that is in the repository, for example --tag abc1234",
         )
     return tag

@@ -1,13 +1,26 @@
-"""Preflight: where it is to be deployed. The account, the ECS service, and what its task definition needs to start."""
+"""Preflight: where it is to be deployed. The account, the ECS service, and what its task definition
+needs to start.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.preflight.facts import ReleaseFacts
 from ops.aws.facts import ServiceState, TaskDefinition, Unknown
 from ops.ecs.rules.task_definition_refs import LogGroup, Reference, log_groups, references
-from ops.preflight.rules.result import CheckResult, service_config, key, listed, ok, refuse, refuse_unknown, healthy_revision, unknown, warn
+from ops.preflight.facts import ReleaseFacts
+from ops.preflight.rules.result import (
+    CheckResult,
+    healthy_revision,
+    key,
+    listed,
+    ok,
+    refuse,
+    refuse_unknown,
+    service_config,
+    unknown,
+    warn,
+)
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
@@ -17,13 +30,18 @@ CONTROLLERS = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"
 
 
 def credentials(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """STS GetCallerIdentity: the account must be the configured one; the region is handed to every client from the configuration."""
+    """STS GetCallerIdentity: the account must be the configured one; the region is handed to every
+    client from the configuration.
+    """
     if isinstance(facts.identity, Unknown):
         return refuse_unknown("whose credentials these are", facts.identity, login(environment))
     found = facts.identity
     if found.account != environment.account:
         ours_is = f"environment {facts.environment} is account {environment.account}"
-        return refuse(f"they belong to account {found.account} ({found.arn}); {ours_is}", other_credentials(facts, environment))
+        return refuse(
+            f"they belong to account {found.account} ({found.arn}); {ours_is}",
+            other_credentials(facts, environment),
+        )
     return ok(f"account {found.account}, {environment.region}, as {found.arn}")
 
 
@@ -39,11 +57,17 @@ def other_credentials(facts: ReleaseFacts, environment: Environment) -> str:
     if environment.overlay:
         return login(environment)
     profile = f"environments.{facts.environment}.aws.profile"
-    return f"correct {profile} ({environment.aws.profile})" if environment.aws.profile else f"AWS_PROFILE=NAME inv …, or set {profile}"
+    return (
+        f"correct {profile} ({environment.aws.profile})"
+        if environment.aws.profile
+        else f"AWS_PROFILE=NAME inv …, or set {profile}"
+    )
 
 
 def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """A lock stops an apply, and one that a dead Terraform left stays for ever; a deploy that has nothing to apply goes on."""
+    """A lock stops an apply, and one that a dead Terraform left stays for ever; a deploy that has
+    nothing to apply goes on.
+    """
     if facts.state_locks is None:
         return ok("not needed: ECS rolls out, and nothing is applied")
     if isinstance(facts.state_locks, Unknown):
@@ -51,7 +75,9 @@ def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if not facts.state_locks:
         return ok("nobody holds Terraform's state")
     first = facts.state_locks[0]
-    advice = f"wait for it (--wait DURATION), or where its owner is dead: inv tf.unlock --id {first.id}"
+    advice = (
+        f"wait for it (--wait DURATION), or where its owner is dead: inv tf.unlock --id {first.id}"
+    )
     return warn(f"Terraform's state is locked: {first.said()}", advice)
 
 
@@ -62,22 +88,32 @@ def migrations(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if isinstance(schema, Unknown):
         return unknown(schema.why)
     if schema.pending:
-        return warn(f"{len(schema.pending)} pending: {listed(schema.pending)}", "inv db.upgrade first, if the new code needs them")
+        return warn(
+            f"{len(schema.pending)} pending: {listed(schema.pending)}",
+            "inv db.upgrade first, if the new code needs them",
+        )
     return ok("none pending")
 
 
 def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """DescribeServices says nothing of a wrong name but `failures: MISSING`, which the adapter reads as None."""
+    """DescribeServices says nothing of a wrong name but `failures: MISSING`, which the adapter
+    reads as None.
+    """
     state, name = facts.state, service_config(facts, environment).ecs_service
     if isinstance(state, Unknown):
-        return refuse_unknown(f"ECS service {name}", state, "correct what it says, then inv preflight")
+        return refuse_unknown(
+            f"ECS service {name}", state, "correct what it says, then inv preflight"
+        )
     if state is None:
         return refuse(
             f"cluster {environment.cluster} has no service {name} (MISSING)",
             f"correct {key(facts, 'ecs_service')} or environments.{facts.environment}.cluster",
         )
     if state.status != "ACTIVE":
-        return refuse(f"{name} is {state.status}; allowed: ACTIVE", "wait until it is gone, then create it anew")
+        return refuse(
+            f"{name} is {state.status}; allowed: ACTIVE",
+            "wait until it is gone, then create it anew",
+        )
     if state.controller != "ECS":
         return refuse(
             f"{name} is deployed by {CONTROLLERS.get(state.controller, state.controller)} "
@@ -89,14 +125,20 @@ def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 
 def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -> CheckResult:
     counts = f"{state.running} of {state.desired} tasks run"
-    moving = [deployment for deployment in state.deployments if deployment.rollout_state == UNDER_WAY]
+    moving = [
+        deployment for deployment in state.deployments if deployment.rollout_state == UNDER_WAY
+    ]
     if moving:
         return warn(
-            f"a roll-out is under way ({moving[0].id}, {moving[0].running} of {moving[0].desired}): another image would supersede it",
+            f"a roll-out is under way ({moving[0].id}, {moving[0].running} of "
+            f"{moving[0].desired}): another image would supersede it",
             "wait for it, unless yours must overtake it",
         )
     if state.desired == 0:
-        return warn("its desired count is 0: no task would start, so nothing could be proved", "raise the desired count first")
+        return warn(
+            "its desired count is 0: no task would start, so nothing could be proved",
+            "raise the desired count first",
+        )
     if isinstance(facts.revision, TaskDefinition) and facts.revision.status == "INACTIVE":
         return warn(
             f"it runs {facts.revision.label}, which is INACTIVE: ECS cannot be taken back to it",
@@ -105,7 +147,8 @@ def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -
     if state.bake_s >= environment.deploy_timeout:
         return warn(
             f"its {state.strategy} deployments bake for {state.bake_s:g} s, "
-            f"longer than deploy_timeout ({environment.deploy_timeout:g} s): the deploy waits for that too",
+            f"longer than deploy_timeout ({environment.deploy_timeout:g} s): the deploy "
+            f"waits for that too",
             "--timeout DURATION stops waiting earlier, and leaves the roll-out to ECS",
         )
     return ok(f"{state.name} is ACTIVE, {counts}, on {state.task_definition.rsplit('/', 1)[-1]}")
@@ -114,28 +157,46 @@ def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -
 def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     revision, name = healthy_revision(facts), service_config(facts, environment).container
     if isinstance(revision, Unknown):
-        return refuse_unknown("the service's task definition", revision, "correct what it says, then inv preflight")
+        return refuse_unknown(
+            "the service's task definition", revision, "correct what it says, then inv preflight"
+        )
     if revision.container(name) is None:
-        names = tuple(str(each.get("name")) for each in revision.document.get("containerDefinitions", ()))
-        return refuse(f"{revision.label} has no container {name}; it has {listed(names)}", f"correct {key(facts, 'container')}")
+        names = tuple(
+            str(each.get("name")) for each in revision.document.get("containerDefinitions", ())
+        )
+        return refuse(
+            f"{revision.label} has no container {name}; it has {listed(names)}",
+            f"correct {key(facts, 'container')}",
+        )
     return ok(f"{name} in {revision.label}")
 
 
 def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """ListTasks, DescribeTasks and DescribeTargetHealth: the last step of a deploy proves the image that the tasks run.
+    """ListTasks, DescribeTasks and DescribeTargetHealth: the last step of a deploy proves the image
+    that the tasks run.
 
     A refusal where the tasks cannot be read: the roll-out would be done before anybody finds out.
     """
     if isinstance(facts.running, Unknown):
-        advice = "have ecs:ListTasks and ecs:DescribeTasks allowed, or --skip tasks (the deploy ends as unproven)"
-        return refuse_unknown("the running tasks, by which a deploy is proved,", facts.running, advice)
+        advice = (
+            "have ecs:ListTasks and ecs:DescribeTasks allowed, or --skip tasks (the deploy "
+            "ends as unproven)"
+        )
+        return refuse_unknown(
+            "the running tasks, by which a deploy is proved,", facts.running, advice
+        )
     if isinstance(facts.targets, Unknown):
-        return unknown(f"targets: {facts.targets.why}", "have elasticloadbalancing:DescribeTargetHealth allowed")
+        return unknown(
+            f"targets: {facts.targets.why}",
+            "have elasticloadbalancing:DescribeTargetHealth allowed",
+        )
     return ok(f"readable: {len(facts.running)} tasks, {len(facts.targets)} targets")
 
 
 def secrets(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """The execution role reads them, not the task role; ECS stops at the first that is missing (ResourceInitializationError)."""
+    """The execution role reads them, not the task role; ECS stops at the first that is missing
+    (ResourceInitializationError).
+    """
     revision = healthy_revision(facts)
     if isinstance(revision, Unknown):
         return unknown(revision.why)
@@ -146,15 +207,20 @@ def secrets(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             f"{len(wrong)} of {len(wanted)} cannot be resolved: {'; '.join(wrong)}",
             "create what is missing, or correct the task definition",
         )
-    if not revision.document.get("executionRoleArn") and (wanted or "FARGATE" in revision.document.get("requiresCompatibilities", ())):
+    if not revision.document.get("executionRoleArn") and (
+        wanted or "FARGATE" in revision.document.get("requiresCompatibilities", ())
+    ):
         return refuse(
-            f"{revision.label} has no executionRoleArn: nobody may read its secrets or pull its image",
+            f"{revision.label} has no executionRoleArn: nobody may read its secrets or "
+            f"pull its image",
             "give the task definition an execution role",
         )
     unread = {
         reference.source: fact.why
         for reference in wanted
-        if isinstance(fact := facts.secrets.get(reference.source, Unknown("not looked at")), Unknown)
+        if isinstance(
+            fact := facts.secrets.get(reference.source, Unknown("not looked at")), Unknown
+        )
     }
     if unread:
         return unknown("; ".join(f"{source}: {why}" for source, why in unread.items()))
@@ -167,9 +233,15 @@ def absent(facts: ReleaseFacts, reference: Reference) -> str:
     if isinstance(found, Unknown):
         return ""
     if found is None:
-        return f"{reference.variable}: there is no {'parameter' if reference.is_parameter else 'secret'} {reference.source}"
+        return (
+            f"{reference.variable}: there is no "
+            f"{'parameter' if reference.is_parameter else 'secret'} {reference.source}"
+        )
     if reference.key and reference.key not in found:
-        return f"{reference.variable}: secret {reference.source} has no key {reference.key}; it has {listed(sorted(found)) or 'none'}"
+        return (
+            f"{reference.variable}: secret {reference.source} has no key {reference.key}; it "
+            f"has {listed(sorted(found)) or 'none'}"
+        )
     return ""
 
 
@@ -178,21 +250,38 @@ def log_group(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if isinstance(revision, Unknown):
         return unknown(revision.why)
     groups = log_groups(revision)
-    missing = tuple(group.name for group in groups if facts.log_groups.get(group.name) is False and not group.created)
+    missing = tuple(
+        group.name
+        for group in groups
+        if facts.log_groups.get(group.name) is False and not group.created
+    )
     if missing:
-        return refuse(f"CloudWatch Logs has no group {listed(missing)}: tasks could not start", "create it, or correct the task definition")
-    unread = [f"{group.name}: {fact.why}" for group in groups if isinstance(fact := facts.log_groups.get(group.name), Unknown)]
+        return refuse(
+            f"CloudWatch Logs has no group {listed(missing)}: tasks could not start",
+            "create it, or correct the task definition",
+        )
+    unread = [
+        f"{group.name}: {fact.why}"
+        for group in groups
+        if isinstance(fact := facts.log_groups.get(group.name), Unknown)
+    ]
     if unread:
         return unknown("; ".join(unread))
     return ours(facts, service_config(facts, environment).container, groups, wanted)
 
 
-def ours(facts: ReleaseFacts, name: str, groups: tuple[LogGroup, ...], wanted: str | None) -> CheckResult:
+def ours(
+    facts: ReleaseFacts, name: str, groups: tuple[LogGroup, ...], wanted: str | None
+) -> CheckResult:
     found = next((group.name for group in groups if group.container == name), None)
     if found is None:
         return warn(
-            f"container {name} does not log to CloudWatch Logs, so a failure cannot show its last lines", "give it the awslogs driver"
+            f"container {name} does not log to CloudWatch Logs, so a failure cannot show "
+            f"its last lines",
+            "give it the awslogs driver",
         )
     if wanted and found != wanted:
-        return warn(f"{name} logs to {found}; configured is {wanted}", f"correct {key(facts, 'log_group')}")
+        return warn(
+            f"{name} logs to {found}; configured is {wanted}", f"correct {key(facts, 'log_group')}"
+        )
     return ok(found)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ops.preflight.model import Status
-from ops.preflight.facts import ReleaseFacts
 from ops.aws.facts import TaskDefinition, Unknown
+from ops.preflight.facts import ReleaseFacts
+from ops.preflight.model import Status
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment, Service
@@ -26,10 +26,10 @@ class CheckResult(NamedTuple):
 class PreflightCheck:
     """One line of the checklist.
 
-    `looks`: what it looks at, in a few words. `needs`: checks whose refusal leaves nothing to decide here.
-    `building`: it matters only where an image may be built (not with `--tag`). `shared`: the same for every service of the environment.
-    `skippable` is False where a deploy without it would act in the wrong place, or on nothing.
-    """
+    `looks`: what it looks at, in a few words. `needs`: checks whose refusal leaves nothing to
+    decide here. `building`: it matters only where an image may be built (not with `--tag`).
+    `shared`: the same for every service of the environment. `skippable` is False where a deploy
+    without it would act in the wrong place, or on nothing."""
 
     name: str
     looks: str
@@ -57,8 +57,12 @@ def unknown(why: str, next: str = "") -> CheckResult:
 
 
 def refuse_unknown(what: str, fact: Unknown | None, next: str) -> CheckResult:
-    """A refusal because `what` could not be read, for the few facts that a deploy cannot go on without."""
-    return CheckResult("refuse", f"{what} could not be read: {fact.why if fact else 'not looked at'}", next)
+    """A refusal because `what` could not be read, for the few facts that a deploy cannot go on
+    without.
+    """
+    return CheckResult(
+        "refuse", f"{what} could not be read: {fact.why if fact else 'not looked at'}", next
+    )
 
 
 def service_config(facts: ReleaseFacts, environment: Environment) -> Service:
@@ -73,7 +77,11 @@ def key(facts: ReleaseFacts, name: str) -> str:
 
 def healthy_revision(facts: ReleaseFacts) -> TaskDefinition | Unknown:
     """The service's own task definition, or why it is not known."""
-    return facts.revision if facts.revision is not None else Unknown("the service's task definition was not found")
+    return (
+        facts.revision
+        if facts.revision is not None
+        else Unknown("the service's task definition was not found")
+    )
 
 
 def listed(words: list[str] | tuple[str, ...], most: int = 5) -> str:

@@ -1,7 +1,7 @@
 """The tasks' own loopback addresses: `<network>.1` to `.254`, each used by one task at a time.
 
-Emulates the elastic network interface that awsvpc gives each task. Differs from it: 254 tasks at most, and the addresses are of 127/8.
-"""
+Emulates the elastic network interface that awsvpc gives each task. Differs from it: 254 tasks at
+most, and the addresses are of 127/8."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The agent: the loop that runs the scheduler and gives every new task its life, and takes all of them down when the sandbox stops.
+"""The agent: the loop that runs the scheduler and gives every new task its life, and takes all of
+them down when the sandbox stops.
 
-Emulates the ECS service scheduler and Fargate together (see `scheduler`, `task_life`, `health`, `resources`, `reconcile`, `breaker`).
-"""
+Emulates the ECS service scheduler and Fargate together (see `scheduler`, `task_life`, `health`,
+`resources`, `reconcile`, `breaker`)."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from ops.sandbox.contracts import Part, Runtime, Timing
 
 
 class Agent:
-    """ECS scheduler and Fargate over `cloud`; tasks get addresses `<network>.1` to `.254` (`network`: three octets of 127/8)."""
+    """ECS scheduler and Fargate over `cloud`; tasks get addresses `<network>.1` to `.254`
+    (`network`: three octets of 127/8).
+    """
 
     def __init__(self, cloud: Cloud, runtime: Runtime, timing: Timing, network: str) -> None:
         self.cloud = cloud
@@ -27,7 +30,11 @@ class Agent:
         self._ended = threading.Event()
         self._ground = Ground(cloud, runtime, timing, Addresses(network), self._ended)
         self._scheduler = Scheduler(cloud, timing)
-        self._health = HealthChecker(cloud.targets, timing, lambda address, port: security_groups.reachable(cloud.ecs, address, port))
+        self._health = HealthChecker(
+            cloud.targets,
+            timing,
+            lambda address, port: security_groups.reachable(cloud.ecs, address, port),
+        )
         self._lives: dict[str, TaskLife] = {}
         self._thread = threading.Thread(target=self._loop, name="agent", daemon=True)
 
@@ -37,7 +44,9 @@ class Agent:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the loop and every task process (SIGTERM, after `Timing.stop_timeout` SIGKILL); returns when all are gone."""
+        """End the loop and every task process (SIGTERM, after `Timing.stop_timeout` SIGKILL);
+        returns when all are gone.
+        """
         self._ended.set()
         self._thread.join(timeout=10)
         self._health.stop()
@@ -63,13 +72,19 @@ class Agent:
             try:
                 self._scheduler.tick(time.monotonic())
                 self._give_lives()
-            except Exception:              # the loop is all that moves; the next tick tries again
+            except Exception:  # the loop is all that moves; the next tick tries again
                 traceback.print_exc()
 
     def _give_lives(self) -> None:
         with self.cloud.ecs.lock:
-            self._lives = {identifier: life for identifier, life in self._lives.items() if life.alive()}
-            new = [task for task in self.cloud.ecs.tasks.values() if task.stopped_at is None and task.id not in self._lives]
+            self._lives = {
+                identifier: life for identifier, life in self._lives.items() if life.alive()
+            }
+            new = [
+                task
+                for task in self.cloud.ecs.tasks.values()
+                if task.stopped_at is None and task.id not in self._lives
+            ]
             for task in new:
                 self._lives[task.id] = TaskLife(task, self._ground)
                 self._lives[task.id].start()

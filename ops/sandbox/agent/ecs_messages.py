@@ -1,6 +1,5 @@
-"""What ECS says in a service's events and in stopped reasons, word for word as far as it is publicly known. `Service.say` puts `(service
-NAME) ` before.
-"""
+"""What ECS says in a service's events and in stopped reasons, word for word as far as it is
+publicly known. `Service.say` puts `(service NAME) ` before."""
 
 from __future__ import annotations
 
@@ -68,13 +67,18 @@ def failed_elb(group: str) -> str:
 
 def log_group_missing() -> str:
     return (
-        "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: "
-        "failed to create Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1"
+        "ResourceInitializationError: failed to validate logger args: create stream has "
+        "been retried 1 times: "
+        "failed to create Cloudwatch log stream: ResourceNotFoundException: The specified "
+        "log group does not exist. : exit status 1"
     )
 
 
 def log_option_missing(option: str) -> str:
-    return f"ResourceInitializationError: failed to validate logger args: unable to get awslogs driver arguments: {option} is required"
+    return (
+        f"ResourceInitializationError: failed to validate logger args: unable to get awslogs "
+        f"driver arguments: {option} is required"
+    )
 
 
 _SECRETS = "ResourceInitializationError: unable to pull secrets or registry auth: "
@@ -84,21 +88,24 @@ def secret_missing(arn: str) -> str:
     return (
         f"{_SECRETS}The task can't pull the secret from Secrets Manager. "
         f"The task can't retrieve the secret with ARN '{arn}' from Secrets Manager. "
-        "Check whether the secret exists in the specified Region. ResourceNotFoundException: Failed to fetch secret "
+        "Check whether the secret exists in the specified Region. "
+        "ResourceNotFoundException: Failed to fetch secret "
         f"{arn} from Secrets Manager. Secrets Manager can't find the specified secret."
     )
 
 
 def secret_key_missing(key: str) -> str:
     return (
-        f"{_SECRETS}execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): "
+        f"{_SECRETS}execution resource retrieval failed: unable to retrieve secret from "
+        f"asm: service call has been retried 1 time(s): "
         f"retrieved secret from Secrets Manager did not contain json key {key}"
     )
 
 
 def parameter_missing(name: str) -> str:
     return (
-        f"{_SECRETS}execution resource retrieval failed: unable to retrieve secrets from ssm: service call has been retried 1 time(s): "
+        f"{_SECRETS}execution resource retrieval failed: unable to retrieve secrets from "
+        f"ssm: service call has been retried 1 time(s): "
         f"invalid ssm parameters: {name}"
     )
 

@@ -1,9 +1,10 @@
-"""The load balancer's health checks: real HTTP requests to the tasks' addresses, from a bounded pool of threads.
+"""The load balancer's health checks: real HTTP requests to the tasks' addresses, from a bounded
+pool of threads.
 
-Emulates ELB's checks by the target group's path, port and matcher, redirects not followed, with ELB's reasons: Target.ResponseCodeMismatch,
-Target.Timeout, Target.FailedHealthChecks. Differs from ELB: interval and timeout are `Timing.health_interval` and `Timing.health_timeout`
-for every target group (thresholds are the group's own); only HTTP is spoken.
-"""
+Emulates ELB's checks by the target group's path, port and matcher, redirects not followed, with
+ELB's reasons: Target.ResponseCodeMismatch, Target.Timeout, Target.FailedHealthChecks. Differs from
+ELB: interval and timeout are `Timing.health_interval` and `Timing.health_timeout` for every target
+group (thresholds are the group's own); only HTTP is spoken."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from ops.sandbox.aws.targets import Probe, Target, TargetTable
 from ops.sandbox.contracts import Timing
 
 PROBERS = 8
-PAUSE = 0.1                # seconds between looks at what is due
+PAUSE = 0.1  # seconds between looks at what is due
 
 
 def codes_match(matcher: str, code: int) -> bool:
@@ -34,7 +35,9 @@ def probe(address: str, port: int, path: str, matcher: str, timeout: float) -> P
     """One GET as the load balancer makes it."""
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
-        connection.request("GET", path, headers={"User-Agent": "ELB-HealthChecker/2.0", "Connection": "close"})
+        connection.request(
+            "GET", path, headers={"User-Agent": "ELB-HealthChecker/2.0", "Connection": "close"}
+        )
         code = connection.getresponse().status
     except TimeoutError:
         return Probe("Target.Timeout", "Request timed out")
@@ -50,9 +53,14 @@ def probe(address: str, port: int, path: str, matcher: str, timeout: float) -> P
 class HealthChecker:
     """Probes every registered target each interval until stopped."""
 
-    def __init__(self, table: TargetTable, timing: Timing, reaches: Callable[[str, int], bool] = lambda address, port: True) -> None:
+    def __init__(
+        self,
+        table: TargetTable,
+        timing: Timing,
+        reaches: Callable[[str, int], bool] = lambda address, port: True,
+    ) -> None:
         self.table = table
-        self.reaches = reaches            # whether the security groups let it through
+        self.reaches = reaches  # whether the security groups let it through
         self.timing = timing
         self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="health")
         self._ended = threading.Event()

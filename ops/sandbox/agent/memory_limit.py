@@ -1,8 +1,8 @@
 """A container's memory limit (`memory` of its definition, MiB): whether what it uses is more.
 
-Emulates the kernel's out-of-memory killer, looked for at each look at the process. Differs from it: only the container's own limit counts
-(not the task's), only the first process is measured, and a short peak between two looks goes unseen.
-"""
+Emulates the kernel's out-of-memory killer, looked for at each look at the process. Differs from it:
+only the container's own limit counts (not the task's), only the first process is measured, and a
+short peak between two looks goes unseen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 MIB = 1 << 20
-KILLED = 137              # 128 + SIGKILL
+KILLED = 137  # 128 + SIGKILL
 
 
 def exceeded(definition: dict[str, Any], pid: int | None) -> bool:

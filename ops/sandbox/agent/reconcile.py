@@ -1,10 +1,11 @@
-"""What the ECS scheduler does next for one service: start tasks, stop tasks. A pure function over what stands.
+"""What the ECS scheduler does next for one service: start tasks, stop tasks. A pure function over
+what stands.
 
-Emulates the rolling update: never more than `maximumPercent` of the desired count (rounded down) running or pending, never fewer than
-`minimumHealthyPercent` (rounded up) running and healthy because of us; new tasks must be healthy in their target groups before old ones go.
-Where there is room above, ECS may use the room below too; here it is used only when there is no room above, which is the gentler of what
-AWS allows.
-"""
+Emulates the rolling update: never more than `maximumPercent` of the desired count (rounded down)
+running or pending, never fewer than `minimumHealthyPercent` (rounded up) running and healthy
+because of us; new tasks must be healthy in their target groups before old ones go. Where there is
+room above, ECS may use the room below too; here it is used only when there is no room above, which
+is the gentler of what AWS allows."""
 
 from __future__ import annotations
 
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TaskView:
-    """One task that is meant to run. `healthy`: RUNNING, and healthy in every target group of the service."""
+    """One task that is meant to run. `healthy`: RUNNING, and healthy in every target group of the
+    service.
+    """
 
     id: str
     deployment: str
     healthy: bool
-    age: float                     # seconds
+    age: float  # seconds
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class ServiceView:
     desired: int
     minimum_percent: int
     maximum_percent: int
-    primary: str                   # id of the PRIMARY deployment
-    may_start: bool                # false when the deployment FAILED or a back-off runs
+    primary: str  # id of the PRIMARY deployment
+    may_start: bool  # false when the deployment FAILED or a back-off runs
     tasks: tuple[TaskView, ...]
 
 
@@ -52,13 +55,18 @@ Action = Start | Stop
 
 
 def reconcile(view: ServiceView) -> tuple[Action, ...]:
-    """The next actions for a service; none when it is as it should be (or nothing may be done yet)."""
+    """The next actions for a service; none when it is as it should be (or nothing may be done
+    yet).
+    """
     new = [task for task in view.tasks if task.deployment == view.primary]
     old = [task for task in view.tasks if task.deployment != view.primary]
     missing = max(view.desired - len(new), 0)
     room = max(math.floor(view.desired * view.maximum_percent / 100) - len(view.tasks), 0)
     starting = min(missing, room) if view.may_start else 0
-    stopping = (*_surplus(new, view.desired), *_replaced(view, old, cramped=missing > 0 and room == 0 and view.may_start))
+    stopping = (
+        *_surplus(new, view.desired),
+        *_replaced(view, old, cramped=missing > 0 and room == 0 and view.may_start),
+    )
     actions: list[Action] = []
     if starting:
         actions.append(Start(starting))
@@ -68,19 +76,23 @@ def reconcile(view: ServiceView) -> tuple[Action, ...]:
 
 
 def _surplus(new: list[TaskView], desired: int) -> tuple[str, ...]:
-    """More of the PRIMARY's tasks than wanted (scaled in): unhealthy ones go first, then the oldest."""
+    """More of the PRIMARY's tasks than wanted (scaled in): unhealthy ones go first, then the
+    oldest.
+    """
     ordered = sorted(new, key=lambda task: (task.healthy, -task.age))
     return tuple(task.id for task in ordered[: max(len(new) - desired, 0)])
 
 
 def _replaced(view: ServiceView, old: list[TaskView], cramped: bool) -> tuple[str, ...]:
-    """Tasks of former deployments that can go now: unhealthy ones at once, healthy ones as far as the healthy count allows."""
+    """Tasks of former deployments that can go now: unhealthy ones at once, healthy ones as far as
+    the healthy count allows.
+    """
     unhealthy = [task.id for task in old if not task.healthy]
     healthy = sorted((task for task in old if task.healthy), key=lambda task: -task.age)
     floor = math.ceil(view.desired * view.minimum_percent / 100) if cramped else view.desired
     spare = sum(task.healthy for task in view.tasks) - floor
     if not view.may_start and not _has_healthy_new(view):
-        unhealthy = []             # nothing replaces them: a struggling old task is better than none
+        unhealthy = []  # nothing replaces them: a struggling old task is better than none
     return (*unhealthy, *(task.id for task in healthy[: max(spare, 0)]))
 
 

@@ -1,10 +1,11 @@
-"""What a task needs before its containers start: secrets as environment, and a log stream for each container.
+"""What a task needs before its containers start: secrets as environment, and a log stream for each
+container.
 
-Emulates Fargate's resource initialisation and its texts (ResourceInitializationError …). `valueFrom` is a secret's ARN, optionally followed
-by `:json-key:version-stage:version-id`, or an SSM parameter's ARN or name. A secret's bare name is taken for the secret where no parameter
-has that name. Differs from Fargate: nothing is ever denied (no roles), environment files and volumes are ignored, awslogs writes a line at
-a time at once, other log drivers drop their lines.
-"""
+Emulates Fargate's resource initialisation and its texts (ResourceInitializationError …).
+`valueFrom` is a secret's ARN, optionally followed by `:json-key:version-stage:version-id`, or an
+SSM parameter's ARN or name. A secret's bare name is taken for the secret where no parameter has
+that name. Differs from Fargate: nothing is ever denied (no roles), environment files and volumes
+are ignored, awslogs writes a line at a time at once, other log drivers drop their lines."""
 
 from __future__ import annotations
 
@@ -15,7 +16,9 @@ from typing import Any
 from ops.sandbox.agent import ecs_messages
 from ops.sandbox.aws import lookups
 
-VPC = {"PGHOSTADDR": "127.0.0.1"}       # in place of the VPC's DNS: where libpq finds the database, whatever its name is
+VPC = {
+    "PGHOSTADDR": "127.0.0.1"
+}  # in place of the VPC's DNS: where libpq finds the database, whatever its name is
 
 
 class ResourceError(Exception):
@@ -23,10 +26,14 @@ class ResourceError(Exception):
 
 
 def environment(definition: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
-    """A container's environment: its own, then its overrides', then its secrets. Raises ResourceError."""
+    """A container's environment: its own, then its overrides', then its secrets. Raises
+    ResourceError.
+    """
     plain = {**VPC, **{each["name"]: each["value"] for each in definition.get("environment") or []}}
     plain.update({each["name"]: each["value"] for each in overrides.get("environment") or []})
-    plain.update({each["name"]: resolve(each["valueFrom"]) for each in definition.get("secrets") or []})
+    plain.update(
+        {each["name"]: resolve(each["valueFrom"]) for each in definition.get("secrets") or []}
+    )
     return plain
 
 
@@ -58,7 +65,9 @@ def _from_secrets_manager(value_from: str) -> str:
 
 
 def log_writer(definition: dict[str, Any], task_id: str) -> Callable[[str], None]:
-    """Where a container's lines go: `<awslogs-stream-prefix>/<container>/<task id>`. Raises ResourceError without a log group."""
+    """Where a container's lines go: `<awslogs-stream-prefix>/<container>/<task id>`. Raises
+    ResourceError without a log group.
+    """
     configuration = definition.get("logConfiguration") or {}
     if configuration.get("logDriver") != "awslogs":
         return lambda line: None
@@ -66,7 +75,10 @@ def log_writer(definition: dict[str, Any], task_id: str) -> Callable[[str], None
     for option in ("awslogs-group", "awslogs-region", "awslogs-stream-prefix"):
         if not options.get(option):
             raise ResourceError(ecs_messages.log_option_missing(option))
-    group, stream = options["awslogs-group"], f"{options['awslogs-stream-prefix']}/{definition['name']}/{task_id}"
+    group, stream = (
+        options["awslogs-group"],
+        f"{options['awslogs-stream-prefix']}/{definition['name']}/{task_id}",
+    )
     if not lookups.create_log_stream(group, stream, options.get("awslogs-create-group") == "true"):
         raise ResourceError(ecs_messages.log_group_missing())
     return lambda line: lookups.write_log(group, stream, line)

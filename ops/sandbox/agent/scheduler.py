@@ -1,11 +1,12 @@
-"""The ECS service scheduler: what stands is looked at each tick, `reconcile` says what to do, and deployments come to their end here.
+"""The ECS service scheduler: what stands is looked at each tick, `reconcile` says what to do, and
+deployments come to their end here.
 
-Emulates rolling updates within minimum and maximum healthy percent, replacement of stopped and unhealthy tasks after the grace period, the
-circuit breaker with and without rollback, back-off, superseded deployments, events. A rollback is a new PRIMARY deployment of the last
-completed revision, and its reason and event name that new deployment's id. Differs from ECS: the grace period is the service's own or
-`Timing.grace`, whichever is shorter; FAILED deployments stay visible until the rollback has completed; alarms, lifecycle hooks and zone
-rebalancing do not exist.
-"""
+Emulates rolling updates within minimum and maximum healthy percent, replacement of stopped and
+unhealthy tasks after the grace period, the circuit breaker with and without rollback, back-off,
+superseded deployments, events. A rollback is a new PRIMARY deployment of the last completed
+revision, and its reason and event name that new deployment's id. Differs from ECS: the grace period
+is the service's own or `Timing.grace`, whichever is shorter; FAILED deployments stay visible until
+the rollback has completed; alarms, lifecycle hooks and zone rebalancing do not exist."""
 
 from __future__ import annotations
 
@@ -35,7 +36,9 @@ class Scheduler:
                 try:
                     if service.status != "INACTIVE":
                         self._look_after(service, now)
-                except Exception:              # one bad service must not stop the others; the next tick tries again
+                except (
+                    Exception
+                ):  # one bad service must not stop the others; the next tick tries again
                     traceback.print_exc()
             self.ecs.forget_stopped(self.timing.stopped_visible)
 
@@ -59,14 +62,21 @@ class Scheduler:
                 continue
             deployment.failed_tasks += 1
             deployment.updated_at = utc_now()
-            deployment.not_before = now + breaker.wait_before_launch(deployment.failed_tasks, self.timing.health_interval)
-            if deployment.failed_tasks >= breaker.FREE_FAILURES and not deployment.announced_unstable:
+            deployment.not_before = now + breaker.wait_before_launch(
+                deployment.failed_tasks, self.timing.health_interval
+            )
+            if (
+                deployment.failed_tasks >= breaker.FREE_FAILURES
+                and not deployment.announced_unstable
+            ):
                 deployment.announced_unstable = True
                 service.say(ecs_messages.UNSTABLE)
 
     def _judge_health(self, service: Service, task: Task, now: float) -> None:
         if not task.healthy_deadline:
-            grace = min(float(service.settings.get("healthCheckGracePeriodSeconds") or 0), self.timing.grace)
+            grace = min(
+                float(service.settings.get("healthCheckGracePeriodSeconds") or 0), self.timing.grace
+            )
             task.healthy_deadline = now + grace
         if self._healthy(task):
             if not task.established:
@@ -75,7 +85,11 @@ class Scheduler:
             return
         bad = next((target for target in self._targets(task) if target.state == "unhealthy"), None)
         if bad is not None and now >= task.healthy_deadline:
-            service.say(ecs_messages.unhealthy(bad.port, bad.group, bad.description or "Health checks failed"))
+            service.say(
+                ecs_messages.unhealthy(
+                    bad.port, bad.group, bad.description or "Health checks failed"
+                )
+            )
             task.ask_to_stop("ServiceSchedulerInitiated", ecs_messages.failed_elb(bad.group))
 
     def _reset_failures(self, service: Service, task: Task) -> None:
@@ -85,32 +99,48 @@ class Scheduler:
             service.primary.announced_unstable = False
 
     def _healthy(self, task: Task) -> bool:
-        """RUNNING and healthy in every target group; without a load balancer, RUNNING for `Timing.steady` seconds."""
+        """RUNNING and healthy in every target group; without a load balancer, RUNNING for
+        `Timing.steady` seconds.
+        """
         if not task.running or task.started_at is None:
             return False
         balanced = [each for each in task.load_balancers if each.get("targetGroupArn")]
         if not balanced:
             return (utc_now() - task.started_at).total_seconds() >= self.timing.steady
         targets = self._targets(task)
-        return len(targets) == len(balanced) and all(target.state == "healthy" for target in targets)
+        return len(targets) == len(balanced) and all(
+            target.state == "healthy" for target in targets
+        )
 
     def _targets(self, task: Task) -> list[Target]:
         found = [
-            self.cloud.targets.find(each["targetGroupArn"], task.address or "", int(each["containerPort"]))
-            for each in task.load_balancers if each.get("targetGroupArn")
+            self.cloud.targets.find(
+                each["targetGroupArn"], task.address or "", int(each["containerPort"])
+            )
+            for each in task.load_balancers
+            if each.get("targetGroupArn")
         ]
         return [target for target in found if target is not None]
 
     def _trip_breaker(self, service: Service) -> None:
         enabled, rolls_back = service.breaker()
         failing = service.primary
-        if not enabled or failing.rollout_state != "IN_PROGRESS" or failing.failed_tasks < breaker.threshold(service.desired_count):
+        if (
+            not enabled
+            or failing.rollout_state != "IN_PROGRESS"
+            or failing.failed_tasks < breaker.threshold(service.desired_count)
+        ):
             return
         failing.conclude("FAILED", ecs_messages.BREAKER_FAILED)
         service.say(ecs_messages.failed(failing.id))
         good = service.last_completed
         if rolls_back and good is not None and failing.rollback_of is None:
-            back = Deployment(deployment_id(), good.task_definition, good.network_configuration, good.load_balancers)
+            back = Deployment(
+                deployment_id(),
+                good.task_definition,
+                good.network_configuration,
+                good.load_balancers,
+            )
             back.rollback_of = failing.id
             back.rollout_reason = ecs_messages.rolling_back_reason(back.id)
             service.begin(back)
@@ -121,9 +151,16 @@ class Scheduler:
         minimum, maximum = service.percentages()
         primary = service.primary
         view = ServiceView(
-            service.desired_count, minimum, maximum, primary.id,
-            primary.rollout_state != "FAILED" and now >= primary.not_before and service.status == "ACTIVE",
-            tuple(TaskView(task.id, task.started_by, self._healthy(task), _age(task)) for task in live),
+            service.desired_count,
+            minimum,
+            maximum,
+            primary.id,
+            primary.rollout_state != "FAILED"
+            and now >= primary.not_before
+            and service.status == "ACTIVE",
+            tuple(
+                TaskView(task.id, task.started_by, self._healthy(task), _age(task)) for task in live
+            ),
         )
         for action in reconcile(view):
             match action:
@@ -131,17 +168,27 @@ class Scheduler:
                     self._start(service, count)
                 case Stop(tasks):
                     for identifier in tasks:
-                        self.ecs.tasks[identifier].ask_to_stop("ServiceSchedulerInitiated", ecs_messages.scaling(primary.id))
+                        self.ecs.tasks[identifier].ask_to_stop(
+                            "ServiceSchedulerInitiated", ecs_messages.scaling(primary.id)
+                        )
 
     def _start(self, service: Service, count: int) -> None:
         deployment = service.primary
-        cluster, definition = lookups.cluster(service.cluster), lookups.task_definition(deployment.task_definition)
+        cluster, definition = (
+            lookups.cluster(service.cluster),
+            lookups.task_definition(deployment.task_definition),
+        )
         if cluster is None:
             return
         made = [
             self.ecs.new_task(
-                cluster, definition, group=f"service:{service.name}", started_by=deployment.id, service=service.arn,
-                network_configuration=deployment.network_configuration, load_balancers=deployment.load_balancers,
+                cluster,
+                definition,
+                group=f"service:{service.name}",
+                started_by=deployment.id,
+                service=service.arn,
+                network_configuration=deployment.network_configuration,
+                load_balancers=deployment.load_balancers,
                 enable_execute_command=bool(service.settings.get("enableExecuteCommand")),
             )
             for _ in range(count)
@@ -150,11 +197,17 @@ class Scheduler:
         service.say(ecs_messages.started([task.id for task in made]))
 
     def _settle(self, service: Service, now: float) -> None:
-        """Bring deployments to their end: drained ones leave, the PRIMARY completes, the service becomes steady or INACTIVE."""
+        """Bring deployments to their end: drained ones leave, the PRIMARY completes, the service
+        becomes steady or INACTIVE.
+        """
         primary = service.primary
-        unfinished = [task for task in self.ecs.of_service(service) if task.last_status != "STOPPED"]
+        unfinished = [
+            task for task in self.ecs.of_service(service) if task.last_status != "STOPPED"
+        ]
         for former in service.current[1:]:
-            if former.rollout_state != "FAILED" and not any(task.started_by == former.id for task in unfinished):
+            if former.rollout_state != "FAILED" and not any(
+                task.started_by == former.id for task in unfinished
+            ):
                 former.status = "INACTIVE"
         if service.status == "DRAINING" and not unfinished:
             service.status = "INACTIVE"

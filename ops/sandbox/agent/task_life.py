@@ -1,11 +1,12 @@
-"""One task from PROVISIONING to STOPPED, as Fargate carries it out; each life is a thread that reads like the story it tells.
+"""One task from PROVISIONING to STOPPED, as Fargate carries it out; each life is a thread that
+reads like the story it tells.
 
-Emulates the states PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING → STOPPED, pulls and starts
-through the runtime, registration and draining with the load balancer, SIGTERM then SIGKILL, stop codes, reasons and exit codes. Differs
-from Fargate: containers start in the order of the task definition (`dependsOn` is not looked at), container health checks are not run
-(`healthStatus` stays UNKNOWN), ulimits and CPU limits are not enforced, memory limits only as `memory_limit` says, and a container's own
-`stopTimeout` is not looked at.
-"""
+Emulates the states PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING →
+DEPROVISIONING → STOPPED, pulls and starts through the runtime, registration and draining with the
+load balancer, SIGTERM then SIGKILL, stop codes, reasons and exit codes. Differs from Fargate:
+containers start in the order of the task definition (`dependsOn` is not looked at), container
+health checks are not run (`healthStatus` stays UNKNOWN), ulimits and CPU limits are not enforced,
+memory limits only as `memory_limit` says, and a container's own `stopTimeout` is not looked at."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from ops.sandbox.agent import memory_limit, resources, ecs_messages
+from ops.sandbox.agent import ecs_messages, memory_limit, resources
 from ops.sandbox.agent.addresses import Addresses, NoAddress
 from ops.sandbox.aws import lookups
 from ops.sandbox.aws.ecs.model import Container as ContainerRecord
@@ -23,13 +24,15 @@ from ops.sandbox.aws.ecs.model import Task, utc_now
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.contracts import Container, ContainerSpec, PullError, Runtime, StartError, Timing
 
-POLL = 0.1                 # seconds between looks at the processes
+POLL = 0.1  # seconds between looks at the processes
 CRASHED = ("EssentialContainerExited", "TaskFailedToStart")
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What every task life stands on. `closing` is set when the sandbox goes down: then nothing is waited for."""
+    """What every task life stands on. `closing` is set when the sandbox goes down: then nothing is
+    waited for.
+    """
 
     cloud: Cloud
     runtime: Runtime
@@ -65,7 +68,11 @@ class TaskLife:
         return self._thread.is_alive()
 
     def pids(self) -> tuple[int, ...]:
-        return tuple(container.pid for _, container in self._running if container.pid is not None and container.poll() is None)
+        return tuple(
+            container.pid
+            for _, container in self._running
+            if container.pid is not None and container.poll() is None
+        )
 
     def _live(self) -> None:
         try:
@@ -88,11 +95,14 @@ class TaskLife:
             self._set(address=self.ground.addresses.take(), last_status="PENDING")
         except NoAddress as none_left:
             raise _LaunchFailed(
-                "Unexpected EC2 error while attempting to Create Network Interface: InsufficientFreeAddressesInSubnet"
+                "Unexpected EC2 error while attempting to Create Network Interface: "
+                "InsufficientFreeAddressesInSubnet"
             ) from none_left
 
     def _pull(self) -> None:
-        """Secrets and log streams first, images then, as Fargate does; `Timing.pull` seconds at least."""
+        """Secrets and log streams first, images then, as Fargate does; `Timing.pull` seconds at
+        least.
+        """
         spec = lookups.launch_spec(self.task.task_definition)
         began = time.monotonic()
         self._specs = [self._spec(container) for container in self.task.containers]
@@ -110,11 +120,18 @@ class TaskLife:
     def _spec(self, container: ContainerRecord) -> ContainerSpec:
         definition = container.definition
         overrides = self.task.overrides.get("containerOverrides") or []
-        override: dict[str, Any] = next((each for each in overrides if each.get("name") == container.name), {})
+        override: dict[str, Any] = next(
+            (each for each in overrides if each.get("name") == container.name), {}
+        )
         environment = resources.environment(definition, override)
         return ContainerSpec(
-            task_id=self.task.id, name=container.name, image=container.image, address=self.task.address or "", environment=environment,
-            log=resources.log_writer(definition, self.task.id), command=_words(override.get("command") or definition.get("command")),
+            task_id=self.task.id,
+            name=container.name,
+            image=container.image,
+            address=self.task.address or "",
+            environment=environment,
+            log=resources.log_writer(definition, self.task.id),
+            command=_words(override.get("command") or definition.get("command")),
             entry_point=_words(definition.get("entryPoint")),
             ports=tuple(each["containerPort"] for each in definition.get("portMappings") or []),
             working_directory=definition.get("workingDirectory"),
@@ -141,8 +158,14 @@ class TaskLife:
         self._register()
         while not self.task.stop_asked.wait(POLL):
             with self.ground.cloud.ecs.lock:
-                ended = [record for record, container in self._running if record.exit_code is None and _note_exit(record, container)]
-                if any(record.essential for record in ended) or all(record.exit_code is not None for record, _ in self._running):
+                ended = [
+                    record
+                    for record, container in self._running
+                    if record.exit_code is None and _note_exit(record, container)
+                ]
+                if any(record.essential for record in ended) or all(
+                    record.exit_code is not None for record, _ in self._running
+                ):
                     self.task.ask_to_stop("EssentialContainerExited", ecs_messages.ESSENTIAL_EXITED)
 
     def _wind_down(self) -> None:
@@ -158,7 +181,10 @@ class TaskLife:
         for record, container in self._running:
             code = container.stop(self.ground.timing.stop_timeout)
             with self.ground.cloud.ecs.lock:
-                record.status, record.exit_code = "STOPPED", code if record.exit_code is None else record.exit_code
+                record.status, record.exit_code = (
+                    "STOPPED",
+                    code if record.exit_code is None else record.exit_code,
+                )
         self._set(last_status="DEPROVISIONING", execution_stopped_at=utc_now())
         self.ground.closing.wait(self.ground.timing.tick)
         if self.task.address:
@@ -174,7 +200,11 @@ class TaskLife:
             self._say(ecs_messages.registered(1, group))
 
     def _deregister(self) -> bool:
-        gone = [each for each in self._targets() if self.ground.cloud.targets.deregister(*each, self.ground.timing.deregistration_delay)]
+        gone = [
+            each
+            for each in self._targets()
+            if self.ground.cloud.targets.deregister(*each, self.ground.timing.deregistration_delay)
+        ]
         for group, _, _ in gone:
             self._say(ecs_messages.deregistered(1, group))
         if gone:
@@ -183,7 +213,10 @@ class TaskLife:
 
     def _targets(self) -> list[tuple[str, str, int]]:
         balanced = [each for each in self.task.load_balancers if each.get("targetGroupArn")]
-        return [(each["targetGroupArn"], self.task.address or "", int(each["containerPort"])) for each in balanced]
+        return [
+            (each["targetGroupArn"], self.task.address or "", int(each["containerPort"]))
+            for each in balanced
+        ]
 
     def _say(self, message: str) -> None:
         with self.ground.cloud.ecs.lock:

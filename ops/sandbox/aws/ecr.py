@@ -1,10 +1,11 @@
-"""ECR: tokens that expire, repositories whose address is the sandbox's registry, and images as they were pushed there.
+"""ECR: tokens that expire, repositories whose address is the sandbox's registry, and images as they
+were pushed there.
 
-Emulates: GetAuthorizationToken (random, 12 hours, plain `http` proxy endpoint), `repositoryUri` on the registry's port, immutable tags
-refused as ImageTagAlreadyExistsException, sizes of config and layers together. Differs from ECR: tokens are forgotten when the sandbox
-stops, exclusion filters of tag mutability count as immutable, a moved tag leaves its former image untagged, and lifecycle policies are kept
-but never run.
-"""
+Emulates: GetAuthorizationToken (random, 12 hours, plain `http` proxy endpoint), `repositoryUri` on
+the registry's port, immutable tags refused as ImageTagAlreadyExistsException, sizes of config and
+layers together. Differs from ECR: tokens are forgotten when the sandbox stops, exclusion filters of
+tag mutability count as immutable, a moved tag leaves its former image untagged, and lifecycle
+policies are kept but never run."""
 
 from __future__ import annotations
 
@@ -38,18 +39,29 @@ class Ecr:
         answer(ECRResponse, "get_authorization_token", self._hand_out_token)
         computed(Repository, "uri", lambda repository: f"{self.registry}/{repository.name}")
         measured = original(Image, "image_size_in_bytes")
-        replace(Image, "image_size_in_bytes", property(lambda image: getattr(image, "pushed_size", None) or measured.fget(image)))
+        replace(
+            Image,
+            "image_size_in_bytes",
+            property(lambda image: getattr(image, "pushed_size", None) or measured.fget(image)),
+        )
         replace(ECRBackend, "put_image", _put_image)
 
     def _hand_out_token(self, response: Any) -> dict[str, Any]:
         token, expires = secrets.token_urlsafe(48), time.time() + TOKEN_LIFE
         with self._lock:
-            self._tokens = {known: until for known, until in self._tokens.items() if until > time.time()}
+            self._tokens = {
+                known: until for known, until in self._tokens.items() if until > time.time()
+            }
             self._tokens[token] = expires
-        return {"authorizationData": [{
-            "authorizationToken": base64.b64encode(f"AWS:{token}".encode()).decode(),
-            "expiresAt": datetime.fromtimestamp(expires, UTC), "proxyEndpoint": f"http://{self.registry}",
-        }]}
+        return {
+            "authorizationData": [
+                {
+                    "authorizationToken": base64.b64encode(f"AWS:{token}".encode()).decode(),
+                    "expiresAt": datetime.fromtimestamp(expires, UTC),
+                    "proxyEndpoint": f"http://{self.registry}",
+                }
+            ]
+        }
 
     def authorized(self, token: str) -> bool:
         with self._lock:
@@ -61,20 +73,33 @@ class Ecr:
 
     def digest(self, name: str, tag: str) -> str | None:
         with self._lock:
-            return next((str(image.image_digest) for image in self._images(name) if tag in image.image_tags), None)
+            return next(
+                (
+                    str(image.image_digest)
+                    for image in self._images(name)
+                    if tag in image.image_tags
+                ),
+                None,
+            )
 
     def has_image(self, name: str, digest: str) -> bool:
         with self._lock:
             return any(image.image_digest == digest for image in self._images(name))
 
-    def put_image(self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int) -> None:
-        """PutImage; the same tag on the same digest changes nothing. Raises moto's ServiceException where an immutable tag would move."""
+    def put_image(
+        self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int
+    ) -> None:
+        """PutImage; the same tag on the same digest changes nothing. Raises moto's ServiceException
+        where an immutable tag would move.
+        """
         with self._lock:
             if tag is not None and self.digest(name, tag) == digest:
                 return
             if tag is None and self.has_image(name, digest):
                 return
-            image = _put_image(ecr_backends[ACCOUNT][REGION], name, manifest.decode(), tag, media_type, digest)
+            image = _put_image(
+                ecr_backends[ACCOUNT][REGION], name, manifest.decode(), tag, media_type, digest
+            )
             image.pushed_size = size
 
     def _find(self, name: str) -> Any:
@@ -85,11 +110,22 @@ class Ecr:
         return [] if found is None else list(found.images)
 
 
-def _put_image(backend: Any, name: str, manifest: str, tag: str | None, media_type: str | None = None, digest: str | None = None) -> Any:
+def _put_image(
+    backend: Any,
+    name: str,
+    manifest: str,
+    tag: str | None,
+    media_type: str | None = None,
+    digest: str | None = None,
+) -> Any:
     """PutImage with the refusal that ECR gives for an immutable tag."""
     repository = backend._get_repository(name)
-    digest = digest or f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"     # moto makes one up
-    holder = next((image for image in repository.images if tag is not None and tag in image.image_tags), None)
+    digest = (
+        digest or f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
+    )  # moto makes one up
+    holder = next(
+        (image for image in repository.images if tag is not None and tag in image.image_tags), None
+    )
     if holder is not None and repository.is_tag_immutable() and holder.image_digest != digest:
         raise _tag_exists(name, str(tag), holder.image_digest)
     if holder is not None and holder.image_digest != digest:
@@ -102,11 +138,14 @@ def _put_image(backend: Any, name: str, manifest: str, tag: str | None, media_ty
 
 
 def _tag_exists(name: str, tag: str, digest: str) -> Exception:
-    """moto looks up an error's shape by the module of its class, so one of ECR's own is given the right code."""
+    """moto looks up an error's shape by the module of its class, so one of ECR's own is given the
+    right code.
+    """
     failure: Any = ImageAlreadyExistsException(name, ACCOUNT, digest, tag)
     failure.code = "ImageTagAlreadyExistsException"
     failure.message = (
-        f"The image tag '{tag}' already exists in the '{name}' repository and cannot be overwritten because the tag is immutable."
+        f"The image tag '{tag}' already exists in the '{name}' repository and cannot be "
+        f"overwritten because the tag is immutable."
     )
     refusal: Exception = failure
     return refusal

@@ -1,11 +1,11 @@
-"""ELBv2: RegisterTargets, DeregisterTargets and DescribeTargetHealth from the health table, and the listener rules as the edge asks for
-them.
+"""ELBv2: RegisterTargets, DeregisterTargets and DescribeTargetHealth from the health table, and the
+listener rules as the edge asks for them.
 
-moto keeps load balancers, listeners, rules and target groups, but calls every registered address healthy. Differs from ELB: rules match by
-path pattern (the only condition looked at; a rule with other conditions never matches), the first load balancer's first listener answers,
-`forward` with several target groups takes the first, and the deregistration delay is `Timing.deregistration_delay`, not the group's
-attribute.
-"""
+moto keeps load balancers, listeners, rules and target groups, but calls every registered address
+healthy. Differs from ELB: rules match by path pattern (the only condition looked at; a rule with
+other conditions never matches), the first load balancer's first listener answers, `forward` with
+several target groups takes the first, and the deregistration delay is
+`Timing.deregistration_delay`, not the group's attribute."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class TargetGroup:
     name: str
     port: int
     path: str
-    health_port: str               # "traffic-port" or a number
-    codes: str                     # matcher: 200, 200-299, 200,301
+    health_port: str  # "traffic-port" or a number
+    codes: str  # matcher: 200, 200-299, 200,301
     healthy_after: int
     unhealthy_after: int
 
@@ -47,9 +47,14 @@ def target_group(arn: str) -> TargetGroup | None:
         return None
     matcher = getattr(found, "matcher", None) or {}
     return TargetGroup(
-        arn=arn, name=found.name, port=int(found.port), path=found.health_check_path or "/",
-        health_port=str(found.health_check_port or "traffic-port"), codes=str(matcher.get("HttpCode", "200")),
-        healthy_after=int(found.healthy_threshold_count), unhealthy_after=int(found.unhealthy_threshold_count),
+        arn=arn,
+        name=found.name,
+        port=int(found.port),
+        path=found.health_check_path or "/",
+        health_port=str(found.health_check_port or "traffic-port"),
+        codes=str(matcher.get("HttpCode", "200")),
+        healthy_after=int(found.healthy_threshold_count),
+        unhealthy_after=int(found.unhealthy_threshold_count),
     )
 
 
@@ -74,7 +79,9 @@ class ElbAnswers:
         group = self._group(response)
         for each in response._get_param("Targets", []):
             for target in self.table.of(group.arn):
-                if target.address == each["Id"] and target.port == int(each.get("Port", target.port)):
+                if target.address == each["Id"] and target.port == int(
+                    each.get("Port", target.port)
+                ):
                     self.table.deregister(*target.key, self.timing.deregistration_delay)
         return {}
 
@@ -83,13 +90,27 @@ class ElbAnswers:
         known = self.table.states(group.arn)
         asked = response._get_param("Targets", [])
         if not asked:
-            return {"TargetHealthDescriptions": [_health(group, t.address, t.port, t.state, t.reason, t.description) for t in known]}
+            return {
+                "TargetHealthDescriptions": [
+                    _health(group, t.address, t.port, t.state, t.reason, t.description)
+                    for t in known
+                ]
+            }
         found = []
         for each in asked:
             port = int(each.get("Port", group.port))
             match = [t for t in known if t.address == each["Id"] and t.port == port]
-            found += [_health(group, t.address, t.port, t.state, t.reason, t.description) for t in match] or [
-                _health(group, each["Id"], port, "unused", "Target.NotRegistered", "Target is not registered to the target group")
+            found += [
+                _health(group, t.address, t.port, t.state, t.reason, t.description) for t in match
+            ] or [
+                _health(
+                    group,
+                    each["Id"],
+                    port,
+                    "unused",
+                    "Target.NotRegistered",
+                    "Target is not registered to the target group",
+                )
             ]
         return {"TargetHealthDescriptions": found}
 
@@ -101,7 +122,14 @@ class ElbAnswers:
         return found
 
 
-def _health(group: TargetGroup, address: str, port: int, state: str, reason: str | None, description: str | None) -> dict[str, Any]:
+def _health(
+    group: TargetGroup,
+    address: str,
+    port: int,
+    state: str,
+    reason: str | None,
+    description: str | None,
+) -> dict[str, Any]:
     health = {"State": state, "Reason": reason, "Description": description}
     return {
         "Target": {"Id": address, "Port": port, "AvailabilityZone": "us-east-1a"},
@@ -111,10 +139,14 @@ def _health(group: TargetGroup, address: str, port: int, state: str, reason: str
 
 
 def route(path: str) -> str | None:
-    """ARN of the target group that the listener's rules choose for `path`, lowest priority number first; None when nothing forwards it."""
+    """ARN of the target group that the listener's rules choose for `path`, lowest priority number
+    first; None when nothing forwards it.
+    """
     for balancer in list(_backend().load_balancers.values()):
         for listener in list(balancer.listeners.values()):
-            rules = sorted(listener._non_default_rules.values(), key=lambda each: int(each.priority))
+            rules = sorted(
+                listener._non_default_rules.values(), key=lambda each: int(each.priority)
+            )
             chosen = next((each for each in rules if _matches(each, path)), None)
             return _forward(chosen.actions if chosen is not None else listener.default_actions)
     return None
@@ -126,8 +158,15 @@ def _matches(rule: Any, path: str) -> bool:
     for condition in rule.conditions:
         if condition.get("Field") != "path-pattern":
             return False
-        patterns.append(condition.get("Values") or (condition.get("PathPatternConfig") or {}).get("Values") or [])
-    return bool(patterns) and all(any(fnmatch.fnmatchcase(path, each.replace("[", "[[]")) for each in values) for values in patterns)
+        patterns.append(
+            condition.get("Values")
+            or (condition.get("PathPatternConfig") or {}).get("Values")
+            or []
+        )
+    return bool(patterns) and all(
+        any(fnmatch.fnmatchcase(path, each.replace("[", "[[]")) for each in values)
+        for values in patterns
+    )
 
 
 def _forward(actions: list[Any]) -> str | None:
@@ -145,4 +184,7 @@ def _forward(actions: list[Any]) -> str | None:
 
 def _redirect(config: dict[str, Any]) -> str:
     code = str(config.get("StatusCode", "HTTP_302")).removeprefix("HTTP_")
-    return f"{REDIRECT}{code} {config.get('Host') or '#{host}'} {config.get('Path') or '/#{path}'} {config.get('Query', '#{query}')}"
+    return (
+        f"{REDIRECT}{code} {config.get('Host') or '#{host}'} "
+        f"{config.get('Path') or '/#{path}'} {config.get('Query', '#{query}')}"
+    )

@@ -1,8 +1,8 @@
-"""What Fargate looks up for a task before it starts: task definitions, secrets, parameters and log groups, read from moto in the same
-process.
+"""What Fargate looks up for a task before it starts: task definitions, secrets, parameters and log
+groups, read from moto in the same process.
 
-Differs from AWS: no role is asked, so nothing here is ever denied; only the sandbox's own account and region are known.
-"""
+Differs from AWS: no role is asked, so nothing here is ever denied; only the sandbox's own account
+and region are known."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from moto.ssm.models import ssm_backends
 
 from ops.sandbox.contracts import ACCOUNT, REGION
 
-_LOGS = threading.RLock()          # moto's log streams are not made for several writers
+_LOGS = threading.RLock()  # moto's log streams are not made for several writers
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LaunchSpec:
 
     arn: str
     family: str
-    platform: str                  # linux/amd64 | linux/arm64
+    platform: str  # linux/amd64 | linux/arm64
     containers: tuple[dict[str, Any], ...]
 
 
@@ -44,15 +44,22 @@ def task_definition(arn: str) -> Any:
 def launch_spec(arn: str) -> LaunchSpec:
     found = task_definition(arn)
     architecture = (found.runtime_platform or {}).get("cpuArchitecture", "X86_64")
-    return LaunchSpec(arn, found.family, "linux/arm64" if architecture == "ARM64" else "linux/amd64", tuple(found.container_definitions))
+    return LaunchSpec(
+        arn,
+        found.family,
+        "linux/arm64" if architecture == "ARM64" else "linux/amd64",
+        tuple(found.container_definitions),
+    )
 
 
 def secret(identifier: str, stage: str | None = None, version: str | None = None) -> str | None:
-    """SecretString of a secret by ARN or name (`stage`: version stage), or None when it (or that version) does not exist."""
+    """SecretString of a secret by ARN or name (`stage`: version stage), or None when it (or that
+    version) does not exist.
+    """
     try:
         backend: Any = secretsmanager_backends[ACCOUNT][REGION]
         value = backend.get_secret_value(identifier, version, stage)
-    except Exception:              # moto's exceptions differ by cause; to a task they are all "no such secret"
+    except Exception:  # moto's exceptions differ by cause; to a task they are all "no such secret"
         return None
     return value.get("SecretString") if isinstance(value, dict) else None
 
@@ -62,7 +69,9 @@ def parameter(identifier: str) -> str | None:
     name = identifier.split(":parameter", 1)[1] if ":parameter" in identifier else identifier
     backend = ssm_backends[ACCOUNT][REGION]
     found = backend.get_parameter(name) or backend.get_parameter(name.lstrip("/"))
-    return None if found is None else str(found.response_object(decrypt=True, region=REGION)["Value"])
+    return (
+        None if found is None else str(found.response_object(decrypt=True, region=REGION)["Value"])
+    )
 
 
 def create_log_stream(group: str, stream: str, create_group: bool = False) -> bool:
@@ -79,7 +88,9 @@ def create_log_stream(group: str, stream: str, create_group: bool = False) -> bo
 
 
 def write_log(group: str, stream: str, line: str) -> None:
-    """PutLogEvents for one line, stamped now; dropped when the group or stream is gone, as the awslogs driver does in non-blocking mode."""
+    """PutLogEvents for one line, stamped now; dropped when the group or stream is gone, as the
+    awslogs driver does in non-blocking mode.
+    """
     with _LOGS:
         found = logs_backends[ACCOUNT][REGION].groups.get(group)
         if found is not None and stream in found.streams:

@@ -1,10 +1,12 @@
-"""What stands before the AWS endpoint: a counter of calls, and latency, throttling and refusals on demand.
+"""What stands before the AWS endpoint: a counter of calls, and latency, throttling and refusals on
+demand.
 
-Emulates the distance to AWS (`latency` seconds added to every call), its rate limits (`throttle(n)`: the next n calls are refused with
-HTTP 400, which every SDK retries), a key of another account (`move`), and IAM's refusal of one action to one key (`deny`). A call that
-moto does not know is `NotImplemented` by name, one that fails inside the emulation an `InternalFailure`, both as the protocol of the call
-has it. Differs from AWS: those two codes are the sandbox's own, and what is refused depends on the count, or on key and action, alone.
-"""
+Emulates the distance to AWS (`latency` seconds added to every call), its rate limits
+(`throttle(n)`: the next n calls are refused with HTTP 400, which every SDK retries), a key of
+another account (`move`), and IAM's refusal of one action to one key (`deny`). A call that moto does
+not know is `NotImplemented` by name, one that fails inside the emulation an `InternalFailure`, both
+as the protocol of the call has it. Differs from AWS: those two codes are the sandbox's own, and
+what is refused depends on the count, or on key and action, alone."""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from ops.sandbox.contracts import ACCOUNT
 
 
 class Gate:
-    """WSGI middleware around moto. `calls` counts by action where the protocol is JSON (`DescribeServices`), by HTTP method elsewhere."""
+    """WSGI middleware around moto. `calls` counts by action where the protocol is JSON
+    (`DescribeServices`), by HTTP method elsewhere.
+    """
 
     def __init__(self, application: Callable[..., Iterable[bytes]], latency: float = 0.0) -> None:
         self.application = application
@@ -42,7 +46,11 @@ class Gate:
     def move(self, key: str, account: str | None) -> None:
         """The access key `key` belongs to `account` from now on; None: to the sandbox's own."""
         with self._lock:
-            self._moved = {**self._moved, key: account} if account else {each: to for each, to in self._moved.items() if each != key}
+            self._moved = (
+                {**self._moved, key: account}
+                if account
+                else {each: to for each, to in self._moved.items() if each != key}
+            )
 
     def deny(self, key: str, action: str) -> None:
         """Refuse `action` (`service:Name`, as IAM writes it) to the access key `key`."""
@@ -64,14 +72,24 @@ class Gate:
             environ["HTTP_X_MOTO_ACCOUNT_ID"] = self._moved[key]
         denied = {action for each, action in self._denied if each == key}
         if denied and (refused := denied & _actions(environ, denied)):
-            return refuse(environ, start_response, 403, "AccessDenied", _not_authorized(refused.pop()))
+            return refuse(
+                environ, start_response, 403, "AccessDenied", _not_authorized(refused.pop())
+            )
         try:
             return self.application(environ, start_response)
         except NotImplementedError as missing:
-            return refuse(environ, start_response, 501, "NotImplemented", f"Not emulated by the sandbox: {missing}")
+            return refuse(
+                environ,
+                start_response,
+                501,
+                "NotImplemented",
+                f"Not emulated by the sandbox: {missing}",
+            )
         except Exception as failure:
             traceback.print_exc()
-            return refuse(environ, start_response, 500, "InternalFailure", f"The sandbox failed: {failure!r}")
+            return refuse(
+                environ, start_response, 500, "InternalFailure", f"The sandbox failed: {failure!r}"
+            )
 
     def _counted(self, environ: dict[str, Any]) -> bool:
         """Count the call; whether it is to be refused."""
@@ -84,9 +102,13 @@ class Gate:
 
 
 def _actions(environ: dict[str, Any], known: set[str]) -> set[str]:
-    """Which of the `known` actions the call may be: by its header (JSON), else by its form's `Action` (query), of whichever service."""
+    """Which of the `known` actions the call may be: by its header (JSON), else by its form's
+    `Action` (query), of whichever service.
+    """
     name = target(environ).rpartition(".")[2]
-    if not name and str(environ.get("CONTENT_TYPE", "")).startswith("application/x-www-form-urlencoded"):
+    if not name and str(environ.get("CONTENT_TYPE", "")).startswith(
+        "application/x-www-form-urlencoded"
+    ):
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = io.BytesIO(body)
         name = parse_qs(body.decode(errors="replace")).get("Action", [""])[0]

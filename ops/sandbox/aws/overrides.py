@@ -1,8 +1,8 @@
-"""How the sandbox's answers take the place of moto's: a method of a moto response class is replaced, the serialising stays moto's.
+"""How the sandbox's answers take the place of moto's: a method of a moto response class is
+replaced, the serialising stays moto's.
 
-moto's state is global to a process, so one process holds one sandbox; a second `serve` in the same process replaces the first one's
-answers.
-"""
+moto's state is global to a process, so one process holds one sandbox; a second `serve` in the same
+process replaces the first one's answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _ORIGINALS: dict[tuple[type, str], Any] = {}
 
 
 def answer(response_class: Any, action: str, handler: Callable[[Any], Any]) -> None:
-    """Answer `action` (snake_case) with what `handler(response)` returns, a dict in the API's shape. `response` is moto's request."""
+    """Answer `action` (snake_case) with what `handler(response)` returns, a dict in the API's
+    shape. `response` is moto's request.
+    """
 
     def method(self: Any) -> Any:
         return ActionResult(handler(self))
@@ -38,5 +40,7 @@ def replace(owner: Any, name: str, value: Any) -> None:
 
 
 def computed(owner: Any, name: str, getter: Callable[[Any], Any]) -> None:
-    """Make `name` on moto's class always be what `getter(instance)` says; what moto writes there is dropped."""
+    """Make `name` on moto's class always be what `getter(instance)` says; what moto writes there is
+    dropped.
+    """
     replace(owner, name, property(getter, lambda self, value: None))

@@ -1,10 +1,10 @@
 """RDS: states that take their time, where moto's are reached at once.
 
-A snapshot is `creating`, with its percentage, for `Timing.snapshot` seconds, and its instance `backing-up` meanwhile; an instance that is
-started is `starting`, one that is stopped `stopping`, for `Timing.database` seconds; the PostgreSQL behind it really stops and starts (the
-supervisor follows `wanted`). Differs from RDS: PostgreSQL is gone as soon as its instance is `stopping`, a snapshot holds nothing, and a
-stopped instance does not start by itself after seven days.
-"""
+A snapshot is `creating`, with its percentage, for `Timing.snapshot` seconds, and its instance
+`backing-up` meanwhile; an instance that is started is `starting`, one that is stopped `stopping`,
+for `Timing.database` seconds; the PostgreSQL behind it really stops and starts (the supervisor
+follows `wanted`). Differs from RDS: PostgreSQL is gone as soon as its instance is `stopping`, a
+snapshot holds nothing, and a stopped instance does not start by itself after seven days."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ ON_THE_WAY = {"available": "starting", "stopped": "stopping"}
 
 def install(timing: Timing) -> None:
     """Put these answers in the place of moto's."""
-    computed(DBSnapshot, "status", lambda each: "available" if progress(each, timing) >= 1 else "creating")
+    computed(
+        DBSnapshot,
+        "status",
+        lambda each: "available" if progress(each, timing) >= 1 else "creating",
+    )
     computed(DBSnapshot, "percent_progress", lambda each: int(100 * progress(each, timing)))
     replace(DBInstance, "status", property(lambda each: state(each, timing), set_state))
     replace(RDSBackend, "create_db_snapshot", create_db_snapshot)
@@ -37,7 +41,9 @@ def create_db_snapshot(self: Any, *words: Any, **more: Any) -> Any:
 def progress(snapshot: Any, timing: Timing) -> float:
     """How much of it is done, 0 to 1; one that moto made by itself is done."""
     began = getattr(snapshot, "began", None)
-    return 1.0 if began is None else min(1.0, (time.monotonic() - began) / max(timing.snapshot, 0.001))
+    return (
+        1.0 if began is None else min(1.0, (time.monotonic() - began) / max(timing.snapshot, 0.001))
+    )
 
 
 def set_state(instance: Any, value: str) -> None:
@@ -52,7 +58,11 @@ def state(instance: Any, timing: Timing) -> str:
     if time.monotonic() - instance.__dict__.get("changed_at", float("-inf")) < timing.database:
         return ON_THE_WAY.get(settled, settled)
     latest = instance.__dict__.get("last_snapshot")
-    return "backing-up" if settled == "available" and latest is not None and progress(latest, timing) < 1 else settled
+    return (
+        "backing-up"
+        if settled == "available" and latest is not None and progress(latest, timing) < 1
+        else settled
+    )
 
 
 def wanted(identifier: str) -> bool:

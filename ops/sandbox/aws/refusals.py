@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 from xml.sax.saxutils import escape
 
-SERVICE = "sandbox.service"          # in the WSGI environment: the service that the signature is for
+SERVICE = "sandbox.service"  # in the WSGI environment: the service that the signature is for
 Start = Callable[..., Any]
 
 _XML = {
@@ -25,7 +25,9 @@ def target(environ: dict[str, Any]) -> str:
 
 
 def protocol(environ: dict[str, Any]) -> str:
-    """`json`, `query`, `ec2` or `s3`. CloudFront's REST errors have the shape of the query protocol."""
+    """`json`, `query`, `ec2` or `s3`. CloudFront's REST errors have the shape of the query
+    protocol.
+    """
     if target(environ):
         return "json"
     service = environ.get(SERVICE)
@@ -48,8 +50,10 @@ def refuse(
         error = f"<Code>{code}</Code><Message>{escape(message)}</Message>"
         body = _XML[kind].format(error=error, id=identifier).encode()
     headers = [
-        ("Content-Type", content_type), ("Content-Length", str(len(body))),
-        ("x-amzn-errortype", code), ("x-amzn-requestid", identifier),
+        ("Content-Type", content_type),
+        ("Content-Length", str(len(body))),
+        ("x-amzn-errortype", code),
+        ("x-amzn-requestid", identifier),
     ]
     start_response(f"{status} {HTTPStatus(status).phrase}", headers)
     return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]

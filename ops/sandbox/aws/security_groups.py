@@ -1,8 +1,9 @@
-"""Whether the security groups let the load balancer through to a task: EC2's own rules, as they stand now.
+"""Whether the security groups let the load balancer through to a task: EC2's own rules, as they
+stand now.
 
-Emulates the ingress of the task's groups, by source group, address range, protocol and port. Differs from EC2: egress rules, network ACLs
-and prefix lists are not looked at, and a task without groups, or a load balancer without any, is let through.
-"""
+Emulates the ingress of the task's groups, by source group, address range, protocol and port.
+Differs from EC2: egress rules, network ACLs and prefix lists are not looked at, and a task without
+groups, or a load balancer without any, is let through."""
 
 from __future__ import annotations
 
@@ -15,17 +16,34 @@ from moto.elbv2.models import elbv2_backends
 from ops.sandbox.aws.ecs.store import EcsStore
 from ops.sandbox.contracts import ACCOUNT, REGION
 
-PRIVATE = IPv4Network("10.0.0.0/16")      # the VPC: where the load balancer's own addresses lie
+PRIVATE = IPv4Network("10.0.0.0/16")  # the VPC: where the load balancer's own addresses lie
 
 
 def reachable(store: EcsStore, address: str, port: int) -> bool:
     """Whether the load balancer reaches the task at `address` on `port`."""
     with store.lock:
-        task = next((each for each in store.tasks.values() if each.address == address and each.stopped_at is None), None)
-        place = (task.network_configuration.get("awsvpcConfiguration") or {}) if task is not None else {}
-    groups = [group for group in map(_group, place.get("securityGroups") or ()) if group is not None]
+        task = next(
+            (
+                each
+                for each in store.tasks.values()
+                if each.address == address and each.stopped_at is None
+            ),
+            None,
+        )
+        place = (
+            (task.network_configuration.get("awsvpcConfiguration") or {})
+            if task is not None
+            else {}
+        )
+    groups = [
+        group for group in map(_group, place.get("securityGroups") or ()) if group is not None
+    ]
     sources = _balancer_groups()
-    return not groups or not sources or any(_lets(rule, port, sources) for group in groups for rule in list(group.ingress_rules))
+    return (
+        not groups
+        or not sources
+        or any(_lets(rule, port, sources) for group in groups for rule in list(group.ingress_rules))
+    )
 
 
 def _group(identifier: str) -> Any:

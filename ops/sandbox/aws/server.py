@@ -1,12 +1,13 @@
-"""The sandbox's AWS endpoint: moto's server in this process on one loopback port, with the sandbox's answers put in place of moto's where
-it stands still.
+"""The sandbox's AWS endpoint: moto's server in this process on one loopback port, with the
+sandbox's answers put in place of moto's where it stands still.
 
-Emulates the AWS APIs that a deploy of ECS services touches; what each service's emulation leaves out stands in its own module
-(ecs_services, ecs_tasks, ecs_history, task_definitions, ecr, targets, elb, cloudfront, middleware). A call is answered when one of the
-sandbox's own keys signed it (signature) and it came to this machine by its own name (loopback). Differs from AWS: every signed call is
-allowed, state lives in memory and is gone when the process ends, everything belongs to one account and region, and there is neither CORS
-nor moto's own API (`/moto-api`) nor an instance metadata service.
-"""
+Emulates the AWS APIs that a deploy of ECS services touches; what each service's emulation leaves
+out stands in its own module (ecs_services, ecs_tasks, ecs_history, task_definitions, ecr, targets,
+elb, cloudfront, middleware). A call is answered when one of the sandbox's own keys signed it
+(signature) and it came to this machine by its own name (loopback). Differs from AWS: every signed
+call is allowed, state lives in memory and is gone when the process ends, everything belongs to one
+account and region, and there is neither CORS nor moto's own API (`/moto-api`) nor an instance
+metadata service."""
 
 from __future__ import annotations
 
@@ -16,12 +17,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from moto.core.base_backend import BackendDict
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
 from werkzeug.serving import make_server
 
 from ops.sandbox.aws import cloudfront, elb, rds, security_groups
-from ops.sandbox.aws.ecs import task_definitions
 from ops.sandbox.aws.ecr import Ecr
+from ops.sandbox.aws.ecs import task_definitions
 from ops.sandbox.aws.ecs.history import History
 from ops.sandbox.aws.ecs.services import Services
 from ops.sandbox.aws.ecs.store import EcsStore
@@ -56,7 +61,10 @@ class LoadBalancer:
 
     def targets(self, target_group: str) -> tuple[TargetState, ...]:
         known = self.table.states(target_group)
-        return tuple(replace(each, reachable=security_groups.reachable(self.ecs, each.address, each.port)) for each in known)
+        return tuple(
+            replace(each, reachable=security_groups.reachable(self.ecs, each.address, each.port))
+            for each in known
+        )
 
     def cached(self, path: str) -> bool:
         return cloudfront.cached(path)
@@ -67,7 +75,9 @@ class LoadBalancer:
 
 @dataclass
 class Cloud:
-    """The state that the API, the agent, the registry and the edge share. One a process: moto's state is global."""
+    """The state that the API, the agent, the registry and the edge share. One a process: moto's
+    state is global.
+    """
 
     ports: Ports
     timing: Timing
@@ -78,7 +88,8 @@ class Cloud:
         ecr = Ecr(self.ports.registry)
         self.ecr: EcrDoor = ecr
         self.load_balancer: LoadBalancerDoor = LoadBalancer(self.targets, self.timing, self.ecs)
-        BackendDict.reset()          # moto's state outlives a server in the same process; a new sandbox starts empty
+        # moto's state outlives a server in the same process; a new sandbox starts empty
+        BackendDict.reset()
         task_definitions.install()
         Services(self.ecs).install()
         Tasks(self.ecs).install()
@@ -89,22 +100,36 @@ class Cloud:
         ecr.install()
 
 
-NOT_OURS = ("/moto-api", "/latest/", "/favicon.ico")     # what moto answers beside the APIs of AWS
+NOT_OURS = ("/moto-api", "/latest/", "/favicon.ico")  # what moto answers beside the APIs of AWS
 
 
 class Aws:
-    """The running endpoint. `cloud` is the shared state, `gate` the place for latency and throttling, `keys` sign its calls."""
+    """The running endpoint. `cloud` is the shared state, `gate` the place for latency and
+    throttling, `keys` sign its calls.
+    """
 
     def __init__(self, ports: Ports, timing: Timing) -> None:
         self.cloud = Cloud(ports, timing)
         self.keys = Keys()
         self.gate = Gate(DomainDispatcherApplication(create_backend_app))
         application = LocalOnly(Signed(self.gate, self.keys), NOT_OURS)
-        with socket.create_server(("127.0.0.1", ports.aws)) as listening:      # werkzeug itself would exit on a taken port
+        with socket.create_server(
+            ("127.0.0.1", ports.aws)
+        ) as listening:  # werkzeug itself would exit on a taken port
             self._server = make_server(
-                "127.0.0.1", listening.getsockname()[1], application, threaded=True, request_handler=_QuietHandler, fd=listening.fileno(),
+                "127.0.0.1",
+                listening.getsockname()[1],
+                application,
+                threaded=True,
+                request_handler=_QuietHandler,
+                fd=listening.fileno(),
             )
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, name="aws", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.1},
+            name="aws",
+            daemon=True,
+        )
         self._thread.start()
 
     @property

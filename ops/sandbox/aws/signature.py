@@ -1,9 +1,10 @@
-"""Signature Version 4, checked before anything else is done with a call: in a header or in the query (a presigned URL).
+"""Signature Version 4, checked before anything else is done with a call: in a header or in the
+query (a presigned URL).
 
-Emulates AWS's authentication: an unknown access key, a wrong signature, an unsigned or expired call and a body that is not the one signed
-are refused with the codes of each protocol. Differs from AWS: only the two keys made at `up` are known (a key of IAM's CreateAccessKey or
-STS's AssumeRole signs nothing), SigV4a and the signatures of single chunks (`STREAMING-…`) are not checked.
-"""
+Emulates AWS's authentication: an unknown access key, a wrong signature, an unsigned or expired call
+and a body that is not the one signed are refused with the codes of each protocol. Differs from AWS:
+only the two keys made at `up` are known (a key of IAM's CreateAccessKey or STS's AssumeRole signs
+nothing), SigV4a and the signatures of single chunks (`STREAMING-…`) are not checked."""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ from moto.core.request import environ_key_for_header
 from ops.sandbox.aws.refusals import SERVICE, Start, protocol, refuse
 from ops.sandbox.keys import Keys
 
-ACCESS_KEY = "sandbox.access_key"    # in the WSGI environment: who signed the call
+ACCESS_KEY = "sandbox.access_key"  # in the WSGI environment: who signed the call
 ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
 SKEW = timedelta(minutes=15)
-WEEK = 604_800                       # seconds that a presigned URL may live
-LARGEST_BODY = 512 << 20             # bytes; moto holds a body in memory
+WEEK = 604_800  # seconds that a presigned URL may live
+LARGEST_BODY = 512 << 20  # bytes; moto holds a body in memory
 
 _PART = re.compile(r"(\w+)=([^,\s]+)")
 _BLOCK = 1 << 20
@@ -37,7 +38,8 @@ _TIME = "%Y%m%dT%H%M%SZ"
 
 _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. "
-    "Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+    "Check your AWS Secret Access Key and signing method. Consult the service "
+    "documentation for details."
 )
 _UNKNOWN_KEY = "The security token included in the request is invalid."
 _UNSIGNED = "Request is missing Authentication Token"
@@ -61,7 +63,11 @@ _REFUSALS: dict[str, dict[str, tuple[int, str, str | None]]] = {
         "json": (400, "UnrecognizedClientException", _UNKNOWN_KEY),
         "query": (403, "InvalidClientTokenId", _UNKNOWN_KEY),
         "ec2": (401, "AuthFailure", _NOT_VALIDATED),
-        "s3": (403, "InvalidAccessKeyId", "The AWS Access Key Id you provided does not exist in our records."),
+        "s3": (
+            403,
+            "InvalidAccessKeyId",
+            "The AWS Access Key Id you provided does not exist in our records.",
+        ),
     },
     "mismatch": {
         "json": (400, "InvalidSignatureException", _MISMATCH),
@@ -85,9 +91,11 @@ _REFUSALS: dict[str, dict[str, tuple[int, str, str | None]]] = {
         "json": (400, "InvalidSignatureException", _MISMATCH),
         "query": (403, "SignatureDoesNotMatch", _MISMATCH),
         "ec2": (401, "AuthFailure", _NOT_VALIDATED),
-        "s3": (400, "XAmzContentSHA256Mismatch", (
-            "The provided 'x-amz-content-sha256' header does not match what was computed."
-        )),
+        "s3": (
+            400,
+            "XAmzContentSHA256Mismatch",
+            ("The provided 'x-amz-content-sha256' header does not match what was computed."),
+        ),
     },
 }
 
@@ -105,11 +113,11 @@ class _Claim:
     """What a call says about its own signature."""
 
     access_key: str
-    scope: str                       # DATE/REGION/SERVICE/aws4_request
+    scope: str  # DATE/REGION/SERVICE/aws4_request
     time: str
-    headers: tuple[str, ...]         # the signed ones
+    headers: tuple[str, ...]  # the signed ones
     signature: str
-    lifetime: timedelta | None       # of a presigned URL
+    lifetime: timedelta | None  # of a presigned URL
 
     @property
     def service(self) -> str:
@@ -134,7 +142,9 @@ class Signed:
             status, code, message = _REFUSALS[refused.reason][protocol(environ)]
             return refuse(environ, start_response, status, code, message or str(refused))
         environ[ACCESS_KEY] = claim.access_key
-        environ.pop("HTTP_X_MOTO_ACCOUNT_ID", None)        # the account is the key's, never the caller's choice
+        environ.pop(
+            "HTTP_X_MOTO_ACCOUNT_ID", None
+        )  # the account is the key's, never the caller's choice
         return self.application(environ, start_response)
 
     def _verify(self, environ: dict[str, Any], claim: _Claim) -> None:
@@ -174,7 +184,9 @@ def _checked(words: dict[str, str], time: str, expires: str | None) -> _Claim:
     if not headers or not signature:
         raise _RefusedError("malformed", "Authorization requires SignedHeaders and Signature.")
     if not time.startswith(parts[0]):
-        raise _RefusedError("malformed", "The date in the credential scope is not the date of the call.")
+        raise _RefusedError(
+            "malformed", "The date in the credential scope is not the date of the call."
+        )
     lifetime = None if expires is None else _lifetime(expires)
     return _Claim(access_key, scope, time, tuple(headers.lower().split(";")), signature, lifetime)
 
@@ -189,7 +201,9 @@ def _check_time(claim: _Claim) -> None:
     try:
         signed = datetime.strptime(claim.time, _TIME).replace(tzinfo=UTC)
     except ValueError:
-        raise _RefusedError("malformed", f"{claim.time!r} is no date of the form YYYYMMDD'T'HHMMSS'Z'.") from None
+        raise _RefusedError(
+            "malformed", f"{claim.time!r} is no date of the form YYYYMMDD'T'HHMMSS'Z'."
+        ) from None
     now = datetime.now(UTC)
     late = f"Signature expired: {claim.time} is too far from {now:{_TIME}} (15 min.)"
     if signed - now > SKEW or (claim.lifetime is None and now - signed > SKEW):
@@ -205,11 +219,15 @@ def _check_headers(environ: dict[str, Any], claim: _Claim) -> None:
     if claim.lifetime is None:
         needed |= {name for name in environ if name.startswith("HTTP_X_AMZ_")}
     if needed - signed:
-        raise _RefusedError("malformed", "'Host' and every 'X-Amz-…' header must be a signed header.")
+        raise _RefusedError(
+            "malformed", "'Host' and every 'X-Amz-…' header must be a signed header."
+        )
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:
-    """The whole body, which the application then reads again. Raises _RefusedError for one that is too large."""
+    """The whole body, which the application then reads again. Raises _RefusedError for one that is
+    too large.
+    """
     chunked = bool(environ.get("wsgi.input_terminated"))
     length = str(environ.get("CONTENT_LENGTH") or 0)
     expected = LARGEST_BODY + 1 if chunked else int(length) if length.isdigit() else 0
@@ -230,7 +248,9 @@ def _read_body(environ: dict[str, Any]) -> bytes:
 def _query(environ: dict[str, Any]) -> list[tuple[str, str]]:
     """The parameters as they came, neither decoded nor sorted."""
     raw = str(environ.get("RAW_URI", "")).partition("?")[2]
-    return [(name, value) for name, _, value in (pair.partition("=") for pair in raw.split("&")) if name]
+    return [
+        (name, value) for name, _, value in (pair.partition("=") for pair in raw.split("&")) if name
+    ]
 
 
 def _canonical_request(environ: dict[str, Any], claim: _Claim, body: bytes) -> str:
@@ -244,10 +264,16 @@ def _canonical_request(environ: dict[str, Any], claim: _Claim, body: bytes) -> s
     if not payload:
         presigned = claim.service == "s3" and claim.lifetime is not None
         payload = UNSIGNED if presigned else hashlib.sha256(body).hexdigest()
-    return "\n".join((
-        str(environ["REQUEST_METHOD"]), path, "&".join(f"{name}={value}" for name, value in query), headers,
-        ";".join(claim.headers), str(payload),
-    ))
+    return "\n".join(
+        (
+            str(environ["REQUEST_METHOD"]),
+            path,
+            "&".join(f"{name}={value}" for name, value in query),
+            headers,
+            ";".join(claim.headers),
+            str(payload),
+        )
+    )
 
 
 def _signature(secret: str, claim: _Claim, canonical: str) -> str:
@@ -256,4 +282,6 @@ def _signature(secret: str, claim: _Claim, canonical: str) -> str:
     key = f"AWS4{secret}".encode()
     for word in claim.scope.split("/"):
         key = hmac.digest(key, word.encode(), "sha256")
-    return hmac.digest(key, f"{ALGORITHM}\n{claim.time}\n{claim.scope}\n{digest}".encode(), "sha256").hex()
+    return hmac.digest(
+        key, f"{ALGORITHM}\n{claim.time}\n{claim.scope}\n{digest}".encode(), "sha256"
+    ).hex()

@@ -1,10 +1,11 @@
-"""The load balancer's health table: which addresses are registered with a target group and what the last probes said of them.
+"""The load balancer's health table: which addresses are registered with a target group and what the
+last probes said of them.
 
-Emulates ELBv2's target states: `initial` (Elb.RegistrationInProgress, then Elb.InitialHealthChecking), `healthy`, `unhealthy` with ELB's
-reasons and descriptions, `draining` until the deregistration delay is over. As ELB does, one good probe makes an initial target healthy;
-after that the target group's own thresholds count. Differs from ELB: one prober instead of one a node; a target group without a listener is
-probed all the same.
-"""
+Emulates ELBv2's target states: `initial` (Elb.RegistrationInProgress, then
+Elb.InitialHealthChecking), `healthy`, `unhealthy` with ELB's reasons and descriptions, `draining`
+until the deregistration delay is over. As ELB does, one good probe makes an initial target healthy;
+after that the target group's own thresholds count. Differs from ELB: one prober instead of one a
+node; a target group without a listener is probed all the same."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ DRAINING = ("Target.DeregistrationInProgress", "Target deregistration is in prog
 
 @dataclass(frozen=True)
 class Probe:
-    """What one health check found: `reason` and `description` as ELB words them, None when it passed."""
+    """What one health check found: `reason` and `description` as ELB words them, None when it
+    passed.
+    """
 
     reason: str | None = None
     description: str | None = None
@@ -86,14 +89,20 @@ class TargetTable:
     def due(self, now: float, interval: float) -> list[Target]:
         """Targets to probe now; each is due again after `interval` seconds."""
         with self.lock:
-            found = [target for target in self._targets.values() if target.drained_at is None and target.next_probe <= now]
+            found = [
+                target
+                for target in self._targets.values()
+                if target.drained_at is None and target.next_probe <= now
+            ]
             for target in found:
                 target.next_probe = now + interval
                 if target.reason == REGISTERING[0]:
                     target.reason, target.description = CHECKING
             return found
 
-    def record(self, target: Target, probe: Probe, healthy_after: int, unhealthy_after: int) -> None:
+    def record(
+        self, target: Target, probe: Probe, healthy_after: int, unhealthy_after: int
+    ) -> None:
         """Count one probe and change the state where a threshold is reached."""
         with self.lock:
             if target.drained_at is not None:
@@ -105,8 +114,15 @@ class TargetTable:
             else:
                 target.passed, target.failed = 0, target.failed + 1
                 if target.failed >= unhealthy_after:
-                    target.state, target.reason, target.description = "unhealthy", probe.reason, probe.description
+                    target.state, target.reason, target.description = (
+                        "unhealthy",
+                        probe.reason,
+                        probe.description,
+                    )
 
     def states(self, group: str) -> tuple[TargetState, ...]:
         with self.lock:
-            return tuple(TargetState(each.address, each.port, each.state, each.reason, each.description) for each in self.of(group))
+            return tuple(
+                TargetState(each.address, each.port, each.state, each.reason, each.description)
+                for each in self.of(group)
+            )

@@ -1,4 +1,6 @@
-"""The bastion's keys, made once: its own, the operator's, and the operator's known_hosts and ssh_config."""
+"""The bastion's keys, made once: its own, the operator's, and the operator's known_hosts and
+ssh_config.
+"""
 
 from __future__ import annotations
 
@@ -44,6 +46,6 @@ class Keys:
 
         try:
             return asyncssh.read_private_key(file)
-        except (FileNotFoundError, asyncssh.KeyImportError):      # none yet, or a truncated one
+        except (FileNotFoundError, asyncssh.KeyImportError):  # none yet, or a truncated one
             write_private(file, asyncssh.generate_private_key(KIND).export_private_key().decode())
         return asyncssh.read_private_key(file)

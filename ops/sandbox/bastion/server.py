@@ -19,7 +19,7 @@ from ops.sandbox.bastion.keys import Keys
 from ops.sandbox.contracts import OPERATOR, Part
 
 CHUNK = 64 * 1024
-START_TIMEOUT = 15.0      # seconds
+START_TIMEOUT = 15.0  # seconds
 # The bare Python: a host in the VPC has none of our libraries.
 PYTHON = """#!/bin/sh
 PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}"{names} exec {python} "$@"
@@ -40,13 +40,15 @@ socket.getaddrinfo = getaddrinfo
 class Bastion:
     """Listens on 127.0.0.1:`port`; `database`: its RDS name and port, and where it really is."""
 
-    def __init__(self, folder: Path, port: int, database: tuple[str, int], really: tuple[str, int]) -> None:
+    def __init__(
+        self, folder: Path, port: int, database: tuple[str, int], really: tuple[str, int]
+    ) -> None:
         self.keys, self.home, self.port = Keys(folder), folder / "home", port
         self.database, self.really = database, really
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self._run, name="bastion", daemon=True)
         self.started: Future[None] = Future()
-        self.commands: set[int] = set()          # process groups of commands at work
+        self.commands: set[int] = set()  # process groups of commands at work
         self.clients: set[Any] = set()
 
     def start(self) -> Part:
@@ -92,25 +94,48 @@ class Bastion:
     async def _serve(self) -> Any:
         known = asyncssh.import_authorized_keys(self.operator_key.export_public_key().decode())
         return await asyncssh.create_server(
-            lambda: Door(self), "127.0.0.1", self.port, server_host_keys=[self.host_key], authorized_client_keys=known,
-            process_factory=self._command, encoding=None, agent_forwarding=False, x11_forwarding=False, allow_pty=False,
-            login_timeout=10, keepalive_interval=10,
+            lambda: Door(self),
+            "127.0.0.1",
+            self.port,
+            server_host_keys=[self.host_key],
+            authorized_client_keys=known,
+            process_factory=self._command,
+            encoding=None,
+            agent_forwarding=False,
+            x11_forwarding=False,
+            allow_pty=False,
+            login_timeout=10,
+            keepalive_interval=10,
         )
 
     async def _command(self, process: Any) -> None:
-        """A command, as sshd runs it: by a shell, in the home, with its output to the channel. Without one there is no shell."""
+        """A command, as sshd runs it: by a shell, in the home, with its output to the channel.
+        Without one there is no shell.
+        """
         if not process.command:
-            process.stderr.write(b"this bastion runs commands and forwards to the database; it has no terminal\n")
+            process.stderr.write(
+                b"this bastion runs commands and forwards to the database; it has no terminal\n"
+            )
             process.exit(1)
             return
         child = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", process.command, cwd=self.home, env=self._environment(), start_new_session=True,
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            "/bin/sh",
+            "-c",
+            process.command,
+            cwd=self.home,
+            env=self._environment(),
+            start_new_session=True,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         self.commands.add(child.pid)
         try:
             given = asyncio.create_task(move(process.stdin, child.stdin))
-            await asyncio.gather(move(child.stdout, process.stdout, end=False), move(child.stderr, process.stderr, end=False))
+            await asyncio.gather(
+                move(child.stdout, process.stdout, end=False),
+                move(child.stderr, process.stderr, end=False),
+            )
             code = await child.wait()
             given.cancel()
             process.exit(code if code >= 0 else 128 - code)
@@ -169,7 +194,9 @@ class Door(asyncssh.SSHServer):
     def public_key_auth_supported(self) -> bool:
         return True
 
-    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+    def connection_requested(
+        self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
+    ) -> Any:
         if (dest_host, dest_port) != self.bastion.database:
             why = f"nothing but the database is reached from here, not {dest_host}:{dest_port}"
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, why)

@@ -1,8 +1,8 @@
 """A real PostgreSQL with the runbook's schema, for the platform of the sandbox.
 
-`Server(paths, port)` finds PostgreSQL (the machine's, else a wheel's), makes its data once, and runs it on loopback; see `server.py` for
-where it differs from RDS. The schema is made by the project's own Alembic revisions, once: a later `up` leaves the revision where it is.
-"""
+`Server(paths, port)` finds PostgreSQL (the machine's, else a wheel's), makes its data once, and
+runs it on loopback; see `server.py` for where it differs from RDS. The schema is made by the
+project's own Alembic revisions, once: a later `up` leaves the revision where it is."""
 
 from __future__ import annotations
 

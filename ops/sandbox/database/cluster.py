@@ -1,8 +1,9 @@
-"""The data of the sandbox's PostgreSQL: where it lies, how it is made, and how what a killed server left behind is cleared.
+"""The data of the sandbox's PostgreSQL: where it lies, how it is made, and how what a killed server
+left behind is cleared.
 
-The data lies in `.sandbox/postgres/data`. As root, where the server's account can't get there (a checkout under /root), it lies in a
-folder of its own below the system's temporary folder, and `.sandbox/postgres/location` names that.
-"""
+The data lies in `.sandbox/postgres/data`. As root, where the server's account can't get there (a
+checkout under /root), it lies in a folder of its own below the system's temporary folder, and
+`.sandbox/postgres/location` names that."""
 
 from __future__ import annotations
 
@@ -24,8 +25,8 @@ from ops.postgres.server.account import Account
 from ops.postgres.server.cluster import write_private as write_private
 from ops.sandbox.contracts import Paths
 
-MARKER = "schema-made"            # beside the data, once its schema is complete
-OUTSIDE = "ecs-sandbox-"          # how folders for data begin that can't lie in the sandbox's own
+MARKER = "schema-made"  # beside the data, once its schema is complete
+OUTSIDE = "ecs-sandbox-"  # how folders for data begin that can't lie in the sandbox's own
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def _credentials(paths: Paths) -> Path:
 
 
 def put_unreadable_aside(paths: Paths) -> Path | None:
-    """Rename a database whose passwords can't be read any more, so that a new one is made; where it is now, or None.
+    """Rename a database whose passwords can't be read any more, so that a new one is made; where it
+    is now, or None.
 
     Nothing is left that could log in to it. The server must not run.
     """
@@ -82,12 +84,14 @@ def home(paths: Paths, account: Account) -> Path:
         paths.postgres.chmod(0o700)
         return paths.postgres
     for folder in (paths.root, paths.postgres):
-        folder.chmod(0o711)               # passed through, not listed, whatever the umask says
+        folder.chmod(0o711)  # passed through, not listed, whatever the umask says
     if account.reaches(paths.postgres):
         return paths.postgres
     digest = hashlib.sha256(str(paths.root.resolve()).encode()).hexdigest()[:8]
     prefix = f"{OUTSIDE}{digest}-"
-    for forgotten in Path(tempfile.gettempdir()).glob(f"{prefix}*"):      # of a .sandbox that was deleted by hand
+    for forgotten in Path(tempfile.gettempdir()).glob(
+        f"{prefix}*"
+    ):  # of a .sandbox that was deleted by hand
         if forgotten.lstat().st_uid == os.geteuid():
             clear(forgotten / "data")
             shutil.rmtree(forgotten, ignore_errors=True)
@@ -122,7 +126,9 @@ def major(data: Path) -> int | None:
 
 
 def postmaster(data: Path) -> psutil.Process | None:
-    """The running server of `data` by its pid file, or None; a pid that another process has taken since is not it."""
+    """The running server of `data` by its pid file, or None; a pid that another process has taken
+    since is not it.
+    """
     with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
         lines = (data / "postmaster.pid").read_text().splitlines()
         process = psutil.Process(int(lines[0]))
@@ -133,7 +139,9 @@ def postmaster(data: Path) -> psutil.Process | None:
 
 
 def clear(data: Path) -> None:
-    """Stop a server that an earlier supervisor left running on `data` (fast shutdown), and take away a stale pid file."""
+    """Stop a server that an earlier supervisor left running on `data` (fast shutdown), and take
+    away a stale pid file.
+    """
     left = postmaster(data)
     if left is not None:
         with contextlib.suppress(psutil.NoSuchProcess):

@@ -11,7 +11,7 @@ DATABASE = "davidshaevel"
 ROLE = "davidshaevel"
 REVISIONS = Path(__file__).parents[3] / "alembic.ini"
 
-_one_at_a_time = threading.Lock()          # Alembic's context is global to a process
+_one_at_a_time = threading.Lock()  # Alembic's context is global to a process
 
 
 @dataclass(frozen=True)
@@ -26,27 +26,43 @@ class Login:
 
 
 def create(admin: Login, application: Login) -> None:
-    """Make the application's role and its database where they are missing. The server sees a SCRAM verifier, never the password."""
+    """Make the application's role and its database where they are missing. The server sees a SCRAM
+    verifier, never the password.
+    """
     import psycopg
     from psycopg import sql
 
     with psycopg.connect(
-        host=admin.host, port=admin.port, dbname=admin.database, user=admin.username, password=admin.password,
-        autocommit=True, connect_timeout=5,
+        host=admin.host,
+        port=admin.port,
+        dbname=admin.database,
+        user=admin.username,
+        password=admin.password,
+        autocommit=True,
+        connect_timeout=5,
     ) as connection:
         secret, name = application.password.encode(), application.username.encode()
         verifier = connection.pgconn.encrypt_password(secret, name, b"scram-sha-256").decode()
         role, database = sql.Identifier(application.username), sql.Identifier(application.database)
-        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [application.username]).fetchone()
+        known = connection.execute(
+            "SELECT 1 FROM pg_roles WHERE rolname = %s", [application.username]
+        ).fetchone()
         verb = sql.SQL("ALTER ROLE" if known else "CREATE ROLE")
-        connection.execute(sql.SQL("{} {} LOGIN CREATEDB PASSWORD {}").format(verb, role, sql.Literal(verifier)))
-        connection.execute(sql.SQL("GRANT pg_monitor, pg_signal_backend TO {}").format(role))       # as RDS's master user has
-        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [application.database]).fetchone():
+        connection.execute(
+            sql.SQL("{} {} LOGIN CREATEDB PASSWORD {}").format(verb, role, sql.Literal(verifier))
+        )
+        connection.execute(
+            sql.SQL("GRANT pg_monitor, pg_signal_backend TO {}").format(role)
+        )  # as RDS's master user has
+        if not connection.execute(
+            "SELECT 1 FROM pg_database WHERE datname = %s", [application.database]
+        ).fetchone():
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
 
 
 def upgrade(login: Login, revision: str = "") -> None:
-    """Run the project's revisions on `login`'s database, as the application's role, which then owns what they make.
+    """Run the project's revisions on `login`'s database, as the application's role, which then owns
+    what they make.
 
     To `revision`; without one, to the last but one: the newest waits to be rehearsed.
     """
@@ -69,7 +85,9 @@ def current(login: Login) -> str:
     import sqlalchemy
 
     with _engine(login).connect() as connection:
-        found = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalar()
+        found = connection.execute(
+            sqlalchemy.text("SELECT version_num FROM alembic_version")
+        ).scalar()
     return str(found or "")
 
 
@@ -79,7 +97,10 @@ def order() -> list[str]:
 
     from alembic import config
 
-    return [each.revision for each in ScriptDirectory.from_config(config.Config(str(REVISIONS))).walk_revisions()][::-1]
+    return [
+        each.revision
+        for each in ScriptDirectory.from_config(config.Config(str(REVISIONS))).walk_revisions()
+    ][::-1]
 
 
 def _settings(login: Login) -> Any:
@@ -93,5 +114,9 @@ def _settings(login: Login) -> Any:
 def _engine(login: Login) -> Any:
     import sqlalchemy
 
-    url = sqlalchemy.URL.create("postgresql+psycopg", login.username, login.password, login.host, login.port, login.database)
-    return sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, connect_args={"connect_timeout": 5})
+    url = sqlalchemy.URL.create(
+        "postgresql+psycopg", login.username, login.password, login.host, login.port, login.database
+    )
+    return sqlalchemy.create_engine(
+        url, poolclass=sqlalchemy.NullPool, connect_args={"connect_timeout": 5}
+    )

@@ -1,8 +1,8 @@
 """A running PostgreSQL as a child process of the supervisor.
 
-What it emulates: the RDS instance behind the platform. Where it differs from RDS: loopback TCP only and no TLS (`rds.force_ssl`
-off), `fsync` off (a power cut may cost the data, a killed process does not), 50 connections, no backups and no replica.
-"""
+What it emulates: the RDS instance behind the platform. Where it differs from RDS: loopback TCP only
+and no TLS (`rds.force_ssl` off), `fsync` off (a power cut may cost the data, a killed process does
+not), 50 connections, no backups and no replica."""
 
 from __future__ import annotations
 
@@ -13,37 +13,52 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ops.core.errors import OpsError
 from ops.postgres.server import account as accounts
 from ops.postgres.server import binaries
 from ops.postgres.server import cluster as running
-from ops.core.errors import OpsError
 from ops.sandbox.contracts import Part, Paths
 from ops.sandbox.database import cluster, schema
 
-PATIENCE = 20.0           # seconds for a start; recovery after a kill -9 takes about one
+PATIENCE = 20.0  # seconds for a start; recovery after a kill -9 takes about one
 OPTIONS = {
-    "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off",
-    "max_connections": "50", "shared_buffers": "32MB", "jit": "off", "logging_collector": "off", "log_line_prefix": "%m [%p] ",
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",
+    "max_connections": "50",
+    "shared_buffers": "32MB",
+    "jit": "off",
+    "logging_collector": "off",
+    "log_line_prefix": "%m [%p] ",
 }
 
 
 class Server:
     """One PostgreSQL on 127.0.0.1:`port`, its data below `paths.postgres`."""
 
-    def __init__(self, paths: Paths, port: int, say: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self, paths: Paths, port: int, say: Callable[[str], None] = lambda line: None
+    ) -> None:
         self._paths, self.port, self._say = paths, port, say
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._stopping = False
-        self._halted = False               # by StopDBInstance: it is not to be started again
+        self._halted = False  # by StopDBInstance: it is not to be started again
 
     @property
     def login(self) -> schema.Login:
         """How the application (and `inv db.*`) reaches the database: what the secret holds."""
-        return schema.Login("127.0.0.1", self.port, schema.DATABASE, schema.ROLE, cluster.passwords(self._paths).application)
+        return schema.Login(
+            "127.0.0.1",
+            self.port,
+            schema.DATABASE,
+            schema.ROLE,
+            cluster.passwords(self._paths).application,
+        )
 
     def start(self) -> None:
-        """Make what is missing, start the server, and bring a database that is new to the newest revision.
+        """Make what is missing, start the server, and bring a database that is new to the newest
+        revision.
 
         Raises OpsError when there is no PostgreSQL or when it does not start.
         """
@@ -57,11 +72,20 @@ class Server:
         self._keep_only_readable(found)
         secret = cluster.passwords(self._paths)
         if not self._data.exists():
-            running.initialise(self._data, found, self._account, secret.admin, "inv sandbox.down --purge, then inv sandbox.up")
+            running.initialise(
+                self._data,
+                found,
+                self._account,
+                secret.admin,
+                "inv sandbox.down --purge, then inv sandbox.up",
+            )
         self._postgres = found.postgres
         self._launch()
         if not self._marker.exists():
-            schema.create(schema.Login("127.0.0.1", self.port, "postgres", running.ADMIN, secret.admin), self.login)
+            schema.create(
+                schema.Login("127.0.0.1", self.port, "postgres", running.ADMIN, secret.admin),
+                self.login,
+            )
             schema.upgrade(self.login)
             cluster.write_private(self._marker, "made\n")
 
@@ -70,7 +94,9 @@ class Server:
         return self._paths.postgres / cluster.MARKER
 
     def _keep_only_readable(self, found: binaries.Binaries) -> None:
-        """Put aside data that this server can't read: another major version made it, or half of it is gone."""
+        """Put aside data that this server can't read: another major version made it, or half of it
+        is gone.
+        """
         made_by = cluster.major(self._data)
         if made_by == found.major:
             return
@@ -78,20 +104,28 @@ class Server:
         if self._data.exists():
             aside = self._data.with_name(f"data-{made_by or 'broken'}-{int(time.time())}")
             self._data.rename(aside)
-            self._say(f"database: {aside} was made by PostgreSQL {made_by}, this is {found.major}: a new one is made")
+            self._say(
+                f"database: {aside} was made by PostgreSQL {made_by}, this is "
+                f"{found.major}: a new one is made"
+            )
 
     def _launch(self) -> None:
-        """Start the server and wait until it takes connections; tried again while what a killed one left behind is still going."""
+        """Start the server and wait until it takes connections; tried again while what a killed one
+        left behind is still going.
+        """
         log = self._paths.logs / "postgres.log"
         deadline = time.monotonic() + PATIENCE
         while True:
-            self._process = running.launch(self._postgres, self._data, {**OPTIONS, "port": str(self.port)}, self._account, log)
+            self._process = running.launch(
+                self._postgres, self._data, {**OPTIONS, "port": str(self.port)}, self._account, log
+            )
             if running.ready(self._process, self._data, deadline):
                 return
             if time.monotonic() > deadline or self._stopping:
                 running.stop(self._process)
                 raise OpsError(
-                    f"PostgreSQL does not start on 127.0.0.1:{self.port}", running.last_words(log),
+                    f"PostgreSQL does not start on 127.0.0.1:{self.port}",
+                    running.last_words(log),
                     "inv sandbox.down --purge, then inv sandbox.up",
                 )
             time.sleep(0.3)
@@ -100,7 +134,9 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def mend(self) -> bool:
-        """Start the server again where it has died; whether that was needed. For the supervisor's watch."""
+        """Start the server again where it has died; whether that was needed. For the supervisor's
+        watch.
+        """
         with self._lock:
             if self._stopping or self._halted or self._process is None or self.alive():
                 return False
@@ -123,7 +159,13 @@ class Server:
     @property
     def admin(self) -> schema.Login:
         """The server's own superuser, whom RDS keeps to itself."""
-        return schema.Login("127.0.0.1", self.port, schema.DATABASE, running.ADMIN, cluster.passwords(self._paths).admin)
+        return schema.Login(
+            "127.0.0.1",
+            self.port,
+            schema.DATABASE,
+            running.ADMIN,
+            cluster.passwords(self._paths).admin,
+        )
 
     def stop(self) -> None:
         """Fast shutdown: sessions are cut, data is written. Idempotent."""
@@ -133,7 +175,9 @@ class Server:
                 running.stop(self._process)
 
     def forget(self) -> None:
-        """Delete the stopped server's data where it lies outside of the sandbox's folder: for a folder that was deleted by hand."""
+        """Delete the stopped server's data where it lies outside of the sandbox's folder: for a
+        folder that was deleted by hand.
+        """
         outside = self._data.parent
         if outside != self._paths.postgres and outside.name.startswith(cluster.OUTSIDE):
             shutil.rmtree(outside, ignore_errors=True)

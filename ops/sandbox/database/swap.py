@@ -1,7 +1,8 @@
-"""The database put aside and brought back, whole: what a fault does to the copy in its place is undone to the row.
+"""The database put aside and brought back, whole: what a fault does to the copy in its place is
+undone to the row.
 
-Differs from a snapshot: what is written while it stands aside is gone when it comes back, and sessions are cut both times.
-"""
+Differs from a snapshot: what is written while it stands aside is gone when it comes back, and
+sessions are cut both times."""
 
 from __future__ import annotations
 
@@ -11,16 +12,25 @@ from ops.sandbox.database.schema import Login
 
 
 def put_aside(admin: Login) -> None:
-    """Go on with a copy of the database; the original keeps its rows under another name. Nothing where it stands aside already."""
+    """Go on with a copy of the database; the original keeps its rows under another name. Nothing
+    where it stands aside already.
+    """
     with _server(admin) as connection:
         if _exists(connection, _name(admin)):
             return
         _cut(connection, admin.database)
         _do(connection, "ALTER DATABASE {} RENAME TO {}", admin.database, _name(admin))
         owner = connection.execute(
-            "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s", [_name(admin)],
+            "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = %s",
+            [_name(admin)],
         ).fetchone()
-        _do(connection, "CREATE DATABASE {} TEMPLATE {} OWNER {}", admin.database, _name(admin), owner[0])
+        _do(
+            connection,
+            "CREATE DATABASE {} TEMPLATE {} OWNER {}",
+            admin.database,
+            _name(admin),
+            owner[0],
+        )
 
 
 def bring_back(admin: Login) -> None:
@@ -43,19 +53,31 @@ def _server(admin: Login) -> Any:
     import psycopg
 
     return psycopg.connect(
-        host=admin.host, port=admin.port, dbname="postgres", user=admin.username, password=admin.password,
-        autocommit=True, connect_timeout=5,
+        host=admin.host,
+        port=admin.port,
+        dbname="postgres",
+        user=admin.username,
+        password=admin.password,
+        autocommit=True,
+        connect_timeout=5,
     )
 
 
 def _exists(connection: Any, database: str) -> bool:
-    return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone() is not None
+    return (
+        connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
+        is not None
+    )
 
 
 def _cut(connection: Any, database: str) -> None:
-    """End all sessions, and let no new one in; whatever follows waits for them itself (up to five seconds)."""
+    """End all sessions, and let no new one in; whatever follows waits for them itself (up to five
+    seconds).
+    """
     _do(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
-    connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database])
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database]
+    )
 
 
 def _do(connection: Any, statement: str, *names: str) -> None:

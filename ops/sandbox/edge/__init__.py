@@ -1,10 +1,11 @@
-"""The edge: a CloudFront distribution and an Application Load Balancer as two small HTTP servers on loopback.
+"""The edge: a CloudFront distribution and an Application Load Balancer as two small HTTP servers on
+loopback.
 
-What is emulated: the ALB's choice of target group, target and error code (`alb.py`), CloudFront's cache, its headers and its
-invalidations (`cdn.py`), and with `tls` a twin of the site that speaks HTTPS. Where it differs from AWS: HTTP/1.1 only (no HTTP/2,
-WebSocket, WAF), no redirect from http to https, one distribution before one load balancer, one edge location, and time-outs of seconds
-(`EdgeSettings`); each module says the rest.
-"""
+What is emulated: the ALB's choice of target group, target and error code (`alb.py`), CloudFront's
+cache, its headers and its invalidations (`cdn.py`), and with `tls` a twin of the site that speaks
+HTTPS. Where it differs from AWS: HTTP/1.1 only (no HTTP/2, WebSocket, WAF), no redirect from http
+to https, one distribution before one load balancer, one edge location, and time-outs of seconds
+(`EdgeSettings`); each module says the rest."""
 
 from __future__ import annotations
 
@@ -24,10 +25,12 @@ from ops.sandbox.edge.http_server import Answer, Front, Handler, Request
 class EdgeSettings:
     """Time-outs and lifetimes in seconds, beside AWS's own."""
 
-    connect_timeout: float = 2.0      # ALB to target (AWS: 10 s)
-    target_timeout: float = 10.0      # idle time-out, a target that does not answer (AWS: 60 s)
-    origin_timeout: float = 15.0      # CloudFront to ALB (AWS: 30 s)
-    default_ttl: float = 86_400.0     # a cached answer that names no lifetime (AWS: the same, CachingOptimized)
+    connect_timeout: float = 2.0  # ALB to target (AWS: 10 s)
+    target_timeout: float = 10.0  # idle time-out, a target that does not answer (AWS: 60 s)
+    origin_timeout: float = 15.0  # CloudFront to ALB (AWS: 30 s)
+    default_ttl: float = (
+        86_400.0  # a cached answer that names no lifetime (AWS: the same, CachingOptimized)
+    )
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,11 @@ def start_edge(
     weather: Weather | None = None,
     tls: tuple[int, ssl.SSLContext] | None = None,
 ) -> Edge:
-    """Serve the ALB on `alb_port` and CloudFront before it on `site_port` (127.0.0.1), in threads of this process.
+    """Serve the ALB on `alb_port` and CloudFront before it on `site_port` (127.0.0.1), in threads
+    of this process.
 
-    `log` gets one line a request; `weather` is what goes wrong; `tls`: port and context of the site's HTTPS twin. Raises OSError when a
-    port is taken.
-    """
+    `log` gets one line a request; `weather` is what goes wrong; `tls`: port and context of the
+    site's HTTPS twin. Raises OSError when a port is taken."""
     chosen = settings or EdgeSettings()
     weather = weather or Weather()
     balancer = LoadBalancer(door, chosen.connect_timeout, chosen.target_timeout, weather)
@@ -65,7 +68,15 @@ def start_edge(
         fronts.append(Front("alb", alb_port, distant(balancer, weather), log))
         fronts.append(Front("site", site_port, distant(cdn, weather), log))
         if tls is not None:
-            fronts.append(Front("site-tls", tls[0], distant(lambda request: cdn(over_tls(request)), weather), log, tls[1]))
+            fronts.append(
+                Front(
+                    "site-tls",
+                    tls[0],
+                    distant(lambda request: cdn(over_tls(request)), weather),
+                    log,
+                    tls[1],
+                )
+            )
     except OSError:
         stop()
         raise
@@ -73,7 +84,10 @@ def start_edge(
 
 
 def distant(handler: Handler, weather: Weather) -> Handler:
-    """The same, as far away as the weather says; between the CDN and the load balancer there is no distance."""
+    """The same, as far away as the weather says; between the CDN and the load balancer there is no
+    distance.
+    """
+
     def handle(request: Request) -> Answer | None:
         if weather.distance and request.header("X-Amz-Cf-Id") is None:
             time.sleep(weather.distance)

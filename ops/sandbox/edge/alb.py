@@ -1,13 +1,13 @@
 """An Application Load Balancer: which target answers a request, and with which code it fails.
 
-Emulated (Elastic Load Balancing user guide, "Troubleshoot your Application Load Balancers"): round robin over healthy targets;
-none healthy: fail open, all registered ones get requests; none registered, or only draining ones: 503; connection refused, reset
-or a broken answer: 502; no connection or no answer in time: 504. A draining target gets no new request, one in flight ends
-undisturbed. `X-Forwarded-*` are set as AWS sets them.
-A redirect action is answered with its status, `#{host}`, `#{path}` and `#{query}` filled in. Where it differs: one listener, no
-stickiness, no cross-zone weights, no fixed-response actions, nothing retried (as AWS); a redirect to port 443 leads to the very port that
-the viewer asked.
-"""
+Emulated (Elastic Load Balancing user guide, "Troubleshoot your Application Load Balancers"): round
+robin over healthy targets; none healthy: fail open, all registered ones get requests; none
+registered, or only draining ones: 503; connection refused, reset or a broken answer: 502; no
+connection or no answer in time: 504. A draining target gets no new request, one in flight ends
+undisturbed. `X-Forwarded-*` are set as AWS sets them. A redirect action is answered with its
+status, `#{host}`, `#{path}` and `#{query}` filled in. Where it differs: one listener, no
+stickiness, no cross-zone weights, no fixed-response actions, nothing retried (as AWS); a redirect
+to port 443 leads to the very port that the viewer asked."""
 
 from __future__ import annotations
 
@@ -20,24 +20,34 @@ from dataclasses import replace
 from http.client import HTTPException
 
 from ops.sandbox.contracts import REDIRECT, LoadBalancerDoor, TargetState
-from ops.sandbox.edge.origin import NoConnectionInTimeError, Timeouts, exchange
 from ops.sandbox.edge.fault_injection import Weather
 from ops.sandbox.edge.http_server import Answer, Headers, Request, plain
+from ops.sandbox.edge.origin import NoConnectionInTimeError, Timeouts, exchange
 
 
 def eligible(targets: Sequence[TargetState]) -> tuple[TargetState, ...]:
-    """Targets that may get a request now: the healthy ones, else (failing open) all that are not draining."""
+    """Targets that may get a request now: the healthy ones, else (failing open) all that are not
+    draining.
+    """
     registered = tuple(target for target in targets if target.state != "draining")
     return tuple(target for target in registered if target.state == "healthy") or registered
 
 
 def forwarded(request: Request) -> Headers:
-    """The headers a target sees: the client's, with `X-Forwarded-For` appended to and port and proto kept or set."""
+    """The headers a target sees: the client's, with `X-Forwarded-For` appended to and port and
+    proto kept or set.
+    """
     ours = {"x-forwarded-for"}
     kept = tuple((name, value) for name, value in request.headers if name.lower() not in ours)
     before = request.header("X-Forwarded-For")
-    added: list[tuple[str, str]] = [("X-Forwarded-For", f"{before}, {request.client}" if before else request.client)]
-    for name, value in (("X-Forwarded-Proto", "http"), ("X-Forwarded-Port", "80"), ("X-Forwarded-Host", request.header("Host") or "")):
+    added: list[tuple[str, str]] = [
+        ("X-Forwarded-For", f"{before}, {request.client}" if before else request.client)
+    ]
+    for name, value in (
+        ("X-Forwarded-Proto", "http"),
+        ("X-Forwarded-Port", "80"),
+        ("X-Forwarded-Host", request.header("Host") or ""),
+    ):
         if request.header(name) is None and value:
             added.append((name, value))
     return (*kept, *added)
@@ -46,20 +56,35 @@ def forwarded(request: Request) -> Headers:
 def redirected(action: str, request: Request) -> Answer:
     """The answer of a redirect action, `STATUS HOST PATH QUERY` with ELB's placeholders."""
     code, host, path, query = action.split(" ", 3)
-    asked_host, (asked_path, _, asked_query) = request.header("Host") or "", request.target.partition("?")
+    asked_host, (asked_path, _, asked_query) = (
+        request.header("Host") or "",
+        request.target.partition("?"),
+    )
     known = {"#{host}": asked_host, "#{path}": asked_path.lstrip("/"), "#{query}": asked_query}
     for name, value in known.items():
-        host, path, query = host.replace(name, value), path.replace(name, value), query.replace(name, value)
+        host, path, query = (
+            host.replace(name, value),
+            path.replace(name, value),
+            query.replace(name, value),
+        )
     scheme = request.header("CloudFront-Forwarded-Proto") or "http"
     location = f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
-    answer = plain(int(code), {301: "Moved Permanently", 302: "Found"}[int(code)], "redirect action")
+    answer = plain(
+        int(code), {301: "Moved Permanently", 302: "Found"}[int(code)], "redirect action"
+    )
     return replace(answer, headers=(*answer.headers, ("Location", location)))
 
 
 class LoadBalancer:
     """The handler of the ALB's listener."""
 
-    def __init__(self, door: LoadBalancerDoor, connect_timeout: float, target_timeout: float, weather: Weather | None = None) -> None:
+    def __init__(
+        self,
+        door: LoadBalancerDoor,
+        connect_timeout: float,
+        target_timeout: float,
+        weather: Weather | None = None,
+    ) -> None:
         self._door = door
         self._weather = weather or Weather()
         self._timeouts = Timeouts(connect_timeout, target_timeout)
@@ -69,7 +94,7 @@ class LoadBalancer:
     def __call__(self, request: Request) -> Answer | None:
         group = self._door.route(request.path)
         if group is None:
-            return None                       # no listener: nobody takes the connection
+            return None  # no listener: nobody takes the connection
         if group.startswith(REDIRECT):
             return redirected(group.removeprefix(REDIRECT), request)
         candidates = eligible(self._door.targets(group))
@@ -85,15 +110,21 @@ class LoadBalancer:
     def _ask(self, target: TargetState, request: Request) -> Answer:
         where = f"{target.address}:{target.port}"
         try:
-            answer = self._weather.through("target", request.path, lambda: self._exchange(target, request))
+            answer = self._weather.through(
+                "target", request.path, lambda: self._exchange(target, request)
+            )
         except TimeoutError as exc:
             return plain(504, "Gateway Time-out", f"{where} {exc}")
         except (OSError, HTTPException) as exc:
             return plain(502, "Bad Gateway", f"{where} {type(exc).__name__} {exc}")
-        return Answer(answer.status, answer.reason, answer.headers, answer.body, answer.close, where)
+        return Answer(
+            answer.status, answer.reason, answer.headers, answer.body, answer.close, where
+        )
 
     def _exchange(self, target: TargetState, request: Request) -> Answer:
-        if not target.reachable:               # a security group drops packets, it refuses nothing: the time-out tells
+        if (
+            not target.reachable
+        ):  # a security group drops packets, it refuses nothing: the time-out tells
             time.sleep(self._timeouts.connect)
             raise NoConnectionInTimeError("no connection in time")
         return exchange(target.address, target.port, request, forwarded(request), self._timeouts)

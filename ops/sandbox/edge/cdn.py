@@ -1,12 +1,13 @@
-"""A CloudFront distribution before the load balancer: what is cached, for how long, and what an invalidation takes away.
+"""A CloudFront distribution before the load balancer: what is cached, for how long, and what an
+invalidation takes away.
 
-Emulated (CloudFront developer guide, "Manage how long content stays in the cache"): answers of 200 to GET under a caching
-behaviour are kept for `s-maxage`, else `max-age`, else `Expires`, else the default TTL; `no-store`, `no-cache`, `private` and
-`Set-Cookie` are not kept; `x-cache`, `age`, `via`, `x-amz-cf-*` headers; an invalidation counts from its completion.
-Where it differs: one edge location (AWS has hundreds, each with its own copy), errors are never cached (AWS: 10 s), an expired
-object is fetched anew (AWS revalidates, `RefreshHit`), `Vary` and compression are ignored, the cache key is path and query,
-all methods pass, objects over 1 MiB are not kept.
-"""
+Emulated (CloudFront developer guide, "Manage how long content stays in the cache"): answers of 200
+to GET under a caching behaviour are kept for `s-maxage`, else `max-age`, else `Expires`, else the
+default TTL; `no-store`, `no-cache`, `private` and `Set-Cookie` are not kept; `x-cache`, `age`,
+`via`, `x-amz-cf-*` headers; an invalidation counts from its completion. Where it differs: one edge
+location (AWS has hundreds, each with its own copy), errors are never cached (AWS: 10 s), an expired
+object is fetched anew (AWS revalidates, `RefreshHit`), `Vary` and compression are ignored, the
+cache key is path and query, all methods pass, objects over 1 MiB are not kept."""
 
 from __future__ import annotations
 
@@ -19,20 +20,31 @@ from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 
 from ops.sandbox.contracts import LoadBalancerDoor
-from ops.sandbox.edge.origin import Timeouts, exchange
 from ops.sandbox.edge.fault_injection import Weather
 from ops.sandbox.edge.http_server import Answer, Headers, Request, header, plain
+from ops.sandbox.edge.origin import Timeouts, exchange
 
-OBJECT = 1 << 20          # bytes of one object that is still kept
-OBJECTS = 512             # objects kept, the longest unused dropped first
+OBJECT = 1 << 20  # bytes of one object that is still kept
+OBJECTS = 512  # objects kept, the longest unused dropped first
 POP = "IAD89-C1"
 VIA = "1.1 sandbox.cloudfront.net (CloudFront)"
-CONDITIONAL = frozenset({"if-none-match", "if-modified-since", "if-match", "if-unmodified-since", "if-range", "accept-encoding"})
+CONDITIONAL = frozenset(
+    {
+        "if-none-match",
+        "if-modified-since",
+        "if-match",
+        "if-unmodified-since",
+        "if-range",
+        "accept-encoding",
+    }
+)
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One object in the cache; times in epoch seconds. `planted`: since when invalidations count for it, where that is not `stored`."""
+    """One object in the cache; times in epoch seconds. `planted`: since when invalidations count
+    for it, where that is not `stored`.
+    """
 
     status: int
     reason: str
@@ -47,7 +59,10 @@ def lifetime(headers: Headers, default: float, now: float) -> float:
     """Seconds for which an answer may be kept; 0: not at all."""
     said = header(headers, "cache-control") or ""
     directives = dict(_directive(part) for part in said.split(",") if part.strip())
-    if directives.keys() & {"no-store", "no-cache", "private"} or header(headers, "set-cookie") is not None:
+    if (
+        directives.keys() & {"no-store", "no-cache", "private"}
+        or header(headers, "set-cookie") is not None
+    ):
         return 0.0
     for name in ("s-maxage", "max-age"):
         if directives.get(name, "").isdigit():
@@ -57,7 +72,7 @@ def lifetime(headers: Headers, default: float, now: float) -> float:
         try:
             return max(0.0, parsedate_to_datetime(expires).timestamp() - now)
         except ValueError:
-            return 0.0                        # RFC 9111, 5.3: an invalid date is in the past
+            return 0.0  # RFC 9111, 5.3: an invalid date is in the past
     return default
 
 
@@ -67,14 +82,18 @@ def _directive(part: str) -> tuple[str, str]:
 
 
 def covers(pattern: str, target: str) -> bool:
-    """Whether an invalidation of `pattern` takes `target` (path and query): equal, or the beginning before a final `*`."""
+    """Whether an invalidation of `pattern` takes `target` (path and query): equal, or the beginning
+    before a final `*`.
+    """
     wanted = pattern if pattern.startswith("/") else "/" + pattern
     return target.startswith(wanted[:-1]) if wanted.endswith("*") else target == wanted
 
 
 def over_tls(request: Request) -> Request:
     """The request as it came to the HTTPS twin."""
-    kept = tuple(each for each in request.headers if each[0].lower() != "cloudfront-forwarded-proto")
+    kept = tuple(
+        each for each in request.headers if each[0].lower() != "cloudfront-forwarded-proto"
+    )
     return replace(request, headers=(*kept, ("CloudFront-Forwarded-Proto", "https")))
 
 
@@ -82,7 +101,12 @@ class Cdn:
     """The handler of the distribution's site."""
 
     def __init__(
-        self, door: LoadBalancerDoor, origin_port: int, origin_timeout: float, default_ttl: float, weather: Weather | None = None,
+        self,
+        door: LoadBalancerDoor,
+        origin_port: int,
+        origin_timeout: float,
+        default_ttl: float,
+        weather: Weather | None = None,
     ) -> None:
         self._door = door
         self._port = origin_port
@@ -93,14 +117,20 @@ class Cdn:
         self._lock = threading.Lock()
 
     def __call__(self, request: Request) -> Answer | None:
-        cacheable = request.method in ("GET", "HEAD") and request.header("Range") is None and self._door.cached(request.path)
+        cacheable = (
+            request.method in ("GET", "HEAD")
+            and request.header("Range") is None
+            and self._door.cached(request.path)
+        )
         if not cacheable:
             return self._labelled(self._fetch(request, request.headers))
         now = time.time()
         kept = self._lookup(request.target, now)
         if kept is not None:
             return self._hit(kept, now)
-        plainly = tuple((name, value) for name, value in request.headers if name.lower() not in CONDITIONAL)
+        plainly = tuple(
+            (name, value) for name, value in request.headers if name.lower() not in CONDITIONAL
+        )
         answer = self._fetch(request, plainly)
         if request.method == "GET" and answer.status == 200:
             answer = self._keep(request.target, answer, now)
@@ -109,14 +139,25 @@ class Cdn:
     def _fetch(self, request: Request, headers: Headers) -> Answer:
         through = (*headers, ("Via", VIA), ("X-Amz-Cf-Id", uuid.uuid4().hex))
         before = request.header("X-Forwarded-For")
-        through = tuple((name, value) for name, value in through if name.lower() != "x-forwarded-for")
-        through = (*through, ("X-Forwarded-For", f"{before}, {request.client}" if before else request.client))
+        through = tuple(
+            (name, value) for name, value in through if name.lower() != "x-forwarded-for"
+        )
+        through = (
+            *through,
+            ("X-Forwarded-For", f"{before}, {request.client}" if before else request.client),
+        )
         try:
-            return self._weather.through("cdn", request.path, lambda: exchange("127.0.0.1", self._port, request, through, self._timeouts))
+            return self._weather.through(
+                "cdn",
+                request.path,
+                lambda: exchange("127.0.0.1", self._port, request, through, self._timeouts),
+            )
         except TimeoutError as exc:
             return plain(504, "Gateway Timeout", f"origin {exc}", server="CloudFront")
         except (OSError, HTTPException) as exc:
-            return plain(502, "Bad Gateway", f"origin {type(exc).__name__} {exc}", server="CloudFront")
+            return plain(
+                502, "Bad Gateway", f"origin {type(exc).__name__} {exc}", server="CloudFront"
+            )
 
     def forget(self, pattern: str) -> None:
         """Drop what is kept of `pattern` (as an invalidation has it), as if its time were over."""
@@ -139,7 +180,10 @@ class Cdn:
         if kept is None:
             return None
         since = kept.stored if kept.planted is None else kept.planted
-        gone = any(since <= done <= now and covers(pattern, target) for pattern, done in self._door.invalidations())
+        gone = any(
+            since <= done <= now and covers(pattern, target)
+            for pattern, done in self._door.invalidations()
+        )
         with self._lock:
             if gone or kept.until <= now:
                 self._objects.pop(target, None)
@@ -149,7 +193,9 @@ class Cdn:
         return kept
 
     def _keep(self, target: str, answer: Answer, asked: float) -> Answer:
-        """Remember `answer` where it may be, as of the moment it was asked for: an invalidation that completed meanwhile takes it away."""
+        """Remember `answer` where it may be, as of the moment it was asked for: an invalidation
+        that completed meanwhile takes it away.
+        """
         seconds = lifetime(answer.headers, self._default_ttl, asked)
         size = header(answer.headers, "content-length") or ""
         if seconds <= 0 or not size.isdigit() or int(size) > OBJECT:
@@ -161,18 +207,29 @@ class Cdn:
         finally:
             answer.close()
         with self._lock:
-            self._objects[target] = Kept(answer.status, answer.reason, answer.headers, body, asked, asked + seconds)
+            self._objects[target] = Kept(
+                answer.status, answer.reason, answer.headers, body, asked, asked + seconds
+            )
             while len(self._objects) > OBJECTS:
                 self._objects.popitem(last=False)
         return replace(answer, body=(body,))
 
     def _hit(self, kept: Kept, now: float) -> Answer:
-        headers = (*kept.headers, ("Age", str(int(now - kept.stored))), ("X-Cache", "Hit from cloudfront"), *self._marks())
+        headers = (
+            *kept.headers,
+            ("Age", str(int(now - kept.stored))),
+            ("X-Cache", "Hit from cloudfront"),
+            *self._marks(),
+        )
         return Answer(kept.status, kept.reason, headers, (kept.body,), note="hit")
 
     def _labelled(self, answer: Answer) -> Answer:
         said = "Error from cloudfront" if answer.status >= 400 else "Miss from cloudfront"
-        return replace(answer, headers=(*answer.headers, ("X-Cache", said), *self._marks()), note=answer.note or said.split()[0].lower())
+        return replace(
+            answer,
+            headers=(*answer.headers, ("X-Cache", said), *self._marks()),
+            note=answer.note or said.split()[0].lower(),
+        )
 
     def _marks(self) -> Headers:
         return (("Via", VIA), ("X-Amz-Cf-Pop", POP), ("X-Amz-Cf-Id", uuid.uuid4().hex))

@@ -1,8 +1,9 @@
-"""The site's certificates: an authority of this sandbox's own (`.sandbox/site-ca.pem`), and what the TLS twin of the site shows.
+"""The site's certificates: an authority of this sandbox's own (`.sandbox/site-ca.pem`), and what
+the TLS twin of the site shows.
 
-Emulates ACM's certificate before CloudFront. Differs from it: nobody trusts the authority but who is told to, it is made anew at each `up`,
-nothing is renewed, and a change counts for the next connection.
-"""
+Emulates ACM's certificate before CloudFront. Differs from it: nobody trusts the authority but who
+is told to, it is made anew at each `up`, nothing is renewed, and a change counts for the next
+connection."""
 
 from __future__ import annotations
 
@@ -33,12 +34,17 @@ class Certificates:
         self.show()
 
     def show(self, kind: str = "valid") -> None:
-        """Serve a certificate that is valid | expired | early (not yet valid) | other-host | self-signed."""
+        """Serve a certificate that is valid | expired | early (not yet valid) | other-host |
+        self-signed.
+        """
         if kind == "self-signed":
             self_signed().configure_cert(self.context)
             return
         now = datetime.now(UTC)
-        begins, ends = {"expired": (now - 90 * DAY, now - DAY), "early": (now + DAY, now + 90 * DAY)}.get(kind, (now - DAY, now + 90 * DAY))
+        begins, ends = {
+            "expired": (now - 90 * DAY, now - DAY),
+            "early": (now + DAY, now + 90 * DAY),
+        }.get(kind, (now - DAY, now + 90 * DAY))
         names = ("other.example",) if kind == "other-host" else NAMES
         self._ca.issue_cert(*names, not_before=begins, not_after=ends).configure_cert(self.context)
 
@@ -48,10 +54,15 @@ def self_signed() -> trustme.LeafCert:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "davidshaevel.com")])
     now = datetime.now(UTC)
-    alternatives = x509.SubjectAlternativeName([
-        x509.IPAddress(ip_address(each)) if each[0].isdigit() else x509.DNSName(each) for each in NAMES
-    ])
-    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - DAY, now + 90 * DAY)
+    alternatives = x509.SubjectAlternativeName(
+        [
+            x509.IPAddress(ip_address(each)) if each[0].isdigit() else x509.DNSName(each)
+            for each in NAMES
+        ]
+    )
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now - DAY, now + 90 * DAY
+    )
     shown = made.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return trustme.LeafCert(secret, shown.public_bytes(Encoding.PEM), [])

@@ -1,8 +1,9 @@
-"""What the edge is made to do wrong for a while: one page that fails, is slow, hangs, or comes with another content type.
+"""What the edge is made to do wrong for a while: one page that fails, is slow, hangs, or comes with
+another content type.
 
-`target` is what a target does (seen through the load balancer and the CDN alike), `cdn` what the distribution does with an answer.
-Emulates an application's or a distribution's mistake. Differs from it: the task itself knows nothing of it and writes no log line.
-"""
+`target` is what a target does (seen through the load balancer and the CDN alike), `cdn` what the
+distribution does with an answer. Emulates an application's or a distribution's mistake. Differs
+from it: the task itself knows nothing of it and writes no log line."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ PAGE = b"<!doctype html>\n<title>Error</title><h1>Internal Server Error</h1>\n"
 
 @dataclass
 class Weather:
-    """Ways by layer and path; safe to use from any thread. `distance`: seconds that every answer of the edge takes longer."""
+    """Ways by layer and path; safe to use from any thread. `distance`: seconds that every answer of
+    the edge takes longer.
+    """
 
     distance: float = 0.0
     _ways: dict[tuple[str, str], Way] = field(default_factory=dict)
@@ -42,12 +45,17 @@ class Weather:
 
 def failing(serve: Serve) -> Answer:
     """The application's own 500."""
-    headers = (("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(PAGE))), ("Cache-Control", "no-store"))
+    headers = (
+        ("Content-Type", "text/html; charset=utf-8"),
+        ("Content-Length", str(len(PAGE))),
+        ("Cache-Control", "no-store"),
+    )
     return Answer(500, "Internal Server Error", headers, (PAGE,))
 
 
 def slow(seconds: float) -> Way:
     """The right answer, late, and made anew for every viewer."""
+
     def way(serve: Serve) -> Answer:
         time.sleep(seconds)
         return labelled(serve(), "Cache-Control", "no-store")
@@ -57,6 +65,7 @@ def slow(seconds: float) -> Way:
 
 def hanging(seconds: float, over: threading.Event) -> Way:
     """No answer for `seconds`, or until it is over. Raises TimeoutError."""
+
     def way(serve: Serve) -> Answer:
         if over.wait(seconds):
             return serve()
@@ -67,6 +76,7 @@ def hanging(seconds: float, over: threading.Event) -> Way:
 
 def typed(kind: str) -> Way:
     """The right body, called something else."""
+
     def way(serve: Serve) -> Answer:
         return labelled(serve(), "Content-Type", kind)
 

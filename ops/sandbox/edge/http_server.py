@@ -1,9 +1,10 @@
-"""HTTP/1.1 as the edge speaks it: one request in, one answer out, over connections that stay open (RFC 9112).
+"""HTTP/1.1 as the edge speaks it: one request in, one answer out, over connections that stay open
+(RFC 9112).
 
-A `Front` serves a handler, a function from `Request` to `Answer` (or None: hang up without an answer). Bodies are streamed in
-blocks in both directions, so memory is bounded whatever their size; the number of connections is bounded too. Where it differs
-from AWS: no HTTP/2, no WebSocket upgrade, trailers are dropped, and a connection over the bound is closed rather than queued.
-"""
+A `Front` serves a handler, a function from `Request` to `Answer` (or None: hang up without an
+answer). Bodies are streamed in blocks in both directions, so memory is bounded whatever their size;
+the number of connections is bounded too. Where it differs from AWS: no HTTP/2, no WebSocket
+upgrade, trailers are dropped, and a connection over the bound is closed rather than queued."""
 
 from __future__ import annotations
 
@@ -19,20 +20,32 @@ from typing import Any
 
 from ops.sandbox.edge.request_body import BLOCK, BadRequestError, Incoming, length
 
-LINGER = 4 << 20             # bytes of an unwanted body that are still read
+LINGER = 4 << 20  # bytes of an unwanted body that are still read
 CONNECTIONS = 256
-IDLE = 65.0                  # seconds a silent keep-alive connection is kept (AWS: the ALB's client keep-alive, 60 s idle)
-HOP_BY_HOP = frozenset({
-    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
-})
+# seconds a silent keep-alive connection is kept (AWS: the ALB's client keep-alive, 60 s idle)
+IDLE = 65.0
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
 
 Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request; `target` is the raw path and query. `length` is None for a chunked body, 0 for none."""
+    """One request; `target` is the raw path and query. `length` is None for a chunked body, 0 for
+    none.
+    """
 
     method: str
     target: str
@@ -51,7 +64,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer; `body` may raise OSError or HTTPException in its middle, which hangs up on the client. `note` is for the log."""
+    """One answer; `body` may raise OSError or HTTPException in its middle, which hangs up on the
+    client. `note` is for the log.
+    """
 
     status: int
     reason: str
@@ -70,9 +85,16 @@ def header(headers: Headers, name: str) -> str | None:
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
-    """`headers` without those that are about one connection only, the ones that `Connection` names included (RFC 9110, 7.6.1)."""
+    """`headers` without those that are about one connection only, the ones that `Connection` names
+    included (RFC 9110, 7.6.1).
+    """
     kept = tuple(headers)
-    named = {token.strip().lower() for key, value in kept if key.lower() == "connection" for token in value.split(",")}
+    named = {
+        token.strip().lower()
+        for key, value in kept
+        if key.lower() == "connection"
+        for token in value.split(",")
+    }
     return tuple((key, value) for key, value in kept if key.lower() not in HOP_BY_HOP | named)
 
 
@@ -85,10 +107,23 @@ class _Connection(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         headers = tuple(self.headers.items())
         try:
-            incoming = Incoming(self.rfile, length(header(headers, "transfer-encoding"), header(headers, "content-length")))
-            request = Request(self.command, self.path, headers, self.client_address[0], incoming.length, iter(incoming))
+            incoming = Incoming(
+                self.rfile,
+                length(header(headers, "transfer-encoding"), header(headers, "content-length")),
+            )
+            request = Request(
+                self.command,
+                self.path,
+                headers,
+                self.client_address[0],
+                incoming.length,
+                iter(incoming),
+            )
             answer = self.server.handler(request)
-        except (BadRequestError, ValueError) as exc:      # ValueError: a target or header that can't be sent on
+        except (
+            BadRequestError,
+            ValueError,
+        ) as exc:  # ValueError: a target or header that can't be sent on
             answer = plain(400, "Bad Request", str(exc))
             incoming = None
         if answer is None:
@@ -104,10 +139,14 @@ class _Connection(BaseHTTPRequestHandler):
             self.close_connection = True
         finally:
             answer.close()
-        self.server.log(f"{self.server.name} {self.command} {self.path} {answer.status} {answer.note}".rstrip())
+        self.server.log(
+            f"{self.server.name} {self.command} {self.path} {answer.status} {answer.note}".rstrip()
+        )
 
     def _linger(self) -> None:
-        """Read on for a moment: closing with bytes unread resets the connection, and the client would never see the answer."""
+        """Read on for a moment: closing with bytes unread resets the connection, and the client
+        would never see the answer.
+        """
         self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(0.5)
         for _ in range(LINGER // BLOCK):
@@ -145,20 +184,29 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, name: str, port: int, handler: Handler, log: Callable[[str], None], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        port: int,
+        handler: Handler,
+        log: Callable[[str], None],
+        tls: ssl.SSLContext | None,
+    ) -> None:
         self.name, self.handler, self.log, self.tls = name, handler, log, tls
         self._room = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__(("127.0.0.1", port), _Connection)
 
     def server_bind(self) -> None:
-        TCPServer.server_bind(self)              # HTTPServer's asks DNS for our own name, which can hang
+        TCPServer.server_bind(self)  # HTTPServer's asks DNS for our own name, which can hang
         self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
 
     def get_request(self) -> tuple[Any, Any]:
         plainly, address = super().get_request()
         if self.tls is None:
             return plainly, address
-        return self.tls.wrap_socket(plainly, server_side=True, do_handshake_on_connect=False), address     # shaken by the thread that reads
+        return self.tls.wrap_socket(
+            plainly, server_side=True, do_handshake_on_connect=False
+        ), address  # shaken by the thread that reads
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if self._room.acquire(blocking=False):
@@ -180,10 +228,20 @@ class Front:
     """One listening port of the edge, served from a thread until `stop`."""
 
     def __init__(
-        self, name: str, port: int, handler: Handler, log: Callable[[str], None] = lambda line: None, tls: ssl.SSLContext | None = None,
+        self,
+        name: str,
+        port: int,
+        handler: Handler,
+        log: Callable[[str], None] = lambda line: None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._server = _Server(name, port, handler, log, tls)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name=f"edge-{name}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever,
+            kwargs={"poll_interval": 0.05},
+            name=f"edge-{name}",
+            daemon=True,
+        )
         self._thread.start()
 
     @property
@@ -203,5 +261,9 @@ def plain(status: int, reason: str, why: str = "", server: str = "awselb/2.0") -
     """The short HTML page with which AWS's edge answers for itself."""
     title = f"{status} {reason}"
     page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
-    headers = (("Server", server), ("Content-Type", "text/html"), ("Content-Length", str(len(page.encode()))))
+    headers = (
+        ("Server", server),
+        ("Content-Type", "text/html"),
+        ("Content-Length", str(len(page.encode()))),
+    )
     return Answer(status, reason, headers, (page.encode(),), note=why)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 
-from ops.sandbox.edge.request_body import BLOCK
 from ops.sandbox.edge.http_server import Answer, Headers, Request, end_to_end
+from ops.sandbox.edge.request_body import BLOCK
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,13 @@ class NoConnectionInTimeError(TimeoutError):
     """The server behind did not take the connection in time."""
 
 
-def exchange(address: str, port: int, request: Request, headers: Headers, timeouts: Timeouts) -> Answer:
+def exchange(
+    address: str, port: int, request: Request, headers: Headers, timeouts: Timeouts
+) -> Answer:
     """Send `request` with `headers` and return the answer, its body still to be read.
 
-    Raises NoConnectionError, NoConnectionInTimeError, TimeoutError (no answer in time), OSError or HTTPException (a broken answer).
-    """
+    Raises NoConnectionError, NoConnectionInTimeError, TimeoutError (no answer in time), OSError or
+    HTTPException (a broken answer)."""
     connection = HTTPConnection(address, port, timeout=timeouts.connect)
     try:
         _connect(connection, timeouts)
@@ -44,7 +46,13 @@ def exchange(address: str, port: int, request: Request, headers: Headers, timeou
         response.close()
         connection.close()
 
-    return Answer(response.status, response.reason, end_to_end(response.getheaders()), _blocks(response), close)
+    return Answer(
+        response.status,
+        response.reason,
+        end_to_end(response.getheaders()),
+        _blocks(response),
+        close,
+    )
 
 
 def _connect(connection: HTTPConnection, timeouts: Timeouts) -> None:
@@ -78,5 +86,5 @@ def _send(connection: HTTPConnection, request: Request, headers: Headers) -> Non
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:
     while block := response.read1(BLOCK):
         yield block
-    if response.length:                # read1 ends quietly on a short body
+    if response.length:  # read1 ends quietly on a short body
         raise ConnectionResetError(f"{response.length} bytes of the answer are missing")

@@ -13,7 +13,9 @@ class BadRequestError(Exception):
 
 
 class Incoming:
-    """A request's body as blocks; `done` once it has been read to its end, so that the connection can serve another request."""
+    """A request's body as blocks; `done` once it has been read to its end, so that the connection
+    can serve another request.
+    """
 
     def __init__(self, source: BufferedIOBase, length: int | None) -> None:
         self._source, self.length = source, length
@@ -48,7 +50,9 @@ class Incoming:
 
 
 def length(coding: str | None, length: str | None) -> int | None:
-    """What `Transfer-Encoding` and `Content-Length` say: bytes, None for a chunked body. Raises BadRequestError."""
+    """What `Transfer-Encoding` and `Content-Length` say: bytes, None for a chunked body. Raises
+    BadRequestError.
+    """
     if coding is not None:
         if length is not None or coding.strip().lower() != "chunked":
             raise BadRequestError("a message has one length")

@@ -1,22 +1,25 @@
 """The shipped base `sandbox/python:3`.
 
-With the process runtime it *means* "the Python that runs the sandbox, with psycopg": the image itself holds a marker, from which the
-runtime knows that `python3` is there (ops/sandbox/runtime/runtime.py). With a real engine an image of the same name is made of that Python
-(ops/sandbox/runtime/docker_base.py). Its bytes are constant, so that images built on it have the same digest on every machine.
-"""
+With the process runtime it *means* "the Python that runs the sandbox, with psycopg": the image
+itself holds a marker, from which the runtime knows that `python3` is there
+(ops/sandbox/runtime/runtime.py). With a real engine an image of the same name is made of that
+Python (ops/sandbox/runtime/docker_base.py). Its bytes are constant, so that images built on it have
+the same digest on every machine."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ops.sandbox.engine.layers import Entry, Tree, plain_tar, write_layer
 from ops.sandbox.engine.image_store import Image, Library
+from ops.sandbox.engine.layers import Entry, Tree, plain_tar, write_layer
 from ops.sandbox.registry.store import digest_of
 
 NAME = "sandbox/python:3"
 CREATED = "1970-01-01T00:00:00Z"
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-PASSWD = b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+PASSWD = (
+    b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+)
 USERS = {"root": (0, 0), "nobody": (65534, 65534)}
 _MARKER = b"The Python that runs the sandbox, with psycopg (ops/sandbox/engine/base.py).\n"
 
@@ -30,14 +33,21 @@ def _marker() -> Tree:
 
 
 def marker_diff_id() -> str:
-    """The diff_id of the base's only layer: an image whose configuration lists it was made on the base."""
+    """The diff_id of the base's only layer: an image whose configuration lists it was made on the
+    base.
+    """
     return digest_of(plain_tar(_marker()))
 
 
 def ensure_base(library: Library) -> Image:
     """Make sure that the base stands in the library under its name."""
     layer = write_layer(_marker(), library.blobs)
-    settings: dict[str, Any] = {"Env": [f"PATH={PATH}"], "Cmd": ["python3"], "WorkingDir": "/", "Labels": {}}
+    settings: dict[str, Any] = {
+        "Env": [f"PATH={PATH}"],
+        "Cmd": ["python3"],
+        "WorkingDir": "/",
+        "Labels": {},
+    }
     config = {
         "architecture": "amd64",
         "os": "linux",

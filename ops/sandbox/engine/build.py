@@ -9,9 +9,9 @@ from typing import Any
 from ops.sandbox.engine import instructions
 from ops.sandbox.engine.context import Context, ContextError
 from ops.sandbox.engine.dockerfile import Dockerfile, Instruction
+from ops.sandbox.engine.expansion import WordError
 from ops.sandbox.engine.image_store import Image, Library
 from ops.sandbox.engine.state import BuildError, State
-from ops.sandbox.engine.expansion import WordError
 from ops.sandbox.registry.store import digest_of
 
 Line = dict[str, Any]
@@ -35,7 +35,9 @@ def failed(message: str) -> Line:
 
 
 def build(library: Library, order: Order, context: Context) -> Iterator[Line]:
-    """Build, yielding progress lines; a failure is the last line, never an exception. Closes the context."""
+    """Build, yielding progress lines; a failure is the last line, never an exception. Closes the
+    context.
+    """
     try:
         yield from _steps(library, order, context)
     except (BuildError, ContextError, WordError, OSError) as error:
@@ -58,7 +60,8 @@ def _steps(library: Library, order: Order, context: Context) -> Iterator[Line]:
             continue
         if each.name == "FROM" and started:
             raise BuildError(
-                f"a second FROM (Dockerfile line {each.line}) cannot be done by the sandbox's own engine:"
+                f"a second FROM (Dockerfile line {each.line}) cannot be done by the "
+                f"sandbox's own engine:"
                 " `inv sandbox.up --engine docker` builds in stages"
             )
         _step(state, each, context)
@@ -66,7 +69,10 @@ def _steps(library: Library, order: Order, context: Context) -> Iterator[Line]:
     if order.labels or not state.changed:
         yield {"stream": f" ---> {_shown(state)}\n"}
     if order.labels:
-        yield {"stream": f"Step {count}/{count} : LABEL " + " ".join(f"{name}={value}" for name, value in order.labels.items())}
+        yield {
+            "stream": f"Step {count}/{count} : LABEL "
+            + " ".join(f"{name}={value}" for name, value in order.labels.items())
+        }
         yield {"stream": "\n"}
         instructions.set_labels(state, dict(sorted(order.labels.items())))
     if not state.changed:

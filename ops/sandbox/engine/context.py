@@ -1,7 +1,7 @@
 """The build context: the tar that the client sends, and what COPY finds in it.
 
-The client leaves out what `.dockerignore` excludes; the Dockerfile itself it always sends, so that one is taken out here, as dockerd does.
-"""
+The client leaves out what `.dockerignore` excludes; the Dockerfile itself it always sends, so that
+one is taken out here, as dockerd does."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Context:
     """An opened context. Close it: it holds a temporary file."""
 
     def __init__(self, body: IO[bytes]) -> None:
-        self._file = tempfile.TemporaryFile()       # noqa: SIM115 - closed by close()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         try:
             self._receive(body)
-            self._archive = tarfile.open(fileobj=self._file, mode="r:*")     # noqa: SIM115
+            self._archive = tarfile.open(fileobj=self._file, mode="r:*")  # noqa: SIM115
             self._members = {_clean(each.name): each for each in self._archive if _clean(each.name)}
         except tarfile.TarError as error:
             self.close()
@@ -50,7 +50,9 @@ class Context:
         self._file.close()
 
     def dockerfile(self, name: str) -> str:
-        """The Dockerfile's text; from then on the context has it no more if `.dockerignore` says so. Raises ContextError."""
+        """The Dockerfile's text; from then on the context has it no more if `.dockerignore` says
+        so. Raises ContextError.
+        """
         member = self._members.get(_clean(name))
         if member is None or not member.isfile():
             raise ContextError(f"Cannot locate specified Dockerfile: {name}")
@@ -58,21 +60,30 @@ class Context:
         ignored = self._members.get(".dockerignore")
         if ignored is not None:
             lines = self._read(ignored).decode("utf-8", "replace").splitlines()
-            matcher = PatternMatcher([line.strip() for line in lines if line.strip() and not line.startswith("#")])
+            matcher = PatternMatcher(
+                [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+            )
             for each in (".dockerignore", _clean(name)):
                 if matcher.matches(each):
                     self._members.pop(each, None)
         return text
 
     def find(self, source: str) -> tuple[str, ...]:
-        """Paths that a COPY source names (a glob may name several, or none). Raises ContextError where a plain name is missing."""
+        """Paths that a COPY source names (a glob may name several, or none). Raises ContextError
+        where a plain name is missing.
+        """
         path = _clean(source)
         if posixpath.normpath(source.lstrip("/")).startswith(".."):
-            raise ContextError(f"COPY failed: forbidden path outside the build context: {source} ()")
+            raise ContextError(
+                f"COPY failed: forbidden path outside the build context: {source} ()"
+            )
         if not set("*?[") & set(source):
             if path and path not in self._members and not any(self.below(path)):
                 missing = f"stat {path}: file does not exist"
-                raise ContextError(f"COPY failed: file not found in build context or excluded by .dockerignore: {missing}")
+                raise ContextError(
+                    f"COPY failed: file not found in build context or excluded by "
+                    f".dockerignore: {missing}"
+                )
             return (path,)
         pattern = _glob(path)
         return tuple(sorted(each for each in self._members if pattern.match(each)))
@@ -84,7 +95,9 @@ class Context:
     def below(self, folder: str) -> Iterator[str]:
         """Every path below `folder` ("" is the whole context), sorted."""
         prefix = f"{folder}/" if folder else ""
-        return (path for path in sorted(self._members) if path.startswith(prefix) and path != folder)
+        return (
+            path for path in sorted(self._members) if path.startswith(prefix) and path != folder
+        )
 
     def entry(self, path: str, destination: str, owner: tuple[int, int]) -> Entry:
         """What stands at `path`, as a layer's entry at `destination`."""
@@ -95,7 +108,13 @@ class Context:
             return Entry(destination, "link", target=member.linkname, owner=owner)
         if not (member.isfile() or member.islnk()):
             raise ContextError(f"COPY failed: {path} is neither a file nor a folder")
-        return Entry(destination, "file", self._read(member), executable=bool(member.mode & 0o111), owner=owner)
+        return Entry(
+            destination,
+            "file",
+            self._read(member),
+            executable=bool(member.mode & 0o111),
+            owner=owner,
+        )
 
     def _read(self, member: tarfile.TarInfo) -> bytes:
         stream = self._archive.extractfile(member)
@@ -112,7 +131,10 @@ def _clean(name: str) -> str:
 
 def _glob(pattern: str) -> re.Pattern[str]:
     """Go's filepath.Match as a regular expression: `*` and `?` stop at a slash."""
-    text = "".join({"*": "[^/]*", "?": "[^/]"}.get(sign, sign if sign in "[]^-" else re.escape(sign)) for sign in pattern)
+    text = "".join(
+        {"*": "[^/]*", "?": "[^/]"}.get(sign, sign if sign in "[]^-" else re.escape(sign))
+        for sign in pattern
+    )
     try:
         return re.compile(text + r"\Z")
     except re.error as error:

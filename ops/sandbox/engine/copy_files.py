@@ -1,4 +1,6 @@
-"""COPY, by the legacy builder's rules: files, folders (their contents), globs, and where a destination is a folder."""
+"""COPY, by the legacy builder's rules: files, folders (their contents), globs, and where a
+destination is a folder.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,10 @@ from ops.sandbox.engine.dockerfile import Instruction
 from ops.sandbox.engine.layers import Entry, Tree
 from ops.sandbox.engine.state import BuildError, State
 
-_MANY = "When using COPY with more than one source file, the destination must be a directory and end with a /"
+_MANY = (
+    "When using COPY with more than one source file, the destination must be a directory and "
+    "end with a /"
+)
 _NO_USER = "unable to convert uid/gid chown string to host mapping: can't find uid for user"
 
 
@@ -48,7 +53,10 @@ def _words(state: State, each: Instruction) -> list[str]:
             listed = None
     if isinstance(listed, list) and len(listed) > 1:
         return [expansion.expand(str(word), state.variables, state.escape) for word in listed]
-    found = [expansion.expand(word, state.variables, state.escape) for word in expansion.split(each.rest, state.escape)]
+    found = [
+        expansion.expand(word, state.variables, state.escape)
+        for word in expansion.split(each.rest, state.escape)
+    ]
     if len(found) < 2 or not all(found):
         raise BuildError("COPY failed: no source files were specified")
     return found
@@ -56,7 +64,10 @@ def _words(state: State, each: Instruction) -> list[str]:
 
 def _refuse_flags(each: Instruction) -> None:
     if each.flag("chmod") is not None:
-        raise BuildError("the --chmod option requires BuildKit, which neither the sandbox's own engine nor the API's builder has")
+        raise BuildError(
+            "the --chmod option requires BuildKit, which neither the sandbox's own engine "
+            "nor the API's builder has"
+        )
     if each.flag("from") is not None:
         raise BuildError(
             f"COPY --from (Dockerfile line {each.line}) cannot be done by the sandbox's own engine:"
@@ -90,10 +101,14 @@ def _is_folder(destination: str) -> bool:
 
 def _absolute(state: State, destination: str) -> str:
     """The destination without its leading slash, below WORKDIR where it is relative."""
-    return posixpath.normpath(posixpath.join("/", state.settings["WorkingDir"] or "/", destination)).lstrip("/")
+    return posixpath.normpath(
+        posixpath.join("/", state.settings["WorkingDir"] or "/", destination)
+    ).lstrip("/")
 
 
-def _copy_folder(state: State, context: Context, source: str, target: str, owner: tuple[int, int], tree: Tree) -> None:
+def _copy_folder(
+    state: State, context: Context, source: str, target: str, owner: tuple[int, int], tree: Tree
+) -> None:
     """A folder's contents, not the folder itself."""
     if target and target not in state.folders:
         tree.add(Entry(target, owner=owner), state.folders)

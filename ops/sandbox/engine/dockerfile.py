@@ -1,15 +1,36 @@
-"""Reads a Dockerfile into instructions, with the parser errors that dockerd gives (moby's dockerfile/parser and instructions packages)."""
+"""Reads a Dockerfile into instructions, with the parser errors that dockerd gives (moby's
+dockerfile/parser and instructions packages).
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# Every instruction that dockerd knows: whatever else stands there is its parse error, not our refusal.
-KNOWN = frozenset({
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD", "RUN", "SHELL",
-    "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
-})
+# Every instruction that dockerd knows: whatever else stands there is its parse error, not our
+# refusal.
+KNOWN = frozenset(
+    {
+        "ADD",
+        "ARG",
+        "CMD",
+        "COPY",
+        "ENTRYPOINT",
+        "ENV",
+        "EXPOSE",
+        "FROM",
+        "HEALTHCHECK",
+        "LABEL",
+        "MAINTAINER",
+        "ONBUILD",
+        "RUN",
+        "SHELL",
+        "STOPSIGNAL",
+        "USER",
+        "VOLUME",
+        "WORKDIR",
+    }
+)
 _ONE = frozenset({"FROM", "WORKDIR", "USER"})
 _SOME = frozenset({"ENV", "LABEL", "EXPOSE", "ARG"})
 _FLAGS = {"COPY": {"chown", "from", "chmod"}, "FROM": {"platform"}}
@@ -24,7 +45,9 @@ class ParseError(Exception):
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: `line` where it starts (from 1), `text` as the builder shows it, `rest` what follows name and flags."""
+    """One instruction: `line` where it starts (from 1), `text` as the builder shows it, `rest` what
+    follows name and flags.
+    """
 
     line: int
     name: str
@@ -71,7 +94,9 @@ def _escape(lines: list[str]) -> str:
 
 
 def _logical(lines: list[str], escape: str) -> list[tuple[int, str]]:
-    """(line number, text) of each instruction, continuations joined, comments and empty lines dropped."""
+    """(line number, text) of each instruction, continuations joined, comments and empty lines
+    dropped.
+    """
     continues = re.compile(re.escape(escape) + r"[ \t]*\Z")
     found: list[tuple[int, str]] = []
     start, text = 0, ""
@@ -107,12 +132,18 @@ def _arguments(line: int, name: str, rest: str) -> None:
     count = len(rest.split())
     where = f"dockerfile parse error line {line}: {name}"
     if name in _ONE and not rest:
-        raise ParseError(f"{where} requires {'either one or three arguments' if name == 'FROM' else 'exactly one argument'}")
+        raise ParseError(
+            f"{where} requires "
+            f"{'either one or three arguments' if name == 'FROM' else 'exactly one argument'}"
+        )
     if name in _SOME and not rest:
         raise ParseError(f"{where} requires at least one argument")
     if name == "COPY" and not rest.startswith("[") and count < 2:
         given = "no arguments were provided" if not count else "only one was provided"
-        raise ParseError(f"{where} requires at least two arguments, but {given}. Destination could not be determined")
+        raise ParseError(
+            f"{where} requires at least two arguments, but {given}. Destination could not "
+            f"be determined"
+        )
     if name == "FROM" and count not in (1, 3):
         raise ParseError(f"{where} requires either one or three arguments")
     if name in ("ENV", "LABEL") and "=" not in rest.split()[0] and count < 2:

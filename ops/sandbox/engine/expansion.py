@@ -1,4 +1,6 @@
-"""Words and variables in Dockerfile instructions: quotes, escapes, $NAME, ${NAME:-default}, ${NAME:+other} (moby's shell/lex.go)."""
+"""Words and variables in Dockerfile instructions: quotes, escapes, $NAME, ${NAME:-default},
+${NAME:+other} (moby's shell/lex.go).
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ class WordError(Exception):
 
 
 def split(text: str, escape: str = "\\") -> list[str]:
-    """Words separated by blanks, quotes and escapes left as they stand (a quoted or escaped blank separates nothing)."""
+    """Words separated by blanks, quotes and escapes left as they stand (a quoted or escaped blank
+    separates nothing).
+    """
     words: list[str] = []
     word, quote, position = "", "", 0
     while position < len(text):
@@ -33,13 +37,17 @@ def split(text: str, escape: str = "\\") -> list[str]:
 
 
 def expand(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
-    """`word` without its quotes and with its variables filled in; a name that is not set is empty."""
+    """`word` without its quotes and with its variables filled in; a name that is not set is
+    empty.
+    """
     return _Reader(word, variables, escape).read("")
 
 
 def expand_split(text: str, variables: Mapping[str, str], escape: str = "\\") -> list[str]:
     """Every word of `text`, expanded; a word that becomes empty is dropped."""
-    return [word for word in (expand(each, variables, escape) for each in split(text, escape)) if word]
+    return [
+        word for word in (expand(each, variables, escape) for each in split(text, escape)) if word
+    ]
 
 
 class _Reader:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ops.sandbox.registry import oci, reference
 from ops.sandbox.engine.layers import Layer
+from ops.sandbox.registry import oci, reference
 from ops.sandbox.registry.store import Blobs, write_aside
 
 
@@ -23,12 +23,14 @@ class ConflictError(Exception):
 
 @dataclass(frozen=True)
 class Image:
-    """One image: `id` is the digest of its configuration. `key` names what it was built from, without the time."""
+    """One image: `id` is the digest of its configuration. `key` names what it was built from,
+    without the time.
+    """
 
     id: str
     layers: tuple[Layer, ...]
     key: str = ""
-    digests: tuple[str, ...] = ()      # name@sha256:… of the registries that took it or gave it
+    digests: tuple[str, ...] = ()  # name@sha256:… of the registries that took it or gave it
 
     @property
     def short(self) -> str:
@@ -86,11 +88,21 @@ class Library:
         found: dict[str, Any] = json.loads(self.blobs.read(image.id))
         return found
 
-    def keep(self, config: dict[str, Any], layers: tuple[Layer, ...], key: str = "", digests: tuple[str, ...] = ()) -> Image:
+    def keep(
+        self,
+        config: dict[str, Any],
+        layers: tuple[Layer, ...],
+        key: str = "",
+        digests: tuple[str, ...] = (),
+    ) -> Image:
         """Keep an image made here."""
-        return self.keep_raw(json.dumps(config, separators=(",", ":"), sort_keys=True).encode(), layers, key, digests)
+        return self.keep_raw(
+            json.dumps(config, separators=(",", ":"), sort_keys=True).encode(), layers, key, digests
+        )
 
-    def keep_raw(self, config: bytes, layers: tuple[Layer, ...], key: str = "", digests: tuple[str, ...] = ()) -> Image:
+    def keep_raw(
+        self, config: bytes, layers: tuple[Layer, ...], key: str = "", digests: tuple[str, ...] = ()
+    ) -> Image:
         """Keep an image whose configuration must keep its bytes (a pulled one)."""
         with self._guard:
             identity = self.blobs.put(config)
@@ -116,15 +128,25 @@ class Library:
             write_aside(self._path(image.id), json.dumps(asdict(changed)).encode())
 
     def find(self, name: str) -> Image:
-        """By tag, by digest, by id or by the first letters of an id. Raises NoImageError, ValueError for what is no reference."""
+        """By tag, by digest, by id or by the first letters of an id. Raises NoImageError,
+        ValueError for what is no reference.
+        """
         with self._guard:
             identity = name.removeprefix("sha256:")
-            matching = [image for image in self.every() if identity and image.id.removeprefix("sha256:").startswith(identity)]
+            matching = [
+                image
+                for image in self.every()
+                if identity and image.id.removeprefix("sha256:").startswith(identity)
+            ]
             if len(matching) == 1:
                 return matching[0]
             wanted = reference.parse(name) if not name.startswith("sha256:") else None
             if wanted and wanted.digest:
-                by_digest = [image for image in self.every() if f"{wanted.name}@{wanted.digest}" in image.digests]
+                by_digest = [
+                    image
+                    for image in self.every()
+                    if f"{wanted.name}@{wanted.digest}" in image.digests
+                ]
                 if by_digest:
                     return by_digest[0]
             found = self.names().get(wanted.tagged) if wanted else None
@@ -133,7 +155,9 @@ class Library:
             return _read(self._path(found))
 
     def remove(self, name: str, force: bool) -> list[dict[str, str]]:
-        """Untag, and delete what no name holds any more: the answer of DELETE /images/{name}. Raises NoImageError, ConflictError."""
+        """Untag, and delete what no name holds any more: the answer of DELETE /images/{name}.
+        Raises NoImageError, ConflictError.
+        """
         with self._guard:
             image = self.find(name)
             names = self.names()
@@ -142,18 +166,26 @@ class Library:
             gone = [by_name] if by_name in held else held
             if gone == held and by_name not in held and len(held) > 1 and not force:
                 raise ConflictError(
-                    f"conflict: unable to delete {image.short} (must be forced) - image is referenced in multiple repositories"
+                    f"conflict: unable to delete {image.short} (must be forced) - image is "
+                    f"referenced in multiple repositories"
                 )
             self._write_names({tag: identity for tag, identity in names.items() if tag not in gone})
-            answer = [{"Untagged": each} for each in (*gone, *self._drop_digests(image, set(held) - set(gone), gone))]
+            answer = [
+                {"Untagged": each}
+                for each in (*gone, *self._drop_digests(image, set(held) - set(gone), gone))
+            ]
             if set(held) <= set(gone):
                 self._path(image.id).unlink(missing_ok=True)
                 answer.append({"Deleted": image.id})
             return answer
 
     def _drop_digests(self, image: Image, left: set[str], gone: list[str]) -> list[str]:
-        """Forget the digests of repositories in which the image has no tag any more; what was forgotten."""
-        emptied = {tag.rpartition(":")[0] for tag in gone} - {tag.rpartition(":")[0] for tag in left}
+        """Forget the digests of repositories in which the image has no tag any more; what was
+        forgotten.
+        """
+        emptied = {tag.rpartition(":")[0] for tag in gone} - {
+            tag.rpartition(":")[0] for tag in left
+        }
         dropped = [digest for digest in image.digests if digest.partition("@")[0] in emptied]
         kept = tuple(digest for digest in image.digests if digest not in dropped)
         write_aside(self._path(image.id), json.dumps(asdict(replace(image, digests=kept))).encode())
@@ -174,7 +206,19 @@ def _read(path: Path) -> Image:
 
 def manifest_of(library: Library, image: Image) -> bytes:
     """The Docker schema 2 manifest that a push of this image puts."""
-    config = {"mediaType": oci.DOCKER_CONFIG, "size": library.blobs.size(image.id), "digest": image.id}
-    layers = [{"mediaType": oci.DOCKER_LAYER, "size": layer.size, "digest": layer.digest} for layer in image.layers]
-    document = {"schemaVersion": 2, "mediaType": oci.DOCKER_MANIFEST, "config": config, "layers": layers}
+    config = {
+        "mediaType": oci.DOCKER_CONFIG,
+        "size": library.blobs.size(image.id),
+        "digest": image.id,
+    }
+    layers = [
+        {"mediaType": oci.DOCKER_LAYER, "size": layer.size, "digest": layer.digest}
+        for layer in image.layers
+    ]
+    document = {
+        "schemaVersion": 2,
+        "mediaType": oci.DOCKER_MANIFEST,
+        "config": config,
+        "layers": layers,
+    }
     return json.dumps(document, indent=3).encode()

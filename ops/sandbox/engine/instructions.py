@@ -1,4 +1,6 @@
-"""What each instruction does to the image: one function each, named as the Dockerfile names it (moby's dispatchers.go)."""
+"""What each instruction does to the image: one function each, named as the Dockerfile names it
+(moby's dispatchers.go).
+"""
 
 from __future__ import annotations
 
@@ -11,25 +13,40 @@ from ops.sandbox.engine import expansion
 from ops.sandbox.engine.context import Context
 from ops.sandbox.engine.copy_files import copy_into
 from ops.sandbox.engine.dockerfile import Instruction
-from ops.sandbox.engine.layers import Entry, Tree
 from ops.sandbox.engine.image_store import NoImageError
+from ops.sandbox.engine.layers import Entry, Tree
 from ops.sandbox.engine.state import BuildError, State, start_from
 
 _PORT = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?\Z")
-_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "ftp_proxy", "no_proxy"})
+_PROXIES = frozenset(
+    {
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "FTP_PROXY",
+        "NO_PROXY",
+        "http_proxy",
+        "https_proxy",
+        "ftp_proxy",
+        "no_proxy",
+    }
+)
 
 
 def refuse(each: Instruction) -> BuildError:
     """The sentence for what only a real engine does."""
     return BuildError(
-        f"{each.name} (Dockerfile line {each.line}) cannot be done by the sandbox's own engine, which only copies:"
+        f"{each.name} (Dockerfile line {each.line}) cannot be done by the sandbox's own "
+        f"engine, which only copies:"
         " `inv sandbox.up --engine docker` builds with a real one"
     )
 
 
 def from_(state: State, each: Instruction) -> None:
     if each.flag("platform"):
-        raise BuildError(f"FROM --platform (Dockerfile line {each.line}) is not for the sandbox's own engine: give the build its platform")
+        raise BuildError(
+            f"FROM --platform (Dockerfile line {each.line}) is not for the sandbox's own "
+            f"engine: give the build its platform"
+        )
     name = expansion.expand(each.rest.split()[0], state.global_arguments, state.escape)
     if not name:
         raise BuildError(f"base name ({each.rest.split()[0]}) should not be blank")
@@ -39,7 +56,8 @@ def from_(state: State, each: Instruction) -> None:
         image = state.library.find(name)
     except NoImageError:
         raise BuildError(
-            f"pull access denied for {name}: the sandbox's own engine has scratch, sandbox/python:3 and what it built itself:"
+            f"pull access denied for {name}: the sandbox's own engine has scratch, "
+            f"sandbox/python:3 and what it built itself:"
             " `inv sandbox.up --engine docker` builds on any image"
         ) from None
     except ValueError as error:
@@ -66,7 +84,11 @@ def global_arg(state: State, each: Instruction) -> None:
     for word in expansion.split(each.rest, state.escape):
         name, _, default = word.partition("=")
         value = state.buildargs.get(name)
-        state.global_arguments[name] = expansion.expand(default, state.global_arguments, state.escape) if value is None else value
+        state.global_arguments[name] = (
+            expansion.expand(default, state.global_arguments, state.escape)
+            if value is None
+            else value
+        )
         state.consumed.add(name)
 
 
@@ -74,18 +96,29 @@ def _pairs(state: State, each: Instruction) -> dict[str, str]:
     found = expansion.split(each.rest, state.escape)
     if "=" not in found[0]:
         name, _, value = each.rest.partition(" ")
-        return {expansion.expand(name, state.variables, state.escape): expansion.expand(value.strip(), state.variables, state.escape)}
+        return {
+            expansion.expand(name, state.variables, state.escape): expansion.expand(
+                value.strip(), state.variables, state.escape
+            )
+        }
     for word in found:
         if "=" not in word:
-            raise BuildError(f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value')
+            raise BuildError(
+                f'Syntax error - can\'t find = in "{word}". Must be of the form: name=value'
+            )
     pairs = [word.partition("=")[::2] for word in found]
     known, escape = state.variables, state.escape
-    return {expansion.expand(name, known, escape): expansion.expand(value, known, escape) for name, value in pairs}
+    return {
+        expansion.expand(name, known, escape): expansion.expand(value, known, escape)
+        for name, value in pairs
+    }
 
 
 def env(state: State, each: Instruction) -> None:
     added = _pairs(state, each)
-    state.settings["Env"] = [f"{name}={value}" for name, value in {**state.environment, **added}.items()]
+    state.settings["Env"] = [
+        f"{name}={value}" for name, value in {**state.environment, **added}.items()
+    ]
     state.note(" ENV " + " ".join(f"{name}={value}" for name, value in added.items()))
 
 
@@ -148,7 +181,9 @@ def cmd(state: State, each: Instruction) -> None:
 def entrypoint(state: State, each: Instruction) -> None:
     state.settings["Entrypoint"] = _command(each)
     if not state.command_set:
-        state.settings["Cmd"] = None        # a CMD that the base brought was meant for the base's own entry point
+        state.settings["Cmd"] = (
+            None  # a CMD that the base brought was meant for the base's own entry point
+        )
     state.note(f" ENTRYPOINT {json.dumps(state.settings['Entrypoint'])}")
 
 
@@ -158,7 +193,14 @@ def copy(state: State, each: Instruction, context: Context) -> None:
 
 
 WITHOUT_CONTEXT: dict[str, Callable[[State, Instruction], None]] = {
-    "FROM": from_, "ARG": arg, "ENV": env, "LABEL": label, "WORKDIR": workdir, "EXPOSE": expose, "USER": user, "CMD": cmd,
+    "FROM": from_,
+    "ARG": arg,
+    "ENV": env,
+    "LABEL": label,
+    "WORKDIR": workdir,
+    "EXPOSE": expose,
+    "USER": user,
+    "CMD": cmd,
     "ENTRYPOINT": entrypoint,
 }
 

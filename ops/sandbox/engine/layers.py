@@ -1,8 +1,8 @@
-"""Layers as tar.gz with the same bytes on every machine: entries sorted, time 0, owner as asked, modes 0755 and 0644.
+"""Layers as tar.gz with the same bytes on every machine: entries sorted, time 0, owner as asked,
+modes 0755 and 0644.
 
-The gzip is written here with stored blocks (RFC 1951, 3.2.4): zlib and its successors compress the same bytes differently, and the same
-commit would have another digest on another machine.
-"""
+The gzip is written here with stored blocks (RFC 1951, 3.2.4): zlib and its successors compress the
+same bytes differently, and the same commit would have another digest on another machine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ _BLOCK = 0xFFFF
 
 @dataclass(frozen=True)
 class Entry:
-    """One file, folder or symbolic link of a layer. `path` has no leading slash; `data` only for files."""
+    """One file, folder or symbolic link of a layer. `path` has no leading slash; `data` only for
+    files.
+    """
 
     path: str
-    kind: str = "dir"                    # dir | file | link
+    kind: str = "dir"  # dir | file | link
     data: bytes = b""
     target: str = ""
     executable: bool = False
@@ -33,7 +35,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layer:
-    """A finished layer: `digest` of the tar.gz, `diff_id` of the tar, sizes in bytes (`content` is what the files weigh)."""
+    """A finished layer: `digest` of the tar.gz, `diff_id` of the tar, sizes in bytes (`content` is
+    what the files weigh).
+    """
 
     digest: str
     diff_id: str
@@ -43,7 +47,9 @@ class Layer:
 
 @dataclass
 class Tree:
-    """What one instruction adds, path by path; a later entry replaces an earlier one, as a later COPY source does."""
+    """What one instruction adds, path by path; a later entry replaces an earlier one, as a later
+    COPY source does.
+    """
 
     entries: dict[str, Entry] = field(default_factory=dict)
 
@@ -93,4 +99,9 @@ def write_layer(tree: Tree, blobs: Blobs) -> Layer:
     plain = plain_tar(tree)
     packed = b"".join(_gzip(plain))
     diff_id = digest_of(plain)
-    return Layer(blobs.put(packed), diff_id, len(packed), sum(len(entry.data) for entry in tree.entries.values()))
+    return Layer(
+        blobs.put(packed),
+        diff_id,
+        len(packed),
+        sum(len(entry.data) for entry in tree.entries.values()),
+    )

@@ -1,4 +1,6 @@
-"""The engine's side of the distribution API: real HTTP to the registry that a tag names, and its refusals in dockerd's words."""
+"""The engine's side of the distribution API: real HTTP to the registry that a tag names, and its
+refusals in dockerd's words.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _TIMEOUT = 60.0
 
 
 class RegistryError(Exception):
-    """The registry refused, or is not there. `status` is its HTTP status, 0 when it could not be reached."""
+    """The registry refused, or is not there. `status` is its HTTP status, 0 when it could not be
+    reached.
+    """
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -49,7 +53,10 @@ class RegistryClient:
 
     def __init__(self, host: str, login: Login | None) -> None:
         if not is_loopback(host):
-            raise RegistryError(f"{host} is not on this machine: the sandbox's own engine talks to the sandbox's registry only")
+            raise RegistryError(
+                f"{host} is not on this machine: the sandbox's own engine talks to the "
+                f"sandbox's registry only"
+            )
         self._host, self._login = host, login
 
     def ping(self) -> None:
@@ -60,7 +67,7 @@ class RegistryClient:
     def has_blob(self, name: str, digest: str) -> bool:
         with self._call("HEAD", f"/v2/{name}/blobs/{digest}") as answer:
             if answer.status not in (200, 404):
-                self.ping()             # a HEAD has no body, and the refusal's words are in the body
+                self.ping()  # a HEAD has no body, and the refusal's words are in the body
                 answer.expect(200)
             return answer.status == 200
 
@@ -69,7 +76,14 @@ class RegistryClient:
         with self._call("POST", f"/v2/{name}/blobs/uploads/") as answer:
             answer.expect(202)
             place = answer.place()
-        connection = self._open("PATCH", place, {"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"})
+        connection = self._open(
+            "PATCH",
+            place,
+            {
+                "Content-Length": str(path.stat().st_size),
+                "Content-Type": "application/octet-stream",
+            },
+        )
         sent = 0
         with path.open("rb") as data, _Answer(connection) as answer:
             while chunk := data.read(_CHUNK):
@@ -105,11 +119,15 @@ class RegistryClient:
             raise RegistryError(f"filesystem layer verification failed for digest {digest}")
         return data
 
-    def _call(self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b"") -> _Answer:
+    def _call(
+        self, method: str, target: str, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> _Answer:
         connection = self._open(method, target, headers or {})
         return _Answer(connection, body).receive()
 
-    def _open(self, method: str, target: str, headers: dict[str, str]) -> http.client.HTTPConnection:
+    def _open(
+        self, method: str, target: str, headers: dict[str, str]
+    ) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection(self._host, timeout=_TIMEOUT)
         try:
             connection.putrequest(method, target)
@@ -118,8 +136,14 @@ class RegistryClient:
             connection.endheaders()
         except OSError as error:
             connection.close()
-            why = "connect: connection refused" if isinstance(error, ConnectionRefusedError) else str(error)
-            raise RegistryError(f'Get "http://{self._host}/v2/": dial tcp {self._host}: {why}') from error
+            why = (
+                "connect: connection refused"
+                if isinstance(error, ConnectionRefusedError)
+                else str(error)
+            )
+            raise RegistryError(
+                f'Get "http://{self._host}/v2/": dial tcp {self._host}: {why}'
+            ) from error
         return connection
 
     def _authorization(self) -> dict[str, str]:
@@ -185,12 +209,19 @@ class _Answer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._connection.close()
 
 
 def _worded(body: bytes, status: int) -> str:
-    """`code in words: message`, as distribution's errcode prints an error; several are joined as dockerd joins them."""
+    """`code in words: message`, as distribution's errcode prints an error; several are joined as
+    dockerd joins them.
+    """
     try:
         errors = json.loads(body)["errors"]
         texts = [f"{each['code'].lower().replace('_', ' ')}: {each['message']}" for each in errors]

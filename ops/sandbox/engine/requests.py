@@ -1,4 +1,6 @@
-"""Reads what the client asks for (query, headers, body) into orders, and answers them as streams. Unknown wishes are refused by name."""
+"""Reads what the client asks for (query, headers, body) into orders, and answers them as streams.
+Unknown wishes are refused by name.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,6 @@ from typing import Any
 
 from werkzeug.wrappers import Request
 
-from ops.sandbox.registry import reference
 from ops.sandbox.engine import responses
 from ops.sandbox.engine.build import Line, Order, build
 from ops.sandbox.engine.context import Context, ContextError
@@ -18,11 +19,36 @@ from ops.sandbox.engine.dockerfile import ParseError, parse
 from ops.sandbox.engine.image_store import Library
 from ops.sandbox.engine.registry_client import Login, RegistryClient, RegistryError
 from ops.sandbox.engine.transfer import pull, push
+from ops.sandbox.registry import reference
 
-# Wishes of a build call that the builder ignores without changing what comes out (nothing runs, so nothing is limited).
+# Wishes of a build call that the builder ignores without changing what comes out (nothing runs, so
+# nothing is limited).
 _HARMLESS = frozenset(
-    {"q", "nocache", "rm", "forcerm", "pull", "t", "dockerfile", "labels", "buildargs", "platform", "memory", "memswap", "cpushares",
-     "cpusetcpus", "shmsize", "cachefrom", "version", "networkmode", "cpuperiod", "cpuquota", "cgroupparent", "ulimits", "buildid"}
+    {
+        "q",
+        "nocache",
+        "rm",
+        "forcerm",
+        "pull",
+        "t",
+        "dockerfile",
+        "labels",
+        "buildargs",
+        "platform",
+        "memory",
+        "memswap",
+        "cpushares",
+        "cpusetcpus",
+        "shmsize",
+        "cachefrom",
+        "version",
+        "networkmode",
+        "cpuperiod",
+        "cpuquota",
+        "cgroupparent",
+        "ulimits",
+        "buildid",
+    }
 )
 
 
@@ -64,9 +90,13 @@ def _tags(request: Request) -> tuple[str, ...]:
 
 def build_stream(library: Library, request: Request) -> Iterator[Line]:
     """POST /build. Raises RequestError for what dockerd answers before its stream starts."""
-    unknown = {name for name, value in request.args.items() if value not in ("", "null", "[]", "{}")} - _HARMLESS
+    unknown = {
+        name for name, value in request.args.items() if value not in ("", "null", "[]", "{}")
+    } - _HARMLESS
     if unknown:
-        raise RequestError(400, f"the sandbox's own engine does not build with {', '.join(sorted(unknown))}")
+        raise RequestError(
+            400, f"the sandbox's own engine does not build with {', '.join(sorted(unknown))}"
+        )
     tags, platform = _tags(request), _platform(request.args.get("platform", ""))
     labels, buildargs = _mapping(request, "labels"), _mapping(request, "buildargs")
     name = request.args.get("dockerfile") or "Dockerfile"
@@ -82,16 +112,24 @@ def build_stream(library: Library, request: Request) -> Iterator[Line]:
     except ParseError as error:
         context.close()
         raise RequestError(400, str(error)) from error
-    return build(library, Order(dockerfile, platform, tags, labels, buildargs, _truth(request.args.get("nocache"))), context)
+    return build(
+        library,
+        Order(dockerfile, platform, tags, labels, buildargs, _truth(request.args.get("nocache"))),
+        context,
+    )
 
 
 def login_of(header: str) -> Login | None:
-    """X-Registry-Auth: base64url of a JSON with username and password; None when there is neither."""
+    """X-Registry-Auth: base64url of a JSON with username and password; None when there is
+    neither.
+    """
     try:
         padded = header + "=" * (-len(header) % 4)
         found = json.loads(base64.urlsafe_b64decode(padded) or b"{}")
     except (binascii.Error, ValueError):
-        raise RequestError(400, "Bad parameters and missing X-Registry-Auth: invalid X-Registry-Auth header") from None
+        raise RequestError(
+            400, "Bad parameters and missing X-Registry-Auth: invalid X-Registry-Auth header"
+        ) from None
     user, password = found.get("username"), found.get("password")
     return Login(user, password) if user and password else None
 
@@ -100,7 +138,12 @@ def log_in(body: bytes) -> dict[str, Any]:
     """POST /auth: asks the registry at once. Raises RequestError."""
     try:
         asked = json.loads(body)
-        host = str(asked.get("serveraddress") or "").removeprefix("http://").removeprefix("https://").partition("/")[0]
+        host = (
+            str(asked.get("serveraddress") or "")
+            .removeprefix("http://")
+            .removeprefix("https://")
+            .partition("/")[0]
+        )
         login = Login(str(asked.get("username") or ""), str(asked.get("password") or ""))
     except (ValueError, AttributeError) as error:
         raise RequestError(400, f"invalid login: {error}") from error
@@ -110,25 +153,41 @@ def log_in(body: bytes) -> dict[str, Any]:
         if not error.status:
             raise RequestError(500, str(error)) from error
         words = {401: "401 Unauthorized", 403: "403 Forbidden"}.get(error.status, str(error.status))
-        raise RequestError(500, f"login attempt to http://{host}/v2/ failed with status: {words}") from error
+        raise RequestError(
+            500, f"login attempt to http://{host}/v2/ failed with status: {words}"
+        ) from error
     return {"IdentityToken": "", "Status": "Login Succeeded"}
 
 
-def push_stream(library: Library, name: str, tag: str | None, login: Login | None) -> Iterator[Line]:
+def push_stream(
+    library: Library, name: str, tag: str | None, login: Login | None
+) -> Iterator[Line]:
     """POST /images/{name}/push."""
     wanted = reference.parse(name)
     return push(library, wanted, tag or wanted.tag, login)
 
 
 def pull_stream(library: Library, request: Request) -> Iterator[Line]:
-    """POST /images/create. Raises RegistryError where the registry refuses before anything streams."""
+    """POST /images/create. Raises RegistryError where the registry refuses before anything
+    streams.
+    """
     source, tag = request.args.get("fromImage", ""), request.args.get("tag", "")
     if not source:
-        raise RequestError(501, "the sandbox's own engine imports nothing: `inv sandbox.up --engine docker` uses a real engine")
-    joined = source if not tag else f"{source}@{tag}" if reference.is_digest(tag) else f"{source}:{tag}"
+        raise RequestError(
+            501,
+            "the sandbox's own engine imports nothing: `inv sandbox.up --engine docker` "
+            "uses a real engine",
+        )
+    joined = (
+        source if not tag else f"{source}@{tag}" if reference.is_digest(tag) else f"{source}:{tag}"
+    )
     wanted = reference.parse(joined)
     if wanted.registry is None:
-        raise RequestError(404, f"pull access denied for {wanted.name}: the sandbox's own engine pulls from the sandbox's registry only")
+        raise RequestError(
+            404,
+            f"pull access denied for {wanted.name}: the sandbox's own engine pulls from "
+            f"the sandbox's registry only",
+        )
     platform = _platform(request.args.get("platform") or f"linux/{responses.machine()}")
     client = RegistryClient(wanted.registry, login_of(request.headers.get("X-Registry-Auth", "")))
     return pull(library, wanted, platform, client)

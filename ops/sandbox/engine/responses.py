@@ -21,7 +21,13 @@ def machine() -> str:
 
 def version() -> dict[str, Any]:
     """GET /version."""
-    details = {"ApiVersion": API_VERSION, "Arch": machine(), "MinAPIVersion": MIN_API_VERSION, "Os": "linux", "Experimental": "false"}
+    details = {
+        "ApiVersion": API_VERSION,
+        "Arch": machine(),
+        "MinAPIVersion": MIN_API_VERSION,
+        "Os": "linux",
+        "Experimental": "false",
+    }
     return {
         "Platform": {"Name": "ops sandbox engine (emulated)"},
         "Components": [{"Name": "Engine", "Version": ENGINE_VERSION, "Details": details}],
@@ -49,7 +55,11 @@ def info(library: Library) -> dict[str, Any]:
         "OSType": "linux",
         "Architecture": platform.machine(),
         "ServerVersion": ENGINE_VERSION,
-        "RegistryConfig": {"InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": {}, "Mirrors": []},
+        "RegistryConfig": {
+            "InsecureRegistryCIDRs": ["127.0.0.0/8"],
+            "IndexConfigs": {},
+            "Mirrors": [],
+        },
         "Labels": ["sandbox=emulated"],
         "Warnings": None,
     }

@@ -12,12 +12,19 @@ from typing import TYPE_CHECKING, Any
 from werkzeug.wrappers import Request, Response
 
 from ops.sandbox.contracts import Part
-from ops.sandbox.registry import reference
 from ops.sandbox.engine import responses
 from ops.sandbox.engine.base import ensure_base
 from ops.sandbox.engine.image_store import ConflictError, Library, NoImageError
-from ops.sandbox.engine.requests import RequestError, build_stream, log_in, login_of, pull_stream, push_stream
 from ops.sandbox.engine.registry_client import RegistryError
+from ops.sandbox.engine.requests import (
+    RequestError,
+    build_stream,
+    log_in,
+    login_of,
+    pull_stream,
+    push_stream,
+)
+from ops.sandbox.registry import reference
 from ops.sandbox.wsgi import serve_socket
 
 if TYPE_CHECKING:
@@ -27,10 +34,14 @@ _LOG = logging.getLogger("sandbox.engine")
 _VERSION = re.compile(r"/v(\d+)\.(\d+)(?=/)")
 _NEWEST = (1, 41)
 _NO_CONTAINERS = (
-    "the sandbox's own engine builds and pushes but runs no containers: its tasks are processes of the sandbox's agent;"
+    "the sandbox's own engine builds and pushes but runs no containers: its tasks are "
+    "processes of the sandbox's agent;"
     " `inv sandbox.up --engine docker` runs real ones"
 )
-_NOT_OFFERED = "the sandbox's own engine does not offer {} {}: `inv sandbox.up --engine docker` uses a real engine"
+_NOT_OFFERED = (
+    "the sandbox's own engine does not offer {} {}: `inv sandbox.up --engine docker` uses a "
+    "real engine"
+)
 
 
 class Engine:
@@ -43,7 +54,13 @@ class Engine:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         response = self._answer(Request(environ))
-        response.headers.extend({"Api-Version": responses.API_VERSION, "Docker-Experimental": "false", "Ostype": "linux"})
+        response.headers.extend(
+            {
+                "Api-Version": responses.API_VERSION,
+                "Docker-Experimental": "false",
+                "Ostype": "linux",
+            }
+        )
         response.headers["Server"] = f"Docker/{responses.ENGINE_VERSION} (linux)"
         return response(environ, start_response)
 
@@ -60,7 +77,7 @@ class Engine:
             return _message(error.status if error.status == 404 else 500, str(error))
         except ValueError as error:
             return _message(400, str(error))
-        except Exception as error:      # the client must get an answer; the log gets the trace
+        except Exception as error:  # the client must get an answer; the log gets the trace
             _LOG.exception("%s %s", request.method, request.path)
             return _message(500, str(error) or type(error).__name__)
 
@@ -70,7 +87,11 @@ class Engine:
         if found:
             asked = (int(found[1]), int(found[2]))
             if asked > _NEWEST:
-                raise RequestError(400, f"client version {found[1]}.{found[2]} is too new. Maximum supported API version is 1.41")
+                raise RequestError(
+                    400,
+                    f"client version {found[1]}.{found[2]} is too new. Maximum supported "
+                    f"API version is 1.41",
+                )
             path = path[found.end() :]
         for pattern, methods in _ROUTES:
             match = pattern.match(path)
@@ -78,14 +99,17 @@ class Engine:
                 return methods[request.method](self.library, request, **match.groupdict())
         if path.startswith(("/containers", "/exec")):
             raise RequestError(501, _NO_CONTAINERS)
-        raise RequestError(501 if path.startswith("/") else 404, _NOT_OFFERED.format(request.method, path))
+        raise RequestError(
+            501 if path.startswith("/") else 404, _NOT_OFFERED.format(request.method, path)
+        )
 
 
 def serve_engine(root: Path, socket: Path) -> Part:
-    """Start the engine on a Unix socket; its images lie in `root` (Paths.images / "engine"). Raises OSError when the socket is taken.
+    """Start the engine on a Unix socket; its images lie in `root` (Paths.images / "engine"). Raises
+    OSError when the socket is taken.
 
-    The `Host` of a request is not looked at: clients of a Unix socket each send another one, and no web page reaches it.
-    """
+    The `Host` of a request is not looked at: clients of a Unix socket each send another one, and no
+    web page reaches it."""
     return serve_socket("engine", Engine(root), socket)
 
 
@@ -98,11 +122,17 @@ def _message(status: int, text: str) -> Response:
 
 
 def _stream(lines: Iterator[dict[str, Any]]) -> Response:
-    return Response((json.dumps(line).encode() + b"\r\n" for line in lines), content_type="application/json")
+    return Response(
+        (json.dumps(line).encode() + b"\r\n" for line in lines), content_type="application/json"
+    )
 
 
 def _ping(library: Library, request: Request) -> Response:
-    return Response("OK", content_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-cache, no-store, must-revalidate"})
+    return Response(
+        "OK",
+        content_type="text/plain; charset=utf-8",
+        headers={"Cache-Control": "no-cache, no-store, must-revalidate"},
+    )
 
 
 def _version(library: Library, request: Request) -> Response:
@@ -140,9 +170,16 @@ def _matches(listed: dict[str, Any], filters: dict[str, list[str]]) -> bool:
     labels = [f"{name}={value}" for name, value in (listed["Labels"] or {}).items()]
     names = [*listed["RepoTags"], *(name.rpartition(":")[0] for name in listed["RepoTags"])]
     by_reference = not filters.get("reference") or bool(set(filters["reference"]) & set(names))
-    by_label = all(any(label == each or label.partition("=")[0] == each for label in labels) for each in filters.get("label", []))
+    by_label = all(
+        any(label == each or label.partition("=")[0] == each for label in labels)
+        for each in filters.get("label", [])
+    )
     dangling = listed["RepoTags"] == ["<none>:<none>"]
-    return by_reference and by_label and all((each in ("true", "1")) == dangling for each in filters.get("dangling", []))
+    return (
+        by_reference
+        and by_label
+        and all((each in ("true", "1")) == dangling for each in filters.get("dangling", []))
+    )
 
 
 def _inspect(library: Library, request: Request, name: str) -> Response:
@@ -168,7 +205,14 @@ def _tag(library: Library, request: Request, name: str) -> Response:
 
 
 def _push(library: Library, request: Request, name: str) -> Response:
-    return _stream(push_stream(library, name, request.args.get("tag") or None, login_of(request.headers.get("X-Registry-Auth", ""))))
+    return _stream(
+        push_stream(
+            library,
+            name,
+            request.args.get("tag") or None,
+            login_of(request.headers.get("X-Registry-Auth", "")),
+        )
+    )
 
 
 def _create(library: Library, request: Request) -> Response:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.sandbox.engine.layers import Layer, Tree, write_layer
 from ops.sandbox.engine.image_store import Image, Library
+from ops.sandbox.engine.layers import Layer, Tree, write_layer
 
 CREATED_LABEL = "org.opencontainers.image.created"
 _SCRATCH_ENV = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -24,13 +24,17 @@ class BuildError(Exception):
 
 @dataclass
 class State:
-    """Grows step by step. `settings` is the configuration's `config`; `paths` are the image's paths, `folders` those that are folders."""
+    """Grows step by step. `settings` is the configuration's `config`; `paths` are the image's
+    paths, `folders` those that are folders.
+    """
 
     library: Library
     platform: str
     escape: str
     buildargs: Mapping[str, str]
-    settings: dict[str, Any] = field(default_factory=lambda: {"Env": [_SCRATCH_ENV], "WorkingDir": "", "Labels": {}})
+    settings: dict[str, Any] = field(
+        default_factory=lambda: {"Env": [_SCRATCH_ENV], "WorkingDir": "", "Labels": {}}
+    )
     layers: list[Layer] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     folders: set[str] = field(default_factory=set)
@@ -40,7 +44,7 @@ class State:
     based_on: str = "scratch"
     command_set: bool = False
     changed: bool = False
-    untouched: bool = False      # only FROM has run
+    untouched: bool = False  # only FROM has run
 
     @property
     def environment(self) -> dict[str, str]:
@@ -68,13 +72,21 @@ class State:
 
     def key(self) -> str:
         """A digest of everything but the time: two builds with the same key are the same image."""
-        parts = [self.platform, self.based_on, self.settings, [layer.digest for layer in self.layers], self.history]
+        parts = [
+            self.platform,
+            self.based_on,
+            self.settings,
+            [layer.digest for layer in self.layers],
+            self.history,
+        ]
         return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def config(self, created: str) -> dict[str, Any]:
         """The image configuration, created at `created` (RFC 3339)."""
         system, _, architecture = self.platform.partition("/")
-        settings = {name: value for name, value in self.settings.items() if value not in (None, {}, "")}
+        settings = {
+            name: value for name, value in self.settings.items() if value not in (None, {}, "")
+        }
         return {
             "architecture": architecture,
             "os": system,
@@ -85,7 +97,9 @@ class State:
         }
 
     def finish(self, fresh: bool) -> Image:
-        """Keep the image. Without a `created` label the time of the first such build stays, unless `fresh` (nocache) asks for a new one."""
+        """Keep the image. Without a `created` label the time of the first such build stays, unless
+        `fresh` (nocache) asks for a new one.
+        """
         labelled, key = self.settings["Labels"].get(CREATED_LABEL), self.key()
         earlier = None if labelled or fresh else self.library.built_from(key)
         created = labelled or (self.library.config(earlier)["created"] if earlier else _now())
@@ -95,15 +109,29 @@ class State:
 def start_from(state: State, image: Image) -> None:
     """Continue an image of the library."""
     config = state.library.config(image)
-    state.settings = {"Env": [_SCRATCH_ENV], "WorkingDir": "", "Labels": {}, **copy.deepcopy(config.get("config") or {})}
+    state.settings = {
+        "Env": [_SCRATCH_ENV],
+        "WorkingDir": "",
+        "Labels": {},
+        **copy.deepcopy(config.get("config") or {}),
+    }
     state.settings["Labels"] = state.settings.get("Labels") or {}
     state.layers, state.based_on, state.changed = list(image.layers), image.id, True
     state.untouched = True
-    state.history = [{name: value for name, value in entry.items() if name != "created"} for entry in config.get("history", [])]
+    state.history = [
+        {name: value for name, value in entry.items() if name != "created"}
+        for entry in config.get("history", [])
+    ]
     for layer in image.layers:
         with tarfile.open(state.library.blobs.path(layer.digest), mode="r:*") as archive:
-            state.folders |= {member.name.strip("/").removeprefix("./") for member in archive if member.isdir()}
+            state.folders |= {
+                member.name.strip("/").removeprefix("./") for member in archive if member.isdir()
+            }
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (
+        datetime.datetime.now(datetime.UTC)
+        .isoformat(timespec="microseconds")
+        .replace("+00:00", "Z")
+    )

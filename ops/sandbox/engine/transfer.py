@@ -7,18 +7,20 @@ import tarfile
 from collections.abc import Iterator
 from typing import Any
 
-from ops.sandbox.registry import oci
 from ops.sandbox.engine.build import Line, failed
-from ops.sandbox.engine.layers import Layer
 from ops.sandbox.engine.image_store import Image, Library, manifest_of
+from ops.sandbox.engine.layers import Layer
 from ops.sandbox.engine.registry_client import Login, RegistryClient, RegistryError
+from ops.sandbox.registry import oci
 from ops.sandbox.registry.reference import Reference
 from ops.sandbox.registry.store import digest_of
 
 _BAR = 50
 
 
-def push(library: Library, repository: Reference, tag: str | None, login: Login | None) -> Iterator[Line]:
+def push(
+    library: Library, repository: Reference, tag: str | None, login: Login | None
+) -> Iterator[Line]:
     """Push one tag, or every tag of a repository; a failure is the last line."""
     yield {"status": f"The push refers to repository [{repository.name}]"}
     names = library.names()
@@ -33,12 +35,16 @@ def push(library: Library, repository: Reference, tag: str | None, login: Login 
     try:
         client = RegistryClient(repository.registry or "docker.io", login)
         for name in sorted(wanted):
-            yield from _push(client, library, library.find(name), repository, name.rpartition(":")[2])
+            yield from _push(
+                client, library, library.find(name), repository, name.rpartition(":")[2]
+            )
     except (RegistryError, OSError) as error:
         yield failed(str(error))
 
 
-def _push(client: RegistryClient, library: Library, image: Image, repository: Reference, tag: str) -> Iterator[Line]:
+def _push(
+    client: RegistryClient, library: Library, image: Image, repository: Reference, tag: str
+) -> Iterator[Line]:
     for layer in image.layers:
         yield _line("Preparing", layer)
     for layer in image.layers:
@@ -53,18 +59,28 @@ def _push(client: RegistryClient, library: Library, image: Image, repository: Re
     yield {"progressDetail": {}, "aux": {"Tag": tag, "Digest": digest, "Size": len(manifest)}}
 
 
-def _push_layer(client: RegistryClient, library: Library, layer: Layer, repository: str) -> Iterator[Line]:
+def _push_layer(
+    client: RegistryClient, library: Library, layer: Layer, repository: str
+) -> Iterator[Line]:
     if client.has_blob(repository, layer.digest):
         yield _line("Layer already exists", layer)
         return
     for sent in client.upload(repository, layer.digest, library.blobs.path(layer.digest)):
         detail = {"current": sent, "total": layer.size}
-        yield {**_line("Pushing", layer), "progressDetail": detail, "progress": _bar(sent, layer.size)}
+        yield {
+            **_line("Pushing", layer),
+            "progressDetail": detail,
+            "progress": _bar(sent, layer.size),
+        }
     yield _line("Pushed", layer)
 
 
 def _line(status: str, layer: Layer) -> Line:
-    return {"status": status, "progressDetail": {}, "id": layer.diff_id.removeprefix("sha256:")[:12]}
+    return {
+        "status": status,
+        "progressDetail": {},
+        "id": layer.diff_id.removeprefix("sha256:")[:12],
+    }
 
 
 def _bar(sent: int, total: int) -> str:
@@ -72,8 +88,12 @@ def _bar(sent: int, total: int) -> str:
     return f"[{('=' * filled + '>')[:_BAR]:{_BAR}}]  {sent}B/{total}B"
 
 
-def pull(library: Library, wanted: Reference, platform: str, client: RegistryClient) -> Iterator[Line]:
-    """Pull one image of a registry on this machine. Raises RegistryError before the first line, so that its status can be answered."""
+def pull(
+    library: Library, wanted: Reference, platform: str, client: RegistryClient
+) -> Iterator[Line]:
+    """Pull one image of a registry on this machine. Raises RegistryError before the first line, so
+    that its status can be answered.
+    """
     what = wanted.digest or wanted.tag or "latest"
     try:
         data, media_type = client.manifest(wanted.repository, what)
@@ -81,7 +101,9 @@ def pull(library: Library, wanted: Reference, platform: str, client: RegistryCli
         if found.children:
             child = found.child(platform)
             if child is None:
-                raise RegistryError(f"no matching manifest for {platform} in the manifest list entries", 404)
+                raise RegistryError(
+                    f"no matching manifest for {platform} in the manifest list entries", 404
+                )
             data, media_type = client.manifest(wanted.repository, child.digest)
             found = oci.parse_manifest(data, media_type)
     except ValueError as error:
@@ -98,16 +120,29 @@ def _pull_refused(error: RegistryError, name: str, what: str) -> RegistryError:
     if error.status == 404:
         return RegistryError(f"manifest for {name}:{what} not found: {error}", 404)
     if error.status == 403:
-        return RegistryError(f"pull access denied for {name}, repository does not exist or may require 'docker login': {error}", 404)
+        return RegistryError(
+            f"pull access denied for {name}, repository does not exist or may require "
+            f"'docker login': {error}",
+            404,
+        )
     return error
 
 
-def _pulled(library: Library, wanted: Reference, what: str, found: oci.Manifest, digest: str, client: RegistryClient) -> Iterator[Line]:
+def _pulled(
+    library: Library,
+    wanted: Reference,
+    what: str,
+    found: oci.Manifest,
+    digest: str,
+    client: RegistryClient,
+) -> Iterator[Line]:
     yield {"status": f"Pulling from {wanted.repository}", "id": what}
     try:
         config = client.blob(wanted.repository, found.config.digest if found.config else "")
         layers = tuple(_fetch(library, wanted, client, each) for each in found.layers)
-        image = library.keep_raw(config, _with_diff_ids(layers, json.loads(config)), digests=(f"{wanted.name}@{digest}",))
+        image = library.keep_raw(
+            config, _with_diff_ids(layers, json.loads(config)), digests=(f"{wanted.name}@{digest}",)
+        )
     except (RegistryError, OSError, ValueError, KeyError, tarfile.TarError) as error:
         yield failed(str(error))
         return
@@ -119,8 +154,14 @@ def _pulled(library: Library, wanted: Reference, what: str, found: oci.Manifest,
     yield {"status": f"Status: Downloaded newer image for {wanted.name}:{what}"}
 
 
-def _fetch(library: Library, wanted: Reference, client: RegistryClient, each: oci.Descriptor) -> Layer:
-    data = library.blobs.read(each.digest) if library.blobs.has(each.digest) else client.blob(wanted.repository, each.digest)
+def _fetch(
+    library: Library, wanted: Reference, client: RegistryClient, each: oci.Descriptor
+) -> Layer:
+    data = (
+        library.blobs.read(each.digest)
+        if library.blobs.has(each.digest)
+        else client.blob(wanted.repository, each.digest)
+    )
     library.blobs.put(data)
     with tarfile.open(library.blobs.path(each.digest), mode="r:*") as archive:
         content = sum(member.size for member in archive if member.isfile())
@@ -131,4 +172,7 @@ def _with_diff_ids(layers: tuple[Layer, ...], config: dict[str, Any]) -> tuple[L
     diff_ids = config["rootfs"]["diff_ids"]
     if len(diff_ids) != len(layers):
         raise ValueError("the configuration and the manifest disagree on the layers")
-    return tuple(Layer(layer.digest, diff_id, layer.size, layer.content) for layer, diff_id in zip(layers, diff_ids, strict=True))
+    return tuple(
+        Layer(layer.digest, diff_id, layer.size, layer.content)
+        for layer, diff_id in zip(layers, diff_ids, strict=True)
+    )

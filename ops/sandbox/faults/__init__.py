@@ -1,8 +1,8 @@
-"""Faults: each problem of the runbook and of `facts.md`, done to the sandbox's world and taken back.
+"""Faults: each problem of the runbook and of `facts.md`, done to the sandbox's world and taken
+back.
 
-`faults(root)` lists them, `order(root, verb, name)` breaks or mends. The doing is the supervisor's, asked over its control port; nothing is
-ever faked in a check: what a check then finds is there.
-"""
+`faults(root)` lists them, `order(root, verb, name)` breaks or mends. The doing is the supervisor's,
+asked over its control port; nothing is ever faked in a check: what a check then finds is there."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from ops.sandbox.faults import active_faults
 from ops.sandbox.faults.catalog import FAULTS, find
 
 KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
-LONGEST = 180.0           # seconds for one order
+LONGEST = 180.0  # seconds for one order
 
 
 def faults(root: Path) -> list[dict[str, Any]]:
-    """Every fault, and whether it is active; of a sandbox that is down, what lies on its disk. Raises OpsError."""
+    """Every fault, and whether it is active; of a sandbox that is down, what lies on its disk.
+    Raises OpsError.
+    """
     paths = Paths(root.resolve())
     if status.look(paths.root).ready:
         return list(_ask(paths, "", None)["faults"])
@@ -34,13 +36,17 @@ def faults(root: Path) -> list[dict[str, Any]]:
 def order(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
     """`break` or `mend` the fault of that name, or `mend-all`: what became of each.
 
-    Raises ConfigError for an unknown name, Refused where the sandbox is down or the fault can't stand beside an active one, OpsError.
-    """
+    Raises ConfigError for an unknown name, Refused where the sandbox is down or the fault can't
+    stand beside an active one, OpsError."""
     paths = Paths(root.resolve())
     if verb != "mend-all":
         find(name)
     if not status.look(paths.root).ready:
-        raise Refused(f"inv sandbox.{verb.replace('-', ' --')}", "the sandbox is not up, or hurt", "inv sandbox.up")
+        raise Refused(
+            f"inv sandbox.{verb.replace('-', ' --')}",
+            "the sandbox is not up, or hurt",
+            "inv sandbox.up",
+        )
     return list(_ask(paths, f"/{verb}", {"fault": name})["done"])
 
 
@@ -52,12 +58,16 @@ def _ask(paths: Paths, path: str, order: dict[str, str] | None) -> dict[str, Any
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         request.add_header("Authorization", f"Bearer {paths.token.read_text()}")
-        with direct.open(request, json.dumps(order).encode() if order is not None else None, timeout=LONGEST) as answer:
+        with direct.open(
+            request, json.dumps(order).encode() if order is not None else None, timeout=LONGEST
+        ) as answer:
             return dict(json.load(answer))
     except HTTPError as refused:
         raise _error(refused) from None
     except (OSError, ValueError) as exc:
-        raise OpsError("the sandbox does not answer on its control port", str(exc), "inv sandbox.status") from exc
+        raise OpsError(
+            "the sandbox does not answer on its control port", str(exc), "inv sandbox.status"
+        ) from exc
 
 
 def _error(refused: HTTPError) -> OpsError:

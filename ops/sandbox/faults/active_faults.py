@@ -1,7 +1,8 @@
-"""Which faults are active: one at a time is broken or mended, noted in faults.json before it is done, and waited for until it can be seen.
+"""Which faults are active: one at a time is broken or mended, noted in faults.json before it is
+done, and waited for until it can be seen.
 
-What an operator has mended by other means (an invalidation, `inv db.start`) is found out and forgotten.
-"""
+What an operator has mended by other means (an invalidation, `inv db.start`) is found out and
+forgotten."""
 
 from __future__ import annotations
 
@@ -16,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import OpsError, Refused
-from ops.sandbox.faults.catalog import FAULTS, find
 from ops.sandbox.faults.base import Fault, Ground, Kept
+from ops.sandbox.faults.catalog import FAULTS, find
 
 if TYPE_CHECKING:
     from ops.sandbox.contracts import Paths
     from ops.sandbox.database import Server
 
-PATIENCE = 45.0           # seconds until a fault must be seen, or the world be well
-HIDDEN = 3.0              # the same where another fault spoils the view
+PATIENCE = 45.0  # seconds until a fault must be seen, or the world be well
+HIDDEN = 3.0  # the same where another fault spoils the view
 LOOK = 0.15
 
 
@@ -39,7 +40,12 @@ class Done:
     took_s: float = 0.0
 
     def as_document(self) -> dict[str, Any]:
-        return {**self.fault.as_row(self.active), "changed": self.changed, "says": self.says, "took_s": round(self.took_s, 3)}
+        return {
+            **self.fault.as_row(self.active),
+            "changed": self.changed,
+            "says": self.says,
+            "took_s": round(self.took_s, 3),
+        }
 
 
 @dataclass
@@ -72,9 +78,15 @@ class Board:
                 raise
             seen = self._await(fault, lambda: fault.work.seen(self.ground, self.kept[name]))
             if not seen and not self._others(fault):
-                raise OpsError(f"fault {name} is done but can't be seen", f"not within {PATIENCE:.0f} s", f"inv sandbox.mend {name}")
+                raise OpsError(
+                    f"fault {name} is done but can't be seen",
+                    f"not within {PATIENCE:.0f} s",
+                    f"inv sandbox.mend {name}",
+                )
             took = time.monotonic() - began
-            hidden = "" if seen else f" (not seen: {', '.join(self._others(fault))} stands before it)"
+            hidden = (
+                "" if seen else f" (not seen: {', '.join(self._others(fault))} stands before it)"
+            )
             return Done(fault, True, True, f"broken: {name}: {fault.says}{hidden}", took)
 
     def mend(self, name: str) -> Done:
@@ -87,7 +99,9 @@ class Board:
             return self._mended(fault, self._end(fault), began)
 
     def mend_all(self) -> list[Done]:
-        """Every active fault: all are taken back, the newest first, then all are waited for. Raises OpsError."""
+        """Every active fault: all are taken back, the newest first, then all are waited for. Raises
+        OpsError.
+        """
         began = time.monotonic()
         with self._lock:
             self._forget_mended()
@@ -105,18 +119,33 @@ class Board:
         well = self._await(fault, lambda: fault.work.well(self.ground, kept))
         if not well and not self._others(fault):
             what = f"fault {fault.name} is mended, but the world is not well"
-            raise OpsError(what, f"not within {PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up")
+            raise OpsError(
+                what, f"not within {PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up"
+            )
         left = "" if well else f"; {', '.join(self._others(fault))} stands still"
         return Done(fault, False, True, f"mended: {fault.name}{left}", time.monotonic() - began)
 
     def _refuse_second(self, fault: Fault) -> None:
-        rival = next((each for each in self.kept if fault.touches and find(each).touches == fault.touches), None)
+        rival = next(
+            (each for each in self.kept if fault.touches and find(each).touches == fault.touches),
+            None,
+        )
         if rival:
-            raise Refused(f"fault {fault.name}", f"{rival} is active and touches {fault.touches} too", f"inv sandbox.mend {rival}")
+            raise Refused(
+                f"fault {fault.name}",
+                f"{rival} is active and touches {fault.touches} too",
+                f"inv sandbox.mend {rival}",
+            )
 
     def _others(self, fault: Fault) -> list[str]:
-        """Active faults that spoil the same thing: what cannot be seen, or is not well, may be theirs."""
-        return [name for name in self.kept if name != fault.name and fault.spoils and find(name).spoils == fault.spoils]
+        """Active faults that spoil the same thing: what cannot be seen, or is not well, may be
+        theirs.
+        """
+        return [
+            name
+            for name in self.kept
+            if name != fault.name and fault.spoils and find(name).spoils == fault.spoils
+        ]
 
     def _await(self, fault: Fault, condition: Callable[[], bool]) -> bool:
         ends = time.monotonic() + (HIDDEN if self._others(fault) else PATIENCE)
@@ -133,7 +162,9 @@ class Board:
                 self._end(fault)
 
     def _note(self, fault: Fault, more: Kept) -> None:
-        known = self.kept.get(fault.name) or {"since": datetime.now(UTC).isoformat(timespec="seconds")}
+        known = self.kept.get(fault.name) or {
+            "since": datetime.now(UTC).isoformat(timespec="seconds")
+        }
         self.kept[fault.name] = {**known, **more}
         write(self.ground.paths, self.kept)
 
@@ -149,15 +180,23 @@ def write(paths: Paths, kept: dict[str, Kept]) -> None:
 
 
 def read(paths: Paths) -> dict[str, Kept]:
-    """What faults.json holds; nothing where it can't be read. A name that this version does not know is left out."""
+    """What faults.json holds; nothing where it can't be read. A name that this version does not
+    know is left out.
+    """
     known = {fault.name for fault in FAULTS}
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        return {str(name): dict(kept) for name, kept in json.loads(Path(paths.faults).read_text()).items() if name in known}
+        return {
+            str(name): dict(kept)
+            for name, kept in json.loads(Path(paths.faults).read_text()).items()
+            if name in known
+        }
     return {}
 
 
 def heal(paths: Paths, database: Server) -> Iterator[str]:
-    """Take back what a former supervisor's faults left on the disk; their names. In a new world no fault is active."""
+    """Take back what a former supervisor's faults left on the disk; their names. In a new world no
+    fault is active.
+    """
     for name, kept in read(paths).items():
         find(name).work.heal(database, kept)
         yield name

@@ -1,4 +1,5 @@
-"""What a fault is: a line of the table, and the work that does it to the sandbox's world and takes it back.
+"""What a fault is: a line of the table, and the work that does it to the sandbox's world and takes
+it back.
 
 Nothing heavy is imported here: `inv sandbox.faults` reads the table without a sandbox.
 """
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
     from ops.sandbox.edge.fault_injection import Weather
     from ops.sandbox.seed import Clients
 
-Kept = dict[str, Any]     # what is needed to mend; goes into faults.json
+Kept = dict[str, Any]  # what is needed to mend; goes into faults.json
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The parts of a running sandbox that faults act on. `clients` speak with the sandbox's own key.
+    """The parts of a running sandbox that faults act on. `clients` speak with the sandbox's own
+    key.
 
     `ended`: what ends a fault's threads; `held`: what it holds open.
     """
@@ -43,10 +45,14 @@ class Ground:
 
 
 class Work(ABC):
-    """One fault's doing. `prepare` and looks change nothing; `begin` and `end` return at once, the board waits for `seen` and `well`."""
+    """One fault's doing. `prepare` and looks change nothing; `begin` and `end` return at once, the
+    board waits for `seen` and `well`.
+    """
 
     def prepare(self, ground: Ground) -> Kept:
-        """What must be known to mend, noted before anything is done. Raises Refused where the world does not allow the fault."""
+        """What must be known to mend, noted before anything is done. Raises Refused where the world
+        does not allow the fault.
+        """
         return {}
 
     @abstractmethod
@@ -70,15 +76,18 @@ class Work(ABC):
         return not self.seen(ground, kept)
 
     def heal(self, database: Server, kept: Kept) -> None:  # noqa: B027 - most leave nothing there
-        """Take back what outlives the supervisor: PostgreSQL's data. All else is made anew at each `up`."""
+        """Take back what outlives the supervisor: PostgreSQL's data. All else is made anew at each
+        `up`.
+        """
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One line of the table. `cause`: the finding that it must lead to. `emulated`: the sandbox can only write what AWS would.
+    """One line of the table. `cause`: the finding that it must lead to. `emulated`: the sandbox can
+    only write what AWS would.
 
-    `touches`: of the active faults only one may touch a thing. `spoils`: what is not well while it stands.
-    """
+    `touches`: of the active faults only one may touch a thing. `spoils`: what is not well while it
+    stands."""
 
     name: str
     runbook: str
@@ -88,11 +97,15 @@ class Fault:
     touches: str = ""
     spoils: str = ""
     emulated: bool = False
-    lasts: bool = False       # lies on the disk, so it outlives the supervisor
+    lasts: bool = False  # lies on the disk, so it outlives the supervisor
 
     def as_row(self, active: bool) -> dict[str, Any]:
         """A row of `sandbox.faults --json`."""
         return {
-            "name": self.name, "runbook": self.runbook, "cause": self.cause, "active": active, "emulated": self.emulated,
+            "name": self.name,
+            "runbook": self.runbook,
+            "cause": self.cause,
+            "active": active,
+            "emulated": self.emulated,
             "description": self.says,
         }

@@ -1,8 +1,8 @@
-"""The supervisor's control port takes orders here: which faults stand, break one, mend one or all. Who has the token may ask.
+"""The supervisor's control port takes orders here: which faults stand, break one, mend one or all.
+Who has the token may ask.
 
-The token is made at each `up` and lies in a file that only its owner reads: a page in a browser, or another user of this machine, can
-reach the port but not the file.
-"""
+The token is made at each `up` and lies in a file that only its owner reads: a page in a browser, or
+another user of this machine, can reach the port but not the file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ops.sandbox.edge.http_server import Answer, Request
 from ops.sandbox.faults.active_faults import Board
 
 PREFIX = "/faults"
-LONGEST = 4096            # bytes of an order
+LONGEST = 4096  # bytes of an order
 
 
 @dataclass
@@ -42,9 +42,27 @@ class Desk:
     def __call__(self, request: Request) -> Answer:
         given = (request.header("Authorization") or "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self.token.encode()):
-            return said(403, {"error": {"what": "the sandbox's control port", "why": "the token is wrong or missing", "next": ""}})
+            return said(
+                403,
+                {
+                    "error": {
+                        "what": "the sandbox's control port",
+                        "why": "the token is wrong or missing",
+                        "next": "",
+                    }
+                },
+            )
         if self.board is None:
-            return said(503, {"error": {"what": "the sandbox is not ready", "why": "it is still starting", "next": "inv sandbox.status"}})
+            return said(
+                503,
+                {
+                    "error": {
+                        "what": "the sandbox is not ready",
+                        "why": "it is still starting",
+                        "next": "inv sandbox.status",
+                    }
+                },
+            )
         try:
             return said(200, self._serve(self.board, request))
         except OpsError as problem:
@@ -52,18 +70,32 @@ class Desk:
         except Exception as bug:
             traceback.print_exc()
             log = self.paths.logs / "supervisor.log"
-            return said(500, OpsError(f"the sandbox failed: {bug!r}", "this is a bug in the sandbox", f"see {log}").as_document())
+            return said(
+                500,
+                OpsError(
+                    f"the sandbox failed: {bug!r}", "this is a bug in the sandbox", f"see {log}"
+                ).as_document(),
+            )
 
     @staticmethod
     def _serve(board: Board, request: Request) -> dict[str, Any]:
         if request.method == "GET":
             return {"faults": board.rows()}
-        orders: dict[str, Callable[[str], Any]] = {"break": board.break_, "mend": board.mend, "mend-all": lambda name: board.mend_all()}
+        orders: dict[str, Callable[[str], Any]] = {
+            "break": board.break_,
+            "mend": board.mend,
+            "mend-all": lambda name: board.mend_all(),
+        }
         verb = request.path.removeprefix(f"{PREFIX}/")
         if request.method != "POST" or verb not in orders:
-            raise ConfigError(f"{request.method} {request.path}", f"known: POST {PREFIX}/ and one of {', '.join(orders)}")
+            raise ConfigError(
+                f"{request.method} {request.path}",
+                f"known: POST {PREFIX}/ and one of {', '.join(orders)}",
+            )
         done = orders[verb](ordered(request))
-        return {"done": [each.as_document() for each in (done if isinstance(done, list) else [done])]}
+        return {
+            "done": [each.as_document() for each in (done if isinstance(done, list) else [done])]
+        }
 
 
 def ordered(request: Request) -> str:
@@ -81,5 +113,14 @@ def ordered(request: Request) -> str:
 
 def said(status: int, document: dict[str, Any]) -> Answer:
     body = json.dumps(document).encode()
-    headers = (("Content-Type", "application/json"), ("Content-Length", str(len(body))), ("Cache-Control", "no-store"))
-    return Answer(status, {200: "OK", 403: "Forbidden", 409: "Conflict"}.get(status, "Error"), headers, (body,))
+    headers = (
+        ("Content-Type", "application/json"),
+        ("Content-Length", str(len(body))),
+        ("Cache-Control", "no-store"),
+    )
+    return Answer(
+        status,
+        {200: "OK", 403: "Forbidden", 409: "Conflict"}.get(status, "Error"),
+        headers,
+        (body,),
+    )

@@ -1,4 +1,6 @@
-"""The database stopped, its password changed, its connections taken. The second outlives the supervisor: it lies on the disk."""
+"""The database stopped, its password changed, its connections taken. The second outlives the
+supervisor: it lies on the disk.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from ops.sandbox.faults.base import Ground, Kept, Work
 if TYPE_CHECKING:
     from ops.sandbox.database import Login, Server
 
-LEAK = "reports"          # what the connections that are never closed call themselves
+LEAK = "reports"  # what the connections that are never closed call themselves
 
 
 class Stopped(Work):
@@ -25,7 +27,11 @@ class Stopped(Work):
     def seen(self, ground: Ground, kept: Kept) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
-        return state(ground) == "stopped" and not ground.database.alive() and probes.none_healthy(ground, BACKEND)
+        return (
+            state(ground) == "stopped"
+            and not ground.database.alive()
+            and probes.none_healthy(ground, BACKEND)
+        )
 
     def there(self, ground: Ground, kept: Kept) -> bool:
         return state(ground) in ("stopping", "stopped")
@@ -39,14 +45,22 @@ class Stopped(Work):
 
 
 class PasswordChanged(Work):
-    """Somebody changes the role's password in PostgreSQL and not in the secret, and ends the sessions that still have the old one."""
+    """Somebody changes the role's password in PostgreSQL and not in the secret, and ends the
+    sessions that still have the old one.
+    """
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
         from ops.sandbox.database import schema
 
-        schema.create(ground.database.admin, replace(ground.database.login, password=secrets.token_urlsafe(18)))
+        schema.create(
+            ground.database.admin,
+            replace(ground.database.login, password=secrets.token_urlsafe(18)),
+        )
         with connect(ground.database.admin) as connection:
-            ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND application_name <> %s"
+            ends = (
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND "
+                "application_name <> %s"
+            )
             connection.execute(ends, [ground.database.login.username, LEAK])
         return {}
 
@@ -72,12 +86,17 @@ class PasswordChanged(Work):
 
 @dataclass(frozen=True)
 class Leaked(Work):
-    """An application opens connections and never closes them, until `share` of what PostgreSQL allows is taken."""
+    """An application opens connections and never closes them, until `share` of what PostgreSQL
+    allows is taken.
+    """
 
     share: float
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        asked = "SELECT current_setting('max_connections')::int, count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+        asked = (
+            "SELECT current_setting('max_connections')::int, count(*) FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend'"
+        )
         with connect(ground.database.admin) as connection:
             allowed, taken = connection.execute(asked).fetchone()
         held = ground.held.setdefault(LEAK, [])
@@ -105,8 +124,14 @@ def connect(login: Login, application: str = "sandbox") -> Any:
     import psycopg
 
     return psycopg.connect(
-        host=login.host, port=login.port, dbname=login.database, user=login.username, password=login.password,
-        autocommit=True, connect_timeout=3, application_name=application,
+        host=login.host,
+        port=login.port,
+        dbname=login.database,
+        user=login.username,
+        password=login.password,
+        autocommit=True,
+        connect_timeout=3,
+        application_name=application,
     )
 
 

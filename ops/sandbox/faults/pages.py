@@ -1,8 +1,8 @@
-"""Pages that fail, are late, hang, come as something else, or are not the newest: done at the edge, seen by every viewer.
+"""Pages that fail, are late, hang, come as something else, or are not the newest: done at the edge,
+seen by every viewer.
 
-Emulates mistakes of an application and of a distribution. Differs from them: the edge does it, so the task itself knows nothing of it and
-writes no log line.
-"""
+Emulates mistakes of an application and of a distribution. Differs from them: the edge does it, so
+the task itself knows nothing of it and writes no log line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ops.sandbox.edge.cdn import Kept as Object
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import Ground, Kept, Work
 
-OLD = "0ld9e5a"           # a version that no commit of the sample has
+OLD = "0ld9e5a"  # a version that no commit of the sample has
 AGE, LIFE = 5400.0, 86_400.0
 
 
@@ -62,7 +62,10 @@ class Slow(Page):
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
         began = time.monotonic()
-        return probes.status(ground, self.path, self.seconds + 5) == 200 and time.monotonic() - began >= self.seconds
+        return (
+            probes.status(ground, self.path, self.seconds + 5) == 200
+            and time.monotonic() - began >= self.seconds
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ class Hanging(Page):
     """The application does not answer for `seconds`; then the load balancer gives up."""
 
     seconds: float
-    patience: float = 0.5     # seconds after which it counts as seen
+    patience: float = 0.5  # seconds after which it counts as seen
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
         over = ground.ended[self.path] = threading.Event()
@@ -106,18 +109,36 @@ class Mistyped(Page):
 
 @dataclass(frozen=True)
 class Stale(Page):
-    """The distribution still keeps the page of an earlier version; an invalidation takes it away."""
+    """The distribution still keeps the page of an earlier version; an invalidation takes it
+    away.
+    """
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
         ground.cdn.forget(self.path)
         found = probes.page(ground, self.path)
         if found is None or found[0] != 200:
-            raise Refused(f"a stale {self.path}", "the origin does not answer 200, so there is nothing to keep", "inv sandbox.mend --all")
+            raise Refused(
+                f"a stale {self.path}",
+                "the origin does not answer 200, so there is nothing to keep",
+                "inv sandbox.mend --all",
+            )
         answer, now = found[1], time.time()
-        body = re.sub(rb"(version |name=\"version\" content=\")[0-9a-zA-Z.-]+", rb"\g<1>" + OLD.encode(), found[2])
-        made = {"content-type": answer.getheader("Content-Type") or "text/html", "content-length": str(len(body))}
-        headers = (*((name.title(), value) for name, value in made.items()), ("Cache-Control", answer.getheader("Cache-Control") or ""))
-        ground.cdn.plant(self.path, Object(200, "OK", headers, body, now - AGE, now + LIFE, planted=now))
+        body = re.sub(
+            rb"(version |name=\"version\" content=\")[0-9a-zA-Z.-]+",
+            rb"\g<1>" + OLD.encode(),
+            found[2],
+        )
+        made = {
+            "content-type": answer.getheader("Content-Type") or "text/html",
+            "content-length": str(len(body)),
+        }
+        headers = (
+            *((name.title(), value) for name, value in made.items()),
+            ("Cache-Control", answer.getheader("Cache-Control") or ""),
+        )
+        ground.cdn.plant(
+            self.path, Object(200, "OK", headers, body, now - AGE, now + LIFE, planted=now)
+        )
         return {}
 
     def there(self, ground: Ground, kept: Kept) -> bool:
@@ -126,4 +147,8 @@ class Stale(Page):
 
     def seen(self, ground: Ground, kept: Kept) -> bool:
         found = probes.page(ground, self.path)
-        return found is not None and OLD.encode() in found[2] and (found[1].getheader("X-Cache") or "").startswith("Hit")
+        return (
+            found is not None
+            and OLD.encode() in found[2]
+            and (found[1].getheader("X-Cache") or "").startswith("Hit")
+        )

@@ -1,4 +1,6 @@
-"""How faults look at the world: a page as a viewer gets it, the targets, and whether a service has come to rest."""
+"""How faults look at the world: a page as a viewer gets it, the targets, and whether a service has
+come to rest.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def page(ground: Ground, path: str, timeout: float = 5.0) -> tuple[int, HTTPResponse, bytes] | None:
-    """GET through the CDN, redirects not followed: status, answer, body; None without an answer in `timeout` seconds."""
+    """GET through the CDN, redirects not followed: status, answer, body; None without an answer in
+    `timeout` seconds.
+    """
     connection = HTTPConnection("127.0.0.1", ground.ports.site, timeout=timeout)
     try:
         connection.request("GET", path)
@@ -31,14 +35,18 @@ def status(ground: Ground, path: str, timeout: float = 5.0) -> int | None:
 
 def group(ground: Ground, shape: Shape) -> dict[str, Any]:
     """The service's target group (DescribeTargetGroups)."""
-    found: dict[str, Any] = ground.clients.elb.describe_target_groups(Names=[shape.target_group])["TargetGroups"][0]
+    found: dict[str, Any] = ground.clients.elb.describe_target_groups(Names=[shape.target_group])[
+        "TargetGroups"
+    ][0]
     return found
 
 
 def targets(ground: Ground, shape: Shape) -> list[dict[str, Any]]:
     """The service's targets (DescribeTargetHealth): `State`, `Reason`."""
     arn = group(ground, shape)["TargetGroupArn"]
-    found = ground.clients.elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    found = ground.clients.elb.describe_target_health(TargetGroupArn=arn)[
+        "TargetHealthDescriptions"
+    ]
     return [each["TargetHealth"] for each in found]
 
 
@@ -46,7 +54,9 @@ def service(ground: Ground, shape: Shape) -> dict[str, Any]:
     """The service (DescribeServices)."""
     from ops.sandbox.seed.names import CLUSTER
 
-    found: dict[str, Any] = ground.clients.ecs.describe_services(cluster=CLUSTER, services=[shape.service])["services"][0]
+    found: dict[str, Any] = ground.clients.ecs.describe_services(
+        cluster=CLUSTER, services=[shape.service]
+    )["services"][0]
     return found
 
 
@@ -57,10 +67,16 @@ def none_healthy(ground: Ground, shape: Shape) -> bool:
 
 
 def at_rest(ground: Ground, shape: Shape) -> bool:
-    """Whether the service has one deployment, COMPLETED, with all tasks running and all targets healthy."""
+    """Whether the service has one deployment, COMPLETED, with all tasks running and all targets
+    healthy.
+    """
     found = service(ground, shape)
     deployments, desired = found["deployments"], found["desiredCount"]
-    settled = len(deployments) == 1 and deployments[0]["rolloutState"] == "COMPLETED" and found["runningCount"] == desired
+    settled = (
+        len(deployments) == 1
+        and deployments[0]["rolloutState"] == "COMPLETED"
+        and found["runningCount"] == desired
+    )
     return settled and [each["State"] for each in targets(ground, shape)] == ["healthy"] * desired
 
 

@@ -1,8 +1,9 @@
-"""A service that does not start, is not healthy, listens elsewhere or is not let through: done by calls of the API, as an operator errs.
+"""A service that does not start, is not healthy, listens elsewhere or is not let through: done by
+calls of the API, as an operator errs.
 
-Emulates for out-of-memory a limit that any program exceeds (the agent measures and kills, and words it as ECS does), for
-wrong-architecture the words and the exit code of a program of another CPU. Differs from AWS: the kernel has no part in either.
-"""
+Emulates for out-of-memory a limit that any program exceeds (the agent measures and kills, and words
+it as ECS does), for wrong-architecture the words and the exit code of a program of another CPU.
+Differs from AWS: the kernel has no part in either."""
 
 from __future__ import annotations
 
@@ -16,8 +17,15 @@ from ops.sandbox.faults.base import Ground, Kept, Work
 if TYPE_CHECKING:
     from ops.sandbox.seed.names import Shape
 
-ANSWERED = (             # by DescribeTaskDefinition, and not asked for by RegisterTaskDefinition
-    "taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt", "registeredBy", "deregisteredAt",
+ANSWERED = (  # by DescribeTaskDefinition, and not asked for by RegisterTaskDefinition
+    "taskDefinitionArn",
+    "revision",
+    "status",
+    "requiresAttributes",
+    "compatibilities",
+    "registeredAt",
+    "registeredBy",
+    "deregisteredAt",
 )
 NEVER_PUSHED = "0000000"
 CRASH = """
@@ -57,10 +65,11 @@ class OfService(Work):
 
 @dataclass(frozen=True)
 class Rolled(OfService):
-    """A new revision of the task definition is rolled out, with these fields of its container changed.
+    """A new revision of the task definition is rolled out, with these fields of its container
+    changed.
 
-    Its tasks stop (with `exit_code`; None: they never ran), or with `runs` go on, and their targets are unhealthy.
-    """
+    Its tasks stop (with `exit_code`; None: they never ran), or with `runs` go on, and their targets
+    are unhealthy."""
 
     change: tuple[tuple[str, Any], ...] = ()
     exit_code: int | None = None
@@ -74,12 +83,16 @@ class Rolled(OfService):
         return {"before": probes.service(ground, self.shape)["taskDefinition"]}
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        made = self._register(ground, kept["before"], self.changed(self._container(ground, kept["before"])))
+        made = self._register(
+            ground, kept["before"], self.changed(self._container(ground, kept["before"]))
+        )
         self._roll(ground, made)
         return {"made": made}
 
     def there(self, ground: Ground, kept: Kept) -> bool:
-        """The service's revision has these fields still: the one made here, or one that was based on it."""
+        """The service's revision has these fields still: the one made here, or one that was based
+        on it.
+        """
         now = self._container(ground, probes.service(ground, self.shape)["taskDefinition"])
         wanted = self.changed(self._container(ground, kept["before"]))
         return all(now.get(name) == value for name, value in wanted.items())
@@ -96,12 +109,19 @@ class Rolled(OfService):
             self._roll(ground, kept["before"])
         elif self.there(ground, kept):
             before = self._container(ground, kept["before"])
-            self._roll(ground, self._register(ground, now, {name: before.get(name) for name in self.changed(before)}))
+            self._roll(
+                ground,
+                self._register(
+                    ground, now, {name: before.get(name) for name in self.changed(before)}
+                ),
+            )
         if "made" in kept:
             ground.clients.ecs.deregister_task_definition(taskDefinition=kept["made"])
 
     def well(self, ground: Ground, kept: Kept) -> bool:
-        """At rest; and what the CDN kept from before this deployment is out of it, as after any deploy."""
+        """At rest; and what the CDN kept from before this deployment is out of it, as after any
+        deploy.
+        """
         if not super().well(ground, kept):
             return False
         if self.service == "frontend":
@@ -109,24 +129,38 @@ class Rolled(OfService):
         return True
 
     def _register(self, ground: Ground, base: str, change: dict[str, Any]) -> str:
-        """A revision like `base` with these fields of the container changed (None: left out); its ARN."""
-        definition = ground.clients.ecs.describe_task_definition(taskDefinition=base)["taskDefinition"]
+        """A revision like `base` with these fields of the container changed (None: left out); its
+        ARN.
+        """
+        definition = ground.clients.ecs.describe_task_definition(taskDefinition=base)[
+            "taskDefinition"
+        ]
         asked = {name: value for name, value in definition.items() if name not in ANSWERED}
         changed = [
-            {name: value for name, value in {**each, **change}.items() if value is not None} if each["name"] == self.shape.name else each
+            {name: value for name, value in {**each, **change}.items() if value is not None}
+            if each["name"] == self.shape.name
+            else each
             for each in asked["containerDefinitions"]
         ]
-        made = ground.clients.ecs.register_task_definition(**{**asked, "containerDefinitions": changed})
+        made = ground.clients.ecs.register_task_definition(
+            **{**asked, "containerDefinitions": changed}
+        )
         return str(made["taskDefinition"]["taskDefinitionArn"])
 
     def _container(self, ground: Ground, definition: str) -> dict[str, Any]:
-        found = ground.clients.ecs.describe_task_definition(taskDefinition=definition)["taskDefinition"]
-        return next(each for each in found["containerDefinitions"] if each["name"] == self.shape.name)
+        found = ground.clients.ecs.describe_task_definition(taskDefinition=definition)[
+            "taskDefinition"
+        ]
+        return next(
+            each for each in found["containerDefinitions"] if each["name"] == self.shape.name
+        )
 
     def _roll(self, ground: Ground, definition: str) -> None:
         from ops.sandbox.seed.names import CLUSTER
 
-        ground.clients.ecs.update_service(cluster=CLUSTER, service=self.shape.service, taskDefinition=definition)
+        ground.clients.ecs.update_service(
+            cluster=CLUSTER, service=self.shape.service, taskDefinition=definition
+        )
 
 
 class NoImage(Rolled):
@@ -142,7 +176,10 @@ class NoSecret(Rolled):
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
         from ops.sandbox.seed.names import SECRET
 
-        named = [{**each, "valueFrom": each["valueFrom"].replace(SECRET, f"{SECRET}-old")} for each in container["secrets"]]
+        named = [
+            {**each, "valueFrom": each["valueFrom"].replace(SECRET, f"{SECRET}-old")}
+            for each in container["secrets"]
+        ]
         return {"secrets": named}
 
 
@@ -151,9 +188,15 @@ def exit_codes(ground: Ground, shape: Shape, definition: str) -> set[int | None]
     from ops.sandbox.seed.names import CLUSTER
 
     ecs = ground.clients.ecs
-    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=shape.service, desiredStatus="STOPPED")["taskArns"]
+    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=shape.service, desiredStatus="STOPPED")[
+        "taskArns"
+    ]
     tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns[:100])["tasks"] if arns else []
-    mine = [task for task in tasks if task["taskDefinitionArn"] == definition and task["lastStatus"] == "STOPPED"]
+    mine = [
+        task
+        for task in tasks
+        if task["taskDefinitionArn"] == definition and task["lastStatus"] == "STOPPED"
+    ]
     return {container.get("exitCode") for task in mine for container in task["containers"]}
 
 
@@ -187,17 +230,25 @@ class HealthPath(OfService):
 
 
 class Closed(OfService):
-    """RevokeSecurityGroupIngress: the tasks' group no longer lets the load balancer in, so its packets are dropped."""
+    """RevokeSecurityGroupIngress: the tasks' group no longer lets the load balancer in, so its
+    packets are dropped.
+    """
 
     def prepare(self, ground: Ground) -> Kept:
         place = probes.service(ground, self.shape)["networkConfiguration"]["awsvpcConfiguration"]
         if not place["securityGroups"]:
-            raise Refused("fault security-group", f"{self.shape.service} has no security group of its own", "give it one")
+            raise Refused(
+                "fault security-group",
+                f"{self.shape.service} has no security group of its own",
+                "give it one",
+            )
         group = place["securityGroups"][0]
         return {"group": group, "rules": [asked(each) for each in permissions(ground, group)]}
 
     def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.clients.ec2.revoke_security_group_ingress(GroupId=kept["group"], IpPermissions=kept["rules"])
+        ground.clients.ec2.revoke_security_group_ingress(
+            GroupId=kept["group"], IpPermissions=kept["rules"]
+        )
         return {}
 
     def there(self, ground: Ground, kept: Kept) -> bool:
@@ -208,16 +259,24 @@ class Closed(OfService):
 
     def end(self, ground: Ground, kept: Kept) -> None:
         if self.there(ground, kept):
-            ground.clients.ec2.authorize_security_group_ingress(GroupId=kept["group"], IpPermissions=kept["rules"])
+            ground.clients.ec2.authorize_security_group_ingress(
+                GroupId=kept["group"], IpPermissions=kept["rules"]
+            )
 
 
 def permissions(ground: Ground, group: str) -> list[dict[str, Any]]:
     """The ingress rules of a security group (DescribeSecurityGroups)."""
-    return list(ground.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"])
+    return list(
+        ground.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
+            "IpPermissions"
+        ]
+    )
 
 
 def asked(rule: dict[str, Any]) -> dict[str, Any]:
     """A rule as it is described, in the words in which it is asked for."""
     sources = [{"GroupId": each["GroupId"]} for each in rule.get("UserIdGroupPairs") or ()]
-    kept: dict[str, Any] = {name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in rule}
+    kept: dict[str, Any] = {
+        name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in rule
+    }
     return {**kept, "IpRanges": rule.get("IpRanges") or [], "UserIdGroupPairs": sources}

@@ -1,4 +1,6 @@
-"""The registry's refusals, worded as Amazon ECR words them: `docker push` shows code and message to whoever typed it."""
+"""The registry's refusals, worded as Amazon ECR words them: `docker push` shows code and message to
+whoever typed it.
+"""
 
 from __future__ import annotations
 
@@ -24,24 +26,38 @@ class RefusalError(Exception):
 
 
 def token_expired() -> RefusalError:
-    return RefusalError(403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
+    return RefusalError(
+        403, "DENIED", "Your authorization token has expired. Reauthenticate and try again."
+    )
 
 
 def no_repository(name: str) -> RefusalError:
-    return RefusalError(404, "NAME_UNKNOWN", f"The repository with name '{name}' does not exist in the registry with id '{ACCOUNT}'")
+    return RefusalError(
+        404,
+        "NAME_UNKNOWN",
+        f"The repository with name '{name}' does not exist in the registry with id '{ACCOUNT}'",
+    )
 
 
 def bad_repository_name(name: str) -> RefusalError:
-    return RefusalError(400, "NAME_INVALID", f"Invalid parameter at 'repositoryName' failed to satisfy constraint: {name!r}")
+    return RefusalError(
+        400,
+        "NAME_INVALID",
+        f"Invalid parameter at 'repositoryName' failed to satisfy constraint: {name!r}",
+    )
 
 
 def tag_stands(name: str, tag: str) -> RefusalError:
     stands = f"The image tag '{tag}' already exists in the '{name}' repository"
-    return RefusalError(400, "TAG_INVALID", f"{stands} and cannot be overwritten because the tag is immutable.")
+    return RefusalError(
+        400, "TAG_INVALID", f"{stands} and cannot be overwritten because the tag is immutable."
+    )
 
 
 def bad_tag(tag: str) -> RefusalError:
-    return RefusalError(400, "TAG_INVALID", f"Invalid parameter at 'imageTag' failed to satisfy constraint: {tag!r}")
+    return RefusalError(
+        400, "TAG_INVALID", f"Invalid parameter at 'imageTag' failed to satisfy constraint: {tag!r}"
+    )
 
 
 def no_image() -> RefusalError:
@@ -61,7 +77,9 @@ def wrong_range(offset: int) -> RefusalError:
 
 
 def wrong_digest(detail: str) -> RefusalError:
-    return RefusalError(400, "DIGEST_INVALID", f"provided digest did not match uploaded content: {detail}")
+    return RefusalError(
+        400, "DIGEST_INVALID", f"provided digest did not match uploaded content: {detail}"
+    )
 
 
 def bad_manifest(detail: str) -> RefusalError:

@@ -1,4 +1,6 @@
-"""Manifests at the registry front: which image a tag names is ECR's to say, and what is pushed ECR is told."""
+"""Manifests at the registry front: which image a tag names is ECR's to say, and what is pushed ECR
+is told.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ LARGEST_MANIFEST = 4 << 20
 
 
 def standing(call: Call, name: str, reference: str) -> str:
-    """The digest of the image that ECR has under a tag or digest. Raises RefusalError where it has none."""
+    """The digest of the image that ECR has under a tag or digest. Raises RefusalError where it has
+    none.
+    """
     call.shelf.repository(name)
     door = call.shelf.door
     digest = reference if is_digest(reference) else door.digest(name, reference)
@@ -31,8 +35,12 @@ def manifest(call: Call, name: str, reference: str) -> Response:
     pushed = shelf.repositories.pushed(name, digest)
     if pushed is None or not shelf.blobs.has(digest):
         raise errors.no_image()
-    response = Response(shelf.blobs.read(digest), headers={"Docker-Content-Digest": digest}, content_type=pushed.media_type)
-    response.content_type = pushed.media_type       # werkzeug adds a charset to what it takes for text
+    response = Response(
+        shelf.blobs.read(digest),
+        headers={"Docker-Content-Digest": digest},
+        content_type=pushed.media_type,
+    )
+    response.content_type = pushed.media_type  # werkzeug adds a charset to what it takes for text
     return response
 
 
@@ -70,7 +78,10 @@ def put_manifest(call: Call, name: str, reference: str) -> Response:
         refuse_standing(call.shelf, offer)
         keep(call.shelf, offer)
     digest = offer.pushed.digest
-    return Response(status=201, headers={"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest})
+    return Response(
+        status=201,
+        headers={"Location": f"/v2/{name}/manifests/{digest}", "Docker-Content-Digest": digest},
+    )
 
 
 def _body(call: Call) -> bytes:
@@ -84,7 +95,9 @@ def _refuse_missing(shelf: Shelf, name: str, found: Manifest) -> None:
     """A manifest may only name what this repository holds."""
     wanted = ((found.config,) if found.config else ()) + found.layers
     for each in wanted:
-        if not each.foreign and not (shelf.repositories.linked(name, each.digest) and shelf.blobs.has(each.digest)):
+        if not each.foreign and not (
+            shelf.repositories.linked(name, each.digest) and shelf.blobs.has(each.digest)
+        ):
             raise errors.blob_missing(each.digest)
     for child in found.children:
         if not shelf.door.has_image(name, child.digest):
@@ -92,8 +105,14 @@ def _refuse_missing(shelf: Shelf, name: str, found: Manifest) -> None:
 
 
 def refuse_standing(shelf: Shelf, offer: Offer) -> None:
-    """An immutable tag is never written twice; hold `shelf.putting` from here until `keep` is done."""
-    if offer.tag and offer.repository.immutable and shelf.door.digest(offer.repository.name, offer.tag):
+    """An immutable tag is never written twice; hold `shelf.putting` from here until `keep` is
+    done.
+    """
+    if (
+        offer.tag
+        and offer.repository.immutable
+        and shelf.door.digest(offer.repository.name, offer.tag)
+    ):
         raise errors.tag_stands(offer.repository.name, offer.tag)
 
 
@@ -102,6 +121,10 @@ def keep(shelf: Shelf, offer: Offer) -> None:
     name, tag, pushed = offer.repository.name, offer.tag, offer.pushed
     shelf.blobs.put(offer.data)
     shelf.repositories.record(name, pushed, tag)
-    already = shelf.door.digest(name, tag) == pushed.digest if tag else shelf.door.has_image(name, pushed.digest)
+    already = (
+        shelf.door.digest(name, tag) == pushed.digest
+        if tag
+        else shelf.door.has_image(name, pushed.digest)
+    )
     if not already:
         shelf.door.put_image(name, tag, pushed.digest, offer.data, pushed.media_type, pushed.size)

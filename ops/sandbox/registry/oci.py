@@ -1,4 +1,6 @@
-"""Manifests, indexes and image configurations, read once and handed on as plain facts (OCI image-spec; Docker schema 2)."""
+"""Manifests, indexes and image configurations, read once and handed on as plain facts (OCI
+image-spec; Docker schema 2).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ INDEXES = (DOCKER_INDEX, OCI_INDEX)
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a manifest says of one blob or one child manifest; `platform` only in an index (`linux/amd64`)."""
+    """What a manifest says of one blob or one child manifest; `platform` only in an index
+    (`linux/amd64`).
+    """
 
     digest: str
     size: int
@@ -31,7 +35,9 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """An image's manifest, or an index (then `children` stands instead of `config` and `layers`)."""
+    """An image's manifest, or an index (then `children` stands instead of `config` and
+    `layers`).
+    """
 
     media_type: str
     config: Descriptor | None
@@ -50,11 +56,17 @@ class Manifest:
 
 def _descriptor(entry: Any) -> Descriptor:
     where = entry.get("platform") or {}
-    platform = f"{where['os']}/{where['architecture']}" if "os" in where and "architecture" in where else None
+    platform = (
+        f"{where['os']}/{where['architecture']}"
+        if "os" in where and "architecture" in where
+        else None
+    )
     digest, size = entry["digest"], entry["size"]
     if not isinstance(size, int) or not is_digest(digest):
         raise ValueError("a descriptor needs a sha256 digest and a size")
-    return Descriptor(digest, size, str(entry.get("mediaType", "")), platform, foreign=bool(entry.get("urls")))
+    return Descriptor(
+        digest, size, str(entry.get("mediaType", "")), platform, foreign=bool(entry.get("urls"))
+    )
 
 
 def parse_manifest(data: bytes, media_type: str) -> Manifest:
@@ -62,7 +74,9 @@ def parse_manifest(data: bytes, media_type: str) -> Manifest:
     try:
         document = json.loads(data)
         if media_type in INDEXES:
-            return Manifest(media_type, None, (), tuple(_descriptor(each) for each in document["manifests"]))
+            return Manifest(
+                media_type, None, (), tuple(_descriptor(each) for each in document["manifests"])
+            )
         if media_type in MANIFESTS:
             layers = tuple(_descriptor(each) for each in document["layers"])
             return Manifest(media_type, _descriptor(document["config"]), layers, ())
@@ -72,7 +86,9 @@ def parse_manifest(data: bytes, media_type: str) -> Manifest:
 
 
 def platform_of(config: bytes) -> str:
-    """`os/architecture` of an image configuration. Raises ValueError when it is no configuration."""
+    """`os/architecture` of an image configuration. Raises ValueError when it is no
+    configuration.
+    """
     try:
         document = json.loads(config)
         return f"{document['os']}/{document['architecture']}"

@@ -1,7 +1,8 @@
-"""Image references (`host:port/repository:tag@digest`), by the grammar of distribution's reference package.
+"""Image references (`host:port/repository:tag@digest`), by the grammar of distribution's reference
+package.
 
-Splitting at the last colon ruins `repo@sha256:…` and `host:5000/repo`; everything here that reads a reference reads it with this.
-"""
+Splitting at the last colon ruins `repo@sha256:…` and `host:5000/repo`; everything here that reads a
+reference reads it with this."""
 
 from __future__ import annotations
 

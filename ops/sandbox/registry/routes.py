@@ -1,4 +1,6 @@
-"""What each request to the registry front does, by method and path (OCI distribution-spec 1.1, "Endpoints")."""
+"""What each request to the registry front does, by method and path (OCI distribution-spec 1.1,
+"Endpoints").
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,11 @@ def _offset(call: Call, name: str, identity: str) -> int:
 
 
 def _progress(name: str, identity: str, received: int, status: int) -> Response:
-    headers = {"Location": f"/v2/{name}/blobs/uploads/{identity}", "Range": f"0-{max(received - 1, 0)}", "Docker-Upload-UUID": identity}
+    headers = {
+        "Location": f"/v2/{name}/blobs/uploads/{identity}",
+        "Range": f"0-{max(received - 1, 0)}",
+        "Docker-Upload-UUID": identity,
+    }
     return Response(status=status, headers=headers)
 
 
@@ -76,13 +82,20 @@ def _finished(call: Call, name: str, identity: str, digest: str) -> Response:
     except WrongDigestError as error:
         raise errors.wrong_digest(str(error)) from error
     call.shelf.repositories.link(name, digest)
-    return Response(status=201, headers={"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest})
+    return Response(
+        status=201,
+        headers={"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest},
+    )
 
 
 def blob(call: Call, name: str, digest: str) -> Response:
     call.shelf.repository(name)
     shelf = call.shelf
-    if not is_digest(digest) or not shelf.repositories.linked(name, digest) or not shelf.blobs.has(digest):
+    if (
+        not is_digest(digest)
+        or not shelf.repositories.linked(name, digest)
+        or not shelf.blobs.has(digest)
+    ):
         raise errors.no_blob(digest)
     headers = {"Docker-Content-Digest": digest, "Content-Length": str(shelf.blobs.size(digest))}
     body = None if call.request.method == "HEAD" else _chunks(shelf.blobs.path(digest))
@@ -98,12 +111,16 @@ def _chunks(path: Path) -> Iterator[bytes]:
 def tags(call: Call, name: str) -> Response:
     call.shelf.repository(name)
     shelf, last = call.shelf, call.request.args.get("last", "")
-    standing = [tag for tag in shelf.repositories.tags(name) if tag > last and shelf.door.digest(name, tag)]
+    standing = [
+        tag for tag in shelf.repositories.tags(name) if tag > last and shelf.door.digest(name, tag)
+    ]
     limit = call.request.args.get("n", type=int) or 1000
     response = Response(content_type="application/json")
     response.set_data(json.dumps({"name": name, "tags": standing[:limit]}))
     if len(standing) > limit > 0:
-        response.headers["Link"] = f'</v2/{name}/tags/list?n={limit}&last={standing[limit - 1]}>; rel="next"'
+        response.headers["Link"] = (
+            f'</v2/{name}/tags/list?n={limit}&last={standing[limit - 1]}>; rel="next"'
+        )
     return response
 
 
@@ -112,15 +129,23 @@ _NAME = r"/v2/(?P<name>.+)"
 _ROUTES: tuple[tuple[re.Pattern[str], dict[str, Handler]], ...] = (
     (re.compile(r"/v2/?\Z"), {"GET": version, "HEAD": version}),
     (re.compile(_NAME + r"/blobs/uploads/?\Z"), {"POST": start_upload}),
-    (re.compile(_NAME + r"/blobs/uploads/(?P<identity>[^/]+)\Z"), {"PATCH": append, "PUT": finish, "GET": upload_status, "DELETE": cancel}),
+    (
+        re.compile(_NAME + r"/blobs/uploads/(?P<identity>[^/]+)\Z"),
+        {"PATCH": append, "PUT": finish, "GET": upload_status, "DELETE": cancel},
+    ),
     (re.compile(_NAME + r"/blobs/(?P<digest>[^/]+)\Z"), {"GET": blob, "HEAD": blob}),
-    (re.compile(_NAME + r"/manifests/(?P<reference>[^/]+)\Z"), {"GET": manifest, "HEAD": manifest, "PUT": put_manifest}),
+    (
+        re.compile(_NAME + r"/manifests/(?P<reference>[^/]+)\Z"),
+        {"GET": manifest, "HEAD": manifest, "PUT": put_manifest},
+    ),
     (re.compile(_NAME + r"/tags/list\Z"), {"GET": tags}),
 )
 
 
 def route(call: Call, instead: Mapping[Handler, Handler]) -> Response:
-    """Answer one authorised request; `instead` names handlers that give way to others. Raises RefusalError."""
+    """Answer one authorised request; `instead` names handlers that give way to others. Raises
+    RefusalError.
+    """
     for pattern, methods in _ROUTES:
         found = pattern.match(call.request.path)
         if found and (handler := methods.get(call.request.method)):

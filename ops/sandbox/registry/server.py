@@ -1,14 +1,17 @@
 """The registry front: an OCI distribution endpoint (/v2/) in front of ECR.
 
-Emulates Amazon ECR's Docker endpoint: Basic login `AWS:<token>`, repositories that must exist before the first upload, immutable tags,
-blobs scoped by repository, digests verified, a push visible in ECR (PutImage), and images that ECR deleted gone for pulls at once.
-As in ECR an immutable tag is refused even for the digest that it already names (aws/containers-roadmap issue 2179), so whoever deploys
-again looks before pushing; a mutable tag takes the same digest again in silence.
+Emulates Amazon ECR's Docker endpoint: Basic login `AWS:<token>`, repositories that must exist
+before the first upload, immutable tags, blobs scoped by repository, digests verified, a push
+visible in ECR (PutImage), and images that ECR deleted gone for pulls at once. As in ECR an
+immutable tag is refused even for the digest that it already names (aws/containers-roadmap issue
+2179), so whoever deploys again looks before pushing; a mutable tag takes the same digest again in
+silence.
 
-Differs: plain HTTP on loopback; blobs are served from here (ECR redirects to S3); a mount from another repository is never granted (the
-client uploads, as where ECR's blob mounting is off); no referrers, no layer-part limits, no replication; blobs are never collected.
-With a registry behind it (`--registry`, upstream.py) layers and manifests are that one's, and what ECR enforces is still refused here.
-"""
+Differs: plain HTTP on loopback; blobs are served from here (ECR redirects to S3); a mount from
+another repository is never granted (the client uploads, as where ECR's blob mounting is off); no
+referrers, no layer-part limits, no replication; blobs are never collected. With a registry behind
+it (`--registry`, upstream.py) layers and manifests are that one's, and what ECR enforces is still
+refused here."""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ from werkzeug.wrappers import Request, Response
 
 from ops.sandbox.contracts import EcrDoor, Part
 from ops.sandbox.registry import errors
-from ops.sandbox.registry.upstream_routes import Behind
 from ops.sandbox.registry.oci import parse_manifest
 from ops.sandbox.registry.routes import route
-from ops.sandbox.wsgi import serve
 from ops.sandbox.registry.state import Call, Shelf
 from ops.sandbox.registry.store import Blobs, Pushed, Repositories
 from ops.sandbox.registry.uploads import TooMuchError, Uploads
 from ops.sandbox.registry.upstream import Upstream
+from ops.sandbox.registry.upstream_routes import Behind
+from ops.sandbox.wsgi import serve
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -62,12 +65,14 @@ class Registry:
             return refusal.response()
         except TooMuchError as error:
             return errors.too_large(str(error)).response()
-        except Exception as error:      # the client must get an answer; the log gets the trace
+        except Exception as error:  # the client must get an answer; the log gets the trace
             _LOG.exception("%s %s", request.method, request.path)
             return errors.broken(str(error) or type(error).__name__).response()
 
     def _login(self, request: Request) -> Response | None:
-        """None for a good token; the challenge where none came; RefusalError for an expired or foreign one."""
+        """None for a good token; the challenge where none came; RefusalError for an expired or
+        foreign one.
+        """
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "basic":
             challenge = f'Basic realm="{request.host_url}",service="ecr.amazonaws.com"'
@@ -82,21 +87,29 @@ class Registry:
 
 
 def serve_registry(root: Path, door: EcrDoor, port: int, upstream: Upstream | None = None) -> Part:
-    """Start the registry front on 127.0.0.1:`port`, its state in `root` (Paths.images / "registry"), before `upstream` where one is given.
+    """Start the registry front on 127.0.0.1:`port`, its state in `root` (Paths.images /
+    "registry"), before `upstream` where one is given.
 
     OSError when the port is taken.
     """
     return serve("registry", Registry(root, door, upstream), port)
 
 
-def tell_again(root: Path, put: Callable[[str, str, str, bytes, str, int], None], upstream: Upstream | None = None) -> int:
-    """Call `put(name, tag, digest, manifest, media_type, size)` for every tag ever pushed, for an ECR that forgot all; how many.
+def tell_again(
+    root: Path,
+    put: Callable[[str, str, str, bytes, str, int], None],
+    upstream: Upstream | None = None,
+) -> int:
+    """Call `put(name, tag, digest, manifest, media_type, size)` for every tag ever pushed, for an
+    ECR that forgot all; how many.
 
-    What is damaged, or no longer in the registry behind the front, is left out and built again. Raises NoRegistryError.
-    """
+    What is damaged, or no longer in the registry behind the front, is left out and built again.
+    Raises NoRegistryError."""
     blobs, told = Blobs(root), 0
     for name, tag, pushed in Repositories(root).every():
-        if blobs.has(pushed.digest) and (upstream.holds(name, pushed.digest) if upstream else _is_whole(blobs, pushed)):
+        if blobs.has(pushed.digest) and (
+            upstream.holds(name, pushed.digest) if upstream else _is_whole(blobs, pushed)
+        ):
             put(name, tag, pushed.digest, blobs.read(pushed.digest), pushed.media_type, pushed.size)
             told += 1
     return told

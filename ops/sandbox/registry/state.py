@@ -16,7 +16,9 @@ from ops.sandbox.registry.uploads import Uploads
 
 @dataclass(frozen=True)
 class Shelf:
-    """All that the registry holds and whom it asks; `putting` serialises the check of a tag with its writing."""
+    """All that the registry holds and whom it asks; `putting` serialises the check of a tag with
+    its writing.
+    """
 
     blobs: Blobs
     repositories: Repositories

@@ -1,8 +1,8 @@
 """Content-addressed blobs and what repositories hold, on disk, for the registry and for the engine.
 
-Everything is written aside and moved into place (os.replace), so that `kill -9` leaves whole files or none. Nothing is synced to
-the disk: after a power cut the next `up` builds and pushes again what was truncated, which a rehearsal can afford.
-"""
+Everything is written aside and moved into place (os.replace), so that `kill -9` leaves whole files
+or none. Nothing is synced to the disk: after a power cut the next `up` builds and pushes again what
+was truncated, which a rehearsal can afford."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-SMALL = 1 << 20           # bytes; larger blobs are checked by the size that their manifest names
+SMALL = 1 << 20  # bytes; larger blobs are checked by the size that their manifest names
 
 
 def digest_of(data: bytes) -> str:
@@ -62,16 +62,23 @@ class Blobs:
         return self.path(digest).read_bytes()
 
     def check(self, digest: str, size: int) -> bool:
-        """Whether the blob is there with this size; a truncated one is removed, so that a push brings it again."""
+        """Whether the blob is there with this size; a truncated one is removed, so that a push
+        brings it again.
+        """
         path = self.path(digest)
         if path.is_file() and path.stat().st_size != size:
             path.unlink()
         return path.is_file()
 
     def drop_damaged(self) -> None:
-        """Remove the small blobs (manifests, configurations) that are not what their names say; call it once, before serving."""
+        """Remove the small blobs (manifests, configurations) that are not what their names say;
+        call it once, before serving.
+        """
         for path in self._blobs.iterdir():
-            if path.stat().st_size <= SMALL and digest_of(path.read_bytes()) != f"sha256:{path.name}":
+            if (
+                path.stat().st_size <= SMALL
+                and digest_of(path.read_bytes()) != f"sha256:{path.name}"
+            ):
                 path.unlink()
 
     def put(self, data: bytes) -> str:
@@ -101,13 +108,15 @@ class Pushed:
 
 
 class Repositories:
-    """Which blobs, manifests and tags were pushed to which repository (whether an image still *exists* is ECR's to say)."""
+    """Which blobs, manifests and tags were pushed to which repository (whether an image still
+    *exists* is ECR's to say).
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root / "repositories"
 
     def _folder(self, name: str, kind: str) -> Path:
-        return self._root / name.replace("/", "!") / kind      # "!" stands in no repository name
+        return self._root / name.replace("/", "!") / kind  # "!" stands in no repository name
 
     def link(self, name: str, digest: str) -> None:
         """Note that this repository holds the blob, as registries scope blobs by repository."""
@@ -124,7 +133,9 @@ class Repositories:
             write_aside(self._folder(name, "tags") / tag, pushed.digest.encode())
 
     def pushed(self, name: str, digest: str) -> Pushed | None:
-        """The record of a manifest, or None when it was never pushed here, or the record can't be read."""
+        """The record of a manifest, or None when it was never pushed here, or the record can't be
+        read.
+        """
         try:
             record = (self._folder(name, "manifests") / digest.removeprefix("sha256:")).read_text()
             return Pushed(**json.loads(record))
@@ -136,10 +147,14 @@ class Repositories:
         folder = self._folder(name, "tags")
         if not folder.is_dir():
             return ()
-        return tuple(sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".new-")))
+        return tuple(
+            sorted(entry.name for entry in folder.iterdir() if not entry.name.startswith(".new-"))
+        )
 
     def every(self) -> Iterator[tuple[str, str, Pushed]]:
-        """(repository, tag, manifest) of every tag as last pushed: what an ECR that forgot everything has to be told again."""
+        """(repository, tag, manifest) of every tag as last pushed: what an ECR that forgot
+        everything has to be told again.
+        """
         folders = sorted(self._root.iterdir()) if self._root.is_dir() else []
         for folder in folders:
             name = folder.name.replace("!", "/")

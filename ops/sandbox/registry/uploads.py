@@ -1,7 +1,8 @@
-"""Blob uploads under way: POST opens one, PATCH appends, PUT closes it with its digest (OCI distribution-spec, "Pushing blobs").
+"""Blob uploads under way: POST opens one, PATCH appends, PUT closes it with its digest (OCI
+distribution-spec, "Pushing blobs").
 
-An upload lives in one file below `unfinished/`; a supervisor that is killed loses it, and the client starts that blob again, as with ECR.
-"""
+An upload lives in one file below `unfinished/`; a supervisor that is killed loses it, and the
+client starts that blob again, as with ECR."""
 
 from __future__ import annotations
 

@@ -1,11 +1,12 @@
-"""The front's answers where a real registry stands behind it: ECR's own refusals first, then whatever the registry says (upstream.py)."""
+"""The front's answers where a real registry stands behind it: ECR's own refusals first, then
+whatever the registry says (upstream.py).
+"""
 
 from __future__ import annotations
 
 from werkzeug.wrappers import Response
 
-from ops.sandbox.registry import manifests, errors
-from ops.sandbox.registry import routes
+from ops.sandbox.registry import errors, manifests, routes
 from ops.sandbox.registry.reference import is_digest
 from ops.sandbox.registry.routes import Handler
 from ops.sandbox.registry.state import Call
@@ -21,10 +22,18 @@ class Behind:
     @property
     def instead(self) -> dict[Handler, Handler]:
         """Which of the front's own handlers gives way to which of these."""
-        uploads = (routes.start_upload, routes.append, routes.finish, routes.upload_status, routes.cancel)
+        uploads = (
+            routes.start_upload,
+            routes.append,
+            routes.finish,
+            routes.upload_status,
+            routes.cancel,
+        )
         return {
-            **dict.fromkeys(uploads, self.upload), routes.blob: self.blob,
-            manifests.manifest: self.manifest, manifests.put_manifest: self.put_manifest,
+            **dict.fromkeys(uploads, self.upload),
+            routes.blob: self.blob,
+            manifests.manifest: self.manifest,
+            manifests.put_manifest: self.put_manifest,
         }
 
     def upload(self, call: Call, name: str, identity: str = "") -> Response:
@@ -38,8 +47,12 @@ class Behind:
         return self._upstream.forward(call.request)
 
     def manifest(self, call: Call, name: str, reference: str) -> Response:
-        """By digest, whatever tag the registry itself has for it: ECR says which image a tag names, and whether there is one."""
-        return self._upstream.forward(call.request, f"/v2/{name}/manifests/{manifests.standing(call, name, reference)}")
+        """By digest, whatever tag the registry itself has for it: ECR says which image a tag names,
+        and whether there is one.
+        """
+        return self._upstream.forward(
+            call.request, f"/v2/{name}/manifests/{manifests.standing(call, name, reference)}"
+        )
 
     def put_manifest(self, call: Call, name: str, reference: str) -> Response:
         offer = manifests.offered(call, name, reference)

@@ -1,10 +1,11 @@
-"""Tasks as containers of a real Docker engine (`inv sandbox.up --engine docker`), by the same contract as the process runtime.
+"""Tasks as containers of a real Docker engine (`inv sandbox.up --engine docker`), by the same
+contract as the process runtime.
 
-Emulates Fargate with less distance than processes: an own file system, user and process tree; a pull asks the registry each time; output is
-heard from before the start. Differs: the network is the machine's own
-(`network_mode host`), so a task binds its own loopback address, which it gets as HOST; CPU and memory limits are not applied. Linux only:
-an engine inside a virtual machine has another loopback.
-"""
+Emulates Fargate with less distance than processes: an own file system, user and process tree; a
+pull asks the registry each time; output is heard from before the start. Differs: the network is the
+machine's own (`network_mode host`), so a task binds its own loopback address, which it gets as
+HOST; CPU and memory limits are not applied. Linux only: an engine inside a virtual machine has
+another loopback."""
 
 from __future__ import annotations
 
@@ -17,22 +18,22 @@ from typing import Any
 from docker.errors import APIError, DockerException, NotFound
 
 from ops.sandbox.contracts import ContainerSpec, PullError, StartError
-from ops.sandbox.runtime import pull_errors
 from ops.sandbox.registry import reference
+from ops.sandbox.runtime import pull_errors
 from ops.sandbox.runtime.line_splitter import Lines
 
 ROOT_LABEL = "ops.sandbox.root"
 TASK_LABEL = "ops.sandbox.task"
-LAST_WORDS = 2.0          # seconds for the rest of the output, once a container has ended
+LAST_WORDS = 2.0  # seconds for the rest of the output, once a container has ended
 _LOG = logging.getLogger("sandbox.runtime")
 
 
 class DockerRuntime:
     """Runs containers on a real engine (contracts.Runtime).
 
-    `client` is a docker.DockerClient, `root` the sandbox's folder (its containers are labelled with it), `token` gives the registry
-    password of the moment (GetAuthorizationToken's, without `AWS:`).
-    """
+    `client` is a docker.DockerClient, `root` the sandbox's folder (its containers are labelled with
+    it), `token` gives the registry password of the moment (GetAuthorizationToken's, without
+    `AWS:`)."""
 
     def __init__(self, client: Any, root: Path, token: Callable[[], str]) -> None:
         self._client, self._root, self._token = client, str(root), token
@@ -40,13 +41,17 @@ class DockerRuntime:
 
     def sweep(self) -> tuple[str, ...]:
         """Remove the containers that an earlier supervisor of this sandbox left; their ids."""
-        found = self._client.containers.list(all=True, ignore_removed=True, filters={"label": f"{ROOT_LABEL}={self._root}"})
+        found = self._client.containers.list(
+            all=True, ignore_removed=True, filters={"label": f"{ROOT_LABEL}={self._root}"}
+        )
         for container in found:
             _remove(container)
         return tuple(str(container.id) for container in found)
 
     def pull(self, image: str, platform: str = "linux/amd64") -> str:
-        """Pull from the registry, always: what ECR deleted must not start from the engine's cache. The digest. Raises PullError."""
+        """Pull from the registry, always: what ECR deleted must not start from the engine's cache.
+        The digest. Raises PullError.
+        """
         try:
             wanted = reference.parse(image)
         except ValueError:
@@ -57,13 +62,20 @@ class DockerRuntime:
             if f"linux/{self._client.images.get(image).attrs['Architecture']}" != platform:
                 raise pull_errors.other_platform(platform)
         except (DockerException, OSError) as error:
-            raise _pull_error(image, wanted.registry or "", platform, str(getattr(error, "explanation", None) or error)) from error
+            raise _pull_error(
+                image,
+                wanted.registry or "",
+                platform,
+                str(getattr(error, "explanation", None) or error),
+            ) from error
         self._pulled[image] = digest
         return digest
 
     def _pull(self, wanted: reference.Reference, platform: str, login: dict[str, str]) -> str:
         what, digest = wanted.digest or wanted.tag or "latest", wanted.digest or ""
-        for line in self._client.api.pull(wanted.name, tag=what, stream=True, decode=True, auth_config=login, platform=platform):
+        for line in self._client.api.pull(
+            wanted.name, tag=what, stream=True, decode=True, auth_config=login, platform=platform
+        ):
             if "error" in line:
                 raise DockerException(line["error"])
             if str(line.get("status", "")).startswith("Digest: "):
@@ -75,11 +87,15 @@ class DockerRuntime:
         digest = self._pulled.get(spec.image) or self.pull(spec.image)
         container = self._create(spec, f"{reference.parse(spec.image).name}@{digest}")
         try:
-            output = container.attach(stream=True)      # before the start: `logs` of dockerd 20.10 loses a last line without a newline
+            output = container.attach(
+                stream=True
+            )  # before the start: `logs` of dockerd 20.10 loses a last line without a newline
             container.start()
         except APIError as error:
             _remove(container)
-            raise StartError(f"CannotStartContainerError: Error response from daemon: {error.explanation}") from error
+            raise StartError(
+                f"CannotStartContainerError: Error response from daemon: {error.explanation}"
+            ) from error
         except OSError as error:
             raise StartError(f"CannotStartContainerError: {error}") from error
         return DockerContainer(container, output, digest, spec.log)
@@ -96,33 +112,47 @@ class DockerRuntime:
                 environment={**spec.environment, "HOST": spec.address},
                 labels={ROOT_LABEL: self._root, TASK_LABEL: spec.task_id},
                 network_mode="host",
-                use_config_proxy=False,     # a proxy of ~/.docker/config.json is this machine's, not the tasks'
+                # a proxy of ~/.docker/config.json is this machine's, not the tasks'
+                use_config_proxy=False,
                 **{name: value for name, value in chosen.items() if value is not None},
             )
         except APIError as error:
-            raise StartError(f"CannotCreateContainerError: Error response from daemon: {error.explanation}") from error
-        except OSError as error:        # the engine has gone; requests' errors are OSErrors
+            raise StartError(
+                f"CannotCreateContainerError: Error response from daemon: {error.explanation}"
+            ) from error
+        except OSError as error:  # the engine has gone; requests' errors are OSErrors
             raise StartError(f"CannotCreateContainerError: {error}") from error
 
 
 class DockerContainer:
-    """A running container (contracts.Container). It is removed from the engine once its end and its last line were seen."""
+    """A running container (contracts.Container). It is removed from the engine once its end and its
+    last line were seen.
+    """
 
     digest: str
     pid: int | None
     _code: int | None
 
-    def __init__(self, container: Any, output: Iterable[bytes], digest: str, log: Callable[[str], None]) -> None:
+    def __init__(
+        self, container: Any, output: Iterable[bytes], digest: str, log: Callable[[str], None]
+    ) -> None:
         self.digest = digest
         self._container, self._code = container, None
         self.pid = _pid(container)
-        reader = threading.Thread(target=_read, args=(output, Lines(log)), name=f"output-{container.short_id}", daemon=True)
-        self._watcher = threading.Thread(target=self._watch, args=(reader,), name=f"container-{container.short_id}", daemon=True)
+        reader = threading.Thread(
+            target=_read,
+            args=(output, Lines(log)),
+            name=f"output-{container.short_id}",
+            daemon=True,
+        )
+        self._watcher = threading.Thread(
+            target=self._watch, args=(reader,), name=f"container-{container.short_id}", daemon=True
+        )
         reader.start()
         self._watcher.start()
 
     def _watch(self, reader: threading.Thread) -> None:
-        code = 137      # whoever removes the container from outside has killed it
+        code = 137  # whoever removes the container from outside has killed it
         try:
             code = int(self._container.wait()["StatusCode"])
         except (DockerException, OSError, ValueError, KeyError):
@@ -132,7 +162,11 @@ class DockerContainer:
             try:
                 _remove(self._container)
             except (DockerException, OSError) as error:
-                _LOG.warning("container %s could not be removed (%s); `sandbox.down` does it", self._container.short_id, error)
+                _LOG.warning(
+                    "container %s could not be removed (%s); `sandbox.down` does it",
+                    self._container.short_id,
+                    error,
+                )
             self._code = code
 
     def poll(self) -> int | None:
@@ -148,7 +182,9 @@ class DockerContainer:
                 if self._code is None:
                     self._container.kill("SIGKILL")
             except (DockerException, OSError):
-                _LOG.debug("container %s ended while it was being stopped", self._container.short_id)
+                _LOG.debug(
+                    "container %s ended while it was being stopped", self._container.short_id
+                )
         self._watcher.join(10)
         return 137 if self._code is None else self._code
 
@@ -173,7 +209,9 @@ def _pid(container: Any) -> int | None:
 
 
 def _last_code(container: Any, otherwise: int) -> int:
-    """The exit code from the container's own state, when the engine broke off; one that still runs has none yet."""
+    """The exit code from the container's own state, when the engine broke off; one that still runs
+    has none yet.
+    """
     try:
         container.reload()
         state = container.attrs["State"]
@@ -188,7 +226,7 @@ def _remove(container: Any) -> None:
     except NotFound:
         return
     except APIError as error:
-        if error.status_code != 409:        # its removal is already under way
+        if error.status_code != 409:  # its removal is already under way
             raise
 
 

@@ -1,8 +1,9 @@
-"""`sandbox/python:3` for a real engine: an image of the Python that runs the sandbox, assembled where nothing can be pulled.
+"""`sandbox/python:3` for a real engine: an image of the Python that runs the sandbox, assembled
+where nothing can be pulled.
 
-The interpreter, its standard library, psycopg, a shell, a few programs for RUN and the shared libraries that they load go into one tar,
-which `docker import` takes. Paths stay as on this machine, because an interpreter finds its library by its own place. Linux only.
-"""
+The interpreter, its standard library, psycopg, a shell, a few programs for RUN and the shared
+libraries that they load go into one tar, which `docker import` takes. Paths stay as on this
+machine, because an interpreter finds its library by its own place. Linux only."""
 
 from __future__ import annotations
 
@@ -25,12 +26,23 @@ from ops.sandbox.engine.base import NAME, PASSWD, PATH
 
 LABEL = "ops.sandbox.base"
 _PACKAGES = ("psycopg", "psycopg-binary", "typing-extensions")
-_FORM = "2"               # to be raised whenever this module packs something else
+_FORM = "2"  # to be raised whenever this module packs something else
 _PROGRAMS = ("cat", "chmod", "cp", "env", "id", "ln", "ls", "mkdir", "mv", "rm", "sleep")
-_LEFT_OUT = frozenset({
-    "__pycache__", "test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "lib2to3", "pydoc_data", "site-packages",
-    "dist-packages",
-})
+_LEFT_OUT = frozenset(
+    {
+        "__pycache__",
+        "test",
+        "tests",
+        "idlelib",
+        "tkinter",
+        "turtledemo",
+        "ensurepip",
+        "lib2to3",
+        "pydoc_data",
+        "site-packages",
+        "dist-packages",
+    }
+)
 _LIBRARY = re.compile(r"(?:=>\s+)?(/\S+)\s+\(0x")
 
 
@@ -39,11 +51,16 @@ class NoBaseError(Exception):
 
 
 def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> str:
-    """Make sure that the engine has `sandbox/python:3` of this very Python; its id. Raises NoBaseError, docker's DockerException."""
+    """Make sure that the engine has `sandbox/python:3` of this very Python; its id. Raises
+    NoBaseError, docker's DockerException.
+    """
     if not sys.platform.startswith("linux"):
-        raise NoBaseError("a real engine needs Linux here: this Python cannot run in a Linux container")
+        raise NoBaseError(
+            "a real engine needs Linux here: this Python cannot run in a Linux container"
+        )
     key = _key()
-    # Rows, not `images.list`: that looks at each image built on the base once more, and another sandbox may have removed one meanwhile.
+    # Rows, not `images.list`: that looks at each image built on the base once more, and another
+    # sandbox may have removed one meanwhile.
     for image in client.api.images(filters={"label": f"{LABEL}={key}"}):
         if NAME in (image["RepoTags"] or ()):
             return str(image["Id"])
@@ -62,8 +79,16 @@ def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> 
 
 
 def _key() -> str:
-    """What the image is made of: another Python, another psycopg or another way to pack them makes another image."""
-    parts = [platform.python_version(), platform.machine(), sys.base_prefix, importlib.metadata.version("psycopg"), _FORM]
+    """What the image is made of: another Python, another psycopg or another way to pack them makes
+    another image.
+    """
+    parts = [
+        platform.python_version(),
+        platform.machine(),
+        sys.base_prefix,
+        importlib.metadata.version("psycopg"),
+        _FORM,
+    ]
     return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts))
 
 
@@ -73,11 +98,23 @@ def _fill(archive: tarfile.TarFile) -> None:
     files = {path: path for path in (python, *_tree(standard))}
     site = _site_packages(python)
     files |= {site / relative: path for relative, path in _packages()}
-    tools = {Path("/bin") / name: Path(found).resolve() for name in _PROGRAMS if (found := shutil.which(name))}
+    tools = {
+        Path("/bin") / name: Path(found).resolve()
+        for name in _PROGRAMS
+        if (found := shutil.which(name))
+    }
     files |= {Path("/bin/sh"): shell, **tools, **dict(_compiled(files))}
-    programs = {path for path in files.values() if ".so" in path.name or path in (python, shell, *tools.values())}
-    brought = {path.resolve() for path in files.values()}       # a wheel's own libraries are found beside it
-    files |= {library: library for library in _libraries(programs) if library.resolve() not in brought}
+    programs = {
+        path
+        for path in files.values()
+        if ".so" in path.name or path in (python, shell, *tools.values())
+    }
+    brought = {
+        path.resolve() for path in files.values()
+    }  # a wheel's own libraries are found beside it
+    files |= {
+        library: library for library in _libraries(programs) if library.resolve() not in brought
+    }
     for name, path in sorted(files.items()):
         archive.add(path.resolve(), str(name).lstrip("/"), recursive=False)
     for link in ("python", "python3", f"python3.{sys.version_info.minor}"):
@@ -90,7 +127,11 @@ def _fill(archive: tarfile.TarFile) -> None:
 def _tree(root: Path) -> Iterator[Path]:
     """Every file below `root`, without what only developers need."""
     for path in sorted(root.iterdir()):
-        if path.name in _LEFT_OUT or path.suffix == ".a" or path.name.startswith(("config-", "_tkinter")):
+        if (
+            path.name in _LEFT_OUT
+            or path.suffix == ".a"
+            or path.name.startswith(("config-", "_tkinter"))
+        ):
             continue
         if path.is_dir():
             yield from _tree(path)
@@ -99,9 +140,14 @@ def _tree(root: Path) -> Iterator[Path]:
 
 
 def _compiled(files: Mapping[Path, Path]) -> Iterator[tuple[Path, Path]]:
-    """What Python has compiled of these files already: a container keeps nothing, so each would compile its imports again, for seconds."""
+    """What Python has compiled of these files already: a container keeps nothing, so each would
+    compile its imports again, for seconds.
+    """
     for name, path in files.items():
-        if path.suffix == ".py" and (cache := Path(importlib.util.cache_from_source(path))).is_file():
+        if (
+            path.suffix == ".py"
+            and (cache := Path(importlib.util.cache_from_source(path))).is_file()
+        ):
             yield name.parent / "__pycache__" / cache.name, cache
 
 
@@ -121,14 +167,20 @@ def _packages() -> Iterator[tuple[str, Path]]:
 def _site_packages(python: Path) -> Path:
     """Where the interpreter without its virtual environment looks for packages."""
     script = "import site; print(site.getsitepackages()[0])"
-    return Path(subprocess.run([python, "-I", "-c", script], check=True, capture_output=True, text=True, timeout=30).stdout.strip())
+    return Path(
+        subprocess.run(
+            [python, "-I", "-c", script], check=True, capture_output=True, text=True, timeout=30
+        ).stdout.strip()
+    )
 
 
 def _libraries(programs: Iterable[Path]) -> set[Path]:
     """The shared libraries that the loader would take, the loader itself included."""
     found: set[Path] = set()
     for program in programs:
-        answer = subprocess.run(["ldd", program], check=False, capture_output=True, text=True, timeout=30)
+        answer = subprocess.run(
+            ["ldd", program], check=False, capture_output=True, text=True, timeout=30
+        )
         found |= {Path(place) for place in _LIBRARY.findall(answer.stdout)}
     return found
 

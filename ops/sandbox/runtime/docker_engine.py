@@ -1,8 +1,9 @@
-"""A real Docker engine, as the sandbox needs it: reached, found fit, and asked whether it still answers.
+"""A real Docker engine, as the sandbox needs it: reached, found fit, and asked whether it still
+answers.
 
-The containers share the machine's network (docker_runtime.py), so the engine must run on this machine itself: not elsewhere, not in a
-virtual machine, not rootless. What does not fit is refused by name before anything is started.
-"""
+The containers share the machine's network (docker_runtime.py), so the engine must run on this
+machine itself: not elsewhere, not in a virtual machine, not rootless. What does not fit is refused
+by name before anything is started."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ import docker
 from docker.errors import DockerException
 
 SOCKET = "unix:///var/run/docker.sock"
-TIMEOUT = 120             # seconds without a word during a build, push or pull
-PING = 2                  # seconds; also the age at which an answer is asked anew
-OURS = "ops sandbox engine"       # how the sandbox's own endpoint calls itself in /info
+TIMEOUT = 120  # seconds without a word during a build, push or pull
+PING = 2  # seconds; also the age at which an answer is asked anew
+OURS = "ops sandbox engine"  # how the sandbox's own endpoint calls itself in /info
 
 
 class NoEngineError(Exception):
@@ -39,14 +40,18 @@ def connect(where: str, timeout: float = TIMEOUT) -> Any:
         client.ping()
     except (DockerException, OSError, ValueError) as error:
         raise NoEngineError(_worded(where, str(error))) from error
-    client.api._set_auth_headers = lambda headers: None     # the logins of ~/.docker/config.json are nobody's business here
+    client.api._set_auth_headers = lambda headers: (
+        None
+    )  # the logins of ~/.docker/config.json are nobody's business here
     return client
 
 
 def _near(where: str) -> bool:
     there = urlsplit(where)
     host = there.hostname or ""
-    return there.scheme == "unix" or (there.scheme in ("tcp", "http") and (host == "localhost" or host.startswith("127.")))
+    return there.scheme == "unix" or (
+        there.scheme in ("tcp", "http") and (host == "localhost" or host.startswith("127."))
+    )
 
 
 def _worded(where: str, text: str) -> str:
@@ -60,14 +65,19 @@ def _worded(where: str, text: str) -> str:
 
 
 def unfit(info: Mapping[str, Any]) -> str | None:
-    """Why an engine that says this of itself (GET /info) can't carry the sandbox; None where it can."""
+    """Why an engine that says this of itself (GET /info) can't carry the sandbox; None where it
+    can.
+    """
     system, architecture = str(info.get("OperatingSystem", "")), str(info.get("Architecture", ""))
     if system.startswith(OURS):
         return "DOCKER_HOST names the sandbox's own engine endpoint, which is no real one"
     if info.get("OSType", "linux") != "linux":
         return f"it runs {info.get('OSType')} containers, and the images are for Linux"
     if "Docker Desktop" in system:
-        return "it is Docker Desktop: its containers run in a virtual machine, which has another loopback"
+        return (
+            "it is Docker Desktop: its containers run in a virtual machine, which has another "
+            "loopback"
+        )
     if any("rootless" in str(option) for option in info.get("SecurityOptions") or ()):
         return "it is rootless: its containers have a network of its own, with another loopback"
     if architecture not in ("x86_64", "amd64"):

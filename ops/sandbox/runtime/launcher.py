@@ -1,7 +1,9 @@
-"""Becomes a task's process: sets it up as a container's first process, then execs the command. Run by file name, with `-I -S`.
+"""Becomes a task's process: sets it up as a container's first process, then execs the command. Run
+by file name, with `-I -S`.
 
-Reads one JSON object from stdin: {"parent", "argv", "env", "folder", "watch"}. What it does, and why not in a preexec_fn: the supervisor
-has many threads, and code between fork and exec there may hang on a lock that another thread held.
+Reads one JSON object from stdin: {"parent", "argv", "env", "folder", "watch"}. What it does, and
+why not in a preexec_fn: the supervisor has many threads, and code between fork and exec there may
+hang on a lock that another thread held.
 
 - The kernel kills this process when its parent dies (PR_SET_PDEATHSIG); where there is no such call (macOS), or with "watch", a small
   forked watcher kills the process group instead.
@@ -29,21 +31,23 @@ def main() -> None:
     else:
         _watch(parent, status)
     if os.getppid() != parent:
-        os._exit(137)      # the parent died before the kernel was told
+        os._exit(137)  # the parent died before the kernel was told
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.chdir(order["folder"])
-        os.execve(order["argv"][0], order["argv"], order["env"])     # noqa: S606 - no shell is the point
+        os.execve(order["argv"][0], order["argv"], order["env"])  # noqa: S606 - no shell is the point
     except OSError as error:
         os.write(status, str(error.errno or 0).encode())
         os._exit(127)
 
 
 def _watch(parent: int, status: int) -> None:
-    """Fork a watcher that kills this process group when `parent` dies, and goes when this process does."""
+    """Fork a watcher that kills this process group when `parent` dies, and goes when this process
+    does.
+    """
     task = os.getpid()
     if os.fork():
         return

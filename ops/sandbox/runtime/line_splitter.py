@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-LONGEST_LINE = 16 * 1024        # bytes; Docker cuts there too
+LONGEST_LINE = 16 * 1024  # bytes; Docker cuts there too
 _LOG = logging.getLogger("sandbox.runtime")
 
 
 class Lines:
-    """Takes bytes as they come and hands on whole lines, without their newline; the rest of an overlong line is dropped."""
+    """Takes bytes as they come and hands on whole lines, without their newline; the rest of an
+    overlong line is dropped.
+    """
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log, self._held, self._dropping = log, b"", False
@@ -38,5 +40,5 @@ class Lines:
         text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip("\r")
         try:
             self._log(text + " [cut]" if len(line) > LONGEST_LINE else text)
-        except Exception:       # the reader must go on, or the task would stop at a full pipe
+        except Exception:  # the reader must go on, or the task would stop at a full pipe
             _LOG.exception("a task's line could not be kept")

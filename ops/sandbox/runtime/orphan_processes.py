@@ -1,8 +1,8 @@
-"""Which task processes a sandbox has started, on disk, so that the next `up` ends what a killed supervisor left behind.
+"""Which task processes a sandbox has started, on disk, so that the next `up` ends what a killed
+supervisor left behind.
 
-One file a task, `tasks/<task id>/pid-<container>.json`, with the process's start time: a number that was given to another process since
-is never killed.
-"""
+One file a task, `tasks/<task id>/pid-<container>.json`, with the process's start time: a number
+that was given to another process since is never killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psutil
 
 from ops.sandbox.registry.store import write_aside
 
-_SAME_START = 0.05      # seconds: psutil's start times are read from the same counter
+_SAME_START = 0.05  # seconds: psutil's start times are read from the same counter
 
 
 def note(tasks: Path, task_id: str, name: str, pid: int) -> Path:
@@ -36,11 +36,13 @@ def forget(path: Path) -> None:
     try:
         path.parent.rmdir()
     except OSError:
-        return      # other containers of the task, or its other files
+        return  # other containers of the task, or its other files
 
 
 def sweep(tasks: Path) -> tuple[int, ...]:
-    """Kill every recorded process that still runs, with its group and descendants; their pids. Records are removed."""
+    """Kill every recorded process that still runs, with its group and descendants; their pids.
+    Records are removed.
+    """
     killed: list[int] = []
     for path in sorted(tasks.glob("*/pid-*.json")):
         killed.extend(_end(path))
@@ -63,7 +65,9 @@ def _end(path: Path) -> list[int]:
 
 
 def _wait(family: list[psutil.Process]) -> None:
-    """Until all have ended, five seconds at most; they are not reaped here, that is their parents' to do."""
+    """Until all have ended, five seconds at most; they are not reaped here, that is their parents'
+    to do.
+    """
     deadline = time.monotonic() + 5
     while any(map(_runs, family)) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -77,15 +81,26 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _family(pid: int, started: float) -> list[psutil.Process]:
-    """What is left of a task: its process with all descendants, and its process group when the process itself has gone."""
+    """What is left of a task: its process with all descendants, and its process group when the
+    process itself has gone.
+    """
     try:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         process = None
     if process is not None and abs(process.create_time() - started) > _SAME_START:
-        return []       # the number has been given to somebody else
-    group = [each for each in psutil.process_iter() if _group(each.pid) == pid and each.create_time() >= started - _SAME_START]
-    return list({each.pid: each for each in (*group, *(process.children(recursive=True) if process else ()))}.values())
+        return []  # the number has been given to somebody else
+    group = [
+        each
+        for each in psutil.process_iter()
+        if _group(each.pid) == pid and each.create_time() >= started - _SAME_START
+    ]
+    return list(
+        {
+            each.pid: each
+            for each in (*group, *(process.children(recursive=True) if process else ()))
+        }.values()
+    )
 
 
 def _group(pid: int) -> int:

@@ -1,4 +1,6 @@
-"""A container as a process of its own session: started through the launcher, its lines read, stopped with everything that it started."""
+"""A container as a process of its own session: started through the launcher, its lines read,
+stopped with everything that it started.
+"""
 
 from __future__ import annotations
 
@@ -39,19 +41,26 @@ class Command:
 
 def cannot_start(shown: str, why: str) -> StartError:
     """A container's reason as ECS words it (Docker's text inside)."""
-    inner = f'runc create failed: unable to start container process: exec: "{shown}": {why}: unknown'
-    daemon = f"failed to create task for container: failed to create shim task: OCI runtime create failed: {inner}"
+    inner = (
+        f'runc create failed: unable to start container process: exec: "{shown}": {why}: unknown'
+    )
+    daemon = (
+        f"failed to create task for container: failed to create shim task: OCI runtime create "
+        f"failed: {inner}"
+    )
     return StartError(f"CannotStartContainerError: Error response from daemon: {daemon}")
 
 
 class Spawner:
     """Starts every process from one thread that lives as long as the supervisor.
 
-    The kernel's parent-death signal fires when the *thread* that forked ends, so a thread of a pool must not fork.
-    """
+    The kernel's parent-death signal fires when the *thread* that forked ends, so a thread of a pool
+    must not fork."""
 
     def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[
+            tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]
+        ] = queue.SimpleQueue()
         threading.Thread(target=self._run, name="sandbox-spawner", daemon=True).start()
 
     def _run(self) -> None:
@@ -59,7 +68,7 @@ class Spawner:
             start, answer = self._orders.get()
             try:
                 answer.set_result(start())
-            except BaseException as error:      # handed to whoever asked
+            except BaseException as error:  # handed to whoever asked
                 answer.set_exception(error)
 
     def spawn(self, command: Command, watch: bool = False) -> subprocess.Popen[bytes]:
@@ -86,13 +95,22 @@ class Spawner:
 def _popen(status: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(_LAUNCHER), str(status)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env={}, pass_fds=(status,), start_new_session=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={},
+        pass_fds=(status,),
+        start_new_session=True,
     )
 
 
 def _tell(process: subprocess.Popen[bytes], command: Command, watch: bool) -> None:
     order = {
-        "parent": os.getpid(), "argv": command.argv, "env": dict(command.environment), "folder": str(command.folder), "watch": watch,
+        "parent": os.getpid(),
+        "argv": command.argv,
+        "env": dict(command.environment),
+        "folder": str(command.folder),
+        "watch": watch,
     }
     stdin = _pipe(process.stdin)
     try:
@@ -110,7 +128,11 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 def _worded(number: int) -> str:
     """errno in the words of the Go runtime, as Docker passes them on."""
-    known = {errno.ENOEXEC: "exec format error", errno.ENOENT: "no such file or directory", errno.EACCES: "permission denied"}
+    known = {
+        errno.ENOEXEC: "exec format error",
+        errno.ENOENT: "no such file or directory",
+        errno.EACCES: "permission denied",
+    }
     return known.get(number, os.strerror(number).lower())
 
 
@@ -130,26 +152,42 @@ class ProcessContainer:
     pid: int | None
     _code: int | None
 
-    def __init__(self, process: subprocess.Popen[bytes], digest: str, log: Callable[[str], None], ended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        digest: str,
+        log: Callable[[str], None],
+        ended: Callable[[], None],
+    ) -> None:
         self.digest, self.pid = digest, process.pid
         self._process, self._ended, self._code = process, ended, None
         self._guard = threading.Lock()
-        self._reader = threading.Thread(target=_read, args=(_pipe(process.stdout), log), name=f"task-{process.pid}", daemon=True)
+        self._reader = threading.Thread(
+            target=_read, args=(_pipe(process.stdout), log), name=f"task-{process.pid}", daemon=True
+        )
         self._reader.start()
 
     def poll(self) -> int | None:
-        """Exit code (128+signal when killed), or None while it runs. What the process left behind is killed, as a container's end does."""
+        """Exit code (128+signal when killed), or None while it runs. What the process left behind
+        is killed, as a container's end does.
+        """
         with self._guard:
             if self._code is None and _has_ended(self._process):
-                _kill_group(self._process.pid, signal.SIGKILL)      # before it is reaped: its number is still its own
+                _kill_group(
+                    self._process.pid, signal.SIGKILL
+                )  # before it is reaped: its number is still its own
                 code = self._process.wait()
-                self._reader.join(timeout=0.5)      # its end; longer only where a child in another session holds the pipe
+                self._reader.join(
+                    timeout=0.5
+                )  # its end; longer only where a child in another session holds the pipe
                 self._code = 128 - code if code < 0 else code
                 self._ended()
             return self._code
 
     def stop(self, timeout: float) -> int:
-        """SIGTERM to the process group, after `timeout` seconds SIGKILL to all that it started; the exit code. Idempotent."""
+        """SIGTERM to the process group, after `timeout` seconds SIGKILL to all that it started; the
+        exit code. Idempotent.
+        """
         deadline = time.monotonic() + timeout
         if self.poll() is None:
             _kill_group(self._process.pid, signal.SIGTERM)
@@ -166,14 +204,14 @@ class ProcessContainer:
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
     if hasattr(os, "waitid"):
         return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    return process.poll() is not None       # pragma: no cover - macOS before Python 3.13
+    return process.poll() is not None  # pragma: no cover - macOS before Python 3.13
 
 
 def _kill_group(group: int, number: int) -> None:
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
-        return      # nobody left (macOS answers EPERM for a group of zombies)
+        return  # nobody left (macOS answers EPERM for a group of zombies)
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -1,4 +1,6 @@
-"""Why an image could not be had, in the words of ECS (stoppedReason; samples in the developer guide's "CannotPullContainer" pages)."""
+"""Why an image could not be had, in the words of ECS (stoppedReason; samples in the developer
+guide's "CannotPullContainer" pages).
+"""
 
 from __future__ import annotations
 
@@ -12,22 +14,37 @@ def not_found(image: str) -> PullError:
 
 
 def other_platform(platform: str) -> PullError:
-    return PullError(_RETRIED.format(7, f"image Manifest does not contain descriptor matching platform '{platform}'"))
+    return PullError(
+        _RETRIED.format(
+            7, f"image Manifest does not contain descriptor matching platform '{platform}'"
+        )
+    )
 
 
 def no_such_host(image: str, host: str) -> PullError:
     name, tries = host.partition(":")[0], _RETRIED.format(1, f"failed to resolve ref {image}")
-    return PullError(f'{tries}: failed to do request: Head "https://{host}/v2/": dial tcp: lookup {name}: no such host')
+    return PullError(
+        f'{tries}: failed to do request: Head "https://{host}/v2/": dial tcp: lookup '
+        f"{name}: no such host"
+    )
 
 
 def no_reference(image: str) -> PullError:
-    return PullError(f'CannotPullContainerError: failed to normalize image reference "{image}": invalid reference format')
+    return PullError(
+        f'CannotPullContainerError: failed to normalize image reference "{image}": invalid '
+        f"reference format"
+    )
 
 
 def forbidden(image: str, host: str) -> PullError:
     tries = _RETRIED.format(1, f"failed to resolve ref {image}")
-    return PullError(f"{tries}: unexpected status from HEAD request to http://{host}/v2/: 403 Forbidden")
+    return PullError(
+        f"{tries}: unexpected status from HEAD request to http://{host}/v2/: 403 Forbidden"
+    )
 
 
 def broken(image: str, why: str) -> PullError:
-    return PullError(f"CannotPullContainerError: ref pull has been retried 1 time(s): failed to extract {image}: {why}")
+    return PullError(
+        f"CannotPullContainerError: ref pull has been retried 1 time(s): failed to extract "
+        f"{image}: {why}"
+    )

@@ -1,8 +1,9 @@
 """An unpacked image, and how its command is found on this machine.
 
-The process sees this machine's file system, not a root of its own, so what names a file of the image is rewritten to the unpacked one: the
-command's words, WORKDIR, and the folders in PATH and PYTHONPATH. In an image made on `sandbox/python:3`, `python`, `python3` and
-`python3.N` are the Python that runs the sandbox and `sh` is this machine's, as far as the image brings none of its own.
+The process sees this machine's file system, not a root of its own, so what names a file of the
+image is rewritten to the unpacked one: the command's words, WORKDIR, and the folders in PATH and
+PYTHONPATH. In an image made on `sandbox/python:3`, `python`, `python3` and `python3.N` are the
+Python that runs the sandbox and `sh` is this machine's, as far as the image brings none of its own.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from typing import Any
 
 from ops.sandbox.contracts import StartError
 from ops.sandbox.engine.base import PATH as BASE_PATH
-from ops.sandbox.runtime.processes import Command, cannot_start
 from ops.sandbox.registry.store import write_aside
+from ops.sandbox.runtime.processes import Command, cannot_start
 from ops.sandbox.runtime.unpack import inside
 
 PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
@@ -30,24 +31,38 @@ _SHELL = "/bin/sh"
 
 @dataclass(frozen=True)
 class Rootfs:
-    """One unpacked image. `shims` is a folder with `python3` for children that look it up in PATH; None without the base."""
+    """One unpacked image. `shims` is a folder with `python3` for children that look it up in PATH;
+    None without the base.
+    """
 
     root: Path
-    settings: Mapping[str, Any]      # the configuration's `config`: Env, Cmd, Entrypoint, WorkingDir
+    settings: Mapping[str, Any]  # the configuration's `config`: Env, Cmd, Entrypoint, WorkingDir
     shims: Path | None
 
-    def command(self, words: Sequence[str], folder: str | None, environment: Mapping[str, str]) -> Command:
-        """What to exec for `words` (ENTRYPOINT and CMD joined). Raises StartError as ECS words it."""
+    def command(
+        self, words: Sequence[str], folder: str | None, environment: Mapping[str, str]
+    ) -> Command:
+        """What to exec for `words` (ENTRYPOINT and CMD joined). Raises StartError as ECS words
+        it.
+        """
         if not words:
-            raise StartError("CannotCreateContainerError: Error response from daemon: No command specified")
+            raise StartError(
+                "CannotCreateContainerError: Error response from daemon: No command specified"
+            )
         where = inside(self.root, (folder or self.settings.get("WorkingDir") or "/") + "/.")
         where.mkdir(parents=True, exist_ok=True)
         variables = self._variables(environment)
         program = self._program(words[0], where, variables)
-        return Command((program, *(self._argument(word) for word in words[1:])), words[0], variables, where)
+        return Command(
+            (program, *(self._argument(word) for word in words[1:])), words[0], variables, where
+        )
 
-    def words(self, entry_point: Sequence[str] | None, command: Sequence[str] | None) -> tuple[str, ...]:
-        """ENTRYPOINT and CMD as ECS joins them: an entry point of the task definition's own drops the image's CMD."""
+    def words(
+        self, entry_point: Sequence[str] | None, command: Sequence[str] | None
+    ) -> tuple[str, ...]:
+        """ENTRYPOINT and CMD as ECS joins them: an entry point of the task definition's own drops
+        the image's CMD.
+        """
         entry = entry_point if entry_point is not None else self.settings.get("Entrypoint") or ()
         default = () if entry_point is not None else self.settings.get("Cmd") or ()
         return (*entry, *(command if command is not None else default))
@@ -57,11 +72,17 @@ class Rootfs:
         variables = {"PATH": BASE_PATH, **own, **environment}
         for name in _PATHS:
             if name in variables:
-                variables[name] = os.pathsep.join(self._folders(variables[name], shims=name == "PATH"))
+                variables[name] = os.pathsep.join(
+                    self._folders(variables[name], shims=name == "PATH")
+                )
         return variables
 
     def _folders(self, listed: str, shims: bool) -> list[str]:
-        mapped = [str(inside(self.root, each)) if each.startswith("/") else each for each in listed.split(":") if each]
+        mapped = [
+            str(inside(self.root, each)) if each.startswith("/") else each
+            for each in listed.split(":")
+            if each
+        ]
         return [*mapped, str(self.shims)] if shims and self.shims else mapped
 
     def _program(self, name: str, where: Path, variables: Mapping[str, str]) -> str:
@@ -69,7 +90,9 @@ class Rootfs:
             found = inside(self.root, name) if name.startswith("/") else where / name
             if found.is_file():
                 return self._runnable(found, name)
-            return self._of_the_base(name) or self._missing(name, f"stat {name}: no such file or directory")
+            return self._of_the_base(name) or self._missing(
+                name, f"stat {name}: no such file or directory"
+            )
         for folder in variables["PATH"].split(os.pathsep):
             candidate = Path(folder) / name
             if folder != str(self.shims) and candidate.is_file():
@@ -102,8 +125,10 @@ class Rootfs:
 
 
 def write_shims(folder: Path) -> Path:
-    """A folder with `python`, `python3` and `python3.N` that start the Python which runs the sandbox (a link would lose its venv)."""
-    script = f"#!/bin/sh\nexec {shlex.quote(sys.executable)} \"$@\"\n"
+    """A folder with `python`, `python3` and `python3.N` that start the Python which runs the
+    sandbox (a link would lose its venv).
+    """
+    script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'
     for name in PYTHONS:
         write_aside(folder / name, script.encode())
         (folder / name).chmod(0o755)

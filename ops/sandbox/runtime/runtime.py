@@ -1,14 +1,16 @@
 """Tasks as processes: what stands in for Fargate's container runtime.
 
-Emulates: the pull through ECR (an image that ECR deleted cannot be started), platforms, layers with whiteouts, ENTRYPOINT, CMD, ENV and
-WORKDIR, a process with an environment of its own, lines of output, SIGTERM then SIGKILL, exit codes 128+n, and the end of everything that a
-container started when its first process ends. Reasons are worded as ECS words them.
+Emulates: the pull through ECR (an image that ECR deleted cannot be started), platforms, layers with
+whiteouts, ENTRYPOINT, CMD, ENV and WORKDIR, a process with an environment of its own, lines of
+output, SIGTERM then SIGKILL, exit codes 128+n, and the end of everything that a container started
+when its first process ends. Reasons are worded as ECS words them.
 
-Differs: no file system, network or user of its own. A process sees this machine's files (the image's own are found where rootfs.py says);
-tasks of one image share its unpacked files; a task binds its own loopback address, which it gets as HOST; USER and limits are recorded, not
-applied; PATH and HOME name folders of the image as it lies unpacked; a program may kill itself with SIGKILL, which PID 1 of a container
-can't; a child that leaves the process group is killed by stop() but survives a first process that ends by itself.
-"""
+Differs: no file system, network or user of its own. A process sees this machine's files (the
+image's own are found where rootfs.py says); tasks of one image share its unpacked files; a task
+binds its own loopback address, which it gets as HOST; USER and limits are recorded, not applied;
+PATH and HOME name folders of the image as it lies unpacked; a program may kill itself with SIGKILL,
+which PID 1 of a container can't; a child that leaves the process group is killed by stop() but
+survives a first process that ends by itself."""
 
 from __future__ import annotations
 
@@ -19,13 +21,13 @@ import threading
 from pathlib import Path
 
 from ops.sandbox.contracts import ContainerSpec, EcrDoor, Paths, PullError
-from ops.sandbox.runtime import orphan_processes, pull_errors
-from ops.sandbox.registry import reference
 from ops.sandbox.engine.base import marker_diff_id
+from ops.sandbox.registry import reference
 from ops.sandbox.registry.oci import Manifest, parse_manifest, platform_of
+from ops.sandbox.registry.store import Blobs, Repositories
+from ops.sandbox.runtime import orphan_processes, pull_errors
 from ops.sandbox.runtime.processes import ProcessContainer, Spawner
 from ops.sandbox.runtime.rootfs import Rootfs, read_settings, write_shims
-from ops.sandbox.registry.store import Blobs, Repositories
 from ops.sandbox.runtime.unpack import UnpackError, unpack
 
 DEFAULT_PLATFORM = "linux/amd64"
@@ -33,11 +35,16 @@ _MOST_UNPACKED = 20
 
 
 class ProcessRuntime:
-    """Runs containers as processes (contracts.Runtime). `registry` is the host:port that the task definitions name."""
+    """Runs containers as processes (contracts.Runtime). `registry` is the host:port that the task
+    definitions name.
+    """
 
     def __init__(self, paths: Paths, door: EcrDoor, registry: str) -> None:
         self._tasks, self._door, self._registry = paths.tasks, door, registry
-        self._blobs, self._repositories = Blobs(paths.images / "registry"), Repositories(paths.images / "registry")
+        self._blobs, self._repositories = (
+            Blobs(paths.images / "registry"),
+            Repositories(paths.images / "registry"),
+        )
         self._unpacked = paths.images / "rootfs"
         self._shims = write_shims(paths.images / "shims")
         self._spawner = Spawner()
@@ -46,7 +53,9 @@ class ProcessRuntime:
         self._prune()
 
     def sweep(self) -> tuple[int, ...]:
-        """Kill the task processes that an earlier supervisor left; their pids. Call it once at `up`, before any start."""
+        """Kill the task processes that an earlier supervisor left; their pids. Call it once at
+        `up`, before any start.
+        """
         return orphan_processes.sweep(self._tasks)
 
     def pull(self, image: str, platform: str = DEFAULT_PLATFORM) -> str:
@@ -66,7 +75,9 @@ class ProcessRuntime:
         home = self._tasks / spec.task_id
         home.mkdir(parents=True, exist_ok=True)
         environment = {"HOME": str(home), **spec.environment, "HOST": spec.address}
-        command = rootfs.command(rootfs.words(spec.entry_point, spec.command), spec.working_directory, environment)
+        command = rootfs.command(
+            rootfs.words(spec.entry_point, spec.command), spec.working_directory, environment
+        )
         process = self._spawner.spawn(command)
         record = orphan_processes.note(self._tasks, spec.task_id, spec.name, process.pid)
         return ProcessContainer(process, digest, spec.log, lambda: orphan_processes.forget(record))
@@ -116,7 +127,9 @@ class ProcessRuntime:
 
     def _folder(self, manifest: Manifest) -> Path:
         """Named after the configuration, which names every layer: equal images share one folder."""
-        return self._unpacked / (manifest.config.digest if manifest.config else "").removeprefix("sha256:")
+        return self._unpacked / (manifest.config.digest if manifest.config else "").removeprefix(
+            "sha256:"
+        )
 
     def _unpack(self, image: str, manifest: Manifest) -> None:
         folder = self._folder(manifest)
@@ -137,13 +150,22 @@ class ProcessRuntime:
     def _rootfs(self, manifest: Manifest) -> Rootfs:
         config = self._config(manifest)
         on_base = marker_diff_id() in json.loads(config)["rootfs"]["diff_ids"]
-        return Rootfs(self._folder(manifest), read_settings(config), self._shims if on_base else None)
+        return Rootfs(
+            self._folder(manifest), read_settings(config), self._shims if on_base else None
+        )
 
     def _prune(self) -> None:
-        """Keep the newest unpacked images; no task of this sandbox runs yet when a runtime is made."""
+        """Keep the newest unpacked images; no task of this sandbox runs yet when a runtime is
+        made.
+        """
         if not self._unpacked.is_dir():
             return
-        folders = sorted(self._unpacked.iterdir(), key=lambda each: each.stat().st_mtime, reverse=True)
+        folders = sorted(
+            self._unpacked.iterdir(), key=lambda each: each.stat().st_mtime, reverse=True
+        )
         unfinished = [each for each in folders if each.name.startswith(".new-")]
-        for each in (*unfinished, *[whole for whole in folders if whole not in unfinished][_MOST_UNPACKED:]):
+        for each in (
+            *unfinished,
+            *[whole for whole in folders if whole not in unfinished][_MOST_UNPACKED:],
+        ):
             shutil.rmtree(each, ignore_errors=True)

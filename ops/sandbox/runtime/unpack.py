@@ -1,8 +1,9 @@
-"""Layers unpacked into a folder, safely: nothing is written outside, whatever names and links a layer carries (OCI image-spec, layer.md).
+"""Layers unpacked into a folder, safely: nothing is written outside, whatever names and links a
+layer carries (OCI image-spec, layer.md).
 
-Symbolic links are followed as the container would, with the folder as its root; absolute ones are rewritten to stay inside. Whiteouts
-(`.wh.name`, `.wh..wh..opq`) delete what lower layers brought. Devices and pipes are left out, and setuid bits and owners dropped.
-"""
+Symbolic links are followed as the container would, with the folder as its root; absolute ones are
+rewritten to stay inside. Whiteouts (`.wh.name`, `.wh..wh..opq`) delete what lower layers brought.
+Devices and pipes are left out, and setuid bits and owners dropped."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def unpack(layer: Path, root: Path) -> None:
 
 
 def inside(root: Path, name: str) -> Path:
-    """Where `name` lies below `root`, symbolic links of its folders followed as in a container (`..` stops at the root)."""
+    """Where `name` lies below `root`, symbolic links of its folders followed as in a container
+    (`..` stops at the root).
+    """
     parts, place, links = _parts(name), root, 0
     while len(parts) > 1:
         part = parts.pop(0)
@@ -83,7 +86,10 @@ def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> Non
     elif member.islnk():
         source = inside(root, member.linkname)
         if source.is_symlink() or not source.is_file():
-            raise UnpackError(f"failed to extract layer: hard link {member.name!r} to {member.linkname!r}, which is no file")
+            raise UnpackError(
+                f"failed to extract layer: hard link {member.name!r} to "
+                f"{member.linkname!r}, which is no file"
+            )
         _clear(path)
         os.link(source, path)
 
@@ -117,5 +123,7 @@ def _clear(path: Path, keep_folder: bool = False) -> None:
 def _kept_inside(root: Path, link: Path, target: str) -> str:
     """A link's target, relative and never above the root (in a container `/..` is `/`)."""
     here = link.parent.relative_to(root).as_posix()
-    landing = posixpath.normpath(posixpath.join("/", "" if target.startswith("/") else here, target)).lstrip("/")
+    landing = posixpath.normpath(
+        posixpath.join("/", "" if target.startswith("/") else here, target)
+    ).lstrip("/")
     return posixpath.relpath("/" + landing, "/" + here)

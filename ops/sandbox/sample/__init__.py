@@ -1,9 +1,10 @@
-"""The sample platform: two small services in a git checkout of their own, with an `origin` to push to.
+"""The sample platform: two small services in a git checkout of their own, with an `origin` to push
+to.
 
-`platform/` beside this file holds their sources. The checkout has two commits: version 1, which `sandbox.up` builds and runs, and a
-small second one that waits to be deployed. What differs from a real platform: the services use nothing but the standard library (and
-psycopg), and `origin` is a bare repository next to the checkout instead of a host.
-"""
+`platform/` beside this file holds their sources. The checkout has two commits: version 1, which
+`sandbox.up` builds and runs, and a small second one that waits to be deployed. What differs from a
+real platform: the services use nothing but the standard library (and psycopg), and `origin` is a
+bare repository next to the checkout instead of a host."""
 
 from __future__ import annotations
 
@@ -21,9 +22,17 @@ from ops.sandbox.contracts import Paths
 SOURCES = Path(__file__).parent / "platform"
 AUTHOR = ("Sandbox", "sandbox@localhost")
 SERVICES = ("backend", "frontend")
-SECOND = (                      # the second commit: file, what stood there, what stands there now
-    ("backend/server.py", '"database": "connected", ', '"database": "connected", "service": "backend", '),
-    ("frontend/server.py", "A small platform that deploys itself.", "A small platform that deploys itself, and proves it."),
+SECOND = (  # the second commit: file, what stood there, what stands there now
+    (
+        "backend/server.py",
+        '"database": "connected", ',
+        '"database": "connected", "service": "backend", ',
+    ),
+    (
+        "frontend/server.py",
+        "A small platform that deploys itself.",
+        "A small platform that deploys itself, and proves it.",
+    ),
 )
 
 
@@ -37,17 +46,25 @@ class Commit:
 
 
 def make_checkout(paths: Paths) -> Commit:
-    """Make the checkout and its origin where they are missing, committed and pushed; the commit of version 1.
+    """Make the checkout and its origin where they are missing, committed and pushed; the commit of
+    version 1.
 
-    What the user has committed since stays. A lost origin is made again from the checkout. Raises OpsError when git is missing or refuses.
-    """
+    What the user has committed since stays. A lost origin is made again from the checkout. Raises
+    OpsError when git is missing or refuses."""
     if shutil.which("git") is None:
-        raise OpsError("the sandbox's sample platform needs git", "there is no `git` on PATH", "install git, then `inv sandbox.up` again")
+        raise OpsError(
+            "the sandbox's sample platform needs git",
+            "there is no `git` on PATH",
+            "install git, then `inv sandbox.up` again",
+        )
     if not (paths.platform / ".git").exists():
         _make(paths)
     if not (paths.origin / "HEAD").exists():
         _make_origin(paths)
-    return _commit(paths, git(paths.platform, "rev-list", "--max-parents=0", "--first-parent", "HEAD").split()[-1])
+    return _commit(
+        paths,
+        git(paths.platform, "rev-list", "--max-parents=0", "--first-parent", "HEAD").split()[-1],
+    )
 
 
 def _commit(paths: Paths, name: str) -> Commit:
@@ -55,31 +72,43 @@ def _commit(paths: Paths, name: str) -> Commit:
 
 
 def export(paths: Paths, commit: Commit, service: str, into: Path) -> None:
-    """Write `service`'s folder as of `commit` below `into`: nothing uncommitted gets into an image."""
+    """Write `service`'s folder as of `commit` below `into`: nothing uncommitted gets into an
+    image.
+    """
     archive = into / "source.tar"
     git(paths.platform, "archive", "--format=tar", f"--output={archive}", commit.full, service)
     with tarfile.open(archive) as source:
-        if hasattr(tarfile, "data_filter"):              # since 3.11.4; git's archive holds nothing that it would refuse
+        if hasattr(
+            tarfile, "data_filter"
+        ):  # since 3.11.4; git's archive holds nothing that it would refuse
             source.extraction_filter = tarfile.data_filter
         source.extractall(into)  # noqa: S202
     archive.unlink()
 
 
 def _make(paths: Paths) -> None:
-    """Made beside and then renamed: a checkout is whole or not there. Files of the user's that are in the way are kept aside."""
+    """Made beside and then renamed: a checkout is whole or not there. Files of the user's that are
+    in the way are kept aside.
+    """
     making = paths.root / "platform.making"
     shutil.rmtree(making, ignore_errors=True)
     shutil.copytree(SOURCES, making, ignore=shutil.ignore_patterns("__pycache__"))
     terraform.copy(making)
     git(making, "-c", "init.defaultBranch=main", "init", "--quiet", "--template=")
     git(making, "symbolic-ref", "HEAD", "refs/heads/main")
-    for key, value in (("user.name", AUTHOR[0]), ("user.email", AUTHOR[1]), ("commit.gpgsign", "false")):
+    for key, value in (
+        ("user.name", AUTHOR[0]),
+        ("user.email", AUTHOR[1]),
+        ("commit.gpgsign", "false"),
+    ):
         git(making, "config", key, value)
     _commit_all(making, "Version 1 of both services")
     for name, before, after in SECOND:
         file = making / name
         file.write_text(file.read_text().replace(before, after, 1))
-    _commit_all(making, "Let the health check name its service, and the home page say what it proves")
+    _commit_all(
+        making, "Let the health check name its service, and the home page say what it proves"
+    )
     shutil.rmtree(paths.origin, ignore_errors=True)
     if paths.platform.exists():
         paths.platform.rename(paths.platform.with_name(f"platform-aside-{os.getpid()}"))
@@ -100,20 +129,49 @@ def _make_origin(paths: Paths) -> None:
     shutil.rmtree(paths.origin, ignore_errors=True)
     making.rename(paths.origin)
     remotes = git(paths.platform, "remote").split()
-    git(paths.platform, "remote", "set-url" if "origin" in remotes else "add", "origin", "../origin.git")
-    git(paths.platform, "-c", "core.hooksPath=/dev/null", "push", "--quiet", "--set-upstream", "origin", "main")
+    git(
+        paths.platform,
+        "remote",
+        "set-url" if "origin" in remotes else "add",
+        "origin",
+        "../origin.git",
+    )
+    git(
+        paths.platform,
+        "-c",
+        "core.hooksPath=/dev/null",
+        "push",
+        "--quiet",
+        "--set-upstream",
+        "origin",
+        "main",
+    )
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git in `folder` untouched by the user's configuration and by GIT_* variables; its output. Raises OpsError with git's words."""
+    """Run git in `folder` untouched by the user's configuration and by GIT_* variables; its output.
+    Raises OpsError with git's words.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
-        ["git", *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-        env={**clean, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"},
+        ["git", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            **clean,
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "LC_ALL": "C",
+        },
     )
     if done.returncode:
         raise OpsError(
-            f"git {' '.join(arguments)} failed in {folder}", done.stderr.strip() or f"exit code {done.returncode}",
+            f"git {' '.join(arguments)} failed in {folder}",
+            done.stderr.strip() or f"exit code {done.returncode}",
             "inv sandbox.down --purge",
         )
     return done.stdout.strip()

@@ -1,7 +1,8 @@
-"""The platform as it stands after `sandbox.up`: infrastructure, version 1 of both images, and two healthy services.
+"""The platform as it stands after `sandbox.up`: infrastructure, version 1 of both images, and two
+healthy services.
 
-All of it is made by API calls through boto3 and the docker client, as an operator would make it; Terraform owns none of it.
-"""
+All of it is made by API calls through boto3 and the docker client, as an operator would make it;
+Terraform owns none of it."""
 
 from __future__ import annotations
 
@@ -13,6 +14,18 @@ from ops.sandbox.seed.network import Network, make_network
 from ops.sandbox.seed.services import await_steady, create, register
 
 __all__ = [
-    "CLUSTER", "SHAPES", "Clients", "Network", "Shape", "await_steady", "build_and_push", "create", "make_account", "make_ground",
-    "make_network", "make_repositories", "register", "registry_token",
+    "CLUSTER",
+    "SHAPES",
+    "Clients",
+    "Network",
+    "Shape",
+    "await_steady",
+    "build_and_push",
+    "create",
+    "make_account",
+    "make_ground",
+    "make_network",
+    "make_repositories",
+    "register",
+    "registry_token",
 ]

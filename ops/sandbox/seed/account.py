@@ -1,4 +1,6 @@
-"""The account's other things: repositories, secret, log groups, roles, cluster, state bucket and lock table, RDS entry, distribution."""
+"""The account's other things: repositories, secret, log groups, roles, cluster, state bucket and
+lock table, RDS entry, distribution.
+"""
 
 from __future__ import annotations
 
@@ -21,23 +23,47 @@ from ops.sandbox.seed.names import (
 )
 from ops.sandbox.seed.network import Network
 
-TASKS = {"Version": "2012-10-17", "Statement": [
-    {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"},
-]}
-EXECUTION = {"Version": "2012-10-17", "Statement": [
-    {"Effect": "Allow", "Resource": "*", "Action": [
-        "ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage",
-        "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue",
-    ]},
-]}
-OPTIMIZED, DISABLED = "658327ea-f89d-4fab-a63d-7e88639e58f6", "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"      # AWS's managed cache policies
+TASKS = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+            "Action": "sts:AssumeRole",
+        },
+    ],
+}
+EXECUTION = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Resource": "*",
+            "Action": [
+                "ecr:GetAuthorizationToken",
+                "ecr:BatchCheckLayerAvailability",
+                "ecr:GetDownloadUrlForLayer",
+                "ecr:BatchGetImage",
+                "logs:CreateLogStream",
+                "logs:PutLogEvents",
+                "secretsmanager:GetSecretValue",
+            ],
+        },
+    ],
+}
+OPTIMIZED, DISABLED = (
+    "658327ea-f89d-4fab-a63d-7e88639e58f6",
+    "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
+)  # AWS's managed cache policies
 
 
 def make_repositories(clients: Clients) -> None:
     """IMMUTABLE, as live: a tag is pushed once."""
     for shape in SHAPES:
         clients.ecr.create_repository(
-            repositoryName=shape.repository, imageTagMutability="IMMUTABLE", imageScanningConfiguration={"scanOnPush": False},
+            repositoryName=shape.repository,
+            imageTagMutability="IMMUTABLE",
+            imageScanningConfiguration={"scanOnPush": False},
         )
 
 
@@ -46,15 +72,25 @@ def make_ground(clients: Clients, login: Login) -> str:
     for shape in SHAPES:
         clients.logs.create_log_group(logGroupName=shape.log_group)
         clients.logs.put_retention_policy(logGroupName=shape.log_group, retentionInDays=7)
-    clients.ecs.create_cluster(clusterName=CLUSTER, settings=[{"name": "containerInsights", "value": "enabled"}])
+    clients.ecs.create_cluster(
+        clusterName=CLUSTER, settings=[{"name": "containerInsights", "value": "enabled"}]
+    )
     return _make_secret(clients, login)
 
 
 def make_account(clients: Clients, network: Network, login: Login) -> None:
-    """The rest, which no task waits for: roles, state bucket and lock table, RDS entry, distribution."""
+    """The rest, which no task waits for: roles, state bucket and lock table, RDS entry,
+    distribution.
+    """
     for role in ("task", "execution"):
-        clients.iam.create_role(RoleName=f"{PREFIX}-ecs-{role}-role", AssumeRolePolicyDocument=json.dumps(TASKS))
-    clients.iam.put_role_policy(RoleName=f"{PREFIX}-ecs-execution-role", PolicyName="start-tasks", PolicyDocument=json.dumps(EXECUTION))
+        clients.iam.create_role(
+            RoleName=f"{PREFIX}-ecs-{role}-role", AssumeRolePolicyDocument=json.dumps(TASKS)
+        )
+    clients.iam.put_role_policy(
+        RoleName=f"{PREFIX}-ecs-execution-role",
+        PolicyName="start-tasks",
+        PolicyDocument=json.dumps(EXECUTION),
+    )
     _make_state_store(clients)
     _make_database_entry(clients, network, login)
     clients.cloudfront.create_distribution(DistributionConfig=_distribution(network.domain))
@@ -67,17 +103,27 @@ def role_arn(role: str) -> str:
 
 def _make_secret(clients: Clients, login: Login) -> str:
     value = {
-        "username": login.username, "password": login.password, "host": DATABASE_HOST, "port": str(login.port), "dbname": login.database,
+        "username": login.username,
+        "password": login.password,
+        "host": DATABASE_HOST,
+        "port": str(login.port),
+        "dbname": login.database,
     }
-    made = clients.secrets.create_secret(Name=SECRET, Description="Database of the platform", SecretString=json.dumps(value))
+    made = clients.secrets.create_secret(
+        Name=SECRET, Description="Database of the platform", SecretString=json.dumps(value)
+    )
     return str(made["ARN"])
 
 
 def _make_state_store(clients: Clients) -> None:
     clients.s3.create_bucket(Bucket=STATE_BUCKET)
-    clients.s3.put_bucket_versioning(Bucket=STATE_BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    clients.s3.put_bucket_versioning(
+        Bucket=STATE_BUCKET, VersioningConfiguration={"Status": "Enabled"}
+    )
     clients.dynamodb.create_table(
-        TableName=LOCK_TABLE, BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
+        TableName=LOCK_TABLE,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "LockID", "KeyType": "HASH"}],
         AttributeDefinitions=[{"AttributeName": "LockID", "AttributeType": "S"}],
     )
 
@@ -85,31 +131,66 @@ def _make_state_store(clients: Clients) -> None:
 def _make_database_entry(clients: Clients, network: Network, login: Login) -> None:
     subnets = f"{PREFIX}-db-subnets"
     clients.rds.create_db_subnet_group(
-        DBSubnetGroupName=subnets, DBSubnetGroupDescription="private", SubnetIds=list(network.database_subnets),
+        DBSubnetGroupName=subnets,
+        DBSubnetGroupDescription="private",
+        SubnetIds=list(network.database_subnets),
     )
     clients.rds.create_db_instance(
-        DBInstanceIdentifier=DATABASE_INSTANCE, Engine="postgres", EngineVersion="15.12", DBInstanceClass="db.t4g.micro",
-        AllocatedStorage=20, StorageType="gp3", StorageEncrypted=True, DBName=login.database, MasterUsername=login.username,
-        MasterUserPassword=login.password, Port=login.port, DBSubnetGroupName=subnets, VpcSecurityGroupIds=[network.groups["db"]],
-        BackupRetentionPeriod=7, PubliclyAccessible=False,
+        DBInstanceIdentifier=DATABASE_INSTANCE,
+        Engine="postgres",
+        EngineVersion="15.12",
+        DBInstanceClass="db.t4g.micro",
+        AllocatedStorage=20,
+        StorageType="gp3",
+        StorageEncrypted=True,
+        DBName=login.database,
+        MasterUsername=login.username,
+        MasterUserPassword=login.password,
+        Port=login.port,
+        DBSubnetGroupName=subnets,
+        VpcSecurityGroupIds=[network.groups["db"]],
+        BackupRetentionPeriod=7,
+        PubliclyAccessible=False,
     )
 
 
 def _distribution(origin: str) -> dict[str, Any]:
     """Everything but /api/* is kept."""
+
     def behaviour(policy: str) -> dict[str, Any]:
         return {
-            "TargetOriginId": "alb", "ViewerProtocolPolicy": "redirect-to-https", "CachePolicyId": policy, "Compress": True,
+            "TargetOriginId": "alb",
+            "ViewerProtocolPolicy": "redirect-to-https",
+            "CachePolicyId": policy,
+            "Compress": True,
             "AllowedMethods": {"Quantity": 2, "Items": ["GET", "HEAD"]},
         }
 
     return {
-        "CallerReference": CDN_COMMENT, "Comment": CDN_COMMENT, "Enabled": True, "PriceClass": "PriceClass_100",
+        "CallerReference": CDN_COMMENT,
+        "Comment": CDN_COMMENT,
+        "Enabled": True,
+        "PriceClass": "PriceClass_100",
         "Aliases": {"Quantity": 1, "Items": [DOMAIN]},
-        "Origins": {"Quantity": 1, "Items": [{
-            "Id": "alb", "DomainName": origin, "OriginPath": "", "CustomHeaders": {"Quantity": 0},
-            "CustomOriginConfig": {"HTTPPort": 80, "HTTPSPort": 443, "OriginProtocolPolicy": "http-only"},
-        }]},
+        "Origins": {
+            "Quantity": 1,
+            "Items": [
+                {
+                    "Id": "alb",
+                    "DomainName": origin,
+                    "OriginPath": "",
+                    "CustomHeaders": {"Quantity": 0},
+                    "CustomOriginConfig": {
+                        "HTTPPort": 80,
+                        "HTTPSPort": 443,
+                        "OriginProtocolPolicy": "http-only",
+                    },
+                }
+            ],
+        },
         "DefaultCacheBehavior": behaviour(OPTIMIZED),
-        "CacheBehaviors": {"Quantity": 1, "Items": [{"PathPattern": "/api/*", **behaviour(DISABLED)}]},
+        "CacheBehaviors": {
+            "Quantity": 1,
+            "Items": [{"PathPattern": "/api/*", **behaviour(DISABLED)}],
+        },
     }

@@ -1,4 +1,6 @@
-"""boto3 clients of the sandbox's own AWS endpoint: its keys, handed over explicitly, nothing of the machine's configuration."""
+"""boto3 clients of the sandbox's own AWS endpoint: its keys, handed over explicitly, nothing of the
+machine's configuration.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,14 @@ class Clients:
 
     def __init__(self, endpoint: str, key: Key) -> None:
         self._endpoint = endpoint
-        self._session: Any = boto3.session.Session(key.access_key, key.secret_key, region_name=REGION)
+        self._session: Any = boto3.session.Session(
+            key.access_key, key.secret_key, region_name=REGION
+        )
 
     def _client(self, name: str) -> Any:
-        settings = Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30, proxies={})
+        settings = Config(
+            retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30, proxies={}
+        )
         return self._session.client(name, endpoint_url=self._endpoint, config=settings)
 
     @cached_property

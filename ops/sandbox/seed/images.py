@@ -1,4 +1,6 @@
-"""Version 1 of both images: built from its commit through the engine endpoint and pushed to the registry, with the `docker` client."""
+"""Version 1 of both images: built from its commit through the engine endpoint and pushed to the
+registry, with the `docker` client.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,31 @@ def registry_token(clients: Clients) -> str:
     return base64.b64decode(data["authorizationToken"]).decode().partition(":")[2]
 
 
-def build_and_push(engine: Any, clients: Clients, paths: Paths, shape: Shape, image: str, commit: Commit) -> None:
-    """Build `image` (`host:port/repository:tag`) of `commit` and push it. Raises OpsError with the engine's words."""
+def build_and_push(
+    engine: Any, clients: Clients, paths: Paths, shape: Shape, image: str, commit: Commit
+) -> None:
+    """Build `image` (`host:port/repository:tag`) of `commit` and push it. Raises OpsError with the
+    engine's words.
+    """
     labels = {
-        "org.opencontainers.image.revision": commit.full, "org.opencontainers.image.source": str(paths.origin),
+        "org.opencontainers.image.revision": commit.full,
+        "org.opencontainers.image.source": str(paths.origin),
         "org.opencontainers.image.created": commit.at,
     }
     with tempfile.TemporaryDirectory(prefix="sandbox-build-") as folder:
         export(paths, commit, shape.name, Path(folder))
-        _follow(f"build of {image}", engine.api.build(
-            path=f"{folder}/{shape.name}", tag=image, labels=labels, buildargs={"VERSION": commit.short}, platform="linux/amd64",
-            rm=True, decode=True,
-        ))
+        _follow(
+            f"build of {image}",
+            engine.api.build(
+                path=f"{folder}/{shape.name}",
+                tag=image,
+                labels=labels,
+                buildargs={"VERSION": commit.short},
+                platform="linux/amd64",
+                rm=True,
+                decode=True,
+            ),
+        )
     login = {"username": "AWS", "password": registry_token(clients)}
     _follow(f"push of {image}", engine.api.push(image, stream=True, decode=True, auth_config=login))
 
@@ -39,4 +54,8 @@ def build_and_push(engine: Any, clients: Clients, paths: Paths, shape: Shape, im
 def _follow(what: str, lines: Any) -> None:
     for line in lines:
         if "error" in line:
-            raise OpsError(f"the sandbox's {what} failed", str(line["error"]).strip(), "see .sandbox/logs/supervisor.log")
+            raise OpsError(
+                f"the sandbox's {what} failed",
+                str(line["error"]).strip(),
+                "see .sandbox/logs/supervisor.log",
+            )

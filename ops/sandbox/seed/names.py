@@ -1,4 +1,6 @@
-"""What things are called in the sandbox: the live platform's names, not the runbook's (the two part ways, and that is worth rehearsing)."""
+"""What things are called in the sandbox: the live platform's names, not the runbook's (the two part
+ways, and that is worth rehearsing).
+"""
 
 from __future__ import annotations
 

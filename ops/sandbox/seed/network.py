@@ -1,8 +1,9 @@
-"""The network around the services: VPC, subnets, security groups, load balancer, target groups, listener and its rule.
+"""The network around the services: VPC, subnets, security groups, load balancer, target groups,
+listener and its rule.
 
-Emulates the live platform's shape (facts.md): public and private subnets in two zones, `/api/*` to the backend, the rest to the frontend,
-health checks as measured there. Differs: no routes, gateways or TLS listener, which nothing in the sandbox would look at.
-"""
+Emulates the live platform's shape (facts.md): public and private subnets in two zones, `/api/*` to
+the backend, the rest to the frontend, health checks as measured there. Differs: no routes, gateways
+or TLS listener, which nothing in the sandbox would look at."""
 
 from __future__ import annotations
 
@@ -17,7 +18,9 @@ ZONES = ("us-east-1a", "us-east-1b")
 
 @dataclass(frozen=True)
 class Network:
-    """What services need to be placed: private subnets, security groups and target groups by service."""
+    """What services need to be placed: private subnets, security groups and target groups by
+    service.
+    """
 
     subnets: tuple[str, ...]
     database_subnets: tuple[str, ...]
@@ -28,15 +31,27 @@ class Network:
 
 def make_network(clients: Clients) -> Network:
     """Make all of it; everything carries the platform's names."""
-    vpc = clients.ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=_tags("vpc", f"{PREFIX}-vpc"))["Vpc"]["VpcId"]
-    public = [_subnet(clients, vpc, zone, f"10.0.{number}.0/24", "public") for number, zone in enumerate(ZONES)]
-    private = [_subnet(clients, vpc, zone, f"10.0.{number + 10}.0/24", "private") for number, zone in enumerate(ZONES)]
-    groups = {name: _group(clients, vpc, name) for name in ("alb", BACKEND.name, FRONTEND.name, "db")}
+    vpc = clients.ec2.create_vpc(
+        CidrBlock="10.0.0.0/16", TagSpecifications=_tags("vpc", f"{PREFIX}-vpc")
+    )["Vpc"]["VpcId"]
+    public = [
+        _subnet(clients, vpc, zone, f"10.0.{number}.0/24", "public")
+        for number, zone in enumerate(ZONES)
+    ]
+    private = [
+        _subnet(clients, vpc, zone, f"10.0.{number + 10}.0/24", "private")
+        for number, zone in enumerate(ZONES)
+    ]
+    groups = {
+        name: _group(clients, vpc, name) for name in ("alb", BACKEND.name, FRONTEND.name, "db")
+    }
     _allow(clients, groups["alb"], 80, CidrIp="0.0.0.0/0")
     for shape in SHAPES:
         _allow_from(clients, groups[shape.name], shape.port, groups["alb"])
     _allow_from(clients, groups["db"], 5432, groups[BACKEND.name])
-    balancer = clients.elb.create_load_balancer(Name=LOAD_BALANCER, Subnets=public, SecurityGroups=[groups["alb"]], Type="application")
+    balancer = clients.elb.create_load_balancer(
+        Name=LOAD_BALANCER, Subnets=public, SecurityGroups=[groups["alb"]], Type="application"
+    )
     made = balancer["LoadBalancers"][0]
     target_groups = {shape.name: _target_group(clients, vpc, shape) for shape in SHAPES}
     _listen(clients, made["LoadBalancerArn"], target_groups)
@@ -44,42 +59,72 @@ def make_network(clients: Clients) -> Network:
 
 
 def _tags(kind: str, name: str) -> list[dict[str, Any]]:
-    return [{"ResourceType": kind, "Tags": [{"Key": "Name", "Value": name}, {"Key": "Environment", "Value": "dev"}]}]
+    return [
+        {
+            "ResourceType": kind,
+            "Tags": [{"Key": "Name", "Value": name}, {"Key": "Environment", "Value": "dev"}],
+        }
+    ]
 
 
 def _subnet(clients: Clients, vpc: str, zone: str, cidr: str, kind: str) -> str:
     tags = _tags("subnet", f"{PREFIX}-{kind}-{zone}")
-    made = clients.ec2.create_subnet(VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone, TagSpecifications=tags)
+    made = clients.ec2.create_subnet(
+        VpcId=vpc, CidrBlock=cidr, AvailabilityZone=zone, TagSpecifications=tags
+    )
     return str(made["Subnet"]["SubnetId"])
 
 
 def _group(clients: Clients, vpc: str, name: str) -> str:
     full = f"{PREFIX}-{name}-sg"
     made = clients.ec2.create_security_group(
-        GroupName=full, Description=f"{name} of {PREFIX}", VpcId=vpc, TagSpecifications=_tags("security-group", full),
+        GroupName=full,
+        Description=f"{name} of {PREFIX}",
+        VpcId=vpc,
+        TagSpecifications=_tags("security-group", full),
     )
     return str(made["GroupId"])
 
 
 def _allow(clients: Clients, group: str, port: int, CidrIp: str) -> None:  # noqa: N803 - the API's own word
-    permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": CidrIp}]}
+    permission = {
+        "IpProtocol": "tcp",
+        "FromPort": port,
+        "ToPort": port,
+        "IpRanges": [{"CidrIp": CidrIp}],
+    }
     clients.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
 
 
 def _allow_from(clients: Clients, group: str, port: int, source: str) -> None:
-    permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "UserIdGroupPairs": [{"GroupId": source}]}
+    permission = {
+        "IpProtocol": "tcp",
+        "FromPort": port,
+        "ToPort": port,
+        "UserIdGroupPairs": [{"GroupId": source}],
+    }
     clients.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
 
 
 def _target_group(clients: Clients, vpc: str, shape: Shape) -> str:
     made = clients.elb.create_target_group(
-        Name=shape.target_group, Protocol="HTTP", Port=shape.port, VpcId=vpc, TargetType="ip",
-        HealthCheckProtocol="HTTP", HealthCheckPath=shape.health_path, HealthCheckIntervalSeconds=30, HealthCheckTimeoutSeconds=5,
-        HealthyThresholdCount=2, UnhealthyThresholdCount=3, Matcher={"HttpCode": "200"},
+        Name=shape.target_group,
+        Protocol="HTTP",
+        Port=shape.port,
+        VpcId=vpc,
+        TargetType="ip",
+        HealthCheckProtocol="HTTP",
+        HealthCheckPath=shape.health_path,
+        HealthCheckIntervalSeconds=30,
+        HealthCheckTimeoutSeconds=5,
+        HealthyThresholdCount=2,
+        UnhealthyThresholdCount=3,
+        Matcher={"HttpCode": "200"},
     )
     arn = str(made["TargetGroups"][0]["TargetGroupArn"])
     clients.elb.modify_target_group_attributes(
-        TargetGroupArn=arn, Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}],
+        TargetGroupArn=arn,
+        Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}],
     )
     return arn
 
@@ -88,8 +133,12 @@ def _listen(clients: Clients, balancer: str, target_groups: dict[str, str]) -> N
     def forward(shape: Shape) -> list[dict[str, str]]:
         return [{"Type": "forward", "TargetGroupArn": target_groups[shape.name]}]
 
-    listener = clients.elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=forward(FRONTEND))
+    listener = clients.elb.create_listener(
+        LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=forward(FRONTEND)
+    )
     clients.elb.create_rule(
-        ListenerArn=listener["Listeners"][0]["ListenerArn"], Priority=100, Actions=forward(BACKEND),
+        ListenerArn=listener["Listeners"][0]["ListenerArn"],
+        Priority=100,
+        Actions=forward(BACKEND),
         Conditions=[{"Field": "path-pattern", "Values": ["/api/*"]}],
     )

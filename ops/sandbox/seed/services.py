@@ -1,7 +1,7 @@
 """Task definitions and services, and the wait until both services are steady.
 
-Emulates what stood live: two tasks each, circuit breaker off, secrets by the execution role, both services logging to CloudWatch Logs.
-"""
+Emulates what stood live: two tasks each, circuit breaker off, secrets by the execution role, both
+services logging to CloudWatch Logs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,45 @@ from ops.sandbox.seed.names import BACKEND, CLUSTER, SHAPES, Shape
 from ops.sandbox.seed.network import Network
 
 DESIRED = 2
-SECRETS = {"DB_HOST": "host", "DB_PORT": "port", "DB_NAME": "dbname", "DB_USERNAME": "username", "DB_PASSWORD": "password"}
+SECRETS = {
+    "DB_HOST": "host",
+    "DB_PORT": "port",
+    "DB_NAME": "dbname",
+    "DB_USERNAME": "username",
+    "DB_PASSWORD": "password",
+}
 
 
 def register(clients: Clients, shape: Shape, image: str, secret: str) -> str:
     """The first revision of the service's family; its ARN."""
     container: dict[str, Any] = {
-        "name": shape.name, "image": image, "essential": True, "portMappings": [{"containerPort": shape.port, "protocol": "tcp"}],
+        "name": shape.name,
+        "image": image,
+        "essential": True,
+        "portMappings": [{"containerPort": shape.port, "protocol": "tcp"}],
         "environment": [{"name": "NODE_ENV", "value": "production"}],
-        "logConfiguration": {"logDriver": "awslogs", "options": {
-            "awslogs-group": shape.log_group, "awslogs-region": REGION, "awslogs-stream-prefix": "ecs",
-        }},
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": shape.log_group,
+                "awslogs-region": REGION,
+                "awslogs-stream-prefix": "ecs",
+            },
+        },
     }
     if shape is BACKEND:
-        container["secrets"] = [{"name": name, "valueFrom": f"{secret}:{key}::"} for name, key in SECRETS.items()]
+        container["secrets"] = [
+            {"name": name, "valueFrom": f"{secret}:{key}::"} for name, key in SECRETS.items()
+        ]
     made = clients.ecs.register_task_definition(
-        family=shape.service, networkMode="awsvpc", requiresCompatibilities=["FARGATE"], cpu="256", memory="512",
-        executionRoleArn=role_arn("execution"), taskRoleArn=role_arn("task"), containerDefinitions=[container],
+        family=shape.service,
+        networkMode="awsvpc",
+        requiresCompatibilities=["FARGATE"],
+        cpu="256",
+        memory="512",
+        executionRoleArn=role_arn("execution"),
+        taskRoleArn=role_arn("task"),
+        containerDefinitions=[container],
         runtimePlatform={"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
     )
     return str(made["taskDefinition"]["taskDefinitionArn"])
@@ -40,41 +62,73 @@ def register(clients: Clients, shape: Shape, image: str, secret: str) -> str:
 
 def create(clients: Clients, shape: Shape, revision: str, network: Network, timing: Timing) -> None:
     """The service, balanced, with the circuit breaker off."""
-    target = {"targetGroupArn": network.target_groups[shape.name], "containerName": shape.name, "containerPort": shape.port}
-    place = {"subnets": list(network.subnets), "securityGroups": [network.groups[shape.name]], "assignPublicIp": "DISABLED"}
+    target = {
+        "targetGroupArn": network.target_groups[shape.name],
+        "containerName": shape.name,
+        "containerPort": shape.port,
+    }
+    place = {
+        "subnets": list(network.subnets),
+        "securityGroups": [network.groups[shape.name]],
+        "assignPublicIp": "DISABLED",
+    }
     clients.ecs.create_service(
-        cluster=CLUSTER, serviceName=shape.service, taskDefinition=revision, desiredCount=DESIRED, launchType="FARGATE",
-        networkConfiguration={"awsvpcConfiguration": place}, loadBalancers=[target], enableExecuteCommand=True,
+        cluster=CLUSTER,
+        serviceName=shape.service,
+        taskDefinition=revision,
+        desiredCount=DESIRED,
+        launchType="FARGATE",
+        networkConfiguration={"awsvpcConfiguration": place},
+        loadBalancers=[target],
+        enableExecuteCommand=True,
         healthCheckGracePeriodSeconds=round(timing.grace),
         deploymentConfiguration={
-            "minimumHealthyPercent": 100, "maximumPercent": 200, "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+            "minimumHealthyPercent": 100,
+            "maximumPercent": 200,
+            "deploymentCircuitBreaker": {"enable": False, "rollback": False},
         },
     )
 
 
 def await_steady(clients: Clients, patience: float) -> None:
-    """Return when the deployment of every service is COMPLETED: its tasks run, are healthy, and stay so.
+    """Return when the deployment of every service is COMPLETED: its tasks run, are healthy, and
+    stay so.
 
     Raises OpsError with why a task stopped, else with ECS's last event, after `patience` seconds.
     """
     ends = time.monotonic() + patience
-    while waiting := [service for service in _services(clients) if service["deployments"][0]["rolloutState"] != "COMPLETED"]:
+    while waiting := [
+        service
+        for service in _services(clients)
+        if service["deployments"][0]["rolloutState"] != "COMPLETED"
+    ]:
         if time.monotonic() > ends:
             why = _stopped(clients, waiting[0]["serviceName"]) or _said(waiting[0]["events"])
-            raise OpsError(f"service {waiting[0]['serviceName']} does not become steady", why, "see .sandbox/logs/supervisor.log")
+            raise OpsError(
+                f"service {waiting[0]['serviceName']} does not become steady",
+                why,
+                "see .sandbox/logs/supervisor.log",
+            )
         time.sleep(0.1)
 
 
 def _stopped(clients: Clients, service: str) -> str:
-    """Why the newest stopped task of a service stopped, its containers' reasons and exit codes with it; empty where none did."""
-    arns = clients.ecs.list_tasks(cluster=CLUSTER, serviceName=service, desiredStatus="STOPPED")["taskArns"]
+    """Why the newest stopped task of a service stopped, its containers' reasons and exit codes with
+    it; empty where none did.
+    """
+    arns = clients.ecs.list_tasks(cluster=CLUSTER, serviceName=service, desiredStatus="STOPPED")[
+        "taskArns"
+    ]
     if not arns:
         return ""
     tasks = clients.ecs.describe_tasks(cluster=CLUSTER, tasks=arns[:100])["tasks"]
     newest = max(tasks, key=lambda task: task["createdAt"])
     told = [newest.get("stoppedReason", "")]
     for each in newest["containers"]:
-        told += [each.get("reason", ""), f"{each['name']}: exit code {each['exitCode']}" if "exitCode" in each else ""]
+        told += [
+            each.get("reason", ""),
+            f"{each['name']}: exit code {each['exitCode']}" if "exitCode" in each else "",
+        ]
     return "; ".join(dict.fromkeys(filter(None, told)))
 
 

@@ -1,4 +1,6 @@
-"""`python -m ops.sandbox.supervisor ROOT [--engine …] [--rollout …] [--registry …] [--timing JSON]`: run one sandbox until SIGTERM."""
+"""`python -m ops.sandbox.supervisor ROOT [--engine …] [--rollout …] [--registry …] [--timing
+JSON]`: run one sandbox until SIGTERM.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.database import Server
 from ops.sandbox.database.cluster import put_unreadable_aside
 from ops.sandbox.edge.http_server import Answer, Front, Request, plain
-from ops.sandbox.faults import active_faults, control_api as desk
+from ops.sandbox.faults import active_faults
+from ops.sandbox.faults import control_api as desk
 from ops.sandbox.loopback import foreign
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.supervisor import addresses
@@ -34,7 +37,7 @@ from ops.sandbox.terraform.rollout_probe import Trial
 if TYPE_CHECKING:
     from ops.sandbox.supervisor.stack import World
 
-WATCH = 0.5               # seconds between two looks at the parts
+WATCH = 0.5  # seconds between two looks at the parts
 
 
 class EndedError(BaseException):
@@ -55,7 +58,7 @@ class Supervisor:
     ready: bool = False
     dead: tuple[str, ...] = ()
     remembered: dict[str, str] = field(default_factory=dict)
-    problem: str = ""                      # of the last look that failed
+    problem: str = ""  # of the last look that failed
     socket: Path = field(init=False)
     world: World | None = None
     database: Server | None = None
@@ -72,7 +75,14 @@ class Supervisor:
         self.socket = private.socket_path(self.paths)
         began = psutil.Process().create_time()
         self.record = status.Record(
-            "starting", self.engine, os.getpid(), began, ports, docker=docker, registry=self.registry, rollout=self.rollout,
+            "starting",
+            self.engine,
+            os.getpid(),
+            began,
+            ports,
+            docker=docker,
+            registry=self.registry,
+            rollout=self.rollout,
             socket=str(self.socket) if self.engine == "process" else None,
         )
         self.record.write(self.paths)
@@ -98,19 +108,24 @@ class Supervisor:
         self.record = replace(self.record, ports=ports, control=control.port)
         self.record.write(self.paths)
         if aside := put_unreadable_aside(self.paths):
-            self.say(f"database: its passwords can't be read; it was put aside as {aside}, and a new one is made")
+            self.say(
+                f"database: its passwords can't be read; it was put aside as {aside}, and "
+                f"a new one is made"
+            )
         database = Server(self.paths, ports.database, self.say)
         self.ends.append(database.stop)
-        login = database.login                                  # before the threads: the passwords are made here
+        login = database.login  # before the threads: the passwords are made here
         with ThreadPoolExecutor(2) as beside:
             started = beside.submit(self._start_database, database)
             checkout = beside.submit(make_checkout, self.paths)
             trial = Trial(self.paths.platform, self.rollout)
             self.ends.append(trial.stop)
             trial.begin(checkout)
-            from ops.sandbox.supervisor.stack import World      # noqa: I001 - moto takes more than a second, beside initdb
+            from ops.sandbox.supervisor.stack import World  # noqa: I001 - moto takes more than a second, beside initdb
 
-            self.world = World(self.paths, ports, self.timing, self.socket, self.say, behind=self.registry)
+            self.world = World(
+                self.paths, ports, self.timing, self.socket, self.say, behind=self.registry
+            )
             self.world.start(self.engine, trial, login, started, checkout)
         from ops.sandbox.supervisor.overlay import write_overlay
 
@@ -118,7 +133,13 @@ class Supervisor:
         assert self.world.engine is not None
         assert self.world.rollout is not None
         private.seal(self.paths)
-        write_overlay(self.paths, ports, self.world.aws.keys.operator, self.world.engine.address, self.world.rollout.overlay)
+        write_overlay(
+            self.paths,
+            ports,
+            self.world.aws.keys.operator,
+            self.world.engine.address,
+            self.world.rollout.overlay,
+        )
         self.record = replace(self.record, state="ready", rollout=self.world.rollout.kind)
         assert self.database is not None
         self.desk.board = active_faults.Board(self.world.ground(self.database))
@@ -145,7 +166,9 @@ class Supervisor:
                 self._guarded(look)
 
     def _is_ours(self) -> bool:
-        """Whether the folder is still there and this sandbox's. A record that can't be read is written again."""
+        """Whether the folder is still there and this sandbox's. A record that can't be read is
+        written again.
+        """
         current = status.read(self.paths)
         if current is None and self.paths.record.exists():
             self._guarded(lambda: self.record.write(self.paths))
@@ -153,7 +176,9 @@ class Supervisor:
         return current is not None and current.pid == os.getpid()
 
     def _guarded(self, look: Callable[[], None]) -> None:
-        """A look that fails is tried again at the next turn: what it looks after goes on meanwhile, and so does the sandbox."""
+        """A look that fails is tried again at the next turn: what it looks after goes on meanwhile,
+        and so does the sandbox.
+        """
         try:
             look()
         except Exception as problem:
@@ -176,7 +201,11 @@ class Supervisor:
         assert self.world is not None
         dead = tuple(self.world.dead())
         if dead != self.dead:
-            self.say(f"died: {', '.join(dead)}; `inv sandbox.up` heals it" if dead else "all parts live again")
+            self.say(
+                f"died: {', '.join(dead)}; `inv sandbox.up` heals it"
+                if dead
+                else "all parts live again"
+            )
             self.dead = dead
 
     def _remember(self) -> None:
@@ -194,7 +223,9 @@ class Supervisor:
             return plain(403, "Forbidden", why)
         if request.path.startswith(desk.PREFIX):
             return self.desk(request)
-        document = json.dumps({"ready": self.ready and not self.dead, "dead": list(self.dead), "pid": os.getpid()}).encode()
+        document = json.dumps(
+            {"ready": self.ready and not self.dead, "dead": list(self.dead), "pid": os.getpid()}
+        ).encode()
         headers = (("Content-Type", "application/json"), ("Content-Length", str(len(document))))
         return Answer(200, "OK", headers, (document,))
 
@@ -222,7 +253,11 @@ class Supervisor:
             self.database.forget()
         elif current is not None and current.pid == os.getpid():
             resting = self.record.stopped()
-            (replace(resting, state="failed", failure=self.record.failure) if self.record.state == "failed" else resting).write(self.paths)
+            (
+                replace(resting, state="failed", failure=self.record.failure)
+                if self.record.state == "failed"
+                else resting
+            ).write(self.paths)
 
     def say(self, line: str) -> None:
         """One line of progress, for whoever waits in `up`, and for the log."""
@@ -233,7 +268,9 @@ class Supervisor:
 
 
 def _docker() -> str:
-    """Where the real engine is, written down at once: whoever cleans up after a kill -9 may have another DOCKER_HOST."""
+    """Where the real engine is, written down at once: whoever cleans up after a kill -9 may have
+    another DOCKER_HOST.
+    """
     from ops.sandbox.runtime.docker_engine import address
 
     return address()
@@ -249,7 +286,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--timing", type=json.loads, default={})
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
-    supervisor = Supervisor(Paths(asked.root), asked.engine, asked.rollout, asked.registry, Timing(**asked.timing))
+    supervisor = Supervisor(
+        Paths(asked.root), asked.engine, asked.rollout, asked.registry, Timing(**asked.timing)
+    )
 
     def end(number: int, frame: Any) -> None:
         if supervisor.starting and not supervisor.ended.is_set():
@@ -262,7 +301,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     code = supervisor.run()
     sys.stdout.flush()
-    os._exit(code)            # threads that still wait on a client or an engine must not keep the process
+    os._exit(code)  # threads that still wait on a client or an engine must not keep the process
 
 
 if __name__ == "__main__":

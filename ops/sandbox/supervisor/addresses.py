@@ -1,7 +1,8 @@
-"""Ports and the tasks' network: chosen once, the same again where they are free, never shared by two sandboxes.
+"""Ports and the tasks' network: chosen once, the same again where they are free, never shared by
+two sandboxes.
 
-Both are derived from the checkout's path, so that they stay, and tried by binding. Where it differs from AWS: a VPC is a /24 of 127/8.
-"""
+Both are derived from the checkout's path, so that they stay, and tried by binding. Where it differs
+from AWS: a VPC is a /24 of 127/8."""
 
 from __future__ import annotations
 
@@ -18,9 +19,9 @@ from typing import Any
 from ops.core.errors import OpsError
 from ops.sandbox.contracts import Ports
 
-FIRST, COUNT = 20_000, 12_000         # below the ports that systems give to outgoing connections
+FIRST, COUNT = 20_000, 12_000  # below the ports that systems give to outgoing connections
 NETWORKS = (range(64, 127), range(1, 255))
-CLAIM = 65_000                        # on <network>.254, held while the sandbox lives
+CLAIM = 65_000  # on <network>.254, held while the sandbox lives
 NAMES = tuple(field.name for field in fields(Ports) if field.name != "network")
 
 
@@ -34,13 +35,19 @@ class Addresses:
 
 
 def choose(root: Path, known: Ports | None) -> Addresses:
-    """Addresses for the sandbox at `root`, the `known` ones where they are still free. Raises OpsError."""
+    """Addresses for the sandbox at `root`, the `known` ones where they are still free. Raises
+    OpsError.
+    """
     seed = int.from_bytes(hashlib.sha256(str(root.resolve()).encode()).digest()[:6])
     network, claim = _network(seed, known)
     taken: set[int] = set()
     candidates = ((FIRST + (seed + step) % COUNT) for step in range(COUNT))
-    chosen: dict[str, Any] = {name: _port(getattr(known, name, None) or None, candidates, taken) for name in NAMES}
-    return Addresses(replace(Ports(**chosen), network=network), _port(None, candidates, taken), claim)
+    chosen: dict[str, Any] = {
+        name: _port(getattr(known, name, None) or None, candidates, taken) for name in NAMES
+    }
+    return Addresses(
+        replace(Ports(**chosen), network=network), _port(None, candidates, taken), claim
+    )
 
 
 def _port(preferred: int | None, candidates: Iterator[int], taken: set[int]) -> int:
@@ -48,7 +55,11 @@ def _port(preferred: int | None, candidates: Iterator[int], taken: set[int]) -> 
         if port is not None and port not in taken and _free(port):
             taken.add(port)
             return port
-    raise OpsError("the sandbox found no free port", f"{FIRST} to {FIRST + COUNT} on 127.0.0.1 are in use", "end what listens there")
+    raise OpsError(
+        "the sandbox found no free port",
+        f"{FIRST} to {FIRST + COUNT} on 127.0.0.1 are in use",
+        "end what listens there",
+    )
 
 
 def _free(port: int) -> bool:
@@ -62,7 +73,10 @@ def _free(port: int) -> bool:
 
 def _network(seed: int, known: Ports | None) -> tuple[str, socket.socket]:
     seconds, thirds = NETWORKS
-    derived = [f"127.{seconds[(seed + step) % len(seconds)]}.{thirds[(seed // 64 + step) % len(thirds)]}" for step in range(500)]
+    derived = [
+        f"127.{seconds[(seed + step) % len(seconds)]}.{thirds[(seed // 64 + step) % len(thirds)]}"
+        for step in range(500)
+    ]
     for network in ([known.network] if known else []) + derived:
         claim = socket.socket()
         try:
@@ -72,9 +86,14 @@ def _network(seed: int, known: Ports | None) -> tuple[str, socket.socket]:
             claim.close()
             if exc.errno == errno.EADDRNOTAVAIL:
                 raise OpsError(
-                    f"this system has no loopback address {network}.254", "each task needs an address of its own in 127/8 (Linux has them)",
+                    f"this system has no loopback address {network}.254",
+                    "each task needs an address of its own in 127/8 (Linux has them)",
                     "run the sandbox on Linux, or in a Linux container",
                 ) from exc
             continue
         return network, claim
-    raise OpsError("the sandbox found no free network in 127/8", "hundreds of sandboxes run here", "inv sandbox.down in some of them")
+    raise OpsError(
+        "the sandbox found no free network in 127/8",
+        "hundreds of sandboxes run here",
+        "inv sandbox.down in some of them",
+    )

@@ -1,4 +1,6 @@
-"""What builds and runs: the sandbox's own engine with processes, or a real Docker engine with containers."""
+"""What builds and runs: the sandbox's own engine with processes, or a real Docker engine with
+containers.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from ops.sandbox.contracts import Part, Paths, Ports, Runtime
 
 @dataclass(frozen=True)
 class Engine:
-    """`address` is what the operator's docker client connects to; `part` says whether it lives (a real one is never stopped)."""
+    """`address` is what the operator's docker client connects to; `part` says whether it lives (a
+    real one is never stopped).
+    """
 
     client: Any
     address: str
@@ -26,7 +30,9 @@ class Engine:
 
 
 def own(paths: Paths, ports: Ports, socket: Path, cloud: Cloud) -> Engine:
-    """The engine endpoint on its socket, and tasks as processes; what a killed supervisor left running is ended."""
+    """The engine endpoint on its socket, and tasks as processes; what a killed supervisor left
+    running is ended.
+    """
     from ops.sandbox.engine.server import serve_engine
     from ops.sandbox.runtime.runtime import ProcessRuntime
 
@@ -34,14 +40,18 @@ def own(paths: Paths, ports: Ports, socket: Path, cloud: Cloud) -> Engine:
     runtime.sweep()
     part = serve_engine(paths.images / "engine", socket)
     address = f"unix://{socket}"
-    return Engine(docker.DockerClient(base_url=address, timeout=60), address, cast(Runtime, runtime), part)
+    return Engine(
+        docker.DockerClient(base_url=address, timeout=60), address, cast(Runtime, runtime), part
+    )
 
 
 def real(paths: Paths, token: Callable[[], str], say: Callable[[str], None]) -> Engine:
-    """The machine's Docker engine (DOCKER_HOST or its socket), with the base image made where it is missing. Raises OpsError."""
+    """The machine's Docker engine (DOCKER_HOST or its socket), with the base image made where it is
+    missing. Raises OpsError.
+    """
     from ops.sandbox.runtime import docker_engine
-    from ops.sandbox.runtime.docker_base import NoBaseError, ensure_base
     from ops.sandbox.runtime.containers import DockerRuntime
+    from ops.sandbox.runtime.docker_base import NoBaseError, ensure_base
 
     where = docker_engine.address()
     try:
@@ -53,5 +63,9 @@ def real(paths: Paths, token: Callable[[], str], say: Callable[[str], None]) -> 
         runtime.sweep()
         ensure_base(client, say)
     except (docker_engine.NoEngineError, NoBaseError, DockerException, OSError) as exc:
-        raise OpsError("no Docker engine for the sandbox", str(exc), "start Docker, or `inv sandbox.up` without --engine docker") from exc
+        raise OpsError(
+            "no Docker engine for the sandbox",
+            str(exc),
+            "start Docker, or `inv sandbox.up` without --engine docker",
+        ) from exc
     return Engine(client, where, cast(Runtime, runtime), Part("docker", pulse.stop, pulse.beats))

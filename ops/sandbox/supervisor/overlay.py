@@ -1,4 +1,6 @@
-"""The overlay: what every later `inv` needs to know of the sandbox, as configuration (`environment.yaml`, design.md "Configuration")."""
+"""The overlay: what every later `inv` needs to know of the sandbox, as configuration
+(`environment.yaml`, design.md "Configuration").
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,23 @@ from ops.sandbox.contracts import OPERATOR, Paths, Ports
 from ops.sandbox.database.cluster import write_private
 from ops.sandbox.keys import Key
 
-HEADER = "# Written by `inv sandbox.up` and removed by `inv sandbox.down`. The keys are those of the sandbox's own AWS, of this start.\n"
+HEADER = (
+    "# Written by `inv sandbox.up` and removed by `inv sandbox.down`. The keys are those of "
+    "the sandbox's own AWS, of this start.\n"
+)
 
 
 def write_overlay(paths: Paths, ports: Ports, key: Key, engine: str, more: dict[str, Any]) -> None:
-    """Write it for this sandbox; `engine` is the engine's address, `more` what else was found out. Readable by its owner alone."""
+    """Write it for this sandbox; `engine` is the engine's address, `more` what else was found out.
+    Readable by its owner alone.
+    """
     keys = Keys(paths.bastion)
     values = {
-        "aws": {"endpoint": f"http://127.0.0.1:{ports.aws}", "access_key": key.access_key, "secret_key": key.secret_key},
+        "aws": {
+            "endpoint": f"http://127.0.0.1:{ports.aws}",
+            "access_key": key.access_key,
+            "secret_key": key.secret_key,
+        },
         "engine": engine,
         "site": f"http://127.0.0.1:{ports.site}",
         "site_tls": f"https://127.0.0.1:{ports.site_tls}",
@@ -26,8 +37,12 @@ def write_overlay(paths: Paths, ports: Ports, key: Key, engine: str, more: dict[
         "alb": f"http://127.0.0.1:{ports.alb}",
         "source": str(paths.platform.resolve()),
         "bastion": {
-            "host": "127.0.0.1", "port": ports.bastion, "user": OPERATOR, "identity_file": str(keys.identity.resolve()),
-            "known_hosts": str(keys.known_hosts.resolve()), "ssh_config": str(keys.ssh_config.resolve()),
+            "host": "127.0.0.1",
+            "port": ports.bastion,
+            "user": OPERATOR,
+            "identity_file": str(keys.identity.resolve()),
+            "known_hosts": str(keys.known_hosts.resolve()),
+            "ssh_config": str(keys.ssh_config.resolve()),
         },
         **more,
     }

@@ -1,8 +1,9 @@
-"""What a new world remembers of the last one: pushed images, and which image each service ran healthily (services.json).
+"""What a new world remembers of the last one: pushed images, and which image each service ran
+healthily (services.json).
 
-AWS keeps its state; the sandbox's AWS lives in memory. After a stop or a crash the world is made anew: images come back from the disk,
-services start on the image that their last completed deployment had, everything else (revisions, events, logs) begins again.
-"""
+AWS keeps its state; the sandbox's AWS lives in memory. After a stop or a crash the world is made
+anew: images come back from the disk, services start on the image that their last completed
+deployment had, everything else (revisions, events, logs) begins again."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def _file(paths: Paths) -> Path:
 
 
 def remembered(paths: Paths) -> dict[str, str]:
-    """Service → `repository:tag` (or `repository@digest`) as last written; empty when there is nothing to read."""
+    """Service → `repository:tag` (or `repository@digest`) as last written; empty when there is
+    nothing to read.
+    """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         found = json.loads(_file(paths).read_text())
         return {str(name): str(image) for name, image in found.items()}
@@ -61,7 +64,10 @@ def remember(paths: Paths, images: dict[str, str]) -> None:
 
 
 def restore_images(shelf: Path, cloud: Cloud, upstream: Upstream | None) -> int:
-    """Tell the new ECR of every image in the registry's folder, or noted there and still in the registry behind it; how many."""
+    """Tell the new ECR of every image in the registry's folder, or noted there and still in the
+    registry behind it; how many.
+    """
+
     def put(name: str, tag: str, digest: str, manifest: bytes, media_type: str, size: int) -> None:
         if cloud.ecr.repository(name) is not None:
             cloud.ecr.put_image(name, tag, digest, manifest, media_type, size)
@@ -71,7 +77,10 @@ def restore_images(shelf: Path, cloud: Cloud, upstream: Upstream | None) -> int:
 
 def to_start(cloud: Cloud, last: dict[str, str], first: dict[str, str]) -> dict[str, str]:
     """Service → image to start: the remembered one where ECR has it, else version 1 (`first`)."""
-    return {name: last[name] if name in last and _exists(cloud, last[name]) else first[name] for name in first}
+    return {
+        name: last[name] if name in last and _exists(cloud, last[name]) else first[name]
+        for name in first
+    }
 
 
 def _exists(cloud: Cloud, image: str) -> bool:

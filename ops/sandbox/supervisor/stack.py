@@ -27,8 +27,11 @@ from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, persistence
 from ops.sandbox.terraform.rollout_probe import Rollout, Trial
 
-STEADY_WITHIN = 45.0      # seconds for the services to become healthy and stay so
-SHELVES = {"process": "registry", "docker": "registry-docker"}     # no container runs on the base of the processes, which holds no files
+STEADY_WITHIN = 45.0  # seconds for the services to become healthy and stay so
+SHELVES = {
+    "process": "registry",
+    "docker": "registry-docker",
+}  # no container runs on the base of the processes, which holds no files
 
 
 @dataclass
@@ -38,12 +41,12 @@ class World:
     paths: Paths
     ports: Ports
     timing: Timing
-    socket: Path                                   # of the sandbox's own engine
+    socket: Path  # of the sandbox's own engine
     say: Callable[[str], None]
-    behind: str | None = None                      # host:port of a real registry behind the front
+    behind: str | None = None  # host:port of a real registry behind the front
     parts: list[Part] = field(default_factory=list)
     engine: engines.Engine | None = None
-    shelf: Path = field(init=False)                # where the registry keeps its images, or what it notes of them
+    shelf: Path = field(init=False)  # where the registry keeps its images, or what it notes of them
     upstream: Upstream | None = None
     aws: Aws | None = None
     rollout: Rollout | None = None
@@ -52,17 +55,30 @@ class World:
     edge: Edge = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def start(self, engine: str, trial: Trial, login: Login, database: Future[None], checkout: Future[Commit]) -> None:
-        """Everything up to two healthy services. Raises OpsError, OSError; what was started is left to `stop`."""
+    def start(
+        self,
+        engine: str,
+        trial: Trial,
+        login: Login,
+        database: Future[None],
+        checkout: Future[Commit],
+    ) -> None:
+        """Everything up to two healthy services. Raises OpsError, OSError; what was started is left
+        to `stop`.
+        """
         began = time.monotonic()
         self.aws = aws = serve(self.ports, self.timing)
         self.add(aws.part())
         clients = seed.Clients(aws.url, aws.keys.keeper)
         self.upstream = _upstream(self.behind)
-        self.shelf = self.paths.images / (f"registry-of-{self.behind}" if self.behind else SHELVES[engine])
+        self.shelf = self.paths.images / (
+            f"registry-of-{self.behind}" if self.behind else SHELVES[engine]
+        )
         self.add(serve_registry(self.shelf, aws.cloud.ecr, self.ports.registry, self.upstream))
-        self.engine = engines.own(self.paths, self.ports, self.socket, aws.cloud) if engine == "process" else engines.real(
-            self.paths, lambda: seed.registry_token(clients), self.say
+        self.engine = (
+            engines.own(self.paths, self.ports, self.socket, aws.cloud)
+            if engine == "process"
+            else engines.real(self.paths, lambda: seed.registry_token(clients), self.say)
         )
         self.add(self.engine.part)
         seed.make_repositories(clients)
@@ -73,20 +89,32 @@ class World:
             chosen = images.result()
         self.say(f"AWS, registry and engine are up ({time.monotonic() - began:.1f} s)")
         database.result()
-        self.add(Bastion(self.paths.bastion, self.ports.bastion, (DATABASE_HOST, login.port), (login.host, login.port)).start())
+        self.add(
+            Bastion(
+                self.paths.bastion,
+                self.ports.bastion,
+                (DATABASE_HOST, login.port),
+                (login.host, login.port),
+            ).start()
+        )
         agent = Agent(aws.cloud, self.engine.runtime, self.timing, self.ports.network)
         agent.start()
         self.add(Part("agent", agent.stop, agent.alive))
         self.certificates = Certificates(self.paths.authority)
         self.edge = start_edge(
-            aws.cloud.load_balancer, self.ports.site, self.ports.alb, weather=self.weather,
+            aws.cloud.load_balancer,
+            self.ports.site,
+            self.ports.alb,
+            weather=self.weather,
             tls=(self.ports.site_tls, self.certificates.context),
         )
         self.add(self.edge)
         for shape in seed.SHAPES:
-            revision = seed.register(clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret)
+            revision = seed.register(
+                clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret
+            )
             seed.create(clients, shape, revision, network, self.timing)
-        seed.make_account(clients, network, login)          # while the tasks start
+        seed.make_account(clients, network, login)  # while the tasks start
         seed.await_steady(clients, STEADY_WITHIN)
         self.choose(trial.result(clients), trial.wanted)
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
@@ -96,7 +124,15 @@ class World:
         assert self.aws is not None
         clients = seed.Clients(self.aws.url, self.aws.keys.keeper)
         return Ground(
-            self.paths, self.ports, self.timing, self.aws, clients, self.weather, self.certificates, self.edge.cdn, database,
+            self.paths,
+            self.ports,
+            self.timing,
+            self.aws,
+            clients,
+            self.weather,
+            self.certificates,
+            self.edge.cdn,
+            database,
         )
 
     def go_far(self) -> None:
@@ -105,14 +141,22 @@ class World:
         self.aws.gate.latency = self.weather.distance = self.timing.latency
 
     def choose(self, found: Rollout, wanted: str) -> None:
-        """Roll out by what was found to work. Raises Refused where `wanted` is Terraform and it does not."""
+        """Roll out by what was found to work. Raises Refused where `wanted` is Terraform and it
+        does not.
+        """
         if wanted == "terraform" and found.kind != "terraform":
-            raise Refused("the sandbox can't roll out by Terraform here", found.why, "inv sandbox.up --rollout ecs")
+            raise Refused(
+                "the sandbox can't roll out by Terraform here",
+                found.why,
+                "inv sandbox.up --rollout ecs",
+            )
         self.rollout = found
         self.say(str(found))
 
     def _images(self, clients: seed.Clients, checkout: Future[Commit]) -> dict[str, str]:
-        """Which image each service starts on; version 1 is built where ECR does not have it from an earlier run."""
+        """Which image each service starts on; version 1 is built where ECR does not have it from an
+        earlier run.
+        """
         assert self.aws is not None
         assert self.engine is not None
         cloud, commit = self.aws.cloud, checkout.result()
@@ -124,7 +168,10 @@ class World:
                 seed.build_and_push(self.engine.client, clients, self.paths, shape, image, commit)
         chosen = persistence.to_start(cloud, persistence.remembered(self.paths), first)
         if restored:
-            self.say(f"AWS is made anew, with {restored} images from the disk; services start on {', '.join(sorted(chosen.values()))}")
+            self.say(
+                f"AWS is made anew, with {restored} images from the disk; services start "
+                f"on {', '.join(sorted(chosen.values()))}"
+            )
         return chosen
 
     def add(self, part: Part) -> None:
@@ -136,7 +183,9 @@ class World:
         return [part.name for part in self.parts if not part.alive()]
 
     def stop(self, note: Callable[[str], Any]) -> None:
-        """Stop every part, newest first; one that fails is noted and does not keep the others from stopping."""
+        """Stop every part, newest first; one that fails is noted and does not keep the others from
+        stopping.
+        """
         while self.parts:
             part = self.parts.pop()
             try:
@@ -150,4 +199,8 @@ def _upstream(place: str | None) -> Upstream | None:
     try:
         return Upstream.at(place) if place else None
     except NoRegistryError as error:
-        raise OpsError(f"no registry at {place} for the sandbox", str(error), "start it, or `inv sandbox.up` without --registry") from error
+        raise OpsError(
+            f"no registry at {place} for the sandbox",
+            str(error),
+            "start it, or `inv sandbox.up` without --registry",
+        ) from error

@@ -27,11 +27,17 @@ def describe(clients: Clients) -> dict[str, Any]:
 
 
 def describe_service(clients: Clients, shape: Shape) -> dict[str, Any]:
-    service = clients.ecs.describe_services(cluster=CLUSTER, services=[shape.service])["services"][0]
-    definition = clients.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])["taskDefinition"]
+    service = clients.ecs.describe_services(cluster=CLUSTER, services=[shape.service])["services"][
+        0
+    ]
+    definition = clients.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])[
+        "taskDefinition"
+    ]
     network = service["networkConfiguration"]["awsvpcConfiguration"]
     balancer = service["loadBalancers"][0]
-    container = next(each for each in definition["containerDefinitions"] if each["name"] == shape.name)
+    container = next(
+        each for each in definition["containerDefinitions"] if each["name"] == shape.name
+    )
     return {
         "family": definition["family"],
         "task_definition": service["taskDefinition"],

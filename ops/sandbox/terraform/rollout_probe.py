@@ -1,4 +1,6 @@
-"""Who rolls out in this sandbox: `terraform init` is tried beside the start of everything else, for as long as that may take."""
+"""Who rolls out in this sandbox: `terraform init` is tried beside the start of everything else, for
+as long as that may take.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,20 @@ from typing import Any
 
 from ops.sandbox.terraform import DIRECTORY, forget, place
 
-PATIENCE = {"auto": 7.0, "terraform": 60.0}       # seconds for `init` to fetch the provider
+PATIENCE = {"auto": 7.0, "terraform": 60.0}  # seconds for `init` to fetch the provider
 KEPT = (
-    "PATH", "HOME", "LANG", "TMPDIR", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "PATH",
+    "HOME",
+    "LANG",
+    "TMPDIR",
+    "TF_CLI_CONFIG_FILE",
+    "TF_PLUGIN_CACHE_DIR",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
 )
-OUTSIDE = "OUTSIDE_"      # before the name of a proxy variable: the supervisor is started without proxies, since its own parts need none
+# before the name of a proxy variable: the supervisor is started without proxies, since its own
+# parts need none
+OUTSIDE = "OUTSIDE_"
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,9 @@ def ecs(why: str) -> Rollout:
 
 @dataclass
 class Trial:
-    """One try, in a thread of its own. `wanted`: `ecs` tries nothing. Whatever stands in Terraform's way is a reason for `ecs`."""
+    """One try, in a thread of its own. `wanted`: `ecs` tries nothing. Whatever stands in
+    Terraform's way is a reason for `ecs`.
+    """
 
     checkout: Path
     wanted: str
@@ -59,13 +72,15 @@ class Trial:
 
     def result(self, clients: Any) -> Rollout:
         """The answer, with what stands around the services said to Terraform; never raises."""
-        from ops.sandbox.terraform import facts  # here: it takes boto3 along, which the try does not wait for
+        from ops.sandbox.terraform import (
+            facts,
+        )  # here: it takes boto3 along, which the try does not wait for
 
         found = self.found.result()
         try:
             if found.kind == "terraform":
                 facts.write(self.checkout / DIRECTORY, clients)
-        except Exception as error:     # the sandbox works without Terraform
+        except Exception as error:  # the sandbox works without Terraform
             return ecs(f"{type(error).__name__}: {error}")
         return found
 
@@ -80,7 +95,7 @@ class Trial:
         try:
             made.result()
             self.found.set_result(self._look())
-        except Exception as error:     # the sandbox works without Terraform
+        except Exception as error:  # the sandbox works without Terraform
             self.found.set_result(ecs(f"{type(error).__name__}: {error}"))
 
     def _look(self) -> Rollout:
@@ -93,16 +108,32 @@ class Trial:
             return ecs("there is no terraform on PATH")
         began = time.monotonic()
         problem = self._init(program, directory, PATIENCE[self.wanted])
-        return ecs(problem) if problem else Rollout("terraform", f"init worked in {time.monotonic() - began:.1f} s")
+        return (
+            ecs(problem)
+            if problem
+            else Rollout("terraform", f"init worked in {time.monotonic() - began:.1f} s")
+        )
 
     def _init(self, program: str, directory: Path, patience: float) -> str:
-        """Fetch the provider, without the state's backend, which each `inv` initialises for itself; why that failed, or nothing."""
+        """Fetch the provider, without the state's backend, which each `inv` initialises for itself;
+        why that failed, or nothing.
+        """
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-        environment |= {name.removeprefix(OUTSIDE): value for name, value in os.environ.items() if name.startswith(OUTSIDE)}
+        environment |= {
+            name.removeprefix(OUTSIDE): value
+            for name, value in os.environ.items()
+            if name.startswith(OUTSIDE)
+        }
         environment |= {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
         self.process = process = subprocess.Popen(
-            [program, "init", "-backend=false", "-input=false", "-no-color"], cwd=directory, env=environment, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+            [program, "init", "-backend=false", "-input=false", "-no-color"],
+            cwd=directory,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         if self.stopped:
             self.stop()
@@ -119,5 +150,8 @@ class Trial:
 def first_error(output: str) -> str:
     """The sentence after `Error:`."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    found = next((line for line in lines if line.startswith("Error:")), lines[-1] if lines else "init said nothing")
+    found = next(
+        (line for line in lines if line.startswith("Error:")),
+        lines[-1] if lines else "init said nothing",
+    )
     return found.removeprefix("Error:").strip()

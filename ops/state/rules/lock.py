@@ -1,9 +1,9 @@
 """Who may act: pure decisions over one lock object.
 
-A lock is one JSON object. Its holder rewrites it every `HEARTBEAT_S`; one that was not rewritten for `EXPIRY_S` belongs to nobody alive
-(a kill -9, a lost network) and may be taken over, with a note. A released lock stays, with `released: true`, because only a conditional
-write is atomic: a read followed by a delete is not.
-"""
+A lock is one JSON object. Its holder rewrites it every `HEARTBEAT_S`; one that was not rewritten
+for `EXPIRY_S` belongs to nobody alive (a kill -9, a lost network) and may be taken over, with a
+note. A released lock stays, with `released: true`, because only a conditional write is atomic: a
+read followed by a delete is not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ EXPIRY_S = 60.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, and why. `id` is random for each run; `at`: when it was taken (ISO 8601, UTC); `process`: `adapters.machine`."""
+    """Who holds a lock, and why. `id` is random for each run; `at`: when it was taken (ISO 8601,
+    UTC); `process`: `adapters.machine`.
+    """
 
     id: str
     owner: str
@@ -32,14 +34,23 @@ class Holder:
         return {**asdict(self), "released": released, "beat": beat}
 
     def said(self, age_s: float) -> str:
-        return f"{self.owner} on {self.host} holds it since {self.at} ({self.reason}), last heard of {age_s:.0f} s ago"
+        return (
+            f"{self.owner} on {self.host} holds it since {self.at} ({self.reason}), last heard "
+            f"of {age_s:.0f} s ago"
+        )
 
 
 def holder(document: Mapping[str, Any]) -> Holder:
-    """The holder that a stored lock names; missing fields are `?`, so that an older tool's lock can still be shown."""
-    return Holder(**{field: str(document.get(field, "?")) for field in ("id", "owner", "host", "commit", "reason", "at", "process")})
+    """The holder that a stored lock names; missing fields are `?`, so that an older tool's lock can
+    still be shown.
+    """
+    return Holder(
+        **{
+            field: str(document.get(field, "?"))
+            for field in ("id", "owner", "host", "commit", "reason", "at", "process")
+        }
+    )
 
 
 def is_free(document: Mapping[str, Any]) -> bool:
     return document.get("released") is True
-

@@ -1,7 +1,8 @@
-"""The team's memory of releases: what a record holds, and the list that records, ECR and ECS make together.
+"""The team's memory of releases: what a record holds, and the list that records, ECR and ECS make
+together.
 
-A release that has no record (deployed from elsewhere, or by hand) still shows: its image is in ECR, its revision runs.
-"""
+A release that has no record (deployed from elsewhere, or by hand) still shows: its image is in ECR,
+its revision runs."""
 
 from __future__ import annotations
 
@@ -13,17 +14,20 @@ from typing import Any, Literal
 from ops.aws.facts import Image, TaskState, image_tag
 from ops.core.redaction.redact import one_line, redacted
 
-NEWEST_FIRST = 10**10   # seconds; an epoch subtracted from it sorts newest first in S3's order of keys
+NEWEST_FIRST = (
+    10**10
+)  # seconds; an epoch subtracted from it sorts newest first in S3's order of keys
 SUCCEEDED = "succeeded"
 
 
 @dataclass(frozen=True)
 class ReleaseRow:
-    """One line of `releases`. `at` is when it was `dated`: deployed, pushed to ECR, or its first task started (ISO 8601, UTC).
+    """One line of `releases`. `at` is when it was `dated`: deployed, pushed to ECR, or its first
+    task started (ISO 8601, UTC).
 
-    `in_ecr`: None where ECR could not be read. `current`: tasks of the service run it now; None where they could not be read.
-    `recorded`: None where records could not be read; then `commit`, `by` and `verdict` are None, too.
-    """
+    `in_ecr`: None where ECR could not be read. `current`: tasks of the service run it now; None
+    where they could not be read. `recorded`: None where records could not be read; then `commit`,
+    `by` and `verdict` are None, too."""
 
     tag: str
     digest: str
@@ -34,14 +38,18 @@ class ReleaseRow:
     current: bool | None
     in_ecr: bool | None
     recorded: bool | None
-    schema_revision: str | None = None   # the database's at that release; None where it could not be read
-    subject: str = ""                    # of the commit
+    schema_revision: str | None = (
+        None  # the database's at that release; None where it could not be read
+    )
+    subject: str = ""  # of the commit
     dated: Literal["deployed", "pushed", "started"] = "deployed"
 
 
 @dataclass(frozen=True)
 class RunningImage:
-    """An image that tasks of the service run now. `since`: when the first of them was made (ISO 8601, UTC), or empty."""
+    """An image that tasks of the service run now. `since`: when the first of them was made (ISO
+    8601, UTC), or empty.
+    """
 
     digest: str
     tag: str
@@ -63,14 +71,18 @@ def all_digests_known(tasks: Iterable[TaskState], container: str) -> bool:
 
 
 def running(tasks: Iterable[TaskState], container: str) -> tuple[RunningImage, ...]:
-    """What runs, each image once: more than one while tasks differ (in the middle of a roll-out)."""
+    """What runs, each image once: more than one while tasks differ (in the middle of a
+    roll-out).
+    """
     found: dict[str, RunningImage] = {}
     for task in tasks:
         state = task.container(container)
         if task.status == "RUNNING" and state and state.digest:
             since = utc(task.created_at)
             before = found.get(state.digest)
-            found[state.digest] = RunningImage(state.digest, image_tag(state.image), min(since, before.since) if before else since)
+            found[state.digest] = RunningImage(
+                state.digest, image_tag(state.image), min(since, before.since) if before else since
+            )
     return tuple(found.values())
 
 
@@ -85,7 +97,8 @@ def last_inputs(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | Non
     known = [
         record
         for record in records
-        if record.get("verdict") == "succeeded" and isinstance(record.get("terraform_inputs"), Mapping)
+        if record.get("verdict") == "succeeded"
+        and isinstance(record.get("terraform_inputs"), Mapping)
     ]
     return max(known, key=lambda record: str(record.get("at")), default=None)
 
@@ -99,7 +112,8 @@ def changed_inputs(then: Mapping[str, Any], now: Mapping[str, str]) -> tuple[str
 
 
 def newest_first(entries: Iterable[tuple[str, datetime]]) -> tuple[tuple[str, datetime], ...]:
-    """Keys with their times of writing, newest first by S3's clock; in the same second the key decides.
+    """Keys with their times of writing, newest first by S3's clock; in the same second the key
+    decides.
 
     A key holds the time of the machine that wrote it, which may be days off.
     """
@@ -108,7 +122,9 @@ def newest_first(entries: Iterable[tuple[str, datetime]]) -> tuple[tuple[str, da
 
 
 def ended(record: Mapping[str, Any], written: datetime) -> datetime:
-    """When the release ended, by S3's clock: when its record was written, less the time that it had waited to be sent (`late_s`)."""
+    """When the release ended, by S3's clock: when its record was written, less the time that it had
+    waited to be sent (`late_s`).
+    """
     return written - timedelta(seconds=_seconds(record.get("late_s")))
 
 
@@ -123,8 +139,12 @@ def _seconds(value: Any) -> float:
 
 
 def key(prefix: str, environment: str, service: str, at: datetime, id: str) -> str:
-    """Where a record is kept: newest first in S3's order of keys, as far as the writers' clocks agree."""
-    return f"{folder(prefix, environment, service)}{NEWEST_FIRST - int(at.timestamp()):010d}-{id}.json"
+    """Where a record is kept: newest first in S3's order of keys, as far as the writers' clocks
+    agree.
+    """
+    return (
+        f"{folder(prefix, environment, service)}{NEWEST_FIRST - int(at.timestamp()):010d}-{id}.json"
+    )
 
 
 def folder(prefix: str, environment: str, service: str) -> str:
@@ -139,22 +159,26 @@ def rows(
     complete: bool = True,
     known: Known = Known(),
 ) -> tuple[ReleaseRow, ...]:
-    """Records newest first, with images that have none, and what runs. `complete`: these are all records; where older ones were not read,
-    older images may well have one, so they are left out."""
+    """Records newest first, with images that have none, and what runs. `complete`: these are all
+    records; where older ones were not read, older images may well have one, so they are left
+    out."""
     running = tuple(running)
     pushed = None if images is None else {image.digest: unrecorded_row(image) for image in images}
     listed = [recorded_row(record, pushed) for record in records]
-    seen, oldest = {row.digest for row in listed}, "" if complete else min((row.at for row in listed), default="")
-    without = [row for row in (pushed or {}).values() if row.digest not in seen and row.at >= oldest]
+    seen, oldest = (
+        {row.digest for row in listed},
+        "" if complete else min((row.at for row in listed), default=""),
+    )
+    without = [
+        row for row in (pushed or {}).values() if row.digest not in seen and row.at >= oldest
+    ]
     found = [*listed, *without]
     for image in running:
         if all(row.digest != image.digest for row in found):
             found.append((pushed or {}).get(image.digest) or started_row(image, pushed))
     ordered = sorted(found, key=lambda row: row.at, reverse=True)
     current = {id(current_row(ordered, image)) for image in running}
-    return tuple(
-        as_known(replace(row, current=id(row) in current), known) for row in ordered
-    )
+    return tuple(as_known(replace(row, current=id(row) in current), known) for row in ordered)
 
 
 def as_known(row: ReleaseRow, known: Known) -> ReleaseRow:
@@ -165,7 +189,9 @@ def as_known(row: ReleaseRow, known: Known) -> ReleaseRow:
 
 
 def current_row(ordered: list[ReleaseRow], image: RunningImage) -> ReleaseRow:
-    """The newest row that brought what runs, else the newest one with it: a failed roll-out that was kept runs, too."""
+    """The newest row that brought what runs, else the newest one with it: a failed roll-out that
+    was kept runs, too.
+    """
     ours = [row for row in ordered if row.digest == image.digest]
     return next((row for row in ours if row.verdict in ("succeeded", "unrecorded")), ours[0])
 
@@ -175,19 +201,52 @@ def recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> Rel
     tag, digest, commit, by, at, verdict = (str(record.get(name) or "") for name in kept)
     schema, subject = record.get("schema_revision"), redacted(record.get("subject") or "")
     in_ecr = None if known is None else digest in known
-    return ReleaseRow(tag, digest, commit, by, at, verdict, False, in_ecr, recorded=True, schema_revision=str(schema) if schema else None,
-               subject=subject)
+    return ReleaseRow(
+        tag,
+        digest,
+        commit,
+        by,
+        at,
+        verdict,
+        False,
+        in_ecr,
+        recorded=True,
+        schema_revision=str(schema) if schema else None,
+        subject=subject,
+    )
 
 
 def unrecorded_row(image: Image) -> ReleaseRow:
     """An image in ECR; when it was deployed nobody knows, only when it was pushed."""
-    return ReleaseRow(image.tag, image.digest, "", "", utc(image.pushed_at), "unrecorded", False, True, recorded=False, dated="pushed")
+    return ReleaseRow(
+        image.tag,
+        image.digest,
+        "",
+        "",
+        utc(image.pushed_at),
+        "unrecorded",
+        False,
+        True,
+        recorded=False,
+        dated="pushed",
+    )
 
 
 def started_row(image: RunningImage, known: Container[str] | None) -> ReleaseRow:
     """What runs, and neither a record nor ECR has it: ECS alone knows."""
     in_ecr = None if known is None else image.digest in known
-    return ReleaseRow(image.tag, image.digest, "", "", image.since, "unrecorded", False, in_ecr, recorded=False, dated="started")
+    return ReleaseRow(
+        image.tag,
+        image.digest,
+        "",
+        "",
+        image.since,
+        "unrecorded",
+        False,
+        in_ecr,
+        recorded=False,
+        dated="started",
+    )
 
 
 def utc(at: datetime | None) -> str:
@@ -196,12 +255,21 @@ def utc(at: datetime | None) -> str:
 
 def line(row: ReleaseRow) -> str:
     """One line for a person, below the heading of `releases`."""
-    said = {"pushed": "pushed then; no record of a release", "started": "runs since then; no record of a release"}
+    said = {
+        "pushed": "pushed then; no record of a release",
+        "started": "runs since then; no record of a release",
+    }
     if row.recorded is None:
-        said = {"pushed": "pushed then; the records are unknown", "started": "runs since then; the records are unknown"}
+        said = {
+            "pushed": "pushed then; the records are unknown",
+            "started": "runs since then; the records are unknown",
+        }
     subject = one_line(said.get(row.dated) or row.subject or (row.commit or "")[:7], limit=48)
     gone = "  (no longer in ECR)" if row.in_ecr is False else ""
     when = row.at[:19].replace("T", " ")
     mark = "?" if row.current is None else "*" if row.current else " "
     verdict, by = row.verdict or "unknown", "?" if row.by is None else row.by
-    return f"{mark} {when:<19}  {row.tag:<12} {verdict:<12} {by:<14} {row.digest[:19]:<19}  {subject}{gone}"
+    return (
+        f"{mark} {when:<19}  {row.tag:<12} {verdict:<12} {by:<14} {row.digest[:19]:<19}  "
+        f"{subject}{gone}"
+    )

@@ -1,8 +1,9 @@
-"""The shape of Terraform's plan JSON: typed access that raises, and what a plan holds besides its changes.
+"""The shape of Terraform's plan JSON: typed access that raises, and what a plan holds besides its
+changes.
 
-A value of the wrong type is an error, never an empty one: a plan that can't be read must not look like one that changes nothing.
-Source: Terraform's "JSON Output Format", versions 1.0 to 1.2, and the plan of Terraform 1.14.
-"""
+A value of the wrong type is an error, never an empty one: a plan that can't be read must not look
+like one that changes nothing. Source: Terraform's "JSON Output Format", versions 1.0 to 1.2, and
+the plan of Terraform 1.14."""
 
 from __future__ import annotations
 
@@ -13,21 +14,46 @@ from ops.core.errors import OpsError
 
 PLAN = "the plan"
 TRIGGERS = ("lifecycle_action_trigger", "invoke_action_trigger")
-READ = frozenset({
-    "format_version", "resource_changes", "resource_drift", "output_changes", "action_invocations", "deferred_changes",
-    "deferred_action_invocations", "applyable", "complete", "errored",
-})  # fmt: skip
-# Known to say nothing about what an apply would do: inputs, values before and after, and what `changes` already has.
-DESCRIPTIVE = frozenset({
-    "terraform_version", "variables", "planned_values", "proposed_unknown", "prior_state", "configuration", "relevant_attributes",
-    "checks", "timestamp",
-})  # fmt: skip
+READ = frozenset(
+    {
+        "format_version",
+        "resource_changes",
+        "resource_drift",
+        "output_changes",
+        "action_invocations",
+        "deferred_changes",
+        "deferred_action_invocations",
+        "applyable",
+        "complete",
+        "errored",
+    }
+)
+# Known to say nothing about what an apply would do: inputs, values before and after, and what
+# `changes` already has.
+DESCRIPTIVE = frozenset(
+    {
+        "terraform_version",
+        "variables",
+        "planned_values",
+        "proposed_unknown",
+        "prior_state",
+        "configuration",
+        "relevant_attributes",
+        "checks",
+        "timestamp",
+    }
+)
 FORMAT = "1"  # the major version that is read here
 
 
 def malformed(what: str, key: str, value: Any) -> OpsError:
-    why = f"`{key}` of {what} is {type(value).__name__}, which Terraform's JSON Output Format does not allow"
-    return OpsError("Terraform's plan could not be read", why, "look at it: terraform show -json FILE")
+    why = (
+        f"`{key}` of {what} is {type(value).__name__}, which Terraform's JSON Output Format "
+        f"does not allow"
+    )
+    return OpsError(
+        "Terraform's plan could not be read", why, "look at it: terraform show -json FILE"
+    )
 
 
 def mapping(found: Mapping[str, Any], key: str, what: str) -> Mapping[str, Any]:
@@ -77,11 +103,19 @@ def refusal(plan: Mapping[str, Any]) -> str:
 
 
 def notes(plan: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a plan does that changes no resource: outputs that change, and addresses that are moved in the state."""
+    """What a plan does that changes no resource: outputs that change, and addresses that are moved
+    in the state.
+    """
     outputs = [
-        name for name in sorted(mapping(plan, "output_changes", PLAN))
-        if words(mapping(mapping(plan, "output_changes", PLAN), name, "output_changes"), "actions", f"output {name}") != ("no-op",)
-    ]  # fmt: skip
+        name
+        for name in sorted(mapping(plan, "output_changes", PLAN))
+        if words(
+            mapping(mapping(plan, "output_changes", PLAN), name, "output_changes"),
+            "actions",
+            f"output {name}",
+        )
+        != ("no-op",)
+    ]
     moved = [
         f"moves {found['previous_address']} to {found.get('address')} in the state"
         for found in mappings(plan, "resource_changes", PLAN)
@@ -91,12 +125,19 @@ def notes(plan: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def questions(plan: Mapping[str, Any], *, targeted: bool = False) -> tuple[str, ...]:
-    """What makes a plan's effect uncertain: keys that are not known here, or changes that Terraform left out.
+    """What makes a plan's effect uncertain: keys that are not known here, or changes that Terraform
+    left out.
 
     A plan made with `-target` is incomplete by definition.
     """
     unknown = sorted(key for key in plan if key not in READ | DESCRIPTIVE)
-    said = [f"the plan holds `{key}`, which is not known here: what it would do is unknown" for key in unknown]
+    said = [
+        f"the plan holds `{key}`, which is not known here: what it would do is unknown"
+        for key in unknown
+    ]
     if plan.get("complete", True) is not True and not targeted:
-        said.append("the plan is incomplete: Terraform deferred changes, and another plan is needed after it")
+        said.append(
+            "the plan is incomplete: Terraform deferred changes, and another plan is "
+            "needed after it"
+        )
     return tuple(said)

@@ -1,17 +1,17 @@
-"""What a deploy may do by Terraform without asking: a new revision of this service's task definition, and the service's move to it.
+"""What a deploy may do by Terraform without asking: a new revision of this service's task
+definition, and the service's move to it.
 
-Everything else in the plan came there by another way (a merged change that nobody applied, drift, a sibling's image), and a deploy is not
-the moment to carry it out unseen.
-"""
+Everything else in the plan came there by another way (a merged change that nobody applied, drift, a
+sibling's image), and a deploy is not the moment to carry it out unseen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ops.terraform.rules.attribute_diff import LATER, FieldDiff, image_parts
 from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, ResourceChange
 from ops.terraform.rules.protected import holds
-from ops.terraform.rules.attribute_diff import LATER, FieldDiff, image_parts
 
 REPLACED_BY_AN_IMAGE = ("container_definitions",)
 TAKEN_AWAY = ("delete", "replace", "forget")
@@ -20,7 +20,9 @@ MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class DeployScope:
-    """What a deploy is about: the ECS service, its task definition's family, the container and the image that it is to get."""
+    """What a deploy is about: the ECS service, its task definition's family, the container and the
+    image that it is to get.
+    """
 
     service: str
     family: str
@@ -28,7 +30,9 @@ class DeployScope:
     image: str
 
 
-def out_of_scope(rows: Iterable[ResourceChange], target: DeployScope) -> tuple[tuple[ResourceChange, str], ...]:
+def out_of_scope(
+    rows: Iterable[ResourceChange], target: DeployScope
+) -> tuple[tuple[ResourceChange, str], ...]:
     """Every row beyond the deploy, with the reason why it is."""
     found = ((each, beyond_scope(each, target)) for each in rows)
     return tuple((each, why) for each, why in found if why)
@@ -52,12 +56,18 @@ def beyond_scope(row: ResourceChange, target: DeployScope) -> str:
 
 
 def beyond_revision(row: ResourceChange, target: DeployScope) -> str:
-    if row.action == "create":  # Terraform lost sight of the last revision: a killed apply, or one that was deregistered
+    if (
+        row.action == "create"
+    ):  # Terraform lost sight of the last revision: a killed apply, or one that was deregistered
         return f"it has {', '.join(row.others)}" if row.others else ""
     if row.action in ("delete", "forget"):
         return "it takes the service's task definition away"
     strangers = [move.says for move in row.images if move.container != target.container]
-    wrong = [move.says for move in row.images if move.container == target.container and move.after != target.image]
+    wrong = [
+        move.says
+        for move in row.images
+        if move.container == target.container and move.after != target.image
+    ]
     forced = [f"changes {name}" for name in row.forced_by if name not in REPLACED_BY_AN_IMAGE]
     said = [*wrong, *strangers, *(f"changes {other}" for other in row.others), *forced]
     return f"it also {', '.join(said)}" if said else ""
@@ -97,7 +107,9 @@ def unknown_action(row: ResourceChange) -> str:
 
 
 def value_for(kind: str, image: str) -> str | None:
-    """What an image variable is given for an image; None where a `tag` variable can't say it (a digest, or no tag)."""
+    """What an image variable is given for an image; None where a `tag` variable can't say it (a
+    digest, or no tag).
+    """
     if kind == "uri":
         return image
     _, tag, digest = image_parts(image)
@@ -105,6 +117,8 @@ def value_for(kind: str, image: str) -> str | None:
 
 
 def undeclared(wanted: Mapping[str, str], declared: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """(service, variable) of every image variable that no file declares: Terraform ignores `TF_VAR_x` for it, silently."""
+    """(service, variable) of every image variable that no file declares: Terraform ignores
+    `TF_VAR_x` for it, silently.
+    """
     known = frozenset(declared)
     return tuple((service, name) for service, name in sorted(wanted.items()) if name not in known)

@@ -1,8 +1,8 @@
-"""Checkouts for the wrapper's tests: a copy of the real ./inv over a tiny project whose lock pins Invoke as the real lock does.
+"""Checkouts for the wrapper's tests: a copy of the real ./inv over a tiny project whose lock pins
+Invoke as the real lock does.
 
-The wheels are fetched once; after that each first run takes the seconds that `python -m venv` takes. The environment is `env -i`
-but for HOME and PATH throughout.
-"""
+The wheels are fetched once; after that each first run takes the seconds that `python -m venv`
+takes. The environment is `env -i` but for HOME and PATH throughout."""
 
 import os
 import re
@@ -37,7 +37,9 @@ def borrow(c):
 def pinned(*names):
     """The real lock's lines for these packages, hashes included."""
     lock = (PROJECT / "requirements.lock").read_text()
-    return "".join(re.search(rf"^{name}==.*?(?=^\S|\Z)", lock, re.M | re.S).group() for name in names)
+    return "".join(
+        re.search(rf"^{name}==.*?(?=^\S|\Z)", lock, re.M | re.S).group() for name in names
+    )
 
 
 class Checkout:
@@ -66,14 +68,29 @@ class Checkout:
 
     def run(self, *words, cwd=None, entry=None, user=None, environment=None, **more):
         """Run the wrapper and wait for it. `more` is added to the environment."""
-        return subprocess.run([entry or self.root / "inv", *words], cwd=cwd or self.root, user=user, group=user,
-                              extra_groups=None if user is None else [], capture_output=True, text=True, timeout=120,
-                              env=self.environment(**more) if environment is None else environment)
+        return subprocess.run(
+            [entry or self.root / "inv", *words],
+            cwd=cwd or self.root,
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=self.environment(**more) if environment is None else environment,
+        )
 
     def start(self, **more):
         """Start the wrapper in a session of its own and leave it running."""
-        return subprocess.Popen([self.root / "inv", "where"], cwd=self.root, env=self.environment(**more), start_new_session=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            [self.root / "inv", "where"],
+            cwd=self.root,
+            env=self.environment(**more),
+            start_new_session=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
 
 @pytest.fixture(scope="session")
@@ -87,13 +104,30 @@ def area():
 
 @pytest.fixture(scope="session")
 def home(area):
-    """A HOME whose pip.conf knows only the wheels fetched here: nothing but this fixture needs the package index."""
+    """A HOME whose pip.conf knows only the wheels fetched here: nothing but this fixture needs the
+    package index.
+    """
     lock = area / "wheels.lock"
     lock.write_text(pinned("invoke", "iniconfig", "pip"))
-    fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-r", lock, "-d", area / "wheels"]
+    fetch = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "-q",
+        "--no-deps",
+        "--require-hashes",
+        "-r",
+        lock,
+        "-d",
+        area / "wheels",
+    ]
     done = subprocess.run(fetch, capture_output=True, text=True)
     if done.returncode:
-        pytest.fail(f"the wrapper's tests need the package index once, and it could not be reached:\n{done.stderr[-800:]}")
+        pytest.fail(
+            f"the wrapper's tests need the package index once, and it could not be "
+            f"reached:\n{done.stderr[-800:]}"
+        )
     conf = area / "home" / ".config" / "pip" / "pip.conf"
     conf.parent.mkdir(parents=True)
     conf.write_text(f"[global]\nno-index = true\nfind-links = {area / 'wheels'}\n")
@@ -108,17 +142,23 @@ def new(area, home):
 
 @pytest.fixture(scope="session")
 def shims(area):
-    """A PATH on which the first Python is pyenv's python3.14 that is not installed: it fails when run."""
+    """A PATH on which the first Python is pyenv's python3.14 that is not installed: it fails when
+    run.
+    """
     folder = area / "shims"
     folder.mkdir()
-    (folder / "python3.14").write_text("#!/bin/sh\necho 'pyenv: python3.14: command not found' >&2\nexit 127\n")
+    (folder / "python3.14").write_text(
+        "#!/bin/sh\necho 'pyenv: python3.14: command not found' >&2\nexit 127\n"
+    )
     (folder / "python3.14").chmod(0o755)
     return folder
 
 
 @pytest.fixture(scope="session")
 def first_runs(new, shims):
-    """A checkout in a folder with spaces, and what the two that set it up at the same moment said: (stdout, stderr) each."""
+    """A checkout in a folder with spaces, and what the two that set it up at the same moment said:
+    (stdout, stderr) each.
+    """
     checkout = new("a path with  spaces")
     both = [checkout.start(PATH=f"{shims}:{checkout.environment()['PATH']}") for _ in range(2)]
     return checkout, [process.communicate(timeout=120) for process in both]

@@ -1,4 +1,6 @@
-"""What ./inv says when it cannot set itself up: what failed and where, why, what to type next. Never a traceback, never half a venv."""
+"""What ./inv says when it cannot set itself up: what failed and where, why, what to type next.
+Never a traceback, never half a venv.
+"""
 
 import os
 import re
@@ -7,15 +9,29 @@ import sys
 
 import pytest
 
-TOOLS = ("cksum", "readlink", "tail", "grep", "rm", "mv", "sed")    # all that the wrapper asks of POSIX
-EMPTY_INDEX = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_RETRIES": "0"}
+TOOLS = (
+    "cksum",
+    "readlink",
+    "tail",
+    "grep",
+    "rm",
+    "mv",
+    "sed",
+)  # all that the wrapper asks of POSIX
+EMPTY_INDEX = {
+    "PIP_CONFIG_FILE": os.devnull,
+    "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
+    "PIP_RETRIES": "0",
+}
 
 
 def three_lines(done):
     """The closing lines, held to be an error as this project prints them."""
     what, why, following = done.stderr.splitlines()[-3:]
     assert done.returncode == 1
-    assert what.startswith("error: ") and why.startswith("  why: ") and following.startswith(" next: ")
+    assert (
+        what.startswith("error: ") and why.startswith("  why: ") and following.startswith(" next: ")
+    )
     assert "Traceback" not in done.stderr
     return what, why, following
 
@@ -42,9 +58,12 @@ def test_no_python(new, tools):
 
 def test_an_old_python(new, tools):
     """A Python that is too old is named with its version."""
-    old = 'import sys; sys.version_info = (3, 9, 2); exec(sys.argv[3])'
+    old = "import sys; sys.version_info = (3, 9, 2); exec(sys.argv[3])"
     command(tools, "python3", f"exec '{sys.executable}' -I -c '{old}' \"$@\"")
-    assert "only Python 3.9 was found" in three_lines(new("old python").run("where", PATH=str(tools)))[1]
+    assert (
+        "only Python 3.9 was found"
+        in three_lines(new("old python").run("where", PATH=str(tools)))[1]
+    )
 
 
 def test_debian_s_python_without_venv(new, tools):
@@ -58,7 +77,9 @@ def test_debian_s_python_without_venv(new, tools):
 
 @pytest.fixture(scope="module")
 def own(new):
-    """A checkout that was set up once, whose lock these tests change: pip alone refuses then, in seconds."""
+    """A checkout that was set up once, whose lock these tests change: pip alone refuses then, in
+    seconds.
+    """
     checkout = new("refused")
     assert checkout.run("where").returncode == 0
     return checkout
@@ -77,7 +98,7 @@ def test_no_package_index(own):
     own.lock("iniconfig", "invoke")
     done = own.run("where", **EMPTY_INDEX)
     assert "no package index that holds them can be reached" in three_lines(done)[1]
-    assert len(done.stderr.splitlines()) == 4    # the line of progress, and the three
+    assert len(done.stderr.splitlines()) == 4  # the line of progress, and the three
     assert not own.stamp.exists()
     assert own.run("borrow").stdout == "borrowed iniconfig\n"
 
@@ -98,7 +119,9 @@ def test_a_link_to_another_environment(new, tmp_path):
     assert (tmp_path / "theirs").read_text() == "kept"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user: somebody else's checkout")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can become another user: somebody else's checkout"
+)
 def test_somebody_else_s_checkout(new):
     """nobody in root's checkout is told whose turn it is."""
     what, _, following = three_lines(new("root's").run("where", user=65534))

@@ -1,4 +1,6 @@
-"""The way in: ./inv makes its own environment and hands over, whatever the machine, the folder or the hour does to it."""
+"""The way in: ./inv makes its own environment and hands over, whatever the machine, the folder or
+the hour does to it.
+"""
 
 import os
 import shutil
@@ -19,7 +21,9 @@ def test_a_settled_checkout_is_silent(settled):
 
 
 def test_a_subfolder_works_and_its_modules_shadow_nothing(settled):
-    """From ops/adapters, whose secrets.py is not Python's, the tasks still load, and run where the caller stands."""
+    """From ops/adapters, whose secrets.py is not Python's, the tasks still load, and run where the
+    caller stands.
+    """
     sub = settled.root / "sub"
     for name in ("secrets.py", "http.py", "invoke.py", "yaml.py"):
         (sub / name).write_text("raise SystemExit('the wrong module')\n")
@@ -60,7 +64,9 @@ def test_two_first_runs_build_once(first_runs):
 
 
 def test_a_first_run_passes_over_a_shim_without_a_version(first_runs):
-    """pyenv puts a python3.14 on the PATH that fails when run; the next one is taken, and nothing is said of it."""
+    """pyenv puts a python3.14 on the PATH that fails when run; the next one is taken, and nothing
+    is said of it.
+    """
     assert [err.count("\n") for _, err in first_runs[1]] == [1, 1]
 
 
@@ -74,7 +80,9 @@ def started_installing(checkout):
 
 
 def test_a_kill_in_the_middle_is_healed(new):
-    """kill -9 during the install leaves nothing that the next run takes for finished; a pip that outlives its shell is never raced."""
+    """kill -9 during the install leaves nothing that the next run takes for finished; a pip that
+    outlives its shell is never raced.
+    """
     checkout = new("killed")
     with started_installing(checkout) as first:
         os.killpg(first.pid, signal.SIGKILL)
@@ -90,7 +98,9 @@ def test_a_kill_in_the_middle_is_healed(new):
 
 
 def test_a_copied_changed_or_broken_environment_is_mended(settled, area):
-    """`cp -r` of a checkout gets its own .venv; a pull that adds a package has it; a Python that was uninstalled is replaced."""
+    """`cp -r` of a checkout gets its own .venv; a pull that adds a package has it; a Python that
+    was uninstalled is replaced.
+    """
     copy = type(settled)(shutil.copytree(settled.root, area / "copy", symlinks=True), settled.home)
     assert INSTALLING in copy.run("where").stderr
     assert str(copy.root) in (copy.root / ".venv" / "bin" / "activate").read_text()
@@ -99,8 +109,14 @@ def test_a_copied_changed_or_broken_environment_is_mended(settled, area):
     done = copy.run("borrow")
     assert done.stdout == "borrowed iniconfig\n" and "updating .venv" in done.stderr
     assert copy.run("borrow").stderr == ""
-    said = [line for line in (copy.root / ".venv" / "install.log").read_text().splitlines() if line.startswith("Successfully installed")]
-    assert [line.split()[2].split("-")[0] for line in said] == ["pip", "iniconfig"], "the pinned pip installs the rest"
+    said = [
+        line
+        for line in (copy.root / ".venv" / "install.log").read_text().splitlines()
+        if line.startswith("Successfully installed")
+    ]
+    assert [line.split()[2].split("-")[0] for line in said] == ["pip", "iniconfig"], (
+        "the pinned pip installs the rest"
+    )
 
     for link in (copy.root / ".venv" / "bin").glob("python*"):
         link.unlink()
@@ -116,14 +132,25 @@ def python_for_nobody():
     return found and subprocess.run([found, "-I", "-c", probe], capture_output=True).returncode == 0
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user: an ordinary user's first run")
-@pytest.mark.skipif(not python_for_nobody(), reason="no python3 in /usr/bin that nobody could use: an ordinary user's first run")
+@pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can become another user: an ordinary user's first run"
+)
+@pytest.mark.skipif(
+    not python_for_nobody(),
+    reason="no python3 in /usr/bin that nobody could use: an ordinary user's first run",
+)
 def test_an_ordinary_user_with_an_unwritable_home(new):
     """nobody, whose HOME does not exist, sets a checkout of its own up."""
     checkout = new("nobody's")
     for path in (checkout.root, *checkout.root.rglob("*")):
         os.chown(path, 65534, 65534)
     settings = checkout.home / ".config" / "pip" / "pip.conf"
-    done = checkout.run("where", user=65534, HOME="/nonexistent", PATH="/usr/bin:/bin", PIP_CONFIG_FILE=str(settings))
+    done = checkout.run(
+        "where",
+        user=65534,
+        HOME="/nonexistent",
+        PATH="/usr/bin:/bin",
+        PIP_CONFIG_FILE=str(settings),
+    )
     assert (done.returncode, done.stdout) == (0, f"in {checkout.root}\n"), done.stderr
     assert checkout.stamp.stat().st_uid == 65534

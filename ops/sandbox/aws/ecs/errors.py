@@ -1,4 +1,6 @@
-"""The refusals of the ECS API, in its own words. Texts and codes as AWS answers them (seen in public reports)."""
+"""The refusals of the ECS API, in its own words. Texts and codes as AWS answers them (seen in
+public reports).
+"""
 
 from __future__ import annotations
 

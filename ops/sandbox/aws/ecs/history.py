@@ -1,8 +1,9 @@
-"""ListServiceDeployments and DescribeServiceDeployments: the deployments that a service has had, newest first.
+"""ListServiceDeployments and DescribeServiceDeployments: the deployments that a service has had,
+newest first.
 
-Differs from ECS: a rollback by the circuit breaker is a service deployment of its own here (ECS shows it inside the failed one), its id is
-the deployment's digits, and revision ARNs are made of the task definition's revision (ECS: a number of its own). StopServiceDeployment is
-not answered.
+Differs from ECS: a rollback by the circuit breaker is a service deployment of its own here (ECS
+shows it inside the failed one), its id is the deployment's digits, and revision ARNs are made of
+the task definition's revision (ECS: a number of its own). StopServiceDeployment is not answered.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from moto.ecs.responses import EC2ContainerServiceResponse
 from ops.sandbox.aws.ecs import errors
 from ops.sandbox.aws.ecs.model import Deployment, Service
 from ops.sandbox.aws.ecs.store import EcsStore
-from ops.sandbox.aws.overrides import answer
 from ops.sandbox.aws.ecs.task_definitions import paged
+from ops.sandbox.aws.overrides import answer
 
 STATUS = {"IN_PROGRESS": "IN_PROGRESS", "COMPLETED": "SUCCESSFUL", "FAILED": "STOPPED"}
 
@@ -39,7 +40,9 @@ class History:
                 raise errors.service_not_found()
             briefs = [self._brief(service, each) for each in service.deployments]
         kept = [each for each in briefs if not wanted or each["status"] in wanted]
-        page, token = paged(kept, response._get_param("maxResults"), response._get_param("nextToken"))
+        page, token = paged(
+            kept, response._get_param("maxResults"), response._get_param("nextToken")
+        )
         return {"serviceDeployments": page, "nextToken": token}
 
     def describe_service_deployments(self, response: Any) -> dict[str, Any]:
@@ -47,10 +50,14 @@ class History:
         with self.store.lock:
             known = {
                 self._arn(service, each): self._full(service, each)
-                for service in self.store.services.values() for each in service.deployments
+                for service in self.store.services.values()
+                for each in service.deployments
             }
         missing = [{"arn": arn, "reason": "MISSING"} for arn in arns if arn not in known]
-        return {"serviceDeployments": [known[arn] for arn in arns if arn in known], "failures": missing}
+        return {
+            "serviceDeployments": [known[arn] for arn in arns if arn in known],
+            "failures": missing,
+        }
 
     @staticmethod
     def _arn(service: Service, deployment: Deployment) -> str:
@@ -63,16 +70,29 @@ class History:
     def _brief(self, service: Service, deployment: Deployment) -> dict[str, Any]:
         superseded = deployment.rollout_state == "IN_PROGRESS" and deployment.status != "PRIMARY"
         return {
-            "serviceDeploymentArn": self._arn(service, deployment), "serviceArn": service.arn, "clusterArn": service.cluster_arn,
-            "createdAt": deployment.created_at, "startedAt": deployment.created_at, "finishedAt": deployment.finished_at,
+            "serviceDeploymentArn": self._arn(service, deployment),
+            "serviceArn": service.arn,
+            "clusterArn": service.cluster_arn,
+            "createdAt": deployment.created_at,
+            "startedAt": deployment.created_at,
+            "finishedAt": deployment.finished_at,
             "targetServiceRevisionArn": self._revision(service, deployment.task_definition),
-            "status": "STOPPED" if superseded else STATUS[deployment.rollout_state], "statusReason": deployment.rollout_reason,
+            "status": "STOPPED" if superseded else STATUS[deployment.rollout_state],
+            "statusReason": deployment.rollout_reason,
         }
 
     def _full(self, service: Service, deployment: Deployment) -> dict[str, Any]:
         brief = self._brief(service, deployment)
         running, pending = self.store.counts(self.store.of_deployment(service, deployment))
-        revision = {"arn": brief.pop("targetServiceRevisionArn"), "requestedTaskCount": service.desired_count,
-                    "runningTaskCount": running, "pendingTaskCount": pending}
-        return {**brief, "updatedAt": deployment.updated_at, "targetServiceRevision": revision,
-                "deploymentConfiguration": service.settings["deploymentConfiguration"]}
+        revision = {
+            "arn": brief.pop("targetServiceRevisionArn"),
+            "requestedTaskCount": service.desired_count,
+            "runningTaskCount": running,
+            "pendingTaskCount": pending,
+        }
+        return {
+            **brief,
+            "updatedAt": deployment.updated_at,
+            "targetServiceRevision": revision,
+            "deploymentConfiguration": service.settings["deploymentConfiguration"],
+        }

@@ -1,8 +1,9 @@
-"""The ECS things that move: services, deployments, tasks and their containers, as the agent changes them and the API shows them.
+"""The ECS things that move: services, deployments, tasks and their containers, as the agent changes
+them and the API shows them.
 
-Emulates the parts of ECS's data model that DescribeServices and DescribeTasks show. moto keeps clusters and task definitions; its services
-stand still and its tasks walk on by themselves, so these take their place. All fields are guarded by `EcsStore.lock`; times are aware UTC
-datetimes.
+Emulates the parts of ECS's data model that DescribeServices and DescribeTasks show. moto keeps
+clusters and task definitions; its services stand still and its tasks walk on by themselves, so
+these take their place. All fields are guarded by `EcsStore.lock`; times are aware UTC datetimes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-EVENTS_KEPT = 100          # DescribeServices shows the newest hundred
+EVENTS_KEPT = 100  # DescribeServices shows the newest hundred
 
 
 def utc_now() -> datetime:
@@ -37,7 +38,9 @@ class Event:
 
 @dataclass
 class Deployment:
-    """One deployment of a service (API: `Deployment`), with the scheduler's own book-keeping below the line."""
+    """One deployment of a service (API: `Deployment`), with the scheduler's own book-keeping below
+    the line.
+    """
 
     id: str
     task_definition: str
@@ -45,15 +48,16 @@ class Deployment:
     load_balancers: list[dict[str, Any]]
     created_at: datetime = field(default_factory=utc_now)
     updated_at: datetime = field(default_factory=utc_now)
-    status: str = "PRIMARY"                # PRIMARY | ACTIVE | INACTIVE (INACTIVE ones are history, no longer shown by DescribeServices)
-    rollout_state: str = "IN_PROGRESS"     # IN_PROGRESS | COMPLETED | FAILED
+    # PRIMARY | ACTIVE | INACTIVE (INACTIVE ones are history, no longer shown by DescribeServices)
+    status: str = "PRIMARY"
+    rollout_state: str = "IN_PROGRESS"  # IN_PROGRESS | COMPLETED | FAILED
     rollout_reason: str = ""
     failed_tasks: int = 0
     finished_at: datetime | None = None
 
-    rollback_of: str | None = None         # id of the failed deployment that this one takes back
-    not_before: float = 0.0                # monotonic seconds: no task is started before (back-off)
-    steady_since: float | None = None      # monotonic seconds since which all is running and healthy
+    rollback_of: str | None = None  # id of the failed deployment that this one takes back
+    not_before: float = 0.0  # monotonic seconds: no task is started before (back-off)
+    steady_since: float | None = None  # monotonic seconds since which all is running and healthy
     announced_unstable: bool = False
 
     def __post_init__(self) -> None:
@@ -94,7 +98,7 @@ class Task:
     group: str
     started_by: str
     containers: list[Container]
-    service: str | None = None             # ARN of the service that owns it; None for RunTask
+    service: str | None = None  # ARN of the service that owns it; None for RunTask
     network_configuration: dict[str, Any] = field(default_factory=dict)
     overrides: dict[str, Any] = field(default_factory=dict)
     load_balancers: list[dict[str, Any]] = field(default_factory=list)
@@ -117,13 +121,15 @@ class Task:
     stop_code: str | None = None
     stopped_reason: str | None = None
 
-    established: bool = False              # it ran, and every target group found it healthy
-    accounted: bool = False                # the scheduler has seen that it stopped
-    healthy_deadline: float = 0.0          # monotonic seconds: the end of the health check grace period
+    established: bool = False  # it ran, and every target group found it healthy
+    accounted: bool = False  # the scheduler has seen that it stopped
+    healthy_deadline: float = 0.0  # monotonic seconds: the end of the health check grace period
     stop_asked: threading.Event = field(default_factory=threading.Event)
 
     def ask_to_stop(self, code: str, reason: str) -> bool:
-        """Desired status STOPPED; False when that was asked before (the first reason stands, as in ECS)."""
+        """Desired status STOPPED; False when that was asked before (the first reason stands, as in
+        ECS).
+        """
         if self.desired_status == "STOPPED":
             return False
         self.desired_status = "STOPPED"
@@ -140,7 +146,9 @@ class Task:
 
 @dataclass
 class Service:
-    """One service (API: `Service`). `deployments[0]` is the PRIMARY; INACTIVE ones stay at the end as history."""
+    """One service (API: `Service`). `deployments[0]` is the PRIMARY; INACTIVE ones stay at the end
+    as history.
+    """
 
     name: str
     arn: str
@@ -148,7 +156,9 @@ class Service:
     cluster_arn: str
     task_definition: str
     desired_count: int
-    settings: dict[str, Any]               # CreateService's and UpdateService's own words, answered as they were given
+    settings: dict[
+        str, Any
+    ]  # CreateService's and UpdateService's own words, answered as they were given
     deployments: list[Deployment] = field(default_factory=list)
     events: deque[Event] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
     status: str = "ACTIVE"
@@ -173,11 +183,15 @@ class Service:
     def percentages(self) -> tuple[int, int]:
         """(minimumHealthyPercent, maximumPercent); ECS's defaults for REPLICA are 100 and 200."""
         configuration = self.settings.get("deploymentConfiguration") or {}
-        return configuration.get("minimumHealthyPercent", 100), configuration.get("maximumPercent", 200)
+        return configuration.get("minimumHealthyPercent", 100), configuration.get(
+            "maximumPercent", 200
+        )
 
     def breaker(self) -> tuple[bool, bool]:
         """(enabled, rolls back)."""
-        breaker = (self.settings.get("deploymentConfiguration") or {}).get("deploymentCircuitBreaker") or {}
+        breaker = (self.settings.get("deploymentConfiguration") or {}).get(
+            "deploymentCircuitBreaker"
+        ) or {}
         return bool(breaker.get("enable")), bool(breaker.get("rollback"))
 
     def say(self, message: str) -> None:

@@ -1,11 +1,13 @@
-"""CreateService, UpdateService, DeleteService, DescribeServices, ListServices: answered from the sandbox's own store.
+"""CreateService, UpdateService, DeleteService, DescribeServices, ListServices: answered from the
+sandbox's own store.
 
-Emulates what moto drops or fakes: deployment configuration, grace period, execute-command flag and zone rebalancing are kept; UpdateService
-makes a new deployment when the task definition, the network, the load balancers or the platform version change or when it is forced (which
-keeps the revision), and none when only `desiredCount` or the deployment configuration changes; INACTIVE definitions, missing and draining
-services are refused. Differs from ECS: only the ECS deployment controller with the REPLICA strategy on Fargate is scheduled; capacity
-providers, Service Connect, placement and service registries are remembered and otherwise ignored.
-"""
+Emulates what moto drops or fakes: deployment configuration, grace period, execute-command flag and
+zone rebalancing are kept; UpdateService makes a new deployment when the task definition, the
+network, the load balancers or the platform version change or when it is forced (which keeps the
+revision), and none when only `desiredCount` or the deployment configuration changes; INACTIVE
+definitions, missing and draining services are refused. Differs from ECS: only the ECS deployment
+controller with the REPLICA strategy on Fargate is scheduled; capacity providers, Service Connect,
+placement and service registries are remembered and otherwise ignored."""
 
 from __future__ import annotations
 
@@ -19,25 +21,56 @@ from ops.sandbox.aws.ecs import errors
 from ops.sandbox.aws.ecs.model import Deployment, Service, deployment_id, utc_now
 from ops.sandbox.aws.ecs.render import service_view
 from ops.sandbox.aws.ecs.store import EcsStore, service_arn
-from ops.sandbox.aws.overrides import answer, computed
 from ops.sandbox.aws.ecs.task_definitions import paged, to_run
+from ops.sandbox.aws.overrides import answer, computed
 from ops.sandbox.contracts import ACCOUNT, REGION
 
 KEPT = (
-    "loadBalancers", "serviceRegistries", "launchType", "capacityProviderStrategy", "platformVersion", "deploymentConfiguration",
-    "placementConstraints", "placementStrategy", "networkConfiguration", "healthCheckGracePeriodSeconds", "schedulingStrategy",
-    "deploymentController", "enableECSManagedTags", "propagateTags", "enableExecuteCommand", "availabilityZoneRebalancing",
+    "loadBalancers",
+    "serviceRegistries",
+    "launchType",
+    "capacityProviderStrategy",
+    "platformVersion",
+    "deploymentConfiguration",
+    "placementConstraints",
+    "placementStrategy",
+    "networkConfiguration",
+    "healthCheckGracePeriodSeconds",
+    "schedulingStrategy",
+    "deploymentController",
+    "enableECSManagedTags",
+    "propagateTags",
+    "enableExecuteCommand",
+    "availabilityZoneRebalancing",
 )
-ROLLS = ("networkConfiguration", "loadBalancers", "platformVersion", "serviceRegistries")   # a change of these is a new deployment
+ROLLS = (
+    "networkConfiguration",
+    "loadBalancers",
+    "platformVersion",
+    "serviceRegistries",
+)  # a change of these is a new deployment
 DEFAULTS: dict[str, Any] = {
-    "loadBalancers": [], "serviceRegistries": [], "launchType": "FARGATE", "platformVersion": "LATEST", "platformFamily": "Linux",
-    "placementConstraints": [], "placementStrategy": [], "healthCheckGracePeriodSeconds": 0, "schedulingStrategy": "REPLICA",
-    "deploymentController": {"type": "ECS"}, "enableECSManagedTags": False, "propagateTags": "NONE", "enableExecuteCommand": False,
+    "loadBalancers": [],
+    "serviceRegistries": [],
+    "launchType": "FARGATE",
+    "platformVersion": "LATEST",
+    "platformFamily": "Linux",
+    "placementConstraints": [],
+    "placementStrategy": [],
+    "healthCheckGracePeriodSeconds": 0,
+    "schedulingStrategy": "REPLICA",
+    "deploymentController": {"type": "ECS"},
+    "enableECSManagedTags": False,
+    "propagateTags": "NONE",
+    "enableExecuteCommand": False,
     "availabilityZoneRebalancing": "ENABLED",
 }
 DEPLOYMENT_DEFAULTS: dict[str, Any] = {
-    "deploymentCircuitBreaker": {"enable": False, "rollback": False}, "maximumPercent": 200, "minimumHealthyPercent": 100,
-    "strategy": "ROLLING", "bakeTimeInMinutes": 0,
+    "deploymentCircuitBreaker": {"enable": False, "rollback": False},
+    "maximumPercent": 200,
+    "minimumHealthyPercent": 100,
+    "strategy": "ROLLING",
+    "bakeTimeInMinutes": 0,
 }
 
 
@@ -48,11 +81,21 @@ class Services:
         self.store = store
 
     def install(self) -> None:
-        for action in ("create_service", "update_service", "delete_service", "describe_services", "list_services"):
+        for action in (
+            "create_service",
+            "update_service",
+            "delete_service",
+            "describe_services",
+            "list_services",
+        ):
             answer(EC2ContainerServiceResponse, action, getattr(self, action))
         computed(Cluster, "running_tasks_count", lambda cluster: self._cluster_counts(cluster)[0])
         computed(Cluster, "pending_tasks_count", lambda cluster: self._cluster_counts(cluster)[1])
-        computed(Cluster, "active_services_count", lambda cluster: sum(each.status == "ACTIVE" for each in self._in_cluster(cluster)))
+        computed(
+            Cluster,
+            "active_services_count",
+            lambda cluster: sum(each.status == "ACTIVE" for each in self._in_cluster(cluster)),
+        )
 
     def create_service(self, response: Any) -> dict[str, Any]:
         backend, asked = response.ecs_backend, _asked(response)
@@ -62,15 +105,34 @@ class Services:
         with self.store.lock:
             self._refuse_second(cluster.name, name)
             _refuse_idle_target_groups(asked.get("loadBalancers") or [])
-            backend.create_service(           # moto checks the network and keeps the tags
-                cluster.name, name, 0, definition.arn, launch_type="FARGATE", tags=asked.get("tags"),
+            backend.create_service(  # moto checks the network and keeps the tags
+                cluster.name,
+                name,
+                0,
+                definition.arn,
+                launch_type="FARGATE",
+                tags=asked.get("tags"),
                 network_configuration=asked.get("networkConfiguration"),
             )
-            settings = {**DEFAULTS, **{key: asked[key] for key in KEPT if asked.get(key) is not None}}
-            settings["deploymentConfiguration"] = {**DEPLOYMENT_DEFAULTS, **(asked.get("deploymentConfiguration") or {})}
-            settings["roleArn"] = f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"
+            settings = {
+                **DEFAULTS,
+                **{key: asked[key] for key in KEPT if asked.get(key) is not None},
+            }
+            settings["deploymentConfiguration"] = {
+                **DEPLOYMENT_DEFAULTS,
+                **(asked.get("deploymentConfiguration") or {}),
+            }
+            settings["roleArn"] = (
+                f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/ecs.amazonaws.com/AWSServiceRoleForECS"
+            )
             service = Service(
-                name, service_arn(cluster.name, name), cluster.name, cluster.arn, definition.arn, asked.get("desiredCount") or 0, settings,
+                name,
+                service_arn(cluster.name, name),
+                cluster.name,
+                cluster.arn,
+                definition.arn,
+                asked.get("desiredCount") or 0,
+                settings,
             )
             self.store.services[service.arn] = service
             service.begin(_deployment(service))
@@ -82,8 +144,16 @@ class Services:
         with self.store.lock:
             service = self._active(cluster.name, _required(asked, "service"))
             former = service.task_definition
-            wanted = to_run(backend, asked["taskDefinition"]).arn if asked.get("taskDefinition") else former
-            rolls = wanted != former or bool(asked.get("forceNewDeployment")) or any(_differs(service, asked, key) for key in ROLLS)
+            wanted = (
+                to_run(backend, asked["taskDefinition"]).arn
+                if asked.get("taskDefinition")
+                else former
+            )
+            rolls = (
+                wanted != former
+                or bool(asked.get("forceNewDeployment"))
+                or any(_differs(service, asked, key) for key in ROLLS)
+            )
             self._keep(service, asked)
             service.task_definition = wanted
             if rolls:
@@ -113,15 +183,24 @@ class Services:
         with self.store.lock:
             found = {name: self.store.service(cluster.name, name) for name in names}
             views = [
-                service_view(self.store, each, _tags(backend, each) if tagged else None) for each in found.values() if each is not None
+                service_view(self.store, each, _tags(backend, each) if tagged else None)
+                for each in found.values()
+                if each is not None
             ]
         missing = [name for name, each in found.items() if each is None]
-        return {"services": views, "failures": [{"arn": _arn(cluster.name, name), "reason": "MISSING"} for name in missing]}
+        return {
+            "services": views,
+            "failures": [
+                {"arn": _arn(cluster.name, name), "reason": "MISSING"} for name in missing
+            ],
+        }
 
     def list_services(self, response: Any) -> dict[str, Any]:
         cluster = response.ecs_backend._get_cluster(response._get_param("cluster") or "default")
         arns = [each.arn for each in self._in_cluster(cluster) if each.status != "INACTIVE"]
-        page, token = paged(arns, response._get_param("maxResults") or 10, response._get_param("nextToken"))
+        page, token = paged(
+            arns, response._get_param("maxResults") or 10, response._get_param("nextToken")
+        )
         return {"serviceArns": page, "nextToken": token}
 
     def _in_cluster(self, cluster: Any) -> list[Service]:
@@ -130,7 +209,9 @@ class Services:
 
     def _cluster_counts(self, cluster: Any) -> tuple[int, int]:
         with self.store.lock:
-            return self.store.counts([task for task in self.store.tasks.values() if task.cluster == cluster.name])
+            return self.store.counts(
+                [task for task in self.store.tasks.values() if task.cluster == cluster.name]
+            )
 
     def _active(self, cluster: str, name: str) -> Service:
         service = self.store.service(cluster, name)
@@ -155,11 +236,17 @@ class Services:
             service.primary.updated_at = utc_now()
         for key in KEPT:
             if asked.get(key) is not None:
-                service.settings[key] = {**service.settings[key], **asked[key]} if key == "deploymentConfiguration" else asked[key]
+                service.settings[key] = (
+                    {**service.settings[key], **asked[key]}
+                    if key == "deploymentConfiguration"
+                    else asked[key]
+                )
 
 
 def _asked(response: Any) -> dict[str, Any]:
-    """The call's parameters. A network without security groups is the VPC's default one, as ECS shows it: an empty list."""
+    """The call's parameters. A network without security groups is the VPC's default one, as ECS
+    shows it: an empty list.
+    """
     asked = dict(response.params)
     if place := asked.get("networkConfiguration"):
         inner = {"securityGroups": [], **(place.get("awsvpcConfiguration") or {})}
@@ -176,7 +263,12 @@ def _required(asked: dict[str, Any], name: str) -> str:
 
 
 def _deployment(service: Service) -> Deployment:
-    return Deployment(deployment_id(), service.task_definition, service.settings.get("networkConfiguration") or {}, service.load_balancers)
+    return Deployment(
+        deployment_id(),
+        service.task_definition,
+        service.settings.get("networkConfiguration") or {},
+        service.load_balancers,
+    )
 
 
 def _differs(service: Service, asked: dict[str, Any], key: str) -> bool:
@@ -198,6 +290,12 @@ def _refuse_idle_target_groups(load_balancers: list[dict[str, Any]]) -> None:
     for each in load_balancers:
         arn = each.get("targetGroupArn")
         if arn and arn not in groups:
-            raise errors.invalid("The specified target group does not exist. Please verify that the target group exists and try again.")
+            raise errors.invalid(
+                "The specified target group does not exist. Please verify that the target "
+                "group exists and try again."
+            )
         if arn and not groups[arn].load_balancer_arns:
-            raise errors.invalid(f"The target group with targetGroupArn {arn} does not have an associated load balancer.")
+            raise errors.invalid(
+                f"The target group with targetGroupArn {arn} does not have an associated "
+                f"load balancer."
+            )

@@ -1,8 +1,8 @@
-"""Where the sandbox keeps its ECS services and tasks: one store, one lock, shared by the API's answers and by the agent.
+"""Where the sandbox keeps its ECS services and tasks: one store, one lock, shared by the API's
+answers and by the agent.
 
-Differs from ECS in nothing that can be seen but time: a stopped task is forgotten after `Timing.stopped_visible` seconds (ECS: about an
-hour).
-"""
+Differs from ECS in nothing that can be seen but time: a stopped task is forgotten after
+`Timing.stopped_visible` seconds (ECS: about an hour)."""
 
 from __future__ import annotations
 
@@ -33,16 +33,30 @@ class EcsStore:
         return [task for task in self.of_service(service) if task.started_by == deployment.id]
 
     def new_task(self, cluster: Any, definition: Any, **fields: Any) -> Task:
-        """Record a task in PROVISIONING; the agent takes it from there. `cluster` and `definition` are moto's."""
+        """Record a task in PROVISIONING; the agent takes it from there. `cluster` and `definition`
+        are moto's.
+        """
         identifier = secrets.token_hex(16)
         containers = [
-            Container(name=each["name"], image=each["image"], essential=each.get("essential", True), definition=each)
+            Container(
+                name=each["name"],
+                image=each["image"],
+                essential=each.get("essential", True),
+                definition=each,
+            )
             for each in definition.container_definitions
         ]
         task = Task(
-            id=identifier, arn=f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster.name}/{identifier}",
-            cluster=cluster.name, cluster_arn=cluster.arn, task_definition=definition.arn, family=definition.family,
-            containers=containers, cpu=definition.cpu, memory=definition.memory, **fields,
+            id=identifier,
+            arn=f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster.name}/{identifier}",
+            cluster=cluster.name,
+            cluster_arn=cluster.arn,
+            task_definition=definition.arn,
+            family=definition.family,
+            containers=containers,
+            cpu=definition.cpu,
+            memory=definition.memory,
+            **fields,
         )
         self.tasks[identifier] = task
         return task

@@ -28,20 +28,28 @@ def install() -> None:
 
 
 def describe(backend: Any, task_definition_str: str) -> Any:
-    """moto's definition for an ARN, `family:revision` or `family` (newest ACTIVE). Raises ClientException."""
+    """moto's definition for an ARN, `family:revision` or `family` (newest ACTIVE). Raises
+    ClientException.
+    """
     family, _, revision = task_definition_str.split("/")[-1].partition(":")
     known = backend.task_definitions.get(family, {})
     if revision:
         found = known.get(int(revision)) if revision.isdigit() else None
     else:
-        found = max((each for each in known.values() if each.status == "ACTIVE"), key=lambda each: each.revision, default=None)
+        found = max(
+            (each for each in known.values() if each.status == "ACTIVE"),
+            key=lambda each: each.revision,
+            default=None,
+        )
     if found is None:
         raise client("Unable to describe task definition.")
     return found
 
 
 def to_run(backend: Any, name: str) -> Any:
-    """The definition to launch tasks from; an INACTIVE or unknown one is refused as UpdateService does."""
+    """The definition to launch tasks from; an INACTIVE or unknown one is refused as UpdateService
+    does.
+    """
     try:
         found = describe(backend, name)
     except Exception as missing:
@@ -52,7 +60,9 @@ def to_run(backend: Any, name: str) -> Any:
 
 
 def _register(backend: Any, *args: Any, **kwargs: Any) -> Any:
-    made = original(EC2ContainerServiceBackend, "register_task_definition")(backend, *args, **kwargs)
+    made = original(EC2ContainerServiceBackend, "register_task_definition")(
+        backend, *args, **kwargs
+    )
     made.registered_at = utc_now()
     made.registered_by = f"arn:aws:iam::{ACCOUNT}:root"
     return made
@@ -67,11 +77,19 @@ def _deregister(backend: Any, name: str) -> Any:
 def _list(response: Any) -> dict[str, Any]:
     family, status = response._get_param("familyPrefix"), response._get_param("status") or "ACTIVE"
     found = [
-        each for revisions in response.ecs_backend.task_definitions.values() for each in revisions.values()
+        each
+        for revisions in response.ecs_backend.task_definitions.values()
+        for each in revisions.values()
         if each.status == status and (not family or each.family == family)
     ]
-    found.sort(key=lambda each: (each.family, each.revision), reverse=response._get_param("sort") == "DESC")
-    page, token = paged([each.arn for each in found], response._get_param("maxResults"), response._get_param("nextToken"))
+    found.sort(
+        key=lambda each: (each.family, each.revision), reverse=response._get_param("sort") == "DESC"
+    )
+    page, token = paged(
+        [each.arn for each in found],
+        response._get_param("maxResults"),
+        response._get_param("nextToken"),
+    )
     return {"taskDefinitionArns": page, "nextToken": token}
 
 

@@ -1,9 +1,10 @@
-"""RunTask, StopTask, DescribeTasks, ListTasks: answered from the sandbox's own store; nothing moves because somebody looks.
+"""RunTask, StopTask, DescribeTasks, ListTasks: answered from the sandbox's own store; nothing moves
+because somebody looks.
 
-Emulates: ListTasks by serviceName, startedBy, family and desiredStatus (default RUNNING); `failures` MISSING; StopTask's UserInitiated;
-RunTask on Fargate, its tasks carried out by the same agent. Differs from ECS: StartTask and container instances are moto's (there are no
-instances), a task takes no tags from its service, and `containerInstance`, `launchType` filters are ignored.
-"""
+Emulates: ListTasks by serviceName, startedBy, family and desiredStatus (default RUNNING);
+`failures` MISSING; StopTask's UserInitiated; RunTask on Fargate, its tasks carried out by the same
+agent. Differs from ECS: StartTask and container instances are moto's (there are no instances), a
+task takes no tags from its service, and `containerInstance`, `launchType` filters are ignored."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ from ops.sandbox.aws.ecs import errors
 from ops.sandbox.aws.ecs.model import Task
 from ops.sandbox.aws.ecs.render import task_view
 from ops.sandbox.aws.ecs.store import EcsStore, service_arn
-from ops.sandbox.aws.overrides import answer
 from ops.sandbox.aws.ecs.task_definitions import describe, paged
+from ops.sandbox.aws.overrides import answer
 from ops.sandbox.contracts import ACCOUNT, REGION
 
 
@@ -38,13 +39,19 @@ class Tasks:
             raise errors.invalid("TaskDefinition is inactive")
         network = response._get_param("networkConfiguration") or {}
         if definition.network_mode == "awsvpc" and not network:
-            raise errors.invalid("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+            raise errors.invalid(
+                "Network Configuration must be provided when networkMode 'awsvpc' is specified."
+            )
         with self.store.lock:
             made = [
                 self.store.new_task(
-                    cluster, definition, group=response._get_param("group") or f"family:{definition.family}",
-                    started_by=response._get_param("startedBy") or "", network_configuration=network,
-                    overrides=response._get_param("overrides") or {}, tags=response._get_param("tags") or [],
+                    cluster,
+                    definition,
+                    group=response._get_param("group") or f"family:{definition.family}",
+                    started_by=response._get_param("startedBy") or "",
+                    network_configuration=network,
+                    overrides=response._get_param("overrides") or {},
+                    tags=response._get_param("tags") or [],
                     enable_execute_command=bool(response._get_param("enableExecuteCommand")),
                 )
                 for _ in range(min(response._get_param("count") or 1, 10))
@@ -57,7 +64,9 @@ class Tasks:
             task = self._find(cluster.name, response._get_param("task"))
             if task is None:
                 raise errors.invalid("The referenced task was not found.")
-            task.ask_to_stop("UserInitiated", response._get_param("reason") or "Task stopped by user")
+            task.ask_to_stop(
+                "UserInitiated", response._get_param("reason") or "Task stopped by user"
+            )
             return {"task": task_view(task)}
 
     def describe_tasks(self, response: Any) -> dict[str, Any]:
@@ -71,7 +80,11 @@ class Tasks:
         with self.store.lock:
             found = {name: self._find(cluster.name, name) for name in names}
             views = [task_view(each, tagged) for each in found.values() if each is not None]
-        missing = [{"arn": _arn(cluster.name, name), "reason": "MISSING"} for name, each in found.items() if each is None]
+        missing = [
+            {"arn": _arn(cluster.name, name), "reason": "MISSING"}
+            for name, each in found.items()
+            if each is None
+        ]
         return {"tasks": views, "failures": missing}
 
     def list_tasks(self, response: Any) -> dict[str, Any]:
@@ -88,7 +101,9 @@ class Tasks:
                 "family": response._get_param("family"),
             }
             arns = [task.arn for task in self.store.tasks.values() if _matches(task, wanted)]
-        page, token = paged(arns, response._get_param("maxResults"), response._get_param("nextToken"))
+        page, token = paged(
+            arns, response._get_param("maxResults"), response._get_param("nextToken")
+        )
         return {"taskArns": page, "nextToken": token}
 
     def _find(self, cluster: str, name: str) -> Task | None:
@@ -101,4 +116,6 @@ def _matches(task: Task, wanted: dict[str, str | None]) -> bool:
 
 
 def _arn(cluster: str, name: str) -> str:
-    return name if name.startswith("arn:") else f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster}/{name}"
+    return (
+        name if name.startswith("arn:") else f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster}/{name}"
+    )

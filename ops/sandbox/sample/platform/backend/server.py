@@ -9,7 +9,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 
-PATIENCE = 10             # seconds for requests in flight after SIGTERM
+PATIENCE = 10  # seconds for requests in flight after SIGTERM
 
 
 def log(level, message, **fields):
@@ -37,9 +37,13 @@ class Database:
     def __init__(self, environment):
         self.idle = []
         self.settings = {
-            "host": environment.get("DB_HOST", "127.0.0.1"), "port": environment.get("DB_PORT", "5432"),
-            "dbname": environment.get("DB_NAME", "davidshaevel"), "user": environment.get("DB_USERNAME", "davidshaevel"),
-            "password": environment.get("DB_PASSWORD", ""), "connect_timeout": 2, "application_name": "backend",
+            "host": environment.get("DB_HOST", "127.0.0.1"),
+            "port": environment.get("DB_PORT", "5432"),
+            "dbname": environment.get("DB_NAME", "davidshaevel"),
+            "user": environment.get("DB_USERNAME", "davidshaevel"),
+            "password": environment.get("DB_PASSWORD", ""),
+            "connect_timeout": 2,
+            "application_name": "backend",
         }
 
     def ask(self, query):
@@ -49,7 +53,7 @@ class Database:
             try:
                 return self.answer(connection, query)
             except psycopg.OperationalError:
-                continue           # it ended while nobody asked
+                continue  # it ended while nobody asked
         return self.answer(self.connected(), query)
 
     def kept(self):
@@ -63,7 +67,9 @@ class Database:
         import psycopg
         from psycopg.rows import dict_row
 
-        return psycopg.connect(**self.settings, row_factory=dict_row, autocommit=True, prepare_threshold=None)
+        return psycopg.connect(
+            **self.settings, row_factory=dict_row, autocommit=True, prepare_threshold=None
+        )
 
     def answer(self, connection, query):
         try:
@@ -81,7 +87,9 @@ class Database:
         self.ask("SELECT 1")
 
     def projects(self):
-        return self.ask('SELECT * FROM public.projects WHERE "isActive" ORDER BY "sortOrder", title')
+        return self.ask(
+            'SELECT * FROM public.projects WHERE "isActive" ORDER BY "sortOrder", title'
+        )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -95,9 +103,16 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.in_flight:
             status, body = self.answer(path)
             self.send(status, body)
-        if path != "/api/health" or status != 200:        # a probe a second that is well is no news
+        if path != "/api/health" or status != 200:  # a probe a second that is well is no news
             took = round((time.monotonic() - started) * 1000, 1)
-            log("info" if status < 500 else "error", "request", method=self.command, path=self.path, status=status, ms=took)
+            log(
+                "info" if status < 500 else "error",
+                "request",
+                method=self.command,
+                path=self.path,
+                status=status,
+                ms=took,
+            )
 
     do_HEAD = do_GET  # noqa: N815
 
@@ -109,7 +124,12 @@ class Handler(BaseHTTPRequestHandler):
         return 404, {"error": "not found", "path": path}
 
     def health(self):
-        said = {"status": "ok", "timestamp": now(), "database": "connected", "version": self.server.version}
+        said = {
+            "status": "ok",
+            "timestamp": now(),
+            "database": "connected",
+            "version": self.server.version,
+        }
         try:
             self.server.database.ping()
         except Exception as exc:
@@ -119,7 +139,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def projects(self):
         try:
-            return 200, [{**project, "summary": summary(project)} for project in self.server.database.projects()]
+            return 200, [
+                {**project, "summary": summary(project)}
+                for project in self.server.database.projects()
+            ]
         except Exception as exc:
             log("error", "projects can't be read", error=str(exc).strip())
             return 500, {"error": "projects can't be read"}
@@ -173,7 +196,7 @@ class Server(ThreadingHTTPServer):
             log("error", "request failed", error=repr(problem))
 
     def server_bind(self):
-        TCPServer.server_bind(self)                # HTTPServer's asks DNS for our own name
+        TCPServer.server_bind(self)  # HTTPServer's asks DNS for our own name
         self.server_name, self.server_port = self.server_address[:2]
 
 
@@ -181,7 +204,9 @@ def main():
     version = os.environ.get("APP_VERSION", "dev")
     address = (os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "3001")))
     server = Server(address, Database(os.environ), version)
-    signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=server.shutdown).start())
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: threading.Thread(target=server.shutdown).start()
+    )
     log("info", "listening", host=address[0], port=address[1], version=version)
     server.serve_forever(poll_interval=0.1)
     server.server_close()

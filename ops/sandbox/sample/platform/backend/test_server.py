@@ -47,7 +47,10 @@ def ask(path, database):
 class Health(unittest.TestCase):
     def test_well(self):
         status, said = ask("/api/health", Stand())
-        self.assertEqual((status, said["status"], said["database"], said["version"]), (200, "ok", "connected", "v1"))
+        self.assertEqual(
+            (status, said["status"], said["database"], said["version"]),
+            (200, "ok", "connected", "v1"),
+        )
 
     def test_database_gone(self):
         status, said = ask("/api/health", Stand(OSError("refused")))
@@ -56,7 +59,10 @@ class Health(unittest.TestCase):
 
 class Projects(unittest.TestCase):
     def test_listed(self):
-        self.assertEqual(ask("/api/projects", Stand()), (200, [{"title": "One", "isActive": True, "summary": ""}]))
+        self.assertEqual(
+            ask("/api/projects", Stand()),
+            (200, [{"title": "One", "isActive": True, "summary": ""}]),
+        )
 
     def test_table_missing(self):
         self.assertEqual(ask("/api/projects", Stand(OSError("no table")))[0], 500)

@@ -10,7 +10,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 
-PATIENCE = 10             # seconds for requests in flight after SIGTERM
+PATIENCE = 10  # seconds for requests in flight after SIGTERM
 PAGES = {
     "/": ("Home", "A small platform that deploys itself."),
     "/about": ("About", "Two services behind a load balancer and a CDN."),
@@ -21,7 +21,9 @@ PAGES = {
 
 def log(level, message, **fields):
     """One line of JSON on stdout."""
-    sys.stdout.write(json.dumps({"time": now(), "level": level, "message": message, **fields}) + "\n")
+    sys.stdout.write(
+        json.dumps({"time": now(), "level": level, "message": message, **fields}) + "\n"
+    )
     sys.stdout.flush()
 
 
@@ -51,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         with self.server.in_flight:
             status, kind, body, keep = self.answer(path)
             self.send(status, kind, body.encode(), keep)
-        if path != "/health":                             # a probe a second is no news
+        if path != "/health":  # a probe a second is no news
             took = round((time.monotonic() - started) * 1000, 1)
             log("info", "request", method=self.command, path=self.path, status=status, ms=took)
 
@@ -62,8 +64,18 @@ class Handler(BaseHTTPRequestHandler):
             said = {"status": "ok", "timestamp": now(), "version": self.server.version}
             return 200, "application/json", json.dumps(said), "no-store"
         if path in PAGES:
-            return 200, "text/html", page(*PAGES[path], self.server.version), "public, max-age=0, s-maxage=86400"
-        return 404, "text/html", page("Not found", "There is no such page.", self.server.version), "no-store"
+            return (
+                200,
+                "text/html",
+                page(*PAGES[path], self.server.version),
+                "public, max-age=0, s-maxage=86400",
+            )
+        return (
+            404,
+            "text/html",
+            page("Not found", "There is no such page.", self.server.version),
+            "no-store",
+        )
 
     def send(self, status, kind, data, keep):
         self.send_response(status)
@@ -113,7 +125,7 @@ class Server(ThreadingHTTPServer):
             log("error", "request failed", error=repr(problem))
 
     def server_bind(self):
-        TCPServer.server_bind(self)                # HTTPServer's asks DNS for our own name
+        TCPServer.server_bind(self)  # HTTPServer's asks DNS for our own name
         self.server_name, self.server_port = self.server_address[:2]
 
 
@@ -121,7 +133,9 @@ def main():
     version = os.environ.get("APP_VERSION", "dev")
     address = (os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "3000")))
     server = Server(address, version)
-    signal.signal(signal.SIGTERM, lambda number, frame: threading.Thread(target=server.shutdown).start())
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: threading.Thread(target=server.shutdown).start()
+    )
     log("info", "listening", host=address[0], port=address[1], version=version)
     server.serve_forever(poll_interval=0.1)
     server.server_close()

@@ -19,10 +19,20 @@ def ask(path):
         thread.start()
         try:
             with urlopen(f"http://127.0.0.1:{server.server_port}{path}", timeout=5) as answer:
-                return answer.status, answer.headers["Content-Type"], answer.headers["Cache-Control"], answer.read().decode()
+                return (
+                    answer.status,
+                    answer.headers["Content-Type"],
+                    answer.headers["Cache-Control"],
+                    answer.read().decode(),
+                )
         except HTTPError as error:
             with error:
-                return error.code, error.headers["Content-Type"], error.headers["Cache-Control"], error.read().decode()
+                return (
+                    error.code,
+                    error.headers["Content-Type"],
+                    error.headers["Cache-Control"],
+                    error.read().decode(),
+                )
         finally:
             server.shutdown()
             thread.join()
