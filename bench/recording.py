@@ -12,7 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ops.aws import session
-from ops.aws.facts import Event, Finding, ServiceState, Target, TaskState
+from ops.aws.facts import Event, ServiceState, Target, TaskState
+from ops.core.findings import Finding
 
 START = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 ARN = "arn:aws:ecs:us-east-1:123456789012"

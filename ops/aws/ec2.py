@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ops.aws.facts import Ingress
 from ops.aws.session import AwsSession
-from ops.health.model import Ingress
 
 SOURCES = {
     "UserIdGroupPairs": "GroupId",

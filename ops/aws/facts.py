@@ -7,64 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 
 def image_tag(reference: str) -> str:
     """The tag of an image reference, `registry:port/name:tag@digest`; empty where it has none."""
     return reference.partition("@")[0].rpartition("/")[2].partition(":")[2]
-
-
-@dataclass(frozen=True)
-class Unknown:
-    """What could not be looked at, and why. Never taken for "fine"."""
-
-    why: str
-
-
-class Verdict(StrEnum):
-    """How a roll-out ended. Each has its own exit code (design: "Exit codes")."""
-
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    ROLLED_BACK = "rolled_back"
-    SUPERSEDED = "superseded"
-    TIMED_OUT = "timed_out"
-    INTERRUPTED = "interrupted"
-    REFUSED = "refused"
-
-    @property
-    def exit_code(self) -> int:
-        codes = {
-            "succeeded": 0,
-            "failed": 1,
-            "refused": 3,
-            "rolled_back": 4,
-            "superseded": 5,
-            "timed_out": 6,
-            "interrupted": 130,
-        }
-        return codes[self.value]
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A verbatim API field or log line, and where it was read."""
-
-    source: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A cause, what shows it, how sure that is, and the commands that mend it."""
-
-    cause: str
-    summary: str
-    confidence: Literal["certain", "likely", "possible"]
-    evidence: tuple[Evidence, ...] = ()
-    fix: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -275,52 +223,21 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Commit:
-    """What is to be built: `full` and `short` id, subject, time (ISO 8601), and the remote's
-    address.
-    """
-
-    full: str
-    short: str
-    subject: str
-    at: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """The state of the application's checkout. `pushed`: HEAD is contained in the remote's branch
-    as last fetched; None: there is none.
-    """
-
-    branch: str
-    changes: tuple[str, ...]
-    pushed: bool | None
-    commit: Commit
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One page or API path as it answered: `status` 0 when nothing answered, and then `problem`
-    says why, `cause` in one word.
-    """
-
-    path: str
-    status: int
-    content_type: str
-    took_s: float
-    problem: str = ""
-    cause: str = ""
-
-    @property
-    def healthy(self) -> bool:
-        return not self.problem
-
-
-@dataclass(frozen=True)
 class Change:
     """What an endpoint said before and after."""
 
     name: str
     before: str
     after: str
+
+
+@dataclass(frozen=True)
+class Ingress:
+    """One rule of a security group (EC2 IpPermission). `protocol` "-1": all; `sources`: security
+    groups, address ranges, prefix lists.
+    """
+
+    protocol: str
+    first: int
+    last: int
+    sources: tuple[str, ...]

@@ -4,24 +4,10 @@ page came out of the cache.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 
-PATTERN = re.compile(r"/[^\s*]*\*?")
 EVERYTHING = "/*"
-
-
-def path_pattern(value: str) -> str:
-    """A path to invalidate. Raises ValueError: CloudFront takes a `*` anywhere but at the end for
-    the character itself.
-    """
-    if not PATTERN.fullmatch(value):
-        raise ValueError(
-            "allowed: a path that starts with /, with a * only as its last character (/*, "
-            "/about, /static/*)"
-        )
-    return value
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecs
-from ops.aws.facts import ServiceState, Unknown
+from ops.aws.facts import ServiceState
 from ops.cdn import cloudfront
 from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.cdn.rules import distribution as rules
 from ops.core import ui
 from ops.core.errors import OpsError, Refused, TimedOut
+from ops.core.findings import Unknown
 from ops.core.parallel import gather
 from ops.core.plan import Plan, Step
 from ops.ecs.rules import polling
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
 
 def find(platform: Platform) -> Distribution:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ops.aws.facts import Finding
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Literal
 
 
 def as_document(finding: Finding) -> dict[str, Any]:
@@ -17,3 +17,54 @@ def as_document(finding: Finding) -> dict[str, Any]:
         ],
         "fix": list(finding.fix),
     }
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What could not be looked at, and why. Never taken for "fine"."""
+
+    why: str
+
+
+class Verdict(StrEnum):
+    """How a roll-out ended. Each has its own exit code (design: "Exit codes")."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+    REFUSED = "refused"
+
+    @property
+    def exit_code(self) -> int:
+        codes = {
+            "succeeded": 0,
+            "failed": 1,
+            "refused": 3,
+            "rolled_back": 4,
+            "superseded": 5,
+            "timed_out": 6,
+            "interrupted": 130,
+        }
+        return codes[self.value]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A verbatim API field or log line, and where it was read."""
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cause, what shows it, how sure that is, and the commands that mend it."""
+
+    cause: str
+    summary: str
+    confidence: Literal["certain", "likely", "possible"]
+    evidence: tuple[Evidence, ...] = ()
+    fix: tuple[str, ...] = ()

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ops.aws.facts import Unknown
 from ops.core.errors import OpsError, Unreachable
+from ops.core.findings import Unknown
 from ops.core.redaction.redact import one_line
 
 T = TypeVar("T")

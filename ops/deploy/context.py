@@ -9,13 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import Answer, Finding, Image, Repository, TaskDefinition, Verdict
+from ops.aws.facts import Image, Repository, TaskDefinition
 from ops.core import ui
 from ops.core.errors import Interrupted, OpsError, Refused
+from ops.core.findings import Finding, Verdict
 from ops.ecs import watch
 from ops.ecs.rules.verdict import SETTLE_S
+from ops.http.facts import Answer
+from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
-from ops.preflight.platform_reads import Platform
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service

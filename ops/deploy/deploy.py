@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ops.aws.facts import Checkout, Evidence, Finding, TaskDefinition, Verdict, image_tag
+from ops.aws.facts import TaskDefinition, image_tag
 from ops.core import ui
 from ops.core.apply import Journal, StepRecord, apply
 from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
+from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import Plan
 from ops.deploy import schema_compat, verify
 from ops.deploy.context import DeployContext, RolloutFailed
@@ -25,13 +26,15 @@ from ops.deploy.rules.terraform_plan import by_terraform
 from ops.deploy.steps import step_handlers
 from ops.ecs import display, watch
 from ops.health.before_after import BeforeAfter
+from ops.platform import Platform
 from ops.preflight import report
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.model import Item
-from ops.preflight.platform_reads import Platform, release_facts
+from ops.preflight.platform_reads import release_facts
 from ops.preflight.rules.checks import check
 from ops.state import lock, records
 from ops.state.rules.lock import Holder
+from ops.tools.facts import Checkout
 
 CHANGES = ("update", "tf-apply")  # the steps that change what runs
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.aws import ecs
-from ops.aws.facts import ServiceState, TaskDefinition, Unknown, Verdict
+from ops.aws.facts import ServiceState, TaskDefinition
 from ops.core import ui
 from ops.core.errors import OpsError, Refused, Unreachable
+from ops.core.findings import Unknown, Verdict
 from ops.core.parallel import try_call
 from ops.core.plan import Step
 from ops.deploy import invalidate

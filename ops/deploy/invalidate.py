@@ -10,12 +10,12 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import Evidence, Finding
 from ops.cdn import invalidate as cdn_invalidate
 from ops.cdn.facts import Distribution
 from ops.cdn.rules.distribution import reference
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.core.findings import Evidence, Finding
 from ops.ecs.display import finding_lines
 
 if TYPE_CHECKING:

@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.aws.facts import Checkout, Finding, TaskDefinition, Verdict
+from ops.aws.facts import TaskDefinition
 from ops.core import findings, ui
 from ops.core.apply import Journal
 from ops.core.errors import Refused
+from ops.core.findings import Finding, Verdict
 from ops.deploy.context import DeployContext
 from ops.health.before_after import BeforeAfter
 from ops.health.model import Sweep
 from ops.preflight.facts import ReleaseFacts, SchemaRevision
 from ops.preflight.model import Item
 from ops.state.rules.lock import Holder
+from ops.tools.facts import Checkout
 
 
 @dataclass(frozen=True)

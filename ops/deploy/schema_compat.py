@@ -7,9 +7,9 @@ from __future__ import annotations
 from ops.core import ui
 from ops.core.errors import OpsError
 from ops.deploy.rules.schema_compat import older
+from ops.platform import Platform
 from ops.postgres import pending
 from ops.preflight.facts import ReleaseFacts, SchemaRevision
-from ops.preflight.platform_reads import Platform
 from ops.state import records
 
 

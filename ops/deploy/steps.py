@@ -11,15 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ops.aws import ecr
-from ops.aws.facts import Checkout, Evidence, Finding, ServiceState, Unknown, Verdict
+from ops.aws.facts import ServiceState
 from ops.core import ui
 from ops.core.apply import StepHandler
 from ops.core.errors import OpsError, Unreachable
+from ops.core.findings import Evidence, Finding, Unknown, Verdict
 from ops.core.plan import Step
 from ops.deploy import invalidate, verify
 from ops.deploy.context import DeployContext, RolloutFailed
 from ops.deploy.ecs_rollout import Update, register
 from ops.tools import docker, git
+from ops.tools.facts import Checkout
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ops.aws.facts import Unknown
 from ops.core import ui
 from ops.core.errors import OpsError, Refused
+from ops.core.findings import Unknown
 from ops.core.parallel import gather
 from ops.deploy.context import DeployContext
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.state import records
 from ops.state.rules.records import changed_inputs, last_inputs
 from ops.terraform import inputs

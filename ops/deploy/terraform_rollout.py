@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ops.aws import ecs
-from ops.aws.facts import Evidence, Finding, ServiceState, TaskDefinition, Verdict
+from ops.aws.facts import ServiceState, TaskDefinition
 from ops.core import ui
 from ops.core.apply import StepHandler
 from ops.core.errors import OpsError, Refused
+from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import Step
 from ops.deploy import terraform_inputs
 from ops.deploy.context import DeployContext

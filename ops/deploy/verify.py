@@ -9,13 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.aws import ecs
-from ops.aws.facts import Answer, Evidence, Finding, ServiceState, TaskState, Unknown
+from ops.aws.facts import ServiceState, TaskState
 from ops.core.errors import OpsError
+from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.parallel import gather
 from ops.ecs.rules.image_match import shortfall_of
 from ops.health.rules import endpoints as health_endpoints
 from ops.http import client
-from ops.preflight.platform_reads import Platform
+from ops.http.facts import Answer
+from ops.platform import Platform
 
 TRIES = 4
 BETWEEN_S = 2.0

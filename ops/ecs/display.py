@@ -14,8 +14,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from ops.aws.facts import Deployment, Event, Finding, ServiceState, Target, TaskState
+from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
 from ops.core import ui
+from ops.core.findings import Finding
 from ops.core.redaction.redact import redact
 
 EVENTS_SHOWN = 5

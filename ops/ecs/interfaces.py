@@ -7,7 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ops.aws.facts import Event, Finding, ServiceState, Target, TaskState, Verdict
+from ops.aws.facts import Event, ServiceState, Target, TaskState
+from ops.core.findings import Finding, Verdict
 
 
 class Observer(Protocol):

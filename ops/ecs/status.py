@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecs
-from ops.aws.facts import ServiceState, TaskState, Unknown
+from ops.aws.facts import ServiceState, TaskState
+from ops.core.findings import Unknown
 from ops.core.parallel import gather
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ops.aws.facts import Finding, ServiceState, Target, TaskState, Verdict
+from ops.aws.facts import ServiceState, Target, TaskState
 from ops.core.errors import OpsError
+from ops.core.findings import Finding, Verdict
 from ops.core.redaction.redact import redact_lines
 from ops.ecs.interfaces import Display as Display
 from ops.ecs.interfaces import Observer as Observer

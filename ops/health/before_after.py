@@ -14,16 +14,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ops.aws.facts import Unknown
 from ops.core import ui
 from ops.core.errors import Cancelled, ConfigError, OpsError, Refused
+from ops.core.findings import Unknown
 from ops.core.parallel import try_call, try_call_in_thread
 from ops.health import history, render
 from ops.health import sweep as health_sweep
 from ops.health.model import Sweep
 from ops.health.probe_runner import Memo
 from ops.health.rules import diff
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings

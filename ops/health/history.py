@@ -20,7 +20,7 @@ from ops.state import records
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
     from ops.health.sweep import SweepRequest
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
 KEPT = ".ops/health"
 LAST_RELEASE = "last-release"

@@ -15,7 +15,7 @@ from ops.core.errors import OpsError
 from ops.core.parallel import gather
 from ops.ecs.rules.task_definition_refs import Reference, references
 from ops.health.probe_runner import Memo
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.state import records
 
 SHARE = 0.8  # of the deadline, for one page

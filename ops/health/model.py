@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ops.aws.facts import Change, Finding
+from ops.aws.facts import Change
+from ops.core.findings import Finding
 
 Status = Literal["ok", "failed", "unknown", "skipped"]
 STATUSES = ("ok", "failed", "unknown", "skipped")
@@ -53,18 +54,6 @@ class Check:
     @property
     def ill(self) -> bool:
         return self.status in ("failed", "unknown")
-
-
-@dataclass(frozen=True)
-class Ingress:
-    """One rule of a security group (EC2 IpPermission). `protocol` "-1": all; `sources`: security
-    groups, address ranges, prefix lists.
-    """
-
-    protocol: str
-    first: int
-    last: int
-    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ops.aws.facts import Unknown
 from ops.core.errors import ConfigError, Unreachable
+from ops.core.findings import Unknown
 from ops.core.parallel import gather
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check

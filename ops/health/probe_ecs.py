@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 
 from ops.aws import ec2, ecs, elb, session
-from ops.aws.facts import Finding, LoadBalancer, ServiceState, TaskState, Unknown
+from ops.aws.facts import LoadBalancer, ServiceState, TaskState
+from ops.core.findings import Finding, Unknown
 from ops.core.parallel import gather, try_call
 from ops.ecs.observer import ecs_observer
 from ops.ecs.rules.stop_diagnosis import cause, finding

@@ -13,11 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ops.aws import logs
-from ops.aws.facts import Finding, ServiceState, Unknown
+from ops.aws.facts import ServiceState
 from ops.cdn import cloudfront
 from ops.cdn import invalidate as cdn_flow
 from ops.core import ui
 from ops.core.errors import ConfigError, OpsError
+from ops.core.findings import Finding, Unknown
 from ops.core.parallel import SchedulingDelay, gather, with_timeout
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from ops.aws.facts import Unknown
+from ops.core.findings import Unknown
 from ops.core.parallel import try_call_in_thread
 from ops.health.model import Check
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ops.aws.facts import Unknown
 from ops.core.errors import ConfigError
+from ops.core.findings import Unknown
 from ops.core.parallel import try_call, with_timeout
 from ops.health import history, probe_database, probe_ecs, probe_edge
 from ops.health.inputs import SweepContext, SweepInputs
@@ -22,7 +22,7 @@ from ops.health.probe_runner import Probe, run_all
 from ops.health.rules import diff
 from ops.health.rules.root_cause import AWS_GROUPS, ExplainContext, denied, explained
 from ops.http.assertions import check_expressions
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings

@@ -18,7 +18,7 @@ from ops.health.model import Sweep
 from ops.health.rules.diff import as_document
 
 if TYPE_CHECKING:
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
 SHORTEST_S = 1.0
 

@@ -17,11 +17,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ops.aws.facts import Answer
 from ops.core.errors import ConfigError
 from ops.core.redaction.redact import one_line
 from ops.http import errors, redirects
 from ops.http.assertions import cause, check_expressions, differences
+from ops.http.facts import Answer
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Endpoint

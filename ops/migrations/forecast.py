@@ -16,7 +16,7 @@ from ops.migrations.rules.locks_follow import hooks, written
 from ops.migrations.rules.statements import Statement, created, readable
 from ops.migrations.rules.table_locks import Lock, TableFacts, locks, names, unknown
 from ops.postgres import access, table_stats
-from ops.postgres.model_relations import Relations
+from ops.postgres.model import Relations
 from ops.postgres.table_stats import TableSize
 
 

@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 BASE = "base"
 
 __all__ = [
-    "RunOptions",
     "Direction",
-    "RunResult",
-    "MigrationTarget",
     "MigrationPlan",
+    "MigrationTarget",
     "RevisionStatus",
+    "RunOptions",
+    "RunResult",
     "confirm_plan",
+    "describe_status",
     "history",
     "ping",
     "plan",
-    "run",
-    "describe_status",
     "revision_status",
+    "run",
 ]
 
 

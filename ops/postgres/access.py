@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from ops.core.config.settings import Settings
     from ops.migrator.revisions.scripts import Scripts
-    from ops.postgres.model_relations import Relations
+    from ops.postgres.model import Relations
 
 COUNT_TIMEOUT = 5.0  # seconds; a table too big to be counted in it is "unknown"
 KINDS: dict[str, type[OpsError]] = {
@@ -52,8 +52,8 @@ KINDS: dict[str, type[OpsError]] = {
 
 __all__ = [
     "Applied",
-    "Direction",
     "DatabaseAccess",
+    "Direction",
     "MigrationOutcome",
     "Ping",
     "Revision",

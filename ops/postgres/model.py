@@ -5,7 +5,7 @@ compare it, adapters read it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -25,3 +25,76 @@ class SchemaObject:
 
 
 DatabaseSchema = Mapping[str, SchemaObject]
+
+
+@dataclass(frozen=True)
+class ForeignKey:
+    """A reference from `child` to `parent`; column names are quoted as SQL needs them.
+
+    `index`: the unique index on the referenced columns.
+    """
+
+    name: str
+    child: str
+    columns: tuple[str, ...]
+    parent: str
+    referenced: tuple[str, ...]
+    on_delete: str = "a"
+    on_update: str = "a"
+    index: str = ""
+
+
+@dataclass(frozen=True)
+class Hook:
+    """A trigger, a rule, or a view's own rewriting. `events`: insert, update, delete, truncate."""
+
+    table: str
+    what: str
+    events: frozenset[str]
+    each_row: bool
+
+    def __str__(self) -> str:
+        return self.what if self.what.startswith("view ") else f"{self.what} on {self.table}"
+
+
+@dataclass(frozen=True)
+class Relations:
+    """The foreign keys and hooks around some tables.
+
+    `names`: a name in the SQL → the relation's name in this session. `roots`: a partition → the
+    partitioned table at the top.
+    """
+
+    names: Mapping[str, str] = field(default_factory=dict)
+    roots: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[ForeignKey, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+
+    def root(self, name: str) -> str:
+        """The whole table that `name` is, or is a partition of."""
+        relation = self.names.get(name, name)
+        return self.roots.get(relation, relation)
+
+    def written(self, relation: str) -> str:
+        """A relation's name as the SQL has it."""
+        return next((name for name, known in self.names.items() if known == relation), relation)
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Every table at an end of a foreign key, as the SQL has it."""
+        return tuple(
+            dict.fromkeys(
+                self.written(table) for key in self.keys for table in (key.child, key.parent)
+            )
+        )
+
+    def referring(self, table: str) -> tuple[ForeignKey, ...]:
+        """The foreign keys that refer to a table or to one of its partitions."""
+        return tuple(key for key in self.keys if self.root(key.parent) == self.root(table))
+
+    def hooked(self, table: str, event: str) -> tuple[Hook, ...]:
+        return tuple(
+            hook
+            for hook in self.hooks
+            if event in hook.events and self.root(hook.table) == self.root(table)
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.postgres.model_relations import ForeignKey, Hook, Relations
+from ops.postgres.model import ForeignKey, Hook, Relations
 
 # A partitioned table's foreign key has a copy for each partition (conparentid <> 0): not followed.
 REACH = """

@@ -7,11 +7,9 @@ such thing."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ops.aws.facts import (
-    Answer,
-    Checkout,
     Identity,
     Image,
     Repository,
@@ -20,10 +18,12 @@ from ops.aws.facts import (
     TargetGroup,
     TaskDefinition,
     TaskState,
-    Unknown,
 )
 from ops.cdn.facts import Distribution
+from ops.core.findings import Unknown
+from ops.http.facts import Answer
 from ops.terraform.facts import StateLock
+from ops.tools.facts import Checkout, EngineInfo, LocalImage
 
 
 @dataclass(frozen=True)
@@ -34,27 +34,6 @@ class TestRun:
     command: tuple[str, ...]
     exit_code: int
     tail: str
-
-
-@dataclass(frozen=True)
-class EngineInfo:
-    """What answers as the Docker engine."""
-
-    version: str
-    api: str
-    architecture: str
-
-
-@dataclass(frozen=True)
-class LocalImage:
-    """An image in the engine. `digests`: repository → digest, for every repository that it was
-    pushed to or pulled from.
-    """
-
-    id: str
-    revision: str | None
-    architecture: str
-    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,51 +10,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ops.aws.facts import Unknown
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.core.findings import Unknown
 from ops.core.parallel import gather
+from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.read_facts import GatherRequest, read_service, run_tests
 from ops.preflight.rules.checks import validate_skip, validate_tag
 
 if TYPE_CHECKING:
-    from ops.aws.session import AwsSession
-    from ops.core.config.settings import Settings
-    from ops.tools.docker import Engine
+    pass
 
 T = TypeVar("T")
 W = TypeVar("W")
-
-
-@dataclass(frozen=True)
-class Platform:
-    """One environment with its doors: AWS, and the Docker engine, which is connected to when it is
-    first used.
-    """
-
-    settings: Settings
-    cloud: AwsSession
-
-    @classmethod
-    def of(cls, settings: Settings) -> Platform:
-        """The environment's doors; nothing is sent yet. Raises ConfigError (no such profile; an
-        overlay without endpoint or keys).
-        """
-        from ops.aws import session
-
-        return cls(settings, session.connect(settings))
-
-    @cached_property
-    def engine(self) -> Engine:
-        """Raises Unreachable where no engine answers."""
-        from ops.tools import docker
-
-        return docker.connect(self.settings.environment.engine)
 
 
 def release_facts(

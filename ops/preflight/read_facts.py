@@ -10,25 +10,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ops.aws.facts import (
-    Checkout,
-    Image,
-    Repository,
-    ServiceState,
-    TaskDefinition,
-    TaskState,
-    Unknown,
-)
+from ops.aws.facts import Image, Repository, ServiceState, TaskDefinition, TaskState
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.core.findings import Unknown
 from ops.core.parallel import gather, reason
 from ops.core.redaction.redact import redact_lines
 from ops.ecs.rules.task_definition_refs import Reference, log_groups, references
 from ops.preflight.facts import ReleaseFacts, SchemaRevision, TestRun
+from ops.tools.facts import Checkout
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
 TESTS_TIMEOUT_S = 900.0
 TAIL_LINES = 10

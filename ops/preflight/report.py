@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import Refused
+from ops.platform import Platform
 from ops.preflight.model import Item
-from ops.preflight.platform_reads import Platform, all_facts
+from ops.preflight.platform_reads import all_facts
 from ops.preflight.rules.checks import SHARED, SKIPPABLE, check, refusals
 
 if TYPE_CHECKING:

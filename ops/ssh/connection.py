@@ -322,4 +322,4 @@ def address(connection: Any) -> str:
     return f"{connection.user}@{connection.host}:{connection.port}"
 
 
-__all__ = ["Host", "ConnectionLost", "CommandResult", "connect"]
+__all__ = ["CommandResult", "ConnectionLost", "Host", "connect"]

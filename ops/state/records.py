@@ -14,11 +14,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecr, ecs, s3
-from ops.aws.facts import Image, TaskState, Unknown
+from ops.aws.facts import Image, TaskState
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.core.findings import Unknown
 from ops.core.parallel import gather
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.state import outbox
 from ops.state.rules import records as rules
 

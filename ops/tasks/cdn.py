@@ -19,7 +19,7 @@ def invalidate(session: Session, paths: list[str] | None = None) -> None:
 
     from ops.cdn import invalidate as flow
     from ops.core import ui
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
     wanted = patterns(paths or ())
     platform, limit = Platform.of(session.settings), session.timeout_s()
@@ -48,7 +48,8 @@ def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     """The paths as they were given, everything without any. Raises ConfigError (exit 2) for what
     CloudFront would take otherwise.
     """
-    from ops.cdn.facts import EVERYTHING, path_pattern
+    from ops.cdn.facts import EVERYTHING
+    from ops.core.config.types import path_pattern
     from ops.core.errors import ConfigError
 
     words = [word.strip() for text in given for word in text.split(",") if word.strip()]
@@ -70,7 +71,7 @@ def status(session: Session) -> None:
     under way.
     """
     from ops.cdn import invalidate as flow
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
     seen = flow.status(Platform.of(session.settings))
     session.report(seen.as_document(), seen.as_text())
@@ -83,7 +84,7 @@ def check(session: Session) -> None:
     from before the last deploy.
     """
     from ops.cdn import invalidate as flow
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
     seen = flow.check(Platform.of(session.settings))
     session.report(seen.as_document(), seen.as_text())

@@ -32,7 +32,7 @@ def report_sweep(
     from ops.health import history, render
     from ops.health import sweep as flow
     from ops.health import watch as health_watch
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
     request = flow.SweepRequest(only, session.skip, ui.parse_seconds("since", since), against, save)
     pause = ui.parse_seconds("watch", watch)

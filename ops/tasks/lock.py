@@ -10,7 +10,7 @@ from ops.tasks.shared import Session, ops_task
 @ops_task(options=("json",))
 def status(session: Session) -> None:
     """Show the locks of this environment: who, when, why, and whether they are still renewed."""
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
     from ops.state import lock_admin as flow
 
     locks = flow.lock_status(Platform.of(session.settings).cloud, session.settings)
@@ -22,7 +22,7 @@ def status(session: Session) -> None:
 def release(session: Session, name: str | None = None) -> None:
     """Free a lock whose holder is gone; its name must be typed."""
     from ops.core import ui
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
     from ops.state import lock_admin as flow
 
     found = flow.named(

@@ -46,7 +46,7 @@ def push(name: str) -> Any:
 
 def make_image(session: Session, name: str, *, push: bool) -> None:
     from ops.deploy import deploy as flow
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
 
     session.settings.service(name)
     work = flow.make_image(Platform.of(session.settings), name, push=push)
@@ -76,7 +76,7 @@ def deploy(name: str) -> Any:
         from ops.deploy import deploy as flow
         from ops.deploy.result import DeployRequest
         from ops.ecs import display
-        from ops.preflight.platform_reads import Platform
+        from ops.platform import Platform
 
         session.if_stopped = lambda error: flow.stopped(name, error, tag)
         session.settings.service(name)
@@ -109,7 +109,7 @@ def releases(name: str) -> Any:
         """List this service's releases, newest first: who, what, how it went, what runs, what is
         still in ECR.
         """
-        from ops.preflight.platform_reads import Platform
+        from ops.platform import Platform
         from ops.state import records as flow
 
         session.settings.service(name)

@@ -18,7 +18,7 @@ BOTH = {"wait": "Wait this long for a held state lock, or for a deploy to end (1
 
 
 def workspace(session: Session) -> TerraformWorkspace:
-    from ops.preflight.platform_reads import Platform
+    from ops.platform import Platform
     from ops.terraform.plan import TerraformWorkspace
 
     return TerraformWorkspace.of(Platform.of(session.settings))

@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ops.aws import ecs
-from ops.aws.facts import Unknown
 from ops.core import ui
 from ops.core.config.load import suggestion
 from ops.core.errors import ConfigError, OpsError, Refused
+from ops.core.findings import Unknown
 from ops.core.parallel import gather
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.terraform import program
 from ops.terraform.program import TerraformProgram
 from ops.terraform.rules.scope import undeclared, value_for

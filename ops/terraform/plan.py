@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ops.aws.facts import Checkout
 from ops.core import ui
 from ops.core.errors import Refused
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.state import lock
 from ops.terraform import image_variables, plan_files, program
 from ops.terraform.errors import LockHeld, TerraformError, WantsInit
@@ -37,6 +36,7 @@ from ops.terraform.rules.policies import (
 )
 from ops.terraform.rules.scope import MOST_NAMED, unknown_action
 from ops.tools import git
+from ops.tools.facts import Checkout
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Terraform as Configured

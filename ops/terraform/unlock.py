@@ -13,7 +13,7 @@ from typing import Any
 
 from ops.core import ui
 from ops.core.errors import Refused
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.terraform import backend as terraform_backend
 from ops.terraform import program, state_locks
 from ops.terraform.facts import StateLock

@@ -19,8 +19,8 @@ from ops.core import ui
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.parallel import importing
 from ops.core.redaction.redact import redact
-from ops.preflight.facts import EngineInfo, LocalImage
 from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
+from ops.tools.facts import EngineInfo, LocalImage
 
 TIMEOUT = 10  # seconds, for questions
 STEP_TIMEOUT = 600  # seconds without a word during a build or push

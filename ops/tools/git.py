@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit, urlunsplit
 
-from ops.aws.facts import Checkout, Commit
 from ops.core import ui
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
 from ops.tools import shell
+from ops.tools.facts import Checkout, Commit
 from ops.tools.tar import extract
 
 TIMEOUT = 60.0

@@ -15,7 +15,7 @@ from ops.cdn import cloudfront
 from ops.cdn import invalidate as flow
 from ops.cdn.facts import Distribution
 from ops.core.errors import Refused, TimedOut, Unreachable
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 
 
 def made(cloud: session.AwsSession, number: int, *aliases: str, comment: str = "") -> str:

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from ops.aws.facts import Unknown
-from ops.cdn.facts import CacheAnswer, Distribution, path_pattern
+from ops.cdn.facts import CacheAnswer, Distribution
 from ops.cdn.rules.distribution import chosen, is_older_copy, reference
 from ops.core.config.settings import Cdn
+from ops.core.config.types import path_pattern
 from ops.core.errors import Refused
+from ops.core.findings import Unknown
 from ops.deploy.rules.plan import plan_release
 from tests.deploy.test_plan import FACTS, IMAGE, ROLLOUT, RUNS_IT, SERVICE, deployment, service
 

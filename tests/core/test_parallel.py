@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from ops.aws.facts import Unknown
 from ops.core.errors import Unreachable
+from ops.core.findings import Unknown
 from ops.core.parallel import AT_ONCE, SchedulingDelay, gather
 from ops.core.redaction.redact import one_line, redacted
 

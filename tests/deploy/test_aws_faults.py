@@ -16,13 +16,14 @@ from typing import Any
 import pytest
 import yaml
 
-from ops.aws.facts import Unknown
 from ops.core.config.settings import Settings
 from ops.core.errors import OpsError
+from ops.core.findings import Unknown
 from ops.ecs import status
 from ops.health import sweep
+from ops.platform import Platform
 from ops.preflight import report as preflight_report
-from ops.preflight.platform_reads import Platform, all_facts
+from ops.preflight.platform_reads import all_facts
 from ops.preflight.rules.checks import check
 from ops.state import lock_admin, records
 from tests.checkout import Checkout

@@ -14,17 +14,18 @@ from typing import Any
 import pytest
 
 from ops.aws import session
-from ops.aws.facts import Image, Verdict
+from ops.aws.facts import Image
 from ops.core.apply import Journal, StepRecord
 from ops.core.config.settings import Environment, Service, Settings
 from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
+from ops.core.findings import Verdict
 from ops.core.plan import Plan, Step
 from ops.deploy import deploy
 from ops.deploy.context import DeployContext
 from ops.deploy.result import DeployRequest, DeployResult, refusing
 from ops.ecs import display
 from ops.health.before_after import BeforeAfter
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.state import lock, lock_admin, records
 from tests import plain_aws
 from tests.deploy.test_plan import FACTS

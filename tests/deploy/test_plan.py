@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 
 from ops.aws.facts import (
-    Checkout,
-    Commit,
     ContainerState,
     Deployment,
     Identity,
@@ -21,12 +19,13 @@ from ops.aws.facts import (
     Target,
     TaskDefinition,
     TaskState,
-    Unknown,
 )
 from ops.core.config.settings import Service
 from ops.core.errors import Refused
+from ops.core.findings import Unknown
 from ops.deploy.rules.plan import plan_image, plan_release, undo_target, with_image
-from ops.preflight.facts import LocalImage, ReleaseFacts
+from ops.preflight.facts import ReleaseFacts
+from ops.tools.facts import Checkout, Commit, LocalImage
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:task-definition/backend"
 URI = "123456789012.dkr.ecr.us-east-1.amazonaws.com/davidshaevel/backend"

@@ -13,7 +13,7 @@ from ops.core.errors import ConfigError, OpsError, Refused
 from ops.deploy import deploy
 from ops.deploy.result import DeployRequest
 from ops.ecs import display
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.state import records
 from tests import plain_aws
 from tests.real.terraform_ground import Ground

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ops.aws.facts import Finding
+from ops.core.findings import Finding
 from ops.core.plan import Step
 from ops.deploy.rules.terraform_plan import undo
 from ops.deploy.terraform_rollout import TerraformApply, TerraformRollout

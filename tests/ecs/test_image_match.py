@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import pytest
 
-from ops.aws.facts import Answer, ContainerState, ServiceState, TaskState, Unknown
+from ops.aws.facts import ContainerState, ServiceState, TaskState
+from ops.core.findings import Unknown
 from ops.ecs.rules.image_match import image_mismatch, shortfall_of
 from ops.health.rules.endpoints import broken_by_us
+from ops.http.facts import Answer
 
 
 def task(digest: str | None, status: str = "RUNNING", name: str = "backend") -> TaskState:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ops.aws.facts import Verdict
+from ops.core.findings import Verdict
 from ops.ecs.rules.verdict import (
     Observation,
     RolloutHistory,

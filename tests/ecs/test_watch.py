@@ -9,8 +9,8 @@ import pytest
 from bench.recording import Clock, Notes, Recording
 from bench.timelines import load, replay, watched
 from ops.aws.errors import translate_error
-from ops.aws.facts import Verdict
 from ops.core.errors import OpsError, Unreachable
+from ops.core.findings import Verdict
 from ops.ecs.rules.polling import is_permanent
 
 OK = SimpleNamespace(status_code=200, content=b"")

@@ -6,7 +6,7 @@ import pytest
 
 from bench.recording import Notes
 from ops.aws import session
-from ops.aws.facts import Verdict
+from ops.core.findings import Verdict
 from ops.ecs import watch
 from ops.sandbox.contracts import REGION
 from tests.sandbox.aws_platform import CRASH, agent_at_work

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ops.aws.facts import Unknown
 from ops.core.config.settings import Environment, Settings
 from ops.core.errors import OpsError, Refused
+from ops.core.findings import Unknown
 from ops.health import before_after, probe_edge
 from ops.health.inputs import SweepContext, SweepInputs
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from tests import plain_aws
 
 pytestmark = pytest.mark.timeout(120)

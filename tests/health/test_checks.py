@@ -11,21 +11,22 @@ from typing import Any
 import pytest
 
 from ops.aws.facts import (
-    Answer,
     ContainerState,
     Deployment,
+    Ingress,
     ServiceState,
     Target,
     TargetGroup,
     TaskDefinition,
     TaskState,
-    Unknown,
 )
 from ops.cdn.facts import CacheAnswer, Distribution
-from ops.health.model import Check, Ingress
+from ops.core.findings import Unknown
+from ops.health.model import Check
 from ops.health.rules import database, edge, services
 from ops.health.rules import pages as health_pages
 from ops.health.rules import targets as health_targets
+from ops.http.facts import Answer
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DONE = Deployment("ecs-svc/1", "PRIMARY", "arn:td/b:1", 2, 2, 0, 0, "COMPLETED", "", NOW)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops.aws.facts import Evidence, Finding
+from ops.core.findings import Evidence, Finding
 from ops.health.model import Check, Sweep
 from ops.health.rules.diff import as_document, changes, newest_of_each
 from ops.health.rules.root_cause import ExplainContext, causes, denied, explained, roots

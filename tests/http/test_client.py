@@ -14,10 +14,10 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ops.aws.facts import Answer
 from ops.core.config.settings import Endpoint
 from ops.core.errors import ConfigError
 from ops.http import client
+from ops.http.facts import Answer
 
 Served = Callable[[Callable[[socket.socket], None]], str]
 

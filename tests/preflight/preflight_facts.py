@@ -6,9 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from ops.aws.facts import (
-    Answer,
-    Checkout,
-    Commit,
     Deployment,
     Identity,
     Image,
@@ -17,14 +14,16 @@ from ops.aws.facts import (
     ServiceState,
     TargetGroup,
     TaskDefinition,
-    Unknown,
 )
 from ops.cdn.facts import Distribution
 from ops.core.config.database import Database
 from ops.core.config.settings import Environment, Service
-from ops.preflight.facts import EngineInfo, ReleaseFacts, SchemaRevision, TestRun
+from ops.core.findings import Unknown
+from ops.http.facts import Answer
+from ops.preflight.facts import ReleaseFacts, SchemaRevision, TestRun
 from ops.preflight.model import Item
 from ops.preflight.rules.checks import check
+from ops.tools.facts import Checkout, Commit, EngineInfo
 
 FULL = "3f2a1bc4d5e6f708192a3b4c5d6e7f8091a2b3c4"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"

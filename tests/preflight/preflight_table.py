@@ -7,9 +7,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ops.aws.facts import Answer, Identity, LoadBalancer, Repository, ServiceState, Unknown
-from ops.preflight.facts import EngineInfo, LocalImage, SchemaRevision, TestRun
+from ops.aws.facts import Identity, LoadBalancer, Repository, ServiceState
+from ops.core.findings import Unknown
+from ops.http.facts import Answer
+from ops.preflight.facts import SchemaRevision, TestRun
 from ops.terraform.facts import StateLock
+from ops.tools.facts import EngineInfo, LocalImage
 from tests.preflight.preflight_facts import (
     CHECKOUT,
     DEPLOYMENT,

@@ -18,11 +18,14 @@ from typing import Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from ops.aws.facts import Checkout, Identity, Repository, ServiceState, TaskDefinition, Unknown
+from ops.aws.facts import Identity, Repository, ServiceState, TaskDefinition
 from ops.core.errors import ConfigError
-from ops.preflight.facts import EngineInfo, ReleaseFacts, TestRun
-from ops.preflight.platform_reads import Platform, release_facts
+from ops.core.findings import Unknown
+from ops.platform import Platform
+from ops.preflight.facts import ReleaseFacts, TestRun
+from ops.preflight.platform_reads import release_facts
 from ops.preflight.read_facts import GatherRequest, image
+from ops.tools.facts import Checkout, EngineInfo
 from tests import plain_aws
 from tests.preflight import preflight_platform as made
 

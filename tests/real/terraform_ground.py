@@ -11,7 +11,7 @@ from typing import Any
 
 from ops.aws import session
 from ops.core.config.settings import Settings
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.terraform.plan import TerraformWorkspace
 
 KEYS = {"access_key": "AKIAREHEARSAL00000", "secret_key": "rehearsal"}

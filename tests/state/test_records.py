@@ -23,7 +23,7 @@ from pytest_httpserver import HTTPServer
 from ops.aws import s3, session
 from ops.core.config.settings import Environment, Service, Settings
 from ops.core.errors import Unreachable
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.state import outbox, records
 from ops.state.rules import records as rules
 from tests import plain_aws

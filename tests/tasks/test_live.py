@@ -12,7 +12,8 @@ import threading
 
 import pytest
 
-from ops.aws.facts import Event, Evidence, Finding, Target
+from ops.aws.facts import Event, Target
+from ops.core.findings import Evidence, Finding
 from ops.ecs import display
 from tests.ecs.stops import OLD_ONE, OURS, at, crashed, deployment, service
 

@@ -20,7 +20,7 @@ from ops.deploy import deploy
 from ops.deploy.context import DeployContext
 from ops.deploy.result import DeployResult
 from ops.ecs import display
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.state import lock
 from tests.deploy.test_plan import FACTS, URI
 from tests.real.terraform_ground import Ground

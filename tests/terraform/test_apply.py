@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ops.aws.facts import Verdict
 from ops.core.errors import Refused, TimedOut
+from ops.core.findings import Verdict
 from ops.deploy.result import DeployResult
 from ops.state import records
 from ops.terraform.errors import LockHeld

@@ -11,7 +11,7 @@ import pytest
 
 from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError, Refused
-from ops.preflight.platform_reads import Platform
+from ops.platform import Platform
 from ops.terraform import image_variables
 from tests import plain_aws
 

@@ -16,8 +16,6 @@ from pydantic import (
     StringConstraints,
 )
 
-from ops.cdn.facts import path_pattern
-
 DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smh]?)")
 UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -40,6 +38,21 @@ def relative_web_path(value: str) -> str:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+PATTERN = re.compile(r"/[^\s*]*\*?")
+
+
+def path_pattern(value: str) -> str:
+    """A path to invalidate. Raises ValueError: CloudFront takes a `*` anywhere but at the end for
+    the character itself.
+    """
+    if not PATTERN.fullmatch(value):
+        raise ValueError(
+            "allowed: a path that starts with /, with a * only as its last character (/*, "
+            "/about, /static/*)"
+        )
+    return value
+
+
 Seconds = Annotated[float, BeforeValidator(seconds)]
 WebPath = Annotated[str, AfterValidator(relative_web_path)]
 PathPattern = Annotated[str, AfterValidator(path_pattern)]

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ops.aws.facts import Deployment, Image, Repository, ServiceState, TaskDefinition, Unknown
+from ops.aws.facts import Deployment, Image, Repository, ServiceState, TaskDefinition
 from ops.cdn.facts import Distribution
 from ops.core.errors import Refused
+from ops.core.findings import Unknown
 from ops.core.plan import Plan, Step
-from ops.preflight.facts import LocalImage, ReleaseFacts
+from ops.preflight.facts import ReleaseFacts
+from ops.tools.facts import LocalImage
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ops.aws.facts import ServiceState, TaskState, Unknown
+from ops.aws.facts import ServiceState, TaskState
+from ops.core.findings import Unknown
 
 
 def image_mismatch(

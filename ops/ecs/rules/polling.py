@@ -8,8 +8,9 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from ops.aws.facts import Deployment, Event, Evidence, Finding, ServiceState, Target, TaskState
+from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
 from ops.core.errors import OpsError, Unreachable
+from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact
 
 CALLS_A_SECOND = 0.5  # on average, over the whole watch

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ops.aws.facts import ContainerState, Evidence, Finding, Target, TaskState
+from ops.aws.facts import ContainerState, Target, TaskState
+from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact, redact_lines
 from ops.ecs.rules.stop_findings import ADVICE, EXIT_CODES, UNKNOWN, Advice
 from ops.ecs.rules.stop_reasons import StopReason, classify

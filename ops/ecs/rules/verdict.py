@@ -15,7 +15,8 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from ops.aws.facts import Deployment, Event, ServiceState, TaskState, Verdict
+from ops.aws.facts import Deployment, Event, ServiceState, TaskState
+from ops.core.findings import Verdict
 from ops.ecs.rules.stop_diagnosis import StopCause, cause
 
 APPEARS_S = 12.0  # ECS is eventually consistent: a deployment may be missing from the first answers

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.aws.facts import Evidence, Finding, Unknown
+from ops.core.findings import Evidence, Finding, Unknown
 from ops.health.model import Check
 
 FULL = 0.9  # share of the connections that may be taken

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ops.aws.facts import Evidence, Finding
 from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.cdn.rules.distribution import is_older_copy, is_undated
+from ops.core.findings import Evidence, Finding
 from ops.health.model import Check
 
 HANDSHAKE = {

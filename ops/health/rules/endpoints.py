@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ops.aws.facts import Answer, Evidence, Finding, Unknown
+from ops.core.findings import Evidence, Finding, Unknown
+from ops.http.facts import Answer
 
 Answers = tuple[Answer, ...] | Unknown
 

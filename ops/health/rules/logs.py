@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.facts import Evidence, Finding
+from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import one_line
 from ops.health.model import Check
 

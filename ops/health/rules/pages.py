@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from ops.aws.facts import Answer, Evidence, Finding, Unknown
+from ops.core.findings import Evidence, Finding, Unknown
 from ops.health.model import Check
 from ops.health.rules.endpoints import endpoint_finding
+from ops.http.facts import Answer
 
 SUMMARIES: Mapping[str, str] = {
     "page_failing": "answers with an error of the server",

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from ops.aws.facts import Evidence, Finding
+from ops.core.findings import Evidence, Finding
 from ops.health.model import Check
 
 AWS_GROUPS = ("db", "ecs", "targets", "cdn", "logs", "terraform")

@@ -8,15 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.facts import (
-    Evidence,
-    Finding,
-    ServiceState,
-    TaskDefinition,
-    TaskState,
-    Unknown,
-    image_tag,
-)
+from ops.aws.facts import ServiceState, TaskDefinition, TaskState, image_tag
+from ops.core.findings import Evidence, Finding, Unknown
 from ops.ecs.rules.image_match import image_mismatch
 from ops.health.model import Check
 

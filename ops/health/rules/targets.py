@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ops.aws.facts import Evidence, Finding, Target, TargetGroup, Unknown
-from ops.health.model import Check, Ingress
+from ops.aws.facts import Ingress, Target, TargetGroup
+from ops.core.findings import Evidence, Finding, Unknown
+from ops.health.model import Check
 
 SETTLING = ("draining", "initial")
 

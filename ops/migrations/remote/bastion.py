@@ -226,8 +226,8 @@ def done(
 
 
 __all__ = [
-    "BastionPaths",
     "BastionEnvironment",
+    "BastionPaths",
     "attach",
     "bundle",
     "cancel",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ops.migrations.rules.data_loss import Loss, Removal
-from ops.postgres.model_relations import ForeignKey, Relations
+from ops.postgres.model import ForeignKey, Relations
 
 CASCADE, SET_NULL, SET_DEFAULT = "c", "n", "d"  # pg_constraint.confdeltype
 ACTIONS = {

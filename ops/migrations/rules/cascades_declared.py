@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ops.migrations.rules.statements import Statement, identifier, qualified
-from ops.postgres.model_relations import ForeignKey, Hook, Relations
+from ops.postgres.model import ForeignKey, Hook, Relations
 
 EVENTS = {"insert": 4, "delete": 8, "update": 16, "truncate": 32}  # pg_trigger.tgtype
 COMMANDS = {"CMD_INSERT": "insert", "CMD_UPDATE": "update", "CMD_DELETE": "delete"}

@@ -12,7 +12,7 @@ from typing import Any
 from ops.migrations.rules.cascades import CASCADE, followed, truncated, updated
 from ops.migrations.rules.lock_modes import ACCESS_EXCLUSIVE, ROW_EXCLUSIVE
 from ops.migrations.rules.statements import Statement, always, dotted, identifier, qualified
-from ops.postgres.model_relations import Hook, Relations
+from ops.postgres.model import Hook, Relations
 
 MERGED = {"CMD_INSERT": "insert", "CMD_UPDATE": "update", "CMD_DELETE": "delete"}
 Held = tuple[str, str, str]  # table, mode, work

@@ -25,7 +25,7 @@ from ops.migrations.rules.lock_modes import (
 )
 from ops.migrations.rules.locks_follow import cascades, further, written
 from ops.migrations.rules.statements import Statement, always, created, dotted, qualified
-from ops.postgres.model_relations import Relations
+from ops.postgres.model import Relations
 
 BY_KIND = {
     "DropStmt": ACCESS_EXCLUSIVE,

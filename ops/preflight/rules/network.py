@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import LoadBalancer, ServiceState, TargetGroup, TaskDefinition, Unknown
+from ops.aws.facts import LoadBalancer, ServiceState, TargetGroup, TaskDefinition
+from ops.core.findings import Unknown
 from ops.ecs.rules.task_definition_refs import ports
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.rules.result import (

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ops.aws.facts import TaskDefinition, Unknown
+from ops.aws.facts import TaskDefinition
+from ops.core.findings import Unknown
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.model import Status
 

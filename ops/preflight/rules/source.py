@@ -7,8 +7,9 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import Checkout, Image, Repository, TaskDefinition, Unknown
-from ops.preflight.facts import EngineInfo, LocalImage, ReleaseFacts
+from ops.aws.facts import Image, Repository, TaskDefinition
+from ops.core.findings import Unknown
+from ops.preflight.facts import ReleaseFacts
 from ops.preflight.rules.result import (
     CheckResult,
     key,
@@ -20,6 +21,7 @@ from ops.preflight.rules.result import (
     unknown,
     warn,
 )
+from ops.tools.facts import Checkout, EngineInfo, LocalImage
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
