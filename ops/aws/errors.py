@@ -8,7 +8,7 @@ import re
 import shlex
 from typing import Any
 
-from ops.core.errors import ConfigError, OpsError, Unreachable
+from ops.core.errors import ConfigError, Denied, OpsError, Unreachable
 from ops.core.redaction.redact import one_line
 
 EXPIRED = frozenset(
@@ -123,9 +123,9 @@ def credentials_error(
         else "aws sso login (or renew the credentials in your environment)"
     )
     if name in EXPIRED or ("expired" in message.lower() and name in NO_CREDENTIALS):
-        return Unreachable(what, f"the login has expired ({name}: {message})", login)
+        return Denied(what, f"the login has expired ({name}: {message})", login)
     if name in NO_CREDENTIALS:
-        return Unreachable(
+        return Denied(
             what,
             f"there are no AWS credentials ({message})",
             login if profile else "set aws.profile in invoke.yaml, or log in: aws configure sso",
@@ -138,13 +138,13 @@ def credentials_error(
             f"invoke.yaml",
         )
     if name in WRONG_KEYS:
-        return Unreachable(
+        return Denied(
             what,
             f"AWS does not accept the credentials ({name}: {message})",
             f"aws sts get-caller-identity{f' --profile {profile}' if profile else ''}",
         )
     if name in CLOCK:
-        return Unreachable(
+        return Denied(
             what,
             f"this machine's clock is wrong ({name}: {message})",
             "set the clock, then run it again",
@@ -159,14 +159,15 @@ def denied_action(
         return None
     missing, who = PERMISSION.search(message), WHO.search(message)
     if missing is None:
-        return Unreachable(
+        return Denied(
             what, f"access denied: {message}", "have the permission added, or use other credentials"
         )
     whom = who[1] if who else "the credentials"
-    return Unreachable(
+    return Denied(
         what,
         f"{whom} may not {missing[1]} ({name})",
         f"have {missing[1]} allowed for {whom}, or use other credentials",
+        denied_action=missing[1],
     )
 
 

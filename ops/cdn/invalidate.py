@@ -21,7 +21,6 @@ from ops.core.errors import OpsError, Refused, TimedOut
 from ops.core.findings import Unknown
 from ops.core.parallel import gather
 from ops.core.plan import Plan, Step
-from ops.ecs.rules import polling
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -79,7 +78,7 @@ def wait_until_completed(
     try:
         return cloudfront.invalidation(platform.cloud, distribution.id, made.id)
     except OpsError as error:
-        if polling.is_permanent(error):
+        if error.permanent:
             raise
         ui.progress(f"  cannot see CloudFront, looking again: {error.why or error.what}")
         return made

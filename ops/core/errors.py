@@ -11,7 +11,7 @@ where, why, and what to type next.
     └── Cancelled       130  SIGINT, SIGTERM or SIGHUP
 
 Verdicts of a roll-out (rolled back 4, superseded 5) are results, not errors: see
-`ops.model.Verdict`."""
+`ops.core.findings.Verdict`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,10 @@ class OpsError(Exit):
     # True: the step that raised this has changed nothing, so there is nothing to undo
     # (`ops.core.apply`)
     untouched = False
+    # True: repeating the call cannot help (credentials, permission, a wrong name)
+    permanent = True
+    # the missing permission, such as "ecs:DescribeServices", where AWS names it
+    denied_action = ""
 
     def __init__(self, what: str, why: str = "", next: str = "") -> None:
         self.what, self.why, self.next = known.hide(what), known.hide(why), known.hide(next)
@@ -88,3 +92,15 @@ class Unreachable(OpsError):
     """An outside thing did not answer, or said no, in a way that may be looked at again:
     credentials, network, permission.
     """
+
+    permanent = False
+
+
+class Denied(Unreachable):
+    """AWS does not accept the credentials, or they lack a permission (`denied_action`)."""
+
+    permanent = True
+
+    def __init__(self, what: str, why: str = "", next: str = "", denied_action: str = "") -> None:
+        super().__init__(what, why, next)
+        self.denied_action = denied_action

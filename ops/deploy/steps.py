@@ -48,8 +48,9 @@ def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
     }
     acts |= {"invalidate": invalidate.invalidate, "prove": prove_release}
     simple: dict[str, StepHandler] = {
-        verb: NoUndo(lambda step, act=act: act(work, step)) for verb, act in acts.items()
-    }  # type: ignore[misc]
+        verb: NoUndo(lambda step, act=act: act(work, step))
+        for verb, act in acts.items()  # type: ignore[misc]
+    }
     if work.platform.settings.environment.rollout == "terraform":
         from ops.deploy.terraform_rollout import (
             step_handlers as by_terraform,

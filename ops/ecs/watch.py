@@ -167,7 +167,7 @@ class DeploymentWatch:
         """ECS did not answer: said once, waited out until the time is up. Raises what no waiting
         mends.
         """
-        if polling.is_permanent(error):
+        if error.permanent:
             raise error
         if not self.misses:
             self.screen.line(f"cannot see ECS, watching on: {error.why or error.what}")
@@ -386,7 +386,7 @@ class DeploymentWatch:
             if what not in self.unseen:
                 self.screen.line(f"{what}: unknown: {error.why or error.what}")
             self.unseen[what] = error.why or error.what
-            if polling.is_permanent(error):
+            if error.permanent:
                 self.closed.add(what)
             return otherwise
         self.unseen.pop(what, None)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ops.core import files
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import known
 from ops.health.model import EVALUATED, STATUSES
@@ -31,7 +32,6 @@ def append(folder: Path, document: Mapping[str, Any], limit: int) -> Path:
         or "nothing"
     )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         path = save(folder / f"{stamp}.{kind}.json", document)
         for old in sorted(folder.glob(f"*.{kind}.json"), reverse=True)[limit:]:
             old.unlink(missing_ok=True)
@@ -44,13 +44,7 @@ def append(folder: Path, document: Mapping[str, Any], limit: int) -> Path:
 
 def save(path: Path, document: Mapping[str, Any]) -> Path:
     """Write it there. Raises OSError."""
-    making = path.with_name(f"{path.name}.making")
-    making.write_text(
-        json.dumps(known.hide_in(document), ensure_ascii=False, default=str) + "\n",
-        encoding="utf-8",
-    )
-    making.replace(path)
-    return path
+    return files.write_json(path, known.hide_in(document))
 
 
 def newest(folder: Path) -> Iterator[Mapping[str, Any]]:

@@ -109,10 +109,10 @@ def released(looks: SweepInputs) -> Mapping[str, str]:
     if unknown is not None:
         raise Unreachable("release records", unknown.why)
     return {
-        name: str(each["schema_revision"])
+        name: str(each["schema_revision"])  # type: ignore[index]
         for name, each in records.items()
-        if each and each.get("schema_revision")
-    }  # type: ignore[union-attr, index]
+        if each and each.get("schema_revision")  # type: ignore[union-attr]
+    }
 
 
 def order(looks: SweepInputs) -> tuple[str, ...]:

@@ -67,9 +67,9 @@ def service(looks: SweepInputs, name: str) -> Iterable[Check]:
         name,
         configured.ecs_service,
         configured.container,
-        state,
-        tasks,
-        seen["latest"],
+        state,  # type: ignore[arg-type]
+        tasks,  # type: ignore[arg-type]
+        seen["latest"],  # type: ignore[arg-type]
         seen["release"],  # type: ignore[arg-type]
         cluster=looks.environment.cluster,
         aws=cloud.program,

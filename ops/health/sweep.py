@@ -168,9 +168,9 @@ def probes(looks: SweepInputs, groups: Sequence[str]) -> Iterator[Probe]:
             Probe(
                 group,
                 group,
-                lambda group=group, advice=advice: [Check(group, group, "unknown", advice)],
+                lambda group=group, advice=advice: [Check(group, group, "unknown", advice)],  # type: ignore[misc]
             )
-        ]  # type: ignore[misc]
+        ]
 
 
 def skipped(checks: Sequence[Check], request: SweepRequest) -> tuple[Check, ...]:

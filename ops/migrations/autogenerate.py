@@ -150,8 +150,9 @@ def rendered(context: Any, forward: Any, types: Sequence[Enum]) -> Draft:
 
     def code(side: Any) -> str:
         return COMMENT.sub(
-            "", render_python_code(side, render_item=render_item, migration_context=context)
-        ).strip()  # type: ignore[arg-type]
+            "",
+            render_python_code(side, render_item=render_item, migration_context=context),  # type: ignore[arg-type]
+        ).strip()
 
     upgrade, downgrade = code(forward), code(back)
     if "sa." in upgrade + downgrade:

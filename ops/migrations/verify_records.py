@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import s3, session
-from ops.core import host_identity, ui
+from ops.core import files, host_identity, ui
 from ops.core.errors import OpsError
 from ops.postgres import fingerprint
 from ops.tools import git
@@ -48,22 +48,22 @@ def store(settings: Settings, content: str, document: dict[str, Any]) -> None:
         "host": host_identity.host(),
     }
     record, called = {**about, **document}, name(content, document["server"])
-    path = settings.root / FOLDER / called
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record, default=ui.jsonable), encoding="utf-8")
+    text = json.dumps(record, default=ui.jsonable)
+    path: Path | None = settings.root / FOLDER / called
+    try:
+        files.write_atomic(settings.root / FOLDER / called, text)
+    except OSError as error:
+        path = None
+        ui.progress(f"the verdict could not be stored in {settings.root / FOLDER}: {error}")
     state = settings.environment.state
     try:
         if state is None:
-            raise OpsError("kept here", "the environment names no state bucket (state.bucket)")
-        s3.put(
-            session.connect(settings),
-            state.bucket,
-            prefix(settings) + called,
-            json.loads(path.read_text(encoding="utf-8")),
-            {},
-        )
+            raise OpsError("not stored", "the environment names no state bucket (state.bucket)")
+        cloud = session.connect(settings)
+        s3.put(cloud, state.bucket, prefix(settings) + called, json.loads(text), {})
     except OpsError as problem:
-        ui.progress(f"the verdict is kept in {path} only: {problem.why}")
+        where = f"stored in {path} only" if path else "not stored anywhere"
+        ui.progress(f"the verdict is {where}: {problem.why}")
 
 
 def commit(root: Path) -> str | None:
@@ -79,9 +79,10 @@ def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
     where they do.
     """
     content, problem = fingerprint.of_folder(folder), ""
-    records = [
-        json.loads(path.read_text(encoding="utf-8"))
+    records: list[Mapping[str, Any]] = [
+        record
         for path in (settings.root / FOLDER).glob(name(content, "*"))
+        if isinstance(record := files.read_json(path), dict)
     ]
     try:
         records += stored(settings, content)

@@ -36,9 +36,9 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.checksums (
 );
 """
 STEP = (
-    f"INSERT INTO {SCHEMA}.steps (run, revision, direction, took_s, result, sqlstate, message) "
+    f"INSERT INTO {SCHEMA}.steps (run, revision, direction, took_s, result, sqlstate, message) "  # noqa: S608
     f"VALUES (%s, %s, %s, %s, %s, %s, %s)"
-)  # noqa: S608
+)
 REMEMBER = (
     f"INSERT INTO {SCHEMA}.checksums (revision, checksum) VALUES (%s, %s)"  # noqa: S608
     " ON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, seen_at = excluded.seen_at"
@@ -90,8 +90,8 @@ def lost(keeper: psycopg.Connection[Any]) -> list[tuple[str, str]]:
 
 def begun(keeper: psycopg.Connection[Any], who: RunIdentity, before: str | None) -> None:
     statement = (
-        f"INSERT INTO {SCHEMA}.runs (id, verb, by, host, from_revision) VALUES (%s, %s, "
-        f"%s, %s, %s)"  # noqa: S608
+        f"INSERT INTO {SCHEMA}.runs (id, verb, by, host, from_revision) VALUES (%s, %s, "  # noqa: S608
+        f"%s, %s, %s)"
     )
     keeper.execute(statement, (who.run, who.verb, who.by, who.host, before))
 
@@ -102,9 +102,9 @@ def began(keeper: psycopg.Connection[Any], run: str) -> str | None:
     """
     since = """to_char(began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
     statement = (
-        f"SELECT verb || ' ' || id || ' since ' || {since} || ' by ' || by || '@' || host FROM "
+        f"SELECT verb || ' ' || id || ' since ' || {since} || ' by ' || by || '@' || host FROM "  # noqa: S608
         f"{SCHEMA}.runs WHERE id = %s"
-    )  # noqa: S608
+    )
     row = keeper.execute(statement, [run]).fetchone()
     return row[0] if row else None
 
@@ -117,9 +117,9 @@ def ended(
     message: str | None = None,
 ) -> None:
     statement = (
-        f"UPDATE {SCHEMA}.runs SET result = %s, to_revision = %s, message = %s, ended_at = "
+        f"UPDATE {SCHEMA}.runs SET result = %s, to_revision = %s, message = %s, ended_at = "  # noqa: S608
         f"clock_timestamp() WHERE id = %s"
-    )  # noqa: S608
+    )
     keeper.execute(statement, (result, after, message, run))
 
 

@@ -311,9 +311,9 @@ class MigrationRun:
         return bool(broken)
 
     def back_off(self, count: int, why: str) -> None:
-        pause = min(self.limits.backoff_s * 2 ** (count - 1), LONGEST_BACKOFF) * random.uniform(
+        pause = min(self.limits.backoff_s * 2 ** (count - 1), LONGEST_BACKOFF) * random.uniform(  # noqa: S311
             0.75, 1.25
-        )  # noqa: S311 - jitter
+        )
         if pause >= self.time_left():
             raise failures.out_of_time(self.limits.total_s)
         self.say(

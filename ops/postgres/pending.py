@@ -6,13 +6,12 @@ give the same order."""
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
+from ops.core import files
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.redaction.redact import one_line
-from ops.health import history_files
 from ops.postgres import fingerprint
 from ops.postgres.facts import scripts
 
@@ -36,16 +35,15 @@ def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
     if key not in known:
         known[key] = list(ordered(revision, folder))
         with suppress(OSError):  # without it the next look takes longer
-            file.parent.mkdir(parents=True, exist_ok=True)
-            history_files.save(file, known)
+            files.write_json(file, known)
     return tuple(known[key])
 
 
 def read(file: Path) -> dict[str, list[str]]:
+    found = files.read_json(file)
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
         return {str(key): [str(each) for each in value] for key, value in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (AttributeError, TypeError):
         return {}
 
 

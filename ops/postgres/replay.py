@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ops.core import host_identity
+from ops.core import files, host_identity
 from ops.migrator import catalog
 from ops.migrator.model import RunIdentity
 from ops.postgres import access, fingerprint
@@ -54,8 +54,9 @@ def live(door: DatabaseAccess) -> LiveSchema:
 
 def pieces(rows: Sequence[Sequence[object]]) -> DatabaseSchema:
     found = (
-        SchemaObject(str(kind), str(name), str(on), tuple(parts)) for kind, name, on, parts in rows
-    )  # type: ignore[arg-type]
+        SchemaObject(str(kind), str(name), str(on), tuple(parts))
+        for kind, name, on, parts in rows  # type: ignore[arg-type]
+    )
     return {piece.key: piece for piece in found}
 
 
@@ -78,8 +79,7 @@ def replays(
     made = tuple(replayed(folder, every, wanted, say))
     for path, (major, rows) in zip(kept, made, strict=True):
         with suppress(OSError):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps({"major": major, "rows": rows}), encoding="utf-8")
+            files.write_json(path, {"major": major, "rows": rows})
     return tuple(Replay(pieces(rows), major) for major, rows in made)
 
 

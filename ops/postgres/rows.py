@@ -64,7 +64,7 @@ def rows(door: DatabaseAccess) -> Mapping[str, Counter[str]]:
                 opened.execute(f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY")
         names = [str(name) for name, _ in found]
         read = {
-            name: opened.execute(f"SELECT to_jsonb(t)::text FROM {name} t").fetchall()
+            name: opened.execute(f"SELECT to_jsonb(t)::text FROM {name} t").fetchall()  # noqa: S608
             for name in names
-        }  # noqa: S608 - quoted there
+        }
     return {name: Counter(str(row[0]) for row in found) for name, found in read.items()}

@@ -7,7 +7,6 @@ that is gone was taken by another."""
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -15,21 +14,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
+from ops.core import files
 from ops.core.redaction.redact import known
 
 ENDING = ".json"
 
 
 def put(folder: Path, key: str, document: Mapping[str, Any]) -> Path:
-    """Write it to the disk, whole or not at all (rename(2)). Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write it to the disk, whole or not at all. Raises OSError."""
     path = folder / f"{quote(key, safe='')}{ENDING}"
-    making = path.with_name(f"{path.name}.{os.getpid()}.making")
-    with making.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(known.hide_in(document), ensure_ascii=False, default=str))
-        file.flush()
-        os.fsync(file.fileno())
-    return making.replace(path)
+    return files.write_json(path, known.hide_in(document))
 
 
 def waiting(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:

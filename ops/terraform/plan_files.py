@@ -10,6 +10,7 @@ import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ops.core import files
 from ops.core.errors import Refused
 from ops.terraform.facts import SavedPlan, StateVersion
 from ops.terraform.program import TerraformProgram
@@ -33,7 +34,7 @@ def note(saved: SavedPlan) -> Path:
 
 def store(saved: SavedPlan) -> None:
     """Write the note beside a plan that was just made."""
-    note(saved).write_text(json.dumps(saved.as_document()), encoding="utf-8")
+    files.write_json(note(saved), saved.as_document(), mode=0o600)
 
 
 def stored(tf: TerraformProgram) -> SavedPlan:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError, OpsError
+from ops.core.files import write_atomic
 from ops.terraform import files, process
 from ops.terraform.environment import environment
 from ops.terraform.errors import TerraformLocation, translate_error
@@ -162,9 +163,7 @@ def init(tf: TerraformProgram, say: Say) -> None:
 
     run(tf, "terraform init", "init", "-input=false", "-no-color", *words, on_line=installs)
     tf.own.mkdir(mode=0o700, parents=True, exist_ok=True)
-    stamp(tf).write_text(
-        files.fingerprint(tf.directory, tf.backend_config, version(tf)), encoding="utf-8"
-    )
+    write_atomic(stamp(tf), files.fingerprint(tf.directory, tf.backend_config, version(tf)))
 
 
 def initialised(tf: TerraformProgram) -> bool:

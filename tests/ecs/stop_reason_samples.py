@@ -14,13 +14,13 @@ SAMPLES = (
         "ECS-ELB",
         "Task failed ELB health checks in (target-group "
         "arn:aws:elasticloadbalancing:us-west-2:123456789012:targetgroup/nginx/a6d)",
-    ),  # noqa: E501
+    ),
     ("ECS-CHC", "Task failed container health checks"),
     (
         "ECS-PULL-PLATFORM",
         "CannotPullContainerError: pull image manifest has been retried 7 time(s): image "
         "Manifest does not contain descriptor matching platform 'linux/amd64'",
-    ),  # noqa: E501
+    ),
     ("ECS-PULL-RATE", "ERROR: toomanyrequests: Too Many Requests."),
     (
         "ECS-PULL-DISK",
@@ -32,7 +32,7 @@ SAMPLES = (
         "ECS-PULL-NOTFOUND",
         "CannotPullContainerError: API error (404): repository "
         "123456789012.dkr.ecr.us-east-1.amazonaws.com/<repo>/<image> not found",
-    ),  # noqa: E501
+    ),
     (
         "ECS-PULL-NOTFOUND",
         "CannotPullContainerError: The task can't pull the image. Check whether the image "
@@ -45,92 +45,92 @@ SAMPLES = (
         "unexpected status from HEAD request to "
         "https://123456789012.dkr.ecr.us-east-1.amazonaws.com/v2/cdk/manifests/nonexistent: "
         "403 Forbidden",
-    ),  # noqa: E501
+    ),
     (
         "ECS-PULL-403",
         "CannotPullContainerError: The task can't pull the image. Check that the role has "
         "the permissions to pull images from the registry. Error response from daemon: "
         "pull access denied",
-    ),  # noqa: E501
+    ),
     (
         "ECS-PULL-NET",
         "CannotPullContainerError: ref pull has been retried 1 time(s): failed to copy: "
         "httpReaderSeeker: failed open: unexpected status code",
-    ),  # noqa: E501
+    ),
     (
         "ECS-PULL-NET",
         "CannotPullContainerError: The task can't pull the image. Check your network "
         "configuration. x request canceled while waiting for connection",
-    ),  # noqa: E501
+    ),
     (
         "ECS-SEC-DENIED",
         "ResourceInitializationError: unable to pull secrets or registry auth: execution "
         "resource retrieval failed: unable to retrieve secret from asm: service call has "
         "been retried 1 time(s): AccessDeniedException: User: arn is not authorized to "
         "perform: secretsmanager:GetSecretValue",
-    ),  # noqa: E501
+    ),
     (
         "ECS-SEC-MISSING",
         "ResourceInitializationError: unable to pull secrets or registry auth: The task "
         "can't pull the secret from Secrets Manager. The task can't retrieve the secret "
         "with ARN 'arn' from Secrets Manager. Check whether the secret exists in the "
         "specified Region. ResourceNotFoundException",
-    ),  # noqa: E501
+    ),
     (
         "ECS-REGAUTH-NET",
         "ResourceInitializationError: unable to pull secrets or registry auth: The task "
         "cannot pull registry auth from Amazon ECR: There is a connection issue between "
         "the task and Amazon ECR. Check your task network configuration. operation error "
         "ECR: GetAuthorizationToken, exceeded maximum number of attempts, 3",
-    ),  # noqa: E501
+    ),
     (
         "ECS-SEC-NET",
         "ResourceInitializationError: unable to pull secrets or registry auth: unable to "
         "retrieve secrets from ssm: The task cannot pull secrets from AWS Systems Manager. "
         "There is a connection issue between the task and AWS Systems Manager Parameter "
         "Store. Check your task network configuration.",
-    ),  # noqa: E501
+    ),
     (
         "ECS-LOG-NET",
         "ResourceInitializationError: failed to validate logger args: The task cannot find "
         "the Amazon CloudWatch log group defined in the task definition. There is a "
         "connection issue between the task and Amazon CloudWatch. Check your network "
         "configuration. : signal: killed",
-    ),  # noqa: E501
+    ),
     (
         "ECS-LOG-DENIED",
         "ResourceInitializationError: failed to validate logger args: create stream has "
         "been retried 1 times: AccessDeniedException: not authorized to perform: "
         "logs:CreateLogGroup",
-    ),  # noqa: E501
+    ),
     (
         "ECS-LOG-MISSING",
         "ResourceInitializationError: failed to validate logger args: create stream has "
         "been retried 1 times: failed to create Cloudwatch log stream: "
         "ResourceNotFoundException: The specified log group does not exist. : exit status 1",
-    ),  # noqa: E501
+    ),
     (
         "ECS-LOG-ARGS",
         "ResourceInitializationError: failed to validate logger args: unable to get "
         "awslogs driver arguments: awslogs-region is required",
-    ),  # noqa: E501
+    ),
     (
         "ECS-ENVFILE",
         "ResourceInitializationError: failed to download env files: file download command: "
         "non-empty error stream: RequestCanceled: request context cancelled caused by: "
         "context deadline exceeded",
-    ),  # noqa: E501
+    ),
     (
         "ECS-EFS",
         "ResourceInitializationError: failed to invoke EFS utils commands to set up EFS "
         "volumes: stderr: b'mount.nfs4: Connection timed out' : unsuccessful EFS utils "
         "command execution; code: 32",
-    ),  # noqa: E501
+    ),
     (
         "ECS-ENI-IPS",
         "Unexpected EC2 error while attempting to Create Network Interface in subnet "
         "'subnet-1': InsufficientFreeAddressesInSubnet",
-    ),  # noqa: E501
+    ),
     (
         "ECS-ENI-TAG",
         "Unexpected EC2 error while attempting to tag the network interface: TagPolicyViolation",
@@ -156,7 +156,7 @@ SAMPLES = (
         "ECS-PORT",
         "CannotStartContainerError: Error response from daemon: driver failed programming "
         "external connectivity: Bind for 0.0.0.0:8080 failed: port is already allocated",
-    ),  # noqa: E501
+    ),
     (
         "ECS-DEVMAPPER",
         "CannotCreateContainerError: API error (500): devmapper: Thin Pool has 4350 free "

@@ -11,7 +11,6 @@ from bench.timelines import load, replay, watched
 from ops.aws.errors import translate_error
 from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Verdict
-from ops.ecs.rules.polling import is_permanent
 
 OK = SimpleNamespace(status_code=200, content=b"")
 
@@ -194,7 +193,7 @@ def test_lasting_problems_are_told_from_passing_ones(code, waits):
         ClientError({"Error": {"Code": code, "Message": "said so"}}, "DescribeServices"),
     )
     assert isinstance(error, Unreachable)
-    assert is_permanent(error) is not waits
+    assert error.permanent is not waits
 
 
 def test_targets_that_may_not_be_seen_are_unknown_and_not_asked_for_again():

@@ -179,9 +179,9 @@ def test_registered_targets_are_not_healthy_by_themselves(aws, platform):
     """A registered address is initial until somebody has probed it, draining once deregistered, and
     unknown ones are unused.
     """
-    health = lambda **more: platform.elb.describe_target_health(
+    health = lambda **more: platform.elb.describe_target_health(  # noqa: E731
         TargetGroupArn=platform.target_group, **more
-    )  # noqa: E731
+    )
     target = [{"Id": "127.77.9.200", "Port": 8080}]
     platform.elb.register_targets(TargetGroupArn=platform.target_group, Targets=target)
     first = health()["TargetHealthDescriptions"][0]

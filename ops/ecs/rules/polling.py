@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
-from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact
 
@@ -33,24 +32,12 @@ OLD_TASKS = re.compile(
 )  # draining; a stop of ours shows in the counts
 STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
 UNHEALTHY = re.compile(r"is unhealthy in", re.IGNORECASE)
-LASTING = re.compile(
-    r"access denied|may not |AccessDenied|login has expired|no AWS credentials|does not "
-    r"accept the credentials|clock is wrong",
-    re.IGNORECASE,
-)
 
 
 def within_budget(calls: int, *, made: int, elapsed_s: float) -> bool:
     """Whether `calls` more, after `made` in `elapsed_s` seconds, stay within the ration."""
     head_start = (RESERVED_CALLS + INITIAL_BURST) * max(0.0, 1 - elapsed_s / INITIAL_BURST_S)
     return made + calls <= CALLS_A_SECOND * elapsed_s - RESERVED_CALLS + head_start + 1
-
-
-def is_permanent(error: OpsError) -> bool:
-    """Whether looking again is pointless: credentials, permission, a wrong name. A network and a
-    throttle are worth another look.
-    """
-    return not isinstance(error, Unreachable) or bool(LASTING.search(f"{error.what} {error.why}"))
 
 
 def may_have_stopped_tasks(previous: ServiceState | None, current: ServiceState, id: str) -> bool:

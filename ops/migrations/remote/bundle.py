@@ -32,11 +32,14 @@ LIBRARIES = (
     "sqlalchemy",
     "typing-extensions",
 )
+# of `ops`: the redaction that the engine uses; it imports nothing else of ours
 REDACTION = (
-    "redact.py",
-    "secret_shapes.py",
-    "secret_values.py",
-)  # of `ops`; they import nothing else of ours
+    "core/__init__.py",
+    "core/redaction/__init__.py",
+    "core/redaction/redact.py",
+    "core/redaction/shapes.py",
+    "core/redaction/values.py",
+)
 OLDEST = (3, 11)  # of the pinned SQLAlchemy
 OLDEST_GLIBC, NEWEST_MUSL = 17, 2
 FETCH_TIMEOUT = 180.0  # seconds

@@ -121,7 +121,7 @@ class Supervisor:
             trial = Trial(self.paths.platform, self.rollout)
             self.ends.append(trial.stop)
             trial.begin(checkout)
-            from ops.sandbox.supervisor.stack import World  # noqa: I001 - moto takes more than a second, beside initdb
+            from ops.sandbox.supervisor.stack import World
 
             self.world = World(
                 self.paths, ports, self.timing, self.socket, self.say, behind=self.registry
