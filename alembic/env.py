@@ -1,8 +1,9 @@
 """Runs the revisions on a connection that the caller hands over, one transaction a revision.
 
-The caller puts a SQLAlchemy `connection` or `engine` into `config.attributes`; a URL is never read, so a password can't come to
-stand in alembic.ini, in an argument or in a traceback. One transaction a revision means that a failing revision leaves every
-earlier one applied and recorded. Offline (`--sql`) needs no database: the SQL goes to the configuration's output buffer.
+The caller puts a SQLAlchemy `connection` or `engine` into `config.attributes`; a URL is never read,
+so no password appears in alembic.ini, in an argument or in a traceback. Each revision has its own
+transaction: a failing revision leaves every earlier one applied and recorded. Offline (`--sql`)
+needs no database: the SQL goes to the configuration's output buffer.
 """
 
 from __future__ import annotations

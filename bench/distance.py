@@ -38,14 +38,15 @@ RUN = """
 import sys, time
 from pathlib import Path
 from invoke.config import Config
-from ops import config
-from ops.migrations import plan as migrate; from ops.migrations.remote import run as migrate_remote
+from ops.core.config import load as config
+from ops.migrations import plan as migrate
+from ops.migrations.remote import run as migrate_remote
 found = Config(project_location=sys.argv[1])
 found.load_project()
-with migrate.Place.opened(config.read(found, Path(sys.argv[1]))) as place:
+with migrate.MigrationTarget.opened(config.read(found, Path(sys.argv[1]))) as place:
     planned = migrate.plan(place, "upgrade", None)
     began = time.perf_counter()
-    done = migrate_remote.run(place, planned, migrate.Asked())
+    done = migrate_remote.run(place, planned, migrate.RunOptions())
     print(time.perf_counter() - began, done.mode, len(done.outcome.applied))
 """
 

@@ -5,7 +5,8 @@ python -m bench.health [ROUNDS]
 
 A sandbox of its own, whole processes, interleaved rounds, medians. The ratios: the sweep to the
 slowest probe in it (target: at most
-1.2), the sweep to that probe's group asked alone, the runbook's commands to the whole `inv health.all` (target: at least 10; most of it is
+1.2), the sweep to that probe's group asked alone, the
+runbook's commands to the whole `inv health.all` (target: at least 10; most of it is
 Python that loads AWS's and PostgreSQL's libraries, as each `aws` does), and to a later sweep of its
 `--watch`, which has them loaded. The runbook's side is its fourteen commands and no more: target
 groups, log groups and the database's password, which an operator has to look up, are given to them.
@@ -45,7 +46,8 @@ SELECT = "import psycopg; print(psycopg.connect('').execute('SELECT 1').fetchone
 CALL = """
 import json, sys, boto3
 endpoint, service, operation, words = sys.argv[1:]
-print(json.dumps(getattr(boto3.client(service, endpoint_url=endpoint), operation)(**json.loads(words)), default=str))
+client = boto3.client(service, endpoint_url=endpoint)
+print(json.dumps(getattr(client, operation)(**json.loads(words)), default=str))
 """
 
 

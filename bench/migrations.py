@@ -31,7 +31,8 @@ from alembic import context
 from sqlalchemy import engine_from_config, pool
 
 options = context.config.get_section(context.config.config_ini_section)
-with engine_from_config(options, prefix="sqlalchemy.", poolclass=pool.NullPool).connect() as connection:
+engine = engine_from_config(options, prefix="sqlalchemy.", poolclass=pool.NullPool)
+with engine.connect() as connection:
     context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():
         context.run_migrations()
@@ -42,16 +43,17 @@ import sys, time
 from pathlib import Path
 import ops.migrator.runner, pglast, psycopg, sqlalchemy
 from invoke.config import Config
-from ops import config
-from ops.migrations import plan as migrate; from ops.migrations import lint as migrate_lint
+from ops.core.config import load as config
+from ops.migrations import lint as migrate_lint
+from ops.migrations import plan as migrate
 found = Config(project_location=sys.argv[1], runtime_path=sys.argv[2])
 found.load_project()
 found.load_runtime()
-with migrate.Place.opened(config.read(found, Path(sys.argv[1]))) as place:
+with migrate.MigrationTarget.opened(config.read(found, Path(sys.argv[1]))) as place:
     began = time.perf_counter()
     planned = migrate.plan(place, "upgrade", None)
-    migrate_lint.ahead(place, planned).as_text()
-    migrate.run(place, planned, migrate.Asked(), print)
+    migrate_lint.review_revisions(place, planned).as_text()
+    migrate.run(place, planned, migrate.RunOptions(), print)
     print(time.perf_counter() - began)
 """
 BARE_WORK = """

@@ -133,7 +133,8 @@ class Recording:
         }
         found = {
             "taskArn": arn(task),
-            "taskDefinitionArn": f"{ARN}:task-definition/backend:{1 if task['deployment'] == 'old' else 2}",
+            "taskDefinitionArn": f"{ARN}:task-definition/backend:"
+            f"{1 if task['deployment'] == 'old' else 2}",
             "lastStatus": "STOPPED" if stopped else "RUNNING" if running else "PENDING",
             "desiredStatus": "STOPPED" if stopped else "RUNNING",
             "startedBy": f"ecs-svc/{task['deployment']}",

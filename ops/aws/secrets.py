@@ -1,8 +1,8 @@
 """Secrets Manager and Parameter Store. Names leave this module freely; values only in a `Secret`,
 which shows none of them.
 
-Every value that is read here is added to `ops.core.redaction.redact.known`, so that no output and no record shows
-it."""
+Every value that is read here is added to `ops.core.redaction.redact.known`, so that no output and
+no record shows it."""
 
 from __future__ import annotations
 

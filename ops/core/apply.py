@@ -121,3 +121,16 @@ def mark_not_undone(entry: StepRecord, journal: Journal, why: str) -> None:
     line = f"not undone: {entry.step.says} (undo: {entry.step.undo}): {why}"
     journal.left.append(line)
     journal.says(line)
+
+
+@dataclass(frozen=True)
+class NoUndo:
+    """A step without an undo: an image that nobody runs harms nobody."""
+
+    act: Callable[[Step], None]
+
+    def do(self, step: Step) -> None:
+        self.act(step)
+
+    def undo(self, step: Step) -> None:
+        raise OpsError(f"step {step.verb} has no undo", "a plan named one", "report this")

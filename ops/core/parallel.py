@@ -32,13 +32,13 @@ def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
     turn = threading.Semaphore(AT_ONCE)
     given_up = threading.Event()
 
-    def look(name: str, call: Callable[[], T]) -> None:
+    def run_one(name: str, call: Callable[[], T]) -> None:
         with turn:
             if not given_up.is_set():
                 results[name] = try_call_in_thread(call)
 
     threads = [
-        threading.Thread(target=look, args=item, name=f"look {item[0]}", daemon=True)
+        threading.Thread(target=run_one, args=item, name=f"read {item[0]}", daemon=True)
         for item in calls.items()
     ]
     try:

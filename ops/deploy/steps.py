@@ -6,14 +6,13 @@ The roll-out itself, with its undo, is `ecs_rollout` or `terraform_rollout`.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ops.aws import ecr
 from ops.aws.facts import ServiceState
 from ops.core import ui
-from ops.core.apply import StepHandler
+from ops.core.apply import NoUndo, StepHandler
 from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Evidence, Finding, Unknown, Verdict
 from ops.core.plan import Step
@@ -22,19 +21,6 @@ from ops.deploy.context import DeployContext, RolloutFailed
 from ops.deploy.ecs_rollout import Update, register
 from ops.tools import docker, git
 from ops.tools.facts import Checkout
-
-
-@dataclass(frozen=True)
-class NoUndo:
-    """A step without an undo: an image that nobody runs harms nobody."""
-
-    act: Callable[[Step], None]
-
-    def do(self, step: Step) -> None:
-        self.act(step)
-
-    def undo(self, step: Step) -> None:
-        raise OpsError(f"step {step.verb} has no undo", "a plan named one", "report this")
 
 
 def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
@@ -48,8 +34,7 @@ def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
     }
     acts |= {"invalidate": invalidate.invalidate, "prove": prove_release}
     simple: dict[str, StepHandler] = {
-        verb: NoUndo(lambda step, act=act: act(work, step))
-        for verb, act in acts.items()  # type: ignore[misc]
+        verb: NoUndo(partial(act, work)) for verb, act in acts.items()
     }
     if work.platform.settings.environment.rollout == "terraform":
         from ops.deploy.terraform_rollout import (

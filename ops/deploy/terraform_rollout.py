@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from ops.aws import ecs
 from ops.aws.facts import ServiceState, TaskDefinition
 from ops.core import ui
-from ops.core.apply import StepHandler
+from ops.core.apply import NoUndo, StepHandler
 from ops.core.errors import OpsError, Refused
 from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import Step
@@ -27,7 +27,6 @@ from ops.deploy.ecs_rollout import (
     update_service,
     watch_rollback,
 )
-from ops.deploy.steps import NoUndo
 from ops.terraform import image_variables, plan_files
 from ops.terraform import plan as flow
 from ops.terraform.errors import LockHeld

@@ -54,7 +54,7 @@ def images(
             break
         if attempt:
             sleep(BETWEEN_S)
-        seen = look(platform, name, digest)
+        seen = read_running(platform, name, digest)
         if seen.wrong is None:
             return seen
     if isinstance(seen.wrong, str):
@@ -64,7 +64,7 @@ def images(
     return seen
 
 
-def look(platform: Platform, name: str, digest: str | None) -> Seen:
+def read_running(platform: Platform, name: str, digest: str | None) -> Seen:
     """One look at the service and its tasks."""
     cloud, cluster, service = (
         platform.cloud,

@@ -108,7 +108,7 @@ class PlainDisplay:
         self.id, self.timeout_s, self.began = deployment_id, timeout_s, self.clock()
         self.last = {}
 
-    def seen(
+    def update(
         self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
     ) -> None:
         for deployment in service.deployments:
@@ -165,7 +165,7 @@ class TableDisplay(PlainDisplay):
         self.state, self.now = None, ""
         self.events.clear()
 
-    def seen(
+    def update(
         self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
     ) -> None:
         self.state, self.tasks, self.targets = service, tasks, targets

@@ -74,10 +74,9 @@ def as_text(seen: Iterable[ServiceStatus]) -> str:
 
 def service_lines(one: ServiceStatus) -> list[str]:
     if not isinstance(one.state, ServiceState):
-        return [
-            f"{one.name}: "
-            f"{one.state.why if isinstance(one.state, Unknown) else f'ECS has no service {one.ecs_service}'}"
-        ]
+        missing = f"ECS has no service {one.ecs_service}"
+        why = one.state.why if isinstance(one.state, Unknown) else missing
+        return [f"{one.name}: {why}"]
     state = one.state
     lines = [
         f"{one.name}: {state.running}/{state.desired} tasks run "

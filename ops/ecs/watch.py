@@ -130,7 +130,7 @@ class DeploymentWatch:
         self.screen.following(self.id, self.timeout_s)
         while True:
             looked = self.clock()
-            decision = self.look()
+            decision = self.poll()
             if decision.verdict is not None:
                 return self.outcome(decision)
             pause = (
@@ -145,7 +145,7 @@ class DeploymentWatch:
     def elapsed(self) -> float:
         return self.clock() - self.began
 
-    def look(self) -> Decision:
+    def poll(self) -> Decision:
         """One look: the service, what its answer asks for, and the decision."""
         previous = self.service
         try:
@@ -270,7 +270,7 @@ class DeploymentWatch:
             self.stage = self.optional("lifecycle stage", self.eyes.stage, "")
         if self.refresh() or changed:
             left = tuple(task for task in self.tasks if task.arn not in self.stopped)
-            self.screen.seen(service, (*left, *self.stopped.values()), self.targets)
+            self.screen.update(service, (*left, *self.stopped.values()), self.targets)
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
         if self.follow and ours:  # asked for by the operator, so outside the ration
             for line in redact_lines(

@@ -20,7 +20,7 @@ from ops.core.findings import Unknown
 from ops.core.parallel import try_call, try_call_in_thread
 from ops.health import history, render
 from ops.health import sweep as health_sweep
-from ops.health.model import Sweep
+from ops.health.model import Sweep, SweepRequest
 from ops.health.probe_runner import Memo
 from ops.health.rules import diff
 from ops.platform import Platform
@@ -66,11 +66,9 @@ class BeforeAfter:
             lambda: health_sweep.sweep(self.platform(), self._request(f"before {self.about}"), None)
         )
 
-    def _request(self, about: str, from_s: float | None = None) -> health_sweep.SweepRequest:
+    def _request(self, about: str, from_s: float | None = None) -> SweepRequest:
         groups = tuple(health_sweep.configured(self.platform()))
-        return health_sweep.SweepRequest(
-            only=groups, about=about, from_s=from_s, deadline_s=LONGEST_S
-        )
+        return SweepRequest(only=groups, about=about, from_s=from_s, deadline_s=LONGEST_S)
 
     def ready(self) -> None:
         """Wait for the first look: from here on the world may change."""

@@ -19,7 +19,7 @@ from ops.state import records
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
-    from ops.health.sweep import SweepRequest
+    from ops.health.model import SweepRequest
     from ops.platform import Platform
 
 KEPT = ".ops/health"

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from ops.aws.facts import Change
 from ops.core.findings import Finding
@@ -76,3 +76,26 @@ class Sweep:
         return any(check.status == "ok" for check in self.checks) and not any(
             check.ill for check in self.checks
         )
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """What was asked of a sweep. `only`: these groups; `skip`: groups or checks; `against`: a file,
+    or last-release.
+
+    `from_s`: errors in the logs count from then on (seconds since 1970); `released`: service → a
+    release that is not recorded yet."""
+
+    only: tuple[str, ...] = ()
+    skip: frozenset[str] = frozenset()
+    since_s: float | None = None
+    against: str | None = None
+    save: str | None = None
+    from_s: float | None = None
+    about: str = ""
+    deadline_s: float | None = None
+    released: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        return tuple(group for group in GROUPS[1:] if not self.only or group in self.only)

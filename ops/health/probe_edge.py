@@ -288,7 +288,7 @@ def state_lock(looks: SweepInputs) -> Iterable[Check]:
     held = unlock.of_environment(looks.platform)
     if not held:
         return [Check("terraform", "state lock", "ok", "nobody holds the state", "free")]
-    told = "; ".join(f"{lock.path}: {lock.said()}" for lock in held)
+    told = "; ".join(f"{lock.path}: {lock.describe()}" for lock in held)
     fix = ("inv tf.locks", f"inv tf.unlock --id {held[0].id}")
     found = Finding("state_locked", f"the Terraform state is locked: {told}", "certain", fix=fix)
     return [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ops.core.findings import Unknown
 from ops.core.parallel import try_call, with_timeout
 from ops.health import history, probe_database, probe_ecs, probe_edge
 from ops.health.inputs import SweepContext, SweepInputs
-from ops.health.model import GROUPS, Check, Sweep
+from ops.health.model import GROUPS, Check, Sweep, SweepRequest
 from ops.health.probe_runner import Probe, run_all
 from ops.health.rules import diff
 from ops.health.rules.root_cause import AWS_GROUPS, ExplainContext, denied, explained
@@ -48,31 +48,6 @@ NOTHING = {
     "certificates": "neither site nor site_tls is an https address",
     "terraform": "environment {name} has no terraform",
 }
-
-
-@dataclass(frozen=True)
-class SweepRequest:
-    """What was asked of a sweep. `only`: these groups; `skip`: groups or checks; `against`: a file,
-    or last-release.
-
-    `from_s`: errors in the logs count from then on (seconds since 1970); `released`: service → a
-    release that is not recorded yet."""
-
-    only: tuple[str, ...] = ()
-    skip: frozenset[str] = frozenset()
-    since_s: float | None = None
-    against: str | None = None
-    save: str | None = None
-    from_s: float | None = None
-    about: str = ""
-    deadline_s: float | None = None
-    released: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        return tuple(
-            group for group in GROUPS if group in PROBES and (not self.only or group in self.only)
-        )
 
 
 def check_request(request: SweepRequest, settings: Settings) -> None:

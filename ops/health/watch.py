@@ -14,7 +14,7 @@ from ops.core.errors import Cancelled, ConfigError
 from ops.ecs import display
 from ops.health import history, live_table, render
 from ops.health import sweep as health_sweep
-from ops.health.model import Sweep
+from ops.health.model import Sweep, SweepRequest
 from ops.health.rules.diff import as_document
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class WatchReport(Protocol):
 
 def watch(
     platform: Platform,
-    request: health_sweep.SweepRequest,
+    request: SweepRequest,
     pause_s: float,
     report: WatchReport,
     sleep: Callable[[float], None] = time.sleep,

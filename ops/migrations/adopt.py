@@ -58,7 +58,7 @@ class Adoption:
             "sql": self.sql,
         }
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """For a person, beside the SQL."""
         if self.same:
             more = (

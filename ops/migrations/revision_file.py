@@ -67,7 +67,7 @@ def write(
                 "upgrades": wrapped(body),
                 "imports": "from pathlib import Path\n",
             }
-        with scripts.told(f"revision {number}"):  # its template is the project's own code too
+        with scripts.translated(f"revision {number}"):  # its template is the project's own code too
             made = scripts.directory.generate_revision(
                 number, message.strip(), refresh=True, **more
             )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ops.core import files, host_identity
 from ops.migrator import catalog
@@ -52,11 +53,8 @@ def live(door: DatabaseAccess) -> LiveSchema:
         )
 
 
-def pieces(rows: Sequence[Sequence[object]]) -> DatabaseSchema:
-    found = (
-        SchemaObject(str(kind), str(name), str(on), tuple(parts))
-        for kind, name, on, parts in rows  # type: ignore[arg-type]
-    )
+def pieces(rows: Sequence[Sequence[Any]]) -> DatabaseSchema:
+    found = (SchemaObject(str(row[0]), str(row[1]), str(row[2]), tuple(row[3])) for row in rows)
     return {piece.key: piece for piece in found}
 
 
@@ -66,12 +64,11 @@ def replays(
     """What stands after each of these revisions, which begin with the first one; from the cache
     where all are in it. Raises OpsError.
     """
-    kept = [
-        root
-        / CACHE
-        / f"{fingerprint.of_files(folder, [each.file for each in every[: n + 1]])}-{wanted}-{FORMAT}.json"
+    digests = (
+        fingerprint.of_files(folder, [each.file for each in every[: n + 1]])
         for n in range(len(every))
-    ]
+    )
+    kept = [root / CACHE / f"{digest}-{wanted}-{FORMAT}.json" for digest in digests]
     known = [read(path) for path in kept]
     found = [each for each in known if each]
     if len(found) == len(every):

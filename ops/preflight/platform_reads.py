@@ -80,13 +80,13 @@ def run_alongside(looks: Callable[[], T], work: Callable[[], W]) -> tuple[T, W]:
     results: list[T] = []
     problems: list[BaseException] = []
 
-    def look() -> None:
+    def run_reads() -> None:
         try:
             results.append(looks())
         except BaseException as problem:
             problems.append(problem)
 
-    thread = threading.Thread(target=look, name="looks", daemon=True)
+    thread = threading.Thread(target=run_reads, name="reads", daemon=True)
     thread.start()
     worked = work()
     thread.join()

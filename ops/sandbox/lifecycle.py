@@ -56,7 +56,7 @@ def up(
         if record is not None and record.process() is not None:
             if record.state == "starting":
                 _await_end_of_start(paths)
-            now = statuses.look(paths.root)
+            now = statuses.read_status(paths.root)
             if record.layout != LAYOUT:
                 say("the sandbox is of another version: restarting it")
             elif now.ready:
@@ -78,7 +78,7 @@ def up(
             timing or Timing(),
             say,
         )
-        return statuses.look(paths.root)
+        return statuses.read_status(paths.root)
 
 
 def _refuse_another(what: str, stands: str | None, asked: str | None) -> None:
@@ -127,7 +127,7 @@ def down(
 
 def status(root: Path) -> Status:
     """How the sandbox below `root` stands. Never raises."""
-    return statuses.look(root.resolve())
+    return statuses.read_status(root.resolve())
 
 
 @contextlib.contextmanager

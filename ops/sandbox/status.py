@@ -201,7 +201,7 @@ class Status:
         return "\n".join(lines)
 
 
-def look(root: Path) -> Status:
+def read_status(root: Path) -> Status:
     """The status of the sandbox below `root`, asked of the supervisor itself. Never raises."""
     record = read(Paths(root))
     if record is None:

@@ -163,7 +163,7 @@ def held_by_other(found: bucket.S3Object | None) -> str:
         return (
             f"it was freed by {found.document.get('freed_by') or f'{other.owner} on {other.host}'}"
         )
-    return other.said(found.age_s)
+    return other.describe(found.age_s)
 
 
 def myself(reason: str, commit: str) -> Holder:
@@ -263,7 +263,7 @@ def try_acquire(
             etag = bucket.create(place.cloud, place.bucket, place.key, me.as_document())
         else:
             held, free = holder(found.document), is_free(found.document)
-            other = held.said(found.age_s)
+            other = held.describe(found.age_s)
             if held.id == me.id and not free:  # the answer to our own write was lost
                 return HeldLock(place, me, found.etag), ""
             if not free and not expired(found, expiry_s):

@@ -75,7 +75,7 @@ class LockStatus:
         commit = (
             f", commit {self.holder.commit}" if self.holder.commit not in self.holder.reason else ""
         )
-        return f"{self.place.name}: {self.holder.said(self.stored.age_s)}{commit} ({ends})"
+        return f"{self.place.name}: {self.holder.describe(self.stored.age_s)}{commit} ({ends})"
 
 
 def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]:

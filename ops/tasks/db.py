@@ -108,7 +108,7 @@ def adopt(session: Session, to: str | None = None) -> None:
 
     here = migration_target(session)
     found = flow.plan_adoption(here, to)
-    for line in found.told():
+    for line in found.lines():
         ui.progress(line)
     if found.same and not session.plan:
         found = flow.adopt(here, found, session.wait_s() if session.wait else None, yes=session.yes)
@@ -214,8 +214,8 @@ def ping(session: Session) -> None:
     help={
         "message": "What it does, in a sentence.",
         "from_sql": "Legacy SQL file to wrap as it is.",
-        "autogenerate": "Write what the configured metadata (database.metadata) has that the newest "
-        "revision has not, and the way back.",
+        "autogenerate": "Generate operations from the difference between the configured metadata "
+        "(database.metadata) and the newest revision.",
     },
 )
 def revision(
@@ -235,7 +235,7 @@ def revision(
 @ops_task(
     options=("json",),
     help={
-        "beside": "On a scratch database beside the configured one, not on a PostgreSQL of its own.",
+        "beside": "On a scratch database on the configured server, not on a PostgreSQL of its own.",
         "major": "Major version of that PostgreSQL. Default: RDS's, where this machine has it.",
     },
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.health.model import SweepRequest
 from ops.tasks.shared import Session, ops_task
 
 SINCE = (
@@ -34,7 +35,7 @@ def report_sweep(
     from ops.health import watch as health_watch
     from ops.platform import Platform
 
-    request = flow.SweepRequest(only, session.skip, ui.parse_seconds("since", since), against, save)
+    request = SweepRequest(only, session.skip, ui.parse_seconds("since", since), against, save)
     pause = ui.parse_seconds("watch", watch)
     flow.check_request(request, session.settings)
     platform = Platform.of(session.settings)

@@ -120,7 +120,9 @@ def locks(session: Session) -> None:
     from ops.terraform import unlock as flow
 
     held = flow.held(workspace(session))
-    text = "\n".join(f"{lock.path}: {lock.said()}" for lock in held) or "the state is not locked"
+    text = (
+        "\n".join(f"{lock.path}: {lock.describe()}" for lock in held) or "the state is not locked"
+    )
     session.report(
         {"environment": session.settings.name, "locks": [flow.as_document(lock) for lock in held]},
         text,
@@ -138,5 +140,5 @@ def unlock(session: Session, id: str | None = None) -> None:
     lock = flow.unlock(workspace(session), id)
     session.report(
         {"environment": session.settings.name, "unlocked": flow.as_document(lock)},
-        f"taken away: {lock.said()}",
+        f"taken away: {lock.describe()}",
     )

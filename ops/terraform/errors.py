@@ -55,7 +55,7 @@ class LockHeld(Refused):
     def __init__(self, what: str, lock: StateLock) -> None:
         super().__init__(
             what,
-            lock.said(),
+            lock.describe(),
             "wait for it (--wait 10m), or look: inv tf.locks; if its owner is dead: inv tf.unlock",
         )
         self.lock = lock

@@ -55,7 +55,7 @@ class StateLock:
         """Seconds since it was taken, by its owner's clock; None where that is not said."""
         return max(0.0, (now - self.created).total_seconds()) if self.created else None
 
-    def said(self, now: datetime | None = None) -> str:
+    def describe(self, now: datetime | None = None) -> str:
         age = self.age_s(now or datetime.now(UTC))
         since = "for an unknown time" if age is None else f"for {format_age(age)}"
         return (

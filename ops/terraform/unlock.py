@@ -74,7 +74,7 @@ def unlock(place: TerraformWorkspace, typed: str | None) -> StateLock:
         )
     lock = next((each for each in locks if each.id == typed), locks[0])
     now = datetime.now(UTC)
-    ui.progress(f"{lock.path}: {lock.said(now)}")
+    ui.progress(f"{lock.path}: {lock.describe(now)}")
     running = state_locks.processes(now) if lock.host == socket.gethostname() else ()
     directory = str(place.tf.directory.resolve())
     agree(

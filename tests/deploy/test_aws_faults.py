@@ -21,6 +21,7 @@ from ops.core.errors import OpsError
 from ops.core.findings import Unknown
 from ops.ecs import status
 from ops.health import sweep
+from ops.health.model import SweepRequest
 from ops.platform import Platform
 from ops.preflight import report as preflight_report
 from ops.preflight.platform_reads import all_facts
@@ -110,7 +111,7 @@ def test_health_is_not_healthy_where_something_could_not_be_read(
     platform: Checkout, released: str, faulty: FaultyAws, kind: str
 ) -> None:
     """Each call in turn: a check is unknown, so the exit code is 1."""
-    ours, request = through(faulty, platform), sweep.SweepRequest(only=("ecs", "targets", "logs"))
+    ours, request = through(faulty, platform), SweepRequest(only=("ecs", "targets", "logs"))
     for operation in HEALTH:
         faulty.faults.clear()
         faulty.spoil(operation, kind)

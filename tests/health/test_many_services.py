@@ -98,7 +98,8 @@ class Counting(BaseHTTPRequestHandler):
 
     def DescribeTaskDefinition(self, asked: dict[str, Any]) -> dict[str, Any]:
         container = {"name": "app", "image": IMAGE, "essential": True}
-        arn = f"{ARN}:task-definition/{asked['taskDefinition'].rpartition('/')[2].partition(':')[0]}:1"
+        family = asked["taskDefinition"].rpartition("/")[2].partition(":")[0]
+        arn = f"{ARN}:task-definition/{family}:1"
         return {
             "taskDefinition": {
                 "taskDefinitionArn": arn,

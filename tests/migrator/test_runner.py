@@ -148,9 +148,11 @@ def test_a_long_name_of_the_holder_is_told_whole(project: Project) -> None:
 RUNNER = """
 import json, sys
 sys.path.insert(0, {root!r})
-from ops.migrator.model import Limits, Target, Who
+from ops.migrator.model import Limits, RunIdentity, TargetDatabase
 from ops.migrator.runner import migrate
-migrate(Target({folder!r}, json.load(sys.stdin)), "upgrade", None, Who("bob", {host!r}, "db.upgrade", "killed"), Limits(), say=print)
+target = TargetDatabase({folder!r}, json.load(sys.stdin))
+identity = RunIdentity("bob", {host!r}, "db.upgrade", "killed")
+migrate(target, "upgrade", None, identity, Limits(), say=print)
 """
 
 

@@ -27,7 +27,10 @@ from ops.tools.facts import Checkout, Commit, EngineInfo
 
 FULL = "3f2a1bc4d5e6f708192a3b4c5d6e7f8091a2b3c4"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:db-AbCdEf"
-GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/dev-backend-tg/0123456789abcdef"
+GROUP = (
+    "arn:aws:elasticloadbalancing:us-east-1:123456789012:"
+    "targetgroup/dev-backend-tg/0123456789abcdef"
+)
 COMMIT = Commit(
     FULL, FULL[:7], "Show the version", "2025-11-02T10:00:00+00:00", "git@example.com:platform.git"
 )

@@ -299,11 +299,12 @@ def put(aws: str, tag: str, digest: str) -> None:
 SLOW = """
 import sys, time
 from pathlib import Path
-from ops.preflight.platform_reads import beside
+from ops.preflight.platform_reads import run_alongside
 from ops.tools import shell
 program = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 try:
-    beside(lambda: time.sleep(60), lambda: shell.run([sys.executable, "-c", program], on_line=print))
+    run = lambda: shell.run([sys.executable, "-c", program], on_line=print)
+    run_alongside(lambda: time.sleep(60), run)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """

@@ -23,9 +23,9 @@ from tests.sandbox.registry_calls import digest, error, manifest, pushed, put, u
 # Where a real registry (distribution 2.8) goes its own way, and the front alone does as the
 # specification, or ECR, says.
 OTHERWISE = {
-    "test_a_blob_in_one_request": "it answers 202 and waits for the PUT, which the specification allows",
+    "test_a_blob_in_one_request": "it answers 202 and waits for the PUT, as allowed",
     "test_a_piece_at_the_wrong_place_is_refused": "it does not look at Content-Range",
-    "test_an_upload_that_broke_off_leaves_nothing": "unfinished uploads are its own, and outlive the sandbox",
+    "test_an_upload_that_broke_off_leaves_nothing": "unfinished uploads outlive the sandbox",
 }
 SAME = {
     name: each

@@ -40,7 +40,8 @@ import sys
 from pathlib import Path
 from ops.state import outbox
 while True:
-    outbox.put(Path(sys.argv[1]), "ops/releases/test/backend/1-a.json", {"tag": "a", "why": "x" * 200000})
+    document = {"tag": "a", "why": "x" * 200000}
+    outbox.put(Path(sys.argv[1]), "ops/releases/test/backend/1-a.json", document)
 """
 
 

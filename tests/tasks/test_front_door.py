@@ -15,30 +15,30 @@ ROOT = Path(__file__).resolve().parents[2]
 TASKS = '''
 import gc, os, subprocess, sys, time
 from ops.core.errors import Refused
-from ops.tasks.shared import front_door
+from ops.tasks.shared import ops_task
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def waits(session):
     """Wait."""
     print("waiting", file=sys.stderr, flush=True)
     time.sleep(30)
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def refuses(session):
     """Refuse."""
     raise Refused("what", "why", "next")
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def breaks(session):
     """Break."""
     raise ZeroDivisionError("a bug")
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def exits(session):
     """Call code that exits."""
     sys.exit(0)
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def threads(session):
     """Start a thread where none can be started."""
     import resource, threading
@@ -46,7 +46,7 @@ def threads(session):
     threading.stack_size(1_000_000_000)
     threading.Thread(target=time.sleep, args=(0,)).start()
 
-@front_door(options=("json",))
+@ops_task(options=("json",))
 def fills(session):
     """Make many things, and count how often they are looked through."""
     looks = []
@@ -54,7 +54,7 @@ def fills(session):
     kept = [[number] for number in range(200_000)]
     session.report({"looks": len(looks) // 2, "kept": len(kept)}, "text")
 
-@front_door(options=("json", "skip"))
+@ops_task(options=("json", "skip"))
 def answers(session):
     """Answer, with noise on stdout from here and from a child."""
     print("noise")

@@ -75,9 +75,9 @@ def test_without_a_terminal_only_changes_are_told():
     assert type(screen) is display.PlainDisplay
     screen.following(OURS, 900)
     now[0] = 104.0
-    screen.seen(STARTING, (), ())
-    screen.seen(STARTING, (), ())
-    screen.seen(
+    screen.update(STARTING, (), ())
+    screen.update(STARTING, (), ())
+    screen.update(
         service(deployment(running=1, pending=1), OLD_ONE),
         (crashed("b"),),
         (Target("10.0.0.1", 3001, "initial"),),
@@ -123,7 +123,7 @@ def test_on_a_terminal_a_table_is_drawn_and_findings_stay_above_it(terminal):
         "Target.ResponseCodeMismatch",
         "Health checks failed with these codes: [404]",
     )
-    screen.seen(STARTING, (crashed("b"),), (sick,))
+    screen.update(STARTING, (crashed("b"),), (sick,))
     screen.event(Event("1", at(3), "(service x) has started [2] tasks"))
     screen.finding(FINDING)
     screen.close()
@@ -147,7 +147,7 @@ def test_a_narrow_terminal_is_no_reason_to_fail(terminal, columns):
     tty = terminal(columns)
     screen = display.screen(tty.stream)
     screen.following(OURS, 900)
-    screen.seen(STARTING, (), ())
+    screen.update(STARTING, (), ())
     screen.event(Event("1", at(3), "x" * 500))
     screen.line("still here")
     screen.close()
@@ -165,7 +165,7 @@ def test_the_cursor_is_given_back_whatever_happens(terminal, problem):
     def broken():
         try:
             screen.following(OURS, 900)
-            screen.seen(STARTING, (), ())
+            screen.update(STARTING, (), ())
             raise problem
         finally:
             screen.close()
@@ -193,7 +193,7 @@ def test_hostile_markup_is_text(terminal):
     tty = terminal(80)
     screen = display.screen(tty.stream)
     screen.following(OURS, 900)
-    screen.seen(STARTING, (), ())
+    screen.update(STARTING, (), ())
     screen.event(Event("1", at(3), "[red]no[/nonsense] \x1b[2J"))
     screen.line("[bold]x[/bold]")
     screen.close()

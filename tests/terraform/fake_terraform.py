@@ -63,7 +63,8 @@ elif words[0] in ("plan", "apply"):
             time.sleep(each)
         else:
             print(json.dumps(each), flush=True)
-    sys.exit(1 if any(isinstance(each, dict) and each.get("type") == "diagnostic" for each in told) or heard else 0)
+    failed = any(isinstance(each, dict) and each.get("type") == "diagnostic" for each in told)
+    sys.exit(1 if failed or heard else 0)
 """
 
 

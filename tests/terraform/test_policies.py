@@ -87,7 +87,7 @@ def test_a_lock_whose_owner_may_live_wants_its_id_typed(
 
 def test_a_lock_says_who_when_and_what() -> None:
     """One line for a person: owner, age, operation, id."""
-    assert lock().said(NOW) == "ana@laptop holds it for 2 h (apply, Terraform 1.11.4, id id-1)"
+    assert lock().describe(NOW) == "ana@laptop holds it for 2 h (apply, Terraform 1.11.4, id id-1)"
 
 
 @pytest.mark.parametrize(

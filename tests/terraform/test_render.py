@@ -15,12 +15,13 @@ ROOT = Path(__file__).parents[2]
 RED, SHOW = (
     "\x1b[1;31m",
     """
-from ops.terraform.render import shown
+from ops.terraform.render import print_plan
 from ops.terraform.rules.plan_diff import changes
 from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
 gone = resource("aws_lb.main", ["delete"], {"name": "alb"}, None)
 odd = resource("aws_lb.\x1b[2Jodd", ["explode"], {"name": "a"}, {"name": "b"})
-shown(changes(plan(gone, odd, revision(definitions(uri("abc")), definitions(uri("def"))), service())), ())
+moved = revision(definitions(uri("abc")), definitions(uri("def")))
+print_plan(changes(plan(gone, odd, moved, service())), ())
 """,
 )
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
@@ -60,12 +61,12 @@ def test_without_a_terminal_the_same_rows_have_capitals(tmp_path: Path) -> None:
 
 ASK = """
 from ops.core.errors import Refused
-from ops.terraform.plan import confirm_alarming
+from ops.terraform.plan import confirm_destructive
 from ops.terraform.rules.plan_diff import changes
 from tests.terraform.terraform_plans import plan, resource
 gone = resource("aws_iam_role.old", ["delete"], {"name": "old"}, None)
 try:
-    confirm_alarming(changes(plan(gone)), ())
+    confirm_destructive(changes(plan(gone)), ())
     print("went on")
 except Refused as refused:
     print(refused.next)

@@ -16,7 +16,8 @@ class Database(Model):
 
     run: Literal["local", "remote", "tunnel"] | None = Field(
         None,
-        description="`local`: from here; `remote`: run on the bastion; `tunnel`: through it; unset: "
+        description="`local`: from here; `remote`: run on the bastion; `tunnel`: through it; "
+        "unset: "
         "remote, if it is there.",
     )
     secret: Text | None = Field(
@@ -45,7 +46,8 @@ class Database(Model):
     )
     metadata: Text | None = Field(
         None,
-        description="`module:attribute` of the SQLAlchemy metadata that --autogenerate compares with.",
+        description="`module:attribute` of the SQLAlchemy metadata that --autogenerate compares "
+        "with.",
     )
 
 
@@ -61,7 +63,8 @@ class Bastion(Model):
     port: Port | None = None
     gateway: Text | None = Field(
         None,
-        description="On the way there: [user@]host[:port], or a command with %h and %p (ProxyCommand; "
+        description="On the way there: [user@]host[:port], or a command with %h and %p "
+        "(ProxyCommand; "
         "`aws ssm start-session …`).",
     )
     ssh_config: Text | None = Field(None, description="File read in place of ~/.ssh/config.")

@@ -37,7 +37,8 @@ class Endpoint(Model):
     )
     text: Text | None = Field(
         None,
-        description="Text that the body must contain; `{tag}` is the released tag, any where none is "
+        description="Text that the body must contain; `{tag}` is the released tag, any where "
+        "none is "
         "known.",
     )
     empty: bool = Field(False, description="Whether a body without anything in it is right.")
@@ -54,7 +55,8 @@ class Service(Model):
 
     ecs_service: Text = Field(description="Name of the ECS service in the cluster.")
     container: Text = Field(
-        description="The container of the task definition whose image is ours; sidecars are left alone."
+        description="The container of the task definition whose image is ours; sidecars are left "
+        "alone."
     )
     repository: Text = Field(description="Name of the ECR repository.")
     context: Text = Field(".", description="Build context, relative to `source`.")
@@ -127,7 +129,8 @@ class Cdn(Model):
     distribution: Text | None = Field(None, description="Its id, where it may not be looked up.")
     alias: Text | None = Field(
         None,
-        description="An alternate domain name of it; steadier than id and comment. Default: the site's "
+        description="An alternate domain name of it; steadier than id and comment. Default: the "
+        "site's "
         "host.",
     )
     comment: Text | None = Field(
@@ -219,7 +222,8 @@ class Environment(Model):
     site: Text | None = Field(None, description="Address of the site, through the CDN.")
     site_tls: Text | None = Field(
         None,
-        description="Its https address, where `site` is plain http: whose certificate is looked at.",
+        description="Its https address, where `site` is plain http: whose certificate is looked "
+        "at.",
     )
     site_ca: Text | None = Field(
         None,

@@ -28,7 +28,8 @@ def distribution(found: Distribution, protocol: str | None = None) -> Check:
         f"{found.id} is {found.status}, {'enabled' if found.enabled else 'DISABLED'}; "
         f"{', '.join(found.origins) or 'no origin'}"
     )
-    value = f"{found.status} {'enabled' if found.enabled else 'disabled'} {' '.join(found.origins)}".strip()
+    enabled = "enabled" if found.enabled else "disabled"
+    value = f"{found.status} {enabled} {' '.join(found.origins)}".strip()
     wrong = [
         each
         for each in found.origins

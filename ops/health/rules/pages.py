@@ -16,13 +16,13 @@ from ops.http.facts import Answer
 SUMMARIES: Mapping[str, str] = {
     "page_failing": "answers with an error of the server",
     "wrong_status": "answers with another status than expected",
-    "wrong_content_type": "comes as another content type than expected: whoever reads it will not understand it",
+    "wrong_content_type": "has another content type than expected: its readers cannot use it",
     "wrong_body": "does not say what it should",
     "page_slow": "takes longer than it may",
     "page_hangs": "gets no whole answer in time",
-    "redirect_loop": "is redirected for ever: the load balancer sends to https what the CDN asks for by "
-    "http (or another rule leads back)",
-    "redirected_away": "is sent to another host by the load balancer, which so does not answer it itself",
+    "redirect_loop": "is redirected for ever: the load balancer redirects to https what the CDN "
+    "requests by http (or another rule leads back)",
+    "redirected_away": "is redirected to another host by the load balancer",
     "name_unresolved": "has a host name that no DNS server knows",
     "connection_refused": "has nobody listening at its address",
     "tls_failed": "has a TLS handshake that fails",

@@ -27,9 +27,13 @@ musl = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
 number = [int(each or 0) for each in (version.split(".") + ["0", "0"])[:2]]
 def names(folder):
     found = os.listdir(folder) if os.path.isdir(folder) else []
-    return sorted((each for each in found if each[0] != "."), key=lambda each: os.path.getmtime(os.path.join(folder, each)), reverse=True)
+    names = [each for each in found if each[0] != "."]
+    age = lambda each: os.path.getmtime(os.path.join(folder, each))
+    return sorted(names, key=age, reverse=True)
 there = {kind: names(os.path.join(sys.argv[1], kind)) for kind in ("site", "code")}
-print(json.dumps({"version": list(sys.version_info[:2]), "machine": platform.machine(), "libc": "musl" if musl else libc or "other",
+libc = "musl" if musl else libc or "other"
+print(json.dumps({"version": list(sys.version_info[:2]), "machine": platform.machine(),
+    "libc": libc,
                   "libc_version": number, "there": there}))
 """
 INSTALL = """

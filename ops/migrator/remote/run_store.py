@@ -4,7 +4,7 @@ and a lock while it lives.
     run.json     who, what, from where to where, and the process
     log          one line of progress each, complete whoever watched
     status.json  the end, written by rename; not there while it runs
-    lock         an flock of the runner: free without a status means that the runner was killed ("lost")
+    lock         an flock of the runner; free without a status: the runner was killed ("lost")
 
 Standard library only: it is read by commands that must answer on a host where nothing else is
 installed yet."""

@@ -36,7 +36,7 @@ class Scripts:
         self.folder = folder
         self.config = Config()
         self.config.set_main_option("script_location", folder.replace("%", "%%"))
-        with self.told(f"revisions in {folder}"):
+        with self.translated(f"revisions in {folder}"):
             self.directory = ScriptDirectory(
                 folder,
                 file_template="%(rev)s_%(slug)s",
@@ -45,9 +45,9 @@ class Scripts:
                 messaging_opts={"quiet": True},
             )
             self.heads = tuple(self.directory.get_heads())
-            self.files = self.seen()
+            self.files = self._file_states()
 
-    def seen(self) -> dict[str, tuple[int, int]]:
+    def _file_states(self) -> dict[str, tuple[int, int]]:
         """Each file of the revisions, SQL beside them included, with its time of change (ns) and
         size (bytes).
         """
@@ -59,7 +59,9 @@ class Scripts:
         """Raises MigrateError (refused) where a file is not what was loaded: that would run, and
         what lies there be remembered.
         """
-        changed = sorted(Path(path).name for path, _ in self.files.items() ^ self.seen().items())
+        changed = sorted(
+            Path(path).name for path, _ in self.files.items() ^ self._file_states().items()
+        )
         if changed:
             why = "it was changed after these revisions were read and shown"
             raise MigrateError(
@@ -92,7 +94,7 @@ class Scripts:
             return BASE
         if revision in ("head", "heads"):
             return self.head or BASE
-        with self.told(f"revision {revision}"):
+        with self.translated(f"revision {revision}"):
             try:
                 return str(self.directory.get_revision(revision).revision)
             except (CommandError, RevisionError, AttributeError):
@@ -122,7 +124,7 @@ class Scripts:
 
     def steps(self, direction: Direction, to: str, heads: tuple[str, ...]) -> list[RevisionStep]:
         """Alembic's steps from `heads` to `to`, in the order in which they run."""
-        with self.told(f"from {', '.join(heads) or BASE} to {to}"):
+        with self.translated(f"from {', '.join(heads) or BASE} to {to}"):
             if direction == "upgrade":
                 return [] if to == BASE else self.directory._upgrade_revs(to, heads)  # type: ignore[arg-type]  # as alembic.command does
             return self.directory._downgrade_revs(to, heads) if heads else []  # type: ignore[arg-type]
@@ -142,7 +144,7 @@ class Scripts:
         """Every revision at or below `heads`, with its file."""
         if not heads:
             return {}
-        with self.told(f"revisions below {', '.join(heads)}"):
+        with self.translated(f"revisions below {', '.join(heads)}"):
             return {
                 str(found.revision): Path(found.path)
                 for found in self.directory.iterate_revisions(heads, BASE)
@@ -223,7 +225,7 @@ class Scripts:
         return texts, problem
 
     @contextmanager
-    def told(self, what: str) -> Iterator[None]:
+    def translated(self, what: str) -> Iterator[None]:
         """Alembic's errors, and those of a revision file, as ours."""
         try:
             with contained():

@@ -79,7 +79,7 @@ def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     advice = (
         f"wait for it (--wait DURATION), or where its owner is dead: inv tf.unlock --id {first.id}"
     )
-    return warn(f"Terraform's state is locked: {first.said()}", advice)
+    return warn(f"Terraform's state is locked: {first.describe()}", advice)
 
 
 def migrations(facts: ReleaseFacts, environment: Environment) -> CheckResult:

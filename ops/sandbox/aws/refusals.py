@@ -13,8 +13,10 @@ SERVICE = "sandbox.service"  # in the WSGI environment: the service that the sig
 Start = Callable[..., Any]
 
 _XML = {
-    "query": "<ErrorResponse><Error><Type>Sender</Type>{error}</Error><RequestId>{id}</RequestId></ErrorResponse>",
-    "ec2": "<Response><Errors><Error>{error}</Error></Errors><RequestID>{id}</RequestID></Response>",
+    "query": "<ErrorResponse><Error><Type>Sender</Type>{error}</Error>"
+    "<RequestId>{id}</RequestId></ErrorResponse>",
+    "ec2": "<Response><Errors><Error>{error}</Error></Errors>"
+    "<RequestID>{id}</RequestID></Response>",
     "s3": "<Error>{error}<RequestId>{id}</RequestId></Error>",
 }
 

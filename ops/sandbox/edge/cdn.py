@@ -170,7 +170,7 @@ class Cdn:
         with self._lock:
             self._objects[target] = kept
 
-    def shown(self, target: str) -> Kept | None:
+    def lookup(self, target: str) -> Kept | None:
         """What a viewer gets of `target` without the origin; None: it would be asked."""
         return self._lookup(target, time.time())
 

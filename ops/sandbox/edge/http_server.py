@@ -260,7 +260,10 @@ class Front:
 def plain(status: int, reason: str, why: str = "", server: str = "awselb/2.0") -> Answer:
     """The short HTML page with which AWS's edge answers for itself."""
     title = f"{status} {reason}"
-    page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    page = (
+        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
+        f"<center><h1>{title}</h1></center>\r\n</body>\r\n</html>\r\n"
+    )
     headers = (
         ("Server", server),
         ("Content-Type", "text/html"),

@@ -226,5 +226,6 @@ def _worded(body: bytes, status: int) -> str:
         errors = json.loads(body)["errors"]
         texts = [f"{each['code'].lower().replace('_', ' ')}: {each['message']}" for each in errors]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"received unexpected HTTP status: {status} {http.client.responses.get(status, '')}".strip()
+        phrase = http.client.responses.get(status, "")
+        return f"received unexpected HTTP status: {status} {phrase}".strip()
     return texts[0] if len(texts) == 1 else "errors:\n" + "\n".join(texts) + "\n"

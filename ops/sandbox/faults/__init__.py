@@ -27,7 +27,7 @@ def faults(root: Path) -> list[dict[str, Any]]:
     Raises OpsError.
     """
     paths = Paths(root.resolve())
-    if status.look(paths.root).ready:
+    if status.read_status(paths.root).ready:
         return list(_ask(paths, "", None)["faults"])
     left = {name for name in active_faults.read(paths) if find(name).lasts}
     return [fault.as_row(fault.name in left) for fault in FAULTS]
@@ -41,7 +41,7 @@ def order(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
     paths = Paths(root.resolve())
     if verb != "mend-all":
         find(name)
-    if not status.look(paths.root).ready:
+    if not status.read_status(paths.root).ready:
         raise Refused(
             f"inv sandbox.{verb.replace('-', ' --')}",
             "the sandbox is not up, or hurt",

@@ -63,9 +63,9 @@ class StateLock(Work):
         return {}
 
     def there(self, ground: Ground, kept: Kept) -> bool:
-        return self.seen(ground, kept)
+        return self.is_visible(ground, kept)
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         from ops.sandbox.seed.names import STATE_BUCKET
 
         if not key_exists(ground.clients, STATE_BUCKET, kept["key"]):
@@ -76,7 +76,7 @@ class StateLock(Work):
     def end(self, ground: Ground, kept: Kept) -> None:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        if self.seen(ground, kept):
+        if self.is_visible(ground, kept):
             ground.clients.s3.delete_object(Bucket=STATE_BUCKET, Key=kept["key"])
 
 
@@ -123,7 +123,7 @@ class LogErrors(Work):
         ).start()
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         found = ground.clients.logs.filter_log_events(
             logGroupName=kept["group"], logStreamNames=[kept["stream"]]
         )["events"]
@@ -188,7 +188,7 @@ class OtherAccount(Work):
         ground.aws.gate.move(ground.aws.keys.operator.access_key, self.account)
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         return bool(as_operator(ground).sts.get_caller_identity()["Account"] == self.account)
 
     def end(self, ground: Ground, kept: Kept) -> None:
@@ -207,7 +207,7 @@ class Denied(Work):
         ground.aws.gate.deny(ground.aws.keys.operator.access_key, self.action)
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         from botocore.exceptions import ClientError
 
         from ops.sandbox.faults import probes

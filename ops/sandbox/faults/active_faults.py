@@ -76,7 +76,7 @@ class Board:
             except BaseException:
                 self._forget_mended()
                 raise
-            seen = self._await(fault, lambda: fault.work.seen(self.ground, self.kept[name]))
+            seen = self._await(fault, lambda: fault.work.is_visible(self.ground, self.kept[name]))
             if not seen and not self._others(fault):
                 raise OpsError(
                     f"fault {name} is done but can't be seen",

@@ -60,7 +60,7 @@ class Work(ABC):
         """Break; what else must be known to mend."""
 
     @abstractmethod
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         """Whether it is in effect, as whoever uses the world sees it."""
 
     def there(self, ground: Ground, kept: Kept) -> bool:
@@ -73,7 +73,7 @@ class Work(ABC):
 
     def well(self, ground: Ground, kept: Kept) -> bool:
         """Whether the world is as it was."""
-        return not self.seen(ground, kept)
+        return not self.is_visible(ground, kept)
 
     def heal(self, database: Server, kept: Kept) -> None:  # noqa: B027 - most leave nothing there
         """Take back what outlives the supervisor: PostgreSQL's data. All else is made anew at each

@@ -42,7 +42,7 @@ class Desk:
     def __call__(self, request: Request) -> Answer:
         given = (request.header("Authorization") or "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self.token.encode()):
-            return said(
+            return json_answer(
                 403,
                 {
                     "error": {
@@ -53,7 +53,7 @@ class Desk:
                 },
             )
         if self.board is None:
-            return said(
+            return json_answer(
                 503,
                 {
                     "error": {
@@ -64,13 +64,13 @@ class Desk:
                 },
             )
         try:
-            return said(200, self._serve(self.board, request))
+            return json_answer(200, self._serve(self.board, request))
         except OpsError as problem:
-            return said(409, {"kind": type(problem).__name__, **problem.as_document()})
+            return json_answer(409, {"kind": type(problem).__name__, **problem.as_document()})
         except Exception as bug:
             traceback.print_exc()
             log = self.paths.logs / "supervisor.log"
-            return said(
+            return json_answer(
                 500,
                 OpsError(
                     f"the sandbox failed: {bug!r}", "this is a bug in the sandbox", f"see {log}"
@@ -111,7 +111,7 @@ def ordered(request: Request) -> str:
         raise ConfigError("an order", f"no JSON object: {exc}") from exc
 
 
-def said(status: int, document: dict[str, Any]) -> Answer:
+def json_answer(status: int, document: dict[str, Any]) -> Answer:
     body = json.dumps(document).encode()
     headers = (
         ("Content-Type", "application/json"),

@@ -24,7 +24,7 @@ class Stopped(Work):
         ground.clients.rds.stop_db_instance(DBInstanceIdentifier=instance())
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
         return (
@@ -64,7 +64,7 @@ class PasswordChanged(Work):
             connection.execute(ends, [ground.database.login.username, LEAK])
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
         return self.there(ground, kept) and probes.none_healthy(ground, BACKEND)
@@ -104,7 +104,7 @@ class Leaked(Work):
             held.append(connect(ground.database.login, LEAK))
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         return self.there(ground, kept)
 
     def there(self, ground: Ground, kept: Kept) -> bool:

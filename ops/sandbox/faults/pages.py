@@ -45,7 +45,7 @@ class Failing(Page):
         ground.cdn.forget(self.path)
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         return probes.status(ground, self.path) == 500
 
 
@@ -60,7 +60,7 @@ class Slow(Page):
         ground.cdn.forget(self.path)
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         began = time.monotonic()
         return (
             probes.status(ground, self.path, self.seconds + 5) == 200
@@ -81,7 +81,7 @@ class Hanging(Page):
         ground.cdn.forget(self.path)
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         return probes.page(ground, self.path, self.patience) is None
 
     def end(self, ground: Ground, kept: Kept) -> None:
@@ -99,12 +99,12 @@ class Mistyped(Page):
         ground.weather.turn("cdn", self.path, fault_injection.typed(self.kind))
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         found = probes.page(ground, self.path)
         return found is not None and found[1].getheader("Content-Type") == self.kind
 
     def well(self, ground: Ground, kept: Kept) -> bool:
-        return probes.status(ground, self.path) == 200 and not self.seen(ground, kept)
+        return probes.status(ground, self.path) == 200 and not self.is_visible(ground, kept)
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,10 @@ class Stale(Page):
         return {}
 
     def there(self, ground: Ground, kept: Kept) -> bool:
-        shown = ground.cdn.shown(self.path)
+        shown = ground.cdn.lookup(self.path)
         return shown is not None and OLD.encode() in shown.body
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         found = probes.page(ground, self.path)
         return (
             found is not None

@@ -40,15 +40,15 @@ class Behind(Work):
         if kept["aside"]:
             swap.put_aside(ground.database.admin)
             schema.downgrade(ground.database.login)
-        if not self.seen(ground, kept):
+        if not self.is_visible(ground, kept):
             after = schema.order()[place(schema.current(ground.database.login)) + 1]
             put(ground, kept["record"], release(ground, after))
         return {}
 
     def there(self, ground: Ground, kept: Kept) -> bool:
-        return not ground.database.alive() or self.seen(ground, kept)
+        return not ground.database.alive() or self.is_visible(ground, kept)
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         from ops.sandbox.database import schema
 
         return place(newest_release(ground).get("schema_revision")) > place(
@@ -62,7 +62,7 @@ class Behind(Work):
         self.heal(ground.database, kept)
 
     def well(self, ground: Ground, kept: Kept) -> bool:
-        return not kept["aside"] or not self.seen(ground, kept)
+        return not kept["aside"] or not self.is_visible(ground, kept)
 
     def heal(self, database: Server, kept: Kept) -> None:
         from ops.sandbox.database import swap

@@ -30,7 +30,8 @@ ANSWERED = (  # by DescribeTaskDefinition, and not asked for by RegisterTaskDefi
 NEVER_PUSHED = "0000000"
 CRASH = """
 import json, sys, time
-line = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "level": "error", "message": "cannot start: SESSION_STORE is not set"}
+at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+line = {"time": at, "level": "error", "message": "cannot start: SESSION_STORE is not set"}
 print(json.dumps(line))
 sys.exit(1)
 """
@@ -97,7 +98,7 @@ class Rolled(OfService):
         wanted = self.changed(self._container(ground, kept["before"]))
         return all(now.get(name) == value for name, value in wanted.items())
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         """A task of the new revision has ended so, or its target is unhealthy."""
         if self.runs:
             return any(each["State"] == "unhealthy" for each in probes.targets(ground, self.shape))
@@ -217,7 +218,7 @@ class HealthPath(OfService):
     def there(self, ground: Ground, kept: Kept) -> bool:
         return bool(probes.group(ground, self.shape)["HealthCheckPath"] == self.path)
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         return probes.none_healthy(ground, self.shape)
 
     def end(self, ground: Ground, kept: Kept) -> None:
@@ -254,7 +255,7 @@ class Closed(OfService):
     def there(self, ground: Ground, kept: Kept) -> bool:
         return not permissions(ground, kept["group"])
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         return probes.none_healthy(ground, self.shape)
 
     def end(self, ground: Ground, kept: Kept) -> None:

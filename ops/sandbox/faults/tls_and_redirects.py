@@ -28,7 +28,7 @@ class Shown(Work):
         ground.certificates.show(self.kind)
         return {}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         return verified(ground) == self.code
 
     def end(self, ground: Ground, kept: Kept) -> None:
@@ -84,7 +84,7 @@ class RedirectLoop(Work):
         ground.cdn.forget("/*")
         return {"rule": made["Rules"][0]["RuleArn"]}
 
-    def seen(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, ground: Ground, kept: Kept) -> bool:
         found = probes.page(ground, "/")
         return (
             found is not None

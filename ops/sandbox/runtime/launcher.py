@@ -5,10 +5,13 @@ Reads one JSON object from stdin: {"parent", "argv", "env", "folder", "watch"}. 
 why not in a preexec_fn: the supervisor has many threads, and code between fork and exec there may
 hang on a lock that another thread held.
 
-- The kernel kills this process when its parent dies (PR_SET_PDEATHSIG); where there is no such call (macOS), or with "watch", a small
+- The kernel kills this process when its parent dies (PR_SET_PDEATHSIG); where there is no such
+  call (macOS), or with "watch", a small
   forked watcher kills the process group instead.
-- SIGTERM starts ignored, as for PID 1 of a container: a program that installs no handler runs into the stop timeout, as it would in ECS.
-- An exec that fails is told as its errno on the descriptor named by the only argument, which an exec that works closes.
+- SIGTERM starts ignored, as for PID 1 of a container: a program that installs no handler runs into
+  the stop timeout, as it would in ECS.
+- A failing exec writes its errno to the descriptor named by the only argument; a successful exec
+  closes it.
 """
 
 import ctypes

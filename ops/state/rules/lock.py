@@ -33,7 +33,7 @@ class Holder:
         """What is stored. `beat` counts the heartbeats, so that each write is a new version."""
         return {**asdict(self), "released": released, "beat": beat}
 
-    def said(self, age_s: float) -> str:
+    def describe(self, age_s: float) -> str:
         return (
             f"{self.owner} on {self.host} holds it since {self.at} ({self.reason}), last heard "
             f"of {age_s:.0f} s ago"

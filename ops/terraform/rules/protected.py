@@ -29,7 +29,8 @@ KINDS: Mapping[str, str] = {
     "search index": """
         aws_opensearch_domain aws_opensearchserverless_collection aws_elasticsearch_domain
         aws_cloudsearch_domain""",
-    "metrics store": "aws_prometheus_workspace aws_grafana_workspace aws_cloudtrail_event_data_store",
+    "metrics store": "aws_prometheus_workspace aws_grafana_workspace"
+    " aws_cloudtrail_event_data_store",
     "bucket": """
         aws_s3_bucket aws_s3_directory_bucket aws_s3tables_table_bucket aws_s3tables_table
         aws_s3control_bucket aws_glacier_vault aws_lightsail_bucket""",

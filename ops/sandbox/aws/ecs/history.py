@@ -61,11 +61,15 @@ class History:
 
     @staticmethod
     def _arn(service: Service, deployment: Deployment) -> str:
-        return f"{service.arn.replace(':service/', ':service-deployment/')}/{deployment.id.removeprefix('ecs-svc/')}"
+        parent = service.arn.replace(":service/", ":service-deployment/")
+
+        return f"{parent}/{deployment.id.removeprefix('ecs-svc/')}"
 
     @staticmethod
     def _revision(service: Service, task_definition: str) -> str:
-        return f"{service.arn.replace(':service/', ':service-revision/')}/{task_definition.rpartition(':')[2]}"
+        parent = service.arn.replace(":service/", ":service-revision/")
+
+        return f"{parent}/{task_definition.rpartition(':')[2]}"
 
     def _brief(self, service: Service, deployment: Deployment) -> dict[str, Any]:
         superseded = deployment.rollout_state == "IN_PROGRESS" and deployment.status != "PRIMARY"

@@ -196,7 +196,7 @@ class Service:
 
     def say(self, message: str) -> None:
         """Add an event, newest first. `(service NAME) ` is put before it."""
-        identifier = f"{secrets.token_hex(4)}-{secrets.token_hex(2)}-{secrets.token_hex(2)}-{secrets.token_hex(2)}-{secrets.token_hex(6)}"
+        identifier = "-".join(secrets.token_hex(size) for size in (4, 2, 2, 2, 6))
         self.events.appendleft(Event(identifier, utc_now(), f"(service {self.name}) {message}"))
 
     def begin(self, deployment: Deployment) -> Deployment:

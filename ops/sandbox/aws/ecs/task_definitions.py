@@ -1,8 +1,10 @@
 """Task definitions: moto keeps them; mended is what it answers otherwise than ECS.
 
-- a family without a revision means its newest ACTIVE revision (moto: the newest, even INACTIVE); a family with none left is not found;
-- `registeredAt`, `registeredBy` and `deregisteredAt` are answered; ListTaskDefinitions sorts (`sort`), filters by the whole family name and
-  pages. Differs from ECS: `requiresAttributes` is not answered, and an INACTIVE definition is refused at once (ECS: within ten minutes).
+- a family without a revision means its newest ACTIVE revision (moto: the newest, even
+  INACTIVE); a family with none left is not found;
+- `registeredAt`, `registeredBy` and `deregisteredAt` are answered; ListTaskDefinitions sorts
+  (`sort`), filters by the whole family name and pages. Differs from ECS: `requiresAttributes` is
+  not answered, and an INACTIVE definition is refused at once (ECS: within ten minutes).
 """
 
 from __future__ import annotations

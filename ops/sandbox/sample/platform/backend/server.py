@@ -24,13 +24,15 @@ def now():
 
 
 def summary(project):
-    """Its own one; while the column is not there yet, or empty, the description's first sentence."""
+    """Its own summary; without the column, or when empty, the description's first sentence."""
     return project.get("summary") or (project.get("description") or "").split(". ")[0].rstrip(".")
 
 
 class Database:
-    """PostgreSQL as the environment names it; a few connections are kept, and one that has ended is replaced, so that a restarted server is
-    found again."""
+    """PostgreSQL as the environment names it.
+
+    A few connections stay open; a closed one is replaced, so a restarted server is found again.
+    """
 
     KEPT = 2
 
@@ -49,14 +51,14 @@ class Database:
     def ask(self, query):
         import psycopg
 
-        while (connection := self.kept()) is not None:
+        while (connection := self.take_connection()) is not None:
             try:
                 return self.answer(connection, query)
             except psycopg.OperationalError:
                 continue  # it ended while nobody asked
         return self.answer(self.connected(), query)
 
-    def kept(self):
+    def take_connection(self):
         try:
             return self.idle.pop()
         except IndexError:

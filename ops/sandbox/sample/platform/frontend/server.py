@@ -36,8 +36,10 @@ def page(title, text, version):
     links = " · ".join(f'<a href="{path}">{name}</a>' for path, (name, _) in PAGES.items())
     said = html.escape(version)
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="version" content="{said}">'
-        f"<title>{title} · David Shaevel</title></head>\n<body><nav>{links}</nav><h1>{title}</h1><p>{text}</p>"
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="version" content="{said}">'
+        f"<title>{title} · David Shaevel</title></head>\n"
+        f"<body><nav>{links}</nav><h1>{title}</h1><p>{text}</p>"
         f"<footer>version {said}</footer></body></html>\n"
     )
 
