@@ -19,8 +19,7 @@ from ops.aws import session as aws_session
 from ops.aws.errors import Throttled, by_hand, program
 from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
-
-from .conftest import SECRET_KEY
+from tests.aws_fixtures import SECRET_KEY
 
 MakeSettings = Callable[..., Settings]
 CloudAt = Callable[[str], aws_session.AwsSession]

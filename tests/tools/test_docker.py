@@ -19,8 +19,7 @@ from ops.sandbox.engine.server import serve_engine
 from ops.sandbox.registry.server import serve_registry
 from ops.tools import docker as engine
 from ops.tools import registry
-
-from .engine_support import TOKEN, build, new_context
+from tests.tools.engine_support import TOKEN, build, new_context
 
 
 class SmallEcr:

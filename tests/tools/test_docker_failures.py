@@ -16,8 +16,7 @@ from werkzeug.serving import WSGIRequestHandler
 
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.tools import docker
-
-from .engine_support import TOKEN, build, new_context
+from tests.tools.engine_support import TOKEN, build, new_context
 
 
 @pytest.fixture
