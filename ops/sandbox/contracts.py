@@ -160,7 +160,7 @@ class EcrRepository:
     immutable: bool
 
 
-class EcrDoor(Protocol):
+class EcrBackend(Protocol):
     """How the registry front asks and tells (moto's) ECR; implemented beside the AWS endpoint."""
 
     def authorized(self, token: str) -> bool:
@@ -203,7 +203,7 @@ class TargetState:
     reachable: bool = True  # false: a security group drops what the load balancer sends
 
 
-class LoadBalancerDoor(Protocol):
+class LoadBalancerBackend(Protocol):
     """What the edge asks of the AWS side, live for every request."""
 
     def route(self, path: str) -> str | None:
@@ -238,7 +238,7 @@ class Ports:
 
 
 @dataclass(frozen=True)
-class Part:
+class Component:
     """One started part, for status and for a clean way down."""
 
     name: str

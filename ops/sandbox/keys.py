@@ -34,9 +34,9 @@ class Keys:
     it."""
 
     operator: Key = field(default_factory=Key.random)
-    keeper: Key = field(default_factory=Key.random)
+    admin: Key = field(default_factory=Key.random)
 
     def secret(self, access_key: str) -> str | None:
         """The secret of an access key id, or None for an unknown one."""
-        known = (self.operator, self.keeper)
+        known = (self.operator, self.admin)
         return next((each.secret_key for each in known if each.access_key == access_key), None)

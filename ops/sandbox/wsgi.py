@@ -13,7 +13,7 @@ from typing import Any
 
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from ops.sandbox.contracts import Part
+from ops.sandbox.contracts import Component
 from ops.sandbox.loopback import LocalOnly
 
 _LOG = logging.getLogger("sandbox.http")
@@ -29,7 +29,7 @@ class _Quiet(WSGIRequestHandler):
         _LOG.debug(message, *args)
 
 
-def serve(name: str, application: Callable[..., Any], port: int) -> Part:
+def serve(name: str, application: Callable[..., Any], port: int) -> Component:
     """Serve `application` on 127.0.0.1:`port` from a thread, for requests of this machine's
     programs.
 
@@ -44,7 +44,7 @@ def serve(name: str, application: Callable[..., Any], port: int) -> Part:
         listener.close()
 
 
-def serve_socket(name: str, application: Callable[..., Any], path: Path) -> Part:
+def serve_socket(name: str, application: Callable[..., Any], path: Path) -> Component:
     """Serve `application` on a Unix socket of mode 0600 at `path`, from a thread.
 
     The caller answers for the folder: it must be closed to others, since the socket has its mode
@@ -63,7 +63,7 @@ def serve_socket(name: str, application: Callable[..., Any], path: Path) -> Part
         part.stop()
         path.unlink(missing_ok=True)
 
-    return Part(name, stop, part.alive)
+    return Component(name, stop, part.alive)
 
 
 def _clear(path: Path) -> None:
@@ -79,7 +79,7 @@ def _clear(path: Path) -> None:
 
 def _serve(
     name: str, application: Callable[..., Any], listener: socket.socket, host: str, port: int
-) -> Part:
+) -> Component:
     # Bound before and handed over: werkzeug would end the whole process on an address that is
     # taken.
     listener.listen(128)
@@ -99,4 +99,4 @@ def _serve(
         server.server_close()
         thread.join(timeout=5)
 
-    return Part(name, stop, thread.is_alive)
+    return Component(name, stop, thread.is_alive)

@@ -117,7 +117,7 @@ def carry_out(session: Session, verb: str, fault: str) -> None:
     from ops.core import ui
     from ops.sandbox import faults
 
-    done = faults.order(ROOT / ".sandbox", verb, fault)
+    done = faults.send_request(ROOT / ".sandbox", verb, fault)
     lines = [
         each["says"] + (f" ({ui.took(each['took_s'])})" if each["changed"] else "") for each in done
     ]

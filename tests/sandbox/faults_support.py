@@ -41,17 +41,17 @@ def broken(root: Path, *names: str) -> Iterator[None]:
     """
     try:
         for name in names:
-            [done] = faults.order(root, "break", name)
+            [done] = faults.send_request(root, "break", name)
             assert (
                 done["changed"] and done["active"] and done["says"].startswith(f"broken: {name}: ")
             ), done
         assert active(root) == set(names)
         yield
     except BaseException:
-        faults.order(root, "mend-all")  # the next test's sandbox is the same
+        faults.send_request(root, "mend-all")  # the next test's sandbox is the same
         raise
     for name in names:
-        [done] = faults.order(root, "mend", name)
+        [done] = faults.send_request(root, "mend", name)
         assert (
             done["changed"] and not done["active"] and done["says"].startswith(f"mended: {name}")
         ), done

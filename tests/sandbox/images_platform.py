@@ -11,7 +11,7 @@ from typing import Any
 
 import docker
 
-from ops.sandbox.contracts import ContainerSpec, Part, Paths
+from ops.sandbox.contracts import Component, ContainerSpec, Paths
 from ops.sandbox.engine.server import serve_engine
 from ops.sandbox.registry.server import serve_registry
 from ops.sandbox.registry.upstream import Upstream
@@ -28,9 +28,9 @@ class ImagePlatform:
     """Everything about images that a sandbox has, below one folder."""
 
     root: Path
-    door: SmallEcr = field(default_factory=SmallEcr)
+    ecr: SmallEcr = field(default_factory=SmallEcr)
     registry_port: int = field(default_factory=free_port)
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Component] = field(default_factory=list)
     clients: list[Any] = field(default_factory=list)
     upstream: str | None = None  # a real registry behind the front, `host:port`
 
@@ -47,9 +47,9 @@ class ImagePlatform:
         return f"127.0.0.1:{self.registry_port}"
 
     def up(self) -> ImagePlatform:
-        behind = Upstream.at(self.upstream) if self.upstream else None
+        upstream = Upstream.at(self.upstream) if self.upstream else None
         self.parts.append(
-            serve_registry(self.paths.images / "registry", self.door, self.registry_port, behind)
+            serve_registry(self.paths.images / "registry", self.ecr, self.registry_port, upstream)
         )
         self.parts.append(serve_engine(self.paths.images / "engine", self.socket))
         return self
@@ -67,7 +67,7 @@ class ImagePlatform:
         return self.clients[-1]
 
     def runtime(self) -> ProcessRuntime:
-        return ProcessRuntime(self.paths, self.door, self.registry)
+        return ProcessRuntime(self.paths, self.ecr, self.registry)
 
     def shipped(
         self,

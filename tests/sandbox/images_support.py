@@ -16,7 +16,7 @@ MUTABLE = "davidshaevel/frontend"
 
 @dataclass
 class SmallEcr:
-    """An EcrDoor over plain dictionaries: what moto's ECR does behind the real front."""
+    """An EcrBackend over plain dictionaries: what moto's ECR does behind the real front."""
 
     repositories: dict[str, EcrRepository] = field(
         default_factory=lambda: {

@@ -170,9 +170,14 @@ def test_rules_choose_the_target_group(aws, platform):
         Actions=[{"Type": "forward", "TargetGroupArn": api}],
         Conditions=[{"Field": "path-pattern", "Values": ["/api/*"]}],
     )
-    door = aws.cloud.load_balancer
-    assert door.route("/api/health") == api
-    assert door.route("/") == door.route("/apiary") == door.route("/API/x") == platform.target_group
+    balancer = aws.cloud.load_balancer
+    assert balancer.route("/api/health") == api
+    assert (
+        balancer.route("/")
+        == balancer.route("/apiary")
+        == balancer.route("/API/x")
+        == platform.target_group
+    )
 
 
 def test_registered_targets_are_not_healthy_by_themselves(aws, platform):
@@ -273,18 +278,22 @@ def test_invalidation_takes_its_time(aws, platform):
             },
         }
     )["Distribution"]["Id"]
-    door = aws.cloud.load_balancer
-    assert door.cached("/") and door.cached("/index.html") and not door.cached("/api/projects")
+    balancer = aws.cloud.load_balancer
+    assert (
+        balancer.cached("/")
+        and balancer.cached("/index.html")
+        and not balancer.cached("/api/projects")
+    )
     batch = {"Paths": {"Quantity": 1, "Items": ["/*"]}, "CallerReference": "x"}
     made = client.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)[
         "Invalidation"
     ]
-    assert made["Status"] == "InProgress" and door.invalidations() == ()
+    assert made["Status"] == "InProgress" and balancer.invalidations() == ()
     waiter = client.get_waiter("invalidation_completed")
     waiter.wait(
         DistributionId=distribution, Id=made["Id"], WaiterConfig={"Delay": 1, "MaxAttempts": 5}
     )
-    ((pattern, at),) = door.invalidations()
+    ((pattern, at),) = balancer.invalidations()
     assert pattern == "/*" and 0 <= time.time() - at < 5
     again = client.create_invalidation(DistributionId=distribution, InvalidationBatch=batch)[
         "Invalidation"

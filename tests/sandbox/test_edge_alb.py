@@ -18,11 +18,11 @@ import pytest
 
 from ops.sandbox.contracts import TargetState
 from ops.sandbox.edge.alb import LoadBalancer
-from ops.sandbox.edge.http_server import Front
+from ops.sandbox.edge.http_server import HttpServer
 
 
 @dataclass
-class Door:
+class Backend:
     """A load balancer's configuration that a test writes by hand."""
 
     groups: dict[str, tuple[TargetState, ...]] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def saying(text: str) -> Callable[[BaseHTTPRequestHandler, bytes], None]:
 
 @dataclass
 class World:
-    door: Door
+    backend: Backend
     port: int
     started: list[Target]
 
@@ -110,10 +110,10 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    door = Door()
-    front = Front("alb", 0, LoadBalancer(door, connect_timeout=0.5, target_timeout=0.5))
-    made = World(door, front.port, [])
+def stack() -> Iterator[World]:
+    backend = Backend()
+    front = HttpServer("alb", 0, LoadBalancer(backend, connect_timeout=0.5, target_timeout=0.5))
+    made = World(backend, front.port, [])
     yield made
     front.stop()
     for target in made.started:
@@ -127,56 +127,56 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_healthy_targets_take_turns(world: World) -> None:
+def test_healthy_targets_take_turns(stack: World) -> None:
     """Requests go round over the healthy targets; an unhealthy one and one that drains get none."""
     states = ("healthy", "healthy", "unhealthy", "draining")
-    world.door.groups["group"] = tuple(
-        world.target(saying(name)).state(state) for name, state in zip("abcd", states, strict=True)
+    stack.backend.groups["group"] = tuple(
+        stack.target(saying(name)).state(state) for name, state in zip("abcd", states, strict=True)
     )
-    assert sorted(world.ask()[1][:1] for _ in range(6)) == [b"a"] * 3 + [b"b"] * 3
+    assert sorted(stack.ask()[1][:1] for _ in range(6)) == [b"a"] * 3 + [b"b"] * 3
 
 
-def test_all_unhealthy_fails_open(world: World) -> None:
+def test_all_unhealthy_fails_open(stack: World) -> None:
     """With no healthy target every registered one gets requests, as at AWS."""
-    world.door.groups["group"] = tuple(
-        world.target(saying(name)).state("unhealthy") for name in "ab"
+    stack.backend.groups["group"] = tuple(
+        stack.target(saying(name)).state("unhealthy") for name in "ab"
     )
-    assert {world.ask()[1][:1] for _ in range(4)} == {b"a", b"b"}
+    assert {stack.ask()[1][:1] for _ in range(4)} == {b"a", b"b"}
 
 
-def test_none_registered_is_503_and_no_listener_hangs_up(world: World) -> None:
+def test_none_registered_is_503_and_no_listener_hangs_up(stack: World) -> None:
     """A group without targets, or with draining ones only, answers 503; without a listener nobody
     answers.
     """
-    assert world.ask()[0] == 503
-    world.door.groups["group"] = (world.target(saying("a")).state("draining"),)
-    assert world.ask()[0] == 503
-    world.door.chosen = None
+    assert stack.ask()[0] == 503
+    stack.backend.groups["group"] = (stack.target(saying("a")).state("draining"),)
+    assert stack.ask()[0] == 503
+    stack.backend.chosen = None
     with pytest.raises(http.client.RemoteDisconnected):
-        world.ask()
+        stack.ask()
 
 
-def test_refused_and_broken_targets_are_502(world: World) -> None:
+def test_refused_and_broken_targets_are_502(stack: World) -> None:
     """A port nobody listens on and a target that hangs up without an answer are both a bad
     gateway.
     """
-    world.door.groups["group"] = (TargetState("127.0.0.1", free_port(), "healthy"),)
-    assert world.ask()[0] == 502
-    world.door.groups["group"] = (
-        world.target(lambda handler, body: handler.connection.shutdown(socket.SHUT_RDWR)).state(),
+    stack.backend.groups["group"] = (TargetState("127.0.0.1", free_port(), "healthy"),)
+    assert stack.ask()[0] == 502
+    stack.backend.groups["group"] = (
+        stack.target(lambda handler, body: handler.connection.shutdown(socket.SHUT_RDWR)).state(),
     )
-    assert world.ask()[0] == 502
+    assert stack.ask()[0] == 502
 
 
-def test_a_silent_target_is_504(world: World) -> None:
+def test_a_silent_target_is_504(stack: World) -> None:
     """A target that takes the request and says nothing in time is a gateway time-out."""
-    world.door.groups["group"] = (world.target(lambda handler, body: time.sleep(1.5)).state(),)
-    status, page = world.ask()
+    stack.backend.groups["group"] = (stack.target(lambda handler, body: time.sleep(1.5)).state(),)
+    status, page = stack.ask()
     assert status == 504
     assert b"504 Gateway Time-out" in page
 
 
-def test_bodies_pass_with_a_length_and_in_chunks(world: World) -> None:
+def test_bodies_pass_with_a_length_and_in_chunks(stack: World) -> None:
     """POST bodies arrive whole, whether framed by length or in chunks that the target sees as
     such.
     """
@@ -196,20 +196,20 @@ def test_bodies_pass_with_a_length_and_in_chunks(world: World) -> None:
             handler.wfile.write(b"%x\r\n%b\r\n" % (len(part), part))
         handler.wfile.write(b"0\r\n\r\n")
 
-    world.door.groups["group"] = (world.target(echo).state(),)
+    stack.backend.groups["group"] = (stack.target(echo).state(),)
     big = b"x" * 300_000
-    assert world.ask("POST", body=big) == (200, big)
-    assert world.ask("POST", body=iter([b"hello ", b"chunked ", b"world"])) == (
+    assert stack.ask("POST", body=big) == (200, big)
+    assert stack.ask("POST", body=iter([b"hello ", b"chunked ", b"world"])) == (
         200,
         b"hello chunked world",
     )
     assert seen == [None, "chunked"]
 
 
-def test_one_connection_serves_many_requests(world: World) -> None:
+def test_one_connection_serves_many_requests(stack: World) -> None:
     """A client's keep-alive connection serves GET, HEAD and POST one after another."""
-    world.door.groups["group"] = (world.target(saying("a")).state(),)
-    connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=5)
+    stack.backend.groups["group"] = (stack.target(saying("a")).state(),)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=5)
     sockets = set()
     for method in ("GET", "HEAD", "POST", "GET"):
         connection.request(method, "/x?y=1", body=b"b" if method == "POST" else None)
@@ -221,7 +221,7 @@ def test_one_connection_serves_many_requests(world: World) -> None:
     assert len(sockets) == 1
 
 
-def test_headers_are_the_load_balancers(world: World) -> None:
+def test_headers_are_the_load_balancers(stack: World) -> None:
     """The target sees X-Forwarded-* and no hop-by-hop header, the ones that Connection names
     included.
     """
@@ -231,9 +231,9 @@ def test_headers_are_the_load_balancers(world: World) -> None:
         seen.append({name.lower(): value for name, value in handler.headers.items()})
         saying("a")(handler, body)
 
-    world.door.groups["group"] = (world.target(note).state(),)
+    stack.backend.groups["group"] = (stack.target(note).state(),)
     hop = {"Connection": "x-secret, close", "X-Secret": "1", "TE": "trailers"}
-    world.ask(headers={**hop, "X-Forwarded-For": "9.9.9.9", "Host": "davidshaevel.com"})
+    stack.ask(headers={**hop, "X-Forwarded-For": "9.9.9.9", "Host": "davidshaevel.com"})
     (headers,) = seen
     assert headers["x-forwarded-for"] == "9.9.9.9, 127.0.0.1"
     assert (headers["x-forwarded-proto"], headers["x-forwarded-host"], headers["host"]) == (
@@ -244,21 +244,21 @@ def test_headers_are_the_load_balancers(world: World) -> None:
     assert not {"x-secret", "te"} & headers.keys()
 
 
-def test_a_request_in_flight_ends_though_its_target_drains(world: World) -> None:
+def test_a_request_in_flight_ends_though_its_target_drains(stack: World) -> None:
     """A slow request finishes after its target started to drain; the next one goes elsewhere."""
 
     def slow(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         time.sleep(0.3)
         saying("old")(handler, body)
 
-    old, new = world.target(slow), world.target(saying("new"))
-    world.door.groups["group"] = (old.state(),)
+    old, new = stack.target(slow), stack.target(saying("new"))
+    stack.backend.groups["group"] = (old.state(),)
     answers: list[tuple[int, bytes]] = []
-    client = threading.Thread(target=lambda: answers.append(world.ask()))
+    client = threading.Thread(target=lambda: answers.append(stack.ask()))
     client.start()
     time.sleep(0.1)
-    world.door.groups["group"] = (old.state("draining"), new.state())
-    assert world.ask()[1].startswith(b"new")
+    stack.backend.groups["group"] = (old.state("draining"), new.state())
+    assert stack.ask()[1].startswith(b"new")
     client.join()
     assert answers == [(200, b"old GET / ")]
 
@@ -272,12 +272,12 @@ def test_a_request_in_flight_ends_though_its_target_drains(world: World) -> None
         "GET /café HTTP/1.1\r\nHost: a\r\n\r\n".encode(),
     ],
 )
-def test_messages_that_cannot_be_framed_are_400(world: World, head: bytes) -> None:
+def test_messages_that_cannot_be_framed_are_400(stack: World, head: bytes) -> None:
     """Two lengths, a negative one, a bad chunk and a raw non-ASCII path are refused, and the
     connection ends.
     """
-    world.door.groups["group"] = (world.target(saying("a")).state(),)
-    with socket.create_connection(("127.0.0.1", world.port), timeout=5) as client:
+    stack.backend.groups["group"] = (stack.target(saying("a")).state(),)
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=5) as client:
         client.sendall(head)
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.1 400 ")

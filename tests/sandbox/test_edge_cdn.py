@@ -18,11 +18,11 @@ import pytest
 from ops.sandbox.contracts import TargetState
 from ops.sandbox.edge import EdgeSettings, start_edge
 from ops.sandbox.edge.cdn import covers, lifetime
-from ops.sandbox.edge.http_server import Front, plain
+from ops.sandbox.edge.http_server import HttpServer, plain
 
 
 @dataclass
-class Door:
+class Backend:
     """/api/* goes uncached, everything else is cached; one target answers both."""
 
     target: TargetState
@@ -44,7 +44,7 @@ class Door:
 
 @dataclass
 class Site:
-    door: Door
+    backend: Backend
     port: int
     origin: dict[str, Any]
 
@@ -63,7 +63,7 @@ class Site:
 
 
 def free_ports() -> tuple[int, int]:
-    fronts = [Front("probe", 0, lambda request: plain(200, "OK")) for _ in range(2)]
+    fronts = [HttpServer("probe", 0, lambda request: plain(200, "OK")) for _ in range(2)]
     ports = tuple(front.port for front in fronts)
     for front in fronts:
         front.stop()
@@ -93,11 +93,11 @@ def site() -> Iterator[Site]:
     threading.Thread(
         target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
     ).start()
-    door = Door(TargetState("127.0.0.1", server.server_port, "healthy"))
+    backend = Backend(TargetState("127.0.0.1", server.server_port, "healthy"))
     site_port, alb_port = free_ports()
-    part = start_edge(door, site_port, alb_port, EdgeSettings(default_ttl=100))
+    part = start_edge(backend, site_port, alb_port, EdgeSettings(default_ttl=100))
     assert part.alive()
-    yield Site(door, site_port, origin)
+    yield Site(backend, site_port, origin)
     part.stop()
     assert not part.alive()
     server.shutdown()
@@ -161,7 +161,7 @@ def test_an_invalidation_counts_from_its_completion(site: Site) -> None:
     """
     for path in ("/about", "/contact"):
         site.cache(path)
-    site.door.done.append(("/about*", time.time() + 0.4))
+    site.backend.done.append(("/about*", time.time() + 0.4))
     assert site.cache("/about") == "Hit from cloudfront"
     time.sleep(0.45)
     assert [site.cache(path).split()[0] for path in ("/about", "/about", "/contact")] == [
@@ -173,7 +173,7 @@ def test_an_invalidation_counts_from_its_completion(site: Site) -> None:
 
 def test_an_origin_that_hangs_up_is_502(site: Site) -> None:
     """An ALB without a listener is CloudFront's own 502, an error of CloudFront's."""
-    site.door.listening = False
+    site.backend.listening = False
     status, headers, page = site.get("/api/health")
     assert (status, headers["x-cache"], headers["server"]) == (
         502,

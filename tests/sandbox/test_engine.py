@@ -221,9 +221,9 @@ def test_a_push_goes_to_the_registry_and_is_seen_in_ecr(images: ImagePlatform) -
         "Layer already exists",
         "1: digest: <id> size: <n>",
     }
-    digest = images.door.tags[MUTABLE, "1"]
+    digest = images.ecr.tags[MUTABLE, "1"]
     assert client.images.get(f"{repository}:1").attrs["RepoDigests"] == [f"{repository}@{digest}"]
-    assert images.door.images[MUTABLE, digest] > 0
+    assert images.ecr.images[MUTABLE, digest] > 0
 
 
 def test_pushes_are_refused_in_dockerds_words(images: ImagePlatform) -> None:

@@ -92,7 +92,7 @@ def test_an_invalidation_mends_the_stale_page_too(root: Path) -> None:
             time.sleep(0.2)
 
     invalidate("before")
-    faults.order(root, "break", "stale-cdn")
+    faults.send_request(root, "break", "stale-cdn")
     assert active(root) == {"stale-cdn"}
     invalidate("after")
     assert version(Page(root, "/")) == version(Page(root, "/", "alb"))
@@ -134,8 +134,8 @@ def test_certificates_that_a_client_refuses(root: Path, name: str, says: str) ->
     """
     with broken(root, name):
         assert says in certificate_problem(root)
-        with pytest.raises(Refused, match=f"{name} is active and touches certificate too"):
-            faults.order(
+        with pytest.raises(Refused, match=f"{name} is active and also changes certificate"):
+            faults.send_request(
                 root,
                 "break",
                 "certificate-early" if name != "certificate-early" else "certificate-expired",
@@ -162,8 +162,8 @@ def test_a_stopped_database(root: Path) -> None:
             connect(root)
         until_ill(root, "dev-backend-tg", "Target.ResponseCodeMismatch")
         assert Page(root, "/api/health").status == 503 and Page(root, "/about").status == 200
-        with pytest.raises(Refused, match="touches the database too"):
-            faults.order(root, "break", "database-password")
+        with pytest.raises(Refused, match="also changes the database"):
+            faults.send_request(root, "break", "database-password")
     assert status() == "available" and states(root, "dev-backend-tg") == [("healthy", None)] * 2
     with connect(root) as connection:
         assert connection.execute("SELECT count(*) FROM public.projects").fetchone() == (1,)
@@ -191,7 +191,7 @@ def test_connections_that_nobody_closes(root: Path) -> None:
         ).fetchone() >= (45,)
     with connect(root) as connection:
         assert connection.execute(taken).fetchone() == (0,)
-    faults.order(root, "break", "database-connections")
+    faults.send_request(root, "break", "database-connections")
     with connect(root) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name "
@@ -203,11 +203,11 @@ def test_connections_that_nobody_closes(root: Path) -> None:
 def test_a_second_break_and_a_second_mend_change_nothing(root: Path) -> None:
     """It says that it is active already, or is not; nothing is done, and it is no error."""
     with broken(root, "page-500"):
-        [again] = faults.order(root, "break", "page-500")
+        [again] = faults.send_request(root, "break", "page-500")
         assert not again["changed"] and "active already" in again["says"]
-    [again] = faults.order(root, "mend", "page-500")
+    [again] = faults.send_request(root, "mend", "page-500")
     assert not again["changed"] and "not active" in again["says"]
-    assert faults.order(root, "mend-all") == []
+    assert faults.send_request(root, "mend-all") == []
 
 
 def test_only_who_has_the_token_may_break(root: Path) -> None:

@@ -114,7 +114,7 @@ def test_after_a_kill_the_next_up_mends_what_lies_on_the_disk(root: Path) -> Non
     """
     to_head(root)
     for name in ("schema-behind", "page-500", "state-lock"):
-        faults.order(root, "break", name)
+        faults.send_request(root, "break", name)
     kill(root)
     assert active(root) == {"schema-behind"}, "it lies on the disk"
     assert lifecycle.up(root, rollout="ecs", timing=replace(QUICK, latency=AWAY)).ready
@@ -146,7 +146,7 @@ def test_down_and_up_leave_a_healthy_world(root: Path) -> None:
     healthy.
     """
     for name in ("database-password", "tasks-unhealthy"):
-        faults.order(root, "break", name)
+        faults.send_request(root, "break", name)
     lifecycle.down(root)
     assert not Paths(root).token.exists()
     assert lifecycle.up(root, rollout="ecs", timing=QUICK).ready

@@ -70,7 +70,7 @@ def test_tasks_that_crash_and_tasks_of_another_cpu(root: Path) -> None:
     """
     before = {name: service(root, name)["taskDefinition"] for name in ("backend", "frontend")}
     for name in ("tasks-crash", "wrong-architecture"):
-        faults.order(root, "break", name)
+        faults.send_request(root, "break", name)
     try:
         crashed, foreign = stopped(root, "backend"), stopped(root, "frontend")
         assert {(each["stopCode"], each["exitCode"]) for each in crashed} == {
@@ -82,11 +82,11 @@ def test_tasks_that_crash_and_tasks_of_another_cpu(root: Path) -> None:
         assert service(root, "backend")["taskDefinition"] not in before.values()
         assert Page(root, "/api/health").status == 200 and Page(root, "/health").status == 200
         with pytest.raises(
-            Refused, match="tasks-crash is active and touches the backend's task definition too"
+            Refused, match="tasks-crash is active and also changes the backend's task definition"
         ):
-            faults.order(root, "break", "target-port")
+            faults.send_request(root, "break", "target-port")
     finally:
-        mended = faults.order(root, "mend-all")
+        mended = faults.send_request(root, "mend-all")
     assert [each["name"] for each in mended] == ["wrong-architecture", "tasks-crash"] and active(
         root
     ) == set()
@@ -227,12 +227,12 @@ def test_a_lock_that_terraform_left(root: Path) -> None:
             set(lock) == {"ID", "Operation", "Info", "Who", "Version", "Created", "Path"}
             and lock["Operation"] == "OperationTypeApply"
         )
-    faults.order(root, "break", "state-lock")
+    faults.send_request(root, "break", "state-lock")
     s3.delete_object(**where)
     assert active(root) == set(), "somebody unlocked it"
     s3.put_object(**where, Body=b'{"ID": "somebody"}')
     with pytest.raises(Refused, match="already"):
-        faults.order(root, "break", "state-lock")
+        faults.send_request(root, "break", "state-lock")
     assert active(root) == set()
     s3.delete_object(**where)
 

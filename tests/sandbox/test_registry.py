@@ -123,8 +123,8 @@ def test_a_push_is_recorded_in_ecr(images: ImagePlatform, http: httpx.Client) ->
     byte for byte.
     """
     name = pushed(http, IMMUTABLE, "abc")
-    assert images.door.tags[IMMUTABLE, "abc"] == name
-    assert images.door.images[IMMUTABLE, name] == len(b"layer") + len(
+    assert images.ecr.tags[IMMUTABLE, "abc"] == name
+    assert images.ecr.images[IMMUTABLE, name] == len(b"layer") + len(
         '{"os": "linux", "architecture": "amd64", "of": "layer"}'
     )
     by_tag, by_digest = (
@@ -159,7 +159,7 @@ def test_a_mutable_tag_moves(images: ImagePlatform, http: httpx.Client) -> None:
     first = pushed(http, MUTABLE, "latest")
     assert pushed(http, MUTABLE, "latest") == first
     second = pushed(http, MUTABLE, "latest", b"another")
-    assert images.door.tags[MUTABLE, "latest"] == second != first
+    assert images.ecr.tags[MUTABLE, "latest"] == second != first
     assert http.get(f"/v2/{MUTABLE}/manifests/{first}").status_code == 200
 
 
@@ -168,7 +168,7 @@ def test_an_image_that_ecr_deleted_is_gone(images: ImagePlatform, http: httpx.Cl
     again.
     """
     name = pushed(http, IMMUTABLE, "abc")
-    images.door.delete(IMMUTABLE, "abc")
+    images.ecr.delete(IMMUTABLE, "abc")
     for reference in ("abc", name):
         assert error(http.get(f"/v2/{IMMUTABLE}/manifests/{reference}")) == (
             404,
@@ -255,7 +255,7 @@ def test_an_ecr_that_forgot_can_be_told_again(images: ImagePlatform, http: httpx
     fresh = SmallEcr()
     assert tell_again(images.paths.images / "registry", fresh.put_image) == 1
     assert fresh.tags == {(IMMUTABLE, "abc"): name}
-    assert fresh.images == images.door.images
+    assert fresh.images == images.ecr.images
 
 
 def test_an_upload_that_broke_off_leaves_nothing(images: ImagePlatform, http: httpx.Client) -> None:

@@ -32,7 +32,7 @@ def ecr() -> Iterator[Any]:
     client = client_of(aws, "ecr")
     for name, tags in ((IMMUTABLE, "IMMUTABLE"), (MUTABLE, "MUTABLE")):
         client.create_repository(repositoryName=name, imageTagMutability=tags)
-    client.door = aws.cloud.ecr
+    client.ecr = aws.cloud.ecr
     yield client
     aws.stop()
 
@@ -41,7 +41,7 @@ def ecr() -> Iterator[Any]:
 def http(ecr: Any, tmp_path: Path) -> Iterator[httpx.Client]:
     """The registry front, logged in with ECR's own token."""
     port = free_port()
-    part = serve_registry(tmp_path, ecr.door, port)
+    part = serve_registry(tmp_path, ecr.ecr, port)
     with httpx.Client(
         base_url=f"http://127.0.0.1:{port}", auth=login(ecr), trust_env=False
     ) as client:

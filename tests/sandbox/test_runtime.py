@@ -163,7 +163,7 @@ def test_images_that_cannot_be_pulled_say_why_as_ecs_does(platform: ImagePlatfor
     image = platform.shipped(BASE + 'CMD ["python3", "app.py"]\n', {"app.py": ""}, "gone")
     runtime = platform.runtime()
     runtime.pull(image, "linux/amd64")
-    platform.door.delete(MUTABLE, "gone")
+    platform.ecr.delete(MUTABLE, "gone")
     cases = {
         image: "ECS-PULL-NOTFOUND",
         f"{platform.registry}/{IMMUTABLE}:never": "ECS-PULL-NOTFOUND",

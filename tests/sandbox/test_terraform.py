@@ -19,7 +19,7 @@ from ops.sandbox.keys import Key
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.seed.clients import Clients
 from ops.sandbox.terraform import DIRECTORY, place, rollout_probe
-from ops.sandbox.terraform.rollout_probe import Rollout, Trial, first_error
+from ops.sandbox.terraform.rollout_probe import Rollout, RolloutProbe, first_error
 from tests.sandbox.lifecycle_support import processes
 from tests.waiting import until
 
@@ -43,10 +43,10 @@ def program(folder: Path, script: str) -> str:
     return f"{folder / 'bin'}:{os.environ['PATH']}"
 
 
-def begun(paths: Paths, wanted: str = "auto") -> Trial:
+def begun(paths: Paths, wanted: str = "auto") -> RolloutProbe:
     made: Future[None] = Future()
     made.set_result(None)
-    trying = Trial(paths.platform, wanted)
+    trying = RolloutProbe(paths.platform, wanted)
     trying.begin(made)
     return trying
 

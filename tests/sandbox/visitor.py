@@ -10,10 +10,10 @@ class Visitor(threading.Thread):
     targets.
     """
 
-    def __init__(self, door, group):
+    def __init__(self, ecr, group):
         super().__init__(daemon=True)
-        self.door, self.group, self.seen, self.failures, self.ended = (
-            door,
+        self.ecr, self.group, self.seen, self.failures, self.ended = (
+            ecr,
             group,
             [],
             [],
@@ -23,7 +23,7 @@ class Visitor(threading.Thread):
     def run(self):
         turn = 0
         while not self.ended.wait(0.05):
-            healthy = [each for each in self.door.targets(self.group) if each.state == "healthy"]
+            healthy = [each for each in self.ecr.targets(self.group) if each.state == "healthy"]
             if not healthy:
                 self.failures.append("no healthy target")
                 continue

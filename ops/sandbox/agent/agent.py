@@ -13,10 +13,10 @@ import traceback
 from ops.sandbox.agent.addresses import Addresses
 from ops.sandbox.agent.health import HealthChecker
 from ops.sandbox.agent.scheduler import Scheduler
-from ops.sandbox.agent.task_life import Ground, TaskLife
+from ops.sandbox.agent.task_life import TaskLife, TaskResources
 from ops.sandbox.aws import security_groups
 from ops.sandbox.aws.server import Cloud
-from ops.sandbox.contracts import Part, Runtime, Timing
+from ops.sandbox.contracts import Component, Runtime, Timing
 
 
 class Agent:
@@ -28,7 +28,7 @@ class Agent:
         self.cloud = cloud
         self.timing = timing
         self._ended = threading.Event()
-        self._ground = Ground(cloud, runtime, timing, Addresses(network), self._ended)
+        self._resources = TaskResources(cloud, runtime, timing, Addresses(network), self._ended)
         self._scheduler = Scheduler(cloud, timing)
         self._health = HealthChecker(
             cloud.targets,
@@ -63,9 +63,9 @@ class Agent:
         """Process ids of the containers that run now."""
         return tuple(pid for life in list(self._lives.values()) for pid in life.pids())
 
-    def part(self) -> Part:
+    def part(self) -> Component:
         """As a part of the sandbox; `pids` are those of this moment."""
-        return Part("agent", self.stop, self.alive, self.pids())
+        return Component("agent", self.stop, self.alive, self.pids())
 
     def _loop(self) -> None:
         while not self._ended.wait(self.timing.tick):
@@ -86,5 +86,5 @@ class Agent:
                 if task.stopped_at is None and task.id not in self._lives
             ]
             for task in new:
-                self._lives[task.id] = TaskLife(task, self._ground)
+                self._lives[task.id] = TaskLife(task, self._resources)
                 self._lives[task.id].start()

@@ -29,7 +29,7 @@ CRASHED = ("EssentialContainerExited", "TaskFailedToStart")
 
 
 @dataclass(frozen=True)
-class Ground:
+class TaskResources:
     """What every task life stands on. `closing` is set when the sandbox goes down: then nothing is
     waited for.
     """
@@ -52,9 +52,9 @@ class _LaunchFailed(Exception):
 class TaskLife:
     """Carries out one task. `start()` returns at once."""
 
-    def __init__(self, task: Task, ground: Ground) -> None:
+    def __init__(self, task: Task, resources: TaskResources) -> None:
         self.task = task
-        self.ground = ground
+        self.resources = resources
         self._running: list[tuple[ContainerRecord, Container]] = []
         self._thread = threading.Thread(target=self._live, name=f"task-{task.id[:8]}", daemon=True)
 
@@ -90,9 +90,9 @@ class TaskLife:
         self._wind_down()
 
     def _provision(self) -> None:
-        self._wait(self.ground.timing.provision)
+        self._wait(self.resources.timing.provision)
         try:
-            self._set(address=self.ground.addresses.take(), last_status="PENDING")
+            self._set(address=self.resources.addresses.take(), last_status="PENDING")
         except NoAddress as none_left:
             raise _LaunchFailed(
                 "Unexpected EC2 error while attempting to Create Network Interface: "
@@ -110,11 +110,11 @@ class TaskLife:
         for container in self.task.containers:
             self._leave_if_asked()
             try:
-                container.digest = self.ground.runtime.pull(container.image, spec.platform)
+                container.digest = self.resources.runtime.pull(container.image, spec.platform)
             except PullError as failure:
                 container.reason = str(failure)
                 raise _LaunchFailed(str(failure)) from failure
-        self._wait(self.ground.timing.pull - (time.monotonic() - began))
+        self._wait(self.resources.timing.pull - (time.monotonic() - began))
         self._set(pull_stopped_at=utc_now(), last_status="ACTIVATING")
 
     def _spec(self, container: ContainerRecord) -> ContainerSpec:
@@ -141,7 +141,7 @@ class TaskLife:
         for container, spec in zip(self.task.containers, self._specs, strict=True):
             self._leave_if_asked()
             try:
-                started = self.ground.runtime.start(spec)
+                started = self.resources.runtime.start(spec)
             except PullError as failure:
                 container.reason = str(failure)
                 raise _LaunchFailed(str(failure)) from failure
@@ -149,7 +149,7 @@ class TaskLife:
                 container.reason = str(failure)
                 raise _LaunchFailed("Task failed to start") from failure
             self._running.append((container, started))
-            with self.ground.cloud.ecs.lock:
+            with self.resources.cloud.ecs.lock:
                 container.status, container.digest = "RUNNING", started.digest
 
     def _run(self) -> None:
@@ -157,7 +157,7 @@ class TaskLife:
         self._set(last_status="RUNNING", started_at=utc_now())
         self._register()
         while not self.task.stop_asked.wait(POLL):
-            with self.ground.cloud.ecs.lock:
+            with self.resources.cloud.ecs.lock:
                 ended = [
                     record
                     for record, container in self._running
@@ -174,36 +174,38 @@ class TaskLife:
         if was_running:
             self._set(last_status="DEACTIVATING")
             if self._deregister() and not crashed:
-                self.ground.closing.wait(self.ground.timing.deregistration_delay)
+                self.resources.closing.wait(self.resources.timing.deregistration_delay)
         self._set(last_status="STOPPING")
         if was_running and not crashed:
             self._say(ecs_messages.stopped([self.task.id]))
         for record, container in self._running:
-            code = container.stop(self.ground.timing.stop_timeout)
-            with self.ground.cloud.ecs.lock:
+            code = container.stop(self.resources.timing.stop_timeout)
+            with self.resources.cloud.ecs.lock:
                 record.status, record.exit_code = (
                     "STOPPED",
                     code if record.exit_code is None else record.exit_code,
                 )
         self._set(last_status="DEPROVISIONING", execution_stopped_at=utc_now())
-        self.ground.closing.wait(self.ground.timing.tick)
+        self.resources.closing.wait(self.resources.timing.tick)
         if self.task.address:
-            self.ground.addresses.give_back(self.task.address)
-        with self.ground.cloud.ecs.lock:
+            self.resources.addresses.give_back(self.task.address)
+        with self.resources.cloud.ecs.lock:
             for record in self.task.containers:
                 record.status = "STOPPED"
         self._set(last_status="STOPPED", stopped_at=utc_now())
 
     def _register(self) -> None:
         for group, address, port in self._targets():
-            self.ground.cloud.targets.register(group, address, port)
+            self.resources.cloud.targets.register(group, address, port)
             self._say(ecs_messages.registered(1, group))
 
     def _deregister(self) -> bool:
         gone = [
             each
             for each in self._targets()
-            if self.ground.cloud.targets.deregister(*each, self.ground.timing.deregistration_delay)
+            if self.resources.cloud.targets.deregister(
+                *each, self.resources.timing.deregistration_delay
+            )
         ]
         for group, _, _ in gone:
             self._say(ecs_messages.deregistered(1, group))
@@ -219,17 +221,17 @@ class TaskLife:
         ]
 
     def _say(self, message: str) -> None:
-        with self.ground.cloud.ecs.lock:
-            service = self.ground.cloud.ecs.services.get(self.task.service or "")
+        with self.resources.cloud.ecs.lock:
+            service = self.resources.cloud.ecs.services.get(self.task.service or "")
             if service is not None:
                 service.say(message)
 
     def _fail(self, reason: str) -> None:
-        with self.ground.cloud.ecs.lock:
+        with self.resources.cloud.ecs.lock:
             self.task.ask_to_stop("TaskFailedToStart", reason)
 
     def _set(self, **fields: Any) -> None:
-        with self.ground.cloud.ecs.lock:
+        with self.resources.cloud.ecs.lock:
             for name, value in fields.items():
                 setattr(self.task, name, value)
 

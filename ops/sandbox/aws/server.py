@@ -34,7 +34,14 @@ from ops.sandbox.aws.ecs.tasks import Tasks
 from ops.sandbox.aws.middleware import Gate
 from ops.sandbox.aws.signature import Signed
 from ops.sandbox.aws.targets import TargetTable
-from ops.sandbox.contracts import EcrDoor, LoadBalancerDoor, Part, Ports, TargetState, Timing
+from ops.sandbox.contracts import (
+    Component,
+    EcrBackend,
+    LoadBalancerBackend,
+    Ports,
+    TargetState,
+    Timing,
+)
 from ops.sandbox.keys import Keys
 from ops.sandbox.loopback import LocalOnly
 
@@ -86,8 +93,8 @@ class Cloud:
 
     def __post_init__(self) -> None:
         ecr = Ecr(self.ports.registry)
-        self.ecr: EcrDoor = ecr
-        self.load_balancer: LoadBalancerDoor = LoadBalancer(self.targets, self.timing, self.ecs)
+        self.ecr: EcrBackend = ecr
+        self.load_balancer: LoadBalancerBackend = LoadBalancer(self.targets, self.timing, self.ecs)
         # moto's state outlives a server in the same process; a new sandbox starts empty
         BackendDict.reset()
         task_definitions.install()
@@ -146,8 +153,8 @@ class Aws:
             self._thread.join(timeout=5)
         self._server.server_close()
 
-    def part(self) -> Part:
-        return Part("aws", self.stop, self.alive)
+    def part(self) -> Component:
+        return Component("aws", self.stop, self.alive)
 
 
 def serve(ports: Ports, timing: Timing) -> Aws:

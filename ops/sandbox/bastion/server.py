@@ -16,7 +16,7 @@ from typing import Any
 import asyncssh
 
 from ops.sandbox.bastion.keys import Keys
-from ops.sandbox.contracts import OPERATOR, Part
+from ops.sandbox.contracts import OPERATOR, Component
 
 CHUNK = 64 * 1024
 START_TIMEOUT = 15.0  # seconds
@@ -51,7 +51,7 @@ class Bastion:
         self.commands: set[int] = set()  # process groups of commands at work
         self.clients: set[Any] = set()
 
-    def start(self) -> Part:
+    def start(self) -> Component:
         """Raises OSError when the port is taken."""
         self.host_key, self.operator_key = self.keys.make(self.port)
         programs = self.home / "bin"
@@ -63,7 +63,7 @@ class Bastion:
         python.chmod(0o700)
         self.thread.start()
         self.started.result(START_TIMEOUT)
-        return Part("bastion", self.stop, self.thread.is_alive)
+        return Component("bastion", self.stop, self.thread.is_alive)
 
     def stop(self) -> None:
         for group in tuple(self.commands):
@@ -94,7 +94,7 @@ class Bastion:
     async def _serve(self) -> Any:
         known = asyncssh.import_authorized_keys(self.operator_key.export_public_key().decode())
         return await asyncssh.create_server(
-            lambda: Door(self),
+            lambda: SshServer(self),
             "127.0.0.1",
             self.port,
             server_host_keys=[self.host_key],
@@ -175,7 +175,7 @@ async def move(reader: Any, writer: Any, *, end: bool = True) -> None:
             writer.close()
 
 
-class Door(asyncssh.SSHServer):
+class SshServer(asyncssh.SSHServer):
     """Who may come in, and where to."""
 
     def __init__(self, bastion: Bastion) -> None:

@@ -17,7 +17,7 @@ from ops.core.errors import OpsError
 from ops.postgres.server import account as accounts
 from ops.postgres.server import binaries
 from ops.postgres.server import cluster as running
-from ops.sandbox.contracts import Part, Paths
+from ops.sandbox.contracts import Component, Paths
 from ops.sandbox.database import cluster, schema
 
 PATIENCE = 20.0  # seconds for a start; recovery after a kill -9 takes about one
@@ -182,6 +182,6 @@ class Server:
         if outside != self._paths.postgres and outside.name.startswith(cluster.OUTSIDE):
             shutil.rmtree(outside, ignore_errors=True)
 
-    def part(self) -> Part:
+    def part(self) -> Component:
         pids = (self._process.pid,) if self._process is not None else ()
-        return Part("database", self.stop, self.alive, pids)
+        return Component("database", self.stop, self.alive, pids)

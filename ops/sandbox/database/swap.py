@@ -33,7 +33,7 @@ def put_aside(admin: Login) -> None:
         )
 
 
-def bring_back(admin: Login) -> None:
+def restore(admin: Login) -> None:
     """Drop the copy, go on with the original. Nothing where none stands aside."""
     with _server(admin) as connection:
         if not _exists(connection, _name(admin)):

@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ops.sandbox.contracts import LoadBalancerDoor, Part
+from ops.sandbox.contracts import Component, LoadBalancerBackend
 from ops.sandbox.edge.alb import LoadBalancer
 from ops.sandbox.edge.cdn import Cdn, over_tls
-from ops.sandbox.edge.fault_injection import Weather
-from ops.sandbox.edge.http_server import Answer, Front, Handler, Request
+from ops.sandbox.edge.fault_injection import EdgeFaults
+from ops.sandbox.edge.http_server import Handler, HttpServer, Request, Response
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,19 @@ class EdgeSettings:
 
 
 @dataclass(frozen=True)
-class Edge(Part):
+class Edge(Component):
     """The running edge, with the cache that it keeps."""
 
     cdn: Cdn = field(kw_only=True)
 
 
 def start_edge(
-    door: LoadBalancerDoor,
+    backend: LoadBalancerBackend,
     site_port: int,
     alb_port: int,
     settings: EdgeSettings | None = None,
     log: Callable[[str], None] = lambda line: None,
-    weather: Weather | None = None,
+    edge_faults: EdgeFaults | None = None,
     tls: tuple[int, ssl.SSLContext] | None = None,
 ) -> Edge:
     """Serve the ALB on `alb_port` and CloudFront before it on `site_port` (127.0.0.1), in threads
@@ -55,24 +55,24 @@ def start_edge(
     `log` gets one line a request; `weather` is what goes wrong; `tls`: port and context of the
     site's HTTPS twin. Raises OSError when a port is taken."""
     chosen = settings or EdgeSettings()
-    weather = weather or Weather()
-    balancer = LoadBalancer(door, chosen.connect_timeout, chosen.target_timeout, weather)
-    cdn = Cdn(door, alb_port, chosen.origin_timeout, chosen.default_ttl, weather)
-    fronts: list[Front] = []
+    edge_faults = edge_faults or EdgeFaults()
+    balancer = LoadBalancer(backend, chosen.connect_timeout, chosen.target_timeout, edge_faults)
+    cdn = Cdn(backend, alb_port, chosen.origin_timeout, chosen.default_ttl, edge_faults)
+    fronts: list[HttpServer] = []
 
     def stop() -> None:
         for front in reversed(fronts):
             front.stop()
 
     try:
-        fronts.append(Front("alb", alb_port, distant(balancer, weather), log))
-        fronts.append(Front("site", site_port, distant(cdn, weather), log))
+        fronts.append(HttpServer("alb", alb_port, distant(balancer, edge_faults), log))
+        fronts.append(HttpServer("site", site_port, distant(cdn, edge_faults), log))
         if tls is not None:
             fronts.append(
-                Front(
+                HttpServer(
                     "site-tls",
                     tls[0],
-                    distant(lambda request: cdn(over_tls(request)), weather),
+                    distant(lambda request: cdn(over_tls(request)), edge_faults),
                     log,
                     tls[1],
                 )
@@ -83,14 +83,14 @@ def start_edge(
     return Edge("edge", stop, lambda: all(front.alive() for front in fronts), cdn=cdn)
 
 
-def distant(handler: Handler, weather: Weather) -> Handler:
+def distant(handler: Handler, edge_faults: EdgeFaults) -> Handler:
     """The same, as far away as the weather says; between the CDN and the load balancer there is no
     distance.
     """
 
-    def handle(request: Request) -> Answer | None:
-        if weather.distance and request.header("X-Amz-Cf-Id") is None:
-            time.sleep(weather.distance)
+    def handle(request: Request) -> Response | None:
+        if edge_faults.extra_latency and request.header("X-Amz-Cf-Id") is None:
+            time.sleep(edge_faults.extra_latency)
         return handler(request)
 
     return handle

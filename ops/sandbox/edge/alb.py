@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from http.client import HTTPException
 
-from ops.sandbox.contracts import REDIRECT, LoadBalancerDoor, TargetState
-from ops.sandbox.edge.fault_injection import Weather
-from ops.sandbox.edge.http_server import Answer, Headers, Request, plain
+from ops.sandbox.contracts import REDIRECT, LoadBalancerBackend, TargetState
+from ops.sandbox.edge.fault_injection import EdgeFaults
+from ops.sandbox.edge.http_server import Headers, Request, Response, plain
 from ops.sandbox.edge.origin import NoConnectionInTimeError, Timeouts, exchange
 
 
@@ -53,7 +53,7 @@ def forwarded(request: Request) -> Headers:
     return (*kept, *added)
 
 
-def redirected(action: str, request: Request) -> Answer:
+def redirected(action: str, request: Request) -> Response:
     """The answer of a redirect action, `STATUS HOST PATH QUERY` with ELB's placeholders."""
     code, host, path, query = action.split(" ", 3)
     asked_host, (asked_path, _, asked_query) = (
@@ -80,24 +80,24 @@ class LoadBalancer:
 
     def __init__(
         self,
-        door: LoadBalancerDoor,
+        backend: LoadBalancerBackend,
         connect_timeout: float,
         target_timeout: float,
-        weather: Weather | None = None,
+        edge_faults: EdgeFaults | None = None,
     ) -> None:
-        self._door = door
-        self._weather = weather or Weather()
+        self._backend = backend
+        self._edge_faults = edge_faults or EdgeFaults()
         self._timeouts = Timeouts(connect_timeout, target_timeout)
         self._turns: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
         self._lock = threading.Lock()
 
-    def __call__(self, request: Request) -> Answer | None:
-        group = self._door.route(request.path)
+    def __call__(self, request: Request) -> Response | None:
+        group = self._backend.route(request.path)
         if group is None:
             return None  # no listener: nobody takes the connection
         if group.startswith(REDIRECT):
             return redirected(group.removeprefix(REDIRECT), request)
-        candidates = eligible(self._door.targets(group))
+        candidates = eligible(self._backend.targets(group))
         if not candidates:
             return plain(503, "Service Temporarily Unavailable", "no registered targets")
         target = candidates[self._turn(group) % len(candidates)]
@@ -107,21 +107,21 @@ class LoadBalancer:
         with self._lock:
             return next(self._turns[group])
 
-    def _ask(self, target: TargetState, request: Request) -> Answer:
+    def _ask(self, target: TargetState, request: Request) -> Response:
         where = f"{target.address}:{target.port}"
         try:
-            answer = self._weather.through(
+            answer = self._edge_faults.apply(
                 "target", request.path, lambda: self._exchange(target, request)
             )
         except TimeoutError as exc:
             return plain(504, "Gateway Time-out", f"{where} {exc}")
         except (OSError, HTTPException) as exc:
             return plain(502, "Bad Gateway", f"{where} {type(exc).__name__} {exc}")
-        return Answer(
+        return Response(
             answer.status, answer.reason, answer.headers, answer.body, answer.close, where
         )
 
-    def _exchange(self, target: TargetState, request: Request) -> Answer:
+    def _exchange(self, target: TargetState, request: Request) -> Response:
         if (
             not target.reachable
         ):  # a security group drops packets, it refuses nothing: the time-out tells

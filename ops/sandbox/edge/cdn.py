@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 
-from ops.sandbox.contracts import LoadBalancerDoor
-from ops.sandbox.edge.fault_injection import Weather
-from ops.sandbox.edge.http_server import Answer, Headers, Request, header, plain
+from ops.sandbox.contracts import LoadBalancerBackend
+from ops.sandbox.edge.fault_injection import EdgeFaults
+from ops.sandbox.edge.http_server import Headers, Request, Response, header, plain
 from ops.sandbox.edge.origin import Timeouts, exchange
 
 OBJECT = 1 << 20  # bytes of one object that is still kept
@@ -41,7 +41,7 @@ CONDITIONAL = frozenset(
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedObject:
     """One object in the cache; times in epoch seconds. `planted`: since when invalidations count
     for it, where that is not `stored`.
     """
@@ -102,25 +102,25 @@ class Cdn:
 
     def __init__(
         self,
-        door: LoadBalancerDoor,
+        backend: LoadBalancerBackend,
         origin_port: int,
         origin_timeout: float,
         default_ttl: float,
-        weather: Weather | None = None,
+        edge_faults: EdgeFaults | None = None,
     ) -> None:
-        self._door = door
+        self._backend = backend
         self._port = origin_port
         self._timeouts = Timeouts(2.0, origin_timeout)
         self._default_ttl = default_ttl
-        self._weather = weather or Weather()
-        self._objects: OrderedDict[str, Kept] = OrderedDict()
+        self._edge_faults = edge_faults or EdgeFaults()
+        self._objects: OrderedDict[str, CachedObject] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __call__(self, request: Request) -> Answer | None:
+    def __call__(self, request: Request) -> Response | None:
         cacheable = (
             request.method in ("GET", "HEAD")
             and request.header("Range") is None
-            and self._door.cached(request.path)
+            and self._backend.cached(request.path)
         )
         if not cacheable:
             return self._labelled(self._fetch(request, request.headers))
@@ -136,7 +136,7 @@ class Cdn:
             answer = self._keep(request.target, answer, now)
         return self._labelled(answer)
 
-    def _fetch(self, request: Request, headers: Headers) -> Answer:
+    def _fetch(self, request: Request, headers: Headers) -> Response:
         through = (*headers, ("Via", VIA), ("X-Amz-Cf-Id", uuid.uuid4().hex))
         before = request.header("X-Forwarded-For")
         through = tuple(
@@ -147,7 +147,7 @@ class Cdn:
             ("X-Forwarded-For", f"{before}, {request.client}" if before else request.client),
         )
         try:
-            return self._weather.through(
+            return self._edge_faults.apply(
                 "cdn",
                 request.path,
                 lambda: exchange("127.0.0.1", self._port, request, through, self._timeouts),
@@ -165,16 +165,16 @@ class Cdn:
             for target in [each for each in self._objects if covers(pattern, each)]:
                 del self._objects[target]
 
-    def plant(self, target: str, kept: Kept) -> None:
+    def plant(self, target: str, kept: CachedObject) -> None:
         """Keep this of `target`, whatever the origin has by now."""
         with self._lock:
             self._objects[target] = kept
 
-    def lookup(self, target: str) -> Kept | None:
+    def lookup(self, target: str) -> CachedObject | None:
         """What a viewer gets of `target` without the origin; None: it would be asked."""
         return self._lookup(target, time.time())
 
-    def _lookup(self, target: str, now: float) -> Kept | None:
+    def _lookup(self, target: str, now: float) -> CachedObject | None:
         with self._lock:
             kept = self._objects.get(target)
         if kept is None:
@@ -182,7 +182,7 @@ class Cdn:
         since = kept.stored if kept.planted is None else kept.planted
         gone = any(
             since <= done <= now and covers(pattern, target)
-            for pattern, done in self._door.invalidations()
+            for pattern, done in self._backend.invalidations()
         )
         with self._lock:
             if gone or kept.until <= now:
@@ -192,7 +192,7 @@ class Cdn:
                 self._objects.move_to_end(target)
         return kept
 
-    def _keep(self, target: str, answer: Answer, asked: float) -> Answer:
+    def _keep(self, target: str, answer: Response, asked: float) -> Response:
         """Remember `answer` where it may be, as of the moment it was asked for: an invalidation
         that completed meanwhile takes it away.
         """
@@ -207,23 +207,23 @@ class Cdn:
         finally:
             answer.close()
         with self._lock:
-            self._objects[target] = Kept(
+            self._objects[target] = CachedObject(
                 answer.status, answer.reason, answer.headers, body, asked, asked + seconds
             )
             while len(self._objects) > OBJECTS:
                 self._objects.popitem(last=False)
         return replace(answer, body=(body,))
 
-    def _hit(self, kept: Kept, now: float) -> Answer:
+    def _hit(self, kept: CachedObject, now: float) -> Response:
         headers = (
             *kept.headers,
             ("Age", str(int(now - kept.stored))),
             ("X-Cache", "Hit from cloudfront"),
             *self._marks(),
         )
-        return Answer(kept.status, kept.reason, headers, (kept.body,), note="hit")
+        return Response(kept.status, kept.reason, headers, (kept.body,), note="hit")
 
-    def _labelled(self, answer: Answer) -> Answer:
+    def _labelled(self, answer: Response) -> Response:
         said = "Error from cloudfront" if answer.status >= 400 else "Miss from cloudfront"
         return replace(
             answer,

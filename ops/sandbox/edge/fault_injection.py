@@ -12,78 +12,78 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from ops.sandbox.edge.http_server import Answer
+from ops.sandbox.edge.http_server import Response
 
-Serve = Callable[[], Answer]
-Way = Callable[[Serve], Answer]
+Serve = Callable[[], Response]
+Middleware = Callable[[Serve], Response]
 PAGE = b"<!doctype html>\n<title>Error</title><h1>Internal Server Error</h1>\n"
 
 
 @dataclass
-class Weather:
+class EdgeFaults:
     """Ways by layer and path; safe to use from any thread. `distance`: seconds that every answer of
     the edge takes longer.
     """
 
-    distance: float = 0.0
-    _ways: dict[tuple[str, str], Way] = field(default_factory=dict)
+    extra_latency: float = 0.0
+    _handlers: dict[tuple[str, str], Middleware] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def turn(self, layer: str, path: str, way: Way | None) -> None:
+    def set(self, layer: str, path: str, handler: Middleware | None) -> None:
         """From now on `path` goes this way; None: as it should."""
         with self._lock:
-            if way is None:
-                self._ways.pop((layer, path), None)
+            if handler is None:
+                self._handlers.pop((layer, path), None)
             else:
-                self._ways[layer, path] = way
+                self._handlers[layer, path] = handler
 
-    def through(self, layer: str, path: str, serve: Serve) -> Answer:
+    def apply(self, layer: str, path: str, serve: Serve) -> Response:
         with self._lock:
-            way = self._ways.get((layer, path))
-        return serve() if way is None else way(serve)
+            handler = self._handlers.get((layer, path))
+        return serve() if handler is None else handler(serve)
 
 
-def failing(serve: Serve) -> Answer:
+def failing(serve: Serve) -> Response:
     """The application's own 500."""
     headers = (
         ("Content-Type", "text/html; charset=utf-8"),
         ("Content-Length", str(len(PAGE))),
         ("Cache-Control", "no-store"),
     )
-    return Answer(500, "Internal Server Error", headers, (PAGE,))
+    return Response(500, "Internal Server Error", headers, (PAGE,))
 
 
-def slow(seconds: float) -> Way:
+def slow(seconds: float) -> Middleware:
     """The right answer, late, and made anew for every viewer."""
 
-    def way(serve: Serve) -> Answer:
+    def handler(serve: Serve) -> Response:
         time.sleep(seconds)
-        return labelled(serve(), "Cache-Control", "no-store")
+        return with_header(serve(), "Cache-Control", "no-store")
 
-    return way
+    return handler
 
 
-def hanging(seconds: float, over: threading.Event) -> Way:
+def hanging(seconds: float, over: threading.Event) -> Middleware:
     """No answer for `seconds`, or until it is over. Raises TimeoutError."""
 
-    def way(serve: Serve) -> Answer:
+    def handler(serve: Serve) -> Response:
         if over.wait(seconds):
             return serve()
         raise TimeoutError("no answer")
 
-    return way
+    return handler
 
 
-def typed(kind: str) -> Way:
+def with_content_type(kind: str) -> Middleware:
     """The right body, called something else."""
 
-    def way(serve: Serve) -> Answer:
-        return labelled(serve(), "Content-Type", kind)
+    def handler(serve: Serve) -> Response:
+        return with_header(serve(), "Content-Type", kind)
 
-    return way
+    return handler
 
 
-def labelled(answer: Answer, name: str, value: str) -> Answer:
+def with_header(answer: Response, name: str, value: str) -> Response:
     """The answer with this header in place of its own."""
     kept = tuple(each for each in answer.headers if each[0].lower() != name.lower())
     return replace(answer, headers=(*kept, (name, value)))

@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any
 
-from ops.sandbox.edge.request_body import BLOCK, BadRequestError, Incoming, length
+from ops.sandbox.edge.request_body import BLOCK, BadRequestError, RequestBody, length
 
 LINGER = 4 << 20  # bytes of an unwanted body that are still read
 CONNECTIONS = 256
@@ -63,7 +63,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """One answer; `body` may raise OSError or HTTPException in its middle, which hangs up on the
     client. `note` is for the log.
     """
@@ -76,7 +76,7 @@ class Answer:
     note: str = ""
 
 
-Handler = Callable[[Request], Answer | None]
+Handler = Callable[[Request], Response | None]
 
 
 def header(headers: Headers, name: str) -> str | None:
@@ -107,7 +107,7 @@ class _Connection(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         headers = tuple(self.headers.items())
         try:
-            incoming = Incoming(
+            incoming = RequestBody(
                 self.rfile,
                 length(header(headers, "transfer-encoding"), header(headers, "content-length")),
             )
@@ -153,7 +153,7 @@ class _Connection(BaseHTTPRequestHandler):
             if not self.rfile.read1(BLOCK):
                 return
 
-    def _write(self, answer: Answer) -> None:
+    def _write(self, answer: Response) -> None:
         bodiless = self.command == "HEAD" or answer.status in (204, 304)
         sized = header(answer.headers, "content-length") is not None
         chunked = not bodiless and not sized and self.request_version == "HTTP/1.1"
@@ -224,7 +224,7 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is no news."""
 
 
-class Front:
+class HttpServer:
     """One listening port of the edge, served from a thread until `stop`."""
 
     def __init__(
@@ -257,7 +257,7 @@ class Front:
         self._server.server_close()
 
 
-def plain(status: int, reason: str, why: str = "", server: str = "awselb/2.0") -> Answer:
+def plain(status: int, reason: str, why: str = "", server: str = "awselb/2.0") -> Response:
     """The short HTML page with which AWS's edge answers for itself."""
     title = f"{status} {reason}"
     page = (
@@ -269,4 +269,4 @@ def plain(status: int, reason: str, why: str = "", server: str = "awselb/2.0") -
         ("Content-Type", "text/html"),
         ("Content-Length", str(len(page.encode()))),
     )
-    return Answer(status, reason, headers, (page.encode(),), note=why)
+    return Response(status, reason, headers, (page.encode(),), note=why)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPResponse
 
-from ops.sandbox.edge.http_server import Answer, Headers, Request, end_to_end
+from ops.sandbox.edge.http_server import Headers, Request, Response, end_to_end
 from ops.sandbox.edge.request_body import BLOCK
 
 
@@ -28,7 +28,7 @@ class NoConnectionInTimeError(TimeoutError):
 
 def exchange(
     address: str, port: int, request: Request, headers: Headers, timeouts: Timeouts
-) -> Answer:
+) -> Response:
     """Send `request` with `headers` and return the answer, its body still to be read.
 
     Raises NoConnectionError, NoConnectionInTimeError, TimeoutError (no answer in time), OSError or
@@ -46,7 +46,7 @@ def exchange(
         response.close()
         connection.close()
 
-    return Answer(
+    return Response(
         response.status,
         response.reason,
         end_to_end(response.getheaders()),

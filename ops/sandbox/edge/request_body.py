@@ -12,7 +12,7 @@ class BadRequestError(Exception):
     """The client's message can't be framed; answered 400 and hung up."""
 
 
-class Incoming:
+class RequestBody:
     """A request's body as blocks; `done` once it has been read to its end, so that the connection
     can serve another request.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.sandbox.engine.image_store import Image, Library
+from ops.sandbox.engine.image_store import Image, ImageStore
 from ops.sandbox.engine.layers import Entry, Tree, plain_tar, write_layer
 from ops.sandbox.registry.store import digest_of
 
@@ -39,7 +39,7 @@ def marker_diff_id() -> str:
     return digest_of(plain_tar(_marker()))
 
 
-def ensure_base(library: Library) -> Image:
+def ensure_base(library: ImageStore) -> Image:
     """Make sure that the base stands in the library under its name."""
     layer = write_layer(_marker(), library.blobs)
     settings: dict[str, Any] = {

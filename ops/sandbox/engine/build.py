@@ -10,7 +10,7 @@ from ops.sandbox.engine import instructions
 from ops.sandbox.engine.context import Context, ContextError
 from ops.sandbox.engine.dockerfile import Dockerfile, Instruction
 from ops.sandbox.engine.expansion import WordError
-from ops.sandbox.engine.image_store import Image, Library
+from ops.sandbox.engine.image_store import Image, ImageStore
 from ops.sandbox.engine.state import BuildError, State
 from ops.sandbox.registry.store import digest_of
 
@@ -34,7 +34,7 @@ def failed(message: str) -> Line:
     return {"errorDetail": {"message": message}, "error": message}
 
 
-def build(library: Library, order: Order, context: Context) -> Iterator[Line]:
+def build(library: ImageStore, order: Order, context: Context) -> Iterator[Line]:
     """Build, yielding progress lines; a failure is the last line, never an exception. Closes the
     context.
     """
@@ -46,7 +46,7 @@ def build(library: Library, order: Order, context: Context) -> Iterator[Line]:
         context.close()
 
 
-def _steps(library: Library, order: Order, context: Context) -> Iterator[Line]:
+def _steps(library: ImageStore, order: Order, context: Context) -> Iterator[Line]:
     state = State(library, order.platform, order.dockerfile.escape, order.buildargs)
     steps = order.dockerfile.instructions
     count, started = len(steps) + bool(order.labels), False
@@ -97,7 +97,7 @@ def _shown(state: State) -> str:
     return identity.removeprefix("sha256:")[:12]
 
 
-def _finished(library: Library, order: Order, state: State) -> Iterator[Line]:
+def _finished(library: ImageStore, order: Order, state: State) -> Iterator[Line]:
     image: Image = state.finish(order.fresh)
     yield {"stream": f" ---> {image.short}\n"}
     yield {"aux": {"ID": image.id}}

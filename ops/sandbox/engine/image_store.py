@@ -41,7 +41,7 @@ class Image:
         return sum(layer.content for layer in self.layers)
 
 
-class Library:
+class ImageStore:
     """Every image by id and by tag. `root` is the engine's own folder (Paths.images / "engine")."""
 
     def __init__(self, root: Path) -> None:
@@ -204,7 +204,7 @@ def _read(path: Path) -> Image:
     return Image(record["id"], layers, record["key"], tuple(record["digests"]))
 
 
-def manifest_of(library: Library, image: Image) -> bytes:
+def manifest_of(library: ImageStore, image: Image) -> bytes:
     """The Docker schema 2 manifest that a push of this image puts."""
     config = {
         "mediaType": oci.DOCKER_CONFIG,

@@ -16,7 +16,7 @@ from ops.sandbox.engine import responses
 from ops.sandbox.engine.build import Line, Order, build
 from ops.sandbox.engine.context import Context, ContextError
 from ops.sandbox.engine.dockerfile import ParseError, parse
-from ops.sandbox.engine.image_store import Library
+from ops.sandbox.engine.image_store import ImageStore
 from ops.sandbox.engine.registry_client import Login, RegistryClient, RegistryError
 from ops.sandbox.engine.transfer import pull, push
 from ops.sandbox.registry import reference
@@ -88,7 +88,7 @@ def _tags(request: Request) -> tuple[str, ...]:
         raise RequestError(400, str(error)) from error
 
 
-def build_stream(library: Library, request: Request) -> Iterator[Line]:
+def build_stream(library: ImageStore, request: Request) -> Iterator[Line]:
     """POST /build. Raises RequestError for what dockerd answers before its stream starts."""
     unknown = {
         name for name, value in request.args.items() if value not in ("", "null", "[]", "{}")
@@ -160,14 +160,14 @@ def log_in(body: bytes) -> dict[str, Any]:
 
 
 def push_stream(
-    library: Library, name: str, tag: str | None, login: Login | None
+    library: ImageStore, name: str, tag: str | None, login: Login | None
 ) -> Iterator[Line]:
     """POST /images/{name}/push."""
     wanted = reference.parse(name)
     return push(library, wanted, tag or wanted.tag, login)
 
 
-def pull_stream(library: Library, request: Request) -> Iterator[Line]:
+def pull_stream(library: ImageStore, request: Request) -> Iterator[Line]:
     """POST /images/create. Raises RegistryError where the registry refuses before anything
     streams.
     """

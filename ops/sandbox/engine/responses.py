@@ -6,7 +6,7 @@ import datetime
 import platform
 from typing import Any
 
-from ops.sandbox.engine.image_store import Image, Library
+from ops.sandbox.engine.image_store import Image, ImageStore
 
 API_VERSION = "1.41"
 MIN_API_VERSION = "1.12"
@@ -42,7 +42,7 @@ def version() -> dict[str, Any]:
     }
 
 
-def info(library: Library) -> dict[str, Any]:
+def info(library: ImageStore) -> dict[str, Any]:
     """GET /info."""
     return {
         "ID": "sandbox",
@@ -65,11 +65,11 @@ def info(library: Library) -> dict[str, Any]:
     }
 
 
-def _tags(library: Library, image: Image) -> list[str]:
+def _tags(library: ImageStore, image: Image) -> list[str]:
     return sorted(name for name, identity in library.names().items() if identity == image.id)
 
 
-def inspected(library: Library, image: Image) -> dict[str, Any]:
+def inspected(library: ImageStore, image: Image) -> dict[str, Any]:
     """GET /images/{name}/json."""
     config = library.config(image)
     settings = config.get("config") or {}
@@ -101,7 +101,7 @@ def inspected(library: Library, image: Image) -> dict[str, Any]:
     }
 
 
-def listed(library: Library, image: Image) -> dict[str, Any]:
+def listed(library: ImageStore, image: Image) -> dict[str, Any]:
     """One entry of GET /images/json."""
     config = library.config(image)
     return {
@@ -118,7 +118,7 @@ def listed(library: Library, image: Image) -> dict[str, Any]:
     }
 
 
-def history(library: Library, image: Image) -> list[dict[str, Any]]:
+def history(library: ImageStore, image: Image) -> list[dict[str, Any]]:
     """GET /images/{name}/history, newest first."""
     entries = library.config(image).get("history", [])
     sizes = iter([layer.content for layer in image.layers])

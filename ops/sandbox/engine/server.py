@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Request, Response
 
-from ops.sandbox.contracts import Part
+from ops.sandbox.contracts import Component
 from ops.sandbox.engine import responses
 from ops.sandbox.engine.base import ensure_base
-from ops.sandbox.engine.image_store import ConflictError, Library, NoImageError
+from ops.sandbox.engine.image_store import ConflictError, ImageStore, NoImageError
 from ops.sandbox.engine.registry_client import RegistryError
 from ops.sandbox.engine.requests import (
     RequestError,
@@ -48,7 +48,7 @@ class Engine:
     """The WSGI application. `root` is the engine's own folder (Paths.images / "engine")."""
 
     def __init__(self, root: Path) -> None:
-        self.library = Library(root)
+        self.library = ImageStore(root)
         self.library.blobs.forget_unfinished()
         ensure_base(self.library)
 
@@ -104,7 +104,7 @@ class Engine:
         )
 
 
-def serve_engine(root: Path, socket: Path) -> Part:
+def serve_engine(root: Path, socket: Path) -> Component:
     """Start the engine on a Unix socket; its images lie in `root` (Paths.images / "engine"). Raises
     OSError when the socket is taken.
 
@@ -127,7 +127,7 @@ def _stream(lines: Iterator[dict[str, Any]]) -> Response:
     )
 
 
-def _ping(library: Library, request: Request) -> Response:
+def _ping(library: ImageStore, request: Request) -> Response:
     return Response(
         "OK",
         content_type="text/plain; charset=utf-8",
@@ -135,23 +135,23 @@ def _ping(library: Library, request: Request) -> Response:
     )
 
 
-def _version(library: Library, request: Request) -> Response:
+def _version(library: ImageStore, request: Request) -> Response:
     return _json(responses.version())
 
 
-def _info(library: Library, request: Request) -> Response:
+def _info(library: ImageStore, request: Request) -> Response:
     return _json(responses.info(library))
 
 
-def _auth(library: Library, request: Request) -> Response:
+def _auth(library: ImageStore, request: Request) -> Response:
     return _json(log_in(request.get_data(cache=False)))
 
 
-def _build(library: Library, request: Request) -> Response:
+def _build(library: ImageStore, request: Request) -> Response:
     return _stream(build_stream(library, request))
 
 
-def _images(library: Library, request: Request) -> Response:
+def _images(library: ImageStore, request: Request) -> Response:
     try:
         filters = json.loads(request.args.get("filters", "{}"))
     except ValueError:
@@ -182,18 +182,18 @@ def _matches(listed: dict[str, Any], filters: dict[str, list[str]]) -> bool:
     )
 
 
-def _inspect(library: Library, request: Request, name: str) -> Response:
+def _inspect(library: ImageStore, request: Request, name: str) -> Response:
     try:
         return _json(responses.inspected(library, library.find(name)))
     except (NoImageError, ValueError) as error:
         raise type(error)(f"no such image: {name}: {error}") from error
 
 
-def _history(library: Library, request: Request, name: str) -> Response:
+def _history(library: ImageStore, request: Request, name: str) -> Response:
     return _json(responses.history(library, library.find(name)))
 
 
-def _tag(library: Library, request: Request, name: str) -> Response:
+def _tag(library: ImageStore, request: Request, name: str) -> Response:
     image = library.find(name)
     repository, tag = request.args.get("repo", ""), request.args.get("tag", "")
     try:
@@ -204,7 +204,7 @@ def _tag(library: Library, request: Request, name: str) -> Response:
     return Response(status=201)
 
 
-def _push(library: Library, request: Request, name: str) -> Response:
+def _push(library: ImageStore, request: Request, name: str) -> Response:
     return _stream(
         push_stream(
             library,
@@ -215,11 +215,11 @@ def _push(library: Library, request: Request, name: str) -> Response:
     )
 
 
-def _create(library: Library, request: Request) -> Response:
+def _create(library: ImageStore, request: Request) -> Response:
     return _stream(pull_stream(library, request))
 
 
-def _remove(library: Library, request: Request, name: str) -> Response:
+def _remove(library: ImageStore, request: Request, name: str) -> Response:
     force = request.args.get("force", "").lower() in ("1", "true")
     return _json(library.remove(name, force))
 

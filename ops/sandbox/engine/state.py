@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.sandbox.engine.image_store import Image, Library
+from ops.sandbox.engine.image_store import Image, ImageStore
 from ops.sandbox.engine.layers import Layer, Tree, write_layer
 
 CREATED_LABEL = "org.opencontainers.image.created"
@@ -28,7 +28,7 @@ class State:
     paths, `folders` those that are folders.
     """
 
-    library: Library
+    library: ImageStore
     platform: str
     escape: str
     buildargs: Mapping[str, str]

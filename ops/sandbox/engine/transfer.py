@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ops.sandbox.engine.build import Line, failed
-from ops.sandbox.engine.image_store import Image, Library, manifest_of
+from ops.sandbox.engine.image_store import Image, ImageStore, manifest_of
 from ops.sandbox.engine.layers import Layer
 from ops.sandbox.engine.registry_client import Login, RegistryClient, RegistryError
 from ops.sandbox.registry import oci
@@ -19,7 +19,7 @@ _BAR = 50
 
 
 def push(
-    library: Library, repository: Reference, tag: str | None, login: Login | None
+    library: ImageStore, repository: Reference, tag: str | None, login: Login | None
 ) -> Iterator[Line]:
     """Push one tag, or every tag of a repository; a failure is the last line."""
     yield {"status": f"The push refers to repository [{repository.name}]"}
@@ -43,7 +43,7 @@ def push(
 
 
 def _push(
-    client: RegistryClient, library: Library, image: Image, repository: Reference, tag: str
+    client: RegistryClient, library: ImageStore, image: Image, repository: Reference, tag: str
 ) -> Iterator[Line]:
     for layer in image.layers:
         yield _line("Preparing", layer)
@@ -60,7 +60,7 @@ def _push(
 
 
 def _push_layer(
-    client: RegistryClient, library: Library, layer: Layer, repository: str
+    client: RegistryClient, library: ImageStore, layer: Layer, repository: str
 ) -> Iterator[Line]:
     if client.has_blob(repository, layer.digest):
         yield _line("Layer already exists", layer)
@@ -89,7 +89,7 @@ def _bar(sent: int, total: int) -> str:
 
 
 def pull(
-    library: Library, wanted: Reference, platform: str, client: RegistryClient
+    library: ImageStore, wanted: Reference, platform: str, client: RegistryClient
 ) -> Iterator[Line]:
     """Pull one image of a registry on this machine. Raises RegistryError before the first line, so
     that its status can be answered.
@@ -129,7 +129,7 @@ def _pull_refused(error: RegistryError, name: str, what: str) -> RegistryError:
 
 
 def _pulled(
-    library: Library,
+    library: ImageStore,
     wanted: Reference,
     what: str,
     found: oci.Manifest,
@@ -155,7 +155,7 @@ def _pulled(
 
 
 def _fetch(
-    library: Library, wanted: Reference, client: RegistryClient, each: oci.Descriptor
+    library: ImageStore, wanted: Reference, client: RegistryClient, each: oci.Descriptor
 ) -> Layer:
     data = (
         library.blobs.read(each.digest)

@@ -1,8 +1,7 @@
-"""Faults: each problem of the runbook and of `facts.md`, done to the sandbox's world and taken
-back.
+"""Faults: the problems of the runbook and of `facts.md`, caused in the sandbox and removed again.
 
-`faults(root)` lists them, `order(root, verb, name)` breaks or mends. The doing is the supervisor's,
-asked over its control port; nothing is ever faked in a check: what a check then finds is there."""
+`faults(root)` lists them; `send_request(root, verb, name)` breaks or mends one. The supervisor does
+the work, on request over its control port. Health checks are never faked: they find real faults."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from ops.sandbox.faults import active_faults
 from ops.sandbox.faults.catalog import FAULTS, find
 
 KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
-LONGEST = 180.0  # seconds for one order
+LONGEST = 180.0  # seconds for one request
 
 
 def faults(root: Path) -> list[dict[str, Any]]:
@@ -29,11 +28,11 @@ def faults(root: Path) -> list[dict[str, Any]]:
     paths = Paths(root.resolve())
     if status.read_status(paths.root).ready:
         return list(_ask(paths, "", None)["faults"])
-    left = {name for name in active_faults.read(paths) if find(name).lasts}
+    left = {name for name in active_faults.read(paths) if find(name).survives_restart}
     return [fault.as_row(fault.name in left) for fault in FAULTS]
 
 
-def order(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
+def send_request(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
     """`break` or `mend` the fault of that name, or `mend-all`: what became of each.
 
     Raises ConfigError for an unknown name, Refused where the sandbox is down or the fault can't
@@ -50,7 +49,7 @@ def order(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
     return list(_ask(paths, f"/{verb}", {"fault": name})["done"])
 
 
-def _ask(paths: Paths, path: str, order: dict[str, str] | None) -> dict[str, Any]:
+def _ask(paths: Paths, path: str, body: dict[str, str] | None) -> dict[str, Any]:
     record = status.read(paths)
     if record is None or record.control is None:
         raise Refused("the sandbox's control port", "the sandbox is not up", "inv sandbox.up")
@@ -59,7 +58,7 @@ def _ask(paths: Paths, path: str, order: dict[str, str] | None) -> dict[str, Any
     try:
         request.add_header("Authorization", f"Bearer {paths.token.read_text()}")
         with direct.open(
-            request, json.dumps(order).encode() if order is not None else None, timeout=LONGEST
+            request, json.dumps(body).encode() if body is not None else None, timeout=LONGEST
         ) as answer:
             return dict(json.load(answer))
     except HTTPError as refused:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import Refused
-from ops.sandbox.faults.base import Ground, Kept, Work
+from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
 if TYPE_CHECKING:
     from ops.sandbox.seed import Clients
@@ -28,56 +28,56 @@ HELD_FOR = timedelta(minutes=25)  # longer than any apply here takes: its owner 
 EVERY = 3.0  # seconds between two errors, while the application is in trouble
 
 
-class StateLock(Work):
+class StateLock(FaultInjector):
     """An `apply` was killed, and its lock stayed beside the state."""
 
-    def prepare(self, ground: Ground) -> Kept:
+    def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.seed.names import STATE_BUCKET
 
         found = state_key()
-        if key_exists(ground.clients, STATE_BUCKET, f"{found}.tflock"):
+        if key_exists(handles.clients, STATE_BUCKET, f"{found}.tflock"):
             raise Refused(
                 "fault state-lock", "a Terraform holds this state's lock already", "inv tf.locks"
             )
         return {"key": f"{found}.tflock", "id": str(uuid.uuid4())}
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         from ops.sandbox.seed.names import STATE_BUCKET
 
         created = (datetime.now(UTC) - HELD_FOR).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
         lock = {
-            "ID": kept["id"],
+            "ID": state["id"],
             "Operation": "OperationTypeApply",
             "Info": "",
             "Who": "sam@build-7",
             "Version": "1.13.4",
             "Created": created,
-            "Path": f"{STATE_BUCKET}/{kept['key'].removesuffix('.tflock')}",
+            "Path": f"{STATE_BUCKET}/{state['key'].removesuffix('.tflock')}",
         }
-        ground.clients.s3.put_object(
+        handles.clients.s3.put_object(
             Bucket=STATE_BUCKET,
-            Key=kept["key"],
+            Key=state["key"],
             Body=json.dumps(lock),
             ContentType="application/json",
         )
         return {}
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        return self.is_visible(ground, kept)
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return self.is_visible(handles, state)
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        if not key_exists(ground.clients, STATE_BUCKET, kept["key"]):
+        if not key_exists(handles.clients, STATE_BUCKET, state["key"]):
             return False
-        body = ground.clients.s3.get_object(Bucket=STATE_BUCKET, Key=kept["key"])["Body"].read()
-        return bool(json.loads(body)["ID"] == kept["id"])
+        body = handles.clients.s3.get_object(Bucket=STATE_BUCKET, Key=state["key"])["Body"].read()
+        return bool(json.loads(body)["ID"] == state["id"])
 
-    def end(self, ground: Ground, kept: Kept) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        if self.is_visible(ground, kept):
-            ground.clients.s3.delete_object(Bucket=STATE_BUCKET, Key=kept["key"])
+        if self.is_visible(handles, state):
+            handles.clients.s3.delete_object(Bucket=STATE_BUCKET, Key=state["key"])
 
 
 def state_key() -> str:
@@ -97,74 +97,74 @@ def key_exists(clients: Clients, bucket: str, key: str) -> bool:
     )
 
 
-class LogErrors(Work):
+class LogErrors(FaultInjector):
     """The backend logs errors, several of one kind, and a warning; as long as the fault stands
     another every three seconds.
     """
 
-    def prepare(self, ground: Ground) -> Kept:
+    def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.seed.names import BACKEND
 
         return {"group": BACKEND.log_group, "stream": f"ecs/backend/{secrets.token_hex(16)}"}
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.clients.logs.create_log_stream(
-            logGroupName=kept["group"], logStreamName=kept["stream"]
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.clients.logs.create_log_stream(
+            logGroupName=state["group"], logStreamName=state["stream"]
         )
-        write(
-            ground,
-            kept,
-            [failed() for _ in range(5)]
-            + [line("warn", "connection pool is nearly used up", used=9, most=10)],
+        write_lines(
+            handles,
+            state,
+            [error_line() for _ in range(5)]
+            + [log_line("warn", "connection pool is nearly used up", used=9, most=10)],
         )
-        over = ground.ended[kept["stream"]] = threading.Event()
+        over = handles.stop_events[state["stream"]] = threading.Event()
         threading.Thread(
-            target=go_on, args=(ground, kept, over), name="log-errors", daemon=True
+            target=log_until, args=(handles, state, over), name="log-errors", daemon=True
         ).start()
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        found = ground.clients.logs.filter_log_events(
-            logGroupName=kept["group"], logStreamNames=[kept["stream"]]
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        found = handles.clients.logs.filter_log_events(
+            logGroupName=state["group"], logStreamNames=[state["stream"]]
         )["events"]
         return len(found) >= 6
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        ground.ended.pop(kept["stream"], threading.Event()).set()
-        ground.clients.logs.delete_log_stream(
-            logGroupName=kept["group"], logStreamName=kept["stream"]
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        handles.stop_events.pop(state["stream"], threading.Event()).set()
+        handles.clients.logs.delete_log_stream(
+            logGroupName=state["group"], logStreamName=state["stream"]
         )
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        streams = ground.clients.logs.describe_log_streams(
-            logGroupName=kept["group"], logStreamNamePrefix=kept["stream"]
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        streams = handles.clients.logs.describe_log_streams(
+            logGroupName=state["group"], logStreamNamePrefix=state["stream"]
         )["logStreams"]
         return not streams
 
 
-def go_on(ground: Ground, kept: Kept, over: threading.Event) -> None:
+def log_until(handles: SandboxHandles, state: FaultState, over: threading.Event) -> None:
     while not over.wait(EVERY):
-        write(ground, kept, [failed()])
+        write_lines(handles, state, [error_line()])
 
 
-def write(ground: Ground, kept: Kept, lines: list[str]) -> None:
+def write_lines(handles: SandboxHandles, state: FaultState, lines: list[str]) -> None:
     """PutLogEvents, stamped now; nothing where the fault has been mended meanwhile."""
     from ops.sandbox.aws import lookups
 
     for each in lines:
-        lookups.write_log(kept["group"], kept["stream"], each)
+        lookups.write_log(state["group"], state["stream"], each)
 
 
-def failed() -> str:
+def error_line() -> str:
     """One of a kind: another order, another request each time."""
     number, request = random.randint(1000, 99_999), uuid.uuid4()  # noqa: S311 - ids in a log line
-    return line(
+    return log_line(
         "error",
         f"order {number} can't be charged: payments.example answered 503 (request {request})",
     )
 
 
-def line(level: str, message: str, **more: Any) -> str:
+def log_line(level: str, message: str, **more: Any) -> str:
     """As the sample's services log."""
     return json.dumps(
         {
@@ -177,55 +177,55 @@ def line(level: str, message: str, **more: Any) -> str:
 
 
 @dataclass(frozen=True)
-class OtherAccount(Work):
+class OtherAccount(FaultInjector):
     """The operator's key is of another account: GetCallerIdentity says so, and everything else is
     looked for there.
     """
 
     account: str
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.aws.gate.move(ground.aws.keys.operator.access_key, self.account)
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.aws.gate.move(handles.aws.keys.operator.access_key, self.account)
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        return bool(as_operator(ground).sts.get_caller_identity()["Account"] == self.account)
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return bool(as_operator(handles).sts.get_caller_identity()["Account"] == self.account)
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        ground.aws.gate.move(ground.aws.keys.operator.access_key, None)
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        handles.aws.gate.move(handles.aws.keys.operator.access_key, None)
 
 
 @dataclass(frozen=True)
-class Denied(Work):
+class DeniedAction(FaultInjector):
     """IAM no longer allows the operator's key one action
     (`elasticloadbalancing:DescribeTargetHealth`).
     """
 
     action: str
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.aws.gate.deny(ground.aws.keys.operator.access_key, self.action)
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.aws.gate.deny(handles.aws.keys.operator.access_key, self.action)
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from botocore.exceptions import ClientError
 
         from ops.sandbox.faults import probes
         from ops.sandbox.seed.names import BACKEND
 
-        arn = probes.group(ground, BACKEND)["TargetGroupArn"]
+        arn = probes.target_group(handles, BACKEND)["TargetGroupArn"]
         try:
-            as_operator(ground).elb.describe_target_health(TargetGroupArn=arn)
+            as_operator(handles).elb.describe_target_health(TargetGroupArn=arn)
         except ClientError as refused:
             return str(refused.response["Error"]["Code"]).startswith("AccessDenied")
         return False
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        ground.aws.gate.allow(ground.aws.keys.operator.access_key, self.action)
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        handles.aws.gate.allow(handles.aws.keys.operator.access_key, self.action)
 
 
-def as_operator(ground: Ground) -> Clients:
+def as_operator(handles: SandboxHandles) -> Clients:
     """With the key that the operator has."""
     from ops.sandbox.seed import Clients
 
-    return Clients(ground.aws.url, ground.aws.keys.operator)
+    return Clients(handles.aws.url, handles.aws.keys.operator)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import OpsError, Refused
-from ops.sandbox.faults.base import Fault, Ground, Kept
+from ops.sandbox.faults.base import Fault, FaultState, SandboxHandles
 from ops.sandbox.faults.catalog import FAULTS, find
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ LOOK = 0.15
 
 
 @dataclass(frozen=True)
-class Done:
+class FaultChange:
     """What became of one order: the fault, whether anything changed, and what there is to say."""
 
     fault: Fault
@@ -49,34 +49,36 @@ class Done:
 
 
 @dataclass
-class Board:
+class ActiveFaults:
     """The active faults of a running sandbox, by name; `kept` is what faults.json holds."""
 
-    ground: Ground
-    kept: dict[str, Kept] = field(default_factory=dict)
+    handles: SandboxHandles
+    states: dict[str, FaultState] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def rows(self) -> list[dict[str, Any]]:
         """Every fault of the table, as `sandbox.faults --json` lists it."""
         with self._lock:
             self._forget_mended()
-            return [fault.as_row(fault.name in self.kept) for fault in FAULTS]
+            return [fault.as_row(fault.name in self.states) for fault in FAULTS]
 
-    def break_(self, name: str) -> Done:
+    def break_(self, name: str) -> FaultChange:
         """Do it, and wait until it can be seen. Raises ConfigError, Refused, OpsError."""
         fault, began = find(name), time.monotonic()
         with self._lock:
             self._forget_mended()
-            if name in self.kept:
-                return Done(fault, True, False, f"{name} is active already: {fault.says}")
+            if name in self.states:
+                return FaultChange(fault, True, False, f"{name} is active already: {fault.says}")
             self._refuse_second(fault)
-            self._note(fault, fault.work.prepare(self.ground))
+            self._note(fault, fault.injector.prepare(self.handles))
             try:
-                self._note(fault, fault.work.begin(self.ground, self.kept[name]))
+                self._note(fault, fault.injector.inject(self.handles, self.states[name]))
             except BaseException:
                 self._forget_mended()
                 raise
-            seen = self._await(fault, lambda: fault.work.is_visible(self.ground, self.kept[name]))
+            seen = self._await(
+                fault, lambda: fault.injector.is_visible(self.handles, self.states[name])
+            )
             if not seen and not self._others(fault):
                 raise OpsError(
                     f"fault {name} is done but can't be seen",
@@ -87,53 +89,62 @@ class Board:
             hidden = (
                 "" if seen else f" (not seen: {', '.join(self._others(fault))} stands before it)"
             )
-            return Done(fault, True, True, f"broken: {name}: {fault.says}{hidden}", took)
+            return FaultChange(fault, True, True, f"broken: {name}: {fault.says}{hidden}", took)
 
-    def mend(self, name: str) -> Done:
+    def mend(self, name: str) -> FaultChange:
         """Take it back, and wait until the world is well. Raises ConfigError, OpsError."""
         fault, began = find(name), time.monotonic()
         with self._lock:
             self._forget_mended()
-            if name not in self.kept:
-                return Done(fault, False, False, f"{name} is not active")
+            if name not in self.states:
+                return FaultChange(fault, False, False, f"{name} is not active")
             return self._mended(fault, self._end(fault), began)
 
-    def mend_all(self) -> list[Done]:
+    def mend_all(self) -> list[FaultChange]:
         """Every active fault: all are taken back, the newest first, then all are waited for. Raises
         OpsError.
         """
         began = time.monotonic()
         with self._lock:
             self._forget_mended()
-            ended = [(fault, self._end(fault)) for fault in map(find, reversed(list(self.kept)))]
-            return [self._mended(fault, kept, began) for fault, kept in ended]
+            removed = [
+                (fault, self._end(fault)) for fault in map(find, reversed(list(self.states)))
+            ]
+            return [self._mended(fault, state, began) for fault, state in removed]
 
-    def _end(self, fault: Fault) -> Kept:
+    def _end(self, fault: Fault) -> FaultState:
         """Take it back; what was known of it."""
-        kept = self.kept[fault.name]
-        fault.work.end(self.ground, kept)
+        state = self.states[fault.name]
+        fault.injector.remove(self.handles, state)
         self._drop(fault.name)
-        return kept
+        return state
 
-    def _mended(self, fault: Fault, kept: Kept, began: float) -> Done:
-        well = self._await(fault, lambda: fault.work.well(self.ground, kept))
-        if not well and not self._others(fault):
+    def _mended(self, fault: Fault, state: FaultState, began: float) -> FaultChange:
+        is_healthy = self._await(fault, lambda: fault.injector.is_healthy(self.handles, state))
+        if not is_healthy and not self._others(fault):
             what = f"fault {fault.name} is mended, but the world is not well"
             raise OpsError(
                 what, f"not within {PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up"
             )
-        left = "" if well else f"; {', '.join(self._others(fault))} stands still"
-        return Done(fault, False, True, f"mended: {fault.name}{left}", time.monotonic() - began)
+        left = "" if is_healthy else f"; {', '.join(self._others(fault))} stands still"
+        return FaultChange(
+            fault, False, True, f"mended: {fault.name}{left}", time.monotonic() - began
+        )
 
     def _refuse_second(self, fault: Fault) -> None:
         rival = next(
-            (each for each in self.kept if fault.touches and find(each).touches == fault.touches),
+            (
+                each
+                for each in self.states
+                if fault.exclusive_resource
+                and find(each).exclusive_resource == fault.exclusive_resource
+            ),
             None,
         )
         if rival:
             raise Refused(
                 f"fault {fault.name}",
-                f"{rival} is active and touches {fault.touches} too",
+                f"{rival} is active and also changes {fault.exclusive_resource}",
                 f"inv sandbox.mend {rival}",
             )
 
@@ -143,8 +154,8 @@ class Board:
         """
         return [
             name
-            for name in self.kept
-            if name != fault.name and fault.spoils and find(name).spoils == fault.spoils
+            for name in self.states
+            if name != fault.name and fault.affects and find(name).affects == fault.affects
         ]
 
     def _await(self, fault: Fault, condition: Callable[[], bool]) -> bool:
@@ -156,48 +167,48 @@ class Board:
         return True
 
     def _forget_mended(self) -> None:
-        for name in list(self.kept):
+        for name in list(self.states):
             fault = find(name)
-            if not fault.work.there(self.ground, self.kept[name]):
+            if not fault.injector.is_present(self.handles, self.states[name]):
                 self._end(fault)
 
-    def _note(self, fault: Fault, more: Kept) -> None:
-        known = self.kept.get(fault.name) or {
+    def _note(self, fault: Fault, more: FaultState) -> None:
+        known = self.states.get(fault.name) or {
             "since": datetime.now(UTC).isoformat(timespec="seconds")
         }
-        self.kept[fault.name] = {**known, **more}
-        write(self.ground.paths, self.kept)
+        self.states[fault.name] = {**known, **more}
+        write(self.handles.paths, self.states)
 
     def _drop(self, name: str) -> None:
-        del self.kept[name]
-        write(self.ground.paths, self.kept)
+        del self.states[name]
+        write(self.handles.paths, self.states)
 
 
-def write(paths: Paths, kept: dict[str, Kept]) -> None:
+def write(paths: Paths, state: dict[str, FaultState]) -> None:
     from ops.postgres.server.cluster import write_private
 
-    write_private(paths.faults, json.dumps(kept, indent=2) + "\n")
+    write_private(paths.faults, json.dumps(state, indent=2) + "\n")
 
 
-def read(paths: Paths) -> dict[str, Kept]:
+def read(paths: Paths) -> dict[str, FaultState]:
     """What faults.json holds; nothing where it can't be read. A name that this version does not
     know is left out.
     """
     known = {fault.name for fault in FAULTS}
     with contextlib.suppress(OSError, ValueError, AttributeError):
         return {
-            str(name): dict(kept)
-            for name, kept in json.loads(Path(paths.faults).read_text()).items()
+            str(name): dict(state)
+            for name, state in json.loads(Path(paths.faults).read_text()).items()
             if name in known
         }
     return {}
 
 
-def heal(paths: Paths, database: Server) -> Iterator[str]:
+def remove_leftovers(paths: Paths, database: Server) -> Iterator[str]:
     """Take back what a former supervisor's faults left on the disk; their names. In a new world no
     fault is active.
     """
-    for name, kept in read(paths).items():
-        find(name).work.heal(database, kept)
+    for name, state in read(paths).items():
+        find(name).injector.remove_leftovers(database, state)
         yield name
     paths.faults.unlink(missing_ok=True)

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from ops.sandbox.database import Server
     from ops.sandbox.edge.cdn import Cdn
     from ops.sandbox.edge.certificates import Certificates
-    from ops.sandbox.edge.fault_injection import Weather
+    from ops.sandbox.edge.fault_injection import EdgeFaults
     from ops.sandbox.seed import Clients
 
-Kept = dict[str, Any]  # what is needed to mend; goes into faults.json
+FaultState = dict[str, Any]  # what is needed to mend; goes into faults.json
 
 
 @dataclass(frozen=True)
-class Ground:
+class SandboxHandles:
     """The parts of a running sandbox that faults act on. `clients` speak with the sandbox's own
     key.
 
@@ -36,46 +36,46 @@ class Ground:
     timing: Timing
     aws: Aws
     clients: Clients
-    weather: Weather
+    edge_faults: EdgeFaults
     certificates: Certificates
     cdn: Cdn
     database: Server
-    ended: dict[str, threading.Event] = field(default_factory=dict)
-    held: dict[str, list[Any]] = field(default_factory=dict)
+    stop_events: dict[str, threading.Event] = field(default_factory=dict)
+    open_resources: dict[str, list[Any]] = field(default_factory=dict)
 
 
-class Work(ABC):
+class FaultInjector(ABC):
     """One fault's doing. `prepare` and looks change nothing; `begin` and `end` return at once, the
     board waits for `seen` and `well`.
     """
 
-    def prepare(self, ground: Ground) -> Kept:
+    def prepare(self, handles: SandboxHandles) -> FaultState:
         """What must be known to mend, noted before anything is done. Raises Refused where the world
         does not allow the fault.
         """
         return {}
 
     @abstractmethod
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         """Break; what else must be known to mend."""
 
     @abstractmethod
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         """Whether it is in effect, as whoever uses the world sees it."""
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
         """Whether its cause still stands: an operator may have mended it by other means."""
         return True
 
     @abstractmethod
-    def end(self, ground: Ground, kept: Kept) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         """Take it back; nothing where that has happened."""
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
         """Whether the world is as it was."""
-        return not self.is_visible(ground, kept)
+        return not self.is_visible(handles, state)
 
-    def heal(self, database: Server, kept: Kept) -> None:  # noqa: B027 - most leave nothing there
+    def remove_leftovers(self, database: Server, state: FaultState) -> None:  # noqa: B027 - most leave nothing there
         """Take back what outlives the supervisor: PostgreSQL's data. All else is made anew at each
         `up`.
         """
@@ -93,11 +93,11 @@ class Fault:
     runbook: str
     cause: str
     says: str
-    work: Work
-    touches: str = ""
-    spoils: str = ""
+    injector: FaultInjector
+    exclusive_resource: str = ""
+    affects: str = ""
     emulated: bool = False
-    lasts: bool = False  # lies on the disk, so it outlives the supervisor
+    survives_restart: bool = False  # lies on the disk, so it outlives the supervisor
 
     def as_row(self, active: bool) -> dict[str, Any]:
         """A row of `sandbox.faults --json`."""

@@ -7,22 +7,22 @@ not know."""
 from __future__ import annotations
 
 from ops.core.errors import ConfigError
-from ops.sandbox.faults.account import Denied, LogErrors, OtherAccount, StateLock
+from ops.sandbox.faults.account import DeniedAction, LogErrors, OtherAccount, StateLock
 from ops.sandbox.faults.base import Fault
-from ops.sandbox.faults.database import Leaked, PasswordChanged, Stopped
-from ops.sandbox.faults.pages import Failing, Hanging, Mistyped, Slow, Stale
-from ops.sandbox.faults.schema import Behind
+from ops.sandbox.faults.database import LeakedConnections, PasswordChanged, StoppedDatabase
+from ops.sandbox.faults.pages import FailingPage, HangingPage, SlowPage, StalePage, WrongContentType
+from ops.sandbox.faults.schema import SchemaBehind
 from ops.sandbox.faults.services import (
     CRASH,
     OTHER_CPU,
-    Closed,
+    BadRevision,
+    ClosedSecurityGroup,
     HealthPath,
     NoImage,
     NoSecret,
-    Rolled,
-    crashing,
+    python_command,
 )
-from ops.sandbox.faults.tls_and_redirects import RedirectLoop, Shown
+from ops.sandbox.faults.tls_and_redirects import BadCertificate, RedirectLoop
 
 DATABASE = "Troubleshooting: Database Connection Errors"
 ENDPOINTS = "Health Check Verification: All Production Endpoints"
@@ -34,16 +34,16 @@ SLOW = 2.5  # seconds
 OTHER_PORT = 3999
 OTHER_ACCOUNT = "210987654321"
 DENIED = "elasticloadbalancing:DescribeTargetHealth"
-ELSEWHERE = (
+OTHER_PORT_ENVIRONMENT = (
     (
         "environment",
         [{"name": "NODE_ENV", "value": "production"}, {"name": "PORT", "value": str(OTHER_PORT)}],
     ),
 )
-TAKEN = 0.9  # share of the connections
-LITTLE = 8  # MiB: any Python needs more
-MEMORY = (("memory", LITTLE),)
-HANGS = 60.0  # seconds: the load balancer's idle time-out
+CONNECTION_SHARE = 0.9  # share of the connections
+MEMORY_LIMIT = 8  # MiB: any Python needs more
+SMALL_MEMORY = (("memory", MEMORY_LIMIT),)
+HANG_SECONDS = 60.0  # seconds: the load balancer's idle time-out
 
 FAULTS = (
     Fault(
@@ -51,7 +51,7 @@ FAULTS = (
         DATABASE,
         "database_stopped",
         "the RDS instance is stopped",
-        Stopped(),
+        StoppedDatabase(),
         "the database",
         "backend",
     ),
@@ -63,14 +63,14 @@ FAULTS = (
         PasswordChanged(),
         "the database",
         "backend",
-        lasts=True,
+        survives_restart=True,
     ),
     Fault(
         "database-connections",
         DATABASE,
         "connections_exhausted",
         "nearly all connections are taken, and not released",
-        Leaked(TAKEN),
+        LeakedConnections(CONNECTION_SHARE),
         "the database",
         "backend",
     ),
@@ -79,17 +79,17 @@ FAULTS = (
         "Database Migrations (facts: 7)",
         "schema_behind_release",
         "the database is behind the backend's release",
-        Behind(),
+        SchemaBehind(),
         "the database",
         "schema",
-        lasts=True,
+        survives_restart=True,
     ),
     Fault(
         "tasks-crash",
         START,
         "container_exited",
         "the backend's new revision exits with 1 at start",
-        Rolled("backend", crashing(CRASH), 1),
+        BadRevision("backend", python_command(CRASH), 1),
         "the backend's task definition",
         "backend",
     ),
@@ -125,7 +125,7 @@ FAULTS = (
         GATEWAY,
         "target_port",
         f"the backend's new revision listens on {OTHER_PORT}, not where it is registered",
-        Rolled("backend", ELSEWHERE, runs=True),
+        BadRevision("backend", OTHER_PORT_ENVIRONMENT, runs=True),
         "the backend's task definition",
         "backend",
     ),
@@ -134,7 +134,7 @@ FAULTS = (
         GATEWAY,
         "security_group_closed",
         "the backend's security group lets nobody in",
-        Closed("backend"),
+        ClosedSecurityGroup("backend"),
         "the backend's security group",
         "backend",
     ),
@@ -142,8 +142,8 @@ FAULTS = (
         "out-of-memory",
         START,
         "out_of_memory",
-        f"the backend's new revision may use {LITTLE} MiB",
-        Rolled("backend", MEMORY, 137),
+        f"the backend's new revision may use {MEMORY_LIMIT} MiB",
+        BadRevision("backend", SMALL_MEMORY, 137),
         "the backend's task definition",
         "backend",
         emulated=True,
@@ -153,7 +153,7 @@ FAULTS = (
         f"{START} (facts: 13)",
         "image_platform",
         "the frontend's new revision is of another CPU",
-        Rolled("frontend", crashing(OTHER_CPU), 255),
+        BadRevision("frontend", python_command(OTHER_CPU), 255),
         "the frontend's task definition",
         "frontend",
         emulated=True,
@@ -163,24 +163,24 @@ FAULTS = (
         ENDPOINTS,
         "page_failing",
         "GET /about answers 500",
-        Failing("/about"),
-        spoils="pages",
+        FailingPage("/about"),
+        affects="pages",
     ),
     Fault(
         "page-slow",
         ENDPOINTS,
         "page_slow",
         f"GET /projects takes {SLOW:g} s",
-        Slow("/projects", SLOW),
-        spoils="pages",
+        SlowPage("/projects", SLOW),
+        affects="pages",
     ),
     Fault(
         "page-hangs",
         ENDPOINTS,
         "page_hangs",
         "GET /contact is not answered",
-        Hanging("/contact", HANGS),
-        spoils="pages",
+        HangingPage("/contact", HANG_SECONDS),
+        affects="pages",
     ),
     Fault(
         "redirect-loop",
@@ -188,30 +188,30 @@ FAULTS = (
         "redirect_loop",
         "the load balancer redirects every page to itself",
         RedirectLoop(),
-        spoils="pages",
+        affects="pages",
     ),
     Fault(
         "json-as-html",
         f"{ENDPOINTS} (facts: 2)",
         "wrong_content_type",
         "the CDN calls the JSON of /api/projects text/html",
-        Mistyped("/api/projects", "text/html; charset=utf-8"),
-        spoils="pages",
+        WrongContentType("/api/projects", "text/html; charset=utf-8"),
+        affects="pages",
     ),
     Fault(
         "stale-cdn",
         STALE,
         "stale_cache",
         "the CDN keeps / of an earlier version",
-        Stale("/"),
-        spoils="pages",
+        StalePage("/"),
+        affects="pages",
     ),
     Fault(
         "certificate-expired",
         CERTIFICATE,
         "certificate_expired",
         "the certificate ended yesterday",
-        Shown("expired", 10),
+        BadCertificate("expired", 10),
         "certificate",
     ),
     Fault(
@@ -219,7 +219,7 @@ FAULTS = (
         CERTIFICATE,
         "certificate_not_yet_valid",
         "the certificate begins tomorrow",
-        Shown("early", 9),
+        BadCertificate("early", 9),
         "certificate",
     ),
     Fault(
@@ -227,7 +227,7 @@ FAULTS = (
         CERTIFICATE,
         "certificate_wrong_host",
         "the certificate is another host's",
-        Shown("other-host", 62),
+        BadCertificate("other-host", 62),
         "certificate",
     ),
     Fault(
@@ -235,7 +235,7 @@ FAULTS = (
         CERTIFICATE,
         "certificate_untrusted",
         "the certificate is signed by itself",
-        Shown("self-signed", 18),
+        BadCertificate("self-signed", 18),
         "certificate",
     ),
     Fault(
@@ -265,7 +265,7 @@ FAULTS = (
         "Pre-Deployment Checklist: Required Access (facts: 6)",
         "denied",
         f"the operator's key may not {DENIED.partition(':')[2]}",
-        Denied(DENIED),
+        DeniedAction(DENIED),
         "the operator's key",
     ),
 )

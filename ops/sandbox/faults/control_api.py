@@ -17,19 +17,19 @@ from typing import Any
 from ops.core.errors import ConfigError, OpsError
 from ops.postgres.server.cluster import write_private
 from ops.sandbox.contracts import Paths
-from ops.sandbox.edge.http_server import Answer, Request
-from ops.sandbox.faults.active_faults import Board
+from ops.sandbox.edge.http_server import Request, Response
+from ops.sandbox.faults.active_faults import ActiveFaults
 
 PREFIX = "/faults"
 LONGEST = 4096  # bytes of an order
 
 
 @dataclass
-class Desk:
+class ControlApi:
     """Answers requests below /faults. `board` is None until the sandbox is ready."""
 
     paths: Paths
-    board: Board | None = None
+    active_faults: ActiveFaults | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     def open(self) -> None:
@@ -39,7 +39,7 @@ class Desk:
     def close(self) -> None:
         self.paths.token.unlink(missing_ok=True)
 
-    def __call__(self, request: Request) -> Answer:
+    def __call__(self, request: Request) -> Response:
         given = (request.header("Authorization") or "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self.token.encode()):
             return json_answer(
@@ -52,7 +52,7 @@ class Desk:
                     }
                 },
             )
-        if self.board is None:
+        if self.active_faults is None:
             return json_answer(
                 503,
                 {
@@ -64,7 +64,7 @@ class Desk:
                 },
             )
         try:
-            return json_answer(200, self._serve(self.board, request))
+            return json_answer(200, self._serve(self.active_faults, request))
         except OpsError as problem:
             return json_answer(409, {"kind": type(problem).__name__, **problem.as_document()})
         except Exception as bug:
@@ -78,13 +78,13 @@ class Desk:
             )
 
     @staticmethod
-    def _serve(board: Board, request: Request) -> dict[str, Any]:
+    def _serve(active_faults: ActiveFaults, request: Request) -> dict[str, Any]:
         if request.method == "GET":
-            return {"faults": board.rows()}
+            return {"faults": active_faults.rows()}
         orders: dict[str, Callable[[str], Any]] = {
-            "break": board.break_,
-            "mend": board.mend,
-            "mend-all": lambda name: board.mend_all(),
+            "break": active_faults.break_,
+            "mend": active_faults.mend,
+            "mend-all": lambda name: active_faults.mend_all(),
         }
         verb = request.path.removeprefix(f"{PREFIX}/")
         if request.method != "POST" or verb not in orders:
@@ -92,13 +92,13 @@ class Desk:
                 f"{request.method} {request.path}",
                 f"known: POST {PREFIX}/ and one of {', '.join(orders)}",
             )
-        done = orders[verb](ordered(request))
+        done = orders[verb](requested_fault(request))
         return {
             "done": [each.as_document() for each in (done if isinstance(done, list) else [done])]
         }
 
 
-def ordered(request: Request) -> str:
+def requested_fault(request: Request) -> str:
     """The name of the fault in an order. Raises ConfigError."""
     body = b""
     for block in request.body:
@@ -111,14 +111,14 @@ def ordered(request: Request) -> str:
         raise ConfigError("an order", f"no JSON object: {exc}") from exc
 
 
-def json_answer(status: int, document: dict[str, Any]) -> Answer:
+def json_answer(status: int, document: dict[str, Any]) -> Response:
     body = json.dumps(document).encode()
     headers = (
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
         ("Cache-Control", "no-store"),
     )
-    return Answer(
+    return Response(
         status,
         {200: "OK", 403: "Forbidden", 409: "Conflict"}.get(status, "Error"),
         headers,

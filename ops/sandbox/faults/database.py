@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ops.sandbox.faults import probes
-from ops.sandbox.faults.base import Ground, Kept, Work
+from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
 if TYPE_CHECKING:
     from ops.sandbox.database import Login, Server
@@ -17,107 +17,111 @@ if TYPE_CHECKING:
 LEAK = "reports"  # what the connections that are never closed call themselves
 
 
-class Stopped(Work):
+class StoppedDatabase(FaultInjector):
     """StopDBInstance, as an operator who saves money does; PostgreSQL stops with it."""
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.clients.rds.stop_db_instance(DBInstanceIdentifier=instance())
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.clients.rds.stop_db_instance(DBInstanceIdentifier=instance_id())
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
         return (
-            state(ground) == "stopped"
-            and not ground.database.alive()
-            and probes.none_healthy(ground, BACKEND)
+            instance_status(handles) == "stopped"
+            and not handles.database.alive()
+            and probes.none_healthy(handles, BACKEND)
         )
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        return state(ground) in ("stopping", "stopped")
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return instance_status(handles) in ("stopping", "stopped")
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        if self.there(ground, kept):
-            ground.clients.rds.start_db_instance(DBInstanceIdentifier=instance())
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        if self.is_present(handles, state):
+            handles.clients.rds.start_db_instance(DBInstanceIdentifier=instance_id())
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        return state(ground) == "available" and ground.database.alive() and backend_well(ground)
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return (
+            instance_status(handles) == "available"
+            and handles.database.alive()
+            and backend_healthy(handles)
+        )
 
 
-class PasswordChanged(Work):
+class PasswordChanged(FaultInjector):
     """Somebody changes the role's password in PostgreSQL and not in the secret, and ends the
     sessions that still have the old one.
     """
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         from ops.sandbox.database import schema
 
         schema.create(
-            ground.database.admin,
-            replace(ground.database.login, password=secrets.token_urlsafe(18)),
+            handles.database.admin,
+            replace(handles.database.login, password=secrets.token_urlsafe(18)),
         )
-        with connect(ground.database.admin) as connection:
+        with connect(handles.database.admin) as connection:
             ends = (
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND "
                 "application_name <> %s"
             )
-            connection.execute(ends, [ground.database.login.username, LEAK])
+            connection.execute(ends, [handles.database.login.username, LEAK])
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
-        return self.there(ground, kept) and probes.none_healthy(ground, BACKEND)
+        return self.is_present(handles, state) and probes.none_healthy(handles, BACKEND)
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        return not accepted(ground.database)
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return not password_accepted(handles.database)
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        self.heal(ground.database, kept)
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        self.remove_leftovers(handles.database, state)
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        return accepted(ground.database) and backend_well(ground)
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return password_accepted(handles.database) and backend_healthy(handles)
 
-    def heal(self, database: Server, kept: Kept) -> None:
+    def remove_leftovers(self, database: Server, state: FaultState) -> None:
         from ops.sandbox.database import schema
 
         schema.create(database.admin, database.login)
 
 
 @dataclass(frozen=True)
-class Leaked(Work):
+class LeakedConnections(FaultInjector):
     """An application opens connections and never closes them, until `share` of what PostgreSQL
     allows is taken.
     """
 
     share: float
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        asked = (
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        query = (
             "SELECT current_setting('max_connections')::int, count(*) FROM pg_stat_activity "
             "WHERE backend_type = 'client backend'"
         )
-        with connect(ground.database.admin) as connection:
-            allowed, taken = connection.execute(asked).fetchone()
-        held = ground.held.setdefault(LEAK, [])
+        with connect(handles.database.admin) as connection:
+            allowed, taken = connection.execute(query).fetchone()
+        open_resources = handles.open_resources.setdefault(LEAK, [])
         for _ in range(int(self.share * allowed) - taken):
-            held.append(connect(ground.database.login, LEAK))
+            open_resources.append(connect(handles.database.login, LEAK))
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        return self.there(ground, kept)
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return self.is_present(handles, state)
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        with connect(ground.database.admin) as connection:
-            asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
-            return bool(connection.execute(asked, [LEAK]).fetchone()[0])
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        with connect(handles.database.admin) as connection:
+            query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+            return bool(connection.execute(query, [LEAK]).fetchone()[0])
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        for connection in ground.held.pop(LEAK, []):
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        for connection in handles.open_resources.pop(LEAK, []):
             connection.close()
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        return not self.there(ground, kept) and backend_well(ground)
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return not self.is_present(handles, state) and backend_healthy(handles)
 
 
 def connect(login: Login, application: str = "sandbox") -> Any:
@@ -135,19 +139,21 @@ def connect(login: Login, application: str = "sandbox") -> Any:
     )
 
 
-def instance() -> str:
+def instance_id() -> str:
     from ops.sandbox.seed.names import DATABASE_INSTANCE
 
     return DATABASE_INSTANCE
 
 
-def state(ground: Ground) -> str:
+def instance_status(handles: SandboxHandles) -> str:
     """DBInstanceStatus."""
-    found = ground.clients.rds.describe_db_instances(DBInstanceIdentifier=instance())["DBInstances"]
+    found = handles.clients.rds.describe_db_instances(DBInstanceIdentifier=instance_id())[
+        "DBInstances"
+    ]
     return str(found[0]["DBInstanceStatus"])
 
 
-def accepted(database: Server) -> bool:
+def password_accepted(database: Server) -> bool:
     """Whether PostgreSQL takes the login that the secret holds."""
     import psycopg
 
@@ -158,9 +164,9 @@ def accepted(database: Server) -> bool:
         return False
 
 
-def backend_well(ground: Ground) -> bool:
+def backend_healthy(handles: SandboxHandles) -> bool:
     """Whether the backend has come to rest; its scheduler's waits are cut short."""
     from ops.sandbox.seed.names import BACKEND
 
-    probes.encourage(ground, BACKEND)
-    return probes.at_rest(ground, BACKEND)
+    probes.reset_backoff(handles, BACKEND)
+    return probes.at_rest(handles, BACKEND)

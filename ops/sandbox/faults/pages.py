@@ -13,109 +13,109 @@ from dataclasses import dataclass
 
 from ops.core.errors import Refused
 from ops.sandbox.edge import fault_injection
-from ops.sandbox.edge.cdn import Kept as Object
+from ops.sandbox.edge.cdn import CachedObject as Object
 from ops.sandbox.faults import probes
-from ops.sandbox.faults.base import Ground, Kept, Work
+from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
 OLD = "0ld9e5a"  # a version that no commit of the sample has
 AGE, LIFE = 5400.0, 86_400.0
 
 
 @dataclass(frozen=True)
-class Page(Work):
+class PageFault(FaultInjector):
     """One page goes another way; what is cached of it is dropped, or no viewer would see it."""
 
     path: str
 
-    def end(self, ground: Ground, kept: Kept) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         for layer in ("target", "cdn"):
-            ground.weather.turn(layer, self.path, None)
-        ground.cdn.forget(self.path)
+            handles.edge_faults.set(layer, self.path, None)
+        handles.cdn.forget(self.path)
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        return probes.status(ground, self.path) == 200
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return probes.status(handles, self.path) == 200
 
 
 @dataclass(frozen=True)
-class Failing(Page):
+class FailingPage(PageFault):
     """The application answers 500."""
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.weather.turn("target", self.path, fault_injection.failing)
-        ground.cdn.forget(self.path)
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.edge_faults.set("target", self.path, fault_injection.failing)
+        handles.cdn.forget(self.path)
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        return probes.status(ground, self.path) == 500
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return probes.status(handles, self.path) == 500
 
 
 @dataclass(frozen=True)
-class Slow(Page):
+class SlowPage(PageFault):
     """The application takes `seconds` for the right answer."""
 
     seconds: float
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.weather.turn("target", self.path, fault_injection.slow(self.seconds))
-        ground.cdn.forget(self.path)
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.edge_faults.set("target", self.path, fault_injection.slow(self.seconds))
+        handles.cdn.forget(self.path)
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         began = time.monotonic()
         return (
-            probes.status(ground, self.path, self.seconds + 5) == 200
+            probes.status(handles, self.path, self.seconds + 5) == 200
             and time.monotonic() - began >= self.seconds
         )
 
 
 @dataclass(frozen=True)
-class Hanging(Page):
+class HangingPage(PageFault):
     """The application does not answer for `seconds`; then the load balancer gives up."""
 
     seconds: float
     patience: float = 0.5  # seconds after which it counts as seen
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        over = ground.ended[self.path] = threading.Event()
-        ground.weather.turn("target", self.path, fault_injection.hanging(self.seconds, over))
-        ground.cdn.forget(self.path)
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        over = handles.stop_events[self.path] = threading.Event()
+        handles.edge_faults.set("target", self.path, fault_injection.hanging(self.seconds, over))
+        handles.cdn.forget(self.path)
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        return probes.page(ground, self.path, self.patience) is None
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return probes.page(handles, self.path, self.patience) is None
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        super().end(ground, kept)
-        ground.ended.pop(self.path, threading.Event()).set()
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        super().remove(handles, state)
+        handles.stop_events.pop(self.path, threading.Event()).set()
 
 
 @dataclass(frozen=True)
-class Mistyped(Page):
+class WrongContentType(PageFault):
     """The distribution calls the right body something else."""
 
     kind: str
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.weather.turn("cdn", self.path, fault_injection.typed(self.kind))
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.edge_faults.set("cdn", self.path, fault_injection.with_content_type(self.kind))
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        found = probes.page(ground, self.path)
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        found = probes.page(handles, self.path)
         return found is not None and found[1].getheader("Content-Type") == self.kind
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        return probes.status(ground, self.path) == 200 and not self.is_visible(ground, kept)
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return probes.status(handles, self.path) == 200 and not self.is_visible(handles, state)
 
 
 @dataclass(frozen=True)
-class Stale(Page):
+class StalePage(PageFault):
     """The distribution still keeps the page of an earlier version; an invalidation takes it
     away.
     """
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.cdn.forget(self.path)
-        found = probes.page(ground, self.path)
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.cdn.forget(self.path)
+        found = probes.page(handles, self.path)
         if found is None or found[0] != 200:
             raise Refused(
                 f"a stale {self.path}",
@@ -136,17 +136,17 @@ class Stale(Page):
             *((name.title(), value) for name, value in made.items()),
             ("Cache-Control", answer.getheader("Cache-Control") or ""),
         )
-        ground.cdn.plant(
+        handles.cdn.plant(
             self.path, Object(200, "OK", headers, body, now - AGE, now + LIFE, planted=now)
         )
         return {}
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        shown = ground.cdn.lookup(self.path)
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        shown = handles.cdn.lookup(self.path)
         return shown is not None and OLD.encode() in shown.body
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        found = probes.page(ground, self.path)
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        found = probes.page(handles, self.path)
         return (
             found is not None
             and OLD.encode() in found[2]

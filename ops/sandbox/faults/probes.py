@@ -8,15 +8,17 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ops.sandbox.faults.base import Ground
-    from ops.sandbox.seed.names import Shape
+    from ops.sandbox.faults.base import SandboxHandles
+    from ops.sandbox.seed.names import ServiceSpec
 
 
-def page(ground: Ground, path: str, timeout: float = 5.0) -> tuple[int, HTTPResponse, bytes] | None:
+def page(
+    handles: SandboxHandles, path: str, timeout: float = 5.0
+) -> tuple[int, HTTPResponse, bytes] | None:
     """GET through the CDN, redirects not followed: status, answer, body; None without an answer in
     `timeout` seconds.
     """
-    connection = HTTPConnection("127.0.0.1", ground.ports.site, timeout=timeout)
+    connection = HTTPConnection("127.0.0.1", handles.ports.site, timeout=timeout)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -27,65 +29,65 @@ def page(ground: Ground, path: str, timeout: float = 5.0) -> tuple[int, HTTPResp
         connection.close()
 
 
-def status(ground: Ground, path: str, timeout: float = 5.0) -> int | None:
+def status(handles: SandboxHandles, path: str, timeout: float = 5.0) -> int | None:
     """The status of `page`."""
-    found = page(ground, path, timeout)
+    found = page(handles, path, timeout)
     return found[0] if found else None
 
 
-def group(ground: Ground, shape: Shape) -> dict[str, Any]:
+def target_group(handles: SandboxHandles, spec: ServiceSpec) -> dict[str, Any]:
     """The service's target group (DescribeTargetGroups)."""
-    found: dict[str, Any] = ground.clients.elb.describe_target_groups(Names=[shape.target_group])[
+    found: dict[str, Any] = handles.clients.elb.describe_target_groups(Names=[spec.target_group])[
         "TargetGroups"
     ][0]
     return found
 
 
-def targets(ground: Ground, shape: Shape) -> list[dict[str, Any]]:
+def targets(handles: SandboxHandles, spec: ServiceSpec) -> list[dict[str, Any]]:
     """The service's targets (DescribeTargetHealth): `State`, `Reason`."""
-    arn = group(ground, shape)["TargetGroupArn"]
-    found = ground.clients.elb.describe_target_health(TargetGroupArn=arn)[
+    arn = target_group(handles, spec)["TargetGroupArn"]
+    found = handles.clients.elb.describe_target_health(TargetGroupArn=arn)[
         "TargetHealthDescriptions"
     ]
     return [each["TargetHealth"] for each in found]
 
 
-def service(ground: Ground, shape: Shape) -> dict[str, Any]:
+def service(handles: SandboxHandles, spec: ServiceSpec) -> dict[str, Any]:
     """The service (DescribeServices)."""
     from ops.sandbox.seed.names import CLUSTER
 
-    found: dict[str, Any] = ground.clients.ecs.describe_services(
-        cluster=CLUSTER, services=[shape.service]
+    found: dict[str, Any] = handles.clients.ecs.describe_services(
+        cluster=CLUSTER, services=[spec.service]
     )["services"][0]
     return found
 
 
-def none_healthy(ground: Ground, shape: Shape) -> bool:
+def none_healthy(handles: SandboxHandles, spec: ServiceSpec) -> bool:
     """Whether the load balancer has found targets of the service unhealthy, and none healthy."""
-    states = [each["State"] for each in targets(ground, shape)]
+    states = [each["State"] for each in targets(handles, spec)]
     return "healthy" not in states and "unhealthy" in states
 
 
-def at_rest(ground: Ground, shape: Shape) -> bool:
+def at_rest(handles: SandboxHandles, spec: ServiceSpec) -> bool:
     """Whether the service has one deployment, COMPLETED, with all tasks running and all targets
     healthy.
     """
-    found = service(ground, shape)
+    found = service(handles, spec)
     deployments, desired = found["deployments"], found["desiredCount"]
     settled = (
         len(deployments) == 1
         and deployments[0]["rolloutState"] == "COMPLETED"
         and found["runningCount"] == desired
     )
-    return settled and [each["State"] for each in targets(ground, shape)] == ["healthy"] * desired
+    return settled and [each["State"] for each in targets(handles, spec)] == ["healthy"] * desired
 
 
-def encourage(ground: Ground, shape: Shape) -> None:
+def reset_backoff(handles: SandboxHandles, spec: ServiceSpec) -> None:
     """Let the scheduler try again now: what it waits for after failed tasks is over."""
     from ops.sandbox.seed.names import CLUSTER
 
-    store = ground.aws.cloud.ecs
+    store = handles.aws.cloud.ecs
     with store.lock:
-        found = store.service(CLUSTER, shape.service)
+        found = store.service(CLUSTER, spec.service)
         if found is not None:
             found.primary.not_before = 0.0

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ops.sandbox.faults import probes
-from ops.sandbox.faults.base import Ground, Kept, Work
+from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
 if TYPE_CHECKING:
     from ops.sandbox.database import Server
@@ -24,54 +24,54 @@ FOLDER = "ops/releases/sandbox/backend/"
 NEWEST_FIRST = 10**10
 
 
-class Behind(Work):
+class SchemaBehind(FaultInjector):
     """One revision back where it is at the head, and a release that knows the revision after it."""
 
-    def prepare(self, ground: Ground) -> Kept:
+    def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.database import schema
 
         key = f"{FOLDER}{NEWEST_FIRST - int(time.time()):010d}-{secrets.token_hex(4)}.json"
-        at_head = schema.current(ground.database.login) == schema.order()[-1]
+        at_head = schema.current(handles.database.login) == schema.order()[-1]
         return {"record": key, "aside": at_head}
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         from ops.sandbox.database import schema, swap
 
-        if kept["aside"]:
-            swap.put_aside(ground.database.admin)
-            schema.downgrade(ground.database.login)
-        if not self.is_visible(ground, kept):
-            after = schema.order()[place(schema.current(ground.database.login)) + 1]
-            put(ground, kept["record"], release(ground, after))
+        if state["aside"]:
+            swap.put_aside(handles.database.admin)
+            schema.downgrade(handles.database.login)
+        if not self.is_visible(handles, state):
+            after = schema.order()[revision_index(schema.current(handles.database.login)) + 1]
+            put_record(handles, state["record"], release_record(handles, after))
         return {}
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        return not ground.database.alive() or self.is_visible(ground, kept)
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return not handles.database.alive() or self.is_visible(handles, state)
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.database import schema
 
-        return place(newest_release(ground).get("schema_revision")) > place(
-            schema.current(ground.database.login)
+        return revision_index(newest_release(handles).get("schema_revision")) > revision_index(
+            schema.current(handles.database.login)
         )
 
-    def end(self, ground: Ground, kept: Kept) -> None:
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        ground.clients.s3.delete_object(Bucket=STATE_BUCKET, Key=kept["record"])
-        self.heal(ground.database, kept)
+        handles.clients.s3.delete_object(Bucket=STATE_BUCKET, Key=state["record"])
+        self.remove_leftovers(handles.database, state)
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        return not kept["aside"] or not self.is_visible(ground, kept)
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return not state["aside"] or not self.is_visible(handles, state)
 
-    def heal(self, database: Server, kept: Kept) -> None:
+    def remove_leftovers(self, database: Server, state: FaultState) -> None:
         from ops.sandbox.database import swap
 
-        if kept.get("aside"):
-            swap.bring_back(database.admin)
+        if state.get("aside"):
+            swap.restore(database.admin)
 
 
-def place(revision: str | None) -> int:
+def revision_index(revision: str | None) -> int:
     """Which of the revisions it is, from 0; -1 for none of them."""
     from ops.sandbox.database import schema
 
@@ -79,13 +79,13 @@ def place(revision: str | None) -> int:
     return known.index(revision) if revision in known else -1
 
 
-def newest_release(ground: Ground) -> dict[str, Any]:
+def newest_release(handles: SandboxHandles) -> dict[str, Any]:
     """The newest record of a backend's release that succeeded, as health.db reads it; empty where
     there is none.
     """
     from ops.sandbox.seed.names import STATE_BUCKET
 
-    s3 = ground.clients.s3
+    s3 = handles.clients.s3
     for found in s3.list_objects_v2(Bucket=STATE_BUCKET, Prefix=FOLDER).get("Contents") or []:
         record = dict(
             json.loads(s3.get_object(Bucket=STATE_BUCKET, Key=found["Key"])["Body"].read())
@@ -95,34 +95,34 @@ def newest_release(ground: Ground) -> dict[str, Any]:
     return {}
 
 
-def put(ground: Ground, key: str, document: dict[str, Any]) -> None:
+def put_record(handles: SandboxHandles, key: str, document: dict[str, Any]) -> None:
     from ops.sandbox.seed.names import STATE_BUCKET
 
     body = json.dumps(document).encode()
-    ground.clients.s3.put_object(
+    handles.clients.s3.put_object(
         Bucket=STATE_BUCKET, Key=key, Body=body, ContentType="application/json", IfNoneMatch="*"
     )
 
 
-def release(ground: Ground, schema_revision: str) -> dict[str, Any]:
+def release_record(handles: SandboxHandles, schema_revision: str) -> dict[str, Any]:
     """The release of what runs, as a deploy would have recorded it on a database at
     `schema_revision`.
     """
     from ops.sandbox.sample import git
     from ops.sandbox.seed.names import BACKEND
 
-    service = probes.service(ground, BACKEND)
-    definition = ground.clients.ecs.describe_task_definition(
+    service = probes.service(handles, BACKEND)
+    definition = handles.clients.ecs.describe_task_definition(
         taskDefinition=service["taskDefinition"]
     )["taskDefinition"]
     image = next(
         each["image"] for each in definition["containerDefinitions"] if each["name"] == BACKEND.name
     )
     tag = image.rpartition(":")[2]
-    images = ground.clients.ecr.describe_images(
+    images = handles.clients.ecr.describe_images(
         repositoryName=BACKEND.repository, imageIds=[{"imageTag": tag}]
     )["imageDetails"]
-    commit, _, subject = git(ground.paths.platform, "log", "-1", "--format=%H %s", tag).partition(
+    commit, _, subject = git(handles.paths.platform, "log", "-1", "--format=%H %s", tag).partition(
         " "
     )
     return {

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import Refused
 from ops.sandbox.faults import probes
-from ops.sandbox.faults.base import Ground, Kept, Work
+from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
 if TYPE_CHECKING:
-    from ops.sandbox.seed.names import Shape
+    from ops.sandbox.seed.names import ServiceSpec
 
 ANSWERED = (  # by DescribeTaskDefinition, and not asked for by RegisterTaskDefinition
     "taskDefinitionArn",
@@ -42,30 +42,30 @@ sys.exit(255)
 """
 
 
-def crashing(program: str) -> tuple[tuple[str, Any], ...]:
+def python_command(program: str) -> tuple[tuple[str, Any], ...]:
     """The fields of a container that runs this Python instead of its own."""
     return ("entryPoint", ["python3", "-c"]), ("command", [program])
 
 
 @dataclass(frozen=True)
-class OfService(Work):
+class ServiceFault(FaultInjector):
     """Something about one service (`backend`, `frontend`)."""
 
     service: str
 
     @property
-    def shape(self) -> Shape:
-        from ops.sandbox.seed.names import SHAPES
+    def spec(self) -> ServiceSpec:
+        from ops.sandbox.seed.names import SERVICES
 
-        return next(shape for shape in SHAPES if shape.name == self.service)
+        return next(spec for spec in SERVICES if spec.name == self.service)
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        probes.encourage(ground, self.shape)
-        return probes.at_rest(ground, self.shape)
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        probes.reset_backoff(handles, self.spec)
+        return probes.at_rest(handles, self.spec)
 
 
 @dataclass(frozen=True)
-class Rolled(OfService):
+class BadRevision(ServiceFault):
     """A new revision of the task definition is rolled out, with these fields of its container
     changed.
 
@@ -80,98 +80,98 @@ class Rolled(OfService):
         """What of the container is to be otherwise."""
         return dict(self.change)
 
-    def prepare(self, ground: Ground) -> Kept:
-        return {"before": probes.service(ground, self.shape)["taskDefinition"]}
+    def prepare(self, handles: SandboxHandles) -> FaultState:
+        return {"before": probes.service(handles, self.spec)["taskDefinition"]}
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         made = self._register(
-            ground, kept["before"], self.changed(self._container(ground, kept["before"]))
+            handles, state["before"], self.changed(self._container(handles, state["before"]))
         )
-        self._roll(ground, made)
+        self._roll(handles, made)
         return {"made": made}
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
         """The service's revision has these fields still: the one made here, or one that was based
         on it.
         """
-        now = self._container(ground, probes.service(ground, self.shape)["taskDefinition"])
-        wanted = self.changed(self._container(ground, kept["before"]))
+        now = self._container(handles, probes.service(handles, self.spec)["taskDefinition"])
+        wanted = self.changed(self._container(handles, state["before"]))
         return all(now.get(name) == value for name, value in wanted.items())
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         """A task of the new revision has ended so, or its target is unhealthy."""
         if self.runs:
-            return any(each["State"] == "unhealthy" for each in probes.targets(ground, self.shape))
-        return self.exit_code in exit_codes(ground, self.shape, kept["made"])
+            return any(each["State"] == "unhealthy" for each in probes.targets(handles, self.spec))
+        return self.exit_code in exit_codes(handles, self.spec, state["made"])
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        now = probes.service(ground, self.shape)["taskDefinition"]
-        if now == kept.get("made"):
-            self._roll(ground, kept["before"])
-        elif self.there(ground, kept):
-            before = self._container(ground, kept["before"])
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        now = probes.service(handles, self.spec)["taskDefinition"]
+        if now == state.get("made"):
+            self._roll(handles, state["before"])
+        elif self.is_present(handles, state):
+            before = self._container(handles, state["before"])
             self._roll(
-                ground,
+                handles,
                 self._register(
-                    ground, now, {name: before.get(name) for name in self.changed(before)}
+                    handles, now, {name: before.get(name) for name in self.changed(before)}
                 ),
             )
-        if "made" in kept:
-            ground.clients.ecs.deregister_task_definition(taskDefinition=kept["made"])
+        if "made" in state:
+            handles.clients.ecs.deregister_task_definition(taskDefinition=state["made"])
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
         """At rest; and what the CDN kept from before this deployment is out of it, as after any
         deploy.
         """
-        if not super().well(ground, kept):
+        if not super().is_healthy(handles, state):
             return False
         if self.service == "frontend":
-            ground.cdn.forget("/*")
+            handles.cdn.forget("/*")
         return True
 
-    def _register(self, ground: Ground, base: str, change: dict[str, Any]) -> str:
+    def _register(self, handles: SandboxHandles, base: str, change: dict[str, Any]) -> str:
         """A revision like `base` with these fields of the container changed (None: left out); its
         ARN.
         """
-        definition = ground.clients.ecs.describe_task_definition(taskDefinition=base)[
+        definition = handles.clients.ecs.describe_task_definition(taskDefinition=base)[
             "taskDefinition"
         ]
-        asked = {name: value for name, value in definition.items() if name not in ANSWERED}
+        request = {name: value for name, value in definition.items() if name not in ANSWERED}
         changed = [
             {name: value for name, value in {**each, **change}.items() if value is not None}
-            if each["name"] == self.shape.name
+            if each["name"] == self.spec.name
             else each
-            for each in asked["containerDefinitions"]
+            for each in request["containerDefinitions"]
         ]
-        made = ground.clients.ecs.register_task_definition(
-            **{**asked, "containerDefinitions": changed}
+        made = handles.clients.ecs.register_task_definition(
+            **{**request, "containerDefinitions": changed}
         )
         return str(made["taskDefinition"]["taskDefinitionArn"])
 
-    def _container(self, ground: Ground, definition: str) -> dict[str, Any]:
-        found = ground.clients.ecs.describe_task_definition(taskDefinition=definition)[
+    def _container(self, handles: SandboxHandles, definition: str) -> dict[str, Any]:
+        found = handles.clients.ecs.describe_task_definition(taskDefinition=definition)[
             "taskDefinition"
         ]
         return next(
-            each for each in found["containerDefinitions"] if each["name"] == self.shape.name
+            each for each in found["containerDefinitions"] if each["name"] == self.spec.name
         )
 
-    def _roll(self, ground: Ground, definition: str) -> None:
+    def _roll(self, handles: SandboxHandles, definition: str) -> None:
         from ops.sandbox.seed.names import CLUSTER
 
-        ground.clients.ecs.update_service(
-            cluster=CLUSTER, service=self.shape.service, taskDefinition=definition
+        handles.clients.ecs.update_service(
+            cluster=CLUSTER, service=self.spec.service, taskDefinition=definition
         )
 
 
-class NoImage(Rolled):
+class NoImage(BadRevision):
     """Its image has a tag that nobody pushed."""
 
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
         return {"image": f"{container['image'].rpartition(':')[0]}:{NEVER_PUSHED}"}
 
 
-class NoSecret(Rolled):
+class NoSecret(BadRevision):
     """Its secrets are read from one that is not there."""
 
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
@@ -184,12 +184,12 @@ class NoSecret(Rolled):
         return {"secrets": named}
 
 
-def exit_codes(ground: Ground, shape: Shape, definition: str) -> set[int | None]:
+def exit_codes(handles: SandboxHandles, spec: ServiceSpec, definition: str) -> set[int | None]:
     """With which codes containers of stopped tasks of this revision have ended."""
     from ops.sandbox.seed.names import CLUSTER
 
-    ecs = ground.clients.ecs
-    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=shape.service, desiredStatus="STOPPED")[
+    ecs = handles.clients.ecs
+    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=spec.service, desiredStatus="STOPPED")[
         "taskArns"
     ]
     tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns[:100])["tasks"] if arns else []
@@ -202,82 +202,85 @@ def exit_codes(ground: Ground, shape: Shape, definition: str) -> set[int | None]
 
 
 @dataclass(frozen=True)
-class HealthPath(OfService):
+class HealthPath(ServiceFault):
     """ModifyTargetGroup to a path that answers 404."""
 
     path: str
 
-    def prepare(self, ground: Ground) -> Kept:
-        found = probes.group(ground, self.shape)
+    def prepare(self, handles: SandboxHandles) -> FaultState:
+        found = probes.target_group(handles, self.spec)
         return {"group": found["TargetGroupArn"], "before": found["HealthCheckPath"]}
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        self._check(ground, kept, self.path)
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        self._check(handles, state, self.path)
         return {}
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        return bool(probes.group(ground, self.shape)["HealthCheckPath"] == self.path)
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return bool(probes.target_group(handles, self.spec)["HealthCheckPath"] == self.path)
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        return probes.none_healthy(ground, self.shape)
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return probes.none_healthy(handles, self.spec)
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        if self.there(ground, kept):
-            self._check(ground, kept, kept["before"])
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        if self.is_present(handles, state):
+            self._check(handles, state, state["before"])
 
     @staticmethod
-    def _check(ground: Ground, kept: Kept, path: str) -> None:
-        ground.clients.elb.modify_target_group(TargetGroupArn=kept["group"], HealthCheckPath=path)
+    def _check(handles: SandboxHandles, state: FaultState, path: str) -> None:
+        handles.clients.elb.modify_target_group(TargetGroupArn=state["group"], HealthCheckPath=path)
 
 
-class Closed(OfService):
+class ClosedSecurityGroup(ServiceFault):
     """RevokeSecurityGroupIngress: the tasks' group no longer lets the load balancer in, so its
     packets are dropped.
     """
 
-    def prepare(self, ground: Ground) -> Kept:
-        place = probes.service(ground, self.shape)["networkConfiguration"]["awsvpcConfiguration"]
+    def prepare(self, handles: SandboxHandles) -> FaultState:
+        place = probes.service(handles, self.spec)["networkConfiguration"]["awsvpcConfiguration"]
         if not place["securityGroups"]:
             raise Refused(
                 "fault security-group",
-                f"{self.shape.service} has no security group of its own",
+                f"{self.spec.service} has no security group of its own",
                 "give it one",
             )
         group = place["securityGroups"][0]
-        return {"group": group, "rules": [asked(each) for each in permissions(ground, group)]}
+        return {
+            "group": group,
+            "rules": [permission_request(each) for each in permissions(handles, group)],
+        }
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.clients.ec2.revoke_security_group_ingress(
-            GroupId=kept["group"], IpPermissions=kept["rules"]
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.clients.ec2.revoke_security_group_ingress(
+            GroupId=state["group"], IpPermissions=state["rules"]
         )
         return {}
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        return not permissions(ground, kept["group"])
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return not permissions(handles, state["group"])
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        return probes.none_healthy(ground, self.shape)
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return probes.none_healthy(handles, self.spec)
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        if self.there(ground, kept):
-            ground.clients.ec2.authorize_security_group_ingress(
-                GroupId=kept["group"], IpPermissions=kept["rules"]
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        if self.is_present(handles, state):
+            handles.clients.ec2.authorize_security_group_ingress(
+                GroupId=state["group"], IpPermissions=state["rules"]
             )
 
 
-def permissions(ground: Ground, group: str) -> list[dict[str, Any]]:
+def permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
     """The ingress rules of a security group (DescribeSecurityGroups)."""
     return list(
-        ground.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
+        handles.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
             "IpPermissions"
         ]
     )
 
 
-def asked(rule: dict[str, Any]) -> dict[str, Any]:
+def permission_request(rule: dict[str, Any]) -> dict[str, Any]:
     """A rule as it is described, in the words in which it is asked for."""
     sources = [{"GroupId": each["GroupId"]} for each in rule.get("UserIdGroupPairs") or ()]
-    kept: dict[str, Any] = {
+    state: dict[str, Any] = {
         name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in rule
     }
-    return {**kept, "IpRanges": rule.get("IpRanges") or [], "UserIdGroupPairs": sources}
+    return {**state, "IpRanges": rule.get("IpRanges") or [], "UserIdGroupPairs": sources}

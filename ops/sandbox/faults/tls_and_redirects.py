@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.sandbox.faults import probes
-from ops.sandbox.faults.base import Ground, Kept, Work
+from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
 HOST = "davidshaevel.com"
 
 
 @dataclass(frozen=True)
-class Shown(Work):
+class BadCertificate(FaultInjector):
     """A certificate that a careful client refuses; `kind` as `Certificates.show` knows it, `code`:
     OpenSSL's verify result.
     """
@@ -24,27 +24,27 @@ class Shown(Work):
     kind: str
     code: int
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
-        ground.certificates.show(self.kind)
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        handles.certificates.show(self.kind)
         return {}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        return verified(ground) == self.code
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return verify_code(handles) == self.code
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        ground.certificates.show()
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        handles.certificates.show()
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        return verified(ground) == 0
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return verify_code(handles) == 0
 
 
-def verified(ground: Ground) -> int | None:
+def verify_code(handles: SandboxHandles) -> int | None:
     """What OpenSSL says of the certificate for the site's own name: 0 is well (X509_V_OK); None
     without an answer.
     """
-    context = ssl.create_default_context(cafile=str(ground.paths.authority))
+    context = ssl.create_default_context(cafile=str(handles.paths.authority))
     try:
-        plainly = socket.create_connection(("127.0.0.1", ground.ports.site_tls), 5)
+        plainly = socket.create_connection(("127.0.0.1", handles.ports.site_tls), 5)
         with plainly, context.wrap_socket(plainly, server_hostname=HOST):
             return 0
     except ssl.SSLCertVerificationError as refused:
@@ -53,19 +53,19 @@ def verified(ground: Ground) -> int | None:
         return None
 
 
-class RedirectLoop(Work):
+class RedirectLoop(FaultInjector):
     """A rule before all others sends http to https, but the CDN speaks plain http to the load
     balancer: the viewer goes in a circle.
     """
 
-    def prepare(self, ground: Ground) -> Kept:
-        balancers = ground.clients.elb.describe_load_balancers()["LoadBalancers"]
-        listeners = ground.clients.elb.describe_listeners(
+    def prepare(self, handles: SandboxHandles) -> FaultState:
+        balancers = handles.clients.elb.describe_load_balancers()["LoadBalancers"]
+        listeners = handles.clients.elb.describe_listeners(
             LoadBalancerArn=balancers[0]["LoadBalancerArn"]
         )["Listeners"]
         return {"listener": listeners[0]["ListenerArn"]}
 
-    def begin(self, ground: Ground, kept: Kept) -> Kept:
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         action = {
             "Type": "redirect",
             "RedirectConfig": {
@@ -78,31 +78,31 @@ class RedirectLoop(Work):
             },
         }
         conditions = [{"Field": "path-pattern", "Values": ["/*"]}]
-        made = ground.clients.elb.create_rule(
-            ListenerArn=kept["listener"], Priority=1, Conditions=conditions, Actions=[action]
+        made = handles.clients.elb.create_rule(
+            ListenerArn=state["listener"], Priority=1, Conditions=conditions, Actions=[action]
         )
-        ground.cdn.forget("/*")
+        handles.cdn.forget("/*")
         return {"rule": made["Rules"][0]["RuleArn"]}
 
-    def is_visible(self, ground: Ground, kept: Kept) -> bool:
-        found = probes.page(ground, "/")
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        found = probes.page(handles, "/")
         return (
             found is not None
             and found[0] == 301
-            and str(found[1].getheader("Location")).endswith(f":{ground.ports.site}/")
+            and str(found[1].getheader("Location")).endswith(f":{handles.ports.site}/")
         )
 
-    def there(self, ground: Ground, kept: Kept) -> bool:
-        return any(each["RuleArn"] == kept.get("rule") for each in rules(ground, kept))
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return any(each["RuleArn"] == state.get("rule") for each in listener_rules(handles, state))
 
-    def end(self, ground: Ground, kept: Kept) -> None:
-        if self.there(ground, kept):
-            ground.clients.elb.delete_rule(RuleArn=kept["rule"])
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        if self.is_present(handles, state):
+            handles.clients.elb.delete_rule(RuleArn=state["rule"])
 
-    def well(self, ground: Ground, kept: Kept) -> bool:
-        return probes.status(ground, "/") == 200
+    def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return probes.status(handles, "/") == 200
 
 
-def rules(ground: Ground, kept: Kept) -> list[dict[str, Any]]:
+def listener_rules(handles: SandboxHandles, state: FaultState) -> list[dict[str, Any]]:
     """The listener's rules as they stand."""
-    return list(ground.clients.elb.describe_rules(ListenerArn=kept["listener"])["Rules"])
+    return list(handles.clients.elb.describe_rules(ListenerArn=state["listener"])["Rules"])

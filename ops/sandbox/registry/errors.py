@@ -47,7 +47,7 @@ def bad_repository_name(name: str) -> RefusalError:
     )
 
 
-def tag_stands(name: str, tag: str) -> RefusalError:
+def tag_exists(name: str, tag: str) -> RefusalError:
     stands = f"The image tag '{tag}' already exists in the '{name}' repository"
     return RefusalError(
         400, "TAG_INVALID", f"{stands} and cannot be overwritten because the tag is immutable."

@@ -12,31 +12,31 @@ from ops.sandbox.contracts import EcrRepository
 from ops.sandbox.registry import errors
 from ops.sandbox.registry.oci import Manifest, parse_manifest
 from ops.sandbox.registry.reference import is_digest, is_tag
-from ops.sandbox.registry.state import Call, Shelf
+from ops.sandbox.registry.state import RegistryCall, RegistryState
 from ops.sandbox.registry.store import Pushed, digest_of
 
 LARGEST_MANIFEST = 4 << 20
 
 
-def standing(call: Call, name: str, reference: str) -> str:
+def stored_manifest(call: RegistryCall, name: str, reference: str) -> str:
     """The digest of the image that ECR has under a tag or digest. Raises RefusalError where it has
     none.
     """
-    call.shelf.repository(name)
-    door = call.shelf.door
-    digest = reference if is_digest(reference) else door.digest(name, reference)
-    if digest is None or not door.has_image(name, digest):
+    call.state.repository(name)
+    ecr = call.state.ecr
+    digest = reference if is_digest(reference) else ecr.digest(name, reference)
+    if digest is None or not ecr.has_image(name, digest):
         raise errors.no_image()
     return digest
 
 
-def manifest(call: Call, name: str, reference: str) -> Response:
-    digest, shelf = standing(call, name, reference), call.shelf
-    pushed = shelf.repositories.pushed(name, digest)
-    if pushed is None or not shelf.blobs.has(digest):
+def manifest(call: RegistryCall, name: str, reference: str) -> Response:
+    digest, state = stored_manifest(call, name, reference), call.state
+    pushed = state.repositories.pushed(name, digest)
+    if pushed is None or not state.blobs.has(digest):
         raise errors.no_image()
     response = Response(
-        shelf.blobs.read(digest),
+        state.blobs.read(digest),
         headers={"Docker-Content-Digest": digest},
         content_type=pushed.media_type,
     )
@@ -55,9 +55,9 @@ class Offer:
     data: bytes
 
 
-def offered(call: Call, name: str, reference: str) -> Offer:
+def offered(call: RegistryCall, name: str, reference: str) -> Offer:
     """Read what was sent. Raises RefusalError for what no registry would take."""
-    repository = call.shelf.repository(name)
+    repository = call.state.repository(name)
     data, media_type = _body(call), call.request.headers.get("Content-Type", "")
     digest, tag = digest_of(data), None if is_digest(reference) else reference
     if tag is None and reference != digest:
@@ -71,12 +71,12 @@ def offered(call: Call, name: str, reference: str) -> Offer:
     return Offer(repository, tag, Pushed(digest, media_type, found.size), found, data)
 
 
-def put_manifest(call: Call, name: str, reference: str) -> Response:
+def put_manifest(call: RegistryCall, name: str, reference: str) -> Response:
     offer = offered(call, name, reference)
-    _refuse_missing(call.shelf, name, offer.manifest)
-    with call.shelf.putting:
-        refuse_standing(call.shelf, offer)
-        keep(call.shelf, offer)
+    _refuse_missing(call.state, name, offer.manifest)
+    with call.state.tag_lock:
+        refuse_existing(call.state, offer)
+        store_manifest(call.state, offer)
     digest = offer.pushed.digest
     return Response(
         status=201,
@@ -84,47 +84,47 @@ def put_manifest(call: Call, name: str, reference: str) -> Response:
     )
 
 
-def _body(call: Call) -> bytes:
+def _body(call: RegistryCall) -> bytes:
     data = call.request.stream.read(LARGEST_MANIFEST + 1)
     if len(data) > LARGEST_MANIFEST:
         raise errors.too_large(f"a manifest may have {LARGEST_MANIFEST} bytes at most")
     return data
 
 
-def _refuse_missing(shelf: Shelf, name: str, found: Manifest) -> None:
+def _refuse_missing(state: RegistryState, name: str, found: Manifest) -> None:
     """A manifest may only name what this repository holds."""
     wanted = ((found.config,) if found.config else ()) + found.layers
     for each in wanted:
         if not each.foreign and not (
-            shelf.repositories.linked(name, each.digest) and shelf.blobs.has(each.digest)
+            state.repositories.linked(name, each.digest) and state.blobs.has(each.digest)
         ):
             raise errors.blob_missing(each.digest)
     for child in found.children:
-        if not shelf.door.has_image(name, child.digest):
+        if not state.ecr.has_image(name, child.digest):
             raise errors.blob_missing(child.digest)
 
 
-def refuse_standing(shelf: Shelf, offer: Offer) -> None:
+def refuse_existing(state: RegistryState, offer: Offer) -> None:
     """An immutable tag is never written twice; hold `shelf.putting` from here until `keep` is
     done.
     """
     if (
         offer.tag
         and offer.repository.immutable
-        and shelf.door.digest(offer.repository.name, offer.tag)
+        and state.ecr.digest(offer.repository.name, offer.tag)
     ):
-        raise errors.tag_stands(offer.repository.name, offer.tag)
+        raise errors.tag_exists(offer.repository.name, offer.tag)
 
 
-def keep(shelf: Shelf, offer: Offer) -> None:
+def store_manifest(state: RegistryState, offer: Offer) -> None:
     """Write the manifest down, and tell ECR of it unless it knows."""
     name, tag, pushed = offer.repository.name, offer.tag, offer.pushed
-    shelf.blobs.put(offer.data)
-    shelf.repositories.record(name, pushed, tag)
+    state.blobs.put(offer.data)
+    state.repositories.record(name, pushed, tag)
     already = (
-        shelf.door.digest(name, tag) == pushed.digest
+        state.ecr.digest(name, tag) == pushed.digest
         if tag
-        else shelf.door.has_image(name, pushed.digest)
+        else state.ecr.has_image(name, pushed.digest)
     )
     if not already:
-        shelf.door.put_image(name, tag, pushed.digest, offer.data, pushed.media_type, pushed.size)
+        state.ecr.put_image(name, tag, pushed.digest, offer.data, pushed.media_type, pushed.size)

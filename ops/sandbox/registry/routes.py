@@ -14,17 +14,17 @@ from werkzeug.wrappers import Response
 from ops.sandbox.registry import errors
 from ops.sandbox.registry.manifests import manifest, put_manifest
 from ops.sandbox.registry.reference import is_digest
-from ops.sandbox.registry.state import Call
+from ops.sandbox.registry.state import RegistryCall
 from ops.sandbox.registry.uploads import CHUNK, WrongDigestError
 
 
-def version(call: Call) -> Response:
+def version(call: RegistryCall) -> Response:
     return Response("{}", content_type="application/json")
 
 
-def start_upload(call: Call, name: str) -> Response:
-    call.shelf.repository(name)
-    uploads, digest = call.shelf.uploads, call.request.args.get("digest")
+def start_upload(call: RegistryCall, name: str) -> Response:
+    call.state.repository(name)
+    uploads, digest = call.state.uploads, call.request.args.get("digest")
     identity = uploads.open(name)
     if digest:
         uploads.append(identity, call.request.stream)
@@ -32,36 +32,36 @@ def start_upload(call: Call, name: str) -> Response:
     return _progress(name, identity, 0, 202)
 
 
-def append(call: Call, name: str, identity: str) -> Response:
+def append(call: RegistryCall, name: str, identity: str) -> Response:
     offset = _offset(call, name, identity)
     claimed = re.match(r"(?:bytes[ =])?(\d+)-\d+", call.request.headers.get("Content-Range", ""))
     if claimed and int(claimed[1]) != offset:
         raise errors.wrong_range(offset)
-    return _progress(name, identity, call.shelf.uploads.append(identity, call.request.stream), 202)
+    return _progress(name, identity, call.state.uploads.append(identity, call.request.stream), 202)
 
 
-def finish(call: Call, name: str, identity: str) -> Response:
+def finish(call: RegistryCall, name: str, identity: str) -> Response:
     _offset(call, name, identity)
     digest = call.request.args.get("digest", "")
-    call.shelf.uploads.append(identity, call.request.stream)
+    call.state.uploads.append(identity, call.request.stream)
     return _finished(call, name, identity, digest)
 
 
-def upload_status(call: Call, name: str, identity: str) -> Response:
+def upload_status(call: RegistryCall, name: str, identity: str) -> Response:
     return _progress(name, identity, _offset(call, name, identity), 204)
 
 
-def cancel(call: Call, name: str, identity: str) -> Response:
+def cancel(call: RegistryCall, name: str, identity: str) -> Response:
     _offset(call, name, identity)
-    call.shelf.uploads.cancel(identity)
+    call.state.uploads.cancel(identity)
     return Response(status=204)
 
 
-def _offset(call: Call, name: str, identity: str) -> int:
-    call.shelf.repository(name)
-    if not call.shelf.uploads.known(name, identity):
+def _offset(call: RegistryCall, name: str, identity: str) -> int:
+    call.state.repository(name)
+    if not call.state.uploads.known(name, identity):
         raise errors.no_upload()
-    return call.shelf.uploads.offset(identity)
+    return call.state.uploads.offset(identity)
 
 
 def _progress(name: str, identity: str, received: int, status: int) -> Response:
@@ -73,32 +73,32 @@ def _progress(name: str, identity: str, received: int, status: int) -> Response:
     return Response(status=status, headers=headers)
 
 
-def _finished(call: Call, name: str, identity: str, digest: str) -> Response:
+def _finished(call: RegistryCall, name: str, identity: str, digest: str) -> Response:
     if not is_digest(digest):
-        call.shelf.uploads.cancel(identity)
+        call.state.uploads.cancel(identity)
         raise errors.wrong_digest(f"{digest!r} is no sha256 digest")
     try:
-        call.shelf.uploads.finish(identity, digest)
+        call.state.uploads.finish(identity, digest)
     except WrongDigestError as error:
         raise errors.wrong_digest(str(error)) from error
-    call.shelf.repositories.link(name, digest)
+    call.state.repositories.link(name, digest)
     return Response(
         status=201,
         headers={"Location": f"/v2/{name}/blobs/{digest}", "Docker-Content-Digest": digest},
     )
 
 
-def blob(call: Call, name: str, digest: str) -> Response:
-    call.shelf.repository(name)
-    shelf = call.shelf
+def blob(call: RegistryCall, name: str, digest: str) -> Response:
+    call.state.repository(name)
+    state = call.state
     if (
         not is_digest(digest)
-        or not shelf.repositories.linked(name, digest)
-        or not shelf.blobs.has(digest)
+        or not state.repositories.linked(name, digest)
+        or not state.blobs.has(digest)
     ):
         raise errors.no_blob(digest)
-    headers = {"Docker-Content-Digest": digest, "Content-Length": str(shelf.blobs.size(digest))}
-    body = None if call.request.method == "HEAD" else _chunks(shelf.blobs.path(digest))
+    headers = {"Docker-Content-Digest": digest, "Content-Length": str(state.blobs.size(digest))}
+    body = None if call.request.method == "HEAD" else _chunks(state.blobs.path(digest))
     return Response(body, headers=headers, content_type="application/octet-stream")
 
 
@@ -108,11 +108,11 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def tags(call: Call, name: str) -> Response:
-    call.shelf.repository(name)
-    shelf, last = call.shelf, call.request.args.get("last", "")
+def tags(call: RegistryCall, name: str) -> Response:
+    call.state.repository(name)
+    state, last = call.state, call.request.args.get("last", "")
     standing = [
-        tag for tag in shelf.repositories.tags(name) if tag > last and shelf.door.digest(name, tag)
+        tag for tag in state.repositories.tags(name) if tag > last and state.ecr.digest(name, tag)
     ]
     limit = call.request.args.get("n", type=int) or 1000
     response = Response(content_type="application/json")
@@ -142,12 +142,12 @@ _ROUTES: tuple[tuple[re.Pattern[str], dict[str, Handler]], ...] = (
 )
 
 
-def route(call: Call, instead: Mapping[Handler, Handler]) -> Response:
+def route(call: RegistryCall, overrides: Mapping[Handler, Handler]) -> Response:
     """Answer one authorised request; `instead` names handlers that give way to others. Raises
     RefusalError.
     """
     for pattern, methods in _ROUTES:
         found = pattern.match(call.request.path)
         if found and (handler := methods.get(call.request.method)):
-            return instead.get(handler, handler)(call, **found.groupdict())
+            return overrides.get(handler, handler)(call, **found.groupdict())
     raise errors.not_offered()

@@ -25,15 +25,15 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Request, Response
 
-from ops.sandbox.contracts import EcrDoor, Part
+from ops.sandbox.contracts import Component, EcrBackend
 from ops.sandbox.registry import errors
 from ops.sandbox.registry.oci import parse_manifest
 from ops.sandbox.registry.routes import route
-from ops.sandbox.registry.state import Call, Shelf
+from ops.sandbox.registry.state import RegistryCall, RegistryState
 from ops.sandbox.registry.store import Blobs, Pushed, Repositories
 from ops.sandbox.registry.uploads import TooMuchError, Uploads
 from ops.sandbox.registry.upstream import Upstream
-from ops.sandbox.registry.upstream_routes import Behind
+from ops.sandbox.registry.upstream_routes import UpstreamRoutes
 from ops.sandbox.wsgi import serve
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ _LOG = logging.getLogger("sandbox.registry")
 class Registry:
     """The WSGI application. `root` is the registry's own folder (Paths.images / "registry")."""
 
-    def __init__(self, root: Path, door: EcrDoor, upstream: Upstream | None = None) -> None:
+    def __init__(self, root: Path, ecr: EcrBackend, upstream: Upstream | None = None) -> None:
         blobs = Blobs(root)
         blobs.forget_unfinished()
         blobs.drop_damaged()
-        self.instead = Behind(upstream).instead if upstream else {}
-        self.shelf = Shelf(blobs, Repositories(root), Uploads(blobs), door, threading.Lock())
+        self.overrides = UpstreamRoutes(upstream).overrides if upstream else {}
+        self.state = RegistryState(blobs, Repositories(root), Uploads(blobs), ecr, threading.Lock())
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         response = self._answer(Request(environ))
@@ -60,7 +60,7 @@ class Registry:
     def _answer(self, request: Request) -> Response:
         try:
             challenge = self._login(request)
-            return challenge or route(Call(self.shelf, request), self.instead)
+            return challenge or route(RegistryCall(self.state, request), self.overrides)
         except errors.RefusalError as refusal:
             return refusal.response()
         except TooMuchError as error:
@@ -81,18 +81,20 @@ class Registry:
             user, _, token = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise errors.token_expired() from None
-        if user != "AWS" or not self.shelf.door.authorized(token):
+        if user != "AWS" or not self.state.ecr.authorized(token):
             raise errors.token_expired()
         return None
 
 
-def serve_registry(root: Path, door: EcrDoor, port: int, upstream: Upstream | None = None) -> Part:
+def serve_registry(
+    root: Path, ecr: EcrBackend, port: int, upstream: Upstream | None = None
+) -> Component:
     """Start the registry front on 127.0.0.1:`port`, its state in `root` (Paths.images /
     "registry"), before `upstream` where one is given.
 
     OSError when the port is taken.
     """
-    return serve("registry", Registry(root, door, upstream), port)
+    return serve("registry", Registry(root, ecr, upstream), port)
 
 
 def tell_again(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from werkzeug.wrappers import Request
 
-from ops.sandbox.contracts import EcrDoor, EcrRepository
+from ops.sandbox.contracts import EcrBackend, EcrRepository
 from ops.sandbox.registry import errors
 from ops.sandbox.registry.reference import is_repository
 from ops.sandbox.registry.store import Blobs, Repositories
@@ -15,7 +15,7 @@ from ops.sandbox.registry.uploads import Uploads
 
 
 @dataclass(frozen=True)
-class Shelf:
+class RegistryState:
     """All that the registry holds and whom it asks; `putting` serialises the check of a tag with
     its writing.
     """
@@ -23,21 +23,21 @@ class Shelf:
     blobs: Blobs
     repositories: Repositories
     uploads: Uploads
-    door: EcrDoor
-    putting: threading.Lock
+    ecr: EcrBackend
+    tag_lock: threading.Lock
 
     def repository(self, name: str) -> EcrRepository:
         if not is_repository(name):
             raise errors.bad_repository_name(name)
-        found = self.door.repository(name)
+        found = self.ecr.repository(name)
         if found is None:
             raise errors.no_repository(name)
         return found
 
 
 @dataclass(frozen=True)
-class Call:
+class RegistryCall:
     """One request to be answered."""
 
-    shelf: Shelf
+    state: RegistryState
     request: Request

@@ -9,18 +9,18 @@ from werkzeug.wrappers import Response
 from ops.sandbox.registry import errors, manifests, routes
 from ops.sandbox.registry.reference import is_digest
 from ops.sandbox.registry.routes import Handler
-from ops.sandbox.registry.state import Call
+from ops.sandbox.registry.state import RegistryCall
 from ops.sandbox.registry.upstream import Upstream
 
 
-class Behind:
+class UpstreamRoutes:
     """What is answered by, or with, the registry at `upstream`."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
     @property
-    def instead(self) -> dict[Handler, Handler]:
+    def overrides(self) -> dict[Handler, Handler]:
         """Which of the front's own handlers gives way to which of these."""
         uploads = (
             routes.start_upload,
@@ -36,29 +36,29 @@ class Behind:
             manifests.put_manifest: self.put_manifest,
         }
 
-    def upload(self, call: Call, name: str, identity: str = "") -> Response:
-        call.shelf.repository(name)
+    def upload(self, call: RegistryCall, name: str, identity: str = "") -> Response:
+        call.state.repository(name)
         return self._upstream.forward(call.request)
 
-    def blob(self, call: Call, name: str, digest: str) -> Response:
-        call.shelf.repository(name)
+    def blob(self, call: RegistryCall, name: str, digest: str) -> Response:
+        call.state.repository(name)
         if not is_digest(digest):
             raise errors.no_blob(digest)
         return self._upstream.forward(call.request)
 
-    def manifest(self, call: Call, name: str, reference: str) -> Response:
+    def manifest(self, call: RegistryCall, name: str, reference: str) -> Response:
         """By digest, whatever tag the registry itself has for it: ECR says which image a tag names,
         and whether there is one.
         """
         return self._upstream.forward(
-            call.request, f"/v2/{name}/manifests/{manifests.standing(call, name, reference)}"
+            call.request, f"/v2/{name}/manifests/{manifests.stored_manifest(call, name, reference)}"
         )
 
-    def put_manifest(self, call: Call, name: str, reference: str) -> Response:
+    def put_manifest(self, call: RegistryCall, name: str, reference: str) -> Response:
         offer = manifests.offered(call, name, reference)
-        with call.shelf.putting:
-            manifests.refuse_standing(call.shelf, offer)
+        with call.state.tag_lock:
+            manifests.refuse_existing(call.state, offer)
             answer = self._upstream.forward(call.request, body=offer.data)
             if answer.status_code == 201:
-                manifests.keep(call.shelf, offer)
+                manifests.store_manifest(call.state, offer)
         return answer

@@ -20,7 +20,7 @@ from docker.errors import APIError, DockerException, NotFound
 from ops.sandbox.contracts import ContainerSpec, PullError, StartError
 from ops.sandbox.registry import reference
 from ops.sandbox.runtime import pull_errors
-from ops.sandbox.runtime.line_splitter import Lines
+from ops.sandbox.runtime.line_splitter import LineSplitter
 
 ROOT_LABEL = "ops.sandbox.root"
 TASK_LABEL = "ops.sandbox.task"
@@ -141,7 +141,7 @@ class DockerContainer:
         self.pid = _pid(container)
         reader = threading.Thread(
             target=_read,
-            args=(output, Lines(log)),
+            args=(output, LineSplitter(log)),
             name=f"output-{container.short_id}",
             daemon=True,
         )
@@ -189,7 +189,7 @@ class DockerContainer:
         return 137 if self._code is None else self._code
 
 
-def _read(output: Iterable[bytes], lines: Lines) -> None:
+def _read(output: Iterable[bytes], lines: LineSplitter) -> None:
     """Hand on every line until the end, or until the engine is gone."""
     try:
         for chunk in output:

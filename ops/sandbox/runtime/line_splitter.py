@@ -9,7 +9,7 @@ LONGEST_LINE = 16 * 1024  # bytes; Docker cuts there too
 _LOG = logging.getLogger("sandbox.runtime")
 
 
-class Lines:
+class LineSplitter:
     """Takes bytes as they come and hands on whole lines, without their newline; the rest of an
     overlong line is dropped.
     """

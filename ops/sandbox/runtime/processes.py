@@ -23,7 +23,7 @@ from typing import IO
 import psutil
 
 from ops.sandbox.contracts import StartError
-from ops.sandbox.runtime.line_splitter import Lines
+from ops.sandbox.runtime.line_splitter import LineSplitter
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _LOG = logging.getLogger("sandbox.runtime")
@@ -138,7 +138,7 @@ def _worded(number: int) -> str:
 
 def _read(stream: IO[bytes], log: Callable[[str], None]) -> None:
     """Hand on every line until the end."""
-    lines = Lines(log)
+    lines = LineSplitter(log)
     while chunk := os.read(stream.fileno(), 65536):
         lines.feed(chunk)
     lines.end()

@@ -20,7 +20,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from ops.sandbox.contracts import ContainerSpec, EcrDoor, Paths, PullError
+from ops.sandbox.contracts import ContainerSpec, EcrBackend, Paths, PullError
 from ops.sandbox.engine.base import marker_diff_id
 from ops.sandbox.registry import reference
 from ops.sandbox.registry.oci import Manifest, parse_manifest, platform_of
@@ -39,7 +39,7 @@ class ProcessRuntime:
     definitions name.
     """
 
-    def __init__(self, paths: Paths, door: EcrDoor, registry: str) -> None:
+    def __init__(self, paths: Paths, door: EcrBackend, registry: str) -> None:
         self._tasks, self._door, self._registry = paths.tasks, door, registry
         self._blobs, self._repositories = (
             Blobs(paths.images / "registry"),

@@ -6,25 +6,25 @@ Terraform owns none of it."""
 
 from __future__ import annotations
 
-from ops.sandbox.seed.account import make_account, make_ground, make_repositories
+from ops.sandbox.seed.account import make_account, make_prerequisites, make_repositories
 from ops.sandbox.seed.clients import Clients
 from ops.sandbox.seed.images import build_and_push, registry_token
-from ops.sandbox.seed.names import CLUSTER, SHAPES, Shape
+from ops.sandbox.seed.names import CLUSTER, SERVICES, ServiceSpec
 from ops.sandbox.seed.network import Network, make_network
 from ops.sandbox.seed.services import await_steady, create, register
 
 __all__ = [
     "CLUSTER",
-    "SHAPES",
+    "SERVICES",
     "Clients",
     "Network",
-    "Shape",
+    "ServiceSpec",
     "await_steady",
     "build_and_push",
     "create",
     "make_account",
-    "make_ground",
     "make_network",
+    "make_prerequisites",
     "make_repositories",
     "register",
     "registry_token",

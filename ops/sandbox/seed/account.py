@@ -18,7 +18,7 @@ from ops.sandbox.seed.names import (
     LOCK_TABLE,
     PREFIX,
     SECRET,
-    SHAPES,
+    SERVICES,
     STATE_BUCKET,
 )
 from ops.sandbox.seed.network import Network
@@ -59,19 +59,19 @@ OPTIMIZED, DISABLED = (
 
 def make_repositories(clients: Clients) -> None:
     """IMMUTABLE, as live: a tag is pushed once."""
-    for shape in SHAPES:
+    for spec in SERVICES:
         clients.ecr.create_repository(
-            repositoryName=shape.repository,
+            repositoryName=spec.repository,
             imageTagMutability="IMMUTABLE",
             imageScanningConfiguration={"scanOnPush": False},
         )
 
 
-def make_ground(clients: Clients, login: Login) -> str:
+def make_prerequisites(clients: Clients, login: Login) -> str:
     """What tasks need to start: log groups, cluster and secret; the ARN of the secret."""
-    for shape in SHAPES:
-        clients.logs.create_log_group(logGroupName=shape.log_group)
-        clients.logs.put_retention_policy(logGroupName=shape.log_group, retentionInDays=7)
+    for spec in SERVICES:
+        clients.logs.create_log_group(logGroupName=spec.log_group)
+        clients.logs.put_retention_policy(logGroupName=spec.log_group, retentionInDays=7)
     clients.ecs.create_cluster(
         clusterName=CLUSTER, settings=[{"name": "containerInsights", "value": "enabled"}]
     )

@@ -13,7 +13,7 @@ from ops.core.errors import OpsError
 from ops.sandbox.contracts import Paths
 from ops.sandbox.sample import Commit, export
 from ops.sandbox.seed.clients import Clients
-from ops.sandbox.seed.names import Shape
+from ops.sandbox.seed.names import ServiceSpec
 
 
 def registry_token(clients: Clients) -> str:
@@ -23,7 +23,7 @@ def registry_token(clients: Clients) -> str:
 
 
 def build_and_push(
-    engine: Any, clients: Clients, paths: Paths, shape: Shape, image: str, commit: Commit
+    engine: Any, clients: Clients, paths: Paths, spec: ServiceSpec, image: str, commit: Commit
 ) -> None:
     """Build `image` (`host:port/repository:tag`) of `commit` and push it. Raises OpsError with the
     engine's words.
@@ -34,11 +34,11 @@ def build_and_push(
         "org.opencontainers.image.created": commit.at,
     }
     with tempfile.TemporaryDirectory(prefix="sandbox-build-") as folder:
-        export(paths, commit, shape.name, Path(folder))
+        export(paths, commit, spec.name, Path(folder))
         _follow(
             f"build of {image}",
             engine.api.build(
-                path=f"{folder}/{shape.name}",
+                path=f"{folder}/{spec.name}",
                 tag=image,
                 labels=labels,
                 buildargs={"VERSION": commit.short},

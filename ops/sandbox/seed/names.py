@@ -18,7 +18,7 @@ DOMAIN = "davidshaevel.com"
 
 
 @dataclass(frozen=True)
-class Shape:
+class ServiceSpec:
     """One service of the platform."""
 
     name: str
@@ -42,6 +42,6 @@ class Shape:
         return f"/ecs/{PREFIX}/{self.name}"
 
 
-BACKEND = Shape("backend", 3001, "/api/health")
-FRONTEND = Shape("frontend", 3000, "/health")
-SHAPES = (BACKEND, FRONTEND)
+BACKEND = ServiceSpec("backend", 3001, "/api/health")
+FRONTEND = ServiceSpec("frontend", 3000, "/health")
+SERVICES = (BACKEND, FRONTEND)

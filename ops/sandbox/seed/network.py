@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.sandbox.seed.clients import Clients
-from ops.sandbox.seed.names import BACKEND, FRONTEND, LOAD_BALANCER, PREFIX, SHAPES, Shape
+from ops.sandbox.seed.names import BACKEND, FRONTEND, LOAD_BALANCER, PREFIX, SERVICES, ServiceSpec
 
 ZONES = ("us-east-1a", "us-east-1b")
 
@@ -46,14 +46,14 @@ def make_network(clients: Clients) -> Network:
         name: _group(clients, vpc, name) for name in ("alb", BACKEND.name, FRONTEND.name, "db")
     }
     _allow(clients, groups["alb"], 80, CidrIp="0.0.0.0/0")
-    for shape in SHAPES:
-        _allow_from(clients, groups[shape.name], shape.port, groups["alb"])
+    for spec in SERVICES:
+        _allow_from(clients, groups[spec.name], spec.port, groups["alb"])
     _allow_from(clients, groups["db"], 5432, groups[BACKEND.name])
     balancer = clients.elb.create_load_balancer(
         Name=LOAD_BALANCER, Subnets=public, SecurityGroups=[groups["alb"]], Type="application"
     )
     made = balancer["LoadBalancers"][0]
-    target_groups = {shape.name: _target_group(clients, vpc, shape) for shape in SHAPES}
+    target_groups = {spec.name: _target_group(clients, vpc, spec) for spec in SERVICES}
     _listen(clients, made["LoadBalancerArn"], target_groups)
     return Network(tuple(private), tuple(private), groups, target_groups, made["DNSName"])
 
@@ -106,15 +106,15 @@ def _allow_from(clients: Clients, group: str, port: int, source: str) -> None:
     clients.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
 
 
-def _target_group(clients: Clients, vpc: str, shape: Shape) -> str:
+def _target_group(clients: Clients, vpc: str, spec: ServiceSpec) -> str:
     made = clients.elb.create_target_group(
-        Name=shape.target_group,
+        Name=spec.target_group,
         Protocol="HTTP",
-        Port=shape.port,
+        Port=spec.port,
         VpcId=vpc,
         TargetType="ip",
         HealthCheckProtocol="HTTP",
-        HealthCheckPath=shape.health_path,
+        HealthCheckPath=spec.health_path,
         HealthCheckIntervalSeconds=30,
         HealthCheckTimeoutSeconds=5,
         HealthyThresholdCount=2,
@@ -130,8 +130,8 @@ def _target_group(clients: Clients, vpc: str, shape: Shape) -> str:
 
 
 def _listen(clients: Clients, balancer: str, target_groups: dict[str, str]) -> None:
-    def forward(shape: Shape) -> list[dict[str, str]]:
-        return [{"Type": "forward", "TargetGroupArn": target_groups[shape.name]}]
+    def forward(spec: ServiceSpec) -> list[dict[str, str]]:
+        return [{"Type": "forward", "TargetGroupArn": target_groups[spec.name]}]
 
     listener = clients.elb.create_listener(
         LoadBalancerArn=balancer, Protocol="HTTP", Port=80, DefaultActions=forward(FRONTEND)

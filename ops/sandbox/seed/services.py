@@ -12,7 +12,7 @@ from ops.core.errors import OpsError
 from ops.sandbox.contracts import REGION, Timing
 from ops.sandbox.seed.account import role_arn
 from ops.sandbox.seed.clients import Clients
-from ops.sandbox.seed.names import BACKEND, CLUSTER, SHAPES, Shape
+from ops.sandbox.seed.names import BACKEND, CLUSTER, SERVICES, ServiceSpec
 from ops.sandbox.seed.network import Network
 
 DESIRED = 2
@@ -25,29 +25,29 @@ SECRETS = {
 }
 
 
-def register(clients: Clients, shape: Shape, image: str, secret: str) -> str:
+def register(clients: Clients, spec: ServiceSpec, image: str, secret: str) -> str:
     """The first revision of the service's family; its ARN."""
     container: dict[str, Any] = {
-        "name": shape.name,
+        "name": spec.name,
         "image": image,
         "essential": True,
-        "portMappings": [{"containerPort": shape.port, "protocol": "tcp"}],
+        "portMappings": [{"containerPort": spec.port, "protocol": "tcp"}],
         "environment": [{"name": "NODE_ENV", "value": "production"}],
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {
-                "awslogs-group": shape.log_group,
+                "awslogs-group": spec.log_group,
                 "awslogs-region": REGION,
                 "awslogs-stream-prefix": "ecs",
             },
         },
     }
-    if shape is BACKEND:
+    if spec is BACKEND:
         container["secrets"] = [
             {"name": name, "valueFrom": f"{secret}:{key}::"} for name, key in SECRETS.items()
         ]
     made = clients.ecs.register_task_definition(
-        family=shape.service,
+        family=spec.service,
         networkMode="awsvpc",
         requiresCompatibilities=["FARGATE"],
         cpu="256",
@@ -60,21 +60,23 @@ def register(clients: Clients, shape: Shape, image: str, secret: str) -> str:
     return str(made["taskDefinition"]["taskDefinitionArn"])
 
 
-def create(clients: Clients, shape: Shape, revision: str, network: Network, timing: Timing) -> None:
+def create(
+    clients: Clients, spec: ServiceSpec, revision: str, network: Network, timing: Timing
+) -> None:
     """The service, balanced, with the circuit breaker off."""
     target = {
-        "targetGroupArn": network.target_groups[shape.name],
-        "containerName": shape.name,
-        "containerPort": shape.port,
+        "targetGroupArn": network.target_groups[spec.name],
+        "containerName": spec.name,
+        "containerPort": spec.port,
     }
     place = {
         "subnets": list(network.subnets),
-        "securityGroups": [network.groups[shape.name]],
+        "securityGroups": [network.groups[spec.name]],
         "assignPublicIp": "DISABLED",
     }
     clients.ecs.create_service(
         cluster=CLUSTER,
-        serviceName=shape.service,
+        serviceName=spec.service,
         taskDefinition=revision,
         desiredCount=DESIRED,
         launchType="FARGATE",
@@ -137,5 +139,5 @@ def _said(events: list[dict[str, Any]]) -> str:
 
 
 def _services(clients: Clients) -> list[dict[str, Any]]:
-    names = [shape.service for shape in SHAPES]
+    names = [spec.service for spec in SERVICES]
     return list(clients.ecs.describe_services(cluster=CLUSTER, services=names)["services"])

@@ -26,16 +26,16 @@ from ops.sandbox import private, status
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.database import Server
 from ops.sandbox.database.cluster import put_unreadable_aside
-from ops.sandbox.edge.http_server import Answer, Front, Request, plain
+from ops.sandbox.edge.http_server import HttpServer, Request, Response, plain
 from ops.sandbox.faults import active_faults
-from ops.sandbox.faults import control_api as desk
+from ops.sandbox.faults import control_api as control_api
 from ops.sandbox.loopback import foreign
 from ops.sandbox.sample import make_checkout
 from ops.sandbox.supervisor import addresses
-from ops.sandbox.terraform.rollout_probe import Trial
+from ops.sandbox.terraform.rollout_probe import RolloutProbe
 
 if TYPE_CHECKING:
-    from ops.sandbox.supervisor.stack import World
+    from ops.sandbox.supervisor.stack import SandboxStack
 
 WATCH = 0.5  # seconds between two looks at the parts
 
@@ -60,15 +60,15 @@ class Supervisor:
     remembered: dict[str, str] = field(default_factory=dict)
     problem: str = ""  # of the last look that failed
     socket: Path = field(init=False)
-    world: World | None = None
+    stack: SandboxStack | None = None
     database: Server | None = None
     ends: list[Callable[[], None]] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
-    desk: desk.Desk = field(init=False)
+    control_api: control_api.ControlApi = field(init=False)
 
     def run(self) -> int:
         """0 after a clean end, 1 when it could not start."""
-        self.desk = desk.Desk(self.paths)
+        self.control_api = control_api.ControlApi(self.paths)
         known = status.read(self.paths)
         ports = known.ports if known else None
         docker = _docker() if self.engine == "docker" else known.docker if known else None
@@ -103,7 +103,7 @@ class Supervisor:
     def _start(self) -> None:
         self.addresses = addresses.choose(self.paths.root, self.record.ports)
         ports = self.addresses.ports
-        control = Front("control", self.addresses.control, self._answer)
+        control = HttpServer("control", self.addresses.control, self._answer)
         self.ends.append(control.stop)
         self.record = replace(self.record, ports=ports, control=control.port)
         self.record.write(self.paths)
@@ -118,39 +118,46 @@ class Supervisor:
         with ThreadPoolExecutor(2) as beside:
             started = beside.submit(self._start_database, database)
             checkout = beside.submit(make_checkout, self.paths)
-            trial = Trial(self.paths.platform, self.rollout)
-            self.ends.append(trial.stop)
-            trial.begin(checkout)
-            from ops.sandbox.supervisor.stack import World
+            probe = RolloutProbe(self.paths.platform, self.rollout)
+            self.ends.append(probe.stop)
+            probe.begin(checkout)
+            from ops.sandbox.supervisor.stack import SandboxStack
 
-            self.world = World(
-                self.paths, ports, self.timing, self.socket, self.say, behind=self.registry
+            self.stack = SandboxStack(
+                self.paths,
+                ports,
+                self.timing,
+                self.socket,
+                self.say,
+                upstream_address=self.registry,
             )
-            self.world.start(self.engine, trial, login, started, checkout)
+            self.stack.start(self.engine, probe, login, started, checkout)
         from ops.sandbox.supervisor.overlay import write_overlay
 
-        assert self.world.aws is not None
-        assert self.world.engine is not None
-        assert self.world.rollout is not None
+        assert self.stack.aws is not None
+        assert self.stack.engine is not None
+        assert self.stack.rollout is not None
         private.seal(self.paths)
         write_overlay(
             self.paths,
             ports,
-            self.world.aws.keys.operator,
-            self.world.engine.address,
-            self.world.rollout.overlay,
+            self.stack.aws.keys.operator,
+            self.stack.engine.address,
+            self.stack.rollout.overlay,
         )
-        self.record = replace(self.record, state="ready", rollout=self.world.rollout.kind)
+        self.record = replace(self.record, state="ready", rollout=self.stack.rollout.kind)
         assert self.database is not None
-        self.desk.board = active_faults.Board(self.world.ground(self.database))
-        self.desk.open()
-        self.world.go_far()
+        self.control_api.active_faults = active_faults.ActiveFaults(
+            self.stack.fault_handles(self.database)
+        )
+        self.control_api.open()
+        self.stack.add_latency()
         self.ready = True
         self.record.write(self.paths)
 
     def _start_database(self, database: Server) -> None:
         database.start()
-        for name in active_faults.heal(self.paths, database):
+        for name in active_faults.remove_leftovers(self.paths, database):
             self.say(f"the fault {name} is mended")
         self.database = database
         self.say(f"PostgreSQL is up ({time.monotonic() - self.began:.1f} s)")
@@ -198,8 +205,8 @@ class Supervisor:
                 self.say("PostgreSQL had died and was started again")
 
     def _watch_parts(self) -> None:
-        assert self.world is not None
-        dead = tuple(self.world.dead())
+        assert self.stack is not None
+        dead = tuple(self.stack.dead())
         if dead != self.dead:
             self.say(
                 f"died: {', '.join(dead)}; `inv sandbox.up` heals it"
@@ -211,23 +218,23 @@ class Supervisor:
     def _remember(self) -> None:
         from ops.sandbox.supervisor import persistence
 
-        assert self.world is not None
-        assert self.world.aws is not None
-        running = persistence.running(self.world.aws.cloud)
+        assert self.stack is not None
+        assert self.stack.aws is not None
+        running = persistence.running(self.stack.aws.cloud)
         if running and running != self.remembered:
             persistence.remember(self.paths, running)
             self.remembered = running
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> Response:
         if why := foreign(request.header("Host"), request.header("Origin")):
             return plain(403, "Forbidden", why)
-        if request.path.startswith(desk.PREFIX):
-            return self.desk(request)
+        if request.path.startswith(control_api.PREFIX):
+            return self.control_api(request)
         document = json.dumps(
             {"ready": self.ready and not self.dead, "dead": list(self.dead), "pid": os.getpid()}
         ).encode()
         headers = (("Content-Type", "application/json"), ("Content-Length", str(len(document))))
-        return Answer(200, "OK", headers, (document,))
+        return Response(200, "OK", headers, (document,))
 
     def _explain(self, problem: Exception) -> None:
         if not isinstance(problem, OpsError):
@@ -241,9 +248,9 @@ class Supervisor:
     def _stop(self) -> None:
         """Tasks, edge, endpoints, then PostgreSQL; the record keeps the ports for the next time."""
         self.ready = self.starting = False
-        self.desk.close()
-        if self.world is not None:
-            self.world.stop(self.say)
+        self.control_api.close()
+        if self.stack is not None:
+            self.stack.stop(self.say)
         for end in reversed(self.ends):
             end()
         private.forget_socket(self.socket)

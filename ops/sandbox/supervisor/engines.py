@@ -14,7 +14,7 @@ from docker.errors import DockerException
 
 from ops.core.errors import OpsError
 from ops.sandbox.aws import Cloud
-from ops.sandbox.contracts import Part, Paths, Ports, Runtime
+from ops.sandbox.contracts import Component, Paths, Ports, Runtime
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Engine:
     client: Any
     address: str
     runtime: Runtime
-    part: Part
+    part: Component
 
 
 def own(paths: Paths, ports: Ports, socket: Path, cloud: Cloud) -> Engine:
@@ -68,4 +68,6 @@ def real(paths: Paths, token: Callable[[], str], say: Callable[[str], None]) -> 
             str(exc),
             "start Docker, or `inv sandbox.up` without --engine docker",
         ) from exc
-    return Engine(client, where, cast(Runtime, runtime), Part("docker", pulse.stop, pulse.beats))
+    return Engine(
+        client, where, cast(Runtime, runtime), Component("docker", pulse.stop, pulse.beats)
+    )

@@ -19,7 +19,7 @@ from ops.sandbox.aws import Cloud, lookups
 from ops.sandbox.contracts import Paths
 from ops.sandbox.registry.server import tell_again
 from ops.sandbox.registry.upstream import Upstream
-from ops.sandbox.seed.names import CLUSTER, SHAPES
+from ops.sandbox.seed.names import CLUSTER, SERVICES
 
 
 def _file(paths: Paths) -> Path:
@@ -40,14 +40,14 @@ def running(cloud: Cloud) -> dict[str, str]:
     """Service → image of its last completed deployment, without the registry's address."""
     found: dict[str, str] = {}
     with cloud.ecs.lock:
-        for shape in SHAPES:
-            service = cloud.ecs.service(CLUSTER, shape.service)
+        for spec in SERVICES:
+            service = cloud.ecs.service(CLUSTER, spec.service)
             if service is None or service.last_completed is None:
                 continue
             containers = _containers(service.last_completed.task_definition)
-            image = next((each["image"] for each in containers if each["name"] == shape.name), None)
+            image = next((each["image"] for each in containers if each["name"] == spec.name), None)
             if image:
-                found[shape.name] = str(image).partition("/")[2]
+                found[spec.name] = str(image).partition("/")[2]
     return found
 
 
@@ -63,7 +63,7 @@ def remember(paths: Paths, images: dict[str, str]) -> None:
     write_private(_file(paths), json.dumps(images, indent=2) + "\n")
 
 
-def restore_images(shelf: Path, cloud: Cloud, upstream: Upstream | None) -> int:
+def restore_images(images: Path, cloud: Cloud, upstream: Upstream | None) -> int:
     """Tell the new ECR of every image in the registry's folder, or noted there and still in the
     registry behind it; how many.
     """
@@ -72,7 +72,7 @@ def restore_images(shelf: Path, cloud: Cloud, upstream: Upstream | None) -> int:
         if cloud.ecr.repository(name) is not None:
             cloud.ecr.put_image(name, tag, digest, manifest, media_type, size)
 
-    return tell_again(shelf, put, upstream)
+    return tell_again(images, put, upstream)
 
 
 def to_start(cloud: Cloud, last: dict[str, str], first: dict[str, str]) -> dict[str, str]:

@@ -15,27 +15,27 @@ from ops.sandbox import seed
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import Aws, serve
 from ops.sandbox.bastion import Bastion
-from ops.sandbox.contracts import DATABASE_HOST, Part, Paths, Ports, Timing
+from ops.sandbox.contracts import DATABASE_HOST, Component, Paths, Ports, Timing
 from ops.sandbox.database import Login, Server
 from ops.sandbox.edge import Edge, start_edge
 from ops.sandbox.edge.certificates import Certificates
-from ops.sandbox.edge.fault_injection import Weather
-from ops.sandbox.faults.base import Ground
+from ops.sandbox.edge.fault_injection import EdgeFaults
+from ops.sandbox.faults.base import SandboxHandles
 from ops.sandbox.registry.server import serve_registry
 from ops.sandbox.registry.upstream import NoRegistryError, Upstream
 from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, persistence
-from ops.sandbox.terraform.rollout_probe import Rollout, Trial
+from ops.sandbox.terraform.rollout_probe import Rollout, RolloutProbe
 
 STEADY_WITHIN = 45.0  # seconds for the services to become healthy and stay so
-SHELVES = {
+REGISTRY_FOLDERS = {
     "process": "registry",
     "docker": "registry-docker",
 }  # no container runs on the base of the processes, which holds no files
 
 
 @dataclass
-class World:
+class SandboxStack:
     """Started parts, newest last; `stop` takes them down newest first."""
 
     paths: Paths
@@ -43,14 +43,16 @@ class World:
     timing: Timing
     socket: Path  # of the sandbox's own engine
     say: Callable[[str], None]
-    behind: str | None = None  # host:port of a real registry behind the front
-    parts: list[Part] = field(default_factory=list)
+    upstream_address: str | None = None  # host:port of a real registry behind the front
+    parts: list[Component] = field(default_factory=list)
     engine: engines.Engine | None = None
-    shelf: Path = field(init=False)  # where the registry keeps its images, or what it notes of them
+    images: Path = field(
+        init=False
+    )  # where the registry keeps its images, or what it notes of them
     upstream: Upstream | None = None
     aws: Aws | None = None
     rollout: Rollout | None = None
-    weather: Weather = field(default_factory=Weather)
+    edge_faults: EdgeFaults = field(default_factory=EdgeFaults)
     certificates: Certificates = field(init=False)
     edge: Edge = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -58,7 +60,7 @@ class World:
     def start(
         self,
         engine: str,
-        trial: Trial,
+        probe: RolloutProbe,
         login: Login,
         database: Future[None],
         checkout: Future[Commit],
@@ -69,12 +71,14 @@ class World:
         began = time.monotonic()
         self.aws = aws = serve(self.ports, self.timing)
         self.add(aws.part())
-        clients = seed.Clients(aws.url, aws.keys.keeper)
-        self.upstream = _upstream(self.behind)
-        self.shelf = self.paths.images / (
-            f"registry-of-{self.behind}" if self.behind else SHELVES[engine]
+        clients = seed.Clients(aws.url, aws.keys.admin)
+        self.upstream = _upstream(self.upstream_address)
+        self.images = self.paths.images / (
+            f"registry-of-{self.upstream_address}"
+            if self.upstream_address
+            else REGISTRY_FOLDERS[engine]
         )
-        self.add(serve_registry(self.shelf, aws.cloud.ecr, self.ports.registry, self.upstream))
+        self.add(serve_registry(self.images, aws.cloud.ecr, self.ports.registry, self.upstream))
         self.engine = (
             engines.own(self.paths, self.ports, self.socket, aws.cloud)
             if engine == "process"
@@ -85,7 +89,7 @@ class World:
         with ThreadPoolExecutor(1) as beside:
             images = beside.submit(self._images, clients, checkout)
             network = seed.make_network(clients)
-            secret = seed.make_ground(clients, login)
+            secret = seed.make_prerequisites(clients, login)
             chosen = images.result()
         self.say(f"AWS, registry and engine are up ({time.monotonic() - began:.1f} s)")
         database.result()
@@ -99,46 +103,46 @@ class World:
         )
         agent = Agent(aws.cloud, self.engine.runtime, self.timing, self.ports.network)
         agent.start()
-        self.add(Part("agent", agent.stop, agent.alive))
+        self.add(Component("agent", agent.stop, agent.alive))
         self.certificates = Certificates(self.paths.authority)
         self.edge = start_edge(
             aws.cloud.load_balancer,
             self.ports.site,
             self.ports.alb,
-            weather=self.weather,
+            edge_faults=self.edge_faults,
             tls=(self.ports.site_tls, self.certificates.context),
         )
         self.add(self.edge)
-        for shape in seed.SHAPES:
+        for spec in seed.SERVICES:
             revision = seed.register(
-                clients, shape, f"127.0.0.1:{self.ports.registry}/{chosen[shape.name]}", secret
+                clients, spec, f"127.0.0.1:{self.ports.registry}/{chosen[spec.name]}", secret
             )
-            seed.create(clients, shape, revision, network, self.timing)
+            seed.create(clients, spec, revision, network, self.timing)
         seed.make_account(clients, network, login)  # while the tasks start
         seed.await_steady(clients, STEADY_WITHIN)
-        self.choose(trial.result(clients), trial.wanted)
+        self.choose(probe.result(clients), probe.wanted)
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
 
-    def ground(self, database: Server) -> Ground:
+    def fault_handles(self, database: Server) -> SandboxHandles:
         """What faults act on, once everything is up."""
         assert self.aws is not None
-        clients = seed.Clients(self.aws.url, self.aws.keys.keeper)
-        return Ground(
+        clients = seed.Clients(self.aws.url, self.aws.keys.admin)
+        return SandboxHandles(
             self.paths,
             self.ports,
             self.timing,
             self.aws,
             clients,
-            self.weather,
+            self.edge_faults,
             self.certificates,
             self.edge.cdn,
             database,
         )
 
-    def go_far(self) -> None:
+    def add_latency(self) -> None:
         """From now on AWS and the site are `Timing.latency` seconds away."""
         assert self.aws is not None
-        self.aws.gate.latency = self.weather.distance = self.timing.latency
+        self.aws.gate.latency = self.edge_faults.extra_latency = self.timing.latency
 
     def choose(self, found: Rollout, wanted: str) -> None:
         """Roll out by what was found to work. Raises Refused where `wanted` is Terraform and it
@@ -160,12 +164,12 @@ class World:
         assert self.aws is not None
         assert self.engine is not None
         cloud, commit = self.aws.cloud, checkout.result()
-        restored = persistence.restore_images(self.shelf, cloud, self.upstream)
-        first = {shape.name: f"{shape.repository}:{commit.short}" for shape in seed.SHAPES}
-        for shape in seed.SHAPES:
-            if cloud.ecr.digest(shape.repository, commit.short) is None:
-                image = f"127.0.0.1:{self.ports.registry}/{first[shape.name]}"
-                seed.build_and_push(self.engine.client, clients, self.paths, shape, image, commit)
+        restored = persistence.restore_images(self.images, cloud, self.upstream)
+        first = {spec.name: f"{spec.repository}:{commit.short}" for spec in seed.SERVICES}
+        for spec in seed.SERVICES:
+            if cloud.ecr.digest(spec.repository, commit.short) is None:
+                image = f"127.0.0.1:{self.ports.registry}/{first[spec.name]}"
+                seed.build_and_push(self.engine.client, clients, self.paths, spec, image, commit)
         chosen = persistence.to_start(cloud, persistence.remembered(self.paths), first)
         if restored:
             self.say(
@@ -174,7 +178,7 @@ class World:
             )
         return chosen
 
-    def add(self, part: Part) -> None:
+    def add(self, part: Component) -> None:
         with self._lock:
             self.parts.append(part)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ops.sandbox.contracts import ACCOUNT, REGION
 from ops.sandbox.seed.clients import Clients
-from ops.sandbox.seed.names import CLUSTER, SHAPES, Shape
+from ops.sandbox.seed.names import CLUSTER, SERVICES, ServiceSpec
 
 FILE = "platform.auto.tfvars.json"
 
@@ -22,21 +22,19 @@ def describe(clients: Clients) -> dict[str, Any]:
     """The variables of the environment that are no images, read from the services as they stand."""
     return {
         "cluster": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{CLUSTER}",
-        **{shape.name: describe_service(clients, shape) for shape in SHAPES},
+        **{spec.name: describe_service(clients, spec) for spec in SERVICES},
     }
 
 
-def describe_service(clients: Clients, shape: Shape) -> dict[str, Any]:
-    service = clients.ecs.describe_services(cluster=CLUSTER, services=[shape.service])["services"][
-        0
-    ]
+def describe_service(clients: Clients, spec: ServiceSpec) -> dict[str, Any]:
+    service = clients.ecs.describe_services(cluster=CLUSTER, services=[spec.service])["services"][0]
     definition = clients.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])[
         "taskDefinition"
     ]
     network = service["networkConfiguration"]["awsvpcConfiguration"]
     balancer = service["loadBalancers"][0]
     container = next(
-        each for each in definition["containerDefinitions"] if each["name"] == shape.name
+        each for each in definition["containerDefinitions"] if each["name"] == spec.name
     )
     return {
         "family": definition["family"],

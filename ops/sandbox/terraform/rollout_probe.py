@@ -55,7 +55,7 @@ def ecs(why: str) -> Rollout:
 
 
 @dataclass
-class Trial:
+class RolloutProbe:
     """One try, in a thread of its own. `wanted`: `ecs` tries nothing. Whatever stands in
     Terraform's way is a reason for `ecs`.
     """
