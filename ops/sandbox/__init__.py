@@ -1,3 +1,4 @@
-"""The embedded platform: what AWS, a Docker engine and the sample services do, small enough for a
-laptop, honest about where it differs.
+"""The embedded platform: AWS, a Docker engine and the sample services on one laptop.
+
+Every emulation documents where it differs from the real thing.
 """

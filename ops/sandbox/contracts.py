@@ -1,8 +1,8 @@
-"""What the parts of the sandbox promise each other: paths, timing, the registry's view of ECR, and
-the runtime that stands in for Fargate.
+"""The contracts between the sandbox's components: paths, timing, ECR, container runtime.
 
-Nothing here starts anything. The parts meet only through these types, so each can be tested beside
-the real thing that it emulates."""
+Nothing here starts anything. Components depend on these types only, so each can be tested against
+the real service that it emulates.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REDIRECT = (
 
 @dataclass(frozen=True)
 class Paths:
-    """Where a sandbox keeps itself: everything below `root` (`.sandbox/` of one checkout)."""
+    """The files of a sandbox: everything below `root` (`.sandbox/` of one checkout)."""
 
     root: Path
 
@@ -79,8 +79,10 @@ class Paths:
 
 @dataclass(frozen=True)
 class Timing:
-    """AWS's minutes, as seconds that are shorter here; nothing is skipped (AWS's own figures in the
-    comments, facts.md "Times seen").
+    """Durations of the emulated AWS operations, in seconds.
+
+    AWS's own figures are in the comments (facts.md "Times seen"). The durations are shorter here,
+    but no state is skipped.
     """
 
     tick: float = 0.3  # the scheduler's loop
@@ -102,14 +104,16 @@ class Timing:
 
 
 class PullError(Exception):
-    """An image could not be had. `str()` is the stoppedReason exactly as ECS words it
-    (`CannotPullContainerError: ...`).
+    """An image could not be pulled.
+
+    `str()` is the stoppedReason as ECS words it (`CannotPullContainerError: ...`).
     """
 
 
 class StartError(Exception):
-    """A container could not be started. `str()` is the container's reason as ECS words it
-    (`CannotStartContainerError: ...`).
+    """A container could not be started.
+
+    `str()` is the container's reason as ECS words it (`CannotStartContainerError: ...`).
     """
 
 
@@ -130,25 +134,26 @@ class ContainerSpec:
 
 
 class Container(Protocol):
-    """A started container: a process of its own session here, a real container with `--engine
-    docker`.
-    """
+    """A started container: a process in its own session, or a Docker container."""
 
     digest: str  # imageDigest as DescribeTasks shows it, sha256:...
     pid: int | None
 
     def poll(self) -> int | None:
-        """Exit code (128+signal when killed), or None while it runs."""
+        """Return the exit code (128+signal when killed), or None while it runs."""
 
     def stop(self, timeout: float) -> int:
-        """SIGTERM, after `timeout` seconds SIGKILL; the exit code. Idempotent."""
+        """Send SIGTERM, then SIGKILL after `timeout` seconds; return the exit code. Idempotent."""
 
 
 class Runtime(Protocol):
-    """What runs containers for the agent."""
+    """The container runtime that the agent uses."""
 
     def pull(self, image: str, platform: str) -> str:
-        """Make `image` available for `platform` (linux/amd64); its digest. Raises PullError."""
+        """Make `image` available for `platform` (linux/amd64) and return its digest.
+
+        Raises PullError.
+        """
 
     def start(self, spec: ContainerSpec) -> Container:
         """Start one container. Raises PullError or StartError."""
@@ -161,29 +166,32 @@ class EcrRepository:
 
 
 class EcrBackend(Protocol):
-    """How the registry front asks and tells (moto's) ECR; implemented beside the AWS endpoint."""
+    """The registry's access to (moto's) ECR, implemented by the AWS endpoint."""
 
     def authorized(self, token: str) -> bool:
-        """Whether `token` (the password after `AWS:` in Basic auth) was handed out by
-        GetAuthorizationToken and has not expired.
+        """Whether GetAuthorizationToken issued `token` and it has not expired.
+
+        The token is the password after `AWS:` in Basic authentication.
         """
 
     def repository(self, name: str) -> EcrRepository | None:
-        """The repository, or None when ECR has none of that name."""
+        """Return the repository, or None if ECR has no repository of that name."""
 
     def digest(self, name: str, tag: str) -> str | None:
-        """The digest that `tag` names in ECR, or None."""
+        """Return the digest that `tag` refers to in ECR, or None."""
 
     def has_image(self, name: str, digest: str) -> bool:
-        """Whether ECR (not only the blob store) holds this manifest: BatchDeleteImage takes it away
-        here first.
+        """Whether ECR holds this manifest.
+
+        BatchDeleteImage removes it here first, while the blob store may still hold it.
         """
 
     def put_image(
         self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int
     ) -> None:
-        """Record a pushed manifest: PutImage. `size` in bytes (config + layers), shown as
-        imageSizeInBytes.
+        """Record a pushed manifest (PutImage).
+
+        `size` is in bytes (config and layers), reported as imageSizeInBytes.
         """
 
 
@@ -204,28 +212,30 @@ class TargetState:
 
 
 class LoadBalancerBackend(Protocol):
-    """What the edge asks of the AWS side, live for every request."""
+    """The edge's access to the AWS side, queried on every request."""
 
     def route(self, path: str) -> str | None:
-        """The target group (ARN) that the ALB's rules choose for `path`, a redirect (`REDIRECT`),
-        or None when no listener answers.
+        """Return the target group (ARN) or redirect that the ALB's rules select for `path`.
+
+        A redirect starts with `REDIRECT`. None if no listener answers.
         """
 
     def targets(self, target_group: str) -> tuple[TargetState, ...]:
-        """Current targets, draining ones included."""
+        """Return the current targets, including draining ones."""
 
     def cached(self, path: str) -> bool:
-        """Whether the CloudFront behaviour for `path` caches (false: forwarded every time)."""
+        """Whether the CloudFront behaviour for `path` caches (false: always forwarded)."""
 
     def invalidations(self) -> tuple[tuple[str, float], ...]:
-        """(path pattern, epoch seconds of completion) of every completed invalidation: what was
-        cached before that moment is stale.
+        """Return (path pattern, epoch seconds of completion) of every completed invalidation.
+
+        Objects cached before that moment are stale.
         """
 
 
 @dataclass(frozen=True)
 class Ports:
-    """TCP ports on 127.0.0.1, chosen at `up` and kept across restarts where they are still free."""
+    """TCP ports on 127.0.0.1, chosen at `up` and reused across restarts while they are free."""
 
     aws: int
     registry: int
@@ -239,7 +249,7 @@ class Ports:
 
 @dataclass(frozen=True)
 class Component:
-    """One started part, for status and for a clean way down."""
+    """A started component, with what status and shutdown need."""
 
     name: str
     stop: Callable[[], None]

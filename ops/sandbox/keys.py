@@ -1,6 +1,4 @@
-"""The access keys of one sandbox, random at each `up`: nothing else signs a call that is
-answered.
-"""
+"""The access keys of one sandbox, random at each `up`; calls signed otherwise are rejected."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ _ALPHABET = string.ascii_uppercase + "234567"  # base32, as AWS draws its key id
 
 @dataclass(frozen=True)
 class Key:
-    """One access key. The secret never appears in a `repr`."""
+    """An access key; the secret never appears in its `repr`."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -28,15 +26,16 @@ class Key:
 
 @dataclass(frozen=True)
 class Keys:
-    """`operator` goes into the overlay; `keeper` never leaves the supervisor.
+    """The two keys of a sandbox.
 
-    The sandbox itself works with `keeper`, so that a fault done to the operator's key does not stop
-    it."""
+    `operator` is written to the overlay; `admin` never leaves the supervisor. The sandbox itself
+    works with `admin`, so that faults of the operator's key do not affect it.
+    """
 
     operator: Key = field(default_factory=Key.random)
     admin: Key = field(default_factory=Key.random)
 
     def secret(self, access_key: str) -> str | None:
-        """The secret of an access key id, or None for an unknown one."""
+        """Return the secret of an access key id, or None for an unknown one."""
         known = (self.operator, self.admin)
         return next((each.secret_key for each in known if each.access_key == access_key), None)

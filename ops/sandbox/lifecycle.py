@@ -1,8 +1,9 @@
-"""The way up and down: `up`, `down` and `status` of the sandbox below one folder.
+"""Start, stop and inspect the sandbox below one folder: `up`, `down` and `status`.
 
-`up` starts a detached supervisor and waits until it is ready; it is safe to call at any time: a
-healthy sandbox is left alone, one that was hurt is taken down and started again. One `up` or `down`
-at a time: a file lock orders them."""
+`up` starts a detached supervisor and waits until it is ready. It is safe to call at any time: a
+healthy sandbox is left alone, an unhealthy one is restarted. A file lock lets only one `up` or
+`down` run at a time.
+"""
 
 from __future__ import annotations
 
@@ -42,14 +43,15 @@ def up(
     timing: Timing | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Status:
-    """Start the sandbox below `root`, or heal it, and return when both its services are healthy.
+    """Start the sandbox below `root`, or repair it, and return when both services are healthy.
 
-    `engine` is `process` or `docker`; None is the engine of what is up, or was when it was killed,
-    else `process`. `rollout` is `ecs`, `terraform` or `auto` (Terraform where it works here); None
-    is `ecs` where what is hurt had that, else `auto`. `registry` is the `host:port` of a real
-    registry behind the front, for a real engine; None is that of what is up, or was, else none.
-    Raises OpsError with the supervisor's own reason, Refused when another engine's sandbox is up,
-    another roll-out's or registry's."""
+    `engine` is `process` or `docker`; by default the engine of the running or killed sandbox, else
+    `process`. `rollout` is `ecs`, `terraform` or `auto` (Terraform where it works); by default
+    `ecs` if the sandbox to repair had that, else `auto`. `registry` is the `host:port` of a real
+    registry behind the front, for a Docker engine; by default the one in use, if any. Raises
+    OpsError with the supervisor's reason, and Refused if a sandbox with another engine, rollout or
+    registry is running.
+    """
     paths = Paths(root.resolve())
     with _alone(paths):
         record = _record(paths)
@@ -91,9 +93,7 @@ def _refuse_another(what: str, stands: str | None, asked: str | None) -> None:
 
 
 def _kept(record: Record | None) -> Record:
-    """What a hurt sandbox is healed with; one that was stopped, or never came up, begins as any
-    other.
-    """
+    """Return the settings to repair with; the defaults after a stop or a failed start."""
     return (
         record
         if record is not None and record.state in ("starting", "ready")
@@ -104,10 +104,11 @@ def _kept(record: Record | None) -> Record:
 def down(
     root: Path, *, purge: bool = False, say: Callable[[str], None] = lambda line: None
 ) -> None:
-    """Stop the sandbox below `root` and all that it started; with `purge` delete its files too.
+    """Stop the sandbox below `root` and everything it started.
+
     Idempotent.
 
-    Raises OpsError when a process of it can't be ended.
+    With `purge`, also delete its files. Raises OpsError if one of its processes can't be stopped.
     """
     paths = Paths(root.resolve())
     if not paths.root.exists():
@@ -126,13 +127,13 @@ def down(
 
 
 def status(root: Path) -> Status:
-    """How the sandbox below `root` stands. Never raises."""
+    """Return the status of the sandbox below `root`. Never raises."""
     return statuses.read_status(root.resolve())
 
 
 @contextlib.contextmanager
 def _alone(paths: Paths) -> Iterator[None]:
-    """One way up or down at a time."""
+    """Hold the lock that lets only one `up` or `down` run at a time."""
     try:
         paths.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         paths.logs.mkdir(exist_ok=True)
@@ -207,8 +208,9 @@ def _start(
 def _follow(
     paths: Paths, process: subprocess.Popen[bytes], progress: Path, say: Callable[[str], None]
 ) -> None:
-    """Hand on the supervisor's lines until it is ready. Raises OpsError when it dies or takes too
-    long.
+    """Report the supervisor's progress until it is ready.
+
+    Raises OpsError if it dies or exceeds the time limit.
     """
     ends = time.monotonic() + PATIENCE
     said = 0
@@ -229,7 +231,7 @@ def _follow(
 
 
 def _failure(paths: Paths, otherwise: str) -> OpsError:
-    """The supervisor's own reason, else the end of its log."""
+    """Return the supervisor's own error, or the end of its log."""
     record = statuses.read(paths)
     if record is not None and record.state == "failed" and record.failure:
         words = dict(record.failure)
@@ -240,9 +242,7 @@ def _failure(paths: Paths, otherwise: str) -> OpsError:
 
 
 def _environment() -> dict[str, str]:
-    """The supervisor's environment: ours without credentials, proxies and the like, which a
-    rehearsal must not touch.
-    """
+    """Return the supervisor's environment: ours without credentials and proxies."""
     foreign = ("AWS_", "GIT_", "PG", "PYTHON", "MOTO_")
     kept = {
         name: value
@@ -267,7 +267,7 @@ def _environment() -> dict[str, str]:
 
 
 def _await_end_of_start(paths: Paths) -> None:
-    """Another `up` was killed while its supervisor was starting: that one goes on by itself."""
+    """Wait for a supervisor that is still starting after its `up` was killed."""
     ends = time.monotonic() + PATIENCE
     while time.monotonic() < ends:
         record = statuses.read(paths)
@@ -277,9 +277,7 @@ def _await_end_of_start(paths: Paths) -> None:
 
 
 def _record(paths: Paths) -> Record | None:
-    """The record; of one that can't be read, what its supervisor writes again, if that is
-    running.
-    """
+    """Return the record; if it is unreadable, wait until a running supervisor rewrites it."""
     ends = time.monotonic() + REWRITTEN
     while (
         (record := statuses.read(paths)) is None
@@ -291,7 +289,7 @@ def _record(paths: Paths) -> Record | None:
 
 
 def _end(paths: Paths) -> bool:
-    """Stop the supervisor, then whatever of its children a kill -9 left; whether it was running."""
+    """Stop the supervisor and any children it left behind; return whether it was running."""
     record = statuses.read(paths)
     process = record.process() if record is not None else statuses.search(paths)
     if process is not None:
@@ -320,7 +318,7 @@ def _terminate(process: psutil.Process) -> None:
 
 
 def _sweep(paths: Paths, record: Record | None) -> None:
-    """End orphans by what was written down about them: tasks, PostgreSQL, containers."""
+    """Stop recorded orphans: tasks, PostgreSQL, containers."""
     from ops.sandbox.database.cluster import clear, located
     from ops.sandbox.runtime.orphan_processes import sweep
 
@@ -335,7 +333,7 @@ def _sweep(paths: Paths, record: Record | None) -> None:
 
 
 def _forget_images(record: Record | None) -> None:
-    """A real engine keeps what was built; its names are this sandbox's alone."""
+    """Remove the images that this sandbox built in a real engine."""
     if record is not None and record.docker and record.ports is not None:
         from ops.sandbox.supervisor.containers import forget_images
 

@@ -1,10 +1,10 @@
-"""Which HTTP requests the sandbox's own servers take: those that a program on this machine sent to
-this machine by its own name.
+"""The check that HTTP requests come from programs on this machine.
 
-A web page in the operator's browser reaches loopback too. Its requests name another `Host` when its
-name was made to resolve to 127.0.0.1 (DNS rebinding), or carry an `Origin`; both are refused, and
-no answer ever has a CORS header. The site and the load balancer are left out: they are public by
-nature, and what they serve is the tasks'."""
+A web page in the operator's browser can reach loopback as well. Its requests carry another `Host`
+if its name resolves to 127.0.0.1 (DNS rebinding), or an `Origin`; both are rejected, and no answer
+has CORS headers. The site and the load balancer are exempt: they are public by nature and serve the
+tasks' content.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CORS = "access-control-"
 
 
 def foreign(host: str | None, origin: str | None) -> str | None:
-    """Why a request with these headers is refused; None for one of this machine's own programs."""
+    """Return why a request with these headers is rejected, or None for a local one."""
     try:
         name = urlsplit(f"//{host or ''}").hostname
     except ValueError:
@@ -28,8 +28,10 @@ def foreign(host: str | None, origin: str | None) -> str | None:
 
 
 class LocalOnly:
-    """WSGI middleware: 403 for a foreign request, 404 for a path that begins with one of `hidden`,
-    CORS headers taken out.
+    """WSGI middleware that accepts local requests only.
+
+    It answers 403 to foreign requests and 404 to paths that start with one of `hidden`, and strips
+    CORS headers.
     """
 
     def __init__(

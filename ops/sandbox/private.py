@@ -1,9 +1,9 @@
-"""What only the sandbox's own user may enter: the files below `.sandbox`, and the folder of the
-engine's socket.
+"""Files and folders that only the sandbox's own user may access.
 
-The socket lies in `.sandbox/run`. Where that path would be longer than a socket's may be, or has a
-character that is not safe in a URL, it lies in a folder of XDG_RUNTIME_DIR, else of the system's
-temporary folder, which goes away with the sandbox."""
+The engine's socket is in `.sandbox/run`. If that path is too long for a socket or is not safe in a
+URL, the socket is in a folder below XDG_RUNTIME_DIR or the system's temporary folder, which is
+deleted with the sandbox.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ _PLAIN = re.compile(r"[\w /.,:+@=~-]+\Z", re.ASCII)
 
 
 def seal(paths: Paths) -> None:
-    """Take the rights of others from `.sandbox` and what lies directly in it. Idempotent.
+    """Remove other users' permissions on `.sandbox` and its direct entries.
 
-    As root `.sandbox` stays passable (0711), for the account that PostgreSQL runs under.
+    Idempotent.
+
+    As root, `.sandbox` stays searchable (0711) for the account that PostgreSQL runs under.
     """
     paths.root.chmod(0o711 if os.geteuid() == 0 else 0o700)
     for entry in paths.root.iterdir():
@@ -41,7 +43,7 @@ def seal(paths: Paths) -> None:
 
 
 def socket_path(paths: Paths) -> Path:
-    """Where the engine's socket is to lie, its folder made. Raises OSError."""
+    """Return the path of the engine's socket, creating its folder. Raises OSError."""
     folder = paths.root / "run"
     if _fits(folder / SOCKET):
         with contextlib.suppress(FileExistsError):
@@ -52,9 +54,7 @@ def socket_path(paths: Paths) -> Path:
 
 
 def forget_socket(path: Path) -> None:
-    """Remove a socket that nobody listens on any more, and its folder where it is not `.sandbox`'s
-    own. Never raises.
-    """
+    """Remove an unused socket, and its folder if that is outside `.sandbox`. Never raises."""
     with contextlib.suppress(OSError):
         _check_private(path.parent)
         path.unlink(missing_ok=True)
@@ -67,7 +67,7 @@ def _fits(path: Path) -> bool:
 
 
 def _short_folder(root: Path) -> Path:
-    """A folder with a short path: the same at each `up` in XDG_RUNTIME_DIR, else a new one."""
+    """Return a folder with a short path, in XDG_RUNTIME_DIR if possible, else a new one."""
     digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
     folder = runtime / f"{PREFIX}{digest}"
@@ -85,7 +85,7 @@ def _short_folder(root: Path) -> Path:
 
 
 def _check_private(folder: Path) -> None:
-    """Raises PermissionError for a folder that is not ours alone."""
+    """Raise PermissionError unless the folder is accessible to this user only."""
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise PermissionError(f"{folder} is not a folder of this user alone (mode 0700)")

@@ -1,8 +1,8 @@
-"""What a sandbox says of itself: the record that its supervisor keeps, and the status that is
-shown.
+"""The status of a sandbox: the supervisor's record, and the report built from it.
 
-The record is `supervisor.json`; its pid counts only together with the process's start time, since
-pids are given out again."""
+The record is `supervisor.json`. Its pid is valid only together with the process's start time, since
+pids are reused.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ _SAME_START = 0.05  # seconds; both readings come from the same counter
 
 @dataclass(frozen=True)
 class Record:
-    """`state`: starting | ready | failed | stopped. `pid` and `started` are None once stopped;
-    ports are kept for the next `up`.
+    """The supervisor's record.
+
+    `state` is starting, ready, failed or stopped. `pid` and `started` are None once stopped; the
+    ports are retained for the next `up`.
     """
 
     state: str
@@ -52,7 +54,7 @@ class Record:
     layout: int = LAYOUT
 
     def process(self) -> psutil.Process | None:
-        """The supervisor, when it is this very process and it runs."""
+        """Return the recorded supervisor process if it is still running."""
         if self.pid is None or self.started is None:
             return None
         with contextlib.suppress(psutil.Error):
@@ -69,14 +71,14 @@ class Record:
         write_private(paths.record, json.dumps(asdict(self), indent=2) + "\n")
 
     def stopped(self) -> Record:
-        """The same sandbox at rest."""
+        """Return the record of the same sandbox after a stop."""
         return replace(
             self, state="stopped", pid=None, started=None, control=None, failure={}, socket=None
         )
 
 
 def read(paths: Paths) -> Record | None:
-    """The record, of this version or another one; None where there is none or it can't be read."""
+    """Return the record, of this or another version; None if missing or unreadable."""
     try:
         found = json.loads(paths.record.read_text())
         ports = Ports(**_known(Ports, found["ports"])) if found.get("ports") else None
@@ -91,9 +93,7 @@ def _known(kind: type[Record | Ports], values: dict[str, Any]) -> dict[str, Any]
 
 
 def search(paths: Paths) -> psutil.Process | None:
-    """Our supervisor of this folder, looked for among the processes: for when its record can't be
-    read.
-    """
+    """Find this folder's supervisor among the processes, in case its record is unreadable."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             words = process.cmdline()
@@ -108,8 +108,9 @@ def search(paths: Paths) -> psutil.Process | None:
 
 
 def ask_ready(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
-    """What the supervisor answers on /_ready (`ready`, `dead`: names of parts that died), or None
-    when it does not answer.
+    """Return the supervisor's answer on /_ready, or None without an answer.
+
+    The answer holds `ready` and `dead`, the names of components that died.
     """
     if record.control is None:
         return None
@@ -125,7 +126,7 @@ def ask_ready(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class Status:
-    """What `sandbox.status` shows; its document is a contract (design.md)."""
+    """The result of `sandbox.status`; its document is a contract (design.md)."""
 
     ready: bool
     root: Path
@@ -155,13 +156,13 @@ class Status:
         }
 
     def broken(self) -> list[str]:
-        """Names of the faults that `sandbox.break` did and `sandbox.mend` has not taken back."""
+        """Return the names of the active faults."""
         with contextlib.suppress(OSError, ValueError):
             return list(json.loads(Paths(self.root).faults.read_text()))
         return []
 
     def endpoints(self) -> dict[str, str | None]:
-        """Addresses while it runs; None for what is not there."""
+        """Return the addresses of a running sandbox; None for each one that does not exist."""
         if self.ports is None or self.pid is None:
             return dict.fromkeys(
                 ("aws", "site", "site_tls", "alb", "registry", "docker", "bastion", "database")
@@ -202,7 +203,7 @@ class Status:
 
 
 def read_status(root: Path) -> Status:
-    """The status of the sandbox below `root`, asked of the supervisor itself. Never raises."""
+    """Return the status of the sandbox below `root`, as the supervisor reports it. Never raises."""
     record = read(Paths(root))
     if record is None:
         return Status(False, root, "damaged" if Paths(root).record.exists() else "down")

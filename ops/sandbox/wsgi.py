@@ -1,6 +1,4 @@
-"""One way to serve a WSGI application on this machine alone: threaded, bound before anybody is
-told, quiet, stopped by its own handle.
-"""
+"""Serve a WSGI application to this machine only, in threads, until its handle is stopped."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class _Quiet(WSGIRequestHandler):
-    """Requests go to the sandbox's log at debug level, not to stderr."""
+    """Logs requests to the sandbox's log at debug level, not to stderr."""
 
     timeout = 600.0  # a silent client gives its thread back after ten minutes
 
@@ -30,10 +28,9 @@ class _Quiet(WSGIRequestHandler):
 
 
 def serve(name: str, application: Callable[..., Any], port: int) -> Component:
-    """Serve `application` on 127.0.0.1:`port` from a thread, for requests of this machine's
-    programs.
+    """Serve `application` on 127.0.0.1:`port` from a thread, for programs on this machine.
 
-    Raises OSError when the port is taken.
+    Raises OSError if the port is taken.
     """
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
@@ -47,9 +44,9 @@ def serve(name: str, application: Callable[..., Any], port: int) -> Component:
 def serve_socket(name: str, application: Callable[..., Any], path: Path) -> Component:
     """Serve `application` on a Unix socket of mode 0600 at `path`, from a thread.
 
-    The caller answers for the folder: it must be closed to others, since the socket has its mode
-    only a moment after it was bound. A socket that nobody listens on is replaced; OSError when
-    somebody does."""
+    The caller must ensure that the folder is closed to others, since the mode is set just after the
+    socket is bound. An unused socket is replaced; raises OSError if one is in use.
+    """
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _clear(path)
@@ -67,7 +64,7 @@ def serve_socket(name: str, application: Callable[..., Any], path: Path) -> Comp
 
 
 def _clear(path: Path) -> None:
-    """Take away the socket that a killed process left."""
+    """Remove the socket that a killed process left behind."""
     if not path.is_socket():
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

@@ -1,6 +1,4 @@
-"""The sandbox's ECS scheduler and Fargate: `Agent(cloud, runtime, timing, network)` looks after the
-AWS endpoint's services.
-"""
+"""The sandbox's ECS scheduler and Fargate: `Agent(cloud, runtime, timing, network)`."""
 
 from ops.sandbox.agent.agent import Agent
 

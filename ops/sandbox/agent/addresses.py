@@ -1,7 +1,8 @@
-"""The tasks' own loopback addresses: `<network>.1` to `.254`, each used by one task at a time.
+"""The tasks' loopback addresses, `<network>.1` to `.254`, one task at a time each.
 
-Emulates the elastic network interface that awsvpc gives each task. Differs from it: 254 tasks at
-most, and the addresses are of 127/8."""
+Emulates the elastic network interface that awsvpc gives each task. Differs from it: at most 254
+tasks, and the addresses are in 127/8.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ class NoAddress(Exception):
 
 
 class Addresses:
-    """Handed out in turn, so that an address comes back as late as possible."""
+    """Allocates addresses in turn, so that each is reused as late as possible."""
 
     def __init__(self, network: str) -> None:
         self.network = network

@@ -1,8 +1,8 @@
-"""The agent: the loop that runs the scheduler and gives every new task its life, and takes all of
-them down when the sandbox stops.
+"""The agent: the loop that runs the scheduler and starts a thread for every new task.
 
-Emulates the ECS service scheduler and Fargate together (see `scheduler`, `task_life`, `health`,
-`resources`, `reconcile`, `breaker`)."""
+Stopping it stops all tasks. Emulates the ECS service scheduler and Fargate together (see
+`scheduler`, `task_life`, `health`, `resources`, `reconcile`, `breaker`).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from ops.sandbox.contracts import Component, Runtime, Timing
 
 
 class Agent:
-    """ECS scheduler and Fargate over `cloud`; tasks get addresses `<network>.1` to `.254`
-    (`network`: three octets of 127/8).
+    """The ECS scheduler and Fargate of `cloud`.
+
+    Tasks get addresses `<network>.1` to `.254`; `network` is the first three octets, in 127/8.
     """
 
     def __init__(self, cloud: Cloud, runtime: Runtime, timing: Timing, network: str) -> None:
@@ -39,13 +40,14 @@ class Agent:
         self._thread = threading.Thread(target=self._loop, name="agent", daemon=True)
 
     def start(self) -> None:
-        """Begin to look after the services; returns at once."""
+        """Start managing the services; return at once."""
         self._health.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """End the loop and every task process (SIGTERM, after `Timing.stop_timeout` SIGKILL);
-        returns when all are gone.
+        """Stop the loop and every task process, and wait for them.
+
+        Tasks get SIGTERM, and SIGKILL after `Timing.stop_timeout` seconds.
         """
         self._ended.set()
         self._thread.join(timeout=10)
@@ -60,11 +62,11 @@ class Agent:
         return self._thread.is_alive() and self._health.alive()
 
     def pids(self) -> tuple[int, ...]:
-        """Process ids of the containers that run now."""
+        """Return the process ids of the running containers."""
         return tuple(pid for life in list(self._lives.values()) for pid in life.pids())
 
     def part(self) -> Component:
-        """As a part of the sandbox; `pids` are those of this moment."""
+        """Return the agent as a component, with the current `pids`."""
         return Component("agent", self.stop, self.alive, self.pids())
 
     def _loop(self) -> None:

@@ -1,9 +1,11 @@
-"""When the scheduler gives up or slows down: the deployment circuit breaker's threshold and the
-back-off between launches. Pure.
+"""The deployment circuit breaker's threshold and the back-off between launches.
 
-Emulates ECS's figures: a deployment has failed at `min(max(ceil(desired / 2), 3), 200)` consecutive
-failed tasks; without a breaker the scheduler retries for ever, waiting longer each time. Differs
-from ECS: its first waits are a minute and more, the last 27 minutes; here they are seconds."""
+Pure.
+
+Emulates ECS's figures: a deployment fails after `min(max(ceil(desired / 2), 3), 200)` consecutive
+failed tasks; without a breaker the scheduler retries for ever, with growing pauses. Differs from
+ECS: its pauses grow from a minute to 27 minutes; here they are seconds.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,14 @@ LONGEST_WAIT = 30  # times the unit
 
 
 def threshold(desired: int) -> int:
-    """Failed tasks at which the circuit breaker trips."""
+    """Return the number of failed tasks at which the circuit breaker trips."""
     return min(max(math.ceil(desired * 0.5), 3), 200)
 
 
 def wait_before_launch(failures: int, unit: float) -> float:
-    """Seconds to wait before the next launch after `failures` consecutive failed tasks; `unit` is
-    the first wait in seconds.
+    """Return the seconds to wait before the next launch after consecutive failed tasks.
+
+    `unit` is the first pause in seconds.
     """
     if failures < FREE_FAILURES:
         return 0.0

@@ -1,5 +1,7 @@
-"""What ECS says in a service's events and in stopped reasons, word for word as far as it is
-publicly known. `Service.say` puts `(service NAME) ` before."""
+"""The texts of ECS service events and stopped reasons, verbatim where publicly known.
+
+`Service.say` prefixes them with `(service NAME) `.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The load balancer's health checks: real HTTP requests to the tasks' addresses, from a bounded
-pool of threads.
+"""The load balancer's health checks: HTTP requests to the tasks from a bounded thread pool.
 
-Emulates ELB's checks by the target group's path, port and matcher, redirects not followed, with
-ELB's reasons: Target.ResponseCodeMismatch, Target.Timeout, Target.FailedHealthChecks. Differs from
-ELB: interval and timeout are `Timing.health_interval` and `Timing.health_timeout` for every target
-group (thresholds are the group's own); only HTTP is spoken."""
+Emulates ELB's checks by the target group's path, port and matcher, without following redirects, and
+with ELB's reasons: Target.ResponseCodeMismatch, Target.Timeout, Target.FailedHealthChecks. Differs
+from ELB: interval and timeout are `Timing.health_interval` and `Timing.health_timeout` for every
+target group (thresholds are the group's own); HTTP only.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAUSE = 0.1  # seconds between looks at what is due
 
 
 def codes_match(matcher: str, code: int) -> bool:
-    """Whether an HTTP code is in `200`, `200-299` or `200,301`."""
+    """Whether an HTTP status code matches `200`, `200-299` or `200,301`."""
     for part in matcher.split(","):
         low, _, high = part.strip().partition("-")
         if low.isdigit() and int(low) <= code <= int(high or low):
@@ -32,7 +32,7 @@ def codes_match(matcher: str, code: int) -> bool:
 
 
 def probe(address: str, port: int, path: str, matcher: str, timeout: float) -> Probe:
-    """One GET as the load balancer makes it."""
+    """Send one GET as the load balancer does."""
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
         connection.request(

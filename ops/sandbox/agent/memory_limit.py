@@ -1,8 +1,9 @@
-"""A container's memory limit (`memory` of its definition, MiB): whether what it uses is more.
+"""The check of a container's memory limit (`memory` of its definition, in MiB).
 
-Emulates the kernel's out-of-memory killer, looked for at each look at the process. Differs from it:
+Emulates the kernel's out-of-memory killer, checked whenever the process is polled. Differs from it:
 only the container's own limit counts (not the task's), only the first process is measured, and a
-short peak between two looks goes unseen."""
+short peak between two polls is missed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ KILLED = 137  # 128 + SIGKILL
 
 
 def exceeded(definition: dict[str, Any], pid: int | None) -> bool:
-    """Whether the process `pid` of a container of this definition uses more than it may."""
+    """Whether the process `pid` uses more memory than its container definition allows."""
     limit = definition.get("memory")
     if not limit or pid is None:
         return False

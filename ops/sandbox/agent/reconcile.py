@@ -1,11 +1,13 @@
-"""What the ECS scheduler does next for one service: start tasks, stop tasks. A pure function over
-what stands.
+"""The ECS scheduler's next actions for one service: start tasks, stop tasks.
+
+Pure.
 
 Emulates the rolling update: never more than `maximumPercent` of the desired count (rounded down)
-running or pending, never fewer than `minimumHealthyPercent` (rounded up) running and healthy
-because of us; new tasks must be healthy in their target groups before old ones go. Where there is
-room above, ECS may use the room below too; here it is used only when there is no room above, which
-is the gentler of what AWS allows."""
+running or pending, and never fewer than `minimumHealthyPercent` (rounded up) running and healthy
+because of the update; new tasks must be healthy in their target groups before old ones stop. ECS
+may start above and stop below the desired count at the same time; here tasks are stopped first only
+when none can be started, which is the gentler behaviour that AWS allows.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class TaskView:
-    """One task that is meant to run. `healthy`: RUNNING, and healthy in every target group of the
-    service.
+    """A task with desired status RUNNING.
+
+    `healthy`: RUNNING, and healthy in every target group of the service.
     """
 
     id: str
@@ -27,7 +30,7 @@ class TaskView:
 
 @dataclass(frozen=True)
 class ServiceView:
-    """One service at one moment."""
+    """The state of one service at one moment."""
 
     desired: int
     minimum_percent: int
@@ -46,7 +49,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Stop:
-    """Stop these tasks: drain, SIGTERM."""
+    """Stop these tasks: drain, then SIGTERM."""
 
     tasks: tuple[str, ...]
 
@@ -55,9 +58,7 @@ Action = Start | Stop
 
 
 def reconcile(view: ServiceView) -> tuple[Action, ...]:
-    """The next actions for a service; none when it is as it should be (or nothing may be done
-    yet).
-    """
+    """Return the next actions for a service; none if it is complete or must wait."""
     new = [task for task in view.tasks if task.deployment == view.primary]
     old = [task for task in view.tasks if task.deployment != view.primary]
     missing = max(view.desired - len(new), 0)
@@ -76,16 +77,15 @@ def reconcile(view: ServiceView) -> tuple[Action, ...]:
 
 
 def _surplus(new: list[TaskView], desired: int) -> tuple[str, ...]:
-    """More of the PRIMARY's tasks than wanted (scaled in): unhealthy ones go first, then the
-    oldest.
-    """
+    """Return PRIMARY tasks above the desired count: unhealthy ones first, then the oldest."""
     ordered = sorted(new, key=lambda task: (task.healthy, -task.age))
     return tuple(task.id for task in ordered[: max(len(new) - desired, 0)])
 
 
 def _replaced(view: ServiceView, old: list[TaskView], cramped: bool) -> tuple[str, ...]:
-    """Tasks of former deployments that can go now: unhealthy ones at once, healthy ones as far as
-    the healthy count allows.
+    """Return tasks of former deployments that can stop now.
+
+    Unhealthy ones stop at once, healthy ones as far as the healthy count allows.
     """
     unhealthy = [task.id for task in old if not task.healthy]
     healthy = sorted((task for task in old if task.healthy), key=lambda task: -task.age)

@@ -1,11 +1,11 @@
-"""What a task needs before its containers start: secrets as environment, and a log stream for each
-container.
+"""The resources of a task before its containers start: secrets and log streams.
 
 Emulates Fargate's resource initialisation and its texts (ResourceInitializationError …).
 `valueFrom` is a secret's ARN, optionally followed by `:json-key:version-stage:version-id`, or an
-SSM parameter's ARN or name. A secret's bare name is taken for the secret where no parameter has
-that name. Differs from Fargate: nothing is ever denied (no roles), environment files and volumes
-are ignored, awslogs writes a line at a time at once, other log drivers drop their lines."""
+SSM parameter's ARN or name. A bare name is a secret's if no parameter has that name. Differs from
+Fargate: nothing is ever denied (no roles), environment files and volumes are ignored, awslogs
+writes each line at once, other log drivers drop their lines.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ VPC = {
 
 
 class ResourceError(Exception):
-    """A task cannot be initialised; `str()` is its stoppedReason."""
+    """A task can't be initialised; `str()` is its stoppedReason."""
 
 
 def environment(definition: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
-    """A container's environment: its own, then its overrides', then its secrets. Raises
-    ResourceError.
-    """
+    """Return a container's environment: its own, overrides, then secrets. Raises ResourceError."""
     plain = {**VPC, **{each["name"]: each["value"] for each in definition.get("environment") or []}}
     plain.update({each["name"]: each["value"] for each in overrides.get("environment") or []})
     plain.update(
@@ -38,7 +36,7 @@ def environment(definition: dict[str, Any], overrides: dict[str, Any]) -> dict[s
 
 
 def resolve(value_from: str) -> str:
-    """The value of one `secrets[].valueFrom`. Raises ResourceError with ECS's text."""
+    """Return the value of one `secrets[].valueFrom`. Raises ResourceError with ECS's text."""
     if value_from.startswith("arn:") and ":secretsmanager:" in value_from:
         return _from_secrets_manager(value_from)
     found = lookups.parameter(value_from)
@@ -65,8 +63,10 @@ def _from_secrets_manager(value_from: str) -> str:
 
 
 def log_writer(definition: dict[str, Any], task_id: str) -> Callable[[str], None]:
-    """Where a container's lines go: `<awslogs-stream-prefix>/<container>/<task id>`. Raises
-    ResourceError without a log group.
+    """Return the function that writes a container's log lines.
+
+    The stream is `<awslogs-stream-prefix>/<container>/<task id>`. Raises ResourceError without a
+    log group.
     """
     configuration = definition.get("logConfiguration") or {}
     if configuration.get("logDriver") != "awslogs":

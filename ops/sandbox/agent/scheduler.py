@@ -1,12 +1,12 @@
-"""The ECS service scheduler: what stands is looked at each tick, `reconcile` says what to do, and
-deployments come to their end here.
+"""The ECS service scheduler: reconciles every service at each tick and ends deployments.
 
 Emulates rolling updates within minimum and maximum healthy percent, replacement of stopped and
 unhealthy tasks after the grace period, the circuit breaker with and without rollback, back-off,
 superseded deployments, events. A rollback is a new PRIMARY deployment of the last completed
-revision, and its reason and event name that new deployment's id. Differs from ECS: the grace period
-is the service's own or `Timing.grace`, whichever is shorter; FAILED deployments stay visible until
-the rollback has completed; alarms, lifecycle hooks and zone rebalancing do not exist."""
+revision; its reason and event name the new deployment's id. Differs from ECS: the grace period is
+the shorter of the service's own and `Timing.grace`; FAILED deployments stay visible until the
+rollback has completed; alarms, lifecycle hooks and zone rebalancing do not exist.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ops.sandbox.contracts import Timing
 
 
 class Scheduler:
-    """Looks after all services of a cloud. `tick` is to be called by one thread."""
+    """Schedules all services of a cloud. Call `tick` from one thread only."""
 
     def __init__(self, cloud: Cloud, timing: Timing) -> None:
         self.cloud = cloud
@@ -30,7 +30,7 @@ class Scheduler:
         self.timing = timing
 
     def tick(self, now: float) -> None:
-        """One look at every service; `now` in monotonic seconds."""
+        """Reconcile every service once; `now` in monotonic seconds."""
         with self.ecs.lock:
             for service in list(self.ecs.services.values()):
                 try:
@@ -99,8 +99,9 @@ class Scheduler:
             service.primary.announced_unstable = False
 
     def _healthy(self, task: Task) -> bool:
-        """RUNNING and healthy in every target group; without a load balancer, RUNNING for
-        `Timing.steady` seconds.
+        """Whether the task is RUNNING and healthy in every target group.
+
+        Without a load balancer: RUNNING for `Timing.steady` seconds.
         """
         if not task.running or task.started_at is None:
             return False
@@ -197,8 +198,9 @@ class Scheduler:
         service.say(ecs_messages.started([task.id for task in made]))
 
     def _settle(self, service: Service, now: float) -> None:
-        """Bring deployments to their end: drained ones leave, the PRIMARY completes, the service
-        becomes steady or INACTIVE.
+        """Complete deployments.
+
+        Drained ones are removed, the PRIMARY completes, the service becomes steady or INACTIVE.
         """
         primary = service.primary
         unfinished = [
@@ -220,7 +222,7 @@ class Scheduler:
             self._complete(service)
 
     def _as_wanted(self, service: Service, unfinished: list[Task]) -> bool:
-        """Exactly the wanted tasks of the PRIMARY are healthy, and nothing else is left."""
+        """Whether exactly the desired tasks of the PRIMARY are healthy and no others remain."""
         return len(unfinished) == service.desired_count and all(
             task.started_by == service.primary.id and self._healthy(task) for task in unfinished
         )

@@ -1,12 +1,12 @@
-"""One task from PROVISIONING to STOPPED, as Fargate carries it out; each life is a thread that
-reads like the story it tells.
+"""The life of one task from PROVISIONING to STOPPED, in a thread of its own.
 
 Emulates the states PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING →
 DEPROVISIONING → STOPPED, pulls and starts through the runtime, registration and draining with the
 load balancer, SIGTERM then SIGKILL, stop codes, reasons and exit codes. Differs from Fargate:
-containers start in the order of the task definition (`dependsOn` is not looked at), container
-health checks are not run (`healthStatus` stays UNKNOWN), ulimits and CPU limits are not enforced,
-memory limits only as `memory_limit` says, and a container's own `stopTimeout` is not looked at."""
+containers start in the order of the task definition (`dependsOn` is ignored), container health
+checks are not run (`healthStatus` stays UNKNOWN), ulimits and CPU limits are not enforced, memory
+limits only as `memory_limit` describes, and a container's own `stopTimeout` is ignored.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ CRASHED = ("EssentialContainerExited", "TaskFailedToStart")
 
 @dataclass(frozen=True)
 class TaskResources:
-    """What every task life stands on. `closing` is set when the sandbox goes down: then nothing is
-    waited for.
+    """The components that every task uses.
+
+    `closing` is set when the sandbox stops; waits then end at once.
     """
 
     cloud: Cloud
@@ -42,7 +43,7 @@ class TaskResources:
 
 
 class _AskedToStop(Exception):
-    """The task is to stop before it ran."""
+    """The task must stop before it has run."""
 
 
 class _LaunchFailed(Exception):
@@ -50,7 +51,7 @@ class _LaunchFailed(Exception):
 
 
 class TaskLife:
-    """Carries out one task. `start()` returns at once."""
+    """Runs one task. `start()` returns at once."""
 
     def __init__(self, task: Task, resources: TaskResources) -> None:
         self.task = task
@@ -100,8 +101,9 @@ class TaskLife:
             ) from none_left
 
     def _pull(self) -> None:
-        """Secrets and log streams first, images then, as Fargate does; `Timing.pull` seconds at
-        least.
+        """Resolve secrets and log streams, then pull images, as Fargate does.
+
+        Takes at least `Timing.pull` seconds.
         """
         spec = lookups.launch_spec(self.task.task_definition)
         began = time.monotonic()
@@ -153,7 +155,7 @@ class TaskLife:
                 container.status, container.digest = "RUNNING", started.digest
 
     def _run(self) -> None:
-        """RUNNING until an essential container exits or somebody wants the task stopped."""
+        """Run until an essential container exits or a stop is requested."""
         self._set(last_status="RUNNING", started_at=utc_now())
         self._register()
         while not self.task.stop_asked.wait(POLL):

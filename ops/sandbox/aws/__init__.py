@@ -1,5 +1,6 @@
-"""The sandbox's AWS: `serve(ports, timing)` starts the endpoint; what it returns carries the doors
-for registry, edge and agent.
+"""The sandbox's AWS endpoint: `serve(ports, timing)` starts it.
+
+The result also holds the backends for registry, edge and agent.
 """
 
 from ops.sandbox.aws.server import Aws, Cloud, serve

@@ -1,11 +1,12 @@
-"""CloudFront: invalidations that take their time, and what the edge asks of a distribution.
+"""CloudFront: invalidations that take time, and the distribution as the edge sees it.
 
 An invalidation is InProgress for `Timing.invalidation` seconds, then Completed (moto: COMPLETED at
-once, a word that boto3's waiter does not know). The same caller reference makes no second one: with
-the same paths the first is answered, with others it is refused (moto: makes one each time). Differs
-from CloudFront: the first enabled distribution is the site's; a behaviour caches unless its policy
-is the managed CachingDisabled or, without a policy, its maximum (or, lacking one, default) TTL is
-0; distributions are deployed as moto says."""
+once, which boto3's waiter does not know). Repeating a caller reference creates no second one: with
+the same paths the first is returned, with others the call is rejected (moto: creates one each
+time). Differs from CloudFront: the first enabled distribution is the site's; a behaviour caches
+unless its policy is the managed CachingDisabled or, without a policy, its maximum (or, lacking one,
+default) TTL is 0; deployment status is moto's.
+"""
 
 from __future__ import annotations
 
@@ -71,9 +72,7 @@ def _truth(value: Any) -> bool:
 
 
 def cached(path: str) -> bool:
-    """Whether the behaviour for `path` (the first whose pattern matches, else the default) keeps
-    answers.
-    """
+    """Whether the first behaviour matching `path`, or the default one, caches."""
     distribution = _distribution()
     if distribution is None:
         return False
@@ -88,12 +87,12 @@ def cached(path: str) -> bool:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    """CloudFront patterns: `*` any characters, `?` one; a leading slash may be left out."""
+    """Match a CloudFront pattern: `*` any characters, `?` one; a leading slash is optional."""
     return fnmatch.fnmatchcase(path.lstrip("/"), pattern.lstrip("/").replace("[", "[[]"))
 
 
 def invalidations(timing: Timing) -> tuple[tuple[str, float], ...]:
-    """(path pattern, epoch seconds of completion) of the completed ones."""
+    """Return (path pattern, epoch seconds of completion) of the completed invalidations."""
     now = utc_now().timestamp()
     made = [
         each

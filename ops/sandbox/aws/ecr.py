@@ -1,11 +1,11 @@
-"""ECR: tokens that expire, repositories whose address is the sandbox's registry, and images as they
-were pushed there.
+"""ECR: expiring tokens, repositories at the sandbox's registry, and pushed images.
 
 Emulates: GetAuthorizationToken (random, 12 hours, plain `http` proxy endpoint), `repositoryUri` on
-the registry's port, immutable tags refused as ImageTagAlreadyExistsException, sizes of config and
-layers together. Differs from ECR: tokens are forgotten when the sandbox stops, exclusion filters of
-tag mutability count as immutable, a moved tag leaves its former image untagged, and lifecycle
-policies are kept but never run."""
+the registry's port, immutable tags rejected as ImageTagAlreadyExistsException, image size as the
+sum of config and layers. Differs from ECR: tokens are lost when the sandbox stops, exclusion
+filters of tag mutability count as immutable, a moved tag leaves its former image untagged, and
+lifecycle policies are stored but never run.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TOKEN_LIFE = 12 * 3600.0
 
 
 class Ecr:
-    """ECR's answers, and the door for the registry front (`EcrDoor`)."""
+    """The ECR API, and the backend of the registry front (`EcrBackend`)."""
 
     def __init__(self, registry_port: int) -> None:
         self.registry = f"127.0.0.1:{registry_port}"
@@ -89,8 +89,9 @@ class Ecr:
     def put_image(
         self, name: str, tag: str | None, digest: str, manifest: bytes, media_type: str, size: int
     ) -> None:
-        """PutImage; the same tag on the same digest changes nothing. Raises moto's ServiceException
-        where an immutable tag would move.
+        """Record an image (PutImage); repeating a tag with the same digest changes nothing.
+
+        Raises moto's ServiceException if an immutable tag would move.
         """
         with self._lock:
             if tag is not None and self.digest(name, tag) == digest:
@@ -118,7 +119,7 @@ def _put_image(
     media_type: str | None = None,
     digest: str | None = None,
 ) -> Any:
-    """PutImage with the refusal that ECR gives for an immutable tag."""
+    """Answer PutImage, rejecting changes of immutable tags as ECR does."""
     repository = backend._get_repository(name)
     digest = (
         digest or f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
@@ -138,8 +139,10 @@ def _put_image(
 
 
 def _tag_exists(name: str, tag: str, digest: str) -> Exception:
-    """moto looks up an error's shape by the module of its class, so one of ECR's own is given the
-    right code.
+    """Return the exception for an existing immutable tag.
+
+    moto derives an error's shape from the module of its class, so one of ECR's own classes is given
+    the right code.
     """
     failure: Any = ImageAlreadyExistsException(name, ACCOUNT, digest, tag)
     failure.code = "ImageTagAlreadyExistsException"

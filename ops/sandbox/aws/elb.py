@@ -1,11 +1,11 @@
-"""ELBv2: RegisterTargets, DeregisterTargets and DescribeTargetHealth from the health table, and the
-listener rules as the edge asks for them.
+"""ELBv2: targets from the health table, and the listener rules for the edge.
 
-moto keeps load balancers, listeners, rules and target groups, but calls every registered address
-healthy. Differs from ELB: rules match by path pattern (the only condition looked at; a rule with
-other conditions never matches), the first load balancer's first listener answers, `forward` with
-several target groups takes the first, and the deregistration delay is
-`Timing.deregistration_delay`, not the group's attribute."""
+moto keeps load balancers, listeners, rules and target groups, but reports every registered address
+as healthy. Differs from ELB: rules match by path pattern (a rule with other conditions never
+matches), the first load balancer's first listener answers, `forward` with several target groups
+takes the first, and the deregistration delay is `Timing.deregistration_delay`, not the group's
+attribute.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ops.sandbox.contracts import ACCOUNT, REDIRECT, REGION, Timing
 
 @dataclass(frozen=True)
 class TargetGroup:
-    """What a health check needs to know of a target group."""
+    """The settings of a target group that a health check needs."""
 
     arn: str
     name: str
@@ -41,7 +41,7 @@ def _backend() -> Any:
 
 
 def target_group(arn: str) -> TargetGroup | None:
-    """The target group as moto has it now, or None."""
+    """Return moto's current target group, or None."""
     found = _backend().target_groups.get(arn)
     if found is None:
         return None
@@ -139,8 +139,9 @@ def _health(
 
 
 def route(path: str) -> str | None:
-    """ARN of the target group that the listener's rules choose for `path`, lowest priority number
-    first; None when nothing forwards it.
+    """Return the ARN of the target group that the listener's rules select for `path`.
+
+    The lowest priority number wins; None if nothing forwards the path.
     """
     for balancer in list(_backend().load_balancers.values()):
         for listener in list(balancer.listeners.values()):
@@ -153,7 +154,7 @@ def route(path: str) -> str | None:
 
 
 def _matches(rule: Any, path: str) -> bool:
-    """ALB patterns: `*` any characters, `?` one; case counts."""
+    """Match an ALB pattern, case-sensitively: `*` any characters, `?` one."""
     patterns = []
     for condition in rule.conditions:
         if condition.get("Field") != "path-pattern":

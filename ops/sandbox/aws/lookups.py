@@ -1,8 +1,8 @@
-"""What Fargate looks up for a task before it starts: task definitions, secrets, parameters and log
-groups, read from moto in the same process.
+"""Lookups for a task's start: definitions, secrets, parameters and log groups, from moto.
 
-Differs from AWS: no role is asked, so nothing here is ever denied; only the sandbox's own account
-and region are known."""
+Differs from AWS: roles are not checked, so nothing here is ever denied; only the sandbox's own
+account and region are known.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOGS = threading.RLock()  # moto's log streams are not made for several writers
 
 @dataclass(frozen=True)
 class LaunchSpec:
-    """Of a task definition, what is needed to launch a task."""
+    """The parts of a task definition that a launch needs."""
 
     arn: str
     family: str
@@ -32,12 +32,12 @@ class LaunchSpec:
 
 
 def cluster(name: str) -> Any:
-    """moto's cluster of that name, or None."""
+    """Return moto's cluster of that name, or None."""
     return ecs_backends[ACCOUNT][REGION].clusters.get(name)
 
 
 def task_definition(arn: str) -> Any:
-    """moto's task definition, INACTIVE ones too. Raises ClientException when there is none."""
+    """Return moto's task definition, even an INACTIVE one. Raises ClientException if missing."""
     return ecs_backends[ACCOUNT][REGION].describe_task_definition(arn)
 
 
@@ -53,8 +53,9 @@ def launch_spec(arn: str) -> LaunchSpec:
 
 
 def secret(identifier: str, stage: str | None = None, version: str | None = None) -> str | None:
-    """SecretString of a secret by ARN or name (`stage`: version stage), or None when it (or that
-    version) does not exist.
+    """Return the SecretString of a secret by ARN or name, or None if it does not exist.
+
+    `stage` and `version` select a version.
     """
     try:
         backend: Any = secretsmanager_backends[ACCOUNT][REGION]
@@ -65,7 +66,7 @@ def secret(identifier: str, stage: str | None = None, version: str | None = None
 
 
 def parameter(identifier: str) -> str | None:
-    """Value of an SSM parameter by ARN or name, decrypted, or None."""
+    """Return the decrypted value of an SSM parameter by ARN or name, or None."""
     name = identifier.split(":parameter", 1)[1] if ":parameter" in identifier else identifier
     backend = ssm_backends[ACCOUNT][REGION]
     found = backend.get_parameter(name) or backend.get_parameter(name.lstrip("/"))
@@ -75,7 +76,7 @@ def parameter(identifier: str) -> str | None:
 
 
 def create_log_stream(group: str, stream: str, create_group: bool = False) -> bool:
-    """Make the stream; False when the log group does not exist."""
+    """Create the stream; return False if the log group does not exist."""
     backend = logs_backends[ACCOUNT][REGION]
     with _LOGS:
         if create_group and group not in backend.groups:
@@ -88,8 +89,9 @@ def create_log_stream(group: str, stream: str, create_group: bool = False) -> bo
 
 
 def write_log(group: str, stream: str, line: str) -> None:
-    """PutLogEvents for one line, stamped now; dropped when the group or stream is gone, as the
-    awslogs driver does in non-blocking mode.
+    """Write one line with PutLogEvents, timestamped now.
+
+    Dropped if the group or stream is gone, as the awslogs driver does in non-blocking mode.
     """
     with _LOGS:
         found = logs_backends[ACCOUNT][REGION].groups.get(group)

@@ -1,12 +1,12 @@
-"""What stands before the AWS endpoint: a counter of calls, and latency, throttling and refusals on
-demand.
+"""The middleware of the AWS endpoint: call counts, latency, throttling and denials.
 
 Emulates the distance to AWS (`latency` seconds added to every call), its rate limits
-(`throttle(n)`: the next n calls are refused with HTTP 400, which every SDK retries), a key of
-another account (`move`), and IAM's refusal of one action to one key (`deny`). A call that moto does
-not know is `NotImplemented` by name, one that fails inside the emulation an `InternalFailure`, both
-as the protocol of the call has it. Differs from AWS: those two codes are the sandbox's own, and
-what is refused depends on the count, or on key and action, alone."""
+(`throttle(n)`: the next n calls are rejected with HTTP 400, which every SDK retries), a key of
+another account (`move`), and IAM's denial of one action to one key (`deny`). A call that moto does
+not know is `NotImplemented`, one that fails inside the emulation an `InternalFailure`, in the
+format of the call's protocol. Differs from AWS: those two codes are the sandbox's own, and a
+rejection depends only on the count, or on key and action.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from ops.sandbox.contracts import ACCOUNT
 
 
 class Gate:
-    """WSGI middleware around moto. `calls` counts by action where the protocol is JSON
-    (`DescribeServices`), by HTTP method elsewhere.
+    """WSGI middleware around moto.
+
+    `calls` counts by action for JSON protocols (`DescribeServices`), else by HTTP method.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]], latency: float = 0.0) -> None:
@@ -39,12 +40,12 @@ class Gate:
         self._denied: set[tuple[str, str]] = set()
 
     def throttle(self, calls: int) -> None:
-        """Refuse the next `calls` calls."""
+        """Reject the next `calls` calls."""
         with self._lock:
             self._to_throttle = calls
 
     def move(self, key: str, account: str | None) -> None:
-        """The access key `key` belongs to `account` from now on; None: to the sandbox's own."""
+        """Assign the access key `key` to `account`; None restores the sandbox's own."""
         with self._lock:
             self._moved = (
                 {**self._moved, key: account}
@@ -53,12 +54,12 @@ class Gate:
             )
 
     def deny(self, key: str, action: str) -> None:
-        """Refuse `action` (`service:Name`, as IAM writes it) to the access key `key`."""
+        """Deny `action` (`service:Name`, as IAM writes it) to the access key `key`."""
         with self._lock:
             self._denied = {*self._denied, (key, action)}
 
     def allow(self, key: str, action: str) -> None:
-        """Take a denial back."""
+        """Remove a denial."""
         with self._lock:
             self._denied = self._denied - {(key, action)}
 
@@ -92,7 +93,7 @@ class Gate:
             )
 
     def _counted(self, environ: dict[str, Any]) -> bool:
-        """Count the call; whether it is to be refused."""
+        """Count the call; return whether to reject it."""
         action = target(environ).rpartition(".")[2] or str(environ.get("REQUEST_METHOD"))
         with self._lock:
             self.calls[action] += 1
@@ -102,8 +103,9 @@ class Gate:
 
 
 def _actions(environ: dict[str, Any], known: set[str]) -> set[str]:
-    """Which of the `known` actions the call may be: by its header (JSON), else by its form's
-    `Action` (query), of whichever service.
+    """Return which of the `known` actions the call may be, in any service.
+
+    Read from its header (JSON), else from its form's `Action` (query).
     """
     name = target(environ).rpartition(".")[2]
     if not name and str(environ.get("CONTENT_TYPE", "")).startswith(

@@ -1,8 +1,8 @@
-"""How the sandbox's answers take the place of moto's: a method of a moto response class is
-replaced, the serialising stays moto's.
+"""Replacement of moto's answers: methods of its response classes, but not its serialisation.
 
 moto's state is global to a process, so one process holds one sandbox; a second `serve` in the same
-process replaces the first one's answers."""
+process replaces the first one's answers.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ _ORIGINALS: dict[tuple[type, str], Any] = {}
 
 
 def answer(response_class: Any, action: str, handler: Callable[[Any], Any]) -> None:
-    """Answer `action` (snake_case) with what `handler(response)` returns, a dict in the API's
-    shape. `response` is moto's request.
+    """Answer `action` (snake_case) with the result of `handler(response)`.
+
+    The result is a dict in the API's shape; `response` is moto's request.
     """
 
     def method(self: Any) -> Any:
@@ -26,7 +27,7 @@ def answer(response_class: Any, action: str, handler: Callable[[Any], Any]) -> N
 
 
 def original(owner: Any, name: str) -> Any:
-    """moto's own attribute, however often it was replaced since; None where moto has none."""
+    """Return moto's own attribute, however often it was replaced; None if moto has none."""
     key = (owner, name)
     if key not in _ORIGINALS:
         _ORIGINALS[key] = getattr(owner, name, None)
@@ -34,13 +35,11 @@ def original(owner: Any, name: str) -> Any:
 
 
 def replace(owner: Any, name: str, value: Any) -> None:
-    """Put `value` in the place of moto's attribute, which `original` still finds."""
+    """Replace moto's attribute by `value`; `original` still finds moto's."""
     original(owner, name)
     setattr(owner, name, value)
 
 
 def computed(owner: Any, name: str, getter: Callable[[Any], Any]) -> None:
-    """Make `name` on moto's class always be what `getter(instance)` says; what moto writes there is
-    dropped.
-    """
+    """Make `name` on moto's class a property computed by `getter`; writes are dropped."""
     replace(owner, name, property(getter, lambda self, value: None))

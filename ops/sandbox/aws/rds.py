@@ -1,10 +1,11 @@
-"""RDS: states that take their time, where moto's are reached at once.
+"""RDS: instance and snapshot states that take time, which moto reaches at once.
 
-A snapshot is `creating`, with its percentage, for `Timing.snapshot` seconds, and its instance
-`backing-up` meanwhile; an instance that is started is `starting`, one that is stopped `stopping`,
-for `Timing.database` seconds; the PostgreSQL behind it really stops and starts (the supervisor
-follows `wanted`). Differs from RDS: PostgreSQL is gone as soon as its instance is `stopping`, a
-snapshot holds nothing, and a stopped instance does not start by itself after seven days."""
+A snapshot is `creating`, with its percentage, for `Timing.snapshot` seconds, while its instance is
+`backing-up`; an instance is `starting` or `stopping` for `Timing.database` seconds; the PostgreSQL
+behind it really stops and starts (the supervisor follows `wanted`). Differs from RDS: PostgreSQL is
+stopped as soon as its instance is `stopping`, a snapshot contains nothing, and a stopped instance
+does not start by itself after seven days.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ ON_THE_WAY = {"available": "starting", "stopped": "stopping"}
 
 
 def install(timing: Timing) -> None:
-    """Put these answers in the place of moto's."""
+    """Replace moto's answers by these."""
     computed(
         DBSnapshot,
         "status",
@@ -39,7 +40,7 @@ def create_db_snapshot(self: Any, *words: Any, **more: Any) -> Any:
 
 
 def progress(snapshot: Any, timing: Timing) -> float:
-    """How much of it is done, 0 to 1; one that moto made by itself is done."""
+    """Return the snapshot's progress, 0 to 1; one created by moto itself is complete."""
     began = getattr(snapshot, "began", None)
     return (
         1.0 if began is None else min(1.0, (time.monotonic() - began) / max(timing.snapshot, 0.001))
@@ -66,6 +67,6 @@ def state(instance: Any, timing: Timing) -> str:
 
 
 def wanted(identifier: str) -> bool:
-    """Whether the PostgreSQL of this instance is to run: unless the instance was stopped."""
+    """Whether the PostgreSQL of this instance should run, that is, the instance is not stopped."""
     found = rds_backends[ACCOUNT][REGION].databases.get(identifier)
     return found is None or found.__dict__.get("settled") != "stopped"

@@ -1,4 +1,4 @@
-"""Error answers in the shape that each protocol of AWS has: JSON, query, EC2's own, and S3's."""
+"""Error responses in the format of each AWS protocol: JSON, query, EC2's own, and S3's."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ _XML = {
 
 
 def target(environ: dict[str, Any]) -> str:
-    """`X-Amz-Target`, which a call of a JSON protocol carries, or an empty string."""
+    """Return the `X-Amz-Target` header of JSON protocols, or an empty string."""
     return str(environ.get("HTTP_X_AMZ_TARGET", ""))
 
 
 def protocol(environ: dict[str, Any]) -> str:
-    """`json`, `query`, `ec2` or `s3`. CloudFront's REST errors have the shape of the query
-    protocol.
-    """
+    """Return `json`, `query`, `ec2` or `s3`; CloudFront's REST errors use the query format."""
     if target(environ):
         return "json"
     service = environ.get(SERVICE)
@@ -42,7 +40,7 @@ def protocol(environ: dict[str, Any]) -> str:
 def refuse(
     environ: dict[str, Any], start_response: Start, status: int, code: str, message: str
 ) -> list[bytes]:
-    """Answer the call with an error of AWS."""
+    """Answer the call with an AWS error."""
     kind, identifier = protocol(environ), str(uuid.uuid4())
     if kind == "json":
         content_type = "application/x-amz-json-1.1"

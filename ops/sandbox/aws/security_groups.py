@@ -1,9 +1,9 @@
-"""Whether the security groups let the load balancer through to a task: EC2's own rules, as they
-stand now.
+"""The check whether EC2's current security group rules let the load balancer reach a task.
 
 Emulates the ingress of the task's groups, by source group, address range, protocol and port.
-Differs from EC2: egress rules, network ACLs and prefix lists are not looked at, and a task without
-groups, or a load balancer without any, is let through."""
+Differs from EC2: egress rules, network ACLs and prefix lists are ignored, and a task without
+groups, or a load balancer without any, is let through.
+"""
 
 from __future__ import annotations
 

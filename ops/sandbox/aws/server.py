@@ -1,13 +1,12 @@
-"""The sandbox's AWS endpoint: moto's server in this process on one loopback port, with the
-sandbox's answers put in place of moto's where it stands still.
+"""The sandbox's AWS endpoint: moto's server in this process, with some answers replaced.
 
-Emulates the AWS APIs that a deploy of ECS services touches; what each service's emulation leaves
-out stands in its own module (ecs_services, ecs_tasks, ecs_history, task_definitions, ecr, targets,
-elb, cloudfront, middleware). A call is answered when one of the sandbox's own keys signed it
-(signature) and it came to this machine by its own name (loopback). Differs from AWS: every signed
-call is allowed, state lives in memory and is gone when the process ends, everything belongs to one
-account and region, and there is neither CORS nor moto's own API (`/moto-api`) nor an instance
-metadata service."""
+Emulates the AWS APIs that a deploy of ECS services uses; each service's own module documents what
+its emulation omits (ecs_services, ecs_tasks, ecs_history, task_definitions, ecr, targets, elb,
+cloudfront, middleware). A call is answered if one of the sandbox's own keys signed it (signature)
+and it addressed this machine by its own name (loopback). Differs from AWS: every signed call is
+allowed, state is in memory and is lost when the process ends, everything belongs to one account and
+region, and there is neither CORS nor moto's own API (`/moto-api`) nor an instance metadata service.
+"""
 
 from __future__ import annotations
 
@@ -47,17 +46,17 @@ from ops.sandbox.loopback import LocalOnly
 
 
 class _QuietHandler(MotoRequestHandler):
-    """The supervisor's log is for the sandbox's own words."""
+    """Keeps requests out of the supervisor's log."""
 
     protocol_version = "HTTP/1.1"
 
     def log(self, *args: Any) -> None:
-        """One line a call would bury everything else."""
+        """Log nothing; one line per call would hide everything else."""
 
 
 @dataclass
 class LoadBalancer:
-    """The edge's view of the AWS side (`LoadBalancerDoor`)."""
+    """The edge's view of the AWS side (`LoadBalancerBackend`)."""
 
     table: TargetTable
     timing: Timing
@@ -82,8 +81,9 @@ class LoadBalancer:
 
 @dataclass
 class Cloud:
-    """The state that the API, the agent, the registry and the edge share. One a process: moto's
-    state is global.
+    """The state shared by API, agent, registry and edge.
+
+    One per process, since moto's state is global.
     """
 
     ports: Ports
@@ -111,8 +111,10 @@ NOT_OURS = ("/moto-api", "/latest/", "/favicon.ico")  # what moto answers beside
 
 
 class Aws:
-    """The running endpoint. `cloud` is the shared state, `gate` the place for latency and
-    throttling, `keys` sign its calls.
+    """The running endpoint.
+
+    `cloud` is the shared state, `gate` controls latency, throttling and denials, `keys` sign its
+    calls.
     """
 
     def __init__(self, ports: Ports, timing: Timing) -> None:
@@ -147,7 +149,7 @@ class Aws:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Close the port; idempotent."""
+        """Close the port. Idempotent."""
         if self._thread.is_alive():
             self._server.shutdown()
             self._thread.join(timeout=5)
@@ -158,5 +160,5 @@ class Aws:
 
 
 def serve(ports: Ports, timing: Timing) -> Aws:
-    """Start the AWS endpoint on 127.0.0.1:`ports.aws`. Raises OSError when the port is taken."""
+    """Start the AWS endpoint on 127.0.0.1:`ports.aws`. Raises OSError if the port is taken."""
     return Aws(ports, timing)

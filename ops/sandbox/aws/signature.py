@@ -1,10 +1,10 @@
-"""Signature Version 4, checked before anything else is done with a call: in a header or in the
-query (a presigned URL).
+"""The check of Signature Version 4, in a header or in the query (a presigned URL).
 
 Emulates AWS's authentication: an unknown access key, a wrong signature, an unsigned or expired call
-and a body that is not the one signed are refused with the codes of each protocol. Differs from AWS:
-only the two keys made at `up` are known (a key of IAM's CreateAccessKey or STS's AssumeRole signs
-nothing), SigV4a and the signatures of single chunks (`STREAMING-…`) are not checked."""
+and a body that does not match its signature are rejected with the codes of each protocol. Differs
+from AWS: only the two keys created at `up` are known (a key of IAM's CreateAccessKey or STS's
+AssumeRole is rejected); SigV4a and the signatures of single chunks (`STREAMING-…`) are not checked.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ _REFUSALS: dict[str, dict[str, tuple[int, str, str | None]]] = {
 
 
 class _RefusedError(Exception):
-    """A call that is not answered; `reason` is a key of the table of refusals."""
+    """A rejected call; `reason` is a key of the table of errors."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(detail)
@@ -110,7 +110,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True)
 class _Claim:
-    """What a call says about its own signature."""
+    """The signature that a call carries."""
 
     access_key: str
     scope: str  # DATE/REGION/SERVICE/aws4_request
@@ -125,9 +125,9 @@ class _Claim:
 
 
 class Signed:
-    """WSGI middleware that lets a call through when one of `keys` signed it.
+    """WSGI middleware that passes a call on if one of `keys` signed it.
 
-    The access key and the service of the signature are in the environment of what is called.
+    The environment passed on holds the access key and the service of the signature.
     """
 
     def __init__(self, application: Callable[..., Iterable[bytes]], keys: Keys) -> None:
@@ -148,7 +148,7 @@ class Signed:
         return self.application(environ, start_response)
 
     def _verify(self, environ: dict[str, Any], claim: _Claim) -> None:
-        """Raises _RefusedError. A body is read only for a key that is known."""
+        """Verify the signature; read the body for a known key only. Raises _RefusedError."""
         secret = self.keys.secret(claim.access_key)
         if secret is None:
             raise _RefusedError("unknown key")
@@ -164,7 +164,7 @@ class Signed:
 
 
 def _claim(environ: dict[str, Any]) -> _Claim:
-    """Raises _RefusedError for a call that is not signed, or not as it has to be."""
+    """Parse the signature. Raises _RefusedError for a missing or malformed one."""
     header = str(environ.get("HTTP_AUTHORIZATION", ""))
     if header.startswith(ALGORITHM):
         return _checked(dict(_PART.findall(header)), str(environ.get("HTTP_X_AMZ_DATE", "")), None)
@@ -213,7 +213,7 @@ def _check_time(claim: _Claim) -> None:
 
 
 def _check_headers(environ: dict[str, Any], claim: _Claim) -> None:
-    """`Host` and every x-amz-* header have to be signed; a presigned URL has them in its query."""
+    """Require signatures of `Host` and every x-amz-* header, or of a presigned URL's query."""
     signed = {environ_key_for_header(name) for name in claim.headers}
     needed = {"HTTP_HOST"}
     if claim.lifetime is None:
@@ -225,8 +225,9 @@ def _check_headers(environ: dict[str, Any], claim: _Claim) -> None:
 
 
 def _read_body(environ: dict[str, Any]) -> bytes:
-    """The whole body, which the application then reads again. Raises _RefusedError for one that is
-    too large.
+    """Read the whole body and make it readable again.
+
+    Raises _RefusedError for one that is too large.
     """
     chunked = bool(environ.get("wsgi.input_terminated"))
     length = str(environ.get("CONTENT_LENGTH") or 0)
@@ -246,7 +247,7 @@ def _read_body(environ: dict[str, Any]) -> bytes:
 
 
 def _query(environ: dict[str, Any]) -> list[tuple[str, str]]:
-    """The parameters as they came, neither decoded nor sorted."""
+    """Return the parameters as sent, neither decoded nor sorted."""
     raw = str(environ.get("RAW_URI", "")).partition("?")[2]
     return [
         (name, value) for name, _, value in (pair.partition("=") for pair in raw.split("&")) if name

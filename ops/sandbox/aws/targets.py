@@ -1,11 +1,11 @@
-"""The load balancer's health table: which addresses are registered with a target group and what the
-last probes said of them.
+"""The load balancer's health table: registered targets and the results of their probes.
 
 Emulates ELBv2's target states: `initial` (Elb.RegistrationInProgress, then
 Elb.InitialHealthChecking), `healthy`, `unhealthy` with ELB's reasons and descriptions, `draining`
-until the deregistration delay is over. As ELB does, one good probe makes an initial target healthy;
-after that the target group's own thresholds count. Differs from ELB: one prober instead of one a
-node; a target group without a listener is probed all the same."""
+until the deregistration delay is over. As in ELB, one successful probe makes an initial target
+healthy; after that the target group's own thresholds apply. Differs from ELB: one prober instead of
+one per node; a target group without a listener is probed as well.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ DRAINING = ("Target.DeregistrationInProgress", "Target deregistration is in prog
 
 @dataclass(frozen=True)
 class Probe:
-    """What one health check found: `reason` and `description` as ELB words them, None when it
-    passed.
-    """
+    """The result of one health check; `reason` and `description` are ELB's, None if it passed."""
 
     reason: str | None = None
     description: str | None = None
@@ -52,7 +50,7 @@ class Target:
 
 @dataclass
 class TargetTable:
-    """All targets of all target groups; safe to use from any thread."""
+    """All targets of all target groups; thread-safe."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     _targets: dict[tuple[str, str, int], Target] = field(default_factory=dict)
@@ -64,7 +62,7 @@ class TargetTable:
                 self._targets[group, address, port] = Target(group, address, port)
 
     def deregister(self, group: str, address: str, port: int, delay: float) -> bool:
-        """Start draining; gone after `delay` seconds. False when it was not registered."""
+        """Start draining for `delay` seconds; return False if the target was not registered."""
         with self.lock:
             target = self._targets.get((group, address, port))
             if target is None or target.drained_at is not None:
@@ -74,7 +72,7 @@ class TargetTable:
             return True
 
     def of(self, group: str) -> list[Target]:
-        """Live view, draining ones included; what has drained is dropped."""
+        """Return the group's targets, including draining ones; drop those that have drained."""
         now = time.monotonic()
         with self.lock:
             for key, target in list(self._targets.items()):
@@ -87,7 +85,7 @@ class TargetTable:
             return self._targets.get((group, address, port))
 
     def due(self, now: float, interval: float) -> list[Target]:
-        """Targets to probe now; each is due again after `interval` seconds."""
+        """Return the targets to probe now; each is due again after `interval` seconds."""
         with self.lock:
             found = [
                 target
@@ -103,7 +101,7 @@ class TargetTable:
     def record(
         self, target: Target, probe: Probe, healthy_after: int, unhealthy_after: int
     ) -> None:
-        """Count one probe and change the state where a threshold is reached."""
+        """Record one probe and change the state if a threshold is reached."""
         with self.lock:
             if target.drained_at is not None:
                 return

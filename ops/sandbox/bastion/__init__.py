@@ -1,10 +1,11 @@
-"""The sandbox's bastion: the one way in to the platform's network, by SSH.
+"""The sandbox's bastion: the only way into the platform's network, by SSH.
 
-What it emulates: a small host in the VPC that runs sshd, lets one operator in by key, and reaches
-the database by its RDS name. Where it differs: the server is asyncssh, not OpenSSH (no terminal, no
-SFTP, no agent forwarding); its commands run as the user of the sandbox, in a home below `.sandbox`;
-Python there resolves the name of the database, which no DNS knows. Forwarding leads to the database
-and nowhere else. The real thing is tested in `tests/real` with OpenSSH."""
+It emulates a small host in the VPC that runs sshd, accepts one operator's key, and reaches the
+database by its RDS name. Differs from a real bastion: the server is asyncssh, not OpenSSH (no
+terminal, no SFTP, no agent forwarding); its commands run as the user of the sandbox, in a home
+below `.sandbox`; Python there resolves the name of the database, which no DNS knows. Forwarding
+leads to the database only. `tests/real` tests against OpenSSH.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""The bastion's keys, made once: its own, the operator's, and the operator's known_hosts and
-ssh_config.
-"""
+"""The bastion's host key, the operator's key, known_hosts and ssh_config, created once."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ KIND = "ssh-ed25519"
 
 @dataclass(frozen=True)
 class Keys:
-    """Files below `folder`, readable by their owner alone."""
+    """Key files below `folder`, readable by their owner only."""
 
     folder: Path
 
@@ -29,11 +27,11 @@ class Keys:
 
     @property
     def ssh_config(self) -> Path:
-        """Empty: nothing of the operator's own ssh_config reaches into a rehearsal."""
+        """Return an empty ssh_config, so that the operator's own one has no effect."""
         return self.folder / "ssh_config"
 
     def make(self, port: int) -> tuple[Any, Any]:
-        """The host's key and the operator's, as asyncssh has them; what is missing is made."""
+        """Return the host's and the operator's key for asyncssh, creating missing ones."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         host, operator = self._key(self.folder / "host"), self._key(self.identity)
         public = host.export_public_key().decode().strip()

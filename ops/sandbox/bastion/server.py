@@ -38,7 +38,10 @@ socket.getaddrinfo = getaddrinfo
 
 
 class Bastion:
-    """Listens on 127.0.0.1:`port`; `database`: its RDS name and port, and where it really is."""
+    """An SSH server on 127.0.0.1:`port`.
+
+    `database` is its RDS name and port, and its real address.
+    """
 
     def __init__(
         self, folder: Path, port: int, database: tuple[str, int], really: tuple[str, int]
@@ -52,7 +55,7 @@ class Bastion:
         self.clients: set[Any] = set()
 
     def start(self) -> Component:
-        """Raises OSError when the port is taken."""
+        """Start the server. Raises OSError if the port is taken."""
         self.host_key, self.operator_key = self.keys.make(self.port)
         programs = self.home / "bin"
         programs.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -73,7 +76,7 @@ class Bastion:
         self.thread.join(5)
 
     def _end(self) -> None:
-        """Clients are cut off, as when a host goes down."""
+        """Disconnect all clients, as when a host goes down."""
         for client in tuple(self.clients):
             client.abort()
         self.loop.call_later(0.1, self.loop.stop)
@@ -109,9 +112,7 @@ class Bastion:
         )
 
     async def _command(self, process: Any) -> None:
-        """A command, as sshd runs it: by a shell, in the home, with its output to the channel.
-        Without one there is no shell.
-        """
+        """Run a command in a shell in the home folder, as sshd does; reject interactive shells."""
         if not process.command:
             process.stderr.write(
                 b"this bastion runs commands and forwards to the database; it has no terminal\n"
@@ -147,7 +148,7 @@ class Bastion:
         return {"PATH": path, "HOME": str(self.home), "USER": OPERATOR, "LANG": "C.UTF-8"}
 
     def _names(self) -> Path:
-        """The folder of a module that resolves the database's name, in place of the VPC's DNS."""
+        """Return the folder of a module that resolves the database's name, in place of VPC DNS."""
         folder = self.home / "names"
         folder.mkdir(mode=0o700, exist_ok=True)
         known = RESOLVE.format(name=self.database[0], address=self.really[0])
@@ -155,7 +156,7 @@ class Bastion:
         return folder
 
     async def forward(self, reader: Any, writer: Any) -> None:
-        """One client's bytes to the database and back."""
+        """Forward one client's connection to the database."""
         try:
             near, far = await asyncio.open_connection(*self.really)
         except OSError:
@@ -165,7 +166,7 @@ class Bastion:
 
 
 async def move(reader: Any, writer: Any, *, end: bool = True) -> None:
-    """What comes, until it ends; `end` hands the end on."""
+    """Copy data until the end of the stream, then signal it with `end`."""
     with contextlib.suppress(OSError, asyncssh.Error):
         while data := await reader.read(CHUNK):
             writer.write(data)
@@ -176,7 +177,7 @@ async def move(reader: Any, writer: Any, *, end: bool = True) -> None:
 
 
 class SshServer(asyncssh.SSHServer):
-    """Who may come in, and where to."""
+    """The access rules: which user may connect, and where forwarding may lead."""
 
     def __init__(self, bastion: Bastion) -> None:
         self.bastion = bastion

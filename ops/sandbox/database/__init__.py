@@ -1,8 +1,9 @@
-"""A real PostgreSQL with the runbook's schema, for the platform of the sandbox.
+"""A real PostgreSQL with the runbook's schema, for the sandbox's platform.
 
-`Server(paths, port)` finds PostgreSQL (the machine's, else a wheel's), makes its data once, and
-runs it on loopback; see `server.py` for where it differs from RDS. The schema is made by the
-project's own Alembic revisions, once: a later `up` leaves the revision where it is."""
+`Server(paths, port)` finds PostgreSQL (the machine's, else a wheel's), initialises its data once,
+and runs it on loopback; `server.py` documents where it differs from RDS. The project's own Alembic
+revisions create the schema, once: a later `up` does not change the revision.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The data of the sandbox's PostgreSQL: where it lies, how it is made, and how what a killed server
-left behind is cleared.
+"""The data of the sandbox's PostgreSQL: location, passwords, cleanup after a kill.
 
-The data lies in `.sandbox/postgres/data`. As root, where the server's account can't get there (a
-checkout under /root), it lies in a folder of its own below the system's temporary folder, and
-`.sandbox/postgres/location` names that."""
+The data is in `.sandbox/postgres/data`. As root, if the server's account can't access that (a
+checkout under /root), it is in a folder below the system's temporary folder, named in
+`.sandbox/postgres/location`.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ OUTSIDE = "ecs-sandbox-"  # how folders for data begin that can't lie in the san
 
 @dataclass(frozen=True)
 class Passwords:
-    """Generated once a sandbox, kept in a file that only its user can read."""
+    """The passwords of one sandbox, generated once, in a file readable by its user only."""
 
     admin: str
     application: str
 
 
 def passwords(paths: Paths) -> Passwords:
-    """This sandbox's passwords, made at the first call."""
+    """Return this sandbox's passwords, generating them at the first call."""
     kept = _credentials(paths)
     paths.postgres.mkdir(parents=True, exist_ok=True)
     if not kept.exists():
@@ -52,10 +52,10 @@ def _credentials(paths: Paths) -> Path:
 
 
 def put_unreadable_aside(paths: Paths) -> Path | None:
-    """Rename a database whose passwords can't be read any more, so that a new one is made; where it
-    is now, or None.
+    """Rename a database whose passwords can't be read any more; return its new place, or None.
 
-    Nothing is left that could log in to it. The server must not run.
+    No remaining password could log in to it; a new one is created instead. The server must not be
+    running.
     """
     kept, data = _credentials(paths), located(paths)
     try:
@@ -75,7 +75,7 @@ def put_unreadable_aside(paths: Paths) -> Path | None:
 
 
 def home(paths: Paths, account: Account) -> Path:
-    """The folder that holds the data, reachable for `account`; made here."""
+    """Return the folder that holds the data, created if missing and accessible for `account`."""
     named = paths.postgres / "location"
     if named.exists() and (kept := Path(named.read_text().strip())).is_dir():
         return kept
@@ -102,13 +102,13 @@ def home(paths: Paths, account: Account) -> Path:
 
 
 def located(paths: Paths) -> Path:
-    """Where the data lies, or would lie; nothing is made."""
+    """Return the data folder, without creating it."""
     named = paths.postgres / "location"
     return (Path(named.read_text().strip()) if named.exists() else paths.postgres) / "data"
 
 
 def purge(paths: Paths) -> None:
-    """Delete the data wherever it lies. The server must have been stopped."""
+    """Delete the data. The server must be stopped."""
     named = paths.postgres / "location"
     if named.exists():
         elsewhere = Path(named.read_text().strip())
@@ -118,7 +118,7 @@ def purge(paths: Paths) -> None:
 
 
 def major(data: Path) -> int | None:
-    """The major version that made `data`, or None."""
+    """Return the major version that created `data`, or None."""
     try:
         return int((data / "PG_VERSION").read_text().split(".")[0])
     except (OSError, ValueError):
@@ -126,8 +126,9 @@ def major(data: Path) -> int | None:
 
 
 def postmaster(data: Path) -> psutil.Process | None:
-    """The running server of `data` by its pid file, or None; a pid that another process has taken
-    since is not it.
+    """Return the running server of `data` from its pid file, or None.
+
+    A pid that another process has reused is ignored.
     """
     with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
         lines = (data / "postmaster.pid").read_text().splitlines()
@@ -139,9 +140,7 @@ def postmaster(data: Path) -> psutil.Process | None:
 
 
 def clear(data: Path) -> None:
-    """Stop a server that an earlier supervisor left running on `data` (fast shutdown), and take
-    away a stale pid file.
-    """
+    """Stop a server left running by an earlier supervisor, and remove its pid file."""
     left = postmaster(data)
     if left is not None:
         with contextlib.suppress(psutil.NoSuchProcess):

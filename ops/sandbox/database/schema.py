@@ -1,4 +1,4 @@
-"""The platform's database and role, and the revisions that make its schema."""
+"""The platform's database and role, and the revisions that create its schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _one_at_a_time = threading.Lock()  # Alembic's context is global to a process
 
 @dataclass(frozen=True)
 class Login:
-    """How to reach a database; the password is never shown."""
+    """The address and credentials of a database; the password never appears in its `repr`."""
 
     host: str
     port: int
@@ -26,8 +26,9 @@ class Login:
 
 
 def create(admin: Login, application: Login) -> None:
-    """Make the application's role and its database where they are missing. The server sees a SCRAM
-    verifier, never the password.
+    """Create the application's role and database if missing.
+
+    The server receives a SCRAM verifier, never the password.
     """
     import psycopg
     from psycopg import sql
@@ -61,10 +62,9 @@ def create(admin: Login, application: Login) -> None:
 
 
 def upgrade(login: Login, revision: str = "") -> None:
-    """Run the project's revisions on `login`'s database, as the application's role, which then owns
-    what they make.
+    """Upgrade `login`'s database to `revision`, as the application's role.
 
-    To `revision`; without one, to the last but one: the newest waits to be rehearsed.
+    By default to the second newest revision, so that the newest one can be rehearsed.
     """
     from alembic import command
 
@@ -73,7 +73,7 @@ def upgrade(login: Login, revision: str = "") -> None:
 
 
 def downgrade(login: Login) -> None:
-    """One revision back, by its own downgrade."""
+    """Downgrade by one revision."""
     from alembic import command
 
     with _one_at_a_time:
@@ -81,7 +81,7 @@ def downgrade(login: Login) -> None:
 
 
 def current(login: Login) -> str:
-    """The revision that the database says it has; empty where it says none."""
+    """Return the database's current revision, or an empty string."""
     import sqlalchemy
 
     with _engine(login).connect() as connection:
@@ -92,7 +92,7 @@ def current(login: Login) -> str:
 
 
 def order() -> list[str]:
-    """The project's revisions, the first one first."""
+    """Return the project's revisions, oldest first."""
     from alembic.script import ScriptDirectory
 
     from alembic import config

@@ -1,8 +1,9 @@
 """A running PostgreSQL as a child process of the supervisor.
 
-What it emulates: the RDS instance behind the platform. Where it differs from RDS: loopback TCP only
-and no TLS (`rds.force_ssl` off), `fsync` off (a power cut may cost the data, a killed process does
-not), 50 connections, no backups and no replica."""
+It emulates the RDS instance behind the platform. Differs from RDS: loopback TCP only and no TLS
+(`rds.force_ssl` off), `fsync` off (a power cut may lose data, a killed process does not), 50
+connections, no backups and no replica.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +48,7 @@ class Server:
 
     @property
     def login(self) -> schema.Login:
-        """How the application (and `inv db.*`) reaches the database: what the secret holds."""
+        """Return the login of the application (and `inv db.*`), as stored in the secret."""
         return schema.Login(
             "127.0.0.1",
             self.port,
@@ -57,10 +58,9 @@ class Server:
         )
 
     def start(self) -> None:
-        """Make what is missing, start the server, and bring a database that is new to the newest
-        revision.
+        """Create what is missing, start the server, and upgrade a new database.
 
-        Raises OpsError when there is no PostgreSQL or when it does not start.
+        Raises OpsError if PostgreSQL is missing or does not start.
         """
         self._paths.postgres.mkdir(parents=True, exist_ok=True)
         self._paths.logs.mkdir(parents=True, exist_ok=True)
@@ -94,9 +94,7 @@ class Server:
         return self._paths.postgres / cluster.MARKER
 
     def _keep_only_readable(self, found: binaries.Binaries) -> None:
-        """Put aside data that this server can't read: another major version made it, or half of it
-        is gone.
-        """
+        """Set aside data that this server can't read: of another major version, or incomplete."""
         made_by = cluster.major(self._data)
         if made_by == found.major:
             return
@@ -110,8 +108,9 @@ class Server:
             )
 
     def _launch(self) -> None:
-        """Start the server and wait until it takes connections; tried again while what a killed one
-        left behind is still going.
+        """Start the server and wait until it accepts connections.
+
+        Retried while remains of a killed server are still shutting down.
         """
         log = self._paths.logs / "postgres.log"
         deadline = time.monotonic() + PATIENCE
@@ -134,9 +133,7 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def mend(self) -> bool:
-        """Start the server again where it has died; whether that was needed. For the supervisor's
-        watch.
-        """
+        """Restart the server if it has died; return whether it had. For the supervisor's watch."""
         with self._lock:
             if self._stopping or self._halted or self._process is None or self.alive():
                 return False
@@ -145,7 +142,7 @@ class Server:
             return True
 
     def follow(self, wanted: bool) -> None:
-        """Halt where it is not wanted, start again where it is: what RDS says of its instance."""
+        """Stop or start the server to match the state of its RDS instance."""
         with self._lock:
             if self._stopping or self._process is None:
                 return
@@ -158,7 +155,7 @@ class Server:
 
     @property
     def admin(self) -> schema.Login:
-        """The server's own superuser, whom RDS keeps to itself."""
+        """Return the superuser's login, which RDS does not give out."""
         return schema.Login(
             "127.0.0.1",
             self.port,
@@ -168,16 +165,14 @@ class Server:
         )
 
     def stop(self) -> None:
-        """Fast shutdown: sessions are cut, data is written. Idempotent."""
+        """Stop the server (fast shutdown): sessions end, data is written. Idempotent."""
         self._stopping = True
         with self._lock:
             if self._process is not None:
                 running.stop(self._process)
 
     def forget(self) -> None:
-        """Delete the stopped server's data where it lies outside of the sandbox's folder: for a
-        folder that was deleted by hand.
-        """
+        """Delete the stopped server's data outside the sandbox's deleted folder."""
         outside = self._data.parent
         if outside != self._paths.postgres and outside.name.startswith(cluster.OUTSIDE):
             shutil.rmtree(outside, ignore_errors=True)

@@ -1,8 +1,8 @@
-"""The database put aside and brought back, whole: what a fault does to the copy in its place is
-undone to the row.
+"""Swap the database for a copy and back, so that a fault's changes are undone to the row.
 
-Differs from a snapshot: what is written while it stands aside is gone when it comes back, and
-sessions are cut both times."""
+Differs from a snapshot: changes made to the copy are lost at the restore, and sessions are ended
+both times.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from ops.sandbox.database.schema import Login
 
 
 def put_aside(admin: Login) -> None:
-    """Go on with a copy of the database; the original keeps its rows under another name. Nothing
-    where it stands aside already.
+    """Replace the database by a copy and set the original aside under another name.
+
+    Does nothing if an original is already set aside.
     """
     with _server(admin) as connection:
         if _exists(connection, _name(admin)):
@@ -34,7 +35,7 @@ def put_aside(admin: Login) -> None:
 
 
 def restore(admin: Login) -> None:
-    """Drop the copy, go on with the original. Nothing where none stands aside."""
+    """Drop the copy and restore the original; do nothing if none is set aside."""
     with _server(admin) as connection:
         if not _exists(connection, _name(admin)):
             return
@@ -71,8 +72,9 @@ def _exists(connection: Any, database: str) -> bool:
 
 
 def _cut(connection: Any, database: str) -> None:
-    """End all sessions, and let no new one in; whatever follows waits for them itself (up to five
-    seconds).
+    """End all sessions and let no new one in.
+
+    Later statements wait up to five seconds for the sessions to end.
     """
     _do(connection, "ALTER DATABASE {} ALLOW_CONNECTIONS false", database)
     connection.execute(

@@ -1,11 +1,11 @@
-"""The edge: a CloudFront distribution and an Application Load Balancer as two small HTTP servers on
-loopback.
+"""The edge: a CloudFront distribution and an Application Load Balancer as HTTP servers.
 
-What is emulated: the ALB's choice of target group, target and error code (`alb.py`), CloudFront's
-cache, its headers and its invalidations (`cdn.py`), and with `tls` a twin of the site that speaks
-HTTPS. Where it differs from AWS: HTTP/1.1 only (no HTTP/2, WebSocket, WAF), no redirect from http
-to https, one distribution before one load balancer, one edge location, and time-outs of seconds
-(`EdgeSettings`); each module says the rest."""
+Emulated are the ALB's choice of target group, target and error code (`alb.py`), CloudFront's cache,
+headers and invalidations (`cdn.py`), and with `tls` a copy of the site over HTTPS. Differs from
+AWS: HTTP/1.1 only (no HTTP/2, WebSocket, WAF), no redirect from http to https, one distribution
+before one load balancer, one edge location, and time-outs of seconds (`EdgeSettings`); each module
+lists the rest.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ops.sandbox.edge.http_server import Handler, HttpServer, Request, Response
 
 @dataclass(frozen=True)
 class EdgeSettings:
-    """Time-outs and lifetimes in seconds, beside AWS's own."""
+    """Time-outs and lifetimes in seconds, with AWS's own in the comments."""
 
     connect_timeout: float = 2.0  # ALB to target (AWS: 10 s)
     target_timeout: float = 10.0  # idle time-out, a target that does not answer (AWS: 60 s)
@@ -35,7 +35,7 @@ class EdgeSettings:
 
 @dataclass(frozen=True)
 class Edge(Component):
-    """The running edge, with the cache that it keeps."""
+    """The running edge and its cache."""
 
     cdn: Cdn = field(kw_only=True)
 
@@ -49,11 +49,11 @@ def start_edge(
     edge_faults: EdgeFaults | None = None,
     tls: tuple[int, ssl.SSLContext] | None = None,
 ) -> Edge:
-    """Serve the ALB on `alb_port` and CloudFront before it on `site_port` (127.0.0.1), in threads
-    of this process.
+    """Serve the ALB on `alb_port` and CloudFront before it on `site_port`, in threads.
 
-    `log` gets one line a request; `weather` is what goes wrong; `tls`: port and context of the
-    site's HTTPS twin. Raises OSError when a port is taken."""
+    Both listen on 127.0.0.1. `log` gets one line per request; `edge_faults` are the faults to
+    inject; `tls` is the port and context of the HTTPS site. Raises OSError if a port is taken.
+    """
     chosen = settings or EdgeSettings()
     edge_faults = edge_faults or EdgeFaults()
     balancer = LoadBalancer(backend, chosen.connect_timeout, chosen.target_timeout, edge_faults)
@@ -84,9 +84,7 @@ def start_edge(
 
 
 def distant(handler: Handler, edge_faults: EdgeFaults) -> Handler:
-    """The same, as far away as the weather says; between the CDN and the load balancer there is no
-    distance.
-    """
+    """Wrap a handler to add the extra latency, except between CDN and load balancer."""
 
     def handle(request: Request) -> Response | None:
         if edge_faults.extra_latency and request.header("X-Amz-Cf-Id") is None:

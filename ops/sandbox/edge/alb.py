@@ -1,13 +1,14 @@
-"""An Application Load Balancer: which target answers a request, and with which code it fails.
+"""An Application Load Balancer: the choice of a target, and the code of a failure.
 
 Emulated (Elastic Load Balancing user guide, "Troubleshoot your Application Load Balancers"): round
 robin over healthy targets; none healthy: fail open, all registered ones get requests; none
-registered, or only draining ones: 503; connection refused, reset or a broken answer: 502; no
-connection or no answer in time: 504. A draining target gets no new request, one in flight ends
-undisturbed. `X-Forwarded-*` are set as AWS sets them. A redirect action is answered with its
-status, `#{host}`, `#{path}` and `#{query}` filled in. Where it differs: one listener, no
-stickiness, no cross-zone weights, no fixed-response actions, nothing retried (as AWS); a redirect
-to port 443 leads to the very port that the viewer asked."""
+registered, or only draining ones: 503; connection refused, reset or a malformed answer: 502; no
+connection or no answer in time: 504. A draining target gets no new request, one in flight
+completes. `X-Forwarded-*` are set as AWS sets them. A redirect action is answered with its status,
+with `#{host}`, `#{path}` and `#{query}` replaced. Differs from AWS: one listener, no stickiness, no
+cross-zone weights, no fixed-response actions, no retries (as AWS); a redirect to port 443 leads to
+the port that the viewer used.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +27,15 @@ from ops.sandbox.edge.origin import NoConnectionInTimeError, Timeouts, exchange
 
 
 def eligible(targets: Sequence[TargetState]) -> tuple[TargetState, ...]:
-    """Targets that may get a request now: the healthy ones, else (failing open) all that are not
-    draining.
-    """
+    """Return targets that may get a request: healthy ones, else all that are not draining."""
     registered = tuple(target for target in targets if target.state != "draining")
     return tuple(target for target in registered if target.state == "healthy") or registered
 
 
 def forwarded(request: Request) -> Headers:
-    """The headers a target sees: the client's, with `X-Forwarded-For` appended to and port and
-    proto kept or set.
+    """Return the headers for the target: the client's, with `X-Forwarded-*` added.
+
+    `X-Forwarded-For` is appended to; port and proto are set unless present.
     """
     ours = {"x-forwarded-for"}
     kept = tuple((name, value) for name, value in request.headers if name.lower() not in ours)
@@ -54,7 +54,7 @@ def forwarded(request: Request) -> Headers:
 
 
 def redirected(action: str, request: Request) -> Response:
-    """The answer of a redirect action, `STATUS HOST PATH QUERY` with ELB's placeholders."""
+    """Return the response of a redirect action, `STATUS HOST PATH QUERY` with placeholders."""
     code, host, path, query = action.split(" ", 3)
     asked_host, (asked_path, _, asked_query) = (
         request.header("Host") or "",

@@ -1,13 +1,13 @@
-"""A CloudFront distribution before the load balancer: what is cached, for how long, and what an
-invalidation takes away.
+"""A CloudFront distribution before the load balancer: caching and invalidations.
 
 Emulated (CloudFront developer guide, "Manage how long content stays in the cache"): answers of 200
-to GET under a caching behaviour are kept for `s-maxage`, else `max-age`, else `Expires`, else the
-default TTL; `no-store`, `no-cache`, `private` and `Set-Cookie` are not kept; `x-cache`, `age`,
-`via`, `x-amz-cf-*` headers; an invalidation counts from its completion. Where it differs: one edge
-location (AWS has hundreds, each with its own copy), errors are never cached (AWS: 10 s), an expired
-object is fetched anew (AWS revalidates, `RefreshHit`), `Vary` and compression are ignored, the
-cache key is path and query, all methods pass, objects over 1 MiB are not kept."""
+to GET under a caching behaviour are cached for `s-maxage`, else `max-age`, else `Expires`, else the
+default TTL; `no-store`, `no-cache`, `private` and `Set-Cookie` are not cached; `x-cache`, `age`,
+`via`, `x-amz-cf-*` headers; an invalidation takes effect at its completion. Differs from AWS: one
+edge location (AWS has hundreds, each with its own copy), errors are never cached (AWS: 10 s), an
+expired object is fetched again (AWS revalidates, `RefreshHit`), `Vary` and compression are ignored,
+the cache key is path and query, all methods pass, objects over 1 MiB are not cached.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ CONDITIONAL = frozenset(
 
 @dataclass(frozen=True)
 class CachedObject:
-    """One object in the cache; times in epoch seconds. `planted`: since when invalidations count
-    for it, where that is not `stored`.
+    """One object in the cache; times in epoch seconds.
+
+    `planted`: the time from which invalidations apply, if not `stored`.
     """
 
     status: int
@@ -56,7 +57,7 @@ class CachedObject:
 
 
 def lifetime(headers: Headers, default: float, now: float) -> float:
-    """Seconds for which an answer may be kept; 0: not at all."""
+    """Return the seconds for which an answer may be cached; 0 for not at all."""
     said = header(headers, "cache-control") or ""
     directives = dict(_directive(part) for part in said.split(",") if part.strip())
     if (
@@ -82,15 +83,16 @@ def _directive(part: str) -> tuple[str, str]:
 
 
 def covers(pattern: str, target: str) -> bool:
-    """Whether an invalidation of `pattern` takes `target` (path and query): equal, or the beginning
-    before a final `*`.
+    """Whether an invalidation of `pattern` covers `target` (path and query).
+
+    True if they are equal, or if `target` starts with the text before a final `*`.
     """
     wanted = pattern if pattern.startswith("/") else "/" + pattern
     return target.startswith(wanted[:-1]) if wanted.endswith("*") else target == wanted
 
 
 def over_tls(request: Request) -> Request:
-    """The request as it came to the HTTPS twin."""
+    """Return the request as received by the HTTPS site."""
     kept = tuple(
         each for each in request.headers if each[0].lower() != "cloudfront-forwarded-proto"
     )
@@ -160,18 +162,18 @@ class Cdn:
             )
 
     def forget(self, pattern: str) -> None:
-        """Drop what is kept of `pattern` (as an invalidation has it), as if its time were over."""
+        """Drop the cached objects that match `pattern`, as if they had expired."""
         with self._lock:
             for target in [each for each in self._objects if covers(pattern, each)]:
                 del self._objects[target]
 
     def plant(self, target: str, kept: CachedObject) -> None:
-        """Keep this of `target`, whatever the origin has by now."""
+        """Cache this object for `target`, whatever the origin serves."""
         with self._lock:
             self._objects[target] = kept
 
     def lookup(self, target: str) -> CachedObject | None:
-        """What a viewer gets of `target` without the origin; None: it would be asked."""
+        """Return the cached object for `target`, or None if the origin must be asked."""
         return self._lookup(target, time.time())
 
     def _lookup(self, target: str, now: float) -> CachedObject | None:
@@ -193,8 +195,9 @@ class Cdn:
         return kept
 
     def _keep(self, target: str, answer: Response, asked: float) -> Response:
-        """Remember `answer` where it may be, as of the moment it was asked for: an invalidation
-        that completed meanwhile takes it away.
+        """Cache `answer` if allowed, dated at its request.
+
+        An invalidation that completed in between therefore applies to it.
         """
         seconds = lifetime(answer.headers, self._default_ttl, asked)
         size = header(answer.headers, "content-length") or ""

@@ -1,9 +1,9 @@
-"""The site's certificates: an authority of this sandbox's own (`.sandbox/site-ca.pem`), and what
-the TLS twin of the site shows.
+"""The site's certificates: a CA of this sandbox (`.sandbox/site-ca.pem`) and its leaf.
 
-Emulates ACM's certificate before CloudFront. Differs from it: nobody trusts the authority but who
-is told to, it is made anew at each `up`, nothing is renewed, and a change counts for the next
-connection."""
+Emulates ACM's certificate before CloudFront. Differs from it: the CA is trusted only where
+configured, it is created again at each `up`, nothing is renewed, and a change applies to the next
+connection.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DAY = timedelta(days=1)
 
 
 class Certificates:
-    """One authority and the context that the TLS front serves with."""
+    """One CA and the TLS context of the HTTPS site."""
 
     def __init__(self, authority: Path) -> None:
         self.authority = authority
@@ -50,7 +50,7 @@ class Certificates:
 
 
 def self_signed() -> trustme.LeafCert:
-    """A certificate for the site's names that no authority has signed."""
+    """Create a self-signed certificate for the site's names."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "davidshaevel.com")])
     now = datetime.now(UTC)

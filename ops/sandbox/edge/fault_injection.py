@@ -1,9 +1,9 @@
-"""What the edge is made to do wrong for a while: one page that fails, is slow, hangs, or comes with
-another content type.
+"""Faults injected at the edge: pages that fail, are slow, hang, or have a wrong type.
 
-`target` is what a target does (seen through the load balancer and the CDN alike), `cdn` what the
-distribution does with an answer. Emulates an application's or a distribution's mistake. Differs
-from it: the task itself knows nothing of it and writes no log line."""
+Layer `target` changes what a target answers (seen through the load balancer and the CDN alike),
+`cdn` what the distribution does with an answer. Emulates an application's or a distribution's
+mistake. Differs from it: the task itself is unaffected and writes no log line.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ PAGE = b"<!doctype html>\n<title>Error</title><h1>Internal Server Error</h1>\n"
 
 @dataclass
 class EdgeFaults:
-    """Ways by layer and path; safe to use from any thread. `distance`: seconds that every answer of
-    the edge takes longer.
+    """The active faults by layer and path; thread-safe.
+
+    `extra_latency`: seconds added to every answer of the edge.
     """
 
     extra_latency: float = 0.0
@@ -30,7 +31,7 @@ class EdgeFaults:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set(self, layer: str, path: str, handler: Middleware | None) -> None:
-        """From now on `path` goes this way; None: as it should."""
+        """Set the fault for `path`; None removes it."""
         with self._lock:
             if handler is None:
                 self._handlers.pop((layer, path), None)
@@ -44,7 +45,7 @@ class EdgeFaults:
 
 
 def failing(serve: Serve) -> Response:
-    """The application's own 500."""
+    """Answer with the application's own 500."""
     headers = (
         ("Content-Type", "text/html; charset=utf-8"),
         ("Content-Length", str(len(PAGE))),
@@ -54,7 +55,7 @@ def failing(serve: Serve) -> Response:
 
 
 def slow(seconds: float) -> Middleware:
-    """The right answer, late, and made anew for every viewer."""
+    """Return the right answer late, uncached."""
 
     def handler(serve: Serve) -> Response:
         time.sleep(seconds)
@@ -64,7 +65,7 @@ def slow(seconds: float) -> Middleware:
 
 
 def hanging(seconds: float, over: threading.Event) -> Middleware:
-    """No answer for `seconds`, or until it is over. Raises TimeoutError."""
+    """Do not answer for `seconds` or until `over` is set. Raises TimeoutError."""
 
     def handler(serve: Serve) -> Response:
         if over.wait(seconds):
@@ -75,7 +76,7 @@ def hanging(seconds: float, over: threading.Event) -> Middleware:
 
 
 def with_content_type(kind: str) -> Middleware:
-    """The right body, called something else."""
+    """Return the right body with another content type."""
 
     def handler(serve: Serve) -> Response:
         return with_header(serve(), "Content-Type", kind)
@@ -84,6 +85,6 @@ def with_content_type(kind: str) -> Middleware:
 
 
 def with_header(answer: Response, name: str, value: str) -> Response:
-    """The answer with this header in place of its own."""
+    """Return the answer with this header replaced."""
     kept = tuple(each for each in answer.headers if each[0].lower() != name.lower())
     return replace(answer, headers=(*kept, (name, value)))

@@ -1,10 +1,10 @@
-"""HTTP/1.1 as the edge speaks it: one request in, one answer out, over connections that stay open
-(RFC 9112).
+"""The edge's HTTP/1.1 server, with persistent connections (RFC 9112).
 
-A `Front` serves a handler, a function from `Request` to `Answer` (or None: hang up without an
+An `HttpServer` serves a handler, a function from `Request` to `Response` (or None: close without an
 answer). Bodies are streamed in blocks in both directions, so memory is bounded whatever their size;
-the number of connections is bounded too. Where it differs from AWS: no HTTP/2, no WebSocket
-upgrade, trailers are dropped, and a connection over the bound is closed rather than queued."""
+so is the number of connections. Differs from AWS: no HTTP/2, no WebSocket upgrade, trailers are
+dropped, and a connection over the limit is closed rather than queued.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Request:
-    """One request; `target` is the raw path and query. `length` is None for a chunked body, 0 for
-    none.
+    """One request; `target` is the raw path and query.
+
+    `length` is None for a chunked body, 0 for none.
     """
 
     method: str
@@ -64,8 +65,9 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """One answer; `body` may raise OSError or HTTPException in its middle, which hangs up on the
-    client. `note` is for the log.
+    """One response; `note` is for the log.
+
+    Reading `body` may raise OSError or HTTPException, which closes the client's connection.
     """
 
     status: int
@@ -80,13 +82,14 @@ Handler = Callable[[Request], Response | None]
 
 
 def header(headers: Headers, name: str) -> str | None:
-    """The first value of `name`, in whatever case it was written."""
+    """Return the first value of `name`, case-insensitively."""
     return next((value for key, value in headers if key.lower() == name.lower()), None)
 
 
 def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
-    """`headers` without those that are about one connection only, the ones that `Connection` names
-    included (RFC 9110, 7.6.1).
+    """Return `headers` without hop-by-hop ones, including those that `Connection` names.
+
+    RFC 9110, 7.6.1.
     """
     kept = tuple(headers)
     named = {
@@ -144,8 +147,9 @@ class _Connection(BaseHTTPRequestHandler):
         )
 
     def _linger(self) -> None:
-        """Read on for a moment: closing with bytes unread resets the connection, and the client
-        would never see the answer.
+        """Read on for a moment before closing.
+
+        Closing with unread bytes resets the connection, and the client would not see the answer.
         """
         self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(0.5)
@@ -177,7 +181,7 @@ class _Connection(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Said once a request by `_serve` instead."""
+        """Log nothing; `_serve` logs each request."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -221,7 +225,7 @@ class _Server(ThreadingHTTPServer):
             self._room.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news."""
+        """Ignore clients that disconnect."""
 
 
 class HttpServer:
@@ -252,13 +256,13 @@ class HttpServer:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Stop listening; requests in flight are left to end with the process."""
+        """Stop listening; requests in flight end with the process."""
         self._server.shutdown()
         self._server.server_close()
 
 
 def plain(status: int, reason: str, why: str = "", server: str = "awselb/2.0") -> Response:
-    """The short HTML page with which AWS's edge answers for itself."""
+    """Return a short HTML page, as AWS's edge sends for its own errors."""
     title = f"{status} {reason}"
     page = (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"

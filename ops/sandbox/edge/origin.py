@@ -1,4 +1,4 @@
-"""One exchange with the server behind: a connection a request, the answer's body streamed."""
+"""One exchange with the origin: a connection per request, with a streamed response body."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ class Timeouts:
 
 
 class NoConnectionError(OSError):
-    """The server behind took no connection (refused or reset)."""
+    """The origin did not accept the connection (refused or reset)."""
 
 
 class NoConnectionInTimeError(TimeoutError):
-    """The server behind did not take the connection in time."""
+    """The origin did not accept the connection in time."""
 
 
 def exchange(
     address: str, port: int, request: Request, headers: Headers, timeouts: Timeouts
 ) -> Response:
-    """Send `request` with `headers` and return the answer, its body still to be read.
+    """Send `request` with `headers` and return the response with its body unread.
 
     Raises NoConnectionError, NoConnectionInTimeError, TimeoutError (no answer in time), OSError or
-    HTTPException (a broken answer)."""
+    HTTPException (a malformed answer).
+    """
     connection = HTTPConnection(address, port, timeout=timeouts.connect)
     try:
         _connect(connection, timeouts)

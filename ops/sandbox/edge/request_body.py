@@ -1,4 +1,4 @@
-"""A request's body as it comes in: its length, and its blocks (RFC 9112, sections 6 and 7)."""
+"""The body of an incoming request: its length and blocks (RFC 9112, sections 6 and 7)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ BLOCK = 65_536
 
 
 class BadRequestError(Exception):
-    """The client's message can't be framed; answered 400 and hung up."""
+    """The client's message can't be framed; answered with 400, then closed."""
 
 
 class RequestBody:
-    """A request's body as blocks; `done` once it has been read to its end, so that the connection
-    can serve another request.
+    """A request's body as an iterator of blocks.
+
+    `done` is true once it was read to the end, so that the connection can be reused.
     """
 
     def __init__(self, source: BufferedIOBase, length: int | None) -> None:
@@ -50,9 +51,7 @@ class RequestBody:
 
 
 def length(coding: str | None, length: str | None) -> int | None:
-    """What `Transfer-Encoding` and `Content-Length` say: bytes, None for a chunked body. Raises
-    BadRequestError.
-    """
+    """Return the body's length in bytes; None for a chunked body. Raises BadRequestError."""
     if coding is not None:
         if length is not None or coding.strip().lower() != "chunked":
             raise BadRequestError("a message has one length")

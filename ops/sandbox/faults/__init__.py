@@ -22,8 +22,11 @@ LONGEST = 180.0  # seconds for one request
 
 
 def faults(root: Path) -> list[dict[str, Any]]:
-    """Every fault, and whether it is active; of a sandbox that is down, what lies on its disk.
+    """List every fault and whether it is active.
+
     Raises OpsError.
+
+    For a sandbox that is down, only faults that survive a restart can be active.
     """
     paths = Paths(root.resolve())
     if status.read_status(paths.root).ready:
@@ -33,10 +36,11 @@ def faults(root: Path) -> list[dict[str, Any]]:
 
 
 def send_request(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
-    """`break` or `mend` the fault of that name, or `mend-all`: what became of each.
+    """Send `break`, `mend` or `mend-all` to the supervisor and return the resulting changes.
 
-    Raises ConfigError for an unknown name, Refused where the sandbox is down or the fault can't
-    stand beside an active one, OpsError."""
+    Raises ConfigError for an unknown name, Refused if the sandbox is down or the fault conflicts
+    with an active one, and OpsError.
+    """
     paths = Paths(root.resolve())
     if verb != "mend-all":
         find(name)

@@ -1,9 +1,9 @@
-"""A Terraform lock that nobody gives back, errors in the logs, and an operator's key that is of
-another account or may not do one thing.
+"""Faults of the account: a stale Terraform lock, errors in the logs, a wrong or limited key.
 
-Emulates Terraform's S3 lock file (`use_lockfile`), the lines of an application in trouble, and
-IAM's answers. Differs from AWS: the key of another account sees that account empty, and a denial is
-by action alone, whatever the resource."""
+Emulates Terraform's S3 lock file (`use_lockfile`), the log lines of a failing application, and
+IAM's answers. Differs from AWS: a key of another account sees that account empty, and a denial
+depends on the action alone, not on the resource.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVERY = 3.0  # seconds between two errors, while the application is in trouble
 
 
 class StateLock(FaultInjector):
-    """An `apply` was killed, and its lock stayed beside the state."""
+    """A killed `terraform apply` left its lock next to the state."""
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.seed.names import STATE_BUCKET
@@ -81,7 +81,7 @@ class StateLock(FaultInjector):
 
 
 def state_key() -> str:
-    """Where the sample's Terraform keeps its state."""
+    """Return the S3 key of the sample's Terraform state."""
     from ops.sandbox.terraform import SOURCES
 
     text = (SOURCES / "environments/dev/backend-config.tfvars").read_text()
@@ -98,9 +98,7 @@ def key_exists(clients: Clients, bucket: str, key: str) -> bool:
 
 
 class LogErrors(FaultInjector):
-    """The backend logs errors, several of one kind, and a warning; as long as the fault stands
-    another every three seconds.
-    """
+    """The backend logs five errors of one kind and a warning, then an error every three seconds."""
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.seed.names import BACKEND
@@ -148,7 +146,7 @@ def log_until(handles: SandboxHandles, state: FaultState, over: threading.Event)
 
 
 def write_lines(handles: SandboxHandles, state: FaultState, lines: list[str]) -> None:
-    """PutLogEvents, stamped now; nothing where the fault has been mended meanwhile."""
+    """Write the lines with PutLogEvents, timestamped now; do nothing if the stream is gone."""
     from ops.sandbox.aws import lookups
 
     for each in lines:
@@ -156,7 +154,7 @@ def write_lines(handles: SandboxHandles, state: FaultState, lines: list[str]) ->
 
 
 def error_line() -> str:
-    """One of a kind: another order, another request each time."""
+    """Return an error line with random ids, so that the lines form one group."""
     number, request = random.randint(1000, 99_999), uuid.uuid4()  # noqa: S311 - ids in a log line
     return log_line(
         "error",
@@ -165,7 +163,7 @@ def error_line() -> str:
 
 
 def log_line(level: str, message: str, **more: Any) -> str:
-    """As the sample's services log."""
+    """Return a log line in the format of the sample's services."""
     return json.dumps(
         {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -178,8 +176,9 @@ def log_line(level: str, message: str, **more: Any) -> str:
 
 @dataclass(frozen=True)
 class OtherAccount(FaultInjector):
-    """The operator's key is of another account: GetCallerIdentity says so, and everything else is
-    looked for there.
+    """The operator's key belongs to another account.
+
+    GetCallerIdentity reports that account, and every lookup happens there.
     """
 
     account: str
@@ -197,9 +196,7 @@ class OtherAccount(FaultInjector):
 
 @dataclass(frozen=True)
 class DeniedAction(FaultInjector):
-    """IAM no longer allows the operator's key one action
-    (`elasticloadbalancing:DescribeTargetHealth`).
-    """
+    """IAM denies one action (`elasticloadbalancing:DescribeTargetHealth`) to the operator's key."""
 
     action: str
 
@@ -225,7 +222,7 @@ class DeniedAction(FaultInjector):
 
 
 def as_operator(handles: SandboxHandles) -> Clients:
-    """With the key that the operator has."""
+    """Return clients that use the operator's key."""
     from ops.sandbox.seed import Clients
 
     return Clients(handles.aws.url, handles.aws.keys.operator)

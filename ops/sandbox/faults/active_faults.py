@@ -1,8 +1,8 @@
-"""Which faults are active: one at a time is broken or mended, noted in faults.json before it is
-done, and waited for until it can be seen.
+"""The active faults: inject and remove them, one at a time, and record them in faults.json.
 
-What an operator has mended by other means (an invalidation, `inv db.start`) is found out and
-forgotten."""
+A fault is recorded before it is injected, and the caller waits until it is visible. Faults that an
+operator removed by other means (an invalidation, `inv db.start`) are detected and dropped.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOOK = 0.15
 
 @dataclass(frozen=True)
 class FaultChange:
-    """What became of one order: the fault, whether anything changed, and what there is to say."""
+    """The result of one request: the fault, whether anything changed, and a message."""
 
     fault: Fault
     active: bool
@@ -50,20 +50,20 @@ class FaultChange:
 
 @dataclass
 class ActiveFaults:
-    """The active faults of a running sandbox, by name; `kept` is what faults.json holds."""
+    """The active faults of a running sandbox, by name; `states` is the content of faults.json."""
 
     handles: SandboxHandles
     states: dict[str, FaultState] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Every fault of the table, as `sandbox.faults --json` lists it."""
+        """Return every fault of the catalog, as `sandbox.faults --json` lists it."""
         with self._lock:
             self._forget_mended()
             return [fault.as_row(fault.name in self.states) for fault in FAULTS]
 
     def break_(self, name: str) -> FaultChange:
-        """Do it, and wait until it can be seen. Raises ConfigError, Refused, OpsError."""
+        """Inject the fault and wait until it is visible. Raises ConfigError, Refused, OpsError."""
         fault, began = find(name), time.monotonic()
         with self._lock:
             self._forget_mended()
@@ -92,7 +92,7 @@ class ActiveFaults:
             return FaultChange(fault, True, True, f"broken: {name}: {fault.says}{hidden}", took)
 
     def mend(self, name: str) -> FaultChange:
-        """Take it back, and wait until the world is well. Raises ConfigError, OpsError."""
+        """Remove the fault and wait until the sandbox is healthy. Raises ConfigError, OpsError."""
         fault, began = find(name), time.monotonic()
         with self._lock:
             self._forget_mended()
@@ -101,9 +101,7 @@ class ActiveFaults:
             return self._mended(fault, self._end(fault), began)
 
     def mend_all(self) -> list[FaultChange]:
-        """Every active fault: all are taken back, the newest first, then all are waited for. Raises
-        OpsError.
-        """
+        """Remove every active fault, newest first, then wait for all of them. Raises OpsError."""
         began = time.monotonic()
         with self._lock:
             self._forget_mended()
@@ -113,7 +111,7 @@ class ActiveFaults:
             return [self._mended(fault, state, began) for fault, state in removed]
 
     def _end(self, fault: Fault) -> FaultState:
-        """Take it back; what was known of it."""
+        """Remove the fault and return its recorded state."""
         state = self.states[fault.name]
         fault.injector.remove(self.handles, state)
         self._drop(fault.name)
@@ -149,9 +147,7 @@ class ActiveFaults:
             )
 
     def _others(self, fault: Fault) -> list[str]:
-        """Active faults that spoil the same thing: what cannot be seen, or is not well, may be
-        theirs.
-        """
+        """Return the active faults that affect the same thing and may hide this one."""
         return [
             name
             for name in self.states
@@ -191,8 +187,9 @@ def write(paths: Paths, state: dict[str, FaultState]) -> None:
 
 
 def read(paths: Paths) -> dict[str, FaultState]:
-    """What faults.json holds; nothing where it can't be read. A name that this version does not
-    know is left out.
+    """Return the content of faults.json, or an empty dict if it can't be read.
+
+    Names that this version does not know are ignored.
     """
     known = {fault.name for fault in FAULTS}
     with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -205,8 +202,9 @@ def read(paths: Paths) -> dict[str, FaultState]:
 
 
 def remove_leftovers(paths: Paths, database: Server) -> Iterator[str]:
-    """Take back what a former supervisor's faults left on the disk; their names. In a new world no
-    fault is active.
+    """Remove what a previous supervisor's faults left on disk; yield their names.
+
+    In a newly started sandbox no fault is active.
     """
     for name, state in read(paths).items():
         find(name).injector.remove_leftovers(database, state)

@@ -1,7 +1,6 @@
-"""What a fault is: a line of the table, and the work that does it to the sandbox's world and takes
-it back.
+"""The types of a fault: its catalog entry, and the injector that causes and removes it.
 
-Nothing heavy is imported here: `inv sandbox.faults` reads the table without a sandbox.
+Nothing heavy is imported here: `inv sandbox.faults` reads the catalog without a sandbox.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ FaultState = dict[str, Any]  # what is needed to mend; goes into faults.json
 
 @dataclass(frozen=True)
 class SandboxHandles:
-    """The parts of a running sandbox that faults act on. `clients` speak with the sandbox's own
-    key.
+    """The components of a running sandbox that faults act on.
 
-    `ended`: what ends a fault's threads; `held`: what it holds open.
+    `clients` use the sandbox's own key. `stop_events` end the threads of faults; `open_resources`
+    holds their open connections.
     """
 
     paths: Paths
@@ -45,49 +44,54 @@ class SandboxHandles:
 
 
 class FaultInjector(ABC):
-    """One fault's doing. `prepare` and looks change nothing; `begin` and `end` return at once, the
-    board waits for `seen` and `well`.
+    """Injects and removes one fault.
+
+    `prepare`, `is_visible`, `is_present` and `is_healthy` change nothing. `inject` and `remove`
+    return at once; ActiveFaults then polls `is_visible` or `is_healthy`.
     """
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
-        """What must be known to mend, noted before anything is done. Raises Refused where the world
-        does not allow the fault.
+        """Return the state needed for removal, recorded before the fault is injected.
+
+        Raises Refused if the sandbox does not allow the fault now.
         """
         return {}
 
     @abstractmethod
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
-        """Break; what else must be known to mend."""
+        """Cause the fault and return any further state needed for removal."""
 
     @abstractmethod
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        """Whether it is in effect, as whoever uses the world sees it."""
+        """Whether a user of the platform can observe the fault."""
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        """Whether its cause still stands: an operator may have mended it by other means."""
+        """Whether the cause still exists; an operator may have removed it by other means."""
         return True
 
     @abstractmethod
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        """Take it back; nothing where that has happened."""
+        """Remove the fault; do nothing if that has already happened."""
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        """Whether the world is as it was."""
+        """Whether the sandbox is as it was before the fault."""
         return not self.is_visible(handles, state)
 
     def remove_leftovers(self, database: Server, state: FaultState) -> None:  # noqa: B027 - most leave nothing there
-        """Take back what outlives the supervisor: PostgreSQL's data. All else is made anew at each
-        `up`.
+        """Remove what outlives the supervisor, which is PostgreSQL's data only.
+
+        Everything else is created again at each `up`.
         """
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One line of the table. `cause`: the finding that it must lead to. `emulated`: the sandbox can
-    only write what AWS would.
+    """A catalog entry.
 
-    `touches`: of the active faults only one may touch a thing. `spoils`: what is not well while it
-    stands."""
+    `cause` is the finding that the fault must lead to. `emulated`: the sandbox only reproduces
+    AWS's messages. Only one active fault may use an `exclusive_resource`. `affects` names what is
+    unhealthy while the fault is active.
+    """
 
     name: str
     runbook: str
@@ -100,7 +104,7 @@ class Fault:
     survives_restart: bool = False  # lies on the disk, so it outlives the supervisor
 
     def as_row(self, active: bool) -> dict[str, Any]:
-        """A row of `sandbox.faults --json`."""
+        """Return a row of `sandbox.faults --json`."""
         return {
             "name": self.name,
             "runbook": self.runbook,

@@ -1,8 +1,8 @@
-"""The faults: each as a line that says where the runbook knows it, which finding it must lead to,
-and what does it.
+"""The catalog of faults: runbook section, expected finding and injector of each.
 
-`facts` in a line's runbook: the incidents that live platforms of this kind had and the runbook does
-not know."""
+`facts` in a runbook reference marks incidents of live platforms of this kind that the runbook does
+not cover.
+"""
 
 from __future__ import annotations
 
@@ -272,7 +272,10 @@ FAULTS = (
 
 
 def find(name: str) -> Fault:
-    """The fault of that name. Raises ConfigError with the nearest one, and the list."""
+    """Return the fault of that name.
+
+    Raises ConfigError with the closest match and the list of names.
+    """
     known = {fault.name: fault for fault in FAULTS}
     if name not in known:
         import difflib

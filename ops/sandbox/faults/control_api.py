@@ -1,8 +1,8 @@
-"""The supervisor's control port takes orders here: which faults stand, break one, mend one or all.
-Who has the token may ask.
+"""The fault API on the supervisor's control port: list faults, break one, mend one or all.
 
-The token is made at each `up` and lies in a file that only its owner reads: a page in a browser, or
-another user of this machine, can reach the port but not the file."""
+Requests need a token, created at each `up` in a file that only its owner can read. A web page in a
+browser, or another user of this machine, can reach the port but not the file.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LONGEST = 4096  # bytes of an order
 
 @dataclass
 class ControlApi:
-    """Answers requests below /faults. `board` is None until the sandbox is ready."""
+    """Answers requests below /faults. `active_faults` is None until the sandbox is ready."""
 
     paths: Paths
     active_faults: ActiveFaults | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
 
     def open(self) -> None:
-        """Lay the token where the owner finds it."""
+        """Write the token to its file."""
         write_private(self.paths.token, self.token)
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class ControlApi:
 
 
 def requested_fault(request: Request) -> str:
-    """The name of the fault in an order. Raises ConfigError."""
+    """Return the name of the fault in a request. Raises ConfigError."""
     body = b""
     for block in request.body:
         body += block

@@ -1,5 +1,6 @@
-"""The database stopped, its password changed, its connections taken. The second outlives the
-supervisor: it lies on the disk.
+"""Faults of the database: stopped, password changed, connections exhausted.
+
+A changed password is stored in PostgreSQL's data, so it outlives the supervisor.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ LEAK = "reports"  # what the connections that are never closed call themselves
 
 
 class StoppedDatabase(FaultInjector):
-    """StopDBInstance, as an operator who saves money does; PostgreSQL stops with it."""
+    """StopDBInstance, as an operator may call it to save money; PostgreSQL stops as well."""
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         handles.clients.rds.stop_db_instance(DBInstanceIdentifier=instance_id())
@@ -49,8 +50,9 @@ class StoppedDatabase(FaultInjector):
 
 
 class PasswordChanged(FaultInjector):
-    """Somebody changes the role's password in PostgreSQL and not in the secret, and ends the
-    sessions that still have the old one.
+    """The role's password is changed in PostgreSQL but not in the secret.
+
+    Sessions opened with the old password are ended.
     """
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
@@ -90,9 +92,7 @@ class PasswordChanged(FaultInjector):
 
 @dataclass(frozen=True)
 class LeakedConnections(FaultInjector):
-    """An application opens connections and never closes them, until `share` of what PostgreSQL
-    allows is taken.
-    """
+    """An application leaks connections until `share` of PostgreSQL's limit is used."""
 
     share: float
 
@@ -146,7 +146,7 @@ def instance_id() -> str:
 
 
 def instance_status(handles: SandboxHandles) -> str:
-    """DBInstanceStatus."""
+    """Return the DBInstanceStatus."""
     found = handles.clients.rds.describe_db_instances(DBInstanceIdentifier=instance_id())[
         "DBInstances"
     ]
@@ -154,7 +154,7 @@ def instance_status(handles: SandboxHandles) -> str:
 
 
 def password_accepted(database: Server) -> bool:
-    """Whether PostgreSQL takes the login that the secret holds."""
+    """Whether PostgreSQL accepts the login stored in the secret."""
     import psycopg
 
     try:
@@ -165,7 +165,7 @@ def password_accepted(database: Server) -> bool:
 
 
 def backend_healthy(handles: SandboxHandles) -> bool:
-    """Whether the backend has come to rest; its scheduler's waits are cut short."""
+    """Whether the backend is stable; also ends the scheduler's back-off."""
     from ops.sandbox.seed.names import BACKEND
 
     probes.reset_backoff(handles, BACKEND)

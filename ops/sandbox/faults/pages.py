@@ -1,8 +1,8 @@
-"""Pages that fail, are late, hang, come as something else, or are not the newest: done at the edge,
-seen by every viewer.
+"""Faults of single pages, injected at the edge: errors, delays, content types, stale copies.
 
-Emulates mistakes of an application and of a distribution. Differs from them: the edge does it, so
-the task itself knows nothing of it and writes no log line."""
+Emulates mistakes of an application and of a distribution. Differs from them: the edge causes the
+fault, so the task itself is unaffected and writes no log line.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGE, LIFE = 5400.0, 86_400.0
 
 @dataclass(frozen=True)
 class PageFault(FaultInjector):
-    """One page goes another way; what is cached of it is dropped, or no viewer would see it."""
+    """A fault of one page; its cached copy is dropped so that viewers see the fault."""
 
     path: str
 
@@ -51,7 +51,7 @@ class FailingPage(PageFault):
 
 @dataclass(frozen=True)
 class SlowPage(PageFault):
-    """The application takes `seconds` for the right answer."""
+    """The application takes `seconds` to answer correctly."""
 
     seconds: float
 
@@ -70,7 +70,7 @@ class SlowPage(PageFault):
 
 @dataclass(frozen=True)
 class HangingPage(PageFault):
-    """The application does not answer for `seconds`; then the load balancer gives up."""
+    """The application does not answer for `seconds`; then the load balancer times out."""
 
     seconds: float
     patience: float = 0.5  # seconds after which it counts as seen
@@ -91,7 +91,7 @@ class HangingPage(PageFault):
 
 @dataclass(frozen=True)
 class WrongContentType(PageFault):
-    """The distribution calls the right body something else."""
+    """The distribution sends the right body with the wrong content type."""
 
     kind: str
 
@@ -109,9 +109,7 @@ class WrongContentType(PageFault):
 
 @dataclass(frozen=True)
 class StalePage(PageFault):
-    """The distribution still keeps the page of an earlier version; an invalidation takes it
-    away.
-    """
+    """The distribution caches the page of an earlier version until it is invalidated."""
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         handles.cdn.forget(self.path)

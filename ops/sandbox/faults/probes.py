@@ -1,6 +1,4 @@
-"""How faults look at the world: a page as a viewer gets it, the targets, and whether a service has
-come to rest.
-"""
+"""Probes for faults: a page as a viewer gets it, targets, and the stability of a service."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ if TYPE_CHECKING:
 def page(
     handles: SandboxHandles, path: str, timeout: float = 5.0
 ) -> tuple[int, HTTPResponse, bytes] | None:
-    """GET through the CDN, redirects not followed: status, answer, body; None without an answer in
-    `timeout` seconds.
+    """GET `path` through the CDN, without following redirects; return status, response and body.
+
+    None without an answer within `timeout` seconds.
     """
     connection = HTTPConnection("127.0.0.1", handles.ports.site, timeout=timeout)
     try:
@@ -30,13 +29,13 @@ def page(
 
 
 def status(handles: SandboxHandles, path: str, timeout: float = 5.0) -> int | None:
-    """The status of `page`."""
+    """Return the status code of `page`."""
     found = page(handles, path, timeout)
     return found[0] if found else None
 
 
 def target_group(handles: SandboxHandles, spec: ServiceSpec) -> dict[str, Any]:
-    """The service's target group (DescribeTargetGroups)."""
+    """Return the service's target group (DescribeTargetGroups)."""
     found: dict[str, Any] = handles.clients.elb.describe_target_groups(Names=[spec.target_group])[
         "TargetGroups"
     ][0]
@@ -44,7 +43,7 @@ def target_group(handles: SandboxHandles, spec: ServiceSpec) -> dict[str, Any]:
 
 
 def targets(handles: SandboxHandles, spec: ServiceSpec) -> list[dict[str, Any]]:
-    """The service's targets (DescribeTargetHealth): `State`, `Reason`."""
+    """Return the service's targets (DescribeTargetHealth): `State`, `Reason`."""
     arn = target_group(handles, spec)["TargetGroupArn"]
     found = handles.clients.elb.describe_target_health(TargetGroupArn=arn)[
         "TargetHealthDescriptions"
@@ -53,7 +52,7 @@ def targets(handles: SandboxHandles, spec: ServiceSpec) -> list[dict[str, Any]]:
 
 
 def service(handles: SandboxHandles, spec: ServiceSpec) -> dict[str, Any]:
-    """The service (DescribeServices)."""
+    """Return the service (DescribeServices)."""
     from ops.sandbox.seed.names import CLUSTER
 
     found: dict[str, Any] = handles.clients.ecs.describe_services(
@@ -63,14 +62,15 @@ def service(handles: SandboxHandles, spec: ServiceSpec) -> dict[str, Any]:
 
 
 def none_healthy(handles: SandboxHandles, spec: ServiceSpec) -> bool:
-    """Whether the load balancer has found targets of the service unhealthy, and none healthy."""
+    """Whether the service has unhealthy targets and no healthy one."""
     states = [each["State"] for each in targets(handles, spec)]
     return "healthy" not in states and "unhealthy" in states
 
 
 def at_rest(handles: SandboxHandles, spec: ServiceSpec) -> bool:
-    """Whether the service has one deployment, COMPLETED, with all tasks running and all targets
-    healthy.
+    """Whether the service is stable.
+
+    One deployment, COMPLETED, all tasks running and all targets healthy.
     """
     found = service(handles, spec)
     deployments, desired = found["deployments"], found["desiredCount"]
@@ -83,7 +83,7 @@ def at_rest(handles: SandboxHandles, spec: ServiceSpec) -> bool:
 
 
 def reset_backoff(handles: SandboxHandles, spec: ServiceSpec) -> None:
-    """Let the scheduler try again now: what it waits for after failed tasks is over."""
+    """Let the scheduler retry now, ending its back-off after failed tasks."""
     from ops.sandbox.seed.names import CLUSTER
 
     store = handles.aws.cloud.ecs

@@ -1,9 +1,9 @@
-"""The schema behind the release: the running image was released on a newer revision of the database
-than the database has.
+"""Schema behind release: the running image was released with a newer database revision.
 
-Where the schema is the newest there is, it goes back by its last revision's own downgrade, in a
-copy: the original waits aside and comes back as it was. Where no release says so, one is written
-down, in the shape that every deploy writes."""
+If the database is at the newest revision, a copy of it is downgraded by one revision; the original
+is set aside and later restored. If no release record names a newer revision, one is written in the
+format of a deploy.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEWEST_FIRST = 10**10
 
 
 class SchemaBehind(FaultInjector):
-    """One revision back where it is at the head, and a release that knows the revision after it."""
+    """A database one revision older than the newest release record."""
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.database import schema
@@ -72,7 +72,7 @@ class SchemaBehind(FaultInjector):
 
 
 def revision_index(revision: str | None) -> int:
-    """Which of the revisions it is, from 0; -1 for none of them."""
+    """Return the position of the revision in the project's history, or -1."""
     from ops.sandbox.database import schema
 
     known = schema.order()
@@ -80,9 +80,7 @@ def revision_index(revision: str | None) -> int:
 
 
 def newest_release(handles: SandboxHandles) -> dict[str, Any]:
-    """The newest record of a backend's release that succeeded, as health.db reads it; empty where
-    there is none.
-    """
+    """Return the newest successful release record of the backend, as health.db reads it, or {}."""
     from ops.sandbox.seed.names import STATE_BUCKET
 
     s3 = handles.clients.s3
@@ -105,9 +103,7 @@ def put_record(handles: SandboxHandles, key: str, document: dict[str, Any]) -> N
 
 
 def release_record(handles: SandboxHandles, schema_revision: str) -> dict[str, Any]:
-    """The release of what runs, as a deploy would have recorded it on a database at
-    `schema_revision`.
-    """
+    """Return a record of the running release, as a deploy at `schema_revision` would write it."""
     from ops.sandbox.sample import git
     from ops.sandbox.seed.names import BACKEND
 

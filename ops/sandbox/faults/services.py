@@ -1,9 +1,10 @@
-"""A service that does not start, is not healthy, listens elsewhere or is not let through: done by
-calls of the API, as an operator errs.
+"""Faults of a service: failed starts, unhealthy targets, wrong ports, security groups.
 
-Emulates for out-of-memory a limit that any program exceeds (the agent measures and kills, and words
-it as ECS does), for wrong-architecture the words and the exit code of a program of another CPU.
-Differs from AWS: the kernel has no part in either."""
+All are caused by API calls, as an operator's mistake would be. For out-of-memory it emulates a
+limit that any program exceeds (the agent measures, kills, and reports it as ECS does); for
+wrong-architecture, the message and exit code of a program for another CPU. Differs from AWS: the
+kernel is not involved in either.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +44,13 @@ sys.exit(255)
 
 
 def python_command(program: str) -> tuple[tuple[str, Any], ...]:
-    """The fields of a container that runs this Python instead of its own."""
+    """Return the container fields that run `program` with this Python."""
     return ("entryPoint", ["python3", "-c"]), ("command", [program])
 
 
 @dataclass(frozen=True)
 class ServiceFault(FaultInjector):
-    """Something about one service (`backend`, `frontend`)."""
+    """A fault of one service (`backend`, `frontend`)."""
 
     service: str
 
@@ -66,18 +67,18 @@ class ServiceFault(FaultInjector):
 
 @dataclass(frozen=True)
 class BadRevision(ServiceFault):
-    """A new revision of the task definition is rolled out, with these fields of its container
-    changed.
+    """A new task definition revision with these container fields changed is rolled out.
 
-    Its tasks stop (with `exit_code`; None: they never ran), or with `runs` go on, and their targets
-    are unhealthy."""
+    Its tasks stop with `exit_code` (None: they never ran); with `runs` they keep running with
+    unhealthy targets.
+    """
 
     change: tuple[tuple[str, Any], ...] = ()
     exit_code: int | None = None
     runs: bool = False
 
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
-        """What of the container is to be otherwise."""
+        """Return the container fields to change."""
         return dict(self.change)
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
@@ -91,15 +92,13 @@ class BadRevision(ServiceFault):
         return {"made": made}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        """The service's revision has these fields still: the one made here, or one that was based
-        on it.
-        """
+        """Whether the service's revision, possibly a newer one, still has these fields."""
         now = self._container(handles, probes.service(handles, self.spec)["taskDefinition"])
         wanted = self.changed(self._container(handles, state["before"]))
         return all(now.get(name) == value for name, value in wanted.items())
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        """A task of the new revision has ended so, or its target is unhealthy."""
+        """Whether a task of the new revision has stopped this way, or its target is unhealthy."""
         if self.runs:
             return any(each["State"] == "unhealthy" for each in probes.targets(handles, self.spec))
         return self.exit_code in exit_codes(handles, self.spec, state["made"])
@@ -120,9 +119,7 @@ class BadRevision(ServiceFault):
             handles.clients.ecs.deregister_task_definition(taskDefinition=state["made"])
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        """At rest; and what the CDN kept from before this deployment is out of it, as after any
-        deploy.
-        """
+        """Whether the service is stable; drops cached pages of the frontend, as a deploy does."""
         if not super().is_healthy(handles, state):
             return False
         if self.service == "frontend":
@@ -130,8 +127,9 @@ class BadRevision(ServiceFault):
         return True
 
     def _register(self, handles: SandboxHandles, base: str, change: dict[str, Any]) -> str:
-        """A revision like `base` with these fields of the container changed (None: left out); its
-        ARN.
+        """Register a copy of `base` with these container fields changed and return its ARN.
+
+        A field of None is removed.
         """
         definition = handles.clients.ecs.describe_task_definition(taskDefinition=base)[
             "taskDefinition"
@@ -165,14 +163,14 @@ class BadRevision(ServiceFault):
 
 
 class NoImage(BadRevision):
-    """Its image has a tag that nobody pushed."""
+    """The image has a tag that was never pushed."""
 
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
         return {"image": f"{container['image'].rpartition(':')[0]}:{NEVER_PUSHED}"}
 
 
 class NoSecret(BadRevision):
-    """Its secrets are read from one that is not there."""
+    """The secrets are read from a secret that does not exist."""
 
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
         from ops.sandbox.seed.names import SECRET
@@ -185,7 +183,7 @@ class NoSecret(BadRevision):
 
 
 def exit_codes(handles: SandboxHandles, spec: ServiceSpec, definition: str) -> set[int | None]:
-    """With which codes containers of stopped tasks of this revision have ended."""
+    """Return the exit codes of containers in stopped tasks of this revision."""
     from ops.sandbox.seed.names import CLUSTER
 
     ecs = handles.clients.ecs
@@ -231,9 +229,7 @@ class HealthPath(ServiceFault):
 
 
 class ClosedSecurityGroup(ServiceFault):
-    """RevokeSecurityGroupIngress: the tasks' group no longer lets the load balancer in, so its
-    packets are dropped.
-    """
+    """RevokeSecurityGroupIngress: the tasks' group drops the load balancer's packets."""
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
         place = probes.service(handles, self.spec)["networkConfiguration"]["awsvpcConfiguration"]
@@ -269,7 +265,7 @@ class ClosedSecurityGroup(ServiceFault):
 
 
 def permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
-    """The ingress rules of a security group (DescribeSecurityGroups)."""
+    """Return the ingress rules of a security group (DescribeSecurityGroups)."""
     return list(
         handles.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
             "IpPermissions"
@@ -278,7 +274,7 @@ def permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
 
 
 def permission_request(rule: dict[str, Any]) -> dict[str, Any]:
-    """A rule as it is described, in the words in which it is asked for."""
+    """Convert a described rule to the form that AuthorizeSecurityGroupIngress takes."""
     sources = [{"GroupId": each["GroupId"]} for each in rule.get("UserIdGroupPairs") or ()]
     state: dict[str, Any] = {
         name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in rule

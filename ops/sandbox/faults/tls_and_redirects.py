@@ -1,6 +1,4 @@
-"""What the HTTPS twin of the site shows, and a load balancer that sends every viewer in a
-circle.
-"""
+"""Faults of TLS and redirects: invalid certificates on the HTTPS site, and a redirect loop."""
 
 from __future__ import annotations
 
@@ -17,8 +15,9 @@ HOST = "davidshaevel.com"
 
 @dataclass(frozen=True)
 class BadCertificate(FaultInjector):
-    """A certificate that a careful client refuses; `kind` as `Certificates.show` knows it, `code`:
-    OpenSSL's verify result.
+    """A certificate that clients reject.
+
+    `kind` is an argument of `Certificates.show`, `code` OpenSSL's verify result.
     """
 
     kind: str
@@ -39,8 +38,9 @@ class BadCertificate(FaultInjector):
 
 
 def verify_code(handles: SandboxHandles) -> int | None:
-    """What OpenSSL says of the certificate for the site's own name: 0 is well (X509_V_OK); None
-    without an answer.
+    """Return OpenSSL's verify result for the site's own name; 0 is valid (X509_V_OK).
+
+    None without an answer.
     """
     context = ssl.create_default_context(cafile=str(handles.paths.authority))
     try:
@@ -54,8 +54,9 @@ def verify_code(handles: SandboxHandles) -> int | None:
 
 
 class RedirectLoop(FaultInjector):
-    """A rule before all others sends http to https, but the CDN speaks plain http to the load
-    balancer: the viewer goes in a circle.
+    """A listener rule redirects http to https, although the CDN always connects by http.
+
+    The viewer is redirected to the same URL for ever.
     """
 
     def prepare(self, handles: SandboxHandles) -> FaultState:
@@ -104,5 +105,5 @@ class RedirectLoop(FaultInjector):
 
 
 def listener_rules(handles: SandboxHandles, state: FaultState) -> list[dict[str, Any]]:
-    """The listener's rules as they stand."""
+    """Return the listener's current rules."""
     return list(handles.clients.elb.describe_rules(ListenerArn=state["listener"])["Rules"])

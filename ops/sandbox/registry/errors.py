@@ -1,6 +1,4 @@
-"""The registry's refusals, worded as Amazon ECR words them: `docker push` shows code and message to
-whoever typed it.
-"""
+"""The registry's errors, worded as Amazon ECR words them; `docker push` prints them."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from ops.sandbox.contracts import ACCOUNT
 
 @dataclass
 class RefusalError(Exception):
-    """One answer of the distribution API's error form: `{"errors": [{"code", "message"}]}`."""
+    """An error response of the distribution API: `{"errors": [{"code", "message"}]}`."""
 
     status: int
     code: str

@@ -1,6 +1,4 @@
-"""Manifests at the registry front: which image a tag names is ECR's to say, and what is pushed ECR
-is told.
-"""
+"""Manifests at the registry front; ECR is the authority on tags and images."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ LARGEST_MANIFEST = 4 << 20
 
 
 def stored_manifest(call: RegistryCall, name: str, reference: str) -> str:
-    """The digest of the image that ECR has under a tag or digest. Raises RefusalError where it has
-    none.
-    """
+    """Return the digest that ECR has for a tag or digest. Raises RefusalError if it has none."""
     call.state.repository(name)
     ecr = call.state.ecr
     digest = reference if is_digest(reference) else ecr.digest(name, reference)
@@ -46,7 +42,7 @@ def manifest(call: RegistryCall, name: str, reference: str) -> Response:
 
 @dataclass(frozen=True)
 class Offer:
-    """A manifest that a client wants kept, `tag` None when it came by its digest."""
+    """A manifest to store; `tag` is None if it was pushed by digest."""
 
     repository: EcrRepository
     tag: str | None
@@ -56,7 +52,7 @@ class Offer:
 
 
 def offered(call: RegistryCall, name: str, reference: str) -> Offer:
-    """Read what was sent. Raises RefusalError for what no registry would take."""
+    """Read the manifest of a request. Raises RefusalError for an invalid one."""
     repository = call.state.repository(name)
     data, media_type = _body(call), call.request.headers.get("Content-Type", "")
     digest, tag = digest_of(data), None if is_digest(reference) else reference
@@ -92,7 +88,7 @@ def _body(call: RegistryCall) -> bytes:
 
 
 def _refuse_missing(state: RegistryState, name: str, found: Manifest) -> None:
-    """A manifest may only name what this repository holds."""
+    """Reject a manifest that refers to blobs missing in this repository."""
     wanted = ((found.config,) if found.config else ()) + found.layers
     for each in wanted:
         if not each.foreign and not (
@@ -105,9 +101,7 @@ def _refuse_missing(state: RegistryState, name: str, found: Manifest) -> None:
 
 
 def refuse_existing(state: RegistryState, offer: Offer) -> None:
-    """An immutable tag is never written twice; hold `shelf.putting` from here until `keep` is
-    done.
-    """
+    """Reject an immutable tag that exists; hold `tag_lock` until `store_manifest` is done."""
     if (
         offer.tag
         and offer.repository.immutable
@@ -117,7 +111,7 @@ def refuse_existing(state: RegistryState, offer: Offer) -> None:
 
 
 def store_manifest(state: RegistryState, offer: Offer) -> None:
-    """Write the manifest down, and tell ECR of it unless it knows."""
+    """Store the manifest, and record it in ECR if missing there."""
     name, tag, pushed = offer.repository.name, offer.tag, offer.pushed
     state.blobs.put(offer.data)
     state.repositories.record(name, pushed, tag)

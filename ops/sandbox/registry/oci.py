@@ -1,6 +1,4 @@
-"""Manifests, indexes and image configurations, read once and handed on as plain facts (OCI
-image-spec; Docker schema 2).
-"""
+"""Manifests, indexes and image configurations, parsed (OCI image-spec; Docker schema 2)."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ INDEXES = (DOCKER_INDEX, OCI_INDEX)
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What a manifest says of one blob or one child manifest; `platform` only in an index
-    (`linux/amd64`).
-    """
+    """A reference to a blob or child manifest; `platform` only in an index (`linux/amd64`)."""
 
     digest: str
     size: int
@@ -35,9 +31,7 @@ class Descriptor:
 
 @dataclass(frozen=True)
 class Manifest:
-    """An image's manifest, or an index (then `children` stands instead of `config` and
-    `layers`).
-    """
+    """An image's manifest, or an index (with `children` instead of `config` and `layers`)."""
 
     media_type: str
     config: Descriptor | None
@@ -46,11 +40,11 @@ class Manifest:
 
     @property
     def size(self) -> int:
-        """Bytes of configuration and layers, as DescribeImages shows imageSizeInBytes."""
+        """Return the bytes of configuration and layers, DescribeImages' imageSizeInBytes."""
         return (self.config.size if self.config else 0) + sum(layer.size for layer in self.layers)
 
     def child(self, platform: str) -> Descriptor | None:
-        """The child of an index for `platform` (`linux/amd64`), or None."""
+        """Return the child of an index for `platform` (`linux/amd64`), or None."""
         return next((each for each in self.children if each.platform == platform), None)
 
 
@@ -70,7 +64,7 @@ def _descriptor(entry: Any) -> Descriptor:
 
 
 def parse_manifest(data: bytes, media_type: str) -> Manifest:
-    """Read a manifest or index. Raises ValueError with what is wrong with it."""
+    """Parse a manifest or index. Raises ValueError with the reason."""
     try:
         document = json.loads(data)
         if media_type in INDEXES:
@@ -86,9 +80,7 @@ def parse_manifest(data: bytes, media_type: str) -> Manifest:
 
 
 def platform_of(config: bytes) -> str:
-    """`os/architecture` of an image configuration. Raises ValueError when it is no
-    configuration.
-    """
+    """Return `os/architecture` of an image configuration. Raises ValueError for an invalid one."""
     try:
         document = json.loads(config)
         return f"{document['os']}/{document['architecture']}"

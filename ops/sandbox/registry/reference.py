@@ -1,8 +1,8 @@
-"""Image references (`host:port/repository:tag@digest`), by the grammar of distribution's reference
-package.
+"""Image references (`host:port/repository:tag@digest`), parsed by distribution's grammar.
 
-Splitting at the last colon ruins `repo@sha256:…` and `host:5000/repo`; everything here that reads a
-reference reads it with this."""
+Splitting at the last colon breaks `repo@sha256:…` and `host:5000/repo`; the sandbox parses every
+reference with this module.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """The reference without tag and digest, as `docker images` shows a repository."""
+        """Return the reference without tag and digest, as `docker images` shows a repository."""
         return f"{self.registry}/{self.repository}" if self.registry else self.repository
 
     @property
     def tagged(self) -> str:
-        """`name:tag`, with `latest` where no tag was written."""
+        """Return `name:tag`, with `latest` as the default tag."""
         return f"{self.name}:{self.tag or 'latest'}"
 
 
 def is_tag(text: str) -> bool:
-    """Whether `text` may be a tag: 128 characters at most, none of them a surprise to a shell."""
+    """Whether `text` is a valid tag: at most 128 characters, all safe in a shell."""
     return bool(_TAG.match(text))
 
 
@@ -48,12 +48,12 @@ def is_digest(text: str) -> bool:
 
 
 def is_repository(text: str) -> bool:
-    """Whether `text` may name a repository."""
+    """Whether `text` is a valid repository name."""
     return len(text) <= _LONGEST_NAME and bool(_NAME.match(text))
 
 
 def parse(text: str) -> Reference:
-    """Read a reference. Raises ValueError with dockerd's own words (`invalid reference format`)."""
+    """Parse a reference. Raises ValueError with dockerd's message (`invalid reference format`)."""
     rest, _, digest = text.partition("@")
     host, slash, tail = rest.partition("/")
     registry = host if slash and (host == "localhost" or set(".:") & set(host)) else None

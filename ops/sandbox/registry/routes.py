@@ -1,6 +1,4 @@
-"""What each request to the registry front does, by method and path (OCI distribution-spec 1.1,
-"Endpoints").
-"""
+"""The registry front's handlers by method and path (OCI distribution-spec 1.1, "Endpoints")."""
 
 from __future__ import annotations
 
@@ -143,8 +141,11 @@ _ROUTES: tuple[tuple[re.Pattern[str], dict[str, Handler]], ...] = (
 
 
 def route(call: RegistryCall, overrides: Mapping[Handler, Handler]) -> Response:
-    """Answer one authorised request; `instead` names handlers that give way to others. Raises
-    RefusalError.
+    """Answer one authorised request.
+
+    Raises RefusalError.
+
+    `overrides` maps handlers to their replacements.
     """
     for pattern, methods in _ROUTES:
         found = pattern.match(call.request.path)

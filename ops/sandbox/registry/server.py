@@ -2,16 +2,17 @@
 
 Emulates Amazon ECR's Docker endpoint: Basic login `AWS:<token>`, repositories that must exist
 before the first upload, immutable tags, blobs scoped by repository, digests verified, a push
-visible in ECR (PutImage), and images that ECR deleted gone for pulls at once. As in ECR an
-immutable tag is refused even for the digest that it already names (aws/containers-roadmap issue
-2179), so whoever deploys again looks before pushing; a mutable tag takes the same digest again in
-silence.
+visible in ECR (PutImage), and images deleted in ECR unavailable to pulls at once. As in ECR, an
+immutable tag is rejected even for the digest that it already refers to (aws/containers-roadmap
+issue 2179), so clients check before pushing again; a mutable tag silently accepts the same digest
+again.
 
 Differs: plain HTTP on loopback; blobs are served from here (ECR redirects to S3); a mount from
-another repository is never granted (the client uploads, as where ECR's blob mounting is off); no
-referrers, no layer-part limits, no replication; blobs are never collected. With a registry behind
-it (`--registry`, upstream.py) layers and manifests are that one's, and what ECR enforces is still
-refused here."""
+another repository is never granted (the client uploads, as with ECR's blob mounting off); no
+referrers, no layer-part limits, no replication; blobs are never garbage-collected. With an upstream
+registry (`--registry`, upstream.py), that one stores layers and manifests, while ECR's rules are
+still enforced here.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ _LOG = logging.getLogger("sandbox.registry")
 
 
 class Registry:
-    """The WSGI application. `root` is the registry's own folder (Paths.images / "registry")."""
+    """The WSGI application. `root` is the registry's folder (Paths.images / "registry")."""
 
     def __init__(self, root: Path, ecr: EcrBackend, upstream: Upstream | None = None) -> None:
         blobs = Blobs(root)
@@ -70,8 +71,9 @@ class Registry:
             return errors.broken(str(error) or type(error).__name__).response()
 
     def _login(self, request: Request) -> Response | None:
-        """None for a good token; the challenge where none came; RefusalError for an expired or
-        foreign one.
+        """Return None for a valid token, or the challenge if there is none.
+
+        Raises RefusalError for an expired or foreign token.
         """
         scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "basic":
@@ -89,10 +91,10 @@ class Registry:
 def serve_registry(
     root: Path, ecr: EcrBackend, port: int, upstream: Upstream | None = None
 ) -> Component:
-    """Start the registry front on 127.0.0.1:`port`, its state in `root` (Paths.images /
-    "registry"), before `upstream` where one is given.
+    """Start the registry front on 127.0.0.1:`port`, with its state in `root`.
 
-    OSError when the port is taken.
+    `root` is Paths.images / "registry"; `upstream` is a real registry to store images in. Raises
+    OSError if the port is taken.
     """
     return serve("registry", Registry(root, ecr, upstream), port)
 
@@ -102,11 +104,11 @@ def tell_again(
     put: Callable[[str, str, str, bytes, str, int], None],
     upstream: Upstream | None = None,
 ) -> int:
-    """Call `put(name, tag, digest, manifest, media_type, size)` for every tag ever pushed, for an
-    ECR that forgot all; how many.
+    """Record every image ever pushed in a new ECR; return how many.
 
-    What is damaged, or no longer in the registry behind the front, is left out and built again.
-    Raises NoRegistryError."""
+    Calls `put(name, tag, digest, manifest, media_type, size)` for each tag. Damaged images, and
+    those missing in the upstream registry, are left out and built again. Raises NoRegistryError.
+    """
     blobs, told = Blobs(root), 0
     for name, tag, pushed in Repositories(root).every():
         if blobs.has(pushed.digest) and (
@@ -118,7 +120,7 @@ def tell_again(
 
 
 def _is_whole(blobs: Blobs, pushed: Pushed) -> bool:
-    """Whether all blobs of an image are there, none of them truncated."""
+    """Whether all blobs of an image exist and none is truncated."""
     found = parse_manifest(blobs.read(pushed.digest), pushed.media_type)
     needed = [*([found.config] if found.config else []), *found.layers, *found.children]
     checked = [blobs.check(each.digest, each.size) for each in needed if not each.foreign]

@@ -1,4 +1,4 @@
-"""What the registry front holds, and one request to it."""
+"""The state of the registry front, and one request to it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from ops.sandbox.registry.uploads import Uploads
 
 @dataclass(frozen=True)
 class RegistryState:
-    """All that the registry holds and whom it asks; `putting` serialises the check of a tag with
-    its writing.
+    """The registry's stores and its ECR backend.
+
+    `tag_lock` is held from the check of a tag to its writing.
     """
 
     blobs: Blobs
@@ -37,7 +38,7 @@ class RegistryState:
 
 @dataclass(frozen=True)
 class RegistryCall:
-    """One request to be answered."""
+    """One request with the registry's state."""
 
     state: RegistryState
     request: Request

@@ -1,8 +1,9 @@
-"""Content-addressed blobs and what repositories hold, on disk, for the registry and for the engine.
+"""Content-addressed blobs and repository contents on disk, for the registry and the engine.
 
-Everything is written aside and moved into place (os.replace), so that `kill -9` leaves whole files
-or none. Nothing is synced to the disk: after a power cut the next `up` builds and pushes again what
-was truncated, which a rehearsal can afford."""
+Files are written to a temporary name and renamed (os.replace), so `kill -9` leaves whole files or
+none. Nothing is synced to disk: after a power cut the next `up` builds and pushes truncated images
+again.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +20,12 @@ SMALL = 1 << 20  # bytes; larger blobs are checked by the size that their manife
 
 
 def digest_of(data: bytes) -> str:
-    """The sha256 digest of `data` as registries write it."""
+    """Return the sha256 digest of `data` in registry notation."""
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
 def write_aside(path: Path, data: bytes) -> None:
-    """Write a whole file or nothing: a temporary beside it, then os.replace."""
+    """Write a file atomically: a temporary file next to it, then os.replace."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
@@ -47,32 +48,31 @@ class Blobs:
         self._blobs.mkdir(parents=True, exist_ok=True)
 
     def path(self, digest: str) -> Path:
-        """Where the blob lies, or would lie."""
+        """Return the path of the blob, whether it exists or not."""
         return self._blobs / digest.removeprefix("sha256:")
 
     def has(self, digest: str) -> bool:
         return self.path(digest).is_file()
 
     def size(self, digest: str) -> int:
-        """Size in bytes. Raises FileNotFoundError."""
+        """Return the size in bytes. Raises FileNotFoundError."""
         return self.path(digest).stat().st_size
 
     def read(self, digest: str) -> bytes:
-        """The whole blob. Raises FileNotFoundError."""
+        """Return the whole blob. Raises FileNotFoundError."""
         return self.path(digest).read_bytes()
 
     def check(self, digest: str, size: int) -> bool:
-        """Whether the blob is there with this size; a truncated one is removed, so that a push
-        brings it again.
-        """
+        """Whether the blob exists with this size; a truncated one is removed."""
         path = self.path(digest)
         if path.is_file() and path.stat().st_size != size:
             path.unlink()
         return path.is_file()
 
     def drop_damaged(self) -> None:
-        """Remove the small blobs (manifests, configurations) that are not what their names say;
-        call it once, before serving.
+        """Remove small blobs (manifests, configurations) that do not match their digests.
+
+        Call it once, before serving.
         """
         for path in self._blobs.iterdir():
             if (
@@ -82,25 +82,25 @@ class Blobs:
                 path.unlink()
 
     def put(self, data: bytes) -> str:
-        """Keep `data`; its digest."""
+        """Store `data` and return its digest."""
         digest = digest_of(data)
         if not self.has(digest):
             write_aside(self.path(digest), data)
         return digest
 
     def adopt(self, finished: Path, digest: str) -> None:
-        """Take over a file whose digest the caller has verified."""
+        """Move a file with an already verified digest into the store."""
         finished.replace(self.path(digest))
 
     def forget_unfinished(self) -> None:
-        """Throw away what an earlier process left half-written; call it once, before serving."""
+        """Delete uploads that an earlier process left unfinished; call it once, before serving."""
         shutil.rmtree(self.unfinished, ignore_errors=True)
         self.unfinished.mkdir(parents=True, exist_ok=True)
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """A manifest as a repository of the registry took it. `size` in bytes: config and layers."""
+    """A manifest as pushed to a repository; `size` in bytes, config and layers."""
 
     digest: str
     media_type: str
@@ -108,8 +108,9 @@ class Pushed:
 
 
 class Repositories:
-    """Which blobs, manifests and tags were pushed to which repository (whether an image still
-    *exists* is ECR's to say).
+    """The blobs, manifests and tags pushed to each repository.
+
+    Whether an image still *exists* is up to ECR.
     """
 
     def __init__(self, root: Path) -> None:
@@ -119,23 +120,21 @@ class Repositories:
         return self._root / name.replace("/", "!") / kind  # "!" stands in no repository name
 
     def link(self, name: str, digest: str) -> None:
-        """Note that this repository holds the blob, as registries scope blobs by repository."""
+        """Record that this repository has the blob, as registries scope blobs by repository."""
         write_aside(self._folder(name, "blobs") / digest.removeprefix("sha256:"), b"")
 
     def linked(self, name: str, digest: str) -> bool:
         return (self._folder(name, "blobs") / digest.removeprefix("sha256:")).exists()
 
     def record(self, name: str, pushed: Pushed, tag: str | None) -> None:
-        """Note a pushed manifest and the tag it was pushed by."""
+        """Record a pushed manifest and its tag."""
         hexa = pushed.digest.removeprefix("sha256:")
         write_aside(self._folder(name, "manifests") / hexa, json.dumps(asdict(pushed)).encode())
         if tag:
             write_aside(self._folder(name, "tags") / tag, pushed.digest.encode())
 
     def pushed(self, name: str, digest: str) -> Pushed | None:
-        """The record of a manifest, or None when it was never pushed here, or the record can't be
-        read.
-        """
+        """Return the record of a manifest, or None if it was never pushed or is unreadable."""
         try:
             record = (self._folder(name, "manifests") / digest.removeprefix("sha256:")).read_text()
             return Pushed(**json.loads(record))
@@ -143,7 +142,7 @@ class Repositories:
             return None
 
     def tags(self, name: str) -> tuple[str, ...]:
-        """Tags ever pushed, sorted; ECR knows which of them still stand."""
+        """Return all tags ever pushed, sorted; ECR knows which of them still exist."""
         folder = self._folder(name, "tags")
         if not folder.is_dir():
             return ()
@@ -152,9 +151,7 @@ class Repositories:
         )
 
     def every(self) -> Iterator[tuple[str, str, Pushed]]:
-        """(repository, tag, manifest) of every tag as last pushed: what an ECR that forgot
-        everything has to be told again.
-        """
+        """Yield (repository, tag, manifest) of every tag as last pushed, to restore ECR from."""
         folders = sorted(self._root.iterdir()) if self._root.is_dir() else []
         for folder in folders:
             name = folder.name.replace("!", "/")

@@ -1,8 +1,8 @@
-"""Blob uploads under way: POST opens one, PATCH appends, PUT closes it with its digest (OCI
-distribution-spec, "Pushing blobs").
+"""Blob uploads in progress: POST opens, PATCH appends, PUT closes (OCI distribution-spec).
 
-An upload lives in one file below `unfinished/`; a supervisor that is killed loses it, and the
-client starts that blob again, as with ECR."""
+An upload is one file below `unfinished/`. A killed supervisor loses it, and the client starts that
+blob again, as with ECR.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ MOST_UPLOADS = 64
 
 
 class TooMuchError(Exception):
-    """A blob beyond LARGEST_BLOB, or more than MOST_UPLOADS at once."""
+    """A blob exceeds LARGEST_BLOB, or there are more than MOST_UPLOADS at once."""
 
 
 class WrongDigestError(Exception):
-    """The bytes do not have the digest that the client named."""
+    """The bytes do not match the digest that the client sent."""
 
 
 class Uploads:
-    """Every upload under way, by its id; each belongs to one repository."""
+    """The uploads in progress, by id; each belongs to one repository."""
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs = blobs
@@ -36,7 +36,7 @@ class Uploads:
         self._guard = threading.Lock()
 
     def open(self, repository: str) -> str:
-        """A new upload's id. The oldest gives way when there are too many: its client has gone."""
+        """Open an upload and return its id; the oldest one is dropped if there are too many."""
         identity = str(uuid.uuid4())
         with self._guard:
             while len(self._names) >= MOST_UPLOADS:
@@ -51,11 +51,11 @@ class Uploads:
         return self._names.get(identity) == repository
 
     def offset(self, identity: str) -> int:
-        """Bytes received so far."""
+        """Return the bytes received so far."""
         return self._file(identity).stat().st_size
 
     def append(self, identity: str, body: IO[bytes]) -> int:
-        """Write `body` behind what is there; the new offset. Raises TooMuchError."""
+        """Append `body` and return the new offset. Raises TooMuchError."""
         with self._file(identity).open("ab") as out:
             while chunk := body.read(CHUNK):
                 if out.tell() + len(chunk) > LARGEST_BLOB:
@@ -64,7 +64,7 @@ class Uploads:
             return out.tell()
 
     def finish(self, identity: str, digest: str) -> None:
-        """Verify and keep the blob. Raises WrongDigestError; either way the upload is over."""
+        """Verify and store the blob; the upload ends either way. Raises WrongDigestError."""
         path = self._file(identity)
         try:
             with path.open("rb") as data:

@@ -1,10 +1,10 @@
-"""A real registry behind the front (`inv sandbox.up --engine docker --registry HOST:PORT`): it
-holds the layers and manifests, we stay ECR.
+"""A real registry behind the front (`--engine docker --registry HOST:PORT`).
 
-What ECR enforces is still refused in front of it: the login, repositories that do not exist, a tag
-that stands, an image that was deleted. All else of a request goes there, and the answer, refusals
-included, comes back as the registry words it. Differs from the front alone: the front keeps a copy
-of each manifest (a new world is told of it again), never of a layer."""
+It stores the layers and manifests, while the front still enforces ECR's rules: the login, missing
+repositories, existing immutable tags, deleted images. All other requests are forwarded, and the
+registry's answers, including errors, are returned. Differs from the front alone: the front keeps a
+copy of each manifest (to restore ECR from), never of a layer.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ANOTHERS = {
 
 
 class NoRegistryError(Exception):
-    """The registry is not there, or none that we may use; the text says why."""
+    """The registry is missing or unsuitable; the text is the reason."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Upstream:
 
     @classmethod
     def at(cls, place: str) -> Upstream:
-        """The registry at `place`, asked once whether it is one. Raises NoRegistryError."""
+        """Return the registry at `place` after a check that it is one. Raises NoRegistryError."""
         if not _PLACE.match(place) or not is_loopback(place):
             raise NoRegistryError(
                 "a registry on this machine is named by its address: 127.0.0.1:5000"
@@ -69,7 +69,10 @@ class Upstream:
         headers: dict[str, str] | None = None,
         body: bytes | Iterator[bytes] | None = None,
     ) -> http.client.HTTPResponse:
-        """One request; its answer, to be closed. Raises NoRegistryError where nobody answers."""
+        """Send one request; return the answer, to be closed.
+
+        Raises NoRegistryError without an answer.
+        """
         connection = http.client.HTTPConnection(self.place, timeout=_TIMEOUT)
         try:
             connection.request(method, target, body, {**(headers or {}), "Connection": "close"})
@@ -83,15 +86,16 @@ class Upstream:
             raise
 
     def holds(self, name: str, digest: str) -> bool:
-        """Whether it has this manifest."""
+        """Whether the registry has this manifest."""
         with self.ask("HEAD", f"/v2/{name}/manifests/{digest}", {"Accept": "*/*"}) as answer:
             return answer.status == 200
 
     def forward(
         self, request: Request, path: str | None = None, body: bytes | None = None
     ) -> Response:
-        """The request, at `path` and with `body` where they were read already; the answer, with
-        places on this front instead of there.
+        """Forward the request and return the answer, with locations pointing to this front.
+
+        `path` and `body` replace the request's own if given.
         """
         query = urlencode(
             [each for each in request.args.items(multi=True) if each[0] not in _ANOTHERS]

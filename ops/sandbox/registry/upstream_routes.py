@@ -1,6 +1,4 @@
-"""The front's answers where a real registry stands behind it: ECR's own refusals first, then
-whatever the registry says (upstream.py).
-"""
+"""The front's handlers with an upstream registry: ECR's rules first, then its answer."""
 
 from __future__ import annotations
 
@@ -14,14 +12,14 @@ from ops.sandbox.registry.upstream import Upstream
 
 
 class UpstreamRoutes:
-    """What is answered by, or with, the registry at `upstream`."""
+    """Handlers that use the registry at `upstream`."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
     @property
     def overrides(self) -> dict[Handler, Handler]:
-        """Which of the front's own handlers gives way to which of these."""
+        """Return the front's own handlers, mapped to their replacements."""
         uploads = (
             routes.start_upload,
             routes.append,
@@ -47,9 +45,7 @@ class UpstreamRoutes:
         return self._upstream.forward(call.request)
 
     def manifest(self, call: RegistryCall, name: str, reference: str) -> Response:
-        """By digest, whatever tag the registry itself has for it: ECR says which image a tag names,
-        and whether there is one.
-        """
+        """Forward by digest, since ECR decides which image a tag refers to."""
         return self._upstream.forward(
             call.request, f"/v2/{name}/manifests/{manifests.stored_manifest(call, name, reference)}"
         )

@@ -1,1 +1,1 @@
-"""ECS as the sandbox answers it: services, tasks, deployments, from its own store."""
+"""The sandbox's ECS API: services, tasks and deployments, from its own store."""

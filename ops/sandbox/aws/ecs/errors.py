@@ -1,6 +1,4 @@
-"""The refusals of the ECS API, in its own words. Texts and codes as AWS answers them (seen in
-public reports).
-"""
+"""The errors of the ECS API, with AWS's texts and codes as seen in public reports."""
 
 from __future__ import annotations
 
@@ -8,7 +6,7 @@ from moto.ecs.exceptions import ECSException
 
 
 def refused(code: str, message: str) -> Exception:
-    """An error answer of the ECS API; raise it."""
+    """Return an error of the ECS API to raise."""
     failure: Exception = ECSException(code, message)
     return failure
 

@@ -1,9 +1,8 @@
-"""ListServiceDeployments and DescribeServiceDeployments: the deployments that a service has had,
-newest first.
+"""The calls ListServiceDeployments and DescribeServiceDeployments, newest first.
 
-Differs from ECS: a rollback by the circuit breaker is a service deployment of its own here (ECS
-shows it inside the failed one), its id is the deployment's digits, and revision ARNs are made of
-the task definition's revision (ECS: a number of its own). StopServiceDeployment is not answered.
+Differs from ECS: a rollback by the circuit breaker is a service deployment of its own (ECS shows it
+inside the failed one), its id is the deployment's digits, and revision ARNs use the task
+definition's revision (ECS: a number of its own). StopServiceDeployment is not supported.
 """
 
 from __future__ import annotations

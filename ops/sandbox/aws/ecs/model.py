@@ -1,9 +1,8 @@
-"""The ECS things that move: services, deployments, tasks and their containers, as the agent changes
-them and the API shows them.
+"""The ECS objects that change: services, deployments, tasks and their containers.
 
 Emulates the parts of ECS's data model that DescribeServices and DescribeTasks show. moto keeps
-clusters and task definitions; its services stand still and its tasks walk on by themselves, so
-these take their place. All fields are guarded by `EcsStore.lock`; times are aware UTC datetimes.
+clusters and task definitions; its services never change and its tasks progress by themselves, so
+these replace them. All fields are guarded by `EcsStore.lock`; times are aware UTC datetimes.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ def utc_now() -> datetime:
 
 
 def deployment_id() -> str:
-    """`ecs-svc/` and nineteen digits, as ECS makes them."""
+    """Return a new id, `ecs-svc/` and nineteen digits, in ECS's format."""
     return f"ecs-svc/{secrets.randbelow(9 * 10**18) + 10**18}"
 
 
 @dataclass
 class Event:
-    """One line of a service's events."""
+    """One service event."""
 
     id: str
     created_at: datetime
@@ -38,9 +37,7 @@ class Event:
 
 @dataclass
 class Deployment:
-    """One deployment of a service (API: `Deployment`), with the scheduler's own book-keeping below
-    the line.
-    """
+    """One deployment of a service (API: `Deployment`), with the scheduler's own fields."""
 
     id: str
     task_definition: str
@@ -64,7 +61,7 @@ class Deployment:
         self.rollout_reason = self.rollout_reason or f"ECS deployment {self.id} in progress."
 
     def conclude(self, state: str, reason: str) -> None:
-        """Move to COMPLETED or FAILED."""
+        """Set the rollout state to COMPLETED or FAILED."""
         self.rollout_state = state
         self.rollout_reason = reason
         self.updated_at = self.finished_at = utc_now()
@@ -72,7 +69,7 @@ class Deployment:
 
 @dataclass
 class Container:
-    """One container of a task (API: `Container`). `exit_code` stays None when it never ran."""
+    """One container of a task (API: `Container`). `exit_code` is None if it never ran."""
 
     name: str
     image: str
@@ -127,8 +124,9 @@ class Task:
     stop_asked: threading.Event = field(default_factory=threading.Event)
 
     def ask_to_stop(self, code: str, reason: str) -> bool:
-        """Desired status STOPPED; False when that was asked before (the first reason stands, as in
-        ECS).
+        """Set the desired status to STOPPED; return False if it already was.
+
+        The first reason is retained, as in ECS.
         """
         if self.desired_status == "STOPPED":
             return False
@@ -146,8 +144,9 @@ class Task:
 
 @dataclass
 class Service:
-    """One service (API: `Service`). `deployments[0]` is the PRIMARY; INACTIVE ones stay at the end
-    as history.
+    """One service (API: `Service`).
+
+    `deployments[0]` is the PRIMARY; INACTIVE ones stay at the end as history.
     """
 
     name: str
@@ -172,7 +171,7 @@ class Service:
 
     @property
     def current(self) -> list[Deployment]:
-        """What DescribeServices shows: PRIMARY and ACTIVE."""
+        """Return the deployments that DescribeServices shows: PRIMARY and ACTIVE."""
         return [deployment for deployment in self.deployments if deployment.status != "INACTIVE"]
 
     @property
@@ -181,26 +180,26 @@ class Service:
         return found
 
     def percentages(self) -> tuple[int, int]:
-        """(minimumHealthyPercent, maximumPercent); ECS's defaults for REPLICA are 100 and 200."""
+        """Return (minimumHealthyPercent, maximumPercent); the defaults are 100 and 200."""
         configuration = self.settings.get("deploymentConfiguration") or {}
         return configuration.get("minimumHealthyPercent", 100), configuration.get(
             "maximumPercent", 200
         )
 
     def breaker(self) -> tuple[bool, bool]:
-        """(enabled, rolls back)."""
+        """Return whether the circuit breaker is enabled, and whether it rolls back."""
         breaker = (self.settings.get("deploymentConfiguration") or {}).get(
             "deploymentCircuitBreaker"
         ) or {}
         return bool(breaker.get("enable")), bool(breaker.get("rollback"))
 
     def say(self, message: str) -> None:
-        """Add an event, newest first. `(service NAME) ` is put before it."""
+        """Add an event, newest first, prefixed with `(service NAME) `."""
         identifier = "-".join(secrets.token_hex(size) for size in (4, 2, 2, 2, 6))
         self.events.appendleft(Event(identifier, utc_now(), f"(service {self.name}) {message}"))
 
     def begin(self, deployment: Deployment) -> Deployment:
-        """Make `deployment` the PRIMARY; the former one goes on as ACTIVE until it is drained."""
+        """Make `deployment` the PRIMARY; the former one stays ACTIVE until it is drained."""
         for former in self.current:
             former.status = "ACTIVE"
             former.updated_at = utc_now()

@@ -1,9 +1,11 @@
-"""Services, deployments and tasks in the shapes of the ECS API (DescribeServices, DescribeTasks).
-Pure: no look at anything but its arguments.
+"""The API's representation of services, deployments and tasks.
+
+Pure.
 
 Differs from ECS: `attributes`, `inferenceAccelerators`, managed agents and Service Connect never
 appear; a container's `healthStatus` is always UNKNOWN because container health checks are not run
-(see `ops.sandbox.agent`)."""
+(see `ops.sandbox.agent`).
+"""
 
 from __future__ import annotations
 

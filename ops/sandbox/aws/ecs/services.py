@@ -1,13 +1,13 @@
-"""CreateService, UpdateService, DeleteService, DescribeServices, ListServices: answered from the
-sandbox's own store.
+"""The service calls of the ECS API: create, update, delete, describe and list.
 
 Emulates what moto drops or fakes: deployment configuration, grace period, execute-command flag and
-zone rebalancing are kept; UpdateService makes a new deployment when the task definition, the
+zone rebalancing are stored; UpdateService creates a new deployment when the task definition, the
 network, the load balancers or the platform version change or when it is forced (which keeps the
 revision), and none when only `desiredCount` or the deployment configuration changes; INACTIVE
-definitions, missing and draining services are refused. Differs from ECS: only the ECS deployment
+definitions, missing and draining services are rejected. Differs from ECS: only the ECS deployment
 controller with the REPLICA strategy on Fargate is scheduled; capacity providers, Service Connect,
-placement and service registries are remembered and otherwise ignored."""
+placement and service registries are stored and otherwise ignored.
+"""
 
 from __future__ import annotations
 
@@ -244,8 +244,9 @@ class Services:
 
 
 def _asked(response: Any) -> dict[str, Any]:
-    """The call's parameters. A network without security groups is the VPC's default one, as ECS
-    shows it: an empty list.
+    """Return the call's parameters.
+
+    A network without security groups uses the VPC's default one; ECS shows that as an empty list.
     """
     asked = dict(response.params)
     if place := asked.get("networkConfiguration"):
@@ -285,7 +286,7 @@ def _arn(cluster: str, name: str) -> str:
 
 
 def _refuse_idle_target_groups(load_balancers: list[dict[str, Any]]) -> None:
-    """ECS refuses a target group that no listener forwards to."""
+    """Reject target groups that no listener forwards to, as ECS does."""
     groups = elbv2_backends[ACCOUNT][REGION].target_groups
     for each in load_balancers:
         arn = each.get("targetGroupArn")

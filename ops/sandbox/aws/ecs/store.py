@@ -1,8 +1,8 @@
-"""Where the sandbox keeps its ECS services and tasks: one store, one lock, shared by the API's
-answers and by the agent.
+"""The store of ECS services and tasks, shared by the API and the agent under one lock.
 
-Differs from ECS in nothing that can be seen but time: a stopped task is forgotten after
-`Timing.stopped_visible` seconds (ECS: about an hour)."""
+Differs from ECS in timing only: a stopped task is dropped after `Timing.stopped_visible` seconds
+(ECS: about an hour).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ops.sandbox.contracts import ACCOUNT, REGION
 
 @dataclass
 class EcsStore:
-    """All services (by ARN) and tasks (by id). Hold `lock` for every look and every change."""
+    """All services (by ARN) and tasks (by id). Hold `lock` for every read and write."""
 
     lock: threading.RLock = field(default_factory=threading.RLock)
     services: dict[str, Service] = field(default_factory=dict)
@@ -33,8 +33,9 @@ class EcsStore:
         return [task for task in self.of_service(service) if task.started_by == deployment.id]
 
     def new_task(self, cluster: Any, definition: Any, **fields: Any) -> Task:
-        """Record a task in PROVISIONING; the agent takes it from there. `cluster` and `definition`
-        are moto's.
+        """Record a task in PROVISIONING for the agent to run.
+
+        `cluster` and `definition` are moto's.
         """
         identifier = secrets.token_hex(16)
         containers = [
@@ -62,7 +63,7 @@ class EcsStore:
         return task
 
     def counts(self, tasks: list[Task]) -> tuple[int, int]:
-        """(running, pending), as DescribeServices counts: what is meant to stop counts no more."""
+        """Return (running, pending) as DescribeServices counts, without tasks that are stopping."""
         wanted = [task for task in tasks if task.desired_status == "RUNNING"]
         running = sum(task.last_status == "RUNNING" for task in wanted)
         return running, len(wanted) - running

@@ -1,10 +1,10 @@
-"""Task definitions: moto keeps them; mended is what it answers otherwise than ECS.
+"""Task definitions, stored by moto, with its deviations from ECS corrected.
 
-- a family without a revision means its newest ACTIVE revision (moto: the newest, even
-  INACTIVE); a family with none left is not found;
-- `registeredAt`, `registeredBy` and `deregisteredAt` are answered; ListTaskDefinitions sorts
-  (`sort`), filters by the whole family name and pages. Differs from ECS: `requiresAttributes` is
-  not answered, and an INACTIVE definition is refused at once (ECS: within ten minutes).
+A family without a revision means its newest ACTIVE revision (moto: the newest, even INACTIVE); a
+family without an ACTIVE revision is not found. `registeredAt`, `registeredBy` and `deregisteredAt`
+are returned; ListTaskDefinitions sorts (`sort`), filters by the whole family name and pages.
+Differs from ECS: `requiresAttributes` is not returned, and an INACTIVE definition is rejected at
+once (ECS: within ten minutes).
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ def install() -> None:
 
 
 def describe(backend: Any, task_definition_str: str) -> Any:
-    """moto's definition for an ARN, `family:revision` or `family` (newest ACTIVE). Raises
-    ClientException.
+    """Return moto's definition for an ARN, `family:revision` or `family` (newest ACTIVE).
+
+    Raises ClientException.
     """
     family, _, revision = task_definition_str.split("/")[-1].partition(":")
     known = backend.task_definitions.get(family, {})
@@ -49,8 +50,9 @@ def describe(backend: Any, task_definition_str: str) -> Any:
 
 
 def to_run(backend: Any, name: str) -> Any:
-    """The definition to launch tasks from; an INACTIVE or unknown one is refused as UpdateService
-    does.
+    """Return the definition to launch tasks from.
+
+    An INACTIVE or unknown one is rejected as UpdateService does.
     """
     try:
         found = describe(backend, name)
@@ -96,7 +98,7 @@ def _list(response: Any) -> dict[str, Any]:
 
 
 def paged(items: list[Any], limit: int | None, token: str | None) -> tuple[list[Any], str | None]:
-    """One page of `items` and the token of the next; a token is the index where it starts."""
+    """Return one page of `items` and the next token, the index where the next page starts."""
     start = int(token) if token and token.isdigit() else 0
     end = start + min(limit or PAGE, PAGE)
     return items[start:end], str(end) if end < len(items) else None

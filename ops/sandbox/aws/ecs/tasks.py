@@ -1,10 +1,11 @@
-"""RunTask, StopTask, DescribeTasks, ListTasks: answered from the sandbox's own store; nothing moves
-because somebody looks.
+"""The task calls of the ECS API: RunTask, StopTask, DescribeTasks, ListTasks.
 
 Emulates: ListTasks by serviceName, startedBy, family and desiredStatus (default RUNNING);
-`failures` MISSING; StopTask's UserInitiated; RunTask on Fargate, its tasks carried out by the same
-agent. Differs from ECS: StartTask and container instances are moto's (there are no instances), a
-task takes no tags from its service, and `containerInstance`, `launchType` filters are ignored."""
+`failures` MISSING; StopTask's UserInitiated; RunTask on Fargate, run by the same agent. Unlike
+moto's, reading a task never changes its state. Differs from ECS: StartTask and container instances
+are moto's (there are no instances), a task takes no tags from its service, and `containerInstance`,
+`launchType` filters are ignored.
+"""
 
 from __future__ import annotations
 
