@@ -14,19 +14,19 @@ from pathlib import Path
 from ops.core import ui
 from ops.tools import shell
 
-RUFF = ("ruff", "check", "--output-format=concise", ".")
-MYPY = ("mypy",)  # strictness and files stand in pyproject.toml
+_RUFF = ("ruff", "check", "--output-format=concise", ".")
+_MYPY = ("mypy",)  # strictness and files stand in pyproject.toml
 # A file a worker: files share fixtures (a platform that is up) that are dear to make;
 # tests/conftest.py has the long files begin first.
 # Half of a test's time is waiting, so there are two workers to a core. More than four only fight
 # for the disk.
-PYTEST = (
+_PYTEST = (
     "pytest",
     "--dist=loadfile",
     "--no-loadscope-reorder",
     f"--numprocesses={min(2 * (os.cpu_count() or 1), 4)}",
 )
-MEANT_FOR_REAL_WORK = ("AWS_", "INVOKE_")
+_MEANT_FOR_REAL_WORK = ("AWS_", "INVOKE_")
 
 
 def test(root: Path, *, select: str | None = None) -> int:
@@ -36,30 +36,32 @@ def test(root: Path, *, select: str | None = None) -> int:
     Returns the first exit code that is not 0. The tests run even when a check fails: one run tells
     all."""
     chosen = () if select is None else ("-k", select)
-    return first_failure([check(root), module(root, *PYTEST, *chosen)])
+    return _first_failure([check(root), _run_module(root, *_PYTEST, *chosen)])
 
 
 def check(root: Path) -> int:
     """ruff and mypy over the project; nothing is changed."""
-    return first_failure([module(root, *RUFF), module(root, *MYPY)])
+    return _first_failure([_run_module(root, *_RUFF), _run_module(root, *_MYPY)])
 
 
 def fix(root: Path) -> int:
     """Let ruff mend what it can; 1 when something is left over."""
-    return module(root, *RUFF, "--fix")
+    return _run_module(root, *_RUFF, "--fix")
 
 
 def bench(root: Path) -> int:
     """Every program in bench/, one after the other, so that none disturbs another's figures."""
-    return first_failure([module(root, f"bench.{path.stem}") for path in programs(root / "bench")])
+    return _first_failure(
+        [_run_module(root, f"bench.{path.stem}") for path in _programs(root / "bench")]
+    )
 
 
 def docs(root: Path) -> int:
     """Bring the pages that are gathered from the code up to date."""
-    return module(root, "docs.gather")
+    return _run_module(root, "docs.gather")
 
 
-def programs(folder: Path) -> list[Path]:
+def _programs(folder: Path) -> list[Path]:
     """The modules of a folder that can be run; the others are their helpers."""
     return [
         path
@@ -68,28 +70,31 @@ def programs(folder: Path) -> list[Path]:
     ]
 
 
-def module(root: Path, *words: str) -> int:
+def _run_module(root: Path, *words: str) -> int:
     """Run `python -m WORDS` to its end and return its exit code."""
     ui.progress(f"{' '.join(words)} …")
     return shell.run(
-        [sys.executable, "-m", *words], cwd=root, env=without_settings(os.environ), on_line=pass_on
+        [sys.executable, "-m", *words],
+        cwd=root,
+        env=_without_settings(os.environ),
+        on_line=_pass_on,
     ).exit_code
 
 
-def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """Without the operator's account and environment: `INVOKE_ENV=prod` in a shell must not decide
     where a test acts.
     """
     return {
         name: value
         for name, value in environment.items()
-        if not name.startswith(MEANT_FOR_REAL_WORK)
+        if not name.startswith(_MEANT_FOR_REAL_WORK)
     }
 
 
-def pass_on(line: str) -> None:
+def _pass_on(line: str) -> None:
     print(line, flush=True)
 
 
-def first_failure(codes: Iterable[int]) -> int:
+def _first_failure(codes: Iterable[int]) -> int:
     return next((code for code in codes if code), 0)

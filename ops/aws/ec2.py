@@ -8,7 +8,7 @@ from typing import Any
 from ops.aws.facts import Ingress
 from ops.aws.session import AwsSession
 
-SOURCES = {
+_SOURCES = {
     "UserIdGroupPairs": "GroupId",
     "IpRanges": "CidrIp",
     "Ipv6Ranges": "CidrIpv6",
@@ -22,16 +22,16 @@ def ingress(cloud: AwsSession, groups: Sequence[str]) -> tuple[Ingress, ...]:
         found = cloud.client("ec2").describe_security_groups(GroupIds=list(groups))[
             "SecurityGroups"
         ]
-        return tuple(rule(each) for group in found for each in group["IpPermissions"])
+        return tuple(_to_ingress(each) for group in found for each in group["IpPermissions"])
 
 
-def rule(found: dict[str, Any]) -> Ingress:
+def _to_ingress(found: dict[str, Any]) -> Ingress:
     ports = found.get("FromPort", 0), found.get("ToPort", 65535)
-    return Ingress(str(found["IpProtocol"]), *ports, tuple(sources(found)))
+    return Ingress(str(found["IpProtocol"]), *ports, tuple(_sources(found)))
 
 
-def sources(rule: dict[str, list[dict[str, str]]]) -> Iterable[str]:
-    for key, name in SOURCES.items():
+def _sources(rule: dict[str, list[dict[str, str]]]) -> Iterable[str]:
+    for key, name in _SOURCES.items():
         yield from (each[name] for each in rule.get(key) or () if name in each)
 
 

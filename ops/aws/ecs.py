@@ -22,7 +22,7 @@ from ops.aws.session import AwsSession, code
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import known
 
-READ_ONLY = frozenset(
+_READ_ONLY = frozenset(
     {
         "taskDefinitionArn",
         "revision",
@@ -35,14 +35,14 @@ READ_ONLY = frozenset(
         "deleteRequestedAt",
     }
 )
-ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
+_ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
 TASKS_A_CALL = 100
-SERVICES_A_CALL = 10
+_SERVICES_A_CALL = 10
 MISSING = "MISSING"
-NO_ANSWER = "ECS answered with neither the service nor a failure"
+_NO_ANSWER = "ECS answered with neither the service nor a failure"
 
 
-def translated_ecs(
+def _translated_ecs(
     cloud: AwsSession, what: str, cluster: str, **answers: OpsError
 ) -> AbstractContextManager[None]:
     """ECS's errors as ours; a missing cluster is refused by its name."""
@@ -59,9 +59,9 @@ def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
     Refused for a missing cluster.
     """
     what = f"service {name} in cluster {cluster} (ecs:DescribeServices)"
-    with translated_ecs(cloud, what, cluster):
+    with _translated_ecs(cloud, what, cluster):
         answer = cloud.client("ecs").describe_services(cluster=cluster, services=[name])
-        found = active_services(answer)
+        found = _active_services(answer)
         reasons = failures(answer)
     if found:
         return found[0]
@@ -70,7 +70,7 @@ def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
     ):  # a wrong name is no error in ECS: it comes back under `failures`
         return None
     how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {name}"
-    why = f"ECS answered with failures: {', '.join(sorted(reasons))}" if reasons else NO_ANSWER
+    why = f"ECS answered with failures: {', '.join(sorted(reasons))}" if reasons else _NO_ANSWER
     raise Unreachable(what, why, how)
 
 
@@ -83,11 +83,11 @@ def services(
     found: dict[str, ServiceState | None] = dict.fromkeys(names)
     wanted = tuple(found)
     what = f"services in cluster {cluster} (ecs:DescribeServices)"
-    for start in range(0, len(wanted), SERVICES_A_CALL):
-        with translated_ecs(cloud, what, cluster):
-            some = wanted[start : start + SERVICES_A_CALL]
+    for start in range(0, len(wanted), _SERVICES_A_CALL):
+        with _translated_ecs(cloud, what, cluster):
+            some = wanted[start : start + _SERVICES_A_CALL]
             answer = cloud.client("ecs").describe_services(cluster=cluster, services=some)
-            states = active_services(answer)
+            states = _active_services(answer)
             reasons = failures(answer) - {MISSING}
             answered = {str(each["serviceName"]) for each in answer["services"]}
             answered |= {str(each.get("arn")).rsplit("/", 1)[-1] for each in answer["failures"]}
@@ -101,12 +101,12 @@ def services(
             how = (
                 f"{cloud.program} ecs describe-services --cluster {cluster} --services {silent[0]}"
             )
-            raise Unreachable(f"{what}: {silent[0]}", NO_ANSWER, how)
+            raise Unreachable(f"{what}: {silent[0]}", _NO_ANSWER, how)
         found.update({state.name: state for state in states})
     return found
 
 
-def active_services(answer: Mapping[str, Any]) -> list[ServiceState]:
+def _active_services(answer: Mapping[str, Any]) -> list[ServiceState]:
     """The services in an answer of DescribeServices, without deleted ones."""
     return [service_state(each) for each in answer["services"] if each["status"] != "INACTIVE"]
 
@@ -123,14 +123,14 @@ def deployment_stage(cloud: AwsSession, cluster: str, service: str) -> str:
     ecs:ListServiceDeployments, ecs:DescribeServiceDeployments.
     """
     client = cloud.client("ecs")
-    with translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
+    with _translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
         listed = client.list_service_deployments(
             cluster=cluster, service=service, status=["IN_PROGRESS"]
         )
         found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
     if not found:
         return ""
-    with translated_ecs(
+    with _translated_ecs(
         cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster
     ):
         answer = client.describe_service_deployments(
@@ -163,7 +163,7 @@ def tasks(
     an hour. No such service: none.
     """
     client = cloud.client("ecs")
-    with translated_ecs(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
+    with _translated_ecs(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
         try:
             pages = client.get_paginator("list_tasks").paginate(
                 cluster=cluster, serviceName=service, desiredStatus=desired_status
@@ -175,9 +175,9 @@ def tasks(
     what = f"tasks of {service} (ecs:DescribeTasks)"
     for start in range(0, len(arns), TASKS_A_CALL):
         some = arns[start : start + TASKS_A_CALL]
-        with translated_ecs(cloud, what, cluster):
+        with _translated_ecs(cloud, what, cluster):
             answer = client.describe_tasks(cluster=cluster, tasks=some)
-            described = [task_state(task) for task in answer["tasks"]]
+            described = [_task_state(task) for task in answer["tasks"]]
             reasons = failures(answer) - {"MISSING"}  # a task that has gone meanwhile is MISSING
         answered = len(described) + len(answer["failures"])
         if reasons or answered < len(some):
@@ -208,7 +208,7 @@ def task_definition(cloud: AwsSession, name: str) -> TaskDefinition | None:
 def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two documents would register the same: all but what AWS writes itself."""
     mine, theirs = (
-        {key: value for key, value in each.items() if key not in READ_ONLY and value}
+        {key: value for key, value in each.items() if key not in _READ_ONLY and value}
         for each in (one, other)
     )
     return mine == theirs
@@ -218,7 +218,7 @@ def register(cloud: AwsSession, document: Mapping[str, Any]) -> TaskDefinition:
     """A new revision from a whole `document` (ecs:RegisterTaskDefinition); fields that only AWS
     writes are dropped, tags go along.
     """
-    wanted = {key: value for key, value in document.items() if key not in READ_ONLY}
+    wanted = {key: value for key, value in document.items() if key not in _READ_ONLY}
     if not wanted.get("tags"):  # AWS refuses an empty list
         wanted.pop("tags", None)
     with cloud.translated(f"new revision of {wanted.get('family')} (ecs:RegisterTaskDefinition)"):
@@ -244,7 +244,7 @@ def update_service(
     )
     what, refused = f"roll-out of {service} (ecs:UpdateService)", False
     try:
-        with translated_ecs(
+        with _translated_ecs(
             cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone
         ):
             try:
@@ -281,7 +281,7 @@ def revision(answer: Mapping[str, Any]) -> TaskDefinition:
         )
     cpu = (found.get("runtimePlatform") or {}).get("cpuArchitecture") or "X86_64"
     return TaskDefinition(
-        found["taskDefinitionArn"], found["status"], ARCHITECTURES.get(cpu, cpu.lower()), found
+        found["taskDefinitionArn"], found["status"], _ARCHITECTURES.get(cpu, cpu.lower()), found
     )
 
 
@@ -363,7 +363,7 @@ def deployment(found: Mapping[str, Any]) -> Deployment:
     )
 
 
-def task_state(found: Mapping[str, Any]) -> TaskState:
+def _task_state(found: Mapping[str, Any]) -> TaskState:
     return TaskState(
         arn=found["taskArn"],
         status=found["lastStatus"],

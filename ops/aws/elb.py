@@ -10,10 +10,10 @@ from ops.aws.facts import Target, TargetGroup
 from ops.aws.session import AwsSession
 from ops.core.errors import Refused
 
-GROUPS_A_CALL = 20
+_GROUPS_A_CALL = 20
 
 
-def translated_elb(cloud: AwsSession, arn: str, call: str) -> AbstractContextManager[None]:
+def _translated_elb(cloud: AwsSession, arn: str, call: str) -> AbstractContextManager[None]:
     name = arn.split(":targetgroup/")[-1].split("/")[0]
     gone = Refused(
         f"target group {name} does not exist",
@@ -31,8 +31,8 @@ def target_group(cloud: AwsSession, arn: str) -> TargetGroup:
     """Port and health check (DescribeTargetGroups); path "" for a check that is no HTTP. Raises
     Refused where there is none.
     """
-    with translated_elb(cloud, arn, "DescribeTargetGroups"):
-        return described(
+    with _translated_elb(cloud, arn, "DescribeTargetGroups"):
+        return _target_group(
             cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
         )
 
@@ -40,17 +40,17 @@ def target_group(cloud: AwsSession, arn: str) -> TargetGroup:
 def target_groups(cloud: AwsSession, arns: Sequence[str]) -> dict[str, TargetGroup]:
     """Many at once, by ARN (DescribeTargetGroups, at most 100 a page)."""
     found: dict[str, TargetGroup] = {}
-    for start in range(0, len(arns), GROUPS_A_CALL):
-        some = list(arns[start : start + GROUPS_A_CALL])
-        with translated_elb(cloud, some[0], "DescribeTargetGroups"):
+    for start in range(0, len(arns), _GROUPS_A_CALL):
+        some = list(arns[start : start + _GROUPS_A_CALL])
+        with _translated_elb(cloud, some[0], "DescribeTargetGroups"):
             groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)[
                 "TargetGroups"
             ]
-            found.update({each["TargetGroupArn"]: described(each) for each in groups})
+            found.update({each["TargetGroupArn"]: _target_group(each) for each in groups})
     return found
 
 
-def described(found: Mapping[str, Any]) -> TargetGroup:
+def _target_group(found: Mapping[str, Any]) -> TargetGroup:
     return TargetGroup(
         arn=found["TargetGroupArn"],
         name=found["TargetGroupName"],
@@ -66,14 +66,14 @@ def targets(cloud: AwsSession, arn: str) -> tuple[Target, ...]:
     """Registered targets with state and reason, draining ones included (DescribeTargetHealth).
     Raises Refused where there is no group.
     """
-    with translated_elb(cloud, arn, "DescribeTargetHealth"):
+    with _translated_elb(cloud, arn, "DescribeTargetHealth"):
         found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)[
             "TargetHealthDescriptions"
         ]
-        return tuple(target(item["Target"], item["TargetHealth"]) for item in found)
+        return tuple(_target(item["Target"], item["TargetHealth"]) for item in found)
 
 
-def target(found: Mapping[str, Any], health: Mapping[str, Any]) -> Target:
+def _target(found: Mapping[str, Any], health: Mapping[str, Any]) -> Target:
     return Target(
         id=found["Id"],
         port=found.get("Port", 0),

@@ -11,7 +11,7 @@ from typing import Any
 from ops.core.errors import ConfigError, Denied, OpsError, Unreachable
 from ops.core.redaction.redact import one_line
 
-EXPIRED = frozenset(
+_EXPIRED = frozenset(
     {
         "ExpiredToken",
         "ExpiredTokenException",
@@ -26,7 +26,7 @@ EXPIRED = frozenset(
         "LoginRefreshRequired",
     }
 )
-WRONG_KEYS = frozenset(
+_WRONG_KEYS = frozenset(
     {
         "InvalidClientTokenId",
         "UnrecognizedClientException",
@@ -41,8 +41,8 @@ WRONG_KEYS = frozenset(
         "OptInRequired",
     }
 )
-CLOCK = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
-DENIED = frozenset(
+_CLOCK = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
+_DENIED = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
@@ -52,7 +52,7 @@ DENIED = frozenset(
         "UnauthorizedException",
     }
 )
-THROTTLED = frozenset(
+_THROTTLED = frozenset(
     {
         "Throttling",
         "ThrottlingException",
@@ -66,7 +66,7 @@ THROTTLED = frozenset(
         "ProvisionedThroughputExceededException",
     }
 )
-NO_CREDENTIALS = frozenset(
+_NO_CREDENTIALS = frozenset(
     {
         "NoCredentialsError",
         "PartialCredentialsError",
@@ -75,8 +75,8 @@ NO_CREDENTIALS = frozenset(
         "MissingDependencyException",
     }
 )
-SLOW = frozenset({"ConnectTimeoutError", "ReadTimeoutError"})
-UNREACHED = frozenset(
+_SLOW = frozenset({"ConnectTimeoutError", "ReadTimeoutError"})
+_UNREACHED = frozenset(
     {
         "EndpointConnectionError",
         "ConnectionClosedError",
@@ -86,8 +86,8 @@ UNREACHED = frozenset(
         "ResponseStreamingError",
     }
 )
-PERMISSION = re.compile(r"not authorized to perform:? \[?([\w:*-]+)")
-WHO = re.compile(r"User: (arn:\S+)")
+_PERMISSION = re.compile(r"not authorized to perform:? \[?([\w:*-]+)")
+_USER = re.compile(r"User: (arn:\S+)")
 
 
 class Throttled(Unreachable):
@@ -101,8 +101,8 @@ def translate_error(
     answered = getattr(error, "response", None)
     found: dict[str, Any] = answered.get("Error", {}) if isinstance(answered, dict) else {}
     name = str(found.get("Code") or type(error).__name__)
-    message = first_line(found.get("Message") or error)
-    for cause in (credentials_error, denied_action, unreachable_error, profile_hint):
+    message = _first_line(found.get("Message") or error)
+    for cause in (_credentials_error, _denied_action, _unreachable_error, _profile_hint):
         problem = cause(what, name, message, profile, endpoint)
         if problem:
             return problem
@@ -114,7 +114,7 @@ def translate_error(
     )
 
 
-def credentials_error(
+def _credentials_error(
     what: str, name: str, message: str, profile: str | None, endpoint: str | None
 ) -> OpsError | None:
     login = (
@@ -122,9 +122,9 @@ def credentials_error(
         if profile
         else "aws sso login (or renew the credentials in your environment)"
     )
-    if name in EXPIRED or ("expired" in message.lower() and name in NO_CREDENTIALS):
+    if name in _EXPIRED or ("expired" in message.lower() and name in _NO_CREDENTIALS):
         return Denied(what, f"the login has expired ({name}: {message})", login)
-    if name in NO_CREDENTIALS:
+    if name in _NO_CREDENTIALS:
         return Denied(
             what,
             f"there are no AWS credentials ({message})",
@@ -137,13 +137,13 @@ def credentials_error(
             f"aws configure sso --profile {profile or 'NAME'}, or correct aws.profile in "
             f"invoke.yaml",
         )
-    if name in WRONG_KEYS:
+    if name in _WRONG_KEYS:
         return Denied(
             what,
             f"AWS does not accept the credentials ({name}: {message})",
             f"aws sts get-caller-identity{f' --profile {profile}' if profile else ''}",
         )
-    if name in CLOCK:
+    if name in _CLOCK:
         return Denied(
             what,
             f"this machine's clock is wrong ({name}: {message})",
@@ -152,12 +152,12 @@ def credentials_error(
     return None
 
 
-def denied_action(
+def _denied_action(
     what: str, name: str, message: str, profile: str | None, endpoint: str | None
 ) -> OpsError | None:
-    if name not in DENIED:
+    if name not in _DENIED:
         return None
-    missing, who = PERMISSION.search(message), WHO.search(message)
+    missing, who = _PERMISSION.search(message), _USER.search(message)
     if missing is None:
         return Denied(
             what, f"access denied: {message}", "have the permission added, or use other credentials"
@@ -171,7 +171,7 @@ def denied_action(
     )
 
 
-def unreachable_error(
+def _unreachable_error(
     what: str, name: str, message: str, profile: str | None, endpoint: str | None
 ) -> OpsError | None:
     where = endpoint or "AWS"
@@ -180,13 +180,13 @@ def unreachable_error(
         if endpoint
         else "check network, VPN and region, then run it again"
     )
-    if name in THROTTLED:
+    if name in _THROTTLED:
         return Throttled(
             what, f"AWS asked for fewer calls ({name})", "wait a minute, then run it again"
         )
-    if name in SLOW:
+    if name in _SLOW:
         return Unreachable(what, f"{where} did not answer in time ({message})", again)
-    if name in UNREACHED:
+    if name in _UNREACHED:
         return Unreachable(what, f"{where} cannot be reached ({message})", again)
     if name == "SSLError":
         return Unreachable(
@@ -197,7 +197,7 @@ def unreachable_error(
     return None
 
 
-def profile_hint(
+def _profile_hint(
     what: str, name: str, message: str, profile: str | None, endpoint: str | None
 ) -> OpsError | None:
     if name in (
@@ -216,7 +216,7 @@ def profile_hint(
     return None
 
 
-def first_line(message: object) -> str:
+def _first_line(message: object) -> str:
     """Only the first line: a signature mismatch goes on with the whole signed request."""
     lines = [line for line in str(message).splitlines() if line.strip()]
     return one_line(lines[0]) if lines else ""

@@ -8,7 +8,7 @@ from typing import Any
 from ops.aws.session import AwsSession
 from ops.core.errors import Refused
 
-EMPTY_PAGES = 4  # GetLogEvents may answer with an empty page and go on with its token
+_EMPTY_PAGES = 4  # GetLogEvents may answer with an empty page and go on with its token
 
 
 def group_exists(cloud: AwsSession, name: str) -> bool:
@@ -27,7 +27,7 @@ def last_lines(cloud: AwsSession, group: str, stream: str, limit: int = 20) -> t
     is missing.
     """
     token: str | None = None
-    for _ in range(EMPTY_PAGES):
+    for _ in range(_EMPTY_PAGES):
         page = events(cloud, group, stream, token, limit=limit, startFromHead=False)
         if page is None:
             return ()
@@ -48,7 +48,7 @@ def since(
 
 
 @dataclass(frozen=True)
-class Page:
+class _LogPage:
     """One answer of GetLogEvents: its lines, oldest first, and the tokens that go on from it."""
 
     lines: tuple[str, ...]
@@ -98,7 +98,7 @@ def events_between(
 
 def events(
     cloud: AwsSession, group: str, stream: str, token: str | None, **options: Any
-) -> Page | None:
+) -> _LogPage | None:
     """One page of a stream (logs:GetLogEvents); None where stream or group is missing."""
     client = cloud.client("logs")
     if token is not None:
@@ -108,7 +108,7 @@ def events(
             answer = client.get_log_events(logGroupName=group, logStreamName=stream, **options)
         except client.exceptions.ResourceNotFoundException:
             return None
-        return Page(
+        return _LogPage(
             tuple(event["message"].rstrip("\r\n") for event in answer["events"]),
             answer.get("nextBackwardToken"),
             answer.get("nextForwardToken"),

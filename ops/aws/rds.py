@@ -47,7 +47,7 @@ class Snapshot:
 
 def instance(cloud: AwsSession, id: str) -> Instance:
     """Raises ConfigError where there is no such instance (rds:DescribeDBInstances)."""
-    with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", not_found(id)):
+    with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", _not_found(id)):
         found = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=id)["DBInstances"][0]
         host = (found.get("Endpoint") or {}).get("Address", "")  # none while it is being created
         return Instance(
@@ -64,7 +64,7 @@ def start(cloud: AwsSession, id: str) -> None:
     minutes.
     """
     answers: Mapping[str, OpsError] = {
-        **not_found(id),
+        **_not_found(id),
         "InvalidDBInstanceState": Refused(
             f"RDS instance {id} can't be started", "it is not stopped", "run it again: it waits"
         ),
@@ -87,7 +87,7 @@ def create_snapshot(cloud: AwsSession, id: str, name: str, tags: Mapping[str, st
     """
     what = f"snapshot {name} of RDS instance {id}"
     answers: Mapping[str, OpsError] = {
-        **not_found(id),
+        **_not_found(id),
         "InvalidDBInstanceState": Refused(
             what, "the instance is not available", "inv db.start, then run it again"
         ),
@@ -111,7 +111,7 @@ def create_snapshot(cloud: AwsSession, id: str, name: str, tags: Mapping[str, st
         made = cloud.client("rds").create_db_snapshot(
             DBInstanceIdentifier=id, DBSnapshotIdentifier=name, Tags=labels
         )
-        return read(made["DBSnapshot"])
+        return _to_snapshot(made["DBSnapshot"])
 
 
 def snapshot(cloud: AwsSession, name: str) -> Snapshot:
@@ -123,12 +123,12 @@ def snapshot(cloud: AwsSession, name: str) -> Snapshot:
         f"snapshot {name} (rds:DescribeDBSnapshots)",
         {"DBSnapshotNotFound": gone, "DBSnapshotNotFoundFault": gone},
     ):
-        return read(
+        return _to_snapshot(
             cloud.client("rds").describe_db_snapshots(DBSnapshotIdentifier=name)["DBSnapshots"][0]
         )
 
 
-def read(found: Mapping[str, Any]) -> Snapshot:
+def _to_snapshot(found: Mapping[str, Any]) -> Snapshot:
     return Snapshot(
         found["DBSnapshotIdentifier"],
         found["DBInstanceIdentifier"],
@@ -137,7 +137,7 @@ def read(found: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def not_found(id: str) -> dict[str, OpsError]:
+def _not_found(id: str) -> dict[str, OpsError]:
     why = "there is no such instance in this account and region"
     problem = ConfigError(f"RDS instance {id}", why, "correct database.instance in invoke.yaml")
     return {"DBInstanceNotFound": problem, "DBInstanceNotFoundFault": problem}

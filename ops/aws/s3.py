@@ -18,8 +18,8 @@ from ops.aws.session import AwsSession, code
 from ops.core.errors import OpsError, Refused
 from ops.core.redaction.redact import known
 
-LOST = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-ABSENT = ("NoSuchKey", "404")
+_PRECONDITION_FAILED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_ABSENT = ("NoSuchKey", "404")
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
     from botocore.exceptions import ClientError
 
     what = f"s3://{bucket}/{key} (s3:GetObject)"
-    with cloud.translated(what, no_bucket(bucket)):
+    with cloud.translated(what, _no_bucket(bucket)):
         try:
             answer = cloud.client("s3").get_object(Bucket=bucket, Key=key)
         except ClientError as error:
-            if code(error) in ABSENT:
+            if code(error) in _ABSENT:
                 return None
             raise
         body, etag, written = answer["Body"].read(1 << 20), answer["ETag"], answer["LastModified"]
@@ -65,10 +65,10 @@ def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
             "its body is no JSON object",
             f"look at it: {cloud.program} s3 cp s3://{bucket}/{key} -",
         )
-    return S3Object(document, etag, written, server_time(date))
+    return S3Object(document, etag, written, _server_time(date))
 
 
-def server_time(header: str) -> datetime:
+def _server_time(header: str) -> datetime:
     """The `Date` of an answer; this machine's clock where a proxy made it unreadable."""
     try:
         found = parsedate_to_datetime(header)
@@ -103,13 +103,13 @@ def put(
     from botocore.exceptions import ClientError
 
     body = json.dumps(known.hide_in(document), ensure_ascii=False, default=str).encode()
-    with cloud.translated(f"s3://{bucket}/{key} (s3:PutObject)", no_bucket(bucket)):
+    with cloud.translated(f"s3://{bucket}/{key} (s3:PutObject)", _no_bucket(bucket)):
         try:
             answer = cloud.client("s3").put_object(
                 Bucket=bucket, Key=key, Body=body, ContentType="application/json", **condition
             )
         except ClientError as error:
-            if code(error) in (*LOST, *ABSENT):
+            if code(error) in (*_PRECONDITION_FAILED, *_ABSENT):
                 return None
             raise
         return str(answer["ETag"])
@@ -117,16 +117,16 @@ def put(
 
 def keys(cloud: AwsSession, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
     """The first `limit` keys below `prefix`, in S3's order (ListObjectsV2)."""
-    with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", no_bucket(bucket)):
+    with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", _no_bucket(bucket)):
         pages = (
             cloud.client("s3")
             .get_paginator("list_objects_v2")
             .paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"MaxItems": limit})
         )
-        return tuple(entry["Key"] for page in pages for entry in contents(page))
+        return tuple(entry["Key"] for page in pages for entry in _contents(page))
 
 
-def contents(page: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _contents(page: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     """The objects in one page. S3 leaves `Contents` out where there are none, never
     `IsTruncated`.
     """
@@ -147,17 +147,17 @@ class Entry:
 def entries(cloud: AwsSession, bucket: str, prefix: str) -> tuple[Entry, ...]:
     """Every key below `prefix`, in S3's order of keys (ListObjectsV2, 1000 a call)."""
     found: list[Entry] = []
-    with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", no_bucket(bucket)):
+    with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", _no_bucket(bucket)):
         for page in (
             cloud.client("s3")
             .get_paginator("list_objects_v2")
             .paginate(Bucket=bucket, Prefix=prefix)
         ):
-            found += [Entry(each["Key"], each["LastModified"]) for each in contents(page)]
+            found += [Entry(each["Key"], each["LastModified"]) for each in _contents(page)]
     return tuple(found)
 
 
-def no_bucket(bucket: str) -> dict[str, OpsError]:
+def _no_bucket(bucket: str) -> dict[str, OpsError]:
     return {
         "NoSuchBucket": Refused(
             f"bucket {bucket}",

@@ -44,7 +44,7 @@ def keys(cloud: AwsSession, secret_id: str) -> frozenset[str] | None:
     found = text(cloud, secret_id)
     if found is None:
         return None
-    return frozenset(parsed(found) or ())
+    return frozenset(_parse_object(found) or ())
 
 
 def value(cloud: AwsSession, secret_id: str) -> Mapping[str, str]:
@@ -58,7 +58,7 @@ def value(cloud: AwsSession, secret_id: str) -> Mapping[str, str]:
             "Secrets Manager has no value for it",
             "correct database.secret in invoke.yaml; see: aws secretsmanager list-secrets",
         )
-    values = parsed(found)
+    values = _parse_object(found)
     if values is None:
         raise ConfigError(
             f"secret {secret_id}",
@@ -109,7 +109,7 @@ def text(cloud: AwsSession, secret_id: str) -> str | None:
     return found
 
 
-def parsed(found: str) -> dict[str, Any] | None:
+def _parse_object(found: str) -> dict[str, Any] | None:
     try:
         values = json.loads(found)
     except ValueError:

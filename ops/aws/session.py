@@ -23,8 +23,10 @@ from ops.core.redaction.redact import one_line
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-CHECK_ADDRESS = "run it again; if it stays, check the address, and a proxy or login page in between"
-CONNECT_TIMEOUT = 5  # seconds
+_CHECK_ADDRESS = (
+    "run it again; if it stays, check the address, and a proxy or login page in between"
+)
+_CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 10.0  # seconds without a byte of the answer, for one attempt
 READ_TIMES = {
     "s3": 0.5,
@@ -32,7 +34,7 @@ READ_TIMES = {
     "rds": 2.0,
     "cloudfront": 2.0,
 }  # of READ_TIMEOUT: small objects, long searches
-ATTEMPTS = 5
+_ATTEMPTS = 5
 HUNG_ATTEMPTS = 2  # of a call that got no answer in time: with READ_TIMEOUT this bounds the call
 NOTICE_AFTER = 5.0  # seconds until a call that is waited for is named
 # of one client: a sweep asks 16 questions at once, and one about a service makes two calls of ECS
@@ -81,7 +83,7 @@ class AwsSession:
             config=self._config.merge(timeout),
         )
         client.meta.events.register("needs-retry", self._stop_waiting)
-        client.meta.events.register("after-call", refuse_foreign)
+        client.meta.events.register("after-call", _refuse_foreign)
         return client
 
     def _stop_waiting(
@@ -154,10 +156,10 @@ def translated(
         missing = (
             f"without {error.args[0]}" if isinstance(error, KeyError) else "with an empty list"
         )
-        raise Unreachable(what, f"{where} answered {missing}", CHECK_ADDRESS) from None
+        raise Unreachable(what, f"{where} answered {missing}", _CHECK_ADDRESS) from None
     except (ValueError, TypeError, AttributeError, ResponseParserError) as error:
         why = f"what answers at {where} is not AWS ({type(error).__name__}: {one_line(error)})"
-        raise Unreachable(what, why, CHECK_ADDRESS) from None
+        raise Unreachable(what, why, _CHECK_ADDRESS) from None
     finally:
         notice.cancel()
 
@@ -166,7 +168,7 @@ class ForeignAnswer(ValueError):
     """A successful answer that does not come from AWS: a login page, a cut document."""
 
 
-def refuse_foreign(http_response: Any, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
+def _refuse_foreign(http_response: Any, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
     """Raise ForeignAnswer for a web page, or a body that is not JSON where JSON is due.
 
     botocore reads both as an answer without any field, which looks like "there is nothing".
@@ -192,7 +194,7 @@ def connect(settings: Settings) -> AwsSession:
     """
     environment, aws = settings.environment, settings.environment.aws
     if not environment.overlay and not aws.endpoint:
-        return of_machine(aws.profile, environment.region, aws.read_timeout)
+        return _of_machine(aws.profile, environment.region, aws.read_timeout)
     if not (aws.endpoint and aws.access_key and aws.secret_key):
         hint = (
             environment.overlay_hint
@@ -208,7 +210,7 @@ def connect(settings: Settings) -> AwsSession:
     return of_overlay(aws.endpoint, *keys, environment.region, aws.read_timeout)
 
 
-def of_machine(profile: str | None, region: str, read_timeout: float = READ_TIMEOUT) -> AwsSession:
+def _of_machine(profile: str | None, region: str, read_timeout: float = READ_TIMEOUT) -> AwsSession:
     """AWS with the profile of this machine, or with AWS's own credential chain."""
     import boto3
 
@@ -254,9 +256,9 @@ def of_overlay(
 def configuration(**more: Any) -> Any:
     from botocore.config import Config
 
-    retries = {"mode": "standard", "max_attempts": ATTEMPTS}
+    retries = {"mode": "standard", "max_attempts": _ATTEMPTS}
     return Config(
-        connect_timeout=CONNECT_TIMEOUT,
+        connect_timeout=_CONNECT_TIMEOUT,
         tcp_keepalive=True,
         retries=retries,
         max_pool_connections=CONNECTIONS,

@@ -67,13 +67,13 @@ def apply(plan: Plan, doers: Mapping[str, StepHandler], journal: Journal) -> Non
     """Run every step of `plan` in order. Raises the first error, after undoing what had begun."""
     try:
         for step in plan.steps:
-            carry_out(step, doers, journal)
+            _carry_out(step, doers, journal)
     except BaseException:
-        undo_all(doers, journal)
+        _undo_all(doers, journal)
         raise
 
 
-def carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) -> None:
+def _carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) -> None:
     """One step, recorded before it runs."""
     entry, began = StepRecord(step), journal.clock()
     journal.guard()
@@ -89,7 +89,7 @@ def carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) ->
         entry.took_s = journal.clock() - began
 
 
-def undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
+def _undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
     """Take back what had begun, newest first; an undo that fails is reported and does not stop the
     others.
     """
@@ -106,17 +106,17 @@ def undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
             entry.status = "undone"
         except KeyboardInterrupt as second:
             for still in (entry, *pending):
-                mark_not_undone(still, journal, f"{second or 'interrupted again'}")
+                _mark_not_undone(still, journal, f"{second or 'interrupted again'}")
             return
         except Exception as problem:
-            mark_not_undone(
+            _mark_not_undone(
                 entry,
                 journal,
                 f"{problem.what}: {problem.why}" if isinstance(problem, OpsError) else str(problem),
             )
 
 
-def mark_not_undone(entry: StepRecord, journal: Journal, why: str) -> None:
+def _mark_not_undone(entry: StepRecord, journal: Journal, why: str) -> None:
     entry.status = "left"
     line = f"not undone: {entry.step.says} (undo: {entry.step.undo}): {why}"
     journal.left.append(line)

@@ -22,7 +22,7 @@ from ops.core.redaction.redact import known
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 
-COLOUR = re.compile(
+_COLOUR = re.compile(
     r"\x1b\[[\d;:]*m|\x1b\[\d?K"
 )  # and "erase to the end of the line", which colouring programs send
 
@@ -31,10 +31,10 @@ def plain(text: str) -> str:
     """Text from another program without its colours; other control characters are shown as
     `\\x..`.
     """
-    return COLOUR.sub("", text).translate(CONTROL)
+    return _COLOUR.sub("", text).translate(CONTROL)
 
 
-READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EBADF)  # a pipe, a terminal, closed
+_READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EBADF)  # a pipe, a terminal, closed
 
 
 def progress(line: str = "") -> None:
@@ -49,7 +49,7 @@ def on_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-class BrokenPipeGuard:
+class _BrokenPipeGuard:
     """A stream that hides known secrets and survives its reader (a closed pipe, a lost terminal):
     then text is dropped, never raised.
 
@@ -78,7 +78,7 @@ class BrokenPipeGuard:
             self.give_up(problem)
 
     def give_up(self, problem: Exception) -> None:
-        if isinstance(problem, OSError) and problem.errno not in READER_GONE:
+        if isinstance(problem, OSError) and problem.errno not in _READER_GONE:
             self.failure = problem
         with suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -94,7 +94,7 @@ def ignore_broken_pipes() -> Iterator[None]:
     """stdout and stderr that cannot fail."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (
-        stream if isinstance(stream, BrokenPipeGuard) else BrokenPipeGuard(stream)
+        stream if isinstance(stream, _BrokenPipeGuard) else _BrokenPipeGuard(stream)
         for stream in before
     )
     try:
@@ -114,7 +114,7 @@ def clean_stdout() -> Iterator[TextIO]:
     os.dup2(2, 1)
     stream = os.fdopen(os.dup(kept), "w", encoding="utf-8")
     try:
-        yield BrokenPipeGuard(stream)  # type: ignore[misc]  # a TextIO in all that is used of it
+        yield _BrokenPipeGuard(stream)  # type: ignore[misc]  # a TextIO in all that is used of it
     finally:
         sys.stdout.flush()
         with suppress(OSError):
@@ -176,7 +176,7 @@ def refuse_unanswerable(what: str, option: str = "--yes") -> None:
         )
 
 
-def drop_type_ahead() -> None:
+def _drop_type_ahead() -> None:
     """Discard what was typed so far: keys pressed while something else ran are no answer to the
     next question.
     """
@@ -240,7 +240,7 @@ def read_answer(prompt: str, ask: Callable[[str], str] = input) -> str:
 
     Every question of a task is asked here. A lost terminal answers nothing.
     """
-    drop_type_ahead()
+    _drop_type_ahead()
     print(prompt, end="", file=sys.stderr, flush=True)
     try:
         return ask("").strip()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Endpoint
 
 
-OK = 200
+_OK = 200
 
 
 def check_expressions(endpoint: Endpoint) -> None:
@@ -55,18 +55,18 @@ def differences(
         found.append(f"status: {status}, expected {endpoint.status}")
     if endpoint.content_type and content_type != endpoint.content_type.lower():
         found.append(f"content type: {content_type or 'none'}, expected {endpoint.content_type}")
-    if endpoint.text and not holds(body, endpoint.text):
+    if endpoint.text and not _contains_text(body, endpoint.text):
         found.append(f"text: {endpoint.text!r} is not in the body")
     elif (
-        status == endpoint.status == OK
+        status == endpoint.status == _OK
         and not body.strip()
         and not (endpoint.expect or endpoint.empty)
     ):
         found.append("body: empty, expected something")
-    return found + (unexpected(endpoint.expect, body, whole) if endpoint.expect else [])
+    return found + (_json_differences(endpoint.expect, body, whole) if endpoint.expect else [])
 
 
-def holds(body: str, text: str) -> bool:
+def _contains_text(body: str, text: str) -> bool:
     """Whether the text is there; where no release says what `{tag}` is, with any word in its
     place.
     """
@@ -76,7 +76,7 @@ def holds(body: str, text: str) -> bool:
     )
 
 
-def unexpected(expect: dict[str, Any], body: str, whole: bool) -> list[str]:
+def _json_differences(expect: dict[str, Any], body: str, whole: bool) -> list[str]:
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):  # a million brackets are too deep for any parser
@@ -91,11 +91,11 @@ def unexpected(expect: dict[str, Any], body: str, whole: bool) -> list[str]:
     return [
         difference
         for expression, value in expect.items()
-        if (difference := compare_values(expression, value, document))
+        if (difference := _compare_values(expression, value, document))
     ]
 
 
-def compare_values(expression: str, expected: Any, document: Any) -> str:
+def _compare_values(expression: str, expected: Any, document: Any) -> str:
     """A path that leads to nothing never passes, whatever is expected there (JMESPath can't tell a
     null from a missing key).
     """
@@ -104,16 +104,16 @@ def compare_values(expression: str, expected: Any, document: Any) -> str:
     try:
         actual = jmespath.search(expression, document)
     except jmespath.exceptions.JMESPathError as error:
-        return f"{expression}: {one_line(error)}, expected {format_value(expected)}"
+        return f"{expression}: {one_line(error)}, expected {_format_value(expected)}"
     if actual is None:
-        return f"{expression}: nothing there, expected {format_value(expected)}"
+        return f"{expression}: nothing there, expected {_format_value(expected)}"
     same = actual == expected and isinstance(actual, bool) == isinstance(
         expected, bool
     )  # in Python, true == 1
     return (
-        "" if same else f"{expression}: {format_value(actual)}, expected {format_value(expected)}"
+        "" if same else f"{expression}: {_format_value(actual)}, expected {_format_value(expected)}"
     )
 
 
-def format_value(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return one_line(json.dumps(value, ensure_ascii=False, default=str), limit=120)

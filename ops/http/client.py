@@ -26,11 +26,11 @@ from ops.http.facts import Answer
 if TYPE_CHECKING:
     from ops.core.config.settings import Endpoint
 
-BODY_LIMIT = 1024 * 1024  # bytes that are read of a body
-REDIRECTS = 5
+_BODY_LIMIT = 1024 * 1024  # bytes that are read of a body
+_REDIRECTS = 5
 AT_ONCE = 32  # connections of one set of looks
-SLACK_S = 0.02  # for a look to tell by itself that its time is over
-AGAIN_FOR_S = 5.0  # longest time for asking once more
+_SLACK_S = 0.02  # for a look to tell by itself that its time is over
+_RETRY_SLOW_FOR_S = 5.0  # longest time for asking once more
 # no compression: a small answer can't grow into a huge one
 HEADERS = {"user-agent": "ecs-runbook", "accept": "*/*", "accept-encoding": "identity"}
 
@@ -72,7 +72,7 @@ class HttpRequest:
 
     def run(self, client: Any, ended: threading.Condition) -> None:
         try:
-            self.page = follow(client, self)
+            self.page = _follow(client, self)
         except Exception as error:  # in a thread: whatever it is, it is this endpoint's problem
             self.page = replace(self.page, problem=errors.problem(error), cause=errors.cause(error))
         with ended:
@@ -140,15 +140,15 @@ def fetch_all(
         limits=limits,
     )
     looks = [HttpRequest(root + endpoint.path, endpoint, timeout, host) for endpoint in endpoints]
-    left = run_bounded(client, looks, ends, AT_ONCE)
+    left = _run_bounded(client, looks, ends, AT_ONCE)
     if again is not None:
-        left |= retry_slow(client, looks, again, ends)
+        left |= _retry_slow(client, looks, again, ends)
     if not left:
         client.close()
     return tuple(looks)
 
 
-def run_bounded(client: Any, looks: Sequence[HttpRequest], ends: float, at_once: int) -> bool:
+def _run_bounded(client: Any, looks: Sequence[HttpRequest], ends: float, at_once: int) -> bool:
     """Run them, so many at a time, none after `ends` (monotonic). True where one had to be left
     behind.
     """
@@ -171,12 +171,12 @@ def run_bounded(client: Any, looks: Sequence[HttpRequest], ends: float, at_once:
             if running:
                 ended.wait(
                     max(0.0, min(ends, *(look.deadline for look in running)) - time.monotonic())
-                    + SLACK_S
+                    + _SLACK_S
                 )
     return left or any(look.took is None for look in looks)
 
 
-def retry_slow(client: Any, looks: Sequence[HttpRequest], longer_than: float, ends: float) -> bool:
+def _retry_slow(client: Any, looks: Sequence[HttpRequest], longer_than: float, ends: float) -> bool:
     """Once more what answered and took longer, the slowest first; the faster of two whole answers
     counts.
     """
@@ -188,7 +188,7 @@ def retry_slow(client: Any, looks: Sequence[HttpRequest], longer_than: float, en
     slow = sorted(slow, key=lambda look: -(look.took or 0.0))
     second = [HttpRequest(look.url, look.endpoint, look.timeout, look.host) for look in slow]
     left = (
-        run_bounded(client, second, min(ends, time.monotonic() + AGAIN_FOR_S), AT_ONCE // 2)
+        _run_bounded(client, second, min(ends, time.monotonic() + _RETRY_SLOW_FOR_S), AT_ONCE // 2)
         if second
         else False
     )
@@ -222,13 +222,13 @@ def checked(base: str) -> str:
     return base.rstrip("/")
 
 
-def follow(client: Any, look: HttpRequest) -> HttpExchange:
+def _follow(client: Any, look: HttpRequest) -> HttpExchange:
     """The page at the end of the redirects; a loop, or more than five, is a problem that shows the
     way.
     """
     url, asked, way = look.url, [look.url], [look.url]
     while True:
-        page, location = get(client, url, look)
+        page, location = _get(client, url, look)
         if location is None or page.problem or page.status == look.endpoint.status:
             return page
         way.append(location)
@@ -248,20 +248,20 @@ def follow(client: Any, look: HttpRequest) -> HttpExchange:
             )
         if there in asked:
             return replace(page, problem=f"redirect loop: {shown}", cause="redirect_loop")
-        if len(asked) > REDIRECTS:
+        if len(asked) > _REDIRECTS:
             return replace(
-                page, problem=f"more than {REDIRECTS} redirects: {shown}", cause="redirect_loop"
+                page, problem=f"more than {_REDIRECTS} redirects: {shown}", cause="redirect_loop"
             )
         asked.append(url := there)
 
 
-def get(client: Any, url: str, look: HttpRequest) -> tuple[HttpExchange, str | None]:
+def _get(client: Any, url: str, look: HttpRequest) -> tuple[HttpExchange, str | None]:
     """One exchange: the page, and where it redirects to."""
     left = max(look.deadline - time.monotonic(), 0.001)
-    with client.stream("GET", url, timeout=left, **addressed(look, url)) as response:
+    with client.stream("GET", url, timeout=left, **_host_override(look, url)) as response:
         page = HttpExchange(
             response.status_code,
-            media_type(response),
+            _media_type(response),
             charset=response.charset_encoding or "utf-8",
             problem="the answer did not end in time",
             cause="page_hangs",
@@ -273,16 +273,16 @@ def get(client: Any, url: str, look: HttpRequest) -> tuple[HttpExchange, str | N
         body = bytearray()
         for chunk in response.iter_bytes():
             body += chunk
-            if len(body) > BODY_LIMIT:
+            if len(body) > _BODY_LIMIT:
                 return replace(
-                    page, body=bytes(body[:BODY_LIMIT]), whole=False, problem="", cause=""
+                    page, body=bytes(body[:_BODY_LIMIT]), whole=False, problem="", cause=""
                 ), None
             if time.monotonic() > look.deadline:
                 return page, None
     return replace(page, body=bytes(body), problem="", cause=""), None
 
 
-def addressed(look: HttpRequest, url: str) -> dict[str, Any]:
+def _host_override(look: HttpRequest, url: str) -> dict[str, Any]:
     """The asked host, at the look's own address only: a redirect elsewhere says itself whom it
     means.
     """
@@ -294,7 +294,7 @@ def addressed(look: HttpRequest, url: str) -> dict[str, Any]:
     }
 
 
-def media_type(response: Any) -> str:
+def _media_type(response: Any) -> str:
     """`application/json` of `application/json; charset=utf-8` (RFC 9110, section 8.3)."""
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
@@ -306,7 +306,7 @@ def answer(look: HttpRequest, endpoint: Endpoint) -> Answer:
         problem = f"{problem} ({look.timeout:.3g} s)"
     if not problem:
         problem = "; ".join(
-            differences(endpoint, page.status, page.content_type, text(page), page.whole)
+            differences(endpoint, page.status, page.content_type, _text(page), page.whole)
         )
         why = cause(endpoint, page.status, page.content_type) if problem else ""
     took = (
@@ -319,7 +319,7 @@ def answer(look: HttpRequest, endpoint: Endpoint) -> Answer:
     return Answer(endpoint.path, page.status, page.content_type, round(took, 3), problem, why)
 
 
-def text(page: HttpExchange) -> str:
+def _text(page: HttpExchange) -> str:
     try:
         return page.body.decode(page.charset, "replace")
     except LookupError:

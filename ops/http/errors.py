@@ -17,7 +17,7 @@ from ops.core.redaction.redact import one_line
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
 # OpenSSL's X509_V_ERR codes, as people say them
-CERTIFICATE = {
+_CERTIFICATE = {
     9: "is not valid yet",
     10: "has expired",
     18: "is self-signed",
@@ -26,7 +26,7 @@ CERTIFICATE = {
     62: "is for another host name",
     64: "is for another address",
 }
-CERTIFICATE_CAUSES = {
+_CERTIFICATE_CAUSES = {
     9: "certificate_not_yet_valid",
     10: "certificate_expired",
     62: "certificate_wrong_host",
@@ -36,12 +36,12 @@ CERTIFICATE_CAUSES = {
 
 def problem(error: BaseException) -> str:
     """The phrase for an httpx error, or any other."""
-    for cause in chain(error):
+    for cause in _chain(error):
         if isinstance(cause, socket.gaierror):
             return f"the name cannot be resolved (DNS: {cause.strerror or cause})"
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
-                f"TLS: the certificate {CERTIFICATE.get(cause.verify_code, 'is not accepted')} "
+                f"TLS: the certificate {_CERTIFICATE.get(cause.verify_code, 'is not accepted')} "
                 f"({one_line(cause.verify_message)})"
             )
         if isinstance(cause, ssl.SSLError):
@@ -50,16 +50,16 @@ def problem(error: BaseException) -> str:
             return "connection refused: nothing listens there"
         if isinstance(cause, ConnectionResetError):
             return "the connection was reset"
-    return phrase(error)
+    return _phrase(error)
 
 
 def cause(error: BaseException) -> str:
     """The same in one word, for findings."""
-    for each in chain(error):
+    for each in _chain(error):
         if isinstance(each, socket.gaierror):
             return "name_unresolved"
         if isinstance(each, ssl.SSLCertVerificationError):
-            return CERTIFICATE_CAUSES.get(each.verify_code, "certificate_untrusted")
+            return _CERTIFICATE_CAUSES.get(each.verify_code, "certificate_untrusted")
         if isinstance(each, ssl.SSLError):
             return "tls_failed"
         if isinstance(each, ConnectionRefusedError):
@@ -67,7 +67,7 @@ def cause(error: BaseException) -> str:
     return "page_hangs" if "Timeout" in type(error).__name__ else "no_answer"
 
 
-def phrase(error: BaseException) -> str:
+def _phrase(error: BaseException) -> str:
     named = {
         "ConnectTimeout": "no connection in time",
         "ReadTimeout": "connected, but no answer in time",
@@ -82,7 +82,7 @@ def phrase(error: BaseException) -> str:
     return f"{named.get(name, name)} ({one_line(error)})" if str(error) else named.get(name, name)
 
 
-def chain(error: BaseException | None) -> Iterator[BaseException]:
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -20,7 +20,7 @@ from ops.core.redaction.redact import one_line
 from ops.http import errors
 from ops.http.client import context
 
-PORT = 443
+_PORT = 443
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ def chain(
     `name`: whose certificate is asked for there (SNI) and must be shown, where that is not the
     address's own."""
     parts = urlsplit(address)
-    host, port = parts.hostname or "", parts.port or PORT
+    host, port = parts.hostname or "", parts.port or _PORT
     trusted = context(authority)
-    problem, cause = refusal(host, port, timeout, trusted, name or host)
+    problem, cause = _verification_problem(host, port, timeout, trusted, name or host)
     return Chain(name or host, format_name(host, port, timeout, name or host), problem, cause)
 
 
-def refusal(
+def _verification_problem(
     host: str, port: int, timeout: float, trusted: ssl.SSLContext, name: str
 ) -> tuple[str, str]:
     """Why the chain is not accepted, empty where it is."""
@@ -76,7 +76,7 @@ def refusal(
     except ssl.SSLCertVerificationError as error:
         return errors.problem(error), errors.cause(error)
     except OSError as error:
-        raise unreachable(host, port, error) from None
+        raise _unreachable(host, port, error) from None
 
 
 def format_name(host: str, port: int, timeout: float, name: str = "") -> tuple[Certificate, ...]:
@@ -88,25 +88,25 @@ def format_name(host: str, port: int, timeout: float, name: str = "") -> tuple[C
     try:
         with socket.create_connection((host, port), timeout) as plain:
             plain.settimeout(None)  # pyOpenSSL takes a socket with a timeout for a non-blocking one
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, time_value(timeout))
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _time_value(timeout))
             connection = SSL.Connection(looking, plain)
             connection.set_tlsext_host_name((name or host).encode("idna"))
             connection.set_connect_state()
             connection.do_handshake()
             found: Sequence[Any] = connection.get_peer_cert_chain() or ()
-            return tuple(certificate(each.to_cryptography()) for each in found)
+            return tuple(_certificate(each.to_cryptography()) for each in found)
     except (OSError, SSL.Error) as error:
-        raise unreachable(host, port, error) from None
+        raise _unreachable(host, port, error) from None
 
 
-def time_value(seconds: float) -> bytes:
+def _time_value(seconds: float) -> bytes:
     """`struct timeval`, as SO_RCVTIMEO takes it."""
     import struct
 
     return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 
-def certificate(found: Any) -> Certificate:
+def _certificate(found: Any) -> Certificate:
     from cryptography import x509
 
     try:
@@ -123,7 +123,7 @@ def certificate(found: Any) -> Certificate:
     )
 
 
-def unreachable(host: str, port: int, error: BaseException) -> Unreachable:
+def _unreachable(host: str, port: int, error: BaseException) -> Unreachable:
     return Unreachable(
         f"TLS with {host}:{port}",
         errors.problem(error),

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from ops.core.config.database import Bastion
     from ops.core.config.settings import Settings
 
-CHUNK = 32 * 1024
-KEEPALIVE_S = 3
-LOSS_MS = 8000  # unanswered data for so long is a lost connection
+_CHUNK = 32 * 1024
+_KEEPALIVE_S = 3
+_LOSS_MS = 8000  # unanswered data for so long is a lost connection
 RUN_TIMEOUT = 60.0  # seconds
-POLL_S = 0.5  # how soon an interrupt gets through while nothing arrives
+_POLL_S = 0.5  # how soon an interrupt gets through while nothing arrives
 
 
 @dataclass(frozen=True)
@@ -119,14 +119,14 @@ class Host:
             if not self.transport.is_active():
                 return CommandResult(-1, b"", b"", lost=True)
             raise
-        with closing(channel):
+        with _closing(channel):
             threads = [
                 threading.Thread(target=each, daemon=True)
-                for each in (lambda: send_stdin(channel, stdin), lambda: read_stderr(channel, err))
+                for each in (lambda: send_stdin(channel, stdin), lambda: _read_stderr(channel, err))
             ]
             for thread in threads:
                 thread.start()
-            if not received(
+            if not _read_stdout(
                 channel, on_out, time.monotonic() + timeout_s if timeout_s is not None else None
             ):
                 raise TimedOut(
@@ -139,7 +139,7 @@ class Host:
                 if channel.exit_status_ready() or self.transport.is_active()
                 else -1
             )
-            threads[1].join(POLL_S)
+            threads[1].join(_POLL_S)
         lost = code == -1 and not self.transport.is_active()
         return CommandResult(code, b"", b"".join(err), lost)
 
@@ -176,7 +176,7 @@ class Host:
 
 
 @contextmanager
-def closing(channel: Any) -> Iterator[None]:
+def _closing(channel: Any) -> Iterator[None]:
     try:
         yield
     finally:
@@ -192,24 +192,24 @@ def send_stdin(channel: Any, stdin: bytes) -> None:
     with suppress(OSError, EOFError):
         while rest:
             with suppress(TimeoutError):
-                rest = rest[channel.send(rest[:CHUNK]) :]
+                rest = rest[channel.send(rest[:_CHUNK]) :]
         channel.shutdown_write()
 
 
-def read_stderr(channel: Any, into: list[bytes]) -> None:
+def _read_stderr(channel: Any, into: list[bytes]) -> None:
     with suppress(OSError, EOFError):
-        while data := channel.recv_stderr(CHUNK):
+        while data := channel.recv_stderr(_CHUNK):
             into.append(data)
 
 
-def received(channel: Any, on_out: Callable[[bytes], None], end: float | None) -> bool:
+def _read_stdout(channel: Any, on_out: Callable[[bytes], None], end: float | None) -> bool:
     """Everything that arrives, until the channel's end; False where `end` (monotonic) came
     first.
     """
-    channel.settimeout(POLL_S)
+    channel.settimeout(_POLL_S)
     while end is None or time.monotonic() < end:
         try:
-            data = channel.recv(CHUNK)
+            data = channel.recv(_CHUNK)
         except TimeoutError:
             continue
         if not data:
@@ -229,17 +229,17 @@ def connect(settings: Settings) -> Host:
         raise ConfigError(
             f"environment {settings.name} has no bastion", why, f"add {key}.host to invoke.yaml"
         )
-    connection, known_hosts = build(settings.root, bastion)
-    host = Host(connection, address(connection), known_hosts)
+    connection, known_hosts = _build(settings.root, bastion)
+    host = Host(connection, _address(connection), known_hosts)
     try:
-        open_hop(connection, known_hosts, bastion.connect_timeout)
+        _open_hop(connection, known_hosts, bastion.connect_timeout)
     except BaseException:
         host.close()
         raise
     return host
 
 
-def build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
+def _build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
     """Fabric's connection, not opened yet, and the known_hosts files that it goes by."""
     with importing:
         import fabric
@@ -298,27 +298,27 @@ def build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
     return connection, found
 
 
-def open_hop(connection: Any, known_hosts: Sequence[Path], timeout_s: float) -> None:
+def _open_hop(connection: Any, known_hosts: Sequence[Path], timeout_s: float) -> None:
     """Open the gateways first, so that an error names the hop that failed."""
     if connection.gateway is not None and not isinstance(connection.gateway, str):
-        open_hop(connection.gateway, known_hosts, timeout_s)
+        _open_hop(connection.gateway, known_hosts, timeout_s)
     try:
         connection.open()
     except Exception as error:
-        raise errors.translate_error(error, address(connection), known_hosts, timeout_s) from None
-    connection.transport.set_keepalive(KEEPALIVE_S)
-    notice_loss(connection.transport.sock)
+        raise errors.translate_error(error, _address(connection), known_hosts, timeout_s) from None
+    connection.transport.set_keepalive(_KEEPALIVE_S)
+    _notice_loss(connection.transport.sock)
 
 
-def notice_loss(sock: Any) -> None:
+def _notice_loss(sock: Any) -> None:
     """TCP_USER_TIMEOUT on what is a real socket (that of the first hop): a black hole is noticed in
     seconds.
     """
     if isinstance(sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, LOSS_MS)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOSS_MS)
 
 
-def address(connection: Any) -> str:
+def _address(connection: Any) -> str:
     return f"{connection.user}@{connection.host}:{connection.port}"
 
 

@@ -14,7 +14,7 @@ from ops.core.redaction.redact import one_line
 from ops.ssh.host_keys import HostKeyRefused
 from ops.ssh.port_forward import NO_CONNECTION
 
-PROHIBITED = 1  # RFC 4254 5.1
+_PROHIBITED = 1  # RFC 4254 5.1
 
 
 class ConnectionLost(Unreachable):
@@ -33,7 +33,7 @@ def translate_error(
 
     what, file = f"ssh {hop}", next(iter(known_hosts), Path("known_hosts"))
     if isinstance(error, HostKeyRefused):
-        return refused_key(error, what, file)
+        return _host_key_error(error, what, file)
     if isinstance(error, ssh.BadHostKeyException):
         why = (
             f"its {error.key.get_name()} key {error.key.fingerprint} is not the one in {file}: "
@@ -53,7 +53,7 @@ def translate_error(
         how = "set bastion.user and bastion.identity_file, or ssh-add the key"
         return Unreachable(what, f"it does not let us in: {one_line(error)}", how)
     if isinstance(error, ssh.ChannelException):
-        return channel(error, what)
+        return _channel_error(error, what)
     if isinstance(error, ssh.ProxyCommandFailure):
         return Unreachable(
             what,
@@ -76,17 +76,17 @@ def translate_error(
         return Unreachable(
             what, one_line(error), "correct bastion.identity_file, or the gateway's command"
         )
-    return Unreachable(what, plain(error), "check that sshd runs there, and bastion.port")
+    return Unreachable(what, _cause_text(error), "check that sshd runs there, and bastion.port")
 
 
-def plain(error: BaseException) -> str:
+def _cause_text(error: BaseException) -> str:
     """paramiko puts a refused connection into an error of its own."""
     causes = getattr(error, "errors", None)
     first: Any = next(iter(causes.values())) if isinstance(causes, dict) and causes else error
     return one_line(getattr(first, "strerror", None) or first) or type(error).__name__
 
 
-def refused_key(error: HostKeyRefused, what: str, file: Path) -> Refused:
+def _host_key_error(error: HostKeyRefused, what: str, file: Path) -> Refused:
     if error.revoked:
         return Refused(
             what,
@@ -102,9 +102,9 @@ def refused_key(error: HostKeyRefused, what: str, file: Path) -> Refused:
     )
 
 
-def channel(error: Any, what: str) -> OpsError:
+def _channel_error(error: Any, what: str) -> OpsError:
     code, text = error.args[0], one_line(error.args[-1])
-    if code == PROHIBITED:
+    if code == _PROHIBITED:
         return Refused(
             what,
             f"forwarding is forbidden there: {text}",

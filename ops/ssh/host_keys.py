@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-DEFAULT_FILES = (
+_DEFAULT_FILES = (
     "~/.ssh/known_hosts",
     "~/.ssh/known_hosts2",
     "/etc/ssh/ssh_known_hosts",
@@ -36,7 +36,9 @@ def files(named: str | None, configured: str | None) -> tuple[Path, ...]:
     """The known_hosts files: the one that is named, else ssh_config's UserKnownHostsFile, else
     OpenSSH's own.
     """
-    words: Sequence[str] = [named] if named else configured.split() if configured else DEFAULT_FILES
+    words: Sequence[str] = (
+        [named] if named else configured.split() if configured else _DEFAULT_FILES
+    )
     return tuple(Path(word).expanduser() for word in words)
 
 
@@ -73,7 +75,7 @@ def load(paths: Sequence[Path]) -> tuple[Any, set[bytes]]:
     return keys, revoked
 
 
-def client_class(paths: Sequence[Path]) -> type:
+def _client_class(paths: Sequence[Path]) -> type:
     """A paramiko client that knows these files and accepts nothing else, whatever policy it is
     told.
     """
@@ -107,7 +109,7 @@ def strict(paths: Sequence[Path]) -> Iterator[None]:
 
     with _building:
         before = fabric.connection.SSHClient
-        fabric.connection.SSHClient = client_class(paths)
+        fabric.connection.SSHClient = _client_class(paths)
         try:
             yield
         finally:

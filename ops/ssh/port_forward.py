@@ -12,8 +12,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-CHUNK = 64 * 1024
-OPEN_TIMEOUT = 15.0  # seconds
+_CHUNK = 64 * 1024
+_OPEN_TIMEOUT = 15.0  # seconds
 NO_CONNECTION = 2  # RFC 4254 5.1
 
 
@@ -38,14 +38,14 @@ class Forwarder:
 
         try:
             return self.transport.open_channel(
-                "direct-tcpip", self.to, source, timeout=OPEN_TIMEOUT
+                "direct-tcpip", self.to, source, timeout=_OPEN_TIMEOUT
             )
         except SSHException as error:
             if type(error) is SSHException and self.transport.is_active():
                 late = "Timeout" in str(error)
                 raise ChannelException(
                     NO_CONNECTION,
-                    f"no answer within {OPEN_TIMEOUT:g} s" if late else "nothing answers there",
+                    f"no answer within {_OPEN_TIMEOUT:g} s" if late else "nothing answers there",
                 ) from None
             raise
 
@@ -66,11 +66,11 @@ class Forwarder:
             return
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         up = threading.Thread(
-            target=move, args=(client.recv, channel.sendall, channel.shutdown_write), daemon=True
+            target=_copy, args=(client.recv, channel.sendall, channel.shutdown_write), daemon=True
         )
         up.start()
-        move(channel.recv, client.sendall, lambda: client.shutdown(socket.SHUT_WR))
-        up.join(OPEN_TIMEOUT)
+        _copy(channel.recv, client.sendall, lambda: client.shutdown(socket.SHUT_WR))
+        up.join(_OPEN_TIMEOUT)
         channel.close()
         client.close()
 
@@ -78,12 +78,12 @@ class Forwarder:
         self.listener.close()
 
 
-def move(
+def _copy(
     take: Callable[[int], bytes], give: Callable[[bytes], Any], end: Callable[[], Any]
 ) -> None:
     """From one side to the other until it ends; then say so to the other."""
     with suppress(OSError, EOFError):
-        while data := take(CHUNK):
+        while data := take(_CHUNK):
             give(data)
     with suppress(OSError, EOFError):
         end()

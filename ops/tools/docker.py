@@ -22,9 +22,9 @@ from ops.core.redaction.redact import redact
 from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
 from ops.tools.facts import EngineInfo, LocalImage
 
-TIMEOUT = 10  # seconds, for questions
-STEP_TIMEOUT = 600  # seconds without a word during a build or push
-LAST_LINES = 15  # of a failed build
+_TIMEOUT = 10  # seconds, for questions
+_STEP_TIMEOUT = 600  # seconds without a word during a build or push
+_LAST_LINES = 15  # of a failed build
 REVISION = "org.opencontainers.image.revision"
 
 
@@ -49,17 +49,17 @@ def connect(address: str | None) -> Engine:
         options = {"base_url": address} if address else docker.utils.kwargs_from_env()
         clients = [
             docker.APIClient(version="auto", timeout=timeout, **options)
-            for timeout in (TIMEOUT, STEP_TIMEOUT)
+            for timeout in (_TIMEOUT, _STEP_TIMEOUT)
         ]
     except (docker.errors.DockerException, OSError, ValueError) as error:
         raise engine_down(where, error) from None
     for client in clients:
         client._set_auth_headers = lambda headers: None  # no other login leaves this machine
-        client.trust_env = client.trust_env and not local(where)
+        client.trust_env = client.trust_env and not _is_local(where)
     return Engine(where, *clients)
 
 
-def local(where: str) -> bool:
+def _is_local(where: str) -> bool:
     from urllib.parse import urlsplit
 
     from ops.http.errors import is_loopback
@@ -116,7 +116,7 @@ def build(
             "the build needs it",
             "correct `context` or `dockerfile` in invoke.yaml, and commit the file",
         )
-    lines = BuildOutput(progress)
+    lines = _BuildOutput(progress)
     with translated(f"build of {name}"):
         events = engine.patient.build(
             path=str(context),
@@ -158,7 +158,7 @@ def push(
     Raises Refused (an immutable tag that exists, no such repository) and Unreachable (denied,
     connection lost)."""
     what = f"push of {repository_uri}:{tag}"
-    digest, lines = "", BuildOutput(progress)
+    digest, lines = "", _BuildOutput(progress)
     with translated(what, secrets=[token.password]):
         auth = {
             "username": token.username,
@@ -181,7 +181,7 @@ def push(
     return digest
 
 
-class BuildOutput:
+class _BuildOutput:
     """The engine's events as lines: a build's own, and one for each change of a layer's state (not
     for each percent of it).
     """
@@ -203,7 +203,7 @@ class BuildOutput:
 
     def tell(self, line: str) -> None:
         shown = redact(line)  # a build may print its arguments
-        self.last = [*self.last[1 - LAST_LINES :], shown]
+        self.last = [*self.last[1 - _LAST_LINES :], shown]
         self.progress(shown)
 
 

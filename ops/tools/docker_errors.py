@@ -11,15 +11,15 @@ from ops.aws.ecr import Token
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line, redacted
 
-FULL = ("no space left on device", "disk quota exceeded", "enospc")
-IMMUTABLE = ("tag is immutable", "cannot be overwritten", "immutable")
-UNKNOWN_REPOSITORY = (
+_DISK_FULL = ("no space left on device", "disk quota exceeded", "enospc")
+_IMMUTABLE = ("tag is immutable", "cannot be overwritten", "immutable")
+_UNKNOWN_REPOSITORY = (
     "name unknown",
     "repository does not exist",
     "name_unknown",
     "does not exist in the registry",
 )
-DENIED = (
+_DENIED = (
     "no basic auth credentials",
     "unauthorized",
     "denied",
@@ -27,8 +27,8 @@ DENIED = (
     "authentication required",
     "forbidden",
 )
-BASE_MISSING = ("manifest unknown", "pull access denied", "not found: manifest")
-NO_SUCH_HOST = ("no such host", "name resolution", "server misbehaving")
+_BASE_MISSING = ("manifest unknown", "pull access denied", "not found: manifest")
+_NO_SUCH_HOST = ("no such host", "name resolution", "server misbehaving")
 
 
 def engine_down(where: str, error: Exception) -> OpsError:
@@ -65,10 +65,10 @@ def translated(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     try:
         yield
     except docker.errors.APIError as error:
-        raise engine_error(what, one_line(error.explanation or error, secrets)) from None
+        raise _engine_error(what, one_line(error.explanation or error, secrets)) from None
     except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError) as error:
         raise Unreachable(
-            what, connection_lost(error), "check that the engine is up, then run it again"
+            what, _connection_lost(error), "check that the engine is up, then run it again"
         ) from None
     except (
         docker.errors.DockerException,
@@ -82,12 +82,14 @@ def translated(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     except OSError as error:
         raise OpsError(
             what,
-            "the disk is full" if has(str(error), FULL) else one_line(error, secrets),
+            "the disk is full"
+            if _contains_any(str(error), _DISK_FULL)
+            else one_line(error, secrets),
             "free space (df -h), then run it again",
         ) from None
 
 
-def connection_lost(error: Exception) -> str:
+def _connection_lost(error: Exception) -> str:
     import requests
     import urllib3
 
@@ -98,9 +100,9 @@ def connection_lost(error: Exception) -> str:
     return f"the connection to the engine was lost ({type(error).__name__})"
 
 
-def engine_error(what: str, text: str) -> OpsError:
+def _engine_error(what: str, text: str) -> OpsError:
     """An answer of 4xx or 5xx of the engine itself."""
-    if has(text, FULL):
+    if _contains_any(text, _DISK_FULL):
         return OpsError(
             what, f"the engine's disk is full ({text})", "docker system prune, then run it again"
         )
@@ -109,11 +111,11 @@ def engine_error(what: str, text: str) -> OpsError:
 
 def build_failed(name: str, text: str, last: Sequence[str]) -> OpsError:
     """A build that ended with an error: its step, its own last lines, its error."""
-    if has(text, FULL):
-        return engine_error(f"build of {name}", text)
+    if _contains_any(text, _DISK_FULL):
+        return _engine_error(f"build of {name}", text)
     step = next((line for line in reversed(last) if line.startswith("Step ")), "")
     what = f"build of {name} failed" + (f" at {step}" if step else "")
-    if has(text, BASE_MISSING) or has(text, NO_SUCH_HOST):
+    if _contains_any(text, _BASE_MISSING) or _contains_any(text, _NO_SUCH_HOST):
         return OpsError(
             what,
             one_line(text),
@@ -131,28 +133,28 @@ def build_failed(name: str, text: str, last: Sequence[str]) -> OpsError:
 def push_failed(what: str, text: str, token: Token) -> OpsError:
     """What the registry, or the way to it, said to a push."""
     why = one_line(text, [token.password])
-    if has(text, IMMUTABLE):
+    if _contains_any(text, _IMMUTABLE):
         return Refused(
             what,
             f"the tag exists, and the repository's tags are immutable ({why})",
             "deploy the image that has it (--tag), or commit anew for a new tag",
         )
-    if has(text, UNKNOWN_REPOSITORY):
+    if _contains_any(text, _UNKNOWN_REPOSITORY):
         return Refused(
             what,
             f"the registry has no such repository ({why})",
             "correct `repository` in invoke.yaml; see: aws ecr describe-repositories",
         )
-    if has(text, DENIED):
+    if _contains_any(text, _DENIED):
         return Unreachable(
             what,
             f"the registry denies the push ({why})",
             "check the permissions ecr:InitiateLayerUpload, UploadLayerPart, "
             "CompleteLayerUpload, PutImage",
         )
-    if has(text, FULL):
-        return engine_error(what, why)
-    if has(text, NO_SUCH_HOST):
+    if _contains_any(text, _DISK_FULL):
+        return _engine_error(what, why)
+    if _contains_any(text, _NO_SUCH_HOST):
         return Unreachable(
             what,
             f"the registry's name cannot be resolved ({why})",
@@ -163,6 +165,6 @@ def push_failed(what: str, text: str, token: Token) -> OpsError:
     )
 
 
-def has(text: str, fragments: Sequence[str]) -> bool:
+def _contains_any(text: str, fragments: Sequence[str]) -> bool:
     lowered = text.lower()
     return any(fragment in lowered for fragment in fragments)

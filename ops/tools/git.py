@@ -21,11 +21,11 @@ from ops.tools import shell
 from ops.tools.facts import Checkout, Commit
 from ops.tools.tar import extract
 
-TIMEOUT = 60.0
-SUBJECT_LIMIT = 400
+_TIMEOUT = 60.0
+_SUBJECT_LIMIT = 400
 DETACHED = "(detached)"
-SAFE_NAME = re.compile(r"[A-Za-z0-9_][^\s~^:?*\[\\]*")
-PLAIN = ("-c", "core.quotePath=false", "-c", "color.ui=false", "-c", "log.showSignature=false")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][^\s~^:?*\[\\]*")
+_PLAIN = ("-c", "core.quotePath=false", "-c", "color.ui=false", "-c", "log.showSignature=false")
 
 
 def checkout(path: Path, branch: str, remote: str) -> Checkout:
@@ -36,23 +36,23 @@ def checkout(path: Path, branch: str, remote: str) -> Checkout:
     written. Raises ConfigError."""
     top = toplevel(path)
     for name in (branch, remote):
-        refuse_unsafe(name, "branch or remote")
+        _refuse_unsafe(name, "branch or remote")
     full, short, subject, at = (
-        git_output(top, "log", "-1", "--encoding=UTF-8", "--format=%H%x00%h%x00%s%x00%cI", "HEAD")
+        _git_output(top, "log", "-1", "--encoding=UTF-8", "--format=%H%x00%h%x00%s%x00%cI", "HEAD")
         .strip("\n")
         .split("\0")
     )
-    subject = one_line(ui.plain(subject), limit=SUBJECT_LIMIT)
+    subject = one_line(ui.plain(subject), limit=_SUBJECT_LIMIT)
     head = git(
         top, "symbolic-ref", "-q", "HEAD"
     ).stdout.strip()  # in full: with a tag of that name, --short says heads/main
     on = head.removeprefix("refs/heads/") or DETACHED
-    changes = git_output(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
+    changes = _git_output(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
     return Checkout(
         on,
         tuple(changes),
-        pushed(top, f"refs/remotes/{remote}/{branch}"),
-        Commit(full, short, subject, at, source(top, remote)),
+        _pushed(top, f"refs/remotes/{remote}/{branch}"),
+        Commit(full, short, subject, at, _source(top, remote)),
     )
 
 
@@ -64,17 +64,17 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
     where commit or subdirectory isn't there."""
     top = toplevel(path)
     full = resolved(top, commit)
-    folder = within(git_output(path, "rev-parse", "--show-prefix").strip(), subdirectory)
+    folder = _join_inside(_git_output(path, "rev-parse", "--show-prefix").strip(), subdirectory)
     if folder and git(top, "cat-file", "-t", f"{full}:{folder}").stdout.strip() != "tree":
         raise ConfigError(
             f"folder {folder} in commit {full[:7]} of {top}",
             "the commit has no such folder",
             "commit it, or correct `context` (relative to `source`) in invoke.yaml",
         )
-    at = int(git_output(top, "log", "-1", "--format=%ct", full))
+    at = int(_git_output(top, "log", "-1", "--format=%ct", full))
     with tempfile.TemporaryDirectory(prefix="archive-") as scratch:
         file = Path(scratch, "commit.tar")
-        git_output(
+        _git_output(
             top,
             "archive",
             "--format=tar",
@@ -91,7 +91,7 @@ def below(source: Path, folder: Path) -> str:
     lies in a checkout of its own.
     """
     return (
-        git_output(folder, "rev-parse", "--show-prefix").strip()
+        _git_output(folder, "rev-parse", "--show-prefix").strip()
         if toplevel(folder) == toplevel(source)
         else ""
     )
@@ -107,7 +107,7 @@ def tracked(folder: Path, paths: Iterable[Path]) -> frozenset[Path]:
     }
     if not inside:
         return frozenset()
-    found = git_output(top, "--literal-pathspecs", "ls-files", "-z", "--", *inside).split("\0")
+    found = _git_output(top, "--literal-pathspecs", "ls-files", "-z", "--", *inside).split("\0")
     return frozenset(inside[name] for name in found if name in inside)
 
 
@@ -121,14 +121,14 @@ def toplevel(path: Path) -> Path:
             "there is no such folder",
             f"git clone … {path}, or correct `source` in invoke.yaml",
         )
-    top = Path(git_output(path, "rev-parse", "--show-toplevel").rstrip("\n"))
+    top = Path(_git_output(path, "rev-parse", "--show-toplevel").rstrip("\n"))
     if git(top, "rev-parse", "--verify", "-q", "HEAD^{commit}").exit_code:
         raise ConfigError(f"checkout {top}", "it has no commit yet", "git commit")
     return top
 
 
 def resolved(top: Path, commit: str) -> str:
-    refuse_unsafe(commit, "commit")
+    _refuse_unsafe(commit, "commit")
     found = git(top, "rev-parse", "--verify", "-q", f"{commit}^{{commit}}")
     if found.exit_code:
         raise ConfigError(
@@ -139,27 +139,27 @@ def resolved(top: Path, commit: str) -> str:
     return found.stdout.strip()
 
 
-def pushed(top: Path, reference: str) -> bool | None:
+def _pushed(top: Path, reference: str) -> bool | None:
     if git(top, "rev-parse", "--verify", "-q", f"{reference}^{{commit}}").exit_code:
         return None
     return git(top, "merge-base", "--is-ancestor", "HEAD", reference).exit_code == 0
 
 
-def source(top: Path, remote: str) -> str:
+def _source(top: Path, remote: str) -> str:
     """The remote's address for a label of the image: without user, password, token or query; ""
     where there is no such remote.
     """
-    return without_credentials(git(top, "remote", "get-url", remote).stdout.strip())
+    return _without_credentials(git(top, "remote", "get-url", remote).stdout.strip())
 
 
-def without_credentials(address: str) -> str:
+def _without_credentials(address: str) -> str:
     if "://" not in address:
         return address  # a folder, or git@host:path, which holds no password
     parts = urlsplit(address)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def within(prefix: str, subdirectory: str) -> str:
+def _join_inside(prefix: str, subdirectory: str) -> str:
     """`subdirectory` below `prefix` as git names it, "" for the whole tree. Raises ConfigError for
     one that leads outside.
     """
@@ -174,23 +174,23 @@ def within(prefix: str, subdirectory: str) -> str:
     return "" if joined == PurePosixPath(".") else joined.as_posix()
 
 
-def refuse_unsafe(name: str, kind: str) -> None:
+def _refuse_unsafe(name: str, kind: str) -> None:
     """A name that git could take for an option or an expression."""
-    if not SAFE_NAME.fullmatch(name) or ".." in name or "@{" in name:
+    if not _SAFE_NAME.fullmatch(name) or ".." in name or "@{" in name:
         raise ConfigError(f"{kind} {name!r}", "that is no name git would give", "correct it")
 
 
-def git_output(path: Path, *words: str) -> str:
+def _git_output(path: Path, *words: str) -> str:
     """git's answer. Raises ConfigError or OpsError with git's own last line."""
     done = git(path, *words)
     if done.exit_code:
-        raise translate_error(path, words[0], done)
+        raise _translate_error(path, words[0], done)
     return done.stdout
 
 
 def git(path: Path, *words: str) -> shell.Completed:
     return shell.run(
-        ["git", *PLAIN, *words], cwd=path, env=environment(os.environ), timeout=TIMEOUT
+        ["git", *_PLAIN, *words], cwd=path, env=environment(os.environ), timeout=_TIMEOUT
     )
 
 
@@ -206,7 +206,7 @@ def environment(ours: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
 
 
-def translate_error(path: Path, command: str, done: shell.Completed) -> OpsError:
+def _translate_error(path: Path, command: str, done: shell.Completed) -> OpsError:
     text = done.stderr.strip()
     if "dubious ownership" in text:
         owned = re.search(r"repository at '([^']+)'", text)

@@ -19,21 +19,21 @@ from ops.aws.facts import Repository
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.http import errors
 
-INDEXES = (
+_INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-MANIFESTS = (
+_MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
-REFERENCE = re.compile(
+_REFERENCE = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}|sha256:[0-9a-f]{64}"
 )  # OCI distribution spec: a tag or a digest
 REVISION = "org.opencontainers.image.revision"
-SIZE_LIMIT = 4 * 1024 * 1024  # bytes of a manifest or configuration
-REDIRECTS = 3
-TIMEOUT = 20.0  # seconds, for each read
+_SIZE_LIMIT = 4 * 1024 * 1024  # bytes of a manifest or configuration
+_REDIRECTS = 3
+_TIMEOUT = 20.0  # seconds, for each read
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ImageConfiguration:
 
 
 @dataclass(frozen=True)
-class RegistryClient:
+class _RegistryClient:
     """One repository of one registry, with the credentials for that registry alone."""
 
     client: Any
@@ -65,7 +65,7 @@ class RegistryClient:
         url = self.address + path
         auth: tuple[str, str] | None = self.auth
         try:
-            for _ in range(REDIRECTS + 1):
+            for _ in range(_REDIRECTS + 1):
                 with self.client.stream(
                     "GET", url, headers={"accept": ", ".join(accept)} if accept else {}, auth=auth
                 ) as response:
@@ -84,7 +84,7 @@ class RegistryClient:
                 self.what, errors.problem(error), "check network and VPN, then run it again"
             ) from None
         raise Unreachable(
-            self.what, f"more than {REDIRECTS} redirects", "check the registry's address"
+            self.what, f"more than {_REDIRECTS} redirects", "check the registry's address"
         )
 
     def body(self, response: Any) -> bytes:
@@ -93,7 +93,7 @@ class RegistryClient:
         found = bytearray()
         for chunk in response.iter_bytes():
             found += chunk
-            if len(found) > SIZE_LIMIT:
+            if len(found) > _SIZE_LIMIT:
                 raise Unreachable(
                     self.what,
                     "the registry's answer is larger than 4 MiB",
@@ -125,7 +125,7 @@ def configuration(repository: Repository, reference: str, token: Token) -> Image
     Unreachable, ConfigError (no valid reference)."""
     import httpx
 
-    if not REFERENCE.fullmatch(reference):
+    if not _REFERENCE.fullmatch(reference):
         raise ConfigError(
             f"image reference {reference!r}",
             "a tag holds letters, digits, _ . and - only (at most 128)",
@@ -133,35 +133,38 @@ def configuration(repository: Repository, reference: str, token: Token) -> Image
         )
     host, _, name = repository.uri.partition("/")
     local = errors.is_loopback(urlsplit(f"//{host}").hostname or "")
-    with httpx.Client(timeout=TIMEOUT, trust_env=not local, follow_redirects=False) as client:
+    with httpx.Client(timeout=_TIMEOUT, trust_env=not local, follow_redirects=False) as client:
         address = f"{'http' if local else 'https'}://{host}/v2/{name}"
-        door = RegistryClient(
+        door = _RegistryClient(
             client,
             address,
             (token.username, token.password),
             f"image {name}:{reference} in the registry",
         )
-        return read(door, reference)
+        return _read(door, reference)
 
 
-def read(door: RegistryClient, reference: str) -> ImageConfiguration:
-    raw, headers = door.get(f"/manifests/{reference}", (*INDEXES, *MANIFESTS))
-    digest = headers.get("docker-content-digest") or sha256(raw)
-    manifest = parsed(door, raw)
+def _read(door: _RegistryClient, reference: str) -> ImageConfiguration:
+    raw, headers = door.get(f"/manifests/{reference}", (*_INDEXES, *_MANIFESTS))
+    digest = headers.get("docker-content-digest") or _sha256(raw)
+    manifest = _parsed(door, raw)
     if manifest.get("manifests"):
-        manifest = document(
-            door, f"/manifests/{chosen(manifest)['digest']}", chosen(manifest)["digest"], MANIFESTS
+        manifest = _document(
+            door,
+            f"/manifests/{_choose_manifest(manifest)['digest']}",
+            _choose_manifest(manifest)["digest"],
+            _MANIFESTS,
         )
     if "config" not in manifest:
         raise Unreachable(
             door.what, "the registry's answer is no image manifest", "push the image again"
         )
-    found = document(door, f"/blobs/{manifest['config']['digest']}", manifest["config"]["digest"])
+    found = _document(door, f"/blobs/{manifest['config']['digest']}", manifest["config"]["digest"])
     labels = (found.get("config") or {}).get("Labels") or {}
     return ImageConfiguration(digest, labels.get(REVISION) or None, found.get("architecture", ""))
 
 
-def chosen(index: Mapping[str, Any]) -> Mapping[str, Any]:
+def _choose_manifest(index: Mapping[str, Any]) -> Mapping[str, Any]:
     images: list[Mapping[str, Any]] = index["manifests"]
     platforms = [(image.get("platform") or {}) for image in images]
     wanted = [
@@ -172,21 +175,21 @@ def chosen(index: Mapping[str, Any]) -> Mapping[str, Any]:
     return (wanted or images)[0]
 
 
-def document(
-    door: RegistryClient, path: str, digest: str, accept: tuple[str, ...] = ()
+def _document(
+    door: _RegistryClient, path: str, digest: str, accept: tuple[str, ...] = ()
 ) -> dict[str, Any]:
     """A document that is named by its digest, which is checked."""
     raw, _ = door.get(path, accept)
-    if sha256(raw) != digest:
+    if _sha256(raw) != digest:
         raise Unreachable(
             door.what,
             f"what the registry sent is not {digest}",
             "run it again; if it stays so, push the image again",
         )
-    return parsed(door, raw)
+    return _parsed(door, raw)
 
 
-def parsed(door: RegistryClient, raw: bytes) -> dict[str, Any]:
+def _parsed(door: _RegistryClient, raw: bytes) -> dict[str, Any]:
     try:
         found = json.loads(raw)
     except ValueError:
@@ -198,5 +201,5 @@ def parsed(door: RegistryClient, raw: bytes) -> dict[str, Any]:
     return found
 
 
-def sha256(raw: bytes) -> str:
+def _sha256(raw: bytes) -> str:
     return f"sha256:{hashlib.sha256(raw).hexdigest()}"

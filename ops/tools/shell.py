@@ -25,12 +25,12 @@ from ops.core.errors import ConfigError, OpsError, TimedOut, Unreachable
 from ops.core.redaction.redact import one_line
 
 OUTPUT_LIMIT = 4 * 1024 * 1024  # characters kept of each stream; the oldest lines go first
-LINE_LIMIT = 64 * 1024  # bytes; a longer line is cut in pieces
-INTERRUPT_GRACE = 30.0  # seconds between the interrupt handed on and the kill
+_LINE_LIMIT = 64 * 1024  # bytes; a longer line is cut in pieces
+_INTERRUPT_GRACE = 30.0  # seconds between the interrupt handed on and the kill
 STOP_GRACE = 5.0  # seconds between SIGTERM (timeout) and the kill
 # seconds after the end for what a grandchild still holds open; a busy machine needs some to read
 # what is there
-LAST_OUTPUT = 5.0
+_LAST_OUTPUT = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Completed:
 
 
 @dataclass
-class OutputTail:
+class _OutputTail:
     """The end of a stream, bounded."""
 
     lines: deque[str] = field(default_factory=deque)
@@ -62,7 +62,7 @@ class OutputTail:
         return "".join(f"{line}\n" for line in (*head, *self.lines))
 
 
-class ChildProcess:
+class _ChildProcess:
     """A started program whose two streams are read by threads into one queue, and told line by line
     in the caller's thread.
     """
@@ -72,12 +72,12 @@ class ChildProcess:
     ) -> None:
         self.process, self.on_line = process, on_line
         self.arrived: queue.Queue[tuple[str, str | None]] = queue.Queue(maxsize=10_000)
-        self.kept = {"stdout": OutputTail(), "stderr": OutputTail()}
+        self.kept = {"stdout": _OutputTail(), "stderr": _OutputTail()}
         self.open = {"stdout", "stderr"}
         for name in sorted(self.open):
             pipe: IO[bytes] = getattr(process, name)
             threading.Thread(
-                target=read_lines, args=(name, pipe, self.arrived), daemon=True
+                target=_read_lines, args=(name, pipe, self.arrived), daemon=True
             ).start()
 
     def take(self, seconds: float, quiet: bool = False) -> bool:
@@ -100,7 +100,7 @@ class ChildProcess:
         while self.open:
             now = time.monotonic()
             ended = self.process.poll() is not None
-            if ended and now - heard_at > LAST_OUTPUT:
+            if ended and now - heard_at > _LAST_OUTPUT:
                 return True
             if not ended and now >= deadline:
                 return False
@@ -149,18 +149,18 @@ def run(
     `on_line` is told every line of stdout and stderr as it comes. Raises ConfigError (no such
     program or folder), TimedOut, and KeyboardInterrupt after the program's own end."""
     process = start(argv, cwd, env, stdin is not None)
-    running = ChildProcess(process, on_line)
+    running = _ChildProcess(process, on_line)
     try:
-        feed(process, stdin)
+        _feed(process, stdin)
         if not running.follow(time.monotonic() + timeout if timeout is not None else float("inf")):
             running.stop(signal.SIGTERM, STOP_GRACE)
             raise TimedOut(
                 f"{argv[0]} did not end within {timeout:g} s",
-                last_words(running),
+                _last_line(running),
                 "look at what it waits for, then run it again",
             )
     except KeyboardInterrupt:
-        running.stop(signal.SIGINT, INTERRUPT_GRACE)
+        running.stop(signal.SIGINT, _INTERRUPT_GRACE)
         raise
     finally:
         if process.poll() is None:
@@ -218,7 +218,7 @@ def start(
         ) from None
 
 
-def feed(process: subprocess.Popen[bytes], stdin: str | None) -> None:
+def _feed(process: subprocess.Popen[bytes], stdin: str | None) -> None:
     """Hand `stdin` over in a thread, so that a program that does not read can't hold us up."""
     if stdin is None or process.stdin is None:
         return
@@ -233,12 +233,12 @@ def feed(process: subprocess.Popen[bytes], stdin: str | None) -> None:
     threading.Thread(target=write, daemon=True).start()
 
 
-def read_lines(name: str, pipe: IO[bytes], arrived: queue.Queue[tuple[str, str | None]]) -> None:
+def _read_lines(name: str, pipe: IO[bytes], arrived: queue.Queue[tuple[str, str | None]]) -> None:
     rest = b""
     with suppress(OSError, ValueError), pipe:
-        while chunk := os.read(pipe.fileno(), LINE_LIMIT):
+        while chunk := os.read(pipe.fileno(), _LINE_LIMIT):
             *lines, rest = (rest + chunk).split(b"\n")
-            if len(rest) >= LINE_LIMIT:
+            if len(rest) >= _LINE_LIMIT:
                 lines, rest = [*lines, rest], b""
             for line in lines:
                 arrived.put((name, format_argv(line)))
@@ -251,7 +251,7 @@ def format_argv(line: bytes) -> str:
     return line.decode("utf-8", "replace").rstrip("\r")
 
 
-def last_words(running: ChildProcess) -> str:
+def _last_line(running: _ChildProcess) -> str:
     lines = [*running.kept["stdout"].lines, *running.kept["stderr"].lines]
     return f"its last line: {one_line(lines[-1])}" if lines else "it said nothing"
 

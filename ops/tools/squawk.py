@@ -14,8 +14,8 @@ from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
 from ops.tools import shell
 
-TIMEOUT = 60.0  # seconds
-FOUND = (0, 1)  # its exit codes that are answers
+_TIMEOUT = 60.0  # seconds
+_EXIT_CODES = (0, 1)  # its exit codes that are answers
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,16 @@ def lint(scripts: Mapping[str, str], major: int | None) -> dict[str, tuple[Linte
         version = ["--pg-version", f"{major}.0"] if major else []
         files = [f"{name}.sql" for name in scripts]
         done = shell.run(
-            [program, "--reporter", "Json", *version, *files], cwd=folder, timeout=TIMEOUT
+            [program, "--reporter", "Json", *version, *files], cwd=folder, timeout=_TIMEOUT
         )
-    if done.exit_code not in FOUND:
+    if done.exit_code not in _EXIT_CODES:
         raise OpsError(
             "squawk", one_line(done.stderr) or f"exit code {done.exit_code}", "see: squawk --help"
         )
-    return parse_findings(done.stdout, scripts)
+    return _parse_findings(done.stdout, scripts)
 
 
-def parse_findings(text: str, scripts: Mapping[str, str]) -> dict[str, tuple[Linted, ...]]:
+def _parse_findings(text: str, scripts: Mapping[str, str]) -> dict[str, tuple[Linted, ...]]:
     try:
         rows = json.loads(text or "[]")
         found: dict[str, list[Linted]] = {name: [] for name in scripts}

@@ -27,10 +27,10 @@ def extract(file: Path, prefix: str, into: Path, at: int) -> None:
             members = [
                 moved
                 for member in opened.getmembers()
-                if (moved := relocated(member, prefix, at)) is not None
+                if (moved := _relocated(member, prefix, at)) is not None
             ]
             for member in members:
-                refuse_unsafe(member)
+                _refuse_unsafe(member)
             opened.extraction_filter = lambda member, _: (
                 member
             )  # checked above; where Python has filters, ours is enough
@@ -44,11 +44,11 @@ def extract(file: Path, prefix: str, into: Path, at: int) -> None:
         ) from None
 
 
-def relocated(member: tarfile.TarInfo, prefix: str, at: int) -> tarfile.TarInfo | None:
+def _relocated(member: tarfile.TarInfo, prefix: str, at: int) -> tarfile.TarInfo | None:
     """The member under its name below `prefix`, owned by nobody in particular; None for what is not
     below it.
     """
-    inside = below(member.name, prefix)
+    inside = _below(member.name, prefix)
     if inside is None:
         return None
     member.name, member.mtime, member.mode = (
@@ -57,20 +57,20 @@ def relocated(member: tarfile.TarInfo, prefix: str, at: int) -> tarfile.TarInfo 
         0o755 if member.mode & 0o100 or member.isdir() else 0o644,
     )
     if member.islnk():  # a hard link names another member
-        member.linkname = below(member.linkname, prefix) or member.linkname
+        member.linkname = _below(member.linkname, prefix) or member.linkname
     return member
 
 
-def refuse_unsafe(member: tarfile.TarInfo) -> None:
+def _refuse_unsafe(member: tarfile.TarInfo) -> None:
     """Raises ConfigError for a member that would land, or point, outside the folder, and for what
     is no file, folder or link.
     """
     why = ""
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
         why = "it is no file, folder or link"
-    elif leads_out(member.name):
+    elif _escapes(member.name):
         why = "it would land outside the folder"
-    elif member.linkname and leads_out(
+    elif member.linkname and _escapes(
         member.linkname, posixpath.dirname(member.name) if member.issym() else ""
     ):
         why = f"it is a link that leads outside: {member.linkname}"
@@ -82,14 +82,14 @@ def refuse_unsafe(member: tarfile.TarInfo) -> None:
         )
 
 
-def leads_out(path: str, start: str = "") -> bool:
+def _escapes(path: str, start: str = "") -> bool:
     return (
         path.startswith("/")
         or posixpath.normpath(posixpath.join(start, path)).split("/")[0] == ".."
     )
 
 
-def below(name: str, prefix: str) -> str | None:
+def _below(name: str, prefix: str) -> str | None:
     """`name` relative to `prefix`; None for what is not below it, or is it."""
     path = PurePosixPath(name)
     if not prefix:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from ops.core.config.reader import SUFFIXES, Keys, Mistake, kind_of, place, read
 from ops.core.errors import ConfigError
 
-OWN = ("env", "environments")
-INVOKE = ("run", "runners", "sudo", "tasks", "timeouts")  # Invoke's own sections
+_OWN = ("env", "environments")
+_INVOKE = ("run", "runners", "sudo", "tasks", "timeouts")  # Invoke's own sections
 
 
 class ConfigFile(NamedTuple):
@@ -111,14 +111,14 @@ def _depth(values: Any, keys: Keys) -> int:
 
 def _check_names(file: ConfigFile) -> None:
     """Refuse unknown top-level keys; in a shared file, only those that look like a misspelt one."""
-    known = (*OWN, *INVOKE)
+    known = (*_OWN, *_INVOKE)
     unknown = [key for key in file.values if key not in known]
     if not unknown:
         return
     from difflib import get_close_matches
 
     for key in unknown:
-        candidates, cutoff = (OWN, 0.8) if file.shared else (known, 0.6)
+        candidates, cutoff = (_OWN, 0.8) if file.shared else (known, 0.6)
         near = get_close_matches(key, candidates, n=1, cutoff=cutoff)
         if near or not file.shared:
             why = f"unknown key; known here: {', '.join(known)}"

@@ -24,30 +24,33 @@ if TYPE_CHECKING:
 
     from ops.core.config.settings import Settings
 
-SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
-RESERVED = frozenset(
+_SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_RESERVED = frozenset(
     {"preflight", "status", "tf", "cdn", "db", "health", "troubleshoot", "lock", "sandbox", "dev"}
 )
-PREFIX = "INVOKE_"
-OF_INVOKE = ("INVOKE_DEBUG", "INVOKE_RUNTIME_CONFIG")  # read by Invoke itself; the second one is -f
-NO_EFFECT = (
+_PREFIX = "INVOKE_"
+_OF_INVOKE = (
+    "INVOKE_DEBUG",
+    "INVOKE_RUNTIME_CONFIG",
+)  # read by Invoke itself; the second one is -f
+_NO_EFFECT = (
     "run",
     "runners",
     "sudo",
     "timeouts",
 )  # Invoke's sections for `c.run`, which no task uses
-ONLY_IN_OVERLAY = ("access_key", "secret_key")
+_ONLY_IN_OVERLAY = ("access_key", "secret_key")
 
 
-def check_service_names(names: Iterable[str]) -> tuple[str, ...]:
+def _check_service_names(names: Iterable[str]) -> tuple[str, ...]:
     """The names, sorted. Raises ConfigError for one that is no namespace, or that would silently
     replace one of ours.
     """
     for name in sorted(names, key=str):
-        if not isinstance(name, str) or not SERVICE_NAME.fullmatch(name):
+        if not isinstance(name, str) or not _SERVICE_NAME.fullmatch(name):
             what = f"service name {shortened(repr(name))} in the configuration"
             raise ConfigError(what, "allowed: a-z, then a-z, 0-9 and -", "rename it")
-        if name in RESERVED:
+        if name in _RESERVED:
             why = "a namespace of this tool has that name"
             raise ConfigError(
                 f"service name {name!r} in the configuration", why, f"rename it: {name}-app"
@@ -60,15 +63,15 @@ def load(root: Path, runtime: str | None, defaults: Mapping[str, Any]) -> dict[s
 
     Raises ConfigError for whatever Invoke could not load afterwards, and for names of services.
     """
-    check_runtime_file(runtime)
+    _check_runtime_file(runtime)
     found = config_files.merge(config_files.read_all(root, runtime), defaults)
-    check_values_of_variables(os.environ, found)
+    _check_values_of_variables(os.environ, found)
     environments = found["environments"].values()
-    check_service_names({name for values in environments for name in values.get("services", ())})
+    _check_service_names({name for values in environments for name in values.get("services", ())})
     return found
 
 
-def check_runtime_file(path: str | None) -> None:
+def _check_runtime_file(path: str | None) -> None:
     """Refuse a `-f FILE` that is not there (Invoke would ignore it, exit 0)."""
     try:
         found = path is None or config_files.expanded(path).is_file()
@@ -85,9 +88,9 @@ def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> No
     """Refuse `INVOKE_*` variables that match no key, and words such as `false` for a boolean
     key.
     """
-    known = {PREFIX + "_".join(path).upper(): (path, value) for path, value in leaves(config)}
+    known = {_PREFIX + "_".join(path).upper(): (path, value) for path, value in _leaves(config)}
     for name, text in sorted(environ.items()):
-        if not name.startswith(PREFIX) or name in OF_INVOKE:
+        if not name.startswith(_PREFIX) or name in _OF_INVOKE:
             continue
         if name not in known:
             why = "it matches no key of the configuration, so it would be ignored"
@@ -95,7 +98,7 @@ def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> No
                 f"environment variable {name}", why, suggestion(name, known, "unset it")
             )
         path, value = known[name]
-        if path[0] in NO_EFFECT and path != ("run", "dry"):
+        if path[0] in _NO_EFFECT and path != ("run", "dry"):
             why = (
                 f"{'.'.join(path)} is a setting of Invoke that has no effect on the tasks of "
                 f"this project"
@@ -111,22 +114,22 @@ def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> No
             )
 
 
-def check_values_of_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> None:
+def _check_values_of_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> None:
     """Refuse `INVOKE_*` variables whose value Invoke cannot convert to the key's type, and keys
     that share a variable.
     """
     known: dict[str, tuple[str, ...]] = {}
-    for path, value in leaves(config):
-        name = PREFIX + "_".join(path).upper()
+    for path, value in _leaves(config):
+        name = _PREFIX + "_".join(path).upper()
         if name in known:
             why = f"the keys {'.'.join(known[name])} and {'.'.join(path)} both have this variable"
             raise ConfigError(f"environment variable {name}", why, "rename one of the two keys")
         known[name] = path
         if name in environ:
-            check_value_of_variable(name, environ[name], value)
+            _check_value_of_variable(name, environ[name], value)
 
 
-def check_value_of_variable(name: str, text: str, value: Any) -> None:
+def _check_value_of_variable(name: str, text: str, value: Any) -> None:
     if isinstance(value, bool | str) or value is None:
         return
     if isinstance(value, list | tuple):
@@ -144,13 +147,13 @@ def check_value_of_variable(name: str, text: str, value: Any) -> None:
         ) from None
 
 
-def leaves(
+def _leaves(
     config: Mapping[str, Any], path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every key path that holds a value rather than a section."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from leaves(value, (*path, str(key)))
+            yield from _leaves(value, (*path, str(key)))
         else:
             yield (*path, str(key)), value
 
@@ -167,7 +170,7 @@ def read(config: Any, root: Path) -> Settings:
 
     Raises ConfigError naming file, line, key path, what was found and what is allowed.
     """
-    values = plain(config)
+    values = _plain(config)
     check_variables(os.environ, values)
     name, environments = values.get("env"), values.get("environments") or {}
     if not isinstance(environments, Mapping):
@@ -184,19 +187,19 @@ def read(config: Any, root: Path) -> Settings:
             ),
         )
     runtime = getattr(config, "_runtime_path", None)  # Invoke's own
-    return validated(name, environments[name], root, str(runtime) if runtime else None)
+    return _validated(name, environments[name], root, str(runtime) if runtime else None)
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Invoke's data proxies as plain dicts, so that nothing here can write back into the
     configuration.
     """
     if hasattr(value, "items"):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, list | tuple) else value
 
 
-def validated(name: str, values: Any, root: Path, runtime: str | None = None) -> Settings:
+def _validated(name: str, values: Any, root: Path, runtime: str | None = None) -> Settings:
     """The environment's settings; `runtime` is the `-f FILE`, for messages."""
     from pydantic import ValidationError
 
@@ -205,24 +208,24 @@ def validated(name: str, values: Any, root: Path, runtime: str | None = None) ->
     if not isinstance(values, Mapping):
         why = f"found {kind_of(values)}; allowed: a mapping of keys"
         raise ConfigError(f"invoke.yaml: environments.{name}", why, CORRECT)
-    refuse_secrets(name, values)
+    _refuse_secrets(name, values)
     above: dict[str, Any] = {}
     if isinstance(values.get("overlay"), str):
         above = overlay(root / values["overlay"], name, values.get("overlay_hint"))
-        values = merged(dict(values), above)
+        values = _merged(dict(values), above)
     if isinstance(values.get("services"), Mapping):
-        check_service_names(values["services"])
+        _check_service_names(values["services"])
     try:
         return Settings(name=name, root=root, environment=values)
     except ValidationError as error:
         overlaid = ConfigFile(root / str(values.get("overlay")), str(values.get("overlay")), above)
-        raise describe_errors(
+        raise _describe_errors(
             error, name, _Sources(root, runtime, overlaid if above else None)
         ) from None
 
 
-def refuse_secrets(name: str, values: Mapping[str, Any]) -> None:
-    for key in ONLY_IN_OVERLAY:
+def _refuse_secrets(name: str, values: Mapping[str, Any]) -> None:
+    for key in _ONLY_IN_OVERLAY:
         if isinstance(values.get("aws"), Mapping) and key in values["aws"]:
             where = f"invoke.yaml: environments.{name}.aws.{key}"
             raise ConfigError(
@@ -259,13 +262,13 @@ def overlay(path: Path, name: str, hint: Any) -> dict[str, Any]:
         ) from None
 
 
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """`above` over `below`, section by section."""
     result = dict(below)
     for key, value in above.items():
         inner = result.get(key)
         result[key] = (
-            merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+            _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
         )
     return result
 
@@ -280,7 +283,7 @@ class _Sources(NamedTuple):
     def locate(self, name: str, keys: Sequence[str | int]) -> str:
         """`FILE:LINE`, or the variable, that sets a key of the environment."""
         path = ("environments", name, *keys)
-        variable = PREFIX + "_".join(map(str, path)).upper()
+        variable = _PREFIX + "_".join(map(str, path)).upper()
         if variable in os.environ:
             return variable
         if self.overlay and keys and keys[0] in self.overlay.values:
@@ -292,7 +295,7 @@ class _Sources(NamedTuple):
         return config_files.locate(files, path)
 
 
-def describe_errors(error: ValidationError, name: str, sources: _Sources) -> ConfigError:
+def _describe_errors(error: ValidationError, name: str, sources: _Sources) -> ConfigError:
     """All of pydantic's complaints as three lines, unknown keys first."""
     details = sorted(
         error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden"
@@ -310,7 +313,7 @@ def _mistake(detail: Any, name: str, sources: _Sources) -> ConfigError:
         f"environments.{name}.{'.'.join(shortened(str(key)) for key in keys)}"
     )
     if detail["type"] == "extra_forbidden":
-        known = known_keys([str(key) for key in keys[:-1]])
+        known = _known_keys([str(key) for key in keys[:-1]])
         why = f"unknown key; known here: {', '.join(sorted(known))}"
         return ConfigError(where, why, suggestion(str(keys[-1]), known, "remove it"))
     if detail["type"] == "missing":
@@ -328,7 +331,7 @@ def _mistake(detail: Any, name: str, sources: _Sources) -> ConfigError:
     return ConfigError(where, why, CORRECT)
 
 
-def known_keys(path: list[str]) -> list[str]:
+def _known_keys(path: list[str]) -> list[str]:
     """Keys of the model at `path` below an environment; names of services and list positions are
     stepped over.
     """

@@ -12,12 +12,12 @@ from typing import Any
 from ops.core.errors import ConfigError
 
 SUFFIXES = ("yaml", "yml", "json", "py")
-LARGEST = 1_000_000  # bytes
-DEEPEST = 50  # levels of nesting
-MOST_VALUES = 100_000  # with every alias written out
+_LARGEST = 1_000_000  # bytes
+_DEEPEST = 50  # levels of nesting
+_MOST_VALUES = 100_000  # with every alias written out
 CORRECT = "correct it (invoke.yaml documents every key)"
-TEXT_KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
-DIFFERENCES = frozenset("\t!?")  # where the two YAML loaders disagree
+_TEXT_KEYS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+_DIFFERENCES = frozenset("\t!?")  # where the two YAML loaders disagree
 
 Keys = tuple[str | int, ...]
 
@@ -111,8 +111,8 @@ def _text(path: Path) -> str:
     if not path.is_file():
         raise Mistake("it is not a regular file", "check the path")
     data = path.read_bytes()
-    if len(data) > LARGEST:
-        raise Mistake(f"it is larger than {LARGEST} bytes")
+    if len(data) > _LARGEST:
+        raise Mistake(f"it is larger than {_LARGEST} bytes")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -145,7 +145,7 @@ def _compose(path: Path) -> tuple[Any, Any]:
     text = _text(path)
     fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     _check_depth(text, fast)
-    loader = (fast if DIFFERENCES.isdisjoint(text) else yaml.SafeLoader)(text)
+    loader = (fast if _DIFFERENCES.isdisjoint(text) else yaml.SafeLoader)(text)
     return loader.get_single_node(), loader
 
 
@@ -162,8 +162,8 @@ def _check_depth(text: str, loader: Any) -> None:
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
-        if depth > DEEPEST:
-            why = f"more than {DEEPEST} levels of nesting"
+        if depth > _DEEPEST:
+            why = f"more than {_DEEPEST} levels of nesting"
             raise Mistake(why, line=event.start_mark.line + 1 if event.start_mark else "")
 
 
@@ -195,8 +195,8 @@ def _check_nodes(node: Any, depth: int, sizes: dict[int, int]) -> int:
         if not sizes[id(node)]:
             raise Mistake("an alias refers to the section that it is part of", line=line)
         return sizes[id(node)]
-    if depth > DEEPEST:
-        raise Mistake(f"more than {DEEPEST} levels of nesting", line=line)
+    if depth > _DEEPEST:
+        raise Mistake(f"more than {_DEEPEST} levels of nesting", line=line)
     sizes[id(node)] = 0
     children = []
     if node.id == "mapping":
@@ -205,8 +205,8 @@ def _check_nodes(node: Any, depth: int, sizes: dict[int, int]) -> int:
     elif node.id == "sequence":
         children = node.value
     size = 1 + sum(_check_nodes(child, depth + 1, sizes) for child in children)
-    if size > MOST_VALUES:
-        raise Mistake(f"more than {MOST_VALUES} values, with every alias written out", line=line)
+    if size > _MOST_VALUES:
+        raise Mistake(f"more than {_MOST_VALUES} values, with every alias written out", line=line)
     sizes[id(node)] = size
     return size
 
@@ -215,7 +215,7 @@ def _check_keys(pairs: list[tuple[Any, Any]]) -> None:
     first: dict[str, int] = {}
     for key, _ in pairs:
         line = key.start_mark.line + 1
-        if key.tag not in TEXT_KEYS:
+        if key.tag not in _TEXT_KEYS:
             found = f"the key {shortened(key.value)}" if key.id == "scalar" else f"a {key.id}"
             raise Mistake(f"found {found}; allowed: text as keys", "put it in quotes", line=line)
         if key.value in first:
@@ -255,8 +255,8 @@ def _read_py(path: Path) -> Any:
 
 def _check_values(value: Any, keys: Keys) -> None:
     """Refuse keys that are not text, and text that can be neither printed nor passed on."""
-    if len(keys) > DEEPEST:
-        raise Mistake(f"more than {DEEPEST} levels of nesting", keys=keys[:3])
+    if len(keys) > _DEEPEST:
+        raise Mistake(f"more than {_DEEPEST} levels of nesting", keys=keys[:3])
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):

@@ -16,21 +16,21 @@ from pydantic import (
     StringConstraints,
 )
 
-DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smh]?)")
-UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smh]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def seconds(value: Any) -> float:
     """`300`, `"300"`, `"5m"`, `"1h"` or `"30s"` as seconds. Raises ValueError naming the forms."""
-    found = DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
+    found = _DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if not found:
         raise ValueError(
             "allowed: a number of seconds, or a number with s, m or h (300, 30s, 5m, 1h)"
         )
-    return float(found["number"]) * UNIT_SECONDS[found["unit"]]
+    return float(found["number"]) * _UNIT_SECONDS[found["unit"]]
 
 
-def relative_web_path(value: str) -> str:
+def _relative_web_path(value: str) -> str:
     """A path on the site, not a URL: the same path is asked of the CDN and of the load balancer."""
     if not value.startswith("/"):
         raise ValueError("allowed: a path that starts with / (the site's address is `site`)")
@@ -38,14 +38,14 @@ def relative_web_path(value: str) -> str:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
-PATTERN = re.compile(r"/[^\s*]*\*?")
+_PATTERN = re.compile(r"/[^\s*]*\*?")
 
 
 def path_pattern(value: str) -> str:
     """A path to invalidate. Raises ValueError: CloudFront takes a `*` anywhere but at the end for
     the character itself.
     """
-    if not PATTERN.fullmatch(value):
+    if not _PATTERN.fullmatch(value):
         raise ValueError(
             "allowed: a path that starts with /, with a * only as its last character (/*, "
             "/about, /static/*)"
@@ -54,7 +54,7 @@ def path_pattern(value: str) -> str:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
-WebPath = Annotated[str, AfterValidator(relative_web_path)]
+WebPath = Annotated[str, AfterValidator(_relative_web_path)]
 PathPattern = Annotated[str, AfterValidator(path_pattern)]
 Account = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{12}$")]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1)]

@@ -21,7 +21,7 @@ known = KnownSecrets()  # of this process: adapters add what they read
 
 def redact(text: str) -> str:
     """`text` without known secrets and what has the shape of one; cuts very long lines."""
-    return hide_shapes(cut(known.hide(text)))
+    return hide_shapes(_cut(known.hide(text)))
 
 
 def redacted(text: object, secrets: Iterable[str] = ()) -> str:
@@ -45,7 +45,7 @@ def redact_lines(lines: Iterable[str]) -> tuple[str, ...]:
     return tuple("\n".join(next(rest) for _ in range(line.count("\n") + 1)) for line in kept)
 
 
-def cut(text: str) -> str:
+def _cut(text: str) -> str:
     """`text` with each line of more than `LONGEST_LINE` characters cut and marked."""
     if len(text) <= LONGEST_LINE:
         return text

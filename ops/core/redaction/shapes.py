@@ -11,50 +11,50 @@ import re
 from functools import cache
 
 HIDDEN = "***"
-LOOK_BACK = 64  # characters of a name before its decisive word
-LOOK_AHEAD = 4000  # characters: the longest quoted value or block that may span lines
+_LOOK_BACK = 64  # characters of a name before its decisive word
+_LOOK_AHEAD = 4000  # characters: the longest quoted value or block that may span lines
 
-ANSI = r"(?:\x1b\[[\d;]{0,12}m){0,4}"
-KEYS = (
+_ANSI = r"(?:\x1b\[[\d;]{0,12}m){0,4}"
+_KEYS = (
     "api|encryption|encrypt|signing|private|master|auth|access|secret|session|jwt|hmac|cipher"
     "|crypto|storage|account|webhook|license"
     "|licence|stripe|service|deploy"
 )
-NAME = (
+_NAME = (
     rf"(?:passw(?:or)?[dt]|passphrase|pwd|(?<=[_-])pass|secret(?:[_-]?(?:access)?[_-]?key|string"
     rf"|binary)?|token|credentials?"
-    rf"|(?:{KEYS})[_-]?key)(?:[_-]?(?:b64|base64|hash|value|plain(?:text)?|new|old|current"
+    rf"|(?:{_KEYS})[_-]?key)(?:[_-]?(?:b64|base64|hash|value|plain(?:text)?|new|old|current"
     rf"|previous|\d{{1,3}}))?(?![\w-])"
 )
-PRIVATE_KEY = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
+_PRIVATE_KEY = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 
-NAME_WORDS = ("pass", "pwd", "secret", "token", "credential", "key")
+_NAME_WORDS = ("pass", "pwd", "secret", "token", "credential", "key")
 
 # values that are none: the words of error messages and documents
-NOT_A_VALUE = re.compile(
+_NOT_A_VALUE = re.compile(
     r"null|none|nil|undefined|true|false|yes|no|on|off|missing|required|unknown|empty|unset|set"
     r"|expired|invalid|incorrect|wrong|failed|denied|rejected|absent|disabled|enabled|redacted"
     r"|hidden|masked|sensitive|changed|unchanged|authentication|string|str",
     re.IGNORECASE,
 )
-REFERENCE = re.compile(
+_REFERENCE = re.compile(
     r"arn:|\((?:sensitive|known after)|<(?:sensitive|redacted|hidden)|\$\{|\{\{|\$[A-Z_]+$"
     r"|(?:var|local|module|data|each|random_password|aws_\w{1,40})\.[\w.\[\]\"-]+$"
 )
-SIGN = rf"""
-    (?:(?P<name>{NAME})|(?-i:(?P<any_key>(?<=[A-Z0-9]_)KEY)(?![\w-])))
-    (?P<close>\\{{0,16}}["'`]?)\]?{ANSI}[ \t]{{0,32}}
-    (?P<separator>=>|={{1,3}}|:=|:(?!:)){ANSI}[ \t]{{0,64}}{ANSI}
+_SIGN = rf"""
+    (?:(?P<name>{_NAME})|(?-i:(?P<any_key>(?<=[A-Z0-9]_)KEY)(?![\w-])))
+    (?P<close>\\{{0,16}}["'`]?)\]?{_ANSI}[ \t]{{0,32}}
+    (?P<separator>=>|={{1,3}}|:=|:(?!:)){_ANSI}[ \t]{{0,64}}{_ANSI}
 """
-OPEN = re.compile(r"(?P<prefix>[bruBRUEe]{0,2})(?P<escape>\\{0,16})(?P<quote>[\"'`])")
-HEREDOC = re.compile(r"<<[-~]?[\"']?(\w{1,40})[\"']?[ \t]*\r?\n")
-BLOCK = re.compile(
+_OPEN = re.compile(r"(?P<prefix>[bruBRUEe]{0,2})(?P<escape>\\{0,16})(?P<quote>[\"'`])")
+_HEREDOC = re.compile(r"<<[-~]?[\"']?(\w{1,40})[\"']?[ \t]*\r?\n")
+_BLOCK = re.compile(
     r"[|>][+-]?\d?[ \t]{0,32}\r?\n([ \t]{1,64})[^\n]*(?:\n(?:\1[^\n]*|[ \t]*(?=\n|\Z)))*"
 )
-NESTED = re.compile(
+_NESTED = re.compile(
     r"\{[^{}]{0,300}?\\{0,16}[\"']?value\\{0,16}[\"']?\s{0,8}[:=]\s{0,8}", re.IGNORECASE
 )
-UNQUOTED = re.compile(
+_UNQUOTED = re.compile(
     r"""(?:
       (?!\\{0,16}["'`](?:[\s,}\])>:;]|\Z))                # the end of a string around it
       (?![,;&]\s?[\w.-]{1,64}(?:[ ]\w{1,20})?[=:])   # the next pair
@@ -63,38 +63,38 @@ UNQUOTED = re.compile(
     )+""",
     re.VERBOSE,
 )
-NEXT_WORD = re.compile(r"[ \t]+[a-z]{1,20}\b")
-ALSO = re.compile(r"[ \t]{0,8}->[ \t]{0,8}(?=[\"'])")  # Terraform: "old" -> "new"
+_NEXT_WORD = re.compile(r"[ \t]+[a-z]{1,20}\b")
+_ALSO = re.compile(r"[ \t]{0,8}->[ \t]{0,8}(?=[\"'])")  # Terraform: "old" -> "new"
 
-VALUE = (
+_VALUE = (
     r"(?P<open>\\{0,16}[\"'])?"
     r"(?P<hide>(?(open)(?:(?!(?P=open))[^\n]){1,4000}|[^\s,;&\"'<>}\])]{1,4000}))"
 )
-PAIRED = r"\\{0,16}[\"']?\s{0,8}[:=]\s{0,8}"
-NAMED = rf"\\{{0,16}}[\"']?[\w.-]{{0,64}}{NAME}\\{{0,16}}[\"']?"
+_PAIRED = r"\\{0,16}[\"']?\s{0,8}[:=]\s{0,8}"
+_NAMED = rf"\\{{0,16}}[\"']?[\w.-]{{0,64}}{_NAME}\\{{0,16}}[\"']?"
 # (words of which one is there, pattern): the first saves most texts the second
-PATTERNS = (
+_PATTERNS = (
     (
         "private key",
-        rf"{PRIVATE_KEY}(?P<hide>.*?)(?:-----END [A-Z ]{{0,30}}PRIVATE KEY|\Z)",
+        rf"{_PRIVATE_KEY}(?P<hide>.*?)(?:-----END [A-Z ]{{0,30}}PRIVATE KEY|\Z)",
     ),
     # name and value as members of their own, in either order
     (
         "value",
-        rf"\b(?:name|key){PAIRED}{NAMED}[\s,]{{1,40}}\\{{0,16}}[\"']?value{PAIRED}{VALUE}",
+        rf"\b(?:name|key){_PAIRED}{_NAMED}[\s,]{{1,40}}\\{{0,16}}[\"']?value{_PAIRED}{_VALUE}",
     ),
     (
         "value",
-        rf"\bvalue{PAIRED}{VALUE}(?:(?P=open))?[\s,]{{1,40}}\\{{0,16}}[\"']?(?:name"
-        rf"|key){PAIRED}{NAMED}",
+        rf"\bvalue{_PAIRED}{_VALUE}(?:(?P=open))?[\s,]{{1,40}}\\{{0,16}}[\"']?(?:name"
+        rf"|key){_PAIRED}{_NAMED}",
     ),
     (
         "</",
-        rf"<[\w.:-]{{0,64}}{NAME}[^<>\n]{{0,64}}>(?P<hide>[^<]{{1,4000}})</",
+        rf"<[\w.:-]{{0,64}}{_NAME}[^<>\n]{{0,64}}>(?P<hide>[^<]{{1,4000}})</",
     ),
     (
         'name="',
-        rf"\bname=\"[\w.-]{{0,64}}{NAME}\"(?:\r?\n){{2}}(?P<hide>[^\r\n]+)",  # a form's part
+        rf"\bname=\"[\w.-]{{0,64}}{_NAME}\"(?:\r?\n){{2}}(?P<hide>[^\r\n]+)",  # a form's part
     ),
     # URLs: user:password@host, a token as the user, signatures
     (
@@ -176,7 +176,7 @@ PATTERNS = (
     # options of programs
     (
         "--",
-        rf"(?<!\S)--[\w-]{{0,40}}{NAME}\s{{1,8}}(?:(?P<open>[\"'])(?P<hide>(?:(?!"
+        rf"(?<!\S)--[\w-]{{0,40}}{_NAME}\s{{1,8}}(?:(?P<open>[\"'])(?P<hide>(?:(?!"
         rf"(?P=open))[^\n]){{1,4000}})|(?P<too>[^\s-]\S*))",
     ),
     (
@@ -221,7 +221,7 @@ def hide_shapes(text: str) -> str:
     (private_key, key_pattern), *others = _patterns()
     if _has(lower, private_key):
         text = key_pattern.sub(_hide, text)
-    if _has(lower, NAME_WORDS):
+    if _has(lower, _NAME_WORDS):
         text = _hide_named(text)
     for words, pattern in others:
         if _has(lower, words):
@@ -243,7 +243,7 @@ def mask(secret: str) -> str:
 def _patterns() -> tuple[tuple[tuple[str, ...], re.Pattern[str]], ...]:
     flags = re.IGNORECASE | re.DOTALL | re.MULTILINE
     return tuple(
-        (tuple(words.split("|")), re.compile(pattern, flags)) for words, pattern in PATTERNS
+        (tuple(words.split("|")), re.compile(pattern, flags)) for words, pattern in _PATTERNS
     )
 
 
@@ -253,7 +253,7 @@ def _has(lower: str, words: tuple[str, ...]) -> bool:
 
 @cache
 def _sign() -> re.Pattern[str]:
-    return re.compile(SIGN, re.IGNORECASE | re.VERBOSE)
+    return re.compile(_SIGN, re.IGNORECASE | re.VERBOSE)
 
 
 def _hide(match: re.Match[str]) -> str:
@@ -290,7 +290,7 @@ def _hide_named(text: str) -> str:
                 f"{sign['close']}{hidden}{sign['close']}" if bare else hidden,
             ]
             done = end
-            more = ALSO.match(text, end + 1)
+            more = _ALSO.match(text, end + 1)
             if not more:
                 break
             start = more.end()
@@ -301,7 +301,7 @@ def _is_name(text: str, sign: re.Match[str]) -> bool:
     """Not a part of a path or an ARN, and no parser's complaint about a token."""
     start = sign.start()
     first = start
-    while first > max(0, start - LOOK_BACK) and (
+    while first > max(0, start - _LOOK_BACK) and (
         text[first - 1].isalnum() or text[first - 1] in "_.-"
     ):
         first -= 1
@@ -313,36 +313,36 @@ def _is_name(text: str, sign: re.Match[str]) -> bool:
 
 def _value(text: str, start: int, sign: re.Match[str]) -> tuple[int, int] | None:
     """Start and end of the value at `start`; None where there is none, or nothing secret."""
-    if opened := OPEN.match(text, start):
+    if opened := _OPEN.match(text, start):
         begin = opened.end()
         end = _closing(text, begin, len(opened["escape"]), opened["quote"])
         return None if _is_harmless(text[begin:end], sign) else (begin, end)
-    if heredoc := HEREDOC.match(text, start):
-        end = text.find(f"\n{heredoc[1]}", heredoc.end() - 1, heredoc.end() + LOOK_AHEAD)
+    if heredoc := _HEREDOC.match(text, start):
+        end = text.find(f"\n{heredoc[1]}", heredoc.end() - 1, heredoc.end() + _LOOK_AHEAD)
         return heredoc.end(), end if end >= heredoc.end() else min(
-            len(text), heredoc.end() + LOOK_AHEAD
+            len(text), heredoc.end() + _LOOK_AHEAD
         )
-    if block := BLOCK.match(text, start):
+    if block := _BLOCK.match(text, start):
         return block.start(1), block.end()
     if text.startswith("{", start):
-        nested = NESTED.match(text, start)
+        nested = _NESTED.match(text, start)
         return (
             _value(text, nested.end(), sign)
             if nested and not text.startswith("{", nested.end())
             else None
         )
     if text.startswith("[", start):
-        end = text.find("]", start + 1, start + LOOK_AHEAD)
+        end = text.find("]", start + 1, start + _LOOK_AHEAD)
         return None if end < 0 or _is_harmless(text[start + 1 : end], sign) else (start + 1, end)
     return _unquoted(text, start, sign)
 
 
 def _unquoted(text: str, start: int, sign: re.Match[str]) -> tuple[int, int] | None:
-    found = UNQUOTED.match(text, start)
+    found = _UNQUOTED.match(text, start)
     if not found:
         return None
     value = found[0].rstrip(",;)}]\"'`>")
-    if _is_harmless(value, sign) or REFERENCE.match(found[0]):
+    if _is_harmless(value, sign) or _REFERENCE.match(found[0]):
         return None
     name, end = sign["name"], start + len(value)
     if sign["any_key"] and not re.fullmatch(r"(?=.*\d)(?=.*[A-Za-z])[\w+=-]{10,}", value):
@@ -357,7 +357,7 @@ def _unquoted(text: str, start: int, sign: re.Match[str]) -> tuple[int, int] | N
     prose = (
         sign["separator"] == ":"
         and value.isalpha()
-        and NEXT_WORD.match(text, start + len(found[0]))
+        and _NEXT_WORD.match(text, start + len(found[0]))
     )
     return None if prose else (start, end)
 
@@ -365,7 +365,7 @@ def _unquoted(text: str, start: int, sign: re.Match[str]) -> tuple[int, int] | N
 def _closing(text: str, begin: int, escapes: int, quote: str) -> int:
     """Where a quoted text ends: at a quote escaped as the first one, else at the line's end."""
     place = begin
-    limit = min(len(text), begin + LOOK_AHEAD)
+    limit = min(len(text), begin + _LOOK_AHEAD)
     while (place := text.find(quote, place, limit)) >= 0:
         slashes = place
         while slashes > begin and text[slashes - 1] == "\\":
@@ -382,6 +382,6 @@ def _is_harmless(value: str, sign: re.Match[str]) -> bool:
     """Nothing, a word that is no value, a reference, a folder."""
     if not any(character.isalnum() for character in value[:200]):
         return True
-    if NOT_A_VALUE.fullmatch(value.strip(" .,;:!()[]{}\\\"'")) or REFERENCE.match(value):
+    if _NOT_A_VALUE.fullmatch(value.strip(" .,;:!()[]{}\\\"'")) or _REFERENCE.match(value):
         return True
     return (sign["name"] or "").lower() == "pwd" and value.startswith("/")

@@ -18,23 +18,23 @@ from urllib.parse import unquote
 
 from ops.core.redaction.shapes import is_secret_name, mask
 
-SHORTEST = 6  # characters; a shorter value is part of too many harmless words
-CUT_SHORTEST = 8  # characters of a value cut off at the start or end of a text
-HARMLESS_KEY = re.compile(
+_SHORTEST = 6  # characters; a shorter value is part of too many harmless words
+_CUT_SHORTEST = 8  # characters of a value cut off at the start or end of a text
+_HARMLESS_KEY = re.compile(
     r"(?:user|username|login|email|host|hostname|address|endpoint|port|dbname|database|db|schema"
     r"|engine|driver|identifier|arn|region|sslmode|environment|env|level|version)$"
 )
-ORDINARY = re.compile(
+_ORDINARY = re.compile(
     r"[A-Za-z]{1,24}|[\d.:]{1,7}"  # a word; a number, a version
     r"|[a-z][a-z0-9-]{0,40}(?:\.[a-z0-9-]{1,40}){0,8}\.[a-z]{2,24}(?::\d+)?"  # a host
     r"|arn:\S+|(?:/[a-z0-9._-]*)+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an ARN, a path, an e-mail address
     r"|[a-z][a-z0-9+.-]{1,20}://[^\s@?]*"  # a URL without user and query
 )
-FOLDERS = ("PWD", "OLDPWD")  # of the shell, and no passwords
-VARIABLE = re.compile(r"(?:export )?([A-Za-z_]\w*)=(.*)")
-URL_PASSWORD = re.compile(r"://[^\s:/@]*:([^\s]+)@")
-ESCAPES = {"\n": "n", "\r": "r", "\t": "t", '"': '"', "'": "'", "/": "/"}
-ENTITIES = {
+_FOLDERS = ("PWD", "OLDPWD")  # of the shell, and no passwords
+_VARIABLE = re.compile(r"(?:export )?([A-Za-z_]\w*)=(.*)")
+_URL_PASSWORD = re.compile(r"://[^\s:/@]*:([^\s]+)@")
+_ESCAPES = {"\n": "n", "\r": "r", "\t": "t", '"': '"', "'": "'", "/": "/"}
+_ENTITIES = {
     "&": "&amp;",
     "<": "&lt;",
     ">": "&gt;",
@@ -64,7 +64,7 @@ class KnownSecrets:
         Each line of a multi-line value is added too, since logs split at line breaks.
         """
         for each in {value, value.strip(), *(line.strip() for line in value.splitlines())}:
-            if len(each) >= SHORTEST and each not in self._forms and not each.startswith("-----"):
+            if len(each) >= _SHORTEST and each not in self._forms and not each.startswith("-----"):
                 forms = tuple(_forms(each))
                 with self._lock:  # longest first: a value may contain another one
                     self._forms = dict(
@@ -73,20 +73,20 @@ class KnownSecrets:
 
     def add_named(self, name: str, value: str) -> None:
         """Add the value of a variable or key if its name or its form says that it is secret."""
-        for password in URL_PASSWORD.findall(value):
+        for password in _URL_PASSWORD.findall(value):
             self.add(password)
             self.add(unquote(password))
         if is_secret_name(name) or not (
-            HARMLESS_KEY.search(_plain(name)) or ORDINARY.fullmatch(value)
+            _HARMLESS_KEY.search(_plain(name)) or _ORDINARY.fullmatch(value)
         ):
             self.add(value)
 
     def add_variables(self, variables: Mapping[str, str]) -> None:
         """Add environment variables whose name says that they are secret, but no ordinary words."""
         for name, value in variables.items():
-            if name in FOLDERS or not is_secret_name(name):
+            if name in _FOLDERS or not is_secret_name(name):
                 continue
-            if not ORDINARY.fullmatch(value):
+            if not _ORDINARY.fullmatch(value):
                 self.add(value)
 
     def add_secret(self, text: str) -> None:
@@ -104,7 +104,7 @@ class KnownSecrets:
         harmless = {
             value
             for name, value in leaves
-            if not is_secret_name(name) and HARMLESS_KEY.search(_plain(name))
+            if not is_secret_name(name) and _HARMLESS_KEY.search(_plain(name))
         }
         for name, value in leaves:
             if value not in harmless:
@@ -156,7 +156,7 @@ def _parsed(text: str) -> Any:
 def _variables(text: str) -> dict[str, str] | None:
     """The variables of a text that consists of NAME=value lines."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    found = [VARIABLE.fullmatch(line) for line in lines]
+    found = [_VARIABLE.fullmatch(line) for line in lines]
     return (
         {match[1]: match[2].strip("\"'") for match in found if match}
         if lines and all(found)
@@ -222,10 +222,10 @@ def _any_encoding(character: str, times: int, base64: bool) -> str:
             rf"\\{{1,8}}u{_hex(units[at])}{_hex(units[at + 1])}" for at in range(0, len(units), 2)
         )
     )
-    if character in ESCAPES:
-        ways.append(rf"\\{{1,16}}{ESCAPES[character]}")
-    if character in ENTITIES:
-        ways.append(ENTITIES[character])
+    if character in _ESCAPES:
+        ways.append(rf"\\{{1,16}}{_ESCAPES[character]}")
+    if character in _ENTITIES:
+        ways.append(_ENTITIES[character])
     ways += {
         "\n": [r"\r\n", "%0[dD]%0[aA]"],
         " ": [r"\+"],
@@ -244,10 +244,10 @@ def _hex(byte: int) -> str:
 
 def _hide_cut(text: str, value: str) -> str:
     """Hide a large part of the value at the start or end of the text, where a log cut it."""
-    if len(value) < CUT_SHORTEST or len(text) < CUT_SHORTEST:
+    if len(value) < _CUT_SHORTEST or len(text) < _CUT_SHORTEST:
         return text
-    shortest = max(CUT_SHORTEST, len(value) // 2)
-    if value[:CUT_SHORTEST] in text[-len(value) :]:
+    shortest = max(_CUT_SHORTEST, len(value) // 2)
+    if value[:_CUT_SHORTEST] in text[-len(value) :]:
         length = next(
             (
                 size
@@ -257,7 +257,7 @@ def _hide_cut(text: str, value: str) -> str:
             0,
         )
         text = text[: len(text) - length] + mask(text[len(text) - length :]) if length else text
-    if value[-CUT_SHORTEST:] in text[: len(value)]:
+    if value[-_CUT_SHORTEST:] in text[: len(value)]:
         length = next(
             (
                 size
