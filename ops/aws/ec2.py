@@ -1,4 +1,4 @@
-"""EC2: what a security group lets in, for a load balancer whose checks reach nothing."""
+"""EC2: security group rules and the security groups of load balancers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SOURCES = {
 
 
 def ingress(cloud: AwsSession, groups: Sequence[str]) -> tuple[Ingress, ...]:
-    """All that these groups let in (ec2:DescribeSecurityGroups)."""
+    """All inbound rules of these security groups (ec2:DescribeSecurityGroups)."""
     with cloud.translated(f"security groups {', '.join(groups)} (ec2:DescribeSecurityGroups)"):
         found = cloud.client("ec2").describe_security_groups(GroupIds=list(groups))[
             "SecurityGroups"
@@ -36,8 +36,9 @@ def _sources(rule: dict[str, list[dict[str, str]]]) -> Iterable[str]:
 
 
 def balancer_groups(cloud: AwsSession, target_group: str) -> tuple[str, ...]:
-    """The security groups of the load balancers that a target group belongs to
-    (elasticloadbalancing:DescribeLoadBalancers).
+    """Security groups of the load balancers of a target group.
+
+    Calls elasticloadbalancing:DescribeTargetGroups and DescribeLoadBalancers.
     """
     client = cloud.client("elbv2")
     with cloud.translated(

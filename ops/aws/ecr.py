@@ -15,8 +15,10 @@ from ops.core.redaction.redact import known
 
 @dataclass(frozen=True)
 class Token:
-    """Basic credentials for `registry` (host, with its port where it has one). The password is in
-    no repr, log or argument list.
+    """Basic credentials for a registry; the password never appears in a repr.
+
+    `registry` is the host, with its port if it has one. The password is in no repr, log or argument
+    list.
     """
 
     username: str
@@ -25,7 +27,7 @@ class Token:
 
 
 def repository(cloud: AwsSession, name: str) -> Repository | None:
-    """The repository (ecr:DescribeRepositories), or None."""
+    """Describe a repository (ecr:DescribeRepositories); None if it does not exist."""
     client = cloud.client("ecr")
     with cloud.translated(f"repository {name} (ecr:DescribeRepositories)"):
         try:
@@ -38,8 +40,9 @@ def repository(cloud: AwsSession, name: str) -> Repository | None:
 
 
 def image(cloud: AwsSession, repository_name: str, tag: str) -> Image | None:
-    """What `tag` names (ecr:DescribeImages); None where neither tag nor repository is there. Size
-    in bytes, compressed.
+    """Describe the image with `tag` (ecr:DescribeImages).
+
+    None if the tag or the repository does not exist. The size is in bytes, compressed.
     """
     client = cloud.client("ecr")
     with cloud.translated(f"image {repository_name}:{tag} (ecr:DescribeImages)"):
@@ -59,8 +62,9 @@ def image(cloud: AwsSession, repository_name: str, tag: str) -> Image | None:
 
 
 def images(cloud: AwsSession, repository_name: str, limit: int = 100) -> tuple[Image, ...]:
-    """Every tagged image of a repository, newest push first (ecr:DescribeImages; runbook 6,
-    "Identify previous working image tag").
+    """List the tagged images of a repository, most recently pushed first (ecr:DescribeImages).
+
+    See the runbook, section 6, "Identify previous working image tag".
     """
     with cloud.translated(f"images of {repository_name} (ecr:DescribeImages)"):
         pages = (
@@ -92,7 +96,7 @@ def images(cloud: AwsSession, repository_name: str, limit: int = 100) -> tuple[I
 
 
 def token(cloud: AwsSession) -> Token:
-    """Credentials for push and pull (ecr:GetAuthorizationToken), good for twelve hours."""
+    """Request credentials for push and pull (ecr:GetAuthorizationToken), valid for twelve hours."""
     what = "registry token (ecr:GetAuthorizationToken)"
     with cloud.translated(what):
         answer = cloud.client("ecr").get_authorization_token()

@@ -1,6 +1,4 @@
-"""ECS: services, tasks and task definitions, in DescribeServices', DescribeTasks' and
-DescribeTaskDefinition's own words.
-"""
+"""ECS: services, tasks and task definitions, in the terms of the ECS API."""
 
 from __future__ import annotations
 
@@ -36,8 +34,8 @@ _READ_ONLY = frozenset(
     }
 )
 _ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
-TASKS_A_CALL = 100
-_SERVICES_A_CALL = 10
+TASKS_PER_CALL = 100
+_SERVICES_PER_CALL = 10
 MISSING = "MISSING"
 _NO_ANSWER = "ECS answered with neither the service nor a failure"
 
@@ -45,7 +43,7 @@ _NO_ANSWER = "ECS answered with neither the service nor a failure"
 def _translated_ecs(
     cloud: AwsSession, what: str, cluster: str, **answers: OpsError
 ) -> AbstractContextManager[None]:
-    """ECS's errors as ours; a missing cluster is refused by its name."""
+    """Translate ECS errors during `what`; a missing cluster becomes Refused, naming the cluster."""
     missing = Refused(
         f"cluster {cluster} does not exist in {cloud.region}",
         "ECS answered ClusterNotFoundException",
@@ -55,8 +53,9 @@ def _translated_ecs(
 
 
 def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
-    """The service (ecs:DescribeServices); None where there is none, or it has been deleted. Raises
-    Refused for a missing cluster.
+    """Describe a service (ecs:DescribeServices); None if it does not exist or was deleted.
+
+    Raises Refused for a missing cluster.
     """
     what = f"service {name} in cluster {cluster} (ecs:DescribeServices)"
     with _translated_ecs(cloud, what, cluster):
@@ -67,7 +66,7 @@ def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
         return found[0]
     if (
         reasons == {MISSING} or answer["services"]
-    ):  # a wrong name is no error in ECS: it comes back under `failures`
+    ):  # a wrong name is not an error in ECS: it is listed under `failures`
         return None
     how = f"{cloud.program} ecs describe-services --cluster {cluster} --services {name}"
     why = f"ECS answered with failures: {', '.join(sorted(reasons))}" if reasons else _NO_ANSWER
@@ -77,15 +76,16 @@ def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
 def services(
     cloud: AwsSession, cluster: str, names: Sequence[str]
 ) -> dict[str, ServiceState | None]:
-    """Many at once, ten a call (ecs:DescribeServices); None where there is none. Raises as
-    `service` does.
+    """Describe several services, ten per call (ecs:DescribeServices); None for a missing one.
+
+    Raises the same errors as `service`.
     """
     found: dict[str, ServiceState | None] = dict.fromkeys(names)
     wanted = tuple(found)
     what = f"services in cluster {cluster} (ecs:DescribeServices)"
-    for start in range(0, len(wanted), _SERVICES_A_CALL):
+    for start in range(0, len(wanted), _SERVICES_PER_CALL):
         with _translated_ecs(cloud, what, cluster):
-            some = wanted[start : start + _SERVICES_A_CALL]
+            some = wanted[start : start + _SERVICES_PER_CALL]
             answer = cloud.client("ecs").describe_services(cluster=cluster, services=some)
             states = _active_services(answer)
             reasons = failures(answer) - {MISSING}
@@ -107,20 +107,19 @@ def services(
 
 
 def _active_services(answer: Mapping[str, Any]) -> list[ServiceState]:
-    """The services in an answer of DescribeServices, without deleted ones."""
+    """Services in a DescribeServices response, without deleted ones."""
     return [service_state(each) for each in answer["services"] if each["status"] != "INACTIVE"]
 
 
 def failures(answer: Mapping[str, Any]) -> set[str]:
-    """The reasons under `failures`, where ECS reports what it could not describe."""
+    """Reasons under `failures`, where ECS reports what it could not describe."""
     return {str(failure.get("reason", "")) for failure in answer["failures"]}
 
 
 def deployment_stage(cloud: AwsSession, cluster: str, service: str) -> str:
-    """The lifecycleStage of the newest service deployment in progress, BAKE_TIME for example; empty
-    where there is none.
+    """The lifecycleStage of the newest service deployment in progress, such as BAKE_TIME, or "".
 
-    ecs:ListServiceDeployments, ecs:DescribeServiceDeployments.
+    Calls ecs:ListServiceDeployments and ecs:DescribeServiceDeployments.
     """
     client = cloud.client("ecs")
     with _translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
@@ -142,7 +141,7 @@ def deployment_stage(cloud: AwsSession, cluster: str, service: str) -> str:
 
 
 def cluster_status(cloud: AwsSession, name: str) -> str | None:
-    """ACTIVE, PROVISIONING, FAILED, INACTIVE … (ecs:DescribeClusters); None where there is none."""
+    """Status of a cluster, such as ACTIVE (ecs:DescribeClusters); None if it does not exist."""
     what = f"cluster {name} (ecs:DescribeClusters)"
     with cloud.translated(what):
         answer = cloud.client("ecs").describe_clusters(clusters=[name])
@@ -159,8 +158,9 @@ def cluster_status(cloud: AwsSession, name: str) -> str | None:
 def tasks(
     cloud: AwsSession, cluster: str, service: str, desired_status: str = "RUNNING"
 ) -> tuple[TaskState, ...]:
-    """The service's tasks (ecs:ListTasks, ecs:DescribeTasks). `STOPPED` ones stay visible for about
-    an hour. No such service: none.
+    """List and describe the tasks of a service (ecs:ListTasks, ecs:DescribeTasks).
+
+    Stopped tasks stay visible for about an hour. Returns an empty tuple for a missing service.
     """
     client = cloud.client("ecs")
     with _translated_ecs(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
@@ -173,12 +173,14 @@ def tasks(
             return ()
     found: list[TaskState] = []
     what = f"tasks of {service} (ecs:DescribeTasks)"
-    for start in range(0, len(arns), TASKS_A_CALL):
-        some = arns[start : start + TASKS_A_CALL]
+    for start in range(0, len(arns), TASKS_PER_CALL):
+        some = arns[start : start + TASKS_PER_CALL]
         with _translated_ecs(cloud, what, cluster):
             answer = client.describe_tasks(cluster=cluster, tasks=some)
             described = [_task_state(task) for task in answer["tasks"]]
-            reasons = failures(answer) - {"MISSING"}  # a task that has gone meanwhile is MISSING
+            reasons = failures(answer) - {
+                "MISSING"
+            }  # a task that has vanished meanwhile is MISSING
         answered = len(described) + len(answer["failures"])
         if reasons or answered < len(some):
             why = f"ECS answered with {', '.join(sorted(reasons)) or f'{answered} of {len(some)}'}"
@@ -188,8 +190,9 @@ def tasks(
 
 
 def task_definition(cloud: AwsSession, name: str) -> TaskDefinition | None:
-    """A revision by ARN or `family:revision`, or a family's latest ACTIVE one
-    (ecs:DescribeTaskDefinition); None where there is none.
+    """Describe a task definition (ecs:DescribeTaskDefinition); None if it does not exist.
+
+    `name` is an ARN, `family:revision`, or a family for its latest ACTIVE revision.
     """
     from botocore.exceptions import ClientError
 
@@ -206,7 +209,7 @@ def task_definition(cloud: AwsSession, name: str) -> TaskDefinition | None:
 
 
 def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two documents would register the same: all but what AWS writes itself."""
+    """Whether two documents would register the same revision, ignoring fields that AWS writes."""
     mine, theirs = (
         {key: value for key, value in each.items() if key not in _READ_ONLY and value}
         for each in (one, other)
@@ -215,8 +218,9 @@ def same_content(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def register(cloud: AwsSession, document: Mapping[str, Any]) -> TaskDefinition:
-    """A new revision from a whole `document` (ecs:RegisterTaskDefinition); fields that only AWS
-    writes are dropped, tags go along.
+    """Register a new revision from a complete `document` (ecs:RegisterTaskDefinition).
+
+    Fields that only AWS writes are dropped; tags are included.
     """
     wanted = {key: value for key, value in document.items() if key not in _READ_ONLY}
     if not wanted.get("tags"):  # AWS refuses an empty list
@@ -228,10 +232,10 @@ def register(cloud: AwsSession, document: Mapping[str, Any]) -> TaskDefinition:
 def update_service(
     cloud: AwsSession, cluster: str, service: str, task_definition: str
 ) -> ServiceState:
-    """Point the service at a revision: exactly one ecs:UpdateService (two are two deployments).
-    Raises Refused where it isn't there.
+    """Point a service at a task definition with exactly one ecs:UpdateService call.
 
-    An error by which ECS refused the call (4xx at the first attempt) is marked `untouched`: the
+    A second call would start a second deployment. Raises Refused if the service does not exist. An
+    error by which ECS rejected the call (4xx on the first attempt) is marked `untouched`: the
     service has not changed.
     """
     from botocore.exceptions import ClientError
@@ -242,7 +246,7 @@ def update_service(
         f"correct `ecs_service` in invoke.yaml; see: {cloud.program} ecs list-services "
         f"--cluster {cluster}",
     )
-    what, refused = f"roll-out of {service} (ecs:UpdateService)", False
+    what, refused = f"rollout of {service} (ecs:UpdateService)", False
     try:
         with _translated_ecs(
             cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone
@@ -261,14 +265,16 @@ def update_service(
 
 
 def _refused_at_once(error: Any) -> bool:
-    """Whether AWS said no (4xx) to the first attempt; before a retry, an earlier one may have been
-    carried out.
+    """Whether AWS rejected the first attempt (4xx).
+
+    After a retry, an earlier attempt may have been carried out.
     """
     about = error.response.get("ResponseMetadata", {})
     return 400 <= int(about.get("HTTPStatusCode") or 0) < 500 and not about.get("RetryAttempts")
 
 
 def revision(answer: Mapping[str, Any]) -> TaskDefinition:
+    """Convert a DescribeTaskDefinition response; hide values of environment variables."""
     found = dict(answer["taskDefinition"])
     if answer.get("tags"):
         found["tags"] = answer["tags"]
@@ -286,7 +292,7 @@ def revision(answer: Mapping[str, Any]) -> TaskDefinition:
 
 
 def service_state(found: Mapping[str, Any]) -> ServiceState:
-    """One service. Raises KeyError for a field that AWS always sends."""
+    """Convert a service. Raises KeyError for a missing field that AWS always sends."""
     configuration = found.get("deploymentConfiguration") or {}
     breaker = configuration.get("deploymentCircuitBreaker") or {}
     alarms = configuration.get("alarms") or {}
@@ -330,8 +336,9 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
 
 
 def _bake_s(configuration: Mapping[str, Any]) -> float:
-    """Seconds that a deployment stays IN_PROGRESS by configuration once its tasks run: steps of the
-    traffic shift and the bake.
+    """Seconds that a deployment stays IN_PROGRESS after its tasks run, by configuration.
+
+    The sum of the traffic-shifting steps and the bake time.
     """
     strategy = configuration.get("strategy") or "ROLLING"
     if strategy == "ROLLING":

@@ -1,4 +1,4 @@
-"""Elastic Load Balancing v2: what a target group checks, and how its targets do."""
+"""Elastic Load Balancing v2: target groups and the health of their targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ops.aws.facts import Target, TargetGroup
 from ops.aws.session import AwsSession
 from ops.core.errors import Refused
 
-_GROUPS_A_CALL = 20
+_GROUPS_PER_CALL = 20
 
 
 def _translated_elb(cloud: AwsSession, arn: str, call: str) -> AbstractContextManager[None]:
@@ -19,7 +19,7 @@ def _translated_elb(cloud: AwsSession, arn: str, call: str) -> AbstractContextMa
         f"target group {name} does not exist",
         f"ELB answered TargetGroupNotFound for {arn}",
         f"{cloud.program} elbv2 describe-target-groups; the service's load balancer must "
-        f"be made anew",
+        f"be recreated",
     )
     return cloud.translated(
         f"target group {name} (elasticloadbalancing:{call})",
@@ -28,8 +28,10 @@ def _translated_elb(cloud: AwsSession, arn: str, call: str) -> AbstractContextMa
 
 
 def target_group(cloud: AwsSession, arn: str) -> TargetGroup:
-    """Port and health check (DescribeTargetGroups); path "" for a check that is no HTTP. Raises
-    Refused where there is none.
+    """Port and health check of a target group (DescribeTargetGroups).
+
+    The path is "" for a health check that does not use HTTP. Raises Refused if the target group
+    does not exist.
     """
     with _translated_elb(cloud, arn, "DescribeTargetGroups"):
         return _target_group(
@@ -38,10 +40,10 @@ def target_group(cloud: AwsSession, arn: str) -> TargetGroup:
 
 
 def target_groups(cloud: AwsSession, arns: Sequence[str]) -> dict[str, TargetGroup]:
-    """Many at once, by ARN (DescribeTargetGroups, at most 100 a page)."""
+    """Describe several target groups, by ARN (DescribeTargetGroups, 20 per call)."""
     found: dict[str, TargetGroup] = {}
-    for start in range(0, len(arns), _GROUPS_A_CALL):
-        some = list(arns[start : start + _GROUPS_A_CALL])
+    for start in range(0, len(arns), _GROUPS_PER_CALL):
+        some = list(arns[start : start + _GROUPS_PER_CALL])
         with _translated_elb(cloud, some[0], "DescribeTargetGroups"):
             groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)[
                 "TargetGroups"
@@ -63,8 +65,9 @@ def _target_group(found: Mapping[str, Any]) -> TargetGroup:
 
 
 def targets(cloud: AwsSession, arn: str) -> tuple[Target, ...]:
-    """Registered targets with state and reason, draining ones included (DescribeTargetHealth).
-    Raises Refused where there is no group.
+    """Registered targets with state and reason, including draining ones (DescribeTargetHealth).
+
+    Raises Refused if the target group does not exist.
     """
     with _translated_elb(cloud, arn, "DescribeTargetHealth"):
         found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)[

@@ -1,6 +1,4 @@
-"""What AWS's errors mean, as our three lines; a table by error code, and by botocore's exception
-name where nothing answered.
-"""
+"""Translate AWS errors into `OpsError`s, by error code or botocore exception name."""
 
 from __future__ import annotations
 
@@ -91,13 +89,13 @@ _USER = re.compile(r"User: (arn:\S+)")
 
 
 class Throttled(Unreachable):
-    """AWS asked for fewer calls, after botocore's own retries: wait longer before the next look."""
+    """AWS throttled the calls even after botocore's retries: wait longer before the next poll."""
 
 
 def translate_error(
     what: str, error: Any, profile: str | None = None, endpoint: str | None = None
 ) -> OpsError:
-    """`error` (a ClientError or BotoCoreError) as ours."""
+    """Translate a ClientError or BotoCoreError into an OpsError."""
     answered = getattr(error, "response", None)
     found: dict[str, Any] = answered.get("Error", {}) if isinstance(answered, dict) else {}
     name = str(found.get("Code") or type(error).__name__)
@@ -217,14 +215,15 @@ def _profile_hint(
 
 
 def _first_line(message: object) -> str:
-    """Only the first line: a signature mismatch goes on with the whole signed request."""
+    """The first line of a message: a signature mismatch goes on with the whole signed request."""
     lines = [line for line in str(message).splitlines() if line.strip()]
     return one_line(lines[0]) if lines else ""
 
 
 def program(profile: str | None, endpoint: str | None, region: str | None = None) -> str:
-    """`aws`, with the options that lead it where we are: what is typed by hand must not act in
-    another account.
+    """`aws` with the options that select this environment's profile, endpoint and region.
+
+    Without them, a command typed by hand could act on another account.
     """
     options = {"--profile": profile, "--endpoint-url": endpoint, "--region": region}
     return " ".join(
@@ -233,8 +232,9 @@ def program(profile: str | None, endpoint: str | None, region: str | None = None
 
 
 def by_hand(what: str, aws: str) -> str:
-    """`aws ecs describe-services` for a `what` that names `ecs:DescribeServices`; `aws` as
-    `program` says it.
+    """The CLI command for a `what` that names an API call, such as `ecs:DescribeServices`.
+
+    `aws` is the result of `program`.
     """
     named = re.search(r"\b([a-z0-9-]+):([A-Z]\w+)", what)
     if named is None:
@@ -244,5 +244,5 @@ def by_hand(what: str, aws: str) -> str:
     service = {"elasticloadbalancing": "elbv2", "s3": "s3api"}.get(named[1], named[1])
     operation = {"ListBucket": "ListObjectsV2"}.get(
         named[2], named[2]
-    )  # a permission's name is not always the call's
+    )  # a permission is not always named after its call
     return f"{aws} {service} {xform_name(operation, '-')}"

@@ -1,5 +1,7 @@
-"""The facts that adapters return and rules read: frozen, in AWS's own words (ECS, ECR and ELBv2 API
-references name each field).
+"""Facts about AWS resources: frozen dataclasses, in the terms of the AWS API references.
+
+The `ops.aws` modules return them and the rules read them. The ECS, ECR and ELBv2 API references
+describe each field.
 """
 
 from __future__ import annotations
@@ -11,13 +13,13 @@ from typing import Any
 
 
 def image_tag(reference: str) -> str:
-    """The tag of an image reference, `registry:port/name:tag@digest`; empty where it has none."""
+    """The tag of an image reference `registry:port/name:tag@digest`, or ""."""
     return reference.partition("@")[0].rpartition("/")[2].partition(":")[2]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Who the credentials are (STS GetCallerIdentity)."""
+    """Account and ARN of the credentials (STS GetCallerIdentity)."""
 
     account: str
     arn: str
@@ -25,8 +27,9 @@ class Identity:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One deployment of an ECS service; `rollout_state` is IN_PROGRESS, COMPLETED, FAILED, or None
-    where ECS keeps none.
+    """A deployment of an ECS service.
+
+    `rollout_state` is IN_PROGRESS, COMPLETED, FAILED, or None if ECS records none.
     """
 
     id: str
@@ -43,7 +46,7 @@ class Deployment:
 
 @dataclass(frozen=True)
 class Event:
-    """One service event (DescribeServices)."""
+    """A service event (DescribeServices)."""
 
     id: str
     at: datetime | None
@@ -52,10 +55,10 @@ class Event:
 
 @dataclass(frozen=True)
 class LoadBalancer:
-    """Where a service registers its tasks: a target group, and the container and port that are
-    registered there.
+    """Where a service registers its tasks: a target group, and the container and port.
 
-    `alternate`: the other target group of a blue/green pair; production alternates between the two.
+    `alternate` is the other target group of a blue/green pair; production alternates between the
+    two.
     """
 
     target_group: str
@@ -65,16 +68,17 @@ class LoadBalancer:
 
     @property
     def target_groups(self) -> tuple[str, ...]:
-        """ARNs of the target groups in which its tasks may be registered."""
+        """ARNs of the target groups in which tasks may be registered."""
         return (self.target_group, self.alternate) if self.alternate else (self.target_group,)
 
 
 @dataclass(frozen=True)
 class ServiceState:
-    """An ECS service as DescribeServices shows it.
+    """An ECS service (DescribeServices).
 
-    `controller`: ECS, CODE_DEPLOY or EXTERNAL. `strategy`: ROLLING, BLUE_GREEN, LINEAR or CANARY;
-    `bake_s`: how long its deployments stay IN_PROGRESS after all new tasks run, by configuration.
+    `controller` is ECS, CODE_DEPLOY or EXTERNAL. `strategy` is ROLLING, BLUE_GREEN, LINEAR or
+    CANARY. `bake_s` is how long its deployments stay IN_PROGRESS after all new tasks run, by
+    configuration.
     """
 
     name: str
@@ -97,9 +101,7 @@ class ServiceState:
 
     @property
     def rolls_back(self) -> bool:
-        """Whether ECS itself takes a FAILED deployment back: by its circuit breaker or by
-        alarms.
-        """
+        """Whether ECS rolls back a FAILED deployment, by circuit breaker or alarms."""
         return self.breaker_rollback or self.alarms_rollback
 
     @property
@@ -114,7 +116,7 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class ContainerState:
-    """One container of a task. `exit_code` None: it never ran, or still does."""
+    """A container of a task. `exit_code` is None while it runs, or if it never started."""
 
     name: str
     image: str
@@ -126,7 +128,7 @@ class ContainerState:
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task (DescribeTasks). `started_by` is the id of the deployment that started it."""
+    """A task (DescribeTasks). `started_by` is the id of the deployment that started it."""
 
     arn: str
     status: str
@@ -150,7 +152,7 @@ class TaskState:
 
 @dataclass(frozen=True)
 class Target:
-    """One target of a target group (DescribeTargetHealth)."""
+    """A target of a target group (DescribeTargetHealth)."""
 
     id: str
     port: int
@@ -161,7 +163,7 @@ class Target:
 
 @dataclass(frozen=True)
 class TargetGroup:
-    """What a target group checks (DescribeTargetGroups); seconds and counts."""
+    """A target group and its health check (DescribeTargetGroups); times in seconds."""
 
     arn: str
     name: str
@@ -174,8 +176,9 @@ class TargetGroup:
 
 @dataclass(frozen=True)
 class TaskDefinition:
-    """One revision. `document` is the whole of it, as a new revision needs it; `arn` ends in
-    `family:revision`.
+    """A task definition revision.
+
+    `document` is complete, as needed to register a new revision; `arn` ends in `family:revision`.
     """
 
     arn: str
@@ -185,7 +188,7 @@ class TaskDefinition:
 
     @property
     def label(self) -> str:
-        """`family:revision`, as ECS shows it."""
+        """`family:revision`, as the ECS console shows it."""
         return self.arn.rsplit("/", 1)[-1]
 
     def container(self, name: str) -> Mapping[str, Any] | None:
@@ -210,8 +213,9 @@ class Repository:
 
 @dataclass(frozen=True)
 class Image:
-    """An image in ECR. `revision` and `architecture` are read from its configuration, None where
-    they are not said.
+    """An image in ECR.
+
+    `revision` and `architecture` come from its configuration; None if it does not state them.
     """
 
     digest: str
@@ -224,7 +228,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Change:
-    """What an endpoint said before and after."""
+    """An endpoint's answers before and after a change."""
 
     name: str
     before: str
@@ -233,8 +237,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Ingress:
-    """One rule of a security group (EC2 IpPermission). `protocol` "-1": all; `sources`: security
-    groups, address ranges, prefix lists.
+    """An inbound rule of a security group (EC2 IpPermission).
+
+    `protocol` "-1" means all protocols; `sources` are security groups, address ranges and prefix
+    lists.
     """
 
     protocol: str

@@ -1,4 +1,4 @@
-"""CloudWatch Logs: does the group exist, what did a task say last, what has it said since."""
+"""CloudWatch Logs: log groups, the last lines of a stream, events in a time range."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from ops.aws.session import AwsSession
 from ops.core.errors import Refused
 
-_EMPTY_PAGES = 4  # GetLogEvents may answer with an empty page and go on with its token
+_EMPTY_PAGES = 4  # GetLogEvents may return an empty page with a token for the next one
 
 
 def group_exists(cloud: AwsSession, name: str) -> bool:
-    """Whether there is a log group of exactly this name (logs:DescribeLogGroups)."""
+    """Whether a log group with exactly this name exists (logs:DescribeLogGroups)."""
     with cloud.translated(f"log group {name} (logs:DescribeLogGroups)"):
         pages = (
             cloud.client("logs")
@@ -23,8 +23,9 @@ def group_exists(cloud: AwsSession, name: str) -> bool:
 
 
 def last_lines(cloud: AwsSession, group: str, stream: str, limit: int = 20) -> tuple[str, ...]:
-    """The stream's last `limit` lines, oldest first (logs:GetLogEvents); none where stream or group
-    is missing.
+    """The last `limit` lines of a stream, oldest first (logs:GetLogEvents).
+
+    Returns an empty tuple if the stream or the group does not exist.
     """
     token: str | None = None
     for _ in range(_EMPTY_PAGES):
@@ -40,8 +41,9 @@ def last_lines(cloud: AwsSession, group: str, stream: str, limit: int = 20) -> t
 def since(
     cloud: AwsSession, group: str, stream: str, token: str | None
 ) -> tuple[tuple[str, ...], str | None]:
-    """What came after `token` (None: from the start), and the token for the next look. A stream
-    that isn't there yet has said nothing.
+    """Lines after `token` (None: from the start), and the token for the next call.
+
+    A stream that does not exist yet yields no lines.
     """
     page = events(cloud, group, stream, token, startFromHead=True)
     return (page.lines, page.forward) if page is not None else ((), token)
@@ -49,7 +51,7 @@ def since(
 
 @dataclass(frozen=True)
 class _LogPage:
-    """One answer of GetLogEvents: its lines, oldest first, and the tokens that go on from it."""
+    """A GetLogEvents response: its lines, oldest first, and its pagination tokens."""
 
     lines: tuple[str, ...]
     backward: str | None
@@ -58,7 +60,7 @@ class _LogPage:
 
 @dataclass(frozen=True)
 class LogEvent:
-    """One line of a log group: milliseconds since 1970, stream, message."""
+    """A line of a log group; `at` is in milliseconds since 1970."""
 
     at: int
     stream: str
@@ -68,11 +70,12 @@ class LogEvent:
 def events_between(
     cloud: AwsSession, group: str, since_ms: int, until_ms: int, pattern: str, limit: int = 10_000
 ) -> tuple[tuple[LogEvent, ...], bool]:
-    """What a group said from `since_ms` to before `until_ms` and matches CloudWatch's filter
-    `pattern`, and whether that is all: the oldest `limit` lines are read (logs:FilterLogEvents).
+    """Events of a group in a time range that match a filter pattern, and whether these are all.
 
-    Raises Refused where there is no such group. Differs between places: an emulation may ignore the
-    pattern, so the caller looks again."""
+    The range is from `since_ms` until just before `until_ms`; the oldest `limit` lines are read
+    (logs:FilterLogEvents). Raises Refused if the group does not exist. Differs between places: an
+    emulation may ignore the pattern, so the caller filters again.
+    """
     why = "CloudWatch Logs answered ResourceNotFoundException"
     gone = Refused(f"log group {group} does not exist", why, "correct log_group in invoke.yaml")
     found: list[LogEvent] = []
@@ -99,7 +102,7 @@ def events_between(
 def events(
     cloud: AwsSession, group: str, stream: str, token: str | None, **options: Any
 ) -> _LogPage | None:
-    """One page of a stream (logs:GetLogEvents); None where stream or group is missing."""
+    """A page of a stream (logs:GetLogEvents); None if the stream or the group does not exist."""
     client = cloud.client("logs")
     if token is not None:
         options["nextToken"] = token

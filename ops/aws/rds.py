@@ -1,5 +1,6 @@
-"""The RDS instance behind the database: its state, a snapshot of it, and its start (RDS API;
-runbook "RDS Connectivity").
+"""The RDS instance of the database: its state, snapshots, and start.
+
+See the runbook, "RDS Connectivity".
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from ops.core.errors import ConfigError, OpsError, Refused
 
 @dataclass(frozen=True)
 class Instance:
-    """DescribeDBInstances. `status` is DBInstanceStatus: available, stopped, starting, backing-up
-    …
+    """An instance (DescribeDBInstances).
+
+    `status` is DBInstanceStatus: available, stopped, starting, backing-up …
     """
 
     id: str
@@ -26,7 +28,7 @@ class Instance:
 
     @property
     def major(self) -> int | None:
-        """Of PostgreSQL's version; None for another engine."""
+        """PostgreSQL's major version; None for another engine."""
         number = self.version.split(".")[0]
         return (
             int(number)
@@ -37,7 +39,10 @@ class Instance:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """DescribeDBSnapshots. `status`: creating, available, failed; `percent` is PercentProgress."""
+    """A snapshot (DescribeDBSnapshots).
+
+    `status` is creating, available or failed; `percent` is PercentProgress.
+    """
 
     id: str
     instance: str
@@ -46,10 +51,10 @@ class Snapshot:
 
 
 def instance(cloud: AwsSession, id: str) -> Instance:
-    """Raises ConfigError where there is no such instance (rds:DescribeDBInstances)."""
+    """Describe an instance (rds:DescribeDBInstances). Raises ConfigError if it does not exist."""
     with cloud.translated(f"RDS instance {id} (rds:DescribeDBInstances)", _not_found(id)):
         found = cloud.client("rds").describe_db_instances(DBInstanceIdentifier=id)["DBInstances"][0]
-        host = (found.get("Endpoint") or {}).get("Address", "")  # none while it is being created
+        host = (found.get("Endpoint") or {}).get("Address", "")  # absent while it is being created
         return Instance(
             found["DBInstanceIdentifier"],
             found["DBInstanceStatus"],
@@ -60,8 +65,9 @@ def instance(cloud: AwsSession, id: str) -> Instance:
 
 
 def start(cloud: AwsSession, id: str) -> None:
-    """StartDBInstance: accepted only of one that is stopped (Refused otherwise); it takes
-    minutes.
+    """Start a stopped instance (rds:StartDBInstance); this takes minutes.
+
+    Raises Refused if the instance is not stopped.
     """
     answers: Mapping[str, OpsError] = {
         **_not_found(id),
@@ -82,8 +88,9 @@ def start(cloud: AwsSession, id: str) -> None:
 
 
 def create_snapshot(cloud: AwsSession, id: str, name: str, tags: Mapping[str, str]) -> Snapshot:
-    """CreateDBSnapshot; it goes on by itself. Raises Refused (not available, quota reached, such a
-    snapshot exists).
+    """Start to create a snapshot (rds:CreateDBSnapshot); RDS continues on its own.
+
+    Raises Refused if the instance is not available, the quota is reached, or the snapshot exists.
     """
     what = f"snapshot {name} of RDS instance {id}"
     answers: Mapping[str, OpsError] = {
@@ -115,7 +122,7 @@ def create_snapshot(cloud: AwsSession, id: str, name: str, tags: Mapping[str, st
 
 
 def snapshot(cloud: AwsSession, name: str) -> Snapshot:
-    """As it is now (rds:DescribeDBSnapshots)."""
+    """The current state of a snapshot (rds:DescribeDBSnapshots)."""
     gone = OpsError(
         f"snapshot {name}", "RDS does not know it any more", "see: aws rds describe-db-snapshots"
     )

@@ -1,9 +1,9 @@
-"""JSON objects in S3, written only under a condition: what release records and locks need, and
-nothing else.
+"""JSON objects in S3 with conditional writes, for release records and locks.
 
-`create` is If-None-Match: *, `replace` is If-Match (S3 "conditional writes"), so of two writers
-exactly one wins. Ages are taken from S3's own clock (Date − Last-Modified of one answer): laptops'
-clocks differ."""
+`create` sends If-None-Match: *, `replace` sends If-Match (S3 "conditional writes"), so exactly one
+of two concurrent writers succeeds. Ages are measured by S3's clock (Date − Last-Modified of one
+response), since the clocks of laptops differ.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ _ABSENT = ("NoSuchKey", "404")
 
 @dataclass(frozen=True)
 class S3Object:
-    """One object: its document, its version (`etag`), when it was written and when it was read,
-    both by S3's clock.
+    """An object: its document, its version (`etag`), and when it was written and read.
+
+    Both times are by S3's clock.
     """
 
     document: Mapping[str, Any]
@@ -40,8 +41,9 @@ class S3Object:
 
 
 def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
-    """The object, None where there is none (GetObject). Raises OpsError for a body that is no JSON
-    object.
+    """Read an object (s3:GetObject); None if it does not exist.
+
+    Raises OpsError if the body is not a JSON object.
     """
     from botocore.exceptions import ClientError
 
@@ -62,14 +64,14 @@ def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
     if not isinstance(document, dict):
         raise OpsError(
             what,
-            "its body is no JSON object",
+            "its body is not a JSON object",
             f"look at it: {cloud.program} s3 cp s3://{bucket}/{key} -",
         )
     return S3Object(document, etag, written, _server_time(date))
 
 
 def _server_time(header: str) -> datetime:
-    """The `Date` of an answer; this machine's clock where a proxy made it unreadable."""
+    """The `Date` header of a response; this machine's clock if a proxy made it unreadable."""
     try:
         found = parsedate_to_datetime(header)
         return found if found.tzinfo else found.replace(tzinfo=UTC)  # RFC 9110: always GMT
@@ -78,8 +80,9 @@ def _server_time(header: str) -> datetime:
 
 
 def create(cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any]) -> str | None:
-    """Write where nothing is; the new version, or None where something was there (PutObject,
-    If-None-Match).
+    """Create an object only if it does not exist (s3:PutObject, If-None-Match).
+
+    Returns the new version, or None if the object exists.
     """
     return put(cloud, bucket, key, document, {"IfNoneMatch": "*"})
 
@@ -87,8 +90,9 @@ def create(cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any]
 def replace(
     cloud: AwsSession, bucket: str, key: str, document: Mapping[str, Any], etag: str
 ) -> str | None:
-    """Write over version `etag` and no other; the new version, or None where somebody else wrote
-    first (PutObject, If-Match).
+    """Replace version `etag` of an object, and no other (s3:PutObject, If-Match).
+
+    Returns the new version, or None if the object has changed since.
     """
     return put(cloud, bucket, key, document, {"IfMatch": etag})
 
@@ -116,7 +120,7 @@ def put(
 
 
 def keys(cloud: AwsSession, bucket: str, prefix: str, limit: int) -> tuple[str, ...]:
-    """The first `limit` keys below `prefix`, in S3's order (ListObjectsV2)."""
+    """The first `limit` keys with `prefix`, in S3's order (ListObjectsV2)."""
     with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", _no_bucket(bucket)):
         pages = (
             cloud.client("s3")
@@ -127,9 +131,7 @@ def keys(cloud: AwsSession, bucket: str, prefix: str, limit: int) -> tuple[str, 
 
 
 def _contents(page: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The objects in one page. S3 leaves `Contents` out where there are none, never
-    `IsTruncated`.
-    """
+    """The objects of a page. S3 omits `Contents` on an empty page, but never `IsTruncated`."""
     found: Sequence[Mapping[str, Any]] = (
         page["Contents"] if page["IsTruncated"] else page.get("Contents", ())
     )
@@ -138,14 +140,14 @@ def _contents(page: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 @dataclass(frozen=True)
 class Entry:
-    """One key of a listing, and when S3 last wrote it, by S3's clock (whole seconds)."""
+    """A key of a listing, and when S3 last wrote it, by S3's clock (whole seconds)."""
 
     key: str
     written: datetime
 
 
 def entries(cloud: AwsSession, bucket: str, prefix: str) -> tuple[Entry, ...]:
-    """Every key below `prefix`, in S3's order of keys (ListObjectsV2, 1000 a call)."""
+    """Every key with `prefix`, in S3's order (ListObjectsV2, 1000 per call)."""
     found: list[Entry] = []
     with cloud.translated(f"s3://{bucket}/{prefix} (s3:ListBucket)", _no_bucket(bucket)):
         for page in (

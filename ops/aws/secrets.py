@@ -1,8 +1,8 @@
-"""Secrets Manager and Parameter Store. Names leave this module freely; values only in a `Secret`,
-which shows none of them.
+"""Secrets Manager and Parameter Store, without exposing values.
 
-Every value that is read here is added to `ops.core.redaction.redact.known`, so that no output and
-no record shows it."""
+Names may appear anywhere; values only in a `Secret`, which does not print them. Every value read
+here is added to `ops.core.redaction.redact.known`, so that no output and no record contains it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ops.core.redaction.redact import known
 
 
 class Secret(Mapping[str, str]):
-    """A JSON secret's values by key. `repr` and `str` hold the names only."""
+    """Values of a JSON secret, by key. `repr` and `str` contain the names only."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = {
@@ -38,8 +38,9 @@ class Secret(Mapping[str, str]):
 
 
 def keys(cloud: AwsSession, secret_id: str) -> frozenset[str] | None:
-    """The names of a JSON secret's keys (secretsmanager:GetSecretValue); empty for a plain one;
-    None where there is no such secret.
+    """Names of the keys of a JSON secret (secretsmanager:GetSecretValue).
+
+    Empty for a secret that is not a JSON object; None if the secret does not exist.
     """
     found = text(cloud, secret_id)
     if found is None:
@@ -48,8 +49,9 @@ def keys(cloud: AwsSession, secret_id: str) -> frozenset[str] | None:
 
 
 def value(cloud: AwsSession, secret_id: str) -> Mapping[str, str]:
-    """A JSON secret's values. Raises Refused (no such secret) and ConfigError (it is no JSON
-    object).
+    """Values of a JSON secret.
+
+    Raises Refused if the secret does not exist, ConfigError if it is not a JSON object.
     """
     found = text(cloud, secret_id)
     if found is None:
@@ -69,10 +71,10 @@ def value(cloud: AwsSession, secret_id: str) -> Mapping[str, str]:
 
 
 def parameter_exists(cloud: AwsSession, name: str) -> bool:
-    """Whether Parameter Store has it (ssm:GetParameters). A missing one is no error there: it comes
-    back under InvalidParameters.
+    """Whether Parameter Store has a parameter (ssm:GetParameters).
 
-    The value is read only to hide it in output; where it may not be decrypted, existence is enough.
+    A missing parameter is not an error there: it is listed under InvalidParameters. The value is
+    read only to hide it in output; without permission to decrypt it, existence is enough.
     """
     try:
         return _parameter(cloud, name, decrypt=True)
@@ -97,7 +99,7 @@ def _parameter(cloud: AwsSession, name: str, *, decrypt: bool) -> bool:
 
 
 def text(cloud: AwsSession, secret_id: str) -> str | None:
-    """The secret's current text, "" for a binary one; None: no such secret."""
+    """The current text of a secret, "" for a binary one; None if the secret does not exist."""
     client = cloud.client("secretsmanager")
     with cloud.translated(f"secret {secret_id} (secretsmanager:GetSecretValue)"):
         try:

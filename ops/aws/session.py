@@ -1,9 +1,9 @@
-"""The door to AWS: clients that are made once and shared between threads, and AWS's errors in our
-three lines.
+"""AWS clients, created once and shared between threads, with translated errors.
 
-An environment with an endpoint of its own, or with an overlay, is a rehearsal: it gets the
-overlay's keys and nothing else, so no profile, no `AWS_*` variable and no credentials file of this
-machine can send it to an account. Any other uses its profile, else AWS's own chain."""
+An environment with its own endpoint, or with an overlay, is a rehearsal: it uses the overlay's keys
+and nothing else, so that no profile, no `AWS_*` variable and no credentials file of this machine
+can lead to a real account. Any other environment uses its profile, or AWS's own credential chain.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ READ_TIMES = {
     "cloudfront": 2.0,
 }  # of READ_TIMEOUT: small objects, long searches
 _ATTEMPTS = 5
-HUNG_ATTEMPTS = 2  # of a call that got no answer in time: with READ_TIMEOUT this bounds the call
-NOTICE_AFTER = 5.0  # seconds until a call that is waited for is named
-# of one client: a sweep asks 16 questions at once, and one about a service makes two calls of ECS
-# at once
+HUNG_ATTEMPTS = 2  # for a call that timed out: with READ_TIMEOUT this bounds the call
+NOTICE_AFTER = 5.0  # seconds until a slow call is reported
+# per client: a sweep runs 16 probes at once, and a service's probe makes two ECS calls at once
 CONNECTIONS = 32
 
 
 class AwsSession:
-    """One environment's AWS: `client("ecs")` from any thread. `profile` None: the credential chain,
-    or an overlay's keys.
+    """AWS as one environment sees it: `client("ecs")` from any thread.
+
+    `profile` None: the credential chain, or an overlay's keys.
     """
 
     def __init__(
@@ -60,11 +60,12 @@ class AwsSession:
         self._session, self._config, self._read_timeout = session, config, read_timeout
         self._clients: dict[str, Any] = {}
         self._lock = threading.Lock()
-        self._hung: set[str] = set()  # operations whose last call got no answer in time
+        self._hung: set[str] = set()  # operations whose last call timed out
 
     def client(self, name: str) -> Any:
-        """The client of an AWS service. Clients are safe between threads, making one is not: hence
-        the lock.
+        """The client of an AWS service.
+
+        Clients are thread-safe but creating one is not, hence the lock.
         """
         with self._lock:
             if name not in self._clients:
@@ -89,10 +90,10 @@ class AwsSession:
     def _stop_waiting(
         self, operation: Any, attempts: int, caught_exception: Exception | None, **_: Any
     ) -> None:
-        """Raise `caught_exception` where a call timed out once too often.
+        """Raise `caught_exception` when a call has timed out too often.
 
-        botocore would try `ATTEMPTS` times, which is right for a throttled call and far too long
-        for one that hangs. An operation that hung before gets one attempt until it answers again.
+        botocore would try `ATTEMPTS` times, which suits a throttled call but is far too long for
+        one that hangs. An operation that has hung before gets one attempt until it answers again.
         """
         from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
@@ -104,13 +105,13 @@ class AwsSession:
 
     @property
     def program(self) -> str:
-        """The `aws` program for this environment, for commands that are shown."""
+        """The `aws` program for this environment, for commands that are printed."""
         return program(self.profile, self.endpoint, self.region)
 
     def translated(
         self, what: str, answers: Mapping[str, OpsError] | None = None
     ) -> AbstractContextManager[None]:
-        """AWS's errors during `what` as ours, naming this environment's profile."""
+        """Translate AWS errors during `what`, naming this environment's profile."""
         return translated(what, profile=self.profile, endpoint=self.endpoint, answers=answers)
 
     def __repr__(self) -> str:
@@ -127,8 +128,9 @@ def translated(
     endpoint: str | None = None,
     answers: Mapping[str, OpsError] | None = None,
 ) -> Iterator[None]:
-    """AWS's errors during `what` as ours: Unreachable, ConfigError, or what `answers` gives for
-    AWS's error code.
+    """Translate AWS errors during `what`.
+
+    Raises Unreachable, ConfigError, or the error in `answers` for AWS's error code.
     """
     from botocore.exceptions import BotoCoreError, ClientError
     from botocore.parsers import ResponseParserError
@@ -165,13 +167,13 @@ def translated(
 
 
 class ForeignAnswer(ValueError):
-    """A successful answer that does not come from AWS: a login page, a cut document."""
+    """A successful response that does not come from AWS: a login page, a truncated document."""
 
 
 def _refuse_foreign(http_response: Any, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
-    """Raise ForeignAnswer for a web page, or a body that is not JSON where JSON is due.
+    """Raise ForeignAnswer for an HTML page, or for a body that should be JSON and is not.
 
-    botocore reads both as an answer without any field, which looks like "there is nothing".
+    botocore parses both as a response without any fields, which looks like an empty result.
     """
     if http_response.status_code >= 300 or model.has_streaming_output:
         return
@@ -184,13 +186,14 @@ def _refuse_foreign(http_response: Any, parsed: Mapping[str, Any], model: Any, *
 
 
 def code(error: Any) -> str:
-    """AWS's error code of a ClientError, `ClusterNotFoundException` for example."""
+    """The error code of a ClientError, such as `ClusterNotFoundException`."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def connect(settings: Settings) -> AwsSession:
-    """The environment's AWS; nothing is sent yet. Raises ConfigError (no such profile; an overlay
-    without endpoint or keys).
+    """The AWS session of an environment; sends nothing yet.
+
+    Raises ConfigError for a missing profile, or an overlay without endpoint or keys.
     """
     environment, aws = settings.environment, settings.environment.aws
     if not environment.overlay and not aws.endpoint:
@@ -211,7 +214,7 @@ def connect(settings: Settings) -> AwsSession:
 
 
 def _of_machine(profile: str | None, region: str, read_timeout: float = READ_TIMEOUT) -> AwsSession:
-    """AWS with the profile of this machine, or with AWS's own credential chain."""
+    """An AWS session with a profile of this machine, or with AWS's own credential chain."""
     import boto3
 
     with translated(
@@ -224,8 +227,9 @@ def _of_machine(profile: str | None, region: str, read_timeout: float = READ_TIM
 def of_overlay(
     endpoint: str, access_key: str, secret_key: str, region: str, read_timeout: float = READ_TIMEOUT
 ) -> AwsSession:
-    """AWS at `endpoint` with these keys; botocore's reading of AWS_* variables and of ~/.aws is
-    turned off.
+    """An AWS session for `endpoint` with these keys.
+
+    botocore does not read AWS_* variables or ~/.aws.
     """
     import boto3
     from botocore.session import Session
@@ -242,8 +246,8 @@ def of_overlay(
             region_name=region,
             botocore_session=Session(session_vars=variables),
         )
-    # no proxy, no FIPS or dual-stack host, no prefix put before the host name: the endpoint is the
-    # whole address
+    # no proxy, no FIPS or dual-stack host, no prefix of the host name: the endpoint is the whole
+    # address
     alone = {
         "proxies": {},
         "use_fips_endpoint": False,
@@ -267,7 +271,7 @@ def configuration(**more: Any) -> Any:
 
 
 def identity(cloud: AwsSession) -> Identity:
-    """Who the credentials are (STS GetCallerIdentity, which needs no permission)."""
+    """The identity of the credentials (STS GetCallerIdentity, which needs no permission)."""
     with cloud.translated("AWS identity (sts:GetCallerIdentity)"):
         found = cloud.client("sts").get_caller_identity()
         return Identity(found["Account"], found["Arn"])

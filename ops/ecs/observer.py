@@ -73,7 +73,7 @@ class EcsObserver:
     def _tasks(self, desired: str) -> tuple[TaskState, ...]:
         self.calls += 1
         found = ecs.tasks(self.cloud, self.cluster, self.name, desired)
-        self.calls += -(-len(found) // ecs.TASKS_A_CALL)
+        self.calls += -(-len(found) // ecs.TASKS_PER_CALL)
         return found
 
     def targets(self) -> tuple[Target, ...]:

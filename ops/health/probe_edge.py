@@ -91,7 +91,7 @@ def endpoints(looks: SweepInputs) -> Iterable[Check]:
         told: Any = asked
         for (service, endpoint), one in zip(pages, told, strict=True):
             expected = endpoint.about(known[service]) if service in known else endpoint
-            seen.append(health_pages.PageResult(service, layer, one.judged(expected)))
+            seen.append(health_pages.PageResult(service, layer, one.to_answer(expected)))
     return [*checks, *health_pages.checks(seen, environment.health.slow, own.late)]
 
 

@@ -1,6 +1,4 @@
-"""What an endpoint should say against what it said: every difference with the expected and the
-actual value.
-"""
+"""Compare an endpoint's response with its expectations and list every difference."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ _OK = 200
 
 
 def check_expressions(endpoint: Endpoint) -> None:
-    """Refuse a JMESPath expression that is none, before anything is asked. Raises ConfigError."""
+    """Check the JMESPath expressions of an endpoint before any request. Raises ConfigError."""
     import jmespath
 
     for expression in endpoint.expect:
@@ -28,13 +26,13 @@ def check_expressions(endpoint: Endpoint) -> None:
         except jmespath.exceptions.JMESPathError as error:
             raise ConfigError(
                 f"expectation {expression!r} of endpoint {endpoint.path}",
-                f"it is no JMESPath expression: {one_line(error)}",
+                f"it is not a JMESPath expression: {one_line(error)}",
                 "correct it in invoke.yaml (https://jmespath.org)",
             ) from None
 
 
 def cause(endpoint: Endpoint, status: int, content_type: str) -> str:
-    """The first difference in one word, for findings: by status, then content type, then body."""
+    """The first difference as a single word, for findings: status, then content type, then body."""
     if status != endpoint.status:
         return "page_failing" if status >= 500 else "wrong_status"
     return (
@@ -47,8 +45,9 @@ def cause(endpoint: Endpoint, status: int, content_type: str) -> str:
 def differences(
     endpoint: Endpoint, status: int, content_type: str, body: str, whole: bool = True
 ) -> list[str]:
-    """Every way in which an answer is not the expected one; none: it is. `whole` false: the body
-    was longer than what was read.
+    """List the differences between a response and the expected one; empty if it is as expected.
+
+    `whole` is false if the body was longer than the part that was read.
     """
     found = []
     if status != endpoint.status:
@@ -67,9 +66,7 @@ def differences(
 
 
 def _contains_text(body: str, text: str) -> bool:
-    """Whether the text is there; where no release says what `{tag}` is, with any word in its
-    place.
-    """
+    """Whether `body` contains `text`; a `{tag}` that is still in `text` matches any word."""
     return (
         re.search(r"[\w.-]+".join(re.escape(part) for part in text.split("{tag}")), body)
         is not None
@@ -79,7 +76,7 @@ def _contains_text(body: str, text: str) -> bool:
 def _json_differences(expect: dict[str, Any], body: str, whole: bool) -> list[str]:
     try:
         document = json.loads(body)
-    except (ValueError, RecursionError):  # a million brackets are too deep for any parser
+    except (ValueError, RecursionError):  # deeply nested brackets
         start = one_line(body, limit=60)
         return [
             "body: too long to be read as JSON"
@@ -96,8 +93,10 @@ def _json_differences(expect: dict[str, Any], body: str, whole: bool) -> list[st
 
 
 def _compare_values(expression: str, expected: Any, document: Any) -> str:
-    """A path that leads to nothing never passes, whatever is expected there (JMESPath can't tell a
-    null from a missing key).
+    """The difference between the value at a JMESPath and the expected one, or "".
+
+    A path without a value never passes, whatever is expected: JMESPath can't distinguish null from
+    a missing key.
     """
     import jmespath
 

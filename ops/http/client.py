@@ -1,9 +1,9 @@
-"""Asking a page or an API path what the runbook's section 5 asks: the status, the media type, and
-what the body says.
+"""Probe pages and API paths as the runbook's section 5 does: status, media type, body.
 
-A time limit here is for everything together (name, connection, redirects, every byte of the
-answer): each look runs in a thread that is left behind when its time is over, since a server that
-drips a byte now and then satisfies every per-read timeout."""
+A timeout here covers everything: name resolution, connection, redirects and every byte of the
+response. Each request runs in a thread that is abandoned when its time is up, since a server that
+sends a byte now and then satisfies every per-read timeout.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
 
 _BODY_LIMIT = 1024 * 1024  # bytes that are read of a body
 _REDIRECTS = 5
-AT_ONCE = 32  # connections of one set of looks
-_SLACK_S = 0.02  # for a look to tell by itself that its time is over
-_RETRY_SLOW_FOR_S = 5.0  # longest time for asking once more
+AT_ONCE = 32  # connections of one set of requests
+_SLACK_S = 0.02  # for a request to report its own timeout
+_RETRY_SLOW_FOR_S = 5.0  # longest time for repeating slow requests
 # no compression: a small answer can't grow into a huge one
 HEADERS = {"user-agent": "ecs-runbook", "accept": "*/*", "accept-encoding": "identity"}
 
 
 @dataclass(frozen=True)
 class HttpExchange:
-    """What came back, or `problem`: why nothing (more) did."""
+    """A response, or in `problem` the reason why none (or only a part) arrived."""
 
     status: int = 0
     content_type: str = ""
@@ -50,11 +50,11 @@ class HttpExchange:
 
 @dataclass
 class HttpRequest:
-    """One endpoint being looked at. `page` is replaced as more is known, so that a limit reached
-    still tells how far it got.
+    """A request to an endpoint. `page` is replaced as more is known, for use after a timeout.
 
-    The clock starts when it has its turn: waiting for others is not the page's time. `host`: who is
-    asked for at another's address."""
+    The clock starts when the request starts: time in the queue does not count. `host` is the host
+    name to request when it differs from the address.
+    """
 
     url: str
     endpoint: Endpoint
@@ -73,31 +73,30 @@ class HttpRequest:
     def run(self, client: Any, ended: threading.Condition) -> None:
         try:
             self.page = _follow(client, self)
-        except Exception as error:  # in a thread: whatever it is, it is this endpoint's problem
+        except Exception as error:  # in a thread: any error belongs to this endpoint
             self.page = replace(self.page, problem=errors.problem(error), cause=errors.cause(error))
         with ended:
             self.took = time.monotonic() - (self.began or 0.0)
             ended.notify()
 
-    def judged(self, endpoint: Endpoint | None = None) -> Answer:
-        """As it answered, against `endpoint`'s expectations (default: its own)."""
+    def to_answer(self, endpoint: Endpoint | None = None) -> Answer:
+        """The answer, checked against the expectations of `endpoint` (default: its own)."""
         return answer(self, endpoint or self.endpoint)
 
 
 def probe(base: str, endpoint: Endpoint, timeout: float = 10.0) -> Answer:
-    """How `endpoint` answers below `base` (an http:// or https:// address), within `timeout`
-    seconds altogether.
-    """
+    """Probe `endpoint` below `base` (an http:// or https:// address), within `timeout` seconds."""
     return probe_all(base, [endpoint], timeout)[0]
 
 
 def probe_all(
     base: str, endpoints: Sequence[Endpoint], timeout: float = 10.0
 ) -> tuple[Answer, ...]:
-    """All endpoints at once, in their order; what is not right is the answer's `problem`. Raises
-    ConfigError (base, expectation).
+    """Probe all endpoints at once, in order; a failure is the `problem` of its answer.
+
+    Raises ConfigError for an invalid base address or expectation.
     """
-    return tuple(look.judged() for look in fetch_all(base, endpoints, timeout))
+    return tuple(request.to_answer() for request in fetch_all(base, endpoints, timeout))
 
 
 def fetch_all(
@@ -110,13 +109,14 @@ def fetch_all(
     host: str | None = None,
     authority: str | None = None,
 ) -> tuple[HttpRequest, ...]:
-    """All endpoints, 32 at a time, each within `timeout` seconds of its turn, to be judged. Raises
-    ConfigError (base, expectation).
+    """Request all endpoints, 32 at a time, each within `timeout` seconds of its start.
 
-    `within`: seconds for all together. `again`: whatever took longer is asked once more when all
-    the others are done, and the better time counts, since the first is also this machine's. `host`:
-    what is asked for at `base` (Host header, and TLS's server name), where that is not its own
-    address. `authority`: CA bundle."""
+    `within` is the number of seconds for all of them together. With `again`, a response that took
+    longer is requested once more after all others have finished, and the faster one counts, since
+    the first time includes this machine's own load. `host` is the host to request at `base` (Host
+    header and TLS server name) if it differs from the address. `authority` is a CA bundle. Raises
+    ConfigError for an invalid base address or expectation.
+    """
     import httpx
 
     root = checked(base)
@@ -127,10 +127,10 @@ def fetch_all(
     ends = time.monotonic() + (within if within is not None else timeout * len(endpoints))
     local = errors.is_loopback(
         urlsplit(root).hostname or ""
-    )  # this machine's proxy has no business there
+    )  # a proxy does not apply to loopback addresses
     limits = httpx.Limits(
         max_connections=None, max_keepalive_connections=AT_ONCE
-    )  # we count ourselves, those left behind not
+    )  # counted here, without abandoned ones
     client = httpx.Client(
         headers=HEADERS,
         timeout=timeout,
@@ -139,69 +139,87 @@ def fetch_all(
         verify=context(authority),
         limits=limits,
     )
-    looks = [HttpRequest(root + endpoint.path, endpoint, timeout, host) for endpoint in endpoints]
-    left = _run_bounded(client, looks, ends, AT_ONCE)
+    requests = [
+        HttpRequest(root + endpoint.path, endpoint, timeout, host) for endpoint in endpoints
+    ]
+    left = _run_bounded(client, requests, ends, AT_ONCE)
     if again is not None:
-        left |= _retry_slow(client, looks, again, ends)
+        left |= _retry_slow(client, requests, again, ends)
     if not left:
         client.close()
-    return tuple(looks)
+    return tuple(requests)
 
 
-def _run_bounded(client: Any, looks: Sequence[HttpRequest], ends: float, at_once: int) -> bool:
-    """Run them, so many at a time, none after `ends` (monotonic). True where one had to be left
-    behind.
+def _run_bounded(client: Any, requests: Sequence[HttpRequest], ends: float, at_once: int) -> bool:
+    """Run requests, `at_once` at a time, starting none after `ends` (monotonic).
+
+    Returns True if one had to be abandoned.
     """
     ended = threading.Condition()
-    waiting, running, left = deque(looks), list[HttpRequest](), False
+    pending, running, left = deque(requests), list[HttpRequest](), False
     with ended:
-        while (waiting or running) and time.monotonic() < ends:
+        while (pending or running) and time.monotonic() < ends:
             late = [
-                look for look in running if look.took is None and time.monotonic() >= look.deadline
+                request
+                for request in running
+                if request.took is None and time.monotonic() >= request.deadline
             ]
             left = left or bool(late)
-            running = [look for look in running if look.took is None and look not in late]
-            while waiting and len(running) < at_once:
-                running.append(look := waiting.popleft())
-                look.page, look.began = (
+            running = [
+                request for request in running if request.took is None and request not in late
+            ]
+            while pending and len(running) < at_once:
+                running.append(request := pending.popleft())
+                request.page, request.began = (
                     HttpExchange(problem="no answer in time", cause="page_hangs"),
                     time.monotonic(),
                 )
-                threading.Thread(target=look.run, args=(client, ended), daemon=True).start()
+                threading.Thread(target=request.run, args=(client, ended), daemon=True).start()
             if running:
                 ended.wait(
-                    max(0.0, min(ends, *(look.deadline for look in running)) - time.monotonic())
+                    max(
+                        0.0,
+                        min(ends, *(request.deadline for request in running)) - time.monotonic(),
+                    )
                     + _SLACK_S
                 )
-    return left or any(look.took is None for look in looks)
+    return left or any(request.took is None for request in requests)
 
 
-def _retry_slow(client: Any, looks: Sequence[HttpRequest], longer_than: float, ends: float) -> bool:
-    """Once more what answered and took longer, the slowest first; the faster of two whole answers
-    counts.
-    """
+def _retry_slow(
+    client: Any, requests: Sequence[HttpRequest], longer_than: float, ends: float
+) -> bool:
+    """Repeat slow responses, the slowest first; the faster of two complete responses counts."""
     slow = [
-        look
-        for look in looks
-        if look.took is not None and look.took > longer_than and not look.page.problem
+        request
+        for request in requests
+        if request.took is not None and request.took > longer_than and not request.page.problem
     ]
-    slow = sorted(slow, key=lambda look: -(look.took or 0.0))
-    second = [HttpRequest(look.url, look.endpoint, look.timeout, look.host) for look in slow]
+    slow = sorted(slow, key=lambda request: -(request.took or 0.0))
+    second = [
+        HttpRequest(request.url, request.endpoint, request.timeout, request.host)
+        for request in slow
+    ]
     left = (
         _run_bounded(client, second, min(ends, time.monotonic() + _RETRY_SLOW_FOR_S), AT_ONCE // 2)
         if second
         else False
     )
-    for look, better in zip(slow, second, strict=True):
-        if better.took is not None and not better.page.problem and better.took < (look.took or 0.0):
-            look.page, look.took = better.page, better.took
+    for request, better in zip(slow, second, strict=True):
+        if (
+            better.took is not None
+            and not better.page.problem
+            and better.took < (request.took or 0.0)
+        ):
+            request.page, request.took = better.page, better.took
     return left
 
 
 @cache
 def context(authority: str | None) -> ssl.SSLContext:
-    """What certificates are checked with: a bundle, or the system's authorities. Raises ConfigError
-    for a bundle that can't be read.
+    """The TLS context for a CA bundle, or for the system's authorities.
+
+    Raises ConfigError if the bundle can't be read.
     """
     try:
         return ssl.create_default_context(cafile=authority)
@@ -222,43 +240,41 @@ def checked(base: str) -> str:
     return base.rstrip("/")
 
 
-def _follow(client: Any, look: HttpRequest) -> HttpExchange:
-    """The page at the end of the redirects; a loop, or more than five, is a problem that shows the
-    way.
-    """
-    url, asked, way = look.url, [look.url], [look.url]
+def _follow(client: Any, request: HttpRequest) -> HttpExchange:
+    """The page at the end of the redirects; a loop, or more than five, is a problem."""
+    url, visited, hops = request.url, [request.url], [request.url]
     while True:
-        page, location = _get(client, url, look)
-        if location is None or page.problem or page.status == look.endpoint.status:
+        page, location = _get(client, url, request)
+        if location is None or page.problem or page.status == request.endpoint.status:
             return page
-        way.append(location)
-        shown = " → ".join(way)
+        hops.append(location)
+        route = " → ".join(hops)
         if urlsplit(location).scheme not in ("http", "https"):
             return replace(
                 page,
-                problem=f"redirected to an address that is no web page: {shown}",
+                problem=f"redirected to an address that is no web page: {route}",
                 cause="wrong_status",
             )
-        there = redirects.own_address(look.url, look.host, location)
-        if there is None:
+        target = redirects.own_address(request.url, request.host, location)
+        if target is None:
             return replace(
                 page,
-                problem=f"it leaves this address for another: {shown}",
+                problem=f"it leaves this address for another: {route}",
                 cause="redirected_away",
             )
-        if there in asked:
-            return replace(page, problem=f"redirect loop: {shown}", cause="redirect_loop")
-        if len(asked) > _REDIRECTS:
+        if target in visited:
+            return replace(page, problem=f"redirect loop: {route}", cause="redirect_loop")
+        if len(visited) > _REDIRECTS:
             return replace(
-                page, problem=f"more than {_REDIRECTS} redirects: {shown}", cause="redirect_loop"
+                page, problem=f"more than {_REDIRECTS} redirects: {route}", cause="redirect_loop"
             )
-        asked.append(url := there)
+        visited.append(url := target)
 
 
-def _get(client: Any, url: str, look: HttpRequest) -> tuple[HttpExchange, str | None]:
-    """One exchange: the page, and where it redirects to."""
-    left = max(look.deadline - time.monotonic(), 0.001)
-    with client.stream("GET", url, timeout=left, **_host_override(look, url)) as response:
+def _get(client: Any, url: str, request: HttpRequest) -> tuple[HttpExchange, str | None]:
+    """Send one request; returns the page, and the location it redirects to."""
+    left = max(request.deadline - time.monotonic(), 0.001)
+    with client.stream("GET", url, timeout=left, **_host_override(request, url)) as response:
         page = HttpExchange(
             response.status_code,
             _media_type(response),
@@ -266,7 +282,7 @@ def _get(client: Any, url: str, look: HttpRequest) -> tuple[HttpExchange, str | 
             problem="the answer did not end in time",
             cause="page_hangs",
         )
-        look.page = page
+        request.page = page
         location = response.headers.get("location") if response.is_redirect else None
         if location is not None:
             return replace(page, problem="", cause=""), str(response.url.join(location))
@@ -277,43 +293,44 @@ def _get(client: Any, url: str, look: HttpRequest) -> tuple[HttpExchange, str | 
                 return replace(
                     page, body=bytes(body[:_BODY_LIMIT]), whole=False, problem="", cause=""
                 ), None
-            if time.monotonic() > look.deadline:
+            if time.monotonic() > request.deadline:
                 return page, None
     return replace(page, body=bytes(body), problem="", cause=""), None
 
 
-def _host_override(look: HttpRequest, url: str) -> dict[str, Any]:
-    """The asked host, at the look's own address only: a redirect elsewhere says itself whom it
-    means.
+def _host_override(request: HttpRequest, url: str) -> dict[str, Any]:
+    """The overridden host name, at the request's own address only.
+
+    A redirect to another address names its own host.
     """
-    if look.host is None or urlsplit(url).hostname != urlsplit(look.url).hostname:
+    if request.host is None or urlsplit(url).hostname != urlsplit(request.url).hostname:
         return {}
     return {
-        "headers": {"host": look.host},
-        "extensions": {"sni_hostname": look.host.partition(":")[0]},
+        "headers": {"host": request.host},
+        "extensions": {"sni_hostname": request.host.partition(":")[0]},
     }
 
 
 def _media_type(response: Any) -> str:
-    """`application/json` of `application/json; charset=utf-8` (RFC 9110, section 8.3)."""
+    """`application/json` from `application/json; charset=utf-8` (RFC 9110, section 8.3)."""
     return str(response.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-def answer(look: HttpRequest, endpoint: Endpoint) -> Answer:
-    page = look.page
+def answer(request: HttpRequest, endpoint: Endpoint) -> Answer:
+    page = request.page
     problem, why = page.problem, page.cause
     if problem.endswith("in time"):
-        problem = f"{problem} ({look.timeout:.3g} s)"
+        problem = f"{problem} ({request.timeout:.3g} s)"
     if not problem:
         problem = "; ".join(
             differences(endpoint, page.status, page.content_type, _text(page), page.whole)
         )
         why = cause(endpoint, page.status, page.content_type) if problem else ""
     took = (
-        look.took
-        if look.took is not None
-        else time.monotonic() - look.began
-        if look.began is not None
+        request.took
+        if request.took is not None
+        else time.monotonic() - request.began
+        if request.began is not None
         else 0.0
     )
     return Answer(endpoint.path, page.status, page.content_type, round(took, 3), problem, why)

@@ -1,5 +1,6 @@
-"""Why an HTTP exchange failed, in one phrase: name, certificate, refusal or time, found in the
-chain of causes that httpx keeps.
+"""Why an HTTP request failed, in one phrase: name, certificate, connection or time.
+
+The reason is found in the chain of causes of an httpx exception.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from ipaddress import ip_address
 
 from ops.core.redaction.redact import one_line
 
-# httpx brings its own command line along where it can, and with it click, rich and pygments: 0.1 s
-# for each of our processes
+# httpx imports its own command line if it can, and with it click, rich and pygments: 0.1 s per
+# process
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
 
-# OpenSSL's X509_V_ERR codes, as people say them
+# OpenSSL's X509_V_ERR codes in words
 _CERTIFICATE = {
     9: "is not valid yet",
     10: "has expired",
@@ -35,7 +36,7 @@ _CERTIFICATE_CAUSES = {
 
 
 def problem(error: BaseException) -> str:
-    """The phrase for an httpx error, or any other."""
+    """The reason for an httpx error, or any other, as a phrase."""
     for cause in _chain(error):
         if isinstance(cause, socket.gaierror):
             return f"the name cannot be resolved (DNS: {cause.strerror or cause})"
@@ -54,7 +55,7 @@ def problem(error: BaseException) -> str:
 
 
 def cause(error: BaseException) -> str:
-    """The same in one word, for findings."""
+    """The reason as a single word, for findings."""
     for each in _chain(error):
         if isinstance(each, socket.gaierror):
             return "name_unresolved"
@@ -77,7 +78,7 @@ def _phrase(error: BaseException) -> str:
         "UnsupportedProtocol": "the address must start with http:// or https://",
     }
     name = type(error).__name__
-    if name in named and "Timeout" in name:  # its text is "timed out", no more
+    if name in named and "Timeout" in name:  # its text is only "timed out"
         return named[name]
     return f"{named.get(name, name)} ({one_line(error)})" if str(error) else named.get(name, name)
 

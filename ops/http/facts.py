@@ -1,4 +1,4 @@
-"""What an endpoint answered."""
+"""The answer of an endpoint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Answer:
-    """One page or API path as it answered: `status` 0 when nothing answered, and then `problem`
-    says why, `cause` in one word.
+    """The answer of a page or API path.
+
+    `status` is 0 if there was no response; then `problem` is the reason, and `cause` the reason as
+    a single word.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Where a redirect is asked for, when one address is looked at in the name of another."""
+"""Follow redirects when one address is requested in the name of another host."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from urllib.parse import urlsplit
 
 
 def own_address(asked: str, host: str | None, location: str) -> str | None:
-    """The address to ask next. `host`: for whom `asked` is looked at (None: for itself); None: the
-    redirect leads to somebody else.
+    """The address to request next; None if the redirect leads to another host.
 
-    A load balancer that sends everything to https://SITE is asked by https itself: the site's
-    address would be the CDN's."""
+    `asked` is the address of the request, and `host` the host it was made for (None: its own). A
+    load balancer that redirects everything to https://SITE is itself requested by https: the site's
+    address would be the CDN's.
+    """
     base, to = urlsplit(asked), urlsplit(location)
     if host is None or to.netloc == base.netloc:
         return location

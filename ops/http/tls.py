@@ -1,8 +1,8 @@
-"""The certificates that a server shows: the whole chain with its dates, and what is wrong with it
-(RFC 5280, RFC 9525).
+"""The certificate chain that a server presents, and its problems (RFC 5280, RFC 9525).
 
-Two handshakes: one that checks, as a browser would, and one that only looks, since a refused chain
-is not shown by the first."""
+Two handshakes: one verifies the chain, as a browser would, and the other only reads it, since the
+first does not reveal a rejected chain.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ _PORT = 443
 
 @dataclass(frozen=True)
 class Certificate:
-    """One of the chain: whom it names, who signed it, and between which moments it is valid
-    (UTC).
-    """
+    """A certificate of a chain; `begins` and `ends` are in UTC."""
 
     subject: str
     issuer: str
@@ -38,8 +36,9 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Chain:
-    """What `host` showed, the server's own certificate first. `problem`: why a browser would refuse
-    it, `cause` in one word.
+    """The certificate chain of a host, the server's own certificate first.
+
+    `problem` is why a browser would reject it, and `cause` the same as a single word.
     """
 
     host: str
@@ -51,22 +50,22 @@ class Chain:
 def chain(
     address: str, timeout: float, authority: str | None = None, name: str | None = None
 ) -> Chain:
-    """The chain at an https:// address, checked against `authority` (a bundle; None: the system's).
-    Raises Unreachable, ConfigError.
+    """Read and verify the certificate chain at an https:// address.
 
-    `name`: whose certificate is asked for there (SNI) and must be shown, where that is not the
-    address's own."""
+    `authority` is a CA bundle (None: the system's). `name` is the host name to request (SNI) and to
+    verify if it differs from the address. Raises Unreachable or ConfigError.
+    """
     parts = urlsplit(address)
     host, port = parts.hostname or "", parts.port or _PORT
     trusted = context(authority)
     problem, cause = _verification_problem(host, port, timeout, trusted, name or host)
-    return Chain(name or host, format_name(host, port, timeout, name or host), problem, cause)
+    return Chain(name or host, read_chain(host, port, timeout, name or host), problem, cause)
 
 
 def _verification_problem(
     host: str, port: int, timeout: float, trusted: ssl.SSLContext, name: str
 ) -> tuple[str, str]:
-    """Why the chain is not accepted, empty where it is."""
+    """Why the chain is rejected, or "" if it is accepted."""
     try:
         with (
             socket.create_connection((host, port), timeout) as plain,
@@ -79,17 +78,18 @@ def _verification_problem(
         raise _unreachable(host, port, error) from None
 
 
-def format_name(host: str, port: int, timeout: float, name: str = "") -> tuple[Certificate, ...]:
+def read_chain(host: str, port: int, timeout: float, name: str = "") -> tuple[Certificate, ...]:
+    """Read the certificate chain without verifying it."""
     with importing:
         from OpenSSL import SSL
 
-    looking = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    looking.set_verify(SSL.VERIFY_NONE, lambda *_: True)
+    reading = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    reading.set_verify(SSL.VERIFY_NONE, lambda *_: True)
     try:
         with socket.create_connection((host, port), timeout) as plain:
             plain.settimeout(None)  # pyOpenSSL takes a socket with a timeout for a non-blocking one
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _time_value(timeout))
-            connection = SSL.Connection(looking, plain)
+            connection = SSL.Connection(reading, plain)
             connection.set_tlsext_host_name((name or host).encode("idna"))
             connection.set_connect_state()
             connection.do_handshake()

@@ -61,7 +61,7 @@ class RunningProcess:
             *lines, self.rest = (self.rest + chunk).split(b"\n")
             for line in lines:
                 if self.on_line:
-                    self.on_line(shell.format_argv(line))
+                    self.on_line(shell.decode_line(line))
 
     def ended(self) -> bool:
         """Whether it has; either way, what it has said until now is told."""

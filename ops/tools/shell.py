@@ -241,13 +241,13 @@ def _read_lines(name: str, pipe: IO[bytes], arrived: queue.Queue[tuple[str, str 
             if len(rest) >= _LINE_LIMIT:
                 lines, rest = [*lines, rest], b""
             for line in lines:
-                arrived.put((name, format_argv(line)))
+                arrived.put((name, decode_line(line)))
     if rest:
-        arrived.put((name, format_argv(rest)))
+        arrived.put((name, decode_line(rest)))
     arrived.put((name, None))
 
 
-def format_argv(line: bytes) -> str:
+def decode_line(line: bytes) -> str:
     return line.decode("utf-8", "replace").rstrip("\r")
 
 

@@ -149,4 +149,4 @@ def test_what_is_wrong_is_told_before_anything_is_asked(hung: Checkout) -> None:
     values["environments"]["dev"]["services"]["backend"]["endpoints"][0]["expect"] = {"a b[": 1}
     file.write_text(yaml.safe_dump(values))
     done = hung.inv("health.endpoints")
-    assert done.returncode == 2 and "no JMESPath" in done.stderr
+    assert done.returncode == 2 and "not a JMESPath" in done.stderr

@@ -99,9 +99,10 @@ def test_a_release_is_shown_or_any(httpserver: HTTPServer) -> None:
         and client.probe(httpserver.url_for("/"), page.about("abc1234")).healthy
     )
     (look,) = client.fetch_all(httpserver.url_for("/"), [page])
-    assert look.judged(page.about("abc1234")).healthy
+    assert look.to_answer(page.about("abc1234")).healthy
     assert (
-        look.judged(page.about("def5678")).problem == "text: 'version def5678' is not in the body"
+        look.to_answer(page.about("def5678")).problem
+        == "text: 'version def5678' is not in the body"
     )
     httpserver.clear()
     httpserver.expect_request("/").respond_with_data("<p>version </p>", content_type="text/html")
@@ -174,7 +175,7 @@ def test_redirects_without_end_are_bounded(httpserver: HTTPServer) -> None:
 
 def at_balancer(server: HTTPServer, path: str = "/about", host: str = "site.test") -> Answer:
     (look,) = client.fetch_all(server.url_for("/"), [Endpoint(path=path)], 5.0, host=host)
-    return look.judged()
+    return look.to_answer()
 
 
 def test_a_load_balancer_is_asked_itself_to_the_end(httpserver: HTTPServer) -> None:
@@ -253,7 +254,7 @@ def test_what_was_slow_once_is_asked_again(threaded: HTTPServer) -> None:
     for page in pages:
         threaded.expect_request(page.path).respond_with_handler(now_and_then)
     once, slow, fast = (
-        look.judged() for look in client.fetch_all(threaded.url_for("/"), pages, 10.0, again=0.7)
+        look.to_answer() for look in client.fetch_all(threaded.url_for("/"), pages, 10.0, again=0.7)
     )
     assert once.took_s < 0.7 <= slow.took_s and once.healthy and slow.healthy and fast.healthy
     assert (asked.count("/once"), asked.count("/slow")) == (2, 2)

@@ -149,7 +149,7 @@ def test_what_had_no_turn_was_not_asked(heard: Heard) -> None:
     ]
     began = time.monotonic()
     found = [
-        look.judged()
+        look.to_answer()
         for look in client.fetch_all(heard(silent_here_and_there), pages, 30.0, within=0.5)
     ]
     assert time.monotonic() - began < 20
