@@ -96,7 +96,7 @@ def lint_revisions(wanted: list[RevisionScript]) -> LintReport:
                 "warning",
                 row.line,
                 lines[row.line - 1] if row.line <= len(lines) else "",
-                row.says,
+                row.message,
             )
             for row in found[each.revision]
         )

@@ -1,9 +1,9 @@
-"""The door to the bastion: Fabric's connection, with host keys checked, losses noticed, and nothing
-secret in a command.
+"""SSH connections to the bastion: Fabric with strict host keys and loss detection.
 
-What is not configured under `bastion` is read from ssh_config as Fabric and ssh do: HostName, User,
-Port, IdentityFile, ProxyJump, agent. `StrictHostKeyChecking` is not: an unknown key is always
-refused."""
+No command line holds a secret. What is not configured under `bastion` is read from ssh_config, as
+Fabric and ssh do: HostName, User, Port, IdentityFile, ProxyJump, agent. `StrictHostKeyChecking` is
+ignored: an unknown key is always refused.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ if TYPE_CHECKING:
 
 _CHUNK = 32 * 1024
 _KEEPALIVE_S = 3
-_LOSS_MS = 8000  # unanswered data for so long is a lost connection
+_LOSS_MS = 8000  # data unacknowledged for so long means a lost connection
 RUN_TIMEOUT = 60.0  # seconds
 _POLL_S = 0.5  # how soon an interrupt gets through while nothing arrives
 
 
 @dataclass(frozen=True)
 class CommandResult:
-    """A command's end. `code` is -1 where a signal ended it, or the connection was `lost`."""
+    """The result of a command.
+
+    `code` is -1 if a signal ended it, or the connection was `lost`.
+    """
 
     code: int
     out: bytes
@@ -78,8 +81,9 @@ class Host:
         timeout_s: float = RUN_TIMEOUT,
         what: str = "a command",
     ) -> CommandResult:
-        """Run it to its end without a terminal; `stdin` is given and closed. Raises TimedOut, which
-        names it by `what`.
+        """Run a command to its end without a terminal; `stdin` is sent, then closed.
+
+        Raises TimedOut, which names the command by `what`.
         """
         out: list[bytes] = []
         ran = self.session(command, stdin, out.append, timeout_s, what)
@@ -88,7 +92,10 @@ class Host:
     def stream(
         self, command: str | list[str], stdin: bytes, on_line: Callable[[bytes], None]
     ) -> int:
-        """Tell every whole line of its output as it comes; its exit code. Raises Lost."""
+        """Run a command, pass each line of its output to `on_line`, and return its exit code.
+
+        Raises ConnectionLost.
+        """
         rest = b""
 
         def take(data: bytes) -> None:
@@ -110,11 +117,11 @@ class Host:
         timeout_s: float | None = None,
         what: str = "",
     ) -> CommandResult:
-        said = command if isinstance(command, str) else shlex.join(command)
+        line = command if isinstance(command, str) else shlex.join(command)
         err: list[bytes] = []
         try:
             channel = self.transport.open_session(timeout=RUN_TIMEOUT)
-            channel.exec_command(said)
+            channel.exec_command(line)
         except Exception:
             if not self.transport.is_active():
                 return CommandResult(-1, b"", b"", lost=True)
@@ -153,8 +160,9 @@ class Host:
             made.close()
 
     def forwarded(self, host: str, port: int) -> Forwarder:
-        """The same, open until this connection closes. Raises Refused (forbidden there),
-        Unreachable.
+        """Like `forward`, but open until this connection closes.
+
+        Raises Refused if forwarding is forbidden there, or Unreachable.
         """
         try:
             made = Forwarder(self.transport, (host, port))
@@ -170,7 +178,7 @@ class Host:
             forwarder.close()
         hop = self.connection
         while hop is not None and not isinstance(hop, str):
-            with suppress(Exception):  # a connection that is gone has nothing left to close
+            with suppress(Exception):  # a lost connection has nothing left to close
                 hop.close()
             hop = hop.gateway
 
@@ -185,8 +193,9 @@ def _closing(channel: Any) -> Iterator[None]:
 
 
 def send_stdin(channel: Any, stdin: bytes) -> None:
-    """All of it, however slowly it is taken: `received` has set the channel's timeout, which is not
-    the end of anything here.
+    """Send all of `stdin`, however slowly it is read.
+
+    `_read_stdout` has set the channel's timeout, which must not end the transfer.
     """
     rest = memoryview(stdin)
     with suppress(OSError, EOFError):
@@ -203,9 +212,7 @@ def _read_stderr(channel: Any, into: list[bytes]) -> None:
 
 
 def _read_stdout(channel: Any, on_out: Callable[[bytes], None], end: float | None) -> bool:
-    """Everything that arrives, until the channel's end; False where `end` (monotonic) came
-    first.
-    """
+    """Receive stdout until the channel closes; False if `end` (monotonic) comes first."""
     channel.settimeout(_POLL_S)
     while end is None or time.monotonic() < end:
         try:
@@ -219,8 +226,9 @@ def _read_stdout(channel: Any, on_out: Callable[[bytes], None], end: float | Non
 
 
 def connect(settings: Settings) -> Host:
-    """Connect to the environment's bastion, hop by hop. Raises ConfigError, Refused (host keys),
-    Unreachable.
+    """Connect to the environment's bastion, hop by hop.
+
+    Raises ConfigError, Refused (host keys) or Unreachable.
     """
     bastion = settings.environment.bastion
     if bastion is None:
@@ -240,13 +248,13 @@ def connect(settings: Settings) -> Host:
 
 
 def _build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
-    """Fabric's connection, not opened yet, and the known_hosts files that it goes by."""
+    """Fabric's connection, not opened yet, and the known_hosts files that apply to it."""
     with importing:
         import fabric
 
     logging.getLogger("paramiko").addHandler(
         logging.NullHandler()
-    )  # what goes wrong is raised, and told once
+    )  # errors are raised, and reported once
 
     def file(named: str) -> str:
         return str(root / Path(named).expanduser())
@@ -264,7 +272,7 @@ def _build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
         "banner_timeout": bastion.connect_timeout,
         "auth_timeout": bastion.connect_timeout,
     }
-    if bastion.identity_file:  # this one and no other: sshd counts every key that is tried
+    if bastion.identity_file:  # no other key: sshd counts every attempt
         keys |= {
             "key_filename": file(bastion.identity_file),
             "look_for_keys": False,
@@ -288,9 +296,9 @@ def _build(root: Path, bastion: Bastion) -> tuple[Any, tuple[Path, ...]]:
         words = {key: value for key, value in given.items() if value is not None}
         through = (
             {"gateway": gateway} if gateway else {}
-        )  # a None would mean: ask ssh_config no more
+        )  # a gateway of None would override ssh_config
         connection = fabric.Connection(bastion.host, config=config, **words, **through)
-    if isinstance(gateway, str):  # Fabric would fill in port 22, whatever the port is
+    if isinstance(gateway, str):  # Fabric would fill in port 22, whatever the port
         filled = {"%h": connection.host, "%p": str(connection.port), "%r": connection.user}
         connection.gateway = functools.reduce(
             lambda text, key: text.replace(key, filled[key]), filled, gateway
@@ -311,9 +319,7 @@ def _open_hop(connection: Any, known_hosts: Sequence[Path], timeout_s: float) ->
 
 
 def _notice_loss(sock: Any) -> None:
-    """TCP_USER_TIMEOUT on what is a real socket (that of the first hop): a black hole is noticed in
-    seconds.
-    """
+    """Set TCP_USER_TIMEOUT on the first hop's socket, to notice a black hole within seconds."""
     if isinstance(sock, socket.socket) and hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _LOSS_MS)
 

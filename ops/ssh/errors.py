@@ -1,5 +1,6 @@
-"""What stands in the way of an SSH connection, three lines each. The hop that failed is named: a
-gateway's fault is not the bastion's.
+"""Translate SSH errors into `OpsError`s that name the hop that failed.
+
+A failure of a gateway is not reported as a failure of the bastion.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ _PROHIBITED = 1  # RFC 4254 5.1
 
 
 class ConnectionLost(Unreachable):
-    """The connection was there, and is gone."""
+    """An established connection was lost."""
 
 
 class BeyondBastion(Unreachable):
-    """The bastion is there; what lies behind it does not answer it."""
+    """The bastion is reachable, but a host behind it does not answer."""
 
 
 def translate_error(
     error: BaseException, hop: str, known_hosts: Sequence[Path], timeout_s: float
 ) -> OpsError:
-    """`hop`: `user@host:port` that was being connected to."""
+    """Translate an error of the connection to `hop` (`user@host:port`)."""
     from paramiko import ssh_exception as ssh
 
     what, file = f"ssh {hop}", next(iter(known_hosts), Path("known_hosts"))
@@ -80,7 +81,7 @@ def translate_error(
 
 
 def _cause_text(error: BaseException) -> str:
-    """paramiko puts a refused connection into an error of its own."""
+    """The text of an error; paramiko wraps a refused connection in an error of its own."""
     causes = getattr(error, "errors", None)
     first: Any = next(iter(causes.values())) if isinstance(causes, dict) and causes else error
     return one_line(getattr(first, "strerror", None) or first) or type(error).__name__

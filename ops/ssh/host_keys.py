@@ -1,9 +1,10 @@
-"""Host keys: only a key that known_hosts names is accepted, on every hop.
+"""Host keys: on every hop, only a key listed in known_hosts is accepted.
 
-Fabric accepts any key, and contradicts known_hosts without a word: it sets AutoAddPolicy and never
-reads the file. So while Fabric builds its connections (those of gateways from ssh_config too) it is
-given a client that reads the files and refuses. Differences from OpenSSH: `@cert-authority` lines
-and host name patterns are passed over (paramiko knows neither), which can only refuse more."""
+Fabric accepts any key: it sets AutoAddPolicy and never reads known_hosts. So while Fabric builds
+its connections (also those of gateways from ssh_config), it gets a client that reads the files and
+refuses unknown keys. Differences from OpenSSH: `@cert-authority` lines and host name patterns are
+ignored (paramiko supports neither), which can only refuse more.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +24,10 @@ _building = threading.Lock()
 
 
 class HostKeyRefused(Exception):
-    """An unknown or revoked key. `name` is the host as known_hosts would have it, `kind` the key's
-    type, `printed` its fingerprint.
+    """An unknown or revoked host key.
+
+    `name` is the host as written in known_hosts, `kind` the type of the key, `printed` its
+    fingerprint.
     """
 
     def __init__(self, name: str, kind: str, printed: str, revoked: bool) -> None:
@@ -33,8 +36,9 @@ class HostKeyRefused(Exception):
 
 
 def files(named: str | None, configured: str | None) -> tuple[Path, ...]:
-    """The known_hosts files: the one that is named, else ssh_config's UserKnownHostsFile, else
-    OpenSSH's own.
+    """The known_hosts files to read.
+
+    The configured file, else ssh_config's UserKnownHostsFile, else OpenSSH's defaults.
     """
     words: Sequence[str] = (
         [named] if named else configured.split() if configured else _DEFAULT_FILES
@@ -43,8 +47,9 @@ def files(named: str | None, configured: str | None) -> tuple[Path, ...]:
 
 
 def load(paths: Sequence[Path]) -> tuple[Any, set[bytes]]:
-    """paramiko's HostKeys of all files, without revoked keys; and those. A line that can't be read
-    is passed over.
+    """Load the keys of all files without revoked ones, and the revoked keys.
+
+    Lines that can't be parsed are ignored.
     """
     from paramiko.hostkeys import HostKeyEntry, HostKeys
 
@@ -60,7 +65,7 @@ def load(paths: Sequence[Path]) -> tuple[Any, set[bytes]]:
             )
             try:
                 entry = HostKeyEntry.from_line(rest.strip())
-            except Exception:  # noqa: S112 - somebody else's line; a host that needs it is refused as unknown
+            except Exception:  # noqa: S112 - not our line; a host that needs it is refused as unknown
                 continue
             if entry is None or entry.key is None:
                 continue
@@ -76,9 +81,7 @@ def load(paths: Sequence[Path]) -> tuple[Any, set[bytes]]:
 
 
 def _client_class(paths: Sequence[Path]) -> type:
-    """A paramiko client that knows these files and accepts nothing else, whatever policy it is
-    told.
-    """
+    """A paramiko client class that accepts only the keys in these files, whatever its policy."""
     from paramiko.client import MissingHostKeyPolicy, SSHClient
 
     known, revoked = load(paths)
@@ -104,7 +107,7 @@ def _client_class(paths: Sequence[Path]) -> type:
 
 @contextmanager
 def strict(paths: Sequence[Path]) -> Iterator[None]:
-    """While this holds, every connection that Fabric builds checks host keys."""
+    """Check host keys on every connection that Fabric builds inside this context."""
     import fabric.connection
 
     with _building:

@@ -1,8 +1,9 @@
-"""A port of this machine that leads through an SSH connection, as `ssh -L` does.
+"""Forward a local port through an SSH connection, as `ssh -L` does.
 
-Fabric's own forwarder binds in a thread (a client may come too early), moves 1 KB at a time, and
-keeps a failed channel to itself until the end. Here the port is bound before anything else,
-channels are opened for each client, and the first failure is kept and told."""
+Fabric's own forwarder binds in a thread (a client may connect too early), copies 1 KB at a time,
+and hides a failed channel until the end. Here the port is bound first, each client gets its own
+channel, and the first failure is recorded in `problem`.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +19,22 @@ NO_CONNECTION = 2  # RFC 4254 5.1
 
 
 class Forwarder:
-    """`127.0.0.1:port` leads to `to` as the other end of `transport` sees it, until `close`."""
+    """Forward `127.0.0.1:port` to `to`, as the far end of `transport` sees it, until `close`."""
 
     def __init__(self, transport: Any, to: tuple[str, int]) -> None:
         self.transport, self.to = transport, to
         self.problem: Exception | None = None
         self.open_channel(
             ("127.0.0.1", 0)
-        ).close()  # what forbids it, or is not there, is known before anybody waits
+        ).close()  # fails early if forwarding is forbidden or the destination is down
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, name=f"forward {self.port}", daemon=True).start()
 
     def open_channel(self, source: tuple[str, int]) -> Any:
-        """A way through. Raises paramiko's errors; one that opens, and is closed before it is
-        looked at, is as one that was refused.
+        """Open a channel to the destination. Raises paramiko's errors.
+
+        A channel that closes as soon as it opens counts as refused.
         """
         from paramiko.ssh_exception import ChannelException, SSHException
 
@@ -81,7 +83,7 @@ class Forwarder:
 def _copy(
     take: Callable[[int], bytes], give: Callable[[bytes], Any], end: Callable[[], Any]
 ) -> None:
-    """From one side to the other until it ends; then say so to the other."""
+    """Copy data from one side to the other until it ends, then close the other side."""
     with suppress(OSError, EOFError):
         while data := take(_CHUNK):
             give(data)

@@ -1,9 +1,10 @@
-"""The Docker engine, through the `docker` client's API class: build, tag, push and inspect. (Not
-`docker.py`: that would hide the library.)
+"""The Docker engine: build, tag, push and inspect images.
 
-The client would send every login of ~/.docker/config.json along with a build; that is turned off,
-and a push carries exactly the token that it is given, for that call alone. So a base image is
-pulled without a login (a private one: pull it beforehand)."""
+Uses the API class of the `docker` library. The library would send every login in
+~/.docker/config.json along with a build; that is turned off, and a push sends exactly the token
+that it is given, for that call alone. So base images are pulled without a login (pull a private one
+beforehand).
+"""
 
 from __future__ import annotations
 
@@ -22,15 +23,15 @@ from ops.core.redaction.redact import redact
 from ops.tools.docker_errors import build_failed, engine_down, push_failed, translated
 from ops.tools.facts import EngineInfo, LocalImage
 
-_TIMEOUT = 10  # seconds, for questions
-_STEP_TIMEOUT = 600  # seconds without a word during a build or push
+_TIMEOUT = 10  # seconds, for queries
+_STEP_TIMEOUT = 600  # seconds without output during a build or push
 _LAST_LINES = 15  # of a failed build
 REVISION = "org.opencontainers.image.revision"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A reached engine: `quick` answers questions, `patient` builds and pushes."""
+    """A connected engine: `quick` for queries, `patient` for builds and pushes."""
 
     address: str
     quick: Any
@@ -38,8 +39,9 @@ class Engine:
 
 
 def connect(address: str | None) -> Engine:
-    """The engine at `address`, else at DOCKER_HOST, else the machine's own. Raises Unreachable
-    where none answers.
+    """Connect to the engine at `address`, else at DOCKER_HOST, else the machine's own.
+
+    Raises Unreachable if it does not answer.
     """
     with importing:
         import docker
@@ -72,14 +74,14 @@ def _is_local(where: str) -> bool:
 
 
 def info(engine: Engine) -> EngineInfo:
-    """Version, API version and architecture (GET /version)."""
+    """Version, API version and architecture of the engine (GET /version)."""
     with translated(f"Docker engine at {engine.address}"):
         found = engine.quick.version()
     return EngineInfo(found.get("Version", ""), found.get("ApiVersion", ""), found.get("Arch", ""))
 
 
 def image(engine: Engine, name: str) -> LocalImage | None:
-    """An image that the engine holds, by name or id (GET /images/NAME/json), or None."""
+    """Inspect an image by name or id (GET /images/NAME/json); None if the engine lacks it."""
     import docker
 
     with translated(f"image {name} in the engine"):
@@ -105,11 +107,11 @@ def build(
     platform: str,
     progress: Callable[[str], None],
 ) -> str:
-    """Build `name` for `platform` ("linux/amd64") from the folder `context`; the image's id.
-    `progress` is told each line as it comes.
+    """Build `name` for `platform` ("linux/amd64") from a folder; return the image's id.
 
-    Raises ConfigError (no context, no Dockerfile), OpsError with the build's own last lines (POST
-    /build), Unreachable."""
+    `progress` receives each line of output (POST /build). Raises ConfigError for a missing context
+    or Dockerfile, OpsError with the build's last lines, or Unreachable.
+    """
     if not (context / dockerfile).is_file():
         raise ConfigError(
             f"image {name}: no {dockerfile} in {context}",
@@ -138,13 +140,13 @@ def build(
         raise Unreachable(
             f"build of {name}",
             "the engine's answer broke off before the image was there",
-            "run it again: what is built is kept",
+            "run it again: finished steps are cached",
         )
     return built.id
 
 
 def tag(engine: Engine, image: str, repository_uri: str, tag: str) -> None:
-    """Name a local image `repository_uri:tag` (POST /images/NAME/tag)."""
+    """Tag a local image as `repository_uri:tag` (POST /images/NAME/tag)."""
     with translated(f"tag {repository_uri}:{tag}"):
         engine.quick.tag(image, repository_uri, tag, force=True)
 
@@ -152,11 +154,11 @@ def tag(engine: Engine, image: str, repository_uri: str, tag: str) -> None:
 def push(
     engine: Engine, repository_uri: str, tag: str, token: Token, progress: Callable[[str], None]
 ) -> str:
-    """Push `repository_uri:tag` (POST /images/NAME/push); the manifest's digest in the registry.
-    The token goes with this call only.
+    """Push `repository_uri:tag` (POST /images/NAME/push) and return the manifest's digest.
 
-    Raises Refused (an immutable tag that exists, no such repository) and Unreachable (denied,
-    connection lost)."""
+    The token is sent with this call only. Raises Refused for an existing immutable tag or a missing
+    repository, and Unreachable if access is denied or the connection is lost.
+    """
     what = f"push of {repository_uri}:{tag}"
     digest, lines = "", _BuildOutput(progress)
     with translated(what, secrets=[token.password]):
@@ -182,8 +184,9 @@ def push(
 
 
 class _BuildOutput:
-    """The engine's events as lines: a build's own, and one for each change of a layer's state (not
-    for each percent of it).
+    """The engine's events as lines: build output, and one line per change of a layer's state.
+
+    Progress within a state (percentages) is left out.
     """
 
     def __init__(self, progress: Callable[[str], None]) -> None:
@@ -194,17 +197,17 @@ class _BuildOutput:
     def take(self, event: Mapping[str, Any]) -> None:
         for line in ui.plain(str(event.get("stream") or "").replace("\r", "\n")).split("\n"):
             if line.strip():
-                self.tell(line.rstrip())
+                self.emit(line.rstrip())
         status, layer = event.get("status"), event.get("id")
         if status and (not layer or self.states.get(layer) != status):
             if layer:
                 self.states[layer] = status
-            self.tell(f"{layer}: {status}" if layer else status)
+            self.emit(f"{layer}: {status}" if layer else status)
 
-    def tell(self, line: str) -> None:
-        shown = redact(line)  # a build may print its arguments
-        self.last = [*self.last[1 - _LAST_LINES :], shown]
-        self.progress(shown)
+    def emit(self, line: str) -> None:
+        hidden = redact(line)  # a build may print its arguments
+        self.last = [*self.last[1 - _LAST_LINES :], hidden]
+        self.progress(hidden)
 
 
 def message(event: Mapping[str, Any]) -> str:

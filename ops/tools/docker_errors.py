@@ -1,5 +1,6 @@
-"""What the engine's and, through it, the registry's errors mean, as our three lines. Fragments of
-their texts decide; each was seen.
+"""Translate errors of the Docker engine and, through it, of the registry.
+
+They are recognised by fragments of their texts, each taken from a real error.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _NO_SUCH_HOST = ("no such host", "name resolution", "server misbehaving")
 
 
 def engine_down(where: str, error: Exception) -> OpsError:
-    """No engine answers at `where`."""
+    """The error for an engine that does not answer at `where`."""
     text = str(error)
     if "Permission denied" in text or "PermissionError" in text:
         return Unreachable(
@@ -57,7 +58,7 @@ def engine_down(where: str, error: Exception) -> OpsError:
 
 @contextmanager
 def translated(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
-    """The docker client's errors, and those of the HTTP libraries below it, during `what`."""
+    """Translate errors of the docker library and of its HTTP libraries during `what`."""
     import docker
     import requests
     import urllib3
@@ -73,7 +74,7 @@ def translated(what: str, secrets: Iterable[str] = ()) -> Iterator[None]:
     except (
         docker.errors.DockerException,
         ValueError,
-    ) as error:  # ValueError: an answer that is no JSON
+    ) as error:  # ValueError: an answer that is not JSON
         raise Unreachable(
             what,
             one_line(error, secrets),
@@ -101,7 +102,7 @@ def _connection_lost(error: Exception) -> str:
 
 
 def _engine_error(what: str, text: str) -> OpsError:
-    """An answer of 4xx or 5xx of the engine itself."""
+    """The error for a 4xx or 5xx response of the engine itself."""
     if _contains_any(text, _DISK_FULL):
         return OpsError(
             what, f"the engine's disk is full ({text})", "docker system prune, then run it again"
@@ -110,7 +111,7 @@ def _engine_error(what: str, text: str) -> OpsError:
 
 
 def build_failed(name: str, text: str, last: Sequence[str]) -> OpsError:
-    """A build that ended with an error: its step, its own last lines, its error."""
+    """The error for a failed build: its step, its last lines, its error."""
     if _contains_any(text, _DISK_FULL):
         return _engine_error(f"build of {name}", text)
     step = next((line for line in reversed(last) if line.startswith("Step ")), "")
@@ -131,13 +132,13 @@ def build_failed(name: str, text: str, last: Sequence[str]) -> OpsError:
 
 
 def push_failed(what: str, text: str, token: Token) -> OpsError:
-    """What the registry, or the way to it, said to a push."""
+    """The error for a failed push, from the registry or on the way to it."""
     why = one_line(text, [token.password])
     if _contains_any(text, _IMMUTABLE):
         return Refused(
             what,
             f"the tag exists, and the repository's tags are immutable ({why})",
-            "deploy the image that has it (--tag), or commit anew for a new tag",
+            "deploy the image that has it (--tag), or make a new commit for a new tag",
         )
     if _contains_any(text, _UNKNOWN_REPOSITORY):
         return Refused(

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Commit:
-    """What is to be built: `full` and `short` id, subject, time (ISO 8601), and the remote's
-    address.
-    """
+    """A commit: `full` and `short` id, subject, time (ISO 8601), and the remote's address."""
 
     full: str
     short: str
@@ -21,8 +19,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class Checkout:
-    """The state of the application's checkout. `pushed`: HEAD is contained in the remote's branch
-    as last fetched; None: there is none.
+    """The state of a checkout.
+
+    `pushed` is whether the remote's branch, as last fetched, contains HEAD; None if it was never
+    fetched.
     """
 
     branch: str
@@ -33,7 +33,7 @@ class Checkout:
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What answers as the Docker engine."""
+    """Version and architecture of a Docker engine."""
 
     version: str
     api: str
@@ -42,8 +42,9 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class LocalImage:
-    """An image in the engine. `digests`: repository → digest, for every repository that it was
-    pushed to or pulled from.
+    """An image in the engine.
+
+    `digests` maps each repository that it was pushed to or pulled from to the digest there.
     """
 
     id: str

@@ -1,9 +1,9 @@
-"""git, by its own program: the state of the application's checkout, and the files of exactly one
-commit.
+"""git, by its own program: the state of a checkout, and the files of a commit.
 
-What is built is taken out of the commit (`git archive`), never out of the working tree: what nobody
-committed can't get into an image. Submodules and Git LFS objects are not in an archive;
-`.gitattributes` (export-ignore, export-subst) applies."""
+Builds use the files of a commit (`git archive`), never the working tree: uncommitted changes can't
+get into an image. An archive contains no submodules and no Git LFS objects; `.gitattributes`
+(export-ignore, export-subst) applies.
+"""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ _PLAIN = ("-c", "core.quotePath=false", "-c", "color.ui=false", "-c", "log.showS
 
 
 def checkout(path: Path, branch: str, remote: str) -> Checkout:
-    """The checkout at `path`: its branch, what is not committed (untracked files too), its commit,
-    and whether that is pushed.
+    """The state of the checkout at `path`:
 
-    `pushed` compares with the remote's branch as last fetched; None: never fetched. Nothing is
-    written. Raises ConfigError."""
+    branch, uncommitted changes, commit, and pushed or not.
+
+    Uncommitted changes include untracked files. `pushed` compares with the remote's branch as last
+    fetched; None if it was never fetched. Writes nothing. Raises ConfigError.
+    """
     top = toplevel(path)
     for name in (branch, remote):
         _refuse_unsafe(name, "branch or remote")
@@ -45,7 +47,7 @@ def checkout(path: Path, branch: str, remote: str) -> Checkout:
     subject = one_line(ui.plain(subject), limit=_SUBJECT_LIMIT)
     head = git(
         top, "symbolic-ref", "-q", "HEAD"
-    ).stdout.strip()  # in full: with a tag of that name, --short says heads/main
+    ).stdout.strip()  # in full: with a tag of that name, --short prints heads/main
     on = head.removeprefix("refs/heads/") or DETACHED
     changes = _git_output(top, "status", "--porcelain", "--untracked-files=normal").splitlines()
     return Checkout(
@@ -57,11 +59,11 @@ def checkout(path: Path, branch: str, remote: str) -> Checkout:
 
 
 def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
-    """The files of `subdirectory` ("." for all, relative to `path`) as `commit` has them, put into
-    the folder `into`.
+    """Extract the files of `subdirectory` at `commit` into the folder `into`.
 
-    Every file has the commit's time, so that equal commits give equal images. Raises ConfigError
-    where commit or subdirectory isn't there."""
+    `subdirectory` is relative to `path`, "." for all. Every file gets the commit's time, so that
+    equal commits give equal images. Raises ConfigError for a missing commit or subdirectory.
+    """
     top = toplevel(path)
     full = resolved(top, commit)
     folder = _join_inside(_git_output(path, "rev-parse", "--show-prefix").strip(), subdirectory)
@@ -87,8 +89,9 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
 
 
 def below(source: Path, folder: Path) -> str:
-    """Where `folder` lies in the checkout that `source` lies in, "" for its root; "" too where it
-    lies in a checkout of its own.
+    """The path of `folder` relative to the root of the checkout of `source`.
+
+    "" for the root itself, and for a folder in another checkout.
     """
     return (
         _git_output(folder, "rev-parse", "--show-prefix").strip()
@@ -98,7 +101,7 @@ def below(source: Path, folder: Path) -> str:
 
 
 def tracked(folder: Path, paths: Iterable[Path]) -> frozenset[Path]:
-    """Those of `paths` that git has in the checkout of `folder`; never one outside of it."""
+    """Those of `paths` that git tracks in the checkout of `folder`; never one outside of it."""
     top = toplevel(folder).resolve()
     inside = {
         str(path.resolve().relative_to(top)): path
@@ -112,8 +115,9 @@ def tracked(folder: Path, paths: Iterable[Path]) -> frozenset[Path]:
 
 
 def toplevel(path: Path) -> Path:
-    """The root of the checkout that `path` lies in. Raises ConfigError: no folder, no repository,
-    somebody else's, no commit yet.
+    """The root of the checkout that contains `path`.
+
+    Raises ConfigError for a missing folder, no repository, another user's repository, or no commit.
     """
     if not path.is_dir():
         raise ConfigError(
@@ -146,9 +150,7 @@ def _pushed(top: Path, reference: str) -> bool | None:
 
 
 def _source(top: Path, remote: str) -> str:
-    """The remote's address for a label of the image: without user, password, token or query; ""
-    where there is no such remote.
-    """
+    """The remote's address for an image label, without credentials or query; "" if it has none."""
     return _without_credentials(git(top, "remote", "get-url", remote).stdout.strip())
 
 
@@ -160,28 +162,29 @@ def _without_credentials(address: str) -> str:
 
 
 def _join_inside(prefix: str, subdirectory: str) -> str:
-    """`subdirectory` below `prefix` as git names it, "" for the whole tree. Raises ConfigError for
-    one that leads outside.
+    """`subdirectory` below `prefix` as git names it, "" for the whole tree.
+
+    Raises ConfigError if it leads outside.
     """
-    asked = PurePosixPath(subdirectory)
-    if asked.is_absolute() or ".." in asked.parts or "\0" in subdirectory:
+    relative = PurePosixPath(subdirectory)
+    if relative.is_absolute() or ".." in relative.parts or "\0" in subdirectory:
         raise ConfigError(
             f"folder {subdirectory!r}",
             "it leads out of the checkout",
             "correct `context` (relative to `source`) in invoke.yaml",
         )
-    joined = PurePosixPath(prefix) / asked
+    joined = PurePosixPath(prefix) / relative
     return "" if joined == PurePosixPath(".") else joined.as_posix()
 
 
 def _refuse_unsafe(name: str, kind: str) -> None:
-    """A name that git could take for an option or an expression."""
+    """Refuse a name that git could take for an option or an expression."""
     if not _SAFE_NAME.fullmatch(name) or ".." in name or "@{" in name:
-        raise ConfigError(f"{kind} {name!r}", "that is no name git would give", "correct it")
+        raise ConfigError(f"{kind} {name!r}", "it is not a valid git name", "correct it")
 
 
 def _git_output(path: Path, *words: str) -> str:
-    """git's answer. Raises ConfigError or OpsError with git's own last line."""
+    """Run git and return its output. Raises ConfigError or OpsError with its last line."""
     done = git(path, *words)
     if done.exit_code:
         raise _translate_error(path, words[0], done)
@@ -195,15 +198,16 @@ def git(path: Path, *words: str) -> shell.Completed:
 
 
 def environment(ours: Mapping[str, str]) -> dict[str, str]:
-    """Ours without GIT_* (a hook's GIT_DIR would point elsewhere); English, no question, no lock on
-    the index.
+    """Our environment without GIT_*; in English, without prompts or locks on the index.
+
+    A hook's GIT_DIR, for example, would point elsewhere.
     """
-    kept = {
+    inherited = {
         name: value
         for name, value in ours.items()
         if not name.startswith("GIT_") or name.startswith(("GIT_CONFIG", "GIT_EXEC", "GIT_CEILING"))
     }
-    return {**kept, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
+    return {**inherited, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def _translate_error(path: Path, command: str, done: shell.Completed) -> OpsError:

@@ -1,8 +1,8 @@
-"""The registry's own word on an image: its configuration, by the OCI distribution API (GET
-manifests, GET blobs).
+"""Read an image's configuration from its registry, by the OCI distribution API.
 
-The blob lies in S3 for ECR: that redirect is followed without the Authorization header, which S3
-would refuse and should never see."""
+Uses GET manifests and GET blobs. ECR stores blobs in S3: that redirect is followed without the
+Authorization header, which S3 would reject and must not see.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ _TIMEOUT = 20.0  # seconds, for each read
 
 @dataclass(frozen=True)
 class ImageConfiguration:
-    """What an image says of itself. `digest` is the reference's own (the index's, where it is
-    one).
-    """
+    """An image's configuration. `digest` is that of the reference, which may name an index."""
 
     digest: str
     revision: str | None
@@ -57,8 +55,9 @@ class _RegistryClient:
     what: str
 
     def get(self, path: str, accept: tuple[str, ...] = ()) -> tuple[bytes, Mapping[str, str]]:
-        """A small document with its headers, redirects followed without the credentials. Raises
-        Unreachable and Refused.
+        """Fetch a small document and its headers, following redirects without the credentials.
+
+        Raises Unreachable and Refused.
         """
         import httpx
 
@@ -89,7 +88,7 @@ class _RegistryClient:
 
     def body(self, response: Any) -> bytes:
         if response.status_code != 200:
-            raise self.said_no(response)
+            raise self.status_error(response)
         found = bytearray()
         for chunk in response.iter_bytes():
             found += chunk
@@ -101,7 +100,7 @@ class _RegistryClient:
                 )
         return bytes(found)
 
-    def said_no(self, response: Any) -> OpsError:
+    def status_error(self, response: Any) -> OpsError:
         status, host = response.status_code, response.url.host
         if status in (401, 403):
             return Unreachable(
@@ -121,8 +120,9 @@ class _RegistryClient:
 def configuration(repository: Repository, reference: str, token: Token) -> ImageConfiguration:
     """Digest, commit and architecture of `reference` (a tag or digest) in `repository`.
 
-    Of an index, linux/amd64 is read, or its first image. Raises Refused (no such image),
-    Unreachable, ConfigError (no valid reference)."""
+    For an index, the linux/amd64 image is read, or else the first one. Raises Refused for a missing
+    image, ConfigError for an invalid reference, or Unreachable.
+    """
     import httpx
 
     if not _REFERENCE.fullmatch(reference):
@@ -135,31 +135,33 @@ def configuration(repository: Repository, reference: str, token: Token) -> Image
     local = errors.is_loopback(urlsplit(f"//{host}").hostname or "")
     with httpx.Client(timeout=_TIMEOUT, trust_env=not local, follow_redirects=False) as client:
         address = f"{'http' if local else 'https'}://{host}/v2/{name}"
-        door = _RegistryClient(
+        registry = _RegistryClient(
             client,
             address,
             (token.username, token.password),
             f"image {name}:{reference} in the registry",
         )
-        return _read(door, reference)
+        return _read(registry, reference)
 
 
-def _read(door: _RegistryClient, reference: str) -> ImageConfiguration:
-    raw, headers = door.get(f"/manifests/{reference}", (*_INDEXES, *_MANIFESTS))
+def _read(registry: _RegistryClient, reference: str) -> ImageConfiguration:
+    raw, headers = registry.get(f"/manifests/{reference}", (*_INDEXES, *_MANIFESTS))
     digest = headers.get("docker-content-digest") or _sha256(raw)
-    manifest = _parsed(door, raw)
+    manifest = _parsed(registry, raw)
     if manifest.get("manifests"):
         manifest = _document(
-            door,
+            registry,
             f"/manifests/{_choose_manifest(manifest)['digest']}",
             _choose_manifest(manifest)["digest"],
             _MANIFESTS,
         )
     if "config" not in manifest:
         raise Unreachable(
-            door.what, "the registry's answer is no image manifest", "push the image again"
+            registry.what, "the registry's answer is no image manifest", "push the image again"
         )
-    found = _document(door, f"/blobs/{manifest['config']['digest']}", manifest["config"]["digest"])
+    found = _document(
+        registry, f"/blobs/{manifest['config']['digest']}", manifest["config"]["digest"]
+    )
     labels = (found.get("config") or {}).get("Labels") or {}
     return ImageConfiguration(digest, labels.get(REVISION) or None, found.get("architecture", ""))
 
@@ -176,27 +178,29 @@ def _choose_manifest(index: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _document(
-    door: _RegistryClient, path: str, digest: str, accept: tuple[str, ...] = ()
+    registry: _RegistryClient, path: str, digest: str, accept: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """A document that is named by its digest, which is checked."""
-    raw, _ = door.get(path, accept)
+    """Fetch a document and verify its digest."""
+    raw, _ = registry.get(path, accept)
     if _sha256(raw) != digest:
         raise Unreachable(
-            door.what,
+            registry.what,
             f"what the registry sent is not {digest}",
             "run it again; if it stays so, push the image again",
         )
-    return _parsed(door, raw)
+    return _parsed(registry, raw)
 
 
-def _parsed(door: _RegistryClient, raw: bytes) -> dict[str, Any]:
+def _parsed(registry: _RegistryClient, raw: bytes) -> dict[str, Any]:
     try:
         found = json.loads(raw)
     except ValueError:
         found = None
     if not isinstance(found, dict):
         raise Unreachable(
-            door.what, "the registry's answer is no JSON document", "check the registry's address"
+            registry.what,
+            "the registry's answer is no JSON document",
+            "check the registry's address",
         )
     return found
 

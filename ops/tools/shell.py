@@ -1,9 +1,9 @@
-"""The one door to other programs: lists of words (no shell), a process session of its own, one
-interrupt handed on, an end for everything.
+"""Run other programs: argument lists without a shell, own sessions, bounded timeouts.
 
-`c.run` is not used: it loses signals. In a session of its own a child does not see the terminal's
-Ctrl-C, so it gets exactly one SIGINT, from here; it may then end in its own way (Terraform writes
-its state) for a bounded time before it is killed."""
+`c.run` is not used: it loses signals. In a session of its own a child does not receive the
+terminal's Ctrl-C, so it gets exactly one SIGINT, from here; it may then end in its own way
+(Terraform writes its state) for a bounded time before it is killed.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ from typing import IO
 from ops.core.errors import ConfigError, OpsError, TimedOut, Unreachable
 from ops.core.redaction.redact import one_line
 
-OUTPUT_LIMIT = 4 * 1024 * 1024  # characters kept of each stream; the oldest lines go first
+OUTPUT_LIMIT = (
+    4 * 1024 * 1024
+)  # characters stored of each stream; the oldest lines are dropped first
 _LINE_LIMIT = 64 * 1024  # bytes; a longer line is cut in pieces
 _INTERRUPT_GRACE = 30.0  # seconds between the interrupt handed on and the kill
 STOP_GRACE = 5.0  # seconds between SIGTERM (timeout) and the kill
-# seconds after the end for what a grandchild still holds open; a busy machine needs some to read
-# what is there
+# seconds after the program's end to read output that a grandchild still holds open; a busy machine
+# needs some time
 _LAST_OUTPUT = 5.0
 
 
 @dataclass(frozen=True)
 class Completed:
-    """How a program ended. A negative exit code is the signal that ended it."""
+    """A program's exit code and output. A negative exit code is the signal that ended it."""
 
     exit_code: int
     stdout: str
@@ -44,7 +46,7 @@ class Completed:
 
 @dataclass
 class _OutputTail:
-    """The end of a stream, bounded."""
+    """The end of a stream, up to `OUTPUT_LIMIT`."""
 
     lines: deque[str] = field(default_factory=deque)
     size: int = 0
@@ -63,8 +65,9 @@ class _OutputTail:
 
 
 class _ChildProcess:
-    """A started program whose two streams are read by threads into one queue, and told line by line
-    in the caller's thread.
+    """A running program; threads read its two streams into one queue.
+
+    Lines are passed to `on_line` in the caller's thread.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class _ChildProcess:
     ) -> None:
         self.process, self.on_line = process, on_line
         self.arrived: queue.Queue[tuple[str, str | None]] = queue.Queue(maxsize=10_000)
-        self.kept = {"stdout": _OutputTail(), "stderr": _OutputTail()}
+        self.tails = {"stdout": _OutputTail(), "stderr": _OutputTail()}
         self.open = {"stdout", "stderr"}
         for name in sorted(self.open):
             pipe: IO[bytes] = getattr(process, name)
@@ -81,7 +84,7 @@ class _ChildProcess:
             ).start()
 
     def take(self, seconds: float, quiet: bool = False) -> bool:
-        """Handle one thing that arrives within `seconds`; whether anything did."""
+        """Handle one event that arrives within `seconds`; False if there was no event."""
         try:
             name, line = self.arrived.get(timeout=max(seconds, 0.001))
         except queue.Empty:
@@ -89,23 +92,23 @@ class _ChildProcess:
         if line is None:
             self.open.discard(name)
             return True
-        self.kept[name].add(line)
+        self.tails[name].add(line)
         if self.on_line and not quiet:
             self.on_line(line)
         return True
 
     def follow(self, deadline: float) -> bool:
-        """Until the program has ended and said all (true), or `deadline` has come (false)."""
-        heard_at = time.monotonic()
+        """Handle output until the program has ended (True) or `deadline` has passed (False)."""
+        last_event_at = time.monotonic()
         while self.open:
             now = time.monotonic()
             ended = self.process.poll() is not None
-            if ended and now - heard_at > _LAST_OUTPUT:
+            if ended and now - last_event_at > _LAST_OUTPUT:
                 return True
             if not ended and now >= deadline:
                 return False
             if self.take(min(0.1, deadline - now) if not ended else 0.1) or not ended:
-                heard_at = now
+                last_event_at = now
         return self.ended_by(deadline)
 
     def ended_by(self, deadline: float) -> bool:
@@ -117,8 +120,9 @@ class _ChildProcess:
         return True
 
     def stop(self, signal_number: int, grace: float) -> None:
-        """One signal to the whole group, `grace` seconds to end, then the kill. Output is still
-        taken: a full pipe would hold it up.
+        """Send a signal to the process group, wait `grace` seconds, then kill it.
+
+        Output is still read: a full pipe would block the program.
         """
         self.send(signal_number)
         deadline = time.monotonic() + grace
@@ -143,11 +147,12 @@ def run(
     timeout: float | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> Completed:
-    """Run a program to its end, whatever its exit code. `timeout` in seconds; `env` is the whole
-    environment (default: ours).
+    """Run a program to its end, whatever its exit code.
 
-    `on_line` is told every line of stdout and stderr as it comes. Raises ConfigError (no such
-    program or folder), TimedOut, and KeyboardInterrupt after the program's own end."""
+    `timeout` is in seconds; `env` is the whole environment (default: ours). `on_line` receives
+    every line of stdout and stderr as it arrives. Raises ConfigError (no such program or folder),
+    TimedOut, and KeyboardInterrupt after the program has ended.
+    """
     process = start(argv, cwd, env, stdin is not None)
     running = _ChildProcess(process, on_line)
     try:
@@ -166,7 +171,7 @@ def run(
         if process.poll() is None:
             running.stop(signal.SIGTERM, STOP_GRACE)
     return Completed(
-        process.returncode, running.kept["stdout"].text(), running.kept["stderr"].text()
+        process.returncode, running.tails["stdout"].text(), running.tails["stderr"].text()
     )
 
 
@@ -177,8 +182,10 @@ def start(
     fed: bool,
     output: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """A program in a session of its own. `output`: a file for both streams, for one that is to
-    outlive us (a pipe without reader kills).
+    """Start a program in a session of its own.
+
+    `output` is a file for both streams, for a program that is to outlive this one (a pipe without a
+    reader would kill it).
     """
     if cwd is not None and not Path(cwd).is_dir():
         raise ConfigError(
@@ -219,7 +226,7 @@ def start(
 
 
 def _feed(process: subprocess.Popen[bytes], stdin: str | None) -> None:
-    """Hand `stdin` over in a thread, so that a program that does not read can't hold us up."""
+    """Write `stdin` in a thread, so that a program that does not read it can't block us."""
     if stdin is None or process.stdin is None:
         return
     pipe = process.stdin
@@ -252,13 +259,14 @@ def decode_line(line: bytes) -> str:
 
 
 def _last_line(running: _ChildProcess) -> str:
-    lines = [*running.kept["stdout"].lines, *running.kept["stderr"].lines]
-    return f"its last line: {one_line(lines[-1])}" if lines else "it said nothing"
+    lines = [*running.tails["stdout"].lines, *running.tails["stderr"].lines]
+    return f"its last line: {one_line(lines[-1])}" if lines else "it printed nothing"
 
 
 def version(program: str, *args: str) -> str:
-    """The first line of what `program ARGS` (default `--version`) prints. Raises ConfigError (not
-    here) and Unreachable (it failed).
+    """The first line that `program ARGS` (default `--version`) prints.
+
+    Raises ConfigError for a missing program and Unreachable if it fails.
     """
     done = run([program, *(args or ("--version",))], timeout=15)
     lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]

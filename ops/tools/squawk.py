@@ -1,4 +1,4 @@
-"""squawk, the linter of migrations (PyPI `squawk-cli`), over all revisions in one run."""
+"""squawk, the linter of migrations (PyPI `squawk-cli`), run once over all revisions."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from ops.core.redaction.redact import one_line
 from ops.tools import shell
 
 _TIMEOUT = 60.0  # seconds
-_EXIT_CODES = (0, 1)  # its exit codes that are answers
+_EXIT_CODES = (0, 1)  # of a run that completed
 
 
 @dataclass(frozen=True)
 class Linted:
-    """One finding; `line` counts from 1."""
+    """A finding; `line` counts from 1."""
 
     rule: str
     line: int
-    says: str
+    message: str
 
 
 def lint(scripts: Mapping[str, str], major: int | None) -> dict[str, tuple[Linted, ...]]:
-    """Each script's findings by its name. `major`: PostgreSQL's; None: squawk's default. Raises
-    ConfigError (no squawk), OpsError.
+    """Lint scripts with squawk and return the findings of each, by name.
+
+    `major` is PostgreSQL's major version; None: squawk's default. Raises ConfigError if squawk is
+    not installed, or OpsError.
     """
     if not scripts:
         return {}
@@ -59,9 +61,9 @@ def _parse_findings(text: str, scripts: Mapping[str, str]) -> dict[str, tuple[Li
         rows = json.loads(text or "[]")
         found: dict[str, list[Linted]] = {name: [] for name in scripts}
         for row in rows:
-            says = " ".join(part for part in (row["message"], row.get("help")) if part)
+            message = " ".join(part for part in (row["message"], row.get("help")) if part)
             found[Path(row["file"]).stem].append(
-                Linted(row["rule_name"], int(row["line"]) + 1, " ".join(says.split()))
+                Linted(row["rule_name"], int(row["line"]) + 1, " ".join(message.split()))
             )
     except (ValueError, KeyError, TypeError):
         raise OpsError(

@@ -1,8 +1,8 @@
-"""Taking an archive apart without trusting it: no member lands outside the folder, and all get the
-same time.
+"""Extract a tar archive without trusting it: no member lands outside the folder.
 
-The rules are those of tarfile's "data" filter (PEP 706), which Debian 12's Python 3.11.2 does not
-have yet."""
+All members get the same time. The rules are those of tarfile's "data" filter (PEP 706), which
+Debian 12's Python 3.11.2 does not have yet.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ops.core.redaction.redact import one_line
 
 
 def extract(file: Path, prefix: str, into: Path, at: int) -> None:
-    """The members of tar `file` below `prefix` ("" for all) into `into`, with `at` (epoch seconds)
-    as their time.
+    """Extract the members of a tar file below `prefix` ("" for all) into the folder `into`.
 
-    Absolute paths, links that lead outside, and devices are refused: ConfigError naming the member.
-    A full disk is said."""
+    `at` (epoch seconds) becomes their time. Raises ConfigError, naming the member, for absolute
+    paths, links that lead outside, and devices; OpsError for a full disk.
+    """
     try:
         into.mkdir(parents=True, exist_ok=True)
         with tarfile.open(file) as opened:
@@ -45,9 +45,7 @@ def extract(file: Path, prefix: str, into: Path, at: int) -> None:
 
 
 def _relocated(member: tarfile.TarInfo, prefix: str, at: int) -> tarfile.TarInfo | None:
-    """The member under its name below `prefix`, owned by nobody in particular; None for what is not
-    below it.
-    """
+    """Rename a member relative to `prefix`, without its owner; None if it is not below it."""
     inside = _below(member.name, prefix)
     if inside is None:
         return None
@@ -62,8 +60,9 @@ def _relocated(member: tarfile.TarInfo, prefix: str, at: int) -> tarfile.TarInfo
 
 
 def _refuse_unsafe(member: tarfile.TarInfo) -> None:
-    """Raises ConfigError for a member that would land, or point, outside the folder, and for what
-    is no file, folder or link.
+    """Raise ConfigError for a member that is not safe to extract.
+
+    A member is unsafe if it would land or point outside the folder, or is no file, folder or link.
     """
     why = ""
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
@@ -90,7 +89,7 @@ def _escapes(path: str, start: str = "") -> bool:
 
 
 def _below(name: str, prefix: str) -> str | None:
-    """`name` relative to `prefix`; None for what is not below it, or is it."""
+    """`name` relative to `prefix`; None if it is not below it."""
     path = PurePosixPath(name)
     if not prefix:
         return name

@@ -26,18 +26,18 @@ from ops.terraform import state_locks
 ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
 Call = Callable[[session.AwsSession], object]
 CALLS: dict[str, Call] = {
-    "aws.identity": session.identity,
-    "bucket.read": lambda cloud: s3.read(cloud, "b", "k"),
-    "bucket.create": lambda cloud: s3.create(cloud, "b", "k", {}),
-    "bucket.replace": lambda cloud: s3.replace(cloud, "b", "k", {}, "e"),
-    "bucket.put": lambda cloud: s3.put(cloud, "b", "k", {}, {}),
-    "bucket.keys": lambda cloud: s3.keys(cloud, "b", "k", 5),
-    "bucket.entries": lambda cloud: s3.entries(cloud, "b", "k"),
-    "cdn.distributions": cloudfront.distributions,
-    "cdn.distribution": lambda cloud: cloudfront.distribution(cloud, "E1"),
-    "cdn.invalidate": lambda cloud: cloudfront.invalidate(cloud, "E1", ["/*"], "r"),
-    "cdn.invalidation": lambda cloud: cloudfront.invalidation(cloud, "E1", "I1"),
-    "cdn.open_invalidations": lambda cloud: cloudfront.open_invalidations(cloud, "E1"),
+    "session.identity": session.identity,
+    "s3.read": lambda cloud: s3.read(cloud, "b", "k"),
+    "s3.create": lambda cloud: s3.create(cloud, "b", "k", {}),
+    "s3.replace": lambda cloud: s3.replace(cloud, "b", "k", {}, "e"),
+    "s3.put": lambda cloud: s3.put(cloud, "b", "k", {}, {}),
+    "s3.keys": lambda cloud: s3.keys(cloud, "b", "k", 5),
+    "s3.entries": lambda cloud: s3.entries(cloud, "b", "k"),
+    "cloudfront.distributions": cloudfront.distributions,
+    "cloudfront.distribution": lambda cloud: cloudfront.distribution(cloud, "E1"),
+    "cloudfront.invalidate": lambda cloud: cloudfront.invalidate(cloud, "E1", ["/*"], "r"),
+    "cloudfront.invalidation": lambda cloud: cloudfront.invalidation(cloud, "E1", "I1"),
+    "cloudfront.open_invalidations": lambda cloud: cloudfront.open_invalidations(cloud, "E1"),
     "ec2.ingress": lambda cloud: ec2.ingress(cloud, ["sg-1"]),
     "ec2.balancer_groups": lambda cloud: ec2.balancer_groups(cloud, ARN),
     "ecr.repository": lambda cloud: ecr.repository(cloud, "web"),
@@ -59,7 +59,7 @@ CALLS: dict[str, Call] = {
     "logs.last_lines": lambda cloud: logs.last_lines(cloud, "g", "s"),
     "logs.since": lambda cloud: logs.since(cloud, "g", "s", None),
     "logs.events": lambda cloud: logs.events(cloud, "g", "s", None),
-    "logs.said_between": lambda cloud: logs.events_between(cloud, "g", 0, 1, ""),
+    "logs.events_between": lambda cloud: logs.events_between(cloud, "g", 0, 1, ""),
     "rds.instance": lambda cloud: rds.instance(cloud, "db"),
     "rds.start": lambda cloud: rds.start(cloud, "db"),
     "rds.create_snapshot": lambda cloud: rds.create_snapshot(cloud, "db", "s", {}),
@@ -68,8 +68,8 @@ CALLS: dict[str, Call] = {
     "secrets.value": lambda cloud: secrets.value(cloud, "db"),
     "secrets.parameter_exists": lambda cloud: secrets.parameter_exists(cloud, "/p"),
     "secrets.text": lambda cloud: secrets.text(cloud, "db"),
-    "terraform_locks.in_table": lambda cloud: [*state_locks.in_table(cloud, "t", "k")],
-    "terraform_locks.in_s3": lambda cloud: [*state_locks.in_s3(cloud, {"bucket": "b"}, "k")],
+    "state_locks.in_table": lambda cloud: [*state_locks.in_table(cloud, "t", "k")],
+    "state_locks.in_s3": lambda cloud: [*state_locks.in_s3(cloud, {"bucket": "b"}, "k")],
 }
 MODULES = (session, s3, cloudfront, ec2, ecr, ecs, elb, logs, rds, secrets, state_locks)
 HTML = Response("<html><body>proxy login</body></html>", content_type="text/html")
@@ -82,7 +82,7 @@ ODD = {
     "empty objects": lambda request: answer(request, json.dumps(skeleton(request)), "<a/>"),
 }
 # DynamoDB answers {} where there is no such item; StartDBInstance's answer is not used
-EMPTY_IS_RIGHT = {"terraform_locks.in_table", "rds.start"}
+EMPTY_IS_RIGHT = {"state_locks.in_table", "rds.start"}
 
 
 def answer(request: Request, document: str, xml: str) -> Response:
@@ -112,7 +112,7 @@ def skeleton(request: Request) -> dict[str, Any]:
 
 def test_the_table_has_every_call() -> None:
     """A new function that takes the cloud is tried here, too."""
-    helpers = {"looking", "held"}
+    helpers = {"translated_cloudfront", "held"}
     found = {
         f"{module.__name__.rsplit('.', 1)[1]}.{name}"
         for module in MODULES

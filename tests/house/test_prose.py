@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 # packages (or modules) of ops/ whose docstrings are in plain technical English
-CONVERTED = ("aws", "http")
+CONVERTED = ("aws", "http", "ssh", "tools")
 MAX_LENGTH = 90
 BANNED_WORDS = (
     "told",
