@@ -7,8 +7,13 @@
         if isinstance(value, (tuple, list)):
             return "(" + ", ".join(map(quoted, value)) + ("," if len(value) == 1 else "") + ")"
         return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+
+
+    def text(value):
+        """As it stands between triple quotes."""
+        return value.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
 %>\
-"""${message}.
+"""${text(message)}.
 
 Revision: ${up_revision}
 Revises: ${down_revision or "-" | comma,n}

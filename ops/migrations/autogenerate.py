@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError
-from ops.core.redaction.redact import one_line
+from ops.core.redaction.redact import one_line, redact
 from ops.migrator.revisions.user_code import contained, describe, place
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess, translated
@@ -73,7 +73,7 @@ def metadata(named: str, paths: Sequence[Path]) -> MetaData:
         raise ConfigError(what, "there is no module:attribute in it", how)
     with importing(paths):
         try:
-            with contained():
+            with contained(redact):
                 found: Any = importlib.import_module(module)
                 for name in attribute.split("."):
                     found = getattr(found, name)
@@ -118,7 +118,7 @@ def compared(door: DatabaseAccess, target: MetaData) -> Draft | None:
     }
     options["include_schemas"] = bool(schemas - {None})
     with (
-        contained(),
+        contained(redact),
         connections.engine(door.target, "inv db.revision", door.limits).connect() as connection,
     ):
         context = MigrationContext.configure(connection, opts=options)

@@ -358,9 +358,10 @@ def history(place: MigrationTarget, limit: int) -> list[dict[str, Any]]:
 
 def describe_status(entry: dict[str, Any]) -> str:
     """One run of the history, and its revisions below."""
+    to = entry["to"] or (BASE if entry["ended_at"] else "?")  # without an end it is not known
     head = (
         f"{entry['began_at']:%Y-%m-%d %H:%M:%S} {entry['verb']} {entry['result']}: "
-        f"{entry['from'] or BASE} → {entry['to'] or BASE}"
+        f"{entry['from'] or BASE} → {to}"
     )
     lines = [f"{head}, by {entry['by']}@{entry['host']} (run {entry['run']})"]
     for step in entry["steps"]:

@@ -8,12 +8,15 @@ understands, and what may stand in no transaction, is refused: it would be somet
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ops.core.errors import ConfigError, Refused
+from ops.core.redaction.redact import redact
 from ops.migrations.autogenerate import Draft
-from ops.migrator.model import TargetDatabase
+from ops.migrator.model import MigrateError, TargetDatabase
 from ops.postgres.access import translated
 
 CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
@@ -51,7 +54,7 @@ def write(
     from ops.migrator.revisions.scripts import Scripts
 
     with translated(TargetDatabase(str(folder), {})):
-        scripts = Scripts(str(folder))
+        scripts = Scripts(str(folder), redact)
         number = next_number(scripts.head, list(scripts.applied(scripts.heads)))
         more: dict[str, Any] = dict.fromkeys(("constants", "upgrades", "downgrades", "imports"))
         more["phase"] = draft.phase if draft else "expand"
@@ -67,17 +70,40 @@ def write(
                 "upgrades": wrapped(body),
                 "imports": "from pathlib import Path\n",
             }
-        with scripts.translated(f"revision {number}"):  # its template is the project's own code too
+        versions = Path(scripts.directory.versions)
+        with (
+            _removed_on_failure(versions, f"{number}_"),
+            scripts.translated(f"revision {number}"),  # its template is the project's own code too
+        ):
             made = scripts.directory.generate_revision(
                 number, message.strip(), refresh=True, **more
             )
-    if made is None:
-        raise Refused(f"revision {number}", "Alembic wrote nothing", "look at alembic/versions")
-    path = Path(made.path)
-    if body is None:
-        return (path,)
-    path.with_suffix(".sql").write_bytes(body)
-    return path, path.with_suffix(".sql")
+            if made is None:
+                raise MigrateError(
+                    "refused",
+                    f"revision {number}",
+                    "Alembic wrote nothing",
+                    "look at alembic/versions",
+                )
+            path = Path(made.path)
+            if body is None:
+                return (path,)
+            path.with_suffix(".sql").write_bytes(body)
+            return path, path.with_suffix(".sql")
+
+
+@contextmanager
+def _removed_on_failure(folder: Path, prefix: str) -> Iterator[None]:
+    """Remove new files of that prefix where writing them fails: a broken revision would stop every
+    other command.
+    """
+    before = set(folder.glob(f"{prefix}*"))
+    try:
+        yield
+    except BaseException:
+        for file in set(folder.glob(f"{prefix}*")) - before:
+            file.unlink(missing_ok=True)
+        raise
 
 
 def statement_text(message: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,10 @@ def store(settings: Settings, content: str, document: dict[str, Any]) -> None:
             raise OpsError("not stored", "the environment names no state bucket (state.bucket)")
         cloud = session.connect(settings)
         s3.put(cloud, state.bucket, prefix(settings) + called, json.loads(text), {})
+        if path:
+            with suppress(OSError):
+                sent = json.dumps({**record, "sent": True}, default=ui.jsonable)
+                files.write_atomic(path, sent)
     except OpsError as problem:
         where = f"stored in {path} only" if path else "not stored anywhere"
         ui.progress(f"the verdict is {where}: {problem.why}")
@@ -89,8 +94,11 @@ def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
     except OpsError as error:
         problem = f"; {error.what}: {error.why}"
     mine = [record for record in records if record.get("server") == server]
+    if any("written" in record for record in mine):
+        # one that was sent from here is the bucket's, or was overwritten there since
+        mine = [record for record in mine if not record.get("sent") or "written" in record]
     if mine:
-        newest = max(mine, key=lambda record: str(record.get("at")))
+        newest = max(mine, key=lambda record: str(record.get("written") or record.get("at")))
         return (
             None
             if newest.get("verified")
@@ -106,12 +114,17 @@ def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
 
 
 def stored(settings: Settings, content: str) -> list[Mapping[str, Any]]:
-    """The state bucket's verdicts of this content, one a major version."""
+    """The state bucket's verdicts of this content, one a major version. `written`: when, by S3's
+    clock: that of the machine that verified may be wrong.
+    """
     state = settings.environment.state
     if state is None:
         return []
     cloud = session.connect(settings)
     keys = s3.keys(cloud, state.bucket, prefix(settings) + content, MAJORS)
+    read = (s3.read(cloud, state.bucket, key) for key in keys)
     return [
-        found.document for found in (s3.read(cloud, state.bucket, key) for key in keys) if found
+        {**found.document, "written": found.written.astimezone(UTC).isoformat()}
+        for found in read
+        if found
     ]

@@ -53,7 +53,7 @@ def adopt(
 
     Refused where a revision is recorded already, and where the schema is not the one that was
     looked at."""
-    scripts = Scripts(target.folder)
+    scripts = Scripts(target.folder, target.hide)
     goal = scripts.known(revision)
     with lock.lock_is_held(target, limits, who, say, sleep) as keeper:
         refuse(keeper, target, digest)

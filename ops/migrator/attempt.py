@@ -25,6 +25,7 @@ class RevisionAttempt:
     running: bool = False  # its own code is at work, not ours around it
     in_block: bool = False  # within `autocommit_block`
     marked: bool = False  # its transaction has a mark, see `transactions`
+    control_text: str = ""  # that statement as it was sent
     control: str = ""  # the first COMMIT, ROLLBACK … that it sent: `COMMIT, line 9`
     ended: bool = False  # its transaction had ended when it failed
 
@@ -42,6 +43,7 @@ class RevisionAttempt:
             for found in ends_transactions(statement):
                 line = line_at_work(self.file)
                 self.control = f"{found}, line {line}" if line else found
+                self.control_text = statement
                 return
 
     def note_failure(self) -> None:

@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 from ops.migrator.model import MigrateError, RunIdentity, TargetDatabase
 
 SCHEMA = "ops_migrations"
+KEY = 0x6F70736D69677261  # "opsmigra", the runner's lock; advisory locks are counted a database
 TABLES = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 CREATE TABLE IF NOT EXISTS {SCHEMA}.runs (
@@ -47,7 +48,12 @@ FORGET = f"DELETE FROM {SCHEMA}.checksums WHERE revision = %s"  # noqa: S608
 UPGRADED = f"WITH step AS ({STEP}), kept AS ({REMEMBER})"
 DOWNGRADED = f"WITH step AS ({STEP}), kept AS ({FORGET})"
 HISTORY = f"""
-SELECT r.id AS run, r.verb, r.by, r.host, r.database_user, host(r.address) AS address, r.began_at, r.ended_at, r.result,
+SELECT r.id AS run, r.verb, r.by, r.host, r.database_user, host(r.address) AS address, r.began_at, r.ended_at,
+       CASE WHEN r.result = 'running' AND NOT EXISTS (
+           SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+           AND ((l.classid::bigint << 32) | l.objid::bigint) = {KEY}
+           AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+       ) THEN 'lost' ELSE r.result END AS result,
        r.from_revision AS "from", r.to_revision AS "to", r.message,
        coalesce((SELECT json_agg(json_build_object('revision', s.revision, 'direction', s.direction, 'took_s', s.took_s, 'result', s.result,
                                                    'sqlstate', s.sqlstate, 'message', s.message) ORDER BY s.id)
@@ -131,7 +137,9 @@ def checksums(connection: psycopg.Connection[Any]) -> Mapping[str, str]:
 
 
 def history(connection: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]:
-    """The last `limit` runs, newest first, with their revisions."""
+    """The last `limit` runs, newest first, with their revisions. A run without an end is `lost`
+    where nobody holds the lock.
+    """
     if not exists(connection):
         return []
     with connection.cursor(row_factory=dict_row) as cursor:

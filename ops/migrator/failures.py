@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
+import sqlalchemy
 
 from ops.migrator.model import Direction, MigrateError, TargetDatabase
-from ops.migrator.revisions.user_code import place
+from ops.migrator.revisions.user_code import exception_text, place
 from ops.migrator.transactions import EndedTransaction
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class LeftInvalid(Exception):
 
 def original(problem: BaseException) -> BaseException:
     """The driver's error within SQLAlchemy's."""
-    inner = getattr(problem, "orig", None)
+    inner = problem.orig if isinstance(problem, sqlalchemy.exc.DBAPIError) else None
     return inner if isinstance(inner, BaseException) else problem
 
 
@@ -66,7 +67,7 @@ def error_text(problem: BaseException) -> str:
     if isinstance(found, psycopg.Error) and found.diag.message_primary:
         parts = (found.diag.message_primary, found.diag.message_detail, found.diag.message_hint)
         return ". ".join(part.rstrip(".") for part in parts if part)
-    return str(found) or type(found).__name__
+    return exception_text(found) or type(found).__name__
 
 
 def to_migrate_error(
@@ -96,11 +97,13 @@ def to_migrate_error(
             f"{doing.file.name} does not say how; {what_remains(doing, applied, at)}",
             f"write it, then: {verb}",
         )
-    state = sqlstate(problem)
+    state, remains = sqlstate(problem), what_remains(doing, applied, at)
     why = target.clean(error_text(problem)) + (
         f" ({state})" if state else place(problem, doing.file)
     )
-    why += f"; {what_remains(doing, applied, at)}"
+    why = f"{why}; {remains}"
+    if isinstance(problem, EndedTransaction) and not doing.outside:
+        why = remains  # it says so with the statement
     if late or (
         isinstance(problem, MigrateError) and problem.kind == "timed_out"
     ):  # the next try would come too late
@@ -122,7 +125,10 @@ def to_migrate_error(
             f"left (inv db.current), then: {verb}"
         )
         return MigrateError("failed", what, why, how)
-    return MigrateError("failed", what, why, f"correct it, then: {verb}, which goes on from there")
+    how = f"correct it, then: {verb}, which goes on from there"
+    if doing.may_stay:
+        how = f"see what it left (inv db.current), correct it, then: {verb}"
+    return MigrateError("failed", what, why, how)
 
 
 def what_remains(doing: RevisionAttempt, applied: int, at: str | None) -> str:

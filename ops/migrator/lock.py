@@ -19,10 +19,10 @@ from typing import Any
 import psycopg
 
 from ops.migrator import audit
+from ops.migrator.audit import KEY
 from ops.migrator.connections import UNFILTERED, connect
 from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
 
-KEY = 0x6F70736D69677261  # "opsmigra"; advisory locks are counted a database
 POLL_S = 0.5
 HOLDER = """
 SELECT a.pid, a.usename, a.application_name, host(a.client_addr) FROM pg_locks l JOIN pg_stat_activity a USING (pid)

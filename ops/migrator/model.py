@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ops.migrator.revisions.user_code import exception_text
+
 Kind = Literal["failed", "config", "refused", "unreachable", "timed_out"]
 Direction = Literal["upgrade", "downgrade"]
 
@@ -56,7 +58,7 @@ class TargetDatabase:
         """`text` on one line, without secrets, in characters that a terminal and a database
         take.
         """
-        line = " ".join(self.hide(str(text)).split())
+        line = " ".join(self.hide(exception_text(text)).split())
         return line.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
     def hide(self, text: str) -> str:

@@ -14,7 +14,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,12 +34,18 @@ from ops.migrator.model import (
     RunIdentity,
     TargetDatabase,
 )
-from ops.migrator.revisions import checksums
+from ops.migrator.revisions import checksums, interrupts
 from ops.migrator.revisions.scripts import BASE, Scripts
+from ops.migrator.revisions.sql_tokens import statements
 from ops.migrator.revisions.user_code import contained
 from ops.migrator.version_table import heads_of
 
 LONGEST_BACKOFF = 10.0  # seconds
+GIVE_UP_S = 5.0  # how long a session that was ended may take to go
+END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
+ AND pid <> pg_backend_pid() AND position(%s in application_name) > 0 AND pid <> %s
+"""
 _one_in_a_process = threading.Lock()  # Alembic's context is global to a process
 
 
@@ -65,9 +71,10 @@ def migrate(
     began = time.monotonic()
 
     def tell(line: str) -> None:
-        say(target.hide(line))
+        with suppress(OSError, ValueError):  # a closed or full output is no failure of a revision
+            say(target.hide(line))
 
-    scripts = scripts or Scripts(target.folder)
+    scripts = scripts or Scripts(target.folder, target.hide)
     with _one_in_a_process, lock.lock_is_held(target, limits, who, tell, sleep) as keeper:
         audit.prepare(keeper, target)
         preconditions.mark_lost_runs(keeper, limits, tell, sleep)
@@ -111,7 +118,8 @@ class MigrationRun:
             return MigrationOutcome(before, before, (), None)
         audit.begun(self.keeper, self.who, before)
         try:
-            self.until_done()
+            with interrupts.before_end(self.give_up):
+                self.until_done()
         except BaseException as problem:
             raise self.failed(problem) from None
         after = ",".join(heads_of(self.keeper)) or None
@@ -155,7 +163,10 @@ class MigrationRun:
             finished = True
 
         self.scripts.config.attributes["engine"] = engine
-        with contained(), EnvironmentContext(self.scripts.config, self.scripts.directory, fn=steps):
+        with (
+            contained(self.target.hide),
+            EnvironmentContext(self.scripts.config, self.scripts.directory, fn=steps),
+        ):
             self.scripts.directory.run_env()
         if not finished:
             raise MigrateError(
@@ -226,11 +237,12 @@ class MigrationRun:
         try:
             with contained():
                 upgrade()
-        except Exception:
-            doing.ended |= (
-                doing.marked and not doing.outside and transactions.ended(context.connection)
-            )
-            doing.note_failure()
+        except Exception as problem:
+            if not self.control_refused(problem):
+                doing.ended |= (
+                    doing.marked and not doing.outside and transactions.ended(context.connection)
+                )
+                doing.note_failure()
             raise
         finally:
             doing.running = False
@@ -267,6 +279,19 @@ class MigrationRun:
     def note_control(self, statement: str) -> None:
         if self.doing:
             self.doing.note_control(statement)
+
+    def control_refused(self, problem: BaseException) -> bool:
+        """Whether the server refused the one statement that would have ended the transaction
+        (PREPARE TRANSACTION, where there may be none): then all of it is rolled back.
+        """
+        doing = self.doing
+        statement = getattr(problem, "statement", None) if failures.sqlstate(problem) else None
+        if doing is None or doing.ended or not statement or doing.control_text != statement:
+            return False
+        if len(statements(statement)) != 1:
+            return False
+        doing.control = ""
+        return True
 
     def record(self, connection: Any, doing: RevisionAttempt, limits: Limits) -> None:
         """Audit and checksum in the revision's transaction; then its successor's limits, since it
@@ -321,6 +346,32 @@ class MigrationRun:
             f"{self.limits.retries})"
         )
         self.sleep(pause)
+
+    def give_up(self) -> tuple[str, str]:
+        """End the run's session on the server, and record it, from the thread that ends this
+        process: the main thread is in the revision. Returns why and next.
+        """
+        with connections.connect(self.target, "inv db (ending a run)", Limits()) as own:
+            ended = (self.who.run, self.keeper.info.backend_pid)
+            end = time.monotonic() + GIVE_UP_S
+            while own.execute(END_SESSIONS, ended).fetchall() and time.monotonic() < end:
+                time.sleep(0.1)
+            at = ",".join(heads_of(own)) or None
+            text, doing = "it ignored the interruption and was ended", self.doing
+            if doing:
+                took = time.monotonic() - doing.began
+                step = (self.who.run, doing.revision, self.direction, took, "interrupted")
+                own.execute(audit.STEP, (*step, None, text))
+            audit.ended(own, self.who.run, "interrupted", at, text)
+        what = f"revision {doing.revision}" if doing else "env.py"
+        stays = "nothing of it stays"
+        if doing and doing.may_stay:
+            stays = "what it committed stays"
+        why = (
+            f"{what} swallowed it and went on; its session was ended, {stays}; the database is "
+            f"at {at or BASE}"
+        )
+        return why, f"correct it, see what there is (inv db.current), then: inv {self.who.verb}"
 
     def failed(self, problem: BaseException) -> BaseException:
         """What to raise, after the audit has it. An interruption stays what it is."""

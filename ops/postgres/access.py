@@ -84,7 +84,7 @@ class DatabaseAccess:
         from ops.migrator.revisions.scripts import Scripts
 
         with translated(self.target):
-            return Scripts(self.target.folder)
+            return Scripts(self.target.folder, self.target.hide)
 
     def named(self, database: str) -> DatabaseAccess:
         """Another database of the same server, with the same user."""

@@ -110,6 +110,14 @@ class Session:
         if self.failure and text:
             ui.progress(text)
 
+    def report_forced_end(self, what: str, why: str, how: str) -> None:
+        """Report that user code was ended (`ops.migrator.revisions.interrupts`)."""
+        from ops.core import ui
+
+        error = Cancelled(what, why, how)
+        ui.write_document(self.stream, {**self.if_stopped(error), **error.as_document()})
+        print(error, file=sys.stderr, flush=True)
+
     @property
     def failure(self) -> OSError | None:
         """Why stdout did not take the answer, where somebody wants it (a full disk)."""
@@ -224,13 +232,17 @@ def run_and_report(session: Session, body: Callable[..., None], own: Mapping[str
         refuse_unwritten(session)
         return
     from ops.core import ui
+    from ops.migrator.revisions import interrupts
 
     with ui.clean_stdout() as session.stream:
+        interrupts.set_report(session.report_forced_end)
         try:
             translate_errors(session, body, own)
         except OpsError as error:
             ui.write_document(session.stream, {**session.if_stopped(error), **error.as_document()})
             raise
+        finally:
+            interrupts.set_report(interrupts.print_report)
         refuse_unwritten(session)
 
 

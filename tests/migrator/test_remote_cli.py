@@ -170,6 +170,24 @@ def test_a_cancelled_run_is_rolled_back(far: Far) -> None:
     assert far.ask("cancel", "latest")[0]["interrupted"] is False
 
 
+def test_a_run_that_ignores_its_cancellation_is_ended(far: Far) -> None:
+    """After a bounded time; its end says so, nothing of it stays, and the lock is free."""
+    loop = (
+        "    op.execute('CREATE TABLE two (id int)')\n    import time\n    while True:\n"
+        "        try:\n            while True: time.sleep(.1)\n        except BaseException: pass"
+    )
+    far.project.write("0002", loop)
+    far.start()
+    far.until("upgrade 0002")
+    time.sleep(1)
+    assert far.ask("cancel", "latest")[0]["interrupted"]
+    end = far.end()
+    assert end["state"] == "cancelled" and "nothing of it stays" in end["forced"]
+    assert "one" in far.tables() and "two" not in far.tables()
+    far.project.write("0002", "SELECT 1")
+    assert far.project.run().after == "0002"
+
+
 def test_a_killed_runner_is_lost_not_running_and_not_failed(far: Far) -> None:
     """kill -9 leaves no status; the free lock tells it from one that still works, to a watcher at
     once.

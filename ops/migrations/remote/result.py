@@ -35,6 +35,8 @@ def outcome(
         raise KINDS[error["kind"]](
             one_line(error["what"]), one_line(error["why"], limit=700), one_line(error["next"])
         )
+    if state == "cancelled" and "forced" in end:
+        raise Cancelled(f"run {id} was ended", one_line(end["forced"], limit=700), "inv db.current")
     with database() as door:
         at = access.current(door) or BASE
         working = access.at_work(door, id) if state == "lost" else ()

@@ -22,6 +22,7 @@ from ops.migrations.plan import MigrationPlan, MigrationTarget, RunOptions, RunR
 from ops.migrations.remote import bastion as migrations_bastion
 from ops.migrations.remote import bundle, result
 from ops.migrations.remote.bastion import BastionEnvironment
+from ops.migrator.revisions.interrupts import STOP_S
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess
 from ops.ssh import connection
@@ -250,6 +251,10 @@ class RemoteRun:
                 f"run {self.id} is over: {answer['state']}",
                 f"inv db.attach --run {self.id}",
             )
+        self.say(
+            f"run {self.id} is interrupted; it is ended after {STOP_S:g} s if its revision "
+            f"ignores that"
+        )
         self.follow()
         try:
             result.outcome(self.id, self.ending(), self.database)

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from ops.migrator.remote import bundle_cache, run_store
 from ops.migrator.remote.run_store import StoredRun
 
+KILL_S = 30.0  # how long a runner that was interrupted may take before it is killed
 AUTHORITY = "authority.pem"  # the CA bundle of the operator's machine, shipped by its content
 
 
@@ -126,8 +127,16 @@ def work(run: StoredRun, asked: dict[str, Any], folder: str) -> dict[str, Any]:
 
     target = TargetDatabase(folder, parameters(run, asked))
     ended: dict[str, Any]
+
+    def report_forced_end(_what: str, why: str, _how: str) -> None:
+        """Write the end from the thread that ends this process."""
+        run.end({"state": "cancelled", "forced": target.clean(why), "ended_at": now()})
+
     try:
+        from ops.migrator.revisions import interrupts
         from ops.migrator.runner import migrate
+
+        interrupts.set_report(report_forced_end)
 
         if asked.get("redact"):
             target = dataclasses.replace(target, redact=imported(asked["redact"]))
@@ -206,14 +215,35 @@ def attach(root: Path, id: str, offset: str) -> None:
 
 
 def cancel(root: Path, id: str) -> None:
-    """SIGINT to the runner, if it lives: it rolls back and writes its end."""
+    """SIGINT to the runner, if it lives: it rolls back and writes its end, or is killed."""
     run = named(root, id)
     if run is None:
         return
     lives = run.lives()
     if lives:
         os.kill(int(run.about()["pid"]), signal.SIGINT)
+        kill_later(run)
     send({**run.as_document(), "interrupted": lives})
+
+
+def kill_later(run: StoredRun) -> None:
+    """Leave a process behind that kills the runner where it does not end: code in C that holds the
+    interpreter sees no signal. What ignores an interruption in Python ends sooner, by itself.
+    """
+    if os.fork():
+        return
+    os.setsid()
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    end = time.monotonic() + KILL_S
+    while run.lives() and time.monotonic() < end:
+        time.sleep(run_store.POLL_S)
+    if run.lives():
+        with run.log.open("a", encoding="utf-8") as log:
+            log.write(f"the runner did not stop within {KILL_S:g} s: killed\n")
+        os.kill(int(run.about()["pid"]), signal.SIGKILL)
+    os._exit(0)
 
 
 def listed(root: Path) -> None:

@@ -21,7 +21,14 @@ from alembic.util import CommandError
 
 from ops.migrator.model import Direction, MigrateError, Revision
 from ops.migrator.revisions.checksums import ABOUT
-from ops.migrator.revisions.user_code import UserCodeError, contained, describe, place
+from ops.migrator.revisions.output import Hide
+from ops.migrator.revisions.user_code import (
+    UserCodeError,
+    contained,
+    describe,
+    exception_text,
+    place,
+)
 
 BASE = "base"
 OWN = "/* Alembic */"
@@ -32,8 +39,8 @@ class Scripts:
     cannot be loaded.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, hide: Hide | None = None) -> None:
+        self.folder, self.hide = folder, hide
         self.config = Config()
         self.config.set_main_option("script_location", folder.replace("%", "%%"))
         with self.translated(f"revisions in {folder}"):
@@ -199,7 +206,7 @@ class Scripts:
         )
         problem = None
         try:
-            with contained(), environment:
+            with contained(self.hide), environment:
                 self.directory.run_env()
             ends.pop()  # what follows the last revision (base has no version table) belongs to it
         except UserCodeError as error:
@@ -228,13 +235,13 @@ class Scripts:
     def translated(self, what: str) -> Iterator[None]:
         """Alembic's errors, and those of a revision file, as ours."""
         try:
-            with contained():
+            with contained(self.hide):
                 yield
         except MigrateError:
             raise
         except (CommandError, RevisionError) as error:
             known = ", ".join(getattr(self, "heads", ())) or "none"
-            why = f"{' '.join(str(error).split())} (newest: {known})"
+            why = f"{' '.join(exception_text(error).split())} (newest: {known})"
             raise MigrateError("config", what, why, "see: inv db.history, inv db.pending") from None
         except Exception as error:
             why = describe(error) + place(error, Path(self.folder))

@@ -1,26 +1,35 @@
 """Run the project's own code: revisions, env.py, and the models that `database.metadata` names.
 
-Such code may call `sys.exit()` or `os._exit()`, raise a KeyboardInterrupt, or leave a thread
-running. `contained` turns the first three into an ordinary exception, so that a command never ends
-early and silently with exit code 0, and keeps the last from holding up the end of the process.
+Such code may call `sys.exit()` or `os._exit()`, raise a KeyboardInterrupt, swallow one, print
+secrets, fork, or leave a thread running. `contained` turns every end of the process that Python
+can see into an ordinary exception, so that a command never ends early and silently with exit code
+0. That includes `posix._exit`, `_exit` and its kin looked up through `ctypes`, and signals that it
+sends to itself. An extension module that calls `exit()` in C is out of reach.
 
 Our signal handlers raise a *subclass* of KeyboardInterrupt, which passes through. That is how an
-interruption by the operator differs from `raise KeyboardInterrupt` in user code. Code that ends
-the process from C (`ctypes`, a crash) is out of reach.
+interruption by the operator differs from `raise KeyboardInterrupt` in user code.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ops.migrator.revisions import interrupts, output
+from ops.migrator.revisions.output import Hide
+
 ENDINGS = ("_exit", "abort", "execv", "execve")  # functions of `os` that end the process at once
+C_ENDINGS = frozenset({"_exit", "_Exit", "exit", "quick_exit", "abort", "Py_Exit", "Py_FatalError"})
+C_ENDINGS |= {"execv", "execve", "execvp", "execl", "execlp", "execle", "raise", "kill"}
 
 
 class UserCodeError(Exception):
@@ -29,20 +38,64 @@ class UserCodeError(Exception):
     """
 
 
+@dataclass(eq=False)
+class _Block:
+    """One use of `contained`, and the threads that its code started."""
+
+    hide: Hide | None
+    process: int = field(default_factory=os.getpid)
+    owner: threading.Thread = field(default_factory=threading.current_thread)
+    failures: list[str] = field(default_factory=list)
+    open: bool = True
+
+
+_blocks: list[_Block] = []
+_theirs: weakref.WeakKeyDictionary[threading.Thread, _Block] = weakref.WeakKeyDictionary()
+_hooked = False
+
+
 @contextmanager
-def contained() -> Iterator[None]:
+def contained(hide: Hide | None = None) -> Iterator[None]:
     """Turn every way in which user code can end the process into an Exception. Interruptions by a
-    signal pass through.
+    signal pass through. `hide` removes secrets from what it prints, which goes to stderr.
+
+    Raises UserCodeError for a thread of its own that failed meanwhile, too.
     """
-    with _endings_refused(), _threads_as_daemons():
+    block = _Block(hide or output.current_filter())
+    with output.filtered(hide), interrupts.enforced(), _endings_refused(), _observed(block):
         try:
             yield
-        except Exception:
-            raise
         except BaseException as problem:
-            if isinstance(problem, KeyboardInterrupt) and type(problem) is not KeyboardInterrupt:
+            _end_child(block, problem)
+            interrupts.raise_swallowed(problem)
+            if isinstance(problem, Exception) or is_interruption(problem):
                 raise
             raise UserCodeError(describe(problem)).with_traceback(problem.__traceback__) from None
+        _end_child(block, None)
+        interrupts.raise_swallowed(None)
+        if block.failures:
+            raise UserCodeError(block.failures[0])
+
+
+def is_interruption(problem: BaseException) -> bool:
+    """Whether a signal's handler raised it, and not user code."""
+    return isinstance(problem, KeyboardInterrupt) and type(problem) is not KeyboardInterrupt
+
+
+def _end_child(block: _Block, problem: BaseException | None) -> None:
+    """End a process that user code forked and that came back here: what follows is the parent's
+    work, on the parent's connections.
+    """
+    if os.getpid() == block.process:
+        return
+    code = 1 if problem else 0
+    if isinstance(problem, SystemExit):
+        code = problem.code if isinstance(problem.code, int) else int(problem.code is not None)
+    elif problem:
+        with suppress(BaseException):
+            traceback.print_exception(problem)
+    output.flush()
+    interrupts.end_process(code)
 
 
 @contextmanager
@@ -50,14 +103,17 @@ def _endings_refused() -> Iterator[None]:
     """Let `os._exit()` and its kin raise UserCodeError in this process; a process that user code
     forks may end as it likes.
     """
-    originals = {name: getattr(os, name) for name in ENDINGS}
-    for name, original in originals.items():
-        setattr(os, name, _refusing(name, original, os.getpid()))
+    modules = [module for name in ("os", "posix") if (module := sys.modules.get(name))]
+    places = [(module, name) for module in modules for name in ENDINGS]
+    places.append((signal, "raise_signal"))
+    originals = [(module, name, getattr(module, name)) for module, name in places]
+    for module, name, original in originals:
+        setattr(module, name, _refusing(f"{module.__name__}.{name}", original, os.getpid()))
     try:
         yield
     finally:
-        for name, original in originals.items():
-            setattr(os, name, original)
+        for module, name, original in originals:
+            setattr(module, name, original)
 
 
 def _refusing(
@@ -67,33 +123,96 @@ def _refusing(
         if os.getpid() != process:
             original(*given, **named)
         first = repr(given[0]) if given else ""
-        raise UserCodeError(f"os.{name}({first}) was called, which ends the process")
+        raise UserCodeError(f"{name}({first}) was called, which ends the process")
 
     return refuse
 
 
+def _audited(event: str, given: tuple[Any, ...]) -> None:
+    """Python's audit hook: refuse what ends the process without a function of `os`."""
+    if not _blocks or event not in ("ctypes.dlsym", "os.exec", "os.kill"):
+        return
+    process, thread = os.getpid(), threading.current_thread()
+    if process != _blocks[-1].process:
+        return
+    if thread not in _theirs and not any(block.owner is thread for block in _blocks):
+        return
+    if event == "ctypes.dlsym" and given[1] in C_ENDINGS:
+        raise UserCodeError(f"{given[1]}() of the C library was used, which ends the process")
+    if event == "os.exec":
+        raise UserCodeError(f"exec of {given[0]!r} was called, which ends the process")
+    if event == "os.kill" and given[1] and given[0] in (process, 0, -1, -os.getpgrp()):
+        raise UserCodeError(f"os.kill of this process (signal {int(given[1])}) was called")
+
+
 @contextmanager
-def _threads_as_daemons() -> Iterator[None]:
-    """Start this thread's new threads as daemons: Python waits at its end for all others, for ever
-    if need be.
+def _observed(block: _Block) -> Iterator[None]:
+    """Start this code's threads as daemons (Python waits at its end for all others, for ever if
+    need be), and collect their failures.
     """
-    original, owner = threading.Thread.start, threading.current_thread()
+    _install_hooks()
+    original = threading.Thread.start
 
     def start(self: threading.Thread) -> None:
-        if threading.current_thread() is owner and self.ident is None:
+        starter = threading.current_thread()
+        if self.ident is None and (starter is block.owner or _theirs.get(starter) is block):
             self.daemon = True
+            _theirs.setdefault(self, block)
         original(self)
 
     threading.Thread.start = start  # type: ignore[method-assign]
+    _blocks.append(block)
     try:
         yield
     finally:
+        block.open = False
+        _blocks.remove(block)
         threading.Thread.start = original  # type: ignore[method-assign]
+
+
+def _install_hooks() -> None:
+    """Install the audit hook and the hook for failing threads, once: neither concerns other
+    code.
+    """
+    global _hooked
+    if _hooked:
+        return
+    _hooked, previous = True, threading.excepthook
+    sys.addaudithook(_audited)
+
+    def failed(given: threading.ExceptHookArgs) -> None:
+        block = _theirs.get(given.thread) if given.thread else None
+        if block is None or given.exc_value is None:
+            previous(given)
+            return
+        where = "".join(
+            f" ({Path(frame.filename).name}, line {frame.lineno})"
+            for frame in traceback.extract_tb(given.exc_traceback)[-1:]
+        )
+        name = given.thread.name if given.thread else "?"
+        text = f"its thread {name} failed: {describe(given.exc_value)}{where}"
+        if block.open:
+            block.failures.append(text)
+        elif sys.stderr:
+            with suppress(OSError, ValueError):
+                print(block.hide(text) if block.hide else text, file=sys.stderr, flush=True)
+
+    threading.excepthook = failed
+
+
+def exception_text(problem: object) -> str:
+    """`str(problem)`, where `__str__` itself fails too. Interruptions by a signal pass through."""
+    try:
+        return str(problem)
+    except BaseException as worse:
+        if is_interruption(worse):
+            raise
+        return f"{type(problem).__name__} (its text can't be read: {type(worse).__name__})"
 
 
 def describe(problem: BaseException) -> str:
     """`ValueError: no such table`; of a UserCodeError its text."""
-    text = " ".join(str(problem).split())
+    text = " ".join(exception_text(problem).split())
     if isinstance(problem, UserCodeError):
         return text
     return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
