@@ -1,4 +1,4 @@
-"""An environment with what acts on it: settings, AWS session, Docker engine."""
+"""An environment with its clients: settings, AWS session, Docker engine."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING
 
 @dataclass(frozen=True)
 class Platform:
-    """One environment with its doors: AWS, and the Docker engine, which is connected to when it is
-    first used.
-    """
+    """An environment with its AWS session, and its Docker engine, connected on first use."""
 
     settings: Settings
     cloud: AwsSession
 
     @classmethod
     def of(cls, settings: Settings) -> Platform:
-        """The environment's doors; nothing is sent yet. Raises ConfigError (no such profile; an
-        overlay without endpoint or keys).
+        """The platform of an environment; sends nothing yet.
+
+        Raises ConfigError for a missing profile, or an overlay without endpoint or keys.
         """
         from ops.aws import session
 
@@ -34,7 +33,7 @@ class Platform:
 
     @cached_property
     def engine(self) -> Engine:
-        """Raises Unreachable where no engine answers."""
+        """The Docker engine. Raises Unreachable if it does not answer."""
         from ops.tools import docker
 
         return docker.connect(self.settings.environment.engine)

@@ -1,11 +1,11 @@
-"""Applying a plan: record a step, run it; on any failure undo newest first, report an undo that
-failed, raise the first error.
+"""Apply a plan: record each step, run it, and on any failure undo newest first.
 
-A step whose error says that it changed nothing (`OpsError.untouched`) is as one that never began:
-it is not undone.
+An undo that fails is reported; the first error is raised. A step whose error says that it changed
+nothing (`OpsError.untouched`) counts as one that never began: it is not undone.
 
 `BaseException` is caught on purpose: Ctrl-C and SIGTERM undo as any failure does. A second
-interruption during the undo stops the undo, and what is left as it is stands in the journal."""
+interruption during the undo stops the undo, and the journal lists what was not undone.
+"""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from ops.core.plan import Plan, Step
 
 
 class StepHandler(Protocol):
-    """What a verb does, and how it is taken back."""
+    """How a verb is done and undone."""
 
     def do(self, step: Step) -> None:
         """Run the step; raise to stop the plan."""
 
     def undo(self, step: Step) -> None:
-        """Take the step back; called for a step that had begun, whether or not it had ended."""
+        """Undo the step; called for a step that had begun, whether or not it had ended."""
 
 
 @dataclass
 class StepRecord:
-    """A step in the journal: `status` is running, done, failed, refused (it changed nothing),
-    undone or left.
+    """A step in the journal.
 
-    `failed` stays true of one that was undone.
+    `status` is running, done, failed, refused (it changed nothing), undone or left. `failed` stays
+    true after an undo.
     """
 
     step: Step
@@ -52,8 +52,9 @@ class StepRecord:
 
 @dataclass
 class Journal:
-    """What has been begun, in order, and what an undo could not take back. `guard` may raise before
-    a step or an undo (a lost lock).
+    """The steps that began, in order, and those that could not be undone.
+
+    `guard` may raise before a step or an undo, for example if the lock was lost.
     """
 
     says: Callable[[str], None]
@@ -64,7 +65,7 @@ class Journal:
 
 
 def apply(plan: Plan, doers: Mapping[str, StepHandler], journal: Journal) -> None:
-    """Run every step of `plan` in order. Raises the first error, after undoing what had begun."""
+    """Run every step of `plan` in order; on an error, undo what had begun and raise it."""
     try:
         for step in plan.steps:
             _carry_out(step, doers, journal)
@@ -74,7 +75,7 @@ def apply(plan: Plan, doers: Mapping[str, StepHandler], journal: Journal) -> Non
 
 
 def _carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) -> None:
-    """One step, recorded before it runs."""
+    """Run one step, recorded before it runs."""
     entry, began = StepRecord(step), journal.clock()
     journal.guard()
     journal.entries.append(entry)
@@ -90,8 +91,9 @@ def _carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) -
 
 
 def _undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
-    """Take back what had begun, newest first; an undo that fails is reported and does not stop the
-    others.
+    """Undo what had begun, newest first.
+
+    An undo that fails is reported and does not stop the others.
     """
     pending = [
         entry
@@ -125,7 +127,7 @@ def _mark_not_undone(entry: StepRecord, journal: Journal, why: str) -> None:
 
 @dataclass(frozen=True)
 class NoUndo:
-    """A step without an undo: an image that nobody runs harms nobody."""
+    """A step that needs no undo, such as building an image that no task runs."""
 
     act: Callable[[Step], None]
 

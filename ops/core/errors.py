@@ -1,17 +1,18 @@
-"""Everything that can go wrong, as one small tree.
+"""Every error of this tool, as one small tree.
 
-`OpsError` is Invoke's `Exit`, so Invoke prints it without a traceback and leaves with its code:
-that class is the whole error boundary. Each error says three things, a line each: what failed and
-where, why, and what to type next.
+`OpsError` is Invoke's `Exit`, so Invoke prints it without a traceback and exits with its code: that
+class is the whole error boundary. Each error has three lines: what failed and where, why, and what
+to type next.
 
     OpsError            1    failed, and not undone
     ├── ConfigError     2    a bad configuration or argument
-    ├── Refused         3    a check, a lock that is held, an answer of no
+    ├── Refused         3    a failed check, a held lock, an answer of no
     ├── TimedOut        6    a limit was reached
     └── Cancelled       130  SIGINT, SIGTERM or SIGHUP
 
-Verdicts of a roll-out (rolled back 4, superseded 5) are results, not errors: see
-`ops.core.findings.Verdict`."""
+Verdicts of a rollout (rolled back 4, superseded 5) are results, not errors: see
+`ops.core.findings.Verdict`.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +24,9 @@ from ops.core.redaction.redact import known
 
 
 class OpsError(Exit):
-    """What failed and where (`what`), why (`why`), what to type next (`next`). Known secrets are
-    hidden.
+    """What failed and where (`what`), why (`why`), and what to type next (`next`).
+
+    Known secrets are hidden.
     """
 
     exit_code = 1
@@ -40,7 +42,7 @@ class OpsError(Exit):
         self.what, self.why, self.next = known.hide(what), known.hide(why), known.hide(next)
         self.about: dict[
             str, Any
-        ] = {}  # what a front door adds for `--json`: the verdict "refused", for example
+        ] = {}  # what a task adds for `--json`, such as the verdict "refused"
         super().__init__(message=str(self), code=self.exit_code)
 
     def __str__(self) -> str:
@@ -52,7 +54,7 @@ class OpsError(Exit):
         return "\n".join(lines)
 
     def as_document(self) -> dict[str, Any]:
-        """The shape that `--json` prints for an error."""
+        """The form that `--json` prints for an error."""
         return {**self.about, "error": {"what": self.what, "why": self.why, "next": self.next}}
 
 
@@ -63,25 +65,25 @@ class ConfigError(OpsError):
 
 
 class Refused(OpsError):
-    """A check said no, a lock is held, or the answer to a question was no."""
+    """A check failed, a lock is held, or the answer to a question was no."""
 
     exit_code = 3
 
 
 class TimedOut(OpsError):
-    """A limit that the operator set, or the configuration, was reached."""
+    """A limit set by the operator or the configuration was reached."""
 
     exit_code = 6
 
 
 class Cancelled(OpsError):
-    """The operator, or the machine, asked us to stop."""
+    """The operator or the machine asked this process to stop."""
 
     exit_code = 130
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT, SIGTERM or SIGHUP, as one exception: no `except Exception` on the way swallows it."""
+    """SIGINT, SIGTERM or SIGHUP as one exception, which no `except Exception` swallows."""
 
     def __init__(self, signal_name: str = "SIGINT") -> None:
         self.signal_name = signal_name
@@ -89,8 +91,9 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Unreachable(OpsError):
-    """An outside thing did not answer, or said no, in a way that may be looked at again:
-    credentials, network, permission.
+    """An outside system did not answer or denied access: credentials, network, permission.
+
+    Unless `permanent` is set, trying again may help.
     """
 
     permanent = False

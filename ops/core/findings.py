@@ -1,4 +1,4 @@
-"""A finding as `--json` prints it, the same for a deploy and for a sweep of health checks."""
+"""Findings, verdicts and unknown facts, the same for deploys and health checks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 
 def as_document(finding: Finding) -> dict[str, Any]:
+    """The form that `--json` prints for a finding."""
     return {
         "cause": finding.cause,
         "summary": finding.summary,
@@ -21,13 +22,13 @@ def as_document(finding: Finding) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Unknown:
-    """What could not be looked at, and why. Never taken for "fine"."""
+    """A fact that could not be read, and why. Never taken for "fine"."""
 
     why: str
 
 
 class Verdict(StrEnum):
-    """How a roll-out ended. Each has its own exit code (design: "Exit codes")."""
+    """How a rollout ended. Each has its own exit code (design: "Exit codes")."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
@@ -53,7 +54,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """A verbatim API field or log line, and where it was read."""
+    """A verbatim API field or log line, and its source."""
 
     source: str
     text: str
@@ -61,7 +62,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """A cause, what shows it, how sure that is, and the commands that mend it."""
+    """A cause with its evidence, the confidence in it, and the commands that fix it."""
 
     cause: str
     summary: str

@@ -1,9 +1,9 @@
-"""Who and where this process is, so that another run on the same machine can tell whether it still
-lives.
+"""Identify this process, so that another run on this machine can tell whether it is alive.
 
-A host name alone does not say "the same machine" (two laptops may share one, two containers a
-host), so the name, the boot and the process-id namespace together do. Where the system does not
-tell them (macOS), nobody is ever called gone, and a lock's expiry decides."""
+A host name alone does not identify a machine (two laptops may share one, two containers a host), so
+the name, the boot and the process-id namespace do together. On a system without them (macOS) no
+process ever counts as gone, and a lock's expiry decides.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def owner() -> str:
-    """The login name, `unknown` where the system has none (a container's bare user id)."""
+    """The login name, or `unknown` if the system has none (a container's bare user id)."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -27,8 +27,9 @@ def host() -> str:
 
 
 def process() -> str:
-    """`PLACE/PID`: this process, comparable only on the machine, boot and namespace that it names;
-    empty where they are not told.
+    """`PLACE/PID` of this process, comparable only on the same machine, boot and namespace.
+
+    Empty if the system does not provide them.
     """
     place = here()
     return f"{place}/{os.getpid()}" if place else ""
@@ -44,7 +45,7 @@ def here() -> str:
 
 
 def is_gone(process: str) -> bool:
-    """Whether `process` ran here and has ended. False where it ran elsewhere, or cannot be told."""
+    """Whether `process` ran here and has ended; False if it ran elsewhere or is unknown."""
     place, _, pid = process.partition("/")
     if not place or place != here() or not pid.isdigit():
         return False

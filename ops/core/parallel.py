@@ -1,8 +1,8 @@
-"""Many looks at once: each is answered, or becomes `Unknown` with the reason; none can end the
-others.
+"""Run many reads at once; each returns its result, or `Unknown` with the reason.
 
-Threads of our own rather than an executor: an executor is waited for when Python exits, so Ctrl-C
-would hang on the slowest look."""
+These are plain threads, not an executor: Python waits for an executor when it exits, so Ctrl-C
+would hang on the slowest read.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ops.core.redaction.redact import one_line
 
 T = TypeVar("T")
 AT_ONCE = 8
-# Held while a door imports a library that shares packages with another door's: docker, fabric and
-# OpenSSL bring paramiko and cryptography.
-# Two threads that enter such a package from different ends wait for each other, and CPython ends
-# one of them with `_DeadlockError`.
+# Held while importing a library that shares packages with others: docker, fabric and OpenSSL import
+# paramiko and cryptography. Two threads that import such a package from different ends deadlock,
+# and CPython ends one of them with `_DeadlockError`.
 importing = threading.RLock()
 
 
 def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
-    """Every call's result by its name, in the order given; what raised is `Unknown(why)`. At most 8
-    run at a time.
+    """The result of every call by its name, in the given order; `Unknown(why)` for an error.
+
+    At most 8 calls run at a time.
     """
     results: dict[str, T | Unknown] = {}
     turn = threading.Semaphore(AT_ONCE)
@@ -53,8 +53,9 @@ def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
 
 
 def try_call(call: Callable[[], T]) -> T | Unknown:
-    """Its result, or Unknown with the reason. An interrupt goes on: on the main thread it is the
-    operator's.
+    """The result of a call, or Unknown with the reason.
+
+    An interrupt passes through: on the main thread it comes from the operator.
     """
     try:
         return call()
@@ -63,8 +64,9 @@ def try_call(call: Callable[[], T]) -> T | Unknown:
 
 
 def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
-    """The same for the end of a thread of its own, where even SystemExit would be lost without a
-    word.
+    """The result of a call, or Unknown, also for SystemExit and interrupts.
+
+    For the end of a thread, where such an exception would be lost silently.
     """
     try:
         return call()
@@ -73,8 +75,9 @@ def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
 
 
 def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
-    """Its result within so many seconds; what it raises is raised here. Raises Unreachable where it
-    takes longer; its thread is left.
+    """The result of a call within `seconds`; an error of the call is raised here.
+
+    Raises Unreachable if it takes longer, and abandons its thread.
     """
     found: list[T] = []
     problem: list[BaseException] = []
@@ -96,11 +99,12 @@ def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
 
 
 class SchedulingDelay:
-    """How late this machine itself is while it holds: `late`, the most seconds by which a short
-    sleep was too long.
+    """Measure how late this machine itself is, while this context is open.
 
-    What is measured meanwhile is no more exact than that: threads that make clients, or other
-    programs, take the processor."""
+    `late` is the longest time in seconds by which a short sleep was too long. Other measurements
+    made at the same time are no more exact than that: threads that create clients, or other
+    programs, use the processor.
+    """
 
     TICK_S = 0.02
 
@@ -123,7 +127,7 @@ class SchedulingDelay:
 
 
 def reason(error: BaseException) -> str:
-    """What and why of an error of ours; class and text of any other."""
+    """`what` and `why` of an OpsError; class and text of any other error."""
     if isinstance(error, OpsError):
         return ": ".join(part for part in (error.what, error.why) if part)
     return f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__

@@ -1,6 +1,4 @@
-"""A plan is data: frozen steps, each with a sentence and its undo, made by a pure rule and printed
-or applied.
-"""
+"""Plans as data: frozen steps, made by a pure rule and printed or applied."""
 
 from __future__ import annotations
 
@@ -11,8 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do. `verb` names the doer, `says` is the sentence shown, `undo` what takes it
-    back (None: nothing needs to).
+    """A step of a plan.
+
+    `verb` names the handler, `says` is the sentence to print, `undo` is how it is undone (None: not
+    needed).
     """
 
     verb: str
@@ -23,13 +23,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What would be done, in order, and what need not be (`already`)."""
+    """The steps to run, in order, and what is done `already`."""
 
     steps: tuple[Step, ...]
     already: tuple[str, ...] = ()
 
     def as_document(self) -> dict[str, list[dict[str, str | None]]]:
-        """The shape that `--plan --json` prints."""
+        """The form that `--plan --json` prints."""
         return {
             "plan": [
                 {"verb": step.verb, "says": step.says, "undo": step.undo} for step in self.steps
@@ -37,7 +37,7 @@ class Plan:
         }
 
     def as_text(self) -> str:
-        """One numbered line a step, its undo below."""
+        """One numbered line per step, with its undo below."""
         lines = [f"  -  {text}" for text in self.already]
         for number, step in enumerate(self.steps, 1):
             lines.append(f"{number:>3}  {step.says}")

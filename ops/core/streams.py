@@ -1,8 +1,9 @@
-"""The process's standard streams, made safe before anything is printed.
+"""Make the process's standard streams safe before anything is printed.
 
 A closed descriptor (`>&-`) is opened on /dev/null: the next file or socket would get its number,
-and what is printed would go there. A reader that goes away (`inv --list | head`) ends the output
-quietly. A character that the locale's encoding lacks is escaped."""
+and output would go there. A reader that closes the pipe (`inv --list | head`) ends the output
+quietly. A character that the locale's encoding lacks is escaped.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ class _Pipe:
             self._drop()
 
     def _drop(self) -> None:
-        """Lead the descriptor to /dev/null, so that Python's flush at the end succeeds too."""
+        """Point the descriptor to /dev/null, so that Python's final flush succeeds too."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)
@@ -44,7 +45,7 @@ class _Pipe:
 
 
 def make_safe() -> None:
-    """Replace the standard streams where needed. Calling it again changes nothing."""
+    """Replace the standard streams where needed. Idempotent."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         _open_closed(number)
         if getattr(sys, name) is None:

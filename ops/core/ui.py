@@ -1,6 +1,4 @@
-"""What a person, or a program, sees: progress on stderr, results on stdout, questions, and exactly
-one JSON document with `--json`.
-"""
+"""Terminal output: progress on stderr, results on stdout, questions, one JSON document."""
 
 from __future__ import annotations
 
@@ -28,9 +26,7 @@ _COLOUR = re.compile(
 
 
 def plain(text: str) -> str:
-    """Text from another program without its colours; other control characters are shown as
-    `\\x..`.
-    """
+    """Remove colours from another program's text; escape other control characters as `\\x..`."""
     return _COLOUR.sub("", text).translate(CONTROL)
 
 
@@ -38,25 +34,26 @@ _READER_GONE = (errno.EPIPE, errno.ECONNRESET, errno.EIO, errno.EBADF)  # a pipe
 
 
 def progress(line: str = "") -> None:
-    """One line of progress, on stderr; control characters from outside cannot move the terminal's
-    cursor.
+    """Print a line of progress on stderr.
+
+    Control characters are escaped, so that text from outside cannot move the terminal's cursor.
     """
     print(line.translate(CONTROL), file=sys.stderr, flush=True)
 
 
 def on_terminal() -> bool:
-    """Whether a person can be asked (stdin) and sees what is drawn (stderr)."""
+    """Whether stdin can answer questions and stderr is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 class _BrokenPipeGuard:
-    """A stream that hides known secrets and survives its reader (a closed pipe, a lost terminal):
-    then text is dropped, never raised.
+    """A stream that hides known secrets and drops text once its reader has gone away.
 
-    What is being done must not hang on whether somebody reads along. The descriptor is pointed to
-    nowhere, so that the interpreter's own flush at the end does not fail either.
+    It never raises: work in progress must not depend on a reader (a closed pipe, a lost terminal).
+    The descriptor is pointed to /dev/null, so that the interpreter's own flush at exit does not
+    fail either.
 
-    `failure`: why something was not written although somebody wants it (a full disk).
+    `failure` is the error if text was lost although there was a reader (a full disk).
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -91,7 +88,7 @@ class _BrokenPipeGuard:
 
 @contextmanager
 def ignore_broken_pipes() -> Iterator[None]:
-    """stdout and stderr that cannot fail."""
+    """Make stdout and stderr streams that cannot fail."""
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (
         stream if isinstance(stream, _BrokenPipeGuard) else _BrokenPipeGuard(stream)
@@ -106,26 +103,25 @@ def ignore_broken_pipes() -> Iterator[None]:
 
 @contextmanager
 def clean_stdout() -> Iterator[TextIO]:
-    """The real stdout for one document, while everything else that is written to fd 1, by children
-    too, goes to stderr.
-    """
+    """The real stdout for one document; other writes to fd 1 go to stderr, by children too."""
     sys.stdout.flush()
-    kept = os.dup(1)
+    saved = os.dup(1)
     os.dup2(2, 1)
-    stream = os.fdopen(os.dup(kept), "w", encoding="utf-8")
+    stream = os.fdopen(os.dup(saved), "w", encoding="utf-8")
     try:
-        yield _BrokenPipeGuard(stream)  # type: ignore[misc]  # a TextIO in all that is used of it
+        yield _BrokenPipeGuard(stream)  # type: ignore[misc]  # a TextIO as far as it is used
     finally:
         sys.stdout.flush()
         with suppress(OSError):
             stream.close()
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(saved, 1)
+        os.close(saved)
 
 
 def write_document(stream: TextIO, document: Any) -> None:
-    """One JSON document and a newline; times as ISO 8601 in UTC. Known secrets are hidden in its
-    strings, so that it stays JSON.
+    """Write a JSON document and a newline; times as ISO 8601 in UTC.
+
+    Known secrets are hidden inside its strings, so that it stays valid JSON.
     """
     stream.write(json.dumps(known.hide_in(document), default=jsonable, ensure_ascii=False) + "\n")
     stream.flush()
@@ -147,10 +143,10 @@ def confirm(
     ask: Callable[[str], str] = input,
     option: str = "--yes",
 ) -> None:
-    """Ask before a change; `typed`: the word that must be typed. `--yes` answers. Raises Refused on
-    no, and where nobody can be asked.
+    """Ask before a change. Raises Refused on no, and without a terminal to ask on.
 
-    `option`: what would have answered it, where that is not `--yes`.
+    `typed` is a word that must be typed; `yes` skips the question. `option` is the option that
+    would have answered it.
     """
     if yes:
         return
@@ -167,7 +163,7 @@ def confirm(
 
 
 def refuse_unanswerable(what: str, option: str = "--yes") -> None:
-    """Raises Refused where no terminal is there to answer a question about `what`."""
+    """Raise Refused without a terminal on which to ask about `what`."""
     if not on_terminal():
         raise Refused(
             f"{what}: a question without anybody to answer it",
@@ -177,8 +173,9 @@ def refuse_unanswerable(what: str, option: str = "--yes") -> None:
 
 
 def _drop_type_ahead() -> None:
-    """Discard what was typed so far: keys pressed while something else ran are no answer to the
-    next question.
+    """Discard earlier input:
+
+    keys pressed while something else ran do not answer the next question.
     """
     if sys.stdin is None or not sys.stdin.isatty():
         return
@@ -189,11 +186,11 @@ def _drop_type_ahead() -> None:
 
 
 def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monotonic) -> bool:
-    """Announce `what` and wait `seconds` for a key: True where one was pressed, False where the
-    time is up.
+    """Announce `what` and wait `seconds` for a key; True if one was pressed.
 
-    False at once where this process runs in the background, since the terminal's keys are
-    another's, and where the terminal goes away."""
+    Returns False at once for a background process, since the terminal's keys belong to another one,
+    and for a terminal that disappears.
+    """
     if not _in_foreground():
         return False
     progress(f"{what} in {seconds:g} s; press a key to decide")
@@ -203,7 +200,7 @@ def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monot
     descriptor = sys.stdin.fileno()
     try:
         before = termios.tcgetattr(descriptor)
-        tty.setcbreak(descriptor)  # which discards what was typed so far
+        tty.setcbreak(descriptor)  # this discards earlier input
         try:
             return _key_pressed(descriptor, clock() + seconds, clock)
         finally:
@@ -213,7 +210,7 @@ def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monot
 
 
 def _key_pressed(descriptor: int, ends: float, clock: Callable[[], float]) -> bool:
-    """Show the seconds left, in place, until a key comes or the time is up."""
+    """Show the remaining seconds, in place, until a key is pressed or the time is up."""
     try:
         while (left := ends - clock()) > 0:
             print(f"\r  {math.ceil(left)} s ", end="", file=sys.stderr, flush=True)
@@ -225,8 +222,9 @@ def _key_pressed(descriptor: int, ends: float, clock: Callable[[], float]) -> bo
 
 
 def _in_foreground() -> bool:
-    """Whether the terminal's keys come to this process; a background one is stopped when it reads
-    or sets it.
+    """Whether this process receives the terminal's keys.
+
+    A background process is stopped when it reads from or configures the terminal.
     """
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
@@ -235,10 +233,9 @@ def _in_foreground() -> bool:
 
 
 def read_answer(prompt: str, ask: Callable[[str], str] = input) -> str:
-    """One line from the terminal, typed after the prompt; it goes to stderr, since stdout belongs
-    to the result.
+    """Read a line from the terminal; the prompt goes to stderr, since stdout is for results.
 
-    Every question of a task is asked here. A lost terminal answers nothing.
+    Every question of a task goes through here. A lost terminal gives an empty answer.
     """
     _drop_type_ahead()
     print(prompt, end="", file=sys.stderr, flush=True)
@@ -252,8 +249,9 @@ def read_answer(prompt: str, ask: Callable[[str], str] = input) -> str:
 
 
 def parse_seconds(option: str, text: str | None) -> float | None:
-    """An option such as `--timeout 5m`, in seconds; None where it was not given. Raises ConfigError
-    (exit 2).
+    """The value of an option such as `--timeout 5m` in seconds; None if it was not given.
+
+    Raises ConfigError (exit 2).
     """
     if text is None:
         return None
@@ -266,7 +264,7 @@ def parse_seconds(option: str, text: str | None) -> float | None:
 
 
 def span(seconds: float) -> str:
-    """As it would be typed: `8s`, `10m`, `1h`."""
+    """A duration as an option takes it: `8s`, `10m`, `1h`."""
     for letter, length in (("h", 3600), ("m", 60)):
         if seconds >= length and seconds % length == 0:
             return f"{seconds / length:.0f}{letter}"
@@ -274,5 +272,5 @@ def span(seconds: float) -> str:
 
 
 def took(seconds: float) -> str:
-    """`4.2 s`, `3 min 5 s`."""
+    """A duration for people: `4.2 s`, `3 min 5 s`."""
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"

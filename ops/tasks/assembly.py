@@ -1,9 +1,9 @@
-"""The collection that `inv` sees: the fixed namespaces, and one generated for each service of any
-environment.
+"""Build the collection for `inv`: fixed namespaces, and one per configured service.
 
 Invoke imports `tasks.py` before it loads the project's configuration, so the files are read here,
-and what Invoke cannot load is refused. A namespace is offered for the union of all environments; a
-task refuses where its service is absent from the chosen one."""
+and what Invoke cannot load is refused. There is a namespace for each service of any environment; a
+task refuses to run if its service is absent from the chosen one.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ CLUSTER = re.compile(r"-[A-Za-z]*f")  # -f, or -df: switches, then -f
 
 
 def build_collection() -> Collection:
-    """Every namespace, by name. Raises ConfigError for a `-f FILE` that is not there and for a
-    service name that is taken.
+    """The collection of all namespaces.
+
+    Raises ConfigError for a `-f FILE` that does not exist and for a reserved service name.
     """
     streams.make_safe()
     ns = Collection()
@@ -54,9 +55,7 @@ def build_collection() -> Collection:
 
 
 def service_names() -> tuple[str, ...]:
-    """Names of the services in all environments. Raises ConfigError for a configuration that is
-    wrong.
-    """
+    """Names of the services in all environments. Raises ConfigError for a wrong configuration."""
     defaults = {**Config.global_defaults(), **DEFAULTS}
     environments = load.load(ROOT, runtime_file(sys.argv[1:]), defaults)["environments"]
     return tuple(

@@ -1,5 +1,6 @@
-"""`cdn.*`: the CDN's cache, by hand. A deploy of a service with `invalidate` paths does this by
-itself.
+"""`cdn.*`: manage the CDN's cache by hand.
+
+A deploy of a service with `invalidate` paths does this by itself.
 """
 
 from __future__ import annotations
@@ -7,14 +8,14 @@ from __future__ import annotations
 from ops.tasks.shared import Session, ops_task
 
 PATHS = (
-    "Path to take out of the cache, in quotes ('/about', '/static/*'); again, or with commas, "
-    "for more (default: '/*')."
+    "Path to invalidate, in quotes ('/about', '/static/*'); repeat, or separate with commas, for "
+    "more (default: '/*')."
 )
 
 
 @ops_task(options=("plan", "yes", "json", "timeout"), help={"paths": PATHS}, repeated=("paths",))
 def invalidate(session: Session, paths: list[str] | None = None) -> None:
-    """Take pages out of the CDN's cache, and wait until that is done everywhere."""
+    """Invalidate paths in the CDN's cache, and wait until this is complete."""
     import uuid
 
     from ops.cdn import invalidate as flow
@@ -45,8 +46,9 @@ def invalidate(session: Session, paths: list[str] | None = None) -> None:
 
 
 def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
-    """The paths as they were given, everything without any. Raises ConfigError (exit 2) for what
-    CloudFront would take otherwise.
+    """The given paths, or all without any.
+
+    Raises ConfigError (exit 2) for a pattern that CloudFront would interpret differently.
     """
     from ops.cdn.facts import EVERYTHING
     from ops.core.config.types import path_pattern
@@ -67,9 +69,7 @@ def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
 
 @ops_task(options=("json",))
 def status(session: Session) -> None:
-    """Show the distribution, whether its last change has arrived everywhere, and the invalidations
-    under way.
-    """
+    """Show the distribution, whether its last change is deployed, and open invalidations."""
     from ops.cdn import invalidate as flow
     from ops.platform import Platform
 
@@ -80,9 +80,7 @@ def status(session: Session) -> None:
 
 @ops_task(options=("json",))
 def check(session: Session) -> None:
-    """Show for every configured page whether the cache answers it, how old it is, and whether it is
-    from before the last deploy.
-    """
+    """Show for each configured page if it is cached, how old, and if older than the last deploy."""
     from ops.cdn import invalidate as flow
     from ops.platform import Platform
 

@@ -1,4 +1,4 @@
-"""`db.*`: the database's schema, forward and back; and a look at both."""
+"""`db.*`: migrate the database's schema, in both directions, and inspect it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from ops.migrations.plan import Direction, MigrationTarget
     from ops.migrations.snapshot import RdsWait
 
-TO = "Revision to go to ('head', 'base', or its id)."
-ACCEPT_EDIT = "Revision that was edited after it was applied, and whose edit means the same."
+TO = "Target revision ('head', 'base', or an id)."
+ACCEPT_EDIT = "Accept this revision, edited after it was applied without a change of meaning."
 CHANGE = ("plan", "yes", "json", "timeout", "wait")
 
 
@@ -22,7 +22,7 @@ def migration_target(session: Session) -> MigrationTarget:
 
 
 def migrate(session: Session, direction: Direction, to: str | None, edited: str | None) -> None:
-    """Plan, show, ask, run: the same both ways."""
+    """Plan, print, confirm and run a migration, in either direction."""
     from ops.core import ui
     from ops.health import before_after
     from ops.migrations import lint as migrations_lint
@@ -55,7 +55,7 @@ def migrate(session: Session, direction: Direction, to: str | None, edited: str 
         )
     looks = (
         bool(planned.steps) and here.door.mode != "local"
-    )  # on a developer's own database there is no platform around it
+    )  # a developer's own database has no platform around it
     with before_after.before_and_after(
         session.settings, f"db.{direction} to {planned.to}", looks=looks
     ) as around:
@@ -68,21 +68,21 @@ def migrate(session: Session, direction: Direction, to: str | None, edited: str 
 
 @ops_task(options=CHANGE, help={"to": f"{TO} Default: head.", "edited": ACCEPT_EDIT})
 def upgrade(session: Session, to: str | None = None, edited: str | None = None) -> None:
-    """Bring the database's schema up to the newest revision, one transaction a revision."""
+    """Upgrade the database's schema to the newest revision, one transaction per revision."""
     migrate(session, "upgrade", to, edited)
 
 
-@ops_task(options=CHANGE, help={"to": f"{TO} Default: one step back.", "edited": ACCEPT_EDIT})
+@ops_task(
+    options=CHANGE, help={"to": f"{TO} Default: the previous revision.", "edited": ACCEPT_EDIT}
+)
 def downgrade(session: Session, to: str | None = None, edited: str | None = None) -> None:
-    """Take revisions back, after showing which tables, columns and rows that costs."""
+    """Downgrade the schema, after listing the tables, columns and rows that are lost."""
     migrate(session, "downgrade", to, edited)
 
 
 @ops_task(options=("json",))
 def current(session: Session) -> None:
-    """Show at which revision the database is, what is pending, and where its schema is not that
-    revision's (drift: exit code 1).
-    """
+    """Show the database's revision, pending revisions, and schema drift (exit code 1)."""
     from ops.migrations import drift as migrations_drift
     from ops.migrations import plan as flow
 
@@ -97,11 +97,12 @@ def current(session: Session) -> None:
 
 @ops_task(
     options=("plan", "yes", "json", "wait"),
-    help={"to": "Revision to record. Default: the oldest with this schema."},
+    help={"to": "Revision to record. Default: the oldest one with this schema."},
 )
 def adopt(session: Session, to: str | None = None) -> None:
-    """Record the revision of a database that another tool made, where its schema is that
-    revision's; else print what differs.
+    """Record the revision of a database made by another tool, if its schema matches.
+
+    Otherwise print the differences.
     """
     from ops.core import ui
     from ops.migrations import adopt as flow
@@ -122,7 +123,7 @@ def adopt(session: Session, to: str | None = None) -> None:
 
 @ops_task(options=("json",))
 def pending(session: Session) -> None:
-    """Show the revisions that this database has not seen, oldest first."""
+    """Show the revisions not yet applied to this database, oldest first."""
     from ops.migrations import plan as flow
 
     found = flow.revision_status(migration_target(session)).pending
@@ -132,8 +133,9 @@ def pending(session: Session) -> None:
 
 @ops_task(options=("json",), help={"limit": "How many runs to show."})
 def history(session: Session, limit: int = 20) -> None:
-    """Show who migrated this database when, from where, and how it ended: failed and killed runs
-    too.
+    """Show every migration of this database: who, when, from where, and its result.
+
+    Failed and killed runs are included.
     """
     from ops.migrations import plan as flow
 
@@ -146,10 +148,13 @@ def history(session: Session, limit: int = 20) -> None:
 
 @ops_task(
     options=("json",),
-    help={"to": f"{TO} Default: head, or one step back.", "back": "The SQL of the way back."},
+    help={
+        "to": f"{TO} Default: head, or the previous revision.",
+        "back": "Print the SQL of db.downgrade.",
+    },
 )
 def sql(session: Session, to: str | None = None, back: bool = False) -> None:
-    """Print the SQL of what db.upgrade (or db.downgrade) would run; nothing is changed."""
+    """Print the SQL that db.upgrade (or db.downgrade) would run; nothing is changed."""
     from ops.migrations import plan as flow
 
     planned = flow.plan(migration_target(session), "downgrade" if back else "upgrade", to)
@@ -164,10 +169,10 @@ def wait_policy(session: Session, longest: float) -> RdsWait:
 
 @ops_task(
     options=("plan", "json", "timeout"),
-    help={"name": "What to call it. Default: the instance, why, when."},
+    help={"name": "Name of the snapshot. Default: instance, reason and time."},
 )
 def snapshot(session: Session, name: str | None = None) -> None:
-    """Take an RDS snapshot of the database, and wait until it can be restored from."""
+    """Take an RDS snapshot of the database, and wait until it is available."""
     from ops.migrations import snapshot as flow
 
     if session.plan:
@@ -180,7 +185,7 @@ def snapshot(session: Session, name: str | None = None) -> None:
 
 @ops_task(options=("plan", "json", "timeout"))
 def start(session: Session) -> None:
-    """Start the RDS instance where it is stopped, and wait until it is available."""
+    """Start the RDS instance if it is stopped, and wait until it is available."""
     from ops.migrations import snapshot as flow
 
     if session.plan:
@@ -212,8 +217,8 @@ def ping(session: Session) -> None:
     options=("json",),
     positional=("message",),
     help={
-        "message": "What it does, in a sentence.",
-        "from_sql": "Legacy SQL file to wrap as it is.",
+        "message": "What the revision does, in one sentence.",
+        "from_sql": "Legacy SQL file to wrap unchanged.",
         "autogenerate": "Generate operations from the difference between the configured metadata "
         "(database.metadata) and the newest revision.",
     },
@@ -221,7 +226,7 @@ def ping(session: Session) -> None:
 def revision(
     session: Session, message: str, from_sql: str | None = None, autogenerate: bool = False
 ) -> None:
-    """Write a new revision after the newest one, both directions to be filled in."""
+    """Write a new revision after the newest one, with upgrade and downgrade to be filled in."""
     from ops.migrations import new_revision as flow
 
     files = flow.write(session.settings, message, from_sql, autogenerate)
@@ -235,13 +240,14 @@ def revision(
 @ops_task(
     options=("json",),
     help={
-        "beside": "On a scratch database on the configured server, not on a PostgreSQL of its own.",
-        "major": "Major version of that PostgreSQL. Default: RDS's, where this machine has it.",
+        "beside": "Use a scratch database on the configured server, not a separate PostgreSQL.",
+        "major": "Major version of the scratch PostgreSQL. Default: RDS's, if installed here.",
     },
 )
 def verify(session: Session, beside: bool = False, major: int = 0) -> None:
-    """Run every revision there, back and there again on a scratch PostgreSQL; schema and rows must
-    be the same each time.
+    """Run every revision up, down and up again on a scratch PostgreSQL, and compare.
+
+    Schema and rows must be the same each time.
     """
     from ops.migrations import verify as flow
 
@@ -254,12 +260,12 @@ def verify(session: Session, beside: bool = False, major: int = 0) -> None:
     session.leave(0 if found.well else 1)
 
 
-RUN = {"run": "Id of the run, as it was said; default: the one at work, else the newest."}
+RUN = {"run": "Id of the run, as printed at its start. Default: the active one, else the newest."}
 
 
 @ops_task(options=("json",), help=RUN)
 def attach(session: Session, run: str = "latest") -> None:
-    """Come back to a migration on the bastion: its whole log, then its end."""
+    """Attach to a migration on the bastion: print its whole log, then its result."""
     from ops.migrations.remote import run as flow
 
     done = flow.attach(migration_target(session), run)
@@ -268,7 +274,7 @@ def attach(session: Session, run: str = "latest") -> None:
 
 @ops_task(options=("json",), help=RUN)
 def cancel(session: Session, run: str = "latest") -> None:
-    """Interrupt a migration on the bastion; the revision at work is rolled back."""
+    """Interrupt a migration on the bastion; the running revision is rolled back."""
     from ops.migrations.remote import run as flow
 
     found = flow.cancel(migration_target(session), run)
@@ -277,8 +283,9 @@ def cancel(session: Session, run: str = "latest") -> None:
 
 @ops_task(options=("json", "timeout"))
 def tunnel(session: Session) -> None:
-    """Keep a port of this machine open that leads to the database, until Ctrl-C; prints the psql
-    line, without the password.
+    """Open a local port that leads to the database, until Ctrl-C.
+
+    Prints the psql command line, without the password.
     """
     from ops.migrations import tunnel as flow
 
@@ -287,11 +294,9 @@ def tunnel(session: Session) -> None:
     flow.wait(session.timeout_s())
 
 
-@ops_task(options=("json",), help={"revision": "Only this revision; default: all of the project."})
+@ops_task(options=("json",), help={"revision": "Only this revision (default: all revisions)."})
 def lint(session: Session, revision: str | None = None) -> None:
-    """Look for what is dangerous in the revisions' SQL (squawk, and rules of our own); exit code 1
-    where something blocks.
-    """
+    """Lint the SQL of the revisions (squawk and our own rules); exit code 1 if one is blocked."""
     from ops.migrations import lint as flow
 
     found = flow.lint_project(session.settings, revision)

@@ -1,4 +1,4 @@
-"""`dev.*`: what a developer of this project types."""
+"""`dev.*`: tasks for developers of this project."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ops.tasks.shared import ROOT, Session, ops_task
     options=(), help={"select": "Only tests whose names match this expression (pytest's -k)."}
 )
 def test(session: Session, select: str | None = None) -> None:
-    """Run the house's checks and all tests."""
+    """Run the static checks and all tests."""
     from ops import dev
 
     session.leave(dev.test(ROOT, select=select))
@@ -25,7 +25,7 @@ def check(session: Session) -> None:
 
 @ops_task(options=())
 def fix(session: Session) -> None:
-    """Let ruff mend what it can."""
+    """Let ruff fix what it can."""
     from ops import dev
 
     session.leave(dev.fix(ROOT))
@@ -41,7 +41,7 @@ def bench(session: Session) -> None:
 
 @ops_task(options=())
 def docs(session: Session) -> None:
-    """Bring the pages that are gathered from the code up to date."""
+    """Update the pages that are generated from the code."""
     from ops import dev
 
     session.leave(dev.docs(ROOT))

@@ -1,5 +1,6 @@
-"""`health.*`: the runbook's section 5 as one command, or one group of it; what is wrong, why, and
-what changed since.
+"""`health.*`: the runbook's section 5 as one command, or one group of it.
+
+Reports failures, their causes, and what changed since an earlier run.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from ops.health.model import SweepRequest
 from ops.tasks.shared import Session, ops_task
 
 SINCE = (
-    "Read the logs so far back, and judge all of it (30m). Default: since the last release, "
-    "judging the last while."
+    "How far back to read logs (30m); every error counts. Default: since the last release, "
+    "counting recent errors only."
 )
-AGAINST = "Compare with this file (of --save), or with last-release. Default: the run before."
+AGAINST = (
+    "Compare with this file (written by --save), or with last-release. Default: the previous run."
+)
 SAVE = "Write this run to a file."
-WATCH = "Look again every so many seconds (5), until Ctrl-C."
+WATCH = "Repeat every so many seconds (5), until Ctrl-C."
 SHARED: dict[str, str] = {"since": SINCE, "against": AGAINST, "save": SAVE, "watch": WATCH}
-ONLY = "Only this group; again, or with commas, for more."
+ONLY = "Only this group; repeat, or separate with commas, for more."
 
 
 def report_sweep(
@@ -28,7 +31,7 @@ def report_sweep(
     save: str | None,
     watch: str | None,
 ) -> None:
-    """One sweep, or one after the other; exit code 1 where anything failed or is unknown."""
+    """Run one sweep, or one after the other; exit code 1 if a check failed or is unknown."""
     from ops.core import ui
     from ops.health import history, render
     from ops.health import sweep as flow
@@ -56,9 +59,7 @@ def everything(
     save: str | None = None,
     watch: str | None = None,
 ) -> None:
-    """Look at everything at once: pages, tasks, targets, database, CDN, certificates, logs,
-    Terraform's lock; and what changed.
-    """
+    """Check pages, tasks, targets, database, CDN, certificates, logs and Terraform at once."""
     groups = tuple(name for text in only or () for name in text.split(",") if name)
     report_sweep(session, groups, since, against, save, watch)
 
@@ -79,30 +80,26 @@ def group(name: str, doc: str) -> Any:
 
 endpoints = group(
     "endpoints",
-    "Ask every page and API path, through the CDN and at the load balancer, for what it "
-    "should say.",
+    "Check every page and API path, through the CDN and at the load balancer.",
 )
 ecs = group(
     "ecs",
-    "Look at the cluster and every service: tasks, deployment, and whether all run the "
-    "last release's image.",
+    "Check the cluster and every service: tasks, deployment, and the last release's image.",
 )
-targets = group("targets", "Look at every target group, with the load balancer's own reasons.")
+targets = group("targets", "Check every target group, with the load balancer's own reasons.")
 db = group(
     "db",
-    "Look at RDS, the secret, a connection, the schema beside the releases, and how many "
-    "are connected.",
+    "Check RDS, the secret, a connection, the schema revision, and the number of connections.",
 )
 cdn = group(
     "cdn",
-    "Look at the distribution, its invalidations, and whether a page is kept from before "
-    "the running release.",
+    "Check the distribution, its invalidations, and pages cached before the running release.",
 )
 certificates = group(
     "certificates",
-    "Look at the whole chain of certificates: trusted, for this host, and until when.",
+    "Check the certificate chain: trust, host name and expiry.",
 )
 logs = group(
-    "logs", "Read errors and warnings of every service, grouped by pattern, new ones marked."
+    "logs", "Check the logs of every service: errors and warnings by pattern, new ones marked."
 )
-terraform = group("terraform", "Look whether somebody holds the Terraform state, and who.")
+terraform = group("terraform", "Check whether the Terraform state is locked, and by whom.")

@@ -1,6 +1,4 @@
-"""`lock.*`: who holds which service, and taking a lock away from a holder that is known to be
-gone.
-"""
+"""`lock.*`: list deploy locks, and free a lock whose holder is gone."""
 
 from __future__ import annotations
 

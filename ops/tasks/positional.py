@@ -1,8 +1,8 @@
-"""A parameter that is given by its place, or left out where a switch says so: `inv sandbox.mend
-FAULT`, `inv sandbox.mend --all`.
+"""A positional argument that a switch makes optional: `inv sandbox.mend --all`.
 
-Invoke asks for every positional; the argument here has a value, the empty one, as soon as the
-switch is on."""
+Invoke requires every positional argument; the one here has a value, the empty string, once the
+switch is on.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ops.tasks.arguments import OpsTask, StrictArgument
 
 
 class OptionalPositional(StrictArgument):
-    """A positional that may be left out when `switch` is given."""
+    """A positional argument that may be left out if `switch` is given."""
 
     def __init__(self, like: StrictArgument, switch: Argument) -> None:
         self.switch = switch
@@ -31,7 +31,7 @@ class OptionalPositional(StrictArgument):
 
 
 def optional_positional(task: OpsTask, name: str, switch: str) -> OpsTask:
-    """The same task, its positional `name` not asked for where the option `switch` is on."""
+    """Make the positional argument `name` of a task optional if the option `switch` is on."""
     made = task.get_arguments
 
     def get_arguments(ignore_unknown_help: bool | None = None) -> list[Argument]:

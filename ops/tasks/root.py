@@ -7,10 +7,10 @@ from ops.tasks.shared import Session, ops_task
 
 @ops_task(
     options=("skip", "json"),
-    help={"service": "Only this service (default: all of the environment)."},
+    help={"service": "Only this service (default: all services of the environment)."},
 )
 def preflight(session: Session, service: str | None = None) -> None:
-    """Go through the runbook's checklist and change nothing."""
+    """Check everything on the runbook's checklist and change nothing."""
     from ops.preflight import report as flow
 
     result = flow.preflight(session.settings, service, session.skip)
@@ -20,7 +20,7 @@ def preflight(session: Session, service: str | None = None) -> None:
 
 @ops_task(options=("json",))
 def status(session: Session) -> None:
-    """Show what runs: every service of the environment, its image, tasks and deployments."""
+    """Show every service of the environment: its image, tasks and deployments."""
     from ops.ecs import status as flow
 
     seen = flow.status(session.settings, tuple(sorted(session.settings.environment.services)))

@@ -1,5 +1,6 @@
-"""`sandbox.*`: the embedded platform's front doors, and the only ones that know that there is
-one.
+"""`sandbox.*`: start, stop and break the embedded platform.
+
+No other task knows that there is one.
 """
 
 from __future__ import annotations
@@ -10,21 +11,21 @@ from ops.tasks.positional import optional_positional
 from ops.tasks.shared import ROOT, Session, ops_task
 
 ENGINE = (
-    "What runs the tasks: `process` (needs nothing), or `docker` (a real engine); without it, "
-    "what is up."
+    "What runs the tasks: `process` (needs nothing), or `docker` (a real engine). Default: as "
+    "running."
 )
 ROLLOUT = (
-    "Who rolls out: `ecs`, `terraform`, or `auto` (Terraform where it works on this machine); "
-    "without it, what is up, else auto."
+    "How to roll out: `ecs`, `terraform`, or `auto` (Terraform if it works on this machine). "
+    "Default: as running, else auto."
 )
 REGISTRY = (
-    "A real registry on this machine that holds the images, `127.0.0.1:5000`, with `--engine "
-    "docker`; without it, what is up."
+    "A real registry on this machine for the images (127.0.0.1:5000), with `--engine docker`. "
+    "Default: as running."
 )
 
 
 def one_of(option: str, given: str | None, allowed: tuple[str, ...]) -> None:
-    """Raises ConfigError for a word that the option does not know."""
+    """Raise ConfigError for a value that the option does not allow."""
     if given not in (None, *allowed):
         from ops.core.errors import ConfigError
 
@@ -38,7 +39,7 @@ def up(
     rollout: str | None = None,
     registry: str | None = None,
 ) -> None:
-    """Start the embedded platform; a second time, do nothing; after a crash, heal it."""
+    """Start the embedded platform, or repair it after a crash; does nothing if it is healthy."""
     from ops.core import ui
     from ops.sandbox import lifecycle
 
@@ -52,10 +53,10 @@ def up(
 
 @ops_task(
     options=("json",),
-    help={"purge": "Remove the sandbox's files too: database, images, the sample's checkout."},
+    help={"purge": "Also remove the sandbox's files: database, images, the sample's checkout."},
 )
 def down(session: Session, purge: bool = False) -> None:
-    """Stop the embedded platform and every process of it."""
+    """Stop the embedded platform and all its processes."""
     from ops.core import ui
     from ops.sandbox import lifecycle
 
@@ -66,7 +67,7 @@ def down(session: Session, purge: bool = False) -> None:
 
 @ops_task(options=("json",))
 def status(session: Session) -> None:
-    """Show whether the embedded platform is ready, and where its parts listen."""
+    """Show whether the embedded platform is ready, and the addresses of its parts."""
     from ops.sandbox import lifecycle
 
     status = lifecycle.status(ROOT / ".sandbox")
@@ -76,9 +77,7 @@ def status(session: Session) -> None:
 
 @ops_task(options=("json",))
 def faults(session: Session) -> None:
-    """List what can be broken, where the runbook knows it, what it must be found to be, and whether
-    it is broken now.
-    """
+    """List the faults: description, runbook section, expected diagnosis, and whether active."""
     from ops.sandbox import faults
 
     rows = faults.faults(ROOT / ".sandbox")
@@ -89,10 +88,10 @@ def faults(session: Session) -> None:
     name="break",
     options=("json",),
     positional=("fault",),
-    help={"fault": "Its name, as `inv sandbox.faults` lists it."},
+    help={"fault": "Name of the fault, as listed by `inv sandbox.faults`."},
 )
 def break_(session: Session, fault: str) -> None:
-    """Do a fault to the sandbox's world, and return when it is in effect."""
+    """Inject a fault into the sandbox, and return when it is in effect."""
     carry_out(session, "break", fault)
 
 
@@ -100,12 +99,12 @@ def break_(session: Session, fault: str) -> None:
     options=("json",),
     positional=("fault",),
     help={
-        "fault": "Its name, as `inv sandbox.faults` lists it; not with --all.",
-        "all": "Mend every fault that is active.",
+        "fault": "Name of the fault, as listed by `inv sandbox.faults`; not with --all.",
+        "all": "Remove every active fault.",
     },
 )
 def mend(session: Session, fault: str, all: bool = False) -> None:
-    """Take a fault back, and return when the sandbox's world is well."""
+    """Remove a fault, and return when the sandbox is healthy again."""
     carry_out(session, "mend-all" if all and not fault else "mend", fault)
 
 
@@ -113,7 +112,7 @@ mend = optional_positional(mend, "fault", "all")
 
 
 def carry_out(session: Session, verb: str, fault: str) -> None:
-    """One order to the sandbox, and a line for each fault that it is about."""
+    """Send a request to the sandbox, and print a line for each fault concerned."""
     from ops.core import ui
     from ops.sandbox import faults
 

@@ -1,6 +1,4 @@
-"""The namespace of one configured service, generated: `inv backend.deploy`, `inv frontend.deploy`,
-and so for a third.
-"""
+"""The generated namespace of a configured service, such as `inv backend.deploy`."""
 
 from __future__ import annotations
 
@@ -10,16 +8,15 @@ from invoke.collection import Collection
 
 from ops.tasks.shared import Session, ops_task
 
-TAG = "Deploy this image, which must be in ECR, and build nothing (default: the commit's)."
+TAG = "Deploy this tag, which must be in ECR, without a build (default: the commit's)."
 ALLOW_DESTROY = (
-    "Allow Terraform a destroy or replacement, which --yes does not: --allow-destroy ADDRESS "
-    "(again for more)."
+    "Allow Terraform to destroy or replace ADDRESS, which --yes does not (repeat for more)."
 )
 KEEP = "With --no-rollback: leave a failed rollout in place instead of rolling back."
 
 
 def namespace(name: str) -> Collection:
-    """Every task of the service `name`."""
+    """The tasks of the service `name`."""
     collection = Collection(name)
     for make in (build, push, deploy, releases, status):
         collection.add_task(make(name))
@@ -70,7 +67,7 @@ def deploy(name: str) -> Any:
     def body(
         session: Session, tag: str | None = None, rollback: bool = True, allow_destroy: Any = None
     ) -> None:
-        """Roll this service out from a commit, and prove it healthy or undo it."""
+        """Deploy this service from a commit, verify it, and roll back if it is not healthy."""
         from dataclasses import replace
 
         from ops.deploy import deploy as flow
@@ -106,9 +103,7 @@ def deploy(name: str) -> Any:
 def releases(name: str) -> Any:
     @ops_task(options=("json",), name="releases")
     def body(session: Session) -> None:
-        """List this service's releases, newest first: who, what, how it went, what runs, what is
-        still in ECR.
-        """
+        """List this service's releases, newest first: who, what, result, running, in ECR."""
         from ops.platform import Platform
         from ops.state import records as flow
 

@@ -1,4 +1,4 @@
-"""`tf.*`: Terraform of the chosen environment, by saved plans; and its state's lock."""
+"""`tf.*`: Terraform for the chosen environment, with saved plans, and its state lock."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from ops.tasks.shared import Session, ops_task
 if TYPE_CHECKING:
     from ops.terraform.plan import TerraformWorkspace
 
-WAIT = {"wait": "Wait this long for a held state lock (10m)."}
+WAIT = {"wait": "Wait this long for a locked state (10m)."}
 ALLOW_DESTROY = (
-    "Allow a destroy or replacement, which --yes does not: --allow-destroy ADDRESS (again for "
-    "more)."
+    "Allow Terraform to destroy or replace ADDRESS, which --yes does not (repeat for more)."
 )
-BOTH = {"wait": "Wait this long for a held state lock, or for a deploy to end (10m)."}
+BOTH = {"wait": "Wait this long for a locked state, or for a deploy to end (10m)."}
 
 
 def workspace(session: Session) -> TerraformWorkspace:
@@ -32,8 +31,9 @@ def seconds(wait: str | None) -> float:
 
 @ops_task(options=("json",))
 def init(session: Session) -> None:
-    """Initialise Terraform's directory with its backend configuration (every tf task does so where
-    it is needed).
+    """Initialise Terraform's directory with its backend configuration.
+
+    Every tf task does so if needed.
     """
     from ops.terraform import plan as flow
 
@@ -47,7 +47,7 @@ def init(session: Session) -> None:
 
 @ops_task(options=("json",), help=WAIT)
 def plan(session: Session, wait: str | None = None) -> None:
-    """Save a plan and show what it would do, every service's image as it runs."""
+    """Save a plan and print it, with every service's image as it is running."""
     from ops.terraform import plan as flow
 
     planned = flow.plan_as_running(workspace(session), wait_s=seconds(wait))
@@ -64,7 +64,7 @@ def plan(session: Session, wait: str | None = None) -> None:
     repeated=("allow_destroy",),
 )
 def apply(session: Session, wait: str | None = None, allow_destroy: Any = None) -> None:
-    """Apply the saved plan, if it is of this commit and this state, and recent.
+    """Apply the saved plan, if it is recent and matches this commit and state.
 
     A destroy or replacement needs --allow-destroy ADDRESS, or its address typed on a terminal.
     """
@@ -98,9 +98,7 @@ def output(session: Session) -> None:
 
 @ops_task(options=("json",), help=WAIT)
 def drift(session: Session, wait: str | None = None) -> None:
-    """Show what was changed outside of Terraform; nothing is written. Exit code 1 where something
-    was.
-    """
+    """Show changes made outside of Terraform (exit code 1); nothing is written."""
     from ops.terraform import plan as flow
 
     planned = flow.drift(workspace(session), wait_s=seconds(wait))
@@ -116,7 +114,7 @@ def drift(session: Session, wait: str | None = None) -> None:
 
 @ops_task(options=("json",))
 def locks(session: Session) -> None:
-    """Show who holds the state's lock, since when, and for what (S3 lock file or DynamoDB)."""
+    """Show who holds the state lock, since when, and for what (S3 lock file or DynamoDB)."""
     from ops.terraform import unlock as flow
 
     held = flow.held(workspace(session))
@@ -131,14 +129,14 @@ def locks(session: Session) -> None:
 
 @ops_task(
     options=("json",),
-    help={"id": "The lock's id, as tf.locks shows it: typed by somebody who has looked."},
+    help={"id": "The lock's id, as printed by tf.locks, after checking that its owner is gone."},
 )
 def unlock(session: Session, id: str | None = None) -> None:
-    """Take a dead owner's state lock away; --yes does not exist here."""
+    """Remove the state lock of an owner that is gone; there is no --yes."""
     from ops.terraform import unlock as flow
 
     lock = flow.unlock(workspace(session), id)
     session.report(
         {"environment": session.settings.name, "unlocked": flow.as_document(lock)},
-        f"taken away: {lock.describe()}",
+        f"removed: {lock.describe()}",
     )

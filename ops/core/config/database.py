@@ -1,6 +1,4 @@
-"""The schema of `database:` and `bastion:`: where the application's PostgreSQL is, and through
-which host it is reached.
-"""
+"""The schema of `database:` and `bastion:` in `invoke.yaml`."""
 
 from __future__ import annotations
 
@@ -12,21 +10,21 @@ from ops.core.config.types import Model, Port, Seconds, Text
 
 
 class Database(Model):
-    """Where the application's PostgreSQL is, and how it is reached."""
+    """The application's PostgreSQL and how to reach it."""
 
     run: Literal["local", "remote", "tunnel"] | None = Field(
         None,
         description="`local`: from here; `remote`: run on the bastion; `tunnel`: through it; "
-        "unset: "
-        "remote, if it is there.",
+        "unset: remote if there is a bastion.",
     )
     secret: Text | None = Field(
-        None, description="Secrets Manager secret: username, password; host, port, dbname if there."
+        None,
+        description="Secrets Manager secret: username, password; host, port, dbname if present.",
     )
     instance: Text | None = Field(None, description="RDS instance identifier.")
-    name: Text | None = Field(None, description="Database name, where the secret has none.")
+    name: Text | None = Field(None, description="Database name, if the secret has none.")
     host: Text | None = Field(
-        None, description="Address to connect to, where it differs from the secret's."
+        None, description="Address to connect to, if it differs from the secret's."
     )
     port: Port | None = None
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
@@ -35,7 +33,7 @@ class Database(Model):
     )
     lock_timeout: Seconds = Field(
         5.0,
-        description="Longest wait of a migration for one lock; then it steps back and tries again.",
+        description="Longest wait of a migration for one lock; then it retries.",
     )
     statement_timeout: Seconds = Field(
         1800.0, description="Longest run of one statement of a migration."
@@ -52,8 +50,9 @@ class Database(Model):
 
 
 class Bastion(Model):
-    """The SSH host that reaches the database. What is not said here is read from ~/.ssh/config, as
-    ssh does.
+    """The SSH host that reaches the database.
+
+    Anything not set here is read from ~/.ssh/config, as ssh does.
     """
 
     host: Text = Field(
@@ -63,7 +62,7 @@ class Bastion(Model):
     port: Port | None = None
     gateway: Text | None = Field(
         None,
-        description="On the way there: [user@]host[:port], or a command with %h and %p "
+        description="Jump host: [user@]host[:port], or a command with %h and %p "
         "(ProxyCommand; "
         "`aws ssm start-session …`).",
     )

@@ -139,7 +139,7 @@ def _check_sections(values: dict[str, Any]) -> None:
 
 
 def _section(values: dict[str, Any], *keys: str) -> dict[str, Any]:
-    """The mapping at a key path, empty where it is not given. Raises Mistake for another type."""
+    """The mapping at a key path, empty if it is not set. Raises Mistake for another type."""
     for depth, key in enumerate(keys, start=1):
         values = values.get(key, {})
         if not isinstance(values, dict):

@@ -1,9 +1,9 @@
-"""Invoke's configuration, read once a task into frozen, validated settings; Invoke's silences are
-refused here.
+"""Read Invoke's configuration into frozen, validated settings, once per task.
 
 Invoke ignores a `-f FILE` that does not exist, ignores an `INVOKE_*` that matches no key, and takes
-`INVOKE_X=false` for true (it casts the text by `bool`). Each of these has sent somebody to the
-wrong environment, so each is an error of exit code 2 here."""
+`INVOKE_X=false` for true (it casts the text by `bool`). Each of these can lead to the wrong
+environment, so each is an error with exit code 2 here.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +43,9 @@ _ONLY_IN_OVERLAY = ("access_key", "secret_key")
 
 
 def _check_service_names(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, sorted. Raises ConfigError for one that is no namespace, or that would silently
-    replace one of ours.
+    """The names, sorted. Raises ConfigError for an invalid or a reserved name.
+
+    A reserved name would silently replace a namespace of this tool.
     """
     for name in sorted(names, key=str):
         if not isinstance(name, str) or not _SERVICE_NAME.fullmatch(name):
@@ -61,7 +62,8 @@ def _check_service_names(names: Iterable[str]) -> tuple[str, ...]:
 def load(root: Path, runtime: str | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration over `defaults`, without `INVOKE_*`.
 
-    Raises ConfigError for whatever Invoke could not load afterwards, and for names of services.
+    Raises ConfigError for anything that Invoke could not load afterwards, and for invalid service
+    names.
     """
     _check_runtime_file(runtime)
     found = config_files.merge(config_files.read_all(root, runtime), defaults)
@@ -72,7 +74,7 @@ def load(root: Path, runtime: str | None, defaults: Mapping[str, Any]) -> dict[s
 
 
 def _check_runtime_file(path: str | None) -> None:
-    """Refuse a `-f FILE` that is not there (Invoke would ignore it, exit 0)."""
+    """Refuse a `-f FILE` that does not exist (Invoke would ignore it, exit 0)."""
     try:
         found = path is None or config_files.expanded(path).is_file()
     except (OSError, ValueError):  # a name that is too long, or that no file can have
@@ -85,9 +87,7 @@ def _check_runtime_file(path: str | None) -> None:
 
 
 def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Refuse `INVOKE_*` variables that match no key, and words such as `false` for a boolean
-    key.
-    """
+    """Refuse `INVOKE_*` variables that match no key, and words for a boolean key (`false`)."""
     known = {_PREFIX + "_".join(path).upper(): (path, value) for path, value in _leaves(config)}
     for name, text in sorted(environ.items()):
         if not name.startswith(_PREFIX) or name in _OF_INVOKE:
@@ -115,8 +115,9 @@ def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> No
 
 
 def _check_values_of_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Refuse `INVOKE_*` variables whose value Invoke cannot convert to the key's type, and keys
-    that share a variable.
+    """Refuse `INVOKE_*` variables that Invoke cannot convert to the type of their key.
+
+    Also refuses two keys that share a variable.
     """
     known: dict[str, tuple[str, ...]] = {}
     for path, value in _leaves(config):
@@ -191,9 +192,7 @@ def read(config: Any, root: Path) -> Settings:
 
 
 def _plain(value: Any) -> Any:
-    """Invoke's data proxies as plain dicts, so that nothing here can write back into the
-    configuration.
-    """
+    """Convert Invoke's data proxies to plain dicts, which cannot write to the configuration."""
     if hasattr(value, "items"):
         return {key: _plain(item) for key, item in value.items()}
     return list(value) if isinstance(value, list | tuple) else value
@@ -236,7 +235,7 @@ def _refuse_secrets(name: str, values: Mapping[str, Any]) -> None:
 
 
 def overlay(path: Path, name: str, hint: Any) -> dict[str, Any]:
-    """The overlay's values. Raises ConfigError where it is missing or malformed."""
+    """The overlay's values. Raises ConfigError if it is missing or malformed."""
     hint = (
         str(hint)
         if hint
@@ -296,7 +295,7 @@ class _Sources(NamedTuple):
 
 
 def _describe_errors(error: ValidationError, name: str, sources: _Sources) -> ConfigError:
-    """All of pydantic's complaints as three lines, unknown keys first."""
+    """All of pydantic's errors as one ConfigError, unknown keys first."""
     details = sorted(
         error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden"
     )
@@ -332,8 +331,9 @@ def _mistake(detail: Any, name: str, sources: _Sources) -> ConfigError:
 
 
 def _known_keys(path: list[str]) -> list[str]:
-    """Keys of the model at `path` below an environment; names of services and list positions are
-    stepped over.
+    """Keys of the model at `path` below an environment.
+
+    Names of services and list positions are skipped.
     """
     from ops.core.config import database, settings
 

@@ -1,7 +1,8 @@
-"""One configuration file, read strictly: what `read` accepts, Invoke's own readers can load too.
+"""Read a configuration file strictly: what `read` accepts, Invoke can load too.
 
 Invoke takes the last of two equal keys, and a malformed file ends in a traceback. Here every
-refusal is a ConfigError that names the file and, where possible, the line."""
+refusal is a ConfigError that names the file and, where possible, the line.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +43,9 @@ class Mistake(Exception):
 
 
 def read(path: Path, label: str) -> dict[str, Any]:
-    """The values of a .yaml, .yml, .json or .py file. Raises ConfigError; `label` names the
-    file.
+    """Read the values of a .yaml, .yml, .json or .py file; `label` names it in errors.
+
+    Raises ConfigError.
     """
     readers = {".yaml": _read_yaml, ".yml": _read_yaml, ".json": _read_json, ".py": _read_py}
     try:

@@ -1,8 +1,9 @@
-"""What an environment is: the schema of `environments:` in `invoke.yaml`, frozen and validated.
+"""The schema of `environments:` in `invoke.yaml`, frozen and validated.
 
-Imported only where a task reads its settings (pydantic is heavy). What is configured wins; what is
-`None` here is discovered from AWS. No key holds a secret: `aws.secret_key` is accepted from an
-overlay alone, which only a local platform writes."""
+Imported only when a task reads its settings (pydantic is heavy). A configured value wins; `None`
+here is discovered from AWS. No key holds a secret: `aws.secret_key` is accepted only from an
+overlay, which only a local platform writes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ from ops.core.config.types import (
 
 
 class Endpoint(Model):
-    """One page or API path of the runbook's section 5, and what a right answer is."""
+    """A page or API path of the runbook's section 5, and its expected answer."""
 
     path: WebPath
     status: int = Field(200, ge=100, le=599)
@@ -37,21 +38,20 @@ class Endpoint(Model):
     )
     text: Text | None = Field(
         None,
-        description="Text that the body must contain; `{tag}` is the released tag, any where "
-        "none is "
-        "known.",
+        description="Text that the body must contain; `{tag}` is the released tag, or any word "
+        "if no release is known.",
     )
-    empty: bool = Field(False, description="Whether a body without anything in it is right.")
+    empty: bool = Field(False, description="Whether an empty body is right.")
 
     def about(self, tag: str) -> Endpoint:
-        """What it must answer once `tag` is released."""
+        """The expectation once `tag` is released."""
         return (
             self.model_copy(update={"text": self.text.replace("{tag}", tag)}) if self.text else self
         )
 
 
 class Service(Model):
-    """One ECS service and all that a deploy of it needs to know."""
+    """An ECS service and all that a deploy of it needs to know."""
 
     ecs_service: Text = Field(description="Name of the ECS service in the cluster.")
     container: Text = Field(
@@ -75,22 +75,20 @@ class Service(Model):
     )
     log_group: Text | None = Field(None, description="Log group, for preflight to compare.")
     endpoints: list[Endpoint] = Field(
-        default_factory=list, description="What must answer before and after."
+        default_factory=list, description="Pages that must answer before and after."
     )
     invalidate: list[PathPattern] = Field(
-        default_factory=list, description="Paths that a deploy takes out of the CDN's cache."
+        default_factory=list, description="Paths that a deploy invalidates in the CDN."
     )
     image_variable: Variable | None = Field(
-        None, description="Terraform variable that says which image runs."
+        None, description="Terraform variable that selects the image."
     )
     image_variable_kind: Literal["tag", "uri"] = Field(
         "tag", description="Whether it takes a tag, or a full image URI."
     )
 
     def filled_build_args(self, tag: str, commit: str) -> dict[str, str]:
-        """The build arguments of one image; braces other than `{tag}` and `{commit}` are kept
-        (JSON).
-        """
+        """Build arguments of an image, with `{tag}` and `{commit}` replaced; other braces stay."""
         values = self.build_args.items()
         return {key: text.replace("{tag}", tag).replace("{commit}", commit) for key, text in values}
 
@@ -111,8 +109,9 @@ class Aws(Model):
 
 
 class State(Model):
-    """The Terraform state's bucket: release records and locks are kept beside the state, so that no
-    new infrastructure is needed.
+    """The bucket for release records and locks: that of the Terraform state.
+
+    They are stored beside the state, so that no new infrastructure is needed.
     """
 
     bucket: Text
@@ -122,22 +121,21 @@ class State(Model):
 
 
 class Cdn(Model):
-    """Which CloudFront distribution stands before the site, and how an invalidation is waited for.
-    Its id is found each time.
+    """The CloudFront distribution in front of the site, and how to wait for invalidations.
+
+    Its id is looked up each time.
     """
 
-    distribution: Text | None = Field(None, description="Its id, where it may not be looked up.")
+    distribution: Text | None = Field(None, description="Its id, if it cannot be looked up.")
     alias: Text | None = Field(
         None,
-        description="An alternate domain name of it; steadier than id and comment. Default: the "
+        description="An alternate domain name of it; more stable than id and comment. Default: the "
         "site's "
         "host.",
     )
-    comment: Text | None = Field(
-        None, description="Its comment, where no distribution has the alias."
-    )
+    comment: Text | None = Field(None, description="Its comment, if no distribution has the alias.")
     origin: Literal["http-only", "https-only", "match-viewer"] | None = Field(
-        None, description="How it must ask its origins."
+        None, description="Protocol that it must use for its origins."
     )
     timeout: Seconds = Field(
         900.0, description="Longest wait for an invalidation (they take minutes)."
@@ -146,7 +144,7 @@ class Cdn(Model):
 
 
 class Terraform(Model):
-    """The Terraform directory that owns this environment, and the limits of what is kept."""
+    """The Terraform directory that owns this environment, and its time limits."""
 
     directory: Text = Field(description="Root module of the environment, relative to `source`.")
     backend_config: Text | None = Field(
@@ -158,41 +156,39 @@ class Terraform(Model):
     workspace: Text | None = Field(None, description="Workspace; without it, the default one.")
     timeout: Seconds = Field(
         1800.0,
-        description="Longest run of one Terraform command; then it is interrupted and waited for.",
+        description="Longest run of one Terraform command; then it is interrupted.",
     )
     plan_limit: Seconds = Field(1800.0, description="A saved plan older than this is not applied.")
     lock_limit: Seconds = Field(
-        3600.0, description="A state lock younger than this is taken for a living Terraform's."
+        3600.0, description="A state lock younger than this is assumed to be in use."
     )
 
 
 class Health(Model):
-    """How `inv health.all` looks: its deadline, what it keeps, and what is asked beside the
-    services' own endpoints.
-    """
+    """Deadlines, thresholds, history and extra pages of `inv health.all`."""
 
     deadline: Seconds = Field(
-        30.0, description="Longest run of one sweep; what has not answered by then is unknown."
+        30.0, description="Longest run of one sweep; a check without an answer by then is unknown."
     )
     timeout: Seconds = Field(10.0, description="Longest wait for one page or call.")
     keep: int = Field(
         20,
         ge=1,
-        description="How many earlier runs are kept on this machine, for what changed since.",
+        description="How many earlier runs are stored on this machine, for comparison.",
     )
     slow: Seconds = Field(2.0, description="A page that takes longer is a failure.")
     recent: Seconds = Field(
         300.0,
-        description="Errors in the logs within so long are a failure; older ones are only told.",
+        description="Errors logged within this time are a failure; older ones are only reported.",
     )
     since: Seconds = Field(
-        3600.0, description="How far back logs are read where no release says since when."
+        3600.0, description="How far back to read logs if no release is recorded."
     )
     certificate_days: int = Field(
-        21, ge=0, description="A certificate that expires within so many days is a failure."
+        21, ge=0, description="A certificate that expires within this many days is a failure."
     )
     slower: float = Field(
-        3.0, gt=1, description="A page that takes so many times as long as before is a change."
+        3.0, gt=1, description="A page that takes this many times as long as before is a change."
     )
     endpoints: list[Endpoint] = Field(
         default_factory=list, description="Pages that belong to no service."
@@ -200,7 +196,7 @@ class Health(Model):
 
 
 class Environment(Model):
-    """One place to act in: an account, a region, a cluster and its services."""
+    """An environment: an account, a region, a cluster and its services."""
 
     account: Account = Field(description="AWS account number, in quotes.")
     region: Text
@@ -213,7 +209,7 @@ class Environment(Model):
     overlay_hint: Text | None = Field(None, description="What to type when the overlay is missing.")
     aws: Aws = Aws()
     rollout: Literal["ecs", "terraform"] = Field(
-        "ecs", description="Who changes what runs: UpdateService, or a saved Terraform plan."
+        "ecs", description="How a rollout is made: UpdateService, or a saved Terraform plan."
     )
     terraform: Terraform | None = None
     source: Text = Field(".", description="Checkout of the application's repository.")
@@ -222,12 +218,11 @@ class Environment(Model):
     site: Text | None = Field(None, description="Address of the site, through the CDN.")
     site_tls: Text | None = Field(
         None,
-        description="Its https address, where `site` is plain http: whose certificate is looked "
-        "at.",
+        description="Its https address if `site` is plain http, to check its certificate.",
     )
     site_ca: Text | None = Field(
         None,
-        description="CA bundle (PEM) that its certificate is checked with; default: the system's.",
+        description="CA bundle (PEM) to check its certificate with; default: the system's.",
     )
     alb: Text | None = Field(None, description="Address of the load balancer itself.")
     cdn: Cdn = Cdn()
@@ -238,12 +233,12 @@ class Environment(Model):
     bastion: Bastion | None = None
     health: Health = Health()
     state: State | None = None
-    deploy_timeout: Seconds = Field(900.0, description="Longest wait for a roll-out.")
+    deploy_timeout: Seconds = Field(900.0, description="Longest wait for a rollout.")
     poll: Seconds = Field(4.0, description="Between two DescribeServices while watching.")
     contacts: list[str] = Field(default_factory=list, description="Shown when a deploy fails.")
 
     def pages(self) -> list[tuple[str, Endpoint]]:
-        """Every page and API path with its service, and those that belong to none ("")."""
+        """Every page and API path with its service ("" for pages without one)."""
         own = [
             (name, endpoint)
             for name in sorted(self.services)
@@ -253,20 +248,20 @@ class Environment(Model):
 
     @property
     def database_run(self) -> Literal["local", "remote", "tunnel"]:
-        """How the database is reached: as configured, else on the bastion where there is one."""
+        """How the database is reached: as configured, else on the bastion if there is one."""
         configured = self.database.run if self.database else None
         return configured or ("remote" if self.bastion else "local")
 
 
 class Settings(Model):
-    """One environment's name with its values, and where relative paths start."""
+    """An environment's name and values, and the root for relative paths."""
 
     name: str
     root: Path
     environment: Environment
 
     def service(self, name: str) -> Service:
-        """The named service of this environment. Raises ConfigError naming those that it has."""
+        """The named service of this environment. Raises ConfigError listing those that it has."""
         from ops.core.errors import ConfigError
 
         services = self.environment.services

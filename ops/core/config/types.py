@@ -1,6 +1,4 @@
-"""The value types that settings are made of: durations, paths, account numbers, and the frozen
-model.
-"""
+"""Value types of the settings: durations, paths, account numbers, the frozen model."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 def seconds(value: Any) -> float:
-    """`300`, `"300"`, `"5m"`, `"1h"` or `"30s"` as seconds. Raises ValueError naming the forms."""
+    """`300`, `"300"`, `"5m"`, `"1h"` or `"30s"` in seconds. Raises ValueError naming the forms."""
     found = _DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if not found:
         raise ValueError(
@@ -31,7 +29,7 @@ def seconds(value: Any) -> float:
 
 
 def _relative_web_path(value: str) -> str:
-    """A path on the site, not a URL: the same path is asked of the CDN and of the load balancer."""
+    """A path on the site, not a URL: the CDN and the load balancer get the same path."""
     if not value.startswith("/"):
         raise ValueError("allowed: a path that starts with / (the site's address is `site`)")
     return value
@@ -42,8 +40,9 @@ _PATTERN = re.compile(r"/[^\s*]*\*?")
 
 
 def path_pattern(value: str) -> str:
-    """A path to invalidate. Raises ValueError: CloudFront takes a `*` anywhere but at the end for
-    the character itself.
+    """A path to invalidate. Raises ValueError for an invalid one.
+
+    CloudFront takes a `*` anywhere but at the end literally.
     """
     if not _PATTERN.fullmatch(value):
         raise ValueError(
@@ -62,6 +61,6 @@ Variable = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-
 
 
 class Model(BaseModel):
-    """Frozen; an unknown key is an error (the reader suggests the nearest known one)."""
+    """A frozen model; an unknown key is an error (the reader suggests the nearest known one)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

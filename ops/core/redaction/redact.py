@@ -1,8 +1,8 @@
-"""Remove secrets from text before it is shown, stored or put into a document.
+"""Remove secrets from text before it is printed, stored or put into a document.
 
 First by value: what this process has read as a secret (`known`) is hidden in every encoding. Then
 by shape, for secrets that were not read here. Only the secret's own characters are replaced, so
-that the rest stays readable. `ops.core.ui`, errors and the adapters that store documents hide known
+that the rest stays readable. `ops.core.ui`, errors and the modules that store documents hide known
 values in everything; text from outside also goes through `redact`.
 """
 
@@ -13,14 +13,14 @@ from collections.abc import Iterable
 from ops.core.redaction.shapes import HIDDEN, hide_shapes
 from ops.core.redaction.values import KnownSecrets
 
-LONGEST_LINE = 16_000  # characters of a line that are searched and kept
+LONGEST_LINE = 16_000  # characters of a line; the rest is cut
 CUT = "… cut"
 
-known = KnownSecrets()  # of this process: adapters add what they read
+known = KnownSecrets()  # of this process: modules that read secrets add them
 
 
 def redact(text: str) -> str:
-    """`text` without known secrets and what has the shape of one; cuts very long lines."""
+    """`text` without known secrets and text in the shape of one; very long lines are cut."""
     return hide_shapes(_cut(known.hide(text)))
 
 
@@ -40,9 +40,9 @@ def one_line(text: object, secrets: Iterable[str] = (), limit: int = 400) -> str
 
 def redact_lines(lines: Iterable[str]) -> tuple[str, ...]:
     """Redact lines together, so that a secret that spans several is hidden; their number stays."""
-    kept = tuple(lines)
-    rest = iter(redact("\n".join(kept)).split("\n"))
-    return tuple("\n".join(next(rest) for _ in range(line.count("\n") + 1)) for line in kept)
+    originals = tuple(lines)
+    rest = iter(redact("\n".join(originals)).split("\n"))
+    return tuple("\n".join(next(rest) for _ in range(line.count("\n") + 1)) for line in originals)
 
 
 def _cut(text: str) -> str:

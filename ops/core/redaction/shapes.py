@@ -30,7 +30,7 @@ _PRIVATE_KEY = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----"
 
 _NAME_WORDS = ("pass", "pwd", "secret", "token", "credential", "key")
 
-# values that are none: the words of error messages and documents
+# words of error messages and documents, which are not values
 _NOT_A_VALUE = re.compile(
     r"null|none|nil|undefined|true|false|yes|no|on|off|missing|required|unknown|empty|unset|set"
     r"|expired|invalid|incorrect|wrong|failed|denied|rejected|absent|disabled|enabled|redacted"
@@ -72,7 +72,7 @@ _VALUE = (
 )
 _PAIRED = r"\\{0,16}[\"']?\s{0,8}[:=]\s{0,8}"
 _NAMED = rf"\\{{0,16}}[\"']?[\w.-]{{0,64}}{_NAME}\\{{0,16}}[\"']?"
-# (words of which one is there, pattern): the first saves most texts the second
+# (words, pattern): most texts contain none of the words, which saves matching the pattern
 _PATTERNS = (
     (
         "private key",
@@ -298,7 +298,7 @@ def _hide_named(text: str) -> str:
 
 
 def _is_name(text: str, sign: re.Match[str]) -> bool:
-    """Not a part of a path or an ARN, and no parser's complaint about a token."""
+    """Whether a match is a name: not part of a path or an ARN, nor of a parser's message."""
     start = sign.start()
     first = start
     while first > max(0, start - _LOOK_BACK) and (
@@ -312,7 +312,7 @@ def _is_name(text: str, sign: re.Match[str]) -> bool:
 
 
 def _value(text: str, start: int, sign: re.Match[str]) -> tuple[int, int] | None:
-    """Start and end of the value at `start`; None where there is none, or nothing secret."""
+    """Start and end of the value at `start`; None if it is missing or not secret."""
     if opened := _OPEN.match(text, start):
         begin = opened.end()
         end = _closing(text, begin, len(opened["escape"]), opened["quote"])
@@ -363,7 +363,7 @@ def _unquoted(text: str, start: int, sign: re.Match[str]) -> tuple[int, int] | N
 
 
 def _closing(text: str, begin: int, escapes: int, quote: str) -> int:
-    """Where a quoted text ends: at a quote escaped as the first one, else at the line's end."""
+    """The end of a quoted text: at a quote escaped as the first one, else at the line's end."""
     place = begin
     limit = min(len(text), begin + _LOOK_AHEAD)
     while (place := text.find(quote, place, limit)) >= 0:
@@ -379,7 +379,7 @@ def _closing(text: str, begin: int, escapes: int, quote: str) -> int:
 
 
 def _is_harmless(value: str, sign: re.Match[str]) -> bool:
-    """Nothing, a word that is no value, a reference, a folder."""
+    """Whether a value is empty, a common word, a reference or a folder."""
     if not any(character.isalnum() for character in value[:200]):
         return True
     if _NOT_A_VALUE.fullmatch(value.strip(" .,;:!()[]{}\\\"'")) or _REFERENCE.match(value):

@@ -1,6 +1,6 @@
 """Hide secret values that this process has read, in every encoding a log is likely to show.
 
-The adapters that read secrets add the values. A value is found raw, URL-quoted, JSON-escaped,
+The modules that read secrets add the values. A value is found raw, URL-quoted, JSON-escaped,
 HTML-escaped, as base64 or as hexadecimal digits.
 """
 
@@ -30,7 +30,7 @@ _ORDINARY = re.compile(
     r"|arn:\S+|(?:/[a-z0-9._-]*)+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"  # an ARN, a path, an e-mail address
     r"|[a-z][a-z0-9+.-]{1,20}://[^\s@?]*"  # a URL without user and query
 )
-_FOLDERS = ("PWD", "OLDPWD")  # of the shell, and no passwords
+_FOLDERS = ("PWD", "OLDPWD")  # the shell's, not passwords
 _VARIABLE = re.compile(r"(?:export )?([A-Za-z_]\w*)=(.*)")
 _URL_PASSWORD = re.compile(r"://[^\s:/@]*:([^\s]+)@")
 _ESCAPES = {"\n": "n", "\r": "r", "\t": "t", '"': '"', "'": "'", "/": "/"}
@@ -165,8 +165,9 @@ def _variables(text: str) -> dict[str, str] | None:
 
 
 def _leaves(document: Any, name: str = "secret") -> Iterator[tuple[str, str]]:
-    """Yield (key, text) of every scalar, also of JSON inside a string; an item has its list's
-    key.
+    """Yield (key, text) of every scalar, also of JSON inside a string.
+
+    An item of a list has the list's key.
     """
     if isinstance(document, dict):
         for key, value in document.items():
@@ -212,27 +213,27 @@ def _any_encoding(character: str, times: int, base64: bool) -> str:
         return rf"(?:\\{{{times},{16 * times}}}|(?:%(?:25)*5[cC]){{{times}}})"
     data = character.encode("utf-8", "surrogatepass")
     units = character.encode("utf-16-be", "surrogatepass")
-    ways = [
+    forms = [
         re.escape(character),
         "".join(f"%(?:25){{0,2}}{_hex(byte)}" for byte in data),
         "".join(rf"\\{{1,8}}x{_hex(byte)}" for byte in data),
     ]
-    ways.append(
+    forms.append(
         "".join(
             rf"\\{{1,8}}u{_hex(units[at])}{_hex(units[at + 1])}" for at in range(0, len(units), 2)
         )
     )
     if character in _ESCAPES:
-        ways.append(rf"\\{{1,16}}{_ESCAPES[character]}")
+        forms.append(rf"\\{{1,16}}{_ESCAPES[character]}")
     if character in _ENTITIES:
-        ways.append(_ENTITIES[character])
-    ways += {
+        forms.append(_ENTITIES[character])
+    forms += {
         "\n": [r"\r\n", "%0[dD]%0[aA]"],
         " ": [r"\+"],
         "+": ["-"] if base64 else [],
         "/": ["_"] if base64 else [],
     }.get(character, [])
-    one = f"(?:{'|'.join(ways)})"
+    one = f"(?:{'|'.join(forms)})"
     return one if times == 1 else f"{one}{{{times}}}"
 
 
