@@ -19,7 +19,8 @@ Revision: ${up_revision}
 Revises: ${down_revision or "-" | comma,n}
 Created: ${create_date}
 
-Expand first (add what the new code needs; the old code still works), contract in a later release (drop what no code uses).
+Expand first (add what the new code needs; the old code still works), contract in a later release
+(drop what no code uses).
 """
 
 from __future__ import annotations
