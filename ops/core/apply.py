@@ -55,6 +55,7 @@ class Journal:
     """The steps that began, in order, and those that could not be undone.
 
     `guard` may raise before a step or an undo, for example if the lock was lost.
+    `cause` is the error that started the undo.
     """
 
     says: Callable[[str], None]
@@ -62,6 +63,7 @@ class Journal:
     clock: Callable[[], float] = time.monotonic
     entries: list[StepRecord] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    cause: BaseException | None = None
 
 
 def apply(plan: Plan, doers: Mapping[str, StepHandler], journal: Journal) -> None:
@@ -69,7 +71,8 @@ def apply(plan: Plan, doers: Mapping[str, StepHandler], journal: Journal) -> Non
     try:
         for step in plan.steps:
             _carry_out(step, doers, journal)
-    except BaseException:
+    except BaseException as error:
+        journal.cause = error
         _undo_all(doers, journal)
         raise
 

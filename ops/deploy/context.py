@@ -25,14 +25,23 @@ if TYPE_CHECKING:
 COUNTDOWN_S = 10.0  # on a terminal, before a failed roll-out is undone
 
 
+@dataclass(frozen=True)
+class Rollback:
+    """A rollback that ECS has accepted: the revision or image it leads to, and its deployment."""
+
+    to: str
+    deployment: str
+
+
 @dataclass
 class DeployContext:
     """One release under way. `asks`: let a person stop the undo; `keep`: a failing roll-out is left
     to ECS and to them; `wait_s`: how long to wait for somebody else's lock, ours or Terraform's;
     `within_s`: `--timeout`, where it was given, which bounds each of Terraform's commands too;
-    `guard` raises where our lock is lost. `allow_destroy`: addresses that Terraform may destroy or
-    replace; `terraform_inputs`: digests of its variable files that are not committed, None where
-    Terraform did not run."""
+    `guard` raises where our lock is lost. `interrupted`: whether a signal started the undo.
+    `rollback`: what undoes the roll-out, None until ECS accepted it. `allow_destroy`: addresses
+    that Terraform may destroy or replace; `terraform_inputs`: digests of its variable files that
+    are not committed, None where Terraform did not run."""
 
     platform: Platform
     name: str
@@ -45,6 +54,7 @@ class DeployContext:
     wait_s: float = 0.0
     within_s: float | None = None
     guard: Callable[[], None] = lambda: None
+    interrupted: Callable[[], bool] = lambda: False
     allow_destroy: frozenset[str] = frozenset()
     terraform_inputs: Mapping[str, str] | None = None
     overtaken: str | None = None
@@ -54,6 +64,7 @@ class DeployContext:
     revision: TaskDefinition | None = None
     deployment: str | None = None
     outcome: watch.WatchResult | None = None
+    rollback: Rollback | None = None
     undone: watch.WatchResult | None = None
     after: tuple[Answer, ...] | None = None
     not_invalidated: OpsError | None = None
@@ -115,7 +126,9 @@ class DeployContext:
         """Raises Refused where the failed roll-out stays: ECS still bakes it, or the operator stops
         the countdown and says no.
 
-        Without a terminal, and with `--yes`, nothing is waited for.
+        Without a terminal, and with `--yes`, nothing is waited for. The first signal ends the
+        countdown or the question and the rollback begins; after one that started the undo, it is
+        the second, and stops it. A lost terminal never stops it.
         """
         if self.outcome and self.outcome.baking:
             why = (
@@ -134,10 +147,9 @@ class DeployContext:
                     f"rolling back to {target}", "the answer was no", f"inv {self.name}.status"
                 )
         except Interrupted as lost:
-            if (
-                lost.signal_name != "SIGHUP"
-            ):  # whoever loses the terminal has not asked for the undo to stop
+            if self.interrupted() and lost.signal_name != "SIGHUP":
                 raise
+            ui.progress(f"{lost}: rolling back to {target} now")
 
     def pause(self, seconds: float) -> None:
         """Between two looks of a watch: whoever took our lock over is noticed here, not only at the

@@ -19,7 +19,7 @@ from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
 from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import Plan
 from ops.deploy import schema_compat, verify
-from ops.deploy.context import DeployContext, RolloutFailed
+from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.result import DeployRequest, DeployResult, record, refusing
 from ops.deploy.rules.plan import plan_image, plan_release
 from ops.deploy.rules.terraform_plan import by_terraform
@@ -263,6 +263,8 @@ def left_in_place(work: DeployContext, back: str | None) -> str:
     """What runs after a change that was not undone, and what to type to look at it, go on with it
     or go back.
     """
+    if work.rollback:
+        return rollback_in_place(work, work.rollback)
     revision = f"{work.revision.label} ({work.facts.tag})" if work.revision else work.image
     said = f"ECS goes on with {revision}, and nobody watches it: inv {work.name}.status shows it"
     said += f", inv {work.name}.deploy --tag {work.facts.tag} watches it on"
@@ -277,6 +279,20 @@ def left_in_place(work: DeployContext, back: str | None) -> str:
         else f"inv {work.name}.releases, then inv {work.name}.deploy --tag TAG"
     )
     return f"{said}, {again} goes back to {back.rsplit('/', 1)[-1]}"
+
+
+def rollback_in_place(work: DeployContext, sent: Rollback) -> str:
+    """What became of a rollback that ECS accepted, where its undo did not complete."""
+    became = {
+        None: "ECS goes on with it; nobody watches it",
+        Verdict.TIMED_OUT: "ECS goes on with it; nobody watches it",
+        Verdict.SUCCEEDED: "the service is on it",
+        Verdict.SUPERSEDED: "a newer deployment took over",
+    }.get(work.undone.verdict if work.undone else None, "it failed too")
+    return (
+        f"the rollback to {sent.to} ({sent.deployment}) was sent and {became}: "
+        f"inv {work.name}.status shows it"
+    )
 
 
 def _lock_lost(done: DeployResult) -> bool:
@@ -295,6 +311,7 @@ def carry_out(done: DeployResult, plan: Plan) -> None:
     it is.
     """
     work = done.work
+    work.interrupted = lambda: isinstance(done.journal.cause, KeyboardInterrupt)
     try:
         apply(plan, step_handlers(work), done.journal)
         final_verdict(done)

@@ -16,7 +16,7 @@ from ops.core.findings import Unknown, Verdict
 from ops.core.parallel import try_call
 from ops.core.plan import Step
 from ops.deploy import invalidate
-from ops.deploy.context import DeployContext, RolloutFailed
+from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.rules.plan import with_image
 
 UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
@@ -83,7 +83,8 @@ class Update:
         if deployment is None:
             ui.progress("  nothing to take back: the service had not been changed")
             return
-        ui.progress(f"going back to {back.rsplit('/', 1)[-1]}: deployment {deployment}")
+        work.rollback = Rollback(back.rsplit("/", 1)[-1], deployment)
+        ui.progress(f"going back to {work.rollback.to}: deployment {deployment}")
         watch_rollback(work, deployment)
 
 

@@ -20,7 +20,7 @@ from ops.core.errors import OpsError, Refused
 from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import Step
 from ops.deploy import terraform_inputs
-from ops.deploy.context import DeployContext
+from ops.deploy.context import DeployContext, Rollback
 from ops.deploy.ecs_rollout import (
     refuse_if_superseded,
     rollback_deployment,
@@ -324,6 +324,7 @@ class TerraformApply:
         if deployment is None:
             ui.progress("  nothing to take back: the service had not been changed")
             return
+        work.rollback = Rollback(image if done else back.rsplit("/", 1)[-1], deployment)
         watch_rollback(work, deployment)
 
     def image_of(self, back: str) -> str:

@@ -15,15 +15,17 @@ import pytest
 
 from ops.aws import session
 from ops.aws.facts import Image
+from ops.core import ui
 from ops.core.apply import Journal, StepRecord
 from ops.core.config.settings import Environment, Service, Settings
 from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
 from ops.core.findings import Verdict
 from ops.core.plan import Plan, Step
 from ops.deploy import deploy
-from ops.deploy.context import DeployContext
+from ops.deploy.context import DeployContext, Rollback
 from ops.deploy.result import DeployRequest, DeployResult, refusing
 from ops.ecs import display
+from ops.ecs.interfaces import WatchResult
 from ops.health.before_after import BeforeAfter
 from ops.platform import Platform
 from ops.state import lock, lock_admin, records
@@ -280,3 +282,50 @@ def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(
     with pytest.raises(Refused, match="without anybody to answer it"):
         deploy.release(protected, "backend", DeployRequest(), display.screen)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("verdict", "says"),
+    [
+        (None, "was sent and ECS goes on with it; nobody watches it"),
+        (Verdict.TIMED_OUT, "was sent and ECS goes on with it; nobody watches it"),
+        (Verdict.SUPERSEDED, "was sent and a newer deployment took over"),
+        (Verdict.FAILED, "was sent and it failed too"),
+        (Verdict.SUCCEEDED, "was sent and the service is on it"),
+    ],
+)
+def test_a_rollback_that_was_sent_is_what_ecs_goes_on_with(
+    platform: Platform, verdict: Verdict | None, says: str
+) -> None:
+    """Its watch ended early: the advice is about the rollback, not about the failed revision."""
+    done = release(platform)
+    done.verdict, done.work.rollback = Verdict.FAILED, Rollback("backend:7", "ecs-svc/2")
+    done.work.undone = verdict and WatchResult(verdict, "", (), "ecs-svc/2", 1.0, 1)
+    step = replace(GO_ON, undo="UpdateService back", values={"back": "x/backend:7"})
+    done.journal.entries.append(StepRecord(step, "left"))
+    deploy.report_not_undone(done)
+    assert done.left == f"the rollback to backend:7 (ecs-svc/2) {says}: inv backend.status shows it"
+    assert done.as_document()["next"] == done.left
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("at", ["countdown", "read_answer"])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_only_a_second_signal_stops_the_undo(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch, name: str, at: str, interrupted: bool
+) -> None:
+    """The first one, of a deploy that failed by itself, ends the countdown or its question."""
+
+    def interrupt(*_: object) -> bool:
+        raise Interrupted(name)
+
+    monkeypatch.setattr(ui, "on_terminal", lambda: True)
+    monkeypatch.setattr(ui, "countdown", lambda *_: True)
+    monkeypatch.setattr(ui, at, interrupt)
+    work = release(platform).work
+    work.asks, work.interrupted = True, lambda: interrupted
+    if interrupted and name != "SIGHUP":
+        with pytest.raises(Interrupted):
+            work.confirm_undo("backend:7")
+    else:
+        work.confirm_undo("backend:7")

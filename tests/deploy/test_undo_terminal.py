@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 
 import pytest
 
@@ -85,3 +86,42 @@ def test_a_second_ctrl_c_leaves_it_and_says_how_to_go_on(platform: Checkout) -> 
     assert tag
     back = platform.inv("backend.deploy", "--tag", tag[1])
     assert back.returncode == 0, back.stderr
+
+
+def test_the_first_ctrl_c_at_the_countdown_rolls_back_at_once(platform: Checkout) -> None:
+    """The deploy failed by itself, so this is the first signal: it ends the countdown, not the
+    undo.
+    """
+    terminal, old = crashing(platform, "Crashes, and the countdown is interrupted")
+    terminal.wait_for(COUNTDOWN)
+    terminal.interrupt()
+    code, screen = terminal.ended(), terminal.text
+    world.revert(platform)
+    assert code == 4 and "interrupted by SIGINT: rolling back to" in screen, screen
+    assert "not undone" not in screen and world.service(platform)["taskDefinition"] == old
+
+
+def test_a_second_ctrl_c_after_the_rollback_was_sent_says_so(platform: Checkout) -> None:
+    """ECS is on the old revision by then: `next:` does not offer to watch the failed one."""
+    terminal, old = crashing(platform, "Interrupted during the rollback")
+    terminal.interrupt()
+    terminal.wait_for(COUNTDOWN)
+    terminal.type("x")
+    terminal.wait_for("[Y/n] ")
+    terminal.type("y\n")
+    terminal.wait_for("going back to ")
+    terminal.interrupt()
+    code, screen = terminal.ended(), terminal.text
+    world.revert(platform)
+    label = re.escape(old.rsplit("/", 1)[-1])
+    assert code == 130 and "watches it on" not in screen, screen
+    assert re.search(
+        rf" next: the rollback to {label} \(ecs-svc/\S+\) was sent and ECS goes on with it; "
+        rf"nobody watches it: inv backend\.status shows it\r",
+        screen,
+    ), screen
+    end = time.monotonic() + 90
+    while len(world.service(platform)["deployments"]) > 1:
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    assert world.service(platform)["taskDefinition"] == old
