@@ -79,11 +79,12 @@ class Update:
             return
         work.confirm_undo(back.rsplit("/", 1)[-1])
         refuse_if_superseded(work, back)
-        deployment = rollback_deployment(work, back)
+        to = usable_revision(work, back)
+        deployment = rollback_deployment(work, to)
         if deployment is None:
             ui.progress("  nothing to take back: the service had not been changed")
             return
-        work.rollback = Rollback(back.rsplit("/", 1)[-1], deployment)
+        work.rollback = Rollback(to.rsplit("/", 1)[-1], deployment)
         ui.progress(f"going back to {work.rollback.to}: deployment {deployment}")
         watch_rollback(work, deployment)
 
@@ -142,6 +143,47 @@ def described(work: DeployContext) -> ServiceState | None:
     return ecs.service(
         work.platform.cloud, work.platform.settings.environment.cluster, work.service.ecs_service
     )
+
+
+def usable_revision(work: DeployContext, back: str) -> str:
+    """ARN of `back`, or of a copy where it is INACTIVE, which UpdateService refuses."""
+    label = back.rsplit("/", 1)[-1]
+    try:
+        revision = ecs.task_definition(work.platform.cloud, back)
+    except Unreachable as lost:  # the undo must not depend on this look; it is usually ACTIVE
+        ui.progress(f"  whether {label} is ACTIVE is unknown ({lost.why or lost.what})")
+        return back
+    if revision is None:
+        how = f"inv {work.name}.deploy --tag TAG"
+        raise OpsError(f"revision {label} could not be read", "ECS does not have it any more", how)
+    if revision.status == "ACTIVE" or runs(work, back):
+        return back
+    copy = copy_of(work, revision)
+    ui.progress(f"  {label} is INACTIVE; {copy.label} is a copy of it")
+    return copy.arn
+
+
+def runs(work: DeployContext, revision: str) -> bool:
+    """Whether the service is on it; False where that cannot be read, since UpdateService does no
+    harm then.
+    """
+    found = try_call(lambda: described(work))
+    return isinstance(found, ServiceState) and found.task_definition == revision
+
+
+def copy_of(work: DeployContext, revision: TaskDefinition) -> TaskDefinition:
+    """The same content as an ACTIVE revision: the family's newest where that is equal, else a new
+    one.
+    """
+    cloud, family = work.platform.cloud, revision.label.rsplit(":", 1)[0]
+    newest = ecs.task_definition(cloud, family)
+    if (
+        newest
+        and newest.status == "ACTIVE"
+        and ecs.same_content(newest.document, revision.document)
+    ):
+        return newest
+    return ecs.register(cloud, revision.document)
 
 
 def rollback_deployment(work: DeployContext, back: str) -> str | None:

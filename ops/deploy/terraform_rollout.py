@@ -25,6 +25,7 @@ from ops.deploy.ecs_rollout import (
     refuse_if_superseded,
     rollback_deployment,
     update_service,
+    usable_revision,
     watch_rollback,
 )
 from ops.terraform import image_variables, plan_files
@@ -393,14 +394,7 @@ class TerraformApply:
         None where the service was never changed.
         """
         work, label = self.rollout.work, back.rsplit("/", 1)[-1]
-        revision = ecs.task_definition(work.platform.cloud, back)
-        if revision is None:
-            how = f"inv {work.name}.deploy --tag TAG"
-            raise OpsError(
-                f"revision {label} could not be read", "ECS does not have it any more", how
-            )
-        usable = revision.status == "ACTIVE" or self.runs(back)
-        to = back if usable else self.copy_of(revision).arn
+        to = usable_revision(work, back)
         deployment = rollback_deployment(work, to)
         if deployment:
             ui.progress(
@@ -409,29 +403,6 @@ class TerraformApply:
             )
             self.report_difference(to)
         return deployment
-
-    def runs(self, revision: str) -> bool:
-        """Whether the service is on it; False where that can't be read, since UpdateService does no
-        harm then.
-        """
-        try:
-            return self.rollout.state().task_definition == revision
-        except OpsError:
-            return False
-
-    def copy_of(self, revision: TaskDefinition) -> TaskDefinition:
-        """The same content as an ACTIVE revision: the family's newest where that is equal, else a
-        new one.
-        """
-        cloud = self.rollout.work.platform.cloud
-        newest = ecs.task_definition(cloud, self.rollout.family)
-        if (
-            newest
-            and newest.status == "ACTIVE"
-            and ecs.same_content(newest.document, revision.document)
-        ):
-            return newest
-        return ecs.register(cloud, revision.document)
 
     def report_difference(self, to: str) -> None:
         """Terraform did not make the revision that runs: its next apply takes it over."""

@@ -250,3 +250,10 @@ def test_build_alone_and_push_alone() -> None:
     """`build` stops before the push."""
     assert [step.verb for step in plan_image(FACTS, push=False).steps] == ["build"]
     assert [step.verb for step in plan_image(FACTS, push=True).steps] == ["build", "push"]
+
+
+def test_the_undo_says_that_an_inactive_revision_is_registered_again() -> None:
+    """ECS takes no service to an INACTIVE revision."""
+    facts = replace(FACTS, revision=replace(REVISION, status="INACTIVE"))
+    (undo,) = [step.undo for step in plan_release(facts, SERVICE).steps if step.verb == "update"]
+    assert undo and "back to a copy of backend:7 (INACTIVE, so registered again)" in undo

@@ -147,3 +147,30 @@ def test_a_refusal_is_a_verdict_too(platform: Checkout) -> None:
     """`--json` of a refused deploy carries the verdict and the three parts of the error."""
     done = platform.document("backend.deploy", "--tag", "never-pushed")
     assert done["verdict"] == "refused" and done["error"]["what"] and done["service"] == "backend"
+
+
+def test_an_undo_to_a_deregistered_revision_registers_its_content_again(
+    platform: Checkout,
+) -> None:
+    """Deregistered while the deploy is under way: ECS refuses it, and the service must not go on
+    crashing.
+    """
+    ecs, old = world.aws(platform, "ecs"), str(world.service(platform)["taskDefinition"])
+    image = image_of(platform, old)
+    world.commit(platform, {"backend/server.py": world.CRASH, "backend/NOTE": "inactive"}, "Crash")
+    process = world.start(platform, "backend.deploy", "--json", "--yes", "--skip", "tests")
+    world.read_until(process, "deployment ecs-svc/")
+    ecs.deregister_task_definition(taskDefinition=old)
+    out, said = process.communicate(timeout=150)
+    world.revert(platform)
+    now = str(world.service(platform)["taskDefinition"])
+    assert process.returncode == 4, out + said
+    assert now != old and image_of(platform, now) == image
+    assert f"{old.rsplit('/', 1)[-1]} is INACTIVE; {now.rsplit('/', 1)[-1]} is a copy" in said
+
+
+def image_of(platform: Checkout, revision: str) -> str:
+    """The image of a revision's container `backend`."""
+    described = world.aws(platform, "ecs").describe_task_definition(taskDefinition=revision)
+    containers = described["taskDefinition"]["containerDefinitions"]
+    return str(next(each["image"] for each in containers if each["name"] == "backend"))

@@ -118,7 +118,8 @@ def rollout_steps(
     """
     primary = state.primary
     back = undo_target(facts)
-    undo = undo_sentence(back, rollback, service)
+    inactive = revision.arn == back and revision.status == "INACTIVE"
+    undo = undo_sentence(back, rollback, service, inactive=inactive)
     watch = Step(
         "watch",
         f"Watch our deployment until every task of {state.name} is new and healthy, or say why not",
@@ -152,14 +153,15 @@ def rollout_steps(
     ), ()
 
 
-def undo_sentence(back: str | None, rollback: bool, service: Service) -> str | None:
+def undo_sentence(
+    back: str | None, rollback: bool, service: Service, *, inactive: bool = False
+) -> str | None:
     if not rollback or not back:
         return None
     cache = "; then invalidate the CDN's cache again" if service.invalidate else ""
-    return (
-        f"UpdateService back to {back.rsplit('/', 1)[-1]}, the last revision seen healthy, and "
-        f"watch that too{cache}"
-    )
+    label = back.rsplit("/", 1)[-1]
+    to = f"a copy of {label} (INACTIVE, so registered again)" if inactive else label
+    return f"UpdateService back to {to}, the last revision seen healthy, and watch that too{cache}"
 
 
 def cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> tuple[Step, ...]:

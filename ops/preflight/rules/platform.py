@@ -142,8 +142,8 @@ def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -
         )
     if isinstance(facts.revision, TaskDefinition) and facts.revision.status == "INACTIVE":
         return warn(
-            f"it runs {facts.revision.label}, which is INACTIVE: ECS cannot be taken back to it",
-            "deploy its tag again if the new one fails",
+            f"it runs {facts.revision.label}, which is INACTIVE: a rollback registers a copy of it",
+            "this deploy moves it to an ACTIVE revision",
         )
     if state.bake_s >= environment.deploy_timeout:
         return warn(
