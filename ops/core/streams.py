@@ -2,7 +2,7 @@
 
 A closed descriptor (`>&-`) is opened on /dev/null: the next file or socket would get its number,
 and output would go there. A reader that closes the pipe (`inv --list | head`) ends the output
-quietly. A character that the locale's encoding lacks is escaped.
+quietly; a full disk is an error. A character that the locale's encoding lacks is escaped.
 """
 
 from __future__ import annotations
@@ -12,9 +12,25 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from ops.core.errors import OpsError
+
+
+class WriteFailed(OpsError, OSError):
+    """Text that stdout did not take: an OSError for code that writes, an exit code for Invoke."""
+
+    def __init__(self, error: OSError) -> None:
+        what, how = "the output could not be written to stdout", "free space where stdout goes"
+        super().__init__(
+            what, f"[Errno {error.errno}] {error.strerror}", f"{how}, and run it again"
+        )
+        self.errno, self.strerror = error.errno, error.strerror
+
 
 class _Pipe:
-    """A stream that drops what is written once its reader has gone away."""
+    """A stream that drops what is written once its reader has gone away.
+
+    Raises WriteFailed where writing fails for another reason.
+    """
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
@@ -25,12 +41,18 @@ class _Pipe:
         except BrokenPipeError:
             self._drop()
             return len(text)
+        except OSError as error:
+            self._drop()
+            raise WriteFailed(error) from None
 
     def flush(self) -> None:
         try:
             self.stream.flush()
         except BrokenPipeError:
             self._drop()
+        except OSError as error:
+            self._drop()
+            raise WriteFailed(error) from None
 
     def _drop(self) -> None:
         """Point the descriptor to /dev/null, so that Python's final flush succeeds too."""
@@ -55,6 +77,8 @@ def make_safe() -> None:
         if (getattr(stream, "encoding", None) or "utf-8").lower() not in ("utf-8", "utf8"):
             _escape(stream)
     if not isinstance(sys.stdout, _Pipe):
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(line_buffering=True)  # an error at the print, not at the end
         sys.stdout = _Pipe(sys.stdout)
 
 

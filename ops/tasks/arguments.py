@@ -8,7 +8,8 @@ arguments of an `OpsTask` check their values themselves, so this holds under Inv
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from invoke.exceptions import Exit
@@ -20,6 +21,26 @@ from invoke.tasks import Task
 from ops.core.errors import ConfigError
 
 HELP = ("--help", "-h")
+
+
+def refuse_remainder(words: Sequence[str]) -> None:
+    """Raise ConfigError for words after `--`, which Invoke drops, `--plan` and `--dry` included.
+
+    Completion scripts run `inv --complete -- LINE`, which runs no task.
+    """
+    if "--" not in words:
+        return
+    position = list(words).index("--")
+    before, dropped = words[:position], words[position + 1 :]
+    completes = before[-1:] == ["--complete"] and not "".join(before[-2:-1]).startswith("-")
+    if dropped and not completes:
+        from ops.core.config.reader import shortened
+
+        raise ConfigError(
+            f"words after --: {shortened(shlex.join(dropped))}",
+            "no task takes them, so nothing was run; without this error they would be ignored",
+            "leave out the --, or what follows it",
+        )
 
 
 class StrictArgument(Argument):
@@ -48,6 +69,11 @@ class StrictArgument(Argument):
                 raise Exit
             self.check(value)
         super().set_value(value, cast)
+
+    @property
+    def raw_value(self) -> Any:  # type: ignore[override]  # Invoke's is a property, typed Any
+        """The value, and None for an empty list: `--paths` without a value is an error."""
+        return None if self.kind is list and not self._value else super().raw_value
 
     def check(self, value: str) -> None:
         """Raise ConfigError (exit code 2) for a value that the task must not see."""
@@ -89,3 +115,38 @@ class OpsTask(Task[Any]):
         program.parser = Parser([ParserContext(self.path, args=self.get_arguments())])
         program.collection = {self.path: self}  # type: ignore[assignment]  # print_task_help reads nothing else of it
         program.print_task_help(self.path)
+
+
+class OptionalPositional(StrictArgument):
+    """A positional argument that may be left out if `switch` is given.
+
+    Invoke requires every positional argument; this one is the empty string once the switch is on.
+    """
+
+    def __init__(self, like: StrictArgument, switch: Argument) -> None:
+        self.switch = switch
+        super().__init__(like, like.owner)
+
+    @property
+    def value(self) -> Any:
+        found = self._value if self._value is not None else self.default
+        return "" if found is None and self.switch.value else found
+
+    @value.setter
+    def value(self, given: str) -> None:
+        self.set_value(given)
+
+
+def optional_positional(task: OpsTask, name: str, switch: str) -> OpsTask:
+    """Make the positional argument `name` of a task optional if the option `switch` is on."""
+    made = task.get_arguments
+
+    def get_arguments(ignore_unknown_help: bool | None = None) -> list[Argument]:
+        found = {argument.name: argument for argument in made(ignore_unknown_help)}
+        positional = found[name]
+        assert isinstance(positional, StrictArgument)
+        found[name] = OptionalPositional(positional, found[switch])
+        return list(found.values())
+
+    task.get_arguments = get_arguments  # type: ignore[method-assign]
+    return task

@@ -18,6 +18,7 @@ from invoke.config import Config
 from ops.core import streams
 from ops.core.config import load
 from ops.tasks import cdn, db, dev, health, lock, root, sandbox, service, tf
+from ops.tasks.arguments import refuse_remainder
 from ops.tasks.shared import ROOT
 
 DEFAULTS: dict[str, Any] = {
@@ -30,9 +31,11 @@ CLUSTER = re.compile(r"-[A-Za-z]*f")  # -f, or -df: switches, then -f
 def build_collection() -> Collection:
     """The collection of all namespaces.
 
-    Raises ConfigError for a `-f FILE` that does not exist and for a reserved service name.
+    Raises ConfigError for words after `--`, a `-f FILE` that does not exist, and a reserved
+    service name.
     """
     streams.make_safe()
+    refuse_remainder(sys.argv[1:])
     ns = Collection()
     for task in (root.preflight, root.status):
         ns.add_task(task)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.tasks.positional import optional_positional
+from ops.tasks.arguments import optional_positional
 from ops.tasks.shared import ROOT, Session, ops_task
 
 ENGINE = (

@@ -38,7 +38,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS: Mapping[str, tuple[Any, str]] = {
     "plan": (False, "Print what would be done and change nothing."),
-    "yes": (False, "Answer every question with yes."),
+    "yes": (False, "Answer yes to questions, except those that have an option of their own."),
     "json": (False, "Print one JSON document on stdout, all else on stderr."),
     "timeout": (None, "Longest wait, in seconds or as 5m."),
     "wait": (None, "Wait this long for a lock that is held, in seconds or as 5m."),
@@ -249,7 +249,11 @@ def run_and_report(session: Session, body: Callable[..., None], own: Mapping[str
 def refuse_unwritten(session: Session) -> None:
     """Raise OpsError where the task is done, and its answer did not get to stdout."""
     if session.failure:
-        what, why = "the answer could not be written to stdout", str(session.failure)
+        failed = session.failure
+        what, why = (
+            "the answer could not be written to stdout",
+            f"[Errno {failed.errno}] {failed.strerror}",
+        )
         raise OpsError(
             what, why, "read it above, and free space where stdout goes; what was done stays done"
         )

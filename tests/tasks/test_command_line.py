@@ -1,0 +1,149 @@
+"""Mistakes in a command line, by `./inv`'s program and by plain `inv`: exit code 2."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = [sys.executable, "-P", "-X", "utf8", str(ROOT / "ops/tasks/program.py")]
+PLAIN = [sys.executable, "-m", "invoke"]
+TASKS = """
+from ops.tasks.shared import ops_task
+
+@ops_task(options=("json",))
+def answers(session):
+    \"\"\"Answer.\"\"\"
+    session.report({"answer": "x" * 20_000}, "the answer")
+"""
+THREE_LINES = re.compile(r"error: .+\n  why: .+\n next: .+\n")
+
+
+def run(
+    program: list[str], *words: str, cwd: Path = ROOT, stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    command = [*program, "--search-root", str(cwd), *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("program", [OURS, PLAIN], ids=["ours", "plain"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["sandbox.faults", "--", "--plan"],
+        ["sandbox.faults", "--json", "--", "--dry", "x"],
+        ["--", "sandbox.faults"],
+        ["db.revision", "--", "--help"],
+        ["sandbox.faults", "-F", "--complete", "--", "--plan"],
+    ],
+    ids=" ".join,
+)
+def test_words_after_two_dashes_are_refused(program: list[str], words: list[str]) -> None:
+    """Invoke drops them: `cdn.invalidate --yes -- --dry` invalidated."""
+    done = run(program, *words)
+    dropped = " ".join(words[words.index("--") + 1 :])
+    assert done.returncode == 2 and done.stdout == ""
+    assert THREE_LINES.fullmatch(done.stderr) and f"words after --: {dropped}\n" in done.stderr
+
+
+@pytest.mark.parametrize("program", [OURS, PLAIN], ids=["ours", "plain"])
+def test_two_dashes_without_words_and_completion_still_work(program: list[str]) -> None:
+    """Nothing is dropped, and completion scripts pass the line after `--`."""
+    assert "fault" in run(program, "sandbox.faults", "--json", "--").stdout
+    completed = run(program, "--complete", "--", "inv", "db.up")
+    assert completed.returncode == 0 and "db.upgrade" in completed.stdout.split()
+
+
+MISTAKES = [
+    ("nosuch.task", "unknown task nosuch.task", "inv --list"),
+    ("healt.all", "unknown task healt.all", "did you mean health.all?"),
+    ("deploy", "unknown task deploy", "did you mean backend.deploy or frontend.deploy?"),
+    ("db.current extra", "unknown task extra", "inv --list"),
+    ("health", "health is a namespace, not a task\n  why: its tasks are: health.all, ", "health"),
+    ("--help health", "health is a namespace", "inv --list health"),
+    ("--help nosuch", "unknown task nosuch", "inv --list"),
+    ("--list helth", "unknown namespace helth", "did you mean inv --list health?"),
+    ("--list -F x", "-F/--list-format x", "inv --list"),
+    ("-F json -D 2 --list", "not supported with JSON", "inv --help"),
+    ("--dry --json db.current", "--json before a task", "inv db.current --json"),
+    ("--jsn db.current", "unknown option --jsn of inv", "did you mean --json?"),
+    ("--taag=5", "unknown option --taag of inv", "inv --help"),
+    ("cdn.invalidate -x", "unknown option -x of cdn.invalidate", "inv cdn.invalidate --help"),
+    ("backend.deploy -ty", "unknown option -ty of", "--tag or --yes or --timeout?"),
+    ("backend.deploy --taag=5", "unknown option --taag of", "did you mean --tag?"),
+    ("db.current --plan", "unknown option --plan of db.current\n", "inv db.current --help"),
+    ("db.current --json=yes", "--json takes no value", "inv db.current --json"),
+    ("backend.deploy --tag", "--tag needs a value", "inv backend.deploy --tag VALUE"),
+    ("db.history --limit", "--limit needs a value", "inv db.history --limit VALUE"),
+    ("preflight --skip", "--skip needs a value", "inv preflight --skip VALUE"),
+    ("cdn.invalidate --paths --yes", "--paths needs a value", "--paths VALUE"),
+    ("status -f", "--config needs a value", "inv status --config VALUE"),
+    ("-c", "--collection needs a value", "inv --collection VALUE TASK"),
+    ("-c nosuch --list", "task collection nosuch", "leave out -c"),
+    ("db.revision", "db.revision needs message", "inv db.revision MESSAGE"),
+    ("sandbox.mend", "sandbox.mend needs fault", "inv sandbox.mend FAULT"),
+]
+
+
+@pytest.mark.parametrize(("words", "says", "how"), MISTAKES, ids=[each[0] for each in MISTAKES])
+def test_a_mistake_that_invoke_finds_is_three_lines(words: str, says: str, how: str) -> None:
+    """By the program of ./inv; plain inv says them in one line, with exit code 1."""
+    done = run(OURS, *words.split())
+    assert done.returncode == 2 and done.stdout == "", done.stderr
+    assert THREE_LINES.fullmatch(done.stderr) and says in done.stderr, done.stderr
+    assert how in done.stderr.splitlines()[-1], done.stderr
+
+
+def test_a_repeated_option_without_a_value_is_an_error_under_plain_inv() -> None:
+    """`cdn.invalidate --yes --paths` invalidated everything."""
+    done = run(PLAIN, "preflight", "--skip")
+    assert done.returncode == 1 and "needed value" in done.stderr
+
+
+@pytest.mark.parametrize("program", [OURS, PLAIN], ids=["ours", "plain"])
+@pytest.mark.parametrize("words", [["answers"], ["answers", "--json"]], ids=" ".join)
+def test_an_answer_on_a_full_disk_is_exit_1(
+    tmp_path: Path, program: list[str], words: list[str]
+) -> None:
+    """The answer is on stderr, with three lines after it."""
+    (tmp_path / "tasks.py").write_text(TASKS)
+    with Path("/dev/full").open("w") as full:
+        done = run(program, *words, cwd=tmp_path, stdout=full.fileno())
+    assert done.returncode == 1
+    assert done.stderr.startswith("the answer\nerror: the answer could not be written to stdout\n")
+
+
+@pytest.mark.parametrize("program", [OURS, PLAIN], ids=["ours", "plain"])
+@pytest.mark.parametrize("words", [["--list"], ["--help", "status"], ["status", "--help"]])
+def test_a_list_on_a_full_disk_is_three_lines(program: list[str], words: list[str]) -> None:
+    """Not a traceback, and not Python's exit code 120."""
+    with Path("/dev/full").open("w") as full:
+        done = run(program, *words, stdout=full.fileno())
+    assert done.returncode == 1 and THREE_LINES.fullmatch(done.stderr), done.stderr
+    assert "could not be written to stdout\n  why: [Errno 28]" in done.stderr
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_programs_version_on_a_full_disk_is_three_lines(
+    monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    """Plain inv prints it before it loads our tasks."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    with Path("/dev/full").open("w") as full:
+        done = run(OURS, "--version", stdout=full.fileno())
+    assert done.returncode == 1 and THREE_LINES.fullmatch(done.stderr), done.stderr
