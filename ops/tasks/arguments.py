@@ -61,6 +61,8 @@ class StrictArgument(Argument):
             incrementable=like.incrementable,
             attr_name=like.attr_name,
         )
+        if self.kind is list:
+            self.raw_value = None  # not Invoke's empty list: `--paths` without a value is an error
 
     def set_value(self, value: Any, cast: bool = True) -> None:
         if isinstance(value, str) and self.takes_value:
@@ -69,11 +71,6 @@ class StrictArgument(Argument):
                 raise Exit
             self.check(value)
         super().set_value(value, cast)
-
-    @property
-    def raw_value(self) -> Any:  # type: ignore[override]  # Invoke's is a property, typed Any
-        """The value, and None for an empty list: `--paths` without a value is an error."""
-        return None if self.kind is list and not self._value else super().raw_value
 
     def check(self, value: str) -> None:
         """Raise ConfigError (exit code 2) for a value that the task must not see."""
