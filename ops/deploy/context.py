@@ -57,6 +57,7 @@ class DeployContext:
     interrupted: Callable[[], bool] = lambda: False
     allow_destroy: frozenset[str] = frozenset()
     terraform_inputs: Mapping[str, str] | None = None
+    changed_inputs: tuple[str, ...] = ()  # `x has changed`, since the last release
     overtaken: str | None = None
     unproven: Finding | None = None
     scaled_away: Finding | None = None

@@ -50,6 +50,7 @@ def confirm(work: DeployContext, tf: TerraformProgram) -> None:
     if changed:
         since = f"the last release ({last.get('service')} {last.get('tag')}, {last.get('at')})"
         ui.confirm(f"{', '.join(changed)} since {since}; git does not have it", yes=not work.asks)
+    work.changed_inputs = tuple(changed)
     for each in changed:
         ui.progress(f"  {each} since the last release")
 

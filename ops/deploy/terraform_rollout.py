@@ -169,7 +169,13 @@ class TerraformRollout:
         for change, why in beyond:
             ui.progress(f"beyond this deploy: {change.address}: {why}")
         if why := never(planned.changes, target):
-            how = (
+            changed = self.work.changed_inputs
+            because = (
+                f"{', '.join(changed)} since the last release: correct it, then deploy; "
+                if changed
+                else ""
+            )
+            how = because + (
                 "see all of it: inv tf.plan; where it is wanted: inv tf.apply --allow-destroy "
                 "ADDRESS, then deploy"
             )

@@ -74,7 +74,9 @@ def expected(place: MigrationTarget, planned: MigrationPlan) -> Forecast:
     for revision, sql, problem in planned.steps:
         scripts[revision.id] = statements = readable(sql)
         code = "SQL that can't be parsed" if statements is None else unknown(statements)
-        why = ", ".join(filter(None, [code, "Python that reads the database" if problem else ""]))
+        python = "Python that reads the database" if problem else ""
+        called = planned.called.get(revision.id, ())
+        why = ", ".join(filter(None, [code, *called, python]))
         if why:
             dark[revision.id] = why
     wanted = tuple(

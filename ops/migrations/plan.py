@@ -16,9 +16,10 @@ from ops.aws import session
 from ops.core import ui
 from ops.core.errors import Refused
 from ops.migrations import snapshot as migrations_snapshot
-from ops.migrations.rules import cascades, cascades_declared
+from ops.migrations.rules import called_code, cascades, cascades_declared
 from ops.migrations.rules import data_loss as rules
 from ops.migrations.rules.data_loss import Loss
+from ops.migrations.rules.locks_follow import written
 from ops.migrations.rules.statements import readable
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess, Direction, MigrationOutcome, Revision
@@ -119,6 +120,7 @@ class MigrationPlan:
     to: str
     steps: tuple[tuple[Revision, str, str | None], ...]
     losses: tuple[Loss, ...] = ()
+    called: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # functions, by revision
     snapshot: str | None = None  # of this RDS instance, before anything is done
     scripts: Any = field(
         default=None, repr=False, compare=False
@@ -190,9 +192,9 @@ def plan(place: MigrationTarget, direction: Direction, to: str | None) -> Migrat
         scripts.check_database(at)
         goal = scripts.known(to) if to else default_goal(scripts, direction, at)
     steps = access.sql(door, scripts, direction, goal, at)
-    planned = MigrationPlan(
-        direction, at, goal, steps, count_lost_rows(door, steps), scripts=scripts
-    )
+    by_code, called = losses_by_code(door, steps)
+    losses = (*count_lost_rows(door, steps), *by_code)
+    planned = MigrationPlan(direction, at, goal, steps, losses, called, scripts=scripts)
     needed = planned.loses_rows and migrations_snapshot.snapshot_before_data_loss(place.settings)
     return (
         replace(planned, snapshot=migrations_snapshot.configured(place.settings))
@@ -241,6 +243,33 @@ def count_lost_rows(
         if answer != access.ABSENT or not rules.created_meanwhile(loss, new_names)
     ]
     return with_cascades(door, kept, {each.id: text for each, text, _ in steps})
+
+
+def losses_by_code(
+    door: DatabaseAccess, steps: tuple[tuple[Revision, str, str | None], ...]
+) -> tuple[tuple[Loss, ...], dict[str, tuple[str, ...]]]:
+    """The losses by functions, triggers and rules that run; and the functions, by revision."""
+    scripts = {each.id: readable(text) or () for each, text, _ in steps}
+    every = [statement for statements in scripts.values() for statement in statements]
+    tables = cascades_declared.tables(scripts) | written(tuple(every))
+    runs_code = any(
+        each.kind == "DoStmt" or any(True for _ in called_code.calls(each)) for each in every
+    )
+    if not tables and not runs_code:
+        return (), {}
+    around = access.relations(door, tuple(sorted(tables)))
+    by_revision = cascades_declared.by_revision(around, scripts)
+    built_in, stored = access.functions(door)
+    known = called_code.KnownFunctions.of(built_in, (*stored, *called_code.declared(every)))
+    found = [
+        loss
+        for revision, statements in scripts.items()
+        for loss in called_code.losses(revision, statements, known, by_revision[revision])
+    ]
+    called = {
+        revision: called_code.code_of(statements, known) for revision, statements in scripts.items()
+    }
+    return tuple(dict.fromkeys(found)), called
 
 
 def with_cascades(

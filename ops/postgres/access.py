@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from ops.core.config.settings import Settings
     from ops.migrator.revisions.scripts import Scripts
-    from ops.postgres.model import Relations
+    from ops.postgres.model import Relations, StoredFunction
 
 COUNT_TIMEOUT = 5.0  # seconds; a table too big to be counted in it is "unknown"
 KINDS: dict[str, type[OpsError]] = {
@@ -363,6 +363,16 @@ def relations(door: DatabaseAccess, names: tuple[str, ...]) -> Relations:
 
     with reading(door) as opened:
         return postgres_relations.read(opened, names)
+
+
+def functions(
+    door: DatabaseAccess,
+) -> tuple[frozenset[str], tuple[StoredFunction, ...]]:
+    """The names of the built-in functions, and all other functions."""
+    from ops.postgres import functions as postgres_functions
+
+    with reading(door) as opened:
+        return postgres_functions.read(opened)
 
 
 def history(door: DatabaseAccess, limit: int) -> list[dict[str, Any]]:

@@ -46,15 +46,35 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Hook:
-    """A trigger, a rule, or a view's own rewriting. `events`: insert, update, delete, truncate."""
+    """A trigger, a rule, or a view's own rewriting. `events`: insert, update, delete, truncate.
+
+    `function`: what a trigger calls. `code`: a rule's definition; empty: not known.
+    """
 
     table: str
     what: str
     events: frozenset[str]
     each_row: bool
+    function: str = ""
+    code: str = ""
 
     def __str__(self) -> str:
         return self.what if self.what.startswith("view ") else f"{self.what} on {self.table}"
+
+
+@dataclass(frozen=True)
+class StoredFunction:
+    """A function or procedure that is not of pg_catalog, by its name without schema."""
+
+    name: str
+    language: str
+    volatile: bool
+    body: str
+    of_extension: bool = False
+
+    @property
+    def compiled(self) -> bool:
+        return self.language in ("c", "internal")
 
 
 @dataclass(frozen=True)

@@ -34,16 +34,17 @@ FROM keys WHERE parent IN (SELECT rel FROM reach) OR child IN (SELECT root FROM 
 """
 HOOKS = """
 SELECT DISTINCT coalesce(pg_partition_root(tgrelid), tgrelid)::regclass::text,
-       'trigger ' || quote_ident(tgname), tgtype::int
+       'trigger ' || quote_ident(tgname), tgtype::int, proname::text, ''
 FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
 WHERE NOT tgisinternal AND tgenabled IN ('O', 'A') AND pronamespace <> 'pg_catalog'::regnamespace
   AND coalesce(pg_partition_root(tgrelid)::oid, tgrelid) IN (SELECT rel FROM reach)
 UNION SELECT ev_class::regclass::text, 'rule ' || quote_ident(rulename),
-       CASE ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 ELSE 8 END
+       CASE ev_type WHEN '2' THEN 16 WHEN '3' THEN 4 ELSE 8 END,
+       '', pg_get_ruledef(oid)
 FROM pg_rewrite
 WHERE ev_type IN ('2', '3', '4') AND ev_enabled IN ('O', 'A')
   AND ev_class IN (SELECT rel FROM reach)
-UNION SELECT oid::regclass::text, 'view ' || oid::regclass::text, 28
+UNION SELECT oid::regclass::text, 'view ' || oid::regclass::text, 28, '', ''
 FROM pg_class WHERE relkind = 'v' AND oid IN (SELECT rel FROM reach)
 ORDER BY 1, 2
 """
@@ -78,7 +79,9 @@ def read(opened: Any, names: tuple[str, ...]) -> Relations:
                 what,
                 frozenset(event for event, bit in EVENTS.items() if kind & bit),
                 bool(kind & EACH_ROW),
+                function,
+                code,
             )
-            for table, what, kind in hooks
+            for table, what, kind, function, code in hooks
         ),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -252,7 +252,7 @@ def drift(place: TerraformWorkspace, *, wait_s: float = 0.0) -> TerraformPlan:
 
 
 def apply_saved(
-    place: TerraformWorkspace, *, yes: bool, allowed: Container[str] = (), wait_s: float = 0.0
+    place: TerraformWorkspace, *, yes: bool, allowed: Collection[str] = (), wait_s: float = 0.0
 ) -> TerraformPlan:
     """`tf.apply`: the saved plan, shown once more.
 
@@ -310,12 +310,23 @@ def refuse_not_understood(planned: TerraformPlan) -> None:
         raise Refused("the plan is not applied", why, how)
 
 
-def confirm_destructive(changes: tuple[ResourceChange, ...], allowed: Container[str]) -> None:
+def confirm_destructive(changes: tuple[ResourceChange, ...], allowed: Collection[str]) -> None:
     """Each destroy or replacement by its address: allowed by an option, or typed on a terminal.
 
     A new revision of a task definition is neither. Raises Refused, naming the options, where nobody
     can be asked."""
-    left = [change for change in changes if change.alarming and change.address not in allowed]
+    alarming = [change for change in changes if change.alarming]
+    left = [change for change in alarming if change.address not in allowed]
+    unmatched = sorted(set(allowed) - {change.address for change in alarming})
+    if unmatched and left:
+        verb = "is no address" if len(unmatched) == 1 else "are no addresses"
+        exact = ", ".join(change.address for change in alarming[:MOST_NAMED])
+        raise Refused(
+            f"--allow-destroy {' '.join(map(shlex.quote, unmatched))}",
+            f"{', '.join(unmatched)} {verb} that this plan destroys or replaces "
+            f"(exact addresses: {exact})",
+            f"add {allowing(left)}",
+        )
     if left and not ui.on_terminal():
         more = f" and {len(left) - MOST_NAMED} more" if len(left) > MOST_NAMED else ""
         what = ", ".join(f"{change.word} {change.address}" for change in left[:MOST_NAMED])

@@ -63,10 +63,12 @@ def test_yes_does_not_answer_a_destroy(scene: Scene) -> None:
     why = refused(scene, asks=False)
     assert why.what == "Terraform DESTROYS aws_iam_role.old"
     assert why.next == "add --allow-destroy aws_iam_role.old"
-    assert (
-        "--allow-destroy aws_iam_role.old"
-        in refused(scene, allow_destroy=frozenset({"aws_iam_role.other"})).next
+    why = refused(scene, allow_destroy=frozenset({"aws_*"}))
+    assert why.why == (
+        "aws_* is no address that this plan destroys or replaces (exact addresses: "
+        "aws_iam_role.old)"
     )
+    assert why.next == "add --allow-destroy aws_iam_role.old"
     assert applied(scene, allow_destroy=frozenset({"aws_iam_role.old"}))
 
 
@@ -199,6 +201,21 @@ def test_a_changed_variable_file_is_a_question_before_anything(scene: Scene) -> 
     assert records.read(scene.platform, FAMILY)[0]["terraform_inputs"] != then
     ignored(scene, "active = true\n")
     scene.run(scene.release(asks=True))  # as at the last success: no question
+
+
+def test_a_refused_plan_names_the_changed_variable_file(scene: Scene) -> None:
+    """A plan that deletes the service because of it: correcting the file comes first."""
+    ignored(scene, "active = true\n")
+    assert applied(scene)
+    released(scene)
+    scene.planned(SERVICE_GONE)
+    ignored(scene, "active = false\n")
+    with pytest.raises(Refused) as found:
+        scene.run(scene.release(asks=False))
+    assert found.value.what == "a deploy does not apply this plan"
+    assert found.value.next.startswith(
+        "terraform.tfvars has changed since the last release: correct it, then deploy"
+    )
 
 
 def test_a_variable_file_that_is_gone_or_new_is_a_question_too(scene: Scene) -> None:

@@ -113,7 +113,9 @@ def test_all_of_them_in_a_line() -> None:
             ("3", {}, "a DO block"),
         )
     )
-    assert describe_estimate([quick]) == "expected duration: moments, and waiting for locks"
+    assert (
+        describe_estimate([quick]) == "expected duration: less than a second, and waiting for locks"
+    )
     assert (
         describe_estimate([quick, slow]) == "expected duration: about 51 min, and waiting for locks"
     )

@@ -64,6 +64,10 @@ def planned(here: Here, schema: str, statement: str) -> flow.MigrationPlan:
     return flow.plan(here.place, "upgrade", None)
 
 
+def unknown_rows(code: str) -> str:
+    return f"0002 takes away rows of unknown tables: an unknown number of rows ({code} may delete)"
+
+
 def test_rows_that_a_policy_hides_are_unknown_and_asked_about(
     here: Here, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,9 +216,104 @@ def test_foreign_keys_and_triggers_of_the_plan_count_too(here: Here) -> None:
 
 
 def test_other_writes_set_off_triggers_too(here: Here) -> None:
-    """An INSERT loses nothing; what its trigger locks is unknown, and a duration is estimated."""
+    """What an INSERT's trigger deletes and locks is unknown; a duration is estimated."""
     trigger = "CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW EXECUTE FUNCTION swept()"
     found = planned(here, f"{HOOK}; {trigger}", "INSERT INTO a VALUES (1)")
     ahead = expected(here.place, found)
     assert "0002 runs trigger t on a: what it locks is not known" in ahead.as_text()
-    assert not found.losses and ahead.as_document()["expected_s"] is not None
+    assert [loss.as_text() for loss in found.losses] == [unknown_rows("trigger t on a")]
+    assert ahead.as_document()["expected_s"] is not None
+
+
+CODE = """
+CREATE TABLE t (id int, at timestamptz, other int);
+INSERT INTO t VALUES (1);
+CREATE FUNCTION f_wipe() RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT 1';
+CREATE FUNCTION f_calls() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN f_wipe(); END';
+CREATE FUNCTION f_plain() RETURNS int LANGUAGE plpgsql AS 'BEGIN PERFORM now(); RETURN 1; END';
+CREATE FUNCTION wiping() RETURNS trigger LANGUAGE plpgsql
+    AS 'BEGIN DELETE FROM t; RETURN NEW; END';
+CREATE FUNCTION stamped() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN IF TG_OP <> 'DELETE' THEN NEW.at = now(); END IF; RETURN NEW; END $$;
+CREATE TABLE t_trg (id int);
+CREATE TRIGGER g AFTER UPDATE ON t_trg FOR EACH ROW EXECUTE FUNCTION wiping();
+CREATE TABLE t_stamp (id int, at timestamptz);
+CREATE TRIGGER s BEFORE INSERT OR UPDATE ON t_stamp FOR EACH ROW EXECUTE FUNCTION stamped();
+CREATE TABLE t_rule (id int);
+CREATE RULE r AS ON INSERT TO t_rule DO ALSO DELETE FROM t
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("SELECT f_wipe()", "function f_wipe()"),
+        ("SELECT public.f_wipe()", "function public.f_wipe()"),
+        ("SELECT f_calls()", "function f_calls()"),
+        ("PREPARE z AS SELECT f_wipe()", "function f_wipe()"),
+        ("WITH x AS (SELECT f_wipe()) SELECT 1", "function f_wipe()"),
+        ("CREATE TABLE n AS SELECT f_wipe()", "function f_wipe()"),
+        ("INSERT INTO t SELECT f_wipe()", "function f_wipe()"),
+        ("ALTER TABLE t ADD COLUMN n int DEFAULT f_wipe()", "function f_wipe()"),
+        ("DO $$ DECLARE x int; BEGIN x := f_wipe(); END $$", "function f_wipe()"),
+        (
+            "CREATE FUNCTION new() RETURNS int LANGUAGE sql AS 'DELETE FROM t; SELECT 1'; "
+            "SELECT new()",
+            "function new()",
+        ),
+        ("UPDATE t_trg SET id = 2", "trigger g on t_trg"),
+        ("EXPLAIN ANALYZE UPDATE t_trg SET id = 2", "trigger g on t_trg"),
+        ("INSERT INTO t_rule VALUES (1)", "rule r on t_rule"),
+    ],
+)
+def test_code_that_may_delete_is_asked_about(here: Here, statement: str, code: str) -> None:
+    """Functions, triggers and rules that delete: an unknown number of rows; locks unknown too."""
+    found = planned(here, CODE, statement)
+    assert [loss.as_text() for loss in found.losses] == [unknown_rows(code)]
+    assert found.loses_rows
+    (unknown,) = expected(here.place, found).as_document()["locks_unknown"]
+    assert code in unknown["why"] or "a DO block" in unknown["why"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "EXPLAIN ANALYZE DELETE FROM t",
+        "PREPARE z AS DELETE FROM t; EXECUTE z",
+        "COPY (DELETE FROM t RETURNING id) TO STDOUT",
+        "CREATE TABLE n AS SELECT 1; INSERT INTO n WITH x AS (DELETE FROM t RETURNING 1) SELECT 1",
+    ],
+)
+def test_a_delete_within_a_statement_is_asked_about(here: Here, statement: str) -> None:
+    """It is not counted, so its rows are unknown."""
+    (loss,) = planned(here, CODE, statement).losses
+    assert loss.rows is None and loss.matters
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT now(), gen_random_uuid(), count(*), coalesce(max(id), 1) FROM t",
+        "SELECT setval(pg_get_serial_sequence('t', 'id'), 1)",
+        "SELECT f_plain()",
+        "EXPLAIN DELETE FROM t",
+        "INSERT INTO t_stamp VALUES (1)",
+        "UPDATE t_stamp SET id = 2",
+        "CREATE VIEW v AS SELECT f_wipe()",
+        "UPDATE t SET id = 2 WHERE lower('DELETE') = 'x'",
+    ],
+)
+def test_code_that_deletes_nothing_is_not_asked_about(here: Here, statement: str) -> None:
+    """Built-in functions, and triggers like the usual updated_at one."""
+    assert planned(here, CODE, statement).losses == ()
+
+
+@pytest.mark.parametrize(("only", "said"), [("", "3 rows"), ("ONLY ", "1 row")])
+def test_truncate_only_leaves_the_children(here: Here, only: str, said: str) -> None:
+    """The children's rows are not announced."""
+    schema = (
+        "CREATE TABLE p (id int); CREATE TABLE c () INHERITS (p); "
+        "INSERT INTO p VALUES (1); INSERT INTO c VALUES (2), (3)"
+    )
+    (loss,) = planned(here, schema, f"TRUNCATE {only}p").losses
+    assert loss.as_text() == f"0002 takes away all rows of table p: {said}"

@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from invoke.exceptions import ParseError
 from invoke.parser import Parser
 from invoke.parser.argument import Argument
 from invoke.parser.context import ParserContext
 
 from ops.core.errors import ConfigError
+from ops.tasks.program import OpsProgram
 from tests import front_door
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +45,20 @@ def test_no_option_takes_an_option_for_its_value(name: str, argument: Argument) 
         with pytest.raises(ConfigError, match=r"error: (--)?[a-z-]+ -") as caught:
             parse(name, *words)
         assert caught.value.next == f"inv {name} --help"
+
+
+@pytest.mark.parametrize(("name", "argument"), VALUED, ids=ids)
+def test_an_option_without_its_value_is_a_mistake(
+    name: str, argument: Argument, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Repeatable options too; `./inv` makes it three lines and exit code 2."""
+    option = f"--{argument.names[0]}"
+    if argument.optional:
+        return
+    with pytest.raises(ParseError, match="needed value"):
+        parse(name, option)
+    OpsProgram(namespace=tasks.ns).run(["inv", name, option], exit=False)
+    assert f"error: {option}\n  why: it needs a value" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", POSITIONAL)

@@ -68,8 +68,10 @@ def _hooks(statements: list[Statement]) -> Iterator[Hook]:
         if statement.kind == "CreateTrigStmt":
             events = frozenset(event for event, bit in EVENTS.items() if tree.events & bit)
             what = f"trigger {identifier(tree.trigname)}"
-            yield Hook(qualified(tree.relation), what, events, bool(tree.row))
+            yield Hook(
+                qualified(tree.relation), what, events, bool(tree.row), tree.funcname[-1].sval
+            )
         elif statement.kind == "RuleStmt" and tree.event.name in COMMANDS:
             events = frozenset([COMMANDS[tree.event.name]])
             what = f"rule {identifier(tree.rulename)}"
-            yield Hook(qualified(tree.relation), what, events, each_row=False)
+            yield Hook(qualified(tree.relation), what, events, each_row=False, code=statement.sql)

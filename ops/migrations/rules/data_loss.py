@@ -19,7 +19,10 @@ NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 TABLE = rf"{NAME}(?:\s*\.\s*{NAME})?"
 LIST = rf"{TABLE}(?:\s*,\s*{TABLE})*"
 DROP_TABLE = re.compile(rf"DROP TABLE (?:IF EXISTS )?({LIST})", re.IGNORECASE)
-TRUNCATE = re.compile(rf"TRUNCATE (?:TABLE )?(?:ONLY )?({LIST})", re.IGNORECASE)
+TRUNCATE = re.compile(
+    rf"TRUNCATE (?:TABLE )?((?:ONLY )?{TABLE}(?:\s*,\s*(?:ONLY )?{TABLE})*)", re.IGNORECASE
+)
+ONLY = re.compile(r"^ONLY\s+", re.IGNORECASE)
 ALTER = re.compile(
     rf"ALTER TABLE (?:IF EXISTS )?(?:ONLY )?({TABLE}) ?\*? (.*)", re.IGNORECASE | re.DOTALL
 )
@@ -146,9 +149,10 @@ def of_statement(revision: str, statement: str) -> Iterator[Loss]:
     if match := DROP_TABLE.match(statement) or TRUNCATE.match(statement):
         verb = "table" if statement.upper().startswith("DROP") else "all rows of table"
         cascade = statement.upper().endswith(" CASCADE")
-        for table in split(match[1]):
+        for written in split(match[1]):
+            table = ONLY.sub("", written) if verb != "table" else written
             removal = Removal(table, "truncate", cascade=cascade) if verb != "table" else None
-            yield Loss(revision, f"{verb} {table}", counting("*", table), removal=removal)
+            yield Loss(revision, f"{verb} {table}", counting("*", written), removal=removal)
     elif match := ALTER.match(statement):
         yield from of_alter(revision, match[1], match[2])
     elif match := DELETE.match(statement):

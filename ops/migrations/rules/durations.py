@@ -120,7 +120,7 @@ def estimate(
         if size
     ]
     seconds = sum(size / rate.bytes_per_s for size, rate, _ in parts)
-    why = " and ".join(f"{size / MB:.0f} MB {done} at {rate}" for size, rate, done in parts)
+    why = " and ".join(f"{format_size(size)} {done} at {rate}" for size, rate, done in parts)
     source = (
         "catalog"
         if not parts
@@ -132,7 +132,7 @@ def estimate(
         revision,
         seconds,
         source,
-        f"will take about {format_span(seconds)}: {why}" if parts else "changes the catalog only",
+        f"will take {format_span(seconds)}: {why}" if parts else "changes the catalog only",
     )
 
 
@@ -156,10 +156,7 @@ def describe_estimate(estimates: Iterable[Estimate]) -> str:
     """All of them in a line."""
     every = tuple(estimates)
     seconds, unknown = total(every)
-    known = (
-        f"expected duration: {'about ' if seconds >= 1 else ''}{format_span(seconds)}, and "
-        f"waiting for locks"
-    )
+    known = f"expected duration: {format_span(seconds)}, and waiting for locks"
     if unknown and len(unknown) == len(every):
         return "expected duration: not known"
     return f"{known}; without {', '.join(unknown)}, which nobody can tell" if unknown else known
@@ -167,8 +164,12 @@ def describe_estimate(estimates: Iterable[Estimate]) -> str:
 
 def format_span(seconds: float) -> str:
     if seconds < 1:
-        return "moments"
+        return "less than a second"
     for unit, factor in (("h", 3600), ("min", 60)):
         if seconds >= 2 * factor:
-            return f"{seconds / factor:.0f} {unit}"
-    return f"{seconds:.0f} s"
+            return f"about {seconds / factor:.0f} {unit}"
+    return f"about {seconds:.0f} s"
+
+
+def format_size(size: int) -> str:
+    return f"{size / MB:.0f} MB" if size >= MB / 2 else "less than 1 MB"

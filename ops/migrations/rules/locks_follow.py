@@ -58,6 +58,12 @@ def writes(tree: Any) -> Iterator[Write]:
         for action in tree.mergeWhenClauses:
             if event := MERGED.get(action.commandType.name):
                 yield Write(event, qualified(tree.relation), targets(action))
+    elif kind == "CopyStmt" and tree.is_from:
+        yield Write("insert", qualified(tree.relation))
+    elif kind in ("CopyStmt", "PrepareStmt", "CreateTableAsStmt") or (
+        kind == "ExplainStmt" and any(each.defname == "analyze" for each in tree.options or ())
+    ):
+        yield from writes(tree.query)
     clause = getattr(tree, "withClause", None)
     for query in clause.ctes if clause else ():
         yield from writes(query.ctequery)
@@ -100,11 +106,16 @@ def hooks(statements: tuple[Statement, ...], relations: Relations) -> tuple[Hook
     found = (
         hook
         for statement in statements
-        for write in writes(statement.tree)
-        for table, event in ((write.table, write.event), *_reached(write, relations))
+        for table, event in events(statement, relations)
         for hook in relations.hooked(table, event)
     )
     return tuple(dict.fromkeys(found))
+
+
+def events(statement: Statement, relations: Relations) -> Iterator[tuple[str, str]]:
+    """(table, event) of what a statement does, its foreign keys' actions included."""
+    for write in writes(statement.tree):
+        yield from ((write.table, write.event), *_reached(write, relations))
 
 
 def _reached(write: Write, relations: Relations) -> Iterator[tuple[str, str]]:
