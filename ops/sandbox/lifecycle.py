@@ -60,12 +60,12 @@ def up(
                 _await_end_of_start(paths)
             now = statuses.read_status(paths.root)
             if record.layout != LAYOUT:
-                say("the sandbox is of another version: restarting it")
+                say("the sandbox was started by another version: restarting it")
             elif now.ready:
                 _refuse_another("engine", now.engine, engine)
                 _refuse_another("rollout", now.rollout, None if rollout == "auto" else rollout)
                 _refuse_another("registry", now.registry, registry)
-                say(f"the sandbox is up already (pid {now.pid})")
+                say(f"the sandbox is already up (pid {now.pid})")
                 return now
             else:
                 say("the sandbox is unhealthy: restarting it")
@@ -86,9 +86,9 @@ def up(
 def _refuse_another(what: str, stands: str | None, asked: str | None) -> None:
     if asked not in (None, stands):
         raise Refused(
-            f"the sandbox is up with {what} {stands or 'of its own'}",
-            f"{what} {asked} was asked for",
-            "inv sandbox.down first",
+            f"the sandbox is up with {what} {stands or '(none)'}",
+            f"{what} {asked} was requested",
+            "run inv sandbox.down first",
         )
 
 
@@ -116,14 +116,14 @@ def down(
     with _alone(paths):
         _record(paths)
         was_up = _end(paths)
-        say("the sandbox is down" if was_up else "the sandbox was down already")
+        say("the sandbox is down" if was_up else "the sandbox was already down")
         if purge:
             from ops.sandbox.database.cluster import purge as purge_database
 
             _forget_images(statuses.read(paths))
             purge_database(paths)
             shutil.rmtree(paths.root, ignore_errors=True)
-            say(f"{paths.root} is deleted")
+            say(f"deleted {paths.root}")
 
 
 def status(root: Path) -> Status:
@@ -140,7 +140,7 @@ def _alone(paths: Paths) -> Iterator[None]:
         private.seal(paths)
     except OSError as exc:
         raise OpsError(
-            f"the sandbox can't be kept in {paths.root}",
+            f"the sandbox can't use the folder {paths.root}",
             str(exc),
             "make the folder writable, or remove it",
         ) from exc
@@ -150,8 +150,8 @@ def _alone(paths: Paths) -> Iterator[None]:
             yield
     except Timeout as exc:
         raise OpsError(
-            "another `sandbox.up` or `sandbox.down` does not end",
-            f"it holds {lock.lock_file}",
+            "another `sandbox.up` or `sandbox.down` is still running",
+            f"it holds the lock {lock.lock_file}",
             "inv sandbox.status",
         ) from exc
 
@@ -167,7 +167,7 @@ def _start(
     if registry and engine != "docker":
         raise ConfigError(
             f"--registry {registry} with engine {engine}",
-            "tasks that are processes start from the sandbox's own folder of images",
+            "process tasks use the sandbox's own image folder, not a registry",
             f"inv sandbox.up --engine docker --registry {registry}",
         )
     progress = paths.logs / "progress.log"
@@ -224,7 +224,7 @@ def _follow(
         if record is not None and record.pid == process.pid and record.state == "ready":
             return
         if process.poll() is not None:
-            raise _failure(paths, f"its supervisor ended with {process.returncode}")
+            raise _failure(paths, f"its supervisor exited with code {process.returncode}")
         if time.monotonic() > ends:
             raise _failure(paths, f"it is not ready after {PATIENCE:.0f} s")
         time.sleep(0.05)

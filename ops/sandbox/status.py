@@ -186,19 +186,19 @@ class Status:
     def as_text(self) -> str:
         if self.pid is None:
             return f"the sandbox is {self.state}"
-        state = "hurt" if self.dead and not self.ready else self.state
+        state = "unhealthy" if self.dead and not self.ready else self.state
         lines = [
             f"the sandbox is {state} (pid {self.pid}, engine {self.engine}, rollout {self.rollout})"
         ]
         lines += [f"  {name:<9} {address}" for name, address in self.endpoints().items() if address]
         lines += (
-            [f"  {'behind':<9} {self.registry}, a registry of your own, holds the images"]
+            [f"  {'upstream':<9} {self.registry}, your own registry, stores the images"]
             if self.registry
             else []
         )
         lines += [f"  {'source':<9} {Paths(self.root).platform}"]
         lines += [f"  broken: {name} (`inv sandbox.mend {name}`)" for name in self.broken()]
-        lines += [f"  dead: {name} (`inv sandbox.up` heals it)" for name in self.dead]
+        lines += [f"  dead: {name} (`inv sandbox.up` restarts it)" for name in self.dead]
         return "\n".join(lines)
 
 

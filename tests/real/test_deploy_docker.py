@@ -104,7 +104,7 @@ def test_up_means_four_containers_and_again_changes_nothing(real: Any, docked: C
     before = {each.id for each in containers(real, docked)}
     assert len(before) == 4 and {each.status for each in containers(real, docked)} == {"running"}
     for words in (("--engine", "docker"), ()):
-        assert "the sandbox is up already" in docked.inv("sandbox.up", *words).stderr
+        assert "the sandbox is already up" in docked.inv("sandbox.up", *words).stderr
     other = docked.inv("sandbox.up", "--engine", "process")
     assert other.returncode == 3 and "error: the sandbox is up with engine docker" in other.stderr
     assert {each.id for each in containers(real, docked)} == before

@@ -235,7 +235,7 @@ def test_as_a_user_types_it(root: Path, new_checkout: Callable[[str], Checkout])
     assert done.returncode == 0 and re.search(
         r"^broken: page-500: GET /about answers 500 \(.+ s\)$", done.stdout, re.MULTILINE
     ), done
-    assert "page-500 is active already" in done.stdout
+    assert "page-500 is already active" in done.stdout
     rows = checkout.document("sandbox.faults")["faults"]
     assert len({row["name"] for row in rows}) == len(rows) > 20
     assert {"name", "runbook", "cause", "active", "emulated"} <= set(rows[0]) and all(

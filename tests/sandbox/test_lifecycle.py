@@ -121,7 +121,7 @@ def test_a_second_up_changes_nothing(root: Path) -> None:
     """
     before, said = lifecycle.status(root).pid, []
     assert lifecycle.up(root, say=said.append).pid == before
-    assert said == [f"the sandbox is up already (pid {before})"]
+    assert said == [f"the sandbox is already up (pid {before})"]
     with pytest.raises(Refused, match="engine process"):
         lifecycle.up(root, engine="docker")
     with pytest.raises(Refused, match="rollout ecs"):
@@ -185,7 +185,7 @@ def test_a_killed_supervisor_is_healed_with_what_was_deployed(root: Path) -> Non
         pid for pids in old.values() for pid in pids
     }
     assert get(root, "/api/health")["version"] == commit.short
-    assert any("made anew" in line and commit.short in line for line in said)
+    assert any("created AWS again" in line and commit.short in line for line in said)
 
 
 def test_a_damaged_record_is_written_again(root: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_sandbox_of_another_version_is_replaced(root: Path) -> None:
     }
     record.write_text(json.dumps({**older, "ports": {**older["ports"], "engine": 1}}))
     after = lifecycle.up(root, say=said.append)
-    assert said[0] == "the sandbox is of another version: restarting it"
+    assert said[0] == "the sandbox was started by another version: restarting it"
     assert after.ready and after.pid != before.pid and after.endpoints() == before.endpoints()
     assert (root / "environment.yaml").read_text() != keys
 
@@ -355,4 +355,4 @@ def test_down_leaves_no_process_and_can_be_said_twice(root: Path) -> None:
     assert lifecycle.status(root).as_document()["ready"] is False
     said: list[str] = []
     lifecycle.down(root, say=said.append)
-    assert said == ["the sandbox was down already"]
+    assert said == ["the sandbox was already down"]

@@ -103,8 +103,8 @@ class Server:
             aside = self._data.with_name(f"data-{made_by or 'broken'}-{int(time.time())}")
             self._data.rename(aside)
             self._say(
-                f"database: {aside} was made by PostgreSQL {made_by}, this is "
-                f"{found.major}: a new one is made"
+                f"database: {aside} was created by PostgreSQL {made_by}, this is "
+                f"{found.major}: a new one is created"
             )
 
     def _launch(self) -> None:

@@ -47,7 +47,7 @@ def send_request(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
     if not status.read_status(paths.root).ready:
         raise Refused(
             f"inv sandbox.{verb.replace('-', ' --')}",
-            "the sandbox is not up, or hurt",
+            "the sandbox is down or unhealthy",
             "inv sandbox.up",
         )
     return list(_ask(paths, f"/{verb}", {"fault": name})["done"])
@@ -56,7 +56,7 @@ def send_request(root: Path, verb: str, name: str = "") -> list[dict[str, Any]]:
 def _ask(paths: Paths, path: str, body: dict[str, str] | None) -> dict[str, Any]:
     record = status.read(paths)
     if record is None or record.control is None:
-        raise Refused("the sandbox's control port", "the sandbox is not up", "inv sandbox.up")
+        raise Refused("the sandbox's control port", "the sandbox is down", "inv sandbox.up")
     request = urllib.request.Request(f"http://127.0.0.1:{record.control}/faults{path}")
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ops.sandbox.contracts import Paths
     from ops.sandbox.database import Server
 
-PATIENCE = 45.0  # seconds until a fault must be seen, or the world be well
-HIDDEN = 3.0  # the same where another fault spoils the view
+PATIENCE = 45.0  # seconds until a fault must be visible, or the sandbox healthy
+HIDDEN = 3.0  # the same where another fault may hide it
 LOOK = 0.15
 
 
@@ -68,7 +68,7 @@ class ActiveFaults:
         with self._lock:
             self._forget_mended()
             if name in self.states:
-                return FaultChange(fault, True, False, f"{name} is active already: {fault.says}")
+                return FaultChange(fault, True, False, f"{name} is already active: {fault.says}")
             self._refuse_second(fault)
             self._note(fault, fault.injector.prepare(self.handles))
             try:
@@ -81,13 +81,13 @@ class ActiveFaults:
             )
             if not seen and not self._others(fault):
                 raise OpsError(
-                    f"fault {name} is done but can't be seen",
+                    f"fault {name} was injected but has no visible effect",
                     f"not within {PATIENCE:.0f} s",
                     f"inv sandbox.mend {name}",
                 )
             took = time.monotonic() - began
             hidden = (
-                "" if seen else f" (not seen: {', '.join(self._others(fault))} stands before it)"
+                "" if seen else f" (hidden by {', '.join(self._others(fault))})"
             )
             return FaultChange(fault, True, True, f"broken: {name}: {fault.says}{hidden}", took)
 
@@ -120,11 +120,11 @@ class ActiveFaults:
     def _mended(self, fault: Fault, state: FaultState, began: float) -> FaultChange:
         is_healthy = self._await(fault, lambda: fault.injector.is_healthy(self.handles, state))
         if not is_healthy and not self._others(fault):
-            what = f"fault {fault.name} is mended, but the world is not well"
+            what = f"fault {fault.name} is mended, but the sandbox is still unhealthy"
             raise OpsError(
                 what, f"not within {PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up"
             )
-        left = "" if is_healthy else f"; {', '.join(self._others(fault))} stands still"
+        left = "" if is_healthy else f"; {', '.join(self._others(fault))} is still active"
         return FaultChange(
             fault, False, True, f"mended: {fault.name}{left}", time.monotonic() - began
         )

@@ -97,7 +97,7 @@ FAULTS = (
         "image-missing",
         START,
         "image_missing",
-        "the backend's new revision names an image that nobody pushed",
+        "the backend's new revision names an image that was never pushed",
         NoImage("backend"),
         "the backend's task definition",
         "backend",
@@ -106,7 +106,7 @@ FAULTS = (
         "secret-missing",
         START,
         "secret_missing",
-        "the backend's new revision names a secret that is not there",
+        "the backend's new revision names a secret that does not exist",
         NoSecret("backend"),
         "the backend's task definition",
         "backend",
@@ -115,7 +115,7 @@ FAULTS = (
         "tasks-unhealthy",
         GATEWAY,
         "target_unhealthy",
-        "the backend's target group asks for a path that is not there",
+        "the backend's target group checks a path that does not exist",
         HealthPath("backend", "/healthz"),
         "the backend's health check",
         "backend",
@@ -133,7 +133,7 @@ FAULTS = (
         "security-group",
         GATEWAY,
         "security_group_closed",
-        "the backend's security group lets nobody in",
+        "the backend's security group allows no ingress",
         ClosedSecurityGroup("backend"),
         "the backend's security group",
         "backend",
@@ -283,6 +283,6 @@ def find(name: str) -> Fault:
         near = difflib.get_close_matches(name, known, n=1)
         advice = f"did you mean {near[0]}?" if near else "inv sandbox.faults"
         raise ConfigError(
-            f"fault {name!r}", f"there is none of that name; known: {', '.join(known)}", advice
+            f"fault {name!r}", f"unknown; known: {', '.join(known)}", advice
         )
     return known[name]

@@ -107,7 +107,7 @@ def await_steady(clients: Clients, patience: float) -> None:
         if time.monotonic() > ends:
             why = _stopped(clients, waiting[0]["serviceName"]) or _said(waiting[0]["events"])
             raise OpsError(
-                f"service {waiting[0]['serviceName']} does not become steady",
+                f"service {waiting[0]['serviceName']} did not become steady",
                 why,
                 "see .sandbox/logs/supervisor.log",
             )

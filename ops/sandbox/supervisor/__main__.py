@@ -109,8 +109,8 @@ class Supervisor:
         self.record.write(self.paths)
         if aside := put_unreadable_aside(self.paths):
             self.say(
-                f"database: its passwords can't be read; it was put aside as {aside}, and "
-                f"a new one is made"
+                f"database: its passwords can't be read; it was renamed to {aside}, and "
+                f"a new one is created"
             )
         database = Server(self.paths, ports.database, self.say)
         self.ends.append(database.stop)
@@ -158,7 +158,7 @@ class Supervisor:
     def _start_database(self, database: Server) -> None:
         database.start()
         for name in active_faults.remove_leftovers(self.paths, database):
-            self.say(f"the fault {name} is mended")
+            self.say(f"removed the leftovers of fault {name}")
         self.database = database
         self.say(f"PostgreSQL is up ({time.monotonic() - self.began:.1f} s)")
 
@@ -192,7 +192,7 @@ class Supervisor:
             text = f"{type(problem).__name__}: {problem}"
             if text != self.problem:
                 traceback.print_exc()
-                self.say(f"the sandbox's watch: {text}; it goes on")
+                self.say(f"the sandbox's watch failed, retrying: {text}")
             self.problem = text
 
     def _watch_database(self) -> None:
@@ -209,9 +209,9 @@ class Supervisor:
         dead = tuple(self.stack.dead())
         if dead != self.dead:
             self.say(
-                f"died: {', '.join(dead)}; `inv sandbox.up` heals it"
+                f"died: {', '.join(dead)}; `inv sandbox.up` restarts it"
                 if dead
-                else "all parts live again"
+                else "all components are alive again"
             )
             self.dead = dead
 
@@ -240,7 +240,7 @@ class Supervisor:
         if not isinstance(problem, OpsError):
             traceback.print_exc()
             why, log = f"{type(problem).__name__}: {problem}", self.paths.logs / "supervisor.log"
-            problem = OpsError("the sandbox could not start", why, f"see {log}")
+            problem = OpsError("the sandbox did not start", why, f"see {log}")
         failure = {"kind": type(problem).__name__, **problem.as_document()["error"]}
         self.record = replace(self.record, state="failed", failure=failure)
         self.say(f"failed: {failure['what']}: {failure['why']}")

@@ -58,7 +58,7 @@ def _port(preferred: int | None, candidates: Iterator[int], taken: set[int]) -> 
     raise OpsError(
         "the sandbox found no free port",
         f"{FIRST} to {FIRST + COUNT} on 127.0.0.1 are in use",
-        "end what listens there",
+        "stop the programs listening there",
     )
 
 
@@ -94,6 +94,6 @@ def _network(seed: int, known: Ports | None) -> tuple[str, socket.socket]:
         return network, claim
     raise OpsError(
         "the sandbox found no free network in 127/8",
-        "hundreds of sandboxes run here",
-        "inv sandbox.down in some of them",
+        "hundreds of sandboxes are running",
+        "run inv sandbox.down in some of them",
     )

@@ -173,7 +173,7 @@ class SandboxStack:
         chosen = persistence.to_start(cloud, persistence.remembered(self.paths), first)
         if restored:
             self.say(
-                f"AWS is made anew, with {restored} images from the disk; services start "
+                f"created AWS again with {restored} images from disk; services start "
                 f"on {', '.join(sorted(chosen.values()))}"
             )
         return chosen
