@@ -1,9 +1,9 @@
-"""`inv dev.docs`: the pages that are gathered from the code, so that they cannot say something else
-than it.
+"""`inv dev.docs`: generate documentation pages from docstrings.
 
-docs/sandbox.md is its written head and, below the line that GATHERED names, the docstring of every
-module under ops/sandbox/ saying where it differs from the real thing. The modules are read, not
-imported."""
+docs/sandbox.md consists of a hand-written head and, below the marker GATHERED, the docstring of
+every module below ops/sandbox that says where it differs from the real thing. The modules are
+parsed, not imported.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAYS_SO = ("differ", "Differ")
 
 
 def write(root: Path) -> bool:
-    """Bring docs/sandbox.md up to date; whether anything changed."""
+    """Update docs/sandbox.md; return whether it changed."""
     page = root / PAGE
     before = page.read_text(encoding="utf-8")
     after = gathered(root)
@@ -27,13 +27,13 @@ def write(root: Path) -> bool:
 
 
 def gathered(root: Path) -> str:
-    """The page as it should be."""
+    """Return the generated page."""
     head = (root / PAGE).read_text(encoding="utf-8").split(GATHERED)[0]
     return head + GATHERED + "\n" + "".join(section(name, text) for name, text in emulations(root))
 
 
 def emulations(root: Path) -> list[tuple[str, str]]:
-    """(module, docstring) of every emulation, in the order of their names."""
+    """Return (module, docstring) of every emulation, sorted by name."""
     found = []
     for path in sorted((root / "ops/sandbox").rglob("*.py")):
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""

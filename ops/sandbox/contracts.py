@@ -13,13 +13,11 @@ from typing import Protocol
 
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
-# as moto's RDS has it; no resolver knows it
+# moto's RDS host name, which no resolver knows
 DATABASE_HOST = f"davidshaevel-dev-db.aaaaaaaaaa.{REGION}.rds.amazonaws.com"
-OPERATOR = "operator"  # whom the bastion lets in
+OPERATOR = "operator"  # the user that the bastion accepts
 
-REDIRECT = (
-    "redirect:"  # how a route begins that is a redirect action: `redirect:STATUS HOST PATH QUERY`
-)
+REDIRECT = "redirect:"  # prefix of a redirect action: `redirect:STATUS HOST PATH QUERY`
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,7 @@ class Ports:
     alb: int
     database: int
     site_tls: int = 0
-    bastion: int = 0  # 0: in the record of a sandbox from before there was one
+    bastion: int = 0  # 0 in the record of an older sandbox
     network: str = "127.77.1"  # first three octets of the task addresses
 
 

@@ -20,7 +20,7 @@ from ops.postgres.server.cluster import write_private
 from ops.sandbox.contracts import DATABASE_HOST, OPERATOR, Paths, Ports
 
 MODULE = "ops.sandbox.supervisor"
-# of what a running sandbox offers to others: `up` replaces one of another number (2: closed to
+# version of a running sandbox's interface: `up` restarts one of another version (2: closed to
 # other users)
 LAYOUT = 2
 _SAME_START = 0.05  # seconds; both readings come from the same counter
@@ -49,8 +49,8 @@ class Record:
     registry: str | None = (
         None  # host:port of the real registry behind the front, where there is one
     )
-    rollout: str = "auto"  # ecs | terraform once it is ready; before, what was asked for
-    socket: str | None = None  # of the sandbox's own engine, where that is what runs
+    rollout: str = "auto"  # ecs | terraform once it is ready; before, the requested value
+    socket: str | None = None  # of the sandbox's own engine, if that is in use
     layout: int = LAYOUT
 
     def process(self) -> psutil.Process | None:

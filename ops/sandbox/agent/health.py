@@ -19,7 +19,7 @@ from ops.sandbox.aws.targets import Probe, Target, TargetTable
 from ops.sandbox.contracts import Timing
 
 PROBERS = 8
-PAUSE = 0.1  # seconds between looks at what is due
+PAUSE = 0.1  # seconds between checks for due targets
 
 
 def codes_match(matcher: str, code: int) -> bool:

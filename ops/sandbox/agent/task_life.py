@@ -24,7 +24,7 @@ from ops.sandbox.aws.ecs.model import Task, utc_now
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.contracts import Container, ContainerSpec, PullError, Runtime, StartError, Timing
 
-POLL = 0.1  # seconds between looks at the processes
+POLL = 0.1  # seconds between polls of the processes
 CRASHED = ("EssentialContainerExited", "TaskFailedToStart")
 
 

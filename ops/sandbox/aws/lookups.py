@@ -18,7 +18,7 @@ from moto.ssm.models import ssm_backends
 
 from ops.sandbox.contracts import ACCOUNT, REGION
 
-_LOGS = threading.RLock()  # moto's log streams are not made for several writers
+_LOGS = threading.RLock()  # moto's log streams are not thread-safe
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class LoadBalancer:
     def __call__(self, request: Request) -> Response | None:
         group = self._backend.route(request.path)
         if group is None:
-            return None  # no listener: nobody takes the connection
+            return None  # no listener accepts the connection
         if group.startswith(REDIRECT):
             return redirected(group.removeprefix(REDIRECT), request)
         candidates = eligible(self._backend.targets(group))

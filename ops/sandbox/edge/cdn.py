@@ -24,8 +24,8 @@ from ops.sandbox.edge.fault_injection import EdgeFaults
 from ops.sandbox.edge.http_server import Headers, Request, Response, header, plain
 from ops.sandbox.edge.origin import Timeouts, exchange
 
-OBJECT = 1 << 20  # bytes of one object that is still kept
-OBJECTS = 512  # objects kept, the longest unused dropped first
+OBJECT = 1 << 20  # maximum bytes of a cached object
+OBJECTS = 512  # maximum number of objects, least recently used dropped first
 POP = "IAD89-C1"
 VIA = "1.1 sandbox.cloudfront.net (CloudFront)"
 CONDITIONAL = frozenset(

@@ -34,8 +34,9 @@ class Certificates:
         self.show()
 
     def show(self, kind: str = "valid") -> None:
-        """Serve a certificate that is valid | expired | early (not yet valid) | other-host |
-        self-signed.
+        """Serve a certificate of this kind.
+
+        The kinds: valid, expired, early (not yet valid), other-host, self-signed.
         """
         if kind == "self-signed":
             self_signed().configure_cert(self.context)

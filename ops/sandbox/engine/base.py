@@ -1,10 +1,11 @@
-"""The shipped base `sandbox/python:3`.
+"""The shipped base image `sandbox/python:3`.
 
 With the process runtime it *means* "the Python that runs the sandbox, with psycopg": the image
-itself holds a marker, from which the runtime knows that `python3` is there
-(ops/sandbox/runtime/runtime.py). With a real engine an image of the same name is made of that
+itself holds only a marker that tells the runtime that `python3` is available
+(ops/sandbox/runtime/runtime.py). With a real engine an image of the same name is built from that
 Python (ops/sandbox/runtime/docker_base.py). Its bytes are constant, so that images built on it have
-the same digest on every machine."""
+the same digest on every machine.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +34,12 @@ def _marker() -> Tree:
 
 
 def marker_diff_id() -> str:
-    """The diff_id of the base's only layer: an image whose configuration lists it was made on the
-    base.
-    """
+    """Return the diff_id of the base's only layer, which identifies images built on the base."""
     return digest_of(plain_tar(_marker()))
 
 
 def ensure_base(library: ImageStore) -> Image:
-    """Make sure that the base stands in the library under its name."""
+    """Add the base image to the store if missing."""
     layer = write_layer(_marker(), library.blobs)
     settings: dict[str, Any] = {
         "Env": [f"PATH={PATH}"],

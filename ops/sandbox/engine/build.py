@@ -1,4 +1,4 @@
-"""The builder: POST /build, step by step, in the lines that the legacy builder streams."""
+"""The builder: POST /build, step by step, with the legacy builder's progress lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Line = dict[str, Any]
 
 @dataclass(frozen=True)
 class Order:
-    """What a build call asks for."""
+    """The parameters of a build request."""
 
     dockerfile: Dockerfile
     platform: str
@@ -30,13 +30,14 @@ class Order:
 
 
 def failed(message: str) -> Line:
-    """A failure inside a stream, in dockerd's form."""
+    """Return an error inside a stream, in dockerd's format."""
     return {"errorDetail": {"message": message}, "error": message}
 
 
 def build(library: ImageStore, order: Order, context: Context) -> Iterator[Line]:
-    """Build, yielding progress lines; a failure is the last line, never an exception. Closes the
-    context.
+    """Build, yielding progress lines; closes the context.
+
+    A failure is reported in the last line, never as an exception.
     """
     try:
         yield from _steps(library, order, context)
@@ -90,7 +91,10 @@ def _step(state: State, each: Instruction, context: Context) -> None:
 
 
 def _shown(state: State) -> str:
-    """The short id of the image so far: the base's own after FROM, nothing after `FROM scratch`."""
+    """Return the short id of the image so far.
+
+    After FROM it is the base's own, after `FROM scratch` nothing.
+    """
     if not state.changed:
         return ""
     identity = state.based_on if state.untouched else digest_of(state.key().encode())

@@ -1,7 +1,8 @@
-"""The build context: the tar that the client sends, and what COPY finds in it.
+"""The build context: the client's tar, and the files that COPY finds in it.
 
-The client leaves out what `.dockerignore` excludes; the Dockerfile itself it always sends, so that
-one is taken out here, as dockerd does."""
+The client leaves out what `.dockerignore` excludes, but always sends the Dockerfile, so an excluded
+Dockerfile is removed here, as dockerd does.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ LARGEST_CONTEXT = 512 << 20
 
 
 class ContextError(Exception):
-    """The context cannot be used; the text is dockerd's."""
+    """The context can't be used; the text is dockerd's."""
 
 
 class Context:
-    """An opened context. Close it: it holds a temporary file."""
+    """An open context, holding a temporary file until it is closed."""
 
     def __init__(self, body: IO[bytes]) -> None:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
@@ -50,8 +51,11 @@ class Context:
         self._file.close()
 
     def dockerfile(self, name: str) -> str:
-        """The Dockerfile's text; from then on the context has it no more if `.dockerignore` says
-        so. Raises ContextError.
+        """Return the Dockerfile's text.
+
+        Raises ContextError.
+
+        Afterwards the context no longer contains it if `.dockerignore` excludes it.
         """
         member = self._members.get(_clean(name))
         if member is None or not member.isfile():
@@ -69,8 +73,9 @@ class Context:
         return text
 
     def find(self, source: str) -> tuple[str, ...]:
-        """Paths that a COPY source names (a glob may name several, or none). Raises ContextError
-        where a plain name is missing.
+        """Return the paths that match a COPY source; a glob may match several or none.
+
+        Raises ContextError for a missing plain name.
         """
         path = _clean(source)
         if posixpath.normpath(source.lstrip("/")).startswith(".."):
@@ -93,14 +98,14 @@ class Context:
         return not path or member is None or member.isdir()
 
     def below(self, folder: str) -> Iterator[str]:
-        """Every path below `folder` ("" is the whole context), sorted."""
+        """Return every path below `folder` ("" for the whole context), sorted."""
         prefix = f"{folder}/" if folder else ""
         return (
             path for path in sorted(self._members) if path.startswith(prefix) and path != folder
         )
 
     def entry(self, path: str, destination: str, owner: tuple[int, int]) -> Entry:
-        """What stands at `path`, as a layer's entry at `destination`."""
+        """Return the file at `path` as a layer entry at `destination`."""
         member = self._members[path]
         if member.isdir():
             return Entry(destination, owner=owner)
@@ -124,13 +129,13 @@ class Context:
 
 
 def _clean(name: str) -> str:
-    """A path of the context without `./`, leading slashes and `..`."""
+    """Normalise a path of the context: no `./`, leading slashes or `..`."""
     path = posixpath.normpath("/" + name).lstrip("/")
     return "" if path == "." else path
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
-    """Go's filepath.Match as a regular expression: `*` and `?` stop at a slash."""
+    """Translate Go's filepath.Match to a regular expression; `*` and `?` stop at a slash."""
     text = "".join(
         {"*": "[^/]*", "?": "[^/]"}.get(sign, sign if sign in "[]^-" else re.escape(sign))
         for sign in pattern

@@ -1,6 +1,4 @@
-"""COPY, by the legacy builder's rules: files, folders (their contents), globs, and where a
-destination is a folder.
-"""
+"""COPY by the legacy builder's rules: files, contents of folders, globs and destinations."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ _NO_USER = "unable to convert uid/gid chown string to host mapping: can't find u
 
 
 def copy_into(state: State, each: Instruction, context: Context) -> Tree:
-    """The layer that a COPY adds. Raises BuildError and ContextError."""
+    """Return the layer that a COPY adds. Raises BuildError and ContextError."""
     _refuse_flags(each)
     owner = _owner(state, each)
     *sources, destination = _words(state, each)
@@ -44,7 +42,7 @@ def copy_into(state: State, each: Instruction, context: Context) -> Tree:
 
 
 def _words(state: State, each: Instruction) -> list[str]:
-    """Sources and destination, from the plain or from the JSON form."""
+    """Return sources and destination, from the plain or the JSON form."""
     listed = None
     if each.rest.startswith("["):
         try:
@@ -76,7 +74,7 @@ def _refuse_flags(each: Instruction) -> None:
 
 
 def _owner(state: State, each: Instruction) -> tuple[int, int]:
-    """uid and gid of --chown: numbers, or the base's users."""
+    """Return uid and gid of --chown: numbers, or users of the base."""
     asked = expansion.expand(each.flag("chown") or "", state.variables, state.escape)
     if not asked:
         return 0, 0
@@ -100,7 +98,7 @@ def _is_folder(destination: str) -> bool:
 
 
 def _absolute(state: State, destination: str) -> str:
-    """The destination without its leading slash, below WORKDIR where it is relative."""
+    """Return the destination without its leading slash; a relative one is below WORKDIR."""
     return posixpath.normpath(
         posixpath.join("/", state.settings["WorkingDir"] or "/", destination)
     ).lstrip("/")
@@ -109,7 +107,7 @@ def _absolute(state: State, destination: str) -> str:
 def _copy_folder(
     state: State, context: Context, source: str, target: str, owner: tuple[int, int], tree: Tree
 ) -> None:
-    """A folder's contents, not the folder itself."""
+    """Copy a folder's contents, not the folder itself."""
     if target and target not in state.folders:
         tree.add(Entry(target, owner=owner), state.folders)
     start = len(source) + 1 if source else 0

@@ -1,6 +1,4 @@
-"""Reads a Dockerfile into instructions, with the parser errors that dockerd gives (moby's
-dockerfile/parser and instructions packages).
-"""
+"""The Dockerfile parser, with dockerd's errors (moby's dockerfile/parser and instructions)."""
 
 from __future__ import annotations
 
@@ -40,13 +38,15 @@ _FLAG = re.compile(r"--([a-zA-Z0-9-]+)(?:=(\S*))?(?:\s+|\Z)")
 
 
 class ParseError(Exception):
-    """The Dockerfile cannot be read: dockerd answers 400 with this text before any step."""
+    """The Dockerfile is invalid; dockerd answers 400 with this text before any step."""
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: `line` where it starts (from 1), `text` as the builder shows it, `rest` what
-    follows name and flags.
+    """One instruction of a Dockerfile.
+
+    `line` is its first line (from 1), `text` as the builder shows it, `rest` the text after name
+    and flags.
     """
 
     line: int
@@ -61,14 +61,14 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """What was read; `escape` is the escape character that words are read with."""
+    """A parsed Dockerfile; `escape` is its escape character."""
 
     instructions: tuple[Instruction, ...]
     escape: str
 
 
 def parse(source: str, name: str = "Dockerfile") -> Dockerfile:
-    """Read a Dockerfile. Raises ParseError."""
+    """Parse a Dockerfile. Raises ParseError."""
     lines = source.removeprefix("\ufeff").splitlines()
     escape = _escape(lines)
     instructions = tuple(_instruction(number, text) for number, text in _logical(lines, escape))
@@ -81,7 +81,7 @@ def parse(source: str, name: str = "Dockerfile") -> Dockerfile:
 
 
 def _escape(lines: list[str]) -> str:
-    """The escape directive, which may only stand above everything else."""
+    """Return the escape character of the directive, which must precede everything else."""
     for line in lines:
         found = _DIRECTIVE.match(line)
         if not found:
@@ -94,8 +94,9 @@ def _escape(lines: list[str]) -> str:
 
 
 def _logical(lines: list[str], escape: str) -> list[tuple[int, str]]:
-    """(line number, text) of each instruction, continuations joined, comments and empty lines
-    dropped.
+    """Yield (line number, text) of each instruction.
+
+    Continuations are joined; comments and empty lines are dropped.
     """
     continues = re.compile(re.escape(escape) + r"[ \t]*\Z")
     found: list[tuple[int, str]] = []
@@ -128,7 +129,7 @@ def _instruction(line: int, text: str) -> Instruction:
 
 
 def _arguments(line: int, name: str, rest: str) -> None:
-    """The counts of arguments that dockerd checks while it parses."""
+    """Check the number of arguments, as dockerd does while parsing."""
     count = len(rest.split())
     where = f"dockerfile parse error line {line}: {name}"
     if name in _ONE and not rest:
@@ -151,7 +152,7 @@ def _arguments(line: int, name: str, rest: str) -> None:
 
 
 def _in_a_stage(instructions: tuple[Instruction, ...]) -> None:
-    """Only ARG may stand before the first FROM."""
+    """Require FROM before any instruction but ARG."""
     for each in instructions:
         if each.name == "FROM":
             return

@@ -1,5 +1,6 @@
-"""Words and variables in Dockerfile instructions: quotes, escapes, $NAME, ${NAME:-default},
-${NAME:+other} (moby's shell/lex.go).
+"""Word splitting and variable expansion in Dockerfile instructions (moby's shell/lex.go).
+
+Supports quotes, escapes, $NAME, ${NAME:-default} and ${NAME:+other}.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9]")
 
 
 class WordError(Exception):
-    """A word that the builder cannot read; the text is the builder's message."""
+    """A word can't be parsed; the text is the builder's message."""
 
 
 def split(text: str, escape: str = "\\") -> list[str]:
-    """Words separated by blanks, quotes and escapes left as they stand (a quoted or escaped blank
-    separates nothing).
-    """
+    """Split at blanks outside quotes and escapes, which are retained."""
     words: list[str] = []
     word, quote, position = "", "", 0
     while position < len(text):
@@ -37,14 +36,12 @@ def split(text: str, escape: str = "\\") -> list[str]:
 
 
 def expand(word: str, variables: Mapping[str, str], escape: str = "\\") -> str:
-    """`word` without its quotes and with its variables filled in; a name that is not set is
-    empty.
-    """
+    """Remove quotes from `word` and expand its variables; an unset name is empty."""
     return _Reader(word, variables, escape).read("")
 
 
 def expand_split(text: str, variables: Mapping[str, str], escape: str = "\\") -> list[str]:
-    """Every word of `text`, expanded; a word that becomes empty is dropped."""
+    """Split and expand `text`, dropping words that become empty."""
     return [
         word for word in (expand(each, variables, escape) for each in split(text, escape)) if word
     ]
@@ -62,7 +59,7 @@ class _Reader:
         return sign
 
     def read(self, until: str) -> str:
-        """Everything up to `until` (or the end), expanded."""
+        """Read and expand up to `until` or the end."""
         text = ""
         while sign := self._next():
             if sign == until:

@@ -1,4 +1,4 @@
-"""The engine's images: configuration, layers and names, kept on disk across restarts."""
+"""The engine's images: configurations, layers and names, stored on disk."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from ops.sandbox.registry.store import Blobs, write_aside
 
 
 class NoImageError(Exception):
-    """No image of that name here; the text is dockerd's."""
+    """There is no image of that name; the text is dockerd's."""
 
 
 class ConflictError(Exception):
-    """The image is still wanted under another name; the text is dockerd's."""
+    """The image is in use under another name; the text is dockerd's."""
 
 
 @dataclass(frozen=True)
 class Image:
-    """One image: `id` is the digest of its configuration. `key` names what it was built from,
-    without the time.
+    """One image; `id` is the digest of its configuration.
+
+    `key` identifies what it was built from, without the time.
     """
 
     id: str
@@ -42,7 +43,7 @@ class Image:
 
 
 class ImageStore:
-    """Every image by id and by tag. `root` is the engine's own folder (Paths.images / "engine")."""
+    """All images, by id and by tag. `root` is the engine's folder (Paths.images / "engine")."""
 
     def __init__(self, root: Path) -> None:
         self.blobs = Blobs(root)
@@ -54,7 +55,7 @@ class ImageStore:
         self._drop_damaged()
 
     def _drop_damaged(self) -> None:
-        """Forget images of which something was truncated, and their names: they are built again."""
+        """Remove truncated images and their names, so that they are built again."""
         for path in self._images.glob("*.json"):
             if not self._is_whole(path):
                 path.unlink()
@@ -72,7 +73,7 @@ class ImageStore:
         return self.blobs.has(image.id) and all(checked)
 
     def names(self) -> dict[str, str]:
-        """name:tag → id."""
+        """Return the mapping of name:tag to id."""
         try:
             found: dict[str, str] = json.loads(self._tags.read_text())
         except (FileNotFoundError, ValueError):
@@ -84,7 +85,7 @@ class ImageStore:
         return [_read(path) for path in files]
 
     def config(self, image: Image) -> dict[str, Any]:
-        """The image configuration (OCI image-spec config.md)."""
+        """Return the image configuration (OCI image-spec config.md)."""
         found: dict[str, Any] = json.loads(self.blobs.read(image.id))
         return found
 
@@ -95,7 +96,7 @@ class ImageStore:
         key: str = "",
         digests: tuple[str, ...] = (),
     ) -> Image:
-        """Keep an image made here."""
+        """Store an image built here."""
         return self.keep_raw(
             json.dumps(config, separators=(",", ":"), sort_keys=True).encode(), layers, key, digests
         )
@@ -103,7 +104,7 @@ class ImageStore:
     def keep_raw(
         self, config: bytes, layers: tuple[Layer, ...], key: str = "", digests: tuple[str, ...] = ()
     ) -> Image:
-        """Keep an image whose configuration must keep its bytes (a pulled one)."""
+        """Store a pulled image with the exact bytes of its configuration."""
         with self._guard:
             identity = self.blobs.put(config)
             path = self._path(identity)
@@ -113,23 +114,24 @@ class ImageStore:
             return image
 
     def built_from(self, key: str) -> Image | None:
-        """An image that was built from the same instructions, files and base."""
+        """Return an image built from the same instructions, files and base."""
         return next((image for image in self.every() if image.key == key), None)
 
     def tag(self, image: Image, name: str) -> None:
-        """Give `name:tag` to the image, taking it from whichever had it."""
+        """Tag the image as `name:tag`, moving an existing tag."""
         with self._guard:
             self._write_names({**self.names(), name: image.id})
 
     def add_digest(self, image: Image, digest: str) -> None:
-        """Remember `name@sha256:…` after a push or pull."""
+        """Record `name@sha256:…` after a push or pull."""
         with self._guard:
             changed = replace(image, digests=tuple(dict.fromkeys((*image.digests, digest))))
             write_aside(self._path(image.id), json.dumps(asdict(changed)).encode())
 
     def find(self, name: str) -> Image:
-        """By tag, by digest, by id or by the first letters of an id. Raises NoImageError,
-        ValueError for what is no reference.
+        """Find an image by tag, digest, id or id prefix.
+
+        Raises NoImageError, and ValueError for an invalid reference.
         """
         with self._guard:
             identity = name.removeprefix("sha256:")
@@ -155,7 +157,8 @@ class ImageStore:
             return _read(self._path(found))
 
     def remove(self, name: str, force: bool) -> list[dict[str, str]]:
-        """Untag, and delete what no name holds any more: the answer of DELETE /images/{name}.
+        """Untag an image and delete it if it has no other name (DELETE /images/{name}).
+
         Raises NoImageError, ConflictError.
         """
         with self._guard:
@@ -180,9 +183,7 @@ class ImageStore:
             return answer
 
     def _drop_digests(self, image: Image, left: set[str], gone: list[str]) -> list[str]:
-        """Forget the digests of repositories in which the image has no tag any more; what was
-        forgotten.
-        """
+        """Drop and return the digests of repositories in which the image has no tag left."""
         emptied = {tag.rpartition(":")[0] for tag in gone} - {
             tag.rpartition(":")[0] for tag in left
         }
@@ -205,7 +206,7 @@ def _read(path: Path) -> Image:
 
 
 def manifest_of(library: ImageStore, image: Image) -> bytes:
-    """The Docker schema 2 manifest that a push of this image puts."""
+    """Return the Docker schema 2 manifest for a push of this image."""
     config = {
         "mediaType": oci.DOCKER_CONFIG,
         "size": library.blobs.size(image.id),

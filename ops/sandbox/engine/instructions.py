@@ -1,6 +1,4 @@
-"""What each instruction does to the image: one function each, named as the Dockerfile names it
-(moby's dispatchers.go).
-"""
+"""The effect of each instruction on the image, one function each (moby's dispatchers.go)."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ _PROXIES = frozenset(
 
 
 def refuse(each: Instruction) -> BuildError:
-    """The sentence for what only a real engine does."""
+    """Return the error for an instruction that needs a real engine."""
     return BuildError(
         f"{each.name} (Dockerfile line {each.line}) cannot be done by the sandbox's own "
         f"engine, which only copies:"
@@ -80,7 +78,7 @@ def arg(state: State, each: Instruction) -> None:
 
 
 def global_arg(state: State, each: Instruction) -> None:
-    """ARG above FROM: known to FROM alone, until a later ARG without a value takes it up."""
+    """ARG before FROM: visible to FROM only, until a later ARG without a value imports it."""
     for word in expansion.split(each.rest, state.escape):
         name, _, default = word.partition("=")
         value = state.buildargs.get(name)
@@ -127,7 +125,7 @@ def label(state: State, each: Instruction) -> None:
 
 
 def set_labels(state: State, added: dict[str, str]) -> None:
-    """LABEL, and the labels that the build call itself gives."""
+    """Set the labels of LABEL and of the build request."""
     state.settings["Labels"] = {**state.settings["Labels"], **added}
     state.note(" LABEL " + " ".join(f"{name}={value}" for name, value in added.items()))
 
@@ -162,7 +160,7 @@ def user(state: State, each: Instruction) -> None:
 
 
 def _command(each: Instruction) -> list[str] | None:
-    """The exec form (a JSON list of words) as it is; anything else is for a shell."""
+    """Return the exec form (a JSON list) unchanged; wrap anything else in a shell."""
     try:
         listed = json.loads(each.rest)
     except ValueError:
@@ -206,5 +204,5 @@ WITHOUT_CONTEXT: dict[str, Callable[[State, Instruction], None]] = {
 
 
 def unconsumed(state: State) -> list[str]:
-    """Build arguments that no ARG took; the proxies need none."""
+    """Return build arguments without an ARG, except the predefined proxies."""
     return sorted(set(state.buildargs) - state.consumed - _PROXIES)

@@ -1,8 +1,8 @@
-"""Layers as tar.gz with the same bytes on every machine: entries sorted, time 0, owner as asked,
-modes 0755 and 0644.
+"""Deterministic layers as tar.gz: entries sorted, time 0, modes 0755 and 0644.
 
 The gzip is written here with stored blocks (RFC 1951, 3.2.4): zlib and its successors compress the
-same bytes differently, and the same commit would have another digest on another machine."""
+same bytes differently, so the same commit would have another digest on another machine.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _BLOCK = 0xFFFF
 
 @dataclass(frozen=True)
 class Entry:
-    """One file, folder or symbolic link of a layer. `path` has no leading slash; `data` only for
-    files.
+    """One file, folder or symbolic link of a layer.
+
+    `path` has no leading slash; `data` is for files only.
     """
 
     path: str
@@ -35,8 +36,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Layer:
-    """A finished layer: `digest` of the tar.gz, `diff_id` of the tar, sizes in bytes (`content` is
-    what the files weigh).
+    """A finished layer; sizes in bytes.
+
+    `digest` is of the tar.gz, `diff_id` of the tar, `content` the size of the files.
     """
 
     digest: str
@@ -47,14 +49,12 @@ class Layer:
 
 @dataclass
 class Tree:
-    """What one instruction adds, path by path; a later entry replaces an earlier one, as a later
-    COPY source does.
-    """
+    """The entries that one instruction adds; a later entry replaces an earlier one."""
 
     entries: dict[str, Entry] = field(default_factory=dict)
 
     def add(self, entry: Entry, known: frozenset[str] | set[str] = frozenset()) -> None:
-        """Add an entry and the parents that neither this layer nor the image (`known`) has."""
+        """Add an entry, and its parents unless this layer or the image (`known`) has them."""
         parent = Path(entry.path).parent.as_posix()
         if parent != "." and parent not in known and parent not in self.entries:
             self.add(Entry(parent), known)
@@ -75,7 +75,7 @@ def _info(entry: Entry) -> tarfile.TarInfo:
 
 
 def plain_tar(tree: Tree) -> bytes:
-    """The tar of a tree, whose digest is the layer's diff_id."""
+    """Return the tar of a tree; its digest is the layer's diff_id."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(tree.entries):
@@ -85,7 +85,7 @@ def plain_tar(tree: Tree) -> bytes:
 
 
 def _gzip(plain: bytes) -> Iterator[bytes]:
-    """A gzip member (RFC 1952) without name, time or compression."""
+    """Return a gzip member (RFC 1952) without name, time or compression."""
     yield b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
     for start in range(0, len(plain), _BLOCK):
         block = plain[start : start + _BLOCK]
@@ -95,7 +95,7 @@ def _gzip(plain: bytes) -> Iterator[bytes]:
 
 
 def write_layer(tree: Tree, blobs: Blobs) -> Layer:
-    """Keep `tree` as a layer blob."""
+    """Store `tree` as a layer blob."""
     plain = plain_tar(tree)
     packed = b"".join(_gzip(plain))
     diff_id = digest_of(plain)

@@ -1,6 +1,4 @@
-"""The engine's side of the distribution API: real HTTP to the registry that a tag names, and its
-refusals in dockerd's words.
-"""
+"""The engine's client of the distribution API, with errors in dockerd's words."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ _TIMEOUT = 60.0
 
 
 class RegistryError(Exception):
-    """The registry refused, or is not there. `status` is its HTTP status, 0 when it could not be
-    reached.
-    """
+    """The registry rejected a request or is unreachable; `status` is 0 if unreachable."""
 
     def __init__(self, message: str, status: int = 0) -> None:
         super().__init__(message)
@@ -33,7 +29,7 @@ class RegistryError(Exception):
 
 @dataclass(frozen=True)
 class Login:
-    """User and password of one call; never kept."""
+    """User and password of one call; never stored."""
 
     user: str
     password: str
@@ -43,13 +39,13 @@ class Login:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a registry may be spoken to in plain HTTP, and by this engine at all."""
+    """Whether the registry is on loopback, the only kind that this engine uses (plain HTTP)."""
     name = host.partition(":")[0]
     return name == "localhost" or name.startswith("127.")
 
 
 class RegistryClient:
-    """One registry, one login; a connection a request, as the registry closes them."""
+    """A client of one registry with one login; a connection per request."""
 
     def __init__(self, host: str, login: Login | None) -> None:
         if not is_loopback(host):
@@ -60,7 +56,7 @@ class RegistryClient:
         self._host, self._login = host, login
 
     def ping(self) -> None:
-        """GET /v2/, with the login. Raises RegistryError."""
+        """Check the login with GET /v2/. Raises RegistryError."""
         with self._call("GET", "/v2/") as answer:
             answer.expect(200)
 
@@ -97,21 +93,21 @@ class RegistryClient:
             answer.expect(201)
 
     def put_manifest(self, name: str, tag: str, manifest: bytes) -> str:
-        """Put a manifest under a tag; its digest as the registry says it."""
+        """Upload a manifest under a tag and return its digest, as the registry reports it."""
         headers = {"Content-Type": oci.DOCKER_MANIFEST, "Content-Length": str(len(manifest))}
         with self._call("PUT", f"/v2/{name}/manifests/{tag}", headers, manifest) as answer:
             answer.expect(201)
             return answer.header("Docker-Content-Digest")
 
     def manifest(self, name: str, what: str) -> tuple[bytes, str]:
-        """A manifest and its media type."""
+        """Return a manifest and its media type."""
         headers = {"Accept": ", ".join((*oci.MANIFESTS, *oci.INDEXES))}
         with self._call("GET", f"/v2/{name}/manifests/{what}", headers) as answer:
             answer.expect(200)
             return answer.body(), answer.header("Content-Type").partition(";")[0]
 
     def blob(self, name: str, digest: str) -> bytes:
-        """A whole blob, verified."""
+        """Return a whole blob, with its digest verified."""
         with self._call("GET", f"/v2/{name}/blobs/{digest}") as answer:
             answer.expect(200)
             data = answer.body()
@@ -154,7 +150,7 @@ class RegistryClient:
 
 
 class _Answer:
-    """One request's answer; a context manager that closes its connection."""
+    """The answer to one request; a context manager that closes its connection."""
 
     def __init__(self, connection: http.client.HTTPConnection, body: bytes = b"") -> None:
         self._connection = connection
@@ -194,12 +190,12 @@ class _Answer:
             raise RegistryError(f"unexpected EOF: {error}") from error
 
     def place(self) -> str:
-        """Path and query of the Location header."""
+        """Return path and query of the Location header."""
         parts = urlsplit(self.header("Location"))
         return parts.path + (f"?{parts.query}" if parts.query else "")
 
     def expect(self, status: int) -> None:
-        """Raises RegistryError with the registry's own words unless it answered `status`."""
+        """Raise RegistryError with the registry's own message unless the status is `status`."""
         if self.status == status:
             return
         if self.status == 401:
@@ -219,9 +215,7 @@ class _Answer:
 
 
 def _worded(body: bytes, status: int) -> str:
-    """`code in words: message`, as distribution's errcode prints an error; several are joined as
-    dockerd joins them.
-    """
+    """Format errors as distribution's errcode does, joined as dockerd joins them."""
     try:
         errors = json.loads(body)["errors"]
         texts = [f"{each['code'].lower().replace('_', ' ')}: {each['message']}" for each in errors]

@@ -1,6 +1,4 @@
-"""Reads what the client asks for (query, headers, body) into orders, and answers them as streams.
-Unknown wishes are refused by name.
-"""
+"""Parsing of requests (query, headers, body); unsupported options are rejected by name."""
 
 from __future__ import annotations
 
@@ -53,7 +51,7 @@ _HARMLESS = frozenset(
 
 
 class RequestError(Exception):
-    """A request that cannot be answered; `status` is the HTTP status."""
+    """A request that can't be answered; `status` is the HTTP status."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -65,7 +63,7 @@ def _truth(text: str | None) -> bool:
 
 
 def _mapping(request: Request, name: str) -> dict[str, str]:
-    """A query parameter that is a JSON object of strings."""
+    """Parse a query parameter that is a JSON object of strings."""
     try:
         found = json.loads(request.args.get(name) or "{}") or {}
         return {str(key): str(value) for key, value in found.items() if value is not None}
@@ -74,7 +72,7 @@ def _mapping(request: Request, name: str) -> dict[str, str]:
 
 
 def _platform(text: str) -> str:
-    """`os/architecture` as asked, linux/amd64 (Fargate's default) when not."""
+    """Return the requested `os/architecture`, by default linux/amd64 (Fargate's default)."""
     system, _, rest = (text or "linux/amd64").lower().partition("/")
     if system != "linux":
         raise RequestError(400, "operating system is not supported")
@@ -89,7 +87,7 @@ def _tags(request: Request) -> tuple[str, ...]:
 
 
 def build_stream(library: ImageStore, request: Request) -> Iterator[Line]:
-    """POST /build. Raises RequestError for what dockerd answers before its stream starts."""
+    """Answer POST /build. Raises RequestError for errors that precede dockerd's stream."""
     unknown = {
         name for name, value in request.args.items() if value not in ("", "null", "[]", "{}")
     } - _HARMLESS
@@ -120,9 +118,7 @@ def build_stream(library: ImageStore, request: Request) -> Iterator[Line]:
 
 
 def login_of(header: str) -> Login | None:
-    """X-Registry-Auth: base64url of a JSON with username and password; None when there is
-    neither.
-    """
+    """Parse X-Registry-Auth, base64url of a JSON with username and password; None if empty."""
     try:
         padded = header + "=" * (-len(header) % 4)
         found = json.loads(base64.urlsafe_b64decode(padded) or b"{}")
@@ -135,7 +131,7 @@ def login_of(header: str) -> Login | None:
 
 
 def log_in(body: bytes) -> dict[str, Any]:
-    """POST /auth: asks the registry at once. Raises RequestError."""
+    """Answer POST /auth by asking the registry. Raises RequestError."""
     try:
         asked = json.loads(body)
         host = (
@@ -162,15 +158,13 @@ def log_in(body: bytes) -> dict[str, Any]:
 def push_stream(
     library: ImageStore, name: str, tag: str | None, login: Login | None
 ) -> Iterator[Line]:
-    """POST /images/{name}/push."""
+    """Answer POST /images/{name}/push."""
     wanted = reference.parse(name)
     return push(library, wanted, tag or wanted.tag, login)
 
 
 def pull_stream(library: ImageStore, request: Request) -> Iterator[Line]:
-    """POST /images/create. Raises RegistryError where the registry refuses before anything
-    streams.
-    """
+    """Answer POST /images/create. Raises RegistryError for errors that precede the stream."""
     source, tag = request.args.get("fromImage", ""), request.args.get("tag", "")
     if not source:
         raise RequestError(

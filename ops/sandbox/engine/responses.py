@@ -1,4 +1,4 @@
-"""The JSON that the engine answers, in the field names of the Docker Engine API 1.41."""
+"""The engine's JSON answers, with the field names of the Docker Engine API 1.41."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm6
 
 
 def machine() -> str:
-    """This machine's architecture in Docker's words."""
+    """Return this machine's architecture in Docker's notation."""
     return _ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def version() -> dict[str, Any]:
-    """GET /version."""
+    """Answer GET /version."""
     details = {
         "ApiVersion": API_VERSION,
         "Arch": machine(),
@@ -43,7 +43,7 @@ def version() -> dict[str, Any]:
 
 
 def info(library: ImageStore) -> dict[str, Any]:
-    """GET /info."""
+    """Answer GET /info."""
     return {
         "ID": "sandbox",
         "Name": "sandbox",
@@ -70,7 +70,7 @@ def _tags(library: ImageStore, image: Image) -> list[str]:
 
 
 def inspected(library: ImageStore, image: Image) -> dict[str, Any]:
-    """GET /images/{name}/json."""
+    """Answer GET /images/{name}/json."""
     config = library.config(image)
     settings = config.get("config") or {}
     return {
@@ -102,7 +102,7 @@ def inspected(library: ImageStore, image: Image) -> dict[str, Any]:
 
 
 def listed(library: ImageStore, image: Image) -> dict[str, Any]:
-    """One entry of GET /images/json."""
+    """Return one entry of GET /images/json."""
     config = library.config(image)
     return {
         "Id": image.id,
@@ -119,7 +119,7 @@ def listed(library: ImageStore, image: Image) -> dict[str, Any]:
 
 
 def history(library: ImageStore, image: Image) -> list[dict[str, Any]]:
-    """GET /images/{name}/history, newest first."""
+    """Answer GET /images/{name}/history, newest first."""
     entries = library.config(image).get("history", [])
     sizes = iter([layer.content for layer in image.layers])
     lines = [

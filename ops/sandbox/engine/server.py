@@ -1,4 +1,4 @@
-"""The engine's HTTP endpoint: which request goes where, and dockerd's status codes."""
+"""The engine's HTTP endpoint: routes, and dockerd's status codes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _NOT_OFFERED = (
 
 
 class Engine:
-    """The WSGI application. `root` is the engine's own folder (Paths.images / "engine")."""
+    """The WSGI application. `root` is the engine's folder (Paths.images / "engine")."""
 
     def __init__(self, root: Path) -> None:
         self.library = ImageStore(root)
@@ -105,11 +105,11 @@ class Engine:
 
 
 def serve_engine(root: Path, socket: Path) -> Component:
-    """Start the engine on a Unix socket; its images lie in `root` (Paths.images / "engine"). Raises
-    OSError when the socket is taken.
+    """Start the engine on a Unix socket, with its images in `root`.
 
-    The `Host` of a request is not looked at: clients of a Unix socket each send another one, and no
-    web page reaches it."""
+    `root` is Paths.images / "engine". `Host` is not checked: each client of a Unix socket sends
+    another one, and no web page can reach it. Raises OSError if the socket is taken.
+    """
     return serve_socket("engine", Engine(root), socket)
 
 
@@ -163,7 +163,7 @@ def _images(library: ImageStore, request: Request) -> Response:
 
 
 def _matches(listed: dict[str, Any], filters: dict[str, list[str]]) -> bool:
-    """The filters `reference`, `label` and `dangling`; any other is refused."""
+    """Apply the filters `reference`, `label` and `dangling`; reject any other."""
     unknown = set(filters) - {"reference", "label", "dangling"}
     if unknown:
         raise RequestError(400, f"invalid filter '{sorted(unknown)[0]}'")

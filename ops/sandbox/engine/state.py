@@ -1,4 +1,4 @@
-"""What a build has made so far, and the image configuration that comes of it."""
+"""The state of a build, and the image configuration that it produces."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ _SCRATCH_ENV = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 
 class BuildError(Exception):
-    """A step failed; the text is what the builder prints."""
+    """A step failed; the text is the builder's output."""
 
 
 @dataclass
 class State:
-    """Grows step by step. `settings` is the configuration's `config`; `paths` are the image's
-    paths, `folders` those that are folders.
+    """The state of a build after each step.
+
+    `settings` is the configuration's `config`; `paths` are the image's paths, `folders` those that
+    are folders.
     """
 
     library: ImageStore
@@ -52,11 +54,11 @@ class State:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What $NAME may say: ARG, and ENV over it."""
+        """Return the values for $NAME: ARG, overridden by ENV."""
         return {**self.arguments, **self.environment}
 
     def note(self, what: str, layer: Layer | None = None) -> None:
-        """One line of the image's history, as the legacy builder words it."""
+        """Add an entry to the image's history, worded as the legacy builder does."""
         entry: dict[str, Any] = {"created_by": f"/bin/sh -c #(nop) {what}"}
         if layer is None:
             entry["empty_layer"] = True
@@ -66,12 +68,12 @@ class State:
         self.changed, self.untouched = True, False
 
     def add_layer(self, what: str, tree: Tree) -> None:
-        """Keep a tree as the next layer."""
+        """Store a tree as the next layer."""
         self.note(what, write_layer(tree, self.library.blobs))
         self.folders |= {path for path, entry in tree.entries.items() if entry.kind == "dir"}
 
     def key(self) -> str:
-        """A digest of everything but the time: two builds with the same key are the same image."""
+        """Return a digest of everything but the time; equal keys mean equal images."""
         parts = [
             self.platform,
             self.based_on,
@@ -82,7 +84,7 @@ class State:
         return "sha256:" + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def config(self, created: str) -> dict[str, Any]:
-        """The image configuration, created at `created` (RFC 3339)."""
+        """Return the image configuration, created at `created` (RFC 3339)."""
         system, _, architecture = self.platform.partition("/")
         settings = {
             name: value for name, value in self.settings.items() if value not in (None, {}, "")
@@ -97,8 +99,10 @@ class State:
         }
 
     def finish(self, fresh: bool) -> Image:
-        """Keep the image. Without a `created` label the time of the first such build stays, unless
-        `fresh` (nocache) asks for a new one.
+        """Store the image.
+
+        Without a `created` label it retains the time of the first such build, unless `fresh`
+        (nocache) is set.
         """
         labelled, key = self.settings["Labels"].get(CREATED_LABEL), self.key()
         earlier = None if labelled or fresh else self.library.built_from(key)
@@ -107,7 +111,7 @@ class State:
 
 
 def start_from(state: State, image: Image) -> None:
-    """Continue an image of the library."""
+    """Continue from a stored image."""
     config = state.library.config(image)
     state.settings = {
         "Env": [_SCRATCH_ENV],

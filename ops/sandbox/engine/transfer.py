@@ -1,4 +1,4 @@
-"""Push and pull, in the lines that dockerd streams."""
+"""Push and pull, with dockerd's progress lines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BAR = 50
 def push(
     library: ImageStore, repository: Reference, tag: str | None, login: Login | None
 ) -> Iterator[Line]:
-    """Push one tag, or every tag of a repository; a failure is the last line."""
+    """Push one tag, or every tag of a repository; a failure is reported in the last line."""
     yield {"status": f"The push refers to repository [{repository.name}]"}
     names = library.names()
     known = [name for name in names if name.rpartition(":")[0] == repository.name]
@@ -91,8 +91,9 @@ def _bar(sent: int, total: int) -> str:
 def pull(
     library: ImageStore, wanted: Reference, platform: str, client: RegistryClient
 ) -> Iterator[Line]:
-    """Pull one image of a registry on this machine. Raises RegistryError before the first line, so
-    that its status can be answered.
+    """Pull one image from a registry on this machine.
+
+    Raises RegistryError before the first line, so that its status can be returned.
     """
     what = wanted.digest or wanted.tag or "latest"
     try:
@@ -114,7 +115,7 @@ def pull(
 
 
 def _pull_refused(error: RegistryError, name: str, what: str) -> RegistryError:
-    """dockerd's words around a registry's refusal (moby's distribution/errors.go)."""
+    """Return dockerd's message for a registry's error (moby's distribution/errors.go)."""
     if error.status == 404 and str(error).startswith("name unknown"):
         return RegistryError(f"repository {name} not found: {error}", 404)
     if error.status == 404:

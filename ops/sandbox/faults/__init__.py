@@ -1,7 +1,8 @@
-"""Faults: the problems of the runbook and of `facts.md`, caused in the sandbox and removed again.
+"""Faults: the problems of the runbook and of `facts.md`, injected into the sandbox.
 
 `faults(root)` lists them; `send_request(root, verb, name)` breaks or mends one. The supervisor does
-the work, on request over its control port. Health checks are never faked: they find real faults."""
+the work, on request over its control port. Health checks are never faked: they find real faults.
+"""
 
 from __future__ import annotations
 

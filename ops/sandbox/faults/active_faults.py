@@ -86,9 +86,7 @@ class ActiveFaults:
                     f"inv sandbox.mend {name}",
                 )
             took = time.monotonic() - began
-            hidden = (
-                "" if seen else f" (hidden by {', '.join(self._others(fault))})"
-            )
+            hidden = "" if seen else f" (hidden by {', '.join(self._others(fault))})"
             return FaultChange(fault, True, True, f"broken: {name}: {fault.says}{hidden}", took)
 
     def mend(self, name: str) -> FaultChange:

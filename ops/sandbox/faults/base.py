@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ops.sandbox.edge.fault_injection import EdgeFaults
     from ops.sandbox.seed import Clients
 
-FaultState = dict[str, Any]  # what is needed to mend; goes into faults.json
+FaultState = dict[str, Any]  # what removal needs; stored in faults.json
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class FaultInjector(ABC):
         """Whether the sandbox is as it was before the fault."""
         return not self.is_visible(handles, state)
 
-    def remove_leftovers(self, database: Server, state: FaultState) -> None:  # noqa: B027 - most leave nothing there
+    def remove_leftovers(self, database: Server, state: FaultState) -> None:  # noqa: B027 - most leave nothing behind
         """Remove what outlives the supervisor, which is PostgreSQL's data only.
 
         Everything else is created again at each `up`.
@@ -101,7 +101,7 @@ class Fault:
     exclusive_resource: str = ""
     affects: str = ""
     emulated: bool = False
-    survives_restart: bool = False  # lies on the disk, so it outlives the supervisor
+    survives_restart: bool = False  # on disk, so it outlives the supervisor
 
     def as_row(self, active: bool) -> dict[str, Any]:
         """Return a row of `sandbox.faults --json`."""

@@ -282,7 +282,5 @@ def find(name: str) -> Fault:
 
         near = difflib.get_close_matches(name, known, n=1)
         advice = f"did you mean {near[0]}?" if near else "inv sandbox.faults"
-        raise ConfigError(
-            f"fault {name!r}", f"unknown; known: {', '.join(known)}", advice
-        )
+        raise ConfigError(f"fault {name!r}", f"unknown; known: {', '.join(known)}", advice)
     return known[name]

@@ -117,7 +117,7 @@ class Repositories:
         self._root = root / "repositories"
 
     def _folder(self, name: str, kind: str) -> Path:
-        return self._root / name.replace("/", "!") / kind  # "!" stands in no repository name
+        return self._root / name.replace("/", "!") / kind  # "!" is not allowed in repository names
 
     def link(self, name: str, digest: str) -> None:
         """Record that this repository has the blob, as registries scope blobs by repository."""

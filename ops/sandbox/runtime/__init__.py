@@ -1,1 +1,1 @@
-"""What runs an image: processes, or containers of a real Docker engine."""
+"""The container runtimes: processes, or containers of a real Docker engine."""

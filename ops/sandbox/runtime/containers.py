@@ -1,11 +1,10 @@
-"""Tasks as containers of a real Docker engine (`inv sandbox.up --engine docker`), by the same
-contract as the process runtime.
+"""Tasks as containers of a real Docker engine (`inv sandbox.up --engine docker`).
 
-Emulates Fargate with less distance than processes: an own file system, user and process tree; a
-pull asks the registry each time; output is heard from before the start. Differs: the network is the
-machine's own (`network_mode host`), so a task binds its own loopback address, which it gets as
-HOST; CPU and memory limits are not applied. Linux only: an engine inside a virtual machine has
-another loopback."""
+Emulates Fargate more closely than processes: separate file system, user and process tree; every
+pull asks the registry; output is captured from the start. Differs: the network is the machine's own
+(`network_mode host`), so a task binds its own loopback address, which it gets as HOST; CPU and
+memory limits are not applied. Linux only: an engine inside a virtual machine has another loopback.
+"""
 
 from __future__ import annotations
 
@@ -32,15 +31,15 @@ class DockerRuntime:
     """Runs containers on a real engine (contracts.Runtime).
 
     `client` is a docker.DockerClient, `root` the sandbox's folder (its containers are labelled with
-    it), `token` gives the registry password of the moment (GetAuthorizationToken's, without
-    `AWS:`)."""
+    it), `token` returns the current registry password (GetAuthorizationToken's, without `AWS:`).
+    """
 
     def __init__(self, client: Any, root: Path, token: Callable[[], str]) -> None:
         self._client, self._root, self._token = client, str(root), token
         self._pulled: dict[str, str] = {}
 
     def sweep(self) -> tuple[str, ...]:
-        """Remove the containers that an earlier supervisor of this sandbox left; their ids."""
+        """Remove containers left by an earlier supervisor of this sandbox; return their ids."""
         found = self._client.containers.list(
             all=True, ignore_removed=True, filters={"label": f"{ROOT_LABEL}={self._root}"}
         )
@@ -49,8 +48,11 @@ class DockerRuntime:
         return tuple(str(container.id) for container in found)
 
     def pull(self, image: str, platform: str = "linux/amd64") -> str:
-        """Pull from the registry, always: what ECR deleted must not start from the engine's cache.
-        The digest. Raises PullError.
+        """Pull from the registry and return the digest.
+
+        Raises PullError.
+
+        Never uses the engine's cache, since images deleted in ECR must not start.
         """
         try:
             wanted = reference.parse(image)
@@ -125,8 +127,9 @@ class DockerRuntime:
 
 
 class DockerContainer:
-    """A running container (contracts.Container). It is removed from the engine once its end and its
-    last line were seen.
+    """A running container (contracts.Container).
+
+    It is removed from the engine once its exit and its last line were read.
     """
 
     digest: str
@@ -152,7 +155,7 @@ class DockerContainer:
         self._watcher.start()
 
     def _watch(self, reader: threading.Thread) -> None:
-        code = 137  # whoever removes the container from outside has killed it
+        code = 137  # removed from outside, which kills it
         try:
             code = int(self._container.wait()["StatusCode"])
         except (DockerException, OSError, ValueError, KeyError):
@@ -170,11 +173,11 @@ class DockerContainer:
             self._code = code
 
     def poll(self) -> int | None:
-        """Exit code (128+signal when killed), or None while it runs."""
+        """Return the exit code (128+signal when killed), or None while it runs."""
         return self._code
 
     def stop(self, timeout: float) -> int:
-        """SIGTERM, after `timeout` seconds SIGKILL; the exit code. Idempotent."""
+        """Send SIGTERM, then SIGKILL after `timeout` seconds; return the exit code. Idempotent."""
         if self._code is None:
             try:
                 self._container.kill("SIGTERM")
@@ -190,7 +193,7 @@ class DockerContainer:
 
 
 def _read(output: Iterable[bytes], lines: LineSplitter) -> None:
-    """Hand on every line until the end, or until the engine is gone."""
+    """Pass on every line until the end, or until the engine is gone."""
     try:
         for chunk in output:
             lines.feed(chunk)
@@ -209,8 +212,9 @@ def _pid(container: Any) -> int | None:
 
 
 def _last_code(container: Any, otherwise: int) -> int:
-    """The exit code from the container's own state, when the engine broke off; one that still runs
-    has none yet.
+    """Return the exit code from the container's state after the engine disconnected.
+
+    None while it still runs.
     """
     try:
         container.reload()
@@ -231,7 +235,7 @@ def _remove(container: Any) -> None:
 
 
 def _pull_error(image: str, host: str, platform: str, text: str) -> PullError:
-    """The engine's words as ECS would have said them."""
+    """Translate the engine's error to ECS's wording."""
     if "no matching manifest" in text:
         return pull_errors.other_platform(platform)
     if "denied" in text or "no basic auth" in text or "unauthorized" in text:

@@ -1,9 +1,9 @@
-"""`sandbox/python:3` for a real engine: an image of the Python that runs the sandbox, assembled
-where nothing can be pulled.
+"""The base image `sandbox/python:3` for a real engine, assembled without pulling anything.
 
-The interpreter, its standard library, psycopg, a shell, a few programs for RUN and the shared
-libraries that they load go into one tar, which `docker import` takes. Paths stay as on this
-machine, because an interpreter finds its library by its own place. Linux only."""
+The interpreter that runs the sandbox, its standard library, psycopg, a shell, a few programs for
+RUN and the shared libraries that they load go into one tar for `docker import`. Paths are the same
+as on this machine, because an interpreter finds its library by its own location. Linux only.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ _LIBRARY = re.compile(r"(?:=>\s+)?(/\S+)\s+\(0x")
 
 
 class NoBaseError(Exception):
-    """The base cannot be made on this machine; the text says why."""
+    """The base can't be created on this machine; the text is the reason."""
 
 
 def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> str:
-    """Make sure that the engine has `sandbox/python:3` of this very Python; its id. Raises
-    NoBaseError, docker's DockerException.
+    """Create `sandbox/python:3` of this Python in the engine if missing; return its id.
+
+    Raises NoBaseError, docker's DockerException.
     """
     if not sys.platform.startswith("linux"):
         raise NoBaseError(
@@ -79,9 +80,7 @@ def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> 
 
 
 def _key() -> str:
-    """What the image is made of: another Python, another psycopg or another way to pack them makes
-    another image.
-    """
+    """Return a key of the image's contents: Python, psycopg and packing."""
     parts = [
         platform.python_version(),
         platform.machine(),
@@ -125,7 +124,7 @@ def _fill(archive: tarfile.TarFile) -> None:
 
 
 def _tree(root: Path) -> Iterator[Path]:
-    """Every file below `root`, without what only developers need."""
+    """Yield every file below `root` except development files."""
     for path in sorted(root.iterdir()):
         if (
             path.name in _LEFT_OUT
@@ -140,8 +139,9 @@ def _tree(root: Path) -> Iterator[Path]:
 
 
 def _compiled(files: Mapping[Path, Path]) -> Iterator[tuple[Path, Path]]:
-    """What Python has compiled of these files already: a container keeps nothing, so each would
-    compile its imports again, for seconds.
+    """Yield the existing bytecode of these files.
+
+    Without it, each container would compile its imports again, which takes seconds.
     """
     for name, path in files.items():
         if (
@@ -152,7 +152,7 @@ def _compiled(files: Mapping[Path, Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _packages() -> Iterator[tuple[str, Path]]:
-    """(place below site-packages, file) of psycopg and what it needs."""
+    """Yield (path below site-packages, file) of psycopg and its dependencies."""
     for name in _PACKAGES:
         try:
             listed = importlib.metadata.distribution(name).files or []
@@ -165,7 +165,7 @@ def _packages() -> Iterator[tuple[str, Path]]:
 
 
 def _site_packages(python: Path) -> Path:
-    """Where the interpreter without its virtual environment looks for packages."""
+    """Return the site-packages of the interpreter outside its virtual environment."""
     script = "import site; print(site.getsitepackages()[0])"
     return Path(
         subprocess.run(
@@ -175,7 +175,7 @@ def _site_packages(python: Path) -> Path:
 
 
 def _libraries(programs: Iterable[Path]) -> set[Path]:
-    """The shared libraries that the loader would take, the loader itself included."""
+    """Return the shared libraries that the loader would load, including the loader."""
     found: set[Path] = set()
     for program in programs:
         answer = subprocess.run(

@@ -1,9 +1,9 @@
-"""A real Docker engine, as the sandbox needs it: reached, found fit, and asked whether it still
-answers.
+"""A real Docker engine for the sandbox: connection, suitability and liveness.
 
-The containers share the machine's network (docker_runtime.py), so the engine must run on this
-machine itself: not elsewhere, not in a virtual machine, not rootless. What does not fit is refused
-by name before anything is started."""
+The containers share the machine's network (containers.py), so the engine must run on this machine
+itself: not remotely, not in a virtual machine, not rootless. Unsuitable engines are rejected before
+anything is started.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from docker.errors import DockerException
 
 SOCKET = "unix:///var/run/docker.sock"
 TIMEOUT = 120  # seconds without a word during a build, push or pull
-PING = 2  # seconds; also the age at which an answer is asked anew
+PING = 2  # seconds; also the maximum age of an answer
 OURS = "ops sandbox engine"  # how the sandbox's own endpoint calls itself in /info
 
 
 class NoEngineError(Exception):
-    """There is no engine that can carry the sandbox; the text says why."""
+    """There is no suitable engine; the text is the reason."""
 
 
 def address() -> str:
-    """Where the machine's engine is: DOCKER_HOST, or its own socket."""
+    """Return the machine's engine: DOCKER_HOST, or the default socket."""
     return os.environ.get("DOCKER_HOST") or SOCKET
 
 
 def connect(where: str, timeout: float = TIMEOUT) -> Any:
-    """A client of the engine at `where`, which has answered. Raises NoEngineError."""
+    """Return a client of a responding engine at `where`. Raises NoEngineError."""
     if not _near(where):
         raise NoEngineError(f"{where} is another machine, and the tasks need this one's loopback")
     try:
@@ -42,7 +42,7 @@ def connect(where: str, timeout: float = TIMEOUT) -> Any:
         raise NoEngineError(_worded(where, str(error))) from error
     client.api._set_auth_headers = lambda headers: (
         None
-    )  # the logins of ~/.docker/config.json are nobody's business here
+    )  # do not use the logins of ~/.docker/config.json
     return client
 
 
@@ -65,9 +65,7 @@ def _worded(where: str, text: str) -> str:
 
 
 def unfit(info: Mapping[str, Any]) -> str | None:
-    """Why an engine that says this of itself (GET /info) can't carry the sandbox; None where it
-    can.
-    """
+    """Return why an engine with this GET /info is unsuitable, or None."""
     system, architecture = str(info.get("OperatingSystem", "")), str(info.get("Architecture", ""))
     if system.startswith(OURS):
         return "DOCKER_HOST names the sandbox's own engine endpoint, which is no real one"
@@ -86,7 +84,7 @@ def unfit(info: Mapping[str, Any]) -> str | None:
 
 
 class Pulse:
-    """Whether the engine still answers, asked every other second at most."""
+    """Liveness of the engine, checked at most every two seconds."""
 
     def __init__(self, where: str) -> None:
         self._where, self._client = where, connect(where, PING)

@@ -1,13 +1,11 @@
-"""Becomes a task's process: sets it up as a container's first process, then execs the command. Run
-by file name, with `-I -S`.
+"""Launcher of a task's process: set it up as a container's first process, then exec.
 
-Reads one JSON object from stdin: {"parent", "argv", "env", "folder", "watch"}. What it does, and
-why not in a preexec_fn: the supervisor has many threads, and code between fork and exec there may
-hang on a lock that another thread held.
+Run by file name, with `-I -S`. Reads one JSON object from stdin: {"parent", "argv", "env",
+"folder", "watch"}. This is not done in a preexec_fn, because the supervisor has many threads, and
+code between fork and exec may hang on a lock that another thread held.
 
 - The kernel kills this process when its parent dies (PR_SET_PDEATHSIG); where there is no such
-  call (macOS), or with "watch", a small
-  forked watcher kills the process group instead.
+  call (macOS), or with "watch", a small forked watcher kills the process group instead.
 - SIGTERM starts ignored, as for PID 1 of a container: a program that installs no handler runs into
   the stop timeout, as it would in ECS.
 - A failing exec writes its errno to the descriptor named by the only argument; a successful exec
@@ -25,7 +23,7 @@ _SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Set up, then exec; never returns."""
+    """Set up the process, then exec; never returns."""
     order, status = json.load(sys.stdin), int(sys.argv[1])
     os.set_inheritable(status, False)
     parent = int(order["parent"])
@@ -34,7 +32,7 @@ def main() -> None:
     else:
         _watch(parent, status)
     if os.getppid() != parent:
-        os._exit(137)  # the parent died before the kernel was told
+        os._exit(137)  # the parent died before prctl
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
@@ -48,8 +46,9 @@ def main() -> None:
 
 
 def _watch(parent: int, status: int) -> None:
-    """Fork a watcher that kills this process group when `parent` dies, and goes when this process
-    does.
+    """Fork a watcher that kills this process group when `parent` dies.
+
+    It ends with this process.
     """
     task = os.getpid()
     if os.fork():

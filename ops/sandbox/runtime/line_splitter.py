@@ -1,4 +1,4 @@
-"""A container's output, cut into lines for the log."""
+"""Splitting of a container's output into lines for the log."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ _LOG = logging.getLogger("sandbox.runtime")
 
 
 class LineSplitter:
-    """Takes bytes as they come and hands on whole lines, without their newline; the rest of an
-    overlong line is dropped.
-    """
+    """Splits bytes into lines without their newline; the rest of an overlong line is dropped."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log, self._held, self._dropping = log, b"", False
 
     def feed(self, chunk: bytes) -> None:
-        """More output."""
+        """Add output."""
         *lines, rest = (self._held + chunk).split(b"\n")
         for line in lines:
             if not self._dropping:
@@ -31,7 +29,7 @@ class LineSplitter:
         self._held = rest
 
     def end(self) -> None:
-        """The output is over: a last line without a newline counts too."""
+        """End the output; a last line without a newline counts as well."""
         if self._held and not self._dropping:
             self._hand_on(self._held)
         self._held = b""

@@ -1,8 +1,8 @@
-"""Which task processes a sandbox has started, on disk, so that the next `up` ends what a killed
-supervisor left behind.
+"""The task processes of a sandbox, recorded on disk for the cleanup after a kill.
 
-One file a task, `tasks/<task id>/pid-<container>.json`, with the process's start time: a number
-that was given to another process since is never killed."""
+One file per task, `tasks/<task id>/pid-<container>.json`, with the process's start time: a process
+that reuses the pid is never killed.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SAME_START = 0.05  # seconds: psutil's start times are read from the same count
 
 
 def note(tasks: Path, task_id: str, name: str, pid: int) -> Path:
-    """Record a process that was just started; the file."""
+    """Record a new process; return the file."""
     path = tasks / task_id / f"pid-{name}.json"
     try:
         started = psutil.Process(pid).create_time()
@@ -31,7 +31,7 @@ def note(tasks: Path, task_id: str, name: str, pid: int) -> Path:
 
 
 def forget(path: Path) -> None:
-    """The process has ended: remove its record, and the task's folder when it is empty."""
+    """Remove the record of an ended process, and the task's folder if empty."""
     path.unlink(missing_ok=True)
     try:
         path.parent.rmdir()
@@ -40,8 +40,9 @@ def forget(path: Path) -> None:
 
 
 def sweep(tasks: Path) -> tuple[int, ...]:
-    """Kill every recorded process that still runs, with its group and descendants; their pids.
-    Records are removed.
+    """Kill every recorded process with its group and descendants; return their pids.
+
+    The records are removed.
     """
     killed: list[int] = []
     for path in sorted(tasks.glob("*/pid-*.json")):
@@ -65,9 +66,7 @@ def _end(path: Path) -> list[int]:
 
 
 def _wait(family: list[psutil.Process]) -> None:
-    """Until all have ended, five seconds at most; they are not reaped here, that is their parents'
-    to do.
-    """
+    """Wait at most five seconds for all to end; their parents must reap them."""
     deadline = time.monotonic() + 5
     while any(map(_runs, family)) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -81,15 +80,13 @@ def _runs(process: psutil.Process) -> bool:
 
 
 def _family(pid: int, started: float) -> list[psutil.Process]:
-    """What is left of a task: its process with all descendants, and its process group when the
-    process itself has gone.
-    """
+    """Return a task's process with its descendants, or its group if the process has ended."""
     try:
         process = psutil.Process(pid)
     except psutil.NoSuchProcess:
         process = None
     if process is not None and abs(process.create_time() - started) > _SAME_START:
-        return []  # the number has been given to somebody else
+        return []  # another process reuses the pid
     group = [
         each
         for each in psutil.process_iter()

@@ -1,6 +1,4 @@
-"""A container as a process of its own session: started through the launcher, its lines read,
-stopped with everything that it started.
-"""
+"""A container as a process in its own session, started through the launcher."""
 
 from __future__ import annotations
 
@@ -31,7 +29,10 @@ _LOG = logging.getLogger("sandbox.runtime")
 
 @dataclass(frozen=True)
 class Command:
-    """What to exec: `argv[0]` is a path of this machine, `shown` how the image called it."""
+    """A command to exec.
+
+    `argv[0]` is a path on this machine, `shown` the image's name for it.
+    """
 
     argv: tuple[str, ...]
     shown: str
@@ -40,7 +41,7 @@ class Command:
 
 
 def cannot_start(shown: str, why: str) -> StartError:
-    """A container's reason as ECS words it (Docker's text inside)."""
+    """Return a container's reason as ECS words it, containing Docker's text."""
     inner = (
         f'runc create failed: unable to start container process: exec: "{shown}": {why}: unknown'
     )
@@ -54,8 +55,9 @@ def cannot_start(shown: str, why: str) -> StartError:
 class Spawner:
     """Starts every process from one thread that lives as long as the supervisor.
 
-    The kernel's parent-death signal fires when the *thread* that forked ends, so a thread of a pool
-    must not fork."""
+    The kernel's parent-death signal fires when the *thread* that forked ends, so a pool's thread
+    must not fork.
+    """
 
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[
@@ -68,11 +70,11 @@ class Spawner:
             start, answer = self._orders.get()
             try:
                 answer.set_result(start())
-            except BaseException as error:  # handed to whoever asked
+            except BaseException as error:  # re-raised in the calling thread
                 answer.set_exception(error)
 
     def spawn(self, command: Command, watch: bool = False) -> subprocess.Popen[bytes]:
-        """Start a command; it has been exec'd when this returns. Raises StartError."""
+        """Start a command and return after its exec. Raises StartError."""
         reading, writing = os.pipe()
         try:
             answer: Future[subprocess.Popen[bytes]] = Future()
@@ -127,7 +129,7 @@ def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
 
 
 def _worded(number: int) -> str:
-    """errno in the words of the Go runtime, as Docker passes them on."""
+    """Return an errno's message in the Go runtime's words, as Docker reports it."""
     known = {
         errno.ENOEXEC: "exec format error",
         errno.ENOENT: "no such file or directory",
@@ -137,7 +139,7 @@ def _worded(number: int) -> str:
 
 
 def _read(stream: IO[bytes], log: Callable[[str], None]) -> None:
-    """Hand on every line until the end."""
+    """Pass on every line until the end."""
     lines = LineSplitter(log)
     while chunk := os.read(stream.fileno(), 65536):
         lines.feed(chunk)
@@ -168,8 +170,9 @@ class ProcessContainer:
         self._reader.start()
 
     def poll(self) -> int | None:
-        """Exit code (128+signal when killed), or None while it runs. What the process left behind
-        is killed, as a container's end does.
+        """Return the exit code (128+signal when killed), or None while it runs.
+
+        Remaining processes are killed at the exit, as a container's are.
         """
         with self._guard:
             if self._code is None and _has_ended(self._process):
@@ -185,8 +188,11 @@ class ProcessContainer:
             return self._code
 
     def stop(self, timeout: float) -> int:
-        """SIGTERM to the process group, after `timeout` seconds SIGKILL to all that it started; the
-        exit code. Idempotent.
+        """Stop the process group and return the exit code.
+
+        Idempotent.
+
+        Sends SIGTERM to the group, and SIGKILL to all descendants after `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
         if self.poll() is None:
@@ -211,11 +217,11 @@ def _kill_group(group: int, number: int) -> None:
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):
-        return  # nobody left (macOS answers EPERM for a group of zombies)
+        return  # no process left (macOS answers EPERM for a group of zombies)
 
 
 def _family(pid: int) -> list[psutil.Process]:
-    """A process and all its descendants, those of other sessions included."""
+    """Return a process and all its descendants, including those in other sessions."""
     try:
         process = psutil.Process(pid)
         return [process, *process.children(recursive=True)]

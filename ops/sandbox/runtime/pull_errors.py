@@ -1,5 +1,6 @@
-"""Why an image could not be had, in the words of ECS (stoppedReason; samples in the developer
-guide's "CannotPullContainer" pages).
+"""The reasons of failed image pulls, worded as ECS does (stoppedReason).
+
+Samples are in the developer guide's "CannotPullContainer" pages.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""An unpacked image, and how its command is found on this machine.
+"""An unpacked image, and the lookup of its command on this machine.
 
-The process sees this machine's file system, not a root of its own, so what names a file of the
-image is rewritten to the unpacked one: the command's words, WORKDIR, and the folders in PATH and
-PYTHONPATH. In an image made on `sandbox/python:3`, `python`, `python3` and `python3.N` are the
-Python that runs the sandbox and `sh` is this machine's, as far as the image brings none of its own.
+The process sees this machine's file system, so paths of the image's files are rewritten to the
+unpacked ones: the command's words, WORKDIR, and the folders in PATH and PYTHONPATH. In an image
+built on `sandbox/python:3`, `python`, `python3` and `python3.N` are the Python that runs the
+sandbox and `sh` is this machine's, unless the image contains its own.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ _SHELL = "/bin/sh"
 
 @dataclass(frozen=True)
 class Rootfs:
-    """One unpacked image. `shims` is a folder with `python3` for children that look it up in PATH;
-    None without the base.
+    """One unpacked image.
+
+    `shims` is a folder with `python3` for children that look it up in PATH; None without the base.
     """
 
     root: Path
@@ -42,8 +43,9 @@ class Rootfs:
     def command(
         self, words: Sequence[str], folder: str | None, environment: Mapping[str, str]
     ) -> Command:
-        """What to exec for `words` (ENTRYPOINT and CMD joined). Raises StartError as ECS words
-        it.
+        """Return what to exec for `words` (ENTRYPOINT and CMD).
+
+        Raises StartError as ECS words it.
         """
         if not words:
             raise StartError(
@@ -60,8 +62,9 @@ class Rootfs:
     def words(
         self, entry_point: Sequence[str] | None, command: Sequence[str] | None
     ) -> tuple[str, ...]:
-        """ENTRYPOINT and CMD as ECS joins them: an entry point of the task definition's own drops
-        the image's CMD.
+        """Join ENTRYPOINT and CMD as ECS does.
+
+        An entry point of the task definition's own drops the image's CMD.
         """
         entry = entry_point if entry_point is not None else self.settings.get("Entrypoint") or ()
         default = () if entry_point is not None else self.settings.get("Cmd") or ()
@@ -105,7 +108,7 @@ class Rootfs:
         return str(path)
 
     def _of_the_base(self, name: str) -> str | None:
-        """The base's own programs: this Python, and this machine's shell."""
+        """Return the base's own programs: this Python, and this machine's shell."""
         folder, _, program = name.rpartition("/")
         if self.shims is None or (folder and folder not in _BINARY_FOLDERS):
             return None
@@ -117,7 +120,7 @@ class Rootfs:
         raise cannot_start(name, why)
 
     def _argument(self, word: str) -> str:
-        """A word that names a file of the image, as its place here."""
+        """Translate an argument that is a file of the image to its path here."""
         if not word.startswith("/") or word.strip("/") == "":
             return word
         place = inside(self.root, word)
@@ -125,8 +128,9 @@ class Rootfs:
 
 
 def write_shims(folder: Path) -> Path:
-    """A folder with `python`, `python3` and `python3.N` that start the Python which runs the
-    sandbox (a link would lose its venv).
+    """Create a folder with `python`, `python3` and `python3.N` that start the sandbox's Python.
+
+    They are scripts, since a link would lose its virtual environment.
     """
     script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'
     for name in PYTHONS:
@@ -136,5 +140,5 @@ def write_shims(folder: Path) -> Path:
 
 
 def read_settings(config: bytes) -> dict[str, Any]:
-    """The part of an image configuration that says how to run it."""
+    """Return the part of an image configuration that defines how to run it."""
     return json.loads(config).get("config") or {}

@@ -1,16 +1,17 @@
-"""Tasks as processes: what stands in for Fargate's container runtime.
+"""Tasks as processes, in place of Fargate's container runtime.
 
-Emulates: the pull through ECR (an image that ECR deleted cannot be started), platforms, layers with
-whiteouts, ENTRYPOINT, CMD, ENV and WORKDIR, a process with an environment of its own, lines of
-output, SIGTERM then SIGKILL, exit codes 128+n, and the end of everything that a container started
-when its first process ends. Reasons are worded as ECS words them.
+Emulates: the pull through ECR (a deleted image can't be started), platforms, layers with whiteouts,
+ENTRYPOINT, CMD, ENV and WORKDIR, a separate environment, lines of output, SIGTERM then SIGKILL,
+exit codes 128+n, and the end of all descendants when a container's first process ends. Reasons are
+worded as ECS words them.
 
-Differs: no file system, network or user of its own. A process sees this machine's files (the
-image's own are found where rootfs.py says); tasks of one image share its unpacked files; a task
-binds its own loopback address, which it gets as HOST; USER and limits are recorded, not applied;
-PATH and HOME name folders of the image as it lies unpacked; a program may kill itself with SIGKILL,
-which PID 1 of a container can't; a child that leaves the process group is killed by stop() but
-survives a first process that ends by itself."""
+Differs: no separate file system, network or user. A process sees this machine's files (rootfs.py
+describes how the image's own are found); tasks of one image share its unpacked files; a task binds
+its own loopback address, which it gets as HOST; USER and limits are recorded, not applied; PATH and
+HOME name folders of the unpacked image; a program may kill itself with SIGKILL, which PID 1 of a
+container can't; a child that leaves the process group is killed by stop() but survives a first
+process that ends by itself.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +36,9 @@ _MOST_UNPACKED = 20
 
 
 class ProcessRuntime:
-    """Runs containers as processes (contracts.Runtime). `registry` is the host:port that the task
-    definitions name.
+    """Runs containers as processes (contracts.Runtime).
+
+    `registry` is the host:port in the task definitions.
     """
 
     def __init__(self, paths: Paths, door: EcrBackend, registry: str) -> None:
@@ -53,13 +55,14 @@ class ProcessRuntime:
         self._prune()
 
     def sweep(self) -> tuple[int, ...]:
-        """Kill the task processes that an earlier supervisor left; their pids. Call it once at
-        `up`, before any start.
+        """Kill task processes left by an earlier supervisor and return their pids.
+
+        Call it once at `up`, before any start.
         """
         return orphan_processes.sweep(self._tasks)
 
     def pull(self, image: str, platform: str = DEFAULT_PLATFORM) -> str:
-        """Find the image through ECR and unpack it; its digest. Raises PullError."""
+        """Find the image through ECR, unpack it and return its digest. Raises PullError."""
         digest = self._resolve(image)
         manifest = self._for_platform(image, digest, platform)
         self._unpack(image, manifest)
@@ -83,7 +86,7 @@ class ProcessRuntime:
         return ProcessContainer(process, digest, spec.log, lambda: orphan_processes.forget(record))
 
     def _resolve(self, image: str) -> str:
-        """The digest that ECR has for a reference."""
+        """Return ECR's digest for a reference."""
         try:
             wanted = reference.parse(image)
         except ValueError:
@@ -100,7 +103,7 @@ class ProcessRuntime:
         return digest
 
     def _for_platform(self, image: str, digest: str, platform: str) -> Manifest:
-        """The manifest of this platform: the image's own, or a child of its index."""
+        """Return the manifest for this platform: the image's own, or a child of its index."""
         manifest = self._manifest(image, digest)
         if manifest.children:
             child = manifest.child(platform)
@@ -126,7 +129,7 @@ class ProcessRuntime:
         return self._blobs.read(manifest.config.digest)
 
     def _folder(self, manifest: Manifest) -> Path:
-        """Named after the configuration, which names every layer: equal images share one folder."""
+        """Return the folder named after the configuration, so that equal images share it."""
         return self._unpacked / (manifest.config.digest if manifest.config else "").removeprefix(
             "sha256:"
         )
@@ -155,9 +158,7 @@ class ProcessRuntime:
         )
 
     def _prune(self) -> None:
-        """Keep the newest unpacked images; no task of this sandbox runs yet when a runtime is
-        made.
-        """
+        """Delete all but the newest unpacked images, before any task runs."""
         if not self._unpacked.is_dir():
             return
         folders = sorted(

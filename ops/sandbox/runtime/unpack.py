@@ -1,9 +1,10 @@
-"""Layers unpacked into a folder, safely: nothing is written outside, whatever names and links a
-layer carries (OCI image-spec, layer.md).
+"""Safe unpacking of layers into a folder (OCI image-spec, layer.md).
 
-Symbolic links are followed as the container would, with the folder as its root; absolute ones are
-rewritten to stay inside. Whiteouts (`.wh.name`, `.wh..wh..opq`) delete what lower layers brought.
-Devices and pipes are left out, and setuid bits and owners dropped."""
+Nothing is written outside the folder, whatever names and links a layer contains. Symbolic links are
+followed as in the container, with the folder as root; absolute ones are rewritten to stay inside.
+Whiteouts (`.wh.name`, `.wh..wh..opq`) delete files of lower layers. Devices and pipes are skipped,
+setuid bits and owners dropped.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ _OPAQUE = ".wh..wh..opq"
 
 
 class UnpackError(Exception):
-    """A layer that cannot be unpacked: broken, too large, or reaching outside."""
+    """A layer can't be unpacked: it is invalid, too large, or reaches outside."""
 
 
 def unpack(layer: Path, root: Path) -> None:
@@ -38,8 +39,9 @@ def unpack(layer: Path, root: Path) -> None:
 
 
 def inside(root: Path, name: str) -> Path:
-    """Where `name` lies below `root`, symbolic links of its folders followed as in a container
-    (`..` stops at the root).
+    """Return the path of `name` below `root`, following links as in a container.
+
+    `..` stops at the root.
     """
     parts, place, links = _parts(name), root, 0
     while len(parts) > 1:
@@ -121,7 +123,7 @@ def _clear(path: Path, keep_folder: bool = False) -> None:
 
 
 def _kept_inside(root: Path, link: Path, target: str) -> str:
-    """A link's target, relative and never above the root (in a container `/..` is `/`)."""
+    """Return a link's target, relative and never above the root (where `/..` is `/`)."""
     here = link.parent.relative_to(root).as_posix()
     landing = posixpath.normpath(
         posixpath.join("/", "" if target.startswith("/") else here, target)

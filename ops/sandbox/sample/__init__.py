@@ -1,10 +1,10 @@
-"""The sample platform: two small services in a git checkout of their own, with an `origin` to push
-to.
+"""The sample platform: two small services in a git checkout with an `origin`.
 
 `platform/` beside this file holds their sources. The checkout has two commits: version 1, which
-`sandbox.up` builds and runs, and a small second one that waits to be deployed. What differs from a
-real platform: the services use nothing but the standard library (and psycopg), and `origin` is a
-bare repository next to the checkout instead of a host."""
+`sandbox.up` builds and runs, and a small second one to deploy. Differs from a real platform: the
+services use nothing but the standard library (and psycopg), and `origin` is a bare repository next
+to the checkout instead of a host.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ops.sandbox.contracts import Paths
 SOURCES = Path(__file__).parent / "platform"
 AUTHOR = ("Sandbox", "sandbox@localhost")
 SERVICES = ("backend", "frontend")
-SECOND = (  # the second commit: file, what stood there, what stands there now
+SECOND = (  # the second commit: file, old text, new text
     (
         "backend/server.py",
         '"database": "connected", ',
@@ -46,11 +46,11 @@ class Commit:
 
 
 def make_checkout(paths: Paths) -> Commit:
-    """Make the checkout and its origin where they are missing, committed and pushed; the commit of
-    version 1.
+    """Create the checkout and its origin if missing; return the commit of version 1.
 
-    What the user has committed since stays. A lost origin is made again from the checkout. Raises
-    OpsError when git is missing or refuses."""
+    The user's own commits are retained. A lost origin is created again from the checkout. Raises
+    OpsError if git is missing or fails.
+    """
     if shutil.which("git") is None:
         raise OpsError(
             "the sandbox's sample platform needs git",
@@ -72,9 +72,7 @@ def _commit(paths: Paths, name: str) -> Commit:
 
 
 def export(paths: Paths, commit: Commit, service: str, into: Path) -> None:
-    """Write `service`'s folder as of `commit` below `into`: nothing uncommitted gets into an
-    image.
-    """
+    """Write `service`'s folder as of `commit` below `into`, without uncommitted changes."""
     archive = into / "source.tar"
     git(paths.platform, "archive", "--format=tar", f"--output={archive}", commit.full, service)
     with tarfile.open(archive) as source:
@@ -87,8 +85,9 @@ def export(paths: Paths, commit: Commit, service: str, into: Path) -> None:
 
 
 def _make(paths: Paths) -> None:
-    """Made beside and then renamed: a checkout is whole or not there. Files of the user's that are
-    in the way are kept aside.
+    """Create the checkout under a temporary name and rename it, so that it is never partial.
+
+    The user's files in its place are set aside.
     """
     making = paths.root / "platform.making"
     shutil.rmtree(making, ignore_errors=True)
@@ -149,8 +148,11 @@ def _make_origin(paths: Paths) -> None:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git in `folder` untouched by the user's configuration and by GIT_* variables; its output.
-    Raises OpsError with git's words.
+    """Run git in `folder` and return its output.
+
+    Raises OpsError with git's message.
+
+    The user's configuration and GIT_* variables are ignored.
     """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(

@@ -1,8 +1,8 @@
-"""The platform as it stands after `sandbox.up`: infrastructure, version 1 of both images, and two
-healthy services.
+"""The platform after `sandbox.up`: infrastructure, version 1, and two healthy services.
 
-All of it is made by API calls through boto3 and the docker client, as an operator would make it;
-Terraform owns none of it."""
+It is created by API calls through boto3 and the docker client, as an operator would do it;
+Terraform owns none of it.
+"""
 
 from __future__ import annotations
 

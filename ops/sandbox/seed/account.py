@@ -1,6 +1,4 @@
-"""The account's other things: repositories, secret, log groups, roles, cluster, state bucket and
-lock table, RDS entry, distribution.
-"""
+"""The account's other resources: repositories, secret, logs, roles, S3, RDS, distribution."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ OPTIMIZED, DISABLED = (
 
 
 def make_repositories(clients: Clients) -> None:
-    """IMMUTABLE, as live: a tag is pushed once."""
+    """Create repositories with immutable tags, as on the live platform."""
     for spec in SERVICES:
         clients.ecr.create_repository(
             repositoryName=spec.repository,
@@ -68,7 +66,7 @@ def make_repositories(clients: Clients) -> None:
 
 
 def make_prerequisites(clients: Clients, login: Login) -> str:
-    """What tasks need to start: log groups, cluster and secret; the ARN of the secret."""
+    """Create what tasks need to start: log groups, cluster, secret; return the secret's ARN."""
     for spec in SERVICES:
         clients.logs.create_log_group(logGroupName=spec.log_group)
         clients.logs.put_retention_policy(logGroupName=spec.log_group, retentionInDays=7)
@@ -79,9 +77,7 @@ def make_prerequisites(clients: Clients, login: Login) -> str:
 
 
 def make_account(clients: Clients, network: Network, login: Login) -> None:
-    """The rest, which no task waits for: roles, state bucket and lock table, RDS entry,
-    distribution.
-    """
+    """Create what no task needs: roles, state bucket, lock table, RDS entry, distribution."""
     for role in ("task", "execution"):
         clients.iam.create_role(
             RoleName=f"{PREFIX}-ecs-{role}-role", AssumeRolePolicyDocument=json.dumps(TASKS)
@@ -97,7 +93,7 @@ def make_account(clients: Clients, network: Network, login: Login) -> None:
 
 
 def role_arn(role: str) -> str:
-    """ARN of the `task` or `execution` role."""
+    """Return the ARN of the `task` or `execution` role."""
     return f"arn:aws:iam::{ACCOUNT}:role/{PREFIX}-ecs-{role}-role"
 
 
@@ -155,7 +151,7 @@ def _make_database_entry(clients: Clients, network: Network, login: Login) -> No
 
 
 def _distribution(origin: str) -> dict[str, Any]:
-    """Everything but /api/* is kept."""
+    """Create the distribution, which caches everything but /api/*."""
 
     def behaviour(policy: str) -> dict[str, Any]:
         return {

@@ -1,6 +1,4 @@
-"""boto3 clients of the sandbox's own AWS endpoint: its keys, handed over explicitly, nothing of the
-machine's configuration.
-"""
+"""boto3 clients of the sandbox's AWS endpoint, with its own keys and no configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ from ops.sandbox.keys import Key
 
 
 class Clients:
-    """One client a service, made when it is first asked for."""
+    """One client per service, created at first use."""
 
     def __init__(self, endpoint: str, key: Key) -> None:
         self._endpoint = endpoint

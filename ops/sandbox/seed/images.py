@@ -1,6 +1,4 @@
-"""Version 1 of both images: built from its commit through the engine endpoint and pushed to the
-registry, with the `docker` client.
-"""
+"""Version 1 of both images, built and pushed with the `docker` client."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from ops.sandbox.seed.names import ServiceSpec
 
 
 def registry_token(clients: Clients) -> str:
-    """The registry's password of the moment, without its `AWS:`."""
+    """Return the registry's current password, without its `AWS:`."""
     data = clients.ecr.get_authorization_token()["authorizationData"][0]
     return base64.b64decode(data["authorizationToken"]).decode().partition(":")[2]
 
@@ -25,8 +23,9 @@ def registry_token(clients: Clients) -> str:
 def build_and_push(
     engine: Any, clients: Clients, paths: Paths, spec: ServiceSpec, image: str, commit: Commit
 ) -> None:
-    """Build `image` (`host:port/repository:tag`) of `commit` and push it. Raises OpsError with the
-    engine's words.
+    """Build `image` (`host:port/repository:tag`) of `commit` and push it.
+
+    Raises OpsError with the engine's message.
     """
     labels = {
         "org.opencontainers.image.revision": commit.full,

@@ -1,6 +1,4 @@
-"""What things are called in the sandbox: the live platform's names, not the runbook's (the two part
-ways, and that is worth rehearsing).
-"""
+"""The names in the sandbox: the live platform's, which differ from the runbook's."""
 
 from __future__ import annotations
 

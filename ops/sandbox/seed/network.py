@@ -1,9 +1,9 @@
-"""The network around the services: VPC, subnets, security groups, load balancer, target groups,
-listener and its rule.
+"""The services' network: VPC, subnets, security groups, load balancer and target groups.
 
-Emulates the live platform's shape (facts.md): public and private subnets in two zones, `/api/*` to
+Emulates the live platform's layout (facts.md): public and private subnets in two zones, `/api/*` to
 the backend, the rest to the frontend, health checks as measured there. Differs: no routes, gateways
-or TLS listener, which nothing in the sandbox would look at."""
+or TLS listener, which nothing in the sandbox would use.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ ZONES = ("us-east-1a", "us-east-1b")
 
 @dataclass(frozen=True)
 class Network:
-    """What services need to be placed: private subnets, security groups and target groups by
-    service.
-    """
+    """The placement of services: private subnets, security groups and target groups."""
 
     subnets: tuple[str, ...]
     database_subnets: tuple[str, ...]
@@ -30,7 +28,7 @@ class Network:
 
 
 def make_network(clients: Clients) -> Network:
-    """Make all of it; everything carries the platform's names."""
+    """Create the network with the platform's names."""
     vpc = clients.ec2.create_vpc(
         CidrBlock="10.0.0.0/16", TagSpecifications=_tags("vpc", f"{PREFIX}-vpc")
     )["Vpc"]["VpcId"]

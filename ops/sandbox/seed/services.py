@@ -1,7 +1,8 @@
 """Task definitions and services, and the wait until both services are steady.
 
-Emulates what stood live: two tasks each, circuit breaker off, secrets by the execution role, both
-services logging to CloudWatch Logs."""
+Emulates the live platform: two tasks each, circuit breaker off, secrets by the execution role, both
+services logging to CloudWatch Logs.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ SECRETS = {
 
 
 def register(clients: Clients, spec: ServiceSpec, image: str, secret: str) -> str:
-    """The first revision of the service's family; its ARN."""
+    """Register the first revision of the service's family and return its ARN."""
     container: dict[str, Any] = {
         "name": spec.name,
         "image": image,
@@ -63,7 +64,7 @@ def register(clients: Clients, spec: ServiceSpec, image: str, secret: str) -> st
 def create(
     clients: Clients, spec: ServiceSpec, revision: str, network: Network, timing: Timing
 ) -> None:
-    """The service, balanced, with the circuit breaker off."""
+    """Create the service with its load balancer, with the circuit breaker off."""
     target = {
         "targetGroupArn": network.target_groups[spec.name],
         "containerName": spec.name,
@@ -93,10 +94,10 @@ def create(
 
 
 def await_steady(clients: Clients, patience: float) -> None:
-    """Return when the deployment of every service is COMPLETED: its tasks run, are healthy, and
-    stay so.
+    """Wait until the deployment of every service is COMPLETED.
 
-    Raises OpsError with why a task stopped, else with ECS's last event, after `patience` seconds.
+    After `patience` seconds, raises OpsError with the reason of a stopped task, else with ECS's
+    last event.
     """
     ends = time.monotonic() + patience
     while waiting := [
@@ -115,8 +116,9 @@ def await_steady(clients: Clients, patience: float) -> None:
 
 
 def _stopped(clients: Clients, service: str) -> str:
-    """Why the newest stopped task of a service stopped, its containers' reasons and exit codes with
-    it; empty where none did.
+    """Return why the newest stopped task of a service stopped, or an empty string.
+
+    Includes its containers' reasons and exit codes.
     """
     arns = clients.ecs.list_tasks(cluster=CLUSTER, serviceName=service, desiredStatus="STOPPED")[
         "taskArns"

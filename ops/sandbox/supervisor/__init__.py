@@ -1,7 +1,7 @@
-"""The supervisor: one detached process that holds the whole sandbox (`python -m
-ops.sandbox.supervisor ROOT`).
+"""The supervisor: one detached process that runs the whole sandbox.
 
-As threads: AWS endpoint, registry front, engine endpoint, edge and agent. As children: PostgreSQL
-and the tasks' processes. It says that it is ready on a control port of its own, starts a dead
-PostgreSQL again, names threads that died, and ends when it is told to (SIGTERM) or when its folder
-is taken away."""
+Started as `python -m ops.sandbox.supervisor ROOT`. AWS endpoint, registry front, engine endpoint,
+edge and agent are threads; PostgreSQL and the tasks are child processes. It reports readiness on
+its own control port, restarts a dead PostgreSQL, names dead threads, and ends on SIGTERM or when
+its folder is deleted.
+"""

@@ -1,5 +1,6 @@
-"""`python -m ops.sandbox.supervisor ROOT [--engine …] [--rollout …] [--registry …] [--timing
-JSON]`: run one sandbox until SIGTERM.
+"""Run one sandbox until SIGTERM: `python -m ops.sandbox.supervisor ROOT [options]`.
+
+Options: `[--engine …] [--rollout …] [--registry …] [--timing JSON]`.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ from ops.sandbox.terraform.rollout_probe import RolloutProbe
 if TYPE_CHECKING:
     from ops.sandbox.supervisor.stack import SandboxStack
 
-WATCH = 0.5  # seconds between two looks at the parts
+WATCH = 0.5  # seconds between two checks of the components
 
 
 class EndedError(BaseException):
-    """SIGTERM came while the sandbox was starting."""
+    """SIGTERM arrived while the sandbox was starting."""
 
 
 @dataclass
 class Supervisor:
-    """One sandbox's life: start, watch, stop."""
+    """The life of one sandbox: start, watch, stop."""
 
     paths: Paths
     engine: str
@@ -58,7 +59,7 @@ class Supervisor:
     ready: bool = False
     dead: tuple[str, ...] = ()
     remembered: dict[str, str] = field(default_factory=dict)
-    problem: str = ""  # of the last look that failed
+    problem: str = ""  # of the last failed check
     socket: Path = field(init=False)
     stack: SandboxStack | None = None
     database: Server | None = None
@@ -67,7 +68,7 @@ class Supervisor:
     control_api: control_api.ControlApi = field(init=False)
 
     def run(self) -> int:
-        """0 after a clean end, 1 when it could not start."""
+        """Return 0 after a clean stop, 1 if the sandbox could not start."""
         self.control_api = control_api.ControlApi(self.paths)
         known = status.read(self.paths)
         ports = known.ports if known else None
@@ -114,7 +115,7 @@ class Supervisor:
             )
         database = Server(self.paths, ports.database, self.say)
         self.ends.append(database.stop)
-        login = database.login  # before the threads: the passwords are made here
+        login = database.login  # before the threads start: this creates the passwords
         with ThreadPoolExecutor(2) as beside:
             started = beside.submit(self._start_database, database)
             checkout = beside.submit(make_checkout, self.paths)
@@ -163,7 +164,7 @@ class Supervisor:
         self.say(f"PostgreSQL is up ({time.monotonic() - self.began:.1f} s)")
 
     def _watch(self) -> None:
-        """Until SIGTERM, or until the folder is gone or another supervisor's."""
+        """Watch until SIGTERM, or until the folder is deleted or taken by another supervisor."""
         looks = (self._watch_database, self._watch_parts, self._remember)
         while not self.ended.wait(WATCH):
             if not self._is_ours():
@@ -173,9 +174,7 @@ class Supervisor:
                 self._guarded(look)
 
     def _is_ours(self) -> bool:
-        """Whether the folder is still there and this sandbox's. A record that can't be read is
-        written again.
-        """
+        """Whether the folder still belongs to this sandbox; rewrite an unreadable record."""
         current = status.read(self.paths)
         if current is None and self.paths.record.exists():
             self._guarded(lambda: self.record.write(self.paths))
@@ -183,9 +182,7 @@ class Supervisor:
         return current is not None and current.pid == os.getpid()
 
     def _guarded(self, look: Callable[[], None]) -> None:
-        """A look that fails is tried again at the next turn: what it looks after goes on meanwhile,
-        and so does the sandbox.
-        """
+        """Run a check and retry it at the next turn if it fails; the sandbox keeps running."""
         try:
             look()
         except Exception as problem:
@@ -246,7 +243,7 @@ class Supervisor:
         self.say(f"failed: {failure['what']}: {failure['why']}")
 
     def _stop(self) -> None:
-        """Tasks, edge, endpoints, then PostgreSQL; the record keeps the ports for the next time."""
+        """Stop tasks, edge, endpoints, then PostgreSQL; the record retains the ports."""
         self.ready = self.starting = False
         self.control_api.close()
         if self.stack is not None:
@@ -267,7 +264,7 @@ class Supervisor:
             ).write(self.paths)
 
     def say(self, line: str) -> None:
-        """One line of progress, for whoever waits in `up`, and for the log."""
+        """Write a line of progress for `up` and the log."""
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", flush=True)
         if self.paths.logs.is_dir():
             with (self.paths.logs / "progress.log").open("a") as file:
@@ -275,8 +272,9 @@ class Supervisor:
 
 
 def _docker() -> str:
-    """Where the real engine is, written down at once: whoever cleans up after a kill -9 may have
-    another DOCKER_HOST.
+    """Record the real engine's address at once.
+
+    The cleanup after a kill -9 may run with another DOCKER_HOST.
     """
     from ops.sandbox.runtime.docker_engine import address
 
@@ -284,7 +282,7 @@ def _docker() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Parse, take the signals, run."""
+    """Parse the arguments, install the signal handlers and run."""
     parser = argparse.ArgumentParser(prog=status.MODULE)
     parser.add_argument("root", type=Path)
     parser.add_argument("--engine", choices=("process", "docker"), default="process")

@@ -1,8 +1,8 @@
-"""Ports and the tasks' network: chosen once, the same again where they are free, never shared by
-two sandboxes.
+"""Ports and the tasks' network: stable across restarts, never shared by two sandboxes.
 
-Both are derived from the checkout's path, so that they stay, and tried by binding. Where it differs
-from AWS: a VPC is a /24 of 127/8."""
+Both are derived from the checkout's path and checked by binding. Differs from AWS: a VPC is a /24
+of 127/8.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = tuple(field.name for field in fields(Ports) if field.name != "network")
 
 @dataclass
 class Addresses:
-    """Chosen addresses; `claim` keeps the network ours until this process ends."""
+    """The chosen addresses; `claim` reserves the network until this process ends."""
 
     ports: Ports
     control: int
@@ -35,9 +35,7 @@ class Addresses:
 
 
 def choose(root: Path, known: Ports | None) -> Addresses:
-    """Addresses for the sandbox at `root`, the `known` ones where they are still free. Raises
-    OpsError.
-    """
+    """Choose addresses for the sandbox at `root`, preferring `known` ones. Raises OpsError."""
     seed = int.from_bytes(hashlib.sha256(str(root.resolve()).encode()).digest()[:6])
     network, claim = _network(seed, known)
     taken: set[int] = set()

@@ -1,6 +1,4 @@
-"""What a sandbox put into a real engine, taken out again: containers that a killed supervisor left,
-and with `--purge` its images.
-"""
+"""Cleanup of a sandbox's containers in a real engine, and with `--purge` of its images."""
 
 from __future__ import annotations
 
@@ -18,27 +16,23 @@ PATIENCE = 20  # seconds
 
 
 def sweep_containers(paths: Paths, where: str) -> None:
-    """Remove this sandbox's containers from the engine at `where`; an engine that is gone runs
-    none.
-    """
+    """Remove this sandbox's containers from the engine at `where`, if it is running."""
     with contextlib.suppress(NoEngineError, DockerException, OSError):
         DockerRuntime(connect(where, PATIENCE), paths.root, lambda: "").sweep()
 
 
 def forget_images(where: str, registry: str) -> None:
-    """Remove the images that are named after this sandbox's registry (`host:port`); the base is
-    shared and stays.
-    """
+    """Remove the images named after this sandbox's registry (`host:port`); the base stays."""
     with contextlib.suppress(NoEngineError, DockerException, OSError):
         client = connect(where, PATIENCE)
         for name in [
             name for image in client.api.images() for name in _names(image, f"{registry}/")
         ]:
-            with contextlib.suppress(ImageNotFound):  # somebody else removed it first
+            with contextlib.suppress(ImageNotFound):  # removed by another process
                 client.images.remove(name)
 
 
 def _names(image: Mapping[str, Any], prefix: str) -> list[str]:
-    """Its tags there; its digests there where it has no tag."""
+    """Return the image's tags in the registry, or its digests if it has no tag."""
     tags = [tag for tag in image["RepoTags"] or () if tag.startswith(prefix)]
     return tags or [each for each in image["RepoDigests"] or () if each.startswith(prefix)]

@@ -1,6 +1,4 @@
-"""What builds and runs: the sandbox's own engine with processes, or a real Docker engine with
-containers.
-"""
+"""The engines: the sandbox's own with processes, or a real Docker engine with containers."""
 
 from __future__ import annotations
 
@@ -19,8 +17,10 @@ from ops.sandbox.contracts import Component, Paths, Ports, Runtime
 
 @dataclass(frozen=True)
 class Engine:
-    """`address` is what the operator's docker client connects to; `part` says whether it lives (a
-    real one is never stopped).
+    """An engine with its runtime.
+
+    `address` is for the operator's docker client; `part` reports liveness (a real engine is never
+    stopped).
     """
 
     client: Any
@@ -30,9 +30,7 @@ class Engine:
 
 
 def own(paths: Paths, ports: Ports, socket: Path, cloud: Cloud) -> Engine:
-    """The engine endpoint on its socket, and tasks as processes; what a killed supervisor left
-    running is ended.
-    """
+    """Start the engine endpoint and the process runtime, after cleaning up orphans."""
     from ops.sandbox.engine.server import serve_engine
     from ops.sandbox.runtime.runtime import ProcessRuntime
 
@@ -46,8 +44,11 @@ def own(paths: Paths, ports: Ports, socket: Path, cloud: Cloud) -> Engine:
 
 
 def real(paths: Paths, token: Callable[[], str], say: Callable[[str], None]) -> Engine:
-    """The machine's Docker engine (DOCKER_HOST or its socket), with the base image made where it is
-    missing. Raises OpsError.
+    """Use the machine's Docker engine (DOCKER_HOST or its socket).
+
+    Raises OpsError.
+
+    The base image is created if missing.
     """
     from ops.sandbox.runtime import docker_engine
     from ops.sandbox.runtime.containers import DockerRuntime

@@ -1,5 +1,6 @@
-"""The overlay: what every later `inv` needs to know of the sandbox, as configuration
-(`environment.yaml`, design.md "Configuration").
+"""The overlay: the sandbox's configuration for every later `inv` (`environment.yaml`).
+
+See design.md "Configuration".
 """
 
 from __future__ import annotations
@@ -20,8 +21,9 @@ HEADER = (
 
 
 def write_overlay(paths: Paths, ports: Ports, key: Key, engine: str, more: dict[str, Any]) -> None:
-    """Write it for this sandbox; `engine` is the engine's address, `more` what else was found out.
-    Readable by its owner alone.
+    """Write the overlay, readable by its owner only.
+
+    `engine` is the engine's address, `more` further settings.
     """
     keys = Keys(paths.bastion)
     values = {

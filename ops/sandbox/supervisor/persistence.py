@@ -1,9 +1,9 @@
-"""What a new world remembers of the last one: pushed images, and which image each service ran
-healthily (services.json).
+"""State that outlives a supervisor: pushed images, and each service's last healthy image.
 
-AWS keeps its state; the sandbox's AWS lives in memory. After a stop or a crash the world is made
-anew: images come back from the disk, services start on the image that their last completed
-deployment had, everything else (revisions, events, logs) begins again."""
+Real AWS keeps its state; the sandbox's AWS is in memory. After a stop or a crash it is created
+again: images are restored from disk, services start on the image of their last completed deployment
+(services.json), everything else (revisions, events, logs) starts empty.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +27,7 @@ def _file(paths: Paths) -> Path:
 
 
 def remembered(paths: Paths) -> dict[str, str]:
-    """Service → `repository:tag` (or `repository@digest`) as last written; empty when there is
-    nothing to read.
-    """
+    """Return service → `repository:tag` (or `repository@digest`) as last saved, or {}."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         found = json.loads(_file(paths).read_text())
         return {str(name): str(image) for name, image in found.items()}
@@ -37,7 +35,7 @@ def remembered(paths: Paths) -> dict[str, str]:
 
 
 def running(cloud: Cloud) -> dict[str, str]:
-    """Service → image of its last completed deployment, without the registry's address."""
+    """Return service → image of its last completed deployment, without the registry."""
     found: dict[str, str] = {}
     with cloud.ecs.lock:
         for spec in SERVICES:
@@ -52,7 +50,7 @@ def running(cloud: Cloud) -> dict[str, str]:
 
 
 def _containers(revision: str) -> tuple[dict[str, Any], ...]:
-    """Of a task definition; none of one that was deleted (DeleteTaskDefinitions)."""
+    """Return a task definition's containers; none if it was deleted (DeleteTaskDefinitions)."""
     try:
         return lookups.launch_spec(revision).containers
     except ServiceException:
@@ -64,8 +62,9 @@ def remember(paths: Paths, images: dict[str, str]) -> None:
 
 
 def restore_images(images: Path, cloud: Cloud, upstream: Upstream | None) -> int:
-    """Tell the new ECR of every image in the registry's folder, or noted there and still in the
-    registry behind it; how many.
+    """Record every image of the registry in the new ECR; return how many.
+
+    With an upstream registry, only images that it still holds.
     """
 
     def put(name: str, tag: str, digest: str, manifest: bytes, media_type: str, size: int) -> None:
@@ -76,7 +75,7 @@ def restore_images(images: Path, cloud: Cloud, upstream: Upstream | None) -> int
 
 
 def to_start(cloud: Cloud, last: dict[str, str], first: dict[str, str]) -> dict[str, str]:
-    """Service → image to start: the remembered one where ECR has it, else version 1 (`first`)."""
+    """Return service → image to start: the saved one if ECR has it, else version 1 (`first`)."""
     return {
         name: last[name] if name in last and _exists(cloud, last[name]) else first[name]
         for name in first

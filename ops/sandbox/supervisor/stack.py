@@ -1,4 +1,4 @@
-"""The world of one sandbox, started part by part; what can be done beside one another is."""
+"""The components of one sandbox and their start, in parallel where possible."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REGISTRY_FOLDERS = {
 
 @dataclass
 class SandboxStack:
-    """Started parts, newest last; `stop` takes them down newest first."""
+    """The started components, newest last; `stop` stops them newest first."""
 
     paths: Paths
     ports: Ports
@@ -65,8 +65,11 @@ class SandboxStack:
         database: Future[None],
         checkout: Future[Commit],
     ) -> None:
-        """Everything up to two healthy services. Raises OpsError, OSError; what was started is left
-        to `stop`.
+        """Start everything up to two healthy services.
+
+        Raises OpsError, OSError.
+
+        After an error, `stop` stops what was started.
         """
         began = time.monotonic()
         self.aws = aws = serve(self.ports, self.timing)
@@ -124,7 +127,7 @@ class SandboxStack:
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
 
     def fault_handles(self, database: Server) -> SandboxHandles:
-        """What faults act on, once everything is up."""
+        """Return the components that faults act on, once everything is up."""
         assert self.aws is not None
         clients = seed.Clients(self.aws.url, self.aws.keys.admin)
         return SandboxHandles(
@@ -140,13 +143,14 @@ class SandboxStack:
         )
 
     def add_latency(self) -> None:
-        """From now on AWS and the site are `Timing.latency` seconds away."""
+        """Add `Timing.latency` seconds to every answer of AWS and the site."""
         assert self.aws is not None
         self.aws.gate.latency = self.edge_faults.extra_latency = self.timing.latency
 
     def choose(self, found: Rollout, wanted: str) -> None:
-        """Roll out by what was found to work. Raises Refused where `wanted` is Terraform and it
-        does not.
+        """Set how this sandbox rolls out.
+
+        Raises Refused if `wanted` is Terraform and it does not work here.
         """
         if wanted == "terraform" and found.kind != "terraform":
             raise Refused(
@@ -158,9 +162,7 @@ class SandboxStack:
         self.say(str(found))
 
     def _images(self, clients: seed.Clients, checkout: Future[Commit]) -> dict[str, str]:
-        """Which image each service starts on; version 1 is built where ECR does not have it from an
-        earlier run.
-        """
+        """Return the image that each service starts on; build version 1 if ECR does not have it."""
         assert self.aws is not None
         assert self.engine is not None
         cloud, commit = self.aws.cloud, checkout.result()
@@ -183,13 +185,11 @@ class SandboxStack:
             self.parts.append(part)
 
     def dead(self) -> list[str]:
-        """Names of parts whose threads or processes ended by themselves."""
+        """Return the names of components whose threads or processes ended by themselves."""
         return [part.name for part in self.parts if not part.alive()]
 
     def stop(self, note: Callable[[str], Any]) -> None:
-        """Stop every part, newest first; one that fails is noted and does not keep the others from
-        stopping.
-        """
+        """Stop every component, newest first; an error is noted and does not stop the rest."""
         while self.parts:
             part = self.parts.pop()
             try:
@@ -199,7 +199,7 @@ class SandboxStack:
 
 
 def _upstream(place: str | None) -> Upstream | None:
-    """The real registry at `place`. Raises OpsError where there is none."""
+    """Return the real registry at `place`. Raises OpsError if there is none."""
     try:
         return Upstream.at(place) if place else None
     except NoRegistryError as error:

@@ -1,15 +1,15 @@
-"""The sample platform's Terraform: a small environment that owns both services' task definitions
-and the services themselves.
+"""The sample platform's Terraform: a small environment that owns both services.
 
 `environments/dev` beside this file is copied into the sample's checkout. It differs from a real
 platform's in two ways: everything around the services (network, load balancer, roles, secret) was
-made by API calls and is only named in `platform.auto.tfvars.json`, and the services, which
-`sandbox.up` makes too, are adopted by `import` blocks at the first apply. Whether Terraform can
-work here at all depends on the machine: the program, and a provider that comes from the network, a
-mirror or a cache. That is found out by trying (`trial`).
+created by API calls and is only named in `platform.auto.tfvars.json`, and the services, which
+`sandbox.up` creates as well, are adopted by `import` blocks at the first apply. Terraform needs its
+program and a provider from the network, a mirror or a cache; `rollout_probe` tries whether it works
+here.
 
-The state lives in the sandbox's S3, which is memory: a new world begins without one, and adopts the
-services again."""
+The state is in the sandbox's S3, in memory: a restarted sandbox has none, and adopts the services
+again.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ DATA = ".terraform"
 
 
 def place(checkout: Path) -> Path:
-    """Copy the environment into a checkout that has none; its directory. Where git does not know
-    it, git is told to pass over it.
+    """Copy the environment into a checkout that has none; return its directory.
+
+    An environment that git does not track is excluded from git.
     """
     if not (checkout / FOLDER).exists():
         copy(checkout)
@@ -37,14 +38,12 @@ def place(checkout: Path) -> Path:
 
 
 def copy(folder: Path) -> None:
-    """The files of the environment below `folder` (for a checkout whose first commit is to hold
-    them).
-    """
+    """Copy the environment's files below `folder`, for a checkout's first commit."""
     shutil.copytree(SOURCES, folder / FOLDER, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
 
 
 def forget(directory: Path) -> None:
-    """What was initialised and planned with the last world's state; the provider stays."""
+    """Delete what was initialised and planned with an earlier state; the provider stays."""
     (directory / DATA / "terraform.tfstate").unlink(
         missing_ok=True
     )  # where the backend is: `init` would ask it, which is not up yet

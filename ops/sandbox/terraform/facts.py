@@ -1,4 +1,4 @@
-"""What stands around the services: the variables of the sample's Terraform that are no images."""
+"""The variables of the sample's Terraform that describe the services' surroundings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ FILE = "platform.auto.tfvars.json"
 
 
 def write(directory: Path, clients: Clients) -> None:
-    """Say it beside Terraform's own files. Called when both services exist."""
+    """Write the variables next to Terraform's files, once both services exist."""
     (directory / FILE).write_text(json.dumps(describe(clients), indent=2) + "\n")
 
 
 def describe(clients: Clients) -> dict[str, Any]:
-    """The variables of the environment that are no images, read from the services as they stand."""
+    """Return the environment's variables except images, read from the current services."""
     return {
         "cluster": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{CLUSTER}",
         **{spec.name: describe_service(clients, spec) for spec in SERVICES},

@@ -1,5 +1,6 @@
-"""Who rolls out in this sandbox: `terraform init` is tried beside the start of everything else, for
-as long as that may take.
+"""The choice between Terraform and ECS for rollouts, made by trying `terraform init`.
+
+The try runs during the start of everything else and is limited to that time.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ OUTSIDE = "OUTSIDE_"
 
 @dataclass(frozen=True)
 class Rollout:
-    """Who rolls out here (`terraform` or `ecs`), and why, in one line."""
+    """What rolls out here (`terraform` or `ecs`), with the reason in one line."""
 
     kind: str
     why: str
 
     @property
     def overlay(self) -> dict[str, Any]:
-        """What `environment.yaml` says about it."""
+        """Return its settings for `environment.yaml`."""
         return {"rollout": self.kind}
 
     def __str__(self) -> str:
@@ -56,8 +57,9 @@ def ecs(why: str) -> Rollout:
 
 @dataclass
 class RolloutProbe:
-    """One try, in a thread of its own. `wanted`: `ecs` tries nothing. Whatever stands in
-    Terraform's way is a reason for `ecs`.
+    """One try of Terraform in a thread; any failure is a reason for `ecs`.
+
+    With `wanted` = `ecs` nothing is tried.
     """
 
     checkout: Path
@@ -67,11 +69,11 @@ class RolloutProbe:
     stopped: bool = False
 
     def begin(self, made: Future[Any]) -> None:
-        """Return at once; it waits for the checkout to be `made`."""
+        """Start the try and return at once; it waits for the checkout `made`."""
         threading.Thread(target=self._run, args=(made,), name="terraform init", daemon=True).start()
 
     def result(self, clients: Any) -> Rollout:
-        """The answer, with what stands around the services said to Terraform; never raises."""
+        """Return the result, after writing Terraform's variables. Never raises."""
         from ops.sandbox.terraform import (
             facts,
         )  # here: it takes boto3 along, which the try does not wait for
@@ -85,7 +87,7 @@ class RolloutProbe:
         return found
 
     def stop(self) -> None:
-        """End a try that is under way. Idempotent."""
+        """Stop a try in progress. Idempotent."""
         self.stopped = True
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
@@ -115,8 +117,9 @@ class RolloutProbe:
         )
 
     def _init(self, program: str, directory: Path, patience: float) -> str:
-        """Fetch the provider, without the state's backend, which each `inv` initialises for itself;
-        why that failed, or nothing.
+        """Fetch the provider without the backend; return why that failed, or nothing.
+
+        Each `inv` initialises the backend for itself.
         """
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment |= {
@@ -148,7 +151,7 @@ class RolloutProbe:
 
 
 def first_error(output: str) -> str:
-    """The sentence after `Error:`."""
+    """Return the sentence after `Error:`."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     found = next(
         (line for line in lines if line.startswith("Error:")),
