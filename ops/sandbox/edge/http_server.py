@@ -22,7 +22,7 @@ from ops.sandbox.edge.request_body import BLOCK, BadRequestError, RequestBody, l
 
 LINGER = 4 << 20  # bytes of an unwanted body that are still read
 CONNECTIONS = 256
-# seconds until an idle keep-alive connection is closed (AWS: the ALB's client keep-alive, 60 s idle)
+# seconds until an idle connection is closed (AWS: the ALB's client keep-alive, 60 s idle)
 IDLE = 65.0
 HOP_BY_HOP = frozenset(
     {
