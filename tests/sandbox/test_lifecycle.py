@@ -126,7 +126,7 @@ def test_a_second_up_changes_nothing(root: Path) -> None:
         lifecycle.up(root, engine="docker")
     with pytest.raises(Refused, match="rollout ecs"):
         lifecycle.up(root, rollout="terraform")
-    with pytest.raises(Refused, match="registry \(none\)"):
+    with pytest.raises(Refused, match=r"registry \(none\)"):
         lifecycle.up(root, registry="127.0.0.1:5000")
 
 
