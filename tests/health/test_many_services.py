@@ -145,6 +145,7 @@ def service(name: str) -> dict[str, Any]:
         "taskDefinition": revision,
         **counts,
         "deployments": [{**done, **counts}],
+        "events": [],
     }
 
 
