@@ -23,7 +23,7 @@ import pytest
 
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
-from ops.sandbox.sample import SERVICES, SOURCES, export, git, make_checkout
+from ops.sandbox.sample import SECOND, SERVICES, SOURCES, export, git, make_checkout
 
 
 def free_port() -> int:
@@ -269,3 +269,10 @@ def test_a_second_call_keeps_commits_and_mends_the_origin(tmp_path: Path) -> Non
     make_checkout(paths)
     assert git(paths.platform, "log", "-1", "--format=%s") == "Mine"
     assert git(paths.origin, "rev-parse", "main") == git(paths.platform, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize(("name", "before", "after"), SECOND)
+def test_the_second_commit_changes_the_sources(name: str, before: str, after: str) -> None:
+    """Each replacement finds its text, also after the sources were formatted."""
+    source = (SOURCES / name).read_text(encoding="utf-8")
+    assert source.count(before) == 1 and after not in source

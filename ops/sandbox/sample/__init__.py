@@ -25,8 +25,8 @@ SERVICES = ("backend", "frontend")
 SECOND = (  # the second commit: file, old text, new text
     (
         "backend/server.py",
-        '"database": "connected", ',
-        '"database": "connected", "service": "backend", ',
+        '"database": "connected",',
+        '"database": "connected", "service": "backend",',
     ),
     (
         "frontend/server.py",
