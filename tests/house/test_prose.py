@@ -16,6 +16,7 @@ CONVERTED = (
     "http",
     "ssh",
     "tools",
+    "sandbox",
     "core",
     "platform",
     "dev",

@@ -17,7 +17,7 @@ LARGEST_MANIFEST = 4 << 20
 
 
 def stored_manifest(call: RegistryCall, name: str, reference: str) -> str:
-    """Return the digest that ECR has for a tag or digest. Raises RefusalError if it has none."""
+    """Return the digest that ECR has for a tag or digest. Raises RefusalError if unknown."""
     call.state.repository(name)
     ecr = call.state.ecr
     digest = reference if is_digest(reference) else ecr.digest(name, reference)
@@ -42,7 +42,7 @@ def manifest(call: RegistryCall, name: str, reference: str) -> Response:
 
 @dataclass(frozen=True)
 class Offer:
-    """A manifest to store; `tag` is None if it was pushed by digest."""
+    """A manifest to store; without a `tag` if pushed by digest."""
 
     repository: EcrRepository
     tag: str | None

@@ -71,7 +71,7 @@ class Registry:
             return errors.broken(str(error) or type(error).__name__).response()
 
     def _login(self, request: Request) -> Response | None:
-        """Return None for a valid token, or the challenge if there is none.
+        """Return None for a valid token, or the challenge for a missing one.
 
         Raises RefusalError for an expired or foreign token.
         """

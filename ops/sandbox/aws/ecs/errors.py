@@ -1,4 +1,4 @@
-"""The errors of the ECS API, with AWS's texts and codes as seen in public reports."""
+"""The errors of the ECS API, with AWS's texts and codes from public reports."""
 
 from __future__ import annotations
 
