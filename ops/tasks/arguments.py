@@ -47,8 +47,9 @@ class StrictArgument(Argument):
     """An argument whose value never begins with `-`, and is an integer where one is expected."""
 
     def __init__(self, like: Argument, owner: Callable[[], OpsTask]) -> None:
-        """Replace the argument `like` of a task; `owner` is a function because the parser makes
-        deep copies of arguments.
+        """Replace the argument `like` of a task.
+
+        `owner` is a function because the parser makes deep copies of arguments.
         """
         self.owner = owner
         super().__init__(

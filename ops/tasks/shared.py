@@ -120,7 +120,7 @@ class Session:
 
     @property
     def failure(self) -> OSError | None:
-        """Why stdout did not take the answer, where somebody wants it (a full disk)."""
+        """The error that stopped the answer from being written; None for a closed pipe."""
         found: OSError | None = getattr(self.stream, "failure", None)
         return found
 
@@ -138,11 +138,11 @@ def ops_task(
     repeated: tuple[str, ...] = (),
     positional: tuple[str, ...] = (),
 ) -> Callable[..., Any]:
-    """A task made from `body(session, **own)`, with the shared `options` added to its own
-    parameters; `repeated` ones take several.
+    """Make a task from `body(session, **own)`, with shared options added to its own.
 
-    `positional` ones are given by their place, and must be: Invoke has no positional that may be
-    left out."""
+    `repeated` options take several values. `positional` parameters are required: Invoke has no
+    optional positional.
+    """
 
     def decorate(body: Callable[..., None]) -> Any:
         def call(context: Any, **given: Any) -> None:
@@ -200,11 +200,11 @@ def tune_gc() -> None:
 
 @contextmanager
 def signals_raised() -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP raise `Interrupted` (under `sh &` SIGINT starts ignored, so it is
-    installed, not inherited).
+    """Raise `Interrupted` for SIGINT, SIGTERM and SIGHUP.
 
-    A lost terminal is told once: shell and kernel both send SIGHUP, and the second is not
-    somebody's wish to stop the undo."""
+    SIGINT is installed, not inherited: under `sh &` it starts ignored. A lost terminal counts once:
+    shell and kernel both send SIGHUP, and the second is no request to stop the undo.
+    """
 
     def raise_interrupted(number: int, _frame: FrameType | None) -> None:
         if signal.Signals(number).name == "SIGHUP":
@@ -224,9 +224,7 @@ def signals_raised() -> Iterator[None]:
 
 
 def run_and_report(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:
-    """Run the body; with `--json` stdout holds one document, the error's where there is no
-    other.
-    """
+    """Run the body; with `--json`, print exactly one document, an error's if there is no other."""
     if not session.json:
         translate_errors(session, body, own)
         refuse_unwritten(session)

@@ -20,17 +20,7 @@ CONVERTED = (
     "core",
     "platform",
     "dev",
-    "tasks/assembly",
-    "tasks/cdn",
-    "tasks/db",
-    "tasks/dev",
-    "tasks/health",
-    "tasks/lock",
-    "tasks/positional",
-    "tasks/root",
-    "tasks/sandbox",
-    "tasks/service",
-    "tasks/tf",
+    "tasks",
 )
 MAX_LENGTH = 90
 BANNED_WORDS = (
