@@ -219,7 +219,7 @@ class Notes:
     def following(self, deployment_id: str, timeout_s: float) -> None:
         self.note("following", deployment_id)
 
-    def seen(
+    def update(
         self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
     ) -> None:
         self.note("seen", service)
