@@ -196,7 +196,7 @@ def test_a_real_container_runs_logs_and_ends(
     )
     assert ended(container, 30) == 7
     assert lines[0].split()[1:] == ["127.0.0.9", "task", "/app"]
-    assert container.digest == images.door.tags[MUTABLE, image.rpartition(":")[2]]
+    assert container.digest == images.ecr.tags[MUTABLE, image.rpartition(":")[2]]
     assert not real.containers.list(
         all=True, ignore_removed=True, filters={"label": f"{ROOT_LABEL}={images.root}"}
     )
@@ -241,7 +241,7 @@ def test_both_runtimes_refuse_what_ecr_has_not(
         'FROM scratch\nCOPY app.py /\nCMD ["x"]\n', FILES, "arm", platform="linux/arm64"
     )
     runtime.pull(gone)
-    images.door.delete(MUTABLE, "gone")
+    images.ecr.delete(MUTABLE, "gone")
     for image, code in (
         (gone, "ECS-PULL-NOTFOUND"),
         (f"{images.registry}/{MUTABLE}:never", "ECS-PULL-NOTFOUND"),

@@ -81,10 +81,10 @@ def test_skopeo_copies_through_the_front(
         login,
         f"docker://{images.registry}/{IMMUTABLE}:1",
     )
-    assert images.door.tags[IMMUTABLE, "1"] in read.stdout
+    assert images.ecr.tags[IMMUTABLE, "1"] in read.stdout
     assert (
         images.runtime().pull(f"{images.registry}/{IMMUTABLE}:1", "linux/amd64")
-        == images.door.tags[IMMUTABLE, "1"]
+        == images.ecr.tags[IMMUTABLE, "1"]
     )
     build(client, "FROM sandbox/python:3\nCOPY app.py /\n", {"app.py": "2"}, tag=f"{plain}/app:1")
     push(client, f"{plain}/app", "1")
