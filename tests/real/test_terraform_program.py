@@ -169,8 +169,10 @@ def test_a_replacement_needs_its_address(ground: Ground) -> None:
     ground.write(main=MAIN.replace('default = "one"', 'default = "two"'))
     planned = flow.plan_as_running(place)
     assert [(row.action, row.alarming) for row in planned.changes] == [("replace", True)]
-    for allowed in ((), ("terraform_data.other",)):
-        with pytest.raises(Refused, match=r"REPLACES terraform_data\.revision") as found:
+    other = "terraform_data.other"
+    unmatched = rf"{other} is no address that this plan destroys or replaces"
+    for allowed, why in (((), r"REPLACES terraform_data\.revision"), ((other,), unmatched)):
+        with pytest.raises(Refused, match=why) as found:
             flow.apply_saved(place, yes=True, allowed=allowed)
         assert found.value.next == "add --allow-destroy terraform_data.revision"
     flow.apply_saved(place, yes=False, allowed=("terraform_data.revision",))
