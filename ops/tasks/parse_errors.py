@@ -17,7 +17,7 @@ from ops.core.config.reader import shortened
 from ops.core.errors import ConfigError
 
 UNKNOWN = re.compile(r"No idea what (.*) is!", re.DOTALL)
-WITHOUT_VALUE = re.compile(r"Flag <\w*Argument: ([\w-]+).*needed value")
+WITHOUT_VALUE = re.compile(r"Flag <\w+: ([\w-]+).*needed value")
 MISSING = re.compile(r"'(.*)' did not receive required positional arguments: (.*)")
 Contexts = Mapping[str, ParserContext]
 
@@ -37,7 +37,7 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
     if found := WITHOUT_VALUE.match(message):
         option = f"--{found[1].replace('_', '-')}"
         how = f"inv {task} {option} VALUE" if task else f"inv {option} VALUE TASK"
-        return ConfigError(f"{option} at the end", f"{option} needs a value", how)
+        return ConfigError(option, "it needs a value", how)
     if found := MISSING.fullmatch(message):
         names = [name.strip(" '") for name in found[2].split(",")]
         why = f"{found[1]} needs {', '.join(names)}, typed after its name"
