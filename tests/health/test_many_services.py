@@ -146,6 +146,7 @@ def service(name: str) -> dict[str, Any]:
         **counts,
         "deployments": [{**done, **counts}],
         "events": [],
+        "loadBalancers": [],
     }
 
 
