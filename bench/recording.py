@@ -222,7 +222,7 @@ class Notes:
     def update(
         self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
     ) -> None:
-        self.note("seen", service)
+        self.note("update", service)
 
     def event(self, event: Event) -> None:
         self.note("event", event)

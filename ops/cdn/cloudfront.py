@@ -16,13 +16,13 @@ from ops.http import client as http_client
 from ops.http import errors
 
 # a browser's: each encoding is an object of its own in the cache, and visitors get this one
-HEADERS = {**http_client.HEADERS, "accept-encoding": "gzip, deflate, br"}
+_HEADERS = {**http_client.HEADERS, "accept-encoding": "gzip, deflate, br"}
 
 
-NO_HEAD = (405, 501)  # RFC 9110, sections 15.5.6 and 15.6.2
+_NO_HEAD = (405, 501)  # RFC 9110, sections 15.5.6 and 15.6.2
 
 
-def translated_cloudfront(
+def _translated_cloudfront(
     cloud: AwsSession, id: str, call: str, **answers: OpsError
 ) -> AbstractContextManager[None]:
     """CloudFront's errors as ours; a missing distribution is refused by its id."""
@@ -41,34 +41,34 @@ def distributions(cloud: AwsSession) -> tuple[Distribution, ...]:
     """Every distribution of the account (ListDistributions)."""
     with cloud.translated("CloudFront distributions (cloudfront:ListDistributions)"):
         pages = cloud.client("cloudfront").get_paginator("list_distributions").paginate()
-        return tuple(summary(each) for page in pages for each in items(page["DistributionList"]))
+        return tuple(_summary(each) for page in pages for each in _items(page["DistributionList"]))
 
 
 def distribution(cloud: AwsSession, id: str) -> Distribution:
     """One by its id (GetDistribution). Raises Refused where there is none."""
-    with translated_cloudfront(cloud, id, "GetDistribution"):
+    with _translated_cloudfront(cloud, id, "GetDistribution"):
         found = cloud.client("cloudfront").get_distribution(Id=id)["Distribution"]
-        return summary({**found["DistributionConfig"], **found})
+        return _summary({**found["DistributionConfig"], **found})
 
 
-def items(found: dict[str, Any]) -> Sequence[Any]:
+def _items(found: dict[str, Any]) -> Sequence[Any]:
     """CloudFront's lists: `Items` is left out where `Quantity` is 0."""
     return found["Items"] if found["Quantity"] else ()
 
 
-def summary(found: dict[str, Any]) -> Distribution:
+def _summary(found: dict[str, Any]) -> Distribution:
     return Distribution(
         id=found["Id"],
         domain=found["DomainName"],
         status=found["Status"],
         enabled=bool(found["Enabled"]),
-        aliases=tuple(items(found["Aliases"])) if "Aliases" in found else (),
+        aliases=tuple(_items(found["Aliases"])) if "Aliases" in found else (),
         comment=found.get("Comment", ""),
-        origins=tuple(origin(each) for each in items(found["Origins"])),
+        origins=tuple(_origin(each) for each in _items(found["Origins"])),
     )
 
 
-def origin(found: dict[str, Any]) -> str:
+def _origin(found: dict[str, Any]) -> str:
     policy = (found.get("CustomOriginConfig") or {}).get("OriginProtocolPolicy", "s3")
     return f"{found.get('DomainName', '')} {policy}"
 
@@ -83,13 +83,13 @@ def invalidate(cloud: AwsSession, id: str, paths: Sequence[str], reference: str)
         "inv cdn.status; when they are completed, again",
     )
     batch = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": reference}
-    with translated_cloudfront(
+    with _translated_cloudfront(
         cloud, id, "CreateInvalidation", TooManyInvalidationsInProgress=busy
     ):
         answer = cloud.client("cloudfront").create_invalidation(
             DistributionId=id, InvalidationBatch=batch
         )
-        return details(answer["Invalidation"])
+        return _details(answer["Invalidation"])
 
 
 def invalidation(cloud: AwsSession, id: str, invalidation_id: str) -> Invalidation:
@@ -99,25 +99,25 @@ def invalidation(cloud: AwsSession, id: str, invalidation_id: str) -> Invalidati
         "NoSuchInvalidation",
         "inv cdn.status",
     )
-    with translated_cloudfront(cloud, id, "GetInvalidation", NoSuchInvalidation=gone):
+    with _translated_cloudfront(cloud, id, "GetInvalidation", NoSuchInvalidation=gone):
         answer = cloud.client("cloudfront").get_invalidation(DistributionId=id, Id=invalidation_id)
-        return details(answer["Invalidation"])
+        return _details(answer["Invalidation"])
 
 
 def open_invalidations(cloud: AwsSession, id: str) -> tuple[Invalidation, ...]:
     """Those that are not completed (ListInvalidations, newest first: one page is enough, since few
     may be under way at once).
     """
-    with translated_cloudfront(cloud, id, "ListInvalidations"):
+    with _translated_cloudfront(cloud, id, "ListInvalidations"):
         answer = cloud.client("cloudfront").list_invalidations(DistributionId=id)
-        listed = items(answer["InvalidationList"])
+        listed = _items(answer["InvalidationList"])
         waiting = [str(each["Id"]) for each in listed if each["Status"] != "Completed"]
     return tuple(invalidation(cloud, id, each) for each in waiting)
 
 
-def details(found: dict[str, Any]) -> Invalidation:
+def _details(found: dict[str, Any]) -> Invalidation:
     batch = found["InvalidationBatch"]
-    paths = tuple(items(batch["Paths"]))
+    paths = tuple(_items(batch["Paths"]))
     return Invalidation(
         found["Id"],
         found["Status"],
@@ -127,7 +127,7 @@ def details(found: dict[str, Any]) -> Invalidation:
     )
 
 
-def cached(
+def probe_cache(
     site: str, path: str, timeout: float = 10.0, authority: str | None = None
 ) -> CacheAnswer:
     """What a HEAD of `path` at the site says of the cache (a GET's head, where the application
@@ -141,13 +141,13 @@ def cached(
     local = errors.is_loopback(urlsplit(root).hostname or "")
     try:
         with httpx.Client(
-            headers=HEADERS,
+            headers=_HEADERS,
             timeout=timeout,
             trust_env=not local,
             verify=http_client.context(authority),
         ) as client:
             answer = client.head(root + path)
-            if answer.status_code in NO_HEAD:
+            if answer.status_code in _NO_HEAD:
                 with client.stream("GET", root + path) as answer:
                     pass
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -34,7 +34,7 @@ def find(platform: Platform) -> Distribution:
     settings = platform.settings.environment
     if settings.cdn.distribution:
         return Distribution(settings.cdn.distribution, "", "", True, (), "")
-    return rules.chosen(cloudfront.distributions(platform.cloud), settings.cdn, settings.site)
+    return rules.choose(cloudfront.distributions(platform.cloud), settings.cdn, settings.site)
 
 
 def invalidate(
@@ -66,12 +66,12 @@ def invalidate(
                 "inv cdn.status",
             )
         sleep(min(platform.settings.environment.cdn.poll, max(0.0, limit - (clock() - began))))
-        made = wait_until_completed(platform, distribution, made)
+        made = _read_progress(platform, distribution, made)
     ui.progress(f"  invalidation {made.id}: {made.status} after {ui.took(clock() - began)}")
     return made
 
 
-def wait_until_completed(
+def _read_progress(
     platform: Platform, distribution: Distribution, made: Invalidation
 ) -> Invalidation:
     """How far it is now; a network that drops, or a throttle, is waited out."""
@@ -203,7 +203,7 @@ class CacheCheck:
         )
 
 
-def check(platform: Platform) -> CacheCheck:
+def check_cache(platform: Platform) -> CacheCheck:
     """Ask the site for the headers of every configured endpoint. Raises Refused where no site or
     endpoint is configured.
     """
@@ -215,17 +215,17 @@ def check(platform: Platform) -> CacheCheck:
             "the environment has no `site`, or no service has `endpoints`",
             "name them in invoke.yaml",
         )
-    answers = gather(**{path: partial(cloudfront.cached, site, path) for _, path in asked})
+    answers = gather(**{path: partial(cloudfront.probe_cache, site, path) for _, path in asked})
     states = gather(
         **{
-            name: partial(state_of, platform, name)
+            name: partial(_state_of, platform, name)
             for name in dict.fromkeys(name for name, _ in asked)
         }
     )
     return CacheCheck(
         settings.name,
         site,
-        tuple(page(name, path, answers[path], states[name]) for name, path in asked),
+        tuple(_page(name, path, answers[path], states[name]) for name, path in asked),
     )
 
 
@@ -234,7 +234,7 @@ def endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
         yield from ((name, endpoint.path) for endpoint in service.endpoints)
 
 
-def state_of(platform: Platform, name: str) -> ServiceState | None:
+def _state_of(platform: Platform, name: str) -> ServiceState | None:
     return ecs.service(
         platform.cloud,
         platform.settings.environment.cluster,
@@ -242,7 +242,7 @@ def state_of(platform: Platform, name: str) -> ServiceState | None:
     )
 
 
-def page(
+def _page(
     name: str, path: str, answer: CacheAnswer | Unknown, state: ServiceState | Unknown | None
 ) -> CachedPage:
     primary = state.primary if isinstance(state, ServiceState) else None

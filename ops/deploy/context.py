@@ -22,7 +22,7 @@ from ops.preflight.facts import ReleaseFacts
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
 
-COUNTDOWN_S = 10.0  # on a terminal, before a failed roll-out is undone
+_COUNTDOWN_S = 10.0  # on a terminal, before a failed roll-out is undone
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class DeployContext:
         if not self.asks or not ui.on_terminal():
             return
         try:
-            if ui.countdown(f"rolling back to {target}", COUNTDOWN_S) and _says_no(
+            if ui.countdown(f"rolling back to {target}", _COUNTDOWN_S) and _says_no(
                 f"roll back to {target}? [Y/n] "
             ):
                 raise Refused(

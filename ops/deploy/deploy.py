@@ -36,7 +36,7 @@ from ops.state import lock, records
 from ops.state.rules.lock import Holder
 from ops.tools.facts import Checkout
 
-CHANGES = ("update", "tf-apply")  # the steps that change what runs
+_CHANGES = ("update", "tf-apply")  # the steps that change what runs
 
 
 def plan_deploy(
@@ -51,10 +51,10 @@ def plan_deploy(
         ui.progress(report.as_text(items))
         report.refuse_if_blocked(items)
         schema_compat.report_schema_age(platform, facts)
-        return facts, items, planned(platform, facts, request)
+        return facts, items, _planned(platform, facts, request)
 
 
-def planned(platform: Platform, facts: ReleaseFacts, request: DeployRequest) -> Plan:
+def _planned(platform: Platform, facts: ReleaseFacts, request: DeployRequest) -> Plan:
     """The steps, by ECS or by Terraform as the environment says."""
     service = platform.settings.service(facts.service)
     plan = plan_release(facts, service, rollback=not request.keep)
@@ -78,7 +78,7 @@ def release(
     question = f"deploy {name} to {platform.settings.name}"
     if environment.protected and not request.yes:
         ui.refuse_unanswerable(question)  # known now, so no checklist is gone through first
-    around = start_health_snapshot(platform, name)
+    around = _start_health_snapshot(platform, name)
     facts, items, shown = plan_deploy(platform, name, request)
     ui.progress(shown.as_text())
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
@@ -92,11 +92,11 @@ def release(
                 typed=platform.settings.name,
             )
         with lock.hold(place, me, wait_s=request.wait_s) as ours:
-            facts, plan = replan_under_lock(platform, name, request, facts, shown)
+            facts, plan = _replan_under_lock(platform, name, request, facts, shown)
             if plan != shown or (
                 ours and ours.waited
             ):  # what another deploy changed meanwhile is not this one's
-                around = start_health_snapshot(platform, name)
+                around = _start_health_snapshot(platform, name)
             limit = request.timeout_s or environment.deploy_timeout
             asks, bounds = not request.yes, (request.wait_s, request.timeout_s)
             work = DeployContext(
@@ -114,7 +114,7 @@ def release(
     return done
 
 
-def start_health_snapshot(platform: Platform, name: str) -> BeforeAfter:
+def _start_health_snapshot(platform: Platform, name: str) -> BeforeAfter:
     return BeforeAfter.begin(platform.settings, lambda: platform, f"deploy of {name}")
 
 
@@ -125,7 +125,7 @@ def replan_guard(done: DeployResult, ours: lock.HeldLock) -> Callable[[], None]:
     return lambda: ours.check(strict=not service_changed(done))
 
 
-def replan_under_lock(
+def _replan_under_lock(
     platform: Platform, name: str, request: DeployRequest, facts: ReleaseFacts, plan: Plan
 ) -> tuple[ReleaseFacts, Plan]:
     """The world may have moved while nobody held the lock. What was answered for in a protected
@@ -135,7 +135,7 @@ def replan_under_lock(
         platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None
     )
     report.refuse_if_blocked(check(now, platform.settings.environment, request.skip))
-    then = planned(platform, now, request)
+    then = _planned(platform, now, request)
     if then == plan:
         return replace(facts, answers=now.answers), plan
     if platform.settings.environment.protected and not request.yes:
@@ -153,9 +153,9 @@ def run(done: DeployResult, plan: Plan, me: Holder) -> None:
     """Carry the plan out and keep its record, however it ends."""
     began, done.findings = time.monotonic(), done.work.findings
     try:
-        carry_out(done, plan)
+        _carry_out(done, plan)
     except BaseException as error:
-        done.verdict, done.why = verdict_of(error), failure_text(error)
+        done.verdict, done.why = verdict_of(error), _failure_text(error)
         done.took_s = time.monotonic() - began
         error.__dict__["about"] = done.as_document()
         raise
@@ -163,14 +163,14 @@ def run(done: DeployResult, plan: Plan, me: Holder) -> None:
         done.took_s = time.monotonic() - began
         try:
             report_not_undone(done)
-            finish_health_snapshot(done, me)
+            _finish_health_snapshot(done, me)
         finally:  # also where somebody interrupts the look
             did_something = any(step.verb != "prove" for step in plan.steps)
-            if done.verdict is not Verdict.SUCCEEDED or did_something or not recorded(done.work):
+            if done.verdict is not Verdict.SUCCEEDED or did_something or not _recorded(done.work):
                 records.store(done.work.platform, record(done, me))
 
 
-def recorded(work: DeployContext) -> bool:
+def _recorded(work: DeployContext) -> bool:
     """Whether the last successful release is what runs. It is not where ECS finished a roll-out
     whose deploy had been killed.
 
@@ -186,7 +186,7 @@ def recorded(work: DeployContext) -> bool:
     return last is not None and last.get("digest") == work.digest
 
 
-def finish_health_snapshot(done: DeployResult, me: Holder) -> None:
+def _finish_health_snapshot(done: DeployResult, me: Holder) -> None:
     """The platform after it. Not where nothing was changed, nor after an interrupt: whoever
     interrupts wants to get away.
     """
@@ -205,7 +205,7 @@ def finish_health_snapshot(done: DeployResult, me: Holder) -> None:
         raise
 
 
-def stopped(
+def document_of_error(
     name: str, error: OpsError, tag: str | None, environment: str | None = None
 ) -> dict[str, Any]:
     """The document of a deploy that ended by `error` before it had begun: the fields of any other,
@@ -220,7 +220,7 @@ def stopped(
         "digest": None,
         "deployment": None,
         "took_s": None,
-        "why": failure_text(error),
+        "why": _failure_text(error),
         "steps": [],
         "health": None,
         "findings": [],
@@ -238,7 +238,7 @@ def verdict_of(error: BaseException) -> Verdict:
     return Verdict.REFUSED if isinstance(error, Refused) else Verdict.FAILED
 
 
-def failure_text(error: BaseException) -> str:
+def _failure_text(error: BaseException) -> str:
     return (
         f"{error.what}: {error.why}"
         if isinstance(error, OpsError)
@@ -250,16 +250,16 @@ def report_not_undone(done: DeployResult) -> None:
     """A failed roll-out for which the plan had no way back: said, and in the document."""
     if done.verdict in (Verdict.SUCCEEDED, Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
         return
-    for entry in changes(done):
+    for entry in _changes(done):
         if not entry.step.undo:
             why = "--no-rollback" if done.work.keep else "no revision has been seen healthy"
             done.journal.left.append(f"not undone: {entry.step.says}: {why}")
             ui.progress(done.journal.left[-1])
         if (not entry.step.undo or entry.status == "left") and not _lock_lost(done):
-            done.left = left_in_place(done.work, entry.step.values.get("back"))
+            done.left = _left_in_place(done.work, entry.step.values.get("back"))
 
 
-def left_in_place(work: DeployContext, back: str | None) -> str:
+def _left_in_place(work: DeployContext, back: str | None) -> str:
     """What runs after a change that was not undone, and what to type to look at it, go on with it
     or go back.
     """
@@ -306,7 +306,7 @@ def _lock_lost(done: DeployResult) -> bool:
     return False
 
 
-def carry_out(done: DeployResult, plan: Plan) -> None:
+def _carry_out(done: DeployResult, plan: Plan) -> None:
     """Apply the plan and settle the verdict; what fails before the service was touched is raised as
     it is.
     """
@@ -314,24 +314,24 @@ def carry_out(done: DeployResult, plan: Plan) -> None:
     work.interrupted = lambda: isinstance(done.journal.cause, KeyboardInterrupt)
     try:
         apply(plan, step_handlers(work), done.journal)
-        final_verdict(done)
+        _final_verdict(done)
     except RolloutFailed as ended:
-        done.verdict, done.why = verdict_after_undo(work, ended.verdict), ended.why
+        done.verdict, done.why = _verdict_after_undo(work, ended.verdict), ended.why
     except KeyboardInterrupt as interruption:
         done.verdict, done.why = Verdict.INTERRUPTED, str(interruption) or "interrupted"
     except OpsError as error:
         if not service_changed(done):
             raise
-        work.findings.append(incomplete_finding(work.name, error))
+        work.findings.append(_incomplete_finding(work.name, error))
         verdict = Verdict.TIMED_OUT if isinstance(error, TimedOut) else Verdict.FAILED
         done.verdict, done.why, done.next = (
-            verdict_after_undo(work, verdict),
-            failure_text(error),
+            _verdict_after_undo(work, verdict),
+            _failure_text(error),
             error.next,
         )
 
 
-def incomplete_finding(name: str, error: OpsError) -> Finding:
+def _incomplete_finding(name: str, error: OpsError) -> Finding:
     """A deploy that stopped at an error goes on where it was when it is run again; `next` may be
     prose, a fix is commands.
     """
@@ -348,7 +348,7 @@ def incomplete_finding(name: str, error: OpsError) -> Finding:
     )
 
 
-def final_verdict(done: DeployResult) -> None:
+def _final_verdict(done: DeployResult) -> None:
     """Every step is done; an endpoint that was ill before and still is makes no success, and is not
     blamed on the deploy.
     """
@@ -367,20 +367,20 @@ def final_verdict(done: DeployResult) -> None:
         )
 
 
-def changes(done: DeployResult) -> list[StepRecord]:
+def _changes(done: DeployResult) -> list[StepRecord]:
     """The steps that have changed what runs, or may have; one that was refused has not."""
     return [
         entry
         for entry in done.journal.entries
-        if entry.step.verb in CHANGES and entry.status != "refused"
+        if entry.step.verb in _CHANGES and entry.status != "refused"
     ]
 
 
 def service_changed(done: DeployResult) -> bool:
-    return bool(changes(done))
+    return bool(_changes(done))
 
 
-def verdict_after_undo(work: DeployContext, verdict: Verdict) -> Verdict:
+def _verdict_after_undo(work: DeployContext, verdict: Verdict) -> Verdict:
     """A failure that was taken back is a roll-back, one that somebody overtook is superseded; a
     timeout stays one, also when undone.
     """
@@ -390,11 +390,11 @@ def verdict_after_undo(work: DeployContext, verdict: Verdict) -> Verdict:
     return Verdict.ROLLED_BACK if verdict is Verdict.FAILED and undone else verdict
 
 
-def make_image(platform: Platform, name: str, *, push: bool) -> DeployContext:
+def build_image(platform: Platform, name: str, *, push: bool) -> DeployContext:
     """`build`, or `build` and `push`, alone; nothing that runs is changed."""
     facts = release_facts(platform, name, None, tests=False)
     plan = plan_image(facts, push=push)
     ui.progress(plan.as_text())
-    work = DeployContext(platform, name, facts, 0.0, display.screen)
+    work = DeployContext(platform, name, facts, 0.0, display.create_display)
     apply(plan, step_handlers(work), Journal(ui.progress))
     return work

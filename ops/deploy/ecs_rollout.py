@@ -19,7 +19,7 @@ from ops.deploy import invalidate
 from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.rules.plan import with_image
 
-UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
+_UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
 
 
 def register(work: DeployContext, step: Step) -> None:
@@ -28,11 +28,11 @@ def register(work: DeployContext, step: Step) -> None:
     """
     assert isinstance(work.facts.revision, TaskDefinition)
     wanted = with_image(work.facts.revision.document, work.service.container, work.image)
-    work.revision = newest_equal(work, wanted) or registered(work, wanted)
+    work.revision = _equal_latest_revision(work, wanted) or _register_once(work, wanted)
     ui.progress(f"  revision {work.revision.label}")
 
 
-def newest_equal(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition | None:
+def _equal_latest_revision(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition | None:
     """The family's latest revision, where it has the wanted content and is not the service's
     own.
     """
@@ -44,12 +44,12 @@ def newest_equal(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefiniti
     return newest if ecs.same_content(newest.document, wanted) else None
 
 
-def registered(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition:
+def _register_once(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition:
     """A new revision; where AWS's answer was lost, the one that it made all the same."""
     try:
         return ecs.register(work.platform.cloud, wanted)
     except Unreachable as lost:
-        found = try_call(lambda: newest_equal(work, wanted))
+        found = try_call(lambda: _equal_latest_revision(work, wanted))
         if not isinstance(found, TaskDefinition):
             raise lost from None
         ui.progress(f"  {lost.why}; it was registered all the same")
@@ -127,8 +127,8 @@ def watch_rollback(work: DeployContext, deployment: str) -> None:
     left there.
     """
     limit = work.platform.settings.environment.deploy_timeout  # a short --timeout is not the undo's
-    if isinstance(try_call(lambda: described(work)), Unknown):
-        limit = min(limit, UNSEEN_S)
+    if isinstance(try_call(lambda: _read_service(work)), Unknown):
+        limit = min(limit, _UNSEEN_S)
         ui.progress(f"  ECS cannot be read: the rollback is watched for {limit:g} s at most")
     work.undone = work.watch(
         deployment, limit, settle_s=0.0
@@ -138,7 +138,7 @@ def watch_rollback(work: DeployContext, deployment: str) -> None:
     invalidate.invalidate_for(work, deployment)
 
 
-def described(work: DeployContext) -> ServiceState | None:
+def _read_service(work: DeployContext) -> ServiceState | None:
     """The service as it is now (DescribeServices)."""
     return ecs.service(
         work.platform.cloud, work.platform.settings.environment.cluster, work.service.ecs_service
@@ -208,18 +208,18 @@ def update_service(work: DeployContext, revision: str) -> str:
             work.platform.cloud, environment.cluster, work.service.ecs_service, revision
         )
     except Unreachable as lost:
-        state = updated_all_the_same(work, revision, lost)
+        state = _service_if_updated(work, revision, lost)
     if not state.primary:
         what = f"service {state.name} has no PRIMARY deployment after UpdateService"
         raise OpsError(what, "ECS did not start one", f"inv {work.name}.status")
     return state.primary.id
 
 
-def updated_all_the_same(work: DeployContext, revision: str, lost: Unreachable) -> ServiceState:
+def _service_if_updated(work: DeployContext, revision: str, lost: Unreachable) -> ServiceState:
     """The service, where it has `revision` although AWS's answer to UpdateService was lost. Raises
     `lost` otherwise.
     """
-    found = try_call(lambda: described(work))
+    found = try_call(lambda: _read_service(work))
     if (
         not isinstance(found, ServiceState)
         or not found.primary

@@ -38,7 +38,7 @@ def invalidate_for(work: DeployContext, deployment: str) -> OpsError | None:
     try:
         cdn_invalidate.invalidate(work.platform, distribution, paths, reference(deployment, paths))
     except OpsError as error:
-        found = finding(error, paths)
+        found = _finding(error, paths)
         work.findings.append(found)
         for line in finding_lines(found):
             ui.progress(f"  {line}")
@@ -54,7 +54,7 @@ def cache_is_current(work: DeployContext) -> bool:
     return work.not_invalidated is None and not skipped
 
 
-def finding(error: OpsError, paths: list[str]) -> Finding:
+def _finding(error: OpsError, paths: list[str]) -> Finding:
     """What is wrong (visitors may see old pages), why, and what to type."""
     again = f"inv cdn.invalidate --paths {shlex.quote(','.join(paths))}"
     return Finding(

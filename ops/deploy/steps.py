@@ -26,13 +26,13 @@ from ops.tools.facts import Checkout
 def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
     """Verb → what does it, for `ops.apply.apply`."""
     acts = {
-        "build": build,
-        "push": push,
-        "latest": latest,
+        "build": _build,
+        "push": _push,
+        "latest": _latest,
         "register": register,
-        "watch": watch_rollout,
+        "watch": _watch_rollout,
     }
-    acts |= {"invalidate": invalidate.invalidate, "prove": prove_release}
+    acts |= {"invalidate": invalidate.invalidate, "prove": _prove_release}
     simple: dict[str, StepHandler] = {
         verb: NoUndo(partial(act, work)) for verb, act in acts.items()
     }
@@ -45,7 +45,7 @@ def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
     return {**simple, "update": Update(work)}
 
 
-def build(work: DeployContext, step: Step) -> None:
+def _build(work: DeployContext, step: Step) -> None:
     """From the commit itself (`git archive`), so that nothing uncommitted gets in (runbook 2, step
     1).
     """
@@ -71,7 +71,7 @@ def build(work: DeployContext, step: Step) -> None:
         )
 
 
-def push(work: DeployContext, step: Step) -> None:
+def _push(work: DeployContext, step: Step) -> None:
     """The token comes by API and goes into the request's own header: never argv, never a file
     (runbook 2, steps 3 and 4).
     """
@@ -86,7 +86,7 @@ def push(work: DeployContext, step: Step) -> None:
     ui.progress(f"  {work.image} is {work.digest}")
 
 
-def latest(work: DeployContext, step: Step) -> None:
+def _latest(work: DeployContext, step: Step) -> None:
     """The runbook's second tag, only where the repository lets a tag move; without it the release
     is no worse.
     """
@@ -109,7 +109,7 @@ def latest(work: DeployContext, step: Step) -> None:
         ui.progress(f"  latest was not moved: {error.why}")
 
 
-def watch_rollout(work: DeployContext, step: Step) -> None:
+def _watch_rollout(work: DeployContext, step: Step) -> None:
     if work.deployment is None:
         raise Unreachable(
             "no deployment to watch", "the step before named none", f"inv {work.name}.status"
@@ -126,19 +126,19 @@ def watch_rollout(work: DeployContext, step: Step) -> None:
         raise RolloutFailed(work.outcome.verdict, work.outcome.why)
 
 
-def prove_release(work: DeployContext, step: Step) -> None:
-    seen = verify.images(work.platform, work.name, work.digest)
+def _prove_release(work: DeployContext, step: Step) -> None:
+    seen = verify.verify_images(work.platform, work.name, work.digest)
     if isinstance(seen.wrong, Unknown):
-        work.unproven = verify.unproven(seen.wrong, work.name)
+        work.unproven = verify.unverified_finding(seen.wrong, work.name)
         work.findings.append(work.unproven)
     elif isinstance(seen.state, ServiceState) and seen.scaled_to_zero and _ran_before(work):
-        work.scaled_away = verify.scaled_to_zero(seen.state, work.name)
+        work.scaled_away = verify.scaled_to_zero_finding(seen.state, work.name)
         work.findings.append(work.scaled_away)
         return  # no task runs, so whatever the endpoints answer says nothing about the release
     tag = (
         work.facts.tag if invalidate.cache_is_current(work) else None
     )  # old pages are known of then, and no reason to go back
-    work.after, finding = verify.endpoints(work.platform, work.name, work.facts.answers, tag)
+    work.after, finding = verify.verify_endpoints(work.platform, work.name, work.facts.answers, tag)
     if finding:
         work.findings.append(finding)
         raise RolloutFailed(Verdict.FAILED, finding.summary)

@@ -31,7 +31,7 @@ def confirm(work: DeployContext, tf: TerraformProgram) -> None:
         return
     services = settings.environment.services
     read: dict[str, Any] = gather(
-        **{name: partial(read_every, work.platform, name) for name in services}
+        **{name: partial(_read_all_records, work.platform, name) for name in services}
     )
     unread = [f"{name}: {found.why}" for name, found in read.items() if isinstance(found, Unknown)]
     if unread:
@@ -55,10 +55,10 @@ def confirm(work: DeployContext, tf: TerraformProgram) -> None:
         ui.progress(f"  {each} since the last release")
 
 
-def read_every(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
+def _read_all_records(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
     """A service's newest records. Raises OpsError where one of them can't be read."""
     keys = records.keys(platform, service, records.SHOWN)
-    found = records.fetched(platform, keys)
+    found = records.fetch(platform, keys)
     if len(found) < len(keys):
         why = f"{len(keys) - len(found)} of {len(keys)} could not be read"
         raise OpsError(f"release records of {service}", why, f"inv {service}.releases")

@@ -35,9 +35,9 @@ from ops.terraform.plan import TerraformPlan, TerraformWorkspace
 from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, addresses, planned_image
 from ops.terraform.rules.scope import DeployScope, never, out_of_scope
 
-PLAN_BACK_S = 180.0  # a rollback by Terraform must have its plan by then
-IGNORED = "task_definition_ignored"
-PATIENCE_S = 30.0  # for a state lock: a killed run's Terraform may still be ending its apply
+_ROLLBACK_PLAN_S = 180.0  # a rollback by Terraform must have its plan by then
+_IGNORED = "task_definition_ignored"
+_LOCK_WAIT_S = 30.0  # for a state lock: a killed run's Terraform may still be ending its apply
 
 
 def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
@@ -66,7 +66,7 @@ class TerraformRollout:
 
         A rollback does not wait for longer: there is a way without Terraform.
         """
-        return PATIENCE_S if self.undoing else max(PATIENCE_S, self.work.wait_s)
+        return _LOCK_WAIT_S if self.undoing else max(_LOCK_WAIT_S, self.work.wait_s)
 
     @property
     def place(self) -> TerraformWorkspace:
@@ -110,7 +110,7 @@ class TerraformRollout:
         images = image_variables.values(self.work.platform, target=self.work.name, image=image)
         place = self.place
         if self.undoing:
-            place = replace(place, tf=place.tf.within(PLAN_BACK_S))
+            place = replace(place, tf=place.tf.within(_ROLLBACK_PLAN_S))
         planned = flow.plan(
             place, images, name=f"deploy-{self.work.name}", wait_s=self.patience_s, targets=targets
         )
@@ -280,8 +280,8 @@ class TerraformRollout:
         evidence = Evidence(
             "DescribeServices taskDefinition after the apply", service.task_definition
         )
-        if all(finding.cause != IGNORED for finding in self.work.findings):
-            self.work.findings.append(Finding(IGNORED, summary, "certain", (evidence,), (fix,)))
+        if all(finding.cause != _IGNORED for finding in self.work.findings):
+            self.work.findings.append(Finding(_IGNORED, summary, "certain", (evidence,), (fix,)))
 
 
 @dataclass(frozen=True)
@@ -366,7 +366,7 @@ class TerraformApply:
         more is not applied: `-target` brings dependencies along, with any change that is pending
         for them."""
         work = self.rollout.work
-        ignored = any(finding.cause == IGNORED for finding in work.findings)
+        ignored = any(finding.cause == _IGNORED for finding in work.findings)
         if self.rollout.planned is None or ignored:  # None: the rollout of an earlier run
             return None
         try:

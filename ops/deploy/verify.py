@@ -13,19 +13,19 @@ from ops.aws.facts import ServiceState, TaskState
 from ops.core.errors import OpsError
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.parallel import gather
-from ops.ecs.rules.image_match import shortfall_of
+from ops.ecs.rules.image_match import service_image_mismatch
 from ops.health.rules import endpoints as health_endpoints
 from ops.http import client
 from ops.http.facts import Answer
 from ops.platform import Platform
 
-TRIES = 4
-BETWEEN_S = 2.0
-LONGEST_S = 15.0  # no further look after that: a call that hangs has taken it already
+_TRIES = 4
+_BETWEEN_S = 2.0
+_LONGEST_S = 15.0  # no further look after that: a call that hangs has taken it already
 
 
 @dataclass(frozen=True)
-class Seen:
+class ImageCheck:
     """The service and its tasks as they were read after the roll-out, and what of them is wrong or
     unknown.
     """
@@ -39,22 +39,22 @@ class Seen:
         return isinstance(self.state, ServiceState) and not self.state.desired
 
 
-def images(
+def verify_images(
     platform: Platform, name: str, digest: str | None, sleep: Callable[[float], None] = time.sleep
-) -> Seen:
+) -> ImageCheck:
     """Whether every running task of the service has `digest`. Raises OpsError where one has
     another, after a few looks.
 
     The desired count is read with the tasks: it may have changed since the deploy began. What
     cannot be seen (a permission, the network) is a finding of the caller, not an error: it is no
     reason to take a healthy roll-out back."""
-    seen, ends = Seen(None, None), time.monotonic() + LONGEST_S
-    for attempt in range(TRIES):
+    seen, ends = ImageCheck(None, None), time.monotonic() + _LONGEST_S
+    for attempt in range(_TRIES):
         if attempt and time.monotonic() > ends:
             break
         if attempt:
-            sleep(BETWEEN_S)
-        seen = read_running(platform, name, digest)
+            sleep(_BETWEEN_S)
+        seen = _read_running(platform, name, digest)
         if seen.wrong is None:
             return seen
     if isinstance(seen.wrong, str):
@@ -64,7 +64,7 @@ def images(
     return seen
 
 
-def read_running(platform: Platform, name: str, digest: str | None) -> Seen:
+def _read_running(platform: Platform, name: str, digest: str | None) -> ImageCheck:
     """One look at the service and its tasks."""
     cloud, cluster, service = (
         platform.cloud,
@@ -77,10 +77,10 @@ def read_running(platform: Platform, name: str, digest: str | None) -> Seen:
     )
     state: ServiceState | Unknown | None = found["state"]  # type: ignore[assignment]
     tasks: tuple[TaskState, ...] | Unknown = found["tasks"]  # type: ignore[assignment]
-    return Seen(state, shortfall_of(state, tasks, service.container, digest))
+    return ImageCheck(state, service_image_mismatch(state, tasks, service.container, digest))
 
 
-def unproven(wrong: Unknown, name: str) -> Finding:
+def unverified_finding(wrong: Unknown, name: str) -> Finding:
     """The proof could not see the tasks."""
     summary = "the roll-out completed, but its tasks could not be looked at"
     return Finding(
@@ -92,7 +92,7 @@ def unproven(wrong: Unknown, name: str) -> Finding:
     )
 
 
-def scaled_to_zero(state: ServiceState, name: str) -> Finding:
+def scaled_to_zero_finding(state: ServiceState, name: str) -> Finding:
     """Somebody, or a schedule, has set the desired count to 0 since the deploy began."""
     summary = (
         f"{name} was scaled to 0 during the deploy: no task runs, so neither image nor "
@@ -104,7 +104,7 @@ def scaled_to_zero(state: ServiceState, name: str) -> Finding:
     return Finding("scaled_to_zero", summary, "certain", (shown,), (f"inv {name}.status",))
 
 
-def endpoints(
+def verify_endpoints(
     platform: Platform,
     name: str,
     before: health_endpoints.Answers,
@@ -120,9 +120,9 @@ def endpoints(
         return (), None
     answers: tuple[Answer, ...] = ()
     expected = [endpoint.about(tag) if tag else endpoint for endpoint in service.endpoints]
-    for attempt in range(TRIES):
+    for attempt in range(_TRIES):
         if attempt:
-            sleep(BETWEEN_S)
+            sleep(_BETWEEN_S)
         answers = client.probe_all(address, expected)
         if all(answer.healthy for answer in answers):
             return answers, None

@@ -19,13 +19,13 @@ from ops.core import ui
 from ops.core.findings import Finding
 from ops.core.redaction.redact import redact
 
-EVENTS_SHOWN = 5
-REDRAWS_A_SECOND = 4
-SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
-TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
+_EVENTS_SHOWN = 5
+_REDRAWS_A_SECOND = 4
+_SERVICE = re.compile(r"^\(service [^)]+\) (?=\S)")
+_TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup/([\w-]+)/\w+")
 
 
-def screen(
+def create_display(
     stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
 ) -> PlainDisplay:
     """The screen that fits where stderr goes: a table on a terminal that can redraw, lines
@@ -51,11 +51,11 @@ def clean(text: str) -> str:
     return ui.plain(" ".join(text.split("\n")).replace("\t", " "))
 
 
-def event_text(message: str) -> str:
+def _event_text(message: str) -> str:
     """An event without what every line would repeat: the service's name, and all of a target
     group's ARN but its name.
     """
-    return TARGET_GROUP.sub(r"\1", SERVICE.sub("", redact(message)))
+    return _TARGET_GROUP.sub(r"\1", _SERVICE.sub("", redact(message)))
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
@@ -67,7 +67,7 @@ def finding_lines(finding: Finding) -> Iterator[str]:
         yield f"  → {command}"
 
 
-def deployment_line(name: str, deployment: Deployment) -> str:
+def _deployment_line(name: str, deployment: Deployment) -> str:
     failed = f", {deployment.failed} failed" if deployment.failed else ""
     state = f" {deployment.rollout_state}" if deployment.rollout_state else ""
     counts = (
@@ -76,20 +76,20 @@ def deployment_line(name: str, deployment: Deployment) -> str:
     return f"{name} {deployment.task_definition.rsplit('/', 1)[-1]}: {counts}{state}"
 
 
-def tasks_by_state(tasks: tuple[TaskState, ...]) -> str:
+def _tasks_by_state(tasks: tuple[TaskState, ...]) -> str:
     counts = Counter(task.status for task in tasks)
     return ", ".join(f"{number} {status}" for status, number in sorted(counts.items())) or "none"
 
 
-def targets_by_state(targets: tuple[Target, ...]) -> str:
+def _targets_by_state(targets: tuple[Target, ...]) -> str:
     """`2 healthy, 1 unhealthy (Target.ResponseCodeMismatch: Health checks failed with these codes:
     [404])`.
     """
-    counts = Counter(target_state(target) for target in targets)
+    counts = Counter(_target_state(target) for target in targets)
     return ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
 
 
-def target_state(target: Target) -> str:
+def _target_state(target: Target) -> str:
     why = ": ".join(part for part in (target.reason, target.description) if part)
     return f"{target.state} ({why})" if target.state == "unhealthy" and why else target.state
 
@@ -113,15 +113,15 @@ class PlainDisplay:
     ) -> None:
         for deployment in service.deployments:
             name = "new" if deployment.id == self.id else "other"
-            self.changed(deployment.id, deployment_line(name, deployment))
+            self.changed(deployment.id, _deployment_line(name, deployment))
         if tasks:
             self.changed(
                 "tasks",
                 f"new tasks: "
-                f"{tasks_by_state(tuple(task for task in tasks if task.started_by == self.id))}",
+                f"{_tasks_by_state(tuple(task for task in tasks if task.started_by == self.id))}",
             )
         if targets:
-            self.changed("targets", f"targets: {targets_by_state(targets)}")
+            self.changed("targets", f"targets: {_targets_by_state(targets)}")
 
     def changed(self, key: str, line: str) -> None:
         if self.last.get(key) != line:
@@ -129,7 +129,7 @@ class PlainDisplay:
             self.write(line)
 
     def event(self, event: Event) -> None:
-        self.write(f"event: {event_text(event.message)}")
+        self.write(f"event: {_event_text(event.message)}")
 
     def finding(self, finding: Finding) -> None:
         for line in finding_lines(finding):
@@ -158,7 +158,7 @@ class TableDisplay(PlainDisplay):
         self.tasks: tuple[TaskState, ...] = ()
         self.targets: tuple[Target, ...] = ()
         self.now = ""
-        self.events: deque[str] = deque(maxlen=EVENTS_SHOWN)
+        self.events: deque[str] = deque(maxlen=_EVENTS_SHOWN)
 
     def following(self, deployment_id: str, timeout_s: float) -> None:
         super().following(deployment_id, timeout_s)
@@ -173,7 +173,7 @@ class TableDisplay(PlainDisplay):
 
     def event(self, event: Event) -> None:
         at = f"{event.at:%H:%M:%S} " if event.at else ""
-        self.events.append(at + event_text(event.message))
+        self.events.append(at + _event_text(event.message))
         self.draw()
 
     def phase(self, phase: str) -> None:
@@ -192,7 +192,7 @@ class TableDisplay(PlainDisplay):
             self.live = Live(
                 get_renderable=self.picture,
                 console=console,
-                refresh_per_second=REDRAWS_A_SECOND,
+                refresh_per_second=_REDRAWS_A_SECOND,
                 # stdout is the result's, and stderr's other writers are ours
                 redirect_stdout=False,
                 redirect_stderr=False,
@@ -224,12 +224,12 @@ class TableDisplay(PlainDisplay):
         if self.state is not None:
             for deployment in self.state.deployments:
                 name = "new" if deployment.id == self.id else "other"
-                yield name, deployment_line("", deployment).strip()
+                yield name, _deployment_line("", deployment).strip()
                 started = tuple(task for task in self.tasks if task.started_by == deployment.id)
                 if started:
-                    yield "", "tasks: " + tasks_by_state(started)
+                    yield "", "tasks: " + _tasks_by_state(started)
             if self.targets:
-                yield "targets", targets_by_state(self.targets)
+                yield "targets", _targets_by_state(self.targets)
 
     def write(self, line: str) -> None:
         """Above the table while it stands."""

@@ -12,8 +12,8 @@ from ops.aws.facts import ServiceState, Target, TaskDefinition, TaskState
 from ops.aws.session import AwsSession
 from ops.ecs.rules.stop_diagnosis import responsible_container
 
-LAST_LINES = 20
-NEW_LINES = 200  # of one task between two looks; more would drown everything else
+_LAST_LINES = 20
+_NEW_LINES = 200  # of one task between two looks; more would drown everything else
 
 
 def ecs_observer(cloud: AwsSession, cluster: str, service_name: str, container: str) -> EcsObserver:
@@ -93,7 +93,7 @@ class EcsObserver:
         if where is None:
             return ()
         self.calls += 1
-        return logs.last_lines(self.cloud, *where, limit=LAST_LINES)
+        return logs.last_lines(self.cloud, *where, limit=_LAST_LINES)
 
     def follow(self, tasks: tuple[TaskState, ...]) -> tuple[str, ...]:
         """What our container has logged in these tasks since the last look, each line behind its
@@ -105,7 +105,7 @@ class EcsObserver:
             if where is None:
                 continue
             new, self._tokens[task.arn] = logs.since(self.cloud, *where, self._tokens.get(task.arn))
-            found += [f"{task.id[:8]} {line}" for line in new[-NEW_LINES:]]
+            found += [f"{task.id[:8]} {line}" for line in new[-_NEW_LINES:]]
         return tuple(found)
 
     def _stream(self, task: TaskState, container: str) -> tuple[str, str] | None:

@@ -68,11 +68,11 @@ def status(settings: Settings, names: Iterable[str]) -> tuple[ServiceStatus, ...
 def as_text(seen: Iterable[ServiceStatus]) -> str:
     lines: list[str] = []
     for one in seen:
-        lines.extend(service_lines(one))
+        lines.extend(_service_lines(one))
     return "\n".join(lines)
 
 
-def service_lines(one: ServiceStatus) -> list[str]:
+def _service_lines(one: ServiceStatus) -> list[str]:
     if not isinstance(one.state, ServiceState):
         missing = f"ECS has no service {one.ecs_service}"
         why = one.state.why if isinstance(one.state, Unknown) else missing
@@ -101,10 +101,10 @@ def service_lines(one: ServiceStatus) -> list[str]:
 
 
 def as_document(seen: Iterable[ServiceStatus], settings: Settings) -> dict[str, Any]:
-    return {"environment": settings.name, "services": [service_document(one) for one in seen]}
+    return {"environment": settings.name, "services": [_service_document(one) for one in seen]}
 
 
-def service_document(one: ServiceStatus) -> dict[str, Any]:
+def _service_document(one: ServiceStatus) -> dict[str, Any]:
     if not isinstance(one.state, ServiceState):
         why = (
             one.state.why
@@ -134,11 +134,11 @@ def service_document(one: ServiceStatus) -> dict[str, Any]:
         ],
         "tasks": None
         if isinstance(one.tasks, Unknown)
-        else [task_document(task, one.container) for task in one.tasks],
+        else [_task_document(task, one.container) for task in one.tasks],
     }
 
 
-def task_document(task: TaskState, name: str) -> dict[str, Any]:
+def _task_document(task: TaskState, name: str) -> dict[str, Any]:
     container = task.container(name)
     return {
         "id": task.id,

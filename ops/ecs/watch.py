@@ -23,7 +23,7 @@ from ops.ecs.interfaces import Observer as Observer
 from ops.ecs.interfaces import WatchResult as WatchResult
 from ops.ecs.observer import ecs_observer as ecs_observer
 from ops.ecs.rules import polling
-from ops.ecs.rules.stop_diagnosis import GONE, cause, finding
+from ops.ecs.rules.stop_diagnosis import GONE, find_cause, stop_finding
 from ops.ecs.rules.verdict import (
     SETTLE_S,
     Decision,
@@ -40,8 +40,8 @@ from ops.ecs.rules.verdict import (
     wants_details,
 )
 
-NO_LINES: tuple[str, ...] = ()
-NO_TASKS: tuple[TaskState, ...] = ()
+_NO_LINES: tuple[str, ...] = ()
+_NO_TASKS: tuple[TaskState, ...] = ()
 T = TypeVar("T")
 
 
@@ -274,7 +274,7 @@ class DeploymentWatch:
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
         if self.follow and ours:  # asked for by the operator, so outside the ration
             for line in redact_lines(
-                self.optional("logs", lambda: self.eyes.follow(ours), NO_LINES)
+                self.optional("logs", lambda: self.eyes.follow(ours), _NO_LINES)
             ):
                 self.screen.line(line)
 
@@ -285,7 +285,7 @@ class DeploymentWatch:
         ours = service.deployment(self.id)
         if ours and ours.running >= ours.desired > 0:
             self.past = {
-                task.arn for task in self.optional("stopped tasks", self.eyes.stopped, NO_TASKS)
+                task.arn for task in self.optional("stopped tasks", self.eyes.stopped, _NO_TASKS)
             }
 
     def refresh(self) -> bool:
@@ -312,7 +312,7 @@ class DeploymentWatch:
     def new_events(self, service: ServiceState) -> None:
         """Oldest first, none from before our deployment (by AWS's own clock), each once."""
         since = self.history.ours.created_at if self.history.ours else None
-        for event in polling.unseen_tasks(service, since, self.events):
+        for event in polling.unseen_events(service, since, self.events):
             self.events.add(event.id)
             self.screen.event(event)
 
@@ -320,7 +320,7 @@ class DeploymentWatch:
         """Each stopped task of ours, once, as soon as it says why. One that does not yet is looked
         at again in the next look.
         """
-        listed = self.optional("stopped tasks", self.eyes.stopped, NO_TASKS)
+        listed = self.optional("stopped tasks", self.eyes.stopped, _NO_TASKS)
         ours = {
             task.arn: task
             for task in listed
@@ -340,7 +340,7 @@ class DeploymentWatch:
             self.chase = 0
 
     def tell(self, task: TaskState, service: ServiceState) -> None:
-        why = cause(task, self.eyes.container)
+        why = find_cause(task, self.eyes.container)
         before = sum(1 for _, key in self.told if key == why.key)
         self.told.append((task.arn, why.key))
         if not why.failure:
@@ -350,7 +350,7 @@ class DeploymentWatch:
                 f"task {task.id} stopped too, for the same cause ({before + 1} so far)"
             )
             return
-        lines = self.optional("log", lambda: self.eyes.log(task), NO_LINES)
+        lines = self.optional("log", lambda: self.eyes.log(task), _NO_LINES)
         if why.code == "ECS-ELB":
             self.targets = self.optional("targets", self.eyes.targets, self.targets)
         ill = tuple(target for target in self.targets if target.state != "healthy")
@@ -362,7 +362,7 @@ class DeploymentWatch:
             "target_group": group,
             "aws": self.eyes.aws,
         }
-        found = finding(
+        found = stop_finding(
             task,
             why,
             lines,

@@ -11,7 +11,7 @@ from ops.aws.facts import LoadBalancer, ServiceState, TaskState
 from ops.core.findings import Finding, Unknown
 from ops.core.parallel import gather, try_call
 from ops.ecs.observer import ecs_observer
-from ops.ecs.rules.stop_diagnosis import cause, finding
+from ops.ecs.rules.stop_diagnosis import find_cause, stop_finding
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
 from ops.health.probe_runner import Probe
@@ -99,7 +99,7 @@ def stopped(looks: SweepInputs, name: str) -> Iterator[Finding]:
         reverse=True,
     )
     for task in newest[:STOPPED_SHOWN]:
-        why = cause(task, configured.container)
+        why = find_cause(task, configured.container)
         if why.failure:
             yield explained(looks, name, task, try_call(partial(eyes.log, task)))
 
@@ -109,8 +109,8 @@ def explained(
 ) -> Finding:
     configured = looks.environment.services[name]
     known, problem = ((), lines.why) if isinstance(lines, Unknown) else (lines, "")
-    why = cause(task, configured.container)
-    return finding(
+    why = find_cause(task, configured.container)
+    return stop_finding(
         task,
         why,
         known,

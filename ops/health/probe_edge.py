@@ -149,7 +149,7 @@ def cached_page(looks: SweepInputs, service: str, path: str) -> Iterable[Check]:
     environment = looks.environment
     seen = gather(
         answer=partial(
-            cloudfront.cached,
+            cloudfront.probe_cache,
             environment.site or "",
             path,
             looks.asked.timeout_s,

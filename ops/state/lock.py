@@ -25,9 +25,9 @@ from ops.state.rules.lock import EXPIRY_S, HEARTBEAT_S, Holder, holder, is_free
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-POLL_S = 3.0
-AGAIN = "inv lock.status, then run it again"
-RACES = (
+_POLL_S = 3.0
+_AGAIN = "inv lock.status, then run it again"
+_RACES = (
     5  # lost one after the other before it is given up: each loss means that somebody else went on
 )
 
@@ -112,7 +112,7 @@ class HeldLock:
                 self.etag, self.renewed = etag, began
                 return
             found = bucket.read(self.place.cloud, self.place.bucket, self.place.key)
-            self.lost_to = held_by_other(found)
+            self.lost_to = _held_by_other(found)
             if not found or is_free(found.document) or holder(found.document).id != self.holder.id:
                 break
             self.etag = found.etag
@@ -131,10 +131,10 @@ class HeldLock:
             except OpsError as problem:
                 if self.overdue:
                     raise OpsError(
-                        f"lock {self.place.name} may be lost", self.unsure(problem), AGAIN
+                        f"lock {self.place.name} may be lost", self.unsure(problem), _AGAIN
                     ) from None
         if self.lost.is_set():
-            raise OpsError(f"lock {self.place.name} was lost", self.lost_to, AGAIN)
+            raise OpsError(f"lock {self.place.name} was lost", self.lost_to, _AGAIN)
 
     @property
     def overdue(self) -> bool:
@@ -154,7 +154,7 @@ class HeldLock:
                 self.write(released=True)
 
 
-def held_by_other(found: bucket.S3Object | None) -> str:
+def _held_by_other(found: bucket.S3Object | None) -> str:
     """Why a lock is no longer its holder's."""
     if found is None:
         return "its object in the bucket was deleted"
@@ -245,7 +245,7 @@ def acquire(
         if not told:
             ui.progress(f"waiting for lock {place.name}: {other}")
             told = True
-        sleep(min(POLL_S, max(0.1, end - clock())))
+        sleep(min(_POLL_S, max(0.1, end - clock())))
 
 
 def try_acquire(
@@ -257,7 +257,7 @@ def try_acquire(
     Whoever loses a race looks again: the winner's name stands there, or the lock is free once more.
     """
     other = ""
-    for _ in range(RACES):
+    for _ in range(_RACES):
         found = bucket.read(place.cloud, place.bucket, place.key)
         if found is None:
             etag = bucket.create(place.cloud, place.bucket, place.key, me.as_document())

@@ -99,7 +99,7 @@ def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]
     return tuple(found)
 
 
-def named(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:
+def find_lock(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:
     """The lock to be freed. Raises ConfigError where none is named, Refused where that one is not
     held.
     """
@@ -117,7 +117,7 @@ def named(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:
     return found
 
 
-def force(lock: LockStatus) -> None:
+def force_release(lock: LockStatus) -> None:
     """Free somebody else's lock, if it is still the one that was shown. Whoever held it reads there
     who took it away.
     """

@@ -17,24 +17,24 @@ from urllib.parse import quote, unquote
 from ops.core import files
 from ops.core.redaction.redact import known
 
-ENDING = ".json"
+_ENDING = ".json"
 
 
 def put(folder: Path, key: str, document: Mapping[str, Any]) -> Path:
     """Write it to the disk, whole or not at all. Raises OSError."""
-    path = folder / f"{quote(key, safe='')}{ENDING}"
+    path = folder / f"{quote(key, safe='')}{_ENDING}"
     return files.write_json(path, known.hide_in(document))
 
 
-def waiting(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
+def pending(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
     """(key, file) of what waits below `prefix`, in the order in which it was put there."""
-    for path in sorted(sorted(folder.glob(f"*{ENDING}"), reverse=True), key=_put_at):
-        key = unquote(path.name.removesuffix(ENDING))
+    for path in sorted(sorted(folder.glob(f"*{_ENDING}"), reverse=True), key=_put_at):
+        key = unquote(path.name.removesuffix(_ENDING))
         if key.startswith(prefix):
             yield key, path
 
 
-def waited_s(path: Path) -> float:
+def age_s(path: Path) -> float:
     """How long a file has waited, by this machine's clock at both ends."""
     return max(0.0, time.time() - _put_at(path))
 

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from ops.core.config.settings import State
 
 SHOWN = 20  # records that are read at once, and shown
-FARTHEST = 100  # how many are looked through for what runs now
+_MAX_RECORDS = 100  # how many are looked through for what runs now
 PENDING = ".ops/pending"
 # sent later than this after it was kept: the record says so, since S3's time is not the release's
 # then
-LATE_S = 60
-NOT_SENT = Exception  # whatever it is: the release is over, and its verdict stands
+_LATE_S = 60
+_NOT_SENT = Exception  # whatever it is: the release is over, and its verdict stands
 
 
 def store(platform: Platform, record: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ def store(platform: Platform, record: Mapping[str, Any]) -> None:
     try:
         path = outbox.put(settings.root / PENDING, key, record)
     except Exception as problem:
-        send_at_once(platform, state, key, record, problem)
+        _send_at_once(platform, state, key, record, problem)
         return
     why = send_pending(platform)
     if why and path.exists():
@@ -59,15 +59,15 @@ def store(platform: Platform, record: Mapping[str, Any]) -> None:
         )
 
 
-def send_at_once(
+def _send_at_once(
     platform: Platform, state: State, key: str, record: Mapping[str, Any], full: Exception
 ) -> None:
     """Where nothing can be kept here: the bucket, or it is lost, and that is said."""
     try:
         s3.create(platform.cloud, state.bucket, key, record)
-    except NOT_SENT as problem:
+    except _NOT_SENT as problem:
         ui.progress(
-            f"the release record is lost: {reason(problem)}, and it could not be kept here ({full})"
+            f"the release record is lost: {problem_text(problem)}, and it could not be kept here ({full})"
         )
 
 
@@ -81,7 +81,7 @@ def send_pending(platform: Platform) -> str:
     if state is None:
         return ""
     try:
-        for key, path in outbox.waiting(
+        for key, path in outbox.pending(
             settings.root / PENDING, f"{state.prefix}/releases/{settings.name}/"
         ):
             try:
@@ -90,20 +90,20 @@ def send_pending(platform: Platform) -> str:
                 ui.progress(f"no release record, set aside: {outbox.set_aside(path)}: {problem}")
                 continue
             if document is not None:
-                late = int(outbox.waited_s(path))
+                late = int(outbox.age_s(path))
                 s3.create(
                     platform.cloud,
                     state.bucket,
                     key,
-                    {**document, "late_s": late} if late > LATE_S else document,
+                    {**document, "late_s": late} if late > _LATE_S else document,
                 )
                 path.unlink(missing_ok=True)
-    except NOT_SENT as problem:
-        return reason(problem)
+    except _NOT_SENT as problem:
+        return problem_text(problem)
     return ""
 
 
-def reason(problem: Exception) -> str:
+def problem_text(problem: Exception) -> str:
     return problem.why or problem.what if isinstance(problem, OpsError) else str(problem)
 
 
@@ -115,7 +115,7 @@ def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
     if why := send_pending(platform):
         ui.progress(f"release records of this checkout are not sent yet, and not listed: {why}")
     looks: dict[str, Any] = gather(
-        records=lambda: keys(platform, service, FARTHEST),
+        records=lambda: keys(platform, service, _MAX_RECORDS),
         images=lambda: ecr.images(platform.cloud, configured.repository),
         tasks=lambda: ecs.tasks(platform.cloud, environment.cluster, configured.ecs_service),
     )
@@ -134,13 +134,13 @@ def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
         None if isinstance(looks["images"], Unknown) else looks["images"]
     )
     tasks: tuple[TaskState, ...] = () if isinstance(looks["tasks"], Unknown) else looks["tasks"]
-    running = rules.running(tasks, configured.container)
+    running = rules.running_images(tasks, configured.container)
     records: tuple[Mapping[str, Any], ...] = ()
-    while listed and (not records or rules.missing(records, running)):
-        more = fetched(platform, listed[:SHOWN])
+    while listed and (not records or rules.has_unrecorded(records, running)):
+        more = fetch(platform, listed[:SHOWN])
         known = replace(known, records=known.records and len(more) == len(listed[:SHOWN]))
         records, listed = (*records, *more), listed[SHOWN:]
-    complete = not listed and len(records) < FARTHEST
+    complete = not listed and len(records) < _MAX_RECORDS
     return rules.rows(records, images, running, complete=complete, known=known)
 
 
@@ -169,20 +169,20 @@ def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
     state = platform.settings.environment.state
     best: s3.S3Object | None = None
     for key, written in _listed(platform, service)[:SHOWN]:
-        if best and rules.ended(best.document, best.written) >= written:
+        if best and rules.end_time(best.document, best.written) >= written:
             break
         assert state is not None  # nothing is listed otherwise
         stored = s3.read(platform.cloud, state.bucket, key)
         if stored is None or stored.document.get("verdict") != rules.SUCCEEDED:
             continue
-        if best is None or rules.ended(stored.document, stored.written) > rules.ended(
+        if best is None or rules.end_time(stored.document, stored.written) > rules.end_time(
             best.document, best.written
         ):
             best = stored
-    return rules.dated(best.document, best.written) if best else None
+    return rules.with_start_time(best.document, best.written) if best else None
 
 
-def fetched(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
+def fetch(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
     """The records of these keys, newest first by S3's clock; one that can't be read is said and
     left out.
     """
@@ -195,13 +195,13 @@ def fetched(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any
         if isinstance(stored, Unknown):
             ui.progress(f"unknown: release record {key}: {stored.why}")
     read = [stored for stored in found.values() if isinstance(stored, s3.S3Object)]
-    read.sort(key=lambda stored: rules.ended(stored.document, stored.written), reverse=True)
-    return tuple(rules.dated(stored.document, stored.written) for stored in read)
+    read.sort(key=lambda stored: rules.end_time(stored.document, stored.written), reverse=True)
+    return tuple(rules.with_start_time(stored.document, stored.written) for stored in read)
 
 
 def read(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
     """The newest records of a service, newest first."""
-    return fetched(platform, keys(platform, service, SHOWN))
+    return fetch(platform, keys(platform, service, SHOWN))
 
 
 def as_text(rows: tuple[rules.ReleaseRow, ...]) -> str:

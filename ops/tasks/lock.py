@@ -23,9 +23,9 @@ def release(session: Session, name: str | None = None) -> None:
     from ops.platform import Platform
     from ops.state import lock_admin as flow
 
-    found = flow.named(
+    found = flow.find_lock(
         flow.lock_status(Platform.of(session.settings).cloud, session.settings), name
     )
     ui.confirm(f"free {found.as_text()}", yes=session.yes, typed=name)
-    flow.force(found)
+    flow.force_release(found)
     session.report({"released": found.as_document()}, f"freed {found.as_text()}")

@@ -46,7 +46,7 @@ def make_image(session: Session, name: str, *, push: bool) -> None:
     from ops.platform import Platform
 
     session.settings.service(name)
-    work = flow.make_image(Platform.of(session.settings), name, push=push)
+    work = flow.build_image(Platform.of(session.settings), name, push=push)
     document = {
         "service": name,
         "environment": session.settings.name,
@@ -75,9 +75,9 @@ def deploy(name: str) -> Any:
         from ops.ecs import display
         from ops.platform import Platform
 
-        session.if_stopped = lambda error: flow.stopped(name, error, tag)
+        session.if_stopped = lambda error: flow.document_of_error(name, error, tag)
         session.settings.service(name)
-        session.if_stopped = lambda error: flow.stopped(name, error, tag, session.settings.name)
+        session.if_stopped = lambda error: flow.document_of_error(name, error, tag, session.settings.name)
         request = DeployRequest(
             tag,
             session.skip,
@@ -93,7 +93,7 @@ def deploy(name: str) -> Any:
             plan = flow.plan_deploy(platform, name, request)[2]
             session.report(plan.as_document(), plan.as_text())
             return
-        done = flow.release(platform, name, request, display.screen)
+        done = flow.release(platform, name, request, display.create_display)
         session.report(done.as_document(), done.as_text())
         session.leave(done.verdict.exit_code)
 

@@ -137,14 +137,14 @@ def test_what_a_page_says_of_the_cache(
 ) -> None:
     """x-cache, age and the edge location; a site without a CDN says nothing of it."""
     httpserver.expect_request("/", method="HEAD").respond_with_data("", headers=headers)
-    found = cloudfront.cached(httpserver.url_for("").rstrip("/"), "/")
+    found = cloudfront.probe_cache(httpserver.url_for("").rstrip("/"), "/")
     assert (found.status, (found.cache, found.age_s, found.pop)) == (200, expected)
 
 
 def test_a_site_that_does_not_answer() -> None:
     """Nothing there is an error that names the address."""
     with pytest.raises(Unreachable, match=r"HEAD http://127\.0\.0\.1:9/about"):
-        cloudfront.cached("http://127.0.0.1:9", "/about")
+        cloudfront.probe_cache("http://127.0.0.1:9", "/about")
 
 
 def test_an_application_that_knows_no_head(httpserver: HTTPServer) -> None:
@@ -153,5 +153,5 @@ def test_an_application_that_knows_no_head(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/", method="GET").respond_with_data(
         "well", headers={"x-cache": "Hit from cloudfront", "age": "7"}
     )
-    found = cloudfront.cached(httpserver.url_for("/").rstrip("/"), "/")
+    found = cloudfront.probe_cache(httpserver.url_for("/").rstrip("/"), "/")
     assert (found.status, found.cache, found.age_s) == (200, "hit", 7)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.cdn.facts import CacheAnswer, Distribution
-from ops.cdn.rules.distribution import chosen, is_older_copy, reference
+from ops.cdn.rules.distribution import choose, is_older_copy, reference
 from ops.core.config.settings import Cdn
 from ops.core.config.types import path_pattern
 from ops.core.errors import Refused
@@ -48,7 +48,7 @@ CACHED = SERVICE.model_copy(update={"invalidate": ["/*", "/about"]})
 )
 def test_the_distribution_is_found(cdn: Cdn, site: str | None) -> None:
     """An alias is steadier than a comment, and the site's host is an alias too."""
-    assert chosen((OTHER, OURS), cdn, site) is OURS
+    assert choose((OTHER, OURS), cdn, site) is OURS
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_guess_is_refused_and_says_what_was_found(
 ) -> None:
     """None, or several: exit 3, with what there is."""
     with pytest.raises(Refused) as caught:
-        chosen(found, cdn, None)
+        choose(found, cdn, None)
     assert all(text in str(caught.value) for text in says) and "cdn.alias" in caught.value.next
 
 

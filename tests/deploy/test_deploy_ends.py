@@ -64,7 +64,7 @@ def platform(cloud: session.AwsSession, tmp_path: Path) -> Platform:
 
 
 def release(platform: Platform, **changes: Any) -> DeployResult:
-    work = DeployContext(platform, "backend", replace(FACTS, **changes), 1.0, display.screen)
+    work = DeployContext(platform, "backend", replace(FACTS, **changes), 1.0, display.create_display)
     return DeployResult(work, Journal(lambda line: None), ())
 
 
@@ -165,7 +165,7 @@ def test_a_lost_lock_ends_a_watch(platform: Platform) -> None:
     def guard() -> None:
         raise lost
 
-    work = DeployContext(platform, "backend", FACTS, 1.0, display.screen, guard=guard)
+    work = DeployContext(platform, "backend", FACTS, 1.0, display.create_display, guard=guard)
     with pytest.raises(OpsError, match="was lost"):
         work.pause(0.0)
 
@@ -280,7 +280,7 @@ def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(
         platform.settings.model_copy(update={"environment": environment}), platform.cloud
     )
     with pytest.raises(Refused, match="without anybody to answer it"):
-        deploy.release(protected, "backend", DeployRequest(), display.screen)
+        deploy.release(protected, "backend", DeployRequest(), display.create_display)
     assert capsys.readouterr().err == ""
 
 

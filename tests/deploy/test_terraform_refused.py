@@ -146,7 +146,7 @@ def test_the_option_has_no_effect_without_terraform(endpoint: str, tmp_path: Pat
     platform = Platform.of(ground.settings(services={FAMILY: service}, rollout="ecs"))
     request = DeployRequest(allow_destroy=frozenset({"aws_iam_role.old"}))
     with pytest.raises(ConfigError, match="--allow-destroy") as found:
-        deploy.release(platform, FAMILY, request, display.screen)
+        deploy.release(platform, FAMILY, request, display.create_display)
     assert found.value.exit_code == 2 and "rollout: ecs" in found.value.why
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ops.aws.facts import ContainerState, ServiceState, TaskState
 from ops.core.findings import Unknown
-from ops.ecs.rules.image_match import image_mismatch, shortfall_of
+from ops.ecs.rules.image_match import image_mismatch, service_image_mismatch
 from ops.health.rules.endpoints import broken_by_us
 from ops.http.facts import Answer
 
@@ -72,7 +72,7 @@ def test_two_sources_that_contradict_each_other_are_unknown(
     """DescribeServices and ListTasks are read together; only what both leave no doubt of is
     wrong.
     """
-    found = shortfall_of(state, tasks, "backend", "a")  # type: ignore[arg-type]
+    found = service_image_mismatch(state, tasks, "backend", "a")  # type: ignore[arg-type]
     if expected is None:
         assert found is None
     elif expected == "wrong":

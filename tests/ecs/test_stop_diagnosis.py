@@ -3,7 +3,7 @@
 import pytest
 
 from ops.aws.facts import Target
-from ops.ecs.rules.stop_diagnosis import cause, finding
+from ops.ecs.rules.stop_diagnosis import find_cause, stop_finding
 from tests.ecs.stops import box, crashed, task
 
 PULL_403 = (
@@ -66,7 +66,7 @@ def test_the_most_telling_words_win(stopped, code, kind):
     """A container's own reason beats the task's symptom; a benign stop stays benign whatever its
     exit code.
     """
-    why = cause(stopped)
+    why = find_cause(stopped)
     assert (why.code, why.kind) == (code, kind)
     assert why.failure is (kind != "benign")
 
@@ -90,16 +90,16 @@ def test_two_stops_have_the_same_cause_or_not(one, other, same):
     """The exit code counts where the container ended by itself, not where the health check had it
     killed.
     """
-    assert (cause(one).key == cause(other).key) is same
+    assert (find_cause(one).key == find_cause(other).key) is same
 
 
 def test_a_sidecar_that_was_taken_down_is_not_the_culprit():
     """Our container exited 1 and its sidecar was killed for it: ours is named."""
-    why = cause(task("a", ESSENTIAL, box("proxy", 137), box("backend", 1)), "backend")
+    why = find_cause(task("a", ESSENTIAL, box("proxy", 137), box("backend", 1)), "backend")
     assert (why.container, why.exit_code) == ("backend", 1)
-    why = cause(task("a", ESSENTIAL, box("proxy", 137), box("backend", 0)), "backend")
+    why = find_cause(task("a", ESSENTIAL, box("proxy", 137), box("backend", 0)), "backend")
     assert (why.container, why.exit_code) == ("backend", 0)
-    why = cause(task("a", ESSENTIAL, box("proxy", 2), box("backend", 143)), "backend")
+    why = find_cause(task("a", ESSENTIAL, box("proxy", 2), box("backend", 143)), "backend")
     assert (why.container, why.exit_code) == ("proxy", 2)
 
 
@@ -108,8 +108,8 @@ def test_a_crash_shows_its_fields_and_log_lines_verbatim():
     be pasted.
     """
     stopped = crashed("a1b2", 1)
-    found = finding(
-        stopped, cause(stopped), ("starting", "Error: Cannot find module 'x'"), service="backend"
+    found = stop_finding(
+        stopped, find_cause(stopped), ("starting", "Error: Cannot find module 'x'"), service="backend"
     )
     texts = [evidence.text for evidence in found.evidence]
     assert texts == [
@@ -132,7 +132,7 @@ def test_a_container_that_never_ran_is_said_so():
     stopped = task(
         "a", "CannotPullContainerError: x: not found", box(exit_code=None), code="TaskFailedToStart"
     )
-    found = finding(stopped, cause(stopped))
+    found = stop_finding(stopped, find_cause(stopped))
     assert "never ran" in found.summary
     assert any(evidence.text == "null: it never ran" for evidence in found.evidence)
     assert found.cause == "image_missing"
@@ -150,13 +150,13 @@ def test_a_container_that_is_still_stopping_is_not_called_dead():
         box(exit_code=None),
         status="DEACTIVATING",
     )
-    assert "still stopping" in finding(stopped, cause(stopped)).summary
+    assert "still stopping" in stop_finding(stopped, find_cause(stopped)).summary
 
 
 def test_a_refused_pull_may_be_a_missing_tag_and_leaks_no_signature():
     """ECR answers 403 to both, so neither is claimed; the presigned URL's secrets are gone."""
     stopped = task("a", PULL_403, box())
-    found = finding(stopped, cause(stopped))
+    found = stop_finding(stopped, find_cause(stopped))
     assert (found.cause, found.confidence) == ("image_denied", "likely")
     assert "the tag does not exist" in found.summary
     assert any("describe-images" in command for command in found.fix)
@@ -172,7 +172,7 @@ def test_137_is_out_of_memory_only_where_ecs_says_so(reason, confidence, name):
     stopped = task(
         "a", ESSENTIAL, box(exit_code=137, reason=reason), code="EssentialContainerExited"
     )
-    found = finding(stopped, cause(stopped), ("last words",))
+    found = stop_finding(stopped, find_cause(stopped), ("last words",))
     assert (found.confidence, found.cause) == (confidence, name)
     if not reason:
         assert "stop timeout" in found.summary
@@ -184,7 +184,7 @@ def test_a_wrong_architecture_is_read_from_the_log():
     """
     stopped = crashed("a", 255)
     assert (
-        finding(stopped, cause(stopped), ("exec /app/run: exec format error",)).cause
+        stop_finding(stopped, find_cause(stopped), ("exec /app/run: exec format error",)).cause
         == "image_platform"
     )
 
@@ -207,18 +207,18 @@ def test_failed_health_checks_show_what_the_target_answered():
     )
     assert any(
         event == evidence.text
-        for evidence in finding(stopped, cause(stopped), said=(event,)).evidence
+        for evidence in stop_finding(stopped, find_cause(stopped), said=(event,)).evidence
     )
     assert all(
         event != evidence.text
-        for evidence in finding(crashed(), cause(crashed()), said=(event,)).evidence
+        for evidence in stop_finding(crashed(), find_cause(crashed()), said=(event,)).evidence
     )
-    found = finding(stopped, cause(stopped), targets=(target,), target_group="arn:x")
+    found = stop_finding(stopped, find_cause(stopped), targets=(target,), target_group="arn:x")
     assert found.cause == "target_unhealthy"
     assert any("[404]" in evidence.text for evidence in found.evidence)
     assert "aws elbv2 describe-target-health --target-group-arn arn:x" in found.fix
-    there = finding(
-        stopped, cause(stopped), target_group="arn:x", aws="aws --profile dev --region us-east-1"
+    there = stop_finding(
+        stopped, find_cause(stopped), target_group="arn:x", aws="aws --profile dev --region us-east-1"
     )
     assert (
         "aws --profile dev --region us-east-1 elbv2 describe-target-health --target-group-arn arn:x"
@@ -230,9 +230,9 @@ def test_log_lines_are_redacted_and_an_unread_log_is_said():
     """No password out of a log; a log that could not be read is unknown, not empty."""
     stopped = crashed("a", 1)
     assert "hunter2" not in str(
-        finding(stopped, cause(stopped), ("connecting to postgres://app:hunter2@db/x",))
+        stop_finding(stopped, find_cause(stopped), ("connecting to postgres://app:hunter2@db/x",))
     )
-    found = finding(stopped, cause(stopped), (), log_problem="may not logs:GetLogEvents")
+    found = stop_finding(stopped, find_cause(stopped), (), log_problem="may not logs:GetLogEvents")
     assert found.evidence[-1].text == "unknown: may not logs:GetLogEvents"
 
 
@@ -243,13 +243,13 @@ def test_names_from_outside_are_quoted_in_commands():
     )
     assert (
         "aws ecr describe-images --repository-name 'team/$(rm -rf ~)' --image-ids imageTag=v1"
-        in finding(stopped, cause(stopped)).fix
+        in stop_finding(stopped, find_cause(stopped)).fix
     )
 
 
 def test_an_unknown_reason_is_shown_verbatim():
     """What is in no list is still the best that there is to read."""
     stopped = task("a", "The moon was in the wrong house")
-    found = finding(stopped, cause(stopped))
+    found = stop_finding(stopped, find_cause(stopped))
     assert "The moon was in the wrong house" in found.summary
     assert found.confidence == "possible"

@@ -184,7 +184,7 @@ def test_a_lock_that_was_freed_in_its_owners_lifetime_is_lost_to_it(
     ours = lock.acquire(place, lock.myself("one", ""), 0, lambda: 0.0, lambda _: None)
     found = s3.read(place.cloud, place.bucket, place.key)
     assert found
-    lock_admin.force(lock_admin.LockStatus(place, ours.holder, found, expired=False))
+    lock_admin.force_release(lock_admin.LockStatus(place, ours.holder, found, expired=False))
     ours.check()  # only a write shows it
     with pytest.raises(OpsError, match="was lost") as caught:
         ours.check(strict=True)
@@ -199,7 +199,7 @@ def test_what_changed_since_it_was_shown_is_not_freed(place: lock.LockLocation) 
     assert found
     ours.write(released=False)
     with pytest.raises(Refused, match="its owner is alive"):
-        lock_admin.force(lock_admin.LockStatus(place, ours.holder, found, expired=False))
+        lock_admin.force_release(lock_admin.LockStatus(place, ours.holder, found, expired=False))
 
 
 def test_a_machine_that_slept_looks_before_it_changes_anything(place: lock.LockLocation) -> None:

@@ -11,15 +11,15 @@ from ops.state.rules.records import (
     NEWEST_FIRST,
     Known,
     RunningImage,
-    dated,
-    ended,
+    end_time,
     folder,
+    has_unrecorded,
     key,
     line,
-    missing,
     newest_first,
     rows,
-    running,
+    running_images,
+    with_start_time,
 )
 
 
@@ -140,15 +140,15 @@ def test_what_runs_is_read_from_the_tasks() -> None:
             "t", status, status, "", "", "", "", "", (state,), datetime(2026, 1, day, tzinfo=UTC)
         )
 
-    found = running(
+    found = running_images(
         [task("b", 4), task("b", 3), task("a", 1), task("c", 1, "STOPPED"), task(None, 1)], "app"
     )
     assert found == (
         RunningImage("b", "b", "2026-01-03T00:00:00+00:00"),
         RunningImage("a", "a", "2026-01-01T00:00:00+00:00"),
     )
-    assert running([task("b", 4)], "another") == ()
-    assert missing([record("a", "failed", digest="a")], found) and not missing(
+    assert running_images([task("b", 4)], "another") == ()
+    assert has_unrecorded([record("a", "failed", digest="a")], found) and not has_unrecorded(
         [record("a", digest="a")], found[1:]
     )
 
@@ -234,5 +234,5 @@ def test_when_a_release_was_is_told_by_s3s_clock(
     """
     written = datetime(2026, 1, 5, 12, tzinfo=UTC)
     found = {**record("a", at="2026-01-08T12:00:00+00:00"), **more}
-    assert dated(found, written)["at"] == f"2026-01-05T{began}+00:00"
-    assert f"{ended(found, written):%H:%M:%S}" == over
+    assert with_start_time(found, written)["at"] == f"2026-01-05T{began}+00:00"
+    assert f"{end_time(found, written):%H:%M:%S}" == over

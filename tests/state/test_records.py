@@ -226,10 +226,10 @@ def test_a_kill_leaves_a_whole_record_or_none(tmp_path: Path) -> None:
         process = subprocess.Popen(
             [sys.executable, "-c", PUT, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
-        until(lambda: list(outbox.waiting(tmp_path, "ops/")))
+        until(lambda: list(outbox.pending(tmp_path, "ops/")))
         process.kill()
         process.wait()
-        ((key, path),) = outbox.waiting(tmp_path, "ops/releases/test/")
+        ((key, path),) = outbox.pending(tmp_path, "ops/releases/test/")
         assert (
             key == "ops/releases/test/backend/1-a.json"
             and json.loads(path.read_text())["tag"] == "a"
@@ -281,7 +281,7 @@ def test_what_waits_here_is_sent_in_the_order_in_which_it_happened(platform: Pla
     """The clock was set back between the two: the keys say otherwise."""
     records.store(platform, record("first", 9))
     records.store(platform, record("second", 1))
-    found = outbox.waiting(platform.settings.root / records.PENDING, "ops/")
+    found = outbox.pending(platform.settings.root / records.PENDING, "ops/")
     assert [json.loads(path.read_text())["tag"] for _, path in found] == ["first", "second"]
 
 

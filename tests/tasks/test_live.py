@@ -71,7 +71,7 @@ def plain(text):
 def test_without_a_terminal_only_changes_are_told():
     """The same state twice is one line; a finding is shown whole, with the time since the start."""
     stream, now = io.StringIO(), [100.0]
-    screen = display.screen(stream, lambda: now[0])
+    screen = display.create_display(stream, lambda: now[0])
     assert type(screen) is display.PlainDisplay
     screen.following(OURS, 900)
     now[0] = 104.0
@@ -99,7 +99,7 @@ def test_without_a_terminal_only_changes_are_told():
 def test_control_characters_from_outside_are_escaped():
     """A log line cannot clear the screen, nor an event forge a second line."""
     stream = io.StringIO()
-    screen = display.screen(stream)
+    screen = display.create_display(stream)
     screen.line("a\x1b[2Jb\x07")
     screen.event(Event("1", None, "one\ntwo\r"))
     assert "\x1b" not in stream.getvalue()
@@ -112,7 +112,7 @@ def test_on_a_terminal_a_table_is_drawn_and_findings_stay_above_it(terminal):
     on it.
     """
     tty = terminal(100)
-    screen = display.screen(tty.stream)
+    screen = display.create_display(tty.stream)
     assert type(screen) is display.TableDisplay
     screen.following(OURS, 900)
     screen.phase("starting tasks")
@@ -145,7 +145,7 @@ def test_a_narrow_terminal_is_no_reason_to_fail(terminal, columns):
     nothing.
     """
     tty = terminal(columns)
-    screen = display.screen(tty.stream)
+    screen = display.create_display(tty.stream)
     screen.following(OURS, 900)
     screen.update(STARTING, (), ())
     screen.event(Event("1", at(3), "x" * 500))
@@ -160,7 +160,7 @@ def test_the_cursor_is_given_back_whatever_happens(terminal, problem):
     is fine.
     """
     tty = terminal(80)
-    screen = display.screen(tty.stream)
+    screen = display.create_display(tty.stream)
 
     def broken():
         try:
@@ -182,7 +182,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
     """Where nothing can be redrawn, nothing is."""
     monkeypatch.setenv("TERM", "dumb")
     tty = terminal(80)
-    screen = display.screen(tty.stream)
+    screen = display.create_display(tty.stream)
     assert type(screen) is display.PlainDisplay
     screen.line("hello")
     assert "hello" in tty.text()
@@ -191,7 +191,7 @@ def test_a_dumb_terminal_gets_plain_lines(terminal, monkeypatch):
 def test_hostile_markup_is_text(terminal):
     """Rich's own markup in an event is shown as it is."""
     tty = terminal(80)
-    screen = display.screen(tty.stream)
+    screen = display.create_display(tty.stream)
     screen.following(OURS, 900)
     screen.update(STARTING, (), ())
     screen.event(Event("1", at(3), "[red]no[/nonsense] \x1b[2J"))

@@ -155,7 +155,7 @@ class Scene:
             FAMILY,
             replace(FACTS, state=state, revision=found),
             30.0,
-            display.screen,
+            display.create_display,
             **changes,
         )  # type: ignore[arg-type,type-var]
         return DeployResult(work, Journal(lambda line: None), ())

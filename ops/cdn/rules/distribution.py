@@ -16,11 +16,11 @@ from ops.core.errors import Refused
 if TYPE_CHECKING:
     from ops.core.config.settings import Cdn
 
-SLACK = timedelta(seconds=2)  # `age` is whole seconds, and two clocks are compared
-KEPT = frozenset({"hit"})  # a RefreshHit has just been compared with the origin
+_SLACK = timedelta(seconds=2)  # `age` is whole seconds, and two clocks are compared
+_KEPT = frozenset({"hit"})  # a RefreshHit has just been compared with the origin
 
 
-def chosen(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distribution:
+def choose(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distribution:
     """The one with the configured alias, else the one with the comment; with neither configured,
     the one with the site's host as alias.
 
@@ -58,11 +58,11 @@ def reference(deployment: str, paths: Iterable[str]) -> str:
 
 def is_undated(answer: CacheAnswer, deployed_at: datetime | None) -> bool:
     """Whether nobody can say if a page from the cache is older than the running deployment."""
-    return answer.cache in KEPT and (answer.age_s is None or deployed_at is None)
+    return answer.cache in _KEPT and (answer.age_s is None or deployed_at is None)
 
 
 def is_older_copy(answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> bool:
     """Whether the cache took the page from the origin before the running deployment began."""
-    if answer.cache not in KEPT or answer.age_s is None or deployed_at is None:
+    if answer.cache not in _KEPT or answer.age_s is None or deployed_at is None:
         return False
-    return now - timedelta(seconds=answer.age_s) + SLACK < deployed_at
+    return now - timedelta(seconds=answer.age_s) + _SLACK < deployed_at

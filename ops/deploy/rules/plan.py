@@ -21,7 +21,7 @@ from ops.tools.facts import LocalImage
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
 
-UNDER_WAY = "IN_PROGRESS"
+_UNDER_WAY = "IN_PROGRESS"
 T = TypeVar("T")
 
 
@@ -29,11 +29,11 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
     """Every step of a deploy. Raises Refused where something without which nothing can be planned
     is missing or unread.
     """
-    repository, state = require(facts.repository, "repository"), require(facts.state, "service")
-    revision = require(facts.revision, "task definition")
+    repository, state = _require(facts.repository, "repository"), _require(facts.state, "service")
+    revision = _require(facts.revision, "task definition")
     image = f"{repository.uri}:{facts.tag}"
-    made, already = image_steps(facts, repository, image)
-    rolled, running = rollout_steps(facts, service, state, revision, image, rollback=rollback)
+    made, already = _image_steps(facts, repository, image)
+    rolled, running = _rollout_steps(facts, service, state, revision, image, rollback=rollback)
     digest = facts.image.digest if isinstance(facts.image, Image) else "the digest that was pushed"
     prove = Step(
         "prove",
@@ -50,18 +50,18 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
             f"no revision of {state.name} has been seen healthy: a failure could not be taken back",
         )
     return Plan(
-        (*before, *rolled, *cache_steps(facts, service, state), prove, *last), (*already, *running)
+        (*before, *rolled, *_cache_steps(facts, service, state), prove, *last), (*already, *running)
     )
 
 
 def plan_image(facts: ReleaseFacts, *, push: bool) -> Plan:
     """The part that makes the image: `build` alone, or `build` and `push`."""
-    repository = require(facts.repository, "repository")
-    steps, already = image_steps(facts, repository, f"{repository.uri}:{facts.tag}")
+    repository = _require(facts.repository, "repository")
+    steps, already = _image_steps(facts, repository, f"{repository.uri}:{facts.tag}")
     return Plan(tuple(step for step in steps if push or step.verb == "build"), already)
 
 
-def require(value: T | Unknown | None, what: str) -> T:
+def _require(value: T | Unknown | None, what: str) -> T:
     if isinstance(value, Unknown):
         raise Refused(f"the {what} could not be read", value.why, "inv preflight")
     if value is None:
@@ -71,7 +71,7 @@ def require(value: T | Unknown | None, what: str) -> T:
     return value
 
 
-def image_steps(
+def _image_steps(
     facts: ReleaseFacts, repository: Repository, image: str
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Build, push and `latest`, as far as ECR and the engine lack them."""
@@ -82,11 +82,11 @@ def image_steps(
         raise Refused(
             f"image {image}", why, f"inv {facts.service}.deploy, or name a tag that exists"
         )
-    checkout = require(facts.checkout, "checkout")
+    checkout = _require(facts.checkout, "checkout")
     revision = facts.revision if isinstance(facts.revision, TaskDefinition) else None
     platform = f"linux/{revision.architecture if revision else 'amd64'}"
     steps, already = [], []
-    if built_from(facts.local_image, checkout.commit.full):
+    if _built_from(facts.local_image, checkout.commit.full):
         already.append(f"{image} has been built from this commit already")
     else:
         says = (
@@ -100,11 +100,11 @@ def image_steps(
     return tuple(steps), tuple(already)
 
 
-def built_from(local: LocalImage | Unknown | None, commit: str) -> bool:
+def _built_from(local: LocalImage | Unknown | None, commit: str) -> bool:
     return isinstance(local, LocalImage) and local.revision == commit
 
 
-def rollout_steps(
+def _rollout_steps(
     facts: ReleaseFacts,
     service: Service,
     state: ServiceState,
@@ -119,13 +119,13 @@ def rollout_steps(
     primary = state.primary
     back = undo_target(facts)
     inactive = revision.arn == back and revision.status == "INACTIVE"
-    undo = undo_sentence(back, rollback, service, inactive=inactive)
+    undo = _undo_sentence(back, rollback, service, inactive=inactive)
     watch = Step(
         "watch",
         f"Watch our deployment until every task of {state.name} is new and healthy, or say why not",
     )
-    if primary and runs(facts, revision, service.container, image):
-        if primary.rollout_state == UNDER_WAY:
+    if primary and _runs(facts, revision, service.container, image):
+        if primary.rollout_state == _UNDER_WAY:
             said = f"{state.name} is rolling {revision.label} out already ({primary.id})"
             attach = Step(
                 "update",
@@ -134,7 +134,7 @@ def rollout_steps(
                 {"deployment": primary.id, "back": back},
             )
             return (attach, watch), (said,)
-        if settled(state, primary):
+        if _settled(state, primary):
             return (), (f"{state.name} runs {image} already, as {revision.label}",)
     family = revision.label.rsplit(":", 1)[0]
     return (
@@ -153,7 +153,7 @@ def rollout_steps(
     ), ()
 
 
-def undo_sentence(
+def _undo_sentence(
     back: str | None, rollback: bool, service: Service, *, inactive: bool = False
 ) -> str | None:
     if not rollback or not back:
@@ -164,13 +164,13 @@ def undo_sentence(
     return f"UpdateService back to {to}, the last revision seen healthy, and watch that too{cache}"
 
 
-def cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> tuple[Step, ...]:
+def _cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> tuple[Step, ...]:
     """The CDN's cache follows what runs (runbook 3, step 5). Planned also where nothing rolls out:
     a run that was killed just before it is finished so, and the invalidation of a deployment is
     made only once, however often it is asked for."""
     if not service.invalidate or facts.distribution is None:
         return ()
-    distribution: Distribution = require(facts.distribution, "CloudFront distribution")
+    distribution: Distribution = _require(facts.distribution, "CloudFront distribution")
     says = (
         f"Invalidate {', '.join(service.invalidate)} at CloudFront distribution "
         f"{distribution}, once a deployment, and wait for it"
@@ -185,7 +185,7 @@ def cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> t
     )
 
 
-def runs(facts: ReleaseFacts, revision: TaskDefinition, container: str, image: str) -> bool:
+def _runs(facts: ReleaseFacts, revision: TaskDefinition, container: str, image: str) -> bool:
     """Whether the service's own revision names `image`, and no running task of it has another
     digest (a tag can move).
     """
@@ -200,7 +200,7 @@ def runs(facts: ReleaseFacts, revision: TaskDefinition, container: str, image: s
     return all(found.digest in (None, facts.image.digest) for found in seen if found)
 
 
-def settled(state: ServiceState, primary: Deployment) -> bool:
+def _settled(state: ServiceState, primary: Deployment) -> bool:
     """The roll-out is over and nothing is missing; ECS keeps no rolloutState for some old
     services.
     """

@@ -25,10 +25,10 @@ def by_terraform(plan: Plan, service: Service) -> Plan:
         f"Check Terraform: it is here and initialised, and declares "
         f"{service.image_variable or 'an image variable'}",
     )
-    return replace(plan, steps=(check, *steps(plan, service)))
+    return replace(plan, steps=(check, *_steps(plan, service)))
 
 
-def steps(plan: Plan, service: Service) -> Iterator[Step]:
+def _steps(plan: Plan, service: Service) -> Iterator[Step]:
     for step in plan.steps:
         if step.verb == "register":
             says = (

@@ -34,7 +34,7 @@ def image_mismatch(
     return Unknown(f"ECS shows no image digest of task {blind[0]}") if blind else None
 
 
-def shortfall_of(
+def service_image_mismatch(
     state: ServiceState | Unknown | None,
     tasks: tuple[TaskState, ...] | Unknown,
     container: str,

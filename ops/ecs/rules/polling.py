@@ -12,11 +12,11 @@ from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
 from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact
 
-CALLS_A_SECOND = 0.5  # on average, over the whole watch
-RESERVED_CALLS = 5.0  # calls kept for a stop, so that its diagnosis does not break the average
+_CALLS_A_SECOND = 0.5  # on average, over the whole watch
+_RESERVED_CALLS = 5.0  # calls kept for a stop, so that its diagnosis does not break the average
 # calls more at the start, so that the table has targets at once; worn off after HEAD_START_S
-INITIAL_BURST = 2.0
-INITIAL_BURST_S = 24.0
+_INITIAL_BURST = 2.0
+_INITIAL_BURST_S = 24.0
 LONGEST_PAUSE_S = 60.0  # between two looks while nothing answers
 FAST_POLLS = (
     3  # looks for a stop that DescribeServices already counts and ListTasks does not list yet
@@ -26,18 +26,18 @@ HEARTBEAT_S = 20.0  # target health changes without any change in DescribeServic
 TASKS_COST = 2  # ListTasks, DescribeTasks
 TARGETS_COST = 1  # DescribeTargetHealth
 STAGE_COST = 2  # ListServiceDeployments, DescribeServiceDeployments
-TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
-OLD_TASKS = re.compile(
+_TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
+_OLD_TASKS = re.compile(
     r"has stopped \d+ running tasks", re.IGNORECASE
 )  # draining; a stop of ours shows in the counts
-STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
-UNHEALTHY = re.compile(r"is unhealthy in", re.IGNORECASE)
+_STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
+_UNHEALTHY = re.compile(r"is unhealthy in", re.IGNORECASE)
 
 
 def within_budget(calls: int, *, made: int, elapsed_s: float) -> bool:
     """Whether `calls` more, after `made` in `elapsed_s` seconds, stay within the ration."""
-    head_start = (RESERVED_CALLS + INITIAL_BURST) * max(0.0, 1 - elapsed_s / INITIAL_BURST_S)
-    return made + calls <= CALLS_A_SECOND * elapsed_s - RESERVED_CALLS + head_start + 1
+    head_start = (_RESERVED_CALLS + _INITIAL_BURST) * max(0.0, 1 - elapsed_s / _INITIAL_BURST_S)
+    return made + calls <= _CALLS_A_SECOND * elapsed_s - _RESERVED_CALLS + head_start + 1
 
 
 def may_have_stopped_tasks(previous: ServiceState | None, current: ServiceState, id: str) -> bool:
@@ -49,15 +49,15 @@ def may_have_stopped_tasks(previous: ServiceState | None, current: ServiceState,
         return False
     if was is None or previous is None:
         return ours.failed > 0 or ours.rollout_state == "FAILED"
-    new = new_messages(previous, current)
-    said = any(TROUBLE.search(text) and not OLD_TASKS.search(text) for text in new)
+    new = _new_messages(previous, current)
+    said = any(_TROUBLE.search(text) and not _OLD_TASKS.search(text) for text in new)
     replaced = was.running + was.pending >= was.desired > 0 and any(
-        STARTED.search(text) for text in new
+        _STARTED.search(text) for text in new
     )
-    return said or replaced or lost_tasks(was, ours)
+    return said or replaced or _lost_tasks(was, ours)
 
 
-def lost_tasks(was: Deployment, ours: Deployment) -> bool:
+def _lost_tasks(was: Deployment, ours: Deployment) -> bool:
     turned = ours.rollout_state == "FAILED" != was.rollout_state
     gone = ours.running < was.running or was.pending - ours.pending > max(
         0, ours.running - was.running
@@ -65,23 +65,23 @@ def lost_tasks(was: Deployment, ours: Deployment) -> bool:
     return turned or gone or ours.failed > was.failed
 
 
-def new_messages(previous: ServiceState, current: ServiceState) -> list[str]:
+def _new_messages(previous: ServiceState, current: ServiceState) -> list[str]:
     known = {event.id for event in previous.events}
     return [event.message for event in current.events if event.id not in known]
 
 
-def oldest_first(events: Iterable[Event]) -> list[Event]:
+def _oldest_first(events: Iterable[Event]) -> list[Event]:
     """ECS lists the newest first; events of the same moment keep their order."""
     newest_last = tuple(events)[::-1]
     return sorted(newest_last, key=lambda event: event.at.timestamp() if event.at else 0.0)
 
 
-def unseen_tasks(service: ServiceState, since: datetime | None, seen: Iterable[str]) -> list[Event]:
+def unseen_events(service: ServiceState, since: datetime | None, seen: Iterable[str]) -> list[Event]:
     """Events from `since` on (by AWS's clock; None: not known yet, so none), oldest first, whose
     ids are not among `seen`.
     """
     known = set(seen)
-    new = [event for event in oldest_first(service.events) if event.id not in known]
+    new = [event for event in _oldest_first(service.events) if event.id not in known]
     return [event for event in new if since and (event.at is None or event.at >= since)]
 
 
@@ -93,10 +93,10 @@ def health_check_events(service: ServiceState, id: str) -> tuple[str, ...]:
     since = ours.created_at if ours else None
     new = [
         event
-        for event in oldest_first(service.events)
+        for event in _oldest_first(service.events)
         if not (since and event.at and event.at < since)
     ]
-    return tuple(event.message for event in new if UNHEALTHY.search(event.message))[-2:]
+    return tuple(event.message for event in new if _UNHEALTHY.search(event.message))[-2:]
 
 
 def stopped_order(task: TaskState) -> float:
@@ -130,7 +130,7 @@ def timeout_finding(
             )
     evidence += [
         Evidence("DescribeServices events", redact(event.message))
-        for event in oldest_first(service.events)[-3:]
+        for event in _oldest_first(service.events)[-3:]
     ]
     return Finding(
         "not_ready_in_time",

@@ -20,7 +20,7 @@ from ops.ecs.rules.stop_findings import ADVICE, EXIT_CODES, UNKNOWN, Advice
 from ops.ecs.rules.stop_reasons import StopReason, classify
 
 Kind = Literal["transient", "final", "benign", "symptom", "unknown"]
-BY_STOP_CODE: Mapping[str, Kind] = {
+_BY_STOP_CODE: Mapping[str, Kind] = {
     "UserInitiated": "benign",
     "SpotInterruption": "transient",
     "TerminationNotice": "transient",
@@ -29,11 +29,11 @@ BY_STOP_CODE: Mapping[str, Kind] = {
     "EssentialContainerExited": "symptom",
     "TaskFailedToStart": "symptom",
 }
-ENDED_BY_ITSELF = ("ECS-ESSENTIAL", "ECS-TFTS", "EssentialContainerExited", "TaskFailedToStart")
-KILLED = (137, 143)  # what a container gets when another one's end takes it down
-NEEDS_TARGETS = "ECS-ELB"
-VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
-WRONG_ARCHITECTURE = re.compile(r"exec format error", re.IGNORECASE)
+_ENDED_BY_ITSELF = ("ECS-ESSENTIAL", "ECS-TFTS", "EssentialContainerExited", "TaskFailedToStart")
+_KILLED = (137, 143)  # what a container gets when another one's end takes it down
+_NEEDS_TARGETS = "ECS-ELB"
+_VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
+_WRONG_ARCHITECTURE = re.compile(r"exec format error", re.IGNORECASE)
 GONE = ("STOPPED", "DEPROVISIONING")
 
 
@@ -58,12 +58,12 @@ class StopCause:
         """Equal for two stops with the same cause: same code, and exit code where a container ended
         by itself; same words if unknown.
         """
-        if self.code in ENDED_BY_ITSELF:
+        if self.code in _ENDED_BY_ITSELF:
             return self.code, self.container, self.exit_code
-        return self.code, "" if self.code else VARYING.sub("#", self.text), None
+        return self.code, "" if self.code else _VARYING.sub("#", self.text), None
 
 
-def cause(task: TaskState, container: str | None = None) -> StopCause:
+def find_cause(task: TaskState, container: str | None = None) -> StopCause:
     """The cause of a stop. `container`: ours, preferred where several containers ended."""
     texts = [task.stopped_reason, *(each.reason for each in task.containers if each.reason)]
     known = [(reason, text) for text in texts if (reason := classify(text))]
@@ -71,13 +71,13 @@ def cause(task: TaskState, container: str | None = None) -> StopCause:
     ended = responsible_container(task, container)
     name, exit_code = (ended.name, ended.exit_code) if ended else ("", None)
     if found:
-        return StopCause(found[0].code, kind_of(found[0]), found[1], name, exit_code)
+        return StopCause(found[0].code, _kind_of(found[0]), found[1], name, exit_code)
     text = next((text for text in texts if text), "")
-    kind = BY_STOP_CODE.get(task.stop_code)
+    kind = _BY_STOP_CODE.get(task.stop_code)
     return StopCause(task.stop_code if kind else "", kind or "unknown", text, name, exit_code)
 
 
-def kind_of(reason: StopReason) -> Kind:
+def _kind_of(reason: StopReason) -> Kind:
     """A network that was away once may be back; the second task that finds it away makes it final
     (`ops.ecs.rules.verdict`).
     """
@@ -89,13 +89,13 @@ def responsible_container(task: TaskState, container: str | None = None) -> Cont
     ours, any.
     """
     ours = sorted(task.containers, key=lambda each: each.name != container)
-    by_itself = [each for each in ours if each.exit_code not in (None, 0, *KILLED)]
+    by_itself = [each for each in ours if each.exit_code not in (None, 0, *_KILLED)]
     with_reason = [each for each in ours if each.reason]
-    not_taken_down = [each for each in ours if each.exit_code in (0, KILLED[0])]
+    not_taken_down = [each for each in ours if each.exit_code in (0, _KILLED[0])]
     return next(iter((*with_reason, *by_itself, *not_taken_down, *ours)), None)
 
 
-def finding(
+def stop_finding(
     task: TaskState,
     why: StopCause,
     log_lines: Sequence[str] = (),
@@ -118,26 +118,26 @@ def finding(
         "service": service,
         "ecs_service": ecs_service,
         "target_group": target_group,
-        **template_names(task, why),
+        **_template_names(task, why),
     }
     fix = tuple(
         command
         for template in advice.fix
-        if (command := render_command(template.replace("{aws}", aws), names))
+        if (command := _render_command(template.replace("{aws}", aws), names))
     )
-    name, meant = meaning(why, advice, log_lines)
+    name, meant = _meaning(why, advice, log_lines)
     code = f" ({why.code})" if why.code else ""
     return Finding(
         name,
-        f"task {task.id}: {meant}{code}{exit_note(task, why)}",
-        confidence(why, log_lines),
-        tuple(evidence(task, why, log_lines, tuple(checked(why, targets, said)), log_problem)),
+        f"task {task.id}: {meant}{code}{_exit_note(task, why)}",
+        _confidence(why, log_lines),
+        tuple(_evidence(task, why, log_lines, tuple(_health_check_evidence(why, targets, said)), log_problem)),
         fix,
     )
 
 
-def meaning(why: StopCause, advice: Advice, log_lines: Iterable[str]) -> tuple[str, str]:
-    if why.code in ENDED_BY_ITSELF and any(WRONG_ARCHITECTURE.search(line) for line in log_lines):
+def _meaning(why: StopCause, advice: Advice, log_lines: Iterable[str]) -> tuple[str, str]:
+    if why.code in _ENDED_BY_ITSELF and any(_WRONG_ARCHITECTURE.search(line) for line in log_lines):
         return (
             "image_platform",
             "the image is built for another CPU architecture than the task runs on",
@@ -147,7 +147,7 @@ def meaning(why: StopCause, advice: Advice, log_lines: Iterable[str]) -> tuple[s
     return advice.finding, advice.says
 
 
-def exit_note(task: TaskState, why: StopCause) -> str:
+def _exit_note(task: TaskState, why: StopCause) -> str:
     if not why.container:
         return ""
     if why.exit_code is None:
@@ -164,11 +164,11 @@ def exit_note(task: TaskState, why: StopCause) -> str:
     )
 
 
-def confidence(
+def _confidence(
     why: StopCause, log_lines: Sequence[str]
 ) -> Literal["certain", "likely", "possible"]:
     if why.kind == "unknown" or (
-        why.kind == "symptom" and why.exit_code == KILLED[0] and why.code in ENDED_BY_ITSELF
+        why.kind == "symptom" and why.exit_code == _KILLED[0] and why.code in _ENDED_BY_ITSELF
     ):
         return "possible"  # SIGKILL without an out-of-memory text may be the stop timeout
     if why.code == "ECS-PULL-403":
@@ -176,9 +176,9 @@ def confidence(
     return "certain" if why.kind != "symptom" or log_lines else "likely"
 
 
-def checked(why: StopCause, targets: Iterable[Target], said: Iterable[str]) -> Iterable[Evidence]:
+def _health_check_evidence(why: StopCause, targets: Iterable[Target], said: Iterable[str]) -> Iterable[Evidence]:
     """What the load balancer's checks saw, as ELB and ECS word it."""
-    if why.code == NEEDS_TARGETS:
+    if why.code == _NEEDS_TARGETS:
         for target in targets:
             words = " ".join(
                 part for part in (target.state, target.reason, target.description) if part
@@ -188,7 +188,7 @@ def checked(why: StopCause, targets: Iterable[Target], said: Iterable[str]) -> I
             yield Evidence("DescribeServices events", redact(message))
 
 
-def evidence(
+def _evidence(
     task: TaskState,
     why: StopCause,
     log_lines: Sequence[str],
@@ -213,7 +213,7 @@ def evidence(
         yield Evidence(f"log of {why.container or task.id}", f"unknown: {redact(log_problem)}")
 
 
-def template_names(task: TaskState, why: StopCause) -> dict[str, str]:
+def _template_names(task: TaskState, why: StopCause) -> dict[str, str]:
     """AWS's names that a command needs, as the task itself tells them."""
     named = task.container(why.container)
     image = named.image if named else ""
@@ -229,7 +229,7 @@ def template_names(task: TaskState, why: StopCause) -> dict[str, str]:
     }
 
 
-def render_command(template: str, names: Mapping[str, str]) -> str | None:
+def _render_command(template: str, names: Mapping[str, str]) -> str | None:
     """The command with its names quoted for a shell; None where one is not known."""
     wanted = re.findall(r"\{(\w+)\}", template)
     if not all(names.get(name) for name in wanted):

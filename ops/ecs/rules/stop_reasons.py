@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Kind = Literal["transient", "final", "benign", "symptom"]
-PLAIN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'"})
+_PLAIN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'"})
 
 
 @dataclass(frozen=True)
@@ -231,7 +231,7 @@ REASONS = (
     StopReason("ECS-TFTS", "symptom", r"^Task failed to start"),
 )
 
-COMPILED = tuple(
+_COMPILED = tuple(
     (reason, re.compile(reason.pattern, re.IGNORECASE | re.DOTALL)) for reason in REASONS
 )
 
@@ -240,5 +240,5 @@ def classify(text: str) -> StopReason | None:
     """The first known reason that `text` (a `stoppedReason`, or a container's `reason`) shows, or
     None.
     """
-    plain = text.translate(PLAIN)
-    return next((reason for reason, pattern in COMPILED if pattern.search(plain)), None)
+    plain = text.translate(_PLAIN)
+    return next((reason for reason, pattern in _COMPILED if pattern.search(plain)), None)

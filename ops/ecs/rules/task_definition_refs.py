@@ -11,7 +11,7 @@ from typing import Any
 from ops.aws.facts import TaskDefinition
 
 # arn:partition:secretsmanager:region:account:secret:name; then :json-key:version-stage:version-id
-SECRET_ARN_PARTS = 7
+_SECRET_ARN_PARTS = 7
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class LogGroup:
     created: bool
 
 
-def containers(revision: TaskDefinition) -> Iterator[Mapping[str, Any]]:
+def _containers(revision: TaskDefinition) -> Iterator[Mapping[str, Any]]:
     yield from revision.document.get("containerDefinitions") or ()
 
 
@@ -50,7 +50,7 @@ def references(revision: TaskDefinition) -> tuple[Reference, ...]:
     """Every secret that the containers are given, in their order."""
     return tuple(
         reference(container.get("name", ""), entry.get("name", ""), entry.get("valueFrom", ""))
-        for container in containers(revision)
+        for container in _containers(revision)
         for entry in container.get("secrets") or ()
     )
 
@@ -59,14 +59,14 @@ def reference(container: str, variable: str, value_from: str) -> Reference:
     parts = value_from.split(":")
     if parts[0] != "arn" or parts[2:3] != ["secretsmanager"]:
         return Reference(container, variable, value_from)
-    key = parts[SECRET_ARN_PARTS] if len(parts) > SECRET_ARN_PARTS else ""
-    return Reference(container, variable, ":".join(parts[:SECRET_ARN_PARTS]), key or None)
+    key = parts[_SECRET_ARN_PARTS] if len(parts) > _SECRET_ARN_PARTS else ""
+    return Reference(container, variable, ":".join(parts[:_SECRET_ARN_PARTS]), key or None)
 
 
 def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
     """The log groups of the containers that use the `awslogs` driver."""
     found = []
-    for container in containers(revision):
+    for container in _containers(revision):
         logging = container.get("logConfiguration") or {}
         options = logging.get("options") or {}
         if logging.get("logDriver") == "awslogs" and options.get("awslogs-group"):

@@ -17,19 +17,21 @@ from dataclasses import dataclass, replace
 
 from ops.aws.facts import Deployment, Event, ServiceState, TaskState
 from ops.core.findings import Verdict
-from ops.ecs.rules.stop_diagnosis import StopCause, cause
+from ops.ecs.rules.stop_diagnosis import StopCause, find_cause
 
-APPEARS_S = 12.0  # ECS is eventually consistent: a deployment may be missing from the first answers
+_APPEARS_S = (
+    12.0  # ECS is eventually consistent: a deployment may be missing from the first answers
+)
 # with rollback on, ECS starts it within seconds of FAILED; without a completed deployment to go to,
 # never
-ROLLS_BACK_S = 60.0
-GONE_AFTER = 2  # consecutive answers without the service; one may be odd
+_ROLLS_BACK_S = 60.0
+_GONE_AFTER = 2  # consecutive answers without the service; one may be odd
 SETTLE_S = 30.0  # how long the tasks of a service without target group must run after the roll-out
-SHIFTED = frozenset(
+_SHIFTED = frozenset(
     {"PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP"}
 )
-ROLLING_BACK = re.compile(r"roll(?:ing|ed)[ -]?back", re.IGNORECASE)
-NAMED = re.compile(r"rolling back to deployment(?:Id)? \(?(?P<id>ecs-svc/\w+)", re.IGNORECASE)
+_ROLLING_BACK = re.compile(r"roll(?:ing|ed)[ -]?back", re.IGNORECASE)
+_NAMED = re.compile(r"rolling back to deployment(?:Id)? \(?(?P<id>ecs-svc/\w+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -101,56 +103,60 @@ def remember(
     if (
         failed_at is None
         and ours
-        and (ours.rollout_state == "FAILED" or event_says_failed(service, id))
+        and (ours.rollout_state == "FAILED" or _event_says_failed(service, id))
     ):
         failed_at = at
     history = replace(
         history, ours=ours, seen_at=at if now else history.seen_at, failed_at=failed_at
     )
-    return replace(history, rollback=history.rollback or rollback_of(history, service, id))
+    return replace(history, rollback=history.rollback or _rollback_of(history, service, id))
 
 
-def event_says_failed(service: ServiceState, id: str) -> bool:
+def _event_says_failed(service: ServiceState, id: str) -> bool:
     """ECS says it in an event too, which stays when the deployment is no longer listed."""
     return any(f"deployment {id}) deployment failed" in event.message for event in service.events)
 
 
-def rollback_of(history: RolloutHistory, service: ServiceState, id: str) -> str | None:
+def _rollback_of(history: RolloutHistory, service: ServiceState, id: str) -> str | None:
     """The id of the deployment by which ECS takes ours back: its reason or an event says so, or it
     is an older one in front again.
     """
     ours, primary = history.ours, service.primary
     if primary is None or primary.id == id or ours is None:
         return None
-    if ROLLING_BACK.search(primary.rollout_reason) and not older_than_known(
+    if _ROLLING_BACK.search(primary.rollout_reason) and not _older_than_known(
         primary, ours, service, id
     ):
         return primary.id
     if any(
-        (named := NAMED.search(event.message)) and named["id"] == primary.id and after(event, ours)
+        (named := _NAMED.search(event.message))
+        and named["id"] == primary.id
+        and _after(event, ours)
         for event in service.events
     ):
         return primary.id
-    came_back = older(primary, ours) and (
+    came_back = _older(primary, ours) and (
         service.deployment(id) is not None or history.failed_at is not None
     )
     return primary.id if came_back else None  # UpdateService always makes a newer one
 
 
-def older(one: Deployment, other: Deployment) -> bool:
+def _older(one: Deployment, other: Deployment) -> bool:
     return bool(one.created_at and other.created_at and one.created_at < other.created_at)
 
 
-def after(event: Event, ours: Deployment) -> bool:
+def _after(event: Event, ours: Deployment) -> bool:
     return not (event.at and ours.created_at) or event.at >= ours.created_at
 
 
-def older_than_known(primary: Deployment, ours: Deployment, service: ServiceState, id: str) -> bool:
+def _older_than_known(
+    primary: Deployment, ours: Deployment, service: ServiceState, id: str
+) -> bool:
     """An answer from before our deployment, whose PRIMARY was itself a rollback of something
     earlier.
     """
     return (
-        older(primary, ours) and service.deployment(id) is None and ours.rollout_state != "FAILED"
+        _older(primary, ours) and service.deployment(id) is None and ours.rollout_state != "FAILED"
     )
 
 
@@ -167,10 +173,10 @@ def decide(
 
     `bounded`: `timeout_s` includes the bake time; otherwise a bake time comes on top of it.
     """
-    decision = terminal_decision(sight, deployment_id, patient)
+    decision = _terminal_decision(sight, deployment_id, patient)
     limit = deadline(sight, deployment_id, timeout_s, bounded=bounded)
     if decision.verdict is None and sight.at >= limit:
-        why = f"{limit:g} s passed: {decision.phase}; {counts(sight, deployment_id)}"
+        why = f"{limit:g} s passed: {decision.phase}; {_counts(sight, deployment_id)}"
         return Decision(Verdict.TIMED_OUT, decision.phase, why, baking(sight, deployment_id))
     return decision
 
@@ -199,12 +205,12 @@ def baking(sight: Observation, id: str) -> bool:
         or ours.pending
     ):
         return False
-    return not sight.stage or sight.stage in SHIFTED
+    return not sight.stage or sight.stage in _SHIFTED
 
 
-def terminal_decision(sight: Observation, id: str, patient: bool) -> Decision:
+def _terminal_decision(sight: Observation, id: str, patient: bool) -> Decision:
     service, history = sight.service, sight.history
-    if service is None and history.missing < GONE_AFTER:
+    if service is None and history.missing < _GONE_AFTER:
         return Decision(None, "waiting for ECS")
     if service is None or service.status in ("INACTIVE", "DRAINING"):
         return Decision(
@@ -215,23 +221,23 @@ def terminal_decision(sight: Observation, id: str, patient: bool) -> Decision:
             else "the service is being deleted",
         )
     if history.rollback:
-        return rolling_back(service, history)
+        return _rolling_back(service, history)
     ours, primary = service.deployment(id), service.primary
-    if primary and primary.id != id and (ours or history.ours or sight.at >= APPEARS_S):
-        return superseded_decision(sight, ours, primary)
+    if primary and primary.id != id and (ours or history.ours or sight.at >= _APPEARS_S):
+        return _superseded_decision(sight, ours, primary)
     if ours is None:
-        return missing(sight)
-    if completed(ours, service):
+        return _missing(sight)
+    if _completed(ours, service):
         nothing = "; its desired count is 0, so nothing runs" if service.desired == 0 else ""
         return Decision(
             Verdict.SUCCEEDED, "completed", f"{ours.running} of {ours.desired} tasks run{nothing}"
         )
     if ours.rollout_state == "FAILED":
-        return failed(sight, ours, service)
-    return in_progress_decision(sight, ours, service, patient)
+        return _failed(sight, ours, service)
+    return _in_progress_decision(sight, ours, service, patient)
 
 
-def superseded_decision(
+def _superseded_decision(
     sight: Observation, ours: Deployment | None, primary: Deployment
 ) -> Decision:
     """Another deployment is in front. An answer older than our deployment (it is not in it) is
@@ -239,8 +245,8 @@ def superseded_decision(
     """
     target = primary.task_definition.rsplit("/", 1)[-1]
     last = sight.history.ours
-    if ours is None and last and older(primary, last):
-        if sight.at - sight.history.seen_at < APPEARS_S:
+    if ours is None and last and _older(primary, last):
+        if sight.at - sight.history.seen_at < _APPEARS_S:
             return Decision(None, "waiting for ECS")
         why = (
             f"ours is no longer listed; the earlier deployment {primary.id} to {target} is in "
@@ -252,8 +258,8 @@ def superseded_decision(
     )
 
 
-def missing(sight: Observation) -> Decision:
-    if sight.history.ours is not None and sight.at - sight.history.seen_at < APPEARS_S:
+def _missing(sight: Observation) -> Decision:
+    if sight.history.ours is not None and sight.at - sight.history.seen_at < _APPEARS_S:
         return Decision(None, "waiting for ECS")
     if sight.history.ours is not None:
         return Decision(
@@ -261,12 +267,12 @@ def missing(sight: Observation) -> Decision:
             "superseded",
             "our deployment is no longer listed, and no other is PRIMARY",
         )
-    if sight.at >= APPEARS_S:
+    if sight.at >= _APPEARS_S:
         return Decision(Verdict.FAILED, "gone", "ECS never listed our deployment")
     return Decision(None, "waiting for ECS")
 
 
-def completed(ours: Deployment, service: ServiceState) -> bool:
+def _completed(ours: Deployment, service: ServiceState) -> bool:
     """By `rolloutState`; where ECS keeps none, all of the service's tasks run and no other
     deployment is left.
     """
@@ -279,14 +285,14 @@ def completed(ours: Deployment, service: ServiceState) -> bool:
     )
 
 
-def failed(sight: Observation, ours: Deployment, service: ServiceState) -> Decision:
+def _failed(sight: Observation, ours: Deployment, service: ServiceState) -> Decision:
     """ECS said FAILED (by its breaker or an alarm); where it rolls back, that is waited for, though
     not for ever.
     """
     waited = sight.at - (
         sight.history.failed_at if sight.history.failed_at is not None else sight.at
     )
-    if service.rolls_back and waited < ROLLS_BACK_S:
+    if service.rolls_back and waited < _ROLLS_BACK_S:
         return Decision(None, "failed, rollback expected", ours.rollout_reason)
     kept = (
         ""
@@ -298,7 +304,7 @@ def failed(sight: Observation, ours: Deployment, service: ServiceState) -> Decis
     )
 
 
-def rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
+def _rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
     """Our deployment failed and ECS takes it back: followed to that deployment's own end, which is
     never a success of ours.
     """
@@ -314,7 +320,7 @@ def rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
             Verdict.FAILED, "rollback lost", f"{reason}; the rollback is no longer listed"
         )
     target = back.task_definition.rsplit("/", 1)[-1]
-    if completed(back, service):
+    if _completed(back, service):
         return Decision(Verdict.ROLLED_BACK, "rolled back", f"{reason}; ECS went back to {target}")
     if back.rollout_state == "FAILED":
         return Decision(
@@ -325,32 +331,32 @@ def rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
     return Decision(None, "rolling back", f"{reason}; ECS goes back to {target}")
 
 
-def in_progress_decision(
+def _in_progress_decision(
     sight: Observation, ours: Deployment, service: ServiceState, patient: bool
 ) -> Decision:
     """In progress: doomed by a final cause, by a cause that came twice, or simply under way."""
-    doom = failure_reason(sight)
+    doom = _failure_reason(sight)
     if doom and not (patient and service.breaker and service.breaker_rollback):
         return Decision(Verdict.FAILED, "failed", doom)
     if doom:
         return Decision(None, "failing, ECS will roll back", doom)
-    if any(cause(task, sight.container).failure for task in sight.stopped):
+    if any(find_cause(task, sight.container).failure for task in sight.stopped):
         return Decision(None, "a task stopped, retried")
     if ours.running < ours.desired or ours.pending:
         return Decision(None, "starting tasks")
     if baking(sight, ours.id):
         return Decision(
-            None, "baking" if sight.stage in ("", "BAKE_TIME") else stage_words(sight.stage)
+            None, "baking" if sight.stage in ("", "BAKE_TIME") else _stage_words(sight.stage)
         )
     if service.strategy != "ROLLING" and sight.stage:
-        return Decision(None, stage_words(sight.stage))
+        return Decision(None, _stage_words(sight.stage))
     others = [each for each in service.deployments if each.id != ours.id and each.running]
     if any(each.desired for each in others):
         return Decision(None, "waiting to be healthy")
     return Decision(None, "draining old tasks" if others else "settling")
 
 
-def stage_words(stage: str) -> str:
+def _stage_words(stage: str) -> str:
     """`PRODUCTION_TRAFFIC_SHIFT` as `production traffic shift`."""
     return stage.lower().replace("_", " ")
 
@@ -370,11 +376,11 @@ def settle(settling: Settling, sight: Observation, settle_s: float) -> Decision:
     for task in sorted(
         sight.stopped, key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0
     ):
-        why = cause(task, sight.container)
+        why = find_cause(task, sight.container)
         if task.arn not in settling.stopped and why.failure:
             said = (
                 f"task {task.id} stopped within {settle_s:g} s of the completed roll-out: "
-                f"{words(why)}"
+                f"{_words(why)}"
             )
             return Decision(Verdict.FAILED, "failed", said)
     if sight.at - settling.since < settle_s:
@@ -390,7 +396,7 @@ def same_tasks(settling: Settling, running: frozenset[str], desired: int) -> boo
     return bool(settling.tasks) and len(kept) >= min(desired, len(settling.tasks))
 
 
-def failure_reason(sight: Observation) -> str:
+def _failure_reason(sight: Observation) -> str:
     """The sentence that ends a roll-out, or nothing: a final cause, or the second stop with the
     same cause.
     """
@@ -398,18 +404,18 @@ def failure_reason(sight: Observation) -> str:
     for task in sorted(
         sight.stopped, key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0
     ):
-        why = cause(task, sight.container)
+        why = find_cause(task, sight.container)
         if not why.failure:
             continue
         if why.kind == "final":
-            return f"task {task.id} stopped, and no retry mends it: {words(why)}"
-        if any(is_repeat(why, earlier, task) for earlier in seen[why.key]):
-            return f"task {task.id} is the second to stop with the same cause: {words(why)}"
+            return f"task {task.id} stopped, and no retry mends it: {_words(why)}"
+        if any(_is_repeat(why, earlier, task) for earlier in seen[why.key]):
+            return f"task {task.id} is the second to stop with the same cause: {_words(why)}"
         seen[why.key].append(task)
     return ""
 
 
-def is_repeat(why: StopCause, earlier: TaskState, task: TaskState) -> bool:
+def _is_repeat(why: StopCause, earlier: TaskState, task: TaskState) -> bool:
     """A transient cause counts again only for a task made after the first stop: two tasks hit by
     one blip are one (a network is not).
     """
@@ -422,12 +428,12 @@ def is_repeat(why: StopCause, earlier: TaskState, task: TaskState) -> bool:
     return task.created_at >= earlier.stopped_at
 
 
-def words(why: StopCause) -> str:
+def _words(why: StopCause) -> str:
     exit_code = f", exit code {why.exit_code}" if why.exit_code is not None else ""
     return f"{why.code or 'unknown reason'}{exit_code}"
 
 
-def counts(sight: Observation, id: str) -> str:
+def _counts(sight: Observation, id: str) -> str:
     ours = sight.service.deployment(id) if sight.service else None
     return (
         f"{ours.running} of {ours.desired} tasks run, {ours.pending} pending"
@@ -440,10 +446,10 @@ def wants_details(previous: ServiceState | None, current: ServiceState | None) -
     """Whether tasks and targets are worth another look: counts, failures, states or events
     changed.
     """
-    return fingerprint(previous) != fingerprint(current)
+    return _fingerprint(previous) != _fingerprint(current)
 
 
-def fingerprint(service: ServiceState | None) -> object:
+def _fingerprint(service: ServiceState | None) -> object:
     if service is None:
         return None
     deployments = tuple(

@@ -42,7 +42,7 @@ class ReleaseRow:
         None  # the database's at that release; None where it could not be read
     )
     subject: str = ""  # of the commit
-    dated: Literal["deployed", "pushed", "started"] = "deployed"
+    with_start_time: Literal["deployed", "pushed", "started"] = "deployed"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def all_digests_known(tasks: Iterable[TaskState], container: str) -> bool:
     return all(state is not None and state.digest for state in going)
 
 
-def running(tasks: Iterable[TaskState], container: str) -> tuple[RunningImage, ...]:
+def running_images(tasks: Iterable[TaskState], container: str) -> tuple[RunningImage, ...]:
     """What runs, each image once: more than one while tasks differ (in the middle of a
     roll-out).
     """
@@ -78,7 +78,7 @@ def running(tasks: Iterable[TaskState], container: str) -> tuple[RunningImage, .
     for task in tasks:
         state = task.container(container)
         if task.status == "RUNNING" and state and state.digest:
-            since = utc(task.created_at)
+            since = _utc(task.created_at)
             before = found.get(state.digest)
             found[state.digest] = RunningImage(
                 state.digest, image_tag(state.image), min(since, before.since) if before else since
@@ -86,7 +86,7 @@ def running(tasks: Iterable[TaskState], container: str) -> tuple[RunningImage, .
     return tuple(found.values())
 
 
-def missing(records: Iterable[Mapping[str, Any]], running: Iterable[RunningImage]) -> bool:
+def has_unrecorded(records: Iterable[Mapping[str, Any]], running: Iterable[RunningImage]) -> bool:
     """Whether something runs that none of the records has brought."""
     brought = {record.get("digest") for record in records if record.get("verdict") == "succeeded"}
     return any(image.digest not in brought for image in running)
@@ -121,17 +121,17 @@ def newest_first(entries: Iterable[tuple[str, datetime]]) -> tuple[tuple[str, da
     return tuple(sorted(by_key, key=lambda entry: entry[1], reverse=True))
 
 
-def ended(record: Mapping[str, Any], written: datetime) -> datetime:
+def end_time(record: Mapping[str, Any], written: datetime) -> datetime:
     """When the release ended, by S3's clock: when its record was written, less the time that it had
     waited to be sent (`late_s`).
     """
     return written - timedelta(seconds=_seconds(record.get("late_s")))
 
 
-def dated(record: Mapping[str, Any], written: datetime) -> dict[str, Any]:
+def with_start_time(record: Mapping[str, Any], written: datetime) -> dict[str, Any]:
     """The record with `at`, when the release began, by S3's clock in place of its machine's."""
-    began = ended(record, written) - timedelta(seconds=_seconds(record.get("took_s")))
-    return {**record, "at": utc(began)}
+    began = end_time(record, written) - timedelta(seconds=_seconds(record.get("took_s")))
+    return {**record, "at": _utc(began)}
 
 
 def _seconds(value: Any) -> float:
@@ -163,8 +163,8 @@ def rows(
     records; where older ones were not read, older images may well have one, so they are left
     out."""
     running = tuple(running)
-    pushed = None if images is None else {image.digest: unrecorded_row(image) for image in images}
-    listed = [recorded_row(record, pushed) for record in records]
+    pushed = None if images is None else {image.digest: _unrecorded_row(image) for image in images}
+    listed = [_recorded_row(record, pushed) for record in records]
     seen, oldest = (
         {row.digest for row in listed},
         "" if complete else min((row.at for row in listed), default=""),
@@ -175,20 +175,20 @@ def rows(
     found = [*listed, *without]
     for image in running:
         if all(row.digest != image.digest for row in found):
-            found.append((pushed or {}).get(image.digest) or started_row(image, pushed))
+            found.append((pushed or {}).get(image.digest) or _started_row(image, pushed))
     ordered = sorted(found, key=lambda row: row.at, reverse=True)
-    current = {id(current_row(ordered, image)) for image in running}
-    return tuple(as_known(replace(row, current=id(row) in current), known) for row in ordered)
+    current = {id(_current_row(ordered, image)) for image in running}
+    return tuple(_without_unknown(replace(row, current=id(row) in current), known) for row in ordered)
 
 
-def as_known(row: ReleaseRow, known: Known) -> ReleaseRow:
+def _without_unknown(row: ReleaseRow, known: Known) -> ReleaseRow:
     """The row without what only an unread source could say."""
     if not known.records and not row.recorded:
         row = replace(row, recorded=None, verdict=None, commit=None, by=None)
     return row if known.tasks or row.current else replace(row, current=None)
 
 
-def current_row(ordered: list[ReleaseRow], image: RunningImage) -> ReleaseRow:
+def _current_row(ordered: list[ReleaseRow], image: RunningImage) -> ReleaseRow:
     """The newest row that brought what runs, else the newest one with it: a failed roll-out that
     was kept runs, too.
     """
@@ -196,7 +196,7 @@ def current_row(ordered: list[ReleaseRow], image: RunningImage) -> ReleaseRow:
     return next((row for row in ours if row.verdict in ("succeeded", "unrecorded")), ours[0])
 
 
-def recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> ReleaseRow:
+def _recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> ReleaseRow:
     kept = ("tag", "digest", "commit", "by", "at", "verdict")
     tag, digest, commit, by, at, verdict = (str(record.get(name) or "") for name in kept)
     schema, subject = record.get("schema_revision"), redacted(record.get("subject") or "")
@@ -216,14 +216,14 @@ def recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> Rel
     )
 
 
-def unrecorded_row(image: Image) -> ReleaseRow:
+def _unrecorded_row(image: Image) -> ReleaseRow:
     """An image in ECR; when it was deployed nobody knows, only when it was pushed."""
     return ReleaseRow(
         image.tag,
         image.digest,
         "",
         "",
-        utc(image.pushed_at),
+        _utc(image.pushed_at),
         "unrecorded",
         False,
         True,
@@ -232,7 +232,7 @@ def unrecorded_row(image: Image) -> ReleaseRow:
     )
 
 
-def started_row(image: RunningImage, known: Container[str] | None) -> ReleaseRow:
+def _started_row(image: RunningImage, known: Container[str] | None) -> ReleaseRow:
     """What runs, and neither a record nor ECR has it: ECS alone knows."""
     in_ecr = None if known is None else image.digest in known
     return ReleaseRow(
@@ -249,7 +249,7 @@ def started_row(image: RunningImage, known: Container[str] | None) -> ReleaseRow
     )
 
 
-def utc(at: datetime | None) -> str:
+def _utc(at: datetime | None) -> str:
     return at.astimezone(UTC).isoformat(timespec="seconds") if at else ""
 
 
