@@ -63,16 +63,16 @@ def watched(
 ) -> tuple[watch.WatchResult, Notes]:
     """The real watch over a recording."""
     clock, notes = recording.clock, notes or Notes(recording.clock)
-    eyes = watch.ecs_observer(recording.cloud(), "cluster", "backend", "backend")
+    observer = watch.EcsObserver(recording.cloud(), "cluster", "backend", "backend")
     settings = {
         "timeout_s": timeout_s,
-        "patient": patient,
+        "leave_to_circuit_breaker": patient,
         "follow": follow,
-        "bounded": bounded,
+        "timeout_includes_bake": bounded,
         "service": "backend",
     }
     outcome = watch.watch(
-        eyes, "ecs-svc/new", screen=notes, clock=clock, sleep=clock.sleep, **settings
+        observer, "ecs-svc/new", display=notes, clock=clock, sleep=clock.sleep, **settings
     )
     return outcome, notes
 

@@ -1,5 +1,6 @@
-"""CloudFront: which distributions there are, invalidations, and what a page's headers say of the
-cache (runbook 3, step 5, and 7).
+"""CloudFront: distributions, invalidations, and cache headers of a page (runbook 3).
+
+See runbook 3, steps 5 and 7.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ops.core.errors import OpsError, Refused, Unreachable
 from ops.http import client as http_client
 from ops.http import errors
 
-# a browser's: each encoding is an object of its own in the cache, and visitors get this one
+# as a browser sends them: the cache keeps one object for each encoding
 _HEADERS = {**http_client.HEADERS, "accept-encoding": "gzip, deflate, br"}
 
 
@@ -25,7 +26,7 @@ _NO_HEAD = (405, 501)  # RFC 9110, sections 15.5.6 and 15.6.2
 def _translated_cloudfront(
     cloud: AwsSession, id: str, call: str, **answers: OpsError
 ) -> AbstractContextManager[None]:
-    """CloudFront's errors as ours; a missing distribution is refused by its id."""
+    """Translate CloudFront's errors; a missing distribution is Refused by its id."""
     gone = Refused(
         f"CloudFront distribution {id} does not exist",
         "CloudFront answered NoSuchDistribution",
@@ -45,14 +46,17 @@ def distributions(cloud: AwsSession) -> tuple[Distribution, ...]:
 
 
 def distribution(cloud: AwsSession, id: str) -> Distribution:
-    """One by its id (GetDistribution). Raises Refused where there is none."""
+    """One distribution by its id (GetDistribution).
+
+    Raises Refused if it does not exist.
+    """
     with _translated_cloudfront(cloud, id, "GetDistribution"):
         found = cloud.client("cloudfront").get_distribution(Id=id)["Distribution"]
         return _summary({**found["DistributionConfig"], **found})
 
 
 def _items(found: dict[str, Any]) -> Sequence[Any]:
-    """CloudFront's lists: `Items` is left out where `Quantity` is 0."""
+    """The items of a CloudFront list, which omits `Items` if `Quantity` is 0."""
     return found["Items"] if found["Quantity"] else ()
 
 
@@ -74,8 +78,9 @@ def _origin(found: dict[str, Any]) -> str:
 
 
 def invalidate(cloud: AwsSession, id: str, paths: Sequence[str], reference: str) -> Invalidation:
-    """Take `paths` out of the cache (CreateInvalidation). The same `reference` and paths again: the
-    first one is answered, none is made.
+    """Remove `paths` from the cache (CreateInvalidation).
+
+    The same `reference` and paths return the existing invalidation.
     """
     busy = Unreachable(
         f"invalidation of distribution {id}",
@@ -93,7 +98,10 @@ def invalidate(cloud: AwsSession, id: str, paths: Sequence[str], reference: str)
 
 
 def invalidation(cloud: AwsSession, id: str, invalidation_id: str) -> Invalidation:
-    """How far one is (GetInvalidation). Raises Refused where there is none."""
+    """The state of one invalidation (GetInvalidation).
+
+    Raises Refused if it does not exist.
+    """
     gone = Refused(
         f"invalidation {invalidation_id} of distribution {id} does not exist",
         "NoSuchInvalidation",
@@ -105,8 +113,9 @@ def invalidation(cloud: AwsSession, id: str, invalidation_id: str) -> Invalidati
 
 
 def open_invalidations(cloud: AwsSession, id: str) -> tuple[Invalidation, ...]:
-    """Those that are not completed (ListInvalidations, newest first: one page is enough, since few
-    may be under way at once).
+    """Invalidations that are not completed (ListInvalidations).
+
+    The first page is enough: the newest come first, and few may be in progress at once.
     """
     with _translated_cloudfront(cloud, id, "ListInvalidations"):
         answer = cloud.client("cloudfront").list_invalidations(DistributionId=id)
@@ -130,10 +139,11 @@ def _details(found: dict[str, Any]) -> Invalidation:
 def probe_cache(
     site: str, path: str, timeout: float = 10.0, authority: str | None = None
 ) -> CacheAnswer:
-    """What a HEAD of `path` at the site says of the cache (a GET's head, where the application
-    knows no HEAD), no redirect followed.
+    """The cache headers of `path` at the site, by HEAD.
 
-    Raises Unreachable where nothing answers.
+    GET if the application does not support HEAD; no redirect is followed.
+
+    Raises Unreachable if the site does not answer.
     """
     import httpx
 

@@ -1,6 +1,4 @@
-"""CloudFront's facts, in the words of its API reference: a distribution, an invalidation, and how a
-page came out of the cache.
-"""
+"""CloudFront's facts: a distribution, an invalidation, and a page's cache headers."""
 
 from __future__ import annotations
 
@@ -12,8 +10,9 @@ EVERYTHING = "/*"
 
 @dataclass(frozen=True)
 class Distribution:
-    """One distribution (ListDistributions, GetDistribution). `status` is Deployed, or InProgress
-    while a change of it travels.
+    """One distribution (ListDistributions, GetDistribution).
+
+    `status` is Deployed, or InProgress while a change propagates.
     """
 
     id: str
@@ -34,8 +33,9 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Invalidation:
-    """One invalidation (CreateInvalidation, GetInvalidation). `status` is InProgress, then
-    Completed: that takes minutes.
+    """One invalidation (CreateInvalidation, GetInvalidation).
+
+    `status` is InProgress, then Completed after some minutes.
     """
 
     id: str
@@ -59,8 +59,10 @@ class Invalidation:
 
 @dataclass(frozen=True)
 class CacheAnswer:
-    """What one page's headers say: `cache` is the first word of `x-cache` (hit, miss, refreshhit,
-    error), `none` without that header.
+    """The cache headers of one page.
+
+    `cache` is the first word of `x-cache` (hit, miss, refreshhit, error), `none` without that
+    header.
     """
 
     path: str

@@ -1,5 +1,6 @@
-"""`inv cdn.*`: find the distribution, take pages out of its cache and wait, look at what the cache
-holds (runbook 3, step 5, and 7).
+"""`inv cdn.*`: find the distribution, invalidate pages, and check the cache (runbook 3).
+
+See runbook 3, steps 5 and 7.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 
 def find(platform: Platform) -> Distribution:
-    """The environment's distribution. A configured id is taken as it is: nothing is asked, so no
-    permission to list is needed.
+    """The environment's distribution.
+
+    A configured id is used without a lookup, so no permission to list is needed.
     """
     settings = platform.settings.environment
     if settings.cdn.distribution:
@@ -47,13 +49,14 @@ def invalidate(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Invalidation:
-    """Invalidate and wait until that is completed everywhere. Raises TimedOut, and whatever no
-    waiting mends (permission, a wrong id).
+    """Invalidate and wait until that is completed everywhere.
+
+    Raises TimedOut, and permanent errors (permission, a wrong id).
     """
     limit = timeout_s or platform.settings.environment.cdn.timeout
     began = clock()
     made = cloudfront.invalidate(platform.cloud, distribution.id, paths, reference)
-    if made.completed:  # the same one was made before
+    if made.completed:  # it was created before
         ui.progress(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} already")
         return made
     ui.progress(f"  invalidation {made.id} of {', '.join(paths)}: {made.status} (takes minutes)")
@@ -74,7 +77,7 @@ def invalidate(
 def _read_progress(
     platform: Platform, distribution: Distribution, made: Invalidation
 ) -> Invalidation:
-    """How far it is now; a network that drops, or a throttle, is waited out."""
+    """Read the invalidation's state; network errors and throttling leave it unchanged."""
     try:
         return cloudfront.invalidation(platform.cloud, distribution.id, made.id)
     except OpsError as error:
@@ -85,7 +88,7 @@ def _read_progress(
 
 
 def plan(distribution: Distribution, paths: Sequence[str]) -> Plan:
-    """What `cdn.invalidate` would do."""
+    """The plan of `cdn.invalidate`."""
     says = (
         f"Invalidate {', '.join(paths)} at CloudFront distribution {distribution} and wait "
         f"until it is completed"
@@ -95,14 +98,14 @@ def plan(distribution: Distribution, paths: Sequence[str]) -> Plan:
 
 @dataclass(frozen=True)
 class CdnStatus:
-    """The distribution, and the invalidations under way."""
+    """The distribution and its invalidations in progress."""
 
     environment: str
     distribution: Distribution
     open: tuple[Invalidation, ...]
 
     def as_document(self) -> dict[str, Any]:
-        """The shape that `cdn.status --json` prints."""
+        """The document of `cdn.status --json`."""
         deployed = self.distribution.status == "Deployed"
         invalidations = [each.as_document() for each in self.open]
         return {
@@ -125,7 +128,10 @@ class CdnStatus:
 
 
 def status(platform: Platform) -> CdnStatus:
-    """Read now, by id: GetDistribution, ListInvalidations."""
+    """Read the distribution and its invalidations.
+
+    (GetDistribution, ListInvalidations)
+    """
     distribution = cloudfront.distribution(platform.cloud, find(platform).id)
     return CdnStatus(
         platform.settings.name,
@@ -136,8 +142,10 @@ def status(platform: Platform) -> CdnStatus:
 
 @dataclass(frozen=True)
 class CachedPage:
-    """One configured endpoint as the cache answers it. `before`: kept from before the running
-    deployment of `service` began; None where that is unknown."""
+    """The cached copy of one configured endpoint.
+
+    `before`: cached before the running deployment of `service` began; None if that is unknown.
+    """
 
     service: str
     path: str
@@ -145,7 +153,7 @@ class CachedPage:
     before: bool | None
 
     @property
-    def well(self) -> bool:
+    def ok(self) -> bool:
         return isinstance(self.answer, CacheAnswer) and self.before is False
 
     def as_document(self) -> dict[str, Any]:
@@ -174,23 +182,23 @@ class CachedPage:
 
 @dataclass(frozen=True)
 class CacheCheck:
-    """Every configured endpoint's page."""
+    """The cached pages of all configured endpoints."""
 
     environment: str
     site: str
     pages: tuple[CachedPage, ...]
 
     @property
-    def well(self) -> bool:
-        return all(page.well for page in self.pages)
+    def ok(self) -> bool:
+        return all(page.ok for page in self.pages)
 
     def as_document(self) -> dict[str, Any]:
-        """The shape that `cdn.check --json` prints."""
+        """The document of `cdn.check --json`."""
         pages = [page.as_document() for page in self.pages]
         return {
             "environment": self.environment,
             "site": self.site,
-            "healthy": self.well,
+            "healthy": self.ok,
             "pages": pages,
         }
 
@@ -204,28 +212,29 @@ class CacheCheck:
 
 
 def check_cache(platform: Platform) -> CacheCheck:
-    """Ask the site for the headers of every configured endpoint. Raises Refused where no site or
-    endpoint is configured.
+    """Read the cache headers of every configured endpoint.
+
+    Raises Refused if no site or endpoint is configured.
     """
     settings = platform.settings
-    site, asked = settings.environment.site, list(endpoints(settings))
-    if not site or not asked:
+    site, paths = settings.environment.site, list(endpoints(settings))
+    if not site or not paths:
         raise Refused(
             "cdn.check",
             "the environment has no `site`, or no service has `endpoints`",
             "name them in invoke.yaml",
         )
-    answers = gather(**{path: partial(cloudfront.probe_cache, site, path) for _, path in asked})
+    answers = gather(**{path: partial(cloudfront.probe_cache, site, path) for _, path in paths})
     states = gather(
         **{
             name: partial(_state_of, platform, name)
-            for name in dict.fromkeys(name for name, _ in asked)
+            for name in dict.fromkeys(name for name, _ in paths)
         }
     )
     return CacheCheck(
         settings.name,
         site,
-        tuple(_page(name, path, answers[path], states[name]) for name, path in asked),
+        tuple(_page(name, path, answers[path], states[name]) for name, path in paths),
     )
 
 

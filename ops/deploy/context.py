@@ -1,6 +1,4 @@
-"""One release under way: what its steps learn (digest, revision, deployment) is handed from one to
-the next here.
-"""
+"""The state of one deploy: what its steps learn (digest, revision, deployment)."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from ops.preflight.facts import ReleaseFacts
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
 
-_COUNTDOWN_S = 10.0  # on a terminal, before a failed roll-out is undone
+_COUNTDOWN_S = 10.0  # on a terminal, before a failed rollout is undone
 
 
 @dataclass(frozen=True)
@@ -35,40 +33,43 @@ class Rollback:
 
 @dataclass
 class DeployContext:
-    """One release under way. `asks`: let a person stop the undo; `keep`: a failing roll-out is left
-    to ECS and to them; `wait_s`: how long to wait for somebody else's lock, ours or Terraform's;
-    `within_s`: `--timeout`, where it was given, which bounds each of Terraform's commands too;
-    `guard` raises where our lock is lost. `interrupted`: whether a signal started the undo.
-    `rollback`: what undoes the roll-out, None until ECS accepted it. `allow_destroy`: addresses
-    that Terraform may destroy or replace; `terraform_inputs`: digests of its variable files that
-    are not committed, None where Terraform did not run."""
+    """The state of one deploy, passed from step to step.
+
+    `interactive`: an operator may stop the undo; `no_rollback`: leave a failing rollout to ECS
+    and the operator; `wait_s`: how long to wait for a lock, ours or Terraform's;
+    `requested_timeout_s`: `--timeout` if given, which also bounds each Terraform command;
+    `guard` raises if our lock is lost. `interrupted`: whether a signal started the undo.
+    `rollback`: what undoes the rollout, None until ECS accepted it. `allow_destroy`: addresses
+    that Terraform may destroy or replace; `terraform_inputs`: digests of its variable files
+    that are not committed, None if Terraform did not run.
+    """
 
     platform: Platform
     name: str
     facts: ReleaseFacts
     timeout_s: float
-    screen: Callable[[], watch.Display]
+    make_display: Callable[[], watch.Display]
     follow: bool = False
-    asks: bool = False
-    keep: bool = False
+    interactive: bool = False
+    no_rollback: bool = False
     wait_s: float = 0.0
-    within_s: float | None = None
+    requested_timeout_s: float | None = None
     guard: Callable[[], None] = lambda: None
     interrupted: Callable[[], bool] = lambda: False
     allow_destroy: frozenset[str] = frozenset()
     terraform_inputs: Mapping[str, str] | None = None
     changed_inputs: tuple[str, ...] = ()  # `x has changed`, since the last release
-    overtaken: str | None = None
-    unproven: Finding | None = None
-    scaled_away: Finding | None = None
+    superseded_by: str | None = None
+    verification_problem: Finding | None = None
+    scaled_to_zero: Finding | None = None
     digest: str | None = None
     revision: TaskDefinition | None = None
     deployment: str | None = None
-    outcome: watch.WatchResult | None = None
+    watch_result: watch.WatchResult | None = None
     rollback: Rollback | None = None
-    undone: watch.WatchResult | None = None
-    after: tuple[Answer, ...] | None = None
-    not_invalidated: OpsError | None = None
+    rollback_result: watch.WatchResult | None = None
+    answers_after: tuple[Answer, ...] | None = None
+    invalidation_error: OpsError | None = None
     findings: list[Finding] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -88,9 +89,10 @@ class DeployContext:
     def image(self) -> str:
         return f"{self.repository.uri}:{self.facts.tag}"
 
-    def eyes(self) -> watch.Observer:
+    def observer(self) -> watch.EcsObserver:
+        """The reads of this service for a watch."""
         environment = self.platform.settings.environment
-        return watch.ecs_observer(
+        return watch.EcsObserver(
             self.platform.cloud,
             environment.cluster,
             self.service.ecs_service,
@@ -102,43 +104,42 @@ class DeployContext:
         deployment: str,
         timeout_s: float,
         *,
-        patient: bool = False,
-        bounded: bool = False,
+        leave_to_circuit_breaker: bool = False,
+        timeout_includes_bake: bool = False,
         settle_s: float = SETTLE_S,
     ) -> watch.WatchResult:
-        """`patient`: where the service's own circuit breaker rolls back, leave that to it.
-        `bounded`: `timeout_s` includes a bake time.
-        """
+        """Watch `deployment` to its verdict; see `ops.ecs.watch.watch` for the options."""
         return watch.watch(
-            self.eyes(),
+            self.observer(),
             deployment,
             timeout_s=timeout_s,
             poll_s=self.platform.settings.environment.poll,
-            screen=self.screen(),
+            display=self.make_display(),
             follow=self.follow,
-            patient=patient,
-            bounded=bounded,
+            leave_to_circuit_breaker=leave_to_circuit_breaker,
+            timeout_includes_bake=timeout_includes_bake,
             settle_s=settle_s,
             service=self.name,
             sleep=self.pause,
         )
 
     def confirm_undo(self, target: str) -> None:
-        """Raises Refused where the failed roll-out stays: ECS still bakes it, or the operator stops
-        the countdown and says no.
+        """Raise Refused if the failed rollout stays in place.
 
-        Without a terminal, and with `--yes`, nothing is waited for. The first signal ends the
+        ECS still bakes it, or the operator stops the countdown and answers no.
+
+        Without a terminal, and with `--yes`, there is no countdown. The first signal ends the
         countdown or the question and the rollback begins; after one that started the undo, it is
         the second, and stops it. A lost terminal never stops it.
         """
-        if self.outcome and self.outcome.baking:
+        if self.watch_result and self.watch_result.baking:
             why = (
                 "all new tasks run, and ECS waits for the bake time; it ends the deployment itself"
             )
             raise Refused(
                 f"rolling back to {target}", why, f"inv {self.name}.deploy watches it further"
             )
-        if not self.asks or not ui.on_terminal():
+        if not self.interactive or not ui.on_terminal():
             return
         try:
             if ui.countdown(f"rolling back to {target}", _COUNTDOWN_S) and _says_no(
@@ -153,9 +154,7 @@ class DeployContext:
             ui.progress(f"{lost}: rolling back to {target} now")
 
     def pause(self, seconds: float) -> None:
-        """Between two looks of a watch: whoever took our lock over is noticed here, not only at the
-        next step.
-        """
+        """Sleep between two polls of a watch, then check that the lock is still ours."""
         time.sleep(seconds)
         self.guard()
 
@@ -165,7 +164,7 @@ def _says_no(question: str) -> bool:
 
 
 class RolloutFailed(OpsError):
-    """A roll-out came to another verdict than "succeeded"; the release reads which."""
+    """A rollout ended with another verdict than "succeeded"."""
 
     def __init__(self, verdict: Verdict, why: str) -> None:
         self.verdict = verdict

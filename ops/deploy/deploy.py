@@ -1,9 +1,10 @@
-"""`inv SERVICE.deploy`: gather, refuse or plan, apply, look again (runbook 2, steps 1 to 8).
+"""`inv SERVICE.deploy`: read facts, check, plan, apply, verify (runbook 2, steps 1 to 8).
 
-The story of one deploy: the preflight refuses what could not go well; the plan holds only what the
-world lacks; applying it ends in a verdict; a verdict other than "succeeded" takes the service back
-to the last revision that was seen healthy, unless ECS did so already, a newer deployment took over,
-or the operator wants it kept."""
+The preflight checks refuse a deploy that cannot succeed. The plan holds only the steps that are
+still needed, and applying it ends in a verdict. Any verdict but "succeeded" rolls the service back
+to the last healthy revision, unless ECS already did so, a newer deployment superseded ours, or the
+operator asked to keep it.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +43,9 @@ _CHANGES = ("update", "tf-apply")  # the steps that change what runs
 def plan_deploy(
     platform: Platform, name: str, request: DeployRequest
 ) -> tuple[ReleaseFacts, tuple[Item, ...], Plan]:
-    """The facts, the checklist and the plan. Raises Refused where a check says no, ConfigError for
-    a hostile tag or unknown check.
+    """Read the facts, run the checks and make the plan.
+
+    Raises Refused if a check fails, ConfigError for an invalid tag or an unknown check.
     """
     facts = release_facts(platform, name, request.tag, skip=request.skip)
     with refusing(facts):
@@ -55,9 +57,9 @@ def plan_deploy(
 
 
 def _planned(platform: Platform, facts: ReleaseFacts, request: DeployRequest) -> Plan:
-    """The steps, by ECS or by Terraform as the environment says."""
+    """The steps for the environment's rollout, by ECS or by Terraform."""
     service = platform.settings.service(facts.service)
-    plan = plan_release(facts, service, rollback=not request.keep)
+    plan = plan_release(facts, service, rollback=not request.no_rollback)
     return (
         by_terraform(plan, service)
         if platform.settings.environment.rollout == "terraform"
@@ -66,10 +68,11 @@ def _planned(platform: Platform, facts: ReleaseFacts, request: DeployRequest) ->
 
 
 def release(
-    platform: Platform, name: str, request: DeployRequest, screen: Callable[[], watch.Display]
+    platform: Platform, name: str, request: DeployRequest, make_display: Callable[[], watch.Display]
 ) -> DeployResult:
-    """Deploy, prove, or undo. The verdict is in the answer; what stops a release before the service
-    was touched is raised.
+    """Deploy, verify, and roll back on failure; the verdict is in the result.
+
+    Errors before the service was changed are raised.
     """
     environment = platform.settings.environment
     if request.allow_destroy and environment.rollout != "terraform":
@@ -77,13 +80,13 @@ def release(
         raise ConfigError("--allow-destroy", why, f"leave it out: inv {name}.deploy")
     question = f"deploy {name} to {platform.settings.name}"
     if environment.protected and not request.yes:
-        ui.refuse_unanswerable(question)  # known now, so no checklist is gone through first
-    around = _start_health_snapshot(platform, name)
+        ui.refuse_unanswerable(question)  # before the preflight, which would be in vain
+    health = _start_health_snapshot(platform, name)
     facts, items, shown = plan_deploy(platform, name, request)
     ui.progress(shown.as_text())
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
     me = lock.myself(f"deploy {facts.tag}", commit.short if commit else "")
-    place = lock.LockLocation.of(platform.cloud, platform.settings, name)
+    location = lock.LockLocation.of(platform.cloud, platform.settings, name)
     with refusing(facts):
         if environment.protected:
             ui.confirm(
@@ -91,22 +94,30 @@ def release(
                 yes=request.yes,
                 typed=platform.settings.name,
             )
-        with lock.hold(place, me, wait_s=request.wait_s) as ours:
+        with lock.hold(location, me, wait_s=request.wait_s) as ours:
             facts, plan = _replan_under_lock(platform, name, request, facts, shown)
             if plan != shown or (
-                ours and ours.waited
-            ):  # what another deploy changed meanwhile is not this one's
-                around = _start_health_snapshot(platform, name)
+                ours and ours.had_to_wait
+            ):  # another deploy may have changed the health meanwhile
+                health = _start_health_snapshot(platform, name)
             limit = request.timeout_s or environment.deploy_timeout
-            asks, bounds = not request.yes, (request.wait_s, request.timeout_s)
-            work = DeployContext(
-                platform, name, facts, limit, screen, request.follow, asks, request.keep, *bounds
+            interactive, bounds = not request.yes, (request.wait_s, request.timeout_s)
+            context = DeployContext(
+                platform,
+                name,
+                facts,
+                limit,
+                make_display,
+                request.follow,
+                interactive,
+                request.no_rollback,
+                *bounds,
             )
-            work.allow_destroy = request.allow_destroy
-            done = DeployResult(work, Journal(ui.progress), items, around=around)
+            context.allow_destroy = request.allow_destroy
+            done = DeployResult(context, Journal(ui.progress), items, health=health)
             if ours:
-                done.journal.guard = work.guard = replan_guard(done, ours)
-            around.ready()
+                done.journal.guard = context.guard = replan_guard(done, ours)
+            health.ready()
             run(done, plan, me)
     if done.verdict is not Verdict.SUCCEEDED:
         for contact in environment.contacts:
@@ -119,8 +130,10 @@ def _start_health_snapshot(platform: Platform, name: str) -> BeforeAfter:
 
 
 def replan_guard(done: DeployResult, ours: lock.HeldLock) -> Callable[[], None]:
-    """Before anything was changed the lock must be known to be ours; later only a lost one stops a
-    release, or its undo.
+    """The guard for each step: the lock must be ours.
+
+    Before the first change that must be certain; later only a lock known to be lost stops a
+    deploy or its undo.
     """
     return lambda: ours.check(strict=not service_changed(done))
 
@@ -128,8 +141,9 @@ def replan_guard(done: DeployResult, ours: lock.HeldLock) -> Callable[[], None]:
 def _replan_under_lock(
     platform: Platform, name: str, request: DeployRequest, facts: ReleaseFacts, plan: Plan
 ) -> tuple[ReleaseFacts, Plan]:
-    """The world may have moved while nobody held the lock. What was answered for in a protected
-    environment must still hold.
+    """Plan again under the lock, since things may have changed before it was taken.
+
+    In a protected environment a changed plan is refused unless `--yes` was given.
     """
     now = release_facts(
         platform, name, request.tag, skip=request.skip, tests=False, say=lambda line: None
@@ -150,8 +164,8 @@ def _replan_under_lock(
 
 
 def run(done: DeployResult, plan: Plan, me: Holder) -> None:
-    """Carry the plan out and keep its record, however it ends."""
-    began, done.findings = time.monotonic(), done.work.findings
+    """Apply the plan and store the release record, however it ends."""
+    began, done.findings = time.monotonic(), done.context.findings
     try:
         _carry_out(done, plan)
     except BaseException as error:
@@ -164,38 +178,44 @@ def run(done: DeployResult, plan: Plan, me: Holder) -> None:
         try:
             report_not_undone(done)
             _finish_health_snapshot(done, me)
-        finally:  # also where somebody interrupts the look
+        finally:  # also if the health checks are interrupted
             did_something = any(step.verb != "prove" for step in plan.steps)
-            if done.verdict is not Verdict.SUCCEEDED or did_something or not _recorded(done.work):
-                records.store(done.work.platform, record(done, me))
+            if (
+                done.verdict is not Verdict.SUCCEEDED
+                or did_something
+                or not _recorded(done.context)
+            ):
+                records.store(done.context.platform, record(done, me))
 
 
-def _recorded(work: DeployContext) -> bool:
-    """Whether the last successful release is what runs. It is not where ECS finished a roll-out
-    whose deploy had been killed.
+def _recorded(context: DeployContext) -> bool:
+    """Whether the last successful release is what runs.
 
-    Unread counts as no: a second record of what runs does no harm.
+    It is not if ECS finished a rollout whose deploy was killed.
+
+    Unreadable records count as no: a second record of what runs does no harm.
     """
-    if work.platform.settings.environment.state is None:
+    if context.platform.settings.environment.state is None:
         return True
     try:
-        last = records.last_success(work.platform, work.name)
+        last = records.last_success(context.platform, context.name)
     except OpsError as error:
         ui.progress(f"unknown: the last release's record: {error.why or error.what}")
         return False
-    return last is not None and last.get("digest") == work.digest
+    return last is not None and last.get("digest") == context.digest
 
 
 def _finish_health_snapshot(done: DeployResult, me: Holder) -> None:
-    """The platform after it. Not where nothing was changed, nor after an interrupt: whoever
-    interrupts wants to get away.
+    """Run the health checks after the deploy.
+
+    Not if nothing was changed, nor after an interrupt.
     """
     over = done.verdict is Verdict.SUCCEEDED or service_changed(done)
-    if done.around is None or not over or done.verdict is Verdict.INTERRUPTED:
+    if done.health is None or not over or done.verdict is Verdict.INTERRUPTED:
         return
     try:
-        done.around.end(
-            {done.work.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None
+        done.health.end(
+            {done.context.name: record(done, me)} if done.verdict is Verdict.SUCCEEDED else None
         )
     except KeyboardInterrupt:
         ui.progress(
@@ -208,8 +228,9 @@ def _finish_health_snapshot(done: DeployResult, me: Holder) -> None:
 def document_of_error(
     name: str, error: OpsError, tag: str | None, environment: str | None = None
 ) -> dict[str, Any]:
-    """The document of a deploy that ended by `error` before it had begun: the fields of any other,
-    what is not known is None.
+    """The `--json` document of a deploy that ended by `error` before it started.
+
+    It has the fields of any other; unknown ones are None.
     """
     return {
         "verdict": verdict_of(error).value,
@@ -230,7 +251,7 @@ def document_of_error(
 
 
 def verdict_of(error: BaseException) -> Verdict:
-    """The verdict of a release that ended by `error`, before anything was changed."""
+    """The verdict of a deploy that ended by `error` before a change."""
     if isinstance(error, KeyboardInterrupt | Cancelled):
         return Verdict.INTERRUPTED
     if isinstance(error, TimedOut):
@@ -247,57 +268,62 @@ def _failure_text(error: BaseException) -> str:
 
 
 def report_not_undone(done: DeployResult) -> None:
-    """A failed roll-out for which the plan had no way back: said, and in the document."""
+    """Report each change of a failed deploy that was not undone, also in the document."""
     if done.verdict in (Verdict.SUCCEEDED, Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
         return
     for entry in _changes(done):
         if not entry.step.undo:
-            why = "--no-rollback" if done.work.keep else "no revision has been seen healthy"
+            why = (
+                "--no-rollback" if done.context.no_rollback else "no revision has been seen healthy"
+            )
             done.journal.left.append(f"not undone: {entry.step.says}: {why}")
             ui.progress(done.journal.left[-1])
         if (not entry.step.undo or entry.status == "left") and not _lock_lost(done):
-            done.left = _left_in_place(done.work, entry.step.values.get("back"))
+            done.left_in_place = _left_in_place(done.context, entry.step.values.get("back"))
 
 
-def _left_in_place(work: DeployContext, back: str | None) -> str:
-    """What runs after a change that was not undone, and what to type to look at it, go on with it
-    or go back.
-    """
-    if work.rollback:
-        return rollback_in_place(work, work.rollback)
-    revision = f"{work.revision.label} ({work.facts.tag})" if work.revision else work.image
-    said = f"ECS goes on with {revision}, and nobody watches it: inv {work.name}.status shows it"
-    said += f", inv {work.name}.deploy --tag {work.facts.tag} watches it on"
+def _left_in_place(context: DeployContext, back: str | None) -> str:
+    """What runs after a change that was not undone, and the commands to continue or go back."""
+    if context.rollback:
+        return _rollback_in_place(context, context.rollback)
+    revision = (
+        f"{context.revision.label} ({context.facts.tag})" if context.revision else context.image
+    )
+    said = f"ECS goes on with {revision}, and nobody watches it: inv {context.name}.status shows it"
+    said += f", inv {context.name}.deploy --tag {context.facts.tag} watches it on"
     if back is None:
         return said
-    before = work.facts.revision if isinstance(work.facts.revision, TaskDefinition) else None
-    container = before.container(work.service.container) if before and before.arn == back else None
+    before = context.facts.revision if isinstance(context.facts.revision, TaskDefinition) else None
+    container = (
+        before.container(context.service.container) if before and before.arn == back else None
+    )
     tag = image_tag(str(container.get("image", ""))) if container else ""
     again = (
-        f"inv {work.name}.deploy --tag {tag}"
+        f"inv {context.name}.deploy --tag {tag}"
         if tag
-        else f"inv {work.name}.releases, then inv {work.name}.deploy --tag TAG"
+        else f"inv {context.name}.releases, then inv {context.name}.deploy --tag TAG"
     )
     return f"{said}, {again} goes back to {back.rsplit('/', 1)[-1]}"
 
 
-def rollback_in_place(work: DeployContext, sent: Rollback) -> str:
+def _rollback_in_place(context: DeployContext, sent: Rollback) -> str:
     """What became of a rollback that ECS accepted, where its undo did not complete."""
     became = {
         None: "ECS goes on with it; nobody watches it",
         Verdict.TIMED_OUT: "ECS goes on with it; nobody watches it",
         Verdict.SUCCEEDED: "the service is on it",
         Verdict.SUPERSEDED: "a newer deployment took over",
-    }.get(work.undone.verdict if work.undone else None, "it failed too")
+    }.get(context.rollback_result.verdict if context.rollback_result else None, "it failed too")
     return (
         f"the rollback to {sent.to} ({sent.deployment}) was sent and {became}: "
-        f"inv {work.name}.status shows it"
+        f"inv {context.name}.status shows it"
     )
 
 
 def _lock_lost(done: DeployResult) -> bool:
-    """Whether somebody else holds our lock by now: then the service is theirs, and no advice of
-    ours fits.
+    """Whether another run holds our lock by now.
+
+    Then our advice on the service does not apply.
     """
     try:
         done.journal.guard()
@@ -307,33 +333,32 @@ def _lock_lost(done: DeployResult) -> bool:
 
 
 def _carry_out(done: DeployResult, plan: Plan) -> None:
-    """Apply the plan and settle the verdict; what fails before the service was touched is raised as
-    it is.
-    """
-    work = done.work
-    work.interrupted = lambda: isinstance(done.journal.cause, KeyboardInterrupt)
+    """Apply the plan and set the verdict; errors before a change are raised."""
+    context = done.context
+    context.interrupted = lambda: isinstance(done.journal.cause, KeyboardInterrupt)
     try:
-        apply(plan, step_handlers(work), done.journal)
+        apply(plan, step_handlers(context), done.journal)
         _final_verdict(done)
     except RolloutFailed as ended:
-        done.verdict, done.why = _verdict_after_undo(work, ended.verdict), ended.why
+        done.verdict, done.why = _verdict_after_undo(context, ended.verdict), ended.why
     except KeyboardInterrupt as interruption:
         done.verdict, done.why = Verdict.INTERRUPTED, str(interruption) or "interrupted"
     except OpsError as error:
         if not service_changed(done):
             raise
-        work.findings.append(_incomplete_finding(work.name, error))
+        context.findings.append(_incomplete_finding(context.name, error))
         verdict = Verdict.TIMED_OUT if isinstance(error, TimedOut) else Verdict.FAILED
         done.verdict, done.why, done.next = (
-            _verdict_after_undo(work, verdict),
+            _verdict_after_undo(context, verdict),
             _failure_text(error),
             error.next,
         )
 
 
 def _incomplete_finding(name: str, error: OpsError) -> Finding:
-    """A deploy that stopped at an error goes on where it was when it is run again; `next` may be
-    prose, a fix is commands.
+    """The finding for a deploy that stopped at an error; running it again continues.
+
+    `next` may be prose, a fix is commands.
     """
     evidence = (
         Evidence(error.what, error.why),
@@ -349,17 +374,20 @@ def _incomplete_finding(name: str, error: OpsError) -> Finding:
 
 
 def _final_verdict(done: DeployResult) -> None:
-    """Every step is done; an endpoint that was ill before and still is makes no success, and is not
-    blamed on the deploy.
+    """Set the verdict after the last step.
+
+    An endpoint that was unhealthy before and still is fails the deploy, without blaming it.
     """
-    work = done.work
-    finding = verify.still_unhealthy(work.after or (), work.facts.answers, work.name)
+    context = done.context
+    finding = verify.still_unhealthy(
+        context.answers_after or (), context.facts.answers, context.name
+    )
     if finding:
-        work.findings.append(finding)
+        context.findings.append(finding)
         done.verdict, done.why = Verdict.FAILED, finding.summary
-    if work.unproven:
-        done.verdict, done.why = Verdict.FAILED, work.unproven.summary
-    stale = work.not_invalidated
+    if context.verification_problem:
+        done.verdict, done.why = Verdict.FAILED, context.verification_problem.summary
+    stale = context.invalidation_error
     if stale:
         done.verdict, done.why = (
             Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED,
@@ -368,7 +396,7 @@ def _final_verdict(done: DeployResult) -> None:
 
 
 def _changes(done: DeployResult) -> list[StepRecord]:
-    """The steps that have changed what runs, or may have; one that was refused has not."""
+    """The steps that changed the service, or may have; refused ones did not."""
     return [
         entry
         for entry in done.journal.entries
@@ -380,21 +408,25 @@ def service_changed(done: DeployResult) -> bool:
     return bool(_changes(done))
 
 
-def _verdict_after_undo(work: DeployContext, verdict: Verdict) -> Verdict:
-    """A failure that was taken back is a roll-back, one that somebody overtook is superseded; a
-    timeout stays one, also when undone.
+def _verdict_after_undo(context: DeployContext, verdict: Verdict) -> Verdict:
+    """The verdict after the undo.
+
+    A failure that was undone is a rollback, one whose deployment was superseded is superseded;
+    a timeout stays one.
     """
-    if verdict is Verdict.FAILED and work.overtaken:
+    if verdict is Verdict.FAILED and context.superseded_by:
         return Verdict.SUPERSEDED
-    undone = work.undone is not None and work.undone.verdict is Verdict.SUCCEEDED
+    undone = (
+        context.rollback_result is not None and context.rollback_result.verdict is Verdict.SUCCEEDED
+    )
     return Verdict.ROLLED_BACK if verdict is Verdict.FAILED and undone else verdict
 
 
 def build_image(platform: Platform, name: str, *, push: bool) -> DeployContext:
-    """`build`, or `build` and `push`, alone; nothing that runs is changed."""
+    """Run `build`, or `build` and `push`, alone; the service is not changed."""
     facts = release_facts(platform, name, None, tests=False)
     plan = plan_image(facts, push=push)
     ui.progress(plan.as_text())
-    work = DeployContext(platform, name, facts, 0.0, display.create_display)
-    apply(plan, step_handlers(work), Journal(ui.progress))
-    return work
+    context = DeployContext(platform, name, facts, 0.0, display.create_display)
+    apply(plan, step_handlers(context), Journal(ui.progress))
+    return context

@@ -1,6 +1,4 @@
-"""The roll-out step of `rollout: ecs`: a new revision from the service's own, one UpdateService,
-and the way back.
-"""
+"""The rollout step of `rollout: ecs`: a new revision, one UpdateService, and its undo."""
 
 from __future__ import annotations
 
@@ -22,34 +20,38 @@ from ops.deploy.rules.plan import with_image
 _UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
 
 
-def register(work: DeployContext, step: Step) -> None:
-    """From the service's own revision, not the family's latest; an equal latest revision (left by a
-    killed run) is used.
+def register(context: DeployContext, step: Step) -> None:
+    """Register a revision from the service's own, not the family's latest.
+
+    An equal latest revision (left by a killed run) is reused.
     """
-    assert isinstance(work.facts.revision, TaskDefinition)
-    wanted = with_image(work.facts.revision.document, work.service.container, work.image)
-    work.revision = _equal_latest_revision(work, wanted) or _register_once(work, wanted)
-    ui.progress(f"  revision {work.revision.label}")
+    assert isinstance(context.facts.revision, TaskDefinition)
+    wanted = with_image(context.facts.revision.document, context.service.container, context.image)
+    context.revision = _equal_latest_revision(context, wanted) or _register_once(context, wanted)
+    ui.progress(f"  revision {context.revision.label}")
 
 
-def _equal_latest_revision(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition | None:
-    """The family's latest revision, where it has the wanted content and is not the service's
-    own.
+def _equal_latest_revision(
+    context: DeployContext, wanted: Mapping[str, Any]
+) -> TaskDefinition | None:
+    """The family's latest revision if it has the wanted content.
+
+    None if it is the service's own.
     """
-    assert isinstance(work.facts.revision, TaskDefinition)
-    own = work.facts.revision
-    newest = ecs.task_definition(work.platform.cloud, own.label.rsplit(":", 1)[0])
+    assert isinstance(context.facts.revision, TaskDefinition)
+    own = context.facts.revision
+    newest = ecs.task_definition(context.platform.cloud, own.label.rsplit(":", 1)[0])
     if newest is None or newest.status != "ACTIVE" or newest.arn == own.arn:
         return None
     return newest if ecs.same_content(newest.document, wanted) else None
 
 
-def _register_once(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition:
-    """A new revision; where AWS's answer was lost, the one that it made all the same."""
+def _register_once(context: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition:
+    """Register a revision; if AWS's answer was lost, find the one that it made."""
     try:
-        return ecs.register(work.platform.cloud, wanted)
+        return ecs.register(context.platform.cloud, wanted)
     except Unreachable as lost:
-        found = try_call(lambda: _equal_latest_revision(work, wanted))
+        found = try_call(lambda: _equal_latest_revision(context, wanted))
         if not isinstance(found, TaskDefinition):
             raise lost from None
         ui.progress(f"  {lost.why}; it was registered all the same")
@@ -58,47 +60,49 @@ def _register_once(work: DeployContext, wanted: Mapping[str, Any]) -> TaskDefini
 
 @dataclass(frozen=True)
 class Update:
-    """One UpdateService; its undo is another, back to the last revision seen healthy, watched to
-    its own verdict.
+    """One UpdateService.
+
+    Its undo is another, to the last healthy revision, watched to its verdict.
     """
 
-    work: DeployContext
+    context: DeployContext
 
     def do(self, step: Step) -> None:
-        work = self.work
+        context = self.context
         if "deployment" in step.values:
-            work.deployment = step.values["deployment"]
+            context.deployment = step.values["deployment"]
             return
-        assert work.revision is not None  # registered in the step before
-        work.deployment = update_service(work, work.revision.arn)
-        ui.progress(f"  deployment {work.deployment}")
+        assert context.revision is not None  # registered in the step before
+        context.deployment = update_service(context, context.revision.arn)
+        ui.progress(f"  deployment {context.deployment}")
 
     def undo(self, step: Step) -> None:
-        work, back = self.work, step.values["back"]
-        if work.outcome and work.outcome.verdict in (Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
+        context, back = self.context, step.values["back"]
+        if context.watch_result and context.watch_result.verdict in (
+            Verdict.SUPERSEDED,
+            Verdict.ROLLED_BACK,
+        ):
             return
-        work.confirm_undo(back.rsplit("/", 1)[-1])
-        refuse_if_superseded(work, back)
-        to = usable_revision(work, back)
-        deployment = rollback_deployment(work, to)
+        context.confirm_undo(back.rsplit("/", 1)[-1])
+        refuse_if_superseded(context, back)
+        to = usable_revision(context, back)
+        deployment = rollback_deployment(context, to)
         if deployment is None:
             ui.progress("  nothing to take back: the service had not been changed")
             return
-        work.rollback = Rollback(to.rsplit("/", 1)[-1], deployment)
-        ui.progress(f"going back to {work.rollback.to}: deployment {deployment}")
-        watch_rollback(work, deployment)
+        context.rollback = Rollback(to.rsplit("/", 1)[-1], deployment)
+        ui.progress(f"going back to {context.rollback.to}: deployment {deployment}")
+        watch_rollback(context, deployment)
 
 
-def refuse_if_superseded(work: DeployContext, back: str) -> None:
-    """Raises Refused where a deployment that is neither ours nor the one before is in place: going
-    back would take theirs away.
-    """
-    environment, before = work.platform.settings.environment, work.facts.state
+def refuse_if_superseded(context: DeployContext, back: str) -> None:
+    """Raise Refused if a deployment is in place that is neither ours nor the previous one."""
+    environment, before = context.platform.settings.environment, context.facts.state
     try:
-        state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
-    except (
-        OpsError
-    ) as error:  # the lock is ours, and our deployment was in front when it was last seen
+        state = ecs.service(
+            context.platform.cloud, environment.cluster, context.service.ecs_service
+        )
+    except OpsError as error:  # the lock is ours, and our deployment was PRIMARY at the last poll
         ui.progress(
             f"  whether another deployment has taken over is unknown "
             f"({error.why or error.what}); rolling back all the same"
@@ -106,76 +110,77 @@ def refuse_if_superseded(work: DeployContext, back: str) -> None:
         return
     primary = state.primary if state else None
     known = {
-        work.deployment,
+        context.deployment,
         before.primary.id if isinstance(before, ServiceState) and before.primary else None,
     }
     if primary is None or primary.id in known or primary.task_definition == back:
         return
-    revision = ecs.task_definition(work.platform.cloud, primary.task_definition)
-    container = revision.container(work.service.container) if revision else None
+    revision = ecs.task_definition(context.platform.cloud, primary.task_definition)
+    container = revision.container(context.service.container) if revision else None
     if (
-        container and container.get("image") == work.image
-    ):  # ours, and only the answer to our call was lost
+        container and container.get("image") == context.image
+    ):  # our own deployment; only the answer to our call was lost
         return
-    work.overtaken = primary.id
+    context.superseded_by = primary.id
     why = f"deployment {primary.id} is in place, and it is not ours"
-    raise Refused(f"going back to {back.rsplit('/', 1)[-1]}", why, f"inv {work.name}.status")
+    raise Refused(f"going back to {back.rsplit('/', 1)[-1]}", why, f"inv {context.name}.status")
 
 
-def watch_rollback(work: DeployContext, deployment: str) -> None:
-    """Watch the way back to its own verdict, then take out of the CDN's cache what the new version
-    left there.
-    """
-    limit = work.platform.settings.environment.deploy_timeout  # a short --timeout is not the undo's
-    if isinstance(try_call(lambda: _read_service(work)), Unknown):
+def watch_rollback(context: DeployContext, deployment: str) -> None:
+    """Watch the rollback to its verdict, then invalidate the CDN's cache again."""
+    limit = (
+        context.platform.settings.environment.deploy_timeout
+    )  # a short --timeout does not apply to the undo
+    if isinstance(try_call(lambda: _read_service(context)), Unknown):
         limit = min(limit, _UNSEEN_S)
         ui.progress(f"  ECS cannot be read: the rollback is watched for {limit:g} s at most")
-    work.undone = work.watch(
+    context.rollback_result = context.watch(
         deployment, limit, settle_s=0.0
-    )  # this revision has been seen healthy before
-    if work.undone.verdict is not Verdict.SUCCEEDED:
-        raise RolloutFailed(work.undone.verdict, work.undone.why)
-    invalidate.invalidate_for(work, deployment)
+    )  # this revision was healthy before
+    if context.rollback_result.verdict is not Verdict.SUCCEEDED:
+        raise RolloutFailed(context.rollback_result.verdict, context.rollback_result.why)
+    invalidate.invalidate_for(context, deployment)
 
 
-def _read_service(work: DeployContext) -> ServiceState | None:
-    """The service as it is now (DescribeServices)."""
+def _read_service(context: DeployContext) -> ServiceState | None:
+    """Read the service (DescribeServices)."""
     return ecs.service(
-        work.platform.cloud, work.platform.settings.environment.cluster, work.service.ecs_service
+        context.platform.cloud,
+        context.platform.settings.environment.cluster,
+        context.service.ecs_service,
     )
 
 
-def usable_revision(work: DeployContext, back: str) -> str:
-    """ARN of `back`, or of a copy where it is INACTIVE, which UpdateService refuses."""
+def usable_revision(context: DeployContext, back: str) -> str:
+    """ARN of `back`, or of a copy if it is INACTIVE, which UpdateService refuses."""
     label = back.rsplit("/", 1)[-1]
     try:
-        revision = ecs.task_definition(work.platform.cloud, back)
-    except Unreachable as lost:  # the undo must not depend on this look; it is usually ACTIVE
+        revision = ecs.task_definition(context.platform.cloud, back)
+    except Unreachable as lost:  # the undo must not depend on this read; it is usually ACTIVE
         ui.progress(f"  whether {label} is ACTIVE is unknown ({lost.why or lost.what})")
         return back
     if revision is None:
-        how = f"inv {work.name}.deploy --tag TAG"
+        how = f"inv {context.name}.deploy --tag TAG"
         raise OpsError(f"revision {label} could not be read", "ECS does not have it any more", how)
-    if revision.status == "ACTIVE" or runs(work, back):
+    if revision.status == "ACTIVE" or _runs(context, back):
         return back
-    copy = copy_of(work, revision)
+    copy = _copy_of(context, revision)
     ui.progress(f"  {label} is INACTIVE; {copy.label} is a copy of it")
     return copy.arn
 
 
-def runs(work: DeployContext, revision: str) -> bool:
-    """Whether the service is on it; False where that cannot be read, since UpdateService does no
-    harm then.
+def _runs(context: DeployContext, revision: str) -> bool:
+    """Whether the service runs `revision`.
+
+    False if that cannot be read, since UpdateService does no harm then.
     """
-    found = try_call(lambda: described(work))
+    found = try_call(lambda: _read_service(context))
     return isinstance(found, ServiceState) and found.task_definition == revision
 
 
-def copy_of(work: DeployContext, revision: TaskDefinition) -> TaskDefinition:
-    """The same content as an ACTIVE revision: the family's newest where that is equal, else a new
-    one.
-    """
-    cloud, family = work.platform.cloud, revision.label.rsplit(":", 1)[0]
+def _copy_of(context: DeployContext, revision: TaskDefinition) -> TaskDefinition:
+    """An ACTIVE revision with the same content: the newest if equal, else a new one."""
+    cloud, family = context.platform.cloud, revision.label.rsplit(":", 1)[0]
     newest = ecs.task_definition(cloud, family)
     if (
         newest
@@ -186,40 +191,44 @@ def copy_of(work: DeployContext, revision: TaskDefinition) -> TaskDefinition:
     return ecs.register(cloud, revision.document)
 
 
-def rollback_deployment(work: DeployContext, back: str) -> str | None:
-    """Id of the deployment that leads back, made now unless it is there; None where the service was
-    never changed (UpdateService lost).
+def rollback_deployment(context: DeployContext, back: str) -> str | None:
+    """The id of the deployment that rolls back, created unless it exists.
+
+    None if the service was never changed (UpdateService was lost).
     """
-    environment = work.platform.settings.environment
+    environment = context.platform.settings.environment
     try:
-        state = ecs.service(work.platform.cloud, environment.cluster, work.service.ecs_service)
-    except OpsError:  # said already; UpdateService to a revision that is in place does no harm
-        return update_service(work, back)
+        state = ecs.service(
+            context.platform.cloud, environment.cluster, context.service.ecs_service
+        )
+    except OpsError:  # reported already; repeating UpdateService does no harm
+        return update_service(context, back)
     if state and state.primary and state.primary.task_definition == back:
         return None if len(state.deployments) == 1 else state.primary.id
-    return update_service(work, back)
+    return update_service(context, back)
 
 
-def update_service(work: DeployContext, revision: str) -> str:
-    """One UpdateService; the id of the deployment that it made."""
-    environment = work.platform.settings.environment
+def update_service(context: DeployContext, revision: str) -> str:
+    """Call UpdateService; return the id of the new deployment."""
+    environment = context.platform.settings.environment
     try:
         state = ecs.update_service(
-            work.platform.cloud, environment.cluster, work.service.ecs_service, revision
+            context.platform.cloud, environment.cluster, context.service.ecs_service, revision
         )
     except Unreachable as lost:
-        state = _service_if_updated(work, revision, lost)
+        state = _service_if_updated(context, revision, lost)
     if not state.primary:
         what = f"service {state.name} has no PRIMARY deployment after UpdateService"
-        raise OpsError(what, "ECS did not start one", f"inv {work.name}.status")
+        raise OpsError(what, "ECS did not start one", f"inv {context.name}.status")
     return state.primary.id
 
 
-def _service_if_updated(work: DeployContext, revision: str, lost: Unreachable) -> ServiceState:
-    """The service, where it has `revision` although AWS's answer to UpdateService was lost. Raises
-    `lost` otherwise.
+def _service_if_updated(context: DeployContext, revision: str, lost: Unreachable) -> ServiceState:
+    """The service, if it has `revision` although AWS's answer was lost.
+
+    Raises `lost` otherwise.
     """
-    found = try_call(lambda: _read_service(work))
+    found = try_call(lambda: _read_service(context))
     if (
         not isinstance(found, ServiceState)
         or not found.primary

@@ -1,9 +1,9 @@
-"""The CDN's cache during a release: after a roll-out, and after a way back, old pages are taken out
-of it (runbook 3, step 5: CRITICAL).
+"""Invalidate the CDN's cache after a rollout and after a rollback (runbook 3, step 5).
 
-Where that fails (a permission is missing, CloudFront is slow), the roll-out is kept: what runs is
-new and healthy, and rolling it back would end in the same cache. The release fails with the finding
-`cache_not_invalidated`, which says what to type."""
+If that fails (a permission is missing, CloudFront is slow), the rollout is kept: the new version is
+healthy, and a rollback would meet the same cache. The deploy fails with the finding
+`cache_not_invalidated`, which names the commands to run.
+"""
 
 from __future__ import annotations
 
@@ -23,39 +23,45 @@ if TYPE_CHECKING:
     from ops.deploy.context import DeployContext
 
 
-def invalidate(work: DeployContext, step: Step) -> None:
-    """The release's own step. Its failure makes no undo: it is kept for the verdict."""
-    work.not_invalidated = invalidate_for(work, work.deployment or step.values["deployment"])
+def invalidate(context: DeployContext, step: Step) -> None:
+    """The deploy's own step.
 
-
-def invalidate_for(work: DeployContext, deployment: str) -> OpsError | None:
-    """Let the cache follow what `deployment` runs: invalidated and waited for, or the finding and
-    the error why not.
+    A failure causes no undo; it decides the verdict at the end.
     """
-    distribution, paths = work.facts.distribution, work.service.invalidate
+    context.invalidation_error = invalidate_for(
+        context, context.deployment or step.values["deployment"]
+    )
+
+
+def invalidate_for(context: DeployContext, deployment: str) -> OpsError | None:
+    """Invalidate the cache for `deployment` and wait; return the error on failure."""
+    distribution, paths = context.facts.distribution, context.service.invalidate
     if not paths or not isinstance(distribution, Distribution):
         return None
     try:
-        cdn_invalidate.invalidate(work.platform, distribution, paths, reference(deployment, paths))
+        cdn_invalidate.invalidate(
+            context.platform, distribution, paths, reference(deployment, paths)
+        )
     except OpsError as error:
         found = _finding(error, paths)
-        work.findings.append(found)
+        context.findings.append(found)
         for line in finding_lines(found):
             ui.progress(f"  {line}")
         return error
     return None
 
 
-def cache_is_current(work: DeployContext) -> bool:
-    """Whether the pages that the CDN gives can be expected to be the new ones: not where the
-    invalidation failed, or was skipped.
+def cache_is_current(context: DeployContext) -> bool:
+    """Whether the CDN should serve the new pages.
+
+    False if the invalidation failed or was skipped.
     """
-    skipped = bool(work.service.invalidate) and work.facts.distribution is None
-    return work.not_invalidated is None and not skipped
+    skipped = bool(context.service.invalidate) and context.facts.distribution is None
+    return context.invalidation_error is None and not skipped
 
 
 def _finding(error: OpsError, paths: list[str]) -> Finding:
-    """What is wrong (visitors may see old pages), why, and what to type."""
+    """The finding for a failed invalidation: visitors may see old pages."""
     again = f"inv cdn.invalidate --paths {shlex.quote(','.join(paths))}"
     return Finding(
         "cache_not_invalidated",

@@ -1,6 +1,4 @@
-"""One release as it was asked for, as it went, and as it is told: to a person, with `--json`, and
-in its record.
-"""
+"""The request for a deploy, its result as text and JSON, and its release record."""
 
 from __future__ import annotations
 
@@ -25,14 +23,16 @@ from ops.tools.facts import Checkout
 
 @dataclass(frozen=True)
 class DeployRequest:
-    """What was asked of a release. `keep`: leave a failed roll-out as it is (`--no-rollback`).
+    """The options of a deploy.
+
+    `no_rollback`: leave a failed rollout in place (`--no-rollback`).
 
     `allow_destroy`: addresses that a Terraform rollout may destroy or replace.
     """
 
     tag: str | None = None
     skip: frozenset[str] = frozenset()
-    keep: bool = False
+    no_rollback: bool = False
     follow: bool = False
     yes: bool = False
     timeout_s: float | None = None
@@ -42,74 +42,74 @@ class DeployRequest:
 
 @dataclass
 class DeployResult:
-    """How a release went."""
+    """The result of a deploy."""
 
-    work: DeployContext
+    context: DeployContext
     journal: Journal
-    items: tuple[Item, ...]
+    preflight: tuple[Item, ...]
     verdict: Verdict = Verdict.SUCCEEDED
     why: str = ""
     next: str = ""
-    left: str = (
-        ""  # what runs where a change was not undone, and the commands that go on from there
-    )
+    left_in_place: str = ""  # what runs if a change was not undone, and the commands to continue
     took_s: float = 0.0
     findings: list[Finding] = field(default_factory=list)
-    around: BeforeAfter | None = None
+    health: BeforeAfter | None = None
 
     def as_text(self) -> str:
-        """What a person reads at the end."""
-        work = self.work
-        deployment = f" ({work.deployment})" if work.deployment else ""
+        """The summary printed at the end."""
+        context = self.context
+        deployment = f" ({context.deployment})" if context.deployment else ""
         lines = [
-            f"{self.verdict.value.replace('_', ' ')}: {work.name} "
-            f"{work.facts.tag}{deployment} in {ui.took(self.took_s)}"
+            f"{self.verdict.value.replace('_', ' ')}: {context.name} "
+            f"{context.facts.tag}{deployment} in {ui.took(self.took_s)}"
         ]
         if self.why:
             lines.append(f"  why: {self.why}")
-        lines.extend(f" next: {text}" for text in (self.next, self.left) if text)
-        lines.extend(self.around.lines() if self.around else ())
-        if work.undone and work.undone.verdict is Verdict.SUCCEEDED:
+        lines.extend(f" next: {text}" for text in (self.next, self.left_in_place) if text)
+        lines.extend(self.health.lines() if self.health else ())
+        if context.rollback_result and context.rollback_result.verdict is Verdict.SUCCEEDED:
             lines.append(
-                f"  the service is back on what ran before (deployment {work.undone.deployment})"
+                f"  the service is back on what ran before "
+                f"(deployment {context.rollback_result.deployment})"
             )
-        if work.scaled_away:
-            lines.append(f"  not checked: {work.scaled_away.summary}")
-        elif work.digest and self.verdict is Verdict.SUCCEEDED:
-            lines.append(f"  every running task has {work.digest}")
-        if work.after:
+        if context.scaled_to_zero:
+            lines.append(f"  not checked: {context.scaled_to_zero.summary}")
+        elif context.digest and self.verdict is Verdict.SUCCEEDED:
+            lines.append(f"  every running task has {context.digest}")
+        if context.answers_after:
+            healthy = sum(answer.healthy for answer in context.answers_after)
             lines.append(
-                f"  {sum(answer.healthy for answer in work.after)} of {len(work.after)} "
-                f"endpoints answer as they should"
+                f"  {healthy} of {len(context.answers_after)} endpoints answer as they should"
             )
         return "\n".join(lines)
 
     def as_document(self) -> dict[str, Any]:
-        """The shape that `deploy --json` prints (design: "What --json prints is a contract")."""
-        work, facts = self.work, self.work.facts
+        """The document of `deploy --json` (design: "What --json prints is a contract")."""
+        context, facts = self.context, self.context.facts
         return {
             "verdict": self.verdict.value,
-            "service": work.name,
+            "service": context.name,
             "environment": facts.environment,
             "tag": facts.tag,
-            "image": work.image,
-            "digest": work.digest,
-            "deployment": work.deployment,
+            "image": context.image,
+            "digest": context.digest,
+            "deployment": context.deployment,
             "took_s": round(self.took_s, 3),
             "why": self.why,
-            "next": "; ".join(text for text in (self.next, self.left) if text),
+            "next": "; ".join(text for text in (self.next, self.left_in_place) if text),
             "steps": [entry.as_document() for entry in self.journal.entries],
-            "health": self.around.as_document() if self.around else None,
+            "health": self.health.as_document() if self.health else None,
             "findings": [findings.as_document(finding) for finding in self.findings],
-            "skipped": [item.name for item in self.items if item.status == "skipped"],
+            "skipped": [item.name for item in self.preflight if item.status == "skipped"],
             "not_undone": list(self.journal.left),
         }
 
 
 @contextmanager
 def refusing(facts: ReleaseFacts) -> Iterator[None]:
-    """A refusal meanwhile says with `--json` what was to be deployed, and is a verdict like any
-    other.
+    """Add the verdict, service, environment and tag to a Refused raised inside.
+
+    `--json` prints them.
     """
     try:
         yield
@@ -125,10 +125,10 @@ def refusing(facts: ReleaseFacts) -> Iterator[None]:
 
 
 def record(done: DeployResult, me: Holder) -> dict[str, Any]:
-    """What the team remembers of this release (`inv SERVICE.releases`)."""
-    document, facts = done.as_document(), done.work.facts
+    """The release record of this deploy (`inv SERVICE.releases`)."""
+    document, facts = done.as_document(), done.context.facts
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
-    revision = done.work.revision or facts.revision
+    revision = done.context.revision or facts.revision
     kept = (
         "verdict",
         "why",
@@ -153,10 +153,10 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
         if isinstance(facts.schema, SchemaRevision)
         else None,
         "terraform_inputs": None
-        if done.work.terraform_inputs is None
-        else dict(done.work.terraform_inputs),
+        if done.context.terraform_inputs is None
+        else dict(done.context.terraform_inputs),
         "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
         "health": document["health"]["after"]
-        if done.around and isinstance(done.around.after, Sweep)
+        if done.health and isinstance(done.health.after, Sweep)
         else None,
     }

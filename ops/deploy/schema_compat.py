@@ -1,5 +1,6 @@
-"""Before an older image goes back: has the database moved on since it was released? It is said,
-never refused: expanded schemas work.
+"""Warn before deploying an older image whose database schema has moved on.
+
+It is never refused: expanded schemas work with older code.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from ops.state import records
 
 
 def report_schema_age(platform: Platform, facts: ReleaseFacts) -> None:
-    """One line where `facts` are those of a tag that was released at an older revision; nothing
-    where that can't be known.
+    """Print a line if the tag was released at an older schema revision.
+
+    Prints nothing if that is not known.
     """
     if not facts.requested_tag or not isinstance(facts.schema, SchemaRevision):
         return

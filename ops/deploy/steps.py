@@ -1,6 +1,6 @@
-"""What the steps of a release do; the plan says which of them are needed (`ops.deploy.rules.plan`).
+"""The handlers of a deploy's steps; `ops.deploy.rules.plan` decides which are needed.
 
-The roll-out itself, with its undo, is `ecs_rollout` or `terraform_rollout`.
+The rollout itself, with its undo, is `ecs_rollout` or `terraform_rollout`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from ops.tools import docker, git
 from ops.tools.facts import Checkout
 
 
-def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
-    """Verb → what does it, for `ops.apply.apply`."""
+def step_handlers(context: DeployContext) -> dict[str, StepHandler]:
+    """The handler of each verb, for `ops.core.apply.apply`."""
     acts = {
         "build": _build,
         "push": _push,
@@ -34,36 +34,41 @@ def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
     }
     acts |= {"invalidate": invalidate.invalidate, "prove": _prove_release}
     simple: dict[str, StepHandler] = {
-        verb: NoUndo(partial(act, work)) for verb, act in acts.items()
+        verb: NoUndo(partial(act, context)) for verb, act in acts.items()
     }
-    if work.platform.settings.environment.rollout == "terraform":
+    if context.platform.settings.environment.rollout == "terraform":
         from ops.deploy.terraform_rollout import (
             step_handlers as by_terraform,
-        )  # it builds upon this module
+        )  # it imports this module
 
-        return {**simple, "update": Update(work), **by_terraform(work)}
-    return {**simple, "update": Update(work)}
+        return {**simple, "update": Update(context), **by_terraform(context)}
+    return {**simple, "update": Update(context)}
 
 
-def _build(work: DeployContext, step: Step) -> None:
-    """From the commit itself (`git archive`), so that nothing uncommitted gets in (runbook 2, step
-    1).
+def _build(context: DeployContext, step: Step) -> None:
+    """Build the image from the commit itself.
+
+    `git archive` leaves uncommitted files out (runbook 2, step 1).
     """
-    assert isinstance(work.facts.checkout, Checkout)
-    commit, settings, service = work.facts.checkout.commit, work.platform.settings, work.service
+    assert isinstance(context.facts.checkout, Checkout)
+    commit, settings, service = (
+        context.facts.checkout.commit,
+        context.platform.settings,
+        context.service,
+    )
     labels = {
         "org.opencontainers.image.revision": commit.full,
         "org.opencontainers.image.source": commit.source,
         "org.opencontainers.image.created": commit.at,
     }
-    filled = service.filled_build_args(work.facts.tag or "", commit.full)
+    filled = service.filled_build_args(context.facts.tag or "", commit.full)
     with tempfile.TemporaryDirectory(prefix="inv-build-") as folder:
         git.archive(settings.source, commit.full, service.context, Path(folder))
         docker.build(
-            work.platform.engine,
+            context.platform.engine,
             Path(folder),
             dockerfile=service.dockerfile,
-            name=work.image,
+            name=context.image,
             labels=labels,
             build_args=filled,
             platform=step.values["platform"],
@@ -71,37 +76,40 @@ def _build(work: DeployContext, step: Step) -> None:
         )
 
 
-def _push(work: DeployContext, step: Step) -> None:
-    """The token comes by API and goes into the request's own header: never argv, never a file
+def _push(context: DeployContext, step: Step) -> None:
+    """Push the image to ECR.
+
+    The token comes from the API and goes into the request's header, never into argv or a file
     (runbook 2, steps 3 and 4).
     """
-    token = ecr.token(work.platform.cloud)
-    work.digest = docker.push(
-        work.platform.engine,
-        work.repository.uri,
-        str(work.facts.tag),
+    token = ecr.token(context.platform.cloud)
+    context.digest = docker.push(
+        context.platform.engine,
+        context.repository.uri,
+        str(context.facts.tag),
         token,
         lambda line: ui.progress(f"  {line}"),
     )
-    ui.progress(f"  {work.image} is {work.digest}")
+    ui.progress(f"  {context.image} is {context.digest}")
 
 
-def _latest(work: DeployContext, step: Step) -> None:
-    """The runbook's second tag, only where the repository lets a tag move; without it the release
-    is no worse.
+def _latest(context: DeployContext, step: Step) -> None:
+    """Move the tag `latest` (runbook 2).
+
+    Only if the repository's tags are mutable; a failure does not fail the deploy.
     """
     try:
-        docker.tag(work.platform.engine, work.image, work.repository.uri, "latest")
+        docker.tag(context.platform.engine, context.image, context.repository.uri, "latest")
         docker.push(
-            work.platform.engine,
-            work.repository.uri,
+            context.platform.engine,
+            context.repository.uri,
             "latest",
-            ecr.token(work.platform.cloud),
+            ecr.token(context.platform.cloud),
             lambda line: ui.progress(f"  {line}"),
         )
     except OpsError as error:
         evidence = (Evidence(error.what, error.why),)
-        work.findings.append(
+        context.findings.append(
             Finding(
                 "latest_not_moved", "the tag latest could not be moved to it", "certain", evidence
             )
@@ -109,40 +117,47 @@ def _latest(work: DeployContext, step: Step) -> None:
         ui.progress(f"  latest was not moved: {error.why}")
 
 
-def _watch_rollout(work: DeployContext, step: Step) -> None:
-    if work.deployment is None:
+def _watch_rollout(context: DeployContext, step: Step) -> None:
+    """Watch the deployment; raise RolloutFailed unless it succeeds."""
+    if context.deployment is None:
         raise Unreachable(
-            "no deployment to watch", "the step before named none", f"inv {work.name}.status"
+            "no deployment to watch", "the step before named none", f"inv {context.name}.status"
         )
-    work.outcome = work.watch(
-        work.deployment, work.timeout_s, patient=work.keep, bounded=work.within_s is not None
+    context.watch_result = context.watch(
+        context.deployment,
+        context.timeout_s,
+        leave_to_circuit_breaker=context.no_rollback,
+        timeout_includes_bake=context.requested_timeout_s is not None,
     )
-    work.findings.extend(work.outcome.findings)
+    context.findings.extend(context.watch_result.findings)
     if (
-        work.outcome.verdict is Verdict.ROLLED_BACK
-    ):  # by ECS itself, after new tasks may have been asked for pages
-        invalidate.invalidate_for(work, work.deployment)
-    if work.outcome.verdict is not Verdict.SUCCEEDED:
-        raise RolloutFailed(work.outcome.verdict, work.outcome.why)
+        context.watch_result.verdict is Verdict.ROLLED_BACK
+    ):  # by ECS itself, after new tasks may have served pages
+        invalidate.invalidate_for(context, context.deployment)
+    if context.watch_result.verdict is not Verdict.SUCCEEDED:
+        raise RolloutFailed(context.watch_result.verdict, context.watch_result.why)
 
 
-def _prove_release(work: DeployContext, step: Step) -> None:
-    seen = verify.verify_images(work.platform, work.name, work.digest)
+def _prove_release(context: DeployContext, step: Step) -> None:
+    """Verify the running images and the endpoints; raise RolloutFailed if unhealthy."""
+    seen = verify.verify_images(context.platform, context.name, context.digest)
     if isinstance(seen.wrong, Unknown):
-        work.unproven = verify.unverified_finding(seen.wrong, work.name)
-        work.findings.append(work.unproven)
-    elif isinstance(seen.state, ServiceState) and seen.scaled_to_zero and _ran_before(work):
-        work.scaled_away = verify.scaled_to_zero_finding(seen.state, work.name)
-        work.findings.append(work.scaled_away)
-        return  # no task runs, so whatever the endpoints answer says nothing about the release
+        context.verification_problem = verify.unverified_finding(seen.wrong, context.name)
+        context.findings.append(context.verification_problem)
+    elif isinstance(seen.state, ServiceState) and seen.scaled_to_zero and _ran_before(context):
+        context.scaled_to_zero = verify.scaled_to_zero_finding(seen.state, context.name)
+        context.findings.append(context.scaled_to_zero)
+        return  # no task runs, so the endpoints show nothing about the release
     tag = (
-        work.facts.tag if invalidate.cache_is_current(work) else None
-    )  # old pages are known of then, and no reason to go back
-    work.after, finding = verify.verify_endpoints(work.platform, work.name, work.facts.answers, tag)
+        context.facts.tag if invalidate.cache_is_current(context) else None
+    )  # stale pages are expected then, and no reason to roll back
+    context.answers_after, finding = verify.verify_endpoints(
+        context.platform, context.name, context.facts.answers, tag
+    )
     if finding:
-        work.findings.append(finding)
+        context.findings.append(finding)
         raise RolloutFailed(Verdict.FAILED, finding.summary)
 
 
-def _ran_before(work: DeployContext) -> bool:
-    return isinstance(work.facts.state, ServiceState) and work.facts.state.desired > 0
+def _ran_before(context: DeployContext) -> bool:
+    return isinstance(context.facts.state, ServiceState) and context.facts.state.desired > 0

@@ -1,6 +1,4 @@
-"""Terraform's variable files that no commit has: noticed in a deploy when they differ from the last
-release's.
-"""
+"""Terraform's uncommitted variable files, compared with those of the last release."""
 
 from __future__ import annotations
 
@@ -20,25 +18,25 @@ from ops.terraform import inputs
 from ops.terraform.program import TerraformProgram
 
 
-def confirm(work: DeployContext, tf: TerraformProgram) -> None:
-    """Ask where variable files have changed since the last release, or where that is unknown.
+def confirm(context: DeployContext, tf: TerraformProgram) -> None:
+    """Ask for confirmation if variable files changed since the last release, or may have.
 
-    The digests are kept in `work`, for the record. Raises Refused on no.
+    The digests are kept in `context`, for the record. Raises Refused on no.
     """
-    work.terraform_inputs = now = inputs.digests(tf)
-    settings = work.platform.settings
+    context.terraform_inputs = now = inputs.digests(tf)
+    settings = context.platform.settings
     if settings.environment.state is None:
         return
     services = settings.environment.services
     read: dict[str, Any] = gather(
-        **{name: partial(_read_all_records, work.platform, name) for name in services}
+        **{name: partial(_read_all_records, context.platform, name) for name in services}
     )
     unread = [f"{name}: {found.why}" for name, found in read.items() if isinstance(found, Unknown)]
     if unread:
         what = (
             "it is unknown whether Terraform's variable files have changed since the last release"
         )
-        ui.confirm(f"{what} ({unread[0]})", yes=not work.asks)
+        ui.confirm(f"{what} ({unread[0]})", yes=not context.interactive)
         return
     last = last_inputs(record for found in read.values() for record in found)
     if last is None:
@@ -49,14 +47,19 @@ def confirm(work: DeployContext, tf: TerraformProgram) -> None:
     changed = changed_inputs(last["terraform_inputs"], now)
     if changed:
         since = f"the last release ({last.get('service')} {last.get('tag')}, {last.get('at')})"
-        ui.confirm(f"{', '.join(changed)} since {since}; git does not have it", yes=not work.asks)
-    work.changed_inputs = tuple(changed)
+        ui.confirm(
+            f"{', '.join(changed)} since {since}; git does not have it", yes=not context.interactive
+        )
+    context.changed_inputs = tuple(changed)
     for each in changed:
         ui.progress(f"  {each} since the last release")
 
 
 def _read_all_records(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
-    """A service's newest records. Raises OpsError where one of them can't be read."""
+    """A service's newest records.
+
+    Raises OpsError if one of them cannot be read.
+    """
     keys = records.keys(platform, service, records.SHOWN)
     found = records.fetch(platform, keys)
     if len(found) < len(keys):
@@ -65,12 +68,12 @@ def _read_all_records(platform: Platform, service: str) -> tuple[Mapping[str, An
     return found
 
 
-def refuse_moved(work: DeployContext, tf: TerraformProgram) -> None:
-    """Raises Refused where a variable file has changed since it was asked about."""
-    moved = changed_inputs(work.terraform_inputs or {}, inputs.digests(tf))
+def refuse_moved(context: DeployContext, tf: TerraformProgram) -> None:
+    """Raise Refused if a variable file changed since the confirmation."""
+    moved = changed_inputs(context.terraform_inputs or {}, inputs.digests(tf))
     if moved:
         raise Refused(
             "Terraform's variable files have changed during the deploy",
             ", ".join(moved),
-            f"run it again: inv {work.name}.deploy",
+            f"run it again: inv {context.name}.deploy",
         )

@@ -1,12 +1,13 @@
-"""The roll-out step of `rollout: terraform`: check, plan, show, apply, and prove that the service
-really changed.
+"""The rollout step of `rollout: terraform`: check, plan, show, apply, verify the change.
 
-Two traps shape it. Where Terraform ignores the task definition (`ignore_changes`), an apply
-registers a new revision, deregisters the old one and leaves the service where it was: that is
-noticed, finished by one UpdateService to the revision that Terraform made, and said. And a revision
-that Terraform replaced is INACTIVE, so nothing can go back to it: the undo is a second saved plan
-with the image that ran before, or, where that plan would change anything else, UpdateService to a
-new revision with the old one's content."""
+Two traps shape it. If Terraform ignores the task definition (`ignore_changes`), an apply registers
+a new revision, deregisters the old one and does not change the service: this is detected, reported,
+and completed by one UpdateService to the revision that Terraform made.
+
+And a revision that Terraform replaced is INACTIVE, so the service cannot be set back to it: the
+undo is a second saved plan with the previous image, or, if that plan would change anything else,
+UpdateService to a new revision with the old one's content.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +36,14 @@ from ops.terraform.plan import TerraformPlan, TerraformWorkspace
 from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, addresses, planned_image
 from ops.terraform.rules.scope import DeployScope, never, out_of_scope
 
-_ROLLBACK_PLAN_S = 180.0  # a rollback by Terraform must have its plan by then
+_ROLLBACK_PLAN_S = 180.0  # limit for the plan of a rollback by Terraform
 _IGNORED = "task_definition_ignored"
 _LOCK_WAIT_S = 30.0  # for a state lock: a killed run's Terraform may still be ending its apply
 
 
-def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
-    """Verb → what does it; the three share one roll-out."""
-    rollout = TerraformRollout(work)
+def step_handlers(context: DeployContext) -> dict[str, StepHandler]:
+    """The handler of each verb; the three share one rollout."""
+    rollout = TerraformRollout(context)
     return {
         "tf-check": NoUndo(rollout.check),
         "tf-plan": NoUndo(rollout.make_plan),
@@ -52,76 +53,90 @@ def step_handlers(work: DeployContext) -> dict[str, StepHandler]:
 
 @dataclass
 class TerraformRollout:
-    """One roll-out by Terraform under way."""
+    """One rollout by Terraform in progress."""
 
-    work: DeployContext
+    context: DeployContext
     planned: TerraformPlan | None = None
-    place_: TerraformWorkspace | None = field(default=None, repr=False)
-    undoing: bool = False
+    _workspace: TerraformWorkspace | None = field(default=None, repr=False)
+    rolling_back: bool = False
 
     @property
-    def patience_s(self) -> float:
-        """How long Terraform waits for its state's lock: `--wait`, and never less than a killed run
-        may still need.
+    def lock_wait_s(self) -> float:
+        """How long Terraform waits for its state lock: `--wait`, or a minimum if longer.
 
-        A rollback does not wait for longer: there is a way without Terraform.
+        The minimum lets a killed run end its apply. A rollback waits no longer than the
+        minimum, since there is a way without Terraform.
         """
-        return _LOCK_WAIT_S if self.undoing else max(_LOCK_WAIT_S, self.work.wait_s)
+        return _LOCK_WAIT_S if self.rolling_back else max(_LOCK_WAIT_S, self.context.wait_s)
 
     @property
-    def place(self) -> TerraformWorkspace:
-        if self.place_ is None:
-            found = TerraformWorkspace.of(self.work.platform)
-            self.place_ = replace(
-                found, tf=found.tf.within(None if self.undoing else self.work.within_s)
+    def workspace(self) -> TerraformWorkspace:
+        if self._workspace is None:
+            found = TerraformWorkspace.of(self.context.platform)
+            self._workspace = replace(
+                found,
+                tf=found.tf.within(None if self.rolling_back else self.context.requested_timeout_s),
             )
-        return self.place_
+        return self._workspace
 
-    def turn_back(self) -> None:
-        """From here on it is the undo: a short `--timeout` is not its own."""
-        self.undoing, self.place_ = True, None
+    def start_rollback(self) -> None:
+        """Mark the start of the undo, to which a short `--timeout` does not apply."""
+        self.rolling_back, self._workspace = True, None
 
     def check(self, step: Step) -> None:
-        """Before anything is built: Terraform is here and initialised, declares the image's
-        variable, and has the known inputs.
-        """
-        image_variables.refuse_undeclared(self.work.platform, self.place.tf)
-        image_variables.values(self.work.platform, target=self.work.name, image=self.work.image)
-        terraform_inputs.confirm(self.work, self.place.tf)
-        flow.ensure_initialised(self.place)
+        """Check Terraform before anything is built.
 
-    def make_plan(self, step: Step) -> None:
-        """Plan the new image, show it, and stop at whatever is no part of this deploy unless it is
+        It is installed and initialised, declares the image's variable, and its inputs are
         confirmed.
         """
-        terraform_inputs.refuse_moved(self.work, self.place.tf)
-        self.planned = planned = self.plan(self.work.image)
+        image_variables.refuse_undeclared(self.context.platform, self.workspace.tf)
+        image_variables.values(
+            self.context.platform, target=self.context.name, image=self.context.image
+        )
+        terraform_inputs.confirm(self.context, self.workspace.tf)
+        flow.ensure_initialised(self.workspace)
+
+    def make_plan(self, step: Step) -> None:
+        """Plan the new image, show the plan, and confirm changes beyond this deploy."""
+        terraform_inputs.refuse_moved(self.context, self.workspace.tf)
+        self.planned = planned = self.plan(self.context.image)
         try:
-            self.refuse_misled(planned, self.work.image)
+            self.check_image_variable(planned, self.context.image)
             self.confirm(planned)
         except BaseException:
             plan_files.discard(planned.saved)
             raise
 
     def plan(self, image: str, targets: tuple[str, ...] = ()) -> TerraformPlan:
-        """A saved plan that gives the service `image`, shown; the other services' images as they
-        run.
+        """Save and show a plan that gives the service `image`.
+
+        Other services keep the images that they run.
         """
-        images = image_variables.values(self.work.platform, target=self.work.name, image=image)
-        place = self.place
-        if self.undoing:
-            place = replace(place, tf=place.tf.within(_ROLLBACK_PLAN_S))
+        images = image_variables.values(
+            self.context.platform, target=self.context.name, image=image
+        )
+        workspace = self.workspace
+        if self.rolling_back:
+            workspace = replace(workspace, tf=workspace.tf.within(_ROLLBACK_PLAN_S))
         planned = flow.plan(
-            place, images, name=f"deploy-{self.work.name}", wait_s=self.patience_s, targets=targets
+            workspace,
+            images,
+            name=f"deploy-{self.context.name}",
+            wait_s=self.lock_wait_s,
+            targets=targets,
         )
         planned.show()
         return planned
 
-    def refuse_misled(self, planned: TerraformPlan, image: str) -> None:
-        """Raises Refused where the variable would not lead to the image: Terraform has no such task
-        definition, or gives it another.
+    def check_image_variable(self, planned: TerraformPlan, image: str) -> None:
+        """Raise Refused if the variable does not set the image.
+
+        Terraform has no such task definition, or gives it another image.
         """
-        variable, directory = str(self.work.service.image_variable), self.place.tf.directory
+        variable, directory = (
+            str(self.context.service.image_variable),
+            self.workspace.tf.directory,
+        )
         how = (
             "correct image_variable and image_variable_kind (tag or uri), or see how the "
             "directory uses the variable"
@@ -132,11 +147,11 @@ class TerraformRollout:
                 f"{directory} has no task definition {self.family}",
                 how,
             )
-        found = planned_image(planned.document, self.family, self.work.service.container)
+        found = planned_image(planned.document, self.family, self.context.service.container)
         if found == "":
             why = (
                 f"it leaves no task definition {self.family} with a container "
-                f"{self.work.service.container}"
+                f"{self.context.service.container}"
             )
             how = (
                 "inv tf.plan shows why: a variable file that switches it off, or a changed "
@@ -151,10 +166,9 @@ class TerraformRollout:
             raise Refused(f"variable {variable} does not lead to the image", why, how)
 
     def confirm(self, planned: TerraformPlan) -> None:
-        """Raises Refused where files are not committed, and where the plan holds more than this
-        deploy and the answer is no.
+        """Raise Refused for uncommitted files, or for unconfirmed changes beyond this deploy.
 
-        Some of what a plan can hold is refused whatever the answer: see `never`.
+        Some changes are refused whatever the answer: see `never`.
         """
         if planned.saved.uncommitted:
             files = ", ".join(planned.saved.uncommitted[:3])
@@ -164,12 +178,12 @@ class TerraformRollout:
                 "commit them, or take them back",
             )
         flow.refuse_not_understood(planned)
-        target = self.target(self.work.image)
+        target = self.target(self.context.image)
         beyond = out_of_scope(planned.changes, target)
         for change, why in beyond:
             ui.progress(f"beyond this deploy: {change.address}: {why}")
         if why := never(planned.changes, target):
-            changed = self.work.changed_inputs
+            changed = self.context.changed_inputs
             because = (
                 f"{', '.join(changed)} since the last release: correct it, then deploy; "
                 if changed
@@ -180,7 +194,7 @@ class TerraformRollout:
                 "ADDRESS, then deploy"
             )
             raise Refused("a deploy does not apply this plan", why, how)
-        flow.confirm_destructive(tuple(change for change, _ in beyond), self.work.allow_destroy)
+        flow.confirm_destructive(tuple(change for change, _ in beyond), self.context.allow_destroy)
         for question in planned.uncertain:
             ui.confirm(question, yes=self.yes)
         calm = [f"{change.word} {change.address}" for change, _ in beyond if not change.alarming]
@@ -189,23 +203,24 @@ class TerraformRollout:
 
     @property
     def yes(self) -> bool:
-        return not self.work.asks
+        return not self.context.interactive
 
     @property
     def family(self) -> str:
         assert isinstance(
-            self.work.facts.revision, TaskDefinition
+            self.context.facts.revision, TaskDefinition
         )  # the plan was refused otherwise
-        return self.work.facts.revision.label.rsplit(":", 1)[0]
+        return self.context.facts.revision.label.rsplit(":", 1)[0]
 
     def target(self, image: str) -> DeployScope:
         return DeployScope(
-            self.work.service.ecs_service, self.family, self.work.service.container, image
+            self.context.service.ecs_service, self.family, self.context.service.container, image
         )
 
-    def carry_out(self, planned: TerraformPlan, image: str) -> str | None:
-        """Apply, and see to it that the service runs the revision with `image`; the id of the
-        deployment, None where nothing moved.
+    def apply_and_update(self, planned: TerraformPlan, image: str) -> str | None:
+        """Apply, and make sure that the service runs the revision with `image`.
+
+        Returns the deployment's id, None if the service was not changed.
         """
         before = self.state()
         if planned.changes:
@@ -216,29 +231,30 @@ class TerraformRollout:
         made = self.revision_with(image)
         after = self.state()
         if after.task_definition != made.arn:
-            self.say_ignored(after, made)
-            return update_service(self.work, made.arn)
+            self.report_ignored(after, made)
+            return update_service(self.context, made.arn)
         moved = after.primary is not None and (
             before.primary is None or after.primary.id != before.primary.id
         )
         return after.primary.id if moved and after.primary else None
 
     def apply(self, planned: TerraformPlan) -> None:
-        """A plan whose apply finds the state locked goes away with its deploy: nobody would apply
-        it later, and it may hold secrets.
+        """Apply the plan; discard it if the state is locked.
+
+        Nobody would apply it later, and it may hold secrets.
         """
         try:
-            flow.apply(self.place, planned, wait_s=self.patience_s)
+            flow.apply(self.workspace, planned, wait_s=self.lock_wait_s)
         except LockHeld:
             plan_files.discard(planned.saved)
             raise
 
     def state(self) -> ServiceState:
         cluster, name = (
-            self.work.platform.settings.environment.cluster,
-            self.work.service.ecs_service,
+            self.context.platform.settings.environment.cluster,
+            self.context.service.ecs_service,
         )
-        found = ecs.service(self.work.platform.cloud, cluster, name)
+        found = ecs.service(self.context.platform.cloud, cluster, name)
         if found is None:
             raise OpsError(
                 f"service {name} is gone", "Terraform, or somebody, has deleted it", "inv tf.plan"
@@ -246,31 +262,32 @@ class TerraformRollout:
         return found
 
     def revision_with(self, image: str) -> TaskDefinition:
-        """The family's newest ACTIVE revision, which must carry `image`: that is what Terraform
-        made, now or before.
+        """The family's newest ACTIVE revision, which must have `image`.
+
+        Terraform made it now or earlier.
         """
-        found = ecs.task_definition(self.work.platform.cloud, self.family)
-        container = found.container(self.work.service.container) if found else None
+        found = ecs.task_definition(self.context.platform.cloud, self.family)
+        container = found.container(self.context.service.container) if found else None
         if found is None or container is None or container.get("image") != image:
             carries = container.get("image") if container else "nothing"
             why = (
                 f"its newest revision {found.label if found else ''} carries {carries}, not {image}"
             )
             how = (
-                f"see where {self.place.tf.directory} uses {self.work.service.image_variable}, "
-                f"then inv tf.plan"
+                f"see where {self.workspace.tf.directory} uses "
+                f"{self.context.service.image_variable}, then inv tf.plan"
             )
             raise OpsError(f"Terraform made no revision of {self.family} with the image", why, how)
         return found
 
-    def say_ignored(self, service: ServiceState, made: TaskDefinition) -> None:
-        """The service stayed where it was: the apply alone would have changed nothing that runs."""
+    def report_ignored(self, service: ServiceState, made: TaskDefinition) -> None:
+        """Report that Terraform ignores the task definition, so the apply changed no service."""
         stayed = service.task_definition.rsplit("/", 1)[-1]
         summary = (
             f"Terraform made {made.label} and left {service.name} on {stayed}: it ignores the "
             f"task definition (ignore_changes)"
         )
-        name = self.work.platform.settings.name
+        name = self.context.platform.settings.name
         fix = (
             f"environments.{name}.rollout: ecs in invoke.yaml (or take task_definition out of "
             f"ignore_changes)"
@@ -280,105 +297,105 @@ class TerraformRollout:
         evidence = Evidence(
             "DescribeServices taskDefinition after the apply", service.task_definition
         )
-        if all(finding.cause != _IGNORED for finding in self.work.findings):
-            self.work.findings.append(Finding(_IGNORED, summary, "certain", (evidence,), (fix,)))
+        if all(finding.cause != _IGNORED for finding in self.context.findings):
+            self.context.findings.append(Finding(_IGNORED, summary, "certain", (evidence,), (fix,)))
 
 
 @dataclass(frozen=True)
 class TerraformApply:
-    """The apply of the saved plan; its undo leads to the revision that was seen healthy before, and
-    is watched to its own verdict.
+    """Apply the saved plan.
+
+    Its undo restores the last healthy revision, watched to its verdict.
     """
 
     rollout: TerraformRollout
 
     def do(self, step: Step) -> None:
-        work = self.rollout.work
+        context = self.rollout.context
         if "deployment" in step.values:
-            work.deployment = step.values["deployment"]
+            context.deployment = step.values["deployment"]
             return
         assert self.rollout.planned is not None  # made in the step before
-        work.deployment = (
-            self.rollout.carry_out(self.rollout.planned, work.image) or self.under_way()
+        context.deployment = (
+            self.rollout.apply_and_update(self.rollout.planned, context.image)
+            or self.current_deployment()
         )
-        work.revision = self.rollout.revision_with(work.image)
-        ui.progress(f"  deployment {work.deployment}")
+        context.revision = self.rollout.revision_with(context.image)
+        ui.progress(f"  deployment {context.deployment}")
 
-    def under_way(self) -> str:
-        """Nothing moved: the service was on this revision already, so its own deployment is the one
-        to watch.
-        """
+    def current_deployment(self) -> str:
+        """The current deployment, for a service that was on this revision already."""
         primary = self.rollout.state().primary
         if primary is None:
-            how = f"inv {self.rollout.work.name}.status"
+            how = f"inv {self.rollout.context.name}.status"
             raise OpsError(
                 "the service has no PRIMARY deployment", "ECS shows none after the apply", how
             )
         return primary.id
 
     def undo(self, step: Step) -> None:
-        work, back = self.rollout.work, step.values["back"]
-        if work.outcome and work.outcome.verdict is Verdict.SUPERSEDED:
+        context, back = self.rollout.context, step.values["back"]
+        if context.watch_result and context.watch_result.verdict is Verdict.SUPERSEDED:
             return
         image = self.image_of(back)
-        work.confirm_undo(image)
-        refuse_if_superseded(work, back)
-        self.rollout.turn_back()
-        planned = self.plan_back(image)
-        done, deployment = self.by_terraform(planned, image) if planned else (False, None)
+        context.confirm_undo(image)
+        refuse_if_superseded(context, back)
+        self.rollout.start_rollback()
+        planned = self.plan_rollback(image)
+        done, deployment = self.rollback_by_terraform(planned, image) if planned else (False, None)
         if not done:
-            deployment = self.by_ecs(back)
+            deployment = self.rollback_by_ecs(back)
         if deployment is None:
             ui.progress("  nothing to take back: the service had not been changed")
             return
-        work.rollback = Rollback(image if done else back.rsplit("/", 1)[-1], deployment)
-        watch_rollback(work, deployment)
+        context.rollback = Rollback(image if done else back.rsplit("/", 1)[-1], deployment)
+        watch_rollback(context, deployment)
 
     def image_of(self, back: str) -> str:
-        """The image of the revision that was seen healthy (an INACTIVE revision can still be
-        described).
+        """The image of the last healthy revision.
+
+        An INACTIVE revision can still be described.
         """
-        work = self.rollout.work
-        revision = ecs.task_definition(work.platform.cloud, back)
-        container = revision.container(work.service.container) if revision else None
+        context = self.rollout.context
+        revision = ecs.task_definition(context.platform.cloud, back)
+        container = revision.container(context.service.container) if revision else None
         if container is None:
-            how = f"inv {work.name}.deploy --tag TAG"
+            how = f"inv {context.name}.deploy --tag TAG"
             raise OpsError(
                 f"the image of {back} could not be read", "ECS has no such revision any more", how
             )
         return str(container["image"])
 
-    def by_terraform(self, planned: TerraformPlan, image: str) -> tuple[bool, str | None]:
-        """Apply the second plan: whether that worked, and its deployment (None where nothing
-        moved).
+    def rollback_by_terraform(self, planned: TerraformPlan, image: str) -> tuple[bool, str | None]:
+        """Apply the second plan; return whether that worked, and its deployment.
+
+        The deployment is None if the service was not changed.
         """
         try:
-            return True, self.rollout.carry_out(planned, image)
+            return True, self.rollout.apply_and_update(planned, image)
         except OpsError as error:
             ui.progress(f"  no rollback by Terraform: {error.what}: {error.why}")
             return False, None
 
-    def plan_back(self, image: str) -> TerraformPlan | None:
-        """A second plan for this service alone, with the image that ran before; None where that is
-        no way.
+    def plan_rollback(self, image: str) -> TerraformPlan | None:
+        """A second plan for this service alone with the previous image, or None.
 
-        The rollback must not depend on Terraform, so an error is only printed. A plan that holds
-        more is not applied: `-target` brings dependencies along, with any change that is pending
-        for them."""
-        work = self.rollout.work
-        ignored = any(finding.cause == _IGNORED for finding in work.findings)
+        The rollback must not depend on Terraform, so an error is only printed. A plan with
+        other changes is not applied: `-target` includes dependencies, with any change that
+        is pending for them.
+        """
+        context = self.rollout.context
+        ignored = any(finding.cause == _IGNORED for finding in context.findings)
         if self.rollout.planned is None or ignored:  # None: the rollout of an earlier run
             return None
         try:
-            return self.only_ours(self.rollout.planned, image)
+            return self.plan_this_service(self.rollout.planned, image)
         except OpsError as error:
             ui.progress(f"  no plan by Terraform: {error.what}: {error.why}")
             return None
 
-    def only_ours(self, planned: TerraformPlan, image: str) -> TerraformPlan | None:
-        """The plan of task definition and service by their addresses; None where it also changes
-        others.
-        """
+    def plan_this_service(self, planned: TerraformPlan, image: str) -> TerraformPlan | None:
+        """The plan of task definition and service; None if it also changes other resources."""
         target = self.rollout.target(image)
         kinds = ((TASK_DEFINITION, target.family), (SERVICE, target.service))
         only = tuple(each for kind in kinds for each in addresses(planned.document, *kind))
@@ -393,15 +410,14 @@ class TerraformApply:
         )
         return None
 
-    def by_ecs(self, back: str) -> str | None:
-        """UpdateService to the content of the last healthy revision, registered again if it is
-        INACTIVE.
+    def rollback_by_ecs(self, back: str) -> str | None:
+        """UpdateService to the last healthy revision, registered again if it is INACTIVE.
 
-        None where the service was never changed.
+        None if the service was never changed.
         """
-        work, label = self.rollout.work, back.rsplit("/", 1)[-1]
-        to = usable_revision(work, back)
-        deployment = rollback_deployment(work, to)
+        context, label = self.rollout.context, back.rsplit("/", 1)[-1]
+        to = usable_revision(context, back)
+        deployment = rollback_deployment(context, to)
         if deployment:
             ui.progress(
                 f"  rolling back by UpdateService to {to.rsplit('/', 1)[-1]}, with the "
@@ -411,7 +427,10 @@ class TerraformApply:
         return deployment
 
     def report_difference(self, to: str) -> None:
-        """Terraform did not make the revision that runs: its next apply takes it over."""
+        """Report that Terraform did not make the running revision.
+
+        Its next apply adopts it.
+        """
         label = to.rsplit("/", 1)[-1]
         summary = (
             f"the service runs {label}, which Terraform did not make: its state differs until "
@@ -420,6 +439,6 @@ class TerraformApply:
         ui.progress(f"  {summary}")
         evidence = Evidence("rolled back by UpdateService", to)
         fix = ("inv tf.plan", "inv tf.apply")
-        self.rollout.work.findings.append(
+        self.rollout.context.findings.append(
             Finding("terraform_state_differs", summary, "certain", (evidence,), fix)
         )

@@ -1,6 +1,4 @@
-"""Done means seen, not sent: the running tasks carry the digest, and the endpoints answer as they
-did before or better.
-"""
+"""Verify a deploy: running tasks have the digest, and endpoints are no worse than before."""
 
 from __future__ import annotations
 
@@ -21,33 +19,33 @@ from ops.platform import Platform
 
 _TRIES = 4
 _BETWEEN_S = 2.0
-_LONGEST_S = 15.0  # no further look after that: a call that hangs has taken it already
+_LONGEST_S = 15.0  # no further read after that, since a hanging call may take as long
 
 
 @dataclass(frozen=True)
 class ImageCheck:
-    """The service and its tasks as they were read after the roll-out, and what of them is wrong or
-    unknown.
-    """
+    """The service and its tasks as read after the rollout, and what is wrong or unknown."""
 
     state: ServiceState | Unknown | None
     wrong: str | Unknown | None
 
     @property
     def scaled_to_zero(self) -> bool:
-        """Whether the service's desired count is 0 now: nothing runs, on purpose."""
+        """Whether the service's desired count is now 0: nothing runs, on purpose."""
         return isinstance(self.state, ServiceState) and not self.state.desired
 
 
 def verify_images(
     platform: Platform, name: str, digest: str | None, sleep: Callable[[float], None] = time.sleep
 ) -> ImageCheck:
-    """Whether every running task of the service has `digest`. Raises OpsError where one has
-    another, after a few looks.
+    """Check that every running task has `digest`.
 
-    The desired count is read with the tasks: it may have changed since the deploy began. What
-    cannot be seen (a permission, the network) is a finding of the caller, not an error: it is no
-    reason to take a healthy roll-out back."""
+    Raises OpsError if one has another after a few reads.
+
+    The desired count is read with the tasks: it may have changed since the deploy began. Tasks
+    that cannot be read (a permission, the network) are a finding of the caller, not an error:
+    they are no reason to roll a healthy service back.
+    """
     seen, ends = ImageCheck(None, None), time.monotonic() + _LONGEST_S
     for attempt in range(_TRIES):
         if attempt and time.monotonic() > ends:
@@ -65,7 +63,7 @@ def verify_images(
 
 
 def _read_running(platform: Platform, name: str, digest: str | None) -> ImageCheck:
-    """One look at the service and its tasks."""
+    """Read the service and its tasks once."""
     cloud, cluster, service = (
         platform.cloud,
         platform.settings.environment.cluster,
@@ -81,7 +79,7 @@ def _read_running(platform: Platform, name: str, digest: str | None) -> ImageChe
 
 
 def unverified_finding(wrong: Unknown, name: str) -> Finding:
-    """The proof could not see the tasks."""
+    """The finding for tasks that could not be read."""
     summary = "the roll-out completed, but its tasks could not be looked at"
     return Finding(
         "unproven",
@@ -93,7 +91,7 @@ def unverified_finding(wrong: Unknown, name: str) -> Finding:
 
 
 def scaled_to_zero_finding(state: ServiceState, name: str) -> Finding:
-    """Somebody, or a schedule, has set the desired count to 0 since the deploy began."""
+    """The finding for a desired count that was set to 0 during the deploy."""
     summary = (
         f"{name} was scaled to 0 during the deploy: no task runs, so neither image nor "
         f"endpoints were checked"
@@ -111,8 +109,9 @@ def verify_endpoints(
     tag: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[tuple[Answer, ...], Finding | None]:
-    """What the endpoints answer now, and a finding where one that was healthy is not. Asked a few
-    times: a load balancer settles.
+    """Probe the endpoints; the finding names those that were healthy before.
+
+    Retried a few times, since a load balancer needs time to settle.
     """
     environment, service = platform.settings.environment, platform.settings.service(name)
     address = environment.site or environment.alb
@@ -137,7 +136,7 @@ def verify_endpoints(
 def still_unhealthy(
     answers: tuple[Answer, ...], before: health_endpoints.Answers, name: str
 ) -> Finding | None:
-    """What was unhealthy before and is so still: said, and not blamed on the deploy."""
+    """The finding for endpoints that were unhealthy before and still are."""
     ill = [answer for answer in answers if not answer.healthy]
     if not ill or isinstance(before, Unknown):
         return None

@@ -1,9 +1,11 @@
-"""What a person sees while a roll-out is watched: a live table on a terminal, plain lines with
-their time without one. All of it on stderr.
+"""Show a watched rollout: a live table on a terminal, timestamped lines elsewhere.
 
-Text from outside (events, logs, reasons) is escaped and never read as markup. Both screens
-implement `ops.flows.sight.Screen`; they begin to draw at the first answer and give the terminal
-back in `close`, which may come at any time and more than once."""
+Everything goes to stderr.
+
+Text from outside (events, logs, reasons) is escaped and never interpreted as markup. Both displays
+implement `ops.ecs.watch.Display`. They start drawing at the first answer, and restore the terminal
+in `close`, which may be called at any time and more than once.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,7 @@ _TARGET_GROUP = re.compile(r"arn:[\w-]+:elasticloadbalancing:[\w:-]*:targetgroup
 def create_display(
     stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
 ) -> PlainDisplay:
-    """The screen that fits where stderr goes: a table on a terminal that can redraw, lines
-    everywhere else.
-    """
+    """The display for stderr: a table on a terminal that can redraw, lines elsewhere."""
     out = stream or sys.stderr
     return (
         TableDisplay(out, clock) if out.isatty() and can_redraw(out) else PlainDisplay(out, clock)
@@ -38,6 +38,7 @@ def create_display(
 
 
 def can_redraw(stream: TextIO) -> bool:
+    """Whether `stream` is a terminal that can redraw."""
     from rich.console import Console
 
     console = Console(file=stream)
@@ -45,21 +46,20 @@ def can_redraw(stream: TextIO) -> bool:
 
 
 def clean(text: str) -> str:
-    """One line without control characters: they cannot move the cursor, and a tab or newline cannot
-    break a table.
+    """Join `text` into one line without control characters.
+
+    They cannot move the cursor, and a tab or newline cannot break a table.
     """
     return ui.plain(" ".join(text.split("\n")).replace("\t", " "))
 
 
 def _event_text(message: str) -> str:
-    """An event without what every line would repeat: the service's name, and all of a target
-    group's ARN but its name.
-    """
+    """An event's message without the service's name and the rest of target group ARNs."""
     return _TARGET_GROUP.sub(r"\1", _SERVICE.sub("", redact(message)))
 
 
 def finding_lines(finding: Finding) -> Iterator[str]:
-    """A finding as a person reads it: what, how sure, the evidence, what to type."""
+    """Format a finding: summary, confidence, evidence, and commands to run."""
     yield f"{finding.summary} [{finding.cause}, {finding.confidence}]"
     for evidence in finding.evidence:
         yield f"    {evidence.source}: {evidence.text}"
@@ -82,8 +82,10 @@ def _tasks_by_state(tasks: tuple[TaskState, ...]) -> str:
 
 
 def _targets_by_state(targets: tuple[Target, ...]) -> str:
-    """`2 healthy, 1 unhealthy (Target.ResponseCodeMismatch: Health checks failed with these codes:
-    [404])`.
+    """Count targets by state, with the reason of unhealthy ones.
+
+    Example: `2 healthy, 1 unhealthy (Target.ResponseCodeMismatch: Health checks failed with
+    these codes: [404])`.
     """
     counts = Counter(_target_state(target) for target in targets)
     return ", ".join(f"{number} {state}" for state, number in sorted(counts.items())) or "none"
@@ -95,9 +97,7 @@ def _target_state(target: Target) -> str:
 
 
 class PlainDisplay:
-    """A line with its time (seconds since the start) for everything new, nothing for what stays the
-    same.
-    """
+    """Print a line, with seconds since the start, for every change."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self.stream, self.clock = stream, clock
@@ -142,14 +142,14 @@ class PlainDisplay:
         self.write(line)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is nothing to release."""
 
     def write(self, line: str) -> None:
         print(f"{self.clock() - self.began:6.1f} s  {clean(line)}", file=self.stream, flush=True)
 
 
 class TableDisplay(PlainDisplay):
-    """A table that is redrawn in place; findings and log lines are printed above it and stay."""
+    """A table that is redrawn in place; findings and log lines are printed above it."""
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(stream, clock)
@@ -181,9 +181,7 @@ class TableDisplay(PlainDisplay):
         self.draw()
 
     def draw(self) -> None:
-        """Begin to draw where nothing is drawn yet; afterwards the picture follows by itself, and
-        at once on news.
-        """
+        """Start the live table if needed, and refresh it."""
         if self.live is None:
             from rich.console import Console
             from rich.live import Live
@@ -193,7 +191,7 @@ class TableDisplay(PlainDisplay):
                 get_renderable=self.picture,
                 console=console,
                 refresh_per_second=_REDRAWS_A_SECOND,
-                # stdout is the result's, and stderr's other writers are ours
+                # stdout is for the result; other writers to stderr are ours
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
@@ -211,7 +209,7 @@ class TableDisplay(PlainDisplay):
             table.add_row(name, Text(clean(text)))
         for number, event in enumerate(
             tuple(self.events)
-        ):  # ECS's sentences are long: cut, or five of them fill the terminal
+        ):  # ECS's messages are long: cut them, or five fill the terminal
             table.add_row(
                 "" if number else "events", Text(clean(event), no_wrap=True, overflow="ellipsis")
             )
@@ -232,7 +230,7 @@ class TableDisplay(PlainDisplay):
                 yield "targets", _targets_by_state(self.targets)
 
     def write(self, line: str) -> None:
-        """Above the table while it stands."""
+        """Print above the table while it is shown."""
         if self.live is None:
             super().write(line)
             return

@@ -1,7 +1,8 @@
-"""What a watch sees, read from AWS: `ecs_eyes` over the adapters, counting its API calls.
+"""Read one ECS service, its tasks, targets and logs from AWS, counting the API calls.
 
-Logs are read from where the *task's own* revision sends them (after a rollback the service's
-revision is another one)."""
+Logs are read from where the *task's own* revision sends them (after a rollback the service has
+another revision).
+"""
 
 from __future__ import annotations
 
@@ -13,18 +14,15 @@ from ops.aws.session import AwsSession
 from ops.ecs.rules.stop_diagnosis import responsible_container
 
 _LAST_LINES = 20
-_NEW_LINES = 200  # of one task between two looks; more would drown everything else
-
-
-def ecs_observer(cloud: AwsSession, cluster: str, service_name: str, container: str) -> EcsObserver:
-    """Eyes on one ECS service. `container`: the one that is ours, whose log is shown."""
-    return EcsObserver(cloud, cluster, service_name, container)
+_NEW_LINES = 200  # of one task between two polls; more would hide everything else
 
 
 @dataclass
 class EcsObserver:
-    """Implements `ops.flows.watch.Eyes`. `calls`: API calls so far, without botocore's own retries,
-    and without those of `follow`.
+    """Reads of one ECS service.
+
+    `container`: our container, whose log is shown. `calls`: API calls so far, without
+    botocore's own retries and without those of `follow`.
     """
 
     cloud: AwsSession
@@ -38,7 +36,7 @@ class EcsObserver:
 
     @property
     def aws(self) -> str:
-        """The `aws` program as it must be typed to look at the same."""
+        """The `aws` program with the options of this environment."""
         return self.cloud.program
 
     def service(self) -> ServiceState | None:
@@ -54,20 +52,22 @@ class EcsObserver:
         return found
 
     def stage(self) -> str:
-        """The lifecycle stage of the service deployment under way; empty where there is none
-        (ListServiceDeployments, Describe…).
+        """The lifecycle stage of the current service deployment; empty if there is none.
+
+        (ListServiceDeployments, DescribeServiceDeployments)
         """
         self.calls += 2
         return ecs.deployment_stage(self.cloud, self.cluster, self.name)
 
     def stopped(self) -> tuple[TaskState, ...]:
-        """ListTasks and DescribeTasks of the service's tasks that stop or have stopped within about
-        an hour.
+        """The service's tasks that stop or have stopped within about an hour.
+
+        (ListTasks, DescribeTasks)
         """
         return self._tasks("STOPPED")
 
     def running(self) -> tuple[TaskState, ...]:
-        """ListTasks and DescribeTasks of the service's tasks that should run."""
+        """The service's tasks with desired status RUNNING (ListTasks, DescribeTasks)."""
         return self._tasks("RUNNING")
 
     def _tasks(self, desired: str) -> tuple[TaskState, ...]:
@@ -85,8 +85,9 @@ class EcsObserver:
         return tuple(found)
 
     def log(self, task: TaskState) -> tuple[str, ...]:
-        """The last lines of the container that ended, ours if none stands out; none where it sends
-        its log elsewhere, or never ran.
+        """The last log lines of the container that stopped, or of ours.
+
+        Empty if the container logs elsewhere or never ran.
         """
         ended = responsible_container(task, self.container)
         where = self._stream(task, ended.name if ended else self.container)
@@ -96,9 +97,7 @@ class EcsObserver:
         return logs.last_lines(self.cloud, *where, limit=_LAST_LINES)
 
     def follow(self, tasks: tuple[TaskState, ...]) -> tuple[str, ...]:
-        """What our container has logged in these tasks since the last look, each line behind its
-        task's short id.
-        """
+        """New log lines of our container in these tasks, prefixed with the task's short id."""
         found: list[str] = []
         for task in tasks:
             where = self._stream(task, self.container)
@@ -109,8 +108,9 @@ class EcsObserver:
         return tuple(found)
 
     def _stream(self, task: TaskState, container: str) -> tuple[str, str] | None:
-        """Log group and stream (`prefix/container/task-id`, the awslogs driver's rule) by the
-        task's own revision.
+        """Log group and stream by the task's own revision.
+
+        The stream is `prefix/container/task-id`, as the awslogs driver names it.
         """
         if task.task_definition not in self._definitions:
             self.calls += 1

@@ -1,4 +1,4 @@
-"""`inv status`, `inv SERVICE.status`: what runs, as ECS shows it (runbook 2, step 7)."""
+"""`inv status` and `inv SERVICE.status`: what ECS runs (runbook 2, step 7)."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class ServiceStatus:
     tasks: tuple[TaskState, ...] | Unknown
 
     @property
-    def steady(self) -> bool:
-        """Running = desired, and exactly one deployment."""
+    def ok(self) -> bool:
+        """Whether running equals desired with exactly one deployment."""
         state = self.state
         return (
             isinstance(state, ServiceState)
@@ -38,12 +38,12 @@ class ServiceStatus:
 
     @property
     def exit_code(self) -> int:
-        """0 where the service is steady and its tasks could be read."""
-        return 0 if self.steady and not isinstance(self.tasks, Unknown) else 1
+        """0 if the service is ok and its tasks could be read, else 1."""
+        return 0 if self.ok and not isinstance(self.tasks, Unknown) else 1
 
 
 def status(settings: Settings, names: Iterable[str]) -> tuple[ServiceStatus, ...]:
-    """Each service and its running tasks, read concurrently."""
+    """Read each service and its running tasks concurrently."""
     platform = Platform.of(settings)
     cluster = settings.environment.cluster
     services = {name: settings.service(name) for name in names}
@@ -65,21 +65,21 @@ def status(settings: Settings, names: Iterable[str]) -> tuple[ServiceStatus, ...
     )
 
 
-def as_text(seen: Iterable[ServiceStatus]) -> str:
+def as_text(statuses: Iterable[ServiceStatus]) -> str:
     lines: list[str] = []
-    for one in seen:
-        lines.extend(_service_lines(one))
+    for status_ in statuses:
+        lines.extend(_service_lines(status_))
     return "\n".join(lines)
 
 
-def _service_lines(one: ServiceStatus) -> list[str]:
-    if not isinstance(one.state, ServiceState):
-        missing = f"ECS has no service {one.ecs_service}"
-        why = one.state.why if isinstance(one.state, Unknown) else missing
-        return [f"{one.name}: {why}"]
-    state = one.state
+def _service_lines(status_: ServiceStatus) -> list[str]:
+    if not isinstance(status_.state, ServiceState):
+        missing = f"ECS has no service {status_.ecs_service}"
+        why = status_.state.why if isinstance(status_.state, Unknown) else missing
+        return [f"{status_.name}: {why}"]
+    state = status_.state
     lines = [
-        f"{one.name}: {state.running}/{state.desired} tasks run "
+        f"{status_.name}: {state.running}/{state.desired} tasks run "
         f"{state.task_definition.rsplit('/', 1)[-1]} ({state.name})"
     ]
     for deployment in state.deployments:
@@ -92,34 +92,37 @@ def _service_lines(one: ServiceStatus) -> list[str]:
             f"  {deployment.status:<8} {deployment.id}  "
             f"{deployment.task_definition.rsplit('/', 1)[-1]}  {rollout}  {counts}"
         )
-    if isinstance(one.tasks, Unknown):
-        return [*lines, f"  tasks: unknown: {one.tasks.why}"]
-    for task in one.tasks:
-        container = task.container(one.container)
+    if isinstance(status_.tasks, Unknown):
+        return [*lines, f"  tasks: unknown: {status_.tasks.why}"]
+    for task in status_.tasks:
+        container = task.container(status_.container)
         lines.append(f"  task {task.id}  {task.status}  {container.image if container else '?'}")
     return lines
 
 
-def as_document(seen: Iterable[ServiceStatus], settings: Settings) -> dict[str, Any]:
-    return {"environment": settings.name, "services": [_service_document(one) for one in seen]}
+def as_document(statuses: Iterable[ServiceStatus], settings: Settings) -> dict[str, Any]:
+    return {
+        "environment": settings.name,
+        "services": [_service_document(status_) for status_ in statuses],
+    }
 
 
-def _service_document(one: ServiceStatus) -> dict[str, Any]:
-    if not isinstance(one.state, ServiceState):
+def _service_document(status_: ServiceStatus) -> dict[str, Any]:
+    if not isinstance(status_.state, ServiceState):
         why = (
-            one.state.why
-            if isinstance(one.state, Unknown)
-            else f"ECS has no service {one.ecs_service}"
+            status_.state.why
+            if isinstance(status_.state, Unknown)
+            else f"ECS has no service {status_.ecs_service}"
         )
         return {
-            "service": one.name,
-            "status": "unknown" if isinstance(one.state, Unknown) else "missing",
+            "service": status_.name,
+            "status": "unknown" if isinstance(status_.state, Unknown) else "missing",
             "detail": why,
         }
-    state = one.state
+    state = status_.state
     return {
-        "service": one.name,
-        "status": "steady" if one.steady else "changing",
+        "service": status_.name,
+        "status": "steady" if status_.ok else "changing",
         "task_definition": state.task_definition.rsplit("/", 1)[-1],
         "desired": state.desired,
         "running": state.running,
@@ -133,8 +136,8 @@ def _service_document(one: ServiceStatus) -> dict[str, Any]:
             for d in state.deployments
         ],
         "tasks": None
-        if isinstance(one.tasks, Unknown)
-        else [_task_document(task, one.container) for task in one.tasks],
+        if isinstance(status_.tasks, Unknown)
+        else [_task_document(task, status_.container) for task in status_.tasks],
     }
 
 

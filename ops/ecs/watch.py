@@ -1,27 +1,25 @@
-"""Watching one deployment, by its id, to its verdict: one DescribeServices a poll, tasks and
-targets only when something changed.
+"""Watch one deployment, by its id, until it has a verdict.
 
-The calls are rationed (0.5 a second on average, a little more at the start), except for a stop: an
-answer that may mean a stopped task of ours is followed by ListTasks, DescribeTasks and its log at
-once, so that its diagnosis stands there within the same look. What cannot be looked at is said once
-and left out; a network that drops, or AWS asking for fewer calls, is waited out with growing
-pauses."""
+Each poll is one DescribeServices; tasks and targets are read only when something changed.
+
+Calls are limited to 0.5 a second on average, slightly more at the start. Stopped tasks are the
+exception: when an answer may mean that one of our tasks stopped, ListTasks, DescribeTasks and its
+log are read at once, so that the diagnosis appears within the same poll. Reads that fail are
+reported once and left out; lost connections and throttling are retried with growing pauses.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from ops.aws.facts import ServiceState, Target, TaskState
+from ops.aws.facts import Event, ServiceState, Target, TaskState
 from ops.core.errors import OpsError
 from ops.core.findings import Finding, Verdict
 from ops.core.redaction.redact import redact_lines
-from ops.ecs.interfaces import Display as Display
-from ops.ecs.interfaces import Observer as Observer
-from ops.ecs.interfaces import WatchResult as WatchResult
-from ops.ecs.observer import ecs_observer as ecs_observer
+from ops.ecs.observer import EcsObserver as EcsObserver
 from ops.ecs.rules import polling
 from ops.ecs.rules.stop_diagnosis import GONE, find_cause, stop_finding
 from ops.ecs.rules.verdict import (
@@ -45,61 +43,94 @@ _NO_TASKS: tuple[TaskState, ...] = ()
 T = TypeVar("T")
 
 
+class Display(Protocol):
+    """Where a watch reports its progress (`ops.ecs.display`)."""
+
+    def following(self, deployment_id: str, timeout_s: float) -> None: ...
+    def update(
+        self, service: ServiceState, tasks: tuple[TaskState, ...], targets: tuple[Target, ...]
+    ) -> None: ...
+    def event(self, event: Event) -> None: ...
+    def finding(self, finding: Finding) -> None: ...
+    def phase(self, phase: str) -> None: ...
+    def line(self, line: str) -> None: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class WatchResult:
+    """The result of a watch: verdict, reason, findings, duration and number of API calls.
+
+    `baking`: it timed out with all new tasks running, while ECS waited for the bake time.
+    """
+
+    verdict: Verdict
+    why: str
+    findings: tuple[Finding, ...]
+    deployment: str
+    took_s: float
+    calls: int
+    baking: bool = False
+
+
 def watch(
-    eyes: Observer,
+    observer: EcsObserver,
     deployment_id: str,
     *,
     timeout_s: float,
     poll_s: float = 4.0,
-    screen: Display,
+    display: Display,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
     follow: bool = False,
-    patient: bool = False,
-    bounded: bool = False,
+    leave_to_circuit_breaker: bool = False,
+    timeout_includes_bake: bool = False,
     settle_s: float = SETTLE_S,
     service: str = "",
 ) -> WatchResult:
-    """Watch until there is a verdict. Raises OpsError where ECS may not be looked at;
-    KeyboardInterrupt passes through.
+    """Watch a deployment until there is a verdict.
 
-    `patient`: where the service's circuit breaker rolls back, leave failing tasks to it. `bounded`:
-    `timeout_s` includes a bake time. `settle_s`: how long tasks must run that no target group
-    checks. `service`: ours, for commands in findings."""
-    watching = DeploymentWatch(
-        eyes,
+    Raises OpsError if ECS may not be read; KeyboardInterrupt passes through.
+
+    `leave_to_circuit_breaker`: if the service's circuit breaker rolls back, leave failing tasks
+    to it. `timeout_includes_bake`: `timeout_s` includes a bake time. `settle_s`: how long tasks
+    must run if no target group checks them. `service`: our name for the service, for commands
+    in findings.
+    """
+    deployment_watch = DeploymentWatch(
+        observer,
         deployment_id,
         timeout_s,
         poll_s,
-        screen,
+        display,
         clock,
         sleep,
         follow,
-        patient,
-        bounded,
+        leave_to_circuit_breaker,
+        timeout_includes_bake,
         settle_s,
         service,
     )
     try:
-        return watching.to_the_end()
+        return deployment_watch.run()
     finally:
-        screen.close()
+        display.close()
 
 
 @dataclass
 class DeploymentWatch:
-    """One watch under way."""
+    """The state of one watch in progress."""
 
-    eyes: Observer
+    observer: EcsObserver
     id: str
     timeout_s: float
     poll_s: float
-    screen: Display
+    display: Display
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     follow: bool
-    patient: bool
-    bounded: bool
+    leave_to_circuit_breaker: bool
+    timeout_includes_bake: bool
     settle_s: float
     name: str
     service: ServiceState | None = None
@@ -107,100 +138,106 @@ class DeploymentWatch:
     tasks: tuple[TaskState, ...] = ()
     targets: tuple[Target, ...] = ()
     stopped: dict[str, TaskState] = field(default_factory=dict)
-    told: list[tuple[str, object]] = field(
+    diagnosed: list[tuple[str, object]] = field(
         default_factory=list
-    )  # (task, cause) of every stop that was diagnosed
+    )  # (task, cause) of every diagnosed stop
     findings: list[Finding] = field(default_factory=list)
-    past: set[str] = field(default_factory=set)  # stops from before the watch that no longer count
+    ignored_stops: set[str] = field(default_factory=set)  # stops from before the watch
     events: set[str] = field(default_factory=set)
-    unseen: dict[str, str] = field(default_factory=dict)  # what could not be looked at, and why
-    closed: set[str] = field(default_factory=set)  # what is not asked for again
+    failed_reads: dict[str, str] = field(default_factory=dict)  # what could not be read, and why
+    denied_reads: set[str] = field(default_factory=set)  # reads that are not repeated
     phase: str = ""
     stage: str = ""  # of a deployment that is not ROLLING
     settling: Settling | None = None
-    misses: int = 0
-    chase: int = 0
-    owed: set[str] = field(
+    failed_polls: int = 0
+    fast_polls_left: int = 0
+    pending_reads: set[str] = field(
         default_factory=set
-    )  # looks that a change asked for and the ration put off
-    owed_at: float = 0.0
+    )  # reads that a change calls for, delayed by the call budget
+    last_heartbeat: float = 0.0
 
-    def to_the_end(self) -> WatchResult:
+    def run(self) -> WatchResult:
+        """Poll until there is a verdict, and return the result."""
         self.began = self.clock()
-        self.screen.following(self.id, self.timeout_s)
+        self.display.following(self.id, self.timeout_s)
         while True:
-            looked = self.clock()
+            polled_at = self.clock()
             decision = self.poll()
             if decision.verdict is not None:
-                return self.outcome(decision)
+                return self.finish(decision)
             pause = (
                 self.poll_s
-                if not self.misses
-                else min(self.poll_s * 2**self.misses, polling.LONGEST_PAUSE_S)
+                if not self.failed_polls
+                else min(self.poll_s * 2**self.failed_polls, polling.LONGEST_PAUSE_S)
             )
             left = self.timeout_s - self.elapsed()
-            wanted = max(pause - (self.clock() - looked), self.poll_s / 4)
+            wanted = max(pause - (self.clock() - polled_at), self.poll_s / 4)
             self.sleep(min(wanted, left) if left > 0 else wanted)
 
     def elapsed(self) -> float:
         return self.clock() - self.began
 
     def poll(self) -> Decision:
-        """One look: the service, what its answer asks for, and the decision."""
+        """Read the service, the details that its answer calls for, and decide."""
         previous = self.service
         try:
-            found = self.eyes.service()
+            found = self.observer.service()
         except OpsError as error:
-            return self.blind(error)
-        if self.misses:
-            self.screen.line("ECS answers again")
-        self.misses = 0
+            return self.on_poll_error(error)
+        if self.failed_polls:
+            self.display.line("ECS answers again")
+        self.failed_polls = 0
         self.history = remember(self.history, found, self.id, self.elapsed())
         if found is not None:
             self.service = found
-            self.details(previous, found)
-        decision = self.settled(self.decision(found))
-        self.show(decision.phase)
+            self.read_details(previous, found)
+        decision = self.settle_unchecked(self.decision(found))
+        self.report_phase(decision.phase)
         return decision
 
-    def blind(self, error: OpsError) -> Decision:
-        """ECS did not answer: said once, waited out until the time is up. Raises what no waiting
-        mends.
+    def on_poll_error(self, error: OpsError) -> Decision:
+        """Report a failed poll once and keep polling until the timeout.
+
+        Raises permanent errors.
         """
         if error.permanent:
             raise error
-        if not self.misses:
-            self.screen.line(f"cannot see ECS, watching on: {error.why or error.what}")
-        self.misses += 1
-        sight = self.sight(self.service)
-        limit = deadline(sight, self.id, self.timeout_s, bounded=self.bounded)
+        if not self.failed_polls:
+            self.display.line(f"cannot see ECS, watching on: {error.why or error.what}")
+        self.failed_polls += 1
+        observation = self.observe(self.service)
+        limit = deadline(
+            observation, self.id, self.timeout_s, timeout_includes_bake=self.timeout_includes_bake
+        )
         if self.elapsed() < limit:
             return Decision(None, self.phase)
         why = f"{limit:g} s passed, and ECS could not be seen at the end: {error.why or error.what}"
-        return Decision(Verdict.TIMED_OUT, self.phase, why, baking(sight, self.id))
+        return Decision(Verdict.TIMED_OUT, self.phase, why, baking(observation, self.id))
 
-    def sight(self, service: ServiceState | None) -> Observation:
+    def observe(self, service: ServiceState | None) -> Observation:
         return Observation(
             self.elapsed(),
             service,
             tuple(self.stopped.values()),
             self.history,
-            self.eyes.container,
+            self.observer.container,
             self.stage,
         )
 
     def decision(self, service: ServiceState | None) -> Decision:
         return decide(
-            self.sight(service),
+            self.observe(service),
             self.id,
             timeout_s=self.timeout_s,
-            patient=self.patient,
-            bounded=self.bounded,
+            leave_to_circuit_breaker=self.leave_to_circuit_breaker,
+            timeout_includes_bake=self.timeout_includes_bake,
         )
 
-    def settled(self, decision: Decision) -> Decision:
-        """A success where no target group checks the tasks waits until the same ones have run for
-        `settle_s`.
+    def settle_unchecked(self, decision: Decision) -> Decision:
+        """Delay a success until unchecked tasks have run for `settle_s`.
+
+        Applies where no target group checks the tasks; the same tasks must run for that
+        long.
         """
         service = self.service
         if (
@@ -211,34 +248,34 @@ class DeploymentWatch:
         ):
             return decision
         if self.settling is None:
-            self.screen.line(
+            self.display.line(
                 f"no target group checks these tasks: they must run for {self.settle_s:g} s"
             )
-            return self.settle_anew(service)
+            return self.restart_settling(service)
         over = self.elapsed() - self.settling.since >= self.settle_s
         if over:
             self.diagnose(service)
-        found = settle(self.settling, self.sight(service), self.settle_s)
+        found = settle(self.settling, self.observe(service), self.settle_s)
         if found.verdict is not Verdict.SUCCEEDED:
             return found
-        running, ours = self.our_running(), service.deployment(self.id)
+        running, ours = self.our_running_tasks(), service.deployment(self.id)
         if running is None or ours is None or self.elapsed() >= self.timeout_s:
-            return decision  # what could not be read is the proof's business
+            return decision  # the verification reports what could not be read
         if same_tasks(self.settling, running, ours.desired):
             return found
-        self.screen.line("other tasks run now: they must run as long")
-        return self.settle_anew(service)
+        self.display.line("other tasks run now: they must run as long")
+        return self.restart_settling(service)
 
-    def settle_anew(self, service: ServiceState) -> Decision:
+    def restart_settling(self, service: ServiceState) -> Decision:
         self.diagnose(service)
         self.settling = Settling(
-            self.elapsed(), self.our_running() or frozenset(), frozenset(self.stopped)
+            self.elapsed(), self.our_running_tasks() or frozenset(), frozenset(self.stopped)
         )
         return Decision(None, "settling")
 
-    def our_running(self) -> frozenset[str] | None:
-        """ARNs of the running tasks of our deployment; None where they could not be read."""
-        found: tuple[TaskState, ...] | None = self.optional("tasks", self.eyes.running, None)
+    def our_running_tasks(self) -> frozenset[str] | None:
+        """ARNs of the running tasks of our deployment; None if they could not be read."""
+        found: tuple[TaskState, ...] | None = self.try_read("tasks", self.observer.running, None)
         if found is None:
             return None
         self.tasks = found
@@ -246,174 +283,183 @@ class DeploymentWatch:
             task.arn for task in found if task.started_by == self.id and task.status == "RUNNING"
         )
 
-    def show(self, phase: str) -> None:
+    def report_phase(self, phase: str) -> None:
         if phase != self.phase:
             self.phase = phase
-            self.screen.phase(phase)
+            self.display.phase(phase)
 
-    def details(self, previous: ServiceState | None, service: ServiceState) -> None:
-        """Stops first and at once; tasks, targets and logs as the ration allows."""
+    def read_details(self, previous: ServiceState | None, service: ServiceState) -> None:
+        """Read stopped tasks at once, and tasks, targets and logs as the call budget allows."""
         if previous is None:
-            self.forgive(service)
+            self.ignore_earlier_stops(service)
         changed = wants_details(previous, service)
-        self.new_events(service)
+        self.report_events(service)
         if polling.may_have_stopped_tasks(previous, service, self.id):
-            self.chase = polling.FAST_POLLS
-        if changed or self.elapsed() - self.owed_at >= polling.HEARTBEAT_S:
-            self.owed_at = self.elapsed()
-            self.owed |= {"targets", "tasks", "stops"} if previous else {"targets"}
-            self.owed |= {"stage"} if service.strategy != "ROLLING" else set()
-        if self.chase or self.pays("stops", polling.TASKS_COST):
-            self.chase = max(0, self.chase - 1)
+            self.fast_polls_left = polling.FAST_POLLS
+        if changed or self.elapsed() - self.last_heartbeat >= polling.HEARTBEAT_S:
+            self.last_heartbeat = self.elapsed()
+            self.pending_reads |= {"targets", "tasks", "stops"} if previous else {"targets"}
+            self.pending_reads |= {"stage"} if service.strategy != "ROLLING" else set()
+        if self.fast_polls_left or self.try_spend("stops", polling.TASKS_COST):
+            self.fast_polls_left = max(0, self.fast_polls_left - 1)
             self.diagnose(service)
-        if self.pays("stage", polling.STAGE_COST):
-            self.stage = self.optional("lifecycle stage", self.eyes.stage, "")
-        if self.refresh() or changed:
+        if self.try_spend("stage", polling.STAGE_COST):
+            self.stage = self.try_read("lifecycle stage", self.observer.stage, "")
+        if self.refresh_table() or changed:
             left = tuple(task for task in self.tasks if task.arn not in self.stopped)
-            self.screen.update(service, (*left, *self.stopped.values()), self.targets)
+            self.display.update(service, (*left, *self.stopped.values()), self.targets)
         ours = tuple(task for task in self.tasks if task.started_by == self.id)
-        if self.follow and ours:  # asked for by the operator, so outside the ration
+        if self.follow and ours:  # requested by the operator, so not limited by the budget
             for line in redact_lines(
-                self.optional("logs", lambda: self.eyes.follow(ours), _NO_LINES)
+                self.try_read("logs", lambda: self.observer.follow(ours), _NO_LINES)
             ):
-                self.screen.line(line)
+                self.display.line(line)
 
-    def forgive(self, service: ServiceState) -> None:
-        """A deployment that we find with all its tasks running again has outlived its earlier
-        stops: they are no verdict on it.
-        """
+    def ignore_earlier_stops(self, service: ServiceState) -> None:
+        """Ignore earlier stops if all tasks of the deployment run when the watch begins."""
         ours = service.deployment(self.id)
         if ours and ours.running >= ours.desired > 0:
-            self.past = {
-                task.arn for task in self.optional("stopped tasks", self.eyes.stopped, _NO_TASKS)
+            self.ignored_stops = {
+                task.arn
+                for task in self.try_read("stopped tasks", self.observer.stopped, _NO_TASKS)
             }
 
-    def refresh(self) -> bool:
-        """The table's tasks and targets, each as soon as the ration allows it; whether either was
-        looked at.
+    def refresh_table(self) -> bool:
+        """Read tasks and targets within the call budget.
+
+        Returns whether either was read.
         """
-        if targets := self.pays("targets", polling.TARGETS_COST):
-            self.targets = self.optional("targets", self.eyes.targets, self.targets)
-        if tasks := self.pays("tasks", polling.TASKS_COST) or (
-            self.follow and "tasks" in self.owed
+        if targets := self.try_spend("targets", polling.TARGETS_COST):
+            self.targets = self.try_read("targets", self.observer.targets, self.targets)
+        if tasks := self.try_spend("tasks", polling.TASKS_COST) or (
+            self.follow and "tasks" in self.pending_reads
         ):
-            self.owed -= {"tasks"}
-            self.tasks = self.optional("tasks", self.eyes.running, self.tasks)
+            self.pending_reads -= {"tasks"}
+            self.tasks = self.try_read("tasks", self.observer.running, self.tasks)
         return targets or tasks
 
-    def pays(self, what: str, calls: int) -> bool:
-        """Whether `what` is owed and affordable; then it is owed no more."""
-        pays = what in self.owed and polling.within_budget(
-            calls, made=self.eyes.calls, elapsed_s=self.elapsed()
+    def try_spend(self, what: str, calls: int) -> bool:
+        """Whether the read `what` is pending and within the call budget; if so, mark it done."""
+        spends = what in self.pending_reads and polling.within_budget(
+            calls, made=self.observer.calls, elapsed_s=self.elapsed()
         )
-        self.owed -= {what} if pays else set()
-        return pays
+        self.pending_reads -= {what} if spends else set()
+        return spends
 
-    def new_events(self, service: ServiceState) -> None:
-        """Oldest first, none from before our deployment (by AWS's own clock), each once."""
+    def report_events(self, service: ServiceState) -> None:
+        """Report each new event once, oldest first.
+
+        Events from before our deployment, by AWS's clock, are left out.
+        """
         since = self.history.ours.created_at if self.history.ours else None
         for event in polling.unseen_events(service, since, self.events):
             self.events.add(event.id)
-            self.screen.event(event)
+            self.display.event(event)
 
     def diagnose(self, service: ServiceState) -> None:
-        """Each stopped task of ours, once, as soon as it says why. One that does not yet is looked
-        at again in the next look.
+        """Diagnose each stopped task of ours once, as soon as it has a stop reason.
+
+        A task that has none yet is read again in the next poll.
         """
-        listed = self.optional("stopped tasks", self.eyes.stopped, _NO_TASKS)
+        listed = self.try_read("stopped tasks", self.observer.stopped, _NO_TASKS)
         ours = {
             task.arn: task
             for task in listed
-            if task.started_by == self.id and task.arn not in self.past
+            if task.started_by == self.id and task.arn not in self.ignored_stops
         }
         self.stopped.update(ours)
-        known = {arn for arn, _ in self.told}
+        known = {arn for arn, _ in self.diagnosed}
         for task in sorted(ours.values(), key=polling.stopped_order):
             if task.arn in known:
                 continue
             if not (task.stopped_reason or task.status in GONE):
-                self.chase = max(self.chase, 1)
+                self.fast_polls_left = max(self.fast_polls_left, 1)
                 continue
-            self.tell(task, service)
+            self.diagnose_task(task, service)
         counted = service.deployment(self.id)
-        if len(self.told) > len(known) and (counted is None or counted.failed <= len(self.told)):
-            self.chase = 0
+        if len(self.diagnosed) > len(known) and (
+            counted is None or counted.failed <= len(self.diagnosed)
+        ):
+            self.fast_polls_left = 0
 
-    def tell(self, task: TaskState, service: ServiceState) -> None:
-        why = find_cause(task, self.eyes.container)
-        before = sum(1 for _, key in self.told if key == why.key)
-        self.told.append((task.arn, why.key))
+    def diagnose_task(self, task: TaskState, service: ServiceState) -> None:
+        """Report why a task stopped; one line if the cause was reported before."""
+        why = find_cause(task, self.observer.container)
+        before = sum(1 for _, key in self.diagnosed if key == why.key)
+        self.diagnosed.append((task.arn, why.key))
         if not why.failure:
             return
         if before >= polling.MAX_FULL_DIAGNOSES:
-            self.screen.line(
+            self.display.line(
                 f"task {task.id} stopped too, for the same cause ({before + 1} so far)"
             )
             return
-        lines = self.optional("log", lambda: self.eyes.log(task), _NO_LINES)
+        lines = self.try_read("log", lambda: self.observer.log(task), _NO_LINES)
         if why.code == "ECS-ELB":
-            self.targets = self.optional("targets", self.eyes.targets, self.targets)
-        ill = tuple(target for target in self.targets if target.state != "healthy")
-        said = polling.health_check_events(service, self.id)
+            self.targets = self.try_read("targets", self.observer.targets, self.targets)
+        unhealthy = tuple(target for target in self.targets if target.state != "healthy")
+        events = polling.health_check_events(service, self.id)
         group = service.load_balancers[0].target_group if service.load_balancers else ""
         names = {
             "service": self.name,
             "ecs_service": service.name,
             "target_group": group,
-            "aws": self.eyes.aws,
+            "aws": self.observer.aws,
         }
         found = stop_finding(
             task,
             why,
             lines,
-            targets=ill,
-            said=said,
-            log_problem=self.unseen.get("log", ""),
+            targets=unhealthy,
+            events=events,
+            log_problem=self.failed_reads.get("log", ""),
             **names,
         )
         self.findings.append(found)
-        self.screen.finding(found)
+        self.display.finding(found)
 
-    def optional(self, what: str, look: Callable[[], T], otherwise: T) -> T:
-        """A look that the verdict does not hang on: what it can't see is said, never taken for
-        fine, and no reason to stop watching.
+    def try_read(self, what: str, read: Callable[[], T], otherwise: T) -> T:
+        """Read optional information; report a failure once and return `otherwise`.
+
+        Denied reads are not repeated.
         """
-        if what in self.closed:
+        if what in self.denied_reads:
             return otherwise
         try:
-            found = look()
+            found = read()
         except OpsError as error:
-            if what not in self.unseen:
-                self.screen.line(f"{what}: unknown: {error.why or error.what}")
-            self.unseen[what] = error.why or error.what
+            if what not in self.failed_reads:
+                self.display.line(f"{what}: unknown: {error.why or error.what}")
+            self.failed_reads[what] = error.why or error.what
             if error.permanent:
-                self.closed.add(what)
+                self.denied_reads.add(what)
             return otherwise
-        self.unseen.pop(what, None)
+        self.failed_reads.pop(what, None)
         return found
 
-    def outcome(self, decision: Decision) -> WatchResult:
+    def finish(self, decision: Decision) -> WatchResult:
+        """The result of the watch; a timeout gets a finding of its own."""
         assert decision.verdict is not None
         if decision.baking:
             self.findings.append(polling.still_baking(decision.why, self.stage, self.name))
-            self.screen.finding(self.findings[-1])
-        elif decision.verdict is Verdict.TIMED_OUT and self.service and not self.misses:
-            self.targets = self.optional("targets", self.eyes.targets, self.targets)
+            self.display.finding(self.findings[-1])
+        elif decision.verdict is Verdict.TIMED_OUT and self.service and not self.failed_polls:
+            self.targets = self.try_read("targets", self.observer.targets, self.targets)
             late = polling.timeout_finding(
                 self.id, decision.why, self.service, self.targets, self.name
             )
             self.findings.append(late)
-            self.screen.finding(late)
-        unseen = "".join(
-            f"; {what} could not be looked at: {why}" for what, why in self.unseen.items()
+            self.display.finding(late)
+        unread = "".join(
+            f"; {what} could not be polled_at at: {why}" for what, why in self.failed_reads.items()
         )
-        why = decision.why + (unseen if decision.verdict is not Verdict.SUCCEEDED else "")
+        why = decision.why + (unread if decision.verdict is not Verdict.SUCCEEDED else "")
         return WatchResult(
             decision.verdict,
             why,
             tuple(self.findings),
             self.id,
             self.elapsed(),
-            self.eyes.calls,
+            self.observer.calls,
             decision.baking,
         )

@@ -10,7 +10,7 @@ from ops.aws import ec2, ecs, elb, session
 from ops.aws.facts import LoadBalancer, ServiceState, TaskState
 from ops.core.findings import Finding, Unknown
 from ops.core.parallel import gather, try_call
-from ops.ecs.observer import ecs_observer
+from ops.ecs.observer import EcsObserver
 from ops.ecs.rules.stop_diagnosis import find_cause, stop_finding
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
@@ -84,13 +84,13 @@ def stopped(looks: SweepInputs, name: str) -> Iterator[Finding]:
     them.
     """
     configured = looks.environment.services[name]
-    eyes = ecs_observer(
+    observer = EcsObserver(
         looks.platform.cloud,
         looks.environment.cluster,
         configured.ecs_service,
         configured.container,
     )
-    found = try_call(eyes.stopped)
+    found = try_call(observer.stopped)
     if isinstance(found, Unknown):
         return
     newest = sorted(
@@ -101,7 +101,7 @@ def stopped(looks: SweepInputs, name: str) -> Iterator[Finding]:
     for task in newest[:STOPPED_SHOWN]:
         why = find_cause(task, configured.container)
         if why.failure:
-            yield explained(looks, name, task, try_call(partial(eyes.log, task)))
+            yield explained(looks, name, task, try_call(partial(observer.log, task)))
 
 
 def explained(

@@ -1,9 +1,9 @@
-"""One at a time for each environment and service, across machines, with nothing but the state
-bucket.
+"""A lock for each environment and service, shared by all machines through the state bucket.
 
-Held from the first change to the end of an undo, and freed on every way out: return, error, Ctrl-C.
-After a kill -9 it expires (`ops.state.rules.lock`). Terraform's own lock is another one and is
-never touched here."""
+It is held from the first change to the end of an undo, and released on every exit: return, error,
+Ctrl-C. After a kill -9 it expires (`ops.state.rules.lock`). Terraform's own lock is separate and
+never touched here.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +27,12 @@ if TYPE_CHECKING:
 
 _POLL_S = 3.0
 _AGAIN = "inv lock.status, then run it again"
-_RACES = (
-    5  # lost one after the other before it is given up: each loss means that somebody else went on
-)
+_RACES = 5  # lost in a row before giving up; in each, another run got the lock
 
 
 @dataclass(frozen=True)
 class LockLocation:
-    """Where one lock is kept."""
+    """The bucket and key of one lock."""
 
     cloud: AwsSession
     bucket: str
@@ -43,8 +41,9 @@ class LockLocation:
 
     @classmethod
     def of(cls, cloud: AwsSession, settings: Settings, service: str) -> LockLocation | None:
-        """The lock of a service; None where the environment names no state bucket (then there is no
-        lock, and that is said).
+        """The lock of a service; None if the environment has no state bucket.
+
+        Then there is no lock, and that is reported.
         """
         state = settings.environment.state
         return (
@@ -58,60 +57,65 @@ class LockLocation:
 
 @dataclass
 class HeldLock:
-    """A lock that is ours while its heartbeat goes on; `lost` when somebody took it over all the
-    same, and `lost_to` says who.
+    """A lock that is ours while its heartbeat runs.
 
-    `clock` is the wall's: the one that goes on while a laptop sleeps. `waited`: somebody else had
-    it before."""
+    `lost` is set if another run took it over, which `lost_to` names.
 
-    place: LockLocation
+    `clock` is the wall clock, which also runs while a laptop sleeps. `had_to_wait`: another run
+    held it before.
+    """
+
+    location: LockLocation
     holder: Holder
     etag: str
-    waited: bool = False
+    had_to_wait: bool = False
     clock: Callable[[], float] = time.time
-    beat: int = 0
+    heartbeat: int = 0
     renewed: float = field(init=False)
     lost_to: str = ""
     lost: threading.Event = field(default_factory=threading.Event)
     stopped: threading.Event = field(default_factory=threading.Event)
-    writing: threading.Lock = field(default_factory=threading.Lock)
+    write_lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self.renewed = self.clock()
 
-    def keep(self) -> None:
-        """Rewrite the lock until released. A write that fails is tried again at the next beat: the
-        lock outlives three of them.
+    def renew_until_released(self) -> None:
+        """Rewrite the lock until it is released.
+
+        A failed write is retried at the next heartbeat: the lock outlives three of them.
         """
-        told = False
+        reported = False
         while not self.stopped.wait(HEARTBEAT_S):
-            with self.writing:
+            with self.write_lock:
                 if self.stopped.is_set():
                     return
                 try:
                     self.write(released=False)
                 except OpsError as problem:
-                    if self.overdue and not told:
-                        ui.progress(self.unsure(problem))
-                told = self.overdue
+                    if self.overdue and not reported:
+                        ui.progress(self.renewal_problem(problem))
+                reported = self.overdue
 
     def write(self, *, released: bool) -> None:
-        """One conditional write. An answer that got lost left our own newer version there: taken
-        for ours, unless somebody freed it.
+        """Write the lock conditionally.
+
+        If an answer was lost, our own newer version is in the bucket: it is accepted unless
+        the lock was released.
         """
         for _ in range(2):
-            self.beat += 1
+            self.heartbeat += 1
             began, document = (
                 self.clock(),
-                self.holder.as_document(released=released, beat=self.beat),
+                self.holder.as_document(released=released, beat=self.heartbeat),
             )
             etag = bucket.replace(
-                self.place.cloud, self.place.bucket, self.place.key, document, self.etag
+                self.location.cloud, self.location.bucket, self.location.key, document, self.etag
             )
             if etag:
                 self.etag, self.renewed = etag, began
                 return
-            found = bucket.read(self.place.cloud, self.place.bucket, self.place.key)
+            found = bucket.read(self.location.cloud, self.location.bucket, self.location.key)
             self.lost_to = _held_by_other(found)
             if not found or is_free(found.document) or holder(found.document).id != self.holder.id:
                 break
@@ -120,36 +124,39 @@ class HeldLock:
         self.stopped.set()
 
     def check(self, *, strict: bool = False) -> None:
-        """Raises OpsError when the lock is no longer ours: going on could meet another deploy.
+        """Raise OpsError if the lock is no longer ours: going on could meet another deploy.
 
-        `strict`: it is renewed now, which shows whose it is; one that was not renewed in time (this
-        machine slept, or lost its network) and can't be now is taken for lost."""
+        `strict`: renew it now, which shows the owner. A lock that was not renewed in time
+        (this machine slept, or lost its network) and cannot be renewed now counts as lost.
+        """
         if strict and not self.lost.is_set():
             try:
-                with self.writing:
+                with self.write_lock:
                     self.write(released=False)
             except OpsError as problem:
                 if self.overdue:
                     raise OpsError(
-                        f"lock {self.place.name} may be lost", self.unsure(problem), _AGAIN
+                        f"lock {self.location.name} may be lost",
+                        self.renewal_problem(problem),
+                        _AGAIN,
                     ) from None
         if self.lost.is_set():
-            raise OpsError(f"lock {self.place.name} was lost", self.lost_to, _AGAIN)
+            raise OpsError(f"lock {self.location.name} was lost", self.lost_to, _AGAIN)
 
     @property
     def overdue(self) -> bool:
-        """Whether others may take it by now."""
+        """Whether others may take the lock by now."""
         return self.clock() - self.renewed > EXPIRY_S
 
-    def unsure(self, problem: OpsError) -> str:
+    def renewal_problem(self, problem: OpsError) -> str:
         return (
-            f"lock {self.place.name} could not be renewed for "
+            f"lock {self.location.name} could not be renewed for "
             f"{self.clock() - self.renewed:.0f} s, others may take it: {problem.why}"
         )
 
     def release(self) -> None:
         self.stopped.set()
-        with self.writing:
+        with self.write_lock:
             if not self.lost.is_set():
                 self.write(released=True)
 
@@ -167,7 +174,7 @@ def _held_by_other(found: bucket.S3Object | None) -> str:
 
 
 def myself(reason: str, commit: str) -> Holder:
-    """This run, as others will see it."""
+    """This run as the holder of a lock."""
     at = datetime.now(UTC).isoformat(timespec="seconds")
     return Holder(
         secrets.token_hex(8),
@@ -182,23 +189,23 @@ def myself(reason: str, commit: str) -> Holder:
 
 @contextmanager
 def hold(
-    place: LockLocation | None,
+    location: LockLocation | None,
     me: Holder,
     *,
     wait_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[HeldLock | None]:
-    """Hold the lock, or raise Refused (exit 3) naming its holder, after waiting for `wait_s`
-    seconds.
-    """
-    if place is None:
+    """Hold the lock, or raise Refused (exit 3) naming its holder after `wait_s` seconds."""
+    if location is None:
         ui.progress("no lock: the environment names no state bucket (state.bucket)")
         yield None
         return
-    ours = acquire(place, me, wait_s, clock, sleep)
-    keeper = threading.Thread(target=ours.keep, name="lock heartbeat", daemon=True)
-    keeper.start()
+    ours = acquire(location, me, wait_s, clock, sleep)
+    heartbeat = threading.Thread(
+        target=ours.renew_until_released, name="lock heartbeat", daemon=True
+    )
+    heartbeat.start()
     try:
         yield ours
     finally:
@@ -212,9 +219,7 @@ def hold(
 def hold_each(
     cloud: AwsSession, settings: Settings, me: Holder, *, wait_s: float = 0.0
 ) -> Iterator[None]:
-    """Every service's lock, for what may change any of them. In one order always, so that no two
-    wait for each other.
-    """
+    """Hold the lock of every service, always in the same order to avoid a deadlock."""
     with ExitStack() as stack:
         for service in (
             sorted(settings.environment.services) if settings.environment.state else [""]
@@ -224,60 +229,62 @@ def hold_each(
 
 
 def acquire(
-    place: LockLocation,
+    location: LockLocation,
     me: Holder,
     wait_s: float,
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> HeldLock:
-    end, told = clock() + wait_s, False
+    end, reported = clock() + wait_s, False
     while True:
-        ours, other = try_acquire(place, me)
+        ours, other = try_acquire(location, me)
         if ours:
-            ours.waited = told
+            ours.had_to_wait = reported
             return ours
         if clock() >= end:
             raise Refused(
-                f"lock {place.name} is held",
+                f"lock {location.name} is held",
                 other,
                 "wait for it (--wait 10m), or look: inv lock.status",
             )
-        if not told:
-            ui.progress(f"waiting for lock {place.name}: {other}")
-            told = True
+        if not reported:
+            ui.progress(f"waiting for lock {location.name}: {other}")
+            reported = True
         sleep(min(_POLL_S, max(0.1, end - clock())))
 
 
 def try_acquire(
-    place: LockLocation, me: Holder, expiry_s: float = EXPIRY_S
+    location: LockLocation, me: Holder, expiry_s: float = EXPIRY_S
 ) -> tuple[HeldLock | None, str]:
-    """The lock, or who has it. A lock that was not renewed for `expiry_s`, or whose process ended
-    here, is taken over, with a note.
+    """Acquire the lock, or return its holder.
 
-    Whoever loses a race looks again: the winner's name stands there, or the lock is free once more.
+    A lock that was not renewed for `expiry_s`, or whose process ended on this machine, is taken
+    over, with a note.
+
+    After a lost race the lock is read again: the winner holds it, or it is free once more.
     """
     other = ""
     for _ in range(_RACES):
-        found = bucket.read(place.cloud, place.bucket, place.key)
+        found = bucket.read(location.cloud, location.bucket, location.key)
         if found is None:
-            etag = bucket.create(place.cloud, place.bucket, place.key, me.as_document())
+            etag = bucket.create(location.cloud, location.bucket, location.key, me.as_document())
         else:
             held, free = holder(found.document), is_free(found.document)
             other = held.describe(found.age_s)
             if held.id == me.id and not free:  # the answer to our own write was lost
-                return HeldLock(place, me, found.etag), ""
+                return HeldLock(location, me, found.etag), ""
             if not free and not expired(found, expiry_s):
                 return None, other
             etag = bucket.replace(
-                place.cloud, place.bucket, place.key, me.as_document(), found.etag
+                location.cloud, location.bucket, location.key, me.as_document(), found.etag
             )
             if etag and not free:
                 ui.progress(f"took over a dead run's lock: {other}")
         if etag:
-            return HeldLock(place, me, etag), ""
+            return HeldLock(location, me, etag), ""
     return None, other or "others want it at the same moment, and none of them has it yet"
 
 
 def expired(stored: bucket.S3Object, expiry_s: float = EXPIRY_S) -> bool:
-    """Not renewed in time, or its process ended here."""
+    """Whether the lock was not renewed in time, or its process ended on this machine."""
     return stored.age_s > expiry_s or host_identity.is_gone(holder(stored.document).process)

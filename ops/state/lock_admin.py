@@ -1,6 +1,4 @@
-"""The locks that are held, as others see them, and taking one away from a holder that is known to
-be gone.
-"""
+"""List the held locks, and release one whose holder is gone."""
 
 from __future__ import annotations
 
@@ -21,20 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LockStatus:
-    """A lock that somebody holds. `expired`: not renewed in time, or its process ended here: the
-    next run takes it over.
+    """A held lock.
+
+    `expired`: not renewed in time, or its process ended on this machine; the next run takes it
+    over.
     """
 
-    place: LockLocation
+    location: LockLocation
     holder: Holder
     stored: s3.S3Object
     expired: bool
 
     @property
     def age_s(self) -> float | None:
-        """Seconds since it was taken (its owner's clock) until it was read (S3's); None where the
-        lock does not say when.
-        """
+        """Seconds from its start (owner's clock) to this read (S3's); None if not recorded."""
         try:
             at = datetime.fromisoformat(self.holder.at)
         except ValueError:
@@ -45,22 +43,23 @@ class LockStatus:
 
     @property
     def expires(self) -> datetime:
-        """When it may be taken over, unless it is renewed before."""
+        """When it may be taken over unless it is renewed before."""
         return self.stored.written + timedelta(seconds=EXPIRY_S)
 
     def as_document(self) -> dict[str, object]:
-        """A lock of `lock.status --json`: `at` and `age_s` since it was taken, `heartbeat_s` since
-        it was renewed.
+        """A lock of `lock.status --json`.
+
+        `at` and `age_s`: since it was taken; `heartbeat_s`: since it was renewed.
         """
-        them, age = self.holder, self.age_s
+        holder, age = self.holder, self.age_s
         return {
-            "name": self.place.name,
-            "owner": them.owner,
-            "host": them.host,
-            "at": them.at,
+            "name": self.location.name,
+            "owner": holder.owner,
+            "host": holder.host,
+            "at": holder.at,
             "age_s": None if age is None else round(age, 1),
-            "reason": them.reason,
-            "commit": them.commit,
+            "reason": holder.reason,
+            "commit": holder.commit,
             "heartbeat_s": round(self.stored.age_s, 1),
             "expires": self.expires.astimezone(UTC).isoformat(timespec="seconds"),
             "expired": self.expired,
@@ -75,11 +74,11 @@ class LockStatus:
         commit = (
             f", commit {self.holder.commit}" if self.holder.commit not in self.holder.reason else ""
         )
-        return f"{self.place.name}: {self.holder.describe(self.stored.age_s)}{commit} ({ends})"
+        return f"{self.location.name}: {self.holder.describe(self.stored.age_s)}{commit} ({ends})"
 
 
 def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]:
-    """Every lock of the environment that is not free."""
+    """Every held lock of the environment."""
     state = settings.environment.state
     if state is None:
         raise Refused(
@@ -92,45 +91,49 @@ def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]
     for key in s3.keys(cloud, state.bucket, prefix, 1000):
         stored = s3.read(cloud, state.bucket, key)
         if stored and not is_free(stored.document):
-            place = LockLocation(
+            location = LockLocation(
                 cloud, state.bucket, key, key.removeprefix(prefix).removesuffix(".json")
             )
-            found.append(LockStatus(place, holder(stored.document), stored, expired(stored)))
+            found.append(LockStatus(location, holder(stored.document), stored, expired(stored)))
     return tuple(found)
 
 
 def find_lock(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:
-    """The lock to be freed. Raises ConfigError where none is named, Refused where that one is not
-    held.
+    """The lock called `name`.
+
+    Raises ConfigError if no name is given, Refused if that lock is not held.
     """
-    names = ", ".join(lock.place.name for lock in locks) or "none"
+    names = ", ".join(lock.location.name for lock in locks) or "none"
     if name is None:
-        first = locks[0].place.name if locks else "SERVICE"
+        first = locks[0].location.name if locks else "SERVICE"
         raise ConfigError(
             "lock.release: which lock?",
             f"--name was not given; held are: {names}",
             f"inv lock.release --name {first}",
         )
-    found = next((lock for lock in locks if lock.place.name == name), None)
+    found = next((lock for lock in locks if lock.location.name == name), None)
     if found is None:
         raise Refused(f"lock {name}", f"held are: {names}", "inv lock.status")
     return found
 
 
 def force_release(lock: LockStatus) -> None:
-    """Free somebody else's lock, if it is still the one that was shown. Whoever held it reads there
-    who took it away.
+    """Release another run's lock if it has not changed since it was shown.
+
+    Its holder reads there who released it.
     """
     document = {
         **lock.holder.as_document(released=True),
         "freed_by": f"{host_identity.owner()} on {host_identity.host()} (lock.release)",
     }
     if (
-        s3.replace(lock.place.cloud, lock.place.bucket, lock.place.key, document, lock.stored.etag)
+        s3.replace(
+            lock.location.cloud, lock.location.bucket, lock.location.key, document, lock.stored.etag
+        )
         is None
     ):
         raise Refused(
-            f"lock {lock.place.name}",
+            f"lock {lock.location.name}",
             "it changed since it was shown: its owner is alive",
             "inv lock.status",
         )

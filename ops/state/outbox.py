@@ -1,8 +1,8 @@
-"""JSON documents that wait in a folder until a bucket takes them, one file each, named by the key
-that they are for.
+"""A folder of JSON documents that wait to be sent to a bucket, one file for each key.
 
-Several processes of one checkout may use it at once: a file is there whole or not at all, and one
-that is gone was taken by another."""
+Several processes of one checkout may use it at once: a file is complete or absent, and one that
+disappeared was taken by another process.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +21,16 @@ _ENDING = ".json"
 
 
 def put(folder: Path, key: str, document: Mapping[str, Any]) -> Path:
-    """Write it to the disk, whole or not at all. Raises OSError."""
+    """Write the document atomically.
+
+    Raises OSError.
+    """
     path = folder / f"{quote(key, safe='')}{_ENDING}"
     return files.write_json(path, known.hide_in(document))
 
 
 def pending(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
-    """(key, file) of what waits below `prefix`, in the order in which it was put there."""
+    """(key, file) of the pending documents whose key starts with `prefix`, oldest first."""
     for path in sorted(sorted(folder.glob(f"*{_ENDING}"), reverse=True), key=_put_at):
         key = unquote(path.name.removesuffix(_ENDING))
         if key.startswith(prefix):
@@ -35,7 +38,7 @@ def pending(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def age_s(path: Path) -> float:
-    """How long a file has waited, by this machine's clock at both ends."""
+    """Seconds since the file was written, by this machine's clock."""
     return max(0.0, time.time() - _put_at(path))
 
 
@@ -47,8 +50,9 @@ def _put_at(path: Path) -> float:
 
 
 def load(path: Path) -> Mapping[str, Any] | None:
-    """The document; None where another process has taken it. Raises ValueError for a file that
-    holds none, OSError.
+    """Read the document; None if another process took it.
+
+    Raises ValueError for a file without a JSON object, OSError.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +64,7 @@ def load(path: Path) -> Mapping[str, Any] | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Out of the way, but kept for whoever wants to look."""
+    """Rename an invalid file so that it is kept but not sent."""
     bad = path.with_suffix(".bad")
     with suppress(OSError):
         path.replace(bad)

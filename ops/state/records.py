@@ -1,9 +1,9 @@
-"""Release records: written at the end of every release, whatever its end; kept here and sent later
-where the bucket says no.
+"""Release records: written after every release, and sent later if the bucket refuses.
 
-One JSON object each, in the Terraform state's bucket under a prefix. A record holds no secret:
-names, digests, verdicts, findings (which were redacted when they were made). It is kept here first
-and sent then, so that neither a kill nor a Ctrl-C meanwhile loses it."""
+Each is one JSON object in the Terraform state's bucket, under a prefix. A record holds no secret:
+names, digests, verdicts, findings (redacted when they were made). It is first written to the disk
+and then sent, so that neither a kill nor Ctrl-C loses it.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from ops.state.rules import records as rules
 if TYPE_CHECKING:
     from ops.core.config.settings import State
 
-SHOWN = 20  # records that are read at once, and shown
-_MAX_RECORDS = 100  # how many are looked through for what runs now
+SHOWN = 20  # records read in one batch, and listed
+_MAX_RECORDS = 100  # records searched for the running images
 PENDING = ".ops/pending"
-# sent later than this after it was kept: the record says so, since S3's time is not the release's
-# then
+# a record sent with a longer delay states it, since S3's time is then not the release's
 _LATE_S = 60
-_NOT_SENT = Exception  # whatever it is: the release is over, and its verdict stands
+_NOT_SENT = Exception  # any error: the release is over, and its verdict stands
 
 
 def store(platform: Platform, record: Mapping[str, Any]) -> None:
-    """Write a record, or keep it here for the next chance; never raises but for an interrupt: a
-    record must not spoil a release.
+    """Write a record, or keep it here to send later.
+
+    Never raises except for an interrupt: a record must not spoil a release.
     """
     settings = platform.settings
     state = settings.environment.state
@@ -62,20 +62,22 @@ def store(platform: Platform, record: Mapping[str, Any]) -> None:
 def _send_at_once(
     platform: Platform, state: State, key: str, record: Mapping[str, Any], full: Exception
 ) -> None:
-    """Where nothing can be kept here: the bucket, or it is lost, and that is said."""
+    """Send a record that cannot be kept on this disk; report it if that fails."""
     try:
         s3.create(platform.cloud, state.bucket, key, record)
     except _NOT_SENT as problem:
         ui.progress(
-            f"the release record is lost: {problem_text(problem)}, and it could not be kept here ({full})"
+            f"the release record is lost: {problem_text(problem)}, "
+            f"and it could not be kept here ({full})"
         )
 
 
 def send_pending(platform: Platform) -> str:
-    """Send what is kept here of this environment: by this run, or by an earlier one that could not.
-    Why not, or nothing; never raises.
+    """Send the pending records of this environment; return why not, or an empty string.
 
-    A record that is there already is not written twice, and a file that holds none is set aside.
+    Never raises.
+
+    A record that exists already is not written twice, and an invalid file is set aside.
     """
     settings, state = platform.settings, platform.settings.environment.state
     if state is None:
@@ -108,32 +110,33 @@ def problem_text(problem: Exception) -> str:
 
 
 def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
-    """The newest records, with what ECR and ECS know beside them. Raises OpsError only where
-    nothing at all could be read.
+    """The newest records, combined with ECR and ECS.
+
+    Raises OpsError only if none of them could be read.
     """
     environment, configured = platform.settings.environment, platform.settings.service(service)
     if why := send_pending(platform):
         ui.progress(f"release records of this checkout are not sent yet, and not listed: {why}")
-    looks: dict[str, Any] = gather(
+    answers: dict[str, Any] = gather(
         records=lambda: keys(platform, service, _MAX_RECORDS),
         images=lambda: ecr.images(platform.cloud, configured.repository),
         tasks=lambda: ecs.tasks(platform.cloud, environment.cluster, configured.ecs_service),
     )
-    for name, found in looks.items():
+    for name, found in answers.items():
         if isinstance(found, Unknown):
             ui.progress(f"unknown: {name}: {found.why}")
-    if all(isinstance(found, Unknown) for found in looks.values()):
-        raise OpsError(f"releases of {service}", looks["records"].why, "inv preflight")
+    if all(isinstance(found, Unknown) for found in answers.values()):
+        raise OpsError(f"releases of {service}", answers["records"].why, "inv preflight")
     known = rules.Known(
-        records=not isinstance(looks["records"], Unknown),
-        tasks=not isinstance(looks["tasks"], Unknown)
-        and rules.all_digests_known(looks["tasks"], configured.container),
+        records=not isinstance(answers["records"], Unknown),
+        tasks=not isinstance(answers["tasks"], Unknown)
+        and rules.all_digests_known(answers["tasks"], configured.container),
     )
-    listed: tuple[str, ...] = () if isinstance(looks["records"], Unknown) else looks["records"]
+    listed: tuple[str, ...] = () if isinstance(answers["records"], Unknown) else answers["records"]
     images: tuple[Image, ...] | None = (
-        None if isinstance(looks["images"], Unknown) else looks["images"]
+        None if isinstance(answers["images"], Unknown) else answers["images"]
     )
-    tasks: tuple[TaskState, ...] = () if isinstance(looks["tasks"], Unknown) else looks["tasks"]
+    tasks: tuple[TaskState, ...] = () if isinstance(answers["tasks"], Unknown) else answers["tasks"]
     running = rules.running_images(tasks, configured.container)
     records: tuple[Mapping[str, Any], ...] = ()
     while listed and (not records or rules.has_unrecorded(records, running)):
@@ -145,7 +148,7 @@ def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
 
 
 def keys(platform: Platform, service: str, limit: int) -> tuple[str, ...]:
-    """Of the newest records of a service, newest first."""
+    """Keys of a service's newest records, newest first."""
     return tuple(key for key, _ in _listed(platform, service)[:limit])
 
 
@@ -161,10 +164,11 @@ def _listed(platform: Platform, service: str) -> tuple[tuple[str, datetime], ...
 
 
 def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
-    """The newest record of a release that succeeded; None: none among the newest, or nowhere to
-    keep any.
+    """The newest record of a successful release, or None.
 
-    Raises OpsError where a record that may be the one cannot be read.
+    Only the newest records are read.
+
+    Raises OpsError if a record that may be the one cannot be read.
     """
     state = platform.settings.environment.state
     best: s3.S3Object | None = None
@@ -183,8 +187,9 @@ def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
 
 
 def fetch(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
-    """The records of these keys, newest first by S3's clock; one that can't be read is said and
-    left out.
+    """The records of these keys, newest first by S3's clock.
+
+    Unreadable ones are reported and left out.
     """
     state = platform.settings.environment.state
     assert state is not None  # there are no keys otherwise
@@ -210,7 +215,7 @@ def as_text(rows: tuple[rules.ReleaseRow, ...]) -> str:
     heading = f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
     marks = "* runs now" + ("; ? unknown" if any(row.current is None for row in rows) else "")
     text = "\n".join((heading, *(rules.line(row) for row in rows), marks))
-    return text.translate(ui.CONTROL)  # tags and subjects are others' words
+    return text.translate(ui.CONTROL)  # tags and subjects come from outside
 
 
 def as_document(rows: tuple[rules.ReleaseRow, ...]) -> dict[str, Any]:

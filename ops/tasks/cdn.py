@@ -86,4 +86,4 @@ def check(session: Session) -> None:
 
     seen = flow.check_cache(Platform.of(session.settings))
     session.report(seen.as_document(), seen.as_text())
-    session.leave(0 if seen.well else 1)
+    session.leave(0 if seen.ok else 1)

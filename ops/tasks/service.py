@@ -77,7 +77,9 @@ def deploy(name: str) -> Any:
 
         session.if_stopped = lambda error: flow.document_of_error(name, error, tag)
         session.settings.service(name)
-        session.if_stopped = lambda error: flow.document_of_error(name, error, tag, session.settings.name)
+        session.if_stopped = lambda error: flow.document_of_error(
+            name, error, tag, session.settings.name
+        )
         request = DeployRequest(
             tag,
             session.skip,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ops.ecs.interfaces import WatchResult
 
 from ops.aws import session
 from ops.aws.facts import Image
@@ -25,7 +26,6 @@ from ops.deploy import deploy
 from ops.deploy.context import DeployContext, Rollback
 from ops.deploy.result import DeployRequest, DeployResult, refusing
 from ops.ecs import display
-from ops.ecs.interfaces import WatchResult
 from ops.health.before_after import BeforeAfter
 from ops.platform import Platform
 from ops.state import lock, lock_admin, records
@@ -64,7 +64,9 @@ def platform(cloud: session.AwsSession, tmp_path: Path) -> Platform:
 
 
 def release(platform: Platform, **changes: Any) -> DeployResult:
-    work = DeployContext(platform, "backend", replace(FACTS, **changes), 1.0, display.create_display)
+    work = DeployContext(
+        platform, "backend", replace(FACTS, **changes), 1.0, display.create_display
+    )
     return DeployResult(work, Journal(lambda line: None), ())
 
 
@@ -217,7 +219,7 @@ def test_ctrl_c_in_the_look_after_it_loses_no_record(
         return platform
 
     done = release(platform)
-    done.around = BeforeAfter.begin(platform.settings, slow, "deploy of backend")
+    done.health = BeforeAfter.begin(platform.settings, slow, "deploy of backend")
     before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Interrupted("SIGINT")))
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
@@ -299,8 +301,8 @@ def test_a_rollback_that_was_sent_is_what_ecs_goes_on_with(
 ) -> None:
     """Its watch ended early: the advice is about the rollback, not about the failed revision."""
     done = release(platform)
-    done.verdict, done.work.rollback = Verdict.FAILED, Rollback("backend:7", "ecs-svc/2")
-    done.work.undone = verdict and WatchResult(verdict, "", (), "ecs-svc/2", 1.0, 1)
+    done.verdict, done.context.rollback = Verdict.FAILED, Rollback("backend:7", "ecs-svc/2")
+    done.context.rollback_result = verdict and WatchResult(verdict, "", (), "ecs-svc/2", 1.0, 1)
     step = replace(GO_ON, undo="UpdateService back", values={"back": "x/backend:7"})
     done.journal.entries.append(StepRecord(step, "left"))
     deploy.report_not_undone(done)
@@ -322,8 +324,8 @@ def test_only_a_second_signal_stops_the_undo(
     monkeypatch.setattr(ui, "on_terminal", lambda: True)
     monkeypatch.setattr(ui, "countdown", lambda *_: True)
     monkeypatch.setattr(ui, at, interrupt)
-    work = release(platform).work
-    work.asks, work.interrupted = True, lambda: interrupted
+    work = release(platform).context
+    work.interactive, work.interrupted = True, lambda: interrupted
     if interrupted and name != "SIGHUP":
         with pytest.raises(Interrupted):
             work.confirm_undo("backend:7")

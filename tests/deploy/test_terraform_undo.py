@@ -42,7 +42,7 @@ def scene(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sce
 
 def rolled_out(scene: Scene) -> TerraformApply:
     """As after Terraform's apply: the service on a new revision, the one before INACTIVE."""
-    apply = TerraformApply(TerraformRollout(scene.release().work))
+    apply = TerraformApply(TerraformRollout(scene.release().context))
     apply.rollout.check(Step("tf-check", "Check"))
     apply.rollout.make_plan(Step("tf-plan", "Plan"))
     assert apply.rollout.planned is not None
@@ -54,7 +54,7 @@ def rolled_out(scene: Scene) -> TerraformApply:
         cluster="main", service=FAMILY, taskDefinition=new["taskDefinition"]["taskDefinitionArn"]
     )
     client.deregister_task_definition(taskDefinition=scene.old)
-    apply.rollout.turn_back()
+    apply.rollout.start_rollback()
     return apply
 
 
@@ -71,7 +71,7 @@ def running(scene: Scene) -> dict[str, Any]:
 def test_a_second_plan_of_this_service_alone_is_applied(scene: Scene) -> None:
     """One plan, by the addresses of the first one; nobody is asked."""
     apply = rolled_out(scene)
-    planned = apply.plan_back(OLD)
+    planned = apply.plan_rollback(OLD)
     assert planned is not None and [row.address for row in planned.changes] == [
         "aws_ecs_task_definition.backend"
     ]
@@ -105,7 +105,7 @@ def test_a_plan_that_would_change_more_is_not_applied(
     """
     apply = rolled_out(scene)
     prepare(scene)
-    assert apply.plan_back(OLD) is None
+    assert apply.plan_rollback(OLD) is None
     assert says in capsys.readouterr().err and scene.calls("apply") == [] and scene.saved() == []
 
 
@@ -117,42 +117,42 @@ def test_the_content_of_the_last_healthy_revision_runs_again(
     """
     apply = rolled_out(scene)
     assert running(scene)["revision"] == 2
-    assert apply.by_ecs(scene.old) is not None
+    assert apply.rollback_by_ecs(scene.old) is not None
     found = running(scene)
     assert found["revision"] == 3 and found["status"] == "ACTIVE"
     assert found["containerDefinitions"][0]["image"] == OLD
-    (finding,) = apply.rollout.work.findings
+    (finding,) = apply.rollout.context.findings
     assert finding.cause == "terraform_state_differs" and finding.fix == (
         "inv tf.plan",
         "inv tf.apply",
     )
     assert "its state differs until the next apply" in capsys.readouterr().err
-    apply.by_ecs(scene.old)
+    apply.rollback_by_ecs(scene.old)
     assert running(scene)["revision"] == 3, "the copy is used, not made again"
 
 
 def test_where_terraform_ignores_the_task_definition_it_is_not_asked(scene: Scene) -> None:
     """`ignore_changes`: a second plan would not move the service."""
     apply = rolled_out(scene)
-    apply.rollout.work.findings.append(Finding("task_definition_ignored", "", "certain", ()))
+    apply.rollout.context.findings.append(Finding("task_definition_ignored", "", "certain", ()))
     before = len(scene.calls("plan"))
-    assert apply.plan_back(OLD) is None and len(scene.calls("plan")) == before
+    assert apply.plan_rollback(OLD) is None and len(scene.calls("plan")) == before
 
 
 def test_a_rollout_of_an_earlier_run_goes_back_by_ecs(scene: Scene) -> None:
     """Its plan is gone, and with it the addresses."""
     apply = rolled_out(scene)
     apply.rollout.planned = None
-    assert apply.plan_back(OLD) is None
+    assert apply.plan_rollback(OLD) is None
 
 
 def test_a_rollback_does_not_wait_for_terraform(scene: Scene) -> None:
     """However long --wait is: half a minute for a state lock, three minutes for a plan."""
     apply = rolled_out(scene)
-    apply.rollout.work.wait_s = 600.0
-    assert apply.rollout.patience_s == 30.0
-    apply.rollout.undoing = False
-    assert apply.rollout.patience_s == 600.0
+    apply.rollout.context.wait_s = 600.0
+    assert apply.rollout.lock_wait_s == 30.0
+    apply.rollout.rolling_back = False
+    assert apply.rollout.lock_wait_s == 600.0
 
 
 def test_the_plan_says_both_ways() -> None:

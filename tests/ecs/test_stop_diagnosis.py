@@ -109,7 +109,10 @@ def test_a_crash_shows_its_fields_and_log_lines_verbatim():
     """
     stopped = crashed("a1b2", 1)
     found = stop_finding(
-        stopped, find_cause(stopped), ("starting", "Error: Cannot find module 'x'"), service="backend"
+        stopped,
+        find_cause(stopped),
+        ("starting", "Error: Cannot find module 'x'"),
+        service="backend",
     )
     texts = [evidence.text for evidence in found.evidence]
     assert texts == [
@@ -207,18 +210,21 @@ def test_failed_health_checks_show_what_the_target_answered():
     )
     assert any(
         event == evidence.text
-        for evidence in stop_finding(stopped, find_cause(stopped), said=(event,)).evidence
+        for evidence in stop_finding(stopped, find_cause(stopped), events=(event,)).evidence
     )
     assert all(
         event != evidence.text
-        for evidence in stop_finding(crashed(), find_cause(crashed()), said=(event,)).evidence
+        for evidence in stop_finding(crashed(), find_cause(crashed()), events=(event,)).evidence
     )
     found = stop_finding(stopped, find_cause(stopped), targets=(target,), target_group="arn:x")
     assert found.cause == "target_unhealthy"
     assert any("[404]" in evidence.text for evidence in found.evidence)
     assert "aws elbv2 describe-target-health --target-group-arn arn:x" in found.fix
     there = stop_finding(
-        stopped, find_cause(stopped), target_group="arn:x", aws="aws --profile dev --region us-east-1"
+        stopped,
+        find_cause(stopped),
+        target_group="arn:x",
+        aws="aws --profile dev --region us-east-1",
     )
     assert (
         "aws --profile dev --region us-east-1 elbv2 describe-target-health --target-group-arn arn:x"

@@ -31,8 +31,14 @@ def story(*answers, stopped=(), timeout=900.0, every=4.0, patient=False, stage="
     history, decision = RolloutHistory(), None
     for number, answer in enumerate(answers):
         history = remember(history, answer, OURS, number * every)
-        sight = Observation(number * every, answer, tuple(stopped), history, stage=stage)
-        decision = decide(sight, OURS, timeout_s=timeout, patient=patient, bounded=bounded)
+        observation = Observation(number * every, answer, tuple(stopped), history, stage=stage)
+        decision = decide(
+            observation,
+            OURS,
+            timeout_s=timeout,
+            leave_to_circuit_breaker=patient,
+            timeout_includes_bake=bounded,
+        )
     return decision
 
 

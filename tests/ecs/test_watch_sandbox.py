@@ -34,12 +34,12 @@ def rolled(platform, image, **options):
 def watched(platform, deployment, **options):
     key = platform.aws.keys.operator
     cloud = session.of_overlay(platform.aws.url, key.access_key, key.secret_key, REGION)
-    eyes = watch.ecs_observer(cloud, "demo", "web", "web")
+    observer = watch.EcsObserver(cloud, "demo", "web", "web")
     notes = Notes(time.monotonic)
     outcome = watch.watch(
-        eyes,
+        observer,
         deployment,
-        **{"timeout_s": 60, "poll_s": 0.5, "screen": notes, "service": "web", **options},
+        **{"timeout_s": 60, "poll_s": 0.5, "display": notes, "service": "web", **options},
     )
     return outcome, notes
 
@@ -92,7 +92,7 @@ def test_the_circuit_breaker_s_rollback_is_rolled_back_and_the_way_there_is_said
     outcome, notes = rolled(
         running(platform, deploymentConfiguration=ROLLBACK),
         platform.image("bad", CRASH),
-        patient=True,
+        leave_to_circuit_breaker=True,
     )
     assert outcome.verdict is Verdict.ROLLED_BACK
     assert platform.primary()["rolloutState"] == "COMPLETED"

@@ -228,7 +228,7 @@ def test_a_lock_that_cannot_be_renewed_stops_what_has_changed_nothing_yet(
     a running roll-out goes on.
     """
     ours = lock.acquire(place, lock.myself("one", ""), 0, lambda: 0.0, lambda _: None)
-    ours.place = replace(place, bucket="gone")
+    ours.location = replace(place, bucket="gone")
     ours.renewed -= 90
     ours.check()
     ours.renewed += 90

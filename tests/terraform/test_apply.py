@@ -147,7 +147,7 @@ def test_a_timeout_bounds_terraform_but_not_the_way_back(scene: Scene) -> None:
     its four seconds; exit 6.
     """
     scene.script(apply=[["hang", MADE], [4, MADE]])
-    ended = scene.run(scene.release(within_s=3.0))
+    ended = scene.run(scene.release(requested_timeout_s=3.0))
     assert ended.verdict is Verdict.TIMED_OUT and "took longer than 3 s" in ended.why
     assert ended.next == "inv tf.locks; more time: a longer --timeout"
     assert statuses(ended)[-1] == ("tf-apply", "undone") and len(scene.calls("apply")) == 2
@@ -157,5 +157,5 @@ def test_a_timeout_before_anything_was_changed(scene: Scene) -> None:
     """The plan takes too long: nothing to take back, exit 6."""
     scene.script(plan=[["hang", DROPPED]])
     with pytest.raises(TimedOut, match="took longer than 3 s"):
-        scene.run(scene.release(within_s=3.0))
+        scene.run(scene.release(requested_timeout_s=3.0))
     assert scene.calls("apply") == []

@@ -1,5 +1,6 @@
-"""Which distribution is the site's, what names an invalidation, and whether a page was kept from
-before (facts.md, incidents 5 and 8).
+"""Choose the site's distribution, name invalidations, and detect old cached pages.
+
+(facts.md, incidents 5 and 8)
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Cdn
 
 _SLACK = timedelta(seconds=2)  # `age` is whole seconds, and two clocks are compared
-_KEPT = frozenset({"hit"})  # a RefreshHit has just been compared with the origin
+_KEPT = frozenset({"hit"})  # a RefreshHit was just validated with the origin
 
 
 def choose(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distribution:
-    """The one with the configured alias, else the one with the comment; with neither configured,
-    the one with the site's host as alias.
+    """The distribution with the configured alias, else comment, else the site's host as alias.
 
-    Raises Refused naming what was found: a guess would take pages out of somebody else's cache.
+    Raises Refused naming the candidates: a wrong choice would invalidate another site's cache.
     """
     alias = cdn.alias or (None if cdn.comment else urlsplit(site or "").hostname)
     wanted = " or ".join(
@@ -50,19 +50,20 @@ def choose(found: Sequence[Distribution], cdn: Cdn, site: str | None) -> Distrib
 
 
 def reference(deployment: str, paths: Iterable[str]) -> str:
-    """CallerReference of a deployment's invalidation: the same one run again is not paid for twice,
-    and other paths are another one.
+    """CallerReference of a deployment's invalidation.
+
+    Repeating it is not charged twice; other paths make another one.
     """
     return f"inv-{deployment}-{hashlib.sha256(' '.join(paths).encode()).hexdigest()[:12]}"
 
 
 def is_undated(answer: CacheAnswer, deployed_at: datetime | None) -> bool:
-    """Whether nobody can say if a page from the cache is older than the running deployment."""
+    """Whether it is unknown if a cached page is older than the running deployment."""
     return answer.cache in _KEPT and (answer.age_s is None or deployed_at is None)
 
 
 def is_older_copy(answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> bool:
-    """Whether the cache took the page from the origin before the running deployment began."""
+    """Whether the page was cached before the running deployment began."""
     if answer.cache not in _KEPT or answer.age_s is None or deployed_at is None:
         return False
     return now - timedelta(seconds=answer.age_s) + _SLACK < deployed_at

@@ -1,9 +1,9 @@
-"""What a release has to do, decided from facts alone: which steps, which revision, and what it
-could be taken back to.
+"""Plan a deploy from facts alone: its steps, its revision, and its rollback target.
 
-Each step is planned only where the world does not have it yet, so a deploy that was killed anywhere
-is simply run again: an image in ECR made from this commit is not built, a revision that runs is not
-registered, a roll-out under way is watched rather than repeated."""
+A step is planned only if it is still needed, so a deploy that was killed at any point can be run
+again: an image in ECR made from this commit is not built, a revision that runs is not registered, a
+rollout in progress is watched and not repeated.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ T = TypeVar("T")
 
 
 def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True) -> Plan:
-    """Every step of a deploy. Raises Refused where something without which nothing can be planned
-    is missing or unread.
+    """Every step of a deploy.
+
+    Raises Refused if a required fact is missing or could not be read.
     """
     repository, state = _require(facts.repository, "repository"), _require(facts.state, "service")
     revision = _require(facts.revision, "task definition")
@@ -43,7 +44,7 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
     before = tuple(step for step in made if step.verb != "latest")
     last = tuple(
         step for step in made if step.verb == "latest"
-    )  # the tag that others may follow moves to what is proved
+    )  # the tag that others may use moves only after verification
     if rollback and any(step.verb == "update" and not step.undo for step in rolled):
         running = (
             *running,
@@ -55,7 +56,7 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
 
 
 def plan_image(facts: ReleaseFacts, *, push: bool) -> Plan:
-    """The part that makes the image: `build` alone, or `build` and `push`."""
+    """The steps that make the image: `build` alone, or `build` and `push`."""
     repository = _require(facts.repository, "repository")
     steps, already = _image_steps(facts, repository, f"{repository.uri}:{facts.tag}")
     return Plan(tuple(step for step in steps if push or step.verb == "build"), already)
@@ -74,7 +75,7 @@ def _require(value: T | Unknown | None, what: str) -> T:
 def _image_steps(
     facts: ReleaseFacts, repository: Repository, image: str
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Build, push and `latest`, as far as ECR and the engine lack them."""
+    """Build, push and `latest`, unless ECR or the engine already has the image."""
     if isinstance(facts.image, Image):
         return (), (f"{image} is in ECR already ({facts.image.digest}): nothing to build or push",)
     if facts.requested_tag:
@@ -113,9 +114,7 @@ def _rollout_steps(
     *,
     rollback: bool,
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
-    """Register, update and watch, as far as the service does not run `image` already (`rollout:
-    ecs`).
-    """
+    """Register, update and watch, unless the service runs `image` already (`rollout: ecs`)."""
     primary = state.primary
     back = undo_target(facts)
     inactive = revision.arn == back and revision.status == "INACTIVE"
@@ -165,9 +164,11 @@ def _undo_sentence(
 
 
 def _cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> tuple[Step, ...]:
-    """The CDN's cache follows what runs (runbook 3, step 5). Planned also where nothing rolls out:
-    a run that was killed just before it is finished so, and the invalidation of a deployment is
-    made only once, however often it is asked for."""
+    """The step that invalidates the CDN's cache (runbook 3, step 5).
+
+    It is also planned without a rollout, which completes a run that was killed just before it.
+    A deployment's invalidation is created only once, however often it is requested.
+    """
     if not service.invalidate or facts.distribution is None:
         return ()
     distribution: Distribution = _require(facts.distribution, "CloudFront distribution")
@@ -186,8 +187,9 @@ def _cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> 
 
 
 def _runs(facts: ReleaseFacts, revision: TaskDefinition, container: str, image: str) -> bool:
-    """Whether the service's own revision names `image`, and no running task of it has another
-    digest (a tag can move).
+    """Whether the service's revision names `image` and its running tasks have its digest.
+
+    A tag can move, so the digests are compared.
     """
     definition = revision.container(container)
     if not definition or definition.get("image") != image:
@@ -201,17 +203,16 @@ def _runs(facts: ReleaseFacts, revision: TaskDefinition, container: str, image: 
 
 
 def _settled(state: ServiceState, primary: Deployment) -> bool:
-    """The roll-out is over and nothing is missing; ECS keeps no rolloutState for some old
-    services.
+    """Whether the rollout is over and complete.
+
+    ECS has no rolloutState for some old services.
     """
     over = primary.rollout_state in (None, "COMPLETED") and len(state.deployments) == 1
     return over and primary.running == primary.desired == state.desired
 
 
 def undo_target(facts: ReleaseFacts) -> str | None:
-    """ARN of the last revision that was seen healthy: its roll-out completed and its tasks run;
-    None where there is none.
-    """
+    """ARN of the last healthy revision, whose rollout completed and whose tasks run, or None."""
     if not isinstance(facts.state, ServiceState):
         return None
     over = [
@@ -231,8 +232,9 @@ def undo_target(facts: ReleaseFacts) -> str | None:
 
 
 def with_image(document: Mapping[str, Any], container: str, image: str) -> dict[str, Any]:
-    """The same task definition with one container's image changed. Raises Refused where it has no
-    such container.
+    """The task definition with one container's image changed.
+
+    Raises Refused if it has no such container.
     """
     definitions = document.get("containerDefinitions", ())
     names = [definition.get("name") for definition in definitions]

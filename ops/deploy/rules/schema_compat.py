@@ -1,6 +1,4 @@
-"""Whether an image that was released before goes to a database that has moved on since: its code
-may not know the newer schema.
-"""
+"""Whether an earlier release is deployed to a database whose schema has moved on."""
 
 from __future__ import annotations
 
@@ -11,10 +9,10 @@ from typing import Any
 def older(
     records: Iterable[Mapping[str, Any]], tag: str, current: str | None, order: Sequence[str]
 ) -> str | None:
-    """What to say before `tag` (released at an older revision than `current`) goes out; None where
-    it does not matter or is not known.
+    """The warning if `tag` was released at an older revision than `current`, else None.
 
-    `records` are a service's releases, newest first; `order` the revisions, oldest first.
+    `records` are a service's releases, newest first; `order` the revisions, oldest first. None
+    also if that is not known.
     """
     then = next(
         (

@@ -1,6 +1,4 @@
-"""A release's plan with Terraform in the place of ECS: check first, then save a plan for a new
-revision, then apply exactly that.
-"""
+"""The plan of a deploy by Terraform: check first, save a plan, apply exactly that plan."""
 
 from __future__ import annotations
 
@@ -15,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def by_terraform(plan: Plan, service: Service) -> Plan:
-    """The same plan, its steps `register` and `update` done by Terraform (verbs `tf-check`,
-    `tf-plan`, `tf-apply`).
+    """Replace the steps `register` and `update` by Terraform's.
+
+    (verbs `tf-check`, `tf-plan`, `tf-apply`)
     """
     if not any(step.verb in ("register", "update") for step in plan.steps):
         return plan
@@ -49,7 +48,9 @@ def _steps(plan: Plan, service: Service) -> Iterator[Step]:
 
 
 def undo(step: Step) -> str | None:
-    """A revision that Terraform replaced is INACTIVE: the way back is another revision with its
+    """The undo of an apply.
+
+    A revision that Terraform replaced is INACTIVE, so the rollback is another revision with its
     image.
     """
     back = str(step.values.get("back") or "").rsplit("/", 1)[-1]

@@ -1,5 +1,6 @@
-"""Whether what runs is what was deployed: proved, wrong, or not to be seen. Only "wrong" is a
-reason to go back.
+"""Compare the image digest of running tasks with the deployed one.
+
+The result is a match, a mismatch, or unknown. Only a mismatch is a reason to roll back.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from ops.core.findings import Unknown
 def image_mismatch(
     tasks: Iterable[TaskState], container: str, digest: str | None, desired: int
 ) -> str | Unknown | None:
-    """None: every running task has `digest`. A sentence: what is wrong. Unknown: a digest that is
-    needed is not known.
+    """None if every running task has `digest`, else what is wrong.
+
+    Unknown if a required digest is not known.
     """
     running = [task for task in tasks if task.status == "RUNNING"]
     if not running:
@@ -40,9 +42,9 @@ def service_image_mismatch(
     container: str,
     digest: str | None,
 ) -> str | Unknown | None:
-    """`shortfall` of a service's tasks, both read at the same time.
+    """`image_mismatch` of a service's tasks, both read at the same time.
 
-    Unknown too where DescribeServices counts more running tasks than ListTasks lists: two sources
+    Also Unknown if DescribeServices counts more running tasks than ListTasks lists: two sources
     that contradict each other prove nothing.
     """
     if isinstance(tasks, Unknown):

@@ -1,6 +1,4 @@
-"""When a watch should look closer (pure): what an answer may hide, what the ration of calls allows,
-what waiting mends.
-"""
+"""Decide when a watch reads more, and whether the call budget allows it (pure)."""
 
 from __future__ import annotations
 
@@ -13,15 +11,13 @@ from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact
 
 _CALLS_A_SECOND = 0.5  # on average, over the whole watch
-_RESERVED_CALLS = 5.0  # calls kept for a stop, so that its diagnosis does not break the average
-# calls more at the start, so that the table has targets at once; worn off after HEAD_START_S
+_RESERVED_CALLS = 5.0  # reserved for a stopped task, whose diagnosis then stays in the budget
+# extra calls at the start, so that the table shows targets at once; none after _INITIAL_BURST_S
 _INITIAL_BURST = 2.0
 _INITIAL_BURST_S = 24.0
-LONGEST_PAUSE_S = 60.0  # between two looks while nothing answers
-FAST_POLLS = (
-    3  # looks for a stop that DescribeServices already counts and ListTasks does not list yet
-)
-MAX_FULL_DIAGNOSES = 2  # stops with the same cause; later ones get a line
+LONGEST_PAUSE_S = 60.0  # between two polls while AWS does not answer
+FAST_POLLS = 3  # polls for a stop that DescribeServices counts and ListTasks does not list yet
+MAX_FULL_DIAGNOSES = 2  # of stops with the same cause; later ones get one line
 HEARTBEAT_S = 20.0  # target health changes without any change in DescribeServices
 TASKS_COST = 2  # ListTasks, DescribeTasks
 TARGETS_COST = 1  # DescribeTargetHealth
@@ -29,20 +25,21 @@ STAGE_COST = 2  # ListServiceDeployments, DescribeServiceDeployments
 _TROUBLE = re.compile(r"unable|fail|unhealthy|rolling back|stopped|error", re.IGNORECASE)
 _OLD_TASKS = re.compile(
     r"has stopped \d+ running tasks", re.IGNORECASE
-)  # draining; a stop of ours shows in the counts
+)  # draining; our own stops change the counts
 _STARTED = re.compile(r"has started \d+ tasks", re.IGNORECASE)
 _UNHEALTHY = re.compile(r"is unhealthy in", re.IGNORECASE)
 
 
 def within_budget(calls: int, *, made: int, elapsed_s: float) -> bool:
-    """Whether `calls` more, after `made` in `elapsed_s` seconds, stay within the ration."""
+    """Whether `calls` more, after `made` in `elapsed_s` seconds, stay within the budget."""
     head_start = (_RESERVED_CALLS + _INITIAL_BURST) * max(0.0, 1 - elapsed_s / _INITIAL_BURST_S)
     return made + calls <= _CALLS_A_SECOND * elapsed_s - _RESERVED_CALLS + head_start + 1
 
 
 def may_have_stopped_tasks(previous: ServiceState | None, current: ServiceState, id: str) -> bool:
-    """Whether this answer may mean that a task of deployment `id` stopped: it counts a failure,
-    lost a task, replaced one, or says so.
+    """Whether this answer may mean that a task of deployment `id` stopped.
+
+    It counts a failure, lost or replaced a task, or an event says so.
     """
     ours, was = current.deployment(id), previous.deployment(id) if previous else None
     if ours is None:
@@ -71,14 +68,20 @@ def _new_messages(previous: ServiceState, current: ServiceState) -> list[str]:
 
 
 def _oldest_first(events: Iterable[Event]) -> list[Event]:
-    """ECS lists the newest first; events of the same moment keep their order."""
+    """Sort events by time.
+
+    ECS lists the newest first; events of the same moment keep their order.
+    """
     newest_last = tuple(events)[::-1]
     return sorted(newest_last, key=lambda event: event.at.timestamp() if event.at else 0.0)
 
 
-def unseen_events(service: ServiceState, since: datetime | None, seen: Iterable[str]) -> list[Event]:
-    """Events from `since` on (by AWS's clock; None: not known yet, so none), oldest first, whose
-    ids are not among `seen`.
+def unseen_events(
+    service: ServiceState, since: datetime | None, seen: Iterable[str]
+) -> list[Event]:
+    """Events from `since` on whose ids are not in `seen`, oldest first.
+
+    `since` is in AWS's clock; None means not known yet, and gives no events.
     """
     known = set(seen)
     new = [event for event in _oldest_first(service.events) if event.id not in known]
@@ -86,9 +89,7 @@ def unseen_events(service: ServiceState, since: datetime | None, seen: Iterable[
 
 
 def health_check_events(service: ServiceState, id: str) -> tuple[str, ...]:
-    """ECS's latest sentences about failed health checks since deployment `id` was made; they tell
-    what the check got.
-    """
+    """ECS's latest events about failed health checks of deployment `id`."""
     ours = service.deployment(id)
     since = ours.created_at if ours else None
     new = [
@@ -106,7 +107,7 @@ def stopped_order(task: TaskState) -> float:
 def timeout_finding(
     id: str, why: str, service: ServiceState, targets: Iterable[Target], name: str
 ) -> Finding:
-    """What a deployment that ran out of time was waiting for."""
+    """The finding for a deployment that timed out: what it was waiting for."""
     ours = service.deployment(id)
     evidence = []
     if ours:
@@ -142,7 +143,10 @@ def timeout_finding(
 
 
 def still_baking(why: str, stage: str, name: str) -> Finding:
-    """A deployment that timed out while ECS baked it: it stays, and ECS ends it."""
+    """The finding for a deployment that timed out while baking.
+
+    It stays in place; ECS ends it.
+    """
     evidence = (
         Evidence("DescribeServiceDeployments lifecycleStage", stage or "could not be read"),
     )

@@ -1,9 +1,9 @@
-"""Why one task stopped (pure): its cause, and the finding that says so with the task's own words as
-evidence.
+"""Diagnose why one task stopped (pure): its cause, and a finding with evidence.
 
-A cause is read from the task's reason first and its containers' reasons next, because a task says
-"Essential container in task exited" where its container says "OutOfMemoryError". Only when nothing
-but a symptom is found do exit code and log have to tell."""
+The task's reason is read first and its containers' reasons next, because a task may say "Essential
+container in task exited" where its container says "OutOfMemoryError". Exit code and log decide only
+where nothing but a symptom is found.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BY_STOP_CODE: Mapping[str, Kind] = {
     "TaskFailedToStart": "symptom",
 }
 _ENDED_BY_ITSELF = ("ECS-ESSENTIAL", "ECS-TFTS", "EssentialContainerExited", "TaskFailedToStart")
-_KILLED = (137, 143)  # what a container gets when another one's end takes it down
+_KILLED = (137, 143)  # exit codes of containers stopped because another one exited
 _NEEDS_TARGETS = "ECS-ELB"
 _VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
 _WRONG_ARCHITECTURE = re.compile(r"exec format error", re.IGNORECASE)
@@ -39,8 +39,10 @@ GONE = ("STOPPED", "DEPROVISIONING")
 
 @dataclass(frozen=True)
 class StopCause:
-    """Why a task stopped: a stable code (empty: unknown), what a retry is worth, the text that
-    told, and how the container ended.
+    """Why a task stopped.
+
+    `code` is stable, and empty if unknown; `kind` says whether a retry can help; `text` is the
+    reason that matched; `container` and `exit_code` say how the container ended.
     """
 
     code: str
@@ -55,8 +57,10 @@ class StopCause:
 
     @property
     def key(self) -> tuple[str, str, int | None]:
-        """Equal for two stops with the same cause: same code, and exit code where a container ended
-        by itself; same words if unknown.
+        """Equal for two stops with the same cause.
+
+        Same code, plus exit code where a container exited by itself; same text where the
+        code is unknown.
         """
         if self.code in _ENDED_BY_ITSELF:
             return self.code, self.container, self.exit_code
@@ -64,7 +68,10 @@ class StopCause:
 
 
 def find_cause(task: TaskState, container: str | None = None) -> StopCause:
-    """The cause of a stop. `container`: ours, preferred where several containers ended."""
+    """The cause of a stop.
+
+    `container`: ours, preferred if several containers ended.
+    """
     texts = [task.stopped_reason, *(each.reason for each in task.containers if each.reason)]
     known = [(reason, text) for text in texts if (reason := classify(text))]
     found = next((pair for pair in known if pair[0].kind != "symptom"), known[0] if known else None)
@@ -78,15 +85,17 @@ def find_cause(task: TaskState, container: str | None = None) -> StopCause:
 
 
 def _kind_of(reason: StopReason) -> Kind:
-    """A network that was away once may be back; the second task that finds it away makes it final
-    (`ops.ecs.rules.verdict`).
+    """The kind of a stop reason; a network failure counts as transient once.
+
+    The second task with the same network failure makes it final (`ops.ecs.rules.verdict`).
     """
     return "transient" if reason.code.endswith("-NET") else reason.kind
 
 
 def responsible_container(task: TaskState, container: str | None = None) -> ContainerState | None:
-    """The container whose end took the task down: one with a reason, one that failed by itself,
-    ours, any.
+    """The container whose exit stopped the task.
+
+    In order: one with a reason, one that failed by itself, ours, any.
     """
     ours = sorted(task.containers, key=lambda each: each.name != container)
     by_itself = [each for each in ours if each.exit_code not in (None, 0, *_KILLED)]
@@ -101,18 +110,21 @@ def stop_finding(
     log_lines: Sequence[str] = (),
     *,
     targets: Iterable[Target] = (),
-    said: Iterable[str] = (),
+    events: Iterable[str] = (),
     service: str = "",
     ecs_service: str = "",
     target_group: str = "",
     log_problem: str = "",
     aws: str = "aws",
 ) -> Finding:
-    """What a person is told about a stopped task. `log_lines`: the end of its log, `log_problem`:
-    why that could not be read. `aws`: the program as it must be typed for the environment.
+    """The finding for a stopped task.
 
-    `targets` and `said` (events) count where health checks failed; an event stays when the target
-    is deregistered already."""
+    `log_lines`: the end of its log; `log_problem`: why that could not be read; `aws`: the
+    program with the options of the environment.
+
+    `targets` and `events` matter where health checks failed; an event remains after the target
+    was deregistered.
+    """
     advice = ADVICE.get(why.code, UNKNOWN)
     names = {
         "service": service,
@@ -131,7 +143,15 @@ def stop_finding(
         name,
         f"task {task.id}: {meant}{code}{_exit_note(task, why)}",
         _confidence(why, log_lines),
-        tuple(_evidence(task, why, log_lines, tuple(_health_check_evidence(why, targets, said)), log_problem)),
+        tuple(
+            _evidence(
+                task,
+                why,
+                log_lines,
+                tuple(_health_check_evidence(why, targets, events)),
+                log_problem,
+            )
+        ),
         fix,
     )
 
@@ -176,15 +196,17 @@ def _confidence(
     return "certain" if why.kind != "symptom" or log_lines else "likely"
 
 
-def _health_check_evidence(why: StopCause, targets: Iterable[Target], said: Iterable[str]) -> Iterable[Evidence]:
-    """What the load balancer's checks saw, as ELB and ECS word it."""
+def _health_check_evidence(
+    why: StopCause, targets: Iterable[Target], events: Iterable[str]
+) -> Iterable[Evidence]:
+    """The results of the load balancer's health checks, as ELB and ECS word them."""
     if why.code == _NEEDS_TARGETS:
         for target in targets:
             words = " ".join(
                 part for part in (target.state, target.reason, target.description) if part
             )
             yield Evidence(f"DescribeTargetHealth {target.id}:{target.port}", redact(words))
-        for message in said:
+        for message in events:
             yield Evidence("DescribeServices events", redact(message))
 
 
@@ -195,7 +217,7 @@ def _evidence(
     checks: Iterable[Evidence],
     log_problem: str,
 ) -> Iterable[Evidence]:
-    """The task's own fields, verbatim but for secrets, then what health checks saw, and the log."""
+    """The task's own fields, redacted; then health check results, and the log."""
     yield Evidence("DescribeTasks stopCode", task.stop_code or "null")
     yield Evidence("DescribeTasks stoppedReason", redact(task.stopped_reason) or "null")
     for each in task.containers:
@@ -214,7 +236,7 @@ def _evidence(
 
 
 def _template_names(task: TaskState, why: StopCause) -> dict[str, str]:
-    """AWS's names that a command needs, as the task itself tells them."""
+    """The AWS names that command templates need, taken from the task."""
     named = task.container(why.container)
     image = named.image if named else ""
     path = image.partition("@")[0]
@@ -230,7 +252,7 @@ def _template_names(task: TaskState, why: StopCause) -> dict[str, str]:
 
 
 def _render_command(template: str, names: Mapping[str, str]) -> str | None:
-    """The command with its names quoted for a shell; None where one is not known."""
+    """Fill in a command template, quoted for a shell; None if a name is not known."""
     wanted = re.findall(r"\{(\w+)\}", template)
     if not all(names.get(name) for name in wanted):
         return None

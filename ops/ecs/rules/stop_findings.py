@@ -1,10 +1,10 @@
-"""What a stop reason means for whoever reads it: the finding's stable name, one sentence, and the
-commands that settle or mend it.
+"""The finding for each stop reason: its stable name, a sentence, and commands to run.
 
 Commands are templates over facts of the stopped task (`ops.ecs.rules.stop_diagnosis` fills them
-in): `{service}` is our namespace, `{aws}` the program with the options that lead to the
-environment, the others AWS's names. A template whose fact is not known is left out. Names of
-findings are a contract: `sandbox.faults` and later diagnoses refer to them."""
+in): `{service}` is our namespace, `{aws}` the program with the environment's options, the others
+AWS's names. A template whose fact is not known is left out. Names of findings are a contract:
+`sandbox.faults` and `ops.diagnosis` refer to them.
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Why ECS tasks stop: patterns of `stoppedReason` and `containers[].reason`, in order; the first
-that matches wins.
+"""Patterns of `stoppedReason` and container `reason`; the first that matches wins.
 
 Collected from AWS's developer guide, the ECS agent's source and public incident reports. Kinds:
-`transient` a retry may mend it, `final` none will, `benign` not a failure, `symptom` look at the
-exit code, the logs or the targets. Codes that end in `-NET` are transient once, and final when a
-second task of the same deployment repeats them (`ops.ecs.rules.stop_diagnosis` reads them so).
-Matching ignores case and a dot matches a newline; typographic apostrophes are made plain first,
-since AWS writes both. Matching nothing is an answer too: the text is shown verbatim."""
+`transient` a retry may help, `final` no retry helps, `benign` not a failure, `symptom` see the exit
+code, the logs or the targets. Codes that end in `-NET` are transient once, and final when a second
+task of the same deployment repeats them (`ops.ecs.rules.stop_diagnosis`).
+
+Matching ignores case, and a dot matches a newline; typographic apostrophes are made plain first,
+since AWS writes both. A text that matches nothing is shown verbatim.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ _PLAIN = str.maketrans({"\u2018": "'", "\u2019": "'", "\u02bc": "'"})
 
 @dataclass(frozen=True)
 class StopReason:
-    """One known reason: its stable code, what a retry is worth, and the pattern that tells it."""
+    """A known stop reason: its stable code, whether a retry can help, and its pattern."""
 
     code: str
     kind: Kind
@@ -237,8 +238,9 @@ _COMPILED = tuple(
 
 
 def classify(text: str) -> StopReason | None:
-    """The first known reason that `text` (a `stoppedReason`, or a container's `reason`) shows, or
-    None.
+    """The first known reason that matches `text`, or None.
+
+    `text` is a `stoppedReason` or a container's `reason`.
     """
     plain = text.translate(_PLAIN)
     return next((reason for reason, pattern in _COMPILED if pattern.search(plain)), None)

@@ -1,5 +1,6 @@
-"""What a task definition names outside itself: secrets with their JSON keys, log groups, ports (ECS
-API: RegisterTaskDefinition).
+"""External references of a task definition: secrets with JSON keys, log groups, ports.
+
+(ECS API: RegisterTaskDefinition)
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ _SECRET_ARN_PARTS = 7
 
 @dataclass(frozen=True)
 class Reference:
-    """One `secrets:` entry. `source` is a secret's ARN, or an SSM parameter's name or ARN; `key`
-    the JSON key within the secret.
+    """One `secrets:` entry of a container.
+
+    `source` is a secret's ARN, or an SSM parameter's name or ARN; `key` the JSON key within the
+    secret.
     """
 
     container: str
@@ -27,14 +30,15 @@ class Reference:
 
     @property
     def is_parameter(self) -> bool:
-        """ECS takes whatever is no Secrets Manager ARN for an SSM parameter."""
+        """Whether ECS reads it as an SSM parameter: anything but a Secrets Manager ARN."""
         return ":secretsmanager:" not in self.source
 
 
 @dataclass(frozen=True)
 class LogGroup:
-    """Where a container's `awslogs` driver writes; `created`: the driver makes the group itself
-    (`awslogs-create-group`).
+    """The log group of a container's `awslogs` driver.
+
+    `created`: the driver creates the group itself (`awslogs-create-group`).
     """
 
     container: str
@@ -47,7 +51,7 @@ def _containers(revision: TaskDefinition) -> Iterator[Mapping[str, Any]]:
 
 
 def references(revision: TaskDefinition) -> tuple[Reference, ...]:
-    """Every secret that the containers are given, in their order."""
+    """Every secret of the containers, in their order."""
     return tuple(
         reference(container.get("name", ""), entry.get("name", ""), entry.get("valueFrom", ""))
         for container in _containers(revision)
@@ -64,7 +68,7 @@ def reference(container: str, variable: str, value_from: str) -> Reference:
 
 
 def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
-    """The log groups of the containers that use the `awslogs` driver."""
+    """The log groups of containers with the `awslogs` driver."""
     found = []
     for container in _containers(revision):
         logging = container.get("logConfiguration") or {}

@@ -1,13 +1,13 @@
-"""How a roll-out stands (pure): its verdict, or the phase that it is in, from what has been seen of
-*our deployment's id*.
+"""Decide the verdict or phase of a rollout from observations of our deployment (pure).
 
 Stable is not deployed: a completed rollback looks as stable as a success, so nothing here asks
 whether the service is stable. `rolloutState` becomes FAILED only with the circuit breaker on;
-without it, the stopped tasks that our deployment started tell. Slow start is no failure: a task
-that runs and is not healthy yet is waited for until ECS stops it, or the time is up.
+without it, the stopped tasks of our deployment decide. Slow start is no failure: a running task
+that is not healthy yet is waited for until ECS stops it or the time is up.
 
-What earlier answers showed and later ones no longer do (ECS drops a failed deployment once its
-rollback is done) is folded into `History`."""
+Facts that later answers drop (ECS no longer lists a failed deployment once its rollback is done)
+are kept in `RolloutHistory`.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ from ops.ecs.rules.stop_diagnosis import StopCause, find_cause
 _APPEARS_S = (
     12.0  # ECS is eventually consistent: a deployment may be missing from the first answers
 )
-# with rollback on, ECS starts it within seconds of FAILED; without a completed deployment to go to,
-# never
+# with rollback on, ECS starts it within seconds of FAILED, or never if no deployment has completed
 _ROLLS_BACK_S = 60.0
-_GONE_AFTER = 2  # consecutive answers without the service; one may be odd
-SETTLE_S = 30.0  # how long the tasks of a service without target group must run after the roll-out
+_GONE_AFTER = 2  # consecutive answers without the service; a single one may be wrong
+SETTLE_S = 30.0  # how long tasks without a target group must run after the rollout
 _SHIFTED = frozenset(
     {"PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP"}
 )
@@ -36,10 +35,12 @@ _NAMED = re.compile(r"rolling back to deployment(?:Id)? \(?(?P<id>ecs-svc/\w+)",
 
 @dataclass(frozen=True)
 class RolloutHistory:
-    """What has been seen so far: our deployment as last seen, and when (seconds); when it first was
-    FAILED; the id of its rollback.
+    """What earlier polls showed of our deployment.
 
-    `missing`: consecutive answers, up to the last one, that did not have the service.
+    `ours`: as last seen, at `seen_at` (seconds); `failed_at`: when it first was FAILED;
+    `rollback`: the id of its rollback.
+
+    `missing`: consecutive answers, up to the last one, without the service.
     """
 
     ours: Deployment | None = None
@@ -51,10 +52,11 @@ class RolloutHistory:
 
 @dataclass(frozen=True)
 class Observation:
-    """One look: seconds since the watch began, the service (None: ECS knows none of that name), and
-    all stopped tasks of ours so far.
+    """One poll: seconds since the watch began, the service, and our stopped tasks so far.
 
-    `stage`: the lifecycleStage of the service deployment, empty where it was not read.
+    `service` is None if ECS has no service of that name.
+
+    `stage`: the lifecycleStage of the service deployment, empty if it was not read.
     """
 
     at: float
@@ -67,8 +69,9 @@ class Observation:
 
 @dataclass(frozen=True)
 class Settling:
-    """A completed deployment that no target group checks: since when (seconds) these tasks run, and
-    the stops known by then.
+    """A completed deployment that no target group checks, waiting to settle.
+
+    `since` (seconds): when these tasks were first seen; `stopped`: the stops known by then.
     """
 
     since: float
@@ -78,8 +81,9 @@ class Settling:
 
 @dataclass(frozen=True)
 class Decision:
-    """A verdict, or None while it goes on; `phase` is one word or two for the table, `why` a
-    sentence.
+    """A verdict, or None while in progress.
+
+    `phase` is one word or two for the table, `why` a sentence.
 
     `baking`: all new tasks run, and ECS only waits for its bake time.
     """
@@ -93,7 +97,7 @@ class Decision:
 def remember(
     history: RolloutHistory, service: ServiceState | None, id: str, at: float
 ) -> RolloutHistory:
-    """`history` with one more answer folded in."""
+    """Add one more answer to `history`."""
     if service is None:
         return replace(history, missing=history.missing + 1)
     history = replace(history, missing=0)
@@ -113,13 +117,17 @@ def remember(
 
 
 def _event_says_failed(service: ServiceState, id: str) -> bool:
-    """ECS says it in an event too, which stays when the deployment is no longer listed."""
+    """Whether an event reports the failure.
+
+    It stays when the deployment is no longer listed.
+    """
     return any(f"deployment {id}) deployment failed" in event.message for event in service.events)
 
 
 def _rollback_of(history: RolloutHistory, service: ServiceState, id: str) -> str | None:
-    """The id of the deployment by which ECS takes ours back: its reason or an event says so, or it
-    is an older one in front again.
+    """The id of the deployment by which ECS rolls ours back, or None.
+
+    Its reason or an event says so, or it is an older deployment that is PRIMARY again.
     """
     ours, primary = history.ours, service.primary
     if primary is None or primary.id == id or ours is None:
@@ -152,8 +160,9 @@ def _after(event: Event, ours: Deployment) -> bool:
 def _older_than_known(
     primary: Deployment, ours: Deployment, service: ServiceState, id: str
 ) -> bool:
-    """An answer from before our deployment, whose PRIMARY was itself a rollback of something
-    earlier.
+    """Whether the answer predates our deployment.
+
+    Its PRIMARY was itself a rollback of an earlier one.
     """
     return (
         _older(primary, ours) and service.deployment(id) is None and ours.rollout_state != "FAILED"
@@ -161,43 +170,49 @@ def _older_than_known(
 
 
 def decide(
-    sight: Observation,
+    observation: Observation,
     deployment_id: str,
     *,
     timeout_s: float,
-    patient: bool = False,
-    bounded: bool = False,
+    leave_to_circuit_breaker: bool = False,
+    timeout_includes_bake: bool = False,
 ) -> Decision:
-    """The verdict on our deployment. `patient`: where the service's own circuit breaker rolls back,
-    leave failing tasks to it.
+    """The verdict on our deployment, or the phase it is in.
 
-    `bounded`: `timeout_s` includes the bake time; otherwise a bake time comes on top of it.
+    `leave_to_circuit_breaker`: if the service's own circuit breaker rolls back, leave failing
+    tasks to it. `timeout_includes_bake`: `timeout_s` includes the bake time; otherwise the bake
+    time is added to it.
     """
-    decision = _terminal_decision(sight, deployment_id, patient)
-    limit = deadline(sight, deployment_id, timeout_s, bounded=bounded)
-    if decision.verdict is None and sight.at >= limit:
-        why = f"{limit:g} s passed: {decision.phase}; {_counts(sight, deployment_id)}"
-        return Decision(Verdict.TIMED_OUT, decision.phase, why, baking(sight, deployment_id))
+    decision = _terminal_decision(observation, deployment_id, leave_to_circuit_breaker)
+    limit = deadline(
+        observation, deployment_id, timeout_s, timeout_includes_bake=timeout_includes_bake
+    )
+    if decision.verdict is None and observation.at >= limit:
+        why = f"{limit:g} s passed: {decision.phase}; {_counts(observation, deployment_id)}"
+        return Decision(Verdict.TIMED_OUT, decision.phase, why, baking(observation, deployment_id))
     return decision
 
 
-def deadline(sight: Observation, id: str, timeout_s: float, *, bounded: bool = False) -> float:
-    """When the watch times out, in seconds since it began: `timeout_s`, later while the deployment
-    bakes as configured.
+def deadline(
+    observation: Observation, id: str, timeout_s: float, *, timeout_includes_bake: bool = False
+) -> float:
+    """Seconds after which the watch times out.
+
+    `timeout_s`, later while the deployment bakes as configured.
     """
-    if bounded or sight.service is None or not baking(sight, id):
+    if timeout_includes_bake or observation.service is None or not baking(observation, id):
         return timeout_s
-    return timeout_s + sight.service.bake_s
+    return timeout_s + observation.service.bake_s
 
 
-def baking(sight: Observation, id: str) -> bool:
-    """Whether all our tasks run and ECS shifts production traffic to them or bakes them (not
-    ROLLING).
+def baking(observation: Observation, id: str) -> bool:
+    """Whether all our tasks run while ECS shifts traffic to them or bakes them (not ROLLING).
 
-    Where the stage could not be read the task counts alone tell: what may carry all traffic is not
-    taken back."""
-    ours = sight.service.deployment(id) if sight.service else None
-    if sight.service is None or ours is None or sight.service.strategy == "ROLLING":
+    If the stage could not be read, the task counts alone decide: a deployment that may carry
+    all traffic is not rolled back.
+    """
+    ours = observation.service.deployment(id) if observation.service else None
+    if observation.service is None or ours is None or observation.service.strategy == "ROLLING":
         return False
     if (
         ours.rollout_state not in (None, "IN_PROGRESS")
@@ -205,11 +220,13 @@ def baking(sight: Observation, id: str) -> bool:
         or ours.pending
     ):
         return False
-    return not sight.stage or sight.stage in _SHIFTED
+    return not observation.stage or observation.stage in _SHIFTED
 
 
-def _terminal_decision(sight: Observation, id: str, patient: bool) -> Decision:
-    service, history = sight.service, sight.history
+def _terminal_decision(
+    observation: Observation, id: str, leave_to_circuit_breaker: bool
+) -> Decision:
+    service, history = observation.service, observation.history
     if service is None and history.missing < _GONE_AFTER:
         return Decision(None, "waiting for ECS")
     if service is None or service.status in ("INACTIVE", "DRAINING"):
@@ -223,30 +240,31 @@ def _terminal_decision(sight: Observation, id: str, patient: bool) -> Decision:
     if history.rollback:
         return _rolling_back(service, history)
     ours, primary = service.deployment(id), service.primary
-    if primary and primary.id != id and (ours or history.ours or sight.at >= _APPEARS_S):
-        return _superseded_decision(sight, ours, primary)
+    if primary and primary.id != id and (ours or history.ours or observation.at >= _APPEARS_S):
+        return _superseded_decision(observation, ours, primary)
     if ours is None:
-        return _missing(sight)
+        return _missing(observation)
     if _completed(ours, service):
         nothing = "; its desired count is 0, so nothing runs" if service.desired == 0 else ""
         return Decision(
             Verdict.SUCCEEDED, "completed", f"{ours.running} of {ours.desired} tasks run{nothing}"
         )
     if ours.rollout_state == "FAILED":
-        return _failed(sight, ours, service)
-    return _in_progress_decision(sight, ours, service, patient)
+        return _failed(observation, ours, service)
+    return _in_progress_decision(observation, ours, service, leave_to_circuit_breaker)
 
 
 def _superseded_decision(
-    sight: Observation, ours: Deployment | None, primary: Deployment
+    observation: Observation, ours: Deployment | None, primary: Deployment
 ) -> Decision:
-    """Another deployment is in front. An answer older than our deployment (it is not in it) is
-    waited out.
+    """The decision when another deployment is PRIMARY.
+
+    An answer that predates our deployment is waited out.
     """
     target = primary.task_definition.rsplit("/", 1)[-1]
-    last = sight.history.ours
+    last = observation.history.ours
     if ours is None and last and _older(primary, last):
-        if sight.at - sight.history.seen_at < _APPEARS_S:
+        if observation.at - observation.history.seen_at < _APPEARS_S:
             return Decision(None, "waiting for ECS")
         why = (
             f"ours is no longer listed; the earlier deployment {primary.id} to {target} is in "
@@ -258,22 +276,27 @@ def _superseded_decision(
     )
 
 
-def _missing(sight: Observation) -> Decision:
-    if sight.history.ours is not None and sight.at - sight.history.seen_at < _APPEARS_S:
+def _missing(observation: Observation) -> Decision:
+    if (
+        observation.history.ours is not None
+        and observation.at - observation.history.seen_at < _APPEARS_S
+    ):
         return Decision(None, "waiting for ECS")
-    if sight.history.ours is not None:
+    if observation.history.ours is not None:
         return Decision(
             Verdict.SUPERSEDED,
             "superseded",
             "our deployment is no longer listed, and no other is PRIMARY",
         )
-    if sight.at >= _APPEARS_S:
+    if observation.at >= _APPEARS_S:
         return Decision(Verdict.FAILED, "gone", "ECS never listed our deployment")
     return Decision(None, "waiting for ECS")
 
 
 def _completed(ours: Deployment, service: ServiceState) -> bool:
-    """By `rolloutState`; where ECS keeps none, all of the service's tasks run and no other
+    """Whether the rollout is completed.
+
+    By `rolloutState`; for services without one, all of the service's tasks run and no other
     deployment is left.
     """
     if ours.rollout_state is not None:
@@ -285,12 +308,15 @@ def _completed(ours: Deployment, service: ServiceState) -> bool:
     )
 
 
-def _failed(sight: Observation, ours: Deployment, service: ServiceState) -> Decision:
-    """ECS said FAILED (by its breaker or an alarm); where it rolls back, that is waited for, though
-    not for ever.
+def _failed(observation: Observation, ours: Deployment, service: ServiceState) -> Decision:
+    """The decision after FAILED (by circuit breaker or alarm).
+
+    If ECS rolls back, wait for that for a limited time.
     """
-    waited = sight.at - (
-        sight.history.failed_at if sight.history.failed_at is not None else sight.at
+    waited = observation.at - (
+        observation.history.failed_at
+        if observation.history.failed_at is not None
+        else observation.at
     )
     if service.rolls_back and waited < _ROLLS_BACK_S:
         return Decision(None, "failed, rollback expected", ours.rollout_reason)
@@ -305,8 +331,9 @@ def _failed(sight: Observation, ours: Deployment, service: ServiceState) -> Deci
 
 
 def _rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
-    """Our deployment failed and ECS takes it back: followed to that deployment's own end, which is
-    never a success of ours.
+    """The decision while ECS rolls our deployment back.
+
+    The rollback is followed to its end, which is never a success of ours.
     """
     reason = (history.ours.rollout_reason if history.ours else "") or "our deployment failed"
     back, primary = service.deployment(str(history.rollback)), service.primary
@@ -332,24 +359,28 @@ def _rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
 
 
 def _in_progress_decision(
-    sight: Observation, ours: Deployment, service: ServiceState, patient: bool
+    observation: Observation,
+    ours: Deployment,
+    service: ServiceState,
+    leave_to_circuit_breaker: bool,
 ) -> Decision:
-    """In progress: doomed by a final cause, by a cause that came twice, or simply under way."""
-    doom = _failure_reason(sight)
-    if doom and not (patient and service.breaker and service.breaker_rollback):
+    """The decision while in progress: a failure reason, or the current phase."""
+    doom = _failure_reason(observation)
+    if doom and not (leave_to_circuit_breaker and service.breaker and service.breaker_rollback):
         return Decision(Verdict.FAILED, "failed", doom)
     if doom:
         return Decision(None, "failing, ECS will roll back", doom)
-    if any(find_cause(task, sight.container).failure for task in sight.stopped):
+    if any(find_cause(task, observation.container).failure for task in observation.stopped):
         return Decision(None, "a task stopped, retried")
     if ours.running < ours.desired or ours.pending:
         return Decision(None, "starting tasks")
-    if baking(sight, ours.id):
+    if baking(observation, ours.id):
         return Decision(
-            None, "baking" if sight.stage in ("", "BAKE_TIME") else _stage_words(sight.stage)
+            None,
+            "baking" if observation.stage in ("", "BAKE_TIME") else _stage_words(observation.stage),
         )
-    if service.strategy != "ROLLING" and sight.stage:
-        return Decision(None, _stage_words(sight.stage))
+    if service.strategy != "ROLLING" and observation.stage:
+        return Decision(None, _stage_words(observation.stage))
     others = [each for each in service.deployments if each.id != ours.id and each.running]
     if any(each.desired for each in others):
         return Decision(None, "waiting to be healthy")
@@ -362,49 +393,52 @@ def _stage_words(stage: str) -> str:
 
 
 def unchecked(service: ServiceState, id: str) -> bool:
-    """Whether no target group checks the tasks of deployment `id`, so that only their lasting shows
-    that they are healthy.
+    """Whether no target group checks the tasks of deployment `id`.
+
+    Only running for a while shows that they are healthy.
     """
     ours = service.deployment(id)
     return ours is not None and ours.desired > 0 and not service.load_balancers
 
 
-def settle(settling: Settling, sight: Observation, settle_s: float) -> Decision:
-    """Whether a task of ours failed since the roll-out completed; no verdict while the tasks have
-    not run for `settle_s`.
-    """
+def settle(settling: Settling, observation: Observation, settle_s: float) -> Decision:
+    """Fail if a task stopped since the rollout completed, else wait for `settle_s`."""
     for task in sorted(
-        sight.stopped, key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0
+        observation.stopped,
+        key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0,
     ):
-        why = find_cause(task, sight.container)
+        why = find_cause(task, observation.container)
         if task.arn not in settling.stopped and why.failure:
             said = (
                 f"task {task.id} stopped within {settle_s:g} s of the completed roll-out: "
                 f"{_words(why)}"
             )
             return Decision(Verdict.FAILED, "failed", said)
-    if sight.at - settling.since < settle_s:
+    if observation.at - settling.since < settle_s:
         return Decision(None, "settling")
     return Decision(Verdict.SUCCEEDED, "completed", f"the same tasks have run for {settle_s:g} s")
 
 
 def same_tasks(settling: Settling, running: frozenset[str], desired: int) -> bool:
-    """Whether the tasks that `settling` began with still run, apart from those that a smaller
-    desired count no longer asks for.
+    """Whether the tasks of `settling` still run.
+
+    Tasks that a smaller desired count removed do not matter.
     """
     kept = settling.tasks & running
     return bool(settling.tasks) and len(kept) >= min(desired, len(settling.tasks))
 
 
-def _failure_reason(sight: Observation) -> str:
-    """The sentence that ends a roll-out, or nothing: a final cause, or the second stop with the
-    same cause.
+def _failure_reason(observation: Observation) -> str:
+    """Why the rollout fails, or an empty string.
+
+    A final cause, or the second stop with the same cause.
     """
     seen: defaultdict[tuple[str, str, int | None], list[TaskState]] = defaultdict(list)
     for task in sorted(
-        sight.stopped, key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0
+        observation.stopped,
+        key=lambda task: task.stopped_at.timestamp() if task.stopped_at else 0.0,
     ):
-        why = find_cause(task, sight.container)
+        why = find_cause(task, observation.container)
         if not why.failure:
             continue
         if why.kind == "final":
@@ -416,8 +450,10 @@ def _failure_reason(sight: Observation) -> str:
 
 
 def _is_repeat(why: StopCause, earlier: TaskState, task: TaskState) -> bool:
-    """A transient cause counts again only for a task made after the first stop: two tasks hit by
-    one blip are one (a network is not).
+    """Whether a stop repeats an earlier one.
+
+    A transient cause counts again only for a task created after the first stop: two tasks hit
+    by one short outage count once (network failures always count).
     """
     if (
         why.kind != "transient"
@@ -433,8 +469,8 @@ def _words(why: StopCause) -> str:
     return f"{why.code or 'unknown reason'}{exit_code}"
 
 
-def _counts(sight: Observation, id: str) -> str:
-    ours = sight.service.deployment(id) if sight.service else None
+def _counts(observation: Observation, id: str) -> str:
+    ours = observation.service.deployment(id) if observation.service else None
     return (
         f"{ours.running} of {ours.desired} tasks run, {ours.pending} pending"
         if ours
@@ -443,9 +479,7 @@ def _counts(sight: Observation, id: str) -> str:
 
 
 def wants_details(previous: ServiceState | None, current: ServiceState | None) -> bool:
-    """Whether tasks and targets are worth another look: counts, failures, states or events
-    changed.
-    """
+    """Whether counts, failures, states or events changed since the previous answer."""
     return _fingerprint(previous) != _fingerprint(current)
 
 

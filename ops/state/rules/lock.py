@@ -1,9 +1,10 @@
-"""Who may act: pure decisions over one lock object.
+"""Decide who holds a lock, from its object (pure).
 
-A lock is one JSON object. Its holder rewrites it every `HEARTBEAT_S`; one that was not rewritten
-for `EXPIRY_S` belongs to nobody alive (a kill -9, a lost network) and may be taken over, with a
-note. A released lock stays, with `released: true`, because only a conditional write is atomic: a
-read followed by a delete is not."""
+A lock is one JSON object. Its holder rewrites it every `HEARTBEAT_S`; after `EXPIRY_S` without a
+write its run is dead (a kill -9, a lost network) and the lock may be taken over, with a note. A
+released lock stays in the bucket with `released: true`, because only a conditional write is atomic:
+a read followed by a delete is not.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +18,10 @@ EXPIRY_S = 60.0
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock, and why. `id` is random for each run; `at`: when it was taken (ISO 8601,
-    UTC); `process`: `adapters.machine`.
+    """The holder of a lock, and the reason.
+
+    `id` is random for each run; `at`: when it was taken (ISO 8601, UTC); `process`: see
+    `ops.core.host_identity`.
     """
 
     id: str
@@ -30,7 +33,10 @@ class Holder:
     process: str = ""
 
     def as_document(self, *, released: bool = False, beat: int = 0) -> dict[str, Any]:
-        """What is stored. `beat` counts the heartbeats, so that each write is a new version."""
+        """The stored document.
+
+        `beat` counts the heartbeats, so that each write is a new version.
+        """
         return {**asdict(self), "released": released, "beat": beat}
 
     def describe(self, age_s: float) -> str:
@@ -41,8 +47,9 @@ class Holder:
 
 
 def holder(document: Mapping[str, Any]) -> Holder:
-    """The holder that a stored lock names; missing fields are `?`, so that an older tool's lock can
-    still be shown.
+    """The holder in a stored lock; missing fields are `?`.
+
+    An older tool's lock can still be shown.
     """
     return Holder(
         **{

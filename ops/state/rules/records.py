@@ -1,8 +1,8 @@
-"""The team's memory of releases: what a record holds, and the list that records, ECR and ECS make
-together.
+"""Combine release records, ECR and ECS into the list of releases (pure).
 
-A release that has no record (deployed from elsewhere, or by hand) still shows: its image is in ECR,
-its revision runs."""
+A release without a record (deployed from elsewhere, or by hand) is listed too: its image is in ECR,
+or its revision runs.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ SUCCEEDED = "succeeded"
 
 @dataclass(frozen=True)
 class ReleaseRow:
-    """One line of `releases`. `at` is when it was `dated`: deployed, pushed to ECR, or its first
-    task started (ISO 8601, UTC).
+    """One line of `releases`.
 
-    `in_ecr`: None where ECR could not be read. `current`: tasks of the service run it now; None
-    where they could not be read. `recorded`: None where records could not be read; then `commit`,
-    `by` and `verdict` are None, too."""
+    `at`: when it was deployed, pushed to ECR, or its first task started (`dated`; ISO 8601,
+    UTC).
+
+    `in_ecr`: None if ECR could not be read. `current`: tasks of the service run it now; None if
+    they could not be read. `recorded`: None if records could not be read; then `commit`, `by`
+    and `verdict` are None, too.
+    """
 
     tag: str
     digest: str
@@ -39,16 +42,17 @@ class ReleaseRow:
     in_ecr: bool | None
     recorded: bool | None
     schema_revision: str | None = (
-        None  # the database's at that release; None where it could not be read
+        None  # of the database at that release; None if it could not be read
     )
     subject: str = ""  # of the commit
-    with_start_time: Literal["deployed", "pushed", "started"] = "deployed"
+    dated: Literal["deployed", "pushed", "started"] = "deployed"
 
 
 @dataclass(frozen=True)
 class RunningImage:
-    """An image that tasks of the service run now. `since`: when the first of them was made (ISO
-    8601, UTC), or empty.
+    """An image that tasks of the service run now.
+
+    `since`: when the first of them was created (ISO 8601, UTC), or empty.
     """
 
     digest: str
@@ -58,7 +62,10 @@ class RunningImage:
 
 @dataclass(frozen=True)
 class Known:
-    """Which sources were read whole. What the others could not say is None in a row."""
+    """Which sources were read completely.
+
+    Fields that depend on another source are None in a row.
+    """
 
     records: bool = True
     tasks: bool = True
@@ -71,8 +78,9 @@ def all_digests_known(tasks: Iterable[TaskState], container: str) -> bool:
 
 
 def running_images(tasks: Iterable[TaskState], container: str) -> tuple[RunningImage, ...]:
-    """What runs, each image once: more than one while tasks differ (in the middle of a
-    roll-out).
+    """The running images, each once.
+
+    There is more than one during a rollout.
     """
     found: dict[str, RunningImage] = {}
     for task in tasks:
@@ -87,13 +95,13 @@ def running_images(tasks: Iterable[TaskState], container: str) -> tuple[RunningI
 
 
 def has_unrecorded(records: Iterable[Mapping[str, Any]], running: Iterable[RunningImage]) -> bool:
-    """Whether something runs that none of the records has brought."""
+    """Whether a running image has no successful release among the records."""
     brought = {record.get("digest") for record in records if record.get("verdict") == "succeeded"}
     return any(image.digest not in brought for image in running)
 
 
 def last_inputs(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The newest successful release that recorded Terraform's inputs; None where there is none."""
+    """The newest successful release that recorded Terraform's inputs, or None."""
     known = [
         record
         for record in records
@@ -104,7 +112,7 @@ def last_inputs(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | Non
 
 
 def changed_inputs(then: Mapping[str, Any], now: Mapping[str, str]) -> tuple[str, ...]:
-    """How Terraform's inputs differ from those of an earlier release, by name: `x has changed`."""
+    """How Terraform's inputs differ from an earlier release's, by name: `x has changed`."""
     said = [(name, "is new") for name in now.keys() - then.keys()]
     said += [(name, "is gone") for name in then.keys() - now.keys()]
     said += [(name, "has changed") for name in then.keys() & now.keys() if then[name] != now[name]]
@@ -112,24 +120,24 @@ def changed_inputs(then: Mapping[str, Any], now: Mapping[str, str]) -> tuple[str
 
 
 def newest_first(entries: Iterable[tuple[str, datetime]]) -> tuple[tuple[str, datetime], ...]:
-    """Keys with their times of writing, newest first by S3's clock; in the same second the key
-    decides.
+    """Sort keys by S3's time of writing, newest first; in the same second by key.
 
-    A key holds the time of the machine that wrote it, which may be days off.
+    A key holds the time of the machine that wrote it, which may be wrong by days.
     """
     by_key = sorted(entries, key=lambda entry: entry[0])
     return tuple(sorted(by_key, key=lambda entry: entry[1], reverse=True))
 
 
 def end_time(record: Mapping[str, Any], written: datetime) -> datetime:
-    """When the release ended, by S3's clock: when its record was written, less the time that it had
-    waited to be sent (`late_s`).
+    """When the release ended, by S3's clock.
+
+    The time of writing, less the delay before it was sent (`late_s`).
     """
     return written - timedelta(seconds=_seconds(record.get("late_s")))
 
 
 def with_start_time(record: Mapping[str, Any], written: datetime) -> dict[str, Any]:
-    """The record with `at`, when the release began, by S3's clock in place of its machine's."""
+    """The record with `at` set to its start by S3's clock, not its machine's."""
     began = end_time(record, written) - timedelta(seconds=_seconds(record.get("took_s")))
     return {**record, "at": _utc(began)}
 
@@ -139,8 +147,9 @@ def _seconds(value: Any) -> float:
 
 
 def key(prefix: str, environment: str, service: str, at: datetime, id: str) -> str:
-    """Where a record is kept: newest first in S3's order of keys, as far as the writers' clocks
-    agree.
+    """The key of a record.
+
+    Keys sort newest first, as far as the writers' clocks agree.
     """
     return (
         f"{folder(prefix, environment, service)}{NEWEST_FIRST - int(at.timestamp()):010d}-{id}.json"
@@ -159,9 +168,11 @@ def rows(
     complete: bool = True,
     known: Known = Known(),
 ) -> tuple[ReleaseRow, ...]:
-    """Records newest first, with images that have none, and what runs. `complete`: these are all
-    records; where older ones were not read, older images may well have one, so they are left
-    out."""
+    """Rows for records, images without a record, and running images, newest first.
+
+    `complete`: these are all records; if older ones were not read, older images may have a
+    record, so they are left out.
+    """
     running = tuple(running)
     pushed = None if images is None else {image.digest: _unrecorded_row(image) for image in images}
     listed = [_recorded_row(record, pushed) for record in records]
@@ -178,19 +189,22 @@ def rows(
             found.append((pushed or {}).get(image.digest) or _started_row(image, pushed))
     ordered = sorted(found, key=lambda row: row.at, reverse=True)
     current = {id(_current_row(ordered, image)) for image in running}
-    return tuple(_without_unknown(replace(row, current=id(row) in current), known) for row in ordered)
+    return tuple(
+        _without_unknown(replace(row, current=id(row) in current), known) for row in ordered
+    )
 
 
 def _without_unknown(row: ReleaseRow, known: Known) -> ReleaseRow:
-    """The row without what only an unread source could say."""
+    """The row without fields that only an unread source could provide."""
     if not known.records and not row.recorded:
         row = replace(row, recorded=None, verdict=None, commit=None, by=None)
     return row if known.tasks or row.current else replace(row, current=None)
 
 
 def _current_row(ordered: list[ReleaseRow], image: RunningImage) -> ReleaseRow:
-    """The newest row that brought what runs, else the newest one with it: a failed roll-out that
-    was kept runs, too.
+    """The newest row that deployed a running image, else the newest with it.
+
+    A failed rollout that was kept runs, too.
     """
     ours = [row for row in ordered if row.digest == image.digest]
     return next((row for row in ours if row.verdict in ("succeeded", "unrecorded")), ours[0])
@@ -217,7 +231,7 @@ def _recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> Re
 
 
 def _unrecorded_row(image: Image) -> ReleaseRow:
-    """An image in ECR; when it was deployed nobody knows, only when it was pushed."""
+    """A row for an image in ECR without a record; only its push time is known."""
     return ReleaseRow(
         image.tag,
         image.digest,
@@ -233,7 +247,7 @@ def _unrecorded_row(image: Image) -> ReleaseRow:
 
 
 def _started_row(image: RunningImage, known: Container[str] | None) -> ReleaseRow:
-    """What runs, and neither a record nor ECR has it: ECS alone knows."""
+    """A row for a running image that neither a record nor ECR has."""
     in_ecr = None if known is None else image.digest in known
     return ReleaseRow(
         image.tag,
@@ -254,7 +268,7 @@ def _utc(at: datetime | None) -> str:
 
 
 def line(row: ReleaseRow) -> str:
-    """One line for a person, below the heading of `releases`."""
+    """One line of the table below the heading of `releases`."""
     said = {
         "pushed": "pushed then; no record of a release",
         "started": "runs since then; no record of a release",
