@@ -451,7 +451,7 @@ class DeploymentWatch:
             self.findings.append(late)
             self.display.finding(late)
         unread = "".join(
-            f"; {what} could not be polled_at at: {why}" for what, why in self.failed_reads.items()
+            f"; {what} could not be read: {why}" for what, why in self.failed_reads.items()
         )
         why = decision.why + (unread if decision.verdict is not Verdict.SUCCEEDED else "")
         return WatchResult(
