@@ -230,7 +230,7 @@ class TableDisplay(PlainDisplay):
                 yield "targets", _targets_by_state(self.targets)
 
     def write(self, line: str) -> None:
-        """Print above the table while it is shown."""
+        """Print above the table while it is on screen."""
         if self.live is None:
             super().write(line)
             return

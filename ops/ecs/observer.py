@@ -52,7 +52,7 @@ class EcsObserver:
         return found
 
     def stage(self) -> str:
-        """The lifecycle stage of the current service deployment; empty if there is none.
+        """The lifecycle stage of the current service deployment, or an empty string.
 
         (ListServiceDeployments, DescribeServiceDeployments)
         """

@@ -1,1 +1,1 @@
-"""Deploy locks and release records, kept in S3."""
+"""Deploy locks and release records, stored in S3."""

@@ -118,7 +118,7 @@ def find_lock(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:
 
 
 def force_release(lock: LockStatus) -> None:
-    """Release another run's lock if it has not changed since it was shown.
+    """Release another run's lock if it has not changed since it was read.
 
     Its holder reads there who released it.
     """

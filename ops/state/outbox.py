@@ -64,7 +64,7 @@ def load(path: Path) -> Mapping[str, Any] | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename an invalid file so that it is kept but not sent."""
+    """Rename an invalid file so that it is not sent."""
     bad = path.with_suffix(".bad")
     with suppress(OSError):
         path.replace(bad)

@@ -62,7 +62,7 @@ def store(platform: Platform, record: Mapping[str, Any]) -> None:
 def _send_at_once(
     platform: Platform, state: State, key: str, record: Mapping[str, Any], full: Exception
 ) -> None:
-    """Send a record that cannot be kept on this disk; report it if that fails."""
+    """Send a record that cannot be written to this disk; report it if that fails."""
     try:
         s3.create(platform.cloud, state.bucket, key, record)
     except _NOT_SENT as problem:

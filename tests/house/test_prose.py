@@ -13,6 +13,10 @@ ROOT = Path(__file__).resolve().parents[2]
 # packages (or modules) of ops/ whose docstrings are in plain technical English
 CONVERTED = (
     "aws",
+    "cdn",
+    "deploy",
+    "ecs",
+    "state",
     "http",
     "ssh",
     "tools",

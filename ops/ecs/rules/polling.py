@@ -79,7 +79,7 @@ def _oldest_first(events: Iterable[Event]) -> list[Event]:
 def unseen_events(
     service: ServiceState, since: datetime | None, seen: Iterable[str]
 ) -> list[Event]:
-    """Events from `since` on whose ids are not in `seen`, oldest first.
+    """Events from `since` on that were not reported yet, oldest first.
 
     `since` is in AWS's clock; None means not known yet, and gives no events.
     """
