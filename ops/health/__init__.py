@@ -1,1 +1,1 @@
-"""Health: probes, sweep, before and after, history, live view."""
+"""Health checks: probes, sweeps, comparisons before and after a change, history, live view."""

@@ -1,19 +1,21 @@
-"""Runs of health checks that were kept: on this machine, in an operator's file, in a release's
-record; to compare the next with.
+"""Stored sweeps: on this machine, in a file of `--save`, or in a release record.
+
+Sweeps are stored as JSON files in `.ops/health/ENVIRONMENT/`, one for each run.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ops.core import ui
+from ops.core import files, ui
 from ops.core.errors import ConfigError, OpsError
 from ops.core.parallel import with_timeout
-from ops.health import history_files
-from ops.health.model import Sweep
+from ops.core.redaction.redact import known
+from ops.health.model import EVALUATED, STATUSES, Sweep
 from ops.health.rules import diff
 from ops.state import records
 
@@ -22,31 +24,32 @@ if TYPE_CHECKING:
     from ops.health.model import SweepRequest
     from ops.platform import Platform
 
-KEPT = ".ops/health"
-LAST_RELEASE = "last-release"
+_FOLDER = ".ops/health"
+_LAST_RELEASE = "last-release"
 
 
 def baseline(platform: Platform, request: SweepRequest) -> Mapping[str, Any] | None:
-    """The run to compare with: the file, the last release's, else of each group the newest kept run
-    that looked at it.
+    """Return the run to compare with, or None.
 
-    Raises ConfigError for a file that is none, or another environment's; OpsError where no release
-    keeps one, or S3 does not answer."""
+    It comes from the given file, the last release's record, or the newest stored run of each group.
+    Raises ConfigError for an invalid file or one of another environment, OpsError if no release has
+    a stored run or S3 does not answer.
+    """
     settings = platform.settings
-    if request.against == LAST_RELEASE:
+    if request.against == _LAST_RELEASE:
         deadline_s = request.deadline_s or settings.environment.health.deadline
         return with_timeout(
-            lambda: last_release_baseline(platform), deadline_s, f"--against {LAST_RELEASE}"
+            lambda: _last_release_baseline(platform), deadline_s, f"--against {_LAST_RELEASE}"
         )
     if request.against:
-        return load_baseline(Path(request.against), settings)
+        return _load_baseline(Path(request.against), settings)
     return diff.newest_of_each(
-        history_files.newest(folder(settings)), set(request.groups) - set(request.skip)
+        stored_runs(_folder(settings)), set(request.groups) - set(request.skip)
     )
 
 
-def load_baseline(path: Path, settings: Settings) -> Mapping[str, Any]:
-    found = history_files.parsed(path)
+def _load_baseline(path: Path, settings: Settings) -> Mapping[str, Any]:
+    found = read_run(path)
     of = str(found.get("environment") or settings.name)
     if of != settings.name:
         why = f"it is a run of environment {of}, and this is {settings.name}"
@@ -56,9 +59,10 @@ def load_baseline(path: Path, settings: Settings) -> Mapping[str, Any]:
     return found
 
 
-def last_release_baseline(platform: Platform) -> Mapping[str, Any]:
-    """What was seen after the newest release of any service, as its record keeps it. Raises
-    OpsError where no record has it.
+def _last_release_baseline(platform: Platform) -> Mapping[str, Any]:
+    """Return the sweep in the newest release record of any service.
+
+    Raises OpsError if no record has one.
     """
     found: list[Mapping[str, Any]] = []
     for name in sorted(platform.settings.environment.services):
@@ -66,14 +70,14 @@ def last_release_baseline(platform: Platform) -> Mapping[str, Any]:
             (
                 record
                 for record in records.read(platform, name)
-                if history_files.read_error(record.get("health")) is None
+                if read_error(record.get("health")) is None
             ),
             None,
         )
         found += [newest] if newest else []
     if not found:
         raise OpsError(
-            f"--against {LAST_RELEASE}",
+            f"--against {_LAST_RELEASE}",
             "no release record keeps a run of health checks",
             "inv health.all --against FILE",
         )
@@ -81,30 +85,31 @@ def last_release_baseline(platform: Platform) -> Mapping[str, Any]:
     return health
 
 
-def folder(settings: Settings) -> Path:
-    return settings.root / KEPT / settings.name
+def _folder(settings: Settings) -> Path:
+    return settings.root / _FOLDER / settings.name
 
 
-def append(settings: Settings, found: Sweep, instead_of: Path | None = None) -> Path | None:
-    """Keep this run for the next one (`instead_of`: in place of that one, of the same watch); where
-    it can't be kept, that is said.
+def append(settings: Settings, found: Sweep, replaces: Path | None = None) -> Path | None:
+    """Store this run for the next comparison; report a failure without raising.
+
+    `replaces`: the previous run of the same watch, which is deleted.
     """
     try:
-        path = history_files.append(
-            folder(settings), diff.as_document(found), settings.environment.health.keep
+        path = store_run(
+            _folder(settings), diff.as_document(found), settings.environment.health.keep
         )
     except OpsError as problem:
         ui.progress(f"{problem.what}: {problem.why}")
-        return instead_of
-    if instead_of and instead_of != path:
-        instead_of.unlink(missing_ok=True)
+        return replaces
+    if replaces and replaces != path:
+        replaces.unlink(missing_ok=True)
     return path
 
 
 def save(path: str, found: Sweep) -> None:
-    """Write it to a file of the operator's. Raises OpsError."""
+    """Write the sweep to a file. Raises OpsError."""
     try:
-        history_files.save(Path(path), diff.as_document(found))
+        write_run(Path(path), diff.as_document(found))
     except OSError as error:
         raise OpsError(
             f"--save {path}", error.strerror or str(error), "name a file in a folder that is there"
@@ -112,9 +117,7 @@ def save(path: str, found: Sweep) -> None:
 
 
 def save_or_exit_code(path: str | None, found: Sweep) -> int:
-    """The same after the run has been told: what goes wrong is said, and is the exit code (0:
-    nothing did).
-    """
+    """Write the sweep to a file; report a failure and return its exit code (0: success)."""
     try:
         if path:
             save(path, found)
@@ -125,7 +128,7 @@ def save_or_exit_code(path: str | None, found: Sweep) -> int:
 
 
 def check_writable(path: str) -> None:
-    """Whether a run can be saved there, before any time is spent on one. Raises ConfigError."""
+    """Check that a run can be saved at this path. Raises ConfigError."""
     parent = Path(path).absolute().parent
     fault = (
         "there is no such folder"
@@ -140,3 +143,90 @@ def check_writable(path: str) -> None:
         raise ConfigError(
             f"--save {path}", f"{parent}: {fault}", "name a file in a folder that is there"
         )
+
+
+def store_run(folder: Path, document: Mapping[str, Any], limit: int) -> Path:
+    """Write a run to the folder and delete those beyond the newest `limit` of the same groups.
+
+    The file is written atomically. Raises OpsError.
+    """
+    stamp = "".join(letter for letter in str(document["at"]) if letter.isdigit())
+    kind = (
+        "+".join(
+            sorted(
+                {str(each["group"]) for each in document["checks"] if each["status"] in EVALUATED}
+                - {"account"}
+            )
+        )
+        or "nothing"
+    )
+    try:
+        path = write_run(folder / f"{stamp}.{kind}.json", document)
+        for old in sorted(folder.glob(f"*.{kind}.json"), reverse=True)[limit:]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise OpsError(
+            f"this run could not be stored in {folder}", str(error), "make the folder writable"
+        ) from None
+    return path
+
+
+def write_run(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write a run to this path. Raises OSError."""
+    return files.write_json(path, known.hide_in(document))
+
+
+def stored_runs(folder: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the stored runs, newest first, without the unreadable ones."""
+    for path in sorted(folder.glob("*.json"), reverse=True):
+        try:
+            yield read_run(path)
+        except ConfigError:
+            continue
+
+
+def read_run(path: Path) -> Mapping[str, Any]:
+    """Read a stored run. Raises ConfigError for an invalid file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        why = read_error(found)
+    except (OSError, ValueError, RecursionError) as error:
+        why = str(error)
+    if why is not None:
+        raise ConfigError(f"--against {path}", why, "a file of --save, or last-release")
+    return found  # type: ignore[no-any-return]
+
+
+def read_error(document: Any) -> str | None:
+    """Return why the document is not a valid run, or None."""
+    checks = document.get("checks") if isinstance(document, dict) else None
+    if not isinstance(checks, list) or not isinstance(document.get("at"), str):
+        return "it holds no run of health checks"
+    if not isinstance(document.get("environment"), str):
+        return "environment: expected a name"
+    return next(
+        (
+            f"checks[{place}].{why}"
+            for place, each in enumerate(checks)
+            if (why := _check_error(each))
+        ),
+        None,
+    )
+
+
+def _check_error(check: Any) -> str:
+    """Return what is invalid in a check of a stored run, or an empty string."""
+    if not isinstance(check, dict):
+        return "group: expected an object with a group, a name and a status"
+    for name in ("group", "name", "status", "value", "service"):
+        if not isinstance(check.get(name, "" if name in ("value", "service") else None), str):
+            return f"{name}: expected text"
+    if check["status"] not in STATUSES:
+        return f"status: {check['status']!r}, expected one of {', '.join(STATUSES)}"
+    numbers, patterns = check.get("numbers", {}), check.get("patterns", [])
+    if not isinstance(numbers, dict) or not all(
+        isinstance(value, int | float) for value in numbers.values()
+    ):
+        return "numbers: expected numbers by their names"
+    whole = isinstance(patterns, list) and all(isinstance(each, str) for each in patterns)
+    return "" if whole else "patterns: expected a list of texts"

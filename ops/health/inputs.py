@@ -1,31 +1,55 @@
-"""What several probes of one sweep need, each looked at once: services, releases, the secret, the
-instance.
-"""
+"""Values that several probes of a sweep share, each read once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from ops.aws import ecs, elb, rds, secrets
 from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition
 from ops.core.errors import OpsError
 from ops.core.parallel import gather
 from ops.ecs.rules.task_definition_refs import Reference, references
-from ops.health.probe_runner import Memo
 from ops.platform import Platform
 from ops.state import records
 
-SHARE = 0.8  # of the deadline, for one page
+_T = TypeVar("_T")
+_PAGE_SHARE = 0.8  # of the deadline, for one page
+
+
+class Memo(Generic[_T]):
+    """A value read by the first caller and shared by all; so is the error it raises."""
+
+    def __init__(self, read: Callable[[], _T]) -> None:
+        self._read = read
+        self._lock = threading.Lock()
+        self._value: list[_T] = []
+        self._error: BaseException | None = None
+
+    def __call__(self) -> _T:
+        with self._lock:
+            if self._error is not None:
+                raise self._error
+            if not self._value:
+                try:
+                    self._value.append(self._read())
+                except BaseException as error:
+                    self._error = error
+                    raise
+            return self._value[0]
 
 
 @dataclass(frozen=True)
 class SweepContext:
-    """One sweep: where, how far back the logs are read (None: as configured), since when errors
-    count (`from_s`, seconds since 1970; None: for the last while), what the logs of the run before
-    said, and releases that have just succeeded and are not recorded yet."""
+    """The scope of one sweep.
+
+    `since_s`: how far back logs are read (None: as configured). `from_s`: errors count from then
+    on, in seconds since 1970 (None: recent ones only). `known`: log patterns of the previous run.
+    `released`: releases that have just succeeded and are not recorded yet.
+    """
 
     platform: Platform
     since_s: float | None = None
@@ -36,37 +60,33 @@ class SweepContext:
 
     @property
     def timeout_s(self) -> float:
-        """For one page: as configured, and always so much shorter than the whole that it can be
-        named.
-        """
-        return min(self.platform.settings.environment.health.timeout, SHARE * self.deadline_s)
+        """The timeout of one page: as configured, but always shorter than the deadline."""
+        return min(self.platform.settings.environment.health.timeout, _PAGE_SHARE * self.deadline_s)
 
 
 class SweepInputs:
-    """The looks of one sweep; every method may be called from any probe's thread."""
+    """The shared reads of one sweep; every method is thread-safe."""
 
-    def __init__(self, asked: SweepContext) -> None:
-        self.asked, self.platform = asked, asked.platform
-        self.environment = asked.platform.settings.environment
+    def __init__(self, context: SweepContext) -> None:
+        self.context, self.platform = context, context.platform
+        self.environment = context.platform.settings.environment
         self.names = tuple(sorted(self.environment.services))
         cloud, database = self.platform.cloud, self.environment.database
         ecs_names = [self.environment.services[name].ecs_service for name in self.names]
         self._services = Memo(lambda: ecs.services(cloud, self.environment.cluster, ecs_names))
         self._definitions = {name: Memo(partial(self._latest, name)) for name in self.names}
-        self._releases = {name: Memo(partial(self._released, name)) for name in self.names}
-        self._groups: Memo[Mapping[str, TargetGroup]] = Memo(self._described)
+        self._releases = {name: Memo(partial(self._last_success, name)) for name in self.names}
+        self._groups: Memo[Mapping[str, TargetGroup]] = Memo(self._read_groups)
         secret, instance = (database.secret, database.instance) if database else (None, None)
         self.secret = Memo(lambda: secrets.value(cloud, secret) if secret else {})
         self.instance = Memo(lambda: rds.instance(cloud, instance) if instance else None)
 
     def state(self, name: str) -> ServiceState | None:
-        """The service by our name for it; None: ECS has none."""
+        """Return the state of an ECS service by its configured name, or None."""
         return self._services()[self.environment.services[name].ecs_service]
 
     def latest(self, name: str) -> TaskDefinition | None:
-        """The newest ACTIVE revision of the family that the service runs; None: no service, or no
-        such revision.
-        """
+        """Return the newest ACTIVE revision of the service's task definition family, or None."""
         return self._definitions[name]()
 
     def _latest(self, name: str) -> TaskDefinition | None:
@@ -75,26 +95,24 @@ class SweepInputs:
         return ecs.task_definition(self.platform.cloud, family) if family else None
 
     def release(self, name: str) -> Mapping[str, Any] | None:
-        """The newest record of a release that succeeded; None: there is none, or nowhere to keep
-        any.
-        """
-        return self.asked.released.get(name) or self._releases[name]()
+        """Return the newest record of a successful release, or None."""
+        return self.context.released.get(name) or self._releases[name]()
 
-    def _released(self, name: str) -> Mapping[str, Any] | None:
+    def _last_success(self, name: str) -> Mapping[str, Any] | None:
         return records.last_success(self.platform, name)
 
     def group(self, arn: str) -> TargetGroup:
-        """What a target group of one of the services checks."""
+        """Return the target group with this ARN. Raises OpsError if it does not exist."""
         found = self._groups().get(arn)
         if found is None:
             raise OpsError(
                 f"target group {arn} does not exist",
                 "ELB does not know it",
-                "the service's load balancer must be made anew",
+                "the service's load balancer must be recreated",
             )
         return found
 
-    def _described(self) -> Mapping[str, TargetGroup]:
+    def _read_groups(self) -> Mapping[str, TargetGroup]:
         balancers = [
             each
             for name in self.names
@@ -105,9 +123,9 @@ class SweepInputs:
         return elb.target_groups(self.platform.cloud, list(dict.fromkeys(arns)))
 
     def learn_secrets(self, name: str) -> None:
-        """Read the secrets of the service's tasks, so that its log is shown without them.
+        """Read the secrets of the service's tasks so that its log can be redacted.
 
-        What may not be read is hidden by its shape only.
+        Values that may not be read are redacted by their shape only.
         """
         definition = self.latest(name)
         sources = {each.source: each for each in references(definition)} if definition else {}
@@ -118,8 +136,8 @@ class SweepInputs:
         read = secrets.parameter_exists if reference.is_parameter else secrets.keys
         read(cloud, reference.source)
 
-    def users(self) -> frozenset[str]:
-        """The services whose tasks read the database's secret, as far as that can be seen."""
+    def database_clients(self) -> frozenset[str]:
+        """Return the services whose tasks read the database secret, where it is known."""
         database = self.environment.database
         wanted = database.secret if database else None
         found = (

@@ -1,6 +1,4 @@
-"""One sweep of `inv health.*`: checks, each with what was seen, and what changed since another
-sweep (design: "What --json prints").
-"""
+"""The model of a sweep: checks, their results, and changes since another sweep."""
 
 from __future__ import annotations
 
@@ -11,9 +9,9 @@ from typing import Any, Literal
 from ops.aws.facts import Change
 from ops.core.findings import Finding
 
-Status = Literal["ok", "failed", "unknown", "skipped"]
+_Status = Literal["ok", "failed", "unknown", "skipped"]
 STATUSES = ("ok", "failed", "unknown", "skipped")
-EVALUATED = ("ok", "failed", "unknown")  # what was asked for, whatever came of it
+EVALUATED = ("ok", "failed", "unknown")  # not skipped
 GROUPS = (
     "account",
     "db",
@@ -29,15 +27,16 @@ GROUPS = (
 
 @dataclass(frozen=True)
 class Check:
-    """One look and its answer.
+    """The result of one check.
 
-    `name` is the same in every run, `value` short and steady (two runs are compared by it),
-    `detail` for a person, with expected and actual where it failed. `explained_by`: the check whose
-    failure explains this one. `numbers`: measures, compared with a tolerance."""
+    `name` is stable between runs. `value` is short and stable; runs are compared by it. `detail` is
+    for a person and names expected and actual values of a failure. `explained_by`: the failed check
+    that causes this failure. `numbers`: measurements, compared with a tolerance.
+    """
 
     group: str
     name: str
-    status: Status
+    status: _Status
     detail: str
     value: str = ""
     took_s: float = 0.0
@@ -52,14 +51,16 @@ class Check:
         return f"{self.group} · {self.name}"
 
     @property
-    def ill(self) -> bool:
+    def unhealthy(self) -> bool:
+        """Whether the check failed or its result is unknown."""
         return self.status in ("failed", "unknown")
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All checks of one run. `at`: ISO 8601, UTC. `about`: what it was taken for ("after deploy
-    backend abc1234").
+    """All checks of one run.
+
+    `at`: ISO 8601, UTC. `about`: the reason for the run ("after deploy backend abc1234").
     """
 
     environment: str
@@ -72,19 +73,20 @@ class Sweep:
 
     @property
     def healthy(self) -> bool:
-        """Nothing failed, nothing unknown, and something was looked at."""
+        """Whether at least one check is ok and none is failed or unknown."""
         return any(check.status == "ok" for check in self.checks) and not any(
-            check.ill for check in self.checks
+            check.unhealthy for check in self.checks
         )
 
 
 @dataclass(frozen=True)
 class SweepRequest:
-    """What was asked of a sweep. `only`: these groups; `skip`: groups or checks; `against`: a file,
-    or last-release.
+    """The options of a sweep.
 
-    `from_s`: errors in the logs count from then on (seconds since 1970); `released`: service → a
-    release that is not recorded yet."""
+    `only`: group names; `skip`: groups or checks; `against`: a file or `last-release`. `from_s`:
+    log errors count from then on (seconds since 1970). `released`: service → a release that is not
+    recorded yet.
+    """
 
     only: tuple[str, ...] = ()
     skip: frozenset[str] = frozenset()

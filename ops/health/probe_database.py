@@ -1,6 +1,4 @@
-"""The probes of the database: RDS, the secret, one connection by the configured way, and what it
-tells.
-"""
+"""Probes of the database: the RDS instance, its secret, a connection, its schema."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from ops.core.findings import Unknown
 from ops.core.parallel import gather
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
-from ops.health.probe_runner import Probe
+from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import database as rules
 from ops.postgres import access, facts
 from ops.postgres import pending as postgres_pending
@@ -24,45 +22,44 @@ if TYPE_CHECKING:
     from ops.core.config.database import Database
 
 
-def probes(looks: SweepInputs) -> Iterator[Probe]:
-    """None where the environment has no database. The longest first: its time is the sweep's."""
-    configured = looks.environment.database
+@health_group("db", when_empty="environment {name} has no database")
+def probes(inputs: SweepInputs) -> Iterator[Probe]:
+    """Yield the probes, slowest first; none without a configured database."""
+    configured = inputs.environment.database
     if configured is None:
         return
     yield Probe(
-        "db", "connection", partial(connection, looks), ("connection", "connections", "schema")
+        "db", "connection", partial(_connection, inputs), ("connection", "connections", "schema")
     )
     if configured.instance:
-        yield Probe("db", "instance", partial(instance, looks))
+        yield Probe("db", "instance", partial(_instance, inputs))
     if configured.secret:
-        yield Probe("db", "secret", partial(secret, looks, configured))
+        yield Probe("db", "secret", partial(_secret, inputs, configured))
 
 
-def instance(looks: SweepInputs) -> Iterable[Check]:
-    found = looks.instance()
+def _instance(inputs: SweepInputs) -> Iterable[Check]:
+    found = inputs.instance()
     return [rules.instance(found.id, found.status)] if found else []
 
 
-def secret(looks: SweepInputs, configured: Database) -> Iterable[Check]:
-    seen = gather(values=looks.secret, instance=looks.instance)
-    values, found = seen["values"], seen["instance"]
+def _secret(inputs: SweepInputs, configured: Database) -> Iterable[Check]:
+    read = gather(values=inputs.secret, instance=inputs.instance)
+    values, found = read["values"], read["instance"]
     if isinstance(values, Unknown):
         return [rules.unknown_check("secret", values)]
     host = "" if isinstance(found, Unknown) or found is None else found.host  # type: ignore[union-attr]
     return [rules.secret(configured.secret or "", values, host)]  # type: ignore[arg-type]
 
 
-def connection(looks: SweepInputs) -> Iterable[Check]:
-    """SELECT 1 as the tasks of `db.*` connect, and what the same connection tells of connections
-    and schema.
-    """
+def _connection(inputs: SweepInputs) -> Iterable[Check]:
+    """Connect as the `db.*` tasks do, and read connection counts and schema revision."""
     began = time.monotonic()
-    seen = gather(
-        vitals=partial(vitals_check, looks),
-        released=partial(released, looks),
-        order=partial(order, looks),
+    read = gather(
+        vitals=partial(_vitals_check, inputs),
+        released=partial(_released, inputs),
+        order=partial(_order, inputs),
     )
-    found = seen["vitals"]
+    found = read["vitals"]
     if isinstance(found, Check):
         return [
             found,
@@ -75,36 +72,38 @@ def connection(looks: SweepInputs) -> Iterable[Check]:
         return [
             rules.unknown_check(name, found) for name in ("connection", "connections", "schema")
         ]
-    told: Any = found
+    vitals: Any = found
     connected = rules.Connected(
-        told.server, told.revision, told.connections, told.limit, time.monotonic() - began
+        vitals.server, vitals.revision, vitals.connections, vitals.limit, time.monotonic() - began
     )
     return [
         rules.connected(connected),
         rules.connections(connected),
-        schema(looks, connected, seen["released"], seen["order"]),
+        _schema(inputs, connected, read["released"], read["order"]),
     ]
 
 
-def vitals_check(looks: SweepInputs) -> facts.Vitals | Check:
-    """A check where the database refused, or does not answer the bastion: that is a failure. A
-    bastion that is away is a look not taken.
+def _vitals_check(inputs: SweepInputs) -> facts.Vitals | Check:
+    """Read the database's state, or return a failed check.
+
+    It failed if the database refuses or the bastion cannot reach it. An unreachable bastion raises
+    instead, and the result is unknown.
     """
     try:
         with access.opened(
-            looks.platform.settings, lambda: looks.platform.cloud, secret=looks.secret
-        ) as door:
+            inputs.platform.settings, lambda: inputs.platform.cloud, secret=inputs.secret
+        ) as access_:
             try:
-                return facts.vitals(door.target.parameters)
+                return facts.vitals(access_.target.parameters)
             except Unreachable as problem:
                 return rules.unreachable(problem.what, problem.why, problem.next)
     except BeyondBastion as problem:
         return rules.unreachable(problem.what, problem.why, problem.next)
 
 
-def released(looks: SweepInputs) -> Mapping[str, str]:
-    """Service → the schema's revision that its running release was recorded with."""
-    records = gather(**{name: partial(looks.release, name) for name in looks.names})
+def _released(inputs: SweepInputs) -> Mapping[str, str]:
+    """Return service → the schema revision recorded with its running release."""
+    records = gather(**{name: partial(inputs.release, name) for name in inputs.names})
     unknown = next((each for each in records.values() if isinstance(each, Unknown)), None)
     if unknown is not None:
         raise Unreachable("release records", unknown.why)
@@ -115,18 +114,18 @@ def released(looks: SweepInputs) -> Mapping[str, str]:
     }
 
 
-def order(looks: SweepInputs) -> tuple[str, ...]:
-    return postgres_pending.heads_after(None, looks.platform.settings.root)
+def _order(inputs: SweepInputs) -> tuple[str, ...]:
+    return postgres_pending.heads_after(None, inputs.platform.settings.root)
 
 
-def schema(looks: SweepInputs, seen: rules.Connected, released: Any, history: Any) -> Check:
+def _schema(inputs: SweepInputs, connection: rules.Connected, released: Any, history: Any) -> Check:
     for fact in (released, history):
         if isinstance(fact, Unknown):
             return rules.unknown_check("schema", fact)
     try:
-        pending = postgres_pending.heads_after(seen.revision, looks.platform.settings.root)
+        pending = postgres_pending.heads_after(connection.revision, inputs.platform.settings.root)
     except (Unreachable, ConfigError) as problem:
         return rules.unknown_check("schema", Unknown(f"{problem.what}: {problem.why}"))
     return rules.schema(
-        seen.revision, [text.split(" ", 1)[0] for text in history], pending, released
+        connection.revision, [text.split(" ", 1)[0] for text in history], pending, released
     )

@@ -1,4 +1,7 @@
-"""The probes of ECS and of the target groups; why something is ill is asked only where it is."""
+"""Probes of the AWS account, ECS services and target groups.
+
+Causes are read only for unhealthy services and targets.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,19 @@ from ops.ecs.observer import EcsObserver
 from ops.ecs.rules.stop_diagnosis import find_cause, stop_finding
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
-from ops.health.probe_runner import Probe
+from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import services, targets
 
-STOPPED_SHOWN = 3
+_MAX_STOPPED = 3
 
 
-def account(looks: SweepInputs) -> Iterable[Check]:
-    """Whose credentials these are: with another account's everything else would be a riddle."""
-    found, expected = session.identity(looks.platform.cloud), looks.environment.account
+def account(inputs: SweepInputs) -> Iterable[Check]:
+    """Check the AWS account of the credentials; with another one no result is meaningful."""
+    found, expected = session.identity(inputs.platform.cloud), inputs.environment.account
     if found.account == expected:
         return [Check("account", "account", "ok", f"{found.arn}", found.account)]
     what = (
-        f"the credentials belong to account {found.account}, {looks.platform.settings.name} is "
+        f"the credentials belong to account {found.account}, {inputs.platform.settings.name} is "
         f"{expected}"
     )
     fix = ("log in to the other account, or correct aws.profile and account in invoke.yaml",)
@@ -43,91 +46,97 @@ def account(looks: SweepInputs) -> Iterable[Check]:
     ]
 
 
-def ecs_probes(looks: SweepInputs) -> Iterator[Probe]:
-    cloud, cluster = looks.platform.cloud, looks.environment.cluster
+@health_group("ecs", when_empty="nothing is configured")
+def ecs_probes(inputs: SweepInputs) -> Iterator[Probe]:
+    cloud, cluster = inputs.platform.cloud, inputs.environment.cluster
     yield Probe(
         "ecs", "cluster", lambda: [services.cluster(cluster, ecs.cluster_status(cloud, cluster))]
     )
-    for name in looks.names:
+    for name in inputs.names:
         yield Probe(
-            "ecs", f"{name} tasks", partial(service, looks, name), services.names(name), name
+            "ecs",
+            f"{name} tasks",
+            partial(_service, inputs, name),
+            services.check_names(name),
+            name,
         )
 
 
-def service(looks: SweepInputs, name: str) -> Iterable[Check]:
-    cloud, configured = looks.platform.cloud, looks.environment.services[name]
-    seen = gather(
-        state=lambda: looks.state(name),
-        tasks=lambda: ecs.tasks(cloud, looks.environment.cluster, configured.ecs_service),
-        latest=lambda: looks.latest(name),
-        release=lambda: looks.release(name),
+def _service(inputs: SweepInputs, name: str) -> Iterable[Check]:
+    cloud, configured = inputs.platform.cloud, inputs.environment.services[name]
+    found = gather(
+        state=lambda: inputs.state(name),
+        tasks=lambda: ecs.tasks(cloud, inputs.environment.cluster, configured.ecs_service),
+        latest=lambda: inputs.latest(name),
+        release=lambda: inputs.release(name),
     )
-    state, tasks = seen["state"], seen["tasks"]
+    state, tasks = found["state"], found["tasks"]
     facts = services.ServiceFacts(
         name,
         configured.ecs_service,
         configured.container,
         state,  # type: ignore[arg-type]
         tasks,  # type: ignore[arg-type]
-        seen["latest"],  # type: ignore[arg-type]
-        seen["release"],  # type: ignore[arg-type]
-        cluster=looks.environment.cluster,
+        found["latest"],  # type: ignore[arg-type]
+        found["release"],  # type: ignore[arg-type]
+        cluster=inputs.environment.cluster,
         aws=cloud.program,
     )
-    if isinstance(state, ServiceState) and services.unhealthy_tasks(state, facts.tasks):
-        facts = replace(facts, stopped=tuple(stopped(looks, name)))
+    if isinstance(state, ServiceState) and services.is_unhealthy(state, facts.tasks):
+        facts = replace(facts, stopped=tuple(_stopped(inputs, name)))
     return services.checks(facts)
 
 
-def stopped(looks: SweepInputs, name: str) -> Iterator[Finding]:
-    """Why the service's tasks stopped lately, the newest first: what a failed deploy says of
-    them.
-    """
-    configured = looks.environment.services[name]
+def _stopped(inputs: SweepInputs, name: str) -> Iterator[Finding]:
+    """Diagnose the tasks of the service that stopped recently, newest first."""
+    configured = inputs.environment.services[name]
     observer = EcsObserver(
-        looks.platform.cloud,
-        looks.environment.cluster,
+        inputs.platform.cloud,
+        inputs.environment.cluster,
         configured.ecs_service,
         configured.container,
     )
-    found = try_call(observer.stopped)
-    if isinstance(found, Unknown):
+    tasks = try_call(observer.stopped)
+    if isinstance(tasks, Unknown):
         return
     newest = sorted(
-        found,
+        tasks,
         key=lambda task: task.created_at.timestamp() if task.created_at else 0.0,
         reverse=True,
     )
-    for task in newest[:STOPPED_SHOWN]:
+    for task in newest[:_MAX_STOPPED]:
         why = find_cause(task, configured.container)
         if why.failure:
-            yield explained(looks, name, task, try_call(partial(observer.log, task)))
+            yield _explain_stop(inputs, name, task, try_call(partial(observer.log, task)))
 
 
-def explained(
-    looks: SweepInputs, name: str, task: TaskState, lines: tuple[str, ...] | Unknown
+def _explain_stop(
+    inputs: SweepInputs, name: str, task: TaskState, lines: tuple[str, ...] | Unknown
 ) -> Finding:
-    configured = looks.environment.services[name]
-    known, problem = ((), lines.why) if isinstance(lines, Unknown) else (lines, "")
+    configured = inputs.environment.services[name]
+    log, problem = ((), lines.why) if isinstance(lines, Unknown) else (lines, "")
     why = find_cause(task, configured.container)
     return stop_finding(
         task,
         why,
-        known,
+        log,
         service=name,
         ecs_service=configured.ecs_service,
         log_problem=problem,
-        aws=looks.platform.cloud.program,
+        aws=inputs.platform.cloud.program,
     )
 
 
-def target_probes(looks: SweepInputs) -> Iterator[Probe]:
-    for name in looks.names:
-        yield Probe("targets", f"{name} targets", partial(target_groups, looks, name), service=name)
+@health_group("targets", when_empty="no service is configured")
+def target_probes(inputs: SweepInputs) -> Iterator[Probe]:
+    for name in inputs.names:
+        yield Probe(
+            "targets", f"{name} targets", partial(_target_groups, inputs, name), service=name
+        )
 
 
-def target_groups(looks: SweepInputs, name: str) -> Iterable[Check]:
-    state = looks.state(name)
+def _target_groups(inputs: SweepInputs, name: str) -> Iterable[Check]:
+    state = inputs.state(name)
     if state is None:
         return [
             Check(
@@ -138,32 +147,32 @@ def target_groups(looks: SweepInputs, name: str) -> Iterable[Check]:
                 service=name,
             )
         ]
-    return [target_group(looks, name, state, balancer) for balancer in state.load_balancers] or [
+    return [_target_group(inputs, name, state, balancer) for balancer in state.load_balancers] or [
         Check(
             "targets", f"{name} targets", "skipped", "it is behind no load balancer", service=name
         )
     ]
 
 
-def target_group(
-    looks: SweepInputs, name: str, state: ServiceState, balancer: LoadBalancer
+def _target_group(
+    inputs: SweepInputs, name: str, state: ServiceState, balancer: LoadBalancer
 ) -> Check:
-    cloud = looks.platform.cloud
+    cloud = inputs.platform.cloud
     registered = {arn: try_call(partial(elb.targets, cloud, arn)) for arn in balancer.target_groups}
-    arn = targets.serving(registered)
+    arn = targets.serving_group(registered)
     found = registered[arn]
     facts = targets.GroupFacts(
         service=name,
-        group=try_call(lambda: looks.group(arn)),
+        group=try_call(lambda: inputs.group(arn)),
         name=arn.split(":targetgroup/")[-1].split("/")[0],
         targets=found,
-        health_path=looks.environment.services[name].health_path,
+        health_path=inputs.environment.services[name].health_path,
         security_groups=state.security_groups,
         aws=cloud.program,
     )
-    if not isinstance(found, Unknown) and targets.unknown_targets(found) and state.security_groups:
-        let = try_call(lambda: ec2.ingress(cloud, state.security_groups))
+    if not isinstance(found, Unknown) and targets.may_be_blocked(found) and state.security_groups:
+        ingress = try_call(lambda: ec2.ingress(cloud, state.security_groups))
         facts = replace(
-            facts, ingress=let, balancer=try_call(lambda: ec2.balancer_groups(cloud, arn))
+            facts, ingress=ingress, balancer=try_call(lambda: ec2.balancer_groups(cloud, arn))
         )
     return targets.check(facts)

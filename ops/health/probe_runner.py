@@ -1,87 +1,98 @@
-"""Many probes under one deadline: each answers with its checks, or is unknown with the reason; none
-can end or delay the others beyond it.
+"""Run many probes concurrently under one deadline, and register groups of probes.
 
-Threads that are left behind, as in `ops.core.parallel`: a call that hangs must not hold the answer
-of the rest, nor Ctrl-C."""
+A probe that crashes or is late has the result unknown; it never delays the others beyond the
+deadline. Daemon threads are left behind, as in `ops.core.parallel`, so that a hanging call blocks
+neither the result nor Ctrl-C.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
 
 from ops.core.findings import Unknown
 from ops.core.parallel import try_call_in_thread
-from ops.health.model import Check
+from ops.health.inputs import SweepInputs
+from ops.health.model import GROUPS, Check
 
-T = TypeVar("T")
-AT_ONCE = 16
+CONCURRENCY = 16  # probes of one lane that run at a time
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One question. `name` says what it is about; `stands_for`: the names of its checks, so that
-    they keep them where there is no answer.
+    """A function that returns checks.
 
-    `lane`: those of one lane share its 16 places, so that calls of AWS that hang take none from the
-    pages."""
+    `check_names`: the names of its checks, which are reported as unknown without an answer. `lane`:
+    probes of one lane share its 16 slots, so hanging AWS calls do not delay the pages.
+    """
 
     group: str
     name: str
-    ask: Callable[[], Iterable[Check]]
-    stands_for: tuple[str, ...] = ()
+    run: Callable[[], Iterable[Check]]
+    check_names: tuple[str, ...] = ()
     service: str = ""
     lane: str = "aws"
 
     def unknown(self, why: str, took_s: float) -> tuple[Check, ...]:
-        names = self.stands_for or (self.name,)
+        """Return its checks as unknown, for this reason."""
+        names = self.check_names or (self.name,)
         return tuple(
             Check(self.group, name, "unknown", why, took_s=took_s, service=self.service)
             for name in names
         )
 
 
-class Memo(Generic[T]):
-    """A look that several probes need and only the first one takes; what it raises, it raises for
-    all.
+ProbeFactory = Callable[[SweepInputs], Iterator[Probe]]
+
+
+@dataclass(frozen=True)
+class HealthGroup:
+    """A registered group of checks. `when_empty`: the reason given where it has no probes."""
+
+    name: str
+    probes: ProbeFactory
+    when_empty: str
+
+
+_registry: dict[str, HealthGroup] = {}
+
+
+def health_group(name: str, *, when_empty: str) -> Callable[[ProbeFactory], ProbeFactory]:
+    """Register the decorated function, which yields the group's probes.
+
+    `name` is one of `ops.health.model.GROUPS`; `{name}` in `when_empty` is the environment's name.
     """
+    assert name in GROUPS, name
 
-    def __init__(self, look: Callable[[], T]) -> None:
-        self._look = look
-        self._lock = threading.Lock()
-        self._found: list[T] = []
-        self._problem: BaseException | None = None
+    def register(probes: ProbeFactory) -> ProbeFactory:
+        _registry[name] = HealthGroup(name, probes, when_empty)
+        return probes
 
-    def __call__(self) -> T:
-        with self._lock:
-            if self._problem is not None:
-                raise self._problem
-            if not self._found:
-                try:
-                    self._found.append(self._look())
-                except BaseException as problem:
-                    self._problem = problem
-                    raise
-            return self._found[0]
+    return register
+
+
+def health_groups() -> dict[str, HealthGroup]:
+    """Return the registered groups by name, in the order of `GROUPS`."""
+    return {name: _registry[name] for name in GROUPS if name in _registry}
 
 
 def run_all(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
-    """Every probe's checks, in the order of the probes; at most 16 of a lane run at a time."""
+    """Run the probes, at most 16 of a lane at a time; return their checks in order."""
     found: dict[int, tuple[Check, ...]] = {}
-    turns = {probe.lane: threading.Semaphore(AT_ONCE) for probe in probes}
-    given_up = threading.Event()
+    slots = {probe.lane: threading.Semaphore(CONCURRENCY) for probe in probes}
+    expired = threading.Event()
     ends = time.monotonic() + deadline_s
 
-    def take(position: int, probe: Probe) -> None:
-        with turns[probe.lane]:
-            if not given_up.is_set():
-                found[position] = run_probe(probe)
+    def run_in_slot(position: int, probe: Probe) -> None:
+        with slots[probe.lane]:
+            if not expired.is_set():
+                found[position] = _run_probe(probe)
 
     threads = [
         threading.Thread(
-            target=take, args=pair, name=f"{pair[1].group} {pair[1].name}", daemon=True
+            target=run_in_slot, args=pair, name=f"{pair[1].group} {pair[1].name}", daemon=True
         )
         for pair in enumerate(probes)
     ]
@@ -91,7 +102,7 @@ def run_all(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
         for thread in threads:
             thread.join(max(0.0, ends - time.monotonic()))
     finally:
-        given_up.set()
+        expired.set()
     late = f"no answer within {deadline_s:g} s (health.deadline)"
     return tuple(
         check
@@ -100,13 +111,13 @@ def run_all(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
     )
 
 
-def run_probe(probe: Probe) -> tuple[Check, ...]:
-    """What it answers; a crash and an answer without any check are unknown, never green."""
+def _run_probe(probe: Probe) -> tuple[Check, ...]:
+    """Run one probe; a crash or an empty result gives unknown checks."""
     began = time.monotonic()
-    answer = try_call_in_thread(lambda: tuple(probe.ask()))
+    answer = try_call_in_thread(lambda: tuple(probe.run()))
     took = time.monotonic() - began
     if isinstance(answer, Unknown):
         return probe.unknown(answer.why, took)
     if not answer:
-        return probe.unknown("nothing was there to be looked at", took)
+        return probe.unknown("the probe returned no check", took)
     return tuple(check if check.took_s else replace(check, took_s=took) for check in answer)

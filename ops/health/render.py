@@ -1,6 +1,4 @@
-"""A sweep as a person reads it: every check with its mark, what is wrong and why, and what
-changed.
-"""
+"""A sweep as text: checks, causes of failures, changes."""
 
 from __future__ import annotations
 
@@ -16,26 +14,24 @@ from ops.health.rules.root_cause import causes
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-MANY = 4  # changes that say the same are one line
+_MERGE_FROM = 4  # changes that say the same are one line
 MARKS = {"ok": "ok", "failed": "FAILED", "unknown": "UNKNOWN", "skipped": "skipped"}
 
 
 def as_text(sweep: Sweep, settings: Settings) -> str:
-    """Checks by group; findings of what nothing explains; changes; the pages that a person should
-    look at (runbook 5, "Browser Check").
-    """
+    """Render checks by group, root causes, changes, and the pages to open in a browser."""
     lines = [
-        *check_lines(sweep),
+        *_check_lines(sweep),
         "",
-        *problem_lines(sweep),
-        *change_lines(sweep),
-        *browser_checks(settings),
+        *_problem_lines(sweep),
+        *_change_lines(sweep),
+        *_browser_checks(settings),
         verdict(sweep),
     ]
     return "\n".join(lines)
 
 
-def check_lines(sweep: Sweep) -> Iterator[str]:
+def _check_lines(sweep: Sweep) -> Iterator[str]:
     group = ""
     for check in sweep.checks:
         if check.group != group:
@@ -49,12 +45,12 @@ def check_line(check: Check) -> str:
     return f"{MARKS[check.status]:<8} {check.name}: {check.detail}{because}".translate(ui.CONTROL)
 
 
-def problem_lines(sweep: Sweep) -> Iterator[str]:
+def _problem_lines(sweep: Sweep) -> Iterator[str]:
     for finding in causes(sweep.checks):
         yield from (line.translate(ui.CONTROL) for line in finding_lines(finding))
 
 
-def change_lines(sweep: Sweep) -> Iterator[str]:
+def _change_lines(sweep: Sweep) -> Iterator[str]:
     if not sweep.against:
         yield "no earlier run to compare with"
         return
@@ -66,12 +62,12 @@ def change_lines(sweep: Sweep) -> Iterator[str]:
 
 
 def merge_same(changes: Sequence[Change]) -> Iterator[str]:
-    """A line a change; many that say the same, one line with their names."""
+    """Yield a line for each change; many equal ones are merged into one line."""
     same: dict[tuple[str, str], list[Change]] = {}
     for change in changes:
         same.setdefault((str(change.before), str(change.after)), []).append(change)
     for (before, after), those in same.items():
-        if len(those) < MANY:
+        if len(those) < _MERGE_FROM:
             yield from map(change_line, those)
             continue
         what = (
@@ -79,8 +75,8 @@ def merge_same(changes: Sequence[Change]) -> Iterator[str]:
             if all(change.name.startswith("/") or " /" in change.name for change in those)
             else "checks"
         )
-        more = f" and {len(those) - MANY} more" if len(those) > MANY else ""
-        names = ", ".join(change.name for change in those[:MANY])
+        more = f" and {len(those) - _MERGE_FROM} more" if len(those) > _MERGE_FROM else ""
+        names = ", ".join(change.name for change in those[:_MERGE_FROM])
         yield f"{len(those)} {what} {before} → {after}: {names}{more}".translate(ui.CONTROL)
 
 
@@ -88,8 +84,8 @@ def change_line(change: Change) -> str:
     return f"{change.name} {change.before} → {change.after}".translate(ui.CONTROL)
 
 
-def browser_checks(settings: Settings) -> Iterator[str]:
-    """What a program can't judge: how the pages look."""
+def _browser_checks(settings: Settings) -> Iterator[str]:
+    """Name the pages whose appearance a person should check (runbook 5, "Browser Check")."""
     environment = settings.environment
     every = [
         endpoint for service in environment.services.values() for endpoint in service.endpoints
@@ -107,8 +103,8 @@ def verdict(sweep: Sweep) -> str:
         status: sum(check.status == status for check in sweep.checks)
         for status in ("ok", "failed", "unknown", "skipped")
     }
-    told = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    summary = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
     return (
-        f"{'healthy' if sweep.healthy else 'NOT HEALTHY'}: {sweep.environment}: {told} in "
+        f"{'healthy' if sweep.healthy else 'NOT HEALTHY'}: {sweep.environment}: {summary} in "
         f"{ui.took(sweep.took_s)}"
     )

@@ -53,11 +53,11 @@ def migrate(session: Session, direction: Direction, to: str | None, edited: str 
             f"before {planned.to}",
             wait_policy(session, migrations_snapshot.SNAPSHOT_S),
         )
-    looks = (
+    enabled = (
         bool(planned.steps) and here.door.mode != "local"
     )  # a developer's own database has no platform around it
     with before_after.before_and_after(
-        session.settings, f"db.{direction} to {planned.to}", looks=looks
+        session.settings, f"db.{direction} to {planned.to}", enabled=enabled
     ) as around:
         done = migrations_run.run(here, planned, asked)
     session.report(

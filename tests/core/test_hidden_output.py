@@ -15,7 +15,7 @@ import pytest
 from ops.core import ui
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import known, redact
-from ops.health import history_files
+from ops.health import history
 from ops.state import outbox
 from tests.front_door import ROOT
 
@@ -57,7 +57,7 @@ def test_files_hold_no_known_secret(tmp_path: Path) -> None:
     document: dict[str, Any] = {"why": SECRET, "at": "2026-11-30T00:00:00Z", "checks": []}
     kept = (
         outbox.put(tmp_path, "a/key", document),
-        history_files.save(tmp_path / "sweep.json", document),
+        history.write_run(tmp_path / "sweep.json", document),
     )
     for path in kept:
         assert json.loads(path.read_text())["why"] == "***"

@@ -15,7 +15,7 @@ from pytest_httpserver import HTTPServer
 from ops.core.config.settings import Environment, Settings
 from ops.core.errors import OpsError, Refused
 from ops.core.findings import Unknown
-from ops.health import before_after, probe_edge
+from ops.health import before_after, probe_certificates
 from ops.health.inputs import SweepContext, SweepInputs
 from ops.platform import Platform
 from tests import plain_aws
@@ -129,10 +129,10 @@ def test_every_https_address_has_its_certificate_looked_at(settings: Settings) -
 
     def names(**addresses: str) -> list[str]:
         environment = settings.environment.model_copy(update=addresses)
-        looks = SweepInputs(
+        inputs = SweepInputs(
             SweepContext(Platform.of(settings.model_copy(update={"environment": environment})))
         )
-        return [probe.name for probe in probe_edge.certificate_probes(looks)]
+        return [probe.name for probe in probe_certificates.probes(inputs)]
 
     assert names() == []
     assert names(site="https://site.test", alb="http://alb.test") == ["site.test handshake"]

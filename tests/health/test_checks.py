@@ -270,7 +270,7 @@ def test_production_alternates_between_a_pair_of_target_groups(
     """The idle group of a blue/green service is not checked; what cannot be read is not taken for
     idle.
     """
-    assert health_targets.serving({"blue": blue, "green": green}) == serving
+    assert health_targets.serving_group({"blue": blue, "green": green}) == serving
 
 
 def test_what_is_not_the_release_is_proved_and_recorded_by_its_own_tag() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ops.core.errors import ConfigError
-from ops.health import history_files
+from ops.health import history
 
 
 def run(second: int, *groups: str, status: str = "ok", **more: Any) -> dict[str, Any]:
@@ -23,12 +23,11 @@ def test_many_small_runs_leave_the_whole_ones(tmp_path: Path) -> None:
     """Kept are so many of each set of groups: a watch over one group takes none of the others'
     places.
     """
-    history_files.append(tmp_path, run(0, "ecs", "endpoints", "account"), limit=3)
+    history.store_run(tmp_path, run(0, "ecs", "endpoints", "account"), limit=3)
     for second in range(1, 9):
-        history_files.append(tmp_path, run(second, "certificates"), limit=3)
+        history.store_run(tmp_path, run(second, "certificates"), limit=3)
     kept = [
-        sorted(check["group"] for check in each["checks"])
-        for each in history_files.newest(tmp_path)
+        sorted(check["group"] for check in each["checks"]) for each in history.stored_runs(tmp_path)
     ]
     assert kept == [*[["certificates"]] * 3, ["account", "ecs", "endpoints"]]
 
@@ -37,7 +36,7 @@ def test_a_group_that_was_skipped_makes_another_kind(tmp_path: Path) -> None:
     """What was not looked at does not count."""
     both = run(0, "ecs", "logs")
     both["checks"][1]["status"] = "skipped"
-    assert history_files.append(tmp_path, both, limit=1).name.endswith(".ecs.json")
+    assert history.store_run(tmp_path, both, limit=1).name.endswith(".ecs.json")
 
 
 @pytest.mark.parametrize(
@@ -68,9 +67,9 @@ def test_a_file_that_is_no_run_is_refused_by_what_is_odd(
     path = tmp_path / "1.ecs.json"
     path.write_text(text)
     with pytest.raises(ConfigError) as refused:
-        history_files.parsed(path)
+        history.read_run(path)
     assert why in refused.value.why and "--against" in refused.value.what
-    assert [*history_files.newest(tmp_path)] == []
+    assert [*history.stored_runs(tmp_path)] == []
 
 
 def test_a_run_is_read_back(tmp_path: Path) -> None:
@@ -78,4 +77,4 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     document = run(
         0, "ecs", numbers={"p50": 1, "errors/min": 0.5}, patterns=["error x"], service="backend"
     )
-    assert history_files.parsed(history_files.save(tmp_path / "x", document)) == document
+    assert history.read_run(history.write_run(tmp_path / "x", document)) == document

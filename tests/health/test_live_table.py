@@ -8,8 +8,8 @@ from dataclasses import replace
 from rich.console import Console
 
 from ops.aws.facts import Change
-from ops.health.live_table import HealthTable, fit_to_height
 from ops.health.model import Check, Sweep
+from ops.health.watch import HealthTable, fit_to_height
 
 PAGES = tuple(
     Check("endpoints", f"GET /{number} via cdn", "ok", "200 in 80 ms") for number in range(30)
@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_counted() -> None:
     )
     assert len(changes) + len(rows) <= 20 and changes[-1] == "change 11" and len(changes) == 3
     assert (
-        any(row.name == "… 15 more that are not well" for row in rows)
+        any(row.name == "… 15 more unhealthy checks" for row in rows)
         and rows[-1].name == "10 checks"
     )
 

@@ -99,11 +99,11 @@ def test_old_errors_are_told_and_recent_ones_fail() -> None:
 def test_no_error_seen_in_half_of_what_was_said_is_unknown() -> None:
     """Where not all of the judged time could be read; what lies before it may be cut off."""
     old = patterns([LogLine(10.0, "ERROR a")], since=50.0)
-    assert check("backend", old, None, 5.0, False, "since", judged_whole=True).status == "ok"
-    cut = check("backend", old, None, 5.0, True, "since", judged_whole=False)
+    assert check("backend", old, None, 5.0, False, "since", recent_whole=True).status == "ok"
+    cut = check("backend", old, None, 5.0, True, "since", recent_whole=False)
     assert cut.status == "unknown" and "more was said in the last 5m than can be read" in cut.detail
     bad = patterns([LogLine(60.0, "ERROR a")], since=50.0)
-    assert check("backend", bad, None, 5.0, True, "since", judged_whole=False).status == "failed"
+    assert check("backend", bad, None, 5.0, True, "since", recent_whole=False).status == "failed"
 
 
 def test_a_secret_in_a_line_is_hidden() -> None:

@@ -13,7 +13,7 @@ import pytest
 from ops.core.errors import Refused, Unreachable
 from ops.core.parallel import with_timeout
 from ops.health.model import Check
-from ops.health.probe_runner import AT_ONCE, Probe, run_all
+from ops.health.probe_runner import CONCURRENCY, Probe, run_all
 
 WELL = Check("endpoints", "GET /", "ok", "200")
 
@@ -25,7 +25,7 @@ def never() -> Iterable[Check]:
 
 def test_calls_that_hang_take_no_place_from_the_pages() -> None:
     """Twice as many hanging calls as there are places, and the pages answer at once."""
-    hung = [Probe("ecs", f"service {number}", never) for number in range(2 * AT_ONCE)]
+    hung = [Probe("ecs", f"service {number}", never) for number in range(2 * CONCURRENCY)]
     found = run_all(
         [*hung, Probe("endpoints", "pages", lambda: [WELL], lane="pages")], deadline_s=1.0
     )
@@ -41,7 +41,7 @@ def test_no_answer_keeps_the_names_of_the_checks() -> None:
     for ask, why in (
         (never, "no answer within"),
         (crash, "KeyError"),
-        (tuple, "nothing was there"),
+        (tuple, "returned no check"),
     ):
         found = run_all(
             [Probe("ecs", "backend tasks", ask, ("backend tasks", "backend image"), "backend")],

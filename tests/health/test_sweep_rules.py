@@ -10,7 +10,7 @@ import pytest
 from ops.core.findings import Evidence, Finding
 from ops.health.model import Check, Sweep
 from ops.health.rules.diff import as_document, changes, newest_of_each
-from ops.health.rules.root_cause import ExplainContext, causes, denied, explained, roots
+from ops.health.rules.root_cause import ExplainContext, add_denied_finding, causes, explain, roots
 
 
 def ill(
@@ -91,9 +91,9 @@ CACHED = ill("cdn", "cache /api", "z", status="unknown")
 )
 def test_what_explains_what(checks: tuple[Check, ...], expected: tuple[Check, ...]) -> None:
     """Only the roots are left; what is explained stays red and names its reason."""
-    found = explained(checks, ExplainContext(frozenset({"backend"})))
+    found = explain(checks, ExplainContext(frozenset({"backend"})))
     assert [check.label for check in roots(found)] == [check.label for check in expected]
-    assert all(check.ill for check in found)
+    assert all(check.unhealthy for check in found)
     assert {check.explained_by for check in found} <= {check.label for check in checks} | {""}
 
 
@@ -111,9 +111,14 @@ def test_one_cause_is_told_once() -> None:
 def test_a_missing_permission_is_the_cause() -> None:
     """Who may not do what."""
     who = "arn:aws:iam::1:user/x may not elasticloadbalancing:DescribeTargetHealth"
-    check = denied(Check("targets", "tg", "unknown", f"target group tg: {who} (AccessDenied)"))
+    check = add_denied_finding(
+        Check("targets", "tg", "unknown", f"target group tg: {who} (AccessDenied)")
+    )
     assert check.finding and check.finding.cause == "denied" and check.finding.summary == who
-    assert denied(Check("targets", "tg", "unknown", "no answer within 30 s")).finding is None
+    assert (
+        add_denied_finding(Check("targets", "tg", "unknown", "no answer within 30 s")).finding
+        is None
+    )
 
 
 def sweep(*checks: Check) -> Sweep:

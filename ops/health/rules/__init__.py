@@ -1,1 +1,1 @@
-"""Pure decisions over facts: no I/O, no clock, no thread."""
+"""Health rules: pure functions from facts to checks."""

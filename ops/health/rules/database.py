@@ -1,6 +1,4 @@
-"""The database as checks: its instance, its secret, whether it answers, its schema and its
-connections (runbook 5 and 7, "RDS").
-"""
+"""Checks of the database: instance, secret, connection, schema (runbook 5 and 7, "RDS")."""
 
 from __future__ import annotations
 
@@ -10,9 +8,9 @@ from dataclasses import dataclass
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.health.model import Check
 
-FULL = 0.9  # share of the connections that may be taken
-NEEDED = ("username", "password")
-WORKING = (
+_MAX_CONNECTION_SHARE = 0.9  # share of the connections that may be taken
+_REQUIRED_KEYS = ("username", "password")
+_WORKING = (
     "available",
     "backing-up",
     "storage-optimization",
@@ -20,13 +18,14 @@ WORKING = (
     "maintenance",
     "modifying",
 )
-STOPPED = ("stopped", "stopping")
+_STOPPED = ("stopped", "stopping")
 
 
 @dataclass(frozen=True)
 class Connected:
-    """What one connection told: PostgreSQL's version, alembic_version (None: none), clients and how
-    many may be, seconds it took.
+    """What one connection returned.
+
+    `server`: PostgreSQL's version; `revision`: alembic_version, or None; `limit`: max_connections.
     """
 
     server: str
@@ -37,7 +36,7 @@ class Connected:
 
 
 def instance(id: str, status: str) -> Check:
-    if status in WORKING:
+    if status in _WORKING:
         return Check(
             "db",
             "instance",
@@ -45,7 +44,7 @@ def instance(id: str, status: str) -> Check:
             f"{id} is {status}",
             "available" if status == "available" else status,
         )
-    stopped = status in STOPPED
+    stopped = status in _STOPPED
     cause, fix = (
         ("database_stopped", ("inv db.start",))
         if stopped
@@ -59,10 +58,11 @@ def instance(id: str, status: str) -> Check:
 
 
 def secret(name: str, values: Mapping[str, str], host: str) -> Check:
-    """Its keys, and that it names the instance's address. `host`: RDS's, empty where it is not
-    known; no value is shown but the address.
+    """Check that the secret has the required keys and names the instance's address.
+
+    `host`: RDS's address, empty if unknown. No other value is shown.
     """
-    missing = [key for key in NEEDED if not values.get(key)]
+    missing = [key for key in _REQUIRED_KEYS if not values.get(key)]
     if missing:
         what = f"secret {name} has no {' and no '.join(missing)}"
         found = Finding(
@@ -72,7 +72,7 @@ def secret(name: str, values: Mapping[str, str], host: str) -> Check:
             "db",
             "secret",
             "failed",
-            f"{what}, expected {', '.join(NEEDED)}",
+            f"{what}, expected {', '.join(_REQUIRED_KEYS)}",
             "incomplete",
             finding=found,
         )
@@ -90,7 +90,7 @@ def secret(name: str, values: Mapping[str, str], host: str) -> Check:
 
 
 def unreachable(where: str, why: str, advice: str) -> Check:
-    """No connection: a failure, since the application needs one as well."""
+    """Return a failed check: the application cannot connect either."""
     cause, summary = "database_unreachable", "the database does not answer"
     if "password authentication failed" in why or "no such role" in why:
         cause, summary = (
@@ -107,40 +107,40 @@ def unreachable(where: str, why: str, advice: str) -> Check:
     )
 
 
-def connected(seen: Connected) -> Check:
+def connected(connection: Connected) -> Check:
     return Check(
         "db",
         "connection",
         "ok",
-        f"SELECT 1 answered by PostgreSQL {seen.server}",
+        f"SELECT 1 answered by PostgreSQL {connection.server}",
         "answers",
-        seen.took_s,
+        connection.took_s,
     )
 
 
-def connections(seen: Connected) -> Check:
-    shown = f"{seen.connections} of {seen.limit} connections"
-    if seen.connections < FULL * seen.limit:
+def connections(connection: Connected) -> Check:
+    shown = f"{connection.connections} of {connection.limit} connections"
+    if connection.connections < _MAX_CONNECTION_SHARE * connection.limit:
         return Check(
             "db",
             "connections",
             "ok",
             shown,
             "enough",
-            numbers={"connections": float(seen.connections)},
+            numbers={"connections": float(connection.connections)},
         )
     found = Finding(
         "connections_exhausted",
         f"{shown} are taken",
         "certain",
         (),
-        ("look at the pool sizes of the services",),
+        ("check the pool sizes of the services",),
     )
     return Check(
         "db",
         "connections",
         "failed",
-        f"{shown}, expected less than {FULL:.0%}",
+        f"{shown}, expected less than {_MAX_CONNECTION_SHARE:.0%}",
         "exhausted",
         finding=found,
     )
@@ -149,30 +149,32 @@ def connections(seen: Connected) -> Check:
 def schema(
     at: str | None, order: Sequence[str], pending: Sequence[str], released: Mapping[str, str]
 ) -> Check:
-    """Not behind the revision that a running release was recorded with. `order`: the project's
-    revisions, oldest first; `released`: service → revision at its release; `pending` are named, and
-    no failure by themselves."""
+    """Check that the schema is not behind the revision of a running release.
+
+    `order`: the project's revisions, oldest first; `released`: service → revision at its release.
+    Pending revisions are named, but are not a failure.
+    """
     left = f"; pending: {', '.join(pending)}" if pending else ""
     shown, value = f"at {at or 'no revision'}{left}", f"{at or 'no revision'}"
     behind = {
         service: revision
         for service, revision in released.items()
-        if database_label(revision, order) > database_label(at, order)
+        if _position(revision, order) > _position(at, order)
     }
     strange = [
         revision
         for revision in (at, *released.values())
-        if revision and database_label(revision, order) == len(order)
+        if revision and _position(revision, order) == len(order)
     ]
     if strange:
         why = f"this checkout does not know revision {strange[0]}"
         return Check("db", "schema", "unknown", f"{shown}; {why}: git pull")
     if not behind:
         return Check("db", "schema", "ok", shown, value)
-    told = ", ".join(
+    released_at = ", ".join(
         f"{service} was released at {revision}" for service, revision in sorted(behind.items())
     )
-    summary = f"the schema is at {at or 'no revision'}, and {told}"
+    summary = f"the schema is at {at or 'no revision'}, and {released_at}"
     found = Finding(
         "schema_behind_release",
         summary,
@@ -180,12 +182,15 @@ def schema(
         (Evidence("alembic_version", value),),
         ("inv db.upgrade",),
     )
-    return Check("db", "schema", "failed", f"{shown}; {told}", f"{value} behind", finding=found)
+    return Check(
+        "db", "schema", "failed", f"{shown}; {released_at}", f"{value} behind", finding=found
+    )
 
 
-def database_label(revision: str | None, order: Sequence[str]) -> int:
-    """Its place in the history: -1 for none, past the end for one that is not known; of several
-    heads the newest.
+def _position(revision: str | None, order: Sequence[str]) -> int:
+    """Return the revision's index in the history.
+
+    -1 for None, the length of the history for an unknown one, the newest index of several heads.
     """
     if not revision:
         return -1

@@ -1,6 +1,4 @@
-"""The CDN and the certificates as checks (runbook 5, "CloudFront"; 7, "Stale content"; facts.md,
-incidents 1 and 5).
-"""
+"""Checks of the CDN and of certificates (runbook 5, "CloudFront"; 7, "Stale content")."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from ops.cdn.rules.distribution import is_older_copy, is_undated
 from ops.core.findings import Evidence, Finding
 from ops.health.model import Check
 
-HANDSHAKE = {
+_HANDSHAKE_SUMMARIES = {
     "certificate_expired": "the certificate has expired",
     "certificate_not_yet_valid": "the certificate is not valid yet",
     "certificate_wrong_host": "the certificate is for another host name",
@@ -21,8 +19,9 @@ HANDSHAKE = {
 
 
 def distribution(found: Distribution, protocol: str | None = None) -> Check:
-    """Deployed, enabled, and asking its origins by `protocol` (OriginProtocolPolicy; None: as it
-    likes, which is told).
+    """Check that the distribution is deployed, enabled, and uses `protocol` to its origins.
+
+    `protocol`: the expected OriginProtocolPolicy; None accepts any.
     """
     shown = (
         f"{found.id} is {found.status}, {'enabled' if found.enabled else 'DISABLED'}; "
@@ -36,9 +35,9 @@ def distribution(found: Distribution, protocol: str | None = None) -> Check:
         if protocol and each.rsplit(" ", 1)[-1] not in (protocol, "s3")
     ]
     if wrong:
-        said = Evidence(f"GetDistribution {found.id} Origins", "; ".join(wrong))
+        evidence = Evidence(f"GetDistribution {found.id} Origins", "; ".join(wrong))
         other = f"CloudFront asks its origin {wrong[0]}, invoke.yaml says {protocol}"
-        reason = Finding("origin_protocol", other, "certain", (said,), ("inv tf.drift",))
+        reason = Finding("origin_protocol", other, "certain", (evidence,), ("inv tf.drift",))
         return Check(
             "cdn", "distribution", "failed", f"{shown}, expected {protocol}", value, finding=reason
         )
@@ -62,7 +61,7 @@ def distribution(found: Distribution, protocol: str | None = None) -> Check:
 
 
 def invalidations(open: Sequence[Invalidation]) -> Check:
-    """One under way is no fault: it is told."""
+    """List the invalidations in progress; they are not a failure."""
     shown = ", ".join(f"{each.id} of {' '.join(each.paths)}" for each in open)
     return Check(
         "cdn",
@@ -76,8 +75,9 @@ def invalidations(open: Sequence[Invalidation]) -> Check:
 def cache(
     path: str, service: str, answer: CacheAnswer, deployed_at: datetime | None, now: datetime
 ) -> Check:
-    """Whether the cache keeps a page from before what runs now; an answer that no cache has marked,
-    or that is an error, does not tell.
+    """Check that the cached copy of a page is not older than the running deployment.
+
+    An error, or an answer without `x-cache`, gives unknown.
     """
     name, age = f"cache {path}", f", age {answer.age_s} s" if answer.age_s is not None else ""
     if not 200 <= answer.status < 400:
@@ -124,10 +124,10 @@ def handshake(host: str, problem: str, cause: str) -> Check:
         return Check("certificates", name, "ok", "trusted, for this host, and valid now", "trusted")
     found = Finding(
         cause,
-        f"{host}: {HANDSHAKE.get(cause, problem)}",
+        f"{host}: {_HANDSHAKE_SUMMARIES.get(cause, problem)}",
         "certain",
         (Evidence(f"TLS with {host}", problem),),
-        fix(cause),
+        _certificate_fixes(cause),
     )
     return Check(
         "certificates",
@@ -139,7 +139,7 @@ def handshake(host: str, problem: str, cause: str) -> Check:
     )
 
 
-def fix(cause: str) -> tuple[str, ...]:
+def _certificate_fixes(cause: str) -> tuple[str, ...]:
     return {
         "certificate_untrusted": (
             "set site_ca in invoke.yaml where it is an authority of your own",
@@ -162,9 +162,7 @@ def dates(
     now: datetime,
     days: int,
 ) -> Check:
-    """One certificate of the chain, the server's own at position 0: between its dates, and not
-    about to end.
-    """
+    """Check the validity dates of one certificate; position 0 is the server's own."""
     role = "certificate" if position == 0 else f"authority {position}"
     name, span = f"{host} {role}", f"{begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC"
     shown = f"{subject}: {span}"
@@ -189,7 +187,7 @@ def dates(
         f"{host}: {role} {subject}: {what}",
         "certain",
         (Evidence(f"TLS with {host}", shown),),
-        fix(cause),
+        _certificate_fixes(cause),
     )
     return Check(
         "certificates",

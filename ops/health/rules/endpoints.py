@@ -1,6 +1,4 @@
-"""Endpoints before and after a roll-out: whether what is ill now may be blamed on what was done
-between.
-"""
+"""Compare endpoints before and after a rollout to find what it broke."""
 
 from __future__ import annotations
 
@@ -17,21 +15,26 @@ def endpoint_finding(answer: Answer) -> str:
 
 
 def broken_by_us(before: Answers, after: Iterable[Answer]) -> tuple[Answer, ...]:
-    """What is unhealthy now and was healthy before, or was not looked at; no answer at all (status
-    0) is no look.
+    """Return the endpoints that are unhealthy now and were healthy or unknown before.
+
+    An endpoint without any answer both before and after is left out.
     """
     unhealthy_before = (
         set()
         if isinstance(before, Unknown)
         else {answer.path for answer in before if not answer.healthy and answer.status}
     )
-    unseen_before = (
+    unanswered_before = (
         set()
         if isinstance(before, Unknown)
         else {answer.path for answer in before if not answer.status}
     )
-    ill = [answer for answer in after if not answer.healthy and answer.path not in unhealthy_before]
-    return tuple(answer for answer in ill if answer.status or answer.path not in unseen_before)
+    unhealthy = [
+        answer for answer in after if not answer.healthy and answer.path not in unhealthy_before
+    ]
+    return tuple(
+        answer for answer in unhealthy if answer.status or answer.path not in unanswered_before
+    )
 
 
 def finding(answers: Iterable[Answer], cause: str, summary: str, service: str) -> Finding:

@@ -1,6 +1,4 @@
-"""A service's log as a check: errors and warnings grouped by pattern, new ones marked (runbook 5,
-"CloudWatch Logs").
-"""
+"""Check a service's log: errors and warnings by pattern (runbook 5, "CloudWatch Logs")."""
 
 from __future__ import annotations
 
@@ -14,11 +12,10 @@ from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import one_line
 from ops.health.model import Check
 
-# what CloudWatch hands over: a regular expression, since it is said of those alone that they find
-# parts of words (user guide, "Supported
-# regular expressions": %AUTHORIZED% finds UNAUTHORIZED; no parentheses, no quotation marks). Wider
-# than the rules below, which judge.
-WORDS = (
+# The CloudWatch filter. Only regular expressions match parts of words (user guide, "Supported
+# regular expressions": %AUTHORIZED% finds UNAUTHORIZED; no parentheses, no quotation marks). It
+# matches more than the rules below, which decide.
+_WORDS = (
     "err",
     "warn",
     "fatal",
@@ -35,19 +32,19 @@ WORDS = (
 FILTER = (
     "%"
     + "|".join(
-        ["".join(f"[{each.upper()}{each}]" for each in word) for word in WORDS]
+        ["".join(f"[{each.upper()}{each}]" for each in word) for word in _WORDS]
         + ["[Ll][Ee][Vv][Ee][Ll].*[456]0"]
     )
     + "%"
 )
-# the word is the end of one: TypeError, psycopg.OperationalError, NullPointerException; `errors` in
-# a count is none
+# At the end of a word: TypeError, psycopg.OperationalError, NullPointerException; not the plural
+# `errors` of a count.
 ERROR = re.compile(
     r"\b(?:\w*(?:error|exception)|err|fatal|critical|panic|traceback|unhandled\w*|uncaught\w*)\b",
     re.IGNORECASE,
 )
 WARNING = re.compile(r"\b(?:warn|\w*warning)\b", re.IGNORECASE)
-ERRORS = (
+_ERROR_LEVELS = (
     "error",
     "err",
     "fatal",
@@ -62,7 +59,7 @@ ERRORS = (
     "50",
     "60",
 )
-QUIET = (
+_QUIET_LEVELS = (
     "trace",
     "debug",
     "verbose",
@@ -76,24 +73,24 @@ QUIET = (
     "20",
     "30",
 )
-LEVELS: dict[str, str | None] = {  # 10 to 60: pino's and bunyan's
-    **dict.fromkeys(ERRORS, "error"),
+_LEVELS: dict[str, str | None] = {  # 10 to 60: pino's and bunyan's
+    **dict.fromkeys(_ERROR_LEVELS, "error"),
     **dict.fromkeys(("warn", "warning", "40"), "warning"),
-    **dict.fromkeys(QUIET),
+    **dict.fromkeys(_QUIET_LEVELS),
 }
-SEVERITY = re.compile(r"\b(?:level|severity|levelname|lvl)=\"?(\w+)", re.IGNORECASE)  # logfmt
-VARYING = re.compile(
+_SEVERITY = re.compile(r"\b(?:level|severity|levelname|lvl)=\"?(\w+)", re.IGNORECASE)  # logfmt
+_VARYING = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d{4}-\d\d-\d\d[T "
     r"][\d:.,]+Z?\b|\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b|\d+",
     re.IGNORECASE,
 )
-SHOWN = 5
-MOMENT = ("time", "timestamp", "ts", "@timestamp", "ms")
+_MAX_PATTERNS = 5
+_TIME_FIELDS = ("time", "timestamp", "ts", "@timestamp", "ms")
 
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line of the log: seconds since 1970, and its text."""
+    """One log line; `at` is in seconds since 1970."""
 
     at: float
     text: str
@@ -101,8 +98,9 @@ class LogLine:
 
 @dataclass(frozen=True)
 class LogPattern:
-    """Lines that differ in numbers and ids alone. `recent`: how many of `count` came within the
-    time that is judged.
+    """Lines that differ only in numbers and ids.
+
+    `recent`: how many of `count` are within the time in which errors count.
     """
 
     level: str
@@ -117,12 +115,14 @@ class LogPattern:
 
 
 def level(text: str) -> str | None:
-    """error | warning | None: by the level that a line of JSON or logfmt names itself, where it is
-    one that we know, else by the words.
+    """Return `error`, `warning` or None.
+
+    A level field of a JSON or logfmt line goes first, if its value is known; otherwise words in the
+    text decide.
     """
-    fields = parsed(text)
+    fields = _parse_json(text)
     if fields is not None:
-        said = next(
+        name = next(
             (
                 str(fields[key])
                 for key in ("level", "severity", "levelname", "lvl")
@@ -131,14 +131,14 @@ def level(text: str) -> str | None:
             "",
         )
     else:
-        found = SEVERITY.search(text)
-        said = found[1] if found else ""
-    if said.lower() in LEVELS:
-        return LEVELS[said.lower()]
+        found = _SEVERITY.search(text)
+        name = found[1] if found else ""
+    if name.lower() in _LEVELS:
+        return _LEVELS[name.lower()]
     return "error" if ERROR.search(text) else "warning" if WARNING.search(text) else None
 
 
-def parsed(text: str) -> dict[str, object] | None:
+def _parse_json(text: str) -> dict[str, object] | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
@@ -148,28 +148,33 @@ def parsed(text: str) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-def message_of(text: str) -> str:
-    """What is compared: a JSON line without its moment, on one line, redacted."""
-    fields = parsed(text)
+def _message_of(text: str) -> str:
+    """Return the redacted text to compare, on one line, without time fields of JSON."""
+    fields = _parse_json(text)
     if fields is not None:
-        text = " ".join(f"{key}={value}" for key, value in fields.items() if key not in MOMENT)
+        text = " ".join(
+            f"{key}={value}" for key, value in fields.items() if key not in _TIME_FIELDS
+        )
     return one_line(text, limit=200)
 
 
 def patterns(lines: Iterable[LogLine], since: float) -> tuple[LogPattern, ...]:
-    """Errors first, then the most frequent. `since`: from when on a line counts as recent."""
+    """Group the lines: errors first, then the most frequent.
+
+    `since`: lines from then on count as recent.
+    """
     found: dict[tuple[str, str], list[LogLine]] = {}
     for line in lines:
         kind = level(line.text)
         if kind is not None:
-            found.setdefault((kind, VARYING.sub("#", message_of(line.text))), []).append(line)
+            found.setdefault((kind, _VARYING.sub("#", _message_of(line.text))), []).append(line)
     made = [
         LogPattern(
             kind,
             text,
             len(group),
             sum(each.at >= since for each in group),
-            message_of(group[-1].text),
+            _message_of(group[-1].text),
         )
         for (kind, text), group in found.items()
     ]
@@ -183,49 +188,54 @@ def check(
     minutes: float,
     whole: bool,
     span: str,
-    judged_whole: bool = True,
+    recent_whole: bool = True,
 ) -> Check:
-    """`known`: patterns of the run before (None: there was none); `minutes`: how long the judged
-    time is; `span`: what was read; `whole`, `judged_whole`: whether all of it, and all of the
-    judged time, was read: where it was not, no error seen is none that is not there."""
+    """Check that no error is recent.
+
+    `known`: patterns of the previous run, or None. `minutes`: length of the time in which errors
+    count. `span`: describes what was read. `whole`, `recent_whole`: whether all of the log, and all
+    of its recent part, was read. No errors in an incomplete recent part is unknown.
+    """
     name = f"{service} log"
     errors = [each for each in found if each.level == "error"]
     recent = sum(each.recent for each in errors)
     rate = recent / minutes if minutes else 0.0
-    shown = summary(found, known, whole and judged_whole, span)
-    told: dict[str, Any] = {
+    shown = _summary(found, known, whole and recent_whole, span)
+    fields: dict[str, Any] = {
         "service": service,
         "numbers": {"errors/min": rate},
         "patterns": tuple(each.key for each in found),
     }
-    if not recent and not judged_whole:
+    if not recent and not recent_whole:
         why = (
-            f"more was said in the last {span_option(minutes)} than can be read, and no error "
-            f"is among what was read: {shown}"
+            f"more was logged in the last {_format_minutes(minutes)} than can be read, and no "
+            f"error is in what was read: {shown}"
         )
-        return Check("logs", name, "unknown", why, **told)
+        return Check("logs", name, "unknown", why, **fields)
     if not recent:
-        return Check("logs", name, "ok", shown, "no errors", **told)
+        return Check("logs", name, "ok", shown, "no errors", **fields)
     worst = max(errors, key=lambda each: each.recent)
-    evidence = tuple(Evidence(f"{each.count} times", each.sample) for each in errors[:SHOWN])
+    evidence = tuple(
+        Evidence(f"{each.count} times", each.sample) for each in errors[:_MAX_PATTERNS]
+    )
     what = f"{service} logs {recent} error(s): {worst.text}"
     finding = Finding(
         "log_errors",
         what,
         "certain",
         evidence,
-        (f"inv {service}.status", f"inv health.logs --since {span_option(minutes)}"),
+        (f"inv {service}.status", f"inv health.logs --since {_format_minutes(minutes)}"),
     )
     return Check(
-        "logs", name, "failed", f"{shown}, expected no error", "errors", finding=finding, **told
+        "logs", name, "failed", f"{shown}, expected no error", "errors", finding=finding, **fields
     )
 
 
-def span_option(minutes: float) -> str:
+def _format_minutes(minutes: float) -> str:
     return f"{max(1, round(minutes))}m"
 
 
-def summary(
+def _summary(
     found: Sequence[LogPattern], known: frozenset[str] | None, whole: bool, span: str
 ) -> str:
     if not found:
@@ -236,5 +246,5 @@ def summary(
         f"{each.text}"
         for each in found
     ]
-    more = f"; {len(lines) - SHOWN} more pattern(s)" if len(lines) > SHOWN else ""
-    return f"{'' if whole else 'at least '}{'; '.join(lines[:SHOWN])}{more} {span}"
+    more = f"; {len(lines) - _MAX_PATTERNS} more pattern(s)" if len(lines) > _MAX_PATTERNS else ""
+    return f"{'' if whole else 'at least '}{'; '.join(lines[:_MAX_PATTERNS])}{more} {span}"

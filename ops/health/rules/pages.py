@@ -1,6 +1,4 @@
-"""Pages and API paths as checks, placed: what fails at the load balancer too is not the CDN's fault
-(runbook 5, "Frontend", "Backend").
-"""
+"""Checks of pages and API paths, by layer (runbook 5, "Frontend", "Backend")."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ from ops.health.model import Check
 from ops.health.rules.endpoints import endpoint_finding
 from ops.http.facts import Answer
 
-SUMMARIES: Mapping[str, str] = {
+_SUMMARIES: Mapping[str, str] = {
     "page_failing": "answers with an error of the server",
     "wrong_status": "answers with another status than expected",
     "wrong_content_type": "has another content type than expected: its readers cannot use it",
@@ -32,7 +30,7 @@ SUMMARIES: Mapping[str, str] = {
     "certificate_untrusted": "has a certificate of an unknown authority",
     "no_answer": "gives no answer",
 }
-FIXES: Mapping[str, tuple[str, ...]] = {
+_FIXES: Mapping[str, tuple[str, ...]] = {
     "name_unresolved": ("correct site or alb in invoke.yaml, or the name's record in DNS",),
     "redirected_away": (
         "inv tf.drift",
@@ -44,15 +42,17 @@ FIXES: Mapping[str, tuple[str, ...]] = {
     ),
     "wrong_content_type": (
         "inv cdn.invalidate",
-        "look at the cache behaviour's key: it must tell this path from pages",
+        "check the cache behaviour's key: it must distinguish this path from pages",
     ),
 }
 
 
 @dataclass(frozen=True)
 class PageResult:
-    """One endpoint as it answered at one layer: `cdn` (the site), or `alb` (the load balancer
-    itself). `service`: whose it is, or "".
+    """An endpoint's answer at one layer.
+
+    `layer`: `cdn` (the site) or `alb` (the load balancer itself). `service`: its service, or an
+    empty string.
     """
 
     service: str
@@ -60,19 +60,20 @@ class PageResult:
     answer: Answer
 
 
-def named(path: str, layer: str) -> str:
+def check_name(path: str, layer: str) -> str:
     return f"GET {path} via {layer}"
 
 
 def checks(pages: Iterable[PageResult], slow_s: float, late_s: float = 0.0) -> tuple[Check, ...]:
-    """A check a page, and one for their times together. `late_s`: by how much this machine itself
-    was late meanwhile.
+    """Return a check for each page, and one for their response times.
+
+    `late_s`: scheduling delay of this machine during the requests.
     """
     pages = tuple(pages)
     found = [page_check(page, slow_s) for page in pages]
     layer = (
         "cdn" if any(page.layer == "cdn" for page in pages) else "alb"
-    )  # always the same one: two ways are not compared
+    )  # always the same layer, so that times are comparable
     times = [page.answer.took_s for page in pages if page.layer == layer and page.answer.status]
     if times:
         middle = median(times)
@@ -87,7 +88,7 @@ def checks(pages: Iterable[PageResult], slow_s: float, late_s: float = 0.0) -> t
 
 
 def page_check(page: PageResult, slow_s: float) -> Check:
-    answer, name = page.answer, named(page.answer.path, page.layer)
+    answer, name = page.answer, check_name(page.answer.path, page.layer)
     problem, cause = answer.problem, answer.cause
     if not problem and answer.took_s > slow_s:
         problem, cause = (
@@ -105,18 +106,18 @@ def page_check(page: PageResult, slow_s: float) -> Check:
     shown = problem if problem.startswith(f"status: {status}, ") else f"{status} ({problem})"
     value = f"{answer.status or 'no answer'} {cause}"
     evidence = (Evidence(name, endpoint_finding(answer) if answer.problem else shown),)
-    fix = FIXES.get(
+    fix = _FIXES.get(
         cause, (f"inv {page.service}.status",) if page.service else ("inv health.targets",)
     )
-    summary = f"{answer.path} {SUMMARIES.get(cause, SUMMARIES['no_answer'])} ({problem})"
+    summary = f"{answer.path} {_SUMMARIES.get(cause, _SUMMARIES['no_answer'])} ({problem})"
     finding = Finding(cause or "no_answer", summary, "certain", evidence, fix)
     return Check("endpoints", name, "failed", shown, value, answer.took_s, page.service, finding)
 
 
 def format_milliseconds(seconds: float) -> str:
-    """`80 ms`, `1.2 s`."""
+    """Format a duration as `80 ms` or `1.2 s`."""
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def unknown_page(path: str, layer: str, service: str, what: Unknown) -> Check:
-    return Check("endpoints", named(path, layer), "unknown", what.why, service=service)
+    return Check("endpoints", check_name(path, layer), "unknown", what.why, service=service)

@@ -1,8 +1,7 @@
-"""Which failure explains which: a check that failed because of what lies below it says so, and the
-root is told first.
+"""Find which failed check causes another, so that root causes are shown first.
 
-A table from the ground up; the first one that is ill and fits explains. An explained check stays as
-red as it was."""
+The first matching rule of `_CAUSE_ORDER` explains a check. An explained check stays failed.
+"""
 
 from __future__ import annotations
 
@@ -14,53 +13,57 @@ from ops.core.findings import Evidence, Finding
 from ops.health.model import Check
 
 AWS_GROUPS = ("db", "ecs", "targets", "cdn", "logs", "terraform")
-NOT_THE_DATABASES = (
+_NOT_THE_DATABASES = (
     "image_",
     "secret_",
     "out_of_memory",
-)  # causes of a task that never began, or was killed from outside
-EVIDENCE = 3  # pieces of it are shown for one cause of many checks
-DENIED = re.compile(r"(?P<who>\S+) may not (?P<action>[\w*-]+:[\w*]+)")  # as ops.aws.errors says it
+)  # causes of a task that never started, or was killed from outside
+_MAX_EVIDENCE = 3  # shown for one cause of many checks
+_DENIED = re.compile(
+    r"(?P<who>\S+) may not (?P<action>[\w*-]+:[\w*]+)"
+)  # as ops.aws.errors says it
 
 
 @dataclass(frozen=True)
 class ExplainContext:
-    """What the rules know beside the checks. `users`: the services whose tasks read the database's
-    secret.
+    """Facts beside the checks.
+
+    `database_clients`: the services whose tasks read the database secret.
     """
 
-    users: frozenset[str] = frozenset()
+    database_clients: frozenset[str] = frozenset()
 
 
-Fits = Callable[[Check, Check, ExplainContext], bool]
+_Explains = Callable[[Check, Check, ExplainContext], bool]
 
 
-def account(below: Check, above: Check, ground: ExplainContext) -> bool:
-    """Other credentials: everything that AWS was asked for is of another account."""
+def _account(below: Check, above: Check, context: ExplainContext) -> bool:
+    """Credentials of another account affect every check that uses AWS."""
     return below.group == "account" and above.group in AWS_GROUPS
 
 
-def database_clients(below: Check, above: Check, ground: ExplainContext) -> bool:
-    """A stopped instance, or a wrong secret, explains every other check of the database."""
+def _database_itself(below: Check, above: Check, context: ExplainContext) -> bool:
+    """A stopped instance or a wrong secret affects the other database checks."""
     order = ("instance", "secret", "connection")
     here = below.group == above.group == "db" and below.name in order
     return here and (above.name not in order or order.index(below.name) < order.index(above.name))
 
 
-def database(below: Check, above: Check, ground: ExplainContext) -> bool:
-    """A database that does not answer, or whose schema is behind, makes its users ill: tasks,
-    targets, pages, logs.
-    """
-    uses = above.group in ("ecs", "targets", "endpoints", "logs") and above.service in ground.users
+def _database_clients(below: Check, above: Check, context: ExplainContext) -> bool:
+    """A database failure affects the services that use it: tasks, targets, pages, logs."""
+    uses = (
+        above.group in ("ecs", "targets", "endpoints", "logs")
+        and above.service in context.database_clients
+    )
     return (
         uses
         and below.group == "db"
         and below.name != "secret"
-        and not cause(above).startswith(NOT_THE_DATABASES)
+        and not _cause(above).startswith(_NOT_THE_DATABASES)
     )
 
 
-def cluster(below: Check, above: Check, ground: ExplainContext) -> bool:
+def _cluster(below: Check, above: Check, context: ExplainContext) -> bool:
     return (
         below.label == "ecs · cluster"
         and above.group in ("ecs", "targets")
@@ -68,54 +71,54 @@ def cluster(below: Check, above: Check, ground: ExplainContext) -> bool:
     )
 
 
-def tasks(below: Check, above: Check, ground: ExplainContext) -> bool:
-    """Tasks that end by themselves leave no target, no page, and say why in the log."""
+def _tasks(below: Check, above: Check, context: ExplainContext) -> bool:
+    """Tasks that exit by themselves affect targets, pages and logs of their service."""
     if below.group != "ecs" or below.service != above.service:
         return False
     if above.group == "ecs":
         return below.name.endswith(" tasks") and above.name != below.name
     if (
         above.group == "endpoints"
-        and cause(above) == "wrong_body"
+        and _cause(above) == "wrong_body"
         and below.name.endswith((" deployment", " image"))
     ):
         return True  # another release's page: another release runs
-    if stopped_by_checks(below) or below.name.endswith((" image", " revision")):
+    if _stopped_by_health_checks(below) or below.name.endswith((" image", " revision")):
         return False
     return above.group in ("targets", "endpoints", "logs")
 
 
-def stopped_by_checks(check: Check) -> bool:
-    """The load balancer's checks failed: then the target group knows more than the tasks do."""
+def _stopped_by_health_checks(check: Check) -> bool:
+    """Whether health checks of the load balancer stopped the tasks."""
     return check.finding is not None and check.finding.cause in (
         "target_unhealthy",
         "service_unsteady",
     )
 
 
-def targets(below: Check, above: Check, ground: ExplainContext) -> bool:
+def _targets(below: Check, above: Check, context: ExplainContext) -> bool:
     if below.group != "targets" or below.service != above.service:
         return False
-    return (above.group == "ecs" and stopped_by_checks(above)) or above.group in (
+    return (above.group == "ecs" and _stopped_by_health_checks(above)) or above.group in (
         "endpoints",
         "logs",
     )
 
 
-def handshake(below: Check, above: Check, ground: ExplainContext) -> bool:
-    """A date explains the handshake, and the handshake the pages that are asked for over TLS."""
+def _handshake(below: Check, above: Check, context: ExplainContext) -> bool:
+    """An invalid date affects the handshake, and the handshake affects pages over TLS."""
     if below.group != "certificates":
         return False
     dated = above.name.endswith(" handshake") and not below.name.endswith(" handshake")
     same_host = above.group == "certificates" and below.name.split()[0] == above.name.split()[0]
     same_way = below.name.startswith("alb ") == above.name.endswith(" via alb")
     return (dated and same_host) or (
-        above.group == "endpoints" and same_way and cause(above).startswith("certificate_")
+        above.group == "endpoints" and same_way and _cause(above).startswith("certificate_")
     )
 
 
-def balancer(below: Check, above: Check, ground: ExplainContext) -> bool:
-    """What fails at the load balancer too is not the CDN's fault."""
+def _load_balancer(below: Check, above: Check, context: ExplainContext) -> bool:
+    """A failure at the load balancer affects the same page through the CDN."""
     at_cdn = below.name.removesuffix(" via alb") + " via cdn"
     return (
         below.group == above.group == "endpoints"
@@ -124,68 +127,66 @@ def balancer(below: Check, above: Check, ground: ExplainContext) -> bool:
     )
 
 
-def stale(below: Check, above: Check, ground: ExplainContext) -> bool:
-    """A page that is kept from before does not show the release."""
-    asked = f"GET {below.name.removeprefix('cache ')} via cdn"
+def _stale_cache(below: Check, above: Check, context: ExplainContext) -> bool:
+    """A stale cached page does not show the release."""
+    request = f"GET {below.name.removeprefix('cache ')} via cdn"
     return (
-        cause(below) == "stale_cache"
+        _cause(below) == "stale_cache"
         and above.group == "endpoints"
-        and cause(above) == "wrong_body"
-        and above.name == asked
+        and _cause(above) == "wrong_body"
+        and above.name == request
     )
 
 
-def page(below: Check, above: Check, ground: ExplainContext) -> bool:
-    """A page that does not answer can't be looked at in the cache either."""
-    asked = f"GET {above.name.removeprefix('cache ')} via cdn"
+def _page(below: Check, above: Check, context: ExplainContext) -> bool:
+    """A page without an answer cannot be checked in the cache."""
+    request = f"GET {above.name.removeprefix('cache ')} via cdn"
     return (
         below.group == "endpoints"
         and above.group == "cdn"
-        and below.name == asked
+        and below.name == request
         and above.status == "unknown"
     )
 
 
-def cause(check: Check) -> str:
+def _cause(check: Check) -> str:
     return check.finding.cause if check.finding else ""
 
 
-CAUSE_ORDER: tuple[Fits, ...] = (
-    account,
-    database_clients,
-    database,
-    cluster,
-    tasks,
-    targets,
-    handshake,
-    stale,
-    balancer,
-    page,
+_CAUSE_ORDER: tuple[_Explains, ...] = (
+    _account,
+    _database_itself,
+    _database_clients,
+    _cluster,
+    _tasks,
+    _targets,
+    _handshake,
+    _stale_cache,
+    _load_balancer,
+    _page,
 )
 
 
-def explained(checks: Iterable[Check], ground: ExplainContext) -> tuple[Check, ...]:
-    """The same checks; an ill one that a failed one explains names it. Nothing explains itself, in
-    a circle either.
-    """
+def explain(checks: Iterable[Check], context: ExplainContext) -> tuple[Check, ...]:
+    """Set `explained_by` on failing checks caused by another failure. No cycles."""
     checks = tuple(checks)
     failed = [check for check in checks if check.status == "failed"]
     if any(
         check.group == "account" for check in failed
-    ):  # what another account shows explains nothing here
+    ):  # results of another account explain nothing here
         failed = [check for check in failed if check.group not in AWS_GROUPS]
     found: dict[str, str] = {}
     for check in checks:
-        if not check.ill:
+        if not check.unhealthy:
             continue
         below = (
             each
-            for fits in CAUSE_ORDER
+            for explains in _CAUSE_ORDER
             for each in failed
-            if each is not check and fits(each, check, ground)
+            if each is not check and explains(each, check, context)
         )
         reason = next((each.label for each in below), "")
-        if reason and not would_be_cycle(found, reason, check.label):
+        if reason and not _would_be_cycle(found, reason, check.label):
             found[check.label] = reason
     return tuple(
         replace(check, explained_by=found[check.label]) if check.label in found else check
@@ -193,7 +194,7 @@ def explained(checks: Iterable[Check], ground: ExplainContext) -> tuple[Check, .
     )
 
 
-def would_be_cycle(found: Mapping[str, str], start: str, end: str) -> bool:
+def _would_be_cycle(found: Mapping[str, str], start: str, end: str) -> bool:
     while start:
         if start == end:
             return True
@@ -202,22 +203,20 @@ def would_be_cycle(found: Mapping[str, str], start: str, end: str) -> bool:
 
 
 def roots(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """The ill ones that nothing explains."""
-    return tuple(check for check in checks if check.ill and not check.explained_by)
+    """Return the unhealthy checks that no other check explains."""
+    return tuple(check for check in checks if check.unhealthy and not check.explained_by)
 
 
 def causes(checks: Iterable[Check]) -> tuple[Finding, ...]:
-    """What the ill ones come from: the findings of the roots, those of one cause in one group
-    together.
-    """
+    """Return the findings of the roots; equal causes of one group are merged."""
     found: dict[tuple[str, str], list[Check]] = {}
     for check in roots(checks):
         if check.finding is not None:
             found.setdefault((check.group, check.finding.cause), []).append(check)
-    return tuple(together(each) for each in found.values())
+    return tuple(_merge_findings(each) for each in found.values())
 
 
-def together(checks: Sequence[Check]) -> Finding:
+def _merge_findings(checks: Sequence[Check]) -> Finding:
     first = checks[0].finding
     assert first is not None
     if len(checks) == 1:
@@ -225,21 +224,23 @@ def together(checks: Sequence[Check]) -> Finding:
     others = ", ".join(check.name for check in checks[1:])
     evidence = [each for check in checks if check.finding for each in check.finding.evidence]
     more = (
-        [Evidence("and", f"{len(evidence) - EVIDENCE} more like these")]
-        if len(evidence) > EVIDENCE
+        [Evidence("and", f"{len(evidence) - _MAX_EVIDENCE} more like these")]
+        if len(evidence) > _MAX_EVIDENCE
         else []
     )
     return replace(
         first,
         summary=f"{first.summary}; the same: {others}",
-        evidence=(*evidence[:EVIDENCE], *more),
+        evidence=(*evidence[:_MAX_EVIDENCE], *more),
     )
 
 
-def denied(check: Check) -> Check:
-    """An unknown check that lacks a permission has that as its cause."""
+def add_denied_finding(check: Check) -> Check:
+    """Add a finding to an unknown check whose detail names a missing permission."""
     missing = (
-        DENIED.search(check.detail) if check.status == "unknown" and check.finding is None else None
+        _DENIED.search(check.detail)
+        if check.status == "unknown" and check.finding is None
+        else None
     )
     if missing is None:
         return check

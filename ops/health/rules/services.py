@@ -1,6 +1,4 @@
-"""ECS services as checks: enough tasks, one deployment that is done, and all tasks on the released
-image (runbook 5, "ECS Tasks").
-"""
+"""Checks of ECS services: tasks, deployment, image, revision (runbook 5, "ECS Tasks")."""
 
 from __future__ import annotations
 
@@ -16,9 +14,11 @@ from ops.health.model import Check
 
 @dataclass(frozen=True)
 class ServiceFacts:
-    """What is known of one service. `latest`: the family's newest ACTIVE revision; `release`: the
-    newest record of one that succeeded, None where none is recorded, or nowhere to record;
-    `stopped`: why tasks of it stopped, looked at only where it is ill."""
+    """Facts about one service.
+
+    `latest`: the family's newest ACTIVE revision. `release`: the newest record of a successful
+    release, or None. `stopped`: causes of stopped tasks, read only if the service is unhealthy.
+    """
 
     name: str
     ecs_service: str
@@ -51,74 +51,78 @@ def cluster(name: str, status: str | None) -> Check:
     )
 
 
-def names(service: str) -> tuple[str, ...]:
-    """Its checks, whatever could be seen."""
+def check_names(service: str) -> tuple[str, ...]:
+    """Return the names of the service's checks."""
     return tuple(f"{service} {what}" for what in ("tasks", "deployment", "image", "revision"))
 
 
-def unknown_checks(service: str, why: str) -> tuple[Check, ...]:
-    return tuple(Check("ecs", name, "unknown", why, service=service) for name in names(service))
+def _unknown_checks(service: str, why: str) -> tuple[Check, ...]:
+    return tuple(
+        Check("ecs", name, "unknown", why, service=service) for name in check_names(service)
+    )
 
 
 def checks(facts: ServiceFacts) -> tuple[Check, ...]:
-    """Tasks, deployment, image, and the revision beside the family's latest."""
+    """Check tasks, deployment, image, and task definition revision."""
     name, state = facts.name, facts.state
     if isinstance(state, Unknown):
-        return unknown_checks(name, state.why)
+        return _unknown_checks(name, state.why)
     if state is None:
         why = f"ECS has no service {facts.ecs_service}"
         fix = ("correct ecs_service in invoke.yaml", "inv preflight")
         found = Finding("service_missing", why, "certain", (), fix)
         return (
             Check("ecs", f"{name} tasks", "failed", why, "missing", service=name, finding=found),
-            *unknown_checks(name, why)[1:],
+            *_unknown_checks(name, why)[1:],
         )
     return (
-        tasks(facts, state),
-        deployment(facts, state),
-        image(facts, state),
-        revision(facts, state),
+        _tasks(facts, state),
+        _deployment(facts, state),
+        _image(facts, state),
+        _revision(facts, state),
     )
 
 
-def unhealthy_tasks(state: ServiceState, tasks: Sequence[TaskState] | Unknown) -> bool:
-    """Whether it is worth asking why tasks stopped."""
+def is_unhealthy(state: ServiceState, tasks: Sequence[TaskState] | Unknown) -> bool:
+    """Whether the causes of stopped tasks are worth reading."""
     unhealthy = not isinstance(tasks, Unknown) and any(task.health == "UNHEALTHY" for task in tasks)
     unfinished = any(each.failed or each.rollout_state == "FAILED" for each in state.deployments)
     return state.running < state.desired or unhealthy or unfinished
 
 
-def tasks(facts: ServiceFacts, state: ServiceState) -> Check:
+def _tasks(facts: ServiceFacts, state: ServiceState) -> Check:
     name = f"{facts.name} tasks"
     value = f"{state.running}/{state.desired}"
     if state.status != "ACTIVE":
-        return failed(facts, name, f"the service is {state.status}, expected ACTIVE", state.status)
+        return _failed(facts, name, f"the service is {state.status}, expected ACTIVE", state.status)
     if isinstance(facts.tasks, Unknown):
         return Check("ecs", name, "unknown", facts.tasks.why, service=facts.name)
     unhealthy = [task.id for task in facts.tasks if task.health == "UNHEALTHY"]
     if unhealthy:
-        return failed(
+        return _failed(
             facts,
             name,
             f"{value} run, UNHEALTHY by the container's own check: {', '.join(unhealthy)}",
             f"{value} unhealthy",
         )
     if not state.desired:
-        return failed(
+        return _failed(
             facts,
             name,
             f"scaled to 0 ({state.running} run), expected at least one task",
             f"{value} scaled to 0",
-            scaled(facts),
+            _scaled_to_zero(facts),
         )
     if state.running < state.desired:
         pending = f", {state.pending} pending" if state.pending else ""
-        return failed(facts, name, f"{state.running} run{pending}, expected {state.desired}", value)
+        return _failed(
+            facts, name, f"{state.running} run{pending}, expected {state.desired}", value
+        )
     listed = sum(task.status == "RUNNING" for task in facts.tasks)
     if listed < state.desired:
         why = (
             f"ECS counts {state.running} tasks and lists {listed}: {state.desired - listed} "
-            f"could not be looked at"
+            f"could not be read"
         )
         return Check("ecs", name, "unknown", why, service=facts.name)
     over = (
@@ -129,7 +133,7 @@ def tasks(facts: ServiceFacts, state: ServiceState) -> Check:
     return Check("ecs", name, "ok", f"{value} run{over}", value, service=facts.name)
 
 
-def deployment(facts: ServiceFacts, state: ServiceState) -> Check:
+def _deployment(facts: ServiceFacts, state: ServiceState) -> Check:
     name = f"{facts.name} deployment"
     primary = state.primary
     if primary is None:
@@ -139,7 +143,7 @@ def deployment(facts: ServiceFacts, state: ServiceState) -> Check:
     reason = f" ({primary.rollout_reason.rstrip('.')})" if primary.rollout_reason else ""
     shown = f"{number} deployment{'s' if number > 1 else ''}, {state_said}{reason}"
     if len(state.deployments) > 1 or primary.rollout_state not in ("COMPLETED", None):
-        return failed(
+        return _failed(
             facts,
             name,
             f"{shown}, expected one that is COMPLETED",
@@ -148,8 +152,8 @@ def deployment(facts: ServiceFacts, state: ServiceState) -> Check:
     return Check("ecs", name, "ok", shown, f"1 {state_said}", service=facts.name)
 
 
-def image(facts: ServiceFacts, state: ServiceState) -> Check:
-    """All tasks on the last release's digest; without a record, all on one."""
+def _image(facts: ServiceFacts, state: ServiceState) -> Check:
+    """Check that all tasks run the last release's digest, or one digest without a record."""
     name = f"{facts.name} image"
     release = facts.release
     for fact in (facts.tasks, release):
@@ -166,10 +170,10 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
         task.status == "RUNNING" for task in facts.tasks
     ):  # "every task has it" is no word for none
         return Check(
-            "ecs", name, "unknown", "no task is running, so no image was seen", service=facts.name
+            "ecs", name, "unknown", "no task is running, so no image is known", service=facts.name
         )
     if release is None:
-        return unrecorded(facts, name, digests)
+        return _image_without_record(facts, name, digests)
     tag, digest = str(release.get("tag") or "?"), str(release.get("digest") or "") or None
     short = image_mismatch(facts.tasks, facts.container, digest, state.desired)
     if isinstance(short, Unknown):
@@ -183,7 +187,7 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
             f"{tag} {(digest or '')[:19]}",
             service=facts.name,
         )
-    runs = tag_that_runs(
+    runs = _other_running_tag(
         facts.tasks, facts.container, digest
     )  # deploying it changes nothing: it is proved and recorded
     fix = (
@@ -203,10 +207,8 @@ def image(facts: ServiceFacts, state: ServiceState) -> Check:
     )
 
 
-def tag_that_runs(tasks: Sequence[TaskState], container: str, but: str | None) -> str:
-    """The tag by which running tasks have another image than digest `but`; empty where several
-    have, or none has a tag.
-    """
+def _other_running_tag(tasks: Sequence[TaskState], container: str, but: str | None) -> str:
+    """Return the tag of running tasks with another digest than `but`; empty if ambiguous."""
     found = [
         state
         for task in tasks
@@ -216,7 +218,7 @@ def tag_that_runs(tasks: Sequence[TaskState], container: str, but: str | None) -
     return tags.pop() if len(tags) == 1 else ""
 
 
-def unrecorded(facts: ServiceFacts, name: str, digests: set[str | None]) -> Check:
+def _image_without_record(facts: ServiceFacts, name: str, digests: set[str | None]) -> Check:
     if not digests or None in digests:
         why = "ECS shows no image digest of a task, and no release is recorded"
         return Check("ecs", name, "unknown", why, service=facts.name)
@@ -243,9 +245,10 @@ def unrecorded(facts: ServiceFacts, name: str, digests: set[str | None]) -> Chec
     return Check("ecs", name, "failed", detail, "several", service=facts.name, finding=found)
 
 
-def revision(facts: ServiceFacts, state: ServiceState) -> Check:
-    """Which revision the service has beside the family's latest: another one is told, and right
-    after a roll-back.
+def _revision(facts: ServiceFacts, state: ServiceState) -> Check:
+    """Compare the service's revision with the family's latest.
+
+    A different one is reported but ok: it is expected after a rollback.
     """
     name, latest = f"{facts.name} revision", facts.latest
     runs = state.task_definition.rsplit("/", 1)[-1]
@@ -275,7 +278,7 @@ def revision(facts: ServiceFacts, state: ServiceState) -> Check:
     )
 
 
-def scaled(facts: ServiceFacts) -> Finding:
+def _scaled_to_zero(facts: ServiceFacts) -> Finding:
     shown = Evidence(f"DescribeServices {facts.ecs_service}", "desiredCount 0")
     fix = (
         f"{facts.aws} ecs update-service --cluster {facts.cluster} --service "
@@ -290,7 +293,7 @@ def scaled(facts: ServiceFacts) -> Finding:
     )
 
 
-def failed(
+def _failed(
     facts: ServiceFacts, name: str, detail: str, value: str, cause: Finding | None = None
 ) -> Check:
     unsteady = Finding(

@@ -1,9 +1,8 @@
-"""Target groups as checks, and why their targets are not healthy (runbook 5, "ALB Target Health";
-7, "502 Bad Gateway").
+"""Checks of target groups and causes of unhealthy targets (runbook 5 and 7).
 
-What the load balancer says of a target tells three faults apart: no answer in time (a security
-group, mostly), a refused connection (another port than the application's), and a wrong code
-(another path than the application's, or an application that is ill)."""
+The load balancer's reason distinguishes a timeout (mostly a security group), a refused connection
+(wrong port), and a wrong status code (wrong path, or a failing application).
+"""
 
 from __future__ import annotations
 
@@ -14,13 +13,15 @@ from ops.aws.facts import Ingress, Target, TargetGroup
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.health.model import Check
 
-SETTLING = ("draining", "initial")
+_SETTLING = ("draining", "initial")
 
 
 @dataclass(frozen=True)
 class GroupFacts:
-    """One target group of one service. `ingress` and `balancer` (security groups): None and none
-    where nothing speaks for a closed one.
+    """Facts about one target group of one service.
+
+    `ingress`: rules of the tasks' security groups, None if not read. `balancer`: security groups of
+    the load balancer.
     """
 
     service: str
@@ -34,12 +35,11 @@ class GroupFacts:
     aws: str = "aws"
 
 
-def serving(groups: Mapping[str, tuple[Target, ...] | Unknown]) -> str:
-    """Of a service's target groups (two in blue/green, which production alternates between) the one
-    to check.
+def serving_group(groups: Mapping[str, tuple[Target, ...] | Unknown]) -> str:
+    """Return the target group to check, of the two that a blue/green service has.
 
-    It is the one with the most healthy targets; one that could not be read goes before one without
-    any."""
+    It has the most healthy targets; an unreadable group is preferred to one with none.
+    """
 
     def rank(arn: str) -> float:
         found = groups[arn]
@@ -52,12 +52,13 @@ def serving(groups: Mapping[str, tuple[Target, ...] | Unknown]) -> str:
     return max(groups, key=rank)
 
 
-def unknown_targets(found: Sequence[Target]) -> bool:
-    """Whether the load balancer may not get in: only then it is asked who lets it in. Targets that
-    did not answer, or are gone by now.
+def may_be_blocked(found: Sequence[Target]) -> bool:
+    """Whether a security group may block the load balancer, so that its rules are worth reading.
+
+    True if a target timed out, or all are draining or initial.
     """
     return any(each.reason == "Target.Timeout" for each in found) or all(
-        each.state in SETTLING for each in found
+        each.state in _SETTLING for each in found
     )
 
 
@@ -65,18 +66,18 @@ def check(facts: GroupFacts) -> Check:
     name, targets = f"{facts.service} {facts.name}", facts.targets
     if isinstance(targets, Unknown):
         return Check("targets", name, "unknown", targets.why, service=facts.service)
-    standing = [target for target in targets if target.state not in SETTLING]
+    standing = [target for target in targets if target.state not in _SETTLING]
     healthy = [target for target in standing if target.state == "healthy"]
     value = f"{len(healthy)}/{len(standing)} healthy"
     if standing and len(healthy) == len(standing):
-        moving = [target for target in targets if target.state in SETTLING]
+        moving = [target for target in targets if target.state in _SETTLING]
         note = f", {len(moving)} {moving[0].state}" if moving else ""
         if isinstance(facts.group, Unknown):
             why = f"{value}{note}; its health check is unknown: {facts.group.why}"
             return Check("targets", name, "unknown", why, value, service=facts.service)
         return Check("targets", name, "ok", f"{value}{note}", value, service=facts.service)
     shown = (
-        "; ".join(reason_text(target) for target in targets if target.state != "healthy")
+        "; ".join(_reason_text(target) for target in targets if target.state != "healthy")
         or "no target is registered"
     )
     detail = f"{value}, expected all: {shown}"
@@ -87,36 +88,36 @@ def check(facts: GroupFacts) -> Check:
         detail,
         value,
         service=facts.service,
-        finding=finding(facts, targets),
+        finding=_finding(facts, targets),
     )
 
 
-def reason_text(target: Target) -> str:
+def _reason_text(target: Target) -> str:
     why = ": ".join(part for part in (target.reason, target.description) if part)
     return f"{target.id}:{target.port} {target.state}" + (f" ({why})" if why else "")
 
 
-def finding(facts: GroupFacts, targets: Sequence[Target]) -> Finding:
-    """Why they are not healthy, as far as the load balancer's reasons tell."""
-    ill = [target for target in targets if target.state not in ("healthy", *SETTLING)]
+def _finding(facts: GroupFacts, targets: Sequence[Target]) -> Finding:
+    """Diagnose unhealthy targets from the load balancer's reasons."""
+    unhealthy = [target for target in targets if target.state not in ("healthy", *_SETTLING)]
     evidence = tuple(
-        Evidence(f"DescribeTargetHealth {facts.name}", reason_text(target)) for target in ill
+        Evidence(f"DescribeTargetHealth {facts.name}", _reason_text(target)) for target in unhealthy
     )
     status = (f"inv {facts.service}.status",)
-    reasons = {target.reason for target in ill}
-    if wrong_path(facts):  # then the reasons are those of whatever answers there
-        return mismatched(facts, evidence)
-    if not ill and not closed(
-        facts, port_of(facts, targets)
-    ):  # where it is closed, its tasks have been stopped already
+    reasons = {target.reason for target in unhealthy}
+    if _wrong_path(facts):  # the reasons then describe the wrong path
+        return _response_mismatch(facts, evidence)
+    if not unhealthy and not _is_blocked(
+        facts, _port_of(facts, targets)
+    ):  # a blocked group's tasks may have been stopped already
         what = f"{facts.name} has no target that takes requests"
         return Finding("no_targets", what, "certain", fix=status)
-    if not ill or "Target.Timeout" in reasons:
-        return timed_out(facts, port_of(facts, ill or targets), evidence)
+    if not unhealthy or "Target.Timeout" in reasons:
+        return _timeout_finding(facts, _port_of(facts, unhealthy or targets), evidence)
     if "Target.ResponseCodeMismatch" in reasons:
-        return mismatched(facts, evidence)
+        return _response_mismatch(facts, evidence)
     if "Target.FailedHealthChecks" in reasons:
-        port = ill[0].port
+        port = unhealthy[0].port
         what = (
             f"the tasks of {facts.service} refuse connections on port {port}: the application "
             f"listens on another one, or not yet"
@@ -127,19 +128,19 @@ def finding(facts: GroupFacts, targets: Sequence[Target]) -> Finding:
     )
 
 
-def checked_path(facts: GroupFacts) -> str:
+def _checked_path(facts: GroupFacts) -> str:
     return facts.group.health_path if isinstance(facts.group, TargetGroup) else ""
 
 
-def wrong_path(facts: GroupFacts) -> bool:
-    """Whether the load balancer asks for another path than the configured one."""
+def _wrong_path(facts: GroupFacts) -> bool:
+    """Whether the health check path differs from the configured one."""
     return bool(
-        checked_path(facts) and facts.health_path and checked_path(facts) != facts.health_path
+        _checked_path(facts) and facts.health_path and _checked_path(facts) != facts.health_path
     )
 
 
-def mismatched(facts: GroupFacts, evidence: tuple[Evidence, ...]) -> Finding:
-    path, wrong = checked_path(facts), wrong_path(facts)
+def _response_mismatch(facts: GroupFacts, evidence: tuple[Evidence, ...]) -> Finding:
+    path, wrong = _checked_path(facts), _wrong_path(facts)
     expected = f", invoke.yaml says {facts.health_path}" if wrong else ""
     what = (
         f"the health check of {facts.name} asks {path or 'its path'}{expected}, and gets "
@@ -160,7 +161,7 @@ def mismatched(facts: GroupFacts, evidence: tuple[Evidence, ...]) -> Finding:
     )
 
 
-def port_of(facts: GroupFacts, targets: Sequence[Target]) -> int:
+def _port_of(facts: GroupFacts, targets: Sequence[Target]) -> int:
     return (
         targets[0].port
         if targets
@@ -170,19 +171,19 @@ def port_of(facts: GroupFacts, targets: Sequence[Target]) -> int:
     )
 
 
-def closed(facts: GroupFacts, port: int) -> bool:
-    """Whether it was looked at, and nothing lets the load balancer in."""
+def _is_blocked(facts: GroupFacts, port: int) -> bool:
+    """Whether the rules were read and none lets the load balancer in."""
     if (
         facts.ingress is None
         or isinstance(facts.ingress, Unknown)
         or isinstance(facts.balancer, Unknown)
     ):
         return False
-    return bool(facts.security_groups) and not lets(facts.ingress, facts.balancer, port)
+    return bool(facts.security_groups) and not _allows(facts.ingress, facts.balancer, port)
 
 
-def timed_out(facts: GroupFacts, port: int, evidence: tuple[Evidence, ...]) -> Finding:
-    if closed(facts, port):
+def _timeout_finding(facts: GroupFacts, port: int, evidence: tuple[Evidence, ...]) -> Finding:
+    if _is_blocked(facts, port):
         groups = ", ".join(facts.security_groups)
         shown = Evidence(
             "DescribeSecurityGroups", f"{groups}: nothing lets the load balancer in on port {port}"
@@ -210,11 +211,10 @@ def timed_out(facts: GroupFacts, port: int, evidence: tuple[Evidence, ...]) -> F
     )
 
 
-def lets(rules: Iterable[Ingress], balancer: Sequence[str], port: int) -> bool:
-    """Whether a rule may let the load balancer in: one of its groups, or any address range (its own
-    addresses are not looked up).
+def _allows(rules: Iterable[Ingress], balancer: Sequence[str], port: int) -> bool:
+    """Whether a rule allows the load balancer: one of its groups, or any address range.
 
-    Any group may be the load balancer's where it is not known to have one.
+    Any group may be the load balancer's if its own are unknown.
     """
     for rule in rules:
         fits = rule.protocol == "-1" or (rule.protocol == "tcp" and rule.first <= port <= rule.last)

@@ -1,0 +1,95 @@
+"""Probes of pages and API paths, through the CDN and at the load balancer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from ops.core.findings import Unknown
+from ops.core.parallel import SchedulingDelay, gather, with_timeout
+from ops.health.inputs import SweepInputs
+from ops.health.model import Check
+from ops.health.probe_runner import Probe, health_group
+from ops.health.rules import pages as rules
+from ops.http import client
+
+_PAGES_SHARE = 0.9  # of the deadline, for all pages: a page not requested by then is still reported
+_RETRY_AFTER_S = 0.25  # a slower page is requested a second time
+_RECORDS_TIMEOUT_S = 5.0  # longest wait for the release records
+
+
+@health_group("endpoints", when_empty="no endpoints, or no site and no alb, are configured")
+def probes(inputs: SweepInputs) -> Iterator[Probe]:
+    names = tuple(
+        rules.check_name(endpoint.path, layer)
+        for layer in _layers(inputs)
+        for _, endpoint in inputs.environment.pages()
+    )
+    if names:
+        yield Probe("endpoints", "endpoints", partial(_endpoints, inputs), names, lane="pages")
+
+
+def _layers(inputs: SweepInputs) -> dict[str, str]:
+    """Return layer → address: the CDN, and the load balancer if configured."""
+    known = {"cdn": inputs.environment.site, "alb": inputs.environment.alb}
+    return {layer: address for layer, address in known.items() if address}
+
+
+def _endpoints(inputs: SweepInputs) -> Iterable[Check]:
+    """Request every page through every layer; read the release records meanwhile."""
+    environment, pages = inputs.environment, inputs.environment.pages()
+    host = urlsplit(environment.site or "").netloc or None
+    ask = partial(
+        client.fetch_all,
+        endpoints=[endpoint for _, endpoint in pages],
+        timeout=inputs.context.timeout_s,
+        within=_PAGES_SHARE * inputs.context.deadline_s,
+        again=_RETRY_AFTER_S,
+        authority=environment.site_ca,
+    )
+    asks = {
+        layer: partial(ask, address, host=host if layer == "alb" else None)
+        for layer, address in _layers(inputs).items()
+    }
+    with SchedulingDelay() as own:
+        found = gather(
+            tags=lambda: with_timeout(
+                partial(_released_tags, inputs), _RECORDS_TIMEOUT_S, "release records"
+            ),
+            **asks,
+        )
+    tags: Any = found.pop("tags")
+    known = (
+        {} if isinstance(tags, Unknown) else tags
+    )  # any release's page is accepted then; the image check reports what is unknown
+    checks: list[Check] = []
+    results: list[rules.PageResult] = []
+    for layer, answers in found.items():
+        if isinstance(answers, Unknown):
+            checks += [
+                rules.unknown_page(endpoint.path, layer, service, answers)
+                for service, endpoint in pages
+            ]
+            continue
+        read: Any = answers
+        for (service, endpoint), one in zip(pages, read, strict=True):
+            expected = endpoint.about(known[service]) if service in known else endpoint
+            results.append(rules.PageResult(service, layer, one.judged(expected)))
+    return [*checks, *rules.checks(results, environment.health.slow, own.late)]
+
+
+def _released_tags(inputs: SweepInputs) -> dict[str, str]:
+    """Return service → tag of its last release, where a page is expected to contain it."""
+    names = {
+        service
+        for service, endpoint in inputs.environment.pages()
+        if service and "{tag}" in (endpoint.text or "")
+    }
+    releases: dict[str, Any] = gather(**{name: partial(inputs.release, name) for name in names})
+    return {
+        name: str(each["tag"])
+        for name, each in releases.items()
+        if each and not isinstance(each, Unknown) and each.get("tag")
+    }

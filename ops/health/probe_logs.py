@@ -1,0 +1,85 @@
+"""Probes of the services' logs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from functools import partial
+
+from ops.aws import logs
+from ops.core import ui
+from ops.core.errors import ConfigError, OpsError
+from ops.health.inputs import SweepInputs
+from ops.health.model import Check
+from ops.health.probe_runner import Probe, health_group
+from ops.health.rules import logs as rules
+
+_CLOCK_SKEW_S = 60.0  # tolerated between a task's clock and this machine's
+_MAX_AGE_S = 86_400.0  # of log lines: CloudWatch scans, and charges for, the whole range
+
+
+@health_group("logs", when_empty="no service is configured")
+def probes(inputs: SweepInputs) -> Iterator[Probe]:
+    for name in inputs.names:
+        yield Probe("logs", f"{name} log", partial(_log, inputs, name), service=name)
+
+
+def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
+    """Check a service's log for errors and warnings; recent errors are a failure."""
+    group = inputs.environment.services[name].log_group
+    if group is None:
+        definition = inputs.latest(name)
+        container = (
+            definition.container(inputs.environment.services[name].container)
+            if definition
+            else None
+        )
+        group = (((container or {}).get("logConfiguration") or {}).get("options") or {}).get(
+            "awslogs-group"
+        )
+    if not group:
+        raise ConfigError(
+            f"log group of {name}",
+            "neither invoke.yaml nor its task definition names one",
+            "set log_group in invoke.yaml",
+        )
+    health, context, now = inputs.environment.health, inputs.context, time.time()
+    begins, span = _log_window(inputs, name, now)
+    recent_from = context.from_s or (
+        now - context.since_s if context.since_s else max(begins, now - health.recent)
+    )
+    read = partial(logs.events_between, inputs.platform.cloud, group, pattern=rules.FILTER)
+    edge, end = int(recent_from * 1000), int((now + _CLOCK_SKEW_S) * 1000)
+    recent, recent_whole = read(
+        edge, end
+    )  # read apart, so that many old lines cannot displace the recent ones
+    older, whole = read(int(begins * 1000), edge) if begins < recent_from else ((), True)
+    if recent or older:
+        with suppress(OpsError):
+            inputs.learn_secrets(name)
+    found = rules.patterns(
+        (rules.LogLine(each.at / 1000, each.message) for each in (*older, *recent)), recent_from
+    )
+    known = context.known.get(f"logs · {name} log") if context.known else None
+    return [
+        rules.check(name, found, known, max(now - recent_from, 1.0) / 60, whole, span, recent_whole)
+    ]
+
+
+def _log_window(inputs: SweepInputs, name: str, now: float) -> tuple[float, str]:
+    """Return the start of the log to read (seconds since 1970) and its description."""
+    health, context = inputs.environment.health, inputs.context
+    if context.since_s is not None:
+        return now - context.since_s, f"in the last {ui.span(context.since_s)}"
+    release = inputs.release(name)
+    if release is None:
+        return now - health.since, f"in the last {ui.span(health.since)}"
+    at = datetime.fromisoformat(str(release["at"])).timestamp()
+    if now - at > _MAX_AGE_S:
+        return (
+            now - _MAX_AGE_S,
+            f"in the last day (the last release, {release.get('tag')}, is older)",
+        )
+    return at, f"since the last release, {release.get('tag')}"
