@@ -31,7 +31,7 @@ from ops.platform import Platform
 from ops.preflight import report
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.model import Item
-from ops.preflight.platform_reads import release_facts
+from ops.preflight.read_facts import release_facts
 from ops.preflight.rules.checks import check
 from ops.state import lock, records
 from ops.state.rules.lock import Holder

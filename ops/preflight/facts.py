@@ -1,8 +1,8 @@
-"""Everything a release is decided from, read once: preflight, plan and proof are pure functions of
-it.
+"""Facts on which preflight, deploy plan and verification decide, each read once.
 
-`Unknown` stands where a look failed, `None` where AWS, git or the engine answered that there is no
-such thing."""
+`Unknown` means that a read failed, `None` that AWS, git or the engine answered that the object does
+not exist.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ops.tools.facts import Checkout, EngineInfo, LocalImage
 
 @dataclass(frozen=True)
 class TestRun:
-    """The service's `tests:` command: its exit code and the end of what it printed."""
+    """The result of the service's `tests:` command and the end of its output."""
 
     __test__ = False
     command: tuple[str, ...]
@@ -38,9 +38,7 @@ class TestRun:
 
 @dataclass(frozen=True)
 class SchemaRevision:
-    """The revision that the database is at (None: none yet), and those of this checkout that it has
-    not seen, oldest first.
-    """
+    """The database's revision (None: no migrations yet) and the pending ones, oldest first."""
 
     revision: str | None
     pending: tuple[str, ...] = ()
@@ -48,7 +46,7 @@ class SchemaRevision:
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """The world before (or after) a release of `service`."""
+    """The state of the platform before or after a release of `service`."""
 
     service: str
     environment: str
@@ -79,9 +77,7 @@ class ReleaseFacts:
 
     @property
     def tag(self) -> str | None:
-        """The image tag that this release is about: the one asked for, else the commit's short
-        id.
-        """
+        """The image tag of this release: the requested one, else the commit's short id."""
         if self.requested_tag:
             return self.requested_tag
         return (

@@ -1,4 +1,4 @@
-"""The preflight checklist's words: a status and a line."""
+"""The model of the preflight checklist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Status = Literal["ok", "warn", "refuse", "unknown", "skipped"]
 
 @dataclass(frozen=True)
 class Item:
-    """One line of the preflight checklist. `next`: what to type."""
+    """One line of the checklist. `next`: the command or action that helps."""
 
     name: str
     status: Status

@@ -24,7 +24,7 @@ from ops.health import sweep
 from ops.health.model import SweepRequest
 from ops.platform import Platform
 from ops.preflight import report as preflight_report
-from ops.preflight.platform_reads import all_facts
+from ops.preflight.read_facts import all_facts
 from ops.preflight.rules.checks import check
 from ops.state import lock_admin, records
 from tests.checkout import Checkout

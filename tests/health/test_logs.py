@@ -101,7 +101,9 @@ def test_no_error_seen_in_half_of_what_was_said_is_unknown() -> None:
     old = patterns([LogLine(10.0, "ERROR a")], since=50.0)
     assert check("backend", old, None, 5.0, False, "since", recent_whole=True).status == "ok"
     cut = check("backend", old, None, 5.0, True, "since", recent_whole=False)
-    assert cut.status == "unknown" and "more was logged in the last 5m than can be read" in cut.detail
+    assert (
+        cut.status == "unknown" and "more was logged in the last 5m than can be read" in cut.detail
+    )
     bad = patterns([LogLine(60.0, "ERROR a")], since=50.0)
     assert check("backend", bad, None, 5.0, True, "since", recent_whole=False).status == "failed"
 

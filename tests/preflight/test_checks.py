@@ -149,7 +149,7 @@ def test_a_skipped_check_stays_as_skipped() -> None:
     item = next(
         item for item in check(facts, ENVIRONMENT, frozenset({"tests"})) if item.name == "tests"
     )
-    assert item == Item("tests", "skipped", "by --skip; it looks at the service's `tests:` command")
+    assert item == Item("tests", "skipped", "by --skip; it checks the service's `tests:` command")
 
 
 def test_an_unknown_check_is_a_mistake_with_the_nearest_name() -> None:

@@ -13,7 +13,13 @@ from pytest_httpserver import HTTPServer
 
 from ops.core.errors import ConfigError, Refused
 from ops.preflight.model import Item
-from ops.preflight.report import PreflightReport, arranged, as_text, preflight, refuse_if_blocked
+from ops.preflight.report import (
+    PreflightReport,
+    as_text,
+    group_by_service,
+    preflight,
+    refuse_if_blocked,
+)
 from ops.preflight.rules.checks import NAMES
 from tests import plain_aws
 from tests.preflight import preflight_platform as made
@@ -216,12 +222,14 @@ def test_an_unknown_service_is_a_mistake(
 def test_a_shared_check_that_differs_is_shown_for_each() -> None:
     """What is the same for all services stands once; what differs stands under each."""
     good, bad = Item("engine", "ok", "27"), Item("engine", "refuse", "down")
-    assert [(line.service, line.item.status) for line in arranged({"a": (good,), "b": (bad,)})] == [
+    assert [
+        (line.service, line.item.status) for line in group_by_service({"a": (good,), "b": (bad,)})
+    ] == [
         ("a", "ok"),
         ("b", "refuse"),
     ]
     assert [
-        (line.service, line.item.status) for line in arranged({"a": (good,), "b": (good,)})
+        (line.service, line.item.status) for line in group_by_service({"a": (good,), "b": (good,)})
     ] == [(None, "ok")]
 
 

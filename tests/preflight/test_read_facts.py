@@ -23,8 +23,7 @@ from ops.core.errors import ConfigError
 from ops.core.findings import Unknown
 from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts, TestRun
-from ops.preflight.platform_reads import release_facts
-from ops.preflight.read_facts import GatherRequest, image
+from ops.preflight.read_facts import GatherRequest, image, release_facts
 from ops.tools.facts import Checkout, EngineInfo
 from tests import plain_aws
 from tests.preflight import preflight_platform as made
@@ -299,7 +298,7 @@ def put(aws: str, tag: str, digest: str) -> None:
 SLOW = """
 import sys, time
 from pathlib import Path
-from ops.preflight.platform_reads import run_alongside
+from ops.preflight.read_facts import run_alongside
 from ops.tools import shell
 program = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 try:

@@ -1,1 +1,1 @@
-"""Pure decisions over facts: no I/O, no clock, no thread."""
+"""Preflight checks: pure functions of the facts of a release."""

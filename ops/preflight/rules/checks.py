@@ -1,15 +1,14 @@
-"""The preflight checklist (runbook section 1): one function a check over the facts of a release,
-listed in one tuple.
+"""The preflight checklist (runbook section 1): the table of checks.
 
-A refusal stops a deploy; a warning and an unknown do not. What could not be looked at is unknown
-and says why, except where a deploy cannot go on without it: then it refuses. A check that needs
-another one, which refuses, is unknown and points there, so that one cause is named once: nobody
-reads seven lines about an expired login. `docs/preflight.md` holds which is which; a test holds it
-to this tuple.
+A refusal stops a deploy; a warning or an unknown result does not. A failed read is unknown, or a
+refusal where a deploy is impossible without the fact. If a needed check refuses, dependent checks
+are unknown and refer to it, so that each cause is reported once. `docs/preflight.md` lists all
+checks; a test compares it with this table.
 
-`--skip` lets a check's refusal pass, and the line stays, as skipped. Five cannot be skipped: with
-other credentials a deploy would act in the wrong place, and without service, container, repository
-or image on nothing."""
+`--skip` ignores a check's refusal and keeps its line, as skipped. Five checks cannot be skipped:
+with other credentials a deploy would act on another platform, and without service, container,
+repository or image on nothing.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +27,12 @@ from ops.preflight.rules.result import PreflightCheck
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
 
-TAG = re.compile(
+_TAG = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 )  # OCI distribution specification, "Pulling manifests"
 
-ACCOUNT = ("credentials",)
-SERVICE = ("credentials", "service")
+_ACCOUNT = ("credentials",)
+_SERVICE = ("credentials", "service")
 
 CHECKS: tuple[PreflightCheck, ...] = (
     PreflightCheck(
@@ -78,7 +77,7 @@ CHECKS: tuple[PreflightCheck, ...] = (
         "repository",
         "the ECR repository, and whether its tags move",
         source.repository,
-        ACCOUNT,
+        _ACCOUNT,
         skippable=False,
     ),
     PreflightCheck(
@@ -89,55 +88,55 @@ CHECKS: tuple[PreflightCheck, ...] = (
         skippable=False,
     ),
     PreflightCheck(
-        "service", "the ECS service and its roll-outs", platform.service, ACCOUNT, skippable=False
+        "service", "the ECS service and its roll-outs", platform.service, _ACCOUNT, skippable=False
     ),
     PreflightCheck(
         "container",
         "the configured container in the task definition",
         platform.container,
-        SERVICE,
+        _SERVICE,
         skippable=False,
     ),
     PreflightCheck(
-        "tasks", "the service's running tasks and their targets", platform.tasks, SERVICE
+        "tasks", "the service's running tasks and their targets", platform.tasks, _SERVICE
     ),
     PreflightCheck(
         "architecture",
         "CPU of task definition, image and engine",
         source.architecture,
-        (*SERVICE, "image", "engine"),
+        (*_SERVICE, "image", "engine"),
     ),
     PreflightCheck(
         "secrets",
         "the task definition's secrets, their JSON keys, its execution role",
         platform.secrets,
-        SERVICE,
+        _SERVICE,
     ),
-    PreflightCheck("log-group", "the task definition's log groups", platform.log_group, SERVICE),
+    PreflightCheck("log-group", "the task definition's log groups", platform.log_group, _SERVICE),
     PreflightCheck(
         "port",
         "the ports of container, load balancer and target group",
         reach.port,
-        (*SERVICE, "container"),
+        (*_SERVICE, "container"),
     ),
     PreflightCheck(
-        "health-path", "the path that the target group checks", reach.health_path, SERVICE
+        "health-path", "the path that the target group checks", reach.health_path, _SERVICE
     ),
     PreflightCheck(
-        "cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, ACCOUNT
+        "cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, _ACCOUNT
     ),
     PreflightCheck(
         "state-lock",
         "who holds Terraform's state, where Terraform rolls out",
         platform.state_lock,
-        ACCOUNT,
+        _ACCOUNT,
         shared=True,
     ),
     PreflightCheck(
         "migrations",
         "migrations that the database has not seen",
         platform.migrations,
-        ACCOUNT,
+        _ACCOUNT,
         shared=True,
     ),
     PreflightCheck(
@@ -153,15 +152,16 @@ SKIPPABLE = tuple(check.name for check in CHECKS if check.skippable)
 def check(
     facts: ReleaseFacts, environment: Environment, skip: frozenset[str] = frozenset()
 ) -> tuple[Item, ...]:
-    """Every line of the checklist, in its order. Raises ConfigError for a name in `skip` that is no
-    check, or none to skip.
+    """Return every line of the checklist, in order.
+
+    Raises ConfigError for a name in `skip` that is unknown or cannot be skipped.
     """
     validate_skip(skip)
     causes: dict[str, str] = {}  # check → the refusal that explains it
-    return tuple(decide(each, facts, environment, skip, causes) for each in CHECKS)
+    return tuple(_decide(each, facts, environment, skip, causes) for each in CHECKS)
 
 
-def decide(
+def _decide(
     each: PreflightCheck,
     facts: ReleaseFacts,
     environment: Environment,
@@ -169,17 +169,17 @@ def decide(
     causes: dict[str, str],
 ) -> Item:
     if each.name in skip:
-        return Item(each.name, "skipped", f"by --skip; it looks at {each.looks}")
+        return Item(each.name, "skipped", f"by --skip; it checks {each.subject}")
     if each.building and facts.requested_tag:
         return Item(each.name, "ok", "not needed: with --tag nothing is built")
     cause = next((causes[name] for name in each.needs if name in causes), None)
     if cause:
         causes[each.name] = cause
         return Item(each.name, "unknown", f"not decided: see {cause}")
-    said = each.decide(facts, environment)
-    if said.status == "refuse":
+    result = each.decide(facts, environment)
+    if result.status == "refuse":
         causes[each.name] = each.name
-    return Item(each.name, said.status, said.detail, said.next)
+    return Item(each.name, result.status, result.detail, result.next)
 
 
 def refusals(items: Iterable[Item]) -> tuple[Item, ...]:
@@ -187,9 +187,7 @@ def refusals(items: Iterable[Item]) -> tuple[Item, ...]:
 
 
 def validate_skip(names: Iterable[str]) -> None:
-    """Raises ConfigError (exit 2) for a name that is no check, naming the nearest, and for one that
-    cannot be skipped.
-    """
+    """Raise ConfigError (exit code 2) for an unknown check or one that cannot be skipped."""
     for name in sorted(names):
         if name in SKIPPABLE:
             continue
@@ -208,10 +206,11 @@ def validate_skip(names: Iterable[str]) -> None:
 
 
 def validate_tag(tag: str) -> str:
-    """The tag, if the OCI grammar allows it. Raises ConfigError (exit 2): a hostile tag reaches no
-    command and no API.
+    """Return the tag if it is valid in the OCI grammar.
+
+    Raises ConfigError (exit code 2), so that an invalid tag reaches no command and no API.
     """
-    if not TAG.fullmatch(tag):
+    if not _TAG.fullmatch(tag):
         shown = repr(tag) if len(tag) <= 140 else f"{tag[:60]!r}… ({len(tag)} characters)"
         allowed = "a letter, digit or _, then at most 127 letters, digits, _, . or -"
         raise ConfigError(

@@ -1,6 +1,4 @@
-"""Preflight: where it is to be deployed. The account, the ECS service, and what its task definition
-needs to start.
-"""
+"""Preflight checks of the platform: account, ECS service, task definition."""
 
 from __future__ import annotations
 
@@ -12,13 +10,13 @@ from ops.ecs.rules.task_definition_refs import LogGroup, Reference, log_groups, 
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.rules.result import (
     CheckResult,
-    healthy_revision,
-    key,
-    listed,
+    config_key,
+    join_limited,
     ok,
     refuse,
     refuse_unknown,
     service_config,
+    task_definition,
     unknown,
     warn,
 )
@@ -26,27 +24,25 @@ from ops.preflight.rules.result import (
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
 
-UNDER_WAY = "IN_PROGRESS"
-CONTROLLERS = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"}
+_IN_PROGRESS = "IN_PROGRESS"
+_CONTROLLERS = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"}
 
 
 def credentials(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """STS GetCallerIdentity: the account must be the configured one; the region is handed to every
-    client from the configuration.
-    """
+    """Check that the credentials belong to the configured account (STS GetCallerIdentity)."""
     if isinstance(facts.identity, Unknown):
-        return refuse_unknown("whose credentials these are", facts.identity, login(environment))
+        return refuse_unknown("whose credentials these are", facts.identity, _login(environment))
     found = facts.identity
     if found.account != environment.account:
         ours_is = f"environment {facts.environment} is account {environment.account}"
         return refuse(
             f"they belong to account {found.account} ({found.arn}); {ours_is}",
-            other_credentials(facts, environment),
+            _other_credentials(facts, environment),
         )
     return ok(f"account {found.account}, {environment.region}, as {found.arn}")
 
 
-def login(environment: Environment) -> str:
+def _login(environment: Environment) -> str:
     if environment.overlay:
         return environment.overlay_hint or f"correct {environment.overlay}"
     if environment.aws.profile:
@@ -54,9 +50,9 @@ def login(environment: Environment) -> str:
     return "AWS_PROFILE=NAME inv …, or aws sso login"
 
 
-def other_credentials(facts: ReleaseFacts, environment: Environment) -> str:
+def _other_credentials(facts: ReleaseFacts, environment: Environment) -> str:
     if environment.overlay:
-        return login(environment)
+        return _login(environment)
     profile = f"environments.{facts.environment}.aws.profile"
     return (
         f"correct {profile} ({environment.aws.profile})"
@@ -66,8 +62,10 @@ def other_credentials(facts: ReleaseFacts, environment: Environment) -> str:
 
 
 def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """A lock stops an apply, and one that a dead Terraform left stays for ever; a deploy that has
-    nothing to apply goes on.
+    """Check whether the Terraform state is locked; a lock is only a warning.
+
+    An apply cannot run with it, but a deploy without changes can. A killed Terraform leaves its
+    lock.
     """
     if facts.state_locks is None:
         return ok("not needed: ECS rolls out, and nothing is applied")
@@ -90,16 +88,14 @@ def migrations(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         return unknown(schema.why)
     if schema.pending:
         return warn(
-            f"{len(schema.pending)} pending: {listed(schema.pending)}",
+            f"{len(schema.pending)} pending: {join_limited(schema.pending)}",
             "inv db.upgrade first, if the new code needs them",
         )
     return ok("none pending")
 
 
 def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """DescribeServices says nothing of a wrong name but `failures: MISSING`, which the adapter
-    reads as None.
-    """
+    """Check that the ECS service exists, is ACTIVE, and is deployed by ECS."""
     state, name = facts.state, service_config(facts, environment).ecs_service
     if isinstance(state, Unknown):
         return refuse_unknown(
@@ -108,7 +104,8 @@ def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if state is None:
         return refuse(
             f"cluster {environment.cluster} has no service {name} (MISSING)",
-            f"correct {key(facts, 'ecs_service')} or environments.{facts.environment}.cluster",
+            f"correct {config_key(facts, 'ecs_service')} or "
+            f"environments.{facts.environment}.cluster",
         )
     if state.status != "ACTIVE":
         return refuse(
@@ -117,17 +114,19 @@ def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         )
     if state.controller != "ECS":
         return refuse(
-            f"{name} is deployed by {CONTROLLERS.get(state.controller, state.controller)} "
+            f"{name} is deployed by {_CONTROLLERS.get(state.controller, state.controller)} "
             f"(deploymentController {state.controller}); ECS refuses UpdateService for it",
             "deploy it there, or create the service again with deploymentController ECS",
         )
-    return active(facts, state, environment)
+    return _active_service(facts, state, environment)
 
 
-def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -> CheckResult:
+def _active_service(
+    facts: ReleaseFacts, state: ServiceState, environment: Environment
+) -> CheckResult:
     counts = f"{state.running} of {state.desired} tasks run"
     moving = [
-        deployment for deployment in state.deployments if deployment.rollout_state == UNDER_WAY
+        deployment for deployment in state.deployments if deployment.rollout_state == _IN_PROGRESS
     ]
     if moving:
         return warn(
@@ -156,7 +155,7 @@ def active(facts: ReleaseFacts, state: ServiceState, environment: Environment) -
 
 
 def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    revision, name = healthy_revision(facts), service_config(facts, environment).container
+    revision, name = task_definition(facts), service_config(facts, environment).container
     if isinstance(revision, Unknown):
         return refuse_unknown(
             "the service's task definition", revision, "correct what it says, then inv preflight"
@@ -166,17 +165,16 @@ def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             str(each.get("name")) for each in revision.document.get("containerDefinitions", ())
         )
         return refuse(
-            f"{revision.label} has no container {name}; it has {listed(names)}",
-            f"correct {key(facts, 'container')}",
+            f"{revision.label} has no container {name}; it has {join_limited(names)}",
+            f"correct {config_key(facts, 'container')}",
         )
     return ok(f"{name} in {revision.label}")
 
 
 def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """ListTasks, DescribeTasks and DescribeTargetHealth: the last step of a deploy proves the image
-    that the tasks run.
+    """Check that running tasks and their targets are readable; verification needs them.
 
-    A refusal where the tasks cannot be read: the roll-out would be done before anybody finds out.
+    Unreadable tasks are a refusal: otherwise the failure would show only after the rollout.
     """
     if isinstance(facts.running, Unknown):
         advice = (
@@ -195,14 +193,18 @@ def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 
 
 def secrets(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """The execution role reads them, not the task role; ECS stops at the first that is missing
+    """Check that the task definition's secrets, their keys and the execution role exist.
+
+    The execution role reads them, not the task role; ECS stops at the first missing one
     (ResourceInitializationError).
     """
-    revision = healthy_revision(facts)
+    revision = task_definition(facts)
     if isinstance(revision, Unknown):
         return unknown(revision.why)
     wanted = references(revision)
-    wrong = tuple(text for text in (absent(facts, reference) for reference in wanted) if text)
+    wrong = tuple(
+        text for text in (_missing_reference(facts, reference) for reference in wanted) if text
+    )
     if wrong:
         return refuse(
             f"{len(wrong)} of {len(wanted)} cannot be resolved: {'; '.join(wrong)}",
@@ -228,8 +230,8 @@ def secrets(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     return ok(f"{len(wanted)} resolved, with their keys" if wanted else "none are used")
 
 
-def absent(facts: ReleaseFacts, reference: Reference) -> str:
-    """What is missing of one reference, by name; never a value."""
+def _missing_reference(facts: ReleaseFacts, reference: Reference) -> str:
+    """Describe what is missing of a reference, without its value; empty if nothing is."""
     found = facts.secrets.get(reference.source, Unknown("not looked at"))
     if isinstance(found, Unknown):
         return ""
@@ -241,13 +243,13 @@ def absent(facts: ReleaseFacts, reference: Reference) -> str:
     if reference.key and reference.key not in found:
         return (
             f"{reference.variable}: secret {reference.source} has no key {reference.key}; it "
-            f"has {listed(sorted(found)) or 'none'}"
+            f"has {join_limited(sorted(found)) or 'none'}"
         )
     return ""
 
 
 def log_group(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    revision, wanted = healthy_revision(facts), service_config(facts, environment).log_group
+    revision, wanted = task_definition(facts), service_config(facts, environment).log_group
     if isinstance(revision, Unknown):
         return unknown(revision.why)
     groups = log_groups(revision)
@@ -258,7 +260,7 @@ def log_group(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     )
     if missing:
         return refuse(
-            f"CloudWatch Logs has no group {listed(missing)}: tasks could not start",
+            f"CloudWatch Logs has no group {join_limited(missing)}: tasks could not start",
             "create it, or correct the task definition",
         )
     unread = [
@@ -268,10 +270,10 @@ def log_group(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     ]
     if unread:
         return unknown("; ".join(unread))
-    return ours(facts, service_config(facts, environment).container, groups, wanted)
+    return _container_log_group(facts, service_config(facts, environment).container, groups, wanted)
 
 
-def ours(
+def _container_log_group(
     facts: ReleaseFacts, name: str, groups: tuple[LogGroup, ...], wanted: str | None
 ) -> CheckResult:
     found = next((group.name for group in groups if group.container == name), None)
@@ -283,6 +285,7 @@ def ours(
         )
     if wanted and found != wanted:
         return warn(
-            f"{name} logs to {found}; configured is {wanted}", f"correct {key(facts, 'log_group')}"
+            f"{name} logs to {found}; configured is {wanted}",
+            f"correct {config_key(facts, 'log_group')}",
         )
     return ok(found)

@@ -1,4 +1,4 @@
-"""The words of the preflight checklist: what a check says, and what a check is."""
+"""Results of preflight checks, and their definition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class CheckResult(NamedTuple):
-    """A check's answer: `detail` holds what was found and what is allowed, `next` what to type."""
+    """The result of a check.
+
+    `detail` names what was found and what is allowed; `next` is the command or action that helps.
+    """
 
     status: Status
     detail: str
@@ -25,15 +28,16 @@ class CheckResult(NamedTuple):
 
 @dataclass(frozen=True)
 class PreflightCheck:
-    """One line of the checklist.
+    """The definition of a check.
 
-    `looks`: what it looks at, in a few words. `needs`: checks whose refusal leaves nothing to
-    decide here. `building`: it matters only where an image may be built (not with `--tag`).
-    `shared`: the same for every service of the environment. `skippable` is False where a deploy
-    without it would act in the wrong place, or on nothing."""
+    `subject`: what it checks, in a few words. `needs`: checks without which it cannot be decided.
+    `building`: needed only if an image may be built (not with `--tag`). `shared`: the same for all
+    services of the environment. `skippable` is False where a deploy would otherwise act on the
+    wrong platform, or on nothing.
+    """
 
     name: str
-    looks: str
+    subject: str
     decide: Callable[[ReleaseFacts, Environment], CheckResult]
     needs: tuple[str, ...] = ()
     building: bool = False
@@ -58,26 +62,24 @@ def unknown(why: str, next: str = "") -> CheckResult:
 
 
 def refuse_unknown(what: str, fact: Unknown | None, next: str) -> CheckResult:
-    """A refusal because `what` could not be read, for the few facts that a deploy cannot go on
-    without.
-    """
+    """Refuse because `what` could not be read and a deploy is impossible without it."""
     return CheckResult(
         "refuse", f"{what} could not be read: {fact.why if fact else 'not looked at'}", next
     )
 
 
 def service_config(facts: ReleaseFacts, environment: Environment) -> Service:
-    """What the configuration says of the service that these facts are about."""
+    """Return the service's configuration."""
     return environment.services[facts.service]
 
 
-def key(facts: ReleaseFacts, name: str) -> str:
-    """Where a value of the service stands in the configuration, as a person would look for it."""
+def config_key(facts: ReleaseFacts, name: str) -> str:
+    """Return the full configuration key of a service's value."""
     return f"environments.{facts.environment}.services.{facts.service}.{name}"
 
 
-def healthy_revision(facts: ReleaseFacts) -> TaskDefinition | Unknown:
-    """The service's own task definition, or why it is not known."""
+def task_definition(facts: ReleaseFacts) -> TaskDefinition | Unknown:
+    """Return the service's task definition, or why it is unknown."""
     return (
         facts.revision
         if facts.revision is not None
@@ -85,7 +87,7 @@ def healthy_revision(facts: ReleaseFacts) -> TaskDefinition | Unknown:
     )
 
 
-def listed(words: list[str] | tuple[str, ...], most: int = 5) -> str:
-    """`a, b, c and 4 more`."""
+def join_limited(words: list[str] | tuple[str, ...], most: int = 5) -> str:
+    """Join the words, and count those beyond `most`: `a, b, c and 4 more`."""
     shown = ", ".join(words[:most])
     return shown + (f" and {len(words) - most} more" if len(words) > most else "")

@@ -1,6 +1,4 @@
-"""Preflight: what is to be deployed. The tools, the commit, its tests, the engine that builds it,
-and the image in ECR.
-"""
+"""Preflight checks of the release: tools, commit, tests, engine, image."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from ops.core.findings import Unknown
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.rules.result import (
     CheckResult,
-    key,
-    listed,
+    config_key,
+    join_limited,
     ok,
     refuse,
     refuse_unknown,
@@ -26,14 +24,12 @@ from ops.tools.facts import Checkout, EngineInfo, LocalImage
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
 
-SHORTEST_REVISION = 7  # an abbreviated commit id of fewer characters proves nothing
-SAME_ARCHITECTURE = {"x86_64": "amd64", "aarch64": "arm64"}
+_MIN_REVISION_LENGTH = 7  # an abbreviated commit id of fewer characters proves nothing
+_ARCHITECTURE_ALIASES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def tools(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """git names the commit; no AWS CLI, docker program or terraform is asked for, since nothing
-    here calls them.
-    """
+    """Check that git is available; no AWS CLI, docker or terraform program is needed."""
     found = [version for version in facts.tools.values() if isinstance(version, str)]
     if isinstance(facts.engine, EngineInfo):
         found.append(f"engine {facts.engine.version} (API {facts.engine.api})")
@@ -42,20 +38,18 @@ def tools(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         return ok(", ".join(found))
     name, why = missing[0]
     return refuse(
-        f"{name} is needed and did not answer: {why.why}; found {listed(found) or 'nothing'}",
+        f"{name} is needed and did not answer: {why.why}; found {join_limited(found) or 'nothing'}",
         f"install {name}, and see that it is on the PATH",
     )
 
 
-def git(environment: Environment) -> str:
-    """git in the application's checkout, as one types it in the project's folder."""
+def _git_command(environment: Environment) -> str:
+    """Return the git command for the application's checkout."""
     return "git" if environment.source == "." else f"git -C {shlex.quote(environment.source)}"
 
 
 def git_clean(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """The image is named after a commit, so it must hold what the commit holds (runbook section
-    1).
-    """
+    """Check that everything is committed: the image is named after the commit (runbook 1)."""
     checkout = facts.checkout
     if not isinstance(checkout, Checkout):
         return refuse_unknown(
@@ -65,32 +59,32 @@ def git_clean(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         )
     if checkout.changes:
         many = "1 change" if len(checkout.changes) == 1 else f"{len(checkout.changes)} changes"
-        found = f"{many} not committed: {listed(checkout.changes)}; allowed: none"
+        found = f"{many} not committed: {join_limited(checkout.changes)}; allowed: none"
         return refuse(
             found,
-            f"{git(environment)} add -A && {git(environment)} commit, or "
-            f"{git(environment)} stash -u",
+            f"{_git_command(environment)} add -A && {_git_command(environment)} commit, or "
+            f"{_git_command(environment)} stash -u",
         )
     return ok(f"commit {checkout.commit.short}, “{checkout.commit.subject}”")
 
 
 def branch(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if not isinstance(facts.checkout, Checkout):
-        return unknown(unread(facts))
+        return unknown(_why_unread(facts))
     if facts.checkout.branch != environment.branch:
         return refuse(
             f"on {facts.checkout.branch or 'no branch'}; allowed: {environment.branch}",
-            f"{git(environment)} switch {environment.branch}",
+            f"{_git_command(environment)} switch {environment.branch}",
         )
     return ok(f"on {facts.checkout.branch}")
 
 
 def pushed(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """As last fetched: nothing is fetched here."""
+    """Check that HEAD is in the remote branch, as of the last fetch."""
     if not isinstance(facts.checkout, Checkout):
-        return unknown(unread(facts))
+        return unknown(_why_unread(facts))
     there, commit = f"{environment.remote}/{environment.branch}", facts.checkout.commit.short
-    push = f"{git(environment)} push {environment.remote} {environment.branch}"
+    push = f"{_git_command(environment)} push {environment.remote} {environment.branch}"
     if facts.checkout.pushed is None:
         return warn(f"there is no {there} to compare with, so nobody else has seen {commit}", push)
     if not facts.checkout.pushed:
@@ -98,7 +92,7 @@ def pushed(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     return ok(f"{commit} is in {there}")
 
 
-def unread(facts: ReleaseFacts) -> str:
+def _why_unread(facts: ReleaseFacts) -> str:
     return (
         f"{facts.checkout.why} (see git-clean)"
         if isinstance(facts.checkout, Unknown)
@@ -111,7 +105,7 @@ def tests(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if not command:
         return warn(
             "no tests are configured for this service",
-            f"name their command under {key(facts, 'tests')}",
+            f"name their command under {config_key(facts, 'tests')}",
         )
     folder = f"{environment.source}/{service_config(facts, environment).context}"
     again = f"(cd {shlex.quote(folder)} && {shlex.join(command)})"
@@ -131,7 +125,7 @@ def tests(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 
 
 def engine(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """Needed only where the image is not in ECR yet."""
+    """Check that the Docker engine answers, if the image is not in ECR yet."""
     if isinstance(facts.engine, EngineInfo):
         return ok(f"{facts.engine.version} (API {facts.engine.api}), {facts.engine.architecture}")
     if isinstance(facts.image, Image):
@@ -156,7 +150,7 @@ def repository(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         where = f"account {environment.account}, {environment.region}"
         return refuse(
             f"ECR has no repository {name} in {where}",
-            f"create it, or correct {key(facts, 'repository')}",
+            f"create it, or correct {config_key(facts, 'repository')}",
         )
     return ok(
         f"{found.uri}, "
@@ -169,9 +163,7 @@ def repository(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 
 
 def image(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """With `--tag` the image must be there; without, the tag must be free or made from this very
-    commit.
-    """
+    """Check that the tag exists with `--tag`, or else is free or built from this commit."""
     if facts.tag is None:
         return refuse_unknown(
             "the commit that names the image", None, "see git-clean, or name an image by --tag"
@@ -182,13 +174,13 @@ def image(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             f"whether ECR holds {name}", facts.image, "correct what it says, then inv preflight"
         )
     if facts.requested_tag:
-        return asked_for(facts, name)
+        return _requested_image(facts, name)
     if facts.image is None:
         return ok(f"{name} is free: it will be built and pushed")
-    return tag_taken(facts, facts.image, name)
+    return _tag_taken(facts, facts.image, name)
 
 
-def asked_for(facts: ReleaseFacts, name: str) -> CheckResult:
+def _requested_image(facts: ReleaseFacts, name: str) -> CheckResult:
     if not isinstance(facts.image, Image):
         return refuse(
             f"ECR holds no image {name}, and --tag never builds",
@@ -198,13 +190,13 @@ def asked_for(facts: ReleaseFacts, name: str) -> CheckResult:
     return ok(f"{name} is {facts.image.digest}{at}")
 
 
-def tag_taken(facts: ReleaseFacts, found: Image, name: str) -> CheckResult:
+def _tag_taken(facts: ReleaseFacts, found: Image, name: str) -> CheckResult:
     if not isinstance(facts.checkout, Checkout):
         return refuse(
             f"{name} is taken, and the commit to compare it with could not be read", "see git-clean"
         )
     commit = facts.checkout.commit
-    if same_commit(commit.full, found.revision):
+    if _is_same_commit(commit.full, found.revision):
         return ok(f"{name} is in ECR already, made from this commit: {found.digest} is reused")
     made = (
         f"was made from {found.revision}"
@@ -222,22 +214,22 @@ def tag_taken(facts: ReleaseFacts, found: Image, name: str) -> CheckResult:
     )
 
 
-def same_commit(full: str, label: str | None) -> bool:
-    return bool(label) and len(label or "") >= SHORTEST_REVISION and full.startswith(label or "")
+def _is_same_commit(full: str, label: str | None) -> bool:
+    return bool(label) and len(label or "") >= _MIN_REVISION_LENGTH and full.startswith(label or "")
 
 
 def architecture(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """Fargate says `exec format error` of an image for another architecture, minutes later."""
+    """Check the CPU architecture; Fargate reports a mismatch late, as `exec format error`."""
     if not isinstance(facts.revision, TaskDefinition):
         return unknown("the task definition is not known")
-    wanted = plain(facts.revision.architecture)
+    wanted = _architecture(facts.revision.architecture)
     if isinstance(facts.image, Image):
-        return image_for(wanted, facts.image, facts)
-    if stale := local_for_another(facts, wanted):
+        return _image_architecture(wanted, facts.image, facts)
+    if stale := _local_image_mismatch(facts, wanted):
         return stale
     if not isinstance(facts.engine, EngineInfo):
         return unknown("the engine did not answer")
-    here = plain(facts.engine.architecture)
+    here = _architecture(facts.engine.architecture)
     if here != wanted:
         return warn(
             f"the task definition wants {wanted}, the engine is {here}: it builds for "
@@ -247,44 +239,40 @@ def architecture(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     return ok(f"{wanted}: task definition and engine agree")
 
 
-def image_for(wanted: str, found: Image, facts: ReleaseFacts) -> CheckResult:
+def _image_architecture(wanted: str, found: Image, facts: ReleaseFacts) -> CheckResult:
     if not found.architecture:
         return unknown(
             f"the configuration of image {facts.tag} names no architecture or could not be "
             f"read; wanted: {wanted}"
         )
-    if plain(found.architecture) != wanted:
+    if _architecture(found.architecture) != wanted:
         return refuse(
-            f"image {facts.tag} is for {plain(found.architecture)}; the task definition "
+            f"image {facts.tag} is for {_architecture(found.architecture)}; the task definition "
             f"wants {wanted}",
             "build it again for that platform, from a new commit",
         )
     return ok(f"{wanted}: task definition and image agree")
 
 
-def local_for_another(facts: ReleaseFacts, wanted: str) -> CheckResult | None:
-    """An image in the engine, made from this commit for another platform, would be pushed as it
-    is.
-    """
+def _local_image_mismatch(facts: ReleaseFacts, wanted: str) -> CheckResult | None:
+    """Refuse a local image of this commit built for another platform: it would be pushed."""
     local = facts.local_image
     if (
         not isinstance(local, LocalImage)
         or not isinstance(facts.checkout, Checkout)
-        or plain(local.architecture) == wanted
+        or _architecture(local.architecture) == wanted
     ):
         return None
-    if not same_commit(facts.checkout.commit.full, local.revision):
+    if not _is_same_commit(facts.checkout.commit.full, local.revision):
         return None
     return refuse(
-        f"the engine holds this commit’s image for {plain(local.architecture)}; the task "
+        f"the engine holds this commit’s image for {_architecture(local.architecture)}; the task "
         f"definition wants {wanted}",
         f"docker rmi {local.id}",
     )
 
 
-def plain(architecture: str) -> str:
-    """`amd64` for `X86_64`, `arm64` for `aarch64`: ECS, the kernel and Docker each have a word of
-    their own.
-    """
+def _architecture(architecture: str) -> str:
+    """Return `amd64` for `X86_64`, `arm64` for `aarch64`."""
     word = architecture.lower().split("/")[0]
-    return SAME_ARCHITECTURE.get(word, word)
+    return _ARCHITECTURE_ALIASES.get(word, word)
