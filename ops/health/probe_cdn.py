@@ -55,7 +55,7 @@ def _cached_page(inputs: SweepInputs, service: str, path: str) -> Iterable[Check
     environment = inputs.environment
     read = gather(
         answer=partial(
-            cloudfront.cached,
+            cloudfront.probe_cache,
             environment.site or "",
             path,
             inputs.context.timeout_s,

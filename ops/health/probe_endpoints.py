@@ -76,7 +76,7 @@ def _endpoints(inputs: SweepInputs) -> Iterable[Check]:
         read: Any = answers
         for (service, endpoint), one in zip(pages, read, strict=True):
             expected = endpoint.about(known[service]) if service in known else endpoint
-            results.append(rules.PageResult(service, layer, one.judged(expected)))
+            results.append(rules.PageResult(service, layer, one.to_answer(expected)))
     return [*checks, *rules.checks(results, environment.health.slow, own.late)]
 
 

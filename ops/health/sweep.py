@@ -41,8 +41,9 @@ _GRACE_S = 0.5
 
 
 def check_request(request: SweepRequest, settings: Settings) -> None:
-    """Raise ConfigError for an unknown group, an invalid expectation, or an unwritable --save
-    path.
+    """Check a request before the sweep.
+
+    Raises ConfigError for an unknown group, an invalid expectation, or an unwritable --save path.
     """
     for name in request.only:
         if name not in health_groups():

@@ -14,17 +14,19 @@ ROOT = Path(__file__).resolve().parents[2]
 CONVERTED = (
     "aws",
     "cdn",
-    "deploy",
-    "ecs",
-    "state",
-    "http",
-    "ssh",
-    "tools",
-    "sandbox",
     "core",
-    "platform",
+    "deploy",
     "dev",
+    "ecs",
+    "health",
+    "http",
+    "platform",
+    "preflight",
+    "sandbox",
+    "ssh",
+    "state",
     "tasks",
+    "tools",
 )
 MAX_LENGTH = 90
 BANNED_WORDS = (

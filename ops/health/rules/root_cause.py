@@ -1,4 +1,4 @@
-"""Find which failed check causes another, so that root causes are shown first.
+"""Find which failed check causes another, so that root causes come first.
 
 The first matching rule of `_CAUSE_ORDER` explains a check. An explained check stays failed.
 """
