@@ -193,15 +193,15 @@ def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monot
     """
     if not _in_foreground():
         return False
-    progress(f"{what} in {seconds:g} s; press a key to decide")
     import termios
     import tty
 
     descriptor = sys.stdin.fileno()
     try:
         before = termios.tcgetattr(descriptor)
-        tty.setcbreak(descriptor)  # this discards earlier input
+        tty.setcbreak(descriptor)  # this discards earlier input: announced only afterwards
         try:
+            progress(f"{what} in {seconds:g} s; press a key to decide")
             return _key_pressed(descriptor, clock() + seconds, clock)
         finally:
             termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)

@@ -61,7 +61,17 @@ def test_what_the_metadata_has_more_is_written_both_ways(here: Here, tmp_path: P
     )
     config = str(Path(__file__).resolve().parents[2] / "pyproject.toml")
     checked = subprocess.run(
-        [sys.executable, "-m", "ruff", "check", "--config", config, tmp_path / file],
+        # Alembic writes an operation a line, however long: alembic/versions is exempt from E501
+        [
+            sys.executable,
+            "-m",
+            "ruff",
+            "check",
+            "--config",
+            config,
+            "--ignore=E501",
+            tmp_path / file,
+        ],
         capture_output=True,
         text=True,
     )
