@@ -251,14 +251,14 @@ def read_answer(prompt: str, ask: Callable[[str], str] = input) -> str:
 def parse_seconds(option: str, text: str | None) -> float | None:
     """The value of an option such as `--timeout 5m` in seconds; None if it was not given.
 
-    Raises ConfigError (exit 2).
+    Raises ConfigError (exit 2), also for a --timeout of 0.
     """
     if text is None:
         return None
-    from ops.core.config.types import seconds
+    from ops.core.config.types import positive_seconds, seconds
 
     try:
-        return seconds(text)
+        return positive_seconds(text) if option == "timeout" else seconds(text)
     except ValueError as error:
         raise ConfigError(f"--{option} {text}", str(error), f"--{option} 5m") from None
 

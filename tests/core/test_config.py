@@ -11,6 +11,7 @@ import yaml
 from ops.core.config import load
 from ops.core.config.types import seconds
 from ops.core.errors import ConfigError
+from ops.core.ui import parse_seconds
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = {"ecs_service": "backend", "container": "backend", "repository": "davidshaevel/backend"}
@@ -126,6 +127,22 @@ def test_no_durations(text: Any) -> None:
     """Anything else is refused with the forms that are allowed."""
     with pytest.raises(ValueError, match="5m"):
         seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "allowed"), [("9999999h", "at most a year"), ("0", "more than 0")]
+)
+def test_a_limit_is_more_than_nothing_and_at_most_a_year(text: str, allowed: str) -> None:
+    """Zero seconds would end every wait at once, and timers overflow at some length."""
+    with pytest.raises(ConfigError, match=allowed):
+        read(environment(deploy_timeout=text), Path())
+    with pytest.raises(ConfigError, match=allowed):
+        parse_seconds("timeout", text)
+
+
+def test_no_wait_for_a_lock_is_allowed() -> None:
+    """`--lock-wait 0` asks for none."""
+    assert parse_seconds("lock-wait", "0") == 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ops.core.config.types import Model, Port, Seconds, Text
+from ops.core.config.types import Model, Port, PositiveSeconds, Seconds, Text
 
 
 class Database(Model):
@@ -79,4 +79,4 @@ class Bastion(Model):
         ".cache/ecs-runbook",
         description="Folder on that host, below its home, for bundles and runs.",
     )
-    connect_timeout: Seconds = Field(10.0, description="Longest wait for the connection.")
+    connect_timeout: PositiveSeconds = Field(10.0, description="Longest wait for the connection.")

@@ -18,6 +18,7 @@ from ops.core.config.types import (
     Model,
     PathPattern,
     Port,
+    PositiveSeconds,
     Seconds,
     Text,
     Variable,
@@ -102,7 +103,7 @@ class Aws(Model):
     endpoint: Text | None = Field(None, description="Endpoint of a local AWS.")
     access_key: Text | None = None
     secret_key: Text | None = None
-    read_timeout: Seconds = Field(
+    read_timeout: PositiveSeconds = Field(
         10.0,
         description="Longest silence of one call (S3: half, logs, RDS, CloudFront: twice of it).",
     )
@@ -137,10 +138,10 @@ class Cdn(Model):
     origin: Literal["http-only", "https-only", "match-viewer"] | None = Field(
         None, description="Protocol that it must use for its origins."
     )
-    timeout: Seconds = Field(
+    timeout: PositiveSeconds = Field(
         900.0, description="Longest wait for an invalidation (they take minutes)."
     )
-    poll: Seconds = Field(5.0, description="Between two GetInvalidation.")
+    poll: PositiveSeconds = Field(5.0, description="Between two GetInvalidation.")
 
 
 class Terraform(Model):
@@ -154,7 +155,7 @@ class Terraform(Model):
         default_factory=list, description="Files for -var-file, relative to the directory."
     )
     workspace: Text | None = Field(None, description="Workspace; without it, the default one.")
-    timeout: Seconds = Field(
+    timeout: PositiveSeconds = Field(
         1800.0,
         description="Longest run of one Terraform command; then it is interrupted.",
     )
@@ -167,16 +168,16 @@ class Terraform(Model):
 class Health(Model):
     """Deadlines, thresholds, history and extra pages of `inv health.all`."""
 
-    deadline: Seconds = Field(
+    deadline: PositiveSeconds = Field(
         30.0, description="Longest run of one sweep; a check without an answer by then is unknown."
     )
-    timeout: Seconds = Field(10.0, description="Longest wait for one page or call.")
+    timeout: PositiveSeconds = Field(10.0, description="Longest wait for one page or call.")
     keep: int = Field(
         20,
         ge=1,
         description="How many earlier runs are stored on this machine, for comparison.",
     )
-    slow: Seconds = Field(2.0, description="A page that takes longer is a failure.")
+    slow: PositiveSeconds = Field(2.0, description="A page that takes longer is a failure.")
     recent: Seconds = Field(
         300.0,
         description="Errors logged within this time are a failure; older ones are only reported.",
@@ -188,7 +189,10 @@ class Health(Model):
         21, ge=0, description="A certificate that expires within this many days is a failure."
     )
     slower: float = Field(
-        3.0, gt=1, description="A page that takes this many times as long as before is a change."
+        3.0,
+        gt=1,
+        allow_inf_nan=False,
+        description="A page that takes this many times as long as before is a change.",
     )
     endpoints: list[Endpoint] = Field(
         default_factory=list, description="Pages that belong to no service."
@@ -233,8 +237,8 @@ class Environment(Model):
     bastion: Bastion | None = None
     health: Health = Health()
     state: State | None = None
-    deploy_timeout: Seconds = Field(900.0, description="Longest wait for a rollout.")
-    poll: Seconds = Field(4.0, description="Between two DescribeServices while watching.")
+    deploy_timeout: PositiveSeconds = Field(900.0, description="Longest wait for a rollout.")
+    poll: PositiveSeconds = Field(4.0, description="Between two DescribeServices while watching.")
     contacts: list[str] = Field(default_factory=list, description="Shown when a deploy fails.")
 
     def pages(self) -> list[tuple[str, Endpoint]]:

@@ -16,16 +16,31 @@ from pydantic import (
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smh]?)")
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_MAX_SECONDS = 8760 * 3600  # a longer wait is a typing error, and timers overflow at some length
 
 
 def seconds(value: Any) -> float:
-    """`300`, `"300"`, `"5m"`, `"1h"` or `"30s"` in seconds. Raises ValueError naming the forms."""
+    """`300`, `"300"`, `"5m"`, `"1h"` or `"30s"` in seconds, at most a year.
+
+    Raises ValueError naming the forms.
+    """
     found = _DURATION.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
     if not found:
         raise ValueError(
             "allowed: a number of seconds, or a number with s, m or h (300, 30s, 5m, 1h)"
         )
-    return float(found["number"]) * _UNIT_SECONDS[found["unit"]]
+    result = float(found["number"]) * _UNIT_SECONDS[found["unit"]]
+    if result > _MAX_SECONDS:
+        raise ValueError("allowed: at most a year (8760h)")
+    return result
+
+
+def positive_seconds(value: Any) -> float:
+    """As `seconds`, for a limit or an interval, which cannot be zero."""
+    result = seconds(value)
+    if not result:
+        raise ValueError("allowed: more than 0 seconds (30s, 5m, 1h)")
+    return result
 
 
 def _relative_web_path(value: str) -> str:
@@ -53,6 +68,7 @@ def path_pattern(value: str) -> str:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds)]
+PositiveSeconds = Annotated[float, BeforeValidator(positive_seconds)]
 WebPath = Annotated[str, AfterValidator(_relative_web_path)]
 PathPattern = Annotated[str, AfterValidator(path_pattern)]
 Account = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{12}$")]
