@@ -6,11 +6,12 @@ See runbook 3, steps 5 and 7.
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ops.aws import ecs
 from ops.aws.facts import ServiceState
@@ -18,10 +19,12 @@ from ops.cdn import cloudfront
 from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.cdn.rules import distribution as rules
 from ops.core import ui
+from ops.core.apply import Journal, StepHandlers, apply
 from ops.core.errors import OpsError, Refused, TimedOut
 from ops.core.findings import Unknown
 from ops.core.parallel import gather
 from ops.core.plan import Plan, Step
+from ops.core.result import Report
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -87,13 +90,67 @@ def _read_progress(
         return made
 
 
-def plan(distribution: Distribution, paths: Sequence[str]) -> Plan:
-    """The plan of `cdn.invalidate`."""
-    says = (
-        f"Invalidate {', '.join(paths)} at CloudFront distribution {distribution} and wait "
-        f"until it is completed"
-    )
-    return Plan((Step("invalidate", says),))
+@dataclass(frozen=True)
+class InvalidateCache(Step):
+    """Invalidate `paths`, once per `reference` (CloudFront's CallerReference), and wait."""
+
+    verb: ClassVar[str] = "invalidate"
+    distribution: Distribution
+    paths: tuple[str, ...]
+    reference: str
+
+    def __str__(self) -> str:
+        return (
+            f"Invalidate {', '.join(self.paths)} at CloudFront distribution {self.distribution} "
+            f"and wait until it is completed"
+        )
+
+
+@dataclass
+class CacheInvalidation:
+    """The planned change of `cdn.invalidate`."""
+
+    platform: Platform
+    step: InvalidateCache
+    timeout_s: float | None = None
+
+    @classmethod
+    def planned(
+        cls, platform: Platform, paths: tuple[str, ...], timeout_s: float | None = None
+    ) -> CacheInvalidation:
+        """Plan the invalidation of `paths` at the environment's distribution."""
+        step = InvalidateCache(find(platform), paths, f"inv-{uuid.uuid4()}")
+        return cls(platform, step, timeout_s)
+
+    def preview(self) -> Plan:
+        return Plan((self.step,))
+
+    def confirm(self, *, yes: bool) -> None:
+        """Ask for the environment's name if it is protected."""
+        name = self.platform.settings.name
+        if self.platform.settings.environment.protected:
+            paths = ", ".join(self.step.paths)
+            what = f"invalidate {paths} at {self.step.distribution} of {name}"
+            ui.confirm(what, yes=yes, typed=name)
+
+    def apply(self) -> Report:
+        """Invalidate and wait; raises as `invalidate` does."""
+        made: list[Invalidation] = []
+
+        def run(step: InvalidateCache) -> None:
+            wanted = (step.distribution, step.paths, step.reference)
+            made.append(invalidate(self.platform, *wanted, self.timeout_s))
+
+        handlers = StepHandlers()
+        handlers.add(InvalidateCache, run)
+        apply(self.preview(), handlers, Journal(ui.progress))
+        document = {
+            "environment": self.platform.settings.name,
+            "distribution": self.step.distribution.id,
+            "invalidation": made[0].as_document(),
+        }
+        paths = ", ".join(self.step.paths)
+        return Report(document, f"invalidated {paths} at {self.step.distribution}")
 
 
 @dataclass(frozen=True)
@@ -104,7 +161,12 @@ class CdnStatus:
     distribution: Distribution
     open: tuple[Invalidation, ...]
 
-    def as_document(self) -> dict[str, Any]:
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.distribution.enabled else 1
+
+    @property
+    def document(self) -> dict[str, Any]:
         """The document of `cdn.status --json`."""
         deployed = self.distribution.status == "Deployed"
         invalidations = [each.as_document() for each in self.open]
@@ -115,7 +177,8 @@ class CdnStatus:
             "open_invalidations": invalidations,
         }
 
-    def as_text(self) -> str:
+    @property
+    def text(self) -> str:
         found = self.distribution
         lines = [
             f"{found}: {found.status}, {'enabled' if found.enabled else 'DISABLED'}, {found.domain}"
@@ -192,7 +255,12 @@ class CacheCheck:
     def ok(self) -> bool:
         return all(page.ok for page in self.pages)
 
-    def as_document(self) -> dict[str, Any]:
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.ok else 1
+
+    @property
+    def document(self) -> dict[str, Any]:
         """The document of `cdn.check --json`."""
         pages = [page.as_document() for page in self.pages]
         return {
@@ -202,7 +270,8 @@ class CacheCheck:
             "pages": pages,
         }
 
-    def as_text(self) -> str:
+    @property
+    def text(self) -> str:
         lines = [page.as_text() for page in self.pages]
         return "\n".join(
             [*lines, "next: inv cdn.invalidate"]

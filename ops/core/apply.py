@@ -10,22 +10,64 @@ interruption during the undo stops the undo, and the journal lists what was not 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, TypeVar
 
 from ops.core.errors import OpsError
-from ops.core.plan import Plan, Step
+from ops.core.plan import PlainStep, Plan, Step
+
+S = TypeVar("S", bound=Step)
 
 
-class StepHandler(Protocol):
-    """How a verb is done and undone."""
+class StepHandlers:
+    """The handlers of a plan's steps, by step class.
+
+        handlers = StepHandlers()
+        handlers.add(PushImage, push)
+        handlers.add(UpdateService, update, undo=roll_back)
+
+    A handler executes exactly the fields of the step that it receives.
+    """
+
+    def __init__(self) -> None:
+        self._by_class: dict[Any, tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
+
+    def add(
+        self,
+        kind: type[S],
+        do: Callable[[S], None],
+        undo: Callable[[S], None] | None = None,
+    ) -> None:
+        """Handle steps of class `kind`.
+
+        `do` runs the step, and raises to stop the plan. `undo` undoes it; it is called for a step
+        that had begun, whether or not it had ended, if `step.undo` names an undo.
+        """
+        self._by_class[kind] = (do, undo or _refuse_undo)
+
+    def add_verb(
+        self,
+        verb: str,
+        do: Callable[[Any], None],
+        undo: Callable[[Any], None] | None = None,
+    ) -> None:
+        """Handle each `PlainStep` with this verb."""
+        self._by_class[verb] = (do, undo or _refuse_undo)
 
     def do(self, step: Step) -> None:
-        """Run the step; raise to stop the plan."""
+        self._by_class[_key(step)][0](step)
 
     def undo(self, step: Step) -> None:
-        """Undo the step; called for a step that had begun, whether or not it had ended."""
+        self._by_class[_key(step)][1](step)
+
+
+def _key(step: Step) -> object:
+    return step.verb if isinstance(step, PlainStep) else type(step)
+
+
+def _refuse_undo(step: Step) -> None:
+    raise OpsError(f"step {step.verb} has no undo", "a plan named one", "report this")
 
 
 @dataclass
@@ -66,24 +108,24 @@ class Journal:
     cause: BaseException | None = None
 
 
-def apply(plan: Plan, doers: Mapping[str, StepHandler], journal: Journal) -> None:
+def apply(plan: Plan, handlers: StepHandlers, journal: Journal) -> None:
     """Run every step of `plan` in order; on an error, undo what had begun and raise it."""
     try:
         for step in plan.steps:
-            _carry_out(step, doers, journal)
+            _carry_out(step, handlers, journal)
     except BaseException as error:
         journal.cause = error
-        _undo_all(doers, journal)
+        _undo_all(handlers, journal)
         raise
 
 
-def _carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) -> None:
+def _carry_out(step: Step, handlers: StepHandlers, journal: Journal) -> None:
     """Run one step, recorded before it runs."""
     entry, began = StepRecord(step), journal.clock()
     journal.guard()
     journal.entries.append(entry)
     try:
-        doers[step.verb].do(step)
+        handlers.do(step)
         entry.status = "done"
     except BaseException as error:
         entry.failed = not getattr(error, "untouched", False)
@@ -93,7 +135,7 @@ def _carry_out(step: Step, doers: Mapping[str, StepHandler], journal: Journal) -
         entry.took_s = journal.clock() - began
 
 
-def _undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
+def _undo_all(handlers: StepHandlers, journal: Journal) -> None:
     """Undo what had begun, newest first.
 
     An undo that fails is reported and does not stop the others.
@@ -107,7 +149,7 @@ def _undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
         entry = pending.pop(0)
         try:
             journal.guard()
-            doers[entry.step.verb].undo(entry.step)
+            handlers.undo(entry.step)
             entry.status = "undone"
         except KeyboardInterrupt as second:
             for still in (entry, *pending):
@@ -123,19 +165,6 @@ def _undo_all(doers: Mapping[str, StepHandler], journal: Journal) -> None:
 
 def _mark_not_undone(entry: StepRecord, journal: Journal, why: str) -> None:
     entry.status = "left"
-    line = f"not undone: {entry.step.says} (undo: {entry.step.undo}): {why}"
+    line = f"not undone: {entry.step} (undo: {entry.step.undo}): {why}"
     journal.left.append(line)
     journal.says(line)
-
-
-@dataclass(frozen=True)
-class NoUndo:
-    """A step that needs no undo, such as building an image that no task runs."""
-
-    act: Callable[[Step], None]
-
-    def do(self, step: Step) -> None:
-        self.act(step)
-
-    def undo(self, step: Step) -> None:
-        raise OpsError(f"step {step.verb} has no undo", "a plan named one", "report this")

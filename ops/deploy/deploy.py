@@ -18,7 +18,7 @@ from ops.core import ui
 from ops.core.apply import Journal, StepRecord, apply
 from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
 from ops.core.findings import Evidence, Finding, Verdict
-from ops.core.plan import Plan
+from ops.core.plan import PlainStep, Plan, Step
 from ops.deploy import schema_compat, verify
 from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.result import DeployRequest, DeployResult, record, refusing
@@ -83,7 +83,7 @@ def release(
         ui.refuse_unanswerable(question)  # before the preflight, which would be in vain
     health = _start_health_snapshot(platform, name)
     facts, items, shown = plan_deploy(platform, name, request)
-    ui.progress(shown.as_text())
+    ui.progress(shown.text)
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
     me = lock.myself(f"deploy {facts.tag}", commit.short if commit else "")
     location = lock.LockLocation.of(platform.cloud, platform.settings, name)
@@ -159,7 +159,7 @@ def _replan_under_lock(
             "run it again",
         )
     ui.progress("the world has moved since; the plan is now:")
-    ui.progress(then.as_text())
+    ui.progress(then.text)
     return now, then
 
 
@@ -276,10 +276,14 @@ def report_not_undone(done: DeployResult) -> None:
             why = (
                 "--no-rollback" if done.context.no_rollback else "no revision has been seen healthy"
             )
-            done.journal.left.append(f"not undone: {entry.step.says}: {why}")
+            done.journal.left.append(f"not undone: {entry.step}: {why}")
             ui.progress(done.journal.left[-1])
         if (not entry.step.undo or entry.status == "left") and not _lock_lost(done):
-            done.left_in_place = _left_in_place(done.context, entry.step.values.get("back"))
+            done.left_in_place = _left_in_place(done.context, _rollback_target(entry.step))
+
+
+def _rollback_target(step: Step) -> str | None:
+    return step.values.get("back") if isinstance(step, PlainStep) else None
 
 
 def _left_in_place(context: DeployContext, back: str | None) -> str:
@@ -426,7 +430,7 @@ def build_image(platform: Platform, name: str, *, push: bool) -> DeployContext:
     """Run `build`, or `build` and `push`, alone; the service is not changed."""
     facts = release_facts(platform, name, None, tests=False)
     plan = plan_image(facts, push=push)
-    ui.progress(plan.as_text())
+    ui.progress(plan.text)
     context = DeployContext(platform, name, facts, 0.0, display.create_display)
     apply(plan, step_handlers(context), Journal(ui.progress))
     return context

@@ -12,7 +12,7 @@ from ops.core import ui
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.findings import Unknown, Verdict
 from ops.core.parallel import try_call
-from ops.core.plan import Step
+from ops.core.plan import PlainStep
 from ops.deploy import invalidate
 from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.rules.plan import with_image
@@ -20,7 +20,7 @@ from ops.deploy.rules.plan import with_image
 _UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
 
 
-def register(context: DeployContext, step: Step) -> None:
+def register(context: DeployContext, step: PlainStep) -> None:
     """Register a revision from the service's own, not the family's latest.
 
     An equal latest revision (left by a killed run) is reused.
@@ -67,7 +67,7 @@ class Update:
 
     context: DeployContext
 
-    def do(self, step: Step) -> None:
+    def do(self, step: PlainStep) -> None:
         context = self.context
         if "deployment" in step.values:
             context.deployment = step.values["deployment"]
@@ -76,7 +76,7 @@ class Update:
         context.deployment = update_service(context, context.revision.arn)
         ui.progress(f"  deployment {context.deployment}")
 
-    def undo(self, step: Step) -> None:
+    def undo(self, step: PlainStep) -> None:
         context, back = self.context, step.values["back"]
         if context.watch_result and context.watch_result.verdict in (
             Verdict.SUPERSEDED,

@@ -19,11 +19,11 @@ from ops.core.findings import Evidence, Finding
 from ops.ecs.display import finding_lines
 
 if TYPE_CHECKING:
-    from ops.core.plan import Step
+    from ops.core.plan import PlainStep
     from ops.deploy.context import DeployContext
 
 
-def invalidate(context: DeployContext, step: Step) -> None:
+def invalidate(context: DeployContext, step: PlainStep) -> None:
     """The deploy's own step.
 
     A failure causes no undo; it decides the verdict at the end.

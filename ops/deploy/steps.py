@@ -12,10 +12,10 @@ from pathlib import Path
 from ops.aws import ecr
 from ops.aws.facts import ServiceState
 from ops.core import ui
-from ops.core.apply import NoUndo, StepHandler
+from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Evidence, Finding, Unknown, Verdict
-from ops.core.plan import Step
+from ops.core.plan import PlainStep
 from ops.deploy import invalidate, verify
 from ops.deploy.context import DeployContext, RolloutFailed
 from ops.deploy.ecs_rollout import Update, register
@@ -23,8 +23,8 @@ from ops.tools import docker, git
 from ops.tools.facts import Checkout
 
 
-def step_handlers(context: DeployContext) -> dict[str, StepHandler]:
-    """The handler of each verb, for `ops.core.apply.apply`."""
+def step_handlers(context: DeployContext) -> StepHandlers:
+    """The handler of each step, for `ops.core.apply.apply`."""
     acts = {
         "build": _build,
         "push": _push,
@@ -33,19 +33,18 @@ def step_handlers(context: DeployContext) -> dict[str, StepHandler]:
         "watch": _watch_rollout,
     }
     acts |= {"invalidate": invalidate.invalidate, "prove": _prove_release}
-    simple: dict[str, StepHandler] = {
-        verb: NoUndo(partial(act, context)) for verb, act in acts.items()
-    }
+    handlers, update = StepHandlers(), Update(context)
+    for verb, act in acts.items():
+        handlers.add_verb(verb, partial(act, context))
+    handlers.add_verb("update", update.do, update.undo)
     if context.platform.settings.environment.rollout == "terraform":
-        from ops.deploy.terraform_rollout import (
-            step_handlers as by_terraform,
-        )  # it imports this module
+        from ops.deploy.terraform_rollout import add_handlers  # it imports this module
 
-        return {**simple, "update": Update(context), **by_terraform(context)}
-    return {**simple, "update": Update(context)}
+        add_handlers(handlers, context)
+    return handlers
 
 
-def _build(context: DeployContext, step: Step) -> None:
+def _build(context: DeployContext, step: PlainStep) -> None:
     """Build the image from the commit itself.
 
     `git archive` leaves uncommitted files out (runbook 2, step 1).
@@ -76,7 +75,7 @@ def _build(context: DeployContext, step: Step) -> None:
         )
 
 
-def _push(context: DeployContext, step: Step) -> None:
+def _push(context: DeployContext, step: PlainStep) -> None:
     """Push the image to ECR.
 
     The token comes from the API and goes into the request's header, never into argv or a file
@@ -93,7 +92,7 @@ def _push(context: DeployContext, step: Step) -> None:
     ui.progress(f"  {context.image} is {context.digest}")
 
 
-def _latest(context: DeployContext, step: Step) -> None:
+def _latest(context: DeployContext, step: PlainStep) -> None:
     """Move the tag `latest` (runbook 2).
 
     Only if the repository's tags are mutable; a failure does not fail the deploy.
@@ -117,7 +116,7 @@ def _latest(context: DeployContext, step: Step) -> None:
         ui.progress(f"  latest was not moved: {error.why}")
 
 
-def _watch_rollout(context: DeployContext, step: Step) -> None:
+def _watch_rollout(context: DeployContext, step: PlainStep) -> None:
     """Watch the deployment; raise RolloutFailed unless it succeeds."""
     if context.deployment is None:
         raise Unreachable(
@@ -138,7 +137,7 @@ def _watch_rollout(context: DeployContext, step: Step) -> None:
         raise RolloutFailed(context.watch_result.verdict, context.watch_result.why)
 
 
-def _prove_release(context: DeployContext, step: Step) -> None:
+def _prove_release(context: DeployContext, step: PlainStep) -> None:
     """Verify the running images and the endpoints; raise RolloutFailed if unhealthy."""
     seen = verify.verify_images(context.platform, context.name, context.digest)
     if isinstance(seen.wrong, Unknown):

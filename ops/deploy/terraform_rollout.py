@@ -16,10 +16,10 @@ from dataclasses import dataclass, field, replace
 from ops.aws import ecs
 from ops.aws.facts import ServiceState, TaskDefinition
 from ops.core import ui
-from ops.core.apply import NoUndo, StepHandler
+from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError, Refused
 from ops.core.findings import Evidence, Finding, Verdict
-from ops.core.plan import Step
+from ops.core.plan import PlainStep
 from ops.deploy import terraform_inputs
 from ops.deploy.context import DeployContext, Rollback
 from ops.deploy.ecs_rollout import (
@@ -41,14 +41,13 @@ _IGNORED = "task_definition_ignored"
 _LOCK_WAIT_S = 30.0  # for a state lock: a killed run's Terraform may still be ending its apply
 
 
-def step_handlers(context: DeployContext) -> dict[str, StepHandler]:
-    """The handler of each verb; the three share one rollout."""
+def add_handlers(handlers: StepHandlers, context: DeployContext) -> None:
+    """Handle Terraform's three steps; they share one rollout."""
     rollout = TerraformRollout(context)
-    return {
-        "tf-check": NoUndo(rollout.check),
-        "tf-plan": NoUndo(rollout.make_plan),
-        "tf-apply": TerraformApply(rollout),
-    }
+    apply = TerraformApply(rollout)
+    handlers.add_verb("tf-check", rollout.check)
+    handlers.add_verb("tf-plan", rollout.make_plan)
+    handlers.add_verb("tf-apply", apply.do, apply.undo)
 
 
 @dataclass
@@ -83,7 +82,7 @@ class TerraformRollout:
         """Mark the start of the undo, to which a short `--timeout` does not apply."""
         self.rolling_back, self._workspace = True, None
 
-    def check(self, step: Step) -> None:
+    def check(self, step: PlainStep) -> None:
         """Check Terraform before anything is built.
 
         It is installed and initialised, declares the image's variable, and its inputs are
@@ -96,7 +95,7 @@ class TerraformRollout:
         terraform_inputs.confirm(self.context, self.workspace.tf)
         flow.ensure_initialised(self.workspace)
 
-    def make_plan(self, step: Step) -> None:
+    def make_plan(self, step: PlainStep) -> None:
         """Plan the new image, show the plan, and confirm changes beyond this deploy."""
         terraform_inputs.refuse_moved(self.context, self.workspace.tf)
         self.planned = planned = self.plan(self.context.image)
@@ -310,7 +309,7 @@ class TerraformApply:
 
     rollout: TerraformRollout
 
-    def do(self, step: Step) -> None:
+    def do(self, step: PlainStep) -> None:
         context = self.rollout.context
         if "deployment" in step.values:
             context.deployment = step.values["deployment"]
@@ -333,7 +332,7 @@ class TerraformApply:
             )
         return primary.id
 
-    def undo(self, step: Step) -> None:
+    def undo(self, step: PlainStep) -> None:
         context, back = self.rollout.context, step.values["back"]
         if context.watch_result and context.watch_result.verdict is Verdict.SUPERSEDED:
             return

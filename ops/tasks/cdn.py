@@ -16,33 +16,12 @@ PATHS = (
 @ops_task(options=("plan", "yes", "json", "timeout"), help={"paths": PATHS}, repeated=("paths",))
 def invalidate(session: Session, paths: list[str] | None = None) -> None:
     """Invalidate paths in the CDN's cache, and wait until this is complete."""
-    import uuid
-
     from ops.cdn import invalidate as flow
-    from ops.core import ui
     from ops.platform import Platform
 
     wanted = patterns(paths or ())
-    platform, limit = Platform.of(session.settings), session.timeout_s()
-    distribution = flow.find(platform)
-    plan = flow.plan(distribution, wanted)
-    if session.plan:
-        session.report(plan.as_document(), plan.as_text())
-        return
-    name = session.settings.name
-    if session.settings.environment.protected:
-        ui.confirm(
-            f"invalidate {', '.join(wanted)} at {distribution} of {name}",
-            yes=session.yes,
-            typed=name,
-        )
-    done = flow.invalidate(platform, distribution, wanted, f"inv-{uuid.uuid4()}", limit)
-    document = {
-        "environment": name,
-        "distribution": distribution.id,
-        "invalidation": done.as_document(),
-    }
-    session.report(document, f"invalidated {', '.join(wanted)} at {distribution}")
+    platform = Platform.of(session.settings)
+    session.carry_out(flow.CacheInvalidation.planned(platform, wanted, session.timeout_s()))
 
 
 def patterns(given: list[str] | tuple[str, ...]) -> tuple[str, ...]:
@@ -73,9 +52,7 @@ def status(session: Session) -> None:
     from ops.cdn import invalidate as flow
     from ops.platform import Platform
 
-    seen = flow.status(Platform.of(session.settings))
-    session.report(seen.as_document(), seen.as_text())
-    session.leave(0 if seen.distribution.enabled else 1)
+    session.report(flow.status(Platform.of(session.settings)))
 
 
 @ops_task(options=("json",))
@@ -84,6 +61,4 @@ def check(session: Session) -> None:
     from ops.cdn import invalidate as flow
     from ops.platform import Platform
 
-    seen = flow.check_cache(Platform.of(session.settings))
-    session.report(seen.as_document(), seen.as_text())
-    session.leave(0 if seen.ok else 1)
+    session.report(flow.check_cache(Platform.of(session.settings)))

@@ -93,7 +93,7 @@ def deploy(name: str) -> Any:
         platform = Platform.of(session.settings)
         if session.plan:
             plan = flow.plan_deploy(platform, name, request)[2]
-            session.report(plan.as_document(), plan.as_text())
+            session.report(plan)
             return
         done = flow.release(platform, name, request, display.create_display)
         session.report(done.as_document(), done.as_text())

@@ -33,6 +33,7 @@ from ops.tasks.core_options import check_core_options
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
+    from ops.core.result import PlannedChange, Result
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,8 +100,29 @@ class Session:
 
         return ui.parse_seconds("wait", self.wait) or 0.0
 
-    def report(self, document: Any, text: str) -> None:
-        """The task's answer: the document with `--json`, else the text."""
+    def carry_out(self, change: PlannedChange) -> None:
+        """Report the change's plan with `--plan`; else confirm it, apply it and report the result.
+
+        The only place that handles `--plan`.
+        """
+        if self.plan:
+            self.report(change.preview())
+            return
+        change.confirm(yes=self.yes)
+        self.report(change.apply())
+
+    def report(self, result: Result | Any, text: str | None = None) -> None:
+        """Print the result, its document with `--json`, else its text; exit with its exit code.
+
+        `report(document, text)`, which does not exit, is the old form.
+        """
+        if text is not None:
+            self._print(result, text)
+            return
+        self._print(result.document, result.text)
+        self.leave(result.exit_code)
+
+    def _print(self, document: Any, text: str) -> None:
         from ops.core import ui
 
         if self.json:

@@ -5,28 +5,56 @@ the one that is raised.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import pytest
 
-from ops.core.apply import Journal, apply
+from ops.core.apply import Journal, StepHandlers, apply
 from ops.core.errors import Interrupted, OpsError, Refused
 from ops.core.plan import Plan, Step
 
-PLAN = Plan(
-    (
-        Step("one", "Do one", "undo one"),
-        Step("two", "Do two"),
-        Step("three", "Do three", "undo three"),
-    )
-)
+
+@dataclass(frozen=True)
+class One(Step):
+    verb: ClassVar[str] = "one"
+
+    def __str__(self) -> str:
+        return f"Do {self.verb}"
+
+    @property
+    def undo(self) -> str | None:
+        return f"undo {self.verb}"
+
+
+@dataclass(frozen=True)
+class Two(One):
+    verb: ClassVar[str] = "two"
+
+    @property
+    def undo(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Three(One):
+    verb: ClassVar[str] = "three"
+
+
+PLAN = Plan((One(), Two(), Three()))
 
 
 @dataclass
 class Recorder:
-    """A doer that notes what it is asked and fails where told."""
+    """Notes what it is asked, and fails where `fails` has an error."""
 
     log: list[str]
     fails: dict[str, BaseException] = field(default_factory=dict)
+
+    def handlers(self) -> StepHandlers:
+        handlers = StepHandlers()
+        for kind in (One, Two, Three):
+            handlers.add(kind, self.do, self.undo)
+        return handlers
 
     def do(self, step: Step) -> None:
         self.note(f"do {step.verb}")
@@ -46,7 +74,7 @@ def run(**fails: BaseException) -> tuple[list[str], Journal, BaseException | Non
     recorder = Recorder(log, {key.replace("_", " "): error for key, error in fails.items()})
     journal = Journal(said.append)
     try:
-        apply(PLAN, dict.fromkeys(("one", "two", "three"), recorder), journal)
+        apply(PLAN, recorder.handlers(), journal)
     except BaseException as error:
         return log, journal, error
     return log, journal, None
@@ -95,7 +123,7 @@ def test_nothing_is_undone_where_the_guard_says_no() -> None:
 
     journal = Journal(lambda line: None, guard)
     with pytest.raises(OpsError, match="lock lost"):
-        apply(PLAN, dict.fromkeys(("one", "two", "three"), Recorder(log)), journal)
+        apply(PLAN, Recorder(log).handlers(), journal)
     assert log == ["do one"] and [entry.status for entry in journal.entries] == ["left"]
     assert "ann on laptop" in journal.left[0]
 
@@ -118,5 +146,35 @@ def test_a_second_interrupt_stops_the_undo() -> None:
 
 def test_a_plan_prints_its_steps_and_their_undo() -> None:
     """`--plan` is the same data as text and as a document."""
-    assert "undo: undo three" in PLAN.as_text()
-    assert PLAN.as_document()["plan"][1] == {"verb": "two", "says": "Do two", "undo": None}
+    assert "undo: undo three" in PLAN.text
+    assert PLAN.document["plan"][1] == {"verb": "two", "says": "Do two", "undo": None}
+
+
+@dataclass(frozen=True)
+class Numbered(Step):
+    verb: ClassVar[str] = "three"  # as Three
+    number: int
+
+    def __str__(self) -> str:
+        return f"Do number {self.number}"
+
+
+def test_a_handler_gets_its_own_step_with_its_fields() -> None:
+    """Steps are dispatched by their class, also where two classes share a verb."""
+    numbers: list[int] = []
+    handlers = StepHandlers()
+    handlers.add(Numbered, lambda step: numbers.append(step.number))
+    handlers.add(Three, lambda step: numbers.append(-1))
+    apply(Plan((Numbered(7), Three())), handlers, Journal(lambda line: None))
+    assert numbers == [7, -1]
+
+
+def test_an_undo_that_no_handler_has_is_reported() -> None:
+    """A step that names an undo, and a handler without one."""
+    handlers = StepHandlers()
+    handlers.add(One, lambda step: None)
+    handlers.add(Numbered, lambda step: [][step.number])
+    journal = Journal(lambda line: None)
+    with pytest.raises(IndexError):
+        apply(Plan((One(), Numbered(1))), handlers, journal)
+    assert "step one has no undo" in journal.left[0]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ops.ecs.interfaces import WatchResult
 
 from ops.aws import session
 from ops.aws.facts import Image
@@ -21,20 +20,21 @@ from ops.core.apply import Journal, StepRecord
 from ops.core.config.settings import Environment, Service, Settings
 from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
 from ops.core.findings import Verdict
-from ops.core.plan import Plan, Step
+from ops.core.plan import PlainStep, Plan
 from ops.deploy import deploy
 from ops.deploy.context import DeployContext, Rollback
 from ops.deploy.result import DeployRequest, DeployResult, refusing
 from ops.ecs import display
+from ops.ecs.watch import WatchResult
 from ops.health.before_after import BeforeAfter
 from ops.platform import Platform
 from ops.state import lock, lock_admin, records
 from tests import plain_aws
 from tests.deploy.test_plan import FACTS
 
-REGISTER = Step("register", "Register a revision")
-UPDATE = Step("update", "Update the service", "UpdateService back", {"back": "backend:7"})
-GO_ON = Step("update", "Go on with the roll-out under way", None, {"deployment": "ecs-svc/1"})
+REGISTER = PlainStep("register", "Register a revision")
+UPDATE = PlainStep("update", "Update the service", "UpdateService back", {"back": "backend:7"})
+GO_ON = PlainStep("update", "Go on with the roll-out under way", None, {"deployment": "ecs-svc/1"})
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_what_was_changed_and_then_failed_is_no_refusal(platform: Platform) -> N
     own advice is said.
     """
     done = release(platform)
-    deploy.run(done, Plan((GO_ON, Step("watch", "Watch"))), lock.myself("", ""))
+    deploy.run(done, Plan((GO_ON, PlainStep("watch", "Watch"))), lock.myself("", ""))
     assert done.verdict is Verdict.FAILED
     (finding,) = done.findings
     assert finding.cause == "not_completed" and finding.fix == (
@@ -138,7 +138,7 @@ def test_what_a_release_is_called_that_ended_by_an_error(
 def test_a_refused_step_has_touched_nothing(platform: Platform, status: str, touched: bool) -> None:
     """A held lock at the apply is no change; whatever else became of a changing step may be one."""
     done = release(platform)
-    done.journal.entries.append(StepRecord(Step("tf-apply", "Apply"), status))
+    done.journal.entries.append(StepRecord(PlainStep("tf-apply", "Apply"), status))
     assert deploy.service_changed(done) is touched
     done.verdict = Verdict.REFUSED
     deploy.report_not_undone(done)
@@ -191,7 +191,7 @@ def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
         done.journal.guard = guard
         deploy.run(
             done,
-            Plan((replace(GO_ON, undo="UpdateService back"), Step("watch", "Watch"))),
+            Plan((replace(GO_ON, undo="UpdateService back"), PlainStep("watch", "Watch"))),
             ours.holder,
         )
     assert (

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from ops.core.findings import Finding
-from ops.core.plan import Step
+from ops.core.plan import PlainStep
 from ops.deploy.rules.terraform_plan import undo
 from ops.deploy.terraform_rollout import TerraformApply, TerraformRollout
 from ops.terraform import plan_files
@@ -43,8 +43,8 @@ def scene(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sce
 def rolled_out(scene: Scene) -> TerraformApply:
     """As after Terraform's apply: the service on a new revision, the one before INACTIVE."""
     apply = TerraformApply(TerraformRollout(scene.release().context))
-    apply.rollout.check(Step("tf-check", "Check"))
-    apply.rollout.make_plan(Step("tf-plan", "Plan"))
+    apply.rollout.check(PlainStep("tf-check", "Check"))
+    apply.rollout.make_plan(PlainStep("tf-plan", "Plan"))
     assert apply.rollout.planned is not None
     plan_files.discard(apply.rollout.planned.saved)  # as its apply does
     client = scene.platform.cloud.client("ecs")
@@ -158,6 +158,7 @@ def test_a_rollback_does_not_wait_for_terraform(scene: Scene) -> None:
 def test_the_plan_says_both_ways() -> None:
     """`--plan` shows what an undo would be."""
     said = (
-        undo(Step("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"})) or ""
+        undo(PlainStep("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"}))
+        or ""
     )
     assert "second Terraform plan" in said and "UpdateService to a copy of dev-backend:7" in said

@@ -15,7 +15,7 @@ from typing import Any
 
 from ops.aws import ecs
 from ops.core.apply import Journal
-from ops.core.plan import Plan, Step
+from ops.core.plan import PlainStep, Plan
 from ops.deploy import deploy
 from ops.deploy.context import DeployContext
 from ops.deploy.result import DeployResult
@@ -163,9 +163,9 @@ class Scene:
     def run(self, release: DeployResult) -> DeployResult:
         back: Mapping[str, str] = {"back": self.old}
         steps = (
-            Step("tf-check", "Check"),
-            Step("tf-plan", "Plan"),
-            Step("tf-apply", "Apply", "A second plan", back),
+            PlainStep("tf-check", "Check"),
+            PlainStep("tf-plan", "Plan"),
+            PlainStep("tf-apply", "Apply", "A second plan", back),
         )
         deploy.run(release, Plan(steps), lock.myself("deploy abc1234", "abc1234"))
         return release

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ops.core.config.settings import Service
-from ops.core.plan import Plan, Step
+from ops.core.plan import PlainStep, Plan
 from ops.deploy.rules.terraform_plan import by_terraform
 from ops.terraform.rules.plan_diff import changes
 from ops.terraform.rules.scope import DeployScope, never, out_of_scope, undeclared, value_for
@@ -222,13 +222,13 @@ def test_the_deploys_plan_with_terraform_in_the_place_of_ecs() -> None:
     """Terraform is checked before anything is built; register and update become a saved plan and
     its apply; the undo is a second plan.
     """
-    update = Step("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"})
+    update = PlainStep("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"})
     steps = (
-        Step("build", "B"),
-        Step("register", "R"),
+        PlainStep("build", "B"),
+        PlainStep("register", "R"),
         update,
-        Step("watch", "W"),
-        Step("prove", "P"),
+        PlainStep("watch", "W"),
+        PlainStep("prove", "P"),
     )
     made = by_terraform(
         Plan(steps), Service(ecs_service="s", container="c", repository="r", image_variable="image")
@@ -248,5 +248,5 @@ def test_the_deploys_plan_with_terraform_in_the_place_of_ecs() -> None:
 
 def test_a_release_that_needs_no_rollout_needs_no_terraform() -> None:
     """Where the service runs the image already, there is nothing to plan."""
-    only = Plan((Step("prove", "P"),))
+    only = Plan((PlainStep("prove", "P"),))
     assert by_terraform(only, Service(ecs_service="s", container="c", repository="r")) == only

@@ -14,7 +14,7 @@ from ops.aws.facts import Deployment, Image, Repository, ServiceState, TaskDefin
 from ops.cdn.facts import Distribution
 from ops.core.errors import Refused
 from ops.core.findings import Unknown
-from ops.core.plan import Plan, Step
+from ops.core.plan import PlainStep, Plan
 from ops.preflight.facts import ReleaseFacts
 from ops.tools.facts import LocalImage
 
@@ -36,7 +36,7 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
     made, already = _image_steps(facts, repository, image)
     rolled, running = _rollout_steps(facts, service, state, revision, image, rollback=rollback)
     digest = facts.image.digest if isinstance(facts.image, Image) else "the digest that was pushed"
-    prove = Step(
+    prove = PlainStep(
         "prove",
         f"Prove it: every running task has {digest}, and the {len(service.endpoints)} "
         f"endpoints answer as they should",
@@ -74,7 +74,7 @@ def _require(value: T | Unknown | None, what: str) -> T:
 
 def _image_steps(
     facts: ReleaseFacts, repository: Repository, image: str
-) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+) -> tuple[tuple[PlainStep, ...], tuple[str, ...]]:
     """Build, push and `latest`, unless ECR or the engine already has the image."""
     if isinstance(facts.image, Image):
         return (), (f"{image} is in ECR already ({facts.image.digest}): nothing to build or push",)
@@ -94,10 +94,10 @@ def _image_steps(
             f"Build {image} from commit {checkout.commit.short} “{checkout.commit.subject}” "
             f"for {platform}"
         )
-        steps.append(Step("build", says, None, {"platform": platform}))
-    steps.append(Step("push", f"Push {image} to ECR"))
+        steps.append(PlainStep("build", says, None, {"platform": platform}))
+    steps.append(PlainStep("push", f"Push {image} to ECR"))
     if not repository.immutable:
-        steps.append(Step("latest", f"Move {repository.uri}:latest to it"))
+        steps.append(PlainStep("latest", f"Move {repository.uri}:latest to it"))
     return tuple(steps), tuple(already)
 
 
@@ -113,20 +113,20 @@ def _rollout_steps(
     image: str,
     *,
     rollback: bool,
-) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+) -> tuple[tuple[PlainStep, ...], tuple[str, ...]]:
     """Register, update and watch, unless the service runs `image` already (`rollout: ecs`)."""
     primary = state.primary
     back = undo_target(facts)
     inactive = revision.arn == back and revision.status == "INACTIVE"
     undo = _undo_sentence(back, rollback, service, inactive=inactive)
-    watch = Step(
+    watch = PlainStep(
         "watch",
         f"Watch our deployment until every task of {state.name} is new and healthy, or say why not",
     )
     if primary and _runs(facts, revision, service.container, image):
         if primary.rollout_state == _UNDER_WAY:
             said = f"{state.name} is rolling {revision.label} out already ({primary.id})"
-            attach = Step(
+            attach = PlainStep(
                 "update",
                 f"Go on with the roll-out under way: {primary.id}",
                 undo,
@@ -137,12 +137,12 @@ def _rollout_steps(
             return (), (f"{state.name} runs {image} already, as {revision.label}",)
     family = revision.label.rsplit(":", 1)[0]
     return (
-        Step(
+        PlainStep(
             "register",
             f"Register a new revision of {family} from {revision.label}, only container "
             f"{service.container}'s image changed",
         ),
-        Step(
+        PlainStep(
             "update",
             f"Update service {state.name} to it ({state.desired} tasks)",
             undo,
@@ -163,7 +163,9 @@ def _undo_sentence(
     return f"UpdateService back to {to}, the last revision seen healthy, and watch that too{cache}"
 
 
-def _cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> tuple[Step, ...]:
+def _cache_steps(
+    facts: ReleaseFacts, service: Service, state: ServiceState
+) -> tuple[PlainStep, ...]:
     """The step that invalidates the CDN's cache (runbook 3, step 5).
 
     It is also planned without a rollout, which completes a run that was killed just before it.
@@ -177,7 +179,7 @@ def _cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> 
         f"{distribution}, once a deployment, and wait for it"
     )
     return (
-        Step(
+        PlainStep(
             "invalidate",
             says,
             None,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ops.core.plan import Plan, Step
+from ops.core.plan import PlainStep, Plan
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -19,7 +19,7 @@ def by_terraform(plan: Plan, service: Service) -> Plan:
     """
     if not any(step.verb in ("register", "update") for step in plan.steps):
         return plan
-    check = Step(
+    check = PlainStep(
         "tf-check",
         f"Check Terraform: it is here and initialised, and declares "
         f"{service.image_variable or 'an image variable'}",
@@ -27,17 +27,18 @@ def by_terraform(plan: Plan, service: Service) -> Plan:
     return replace(plan, steps=(check, *_steps(plan, service)))
 
 
-def _steps(plan: Plan, service: Service) -> Iterator[Step]:
+def _steps(plan: Plan, service: Service) -> Iterator[PlainStep]:
     for step in plan.steps:
+        assert isinstance(step, PlainStep)
         if step.verb == "register":
             says = (
                 f"Plan by Terraform with {service.image_variable} changed; stop at what goes "
                 f"beyond {service.ecs_service}"
             )
-            yield Step("tf-plan", says)
+            yield PlainStep("tf-plan", says)
         elif step.verb == "update":
             ours = f"Apply exactly that plan, and see that service {service.ecs_service} changed"
-            yield Step(
+            yield PlainStep(
                 "tf-apply",
                 step.says if "deployment" in step.values else ours,
                 undo(step),
@@ -47,7 +48,7 @@ def _steps(plan: Plan, service: Service) -> Iterator[Step]:
             yield step
 
 
-def undo(step: Step) -> str | None:
+def undo(step: PlainStep) -> str | None:
     """The undo of an apply.
 
     A revision that Terraform replaced is INACTIVE, so the rollback is another revision with its
