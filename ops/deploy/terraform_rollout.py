@@ -61,7 +61,7 @@ class TerraformRollout:
 
     @property
     def lock_wait_s(self) -> float:
-        """How long Terraform waits for its state lock: `--wait`, or a minimum if longer.
+        """How long Terraform waits for its state lock: `--lock-wait`, or a minimum if longer.
 
         The minimum lets a killed run end its apply. A rollback waits no longer than the
         minimum, since there is a way without Terraform.

@@ -26,13 +26,7 @@ def write(
     Raises ConfigError and Refused (what can't be wrapped).
     """
     root = settings.root
-    folder = facts.scripts(root)
-    if folder is None:
-        raise ConfigError(
-            f"{root}",
-            "there is no folder alembic/versions",
-            "check out the project with its revisions",
-        )
+    folder = facts.require_scripts(root)
     if autogenerate and from_sql:
         raise ConfigError(
             "db.revision --autogenerate --from-sql",

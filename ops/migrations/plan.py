@@ -65,13 +65,13 @@ class MigrationTarget:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The limits of one call, in seconds; None: the configured ones. `edited`: a revision whose
+    """The limits of one call, in seconds; None: the configured ones. `accept_edit`: a revision whose
     edit is accepted.
     """
 
     timeout_s: float | None = None
     wait_s: float | None = None
-    edited: str | None = None
+    accept_edit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -363,7 +363,7 @@ def run(
         say=say,
         timeout_s=asked.timeout_s,
         wait_s=asked.wait_s,
-        accepted=asked.edited,
+        accepted=asked.accept_edit,
         scripts=planned.scripts,
     )
     return RunResult(outcome, "local" if place.door.mode == "local" else "tunnel")

@@ -2,7 +2,7 @@
 dump equal before and after.
 
 By default on a scratch PostgreSQL of its own, of the RDS engine's major version where this machine
-has it: no server is touched, so a protected environment's revisions are proved too. `--beside`
+has it: no server is touched, so a protected environment's revisions are proved too. `--on-server`
 takes a scratch database beside the configured one, where the server's own version, extensions and
 roles are the true ones: not in a protected environment, whose server is no place for experiments. A
 revision that says `keeps_data` must also leave the rows of the tables as they were, once it was
@@ -100,15 +100,15 @@ def verify(
     """Every revision on a PostgreSQL of its own; kept for the upgrade. Raises OpsError (there is
     none), ConfigError (no revisions).
     """
-    folder = revisions(settings)
+    folder = facts.require_scripts(settings.root)
     wanted = major or engine(settings)
     content = fingerprint.of_folder(folder)
     with scratch.cluster(folder, wanted) as own:
         if major and own.major != major:
             raise ConfigError(
-                f"--major {major}",
+                f"--postgres-version {major}",
                 f"this machine has none; there is {own}",
-                "leave --major out, or install that PostgreSQL",
+                "leave --postgres-version out, or install that PostgreSQL",
             )
         say(
             f"on {own}"
@@ -133,24 +133,12 @@ def verify_on_server(
     """
     if place.settings.environment.protected:
         what = (
-            f"db.verify --beside makes a scratch database, and {place.settings.name} is protected"
+            f"db.verify --on-server makes a scratch database, and {place.settings.name} is protected"
         )
         raise Refused(what, "its server is no place for experiments", "inv db.verify")
     return replace(
         verify_revision(place.door, say), on=f"a scratch database beside {place.door.target.where}"
     )
-
-
-def revisions(settings: Settings) -> Path:
-    """The folder with env.py and versions/. Raises ConfigError."""
-    folder = facts.scripts(settings.root)
-    if folder is None:
-        raise ConfigError(
-            f"{settings.root}",
-            "there is no folder alembic/versions",
-            "check out the project with its revisions",
-        )
-    return folder
 
 
 def engine(settings: Settings) -> int | None:

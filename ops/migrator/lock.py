@@ -72,7 +72,7 @@ def try_lock(
     while not value(keeper, "SELECT pg_try_advisory_lock(%s)", KEY):
         other = holder(keeper)
         if time.monotonic() >= end:
-            how = "wait for it (--wait 10m), or see: inv db.history"
+            how = "wait for it (--lock-wait 10m), or see: inv db.history"
             raise MigrateError("refused", "another migration runs in this database", other, how)
         if not told:
             say(f"waiting for another migration: {other}")

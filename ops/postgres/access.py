@@ -96,13 +96,7 @@ class DatabaseAccess:
 
 def offline(root: Path) -> DatabaseAccess:
     """The project's revisions, without a database. Raises ConfigError (no revisions)."""
-    folder = database.scripts(root)
-    if folder is None:
-        raise ConfigError(
-            f"{root}",
-            "there is no folder alembic/versions",
-            "check out the project with its revisions",
-        )
+    folder = database.require_scripts(root)
     return DatabaseAccess(TargetDatabase(str(folder), {}, redact=redacted), Limits(), "offline")
 
 

@@ -209,3 +209,15 @@ def scripts(directory: Path) -> Path | None:
         raise ConfigError(f"{directory / 'alembic.ini'}", one_line(error), "correct it") from None
     folder = directory / named
     return folder if (folder / "versions").is_dir() else None
+
+
+def require_scripts(directory: Path) -> Path:
+    """The same folder. Raises ConfigError if there are no revisions."""
+    folder = scripts(directory)
+    if folder is None:
+        raise ConfigError(
+            f"{directory}",
+            "there is no folder alembic/versions",
+            "check out the project with its revisions",
+        )
+    return folder

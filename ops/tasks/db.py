@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 TO = "Target revision ('head', 'base', or an id)."
 ACCEPT_EDIT = "Accept this revision, edited after it was applied without a change of meaning."
-CHANGE = ("plan", "yes", "json", "timeout", "wait")
+CHANGE = ("plan", "yes", "json", "timeout", "lock_wait")
 
 
 def migration_target(session: Session) -> MigrationTarget:
@@ -21,7 +21,7 @@ def migration_target(session: Session) -> MigrationTarget:
     return session.held(MigrationTarget.opened(session.settings))
 
 
-def migrate(session: Session, direction: Direction, to: str | None, edited: str | None) -> None:
+def migrate(session: Session, direction: Direction, to: str | None, accept_edit: str | None) -> None:
     """Plan, print, confirm and run a migration, in either direction."""
     from ops.core import ui
     from ops.health import before_after
@@ -29,7 +29,7 @@ def migrate(session: Session, direction: Direction, to: str | None, edited: str 
     from ops.migrations import plan as flow
     from ops.migrations.remote import run as migrations_run
 
-    asked = flow.RunOptions(session.timeout_s(), session.wait_s() if session.wait else None, edited)
+    asked = flow.RunOptions(session.timeout_s(), lock_wait_s(session), accept_edit)
     here = migration_target(session)
     planned = flow.plan(here, direction, to)
     ahead = migrations_lint.review_revisions(here, planned)
@@ -66,18 +66,18 @@ def migrate(session: Session, direction: Direction, to: str | None, edited: str 
     )
 
 
-@ops_task(options=CHANGE, help={"to": f"{TO} Default: head.", "edited": ACCEPT_EDIT})
-def upgrade(session: Session, to: str | None = None, edited: str | None = None) -> None:
+@ops_task(options=CHANGE, help={"to": f"{TO} Default: head.", "accept_edit": ACCEPT_EDIT})
+def upgrade(session: Session, to: str | None = None, accept_edit: str | None = None) -> None:
     """Upgrade the database's schema to the newest revision, one transaction per revision."""
-    migrate(session, "upgrade", to, edited)
+    migrate(session, "upgrade", to, accept_edit)
 
 
 @ops_task(
-    options=CHANGE, help={"to": f"{TO} Default: the previous revision.", "edited": ACCEPT_EDIT}
+    options=CHANGE, help={"to": f"{TO} Default: the previous revision.", "accept_edit": ACCEPT_EDIT}
 )
-def downgrade(session: Session, to: str | None = None, edited: str | None = None) -> None:
+def downgrade(session: Session, to: str | None = None, accept_edit: str | None = None) -> None:
     """Downgrade the schema, after listing the tables, columns and rows that are lost."""
-    migrate(session, "downgrade", to, edited)
+    migrate(session, "downgrade", to, accept_edit)
 
 
 @ops_task(options=("json",))
@@ -96,7 +96,7 @@ def current(session: Session) -> None:
 
 
 @ops_task(
-    options=("plan", "yes", "json", "wait"),
+    options=("plan", "yes", "json", "lock_wait"),
     help={"to": "Revision to record. Default: the oldest one with this schema."},
 )
 def adopt(session: Session, to: str | None = None) -> None:
@@ -112,7 +112,7 @@ def adopt(session: Session, to: str | None = None) -> None:
     for line in found.lines():
         ui.progress(line)
     if found.same and not session.plan:
-        found = flow.adopt(here, found, session.wait_s() if session.wait else None, yes=session.yes)
+        found = flow.adopt(here, found, lock_wait_s(session), yes=session.yes)
     session.report(
         found.as_document(),
         found.sql
@@ -150,15 +150,20 @@ def history(session: Session, limit: int = 20) -> None:
     options=("json",),
     help={
         "to": f"{TO} Default: head, or the previous revision.",
-        "back": "Print the SQL of db.downgrade.",
+        "downgrade": "Print the SQL of db.downgrade.",
     },
 )
-def sql(session: Session, to: str | None = None, back: bool = False) -> None:
+def sql(session: Session, to: str | None = None, downgrade: bool = False) -> None:
     """Print the SQL that db.upgrade (or db.downgrade) would run; nothing is changed."""
     from ops.migrations import plan as flow
 
-    planned = flow.plan(migration_target(session), "downgrade" if back else "upgrade", to)
+    planned = flow.plan(migration_target(session), "downgrade" if downgrade else "upgrade", to)
     session.report(planned.as_document(), planned.as_sql())
+
+
+def lock_wait_s(session: Session) -> float | None:
+    """The value of `--lock-wait`; None if it was not given: the configured one applies."""
+    return session.lock_wait_s() if session.lock_wait else None
 
 
 def wait_policy(session: Session, longest: float) -> RdsWait:
@@ -240,11 +245,11 @@ def revision(
 @ops_task(
     options=("json",),
     help={
-        "beside": "Use a scratch database on the configured server, not a separate PostgreSQL.",
-        "major": "Major version of the scratch PostgreSQL. Default: RDS's, if installed here.",
+        "on_server": "Use a scratch database on the configured server, not a separate PostgreSQL.",
+        "postgres_version": "Major version of the scratch PostgreSQL (17). Default: RDS's, if installed here.",
     },
 )
-def verify(session: Session, beside: bool = False, major: int = 0) -> None:
+def verify(session: Session, on_server: bool = False, postgres_version: int = 0) -> None:
     """Run every revision up, down and up again on a scratch PostgreSQL, and compare.
 
     Schema and rows must be the same each time.
@@ -253,8 +258,8 @@ def verify(session: Session, beside: bool = False, major: int = 0) -> None:
 
     found = (
         flow.verify_on_server(migration_target(session))
-        if beside
-        else flow.verify(session.settings, major or None)
+        if on_server
+        else flow.verify(session.settings, postgres_version or None)
     )
     session.report(found.as_document(), found.as_text().splitlines()[-1])
     session.leave(0 if found.well else 1)

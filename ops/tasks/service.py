@@ -59,7 +59,7 @@ def make_image(session: Session, name: str, *, push: bool) -> None:
 
 def deploy(name: str) -> Any:
     @ops_task(
-        options=("plan", "yes", "json", "timeout", "wait", "follow", "skip"),
+        options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
         help={"tag": TAG, "rollback": KEEP, "allow_destroy": ALLOW_DESTROY},
         repeated=("allow_destroy",),
         name="deploy",
@@ -87,7 +87,7 @@ def deploy(name: str) -> Any:
             session.follow,
             session.yes,
             session.timeout_s(),
-            session.wait_s(),
+            session.lock_wait_s(),
         )
         request = replace(request, allow_destroy=frozenset(allow_destroy or ()))
         platform = Platform.of(session.settings)

@@ -42,7 +42,7 @@ OPTIONS: Mapping[str, tuple[Any, str]] = {
     "yes": (False, "Answer yes to questions, except those that have an option of their own."),
     "json": (False, "Print one JSON document on stdout, all else on stderr."),
     "timeout": (None, "Longest wait, in seconds or as 5m."),
-    "wait": (None, "Wait this long for a lock that is held, in seconds or as 5m."),
+    "lock_wait": (None, "Wait this long for a lock that is held, in seconds or as 5m."),
     "follow": (False, "Show log lines as they come."),
     "skip": (None, "Leave out a check: --skip NAME (again for more)."),
 }
@@ -65,7 +65,7 @@ class Session:
         self.json = bool(options.get("json"))
         self.follow = bool(options.get("follow"))
         self.timeout: str | None = options.get("timeout")
-        self.wait: str | None = options.get("wait")
+        self.lock_wait: str | None = options.get("lock_wait")
         self.skip = frozenset(
             name for text in options.get("skip") or () for name in text.split(",") if name
         )
@@ -95,10 +95,10 @@ class Session:
 
         return ui.parse_seconds("timeout", self.timeout)
 
-    def wait_s(self) -> float:
+    def lock_wait_s(self) -> float:
         from ops.core import ui
 
-        return ui.parse_seconds("wait", self.wait) or 0.0
+        return ui.parse_seconds("lock-wait", self.lock_wait) or 0.0
 
     def carry_out(self, change: PlannedChange) -> None:
         """Report the change's plan with `--plan`; else confirm it, apply it and report the result.

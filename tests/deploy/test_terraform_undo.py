@@ -147,7 +147,7 @@ def test_a_rollout_of_an_earlier_run_goes_back_by_ecs(scene: Scene) -> None:
 
 
 def test_a_rollback_does_not_wait_for_terraform(scene: Scene) -> None:
-    """However long --wait is: half a minute for a state lock, three minutes for a plan."""
+    """However long --lock-wait is: half a minute for a state lock, three minutes for a plan."""
     apply = rolled_out(scene)
     apply.rollout.context.wait_s = 600.0
     assert apply.rollout.lock_wait_s == 30.0

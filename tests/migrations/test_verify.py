@@ -225,9 +225,9 @@ def test_a_protected_upgrade_says_that_its_revisions_are_not_verified(
 
 
 def test_a_major_that_is_not_here_is_said(here: Here) -> None:
-    """--major 14 where no PostgreSQL 14 is: exit 2, and which there is."""
+    """--postgres-version 14 where no PostgreSQL 14 is: exit 2, and which there is."""
     here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
-    with pytest.raises(ConfigError, match="--major 14") as problem:
+    with pytest.raises(ConfigError, match="--postgres-version 14") as problem:
         verify.verify(settings(here), 14)
     assert "there is a scratch PostgreSQL" in problem.value.why
 

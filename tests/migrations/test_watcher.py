@@ -120,7 +120,7 @@ def test_ctrl_c_and_anything_else_leave_it(slow: Checkout, answer: str) -> None:
         "it goes on there" in terminal.said and f" next: inv db.attach --run {run}" in terminal.said
     )
     assert "run it again" not in terminal.said
-    again = slow.inv("db.upgrade", "--wait", "0")
+    again = slow.inv("db.upgrade", "--lock-wait", "0")
     assert again.returncode == 3 and run in again.stderr, again.stderr
 
 
@@ -178,5 +178,5 @@ def test_an_upgrade_with_nothing_to_do_says_no_more_than_that(platform: Checkout
 
 def test_beside_goes_through_the_bastion_too(platform: Checkout) -> None:
     """pg_dump takes the tunnel that everything else takes."""
-    done = platform.inv("db.verify", "--beside", "--json")
+    done = platform.inv("db.verify", "--on-server", "--json")
     assert done.returncode == 0 and json.loads(done.stdout)["verified"], done.stderr

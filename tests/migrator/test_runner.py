@@ -94,7 +94,7 @@ def test_the_second_of_three_fails(project: Project) -> None:
 
 
 def test_of_two_runners_at_once_one_runs_and_one_is_told(project: Project) -> None:
-    """The second is refused with who holds it, since when and from where; with --wait it comes
+    """The second is refused with who holds it, since when and from where; with --lock-wait it comes
     after the first.
     """
     project.write("0001", "SELECT pg_sleep(1.5)")

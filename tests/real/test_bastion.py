@@ -117,7 +117,7 @@ def test_a_killed_runner_is_lost_and_the_schema_is_told_truly(far: Ground) -> No
         and "is lost: its runner was killed" in said
         and "the database is at 0002" in said
     ), said
-    assert far.document("db.upgrade", "--wait", "30")["to"] == "0003"
+    assert far.document("db.upgrade", "--lock-wait", "30")["to"] == "0003"
     assert far.document("db.history")["runs"][1]["result"] == "lost"
 
 
@@ -176,7 +176,7 @@ def test_of_two_operators_one_runs_and_one_is_told(far: Ground) -> None:
     first = far.start("db.upgrade")
     read_until(first, "goes on without us")
     read_until(first, "upgrade 0002")
-    second = far.inv("db.upgrade", "--wait", "1")
+    second = far.inv("db.upgrade", "--lock-wait", "1")
     assert (
         second.returncode == 3 and "db.upgrade" in second.stderr and "holds it" in second.stderr
     ), second.stderr

@@ -198,7 +198,7 @@ def test_terraform_killed_in_mid_apply(owned: Team) -> None:
     tag = world.git(owned.checkout, "rev-parse", "--short", "HEAD")
     held = killed_in_mid_apply(owned, "--yes")
     assert world.version(owned.checkout) != tag
-    process = owned.start("backend.deploy", "--yes", "--wait", "5m")
+    process = owned.start("backend.deploy", "--yes", "--lock-wait", "5m")
     said = world.read_until(process, "waiting up to", 200)
     assert held["id"] in said and "! warn     state-lock" in said
     assert owned.inv("tf.unlock").returncode == 3
@@ -336,7 +336,7 @@ def test_a_deploy_killed_at_any_step_is_simply_run_again(owned: Team, step: str)
     world.read_until(process, STEPS[step], 200)
     process.kill()
     process.communicate()
-    document = owned.document("backend.deploy", "--wait", "1m")
+    document = owned.document("backend.deploy", "--lock-wait", "1m")
     assert document["verdict"] == "succeeded" and world.version(owned.checkout) == tag, document
     assert revision_of(owned) == world.newest_revision(owned.checkout) == before + 1
     assert owned.document("tf.plan")["changes"] == [] and owned.document("tf.locks")["locks"] == []

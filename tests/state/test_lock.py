@@ -40,7 +40,7 @@ def test_one_runs_and_the_other_is_told_who_has_it(place: lock.LockLocation) -> 
         pytest.fail("held twice")
     assert (
         "deploy abc1234" in str(caught.value)
-        and "--wait" in str(caught.value)
+        and "--lock-wait" in str(caught.value)
         and caught.value.code == 3
     )
 
@@ -57,7 +57,7 @@ def test_it_is_freed_on_every_way_out(place: lock.LockLocation, way_out: BaseExc
 
 
 def test_waiting_takes_it_when_it_is_freed(place: lock.LockLocation) -> None:
-    """`--wait` looks again until the holder is done."""
+    """`--lock-wait` looks again until the holder is done."""
     inside, done = threading.Event(), threading.Event()
 
     def first() -> None:

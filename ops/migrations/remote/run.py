@@ -93,7 +93,7 @@ def start_message(
         "direction": planned.direction,
         "to": planned.to,
         "shown": list(access.heads(planned.at)),
-        "accepted": asked.edited,
+        "accepted": asked.accept_edit,
         "redact": "ops.core.redaction.redact:redacted",
         "limits": asdict(access.limited(place.door, asked.timeout_s, asked.wait_s)),
         "who": asdict(access.who(planned.direction)),

@@ -116,7 +116,7 @@ def refuse_edited(
             )
             how = (
                 f"take the edit back and write a new revision; where both mean the same: "
-                f"--edited {revision}"
+                f"--accept-edit {revision}"
             )
             raise MigrateError(
                 "refused", f"revision {revision} was edited after it was applied", why, how
