@@ -16,7 +16,7 @@ from ops.core import ui
 from ops.core.errors import Refused
 from ops.migrations.plan import MigrationTarget
 from ops.migrations.rules import schema_diff as rules
-from ops.migrations.rules.reconcile import reconciling
+from ops.migrations.rules.reconcile_ddl import reconciling
 from ops.postgres import access
 from ops.postgres import replay as postgres_replay
 

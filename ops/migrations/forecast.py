@@ -10,9 +10,9 @@ from typing import Any
 
 from ops.core.errors import OpsError
 from ops.migrations.plan import MigrationPlan, MigrationTarget
-from ops.migrations.rules import cascades_declared, durations
+from ops.migrations.rules import declared_relations, durations
 from ops.migrations.rules.durations import Estimate, Rate
-from ops.migrations.rules.locks_follow import hooks, written
+from ops.migrations.rules.implied_locks import hooks, written
 from ops.migrations.rules.statements import Statement, created, readable
 from ops.migrations.rules.table_locks import Lock, TableFacts, locks, names, unknown
 from ops.postgres import access, table_stats
@@ -121,9 +121,9 @@ def around(
     place: MigrationTarget, scripts: Mapping[str, tuple[Statement, ...]]
 ) -> dict[str, Relations]:
     """The foreign keys, triggers and rules around the tables that each revision writes."""
-    tables = cascades_declared.tables(scripts).union(*(written(each) for each in scripts.values()))
+    tables = declared_relations.tables(scripts).union(*(written(each) for each in scripts.values()))
     now = access.relations(place.door, tuple(sorted(tables))) if tables else Relations()
-    return cascades_declared.by_revision(now, scripts)
+    return declared_relations.by_revision(now, scripts)
 
 
 def hooked(statements: tuple[Statement, ...] | None, relations: Relations, why: str) -> str:

@@ -16,10 +16,10 @@ from ops.aws import session
 from ops.core import ui
 from ops.core.errors import Refused
 from ops.migrations import snapshot as migrations_snapshot
-from ops.migrations.rules import called_code, cascades, cascades_declared
+from ops.migrations.rules import called_code, cascades, declared_relations
 from ops.migrations.rules import data_loss as rules
 from ops.migrations.rules.data_loss import Loss
-from ops.migrations.rules.locks_follow import written
+from ops.migrations.rules.implied_locks import written
 from ops.migrations.rules.statements import readable
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess, Direction, MigrationOutcome, Revision
@@ -251,14 +251,14 @@ def losses_by_code(
     """The losses by functions, triggers and rules that run; and the functions, by revision."""
     scripts = {each.id: readable(text) or () for each, text, _ in steps}
     every = [statement for statements in scripts.values() for statement in statements]
-    tables = cascades_declared.tables(scripts) | written(tuple(every))
+    tables = declared_relations.tables(scripts) | written(tuple(every))
     runs_code = any(
         each.kind == "DoStmt" or any(True for _ in called_code.calls(each)) for each in every
     )
     if not tables and not runs_code:
         return (), {}
     around = access.relations(door, tuple(sorted(tables)))
-    by_revision = cascades_declared.by_revision(around, scripts)
+    by_revision = declared_relations.by_revision(around, scripts)
     built_in, stored = access.functions(door)
     known = called_code.KnownFunctions.of(built_in, (*stored, *called_code.declared(every)))
     found = [
@@ -280,8 +280,8 @@ def with_cascades(
     if not tables:
         return tuple(losses)
     scripts = {revision: readable(text) or () for revision, text in sql.items()}
-    around = access.relations(door, (*tables, *sorted(cascades_declared.tables(scripts))))
-    by_revision = cascades_declared.by_revision(around, scripts)
+    around = access.relations(door, (*tables, *sorted(declared_relations.tables(scripts))))
+    by_revision = declared_relations.by_revision(around, scripts)
     every: list[Loss] = []
     for loss in losses:
         more = tuple(cascades.losses(loss, by_revision[loss.revision]))

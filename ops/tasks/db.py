@@ -232,7 +232,7 @@ def revision(
     session: Session, message: str, from_sql: str | None = None, autogenerate: bool = False
 ) -> None:
     """Write a new revision after the newest one, with upgrade and downgrade to be filled in."""
-    from ops.migrations import new_revision as flow
+    from ops.migrations.authoring import new_revision as flow
 
     files = flow.write(session.settings, message, from_sql, autogenerate)
     nothing = "nothing to write: the newest revision has all that the metadata has"

@@ -13,7 +13,8 @@ import pytest
 
 from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError
-from ops.migrations import lint, new_revision, verify
+from ops.migrations import lint, verify
+from ops.migrations.authoring import new_revision
 from tests.migrations.project import PLACE, Here, here, server
 
 __all__ = ["here", "server"]  # fixtures

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ops.core.errors import ConfigError, OpsError, Refused
-from ops.migrations import lint, revision_file
+from ops.migrations import lint
+from ops.migrations.authoring import revision_file
 from ops.migrations import plan as flow
 from tests.migrations.project import Here, here, server
 

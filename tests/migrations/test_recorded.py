@@ -13,7 +13,8 @@ from ops.aws import s3, session
 from ops.aws.s3 import S3Object
 from ops.core.config.settings import Settings
 from ops.core.errors import Cancelled
-from ops.migrations import plan, revision_file, verify_records
+from ops.migrations import plan, verify_records
+from ops.migrations.authoring import revision_file
 from ops.migrations.remote import result
 from ops.postgres import fingerprint
 from tests.migrations.project import PLACE, Here, here, server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.migrations.rules.reconcile import reconciling
+from ops.migrations.rules.reconcile_ddl import reconciling
 from ops.migrations.rules.schema_diff import compare, named
 from ops.postgres.model import DatabaseSchema, SchemaObject
 

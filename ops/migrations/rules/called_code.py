@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ops.migrations.rules.data_loss import OPAQUE, Loss
-from ops.migrations.rules.locks_follow import events, writes
+from ops.migrations.rules.implied_locks import events, writes
 from ops.migrations.rules.statements import Statement, identifier
 from ops.postgres.model import Relations, StoredFunction
 

@@ -23,7 +23,7 @@ from ops.migrations.rules.lock_modes import (
     SHARE_UPDATE,
     STRENGTH,
 )
-from ops.migrations.rules.locks_follow import cascades, further, written
+from ops.migrations.rules.implied_locks import cascades, further, written
 from ops.migrations.rules.statements import Statement, always, created, dotted, qualified
 from ops.postgres.model import Relations
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from ops.core import ui
 from ops.core.errors import ConfigError
-from ops.migrations import autogenerate as migrations_autogenerate
-from ops.migrations import revision_file
-from ops.migrations.autogenerate import Draft
+from ops.migrations.authoring import autogenerate as migrations_autogenerate
+from ops.migrations.authoring import revision_file
+from ops.migrations.authoring.autogenerate import Draft
 from ops.postgres import facts
 
 if TYPE_CHECKING:

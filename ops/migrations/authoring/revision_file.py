@@ -15,7 +15,7 @@ from typing import Any
 
 from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redact
-from ops.migrations.autogenerate import Draft
+from ops.migrations.authoring.autogenerate import Draft
 from ops.migrator.model import MigrateError, TargetDatabase
 from ops.postgres.access import translated
 
