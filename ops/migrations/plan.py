@@ -65,8 +65,9 @@ class MigrationTarget:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """The limits of one call, in seconds; None: the configured ones. `accept_edit`: a revision whose
-    edit is accepted.
+    """The limits of one call, in seconds; None: the configured ones.
+
+    `accept_edit`: a revision whose edit is accepted.
     """
 
     timeout_s: float | None = None

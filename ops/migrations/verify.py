@@ -132,9 +132,8 @@ def verify_on_server(
     to make a database).
     """
     if place.settings.environment.protected:
-        what = (
-            f"db.verify --on-server makes a scratch database, and {place.settings.name} is protected"
-        )
+        name = place.settings.name
+        what = f"db.verify --on-server makes a scratch database, and {name} is protected"
         raise Refused(what, "its server is no place for experiments", "inv db.verify")
     return replace(
         verify_revision(place.door, say), on=f"a scratch database beside {place.door.target.where}"

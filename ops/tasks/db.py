@@ -21,7 +21,9 @@ def migration_target(session: Session) -> MigrationTarget:
     return session.held(MigrationTarget.opened(session.settings))
 
 
-def migrate(session: Session, direction: Direction, to: str | None, accept_edit: str | None) -> None:
+def migrate(
+    session: Session, direction: Direction, to: str | None, accept_edit: str | None
+) -> None:
     """Plan, print, confirm and run a migration, in either direction."""
     from ops.core import ui
     from ops.health import before_after
@@ -246,7 +248,7 @@ def revision(
     options=("json",),
     help={
         "on_server": "Use a scratch database on the configured server, not a separate PostgreSQL.",
-        "postgres_version": "Major version of the scratch PostgreSQL (17). Default: RDS's, if installed here.",
+        "postgres_version": "Major version of that PostgreSQL. Default: RDS's, if installed here.",
     },
 )
 def verify(session: Session, on_server: bool = False, postgres_version: int = 0) -> None:

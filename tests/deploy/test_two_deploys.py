@@ -37,7 +37,9 @@ def test_of_two_deploys_at_once_one_runs_and_the_other_is_told_by_whom(platform:
 def test_the_second_waits_and_then_finds_it_done(platform: Checkout) -> None:
     """With --lock-wait the second runs after the first, and has nothing left to roll out."""
     tag = world.commit(platform, {"backend/NOTE": "one after the other"}, "One after the other")
-    both = [world.start(platform, "backend.deploy", "--json", "--lock-wait", "3m") for _ in range(2)]
+    both = [
+        world.start(platform, "backend.deploy", "--json", "--lock-wait", "3m") for _ in range(2)
+    ]
     documents = [json.loads(each.communicate(timeout=200)[0]) for each in both]
     assert [each["verdict"] for each in documents] == ["succeeded", "succeeded"]
     rolled = ["update" in [step["name"] for step in each["steps"]] for each in documents]

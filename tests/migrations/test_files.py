@@ -10,8 +10,8 @@ import pytest
 
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.migrations import lint
-from ops.migrations.authoring import revision_file
 from ops.migrations import plan as flow
+from ops.migrations.authoring import revision_file
 from tests.migrations.project import Here, here, server
 
 __all__ = ["here", "server"]  # fixtures

@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from ops.migrations.rules.lock_modes import ACCESS_EXCLUSIVE, STRENGTH
 from ops.migrations.rules.implied_locks import written
+from ops.migrations.rules.lock_modes import ACCESS_EXCLUSIVE, STRENGTH
 from ops.migrations.rules.statements import parsed
 from ops.migrations.rules.table_locks import TableFacts, locks, names
 from ops.postgres import access, table_stats

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ops.migrations.rules.alter_table import of_alter, referenced
+from ops.migrations.rules.implied_locks import cascades, further, written
 from ops.migrations.rules.lock_modes import (
     ACCESS_EXCLUSIVE,
     BLOCKS,
@@ -23,7 +24,6 @@ from ops.migrations.rules.lock_modes import (
     SHARE_UPDATE,
     STRENGTH,
 )
-from ops.migrations.rules.implied_locks import cascades, further, written
 from ops.migrations.rules.statements import Statement, always, created, dotted, qualified
 from ops.postgres.model import Relations
 

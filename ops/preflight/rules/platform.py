@@ -75,7 +75,7 @@ def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         return ok("nobody holds Terraform's state")
     first = facts.state_locks[0]
     advice = (
-        f"wait for it (--lock-wait DURATION), or where its owner is dead: inv tf.unlock --id {first.id}"
+        f"wait for it (--lock-wait DURATION); if its owner is dead: inv tf.unlock --id {first.id}"
     )
     return warn(f"Terraform's state is locked: {first.describe()}", advice)
 
