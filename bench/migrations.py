@@ -145,7 +145,7 @@ class Ground:
         import psycopg
 
         with psycopg.connect(autocommit=True, **self.words) as opened:
-            opened.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+            opened.execute(f"CREATE DATABASE {name}")
         return name
 
     def durable(self) -> None:
@@ -154,7 +154,7 @@ class Ground:
 
         with psycopg.connect(autocommit=True, **self.words) as opened:
             for name in ("fsync", "full_page_writes", "synchronous_commit"):
-                opened.execute(f"ALTER SYSTEM SET {name} = on")  # type: ignore[arg-type]
+                opened.execute(f"ALTER SYSTEM SET {name} = on")
             opened.execute("SELECT pg_reload_conf()")
 
     def tables(self, name: str) -> int:

@@ -64,7 +64,7 @@ def watched(
     """The real watch over a recording."""
     clock, notes = recording.clock, notes or Notes(recording.clock)
     observer = watch.EcsObserver(recording.cloud(), "cluster", "backend", "backend")
-    settings = {
+    settings: dict[str, Any] = {
         "timeout_s": timeout_s,
         "leave_to_circuit_breaker": patient,
         "follow": follow,

@@ -23,7 +23,7 @@ def make_settings(**environment: Any) -> Settings:
         "services": {},
         **environment,
     }
-    return Settings(name="rehearsal", root=Path("/nowhere"), environment=values)  # type: ignore[arg-type]
+    return Settings(name="rehearsal", root=Path("/nowhere"), environment=values)
 
 
 @pytest.fixture

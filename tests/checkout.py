@@ -55,7 +55,7 @@ class Checkout:
         }
         return front_door.inv(self.root, words, {**keep, **environment}, timeout)
 
-    def document(self, *words: str, **environment: str) -> dict[str, Any]:
+    def document(self, *words: str, **environment: Any) -> dict[str, Any]:
         """The JSON document of `inv WORDS --json`."""
         done = self.inv(*words, "--json", **environment)
         assert done.stdout.count("\n") == 1, done.stdout + done.stderr

@@ -104,7 +104,7 @@ def skeleton(request: Request) -> dict[str, Any]:
         return {}
     model = botocore.session.get_session().get_service_model(services[target])
     members = model.operation_model(name).output_shape.members
-    empty = {"structure": {}, "list": [{}]}
+    empty: dict[str, Any] = {"structure": {}, "list": [{}]}
     return {
         key: empty[shape.type_name] for key, shape in members.items() if shape.type_name in empty
     }

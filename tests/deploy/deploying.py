@@ -191,4 +191,4 @@ def sql(checkout: Checkout, statement: str) -> None:
     with psycopg.connect(
         **words, user=secret["username"], password=secret["password"], autocommit=True
     ) as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)

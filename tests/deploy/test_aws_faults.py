@@ -84,7 +84,7 @@ def through(faulty: FaultyAws, checkout: Checkout, read_timeout: float = 5.0) ->
     values["services"] = {"backend": {**shipped["services"]["backend"], "tests": None}}
     values["aws"] = {**values["aws"], "endpoint": faulty.url, "read_timeout": read_timeout}
     values.pop("overlay", None)
-    return Platform.of(Settings(name="sandbox", root=checkout.root, environment=values))  # type: ignore[arg-type]
+    return Platform.of(Settings(name="sandbox", root=checkout.root, environment=values))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -128,7 +128,7 @@ def test_releases_and_status_say_what_they_do_not_know(
     """`current` without the tasks, `verdict` without the records, `in_ecr` without ECR: null, and
     never false.
     """
-    expected = {
+    expected: dict[str, dict[str, Any]] = {
         "ListTasks": {"current": None},
         "DescribeTasks": {"current": None},
         "ListObjectsV2 releases": {"recorded": None, "verdict": None, "commit": None, "by": None},

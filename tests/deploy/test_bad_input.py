@@ -30,7 +30,7 @@ def elsewhere(platform: Checkout, tmp_path: Path) -> Broken:
     """
 
     def run(
-        changes: dict[str, Any], *words: str, **environment: str
+        changes: dict[str, Any], *words: str, **environment: Any
     ) -> subprocess.CompletedProcess[str]:
         shipped = yaml.safe_load((platform.root / "invoke.yaml").read_text())["environments"][
             "sandbox"

@@ -30,7 +30,7 @@ from ops.health.before_after import BeforeAfter
 from ops.platform import Platform
 from ops.state import lock, lock_admin, records
 from tests import plain_aws
-from tests.deploy.test_plan import FACTS
+from tests.deploy.test_plan import FACTS, REVISION
 
 REGISTER = PlainStep("register", "Register a revision")
 UPDATE = PlainStep("update", "Update the service", "UpdateService back", {"back": "backend:7"})
@@ -76,8 +76,8 @@ def test_a_refusal_in_the_middle_is_remembered_as_one(platform: Platform) -> Non
     """
     done = release(
         platform,
-        revision=replace(FACTS.revision, document={"containerDefinitions": [{"name": "other"}]}),
-    )  # type: ignore[arg-type,type-var]
+        revision=replace(REVISION, document={"containerDefinitions": [{"name": "other"}]}),
+    )
     with pytest.raises(Refused) as caught:
         deploy.run(done, Plan((REGISTER, UPDATE)), lock.myself("deploy abc1234", "abc1234"))
     told = caught.value.as_document()
@@ -302,7 +302,8 @@ def test_a_rollback_that_was_sent_is_what_ecs_goes_on_with(
     """Its watch ended early: the advice is about the rollback, not about the failed revision."""
     done = release(platform)
     done.verdict, done.context.rollback = Verdict.FAILED, Rollback("backend:7", "ecs-svc/2")
-    done.context.rollback_result = verdict and WatchResult(verdict, "", (), "ecs-svc/2", 1.0, 1)
+    if verdict is not None:
+        done.context.rollback_result = WatchResult(verdict, "", (), "ecs-svc/2", 1.0, 1)
     step = replace(GO_ON, undo="UpdateService back", values={"back": "x/backend:7"})
     done.journal.entries.append(StepRecord(step, "left"))
     deploy.report_not_undone(done)

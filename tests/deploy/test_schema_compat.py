@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ops.deploy.rules.schema_compat import older
@@ -11,7 +13,7 @@ SAID = (
     "the database is at 0003, abc was released at 0002: inv db.downgrade --to 0002 first if it "
     "does not work with it"
 )
-CASES = {
+CASES: dict[str, Any] = {
     "released before the schema moved": ([("abc", "succeeded", "0002")], "0003", SAID),
     "released again since": (
         [("abc", "succeeded", "0003"), ("abc", "succeeded", "0002")],

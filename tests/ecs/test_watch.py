@@ -53,6 +53,7 @@ def test_each_timeline_ends_in_its_verdict(name, verdict):
     assert row.verdict == verdict
     assert row.calls_a_second <= 0.5
     if verdict == "failed":
+        assert row.diagnosis_s is not None and row.first_stop_s is not None
         assert row.diagnosis_s - row.first_stop_s <= 5
         assert row.verdict_s <= 45
     else:
@@ -85,7 +86,7 @@ def test_a_rollback_by_ecs_is_said_when_it_starts():
     no success.
     """
     row = replay("breaker_rollback", patient=True)
-    assert 180 <= row.rollback_said_s <= 185
+    assert row.rollback_said_s is not None and 180 <= row.rollback_said_s <= 185
     assert row.verdict == "rolled_back"
     assert 250 <= row.verdict_s <= 255
     assert row.calls_a_second <= 0.5
@@ -290,7 +291,7 @@ BARE = (
 )
 def test_one_odd_answer_is_no_verdict(odd):
     """A single DescribeServices answer without the service, in the middle of a healthy roll-out."""
-    given = []
+    given: list[float] = []
 
     def once(operation, now):
         if operation == "DescribeServices" and now >= 40 and not given:

@@ -5,6 +5,7 @@ each fault has its own name.
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 import time
@@ -42,7 +43,8 @@ class Bad(socketserver.StreamRequestHandler):
     """One connection, one answer, by the path that is asked for."""
 
     def handle(self) -> None:
-        if self.rfile.peek(1)[:1] == b"\x16":  # a TLS handshake, of which this server knows nothing
+        first = self.connection.recv(1, socket.MSG_PEEK)
+        if first == b"\x16":  # a TLS handshake, which this server does not speak
             self.wfile.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             return
         path = self.rfile.readline(4096).split(b" ")[1:2]

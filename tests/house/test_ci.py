@@ -47,8 +47,8 @@ def ran():
         ):
             subprocess.run(["git", *words_of_git], cwd=folder, check=True)
         if ORDINARY:
-            for path in (folder, *folder.rglob("*")):
-                os.chown(path, ORDINARY, ORDINARY)
+            for each in (folder, *folder.rglob("*")):
+                os.chown(each, ORDINARY, ORDINARY)
         path = f"{folder}/bin:{os.environ['PATH']}"
         environment = {
             "HOME": "/nonexistent",

@@ -49,7 +49,7 @@ class Here:
 @pytest.fixture
 def here(server: Server, tmp_path: Path) -> Here:
     project = Project.make(server, tmp_path / "alembic")
-    settings = Settings(name="here", root=tmp_path, environment=PLACE)  # type: ignore[arg-type]
+    settings = Settings(name="here", root=tmp_path, environment=PLACE)
     return Here(
         project, flow.MigrationTarget(settings, access.DatabaseAccess(project.target, QUICK))
     )
@@ -57,5 +57,5 @@ def here(server: Server, tmp_path: Path) -> Here:
 
 def protected(here: Here) -> flow.MigrationTarget:
     """The same database in an environment that is protected."""
-    settings = Settings(name="prod", root=Path(), environment={**PLACE, "protected": True})  # type: ignore[arg-type]
+    settings = Settings(name="prod", root=Path(), environment={**PLACE, "protected": True})
     return flow.MigrationTarget(settings, here.place.door)

@@ -39,7 +39,7 @@ sa.Table(
 
 
 def settings(root: Path, named: str | None) -> Settings:
-    return Settings(name="here", root=root, environment={**PLACE, "database": {"metadata": named}})  # type: ignore[arg-type]
+    return Settings(name="here", root=root, environment={**PLACE, "database": {"metadata": named}})
 
 
 def test_what_the_metadata_has_more_is_written_both_ways(here: Here, tmp_path: Path) -> None:

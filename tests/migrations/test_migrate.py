@@ -226,7 +226,7 @@ def test_revisions_that_cannot_be_run(here: Here) -> None:
     here.project.ask("UPDATE alembic_version SET version_num = '0009'")
     for direction in ("upgrade", "downgrade"):
         with pytest.raises(Refused, match="0009"):
-            flow.plan(here.place, direction, None)  # type: ignore[arg-type]
+            flow.plan(here.place, direction, None)
 
 
 def test_a_time_limit_is_exit_code_6(here: Here) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from typing import Any
 
 import psycopg
 import pytest
@@ -82,7 +83,7 @@ def test_forward_back_and_forward_on_one_line(platform: Checkout) -> None:
 
 def test_variables_of_the_shell_and_of_the_bastion_redirect_nothing(platform: Checkout) -> None:
     """PG* variables on both sides lead elsewhere; reads through the tunnel and the run do not."""
-    foreign = {
+    foreign: dict[str, Any] = {
         "PGHOSTADDR": "192.0.2.1",
         "PGSERVICE": "absent",
         "PGTARGETSESSIONATTRS": "standby",
@@ -249,11 +250,12 @@ def test_where_nothing_can_be_done_three_lines_say_so(platform: Checkout) -> Non
     """An unknown revision, an account that is not set up here, a revision without a message: exit
     2.
     """
-    for words, environment, says in (
+    cases: tuple[tuple[tuple[str, ...], dict[str, Any], str], ...] = (
         (("db.upgrade", "--to", "nope"), {}, "revision nope"),
         (("db.current",), {"INVOKE_ENV": "dev"}, "profile davidshaevel-dev"),
         (("db.revision", ""), {}, "says what it does"),
-    ):
+    )
+    for words, environment, says in cases:
         done = platform.inv(*words, **environment)
         assert (
             done.returncode == 2

@@ -34,7 +34,7 @@ def test_the_buckets_verdict_is_dated_by_s3(
     """A laptop whose clock is ahead does not make its sent verdict the newest one, nor does one
     whose clock is behind make its later verdict the oldest."""
     state = {"bucket": "b"}
-    settings = Settings(name="x", root=tmp_path, environment={**PLACE, "state": state})  # type: ignore[arg-type]
+    settings = Settings(name="x", root=tmp_path, environment={**PLACE, "state": state})
     folder = tmp_path / verify_records.FOLDER
     folder.mkdir(parents=True)
     monkeypatch.setattr(fingerprint, "of_folder", lambda _folder: "c")

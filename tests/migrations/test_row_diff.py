@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from ops.migrations.rules.row_diff import lost_rows
 
-CASES = {
+CASES: dict[str, Any] = {
     "the same": ({"t": ["a", "b"]}, {"t": ["b", "a"]}, ()),
     "one is gone": ({"t": ["a", "b"]}, {"t": ["a"]}, ("1 row of t is gone or changed: b",)),
     "equal rows count": ({"t": ["a", "a"]}, {"t": ["a"]}, ("1 row of t is gone or changed: a",)),

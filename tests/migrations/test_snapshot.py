@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ops.aws import session
+from ops.aws.rds import Instance
 from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut
 from ops.migrations import plan, snapshot
@@ -34,7 +35,7 @@ def place() -> Iterator[Settings]:
         "aws": own,
         "database": {"instance": "demo-db", "snapshot": True},
     }
-    settings = Settings(name="here", root=Path(), environment=environment)  # type: ignore[arg-type]
+    settings = Settings(name="here", root=Path(), environment=environment)
     words = {
         "Engine": "postgres",
         "DBInstanceClass": "db.t4g.micro",
@@ -113,13 +114,13 @@ def test_an_instance_that_is_gone_or_broken_is_three_lines(place: Settings) -> N
     wait in.
     """
     environment = {**place.environment.model_dump(), "database": {"instance": "none-such"}}
-    other = Settings(name="here", root=Path(), environment=environment)  # type: ignore[arg-type]
+    other = Settings(name="here", root=Path(), environment=environment)
     with pytest.raises(ConfigError, match="none-such"):
         snapshot.started(other, wait([]))
-    none = Settings(name="none", root=Path(), environment=PLACE)  # type: ignore[arg-type]
+    none = Settings(name="none", root=Path(), environment=PLACE)
     with pytest.raises(ConfigError, match="names no RDS instance"):
         snapshot.take(none, "x", wait([]))
-    broken = snapshot.Instance("demo-db", "storage-full", "postgres", "15.12")
+    broken = Instance("demo-db", "storage-full", "postgres", "15.12")
     with pytest.raises(OpsError, match="demo-db"):
         snapshot.until_available(session.connect(place), broken, time.monotonic(), wait([]))
 

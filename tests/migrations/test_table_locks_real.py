@@ -126,7 +126,7 @@ def test_what_is_foretold_is_what_postgres_does(server: Server, tmp_path: Path) 
     """
     project = Project.make(server, tmp_path / "alembic")
     with psycopg.connect(**project.target.parameters) as opened:
-        opened.execute(SCHEMA)  # type: ignore[arg-type]
+        opened.execute(SCHEMA)
         opened.commit()
         door = access.DatabaseAccess(project.target, QUICK)
         wrong = {}
@@ -149,7 +149,7 @@ def test_what_is_foretold_is_what_postgres_does(server: Server, tmp_path: Path) 
 
 def taken(opened: psycopg.Connection[Any], sql: str) -> dict[str, tuple[str, bool]]:
     before = files(opened)
-    opened.execute(sql)  # type: ignore[arg-type]
+    opened.execute(sql)
     held: dict[str, str] = {}
     for table, mode in opened.execute(HELD).fetchall():
         name = (

@@ -67,7 +67,7 @@ def test_verify_is_not_for_a_protected_environment(here: Here) -> None:
 
 
 def settings(here: Here, **more: Any) -> Settings:
-    return Settings(name="here", root=here.project.folder.parent, environment={**PLACE, **more})  # type: ignore[arg-type]
+    return Settings(name="here", root=here.project.folder.parent, environment={**PLACE, **more})
 
 
 ROWS = "    op.execute(\"INSERT INTO public.t VALUES (1, 'mine'), (2, 'yours')\")"

@@ -67,7 +67,7 @@ class Project:
     @classmethod
     def make(cls, server: Server, folder: Path) -> Project:
         login = server.login
-        words = {
+        words: dict[str, Any] = {
             "host": login.host,
             "port": login.port,
             "user": login.username,
@@ -76,7 +76,7 @@ class Project:
         }
         name = f"t{next(runs)}"
         with psycopg.connect(autocommit=True, dbname=login.database, **words) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {name}")
         (folder / "versions").mkdir(parents=True)
         for part in ("env.py", "script.py.mako"):
             shutil.copy(ROOT / "alembic" / part, folder / part)
@@ -113,7 +113,7 @@ class Project:
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
         with self.connect() as connection:
-            cursor = connection.execute(statement)  # type: ignore[arg-type]
+            cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
     def at(self) -> list[str]:

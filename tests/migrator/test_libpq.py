@@ -130,7 +130,7 @@ def test_a_configured_host_counts_without_a_secret_too(
     for host, variable in ((known["host"], "192.0.2.1"), ("prod-db.invalid", known["host"])):
         monkeypatch.setenv("PGHOSTADDR", variable)
         values = {**PLACE, "database": {**configured, "host": host}}
-        settings = Settings(name="here", root=tmp_path, environment=values)  # type: ignore[arg-type]
+        settings = Settings(name="here", root=tmp_path, environment=values)
         with access.opened(settings, pytest.fail) as door:
             if host == known["host"]:
                 assert access.ping(door).user == known["user"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ops.core.errors import Interrupted
-from ops.migrator.lock import KEY
+from ops.migrator.audit import KEY
 from ops.migrator.model import MigrateError
 from ops.sandbox.database import Server
 from tests.migrator.migrating import OUTSIDE, QUICK, ROOT, Project, served

@@ -57,7 +57,7 @@ def execute(secret: Secret, statement: str) -> None:
         "dbname": secret["dbname"],
     }
     with psycopg.connect(autocommit=True, **words) as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)
 
 
 PLAIN = Database(sslmode="disable")

@@ -103,7 +103,7 @@ class Ground:
             "terraform": terraform,
             **environment,
         }
-        return Settings(name="rehearsal", root=self.root, environment=values)  # type: ignore[arg-type]
+        return Settings(name="rehearsal", root=self.root, environment=values)
 
     def place(self, **environment: Any) -> TerraformWorkspace:
         return TerraformWorkspace.of(Platform.of(self.settings(**environment)))

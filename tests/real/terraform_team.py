@@ -21,7 +21,7 @@ SEARCHED = ("/opt", "/usr/local", "/usr/share", "/srv", "/var/lib", "/root", "/h
 DEEP = 4
 # Go collects garbage only when memory is short: else that takes a third of each run, over the
 # provider's 600 MB of schemas.
-LAZY = {"GOGC": "off", "GOMEMLIMIT": "1500MiB"}
+LAZY: dict[str, Any] = {"GOGC": "off", "GOMEMLIMIT": "1500MiB"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Team:
     """One checkout, and the variables that find the provider there."""
 
     checkout: Checkout
-    environment: dict[str, str]
+    environment: dict[str, Any]
 
     def inv(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         return self.checkout.inv(*words, timeout=240, **{**self.environment, **more})
@@ -87,7 +87,7 @@ def mirror() -> Path | None:
     return None
 
 
-def configuration(folder: Path) -> dict[str, str]:
+def configuration(folder: Path) -> dict[str, Any]:
     """TF_CLI_CONFIG_FILE for the mirror; nothing where there is none (then the provider comes from
     the network, or not).
     """

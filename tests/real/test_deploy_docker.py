@@ -10,6 +10,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +245,7 @@ def test_a_killed_container_is_replaced(real: Any, docked: Checkout) -> None:
         victim.remove(force=True) if remove else os.kill(
             victim.attrs["State"]["Pid"], signal.SIGKILL
         )
-        until(lambda gone=victim.id: healed(real, docked, gone))
+        until(partial(healed, real, docked, victim.id))
         [task] = ecs.describe_tasks(cluster=CLUSTER, tasks=[victim.labels[TASK_LABEL]])["tasks"]
         assert (task["stopCode"], task["containers"][0]["exitCode"]) == (
             "EssentialContainerExited",

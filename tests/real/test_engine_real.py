@@ -174,7 +174,8 @@ def _shipped(real: Any, images: ImagePlatform, source: str, app: str) -> str:
     image = f"{images.registry}/{MUTABLE}:{uuid.uuid4().hex[:8]}"
     built = build(real, source, {"app.py": app}, tag=image)
     assert "error" not in built[-1], built[-1]
-    assert "error" not in push(real, *image.rsplit(":", 1))[-1]
+    repository, tag = image.rsplit(":", 1)
+    assert "error" not in push(real, repository, tag)[-1]
     real.images.remove(image)
     return image
 

@@ -58,7 +58,7 @@ def test_the_projects_revisions_go_there_and_back_on_each_major(
     assert majors
     (tmp_path / "alembic").symlink_to(ROOT / "alembic")
     environment = {"account": "123456789012", "region": "us-east-1", "cluster": "c", "services": {}}
-    settings = Settings(name="here", root=tmp_path, environment=environment)  # type: ignore[arg-type]
+    settings = Settings(name="here", root=tmp_path, environment=environment)
     for major in majors:
         found = verify.verify(settings, major, say=lambda _line: None)
         assert found.well, found.as_text()

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def kinds(real: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple
         ensure_base(real)
         built = build(real, SOURCE, FILES, tag=image)
         assert "error" not in built[-1], built[-1]
-        assert "error" not in push(real, *image.rsplit(":", 1))[-1]
+        assert "error" not in push(real, image.removesuffix(":real"), "real")[-1]
         yield (
             Kind("container", runtime, image),
             Kind("process", images.runtime(), images.shipped(SOURCE, FILES, "own", IMMUTABLE)),
@@ -203,7 +204,7 @@ def test_the_stop_timeout_is_kept_alike(
     for kind in kinds:
         lines: list[str] = []
         container = kind.start(do, lines.append)
-        until(lambda lines=lines: lines, 30)
+        until(lines.copy, 30)
         began = time.monotonic()
         assert container.stop(1.5) == code, kind.name
         assert least <= time.monotonic() - began < most, kind.name
@@ -219,7 +220,7 @@ def test_a_kill_from_outside_is_137_for_both(kinds: tuple[Kind, Kind]) -> None:
     for kind in kinds:
         lines: list[str] = []
         container = kind.start(do, lines.append)
-        until(lambda lines=lines: lines == ["up"], 30)
+        until(partial(lines.__eq__, ["up"]), 30)
         assert container.poll() is None and container.pid
         os.kill(container.pid, signal.SIGKILL)
         assert ended(container, 30) == 137, kind.name

@@ -133,14 +133,14 @@ def attack(
         ]
     found["engine"] = outcome(lambda: socket.socket(socket.AF_UNIX).connect(where["engine"]))
     host, _, port = where["database"].partition(":")
-    words = {
+    address: dict[str, Any] = {
         "host": host,
         "port": port,
         "dbname": "davidshaevel",
         "user": "postgres",
         "connect_timeout": 5,
     }
-    found["database"] = outcome(lambda: psycopg.connect(**words))
+    found["database"] = outcome(lambda: psycopg.connect(**address))
     found["files"] = [file for file in files if outcome(lambda: read(file)) == "done"]  # noqa: B023
     channel.send(found)
 

@@ -19,7 +19,8 @@ def view(desired, percent, *tasks, may_start=True):
         TaskView(f"{each[:3]}{index}", each[:3], each[3] == "+", float(index))
         for index, each in enumerate(tasks)
     ]
-    return ServiceView(desired, *percent, "new", may_start, tuple(seen))
+    minimum, maximum = percent
+    return ServiceView(desired, minimum, maximum, "new", may_start, tuple(seen))
 
 
 ROLLING, CRAMPED = (100, 200), (50, 100)

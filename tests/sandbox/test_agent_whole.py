@@ -5,13 +5,15 @@ load balancer and CDN.
 import base64
 import threading
 import urllib.request
+from dataclasses import replace
+from typing import Any
 
 import docker
 import pytest
 
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import serve
-from ops.sandbox.contracts import Paths, Ports
+from ops.sandbox.contracts import Paths
 from ops.sandbox.edge import start_edge
 from ops.sandbox.engine.server import serve_engine
 from ops.sandbox.registry.server import serve_registry
@@ -30,7 +32,7 @@ DOCKERFILE = (
 def house(tmp_path):
     paths = Paths(tmp_path)
     chosen, socket = (
-        Ports(*(free_port() for _ in range(5)), network=ports().network),
+        replace(ports(), registry=free_port(), site=free_port(), alb=free_port()),
         tmp_path / "engine.sock",
     )
     aws = serve(chosen, QUICK)
@@ -46,7 +48,7 @@ def house(tmp_path):
         chosen.network,
     )
     agent.start()
-    platform = Platform(aws, None)
+    platform: Any = Platform(aws, None)  # with an engine, a registry and a site
     platform.engine = docker.DockerClient(base_url=f"unix://{socket}")
     platform.ecr = platform.client("ecr")
     platform.ecr.create_repository(repositoryName="demo/web", imageTagMutability="IMMUTABLE")

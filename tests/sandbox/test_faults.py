@@ -18,6 +18,7 @@ import pytest
 from ops.core.errors import Refused
 from ops.sandbox import faults
 from ops.sandbox.contracts import Paths
+from ops.sandbox.faults import catalog
 from ops.sandbox.status import read
 from tests.checkout import Checkout
 from tests.sandbox.faults_support import (
@@ -185,10 +186,13 @@ def test_connections_that_nobody_closes(root: Path) -> None:
     """Nine of ten are taken, most of them by name; an operator who ends them has mended it."""
     taken = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'reports'"
     with broken(root, "database-connections"), connect(root) as connection:
-        assert connection.execute(taken).fetchone() > (35,)
-        assert connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-        ).fetchone() >= (45,)
+        assert connection.execute(taken).fetchall()[0][0] > 35
+        assert (
+            connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+            ).fetchall()[0][0]
+            >= 45
+        )
     with connect(root) as connection:
         assert connection.execute(taken).fetchone() == (0,)
     faults.send_request(root, "break", "database-connections")
@@ -275,7 +279,7 @@ def test_the_page_names_every_fault() -> None:
     page = (Path(__file__).parents[2] / "docs/sandbox.md").read_text(encoding="utf-8")
     missing = [
         fault.name
-        for fault in faults.FAULTS
+        for fault in catalog.FAULTS
         if f"| `{fault.name}` | {fault.says} | `{fault.cause}` |" not in page
     ]
     assert not missing

@@ -119,7 +119,8 @@ def test_a_second_up_changes_nothing(root: Path) -> None:
     """The same supervisor goes on, and it says so; another engine, roll-out or registry is refused
     while it runs.
     """
-    before, said = lifecycle.status(root).pid, []
+    before = lifecycle.status(root).pid
+    said: list[str] = []
     assert lifecycle.up(root, say=said.append).pid == before
     assert said == [f"the sandbox is already up (pid {before})"]
     with pytest.raises(Refused, match="engine process"):
@@ -203,7 +204,8 @@ def test_a_sandbox_of_another_version_is_replaced(root: Path) -> None:
     """What an older version left running has other doors: `up` restarts it, with new keys at the
     same addresses.
     """
-    before, keys, said = lifecycle.status(root), (root / "environment.yaml").read_text(), []
+    before, keys = lifecycle.status(root), (root / "environment.yaml").read_text()
+    said: list[str] = []
     record = Paths(root).record
     older = {
         name: value

@@ -183,7 +183,8 @@ def test_a_manifest_must_be_whole(http: httpx.Client) -> None:
     """Missing layers, a wrong digest, rubbish, an unknown kind, a hostile tag and too many bytes
     are refused, each in its own words.
     """
-    config = upload(http, MUTABLE, b"{}") and b"{}"
+    config = b"{}"
+    upload(http, MUTABLE, config)
     whole = manifest(config, b"never uploaded")
     assert error(put(http, MUTABLE, "1", whole))[:2] == (400, "MANIFEST_BLOB_UNKNOWN")
     assert error(put(http, MUTABLE, digest(b"x"), manifest(config)))[:2] == (400, "DIGEST_INVALID")

@@ -132,7 +132,7 @@ def test_the_backend_notices_neither_a_migration_nor_an_ended_session(database: 
     """It keeps its connection; where that was ended, it takes another; where a table changed, it
     reads the new one: no request fails.
     """
-    words = {
+    words: dict[str, Any] = {
         "host": database.admin.host,
         "port": database.admin.port,
         "dbname": database.admin.database,

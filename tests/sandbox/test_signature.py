@@ -213,9 +213,8 @@ def test_rubbish_for_a_signature(aws: Aws, header: str) -> None:
         "Authorization": header.replace("KEY", aws.keys.operator.access_key),
         "X-Amz-Date": "20200101T000000Z",
     }
-    answer = httpx.post(
-        aws.url, headers={name: value.encode() for name, value in sent.items()}, trust_env=False
-    )
+    headers = [(name.encode(), value.encode()) for name, value in sent.items()]
+    answer = httpx.post(aws.url, headers=headers, trust_env=False)
     assert answer.status_code == 400 and answer.json()["__type"].endswith("Exception")
 
 

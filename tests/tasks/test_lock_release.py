@@ -16,6 +16,7 @@ import yaml
 
 from ops.aws import session
 from ops.state import lock
+from ops.state.rules.lock import Holder
 from tests import plain_aws
 from tests.checkout import Checkout
 from tests.terminal import typed
@@ -62,7 +63,7 @@ def place(new_checkout: Callable[[str], Checkout]) -> Iterator[Here]:
 def here(place: Here) -> Here:
     """With the lock of the backend held from another machine."""
     at = lock.LockLocation(place.cloud, BUCKET, "ops/locks/sandbox/backend.json", "backend")
-    them = lock.Holder(
+    them = Holder(
         "1",
         "ann",
         "laptop",

@@ -157,7 +157,7 @@ class Scene:
             30.0,
             display.create_display,
             **changes,
-        )  # type: ignore[arg-type,type-var]
+        )
         return DeployResult(work, Journal(lambda line: None), ())
 
     def run(self, release: DeployResult) -> DeployResult:

@@ -42,7 +42,7 @@ def platform(endpoint: str, **services: dict[str, Any]) -> Platform:
         "aws": {"endpoint": endpoint, **KEYS},
         "services": services,
     }
-    return Platform.of(Settings(name="rehearsal", root=Path("/nowhere"), environment=values))  # type: ignore[arg-type]
+    return Platform.of(Settings(name="rehearsal", root=Path("/nowhere"), environment=values))
 
 
 @pytest.fixture

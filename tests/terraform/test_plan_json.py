@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -137,7 +138,7 @@ def places(value: Any, put: Callable[[Any], None]) -> Iterator[Callable[[Any], N
     yield put
     if isinstance(value, dict | list):
         for key, each in list(value.items() if isinstance(value, dict) else enumerate(value)):
-            yield from places(each, lambda new, value=value, key=key: value.__setitem__(key, new))
+            yield from places(each, partial(value.__setitem__, key))
 
 
 @pytest.mark.parametrize(
@@ -151,9 +152,7 @@ def test_no_malformed_plan_ends_in_a_traceback(wrong: Any) -> None:
     refused = 0
     for number in range(count):
         document = {"": json.loads(json.dumps(WHOLE))}
-        put = list(
-            places(document[""], lambda new, document=document: document.__setitem__("", new))
-        )[number]
+        put = list(places(document[""], partial(document.__setitem__, "")))[number]
         put(wrong)
         found = document[""]
         if not isinstance(found, dict):

@@ -36,10 +36,10 @@ class FakeEngine:
     def connect(self) -> docker.Engine:
         return docker.connect(f"tcp://127.0.0.1:{self.server.port}")
 
-    def answers(self, path: str, *events: dict[str, Any], status: int = 200) -> None:
+    def answers(self, path: str, *events: Any, status: int = 200) -> None:
         if status != 200:
             self.server.expect_request(path, method="POST").respond_with_json(
-                *events, status=status
+                events[0], status=status
             )
             return
         lines = [json.dumps(event).encode() + b"\r\n" for event in events]

@@ -67,7 +67,8 @@ def test_an_image_by_its_tag(httpserver: HTTPServer) -> None:
     tagged(httpserver, manifest)
     found = registry.configuration(repository(httpserver), "v1", TOKEN)
     assert found == registry.ImageConfiguration(digest_of(manifest), "abc123", "arm64")
-    assert all(request.authorization.password == TOKEN.password for request, _ in httpserver.log)
+    logins = [request.authorization for request, _ in httpserver.log]
+    assert all(login is not None and login.password == TOKEN.password for login in logins)
     assert INDEX in httpserver.log[0][0].headers["accept"]
 
 

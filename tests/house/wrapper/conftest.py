@@ -37,9 +37,11 @@ def borrow(c):
 def pinned(*names):
     """The real lock's lines for these packages, hashes included."""
     lock = (PROJECT / "requirements.lock").read_text()
-    return "".join(
-        re.search(rf"^{name}==.*?(?=^\S|\Z)", lock, re.M | re.S).group() for name in names
-    )
+    entries = {
+        found["name"]: found.group()
+        for found in re.finditer(r"^(?P<name>\S+)==.*?(?=^\S|\Z)", lock, re.M | re.S)
+    }
+    return "".join(entries[name] for name in names)
 
 
 class Checkout:
@@ -63,7 +65,8 @@ class Checkout:
         (self.root / "requirements.lock").write_text(pinned(*names))
 
     def environment(self, **more):
-        base = Path(os.path.realpath(sys._base_executable)).parent
+        python: str = vars(sys)["_base_executable"]
+        base = Path(os.path.realpath(python)).parent
         return {"HOME": str(self.home), "PATH": f"{base}:/usr/bin:/bin", **more}
 
     def run(self, *words, cwd=None, entry=None, user=None, environment=None, **more):
