@@ -25,6 +25,7 @@ from ops.core.findings import Unknown
 from ops.core.parallel import gather
 from ops.core.plan import Plan, Step
 from ops.core.result import Report
+from ops.core.text import format_duration
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -73,7 +74,7 @@ def invalidate(
             )
         sleep(min(platform.settings.environment.cdn.poll, max(0.0, limit - (clock() - began))))
         made = _read_progress(platform, distribution, made)
-    ui.progress(f"  invalidation {made.id}: {made.status} after {ui.took(clock() - began)}")
+    ui.progress(f"  invalidation {made.id}: {made.status} after {format_duration(clock() - began)}")
     return made
 
 
@@ -230,7 +231,7 @@ class CachedPage:
     def as_text(self) -> str:
         if isinstance(self.answer, Unknown):
             return f"{self.path:<24} {self.answer.why}"
-        age = f"age {ui.took(self.answer.age_s)}" if self.answer.age_s is not None else ""
+        age = f"age {format_duration(self.answer.age_s)}" if self.answer.age_s is not None else ""
         stale = (
             f"  STALE: cached before what runs now of {self.service} was deployed"
             if self.before

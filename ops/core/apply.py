@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from ops.core.errors import OpsError
 from ops.core.plan import PlainStep, Plan, Step
+from ops.core.text import format_error
 
 S = TypeVar("S", bound=Step)
 
@@ -159,7 +160,7 @@ def _undo_all(handlers: StepHandlers, journal: Journal) -> None:
             _mark_not_undone(
                 entry,
                 journal,
-                f"{problem.what}: {problem.why}" if isinstance(problem, OpsError) else str(problem),
+                format_error(problem),
             )
 
 

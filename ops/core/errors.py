@@ -107,3 +107,25 @@ class Denied(Unreachable):
     def __init__(self, what: str, why: str = "", next: str = "", denied_action: str = "") -> None:
         super().__init__(what, why, next)
         self.denied_action = denied_action
+
+
+_KINDS: dict[str, type[OpsError]] = {
+    "failed": OpsError,
+    "config": ConfigError,
+    "refused": Refused,
+    "timed_out": TimedOut,
+    "cancelled": Cancelled,
+    "unreachable": Unreachable,
+    "denied": Denied,
+}
+
+
+def error_kind(error: OpsError) -> str:
+    """The kind of an error, as messages between processes name it."""
+    kinds = {each: kind for kind, each in _KINDS.items()}
+    return next(kinds[each] for each in type(error).__mro__ if each in kinds)
+
+
+def error_of_kind(kind: str, what: str, why: str = "", next: str = "") -> OpsError:
+    """The error that another process reported; an unknown kind is a failure."""
+    return _KINDS.get(kind, OpsError)(what, why, next)

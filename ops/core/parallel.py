@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from ops.core.errors import OpsError, Unreachable
+from ops.core.errors import Unreachable
 from ops.core.findings import Unknown
-from ops.core.redaction.redact import one_line
+from ops.core.text import format_error
 
 T = TypeVar("T")
 AT_ONCE = 8
@@ -60,7 +60,7 @@ def try_call(call: Callable[[], T]) -> T | Unknown:
     try:
         return call()
     except Exception as error:
-        return Unknown(reason(error))
+        return Unknown(format_error(error))
 
 
 def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
@@ -71,7 +71,7 @@ def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
     try:
         return call()
     except BaseException as error:
-        return Unknown(reason(error))
+        return Unknown(format_error(error))
 
 
 def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
@@ -124,10 +124,3 @@ class SchedulingDelay:
             began = time.monotonic()
             time.sleep(self.TICK_S)
             self.late = max(self.late, time.monotonic() - began - self.TICK_S)
-
-
-def reason(error: BaseException) -> str:
-    """`what` and `why` of an OpsError; class and text of any other error."""
-    if isinstance(error, OpsError):
-        return ": ".join(part for part in (error.what, error.why) if part)
-    return f"{type(error).__name__}: {one_line(error)}" if str(error) else type(error).__name__

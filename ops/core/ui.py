@@ -140,26 +140,35 @@ def confirm(
     *,
     yes: bool,
     typed: str | None = None,
+    default: bool = False,
     ask: Callable[[str], str] = input,
     option: str = "--yes",
+    next: str = "",
 ) -> None:
     """Ask before a change. Raises Refused on no, and without a terminal to ask on.
 
     `typed` is a word that must be typed; `yes` skips the question. `option` is the option that
-    would have answered it.
+    would have answered it. With `default` True only "n" and "no" refuse; a lost terminal
+    does not. `next` replaces the advice after a no.
     """
-    if yes:
+    if yes or (default and not on_terminal()):
         return
     refuse_unanswerable(what, option)
     progress(what)
-    prompt = f"type {typed} to go on: " if typed else "go on? [y/N] "
+    prompt = f"type {typed} to go on: " if typed else f"go on? [{'Y/n' if default else 'y/N'}] "
     answer = read_answer(prompt, ask)
-    if answer != typed if typed else answer.lower() not in ("y", "yes"):
+    if not _agrees(answer, typed, default):
         raise Refused(
             what,
             f"the answer was {answer!r}",
-            f"run it again and type {typed or 'y'}, or add {option}",
+            next or f"run it again and type {typed or 'y'}, or add {option}",
         )
+
+
+def _agrees(answer: str, typed: str | None, default: bool) -> bool:
+    if typed:
+        return answer == typed
+    return answer.lower() not in ("n", "no") if default else answer.lower() in ("y", "yes")
 
 
 def refuse_unanswerable(what: str, option: str = "--yes") -> None:
@@ -261,16 +270,3 @@ def parse_seconds(option: str, text: str | None) -> float | None:
         return positive_seconds(text) if option == "timeout" else seconds(text)
     except ValueError as error:
         raise ConfigError(f"--{option} {text}", str(error), f"--{option} 5m") from None
-
-
-def span(seconds: float) -> str:
-    """A duration as an option takes it: `8s`, `10m`, `1h`."""
-    for letter, length in (("h", 3600), ("m", 60)):
-        if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:.0f}{letter}"
-    return f"{seconds:g}s"
-
-
-def took(seconds: float) -> str:
-    """A duration for people: `4.2 s`, `3 min 5 s`."""
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"

@@ -142,12 +142,8 @@ class DeployContext:
         if not self.interactive or not ui.on_terminal():
             return
         try:
-            if ui.countdown(f"rolling back to {target}", _COUNTDOWN_S) and _says_no(
-                f"roll back to {target}? [Y/n] "
-            ):
-                raise Refused(
-                    f"rolling back to {target}", "the answer was no", f"inv {self.name}.status"
-                )
+            if ui.countdown(what := f"rolling back to {target}", _COUNTDOWN_S):
+                ui.confirm(what, yes=False, default=True, next=f"inv {self.name}.status")
         except Interrupted as lost:
             if self.interrupted() and lost.signal_name != "SIGHUP":
                 raise
@@ -157,10 +153,6 @@ class DeployContext:
         """Sleep between two polls of a watch, then check that the lock is still ours."""
         time.sleep(seconds)
         self.guard()
-
-
-def _says_no(question: str) -> bool:
-    return ui.read_answer(question).lower() in ("n", "no")
 
 
 class RolloutFailed(OpsError):

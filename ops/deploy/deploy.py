@@ -19,6 +19,7 @@ from ops.core.apply import Journal, StepRecord, apply
 from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, TimedOut
 from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import PlainStep, Plan, Step
+from ops.core.text import format_error
 from ops.deploy import schema_compat, verify
 from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.result import DeployRequest, DeployResult, record, refusing
@@ -169,7 +170,7 @@ def run(done: DeployResult, plan: Plan, me: Holder) -> None:
     try:
         _carry_out(done, plan)
     except BaseException as error:
-        done.verdict, done.why = verdict_of(error), _failure_text(error)
+        done.verdict, done.why = verdict_of(error), format_error(error)
         done.took_s = time.monotonic() - began
         error.__dict__["about"] = done.as_document()
         raise
@@ -241,7 +242,7 @@ def document_of_error(
         "digest": None,
         "deployment": None,
         "took_s": None,
-        "why": _failure_text(error),
+        "why": format_error(error),
         "steps": [],
         "health": None,
         "findings": [],
@@ -257,14 +258,6 @@ def verdict_of(error: BaseException) -> Verdict:
     if isinstance(error, TimedOut):
         return Verdict.TIMED_OUT
     return Verdict.REFUSED if isinstance(error, Refused) else Verdict.FAILED
-
-
-def _failure_text(error: BaseException) -> str:
-    return (
-        f"{error.what}: {error.why}"
-        if isinstance(error, OpsError)
-        else str(error) or type(error).__name__
-    )
 
 
 def report_not_undone(done: DeployResult) -> None:
@@ -354,7 +347,7 @@ def _carry_out(done: DeployResult, plan: Plan) -> None:
         verdict = Verdict.TIMED_OUT if isinstance(error, TimedOut) else Verdict.FAILED
         done.verdict, done.why, done.next = (
             _verdict_after_undo(context, verdict),
-            _failure_text(error),
+            format_error(error),
             error.next,
         )
 
@@ -395,7 +388,7 @@ def _final_verdict(done: DeployResult) -> None:
     if stale:
         done.verdict, done.why = (
             Verdict.TIMED_OUT if isinstance(stale, TimedOut) else Verdict.FAILED,
-            f"{stale.what}: {stale.why}",
+            format_error(stale),
         )
 
 

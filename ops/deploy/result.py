@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.aws.facts import TaskDefinition
-from ops.core import findings, ui
+from ops.core import findings
 from ops.core.apply import Journal
 from ops.core.errors import Refused
 from ops.core.findings import Finding, Verdict
+from ops.core.text import format_duration
 from ops.deploy.context import DeployContext
 from ops.health.before_after import BeforeAfter
 from ops.health.model import Sweep
@@ -61,7 +62,7 @@ class DeployResult:
         deployment = f" ({context.deployment})" if context.deployment else ""
         lines = [
             f"{self.verdict.value.replace('_', ' ')}: {context.name} "
-            f"{context.facts.tag}{deployment} in {ui.took(self.took_s)}"
+            f"{context.facts.tag}{deployment} in {format_duration(self.took_s)}"
         ]
         if self.why:
             lines.append(f"  why: {self.why}")

@@ -20,6 +20,7 @@ from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError, Refused
 from ops.core.findings import Evidence, Finding, Verdict
 from ops.core.plan import PlainStep
+from ops.core.text import format_error
 from ops.deploy import terraform_inputs
 from ops.deploy.context import DeployContext, Rollback
 from ops.deploy.ecs_rollout import (
@@ -373,7 +374,7 @@ class TerraformApply:
         try:
             return True, self.rollout.apply_and_update(planned, image)
         except OpsError as error:
-            ui.progress(f"  no rollback by Terraform: {error.what}: {error.why}")
+            ui.progress(f"  no rollback by Terraform: {format_error(error)}")
             return False, None
 
     def plan_rollback(self, image: str) -> TerraformPlan | None:
@@ -390,7 +391,7 @@ class TerraformApply:
         try:
             return self.plan_this_service(self.rollout.planned, image)
         except OpsError as error:
-            ui.progress(f"  no plan by Terraform: {error.what}: {error.why}")
+            ui.progress(f"  no plan by Terraform: {format_error(error)}")
             return None
 
     def plan_this_service(self, planned: TerraformPlan, image: str) -> TerraformPlan | None:

@@ -11,6 +11,7 @@ from ops.aws.facts import ServiceState, TaskState
 from ops.core.errors import OpsError
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.parallel import gather
+from ops.core.text import format_count
 from ops.ecs.rules.image_match import service_image_mismatch
 from ops.health.rules import endpoints as health_endpoints
 from ops.http import client
@@ -127,9 +128,8 @@ def verify_endpoints(
             return answers, None
     ours = health_endpoints.broken_by_us(before, answers)
     if ours:
-        return answers, health_endpoints.finding(
-            ours, "endpoint_unhealthy", f"{len(ours)} endpoint(s) that were healthy are not", name
-        )
+        summary = f"{format_count(len(ours), 'endpoint')} healthy before, unhealthy now"
+        return answers, health_endpoints.finding(ours, "endpoint_unhealthy", summary, name)
     return answers, None
 
 
@@ -137,9 +137,8 @@ def still_unhealthy(
     answers: tuple[Answer, ...], before: health_endpoints.Answers, name: str
 ) -> Finding | None:
     """The finding for endpoints that were unhealthy before and still are."""
-    ill = [answer for answer in answers if not answer.healthy]
-    if not ill or isinstance(before, Unknown):
+    unhealthy = [answer for answer in answers if not answer.healthy]
+    if not unhealthy or isinstance(before, Unknown):
         return None
-    return health_endpoints.finding(
-        ill, "unhealthy_before", f"{len(ill)} endpoint(s) were unhealthy before and still are", name
-    )
+    summary = f"{format_count(len(unhealthy), 'endpoint')} unhealthy, before and after"
+    return health_endpoints.finding(unhealthy, "unhealthy_before", summary, name)

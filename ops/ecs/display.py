@@ -20,6 +20,7 @@ from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
 from ops.core import ui
 from ops.core.findings import Finding
 from ops.core.redaction.redact import redact
+from ops.core.text import format_duration
 
 _EVENTS_SHOWN = 5
 _REDRAWS_A_SECOND = 4
@@ -216,9 +217,9 @@ class TableDisplay(PlainDisplay):
         return table
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        elapsed = ui.took(self.clock() - self.began)
+        elapsed = format_duration(self.clock() - self.began)
         yield "deployment", self.id
-        yield "phase", f"{self.now or 'starting'}, {elapsed} of {ui.took(self.timeout_s)}"
+        yield "phase", f"{self.now or 'starting'}, {elapsed} of {format_duration(self.timeout_s)}"
         if self.state is not None:
             for deployment in self.state.deployments:
                 name = "new" if deployment.id == self.id else "other"

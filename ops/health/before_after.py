@@ -18,6 +18,7 @@ from ops.core import ui
 from ops.core.errors import Cancelled, ConfigError, OpsError, Refused
 from ops.core.findings import Unknown
 from ops.core.parallel import try_call, try_call_in_thread
+from ops.core.text import format_count, format_timestamp
 from ops.health import history, render
 from ops.health import sweep as health_sweep
 from ops.health.inputs import Memo
@@ -120,10 +121,10 @@ class BeforeAfter:
             yield f"  health after it is not known: {self.after.why}"
             return
         changes = self.after.changes
-        count = f"{len(changes) or 'no'} change{'' if len(changes) == 1 else 's'}"
+        count = format_count(len(changes), "change", "no")
         before = self.before
         yield (
-            f"  health since {before.at[:19]}Z: {count}"
+            f"  health since {format_timestamp(before.at)}: {count}"
             if isinstance(before, Sweep)
             else f"  health before it is not known: {before.why}"
         )

@@ -15,6 +15,7 @@ from ops.core import files, ui
 from ops.core.errors import ConfigError, OpsError
 from ops.core.parallel import with_timeout
 from ops.core.redaction.redact import known
+from ops.core.text import format_error
 from ops.health.model import EVALUATED, STATUSES, Sweep
 from ops.health.rules import diff
 from ops.state import records
@@ -36,13 +37,13 @@ def baseline(platform: Platform, request: SweepRequest) -> Mapping[str, Any] | N
     a stored run or S3 does not answer.
     """
     settings = platform.settings
-    if request.against == _LAST_RELEASE:
+    if request.baseline == _LAST_RELEASE:
         deadline_s = request.deadline_s or settings.environment.health.deadline
         return with_timeout(
-            lambda: _last_release_baseline(platform), deadline_s, f"--against {_LAST_RELEASE}"
+            lambda: _last_release_baseline(platform), deadline_s, f"--baseline {_LAST_RELEASE}"
         )
-    if request.against:
-        return _load_baseline(Path(request.against), settings)
+    if request.baseline:
+        return _load_baseline(Path(request.baseline), settings)
     return diff.newest_of_each(
         stored_runs(_folder(settings)), set(request.groups) - set(request.skip)
     )
@@ -54,7 +55,7 @@ def _load_baseline(path: Path, settings: Settings) -> Mapping[str, Any]:
     if of != settings.name:
         why = f"it is a run of environment {of}, and this is {settings.name}"
         raise ConfigError(
-            f"--against {path}", why, f"INVOKE_ENV={of} inv health.all --against {path}"
+            f"--baseline {path}", why, f"INVOKE_ENV={of} inv health.all --baseline {path}"
         )
     return found
 
@@ -77,9 +78,9 @@ def _last_release_baseline(platform: Platform) -> Mapping[str, Any]:
         found += [newest] if newest else []
     if not found:
         raise OpsError(
-            f"--against {_LAST_RELEASE}",
+            f"--baseline {_LAST_RELEASE}",
             "no release record keeps a run of health checks",
-            "inv health.all --against FILE",
+            "inv health.all --baseline FILE",
         )
     health: Mapping[str, Any] = max(found, key=lambda record: str(record.get("at")))["health"]
     return health
@@ -99,7 +100,7 @@ def append(settings: Settings, found: Sweep, replaces: Path | None = None) -> Pa
             _folder(settings), diff.as_document(found), settings.environment.health.keep
         )
     except OpsError as problem:
-        ui.progress(f"{problem.what}: {problem.why}")
+        ui.progress(format_error(problem))
         return replaces
     if replaces and replaces != path:
         replaces.unlink(missing_ok=True)
@@ -193,7 +194,7 @@ def read_run(path: Path) -> Mapping[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         why = str(error)
     if why is not None:
-        raise ConfigError(f"--against {path}", why, "a file of --save, or last-release")
+        raise ConfigError(f"--baseline {path}", why, "a file of --save, or last-release")
     return found  # type: ignore[no-any-return]
 
 

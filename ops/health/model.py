@@ -83,7 +83,7 @@ class Sweep:
 class SweepRequest:
     """The options of a sweep.
 
-    `only`: group names; `skip`: groups or checks; `against`: a file or `last-release`. `from_s`:
+    `only`: group names; `skip`: groups or checks; `baseline`: a file or `last-release`. `from_s`:
     log errors count from then on (seconds since 1970). `released`: service → a release that is not
     recorded yet.
     """
@@ -91,7 +91,7 @@ class SweepRequest:
     only: tuple[str, ...] = ()
     skip: frozenset[str] = frozenset()
     since_s: float | None = None
-    against: str | None = None
+    baseline: str | None = None
     save: str | None = None
     from_s: float | None = None
     about: str = ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.findings import Unknown
 from ops.core.parallel import gather
+from ops.core.text import format_error
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
 from ops.health.probe_runner import Probe, health_group
@@ -125,7 +126,7 @@ def _schema(inputs: SweepInputs, connection: rules.Connected, released: Any, his
     try:
         pending = postgres_pending.heads_after(connection.revision, inputs.platform.settings.root)
     except (Unreachable, ConfigError) as problem:
-        return rules.unknown_check("schema", Unknown(f"{problem.what}: {problem.why}"))
+        return rules.unknown_check("schema", Unknown(format_error(problem)))
     return rules.schema(
         connection.revision, [text.split(" ", 1)[0] for text in history], pending, released
     )

@@ -9,8 +9,8 @@ from datetime import datetime
 from functools import partial
 
 from ops.aws import logs
-from ops.core import ui
 from ops.core.errors import ConfigError, OpsError
+from ops.core.text import format_option
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
 from ops.health.probe_runner import Probe, health_group
@@ -72,10 +72,10 @@ def _log_window(inputs: SweepInputs, name: str, now: float) -> tuple[float, str]
     """Return the start of the log to read (seconds since 1970) and its description."""
     health, context = inputs.environment.health, inputs.context
     if context.since_s is not None:
-        return now - context.since_s, f"in the last {ui.span(context.since_s)}"
+        return now - context.since_s, f"in the last {format_option(context.since_s)}"
     release = inputs.release(name)
     if release is None:
-        return now - health.since, f"in the last {ui.span(health.since)}"
+        return now - health.since, f"in the last {format_option(health.since)}"
     at = datetime.fromisoformat(str(release["at"])).timestamp()
     if now - at > _MAX_AGE_S:
         return (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ops.aws.facts import Change
 from ops.core import ui
+from ops.core.text import format_count, format_duration, format_timestamp
 from ops.ecs.display import finding_lines
 from ops.health.model import Check, Sweep
 from ops.health.rules.root_cause import causes
@@ -54,10 +55,8 @@ def _change_lines(sweep: Sweep) -> Iterator[str]:
     if not sweep.against:
         yield "no earlier run to compare with"
         return
-    yield (
-        f"since {sweep.against[:19]}Z: {len(sweep.changes) or 'no'} "
-        f"change{'' if len(sweep.changes) == 1 else 's'}"
-    )
+    changes = format_count(len(sweep.changes), "change", "no")
+    yield f"since {format_timestamp(sweep.against)}: {changes}"
     yield from (f"  {line}" for line in merge_same(sweep.changes))
 
 
@@ -106,5 +105,5 @@ def verdict(sweep: Sweep) -> str:
     summary = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
     return (
         f"{'healthy' if sweep.healthy else 'NOT HEALTHY'}: {sweep.environment}: {summary} in "
-        f"{ui.took(sweep.took_s)}"
+        f"{format_duration(sweep.took_s)}"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ops.core import ui
 from ops.core.errors import Cancelled, ConfigError
+from ops.core.text import format_count
 from ops.ecs import display
 from ops.health import history, render
 from ops.health import sweep as health_sweep
@@ -43,7 +44,7 @@ def watch(
 ) -> None:
     """Run sweeps until interrupted; never returns.
 
-    Each sweep is compared with the previous one, or always with that of `--against`. Only the last
+    Each sweep is compared with the previous one, or always with that of `--baseline`. Only the last
     one is stored. Raises ConfigError for a pause below one second (AWS limits calls), Cancelled
     when interrupted.
     """
@@ -58,7 +59,7 @@ def watch(
             stored = history.append(platform.settings, found, stored)
             if request.save:
                 history.save(request.save, found)
-            before = before if request.against else as_document(found)
+            before = before if request.baseline else as_document(found)
             screen(found)
             sleep(max(0.0, pause_s - (time.monotonic() - began)))
     except KeyboardInterrupt as interruption:
@@ -215,9 +216,7 @@ def _collapse_ok(sweep: Sweep) -> Iterator[_HealthRow]:
         every = [*checks]
         status = "ok" if any(check.status == "ok" for check in every) else "skipped"
         changed = any(_row(sweep, check).changed for check in every)
-        yield _HealthRow(
-            group, status, f"{len(every)} check{'s' if len(every) > 1 else ''}", "", changed
-        )
+        yield _HealthRow(group, status, format_count(len(every), "check"), "", changed)
 
 
 def _blank_repeated_groups(rows: Sequence[_HealthRow]) -> Sequence[_HealthRow]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.core.text import format_error
 from ops.migrations.plan import MigrationTarget
 from ops.migrations.rules import schema_diff as rules
 from ops.postgres import access
@@ -53,7 +54,7 @@ def drift(
     try:
         return compared(place, at, say)
     except OpsError as problem:
-        return Drift(None, f"{problem.what}: {problem.why}")
+        return Drift(None, format_error(problem))
 
 
 def compared(place: MigrationTarget, at: str | None, say: Callable[[str], None]) -> Drift:

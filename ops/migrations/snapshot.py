@@ -20,6 +20,7 @@ from ops.aws.rds import Instance
 from ops.aws.session import AwsSession
 from ops.core import host_identity, ui
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut
+from ops.core.text import format_duration
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -115,14 +116,14 @@ def take(settings: Settings, why: str, wait: RdsWait, given: str | None = None) 
             wait.say(f"  {found.status}, {shown} %")
         pause(f"snapshot {called}", found.status, began, wait)
         found = rds.snapshot(cloud, called)
-    wait.say(f"snapshot {called} is there after {ui.took(time.monotonic() - began)}")
+    wait.say(f"snapshot {called} is there after {format_duration(time.monotonic() - began)}")
     return SnapshotResult(called, instance, time.monotonic() - began)
 
 
 def pause(what: str, status: str, began: float, wait: RdsWait) -> None:
     left = wait.timeout_s - (time.monotonic() - began)
     if left <= 0:
-        why = f"it is {status} after {ui.took(wait.timeout_s)}; RDS goes on by itself"
+        why = f"it is {status} after {format_duration(wait.timeout_s)}; RDS goes on by itself"
         raise TimedOut(
             what, why, "run it with a longer --timeout, or look: aws rds describe-db-instances"
         )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ops.aws import rds, session
 from ops.core import ui
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
+from ops.core.text import format_error
 from ops.migrations import verify_records
 from ops.migrations.plan import BASE, MigrationTarget
 from ops.migrations.rules.dump_diff import differences
@@ -211,7 +212,7 @@ def round_trip(
     except Unreachable:  # the server, or pg_dump: no revision's fault
         raise
     except OpsError as error:
-        problems.append(f"{error.what}: {error.why}")
+        problems.append(format_error(error))
     return RevisionVerdict(revision, tuple(problems), time.monotonic() - began)
 
 

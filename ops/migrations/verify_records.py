@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ops.aws import s3, session
 from ops.core import files, host_identity, ui
 from ops.core.errors import OpsError
+from ops.core.text import format_error
 from ops.postgres import fingerprint
 from ops.tools import git
 
@@ -92,7 +93,7 @@ def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
     try:
         records += stored(settings, content)
     except OpsError as error:
-        problem = f"; {error.what}: {error.why}"
+        problem = f"; {format_error(error)}"
     mine = [record for record in records if record.get("server") == server]
     if any("written" in record for record in mine):
         # one that was sent from here is the bucket's, or was overwritten there since

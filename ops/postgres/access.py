@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ops.aws import secrets
 from ops.aws.session import AwsSession
 from ops.core import host_identity
-from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
+from ops.core.errors import ConfigError, Unreachable, error_of_kind
 from ops.core.redaction.redact import one_line, redacted
 from ops.migrator.model import (
     Applied,
@@ -42,13 +42,6 @@ if TYPE_CHECKING:
     from ops.postgres.model import Relations, StoredFunction
 
 COUNT_TIMEOUT = 5.0  # seconds; a table too big to be counted in it is "unknown"
-KINDS: dict[str, type[OpsError]] = {
-    "failed": OpsError,
-    "config": ConfigError,
-    "refused": Refused,
-    "unreachable": Unreachable,
-    "timed_out": TimedOut,
-}
 
 __all__ = [
     "Applied",
@@ -107,7 +100,8 @@ def translated(target: TargetDatabase) -> Iterator[None]:
         yield
     except MigrateError as error:
         hidden = [str(target.parameters.get("password") or "")]
-        raise KINDS[error.kind](
+        raise error_of_kind(
+            error.kind,
             one_line(error.what, hidden),
             one_line(error.why, hidden, 700),
             one_line(error.next, hidden),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.core import files, host_identity
+from ops.core.text import format_count
 from ops.migrator import catalog
 from ops.migrator.model import RunIdentity
 from ops.postgres import access, fingerprint
@@ -111,7 +112,7 @@ def replayed(
     folder: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]
 ) -> Iterator[tuple[int, list[catalog.Row]]]:
     with scratch.cluster(folder, wanted) as own:
-        say(f"  replaying {len(every)} revision{'s' if len(every) > 1 else ''} on {own}")
+        say(f"  replaying {format_count(len(every), 'revision')} on {own}")
         door, at = own.door, None
         scratch.make_roles(own, scratch.texts(door))
         for each in every:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ops.core.text import format_count, format_size
 from ops.postgres.access import DatabaseAccess, reading
 
 SIZE = """
@@ -22,7 +23,6 @@ TOOK = """
 SELECT DISTINCT ON (revision) revision, took_s FROM ops_migrations.steps
 WHERE (revision = ANY(%s) OR took_s >= %s) AND direction = %s AND result = 'done' ORDER BY revision, ended_at DESC
 """
-UNITS = (("GB", 2**30), ("MB", 2**20), ("kB", 2**10))
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,9 @@ class TableSize:
         rows = (
             "rows not known (never analysed)"
             if self.rows is None
-            else f"{self.rows} row{'' if self.rows == 1 else 's'}"
+            else format_count(self.rows, "row")
         )
-        return f"{rows}, {amount(self.bytes)}"
-
-
-def amount(size: float) -> str:
-    """`64 kB`, as pg_size_pretty counts."""
-    unit, factor = next((pair for pair in UNITS if size >= pair[1]), UNITS[-1])
-    return f"{size / factor:.{1 if unit == 'GB' else 0}f} {unit}"
+        return f"{rows}, {format_size(self.bytes)}"
 
 
 def read_sizes(

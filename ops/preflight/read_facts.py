@@ -19,8 +19,9 @@ from ops.aws.facts import Image, Repository, ServiceState, TaskDefinition, TaskS
 from ops.core import ui
 from ops.core.errors import OpsError
 from ops.core.findings import Unknown
-from ops.core.parallel import gather, reason
+from ops.core.parallel import gather
 from ops.core.redaction.redact import redact_lines
+from ops.core.text import format_error
 from ops.ecs.rules.task_definition_refs import Reference, log_groups, references
 from ops.preflight.facts import ReleaseFacts, SchemaRevision, TestRun
 from ops.preflight.rules.checks import validate_skip, validate_tag
@@ -332,7 +333,8 @@ def image(request: GatherRequest, repository: Repository, tag: str) -> Image | N
         config = registry.configuration(repository, found.digest, ecr.token(request.platform.cloud))
     except OpsError as problem:
         request.say(
-            f"the configuration of {repository.name}:{tag} could not be read: {reason(problem)}"
+            f"the configuration of {repository.name}:{tag} could not be read: "
+            f"{format_error(problem)}"
         )
         return found
     return replace(found, revision=config.revision, architecture=config.architecture or None)
@@ -365,7 +367,7 @@ def run_tests(request: GatherRequest) -> TestRun | Unknown | None:
             timeout=_TESTS_TIMEOUT_S,
         )
     except OpsError as problem:
-        return Unknown(reason(problem))
+        return Unknown(format_error(problem))
     lines = [line for line in ui.plain(ended.stdout + ended.stderr).split("\n") if line.strip()]
     tail = redact_lines(lines[-_TAIL_LINES:])
     return TestRun(tuple(command), ended.exit_code, "\n".join(tail))

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from ops.core.errors import ConfigError, OpsError, Refused
+from ops.core.errors import ConfigError, OpsError, Refused, error_of_kind
 from ops.sandbox import private
 from ops.sandbox import status as statuses
 from ops.sandbox.contracts import Paths, Timing
@@ -30,7 +30,6 @@ from ops.sandbox.status import LAYOUT, MODULE, Record, Status
 PATIENCE = 90.0  # seconds until a start has failed; it takes less than ten on two idle cores
 STOPPING = 30.0  # seconds for an orderly end
 REWRITTEN = 3.0  # seconds for a supervisor to write a damaged record again
-KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
 PROJECT = Path(__file__).parents[2]
 
 
@@ -234,8 +233,7 @@ def _failure(paths: Paths, otherwise: str) -> OpsError:
     """Return the supervisor's own error, or the end of its log."""
     record = statuses.read(paths)
     if record is not None and record.state == "failed" and record.failure:
-        words = dict(record.failure)
-        return KINDS.get(words.pop("kind", ""), OpsError)(**words)
+        return error_of_kind(**{"kind": "", **record.failure})
     log = paths.logs / "supervisor.log"
     last = log.read_text(errors="replace").strip().splitlines()[-5:] if log.exists() else []
     return OpsError("the sandbox did not start", "\n       ".join([otherwise, *last]), f"see {log}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ops.core.text import format_duration
 from ops.tasks.shared import Session, ops_task
 
 if TYPE_CHECKING:
@@ -210,13 +211,11 @@ def start(session: Session) -> None:
 @ops_task(options=("json",))
 def ping(session: Session) -> None:
     """Connect to the database and SELECT 1."""
-    from ops.core import ui
     from ops.migrations import plan as flow
 
     found = flow.ping(migration_target(session))
-    text = (
-        f"{found['database']} answers in {ui.took(found['took_s'])}: PostgreSQL {found['server']}"
-    )
+    took = format_duration(found["took_s"])
+    text = f"{found['database']} answers in {took}: PostgreSQL {found['server']}"
     session.report(found, f"{text}, {found['tls'] or 'without TLS'}, as {found['user']}")
 
 

@@ -14,12 +14,12 @@ SINCE = (
     "How far back to read logs (30m); every error counts. Default: since the last release, "
     "counting recent errors only."
 )
-AGAINST = (
+BASELINE = (
     "Compare with this file (written by --save), or with last-release. Default: the previous run."
 )
 SAVE = "Write this run to a file."
 WATCH = "Repeat every so many seconds (5), until Ctrl-C."
-SHARED: dict[str, str] = {"since": SINCE, "against": AGAINST, "save": SAVE, "watch": WATCH}
+SHARED: dict[str, str] = {"since": SINCE, "baseline": BASELINE, "save": SAVE, "watch": WATCH}
 ONLY = "Only this group; repeat, or separate with commas, for more."
 
 
@@ -27,7 +27,7 @@ def report_sweep(
     session: Session,
     only: tuple[str, ...],
     since: str | None,
-    against: str | None,
+    baseline: str | None,
     save: str | None,
     watch: str | None,
 ) -> None:
@@ -38,7 +38,7 @@ def report_sweep(
     from ops.health import watch as health_watch
     from ops.platform import Platform
 
-    request = SweepRequest(only, session.skip, ui.parse_seconds("since", since), against, save)
+    request = SweepRequest(only, session.skip, ui.parse_seconds("since", since), baseline, save)
     pause = ui.parse_seconds("watch", watch)
     flow.check_request(request, session.settings)
     platform = Platform.of(session.settings)
@@ -55,24 +55,24 @@ def everything(
     session: Session,
     only: list[str] | None = None,
     since: str | None = None,
-    against: str | None = None,
+    baseline: str | None = None,
     save: str | None = None,
     watch: str | None = None,
 ) -> None:
     """Check pages, tasks, targets, database, CDN, certificates, logs and Terraform at once."""
     groups = tuple(name for text in only or () for name in text.split(",") if name)
-    report_sweep(session, groups, since, against, save, watch)
+    report_sweep(session, groups, since, baseline, save, watch)
 
 
 def group(name: str, doc: str) -> Any:
     def body(
         session: Session,
         since: str | None = None,
-        against: str | None = None,
+        baseline: str | None = None,
         save: str | None = None,
         watch: str | None = None,
     ) -> None:
-        report_sweep(session, (name,), since, against, save, watch)
+        report_sweep(session, (name,), since, baseline, save, watch)
 
     body.__doc__ = doc
     return ops_task(options=("skip", "json"), help=SHARED, name=name)(body)

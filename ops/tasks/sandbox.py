@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.core.text import format_duration
 from ops.tasks.arguments import optional_positional
 from ops.tasks.shared import ROOT, Session, ops_task
 
@@ -113,12 +114,12 @@ mend = optional_positional(mend, "fault", "all")
 
 def carry_out(session: Session, verb: str, fault: str) -> None:
     """Send a request to the sandbox, and print a line for each fault concerned."""
-    from ops.core import ui
     from ops.sandbox import faults
 
     done = faults.send_request(ROOT / ".sandbox", verb, fault)
     lines = [
-        each["says"] + (f" ({ui.took(each['took_s'])})" if each["changed"] else "") for each in done
+        each["says"] + (f" ({format_duration(each['took_s'])})" if each["changed"] else "")
+        for each in done
     ]
     session.report({"faults": done}, "\n".join(lines) or "no fault is active")
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ops.core.text import format_age
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -62,14 +64,6 @@ class StateLock:
             f"{self.who or 'somebody'} holds it {since} ({self.doing}, Terraform "
             f"{self.version or '?'}, id {self.id})"
         )
-
-
-def format_age(seconds: float) -> str:
-    """`40 s`, `12 min`, `3 h`, `2 days`."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ops.core import ui
 from ops.core.errors import Refused
+from ops.core.text import format_duration, short_commit
 from ops.platform import Platform
 from ops.state import lock
 from ops.terraform import image_variables, plan_files, program
@@ -151,7 +152,7 @@ def with_lock_wait(act: Callable[[float], T], wait_s: float) -> T:
     except LockHeld as held:
         if wait_s <= 0:
             raise
-        ui.progress(f"waiting up to {ui.took(wait_s)} for the state's lock: {held.why}")
+        ui.progress(f"waiting up to {format_duration(wait_s)} for the state's lock: {held.why}")
     return act(wait_s)
 
 
@@ -276,7 +277,7 @@ def apply_saved(
     with lock.hold_each(
         place.platform.cloud,
         settings,
-        lock.myself("terraform apply", saved.commit[:7]),
+        lock.myself("terraform apply", short_commit(saved.commit)),
         wait_s=wait_s,
     ):
         refuse_if_moved(place, saved)

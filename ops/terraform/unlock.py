@@ -95,19 +95,10 @@ def agree(lock: StateLock, why: str, typed: str | None) -> None:
     """
     if why:
         ui.progress(f"its owner may be alive: {why}")
-    if typed is None and ui.on_terminal():
-        answer = ui.read_answer(
-            f"type {lock.id} to take the lock away: " if why else "take the lock away? [y/N] "
-        )
-        typed = lock.id if not why and answer.lower() in ("y", "yes") else answer
-    if typed != lock.id:
-        reason = (
-            why
-            or "a state lock is taken away only by somebody who has looked: --yes does not "
-            "answer this"
-        )
-        raise Refused(
-            f"the lock of {lock.who or 'somebody'} stays",
-            reason,
-            f"wait for it, or: inv tf.unlock --id {lock.id}",
-        )
+    if typed == lock.id:
+        return
+    what = f"taking away the lock of {lock.who or 'somebody'}"
+    how = f"wait for it, or: inv tf.unlock --id {lock.id}"
+    if typed is not None or not ui.on_terminal():
+        raise Refused(what, why or "--yes does not answer this: the lock's id must be given", how)
+    ui.confirm(what, yes=False, typed=lock.id if why else None, next=how)

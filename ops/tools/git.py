@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 from ops.core import ui
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
+from ops.core.text import short_commit
 from ops.tools import shell
 from ops.tools.facts import Checkout, Commit
 from ops.tools.tar import extract
@@ -69,7 +70,7 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
     folder = _join_inside(_git_output(path, "rev-parse", "--show-prefix").strip(), subdirectory)
     if folder and git(top, "cat-file", "-t", f"{full}:{folder}").stdout.strip() != "tree":
         raise ConfigError(
-            f"folder {folder} in commit {full[:7]} of {top}",
+            f"folder {folder} in commit {short_commit(full)} of {top}",
             "the commit has no such folder",
             "commit it, or correct `context` (relative to `source`) in invoke.yaml",
         )

@@ -159,7 +159,7 @@ def test_its_way_back_invalidates_too() -> None:
     }
     assert "invalidate the CDN's cache again" in str(steps["update"].undo)
     assert (
-        "/*, /about at CloudFront distribution E1 (example.com)" in steps["invalidate"].says
+        "/*, /about at CloudFront distribution E1 (example.com)" in str(steps["invalidate"])
         and steps["invalidate"].undo is None
     )
     assert "CDN" not in str(plan_release(replace(FACTS, distribution=OURS), SERVICE))

@@ -31,8 +31,8 @@ def mended(platform: Checkout) -> Iterator[None]:
 
 
 def test_all_green_and_nothing_changes(platform: Checkout) -> None:
-    """Every group answers; run after run, no change is reported; --save and --against make the same
-    comparison.
+    """Every group answers; run after run, no change is reported; --save and --baseline make the
+    same comparison.
     """
     first = until_well(platform)
     assert {check["group"] for check in first["checks"]} == GROUPS
@@ -40,7 +40,9 @@ def test_all_green_and_nothing_changes(platform: Checkout) -> None:
     assert again["healthy"] and again["changes"] == [] and again["against"]
     saved = platform.root / "before.json"
     assert look(platform, "--save", str(saved))["healthy"]
-    assert look(platform, "--against", str(saved))["against"] == json.loads(saved.read_text())["at"]
+    assert (
+        look(platform, "--baseline", str(saved))["against"] == json.loads(saved.read_text())["at"]
+    )
     text = platform.inv("health.all").stdout
     assert "no changes" in text and "look at them: http" in text and "healthy: sandbox:" in text
 
@@ -167,7 +169,7 @@ def test_only_and_skip(platform: Checkout) -> None:
     assert without["healthy"] and ("endpoints", "skipped") in {
         (check["group"], check["status"]) for check in without["checks"]
     }
-    for option, name in (("--only", "pages"), ("--skip", "nothing"), ("--against", "/no")):
+    for option, name in (("--only", "pages"), ("--skip", "nothing"), ("--baseline", "/no")):
         done = platform.inv("health.targets" if option == "--skip" else "health.all", option, name)
         assert done.returncode == 2 and f"{option} {name}" in done.stderr and "next:" in done.stderr
 
@@ -270,5 +272,5 @@ def test_a_deploy_tells_what_it_changed(platform: Checkout) -> None:
         changed["ecs · frontend image"].startswith(tag) and "terraform · state lock" not in changed
     )
     platform.inv("sandbox.mend", "--all")
-    since = look(platform, "--against", "last-release")
+    since = look(platform, "--baseline", "last-release")
     assert [change["name"] for change in since["changes"]] == ["terraform · state lock"]

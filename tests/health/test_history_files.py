@@ -68,7 +68,7 @@ def test_a_file_that_is_no_run_is_refused_by_what_is_odd(
     path.write_text(text)
     with pytest.raises(ConfigError) as refused:
         history.read_run(path)
-    assert why in refused.value.why and "--against" in refused.value.what
+    assert why in refused.value.why and "--baseline" in refused.value.what
     assert [*history.stored_runs(tmp_path)] == []
 
 

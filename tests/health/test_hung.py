@@ -87,11 +87,11 @@ def test_the_deadline_holds_and_pages_are_looked_at(hung: Checkout) -> None:
 def test_the_last_release_is_not_waited_for_longer(hung: Checkout) -> None:
     """S3 that does not answer is an error after the deadline, before anything is looked at."""
     began = time.monotonic()
-    done = hung.inv("health.all", "--against", "last-release")
+    done = hung.inv("health.all", "--baseline", "last-release")
     assert time.monotonic() - began < LONG
     assert (
         done.returncode == 1
-        and "--against last-release" in done.stderr
+        and "--baseline last-release" in done.stderr
         and "no answer within 3 s" in done.stderr
     )
 
@@ -138,8 +138,8 @@ def test_what_is_wrong_is_told_before_anything_is_asked(hung: Checkout) -> None:
     for words, says in (
         (("--save", "/nowhere/x.json"), "there is no such folder"),
         (("--save", str(hung.root)), "it is a folder"),
-        (("--against", str(other)), "environment production, and this is dev"),
-        (("--against", str(odd)), "no run of health checks"),
+        (("--baseline", str(other)), "environment production, and this is dev"),
+        (("--baseline", str(odd)), "no run of health checks"),
     ):
         done = hung.inv("health.all", *words)
         assert done.returncode == 2 and says in done.stderr and words[0] in done.stderr, done.stderr

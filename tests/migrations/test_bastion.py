@@ -9,7 +9,7 @@ import threading
 import time
 from types import SimpleNamespace
 
-from ops.migrations.remote import bastion
+from ops.core.text import format_size
 from ops.ssh import connection
 
 
@@ -31,8 +31,8 @@ def test_what_is_taken_slowly_arrives_whole() -> None:
 
 def test_sizes_are_told_as_a_person_reads_them() -> None:
     """A bundle of revisions is no `0.0 MB`."""
-    assert [bastion.size(count) for count in (120, 66_200, 9_040_000)] == [
+    assert [format_size(count) for count in (120, 66_200, 9_040_000)] == [
         "1 kB",
-        "66 kB",
-        "9.0 MB",
+        "65 kB",
+        "9 MB",
     ]

@@ -48,7 +48,7 @@ def test_what_there_is_to_do(sql: str, weight: Mapping[str, int | None]) -> None
             "",
             40.96,
             "assumed",
-            "7 will take about 41 s: 4096 MB read at an assumed 100 MB/s",
+            "7 will take about 41 s: 4.0 GB read at an assumed 100 MB/s",
         ),
         (
             None,
@@ -56,7 +56,7 @@ def test_what_there_is_to_do(sql: str, weight: Mapping[str, int | None]) -> None
             "",
             112.64,
             "assumed",
-            "and 2048 MB written at an assumed 20 MB/s",
+            "and 2.0 GB written at an assumed 20 MB/s",
         ),
         (None, {"writes": 0}, "", 0.0, "catalog", "7 changes the catalog only"),
         (None, {}, "", 0.0, "catalog", "7 changes the catalog only"),
@@ -97,7 +97,7 @@ def test_a_rate_is_measured_where_an_earlier_revision_shows_it() -> None:
     assert (found.source, found.seconds) == (
         "measured",
         100.0,
-    ) and "3000 MB read at 30 MB/s, as 2 did here" in found.as_text()
+    ) and "2.9 GB read at 30 MB/s, as 2 did here" in found.as_text()
     assert worth_measuring([{"reads": GB}]) and not worth_measuring(
         [{"reads": MB}, {}, {"writes": None}]
     )

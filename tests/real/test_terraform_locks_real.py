@@ -167,7 +167,7 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
     identifier = lock(ground)
     place = ground.place()
     for named, says in (
-        (None, "the lock of ana@laptop stays"),
+        (None, "taking away the lock of ana@laptop"),
         ("another-id", "there is no lock another-id"),
     ):
         with pytest.raises(Refused, match=says) as found:
@@ -183,10 +183,10 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
 @pytest.mark.parametrize(
     ("created", "question", "no", "yes"),
     [
-        ("2020-01-02T11:00:00.5Z", "take the lock away? [y/N]", "", "y"),
+        ("2020-01-02T11:00:00.5Z", "go on? [y/N]", "", "y"),
         (
             datetime.now(UTC).isoformat(),
-            "type 8f3c2a7e-0000-1111-2222-333344445555 to take",
+            "type 8f3c2a7e-0000-1111-2222-333344445555 to go on",
             "y",
             "8f3c2a7e-0000-1111-2222-333344445555",
         ),
@@ -203,7 +203,9 @@ def test_at_a_terminal_it_is_asked(
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", UNLOCK, str(ground.root), ground.endpoint]
     code, screen = typed(command, ground.root, environment, no)
-    assert code == 1 and question in screen and "the lock of ana@laptop stays" in screen
+    assert (
+        code == 1 and question in screen and "error: taking away the lock of ana@laptop" in screen
+    )
     assert len(unlock.held(ground.place())) == 1
     code, screen = typed(command, ground.root, environment, yes)
     assert code == 0 and unlock.held(ground.place()) == (), screen
@@ -251,7 +253,7 @@ def test_a_kill_in_the_middle_leaves_a_lock_and_the_next_run_says_whose(ground: 
     with pytest.raises(LockHeld, match=f"@{socket.gethostname()}"):
         flow.plan_as_running(place)
     (held,) = unlock.held(place)
-    with pytest.raises(Refused, match="stays") as found:
+    with pytest.raises(Refused, match="taking away") as found:
         unlock.unlock(place, None)
     assert "ago" in found.value.why
     unlock.unlock(place, held.id)

@@ -241,9 +241,11 @@ def test_the_deploys_plan_with_terraform_in_the_place_of_ecs() -> None:
         "watch",
         "prove",
     ]
-    undo = made.steps[3].undo or ""
+    apply = made.steps[3]
+    assert isinstance(apply, PlainStep)
+    undo = apply.undo or ""
     assert "second Terraform plan" in undo and "dev-backend:7" in undo
-    assert made.steps[3].values["back"] == "arn:x/dev-backend:7"
+    assert apply.values["back"] == "arn:x/dev-backend:7"
 
 
 def test_a_release_that_needs_no_rollout_needs_no_terraform() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ops.aws.facts import Change
 from ops.core import findings
+from ops.core.text import format_latency
 from ops.health.model import EVALUATED, Check, Sweep
-from ops.health.rules.pages import format_milliseconds
 from ops.health.rules.root_cause import causes
 
 _Key = tuple[str, str]  # group and name of a check
@@ -165,7 +165,7 @@ def _measurement_changes(check: Check, old: Mapping[str, Any], slower: float) ->
         if name == "p50" and _differs(
             before, value, slower, _MIN_SLOWDOWN_S + late
         ):  # no time is more exact than the machine that took it
-            yield Change("p50", format_milliseconds(before), format_milliseconds(value))
+            yield Change("p50", format_latency(before), format_latency(value))
         if name == "errors/min" and _differs(before, value, slower, _MIN_RATE_CHANGE):
             yield Change(f"{check.name} errors/min", f"{before:.0f}", f"{value:.0f}")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import one_line
+from ops.core.text import format_count, format_option
 from ops.health.model import Check
 
 # The CloudWatch filter. Only regular expressions match parts of words (user guide, "Supported
@@ -208,7 +209,7 @@ def check(
     }
     if not recent and not recent_whole:
         why = (
-            f"more was logged in the last {_format_minutes(minutes)} than can be read, and no "
+            f"more was logged in the last {_window(minutes)} than can be read, and no "
             f"error is in what was read: {shown}"
         )
         return Check("logs", name, "unknown", why, **fields)
@@ -218,21 +219,24 @@ def check(
     evidence = tuple(
         Evidence(f"{each.count} times", each.sample) for each in errors[:_MAX_PATTERNS]
     )
-    what = f"{service} logs {recent} error(s): {worst.text}"
+    what = f"{service} logs {format_count(recent, 'error')}: {worst.text}"
     finding = Finding(
         "log_errors",
         what,
         "certain",
         evidence,
-        (f"inv {service}.status", f"inv health.logs --since {_format_minutes(minutes)}"),
+        (
+            f"inv {service}.status",
+            f"inv health.logs --since {_window(minutes)}",
+        ),
     )
     return Check(
         "logs", name, "failed", f"{shown}, expected no error", "errors", finding=finding, **fields
     )
 
 
-def _format_minutes(minutes: float) -> str:
-    return f"{max(1, round(minutes))}m"
+def _window(minutes: float) -> str:
+    return format_option(60 * max(1, round(minutes)))
 
 
 def _summary(
@@ -246,5 +250,9 @@ def _summary(
         f"{each.text}"
         for each in found
     ]
-    more = f"; {len(lines) - _MAX_PATTERNS} more pattern(s)" if len(lines) > _MAX_PATTERNS else ""
+    more = (
+        f"; {format_count(len(lines) - _MAX_PATTERNS, 'more pattern')}"
+        if len(lines) > _MAX_PATTERNS
+        else ""
+    )
     return f"{'' if whole else 'at least '}{'; '.join(lines[:_MAX_PATTERNS])}{more} {span}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from ops.core.findings import Evidence, Finding, Unknown
+from ops.core.text import format_latency
 from ops.health.model import Check
 from ops.health.rules.endpoints import endpoint_finding
 from ops.http.facts import Answer
@@ -78,7 +79,7 @@ def checks(pages: Iterable[PageResult], slow_s: float, late_s: float = 0.0) -> t
     if times:
         middle = median(times)
         detail = (
-            f"p50 {format_milliseconds(middle)}, slowest {format_milliseconds(max(times))} of "
+            f"p50 {format_latency(middle)}, slowest {format_latency(max(times))} of "
             f"{len(times)} pages"
         )
         found.append(
@@ -92,13 +93,13 @@ def page_check(page: PageResult, slow_s: float) -> Check:
     problem, cause = answer.problem, answer.cause
     if not problem and answer.took_s > slow_s:
         problem, cause = (
-            f"{format_milliseconds(answer.took_s)}, expected at most {format_milliseconds(slow_s)}",
+            f"{format_latency(answer.took_s)}, expected at most {format_latency(slow_s)}",
             "page_slow",
         )
     if cause == "not_asked":
         return Check("endpoints", name, "unknown", problem, "", answer.took_s, page.service)
     if not problem:
-        detail = f"{answer.status} in {format_milliseconds(answer.took_s)}"
+        detail = f"{answer.status} in {format_latency(answer.took_s)}"
         return Check(
             "endpoints", name, "ok", detail, str(answer.status), answer.took_s, page.service
         )
@@ -112,11 +113,6 @@ def page_check(page: PageResult, slow_s: float) -> Check:
     summary = f"{answer.path} {_SUMMARIES.get(cause, _SUMMARIES['no_answer'])} ({problem})"
     finding = Finding(cause or "no_answer", summary, "certain", evidence, fix)
     return Check("endpoints", name, "failed", shown, value, answer.took_s, page.service, finding)
-
-
-def format_milliseconds(seconds: float) -> str:
-    """Format a duration as `80 ms` or `1.2 s`."""
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def unknown_page(path: str, layer: str, service: str, what: Unknown) -> Check:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ops.aws.facts import ServiceState, TaskDefinition, TaskState, image_tag
 from ops.core.findings import Evidence, Finding, Unknown
+from ops.core.text import format_count, short_digest
 from ops.ecs.rules.image_match import image_mismatch
 from ops.health.model import Check
 
@@ -141,7 +142,7 @@ def _deployment(facts: ServiceFacts, state: ServiceState) -> Check:
     state_said = primary.rollout_state or "no rollout state"
     number = len(state.deployments)
     reason = f" ({primary.rollout_reason.rstrip('.')})" if primary.rollout_reason else ""
-    shown = f"{number} deployment{'s' if number > 1 else ''}, {state_said}{reason}"
+    shown = f"{format_count(number, 'deployment')}, {state_said}{reason}"
     if len(state.deployments) > 1 or primary.rollout_state not in ("COMPLETED", None):
         return _failed(
             facts,
@@ -184,7 +185,7 @@ def _image(facts: ServiceFacts, state: ServiceState) -> Check:
             name,
             "ok",
             f"every task has {tag}, the last release",
-            f"{tag} {(digest or '')[:19]}",
+            f"{tag} {short_digest(digest or '')}",
             service=facts.name,
         )
     runs = _other_running_tag(
@@ -228,8 +229,8 @@ def _image_without_record(facts: ServiceFacts, name: str, digests: set[str | Non
             "ecs",
             name,
             "ok",
-            f"every task has {digest[:19]}…; no release is recorded",
-            digest[:19],
+            f"every task has {short_digest(digest)}…; no release is recorded",
+            short_digest(digest),
             service=facts.name,
         )
     found = Finding(

@@ -15,6 +15,7 @@ from typing import Any
 
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import one_line
+from ops.core.text import format_size
 from ops.migrations.remote import bundle
 from ops.migrations.remote.bundle import Bundle, RemotePython
 from ops.ssh.connection import RUN_TIMEOUT, CommandResult, ConnectionLost, Host
@@ -139,14 +140,9 @@ def prepare(
     """Bring what the host lacks."""
     for kind, what in (("site", site), ("code", code)):
         if what.name not in there[kind]:
-            say(f"  {kind} {what.name}: {size(len(what.archive))} to the bastion")
+            say(f"  {kind} {what.name}: {format_size(len(what.archive))} to the bastion")
             install(host, places, kind, what)
     return BastionEnvironment(places, code.name, site.name)
-
-
-def size(count: int) -> str:
-    """`9.0 MB`, `66 kB`."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{max(1, round(count / 1e3))} kB"
 
 
 def known(

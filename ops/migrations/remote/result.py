@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ops.core.errors import Cancelled, OpsError
+from ops.core.errors import Cancelled, OpsError, error_of_kind
 from ops.core.redaction.redact import one_line
 from ops.migrations.plan import BASE
 from ops.postgres import access
-from ops.postgres.access import KINDS, Applied, DatabaseAccess, MigrationOutcome
+from ops.postgres.access import Applied, DatabaseAccess, MigrationOutcome
 
 
 def outcome(
@@ -32,8 +32,11 @@ def outcome(
         )
     if state == "failed":
         error = end["error"]
-        raise KINDS[error["kind"]](
-            one_line(error["what"]), one_line(error["why"], limit=700), one_line(error["next"])
+        raise error_of_kind(
+            error["kind"],
+            one_line(error["what"]),
+            one_line(error["why"], limit=700),
+            one_line(error["next"]),
         )
     if state == "cancelled" and "forced" in end:
         raise Cancelled(f"run {id} was ended", one_line(end["forced"], limit=700), "inv db.current")

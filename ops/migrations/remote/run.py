@@ -17,6 +17,7 @@ from typing import Any
 
 from ops.core import ui
 from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
+from ops.core.text import format_error
 from ops.migrations import plan
 from ops.migrations.plan import MigrationPlan, MigrationTarget, RunOptions, RunResult
 from ops.migrations.remote import bastion as migrations_bastion
@@ -204,7 +205,7 @@ class RemoteRun:
                     f"inv db.attach --run {self.id}",
                 )
                 first = "" if isinstance(problem, Unreachable) else f"{problem.next}; then: "
-                raise type(problem)(what, f"{problem.what}: {problem.why}", first + again) from None
+                raise type(problem)(what, format_error(problem), first + again) from None
             self.say("connected again")
             return
 
@@ -305,7 +306,7 @@ def cancel(
         return {
             "run": watch.id,
             "state": watch.ending()["state"],
-            "said": f"{ended.what}: {ended.why}",
+            "said": format_error(ended),
         }
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from ops.core.text import format_count
 from ops.migrations.rules.statements import Unparsable, identifier, parsed, qualified
 
 UNWRITTEN = "NotImplementedError"  # what the template raises until somebody has written it
@@ -96,7 +97,7 @@ class Loss:
         if self.rows is None:
             rows = f"an unknown number of rows{f' ({self.why})' if self.why else ''}"
         else:
-            rows = f"{self.rows} row{'' if self.rows == 1 else 's'}"
+            rows = format_count(self.rows, "row")
             rows = f"at least {rows} ({self.besides})" if self.besides else rows
         return f"{self.revision} takes away {self.what}: {rows}"
 

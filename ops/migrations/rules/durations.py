@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ops.core.text import format_age, format_size
 from ops.migrations.rules.table_locks import Lock
 
 MB = 2**20
@@ -163,13 +164,5 @@ def describe_estimate(estimates: Iterable[Estimate]) -> str:
 
 
 def format_span(seconds: float) -> str:
-    if seconds < 1:
-        return "less than a second"
-    for unit, factor in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * factor:
-            return f"about {seconds / factor:.0f} {unit}"
-    return f"about {seconds:.0f} s"
-
-
-def format_size(size: int) -> str:
-    return f"{size / MB:.0f} MB" if size >= MB / 2 else "less than 1 MB"
+    """An estimate, which is never more exact than its unit."""
+    return "less than a second" if seconds < 1 else f"about {format_age(seconds)}"

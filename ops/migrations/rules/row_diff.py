@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from ops.core.text import format_count
+
 SHOWN = 160  # characters of an example
 
 
@@ -31,6 +33,6 @@ def of_table(
         if rows:
             count = rows.total()
             yield (
-                f"{count} row{'s' if count > 1 else ''} of {table} "
+                f"{format_count(count, 'row')} of {table} "
                 f"{'are' if count > 1 else 'is'} {what}: {min(rows)[:SHOWN]}"
             )

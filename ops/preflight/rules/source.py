@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ops.aws.facts import Image, Repository, TaskDefinition
 from ops.core.findings import Unknown
+from ops.core.text import format_count
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.rules.result import (
     CheckResult,
@@ -58,7 +59,7 @@ def git_clean(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             f"correct environments.{facts.environment}.source, or name an image by --tag",
         )
     if checkout.changes:
-        many = "1 change" if len(checkout.changes) == 1 else f"{len(checkout.changes)} changes"
+        many = format_count(len(checkout.changes), "change")
         found = f"{many} not committed: {join_limited(checkout.changes)}; allowed: none"
         return refuse(
             found,

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 
-from ops.core.errors import ConfigError, OpsError, Refused
+from ops.core.errors import OpsError, Refused, error_of_kind
 from ops.sandbox import status
 from ops.sandbox.contracts import Paths
 from ops.sandbox.faults import active_faults
 from ops.sandbox.faults.catalog import FAULTS, find
 
-KINDS = {kind.__name__: kind for kind in (ConfigError, Refused)}
 LONGEST = 180.0  # seconds for one request
 
 
@@ -77,6 +76,6 @@ def _ask(paths: Paths, path: str, body: dict[str, str] | None) -> dict[str, Any]
 def _error(refused: HTTPError) -> OpsError:
     try:
         document = json.load(refused)
-        return KINDS.get(document.get("kind", ""), OpsError)(**document["error"])
+        return error_of_kind(document.get("kind", ""), **document["error"])
     except (ValueError, KeyError, TypeError):
         return OpsError("the sandbox's control port", f"HTTP {refused.code}", "inv sandbox.status")

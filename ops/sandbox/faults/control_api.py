@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.core.errors import ConfigError, OpsError
+from ops.core.errors import ConfigError, OpsError, error_kind
 from ops.postgres.server.cluster import write_private
 from ops.sandbox.contracts import Paths
 from ops.sandbox.edge.http_server import Request, Response
@@ -66,7 +66,7 @@ class ControlApi:
         try:
             return json_answer(200, self._serve(self.active_faults, request))
         except OpsError as problem:
-            return json_answer(409, {"kind": type(problem).__name__, **problem.as_document()})
+            return json_answer(409, {"kind": error_kind(problem), **problem.as_document()})
         except Exception as bug:
             traceback.print_exc()
             log = self.paths.logs / "supervisor.log"

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, error_kind
 from ops.sandbox import private, status
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.database import Server
@@ -238,7 +238,7 @@ class Supervisor:
             traceback.print_exc()
             why, log = f"{type(problem).__name__}: {problem}", self.paths.logs / "supervisor.log"
             problem = OpsError("the sandbox did not start", why, f"see {log}")
-        failure = {"kind": type(problem).__name__, **problem.as_document()["error"]}
+        failure = {"kind": error_kind(problem), **problem.as_document()["error"]}
         self.record = replace(self.record, state="failed", failure=failure)
         self.say(f"failed: {failure['what']}: {failure['why']}")
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from ops.aws.facts import Image, TaskState, image_tag
 from ops.core.redaction.redact import one_line, redacted
+from ops.core.text import short_commit, short_digest
 
 NEWEST_FIRST = (
     10**10
@@ -278,12 +279,12 @@ def line(row: ReleaseRow) -> str:
             "pushed": "pushed then; the records are unknown",
             "started": "runs since then; the records are unknown",
         }
-    subject = one_line(said.get(row.dated) or row.subject or (row.commit or "")[:7], limit=48)
+    subject = said.get(row.dated) or row.subject or short_commit(row.commit or "")
     gone = "  (no longer in ECR)" if row.in_ecr is False else ""
     when = row.at[:19].replace("T", " ")
     mark = "?" if row.current is None else "*" if row.current else " "
     verdict, by = row.verdict or "unknown", "?" if row.by is None else row.by
     return (
-        f"{mark} {when:<19}  {row.tag:<12} {verdict:<12} {by:<14} {row.digest[:19]:<19}  "
-        f"{subject}{gone}"
+        f"{mark} {when:<19}  {row.tag:<12} {verdict:<12} {by:<14} {short_digest(row.digest):<19}  "
+        f"{one_line(subject, limit=48)}{gone}"
     )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ops.core.text import short_digest
 from ops.terraform.rules.plan_json import mapping
 
 SENSITIVE = "(sensitive)"
@@ -173,7 +174,7 @@ def image_parts(image: str) -> tuple[str, str, str]:
 def short(image: str) -> str:
     """The tag, or the beginning of the digest; the whole where neither is said."""
     _, tag, digest = image_parts(image)
-    return tag or digest[:19] or image or "nothing"
+    return tag or short_digest(digest) or image or "nothing"
 
 
 def format_change(value: Any) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ops.core.text import format_count
 from ops.terraform.rules.attribute_diff import (
     LATER,
     SENSITIVE,
@@ -368,4 +369,4 @@ def summary(rows: Iterable[ResourceChange], notes: Iterable[str] = ()) -> str:
         return "no resource changes" if tuple(notes) else "nothing to change"
     alarms = [f"{alarming} of them DESTROY or REPLACE"] if alarming else []
     alarms += [f"{unknown} of them UNKNOWN"] if unknown else []
-    return ", ".join([f"{len(every)} change{'s' if len(every) > 1 else ''}", *alarms])
+    return ", ".join([format_count(len(every), "change"), *alarms])

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 
-from ops.terraform.facts import SavedPlan, StateLock, StateVersion, TerraformProcess, format_age
+from ops.core.text import format_age, short_commit
+from ops.terraform.facts import SavedPlan, StateLock, StateVersion, TerraformProcess
 
 # What passes by itself: throttling, and a network that dropped. Nothing that says "no" (a host that
 # does not exist, a refused connection),
@@ -48,7 +49,8 @@ def why_not_applicable(
     if saved.uncommitted:
         return f"it was made from files that are not committed: {', '.join(saved.uncommitted[:3])}"
     if saved.commit != commit:
-        return f"it was made from commit {saved.commit[:7]}, and this is {commit[:7]}"
+        planned, current = short_commit(saved.commit), short_commit(commit)
+        return f"it was made from commit {planned}, and this is {current}"
     if saved.state != state:
         return f"the state has moved since: serial {saved.state.serial} then, {state.serial} now"
     if saved.age_s(now) > limit_s:
