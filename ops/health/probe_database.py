@@ -91,11 +91,11 @@ def _vitals_check(inputs: SweepInputs) -> facts.Vitals | Check:
     instead, and the result is unknown.
     """
     try:
-        with access.opened(
+        with access.open_database(
             inputs.platform.settings, lambda: inputs.platform.cloud, secret=inputs.secret
         ) as access_:
             try:
-                return facts.vitals(access_.target.parameters)
+                return facts.read_vitals(access_.target.parameters)
             except Unreachable as problem:
                 return rules.unreachable(problem.what, problem.why, problem.next)
     except BeyondBastion as problem:

@@ -86,20 +86,20 @@ def plan_adoption(
     scripts, at = door.scripts, access.current(door)
     if at:
         raise Refused(f"adoption of {where}", f"it is at {at} already", "see: inv db.current")
-    live = postgres_replay.live(door)
+    live = postgres_replay.read_live(door)
     if not any(piece.kind == "TABLE" for piece in live.schema.values()):
         raise Refused(
             f"adoption of {where}", "there is no table in it", "inv db.upgrade makes them"
         )
     every = access.pending(door, scripts, None)
-    replays = postgres_replay.replays(
+    replays = postgres_replay.replay(
         Path(door.target.folder), place.settings.root, every, live.major, say
     )
     compared = {
         each.id: rules.compare(replay.schema, live.schema)
         for each, replay in zip(every, replays, strict=True)
     }
-    with access.translated(door.target):
+    with access.translate_errors(door.target):
         nearest = scripts.known(to) if to else min(compared, key=lambda each: len(compared[each]))
     if nearest not in compared:
         raise Refused(

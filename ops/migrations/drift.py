@@ -58,7 +58,7 @@ def drift(
 
 
 def compared(place: MigrationTarget, at: str | None, say: Callable[[str], None]) -> Drift:
-    live = postgres_replay.live(place.door)
+    live = postgres_replay.read_live(place.door)
     if at is None:
         tables = any(piece.kind == "TABLE" for piece in live.schema.values())
         return (
@@ -68,7 +68,7 @@ def compared(place: MigrationTarget, at: str | None, say: Callable[[str], None])
         )
     every = access.pending(place.door, place.door.scripts, None, at)
     folder = Path(place.door.target.folder)
-    replay = postgres_replay.replays(folder, place.settings.root, every, live.major, say)[-1]
+    replay = postgres_replay.replay(folder, place.settings.root, every, live.major, say)[-1]
     found = rules.named(rules.compare(replay.schema, live.schema))
     if found and replay.major != live.major:
         say(

@@ -95,7 +95,7 @@ def expected(place: MigrationTarget, planned: MigrationPlan) -> Forecast:
             dark,
         )
     made = frozenset(table for each in scripts.values() for table in created(each or ()))
-    facts = table_stats.facts(sizes)
+    facts = table_stats.split_sizes(sizes)
     found = {
         each: locks(each, scripts[each] or (), TableFacts(*facts, made, relations[each]))
         for each in scripts
@@ -146,8 +146,8 @@ def observed_rates(place: MigrationTarget, planned: MigrationPlan) -> dict[str, 
     door, scripts = place.door, planned.scripts
     earlier: dict[str, tuple[Statement, ...]] = {}
     try:
-        seconds = table_stats.slow(door, durations.MEASURABLE_S)
-        with access.translated(door.target):
+        seconds = table_stats.slow_revisions(door, durations.MEASURABLE_S)
+        with access.translate_errors(door.target):
             applied = scripts.applied(tuple(planned.at.split(",")) if planned.at else ())
             for revision in seconds.keys() & applied.keys():
                 ((_, sql, problem),) = scripts.sql("upgrade", revision, scripts.before(revision))
@@ -157,7 +157,7 @@ def observed_rates(place: MigrationTarget, planned: MigrationPlan) -> dict[str, 
         )
     except OpsError:
         return durations.rates({})
-    known = TableFacts(*table_stats.facts(sizes))
+    known = TableFacts(*table_stats.split_sizes(sizes))
     held = {revision: locks(revision, each, known) for revision, each in earlier.items()}
     return durations.rates(
         {

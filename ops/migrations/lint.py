@@ -69,7 +69,7 @@ def lint_project(settings: Settings, only: str | None = None) -> LintReport:
     """
     door = access.offline(settings.root)
     scripts = door.scripts
-    with access.translated(door.target):
+    with access.translate_errors(door.target):
         known = scripts.known(only) if only else None
     forth = access.sql(door, scripts, "upgrade", "heads", None) if scripts.heads else ()
     downwards = (

@@ -59,7 +59,7 @@ class MigrationTarget:
         """Reached while this holds. Raises ConfigError (no database), Refused (no such secret), and
         what the bastion says.
         """
-        with access.opened(settings, lambda: session.connect(settings)) as door:
+        with access.open_database(settings, lambda: session.connect(settings)) as door:
             yield cls(settings, door)
 
 
@@ -105,7 +105,7 @@ def revision_status(place: MigrationTarget) -> RevisionStatus:
     heads.
     """
     scripts, at = place.door.scripts, access.current(place.door)
-    with access.translated(place.door.target):
+    with access.translate_errors(place.door.target):
         head = scripts.head
     return RevisionStatus(at, head, access.pending(place.door, scripts, at))
 
@@ -189,7 +189,7 @@ def plan(place: MigrationTarget, direction: Direction, to: str | None) -> Migrat
     """
     door = place.door
     scripts, at = door.scripts, access.current(door)
-    with access.translated(door.target):
+    with access.translate_errors(door.target):
         scripts.check_database(at)
         goal = scripts.known(to) if to else default_goal(scripts, direction, at)
     steps = access.sql(door, scripts, direction, goal, at)
@@ -317,7 +317,7 @@ def why_not_verified(place: MigrationTarget, planned: MigrationPlan) -> str:
 
     if planned.direction == "downgrade":
         return ""
-    server = dump.server_major(place.door)
+    server = dump.server_major_version(place.door)
     why = verify_records.not_verified(place.settings, Path(place.door.target.folder), server)
     if why:
         ui.progress(f"  not verified: {why} (inv db.verify)")

@@ -33,7 +33,7 @@ class Tunnel:
 
         Other PG* variables of this shell are unset for it.
         """
-        unset = [word for name in facts.inherited(self.parameters) for word in ("-u", name)]
+        unset = [word for name in facts.hidden_variables(self.parameters) for word in ("-u", name)]
         words = " ".join(f"{key}={self.parameters[key]}" for key in SHOWN if key in self.parameters)
         return shlex.join([*(["env", *unset] if unset else []), "psql", words])
 

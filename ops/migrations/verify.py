@@ -119,7 +119,7 @@ def verify(
                 else ""
             )
         )
-        scratch.make_roles(own, scratch.texts(own.door))
+        scratch.make_roles(own, scratch.revision_sql(own.door))
         found = replace(verify_revision(own.door, say), content=content, on=str(own))
     if fingerprint.of_folder(folder) == content:  # nobody edited them meanwhile
         verify_records.store(settings, content, found.as_document())
@@ -157,14 +157,14 @@ def verify_revision(door: DatabaseAccess, say: Callable[[str], None]) -> VerifyR
     """A problem spoils what comes after it, so the revisions after it go on in a new scratch
     database.
     """
-    major = dump.server_major(door)
-    program = dump.pg_dump(major)
-    with access.translated(door.target):
+    major = dump.server_major_version(door)
+    program = dump.find_pg_dump(major)
+    with access.translate_errors(door.target):
         scripts = door.scripts
         every = scripts.between("upgrade", scripts.head or BASE, None)
     found: list[RevisionVerdict] = []
     while len(found) < len(every):
-        with dump.scratch(door) as own:
+        with dump.scratch_database(door) as own:
             if found:
                 migrate_to(own, "upgrade", every[len(found) - 1].id)
             for position in range(len(found), len(every)):
@@ -190,24 +190,28 @@ def round_trip(
     try:
         kept = postgres_rows.keeps_data(own, revision.id)
         if isinstance(kept, str):
-            postgres_rows.plant(own, kept)
-        rows = postgres_rows.rows(own) if kept else {}
-        empty = dump.schema(own, program)
+            postgres_rows.insert_rows(own, kept)
+        rows = postgres_rows.read_rows(own) if kept else {}
+        empty = dump.dump_schema(own, program)
         migrate_to(own, "upgrade", revision.id)
-        full = dump.schema(own, program)
+        full = dump.dump_schema(own, program)
         migrate_to(own, "downgrade", before)
         problems += [
-            f"after the downgrade {each}" for each in differences(empty, dump.schema(own, program))
+            f"after the downgrade {each}"
+            for each in differences(empty, dump.dump_schema(own, program))
         ]
         problems += (
-            [f"after the downgrade {each}" for each in lost_rows(rows, postgres_rows.rows(own))]
+            [
+                f"after the downgrade {each}"
+                for each in lost_rows(rows, postgres_rows.read_rows(own))
+            ]
             if kept
             else []
         )
         migrate_to(own, "upgrade", revision.id)
         problems += [
             f"after the second upgrade {each}"
-            for each in differences(full, dump.schema(own, program))
+            for each in differences(full, dump.dump_schema(own, program))
         ]
     except Unreachable:  # the server, or pg_dump: no revision's fault
         raise

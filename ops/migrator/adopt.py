@@ -21,18 +21,18 @@ from ops.migrator.revisions import checksums
 from ops.migrator.revisions.scripts import Scripts
 from ops.migrator.version_table import heads_of
 
-HISTORY = "migration_history"
-NAMES = ("name", "filename", "file", "migration_name", "migration", "version", "id")
-TIMES = ("applied_at", "executed_at", "run_at", "run_on", "created_at", "timestamp")
-VERSION = (
+_LEGACY_TABLE = "migration_history"
+_NAME_COLUMNS = ("name", "filename", "file", "migration_name", "migration", "version", "id")
+_TIME_COLUMNS = ("applied_at", "executed_at", "run_at", "run_on", "created_at", "timestamp")
+_CREATE_VERSION_TABLE = (
     "CREATE TABLE IF NOT EXISTS alembic_version (version_num varchar(32) NOT NULL CONSTRAINT "
     "alembic_version_pkc PRIMARY KEY)"
 )
-WHERE = (
+_FIND_LEGACY_SCHEMA = (
     "SELECT relnamespace::regnamespace::name FROM pg_class WHERE relname = %s AND relkind = "
     "'r' ORDER BY 1 LIMIT 1"
 )
-LEGACY = f"""
+_INSERT_LEGACY_STEP = f"""
 INSERT INTO {audit.SCHEMA}.steps (run, revision, direction, ended_at, took_s, result, message)
 VALUES (%s, %s, 'legacy', coalesce(%s, clock_timestamp()), 0, 'done', %s)
 """  # noqa: S608 - the constant
@@ -55,32 +55,34 @@ def adopt(
     looked at."""
     scripts = Scripts(target.folder, target.hide)
     goal = scripts.known(revision)
-    with lock.lock_is_held(target, limits, who, say, sleep) as keeper:
-        refuse(keeper, target, digest)
+    with lock.hold_lock(target, limits, who, say, sleep) as keeper:
+        _check_adoptable(keeper, target, digest)
         audit.prepare(keeper, target)
         preconditions.mark_lost_runs(keeper, limits, say, sleep)
-        audit.begun(keeper, who, None)
+        audit.record_start(keeper, who, None)
         try:
             with keeper.transaction():
-                keeper.execute(VERSION)
+                keeper.execute(_CREATE_VERSION_TABLE)
                 keeper.execute("INSERT INTO alembic_version (version_num) VALUES (%s)", [goal])
                 for each, file in scripts.applied((goal,)).items():
-                    keeper.execute(audit.REMEMBER, (each, checksums.checksum(file)))
-                for name, at, row in legacy(keeper):
-                    keeper.execute(LEGACY, (who.run, target.clean(name), at, target.clean(row)))
+                    keeper.execute(audit.UPSERT_CHECKSUM, (each, checksums.checksum(file)))
+                for name, at, row in _legacy_rows(keeper):
+                    keeper.execute(
+                        _INSERT_LEGACY_STEP, (who.run, target.clean(name), at, target.clean(row))
+                    )
         except psycopg.Error as error:
-            audit.ended(keeper, who.run, "failed", None, target.clean(error))
+            audit.record_end(keeper, who.run, "failed", None, target.clean(error))
             raise MigrateError(
                 "failed",
                 f"adoption of {target.where}",
                 target.clean(error),
                 "nothing of it stays; correct it",
             ) from None
-        audit.ended(keeper, who.run, "done", goal)
+        audit.record_end(keeper, who.run, "done", goal)
     return MigrationOutcome(None, goal, (), who.run)
 
 
-def refuse(keeper: psycopg.Connection[Any], target: TargetDatabase, digest: str) -> None:
+def _check_adoptable(keeper: psycopg.Connection[Any], target: TargetDatabase, digest: str) -> None:
     if heads := heads_of(keeper):
         raise MigrateError(
             "refused",
@@ -95,24 +97,28 @@ def refuse(keeper: psycopg.Connection[Any], target: TargetDatabase, digest: str)
         )
 
 
-def legacy(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, datetime | None, str]]:
+def _legacy_rows(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, datetime | None, str]]:
     """Each row of a legacy history: what it calls the migration, when that ran, and the whole row
     as JSON.
     """
-    found = connection.execute(WHERE, [HISTORY]).fetchone()
+    found = connection.execute(_FIND_LEGACY_SCHEMA, [_LEGACY_TABLE]).fetchone()
     if found is None:
         return
-    question = sql.SQL("SELECT to_jsonb(t) FROM {} t").format(sql.Identifier(found[0], HISTORY))
+    question = sql.SQL("SELECT to_jsonb(t) FROM {} t").format(
+        sql.Identifier(found[0], _LEGACY_TABLE)
+    )
     for (row,) in connection.execute(question).fetchall():
-        name = next((row[key] for key in NAMES if row.get(key) is not None), "?")
+        name = next((row[key] for key in _NAME_COLUMNS if row.get(key) is not None), "?")
         yield (
             str(name),
-            moment(next((row[key] for key in TIMES if row.get(key) is not None), None)),
+            _parse_time(
+                next((row[key] for key in _TIME_COLUMNS if row.get(key) is not None), None)
+            ),
             json.dumps(row),
         )
 
 
-def moment(value: object) -> datetime | None:
+def _parse_time(value: object) -> datetime | None:
     """A time as the row has it (without a zone: UTC is what such tables mean); None for what is no
     time.
     """

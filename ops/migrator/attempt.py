@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ops.migrator.indexes import Name
+from ops.migrator.indexes import IndexName
 from ops.migrator.revisions.sql_tokens import ends_transactions
-from ops.migrator.revisions.user_code import line_at_work
+from ops.migrator.revisions.user_code import current_line
 
 
 @dataclass
@@ -20,7 +20,7 @@ class RevisionAttempt:
     file: Path
     began: float
     outside: bool = False
-    invalid_before: frozenset[Name] = frozenset()
+    invalid_before: frozenset[IndexName] = frozenset()
     statements: list[str] = field(default_factory=list)
     running: bool = False  # its own code is at work, not ours around it
     in_block: bool = False  # within `autocommit_block`
@@ -41,7 +41,7 @@ class RevisionAttempt:
         """Remember the first statement that ends the revision's transaction, with its line."""
         if self.running and not self.in_block and not self.control:
             for found in ends_transactions(statement):
-                line = line_at_work(self.file)
+                line = current_line(self.file)
                 self.control = f"{found}, line {line}" if line else found
                 self.control_text = statement
                 return

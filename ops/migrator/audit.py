@@ -18,8 +18,10 @@ from psycopg.rows import dict_row
 from ops.migrator.model import MigrateError, RunIdentity, TargetDatabase
 
 SCHEMA = "ops_migrations"
-KEY = 0x6F70736D69677261  # "opsmigra", the runner's lock; advisory locks are counted a database
-TABLES = f"""
+LOCK_KEY = (
+    0x6F70736D69677261  # "opsmigra", the runner's lock; advisory locks are counted a database
+)
+_CREATE_TABLES = f"""
 CREATE SCHEMA IF NOT EXISTS {SCHEMA};
 CREATE TABLE IF NOT EXISTS {SCHEMA}.runs (
     id text PRIMARY KEY, verb text NOT NULL, by text NOT NULL, host text NOT NULL,
@@ -36,22 +38,22 @@ CREATE TABLE IF NOT EXISTS {SCHEMA}.checksums (
     revision text PRIMARY KEY, checksum text NOT NULL, seen_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 """
-STEP = (
+INSERT_STEP = (
     f"INSERT INTO {SCHEMA}.steps (run, revision, direction, took_s, result, sqlstate, message) "  # noqa: S608
     f"VALUES (%s, %s, %s, %s, %s, %s, %s)"
 )
-REMEMBER = (
+UPSERT_CHECKSUM = (
     f"INSERT INTO {SCHEMA}.checksums (revision, checksum) VALUES (%s, %s)"  # noqa: S608
     " ON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, seen_at = excluded.seen_at"
 )
-FORGET = f"DELETE FROM {SCHEMA}.checksums WHERE revision = %s"  # noqa: S608
-UPGRADED = f"WITH step AS ({STEP}), kept AS ({REMEMBER})"
-DOWNGRADED = f"WITH step AS ({STEP}), kept AS ({FORGET})"
-HISTORY = f"""
+_DELETE_CHECKSUM = f"DELETE FROM {SCHEMA}.checksums WHERE revision = %s"  # noqa: S608
+RECORD_UPGRADE = f"WITH step AS ({INSERT_STEP}), kept AS ({UPSERT_CHECKSUM})"
+RECORD_DOWNGRADE = f"WITH step AS ({INSERT_STEP}), kept AS ({_DELETE_CHECKSUM})"
+_SELECT_HISTORY = f"""
 SELECT r.id AS run, r.verb, r.by, r.host, r.database_user, host(r.address) AS address, r.began_at, r.ended_at,
        CASE WHEN r.result = 'running' AND NOT EXISTS (
            SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
-           AND ((l.classid::bigint << 32) | l.objid::bigint) = {KEY}
+           AND ((l.classid::bigint << 32) | l.objid::bigint) = {LOCK_KEY}
            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
        ) THEN 'lost' ELSE r.result END AS result,
        r.from_revision AS "from", r.to_revision AS "to", r.message,
@@ -75,7 +77,7 @@ def prepare(keeper: psycopg.Connection[Any], target: TargetDatabase) -> None:
         return
     try:
         with keeper.transaction():
-            keeper.execute(TABLES)
+            keeper.execute(_CREATE_TABLES)
     except errors.InsufficientPrivilege as error:
         why = (
             f"its user may not make the schema {SCHEMA}: {target.clean(error.diag.message_primary)}"
@@ -88,13 +90,13 @@ def prepare(keeper: psycopg.Connection[Any], target: TargetDatabase) -> None:
         ) from None
 
 
-def lost(keeper: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+def lost_runs(keeper: psycopg.Connection[Any]) -> list[tuple[str, str]]:
     """Runs that were killed: id, and who ran it from where. Only the holder of the lock may ask."""
     statement = f"SELECT id, by || '@' || host FROM {SCHEMA}.runs WHERE result = 'running'"  # noqa: S608
     return keeper.execute(statement).fetchall()
 
 
-def begun(keeper: psycopg.Connection[Any], who: RunIdentity, before: str | None) -> None:
+def record_start(keeper: psycopg.Connection[Any], who: RunIdentity, before: str | None) -> None:
     statement = (
         f"INSERT INTO {SCHEMA}.runs (id, verb, by, host, from_revision) VALUES (%s, %s, "  # noqa: S608
         f"%s, %s, %s)"
@@ -102,7 +104,7 @@ def begun(keeper: psycopg.Connection[Any], who: RunIdentity, before: str | None)
     keeper.execute(statement, (who.run, who.verb, who.by, who.host, before))
 
 
-def began(keeper: psycopg.Connection[Any], run: str) -> str | None:
+def describe_run(keeper: psycopg.Connection[Any], run: str) -> str | None:
     """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, of a run; None where it has not
     begun.
     """
@@ -115,7 +117,7 @@ def began(keeper: psycopg.Connection[Any], run: str) -> str | None:
     return row[0] if row else None
 
 
-def ended(
+def record_end(
     keeper: psycopg.Connection[Any],
     run: str,
     result: str,
@@ -143,4 +145,4 @@ def history(connection: psycopg.Connection[Any], limit: int) -> list[dict[str, A
     if not exists(connection):
         return []
     with connection.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(HISTORY, [limit]).fetchall()
+        return cursor.execute(_SELECT_HISTORY, [limit]).fetchall()

@@ -26,8 +26,8 @@ from typing import Any
 import psycopg
 
 Row = tuple[str, str, str, list[str]]
-KEPT_APART = "('alembic_version', 'migration_history')"
-SCHEMA = f"""
+_EXCLUDED_TABLES = "('alembic_version', 'migration_history')"
+_SELECT_OBJECTS = f"""
 WITH spaces AS (
     SELECT n.* FROM pg_namespace n WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'ops_migrations')
       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e')
@@ -35,10 +35,10 @@ WITH spaces AS (
     SELECT c.*, format('%I.%I', s.nspname, c.relname) AS name,
            CASE c.relkind WHEN 'S' THEN 'SEQUENCE' WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' ELSE 'TABLE' END AS kind
     FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND c.relpersistence <> 't' AND c.relname NOT IN {KEPT_APART}
+    WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm', 'S') AND c.relpersistence <> 't' AND c.relname NOT IN {_EXCLUDED_TABLES}
       AND NOT EXISTS (SELECT FROM pg_depend d LEFT JOIN pg_class o ON d.refclassid = 'pg_class'::regclass AND o.oid = d.refobjid
                       WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-                        AND (d.deptype = 'e' OR (c.relkind = 'S' AND (d.deptype = 'i' OR (d.deptype = 'a' AND o.relname IN {KEPT_APART})))))
+                        AND (d.deptype = 'e' OR (c.relkind = 'S' AND (d.deptype = 'i' OR (d.deptype = 'a' AND o.relname IN {_EXCLUDED_TABLES})))))
 ), functions AS (
     SELECT p.*, p.oid::regprocedure::text AS name FROM pg_proc p JOIN spaces s ON s.oid = p.pronamespace
     WHERE NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
@@ -120,7 +120,7 @@ def read(connection: psycopg.Connection[Any]) -> list[Row]:
     """
     with connection.transaction():
         connection.execute("SELECT set_config('search_path', '', true)")
-        found = connection.execute(SCHEMA).fetchall()
+        found = connection.execute(_SELECT_OBJECTS).fetchall()
     return [
         (str(kind), str(name), str(on), [str(part) for part in parts])
         for kind, name, on, parts in found

@@ -16,16 +16,16 @@ from ops.migrator import libpq
 from ops.migrator.model import Limits, MigrateError, TargetDatabase
 from ops.migrator.transactions import MARK_SESSION
 
-CHECK_INTERVAL = "2s"  # how soon a server notices that its client is gone while it works
-NAME_LIMIT = 63  # bytes of application_name (NAMEDATALEN - 1)
-BROKEN = "closed the connection unexpectedly"  # libpq's words
-KEEPALIVE = {
+_CHECK_INTERVAL = "2s"  # how soon a server notices that its client is gone while it works
+_NAME_LIMIT = 63  # bytes of application_name (NAMEDATALEN - 1)
+_CONNECTION_LOST = "closed the connection unexpectedly"  # libpq's words
+_KEEPALIVE = {
     "keepalives": 1,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-ADVICE = (
+_ADVICE = (
     (
         "password authentication failed",
         "the secret does not match the database's password: set one of them anew",
@@ -60,34 +60,34 @@ def connect(
     """An autocommitting session called `name`, with its limits set. Raises MigrateError
     (unreachable).
     """
-    always = {"connect_timeout": libpq.CONNECT_TIMEOUT, **KEEPALIVE}
-    words: dict[str, Any] = {**always, **target.parameters, "application_name": name[:NAME_LIMIT]}
+    always = {"connect_timeout": libpq.CONNECT_TIMEOUT, **_KEEPALIVE}
+    words: dict[str, Any] = {**always, **target.parameters, "application_name": name[:_NAME_LIMIT]}
     try:
-        opened = connect_with_retry(words)
+        opened = _connect_with_retry(words)
     except psycopg.Error as error:
-        raise unreachable(target, error) from None
+        raise _unreachable(target, error) from None
     try:
-        opened.execute(f"{SET_LIMITS}, {MARK_SESSION}", milliseconds(limits or Limits()))
-        notice_lost_clients(opened)
+        opened.execute(f"{SET_LIMITS}, {MARK_SESSION}", limit_settings(limits or Limits()))
+        _detect_lost_clients(opened)
     except psycopg.Error as error:
         opened.close()
-        raise unreachable(target, error) from None
+        raise _unreachable(target, error) from None
     return opened
 
 
-def connect_with_retry(words: dict[str, Any]) -> psycopg.Connection[Any]:
+def _connect_with_retry(words: dict[str, Any]) -> psycopg.Connection[Any]:
     """A way through a bastion may break while it is being opened: nothing was asked by then, so it
     is tried once more.
     """
     try:
         return libpq.connect(words, autocommit=True)
     except psycopg.OperationalError as error:
-        if BROKEN not in str(error):
+        if _CONNECTION_LOST not in str(error):
             raise
         return libpq.connect(words, autocommit=True)
 
 
-def milliseconds(limits: Limits) -> tuple[str, str, str]:
+def limit_settings(limits: Limits) -> tuple[str, str, str]:
     return tuple(
         f"{round(value * 1000)}ms"
         for value in (  # type: ignore[return-value]
@@ -98,7 +98,7 @@ def milliseconds(limits: Limits) -> tuple[str, str, str]:
     )
 
 
-def notice_lost_clients(opened: psycopg.Connection[Any]) -> None:
+def _detect_lost_clients(opened: psycopg.Connection[Any]) -> None:
     """client_connection_check_interval: since PostgreSQL 14, and only where the server's system can
     tell (Linux, macOS).
     """
@@ -106,16 +106,16 @@ def notice_lost_clients(opened: psycopg.Connection[Any]) -> None:
         return
     try:
         opened.execute(
-            "SELECT set_config('client_connection_check_interval', %s, false)", [CHECK_INTERVAL]
+            "SELECT set_config('client_connection_check_interval', %s, false)", [_CHECK_INTERVAL]
         )
     except errors.InvalidParameterValue:
         return
 
 
-def unreachable(target: TargetDatabase, error: psycopg.Error) -> MigrateError:
+def _unreachable(target: TargetDatabase, error: psycopg.Error) -> MigrateError:
     why = target.clean(error)
     missing = "does not exist" in why
-    for part, advice in ADVICE:
+    for part, advice in _ADVICE:
         if part in why and (missing or part not in ("database", "role")):
             return MigrateError("unreachable", target.where, why, advice)
     return MigrateError(
@@ -123,7 +123,7 @@ def unreachable(target: TargetDatabase, error: psycopg.Error) -> MigrateError:
     )
 
 
-def engine(target: TargetDatabase, name: str, limits: Limits) -> sqlalchemy.Engine:
+def create_engine(target: TargetDatabase, name: str, limits: Limits) -> sqlalchemy.Engine:
     """SQLAlchemy's engine over `connect`: no URL holds the password, every connection is new."""
 
     def creator() -> psycopg.Connection[Any]:

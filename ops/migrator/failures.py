@@ -12,13 +12,13 @@ import psycopg
 import sqlalchemy
 
 from ops.migrator.model import Direction, MigrateError, TargetDatabase
-from ops.migrator.revisions.user_code import exception_text, place
+from ops.migrator.revisions.user_code import exception_text, location
 from ops.migrator.transactions import EndedTransaction
 
 if TYPE_CHECKING:
     from ops.migrator.attempt import RevisionAttempt
 
-LOCK_TIMEOUT, DEADLOCK, CANCELED, EXISTS = "55P03", "40P01", "57014", "42P07"
+_LOCK_TIMEOUT, _DEADLOCK, _CANCELED, _DUPLICATE_TABLE = "55P03", "40P01", "57014", "42P07"
 
 
 class LeftInvalid(Exception):
@@ -32,14 +32,14 @@ class LeftInvalid(Exception):
         )
 
 
-def original(problem: BaseException) -> BaseException:
+def _driver_error(problem: BaseException) -> BaseException:
     """The driver's error within SQLAlchemy's."""
     inner = problem.orig if isinstance(problem, sqlalchemy.exc.DBAPIError) else None
     return inner if isinstance(inner, BaseException) else problem
 
 
 def sqlstate(problem: BaseException) -> str | None:
-    found = original(problem)
+    found = _driver_error(problem)
     return found.sqlstate if isinstance(found, psycopg.Error) else None
 
 
@@ -52,18 +52,18 @@ def retry_reason(
     state = sqlstate(problem)
     if count > retries or (outside and not cleared):
         return None
-    if state == LOCK_TIMEOUT:
+    if state == _LOCK_TIMEOUT:
         return "a lock was not free in time (55P03)"
-    if state == DEADLOCK:
+    if state == _DEADLOCK:
         return "a deadlock (40P01)"
-    if count == 1 and (isinstance(problem, LeftInvalid) or (state == EXISTS and cleared)):
+    if count == 1 and (isinstance(problem, LeftInvalid) or (state == _DUPLICATE_TABLE and cleared)):
         return "an earlier run had left an index INVALID"
     return None
 
 
 def error_text(problem: BaseException) -> str:
     """The error's own words: the server's message, detail and hint, without SQLAlchemy's frame."""
-    found = original(problem)
+    found = _driver_error(problem)
     if isinstance(found, psycopg.Error) and found.diag.message_primary:
         parts = (found.diag.message_primary, found.diag.message_detail, found.diag.message_hint)
         return ". ".join(part.rstrip(".") for part in parts if part)
@@ -84,22 +84,22 @@ def to_migrate_error(
     if isinstance(problem, MigrateError) and doing is None:
         return problem
     if doing is None:
-        why = target.clean(error_text(problem)) + place(problem, Path(target.folder))
+        why = target.clean(error_text(problem)) + location(problem, Path(target.folder))
         return MigrateError(
             "failed", f"{direction} of {target.where}", why, f"look at it, then: {verb}"
         )
     what = f"{direction} of revision {doing.revision} failed"
-    if isinstance(original(problem), NotImplementedError):
+    if isinstance(_driver_error(problem), NotImplementedError):
         what = f"revision {doing.revision} has no {direction}"
         return MigrateError(
             "refused",
             what,
-            f"{doing.file.name} does not say how; {what_remains(doing, applied, at)}",
+            f"{doing.file.name} does not say how; {_what_remains(doing, applied, at)}",
             f"write it, then: {verb}",
         )
-    state, remains = sqlstate(problem), what_remains(doing, applied, at)
+    state, remains = sqlstate(problem), _what_remains(doing, applied, at)
     why = target.clean(error_text(problem)) + (
-        f" ({state})" if state else place(problem, doing.file)
+        f" ({state})" if state else location(problem, doing.file)
     )
     why = f"{why}; {remains}"
     if isinstance(problem, EndedTransaction) and not doing.outside:
@@ -108,14 +108,14 @@ def to_migrate_error(
         isinstance(problem, MigrateError) and problem.kind == "timed_out"
     ):  # the next try would come too late
         return MigrateError("timed_out", what, why, f"{verb} --timeout 10m goes on from there")
-    if state == LOCK_TIMEOUT:
+    if state == _LOCK_TIMEOUT:
         return MigrateError(
             "failed",
             what,
             why,
             f"see who holds it (pg_stat_activity), then: {verb}, which goes on from there",
         )
-    if state == CANCELED:
+    if state == _CANCELED:
         return MigrateError(
             "failed", what, why, f"raise database.statement_timeout in invoke.yaml, then: {verb}"
         )
@@ -131,7 +131,7 @@ def to_migrate_error(
     return MigrateError("failed", what, why, how)
 
 
-def what_remains(doing: RevisionAttempt, applied: int, at: str | None) -> str:
+def _what_remains(doing: RevisionAttempt, applied: int, at: str | None) -> str:
     where = f"the database is at {at}" if at else "where the database is now can't be asked"
     mine = "nothing of it stays"
     if doing.outside:

@@ -15,57 +15,57 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-INVALID = """
+_SELECT_INVALID = """
 SELECT n.nspname, c.relname, n.nspname = ANY(current_schemas(false))
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND n.nspname <> 'pg_toast' AND i.indexrelid NOT IN (SELECT index_relid FROM pg_stat_progress_create_index)
 """
-NAME = r'(?:"(?:[^"]|"")+"|[\w$]+)'
-MADE = re.compile(
-    rf"\bINDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:({NAME})\s*\.\s*)?({NAME})"
-    rf"(?:\s+ON\s+(?:ONLY\s+)?(?:({NAME})\s*\.\s*)?{NAME})?",
+_IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
+_CONCURRENT_INDEX = re.compile(
+    rf"\bINDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?(?:({_IDENTIFIER})\s*\.\s*)?({_IDENTIFIER})"
+    rf"(?:\s+ON\s+(?:ONLY\s+)?(?:({_IDENTIFIER})\s*\.\s*)?{_IDENTIFIER})?",
     re.IGNORECASE,
 )
 
-Name = tuple[str, str]
+IndexName = tuple[str, str]
 
 
-def invalid(keeper: psycopg.Connection[Any]) -> frozenset[Name]:
+def invalid_indexes(keeper: psycopg.Connection[Any]) -> frozenset[IndexName]:
     """Schema and name of every INVALID index that nobody is building."""
-    return frozenset((row[0], row[1]) for row in keeper.execute(INVALID).fetchall())
+    return frozenset((row[0], row[1]) for row in keeper.execute(_SELECT_INVALID).fetchall())
 
 
-def named(statements: Iterable[str]) -> frozenset[tuple[str | None, str]]:
+def concurrent_indexes(statements: Iterable[str]) -> frozenset[tuple[str | None, str]]:
     """The indexes that these statements make or rebuild concurrently, folded as PostgreSQL folds
     them; schema None: the search path's.
 
     A new index lies where its table does.
     """
-    found = (match for statement in statements for match in MADE.finditer(statement))
+    found = (match for statement in statements for match in _CONCURRENT_INDEX.finditer(statement))
     return frozenset(
-        (folded(match[1] or match[3]) if match[1] or match[3] else None, folded(match[2]))
+        (_fold(match[1] or match[3]) if match[1] or match[3] else None, _fold(match[2]))
         for match in found
     )
 
 
-def folded(name: str) -> str:
+def _fold(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name.lower()
 
 
-def ours(
-    keeper: psycopg.Connection[Any], before: frozenset[Name], statements: Iterable[str]
-) -> frozenset[Name]:
-    names = named(statements)
+def left_invalid(
+    keeper: psycopg.Connection[Any], before: frozenset[IndexName], statements: Iterable[str]
+) -> frozenset[IndexName]:
+    names = concurrent_indexes(statements)
     return frozenset(
         (schema, name)
-        for schema, name, on_path in keeper.execute(INVALID).fetchall()
+        for schema, name, on_path in keeper.execute(_SELECT_INVALID).fetchall()
         if (schema, name) not in before
         or (schema, name) in names
         or (on_path and (None, name) in names)
     )
 
 
-def drop(keeper: psycopg.Connection[Any], broken: Iterable[Name]) -> None:
+def drop_indexes(keeper: psycopg.Connection[Any], broken: Iterable[IndexName]) -> None:
     for schema, name in sorted(broken):
         keeper.execute(
             sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name))

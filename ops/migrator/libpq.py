@@ -18,10 +18,10 @@ from typing import Any
 import psycopg
 from psycopg import pq
 
-VARIABLE = re.compile(r"PG[A-Z]+")  # libpq's own: PGHOSTADDR, but not Terraform's PG_CONN_STR
-NO_PASSFILE = f"{os.devnull}/passfile"  # can't exist; empty would mean ~/.pgpass
+_VARIABLE = re.compile(r"PG[A-Z]+")  # libpq's own: PGHOSTADDR, but not Terraform's PG_CONN_STR
+_NO_PASSFILE = f"{os.devnull}/passfile"  # can't exist; empty would mean ~/.pgpass
 # Without a built-in default; an empty value means "not set", and the environment is not asked.
-UNSET = ("hostaddr", "client_encoding", "sslcert", "sslkey", "sslcrl", "sslcrldir", "requirepeer")
+_UNSET = ("hostaddr", "client_encoding", "sslcert", "sslkey", "sslcrl", "sslcrldir", "requirepeer")
 CONNECT_TIMEOUT = 5  # seconds
 _lock = threading.Lock()
 _connecting = 0
@@ -48,11 +48,11 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
         for option in options
         if option.compiled is not None
     }
-    unset = {option.keyword.decode(): "" for option in options if option.keyword.decode() in UNSET}
+    unset = {option.keyword.decode(): "" for option in options if option.keyword.decode() in _UNSET}
     return {
         **built_in,
         **unset,
-        "passfile": NO_PASSFILE,
+        "passfile": _NO_PASSFILE,
         "connect_timeout": CONNECT_TIMEOUT,
         **parameters,
     }
@@ -60,7 +60,7 @@ def complete(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def variables(environment: Mapping[str, str]) -> tuple[str, ...]:
     """libpq's variables in an environment, sorted."""
-    return tuple(sorted(name for name in environment if VARIABLE.fullmatch(name)))
+    return tuple(sorted(name for name in environment if _VARIABLE.fullmatch(name)))
 
 
 @contextmanager

@@ -19,30 +19,30 @@ from typing import Any
 import psycopg
 
 from ops.migrator import audit
-from ops.migrator.audit import KEY
+from ops.migrator.audit import LOCK_KEY
 from ops.migrator.connections import UNFILTERED, connect
 from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
 
-POLL_S = 0.5
-HOLDER = """
+_POLL_S = 0.5
+_SELECT_HOLDER = """
 SELECT a.pid, a.usename, a.application_name, host(a.client_addr) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND ((l.classid::bigint << 32) | l.objid::bigint) = %s
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-AT_WORK = """
+SELECT_RUN_PIDS = """
 SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid() AND position(%s in application_name) > 0
 """
 
 
-def name(who: RunIdentity, since: str = "") -> str:
+def application_name(who: RunIdentity, since: str = "") -> str:
     """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, cut to PostgreSQL's 63 bytes."""
     words = [who.verb, who.run, *(["since", since] if since else []), "by", f"{who.by}@{who.host}"]
     return " ".join(words).encode("ascii", "replace").decode()[:63]
 
 
 @contextmanager
-def lock_is_held(
+def hold_lock(
     target: TargetDatabase,
     limits: Limits,
     who: RunIdentity,
@@ -52,16 +52,16 @@ def lock_is_held(
     """The session that holds the lock. Raises MigrateError: refused with the holder's name,
     unreachable.
     """
-    keeper = connect(target, name(who), limits)
+    keeper = connect(target, application_name(who), limits)
     try:
         keeper.execute(UNFILTERED)
-        try_lock(keeper, limits.wait_s, who, say, sleep)
+        _try_lock(keeper, limits.wait_s, who, say, sleep)
         yield keeper
     finally:
         keeper.close()
 
 
-def try_lock(
+def _try_lock(
     keeper: psycopg.Connection[Any],
     wait_s: float,
     who: RunIdentity,
@@ -69,33 +69,35 @@ def try_lock(
     sleep: Callable[[float], None],
 ) -> None:
     end, told = time.monotonic() + wait_s, False
-    while not value(keeper, "SELECT pg_try_advisory_lock(%s)", KEY):
-        other = holder(keeper)
+    while not _scalar(keeper, "SELECT pg_try_advisory_lock(%s)", LOCK_KEY):
+        other = _describe_holder(keeper)
         if time.monotonic() >= end:
             how = "wait for it (--lock-wait 10m), or see: inv db.history"
             raise MigrateError("refused", "another migration runs in this database", other, how)
         if not told:
             say(f"waiting for another migration: {other}")
             told = True
-        sleep(min(POLL_S * random.uniform(0.5, 1.5), max(0.01, end - time.monotonic())))  # noqa: S311 - jitter, so that two don't poll in step
+        sleep(min(_POLL_S * random.uniform(0.5, 1.5), max(0.01, end - time.monotonic())))  # noqa: S311 - jitter, so that two don't poll in step
     since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    keeper.execute("SELECT set_config('application_name', %s, false)", [name(who, since)])
+    keeper.execute(
+        "SELECT set_config('application_name', %s, false)", [application_name(who, since)]
+    )
 
 
-def holder(keeper: psycopg.Connection[Any]) -> str:
-    row = keeper.execute(HOLDER, [KEY]).fetchone()
+def _describe_holder(keeper: psycopg.Connection[Any]) -> str:
+    row = keeper.execute(_SELECT_HOLDER, [LOCK_KEY]).fetchone()
     if row is None:
         return "it ended this moment"
     pid, user, application, address = row
-    who = audited_holder(keeper, application) or application
+    who = _holder_in_audit(keeper, application) or application
     return f"{who} holds it (database user {user}, from {address or 'there'}, server process {pid})"
 
 
-def audited_holder(keeper: psycopg.Connection[Any], application: str) -> str | None:
+def _holder_in_audit(keeper: psycopg.Connection[Any], application: str) -> str | None:
     """The holder in the audit's words; None where its run has not begun yet, or can't be read."""
     run = application.split()[1:2]
     try:
-        return audit.began(keeper, run[0]) if run and audit.exists(keeper) else None
+        return audit.describe_run(keeper, run[0]) if run and audit.exists(keeper) else None
     except psycopg.Error:
         return None
 
@@ -110,7 +112,7 @@ def wait_until_gone(
     Raises MigrateError (refused).
     """
     end = time.monotonic() + max(limits.wait_s, 5.0)
-    while found := keeper.execute(AT_WORK, [run]).fetchone():
+    while found := keeper.execute(SELECT_RUN_PIDS, [run]).fetchone():
         if time.monotonic() >= end:
             why = (
                 f"run {run} was killed, and its server process {found[0]} still works on its "
@@ -121,6 +123,6 @@ def wait_until_gone(
         sleep(0.2)
 
 
-def value(connection: psycopg.Connection[Any], statement: str, *parameters: Any) -> Any:
+def _scalar(connection: psycopg.Connection[Any], statement: str, *parameters: Any) -> Any:
     row = connection.execute(statement, parameters).fetchone()
     return row[0] if row else None

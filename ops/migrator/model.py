@@ -26,7 +26,7 @@ class MigrateError(Exception):
 Redact = Callable[[str, tuple[str, ...]], str]
 
 
-def without_values(text: str, secrets: tuple[str, ...]) -> str:
+def _mask(text: str, secrets: tuple[str, ...]) -> str:
     """`text` without these values; the least that a Target's `redact` does."""
     for secret in secrets:
         text = text.replace(secret, "***")
@@ -44,7 +44,7 @@ class TargetDatabase:
     folder: str
     parameters: Mapping[str, Any] = field(repr=False)
     own_port: int | None = None  # the database's own, where `parameters` name a tunnel's
-    redact: Redact = field(default=without_values, repr=False, compare=False)
+    redact: Redact = field(default=_mask, repr=False, compare=False)
 
     @property
     def where(self) -> str:

@@ -15,7 +15,7 @@ from ops.migrator.revisions.scripts import BASE, Scripts
 from ops.migrator.version_table import heads_of
 
 
-def set_defaults(scripts: Scripts, direction: Direction, heads: tuple[str, ...]) -> str:
+def default_goal(scripts: Scripts, direction: Direction, heads: tuple[str, ...]) -> str:
     if direction == "upgrade":
         return scripts.head or BASE
     if not heads:
@@ -25,7 +25,7 @@ def set_defaults(scripts: Scripts, direction: Direction, heads: tuple[str, ...])
     return scripts.before(heads[0])
 
 
-def refuse_moved(shown: tuple[str, ...] | None, heads: tuple[str, ...]) -> None:
+def check_expected_heads(shown: tuple[str, ...] | None, heads: tuple[str, ...]) -> None:
     if shown is not None and shown != heads:
         why = (
             f"it was at {','.join(shown) or BASE} when it was shown, and is at "
@@ -46,8 +46,8 @@ def mark_lost_runs(
     sleep: Callable[[float], None],
 ) -> None:
     """Put down runs that were killed as lost, after their last statement has ended."""
-    for run, by in audit.lost(keeper):
+    for run, by in audit.lost_runs(keeper):
         lock.wait_until_gone(keeper, run, limits, sleep)
         at = ",".join(heads_of(keeper)) or None
-        audit.ended(keeper, run, "lost", at, "it was killed, or its machine went away")
+        audit.record_end(keeper, run, "lost", at, "it was killed, or its machine went away")
         say(f"run {run} of {by} was killed; the database is at {at or BASE}")

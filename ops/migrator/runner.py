@@ -40,9 +40,9 @@ from ops.migrator.revisions.sql_tokens import statements
 from ops.migrator.revisions.user_code import contained
 from ops.migrator.version_table import heads_of
 
-LONGEST_BACKOFF = 10.0  # seconds
-GIVE_UP_S = 5.0  # how long a session that was ended may take to go
-END_SESSIONS = """
+_MAX_BACKOFF_S = 10.0  # seconds
+_GIVE_UP_S = 5.0  # how long a session that was ended may take to go
+_END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
  AND pid <> pg_backend_pid() AND position(%s in application_name) > 0 AND pid <> %s
 """
@@ -75,18 +75,18 @@ def migrate(
             say(target.hide(line))
 
     scripts = scripts or Scripts(target.folder, target.hide)
-    with _one_in_a_process, lock.lock_is_held(target, limits, who, tell, sleep) as keeper:
+    with _one_in_a_process, lock.hold_lock(target, limits, who, tell, sleep) as keeper:
         audit.prepare(keeper, target)
         preconditions.mark_lost_runs(keeper, limits, tell, sleep)
         heads = heads_of(keeper)
-        preconditions.refuse_moved(shown, heads)
+        preconditions.check_expected_heads(shown, heads)
         scripts.refuse_changed()
         scripts.check_database(",".join(heads) or None)
-        goal = scripts.known(to) if to else preconditions.set_defaults(scripts, direction, heads)
-        for revision, found in checksums.refuse_edited(
+        goal = scripts.known(to) if to else preconditions.default_goal(scripts, direction, heads)
+        for revision, found in checksums.check_edits(
             scripts.applied(heads), audit.checksums(keeper), accepted
         ).items():
-            keeper.execute(audit.REMEMBER, (revision, found))
+            keeper.execute(audit.UPSERT_CHECKSUM, (revision, found))
         return MigrationRun(
             target, scripts, keeper, direction, goal, who, limits, tell, sleep, began
         ).whole(heads)
@@ -116,18 +116,20 @@ class MigrationRun:
             heads or (BASE,)
         ):
             return MigrationOutcome(before, before, (), None)
-        audit.begun(self.keeper, self.who, before)
+        audit.record_start(self.keeper, self.who, before)
         try:
             with interrupts.before_end(self.give_up):
                 self.until_done()
         except BaseException as problem:
             raise self.failed(problem) from None
         after = ",".join(heads_of(self.keeper)) or None
-        audit.ended(self.keeper, self.who.run, "done", after)
+        audit.record_end(self.keeper, self.who.run, "done", after)
         return MigrationOutcome(before, after, tuple(self.applied), self.who.run)
 
     def until_done(self) -> None:
-        engine = connections.engine(self.target, lock.name(self.who), self.limits)
+        engine = connections.create_engine(
+            self.target, lock.application_name(self.who), self.limits
+        )
         sqlalchemy.event.listen(engine, "before_cursor_execute", self.note_statement)
         sqlalchemy.event.listen(engine, "commit", lambda _connection: self.note_control("COMMIT"))
         sqlalchemy.event.listen(
@@ -213,11 +215,13 @@ class MigrationRun:
             )
             if self.limits.total_s is not None:
                 context.connection.exec_driver_sql(
-                    connections.SET_LIMITS, connections.milliseconds(limits)
+                    connections.SET_LIMITS, connections.limit_settings(limits)
                 )
             self.run_user_code(lambda: original(**given), doing, context)
             if doing.outside and (
-                broken := indexes.ours(self.keeper, doing.invalid_before, doing.concurrently())
+                broken := indexes.left_invalid(
+                    self.keeper, doing.invalid_before, doing.concurrently()
+                )
             ):
                 raise failures.LeftInvalid(broken)
             self.record(context.connection, doing, limits)
@@ -240,7 +244,9 @@ class MigrationRun:
         except Exception as problem:
             if not self.control_refused(problem):
                 doing.ended |= (
-                    doing.marked and not doing.outside and transactions.ended(context.connection)
+                    doing.marked
+                    and not doing.outside
+                    and transactions.has_ended(context.connection)
                 )
                 doing.note_failure()
             raise
@@ -256,7 +262,7 @@ class MigrationRun:
         def outside() -> Iterator[None]:
             doing = self.doing
             if doing and not doing.outside:
-                doing.outside, doing.invalid_before = True, indexes.invalid(self.keeper)
+                doing.outside, doing.invalid_before = True, indexes.invalid_indexes(self.keeper)
             if doing:
                 doing.in_block = True
             with block():
@@ -310,12 +316,12 @@ class MigrationRun:
         )
         up = self.direction == "upgrade"
         kept = (doing.revision, checksums.checksum(doing.file)) if up else (doing.revision,)
-        statement = audit.UPGRADED if up else audit.DOWNGRADED
-        words = (*step, *kept, *connections.milliseconds(limits))
+        statement = audit.RECORD_UPGRADE if up else audit.RECORD_DOWNGRADE
+        words = (*step, *kept, *connections.limit_settings(limits))
         *_, transaction, session = connection.exec_driver_sql(
             f"{statement} {connections.SET_LIMITS}, {transactions.MARKS}", words
         ).one()
-        if doing.marked and transactions.lost((transaction, session)):
+        if doing.marked and transactions.mark_lost((transaction, session)):
             doing.ended = True
             raise transactions.EndedTransaction
 
@@ -329,14 +335,16 @@ class MigrationRun:
         """Drop what the failed revision left INVALID; whether there was anything."""
         if not self.doing or not self.doing.outside or self.keeper.closed:
             return False
-        broken = indexes.ours(self.keeper, self.doing.invalid_before, self.doing.concurrently())
-        indexes.drop(self.keeper, broken)
+        broken = indexes.left_invalid(
+            self.keeper, self.doing.invalid_before, self.doing.concurrently()
+        )
+        indexes.drop_indexes(self.keeper, broken)
         for schema, name in sorted(broken):
             self.say(f"  dropped {schema}.{name}, which was left INVALID")
         return bool(broken)
 
     def back_off(self, count: int, why: str) -> None:
-        pause = min(self.limits.backoff_s * 2 ** (count - 1), LONGEST_BACKOFF) * random.uniform(  # noqa: S311
+        pause = min(self.limits.backoff_s * 2 ** (count - 1), _MAX_BACKOFF_S) * random.uniform(  # noqa: S311
             0.75, 1.25
         )
         if pause >= self.time_left():
@@ -353,16 +361,16 @@ class MigrationRun:
         """
         with connections.connect(self.target, "inv db (ending a run)", Limits()) as own:
             ended = (self.who.run, self.keeper.info.backend_pid)
-            end = time.monotonic() + GIVE_UP_S
-            while own.execute(END_SESSIONS, ended).fetchall() and time.monotonic() < end:
+            end = time.monotonic() + _GIVE_UP_S
+            while own.execute(_END_SESSIONS, ended).fetchall() and time.monotonic() < end:
                 time.sleep(0.1)
             at = ",".join(heads_of(own)) or None
             text, doing = "it ignored the interruption and was ended", self.doing
             if doing:
                 took = time.monotonic() - doing.began
                 step = (self.who.run, doing.revision, self.direction, took, "interrupted")
-                own.execute(audit.STEP, (*step, None, text))
-            audit.ended(own, self.who.run, "interrupted", at, text)
+                own.execute(audit.INSERT_STEP, (*step, None, text))
+            audit.record_end(own, self.who.run, "interrupted", at, text)
         what = f"revision {doing.revision}" if doing else "env.py"
         stays = "nothing of it stays"
         if doing and doing.may_stay:
@@ -400,11 +408,11 @@ class MigrationRun:
             if self.doing:
                 took, state = time.monotonic() - self.doing.began, failures.sqlstate(problem)
                 self.keeper.execute(
-                    audit.STEP,
+                    audit.INSERT_STEP,
                     (self.who.run, self.doing.revision, self.direction, took, result, state, text),
                 )
             at = ",".join(heads_of(self.keeper)) or BASE
-            audit.ended(self.keeper, self.who.run, result, None if at == BASE else at, text)
+            audit.record_end(self.keeper, self.who.run, result, None if at == BASE else at, text)
             return at
         except psycopg.Error:
             self.say(

@@ -14,7 +14,7 @@ import psycopg
 import sqlalchemy
 from psycopg.pq import TransactionStatus
 
-MARK = "SET LOCAL ops.transaction = 'open'"
+_MARK = "SET LOCAL ops.transaction = 'open'"
 MARK_SESSION = "set_config('ops.session', 'open', false)"
 MARKS = (
     "coalesce(current_setting('ops.transaction', true), ''), "
@@ -31,11 +31,11 @@ class EndedTransaction(Exception):
 
 def mark(connection: sqlalchemy.Connection) -> bool:
     """Mark the transaction that begins now; False where the connection commits by itself."""
-    connection.exec_driver_sql(MARK)
+    connection.exec_driver_sql(_MARK)
     return not _driver(connection).autocommit
 
 
-def lost(marks: Any) -> bool:
+def mark_lost(marks: Any) -> bool:
     """Whether MARKS, as read, say that the marked transaction has ended."""
     transaction, session = marks
     return not transaction and bool(session)
@@ -46,7 +46,7 @@ def is_idle(driver: psycopg.Connection[Any]) -> bool:
     return driver.info.transaction_status == TransactionStatus.IDLE
 
 
-def ended(connection: sqlalchemy.Connection) -> bool:
+def has_ended(connection: sqlalchemy.Connection) -> bool:
     """Whether the marked transaction has ended, asked after a failure: False where an aborted
     transaction can't say.
     """
@@ -55,7 +55,7 @@ def ended(connection: sqlalchemy.Connection) -> bool:
         if is_idle(driver):
             return True
         if driver.info.transaction_status == TransactionStatus.INTRANS:
-            return lost(driver.execute(f"SELECT {MARKS}").fetchone())
+            return mark_lost(driver.execute(f"SELECT {MARKS}").fetchone())
     return False
 
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from ops.migrator.revisions.scripts import Scripts
     from ops.postgres.model import Relations, StoredFunction
 
-COUNT_TIMEOUT = 5.0  # seconds; a table too big to be counted in it is "unknown"
+_COUNT_TIMEOUT = 5.0  # seconds; a table too big to be counted in it is "unknown"
 
 __all__ = [
     "Applied",
@@ -55,7 +55,7 @@ __all__ = [
     "history",
     "migrate",
     "offline",
-    "opened",
+    "open_database",
     "ping",
 ]
 
@@ -76,7 +76,7 @@ class DatabaseAccess:
         """The revisions as they are now. Raises ConfigError."""
         from ops.migrator.revisions.scripts import Scripts
 
-        with translated(self.target):
+        with translate_errors(self.target):
             return Scripts(self.target.folder, self.target.hide)
 
     def named(self, database: str) -> DatabaseAccess:
@@ -94,7 +94,7 @@ def offline(root: Path) -> DatabaseAccess:
 
 
 @contextmanager
-def translated(target: TargetDatabase) -> Iterator[None]:
+def translate_errors(target: TargetDatabase) -> Iterator[None]:
     """The engine's errors as ours, redacted once more."""
     try:
         yield
@@ -109,7 +109,7 @@ def translated(target: TargetDatabase) -> Iterator[None]:
 
 
 @contextmanager
-def opened(
+def open_database(
     settings: Settings,
     cloud: Callable[[], AwsSession],
     secret: Callable[[], Mapping[str, str]] | None = None,
@@ -131,7 +131,7 @@ def opened(
     parameters: Mapping[str, Any]
     if configured.secret:
         values = secret() if secret else secrets.value(cloud(), configured.secret)
-        parameters = database.connection(configured, values)
+        parameters = database.connection_parameters(configured, values)
     elif settings.environment.overlay:
         why = "with an overlay it never uses this machine's PG* variables or ~/.pgpass"
         raise ConfigError(f"{key}.secret is missing", why, f"set {key}.secret")
@@ -142,9 +142,9 @@ def opened(
             "dbname": configured.name,
             "sslmode": configured.sslmode,
         }
-        parameters = {name: value for name, value in known.items() if value} | database.roots(
-            configured
-        )
+        parameters = {
+            name: value for name, value in known.items() if value
+        } | database.root_certificates(configured)
         if configured.host:
             parameters["hostaddr"] = ""  # else PGHOSTADDR would replace its address
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)
@@ -159,23 +159,23 @@ def opened(
 
 
 @contextmanager
-def through(door: DatabaseAccess, bastion: Host) -> Iterator[DatabaseAccess]:
+def through_bastion(door: DatabaseAccess, bastion: Host) -> Iterator[DatabaseAccess]:
     """The same database by another connection to the bastion: the one that `door` was opened with
     may be gone.
     """
-    with tunnel.through(bastion, door.own) as from_here:
+    with tunnel.forward(bastion, door.own) as from_here:
         yield replace(door, target=replace(door.target, parameters=from_here))
 
 
-def at_work(door: DatabaseAccess, run: str) -> tuple[int, ...]:
+def server_processes(door: DatabaseAccess, run: str) -> tuple[int, ...]:
     """The server processes that work for a run, whatever became of its runner."""
-    from ops.migrator.lock import AT_WORK
+    from ops.migrator.lock import SELECT_RUN_PIDS
 
-    with reading(door) as opened:
-        return tuple(row[0] for row in opened.execute(AT_WORK, [run]))
+    with read_session(door) as opened:
+        return tuple(row[0] for row in opened.execute(SELECT_RUN_PIDS, [run]))
 
 
-def limited(door: DatabaseAccess, timeout_s: float | None, wait_s: float | None) -> Limits:
+def effective_limits(door: DatabaseAccess, timeout_s: float | None, wait_s: float | None) -> Limits:
     """The configured limits, with what was asked of this call."""
     wait = door.limits.wait_s if wait_s is None else wait_s
     return replace(
@@ -183,14 +183,14 @@ def limited(door: DatabaseAccess, timeout_s: float | None, wait_s: float | None)
     )
 
 
-def who(direction: Direction) -> RunIdentity:
+def run_identity(direction: Direction) -> RunIdentity:
     """This call, as audit and pg_stat_activity will have it."""
     return RunIdentity(
         host_identity.owner(), host_identity.host(), f"db.{direction}", random.token_hex(4)
     )
 
 
-def heads(shown: str | None) -> tuple[str, ...]:
+def split_heads(shown: str | None) -> tuple[str, ...]:
     return tuple(shown.split(",")) if shown else ()
 
 
@@ -213,32 +213,34 @@ def migrate(
     """
     from ops.migrator.runner import migrate as run
 
-    limits = limited(door, timeout_s, wait_s)
-    with translated(door.target):
+    limits = effective_limits(door, timeout_s, wait_s)
+    with translate_errors(door.target):
         return run(
             door.target,
             direction,
             to,
-            who(direction),
+            run_identity(direction),
             limits,
             say=say,
             accepted=accepted,
-            shown=heads(shown),
+            shown=split_heads(shown),
             scripts=scripts,
         )
 
 
 @contextmanager
-def reading(door: DatabaseAccess) -> Iterator[Any]:
+def read_session(door: DatabaseAccess) -> Iterator[Any]:
     """A session that only reads, and that row-level security does not filter."""
     from ops.migrator import connections
 
-    with translated(door.target):
+    with translate_errors(door.target):
         opened = connections.connect(
-            door.target, "inv db (reading)", replace(door.limits, statement_timeout_s=COUNT_TIMEOUT)
+            door.target,
+            "inv db (reading)",
+            replace(door.limits, statement_timeout_s=_COUNT_TIMEOUT),
         )
     try:
-        with read_status(door):
+        with translate_query_errors(door):
             opened.execute(connections.UNFILTERED)
             opened.read_only = True
             yield opened
@@ -247,7 +249,7 @@ def reading(door: DatabaseAccess) -> Iterator[Any]:
 
 
 @contextmanager
-def read_status(door: DatabaseAccess) -> Iterator[None]:
+def translate_query_errors(door: DatabaseAccess) -> Iterator[None]:
     import psycopg
 
     try:
@@ -258,12 +260,12 @@ def read_status(door: DatabaseAccess) -> Iterator[None]:
             if error.sqlstate == "42501"
             else "look at the database's log, then run it again"
         )
-        if filtered(error):
-            advice = database.UNFILTER
+        if _is_filtered(error):
+            advice = database.GRANT_ALL_ROWS
         raise Unreachable(door.target.where, one_line(door.target.clean(error)), advice) from None
 
 
-def filtered(error: Error) -> bool:
+def _is_filtered(error: Error) -> bool:
     """Whether a query failed because a policy would have filtered it (`row_security = off`)."""
     return error.sqlstate == "42501" and "row-level security" in str(error)
 
@@ -274,7 +276,7 @@ def current(door: DatabaseAccess) -> str | None:
     """
     from ops.migrator.version_table import heads_of
 
-    with reading(door) as opened:
+    with read_session(door) as opened:
         return ",".join(heads_of(opened)) or None
 
 
@@ -284,7 +286,7 @@ def pending(
     """The revisions after `at`, oldest first. Raises Refused for a database that this checkout does
     not know, and for several heads.
     """
-    with translated(door.target):
+    with translate_errors(door.target):
         found = scripts.between("upgrade", scripts.known(to or "head"), at)
     return tuple(_redacted(each) for each in found)
 
@@ -293,7 +295,7 @@ def sql(
     door: DatabaseAccess, scripts: Scripts, direction: Direction, to: str, at: str | None
 ) -> tuple[tuple[Revision, str, str | None], ...]:
     """Each revision with its SQL, and why there is none where it can't be printed."""
-    with translated(door.target):
+    with translate_errors(door.target):
         found = tuple(scripts.sql(direction, to, at))
     return tuple(
         (_redacted(each), text, problem and one_line(door.target.clean(problem)))
@@ -313,43 +315,43 @@ def statements(text: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Counted:
+class RowCount:
     """The answer to a count(*). `rows` None: not known; `why`: the reason, where there is one."""
 
     rows: int | None
     why: str = ""
 
 
-ABSENT = Counted(None, "nothing has this name yet")
+ABSENT = RowCount(None, "nothing has this name yet")
 
 
-def count(door: DatabaseAccess, questions: tuple[str | None, ...]) -> tuple[Counted, ...]:
+def count(door: DatabaseAccess, questions: tuple[str | None, ...]) -> tuple[RowCount, ...]:
     """Each question's number; ABSENT where a table or column does not exist."""
-    with reading(door) as opened:
-        return tuple(counted(opened, each) if each else Counted(None) for each in questions)
+    with read_session(door) as opened:
+        return tuple(_count_rows(opened, each) if each else RowCount(None) for each in questions)
 
 
-def counted(opened: Any, question: str) -> Counted:
+def _count_rows(opened: Any, question: str) -> RowCount:
     """Unknown, never smaller, where policies filter, a right is missing, or it takes too long."""
     from psycopg import Error, errors
 
     try:
         with opened.transaction():
-            return Counted(int(opened.execute(question).fetchone()[0]))
+            return RowCount(int(opened.execute(question).fetchone()[0]))
     except (errors.UndefinedTable, errors.UndefinedColumn):
         return ABSENT
     except errors.QueryCanceled:
-        return Counted(None, f"not counted within {COUNT_TIMEOUT:g} s")
+        return RowCount(None, f"not counted within {_COUNT_TIMEOUT:g} s")
     except Error as error:
         denied = "no right to read it" if error.sqlstate == "42501" else ""
-        return Counted(None, "row-level security" if filtered(error) else denied)
+        return RowCount(None, "row-level security" if _is_filtered(error) else denied)
 
 
 def relations(door: DatabaseAccess, names: tuple[str, ...]) -> Relations:
     """The foreign keys, triggers and rules around these tables."""
     from ops.postgres import relations as postgres_relations
 
-    with reading(door) as opened:
+    with read_session(door) as opened:
         return postgres_relations.read(opened, names)
 
 
@@ -359,7 +361,7 @@ def functions(
     """The names of the built-in functions, and all other functions."""
     from ops.postgres import functions as postgres_functions
 
-    with reading(door) as opened:
+    with read_session(door) as opened:
         return postgres_functions.read(opened)
 
 
@@ -369,7 +371,7 @@ def history(door: DatabaseAccess, limit: int) -> list[dict[str, Any]]:
     """
     from ops.migrator import audit
 
-    with reading(door) as opened:
+    with read_session(door) as opened:
         found = audit.history(opened, limit)
     for entry in (*found, *(step for run in found for step in run["steps"])):
         entry["message"] = entry["message"] and door.target.hide(entry["message"])
@@ -389,7 +391,7 @@ class Ping:
 def ping(door: DatabaseAccess) -> Ping:
     """Connect and SELECT 1 (the runbook's check). Raises Unreachable."""
     began = time.monotonic()
-    with reading(door) as opened:
+    with read_session(door) as opened:
         opened.execute("SELECT 1")
         took = time.monotonic() - began
         row = opened.execute("SELECT current_setting('server_version'), current_user").fetchone()

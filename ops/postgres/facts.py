@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from ops.core.config.database import Database
 
-CONNECT_TIMEOUT = 5  # seconds
-STATEMENT_TIMEOUT = 5  # seconds
-VITALS = """SELECT current_setting('server_version'),
+_CONNECT_TIMEOUT = 5  # seconds
+_STATEMENT_TIMEOUT = 5  # seconds
+_SELECT_VITALS = """SELECT current_setting('server_version'),
   (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
   to_regclass('alembic_version') IS NOT NULL"""
-UNFILTER = (
+GRANT_ALL_ROWS = (
     "let the user see all rows: ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL "
     "SECURITY"
 )
-NEXT = (
+_ADVICE = (
     (
         "password authentication failed",
         "the secret does not match the database's password: set one of them anew",
@@ -48,7 +48,7 @@ NEXT = (
     ("does not support SSL", "set database.sslmode in invoke.yaml: this server speaks no TLS"),
     ("does not exist", "correct database.name in invoke.yaml"),
     ("permission denied", "grant the user SELECT on alembic_version"),
-    ("row-level security", UNFILTER),
+    ("row-level security", GRANT_ALL_ROWS),
 )
 
 
@@ -58,7 +58,7 @@ def revision(database: Database, secret: Mapping[str, str]) -> str | None:
 
     Raises ConfigError (host or name known nowhere) and Unreachable.
     """
-    return revision_at(connection(database, secret))
+    return revision_at(connection_parameters(database, secret))
 
 
 def revision_at(parameters: Mapping[str, Any]) -> str | None:
@@ -67,7 +67,7 @@ def revision_at(parameters: Mapping[str, Any]) -> str | None:
 
     where = f"database {parameters['dbname']} on {parameters['host']}:{parameters['port']}"
     try:
-        with reading(parameters) as opened:
+        with _read_session(parameters) as opened:
             try:
                 rows = opened.execute(
                     "SELECT version_num FROM alembic_version ORDER BY version_num"
@@ -75,7 +75,7 @@ def revision_at(parameters: Mapping[str, Any]) -> str | None:
             except psycopg.errors.UndefinedTable:
                 return None
     except psycopg.Error as error:
-        raise unreachable(where, error, parameters) from None
+        raise _unreachable(where, error, parameters) from None
     return ",".join(str(row[0]) for row in rows) or None
 
 
@@ -91,7 +91,7 @@ class Vitals:
     limit: int
 
 
-def vitals(parameters: Mapping[str, Any]) -> Vitals:
+def read_vitals(parameters: Mapping[str, Any]) -> Vitals:
     """The runbook's SELECT 1, and more, by libpq's parameters. Raises Unreachable."""
     import psycopg
 
@@ -100,8 +100,8 @@ def vitals(parameters: Mapping[str, Any]) -> Vitals:
         f"{parameters.get('host', '')}:{parameters.get('port', '')}"
     )
     try:
-        with reading(parameters) as opened:
-            server, connections, limit, there = opened.execute(VITALS).fetchone() or (
+        with _read_session(parameters) as opened:
+            server, connections, limit, there = opened.execute(_SELECT_VITALS).fetchone() or (
                 "",
                 0,
                 0,
@@ -115,35 +115,35 @@ def vitals(parameters: Mapping[str, Any]) -> Vitals:
                 else []
             )
     except psycopg.Error as error:
-        raise unreachable(where, error, parameters) from None
+        raise _unreachable(where, error, parameters) from None
     return Vitals(
         str(server), ",".join(str(row[0]) for row in rows) or None, int(connections), int(limit)
     )
 
 
-def reading(parameters: Mapping[str, Any]) -> Connection[Any]:
+def _read_session(parameters: Mapping[str, Any]) -> Connection[Any]:
     """A read-only connection without row-level filtering. Raises psycopg.Error."""
     from ops.migrator import libpq
 
-    opened = libpq.connect({"connect_timeout": CONNECT_TIMEOUT, **parameters})
+    opened = libpq.connect({"connect_timeout": _CONNECT_TIMEOUT, **parameters})
     opened.read_only = True
-    opened.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}s'; SET row_security = off")
+    opened.execute(f"SET statement_timeout = '{_STATEMENT_TIMEOUT}s'; SET row_security = off")
     return opened
 
 
-def unreachable(where: str, error: Exception, parameters: Mapping[str, Any]) -> Unreachable:
+def _unreachable(where: str, error: Exception, parameters: Mapping[str, Any]) -> Unreachable:
     why = one_line(error, secrets=[str(parameters.get("password", ""))])
     return Unreachable(
         where,
         why,
         next(
-            (advice for part, advice in NEXT if part in why),
+            (advice for part, advice in _ADVICE if part in why),
             "check host, port, security group and VPN",
         ),
     )
 
 
-def connection(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:
+def connection_parameters(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:
     """libpq's parameters; what is configured wins over the secret (an RDS-managed one holds
     username and password only).
     """
@@ -164,13 +164,13 @@ def connection(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:
     options = {
         "password": secret.get("password", ""),
         "sslmode": database.sslmode,
-        "connect_timeout": CONNECT_TIMEOUT,
+        "connect_timeout": _CONNECT_TIMEOUT,
         "application_name": "ecs-runbook",
     }
-    return {**parameters, **options, **roots(database)}
+    return {**parameters, **options, **root_certificates(database)}
 
 
-def inherited(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+def hidden_variables(parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """The PG* variables of this process that a child's libpq must not see.
 
     PGPASSWORD and PGPASSFILE are not among them: they are how a person gives the password.
@@ -183,7 +183,7 @@ def inherited(parameters: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(name for name in libpq.variables(os.environ) if name not in kept)
 
 
-def roots(database: Database) -> dict[str, str]:
+def root_certificates(database: Database) -> dict[str, str]:
     """The configured bundle, or the system's (libpq itself would look in ~/.postgresql)."""
     if database.sslmode not in ("verify-ca", "verify-full"):
         return {}
@@ -197,7 +197,7 @@ def roots(database: Database) -> dict[str, str]:
     )
 
 
-def scripts(directory: Path) -> Path | None:
+def scripts_folder(directory: Path) -> Path | None:
     """The folder that alembic.ini names, else alembic/; None where there is none."""
     from configparser import ConfigParser, Error
 
@@ -213,7 +213,7 @@ def scripts(directory: Path) -> Path | None:
 
 def require_scripts(directory: Path) -> Path:
     """The same folder. Raises ConfigError if there are no revisions."""
-    folder = scripts(directory)
+    folder = scripts_folder(directory)
     if folder is None:
         raise ConfigError(
             f"{directory}",

@@ -6,10 +6,10 @@ from typing import Any
 
 from ops.postgres.model import StoredFunction
 
-BUILT_IN = (
+_SELECT_BUILT_IN = (
     "SELECT DISTINCT proname::text FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace"
 )
-STORED = """
+_SELECT_STORED = """
 SELECT proname::text, lanname::text, provolatile = 'v',
        CASE WHEN prosrc = '' AND prokind IN ('f', 'p') THEN pg_get_functiondef(pg_proc.oid)
             ELSE prosrc END,
@@ -23,5 +23,7 @@ ORDER BY 1, 4
 
 def read(opened: Any) -> tuple[frozenset[str], tuple[StoredFunction, ...]]:
     """(Names of pg_catalog's functions, all other functions)."""
-    built_in = frozenset(row[0] for row in opened.execute(BUILT_IN).fetchall())
-    return built_in, tuple(StoredFunction(*row) for row in opened.execute(STORED).fetchall())
+    built_in = frozenset(row[0] for row in opened.execute(_SELECT_BUILT_IN).fetchall())
+    return built_in, tuple(
+        StoredFunction(*row) for row in opened.execute(_SELECT_STORED).fetchall()
+    )

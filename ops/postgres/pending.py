@@ -13,10 +13,10 @@ from ops.core import files
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.redaction.redact import one_line
 from ops.postgres import fingerprint
-from ops.postgres.facts import scripts
+from ops.postgres.facts import scripts_folder
 
 # a file for each content of the folder: where a database stands → what it lacks
-KEPT = ".ops/revisions"
+CACHE = ".ops/revisions"
 
 
 def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
@@ -26,20 +26,20 @@ def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
     `directory` holds alembic.ini and alembic/; without either there is nothing pending. Neither
     env.py nor a migration runs. Raises Unreachable where the project does not know `revision`,
     ConfigError where its scripts cannot be read."""
-    folder = scripts(directory)
+    folder = scripts_folder(directory)
     if folder is None:
         return ()
-    file = directory / KEPT / f"{fingerprint.of_folder(folder)}.json"
-    known = read(file)
+    file = directory / CACHE / f"{fingerprint.of_folder(folder)}.json"
+    known = _read_cache(file)
     key = revision or ""
     if key not in known:
-        known[key] = list(ordered(revision, folder))
+        known[key] = list(_pending_revisions(revision, folder))
         with suppress(OSError):  # without it the next look takes longer
             files.write_json(file, known)
     return tuple(known[key])
 
 
-def read(file: Path) -> dict[str, list[str]]:
+def _read_cache(file: Path) -> dict[str, list[str]]:
     found = files.read_json(file)
     try:
         return {str(key): [str(each) for each in value] for key, value in found.items()}
@@ -47,13 +47,13 @@ def read(file: Path) -> dict[str, list[str]]:
         return {}
 
 
-def ordered(revision: str | None, folder: Path) -> tuple[str, ...]:
+def _pending_revisions(revision: str | None, folder: Path) -> tuple[str, ...]:
     """By Alembic."""
     from alembic.script import ScriptDirectory
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError
 
-    from ops.migrator.revisions.user_code import contained, describe, place
+    from ops.migrator.revisions.user_code import contained, describe, location
 
     try:
         with contained():
@@ -61,7 +61,7 @@ def ordered(revision: str | None, folder: Path) -> tuple[str, ...]:
             walked = script.iterate_revisions(
                 "heads", tuple(revision.split(",")) if revision else "base"
             )
-            pending = [f"{item.revision} {first_line(item.doc)}".strip() for item in walked]
+            pending = [f"{item.revision} {_first_line(item.doc)}".strip() for item in walked]
     except (CommandError, RevisionError) as error:
         raise Unreachable(
             f"pending migrations after {revision}",
@@ -71,11 +71,11 @@ def ordered(revision: str | None, folder: Path) -> tuple[str, ...]:
     except Exception as error:  # a revision file is Python, and may fail in any way
         raise ConfigError(
             f"revisions in {folder}",
-            one_line(describe(error) + place(error, folder)),
+            one_line(describe(error) + location(error, folder)),
             "correct the file that it names",
         ) from None
     return tuple(reversed(pending))
 
 
-def first_line(doc: str | None) -> str:
+def _first_line(doc: str | None) -> str:
     return (doc or "").strip().splitlines()[0] if (doc or "").strip() else ""

@@ -7,7 +7,7 @@ from typing import Any
 from ops.postgres.model import ForeignKey, Hook, Relations
 
 # A partitioned table's foreign key has a copy for each partition (conparentid <> 0): not followed.
-REACH = """
+_REACH = """
 WITH RECURSIVE given AS (
     SELECT name, to_regclass(name)::oid AS rel,
            coalesce(pg_partition_root(to_regclass(name)), to_regclass(name))::oid AS root
@@ -20,8 +20,8 @@ WITH RECURSIVE given AS (
     SELECT root FROM given UNION SELECT keys.child FROM reach JOIN keys ON keys.parent = reach.rel
 )
 """
-NAMES = "SELECT name, rel::regclass::text, root::regclass::text FROM given"
-KEYS = """
+_NAMES = "SELECT name, rel::regclass::text, root::regclass::text FROM given"
+_KEYS = """
 SELECT conname, conrelid::regclass::text, child::regclass::text,
        ARRAY(SELECT quote_ident(attname) FROM unnest(conkey) WITH ORDINALITY AS k(number, place)
              JOIN pg_attribute ON attrelid = conrelid AND attnum = number ORDER BY place),
@@ -32,7 +32,7 @@ SELECT conname, conrelid::regclass::text, child::regclass::text,
        coalesce((SELECT relname::text FROM pg_class WHERE oid = conindid), '')
 FROM keys WHERE parent IN (SELECT rel FROM reach) OR child IN (SELECT root FROM given) ORDER BY 2, 1
 """
-HOOKS = """
+_HOOKS = """
 SELECT DISTINCT coalesce(pg_partition_root(tgrelid), tgrelid)::regclass::text,
        'trigger ' || quote_ident(tgname), tgtype::int, proname::text, ''
 FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid
@@ -48,7 +48,10 @@ UNION SELECT oid::regclass::text, 'view ' || oid::regclass::text, 28, '', ''
 FROM pg_class WHERE relkind = 'v' AND oid IN (SELECT rel FROM reach)
 ORDER BY 1, 2
 """
-EACH_ROW, EVENTS = 1, {"insert": 4, "delete": 8, "update": 16, "truncate": 32}  # pg_trigger.tgtype
+_EACH_ROW, _EVENTS = (
+    1,
+    {"insert": 4, "delete": 8, "update": 16, "truncate": 32},
+)  # pg_trigger.tgtype
 
 
 def read(opened: Any, names: tuple[str, ...]) -> Relations:
@@ -56,9 +59,9 @@ def read(opened: Any, names: tuple[str, ...]) -> Relations:
     if not names:
         return Relations()
     given = [list(names)]
-    known = opened.execute(REACH + NAMES, given).fetchall()
-    keys = opened.execute(REACH + KEYS, given).fetchall()
-    hooks = opened.execute(REACH + HOOKS, given).fetchall()
+    known = opened.execute(_REACH + _NAMES, given).fetchall()
+    keys = opened.execute(_REACH + _KEYS, given).fetchall()
+    hooks = opened.execute(_REACH + _HOOKS, given).fetchall()
     roots = (
         {relation: root for _, relation, root in known}
         | {row[1]: row[2] for row in keys}
@@ -77,8 +80,8 @@ def read(opened: Any, names: tuple[str, ...]) -> Relations:
             Hook(
                 table,
                 what,
-                frozenset(event for event, bit in EVENTS.items() if kind & bit),
-                bool(kind & EACH_ROW),
+                frozenset(event for event, bit in _EVENTS.items() if kind & bit),
+                bool(kind & _EACH_ROW),
                 function,
                 code,
             )

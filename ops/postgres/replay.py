@@ -22,8 +22,8 @@ from ops.postgres.dump import session
 from ops.postgres.model import DatabaseSchema, SchemaObject
 from ops.postgres.server import scratch
 
-CACHE = ".ops/replays"
-FORMAT = 1  # raise it where `catalog` reads otherwise
+_CACHE = ".ops/replays"
+_FORMAT = 1  # raise it where `catalog` reads otherwise
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ class Replay:
     major: int
 
 
-def live(door: DatabaseAccess) -> LiveSchema:
+def read_live(door: DatabaseAccess) -> LiveSchema:
     """Read now, nothing is written. Raises Unreachable."""
-    with access.reading(door) as opened:
+    with access.read_session(door) as opened:
         rows = catalog.read(opened)
         return LiveSchema(
-            pieces(rows), catalog.digest(rows), int(opened.info.server_version) // 10000
+            _to_schema(rows), catalog.digest(rows), int(opened.info.server_version) // 10000
         )
 
 
-def pieces(rows: Sequence[Sequence[Any]]) -> DatabaseSchema:
+def _to_schema(rows: Sequence[Sequence[Any]]) -> DatabaseSchema:
     found = (SchemaObject(str(row[0]), str(row[1]), str(row[2]), tuple(row[3])) for row in rows)
     return {piece.key: piece for piece in found}
 
 
-def replays(
+def replay(
     folder: Path, root: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]
 ) -> tuple[Replay, ...]:
     """What stands after each of these revisions, which begin with the first one; from the cache
@@ -69,16 +69,16 @@ def replays(
         fingerprint.of_files(folder, [each.file for each in every[: n + 1]])
         for n in range(len(every))
     )
-    kept = [root / CACHE / f"{digest}-{wanted}-{FORMAT}.json" for digest in digests]
-    known = [read(path) for path in kept]
+    kept = [root / _CACHE / f"{digest}-{wanted}-{_FORMAT}.json" for digest in digests]
+    known = [_read_cache(path) for path in kept]
     found = [each for each in known if each]
     if len(found) == len(every):
         return tuple(found)
-    made = tuple(replayed(folder, every, wanted, say))
+    made = tuple(_run_revisions(folder, every, wanted, say))
     for path, (major, rows) in zip(kept, made, strict=True):
         with suppress(OSError):
             files.write_json(path, {"major": major, "rows": rows})
-    return tuple(Replay(pieces(rows), major) for major, rows in made)
+    return tuple(Replay(_to_schema(rows), major) for major, rows in made)
 
 
 def adopt(
@@ -96,25 +96,25 @@ def adopt(
 
     who = RunIdentity(host_identity.owner(), host_identity.host(), "db.adopt", secrets.token_hex(4))
     limits = door.limits if wait_s is None else replace(door.limits, wait_s=wait_s)
-    with access.translated(door.target):
+    with access.translate_errors(door.target):
         return run(door.target, revision, digest, who, limits, say=say)
 
 
-def read(path: Path) -> Replay | None:
+def _read_cache(path: Path) -> Replay | None:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return Replay(pieces(document["rows"]), document["major"])
+        return Replay(_to_schema(document["rows"]), document["major"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
 
 
-def replayed(
+def _run_revisions(
     folder: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]
 ) -> Iterator[tuple[int, list[catalog.Row]]]:
     with scratch.cluster(folder, wanted) as own:
         say(f"  replaying {format_count(len(every), 'revision')} on {own}")
         door, at = own.door, None
-        scratch.make_roles(own, scratch.texts(door))
+        scratch.make_roles(own, scratch.revision_sql(door))
         for each in every:
             at = access.migrate(door, "upgrade", each.id, shown=at, say=lambda _line: None).after
             with session(door) as opened:

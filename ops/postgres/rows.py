@@ -9,10 +9,10 @@ from collections.abc import Mapping
 
 from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
-from ops.postgres.access import DatabaseAccess, translated
+from ops.postgres.access import DatabaseAccess, translate_errors
 from ops.postgres.dump import session
 
-TABLES = """
+_SELECT_TABLES = """
 SELECT format('%I.%I', n.nspname, c.relname), c.relforcerowsecurity
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'ops_migrations')
@@ -24,7 +24,7 @@ def keeps_data(door: DatabaseAccess, revision: str) -> bool | str:
     """The revision's own word: `keeps_data = True` (the rows that are there), or SQL that plants
     some first. Raises ConfigError.
     """
-    with translated(door.target):
+    with translate_errors(door.target):
         said = getattr(door.scripts.directory.get_revision(revision).module, "keeps_data", False)
     if not isinstance(said, bool | str):
         what = f"revision {revision}: keeps_data is {said!r}"
@@ -34,7 +34,7 @@ def keeps_data(door: DatabaseAccess, revision: str) -> bool | str:
     return said
 
 
-def plant(door: DatabaseAccess, statements: str) -> None:
+def insert_rows(door: DatabaseAccess, statements: str) -> None:
     """The rows that a revision says it keeps. Raises OpsError where its SQL fails: that is the
     revision's own fault.
     """
@@ -49,7 +49,7 @@ def plant(door: DatabaseAccess, statements: str) -> None:
             ) from None
 
 
-def rows(door: DatabaseAccess) -> Mapping[str, Counter[str]]:
+def read_rows(door: DatabaseAccess) -> Mapping[str, Counter[str]]:
     """Every table's rows, as JSON.
 
     Policies that are forced on the owner are lifted in a transaction that is rolled back.
@@ -58,7 +58,7 @@ def rows(door: DatabaseAccess) -> Mapping[str, Counter[str]]:
 
     with session(door) as opened, opened.transaction(force_rollback=True):
         opened.execute(UNFILTERED)
-        found = opened.execute(TABLES).fetchall()
+        found = opened.execute(_SELECT_TABLES).fetchall()
         for name, forced in found:
             if forced:
                 opened.execute(f"ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY")

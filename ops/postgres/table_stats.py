@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ops.core.text import format_count, format_size
-from ops.postgres.access import DatabaseAccess, reading
+from ops.postgres.access import DatabaseAccess, read_session
 
-SIZE = """
+_SELECT_SIZES = """
 SELECT name, CASE WHEN i.indrelid IS NOT NULL THEN t.oid::regclass::text END, nullif(t.reltuples, -1)::bigint,
        coalesce((SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree(t.oid)), pg_total_relation_size(t.oid))::bigint,
        coalesce((SELECT json_object_agg(attname, format_type(atttypid, atttypmod)) FROM pg_attribute
@@ -19,7 +19,7 @@ SELECT name, CASE WHEN i.indrelid IS NOT NULL THEN t.oid::regclass::text END, nu
 FROM unnest(%s::text[]) AS name JOIN pg_class c ON c.oid = to_regclass(name)
 LEFT JOIN pg_index i ON i.indexrelid = c.oid JOIN pg_class t ON t.oid = coalesce(i.indrelid, c.oid)
 """
-TOOK = """
+_SELECT_DURATIONS = """
 SELECT DISTINCT ON (revision) revision, took_s FROM ops_migrations.steps
 WHERE (revision = ANY(%s) OR took_s >= %s) AND direction = %s AND result = 'done' ORDER BY revision, ended_at DESC
 """
@@ -51,22 +51,22 @@ def read_sizes(
     """The tables and indexes that are there (names as SQL would have them), and what `took` says;
     in one session.
     """
-    with reading(door) as opened:
-        return sizes(opened, names), durations(opened, revisions, direction)
+    with read_session(door) as opened:
+        return _read_table_sizes(opened, names), _read_durations(opened, revisions, direction)
 
 
-def slow(door: DatabaseAccess, slower_s: float) -> dict[str, float]:
+def slow_revisions(door: DatabaseAccess, slower_s: float) -> dict[str, float]:
     """Every upgrade that took `slower_s` or longer when it ran here last."""
-    with reading(door) as opened:
-        return durations(opened, (), "upgrade", slower_s)
+    with read_session(door) as opened:
+        return _read_durations(opened, (), "upgrade", slower_s)
 
 
-def sizes(opened: Any, names: tuple[str, ...]) -> dict[str, TableSize]:
-    rows = opened.execute(SIZE, [list(names)]).fetchall() if names else ()
+def _read_table_sizes(opened: Any, names: tuple[str, ...]) -> dict[str, TableSize]:
+    rows = opened.execute(_SELECT_SIZES, [list(names)]).fetchall() if names else ()
     return {name: TableSize(count, size, of, types) for name, of, count, size, types in rows}
 
 
-def facts(
+def split_sizes(
     known: Mapping[str, TableSize],
 ) -> tuple[frozenset[str], dict[str, Mapping[str, str]], dict[str, str]]:
     """Tables, their columns' types, and the indexes with their tables."""
@@ -75,7 +75,7 @@ def facts(
     return frozenset(tables), {name: size.types for name, size in tables.items()}, indexes
 
 
-def durations(
+def _read_durations(
     opened: Any, revisions: tuple[str, ...], direction: str, slower_s: float = float("inf")
 ) -> dict[str, float]:
     """Seconds of each revision's last run in this database, from the audit; those of all others too
@@ -83,4 +83,6 @@ def durations(
     """
     if opened.execute("SELECT to_regclass('ops_migrations.steps')").fetchone()[0] is None:
         return {}
-    return dict(opened.execute(TOOK, [list(revisions), slower_s, direction]).fetchall())
+    return dict(
+        opened.execute(_SELECT_DURATIONS, [list(revisions), slower_s, direction]).fetchall()
+    )

@@ -26,12 +26,12 @@ def open_route(settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Ma
     if settings.environment.database_run == "local":
         yield parameters
         return
-    with connection.connect(settings) as bastion, through(bastion, parameters) as from_here:
+    with connection.connect(settings) as bastion, forward(bastion, parameters) as from_here:
         yield from_here
 
 
 @contextmanager
-def through(bastion: Host, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def forward(bastion: Host, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The same by a connection that is open already."""
     with bastion.forward(str(parameters["host"]), int(parameters["port"])) as port:
         yield {**parameters, "hostaddr": "127.0.0.1", "port": port}

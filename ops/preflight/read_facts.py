@@ -313,7 +313,7 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
     if "migrations" in request.skip:
         raise _NotRead("skipped")
     secret = secrets.value(request.platform.cloud, configured.secret) if configured.secret else {}
-    with tunnel.open_route(settings, facts.connection(configured, secret)) as parameters:
+    with tunnel.open_route(settings, facts.connection_parameters(configured, secret)) as parameters:
         revision = facts.revision_at(parameters)
     return SchemaRevision(revision, pending.heads_after(revision, settings.root))
 

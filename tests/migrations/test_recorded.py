@@ -70,11 +70,11 @@ def test_a_killed_run_is_lost_in_the_history_and_its_end_unknown(here: Here) -> 
 )
 def test_a_message_is_text_in_the_revision_that_it_names(here: Here, message: str) -> None:
     """Whatever is in it: it comes back as it was typed."""
-    from ops.migrator.revisions.scripts import Scripts, revision
+    from ops.migrator.revisions.scripts import Scripts, to_revision
 
     (path,) = revision_file.write(here.project.folder, message)
     scripts = Scripts(str(here.project.folder))
-    made = revision(scripts.directory.get_revision(scripts.head))  # type: ignore[arg-type]
+    made = to_revision(scripts.directory.get_revision(scripts.head))  # type: ignore[arg-type]
     assert made.file == path and made.says == f"{message}."
 
 

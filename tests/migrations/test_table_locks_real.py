@@ -134,7 +134,7 @@ def test_what_is_foretold_is_what_postgres_does(server: Server, tmp_path: Path) 
             known, _ = table_stats.read_sizes(door, tuple(names(parsed(sql))), (), "upgrade")
             around = access.relations(door, tuple(written(parsed(sql))))
             told = locks(
-                "0007", parsed(sql), TableFacts(*table_stats.facts(known), relations=around)
+                "0007", parsed(sql), TableFacts(*table_stats.split_sizes(known), relations=around)
             )
             found = {
                 lock.table.rpartition(".")[2]: (lock.mode, lock.work == "rewrites")

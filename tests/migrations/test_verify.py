@@ -234,7 +234,7 @@ def test_a_major_that_is_not_here_is_said(here: Here) -> None:
 
 def test_the_password_is_in_a_private_file_while_pg_dump_runs() -> None:
     """Neither argument nor environment; gone afterwards."""
-    with dump.environment({"user": "ann", "password": "a:b\\c"}) as variables:
+    with dump.pg_dump_environment({"user": "ann", "password": "a:b\\c"}) as variables:
         file = Path(variables["PGPASSFILE"])
         assert (
             file.read_text() == "*:*:*:*:a\\:b\\\\c\n"

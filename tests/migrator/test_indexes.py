@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.migrator.indexes import named
+from ops.migrator.indexes import concurrent_indexes
 
 
 @pytest.mark.parametrize(
@@ -22,4 +22,4 @@ from ops.migrator.indexes import named
 )
 def test_indexes_are_named_with_their_schema(sql: str, found: set[tuple[str | None, str]]) -> None:
     """A new index lies where its table does; without a schema it is the search path's."""
-    assert named([sql]) == found
+    assert concurrent_indexes([sql]) == found

@@ -115,7 +115,7 @@ def test_a_host_that_does_not_resolve_is_not_found_elsewhere(
     with pytest.raises(Unreachable, match=r"prod-db\.invalid"):
         facts.revision(configured, secret)
     with pytest.raises(Unreachable, match=r"prod-db\.invalid"):
-        facts.vitals(facts.connection(configured, secret))
+        facts.read_vitals(facts.connection_parameters(configured, secret))
 
 
 def test_a_configured_host_counts_without_a_secret_too(
@@ -131,7 +131,7 @@ def test_a_configured_host_counts_without_a_secret_too(
         monkeypatch.setenv("PGHOSTADDR", variable)
         values = {**PLACE, "database": {**configured, "host": host}}
         settings = Settings(name="here", root=tmp_path, environment=values)
-        with access.opened(settings, pytest.fail) as door:
+        with access.open_database(settings, pytest.fail) as door:
             if host == known["host"]:
                 assert access.ping(door).user == known["user"]
             else:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ops.core.errors import Interrupted
-from ops.migrator.audit import KEY
+from ops.migrator.audit import LOCK_KEY
 from ops.migrator.model import MigrateError
 from ops.sandbox.database import Server
 from tests.migrator.migrating import OUTSIDE, QUICK, ROOT, Project, served
@@ -103,7 +103,7 @@ def test_of_two_runners_at_once_one_runs_and_one_is_told(project: Project) -> No
     wait_for(
         project,
         f"SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = "
-        f"{KEY & 0xFFFFFFFF}",
+        f"{LOCK_KEY & 0xFFFFFFFF}",
     )
     with pytest.raises(MigrateError) as error:
         project.run()

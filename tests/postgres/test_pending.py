@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ops.core.errors import OpsError, Unreachable
-from ops.postgres.pending import KEPT, heads_after
+from ops.postgres.pending import CACHE, heads_after
 
 REVISION = '''"""{doc}"""
 revision = "{id}"
@@ -109,10 +109,10 @@ def test_what_is_kept_and_cannot_be_read_is_made_anew(project: Path, text: str) 
     same.
     """
     found = heads_after("0001", project)
-    [file] = (project / KEPT).iterdir()
+    [file] = (project / CACHE).iterdir()
     file.write_text(text, encoding="latin-1")
     assert heads_after("0001", project) == found
     file.unlink()
-    (project / KEPT).rmdir()
-    (project / KEPT).write_text("a file where the folder should be")
+    (project / CACHE).rmdir()
+    (project / CACHE).write_text("a file where the folder should be")
     assert heads_after("0001", project) == found

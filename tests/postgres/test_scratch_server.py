@@ -62,7 +62,7 @@ def test_what_a_killed_run_left_is_ended_by_the_next_one() -> None:
         left = int((homes[0] / "data" / "postmaster.pid").read_text().splitlines()[0])
         killed.kill()
         killed.wait()
-        scratch.remove_forgotten()
+        scratch.remove_leftovers()
         assert not homes[0].exists() and homes[1].exists() and gone(left)
     finally:
         killed.kill()
@@ -89,10 +89,10 @@ def test_what_another_user_put_there_is_left_alone(pipe: str) -> None:
         try:
             if os.geteuid() == 0:
                 os.chown(folder, 65534, 65534)
-                scratch.remove_forgotten()
+                scratch.remove_leftovers()
                 assert (folder / "held").exists()
                 os.chown(folder, 0, 0)
-            scratch.remove_forgotten()
+            scratch.remove_leftovers()
             assert (Path(elsewhere) / "held").exists()
         finally:
             link.unlink()
@@ -103,7 +103,7 @@ def test_roles_are_read_by_postgresqls_own_parser() -> None:
     """Roles in grants, owners, policies and default privileges; not those that the revisions make,
     nor of SQL that can't be read.
     """
-    found = scratch.roles(
+    found = scratch.roles_in(
         (
             "GRANT SELECT ON t TO a, PUBLIC; ALTER TABLE t OWNER TO b; CREATE POLICY p ON t TO c",
             "ALTER DEFAULT PRIVILEGES FOR ROLE d GRANT SELECT ON TABLES TO e; CREATE ROLE "

@@ -45,7 +45,7 @@ def test_a_replay_reads_the_same_on_each_major(majors: list[int], tmp_path: Path
     scripts = access.DatabaseAccess(TargetDatabase(str(folder), {}), Limits()).scripts
     every = scripts.between("upgrade", str(scripts.head), None)
     found = [
-        replay.replays(folder, tmp_path, every, major, lambda _line: None)[-1] for major in majors
+        replay.replay(folder, tmp_path, every, major, lambda _line: None)[-1] for major in majors
     ]
     assert [each.major for each in found] == majors and len(found[0].schema) > 10
     assert all(named(compare(found[0].schema, each.schema)) == () for each in found)

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError
 from ops.core.redaction.redact import one_line, redact
-from ops.migrator.revisions.user_code import contained, describe, place
+from ops.migrator.revisions.user_code import contained, describe, location
 from ops.postgres import access
-from ops.postgres.access import DatabaseAccess, translated
+from ops.postgres.access import DatabaseAccess, translate_errors
 from ops.postgres.server import scratch
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def metadata(named: str, paths: Sequence[Path]) -> MetaData:
                 for name in attribute.split("."):
                     found = getattr(found, name)
         except Exception as error:  # the application's code, and may fail in any way
-            where = next(filter(None, (place(error, path) for path in paths)), "")
+            where = next(filter(None, (location(error, path) for path in paths)), "")
             raise ConfigError(what, one_line(describe(error) + where), how) from None
     found = found if isinstance(found, MetaData) else getattr(found, "metadata", None)
     if not isinstance(found, MetaData):
@@ -91,8 +91,8 @@ def draft(folder: Path, target: MetaData) -> Draft | None:
     Raises OpsError (no PostgreSQL).
     """
     with scratch.cluster(folder) as own:
-        scratch.make_roles(own, scratch.texts(own.door))
-        with translated(own.door.target):
+        scratch.make_roles(own, scratch.revision_sql(own.door))
+        with translate_errors(own.door.target):
             head = own.door.scripts.head
         if head:
             access.migrate(own.door, "upgrade", head, shown=None, say=lambda _line: None)
@@ -119,7 +119,9 @@ def compared(door: DatabaseAccess, target: MetaData) -> Draft | None:
     options["include_schemas"] = bool(schemas - {None})
     with (
         contained(redact),
-        connections.engine(door.target, "inv db.revision", door.limits).connect() as connection,
+        connections.create_engine(
+            door.target, "inv db.revision", door.limits
+        ).connect() as connection,
     ):
         context = MigrationContext.configure(connection, opts=options)
         forward = produce_migrations(context, target).upgrade_ops

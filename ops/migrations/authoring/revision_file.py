@@ -17,7 +17,7 @@ from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redact
 from ops.migrations.authoring.autogenerate import Draft
 from ops.migrator.model import MigrateError, TargetDatabase
-from ops.postgres.access import translated
+from ops.postgres.access import translate_errors
 
 CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
 INSIDE = """context = op.get_context()
@@ -53,7 +53,7 @@ def write(
     body = read(legacy) if legacy else None
     from ops.migrator.revisions.scripts import Scripts
 
-    with translated(TargetDatabase(str(folder), {})):
+    with translate_errors(TargetDatabase(str(folder), {})):
         scripts = Scripts(str(folder), redact)
         number = next_number(scripts.head, list(scripts.applied(scripts.heads)))
         more: dict[str, Any] = dict.fromkeys(("constants", "upgrades", "downgrades", "imports"))

@@ -42,7 +42,7 @@ def outcome(
         raise Cancelled(f"run {id} was ended", one_line(end["forced"], limit=700), "inv db.current")
     with database() as door:
         at = access.current(door) or BASE
-        working = access.at_work(door, id) if state == "lost" else ()
+        working = access.server_processes(door, id) if state == "lost" else ()
     if state == "cancelled":
         why = (
             f"the revision at work is rolled back, except for what it had committed; the "

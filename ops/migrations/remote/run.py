@@ -93,11 +93,11 @@ def start_message(
         "authority": authority,
         "direction": planned.direction,
         "to": planned.to,
-        "shown": list(access.heads(planned.at)),
+        "shown": list(access.split_heads(planned.at)),
         "accepted": asked.accept_edit,
         "redact": "ops.core.redaction.redact:redacted",
-        "limits": asdict(access.limited(place.door, asked.timeout_s, asked.wait_s)),
-        "who": asdict(access.who(planned.direction)),
+        "limits": asdict(access.effective_limits(place.door, asked.timeout_s, asked.wait_s)),
+        "who": asdict(access.run_identity(planned.direction)),
     }
 
 
@@ -182,7 +182,7 @@ class RemoteRun:
         """By the connection that brought the news: the tunnel that was opened first may have died
         on the way.
         """
-        with access.through(self.place.door, self.host) as door:
+        with access.through_bastion(self.place.door, self.host) as door:
             yield door
 
     def reconnect(self) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from ops.migrator.remote import run_store
 
-KEPT = {"site": 2, "code": 5}  # of each kind, by their last use
+_MAX_BUNDLES = {"site": 2, "code": 5}  # of each kind, by their last use
 
 
-def used(cache: Path, bundles: Mapping[str, str]) -> None:
+def touch(cache: Path, bundles: Mapping[str, str]) -> None:
     """A run begins with these; `bundles`: their names by kind."""
     for kind, name in bundles.items():
         with contextlib.suppress(OSError):  # who only tries the runner has none
@@ -33,7 +33,7 @@ def prune(cache: Path) -> None:
         for run in run_store.all_runs(cache / "runs")
         if run.lives()
     ]
-    for kind, kept in KEPT.items():
+    for kind, kept in _MAX_BUNDLES.items():
         at_work = {bundles.get(kind) for bundles in living}
         with contextlib.suppress(OSError):  # another run's start prunes at the same moment
             found = [path for path in (cache / kind).iterdir() if not path.name.startswith(".")]

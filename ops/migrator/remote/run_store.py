@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-KEPT = 20  # ended runs that are kept
+_MAX_ENDED_RUNS = 20  # ended runs that are kept
 POLL_S = 0.1
-BEAT_S = (
+_HEARTBEAT_S = (
     3.0  # a watcher hears from a silent run so often, so that both ends notice a dead connection
 )
 
@@ -45,10 +45,10 @@ class StoredRun:
 
     def ended(self) -> dict[str, Any] | None:
         """Its end, None while there is none."""
-        return read(self.folder / "status.json")
+        return _read_json(self.folder / "status.json")
 
     def about(self) -> dict[str, Any]:
-        return read(self.folder / "run.json") or {}
+        return _read_json(self.folder / "run.json") or {}
 
     def lives(self) -> bool:
         """Whether the runner holds its lock."""
@@ -70,7 +70,7 @@ class StoredRun:
         return {"run": self.id, **self.about(), **self.state()}
 
     def end(self, status: dict[str, Any]) -> None:
-        write(self.folder / "status.json", status)
+        write_json(self.folder / "status.json", status)
 
     def follow(self, offset: int) -> Iterator[dict[str, Any]]:
         """Which run it is, each line of the log from `offset` (bytes) on, then the end. A beat
@@ -85,19 +85,19 @@ class StoredRun:
             file.seek(offset)
             while True:
                 state = self.state()
-                for line in whole_lines(file, last=state["state"] != "running"):
+                for line in _complete_lines(file, last=state["state"] != "running"):
                     offset, spoke = file.tell(), time.monotonic()
                     yield {"line": line.decode("utf-8", "replace"), "offset": offset}
                 if state["state"] != "running":
                     yield {"run": self.id, "about": self.about(), "end": state, "offset": offset}
                     return
-                if time.monotonic() - spoke >= BEAT_S:
+                if time.monotonic() - spoke >= _HEARTBEAT_S:
                     spoke = time.monotonic()
                     yield {"offset": offset}
                 time.sleep(POLL_S)
 
 
-def whole_lines(file: Any, *, last: bool) -> Iterator[bytes]:
+def _complete_lines(file: Any, *, last: bool) -> Iterator[bytes]:
     """Lines that are there; one without its end only where no more is to come."""
     while True:
         at = file.tell()
@@ -125,18 +125,18 @@ def all_runs(root: Path) -> list[StoredRun]:
 
 def prune(root: Path) -> None:
     """Forget the oldest ended runs beyond KEPT."""
-    for run in [run for run in runs(root) if not run.lives()][KEPT:]:
+    for run in [run for run in runs(root) if not run.lives()][_MAX_ENDED_RUNS:]:
         shutil.rmtree(run.folder, ignore_errors=True)
 
 
-def read(path: Path) -> dict[str, Any] | None:
+def _read_json(path: Path) -> dict[str, Any] | None:
     with contextlib.suppress(OSError, ValueError):
         found = json.loads(path.read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else None
     return None
 
 
-def write(path: Path, document: dict[str, Any]) -> None:
+def write_json(path: Path, document: dict[str, Any]) -> None:
     """Whole or not at all, readable by its owner alone."""
     making = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(

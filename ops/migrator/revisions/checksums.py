@@ -18,25 +18,25 @@ from typing import Any
 from ops.migrator.model import MigrateError
 from ops.migrator.revisions.sql_tokens import statements
 
-NOT_MEANING = frozenset(
+_IGNORED_FIELDS = frozenset(
     {"ctx", "type_params", "kind", "type_comment", "returns", "annotation", "lineno"}
 )
-LATER = "downgrade"
-ABOUT = ("keeps_data", "phase", "waive")
+_DOWNGRADE = "downgrade"
+METADATA = ("keeps_data", "phase", "waive")
 
 
 def checksum(file: Path) -> str:
     """Sixteen hexadecimal digits over the revision's meaning and its SQL files'."""
     found: list[str] = []
-    write_down(ast.parse(file.read_bytes()), found)
+    _serialize(ast.parse(file.read_bytes()), found)
     digest = hashlib.sha256("".join(found).encode("utf-8", "surrogatepass"))
-    for beside in sql_files(file):
+    for beside in _sql_files(file):
         text = beside.read_text(encoding="utf-8", errors="surrogateescape")
         digest.update("\x1f".join(statements(text)).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
 
 
-def sql_files(file: Path) -> list[Path]:
+def _sql_files(file: Path) -> list[Path]:
     """`0003_x.sql`, `0003_x.up.sql` beside `0003_x.py`; by plain names, since a glob of many
     revisions' folder is dear.
     """
@@ -49,30 +49,30 @@ def sql_files(file: Path) -> list[Path]:
     ]
 
 
-def write_down(node: Any, found: list[str]) -> None:
+def _serialize(node: Any, found: list[str]) -> None:
     """A node's kind and its fields, in a form that all Pythons share: what is empty is left out."""
     if isinstance(node, ast.AST):
         found.append(f"({type(node).__name__}")
         for name in node._fields:
             value = getattr(node, name, None)
-            if name not in NOT_MEANING and value is not None and value != []:
+            if name not in _IGNORED_FIELDS and value is not None and value != []:
                 found.append(f" {name}=")
-                write_down(value, found)
+                _serialize(value, found)
         found.append(")")
     elif isinstance(node, list):
         for item in node:
             if not (
-                is_text(item)
-                or getattr(item, "name", None) == LATER
-                or is_about(item)
-                or is_future(item)
+                _is_string_statement(item)
+                or getattr(item, "name", None) == _DOWNGRADE
+                or _is_metadata(item)
+                or _is_future_import(item)
             ):
-                write_down(item, found)
+                _serialize(item, found)
     else:
         found.append(repr(node))
 
 
-def is_text(node: Any) -> bool:
+def _is_string_statement(node: Any) -> bool:
     """A docstring, or a string that stands alone."""
     return (
         isinstance(node, ast.Expr)
@@ -81,22 +81,22 @@ def is_text(node: Any) -> bool:
     )
 
 
-def is_about(node: Any) -> bool:
+def _is_metadata(node: Any) -> bool:
     """What a revision says of itself, for its proof and the linter: it changes nothing that is
     applied.
     """
     return (
         isinstance(node, ast.Assign)
         and len(node.targets) == 1
-        and getattr(node.targets[0], "id", None) in ABOUT
+        and getattr(node.targets[0], "id", None) in METADATA
     )
 
 
-def is_future(node: Any) -> bool:
+def _is_future_import(node: Any) -> bool:
     return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
-def refuse_edited(
+def check_edits(
     applied: Mapping[str, Path], remembered: Mapping[str, str], accepted: str | None
 ) -> dict[str, str]:
     """The checksums to remember: of revisions applied by another tool, and of the one whose edit is

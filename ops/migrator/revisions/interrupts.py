@@ -1,11 +1,13 @@
 """End user code that ignores an interruption.
 
-A signal's handler raises an exception, and `except BaseException: pass` in a loop swallows it.
-While `enforced` holds, a signal starts a thread that waits for user code to end:
+The handler of a signal raises an exception, and `except BaseException: pass` in a loop swallows it.
+Within `enforced`, a signal starts a thread that waits for user code to end, and then calls the
+`before_end` callback, reports, and ends the process with exit code 130:
 
-- after a second signal `AGAIN_S`, after SIGTERM, SIGHUP or without a terminal `STOP_S`: then it
-  calls what was registered with `before_end`, reports, and ends the process with 130;
-- after one Ctrl-C at a terminal it says, after `NOTICE_S`, that another one ends it.
+- `_SECOND_SIGNAL_S` after a second signal;
+- `STOP_S` after SIGTERM, SIGHUP, or any signal without a terminal.
+
+After one Ctrl-C at a terminal it prints, after `_NOTICE_S`, that another Ctrl-C ends it.
 
 An interruption that was swallowed is raised again as soon as user code returns.
 """
@@ -22,10 +24,10 @@ from typing import Any
 
 from ops.migrator.revisions import output
 
-AGAIN_S, NOTICE_S, STOP_S = 2.0, 3.0, 10.0
-EXIT_CODE = 130
-SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
-WHAT = "the interrupted code ignores the interruption: it was ended"
+_SECOND_SIGNAL_S, _NOTICE_S, STOP_S = 2.0, 3.0, 10.0
+_EXIT_CODE = 130
+_SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+_ENDED = "the interrupted code ignores the interruption: it was ended"
 Report = Callable[[str, str, str], None]  # what, why, next
 end_process = os._exit  # before any revision could replace it
 
@@ -54,7 +56,7 @@ class _Watch:
             threading.Thread(target=self._watch, daemon=True, name="interrupts").start()
 
     def _watch(self) -> None:
-        if not self._goes_on(STOP_S if self.firm else NOTICE_S):
+        if not self._goes_on(STOP_S if self.firm else _NOTICE_S):
             return
         if not self.again.is_set() and not self.firm:
             with suppress(OSError, ValueError):
@@ -63,29 +65,32 @@ class _Watch:
             while not self.again.wait(0.1) and not self.firm:
                 if self.ended.is_set():
                     return
-            if not self._goes_on(AGAIN_S):
+            if not self._goes_on(_SECOND_SIGNAL_S):
                 return
         _end()
 
     def _goes_on(self, limit: float) -> bool:
-        """Whether user code is still at work after `limit`, or `AGAIN_S` after a second signal."""
+        """Whether user code still runs after `limit` seconds.
+
+        A second signal shortens the limit to `_SECOND_SIGNAL_S`.
+        """
         left = limit
         while left > 0:
             if self.ended.wait(0.1):
                 return False
-            left = min(left - 0.1, AGAIN_S) if self.again.is_set() else left - 0.1
+            left = min(left - 0.1, _SECOND_SIGNAL_S) if self.again.is_set() else left - 0.1
         return not self.ended.is_set()
 
 
 _watch: _Watch | None = None
 _before_end: Callable[[], tuple[str, str]] | None = None
-report: Report = print_report
+_report: Report = print_report
 
 
 def set_report(new: Report) -> None:
     """Let a front door report the end its own way, as a JSON document for example."""
-    global report
-    report = new
+    global _report
+    _report = new
 
 
 @contextmanager
@@ -110,7 +115,7 @@ def enforced() -> Iterator[None]:
         return
     watch = _watch = _Watch()
     replaced = {}
-    for number in SIGNALS:
+    for number in _SIGNALS:
         handler = signal.getsignal(number)
         if callable(handler) and handler is not signal.default_int_handler:
             replaced[number] = (handler, _noting(watch, handler))
@@ -157,9 +162,9 @@ def _end() -> None:
         why = f"{why}; its database session could not be ended: {type(problem).__name__}"
     try:
         output.close()
-        report(WHAT, why, how)
+        _report(_ENDED, why, how)
     finally:
-        end_process(EXIT_CODE)
+        end_process(_EXIT_CODE)
 
 
 def _on_terminal() -> bool:

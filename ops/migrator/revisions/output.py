@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 Hide = Callable[[str], str]
-FIRST_DESCRIPTOR = 64  # ours lie above those that `os.closerange(0, 3)` closes
-LONGEST = 1 << 16  # bytes of a line without an end that are held back
-DRAIN_S = 5.0
-CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+_FIRST_DESCRIPTOR = 64  # ours lie above those that `os.closerange(0, 3)` closes
+_MAX_LINE = 1 << 16  # bytes of a line without an end that are held back
+_DRAIN_S = 5.0
+_CONTROL = {
+    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
+}
 
 
 class _Redirection:
@@ -52,17 +54,17 @@ class _Redirection:
         with suppress(OSError):
             os.write(self.writer, self.end)
             os.close(self.writer)
-        self.drained.wait(DRAIN_S)
+        self.drained.wait(_DRAIN_S)
 
     def _read(self) -> None:
         """Until the pipe is closed, by processes that user code left running too."""
         rest = b""
         with suppress(OSError):
-            while more := os.read(self.reader, LONGEST):
+            while more := os.read(self.reader, _MAX_LINE):
                 *lines, rest = (rest + more).split(b"\n")
                 for line in lines:
                     self._line(line + b"\n")
-                if len(rest) >= LONGEST:
+                if len(rest) >= _MAX_LINE:
                     self._line(rest + b"\n")
                     rest = b""
         if rest:
@@ -86,7 +88,7 @@ class _Redirection:
             text = self.hide(line.decode("utf-8", "replace").rstrip("\n"))
         except Exception as problem:
             text = f"(a line could not be filtered: {type(problem).__name__})"
-        left = f"{text.translate(CONTROL)}\n".encode("utf-8", "backslashreplace")
+        left = f"{text.translate(_CONTROL)}\n".encode("utf-8", "backslashreplace")
         with suppress(OSError):
             while left:
                 left = left[os.write(self.saved[2], left) :]
@@ -138,4 +140,4 @@ def flush() -> None:
 
 
 def _above(descriptor: int) -> int:
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, FIRST_DESCRIPTOR)
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)

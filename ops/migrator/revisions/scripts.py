@@ -20,18 +20,18 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from ops.migrator.model import Direction, MigrateError, Revision
-from ops.migrator.revisions.checksums import ABOUT
+from ops.migrator.revisions.checksums import METADATA
 from ops.migrator.revisions.output import Hide
 from ops.migrator.revisions.user_code import (
     UserCodeError,
     contained,
     describe,
     exception_text,
-    place,
+    location,
 )
 
 BASE = "base"
-OWN = "/* Alembic */"
+_ALEMBIC_MARK = "/* Alembic */"
 
 
 class Scripts:
@@ -141,7 +141,7 @@ class Scripts:
         heads = tuple(current.split(",")) if current else ()
         if direction == "upgrade" and self.reached(to, heads):
             return ()
-        return tuple(revision(step.revision) for step in self.steps(direction, to, heads))
+        return tuple(to_revision(step.revision) for step in self.steps(direction, to, heads))
 
     def reached(self, to: str, heads: tuple[str, ...]) -> bool:
         """Whether `to` was applied already: it is one of the heads, or below one."""
@@ -184,7 +184,7 @@ class Scripts:
         while steps:
             texts, problem = self.rendered(steps)
             for step, text in zip(steps, texts, strict=False):
-                yield revision(step.revision), text, problem if text is texts[-1] else None
+                yield to_revision(step.revision), text, problem if text is texts[-1] else None
             steps = steps[len(texts) :]
 
     def rendered(self, steps: list[RevisionStep]) -> tuple[list[str], str | None]:
@@ -194,7 +194,7 @@ class Scripts:
         buffer, ends = io.StringIO(), [0]
 
         def one_by_one(_heads: Any, context: Any) -> Iterator[RevisionStep]:
-            mark_own(context.impl)
+            _mark_alembic_transactions(context.impl)
             for step in steps:
                 yield step  # Alembic has written it when it asks for the next
                 ends.append(buffer.tell())
@@ -218,17 +218,17 @@ class Scripts:
             raise MigrateError(
                 "failed",
                 what,
-                describe(error) + place(error, Path(self.folder)),
+                describe(error) + location(error, Path(self.folder)),
                 "raise an exception instead",
             ) from None
         except (
             Exception
         ) as error:  # a revision is Python, and may fail in any way without a database
-            problem = describe(error) + place(error, Path(self.folder))
+            problem = describe(error) + location(error, Path(self.folder))
         text = buffer.getvalue()
         texts = [text[begin:end] for begin, end in pairwise([*ends, len(text)])]
         for step, each in zip(steps, texts, strict=False):
-            refuse_unencodable(each, step)
+            _check_encodable(each, step)
         return texts, problem
 
     @contextmanager
@@ -244,11 +244,11 @@ class Scripts:
             why = f"{' '.join(exception_text(error).split())} (newest: {known})"
             raise MigrateError("config", what, why, "see: inv db.history, inv db.pending") from None
         except Exception as error:
-            why = describe(error) + place(error, Path(self.folder))
+            why = describe(error) + location(error, Path(self.folder))
             raise MigrateError("config", what, why, "correct the file that it names") from None
 
 
-def refuse_unencodable(text: str, step: RevisionStep) -> None:
+def _check_encodable(text: str, step: RevisionStep) -> None:
     """Raises MigrateError where SQL holds a lone surrogate (`\\ud800`), which no UTF-8 text and no
     database can hold.
     """
@@ -264,16 +264,20 @@ def refuse_unencodable(text: str, step: RevisionStep) -> None:
         raise MigrateError("failed", what, why, "correct the text") from None
 
 
-def mark_own(impl: Any) -> None:
+def _mark_alembic_transactions(impl: Any) -> None:
     """Let Alembic's own BEGIN and COMMIT be told apart from a revision's: the linter refuses
     those.
     """
-    impl.emit_begin = lambda: impl.static_output(f"BEGIN {OWN}{impl.command_terminator}")
-    impl.emit_commit = lambda: impl.static_output(f"COMMIT {OWN}{impl.command_terminator}")
+    impl.emit_begin = lambda: impl.static_output(f"BEGIN {_ALEMBIC_MARK}{impl.command_terminator}")
+    impl.emit_commit = lambda: impl.static_output(
+        f"COMMIT {_ALEMBIC_MARK}{impl.command_terminator}"
+    )
 
 
-def revision(script: Any) -> Revision:
+def to_revision(script: Any) -> Revision:
     doc = (script.doc or "").strip()
-    about = {name: getattr(script.module, name) for name in ABOUT if hasattr(script.module, name)}
+    about = {
+        name: getattr(script.module, name) for name in METADATA if hasattr(script.module, name)
+    }
     says = doc.splitlines()[0].encode("utf-8", "backslashreplace").decode() if doc else ""
     return Revision(str(script.revision), says, Path(script.path), about)

@@ -9,41 +9,41 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-TOKEN = re.compile(
+_TOKEN = re.compile(
     r"(?P<line>--[^\n]*)|(?P<block>/\*)|(?P<keep>[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?P<tag>\$(?:[A-Za-z_]\w*)?\$).*?(?P=tag))"
     r"|(?P<end>;)|(?P<space>\s+)|(?P<word>[A-Za-z_][\w$]*)|(?P<other>.)",
     re.DOTALL,
 )
-EDGE = re.compile(r"/\*|\*/")
-ENDS = re.compile(
+_COMMENT_DELIMITER = re.compile(r"/\*|\*/")
+_TRANSACTION_END = re.compile(
     r"(COMMIT|END|ABORT|PREPARE TRANSACTION|ROLLBACK(?! (?:WORK |TRANSACTION )?TO\b))\b(?! "
     r"PREPARED\b)",
     re.IGNORECASE,
 )
-BEGINS = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
-ATOMIC = re.compile(
+_TRANSACTION_BEGIN = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
+_ATOMIC_BODY = re.compile(
     r"CREATE\b.*\bBEGIN ATOMIC\b(?!.*\bEND$)", re.IGNORECASE | re.DOTALL
 )  # a function's body, cut at its first ";"
-META = re.compile(r"^\s*\\\w+", re.MULTILINE)
+_PSQL_COMMAND = re.compile(r"^\s*\\\w+", re.MULTILINE)
 
 
-def tokens(sql: str) -> Iterator[tuple[str, str]]:
+def _tokens(sql: str) -> Iterator[tuple[str, str]]:
     """(kind, text) with comments as spaces. Kinds: keep, end, space, word, other."""
     position = 0
     while position < len(sql):
-        found = TOKEN.match(sql, position)
+        found = _TOKEN.match(sql, position)
         assert found is not None  # `other` matches any character
         kind, text, position = str(found.lastgroup), found[0], found.end()
         if kind == "block":
-            position = after_comment(sql, position)
+            position = _end_of_comment(sql, position)
         if found["keep"] is not None:
             kind = "keep"
         yield ("space", " ") if kind in ("line", "block", "space") else (kind, text)
 
 
-def after_comment(sql: str, position: int) -> int:
+def _end_of_comment(sql: str, position: int) -> int:
     depth = 1
-    for edge in EDGE.finditer(sql, position):
+    for edge in _COMMENT_DELIMITER.finditer(sql, position):
         depth += 1 if edge[0] == "/*" else -1
         if depth == 0:
             return edge.end()
@@ -53,7 +53,7 @@ def after_comment(sql: str, position: int) -> int:
 def statements(sql: str) -> tuple[str, ...]:
     """Each statement without comments, single spaces between its words."""
     found, current = [], ""
-    for kind, text in tokens(sql):
+    for kind, text in _tokens(sql):
         if kind == "end":
             found.append(current)
             current = ""
@@ -65,7 +65,8 @@ def statements(sql: str) -> tuple[str, ...]:
 def controls_transactions(sql: str) -> bool:
     """Whether it begins or ends transactions itself, so that it cannot run inside of ours."""
     return any(
-        BEGINS.match(statement) or ENDS.match(statement) for statement in whole_statements(sql)
+        _TRANSACTION_BEGIN.match(statement) or _TRANSACTION_END.match(statement)
+        for statement in _whole_statements(sql)
     )
 
 
@@ -73,12 +74,12 @@ def ends_transactions(sql: str) -> Iterator[str]:
     """Each statement that ends a transaction, as its first word (`COMMIT`); ROLLBACK TO SAVEPOINT
     does not.
     """
-    for statement in whole_statements(sql):
-        if found := ENDS.match(statement):
+    for statement in _whole_statements(sql):
+        if found := _TRANSACTION_END.match(statement):
             yield found[1].upper()
 
 
-def whole_statements(sql: str) -> Iterator[str]:
+def _whole_statements(sql: str) -> Iterator[str]:
     """Statements, without the inside of a function's body `BEGIN ATOMIC … END`, which holds
     semicolons of its own.
     """
@@ -88,16 +89,16 @@ def whole_statements(sql: str) -> Iterator[str]:
             inside = not re.match(r"END\b", statement, re.IGNORECASE)
             continue
         yield statement
-        inside = bool(ATOMIC.match(statement))
+        inside = bool(_ATOMIC_BODY.match(statement))
 
 
 def psql_command(sql: str) -> str | None:
     """The first line that only psql understands (`\\i other.sql`), None where there is none."""
-    kept = "".join(text if kind != "keep" else "''" for kind, text in lines_kept(sql))
-    found = META.search(kept)
+    kept = "".join(text if kind != "keep" else "''" for kind, text in _mark_literals(sql))
+    found = _PSQL_COMMAND.search(kept)
     return found[0].strip() if found else None
 
 
-def lines_kept(sql: str) -> Iterator[tuple[str, str]]:
-    for found in TOKEN.finditer(sql):
+def _mark_literals(sql: str) -> Iterator[tuple[str, str]]:
+    for found in _TOKEN.finditer(sql):
         yield ("keep" if found["keep"] is not None else "text"), found[0]

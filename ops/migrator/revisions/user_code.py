@@ -27,9 +27,16 @@ from typing import Any, NoReturn
 from ops.migrator.revisions import interrupts, output
 from ops.migrator.revisions.output import Hide
 
-ENDINGS = ("_exit", "abort", "execv", "execve")  # functions of `os` that end the process at once
-C_ENDINGS = frozenset({"_exit", "_Exit", "exit", "quick_exit", "abort", "Py_Exit", "Py_FatalError"})
-C_ENDINGS |= {"execv", "execve", "execvp", "execl", "execlp", "execle", "raise", "kill"}
+_EXIT_FUNCTIONS = (
+    "_exit",
+    "abort",
+    "execv",
+    "execve",
+)  # functions of `os` that end the process at once
+_C_EXIT_FUNCTIONS = frozenset(
+    {"_exit", "_Exit", "exit", "quick_exit", "abort", "Py_Exit", "Py_FatalError"}
+)
+_C_EXIT_FUNCTIONS |= {"execv", "execve", "execvp", "execl", "execlp", "execle", "raise", "kill"}
 
 
 class UserCodeError(Exception):
@@ -68,7 +75,7 @@ def contained(hide: Hide | None = None) -> Iterator[None]:
         except BaseException as problem:
             _end_child(block, problem)
             interrupts.raise_swallowed(problem)
-            if isinstance(problem, Exception) or is_interruption(problem):
+            if isinstance(problem, Exception) or _is_interruption(problem):
                 raise
             raise UserCodeError(describe(problem)).with_traceback(problem.__traceback__) from None
         _end_child(block, None)
@@ -77,7 +84,7 @@ def contained(hide: Hide | None = None) -> Iterator[None]:
             raise UserCodeError(block.failures[0])
 
 
-def is_interruption(problem: BaseException) -> bool:
+def _is_interruption(problem: BaseException) -> bool:
     """Whether a signal's handler raised it, and not user code."""
     return isinstance(problem, KeyboardInterrupt) and type(problem) is not KeyboardInterrupt
 
@@ -104,7 +111,7 @@ def _endings_refused() -> Iterator[None]:
     forks may end as it likes.
     """
     modules = [module for name in ("os", "posix") if (module := sys.modules.get(name))]
-    places = [(module, name) for module in modules for name in ENDINGS]
+    places = [(module, name) for module in modules for name in _EXIT_FUNCTIONS]
     places.append((signal, "raise_signal"))
     originals = [(module, name, getattr(module, name)) for module, name in places]
     for module, name, original in originals:
@@ -137,7 +144,7 @@ def _audited(event: str, given: tuple[Any, ...]) -> None:
         return
     if thread not in _theirs and not any(block.owner is thread for block in _blocks):
         return
-    if event == "ctypes.dlsym" and given[1] in C_ENDINGS:
+    if event == "ctypes.dlsym" and given[1] in _C_EXIT_FUNCTIONS:
         raise UserCodeError(f"{given[1]}() of the C library was used, which ends the process")
     if event == "os.exec":
         raise UserCodeError(f"exec of {given[0]!r} was called, which ends the process")
@@ -205,7 +212,7 @@ def exception_text(problem: object) -> str:
     try:
         return str(problem)
     except BaseException as worse:
-        if is_interruption(worse):
+        if _is_interruption(worse):
             raise
         return f"{type(problem).__name__} (its text can't be read: {type(worse).__name__})"
 
@@ -218,7 +225,7 @@ def describe(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
 
 
-def place(problem: BaseException, within: Path) -> str:
+def location(problem: BaseException, within: Path) -> str:
     """` (0004_tags.py, line 9)`: the innermost line of a file, or of a folder's files, that was at
     work; empty where none was.
     """
@@ -229,7 +236,7 @@ def place(problem: BaseException, within: Path) -> str:
     return ""
 
 
-def line_at_work(file: Path) -> int | None:
+def current_line(file: Path) -> int | None:
     """The line of `file` that is being executed, from the current call stack."""
     frame = sys._getframe()
     wanted = str(file)

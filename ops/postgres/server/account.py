@@ -14,7 +14,7 @@ from typing import Any
 
 from ops.core.errors import OpsError
 
-UNPRIVILEGED = ("postgres", "nobody")
+_UNPRIVILEGED = ("postgres", "nobody")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def choose() -> Account:
     if os.geteuid() != 0:
         _refuse_nameless(os.geteuid())
         return Account(os.geteuid(), os.getegid(), separate=False)
-    for name in UNPRIVILEGED:
+    for name in _UNPRIVILEGED:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:

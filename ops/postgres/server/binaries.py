@@ -14,8 +14,8 @@ from pathlib import Path
 from ops.core.errors import OpsError
 from ops.postgres.server.account import Account
 
-OLDEST = 13  # gen_random_uuid() is built in since then
-USUAL = (
+_MIN_MAJOR = 13  # gen_random_uuid() is built in since then
+_USUAL_FOLDERS = (
     "/usr/lib/postgresql/*/bin",
     "/usr/pgsql-*/bin",
     "/usr/local/pgsql/bin",
@@ -69,7 +69,7 @@ def find(
 
 def of_machine(account: Account, folders: Iterable[Path] | None = None) -> list[Binaries]:
     """The machine's own, newest first."""
-    looked = (_look(folder, account) for folder in (_folders() if folders is None else folders))
+    looked = (_inspect(folder, account) for folder in (_folders() if folders is None else folders))
     return sorted((found for found in looked if found), key=lambda found: found.major, reverse=True)
 
 
@@ -77,11 +77,11 @@ def _folders() -> Iterator[Path]:
     on_path = shutil.which("initdb")
     if on_path:
         yield Path(on_path).resolve().parent
-    for pattern in USUAL:
+    for pattern in _USUAL_FOLDERS:
         yield from Path("/").glob(pattern.lstrip("/"))
 
 
-def _look(folder: Path, account: Account, bundled: bool = False) -> Binaries | None:
+def _inspect(folder: Path, account: Account, bundled: bool = False) -> Binaries | None:
     """The binaries in `folder`, when `account` can run them and they are new enough."""
     if not all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres")):
         return None
@@ -96,7 +96,7 @@ def _look(folder: Path, account: Account, bundled: bool = False) -> Binaries | N
     except (OSError, subprocess.SubprocessError):
         return None
     number = re.search(r"(\d+)(?:\.|devel|beta|rc)", said.stdout)
-    if said.returncode or number is None or int(number[1]) < OLDEST:
+    if said.returncode or number is None or int(number[1]) < _MIN_MAJOR:
         return None
     return Binaries(folder, int(number[1]), bundled)
 
@@ -109,7 +109,7 @@ def of_wheel(account: Account, home: Path) -> Iterator[Binaries]:
     if spec is None or spec.origin is None:
         return
     package = Path(spec.origin).parent
-    found = _look(package / "pginstall" / "bin", account, bundled=True)
+    found = _inspect(package / "pginstall" / "bin", account, bundled=True)
     if found is None and account.separate:
         copied = home / "embedded"
         if not (copied / package.name).exists():
@@ -118,6 +118,6 @@ def of_wheel(account: Account, home: Path) -> Iterator[Binaries]:
                 shutil.copytree(libraries, copied / libraries.name, dirs_exist_ok=True)
             (copied / "making").rename(copied / package.name)
         copied.chmod(0o755)
-        found = _look(copied / package.name / "pginstall" / "bin", account, bundled=True)
+        found = _inspect(copied / package.name / "pginstall" / "bin", account, bundled=True)
     if found is not None:
         yield found

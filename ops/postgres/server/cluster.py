@@ -20,7 +20,7 @@ from ops.postgres.server.account import Account
 from ops.postgres.server.binaries import Binaries
 
 ADMIN = "postgres"
-ENCODING = (
+_ENCODING = (
     "--encoding=UTF8",
     "--locale=C",
     "--auth=scram-sha-256",
@@ -51,9 +51,9 @@ def initialise(data: Path, binaries: Binaries, account: Account, password: str, 
     account.own(secret)
     try:
         made = subprocess.run(
-            [binaries.initdb, f"--pgdata={making}", f"--pwfile={secret}", *ENCODING],
+            [binaries.initdb, f"--pgdata={making}", f"--pwfile={secret}", *_ENCODING],
             cwd=making.parent,
-            env=environment(),
+            env=_minimal_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -68,7 +68,7 @@ def initialise(data: Path, binaries: Binaries, account: Account, password: str, 
     making.rename(data)
 
 
-def environment() -> dict[str, str]:
+def _minimal_environment() -> dict[str, str]:
     """What a PostgreSQL process sees of ours: nothing but a path, so that no PG* variable and no
     locale reaches it.
     """
@@ -86,7 +86,7 @@ def launch(
         return subprocess.Popen(
             [postgres, "-D", data, *words],
             cwd=data.parent,
-            env=environment(),
+            env=_minimal_environment(),
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
@@ -95,7 +95,7 @@ def launch(
         )
 
 
-def ready(process: subprocess.Popen[bytes], data: Path, deadline: float) -> bool:
+def wait_until_ready(process: subprocess.Popen[bytes], data: Path, deadline: float) -> bool:
     """True once the pid file says ready; False when the server ended or the time (of
     time.monotonic) is up.
     """
@@ -108,7 +108,7 @@ def ready(process: subprocess.Popen[bytes], data: Path, deadline: float) -> bool
     return False
 
 
-def last_words(log: Path) -> str:
+def last_log_line(log: Path) -> str:
     """What the server's log says of its end, on one line."""
     with contextlib.suppress(OSError):
         lines = log.read_text(errors="replace").splitlines()

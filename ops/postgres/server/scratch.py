@@ -28,7 +28,7 @@ from ops.core.errors import OpsError
 from ops.core.redaction.redact import redacted
 from ops.migrator.model import Limits, TargetDatabase
 from ops.postgres import access
-from ops.postgres.access import DatabaseAccess, translated
+from ops.postgres.access import DatabaseAccess, translate_errors
 from ops.postgres.dump import session
 from ops.postgres.server import account as server_account
 from ops.postgres.server import binaries
@@ -36,9 +36,9 @@ from ops.postgres.server import cluster as server_cluster
 from ops.tools import shell
 
 PREFIX = "ops-scratch-"
-PATIENCE = 30.0  # seconds for a start
-AGAIN = "run it again; where it stays so, look at the machine's PostgreSQL"
-OPTIONS = {
+_START_TIMEOUT_S = 30.0  # seconds for a start
+_RETRY_ADVICE = "run it again; where it stays so, look at the machine's PostgreSQL"
+_OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "fsync": "off",
@@ -73,14 +73,14 @@ def cluster(folder: Path, wanted: int | None = None) -> Iterator[ScratchServer]:
     revisions. Raises OpsError (no PostgreSQL).
     """
     account = server_account.choose()
-    remove_forgotten()
+    remove_leftovers()
     home = Path(tempfile.mkdtemp(prefix=PREFIX))
     home.chmod(0o711 if account.separate else 0o700)  # passed through, not listed
     with (home / "held").open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         try:
             found = binaries.find(account, wanted, home)
-            with running(home, found, account) as password:
+            with _run_server(home, found, account) as password:
                 words = {
                     "host": str(home / "socket"),
                     "port": 5432,
@@ -98,7 +98,9 @@ def cluster(folder: Path, wanted: int | None = None) -> Iterator[ScratchServer]:
 
 
 @contextmanager
-def running(home: Path, found: binaries.Binaries, account: server_account.Account) -> Iterator[str]:
+def _run_server(
+    home: Path, found: binaries.Binaries, account: server_account.Account
+) -> Iterator[str]:
     """The superuser's password, while the server runs."""
     data, socket, log, password = (
         home / "data",
@@ -108,20 +110,22 @@ def running(home: Path, found: binaries.Binaries, account: server_account.Accoun
     )
     socket.mkdir(mode=0o700)
     account.own(socket)
-    server_cluster.initialise(data, found, account, password, AGAIN)
-    options = {**OPTIONS, "unix_socket_directories": str(socket)}
+    server_cluster.initialise(data, found, account, password, _RETRY_ADVICE)
+    options = {**_OPTIONS, "unix_socket_directories": str(socket)}
     process = server_cluster.launch(found.postgres, data, options, account, log)
     try:
-        if not server_cluster.ready(process, data, time.monotonic() + PATIENCE):
+        if not server_cluster.wait_until_ready(process, data, time.monotonic() + _START_TIMEOUT_S):
             raise OpsError(
-                "a scratch PostgreSQL does not start", server_cluster.last_words(log), AGAIN
+                "a scratch PostgreSQL does not start",
+                server_cluster.last_log_line(log),
+                _RETRY_ADVICE,
             )
         yield password
     finally:
         server_cluster.stop(process)
 
 
-def remove_forgotten() -> None:
+def remove_leftovers() -> None:
     """Folders whose process is gone, and with it its lock."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
@@ -129,7 +133,7 @@ def remove_forgotten() -> None:
                 continue
             with _open_regular(folder / "held", os.O_RDWR) as held:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                end_server(folder)
+                _stop_server(folder)
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -152,7 +156,7 @@ def _open_regular(path: Path, flags: int) -> IO[bytes]:
     return os.fdopen(descriptor, "r+b" if flags & os.O_RDWR else "rb")
 
 
-def end_server(folder: Path) -> None:
+def _stop_server(folder: Path) -> None:
     """End the server that a killed run left on `folder`: its process by the pid file, if that is
     still it.
     """
@@ -172,14 +176,14 @@ def make_roles(scratch: ScratchServer, statements: Iterable[str]) -> None:
 
     with session(scratch.door) as opened:
         known = {row[0] for row in opened.execute("SELECT rolname FROM pg_roles").fetchall()}
-        for name in sorted(roles(statements) - known):
+        for name in sorted(roles_in(statements) - known):
             opened.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
 
 
-def texts(door: DatabaseAccess) -> tuple[str, ...]:
+def revision_sql(door: DatabaseAccess) -> tuple[str, ...]:
     """Every revision's SQL, both ways, as far as it can be printed."""
     scripts = door.scripts
-    with translated(door.target):
+    with translate_errors(door.target):
         head = scripts.head
     if head is None:
         return ()
@@ -190,7 +194,7 @@ def texts(door: DatabaseAccess) -> tuple[str, ...]:
     return tuple(text for _, text, _ in (*up, *back))
 
 
-def roles(statements: Iterable[str]) -> set[str]:
+def roles_in(statements: Iterable[str]) -> set[str]:
     """The roles that these scripts name; of one that PostgreSQL's parser does not understand,
     none.
     """
@@ -200,14 +204,14 @@ def roles(statements: Iterable[str]) -> set[str]:
     made: set[str] = set()
     for text in statements:
         with suppress(pglast.parser.ParseError):
-            collect(json.loads(pglast.parser.parse_sql_json(text)), named, made)
+            _collect_roles(json.loads(pglast.parser.parse_sql_json(text)), named, made)
     return named - made
 
 
-def collect(node: Any, named: set[str], made: set[str]) -> None:
+def _collect_roles(node: Any, named: set[str], made: set[str]) -> None:
     if isinstance(node, list):
         for each in node:
-            collect(each, named, made)
+            _collect_roles(each, named, made)
     elif isinstance(node, dict):
         for key, inner in node.items():
             if (
@@ -224,4 +228,4 @@ def collect(node: Any, named: set[str], made: set[str]) -> None:
                     for each in inner.get("granted_roles", ())
                     if "AccessPriv" in each
                 }
-            collect(inner, named, made)
+            _collect_roles(inner, named, made)

@@ -118,13 +118,13 @@ class Server:
             self._process = running.launch(
                 self._postgres, self._data, {**OPTIONS, "port": str(self.port)}, self._account, log
             )
-            if running.ready(self._process, self._data, deadline):
+            if running.wait_until_ready(self._process, self._data, deadline):
                 return
             if time.monotonic() > deadline or self._stopping:
                 running.stop(self._process)
                 raise OpsError(
                     f"PostgreSQL does not start on 127.0.0.1:{self.port}",
-                    running.last_words(log),
+                    running.last_log_line(log),
                     "inv sandbox.down --purge, then inv sandbox.up",
                 )
             time.sleep(0.3)
