@@ -1,4 +1,4 @@
-"""Run many reads at once; each returns its result, or `Unknown` with the reason.
+"""Run calls in threads; each returns its result, or `Unknown` with the reason.
 
 These are plain threads, not an executor: Python waits for an executor when it exits, so Ctrl-C
 would hang on the slowest read.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
 
 from ops.core.errors import Unreachable
 from ops.core.findings import Unknown
@@ -23,33 +24,58 @@ AT_ONCE = 8
 importing = threading.RLock()
 
 
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """A call to run among others. `lane`: calls of one lane share its slots."""
+
+    run: Callable[[], T]
+    name: str
+    lane: str = ""
+
+
 def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
     """The result of every call by its name, in the given order; `Unknown(why)` for an error.
 
     At most 8 calls run at a time.
     """
-    results: dict[str, T | Unknown] = {}
-    turn = threading.Semaphore(AT_ONCE)
-    given_up = threading.Event()
+    results = run_calls([Call(call, f"read {name}") for name, call in calls.items()], AT_ONCE)
+    return {name: _finished(result) for name, result in zip(calls, results, strict=True)}
 
-    def run_one(name: str, call: Callable[[], T]) -> None:
-        with turn:
+
+def run_calls(
+    calls: Sequence[Call[T]], at_once: int, deadline_s: float | None = None
+) -> list[T | Unknown | None]:
+    """The result of each call, in order; None for one that has no result after `deadline_s`.
+
+    At most `at_once` calls of a lane run at a time. Late calls are abandoned, and the waiting ones
+    are not started.
+    """
+    results: list[T | Unknown | None] = [None] * len(calls)
+    slots = {call.lane: threading.Semaphore(at_once) for call in calls}
+    given_up = threading.Event()
+    ends = None if deadline_s is None else time.monotonic() + deadline_s
+
+    def run_in_slot(position: int, call: Call[T]) -> None:
+        with slots[call.lane]:
             if not given_up.is_set():
-                results[name] = try_call_in_thread(call)
+                results[position] = try_call_in_thread(call.run)
 
     threads = [
-        threading.Thread(target=run_one, args=item, name=f"read {item[0]}", daemon=True)
-        for item in calls.items()
+        threading.Thread(target=run_in_slot, args=each, name=each[1].name, daemon=True)
+        for each in enumerate(calls)
     ]
     try:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
-    except BaseException:
+            thread.join(None if ends is None else max(0.0, ends - time.monotonic()))
+    finally:
         given_up.set()
-        raise
-    return {name: results[name] for name in calls}
+    return list(results)
+
+
+def _finished(result: T | Unknown | None) -> T | Unknown:
+    return cast("T | Unknown", result)  # without a deadline each call has ended: None is its result
 
 
 def try_call(call: Callable[[], T]) -> T | Unknown:
@@ -74,28 +100,41 @@ def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
         return Unknown(format_error(error))
 
 
+class BackgroundCall(Generic[T]):
+    """A call in a daemon thread, from its creation on; `result` waits for it."""
+
+    def __init__(self, call: Callable[[], T], name: str) -> None:
+        self._call, self._name = call, name
+        self._results: list[T] = []
+        self._errors: list[BaseException] = []
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._results.append(self._call())
+        except BaseException as error:
+            self._errors.append(error)
+
+    def result(self, timeout_s: float | None = None) -> T:
+        """The result of the call; raises its error.
+
+        Raises Unreachable if there is none after `timeout_s`, and abandons the thread.
+        """
+        self._thread.join(timeout_s)
+        if self._errors:
+            raise self._errors[0]
+        if not self._results:
+            raise Unreachable(self._name, f"no answer within {timeout_s:.3g} s", "try again")
+        return self._results[0]
+
+
 def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
     """The result of a call within `seconds`; an error of the call is raised here.
 
     Raises Unreachable if it takes longer, and abandons its thread.
     """
-    found: list[T] = []
-    problem: list[BaseException] = []
-
-    def take() -> None:
-        try:
-            found.append(call())
-        except BaseException as error:
-            problem.append(error)
-
-    thread = threading.Thread(target=take, name=what, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if problem:
-        raise problem[0]
-    if not found:
-        raise Unreachable(what, f"no answer within {seconds:.3g} s", "try again")
-    return found[0]
+    return BackgroundCall(call, what).result(seconds)
 
 
 class SchedulingDelay:

@@ -11,6 +11,7 @@ from ops.aws.facts import ServiceState, TaskState
 from ops.core.errors import OpsError
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.parallel import gather
+from ops.core.retry import pauses_within, repeat_until
 from ops.core.text import format_count
 from ops.ecs.rules.image_match import service_image_mismatch
 from ops.health.rules import endpoints as health_endpoints
@@ -18,8 +19,7 @@ from ops.http import client
 from ops.http.facts import Answer
 from ops.platform import Platform
 
-_TRIES = 4
-_BETWEEN_S = 2.0
+_PAUSES_S = (2.0, 2.0, 2.0)
 _LONGEST_S = 15.0  # no further read after that, since a hanging call may take as long
 
 
@@ -47,20 +47,17 @@ def verify_images(
     that cannot be read (a permission, the network) are a finding of the caller, not an error:
     they are no reason to roll a healthy service back.
     """
-    seen, ends = ImageCheck(None, None), time.monotonic() + _LONGEST_S
-    for attempt in range(_TRIES):
-        if attempt and time.monotonic() > ends:
-            break
-        if attempt:
-            sleep(_BETWEEN_S)
-        seen = _read_running(platform, name, digest)
-        if seen.wrong is None:
-            return seen
-    if isinstance(seen.wrong, str):
+    found = repeat_until(
+        lambda: _read_running(platform, name, digest),
+        lambda found: found.wrong is None,
+        pauses_within(_PAUSES_S, _LONGEST_S),
+        sleep,
+    )
+    if isinstance(found.wrong, str):
         raise OpsError(
-            f"the tasks of {name} are not what was deployed", seen.wrong, f"inv {name}.status"
+            f"the tasks of {name} are not what was deployed", found.wrong, f"inv {name}.status"
         )
-    return seen
+    return found
 
 
 def _read_running(platform: Platform, name: str, digest: str | None) -> ImageCheck:
@@ -118,14 +115,15 @@ def verify_endpoints(
     address = environment.site or environment.alb
     if not address or not service.endpoints:
         return (), None
-    answers: tuple[Answer, ...] = ()
     expected = [endpoint.about(tag) if tag else endpoint for endpoint in service.endpoints]
-    for attempt in range(_TRIES):
-        if attempt:
-            sleep(_BETWEEN_S)
-        answers = client.probe_all(address, expected)
-        if all(answer.healthy for answer in answers):
-            return answers, None
+    answers = repeat_until(
+        lambda: client.probe_all(address, expected),
+        lambda answers: all(answer.healthy for answer in answers),
+        _PAUSES_S,
+        sleep,
+    )
+    if all(answer.healthy for answer in answers):
+        return answers, None
     ours = health_endpoints.broken_by_us(before, answers)
     if ours:
         summary = f"{format_count(len(ours), 'endpoint')} healthy before, unhealthy now"

@@ -7,17 +7,16 @@ time. The result never changes the verdict of the operation itself.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ops.core import ui
-from ops.core.errors import Cancelled, ConfigError, OpsError, Refused
+from ops.core.errors import Cancelled, ConfigError, OpsError, Refused, Unreachable
 from ops.core.findings import Unknown
-from ops.core.parallel import try_call, try_call_in_thread
+from ops.core.parallel import BackgroundCall, try_call, try_call_in_thread
 from ops.core.text import format_count, format_timestamp
 from ops.health import history, render
 from ops.health import sweep as health_sweep
@@ -46,9 +45,7 @@ class BeforeAfter:
         self.ended = False
         self.before: Sweep | Unknown = _NOT_READ
         self.after: Sweep | Unknown = _NOT_READ
-        self._thread = threading.Thread(
-            target=self._sweep_before, name="health before", daemon=True
-        )
+        self._sweeping: BackgroundCall[None] | None = None
 
     @classmethod
     def begin(
@@ -65,7 +62,7 @@ class BeforeAfter:
         """
         snapshots = cls(settings, platform, about)
         if enabled and settings.environment.services:
-            snapshots._thread.start()
+            snapshots._sweeping = BackgroundCall(snapshots._sweep_before, "health before")
         return snapshots
 
     def _sweep_before(self) -> None:
@@ -79,8 +76,9 @@ class BeforeAfter:
 
     def ready(self) -> None:
         """Wait for the first sweep, before anything is changed."""
-        if self._thread.ident is not None:
-            self._thread.join(_DEADLINE_S + 1)
+        if self._sweeping is not None:
+            with suppress(Unreachable):  # late: `before` is then unknown
+                self._sweeping.result(_DEADLINE_S + 1)
 
     def end(self, released: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Run the second sweep and store both.
@@ -88,7 +86,7 @@ class BeforeAfter:
         Raises nothing but interrupts. `released`: service → the release that has just succeeded and
         is not recorded yet.
         """
-        if self._thread.ident is None:
+        if self._sweeping is None:
             return
         self.ready()
         self.ended = True

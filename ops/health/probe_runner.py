@@ -7,13 +7,13 @@ neither the result nor Ctrl-C.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from ops.core.findings import Unknown
-from ops.core.parallel import try_call_in_thread
+from ops.core.parallel import Call, run_calls, try_call_in_thread
 from ops.health.inputs import SweepInputs
 from ops.health.model import GROUPS, Check
 
@@ -80,34 +80,16 @@ def health_groups() -> dict[str, HealthGroup]:
 
 def run_all(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
     """Run the probes, at most 16 of a lane at a time; return their checks in order."""
-    found: dict[int, tuple[Check, ...]] = {}
-    slots = {probe.lane: threading.Semaphore(CONCURRENCY) for probe in probes}
-    expired = threading.Event()
-    ends = time.monotonic() + deadline_s
-
-    def run_in_slot(position: int, probe: Probe) -> None:
-        with slots[probe.lane]:
-            if not expired.is_set():
-                found[position] = _run_probe(probe)
-
-    threads = [
-        threading.Thread(
-            target=run_in_slot, args=pair, name=f"{pair[1].group} {pair[1].name}", daemon=True
-        )
-        for pair in enumerate(probes)
-    ]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(max(0.0, ends - time.monotonic()))
-    finally:
-        expired.set()
     late = f"no answer within {deadline_s:g} s (health.deadline)"
+    calls = [
+        Call(partial(_run_probe, probe), f"{probe.group} {probe.name}", probe.lane)
+        for probe in probes
+    ]
+    found = run_calls(calls, CONCURRENCY, deadline_s)
     return tuple(
         check
-        for position, probe in enumerate(probes)
-        for check in found.get(position) or probe.unknown(late, deadline_s)
+        for probe, checks in zip(probes, found, strict=True)
+        for check in (checks if isinstance(checks, tuple) else probe.unknown(late, deadline_s))
     )
 
 

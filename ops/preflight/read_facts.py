@@ -9,7 +9,6 @@ so checkout, engine and tests are not read.
 from __future__ import annotations
 
 import platform as machine
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +18,7 @@ from ops.aws.facts import Image, Repository, ServiceState, TaskDefinition, TaskS
 from ops.core import ui
 from ops.core.errors import OpsError
 from ops.core.findings import Unknown
-from ops.core.parallel import gather
+from ops.core.parallel import BackgroundCall, gather
 from ops.core.redaction.redact import redact_lines
 from ops.core.text import format_error
 from ops.ecs.rules.task_definition_refs import Reference, log_groups, references
@@ -98,22 +97,9 @@ def run_alongside(reads: Callable[[], _T], work: Callable[[], _W]) -> tuple[_T, 
 
     Raises the error of either.
     """
-    results: list[_T] = []
-    errors: list[BaseException] = []
-
-    def run_reads() -> None:
-        try:
-            results.append(reads())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run_reads, name="reads", daemon=True)
-    thread.start()
-    result = work()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0], result
+    reading = BackgroundCall(reads, "reads")
+    done = work()
+    return reading.result(), done
 
 
 def _read_all(requests: list[GatherRequest]) -> list[ReleaseFacts]:

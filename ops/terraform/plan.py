@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ops.core import ui
-from ops.core.errors import Refused
+from ops.core.errors import OpsError, Refused
+from ops.core.retry import retry
 from ops.core.text import format_duration, short_commit
 from ops.platform import Platform
 from ops.state import lock
@@ -117,17 +118,24 @@ class TerraformPlan:
 
 
 def retry_transient(act: Callable[[], T], sleep: Callable[[float], None] = time.sleep) -> T:
-    """A command that writes nothing, tried again after an error that is known to pass."""
-    for pause in PAUSES_S:
-        try:
-            return act()
-        except TerraformError as error:
-            cause = transient_cause(error.said)
-            if not cause:
-                raise
-            ui.progress(f"  {error.what}: {cause}: this passes; again in {pause:g} s")
-            sleep(pause)
-    return act()
+    """The result of a command that writes nothing, repeated after a transient error."""
+
+    def report(error: OpsError, pause_s: float) -> None:
+        ui.progress(
+            f"  {error.what}: {_transient_cause(error)}: this passes; again in {pause_s:g} s"
+        )
+
+    return retry(
+        act,
+        PAUSES_S,
+        passing=lambda error: bool(_transient_cause(error)),
+        report=report,
+        sleep=sleep,
+    )
+
+
+def _transient_cause(error: OpsError) -> str:
+    return transient_cause(error.said) if isinstance(error, TerraformError) else ""
 
 
 def initialise(place: TerraformWorkspace) -> None:

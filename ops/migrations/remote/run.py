@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 from ops.core import ui
 from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
+from ops.core.retry import pauses_within, retry
 from ops.core.text import format_error
 from ops.migrations import plan
 from ops.migrations.plan import MigrationPlan, MigrationTarget, RunOptions, RunResult
@@ -191,23 +193,22 @@ class RemoteRun:
         """
         self.host.close()
         self.say("the connection was lost; the run goes on there")
-        until, tries = time.monotonic() + RECONNECT_S, 0
-        while True:
-            time.sleep(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
-            tries += 1
-            try:
-                self.host = connection.connect(self.place.settings)
-            except OpsError as problem:
-                if isinstance(problem, Unreachable) and time.monotonic() <= until:
-                    continue
-                what, again = (
-                    f"run {self.id} is out of sight, and goes on",
-                    f"inv db.attach --run {self.id}",
-                )
-                first = "" if isinstance(problem, Unreachable) else f"{problem.next}; then: "
-                raise type(problem)(what, format_error(problem), first + again) from None
-            self.say("connected again")
-            return
+        pauses = pauses_within(chain(PAUSES_S[1:], repeat(PAUSES_S[-1])), RECONNECT_S)
+        time.sleep(PAUSES_S[0])
+        try:
+            self.host = retry(
+                lambda: connection.connect(self.place.settings),
+                pauses,
+                passing=lambda error: isinstance(error, Unreachable),
+            )
+        except OpsError as problem:
+            what, again = (
+                f"run {self.id} is out of sight, and goes on",
+                f"inv db.attach --run {self.id}",
+            )
+            first = "" if isinstance(problem, Unreachable) else f"{problem.next}; then: "
+            raise type(problem)(what, format_error(problem), first + again) from None
+        self.say("connected again")
 
     def interrupted(self, interruption: KeyboardInterrupt) -> OpsError:
         """Leave it there, or cancel it: a lost terminal leaves it, a person is asked, a program
