@@ -88,7 +88,7 @@ def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
     records: list[Mapping[str, Any]] = [
         record
         for path in (settings.root / FOLDER).glob(name(content, "*"))
-        if isinstance(record := files.read_json(path), dict)
+        if _is_verdict(record := files.read_json(path))
     ]
     try:
         records += stored(settings, content)
@@ -114,6 +114,11 @@ def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
     return f"no db.verify of these revisions is known{problem}"
 
 
+def _is_verdict(record: object) -> bool:
+    """Whether a file's content is a record of `db.verify`; that of a torn file is not."""
+    return isinstance(record, dict) and isinstance(record.get("server"), int)
+
+
 def stored(settings: Settings, content: str) -> list[Mapping[str, Any]]:
     """The state bucket's verdicts of this content, one a major version. `written`: when, by S3's
     clock: that of the machine that verified may be wrong.
@@ -127,5 +132,5 @@ def stored(settings: Settings, content: str) -> list[Mapping[str, Any]]:
     return [
         {**found.document, "written": found.written.astimezone(UTC).isoformat()}
         for found in read
-        if found
+        if found and _is_verdict(found.document)
     ]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError
 from ops.health import history
+from ops.health.model import Sweep
 
 
 def run(second: int, *groups: str, status: str = "ok", **more: Any) -> dict[str, Any]:
@@ -78,3 +81,14 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
         0, "ecs", numbers={"p50": 1, "errors/min": 0.5}, patterns=["error x"], service="backend"
     )
     assert history.read_run(history.write_run(tmp_path / "x", document)) == document
+
+
+def test_an_unwritable_folder_is_reported_and_ends_nothing(
+    tmp_path: Path, settings: Callable[..., Settings], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`.ops` cannot be written: the run has its result, the next one has no baseline."""
+    (tmp_path / ".ops").write_text("not a folder")
+    place = settings().model_copy(update={"root": tmp_path})
+    run_now = Sweep("rehearsal", "2026-01-01T00:00:00.000+00:00", 1.0, ())
+    assert history.append(place, run_now) is None
+    assert "this run could not be stored in" in capsys.readouterr().err

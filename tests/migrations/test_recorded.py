@@ -50,6 +50,41 @@ def test_the_buckets_verdict_is_dated_by_s3(
     assert (verify_records.not_verified(settings, tmp_path, 16) is None) is verified
 
 
+TORN = {
+    "cut off": b'{"server": 16, "verified": tr',
+    "empty": b"",
+    "not text": b"\xff\xfe",
+    "another document": b'["server", 16]',
+    "without a server": b'{"verified": true}',
+}
+
+
+@pytest.mark.parametrize("case", TORN)
+def test_a_torn_record_counts_as_no_verification(tmp_path: Path, case: str) -> None:
+    """A crash during an older version's write must not end a protected upgrade in an error."""
+    settings = Settings(name="x", root=tmp_path, environment=PLACE)
+    revisions = tmp_path / "alembic"
+    revisions.mkdir()
+    (revisions / "env.py").touch()
+    record = verify_records.name(fingerprint.of_folder(revisions), 16)
+    folder = tmp_path / verify_records.FOLDER
+    folder.mkdir(parents=True)
+    (folder / record).write_bytes(TORN[case])
+    why = str(verify_records.not_verified(settings, revisions, 16))
+    assert why == "no db.verify of these revisions is known"
+
+
+def test_a_verdict_that_cannot_be_stored_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`.ops` is unwritable: the verdict stands, and its loss is a line of progress."""
+    settings = Settings(name="x", root=tmp_path, environment=PLACE)
+    (tmp_path / ".ops").write_text("not a folder")
+    verify_records.store(settings, "c", verdict(True, EARLY))
+    err = capsys.readouterr().err
+    assert "the verdict could not be stored" in err and "not stored anywhere" in err
+
+
 def test_a_killed_run_is_lost_in_the_history_and_its_end_unknown(here: Here) -> None:
     """Nobody holds the lock: it does not run, and where it led is not known."""
     here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
