@@ -30,12 +30,14 @@ from ops.deploy.ecs_rollout import (
     usable_revision,
     watch_rollback,
 )
+from ops.terraform import apply as terraform_apply
 from ops.terraform import image_variables, plan_files
-from ops.terraform import plan as flow
+from ops.terraform import plan as terraform_plan
 from ops.terraform.errors import LockHeld
-from ops.terraform.plan import TerraformPlan, TerraformWorkspace
+from ops.terraform.plan import TerraformPlan
 from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, addresses, planned_image
-from ops.terraform.rules.scope import DeployScope, never, out_of_scope
+from ops.terraform.rules.scope import DeployScope, never_allowed, out_of_scope
+from ops.terraform.workspace import TerraformWorkspace, ensure_initialised
 
 _ROLLBACK_PLAN_S = 180.0  # limit for the plan of a rollback by Terraform
 _IGNORED = "task_definition_ignored"
@@ -75,7 +77,9 @@ class TerraformRollout:
             found = TerraformWorkspace.of(self.context.platform)
             self._workspace = replace(
                 found,
-                tf=found.tf.within(None if self.rolling_back else self.context.requested_timeout_s),
+                tf=found.tf.limit_timeout(
+                    None if self.rolling_back else self.context.requested_timeout_s
+                ),
             )
         return self._workspace
 
@@ -89,12 +93,12 @@ class TerraformRollout:
         It is installed and initialised, declares the image's variable, and its inputs are
         confirmed.
         """
-        image_variables.refuse_undeclared(self.context.platform, self.workspace.tf)
+        image_variables.check_declared(self.context.platform, self.workspace.tf)
         image_variables.values(
             self.context.platform, target=self.context.name, image=self.context.image
         )
         terraform_inputs.confirm(self.context, self.workspace.tf)
-        flow.ensure_initialised(self.workspace)
+        ensure_initialised(self.workspace)
 
     def make_plan(self, step: PlainStep) -> None:
         """Plan the new image, show the plan, and confirm changes beyond this deploy."""
@@ -117,15 +121,15 @@ class TerraformRollout:
         )
         workspace = self.workspace
         if self.rolling_back:
-            workspace = replace(workspace, tf=workspace.tf.within(_ROLLBACK_PLAN_S))
-        planned = flow.plan(
+            workspace = replace(workspace, tf=workspace.tf.limit_timeout(_ROLLBACK_PLAN_S))
+        planned = terraform_plan.plan(
             workspace,
             images,
             name=f"deploy-{self.context.name}",
             wait_s=self.lock_wait_s,
             targets=targets,
         )
-        planned.show()
+        planned.print()
         return planned
 
     def check_image_variable(self, planned: TerraformPlan, image: str) -> None:
@@ -141,13 +145,13 @@ class TerraformRollout:
             "correct image_variable and image_variable_kind (tag or uri), or see how the "
             "directory uses the variable"
         )
-        if not addresses(planned.document, TASK_DEFINITION, self.family):
+        if not addresses(planned.contents, TASK_DEFINITION, self.family):
             raise Refused(
                 f"variable {variable} does not lead to the image",
                 f"{directory} has no task definition {self.family}",
                 how,
             )
-        found = planned_image(planned.document, self.family, self.context.service.container)
+        found = planned_image(planned.contents, self.family, self.context.service.container)
         if found == "":
             why = (
                 f"it leaves no task definition {self.family} with a container "
@@ -168,7 +172,7 @@ class TerraformRollout:
     def confirm(self, planned: TerraformPlan) -> None:
         """Raise Refused for uncommitted files, or for unconfirmed changes beyond this deploy.
 
-        Some changes are refused whatever the answer: see `never`.
+        Some changes are refused whatever the answer: see `never_allowed`.
         """
         if planned.saved.uncommitted:
             files = ", ".join(planned.saved.uncommitted[:3])
@@ -177,12 +181,12 @@ class TerraformRollout:
                 f"changed: {files}",
                 "commit them, or take them back",
             )
-        flow.refuse_not_understood(planned)
+        terraform_apply.check_understood(planned)
         target = self.target(self.context.image)
         beyond = out_of_scope(planned.changes, target)
         for change, why in beyond:
             ui.progress(f"beyond this deploy: {change.address}: {why}")
-        if why := never(planned.changes, target):
+        if why := never_allowed(planned.changes, target):
             changed = self.context.changed_inputs
             because = (
                 f"{', '.join(changed)} since the last release: correct it, then deploy; "
@@ -194,10 +198,12 @@ class TerraformRollout:
                 "ADDRESS, then deploy"
             )
             raise Refused("a deploy does not apply this plan", why, how)
-        flow.confirm_destructive(tuple(change for change, _ in beyond), self.context.allow_destroy)
-        for question in planned.uncertain:
+        terraform_apply.confirm_destructive(
+            tuple(change for change, _ in beyond), self.context.allow_destroy
+        )
+        for question in planned.warnings:
             ui.confirm(question, yes=self.yes)
-        calm = [f"{change.word} {change.address}" for change, _ in beyond if not change.alarming]
+        calm = [f"{change.verb} {change.address}" for change, _ in beyond if not change.alarming]
         if calm:
             ui.confirm(f"beyond this deploy, Terraform also {', '.join(calm)}", yes=self.yes)
 
@@ -244,7 +250,7 @@ class TerraformRollout:
         Nobody would apply it later, and it may hold secrets.
         """
         try:
-            flow.apply(self.workspace, planned, wait_s=self.lock_wait_s)
+            terraform_apply.apply(self.workspace, planned, wait_s=self.lock_wait_s)
         except LockHeld:
             plan_files.discard(planned.saved)
             raise
@@ -398,16 +404,14 @@ class TerraformApply:
         """The plan of task definition and service; None if it also changes other resources."""
         target = self.rollout.target(image)
         kinds = ((TASK_DEFINITION, target.family), (SERVICE, target.service))
-        only = tuple(each for kind in kinds for each in addresses(planned.document, *kind))
+        only = tuple(each for kind in kinds for each in addresses(planned.contents, *kind))
         ui.progress(f"rolling back to {image} by a second plan of {', '.join(only)}")
         back = self.rollout.plan(image, only)
         beyond = [change.address for change, _ in out_of_scope(back.changes, target)]
-        if not beyond and not back.uncertain:
+        if not beyond and not back.warnings:
             return back
         plan_files.discard(back.saved)
-        ui.progress(
-            f"  not applied, since it also changes {', '.join(beyond) or back.uncertain[0]}"
-        )
+        ui.progress(f"  not applied, since it also changes {', '.join(beyond) or back.warnings[0]}")
         return None
 
     def rollback_by_ecs(self, back: str) -> str | None:

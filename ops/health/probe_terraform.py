@@ -9,7 +9,7 @@ from ops.core.findings import Finding
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
 from ops.health.probe_runner import Probe, health_group
-from ops.terraform import unlock
+from ops.terraform import state_locks
 
 
 @health_group("terraform", when_empty="environment {name} has no terraform")
@@ -23,7 +23,7 @@ def _state_lock(inputs: SweepInputs) -> Iterable[Check]:
 
     The lock is read from the backend, without running Terraform.
     """
-    held = unlock.of_environment(inputs.platform)
+    held = state_locks.environment_locks(inputs.platform)
     if not held:
         return [Check("terraform", "state lock", "ok", "not locked", "free")]
     holders = "; ".join(f"{lock.path}: {lock.describe()}" for lock in held)

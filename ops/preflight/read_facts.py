@@ -151,7 +151,7 @@ def _independent_reads(request: GatherRequest) -> _Reads:
     """Return the reads that depend only on the configuration."""
     from ops.aws import ecr, ecs, session
     from ops.cdn import invalidate
-    from ops.terraform import unlock
+    from ops.terraform import state_locks
     from ops.tools import docker, git, shell
 
     platform, environment = request.platform, request.platform.settings.environment
@@ -167,7 +167,7 @@ def _independent_reads(request: GatherRequest) -> _Reads:
     if request.service.invalidate and "cdn" not in request.skip:
         reads["distribution"] = partial(invalidate.find, platform)
     if environment.rollout == "terraform" and "state-lock" not in request.skip:
-        reads["state_locks"] = partial(unlock.of_environment, platform)
+        reads["state_locks"] = partial(state_locks.environment_locks, platform)
     if request.tag is None:
         reads["git"] = partial(shell.version, "git", "--version")
         reads["checkout"] = partial(

@@ -1,1 +1,1 @@
-"""Terraform: plan, apply, locks, drift, image variables."""
+"""Terraform: plan, apply, state locks, drift, image variables."""

@@ -1,10 +1,11 @@
-"""The whole environment of a Terraform child, said explicitly: a rehearsal never gets an AWS
-credential of this machine.
+"""The complete environment of a Terraform process.
 
-An environment with an overlay, or with an endpoint of its own, gets that endpoint, its dummy keys,
-and empty credentials files. Any other gets its profile, and then no key from our own variables
-either: in AWS's SDK for Go those would win over the profile. `TF_CLI_ARGS*`, `TF_DATA_DIR` and
-`TF_WORKSPACE` are never handed on: they would add words to commands, or move the state, unseen."""
+An environment with an overlay or its own endpoint gets that endpoint, its dummy keys and empty
+credentials files, so that a rehearsal never uses AWS credentials of this machine. Any other gets
+its profile and none of our own AWS keys, which AWS's SDK for Go would prefer to the profile.
+`TF_CLI_ARGS*`, `TF_DATA_DIR` and `TF_WORKSPACE` are never passed on: they would add arguments to
+commands or use another state, unnoticed.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from ops.core.errors import ConfigError
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-KEPT = (
+_PASSED_TO_SANDBOX = (
     "HOME",
     "PATH",
     "LANG",
@@ -36,8 +37,8 @@ KEPT = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 )
-NEVER = ("TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE", "TF_IN_AUTOMATION", "TF_INPUT")
-KEYS = (
+_NEVER_PASSED = ("TF_CLI_ARGS", "TF_DATA_DIR", "TF_WORKSPACE", "TF_IN_AUTOMATION", "TF_INPUT")
+_AWS_KEYS = (
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -47,36 +48,36 @@ KEYS = (
 )
 
 
-def environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
-    """The child's variables. Raises ConfigError for an overlay without endpoint or keys."""
-    place = settings.environment
+def child_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a Terraform process.
+
+    Raises ConfigError for an overlay without endpoint or keys.
+    """
+    environment = settings.environment
     common = {
         "TF_IN_AUTOMATION": "1",
-        "AWS_REGION": place.region,
-        "AWS_DEFAULT_REGION": place.region,
+        "AWS_REGION": environment.region,
+        "AWS_DEFAULT_REGION": environment.region,
         "CHECKPOINT_DISABLE": "1",
     }
-    if place.terraform and place.terraform.workspace:
-        common["TF_WORKSPACE"] = place.terraform.workspace
-    if place.overlay or place.aws.endpoint:
-        return {
-            **{name: ours[name] for name in KEPT if name in ours},
-            **common,
-            **rehearsal(settings),
-        }
-    kept = {name: value for name, value in ours.items() if not name.startswith(NEVER)}
-    if place.aws.profile:
-        kept = {name: value for name, value in kept.items() if not name.startswith(KEYS)}
-        common["AWS_PROFILE"] = place.aws.profile
-    return {**kept, **common}
+    if environment.terraform and environment.terraform.workspace:
+        common["TF_WORKSPACE"] = environment.terraform.workspace
+    if environment.overlay or environment.aws.endpoint:
+        passed = {name: ours[name] for name in _PASSED_TO_SANDBOX if name in ours}
+        return {**passed, **common, **_sandbox_credentials(settings)}
+    passed = {name: value for name, value in ours.items() if not name.startswith(_NEVER_PASSED)}
+    if environment.aws.profile:
+        passed = {name: value for name, value in passed.items() if not name.startswith(_AWS_KEYS)}
+        common["AWS_PROFILE"] = environment.aws.profile
+    return {**passed, **common}
 
 
-def rehearsal(settings: Settings) -> dict[str, str]:
+def _sandbox_credentials(settings: Settings) -> dict[str, str]:
     aws = settings.environment.aws
     if not (aws.endpoint and aws.access_key and aws.secret_key):
         why = (
-            "with an overlay it never uses this machine's AWS credentials, and it has no "
-            "endpoint or no keys of its own"
+            "with an overlay it never uses this machine's AWS credentials, and it has no endpoint "
+            "or no keys of its own"
         )
         hint = (
             settings.environment.overlay_hint

@@ -1,6 +1,4 @@
-"""What Terraform's errors mean, as our three lines: a table by what the first error says, and the
-errors that a flow acts on.
-"""
+"""Translate Terraform's errors to ours, by a table of patterns."""
 
 from __future__ import annotations
 
@@ -11,36 +9,35 @@ from dataclasses import dataclass
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.core.redaction.redact import one_line
 from ops.terraform.facts import Diagnostic, StateLock
-from ops.terraform.output import diagnostics, lock_in, own_words, plain
+from ops.terraform.output import diagnostics, failure_line, lock_from_error, plain_text
 
 
 @dataclass(frozen=True)
 class TerraformLocation:
-    """What the sentences need to name: the directory, the backend's file, how to log in."""
+    """What error messages name: the directory, the backend's file, the command to log in."""
 
     directory: str
     backend_config: str | None
     login: str
 
     @property
-    def by_hand(self) -> str:
+    def command(self) -> str:
+        """Terraform as an operator runs it."""
         return f"terraform -chdir={self.directory}"
 
     @property
-    def init(self) -> str:
-        return f"{self.by_hand} init" + (
+    def init_command(self) -> str:
+        return f"{self.command} init" + (
             f" -backend-config={self.backend_config}" if self.backend_config else ""
         )
 
 
 class TerraformError(OpsError):
-    """Terraform failed in a way that this table does not know, or that may pass. `said`: all of it,
-    for the list of transient errors.
-    """
+    """An error without translation, or one that may pass; `output` is its text for retries."""
 
-    def __init__(self, what: str, why: str = "", next: str = "", said: str = "") -> None:
+    def __init__(self, what: str, why: str = "", next: str = "", output: str = "") -> None:
         super().__init__(what, why, next)
-        self.said = said
+        self.output = output
 
 
 class WantsInit(TerraformError):
@@ -48,7 +45,7 @@ class WantsInit(TerraformError):
 
 
 class LockHeld(Refused):
-    """Somebody holds the state's lock, so Terraform has done nothing; exit code 3."""
+    """The state is locked, so Terraform has done nothing; exit code 3."""
 
     untouched = True
 
@@ -56,47 +53,47 @@ class LockHeld(Refused):
         super().__init__(
             what,
             lock.describe(),
-            "wait for it (--wait 10m), or look: inv tf.locks; if its owner is dead: inv tf.unlock",
+            "wait for it (--lock-wait 10m), or see: inv tf.locks; if its owner is dead: "
+            "inv tf.unlock",
         )
         self.lock = lock
 
 
-ErrorTranslator = Callable[[str, Diagnostic, TerraformLocation], OpsError]
+_Translator = Callable[[str, Diagnostic, TerraformLocation], OpsError]
 
 
-def translate_error(what: str, output: str, where: TerraformLocation) -> OpsError:
-    """`what` failed and printed `output`. Only its errors are judged: a warning beside them is no
-    reason.
-    """
+def translate_error(what: str, output: str, location: TerraformLocation) -> OpsError:
+    """Translate the errors in the output of a failed command; warnings are ignored."""
     errors = [(each, each.text) for each in diagnostics(output) if each.severity == "error"] or [
-        no_diagnostic(output)
+        _without_diagnostic(output)
     ]
-    said = "\n".join(text for _, text in errors)
-    lock = lock_in(said)
-    if lock and "acquiring the state lock" in said:
+    text = "\n".join(each for _, each in errors)
+    lock = lock_from_error(text)
+    if lock and "acquiring the state lock" in text:
         return LockHeld(f"{what}: the state is locked", lock)
-    for pattern, teller in TRANSLATORS:
-        meant = next((error for error, text in errors if pattern.search(text)), None)
-        if meant:
-            error = teller(what, meant, where)
+    for pattern, translate in _TRANSLATORS:
+        match = next((error for error, each in errors if pattern.search(each)), None)
+        if match:
+            error = translate(what, match, location)
             if isinstance(error, TerraformError):
-                error.said = said
+                error.output = text
             return error
     return TerraformError(
-        what, one_line(errors[0][0].text), f"look at it: {where.by_hand} plan", said
+        what, one_line(errors[0][0].text), f"see all of it: {location.command} plan", text
     )
 
 
-def no_diagnostic(output: str) -> tuple[Diagnostic, str]:
-    """What failed without an `Error:` (`force-unlock`, `state pull`): its own words to be shown,
-    all of it to be judged.
-    """
-    return Diagnostic("error", own_words(output) or "it said nothing"), plain(output)[-4000:]
+def _without_diagnostic(output: str) -> tuple[Diagnostic, str]:
+    """Return a failure without `Error:` (`force-unlock`, `state pull`), and all of its text."""
+    return (
+        Diagnostic("error", failure_line(output) or "it printed nothing"),
+        plain_text(output)[-4000:],
+    )
 
 
-def too_old(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    ours = re.search(r"Terraform version (\d+(?:\.\d+)*(?:-\w+)?)", first.detail)
-    wants = first.code or "required_version"
+def _too_old(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
+    ours = re.search(r"Terraform version (\d+(?:\.\d+)*(?:-\w+)?)", error.detail)
+    wants = error.code or "required_version"
     why = (
         f"this is Terraform {ours[1] if ours else 'of another version'}, and the configuration "
         f"says {wants}"
@@ -105,25 +102,25 @@ def too_old(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     return ConfigError(f"{what}: Terraform's version does not fit", why, how)
 
 
-def wants_init(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
+def _wants_init(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
     return WantsInit(
-        f"{what}: the directory is not initialised", one_line(first.text), "inv tf.init"
+        f"{what}: the directory is not initialised", one_line(error.text), "inv tf.init"
     )
 
 
-def backend_changed(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
+def _backend_changed(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
     how = (
-        f"the same state at a new address: {where.init} -reconfigure; another state that takes "
-        f"this one over: {where.init} -migrate-state"
+        f"if the same state has moved: {location.init_command} -reconfigure; to copy the state "
+        f"to a new backend: {location.init_command} -migrate-state"
     )
     why = "the backend's configuration is not the one that this directory was initialised with"
     return ConfigError(f"{what}: the backend has changed", why, how)
 
 
-def undeclared(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    name = re.search(r'variable named "([^"]+)"', first.detail)
+def _undeclared(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
+    name = re.search(r'variable named "([^"]+)"', error.detail)
     why = (
-        f"{where.directory} declares no variable {name[1] if name else 'of that name'}; "
+        f"{location.directory} declares no variable {name[1] if name else 'of that name'}; "
         f"Terraform would ignore TF_VAR_ for it"
     )
     return ConfigError(
@@ -133,8 +130,8 @@ def undeclared(what: str, first: Diagnostic, where: TerraformLocation) -> OpsErr
     )
 
 
-def unset(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    name = re.search(r'variable "([^"]+)"', first.detail)
+def _unset(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
+    name = re.search(r'variable "([^"]+)"', error.detail)
     variable = name[1] if name else "a variable"
     how = (
         f"name the file that sets it under terraform.var_files in invoke.yaml, or export "
@@ -147,71 +144,66 @@ def unset(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
     )
 
 
-def no_provider(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
+def _no_provider(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
     how = (
         "check network and proxy; without a network: a mirror (provider_installation in "
         "TF_CLI_CONFIG_FILE), or TF_PLUGIN_CACHE_DIR"
     )
-    return TerraformError(f"{what}: a provider can't be had", one_line(first.text), how)
+    return TerraformError(f"{what}: a provider could not be installed", one_line(error.text), how)
 
 
-def expired(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
+def _expired(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
     why = (
-        f"the login has expired or is not accepted ({one_line(first.text, limit=200)}); what "
-        f"was applied before stands in the state"
+        f"the login has expired or is not accepted ({one_line(error.text, limit=200)}); what "
+        f"was applied before is in the state"
     )
-    return Unreachable(what, why, f"{where.login}, then run it again")
+    return Unreachable(what, why, f"{location.login}, then run it again")
 
 
-def stale(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    why = (
-        "the state was written by somebody since the plan was made, so the plan no longer says "
-        "what would happen"
-    )
-    error = Refused(f"{what}: the state has moved", why, "plan again: inv tf.plan")
-    error.untouched = True  # Terraform looks at the plan's serial before it does anything
-    return error
+def _stale(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
+    why = "the state was written since the plan was made, so the plan is out of date"
+    refused = Refused(f"{what}: the state has moved", why, "plan again: inv tf.plan")
+    refused.untouched = True  # Terraform compares the plan's serial before it does anything
+    return refused
 
 
-def unsaved(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
+def _unsaved(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
     why = (
         f"what was applied could not be written to the state "
-        f"({one_line(first.text, limit=200)}); it is kept in errored.tfstate"
+        f"({one_line(error.text, limit=200)}); it is saved in errored.tfstate"
     )
     return OpsError(
         f"{what}: the state was not saved",
         why,
-        f"{where.login}, then: {where.by_hand} state push errored.tfstate",
+        f"{location.login}, then: {location.command} state push errored.tfstate",
     )
 
 
-def no_backend(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    how = f"correct {where.backend_config or 'the backend block'} in {where.directory}"
-    return ConfigError(f"{what}: the state's backend is not there", one_line(first.text), how)
+def _no_backend(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
+    how = f"correct {location.backend_config or 'the backend block'} in {location.directory}"
+    return ConfigError(f"{what}: the state's backend does not exist", one_line(error.text), how)
 
 
-def unlock_mismatch(what: str, first: Diagnostic, where: TerraformLocation) -> OpsError:
-    return Refused(
-        f"{what}: another lock is held now", one_line(first.text), "look again: inv tf.locks"
-    )
+def _unlock_mismatch(what: str, error: Diagnostic, location: TerraformLocation) -> OpsError:
+    return Refused(f"{what}: another lock is held now", one_line(error.text), "see: inv tf.locks")
 
 
-TRANSLATORS: tuple[tuple[re.Pattern[str], ErrorTranslator], ...] = tuple(
-    (re.compile(pattern, re.I | re.S), teller)
-    for pattern, teller in (
-        (r"errored\.tfstate|error saving state|failed to (save|persist) state", unsaved),
-        (r"unsupported terraform core version", too_old),
+_TRANSLATORS: tuple[tuple[re.Pattern[str], _Translator], ...] = tuple(
+    (re.compile(pattern, re.I | re.S), translate)
+    for pattern, translate in (
+        (r"errored\.tfstate|error saving state|failed to (save|persist) state", _unsaved),
+        (r"unsupported terraform core version", _too_old),
         (
             r"backend configuration (block has )?changed|backend type changed|backend "
             r"configuration has changed",
-            backend_changed,
+            _backend_changed,
         ),
-        (r"value for undeclared variable", undeclared),
-        (r"no value for required variable", unset),
+        (r"value for undeclared variable", _undeclared),
+        (r"no value for required variable", _unset),
         (
             r"saved plan is stale|plan file .* (stale|different state lineage)|saved plan "
             r"does not match",
-            stale,
+            _stale,
         ),
         (
             r"ExpiredToken|RequestExpired|token (included in the request )?(is|has) "
@@ -220,21 +212,21 @@ TRANSLATORS: tuple[tuple[re.Pattern[str], ErrorTranslator], ...] = tuple(
             r"|refresh cached SSO token|InvalidClientTokenId|UnrecognizedClient|no valid "
             r"credential sources"
             r"|failed to refresh cached credentials|InvalidGrantException",
-            expired,
+            _expired,
         ),
         (
             r"failed to (query|resolve) .{0,40}provider packages|failed to install "
             r"provider|the list of available versions",
-            no_provider,
+            _no_provider,
         ),
         (
             r"initialization required|please run \"?terraform init|required plugins are "
             r"not installed|module not installed"
             r"|inconsistent dependency lock|could not load plugin|missing required "
             r"provider|provider .* not available",
-            wants_init,
+            _wants_init,
         ),
-        (r"NoSuchBucket|S3 bucket .* does not exist", no_backend),
-        (r"does not match (the )?existing lock", unlock_mismatch),
+        (r"NoSuchBucket|S3 bucket .* does not exist", _no_backend),
+        (r"does not match (the )?existing lock", _unlock_mismatch),
     )
 )

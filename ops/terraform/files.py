@@ -1,9 +1,10 @@
-"""Terraform's files, read without Terraform: which variables a directory declares, and whether
-`init` has to run again.
+"""Terraform's files, read without running Terraform.
 
-No command of Terraform's lists the declared variables without a plan, and a `TF_VAR_x` that nothing
-declares is silently ignored; so the top-level blocks of `*.tf` and `*.tf.json` are scanned here:
-comments, strings with templates inside, and heredocs are stepped over."""
+They give the declared variables, the backend, and whether `init` is due. No command of Terraform
+lists the declared variables without a plan, and a `TF_VAR_x` that no file declares is ignored
+without a message; so the top-level blocks of `*.tf` and `*.tf.json` are scanned here. Comments,
+strings with templates, and heredocs are skipped.
+"""
 
 from __future__ import annotations
 
@@ -18,50 +19,109 @@ from typing import Any
 from ops.core.errors import ConfigError
 from ops.terraform.facts import Backend
 
-TOKEN = re.compile(
+_TOKEN = re.compile(
     r"(?P<comment>\#[^\n]*|//[^\n]*|/\*.*?(?:\*/|\Z))"
     r"|(?P<heredoc><<-?[ \t]*(?P<end>[^\W\d][\w-]*)\n.*?^[ \t]*(?P=end)[ \t]*$)"
     r"|(?P<quote>\")|(?P<open>\{)|(?P<close>\})|(?P<word>[^\W\d][\w-]*)|(?P<newline>\n)|(?P<assign>=)",
     re.S | re.M,
 )
-DATA = ".terraform"
+_BACKEND = re.compile(r'\bbackend\s+"(?P<type>\w+)"\s*\{(?P<body>[^}]*)\}')
+_ASSIGNMENT = re.compile(r'^\s*(?P<name>\w+)\s*=\s*"(?P<value>[^"$]*)"\s*(?:#.*)?$', re.M)
+DATA_FOLDER = ".terraform"
 LOCK_FILE = ".terraform.lock.hcl"
-LINKED = ("terraform", "module")  # blocks whose change wants another `init`
+_INIT_BLOCKS = ("terraform", "module")  # a change of one requires another `init`
 
 
 @dataclass(frozen=True)
 class Block:
-    """One top-level block: `variable "image" { … }` has kind `variable` and labels `("image",)`."""
+    """A top-level block: `variable "image" { … }` has kind `variable` and labels `("image",)`."""
 
     kind: str
     labels: tuple[str, ...]
     body: str
 
 
-def declared(directory: Path) -> frozenset[str]:
-    """Names of the variables that the root module declares. Raises ConfigError for a file that
-    can't be read.
-    """
+def declared_variables(directory: Path) -> frozenset[str]:
+    """Return the variables of the root module. Raises ConfigError for an unreadable file."""
     names = {
         block.labels[0]
-        for block in all_blocks(directory)
+        for block in _all_blocks(directory)
         if block.kind == "variable" and block.labels
     }
     for path in sorted(directory.glob("*.tf.json")):
-        variables = json_document(path).get("variable") or {}
+        variables = _read_json(path).get("variable") or {}
         for group in variables if isinstance(variables, list) else [variables]:
             if not isinstance(group, dict):
-                raise ConfigError(f"Terraform file {path}", "`variable` is no object", "correct it")
+                raise ConfigError(
+                    f"Terraform file {path}", "`variable` is not an object", "correct it"
+                )
             names.update(group)
     return frozenset(names)
 
 
-def all_blocks(directory: Path) -> Iterator[Block]:
+def read_backend(directory: Path, backend_config: str | None) -> Backend | None:
+    """Return the backend that `init` wrote, or else the declared one; None for a local state.
+
+    Raises ConfigError for an unreadable file.
+    """
+    return _initialised_backend(directory) or _declared_backend(directory, backend_config)
+
+
+def _initialised_backend(directory: Path) -> Backend | None:
+    """Return the backend that `init` wrote; None before `init`, and for a local state."""
+    path = directory / DATA_FOLDER / "terraform.tfstate"
+    if not path.is_file():
+        return None
+    try:
+        return Backend.from_document(_read_json(path))
+    except ValueError as error:
+        raise ConfigError(
+            f"Terraform file {path}", str(error), f"remove {path.parent}, then: inv tf.init"
+        ) from None
+
+
+def _declared_backend(directory: Path, backend_config: str | None) -> Backend | None:
+    """Return the `backend` block, completed by init's -backend-config file.
+
+    Only strings without templates are read: a backend's configuration allows nothing else.
+    """
+    for block in _all_blocks(directory):
+        found = _BACKEND.search(block.body) if block.kind == "terraform" else None
+        if found:
+            override = _read_text(directory / backend_config) if backend_config else ""
+            values = {
+                each["name"]: each["value"]
+                for text in (found["body"], override)
+                for each in _ASSIGNMENT.finditer(text)
+            }
+            return Backend(found["type"], values)
+    return None
+
+
+def fingerprint(directory: Path, backend_config: str | None, version: str) -> str:
+    """Return a digest that changes whenever another `init` is due.
+
+    It covers the program's version, backend, providers, modules, lock file and backend
+    configuration, but not a provider that a resource merely implies: for that Terraform itself
+    asks for `init`.
+    """
+    bodies = [block.body for block in _all_blocks(directory) if block.kind in _INIT_BLOCKS]
+    names = [
+        LOCK_FILE,
+        *([backend_config] if backend_config else []),
+        *(path.name for path in sorted(directory.glob("*.tf.json"))),
+    ]
+    paths = [directory / name for name in names]
+    texts = [version, *bodies, *(_read_text(path) if path.is_file() else "" for path in paths)]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _all_blocks(directory: Path) -> Iterator[Block]:
     for path in sorted(directory.glob("*.tf")):
-        yield from blocks(text_of(path))
+        yield from _blocks(_read_text(path))
 
 
-def text_of(path: Path) -> str:
+def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -70,25 +130,25 @@ def text_of(path: Path) -> str:
         ) from None
 
 
-def json_document(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(text_of(path))
+        found = json.loads(_read_text(path))
     except (ValueError, RecursionError) as error:
         raise ConfigError(
-            f"Terraform file {path}", f"it is no JSON ({error})", "correct it"
+            f"Terraform file {path}", f"it is not JSON ({error})", "correct it"
         ) from None
     return found if isinstance(found, dict) else {}
 
 
-def blocks(text: str) -> Iterator[Block]:
-    """The top-level blocks of one file."""
+def _blocks(text: str) -> Iterator[Block]:
+    """Yield the top-level blocks of a file."""
     header: list[str] = []
     position = depth = start = 0
-    while token := TOKEN.search(text, position):
+    while token := _TOKEN.search(text, position):
         position = token.end()
         kind = token.lastgroup if token.lastgroup != "end" else "heredoc"
         if kind == "quote":
-            position = end_of_string(text, token.end())
+            position = _end_of_string(text, token.end())
             header += [text[token.end() : position - 1]] if depth == 0 else []
         elif kind == "open":
             start = position if depth == 0 else start
@@ -104,66 +164,31 @@ def blocks(text: str) -> Iterator[Block]:
             )
 
 
-def end_of_string(text: str, position: int) -> int:
-    """Where the string that began before `position` is over; `${ … }` and `%{ … }` inside it may
-    hold strings of their own.
+def _end_of_string(text: str, position: int) -> int:
+    """Return the position after the string that started before `position`.
+
+    `${ … }` and `%{ … }` inside it may contain strings.
     """
     while position < len(text):
-        here = text[position]
-        if here == '"':
+        char = text[position]
+        if char == '"':
             return position + 1
         if text[position : position + 3] in ("$${", "%%{"):
             position += 3
         elif text[position : position + 2] in ("${", "%{"):
-            position = end_of_template(text, position + 2)
+            position = _end_of_template(text, position + 2)
         else:
-            position += 2 if here == "\\" else 1
+            position += 2 if char == "\\" else 1
     return position
 
 
-def end_of_template(text: str, position: int) -> int:
+def _end_of_template(text: str, position: int) -> int:
     depth = 1
     while position < len(text) and depth:
-        here = text[position]
-        if here == '"':
-            position = end_of_string(text, position + 1)
+        char = text[position]
+        if char == '"':
+            position = _end_of_string(text, position + 1)
             continue
-        depth += {"{": 1, "}": -1}.get(here, 0)
+        depth += {"{": 1, "}": -1}.get(char, 0)
         position += 1
     return position
-
-
-def fingerprint(directory: Path, backend_config: str | None, version: str) -> str:
-    """Changes whenever another `init` is due: binary, backend, providers, modules, lock file,
-    backend configuration.
-
-    A provider that a resource merely implies is not seen here: there Terraform itself asks for
-    `init`."""
-    linked = [block.body for block in all_blocks(directory) if block.kind in LINKED]
-    files = [
-        LOCK_FILE,
-        *([backend_config] if backend_config else []),
-        *(path.name for path in sorted(directory.glob("*.tf.json"))),
-    ]
-    texts = [
-        version,
-        *linked,
-        *(text_of(directory / name) if (directory / name).is_file() else "" for name in files),
-    ]
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
-
-
-def backend(directory: Path) -> Backend | None:
-    """The backend that `init` wrote down; None before `init`, and for a local state."""
-    path = directory / DATA / "terraform.tfstate"
-    if not path.is_file():
-        return None
-    found = json_document(path).get("backend") or {}
-    config = found.get("config") if isinstance(found, dict) else None
-    if not isinstance(found, dict) or not isinstance(config, dict | None):
-        raise ConfigError(
-            f"Terraform file {path}",
-            "its backend is no object",
-            f"remove {path.parent}, then: inv tf.init",
-        )
-    return Backend(str(found.get("type", "")), config or {})

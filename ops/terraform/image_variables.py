@@ -1,9 +1,9 @@
-"""What every plan is given for images: the target's new one, and for every other service the one
-that it runs.
+"""Values of the image variables of a plan.
 
-Measured: a plan with only the target's variable moved the other service back to its default image
-(anchors.md). So all of them go along, read from each service's own revision, and a service that
-can't be read stops the plan."""
+Every plan sets the variable of every service: the deployed service's to the new image, the others'
+to the image that they are running. A plan with only the deployed service's variable would set the
+other services back to the default image. A service whose image cannot be read stops the plan.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ops.core.parallel import gather
 from ops.platform import Platform
 from ops.terraform import program
 from ops.terraform.program import TerraformProgram
-from ops.terraform.rules.scope import undeclared, value_for
+from ops.terraform.rules.scope import undeclared_variables, variable_value
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
 
 
 def names(platform: Platform) -> dict[str, str]:
-    """Service → its image variable, of those that have one."""
+    """Return service → image variable, for the services that have one."""
     services = platform.settings.environment.services
     return {
         name: service.image_variable for name, service in services.items() if service.image_variable
@@ -35,47 +35,54 @@ def names(platform: Platform) -> dict[str, str]:
 
 
 def values(platform: Platform, *, target: str | None = None, image: str = "") -> dict[str, str]:
-    """Variable → value for every service; `image` for `target`, the running one for the others.
+    """Return variable → value for every service: `image` for `target`, else the running one.
 
-    Raises Refused where an image can't be read or said, ConfigError where the target has no
-    variable."""
-    wanted = names(platform)
-    if target is not None and target not in wanted:
-        why = "rollout: terraform changes the image by it"
+    Raises Refused for an image that cannot be read or expressed, ConfigError if the target has no
+    variable.
+    """
+    variables = names(platform)
+    if target is not None and target not in variables:
         where = f"environments.{platform.settings.name}.services.{target}"
         raise ConfigError(
             f"service {target} has no image_variable",
-            why,
+            "with rollout: terraform the image is changed by it",
             f"add {where}.image_variable to invoke.yaml",
         )
-    running = images(platform, [name for name in wanted if name != target])
-    found = {**running, **({target: image} if target else {})}
+    images = _running_images(platform, [name for name in variables if name != target])
+    if target:
+        images[target] = image
+    services = platform.settings.environment.services
     return {
-        wanted[name]: value(platform.settings.environment.services[name], name, each)
-        for name, each in found.items()
+        variables[name]: _variable_value(services[name], name, each)
+        for name, each in images.items()
     }
 
 
-def images(platform: Platform, services: Iterable[str]) -> dict[str, str]:
-    """Service → the image that its own revision names. One that does not exist yet is said, and
-    left to the configuration's default.
+def _running_images(platform: Platform, services: Iterable[str]) -> dict[str, str]:
+    """Return service → the image of its own revision.
+
+    A service that does not exist yet is reported, and left to the variable's default.
     """
-    read = gather(**{name: partial(image, platform, name) for name in services})
+    read = gather(**{name: partial(_running_image, platform, name) for name in services})
+    images = {}
     for name, each in read.items():
         if isinstance(each, Unknown):
             why = (
-                f"{each.why}; without it Terraform would fall back to the variable's default, "
-                f"and move {name}"
+                f"{each.why}; without it Terraform would use the variable's default, and change "
+                f"{name}"
             )
             raise Refused(f"the image of {name} could not be read", why, "inv preflight")
         if each is None:
-            ui.progress(f"{name} does not exist yet: its image is left to Terraform's default")
-    return {name: str(each) for name, each in read.items() if each is not None}
+            ui.progress(f"{name} does not exist yet: Terraform uses its default image")
+        else:
+            images[name] = str(each)
+    return images
 
 
-def image(platform: Platform, name: str) -> str | None:
-    """What `name` runs, by its service's own revision (never the family's latest); None where there
-    is no such service.
+def _running_image(platform: Platform, name: str) -> str | None:
+    """Return the image of the service's own revision; None if there is no such service.
+
+    The family's latest revision may be another one.
     """
     environment, service = platform.settings.environment, platform.settings.service(name)
     state = ecs.service(platform.cloud, environment.cluster, service.ecs_service)
@@ -84,34 +91,30 @@ def image(platform: Platform, name: str) -> str | None:
     revision = ecs.task_definition(platform.cloud, state.task_definition)
     container = revision.container(service.container) if revision else None
     if container is None:
-        what = f"container {service.container} in {state.task_definition}"
         raise OpsError(
-            what,
+            f"container {service.container} in {state.task_definition}",
             "the service's task definition has no such container",
             "correct `container` in invoke.yaml",
         )
     return str(container["image"])
 
 
-def value(service: Service, name: str, image: str) -> str:
-    """The image as its variable takes it."""
-    found = value_for(service.image_variable_kind, image)
+def _variable_value(service: Service, name: str, image: str) -> str:
+    """Return the image as its variable takes it."""
+    found = variable_value(service.image_variable_kind, image)
     if found is None:
-        why = f"{name} runs {image}, which has no tag to give"
         raise Refused(
             f"variable {service.image_variable} takes a tag",
-            why,
+            f"{name} runs {image}, which has no tag",
             "deploy it by a tag, or set image_variable_kind: uri",
         )
     return found
 
 
-def refuse_undeclared(platform: Platform, tf: TerraformProgram) -> None:
-    """Before anything: every image variable of the configuration is declared. Raises ConfigError
-    naming the nearest one.
-    """
-    declared = program.variables(tf)
-    for service, variable in undeclared(names(platform), declared):
+def check_declared(platform: Platform, tf: TerraformProgram) -> None:
+    """Raise ConfigError for an image variable that no file declares, naming the nearest one."""
+    declared = program.declared_variables(tf)
+    for service, variable in undeclared_variables(names(platform), declared):
         where = f"environments.{platform.settings.name}.services.{service}.image_variable"
         why = (
             f"no file in {tf.directory} declares it; Terraform would ignore its value, and the "

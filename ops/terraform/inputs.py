@@ -1,7 +1,6 @@
-"""What a Terraform plan reads besides the commit: variable files that git does not have, and
-TF_VAR_* variables.
+"""Inputs of a Terraform plan that git does not have: variable files and TF_VAR_* variables.
 
-Each is known by a digest, so that a change can be noticed later without its values being kept.
+Only digests are recorded, so that a change can be noticed later without the values.
 """
 
 from __future__ import annotations
@@ -15,42 +14,44 @@ from ops.core.errors import ConfigError
 from ops.terraform.program import TerraformProgram
 from ops.tools import git
 
-LOADED = ("terraform.tfvars", "terraform.tfvars.json", "*.auto.tfvars", "*.auto.tfvars.json")
-VARIABLE = "TF_VAR_"
-LENGTH = 8  # bytes of a digest
+_AUTOMATIC = (
+    "terraform.tfvars",
+    "terraform.tfvars.json",
+    "*.auto.tfvars",
+    "*.auto.tfvars.json",
+)
+_VARIABLE = "TF_VAR_"
+_DIGEST_BYTES = 8
 
 
 def digests(tf: TerraformProgram) -> dict[str, str]:
-    """Variable file or TF_VAR_* name → digest, of all that is not committed. Raises ConfigError for
-    an unreadable file.
+    """Return variable file or TF_VAR_* name → digest, of all that is not committed.
+
+    Raises ConfigError for an unreadable file.
     """
-    paths = sorted(files(tf))
-    versioned = git.tracked(tf.directory, paths)
+    paths = sorted(_variable_files(tf))
+    tracked = git.tracked(tf.directory, paths)
     found = {
-        os.path.relpath(path, tf.directory): content(path)
-        for path in paths
-        if path not in versioned
+        os.path.relpath(path, tf.directory): _read(path) for path in paths if path not in tracked
     }
     found |= {
-        name: value.encode() for name, value in tf.variables.items() if name.startswith(VARIABLE)
+        name: value.encode() for name, value in tf.environment.items() if name.startswith(_VARIABLE)
     }
-    return {name: digest(name, text) for name, text in sorted(found.items())}
+    return {name: _digest(name, content) for name, content in sorted(found.items())}
 
 
-def files(tf: TerraformProgram) -> set[Path]:
-    """Every variable file that Terraform loads by itself, the configured ones, and init's
-    -backend-config.
-    """
-    named = [name for name in (tf.backend_config, *tf.var_files) if name]
-    return {*by_itself(tf.directory), *(tf.directory / name for name in named)}
+def _variable_files(tf: TerraformProgram) -> set[Path]:
+    """Return the automatic and configured variable files, and init's -backend-config."""
+    configured = [name for name in (tf.backend_config, *tf.var_files) if name]
+    return {*_automatic_files(tf.directory), *(tf.directory / name for name in configured)}
 
 
-def by_itself(directory: Path) -> Iterator[Path]:
-    for pattern in LOADED:
+def _automatic_files(directory: Path) -> Iterator[Path]:
+    for pattern in _AUTOMATIC:
         yield from (path for path in directory.glob(pattern) if path.is_file())
 
 
-def content(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -59,8 +60,6 @@ def content(path: Path) -> bytes:
         ) from None
 
 
-def digest(name: str, text: bytes) -> str:
-    """Slow on purpose: digests are kept where a team reads them, and a variable may be a
-    password.
-    """
-    return hashlib.scrypt(text, salt=name.encode(), n=2**14, r=8, p=1, dklen=LENGTH).hex()
+def _digest(name: str, content: bytes) -> str:
+    """Hash slowly, on purpose: a team can read the digests, and a variable may be a password."""
+    return hashlib.scrypt(content, salt=name.encode(), n=2**14, r=8, p=1, dklen=_DIGEST_BYTES).hex()

@@ -1,5 +1,6 @@
-"""Reading what Terraform prints: `-json` lines where a command has them, else its text, into
-diagnostics and a lock's owner.
+"""Parse what Terraform prints: diagnostics, progress, and the owner of a lock.
+
+The source is the `-json` lines of a command that has them, or else its text.
 """
 
 from __future__ import annotations
@@ -7,25 +8,27 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 from ops.core.redaction.redact import redacted
 from ops.terraform.facts import Diagnostic, StateLock
 
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
-BOX = re.compile(r"^[│╷╵|] ?", re.M)
-HEAD = re.compile(r"^(?P<severity>Error|Warning): (?P<summary>.+)$", re.M)
-FAILURE = re.compile(r"(failed|error)\b", re.I)
-CODE = re.compile(r"^\s*on .+ line \d+.*:\n\s*\d+:\s*(?P<code>.+)$", re.M)
-LOCK_INFO = re.compile(r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", re.M)
-REPORTED = frozenset(
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_BOX = re.compile(r"^[│╷╵|] ?", re.M)
+_HEAD = re.compile(r"^(?P<severity>Error|Warning): (?P<summary>.+)$", re.M)
+_FAILURE = re.compile(r"(failed|error)\b", re.I)
+_CODE = re.compile(r"^\s*on .+ line \d+.*:\n\s*\d+:\s*(?P<code>.+)$", re.M)
+_LOCK_INFO = re.compile(
+    r"^\s*(ID|Path|Operation|Who|Version|Created|Info):[ \t]*(.*?)[ \t]*$", re.M
+)
+_PROGRESS_TYPES = frozenset(
     {"apply_start", "apply_progress", "apply_complete", "apply_errored", "change_summary"}
 )
 
 
-def message(line: str) -> dict[str, Any] | None:
-    """One line of `-json` output; None for any other line."""
+def _json_line(line: str) -> dict[str, Any] | None:
+    """Parse a line of `-json` output; None for any other line."""
     if not line.startswith("{"):
         return None
     try:
@@ -36,110 +39,74 @@ def message(line: str) -> dict[str, Any] | None:
 
 
 def diagnostics(output: str) -> tuple[Diagnostic, ...]:
-    """Every error and warning in what a command printed, redacted, errors first."""
-    found = [*of_lines(output), *of_text(output)]
+    """Return every error and warning that a command printed, redacted, errors first."""
+    found = [_redacted(each) for each in (*_json_diagnostics(output), *_text_diagnostics(output))]
     return tuple(sorted(dict.fromkeys(found), key=lambda each: each.severity != "error"))
 
 
-def of_lines(output: str) -> Iterator[Diagnostic]:
-    for line in output.splitlines():
-        said = message(line)
-        if said is None or said.get("type") != "diagnostic":
-            continue
-        found = said.get("diagnostic")
-        if not isinstance(found, dict):
-            found = {"severity": said.get("@level"), "summary": said.get("@message") or found}
-        snippet = found.get("snippet")
-        code = str((snippet.get("code") if isinstance(snippet, dict) else None) or "").strip()
-        yield Diagnostic(
-            str(found.get("severity")),
-            clean(found.get("summary")),
-            clean(found.get("detail")),
-            clean(code),
-        )
-
-
-def of_text(output: str) -> Iterator[Diagnostic]:
-    """`Error: …` and `Warning: …`, each up to the next; lines of `-json` are left out."""
-    text = plain(output)
-    heads = list(HEAD.finditer(text))
-    for position, head in enumerate(heads):
-        until = heads[position + 1].start() if position + 1 < len(heads) else len(text)
-        detail = text[head.end() : until].strip()
-        code = CODE.search(detail)
-        yield Diagnostic(
-            head["severity"].lower(),
-            clean(head["summary"]),
-            clean(detail),
-            clean(code["code"]) if code else "",
-        )
-
-
-def plain(output: str) -> str:
-    """What it printed as text: without the lines of `-json`, colours and boxes."""
-    return "\n".join(
-        line for line in BOX.sub("", ANSI.sub("", output)).splitlines() if message(line) is None
+def _redacted(found: Diagnostic) -> Diagnostic:
+    return replace(
+        found,
+        summary=_clean(found.summary),
+        detail=_clean(found.detail),
+        code=_clean(found.code.strip()),
     )
 
 
-def clean(value: object) -> str:
+def _json_diagnostics(output: str) -> Iterator[Diagnostic]:
+    for line in output.splitlines():
+        found = _json_line(line)
+        if found is not None and found.get("type") == "diagnostic":
+            yield Diagnostic.from_document(found)
+
+
+def _text_diagnostics(output: str) -> Iterator[Diagnostic]:
+    """Yield each `Error: …` and `Warning: …` of the text, up to the next one."""
+    text = plain_text(output)
+    heads = list(_HEAD.finditer(text))
+    for position, head in enumerate(heads):
+        end = heads[position + 1].start() if position + 1 < len(heads) else len(text)
+        detail = text[head.end() : end].strip()
+        code = _CODE.search(detail)
+        yield Diagnostic(
+            head["severity"].lower(), head["summary"], detail, code["code"] if code else ""
+        )
+
+
+def plain_text(output: str) -> str:
+    """Return the text without lines of `-json`, colours and boxes."""
+    lines = _BOX.sub("", _ANSI.sub("", output)).splitlines()
+    return "\n".join(line for line in lines if _json_line(line) is None)
+
+
+def _clean(value: object) -> str:
     return redacted("" if value is None else value).strip()
 
 
-def own_words(output: str) -> str:
-    """What a command says that has no diagnostic: its line of failure (`Failed to unlock state:
-    …`), else its last one.
+def failure_line(output: str) -> str:
+    """Return the line of a failure without diagnostic, or else the last line.
+
+    Sample: `Failed to unlock state: …`.
     """
-    lines = [line.strip() for line in plain(output).splitlines() if line.strip()]
-    return clean(next((line for line in lines if FAILURE.match(line)), lines[-1] if lines else ""))
-
-
-def progress(line: str) -> str | None:
-    """What a person wants to see of a `-json` line of `apply` or `plan`; None for the rest."""
-    said = message(line)
-    if said is None:
-        return None
-    if said.get("type") == "diagnostic" and said.get("@level") == "warn":
-        return clean(said.get("@message"))
-    return clean(said.get("@message")) if str(said.get("type")) in REPORTED else None
-
-
-def lock_in(text: str) -> StateLock | None:
-    """The owner that a refused lock names (`Lock Info:`); None where there is none."""
-    _, mark, info = text.partition("Lock Info:")
-    found = dict(LOCK_INFO.findall(info)) if mark else {}
-    return lock_of(found, "terraform") if found.get("ID") else None
-
-
-def lock_of(info: dict[str, Any], store: str) -> StateLock:
-    """A lock from Terraform's own record of it (the same fields in S3, DynamoDB, a local file and
-    error texts).
-    """
-    named = {key.lower(): str(value or "") for key, value in info.items()}
-    return StateLock(
-        id=named.get("id", ""),
-        who=named.get("who", ""),
-        operation=named.get("operation", ""),
-        created=moment(named.get("created", "")),
-        version=named.get("version", ""),
-        path=named.get("path", ""),
-        store=store,
+    lines = [line.strip() for line in plain_text(output).splitlines() if line.strip()]
+    return _clean(
+        next((line for line in lines if _FAILURE.match(line)), lines[-1] if lines else "")
     )
 
 
-def moment(text: str) -> datetime | None:
-    """`2026-11-22T23:00:00.123456789Z` or `2026-11-22 23:00:00.12 +0000 UTC`, as Go writes a time
-    in JSON and in text.
+def progress_text(line: str) -> str | None:
+    """Return the message of a progress line of `plan -json` or `apply -json`; None for others."""
+    found = _json_line(line)
+    if found is None:
+        return None
+    warning = found.get("type") == "diagnostic" and found.get("@level") == "warn"
+    if warning or str(found.get("type")) in _PROGRESS_TYPES:
+        return _clean(found.get("@message"))
+    return None
 
-    None for anything else, an impossible date included: the age is unknown then.
-    """
-    found = re.match(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?", text)
-    if not found:
-        return None
-    day, clock, _, zone = found.groups()
-    try:
-        return datetime.fromisoformat(
-            f"{day}T{clock}{'+00:00' if zone in (None, 'Z') else zone}"
-        ).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+
+def lock_from_error(text: str) -> StateLock | None:
+    """Return the lock that an error names after `Lock Info:`, or None."""
+    _, mark, info = text.partition("Lock Info:")
+    found = dict(_LOCK_INFO.findall(info)) if mark else {}
+    return StateLock.from_document(found, "terraform") if found.get("ID") else None

@@ -1,5 +1,6 @@
-"""Saved plans on disk: each with a note of what it was made from, both for their owner alone, both
-gone after their apply.
+"""Saved plans on disk, each with its metadata; readable by their owner only.
+
+Both files are deleted after the apply.
 """
 
 from __future__ import annotations
@@ -7,19 +8,18 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-from datetime import UTC, datetime
 from pathlib import Path
 
 from ops.core import files
 from ops.core.errors import Refused
-from ops.terraform.facts import SavedPlan, StateVersion
+from ops.terraform.facts import SavedPlan
 from ops.terraform.program import TerraformProgram
 
-PLAN = "plan"
+DEFAULT_NAME = "plan"
 
 
-def owner() -> str:
-    """Who plans, and where."""
+def current_user() -> str:
+    """Return `user@host`, for the metadata of a plan."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
@@ -27,43 +27,35 @@ def owner() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def note(saved: SavedPlan) -> Path:
-    """Beside a saved plan: what it was made from."""
-    return saved.file.with_suffix(".json")
+def plan_file(tf: TerraformProgram, name: str = DEFAULT_NAME) -> Path:
+    """Return the path of a plan file; without a name, of the one that `tf.apply` applies."""
+    return tf.own_folder / f"{name}.tfplan"
 
 
-def store(saved: SavedPlan) -> None:
-    """Write the note beside a plan that was just made."""
-    files.write_json(note(saved), saved.as_document(), mode=0o600)
+def save_metadata(saved: SavedPlan) -> None:
+    """Write the metadata of a plan that was just made."""
+    files.write_json(_metadata_file(saved.file), saved.as_document(), mode=0o600)
 
 
-def stored(tf: TerraformProgram) -> SavedPlan:
-    """The plan that `tf.plan` saved. Raises Refused where there is none."""
-    file = tf.own / f"{PLAN}.tfplan"
+def load(tf: TerraformProgram) -> SavedPlan:
+    """Return the plan that `tf.plan` saved. Raises Refused if there is none."""
+    file = plan_file(tf)
     try:
-        found = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        state = StateVersion(int(found["serial"]), str(found["lineage"]))
-        saved = SavedPlan(
-            file,
-            found["commit"],
-            state,
-            found["made_at"],
-            found["by"],
-            tuple(found["uncommitted"]),
-            found["images"],
-        )
-        saved.age_s(datetime.now(UTC))
+        found = json.loads(_metadata_file(file).read_text(encoding="utf-8"))
+        saved = SavedPlan.from_document(file, found)
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise Refused(
-            "there is no saved plan to apply",
-            "only a plan that was shown is applied",
-            "inv tf.plan",
-        ) from None
+        why = "only a plan that tf.plan saved and printed is applied"
+        raise Refused("there is no saved plan to apply", why, "inv tf.plan") from None
     if not file.is_file():
         raise Refused("there is no saved plan to apply", f"{file} is gone", "inv tf.plan")
     return saved
 
 
 def discard(saved: SavedPlan) -> None:
-    for file in (saved.file, note(saved)):
+    """Delete a plan and its metadata."""
+    for file in (saved.file, _metadata_file(saved.file)):
         file.unlink(missing_ok=True)
+
+
+def _metadata_file(file: Path) -> Path:
+    return file.with_suffix(".json")

@@ -1,16 +1,16 @@
-"""How a Terraform process is run: it holds a lock and writes a state, so it is never killed while
-it may still end by itself.
+"""Run Terraform processes without ever killing one that may still end by itself.
 
-Ctrl-C, SIGTERM, SIGHUP and our own time limit all become exactly one SIGINT, on which Terraform
-stops what it does, writes its state and frees its lock. It is waited for, up to `ENDING`; a second
-interrupt meanwhile only says so (a second SIGINT makes Terraform drop everything, and the lock and
-the state with it). The provider plugins ignore SIGINT by themselves. So that no interrupt comes at
-a moment that nobody thought of, none is raised while Terraform runs: they are noted, and raised
-when it has ended.
+A Terraform process holds a lock and writes a state. Ctrl-C, SIGTERM, SIGHUP and our own time limit
+all become exactly one SIGINT, on which Terraform ends its step, writes its state and releases its
+lock. It is waited for, up to `_GRACE_S`. A second interrupt meanwhile is only reported: a second
+SIGINT would make Terraform drop everything, the lock and the state included. The provider plugins
+ignore SIGINT by themselves. No interrupt is raised in our own code while Terraform runs; the first
+one is raised when it has ended.
 
-And a kill -9 of ours must not be Terraform's: it writes into a file that is read along here, since
-a pipe that has lost its reader kills it at its next line, in the middle of an apply, with the lock
-held `[ran]`."""
+A kill -9 of this process must not end Terraform either. So it writes into a file that is read here
+as it grows: a pipe that has lost its reader kills Terraform at its next line, in the middle of an
+apply, with the lock held.
+"""
 
 from __future__ import annotations
 
@@ -31,100 +31,99 @@ from ops.core import ui
 from ops.core.errors import OpsError, TimedOut
 from ops.tools import shell
 
-ENDING = 600.0  # seconds that an interrupted Terraform has to write its state
-LOOK = 0.05  # seconds between two looks at what it has written
-CHUNK = 1 << 20
-SIGNALS = tuple(
+_GRACE_S = 600.0  # for an interrupted Terraform to write its state
+_POLL_S = 0.05
+_CHUNK = 1 << 20
+_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 
 
 @dataclass
 class RunningProcess:
-    """A Terraform under way, and how far its output has been read. `once`: the one interrupt that
-    it may get.
+    """A Terraform in progress; `offset` is how far its output has been read.
+
+    `_interrupts` holds the one SIGINT that it may get.
     """
 
     process: subprocess.Popen[bytes]
     output: IO[bytes]
     on_line: Callable[[str], None] | None
-    read: int = 0
-    rest: bytes = b""
-    once: Iterator[int] = field(default_factory=lambda: iter((signal.SIGINT,)))
+    offset: int = 0
+    _partial: bytes = b""
+    _interrupts: Iterator[int] = field(default_factory=lambda: iter((signal.SIGINT,)))
 
-    def take(self) -> None:
-        """Tell the lines that have come (by `pread`: the child writes through the same file
-        offset).
-        """
-        while chunk := os.pread(self.output.fileno(), CHUNK, self.read):
-            self.read += len(chunk)
-            *lines, self.rest = (self.rest + chunk).split(b"\n")
+    def poll(self) -> bool:
+        """Report new lines, and return whether the process has ended."""
+        ended = self.process.poll() is not None
+        self._report_lines()
+        return ended
+
+    def _report_lines(self) -> None:
+        # pread: the child writes through the same file offset
+        while chunk := os.pread(self.output.fileno(), _CHUNK, self.offset):
+            self.offset += len(chunk)
+            *lines, self._partial = (self._partial + chunk).split(b"\n")
             for line in lines:
                 if self.on_line:
                     self.on_line(shell.decode_line(line))
 
-    def ended(self) -> bool:
-        """Whether it has; either way, what it has said until now is told."""
-        ended = self.process.poll() is not None
-        self.take()
-        return ended
-
     def interrupt(self) -> None:
-        """Its one SIGINT, from wherever it is asked for first: a signal's handler may run in the
-        middle of this.
-        """
-        for number in self.once:
-            self.send(number)
+        """Send SIGINT once; a signal handler may call this in the middle of another call."""
+        for number in self._interrupts:
+            self._send(number)
+
+    def kill(self) -> None:
+        self._send(signal.SIGKILL)
+        self.process.wait()
 
     def text(self) -> str:
-        """All that it has said, its last megabytes."""
-        return os.pread(
-            self.output.fileno(), shell.OUTPUT_LIMIT, max(0, self.read - shell.OUTPUT_LIMIT)
-        ).decode("utf-8", "replace")
+        """Return the last megabytes of its output."""
+        start = max(0, self.offset - shell.OUTPUT_LIMIT)
+        return os.pread(self.output.fileno(), shell.OUTPUT_LIMIT, start).decode("utf-8", "replace")
 
-    def send(self, signal_number: int) -> None:
+    def _send(self, number: int) -> None:
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal_number)
+            os.killpg(self.process.pid, number)
 
 
 class DeferredSignals:
-    """The signals that came while Terraform ran, in order; the first is handed on at once, whatever
-    we are busy with.
-    """
+    """Signals that arrive while Terraform runs; each is passed on as its one interrupt."""
 
     def __init__(self) -> None:
-        self.noted: list[int] = []
-        self.before: dict[int, Any] = {}
+        self.received: list[int] = []
         self.running: RunningProcess | None = None
+        self._handlers: dict[int, Any] = {}
 
-    def note(self, number: int, _frame: FrameType | None) -> None:
-        self.noted.append(number)
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        self.received.append(number)
         if self.running:
             self.running.interrupt()
 
     @contextmanager
-    def noticed(self) -> Iterator[None]:
-        """Those that raise something (what is ignored stays so, and another thread has none) are
-        noted until the end of the block.
+    def deferred(self) -> Iterator[None]:
+        """Collect signals until the end of the block.
+
+        An ignored signal stays ignored, and a thread other than the main one receives none.
         """
         if threading.current_thread() is threading.main_thread():
-            self.before = {
+            self._handlers = {
                 number: handler
-                for number in SIGNALS
+                for number in _SIGNALS
                 if callable(handler := signal.getsignal(number))
             }
-        for number in self.before:
-            signal.signal(number, self.note)
+        for number in self._handlers:
+            signal.signal(number, self._receive)
         try:
             yield
         finally:
-            for number, handler in self.before.items():
+            for number, handler in self._handlers.items():
                 signal.signal(number, handler)
 
-    def raised(self) -> None:
-        """What the first of them would have raised at once."""
-        for number in self.noted[:1]:
-            self.before[number](number, None)
+    def raise_first(self) -> None:
+        """Call the original handler of the first signal, if there was one."""
+        for number in self.received[:1]:
+            self._handlers[number](number, None)
 
 
 def run(
@@ -132,74 +131,71 @@ def run(
     cwd: Path,
     env: Mapping[str, str],
     timeout_s: float,
-    more: str,
+    timeout_hint: str,
     on_line: Callable[[str], None] | None = None,
 ) -> shell.Completed:
-    """Run to the program's own end; both its streams are in `stdout`, as they came. `more`: how to
-    give it more than `timeout_s` seconds.
+    """Run a command to its own end; `stdout` of the result holds both of its streams.
 
-    Raises ConfigError (no such program), TimedOut or KeyboardInterrupt, both after that end.
+    `timeout_hint` tells how to raise the time limit. Raises ConfigError (no such program), and
+    TimedOut or KeyboardInterrupt after the command has ended.
     """
-    interrupts = DeferredSignals()
+    signals = DeferredSignals()
     with tempfile.TemporaryFile() as output:
-        with interrupts.noticed():
-            running = interrupts.running = RunningProcess(
+        with signals.deferred():
+            running = signals.running = RunningProcess(
                 shell.start(argv, cwd, env, False, output), output, on_line
             )
             try:
-                late = wait(running, interrupts, timeout_s)
+                timed_out = _wait(running, signals, timeout_s)
             finally:
                 if running.process.poll() is None:
-                    running.send(signal.SIGKILL)
-                    running.process.wait()
-        interrupts.raised()
-        if late:
+                    running.kill()
+        signals.raise_first()
+        if timed_out:
             what = f"{format_argv(argv)} took longer than {timeout_s:g} s"
-            raise TimedOut(what, "it was interrupted and has ended", f"inv tf.locks; {more}")
+            how = f"inv tf.locks; {timeout_hint}"
+            raise TimedOut(what, "it was interrupted and has ended", how)
         return shell.Completed(running.process.returncode, running.text(), "")
 
 
-def wait(running: RunningProcess, interrupts: DeferredSignals, timeout_s: float) -> bool:
-    """To its end; whether only the end of its time brought that about. Raises OpsError where it
-    does not end after its interrupt.
+def _wait(running: RunningProcess, signals: DeferredSignals, timeout_s: float) -> bool:
+    """Wait for the end of a process; return whether only its time limit ended it.
+
+    Raises OpsError if it does not end after its interrupt.
     """
     deadline = time.monotonic() + timeout_s
-    while not interrupts.noted and time.monotonic() < deadline:
-        if running.ended():
+    while not signals.received and time.monotonic() < deadline:
+        if running.poll():
             return False
-        time.sleep(LOOK)
-    why, late, heard = (
-        ("interrupted", False, 1)
-        if interrupts.noted
-        else (f"more than {timeout_s:g} s have passed", True, 0)
-    )
+        time.sleep(_POLL_S)
+    timed_out = not signals.received
+    why = f"more than {timeout_s:g} s have passed" if timed_out else "interrupted"
+    reported = 0 if timed_out else 1
     running.interrupt()
     ui.progress(
-        f"  {why}: Terraform ends its step, writes its state and frees its lock; it is waited for"
+        f"  {why}: waiting for Terraform to end its step, write its state and release its lock"
     )
-    deadline = time.monotonic() + ENDING
-    while not running.ended():
+    deadline = time.monotonic() + _GRACE_S
+    while not running.poll():
         if time.monotonic() >= deadline:
-            raise OpsError(
-                "terraform did not end after its interrupt",
-                f"it is killed after {ENDING:g} s",
-                "inv tf.locks",
-            )
-        if len(interrupts.noted) > heard:
-            heard = len(interrupts.noted)
+            why = f"it is killed after {_GRACE_S:g} s"
+            raise OpsError("terraform did not end after its interrupt", why, "inv tf.locks")
+        if len(signals.received) > reported:
+            reported = len(signals.received)
             ui.progress(
-                "  interrupted already: a kill now would leave the lock held and lose what "
-                "was applied"
+                "  interrupted already: killing Terraform now would leave the lock held and lose "
+                "what was applied"
             )
-        time.sleep(LOOK)
-    return late
+        time.sleep(_POLL_S)
+    return timed_out
 
 
-def document(
+def read_output(
     argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout_s: float
 ) -> shell.Completed:
-    """Run a command that only reads and prints one whole document, however long (`show -json` of a
-    large plan has megabytes).
+    """Run a command that only reads, and return its whole output.
+
+    `show -json` of a large plan prints megabytes.
     """
     process = shell.start(argv, cwd, env, False)
     try:
@@ -224,7 +220,5 @@ def document(
 
 
 def format_argv(argv: Sequence[str]) -> str:
-    """`terraform plan`: the program and its command, without options, which may hold paths and
-    values.
-    """
+    """Format program and command, without options, which may hold paths and values."""
     return " ".join([Path(argv[0]).name, *[word for word in argv[1:3] if not word.startswith("-")]])

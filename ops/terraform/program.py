@@ -1,9 +1,9 @@
-"""The door to Terraform: its own program, run in the environment's directory, with everything that
-it may use said explicitly.
+"""Run Terraform commands in the environment's directory.
 
-Never `-auto-approve`: what is applied is a plan on disk that was shown. Image variables go along as
-`-var` (they are no secrets), after the var files, so that they win, and because Terraform refuses
-an undeclared `-var` where it ignores an undeclared `TF_VAR_x`."""
+Never with `-auto-approve`: only a plan file that was printed is applied. Image variables are passed
+as `-var` (they are not secrets) after the var files, so that they win, and because Terraform
+refuses an undeclared `-var` but ignores an undeclared `TF_VAR_x`.
+"""
 
 from __future__ import annotations
 
@@ -17,267 +17,268 @@ from typing import TYPE_CHECKING, Any
 from ops.core.errors import ConfigError, OpsError
 from ops.core.files import write_atomic
 from ops.terraform import files, process
-from ops.terraform.environment import environment
+from ops.terraform.environment import child_environment
 from ops.terraform.errors import TerraformLocation, translate_error
-from ops.terraform.facts import StateVersion
-from ops.terraform.output import progress
+from ops.terraform.facts import OutputValue, StateVersion
+from ops.terraform.output import progress_text
+from ops.terraform.rules.plan_json import PlanDocument
 from ops.tools.shell import Completed
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-PROGRAM = "terraform"
-# below .terraform, which Terraform keeps out of git: our saved plans (they may hold secrets) and
-# the stamp of init
-OWN = "inv"
-CHANGES = 2  # -detailed-exitcode: there are changes
-Say = Callable[[str], None]
+_PROGRAM = "terraform"
+_OWN_FOLDER = "inv"
+_CHANGES = 2  # exit code of `plan -detailed-exitcode` if there are changes
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class TerraformProgram:
-    """One environment's directory, with the variables that its Terraform runs in (never shown: they
-    may hold keys).
+    """Terraform in one environment's directory.
 
-    `timeout_s` bounds each command; `more` says how to give it more.
+    `environment` is never printed: it may hold keys. `timeout_s` limits each command, and
+    `timeout_hint` tells how to raise it.
     """
 
     directory: Path
-    variables: Mapping[str, str]
-    where: TerraformLocation
+    environment: Mapping[str, str]
+    location: TerraformLocation
     backend_config: str | None
     var_files: tuple[str, ...]
     timeout_s: float
-    more: str = "more time: terraform.timeout in invoke.yaml"
+    timeout_hint: str = "more time: terraform.timeout in invoke.yaml"
 
     def __repr__(self) -> str:
         return f"Terraform({str(self.directory)!r})"
 
     @property
-    def own(self) -> Path:
-        """The folder of our own files."""
-        return self.directory / files.DATA / OWN
+    def own_folder(self) -> Path:
+        """The folder of our own files: saved plans, which may hold secrets, and init's stamp.
 
-    def within(self, seconds: float | None) -> TerraformProgram:
-        """Itself with `--timeout` for each command, where that was given and is shorter."""
+        It is below .terraform, which is not committed.
+        """
+        return self.directory / files.DATA_FOLDER / _OWN_FOLDER
+
+    def limit_timeout(self, seconds: float | None) -> TerraformProgram:
+        """Return a copy with `--timeout` for each command, if that is given and shorter."""
         if seconds is None or seconds >= self.timeout_s:
             return self
-        return replace(self, timeout_s=seconds, more="more time: a longer --timeout")
+        return replace(self, timeout_s=seconds, timeout_hint="more time: a longer --timeout")
 
 
 def connect(settings: Settings) -> TerraformProgram:
-    """The environment's Terraform; nothing is run yet. Raises ConfigError: nothing configured, or a
-    directory or file that isn't there.
+    """Return the environment's Terraform, without running it.
+
+    Raises ConfigError if it is not configured, or a directory or file does not exist.
     """
-    place = settings.environment
-    configured = place.terraform
+    environment = settings.environment
+    configured = environment.terraform
     if configured is None:
         why = "terraform.directory is not configured"
         how = (
-            f"add environments.{settings.name}.terraform to invoke.yaml (the environment dev "
-            f"shows every key)"
+            f"add environments.{settings.name}.terraform to invoke.yaml (the environment dev has "
+            f"every key)"
         )
         raise ConfigError(
-            f"environment {settings.name} has no Terraform", why, place.overlay_hint or how
+            f"environment {settings.name} has no Terraform", why, environment.overlay_hint or how
         )
     directory = settings.source / configured.directory
-    for path in (
-        directory,
-        *(directory / name for name in (configured.backend_config, *configured.var_files) if name),
-    ):
+    names = (configured.backend_config, *configured.var_files)
+    for path in (directory, *(directory / name for name in names if name)):
         if not path.exists():
             how = (
-                "correct environments."
-                + settings.name
-                + ".terraform in invoke.yaml (directory: relative to source; files: to directory)"
+                f"correct environments.{settings.name}.terraform in invoke.yaml (directory: "
+                f"relative to source; files: to directory)"
             )
             raise ConfigError(f"Terraform's {path}", "there is no such file or folder", how)
     login = (
-        f"aws sso login --profile {place.aws.profile}"
-        if place.aws.profile
+        f"aws sso login --profile {environment.aws.profile}"
+        if environment.aws.profile
         else "renew the AWS credentials"
     )
-    where = TerraformLocation(str(directory), configured.backend_config, login)
-    child = environment(settings, os.environ)
     return TerraformProgram(
         directory,
-        child,
-        where,
+        child_environment(settings, os.environ),
+        TerraformLocation(str(directory), configured.backend_config, login),
         configured.backend_config,
         tuple(configured.var_files),
         configured.timeout,
     )
 
 
-def run(
+def _run(
     tf: TerraformProgram,
     what: str,
     *words: str,
-    on_line: Say | None = None,
-    fine: tuple[int, ...] = (0,),
+    on_line: Report | None = None,
+    ok_codes: tuple[int, ...] = (0,),
 ) -> Completed:
-    """One command that may write or lock. Raises what its error means, KeyboardInterrupt and
-    TimedOut after its own end.
+    """Run a command that may write or lock.
+
+    Raises the translation of its error, and KeyboardInterrupt and TimedOut after it has ended.
     """
     done = process.run(
-        [PROGRAM, *words], tf.directory, tf.variables, tf.timeout_s, tf.more, on_line
+        [_PROGRAM, *words], tf.directory, tf.environment, tf.timeout_s, tf.timeout_hint, on_line
     )
-    if done.exit_code not in fine:
-        raise translate_error(what, done.stdout + done.stderr, tf.where)
+    if done.exit_code not in ok_codes:
+        raise translate_error(what, done.stdout + done.stderr, tf.location)
     return done
 
 
-def read(tf: TerraformProgram, what: str, *words: str) -> dict[str, Any]:
-    """The JSON object that a reading command prints; empty where it prints nothing. Raises OpsError
-    for anything else.
+def _read_json(tf: TerraformProgram, what: str, *words: str) -> dict[str, Any]:
+    """Return the JSON object that a reading command prints; empty if it prints nothing.
+
+    Raises OpsError for other output.
     """
-    done = process.document([PROGRAM, *words], tf.directory, tf.variables, tf.timeout_s)
+    done = process.read_output([_PROGRAM, *words], tf.directory, tf.environment, tf.timeout_s)
     if done.exit_code:
-        raise translate_error(what, done.stdout + done.stderr, tf.where)
+        raise translate_error(what, done.stdout + done.stderr, tf.location)
+    by_hand = f"{tf.location.command} {' '.join(words)}"
     try:
         found = json.loads(done.stdout) if done.stdout.strip() else {}
     except (ValueError, RecursionError) as error:
-        raise OpsError(
-            what, f"its output is no JSON ({error})", f"{tf.where.by_hand} {' '.join(words)}"
-        ) from None
+        raise OpsError(what, f"its output is not JSON ({error})", by_hand) from None
     if not isinstance(found, dict):
-        why = f"its output is {type(found).__name__}, not an object"
-        raise OpsError(what, why, f"{tf.where.by_hand} {' '.join(words)}")
+        raise OpsError(what, f"its output is {type(found).__name__}, not an object", by_hand)
     return found
 
 
 def version(tf: TerraformProgram) -> str:
-    """`1.11.4`. Raises ConfigError where there is no such program."""
-    return str(read(tf, "terraform version", "version", "-json").get("terraform_version", ""))
+    """Return the version (`1.11.4`). Raises ConfigError if there is no such program."""
+    found = _read_json(tf, "terraform version", "version", "-json")
+    return str(found.get("terraform_version", ""))
 
 
-def init(tf: TerraformProgram, say: Say) -> None:
-    """Initialise the directory: backend, modules, providers. Never moves or re-points a state: a
-    changed backend is refused.
+def init(tf: TerraformProgram, report: Report) -> None:
+    """Initialise the directory: backend, modules, providers.
+
+    It never moves a state: Terraform refuses a changed backend.
     """
     words = [f"-backend-config={tf.backend_config}"] if tf.backend_config else []
 
-    def installs(line: str) -> None:
+    def report_installation(line: str) -> None:
         if line.startswith("- "):
-            say(f"  {line[2:]}")
+            report(f"  {line[2:]}")
 
-    run(tf, "terraform init", "init", "-input=false", "-no-color", *words, on_line=installs)
-    tf.own.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomic(stamp(tf), files.fingerprint(tf.directory, tf.backend_config, version(tf)))
+    _run(
+        tf,
+        "terraform init",
+        "init",
+        "-input=false",
+        "-no-color",
+        *words,
+        on_line=report_installation,
+    )
+    tf.own_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_atomic(_init_stamp(tf), _fingerprint(tf))
 
 
-def initialised(tf: TerraformProgram) -> bool:
-    """Whether `init` has run with this binary, this backend and these providers and modules."""
+def is_initialised(tf: TerraformProgram) -> bool:
+    """Whether `init` has run with this program, backend, providers and modules."""
     try:
-        known = stamp(tf).read_text(encoding="utf-8")
+        stamp = _init_stamp(tf).read_text(encoding="utf-8")
     except OSError:
         return False
-    return known == files.fingerprint(tf.directory, tf.backend_config, version(tf))
+    return stamp == _fingerprint(tf)
 
 
-def stamp(tf: TerraformProgram) -> Path:
-    return tf.own / "init.stamp"
+def _init_stamp(tf: TerraformProgram) -> Path:
+    return tf.own_folder / "init.stamp"
+
+
+def _fingerprint(tf: TerraformProgram) -> str:
+    return files.fingerprint(tf.directory, tf.backend_config, version(tf))
 
 
 def plan(
     tf: TerraformProgram,
-    into: Path,
+    file: Path,
     images: Mapping[str, str],
     *,
     lock_wait_s: float,
     refresh_only: bool,
-    say: Say,
+    report: Report,
     targets: tuple[str, ...] = (),
 ) -> None:
-    """Make a plan and save it in `into`; nothing else is written. `targets`: only these addresses,
-    and what they depend on.
+    """Make a plan and save it in `file`; nothing else is written.
+
+    `targets` limits it to these addresses and their dependencies.
     """
-    into.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    words = [f"-var-file={name}" for name in tf.var_files] + [
-        f"-var={name}={value}" for name, value in sorted(images.items())
-    ]
-    kind = [
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    words = [
         *(["-refresh-only"] if refresh_only else []),
         *(f"-target={address}" for address in targets),
+        *(f"-var-file={name}" for name in tf.var_files),
+        *(f"-var={name}={value}" for name, value in sorted(images.items())),
     ]
-    run(
+    _run(
         tf,
         "terraform plan",
         "plan",
         "-json",
         "-input=false",
         "-detailed-exitcode",
-        f"-out={into}",
-        waiting(lock_wait_s),
-        *kind,
+        f"-out={file}",
+        _lock_timeout(lock_wait_s),
         *words,
-        on_line=progress_printer(say, summary=False),
-        fine=(0, CHANGES),
+        on_line=_progress_printer(report, summary=False),
+        ok_codes=(0, _CHANGES),
     )
-    into.chmod(0o600)
+    file.chmod(0o600)
 
 
-def show(tf: TerraformProgram, saved: Path) -> dict[str, Any]:
-    """A saved plan as Terraform's JSON ("JSON Output Format": plan representation)."""
-    return read(tf, "terraform show", "show", "-json", str(saved))
+def show(tf: TerraformProgram, file: Path) -> PlanDocument:
+    """Read a saved plan. Raises OpsError for a plan that does not have the documented format."""
+    return PlanDocument.from_document(_read_json(tf, "terraform show", "show", "-json", str(file)))
 
 
-def apply(tf: TerraformProgram, saved: Path, *, lock_wait_s: float, say: Say) -> None:
+def apply(tf: TerraformProgram, file: Path, *, lock_wait_s: float, report: Report) -> None:
     """Apply a saved plan, and nothing but a saved plan."""
-    run(
+    _run(
         tf,
         "terraform apply",
         "apply",
         "-json",
         "-input=false",
-        waiting(lock_wait_s),
-        str(saved),
-        on_line=progress_printer(say, summary=True),
+        _lock_timeout(lock_wait_s),
+        str(file),
+        on_line=_progress_printer(report, summary=True),
     )
 
 
-def waiting(seconds: float) -> str:
+def _lock_timeout(seconds: float) -> str:
     return f"-lock-timeout={max(0, round(seconds))}s"
 
 
-def progress_printer(say: Say, *, summary: bool) -> Say:
+def _progress_printer(report: Report, *, summary: bool) -> Report:
     def on_line(line: str) -> None:
-        translate_error = progress(line)
-        if translate_error and (summary or not translate_error.startswith("Plan:")):
-            say(f"  {translate_error}")
+        text = progress_text(line)
+        if text and (summary or not text.startswith("Plan:")):
+            report(f"  {text}")
 
     return on_line
 
 
-def output(tf: TerraformProgram) -> dict[str, Any]:
-    """Every output: its value, None where it is sensitive."""
-    found = read(tf, "terraform output", "output", "-json", "-no-color")
-    return {
-        name: None
-        if not isinstance(each, dict) or each.get("sensitive", True)
-        else each.get("value")
-        for name, each in found.items()
-    }
+def outputs(tf: TerraformProgram) -> tuple[OutputValue, ...]:
+    """Read all outputs, without the values of sensitive ones."""
+    found = _read_json(tf, "terraform output", "output", "-json", "-no-color")
+    return tuple(OutputValue.from_document(name, found[name]) for name in sorted(found))
 
 
 def state_version(tf: TerraformProgram) -> StateVersion:
-    """Serial and lineage of the state as it is kept now; serial 0 where there is none yet. The
-    state itself is not kept in memory.
-    """
-    found = read(tf, "terraform state", "state", "pull")
-    serial = found.get("serial", 0)
-    if not isinstance(serial, int):
-        raise OpsError(
-            "terraform state", f"its serial is {serial!r}", f"{tf.where.by_hand} state pull"
-        )
-    return StateVersion(serial, str(found.get("lineage", "")))
+    """Read serial and lineage of the current state; serial 0 if there is no state yet."""
+    try:
+        return StateVersion.from_document(_read_json(tf, "terraform state", "state", "pull"))
+    except ValueError as error:
+        raise OpsError("terraform state", str(error), f"{tf.location.command} state pull") from None
 
 
 def force_unlock(tf: TerraformProgram, lock_id: str) -> None:
-    """Take the lock with this id away. Terraform itself refuses another id."""
-    run(tf, f"terraform force-unlock {lock_id}", "force-unlock", "-force", lock_id)
+    """Remove the lock with this id; Terraform refuses another id."""
+    _run(tf, f"terraform force-unlock {lock_id}", "force-unlock", "-force", lock_id)
 
 
-def variables(tf: TerraformProgram) -> frozenset[str]:
-    """The variables that the directory declares."""
-    return files.declared(tf.directory)
+def declared_variables(tf: TerraformProgram) -> frozenset[str]:
+    """Return the variables that the directory declares."""
+    return files.declared_variables(tf.directory)

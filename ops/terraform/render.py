@@ -1,6 +1,4 @@
-"""A plan as a person reads it: one row a resource on stderr, destroys and replacements in red,
-drift told apart from what is intended.
-"""
+"""Print a plan on stderr, with destroys and replacements in red."""
 
 from __future__ import annotations
 
@@ -16,37 +14,36 @@ def print_plan(
     notes: Iterable[str] = (),
     warnings: Iterable[str] = (),
 ) -> None:
-    """Print a plan on stderr: drift first, then the changes, destroys and replacements at their
-    head.
+    """Print drift, then the changes, destroys and replacements first.
 
-    `notes`: what it does beside resources; `warnings`: what makes its effect uncertain.
+    `notes` are what it does besides resource changes, `warnings` what makes its effect uncertain.
     """
-    rows, drifted, beside = tuple(changes), tuple(drift), tuple(notes)
+    rows, drifted, others = tuple(changes), tuple(drift), tuple(notes)
     if drifted:
         ui.progress("changed outside of Terraform (drift):")
         for row in drifted:
-            print_row(row)
+            _print_change(row)
     if rows:
         ui.progress("Terraform would:")
         for row in rows:
-            print_row(row)
-    for note in beside:
+            _print_change(row)
+    for note in others:
         ui.progress(f"  {note}")
     for warning in warnings:
         ui.progress(f"warning: {warning}")
-    ui.progress(summary(rows, beside) if rows or not drifted else f"{len(drifted)} drifted")
+    ui.progress(summary(rows, others) if rows or not drifted else f"{len(drifted)} drifted")
 
 
-def print_row(row: ResourceChange) -> None:
-    for line in row.lines():
-        if row.alarming:
-            red(line)
+def _print_change(change: ResourceChange) -> None:
+    for line in change.lines():
+        if change.alarming:
+            _print_red(line)
         else:
             ui.progress(line)
 
 
-def red(line: str) -> None:
-    """In red on a terminal; anywhere else the word is in capitals already."""
+def _print_red(line: str) -> None:
+    """Print in red on a terminal; elsewhere the verb is in capitals already."""
     if not ui.on_terminal():
         ui.progress(line)
         return

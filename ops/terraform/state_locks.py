@@ -1,12 +1,18 @@
-"""Who holds a Terraform state, read where the backend keeps its lock, without Terraform: S3's lock
-file, a DynamoDB item, a local file.
+"""Read and remove locks on a Terraform state (`tf.locks`, `tf.unlock`).
 
-Sources: the S3 backend's `use_lockfile` (KEY.tflock beside the state) and `dynamodb_table` (LockID
-= BUCKET/KEY, attribute Info)."""
+Locks are read from the backend, without Terraform: an S3 lock file (`use_lockfile`: KEY.tflock
+beside the state), a DynamoDB item (`dynamodb_table`: LockID = BUCKET/KEY, attribute Info), or a
+local file.
+
+A lock names user, host, operation and time, but no process id. So on the owner's host the running
+Terraform processes are checked, and elsewhere only the age of the lock. If the owner may be alive,
+the lock's id must be typed; `--yes` never removes a lock.
+"""
 
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,49 +20,71 @@ from typing import Any
 
 from ops.aws import s3
 from ops.aws.session import AwsSession
+from ops.core import ui
 from ops.core.errors import OpsError, Refused
+from ops.platform import Platform
+from ops.terraform import files, program
 from ops.terraform.facts import Backend, StateLock, TerraformProcess
-from ops.terraform.output import lock_of
+from ops.terraform.rules.policies import why_owner_may_live
+from ops.terraform.workspace import TerraformWorkspace, ensure_initialised
 from ops.tools import shell
 
-PROCESS_TIMEOUT = 15.0
+_PS_TIMEOUT_S = 15.0
 
 
-def held(
+def environment_locks(platform: Platform) -> tuple[StateLock, ...]:
+    """Return the locks on an environment's state.
+
+    Raises ConfigError if it has no Terraform, or no such directory.
+    """
+    return workspace_locks(TerraformWorkspace.of(platform))
+
+
+def workspace_locks(workspace: TerraformWorkspace) -> tuple[StateLock, ...]:
+    """Return the locks on a workspace's state, each once: S3 and DynamoDB may both hold it.
+
+    Neither Terraform nor its `init` is needed.
+    """
+    directory = workspace.tf.directory
+    backend = files.read_backend(directory, workspace.tf.backend_config)
+    cloud, name = workspace.platform.cloud, workspace.config.workspace
+    return tuple({lock.id: lock for lock in read_locks(cloud, backend, name, directory)}.values())
+
+
+def read_locks(
     cloud: AwsSession, backend: Backend | None, workspace: str | None, directory: Path
 ) -> tuple[StateLock, ...]:
-    """Every lock on this state. Raises OpsError for a backend whose locks can't be read from
-    outside.
+    """Read the locks of a backend; None is a local state.
+
+    Raises OpsError for a backend whose locks only Terraform can read.
     """
     kind, config = (backend.type, backend.config) if backend else ("local", {})
     if kind == "s3":
-        return tuple(in_s3(cloud, config, state_key(config, workspace)))
+        return tuple(s3_locks(cloud, config, _state_key(config, workspace)))
     if kind == "local":
-        return tuple(in_folder(directory, config.get("path") or "terraform.tfstate"))
+        return tuple(_local_locks(directory, config.get("path") or "terraform.tfstate"))
     how = f"terraform -chdir={directory} plan names the owner"
     raise OpsError(f"locks of backend {kind}", "only s3, DynamoDB and local ones can be read", how)
 
 
-def state_key(config: Any, workspace: str | None) -> str:
-    """Where the S3 backend keeps a workspace's state."""
+def _state_key(config: Any, workspace: str | None) -> str:
+    """Return the key of a workspace's state in the S3 backend."""
     key = str(config.get("key") or "")
-    return (
-        key
-        if workspace in (None, "default")
-        else f"{config.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
-    )
+    if workspace in (None, "default"):
+        return key
+    return f"{config.get('workspace_key_prefix') or 'env:'}/{workspace}/{key}"
 
 
-def in_s3(cloud: AwsSession, config: Any, key: str) -> Iterator[StateLock]:
-    name, table = str(config.get("bucket")), config.get("dynamodb_table")
-    stored = s3.read(cloud, name, f"{key}.tflock")
+def s3_locks(cloud: AwsSession, config: Any, key: str) -> Iterator[StateLock]:
+    bucket, table = str(config.get("bucket")), config.get("dynamodb_table")
+    stored = s3.read(cloud, bucket, f"{key}.tflock")
     if stored:
-        yield lock_of(dict(stored.document), "s3")
+        yield StateLock.from_document(stored.document, "s3")
     if table:
-        yield from in_table(cloud, str(table), f"{name}/{key}")
+        yield from dynamodb_locks(cloud, str(table), f"{bucket}/{key}")
 
 
-def in_table(cloud: AwsSession, table: str, identifier: str) -> Iterator[StateLock]:
+def dynamodb_locks(cloud: AwsSession, table: str, lock_id: str) -> Iterator[StateLock]:
     missing = Refused(
         f"lock table {table}",
         "there is no such DynamoDB table in this account",
@@ -66,21 +94,22 @@ def in_table(cloud: AwsSession, table: str, identifier: str) -> Iterator[StateLo
         f"lock table {table} (dynamodb:GetItem)", {"ResourceNotFoundException": missing}
     ):
         answer = cloud.client("dynamodb").get_item(
-            TableName=table, Key={"LockID": {"S": identifier}}, ConsistentRead=True
+            TableName=table, Key={"LockID": {"S": lock_id}}, ConsistentRead=True
         )
     info = (answer.get("Item") or {}).get("Info", {}).get("S")
     if info:
-        yield lock_of(parsed(info), "dynamodb")
+        yield StateLock.from_document(_parse_info(info), "dynamodb")
 
 
-def in_folder(directory: Path, state: str) -> Iterator[StateLock]:
+def _local_locks(directory: Path, state: str) -> Iterator[StateLock]:
     path = directory / state
     info = path.with_name(f".{path.name}.lock.info")
     if info.is_file():
-        yield lock_of(parsed(info.read_text(encoding="utf-8")), "local")
+        yield StateLock.from_document(_parse_info(info.read_text(encoding="utf-8")), "local")
 
 
-def parsed(text: str) -> dict[str, Any]:
+def _parse_info(text: str) -> dict[str, Any]:
+    """Parse a lock's record; a malformed one is a lock of which nothing else is known."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -88,31 +117,80 @@ def parsed(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def processes(now: datetime) -> tuple[TerraformProcess, ...]:
-    """Every Terraform that runs on this host, its provider plugins left out (`ps`, as the runbook
-    does).
+def unlock(workspace: TerraformWorkspace, lock_id: str | None) -> StateLock:
+    """Remove a lock whose id was given, or after a confirmation if its owner is gone."""
+    lock = _find_lock(workspace, lock_id)
+    now = datetime.now(UTC)
+    host = socket.gethostname()
+    ui.progress(f"{lock.path}: {lock.describe(now)}")
+    running = terraform_processes(now) if lock.host == host else ()
+    directory = str(workspace.tf.directory.resolve())
+    limit_s = workspace.config.lock_limit
+    why = why_owner_may_live(lock, host, directory, running, now, limit_s)
+    _confirm_removal(lock, why, lock_id)
+    ensure_initialised(workspace)
+    program.force_unlock(workspace.tf, lock.id)
+    return lock
+
+
+def _find_lock(workspace: TerraformWorkspace, lock_id: str | None) -> StateLock:
+    """Return the lock with this id, or any. Raises Refused if there is none."""
+    locks = workspace_locks(workspace)
+    if not locks:
+        why = f"there is no lock on {workspace.tf.directory}'s state"
+        raise Refused("the state is not locked", why, "inv tf.locks")
+    if lock_id is None:
+        return locks[0]
+    found = next((each for each in locks if each.id == lock_id), None)
+    if found is None:
+        why = f"the state's lock is {locks[0].id}, of {locks[0].owner}"
+        how = f"inv tf.locks, then: inv tf.unlock --id {locks[0].id}"
+        raise Refused(f"there is no lock {lock_id}", why, how)
+    return found
+
+
+def _confirm_removal(lock: StateLock, why: str, typed: str | None) -> None:
+    """Raise Refused unless the operator confirms the removal of exactly this lock.
+
+    `why` is the reason why its owner may be alive; then the id must be typed.
     """
-    done = shell.run(["ps", "-A", "-ww", "-o", "pid=,etime=,args="], timeout=PROCESS_TIMEOUT)
-    found = [line.split(None, 2) for line in done.stdout.splitlines()]
+    if why:
+        ui.progress(f"its owner may be alive: {why}")
+    if typed == lock.id:
+        return
+    what = f"removing the lock of {lock.owner}"
+    how = f"wait for it, or: inv tf.unlock --id {lock.id}"
+    if typed is not None or not ui.on_terminal():
+        raise Refused(what, why or "--yes does not confirm this: the lock's id must be given", how)
+    ui.confirm(what, yes=False, typed=lock.id if why else None, next=how)
+
+
+def terraform_processes(now: datetime) -> tuple[TerraformProcess, ...]:
+    """List every Terraform that runs on this host, without its provider plugins (`ps`)."""
+    done = shell.run(["ps", "-A", "-ww", "-o", "pid=,etime=,args="], timeout=_PS_TIMEOUT_S)
+    rows = [line.split(None, 2) for line in done.stdout.splitlines()]
     return tuple(
         TerraformProcess(
-            int(pid), (now - elapsed(age)).astimezone(UTC), command, directory_of(int(pid))
+            int(pid),
+            (now - parse_elapsed(elapsed)).astimezone(UTC),
+            command,
+            _working_directory(int(pid)),
         )
-        for pid, age, command in (each for each in found if len(each) == 3)
+        for pid, elapsed, command in (row for row in rows if len(row) == 3)
         if Path(command.split()[0]).name in ("terraform", "tofu")
     )
 
 
-def directory_of(pid: int) -> str | None:
-    """Where a process works, as Linux shows it; None elsewhere, and for somebody else's."""
+def _working_directory(pid: int) -> str | None:
+    """Return a process's directory on Linux; None elsewhere, and for another user's process."""
     try:
         return str(Path(f"/proc/{pid}/cwd").readlink())
     except OSError:
         return None
 
 
-def elapsed(text: str) -> timedelta:
-    """`[[DD-]HH:]MM:SS`, as ps prints a process's age."""
+def parse_elapsed(text: str) -> timedelta:
+    """Parse `[[DD-]HH:]MM:SS`, the age of a process as ps prints it."""
     days, _, clock = text.rpartition("-")
     parts = [int(part) for part in clock.split(":")]
     hours, minutes, seconds = [0] * (3 - len(parts)) + parts

@@ -68,8 +68,8 @@ CALLS: dict[str, Call] = {
     "secrets.value": lambda cloud: secrets.value(cloud, "db"),
     "secrets.parameter_exists": lambda cloud: secrets.parameter_exists(cloud, "/p"),
     "secrets.text": lambda cloud: secrets.text(cloud, "db"),
-    "state_locks.in_table": lambda cloud: [*state_locks.in_table(cloud, "t", "k")],
-    "state_locks.in_s3": lambda cloud: [*state_locks.in_s3(cloud, {"bucket": "b"}, "k")],
+    "state_locks.dynamodb_locks": lambda cloud: [*state_locks.dynamodb_locks(cloud, "t", "k")],
+    "state_locks.s3_locks": lambda cloud: [*state_locks.s3_locks(cloud, {"bucket": "b"}, "k")],
 }
 MODULES = (session, s3, cloudfront, ec2, ecr, ecs, elb, logs, rds, secrets, state_locks)
 HTML = Response("<html><body>proxy login</body></html>", content_type="text/html")
@@ -82,7 +82,7 @@ ODD = {
     "empty objects": lambda request: answer(request, json.dumps(skeleton(request)), "<a/>"),
 }
 # DynamoDB answers {} where there is no such item; StartDBInstance's answer is not used
-EMPTY_IS_RIGHT = {"state_locks.in_table", "rds.start"}
+EMPTY_IS_RIGHT = {"state_locks.dynamodb_locks", "rds.start"}
 
 
 def answer(request: Request, document: str, xml: str) -> Response:
@@ -112,7 +112,7 @@ def skeleton(request: Request) -> dict[str, Any]:
 
 def test_the_table_has_every_call() -> None:
     """A new function that takes the cloud is tried here, too."""
-    helpers = {"translated_cloudfront", "held"}
+    helpers = {"translated_cloudfront", "read_locks"}
     found = {
         f"{module.__name__.rsplit('.', 1)[1]}.{name}"
         for module in MODULES

@@ -78,7 +78,7 @@ def test_yes_does_not_answer_a_destroy(scene: Scene) -> None:
         (DATABASE, "it destroys or replaces module.db[0].aws_db_instance.main (database)"),
         (
             SERVICE_GONE,
-            "it DESTROYS aws_ecs_service.backend[0], the service that this deploy is about",
+            "it DESTROYS aws_ecs_service.backend[0], the service of this deploy",
         ),
     ],
 )

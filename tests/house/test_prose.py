@@ -26,6 +26,7 @@ CONVERTED = (
     "ssh",
     "state",
     "tasks",
+    "terraform",
     "tools",
 )
 MAX_LENGTH = 90

@@ -12,7 +12,7 @@ from typing import Any
 from ops.aws import session
 from ops.core.config.settings import Settings
 from ops.platform import Platform
-from ops.terraform.plan import TerraformWorkspace
+from ops.terraform.workspace import TerraformWorkspace
 
 KEYS = {"access_key": "AKIAREHEARSAL00000", "secret_key": "rehearsal"}
 MAIN = """

@@ -20,9 +20,11 @@ import httpx
 import pytest
 
 from ops.core.errors import Refused
-from ops.terraform import plan as flow
-from ops.terraform import unlock
+from ops.terraform import state_locks
+from ops.terraform.apply import apply_saved
 from ops.terraform.errors import LockHeld
+from ops.terraform.plan import plan_as_running
+from ops.terraform.workspace import ensure_initialised
 from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground
 from tests.terminal import typed
@@ -47,21 +49,21 @@ DYNAMO = (
 APPLY = """
 import sys
 from pathlib import Path
-from ops.terraform import plan as flow
+from ops.terraform.apply import apply_saved
 from ops.tasks.shared import signals_raised
 from tests.real.terraform_ground import Ground
 with signals_raised():
-    flow.apply_saved(Ground(Path(sys.argv[1]), sys.argv[2]).place(), yes=True)
+    apply_saved(Ground(Path(sys.argv[1]), sys.argv[2]).place(), yes=True)
 """
 
 UNLOCK = """
 import sys
 from pathlib import Path
 from ops.core.errors import Refused
-from ops.terraform import unlock as terraform_locks
+from ops.terraform import state_locks
 from tests.real.terraform_ground import Ground
 try:
-    terraform_locks.unlock(Ground(Path(sys.argv[1]), sys.argv[2]).place(), None)
+    state_locks.unlock(Ground(Path(sys.argv[1]), sys.argv[2]).place(), None)
 except Refused as refused:
     sys.exit(str(refused))
 """
@@ -103,7 +105,7 @@ def applying(ground: Ground) -> tuple[subprocess.Popen[str], int]:
     pid.
     """
     ground.write(main=SLOW)
-    flow.plan_as_running(ground.place())
+    plan_as_running(ground.place())
     command = [sys.executable, "-c", APPLY, str(ground.root), ground.endpoint]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     running = subprocess.Popen(
@@ -128,14 +130,14 @@ def test_a_held_lock_names_its_owner(ground: Ground) -> None:
     place = ground.place()
     identifier = lock(ground)
     with pytest.raises(LockHeld) as found:
-        flow.plan_as_running(place)
+        plan_as_running(place)
     assert (
         found.value.exit_code == 3
         and "ana@laptop holds it for" in found.value.why
         and "inv tf.unlock" in found.value.next
     )
-    (held,) = unlock.held(place)
-    document = unlock.as_document(held)
+    (held,) = state_locks.workspace_locks(place)
+    document = held.as_document(datetime.now(UTC))
     assert (document["id"], document["owner"], document["reason"], document["store"]) == (
         identifier,
         "ana@laptop",
@@ -147,18 +149,18 @@ def test_a_held_lock_names_its_owner(ground: Ground) -> None:
 def test_a_held_lock_is_seen_before_terraform_was_ever_initialised(ground: Ground) -> None:
     """`tf.locks` needs no init, and so no provider: who looks for a lock often has neither."""
     lock(ground)
-    (held,) = unlock.held(ground.place())
+    (held,) = state_locks.workspace_locks(ground.place())
     assert held.who == "ana@laptop" and not (ground.directory / ".terraform").exists()
 
 
 def test_wait_outlasts_a_held_lock(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
-    """`--wait`: the owner is named, and the plan is made as soon as the lock is gone."""
+    """`--lock-wait`: the owner is named, and the plan is made as soon as the lock is gone."""
     lock(ground)
     place = ground.place()
     threading.Timer(
         3.0, lambda: ground.client("s3").delete_object(Bucket="states", Key=KEY)
     ).start()
-    assert flow.plan_as_running(place, wait_s=40).changes
+    assert plan_as_running(place, wait_s=40).changes
     assert "waiting up to 40.0 s for the state's lock: ana@laptop" in capsys.readouterr().err
 
 
@@ -167,17 +169,17 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
     identifier = lock(ground)
     place = ground.place()
     for named, says in (
-        (None, "taking away the lock of ana@laptop"),
+        (None, "removing the lock of ana@laptop"),
         ("another-id", "there is no lock another-id"),
     ):
         with pytest.raises(Refused, match=says) as found:
-            unlock.unlock(place, named)
+            state_locks.unlock(place, named)
         assert f"inv tf.unlock --id {identifier}" in found.value.next
-    assert unlock.unlock(place, identifier).id == identifier
-    assert unlock.held(place) == ()
-    assert flow.plan_as_running(place).changes
+    assert state_locks.unlock(place, identifier).id == identifier
+    assert state_locks.workspace_locks(place) == ()
+    assert plan_as_running(place).changes
     with pytest.raises(Refused, match="the state is not locked"):
-        unlock.unlock(place, identifier)
+        state_locks.unlock(place, identifier)
 
 
 @pytest.mark.parametrize(
@@ -203,12 +205,10 @@ def test_at_a_terminal_it_is_asked(
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", UNLOCK, str(ground.root), ground.endpoint]
     code, screen = typed(command, ground.root, environment, no)
-    assert (
-        code == 1 and question in screen and "error: taking away the lock of ana@laptop" in screen
-    )
-    assert len(unlock.held(ground.place())) == 1
+    assert code == 1 and question in screen and "error: removing the lock of ana@laptop" in screen
+    assert len(state_locks.workspace_locks(ground.place())) == 1
     code, screen = typed(command, ground.root, environment, yes)
-    assert code == 0 and unlock.held(ground.place()) == (), screen
+    assert code == 0 and state_locks.workspace_locks(ground.place()) == (), screen
 
 
 def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
@@ -223,7 +223,7 @@ def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
     (ground.directory / "backend-config.tfvars").write_text(DYNAMO)
     ground.commit()
     place = ground.place()
-    flow.ensure_initialised(place)
+    ensure_initialised(place)
     info = {
         "ID": "11112222-0000",
         "Operation": "OperationTypePlan",
@@ -237,9 +237,9 @@ def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
         Item={"LockID": {"S": "states/dev/terraform.tfstate"}, "Info": {"S": json.dumps(info)}},
     )
     with pytest.raises(LockHeld, match="ben@desk"):
-        flow.plan_as_running(place)
-    assert unlock.unlock(place, "11112222-0000").store == "dynamodb"
-    assert flow.plan_as_running(place).changes
+        plan_as_running(place)
+    assert state_locks.unlock(place, "11112222-0000").store == "dynamodb"
+    assert plan_as_running(place).changes
 
 
 def test_a_kill_in_the_middle_leaves_a_lock_and_the_next_run_says_whose(ground: Ground) -> None:
@@ -251,15 +251,15 @@ def test_a_kill_in_the_middle_leaves_a_lock_and_the_next_run_says_whose(ground: 
     running.communicate(timeout=30)
     place = ground.place()
     with pytest.raises(LockHeld, match=f"@{socket.gethostname()}"):
-        flow.plan_as_running(place)
-    (held,) = unlock.held(place)
-    with pytest.raises(Refused, match="taking away") as found:
-        unlock.unlock(place, None)
+        plan_as_running(place)
+    (held,) = state_locks.workspace_locks(place)
+    with pytest.raises(Refused, match="removing") as found:
+        state_locks.unlock(place, None)
     assert "ago" in found.value.why
-    unlock.unlock(place, held.id)
-    flow.plan_as_running(place)
-    flow.apply_saved(place, yes=True)
-    assert flow.plan_as_running(place).changes == ()
+    state_locks.unlock(place, held.id)
+    plan_as_running(place)
+    apply_saved(place, yes=True)
+    assert plan_as_running(place).changes == ()
 
 
 def test_a_living_owner_on_this_host_is_seen(ground: Ground) -> None:
@@ -267,7 +267,7 @@ def test_a_living_owner_on_this_host_is_seen(ground: Ground) -> None:
     running, pid = applying(ground)
     try:
         with pytest.raises(Refused) as found:
-            unlock.unlock(ground.place(), None)
+            state_locks.unlock(ground.place(), None)
         assert f"pid {pid}" in found.value.why
     finally:
         running.send_signal(signal.SIGINT)
@@ -282,8 +282,8 @@ def test_an_interrupt_in_the_middle_leaves_no_lock(ground: Ground, name: str) ->
     running, pid = applying(ground)
     running.send_signal(getattr(signal, name))
     errors = running.communicate(timeout=60)[1]
-    assert "it is waited for" in errors
+    assert "waiting for Terraform" in errors
     assert not Path(f"/proc/{pid}").exists()
     place = ground.place()
-    assert unlock.held(place) == ()
-    assert {row.action for row in flow.plan_as_running(place).changes} <= {"create", "replace"}
+    assert state_locks.workspace_locks(place) == ()
+    assert {row.action for row in plan_as_running(place).changes} <= {"create", "replace"}

@@ -7,6 +7,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from ops.terraform.rules.plan_json import PlanDocument
+
 REGISTRY = "123456789012.dkr.ecr.us-east-1.amazonaws.com/davidshaevel"
 FAMILY = "arn:aws:ecs:us-east-1:123456789012:task-definition/dev-backend"
 
@@ -109,3 +111,8 @@ def plan(*changes: dict[str, Any], drift: tuple[dict[str, Any], ...] = ()) -> di
         "applyable": True,
         "errored": False,
     }
+
+
+def parsed(*changes: dict[str, Any], drift: tuple[dict[str, Any], ...] = ()) -> PlanDocument:
+    """The plan of `plan`, as the rules read it."""
+    return PlanDocument.from_document(plan(*changes, drift=drift))

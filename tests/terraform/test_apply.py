@@ -65,7 +65,7 @@ def test_a_login_that_expires_in_mid_apply(
     assert ended.verdict is Verdict.FAILED
     assert (
         "the login has expired" in ended.why
-        and "what was applied before stands in the state" in ended.why
+        and "what was applied before is in the state" in ended.why
     )
     assert ended.next == "renew the AWS credentials, then run it again"
     assert statuses(ended)[-1] == ("tf-apply", "undone") and ended.journal.left == []
@@ -90,7 +90,7 @@ def test_a_state_that_could_not_be_written(scene: Scene) -> None:
     ("wait_s", "asked"), [(0.0, "-lock-timeout=30s"), (300.0, "-lock-timeout=300s")]
 )
 def test_a_state_that_is_locked_at_the_apply(scene: Scene, wait_s: float, asked: str) -> None:
-    """Terraform waits as long as for the plan, and for `--wait`; then the deploy is refused:
+    """Terraform waits as long as for the plan, and for `--lock-wait`; then the deploy is refused:
     nothing was changed, nothing is taken back.
     """
     scene.script(apply=[[LOCKED], [LOCKED]])
@@ -129,7 +129,7 @@ def test_a_plan_is_tried_again_and_an_apply_is_not(
     ended = scene.run(scene.release())
     assert ended.verdict is Verdict.FAILED and "connection reset by peer" in ended.why
     assert (
-        "  terraform plan: connection reset by peer: this passes; again in 5 s"
+        "  terraform plan: connection reset by peer: retrying in 5 s"
         in capsys.readouterr().err.splitlines()
     )
     images = [

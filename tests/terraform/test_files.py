@@ -12,8 +12,8 @@ import pytest
 from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError
 from ops.terraform import program
-from ops.terraform.environment import environment
-from ops.terraform.files import LOCK_FILE, backend, declared, fingerprint
+from ops.terraform.environment import child_environment
+from ops.terraform.files import LOCK_FILE, declared_variables, fingerprint, read_backend
 
 TRICKY = r"""
 # variable "commented" {}
@@ -57,18 +57,25 @@ def test_declared_variables_are_found_through_every_disguise(tmp_path: Path) -> 
     )
     (tmp_path / "list.tf.json").write_text(json.dumps({"variable": [{"json_two": {}}]}))
     (tmp_path / "notes.txt").write_text('variable "no_file_of_terraform" {}')
-    assert declared(tmp_path) == {"plain", "bare", "tricky", "last", "json_one", "json_two"}
+    assert declared_variables(tmp_path) == {
+        "plain",
+        "bare",
+        "tricky",
+        "last",
+        "json_one",
+        "json_two",
+    }
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """Not UTF-8, or no JSON: which file, and why."""
     (tmp_path / "bad.tf").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match=r"bad\.tf"):
-        declared(tmp_path)
+        declared_variables(tmp_path)
     (tmp_path / "bad.tf").unlink()
     (tmp_path / "bad.tf.json").write_text("{")
     with pytest.raises(ConfigError, match="it is no JSON"):
-        declared(tmp_path)
+        declared_variables(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -100,12 +107,12 @@ def test_init_is_due_only_when_what_it_reads_has_changed(
 
 def test_the_backend_is_the_one_that_init_wrote_down(tmp_path: Path) -> None:
     """Read from `.terraform/terraform.tfstate`; before init there is none."""
-    assert backend(tmp_path) is None
+    assert read_backend(tmp_path, None) is None
     (tmp_path / ".terraform").mkdir()
     (tmp_path / ".terraform" / "terraform.tfstate").write_text(
         '{"backend": {"type": "s3", "config": {"bucket": "b"}}}'
     )
-    found = backend(tmp_path)
+    found = read_backend(tmp_path, None)
     assert found is not None and (found.type, found.config["bucket"]) == ("s3", "b")
 
 
@@ -133,7 +140,7 @@ def test_a_rehearsal_never_sees_this_machines_credentials(
     """With an overlay: its endpoint and dummy keys, nothing of AWS_*, and what Terraform needs to
     find its plugins.
     """
-    child = environment(settings(aws=OVERLAY, overlay="x.yaml"), MACHINE)
+    child = child_environment(settings(aws=OVERLAY, overlay="x.yaml"), MACHINE)
     assert (
         child["AWS_ENDPOINT_URL"] == "http://127.0.0.1:5"
         and child["AWS_ACCESS_KEY_ID"] == "AKIADUMMY"
@@ -163,7 +170,7 @@ def test_a_profile_wins_over_keys_in_the_variables(settings: Callable[..., Setti
     """In AWS's SDK for Go keys would win over the profile, so they are not handed on; a team's
     TF_VAR_ is, TF_CLI_ARGS is not.
     """
-    child = environment(settings(aws={"profile": "dev"}), MACHINE)
+    child = child_environment(settings(aws={"profile": "dev"}), MACHINE)
     assert child["AWS_PROFILE"] == "dev" and child["TF_VAR_db_password"] == "p"
     assert not {
         "AWS_ACCESS_KEY_ID",
@@ -177,7 +184,7 @@ def test_a_profile_wins_over_keys_in_the_variables(settings: Callable[..., Setti
 
 def test_the_workspace_is_the_configured_one(settings: Callable[..., Settings]) -> None:
     """TF_WORKSPACE of the machine does not decide which state is written."""
-    child = environment(settings(terraform={"directory": ".", "workspace": "blue"}), MACHINE)
+    child = child_environment(settings(terraform={"directory": ".", "workspace": "blue"}), MACHINE)
     assert child["TF_WORKSPACE"] == "blue"
 
 

@@ -16,7 +16,8 @@ from ops.terraform.errors import (
     WantsInit,
     translate_error,
 )
-from ops.terraform.output import diagnostics, lock_in, moment, progress
+from ops.terraform.facts import parse_time
+from ops.terraform.output import diagnostics, lock_from_error, progress_text
 
 WHERE = TerraformLocation(
     "/code/terraform/dev", "backend-config.tfvars", "aws sso login --profile dev"
@@ -262,7 +263,7 @@ def test_no_error_is_taken_for_another(output: str, kind: type[OpsError], why: s
     error = translate_error("terraform apply", output, WHERE)
     assert type(error) is kind and why.lower() in error.why.lower()
     if isinstance(error, TerraformError):
-        assert "undeclared" not in error.said and error.said
+        assert "undeclared" not in error.output and error.output
 
 
 def test_the_owner_of_a_held_lock_is_known() -> None:
@@ -271,7 +272,7 @@ def test_the_owner_of_a_held_lock_is_known() -> None:
     """
     error = translate_error("terraform plan", line("Error acquiring the state lock", HELD), WHERE)
     assert isinstance(error, LockHeld) and error.exit_code == 3
-    assert (error.lock.id, error.lock.who, error.lock.doing) == (
+    assert (error.lock.id, error.lock.who, error.lock.command) == (
         "8f3c2a7e-1111",
         "ana@laptop",
         "apply",
@@ -294,7 +295,7 @@ def test_the_owner_of_a_held_lock_is_known() -> None:
 )
 def test_times_as_go_writes_them(text: str, found: datetime | None) -> None:
     """Both of Go's forms; nanoseconds are dropped, nonsense is no time."""
-    assert moment(text) == found
+    assert parse_time(text) == found
 
 
 @pytest.mark.parametrize(
@@ -320,8 +321,8 @@ def test_a_malformed_diagnostic_is_still_an_error(wrong: Any) -> None:
 
 def test_json_that_is_too_deep_is_a_line_like_any_other() -> None:
     """Python gives up on it with a RecursionError."""
-    assert progress('{"a":' * 100_000) is None
-    assert progress('{"type": ["apply_start"], "@message": "odd"}') is None
+    assert progress_text('{"a":' * 100_000) is None
+    assert progress_text('{"type": ["apply_start"], "@message": "odd"}') is None
 
 
 def test_no_secret_gets_into_a_sentence() -> None:
@@ -341,9 +342,11 @@ def test_errors_stand_before_warnings() -> None:
 def test_only_what_a_person_wants_to_see_is_told_while_it_runs() -> None:
     """Creations and changes are told; refreshes and versions are not."""
     assert (
-        progress('{"type": "apply_complete", "@message": "aws_ecs_service.a: Creation complete"}')
+        progress_text(
+            '{"type": "apply_complete", "@message": "aws_ecs_service.a: Creation complete"}'
+        )
         == "aws_ecs_service.a: Creation complete"
     )
-    assert progress('{"type": "refresh_start", "@message": "refreshing"}') is None
-    assert progress("plain text") is None
-    assert lock_in("nothing here") is None
+    assert progress_text('{"type": "refresh_start", "@message": "refreshing"}') is None
+    assert progress_text("plain text") is None
+    assert lock_from_error("nothing here") is None

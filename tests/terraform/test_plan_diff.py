@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ops.terraform.rules.attribute_diff import image_parts, short
+from ops.terraform.rules.attribute_diff import short_image, split_image
 from ops.terraform.rules.plan_diff import addresses, changes, drift, planned_image, summary
 from tests.terraform.terraform_plans import (
     FAMILY,
     definitions,
-    plan,
+    parsed,
     resource,
     revision,
     service,
@@ -23,7 +23,7 @@ SIDECAR = {"name": "log", "image": "fluent:1", "essential": False}
 
 
 def lines(*rows: dict[str, Any]) -> str:
-    return "\n".join(line for row in changes(plan(*rows)) for line in row.lines())
+    return "\n".join(line for row in changes(parsed(*rows)) for line in row.lines())
 
 
 def test_a_new_image_reads_as_a_move_and_not_as_a_dozen_computed_fields() -> None:
@@ -102,7 +102,7 @@ def test_destroys_and_replacements_are_marked(
     row: dict[str, Any], action: str, alarming: bool
 ) -> None:
     """Whatever goes away is marked; a task definition's replacement alone is everyday."""
-    (found,) = changes(plan(row))
+    (found,) = changes(parsed(row))
     assert (found.action, found.alarming) == (action, alarming)
 
 
@@ -115,7 +115,7 @@ def test_capitals_are_kept_for_what_alarms() -> None:
         resource("aws_lb.b", ["delete", "create"], {"name": "b"}, {"name": "b2"}),
         resource("aws_lb.c", ["explode"], {"name": "c"}, {"name": "c2"}),
     ]
-    rows = changes(plan(MOVE, service(), *alarming))
+    rows = changes(parsed(MOVE, service(), *alarming))
     loud = {
         row.address
         for row in rows
@@ -132,13 +132,15 @@ def test_capitals_are_kept_for_what_alarms() -> None:
 def test_what_changes_nothing_is_left_out() -> None:
     """No-ops, reads and data sources are no rows."""
     data = {**resource("data.aws_lb.x", ["read"], None, {}), "mode": "data"}
-    assert changes(plan(resource("aws_lb.a", ["no-op"], {"name": "a"}, {"name": "a"}), data)) == ()
+    assert (
+        changes(parsed(resource("aws_lb.a", ["no-op"], {"name": "a"}, {"name": "a"}), data)) == ()
+    )
     assert summary(()) == "nothing to change"
 
 
 def test_destroys_stand_first() -> None:
     """What hurts is read first."""
-    rows = changes(plan(service(), MOVE, resource("aws_lb.z", ["delete"], {"name": "z"}, None)))
+    rows = changes(parsed(service(), MOVE, resource("aws_lb.z", ["delete"], {"name": "z"}, None)))
     assert [row.action for row in rows] == ["delete", "replace", "update"]
     assert summary(rows) == "3 changes, 1 of them DESTROY or REPLACE"
 
@@ -154,7 +156,7 @@ def test_a_revision_written_in_two_ways_is_no_change() -> None:
         {"name": "w", "task_definition": f"{FAMILY}:1"},
         importing="c/w",
     )
-    assert [found.action for found in changes(plan(row))] == ["adopt"]
+    assert [found.action for found in changes(parsed(row))] == ["adopt"]
 
 
 def test_defaults_that_the_provider_fills_in_are_no_change_of_a_container() -> None:
@@ -172,16 +174,16 @@ def test_defaults_that_the_provider_fills_in_are_no_change_of_a_container() -> N
     after = definitions(
         uri("def"), SIDECAR, environment=[{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
     )
-    (row,) = changes(plan(revision(before, after)))
-    assert [move.says for move in row.images] == ["moves backend from abc to def"]
-    assert row.others == ()
+    (row,) = changes(parsed(revision(before, after)))
+    assert [str(move) for move in row.images] == ["moves backend from abc to def"]
+    assert row.other_changes == ()
 
 
 def test_what_else_changes_in_a_container_is_named() -> None:
     """An environment variable that comes with the image, and a sidecar that goes, are said."""
     after = definitions(uri("def"), environment=[{"name": "A", "value": "1"}])
-    (row,) = changes(plan(revision(definitions(uri("abc"), SIDECAR), after)))
-    assert row.others == ("container log", "backend.environment")
+    (row,) = changes(parsed(revision(definitions(uri("abc"), SIDECAR), after)))
+    assert row.other_changes == ("container log", "backend.environment")
     assert "changes backend.environment" in "\n".join(row.lines())
 
 
@@ -195,7 +197,7 @@ def test_sensitive_values_are_hidden() -> None:
         before_sensitive={"password": True},
         after_sensitive={"password": True},
     )
-    said = lines(row) + str(changes(plan(row))[0].as_document())
+    said = lines(row) + str(changes(parsed(row))[0].as_document())
     assert (
         "hunter" not in said
         and "password: (sensitive) → (sensitive)" in said
@@ -220,7 +222,7 @@ def test_drift_is_told_from_intent() -> None:
         {"family": "w", "tags": {}},
     )
     gone = resource("aws_lb.z", ["delete"], {"name": "z"}, None)
-    found = plan(drift=(scaled, cosmetic, gone))
+    found = parsed(drift=(scaled, cosmetic, gone))
     assert [row.address for row in drift(found)] == ["aws_ecs_service.web", "aws_lb.z"]
     assert changes(found) == ()
 
@@ -231,11 +233,11 @@ def test_the_image_that_a_plan_leads_to() -> None:
     """
     later = resource("aws_ecs_task_definition.x", ["create"], None, {"family": "dev-backend"})
     gone = resource("aws_ecs_task_definition.x", ["delete"], {"family": "dev-backend"}, None)
-    assert planned_image(plan(MOVE), "dev-backend", "backend") == uri("def")
-    assert planned_image(plan(later), "dev-backend", "backend") is None
-    assert planned_image(plan(MOVE), "dev-frontend", "frontend") == ""
-    assert planned_image(plan(MOVE), "dev-backend", "other") == ""
-    assert planned_image(plan(gone), "dev-backend", "backend") == ""
+    assert planned_image(parsed(MOVE), "dev-backend", "backend") == uri("def")
+    assert planned_image(parsed(later), "dev-backend", "backend") is None
+    assert planned_image(parsed(MOVE), "dev-frontend", "frontend") == ""
+    assert planned_image(parsed(MOVE), "dev-backend", "other") == ""
+    assert planned_image(parsed(gone), "dev-backend", "backend") == ""
 
 
 def test_a_resource_is_found_by_its_own_name_whatever_happens_to_it() -> None:
@@ -243,7 +245,7 @@ def test_a_resource_is_found_by_its_own_name_whatever_happens_to_it() -> None:
     none.
     """
     still = resource("module.a.aws_ecs_service.web", ["no-op"], {"name": "w"}, {"name": "w"})
-    whole = plan(MOVE, still, resource("aws_lb.z", ["delete"], {"name": "z"}, None))
+    whole = parsed(MOVE, still, resource("aws_lb.z", ["delete"], {"name": "z"}, None))
     assert addresses(whole, "aws_ecs_task_definition", "dev-backend") == (
         "aws_ecs_task_definition.backend",
     )
@@ -271,5 +273,5 @@ def test_an_image_is_taken_apart_without_ruining_ports_and_digests(
     image: str, parts: tuple[str, str, str], shown: str
 ) -> None:
     """A registry's port is no tag, and a digest's colon neither."""
-    assert image_parts(image) == parts
-    assert short(image) == shown
+    assert split_image(image) == parts
+    assert short_image(image) == shown

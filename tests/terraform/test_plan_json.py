@@ -11,10 +11,12 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.terraform.rules.plan_diff import addresses, changes, drift, planned_image, summary
-from ops.terraform.rules.plan_json import notes, questions, refusal
-from ops.terraform.rules.scope import DeployScope, never, out_of_scope
+from ops.terraform.rules.plan_json import PlanDocument
+from ops.terraform.rules.plan_review import notes, plan_refusal, warnings
+from ops.terraform.rules.scope import DeployScope, never_allowed, out_of_scope
 from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
 
+parse = PlanDocument.from_document
 TARGET = DeployScope("dev-backend", "dev-backend", "backend", uri("def"))
 MOVE = revision(definitions(uri("abc")), definitions(uri("def")))
 PURGE = {
@@ -48,7 +50,7 @@ def test_an_action_is_shown_and_asked_about() -> None:
     """Terraform 1.14 invokes it in the apply: with what triggers it and what it gets, secrets
     hidden.
     """
-    rows = changes({**plan(MOVE, service()), "action_invocations": [PURGE]})
+    rows = changes(parse({**plan(MOVE, service()), "action_invocations": [PURGE]}))
     assert summary(rows) == "3 changes"
     (row,) = [row for row in rows if row.action == "invoke"]
     said = "\n".join(row.lines())
@@ -62,12 +64,15 @@ def test_an_action_is_shown_and_asked_about() -> None:
 
 def test_an_action_alone_is_not_nothing() -> None:
     """Without any resource that changes."""
-    assert summary(changes({"resource_changes": [], "action_invocations": [PURGE]})) == "1 change"
+    assert (
+        summary(changes(parse({"resource_changes": [], "action_invocations": [PURGE]})))
+        == "1 change"
+    )
 
 
 def test_what_is_deferred_is_shown_with_its_reason() -> None:
     """It is not part of this apply, and the plan says that it is incomplete."""
-    found = {"deferred_changes": WHOLE["deferred_changes"], "complete": False}
+    found = parse({"deferred_changes": WHOLE["deferred_changes"], "complete": False})
     (row,) = changes(found)
     assert row.lines() == (
         "  > defers to a later plan aws_db_instance.main (delete; provider_config_unknown)",
@@ -75,13 +80,13 @@ def test_what_is_deferred_is_shown_with_its_reason() -> None:
     assert [why for _, why in out_of_scope((row,), TARGET)] == [
         "it is left to a later plan (delete; provider_config_unknown)"
     ]
-    assert [said for said in questions(found) if "incomplete" in said]
-    assert never((row,), TARGET) == "", "nothing is destroyed now"
+    assert [said for said in warnings(found) if "incomplete" in said]
+    assert never_allowed((row,), TARGET) == "", "nothing is destroyed now"
 
 
 def test_a_targeted_plan_is_incomplete_by_definition() -> None:
     """`complete` is false for each plan with -target."""
-    assert questions({"complete": False}, targeted=True) == ()
+    assert warnings(parse({"complete": False}), targeted=True) == ()
 
 
 def test_what_changes_no_resource_is_noted() -> None:
@@ -90,10 +95,8 @@ def test_what_changes_no_resource_is_noted() -> None:
         **resource("aws_ecs_service.new", ["no-op"], {"name": "a"}, {"name": "a"}),
         "previous_address": "aws_ecs_service.old",
     }
-    found = {
-        **plan(still),
-        "output_changes": {"url": {"actions": ["update"]}, "same": {"actions": ["no-op"]}},
-    }
+    outputs = {"url": {"actions": ["update"]}, "same": {"actions": ["no-op"]}}
+    found = parse({**plan(still), "output_changes": outputs})
     said = notes(found)
     assert said == (
         "moves aws_ecs_service.old to aws_ecs_service.new in the state",
@@ -111,11 +114,56 @@ def test_a_key_that_is_not_known_is_named() -> None:
         "prior_state": {},
         "complete": True,
     }
-    assert questions(known) == ()
-    assert questions({**known, "ephemeral_invocations": []}) == (
+    assert warnings(parse(known)) == ()
+    assert warnings(parse({**known, "ephemeral_invocations": []})) == (
         "the plan holds `ephemeral_invocations`, which is not known here: what it would do "
         "is unknown",
     )
+
+
+def test_a_key_inside_the_plan_that_is_not_known_is_named_once() -> None:
+    """A later Terraform may extend a resource, a change, an output or an action."""
+    later = {**MOVE, "pinned": True, "change": {**MOVE["change"], "retries": 2}}
+    document = {
+        **plan(later, {**service(), "pinned": True}),
+        "output_changes": {"url": {"actions": ["no-op"], "ephemeral": True}},
+        "action_invocations": [{**PURGE, "destroy_action_trigger": {}}],
+    }
+    assert list(parse(document).unknown_keys) == [
+        "resource_changes[].pinned",
+        "resource_changes[].change.retries",
+        "output_changes.*.ephemeral",
+        "action_invocations[].destroy_action_trigger",
+    ]
+    assert "`resource_changes[].change.retries`, which is not known" in "".join(
+        warnings(parse(document))
+    )
+
+
+def test_all_keys_of_terraform_1_14_are_known() -> None:
+    """The recorded plan and every documented optional key raise no warning."""
+    full = {
+        **MOVE,
+        "module_address": "module.a",
+        "index": 0,
+        "provider_name": "registry.terraform.io/hashicorp/aws",
+        "action_reason": "replace_because_cannot_update",
+        "change": {**MOVE["change"], "before_identity": {}, "after_identity": {}},
+    }
+    assert warnings(parse({**WHOLE, "resource_changes": [full], "complete": True})) == ()
+
+
+def test_a_data_source_with_an_unknown_action_is_not_dropped() -> None:
+    """Reads of data sources are no changes; anything that has no name here is."""
+    data = {**resource("data.aws_lb.x", ["refresh"], {}, {}), "mode": "data"}
+    assert [row.action for row in changes(parse(plan(data)))] == ["unknown"]
+
+
+def test_a_deposed_object_is_named() -> None:
+    """An interrupted replacement leaves an object that the next apply destroys."""
+    left = {**resource("aws_lb.main", ["delete"], {"name": "a"}, None), "deposed": "01ab23cd"}
+    (row,) = changes(parse(plan(left)))
+    assert row.lines() == ("  - DESTROYS aws_lb.main (deposed object 01ab23cd)",)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +178,8 @@ def test_a_key_that_is_not_known_is_named() -> None:
 )
 def test_a_plan_that_must_not_be_applied(document: dict[str, Any], says: str) -> None:
     """Another major version of the format, or a plan that failed half-way."""
-    assert says in refusal(document) and bool(refusal(document)) == bool(says)
+    found = plan_refusal(parse(document))
+    assert says in found and bool(found) == bool(says)
 
 
 def places(value: Any, put: Callable[[Any], None]) -> Iterator[Callable[[Any], None]]:
@@ -158,12 +207,14 @@ def test_no_malformed_plan_ends_in_a_traceback(wrong: Any) -> None:
         if not isinstance(found, dict):
             continue  # `terraform show` itself is refused then
         try:
-            rows = changes(found)
-            [(row.lines(), row.as_document()) for row in (*rows, *drift(found))]
-            out_of_scope(rows, TARGET), never(rows, TARGET), summary(rows, notes(found))
-            questions(found), refusal(found), planned_image(found, "dev-backend", "backend")
-            addresses(found, "aws_ecs_service", "dev-backend")
+            parsed = parse(found)
         except OpsError as error:
             refused += 1
             assert error.what == "Terraform's plan could not be read" and error.why and error.next
+            continue
+        rows = changes(parsed)
+        [(row.lines(), row.as_document()) for row in (*rows, *drift(parsed))]
+        out_of_scope(rows, TARGET), never_allowed(rows, TARGET), summary(rows, notes(parsed))
+        warnings(parsed), plan_refusal(parsed), planned_image(parsed, "dev-backend", "backend")
+        addresses(parsed, "aws_ecs_service", "dev-backend")
     assert count > 150 and (refused or wrong in (None, [], {}))

@@ -59,7 +59,7 @@ class Busy(io.StringIO):
     """
 
     def write(self, text: str) -> int:
-        if "it is waited for" in text:
+        if "waiting for Terraform" in text:
             os.kill(os.getpid(), signal.SIGINT)
         return super().write(text)
 
@@ -180,7 +180,7 @@ def test_lines_are_told_as_they_come(tmp_path: Path) -> None:
 def test_a_document_of_megabytes_arrives_whole(tmp_path: Path) -> None:
     """`show -json` of a large plan is one line of any length, with any letter at any place."""
     program = "print('é' * 3_000_000, end='')"
-    done = process.document(
+    done = process.read_output(
         [sys.executable, "-X", "utf8", "-c", program], tmp_path, os.environ, 30.0
     )
     assert done.stdout == "é" * 3_000_000
@@ -190,7 +190,7 @@ def test_a_reading_command_that_hangs_is_ended(tmp_path: Path) -> None:
     """It only reads, so it may be ended at once."""
     began = time.monotonic()
     with pytest.raises(TimedOut, match="it only reads"):
-        process.document(
+        process.read_output(
             [sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, os.environ, 0.3
         )
     assert time.monotonic() - began < 10

@@ -17,11 +17,11 @@ RED, SHOW = (
     """
 from ops.terraform.render import print_plan
 from ops.terraform.rules.plan_diff import changes
-from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
+from tests.terraform.terraform_plans import definitions, parsed, resource, revision, service, uri
 gone = resource("aws_lb.main", ["delete"], {"name": "alb"}, None)
 odd = resource("aws_lb.\x1b[2Jodd", ["explode"], {"name": "a"}, {"name": "b"})
 moved = revision(definitions(uri("abc")), definitions(uri("def")))
-print_plan(changes(plan(gone, odd, moved, service())), ())
+print_plan(changes(parsed(gone, odd, moved, service())), ())
 """,
 )
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
@@ -61,12 +61,12 @@ def test_without_a_terminal_the_same_rows_have_capitals(tmp_path: Path) -> None:
 
 ASK = """
 from ops.core.errors import Refused
-from ops.terraform.plan import confirm_destructive
+from ops.terraform.apply import confirm_destructive
 from ops.terraform.rules.plan_diff import changes
-from tests.terraform.terraform_plans import plan, resource
+from tests.terraform.terraform_plans import parsed, resource
 gone = resource("aws_iam_role.old", ["delete"], {"name": "old"}, None)
 try:
-    confirm_destructive(changes(plan(gone)), ())
+    confirm_destructive(changes(parsed(gone)), ())
     print("went on")
 except Refused as refused:
     print(refused.next)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ops.terraform import plan as flow
+from ops.terraform import workspace
 from ops.terraform.errors import LockHeld, TerraformError
 from ops.terraform.facts import StateLock
 
@@ -28,7 +28,7 @@ def dropped() -> TerraformError:
     return TerraformError(
         "terraform plan failed",
         "Error: reading S3 Bucket",
-        said="read tcp: connection reset by peer",
+        output="read tcp: connection reset by peer",
     )
 
 
@@ -36,16 +36,16 @@ def test_what_passes_is_tried_again_with_growing_pauses(capsys: pytest.CaptureFi
     """Three tries in all, and a line for each new one that says what passed by."""
     pauses: list[float] = []
     act, _ = failing(dropped(), dropped())
-    assert flow.retry_transient(act, pauses.append) == "done"
+    assert workspace.retry_transient(act, pauses.append) == "done"
     assert pauses == [5.0, 15.0]
-    assert capsys.readouterr().err.count("connection reset by peer: this passes; again in ") == 2
+    assert capsys.readouterr().err.count("connection reset by peer: retrying in ") == 2
 
 
 def test_what_does_not_end_is_told_after_the_third_try() -> None:
     """The error is Terraform's own."""
     act, left = failing(*(dropped() for _ in range(5)))
     with pytest.raises(TerraformError, match="terraform plan failed"):
-        flow.retry_transient(act, lambda _: None)
+        workspace.retry_transient(act, lambda _: None)
     assert len(left) == 2
 
 
@@ -53,11 +53,11 @@ def test_anything_else_is_told_at_once() -> None:
     """An unknown error is no reason to try again."""
     pauses: list[float] = []
     act, left = failing(
-        TerraformError("terraform plan failed", "Error: Invalid index", said="Invalid index"),
+        TerraformError("terraform plan failed", "Error: Invalid index", output="Invalid index"),
         dropped(),
     )
     with pytest.raises(TerraformError, match="terraform plan failed"):
-        flow.retry_transient(act, pauses.append)
+        workspace.retry_transient(act, pauses.append)
     assert not pauses and len(left) == 1
 
 
@@ -82,5 +82,5 @@ def test_a_held_lock_is_waited_for_by_terraform_itself(wait_s: float, asked: lis
         raise LockHeld("terraform apply", lock)
 
     with pytest.raises(LockHeld) as held:
-        flow.with_lock_wait(act, wait_s)
+        workspace.with_lock_wait(act, wait_s)
     assert given == asked and held.value.exit_code == 3 and held.value.untouched

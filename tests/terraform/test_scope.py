@@ -10,8 +10,14 @@ from ops.core.config.settings import Service
 from ops.core.plan import PlainStep, Plan
 from ops.deploy.rules.terraform_plan import by_terraform
 from ops.terraform.rules.plan_diff import changes
-from ops.terraform.rules.scope import DeployScope, never, out_of_scope, undeclared, value_for
-from tests.terraform.terraform_plans import definitions, plan, resource, revision, service, uri
+from ops.terraform.rules.scope import (
+    DeployScope,
+    never_allowed,
+    out_of_scope,
+    undeclared_variables,
+    variable_value,
+)
+from tests.terraform.terraform_plans import definitions, parsed, resource, revision, service, uri
 
 TARGET = DeployScope("dev-backend", "dev-backend", "backend", uri("def"))
 SIDECAR = {"name": "log", "image": "fluent:1"}
@@ -80,13 +86,13 @@ MOVED_AWAY = resource(
             resource(
                 "aws_ecs_task_definition.backend", ["delete"], {"family": "dev-backend"}, None
             ),
-            "takes the service's task definition",
+            "removes the service's task definition",
         ),
         (
             resource(
                 "aws_ecs_task_definition.backend", ["forget"], {"family": "dev-backend"}, None
             ),
-            "takes the service's task definition",
+            "removes the service's task definition",
         ),
         (
             resource(
@@ -117,12 +123,12 @@ MOVED_AWAY = resource(
                 family="dev-frontend",
                 name="frontend",
             ),
-            "no part of this deploy",
+            "not part of this deploy",
         ),
-        (service("frontend"), "no part of this deploy"),
+        (service("frontend"), "not part of this deploy"),
         (
             resource("aws_lb.main", ["update"], {"name": "a", "idle": 1}, {"name": "a", "idle": 2}),
-            "no part of this deploy",
+            "not part of this deploy",
         ),
     ],
 )
@@ -130,7 +136,7 @@ def test_only_this_services_new_revision_and_its_move_are_expected(
     row: dict[str, Any], says: str | None
 ) -> None:
     """Everything beyond them stops the deploy, with the reason."""
-    found = out_of_scope(changes(plan(row)), TARGET)
+    found = out_of_scope(changes(parsed(row)), TARGET)
     assert len(found) == bool(says) and all(str(says) in why for _, why in found)
 
 
@@ -168,11 +174,11 @@ def gone(address: str, *, replaced: bool = False) -> dict[str, Any]:
         (gone("aws_vpc.main", replaced=True), "(network)"),
         (
             resource("aws_ecs_service.backend", ["delete"], {"name": "dev-backend"}, None),
-            "DESTROYS aws_ecs_service.backend, the service that this deploy is about",
+            "DESTROYS aws_ecs_service.backend, the service of this deploy",
         ),
         (
             resource("aws_ecs_service.x", ["forget"], {"name": "dev-backend"}, None),
-            "the service that this deploy is about",
+            "the service of this deploy",
         ),
         (resource("aws_ecs_service.frontend", ["delete"], {"name": "dev-frontend"}, None), ""),
         (
@@ -181,16 +187,18 @@ def gone(address: str, *, replaced: bool = False) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_a_deploy_never_applies(row: dict[str, Any], says: str) -> None:
+def test_what_a_deploy_never_allowed_applies(row: dict[str, Any], says: str) -> None:
     """Data stores, entry points and the service itself are not destroyed, whatever is answered."""
-    found = never(changes(plan(row)), TARGET)
+    found = never_allowed(changes(parsed(row)), TARGET)
     assert says in found and bool(found) == bool(says)
 
 
 def test_many_losses_are_counted() -> None:
     """92 destroys are not a line each."""
     rows = [gone(f"aws_s3_bucket.b{number}") for number in range(92)]
-    assert never(changes(plan(*rows)), TARGET).endswith("aws_s3_bucket.b10 (bucket) and 89 more")
+    assert never_allowed(changes(parsed(*rows)), TARGET).endswith(
+        "aws_s3_bucket.b10 (bucket) and 89 more"
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +213,7 @@ def test_many_losses_are_counted() -> None:
 )
 def test_an_image_as_its_variable_takes_it(kind: str, image: str, value: str | None) -> None:
     """A tag variable can't say a digest, and that is refused rather than guessed."""
-    assert value_for(kind, image) == value
+    assert variable_value(kind, image) == value
 
 
 def test_an_undeclared_variable_is_found_by_name() -> None:
@@ -213,7 +221,7 @@ def test_an_undeclared_variable_is_found_by_name() -> None:
     service.
     """
     wanted = {"backend": "backend_image_tag", "frontend": "frontend_image"}
-    assert undeclared(wanted, {"frontend_image", "backend_container_image"}) == (
+    assert undeclared_variables(wanted, {"frontend_image", "backend_container_image"}) == (
         ("backend", "backend_image_tag"),
     )
 

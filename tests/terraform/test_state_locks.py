@@ -13,7 +13,7 @@ import pytest
 from ops.aws.session import AwsSession
 from ops.core.errors import OpsError, Refused
 from ops.terraform.facts import Backend
-from ops.terraform.state_locks import elapsed, held, processes
+from ops.terraform.state_locks import parse_elapsed, read_locks, terraform_processes
 
 INFO = {
     "ID": "8f3c",
@@ -34,12 +34,12 @@ def s3(cloud: AwsSession, key: str, **config: object) -> Backend:
 def test_a_lock_file_in_s3(cloud: AwsSession, tmp_path: Path) -> None:
     """`use_lockfile`: KEY.tflock beside the state."""
     backend = s3(cloud, "dev/terraform.tfstate", use_lockfile=True)
-    assert held(cloud, backend, None, tmp_path) == ()
+    assert read_locks(cloud, backend, None, tmp_path) == ()
     cloud.client("s3").put_object(
         Bucket="states", Key="dev/terraform.tfstate.tflock", Body=json.dumps(INFO)
     )
-    (lock,) = held(cloud, backend, "default", tmp_path)
-    assert (lock.id, lock.who, lock.host, lock.doing, lock.store) == (
+    (lock,) = read_locks(cloud, backend, "default", tmp_path)
+    assert (lock.id, lock.who, lock.host, lock.command, lock.store) == (
         "8f3c",
         "ana@laptop",
         "laptop",
@@ -55,8 +55,8 @@ def test_a_workspace_has_a_lock_of_its_own(cloud: AwsSession, tmp_path: Path) ->
     cloud.client("s3").put_object(
         Bucket="states", Key="env:/blue/terraform.tfstate.tflock", Body=json.dumps(INFO)
     )
-    assert held(cloud, backend, None, tmp_path) == ()
-    assert [lock.id for lock in held(cloud, backend, "blue", tmp_path)] == ["8f3c"]
+    assert read_locks(cloud, backend, None, tmp_path) == ()
+    assert [lock.id for lock in read_locks(cloud, backend, "blue", tmp_path)] == ["8f3c"]
 
 
 def test_a_lock_in_dynamodb(cloud: AwsSession, tmp_path: Path) -> None:
@@ -73,12 +73,12 @@ def test_a_lock_in_dynamodb(cloud: AwsSession, tmp_path: Path) -> None:
         TableName="locks",
         Item={"LockID": {"S": "states/dev/terraform.tfstate-md5"}, "Digest": {"S": "abc"}},
     )
-    assert held(cloud, backend, None, tmp_path) == ()
+    assert read_locks(cloud, backend, None, tmp_path) == ()
     client.put_item(
         TableName="locks",
         Item={"LockID": {"S": "states/dev/terraform.tfstate"}, "Info": {"S": json.dumps(INFO)}},
     )
-    assert [(lock.id, lock.store) for lock in held(cloud, backend, None, tmp_path)] == [
+    assert [(lock.id, lock.store) for lock in read_locks(cloud, backend, None, tmp_path)] == [
         ("8f3c", "dynamodb")
     ]
 
@@ -86,15 +86,15 @@ def test_a_lock_in_dynamodb(cloud: AwsSession, tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_refused_by_name(cloud: AwsSession, tmp_path: Path) -> None:
     """A missing table, and a backend that is neither S3 nor local."""
     with pytest.raises(Refused, match="lock table none"):
-        held(cloud, s3(cloud, "k", dynamodb_table="none"), None, tmp_path)
+        read_locks(cloud, s3(cloud, "k", dynamodb_table="none"), None, tmp_path)
     with pytest.raises(OpsError, match="locks of backend gcs"):
-        held(cloud, Backend("gcs", {}), None, tmp_path)
+        read_locks(cloud, Backend("gcs", {}), None, tmp_path)
 
 
 def test_a_local_state_has_its_lock_beside_it(cloud: AwsSession, tmp_path: Path) -> None:
     """`.terraform.tfstate.lock.info` in the directory."""
     (tmp_path / ".terraform.tfstate.lock.info").write_text(json.dumps(INFO))
-    assert [(lock.id, lock.store) for lock in held(cloud, None, None, tmp_path)] == [
+    assert [(lock.id, lock.store) for lock in read_locks(cloud, None, None, tmp_path)] == [
         ("8f3c", "local")
     ]
 
@@ -106,7 +106,7 @@ def test_a_terraform_that_runs_here_is_seen(tmp_path: Path) -> None:
     running = subprocess.Popen([program, "30"])
     try:
         now = datetime.now(UTC)
-        found = next(each for each in processes(now) if each.pid == running.pid)
+        found = next(each for each in terraform_processes(now) if each.pid == running.pid)
         assert abs((found.started - now).total_seconds()) < 10
     finally:
         running.kill()
@@ -119,4 +119,4 @@ def test_a_terraform_that_runs_here_is_seen(tmp_path: Path) -> None:
 )
 def test_ages_as_ps_prints_them(text: str, seconds: int) -> None:
     """`[[DD-]HH:]MM:SS`."""
-    assert elapsed(text) == timedelta(seconds=seconds)
+    assert parse_elapsed(text) == timedelta(seconds=seconds)

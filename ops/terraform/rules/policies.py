@@ -1,6 +1,4 @@
-"""Three decisions of Terraform's way: whether a saved plan may be applied, a lock be taken away, an
-error be tried again.
-"""
+"""Decisions: whether to apply a saved plan, remove a lock, or retry after an error."""
 
 from __future__ import annotations
 
@@ -11,10 +9,9 @@ from datetime import datetime
 from ops.core.text import format_age, short_commit
 from ops.terraform.facts import SavedPlan, StateLock, StateVersion, TerraformProcess
 
-# What passes by itself: throttling, and a network that dropped. Nothing that says "no" (a host that
-# does not exist, a refused connection),
-# and nothing that a second try makes worse.
-TRANSIENT = tuple(
+# Errors that pass by themselves: throttling, and a dropped connection. Not those that last (an
+# unknown host, a refused connection), nor those that a retry makes worse.
+_TRANSIENT = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"\b(ThrottlingException|Throttling|RequestLimitExceeded|TooManyRequestsException|SlowDown|ProvisionedThroughputExceeded)\b",
@@ -29,23 +26,24 @@ TRANSIENT = tuple(
         r"temporary failure in name resolution|server misbehaving",
     )
 )
-PAUSES_S = (5.0, 15.0)
-# a process that began this much after its lock still may be its owner: ps rounds to seconds
-EARLIER_S = 1.5
+RETRY_PAUSES_S = (5.0, 15.0)
+# ps rounds to seconds: the owner of a lock may seem to have started this much after it
+_START_TOLERANCE_S = 1.5
 
 
-def transient_cause(said: str) -> str:
-    """The words of an error that is known to pass; empty for any other. Only reads (init, plan,
-    show, output) are tried again for it.
+def transient_cause(output: str) -> str:
+    """Return the words of an error that passes by itself; empty for any other.
+
+    Only commands that write nothing are retried for it: init, plan, show, output.
     """
-    found = (pattern.search(said) for pattern in TRANSIENT)
+    found = (pattern.search(output) for pattern in _TRANSIENT)
     return next((each[0] for each in found if each), "")
 
 
 def why_not_applicable(
     saved: SavedPlan, commit: str, state: StateVersion, now: datetime, limit_s: float
 ) -> str:
-    """Why a saved plan may not be applied; empty where it may."""
+    """Return why a saved plan must not be applied; empty if it may be."""
     if saved.uncommitted:
         return f"it was made from files that are not committed: {', '.join(saved.uncommitted[:3])}"
     if saved.commit != commit:
@@ -69,50 +67,51 @@ def why_owner_may_live(
     now: datetime,
     limit_s: float,
 ) -> str:
-    """Why a lock on `directory`'s state may still be alive: then its id must be typed. Empty where
-    nothing speaks for it.
+    """Return why the owner of a lock on `directory`'s state may be alive; empty if it is not.
+
+    If it may be alive, the lock is only removed by its id.
     """
-    age = lock.age_s(now)
-    alive = owner_process(lock, host, directory, running)
-    if alive:
+    owner = _owner_process(lock, host, directory, running)
+    if owner:
         return (
-            f"a Terraform that is older than the lock runs on this host: pid {alive.pid} "
-            f"({alive.command[:80]})"
+            f"a Terraform that is older than the lock runs on this host: pid {owner.pid} "
+            f"({owner.command[:80]})"
         )
+    age = lock.age_s(now)
     if age is None:
-        return "it does not say when it was taken"
+        return "the lock has no time of creation"
     if age < limit_s:
         return (
-            f"it was taken {format_age(age)} ago, and a lock younger than "
-            f"{format_age(limit_s)} is taken for a living one (terraform.lock_limit)"
+            f"the lock was taken {format_age(age)} ago, less than {format_age(limit_s)} "
+            f"(terraform.lock_limit)"
         )
     return ""
 
 
-def owner_process(
+def _owner_process(
     lock: StateLock, host: str, directory: str, running: Iterable[TerraformProcess]
 ) -> TerraformProcess | None:
-    """A Terraform on this host that began before the lock was taken, in this directory or in one
-    that is not shown; else None.
+    """Return a Terraform on this host that may own the lock, or None.
+
+    It started before the lock was taken, in this directory or in an unknown one.
     """
     if lock.host != host:
         return None
     for process in running:
         if process.directory not in (None, directory):
             continue
-        if lock.created is None or (process.started - lock.created).total_seconds() <= EARLIER_S:
+        if lock.created is None:
+            return process
+        if (process.started - lock.created).total_seconds() <= _START_TOLERANCE_S:
             return process
     return None
 
 
 def uncommitted_in(changes: Iterable[str], directory: str) -> tuple[str, ...]:
-    """What is not committed (`git status --porcelain`) beside or below Terraform's directory, its
-    modules included.
+    """Return the uncommitted files in the top-level folder that holds Terraform's directory.
+
+    `changes` are lines of `git status --porcelain`. Modules beside the directory count.
     """
     top = directory.strip("./").split("/")[0]
     paths = [line[3:].split(" -> ")[-1].strip('"') for line in changes]
-    return tuple(
-        path
-        for path in paths
-        if not top or path == top or path.startswith(f"{top}/") or path == f"{top}"
-    )
+    return tuple(path for path in paths if not top or path == top or path.startswith(f"{top}/"))

@@ -1,14 +1,14 @@
 """Resource types that a deploy never destroys or replaces.
 
-They hold data, or are what a platform is reached by. A deploy brings a new image; losing one of
-these can't be part of it, whatever was answered. `tf.apply` is the way to do that.
+They hold data, or are entry points of a platform. A deploy changes an image, and destroying one of
+these is never part of it, whatever is confirmed; use `tf.apply` for that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-KINDS: Mapping[str, str] = {
+_KINDS: Mapping[str, str] = {
     "database": """
         aws_db_instance aws_db_snapshot aws_db_cluster_snapshot aws_rds_cluster
         aws_rds_cluster_instance aws_rds_global_cluster aws_docdb_cluster
@@ -67,9 +67,9 @@ KINDS: Mapping[str, str] = {
         aws_vpc aws_default_vpc aws_subnet aws_default_subnet aws_internet_gateway
         aws_nat_gateway aws_eip aws_ec2_transit_gateway aws_vpn_connection aws_vpn_gateway""",
 }
-KIND_OF = {each: kind for kind, types in KINDS.items() for each in types.split()}
+_KIND_OF = {each: kind for kind, types in _KINDS.items() for each in types.split()}
 
 
-def holds(resource_type: str) -> str:
-    """What a type is ("database"); empty for one that a deploy may be allowed to destroy."""
-    return KIND_OF.get(resource_type, "")
+def protected_kind(resource_type: str) -> str:
+    """Return the kind of a protected type ("database"); empty for any other type."""
+    return _KIND_OF.get(resource_type, "")

@@ -1,28 +1,27 @@
-"""What a deploy may do by Terraform without asking: a new revision of this service's task
-definition, and the service's move to it.
+"""What a deploy may do by Terraform without confirmation.
 
-Everything else in the plan came there by another way (a merged change that nobody applied, drift, a
-sibling's image), and a deploy is not the moment to carry it out unseen."""
+That is a new revision of its service's task definition, and the service's move to it. Everything
+else in the plan came from elsewhere (a merged change that was never applied, drift, the image of
+another service) and is not part of a deploy.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ops.terraform.rules.attribute_diff import LATER, FieldDiff, image_parts
+from ops.terraform.rules.attribute_diff import KNOWN_AFTER_APPLY, FieldDiff, split_image
 from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, ResourceChange
-from ops.terraform.rules.protected import holds
+from ops.terraform.rules.protected import protected_kind
 
-REPLACED_BY_AN_IMAGE = ("container_definitions",)
-TAKEN_AWAY = ("delete", "replace", "forget")
-MOST_NAMED = 3
+MAX_NAMED = 3
+_REPLACED_BY_AN_IMAGE = ("container_definitions",)
+_REMOVALS = ("delete", "replace", "forget")
 
 
 @dataclass(frozen=True)
 class DeployScope:
-    """What a deploy is about: the ECS service, its task definition's family, the container and the
-    image that it is to get.
-    """
+    """The subject of a deploy: ECS service, family, container, and the new image."""
 
     service: str
     family: str
@@ -31,94 +30,101 @@ class DeployScope:
 
 
 def out_of_scope(
-    rows: Iterable[ResourceChange], target: DeployScope
+    changes: Iterable[ResourceChange], scope: DeployScope
 ) -> tuple[tuple[ResourceChange, str], ...]:
-    """Every row beyond the deploy, with the reason why it is."""
-    found = ((each, beyond_scope(each, target)) for each in rows)
+    """Return every change beyond the deploy, with the reason."""
+    found = ((each, _why_out_of_scope(each, scope)) for each in changes)
     return tuple((each, why) for each, why in found if why)
 
 
-def beyond_scope(row: ResourceChange, target: DeployScope) -> str:
-    """Why a row is no part of the deploy; empty where it is."""
-    if row.action == "adopt":
+def _why_out_of_scope(change: ResourceChange, scope: DeployScope) -> str:
+    """Return why a change is not part of the deploy; empty if it is."""
+    if change.action == "adopt":
         return ""  # an import changes nothing outside of the state
-    if row.unknown:
-        return f"what Terraform would do to it is not known here: {' and '.join(row.actions)}"
-    if row.action == "invoke":
+    if change.unknown:
+        return f"what Terraform would do to it is not known here: {' and '.join(change.actions)}"
+    if change.action == "invoke":
         return "the apply would invoke this action"
-    if row.action == "defer":
-        return f"it is left to a later plan ({row.because})"
-    if row.type == TASK_DEFINITION and row.name == target.family:
-        return beyond_revision(row, target)
-    if row.type == SERVICE and row.name == target.service:
-        return beyond_service(row, target)
-    return "it is no part of this deploy"
+    if change.action == "defer":
+        return f"it is left to a later plan ({change.because})"
+    if change.type == TASK_DEFINITION and change.name == scope.family:
+        return _beyond_revision(change, scope)
+    if change.type == SERVICE and change.name == scope.service:
+        return _beyond_service(change, scope)
+    return "it is not part of this deploy"
 
 
-def beyond_revision(row: ResourceChange, target: DeployScope) -> str:
-    if (
-        row.action == "create"
-    ):  # Terraform lost sight of the last revision: a killed apply, or one that was deregistered
-        return f"it has {', '.join(row.others)}" if row.others else ""
-    if row.action in ("delete", "forget"):
-        return "it takes the service's task definition away"
-    strangers = [move.says for move in row.images if move.container != target.container]
-    wrong = [
-        move.says
-        for move in row.images
-        if move.container == target.container and move.after != target.image
+def _beyond_revision(change: ResourceChange, scope: DeployScope) -> str:
+    if change.action == "create":
+        # Terraform's state lacks the last revision: a killed apply, or a deregistered revision
+        return f"it has {', '.join(change.other_changes)}" if change.other_changes else ""
+    if change.action in ("delete", "forget"):
+        return "it removes the service's task definition"
+    own = [move for move in change.images if move.container == scope.container]
+    others = [str(move) for move in change.images if move.container != scope.container]
+    found = [
+        *(str(move) for move in own if move.after != scope.image),
+        *others,
+        *(f"changes {other}" for other in change.other_changes),
+        *(f"changes {name}" for name in change.forced_by if name not in _REPLACED_BY_AN_IMAGE),
     ]
-    forced = [f"changes {name}" for name in row.forced_by if name not in REPLACED_BY_AN_IMAGE]
-    said = [*wrong, *strangers, *(f"changes {other}" for other in row.others), *forced]
-    return f"it also {', '.join(said)}" if said else ""
+    return f"it also {', '.join(found)}" if found else ""
 
 
-def beyond_service(row: ResourceChange, target: DeployScope) -> str:
-    if row.action != "update":
-        return f"it would {row.action} the service itself"
-    more = [str(field) for field in row.fields if not expected_of_service(field, target)]
-    return f"it also changes {', '.join(more)}" if more else ""
+def _beyond_service(change: ResourceChange, scope: DeployScope) -> str:
+    if change.action != "update":
+        return f"it would {change.action} the service itself"
+    fields = [str(field) for field in change.fields if not _is_move_to_revision(field, scope)]
+    return f"it also changes {', '.join(fields)}" if fields else ""
 
 
-def expected_of_service(field: FieldDiff, target: DeployScope) -> bool:
-    """Whether it is the move to another revision of the same task definition."""
+def _is_move_to_revision(field: FieldDiff, scope: DeployScope) -> bool:
+    """Whether a field is the move to another revision of the same task definition."""
     family = field.after.rsplit("/", 1)[-1].rpartition(":")[0]
-    return field.name == "task_definition" and (field.after == LATER or family == target.family)
+    return field.name == "task_definition" and (
+        field.after == KNOWN_AFTER_APPLY or family == scope.family
+    )
 
 
-def never(rows: Iterable[ResourceChange], target: DeployScope) -> str:
-    """Why no answer lets a deploy apply this plan; empty where nothing in it is of that kind."""
-    for row in rows:
-        if row.unknown:
-            return unknown_action(row)
-        if row.type == SERVICE and row.name == target.service and row.action in TAKEN_AWAY:
-            return f"it {row.word} {row.address}, the service that this deploy is about"
-    lost = [(row, holds(row.type)) for row in rows if row.destroys]
-    found = [f"{row.address} ({what})" for row, what in lost if what]
-    if not found:
+def never_allowed(changes: Iterable[ResourceChange], scope: DeployScope) -> str:
+    """Return why no confirmation lets a deploy apply these changes; empty if one may."""
+    found = tuple(changes)
+    for each in found:
+        if each.unknown:
+            return unknown_action(each)
+        if each.type == SERVICE and each.name == scope.service and each.action in _REMOVALS:
+            return f"it {each.verb} {each.address}, the service of this deploy"
+    kinds = [(each, protected_kind(each.type)) for each in found if each.destroys]
+    lost = [f"{each.address} ({kind})" for each, kind in kinds if kind]
+    if not lost:
         return ""
-    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
-    return f"it destroys or replaces {', '.join(found[:MOST_NAMED])}{more}"
+    more = f" and {len(lost) - MAX_NAMED} more" if len(lost) > MAX_NAMED else ""
+    return f"it destroys or replaces {', '.join(lost[:MAX_NAMED])}{more}"
 
 
-def unknown_action(row: ResourceChange) -> str:
-    said = " and ".join(row.actions) or "nothing that it names"
-    return f"Terraform's action for {row.address} is `{said}`, which is not known here"
+def unknown_action(change: ResourceChange) -> str:
+    """Describe an action that is not known here."""
+    words = " and ".join(change.actions) or "empty"
+    return f"Terraform's action for {change.address} is `{words}`, which is not known here"
 
 
-def value_for(kind: str, image: str) -> str | None:
-    """What an image variable is given for an image; None where a `tag` variable can't say it (a
-    digest, or no tag).
+def variable_value(kind: str, image: str) -> str | None:
+    """Return what an image variable is set to for an image.
+
+    None if a `tag` variable cannot express it: a digest, or no tag.
     """
     if kind == "uri":
         return image
-    _, tag, digest = image_parts(image)
+    _, tag, digest = split_image(image)
     return tag if tag and not digest else None
 
 
-def undeclared(wanted: Mapping[str, str], declared: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    """(service, variable) of every image variable that no file declares: Terraform ignores
-    `TF_VAR_x` for it, silently.
+def undeclared_variables(
+    wanted: Mapping[str, str], declared: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
+    """Return (service, variable) of every image variable that no file declares.
+
+    Terraform ignores `TF_VAR_x` for an undeclared variable without a message.
     """
     known = frozenset(declared)
     return tuple((service, name) for service, name in sorted(wanted.items()) if name not in known)
