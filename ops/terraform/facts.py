@@ -149,7 +149,7 @@ class StateVersion:
 
 @dataclass(frozen=True)
 class OutputValue:
-    """An output of the state; `value` is None if it is sensitive."""
+    """An output of the state, without its value if it is sensitive."""
 
     name: str
     value: Any

@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         declared_variables(tmp_path)
     (tmp_path / "bad.tf").unlink()
     (tmp_path / "bad.tf.json").write_text("{")
-    with pytest.raises(ConfigError, match="it is no JSON"):
+    with pytest.raises(ConfigError, match="it is not JSON"):
         declared_variables(tmp_path)
 
 

@@ -139,7 +139,7 @@ UNSAVED = line("Failed to save state", "ExpiredToken: wrote it to errored.tfstat
         (
             EXPIRED,
             Unreachable,
-            "what was applied before stands in the state",
+            "what was applied before is in the state",
             "aws sso login --profile dev, then run it again",
         ),
         (UNSAVED, OpsError, "errored.tfstate", "state push errored.tfstate"),
@@ -149,7 +149,7 @@ UNSAVED = line("Failed to save state", "ExpiredToken: wrote it to errored.tfstat
                 "The given plan file can no longer be applied because the state was changed",
             ),
             Refused,
-            "somebody",
+            "the state was written since",
             "inv tf.plan",
         ),
         (
@@ -171,7 +171,7 @@ UNSAVED = line("Failed to save state", "ExpiredToken: wrote it to errored.tfstat
             "ClientException: oops",
             "terraform -chdir=/code/terraform/dev",
         ),
-        ("", TerraformError, "it said nothing", "terraform -chdir"),
+        ("", TerraformError, "it printed nothing", "terraform -chdir"),
     ],
 )
 def test_each_error_is_three_lines(
@@ -228,7 +228,7 @@ DENIED = (
         (
             line("No valid credentials", "the SSO session has expired or is invalid"),
             Unreachable,
-            "what was applied before stands",
+            "what was applied before is in",
         ),
         (
             line(

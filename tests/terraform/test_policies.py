@@ -71,7 +71,7 @@ def process(age_min: float, directory: str | None = None) -> TerraformProcess:
         (lock(), (process(60),), ""),  # began after the lock: not its owner
         (lock(host="elsewhere"), (process(121),), ""),
         (lock(age_min=10), (), "10 min ago"),
-        (lock(age_min=None), (), "does not say when"),
+        (lock(age_min=None), (), "no time of creation"),
         (lock(age_min=None), (process(1),), "pid 4711"),
     ],
 )
