@@ -212,7 +212,7 @@ def test_a_refused_plan_names_the_changed_variable_file(scene: Scene) -> None:
     scene.planned(SERVICE_GONE)
     ignored(scene, "active = false\n")
     with pytest.raises(Refused) as found:
-        scene.run(scene.release(asks=False))
+        scene.run(scene.release(interactive=False))
     assert found.value.what == "a deploy does not apply this plan"
     assert found.value.next.startswith(
         "terraform.tfvars has changed since the last release: correct it, then deploy"
