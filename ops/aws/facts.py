@@ -247,3 +247,37 @@ class Ingress:
     first: int
     last: int
     sources: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LogGroup:
+    """A CloudWatch log group; `account` is set if it was named by ARN."""
+
+    name: str
+    region: str
+    account: str = ""
+    partition: str = "aws"
+
+    @classmethod
+    def parse(cls, text: str, region: str) -> LogGroup:
+        """A group from its name, or from its ARN, which names its Region (`:*` is ignored)."""
+        if not text.startswith("arn:"):
+            return cls(text, region)
+        parts = text.split(":", 6)
+        if len(parts) < 7 or parts[5] != "log-group":
+            return cls(text, region)
+        return cls(parts[6].removesuffix(":*"), parts[3], parts[4], parts[1])
+
+    @property
+    def arn(self) -> str:
+        return f"arn:{self.partition}:logs:{self.region}:{self.account}:log-group:{self.name}"
+
+
+@dataclass(frozen=True)
+class LogEvent:
+    """A log event; `at` is in milliseconds since 1970. `id` is empty in a live tail."""
+
+    at: int
+    stream: str
+    message: str
+    id: str = ""

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ops.aws.facts import LogEvent, LogGroup
 from ops.aws.session import AwsSession
-from ops.core.errors import Refused
+from ops.core.errors import OpsError, Refused, Unreachable
 
 _EMPTY_PAGES = 4  # GetLogEvents may return an empty page with a token for the next one
 
 
 def group_exists(cloud: AwsSession, name: str) -> bool:
     """Whether a log group with exactly this name exists (logs:DescribeLogGroups)."""
+    return group_arn(cloud, name) is not None
+
+
+def group_arn(cloud: AwsSession, name: str) -> str | None:
+    """The ARN of a log group (logs:DescribeLogGroups); None if it does not exist."""
     with cloud.translated(f"log group {name} (logs:DescribeLogGroups)"):
         pages = (
             cloud.client("logs")
             .get_paginator("describe_log_groups")
             .paginate(logGroupNamePrefix=name)
         )
-        return any(group["logGroupName"] == name for page in pages for group in page["logGroups"])
+        groups = (group for page in pages for group in page["logGroups"])
+        return next(
+            (group.get("arn", "") for group in groups if group["logGroupName"] == name), None
+        )
 
 
 def last_lines(cloud: AwsSession, group: str, stream: str, limit: int = 20) -> tuple[str, ...]:
@@ -58,15 +69,6 @@ class _LogPage:
     forward: str | None
 
 
-@dataclass(frozen=True)
-class LogEvent:
-    """A line of a log group; `at` is in milliseconds since 1970."""
-
-    at: int
-    stream: str
-    message: str
-
-
 def events_between(
     cloud: AwsSession, group: str, since_ms: int, until_ms: int, pattern: str, limit: int = 10_000
 ) -> tuple[tuple[LogEvent, ...], bool]:
@@ -76,27 +78,157 @@ def events_between(
     (logs:FilterLogEvents). Raises Refused if the group does not exist. Differs between places: an
     emulation may ignore the pattern, so the caller filters again.
     """
-    why = "CloudWatch Logs answered ResourceNotFoundException"
-    gone = Refused(f"log group {group} does not exist", why, "correct log_group in invoke.yaml")
+    query = LogQuery(LogGroup.parse(group, cloud.region), since_ms, until_ms - 1, pattern)
     found: list[LogEvent] = []
-    with cloud.translated(
-        f"log group {group} (logs:FilterLogEvents)", {"ResourceNotFoundException": gone}
-    ):
-        pages = (
-            cloud.client("logs")
-            .get_paginator("filter_log_events")
-            .paginate(
-                logGroupName=group, startTime=since_ms, endTime=until_ms - 1, filterPattern=pattern
-            )
-        )
-        for page in pages:
-            found += [
-                LogEvent(each["timestamp"], each.get("logStreamName", ""), each["message"])
-                for each in page["events"]
-            ]
-            if len(found) > limit:
-                return tuple(found[:limit]), False
+    for page in filter_pages(cloud, query):
+        found += page
+        if len(found) > limit:
+            return tuple(found[:limit]), False
     return tuple(found), True
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """What FilterLogEvents searches: times in milliseconds, both included; 0 means no limit.
+
+    `prefix` limits the names of the streams.
+    """
+
+    group: LogGroup
+    since_ms: int
+    until_ms: int = 0
+    pattern: str = ""
+    prefix: str = ""
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of FilterLogEvents.
+
+        `interleaved` is always on in AWS by now; an emulation may need it.
+        """
+        found: dict[str, Any] = {"startTime": max(self.since_ms, 0), "interleaved": True}
+        optional = {
+            "endTime": self.until_ms,
+            "filterPattern": self.pattern,
+            "logStreamNamePrefix": self.prefix,
+        }
+        return found | _by_name(self.group) | {key: each for key, each in optional.items() if each}
+
+
+def _by_name(group: LogGroup) -> dict[str, str]:
+    """The parameter that names a group: its name, or its ARN where it was given by ARN."""
+    return {"logGroupIdentifier": group.arn} if group.account else {"logGroupName": group.name}
+
+
+def filter_pages(cloud: AwsSession, query: LogQuery) -> Iterator[tuple[LogEvent, ...]]:
+    """Yield the pages of a search; some are empty. Raises the same errors as `filter_page`."""
+    token: str | None = ""
+    while token is not None:
+        page, token = filter_page(cloud, query, token)
+        yield page
+
+
+def filter_page(
+    cloud: AwsSession, query: LogQuery, token: str = ""
+) -> tuple[tuple[LogEvent, ...], str | None]:
+    """A page of a search, by time, and the token of the next one (logs:FilterLogEvents).
+
+    Raises Refused if the group does not exist. Differs between places: an emulation may ignore
+    pattern and prefix, so the caller filters again.
+    """
+    name = query.group.name
+    why = f"CloudWatch Logs answered ResourceNotFoundException in {cloud.region}"
+    gone = Refused(f"log group {name} does not exist", why, "correct log_group in invoke.yaml")
+    with cloud.translated(
+        f"log group {name} (logs:FilterLogEvents)", {"ResourceNotFoundException": gone}
+    ):
+        more = {"nextToken": token} if token else {}
+        answer = cloud.client("logs").filter_log_events(**query.parameters, **more)
+        found = tuple(
+            LogEvent(
+                each["timestamp"],
+                each.get("logStreamName", ""),
+                each["message"],
+                each.get("eventId", ""),
+            )
+            for each in answer["events"]
+        )
+        return found, answer.get("nextToken") or None
+
+
+def stream_names(cloud: AwsSession, group: LogGroup, prefix: str) -> tuple[str, ...]:
+    """Names of at most 50 streams that begin with `prefix` (logs:DescribeLogStreams)."""
+    client = cloud.client("logs")
+    with cloud.translated(f"log streams of {group.name} (logs:DescribeLogStreams)"):
+        try:
+            answer = client.describe_log_streams(**_by_name(group), logStreamNamePrefix=prefix)
+        except client.exceptions.ResourceNotFoundException:
+            return ()
+        return tuple(each["logStreamName"] for each in answer["logStreams"])
+
+
+@dataclass(frozen=True)
+class TailUpdate:
+    """A second of a live tail; `sampled` if it lacks events (there were more than 500)."""
+
+    events: tuple[LogEvent, ...]
+    sampled: bool = False
+
+
+class TailExpired(OpsError):
+    """A live tail reached its longest duration, three hours."""
+
+
+def live_tail(
+    cloud: AwsSession, group: LogGroup, prefixes: Sequence[str] = (), pattern: str = ""
+) -> Iterator[TailUpdate]:
+    """Yield an update at the start of a session, and then every second (logs:StartLiveTail).
+
+    Raises TailExpired after three hours. Closing the generator ends the session.
+    """
+    what = f"live tail of {group.name} (logs:StartLiveTail)"
+    expired = {"SessionTimeoutException": TailExpired(what, "CloudWatch Logs ended the session")}
+    options = {"logStreamNamePrefixes": [*prefixes], "logEventFilterPattern": pattern}
+    with cloud.translated(what), _stream_errors(what):
+        stream = cloud.client("logs").start_live_tail(
+            logGroupIdentifiers=[group.arn], **{key: each for key, each in options.items() if each}
+        )["responseStream"]
+        updates = iter(stream)
+    try:
+        while True:
+            with cloud.translated(what, expired), _stream_errors(what):
+                update = next(updates, None)
+                if update is None:
+                    return
+                found = _tail_update(update)
+            yield found
+    finally:
+        if hasattr(stream, "close"):
+            stream.close()
+
+
+@contextmanager
+def _stream_errors(what: str) -> Iterator[None]:
+    """Translate the errors of a response that is a stream of events."""
+    from botocore.eventstream import ParserError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (ParserError, HTTPError) as error:
+        why = f"its stream of events broke off ({type(error).__name__})"
+        raise Unreachable(what, why, "run it again") from None
+
+
+def _tail_update(update: Mapping[str, Any]) -> TailUpdate:
+    found = update.get("sessionUpdate") or {}
+    return TailUpdate(
+        tuple(
+            LogEvent(each["timestamp"], each.get("logStreamName", ""), each["message"])
+            for each in found.get("sessionResults") or ()
+        ),
+        bool((found.get("sessionMetadata") or {}).get("sampled")),
+    )
 
 
 def events(

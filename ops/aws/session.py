@@ -59,6 +59,7 @@ class AwsSession:
         self.endpoint, self.profile, self.region = endpoint, profile, region
         self._session, self._config, self._read_timeout = session, config, read_timeout
         self._clients: dict[str, Any] = {}
+        self._regions: dict[str, AwsSession] = {}
         self._lock = threading.Lock()
         self._hung: set[str] = set()  # operations whose last call timed out
 
@@ -72,6 +73,22 @@ class AwsSession:
                 with self.translated(f"AWS client for {name}"):
                     self._clients[name] = self._make(name)
             return self._clients[name]
+
+    def in_region(self, region: str) -> AwsSession:
+        """The same credentials and endpoint in another Region; this session for its own Region."""
+        if region == self.region:
+            return self
+        with self._lock:
+            if region not in self._regions:
+                self._regions[region] = AwsSession(
+                    self._session,
+                    self._config,
+                    self.endpoint,
+                    self.profile,
+                    region,
+                    self._read_timeout,
+                )
+            return self._regions[region]
 
     def _make(self, name: str) -> Any:
         from botocore.config import Config
@@ -175,7 +192,8 @@ def _refuse_foreign(http_response: Any, parsed: Mapping[str, Any], model: Any, *
 
     botocore parses both as a response without any fields, which looks like an empty result.
     """
-    if http_response.status_code >= 300 or model.has_streaming_output:
+    streamed = model.has_streaming_output or model.has_event_stream_output
+    if http_response.status_code >= 300 or streamed:
         return
     body = bytes(http_response.content)
     if body[:100].lstrip().lower().startswith((b"<!doctype html", b"<html")):

@@ -8,6 +8,7 @@ quietly; a full disk is an error. A character that the locale's encoding lacks i
 from __future__ import annotations
 
 import os
+import select
 import sys
 from contextlib import suppress
 from typing import Any
@@ -34,6 +35,7 @@ class _Pipe:
 
     def __init__(self, stream: Any) -> None:
         self.stream = stream
+        self.gone = False  # whether the text goes nowhere any more
 
     def write(self, text: str) -> int:
         try:
@@ -56,6 +58,7 @@ class _Pipe:
 
     def _drop(self) -> None:
         """Point the descriptor to /dev/null, so that Python's final flush succeeds too."""
+        self.gone = True
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.stream.fileno())
         os.close(nowhere)
@@ -95,3 +98,15 @@ def _open_closed(number: int) -> None:
 def _escape(stream: Any) -> None:
     if hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="backslashreplace")
+
+
+def reader_gone(stream: Any) -> bool:
+    """Whether nothing reads from a stream any more; also before the next write would find out."""
+    if getattr(stream, "gone", False):
+        return True
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)  # errors alone
+        return bool(poll.poll(0))
+    except (OSError, ValueError, AttributeError):  # not a descriptor
+        return False

@@ -59,6 +59,12 @@ class _BrokenPipeGuard:
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.failure: OSError | None = None
+        self._gave_up = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether the text goes nowhere any more."""
+        return self._gave_up or bool(getattr(self.stream, "gone", False))
 
     def write(self, text: str) -> int:
         try:
@@ -75,6 +81,7 @@ class _BrokenPipeGuard:
             self.give_up(problem)
 
     def give_up(self, problem: Exception) -> None:
+        self._gave_up = True
         if isinstance(problem, OSError) and problem.errno not in _READER_GONE:
             self.failure = problem
         with suppress(OSError, ValueError):
@@ -200,7 +207,7 @@ def countdown(what: str, seconds: float, clock: Callable[[], float] = time.monot
     Returns False at once for a background process, since the terminal's keys belong to another one,
     and for a terminal that disappears.
     """
-    if not _in_foreground():
+    if not in_foreground():
         return False
     import termios
     import tty
@@ -230,7 +237,7 @@ def _key_pressed(descriptor: int, ends: float, clock: Callable[[], float]) -> bo
         print("\r        \r", end="", file=sys.stderr, flush=True)
 
 
-def _in_foreground() -> bool:
+def in_foreground() -> bool:
     """Whether this process receives the terminal's keys.
 
     A background process is stopped when it reads from or configures the terminal.

@@ -14,11 +14,19 @@ ALLOW_DESTROY = (
 )
 KEEP = "With --no-rollback: leave a failed rollout in place instead of rolling back."
 
+LOGS = {
+    "since": "Start: how long ago (5m), or a time. Default: 10m; with --follow 1m.",
+    "until": "End: how long ago, or a time (2026-11-30T05:43Z). Default: now.",
+    "grep": "Only events that contain this text, or match /this regex/ (/regex/i: any case).",
+    "task": "Only this task: its id, or the beginning of it.",
+    "container": "Only this container. Default: all that log to CloudWatch Logs.",
+}
+
 
 def namespace(name: str) -> Collection:
     """The tasks of the service `name`."""
     collection = Collection(name)
-    for make in (build, push, deploy, releases, status):
+    for make in (build, push, deploy, releases, status, logs):
         collection.add_task(make(name))
     return collection
 
@@ -100,6 +108,46 @@ def deploy(name: str) -> Any:
         session.leave(done.verdict.exit_code)
 
     return body
+
+
+def logs(name: str) -> Any:
+    @ops_task(options=("follow", "json"), help=LOGS, name="logs")
+    def body(
+        session: Session,
+        since: str | None = None,
+        until: str | None = None,
+        grep: str | None = None,
+        task: str | None = None,
+        container: str | None = None,
+    ) -> None:
+        """Print this service's log: the events of all its tasks, merged by time."""
+        read_logs(session, name, since, until, grep, task, container)
+
+    return body
+
+
+def read_logs(
+    session: Session,
+    service: str,
+    since: str | None,
+    until: str | None,
+    grep: str | None,
+    task: str | None,
+    container: str | None,
+) -> None:
+    from ops.core.keys import quit_key
+    from ops.ecs.log_output import LogPrinter
+    from ops.ecs.service_logs import LogsRequest, ServiceLogs
+    from ops.platform import Platform
+
+    session.settings.service(service)
+    request = LogsRequest.parse(
+        since, until, follow=session.follow, grep=grep, task=task, container=container
+    )
+    printer = LogPrinter.create(session.stream, service, json=session.json)
+    platform = Platform.of(session.settings)
+    with quit_key() as key:
+        session.leave(ServiceLogs(platform, service, request, printer, key).run())
 
 
 def releases(name: str) -> Any:

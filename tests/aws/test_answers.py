@@ -19,12 +19,14 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from ops.aws import ec2, ecr, ecs, elb, logs, rds, s3, secrets, session
+from ops.aws.facts import LogGroup
 from ops.cdn import cloudfront
 from ops.core.errors import OpsError, Unreachable
 from ops.terraform import state_locks
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
 Call = Callable[[session.AwsSession], object]
+GROUP = LogGroup("g", "us-east-1", "123456789012")
 CALLS: dict[str, Call] = {
     "session.identity": session.identity,
     "s3.read": lambda cloud: s3.read(cloud, "b", "k"),
@@ -59,6 +61,11 @@ CALLS: dict[str, Call] = {
     "logs.last_lines": lambda cloud: logs.last_lines(cloud, "g", "s"),
     "logs.since": lambda cloud: logs.since(cloud, "g", "s", None),
     "logs.events": lambda cloud: logs.events(cloud, "g", "s", None),
+    "logs.group_arn": lambda cloud: logs.group_arn(cloud, "g"),
+    "logs.stream_names": lambda cloud: logs.stream_names(cloud, GROUP, "s/"),
+    "logs.filter_page": lambda cloud: logs.filter_page(cloud, logs.LogQuery(GROUP, 0)),
+    "logs.filter_pages": lambda cloud: [*logs.filter_pages(cloud, logs.LogQuery(GROUP, 0))],
+    "logs.live_tail": lambda cloud: [*logs.live_tail(cloud, GROUP)],
     "logs.events_between": lambda cloud: logs.events_between(cloud, "g", 0, 1, ""),
     "rds.instance": lambda cloud: rds.instance(cloud, "db"),
     "rds.start": lambda cloud: rds.start(cloud, "db"),

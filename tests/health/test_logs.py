@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from ops.health.rules.logs import FILTER, LogLine, check, level, patterns
+from ops.core.log_level import level
+from ops.health.rules.logs import FILTER, LogLine, check, patterns
 
 IDS = ("3f0c1a52-7f3e-4d0b-9f7e-0c9d2a8e1b11", "9ab4e0d7-1c55-4d6e-8a33-5b2e7c0f4d22")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ops.core.findings import Evidence, Finding
+from ops.core.log_level import level, parse_json
 from ops.core.redaction.redact import one_line
 from ops.core.text import format_count, format_option
 from ops.health.model import Check
@@ -38,48 +38,6 @@ FILTER = (
     )
     + "%"
 )
-# At the end of a word: TypeError, psycopg.OperationalError, NullPointerException; not the plural
-# `errors` of a count.
-ERROR = re.compile(
-    r"\b(?:\w*(?:error|exception)|err|fatal|critical|panic|traceback|unhandled\w*|uncaught\w*)\b",
-    re.IGNORECASE,
-)
-WARNING = re.compile(r"\b(?:warn|\w*warning)\b", re.IGNORECASE)
-_ERROR_LEVELS = (
-    "error",
-    "err",
-    "fatal",
-    "critical",
-    "crit",
-    "panic",
-    "dpanic",
-    "alert",
-    "emergency",
-    "emerg",
-    "severe",
-    "50",
-    "60",
-)
-_QUIET_LEVELS = (
-    "trace",
-    "debug",
-    "verbose",
-    "info",
-    "information",
-    "informational",
-    "notice",
-    "log",
-    "default",
-    "10",
-    "20",
-    "30",
-)
-_LEVELS: dict[str, str | None] = {  # 10 to 60: pino's and bunyan's
-    **dict.fromkeys(_ERROR_LEVELS, "error"),
-    **dict.fromkeys(("warn", "warning", "40"), "warning"),
-    **dict.fromkeys(_QUIET_LEVELS),
-}
-_SEVERITY = re.compile(r"\b(?:level|severity|levelname|lvl)=\"?(\w+)", re.IGNORECASE)  # logfmt
 _VARYING = re.compile(
     r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|\b\d{4}-\d\d-\d\d[T "
     r"][\d:.,]+Z?\b|\b0x[0-9a-f]+\b|\b[0-9a-f]{8,}\b|\d+",
@@ -115,43 +73,9 @@ class LogPattern:
         return f"{self.level} {self.text}"
 
 
-def level(text: str) -> str | None:
-    """Return `error`, `warning` or None.
-
-    A level field of a JSON or logfmt line goes first, if its value is known; otherwise words in the
-    text decide.
-    """
-    fields = _parse_json(text)
-    if fields is not None:
-        name = next(
-            (
-                str(fields[key])
-                for key in ("level", "severity", "levelname", "lvl")
-                if fields.get(key)
-            ),
-            "",
-        )
-    else:
-        found = _SEVERITY.search(text)
-        name = found[1] if found else ""
-    if name.lower() in _LEVELS:
-        return _LEVELS[name.lower()]
-    return "error" if ERROR.search(text) else "warning" if WARNING.search(text) else None
-
-
-def _parse_json(text: str) -> dict[str, object] | None:
-    if not text.lstrip().startswith("{"):
-        return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None
-
-
 def _message_of(text: str) -> str:
     """Return the redacted text to compare, on one line, without time fields of JSON."""
-    fields = _parse_json(text)
+    fields = parse_json(text)
     if fields is not None:
         text = " ".join(
             f"{key}={value}" for key, value in fields.items() if key not in _TIME_FIELDS
