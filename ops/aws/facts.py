@@ -250,7 +250,7 @@ class Ingress:
 
 
 @dataclass(frozen=True)
-class LogGroup:
+class LogGroupRef:
     """A CloudWatch log group; `account` is set if it was named by ARN."""
 
     name: str
@@ -259,7 +259,7 @@ class LogGroup:
     partition: str = "aws"
 
     @classmethod
-    def parse(cls, text: str, region: str) -> LogGroup:
+    def parse(cls, text: str, region: str) -> LogGroupRef:
         """A group from its name, or from its ARN, which names its Region (`:*` is ignored)."""
         if not text.startswith("arn:"):
             return cls(text, region)

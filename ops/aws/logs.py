@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.facts import LogEvent, LogGroup
+from ops.aws.facts import LogEvent, LogGroupRef
 from ops.aws.session import AwsSession
 from ops.core.errors import OpsError, Refused, Unreachable
 
@@ -78,7 +78,7 @@ def events_between(
     (logs:FilterLogEvents). Raises Refused if the group does not exist. Differs between places: an
     emulation may ignore the pattern, so the caller filters again.
     """
-    query = LogQuery(LogGroup.parse(group, cloud.region), since_ms, until_ms - 1, pattern)
+    query = LogQuery(LogGroupRef.parse(group, cloud.region), since_ms, until_ms - 1, pattern)
     found: list[LogEvent] = []
     for page in filter_pages(cloud, query):
         found += page
@@ -94,7 +94,7 @@ class LogQuery:
     `prefix` limits the names of the streams.
     """
 
-    group: LogGroup
+    group: LogGroupRef
     since_ms: int
     until_ms: int = 0
     pattern: str = ""
@@ -115,7 +115,7 @@ class LogQuery:
         return found | _by_name(self.group) | {key: each for key, each in optional.items() if each}
 
 
-def _by_name(group: LogGroup) -> dict[str, str]:
+def _by_name(group: LogGroupRef) -> dict[str, str]:
     """The parameter that names a group: its name, or its ARN where it was given by ARN."""
     return {"logGroupIdentifier": group.arn} if group.account else {"logGroupName": group.name}
 
@@ -156,7 +156,7 @@ def filter_page(
         return found, answer.get("nextToken") or None
 
 
-def stream_names(cloud: AwsSession, group: LogGroup, prefix: str) -> tuple[str, ...]:
+def stream_names(cloud: AwsSession, group: LogGroupRef, prefix: str) -> tuple[str, ...]:
     """Names of at most 50 streams that begin with `prefix` (logs:DescribeLogStreams)."""
     client = cloud.client("logs")
     with cloud.translated(f"log streams of {group.name} (logs:DescribeLogStreams)"):
@@ -180,7 +180,7 @@ class TailExpired(OpsError):
 
 
 def live_tail(
-    cloud: AwsSession, group: LogGroup, prefixes: Sequence[str] = (), pattern: str = ""
+    cloud: AwsSession, group: LogGroupRef, prefixes: Sequence[str] = (), pattern: str = ""
 ) -> Iterator[TailUpdate]:
     """Yield an update at the start of a session, and then every second (logs:StartLiveTail).
 

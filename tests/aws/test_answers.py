@@ -19,14 +19,14 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from ops.aws import ec2, ecr, ecs, elb, logs, rds, s3, secrets, session
-from ops.aws.facts import LogGroup
+from ops.aws.facts import LogGroupRef
 from ops.cdn import cloudfront
 from ops.core.errors import OpsError, Unreachable
 from ops.terraform import state_locks
 
 ARN = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/1"
 Call = Callable[[session.AwsSession], object]
-GROUP = LogGroup("g", "us-east-1", "123456789012")
+GROUP = LogGroupRef("g", "us-east-1", "123456789012")
 CALLS: dict[str, Call] = {
     "session.identity": session.identity,
     "s3.read": lambda cloud: s3.read(cloud, "b", "k"),

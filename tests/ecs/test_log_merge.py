@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ops.aws.facts import LogEvent
@@ -179,6 +181,6 @@ NOW = 10_000_000
     ],
 )
 def test_where_the_next_poll_begins(
-    newest: dict[str, int], options: dict[str, int], start: int
+    newest: dict[str, int], options: dict[str, Any], start: int
 ) -> None:
     assert next_start(newest, NOW, NOW - 3_600_000, **options) == start

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ops.aws.facts import LogGroup, TaskDefinition
+from ops.aws.facts import LogGroupRef, TaskDefinition
 from ops.core.errors import ConfigError
 from ops.ecs.rules.log_request import Grep, LogWindow, parse_grep, parse_window
 from ops.ecs.rules.log_sources import LogSource, find_sources, of_tasks, stream_owner
@@ -111,7 +111,7 @@ def container(name: str, driver: str | None = "awslogs", **options: str) -> dict
 APP = container(
     "app", awslogs_group="/ecs/backend", awslogs_region="us-east-1", awslogs_stream_prefix="ecs"
 )
-HERE = LogGroup("/ecs/backend", "us-east-1")
+HERE = LogGroupRef("/ecs/backend", "us-east-1")
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ HERE = LogGroup("/ecs/backend", "us-east-1")
         (
             [container("app", awslogs_group="g", awslogs_region="eu-west-1")],
             None,
-            [LogSource(LogGroup("g", "eu-west-1"))],
+            [LogSource(LogGroupRef("g", "eu-west-1"))],
         ),
         (
             [container("app", awslogs_group=ARN, awslogs_stream_prefix="ecs")],
             None,
-            [LogSource(LogGroup.parse(ARN, "us-east-1"), "ecs/app/", "app")],
+            [LogSource(LogGroupRef.parse(ARN, "us-east-1"), "ecs/app/", "app")],
         ),
-        ([APP], ARN, [LogSource(LogGroup.parse(ARN, ""), "ecs/app/", "app")]),
+        ([APP], ARN, [LogSource(LogGroupRef.parse(ARN, ""), "ecs/app/", "app")]),
         (
             [container("app", awslogs_stream_prefix="ecs")],
             "/ecs/backend",
@@ -180,6 +180,6 @@ def test_the_streams_of_tasks_and_containers() -> None:
 
 
 def test_a_group_by_arn() -> None:
-    group = LogGroup.parse(f"{ARN}:*", "us-east-1")
+    group = LogGroupRef.parse(f"{ARN}:*", "us-east-1")
     assert (group.name, group.region, group.account) == ("/ecs/backend", "eu-west-1", "9" * 12)
     assert group.arn == ARN

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.facts import LogGroup, TaskDefinition
+from ops.aws.facts import LogGroupRef, TaskDefinition
 from ops.core.redaction.redact import one_line
 
 # options that name a destination; others may hold tokens
@@ -36,7 +36,7 @@ class LogSource:
     `container` is empty if the streams belong to more than one.
     """
 
-    group: LogGroup
+    group: LogGroupRef
     prefix: str = ""
     container: str = ""
 
@@ -71,7 +71,7 @@ def find_sources(
     sources: dict[LogSource, None] = {}
     unreadable: dict[str, str] = {}
     names: dict[str, None] = {}
-    fallback = LogGroup.parse(configured, region) if configured else None
+    fallback = LogGroupRef.parse(configured, region) if configured else None
     for definition in definitions:
         for described in definition.document.get("containerDefinitions") or ():
             name = str(described.get("name", ""))
@@ -90,7 +90,7 @@ def find_sources(
 
 
 def _source(
-    name: str, configuration: Mapping[str, Any], fallback: LogGroup | None, region: str
+    name: str, configuration: Mapping[str, Any], fallback: LogGroupRef | None, region: str
 ) -> LogSource | str:
     """The source of a container, or why its log cannot be read here."""
     driver, options = configuration.get("logDriver"), configuration.get("options") or {}
@@ -107,7 +107,7 @@ def _source(
     if not group and fallback is None:
         return "its awslogs driver names no awslogs-group"
     at = options.get("awslogs-region") or region
-    found = LogGroup.parse(str(group), at) if group else fallback
+    found = LogGroupRef.parse(str(group), at) if group else fallback
     assert found is not None
     if fallback and fallback.account and fallback.name == found.name:
         found = fallback  # the same group, by ARN
