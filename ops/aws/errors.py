@@ -166,6 +166,7 @@ def _denied_action(
         f"{whom} may not {missing[1]} ({name})",
         f"have {missing[1]} allowed for {whom}, or use other credentials",
         denied_action=missing[1],
+        denied_to=whom,
     )
 
 

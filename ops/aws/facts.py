@@ -227,15 +227,6 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Change:
-    """An endpoint's answers before and after a change."""
-
-    name: str
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
 class Ingress:
     """An inbound rule of a security group (EC2 IpPermission).
 

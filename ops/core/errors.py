@@ -35,8 +35,9 @@ class OpsError(Exit):
     untouched = False
     # True: repeating the call cannot help (credentials, permission, a wrong name)
     permanent = True
-    # the missing permission, such as "ecs:DescribeServices", where AWS names it
+    # the missing permission, such as "ecs:DescribeServices", and who lacks it, where AWS names them
     denied_action = ""
+    denied_to = ""
 
     def __init__(self, what: str, why: str = "", next: str = "") -> None:
         self.what, self.why, self.next = known.hide(what), known.hide(why), known.hide(next)
@@ -100,13 +101,21 @@ class Unreachable(OpsError):
 
 
 class Denied(Unreachable):
-    """AWS does not accept the credentials, or they lack a permission (`denied_action`)."""
+    """AWS does not accept the credentials, or `denied_to` lacks a permission (`denied_action`)."""
 
     permanent = True
 
-    def __init__(self, what: str, why: str = "", next: str = "", denied_action: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        why: str = "",
+        next: str = "",
+        *,
+        denied_action: str = "",
+        denied_to: str = "",
+    ) -> None:
         super().__init__(what, why, next)
-        self.denied_action = denied_action
+        self.denied_action, self.denied_to = denied_action, known.hide(denied_to)
 
 
 _KINDS: dict[str, type[OpsError]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -21,10 +21,22 @@ def as_document(finding: Finding) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class Denial:
+    """A permission that AWS refused: `who` lacks `action` ("ecs:DescribeServices")."""
+
+    who: str
+    action: str
+
+
+@dataclass(frozen=True)
 class Unknown:
-    """A fact that could not be read, and why. Never taken for "fine"."""
+    """A fact that could not be read, and why. Never taken for "fine".
+
+    `denied`: the missing permission, where that is the reason.
+    """
 
     why: str
+    denied: Denial | None = field(default=None, compare=False)
 
 
 class Verdict(StrEnum):

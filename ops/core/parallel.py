@@ -10,13 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar, cast
+from functools import partial
+from typing import Any, Generic, ParamSpec, TypeVar, cast
 
-from ops.core.errors import Unreachable
-from ops.core.findings import Unknown
+from ops.core.errors import OpsError, Unreachable
+from ops.core.findings import Denial, Unknown
 from ops.core.text import format_error
 
 T = TypeVar("T")
+P = ParamSpec("P")
 AT_ONCE = 8
 # Held while importing a library that shares packages with others: docker, fabric and OpenSSL import
 # paramiko and cryptography. Two threads that import such a package from different ends deadlock,
@@ -36,7 +38,7 @@ class Call(Generic[T]):
 def gather(**calls: Callable[[], T]) -> dict[str, T | Unknown]:
     """The result of every call by its name, in the given order; `Unknown(why)` for an error.
 
-    At most 8 calls run at a time.
+    For calls of one type; `Reads` runs calls of different types.
     """
     results = run_calls([Call(call, f"read {name}") for name, call in calls.items()], AT_ONCE)
     return {name: _finished(result) for name, result in zip(calls, results, strict=True)}
@@ -86,7 +88,7 @@ def try_call(call: Callable[[], T]) -> T | Unknown:
     try:
         return call()
     except Exception as error:
-        return Unknown(format_error(error))
+        return unknown(error)
 
 
 def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
@@ -97,7 +99,7 @@ def try_call_in_thread(call: Callable[[], T]) -> T | Unknown:
     try:
         return call()
     except BaseException as error:
-        return Unknown(format_error(error))
+        return unknown(error)
 
 
 class BackgroundCall(Generic[T]):
@@ -127,6 +129,60 @@ class BackgroundCall(Generic[T]):
         if not self._results:
             raise Unreachable(self._name, f"no answer within {timeout_s:.3g} s", "try again")
         return self._results[0]
+
+
+class Read(Generic[T]):
+    """The result of one call of `Reads`, typed as the call is."""
+
+    def __init__(self, call: BackgroundCall[T | Unknown]) -> None:
+        self._call = call
+
+    @property
+    def value(self) -> T | Unknown:
+        """The result, or `Unknown` with the reason; waits for the call if it is still running."""
+        return self._call.result()
+
+
+class Reads:
+    """Calls that run concurrently, at most 8 at a time, each with a typed result.
+
+    Use it as a context manager: it ends when all calls have. An exception in its body abandons the
+    calls that have not started.
+
+        with Reads() as reads:
+            state = reads.submit(ecs.service, cloud, cluster, name)
+        state.value  # ServiceState | None | Unknown
+    """
+
+    def __init__(self) -> None:
+        self._turn = threading.Semaphore(AT_ONCE)
+        self._given_up = threading.Event()
+        self._calls: list[BackgroundCall[Any]] = []
+
+    def __enter__(self) -> Reads:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        try:
+            if kind is None:
+                for call in self._calls:
+                    call.result()
+        finally:
+            self._given_up.set()
+
+    def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Read[T]:
+        """Start the call in a thread of its own."""
+
+        def run() -> T | Unknown:
+            with self._turn:
+                if self._given_up.is_set():
+                    return Unknown("not read")
+                return try_call_in_thread(partial(call, *args, **kwargs))
+
+        name = getattr(call, "__name__", "call")
+        running: BackgroundCall[T | Unknown] = BackgroundCall(run, f"read {name}")
+        self._calls.append(running)
+        return Read(running)
 
 
 def with_timeout(call: Callable[[], T], seconds: float, what: str) -> T:
@@ -163,3 +219,19 @@ class SchedulingDelay:
             began = time.monotonic()
             time.sleep(self.TICK_S)
             self.late = max(self.late, time.monotonic() - began - self.TICK_S)
+
+
+class NotRead(Unreachable):
+    """A value that was not read because the one it depends on is unknown."""
+
+    def __init__(self, what: str, fact: Unknown) -> None:
+        super().__init__(what, fact.why)
+        if fact.denied:
+            self.denied_to, self.denied_action = fact.denied.who, fact.denied.action
+
+
+def unknown(error: BaseException) -> Unknown:
+    """The error as an unknown fact, with the missing permission if that is the reason."""
+    if isinstance(error, OpsError) and error.denied_action:
+        return Unknown(format_error(error), Denial(error.denied_to, error.denied_action))
+    return Unknown(format_error(error))

@@ -203,7 +203,7 @@ def _recorded(context: DeployContext) -> bool:
     except OpsError as error:
         ui.progress(f"unknown: the last release's record: {error.why or error.what}")
         return False
-    return last is not None and last.get("digest") == context.digest
+    return last is not None and last.digest == context.digest
 
 
 def _finish_health_snapshot(done: DeployResult, me: Holder) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from ops.core import ui
 from ops.core.errors import OpsError, Refused
@@ -13,6 +11,7 @@ from ops.core.parallel import gather
 from ops.deploy.context import DeployContext
 from ops.platform import Platform
 from ops.state import records
+from ops.state.model import ReleaseRecord
 from ops.state.rules.records import changed_inputs, last_inputs
 from ops.terraform import inputs
 from ops.terraform.program import TerraformProgram
@@ -28,9 +27,7 @@ def confirm(context: DeployContext, tf: TerraformProgram) -> None:
     if settings.environment.state is None:
         return
     services = settings.environment.services
-    read: dict[str, Any] = gather(
-        **{name: partial(_read_all_records, context.platform, name) for name in services}
-    )
+    read = gather(**{name: partial(_read_all_records, context.platform, name) for name in services})
     unread = [f"{name}: {found.why}" for name, found in read.items() if isinstance(found, Unknown)]
     if unread:
         what = (
@@ -38,15 +35,17 @@ def confirm(context: DeployContext, tf: TerraformProgram) -> None:
         )
         ui.confirm(f"{what} ({unread[0]})", yes=not context.interactive)
         return
-    last = last_inputs(record for found in read.values() for record in found)
-    if last is None:
+    last = last_inputs(
+        record for found in read.values() if not isinstance(found, Unknown) for record in found
+    )
+    if last is None or last.terraform_inputs is None:
         ui.progress(
             "  variable files: no earlier release has recorded them, so there is nothing to compare"
         )
         return
-    changed = changed_inputs(last["terraform_inputs"], now)
+    changed = changed_inputs(last.terraform_inputs, now)
     if changed:
-        since = f"the last release ({last.get('service')} {last.get('tag')}, {last.get('at')})"
+        since = f"the last release ({last.service} {last.tag}, {last.at})"
         ui.confirm(
             f"{', '.join(changed)} since {since}; git does not have it", yes=not context.interactive
         )
@@ -55,7 +54,7 @@ def confirm(context: DeployContext, tf: TerraformProgram) -> None:
         ui.progress(f"  {each} since the last release")
 
 
-def _read_all_records(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
+def _read_all_records(platform: Platform, service: str) -> tuple[ReleaseRecord, ...]:
     """A service's newest records.
 
     Raises OpsError if one of them cannot be read.

@@ -23,7 +23,9 @@ from ops.health import sweep as health_sweep
 from ops.health.inputs import Memo
 from ops.health.model import Sweep, SweepRequest
 from ops.health.rules import diff
+from ops.health.rules.stored_sweep import StoredSweep
 from ops.platform import Platform
+from ops.state.model import ReleaseRecord
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -97,10 +99,13 @@ class BeforeAfter:
 
     def _sweep_after(self, released: Mapping[str, Mapping[str, Any]]) -> Sweep:
         request = replace(
-            self._request(f"after {self.about}", from_s=self.began), released=released
+            self._request(f"after {self.about}", from_s=self.began),
+            released={
+                name: ReleaseRecord.from_document(document) for name, document in released.items()
+            },
         )
-        document = diff.as_document(self.before) if isinstance(self.before, Sweep) else None
-        return health_sweep.sweep(self.platform(), request, document)
+        before = StoredSweep.of(self.before) if isinstance(self.before, Sweep) else None
+        return health_sweep.sweep(self.platform(), request, before)
 
     def as_document(self) -> dict[str, Any]:
         """Return the `health` object of the JSON document: before, after, changes."""
@@ -108,7 +113,7 @@ class BeforeAfter:
         return {
             "before": _sweep_document(self.before, self.settings.name),
             "after": _sweep_document(self.after, self.settings.name),
-            "changes": [vars(change) for change in changes],
+            "changes": [change.as_document() for change in changes],
         }
 
     def lines(self) -> Iterator[str]:
@@ -127,8 +132,8 @@ class BeforeAfter:
             else f"  health before it is not known: {before.why}"
         )
         yield from (f"    {line}" for line in render.merge_same(changes))
-        before_by_label = (
-            {check.label: check.unhealthy for check in before.checks}
+        unhealthy_before = (
+            {check.key: check.unhealthy for check in before.checks}
             if isinstance(before, Sweep)
             else {}
         )
@@ -136,9 +141,9 @@ class BeforeAfter:
             if check.unhealthy and not check.explained_by:
                 since = (
                     "as before"
-                    if before_by_label.get(check.label)
+                    if unhealthy_before.get(check.key)
                     else "since this change"
-                    if check.label in before_by_label
+                    if check.key in unhealthy_before
                     else "not checked before"
                 )
                 yield f"    {render.check_line(check)} ({since})"

@@ -16,9 +16,11 @@ from ops.core.errors import ConfigError, OpsError
 from ops.core.parallel import with_timeout
 from ops.core.redaction.redact import known
 from ops.core.text import format_error
-from ops.health.model import EVALUATED, STATUSES, Sweep
+from ops.health.model import EVALUATED, Sweep
 from ops.health.rules import diff
+from ops.health.rules.stored_sweep import InvalidSweep, StoredSweep
 from ops.state import records
+from ops.state.model import ReleaseRecord
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
@@ -29,7 +31,7 @@ _FOLDER = ".ops/health"
 _LAST_RELEASE = "last-release"
 
 
-def baseline(platform: Platform, request: SweepRequest) -> Mapping[str, Any] | None:
+def baseline(platform: Platform, request: SweepRequest) -> StoredSweep | None:
     """Return the run to compare with, or None.
 
     It comes from the given file, the last release's record, or the newest stored run of each group.
@@ -49,9 +51,9 @@ def baseline(platform: Platform, request: SweepRequest) -> Mapping[str, Any] | N
     )
 
 
-def _load_baseline(path: Path, settings: Settings) -> Mapping[str, Any]:
+def _load_baseline(path: Path, settings: Settings) -> StoredSweep:
     found = read_run(path)
-    of = str(found.get("environment") or settings.name)
+    of = found.environment or settings.name
     if of != settings.name:
         why = f"it is a run of environment {of}, and this is {settings.name}"
         raise ConfigError(
@@ -60,21 +62,19 @@ def _load_baseline(path: Path, settings: Settings) -> Mapping[str, Any]:
     return found
 
 
-def _last_release_baseline(platform: Platform) -> Mapping[str, Any]:
+def _last_release_baseline(platform: Platform) -> StoredSweep:
     """Return the sweep in the newest release record of any service.
 
-    Raises OpsError if no record has one.
+    A sweep that cannot be read is reported. Raises OpsError if no record has a readable one.
     """
-    found: list[Mapping[str, Any]] = []
+    found: list[tuple[ReleaseRecord, StoredSweep]] = []
     for name in sorted(platform.settings.environment.services):
-        newest = next(
-            (
-                record
-                for record in records.read(platform, name)
-                if read_error(record.get("health")) is None
-            ),
-            None,
+        readable = (
+            (record, run)
+            for record in records.read(platform, name)
+            if (run := _sweep_of(record, name)) is not None
         )
+        newest = next(readable, None)
         found += [newest] if newest else []
     if not found:
         raise OpsError(
@@ -82,8 +82,18 @@ def _last_release_baseline(platform: Platform) -> Mapping[str, Any]:
             "no release record keeps a run of health checks",
             "inv health.all --baseline FILE",
         )
-    health: Mapping[str, Any] = max(found, key=lambda record: str(record.get("at")))["health"]
-    return health
+    return max(found, key=lambda each: each[0].at or "")[1]
+
+
+def _sweep_of(record: ReleaseRecord, service: str) -> StoredSweep | None:
+    """Return the sweep in a release record, or None without one."""
+    if record.health is None:
+        return None
+    try:
+        return StoredSweep.from_document(record.health)
+    except InvalidSweep as error:
+        ui.progress(f"unknown: the health checks of {service} {record.tag}: {error}")
+        return None
 
 
 def _folder(settings: Settings) -> Path:
@@ -177,57 +187,20 @@ def write_run(path: Path, document: Mapping[str, Any]) -> Path:
     return files.write_json(path, known.hide_in(document))
 
 
-def stored_runs(folder: Path) -> Iterator[Mapping[str, Any]]:
-    """Yield the stored runs, newest first, without the unreadable ones."""
+def stored_runs(folder: Path) -> Iterator[StoredSweep]:
+    """Yield the stored runs, newest first; report the unreadable ones."""
     for path in sorted(folder.glob("*.json"), reverse=True):
         try:
             yield read_run(path)
-        except ConfigError:
-            continue
+        except ConfigError as problem:
+            ui.progress(f"unknown: stored run {path}: {problem.why}")
 
 
-def read_run(path: Path) -> Mapping[str, Any]:
+def read_run(path: Path) -> StoredSweep:
     """Read a stored run. Raises ConfigError for an invalid file."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        why = read_error(found)
+        return StoredSweep.from_document(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, RecursionError) as error:
-        why = str(error)
-    if why is not None:
-        raise ConfigError(f"--baseline {path}", why, "a file of --save, or last-release")
-    return found  # type: ignore[no-any-return]
-
-
-def read_error(document: Any) -> str | None:
-    """Return why the document is not a valid run, or None."""
-    checks = document.get("checks") if isinstance(document, dict) else None
-    if not isinstance(checks, list) or not isinstance(document.get("at"), str):
-        return "it holds no run of health checks"
-    if not isinstance(document.get("environment"), str):
-        return "environment: expected a name"
-    return next(
-        (
-            f"checks[{place}].{why}"
-            for place, each in enumerate(checks)
-            if (why := _check_error(each))
-        ),
-        None,
-    )
-
-
-def _check_error(check: Any) -> str:
-    """Return what is invalid in a check of a stored run, or an empty string."""
-    if not isinstance(check, dict):
-        return "group: expected an object with a group, a name and a status"
-    for name in ("group", "name", "status", "value", "service"):
-        if not isinstance(check.get(name, "" if name in ("value", "service") else None), str):
-            return f"{name}: expected text"
-    if check["status"] not in STATUSES:
-        return f"status: {check['status']!r}, expected one of {', '.join(STATUSES)}"
-    numbers, patterns = check.get("numbers", {}), check.get("patterns", [])
-    if not isinstance(numbers, dict) or not all(
-        isinstance(value, int | float) for value in numbers.values()
-    ):
-        return "numbers: expected numbers by their names"
-    whole = isinstance(patterns, list) and all(isinstance(each, str) for each in patterns)
-    return "" if whole else "patterns: expected a list of texts"
+        raise ConfigError(
+            f"--baseline {path}", str(error), "a file of --save, or last-release"
+        ) from None

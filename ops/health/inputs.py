@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ops.aws import ecs, elb, rds, secrets
 from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition
@@ -15,6 +15,7 @@ from ops.core.parallel import gather
 from ops.ecs.rules.task_definition_refs import Reference, references
 from ops.platform import Platform
 from ops.state import records
+from ops.state.model import ReleaseRecord
 
 _T = TypeVar("_T")
 _PAGE_SHARE = 0.8  # of the deadline, for one page
@@ -47,15 +48,16 @@ class SweepContext:
     """The scope of one sweep.
 
     `since_s`: how far back logs are read (None: as configured). `from_s`: errors count from then
-    on, in seconds since 1970 (None: recent ones only). `known`: log patterns of the previous run.
+    on, in seconds since 1970 (None: recent ones only). `known`: log patterns of the previous run by
+    identity of the check.
     `released`: releases that have just succeeded and are not recorded yet.
     """
 
     platform: Platform
     since_s: float | None = None
     from_s: float | None = None
-    known: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    released: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    known: Mapping[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    released: Mapping[str, ReleaseRecord] = field(default_factory=dict)
     deadline_s: float = 30.0
 
     @property
@@ -94,11 +96,11 @@ class SweepInputs:
         family = state.task_definition.rsplit("/", 1)[-1].split(":")[0] if state else ""
         return ecs.task_definition(self.platform.cloud, family) if family else None
 
-    def release(self, name: str) -> Mapping[str, Any] | None:
+    def release(self, name: str) -> ReleaseRecord | None:
         """Return the newest record of a successful release, or None."""
         return self.context.released.get(name) or self._releases[name]()
 
-    def _last_success(self, name: str) -> Mapping[str, Any] | None:
+    def _last_success(self, name: str) -> ReleaseRecord | None:
         return records.last_success(self.platform, name)
 
     def group(self, arn: str) -> TargetGroup:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ops.aws.facts import Change
-from ops.core.findings import Finding
+from ops.core.findings import Denial, Finding, Unknown
+from ops.state.model import ReleaseRecord
 
-_Status = Literal["ok", "failed", "unknown", "skipped"]
+Status = Literal["ok", "failed", "unknown", "skipped"]
 STATUSES = ("ok", "failed", "unknown", "skipped")
 EVALUATED = ("ok", "failed", "unknown")  # not skipped
 GROUPS = (
@@ -25,30 +25,122 @@ GROUPS = (
 )  # "account" comes with any other
 
 
+Kind = Literal[
+    "account",
+    "instance",
+    "secret",
+    "connection",
+    "connections",
+    "schema",
+    "cluster",
+    "tasks",
+    "deployment",
+    "image",
+    "revision",
+    "target group",
+    "targets",
+    "page",
+    "time",
+    "distribution",
+    "invalidations",
+    "cached page",
+    "handshake",
+    "certificate",
+    "authority",
+    "log",
+    "state lock",
+    "group",
+]
+_NAMES: Mapping[str, str] = {  # "{subject} {kind}" for the others
+    "target group": "{subject} {part}",
+    "page": "GET {subject} via {layer}",
+    "cached page": "cache {subject}",
+    "authority": "{subject} authority {part}",
+    "group": "{group}",
+}
+
+
+@dataclass(frozen=True)
+class CheckKey:
+    """The identity of a check, for rules and comparisons.
+
+    `kind`: what is checked. `subject`: of which service, path or host. `layer`: "cdn" or "alb", of
+    a page or a certificate. `part`: one of several in a subject. Kind "group" stands for a whole
+    group that was not checked.
+    """
+
+    group: str
+    kind: Kind
+    subject: str = ""
+    layer: str = ""
+    part: str = ""
+
+    @property
+    def name(self) -> str:
+        """The name for people, documents and `--skip`; a stored run is found by it."""
+        template = _NAMES.get(self.kind, "{subject} {kind}")
+        return template.format(**vars(self)).strip()
+
+    @property
+    def label(self) -> str:
+        return f"{self.group} · {self.name}"
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Group and name, by which documents identify a check."""
+        return self.group, self.name
+
+
+@dataclass(frozen=True)
+class Change:
+    """What changed since another sweep. `key`: the check, unless only the earlier sweep has it."""
+
+    name: str
+    before: str | None
+    after: str | None
+    key: CheckKey | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        return {"name": self.name, "before": self.before, "after": self.after}
+
+
 @dataclass(frozen=True)
 class Check:
     """The result of one check.
 
-    `name` is stable between runs. `value` is short and stable; runs are compared by it. `detail` is
+    `value` is short and stable; runs are compared by it. `detail` is
     for a person and names expected and actual values of a failure. `explained_by`: the failed check
     that causes this failure. `numbers`: measurements, compared with a tolerance.
     """
 
-    group: str
-    name: str
-    status: _Status
+    key: CheckKey
+    status: Status
     detail: str
     value: str = ""
     took_s: float = 0.0
     service: str = ""
     finding: Finding | None = None
-    explained_by: str = ""
+    explained_by: CheckKey | None = None
     numbers: Mapping[str, float] = field(default_factory=dict)
     patterns: tuple[str, ...] = ()  # of a log, so that the next run knows which are new
+    denied: Denial | None = None  # the missing permission, where the result is therefore unknown
+
+    @classmethod
+    def unread(cls, key: CheckKey, fact: Unknown, *, service: str = "") -> Check:
+        """Return the check with its result unknown because this fact is."""
+        return cls(key, "unknown", fact.why, service=service, denied=fact.denied)
+
+    @property
+    def group(self) -> str:
+        return self.key.group
+
+    @property
+    def name(self) -> str:
+        return self.key.name
 
     @property
     def label(self) -> str:
-        return f"{self.group} · {self.name}"
+        return self.key.label
 
     @property
     def unhealthy(self) -> bool:
@@ -96,7 +188,7 @@ class SweepRequest:
     from_s: float | None = None
     about: str = ""
     deadline_s: float | None = None
-    released: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    released: Mapping[str, ReleaseRecord] = field(default_factory=dict)
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ from ops.aws.facts import ServiceState
 from ops.cdn import cloudfront
 from ops.cdn import invalidate as cdn_flow
 from ops.core.findings import Unknown
-from ops.core.parallel import gather
+from ops.core.parallel import Reads
 from ops.health.inputs import SweepInputs
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import edge as rules
 
@@ -25,15 +25,15 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
     if not (cached or configured.alias or configured.comment or configured.distribution):
         return
     yield Probe(
-        "cdn", "distribution", partial(_distribution, inputs), ("distribution", "invalidations")
+        (CheckKey("cdn", "distribution"), CheckKey("cdn", "invalidations")),
+        partial(_distribution, inputs),
     )
     if not inputs.environment.site:
         return
     for name in cached:
         for endpoint in inputs.environment.services[name].endpoints:
             yield Probe(
-                "cdn",
-                f"cache {endpoint.path}",
+                (CheckKey("cdn", "cached page", endpoint.path),),
                 partial(_cached_page, inputs, name, endpoint.path),
                 service=name,
             )
@@ -53,22 +53,22 @@ def _distribution(inputs: SweepInputs) -> Iterable[Check]:
 
 def _cached_page(inputs: SweepInputs, service: str, path: str) -> Iterable[Check]:
     environment = inputs.environment
-    read = gather(
-        answer=partial(
+    with Reads() as reads:
+        answer = reads.submit(
             cloudfront.probe_cache,
             environment.site or "",
             path,
             inputs.context.timeout_s,
             environment.site_ca,
-        ),
-        state=partial(inputs.state, service),
-    )
-    answer, state = read["answer"], read["state"]
-    for fact in (answer, state):
-        if isinstance(fact, Unknown):
-            return [Check("cdn", f"cache {path}", "unknown", fact.why, service=service)]
-    deployed_at = _running_since(state) if isinstance(state, ServiceState) else None
-    return [rules.cache(path, service, answer, deployed_at, datetime.now(UTC))]  # type: ignore[arg-type]
+        )
+        state = reads.submit(inputs.state, service)
+    key = CheckKey("cdn", "cached page", path)
+    if isinstance(answer.value, Unknown):
+        return [Check.unread(key, answer.value, service=service)]
+    if isinstance(state.value, Unknown):
+        return [Check.unread(key, state.value, service=service)]
+    deployed_at = _running_since(state.value) if state.value else None
+    return [rules.cache(path, service, answer.value, deployed_at, datetime.now(UTC))]
 
 
 def _running_since(state: ServiceState) -> datetime | None:

@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from ops.health.inputs import SweepInputs
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import edge as rules
 from ops.http import tls
@@ -26,30 +26,38 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
             balancer = address == environment.alb
             label = "alb" if balancer else urlsplit(address).hostname or ""
             name = urlsplit(environment.site or "").hostname if balancer else None
-            names = (f"{label} handshake", f"{label} certificate")
+            layer = "alb" if balancer else "cdn"
             yield Probe(
-                "certificates",
-                names[0],
-                partial(_certificates, inputs, address, label, name),
-                names,
+                (
+                    CheckKey("certificates", "handshake", label, layer),
+                    CheckKey("certificates", "certificate", label, layer),
+                ),
+                partial(_certificates, inputs, address, label, layer, name),
                 lane="pages",
             )
 
 
 def _certificates(
-    inputs: SweepInputs, address: str, label: str, name: str | None
+    inputs: SweepInputs, address: str, label: str, layer: str, name: str | None
 ) -> Iterable[Check]:
     """Check the handshake and every certificate of the chain.
 
-    `label`: prefix of the check names; `name`: the server name to request (None: the address's
+    `label`: the subject of the checks; `name`: the server name to request (None: the address's
     own).
     """
     health, now = inputs.environment.health, datetime.now(UTC)
     chain = tls.chain(address, inputs.context.timeout_s, inputs.environment.site_ca, name)
     dates = [
         rules.dates(
-            label, position, each.subject, each.begins, each.ends, now, health.certificate_days
+            label,
+            position,
+            each.subject,
+            each.begins,
+            each.ends,
+            now,
+            health.certificate_days,
+            layer,
         )
         for position, each in enumerate(chain.certificates)
     ]
-    return [rules.handshake(label, chain.problem, chain.cause), *dates]
+    return [rules.handshake(label, chain.problem, chain.cause, layer), *dates]

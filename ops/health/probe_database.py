@@ -5,22 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.findings import Unknown
-from ops.core.parallel import gather
-from ops.core.text import format_error
+from ops.core.parallel import NotRead, Reads, gather, unknown
 from ops.health.inputs import SweepInputs
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey, Kind
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import database as rules
 from ops.postgres import access, facts
 from ops.postgres import pending as postgres_pending
 from ops.ssh.errors import BeyondBastion
+from ops.state.model import ReleaseRecord
 
 if TYPE_CHECKING:
     from ops.core.config.database import Database
+
+
+_BY_CONNECTION: tuple[Kind, ...] = ("connection", "connections", "schema")
 
 
 @health_group("db", when_empty="environment {name} has no database")
@@ -30,12 +33,12 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
     if configured is None:
         return
     yield Probe(
-        "db", "connection", partial(_connection, inputs), ("connection", "connections", "schema")
+        tuple(CheckKey("db", kind) for kind in _BY_CONNECTION), partial(_connection, inputs)
     )
     if configured.instance:
-        yield Probe("db", "instance", partial(_instance, inputs))
+        yield Probe((CheckKey("db", "instance"),), partial(_instance, inputs))
     if configured.secret:
-        yield Probe("db", "secret", partial(_secret, inputs, configured))
+        yield Probe((CheckKey("db", "secret"),), partial(_secret, inputs, configured))
 
 
 def _instance(inputs: SweepInputs) -> Iterable[Check]:
@@ -44,43 +47,36 @@ def _instance(inputs: SweepInputs) -> Iterable[Check]:
 
 
 def _secret(inputs: SweepInputs, configured: Database) -> Iterable[Check]:
-    read = gather(values=inputs.secret, instance=inputs.instance)
-    values, found = read["values"], read["instance"]
-    if isinstance(values, Unknown):
-        return [rules.unknown_check("secret", values)]
-    host = "" if isinstance(found, Unknown) or found is None else found.host  # type: ignore[union-attr]
-    return [rules.secret(configured.secret or "", values, host)]  # type: ignore[arg-type]
+    with Reads() as reads:
+        values, instance = reads.submit(inputs.secret), reads.submit(inputs.instance)
+    if isinstance(values.value, Unknown):
+        return [rules.unknown_check("secret", values.value)]
+    found = instance.value
+    host = "" if isinstance(found, Unknown) or found is None else found.host
+    return [rules.secret(configured.secret or "", values.value, host)]
 
 
 def _connection(inputs: SweepInputs) -> Iterable[Check]:
     """Connect as the `db.*` tasks do, and read connection counts and schema revision."""
     began = time.monotonic()
-    read = gather(
-        vitals=partial(_vitals_check, inputs),
-        released=partial(_released, inputs),
-        order=partial(_order, inputs),
-    )
-    found = read["vitals"]
-    if isinstance(found, Check):
-        return [
-            found,
-            *(
-                rules.unknown_check(name, Unknown("there is no connection"))
-                for name in ("connections", "schema")
-            ),
-        ]
-    if isinstance(found, Unknown):
-        return [
-            rules.unknown_check(name, found) for name in ("connection", "connections", "schema")
-        ]
-    vitals: Any = found
+    with Reads() as reads:
+        read = reads.submit(_vitals_check, inputs)
+        released = reads.submit(_released, inputs)
+        order = reads.submit(_order, inputs)
+    vitals = read.value
+    if isinstance(vitals, Check):
+        rest = _BY_CONNECTION[1:]
+        missing = Unknown("there is no connection")
+        return [vitals, *(rules.unknown_check(kind, missing) for kind in rest)]
+    if isinstance(vitals, Unknown):
+        return [rules.unknown_check(kind, vitals) for kind in _BY_CONNECTION]
     connected = rules.Connected(
         vitals.server, vitals.revision, vitals.connections, vitals.limit, time.monotonic() - began
     )
     return [
         rules.connected(connected),
         rules.connections(connected),
-        _schema(inputs, connected, read["released"], read["order"]),
+        _schema(inputs, connected, released.value, order.value),
     ]
 
 
@@ -96,8 +92,8 @@ def _vitals_check(inputs: SweepInputs) -> facts.Vitals | Check:
         ) as access_:
             try:
                 return facts.read_vitals(access_.target.parameters)
-            except Unreachable as problem:
-                return rules.unreachable(problem.what, problem.why, problem.next)
+            except facts.DatabaseUnreachable as problem:
+                return rules.unreachable(problem.what, problem.why, problem.next, problem.cause)
     except BeyondBastion as problem:
         return rules.unreachable(problem.what, problem.why, problem.next)
 
@@ -105,13 +101,13 @@ def _vitals_check(inputs: SweepInputs) -> facts.Vitals | Check:
 def _released(inputs: SweepInputs) -> Mapping[str, str]:
     """Return service → the schema revision recorded with its running release."""
     records = gather(**{name: partial(inputs.release, name) for name in inputs.names})
-    unknown = next((each for each in records.values() if isinstance(each, Unknown)), None)
-    if unknown is not None:
-        raise Unreachable("release records", unknown.why)
+    unread = next((each for each in records.values() if isinstance(each, Unknown)), None)
+    if unread is not None:
+        raise NotRead("release records", unread)
     return {
-        name: str(each["schema_revision"])  # type: ignore[index]
+        name: each.schema_revision
         for name, each in records.items()
-        if each and each.get("schema_revision")  # type: ignore[union-attr]
+        if isinstance(each, ReleaseRecord) and each.schema_revision
     }
 
 
@@ -119,14 +115,20 @@ def _order(inputs: SweepInputs) -> tuple[str, ...]:
     return postgres_pending.heads_after(None, inputs.platform.settings.root)
 
 
-def _schema(inputs: SweepInputs, connection: rules.Connected, released: Any, history: Any) -> Check:
-    for fact in (released, history):
-        if isinstance(fact, Unknown):
-            return rules.unknown_check("schema", fact)
+def _schema(
+    inputs: SweepInputs,
+    connection: rules.Connected,
+    released: Mapping[str, str] | Unknown,
+    history: tuple[str, ...] | Unknown,
+) -> Check:
+    if isinstance(released, Unknown):
+        return rules.unknown_check("schema", released)
+    if isinstance(history, Unknown):
+        return rules.unknown_check("schema", history)
     try:
         pending = postgres_pending.heads_after(connection.revision, inputs.platform.settings.root)
     except (Unreachable, ConfigError) as problem:
-        return rules.unknown_check("schema", Unknown(format_error(problem)))
+        return rules.unknown_check("schema", unknown(problem))
     return rules.schema(
         connection.revision, [text.split(" ", 1)[0] for text in history], pending, released
     )

@@ -12,14 +12,15 @@ from functools import partial
 from ops.aws import ec2, ecs, elb, session
 from ops.aws.facts import LoadBalancer, ServiceState, TaskState
 from ops.core.findings import Finding, Unknown
-from ops.core.parallel import gather, try_call
+from ops.core.parallel import Reads, try_call
 from ops.ecs.observer import EcsObserver
 from ops.ecs.rules.stop_diagnosis import find_cause, stop_finding
 from ops.health.inputs import SweepInputs
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import services, targets
 
+ACCOUNT = CheckKey("account", "account")
 _MAX_STOPPED = 3
 
 
@@ -27,7 +28,7 @@ def account(inputs: SweepInputs) -> Iterable[Check]:
     """Check the AWS account of the credentials; with another one no result is meaningful."""
     found, expected = session.identity(inputs.platform.cloud), inputs.environment.account
     if found.account == expected:
-        return [Check("account", "account", "ok", f"{found.arn}", found.account)]
+        return [Check(ACCOUNT, "ok", f"{found.arn}", found.account)]
     what = (
         f"the credentials belong to account {found.account}, {inputs.platform.settings.name} is "
         f"{expected}"
@@ -36,8 +37,7 @@ def account(inputs: SweepInputs) -> Iterable[Check]:
     detail = f"{found.account} ({found.arn}), expected {expected}"
     return [
         Check(
-            "account",
-            "account",
+            ACCOUNT,
             "failed",
             detail,
             found.account,
@@ -50,35 +50,28 @@ def account(inputs: SweepInputs) -> Iterable[Check]:
 def ecs_probes(inputs: SweepInputs) -> Iterator[Probe]:
     cloud, cluster = inputs.platform.cloud, inputs.environment.cluster
     yield Probe(
-        "ecs", "cluster", lambda: [services.cluster(cluster, ecs.cluster_status(cloud, cluster))]
+        (CheckKey("ecs", "cluster"),),
+        lambda: [services.cluster(cluster, ecs.cluster_status(cloud, cluster))],
     )
     for name in inputs.names:
-        yield Probe(
-            "ecs",
-            f"{name} tasks",
-            partial(_service, inputs, name),
-            services.check_names(name),
-            name,
-        )
+        yield Probe(services.check_keys(name), partial(_service, inputs, name), name)
 
 
 def _service(inputs: SweepInputs, name: str) -> Iterable[Check]:
     cloud, configured = inputs.platform.cloud, inputs.environment.services[name]
-    found = gather(
-        state=lambda: inputs.state(name),
-        tasks=lambda: ecs.tasks(cloud, inputs.environment.cluster, configured.ecs_service),
-        latest=lambda: inputs.latest(name),
-        release=lambda: inputs.release(name),
-    )
-    state, tasks = found["state"], found["tasks"]
+    with Reads() as reads:
+        read = reads.submit(inputs.state, name)
+        tasks = reads.submit(ecs.tasks, cloud, inputs.environment.cluster, configured.ecs_service)
+        latest, release = reads.submit(inputs.latest, name), reads.submit(inputs.release, name)
+    state = read.value
     facts = services.ServiceFacts(
         name,
         configured.ecs_service,
         configured.container,
-        state,  # type: ignore[arg-type]
-        tasks,  # type: ignore[arg-type]
-        found["latest"],  # type: ignore[arg-type]
-        found["release"],  # type: ignore[arg-type]
+        state,
+        tasks.value,
+        latest.value,
+        release.value,
         cluster=inputs.environment.cluster,
         aws=cloud.program,
     )
@@ -131,26 +124,24 @@ def _explain_stop(
 def target_probes(inputs: SweepInputs) -> Iterator[Probe]:
     for name in inputs.names:
         yield Probe(
-            "targets", f"{name} targets", partial(_target_groups, inputs, name), service=name
+            (CheckKey("targets", "targets", name),), partial(_target_groups, inputs, name), name
         )
 
 
 def _target_groups(inputs: SweepInputs, name: str) -> Iterable[Check]:
     state = inputs.state(name)
+    key = CheckKey("targets", "targets", name)
     if state is None:
         return [
             Check(
-                "targets",
-                f"{name} targets",
+                key,
                 "unknown",
                 "ECS has no such service, so no target group is known",
                 service=name,
             )
         ]
     return [_target_group(inputs, name, state, balancer) for balancer in state.load_balancers] or [
-        Check(
-            "targets", f"{name} targets", "skipped", "it is behind no load balancer", service=name
-        )
+        Check(key, "skipped", "it is behind no load balancer", service=name)
     ]
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
 from urllib.parse import urlsplit
 
 from ops.core.findings import Unknown
-from ops.core.parallel import SchedulingDelay, gather, with_timeout
+from ops.core.parallel import Reads, SchedulingDelay, gather, with_timeout
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import pages as rules
 from ops.http import client
+from ops.state.model import ReleaseRecord
 
 _PAGES_SHARE = 0.9  # of the deadline, for all pages: a page not requested by then is still reported
 _RETRY_AFTER_S = 0.25  # a slower page is requested a second time
@@ -22,13 +22,13 @@ _RECORDS_TIMEOUT_S = 5.0  # longest wait for the release records
 
 @health_group("endpoints", when_empty="no endpoints, or no site and no alb, are configured")
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
-    names = tuple(
-        rules.check_name(endpoint.path, layer)
+    keys = tuple(
+        rules.check_key(endpoint.path, layer)
         for layer in _layers(inputs)
         for _, endpoint in inputs.environment.pages()
     )
-    if names:
-        yield Probe("endpoints", "endpoints", partial(_endpoints, inputs), names, lane="pages")
+    if keys:
+        yield Probe(keys, partial(_endpoints, inputs), lane="pages")
 
 
 def _layers(inputs: SweepInputs) -> dict[str, str]:
@@ -53,28 +53,28 @@ def _endpoints(inputs: SweepInputs) -> Iterable[Check]:
         layer: partial(ask, address, host=host if layer == "alb" else None)
         for layer, address in _layers(inputs).items()
     }
-    with SchedulingDelay() as own:
-        found = gather(
-            tags=lambda: with_timeout(
-                partial(_released_tags, inputs), _RECORDS_TIMEOUT_S, "release records"
-            ),
-            **asks,
+    with SchedulingDelay() as own, Reads() as reads:
+        tags = reads.submit(
+            with_timeout,
+            partial(_released_tags, inputs),
+            _RECORDS_TIMEOUT_S,
+            "release records",
         )
-    tags: Any = found.pop("tags")
+        asked = {layer: reads.submit(ask) for layer, ask in asks.items()}
     known = (
-        {} if isinstance(tags, Unknown) else tags
+        {} if isinstance(tags.value, Unknown) else tags.value
     )  # any release's page is accepted then; the image check reports what is unknown
     checks: list[Check] = []
     results: list[rules.PageResult] = []
-    for layer, answers in found.items():
+    for layer, read in asked.items():
+        answers = read.value
         if isinstance(answers, Unknown):
             checks += [
                 rules.unknown_page(endpoint.path, layer, service, answers)
                 for service, endpoint in pages
             ]
             continue
-        read: Any = answers
-        for (service, endpoint), one in zip(pages, read, strict=True):
+        for (service, endpoint), one in zip(pages, answers, strict=True):
             expected = endpoint.about(known[service]) if service in known else endpoint
             results.append(rules.PageResult(service, layer, one.to_answer(expected)))
     return [*checks, *rules.checks(results, environment.health.slow, own.late)]
@@ -87,9 +87,9 @@ def _released_tags(inputs: SweepInputs) -> dict[str, str]:
         for service, endpoint in inputs.environment.pages()
         if service and "{tag}" in (endpoint.text or "")
     }
-    releases: dict[str, Any] = gather(**{name: partial(inputs.release, name) for name in names})
+    releases = gather(**{name: partial(inputs.release, name) for name in names})
     return {
-        name: str(each["tag"])
+        name: each.tag
         for name, each in releases.items()
-        if each and not isinstance(each, Unknown) and each.get("tag")
+        if isinstance(each, ReleaseRecord) and each.tag
     }

@@ -23,7 +23,7 @@ _MAX_AGE_S = 86_400.0  # of log lines: CloudWatch scans, and charges for, the wh
 @health_group("logs", when_empty="no service is configured")
 def probes(inputs: SweepInputs) -> Iterator[Probe]:
     for name in inputs.names:
-        yield Probe("logs", f"{name} log", partial(_log, inputs, name), service=name)
+        yield Probe((rules.log_key(name),), partial(_log, inputs, name), name)
 
 
 def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
@@ -62,7 +62,7 @@ def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
     found = rules.patterns(
         (rules.LogLine(each.at / 1000, each.message) for each in (*older, *recent)), recent_from
     )
-    known = context.known.get(f"logs · {name} log") if context.known else None
+    known = context.known.get(rules.log_key(name).identity)
     return [
         rules.check(name, found, known, max(now - recent_from, 1.0) / 60, whole, span, recent_whole)
     ]
@@ -74,12 +74,12 @@ def _log_window(inputs: SweepInputs, name: str, now: float) -> tuple[float, str]
     if context.since_s is not None:
         return now - context.since_s, f"in the last {format_option(context.since_s)}"
     release = inputs.release(name)
-    if release is None:
+    if release is None or release.at is None:
         return now - health.since, f"in the last {format_option(health.since)}"
-    at = datetime.fromisoformat(str(release["at"])).timestamp()
+    at = datetime.fromisoformat(release.at).timestamp()
     if now - at > _MAX_AGE_S:
         return (
             now - _MAX_AGE_S,
-            f"in the last day (the last release, {release.get('tag')}, is older)",
+            f"in the last day (the last release, {release.tag}, is older)",
         )
-    return at, f"since the last release, {release.get('tag')}"
+    return at, f"since the last release, {release.tag}"

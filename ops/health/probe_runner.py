@@ -15,7 +15,7 @@ from functools import partial
 from ops.core.findings import Unknown
 from ops.core.parallel import Call, run_calls, try_call_in_thread
 from ops.health.inputs import SweepInputs
-from ops.health.model import GROUPS, Check
+from ops.health.model import GROUPS, Check, CheckKey
 
 CONCURRENCY = 16  # probes of one lane that run at a time
 
@@ -24,24 +24,19 @@ CONCURRENCY = 16  # probes of one lane that run at a time
 class Probe:
     """A function that returns checks.
 
-    `check_names`: the names of its checks, which are reported as unknown without an answer. `lane`:
-    probes of one lane share its 16 slots, so hanging AWS calls do not delay the pages.
+    `keys`: those of its checks, which are reported as unknown without an answer. `lane`: probes of
+    one lane share its 16 slots, so hanging AWS calls do not delay the pages.
     """
 
-    group: str
-    name: str
+    keys: tuple[CheckKey, ...]
     run: Callable[[], Iterable[Check]]
-    check_names: tuple[str, ...] = ()
     service: str = ""
     lane: str = "aws"
 
-    def unknown(self, why: str, took_s: float) -> tuple[Check, ...]:
-        """Return its checks as unknown, for this reason."""
-        names = self.check_names or (self.name,)
-        return tuple(
-            Check(self.group, name, "unknown", why, took_s=took_s, service=self.service)
-            for name in names
-        )
+    def unknown(self, fact: Unknown, took_s: float) -> tuple[Check, ...]:
+        """Return its checks as unknown because this fact is."""
+        checks = (Check.unread(key, fact, service=self.service) for key in self.keys)
+        return tuple(replace(check, took_s=took_s) for check in checks)
 
 
 ProbeFactory = Callable[[SweepInputs], Iterator[Probe]]
@@ -80,9 +75,9 @@ def health_groups() -> dict[str, HealthGroup]:
 
 def run_all(probes: Sequence[Probe], deadline_s: float) -> tuple[Check, ...]:
     """Run the probes, at most 16 of a lane at a time; return their checks in order."""
-    late = f"no answer within {deadline_s:g} s (health.deadline)"
+    late = Unknown(f"no answer within {deadline_s:g} s (health.deadline)")
     calls = [
-        Call(partial(_run_probe, probe), f"{probe.group} {probe.name}", probe.lane)
+        Call(partial(_run_probe, probe), f"probe {probe.keys[0].label}", probe.lane)
         for probe in probes
     ]
     found = run_calls(calls, CONCURRENCY, deadline_s)
@@ -99,7 +94,7 @@ def _run_probe(probe: Probe) -> tuple[Check, ...]:
     answer = try_call_in_thread(lambda: tuple(probe.run()))
     took = time.monotonic() - began
     if isinstance(answer, Unknown):
-        return probe.unknown(answer.why, took)
+        return probe.unknown(answer, took)
     if not answer:
-        return probe.unknown("the probe returned no check", took)
+        return probe.unknown(Unknown("the probe returned no check"), took)
     return tuple(check if check.took_s else replace(check, took_s=took) for check in answer)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import Change
 from ops.core import ui
 from ops.core.text import format_count, format_duration, format_timestamp
 from ops.ecs.display import finding_lines
-from ops.health.model import Check, Sweep
+from ops.health.model import Change, Check, Sweep
 from ops.health.rules.root_cause import causes
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
+_PAGES = ("page", "cached page")
 _MERGE_FROM = 4  # changes that say the same are one line
 MARKS = {"ok": "ok", "failed": "FAILED", "unknown": "UNKNOWN", "skipped": "skipped"}
 
@@ -42,7 +42,7 @@ def _check_lines(sweep: Sweep) -> Iterator[str]:
 
 
 def check_line(check: Check) -> str:
-    because = f"  [explained by {check.explained_by}]" if check.explained_by else ""
+    because = f"  [explained by {check.explained_by.label}]" if check.explained_by else ""
     return f"{MARKS[check.status]:<8} {check.name}: {check.detail}{because}".translate(ui.CONTROL)
 
 
@@ -71,7 +71,7 @@ def merge_same(changes: Sequence[Change]) -> Iterator[str]:
             continue
         what = (
             "pages"
-            if all(change.name.startswith("/") or " /" in change.name for change in those)
+            if all(change.key and change.key.kind in _PAGES for change in those)
             else "checks"
         )
         more = f" and {len(those) - _MERGE_FROM} more" if len(those) > _MERGE_FROM else ""

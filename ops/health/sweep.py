@@ -7,7 +7,7 @@ comparison.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,11 @@ from ops.health import (  # probe modules register their groups when imported
     probe_terraform,  # noqa: F401
 )
 from ops.health.inputs import SweepContext, SweepInputs
-from ops.health.model import GROUPS, Check, Sweep, SweepRequest
+from ops.health.model import GROUPS, Check, CheckKey, Sweep, SweepRequest
 from ops.health.probe_runner import Probe, health_groups, run_all
 from ops.health.rules import diff
 from ops.health.rules.root_cause import AWS_GROUPS, ExplainContext, add_denied_finding, explain
+from ops.health.rules.stored_sweep import StoredSweep
 from ops.http.assertions import check_expressions
 from ops.platform import Platform
 
@@ -68,7 +69,7 @@ def configured(platform: Platform) -> list[str]:
     ]
 
 
-def sweep(platform: Platform, request: SweepRequest, before: Mapping[str, Any] | None) -> Sweep:
+def sweep(platform: Platform, request: SweepRequest, before: StoredSweep | None) -> Sweep:
     """Run the checks and compare with `before`.
 
     Raises ConfigError for an unknown group or check, or an invalid expectation.
@@ -87,7 +88,7 @@ def sweep(platform: Platform, request: SweepRequest, before: Mapping[str, Any] |
     groups = [group for group in request.groups if group not in request.skip]
     checks = list(run_all(list(_probes(inputs, groups)), deadline_s))
     checks += [
-        Check(group, group, "skipped", "--skip")
+        Check(CheckKey(group, "group"), "skipped", "--skip")
         for group in request.groups
         if group in request.skip
     ]
@@ -105,7 +106,7 @@ def sweep(platform: Platform, request: SweepRequest, before: Mapping[str, Any] |
     if before is None:
         return found
     changes = diff.changes(before, found, platform.settings.environment.health.slower)
-    return replace(found, changes=changes, against=str(before.get("at", "")))
+    return replace(found, changes=changes, against=before.at)
 
 
 def _explain_context(
@@ -133,19 +134,17 @@ def _probes(inputs: SweepInputs, groups: Sequence[str]) -> Iterator[Probe]:
     A group without probes yields one whose result is unknown.
     """
     if any(group in AWS_GROUPS for group in groups):
-        yield Probe("account", "account", lambda: probe_ecs.account(inputs))
+        yield Probe((probe_ecs.ACCOUNT,), lambda: probe_ecs.account(inputs))
     for group in groups:
         registered = health_groups()[group]
         own = list(registered.probes(inputs))
         why = registered.when_empty.format(name=inputs.platform.settings.name)
         advice = f"{why}: configure it in invoke.yaml, or --skip {group}"
-        yield from own or [
-            Probe(
-                group,
-                group,
-                lambda group=group, advice=advice: [Check(group, group, "unknown", advice)],  # type: ignore[misc]
-            )
-        ]
+        yield from own or [_unconfigured(CheckKey(group, "group"), advice)]
+
+
+def _unconfigured(key: CheckKey, advice: str) -> Probe:
+    return Probe((key,), lambda: [Check(key, "unknown", advice)])
 
 
 def _apply_skips(checks: Sequence[Check], request: SweepRequest) -> tuple[Check, ...]:
@@ -166,12 +165,9 @@ def _apply_skips(checks: Sequence[Check], request: SweepRequest) -> tuple[Check,
     )
 
 
-def _known_patterns(before: Mapping[str, Any] | None) -> dict[str, frozenset[str]]:
-    checks = before["checks"] if before else ()
-    return {
-        f"{each['group']} · {each['name']}": frozenset(each.get("patterns") or ())
-        for each in checks
-    }
+def _known_patterns(before: StoredSweep | None) -> dict[tuple[str, str], frozenset[str]]:
+    checks = before.checks if before else ()
+    return {each.identity: frozenset(each.patterns) for each in checks}
 
 
 def as_document(found: Sweep) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ops.health import history, render
 from ops.health import sweep as health_sweep
 from ops.health.model import Check, Sweep, SweepRequest
 from ops.health.rules.diff import as_document
+from ops.health.rules.stored_sweep import StoredSweep
 
 if TYPE_CHECKING:
     from ops.platform import Platform
@@ -59,7 +60,7 @@ def watch(
             stored = history.append(platform.settings, found, stored)
             if request.save:
                 history.save(request.save, found)
-            before = before if request.baseline else as_document(found)
+            before = before if request.baseline else StoredSweep.of(found)
             screen(found)
             sleep(max(0.0, pause_s - (time.monotonic() - began)))
     except KeyboardInterrupt as interruption:
@@ -199,13 +200,9 @@ def fit_to_height(
 
 
 def _row(sweep: Sweep, check: Check) -> _HealthRow:
-    because = f" [explained by {check.explained_by}]" if check.explained_by else ""
-    changed = {change.name for change in sweep.changes} & {
-        check.label,
-        check.name,
-        _path_of(check.name),
-    }
-    return _HealthRow(check.group, check.status, check.name, check.detail + because, bool(changed))
+    because = f" [explained by {check.explained_by.label}]" if check.explained_by else ""
+    changed = any(change.key == check.key for change in sweep.changes)
+    return _HealthRow(check.group, check.status, check.name, check.detail + because, changed)
 
 
 def _collapse_ok(sweep: Sweep) -> Iterator[_HealthRow]:
@@ -227,8 +224,3 @@ def _blank_repeated_groups(rows: Sequence[_HealthRow]) -> Sequence[_HealthRow]:
         else _HealthRow("", each.status, each.name, each.detail, each.changed)
         for place, each in enumerate(rows)
     ]
-
-
-def _path_of(name: str) -> str:
-    """Return the path of a page check's name, as used in changes."""
-    return name.removeprefix("GET ").removesuffix(" via cdn")

@@ -333,7 +333,15 @@ def answer(request: HttpRequest, endpoint: Endpoint) -> Answer:
         if request.began is not None
         else 0.0
     )
-    return Answer(endpoint.path, page.status, page.content_type, round(took, 3), problem, why)
+    return Answer(
+        endpoint.path,
+        page.status,
+        page.content_type,
+        round(took, 3),
+        problem,
+        why,
+        unexpected_status=not page.problem and page.status != endpoint.status,
+    )
 
 
 def _text(page: HttpExchange) -> str:

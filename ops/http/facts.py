@@ -10,7 +10,7 @@ class Answer:
     """The answer of a page or API path.
 
     `status` is 0 if there was no response; then `problem` is the reason, and `cause` the reason as
-    a single word.
+    a single word. `unexpected_status`: `problem` begins with the status and the expected one.
     """
 
     path: str
@@ -19,6 +19,7 @@ class Answer:
     took_s: float
     problem: str = ""
     cause: str = ""
+    unexpected_status: bool = False
 
     @property
     def healthy(self) -> bool:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ops.core.errors import ConfigError, Unreachable
 from ops.core.redaction.redact import one_line
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ops.core.config.database import Database
 
+ConnectionProblem = Literal["database_unreachable", "database_password_rejected", "database_tls"]
 _CONNECT_TIMEOUT = 5  # seconds
 _STATEMENT_TIMEOUT = 5  # seconds
 _SELECT_VITALS = """SELECT current_setting('server_version'),
@@ -131,9 +132,26 @@ def _read_session(parameters: Mapping[str, Any]) -> Connection[Any]:
     return opened
 
 
-def _unreachable(where: str, error: Exception, parameters: Mapping[str, Any]) -> Unreachable:
+class DatabaseUnreachable(Unreachable):
+    """PostgreSQL does not answer, or refuses the connection, for a known `cause`."""
+
+    cause: ConnectionProblem = "database_unreachable"
+
+
+def connection_problem(why: str) -> ConnectionProblem:
+    """Classify libpq's message: a failed connection has no SQLSTATE."""
+    if "password authentication failed" in why:
+        return "database_password_rejected"
+    if any(part in why for part in ("certificate", "SSL", "pg_hba")):
+        return "database_tls"
+    return "database_unreachable"
+
+
+def _unreachable(
+    where: str, error: Exception, parameters: Mapping[str, Any]
+) -> DatabaseUnreachable:
     why = one_line(error, secrets=[str(parameters.get("password", ""))])
-    return Unreachable(
+    problem = DatabaseUnreachable(
         where,
         why,
         next(
@@ -141,6 +159,8 @@ def _unreachable(where: str, error: Exception, parameters: Mapping[str, Any]) ->
             "check host, port, security group and VPN",
         ),
     )
+    problem.cause = connection_problem(why)
+    return problem
 
 
 def connection_parameters(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:

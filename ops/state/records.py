@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ops.aws import ecr, ecs, s3
-from ops.aws.facts import Image, TaskState
 from ops.core import ui
 from ops.core.errors import OpsError
 from ops.core.findings import Unknown
-from ops.core.parallel import gather
+from ops.core.parallel import Reads, gather
 from ops.platform import Platform
 from ops.state import outbox
+from ops.state.model import InvalidRecord, ReleaseRecord
 from ops.state.rules import records as rules
 
 if TYPE_CHECKING:
     from ops.core.config.settings import State
 
+T = TypeVar("T")
 SHOWN = 20  # records read in one batch, and listed
 _MAX_RECORDS = 100  # records searched for the running images
 PENDING = ".ops/pending"
@@ -117,34 +119,37 @@ def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
     environment, configured = platform.settings.environment, platform.settings.service(service)
     if why := send_pending(platform):
         ui.progress(f"release records of this checkout are not sent yet, and not listed: {why}")
-    answers: dict[str, Any] = gather(
-        records=lambda: keys(platform, service, _MAX_RECORDS),
-        images=lambda: ecr.images(platform.cloud, configured.repository),
-        tasks=lambda: ecs.tasks(platform.cloud, environment.cluster, configured.ecs_service),
-    )
-    for name, found in answers.items():
-        if isinstance(found, Unknown):
-            ui.progress(f"unknown: {name}: {found.why}")
-    if all(isinstance(found, Unknown) for found in answers.values()):
-        raise OpsError(f"releases of {service}", answers["records"].why, "inv preflight")
+    with Reads() as reads:
+        read_keys = reads.submit(keys, platform, service, _MAX_RECORDS)
+        read_images = reads.submit(ecr.images, platform.cloud, configured.repository)
+        read_tasks = reads.submit(
+            ecs.tasks, platform.cloud, environment.cluster, configured.ecs_service
+        )
+    listed = _known_or_none("records", read_keys.value)
+    images = _known_or_none("images", read_images.value)
+    tasks = _known_or_none("tasks", read_tasks.value)
+    if isinstance(read_keys.value, Unknown) and images is None and tasks is None:
+        raise OpsError(f"releases of {service}", read_keys.value.why, "inv preflight")
     known = rules.Known(
-        records=not isinstance(answers["records"], Unknown),
-        tasks=not isinstance(answers["tasks"], Unknown)
-        and rules.all_digests_known(answers["tasks"], configured.container),
+        records=listed is not None,
+        tasks=tasks is not None and rules.all_digests_known(tasks, configured.container),
     )
-    listed: tuple[str, ...] = () if isinstance(answers["records"], Unknown) else answers["records"]
-    images: tuple[Image, ...] | None = (
-        None if isinstance(answers["images"], Unknown) else answers["images"]
-    )
-    tasks: tuple[TaskState, ...] = () if isinstance(answers["tasks"], Unknown) else answers["tasks"]
-    running = rules.running_images(tasks, configured.container)
-    records: tuple[Mapping[str, Any], ...] = ()
+    running = rules.running_images(tasks or (), configured.container)
+    records: tuple[ReleaseRecord, ...] = ()
     while listed and (not records or rules.has_unrecorded(records, running)):
         more = fetch(platform, listed[:SHOWN])
         known = replace(known, records=known.records and len(more) == len(listed[:SHOWN]))
         records, listed = (*records, *more), listed[SHOWN:]
     complete = not listed and len(records) < _MAX_RECORDS
     return rules.rows(records, images, running, complete=complete, known=known)
+
+
+def _known_or_none(name: str, fact: T | Unknown) -> T | None:
+    """Report an unknown fact and return None for it."""
+    if isinstance(fact, Unknown):
+        ui.progress(f"unknown: {name}: {fact.why}")
+        return None
+    return fact
 
 
 def keys(platform: Platform, service: str, limit: int) -> tuple[str, ...]:
@@ -163,7 +168,7 @@ def _listed(platform: Platform, service: str) -> tuple[tuple[str, datetime], ...
     return rules.newest_first((entry.key, entry.written) for entry in found)
 
 
-def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
+def last_success(platform: Platform, service: str) -> ReleaseRecord | None:
     """The newest record of a successful release, or None.
 
     Only the newest records are read.
@@ -171,40 +176,65 @@ def last_success(platform: Platform, service: str) -> Mapping[str, Any] | None:
     Raises OpsError if a record that may be the one cannot be read.
     """
     state = platform.settings.environment.state
-    best: s3.S3Object | None = None
+    best: _Stored | None = None
     for key, written in _listed(platform, service)[:SHOWN]:
-        if best and rules.end_time(best.document, best.written) >= written:
+        if best and best.end_time >= written:
             break
         assert state is not None  # nothing is listed otherwise
-        stored = s3.read(platform.cloud, state.bucket, key)
-        if stored is None or stored.document.get("verdict") != rules.SUCCEEDED:
+        stored = _read_record(platform, state, key)
+        if stored is None or not stored.record.succeeded:
             continue
-        if best is None or rules.end_time(stored.document, stored.written) > rules.end_time(
-            best.document, best.written
-        ):
+        if best is None or stored.end_time > best.end_time:
             best = stored
-    return rules.with_start_time(best.document, best.written) if best else None
+    return best.with_start_time if best else None
 
 
-def fetch(platform: Platform, keys: tuple[str, ...]) -> tuple[Mapping[str, Any], ...]:
+@dataclass(frozen=True)
+class _Stored:
+    """A record and when S3 wrote it."""
+
+    record: ReleaseRecord
+    written: datetime
+
+    @property
+    def end_time(self) -> datetime:
+        return rules.end_time(self.record, self.written)
+
+    @property
+    def with_start_time(self) -> ReleaseRecord:
+        return rules.with_start_time(self.record, self.written)
+
+
+def _read_record(platform: Platform, state: State, key: str) -> _Stored | None:
+    """The record with this key, or None. Raises OpsError if it cannot be read."""
+    stored = s3.read(platform.cloud, state.bucket, key)
+    if stored is None:
+        return None
+    try:
+        return _Stored(ReleaseRecord.from_document(stored.document), stored.written)
+    except InvalidRecord as error:
+        raise OpsError(
+            f"release record {key}", str(error), "use the version of this tool that wrote it"
+        ) from None
+
+
+def fetch(platform: Platform, keys: tuple[str, ...]) -> tuple[ReleaseRecord, ...]:
     """The records of these keys, newest first by S3's clock.
 
     Unreadable ones are reported and left out.
     """
     state = platform.settings.environment.state
     assert state is not None  # there are no keys otherwise
-    found: dict[str, Any] = gather(
-        **{key: lambda key=key: s3.read(platform.cloud, state.bucket, key) for key in keys}
-    )
+    found = gather(**{key: partial(_read_record, platform, state, key) for key in keys})
     for key, stored in found.items():
         if isinstance(stored, Unknown):
             ui.progress(f"unknown: release record {key}: {stored.why}")
-    read = [stored for stored in found.values() if isinstance(stored, s3.S3Object)]
-    read.sort(key=lambda stored: rules.end_time(stored.document, stored.written), reverse=True)
-    return tuple(rules.with_start_time(stored.document, stored.written) for stored in read)
+    read = [stored for stored in found.values() if isinstance(stored, _Stored)]
+    read.sort(key=lambda stored: stored.end_time, reverse=True)
+    return tuple(stored.with_start_time for stored in read)
 
 
-def read(platform: Platform, service: str) -> tuple[Mapping[str, Any], ...]:
+def read(platform: Platform, service: str) -> tuple[ReleaseRecord, ...]:
     """The newest records of a service, newest first."""
     return fetch(platform, keys(platform, service, SHOWN))
 

@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from ops.core.errors import Unreachable
-from ops.core.findings import Unknown
-from ops.core.parallel import AT_ONCE, SchedulingDelay, gather
+from ops.core.errors import Denied, Unreachable
+from ops.core.findings import Denial, Unknown
+from ops.core.parallel import AT_ONCE, NotRead, Reads, SchedulingDelay, gather, unknown
 from ops.core.redaction.redact import one_line, redacted
 
 
@@ -113,3 +113,33 @@ def test_one_line_is_one_bounded_line() -> None:
     """A page of text becomes one line of at most the limit."""
     assert one_line("a\n\n b\tc") == "a b c"
     assert len(one_line("x" * 9999)) == 400
+
+
+def test_reads_of_different_types_keep_their_types() -> None:
+    """Each handle has the type of its call; a failed one is Unknown."""
+    with Reads() as reads:
+        number = reads.submit(int, "7")
+        text = reads.submit(str.upper, "a")
+        failed = reads.submit(int, "x")
+    count: int | Unknown = number.value
+    assert (count, text.value) == (7, "A")
+    assert isinstance(failed.value, Unknown) and "ValueError" in failed.value.why
+
+
+def test_an_error_in_the_body_abandons_the_reads() -> None:
+    """The error is raised at once, without waiting for a hanging read."""
+    began, hung = time.monotonic(), threading.Event()
+    with pytest.raises(KeyError), Reads() as reads:
+        reads.submit(hung.wait, 30)
+        raise KeyError
+    hung.set()
+    assert time.monotonic() - began < 10
+
+
+def test_a_missing_permission_survives_as_a_field() -> None:
+    """From the error to the unknown fact, and through a read that depends on it."""
+    denied = Denied("x", "y", denied_action="s3:GetObject", denied_to="arn:x")
+    fact = unknown(denied)
+    assert fact.denied == Denial("arn:x", "s3:GetObject")
+    assert unknown(NotRead("release records", fact)).denied == fact.denied
+    assert unknown(Unreachable("x", "arn:x may not s3:GetObject")).denied is None

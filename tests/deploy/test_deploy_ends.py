@@ -88,8 +88,9 @@ def test_a_refusal_in_the_middle_is_remembered_as_one(platform: Platform) -> Non
     )
     assert [(step["name"], step["status"]) for step in told["steps"]] == [("register", "failed")]
     (kept,) = records.read(platform, "backend")
-    assert (kept["verdict"], kept["tag"], kept["health"]) == ("refused", "abc1234", None)
-    assert "container backend" in kept["why"] and not kept["why"].startswith("error")
+    assert (kept.verdict, kept.tag, kept.health) == ("refused", "abc1234", None)
+    assert kept.why is not None
+    assert "container backend" in kept.why and not kept.why.startswith("error")
 
 
 def test_what_was_changed_and_then_failed_is_no_refusal(platform: Platform) -> None:
@@ -231,7 +232,7 @@ def test_ctrl_c_in_the_look_after_it_loses_no_record(
         gate.set()
     assert "the deploy itself is over: succeeded" in capsys.readouterr().err
     (kept,) = records.read(platform, "backend")
-    assert kept["verdict"] == "succeeded"
+    assert kept.verdict == "succeeded"
 
 
 def test_a_deploy_that_finds_no_record_of_what_runs_writes_one(platform: Platform) -> None:
@@ -250,7 +251,7 @@ def test_a_deploy_that_finds_no_record_of_what_runs_writes_one(platform: Platfor
         deploy.run(
             done, Plan(()), replace(lock.myself("", ""), at=f"2026-01-01T00:00:0{second}+00:00")
         )
-        assert [kept["digest"] for kept in records.read(platform, "backend")] == digests
+        assert [kept.digest for kept in records.read(platform, "backend")] == digests
 
 
 def test_a_record_that_cannot_be_read_is_written_again(

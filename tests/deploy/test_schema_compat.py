@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ops.deploy.rules.schema_compat import older
+from ops.state.model import ReleaseRecord
 
 ORDER = ("0001", "0002", "0003")
 SAID = (
@@ -41,7 +42,7 @@ def test_an_older_image_beside_a_newer_schema_is_said(case: str) -> None:
     assert (
         older(
             [
-                dict(zip(("tag", "verdict", "schema_revision"), each, strict=True))
+                ReleaseRecord(tag=each[0], verdict=each[1], schema_revision=each[2])
                 for each in records
             ],
             "abc",

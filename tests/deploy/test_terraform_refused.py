@@ -170,7 +170,7 @@ def ignored(scene: Scene, text: str) -> None:
 
 def released(scene: Scene) -> dict[str, Any]:
     """The newest record, made a success (the program here cannot roll anything out)."""
-    found = dict(records.read(scene.platform, FAMILY)[0])
+    found = vars(records.read(scene.platform, FAMILY)[0])
     records.store(
         scene.platform, {**found, "verdict": "succeeded", "at": "2026-01-02T00:00:00+00:00"}
     )
@@ -199,7 +199,7 @@ def test_a_changed_variable_file_is_a_question_before_anything(scene: Scene) -> 
         scene.run(scene.release(interactive=True))
     assert len(scene.calls("plan")) == planned
     scene.run(scene.release())
-    assert records.read(scene.platform, FAMILY)[0]["terraform_inputs"] != then
+    assert records.read(scene.platform, FAMILY)[0].terraform_inputs != then
     ignored(scene, "active = true\n")
     scene.run(scene.release(interactive=True))  # as at the last success: no question
 

@@ -132,7 +132,7 @@ def test_every_https_address_has_its_certificate_looked_at(settings: Settings) -
         inputs = SweepInputs(
             SweepContext(Platform.of(settings.model_copy(update={"environment": environment})))
         )
-        return [probe.name for probe in probe_certificates.probes(inputs)]
+        return [probe.keys[0].name for probe in probe_certificates.probes(inputs)]
 
     assert names() == []
     assert names(site="https://site.test", alb="http://alb.test") == ["site.test handshake"]

@@ -27,6 +27,8 @@ from ops.health.rules import database, edge, services
 from ops.health.rules import pages as health_pages
 from ops.health.rules import targets as health_targets
 from ops.http.facts import Answer
+from ops.postgres.facts import connection_problem
+from ops.state.model import ReleaseRecord
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 DONE = Deployment("ecs-svc/1", "PRIMARY", "arn:td/b:1", 2, 2, 0, 0, "COMPLETED", "", NOW)
@@ -45,7 +47,7 @@ TASK = TaskState(
 )
 OTHER = replace(TASK, arn="arn/t2", containers=(replace(TASK.containers[0], digest="sha256:bbb"),))
 LATEST = TaskDefinition("arn:td/b:1", "ACTIVE", "amd64", {})
-RELEASE = {"tag": "abc", "digest": "sha256:aaa"}
+RELEASE = ReleaseRecord(tag="abc", digest="sha256:aaa")
 
 
 def ecs(**facts: Any) -> dict[str, Check]:
@@ -292,7 +294,7 @@ def test_what_is_not_the_release_is_proved_and_recorded_by_its_own_tag() -> None
         (Answer("/", 200, "text/html", 0.1), "ok", ""),
         (Answer("/", 200, "text/html", 2.5), "failed", "page_slow"),
         (
-            Answer("/", 502, "text/html", 0.1, "status: 502, expected 200", "page_failing"),
+            Answer("/", 502, "text/html", 0.1, "status: 502, expected 200", "page_failing", True),
             "failed",
             "page_failing",
         ),
@@ -339,7 +341,7 @@ def test_one_way_alone_makes_the_time() -> None:
 def test_a_status_is_said_once() -> None:
     """`503, expected 200`, and what the body said."""
     answer = Answer(
-        "/", 503, "text/html", 0.1, "status: 503, expected 200; body: empty", "page_failing"
+        "/", 503, "text/html", 0.1, "status: 503, expected 200; body: empty", "page_failing", True
     )
     assert (
         health_pages.page_check(health_pages.PageResult("frontend", "cdn", answer), 2.0).detail
@@ -384,7 +386,8 @@ def test_the_database_by_its_words() -> None:
         ("no pg_hba.conf entry for host, no encryption", "database_tls"),
         ("connection refused", "database_unreachable"),
     ):
-        found = database.unreachable("database x", why, "do this").finding
+        problem = connection_problem(why)
+        found = database.unreachable("database x", why, "do this", problem).finding
         assert found and found.cause == cause and found.fix[0] == "do this"
     assert database.secret("s", {"username": "u", "password": "p"}, "h").status == "ok"
     assert (

@@ -13,6 +13,7 @@ from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError
 from ops.health import history
 from ops.health.model import Sweep
+from ops.health.rules.stored_sweep import StoredSweep
 
 
 def run(second: int, *groups: str, status: str = "ok", **more: Any) -> dict[str, Any]:
@@ -29,9 +30,7 @@ def test_many_small_runs_leave_the_whole_ones(tmp_path: Path) -> None:
     history.store_run(tmp_path, run(0, "ecs", "endpoints", "account"), limit=3)
     for second in range(1, 9):
         history.store_run(tmp_path, run(second, "certificates"), limit=3)
-    kept = [
-        sorted(check["group"] for check in each["checks"]) for each in history.stored_runs(tmp_path)
-    ]
+    kept = [sorted(check.group for check in each.checks) for each in history.stored_runs(tmp_path)]
     assert kept == [*[["certificates"]] * 3, ["account", "ecs", "endpoints"]]
 
 
@@ -64,15 +63,17 @@ def test_a_group_that_was_skipped_makes_another_kind(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_is_no_run_is_refused_by_what_is_odd(
-    tmp_path: Path, text: str, why: str
+    tmp_path: Path, text: str, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Exit code 2 and the place; as a kept run it is passed over."""
+    """Exit code 2 and the place; a stored run like that is reported as unknown."""
     path = tmp_path / "1.ecs.json"
     path.write_text(text)
     with pytest.raises(ConfigError) as refused:
         history.read_run(path)
     assert why in refused.value.why and "--baseline" in refused.value.what
+    capsys.readouterr()
     assert [*history.stored_runs(tmp_path)] == []
+    assert f"unknown: stored run {path}" in capsys.readouterr().err
 
 
 def test_a_run_is_read_back(tmp_path: Path) -> None:
@@ -80,7 +81,9 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     document = run(
         0, "ecs", numbers={"p50": 1, "errors/min": 0.5}, patterns=["error x"], service="backend"
     )
-    assert history.read_run(history.write_run(tmp_path / "x", document)) == document
+    assert history.read_run(
+        history.write_run(tmp_path / "x", document)
+    ) == StoredSweep.from_document(document)
 
 
 def test_an_unwritable_folder_is_reported_and_ends_nothing(

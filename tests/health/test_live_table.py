@@ -7,15 +7,17 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from ops.aws.facts import Change
-from ops.health.model import Check, Sweep
+from ops.health.model import Change, Check, CheckKey, Sweep
 from ops.health.watch import HealthTable, fit_to_height
 
 PAGES = tuple(
-    Check("endpoints", f"GET /{number} via cdn", "ok", "200 in 80 ms") for number in range(30)
+    Check(CheckKey("endpoints", "page", f"/{number}", "cdn"), "ok", "200 in 80 ms")
+    for number in range(30)
 )
-TASKS = tuple(Check("ecs", f"service {number} tasks", "ok", "2/2 run") for number in range(10))
-LOCK = Check("terraform", "state lock", "failed", "somebody\x1b[2J holds it", explained_by="")
+TASKS = tuple(
+    Check(CheckKey("ecs", "tasks", f"service {number}"), "ok", "2/2 run") for number in range(10)
+)
+LOCK = Check(CheckKey("terraform", "state lock"), "failed", "somebody\x1b[2J holds it")
 ALL = Sweep("dev", "2026-01-01T12:30:45.000+00:00", 1.0, (*TASKS, *PAGES, LOCK))
 
 

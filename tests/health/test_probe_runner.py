@@ -12,10 +12,10 @@ import pytest
 
 from ops.core.errors import Refused, Unreachable
 from ops.core.parallel import with_timeout
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 from ops.health.probe_runner import CONCURRENCY, Probe, run_all
 
-WELL = Check("endpoints", "GET /", "ok", "200")
+WELL = Check(CheckKey("endpoints", "page", "/", "cdn"), "ok", "200")
 
 
 def never() -> Iterable[Check]:
@@ -25,10 +25,11 @@ def never() -> Iterable[Check]:
 
 def test_calls_that_hang_take_no_place_from_the_pages() -> None:
     """Twice as many hanging calls as there are places, and the pages answer at once."""
-    hung = [Probe("ecs", f"service {number}", never) for number in range(2 * CONCURRENCY)]
-    found = run_all(
-        [*hung, Probe("endpoints", "pages", lambda: [WELL], lane="pages")], deadline_s=1.0
-    )
+    hung = [
+        Probe((CheckKey("ecs", "tasks", f"service {number}"),), never)
+        for number in range(2 * CONCURRENCY)
+    ]
+    found = run_all([*hung, Probe((WELL.key,), lambda: [WELL], lane="pages")], deadline_s=1.0)
     assert found[-1].status == "ok" and {check.status for check in found[:-1]} == {"unknown"}
 
 
@@ -38,13 +39,14 @@ def test_no_answer_keeps_the_names_of_the_checks() -> None:
     def crash() -> Iterable[Check]:
         raise KeyError("x")
 
+    keys = (CheckKey("ecs", "tasks", "backend"), CheckKey("ecs", "image", "backend"))
     for ask, why in (
         (never, "no answer within"),
         (crash, "KeyError"),
         (tuple, "returned no check"),
     ):
         found = run_all(
-            [Probe("ecs", "backend tasks", ask, ("backend tasks", "backend image"), "backend")],
+            [Probe(keys, ask, "backend")],
             deadline_s=0.2,
         )
         assert [(check.name, check.status, check.service) for check in found] == [

@@ -7,56 +7,58 @@ from typing import Any
 
 import pytest
 
-from ops.core.findings import Evidence, Finding
-from ops.health.model import Check, Sweep
+from ops.core.findings import Denial, Evidence, Finding, Unknown
+from ops.health.model import Check, CheckKey, Sweep
 from ops.health.rules.diff import as_document, changes, newest_of_each
 from ops.health.rules.root_cause import ExplainContext, add_denied_finding, causes, explain, roots
+from ops.health.rules.stored_sweep import StoredSweep
 
 
-def ill(
-    group: str, name: str, cause: str = "x", service: str = "backend", status: Any = "failed"
-) -> Check:
-    return Check(group, name, status, "d", service=service, finding=Finding(cause, "s", "certain"))
+def ill(key: CheckKey, cause: str = "x", service: str = "backend", status: Any = "failed") -> Check:
+    return Check(key, status, "d", service=service, finding=Finding(cause, "s", "certain"))
 
 
 STOPPED, CONNECTION = (
-    ill("db", "instance", "database_stopped", ""),
-    ill("db", "connection", "database_unreachable", ""),
+    ill(CheckKey("db", "instance"), "database_stopped", ""),
+    ill(CheckKey("db", "connection"), "database_unreachable", ""),
 )
 TASKS, TARGETS = (
-    ill("ecs", "backend tasks", "container_exited"),
-    ill("targets", "backend tg", "no_targets"),
+    ill(CheckKey("ecs", "tasks", "backend"), "container_exited"),
+    ill(CheckKey("targets", "target group", "backend", part="tg"), "no_targets"),
 )
-NO_SECRET = ill("ecs", "backend deployment", "secret_missing")
-CHECKED = ill("ecs", "backend tasks", "target_unhealthy")
-AT_CDN, AT_ALB = ill("endpoints", "GET /api via cdn"), ill("endpoints", "GET /api via alb")
-OTHER = ill("endpoints", "GET / via cdn", service="frontend")
+NO_SECRET = ill(CheckKey("ecs", "deployment", "backend"), "secret_missing")
+CHECKED = ill(CheckKey("ecs", "tasks", "backend"), "target_unhealthy")
+AT_CDN, AT_ALB = (
+    ill(CheckKey("endpoints", "page", "/api", "cdn")),
+    ill(CheckKey("endpoints", "page", "/api", "alb")),
+)
+OTHER = ill(CheckKey("endpoints", "page", "/", "cdn"), service="frontend")
 ACCOUNT, LOCK = (
-    ill("account", "account", "wrong_account", ""),
-    ill("terraform", "state lock", "state_locked", ""),
+    ill(CheckKey("account", "account"), "wrong_account", ""),
+    ill(CheckKey("terraform", "state lock"), "state_locked", ""),
 )
 LOG, IMAGE = (
-    ill("logs", "backend log", "log_errors"),
-    ill("ecs", "backend image", "y", status="unknown"),
+    ill(CheckKey("logs", "log", "backend"), "log_errors"),
+    ill(CheckKey("ecs", "image", "backend"), "y", status="unknown"),
 )
 EXPIRED = "certificate_expired"
 HANDSHAKE, DATE = (
-    ill("certificates", "h handshake", EXPIRED, ""),
-    ill("certificates", "h certificate", EXPIRED, ""),
+    ill(CheckKey("certificates", "handshake", "h", "cdn"), EXPIRED, ""),
+    ill(CheckKey("certificates", "certificate", "h", "cdn"), EXPIRED, ""),
 )
 STALE, OLD_PAGE = (
-    ill("cdn", "cache /api", "stale_cache"),
-    ill("endpoints", "GET /api via cdn", "wrong_body"),
+    ill(CheckKey("cdn", "cached page", "/api"), "stale_cache"),
+    ill(CheckKey("endpoints", "page", "/api", "cdn"), "wrong_body"),
 )
 NOT_THE_RELEASE, OLD_AT_ALB = (
-    ill("ecs", "backend image", "not_the_release"),
-    ill("endpoints", "GET /api via alb", "wrong_body"),
+    ill(CheckKey("ecs", "image", "backend"), "not_the_release"),
+    ill(CheckKey("endpoints", "page", "/api", "alb"), "wrong_body"),
 )
 ALB_DATE, TLS_AT_CDN = (
-    ill("certificates", "alb certificate", EXPIRED, ""),
-    ill("endpoints", "GET /api via cdn", EXPIRED),
+    ill(CheckKey("certificates", "certificate", "alb", "alb"), EXPIRED, ""),
+    ill(CheckKey("endpoints", "page", "/api", "cdn"), EXPIRED),
 )
-CACHED = ill("cdn", "cache /api", "z", status="unknown")
+CACHED = ill(CheckKey("cdn", "cached page", "/api"), "z", status="unknown")
 
 
 @pytest.mark.parametrize(
@@ -94,13 +96,15 @@ def test_what_explains_what(checks: tuple[Check, ...], expected: tuple[Check, ..
     found = explain(checks, ExplainContext(frozenset({"backend"})))
     assert [check.label for check in roots(found)] == [check.label for check in expected]
     assert all(check.unhealthy for check in found)
-    assert {check.explained_by for check in found} <= {check.label for check in checks} | {""}
+    assert {check.explained_by for check in found} <= {check.key for check in checks} | {None}
 
 
 def test_one_cause_is_told_once() -> None:
     """Seven pages in one loop make one finding that names them all."""
     seen = Finding("redirect_loop", "s", "certain", (Evidence("GET", "301"),))
-    pages = [replace(ill("endpoints", f"GET /{n} via alb"), finding=seen) for n in range(7)]
+    pages = [
+        replace(ill(CheckKey("endpoints", "page", f"/{n}", "alb")), finding=seen) for n in range(7)
+    ]
     (found,) = causes(pages)
     assert [each.text for each in found.evidence] == ["301", "301", "301", "4 more like these"]
     assert found.cause == "redirect_loop" and all(
@@ -109,16 +113,21 @@ def test_one_cause_is_told_once() -> None:
 
 
 def test_a_missing_permission_is_the_cause() -> None:
-    """Who may not do what."""
-    who = "arn:aws:iam::1:user/x may not elasticloadbalancing:DescribeTargetHealth"
-    check = add_denied_finding(
-        Check("targets", "tg", "unknown", f"target group tg: {who} (AccessDenied)")
+    """Who may not do what, from the error's fields: its text may say anything."""
+    key = CheckKey("targets", "target group", part="tg")
+    denied = Unknown(
+        "x", Denial("arn:aws:iam::1:user/x", "elasticloadbalancing:DescribeTargetHealth")
     )
-    assert check.finding and check.finding.cause == "denied" and check.finding.summary == who
-    assert (
-        add_denied_finding(Check("targets", "tg", "unknown", "no answer within 30 s")).finding
-        is None
+    found = add_denied_finding(Check.unread(key, denied)).finding
+    assert found is not None and found.cause == "denied"
+    assert found.summary == (
+        "arn:aws:iam::1:user/x may not elasticloadbalancing:DescribeTargetHealth"
     )
+    assert add_denied_finding(Check.unread(key, Unknown("x may not s3:GetObject"))).finding is None
+
+
+def stored(sweep: Sweep) -> StoredSweep:
+    return StoredSweep.from_document(as_document(sweep))
 
 
 def sweep(*checks: Check) -> Sweep:
@@ -126,13 +135,14 @@ def sweep(*checks: Check) -> Sweep:
 
 
 def page(value: str, status: Any = "ok", took: float = 0.1) -> Check:
-    return Check("endpoints", "GET /about via cdn", status, f"{value} in {took}", value, took)
+    return Check(
+        CheckKey("endpoints", "page", "/about", "cdn"), status, f"{value} in {took}", value, took
+    )
 
 
 def numbers(**measured: float) -> Check:
     return Check(
-        "logs",
-        "backend log",
+        CheckKey("logs", "log", "backend"),
         "ok",
         "d",
         "no errors",
@@ -159,8 +169,8 @@ def numbers(**measured: float) -> Check:
         ),  # measured by a machine that was as late itself
         (numbers(p50=0.08), numbers(p50=0.9, late=0.4), ["p50 80 ms → 900 ms"]),
         (
-            Check("db", "connections", "ok", "1 of 9", "enough"),
-            Check("db", "connections", "ok", "5 of 9", "enough"),
+            Check(CheckKey("db", "connections"), "ok", "1 of 9", "enough"),
+            Check(CheckKey("db", "connections"), "ok", "5 of 9", "enough"),
             [],
         ),
     ],
@@ -169,14 +179,26 @@ def test_what_changed(before: Check, after: Check, expected: list[str]) -> None:
     """By what a check says, and by measures that moved enough to matter; through a run that was
     written down.
     """
-    found = changes(as_document(sweep(before)), sweep(after), slower=3.0)
+    found = changes(stored(sweep(before)), sweep(after), slower=3.0)
     assert [f"{change.name} {change.before} → {change.after}" for change in found] == expected
 
 
-TARGET = Check("targets", "backend tg", "ok", "d", "2/2 healthy", service="backend")
-BLIND = Check("targets", "backend targets", "unknown", "denied", service="backend")
-NO_ANSWER = Check("targets", "targets", "unknown", "no answer")
-ELSE = Check("targets", "frontend tg", "ok", "d", "1/1 healthy", service="frontend")
+TARGET = Check(
+    CheckKey("targets", "target group", "backend", part="tg"),
+    "ok",
+    "d",
+    "2/2 healthy",
+    service="backend",
+)
+BLIND = Check(CheckKey("targets", "targets", "backend"), "unknown", "denied", service="backend")
+NO_ANSWER = Check(CheckKey("targets", "targets"), "unknown", "no answer")
+ELSE = Check(
+    CheckKey("targets", "target group", "frontend", part="tg"),
+    "ok",
+    "d",
+    "1/1 healthy",
+    service="frontend",
+)
 
 
 @pytest.mark.parametrize(
@@ -198,7 +220,7 @@ ELSE = Check("targets", "frontend tg", "ok", "d", "1/1 healthy", service="fronte
         ),
         ((TARGET,), (page("500", "failed"),), []),  # another --only
         ((page("200"),), (BLIND,), []),
-        ((TARGET,), (Check("targets", "targets", "skipped", "--skip"),), []),
+        ((TARGET,), (Check(CheckKey("targets", "targets"), "skipped", "--skip"),), []),
         ((TARGET, ELSE), (NO_ANSWER,), ["targets · targets 2/2 healthy and 1/1 healthy → unknown"]),
     ],
 )
@@ -208,32 +230,32 @@ def test_no_change_is_lost_in_a_name(
     """A look that failed stands under another name than what it would have seen, and is a change
     all the same.
     """
-    found = changes(as_document(sweep(*before)), sweep(*after), slower=3.0)
+    found = changes(stored(sweep(*before)), sweep(*after), slower=3.0)
     assert [f"{change.name} {change.before} → {change.after}" for change in found] == expected
 
 
-def at(moment: str, *checks: Check) -> dict[str, Any]:
-    return as_document(replace(sweep(*checks), at=moment))
+def at(moment: str, *checks: Check) -> StoredSweep:
+    return stored(replace(sweep(*checks), at=moment))
 
 
 def test_what_was_skipped_was_not_looked_at() -> None:
     """The run to compare with: of each group the newest that looked, and of a check that was
     skipped there the newest that did not.
     """
-    lock = Check("terraform", "state lock", "ok", "d", "free")
+    lock = Check(CheckKey("terraform", "state lock"), "ok", "d", "free")
     left_out = replace(lock, status="skipped")
     known = [
         at("4", left_out, page("200")),
-        at("3", Check("terraform", "terraform", "skipped", "--skip"), page("502", "failed")),
-        at("2", lock, Check("ecs", "cluster", "ok", "d", "ACTIVE")),
+        at("3", Check(CheckKey("terraform", "group"), "skipped", "--skip"), page("502", "failed")),
+        at("2", lock, Check(CheckKey("ecs", "cluster"), "ok", "d", "ACTIVE")),
         at("1", replace(lock, value="held", status="failed")),
     ]
     found = newest_of_each(known, ("terraform", "endpoints"))
-    assert found and {(each["name"], each["value"]) for each in found["checks"]} == {
+    assert found and {(each.name, each.value) for each in found.checks} == {
         ("state lock", "free"),
         ("GET /about via cdn", "200"),
     }
-    assert found["at"] == "2"  # all that changed has changed since then
+    assert found.at == "2"  # all that changed has changed since then
     now = sweep(replace(lock, value="held", status="failed"), page("200"))
     assert [change.name for change in changes(found, now, 3.0)] == ["terraform · state lock"]
     assert newest_of_each(known, ("logs",)) is None and newest_of_each([], ("ecs",)) is None
@@ -244,12 +266,12 @@ def test_one_check_that_was_skipped_among_others() -> None:
     old, new, other = (
         page("200"),
         page("404", "skipped"),
-        Check("endpoints", "GET / via cdn", "ok", "d", "200"),
+        Check(CheckKey("endpoints", "page", "/", "cdn"), "ok", "d", "200"),
     )
     found = newest_of_each(
         [at("2", new, other), at("1", old, replace(other, value="503"))], ("endpoints",)
     )
-    assert found and {(each["name"], each["value"]) for each in found["checks"]} == {
+    assert found and {(each.name, each.value) for each in found.checks} == {
         (old.name, "200"),
         (other.name, "200"),
     }
@@ -261,3 +283,23 @@ def test_nothing_looked_at_is_not_healthy() -> None:
     assert not sweep(page("200", "skipped")).healthy
     assert not sweep(page("200"), page("", "unknown")).healthy
     assert sweep(page("200")).healthy
+
+
+def test_names_of_checks_are_stable() -> None:
+    """Stored sweeps and `--skip` identify a check by its name."""
+    named = {
+        CheckKey("ecs", "tasks", "backend"): "backend tasks",
+        CheckKey("targets", "target group", "backend", part="tg"): "backend tg",
+        CheckKey("endpoints", "page", "/api", "alb"): "GET /api via alb",
+        CheckKey("endpoints", "time"): "time",
+        CheckKey("cdn", "cached page", "/{x}"): "cache /{x}",
+        CheckKey("certificates", "certificate", "site.test", "cdn"): "site.test certificate",
+        CheckKey("certificates", "authority", "alb", "alb", "1"): "alb authority 1",
+        CheckKey("logs", "log", "backend"): "backend log",
+        CheckKey("terraform", "state lock"): "state lock",
+        CheckKey("db", "connection"): "connection",
+        CheckKey("cdn", "group"): "cdn",
+    }
+    assert {key.name: key.identity for key in named} == {
+        name: (key.group, name) for key, name in named.items()
+    }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from ops.aws.facts import ContainerState, Image, TaskState
+from ops.state.model import InvalidRecord, ReleaseRecord
 from ops.state.rules.records import (
     NEWEST_FIRST,
     Known,
@@ -25,15 +28,15 @@ from ops.state.rules.records import (
 
 def record(
     tag: str, verdict: str = "succeeded", at: str = "2026-01-01T00:00:00+00:00", digest: str = ""
-) -> dict[str, str]:
-    return {
-        "tag": tag,
-        "digest": digest or f"sha256:{tag}",
-        "commit": "c",
-        "by": "ann",
-        "at": at,
-        "verdict": verdict,
-    }
+) -> ReleaseRecord:
+    return ReleaseRecord(
+        tag=tag,
+        digest=digest or f"sha256:{tag}",
+        commit="c",
+        by="ann",
+        at=at,
+        verdict=verdict,
+    )
 
 
 def image(tag: str, day: int = 1) -> Image:
@@ -157,7 +160,7 @@ def test_a_row_as_a_person_reads_it() -> None:
     """The commit's subject; where there is no record, what the time is the time of."""
     subject = "Say hello to password=hunter2"
     recorded, pushed = rows(
-        [{**record("a", at="2026-01-05T10:00:00+00:00"), "subject": subject}],
+        [replace(record("a", at="2026-01-05T10:00:00+00:00"), subject=subject)],
         [image("b")],
         runs("a"),
     )
@@ -233,6 +236,29 @@ def test_when_a_release_was_is_told_by_s3s_clock(
     waited.
     """
     written = datetime(2026, 1, 5, 12, tzinfo=UTC)
-    found = {**record("a", at="2026-01-08T12:00:00+00:00"), **more}
-    assert with_start_time(found, written)["at"] == f"2026-01-05T{began}+00:00"
+    found = ReleaseRecord.from_document(
+        {**vars(record("a", at="2026-01-08T12:00:00+00:00")), **more}
+    )
+    assert with_start_time(found, written).at == f"2026-01-05T{began}+00:00"
     assert f"{end_time(found, written):%H:%M:%S}" == over
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ([], "no JSON object"),
+        ({"verdict": "paused"}, "verdict: 'paused' is not known"),
+        ({"digest": {"sha256": "x"}}, "digest: unexpected type dict"),
+    ],
+)
+def test_a_newer_record_is_not_guessed_at(document: Any, why: str) -> None:
+    """An unknown verdict or another type: the caller reports the record as unknown."""
+    with pytest.raises(InvalidRecord, match=why):
+        ReleaseRecord.from_document(document)
+
+
+def test_an_older_record_has_fewer_fields() -> None:
+    """Missing fields are None; fields of a newer version are ignored."""
+    found = ReleaseRecord.from_document({"tag": "a", "verdict": "succeeded", "colour": "blue"})
+    assert found == ReleaseRecord(tag="a", verdict="succeeded")
+    assert found.digest is None and found.succeeded

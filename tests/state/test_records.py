@@ -105,7 +105,7 @@ def next_second(platform: Platform) -> None:
 
 
 def tags(platform: Platform) -> list[str]:
-    return [str(found["tag"]) for found in records.read(platform, "backend")]
+    return [str(found.tag) for found in records.read(platform, "backend")]
 
 
 def test_a_record_is_written_and_nothing_stays_here(platform: Platform) -> None:
@@ -248,7 +248,7 @@ def test_a_wrong_clock_does_not_stay_the_last_release(platform: Platform) -> Non
     put(platform, "broken", wrong_s=60, verdict="failed")
     assert tags(platform) == ["broken", "right", "ahead"]
     last = records.last_success(platform, "backend")
-    assert last and last["tag"] == "right"
+    assert last and last.tag == "right"
     listed = records.releases(platform, "backend")
     assert [row.tag for row in listed] == ["broken", "right", "ahead"]
     assert all(
@@ -271,7 +271,7 @@ def test_a_record_that_is_sent_late_is_no_newer_for_it(platform: Platform) -> No
     assert records.send_pending(platform) == ""
     assert tags(platform) == ["meanwhile", "late"]
     last = records.last_success(platform, "backend")
-    assert last and last["tag"] == "meanwhile"
+    assert last and last.tag == "meanwhile"
     (_, late) = records.releases(platform, "backend")
     waited = datetime.now(UTC) - datetime.fromisoformat(late.at)
     assert timedelta(minutes=115) < waited < timedelta(minutes=125)

@@ -104,7 +104,7 @@ def test_a_state_that_is_locked_at_the_apply(scene: Scene, wait_s: float, asked:
         next(word for word in words if "lock-timeout" in word) for words in scene.calls("apply")
     ] == ["-lock-timeout=0s", asked]
     assert len(scene.calls("plan")) == 1 and scene.saved() == []
-    assert [kept["verdict"] for kept in records.read(scene.platform, "backend")] == ["refused"]
+    assert [kept.verdict for kept in records.read(scene.platform, "backend")] == ["refused"]
 
 
 def test_a_state_that_moved_between_plan_and_apply(scene: Scene) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+
+from ops.state.model import ReleaseRecord
 
 
 def older(
-    records: Iterable[Mapping[str, Any]], tag: str, current: str | None, order: Sequence[str]
+    records: Iterable[ReleaseRecord], tag: str, current: str | None, order: Sequence[str]
 ) -> str | None:
     """The warning if `tag` was released at an older revision than `current`, else None.
 
@@ -15,14 +16,10 @@ def older(
     also if that is not known.
     """
     then = next(
-        (
-            record
-            for record in records
-            if record.get("tag") == tag and record.get("verdict") == "succeeded"
-        ),
+        (record for record in records if record.tag == tag and record.succeeded),
         None,
     )
-    released = str(then.get("schema_revision") or "") if then else ""
+    released = (then.schema_revision or "") if then else ""
     if (
         not released
         or current not in order

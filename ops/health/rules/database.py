@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ops.core.findings import Evidence, Finding, Unknown
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey, Kind
+from ops.postgres.facts import ConnectionProblem
 
 _MAX_CONNECTION_SHARE = 0.9  # share of the connections that may be taken
 _REQUIRED_KEYS = ("username", "password")
@@ -18,6 +19,11 @@ _WORKING = (
     "maintenance",
     "modifying",
 )
+_CONNECTION_SUMMARIES: Mapping[ConnectionProblem, str] = {
+    "database_unreachable": "the database does not answer",
+    "database_password_rejected": "the database does not take the secret's password",
+    "database_tls": "TLS with the database fails",
+}
 _STOPPED = ("stopped", "stopping")
 
 
@@ -38,8 +44,7 @@ class Connected:
 def instance(id: str, status: str) -> Check:
     if status in _WORKING:
         return Check(
-            "db",
-            "instance",
+            CheckKey("db", "instance"),
             "ok",
             f"{id} is {status}",
             "available" if status == "available" else status,
@@ -53,7 +58,11 @@ def instance(id: str, status: str) -> Check:
     shown = Evidence("DescribeDBInstances DBInstanceStatus", status)
     found = Finding(cause, f"RDS instance {id} is {status}", "certain", (shown,), fix)
     return Check(
-        "db", "instance", "failed", f"{id} is {status}, expected available", status, finding=found
+        CheckKey("db", "instance"),
+        "failed",
+        f"{id} is {status}, expected available",
+        status,
+        finding=found,
     )
 
 
@@ -69,8 +78,7 @@ def secret(name: str, values: Mapping[str, str], host: str) -> Check:
             "secret_incomplete", what, "certain", fix=("aws secretsmanager describe-secret",)
         )
         return Check(
-            "db",
-            "secret",
+            CheckKey("db", "secret"),
             "failed",
             f"{what}, expected {', '.join(_REQUIRED_KEYS)}",
             "incomplete",
@@ -85,32 +93,35 @@ def secret(name: str, values: Mapping[str, str], host: str) -> Check:
             "certain",
             fix=("write the instance's address into the secret",),
         )
-        return Check("db", "secret", "failed", what, "another host", finding=found)
-    return Check("db", "secret", "ok", f"{name} has {', '.join(sorted(values))}", "complete")
+        return Check(CheckKey("db", "secret"), "failed", what, "another host", finding=found)
+    return Check(
+        CheckKey("db", "secret"), "ok", f"{name} has {', '.join(sorted(values))}", "complete"
+    )
 
 
-def unreachable(where: str, why: str, advice: str) -> Check:
+def unreachable(
+    where: str, why: str, advice: str, cause: ConnectionProblem = "database_unreachable"
+) -> Check:
     """Return a failed check: the application cannot connect either."""
-    cause, summary = "database_unreachable", "the database does not answer"
-    if "password authentication failed" in why or "no such role" in why:
-        cause, summary = (
-            "database_password_rejected",
-            "the database does not take the secret's password",
-        )
-    elif "certificate" in why or "SSL" in why or "pg_hba" in why:
-        cause, summary = "database_tls", "TLS with the database fails"
     found = Finding(
-        cause, f"{summary}: {why}", "certain", (Evidence(where, why),), (advice, "inv db.ping")
+        cause,
+        f"{_CONNECTION_SUMMARIES[cause]}: {why}",
+        "certain",
+        (Evidence(where, why),),
+        (advice, "inv db.ping"),
     )
     return Check(
-        "db", "connection", "failed", f"{why}, expected an answer to SELECT 1", cause, finding=found
+        CheckKey("db", "connection"),
+        "failed",
+        f"{why}, expected an answer to SELECT 1",
+        cause,
+        finding=found,
     )
 
 
 def connected(connection: Connected) -> Check:
     return Check(
-        "db",
-        "connection",
+        CheckKey("db", "connection"),
         "ok",
         f"SELECT 1 answered by PostgreSQL {connection.server}",
         "answers",
@@ -122,8 +133,7 @@ def connections(connection: Connected) -> Check:
     shown = f"{connection.connections} of {connection.limit} connections"
     if connection.connections < _MAX_CONNECTION_SHARE * connection.limit:
         return Check(
-            "db",
-            "connections",
+            CheckKey("db", "connections"),
             "ok",
             shown,
             "enough",
@@ -137,8 +147,7 @@ def connections(connection: Connected) -> Check:
         ("check the pool sizes of the services",),
     )
     return Check(
-        "db",
-        "connections",
+        CheckKey("db", "connections"),
         "failed",
         f"{shown}, expected less than {_MAX_CONNECTION_SHARE:.0%}",
         "exhausted",
@@ -168,9 +177,9 @@ def schema(
     ]
     if strange:
         why = f"this checkout does not know revision {strange[0]}"
-        return Check("db", "schema", "unknown", f"{shown}; {why}: git pull")
+        return Check(CheckKey("db", "schema"), "unknown", f"{shown}; {why}: git pull")
     if not behind:
-        return Check("db", "schema", "ok", shown, value)
+        return Check(CheckKey("db", "schema"), "ok", shown, value)
     released_at = ", ".join(
         f"{service} was released at {revision}" for service, revision in sorted(behind.items())
     )
@@ -183,7 +192,11 @@ def schema(
         ("inv db.upgrade",),
     )
     return Check(
-        "db", "schema", "failed", f"{shown}; {released_at}", f"{value} behind", finding=found
+        CheckKey("db", "schema"),
+        "failed",
+        f"{shown}; {released_at}",
+        f"{value} behind",
+        finding=found,
     )
 
 
@@ -198,5 +211,5 @@ def _position(revision: str | None, order: Sequence[str]) -> int:
     return max(places)
 
 
-def unknown_check(name: str, what: Unknown) -> Check:
-    return Check("db", name, "unknown", what.why)
+def unknown_check(kind: Kind, what: Unknown) -> Check:
+    return Check.unread(CheckKey("db", kind), what)

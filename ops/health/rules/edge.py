@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
 from ops.cdn.rules.distribution import is_older_copy, is_undated
 from ops.core.findings import Evidence, Finding
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 
 _HANDSHAKE_SUMMARIES = {
     "certificate_expired": "the certificate has expired",
@@ -39,10 +39,14 @@ def distribution(found: Distribution, protocol: str | None = None) -> Check:
         other = f"CloudFront asks its origin {wrong[0]}, invoke.yaml says {protocol}"
         reason = Finding("origin_protocol", other, "certain", (evidence,), ("inv tf.drift",))
         return Check(
-            "cdn", "distribution", "failed", f"{shown}, expected {protocol}", value, finding=reason
+            CheckKey("cdn", "distribution"),
+            "failed",
+            f"{shown}, expected {protocol}",
+            value,
+            finding=reason,
         )
     if found.status == "Deployed" and found.enabled:
-        return Check("cdn", "distribution", "ok", shown, value)
+        return Check(CheckKey("cdn", "distribution"), "ok", shown, value)
     cause = "distribution_in_progress" if found.enabled else "distribution_disabled"
     what = Finding(
         cause,
@@ -51,8 +55,7 @@ def distribution(found: Distribution, protocol: str | None = None) -> Check:
         fix=("inv cdn.status",),
     )
     return Check(
-        "cdn",
-        "distribution",
+        CheckKey("cdn", "distribution"),
         "failed",
         f"{shown}, expected Deployed and enabled",
         value,
@@ -64,8 +67,7 @@ def invalidations(open: Sequence[Invalidation]) -> Check:
     """List the invalidations in progress; they are not a failure."""
     shown = ", ".join(f"{each.id} of {' '.join(each.paths)}" for each in open)
     return Check(
-        "cdn",
-        "invalidations",
+        CheckKey("cdn", "invalidations"),
         "ok",
         f"under way: {shown}" if open else "none under way",
         "under way" if open else "none",
@@ -79,11 +81,13 @@ def cache(
 
     An error, or an answer without `x-cache`, gives unknown.
     """
-    name, age = f"cache {path}", f", age {answer.age_s} s" if answer.age_s is not None else ""
+    key, age = (
+        CheckKey("cdn", "cached page", path),
+        f", age {answer.age_s} s" if answer.age_s is not None else "",
+    )
     if not 200 <= answer.status < 400:
         return Check(
-            "cdn",
-            name,
+            key,
             "unknown",
             f"HEAD {path}: {answer.status}: an error tells nothing of the cache",
             service=service,
@@ -91,19 +95,18 @@ def cache(
     if answer.cache == "none":
         why = f"HEAD {path}: {answer.status} without x-cache: it did not come through CloudFront"
         return Check(
-            "cdn",
-            name,
+            key,
             "unknown",
-            f"{why}; correct site in invoke.yaml, or --skip '{name}'",
+            f"{why}; correct site in invoke.yaml, or --skip '{key.name}'",
             service=service,
         )
     if is_undated(answer, deployed_at):
         missing = "its age" if answer.age_s is None else "when the running deployment began"
         return Check(
-            "cdn", name, "unknown", f"{answer.cache}{age}: {missing} is not known", service=service
+            key, "unknown", f"{answer.cache}{age}: {missing} is not known", service=service
         )
     if not is_older_copy(answer, deployed_at, now):
-        return Check("cdn", name, "ok", f"{answer.cache}{age}", "fresh", service=service)
+        return Check(key, "ok", f"{answer.cache}{age}", "fresh", service=service)
     since = deployed_at.isoformat(timespec="seconds") if deployed_at else "?"
     shown = (
         f"{answer.cache}{age}, expected nothing from before the deployment of {service} at {since}"
@@ -115,13 +118,13 @@ def cache(
         (Evidence(f"HEAD {path}", f"x-cache {answer.cache}{age}"),),
         (f"inv cdn.invalidate --paths '{path}'",),
     )
-    return Check("cdn", name, "failed", shown, "stale", service=service, finding=found)
+    return Check(key, "failed", shown, "stale", service=service, finding=found)
 
 
-def handshake(host: str, problem: str, cause: str) -> Check:
-    name = f"{host} handshake"
+def handshake(host: str, problem: str, cause: str, layer: str = "cdn") -> Check:
+    key = CheckKey("certificates", "handshake", host, layer)
     if not problem:
-        return Check("certificates", name, "ok", "trusted, for this host, and valid now", "trusted")
+        return Check(key, "ok", "trusted, for this host, and valid now", "trusted")
     found = Finding(
         cause,
         f"{host}: {_HANDSHAKE_SUMMARIES.get(cause, problem)}",
@@ -130,8 +133,7 @@ def handshake(host: str, problem: str, cause: str) -> Check:
         _certificate_fixes(cause),
     )
     return Check(
-        "certificates",
-        name,
+        key,
         "failed",
         f"{problem}, expected one that is trusted",
         cause,
@@ -153,6 +155,12 @@ def _certificate_fixes(cause: str) -> tuple[str, ...]:
     )
 
 
+def _certificate_key(host: str, layer: str, position: int) -> CheckKey:
+    if position == 0:
+        return CheckKey("certificates", "certificate", host, layer)
+    return CheckKey("certificates", "authority", host, layer, str(position))
+
+
 def dates(
     host: str,
     position: int,
@@ -161,10 +169,14 @@ def dates(
     ends: datetime,
     now: datetime,
     days: int,
+    layer: str = "cdn",
 ) -> Check:
     """Check the validity dates of one certificate; position 0 is the server's own."""
     role = "certificate" if position == 0 else f"authority {position}"
-    name, span = f"{host} {role}", f"{begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC"
+    key, span = (
+        _certificate_key(host, layer, position),
+        f"{begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC",
+    )
     shown = f"{subject}: {span}"
     cause = (
         "certificate_expired"
@@ -176,7 +188,7 @@ def dates(
     if not cause and ends - now < timedelta(days=days):
         cause = "certificate_expires_soon"
     if not cause:
-        return Check("certificates", name, "ok", shown, f"until {ends:%Y-%m-%d}")
+        return Check(key, "ok", shown, f"until {ends:%Y-%m-%d}")
     says = {
         "certificate_expired": f"expired {ends:%Y-%m-%d}",
         "certificate_not_yet_valid": f"begins {begins:%Y-%m-%d}",
@@ -190,8 +202,7 @@ def dates(
         _certificate_fixes(cause),
     )
     return Check(
-        "certificates",
-        name,
+        key,
         "failed",
         f"{shown}; {what}, expected valid for {days} more days",
         cause,

@@ -11,7 +11,7 @@ from ops.core.findings import Evidence, Finding
 from ops.core.log_level import level, parse_json
 from ops.core.redaction.redact import one_line
 from ops.core.text import format_count, format_option
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 
 # The CloudWatch filter. Only regular expressions match parts of words (user guide, "Supported
 # regular expressions": %AUTHORIZED% finds UNAUTHORIZED; no parentheses, no quotation marks). It
@@ -106,6 +106,10 @@ def patterns(lines: Iterable[LogLine], since: float) -> tuple[LogPattern, ...]:
     return tuple(sorted(made, key=lambda each: (each.level != "error", -each.count, each.text)))
 
 
+def log_key(service: str) -> CheckKey:
+    return CheckKey("logs", "log", service)
+
+
 def check(
     service: str,
     found: Sequence[LogPattern],
@@ -121,7 +125,7 @@ def check(
     count. `span`: describes what was read. `whole`, `recent_whole`: whether all of the log, and all
     of its recent part, was read. No errors in an incomplete recent part is unknown.
     """
-    name = f"{service} log"
+    key = log_key(service)
     errors = [each for each in found if each.level == "error"]
     recent = sum(each.recent for each in errors)
     rate = recent / minutes if minutes else 0.0
@@ -136,9 +140,9 @@ def check(
             f"more was logged in the last {_window(minutes)} than can be read, and no "
             f"error is in what was read: {shown}"
         )
-        return Check("logs", name, "unknown", why, **fields)
+        return Check(key, "unknown", why, **fields)
     if not recent:
-        return Check("logs", name, "ok", shown, "no errors", **fields)
+        return Check(key, "ok", shown, "no errors", **fields)
     worst = max(errors, key=lambda each: each.recent)
     evidence = tuple(
         Evidence(f"{each.count} times", each.sample) for each in errors[:_MAX_PATTERNS]
@@ -154,9 +158,7 @@ def check(
             f"inv health.logs --since {_window(minutes)}",
         ),
     )
-    return Check(
-        "logs", name, "failed", f"{shown}, expected no error", "errors", finding=finding, **fields
-    )
+    return Check(key, "failed", f"{shown}, expected no error", "errors", finding=finding, **fields)
 
 
 def _window(minutes: float) -> str:

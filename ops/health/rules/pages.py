@@ -8,7 +8,7 @@ from statistics import median
 
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.text import format_latency
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 from ops.health.rules.endpoints import endpoint_finding
 from ops.http.facts import Answer
 
@@ -61,8 +61,8 @@ class PageResult:
     answer: Answer
 
 
-def check_name(path: str, layer: str) -> str:
-    return f"GET {path} via {layer}"
+def check_key(path: str, layer: str) -> CheckKey:
+    return CheckKey("endpoints", "page", path, layer)
 
 
 def checks(pages: Iterable[PageResult], slow_s: float, late_s: float = 0.0) -> tuple[Check, ...]:
@@ -83,13 +83,15 @@ def checks(pages: Iterable[PageResult], slow_s: float, late_s: float = 0.0) -> t
             f"{len(times)} pages"
         )
         found.append(
-            Check("endpoints", "time", "ok", detail, numbers={"p50": middle, "late": late_s})
+            Check(
+                CheckKey("endpoints", "time"), "ok", detail, numbers={"p50": middle, "late": late_s}
+            )
         )
     return tuple(found)
 
 
 def page_check(page: PageResult, slow_s: float) -> Check:
-    answer, name = page.answer, check_name(page.answer.path, page.layer)
+    answer, key = page.answer, check_key(page.answer.path, page.layer)
     problem, cause = answer.problem, answer.cause
     if not problem and answer.took_s > slow_s:
         problem, cause = (
@@ -97,23 +99,21 @@ def page_check(page: PageResult, slow_s: float) -> Check:
             "page_slow",
         )
     if cause == "not_asked":
-        return Check("endpoints", name, "unknown", problem, "", answer.took_s, page.service)
+        return Check(key, "unknown", problem, "", answer.took_s, page.service)
     if not problem:
         detail = f"{answer.status} in {format_latency(answer.took_s)}"
-        return Check(
-            "endpoints", name, "ok", detail, str(answer.status), answer.took_s, page.service
-        )
+        return Check(key, "ok", detail, str(answer.status), answer.took_s, page.service)
     status = str(answer.status or "no answer")
-    shown = problem if problem.startswith(f"status: {status}, ") else f"{status} ({problem})"
+    shown = problem if answer.unexpected_status else f"{status} ({problem})"
     value = f"{answer.status or 'no answer'} {cause}"
-    evidence = (Evidence(name, endpoint_finding(answer) if answer.problem else shown),)
+    evidence = (Evidence(key.name, endpoint_finding(answer) if answer.problem else shown),)
     fix = _FIXES.get(
         cause, (f"inv {page.service}.status",) if page.service else ("inv health.targets",)
     )
     summary = f"{answer.path} {_SUMMARIES.get(cause, _SUMMARIES['no_answer'])} ({problem})"
     finding = Finding(cause or "no_answer", summary, "certain", evidence, fix)
-    return Check("endpoints", name, "failed", shown, value, answer.took_s, page.service, finding)
+    return Check(key, "failed", shown, value, answer.took_s, page.service, finding)
 
 
 def unknown_page(path: str, layer: str, service: str, what: Unknown) -> Check:
-    return Check("endpoints", check_name(path, layer), "unknown", what.why, service=service)
+    return Check.unread(check_key(path, layer), what, service=service)

@@ -5,12 +5,11 @@ The first matching rule of `_CAUSE_ORDER` explains a check. An explained check s
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ops.core.findings import Evidence, Finding
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 
 AWS_GROUPS = ("db", "ecs", "targets", "cdn", "logs", "terraform")
 _NOT_THE_DATABASES = (
@@ -19,9 +18,6 @@ _NOT_THE_DATABASES = (
     "out_of_memory",
 )  # causes of a task that never started, or was killed from outside
 _MAX_EVIDENCE = 3  # shown for one cause of many checks
-_DENIED = re.compile(
-    r"(?P<who>\S+) may not (?P<action>[\w*-]+:[\w*]+)"
-)  # as ops.aws.errors says it
 
 
 @dataclass(frozen=True)
@@ -45,8 +41,11 @@ def _account(below: Check, above: Check, context: ExplainContext) -> bool:
 def _database_itself(below: Check, above: Check, context: ExplainContext) -> bool:
     """A stopped instance or a wrong secret affects the other database checks."""
     order = ("instance", "secret", "connection")
-    here = below.group == above.group == "db" and below.name in order
-    return here and (above.name not in order or order.index(below.name) < order.index(above.name))
+    if not below.group == above.group == "db" or below.key.kind not in order:
+        return False
+    return above.key.kind not in order or (
+        order.index(below.key.kind) < order.index(above.key.kind)
+    )
 
 
 def _database_clients(below: Check, above: Check, context: ExplainContext) -> bool:
@@ -58,16 +57,16 @@ def _database_clients(below: Check, above: Check, context: ExplainContext) -> bo
     return (
         uses
         and below.group == "db"
-        and below.name != "secret"
+        and below.key.kind != "secret"
         and not _cause(above).startswith(_NOT_THE_DATABASES)
     )
 
 
 def _cluster(below: Check, above: Check, context: ExplainContext) -> bool:
     return (
-        below.label == "ecs · cluster"
+        below.key.kind == "cluster"
         and above.group in ("ecs", "targets")
-        and above.name != "cluster"
+        and above.key.kind != "cluster"
     )
 
 
@@ -76,14 +75,14 @@ def _tasks(below: Check, above: Check, context: ExplainContext) -> bool:
     if below.group != "ecs" or below.service != above.service:
         return False
     if above.group == "ecs":
-        return below.name.endswith(" tasks") and above.name != below.name
+        return below.key.kind == "tasks" and above.key != below.key
     if (
         above.group == "endpoints"
         and _cause(above) == "wrong_body"
-        and below.name.endswith((" deployment", " image"))
+        and below.key.kind in ("deployment", "image")
     ):
         return True  # another release's page: another release runs
-    if _stopped_by_health_checks(below) or below.name.endswith((" image", " revision")):
+    if _stopped_by_health_checks(below) or below.key.kind in ("image", "revision"):
         return False
     return above.group in ("targets", "endpoints", "logs")
 
@@ -109,44 +108,42 @@ def _handshake(below: Check, above: Check, context: ExplainContext) -> bool:
     """An invalid date affects the handshake, and the handshake affects pages over TLS."""
     if below.group != "certificates":
         return False
-    dated = above.name.endswith(" handshake") and not below.name.endswith(" handshake")
-    same_host = above.group == "certificates" and below.name.split()[0] == above.name.split()[0]
-    same_way = below.name.startswith("alb ") == above.name.endswith(" via alb")
-    return (dated and same_host) or (
-        above.group == "endpoints" and same_way and _cause(above).startswith("certificate_")
+    dated = above.key.kind == "handshake" and below.key.kind != "handshake"
+    same_layer = below.key.layer == above.key.layer
+    return (dated and same_layer and below.key.subject == above.key.subject) or (
+        above.key.kind == "page" and same_layer and _cause(above).startswith("certificate_")
     )
 
 
 def _load_balancer(below: Check, above: Check, context: ExplainContext) -> bool:
     """A failure at the load balancer affects the same page through the CDN."""
-    at_cdn = below.name.removesuffix(" via alb") + " via cdn"
     return (
-        below.group == above.group == "endpoints"
-        and below.name.endswith(" via alb")
-        and above.name == at_cdn
+        below.key.kind == above.key.kind == "page"
+        and (below.key.layer, above.key.layer) == ("alb", "cdn")
+        and below.key.subject == above.key.subject
     )
 
 
 def _stale_cache(below: Check, above: Check, context: ExplainContext) -> bool:
     """A stale cached page does not show the release."""
-    request = f"GET {below.name.removeprefix('cache ')} via cdn"
     return (
         _cause(below) == "stale_cache"
-        and above.group == "endpoints"
         and _cause(above) == "wrong_body"
-        and above.name == request
+        and above.key == _page_at_cdn(below.key)
     )
 
 
 def _page(below: Check, above: Check, context: ExplainContext) -> bool:
     """A page without an answer cannot be checked in the cache."""
-    request = f"GET {above.name.removeprefix('cache ')} via cdn"
     return (
-        below.group == "endpoints"
-        and above.group == "cdn"
-        and below.name == request
+        above.key.kind == "cached page"
         and above.status == "unknown"
+        and below.key == _page_at_cdn(above.key)
     )
+
+
+def _page_at_cdn(cached: CheckKey) -> CheckKey:
+    return CheckKey("endpoints", "page", cached.subject, "cdn")
 
 
 def _cause(check: Check) -> str:
@@ -175,7 +172,7 @@ def explain(checks: Iterable[Check], context: ExplainContext) -> tuple[Check, ..
         check.group == "account" for check in failed
     ):  # results of another account explain nothing here
         failed = [check for check in failed if check.group not in AWS_GROUPS]
-    found: dict[str, str] = {}
+    found: dict[CheckKey, CheckKey] = {}
     for check in checks:
         if not check.unhealthy:
             continue
@@ -185,20 +182,19 @@ def explain(checks: Iterable[Check], context: ExplainContext) -> tuple[Check, ..
             for each in failed
             if each is not check and explains(each, check, context)
         )
-        reason = next((each.label for each in below), "")
-        if reason and not _would_be_cycle(found, reason, check.label):
-            found[check.label] = reason
-    return tuple(
-        replace(check, explained_by=found[check.label]) if check.label in found else check
-        for check in checks
-    )
+        reason = next((each.key for each in below), None)
+        if reason and not _would_be_cycle(found, reason, check.key):
+            found[check.key] = reason
+    return tuple(replace(check, explained_by=found.get(check.key)) for check in checks)
 
 
-def _would_be_cycle(found: Mapping[str, str], start: str, end: str) -> bool:
+def _would_be_cycle(
+    found: Mapping[CheckKey, CheckKey], start: CheckKey | None, end: CheckKey
+) -> bool:
     while start:
         if start == end:
             return True
-        start = found.get(start, "")
+        start = found.get(start)
     return False
 
 
@@ -236,16 +232,12 @@ def _merge_findings(checks: Sequence[Check]) -> Finding:
 
 
 def add_denied_finding(check: Check) -> Check:
-    """Add a finding to an unknown check whose detail names a missing permission."""
-    missing = (
-        _DENIED.search(check.detail)
-        if check.status == "unknown" and check.finding is None
-        else None
-    )
-    if missing is None:
+    """Add a finding to a check that is unknown because of a missing permission."""
+    denied = check.denied
+    if denied is None or check.status != "unknown" or check.finding is not None:
         return check
-    what = f"{missing['who']} may not {missing['action']}"
-    fix = (f"have {missing['action']} allowed for {missing['who']}, or use other credentials",)
+    what = f"{denied.who} may not {denied.action}"
+    fix = (f"have {denied.action} allowed for {denied.who}, or use other credentials",)
     return replace(
         check,
         finding=Finding("denied", what, "certain", (Evidence(check.label, check.detail),), fix),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ops.aws.facts import ServiceState, TaskDefinition, TaskState, image_tag
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.text import format_count, short_digest
 from ops.ecs.rules.image_match import image_mismatch
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey, Kind
+from ops.state.model import ReleaseRecord
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class ServiceFacts:
     state: ServiceState | Unknown | None
     tasks: tuple[TaskState, ...] | Unknown
     latest: TaskDefinition | Unknown | None
-    release: Mapping[str, Any] | Unknown | None
+    release: ReleaseRecord | Unknown | None
     stopped: tuple[Finding, ...] = ()
     cluster: str = ""
     aws: str = "aws"
@@ -35,7 +35,7 @@ class ServiceFacts:
 
 def cluster(name: str, status: str | None) -> Check:
     if status == "ACTIVE":
-        return Check("ecs", "cluster", "ok", f"{name} is ACTIVE", "ACTIVE")
+        return Check(CheckKey("ecs", "cluster"), "ok", f"{name} is ACTIVE", "ACTIVE")
     found = Finding(
         "cluster_not_active",
         f"cluster {name} is {status or 'not there'}",
@@ -43,8 +43,7 @@ def cluster(name: str, status: str | None) -> Check:
         fix=("correct cluster in invoke.yaml",),
     )
     return Check(
-        "ecs",
-        "cluster",
+        CheckKey("ecs", "cluster"),
         "failed",
         f"{name} is {status or 'not there'}, expected ACTIVE",
         status or "not there",
@@ -52,29 +51,37 @@ def cluster(name: str, status: str | None) -> Check:
     )
 
 
-def check_names(service: str) -> tuple[str, ...]:
-    """Return the names of the service's checks."""
-    return tuple(f"{service} {what}" for what in ("tasks", "deployment", "image", "revision"))
+_SERVICE_CHECKS: tuple[Kind, ...] = ("tasks", "deployment", "image", "revision")
 
 
-def _unknown_checks(service: str, why: str) -> tuple[Check, ...]:
-    return tuple(
-        Check("ecs", name, "unknown", why, service=service) for name in check_names(service)
-    )
+def check_keys(service: str) -> tuple[CheckKey, ...]:
+    """Return the keys of the service's checks."""
+    return tuple(CheckKey("ecs", kind, service) for kind in _SERVICE_CHECKS)
+
+
+def _unknown_checks(service: str, fact: Unknown) -> tuple[Check, ...]:
+    return tuple(Check.unread(key, fact, service=service) for key in check_keys(service))
 
 
 def checks(facts: ServiceFacts) -> tuple[Check, ...]:
     """Check tasks, deployment, image, and task definition revision."""
     name, state = facts.name, facts.state
     if isinstance(state, Unknown):
-        return _unknown_checks(name, state.why)
+        return _unknown_checks(name, state)
     if state is None:
         why = f"ECS has no service {facts.ecs_service}"
         fix = ("correct ecs_service in invoke.yaml", "inv preflight")
         found = Finding("service_missing", why, "certain", (), fix)
         return (
-            Check("ecs", f"{name} tasks", "failed", why, "missing", service=name, finding=found),
-            *_unknown_checks(name, why)[1:],
+            Check(
+                CheckKey("ecs", "tasks", name),
+                "failed",
+                why,
+                "missing",
+                service=name,
+                finding=found,
+            ),
+            *_unknown_checks(name, Unknown(why))[1:],
         )
     return (
         _tasks(facts, state),
@@ -92,53 +99,51 @@ def is_unhealthy(state: ServiceState, tasks: Sequence[TaskState] | Unknown) -> b
 
 
 def _tasks(facts: ServiceFacts, state: ServiceState) -> Check:
-    name = f"{facts.name} tasks"
+    key = CheckKey("ecs", "tasks", facts.name)
     value = f"{state.running}/{state.desired}"
     if state.status != "ACTIVE":
-        return _failed(facts, name, f"the service is {state.status}, expected ACTIVE", state.status)
+        return _failed(facts, key, f"the service is {state.status}, expected ACTIVE", state.status)
     if isinstance(facts.tasks, Unknown):
-        return Check("ecs", name, "unknown", facts.tasks.why, service=facts.name)
+        return Check.unread(key, facts.tasks, service=facts.name)
     unhealthy = [task.id for task in facts.tasks if task.health == "UNHEALTHY"]
     if unhealthy:
         return _failed(
             facts,
-            name,
+            key,
             f"{value} run, UNHEALTHY by the container's own check: {', '.join(unhealthy)}",
             f"{value} unhealthy",
         )
     if not state.desired:
         return _failed(
             facts,
-            name,
+            key,
             f"scaled to 0 ({state.running} run), expected at least one task",
             f"{value} scaled to 0",
             _scaled_to_zero(facts),
         )
     if state.running < state.desired:
         pending = f", {state.pending} pending" if state.pending else ""
-        return _failed(
-            facts, name, f"{state.running} run{pending}, expected {state.desired}", value
-        )
+        return _failed(facts, key, f"{state.running} run{pending}, expected {state.desired}", value)
     listed = sum(task.status == "RUNNING" for task in facts.tasks)
     if listed < state.desired:
         why = (
             f"ECS counts {state.running} tasks and lists {listed}: {state.desired - listed} "
             f"could not be read"
         )
-        return Check("ecs", name, "unknown", why, service=facts.name)
+        return Check(key, "unknown", why, service=facts.name)
     over = (
         f" (and {state.running - state.desired} that are leaving)"
         if state.running > state.desired
         else ""
     )
-    return Check("ecs", name, "ok", f"{value} run{over}", value, service=facts.name)
+    return Check(key, "ok", f"{value} run{over}", value, service=facts.name)
 
 
 def _deployment(facts: ServiceFacts, state: ServiceState) -> Check:
-    name = f"{facts.name} deployment"
+    key = CheckKey("ecs", "deployment", facts.name)
     primary = state.primary
     if primary is None:
-        return Check("ecs", name, "unknown", "ECS shows no primary deployment", service=facts.name)
+        return Check(key, "unknown", "ECS shows no primary deployment", service=facts.name)
     state_said = primary.rollout_state or "no rollout state"
     number = len(state.deployments)
     reason = f" ({primary.rollout_reason.rstrip('.')})" if primary.rollout_reason else ""
@@ -146,20 +151,20 @@ def _deployment(facts: ServiceFacts, state: ServiceState) -> Check:
     if len(state.deployments) > 1 or primary.rollout_state not in ("COMPLETED", None):
         return _failed(
             facts,
-            name,
+            key,
             f"{shown}, expected one that is COMPLETED",
             f"{len(state.deployments)} {state_said}",
         )
-    return Check("ecs", name, "ok", shown, f"1 {state_said}", service=facts.name)
+    return Check(key, "ok", shown, f"1 {state_said}", service=facts.name)
 
 
 def _image(facts: ServiceFacts, state: ServiceState) -> Check:
     """Check that all tasks run the last release's digest, or one digest without a record."""
-    name = f"{facts.name} image"
+    key = CheckKey("ecs", "image", facts.name)
     release = facts.release
     for fact in (facts.tasks, release):
         if isinstance(fact, Unknown):
-            return Check("ecs", name, "unknown", fact.why, service=facts.name)
+            return Check.unread(key, fact, service=facts.name)
     assert not isinstance(facts.tasks, Unknown)
     assert not isinstance(release, Unknown)
     digests = {
@@ -170,19 +175,16 @@ def _image(facts: ServiceFacts, state: ServiceState) -> Check:
     if not any(
         task.status == "RUNNING" for task in facts.tasks
     ):  # "every task has it" is no word for none
-        return Check(
-            "ecs", name, "unknown", "no task is running, so no image is known", service=facts.name
-        )
+        return Check(key, "unknown", "no task is running, so no image is known", service=facts.name)
     if release is None:
-        return _image_without_record(facts, name, digests)
-    tag, digest = str(release.get("tag") or "?"), str(release.get("digest") or "") or None
+        return _image_without_record(facts, key, digests)
+    tag, digest = release.tag or "?", release.digest or None
     short = image_mismatch(facts.tasks, facts.container, digest, state.desired)
     if isinstance(short, Unknown):
-        return Check("ecs", name, "unknown", short.why, service=facts.name)
+        return Check.unread(key, short, service=facts.name)
     if short is None:
         return Check(
-            "ecs",
-            name,
+            key,
             "ok",
             f"every task has {tag}, the last release",
             f"{tag} {short_digest(digest or '')}",
@@ -203,9 +205,7 @@ def _image(facts: ServiceFacts, state: ServiceState) -> Check:
         (Evidence("DescribeTasks", short),),
         fix,
     )
-    return Check(
-        "ecs", name, "failed", detail, "not the release", service=facts.name, finding=found
-    )
+    return Check(key, "failed", detail, "not the release", service=facts.name, finding=found)
 
 
 def _other_running_tag(tasks: Sequence[TaskState], container: str, but: str | None) -> str:
@@ -219,15 +219,14 @@ def _other_running_tag(tasks: Sequence[TaskState], container: str, but: str | No
     return tags.pop() if len(tags) == 1 else ""
 
 
-def _image_without_record(facts: ServiceFacts, name: str, digests: set[str | None]) -> Check:
+def _image_without_record(facts: ServiceFacts, key: CheckKey, digests: set[str | None]) -> Check:
     if not digests or None in digests:
         why = "ECS shows no image digest of a task, and no release is recorded"
-        return Check("ecs", name, "unknown", why, service=facts.name)
+        return Check(key, "unknown", why, service=facts.name)
     if len(digests) == 1:
         digest = next(iter(digests)) or ""
         return Check(
-            "ecs",
-            name,
+            key,
             "ok",
             f"every task has {short_digest(digest)}…; no release is recorded",
             short_digest(digest),
@@ -243,7 +242,7 @@ def _image_without_record(facts: ServiceFacts, name: str, digests: set[str | Non
         f"{len(digests)} images run, expected one: "
         f"{', '.join(sorted(each or '?' for each in digests))}"
     )
-    return Check("ecs", name, "failed", detail, "several", service=facts.name, finding=found)
+    return Check(key, "failed", detail, "several", service=facts.name, finding=found)
 
 
 def _revision(facts: ServiceFacts, state: ServiceState) -> Check:
@@ -251,14 +250,13 @@ def _revision(facts: ServiceFacts, state: ServiceState) -> Check:
 
     A different one is reported but ok: it is expected after a rollback.
     """
-    name, latest = f"{facts.name} revision", facts.latest
+    key, latest = CheckKey("ecs", "revision", facts.name), facts.latest
     runs = state.task_definition.rsplit("/", 1)[-1]
     if isinstance(latest, Unknown):
-        return Check("ecs", name, "unknown", latest.why, service=facts.name)
+        return Check.unread(key, latest, service=facts.name)
     if latest is None:
         return Check(
-            "ecs",
-            name,
+            key,
             "unknown",
             f"the family of {runs} has no ACTIVE revision",
             service=facts.name,
@@ -270,8 +268,7 @@ def _revision(facts: ServiceFacts, state: ServiceState) -> Check:
         else f"{runs}; the family's latest is {latest.label}, which does not run"
     )
     return Check(
-        "ecs",
-        name,
+        key,
         "ok",
         detail,
         runs if same else f"{runs} (latest {latest.label})",
@@ -295,10 +292,10 @@ def _scaled_to_zero(facts: ServiceFacts) -> Finding:
 
 
 def _failed(
-    facts: ServiceFacts, name: str, detail: str, value: str, cause: Finding | None = None
+    facts: ServiceFacts, key: CheckKey, detail: str, value: str, cause: Finding | None = None
 ) -> Check:
     unsteady = Finding(
         "service_unsteady", f"{facts.name}: {detail}", "likely", (), (f"inv {facts.name}.status",)
     )
     found = cause or (facts.stopped[0] if facts.stopped else unsteady)
-    return Check("ecs", name, "failed", detail, value, service=facts.name, finding=found)
+    return Check(key, "failed", detail, value, service=facts.name, finding=found)

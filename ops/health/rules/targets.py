@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ops.aws.facts import Ingress, Target, TargetGroup
 from ops.core.findings import Evidence, Finding, Unknown
-from ops.health.model import Check
+from ops.health.model import Check, CheckKey
 
 _SETTLING = ("draining", "initial")
 
@@ -63,9 +63,10 @@ def may_be_blocked(found: Sequence[Target]) -> bool:
 
 
 def check(facts: GroupFacts) -> Check:
-    name, targets = f"{facts.service} {facts.name}", facts.targets
+    key = CheckKey("targets", "target group", facts.service, part=facts.name)
+    targets = facts.targets
     if isinstance(targets, Unknown):
-        return Check("targets", name, "unknown", targets.why, service=facts.service)
+        return Check.unread(key, targets, service=facts.service)
     standing = [target for target in targets if target.state not in _SETTLING]
     healthy = [target for target in standing if target.state == "healthy"]
     value = f"{len(healthy)}/{len(standing)} healthy"
@@ -74,16 +75,17 @@ def check(facts: GroupFacts) -> Check:
         note = f", {len(moving)} {moving[0].state}" if moving else ""
         if isinstance(facts.group, Unknown):
             why = f"{value}{note}; its health check is unknown: {facts.group.why}"
-            return Check("targets", name, "unknown", why, value, service=facts.service)
-        return Check("targets", name, "ok", f"{value}{note}", value, service=facts.service)
+            return Check(
+                key, "unknown", why, value, service=facts.service, denied=facts.group.denied
+            )
+        return Check(key, "ok", f"{value}{note}", value, service=facts.service)
     shown = (
         "; ".join(_reason_text(target) for target in targets if target.state != "healthy")
         or "no target is registered"
     )
     detail = f"{value}, expected all: {shown}"
     return Check(
-        "targets",
-        name,
+        key,
         "failed",
         detail,
         value,

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from ops.aws.facts import Image, TaskState, image_tag
 from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import short_commit, short_digest
+from ops.state.model import ReleaseRecord
 
 NEWEST_FIRST = (
     10**10
 )  # seconds; an epoch subtracted from it sorts newest first in S3's order of keys
-SUCCEEDED = "succeeded"
 
 
 @dataclass(frozen=True)
@@ -95,24 +95,21 @@ def running_images(tasks: Iterable[TaskState], container: str) -> tuple[RunningI
     return tuple(found.values())
 
 
-def has_unrecorded(records: Iterable[Mapping[str, Any]], running: Iterable[RunningImage]) -> bool:
+def has_unrecorded(records: Iterable[ReleaseRecord], running: Iterable[RunningImage]) -> bool:
     """Whether a running image has no successful release among the records."""
-    brought = {record.get("digest") for record in records if record.get("verdict") == "succeeded"}
+    brought = {record.digest for record in records if record.succeeded}
     return any(image.digest not in brought for image in running)
 
 
-def last_inputs(records: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def last_inputs(records: Iterable[ReleaseRecord]) -> ReleaseRecord | None:
     """The newest successful release that recorded Terraform's inputs, or None."""
     known = [
-        record
-        for record in records
-        if record.get("verdict") == "succeeded"
-        and isinstance(record.get("terraform_inputs"), Mapping)
+        record for record in records if record.succeeded and record.terraform_inputs is not None
     ]
-    return max(known, key=lambda record: str(record.get("at")), default=None)
+    return max(known, key=lambda record: record.at or "", default=None)
 
 
-def changed_inputs(then: Mapping[str, Any], now: Mapping[str, str]) -> tuple[str, ...]:
+def changed_inputs(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
     """How Terraform's inputs differ from an earlier release's, by name: `x has changed`."""
     said = [(name, "is new") for name in now.keys() - then.keys()]
     said += [(name, "is gone") for name in then.keys() - now.keys()]
@@ -129,22 +126,22 @@ def newest_first(entries: Iterable[tuple[str, datetime]]) -> tuple[tuple[str, da
     return tuple(sorted(by_key, key=lambda entry: entry[1], reverse=True))
 
 
-def end_time(record: Mapping[str, Any], written: datetime) -> datetime:
+def end_time(record: ReleaseRecord, written: datetime) -> datetime:
     """When the release ended, by S3's clock.
 
     The time of writing, less the delay before it was sent (`late_s`).
     """
-    return written - timedelta(seconds=_seconds(record.get("late_s")))
+    return written - timedelta(seconds=_seconds(record.late_s))
 
 
-def with_start_time(record: Mapping[str, Any], written: datetime) -> dict[str, Any]:
+def with_start_time(record: ReleaseRecord, written: datetime) -> ReleaseRecord:
     """The record with `at` set to its start by S3's clock, not its machine's."""
-    began = end_time(record, written) - timedelta(seconds=_seconds(record.get("took_s")))
-    return {**record, "at": _utc(began)}
+    began = end_time(record, written) - timedelta(seconds=_seconds(record.took_s))
+    return replace(record, at=_utc(began))
 
 
-def _seconds(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and 0 <= value < NEWEST_FIRST else 0.0
+def _seconds(value: float | None) -> float:
+    return float(value) if value is not None and 0 <= value < NEWEST_FIRST else 0.0
 
 
 def key(prefix: str, environment: str, service: str, at: datetime, id: str) -> str:
@@ -162,7 +159,7 @@ def folder(prefix: str, environment: str, service: str) -> str:
 
 
 def rows(
-    records: Iterable[Mapping[str, Any]],
+    records: Iterable[ReleaseRecord],
     images: Iterable[Image] | None,
     running: Iterable[RunningImage] = (),
     *,
@@ -211,23 +208,20 @@ def _current_row(ordered: list[ReleaseRow], image: RunningImage) -> ReleaseRow:
     return next((row for row in ours if row.verdict in ("succeeded", "unrecorded")), ours[0])
 
 
-def _recorded_row(record: Mapping[str, Any], known: Container[str] | None) -> ReleaseRow:
-    kept = ("tag", "digest", "commit", "by", "at", "verdict")
-    tag, digest, commit, by, at, verdict = (str(record.get(name) or "") for name in kept)
-    schema, subject = record.get("schema_revision"), redacted(record.get("subject") or "")
-    in_ecr = None if known is None else digest in known
+def _recorded_row(record: ReleaseRecord, known: Container[str] | None) -> ReleaseRow:
+    digest = record.digest or ""
     return ReleaseRow(
-        tag,
+        record.tag or "",
         digest,
-        commit,
-        by,
-        at,
-        verdict,
-        False,
-        in_ecr,
+        record.commit or "",
+        record.by or "",
+        record.at or "",
+        record.verdict or "",
+        current=False,
+        in_ecr=None if known is None else digest in known,
         recorded=True,
-        schema_revision=str(schema) if schema else None,
-        subject=subject,
+        schema_revision=record.schema_revision or None,
+        subject=redacted(record.subject or ""),
     )
 
 
