@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ops.tasks.shared import Session, ops_task
@@ -25,12 +24,6 @@ def _workspace(session: Session) -> TerraformWorkspace:
     return TerraformWorkspace.of(Platform.of(session.settings))
 
 
-def _seconds(lock_wait: str | None) -> float:
-    from ops.core import ui
-
-    return ui.parse_seconds("lock-wait", lock_wait) or 0.0
-
-
 @ops_task(options=("json",))
 def init(session: Session) -> None:
     """Initialise Terraform's directory with its backend configuration.
@@ -39,45 +32,35 @@ def init(session: Session) -> None:
     """
     from ops.terraform.workspace import initialise
 
-    workspace = _workspace(session)
-    initialise(workspace)
-    directory = workspace.tf.directory
-    session.report(
-        {"environment": session.settings.name, "directory": str(directory)},
-        f"{directory} is initialised",
-    )
+    session.report(initialise(_workspace(session)))
 
 
-@ops_task(options=("json",), help=_LOCK_WAIT)
-def plan(session: Session, lock_wait: str | None = None) -> None:
+@ops_task(options=("json", "lock_wait"), help=_LOCK_WAIT)
+def plan(session: Session) -> None:
     """Save a plan and print it, with every service's image as it is running."""
-    from ops.terraform.apply import allow_options
     from ops.terraform.plan import plan_as_running
 
-    planned = plan_as_running(_workspace(session), wait_s=_seconds(lock_wait))
-    alarming = [change for change in planned.changes if change.alarming and not change.unknown]
-    words = ["inv tf.apply", *([allow_options(alarming)] if alarming else [])]
-    session.report(
-        planned.as_document(), f"saved: {planned.saved.file}\napply it: {' '.join(words)}"
-    )
+    session.report(plan_as_running(_workspace(session), wait_s=session.lock_wait_s()))
 
 
-@ops_task(options=("yes", "json"), help=_APPLY_HELP, repeated=("allow_destroy",))
-def apply(session: Session, lock_wait: str | None = None, allow_destroy: Any = None) -> None:
+@ops_task(
+    options=("plan", "yes", "json", "lock_wait"), help=_APPLY_HELP, repeated=("allow_destroy",)
+)
+def apply(session: Session, allow_destroy: Any = None) -> None:
     """Apply the saved plan, if it is recent and matches this commit and state.
 
     A destroy or replacement needs --allow-destroy ADDRESS, or its address typed on a terminal.
     """
-    from ops.health import before_after
-    from ops.terraform.apply import apply_saved
+    from ops.health.before_after import before_and_after
+    from ops.terraform.apply import SavedPlanChange
 
-    with before_after.before_and_after(session.settings, "tf.apply") as around:
-        allowed = frozenset(allow_destroy or ())
-        planned = apply_saved(
-            _workspace(session), yes=session.yes, allowed=allowed, wait_s=_seconds(lock_wait)
-        )
-    document = {**planned.as_document(), "applied": True, "health": around.as_document()}
-    session.report(document, "\n".join(["applied", *around.lines()]))
+    change = SavedPlanChange.load(
+        _workspace(session),
+        lambda: before_and_after(session.settings, "tf.apply"),
+        allowed=frozenset(allow_destroy or ()),
+        wait_s=session.lock_wait_s(),
+    )
+    session.carry_out(change)
 
 
 @ops_task(options=("json",))
@@ -85,46 +68,23 @@ def output(session: Session) -> None:
     """Show Terraform's outputs; sensitive ones without their value."""
     from ops.terraform.workspace import outputs
 
-    found = outputs(_workspace(session))
-    session.report(
-        {
-            "environment": session.settings.name,
-            "outputs": {each.name: each.value for each in found},
-        },
-        "\n".join(str(each) for each in found) or "no outputs",
-    )
+    session.report(outputs(_workspace(session)))
 
 
-@ops_task(options=("json",), help=_LOCK_WAIT)
-def drift(session: Session, lock_wait: str | None = None) -> None:
+@ops_task(options=("json", "lock_wait"), help=_LOCK_WAIT)
+def drift(session: Session) -> None:
     """Show changes made outside of Terraform (exit code 1); nothing is written."""
     from ops.terraform import plan
 
-    rows = plan.drift(_workspace(session), wait_s=_seconds(lock_wait)).drift
-    document = {
-        "environment": session.settings.name,
-        "drifted": bool(rows),
-        "drift": [row.as_document() for row in rows],
-    }
-    session.report(document, f"{len(rows)} drifted" if rows else "no drift")
-    session.leave(1 if rows else 0)
+    session.report(plan.drift(_workspace(session), wait_s=session.lock_wait_s()))
 
 
 @ops_task(options=("json",))
 def locks(session: Session) -> None:
     """Show who holds the state lock, since when, and for what (S3 lock file or DynamoDB)."""
-    from ops.terraform.state_locks import workspace_locks
+    from ops.terraform.state_locks import report_locks
 
-    found = workspace_locks(_workspace(session))
-    now = datetime.now(UTC)
-    session.report(
-        {
-            "environment": session.settings.name,
-            "locks": [lock.as_document(now) for lock in found],
-        },
-        "\n".join(f"{lock.path}: {lock.describe(now)}" for lock in found)
-        or "the state is not locked",
-    )
+    session.report(report_locks(_workspace(session)))
 
 
 @ops_task(
@@ -135,11 +95,4 @@ def unlock(session: Session, id: str | None = None) -> None:
     """Remove the state lock of an owner that is gone; there is no --yes."""
     from ops.terraform import state_locks
 
-    lock = state_locks.unlock(_workspace(session), id)
-    session.report(
-        {
-            "environment": session.settings.name,
-            "unlocked": lock.as_document(datetime.now(UTC)),
-        },
-        f"removed: {lock.describe()}",
-    )
+    session.report(state_locks.unlock(_workspace(session), id))

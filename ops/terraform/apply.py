@@ -7,17 +7,25 @@ never repeated.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
+from ops.core import apply as core_apply
 from ops.core import ui
+from ops.core.apply import Journal, StepHandlers
 from ops.core.errors import Refused
+from ops.core.plan import Plan, Step
+from ops.core.result import Report
 from ops.core.text import short_commit
 from ops.state import lock
 from ops.terraform import plan_files, program
 from ops.terraform.errors import LockHeld
 from ops.terraform.facts import SavedPlan
-from ops.terraform.plan import TerraformPlan, read_plan
+from ops.terraform.plan import TerraformPlan, allow_options, read_plan
 from ops.terraform.rules.plan_diff import ResourceChange
 from ops.terraform.rules.policies import why_not_applicable
 from ops.terraform.rules.scope import MAX_NAMED, unknown_action
@@ -29,40 +37,121 @@ from ops.terraform.workspace import (
 )
 
 
-def apply_saved(
-    workspace: TerraformWorkspace,
-    *,
-    yes: bool,
-    allowed: Collection[str] = (),
-    wait_s: float = 0.0,
-) -> TerraformPlan:
-    """Print the saved plan, confirm and apply it (`tf.apply`).
+class HealthAround(Protocol):
+    """The health of the platform before and after an apply."""
 
-    The address of a destroy or replacement must be in `allowed`, or be typed on a terminal; `yes`
-    does not confirm it. It holds the lock of every service, so that no deploy runs beside it, and
-    checks the plan again once it has them. Raises Refused for a plan that is not understood.
+    def as_document(self) -> Any: ...
+
+    def lines(self) -> Iterator[str]: ...
+
+
+HealthAroundApply = Callable[[], AbstractContextManager[HealthAround]]
+
+
+@dataclass(frozen=True)
+class ApplySavedPlan(Step):
+    """Apply a plan file, once."""
+
+    verb: ClassVar[str] = "apply"
+    file: Path
+    commit: str
+    summary: str
+
+    def __str__(self) -> str:
+        return (
+            f"terraform apply {self.file.name}, planned from commit {short_commit(self.commit)}: "
+            f"{self.summary}"
+        )
+
+
+@dataclass(frozen=True)
+class ApplyPreview:
+    """The saved plan and the step that applies it, as `tf.apply --plan` prints them."""
+
+    planned: TerraformPlan
+    plan: Plan
+
+    exit_code: ClassVar[int] = 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The plan's steps, and the fields of `tf.plan --json`, the file's in `saved`."""
+        found = dict(self.planned.document)
+        return {**found, "saved": found["plan"], **self.plan.document}
+
+    @property
+    def text(self) -> str:
+        return "\n".join([*self.planned.lines(), self.plan.text])
+
+
+@dataclass(frozen=True)
+class SavedPlanChange:
+    """The planned change of `tf.apply`.
+
+    `allowed` are addresses that it may destroy or replace; `health` compares the platform's health
+    before and after.
     """
-    planned = load_plan(workspace)
-    planned.print()
-    check_understood(planned)
-    settings = workspace.platform.settings
-    if settings.environment.protected:
-        ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
-    confirm_destructive(planned.changes, allowed)
-    holder = lock.myself("terraform apply", short_commit(planned.saved.commit))
-    with lock.hold_each(workspace.platform.cloud, settings, holder, wait_s=wait_s):
-        _check_applicable(workspace, planned.saved)
-        apply(workspace, planned, wait_s=wait_s)
-    return planned
 
+    workspace: TerraformWorkspace
+    planned: TerraformPlan
+    allowed: Collection[str]
+    wait_s: float
+    health: HealthAroundApply
 
-def load_plan(workspace: TerraformWorkspace) -> TerraformPlan:
-    """Read the saved plan. Raises Refused if there is none, or it must be made again."""
-    ensure_initialised(workspace)
-    saved = plan_files.load(workspace.tf)
-    _check_applicable(workspace, saved)
-    contents = read_plan(workspace, saved.file)
-    return TerraformPlan(saved, contents, workspace.platform.settings.name)
+    @classmethod
+    def load(
+        cls,
+        workspace: TerraformWorkspace,
+        health: HealthAroundApply,
+        *,
+        allowed: Collection[str] = (),
+        wait_s: float = 0.0,
+    ) -> SavedPlanChange:
+        """Read the saved plan. Raises Refused if there is none, or it must be made again."""
+        ensure_initialised(workspace)
+        saved = plan_files.load(workspace.tf)
+        _check_applicable(workspace, saved)
+        contents = read_plan(workspace, saved.file)
+        planned = TerraformPlan(saved, contents, workspace.platform.settings.name)
+        return cls(workspace, planned, allowed, wait_s, health)
+
+    @property
+    def plan(self) -> Plan:
+        saved = self.planned.saved
+        return Plan((ApplySavedPlan(saved.file, saved.commit, self.planned.summary),))
+
+    def preview(self) -> ApplyPreview:
+        """Raises Refused for a plan that is not understood, as `confirm` does."""
+        check_understood(self.planned)
+        return ApplyPreview(self.planned, self.plan)
+
+    def confirm(self, *, yes: bool) -> None:
+        """Print the plan, and confirm it; `yes` does not confirm a destroy or replacement."""
+        self.planned.print()
+        check_understood(self.planned)
+        settings = self.workspace.platform.settings
+        if settings.environment.protected:
+            ui.confirm(f"apply this to {settings.name}", yes=yes, typed=settings.name)
+        confirm_destructive(self.planned.changes, self.allowed)
+
+    def apply(self) -> Report:
+        """Apply the plan under the lock of every service, so that no deploy runs beside it.
+
+        With the locks held, commit and state are checked again.
+        """
+        handlers = StepHandlers()
+        handlers.add(ApplySavedPlan, self._apply)
+        with self.health() as health:
+            core_apply.apply(self.plan, handlers, Journal(ui.progress))
+        document = {**self.planned.document, "applied": True, "health": health.as_document()}
+        return Report(document, "\n".join(["applied", *health.lines()]))
+
+    def _apply(self, step: ApplySavedPlan) -> None:
+        platform = self.workspace.platform
+        holder = lock.myself("terraform apply", short_commit(step.commit))
+        with lock.hold_each(platform.cloud, platform.settings, holder, wait_s=self.wait_s):
+            _check_applicable(self.workspace, self.planned.saved)
+            apply(self.workspace, self.planned, wait_s=self.wait_s)
 
 
 def _check_applicable(workspace: TerraformWorkspace, saved: SavedPlan) -> None:
@@ -127,13 +216,6 @@ def _check_allowed(
         f"(exact addresses: {exact})",
         f"add {allow_options(left)}",
     )
-
-
-def allow_options(changes: Sequence[ResourceChange]) -> str:
-    """Return the options that allow these changes, quoted for a shell."""
-    words = [f"--allow-destroy {shlex.quote(change.address)}" for change in changes[:MAX_NAMED]]
-    more = [f"… ({len(changes)} in all)"] if len(changes) > MAX_NAMED else []
-    return " ".join([*words, *more])
 
 
 def apply(workspace: TerraformWorkspace, planned: TerraformPlan, *, wait_s: float = 0.0) -> None:

@@ -6,22 +6,24 @@ another service.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.core import ui
 from ops.terraform import image_variables, plan_files, program
 from ops.terraform.errors import WantsInit
 from ops.terraform.facts import SavedPlan
-from ops.terraform.render import print_plan
+from ops.terraform.render import plan_lines, print_plan
 from ops.terraform.rules import plan_diff, plan_review
 from ops.terraform.rules.plan_diff import ResourceChange
 from ops.terraform.rules.plan_json import PlanDocument
 from ops.terraform.rules.policies import uncommitted_in
+from ops.terraform.rules.scope import MAX_NAMED
 from ops.terraform.workspace import (
     TerraformWorkspace,
     ensure_initialised,
@@ -40,6 +42,8 @@ class TerraformPlan:
     contents: PlanDocument
     environment: str
     targeted: bool = False
+
+    exit_code: ClassVar[int] = 0
 
     @cached_property
     def changes(self) -> tuple[ResourceChange, ...]:
@@ -64,15 +68,25 @@ class TerraformPlan:
         """Why it must not be applied at all; empty if it may be."""
         return plan_review.plan_refusal(self.contents)
 
+    @property
+    def summary(self) -> str:
+        return plan_diff.summary(self.changes, self.notes)
+
+    def lines(self) -> list[str]:
+        """The plan as text."""
+        found = plan_lines(self.changes, self.drift, self.notes, self.warnings)
+        return [line for line, _ in found]
+
     def print(self) -> None:
         """Print it on stderr."""
         print_plan(self.changes, self.drift, self.notes, self.warnings)
 
-    def as_document(self) -> dict[str, Any]:
-        """The plan as `tf.plan --json` prints it."""
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document of `tf.plan --json`."""
         return {
             "environment": self.environment,
-            "summary": plan_diff.summary(self.changes, self.notes),
+            "summary": self.summary,
             "changes": [change.as_document() for change in self.changes],
             "drift": [change.as_document() for change in self.drift],
             "notes": list(self.notes),
@@ -80,6 +94,45 @@ class TerraformPlan:
             "images": dict(self.saved.images),
             "plan": self.saved.as_document(),
         }
+
+    @property
+    def text(self) -> str:
+        """Where it is saved, and how to apply it."""
+        alarming = [each for each in self.changes if each.alarming and not each.unknown]
+        words = ["inv tf.apply", *([allow_options(alarming)] if alarming else [])]
+        return f"saved: {self.saved.file}\napply it: {' '.join(words)}"
+
+
+@dataclass(frozen=True)
+class DriftReport:
+    """The changes that were made outside of Terraform; exit code 1 if there are any."""
+
+    environment: str
+    changes: tuple[ResourceChange, ...]
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document of `tf.drift --json`."""
+        return {
+            "environment": self.environment,
+            "drifted": bool(self.changes),
+            "drift": [change.as_document() for change in self.changes],
+        }
+
+    @property
+    def text(self) -> str:
+        return f"{len(self.changes)} drifted" if self.changes else "no drift"
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.changes else 0
+
+
+def allow_options(changes: Sequence[ResourceChange]) -> str:
+    """Return the options of `tf.apply` that allow these changes, quoted for a shell."""
+    words = [f"--allow-destroy {shlex.quote(change.address)}" for change in changes[:MAX_NAMED]]
+    more = [f"… ({len(changes)} in all)"] if len(changes) > MAX_NAMED else []
+    return " ".join([*words, *more])
 
 
 def plan(
@@ -157,7 +210,7 @@ def plan_as_running(workspace: TerraformWorkspace, *, wait_s: float = 0.0) -> Te
     return planned
 
 
-def drift(workspace: TerraformWorkspace, *, wait_s: float = 0.0) -> TerraformPlan:
+def drift(workspace: TerraformWorkspace, *, wait_s: float = 0.0) -> DriftReport:
     """Make and print a plan with `-refresh-only` (`tf.drift`); the state is not written."""
     image_variables.check_declared(workspace.platform, workspace.tf)
     planned = plan(
@@ -169,4 +222,4 @@ def drift(workspace: TerraformWorkspace, *, wait_s: float = 0.0) -> TerraformPla
     )
     plan_files.discard(planned.saved)
     print_plan((), planned.drift)
-    return planned
+    return DriftReport(planned.environment, planned.drift)

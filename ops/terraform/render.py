@@ -1,42 +1,52 @@
-"""Print a plan on stderr, with destroys and replacements in red."""
+"""Format a plan, and print it on stderr with destroys and replacements in red."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from ops.core import ui
 from ops.terraform.rules.plan_diff import ResourceChange, summary
 
 
-def print_plan(
-    changes: Iterable[ResourceChange],
-    drift: Iterable[ResourceChange],
-    notes: Iterable[str] = (),
-    warnings: Iterable[str] = (),
-) -> None:
-    """Print drift, then the changes, destroys and replacements first.
+def plan_lines(
+    changes: Sequence[ResourceChange],
+    drift: Sequence[ResourceChange],
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> Iterator[tuple[str, bool]]:
+    """Yield the lines of a plan, and whether each is alarming.
 
-    `notes` are what it does besides resource changes, `warnings` what makes its effect uncertain.
+    Drift comes first, then the changes, destroys and replacements first. `notes` are what it does
+    besides resource changes, `warnings` what makes its effect uncertain.
     """
-    rows, drifted, others = tuple(changes), tuple(drift), tuple(notes)
-    if drifted:
-        ui.progress("changed outside of Terraform (drift):")
-        for row in drifted:
-            _print_change(row)
-    if rows:
-        ui.progress("Terraform would:")
-        for row in rows:
-            _print_change(row)
-    for note in others:
-        ui.progress(f"  {note}")
+    if drift:
+        yield "changed outside of Terraform (drift):", False
+        yield from _change_lines(drift)
+    if changes:
+        yield "Terraform would:", False
+        yield from _change_lines(changes)
+    for note in notes:
+        yield f"  {note}", False
     for warning in warnings:
-        ui.progress(f"warning: {warning}")
-    ui.progress(summary(rows, others) if rows or not drifted else f"{len(drifted)} drifted")
+        yield f"warning: {warning}", False
+    yield summary(changes, notes) if changes or not drift else f"{len(drift)} drifted", False
 
 
-def _print_change(change: ResourceChange) -> None:
-    for line in change.lines():
-        if change.alarming:
+def _change_lines(changes: Iterable[ResourceChange]) -> Iterator[tuple[str, bool]]:
+    for change in changes:
+        for line in change.lines():
+            yield line, change.alarming
+
+
+def print_plan(
+    changes: Sequence[ResourceChange],
+    drift: Sequence[ResourceChange],
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> None:
+    """Print the lines of a plan on stderr."""
+    for line, alarming in plan_lines(changes, drift, notes, warnings):
+        if alarming:
             _print_red(line)
         else:
             ui.progress(line)

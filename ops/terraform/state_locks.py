@@ -22,6 +22,7 @@ from ops.aws import s3
 from ops.aws.session import AwsSession
 from ops.core import ui
 from ops.core.errors import OpsError, Refused
+from ops.core.result import Report
 from ops.platform import Platform
 from ops.terraform import files, program
 from ops.terraform.facts import Backend, StateLock, TerraformProcess
@@ -30,6 +31,17 @@ from ops.terraform.workspace import TerraformWorkspace, ensure_initialised
 from ops.tools import shell
 
 _PS_TIMEOUT_S = 15.0
+
+
+def report_locks(workspace: TerraformWorkspace) -> Report:
+    """Report the locks on a workspace's state (`tf.locks`)."""
+    found, now = workspace_locks(workspace), datetime.now(UTC)
+    document = {
+        "environment": workspace.platform.settings.name,
+        "locks": [lock.as_document(now) for lock in found],
+    }
+    lines = [f"{lock.path}: {lock.describe(now)}" for lock in found]
+    return Report(document, "\n".join(lines) or "the state is not locked")
 
 
 def environment_locks(platform: Platform) -> tuple[StateLock, ...]:
@@ -117,8 +129,11 @@ def _parse_info(text: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def unlock(workspace: TerraformWorkspace, lock_id: str | None) -> StateLock:
-    """Remove a lock whose id was given, or after a confirmation if its owner is gone."""
+def unlock(workspace: TerraformWorkspace, lock_id: str | None) -> Report:
+    """Remove a lock whose id was given, or after a confirmation if its owner is gone.
+
+    (`tf.unlock`)
+    """
     lock = _find_lock(workspace, lock_id)
     now = datetime.now(UTC)
     host = socket.gethostname()
@@ -130,7 +145,11 @@ def unlock(workspace: TerraformWorkspace, lock_id: str | None) -> StateLock:
     _confirm_removal(lock, why, lock_id)
     ensure_initialised(workspace)
     program.force_unlock(workspace.tf, lock.id)
-    return lock
+    document = {
+        "environment": workspace.platform.settings.name,
+        "unlocked": lock.as_document(datetime.now(UTC)),
+    }
+    return Report(document, f"removed: {lock.describe()}")
 
 
 def _find_lock(workspace: TerraformWorkspace, lock_id: str | None) -> StateLock:

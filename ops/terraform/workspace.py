@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.core.result import Report
 from ops.core.retry import retry
 from ops.core.text import format_duration
 from ops.platform import Platform
 from ops.terraform import program
 from ops.terraform.errors import LockHeld, TerraformError
-from ops.terraform.facts import OutputValue
 from ops.terraform.program import TerraformProgram
 from ops.terraform.rules.policies import RETRY_PAUSES_S, transient_cause
 from ops.tools import git
@@ -69,10 +69,13 @@ def _cause(error: OpsError) -> str:
     return transient_cause(error.output) if isinstance(error, TerraformError) else ""
 
 
-def initialise(workspace: TerraformWorkspace) -> None:
-    """Run `terraform init`."""
-    ui.progress(f"terraform init in {workspace.tf.directory}")
+def initialise(workspace: TerraformWorkspace) -> Report:
+    """Run `terraform init` (`tf.init`)."""
+    directory = workspace.tf.directory
+    ui.progress(f"terraform init in {directory}")
     retry_transient(lambda: program.init(workspace.tf, ui.progress))
+    document = {"environment": workspace.platform.settings.name, "directory": str(directory)}
+    return Report(document, f"{directory} is initialised")
 
 
 def ensure_initialised(workspace: TerraformWorkspace) -> None:
@@ -95,7 +98,12 @@ def with_lock_wait(act: Callable[[float], T], wait_s: float) -> T:
     return act(wait_s)
 
 
-def outputs(workspace: TerraformWorkspace) -> tuple[OutputValue, ...]:
-    """Read all outputs, sorted by name."""
+def outputs(workspace: TerraformWorkspace) -> Report:
+    """Read all outputs (`tf.output`)."""
     ensure_initialised(workspace)
-    return retry_transient(lambda: program.outputs(workspace.tf))
+    found = retry_transient(lambda: program.outputs(workspace.tf))
+    document = {
+        "environment": workspace.platform.settings.name,
+        "outputs": {each.name: each.value for each in found},
+    }
+    return Report(document, "\n".join(str(each) for each in found) or "no outputs")

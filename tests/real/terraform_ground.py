@@ -11,7 +11,10 @@ from typing import Any
 
 from ops.aws import session
 from ops.core.config.settings import Settings
+from ops.health.before_after import before_and_after
 from ops.platform import Platform
+from ops.terraform.apply import SavedPlanChange
+from ops.terraform.plan import TerraformPlan
 from ops.terraform.workspace import TerraformWorkspace
 
 KEYS = {"access_key": "AKIAREHEARSAL00000", "secret_key": "rehearsal"}
@@ -110,3 +113,16 @@ class Ground:
 
     def client(self, name: str) -> Any:
         return session.connect(self.settings()).client(name)
+
+
+def apply_saved(
+    workspace: TerraformWorkspace, *, yes: bool, allowed: tuple[str, ...] = ()
+) -> TerraformPlan:
+    """`tf.apply` without health sweeps; the plan that was applied."""
+    settings = workspace.platform.settings
+    change = SavedPlanChange.load(
+        workspace, lambda: before_and_after(settings, "tf.apply", enabled=False), allowed=allowed
+    )
+    change.confirm(yes=yes)
+    assert change.apply().document["applied"] is True
+    return change.planned

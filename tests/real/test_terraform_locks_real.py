@@ -21,12 +21,11 @@ import pytest
 
 from ops.core.errors import Refused
 from ops.terraform import state_locks
-from ops.terraform.apply import apply_saved
 from ops.terraform.errors import LockHeld
 from ops.terraform.plan import plan_as_running
 from ops.terraform.workspace import ensure_initialised
 from tests import plain_aws
-from tests.real.terraform_ground import MAIN, Ground
+from tests.real.terraform_ground import MAIN, Ground, apply_saved
 from tests.terminal import typed
 from tests.waiting import until
 
@@ -49,9 +48,8 @@ DYNAMO = (
 APPLY = """
 import sys
 from pathlib import Path
-from ops.terraform.apply import apply_saved
 from ops.tasks.shared import signals_raised
-from tests.real.terraform_ground import Ground
+from tests.real.terraform_ground import Ground, apply_saved
 with signals_raised():
     apply_saved(Ground(Path(sys.argv[1]), sys.argv[2]).place(), yes=True)
 """
@@ -175,7 +173,7 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
         with pytest.raises(Refused, match=says) as found:
             state_locks.unlock(place, named)
         assert f"inv tf.unlock --id {identifier}" in found.value.next
-    assert state_locks.unlock(place, identifier).id == identifier
+    assert state_locks.unlock(place, identifier).document["unlocked"]["id"] == identifier
     assert state_locks.workspace_locks(place) == ()
     assert plan_as_running(place).changes
     with pytest.raises(Refused, match="the state is not locked"):
@@ -238,7 +236,7 @@ def test_a_lock_in_dynamodb_is_taken_away_the_same_way(ground: Ground) -> None:
     )
     with pytest.raises(LockHeld, match="ben@desk"):
         plan_as_running(place)
-    assert state_locks.unlock(place, "11112222-0000").store == "dynamodb"
+    assert state_locks.unlock(place, "11112222-0000").document["unlocked"]["store"] == "dynamodb"
     assert plan_as_running(place).changes
 
 

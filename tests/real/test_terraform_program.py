@@ -12,13 +12,14 @@ import httpx
 import pytest
 
 from ops.core.errors import ConfigError, OpsError, Refused
+from ops.health.before_after import before_and_after
 from ops.terraform import image_variables, plan, program
-from ops.terraform.apply import apply, apply_saved
+from ops.terraform.apply import SavedPlanChange, apply
 from ops.terraform.plan import plan_as_running
 from ops.terraform.workspace import TerraformWorkspace, ensure_initialised, outputs
 from ops.tools import git
 from tests import plain_aws
-from tests.real.terraform_ground import MAIN, Ground
+from tests.real.terraform_ground import MAIN, Ground, apply_saved
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +60,30 @@ def test_a_plan_is_saved_then_applied_once(
         ("terraform_data.revision", "create")
     ]
     assert planned.saved.file.stat().st_mode & 0o077 == 0
-    document = planned.as_document()
+    document = planned.document
     assert document["plan"]["serial"] == 0 and document["changes"][0]["action"] == "create"
     apply_saved(place, yes=False)
-    assert {each.name: each.value for each in outputs(place)} == {"image": "one", "secret": None}
+    assert outputs(place).document["outputs"] == {"image": "one", "secret": None}
     with pytest.raises(Refused, match="no saved plan"):
         apply_saved(place, yes=True)
     assert "hunter2" not in "".join(capsys.readouterr())
+
+
+def test_the_preview_of_an_apply_applies_nothing(ground: Ground) -> None:
+    """`tf.apply --plan`: the saved plan's changes and the one step; then the same step is run."""
+    place = ground.place()
+    plan_as_running(place)
+    change = SavedPlanChange.load(
+        place, lambda: before_and_after(place.platform.settings, "tf.apply", enabled=False)
+    )
+    preview = change.preview()
+    (step,) = preview.document["plan"]
+    assert step["verb"] == "apply" and "plan.tfplan" in step["says"]
+    assert preview.document["saved"]["serial"] == 0
+    assert "creates terraform_data.revision" in preview.text and step["says"] in preview.text
+    assert outputs(place).text == "no outputs" and program.state_version(place.tf).serial == 0
+    assert change.apply().document["applied"] is True
+    assert "image = one" in outputs(place).text
 
 
 def test_init_runs_only_when_it_is_due(ground: Ground, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +196,7 @@ def test_a_replacement_needs_its_address(ground: Ground) -> None:
             apply_saved(place, yes=True, allowed=allowed)
         assert found.value.next == "add --allow-destroy terraform_data.revision"
     apply_saved(place, yes=False, allowed=("terraform_data.revision",))
-    assert "image = two" in map(str, outputs(place))
+    assert "image = two" in outputs(place).text
 
 
 def test_a_protected_environment_wants_its_name_typed(ground: Ground) -> None:
@@ -272,5 +290,5 @@ def test_drift_looks_and_writes_nothing(ground: Ground) -> None:
     """`tf.drift` of an untouched directory is clean and leaves the state's serial as it was."""
     place = applied(ground)
     before = program.state_version(place.tf)
-    assert plan.drift(place).drift == ()
+    assert plan.drift(place).changes == ()
     assert program.state_version(place.tf) == before
