@@ -39,14 +39,16 @@ import sys, time
 from pathlib import Path
 from invoke.config import Config
 from ops.core.config import load as config
-from ops.migrations import plan as migrate
-from ops.migrations.remote import run as migrate_remote
+from ops.migrations.plan import plan_migration
+from ops.migrations.remote.run import run
+from ops.migrations.run import RunOptions
+from ops.migrations.target import MigrationTarget
 found = Config(project_location=sys.argv[1])
 found.load_project()
-with migrate.MigrationTarget.opened(config.read(found, Path(sys.argv[1]))) as place:
-    planned = migrate.plan(place, "upgrade", None)
+with MigrationTarget.opened(config.read(found, Path(sys.argv[1]))) as target:
+    plan = plan_migration(target, "upgrade", None)
     began = time.perf_counter()
-    done = migrate_remote.run(place, planned, migrate.RunOptions())
+    done = run(target, plan, RunOptions())
     print(time.perf_counter() - began, done.mode, len(done.outcome.applied))
 """
 

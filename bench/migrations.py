@@ -44,16 +44,18 @@ from pathlib import Path
 import ops.migrator.runner, pglast, psycopg, sqlalchemy
 from invoke.config import Config
 from ops.core.config import load as config
-from ops.migrations import lint as migrate_lint
-from ops.migrations import plan as migrate
+from ops.migrations.lint import review
+from ops.migrations.plan import plan_migration
+from ops.migrations.run import RunOptions, run_from_here
+from ops.migrations.target import MigrationTarget
 found = Config(project_location=sys.argv[1], runtime_path=sys.argv[2])
 found.load_project()
 found.load_runtime()
-with migrate.MigrationTarget.opened(config.read(found, Path(sys.argv[1]))) as place:
+with MigrationTarget.opened(config.read(found, Path(sys.argv[1]))) as target:
     began = time.perf_counter()
-    planned = migrate.plan(place, "upgrade", None)
-    migrate_lint.review_revisions(place, planned).as_text()
-    migrate.run(place, planned, migrate.RunOptions(), print)
+    plan = plan_migration(target, "upgrade", None)
+    review(target, plan).as_text()
+    run_from_here(target, plan, RunOptions(), print)
     print(time.perf_counter() - began)
 """
 BARE_WORK = """

@@ -1,34 +1,51 @@
-"""`inv db.adopt`: which revision a database that another tool made stands at, by its schema;
-recorded only where both are the same.
+"""`inv db.adopt`: record the revision of a database that another tool made, if its schema matches.
 
-Otherwise nothing is changed: the nearest revision is named with every difference, and the DDL that
-would make them the same is printed, for somebody to read and run. Of revisions with the same schema
-(one changes rows only) the oldest is taken, so that none is left out."""
+Otherwise nothing is changed: the nearest revision is named with all differences, and the DDL that
+removes them is printed, for a person to read and run. Of revisions with the same schema (one only
+changes rows) the oldest is chosen, so that none is skipped.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.core import ui
+from ops.core.apply import Journal, StepHandlers, apply
 from ops.core.errors import Refused
-from ops.migrations.plan import MigrationTarget
-from ops.migrations.rules import schema_diff as rules
-from ops.migrations.rules.reconcile_ddl import reconciling
+from ops.core.plan import Plan, Step
+from ops.migrations.rules import schema_diff
+from ops.migrations.rules.reconcile_ddl import reconcile_ddl
+from ops.migrations.target import MigrationTarget
 from ops.postgres import access
 from ops.postgres import replay as postgres_replay
 
 
 @dataclass(frozen=True)
-class Adoption:
-    """What the comparison found. `counts`: how many differences there are to each revision.
-    `equals`: the revisions of the same schema.
+class AdoptRevision(Step):
+    """Record a revision for a database whose schema still has this digest."""
+
+    verb: ClassVar[str] = "adopt"
+    revision: str
+    digest: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"Record revision {self.revision} for {self.where}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The database's schema, compared with each revision's; the result of `db.adopt`.
+
+    `revision` is the nearest, or the requested one; `counts` the numbers of differences by
+    revision; `run` the id of the run that recorded it.
     """
 
     revision: str
-    differences: tuple[rules.SchemaDifference, ...]
+    differences: tuple[schema_diff.SchemaDifference, ...]
     counts: tuple[tuple[str, int], ...]
     digest: str
     run: str | None = None
@@ -38,28 +55,37 @@ class Adoption:
         return not self.differences
 
     @property
+    def exit_code(self) -> int:
+        return 0 if self.same else 3
+
+    @property
     def equals(self) -> tuple[str, ...]:
+        """The other revisions with the same schema."""
         return tuple(each for each, count in self.counts if count == 0 and each != self.revision)
 
     @property
     def sql(self) -> str:
-        return reconciling(self.differences)
+        """The DDL that removes the differences; empty if there are none."""
+        return reconcile_ddl(self.differences)
 
-    def as_document(self) -> dict[str, Any]:
-        """The shape that `db.adopt --json` prints."""
-        counts = [{"revision": each, "differences": count} for each, count in self.counts]
-        names = list(rules.named(self.differences))
-        done = {"adopted": self.run is not None, "run": self.run}
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.adopt --json` prints."""
         return {
             "revision": self.revision,
-            **done,
-            "differences": names,
-            "revisions": counts,
+            "adopted": self.run is not None,
+            "run": self.run,
+            "differences": list(schema_diff.describe(self.differences)),
+            "revisions": [{"revision": each, "differences": count} for each, count in self.counts],
             "sql": self.sql,
         }
 
+    @property
+    def text(self) -> str:
+        return self.sql or f"{'recorded' if self.run else 'would record'} {self.revision}"
+
     def lines(self) -> list[str]:
-        """For a person, beside the SQL."""
+        """The result in words, to be printed above the SQL."""
         if self.same:
             more = (
                 f"; {' and '.join(self.equals)} has the same schema (--to, if its rows are there)"
@@ -67,70 +93,130 @@ class Adoption:
                 else ""
             )
             return [f"the schema is that of {self.revision}{more}"]
-        names = [f"  {each}" for each in rules.named(self.differences)]
-        end = "nothing was changed; this would make it the same:"
         return [
-            f"nearest is {self.revision}; + too much here, - missing, ~ otherwise:",
-            *names,
-            end,
+            f"nearest is {self.revision}; + extra in the database, - missing, ~ different:",
+            *(f"  {each}" for each in schema_diff.describe(self.differences)),
+            "nothing was changed; this SQL removes the differences:",
         ]
 
 
-def plan_adoption(
-    place: MigrationTarget, to: str | None, say: Callable[[str], None] = ui.progress
-) -> Adoption:
-    """Compare with each revision. Raises Refused (a revision is recorded; nothing is there),
-    OpsError (no PostgreSQL for the replay).
+@dataclass(frozen=True)
+class AdoptionPreview:
+    """What `db.adopt --plan` reports: the step, if the schema matches, and the comparison."""
+
+    plan: Plan
+    comparison: Comparison
+
+    @property
+    def exit_code(self) -> int:
+        return self.comparison.exit_code
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.adopt --plan --json` prints."""
+        return {**self.plan.document, **self.comparison.document}
+
+    @property
+    def text(self) -> str:
+        return self.comparison.sql or self.plan.text
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """The planned change of `db.adopt`; no step if the schema differs."""
+
+    target: MigrationTarget
+    comparison: Comparison
+    wait_s: float | None = None
+
+    @classmethod
+    def planned(
+        cls,
+        target: MigrationTarget,
+        to: str | None,
+        wait_s: float | None = None,
+        progress: Callable[[str], None] = ui.progress,
+    ) -> Adoption:
+        """Compare the schema with each revision's, and print the result.
+
+        Raises Refused (a revision is recorded, or there are no tables), OpsError (no PostgreSQL
+        for the replay).
+        """
+        comparison = compare(target, to, progress)
+        for line in comparison.lines():
+            progress(line)
+        return cls(target, comparison, wait_s)
+
+    @property
+    def plan(self) -> Plan:
+        found = self.comparison
+        if not found.same:
+            return Plan(())
+        return Plan((AdoptRevision(found.revision, found.digest, self.target.where),))
+
+    def preview(self) -> AdoptionPreview:
+        return AdoptionPreview(self.plan, self.comparison)
+
+    def confirm(self, *, yes: bool) -> None:
+        """Ask for the environment's name if it is protected. Raises Refused."""
+        settings = self.target.settings
+        if self.comparison.same and settings.environment.protected:
+            question = f"record {self.comparison.revision} for {self.target.where}"
+            ui.confirm(question, yes=yes, typed=settings.name)
+
+    def apply(self) -> Comparison:
+        """Record the revision. Raises Refused (schema changed since, or another run)."""
+        runs: list[str | None] = []
+
+        def adopt(step: AdoptRevision) -> None:
+            outcome = postgres_replay.adopt(
+                self.target.database,
+                step.revision,
+                step.digest,
+                say=ui.progress,
+                wait_s=self.wait_s,
+            )
+            runs.append(outcome.run)
+
+        handlers = StepHandlers()
+        handlers.add(AdoptRevision, adopt)
+        apply(self.plan, handlers, Journal(ui.progress))
+        return replace(self.comparison, run=runs[0]) if runs else self.comparison
+
+
+def compare(
+    target: MigrationTarget, to: str | None, progress: Callable[[str], None] = ui.progress
+) -> Comparison:
+    """Compare the database with each revision; choose `to`, or the nearest.
+
+    Raises Refused and OpsError.
     """
-    door, where = place.door, place.door.target.where
-    scripts, at = door.scripts, access.current(door)
+    database = target.database
+    scripts, at = database.scripts, access.current(database)
     if at:
-        raise Refused(f"adoption of {where}", f"it is at {at} already", "see: inv db.current")
-    live = postgres_replay.read_live(door)
+        raise Refused(
+            f"adoption of {target.where}", f"it is at {at} already", "see: inv db.current"
+        )
+    live = postgres_replay.read_live(database)
     if not any(piece.kind == "TABLE" for piece in live.schema.values()):
         raise Refused(
-            f"adoption of {where}", "there is no table in it", "inv db.upgrade makes them"
+            f"adoption of {target.where}", "it has no tables", "create them: inv db.upgrade"
         )
-    every = access.pending(door, scripts, None)
+    revisions = access.pending(database, scripts, None)
     replays = postgres_replay.replay(
-        Path(door.target.folder), place.settings.root, every, live.major, say
+        Path(database.target.folder), target.settings.root, revisions, live.major, progress
     )
     compared = {
-        each.id: rules.compare(replay.schema, live.schema)
-        for each, replay in zip(every, replays, strict=True)
+        revision.id: schema_diff.compare(replay.schema, live.schema)
+        for revision, replay in zip(revisions, replays, strict=True)
     }
-    with access.translate_errors(door.target):
-        nearest = scripts.known(to) if to else min(compared, key=lambda each: len(compared[each]))
-    if nearest not in compared:
+    with access.translate_errors(database.target):
+        chosen = scripts.known(to) if to else min(compared, key=lambda each: len(compared[each]))
+    if chosen not in compared:
         raise Refused(
-            f"adoption at {nearest}",
-            "nothing is to be recorded for it",
+            f"adoption at {chosen}",
+            "it is not a revision to record",
             "name one of: " + ", ".join(compared),
         )
-    return Adoption(
-        nearest,
-        compared[nearest],
-        tuple((each, len(found)) for each, found in compared.items()),
-        live.digest,
-    )
-
-
-def adopt(
-    place: MigrationTarget,
-    found: Adoption,
-    wait_s: float | None,
-    *,
-    yes: bool,
-    say: Callable[[str], None] = ui.progress,
-) -> Adoption:
-    """Record it, after a protected environment's name was typed. Raises Refused (no; changed since;
-    another run).
-    """
-    if place.settings.environment.protected:
-        ui.confirm(
-            f"record {found.revision} for {place.door.target.where}",
-            yes=yes,
-            typed=place.settings.name,
-        )
-    done = postgres_replay.adopt(place.door, found.revision, found.digest, say=say, wait_s=wait_s)
-    return Adoption(found.revision, found.differences, found.counts, found.digest, done.run)
+    counts = tuple((each, len(found)) for each, found in compared.items())
+    return Comparison(chosen, compared[chosen], counts, live.digest)

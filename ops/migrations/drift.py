@@ -1,9 +1,9 @@
-"""Drift: the live schema beside a replay of its recorded revision on a scratch PostgreSQL of the
-server's major version.
+"""Compare the live schema with a replay of its recorded revision on a scratch PostgreSQL.
 
-A replay costs a second or two, and is kept by the revisions' content, so that only the first look
-waits for it. What could not be compared is unknown, never "no drift". Where this machine has no
-PostgreSQL of that major, another replays it; a view may then read otherwise, which is said."""
+A replay takes a second or two, and is cached by the revisions' content. A schema that can't be
+compared is unknown, never "no drift". The scratch server has the database's major version if it is
+installed here; otherwise another one replays, and a definition may be printed differently.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from typing import Any
 from ops.core import ui
 from ops.core.errors import OpsError
 from ops.core.text import format_error
-from ops.migrations.plan import MigrationTarget
-from ops.migrations.rules import schema_diff as rules
+from ops.migrations.rules import schema_diff
+from ops.migrations.status import RevisionStatus, revision_status
+from ops.migrations.target import MigrationTarget
 from ops.postgres import access
 from ops.postgres import replay as postgres_replay
 
 
 @dataclass(frozen=True)
 class Drift:
-    """`differences` None: unknown, and `why`. A `+` is too much in the database, a `-` missing, a
-    `~` otherwise.
+    """The differences between live and recorded schema; None if unknown, for the reason `why`.
+
+    `+` is extra in the database, `-` missing, `~` different.
     """
 
     differences: tuple[str, ...] | None
@@ -35,7 +37,7 @@ class Drift:
         return bool(self.differences)
 
     def as_document(self) -> dict[str, Any]:
-        """What `db.current --json` has beside the revision."""
+        """The fields that `db.current --json` adds to the revision."""
         return {
             "drift": None if self.differences is None else list(self.differences),
             "drift_unknown": self.why or None,
@@ -47,32 +49,59 @@ class Drift:
         return "\n".join(f"  {each}" for each in self.differences) or "no drift"
 
 
-def drift(
-    place: MigrationTarget, at: str | None, say: Callable[[str], None] = ui.progress
+@dataclass(frozen=True)
+class CurrentRevision:
+    """The database's revision and the drift of its schema; the result of `db.current`."""
+
+    status: RevisionStatus
+    drift: Drift
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.drift.drifted else 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.current --json` prints."""
+        return self.status.as_document() | self.drift.as_document()
+
+    @property
+    def text(self) -> str:
+        return f"{self.status.as_text()}\n{self.drift.as_text()}"
+
+
+def current(target: MigrationTarget) -> CurrentRevision:
+    """Read the database's revision, and compare its schema with it. Raises Refused."""
+    status = revision_status(target)
+    return CurrentRevision(status, read_drift(target, status.revision))
+
+
+def read_drift(
+    target: MigrationTarget, at: str | None, progress: Callable[[str], None] = ui.progress
 ) -> Drift:
-    """Compare now; nothing is written to the database. What can't be compared is unknown."""
+    """Compare the database with its revision `at`; nothing is written to it."""
     try:
-        return compared(place, at, say)
+        return _compare(target, at, progress)
     except OpsError as problem:
         return Drift(None, format_error(problem))
 
 
-def compared(place: MigrationTarget, at: str | None, say: Callable[[str], None]) -> Drift:
-    live = postgres_replay.read_live(place.door)
+def _compare(target: MigrationTarget, at: str | None, progress: Callable[[str], None]) -> Drift:
+    database = target.database
+    live = postgres_replay.read_live(database)
     if at is None:
-        tables = any(piece.kind == "TABLE" for piece in live.schema.values())
-        return (
-            Drift(None, "it has tables, and no revision is recorded: inv db.adopt")
-            if tables
-            else Drift(())
-        )
-    every = access.pending(place.door, place.door.scripts, None, at)
-    folder = Path(place.door.target.folder)
-    replay = postgres_replay.replay(folder, place.settings.root, every, live.major, say)[-1]
-    found = rules.named(rules.compare(replay.schema, live.schema))
+        if any(piece.kind == "TABLE" for piece in live.schema.values()):
+            return Drift(None, "it has tables, and no revision is recorded: inv db.adopt")
+        return Drift(())
+    revisions = access.pending(database, database.scripts, None, at)
+    folder = Path(database.target.folder)
+    replay = postgres_replay.replay(folder, target.settings.root, revisions, live.major, progress)[
+        -1
+    ]
+    found = schema_diff.describe(schema_diff.compare(replay.schema, live.schema))
     if found and replay.major != live.major:
-        say(
+        progress(
             f"  replayed on PostgreSQL {replay.major}, the database is {live.major}: a "
-            f"definition may only read otherwise"
+            f"definition may only be printed differently"
         )
     return Drift(found)

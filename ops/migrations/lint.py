@@ -1,19 +1,23 @@
-"""`inv db.lint`, and what an upgrade says of its revisions before it runs them: dangers, locks,
-sizes, and about how long it takes.
+"""`inv db.lint`, and the review that an upgrade prints before it runs.
+
+The review has the problems in the SQL of the plan's revisions, and the forecast of their locks and
+duration.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redacted
-from ops.migrations.forecast import Forecast, expected
-from ops.migrations.plan import BASE, MigrationPlan, MigrationTarget
+from ops.migrations.forecast import Forecast, forecast
+from ops.migrations.plan import MigrationPlan
 from ops.migrations.rules import lint as rules
 from ops.migrations.rules.data_loss import UNWRITTEN
-from ops.migrations.rules.lint import LintProblem, RevisionScript, texts
+from ops.migrations.rules.lint import LintProblem, RevisionScript, format_problems
+from ops.migrations.target import BASE, MigrationTarget
 from ops.postgres import access
 from ops.postgres.access import Revision
 from ops.tools import squawk
@@ -21,12 +25,12 @@ from ops.tools import squawk
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-PHASES = ("", "expand", "contract")
+_PHASES = ("", "expand", "contract")
 
 
 @dataclass(frozen=True)
 class LintReport:
-    """What is to be said of some revisions."""
+    """The problems of some revisions."""
 
     problems: tuple[LintProblem, ...]
 
@@ -34,20 +38,83 @@ class LintReport:
     def blocking(self) -> tuple[LintProblem, ...]:
         return tuple(each for each in self.problems if each.blocks)
 
-    def as_document(self) -> dict[str, Any]:
-        """The shape that `db.lint --json` prints."""
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.blocking else 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.lint --json` prints."""
         return {"problems": [each.as_document() for each in self.problems]}
 
-    def as_text(self) -> str:
-        return "\n".join(texts(self.problems)) or "nothing is wrong"
+    @property
+    def text(self) -> str:
+        return "\n".join(format_problems(self.problems)) or "no problems"
 
 
-def script(revision: Revision, sql: str, problem: str | None, back: str | None) -> RevisionScript:
-    """One revision with what its file says of itself. Raises ConfigError for a `phase` or a `waive`
-    that is no such thing.
+def lint_project(settings: Settings, only: str | None = None) -> LintReport:
+    """Lint all revisions of the project, or one; needs no database.
+
+    Raises ConfigError (no revisions, an unknown one).
     """
+    project = access.offline(settings.root)
+    scripts = project.scripts
+    with access.translate_errors(project.target):
+        known = scripts.known(only) if only else None
+    if not scripts.heads:
+        return LintReport(())
+    upgrades = access.sql(project, scripts, "upgrade", "heads", None)
+    downgrades = access.sql(project, scripts, "downgrade", "base", ",".join(scripts.heads))
+    problems = {revision.id: problem for revision, _, problem in downgrades}
+    return lint_revisions(
+        _revision_script(revision, sql, problem, problems.get(revision.id))
+        for revision, sql, problem in upgrades
+        if known in (None, revision.id)
+    )
+
+
+def lint_plan(plan: MigrationPlan) -> LintReport:
+    """Lint the revisions of an upgrade; a downgrade has no problems."""
+    if plan.direction != "upgrade":
+        return LintReport(())
+    problems = _downgrade_problems(plan)
+    return lint_revisions(
+        _revision_script(each.revision, each.sql, each.problem, problems.get(each.revision.id))
+        for each in plan.revisions
+    )
+
+
+def lint_revisions(scripts: Iterable[RevisionScript]) -> LintReport:
+    """Lint with squawk and our own rules; secrets in the findings are redacted."""
+    scripts = tuple(scripts)
+    from_squawk = squawk.lint({each.revision: each.sql for each in scripts}, None)
+    problems: list[LintProblem] = []
+    for script in scripts:
+        lines = script.sql.splitlines()
+        found = tuple(
+            LintProblem(
+                script.revision,
+                row.rule,
+                "warning",
+                row.line,
+                lines[row.line - 1] if row.line <= len(lines) else "",
+                row.message,
+            )
+            for row in from_squawk[script.revision]
+        )
+        problems += [
+            replace(each, sql=redacted(each.sql), advice=redacted(each.advice))
+            for each in rules.problems(script, found)
+        ]
+    return LintReport(tuple(problems))
+
+
+def _revision_script(
+    revision: Revision, sql: str, problem: str | None, downgrade_problem: str | None
+) -> RevisionScript:
+    """A revision with the `phase` and `waive` of its file. Raises ConfigError for invalid ones."""
     phase, waive = revision.about.get("phase", ""), revision.about.get("waive", {})
-    if phase not in PHASES:
+    if phase not in _PHASES:
         raise ConfigError(
             f"revision {revision.id}: phase is {phase!r}",
             "allowed: expand, contract",
@@ -58,112 +125,50 @@ def script(revision: Revision, sql: str, problem: str | None, back: str | None) 
     ):
         how = 'waive = {"RULE": "why it is safe"}'
         raise ConfigError(
-            f"revision {revision.id}: waive is {waive!r}", "it names rules, each with a reason", how
+            f"revision {revision.id}: waive is {waive!r}", "it maps each rule to a reason", how
         )
-    return RevisionScript(revision.id, sql, phase, waive, problem, back)
+    return RevisionScript(revision.id, sql, phase, waive, problem, downgrade_problem)
 
 
-def lint_project(settings: Settings, only: str | None = None) -> LintReport:
-    """Every revision of the project, or one. Nothing here needs a database. Raises ConfigError (no
-    revisions, an unknown one).
+def _downgrade_problems(plan: MigrationPlan) -> dict[str, str | None]:
+    """Why the plan's downgrades can't be printed, by revision.
+
+    Printing them takes as long as printing the upgrades, so it is only done if a file contains the
+    exception of the template.
     """
-    door = access.offline(settings.root)
-    scripts = door.scripts
-    with access.translate_errors(door.target):
-        known = scripts.known(only) if only else None
-    forth = access.sql(door, scripts, "upgrade", "heads", None) if scripts.heads else ()
-    downwards = (
-        access.sql(door, scripts, "downgrade", "base", ",".join(scripts.heads)) if forth else ()
-    )
-    back = {each.id: problem for each, _, problem in downwards}
-    wanted = [
-        script(each, sql, problem, back.get(each.id))
-        for each, sql, problem in forth
-        if known in (None, each.id)
-    ]
-    return lint_revisions(wanted)
-
-
-def lint_revisions(wanted: list[RevisionScript]) -> LintReport:
-    found = squawk.lint({each.revision: each.sql for each in wanted}, None)
-    problems: list[LintProblem] = []
-    for each in wanted:
-        lines = each.sql.splitlines()
-        said = tuple(
-            LintProblem(
-                each.revision,
-                row.rule,
-                "warning",
-                row.line,
-                lines[row.line - 1] if row.line <= len(lines) else "",
-                row.message,
-            )
-            for row in found[each.revision]
-        )
-        found_here = rules.problems(each, said)
-        problems += [
-            replace(one, sql=redacted(one.sql), advice=redacted(one.advice)) for one in found_here
-        ]
-    return LintReport(tuple(problems))
+    if plan.scripts is None or not any(
+        UNWRITTEN.encode() in each.revision.file.read_bytes() for each in plan.revisions
+    ):
+        return {}
+    downgrades = plan.scripts.sql("downgrade", plan.at or BASE, plan.to)
+    return {revision.id: problem for revision, _, problem in downgrades}
 
 
 @dataclass(frozen=True)
 class Review:
-    """What is said before an upgrade or a downgrade runs."""
+    """The problems and the forecast that are printed before a migration runs."""
 
-    found: LintReport
-    expected: Forecast
+    lint: LintReport
+    forecast: Forecast
 
     def as_document(self) -> dict[str, Any]:
-        return {"lint": self.found.as_document()["problems"], **self.expected.as_document()}
+        return {"lint": self.lint.document["problems"], **self.forecast.as_document()}
 
     def as_text(self) -> str:
-        return "\n".join(
-            f"  {line}"
-            for line in [*texts(self.found.problems), *self.expected.as_text().splitlines()]
-        )
+        lines = [*format_problems(self.lint.problems), *self.forecast.as_text().splitlines()]
+        return "\n".join(f"  {line}" for line in lines)
 
 
-def review_revisions(place: MigrationTarget, planned: MigrationPlan) -> Review:
-    return Review(review_plan(planned), expected(place, planned))
+def review(target: MigrationTarget, plan: MigrationPlan) -> Review:
+    return Review(lint_plan(plan), forecast(target, plan))
 
 
-def review_plan(planned: MigrationPlan) -> LintReport:
-    """The plan's own revisions, where they go forward."""
-    if planned.direction != "upgrade":
-        return LintReport(())
-    back = ways_back(planned)
-    return lint_revisions(
-        [script(each, sql, problem, back.get(each.id)) for each, sql, problem in planned.steps]
-    )
-
-
-def ways_back(planned: MigrationPlan) -> dict[str, str | None]:
-    """Why each way back can't be printed. Only asked where a file has the template's word for that:
-    it costs as much again.
-    """
-    if planned.scripts is None or not any(
-        UNWRITTEN.encode() in each.file.read_bytes() for each, _, _ in planned.steps
-    ):
-        return {}
-    return {
-        each.id: problem
-        for each, _, problem in planned.scripts.sql("downgrade", planned.at or BASE, planned.to)
-    }
-
-
-def refuse_blocking(place: MigrationTarget, found: LintReport) -> None:
-    """Raises Refused where a protected environment's upgrade has a blocking finding that its
-    revision does not waive.
-    """
-    if place.settings.environment.protected and found.blocking:
+def refuse_blocking(target: MigrationTarget, found: LintReport) -> None:
+    """Raise Refused if a protected environment's upgrade has an error that is not waived."""
+    if target.settings.environment.protected and found.blocking:
         first = found.blocking[0]
-        what = (
-            f"blocking findings in what would be applied to {place.settings.name}: "
-            f"{len(found.blocking)}"
-        )
         raise Refused(
-            what,
+            f"blocking findings in the upgrade of {target.settings.name}: {len(found.blocking)}",
             first.as_text(),
-            f'mend it, or write into the revision: waive = {{"{first.rule}": "why it is safe"}}',
+            f'fix it, or add to the revision: waive = {{"{first.rule}": "why it is safe"}}',
         )

@@ -1,9 +1,8 @@
-"""`inv db.snapshot` and `inv db.start`: RDS's own snapshot, and a stopped instance started, both
-waited for.
+"""`inv db.snapshot` and `inv db.start`: take an RDS snapshot, start a stopped instance.
 
-RDS goes on by itself whatever happens to us, so a wait that times out is said with what goes on. A
-migration that loses rows takes a snapshot first where `database.snapshot` says so; without one it
-is not done."""
+RDS completes both even if the wait ends before. A migration that loses rows takes a snapshot first
+if `database.snapshot` is set; without the snapshot it does not run.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +12,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ops.aws import rds, session
 from ops.aws.rds import Instance
 from ops.aws.session import AwsSession
 from ops.core import host_identity, ui
+from ops.core.apply import Journal, StepHandlers, apply
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut
+from ops.core.plan import Plan, Step
 from ops.core.text import format_duration
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
 SNAPSHOT_S = 3600.0  # longest wait without --timeout
 START_S = 1800.0
-LONGEST_NAME = 255
-BROKEN = (
+_LONGEST_NAME = 255
+_BROKEN = (
     "failed",
     "restore-error",
     "storage-full",
@@ -39,29 +40,173 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class RdsWait:
-    """How to wait: seconds between two looks, and the longest in all."""
+    """How to wait for RDS: seconds between two polls, and the longest wait in all."""
 
     poll_s: float
     timeout_s: float
     sleep: Callable[[float], None] = time.sleep
-    say: Callable[[str], None] = ui.progress
+    progress: Callable[[str], None] = ui.progress
+
+
+@dataclass(frozen=True)
+class TakeSnapshot(Step):
+    """Take a snapshot of an RDS instance, and wait until it can be restored.
+
+    `name` None: made of instance, reason and time. `status` is the instance's, if it was read.
+    """
+
+    verb: ClassVar[str] = "snapshot"
+    instance: str
+    reason: str
+    name: str | None = None
+    status: str = ""
+
+    def __str__(self) -> str:
+        status = f" ({self.status})" if self.status else ""
+        return f"Take a snapshot of RDS instance {self.instance}{status}"
+
+
+@dataclass(frozen=True)
+class StartInstance(Step):
+    """Start an RDS instance with this status, and wait until it is available."""
+
+    verb: ClassVar[str] = "start"
+    instance: str
+    status: str
+
+    def __str__(self) -> str:
+        return f"Start RDS instance {self.instance} ({self.status}) and wait until it is available"
+
+
+@dataclass(frozen=True)
+class InstancePlan(Plan):
+    """A plan for an RDS instance; its document also has the instance and its status."""
+
+    instance: str = ""
+    status: str = ""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {**super().document, "instance": self.instance, "status": self.status}
 
 
 @dataclass(frozen=True)
 class SnapshotResult:
-    """A finished snapshot."""
+    """A snapshot that is available; the result of `db.snapshot`."""
 
     name: str
     instance: str
     took_s: float
 
-    def as_document(self) -> dict[str, Any]:
-        """The shape that `db.snapshot --json` prints."""
+    exit_code: ClassVar[int] = 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.snapshot --json` prints."""
         return {"snapshot": self.name, "instance": self.instance, "took_s": round(self.took_s, 1)}
 
+    @property
+    def text(self) -> str:
+        return f"snapshot {self.name}"
 
-def configured(settings: Settings) -> str:
-    """The instance's identifier. Raises ConfigError."""
+
+@dataclass(frozen=True)
+class StartResult:
+    """An instance that is available, with its status before; the result of `db.start`."""
+
+    instance: str
+    before: str
+    status: str
+    took_s: float
+
+    exit_code: ClassVar[int] = 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.start --json` prints."""
+        return {
+            "instance": self.instance,
+            "before": self.before,
+            "status": self.status,
+            "took_s": round(self.took_s, 1),
+        }
+
+    @property
+    def text(self) -> str:
+        return f"{self.instance} was {self.before}, is {self.status}"
+
+
+@dataclass(frozen=True)
+class InstanceSnapshot:
+    """The planned change of `db.snapshot`."""
+
+    settings: Settings
+    step: TakeSnapshot
+    wait: RdsWait
+
+    @classmethod
+    def planned(
+        cls, settings: Settings, wait: RdsWait, name: str | None = None
+    ) -> InstanceSnapshot:
+        """Plan a snapshot of the environment's instance, whose status is read."""
+        now = rds.instance(session.connect(settings), instance_name(settings))
+        return cls(settings, TakeSnapshot(now.id, "manual", name, now.status), wait)
+
+    def preview(self) -> Plan:
+        return InstancePlan((self.step,), (), self.step.instance, self.step.status)
+
+    def confirm(self, *, yes: bool) -> None:
+        """Nothing to ask: a snapshot changes no data."""
+
+    def apply(self) -> SnapshotResult:
+        results: list[SnapshotResult] = []
+        handlers = StepHandlers()
+        handlers.add(
+            TakeSnapshot,
+            lambda step: results.append(take_snapshot(self.settings, step, self.wait)),
+        )
+        apply(self.preview(), handlers, Journal(ui.progress))
+        return results[0]
+
+
+@dataclass(frozen=True)
+class InstanceStart:
+    """The planned change of `db.start`; no step if the instance is available."""
+
+    settings: Settings
+    instance: str
+    status: str
+    wait: RdsWait
+
+    @classmethod
+    def planned(cls, settings: Settings, wait: RdsWait) -> InstanceStart:
+        """Plan the start of the environment's instance, whose status is read."""
+        now = rds.instance(session.connect(settings), instance_name(settings))
+        return cls(settings, now.id, now.status, wait)
+
+    def preview(self) -> Plan:
+        if self.status == "available":
+            already = (f"RDS instance {self.instance} is available",)
+            return InstancePlan((), already, self.instance, self.status)
+        step = StartInstance(self.instance, self.status)
+        return InstancePlan((step,), (), self.instance, self.status)
+
+    def confirm(self, *, yes: bool) -> None:
+        """Nothing to ask: a start changes no data."""
+
+    def apply(self) -> StartResult:
+        results: list[StartResult] = []
+        handlers = StepHandlers()
+        handlers.add(
+            StartInstance,
+            lambda step: results.append(start_instance(self.settings, step, self.wait)),
+        )
+        apply(self.preview(), handlers, Journal(ui.progress))
+        return results[0] if results else StartResult(self.instance, self.status, self.status, 0.0)
+
+
+def instance_name(settings: Settings) -> str:
+    """The identifier of the environment's RDS instance. Raises ConfigError."""
     database = settings.environment.database
     if database is None or not database.instance:
         key = f"environments.{settings.name}.database.instance"
@@ -73,128 +218,110 @@ def configured(settings: Settings) -> str:
     return database.instance
 
 
-def name(instance: str, why: str, at: datetime, token: str) -> str:
-    """`davidshaevel-dev-db-before-0001-20260102t030405z-1f3c`: RDS takes letters, digits and single
-    hyphens.
-    """
-    words = re.sub(r"[^a-z0-9]+", "-", why.lower()).strip("-") or "manual"
-    tail = f"-{at:%Y%m%dt%H%M%Sz}-{token}"
-    return f"{instance}-{words}"[: LONGEST_NAME - len(tail)].rstrip("-") + tail
+def snapshot_before_data_loss(settings: Settings, reason: str) -> TakeSnapshot | None:
+    """The snapshot that a migration that loses rows takes first, if it is configured."""
+    database = settings.environment.database
+    if database is None or not database.snapshot:
+        return None
+    return TakeSnapshot(instance_name(settings), reason)
 
 
-def take(settings: Settings, why: str, wait: RdsWait, given: str | None = None) -> SnapshotResult:
-    """Make a snapshot of an available instance, and wait until it can be restored from. Raises
-    Refused, TimedOut, OpsError.
+def take_snapshot(settings: Settings, step: TakeSnapshot, wait: RdsWait) -> SnapshotResult:
+    """Take a snapshot of an available instance, and wait until it is available.
+
+    Raises Refused, TimedOut, OpsError.
     """
-    began, instance, cloud = time.monotonic(), configured(settings), session.connect(settings)
-    now = rds.instance(cloud, instance)
+    began, cloud = time.monotonic(), session.connect(settings)
+    now = rds.instance(cloud, step.instance)
     if now.status in ("stopped", "stopping"):
         raise Refused(
-            f"snapshot of RDS instance {instance}",
+            f"snapshot of RDS instance {step.instance}",
             f"it is {now.status}",
             "inv db.start, then run it again",
         )
-    until_available(cloud, now, began, wait)
-    called = given or name(instance, why, datetime.now(UTC), secrets.token_hex(2))
+    _wait_until_available(cloud, now, began, wait)
+    name = step.name or _snapshot_name(
+        step.instance, step.reason, datetime.now(UTC), secrets.token_hex(2)
+    )
     tags = {
         "environment": settings.name,
         "by": f"{host_identity.owner()}@{host_identity.host()}",
-        "reason": re.sub(r"[^\w .:/=+@-]", " ", why),
+        "reason": re.sub(r"[^\w .:/=+@-]", " ", step.reason),
     }
-    found = rds.create_snapshot(cloud, instance, called, tags)
-    wait.say(f"snapshot {called} is being made")
-    shown = -1
+    found = rds.create_snapshot(cloud, step.instance, name, tags)
+    wait.progress(f"creating snapshot {name}")
+    reported = -1
     while found.status != "available":
         if found.status not in ("creating", "pending", "copying"):
             raise OpsError(
-                f"snapshot {called} of RDS instance {instance}",
+                f"snapshot {name} of RDS instance {step.instance}",
                 f"it is {found.status}",
                 "see RDS's events, then run it again",
             )
-        if found.percent != shown:
-            shown = found.percent
-            wait.say(f"  {found.status}, {shown} %")
-        pause(f"snapshot {called}", found.status, began, wait)
-        found = rds.snapshot(cloud, called)
-    wait.say(f"snapshot {called} is there after {format_duration(time.monotonic() - began)}")
-    return SnapshotResult(called, instance, time.monotonic() - began)
+        if found.percent != reported:
+            reported = found.percent
+            wait.progress(f"  {found.status}, {reported} %")
+        _pause(f"snapshot {name}", found.status, began, wait)
+        found = rds.snapshot(cloud, name)
+    took_s = time.monotonic() - began
+    wait.progress(f"snapshot {name} is available after {format_duration(took_s)}")
+    return SnapshotResult(name, step.instance, took_s)
 
 
-def pause(what: str, status: str, began: float, wait: RdsWait) -> None:
-    left = wait.timeout_s - (time.monotonic() - began)
-    if left <= 0:
-        why = f"it is {status} after {format_duration(wait.timeout_s)}; RDS goes on by itself"
-        raise TimedOut(
-            what, why, "run it with a longer --timeout, or look: aws rds describe-db-instances"
-        )
-    wait.sleep(min(wait.poll_s, left))
+def _snapshot_name(instance: str, reason: str, at: datetime, token: str) -> str:
+    """`dev-db-before-0001-20260102t030405z-1f3c`, of letters, digits and single hyphens."""
+    words = re.sub(r"[^a-z0-9]+", "-", reason.lower()).strip("-") or "manual"
+    tail = f"-{at:%Y%m%dt%H%M%Sz}-{token}"
+    return f"{instance}-{words}"[: _LONGEST_NAME - len(tail)].rstrip("-") + tail
 
 
-def until_available(cloud: AwsSession, now: Instance, began: float, wait: RdsWait) -> Instance:
-    """Wait through starting, backing-up, modifying … Raises OpsError for a state that does not end
-    well, TimedOut.
+def start_instance(settings: Settings, step: StartInstance, wait: RdsWait) -> StartResult:
+    """Start a stopped or stopping instance, and wait until it is available."""
+    began, cloud, instance = time.monotonic(), session.connect(settings), step.instance
+    now = rds.instance(cloud, instance)
+    if now.status == "stopping":
+        wait.progress(f"RDS instance {instance} is stopping: it can be started once it has stopped")
+    while now.status == "stopping":
+        _pause(f"RDS instance {instance}", now.status, began, wait)
+        now = rds.instance(cloud, instance)
+    if now.status == "stopped":
+        wait.progress(f"starting RDS instance {instance}")
+        rds.start(cloud, instance)
+        now = rds.instance(cloud, instance)
+    now = _wait_until_available(cloud, now, began, wait)
+    return StartResult(instance, step.status, now.status, time.monotonic() - began)
+
+
+def _wait_until_available(
+    cloud: AwsSession, now: Instance, began: float, wait: RdsWait
+) -> Instance:
+    """Wait while the instance is starting, backing-up, modifying and the like.
+
+    Raises OpsError for a state that it does not leave by itself, and TimedOut.
     """
-    shown = ""
+    reported = ""
     while now.status != "available":
-        if now.status in BROKEN or now.status.startswith("incompatible-"):
-            why = f"it is {now.status}, and will not come out of it by itself"
+        if now.status in _BROKEN or now.status.startswith("incompatible-"):
             raise OpsError(
                 f"RDS instance {now.id}",
-                why,
+                f"it is {now.status}, and does not recover by itself",
                 "see RDS's events: aws rds describe-events --source-type db-instance",
             )
-        if now.status != shown:
-            shown = now.status
-            wait.say(f"RDS instance {now.id} is {shown}")
-        pause(f"RDS instance {now.id}", now.status, began, wait)
+        if now.status != reported:
+            reported = now.status
+            wait.progress(f"RDS instance {now.id} is {reported}")
+        _pause(f"RDS instance {now.id}", now.status, began, wait)
         now = rds.instance(cloud, now.id)
     return now
 
 
-def started(settings: Settings, wait: RdsWait) -> dict[str, Any]:
-    """Start the instance where it is stopped (or about to be), and wait until it is available; one
-    that is available stays as it is.
-    """
-    began, instance, cloud = time.monotonic(), configured(settings), session.connect(settings)
-    before = now = rds.instance(cloud, instance)
-    if now.status == "stopping":
-        wait.say(f"RDS instance {instance} is stopping: it can be started once it has stopped")
-    while now.status == "stopping":
-        pause(f"RDS instance {instance}", now.status, began, wait)
-        now = rds.instance(cloud, instance)
-    if now.status == "stopped":
-        wait.say(f"starting RDS instance {instance}")
-        rds.start(cloud, instance)
-        now = rds.instance(cloud, instance)
-    now = until_available(cloud, now, began, wait)
-    return {
-        "instance": instance,
-        "before": before.status,
-        "status": now.status,
-        "took_s": round(time.monotonic() - began, 1),
-    }
-
-
-def planned(settings: Settings, verb: str) -> dict[str, Any]:
-    """The shape that `--plan --json` prints; looks at the instance."""
-    now = rds.instance(session.connect(settings), configured(settings))
-    says = (
-        f"Take a snapshot of RDS instance {now.id} ({now.status})"
-        if verb == "snapshot"
-        else describe_start(now)
-    )
-    steps = [{"verb": verb, "says": says, "undo": None}] if says else []
-    return {"plan": steps, "instance": now.id, "status": now.status}
-
-
-def describe_start(now: Instance) -> str:
-    return (
-        ""
-        if now.status == "available"
-        else f"Start RDS instance {now.id} ({now.status}) and wait until it is available"
-    )
-
-
-def snapshot_before_data_loss(settings: Settings) -> bool:
-    """Whether a migration that loses rows takes a snapshot first."""
-    return bool(settings.environment.database and settings.environment.database.snapshot)
+def _pause(what: str, status: str, began: float, wait: RdsWait) -> None:
+    """Sleep until the next poll. Raises TimedOut."""
+    left = wait.timeout_s - (time.monotonic() - began)
+    if left <= 0:
+        raise TimedOut(
+            what,
+            f"it is {status} after {format_duration(wait.timeout_s)}; RDS goes on by itself",
+            "run it with a longer --timeout, or see: aws rds describe-db-instances",
+        )
+    wait.sleep(min(wait.poll_s, left))

@@ -1,70 +1,76 @@
-"""`inv db.tunnel`: the bastion's way to the database for a person's own tools (runbook: "connect to
-the database").
-"""
+"""`inv db.tunnel`: a local port that leads to the database, for psql and other tools."""
 
 from __future__ import annotations
 
 import shlex
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.core import ui
 from ops.core.errors import Refused
-from ops.migrations.plan import MigrationTarget
+from ops.migrations.target import MigrationTarget
 from ops.postgres import facts
 
-SHOWN = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
+_PSQL_PARAMETERS = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
 
 
 @dataclass(frozen=True)
 class Tunnel:
-    """A port that leads to the database, `where` in words; `parameters`: libpq's, without the
-    password.
-    """
+    """A port that leads to the database `where`; `parameters` are libpq's, without the password."""
 
     environment: str
     where: str
     parameters: dict[str, Any]
 
+    exit_code: ClassVar[int] = 0
+
     @property
     def psql(self) -> str:
-        """What to type; psql asks for the password, or finds it in PGPASSWORD or ~/.pgpass.
+        """The psql command line; the password comes from a prompt, PGPASSWORD or ~/.pgpass.
 
-        Other PG* variables of this shell are unset for it.
+        It unsets other PG* variables of this shell.
         """
         unset = [word for name in facts.hidden_variables(self.parameters) for word in ("-u", name)]
-        words = " ".join(f"{key}={self.parameters[key]}" for key in SHOWN if key in self.parameters)
+        words = " ".join(
+            f"{key}={self.parameters[key]}" for key in _PSQL_PARAMETERS if key in self.parameters
+        )
         return shlex.join([*(["env", *unset] if unset else []), "psql", words])
 
-    def as_document(self) -> dict[str, Any]:
-        port = self.parameters["port"]
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.tunnel --json` prints."""
         return {
             "environment": self.environment,
             "host": "127.0.0.1",
-            "port": port,
+            "port": self.parameters["port"],
             "database": self.where,
             "psql": self.psql,
         }
 
-    def as_text(self) -> str:
+    @property
+    def text(self) -> str:
         return (
             f"127.0.0.1:{self.parameters['port']} leads to {self.where}, until Ctrl-C\n{self.psql}"
         )
 
 
-def open_tunnel(place: MigrationTarget) -> Tunnel:
-    """Raises Refused where the database is reached without a bastion."""
+def open_tunnel(target: MigrationTarget) -> Tunnel:
+    """Return the tunnel that the target was opened with.
+
+    Raises Refused if the database is reached without a bastion.
+    """
+    database = target.database
+    if database.mode == "local":
+        why = f"{target.where} is reached from here (database.run: local)"
+        raise Refused("there is no tunnel", why, "use psql with the same parameters")
     parameters = {
-        key: value for key, value in place.door.target.parameters.items() if key != "password"
+        key: value for key, value in database.target.parameters.items() if key != "password"
     }
-    if place.door.mode == "local":
-        why = f"{place.door.target.where} is reached from here (database.run: local)"
-        raise Refused("there is no tunnel", why, "psql, with the same words")
-    return Tunnel(place.settings.name, place.door.target.where, parameters)
+    return Tunnel(target.settings.name, target.where, parameters)
 
 
 def wait(seconds: float | None) -> None:
-    """Until Ctrl-C (which raises), or for `seconds`."""
+    """Wait until Ctrl-C (which raises), or for `seconds`."""
     threading.Event().wait(seconds)
     ui.progress("the time is up: the tunnel is closed")

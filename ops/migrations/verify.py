@@ -1,17 +1,16 @@
-"""`inv db.verify`: every revision up, back and up again on a scratch database, with the schema's
-dump equal before and after.
+"""`inv db.verify`: run every revision up, down and up again on a scratch database.
 
-By default on a scratch PostgreSQL of its own, of the RDS engine's major version where this machine
-has it: no server is touched, so a protected environment's revisions are proved too. `--on-server`
-takes a scratch database beside the configured one, where the server's own version, extensions and
-roles are the true ones: not in a protected environment, whose server is no place for experiments. A
-revision that says `keeps_data` must also leave the rows of the tables as they were, once it was
-there and back."""
+Each time, the schema's dump must be the same as before. The default is a scratch PostgreSQL of the
+RDS engine's major version, if it is installed here: no server is involved, so a protected
+environment's revisions are verified too. `--on-server` uses a scratch database on the configured
+server, with its version, extensions and roles; it is refused for a protected environment. The
+downgrade of a revision that declares `keeps_data` must also restore the rows of the tables.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,9 +20,9 @@ from ops.core import ui
 from ops.core.errors import ConfigError, OpsError, Refused, Unreachable
 from ops.core.text import format_error
 from ops.migrations import verify_records
-from ops.migrations.plan import BASE, MigrationTarget
 from ops.migrations.rules.dump_diff import differences
-from ops.migrations.rules.row_diff import lost_rows
+from ops.migrations.rules.row_diff import row_differences
+from ops.migrations.target import BASE, MigrationTarget
 from ops.postgres import access, dump, facts, fingerprint
 from ops.postgres import rows as postgres_rows
 from ops.postgres.access import DatabaseAccess, Direction, Revision
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RevisionVerdict:
-    """One revision's way there and back."""
+    """The problems of one revision's upgrade and downgrade; none if it is verified."""
 
     revision: Revision
     problems: tuple[str, ...]
@@ -50,17 +49,13 @@ class RevisionVerdict:
         }
 
     def as_text(self) -> str:
-        return "\n".join(
-            [
-                f"  {'FAILED' if self.problems else 'ok    '} {self.revision}",
-                *(f"      {each}" for each in self.problems),
-            ]
-        )
+        first = f"  {'FAILED' if self.problems else 'ok    '} {self.revision}"
+        return "\n".join([first, *(f"      {problem}" for problem in self.problems)])
 
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """All revisions'."""
+    """The verdicts of all revisions, on PostgreSQL `server` (major version)."""
 
     server: int
     revisions: tuple[RevisionVerdict, ...]
@@ -68,157 +63,148 @@ class VerifyReport:
     on: str = ""
 
     @property
-    def well(self) -> bool:
-        return not any(each.problems for each in self.revisions)
+    def ok(self) -> bool:
+        return not any(verdict.problems for verdict in self.revisions)
 
-    def as_document(self) -> dict[str, Any]:
-        """The shape that `db.verify --json` prints."""
-        each = [found.as_document() for found in self.revisions]
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.ok else 1
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.verify --json` prints."""
         return {
-            "verified": self.well,
+            "verified": self.ok,
             "server": self.server,
             "on": self.on,
             "content": self.content,
-            "revisions": each,
+            "revisions": [verdict.as_document() for verdict in self.revisions],
         }
 
-    def as_text(self) -> str:
-        lines = [each.as_text() for each in self.revisions]
-        failed = sum(1 for each in self.revisions if each.problems)
-        return "\n".join(
-            [
-                *lines,
-                f"{failed} of {len(lines)} revisions failed"
-                if failed
-                else f"{len(lines)} revisions go there and back",
-            ]
-        )
+    @property
+    def text(self) -> str:
+        """The summary; the verdicts were printed one by one."""
+        count, failed = len(self.revisions), sum(1 for each in self.revisions if each.problems)
+        return f"{failed} of {count} revisions failed" if failed else f"{count} revisions verified"
 
 
 def verify(
-    settings: Settings, major: int | None = None, say: Callable[[str], None] = ui.progress
+    settings: Settings, major: int | None = None, progress: Callable[[str], None] = ui.progress
 ) -> VerifyReport:
-    """Every revision on a PostgreSQL of its own; kept for the upgrade. Raises OpsError (there is
-    none), ConfigError (no revisions).
+    """Verify every revision on a scratch PostgreSQL, and store the result for upgrades.
+
+    Raises OpsError (no PostgreSQL here), ConfigError (no revisions, or `major` not installed).
     """
     folder = facts.require_scripts(settings.root)
-    wanted = major or engine(settings)
+    wanted = major or _engine_version(settings)
     content = fingerprint.of_folder(folder)
     with scratch.cluster(folder, wanted) as own:
         if major and own.major != major:
             raise ConfigError(
                 f"--postgres-version {major}",
-                f"this machine has none; there is {own}",
+                f"it is not installed here; there is {own}",
                 "leave --postgres-version out, or install that PostgreSQL",
             )
-        say(
+        other = wanted not in (None, own.major)
+        progress(
             f"on {own}"
-            + (
-                f"; the database is PostgreSQL {wanted}, which this machine has not"
-                if wanted not in (None, own.major)
-                else ""
-            )
+            + (f"; the database is PostgreSQL {wanted}, not installed here" if other else "")
         )
         scratch.make_roles(own, scratch.revision_sql(own.door))
-        found = replace(verify_revision(own.door, say), content=content, on=str(own))
-    if fingerprint.of_folder(folder) == content:  # nobody edited them meanwhile
-        verify_records.store(settings, content, found.as_document())
-    return found
+        report = replace(_verify_revisions(own.door, progress), content=content, on=str(own))
+    if fingerprint.of_folder(folder) == content:  # no revision was edited meanwhile
+        verify_records.store(settings, content, report.document)
+    return report
 
 
 def verify_on_server(
-    place: MigrationTarget, say: Callable[[str], None] = ui.progress
+    target: MigrationTarget, progress: Callable[[str], None] = ui.progress
 ) -> VerifyReport:
-    """Every revision on this environment's server. Raises Refused (protected, no pg_dump, no right
-    to make a database).
+    """Verify every revision in a scratch database on the environment's server.
+
+    Raises Refused (protected, no pg_dump, no right to create a database).
     """
-    if place.settings.environment.protected:
-        name = place.settings.name
-        what = f"db.verify --on-server makes a scratch database, and {name} is protected"
-        raise Refused(what, "its server is no place for experiments", "inv db.verify")
-    return replace(
-        verify_revision(place.door, say), on=f"a scratch database beside {place.door.target.where}"
-    )
+    name = target.settings.name
+    if target.settings.environment.protected:
+        raise Refused(
+            f"db.verify --on-server creates a scratch database, and {name} is protected",
+            "no experiments on its server",
+            "inv db.verify",
+        )
+    report = _verify_revisions(target.database, progress)
+    return replace(report, on=f"a scratch database beside {target.where}")
 
 
-def engine(settings: Settings) -> int | None:
-    """The major version that RDS runs; None where it can't be asked."""
+def _engine_version(settings: Settings) -> int | None:
+    """The major version that RDS runs; None if it is unknown."""
     configured = settings.environment.database
     if configured is None or not configured.instance:
         return None
     try:
         return rds.instance(session.connect(settings), configured.instance).major
     except OpsError as problem:
-        ui.progress(f"which PostgreSQL the database is can't be asked: {problem.why}")
+        ui.progress(f"the database's PostgreSQL version is unknown: {problem.why}")
         return None
 
 
-def verify_revision(door: DatabaseAccess, say: Callable[[str], None]) -> VerifyReport:
-    """A problem spoils what comes after it, so the revisions after it go on in a new scratch
-    database.
-    """
-    major = dump.server_major_version(door)
+def _verify_revisions(database: DatabaseAccess, progress: Callable[[str], None]) -> VerifyReport:
+    """Verify all revisions; after one with problems, go on in a new scratch database."""
+    major = dump.server_major_version(database)
     program = dump.find_pg_dump(major)
-    with access.translate_errors(door.target):
-        scripts = door.scripts
-        every = scripts.between("upgrade", scripts.head or BASE, None)
-    found: list[RevisionVerdict] = []
-    while len(found) < len(every):
-        with dump.scratch_database(door) as own:
-            if found:
-                migrate_to(own, "upgrade", every[len(found) - 1].id)
-            for position in range(len(found), len(every)):
-                found.append(
-                    round_trip(
-                        own, program, every[position], every[position - 1].id if position else BASE
-                    )
-                )
-                say(found[-1].as_text())
-                if found[-1].problems:
+    with access.translate_errors(database.target):
+        scripts = database.scripts
+        revisions = scripts.between("upgrade", scripts.head or BASE, None)
+    verdicts: list[RevisionVerdict] = []
+    while len(verdicts) < len(revisions):
+        with dump.scratch_database(database) as own:
+            if verdicts:
+                _migrate_to(own, "upgrade", revisions[len(verdicts) - 1].id)
+            for position in range(len(verdicts), len(revisions)):
+                before = revisions[position - 1].id if position else BASE
+                verdicts.append(_verify_revision(own, program, revisions[position], before))
+                progress(verdicts[-1].as_text())
+                if verdicts[-1].problems:
                     break
-    return VerifyReport(major, tuple(found))
+    return VerifyReport(major, tuple(verdicts))
 
 
-def round_trip(
+def _verify_revision(
     own: DatabaseAccess, program: Path, revision: Revision, before: str
 ) -> RevisionVerdict:
-    """Up, back, up: each step's failure, or each object in which the schema is not what it was, is
-    a problem.
-    """
+    """Run one revision up, down and up again; each difference or failure is a problem."""
     began = time.monotonic()
     problems: list[str] = []
     try:
-        kept = postgres_rows.keeps_data(own, revision.id)
-        if isinstance(kept, str):
-            postgres_rows.insert_rows(own, kept)
-        rows = postgres_rows.read_rows(own) if kept else {}
-        empty = dump.dump_schema(own, program)
-        migrate_to(own, "upgrade", revision.id)
-        full = dump.dump_schema(own, program)
-        migrate_to(own, "downgrade", before)
-        problems += [
-            f"after the downgrade {each}"
-            for each in differences(empty, dump.dump_schema(own, program))
-        ]
-        problems += (
-            [
-                f"after the downgrade {each}"
-                for each in lost_rows(rows, postgres_rows.read_rows(own))
-            ]
-            if kept
-            else []
-        )
-        migrate_to(own, "upgrade", revision.id)
-        problems += [
-            f"after the second upgrade {each}"
-            for each in differences(full, dump.dump_schema(own, program))
-        ]
-    except Unreachable:  # the server, or pg_dump: no revision's fault
+        for problem in _round_trip(own, program, revision, before):
+            problems.append(problem)  # kept if a later step fails
+    except Unreachable:  # the server or pg_dump failed, not the revision
         raise
     except OpsError as error:
         problems.append(format_error(error))
     return RevisionVerdict(revision, tuple(problems), time.monotonic() - began)
 
 
-def migrate_to(own: DatabaseAccess, direction: Direction, to: str) -> None:
+def _round_trip(
+    own: DatabaseAccess, program: Path, revision: Revision, before: str
+) -> Iterator[str]:
+    """The differences of schema and rows after the downgrade and after the second upgrade."""
+    keeps_data = postgres_rows.keeps_data(own, revision.id)
+    if isinstance(keeps_data, str):
+        postgres_rows.insert_rows(own, keeps_data)
+    rows = postgres_rows.read_rows(own) if keeps_data else {}
+    schema_before = dump.dump_schema(own, program)
+    _migrate_to(own, "upgrade", revision.id)
+    schema_after = dump.dump_schema(own, program)
+    _migrate_to(own, "downgrade", before)
+    for difference in differences(schema_before, dump.dump_schema(own, program)):
+        yield f"after the downgrade {difference}"
+    if keeps_data:
+        for difference in row_differences(rows, postgres_rows.read_rows(own)):
+            yield f"after the downgrade {difference}"
+    _migrate_to(own, "upgrade", revision.id)
+    for difference in differences(schema_after, dump.dump_schema(own, program)):
+        yield f"after the second upgrade {difference}"
+
+
+def _migrate_to(own: DatabaseAccess, direction: Direction, to: str) -> None:
     access.migrate(own, direction, to, shown=access.current(own), say=lambda _line: None)

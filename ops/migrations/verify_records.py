@@ -1,10 +1,10 @@
-"""What `db.verify` found is kept with the release records and here, so that an upgrade elsewhere
-can ask for it.
+"""Results of `db.verify`, stored in the state bucket and here, for upgrades elsewhere.
 
-The key is the revisions' content and the PostgreSQL's major version: neither the commit (the same
-revisions on another branch are as proved as before, and an edited one is not) nor the environment,
-since it was none of an environment's that they were proved on. The commit stands in the record for
-people."""
+A result is stored under the revisions' content and PostgreSQL's major version: not under the
+commit, since the same revisions on another branch are verified as well, and not under the
+environment, since none of an environment's databases is involved. The record names the commit for
+people.
+"""
 
 from __future__ import annotations
 
@@ -25,44 +25,45 @@ from ops.tools import git
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-FOLDER = ".ops/verified"
-MAJORS = 10  # of PostgreSQL that anybody verifies on
+_FOLDER = ".ops/verified"
+_MOST_VERSIONS = 10  # major versions of PostgreSQL per content
 
 
-def name(content: str, server: object) -> str:
+def _file_name(content: str, server: object) -> str:
     return f"{content}-{server}.json"
 
 
-def prefix(settings: Settings) -> str:
+def _prefix(settings: Settings) -> str:
     state = settings.environment.state
     return f"{state.prefix if state else 'ops'}/verified/"
 
 
 def store(settings: Settings, content: str, document: dict[str, Any]) -> None:
-    """Write it to the state's bucket, and here for this checkout's other environments. Never
-    raises: it must not spoil the verdict.
+    """Write a result to the state bucket, and here for this checkout's other environments.
+
+    Never raises: the result is valid even if it can't be stored.
     """
     about = {
         "content": content,
-        "commit": commit(settings.root),
+        "commit": _commit(settings.root),
         "at": datetime.now(UTC),
         "by": host_identity.owner(),
         "host": host_identity.host(),
     }
-    record, called = {**about, **document}, name(content, document["server"])
+    record, name = {**about, **document}, _file_name(content, document["server"])
     text = json.dumps(record, default=ui.jsonable)
-    path: Path | None = settings.root / FOLDER / called
+    path: Path | None = settings.root / _FOLDER / name
     try:
-        files.write_atomic(settings.root / FOLDER / called, text)
+        files.write_atomic(settings.root / _FOLDER / name, text)
     except OSError as error:
         path = None
-        ui.progress(f"the verdict could not be stored in {settings.root / FOLDER}: {error}")
+        ui.progress(f"the verdict could not be stored in {settings.root / _FOLDER}: {error}")
     state = settings.environment.state
     try:
         if state is None:
             raise OpsError("not stored", "the environment names no state bucket (state.bucket)")
         cloud = session.connect(settings)
-        s3.put(cloud, state.bucket, prefix(settings) + called, json.loads(text), {})
+        s3.put(cloud, state.bucket, _prefix(settings) + name, json.loads(text), {})
         if path:
             with suppress(OSError):
                 sent = json.dumps({**record, "sent": True}, default=ui.jsonable)
@@ -72,7 +73,7 @@ def store(settings: Settings, content: str, document: dict[str, Any]) -> None:
         ui.progress(f"the verdict is {where}: {problem.why}")
 
 
-def commit(root: Path) -> str | None:
+def _commit(root: Path) -> str | None:
     """The commit that is checked out; None without git."""
     try:
         return git.resolved(git.toplevel(root), "HEAD")
@@ -80,26 +81,16 @@ def commit(root: Path) -> str | None:
         return None
 
 
-def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
-    """Why these revisions do not count as verified on PostgreSQL `server` (its major version); None
-    where they do.
-    """
+def why_not_verified(settings: Settings, folder: Path, server: int) -> str | None:
+    """Why the revisions don't count as verified on PostgreSQL `server` (major version), or None."""
     content, problem = fingerprint.of_folder(folder), ""
-    records: list[Mapping[str, Any]] = [
-        record
-        for path in (settings.root / FOLDER).glob(name(content, "*"))
-        if _is_verdict(record := files.read_json(path))
-    ]
+    records = _read_local(settings, content)
     try:
-        records += stored(settings, content)
+        records += _read_bucket(settings, content)
     except OpsError as error:
         problem = f"; {format_error(error)}"
-    mine = [record for record in records if record.get("server") == server]
-    if any("written" in record for record in mine):
-        # one that was sent from here is the bucket's, or was overwritten there since
-        mine = [record for record in mine if not record.get("sent") or "written" in record]
-    if mine:
-        newest = max(mine, key=lambda record: str(record.get("written") or record.get("at")))
+    newest = _newest([record for record in records if record.get("server") == server])
+    if newest is not None:
         return (
             None
             if newest.get("verified")
@@ -114,20 +105,42 @@ def not_verified(settings: Settings, folder: Path, server: int) -> str | None:
     return f"no db.verify of these revisions is known{problem}"
 
 
+def _newest(records: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The record that counts: the bucket's, by S3's clock, before local ones that were sent."""
+    if any("written" in record for record in records):
+        # a local record that was sent is the bucket's, or was overwritten there since
+        records = [record for record in records if not record.get("sent") or "written" in record]
+    return max(
+        records,
+        key=lambda record: str(record.get("written") or record.get("at")),
+        default=None,
+    )
+
+
 def _is_verdict(record: object) -> bool:
     """Whether a file's content is a record of `db.verify`; that of a torn file is not."""
     return isinstance(record, dict) and isinstance(record.get("server"), int)
 
 
-def stored(settings: Settings, content: str) -> list[Mapping[str, Any]]:
-    """The state bucket's verdicts of this content, one a major version. `written`: when, by S3's
-    clock: that of the machine that verified may be wrong.
+def _read_local(settings: Settings, content: str) -> list[Mapping[str, Any]]:
+    """This checkout's records of this content; unreadable files are left out."""
+    return [
+        record
+        for path in (settings.root / _FOLDER).glob(_file_name(content, "*"))
+        if _is_verdict(record := files.read_json(path))
+    ]
+
+
+def _read_bucket(settings: Settings, content: str) -> list[Mapping[str, Any]]:
+    """The state bucket's records of this content, one per major version.
+
+    `written` is the time by S3's clock: the clock of the machine that verified may be wrong.
     """
     state = settings.environment.state
     if state is None:
         return []
     cloud = session.connect(settings)
-    keys = s3.keys(cloud, state.bucket, prefix(settings) + content, MAJORS)
+    keys = s3.keys(cloud, state.bucket, _prefix(settings) + content, _MOST_VERSIONS)
     read = (s3.read(cloud, state.bucket, key) for key in keys)
     return [
         {**found.document, "written": found.written.astimezone(UTC).isoformat()}

@@ -4,98 +4,79 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.core.text import format_duration
 from ops.tasks.shared import Session, ops_task
 
 if TYPE_CHECKING:
-    from ops.migrations.plan import Direction, MigrationTarget
+    from ops.migrations.migrate import Migration
     from ops.migrations.snapshot import RdsWait
+    from ops.migrations.target import MigrationTarget
+    from ops.postgres.access import Direction
 
 TO = "Target revision ('head', 'base', or an id)."
 ACCEPT_EDIT = "Accept this revision, edited after it was applied without a change of meaning."
-CHANGE = ("plan", "yes", "json", "timeout", "lock_wait")
+MIGRATE_OPTIONS = ("plan", "yes", "json", "timeout", "lock_wait")
+RUN = {"run": "Id of the run, as printed at its start. Default: the active one, else the newest."}
 
 
-def migration_target(session: Session) -> MigrationTarget:
-    from ops.migrations.plan import MigrationTarget
+def _target(session: Session) -> MigrationTarget:
+    from ops.migrations.target import MigrationTarget
 
     return session.held(MigrationTarget.opened(session.settings))
 
 
-def migrate(
+def _lock_wait_s(session: Session) -> float | None:
+    """The value of `--lock-wait`; None if it was not given: the configured one applies."""
+    return session.lock_wait_s() if session.lock_wait else None
+
+
+def _rds_wait(session: Session, default_s: float) -> RdsWait:
+    from ops.migrations.snapshot import RdsWait
+
+    return RdsWait(session.settings.environment.poll, session.timeout_s() or default_s)
+
+
+def _migration(
     session: Session, direction: Direction, to: str | None, accept_edit: str | None
-) -> None:
-    """Plan, print, confirm and run a migration, in either direction."""
-    from ops.core import ui
+) -> Migration:
+    """Plan a migration whose result includes the platform's health before and after it."""
     from ops.health import before_after
-    from ops.migrations import lint as migrations_lint
-    from ops.migrations import plan as flow
-    from ops.migrations.remote import run as migrations_run
+    from ops.migrations.migrate import Migration
+    from ops.migrations.run import RunOptions
+    from ops.migrations.snapshot import SNAPSHOT_S
 
-    asked = flow.RunOptions(session.timeout_s(), lock_wait_s(session), accept_edit)
-    here = migration_target(session)
-    planned = flow.plan(here, direction, to)
-    ahead = migrations_lint.review_revisions(here, planned)
-    if session.plan:
-        text = "\n".join(filter(None, [planned.as_text(), ahead.as_text(), planned.costs()]))
-        session.report(
-            {**planned.as_document(), **ahead.as_document()},
-            f"{text}\n\n{planned.as_sql()}".strip("\n"),
-        )
-        return
-    if planned.steps:
-        ui.progress(planned.as_text())
-        ui.progress(ahead.as_text())
-        migrations_lint.refuse_blocking(here, ahead.found)
-        flow.confirm_plan(here, planned, yes=session.yes)
-    if planned.snapshot:
-        from ops.migrations import snapshot as migrations_snapshot
-
-        migrations_snapshot.take(
-            session.settings,
-            f"before {planned.to}",
-            wait_policy(session, migrations_snapshot.SNAPSHOT_S),
-        )
-    enabled = (
-        bool(planned.steps) and here.door.mode != "local"
-    )  # a developer's own database has no platform around it
-    with before_after.before_and_after(
-        session.settings, f"db.{direction} to {planned.to}", enabled=enabled
-    ) as around:
-        done = migrations_run.run(here, planned, asked)
-    session.report(
-        {**done.as_document(), "health": around.as_document()},
-        "\n".join([done.as_text(), *around.lines()]),
+    return Migration.planned(
+        _target(session),
+        direction,
+        to,
+        RunOptions(session.timeout_s(), _lock_wait_s(session), accept_edit),
+        _rds_wait(session, SNAPSHOT_S),
+        lambda title, enabled: before_after.before_and_after(
+            session.settings, title, enabled=enabled
+        ),
     )
 
 
-@ops_task(options=CHANGE, help={"to": f"{TO} Default: head.", "accept_edit": ACCEPT_EDIT})
+@ops_task(options=MIGRATE_OPTIONS, help={"to": f"{TO} Default: head.", "accept_edit": ACCEPT_EDIT})
 def upgrade(session: Session, to: str | None = None, accept_edit: str | None = None) -> None:
     """Upgrade the database's schema to the newest revision, one transaction per revision."""
-    migrate(session, "upgrade", to, accept_edit)
+    session.carry_out(_migration(session, "upgrade", to, accept_edit))
 
 
 @ops_task(
-    options=CHANGE, help={"to": f"{TO} Default: the previous revision.", "accept_edit": ACCEPT_EDIT}
+    options=MIGRATE_OPTIONS,
+    help={"to": f"{TO} Default: the previous revision.", "accept_edit": ACCEPT_EDIT},
 )
 def downgrade(session: Session, to: str | None = None, accept_edit: str | None = None) -> None:
     """Downgrade the schema, after listing the tables, columns and rows that are lost."""
-    migrate(session, "downgrade", to, accept_edit)
+    session.carry_out(_migration(session, "downgrade", to, accept_edit))
 
 
 @ops_task(options=("json",))
 def current(session: Session) -> None:
     """Show the database's revision, pending revisions, and schema drift (exit code 1)."""
-    from ops.migrations import drift as migrations_drift
-    from ops.migrations import plan as flow
+    from ops.migrations import drift as flow
 
-    here = migration_target(session)
-    found = flow.revision_status(here)
-    drift = migrations_drift.drift(here, found.revision)
-    session.report(
-        found.as_document() | drift.as_document(), f"{found.as_text()}\n{drift.as_text()}"
-    )
-    session.leave(1 if drift.drifted else 0)
+    session.report(flow.current(_target(session)))
 
 
 @ops_task(
@@ -107,31 +88,17 @@ def adopt(session: Session, to: str | None = None) -> None:
 
     Otherwise print the differences.
     """
-    from ops.core import ui
-    from ops.migrations import adopt as flow
+    from ops.migrations.adopt import Adoption
 
-    here = migration_target(session)
-    found = flow.plan_adoption(here, to)
-    for line in found.lines():
-        ui.progress(line)
-    if found.same and not session.plan:
-        found = flow.adopt(here, found, lock_wait_s(session), yes=session.yes)
-    session.report(
-        found.as_document(),
-        found.sql
-        or (f"recorded {found.revision}" if found.run else f"would record {found.revision}"),
-    )
-    session.leave(0 if found.same else 3)
+    session.carry_out(Adoption.planned(_target(session), to, _lock_wait_s(session)))
 
 
 @ops_task(options=("json",))
 def pending(session: Session) -> None:
     """Show the revisions not yet applied to this database, oldest first."""
-    from ops.migrations import plan as flow
+    from ops.migrations import status as flow
 
-    found = flow.revision_status(migration_target(session)).pending
-    text = "\n".join(str(each) for each in found) or "nothing is pending"
-    session.report({"pending": [each.as_document() for each in found]}, text)
+    session.report(flow.pending(_target(session)))
 
 
 @ops_task(options=("json",), help={"limit": "How many runs to show."})
@@ -140,13 +107,9 @@ def history(session: Session, limit: int = 20) -> None:
 
     Failed and killed runs are included.
     """
-    from ops.migrations import plan as flow
+    from ops.migrations import status as flow
 
-    runs = flow.history(migration_target(session), limit)
-    session.report(
-        {"runs": runs},
-        "\n".join(flow.describe_status(each) for each in runs) or "nothing was migrated from here",
-    )
+    session.report(flow.history(_target(session), limit))
 
 
 @ops_task(
@@ -160,19 +123,8 @@ def sql(session: Session, to: str | None = None, downgrade: bool = False) -> Non
     """Print the SQL that db.upgrade (or db.downgrade) would run; nothing is changed."""
     from ops.migrations import plan as flow
 
-    planned = flow.plan(migration_target(session), "downgrade" if downgrade else "upgrade", to)
-    session.report(planned.as_document(), planned.as_sql())
-
-
-def lock_wait_s(session: Session) -> float | None:
-    """The value of `--lock-wait`; None if it was not given: the configured one applies."""
-    return session.lock_wait_s() if session.lock_wait else None
-
-
-def wait_policy(session: Session, longest: float) -> RdsWait:
-    from ops.migrations.snapshot import RdsWait
-
-    return RdsWait(session.settings.environment.poll, session.timeout_s() or longest)
+    direction: Direction = "downgrade" if downgrade else "upgrade"
+    session.report(flow.plan_migration(_target(session), direction, to))
 
 
 @ops_task(
@@ -181,42 +133,26 @@ def wait_policy(session: Session, longest: float) -> RdsWait:
 )
 def snapshot(session: Session, name: str | None = None) -> None:
     """Take an RDS snapshot of the database, and wait until it is available."""
-    from ops.migrations import snapshot as flow
+    from ops.migrations.snapshot import SNAPSHOT_S, InstanceSnapshot
 
-    if session.plan:
-        planned = flow.planned(session.settings, "snapshot")
-        session.report(planned, planned["plan"][0]["says"])
-        return
-    taken = flow.take(session.settings, "manual", wait_policy(session, flow.SNAPSHOT_S), name)
-    session.report(taken.as_document(), f"snapshot {taken.name}")
+    wait = _rds_wait(session, SNAPSHOT_S)
+    session.carry_out(InstanceSnapshot.planned(session.settings, wait, name))
 
 
 @ops_task(options=("plan", "json", "timeout"))
 def start(session: Session) -> None:
     """Start the RDS instance if it is stopped, and wait until it is available."""
-    from ops.migrations import snapshot as flow
+    from ops.migrations.snapshot import START_S, InstanceStart
 
-    if session.plan:
-        planned = flow.planned(session.settings, "start")
-        session.report(
-            planned,
-            "\n".join(step["says"] for step in planned["plan"])
-            or f"{planned['instance']} is available",
-        )
-        return
-    found = flow.started(session.settings, wait_policy(session, flow.START_S))
-    session.report(found, f"{found['instance']} was {found['before']}, is {found['status']}")
+    session.carry_out(InstanceStart.planned(session.settings, _rds_wait(session, START_S)))
 
 
 @ops_task(options=("json",))
 def ping(session: Session) -> None:
     """Connect to the database and SELECT 1."""
-    from ops.migrations import plan as flow
+    from ops.migrations import status as flow
 
-    found = flow.ping(migration_target(session))
-    took = format_duration(found["took_s"])
-    text = f"{found['database']} answers in {took}: PostgreSQL {found['server']}"
-    session.report(found, f"{text}, {found['tls'] or 'without TLS'}, as {found['user']}")
+    session.report(flow.ping(_target(session)))
 
 
 @ops_task(
@@ -235,12 +171,7 @@ def revision(
     """Write a new revision after the newest one, with upgrade and downgrade to be filled in."""
     from ops.migrations.authoring import new_revision as flow
 
-    files = flow.write(session.settings, message, from_sql, autogenerate)
-    nothing = "nothing to write: the newest revision has all that the metadata has"
-    session.report(
-        {"files": [str(file) for file in files]},
-        "\n".join(f"wrote {file}" for file in files) or nothing,
-    )
+    session.report(flow.write_revision(session.settings, message, from_sql, autogenerate))
 
 
 @ops_task(
@@ -257,16 +188,11 @@ def verify(session: Session, on_server: bool = False, postgres_version: int = 0)
     """
     from ops.migrations import verify as flow
 
-    found = (
-        flow.verify_on_server(migration_target(session))
+    session.report(
+        flow.verify_on_server(_target(session))
         if on_server
         else flow.verify(session.settings, postgres_version or None)
     )
-    session.report(found.as_document(), found.as_text().splitlines()[-1])
-    session.leave(0 if found.well else 1)
-
-
-RUN = {"run": "Id of the run, as printed at its start. Default: the active one, else the newest."}
 
 
 @ops_task(options=("json",), help=RUN)
@@ -274,8 +200,7 @@ def attach(session: Session, run: str = "latest") -> None:
     """Attach to a migration on the bastion: print its whole log, then its result."""
     from ops.migrations.remote import run as flow
 
-    done = flow.attach(migration_target(session), run)
-    session.report(done.as_document(), done.as_text())
+    session.report(flow.attach(_target(session), run))
 
 
 @ops_task(options=("json",), help=RUN)
@@ -283,8 +208,7 @@ def cancel(session: Session, run: str = "latest") -> None:
     """Interrupt a migration on the bastion; the running revision is rolled back."""
     from ops.migrations.remote import run as flow
 
-    found = flow.cancel(migration_target(session), run)
-    session.report(found, found["said"])
+    session.report(flow.cancel(_target(session), run))
 
 
 @ops_task(options=("json", "timeout"))
@@ -295,8 +219,7 @@ def tunnel(session: Session) -> None:
     """
     from ops.migrations import tunnel as flow
 
-    opened = flow.open_tunnel(migration_target(session))
-    session.report(opened.as_document(), opened.as_text())
+    session.report(flow.open_tunnel(_target(session)))
     flow.wait(session.timeout_s())
 
 
@@ -305,6 +228,4 @@ def lint(session: Session, revision: str | None = None) -> None:
     """Lint the SQL of the revisions (squawk and our own rules); exit code 1 if one is blocked."""
     from ops.migrations import lint as flow
 
-    found = flow.lint_project(session.settings, revision)
-    session.report(found.as_document(), found.as_text())
-    session.leave(1 if found.blocking else 0)
+    session.report(flow.lint_project(session.settings, revision))

@@ -20,6 +20,7 @@ CONVERTED = (
     "ecs",
     "health",
     "http",
+    "migrations",
     "platform",
     "preflight",
     "sandbox",

@@ -13,6 +13,8 @@ import pytest
 
 from ops.core.config.settings import Settings
 from ops.migrations import plan as flow
+from ops.migrations.run import RunOptions, run_from_here
+from ops.migrations.target import MigrationTarget
 from ops.postgres import access
 from ops.sandbox.database import Server
 from tests.migrator.migrating import QUICK, Project, served
@@ -33,29 +35,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @dataclass
 class Here:
     project: Project
-    place: flow.MigrationTarget
+    target: MigrationTarget
 
     def go(
         self, direction: Any = "upgrade", to: str | None = None, *, yes: bool = True
     ) -> dict[str, Any]:
-        planned = flow.plan(self.place, direction, to)
-        if planned.steps:
-            flow.confirm_plan(self.place, planned, yes=yes)
-        return flow.run(
-            self.place, planned, flow.RunOptions(), self.project.said.append
-        ).as_document()
+        planned = flow.plan_migration(self.target, direction, to)
+        if planned.revisions:
+            flow.confirm(self.target, planned, yes=yes)
+        return run_from_here(self.target, planned, RunOptions(), self.project.said.append).document
 
 
 @pytest.fixture
 def here(server: Server, tmp_path: Path) -> Here:
     project = Project.make(server, tmp_path / "alembic")
     settings = Settings(name="here", root=tmp_path, environment=PLACE)
-    return Here(
-        project, flow.MigrationTarget(settings, access.DatabaseAccess(project.target, QUICK))
-    )
+    return Here(project, MigrationTarget(settings, access.DatabaseAccess(project.target, QUICK)))
 
 
-def protected(here: Here) -> flow.MigrationTarget:
+def protected(here: Here) -> MigrationTarget:
     """The same database in an environment that is protected."""
     settings = Settings(name="prod", root=Path(), environment={**PLACE, "protected": True})
-    return flow.MigrationTarget(settings, here.place.door)
+    return MigrationTarget(settings, here.target.database)

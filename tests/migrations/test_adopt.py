@@ -10,7 +10,9 @@ from dataclasses import replace
 import pytest
 
 from ops.core.errors import Refused
-from ops.migrations import adopt, drift, plan
+from ops.migrations import adopt, drift
+from ops.migrations.status import history
+from ops.migrations.target import MigrationTarget
 from tests.migrations.project import Here, here, protected, server
 from tests.migrator.migrating import ROOT
 
@@ -76,6 +78,13 @@ INSERT INTO migration_history (name, executed_at) VALUES ('001_create_projects.s
 """
 
 
+def record(target: MigrationTarget, found: adopt.Comparison, *, yes: bool) -> adopt.Comparison:
+    """Confirm and apply the adoption of a revision that was found."""
+    adoption = adopt.Adoption(target, found)
+    adoption.confirm(yes=yes)
+    return adoption.apply()
+
+
 def own_revisions(here: Here) -> None:
     for file in (ROOT / "alembic" / "versions").glob("000[12]_*.py"):
         shutil.copy(file, here.project.folder / "versions" / file.name)
@@ -93,19 +102,22 @@ def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(
     made, differences = ORIGINS[origin]
     here.project.ask(f"{made};{legacy}")
     here.project.ask("INSERT INTO projects (title, description) VALUES ('mine', 'x')")
-    found = adopt.plan_adoption(here.place, None, here.project.said.append)
-    assert found.as_document()["differences"] == differences and found.revision == "0001"
+    found = adopt.compare(here.target, None, here.project.said.append)
+    assert found.document["differences"] == differences and found.revision == "0001"
     assert here.project.ask("SELECT to_regclass('alembic_version')") == [(None,)], (
         "looking changes nothing"
     )
     if differences:
         here.project.ask(found.sql)
-        found = adopt.plan_adoption(here.place, None, here.project.said.append)
+        found = adopt.compare(here.target, None, here.project.said.append)
     assert found.same and found.equals == ("0002",) and found.sql == ""
-    done = adopt.adopt(here.place, found, None, yes=False)
-    assert done.as_document()["adopted"] and here.project.at() == ["0001"]
-    assert drift.drift(here.place, "0001").as_document() == {"drift": [], "drift_unknown": None}
-    runs = plan.history(here.place, 5)
+    done = record(here.target, found, yes=False)
+    assert done.document["adopted"] and here.project.at() == ["0001"]
+    assert drift.read_drift(here.target, "0001").as_document() == {
+        "drift": [],
+        "drift_unknown": None,
+    }
+    runs = history(here.target, 5).runs
     assert [(run["verb"], run["result"], run["to"]) for run in runs] == [
         ("db.adopt", "done", "0001")
     ]
@@ -119,7 +131,7 @@ def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(
     if legacy:
         assert len(here.project.ask("SELECT 1 FROM migration_history")) == 2
     with pytest.raises(Refused, match="is at 0002 already"):
-        adopt.plan_adoption(here.place, None)
+        adopt.compare(here.target, None)
 
 
 def test_what_changed_after_the_look_is_not_adopted(here: Here) -> None:
@@ -128,10 +140,10 @@ def test_what_changed_after_the_look_is_not_adopted(here: Here) -> None:
     """
     own_revisions(here)
     here.project.ask(ORIGINS["SQL"][0])
-    found = adopt.plan_adoption(here.place, None)
+    found = adopt.compare(here.target, None)
     here.project.ask("ALTER TABLE projects ADD COLUMN late text")
     with pytest.raises(Refused) as problem:
-        adopt.adopt(here.place, found, None, yes=True)
+        record(here.target, found, yes=True)
     assert "changed it since" in problem.value.why
     assert here.project.ask("SELECT to_regclass('alembic_version')") == [(None,)]
 
@@ -140,13 +152,13 @@ def test_an_empty_database_and_a_protected_one(here: Here) -> None:
     """Nothing to adopt is said with what to type; a protected environment's name must be typed."""
     own_revisions(here)
     with pytest.raises(Refused, match="adoption of") as problem:
-        adopt.plan_adoption(here.place, None)
-    assert problem.value.next == "inv db.upgrade makes them"
+        adopt.compare(here.target, None)
+    assert problem.value.next == "create them: inv db.upgrade"
     here.project.ask(ORIGINS["SQL"][0])
-    found = adopt.plan_adoption(here.place, "0002")
+    found = adopt.compare(here.target, "0002")
     with pytest.raises(Refused, match="record 0002"):
-        adopt.adopt(protected(here), found, None, yes=False)
-    assert adopt.adopt(protected(here), found, None, yes=True).run and here.project.at() == ["0002"]
+        record(protected(here), found, yes=False)
+    assert record(protected(here), found, yes=True).run and here.project.at() == ["0002"]
 
 
 def test_drift_is_named_and_the_replay_is_kept(here: Here) -> None:
@@ -159,7 +171,7 @@ def test_drift_is_named_and_the_replay_is_kept(here: Here) -> None:
         "CREATE INDEX i ON t (m)",
     )
     here.go()
-    assert drift.drift(here.place, "0001", here.project.said.append).differences == ()
+    assert drift.read_drift(here.target, "0001", here.project.said.append).differences == ()
     assert any("replaying 1 revision on a scratch PostgreSQL" in line for line in here.project.said)
     here.project.ask("ALTER TABLE t ADD COLUMN x int")
     here.project.ask(
@@ -167,7 +179,7 @@ def test_drift_is_named_and_the_replay_is_kept(here: Here) -> None:
         "NULL; CREATE TABLE own (id serial)"
     )
     here.project.said.clear()
-    found = drift.drift(here.place, "0001", here.project.said.append)
+    found = drift.read_drift(here.target, "0001", here.project.said.append)
     assert here.project.said == [] and found.drifted
     assert set(found.differences or ()) == {
         "+ COLUMN public.t.x",
@@ -176,7 +188,7 @@ def test_drift_is_named_and_the_replay_is_kept(here: Here) -> None:
         "~ COLUMN public.t.m: NOT NULL is true, not false",
         "+ TABLE public.own",
     }
-    shutil.rmtree(here.place.settings.root / ".ops" / "replays")
-    gone = replace(here.place, door=here.place.door.named("no_such_database"))
-    unknown = drift.drift(gone, "0001").as_document()
+    shutil.rmtree(here.target.settings.root / ".ops" / "replays")
+    gone = replace(here.target, database=here.target.database.named("no_such_database"))
+    unknown = drift.read_drift(gone, "0001").as_document()
     assert unknown["drift"] is None and "no_such_database" in unknown["drift_unknown"]

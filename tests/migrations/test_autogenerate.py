@@ -52,7 +52,7 @@ def test_what_the_metadata_has_more_is_written_both_ways(here: Here, tmp_path: P
     here.project.write("0001", table, "DROP TABLE people")
     (tmp_path / "models_of_people.py").write_text(MODELS)
     place = settings(tmp_path, "models_of_people:metadata")
-    (file,) = new_revision.write(place, "Moods and visits", autogenerate=True)
+    (file,) = new_revision.write_revision(place, "Moods and visits", autogenerate=True).files
     text = (tmp_path / file).read_text()
     assert (
         file.name == "0002_moods_and_visits.py"
@@ -78,9 +78,9 @@ def test_what_the_metadata_has_more_is_written_both_ways(here: Here, tmp_path: P
     )
     assert checked.returncode == 0, checked.stdout
     found = verify.verify(place)
-    assert found.well, found.as_text()
+    assert found.ok, found.document
     assert lint.lint_project(place, "0002").problems is not None
-    assert new_revision.write(place, "Again", autogenerate=True) == ()
+    assert new_revision.write_revision(place, "Again", autogenerate=True).files == ()
 
 
 def test_what_the_metadata_has_no_more_is_taken_away(here: Here, tmp_path: Path) -> None:
@@ -97,16 +97,18 @@ def test_what_the_metadata_has_no_more_is_taken_away(here: Here, tmp_path: Path)
         "sa.BigInteger, primary_key=True), {})\n"
     )
     (tmp_path / "models_without.py").write_text(columns.format('sa.Column("kept", sa.String(10))'))
-    (file,) = new_revision.write(
+    (file,) = new_revision.write_revision(
         settings(tmp_path, "models_without:m"), "Drop the old", autogenerate=True
-    )
+    ).files
     assert (
         'phase = "contract"' in (tmp_path / file).read_text()
-        and verify.verify(settings(tmp_path, None)).well
+        and verify.verify(settings(tmp_path, None)).ok
     )
     (tmp_path / file).unlink()
     (tmp_path / "models_other.py").write_text(columns.format('sa.Column("new", sa.Text)'))
-    (file,) = new_revision.write(settings(tmp_path, "models_other:m"), "Both", autogenerate=True)
+    (file,) = new_revision.write_revision(
+        settings(tmp_path, "models_other:m"), "Both", autogenerate=True
+    ).files
     assert 'phase = ""' in (tmp_path / file).read_text()
 
 
@@ -114,13 +116,13 @@ def test_what_the_metadata_has_no_more_is_taken_away(here: Here, tmp_path: Path)
     ("named", "given", "says"),
     [
         (None, {}, "environments.here.database.metadata is missing"),
-        ("models", {}, "there is no module:attribute in it"),
+        ("models", {}, "it is not of the form module:attribute"),
         ("no_such_module:metadata", {}, "no_such_module"),
-        ("json:dumps", {}, "it is no SQLAlchemy MetaData"),
+        ("json:dumps", {}, "it is not a SQLAlchemy MetaData"),
         ("json:nothing", {}, "nothing"),
         ("models_that_exit:metadata", {}, "SystemExit: 0 (models_that_exit.py, line 2)"),
         ("json:dumps", {"from_sql": "x.sql"}, "a revision is written from one of them"),
-        ("json:dumps", {"message": " "}, "a revision says what it does"),
+        ("json:dumps", {"message": " "}, "a revision needs a description"),
     ],
 )
 def test_a_metadata_that_is_none_is_a_mistake_in_the_configuration(
@@ -129,7 +131,7 @@ def test_a_metadata_that_is_none_is_a_mistake_in_the_configuration(
     """Three lines, exit 2, and no file."""
     (tmp_path / "models_that_exit.py").write_text("import sys\nsys.exit(0)\n")
     with pytest.raises(ConfigError) as problem:
-        new_revision.write(
+        new_revision.write_revision(
             settings(tmp_path, named), **{"message": "x", "autogenerate": True, **given}
         )
     assert says in f"{problem.value.what} {problem.value.why}"

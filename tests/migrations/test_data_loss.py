@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.migrations.rules.data_loss import created_meanwhile, losses, may_drop, renamed
+from ops.migrations.rules.data_loss import created_by_plan, losses, may_drop, renamed_to
 from ops.migrations.rules.dump_diff import differences
 from ops.migrator.revisions.sql_tokens import controls_transactions, psql_command, statements
 
@@ -59,7 +59,7 @@ def test_what_is_dropped_is_found(sql: str, found: dict[str, str]) -> None:
     """Tables, columns and rows with the question that counts them; functions, comments and strings
     are none.
     """
-    assert {loss.what: loss.question for loss in losses("1", statements(sql))} == found
+    assert {loss.what: loss.query for loss in losses("1", statements(sql))} == found
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_what_is_dropped_is_found(sql: str, found: dict[str, str]) -> None:
 def test_what_cannot_be_read_is_never_nothing(sql: str) -> None:
     """Code and cascades are a loss of unknown size, so they are asked about."""
     (loss,) = losses("1", statements(sql))
-    assert loss.rows is None and loss.matters and "unknown number" in loss.as_text()
+    assert loss.rows is None and loss.loses_rows and "unknown number" in loss.as_text()
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_the_plan_makes_itself_is_told_from_what_it_renames() -> None:
     """A table that is not there yet holds nothing, unless it is one that is there by another name;
     most SQL has no suspect word at all.
     """
-    names = renamed(
+    names = renamed_to(
         statements(
             'ALTER TABLE a RENAME TO b; ALTER TABLE ONLY t RENAME COLUMN x TO "Y"; ALTER '
             "TABLE t SET SCHEMA old"
@@ -115,7 +115,7 @@ def test_what_the_plan_makes_itself_is_told_from_what_it_renames() -> None:
         ("DROP TABLE old.t", False),
     ):
         (loss,) = losses("1", statements(sql))
-        assert may_drop(sql) and created_meanwhile(loss, names) is made
+        assert may_drop(sql) and created_by_plan(loss, names) is made
     assert not may_drop(
         "-- Running upgrade 1 -> 2\nCREATE TABLE a (id bigint); UPDATE alembic_version SET "
         "version_num='2'"
@@ -125,8 +125,8 @@ def test_what_the_plan_makes_itself_is_told_from_what_it_renames() -> None:
 def test_a_revision_that_cannot_be_printed_is_a_loss_of_unknown_size() -> None:
     """A downgrade of Python that reads the database first."""
     (loss,) = losses("0007", (), "AttributeError: no connection")
-    assert loss.matters and "0007" in loss.as_text()
-    assert not loss.counted(0).matters and "1 row" in loss.counted(1).as_text()
+    assert loss.loses_rows and "0007" in loss.as_text()
+    assert not loss.with_rows(0).loses_rows and "1 row" in loss.with_rows(1).as_text()
 
 
 def test_statements_are_told_apart() -> None:

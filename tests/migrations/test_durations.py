@@ -9,13 +9,13 @@ import pytest
 from ops.migrations.rules.durations import (
     MB,
     Rate,
-    describe_estimate,
+    bytes_by_work,
     estimate,
+    format_total,
     rates,
-    weights,
     worth_measuring,
 )
-from ops.migrations.rules.statements import parsed
+from ops.migrations.rules.statements import parse
 from ops.migrations.rules.table_locks import locks
 
 GB = 1024 * MB
@@ -35,7 +35,7 @@ def test_what_there_is_to_do(sql: str, weight: Mapping[str, int | None]) -> None
     """Bytes of the tables that are read or written as a whole; of a table whose size is not known,
     nothing is made up.
     """
-    assert weights(locks("7", parsed(sql)), {"big": GB, "small": MB}) == weight
+    assert bytes_by_work(locks("7", parse(sql)), {"big": GB, "small": MB}) == weight
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,9 @@ def test_all_of_them_in_a_line() -> None:
             ("3", {}, "a DO block"),
         )
     )
+    assert format_total([quick]) == "expected duration: less than a second, and waiting for locks"
+    assert format_total([quick, slow]) == "expected duration: about 51 min, and waiting for locks"
     assert (
-        describe_estimate([quick]) == "expected duration: less than a second, and waiting for locks"
-    )
-    assert (
-        describe_estimate([quick, slow]) == "expected duration: about 51 min, and waiting for locks"
-    )
-    assert (
-        describe_estimate([slow, dark]).endswith("; without 3, which nobody can tell")
-        and describe_estimate([dark]) == "expected duration: not known"
+        format_total([slow, dark]).endswith("; without 3, whose duration is unknown")
+        and format_total([dark]) == "expected duration: unknown"
     )

@@ -31,12 +31,12 @@ def test_a_legacy_file_is_wrapped_as_it_is(here: Here, tmp_path: Path, own: bool
     here.project.write("0001", "CREATE TABLE a (t text)", "DROP TABLE a")
     legacy = tmp_path / "002.sql"
     legacy.write_text(f"BEGIN;\n{LEGACY}COMMIT;\n" if own else LEGACY)
-    made, beside = revision_file.write(here.project.folder, "Seed it", legacy)
+    made, beside = revision_file.write_files(here.project.folder, "Seed it", legacy)
     assert made.name == "0002_seed_it.py" and beside.read_bytes() == legacy.read_bytes()
-    planned = flow.plan(here.place, "upgrade", None)
-    assert LEGACY in planned.as_sql() and [
-        each.rule for each in lint.review_plan(planned).blocking
-    ] == ["missing-downgrade"]
+    planned = flow.plan_migration(here.target, "upgrade", None)
+    assert LEGACY in planned.text and [each.rule for each in lint.lint_plan(planned).blocking] == [
+        "missing-downgrade"
+    ]
     here.go()
     assert here.project.ask("SELECT t, f() FROM a") == [("100% :sure", "%s :x")]
     with pytest.raises(Refused, match="0002 has no downgrade"):
@@ -58,7 +58,7 @@ def test_a_legacy_file_that_fails_leaves_nothing(here: Here, tmp_path: Path, own
         + "INSERT INTO a VALUES ('x'); SELECT 1/0;"
         + ("COMMIT;" if own else "")
     )
-    revision_file.write(here.project.folder, "Seed it", legacy)
+    revision_file.write_files(here.project.folder, "Seed it", legacy)
     with pytest.raises(OpsError, match="division by zero"):
         here.go()
     assert here.project.at() == ["0001"] and here.project.ask("SELECT count(*) FROM a") == [(0,)]
@@ -77,7 +77,7 @@ def test_what_cannot_be_wrapped_is_refused(here: Here, tmp_path: Path, sql: str,
     legacy = tmp_path / "x.sql"
     legacy.write_text(sql)
     with pytest.raises(Refused, match=word):
-        revision_file.write(here.project.folder, "Try", legacy)
+        revision_file.write_files(here.project.folder, "Try", legacy)
     assert list((here.project.folder / "versions").glob("*")) == []
 
 
@@ -85,8 +85,8 @@ def test_a_new_revision_has_both_directions_to_be_written(here: Here) -> None:
     """Upgrade and downgrade raise until somebody has written them; the file passes the house's
     linter.
     """
-    (first,) = revision_file.write(here.project.folder, "Add tags", None)
-    (second,) = revision_file.write(here.project.folder, "Add more", None)
+    (first,) = revision_file.write_files(here.project.folder, "Add tags", None)
+    (second,) = revision_file.write_files(here.project.folder, "Add more", None)
     assert (first.name, second.name) == ("0001_add_tags.py", "0002_add_more.py")
     config = str(Path(__file__).resolve().parents[2] / "pyproject.toml")
     checked = subprocess.run(
@@ -97,5 +97,5 @@ def test_a_new_revision_has_both_directions_to_be_written(here: Here) -> None:
     assert checked.returncode == 0, checked.stdout
     with pytest.raises(Refused, match="0001 has no upgrade"):
         here.go()
-    with pytest.raises(ConfigError, match="says what it does"):
-        revision_file.write(here.project.folder, " ", None)
+    with pytest.raises(ConfigError, match="needs a description"):
+        revision_file.write_files(here.project.folder, " ", None)

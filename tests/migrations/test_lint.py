@@ -33,12 +33,12 @@ def two(here: Here) -> Path:
 
 def test_a_blocking_finding_stops_a_protected_environment(here: Here, two: Path) -> None:
     """Exit 3, the finding, and the waiver to write; an unprotected one is only told."""
-    planned = plan.plan(here.place, "upgrade", None)
-    found = lint.review_plan(planned)
+    planned = plan.plan_migration(here.target, "upgrade", None)
+    found = lint.lint_plan(planned)
     assert [each.rule for each in found.blocking] == ["ban-drop-column"] and found.blocking[
         0
     ].sql == DROP + ";"
-    lint.refuse_blocking(here.place, found)
+    lint.refuse_blocking(here.target, found)
     with pytest.raises(Refused) as refused:
         lint.refuse_blocking(protected(here), found)
     assert "0002" in refused.value.why and 'waive = {"ban-drop-column"' in refused.value.next
@@ -51,8 +51,8 @@ def test_a_waiver_with_a_reason_lets_it_through(here: Here, two: Path) -> None:
     here.go()
     declare(two, 'waive = {"ban-drop-column": "no code has read it since 1.4"}')
     here.go("downgrade")
-    found = lint.review_plan(plan.plan(here.place, "upgrade", None))
-    assert not found.blocking and "waived: no code has read it" in found.as_text()
+    found = lint.lint_plan(plan.plan_migration(here.target, "upgrade", None))
+    assert not found.blocking and "waived: no code has read it" in found.text
     lint.refuse_blocking(protected(here), found)
     assert [each["revision"] for each in here.go()["applied"]] == ["0002"]
 
@@ -64,15 +64,15 @@ def test_a_waiver_without_a_reason_is_an_error(here: Here, two: Path, text: str)
     """Three lines that say what to write."""
     declare(two, text)
     with pytest.raises(ConfigError, match="revision 0002"):
-        lint.review_plan(plan.plan(here.place, "upgrade", None))
+        lint.lint_plan(plan.plan_migration(here.target, "upgrade", None))
 
 
 def test_the_locks_and_sizes_are_said_before(here: Here, two: Path) -> None:
     """The table with its lock and its size as the database knows it; after a run, how long it
     took.
     """
-    planned = plan.plan(here.place, "upgrade", None)
-    (lock,) = forecast.expected(here.place, planned).as_document()["locks"]
+    planned = plan.plan_migration(here.target, "upgrade", None)
+    (lock,) = forecast.forecast(here.target, planned).as_document()["locks"]
     assert (lock["table"], lock["mode"], lock["blocks"]) == (
         "one",
         "ACCESS EXCLUSIVE",
@@ -81,16 +81,18 @@ def test_the_locks_and_sizes_are_said_before(here: Here, two: Path) -> None:
     assert lock["bytes"] is not None
     here.go()
     here.go("downgrade")
-    again = forecast.expected(here.place, plan.plan(here.place, "upgrade", None)).as_document()
+    again = forecast.forecast(
+        here.target, plan.plan_migration(here.target, "upgrade", None)
+    ).as_document()
     assert list(again["took_before_s"]) == ["0002"]
-    unreachable = replace(here.place, door=here.place.door.named("none"))
-    assert forecast.expected(unreachable, planned).sizes == {}
+    unreachable = replace(here.target, database=here.target.database.named("none"))
+    assert forecast.forecast(unreachable, planned).sizes == {}
 
 
 def test_a_missing_way_back_stops_a_protected_environment(here: Here, two: Path) -> None:
     """As db.lint has it, an upgrade has it too: exit 3 before anything is done."""
     here.project.write("0002", "SELECT 1", "    raise NotImplementedError")
-    found = lint.review_plan(plan.plan(here.place, "upgrade", None))
+    found = lint.lint_plan(plan.plan_migration(here.target, "upgrade", None))
     assert [(each.revision, each.rule) for each in found.blocking] == [
         ("0002", "missing-downgrade")
     ]
@@ -106,12 +108,12 @@ def test_how_long_it_will_take_is_said_with_its_reason(here: Here) -> None:
     here.project.write("0001", f"CREATE TABLE one (id bigint, b text); {rows}")
     here.project.write("0002", "CREATE INDEX by_b ON one (id)", "DROP INDEX by_b")
     here.project.write("0003", "ALTER TABLE one ADD COLUMN c uuid DEFAULT gen_random_uuid()")
-    fresh = forecast.expected(here.place, plan.plan(here.place, "upgrade", None))
+    fresh = forecast.forecast(here.target, plan.plan_migration(here.target, "upgrade", None))
     assert fresh.locks == () and fresh.as_document()["expected_s"] == 0
     here.go(to="0002")
     here.project.ask("ANALYZE one")
-    planned = plan.plan(here.place, "upgrade", None)
-    (guess,) = forecast.expected(here.place, planned).estimates
+    planned = plan.plan_migration(here.target, "upgrade", None)
+    (guess,) = forecast.forecast(here.target, planned).estimates
     assert (
         guess.source == "assumed"
         and guess.seconds
@@ -120,13 +122,15 @@ def test_how_long_it_will_take_is_said_with_its_reason(here: Here) -> None:
     here.project.ask("UPDATE ops_migrations.steps SET took_s = 5 WHERE revision = '0002'")
     here.project.write("0004", "CREATE INDEX again ON one (b)")
     here.project.write("0005", "DO $$ BEGIN NULL; END $$")
-    text = forecast.expected(here.place, plan.plan(here.place, "upgrade", None)).as_text()
+    text = forecast.forecast(
+        here.target, plan.plan_migration(here.target, "upgrade", None)
+    ).as_text()
     assert (
         "MB/s, as 0002 did here" in text
         and "one (blocks writes), reads the whole table: 40000 rows, " in text
     )
-    assert "0005 runs a DO block: what it locks is not known" in text and text.endswith(
-        "without 0005, which nobody can tell"
+    assert "0005 runs a DO block: its locks are unknown" in text and text.endswith(
+        "without 0005, whose duration is unknown"
     )
 
 
@@ -134,9 +138,9 @@ def test_a_dropped_index_is_told_with_its_table(here: Here, two: Path) -> None:
     """The lock is on the table, which only the database knows."""
     here.project.ask("CREATE INDEX i ON one (id)")
     two.write_text(two.read_text().replace(DROP, "DROP INDEX i"))
-    (lock,) = forecast.expected(here.place, plan.plan(here.place, "upgrade", None)).as_document()[
-        "locks"
-    ]
+    (lock,) = forecast.forecast(
+        here.target, plan.plan_migration(here.target, "upgrade", None)
+    ).as_document()["locks"]
     assert (lock["table"], lock["mode"], lock["index"]) == (
         "one",
         "ACCESS EXCLUSIVE",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ops.migrations.rules.lint import LintProblem, RevisionScript, problems, texts
+from ops.migrations.rules.lint import LintProblem, RevisionScript, format_problems, problems
 
 WARNED = LintProblem(
     "0007",
@@ -123,7 +123,7 @@ def test_an_expand_revision_takes_nothing_away() -> None:
 
 def test_a_revision_without_a_way_back_blocks() -> None:
     """Its downgrade raises NotImplementedError, as the template does until it is written."""
-    assert rules(RevisionScript("0007", "SELECT 1", back="NotImplementedError: ")) == [
+    assert rules(RevisionScript("0007", "SELECT 1", downgrade_problem="NotImplementedError: ")) == [
         ("missing-downgrade", "error", False)
     ]
 
@@ -134,7 +134,7 @@ def test_a_revision_that_nobody_has_written_yet_says_that_and_no_more() -> None:
     """
     half = LintProblem("0007", "ban-uncommitted-transaction", "warning", 1, "BEGIN", "…")
     script = RevisionScript(
-        "0007", "BEGIN;", problem="NotImplementedError: ", back="NotImplementedError: "
+        "0007", "BEGIN;", problem="NotImplementedError: ", downgrade_problem="NotImplementedError: "
     )
     assert rules(script, half) == [
         ("missing-downgrade", "error", False),
@@ -152,7 +152,7 @@ def test_advice_is_given_once() -> None:
     script = RevisionScript("0007", "SELECT 1")
     waived = RevisionScript("0008", "SELECT 1", waive={"ban-drop-column": "nobody reads it"})
     found = [*problems(waived, (WARNED,)), *problems(script, (WARNED, WARNED))]
-    assert list(texts(found)) == [
+    assert list(format_problems(found)) == [
         "0007:3 error ban-drop-column (waived: nobody reads it)",
         "0007:3 error ban-drop-column: Dropping a column may break existing clients.",
         "0007:3 error ban-drop-column: as above",

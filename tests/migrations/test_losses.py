@@ -8,7 +8,8 @@ import pytest
 
 from ops.core.errors import Refused, Unreachable
 from ops.migrations import plan as flow
-from ops.migrations.forecast import expected
+from ops.migrations.forecast import forecast
+from ops.migrations.status import revision_status
 from tests.migrations.project import Here, here, server
 
 __all__ = ["here", "server"]  # fixtures
@@ -61,7 +62,7 @@ def planned(here: Here, schema: str, statement: str) -> flow.MigrationPlan:
     here.project.write("0001", schema)
     here.go()
     here.project.write("0002", statement)
-    return flow.plan(here.place, "upgrade", None)
+    return flow.plan_migration(here.target, "upgrade", None)
 
 
 def unknown_rows(code: str) -> str:
@@ -74,9 +75,9 @@ def test_rows_that_a_policy_hides_are_unknown_and_asked_about(
     """A forced policy would make it 0 rows, which nobody is asked about; without it all count."""
     here.project.write("0001", HIDDEN, "DROP TABLE notes")
     here.go()
-    assert [loss.rows for loss in flow.plan(here.place, "downgrade", None).losses] == [9]
+    assert [loss.rows for loss in flow.plan_migration(here.target, "downgrade", None).losses] == [9]
     here.project.ask("ALTER TABLE notes FORCE ROW LEVEL SECURITY")
-    (document,) = flow.plan(here.place, "downgrade", None).as_document()["losses"]
+    (document,) = flow.plan_migration(here.target, "downgrade", None).document["losses"]
     assert (document["what"], document["rows"]) == ("table notes", None)
     assert document["why"] == "row-level security"
     with pytest.raises(Refused, match="rows are lost"):
@@ -92,7 +93,7 @@ def test_a_hidden_version_is_no_empty_database(here: Here) -> None:
     here.go()
     here.project.ask(f"ALTER TABLE alembic_version {FORCED}")
     with pytest.raises(Unreachable, match="row-level security") as caught:
-        flow.revision_status(here.place)
+        revision_status(here.target)
     assert "BYPASSRLS" in caught.value.next
 
 
@@ -108,7 +109,7 @@ def test_foreign_keys_are_followed_and_counted(
         "the values of visits.customer (ON DELETE SET NULL)": 1,
         "the values of visits.at_order (ON DELETE SET DEFAULT)": 1,
     }
-    held = {lock.table: lock.mode for lock in expected(here.place, found).locks}
+    held = {lock.table: lock.mode for lock in forecast(here.target, found).locks}
     tables = ("public.customers", "orders", "lines", "visits")
     assert held == dict.fromkeys(tables, "ROW EXCLUSIVE")
     with pytest.raises(Refused, match="rows are lost"):
@@ -183,7 +184,7 @@ def test_triggers_and_rules_make_a_number_a_lower_bound(
     found = planned(here, f"{HOOK}; {hook}", statement)
     assert found.losses[-1].as_text().endswith(f": {said}")
     assert found.loses_rows is ("at least" in said)
-    (unknown,) = expected(here.place, found).as_document()["locks_unknown"]
+    (unknown,) = forecast(here.target, found).as_document()["locks_unknown"]
     assert unknown["revision"] == "0002"
     assert "at least" not in said or f"({unknown['why']})" in said
 
@@ -202,13 +203,13 @@ def test_foreign_keys_and_triggers_of_the_plan_count_too(here: Here) -> None:
     trigger = "CREATE TRIGGER t AFTER DELETE ON d FOR EACH ROW EXECUTE FUNCTION swept()"
     here.project.write("0003", f"ALTER TABLE d ADD CONSTRAINT later {key}; {trigger}")
     here.project.write("0004", "DELETE FROM c WHERE id = 1")
-    found = flow.plan(here.place, "upgrade", None)
+    found = flow.plan_migration(here.target, "upgrade", None)
     assert [loss.as_text().partition(" takes away ")[2] for loss in found.losses] == [
         "rows of c WHERE id = 3: 0 rows",
         "rows of c WHERE id = 1: 1 row",
         "rows of d (ON DELETE CASCADE): at least 2 rows (trigger t on d)",
     ]
-    ahead = expected(here.place, found)
+    ahead = forecast(here.target, found)
     assert ("0004", "d", "ROW EXCLUSIVE") in {
         (each.revision, each.table, each.mode) for each in ahead.locks
     }
@@ -219,8 +220,8 @@ def test_other_writes_set_off_triggers_too(here: Here) -> None:
     """What an INSERT's trigger deletes and locks is unknown; a duration is estimated."""
     trigger = "CREATE TRIGGER t AFTER INSERT ON a FOR EACH ROW EXECUTE FUNCTION swept()"
     found = planned(here, f"{HOOK}; {trigger}", "INSERT INTO a VALUES (1)")
-    ahead = expected(here.place, found)
-    assert "0002 runs trigger t on a: what it locks is not known" in ahead.as_text()
+    ahead = forecast(here.target, found)
+    assert "0002 runs trigger t on a: its locks are unknown" in ahead.as_text()
     assert [loss.as_text() for loss in found.losses] == [unknown_rows("trigger t on a")]
     assert ahead.as_document()["expected_s"] is not None
 
@@ -271,7 +272,7 @@ def test_code_that_may_delete_is_asked_about(here: Here, statement: str, code: s
     found = planned(here, CODE, statement)
     assert [loss.as_text() for loss in found.losses] == [unknown_rows(code)]
     assert found.loses_rows
-    (unknown,) = expected(here.place, found).as_document()["locks_unknown"]
+    (unknown,) = forecast(here.target, found).as_document()["locks_unknown"]
     assert code in unknown["why"] or "a DO block" in unknown["why"]
 
 
@@ -287,7 +288,7 @@ def test_code_that_may_delete_is_asked_about(here: Here, statement: str, code: s
 def test_a_delete_within_a_statement_is_asked_about(here: Here, statement: str) -> None:
     """It is not counted, so its rows are unknown."""
     (loss,) = planned(here, CODE, statement).losses
-    assert loss.rows is None and loss.matters
+    assert loss.rows is None and loss.loses_rows
 
 
 @pytest.mark.parametrize(

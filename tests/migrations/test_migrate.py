@@ -11,6 +11,8 @@ import pytest
 
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachable
 from ops.migrations import plan as flow
+from ops.migrations.run import RunOptions, run_from_here
+from ops.migrations.status import format_run, history, ping, revision_status
 from ops.migrator.model import TargetDatabase
 from tests.migrations.project import Here, here, protected, server
 from tests.migrator.migrating import free_port
@@ -22,7 +24,7 @@ def test_forward_back_and_forward(here: Here) -> None:
     """The contract's documents, one after the other, and the history of all."""
     here.project.write("0001", "CREATE TABLE a (id int)", "DROP TABLE a")
     here.project.write("0002", "ALTER TABLE a ADD COLUMN x int", "ALTER TABLE a DROP COLUMN x")
-    assert flow.revision_status(here.place).as_document() == {
+    assert revision_status(here.target).as_document() == {
         "revision": None,
         "head": "0002",
         "pending": ["0001", "0002"],
@@ -32,7 +34,7 @@ def test_forward_back_and_forward(here: Here) -> None:
     assert [each["revision"] for each in up["applied"]] == ["0001", "0002"] and up["applied"][0][
         "took_s"
     ] >= 0
-    assert flow.revision_status(here.place).as_document() == {
+    assert revision_status(here.target).as_document() == {
         "revision": "0002",
         "head": "0002",
         "pending": [],
@@ -41,13 +43,13 @@ def test_forward_back_and_forward(here: Here) -> None:
     back = here.go("downgrade")
     assert (back["from"], back["to"]) == ("0002", "0001")
     assert here.go()["to"] == "0002"
-    runs = flow.history(here.place, 20)
+    runs = history(here.target, 20).runs
     assert [(run["verb"], run["from"], run["to"], run["result"]) for run in runs] == [
         ("db.upgrade", "0001", "0002", "done"),
         ("db.downgrade", "0002", "0001", "done"),
         ("db.upgrade", None, "0002", "done"),
     ]
-    assert "upgrade 0001 done" in flow.describe_status(runs[-1])
+    assert "upgrade 0001 done" in format_run(runs[-1])
 
 
 def test_a_plan_prints_the_sql_and_changes_nothing(here: Here) -> None:
@@ -56,13 +58,12 @@ def test_a_plan_prints_the_sql_and_changes_nothing(here: Here) -> None:
     """
     here.project.write("0001", "CREATE TABLE a (id int)")
     here.project.write("0002", "    op.get_bind().exec_driver_sql('SELECT 1').scalar()")
-    planned = flow.plan(here.place, "upgrade", None)
+    planned = flow.plan_migration(here.target, "upgrade", None)
     assert (
-        "CREATE TABLE a (id int);" in planned.as_sql()
-        and "INSERT INTO alembic_version" in planned.as_sql()
+        "CREATE TABLE a (id int);" in planned.text and "INSERT INTO alembic_version" in planned.text
     )
-    assert "can't be printed" in planned.as_sql()
-    assert [step["says"] for step in planned.as_document()["plan"]] == [
+    assert "can't be printed" in planned.text
+    assert [step["says"] for step in planned.document["plan"]] == [
         "Upgrade 0001 Revision 0001.",
         "Upgrade 0002 Revision 0002.",
     ]
@@ -97,7 +98,7 @@ def test_a_way_back_shows_what_it_costs(here: Here, capsys: pytest.CaptureFixtur
         "column a.x: 2 rows" in said and "column a.y: 0 rows" in said and "table a: 3 rows" in said
     )
     assert here.project.at() == ["0002"]
-    document = flow.plan(here.place, "downgrade", "base").as_document()
+    document = flow.plan_migration(here.target, "downgrade", "base").document
     assert [loss["rows"] for loss in document["losses"]] == [2, 0, 3]
 
 
@@ -123,12 +124,14 @@ def test_a_way_forward_that_loses_rows_is_asked_for_too(
         "DROP TABLE b; ALTER TABLE c DROP COLUMN x",
         "ALTER TABLE c ADD COLUMN x text; CREATE TABLE b (id int)",
     )
-    planned = flow.plan(here.place, "upgrade", None)
+    planned = flow.plan_migration(here.target, "upgrade", None)
     (loss,) = planned.losses
     assert (loss.revision, loss.what, loss.rows) == ("0003", "column c.x", None)
     assert loss.why == "nothing has this name yet"
     here.go(to="0002")
-    (loss,) = [each for each in flow.plan(here.place, "upgrade", None).losses if each.rows]
+    (loss,) = [
+        each for each in flow.plan_migration(here.target, "upgrade", None).losses if each.rows
+    ]
     assert (loss.what, loss.rows) == ("column c.x", 1)
     with pytest.raises(Refused, match="rows are lost"):
         here.go(yes=False)
@@ -142,10 +145,10 @@ def test_a_way_forward_that_loses_rows_is_asked_for_too(
 def test_a_database_that_moved_since_it_was_shown_is_left_alone(here: Here) -> None:
     """Somebody else was faster: nothing is done."""
     here.project.write("0001", "CREATE TABLE a (id int)", "DROP TABLE a")
-    planned = flow.plan(here.place, "upgrade", None)
+    planned = flow.plan_migration(here.target, "upgrade", None)
     here.go()
     with pytest.raises(Refused, match="has moved"):
-        flow.run(here.place, planned, flow.RunOptions(), print)
+        run_from_here(here.target, planned, RunOptions(), print)
 
 
 @pytest.mark.parametrize("beside", ["0001.py", "0001.sql"])
@@ -157,13 +160,12 @@ def test_a_revision_that_was_edited_since_it_was_shown_is_left_alone(
     """
     file = here.project.write("0001", "CREATE TABLE a (id int)", "DROP TABLE a").with_name(beside)
     file.touch()
-    planned = flow.plan(here.place, "upgrade", None)
+    planned = flow.plan_migration(here.target, "upgrade", None)
     file.write_text(file.read_text().replace("TABLE a", "TABLE b") + "\n")
     with pytest.raises(Refused, match=f"{beside}\n.*changed after") as caught:
-        flow.run(here.place, planned, flow.RunOptions(), print)
+        run_from_here(here.target, planned, RunOptions(), print)
     assert (
-        len(str(caught.value).splitlines()) == 3
-        and flow.revision_status(here.place).revision is None
+        len(str(caught.value).splitlines()) == 3 and revision_status(here.target).revision is None
     )
     assert here.go()["to"] == "0001"
 
@@ -183,16 +185,17 @@ def test_ways_not_to_get_in(
     """Three lines each, without the password."""
     target = here.project.target
     there = replace(
-        here.place,
-        door=replace(
-            here.place.door, target=TargetDatabase(target.folder, {**target.parameters, **change})
+        here.target,
+        database=replace(
+            here.target.database,
+            target=TargetDatabase(target.folder, {**target.parameters, **change}),
         ),
     )
     empty = flow.MigrationPlan("upgrade", None, "base", ())
     for call in (
-        lambda: flow.plan(there, "upgrade", None),
-        lambda: flow.ping(there),
-        lambda: flow.run(there, empty, flow.RunOptions(), print),
+        lambda: flow.plan_migration(there, "upgrade", None),
+        lambda: ping(there),
+        lambda: run_from_here(there, empty, RunOptions(), print),
     ):
         with pytest.raises(error, match=words) as caught:
             call()
@@ -214,29 +217,29 @@ def test_revisions_that_cannot_be_run(here: Here) -> None:
         here.go("downgrade")
     assert "0001.py" in caught.value.why and here.project.at() == ["0001"]
     with pytest.raises(ConfigError, match="beef"):
-        flow.plan(here.place, "upgrade", "beef")
+        flow.plan_migration(here.target, "upgrade", "beef")
     here.project.write("0002", "SELECT 1")
     other = here.project.write("0002b", "SELECT 1", down="0001")
     with pytest.raises(Refused, match="2 heads: 0002, 0002b"):
-        flow.plan(here.place, "upgrade", None)
+        flow.plan_migration(here.target, "upgrade", None)
     other.write_text("this is no python(")
     with pytest.raises(ConfigError, match=r"0002b\.py"):
-        flow.plan(here.place, "upgrade", None)
+        flow.plan_migration(here.target, "upgrade", None)
     other.unlink()
     here.project.ask("UPDATE alembic_version SET version_num = '0009'")
     for direction in ("upgrade", "downgrade"):
         with pytest.raises(Refused, match="0009"):
-            flow.plan(here.place, direction, None)
+            flow.plan_migration(here.target, direction, None)
 
 
 def test_a_time_limit_is_exit_code_6(here: Here) -> None:
     """--timeout."""
     here.project.write("0001", "SELECT pg_sleep(20)")
     with pytest.raises(TimedOut) as caught:
-        flow.run(
-            here.place,
-            flow.plan(here.place, "upgrade", None),
-            flow.RunOptions(timeout_s=0.8),
+        run_from_here(
+            here.target,
+            flow.plan_migration(here.target, "upgrade", None),
+            RunOptions(timeout_s=0.8),
             print,
         )
     assert caught.value.code == 6
@@ -246,4 +249,4 @@ def test_a_protected_environment_asks_for_its_name(here: Here) -> None:
     """Even where nothing is lost."""
     here.project.write("0001", "SELECT 1")
     with pytest.raises(Refused, match="--yes"):
-        flow.confirm_plan(protected(here), flow.plan(here.place, "upgrade", None), yes=False)
+        flow.confirm(protected(here), flow.plan_migration(here.target, "upgrade", None), yes=False)

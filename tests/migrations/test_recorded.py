@@ -13,9 +13,10 @@ from ops.aws import s3, session
 from ops.aws.s3 import S3Object
 from ops.core.config.settings import Settings
 from ops.core.errors import Cancelled
-from ops.migrations import plan, verify_records
+from ops.migrations import verify_records
 from ops.migrations.authoring import revision_file
 from ops.migrations.remote import result
+from ops.migrations.status import format_run, history
 from ops.postgres import fingerprint
 from tests.migrations.project import PLACE, Here, here, server
 
@@ -35,7 +36,7 @@ def test_the_buckets_verdict_is_dated_by_s3(
     whose clock is behind make its later verdict the oldest."""
     state = {"bucket": "b"}
     settings = Settings(name="x", root=tmp_path, environment={**PLACE, "state": state})
-    folder = tmp_path / verify_records.FOLDER
+    folder = tmp_path / verify_records._FOLDER
     folder.mkdir(parents=True)
     monkeypatch.setattr(fingerprint, "of_folder", lambda _folder: "c")
     monkeypatch.setattr(session, "connect", lambda _settings: None)
@@ -43,11 +44,11 @@ def test_the_buckets_verdict_is_dated_by_s3(
     now = datetime(2026, 6, 1, tzinfo=UTC)
     stored = S3Object(verdict(verified, EARLY), "e", now, now)
     monkeypatch.setattr(s3, "read", lambda *_given: stored)
-    local = folder / verify_records.name("c", 16)
+    local = folder / verify_records._file_name("c", 16)
     local.write_text(json.dumps(verdict(not verified, LATE, sent=True)))
-    assert (verify_records.not_verified(settings, tmp_path, 16) is None) is verified
+    assert (verify_records.why_not_verified(settings, tmp_path, 16) is None) is verified
     local.write_text(json.dumps(verdict(not verified, "2026-03-01T00:00:00+00:00")))
-    assert (verify_records.not_verified(settings, tmp_path, 16) is None) is verified
+    assert (verify_records.why_not_verified(settings, tmp_path, 16) is None) is verified
 
 
 TORN = {
@@ -66,11 +67,11 @@ def test_a_torn_record_counts_as_no_verification(tmp_path: Path, case: str) -> N
     revisions = tmp_path / "alembic"
     revisions.mkdir()
     (revisions / "env.py").touch()
-    record = verify_records.name(fingerprint.of_folder(revisions), 16)
-    folder = tmp_path / verify_records.FOLDER
+    record = verify_records._file_name(fingerprint.of_folder(revisions), 16)
+    folder = tmp_path / verify_records._FOLDER
     folder.mkdir(parents=True)
     (folder / record).write_bytes(TORN[case])
-    why = str(verify_records.not_verified(settings, revisions, 16))
+    why = str(verify_records.why_not_verified(settings, revisions, 16))
     assert why == "no db.verify of these revisions is known"
 
 
@@ -93,11 +94,11 @@ def test_a_killed_run_is_lost_in_the_history_and_its_end_unknown(here: Here) -> 
         "INSERT INTO ops_migrations.runs (id, verb, by, host, from_revision)"
         " VALUES ('dead', 'db.upgrade', 'ann', 'desk', '0001')"
     )
-    entry = plan.history(here.place, 1)[0]
-    assert entry["result"] == "lost" and "lost: 0001 → ?" in plan.describe_status(entry)
+    entry = history(here.target, 1).runs[0]
+    assert entry["result"] == "lost" and "lost: 0001 → ?" in format_run(entry)
     with here.project.connect() as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", [0x6F70736D69677261])
-        assert plan.history(here.place, 1)[0]["result"] == "running"
+        assert history(here.target, 1).runs[0]["result"] == "running"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,7 @@ def test_a_message_is_text_in_the_revision_that_it_names(here: Here, message: st
     """Whatever is in it: it comes back as it was typed."""
     from ops.migrator.revisions.scripts import Scripts, to_revision
 
-    (path,) = revision_file.write(here.project.folder, message)
+    (path,) = revision_file.write_files(here.project.folder, message)
     scripts = Scripts(str(here.project.folder))
     made = to_revision(scripts.directory.get_revision(scripts.head))  # type: ignore[arg-type]
     assert made.file == path and made.says == f"{message}."
@@ -118,7 +119,7 @@ def test_a_revision_that_cannot_be_written_leaves_no_file(here: Here) -> None:
     template = here.project.folder / "script.py.mako"
     template.write_text(template.read_text() + "\nraise RuntimeError('broken')\n")
     with pytest.raises(Exception, match="broken"):
-        revision_file.write(here.project.folder, "Add tags")
+        revision_file.write_files(here.project.folder, "Add tags")
     assert not [*(here.project.folder / "versions").glob("*.py")]
 
 
@@ -126,5 +127,5 @@ def test_a_run_that_was_ended_by_force_says_so() -> None:
     """With what its runner wrote, and without a look at the database."""
     end = {"state": "cancelled", "forced": "revision 0002 swallowed it"}
     with pytest.raises(Cancelled, match="run r1 was ended") as error:
-        result.outcome("r1", end, lambda: pytest.fail("asked"))
+        result.outcome_of("r1", end, lambda: pytest.fail("asked"))
     assert error.value.why == "revision 0002 swallowed it"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops.migrations.rules.row_diff import lost_rows
+from ops.migrations.rules.row_diff import row_differences
 
 CASES: dict[str, Any] = {
     "the same": ({"t": ["a", "b"]}, {"t": ["b", "a"]}, ()),
@@ -23,7 +23,7 @@ def test_what_happened_to_rows_is_said_by_table(case: str) -> None:
     """Gone, new, and rows that are equal to one another."""
     before, after, said = CASES[case]
     assert (
-        lost_rows(
+        row_differences(
             {key: Counter(rows) for key, rows in before.items()},
             {key: Counter(rows) for key, rows in after.items()},
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ops.migrations.rules.reconcile_ddl import reconciling
-from ops.migrations.rules.schema_diff import compare, named
+from ops.migrations.rules.reconcile_ddl import reconcile_ddl
+from ops.migrations.rules.schema_diff import compare, describe
 from ops.postgres.model import DatabaseSchema, SchemaObject
 
 T = "TABLE public.t"
@@ -115,11 +115,11 @@ def test_differences_by_name_and_the_ddl_that_ends_them(case: str) -> None:
     if ddl is None:
         assert len(differences) == 1
         return
-    assert named(differences) == names
+    assert describe(differences) == names
     frame = ("BEGIN;", "COMMIT;", "SET LOCAL")
     assert (
         "|".join(
-            line for line in reconciling(differences).splitlines() if not line.startswith(frame)
+            line for line in reconcile_ddl(differences).splitlines() if not line.startswith(frame)
         )
         == ddl
     )

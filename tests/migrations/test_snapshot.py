@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from ops.aws import session
-from ops.aws.rds import Instance
+from ops.aws import rds, session
 from ops.core.config.settings import Settings
 from ops.core.errors import ConfigError, OpsError, Refused, TimedOut
 from ops.migrations import plan, snapshot
 from ops.migrations.snapshot import RdsWait
+from ops.migrations.target import MigrationTarget
 from ops.sandbox.aws import serve
 from ops.sandbox.contracts import Timing
 from tests.migrations.project import PLACE, Here, here, server
@@ -57,7 +57,22 @@ def client(settings: Settings) -> Any:
 
 
 def wait(said: list[str], timeout_s: float = 20) -> RdsWait:
-    return RdsWait(0.1, timeout_s, say=said.append)
+    return RdsWait(0.1, timeout_s, progress=said.append)
+
+
+def take(
+    settings: Settings, reason: str, wait: RdsWait, name: str | None = None
+) -> snapshot.SnapshotResult:
+    step = snapshot.TakeSnapshot(snapshot.instance_name(settings), reason, name)
+    return snapshot.take_snapshot(settings, step, wait)
+
+
+def start(settings: Settings, wait: RdsWait) -> snapshot.StartResult:
+    return snapshot.InstanceStart.planned(settings, wait).apply()
+
+
+def planned_start(settings: Settings) -> Any:
+    return snapshot.InstanceStart.planned(settings, wait([])).preview().document["plan"]
 
 
 def test_a_snapshot_is_waited_for_and_named_tellingly(place: Settings) -> None:
@@ -65,7 +80,7 @@ def test_a_snapshot_is_waited_for_and_named_tellingly(place: Settings) -> None:
     one beside it waits its turn.
     """
     said: list[str] = []
-    taken = snapshot.take(place, "before 0001", wait(said))
+    taken = take(place, "before 0001", wait(said))
     assert (
         re.fullmatch(r"demo-db-before-0001-\d{8}t\d{6}z-[0-9a-f]{4}", taken.name)
         and taken.took_s > 1
@@ -77,15 +92,15 @@ def test_a_snapshot_is_waited_for_and_named_tellingly(place: Settings) -> None:
     )
     assert sum("creating" in line for line in said) >= 1
     with pytest.raises(Refused, match="snapshot"):
-        snapshot.take(place, "x", wait(said), taken.name)
+        take(place, "x", wait(said), taken.name)
     with pytest.raises(ConfigError):
-        snapshot.take(place, "x", wait(said), "no--name-")
+        take(place, "x", wait(said), "no--name-")
 
 
 def test_a_wait_that_is_too_long_says_what_goes_on(place: Settings) -> None:
     """--timeout ends the wait, not the snapshot."""
     with pytest.raises(TimedOut) as problem:
-        snapshot.take(place, "short", wait([], 0.2))
+        take(place, "short", wait([], 0.2))
     assert "RDS goes on by itself" in problem.value.why
     time.sleep(1.5)
 
@@ -96,17 +111,15 @@ def test_a_stopped_instance_is_started_and_one_that_stops_is_waited_for(place: S
     """
     client(place).stop_db_instance(DBInstanceIdentifier="demo-db")
     with pytest.raises(Refused) as problem:
-        snapshot.take(place, "x", wait([]))
+        take(place, "x", wait([]))
     assert problem.value.next.startswith("inv db.start")
-    assert snapshot.planned(place, "start")["plan"][0]["verb"] == "start"
+    assert [step["verb"] for step in planned_start(place)] == ["start"]
     said: list[str] = []
-    found = snapshot.started(place, wait(said))
-    assert (found["before"], found["status"]) == ("stopping", "available") or found[
-        "before"
-    ] == "stopped"
+    found = start(place, wait(said))
+    assert found.status == "available" and found.before in ("stopping", "stopped")
     assert "starting RDS instance demo-db" in said and "RDS instance demo-db is starting" in said
-    assert snapshot.started(place, wait([]))["before"] == "available"
-    assert snapshot.planned(place, "start")["plan"] == []
+    assert start(place, wait([])).before == "available"
+    assert planned_start(place) == []
 
 
 def test_an_instance_that_is_gone_or_broken_is_three_lines(place: Settings) -> None:
@@ -116,13 +129,13 @@ def test_an_instance_that_is_gone_or_broken_is_three_lines(place: Settings) -> N
     environment = {**place.environment.model_dump(), "database": {"instance": "none-such"}}
     other = Settings(name="here", root=Path(), environment=environment)
     with pytest.raises(ConfigError, match="none-such"):
-        snapshot.started(other, wait([]))
+        start(other, wait([]))
     none = Settings(name="none", root=Path(), environment=PLACE)
     with pytest.raises(ConfigError, match="names no RDS instance"):
-        snapshot.take(none, "x", wait([]))
-    broken = Instance("demo-db", "storage-full", "postgres", "15.12")
+        take(none, "x", wait([]))
+    broken = rds.Instance("demo-db", "storage-full", "postgres", "15.12")
     with pytest.raises(OpsError, match="demo-db"):
-        snapshot.until_available(session.connect(place), broken, time.monotonic(), wait([]))
+        snapshot._wait_until_available(session.connect(place), broken, time.monotonic(), wait([]))
 
 
 def test_a_migration_that_loses_rows_plans_a_snapshot_first(here: Here, place: Settings) -> None:
@@ -131,15 +144,15 @@ def test_a_migration_that_loses_rows_plans_a_snapshot_first(here: Here, place: S
         "0001", "CREATE TABLE t (id int); CREATE TABLE u (id int)", "DROP TABLE u; DROP TABLE t"
     )
     here.go()
-    at = plan.MigrationTarget(place, here.place.door)
-    assert plan.plan(at, "downgrade", None).snapshot is None, "no row, no snapshot"
+    at = MigrationTarget(place, here.target.database)
+    assert plan.plan_migration(at, "downgrade", None).snapshot is None, "no row, no snapshot"
     here.project.ask("INSERT INTO t VALUES (1)")
-    planned = plan.plan(at, "downgrade", None)
-    assert planned.as_document()["plan"][0]["says"] == "Take a snapshot of RDS instance demo-db"
-    assert planned.as_text().startswith("  to do: snapshot of RDS instance demo-db")
-    assert plan.plan(here.place, "downgrade", None).snapshot is None
+    planned = plan.plan_migration(at, "downgrade", None)
+    assert planned.document["plan"][0]["says"] == "Take a snapshot of RDS instance demo-db"
+    assert planned.steps_as_text().startswith("  1  Take a snapshot of RDS instance demo-db")
+    assert plan.plan_migration(here.target, "downgrade", None).snapshot is None
     here.project.write("0002", "TRUNCATE t", "SELECT 1")
     assert (
-        plan.plan(at, "upgrade", None).as_document()["plan"][0]["says"]
+        plan.plan_migration(at, "upgrade", None).document["plan"][0]["says"]
         == "Take a snapshot of RDS instance demo-db"
     )

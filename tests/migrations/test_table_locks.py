@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
-from ops.migrations.rules.statements import parsed
-from ops.migrations.rules.table_locks import TableFacts, locks, names, unknown
+from ops.migrations.rules.statements import parse
+from ops.migrations.rules.table_locks import TableFacts, locks, relation_names, unknown_locks
 
 
 @pytest.mark.parametrize(
@@ -68,14 +68,14 @@ def test_locks(sql: str, taken: list[tuple[str, str, str]]) -> None:
     """The strongest lock on each table that was there before, and whether every row is read or
     written meanwhile.
     """
-    assert [(lock.table, lock.mode, lock.work) for lock in locks("0007", parsed(sql))] == taken
+    assert [(lock.table, lock.mode, lock.work) for lock in locks("0007", parse(sql))] == taken
 
 
 def test_an_index_is_dropped_and_rebuilt_under_its_tables_lock() -> None:
     """Whose it is stands in the database; where that is not known, the index itself is named."""
     known = TableFacts(indexes={"public.i": "public.a"})
-    dropped, rebuilt = parsed("DROP INDEX public.i"), parsed("REINDEX INDEX public.i")
-    assert names(dropped) == {"public.i"}
+    dropped, rebuilt = parse("DROP INDEX public.i"), parse("REINDEX INDEX public.i")
+    assert relation_names(dropped) == {"public.i"}
     assert [each.as_text() for each in locks("7", dropped, known)] == [
         "7 takes ACCESS EXCLUSIVE on public.a (blocks reads and writes)"
     ]
@@ -100,7 +100,7 @@ def test_a_type_that_only_gets_wider_writes_nothing_where_it_is_known() -> None:
         ("text USING upper(b)", False),
         ("text[]", False),
     ):
-        statements = parsed(f"ALTER TABLE a ALTER COLUMN b TYPE {sql}")
+        statements = parse(f"ALTER TABLE a ALTER COLUMN b TYPE {sql}")
         assert [lock.work for lock in locks("7", statements, known)] == [
             "" if kept else "rewrites"
         ], sql
@@ -111,15 +111,17 @@ def test_what_was_there_before_is_locked_though_it_is_made_if_it_is_not() -> Non
     """CREATE TABLE IF NOT EXISTS on a database that has the table; and one that an earlier revision
     of the plan makes.
     """
-    both = parsed("CREATE TABLE IF NOT EXISTS a (id bigint); ALTER TABLE a ADD COLUMN b text")
+    both = parse("CREATE TABLE IF NOT EXISTS a (id bigint); ALTER TABLE a ADD COLUMN b text")
     assert (
         locks("7", both) == () and len(locks("7", both, TableFacts(tables=frozenset({"a"})))) == 1
     )
-    assert locks("8", parsed("CREATE INDEX i ON a (b)"), TableFacts(made=frozenset({"a"}))) == ()
+    assert locks("8", parse("CREATE INDEX i ON a (b)"), TableFacts(new=frozenset({"a"}))) == ()
 
 
 def test_code_locks_what_nobody_can_read() -> None:
     """A DO block and a procedure are named, not passed over."""
-    assert unknown(parsed("DO $$ BEGIN END $$; CALL p(); CALL q()")) == "a DO block, a procedure"
-    assert unknown(parsed("DROP SCHEMA s CASCADE; DROP OWNED BY ann")) == "DROP … CASCADE"
-    assert unknown(parsed("SELECT 1; DROP TABLE a CASCADE; DROP TYPE t")) == ""
+    assert (
+        unknown_locks(parse("DO $$ BEGIN END $$; CALL p(); CALL q()")) == "a DO block, a procedure"
+    )
+    assert unknown_locks(parse("DROP SCHEMA s CASCADE; DROP OWNED BY ann")) == "DROP … CASCADE"
+    assert unknown_locks(parse("SELECT 1; DROP TABLE a CASCADE; DROP TYPE t")) == ""

@@ -11,10 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from ops.migrations.rules.implied_locks import written
+from ops.migrations.rules.implied_locks import written_tables
 from ops.migrations.rules.lock_modes import ACCESS_EXCLUSIVE, STRENGTH
-from ops.migrations.rules.statements import parsed
-from ops.migrations.rules.table_locks import TableFacts, locks, names
+from ops.migrations.rules.statements import parse
+from ops.migrations.rules.table_locks import TableFacts, locks, relation_names
 from ops.postgres import access, table_stats
 from ops.sandbox.database import Server
 from tests.migrator.migrating import QUICK, Project, served
@@ -131,10 +131,12 @@ def test_what_is_foretold_is_what_postgres_does(server: Server, tmp_path: Path) 
         door = access.DatabaseAccess(project.target, QUICK)
         wrong = {}
         for sql in STATEMENTS:
-            known, _ = table_stats.read_sizes(door, tuple(names(parsed(sql))), (), "upgrade")
-            around = access.relations(door, tuple(written(parsed(sql))))
+            known, _ = table_stats.read_sizes(
+                door, tuple(relation_names(parse(sql))), (), "upgrade"
+            )
+            around = access.relations(door, tuple(written_tables(parse(sql))))
             told = locks(
-                "0007", parsed(sql), TableFacts(*table_stats.split_sizes(known), relations=around)
+                "0007", parse(sql), TableFacts(*table_stats.split_sizes(known), relations=around)
             )
             found = {
                 lock.table.rpartition(".")[2]: (lock.mode, lock.work == "rewrites")

@@ -20,6 +20,8 @@ from ops.core.redaction.redact import redacted
 from ops.migrations import lint
 from ops.migrations import plan as flow
 from ops.migrations.remote import bundle
+from ops.migrations.run import RunOptions, run_from_here
+from ops.migrations.status import history, revision_status
 from ops.postgres import access
 from tests.checkout import Checkout
 from tests.migrations.project import Here, here, server
@@ -58,28 +60,31 @@ def test_a_secret_in_a_failure_is_in_no_text_and_not_in_the_audit(here: Here, co
     read.
     """
     place = replace(
-        here.place,
-        door=replace(here.place.door, target=replace(here.place.door.target, redact=redacted)),
+        here.target,
+        database=replace(
+            here.target.database, target=replace(here.target.database.target, redact=redacted)
+        ),
     )
     file = here.project.write("0001", f"    if op.get_bind() is not None:\n        {code}")
     file.write_text(file.read_text().replace("Revision 0001.", f"Set password={SECRET}"))
-    planned = flow.plan(place, "upgrade", None)
-    pending = flow.revision_status(place)
+    planned = flow.plan_migration(place, "upgrade", None)
+    pending = revision_status(place)
     assert (
-        SECRET not in planned.as_text() + pending.as_text() and "password=***" in pending.as_text()
+        SECRET not in planned.steps_as_text() + pending.as_text()
+        and "password=***" in pending.as_text()
     )
     with pytest.raises(OpsError) as error:
-        flow.run(place, planned, flow.RunOptions(), here.project.said.append)
+        run_from_here(place, planned, RunOptions(), here.project.said.append)
     messages = here.project.ask(
         "SELECT message FROM ops_migrations.runs UNION ALL SELECT message FROM ops_migrations.steps"
     )
     assert len(messages) == 2 and all("***" in row[0] for row in messages)
     assert "***" in error.value.why and SECRET not in f"{error.value}{messages}{here.project.said}"
     here.project.ask(f"UPDATE ops_migrations.steps SET message = 'password={SECRET}'")
-    history = flow.history(place, 20)
+    found = history(place, 20)
     assert (
-        SECRET not in f"{history}{flow.describe_status(history[0])}"
-        and history[0]["steps"][0]["message"] == "password=***"
+        SECRET not in f"{found.document}{found.text}"
+        and found.runs[0]["steps"][0]["message"] == "password=***"
     )
 
 
@@ -91,12 +96,9 @@ def test_the_linter_shows_no_secret(here: Here) -> None:
         f"'password={SECRET}'; END $$",
     )
     here.project.write("0002", f"    raise RuntimeError('boom password={SECRET}')")
-    found = lint.lint_project(here.place.settings)
+    found = lint.lint_project(here.target.settings)
     assert {each.rule for each in found.problems} >= {"transaction-control", "unprintable"}
-    assert (
-        SECRET not in f"{found.as_text()}{found.as_document()}"
-        and "0002.py, line 10" in found.as_text()
-    )
+    assert SECRET not in f"{found.text}{found.document}" and "0002.py, line 10" in found.text
 
 
 def test_the_engine_on_the_bastion_redacts_with_what_was_sent_along(
@@ -106,7 +108,7 @@ def test_the_engine_on_the_bastion_redacts_with_what_was_sent_along(
     said = f"print('token: {SECRET}')\n        {LEAKS[0]}"
     here.project.write("0001", f"    if op.get_bind() is not None:\n        {said}")
     root, runs = tmp_path / "code", tmp_path / "runs" / "here"
-    with tarfile.open(fileobj=BytesIO(bundle.code(here.project.folder).archive)) as archive:
+    with tarfile.open(fileobj=BytesIO(bundle.code_bundle(here.project.folder).archive)) as archive:
         archive.extractall(root, filter="data")
     who = {"by": "ann", "host": "desk", "verb": "db.upgrade", "run": "r1"}
     asked = {
@@ -114,7 +116,7 @@ def test_the_engine_on_the_bastion_redacts_with_what_was_sent_along(
         "direction": "upgrade",
         "to": "head",
         "shown": [],
-        "limits": asdict(here.place.door.limits),
+        "limits": asdict(here.target.database.limits),
         "who": who,
         "redact": "ops.core.redaction.redact:redacted",
     }

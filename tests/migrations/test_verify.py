@@ -46,7 +46,7 @@ def test_verify_names_what_a_downgrade_forgets(here: Here) -> None:
     for number, (up, undo) in enumerate(FORGETS.values(), 2):
         here.project.write(f"000{number}", up, undo)
     here.project.write("0008", "CREATE TABLE c (id int)", "DROP TABLE c")
-    found = verify.verify_on_server(here.place, here.project.said.append).as_document()
+    found = verify.verify_on_server(here.target, here.project.said.append).document
     assert [each["ok"] for each in found["revisions"]] == [
         True,
         *[False] * len(FORGETS),
@@ -91,7 +91,7 @@ def test_rows_behind_a_policy_are_compared_too(here: Here) -> None:
     file = here.project.write("0002", "ALTER TABLE t RENAME name TO said", back)
     body = "\n\n\ndef upgrade"
     file.write_text(file.read_text().replace(body, f"\nkeeps_data = True{body}"))
-    found = verify.verify_on_server(here.place, here.project.said.append).revisions
+    found = verify.verify_on_server(here.target, here.project.said.append).revisions
     assert not found[0].problems
     assert "3 rows of public.t are gone or changed" in " ".join(found[1].problems)
 
@@ -113,11 +113,11 @@ def test_verify_names_the_rows_that_a_revision_does_not_bring_back(here: Here, s
         "ALTER TABLE t DROP COLUMN more; DELETE FROM t WHERE id <> 2",
     )
     file.write_text(file.read_text().replace("\n\n\ndef upgrade", f"\n{words}\n\n\ndef upgrade"))
-    found = verify.verify_on_server(here.place, here.project.said.append).as_document()
+    found = verify.verify_on_server(here.target, here.project.said.append).document
     assert [each["ok"] for each in found["revisions"]] == [True, False]
     assert problem in " ".join(found["revisions"][1]["problems"])
     file.write_text(file.read_text().replace("; DELETE FROM t WHERE id <> 2", ""))
-    assert verify.verify_on_server(here.place, here.project.said.append).well
+    assert verify.verify_on_server(here.target, here.project.said.append).ok
 
 
 def test_what_only_the_proof_reads_is_not_what_was_applied(here: Here) -> None:
@@ -141,21 +141,24 @@ def test_a_scratch_postgresql_needs_no_server_and_knows_the_roles(here: Here) ->
         "0001", "CREATE TABLE t (id int); GRANT SELECT ON t TO reporting", "DROP TABLE t"
     )
     file = here.project.write("0002", "GRANT INSERT ON t TO reporting", "SELECT 1")
-    found = verify.verify(settings(here), say=here.project.said.append).as_document()
+    found = verify.verify(settings(here), progress=here.project.said.append).document
     assert [each["ok"] for each in found["revisions"]] == [
         True,
         False,
     ] and "scratch PostgreSQL" in found["on"]
     assert "ACL public.TABLE t differs" in found["revisions"][1]["problems"][0]
     assert "failed" in str(
-        verify_records.not_verified(settings(here), here.project.folder, found["server"])
+        verify_records.why_not_verified(settings(here), here.project.folder, found["server"])
     )
     file.write_text(file.read_text().replace("SELECT 1", "REVOKE INSERT ON t FROM reporting"))
     assert "no db.verify of these revisions" in str(
-        verify_records.not_verified(settings(here), here.project.folder, found["server"])
+        verify_records.why_not_verified(settings(here), here.project.folder, found["server"])
     )
-    assert verify.verify(settings(here), say=here.project.said.append).well
-    assert verify_records.not_verified(settings(here), here.project.folder, found["server"]) is None
+    assert verify.verify(settings(here), progress=here.project.said.append).ok
+    assert (
+        verify_records.why_not_verified(settings(here), here.project.folder, found["server"])
+        is None
+    )
 
 
 def test_a_verdict_counts_for_every_environment_and_for_its_major_alone(here: Here) -> None:
@@ -163,10 +166,10 @@ def test_a_verdict_counts_for_every_environment_and_for_its_major_alone(here: He
     otherwise, and that is said.
     """
     here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
-    server = verify.verify(settings(here), say=here.project.said.append).server
+    server = verify.verify(settings(here), progress=here.project.said.append).server
     prod = settings(here, protected=True).model_copy(update={"name": "prod"})
-    assert verify_records.not_verified(prod, here.project.folder, server) is None
-    why = str(verify_records.not_verified(prod, here.project.folder, server + 1))
+    assert verify_records.why_not_verified(prod, here.project.folder, server) is None
+    why = str(verify_records.why_not_verified(prod, here.project.folder, server + 1))
     assert f"is known on PostgreSQL {server} only, the database is {server + 1}" in why
 
 
@@ -180,8 +183,12 @@ def test_a_tunnel_leads_pg_dump_too(here: Here) -> None:
         "host": "db.no-such-name.invalid",
         "hostaddr": "127.0.0.1",
     }
-    door = replace(here.place.door, target=replace(here.place.door.target, parameters=far))
-    assert verify.verify_on_server(replace(here.place, door=door), here.project.said.append).well
+    database = replace(
+        here.target.database, target=replace(here.target.database.target, parameters=far)
+    )
+    assert verify.verify_on_server(
+        replace(here.target, database=database), here.project.said.append
+    ).ok
 
 
 def test_a_server_that_is_away_is_no_fault_of_a_revision(here: Here) -> None:
@@ -189,16 +196,16 @@ def test_a_server_that_is_away_is_no_fault_of_a_revision(here: Here) -> None:
     revision's own.
     """
     file = here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
-    door = here.place.door
+    door = here.target.database
     (revision,) = door.scripts.between("upgrade", "0001", None)
     with pytest.raises(Unreachable, match="pg_dump of"):
-        verify.round_trip(door, Path("/bin/false"), revision, "base")
+        verify._round_trip(door, Path("/bin/false"), revision, "base")
     file.write_text(
         file.read_text().replace(
             "\n\n\ndef upgrade", "\nkeeps_data = 'INSERT INTO nowhere VALUES (1)'\n\n\ndef upgrade"
         )
     )
-    (found,) = verify.verify_on_server(here.place, here.project.said.append).revisions
+    (found,) = verify.verify_on_server(here.target, here.project.said.append).revisions
     assert "keeps_data" in found.problems[0] and "nowhere" in found.problems[0]
 
 
@@ -209,14 +216,14 @@ def test_a_protected_upgrade_says_that_its_revisions_are_not_verified(
     is said.
     """
     here.project.write("0001", "CREATE TABLE t (id int)", "DROP TABLE t")
-    place = replace(here.place, settings=settings(here, protected=True))
-    planned = plan.plan(place, "upgrade", None)
+    place = replace(here.target, settings=settings(here, protected=True))
+    planned = plan.plan_migration(place, "upgrade", None)
     with pytest.raises(Refused, match=r"not verified: no db\.verify of these revisions is known"):
-        plan.confirm_plan(place, planned, yes=False)
-    plan.confirm_plan(place, planned, yes=True)
+        plan.confirm(place, planned, yes=False)
+    plan.confirm(place, planned, yes=True)
     assert "not verified" in capsys.readouterr().err
-    assert verify.verify(place.settings, say=here.project.said.append).well
-    plan.confirm_plan(place, planned, yes=True)
+    assert verify.verify(place.settings, progress=here.project.said.append).ok
+    plan.confirm(place, planned, yes=True)
     assert "not verified" not in capsys.readouterr().err
     record = json.loads(
         next((here.project.folder.parent / ".ops/verified").glob("*.json")).read_text()

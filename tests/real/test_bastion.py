@@ -163,7 +163,7 @@ def test_who_may_not_come_back_is_told_which_run_it_was(far: Ground) -> None:
         known.write_text(text)
     assert (
         watching.returncode == 3
-        and f"run {run} is out of sight, and goes on" in said
+        and f"run {run} is out of reach, and goes on" in said
         and "SHA256:" in said
     ), said
     assert f"inv db.attach --run {run}" in said

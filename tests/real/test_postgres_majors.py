@@ -11,7 +11,7 @@ import pytest
 
 from ops.core.config.settings import Settings
 from ops.migrations import verify
-from ops.migrations.rules.schema_diff import compare, named
+from ops.migrations.rules.schema_diff import compare, describe
 from ops.migrator.model import Limits, TargetDatabase
 from ops.postgres import access, replay
 from ops.postgres.server import account as server_account
@@ -48,7 +48,7 @@ def test_a_replay_reads_the_same_on_each_major(majors: list[int], tmp_path: Path
         replay.replay(folder, tmp_path, every, major, lambda _line: None)[-1] for major in majors
     ]
     assert [each.major for each in found] == majors and len(found[0].schema) > 10
-    assert all(named(compare(found[0].schema, each.schema)) == () for each in found)
+    assert all(describe(compare(found[0].schema, each.schema)) == () for each in found)
 
 
 def test_the_projects_revisions_go_there_and_back_on_each_major(
@@ -60,6 +60,6 @@ def test_the_projects_revisions_go_there_and_back_on_each_major(
     environment = {"account": "123456789012", "region": "us-east-1", "cluster": "c", "services": {}}
     settings = Settings(name="here", root=tmp_path, environment=environment)
     for major in majors:
-        found = verify.verify(settings, major, say=lambda _line: None)
-        assert found.well, found.as_text()
+        found = verify.verify(settings, major, progress=lambda _line: None)
+        assert found.ok, found.document
         assert found.server == major and found.revisions

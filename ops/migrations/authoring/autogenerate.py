@@ -1,11 +1,11 @@
-"""What a metadata has that the newest revision has not, as a revision's body: Alembic's
-autogenerate on a scratch PostgreSQL.
+"""Draft a revision from the difference between a MetaData and the newest revision.
 
-No live database is asked: the revisions are replayed, so that what one of them forgets shows here,
-and not what somebody did by hand. Where autogenerate writes what can't go back, it is completed:
-constraints get the names that PostgreSQL would give them (a downgrade drops by name), and an enum
-type is made and dropped by statements of its own. What Alembic does not see stays unseen (triggers,
-functions, grants, an enum's new values): a person reads the file, and `db.verify` runs it."""
+Alembic's autogenerate runs on a scratch PostgreSQL on which the revisions are replayed, so that
+manual changes of a live database do not count. Two things that a downgrade needs are added:
+constraints get the names that PostgreSQL would give them, since they are dropped by name, and an
+enum type is created and dropped by statements of its own. Alembic does not detect triggers,
+functions, grants and new values of an enum: read the file, and run `db.verify`.
+"""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from ops.postgres.server import scratch
 if TYPE_CHECKING:
     from sqlalchemy import Enum, MetaData
 
-LONGEST = 63  # bytes of a name (NAMEDATALEN - 1)
-COMMENT = re.compile(r"^ *# ###.*\n?", re.MULTILINE)
-ADDS = ("CreateTableOp", "AddColumnOp", "CreateIndexOp")
-TAKES = ("DropTableOp", "DropColumnOp")
+_LONGEST_NAME = 63  # bytes of a name (NAMEDATALEN - 1)
+_COMMENT = re.compile(r"^ *# ###.*\n?", re.MULTILINE)
+_ADDING = ("CreateTableOp", "AddColumnOp", "CreateIndexOp")
+_DROPPING = ("DropTableOp", "DropColumnOp")
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A revision's body. `imports`: the modules that it uses, as lines; `phase`: expand, contract,
-    or empty where it does both.
+    """The body of a revision.
+
+    `imports` are its import lines, `phase` is expand, contract, or empty if it is both.
     """
 
     upgrade: str
@@ -47,7 +48,8 @@ class Draft:
 
 
 @contextmanager
-def importing(paths: Sequence[Path]) -> Iterator[None]:
+def _import_path(paths: Sequence[Path]) -> Iterator[None]:
+    """Put `paths` first on the import path."""
     before = sys.path[:]
     sys.path[:0] = [str(path) for path in paths]
     try:
@@ -56,39 +58,40 @@ def importing(paths: Sequence[Path]) -> Iterator[None]:
         sys.path[:] = before
 
 
-def metadata(named: str, paths: Sequence[Path]) -> MetaData:
-    """`module:attribute`, looked for in `paths` first: a MetaData, or what has one as its
-    `metadata` (a declarative base).
+def load_metadata(name: str, paths: Sequence[Path]) -> MetaData:
+    """Import `module:attribute`, from `paths` first.
 
-    Raises ConfigError.
+    The attribute is a MetaData, or has one as its `metadata` (a declarative base). Raises
+    ConfigError.
     """
     from sqlalchemy import MetaData
 
     what, how = (
-        f"database.metadata: {named}",
-        "name it as module:attribute, seen from the project's folder or from `source`",
+        f"database.metadata: {name}",
+        "write it as module:attribute, importable from the project's folder or from `source`",
     )
-    module, _, attribute = named.partition(":")
+    module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise ConfigError(what, "there is no module:attribute in it", how)
-    with importing(paths):
+        raise ConfigError(what, "it is not of the form module:attribute", how)
+    with _import_path(paths):
         try:
             with contained(redact):
                 found: Any = importlib.import_module(module)
-                for name in attribute.split("."):
-                    found = getattr(found, name)
-        except Exception as error:  # the application's code, and may fail in any way
+                for part in attribute.split("."):
+                    found = getattr(found, part)
+        except Exception as error:  # the application's code may raise anything
             where = next(filter(None, (location(error, path) for path in paths)), "")
             raise ConfigError(what, one_line(describe(error) + where), how) from None
     found = found if isinstance(found, MetaData) else getattr(found, "metadata", None)
     if not isinstance(found, MetaData):
-        raise ConfigError(what, "it is no SQLAlchemy MetaData, and has none", how)
+        raise ConfigError(what, "it is not a SQLAlchemy MetaData, and has none", how)
     return found
 
 
-def draft(folder: Path, target: MetaData) -> Draft | None:
-    """What brings a replay of all revisions to `target`, and back; None where it is there already.
-    Raises OpsError (no PostgreSQL).
+def draft_revision(folder: Path, target: MetaData) -> Draft | None:
+    """Draft the revision that turns a replay of all revisions into `target`, and back.
+
+    None if there is no difference. Raises OpsError (no PostgreSQL).
     """
     with scratch.cluster(folder) as own:
         scratch.make_roles(own, scratch.revision_sql(own.door))
@@ -96,10 +99,10 @@ def draft(folder: Path, target: MetaData) -> Draft | None:
             head = own.door.scripts.head
         if head:
             access.migrate(own.door, "upgrade", head, shown=None, say=lambda _line: None)
-        return compared(own.door, target)
+        return _compare(own.door, target)
 
 
-def compared(door: DatabaseAccess, target: MetaData) -> Draft | None:
+def _compare(door: DatabaseAccess, target: MetaData) -> Draft | None:
     from alembic.autogenerate import produce_migrations
     from alembic.runtime.migration import MigrationContext
 
@@ -128,30 +131,30 @@ def compared(door: DatabaseAccess, target: MetaData) -> Draft | None:
         assert forward is not None
         if forward.is_empty():
             return None
-        name_constraints(forward)
-        types = tuple(enums(target, connection))
-        return rendered(context, forward, types)
+        _name_constraints(forward)
+        types = tuple(_new_enums(target, connection))
+        return _render(context, forward, types)
 
 
-def rendered(context: Any, forward: Any, types: Sequence[Enum]) -> Draft:
+def _render(context: Any, forward: Any, types: Sequence[Enum]) -> Draft:
     from alembic.autogenerate import render_python_code
     from alembic.operations.ops import ExecuteSQLOp
 
     quoted = context.dialect.identifier_preparer.format_type
     back = forward.reverse()
     forward.ops[:0] = [
-        ExecuteSQLOp(f"CREATE TYPE {quoted(each)} AS ENUM ({', '.join(map(literal, each.enums))})")
+        ExecuteSQLOp(f"CREATE TYPE {quoted(each)} AS ENUM ({', '.join(map(_literal, each.enums))})")
         for each in types
     ]
     back.ops += [ExecuteSQLOp(f"DROP TYPE {quoted(each)}") for each in types]
     imports: set[str] = set()
 
     def render_item(kind: str, item: Any, autogenerate: Any) -> str | bool:
-        autogenerate.imports = imports  # Alembic keeps them to itself otherwise
-        return enum(item, autogenerate) if kind == "type" else False
+        autogenerate.imports = imports  # else Alembic does not return them
+        return _render_enum(item, autogenerate) if kind == "type" else False
 
     def code(side: Any) -> str:
-        return COMMENT.sub(
+        return _COMMENT.sub(
             "",
             render_python_code(side, render_item=render_item, migration_context=context),  # type: ignore[arg-type]
         ).strip()
@@ -163,13 +166,14 @@ def rendered(context: Any, forward: Any, types: Sequence[Enum]) -> Draft:
         upgrade,
         downgrade,
         tuple(sorted(imports, key=lambda line: (line.startswith("from"), line))),
-        phase(forward),
+        _phase(forward),
     )
 
 
-def enum(item: Any, autogenerate: Any) -> str | bool:
-    """A type that statements of their own make and drop: Alembic makes it with each table that has
-    it, and never drops it.
+def _render_enum(item: Any, autogenerate: Any) -> str | bool:
+    """Render an enum type that is created and dropped separately; False for other types.
+
+    Alembic would create it with each table that uses it, and never drop it.
     """
     from sqlalchemy import Enum
 
@@ -183,59 +187,61 @@ def enum(item: Any, autogenerate: Any) -> str | bool:
     )
 
 
-def enums(target: MetaData, connection: Any) -> Iterator[Enum]:
-    """The enum types of `target` that the database has not."""
+def _new_enums(target: MetaData, connection: Any) -> Iterator[Enum]:
+    """The enum types of `target` that the database does not have, each once."""
     from sqlalchemy import Enum, inspect
 
-    looking = inspect(connection)
-    seen: set[tuple[str | None, str]] = set()
+    inspector = inspect(connection)
+    visited: set[tuple[str | None, str]] = set()
     for table in target.sorted_tables:
         for column in table.columns:
-            kind = getattr(column.type, "item_type", column.type)  # of an array
+            kind = getattr(column.type, "item_type", column.type)  # of an array's items
             if (
                 isinstance(kind, Enum)
                 and kind.native_enum
                 and kind.name
-                and (kind.schema, kind.name) not in seen
+                and (kind.schema, kind.name) not in visited
             ):
-                seen.add((kind.schema, kind.name))
-                if kind.name not in {known["name"] for known in looking.get_enums(kind.schema)}:
+                visited.add((kind.schema, kind.name))
+                if kind.name not in {known["name"] for known in inspector.get_enums(kind.schema)}:
                     yield kind
 
 
-def literal(text: str) -> str:
+def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def name_constraints(container: Any) -> None:
-    """Those without a name get PostgreSQL's, so that the way back can drop them."""
+def _name_constraints(container: Any) -> None:
+    """Give constraints without a name PostgreSQL's default name, for the downgrade."""
     from alembic.operations.ops import CreateForeignKeyOp, CreateUniqueConstraintOp
 
     for each in container.ops:
         if hasattr(each, "ops"):
-            name_constraints(each)
+            _name_constraints(each)
         elif isinstance(each, CreateUniqueConstraintOp) and each.constraint_name is None:
             each.constraint_name = f"{each.table_name}_{'_'.join(map(str, each.columns))}_key"[
-                :LONGEST
+                :_LONGEST_NAME
             ]
         elif isinstance(each, CreateForeignKeyOp) and each.constraint_name is None:
             each.constraint_name = (
-                f"{each.source_table}_{'_'.join(map(str, each.local_cols))}_fkey"[:LONGEST]
+                f"{each.source_table}_{'_'.join(map(str, each.local_cols))}_fkey"[:_LONGEST_NAME]
             )
 
 
-def phase(forward: Any) -> str:
-    """Whether the old code can go on with it: adding is expand, taking away (and changing a type)
-    contract, both are neither.
+def _phase(forward: Any) -> str:
+    """The phase of the operations: contract if they drop or change a type, else expand.
+
+    Empty if they do both.
     """
-    kinds = set(walked(forward))
-    takes, adds = bool(kinds & {*TAKES, "type"}), bool(kinds & set(ADDS))
-    return "" if takes and adds else "contract" if takes else "expand"
+    kinds = set(_operation_kinds(forward))
+    drops, adds = bool(kinds & {*_DROPPING, "type"}), bool(kinds & set(_ADDING))
+    return "" if drops and adds else "contract" if drops else "expand"
 
 
-def walked(container: Any) -> Iterator[str]:
+def _operation_kinds(container: Any) -> Iterator[str]:
+    """The class names of all operations; `type` for one that changes a column's type."""
     for each in container.ops:
         if hasattr(each, "ops"):
-            yield from walked(each)
+            yield from _operation_kinds(each)
         else:
             yield "type" if getattr(each, "modify_type", None) is not None else type(each).__name__

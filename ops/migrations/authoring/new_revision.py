@@ -1,11 +1,13 @@
-"""`inv db.revision`: a new file after the newest revision. It needs no database; --autogenerate
-replays the revisions on a scratch one.
+"""`inv db.revision`: write a new file after the newest revision.
+
+It needs no database; --autogenerate replays the revisions on a scratch PostgreSQL.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ops.core import ui
 from ops.core.errors import ConfigError
@@ -18,12 +20,33 @@ if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
 
-def write(
-    settings: Settings, message: str, from_sql: str | None = None, autogenerate: bool = False
-) -> tuple[Path, ...]:
-    """The files, relative to where the project is; none where --autogenerate finds nothing to do.
+@dataclass(frozen=True)
+class NewRevision:
+    """The files that were written; the result of `db.revision`."""
 
-    Raises ConfigError and Refused (what can't be wrapped).
+    files: tuple[Path, ...]
+
+    exit_code: ClassVar[int] = 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.revision --json` prints."""
+        return {"files": [str(file) for file in self.files]}
+
+    @property
+    def text(self) -> str:
+        return (
+            "\n".join(f"wrote {file}" for file in self.files)
+            or "nothing to write: the revisions have everything that the metadata has"
+        )
+
+
+def write_revision(
+    settings: Settings, message: str, from_sql: str | None = None, autogenerate: bool = False
+) -> NewRevision:
+    """Write the revision's files; none if --autogenerate finds no difference.
+
+    Raises ConfigError, and Refused (a legacy file that can't be wrapped).
     """
     root = settings.root
     folder = facts.require_scripts(root)
@@ -33,19 +56,19 @@ def write(
             "a revision is written from one of them",
             "leave one of them out",
         )
-    revision_file.statement_text(message)
-    draft = drafted(settings, folder) if autogenerate else None
+    revision_file.require_message(message)
+    draft = _draft(settings, folder) if autogenerate else None
     if autogenerate and draft is None:
-        return ()
-    files = revision_file.write(folder, message, Path(from_sql) if from_sql else None, draft)
-    ui.progress(advice(draft, from_sql))
-    return tuple(file.relative_to(root) if file.is_relative_to(root) else file for file in files)
+        return NewRevision(())
+    files = revision_file.write_files(folder, message, Path(from_sql) if from_sql else None, draft)
+    ui.progress(_advice(draft, from_sql))
+    return NewRevision(
+        tuple(file.relative_to(root) if file.is_relative_to(root) else file for file in files)
+    )
 
 
-def drafted(settings: Settings, folder: Path) -> Draft | None:
-    """Raises ConfigError (no metadata, or none to be read) and OpsError (no PostgreSQL to replay
-    on).
-    """
+def _draft(settings: Settings, folder: Path) -> Draft | None:
+    """Raises ConfigError (no metadata configured, or not readable), OpsError (no PostgreSQL)."""
     configured = settings.environment.database
     if configured is None or not configured.metadata:
         key = f"environments.{settings.name}.database.metadata"
@@ -54,24 +77,23 @@ def drafted(settings: Settings, folder: Path) -> Draft | None:
             f"{key} is missing",
             f"set {key}: app.models:metadata",
         )
-    return migrations_autogenerate.draft(
-        folder,
-        migrations_autogenerate.metadata(configured.metadata, [settings.root, settings.source]),
+    metadata = migrations_autogenerate.load_metadata(
+        configured.metadata, [settings.root, settings.source]
     )
+    return migrations_autogenerate.draft_revision(folder, metadata)
 
 
-def advice(draft: Draft | None, from_sql: str | None) -> str:
+def _advice(draft: Draft | None, from_sql: str | None) -> str:
+    """The next steps after writing the files."""
     if draft:
         split = (
             ""
             if draft.phase
-            else "it adds and takes away at once: split it (expand, a later one contract); "
+            else "it adds and drops at once: split it (expand, a later one contract); "
         )
-        return (
-            f"{split}read it, say in both docstrings what it does: then inv db.lint, inv db.verify"
-        )
+        return f"{split}read it, describe it in both docstrings, then: inv db.lint, inv db.verify"
     return (
-        "its downgrade must be written: then inv db.verify"
+        "write its downgrade, then: inv db.verify"
         if from_sql
-        else "fill in what is raised: upgrade() and downgrade()"
+        else "write its upgrade() and downgrade()"
     )

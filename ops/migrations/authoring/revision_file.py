@@ -1,9 +1,9 @@
-"""Writing a revision's file: the next number, our own template, and a draft in it, or a legacy SQL
-file wrapped as it is.
+"""Write the files of a revision: the template with a draft, or a legacy SQL file wrapped unchanged.
 
-A legacy file goes to the driver as bytes (`op.execute` would take `:name` for a parameter, and `%`
-too). One that begins and ends its own transactions runs outside of ours. What only psql
-understands, and what may stand in no transaction, is refused: it would be something else."""
+A legacy file goes to the driver as bytes, since `op.execute` interprets `:name` and `%`. A file
+that controls its own transactions runs outside of the revision's. psql commands, and statements
+that can't run in a transaction, are refused.
+"""
 
 from __future__ import annotations
 
@@ -19,73 +19,74 @@ from ops.migrations.authoring.autogenerate import Draft
 from ops.migrator.model import MigrateError, TargetDatabase
 from ops.postgres.access import translate_errors
 
-CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
-INSIDE = """context = op.get_context()
+_CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
+_IN_TRANSACTION = """context = op.get_context()
     if context.as_sql:
         context.impl.static_output(SQL.read_text(encoding="utf-8"))
         return
     driver = context.connection.connection.driver_connection
-    driver.execute(SQL.read_bytes())  # past SQLAlchemy: the file may hold : and %"""
-OUTSIDE = """context = op.get_context()
+    driver.execute(SQL.read_bytes())  # not through SQLAlchemy: the file may contain : and %"""
+_IN_AUTOCOMMIT = """context = op.get_context()
     with context.autocommit_block():  # the file begins and ends its own transactions
         if context.as_sql:
             context.impl.static_output(SQL.read_text(encoding="utf-8"))
             return
         driver = context.connection.connection.driver_connection
         try:
-            driver.execute(SQL.read_bytes())  # past SQLAlchemy: the file may hold : and %
+            driver.execute(SQL.read_bytes())  # not through SQLAlchemy: the file may contain : and %
         except Exception:
             driver.rollback()
             raise"""
-ALONE = re.compile(
+_ALONE = re.compile(
     r"\bCONCURRENTLY\b|^(?:VACUUM|ALTER SYSTEM|CREATE DATABASE|DROP DATABASE)\b", re.IGNORECASE
 )
-COPY = re.compile(r"^COPY\b.*\bFROM STDIN\b", re.IGNORECASE | re.DOTALL)
+_COPY = re.compile(r"^COPY\b.*\bFROM STDIN\b", re.IGNORECASE | re.DOTALL)
 
 
-def write(
+def write_files(
     folder: Path, message: str, legacy: Path | None = None, draft: Draft | None = None
 ) -> tuple[Path, ...]:
-    """The files of a new revision after the head. Raises ConfigError (no message, no such file) and
-    Refused (what can't be wrapped).
+    """Write a new revision after the head.
+
+    Raises ConfigError (no message, no such file), Refused (a legacy file that can't be wrapped).
     """
-    statement_text(message)
-    body = read(legacy) if legacy else None
+    require_message(message)
+    body = _read(legacy) if legacy else None
     from ops.migrator.revisions.scripts import Scripts
 
     with translate_errors(TargetDatabase(str(folder), {})):
         scripts = Scripts(str(folder), redact)
-        number = next_number(scripts.head, list(scripts.applied(scripts.heads)))
-        more: dict[str, Any] = dict.fromkeys(("constants", "upgrades", "downgrades", "imports"))
-        more["phase"] = draft.phase if draft else "expand"
+        number = _next_number(scripts.head, list(scripts.applied(scripts.heads)))
+        values: dict[str, Any] = dict.fromkeys(("constants", "upgrades", "downgrades", "imports"))
+        values["phase"] = draft.phase if draft else "expand"
         if draft:
-            more |= {
+            values |= {
                 "upgrades": draft.upgrade,
                 "downgrades": draft.downgrade,
                 "imports": "".join(f"{line}\n" for line in draft.imports),
             }
         if body is not None:
-            more |= {
-                "constants": CONSTANTS,
-                "upgrades": wrapped(body),
+            values |= {
+                "constants": _CONSTANTS,
+                "upgrades": _wrap(body),
                 "imports": "from pathlib import Path\n",
             }
         versions = Path(scripts.directory.versions)
         with (
             _removed_on_failure(versions, f"{number}_"),
-            scripts.translated(f"revision {number}"),  # its template is the project's own code too
+            scripts.translated(f"revision {number}"),  # its template is the project's own code
         ):
-            made = scripts.directory.generate_revision(
-                number, message.strip(), refresh=True, **more
+            generated = scripts.directory.generate_revision(
+                number, message.strip(), refresh=True, **values
             )
-            if made is None:
+            if generated is None:
                 raise MigrateError(
                     "refused",
                     f"revision {number}",
                     "Alembic wrote nothing",
-                    "look at alembic/versions",
+                    "see alembic/versions",
                 )
-            path = Path(made.path)
+            path = Path(generated.path)
             if body is None:
                 return (path,)
             path.with_suffix(".sql").write_bytes(body)
@@ -94,9 +95,7 @@ def write(
 
 @contextmanager
 def _removed_on_failure(folder: Path, prefix: str) -> Iterator[None]:
-    """Remove new files of that prefix where writing them fails: a broken revision would stop every
-    other command.
-    """
+    """Remove new files with the prefix after a failure: a broken revision breaks every command."""
     before = set(folder.glob(f"{prefix}*"))
     try:
         yield
@@ -106,34 +105,36 @@ def _removed_on_failure(folder: Path, prefix: str) -> Iterator[None]:
         raise
 
 
-def statement_text(message: str) -> None:
-    """Raises ConfigError where a revision does not say what it does."""
+def require_message(message: str) -> None:
+    """Raise ConfigError for an empty message."""
     if not message.strip():
         raise ConfigError(
-            "db.revision", "a revision says what it does", 'inv db.revision "Add tags to projects"'
+            "db.revision",
+            "a revision needs a description",
+            'inv db.revision "Add tags to projects"',
         )
 
 
-def next_number(head: str | None, known: list[str]) -> str:
-    """`0003` after `0002`: the runbook's files were numbered so."""
-    numbers = [int(found) for found in known if found.isdigit()]
-    width = max([len(found) for found in known if found.isdigit()], default=4)
-    return str(max(numbers, default=len(known) if head else 0) + 1).zfill(width)
+def _next_number(head: str | None, known: list[str]) -> str:
+    """The next id: `0003` after `0002`, as the runbook's files are numbered."""
+    numbers = [each for each in known if each.isdigit()]
+    width = max(map(len, numbers), default=4)
+    return str(max(map(int, numbers), default=len(known) if head else 0) + 1).zfill(width)
 
 
-def read(legacy: Path) -> bytes:
+def _read(legacy: Path) -> bytes:
     try:
         return legacy.read_bytes()
     except OSError as error:
         raise ConfigError(
             f"--from-sql {legacy}",
             error.strerror or str(error),
-            "name the file that is to be wrapped",
+            "name the file to wrap",
         ) from None
 
 
-def wrapped(body: bytes) -> str:
-    """How the file is run. Raises Refused for one that would not do what it did."""
+def _wrap(body: bytes) -> str:
+    """The upgrade's code that runs the file. Raises Refused if it would work differently."""
     from ops.migrator.revisions.sql_tokens import controls_transactions, psql_command, statements
 
     text = body.decode("utf-8", "replace")
@@ -141,15 +142,15 @@ def wrapped(body: bytes) -> str:
     if command:
         raise Refused(
             "the file can't be wrapped",
-            f"{command} is psql's own, the server does not know it",
-            "write out what it includes",
+            f"{command} is a psql command, unknown to the server",
+            "replace it with SQL",
         )
     for statement in statements(text):
-        if ALONE.search(statement) or COPY.match(statement):
+        if _ALONE.search(statement) or _COPY.match(statement):
             how = 'write it by hand: inv db.revision "…", with op.get_context().autocommit_block()'
             raise Refused(
                 "the file can't be wrapped",
-                f"this can't be sent within a file: {statement[:80]}",
+                f"this can't run together with other statements: {statement[:80]}",
                 how,
             )
-    return OUTSIDE if controls_transactions(text) else INSIDE
+    return _IN_AUTOCOMMIT if controls_transactions(text) else _IN_TRANSACTION

@@ -1,1 +1,1 @@
-"""Migrations that run on the bastion, seen from this side."""
+"""Run migrations on the bastion: this machine's side of it."""

@@ -1,9 +1,9 @@
-"""The host that migrates: probed, given what it lacks, told to start, watched, told to stop. All
-over one SSH door, in JSON lines.
+"""Commands on the bastion: probe it, install bundles, start, watch and cancel a run.
 
-Nothing secret is ever in a command: what is asked goes in by stdin. Each command is a sentence of
-its own, so that any of them may be said again after a connection was lost
-(`ops.migrator.remote.cli` makes a repeated start harmless)."""
+Requests and answers are JSON lines over SSH. Requests go to stdin, so that no secret is in a
+command. Each command is complete in itself and may be repeated after a lost connection
+(`ops.migrator.remote.cli` ignores a repeated start).
+"""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from typing import Any
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import one_line
 from ops.core.text import format_size
-from ops.migrations.remote import bundle
 from ops.migrations.remote.bundle import Bundle, RemotePython
 from ops.ssh.connection import RUN_TIMEOUT, CommandResult, ConnectionLost, Host
 
-INSTALL_TIMEOUT = 180.0  # seconds, for 9 MB over a slow line
-PROBE = """
+_INSTALL_TIMEOUT = 180.0  # seconds, for 9 MB over a slow line
+_PROBE = """
 import json, os, platform, sys, sysconfig
 libc, version = platform.libc_ver()
 musl = "musl" in (sysconfig.get_config_var("HOST_GNU_TYPE") or "")
@@ -37,7 +36,7 @@ print(json.dumps({"version": list(sys.version_info[:2]), "machine": platform.mac
     "libc": libc,
                   "libc_version": number, "there": there}))
 """
-INSTALL = """
+_INSTALL = """
 import os, shutil, sys, tarfile, tempfile
 root, name = sys.argv[1:]
 os.umask(0o077)
@@ -58,9 +57,7 @@ finally:
 
 @dataclass(frozen=True)
 class BastionPaths:
-    """Where things are on the host: its Python, a folder below the home, and the environment's runs
-    in it.
-    """
+    """The host's Python, the cache folder below the home, and the environment whose runs it has."""
 
     python: str
     cache: str
@@ -73,43 +70,39 @@ class BastionPaths:
 
 @dataclass(frozen=True)
 class BastionEnvironment:
-    """A host that has the bundles: both, or without the libraries, which is enough to look after
-    runs.
-    """
+    """The bundles on a host, by name; without `site`, runs can be watched but not started."""
 
-    places: BastionPaths
+    paths: BastionPaths
     code: str
     site: str | None = None
 
     def command(self, verb: str, *words: str) -> str:
         """`ops.migrator.remote.cli VERB RUNS …` with the bundles' modules."""
-        named = [f"code/{self.code}", *([f"site/{self.site}"] if self.site else [])]
-        path = ":".join(shlex.quote(f"{self.places.cache}/{each}") for each in named)
-        said = shlex.join(
+        bundles = [f"code/{self.code}", *([f"site/{self.site}"] if self.site else [])]
+        path = ":".join(shlex.quote(f"{self.paths.cache}/{each}") for each in bundles)
+        command = shlex.join(
             [
-                self.places.python,
+                self.paths.python,
                 "-s",
                 "-u",
                 "-m",
                 "ops.migrator.remote.cli",
                 verb,
-                self.places.runs,
+                self.paths.runs,
                 *words,
             ]
         )
-        return f"umask 077; PYTHONPATH={path} exec {said}"
+        return f"umask 077; PYTHONPATH={path} exec {command}"
 
     @property
     def folder(self) -> str:
-        return f"{self.places.cache}/code/{self.code}/alembic"
+        return f"{self.paths.cache}/code/{self.code}/alembic"
 
 
-def probe(host: Host, places: BastionPaths) -> tuple[RemotePython, dict[str, list[str]]]:
-    """The host's Python, and the bundles that it has, newest first. Raises OpsError where there is
-    no Python.
-    """
-    answer = document(
-        host, [places.python, "-c", PROBE, places.cache], f"{places.python} on the bastion"
+def probe(host: Host, paths: BastionPaths) -> tuple[RemotePython, dict[str, list[str]]]:
+    """The host's Python, and its bundles by kind, newest first. Raises OpsError without Python."""
+    answer = _run_json(
+        host, [paths.python, "-c", _PROBE, paths.cache], f"{paths.python} on the bastion"
     )
     version, libc = answer["version"], answer["libc_version"]
     return RemotePython(
@@ -117,81 +110,85 @@ def probe(host: Host, places: BastionPaths) -> tuple[RemotePython, dict[str, lis
     ), answer["there"]
 
 
-def install(host: Host, places: BastionPaths, kind: str, what: Bundle) -> None:
-    """Unpacked aside and renamed: a bundle is whole or not there."""
-    root = f"{places.cache}/{kind}"
-    done(
+def _install(host: Host, paths: BastionPaths, kind: str, bundle: Bundle) -> None:
+    """Install a bundle atomically: it is unpacked in another folder, and renamed."""
+    root = f"{paths.cache}/{kind}"
+    _run(
         host,
-        [places.python, "-c", INSTALL, root, what.name],
+        [paths.python, "-c", _INSTALL, root, bundle.name],
         f"install {kind} on the bastion",
-        what.archive,
-        INSTALL_TIMEOUT,
+        bundle.archive,
+        _INSTALL_TIMEOUT,
     )
 
 
-def prepare(
+def install_missing(
     host: Host,
-    places: BastionPaths,
-    there: dict[str, list[str]],
+    paths: BastionPaths,
+    installed: dict[str, list[str]],
     site: Bundle,
     code: Bundle,
-    say: Callable[[str], None],
+    progress: Callable[[str], None],
 ) -> BastionEnvironment:
-    """Bring what the host lacks."""
-    for kind, what in (("site", site), ("code", code)):
-        if what.name not in there[kind]:
-            say(f"  {kind} {what.name}: {format_size(len(what.archive))} to the bastion")
-            install(host, places, kind, what)
-    return BastionEnvironment(places, code.name, site.name)
+    """Install the bundles that the host lacks."""
+    for kind, bundle in (("site", site), ("code", code)):
+        if bundle.name not in installed[kind]:
+            size = format_size(len(bundle.archive))
+            progress(f"  {kind} {bundle.name}: {size} to the bastion")
+            _install(host, paths, kind, bundle)
+    return BastionEnvironment(paths, code.name, site.name)
 
 
-def known(
-    places: BastionPaths, there: dict[str, list[str]], code: str
+def installed_environment(
+    paths: BastionPaths, installed: dict[str, list[str]], code: str
 ) -> BastionEnvironment | None:
-    """The host as it is, to look after its runs: by our own engine where that is there, else by the
-    newest. None: nothing ever ran.
-    """
-    found = code if code in there["code"] else next(iter(there["code"]), None)
-    return BastionEnvironment(places, found) if found else None
+    """The host's engine to watch runs with: our own, else the newest; None if nothing ever ran."""
+    found = code if code in installed["code"] else next(iter(installed["code"]), None)
+    return BastionEnvironment(paths, found) if found else None
 
 
-def start(host: Host, far: BastionEnvironment, asked: dict[str, Any]) -> dict[str, Any]:
-    """Start the run, or find that it was started. Raises Lost where the connection went: say it
-    again.
+def start(host: Host, environment: BastionEnvironment, request: dict[str, Any]) -> dict[str, Any]:
+    """Start the run, unless it was started already.
+
+    Raises ConnectionLost if the connection was lost: repeat it.
     """
-    told = {**asked, "bundles": {"code": far.code, "site": far.site}}
-    return document(
+    request = {**request, "bundles": {"code": environment.code, "site": environment.site}}
+    return _run_json(
         host,
-        far.command("start", far.folder),
+        environment.command("start", environment.folder),
         "start the migration on the bastion",
-        json.dumps(told).encode() + b"\n",
+        json.dumps(request).encode() + b"\n",
     )
 
 
 def attach(
     host: Host,
-    far: BastionEnvironment,
+    environment: BastionEnvironment,
     run: str,
     offset: int,
-    tell: Callable[[dict[str, Any]], None],
+    on_message: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Everything that the run says from `offset` on, until its end. Raises Lost."""
+    """Pass on all messages of the run from `offset` on, until its end. Raises ConnectionLost."""
     code = host.stream(
-        far.command("attach", run, str(offset)), b"", lambda line: tell(json.loads(line))
+        environment.command("attach", run, str(offset)),
+        b"",
+        lambda line: on_message(json.loads(line)),
     )
     if code:
         raise OpsError(
-            f"watching run {run} ended with {code}", "the far side's Python failed", "inv db.attach"
+            f"watching run {run} ended with {code}", "Python on the bastion failed", "inv db.attach"
         )
 
 
-def cancel(host: Host, far: BastionEnvironment, run: str) -> dict[str, Any]:
-    return document(host, far.command("cancel", run), f"cancel run {run} on the bastion")
+def cancel(host: Host, environment: BastionEnvironment, run: str) -> dict[str, Any]:
+    return _run_json(host, environment.command("cancel", run), f"cancel run {run} on the bastion")
 
 
-def document(host: Host, command: str | list[str], what: str, stdin: bytes = b"") -> dict[str, Any]:
-    """A command's last line, as JSON."""
-    ran = done(host, command, what, stdin)
+def _run_json(
+    host: Host, command: str | list[str], what: str, stdin: bytes = b""
+) -> dict[str, Any]:
+    """Run a command, and parse its last line of output as JSON."""
+    ran = _run(host, command, what, stdin)
     try:
         found = json.loads(ran.out.decode().splitlines()[-1])
     except (ValueError, IndexError):
@@ -203,37 +200,24 @@ def document(host: Host, command: str | list[str], what: str, stdin: bytes = b""
     return dict(found)
 
 
-def done(
+def _run(
     host: Host,
     command: str | list[str],
     what: str,
     stdin: bytes = b"",
     timeout_s: float = RUN_TIMEOUT,
 ) -> CommandResult:
-    """Run it. Raises Lost for a lost connection, TimedOut, OpsError for a command that failed, in
-    its own words.
+    """Run a command.
+
+    Raises ConnectionLost, TimedOut, or OpsError with the last line that a failed command printed.
     """
     ran = host.run(command, stdin, timeout_s, what)
     if ran.lost:
         raise ConnectionLost(what, "the connection was lost", "run it again, or see: inv db.attach")
     if ran.code:
-        said = ran.err.decode(errors="replace").strip().splitlines()
-        why = one_line(said[-1]) if said else f"exit code {ran.code}"
+        lines = ran.err.decode(errors="replace").strip().splitlines()
+        why = one_line(lines[-1]) if lines else f"exit code {ran.code}"
         missing = "install Python 3.11 or newer there (bastion.python), or set database.run: tunnel"
         how = missing if ran.code in (126, 127) else "inv db.ping"
         raise OpsError(what, why, how)
     return ran
-
-
-__all__ = [
-    "BastionEnvironment",
-    "BastionPaths",
-    "attach",
-    "bundle",
-    "cancel",
-    "install",
-    "known",
-    "prepare",
-    "probe",
-    "start",
-]

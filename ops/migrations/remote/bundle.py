@@ -1,9 +1,10 @@
-"""What a host needs to run migrations, as two archives named by their content: the libraries
-(`site`), and engine and revisions (`code`).
+"""Archives that a host needs to run migrations, named by their content.
 
-The libraries are those of `requirements.lock`, for the host's own Python. Where this machine has
-the same Python, system and C library, the installed files are taken as they are (they were
-installed by hash); otherwise pip fetches the host's wheels, by the same hashes."""
+`site` has the libraries, `code` the engine and the revisions. The libraries are those of
+`requirements.lock`, for the host's Python. If this machine has the same Python, system and C
+library, its installed files are packed, which were installed by hash; otherwise pip fetches the
+host's wheels, by the same hashes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from ops.core.errors import ConfigError, OpsError
 from ops.core.redaction.redact import one_line
 from ops.tools import shell
 
-LIBRARIES = (
+_LIBRARIES = (
     "alembic",
     "mako",
     "markupsafe",
@@ -32,18 +33,18 @@ LIBRARIES = (
     "sqlalchemy",
     "typing-extensions",
 )
-# of `ops`: the redaction that the engine uses; it imports nothing else of ours
-REDACTION = (
+# the redaction of `ops` that the engine uses; it imports no other module of ours
+_REDACTION = (
     "core/__init__.py",
     "core/redaction/__init__.py",
     "core/redaction/redact.py",
     "core/redaction/shapes.py",
     "core/redaction/values.py",
 )
-OLDEST = (3, 11)  # of the pinned SQLAlchemy
+_OLDEST_PYTHON = (3, 11)  # of the pinned SQLAlchemy
 OLDEST_GLIBC, NEWEST_MUSL = 17, 2
-FETCH_TIMEOUT = 180.0  # seconds
-CACHE = Path(".ops") / "bundles"
+_FETCH_TIMEOUT = 180.0  # seconds
+_CACHE = Path(".ops") / "bundles"
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,11 @@ class RemotePython:
 
     @property
     def old(self) -> bool:
-        return self.version < OLDEST
+        return self.version < _OLDEST_PYTHON
 
     @property
     def platforms(self) -> list[str]:
-        """The wheel tags that it takes (PEP 600, PEP 656), newest first."""
+        """The platform tags of its wheels (PEP 600, PEP 656), newest first."""
         if self.libc == "musl":
             return [f"musllinux_1_{minor}_{self.machine}" for minor in range(NEWEST_MUSL, 0, -1)]
         newest = [
@@ -79,14 +80,14 @@ class RemotePython:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A gzipped tar, and the name that its content gives it."""
+    """A gzipped tar archive, and its name, which is a hash of its content."""
 
     name: str
     archive: bytes
 
 
-def here() -> RemotePython:
-    """This machine, in the same words."""
+def this_python() -> RemotePython:
+    """The Python of this machine."""
     libc, version = platform.libc_ver()
     major, minor = [*version.split("."), "0", "0"][:2]
     return RemotePython(
@@ -97,86 +98,89 @@ def here() -> RemotePython:
     )
 
 
-def site(root: Path, host: RemotePython) -> Bundle:
-    """The libraries for `host`, made once and kept below `root`. Raises ConfigError (no lock),
-    OpsError (they can't be had).
+def site_bundle(root: Path, host: RemotePython) -> Bundle:
+    """The libraries for `host`, built once and cached below `root`.
+
+    Raises ConfigError (no lock file), OpsError (they can't be fetched).
     """
-    pins = pinned(root / "requirements.lock")
+    pins = _pins(root / "requirements.lock")
     key = hashlib.sha256(f"{host}\n{pins}".encode()).hexdigest()[:24]
-    kept = root / CACHE / f"site-{key}.tar.gz"
-    if not kept.exists():
+    cached = root / _CACHE / f"site-{key}.tar.gz"
+    if not cached.exists():
         archive = (
-            packed(library_files()) if host == here() and installed(pins) else fetched(host, pins)
+            _pack(_library_files())
+            if host == this_python() and _are_installed(pins)
+            else _fetch_archive(host, pins)
         )
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        making = kept.with_suffix(".making")
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        making = cached.with_suffix(".making")
         making.write_bytes(archive)
-        making.replace(kept)
-    return Bundle(key, kept.read_bytes())
+        making.replace(cached)
+    return Bundle(key, cached.read_bytes())
 
 
-def code(folder: Path) -> Bundle:
+def code_bundle(folder: Path) -> Bundle:
     """The engine with our redaction, and the revisions of `folder` as `alembic/`."""
     ops = Path(__file__).parents[2]
-    ours = ((f"ops/{name}", ops / name) for name in ("__init__.py", *REDACTION))
+    ours = ((f"ops/{name}", ops / name) for name in ("__init__.py", *_REDACTION))
     engine = [
         *ours,
-        *((f"ops/migrator/{name}", path) for name, path in files_below(ops / "migrator")),
+        *((f"ops/migrator/{name}", path) for name, path in _files_below(ops / "migrator")),
     ]
-    archive = packed([*engine, *((f"alembic/{name}", path) for name, path in files_below(folder))])
+    archive = _pack([*engine, *((f"alembic/{name}", path) for name, path in _files_below(folder))])
     return Bundle(hashlib.sha256(archive).hexdigest()[:24], archive)
 
 
-def pinned(lock: Path) -> str:
+def _pins(lock: Path) -> str:
     """The lines of the lock that pin LIBRARIES, with their hashes."""
     try:
         text = lock.read_text(encoding="utf-8")
     except OSError as error:
         why = one_line(error)
         raise ConfigError(
-            f"{lock} can't be read", why, "check the project out whole, or set database.run: tunnel"
+            f"{lock} can't be read", why, "restore the file, or set database.run: tunnel"
         ) from None
-    kept, taking = [], False
+    lines, taking = [], False
     for line in text.splitlines():
         if line and not line.startswith((" ", "#")):
-            taking = line.split("==")[0] in LIBRARIES
+            taking = line.split("==")[0] in _LIBRARIES
         if taking and not line.lstrip().startswith("#"):
-            kept.append(line)
-    return "\n".join(kept) + "\n"
+            lines.append(line)
+    return "\n".join(lines) + "\n"
 
 
-def installed(pins: str) -> bool:
-    """Whether the libraries that this Python runs with are those of the lock."""
+def _are_installed(pins: str) -> bool:
+    """Whether this Python's libraries are those of the lock file."""
     try:
-        return all(f"{name}=={importlib.metadata.version(name)} " in pins for name in LIBRARIES)
+        return all(f"{name}=={importlib.metadata.version(name)} " in pins for name in _LIBRARIES)
     except importlib.metadata.PackageNotFoundError:
         return False
 
 
-def library_files() -> Iterator[tuple[str, Path]]:
-    for name in LIBRARIES:
+def _library_files() -> Iterator[tuple[str, Path]]:
+    for name in _LIBRARIES:
         for file in importlib.metadata.files(name) or ():
             path = Path(str(file.locate()))
             if ".." not in file.parts and "__pycache__" not in file.parts and path.is_file():
                 yield file.as_posix(), path
 
 
-def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
+def _files_below(folder: Path) -> Iterator[tuple[str, Path]]:
     for path in sorted(folder.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("."):
             yield path.relative_to(folder).as_posix(), path
 
 
-def fetched(host: RemotePython, pins: str) -> bytes:
-    """The host's wheels, by pip, by hash. Raises OpsError in pip's words."""
+def _fetch_archive(host: RemotePython, pins: str) -> bytes:
+    """The host's wheels, fetched by pip by hash. Raises OpsError with pip's last error."""
     with tempfile.TemporaryDirectory() as folder:
         lock, into = Path(folder) / "pins", Path(folder) / "site"
         lock.write_text(pins, encoding="utf-8")
-        fetch(host, lock, into)
-        return packed(files_below(into))
+        _fetch_wheels(host, lock, into)
+        return _pack(_files_below(into))
 
 
-def fetch(host: RemotePython, lock: Path, into: Path) -> None:
+def _fetch_wheels(host: RemotePython, lock: Path, into: Path) -> None:
     wanted = [word for tag in host.platforms for word in ("--platform", tag)]
     command = [
         sys.executable,
@@ -198,19 +202,19 @@ def fetch(host: RemotePython, lock: Path, into: Path) -> None:
         f"{host.version[0]}.{host.version[1]}",
         *wanted,
     ]
-    done = shell.run(command, timeout=FETCH_TIMEOUT)
+    done = shell.run(command, timeout=_FETCH_TIMEOUT)
     if done.exit_code:
-        said = [
+        errors = [
             line for line in done.stderr.splitlines() if line.startswith("ERROR")
         ] or done.stderr.splitlines()[-1:]
-        why = one_line(" ".join(said[-1:])) or "pip failed"
+        why = one_line(" ".join(errors[-1:])) or "pip failed"
         raise OpsError(
-            f"the libraries for {host}", why, "set database.run: tunnel, or mend pip's access"
+            f"the libraries for {host}", why, "set database.run: tunnel, or fix pip's access"
         )
 
 
-def packed(files: Iterable[tuple[str, Path]]) -> bytes:
-    """The same files make the same archive: sorted, without times and owners."""
+def _pack(files: Iterable[tuple[str, Path]]) -> bytes:
+    """Pack files reproducibly: sorted, without times and owners."""
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as archive:
         for name, path in sorted(files):

@@ -1,6 +1,4 @@
-"""How a run on the bastion ended: an outcome, or the error that it is. Where its runner did not
-live to say, the database is asked.
-"""
+"""The result of a run on the bastion. If its runner died without one, the database is asked."""
 
 from __future__ import annotations
 
@@ -10,16 +8,17 @@ from typing import Any
 
 from ops.core.errors import Cancelled, OpsError, error_of_kind
 from ops.core.redaction.redact import one_line
-from ops.migrations.plan import BASE
+from ops.migrations.target import BASE
 from ops.postgres import access
 from ops.postgres.access import Applied, DatabaseAccess, MigrationOutcome
 
 
-def outcome(
+def outcome_of(
     id: str, end: dict[str, Any], database: Callable[[], AbstractContextManager[DatabaseAccess]]
 ) -> MigrationOutcome:
-    """A run's end as a value. Raises what the engine meant; Cancelled; OpsError for a run that is
-    lost.
+    """The outcome of a run that ended.
+
+    Raises the engine's error, Cancelled, or OpsError for a run whose runner was killed.
     """
     state = end["state"]
     if state == "succeeded":
@@ -45,14 +44,14 @@ def outcome(
         working = access.server_processes(door, id) if state == "lost" else ()
     if state == "cancelled":
         why = (
-            f"the revision at work is rolled back, except for what it had committed; the "
+            f"the running revision is rolled back, except for what it had committed; the "
             f"database is at {at}"
         )
         raise Cancelled(f"run {id} was cancelled", why, "inv db.current")
     still = (
-        f"its server process {working[0]} still works"
+        f"its server process {working[0]} is still running"
         if working
-        else "nothing of it works in the database any more"
+        else "none of its server processes is running any more"
     )
     why = f"{still}; the database is at {at}"
     raise OpsError(

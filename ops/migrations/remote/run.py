@@ -1,10 +1,10 @@
-"""A run on the bastion: started there, watched from here, and indifferent to what happens to the
-watcher.
+"""Run a migration on the bastion, and watch, cancel and attach to such runs.
 
-A tunnel that breaks leaves locks behind, and one that is slow makes a migration slow; a runner
-beside the database does neither. What is agreed to is decided here as ever (`ops.migrations.plan`);
-only the run itself goes there. A watcher that lost its connection comes back by itself for a while,
-then says how to: `inv db.attach`."""
+A broken tunnel leaves locks behind, and a slow one slows the migration down; a runner next to the
+database does neither. The plan is made and confirmed here; only the run itself is on the bastion,
+and goes on without its watcher. A watcher that loses its connection reconnects for a while, then
+prints how to continue: `inv db.attach`.
+"""
 
 from __future__ import annotations
 
@@ -14,107 +14,113 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ops.core import ui
 from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
 from ops.core.retry import pauses_within, retry
 from ops.core.text import format_error
-from ops.migrations import plan
-from ops.migrations.plan import MigrationPlan, MigrationTarget, RunOptions, RunResult
-from ops.migrations.remote import bastion as migrations_bastion
-from ops.migrations.remote import bundle, result
-from ops.migrations.remote.bastion import BastionEnvironment
+from ops.migrations.plan import MigrationPlan
+from ops.migrations.remote import bastion, bundle
+from ops.migrations.remote.bastion import BastionEnvironment, BastionPaths
+from ops.migrations.remote.result import outcome_of
+from ops.migrations.run import RunOptions, RunResult, run_from_here
+from ops.migrations.target import MigrationTarget
 from ops.migrator.revisions.interrupts import STOP_S
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess
 from ops.ssh import connection
 from ops.ssh.connection import ConnectionLost, Host
 
-RECONNECT_S = 60.0  # how long a watcher tries to come back
-PAUSES_S = (0.5, 1.0, 2.0, 5.0)
-AUTHORITY_KEY = "sslrootcert"
+_RECONNECT_S = 60.0  # how long a watcher tries to reconnect
+_PAUSES_S = (0.5, 1.0, 2.0, 5.0)
+_AUTHORITY_KEY = "sslrootcert"
 
 
 def run(
-    place: MigrationTarget,
-    planned: MigrationPlan,
-    asked: RunOptions,
-    say: Callable[[str], None] = ui.progress,
+    target: MigrationTarget,
+    plan: MigrationPlan,
+    options: RunOptions,
+    progress: Callable[[str], None] = ui.progress,
 ) -> RunResult:
-    """Do what was planned where the environment says: on the bastion, else from here. Raises what
-    the engine means.
+    """Run the plan on the bastion if `database.run` is remote, else from here.
+
+    Raises the engine's errors.
     """
-    if place.door.mode != "remote":
-        return plan.run(place, planned, asked, say)
-    if not planned.steps:  # the engine has a look, which is a read
-        return replace(plan.run(place, planned, asked, say), mode=place.door.mode)
-    with connection.connect(place.settings) as host:
-        far = prepared(place, host, say)
-        if far is not None:
-            with RemoteRun(place, far, say, host) as watch:
-                return watch.started(planned, asked)
-    return plan.run(place, planned, asked, say)
+    if target.database.mode != "remote":
+        return run_from_here(target, plan, options, progress)
+    if not plan.revisions:  # the engine only reads
+        mode = target.database.mode
+        return replace(run_from_here(target, plan, options, progress), mode=mode)
+    with connection.connect(target.settings) as host:
+        environment = _prepare(target, host, progress)
+        if environment is not None:
+            with RemoteRun(target, environment, progress, host) as remote:
+                return remote.start_and_wait(plan, options)
+    return run_from_here(target, plan, options, progress)
 
 
-def prepared(
-    place: MigrationTarget, host: Host, say: Callable[[str], None]
+def _prepare(
+    target: MigrationTarget, host: Host, progress: Callable[[str], None]
 ) -> BastionEnvironment | None:
-    """The bastion with both bundles; None where its Python is too old for them."""
-    there = bastion_paths(place)
-    python, known = migrations_bastion.probe(host, there)
+    """Install what the bastion lacks; None if its Python is too old."""
+    paths = _bastion_paths(target)
+    python, installed = bastion.probe(host, paths)
     if python.old:
-        say(
+        progress(
             f"{python} on the bastion: migrations need 3.11 or newer there, so this one "
             f"goes through the tunnel"
         )
         return None
-    site, code = (
-        bundle.site(place.settings.root, python),
-        bundle.code(Path(place.door.target.folder)),
-    )
-    return migrations_bastion.prepare(host, there, known, site, code, say)
+    site = bundle.site_bundle(target.settings.root, python)
+    code = bundle.code_bundle(Path(target.database.target.folder))
+    return bastion.install_missing(host, paths, installed, site, code, progress)
 
 
-def bastion_paths(place: MigrationTarget) -> migrations_bastion.BastionPaths:
-    bastion = place.settings.environment.bastion
-    assert bastion is not None  # `connect` has refused otherwise
-    return migrations_bastion.BastionPaths(bastion.python, bastion.cache, place.settings.name)
+def _bastion_paths(target: MigrationTarget) -> BastionPaths:
+    configured = target.settings.environment.bastion
+    assert configured is not None  # else `connect` has refused
+    return BastionPaths(configured.python, configured.cache, target.settings.name)
 
 
-def start_message(
-    place: MigrationTarget, planned: MigrationPlan, asked: RunOptions
+def _start_message(
+    target: MigrationTarget, plan: MigrationPlan, options: RunOptions
 ) -> dict[str, Any]:
-    """What the far side is told, by stdin: the password is in it."""
-    parameters, authority = dict(place.door.own), None
-    named = parameters.get(AUTHORITY_KEY)
-    if named and named != "system":
-        authority = Path(named).read_text(encoding="utf-8")
+    """The request that starts a run; it contains the password, and is sent by stdin."""
+    database = target.database
+    parameters, authority = dict(database.own), None
+    file = parameters.get(_AUTHORITY_KEY)
+    if file and file != "system":
+        authority = Path(file).read_text(encoding="utf-8")
     return {
         "parameters": parameters,
         "authority": authority,
-        "direction": planned.direction,
-        "to": planned.to,
-        "shown": list(access.split_heads(planned.at)),
-        "accepted": asked.accept_edit,
+        "direction": plan.direction,
+        "to": plan.to,
+        "shown": list(access.split_heads(plan.at)),
+        "accepted": options.accept_edit,
         "redact": "ops.core.redaction.redact:redacted",
-        "limits": asdict(access.effective_limits(place.door, asked.timeout_s, asked.wait_s)),
-        "who": asdict(access.run_identity(planned.direction)),
+        "limits": asdict(access.effective_limits(database, options.timeout_s, options.wait_s)),
+        "who": asdict(access.run_identity(plan.direction)),
     }
 
 
 @dataclass
 class RemoteRun:
-    """One run on the bastion, seen from here."""
+    """A run on the bastion, watched from here.
 
-    place: MigrationTarget
-    far: BastionEnvironment
-    say: Callable[[str], None]
+    `offset` is the position in its log, `end` its last message, `started` whether the bastion
+    confirmed its start.
+    """
+
+    target: MigrationTarget
+    environment: BastionEnvironment
+    progress: Callable[[str], None]
     host: Host
     id: str = "latest"
     offset: int = 0
     end: dict[str, Any] | None = None
-    begun: bool = True
+    started: bool = True
 
     def __enter__(self) -> RemoteRun:
         return self
@@ -122,128 +128,130 @@ class RemoteRun:
     def __exit__(self, *problem: object) -> None:
         self.host.close()
 
-    def started(self, planned: MigrationPlan, asked: RunOptions) -> RunResult:
-        """Start it, and stay until its end."""
-        document = start_message(self.place, planned, asked)
-        self.id, self.begun = document["who"]["run"], False
-        return self.ended(lambda: self.start(document))
+    def start_and_wait(self, plan: MigrationPlan, options: RunOptions) -> RunResult:
+        """Start the run, and wait for its end."""
+        message = _start_message(self.target, plan, options)
+        self.id, self.started = message["who"]["run"], False
+        return self.wait(lambda: self._start(message))
 
-    def start(self, document: dict[str, Any]) -> None:
-        """The same id is not started twice."""
-        self.twice(lambda: migrations_bastion.start(self.host, self.far, document))
-        self.begun = True
-        self.say(f"run {self.id} on {self.host.where}; it goes on without us (inv db.attach)")
+    def _start(self, message: dict[str, Any]) -> None:
+        """Start the run; an id is not started twice."""
+        self._retry_once(lambda: bastion.start(self.host, self.environment, message))
+        self.started = True
+        self.progress(f"run {self.id} on {self.host.where}; it goes on without us (inv db.attach)")
 
-    def twice(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Once more where the connection was lost: the answer may be what was lost."""
+    def _retry_once(self, request: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Repeat a request whose connection was lost, perhaps only with its answer."""
         try:
-            return ask()
+            return request()
         except ConnectionLost:
-            self.reconnect()
-            return ask()
+            self._reconnect()
+            return request()
 
-    def ended(self, begin: Callable[[], None] = lambda: None) -> RunResult:
-        """Everything it says, then its end: an outcome, or an error as the engine means it. Raises
-        Cancelled where we are told to go.
+    def wait(self, begin: Callable[[], None] = lambda: None) -> RunResult:
+        """Print the run's log to its end, and return its outcome.
+
+        Raises the engine's errors, and Cancelled after an interrupt.
         """
         try:
             begin()
-            self.follow()
+            self._follow()
         except KeyboardInterrupt as interruption:
-            raise self.interrupted(interruption) from None
-        return RunResult(result.outcome(self.id, self.ending(), self.database), "remote")
+            raise self._on_interrupt(interruption) from None
+        return RunResult(outcome_of(self.id, self.last_message(), self._database), "remote")
 
-    def follow(self) -> None:
+    def _follow(self) -> None:
+        """Print the log until the run has ended."""
         while self.end is None:
             try:
-                migrations_bastion.attach(self.host, self.far, self.id, self.offset, self.tell)
+                bastion.attach(
+                    self.host, self.environment, self.id, self.offset, self._handle_message
+                )
                 if self.end is None:
                     raise ConnectionLost(
-                        f"run {self.id}", "the watcher there ended", "inv db.attach"
+                        f"run {self.id}", "its watcher on the bastion ended", "inv db.attach"
                     )
             except ConnectionLost:
-                self.reconnect()
+                self._reconnect()
 
-    def tell(self, said: dict[str, Any]) -> None:
-        if "missing" in said:
-            raise unknown(said)
-        if "line" in said:
-            self.say(self.place.door.target.hide(said["line"]))  # a revision prints what it likes
-        self.id, self.offset = (
-            said.get("run", self.id),
-            said["offset"],
-        )  # from here on, `latest` is this one
-        self.end = said.get("end")
+    def _handle_message(self, message: dict[str, Any]) -> None:
+        if "missing" in message:
+            raise _unknown_run(message)
+        if "line" in message:  # by a revision, which may print anything
+            self.progress(self.target.database.target.hide(message["line"]))
+        # `latest` means this run from now on
+        self.id, self.offset = message.get("run", self.id), message["offset"]
+        self.end = message.get("end")
 
-    def ending(self) -> dict[str, Any]:
-        assert self.end is not None  # `follow` has come to it
+    def last_message(self) -> dict[str, Any]:
+        assert self.end is not None  # `_follow` has returned
         return self.end
 
     @contextmanager
-    def database(self) -> Iterator[DatabaseAccess]:
-        """By the connection that brought the news: the tunnel that was opened first may have died
-        on the way.
-        """
-        with access.through_bastion(self.place.door, self.host) as door:
-            yield door
+    def _database(self) -> Iterator[DatabaseAccess]:
+        """The database by the current connection: the first tunnel may be gone."""
+        with access.through_bastion(self.target.database, self.host) as database:
+            yield database
 
-    def reconnect(self) -> None:
-        """Come back after a lost connection. Raises what is in the way (a host key too), with the
-        run's name and what to type later.
+    def _reconnect(self) -> None:
+        """Connect again after a lost connection.
+
+        Raises the connection's error (also for a host key), with the command to continue with.
         """
         self.host.close()
-        self.say("the connection was lost; the run goes on there")
-        pauses = pauses_within(chain(PAUSES_S[1:], repeat(PAUSES_S[-1])), RECONNECT_S)
-        time.sleep(PAUSES_S[0])
+        self.progress("the connection was lost; the run goes on there")
+        time.sleep(_PAUSES_S[0])
+        pauses = pauses_within(chain(_PAUSES_S[1:], repeat(_PAUSES_S[-1])), _RECONNECT_S)
         try:
             self.host = retry(
-                lambda: connection.connect(self.place.settings),
+                lambda: connection.connect(self.target.settings),
                 pauses,
                 passing=lambda error: isinstance(error, Unreachable),
             )
         except OpsError as problem:
-            what, again = (
-                f"run {self.id} is out of sight, and goes on",
-                f"inv db.attach --run {self.id}",
-            )
             first = "" if isinstance(problem, Unreachable) else f"{problem.next}; then: "
-            raise type(problem)(what, format_error(problem), first + again) from None
-        self.say("connected again")
+            raise type(problem)(
+                f"run {self.id} is out of reach, and goes on",
+                format_error(problem),
+                f"{first}inv db.attach --run {self.id}",
+            ) from None
+        self.progress("connected again")
 
-    def interrupted(self, interruption: KeyboardInterrupt) -> OpsError:
-        """Leave it there, or cancel it: a lost terminal leaves it, a person is asked, a program
-        that is stopped means the run.
+    def _on_interrupt(self, interruption: KeyboardInterrupt) -> OpsError:
+        """Leave the run alone, or cancel it, after an interrupt of this watcher.
+
+        A lost terminal leaves it, Ctrl-C on a terminal asks, and any other signal cancels it.
         """
         signal = interruption.signal_name if isinstance(interruption, Interrupted) else "SIGINT"
         leave = signal == "SIGHUP" or (
-            signal == "SIGINT" and ui.on_terminal() and not wants_cancel()
+            signal == "SIGINT" and ui.on_terminal() and not _wants_cancel()
         )
-        if leave and self.begun:
-            how = f"inv db.attach --run {self.id}, or inv db.cancel --run {self.id}"
+        if leave and self.started:
             return Cancelled(
-                f"interrupted by {signal}: nobody watches run {self.id} any more",
+                f"interrupted by {signal}: run {self.id} is no longer watched",
                 "it goes on there",
-                how,
+                f"inv db.attach --run {self.id}, or inv db.cancel --run {self.id}",
             )
         try:
-            ended = self.cancelled()
+            ended = self.cancel()
             return Cancelled(ended.what, ended.why, ended.next)
         except KeyboardInterrupt:
             return Cancelled(
-                f"run {self.id} was told to stop",
-                "nobody waits for its end any more",
+                f"run {self.id} is being cancelled",
+                "interrupted again: its end is not waited for",
                 f"inv db.attach --run {self.id}",
             )
 
-    def cancelled(self) -> OpsError:
-        """Interrupt it there, and wait until it has rolled back; how it ended: `Cancelled`, or why
-        not.
+    def cancel(self) -> OpsError:
+        """Interrupt the run, wait for its rollback, and return its error.
+
+        The error is Cancelled, or the reason why it was not cancelled.
         """
-        answer = self.twice(lambda: migrations_bastion.cancel(self.host, self.far, self.id))
+        answer = self._retry_once(lambda: bastion.cancel(self.host, self.environment, self.id))
         if "missing" in answer:
             return (
-                unknown(answer)
-                if self.begun
+                _unknown_run(answer)
+                if self.started
                 else Cancelled(f"run {self.id} was not started", "nothing was done", "run it again")
             )
         self.id = answer["run"]
@@ -253,13 +261,13 @@ class RemoteRun:
                 f"run {self.id} is over: {answer['state']}",
                 f"inv db.attach --run {self.id}",
             )
-        self.say(
+        self.progress(
             f"run {self.id} is interrupted; it is ended after {STOP_S:g} s if its revision "
             f"ignores that"
         )
-        self.follow()
+        self._follow()
         try:
-            result.outcome(self.id, self.ending(), self.database)
+            outcome_of(self.id, self.last_message(), self._database)
         except OpsError as ended:
             return ended
         return Refused(
@@ -269,67 +277,81 @@ class RemoteRun:
         )
 
 
-def unknown(said: dict[str, Any]) -> Refused:
-    why = f"known there: {', '.join(said['known']) or 'none'}"
+def _unknown_run(message: dict[str, Any]) -> Refused:
     return Refused(
-        f"run {said['missing']} is not known on the bastion",
-        why,
+        f"run {message['missing']} is not known on the bastion",
+        f"known there: {', '.join(message['known']) or 'none'}",
         "inv db.attach --run ID, or inv db.history",
     )
 
 
-def wants_cancel() -> bool:
-    """A second Ctrl-C is no answer: what was not asked for is not done."""
+def _wants_cancel() -> bool:
+    """Ask whether to cancel the run; a second Ctrl-C means no."""
     try:
-        return (
-            ui.read_answer("cancel it there, or leave it running? [c/L] ").lower().startswith("c")
-        )
+        answer = ui.read_answer("cancel it there, or leave it running? [c/L] ")
     except KeyboardInterrupt:
         return False
+    return answer.lower().startswith("c")
 
 
-def attach(place: MigrationTarget, id: str, say: Callable[[str], None] = ui.progress) -> RunResult:
-    """Watch a run (`latest`: the one at work, else the newest) from its beginning to its end."""
-    with watching(place, id, say) as watch:
-        return watch.ended()
+def attach(
+    target: MigrationTarget, id: str, progress: Callable[[str], None] = ui.progress
+) -> RunResult:
+    """Watch a run from its beginning to its end; `latest` is the active one, else the newest."""
+    with _open_run(target, id, progress) as remote:
+        return remote.wait()
+
+
+@dataclass(frozen=True)
+class CancelResult:
+    """A run that was cancelled; the result of `db.cancel`."""
+
+    run: str
+    state: str
+    text: str
+
+    exit_code: ClassVar[int] = 0
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The document that `db.cancel --json` prints."""
+        return {"run": self.run, "state": self.state, "said": self.text}
 
 
 def cancel(
-    place: MigrationTarget, id: str, say: Callable[[str], None] = ui.progress
-) -> dict[str, Any]:
-    """Interrupt a run, and wait until it has rolled back. Raises Refused where nothing was at work
-    (any more), and its own failure.
+    target: MigrationTarget, id: str, progress: Callable[[str], None] = ui.progress
+) -> CancelResult:
+    """Interrupt a run, and wait for its rollback.
+
+    Raises Refused if no run was active, and the error of a run that failed meanwhile.
     """
-    with watching(place, id, say) as watch:
-        ended = watch.cancelled()
+    with _open_run(target, id, progress) as remote:
+        ended = remote.cancel()
         if not isinstance(ended, Cancelled):
             raise ended
-        return {
-            "run": watch.id,
-            "state": watch.ending()["state"],
-            "said": format_error(ended),
-        }
+        state = remote.last_message()["state"]
+        return CancelResult(remote.id, state, format_error(ended))
 
 
-def watching(place: MigrationTarget, id: str, say: Callable[[str], None]) -> RemoteRun:
-    """Nothing is brought there for it: whoever only reads a log needs no libraries, and no newer
-    engine. Raises Refused.
+def _open_run(target: MigrationTarget, id: str, progress: Callable[[str], None]) -> RemoteRun:
+    """Connect to a run on the bastion. Raises Refused.
+
+    Nothing is installed for it: reading a log needs no libraries, and no newer engine.
     """
-    what = "there are no runs to come back to"
-    if place.door.mode != "remote":
-        how = f"environments.{place.settings.name}.database.run is {place.door.mode}"
-        raise Refused(what, f"{how}: a run ends with the command that started it", "inv db.history")
-    host = connection.connect(place.settings)
+    what = "there are no runs on the bastion"
+    if target.database.mode != "remote":
+        key = f"environments.{target.settings.name}.database.run"
+        why = f"{key} is {target.database.mode}: a run ends with the command that started it"
+        raise Refused(what, why, "inv db.history")
+    host = connection.connect(target.settings)
     try:
-        there = bastion_paths(place)
-        far = migrations_bastion.known(
-            there,
-            migrations_bastion.probe(host, there)[1],
-            bundle.code(Path(place.door.target.folder)).name,
-        )
-        if far is None:
+        paths = _bastion_paths(target)
+        _, installed = bastion.probe(host, paths)
+        code = bundle.code_bundle(Path(target.database.target.folder)).name
+        environment = bastion.installed_environment(paths, installed, code)
+        if environment is None:
             raise Refused(what, f"nothing was ever run on {host.where}", "inv db.history")
     except BaseException:
         host.close()
         raise
-    return RemoteRun(place, far, say, host, id)
+    return RemoteRun(target, environment, progress, host, id)

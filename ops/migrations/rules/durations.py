@@ -1,11 +1,10 @@
-"""How long a migration will take, as an order of size, and from what that is told: nothing here is
-made up silently.
+"""Estimate how long a migration takes, as an order of magnitude, and name the source.
 
-What a revision took before in this database is the best guess. For one that never ran here, bytes
-of the tables that it reads or writes as a whole, at the rate that earlier revisions showed here;
-where none says it, at the rates below, which are stated as assumed. They are modest: an RDS gp3
-volume gives 125 MB/s, a rewrite reads, writes, logs and builds the indexes. Waiting for locks is
-not in it. A revision that reads or writes no table as a whole changes the catalog only: moments.
+The best source is an earlier run of the revision in this database. Otherwise the estimate is the
+size of the tables that the revision reads or writes completely, divided by the rate that earlier
+revisions had here; without any, by the assumed rates below. Those are modest: an RDS gp3 volume
+reads 125 MB/s, and a rewrite reads, writes, logs and builds the indexes. Waiting for locks is not
+included. A revision that reads or writes no table completely only changes the catalog.
 """
 
 from __future__ import annotations
@@ -18,33 +17,38 @@ from ops.core.text import format_age, format_size
 from ops.migrations.rules.table_locks import Lock
 
 MB = 2**20
-ASSUMED = {
+_ASSUMED_RATES = {
     "reads": 100.0 * MB,
     "writes": 20.0 * MB,
-}  # bytes a second, of the table with its indexes
-CLASS = {"reads": "reads", "reindexes": "reads", "writes": "writes", "rewrites": "writes"}
+}  # bytes per second, of the table with its indexes
+_RATE_OF_WORK = {"reads": "reads", "reindexes": "reads", "writes": "writes", "rewrites": "writes"}
 MEASURABLE_S, MEASURABLE_BYTES = (
     1.0,
     16 * MB,
-)  # below either, the rest of a revision is more than its bytes
+)  # below these, other work outweighs reading and writing
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Bytes a second; `by`: the revision that showed it here, None: assumed."""
+    """Bytes per second, as measured with the revision `measured_by`; None if assumed."""
 
     bytes_per_s: float
-    by: str | None = None
+    measured_by: str | None = None
 
     def __str__(self) -> str:
         speed = f"{max(self.bytes_per_s / MB, 0.1):.{0 if self.bytes_per_s >= MB else 1}f} MB/s"
-        return f"{speed}, as {self.by} did here" if self.by else f"an assumed {speed}"
+        return (
+            f"{speed}, as {self.measured_by} did here"
+            if self.measured_by
+            else f"an assumed {speed}"
+        )
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One revision's. `seconds` None: not known, `why` says it. `source`: before, measured,
-    assumed, catalog or unknown.
+    """The estimate of one revision; `seconds` None means unknown, for the reason `why`.
+
+    `source` is before, measured, assumed, catalog or unknown.
     """
 
     revision: str
@@ -62,7 +66,7 @@ class Estimate:
 
     def as_text(self) -> str:
         if self.seconds is None:
-            return f"{self.revision}: how long it takes is not known: {self.why}"
+            return f"{self.revision}: its duration is unknown: {self.why}"
         return (
             f"{self.revision} took {self.seconds:.2f} s {self.why}"
             if self.source == "before"
@@ -70,32 +74,35 @@ class Estimate:
         )
 
 
-def weights(locks: Iterable[Lock], sizes: Mapping[str, int]) -> dict[str, int | None]:
-    """Bytes that are read and that are written as a whole, by class of work; None where a table's
-    size is not known.
+def bytes_by_work(locks: Iterable[Lock], sizes: Mapping[str, int]) -> dict[str, int | None]:
+    """The bytes of tables that are read or written completely, by kind of work.
+
+    None if the size of a table is unknown.
     """
     found: dict[str, int | None] = {}
     for lock in locks:
         if lock.work:
-            before, size = found.get(CLASS[lock.work], 0), sizes.get(lock.table)
-            found[CLASS[lock.work]] = None if before is None or size is None else before + size
+            before, size = found.get(_RATE_OF_WORK[lock.work], 0), sizes.get(lock.table)
+            found[_RATE_OF_WORK[lock.work]] = (
+                None if before is None or size is None else before + size
+            )
     return found
 
 
 def rates(earlier: Mapping[str, tuple[float, Mapping[str, int | None]]]) -> dict[str, Rate]:
-    """What earlier revisions (seconds, and their weights on the tables as they are now) show; the
-    assumed rate where none does.
+    """The rates of earlier revisions, given as seconds and bytes by kind of work.
 
-    Of several, the slowest: a table has grown since, and a short guess is the worse one.
+    Kinds without any have the assumed rate. The slowest revision counts: tables have grown since,
+    and an estimate that is too short is worse than one that is too long.
     """
-    found = {kind: Rate(rate) for kind, rate in ASSUMED.items()}
-    for revision, (seconds, weight) in earlier.items():
-        if len(weight) == 1 and seconds >= MEASURABLE_S:
-            ((kind, size),) = weight.items()
+    found = {kind: Rate(rate) for kind, rate in _ASSUMED_RATES.items()}
+    for revision, (seconds, work_bytes) in earlier.items():
+        if len(work_bytes) == 1 and seconds >= MEASURABLE_S:
+            ((kind, size),) = work_bytes.items()
             if (
                 size is not None
                 and size >= MEASURABLE_BYTES
-                and (found[kind].by is None or size / seconds < found[kind].bytes_per_s)
+                and (found[kind].measured_by is None or size / seconds < found[kind].bytes_per_s)
             ):
                 found[kind] = Rate(size / seconds, revision)
     return found
@@ -104,65 +111,70 @@ def rates(earlier: Mapping[str, tuple[float, Mapping[str, int | None]]]) -> dict
 def estimate(
     revision: str,
     took_s: float | None,
-    weight: Mapping[str, int | None],
+    work_bytes: Mapping[str, int | None],
     unknown: str,
-    by: Mapping[str, Rate],
+    rate_of: Mapping[str, Rate],
 ) -> Estimate:
-    """`took_s`: when it last ran here; `unknown`: what in it nobody can read."""
+    """Estimate one revision.
+
+    `took_s` is the duration of its last run here, `unknown` the part of it that can't be analysed.
+    """
     if took_s is not None:
         return Estimate(revision, took_s, "before", "when it last ran here")
     if unknown:
         return Estimate(revision, None, "unknown", f"it runs {unknown}")
-    if any(size is None for size in weight.values()):
-        return Estimate(revision, None, "unknown", "the size of a table is not")
+    if any(size is None for size in work_bytes.values()):
+        return Estimate(revision, None, "unknown", "the size of a table is not known")
     parts = [
-        (size, by[kind], "read" if kind == "reads" else "written")
-        for kind, size in weight.items()
+        (size, rate_of[kind], "read" if kind == "reads" else "written")
+        for kind, size in work_bytes.items()
         if size
     ]
     seconds = sum(size / rate.bytes_per_s for size, rate, _ in parts)
-    why = " and ".join(f"{format_size(size)} {done} at {rate}" for size, rate, done in parts)
+    why = " and ".join(f"{format_size(size)} {verb} at {rate}" for size, rate, verb in parts)
     source = (
         "catalog"
         if not parts
         else "measured"
-        if all(rate.by for _, rate, _ in parts)
+        if all(rate.measured_by for _, rate, _ in parts)
         else "assumed"
     )
     return Estimate(
         revision,
         seconds,
         source,
-        f"will take {format_span(seconds)}: {why}" if parts else "changes the catalog only",
+        f"will take {_format_duration(seconds)}: {why}" if parts else "changes the catalog only",
     )
 
 
-def worth_measuring(weight: Iterable[Mapping[str, int | None]]) -> bool:
-    """Whether there is enough to do that a measured rate says more than an assumed one."""
+def worth_measuring(work_bytes: Iterable[Mapping[str, int | None]]) -> bool:
+    """Whether the work takes long enough for a measured rate to matter."""
     return (
-        sum((size or 0) / ASSUMED[kind] for each in weight for kind, size in each.items())
+        sum(
+            (size or 0) / _ASSUMED_RATES[kind] for each in work_bytes for kind, size in each.items()
+        )
         >= MEASURABLE_S
     )
 
 
 def total(estimates: Iterable[Estimate]) -> tuple[float, tuple[str, ...]]:
-    """Seconds of all that is known, and the revisions of which it is not."""
+    """The sum of the known estimates in seconds, and the revisions without one."""
     every = tuple(estimates)
     return sum(each.seconds or 0.0 for each in every), tuple(
         each.revision for each in every if each.seconds is None
     )
 
 
-def describe_estimate(estimates: Iterable[Estimate]) -> str:
-    """All of them in a line."""
+def format_total(estimates: Iterable[Estimate]) -> str:
+    """All estimates, in one line."""
     every = tuple(estimates)
     seconds, unknown = total(every)
-    known = f"expected duration: {format_span(seconds)}, and waiting for locks"
+    known = f"expected duration: {_format_duration(seconds)}, and waiting for locks"
     if unknown and len(unknown) == len(every):
-        return "expected duration: not known"
-    return f"{known}; without {', '.join(unknown)}, which nobody can tell" if unknown else known
+        return "expected duration: unknown"
+    return f"{known}; without {', '.join(unknown)}, whose duration is unknown" if unknown else known
 
 
-def format_span(seconds: float) -> str:
-    """An estimate, which is never more exact than its unit."""
+def _format_duration(seconds: float) -> str:
+    """An estimate in one unit, which is as exact as it is."""
     return "less than a second" if seconds < 1 else f"about {format_age(seconds)}"

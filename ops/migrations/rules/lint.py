@@ -1,9 +1,9 @@
-"""What is dangerous in a revision's SQL: squawk's findings, weighed, and our own for what squawk
-does not look at.
+"""Problems in a revision's SQL: squawk's findings with our levels, and our own rules.
 
-`error` stops the upgrade of a protected environment, unless the revision waives the rule by name,
-with a reason. Squawk calls everything a warning; which of its rules break a running application or
-lock it out is said here. Timeouts and robust statements are the engine's job."""
+An `error` stops the upgrade of a protected environment, unless the revision waives the rule by
+name, with a reason. Squawk reports every problem as a warning; the rules that break or lock out a
+running application are errors here. Timeouts and robust statements are left to the engine.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ops.migrations.rules.data_loss import UNWRITTEN
 from ops.migrations.rules.statements import (
     Statement,
     Unparsable,
-    always,
-    created,
-    parsed,
+    created_tables,
+    matches_every_row,
+    parse,
     transaction_control,
 )
 
-IGNORED = (
+_IGNORED = (
     "require-lock-timeout",
     "require-statement-timeout",
     "require-timeout-settings",
     "prefer-robust-stmts",
     "prefer-text-field",
     "transaction-nesting",
-)  # `transaction-control` knows which BEGIN and COMMIT are Alembic's
-BLOCKING = frozenset(
+)  # our `transaction-control` knows which BEGIN and COMMIT are Alembic's
+_BLOCKING = frozenset(
     {
         "adding-field-with-default",
         "adding-foreign-key-constraint",
@@ -53,20 +53,22 @@ BLOCKING = frozenset(
         "syntax-error",
     }
 )
-CONTRACT = frozenset(
+_ALLOWED_IN_CONTRACT = frozenset(
     {"ban-drop-column", "ban-drop-table", "ban-drop-not-null"}
-)  # what a contract revision is for
-CONTROL = (
+)  # the purpose of a contract revision
+_NO_TRANSACTION_CONTROL = (
     "a revision is one transaction: without COMMIT and the like, or in "
     "op.get_context().autocommit_block()"
 )
-DROPS = ("AT_DropColumn", "AT_AlterColumnType")
+_DROPPING_COMMANDS = ("AT_DropColumn", "AT_AlterColumnType")
 
 
 @dataclass(frozen=True)
 class LintProblem:
-    """One finding. `level`: error or warning; `line` counts from 1 in the revision's SQL; `waived`:
-    the revision's reason.
+    """One finding in a revision.
+
+    `level` is error or warning, `line` counts from 1 in the revision's SQL, `waived` is the
+    revision's reason for a waiver.
     """
 
     revision: str
@@ -85,14 +87,15 @@ class LintProblem:
         return vars(self).copy()
 
     def as_text(self) -> str:
-        said = f" (waived: {self.waived})" if self.waived else f": {self.advice}"
-        return f"{self.revision}:{self.line} {self.level} {self.rule}{said}"
+        end = f" (waived: {self.waived})" if self.waived else f": {self.advice}"
+        return f"{self.revision}:{self.line} {self.level} {self.rule}{end}"
 
 
 @dataclass(frozen=True)
 class RevisionScript:
-    """One revision as it is looked at. `problem`: why its SQL can't be printed; `back`: the same of
-    its downgrade.
+    """One revision to lint.
+
+    `problem` is why its SQL can't be printed, `downgrade_problem` the same for its downgrade.
     """
 
     revision: str
@@ -100,64 +103,62 @@ class RevisionScript:
     phase: str = ""
     waive: Mapping[str, str] | None = None
     problem: str | None = None
-    back: str | None = None
+    downgrade_problem: str | None = None
 
 
 def problems(
     script: RevisionScript, from_squawk: tuple[LintProblem, ...]
 ) -> tuple[LintProblem, ...]:
-    """Every finding of one revision, its waivers applied; a waiver that waives nothing is a finding
-    too.
-    """
-    found = [*classify(script, from_squawk), *own(script)]
+    """All findings of one revision, its waivers applied; an unused waiver is a finding too."""
+    found = [*_classify(script, from_squawk), *_own_problems(script)]
     waive = script.waive or {}
-    said = [
+    all_found = [
         replace(each, waived=waive[each.rule]) if each.rule in waive else each for each in found
     ]
     unused = sorted(set(waive) - {each.rule for each in found})
     return tuple(
         sorted(
-            [*said, *(unused_waivers(script, rule) for rule in unused)], key=lambda each: each.line
+            [*all_found, *(_unused_waiver(script, rule) for rule in unused)],
+            key=lambda each: each.line,
         )
     )
 
 
-def texts(found: Iterable[LintProblem]) -> Iterator[str]:
-    """A line each; squawk's advice is long, and is given once."""
-    given: set[str] = set()
+def format_problems(found: Iterable[LintProblem]) -> Iterator[str]:
+    """One line per problem; squawk's long advice is printed once per rule."""
+    printed: set[str] = set()
     for each in found:
-        yield (replace(each, advice="as above") if each.advice in given else each).as_text()
-        given |= {each.advice} if each.waived is None else set()
+        yield (replace(each, advice="as above") if each.advice in printed else each).as_text()
+        printed |= {each.advice} if each.waived is None else set()
 
 
-def unused_waivers(script: RevisionScript, rule: str) -> LintProblem:
-    advice = f"{rule} is waived, and nothing breaks it: correct the name, or take it out"
+def _unused_waiver(script: RevisionScript, rule: str) -> LintProblem:
+    advice = f"{rule} is waived, but has no finding: correct the name, or remove the waiver"
     return LintProblem(script.revision, "unused-waiver", "warning", 1, "", advice)
 
 
-def classify(script: RevisionScript, found: tuple[LintProblem, ...]) -> Iterator[LintProblem]:
+def _classify(script: RevisionScript, found: tuple[LintProblem, ...]) -> Iterator[LintProblem]:
     for each in found:
-        ours = (
-            each.rule == "ban-uncommitted-transaction" and script.problem
-        )  # what can't be printed has no COMMIT after it
+        # the SQL of a revision that can't be printed ends before Alembic's COMMIT
+        ours = each.rule == "ban-uncommitted-transaction" and script.problem
         if (
             not ours
-            and each.rule not in IGNORED
-            and not (script.phase == "contract" and each.rule in CONTRACT)
+            and each.rule not in _IGNORED
+            and not (script.phase == "contract" and each.rule in _ALLOWED_IN_CONTRACT)
         ):
-            yield replace(each, level="error" if each.rule in BLOCKING else "warning")
+            yield replace(each, level="error" if each.rule in _BLOCKING else "warning")
 
 
-def own(script: RevisionScript) -> Iterator[LintProblem]:
-    """What squawk does not look at."""
-    if (script.back or "").startswith(UNWRITTEN):
+def _own_problems(script: RevisionScript) -> Iterator[LintProblem]:
+    """The findings of our own rules."""
+    if (script.downgrade_problem or "").startswith(UNWRITTEN):
         yield LintProblem(
             script.revision,
             "missing-downgrade",
             "error",
             1,
             "",
-            "write its downgrade(): there must be a way back",
+            "write its downgrade(): every revision needs one",
         )
     if (script.problem or "").startswith(UNWRITTEN):
         yield LintProblem(script.revision, "missing-upgrade", "error", 1, "", "write its upgrade()")
@@ -168,41 +169,46 @@ def own(script: RevisionScript) -> Iterator[LintProblem]:
         )
         yield LintProblem(script.revision, "unprintable", "warning", 1, "", advice)
     try:
-        statements = parsed(script.sql)
+        statements = parse(script.sql)
     except Unparsable as why:
         yield LintProblem(script.revision, "syntax-error", "error", 1, "", str(why))
         return
-    new = created(statements)
+    new = created_tables(statements)
     for statement in statements:
         if not statement.tables or not set(statement.tables) <= new:
-            yield from of_statement(script, statement)
-    yield from of_whole(script, statements)
+            yield from _statement_problems(script, statement)
+    yield from _not_alone(script, statements)
     for statement in transaction_control(script.sql):
         yield LintProblem(
-            script.revision, "transaction-control", "error", statement.line, statement.sql, CONTROL
+            script.revision,
+            "transaction-control",
+            "error",
+            statement.line,
+            statement.sql,
+            _NO_TRANSACTION_CONTROL,
         )
 
 
-def of_statement(script: RevisionScript, statement: Statement) -> Iterator[LintProblem]:
-    for rule, level, broken, advice in RULES:
-        if broken(statement.tree, statement.kind):
+def _statement_problems(script: RevisionScript, statement: Statement) -> Iterator[LintProblem]:
+    for rule, level, is_broken, advice in _RULES:
+        if is_broken(statement.tree, statement.kind):
             yield LintProblem(script.revision, rule, level, statement.line, statement.sql, advice)
-    if script.phase == "expand" and drops(statement):
+    if script.phase == "expand" and _drops(statement):
         advice = (
-            "an expand revision only adds: what old code uses goes in a later one (phase contract)"
+            "an expand revision only adds: drop what old code uses in a later one (phase contract)"
         )
         yield LintProblem(
             script.revision, "contract-in-expand", "error", statement.line, statement.sql, advice
         )
 
 
-def of_whole(script: RevisionScript, statements: tuple[Statement, ...]) -> Iterator[LintProblem]:
-    """Statements that do not bear company."""
+def _not_alone(script: RevisionScript, statements: tuple[Statement, ...]) -> Iterator[LintProblem]:
+    """Findings for statements that must be alone in their revision."""
     for statement in statements if len(statements) > 1 else ():
         if getattr(statement.tree, "concurrent", False):
             advice = (
-                "CONCURRENTLY stands alone in its revision: what runs before it is committed, "
-                "and runs again after a failure"
+                "CONCURRENTLY must be alone in its revision: statements before it are committed, "
+                "and run again after a failure"
             )
             yield LintProblem(
                 script.revision,
@@ -214,8 +220,8 @@ def of_whole(script: RevisionScript, statements: tuple[Statement, ...]) -> Itera
             )
         if statement.kind == "AlterEnumStmt" and not statement.tree.oldVal:
             advice = (
-                "a new enum value can't be used in the transaction that adds it: a revision of "
-                "its own"
+                "a new enum value can't be used in the transaction that adds it: add it in a "
+                "revision of its own"
             )
             yield LintProblem(
                 script.revision,
@@ -227,24 +233,24 @@ def of_whole(script: RevisionScript, statements: tuple[Statement, ...]) -> Itera
             )
 
 
-def drops(statement: Statement) -> bool:
+def _drops(statement: Statement) -> bool:
     tree = statement.tree
     if statement.kind == "AlterTableStmt":
-        return any(command.subtype.name in DROPS for command in tree.cmds or ())
+        return any(command.subtype.name in _DROPPING_COMMANDS for command in tree.cmds or ())
     return statement.kind == "RenameStmt" or (
         statement.kind == "DropStmt" and tree.removeType.name == "OBJECT_TABLE"
     )
 
 
-def whole_table(tree: Any, kind: str) -> bool:
-    return kind in ("UpdateStmt", "DeleteStmt") and always(tree.whereClause)
+def _writes_whole_table(tree: Any, kind: str) -> bool:
+    return kind in ("UpdateStmt", "DeleteStmt") and matches_every_row(tree.whereClause)
 
 
-def full_vacuum(tree: Any, kind: str) -> bool:
+def _is_full_vacuum(tree: Any, kind: str) -> bool:
     return kind == "VacuumStmt" and any(option.defname == "full" for option in tree.options or ())
 
 
-def cascades(tree: Any, kind: str) -> bool:
+def _is_drop_cascade(tree: Any, kind: str) -> bool:
     return (
         kind in ("DropStmt", "TruncateStmt")
         and getattr(tree, "behavior", None) is not None
@@ -252,18 +258,18 @@ def cascades(tree: Any, kind: str) -> bool:
     )
 
 
-RULES: tuple[tuple[str, str, Callable[[Any, str], bool], str], ...] = (
+_RULES: tuple[tuple[str, str, Callable[[Any, str], bool], str], ...] = (
     (
         "whole-table-write",
         "error",
-        whole_table,
+        _writes_whole_table,
         "it locks every row in one transaction: write in batches, outside of the deploy",
     ),
     (
         "truncate",
         "error",
         lambda tree, kind: kind == "TruncateStmt",
-        "every row is lost, and the table is locked for everybody",
+        "every row is lost, and all other sessions are locked out of the table",
     ),
     (
         "lock-table",
@@ -274,14 +280,19 @@ RULES: tuple[tuple[str, str, Callable[[Any, str], bool], str], ...] = (
     (
         "vacuum-full",
         "error",
-        full_vacuum,
-        "it writes the table anew under ACCESS EXCLUSIVE: use VACUUM, or pg_repack",
+        _is_full_vacuum,
+        "it rewrites the table under ACCESS EXCLUSIVE: use VACUUM, or pg_repack",
     ),
     (
         "cluster",
         "error",
         lambda tree, kind: kind == "ClusterStmt",
-        "it writes the table anew under ACCESS EXCLUSIVE: use pg_repack",
+        "it rewrites the table under ACCESS EXCLUSIVE: use pg_repack",
     ),
-    ("drop-cascade", "error", cascades, "CASCADE takes along what is not named: name it"),
+    (
+        "drop-cascade",
+        "error",
+        _is_drop_cascade,
+        "CASCADE drops objects that are not named: name them",
+    ),
 )

@@ -1,6 +1,4 @@
-"""PostgreSQL's lock modes on tables, weakest first, and what each keeps out (documentation:
-"Explicit Locking").
-"""
+"""PostgreSQL's table lock modes and what each of them blocks ("Explicit Locking")."""
 
 from __future__ import annotations
 
@@ -27,4 +25,4 @@ LOCK_MODES = {
     6: SHARE_ROW,
     7: EXCLUSIVE,
     8: ACCESS_EXCLUSIVE,
-}  # lockdefs.h; 1, 2: nobody
+}  # lockdefs.h; 1 and 2 block no statement that matters here

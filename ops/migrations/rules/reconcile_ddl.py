@@ -1,7 +1,7 @@
-"""The DDL that makes a schema the wanted one, in an order that works. What would lose rows stands
-as a comment: a person decides.
+"""DDL that turns a schema into the wanted one, in a working order.
 
-New tables are made empty and get their columns one by one, so that every statement says one thing.
+Statements that would lose rows are comments, for a person to decide. New tables are created empty
+and get their columns one by one, so that every statement makes one change.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from ops.migrations.rules.schema_diff import SchemaDifference
 from ops.postgres.model import SchemaObject
 
-FIRST = (
+_DROPPED_FIRST = (
     "TRIGGER",
     "RULE",
     "POLICY",
@@ -19,10 +19,10 @@ FIRST = (
     "MATERIALIZED VIEW",
     "CONSTRAINT",
     "INDEX",
-)  # in the way of others, so they go first
-LAST = ("FUNCTION", "SEQUENCE", "TYPE", "EXTENSION", "SCHEMA")  # others need them, so they go last
-LOSES = ("TABLE", "COLUMN")
-MADE = (
+)  # other objects can't be changed while these exist
+_DROPPED_LAST = ("FUNCTION", "SEQUENCE", "TYPE", "EXTENSION", "SCHEMA")  # needed by other objects
+_LOSING_DATA = ("TABLE", "COLUMN")
+_CREATION_ORDER = (
     "SCHEMA",
     "EXTENSION",
     "TYPE",
@@ -39,13 +39,13 @@ MADE = (
     "POLICY",
     "GRANT",
 )
-COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
+_POLICY_COMMANDS = {"r": "SELECT", "a": "INSERT", "w": "UPDATE", "d": "DELETE", "*": "ALL"}
 
 
-def reconciling(differences: Iterable[SchemaDifference]) -> str:
-    """A script, in one transaction; empty where there is nothing to do."""
+def reconcile_ddl(differences: Iterable[SchemaDifference]) -> str:
+    """The script, in one transaction; empty if there are no differences."""
     every = list(differences)
-    lines = list(statements(every))
+    lines = list(_statements(every))
     if not lines:
         return ""
     functions = any(each.wanted and each.wanted.kind == "FUNCTION" for each in every)
@@ -56,47 +56,47 @@ def reconciling(differences: Iterable[SchemaDifference]) -> str:
     return "\n".join(["BEGIN;", *settings, *lines, "COMMIT;", ""])
 
 
-def statements(every: list[SchemaDifference]) -> Iterator[str]:
+def _statements(every: list[SchemaDifference]) -> Iterator[str]:
     extra = [each.found for each in every if each.wanted is None and each.found]
     gone = {piece.key for piece in extra}
-    for kind in ("GRANT", *FIRST):
-        yield from (drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
+    for kind in ("GRANT", *_DROPPED_FIRST):
+        yield from (_drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
     yield from (
-        rename(each.wanted, each.found)
+        _rename(each.wanted, each.found)
         for each in every
         if each.renamed and each.wanted and each.found
     )
-    for kind in MADE:
+    for kind in _CREATION_ORDER:
         for each in every:
             if (
                 each.wanted
                 and each.wanted.kind == kind
                 and not each.renamed
-                and not by_default(each)
+                and not _is_default_grant(each)
             ):
                 yield from (
-                    change(each.wanted, each.found) if each.found else create_ddl(each.wanted)
+                    _change(each.wanted, each.found) if each.found else _create(each.wanted)
                 )
     sequences = [
         each.wanted
         for each in every
         if each.wanted and not each.found and each.wanted.kind == "SEQUENCE"
     ]
-    yield from (owned(piece) for piece in sequences if piece.on)
-    for kind in (*LOSES, *LAST):
-        yield from (drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
+    yield from (_owned_by(piece) for piece in sequences if piece.on)
+    for kind in (*_LOSING_DATA, *_DROPPED_LAST):
+        yield from (_drop(piece) for piece in extra if piece.kind == kind and piece.on not in gone)
 
 
-def by_default(each: SchemaDifference) -> bool:
-    """What everybody may do with a new function or type without being told."""
+def _is_default_grant(each: SchemaDifference) -> bool:
+    """Whether this is the default grant to PUBLIC on a new function or type."""
     piece = each.wanted
     if piece is None or piece.kind != "GRANT" or not each.whole:
         return False
     return piece.on.startswith(("FUNCTION ", "TYPE ")) and piece.name.endswith(" TO PUBLIC")
 
 
-def relation(piece: SchemaObject) -> str:
-    """The table (or view) that it is on."""
+def _relation(piece: SchemaObject) -> str:
+    """The table or view that an object belongs to."""
     return (
         piece.on.split(" ", 1)[1]
         if not piece.on.startswith("MATERIALIZED VIEW ")
@@ -104,32 +104,31 @@ def relation(piece: SchemaObject) -> str:
     )
 
 
-def own(piece: SchemaObject) -> str:
-    """Its name within its table."""
-    return piece.name[len(relation(piece)) + 1 :]
+def _own_name(piece: SchemaObject) -> str:
+    """An object's name within its table."""
+    return piece.name[len(_relation(piece)) + 1 :]
 
 
-def rename(wanted: SchemaObject, found: SchemaObject) -> str:
+def _rename(wanted: SchemaObject, found: SchemaObject) -> str:
     if wanted.kind == "INDEX":
         return f"ALTER INDEX {found.name} RENAME TO {wanted.name.split('.', 1)[1]};"
-    return f"ALTER TABLE {relation(found)} RENAME CONSTRAINT {own(found)} TO {own(wanted)};"
+    change = f"RENAME CONSTRAINT {_own_name(found)} TO {_own_name(wanted)}"
+    return f"ALTER TABLE {_relation(found)} {change};"
 
 
-def drop(piece: SchemaObject) -> str:
+def _drop(piece: SchemaObject) -> str:
     if piece.kind == "GRANT":
         what, _, who = piece.name.removesuffix(" WITH GRANT OPTION").rpartition(" TO ")
         return f"REVOKE {what} FROM {who};"
     if piece.kind == "CONSTRAINT":
-        return f"ALTER TABLE {relation(piece)} DROP CONSTRAINT {own(piece)};"
+        return f"ALTER TABLE {_relation(piece)} DROP CONSTRAINT {_own_name(piece)};"
     if piece.kind == "COLUMN":
-        return (
-            f"-- ALTER TABLE {relation(piece)} DROP COLUMN {own(piece)};   -- its data would "
-            f"be lost: decide"
-        )
+        drop = f"DROP COLUMN {_own_name(piece)};   -- its data would be lost: decide"
+        return f"-- ALTER TABLE {_relation(piece)} {drop}"
     if piece.kind == "TABLE":
         return f"-- DROP TABLE {piece.name};   -- its rows would be lost: decide"
     if piece.kind in ("TRIGGER", "RULE", "POLICY"):
-        return f"DROP {piece.kind} {own(piece)} ON {relation(piece)};"
+        return f"DROP {piece.kind} {_own_name(piece)} ON {_relation(piece)};"
     if piece.kind == "FUNCTION":
         return f"DROP ROUTINE {piece.name};"
     if piece.kind == "TYPE":
@@ -137,50 +136,50 @@ def drop(piece: SchemaObject) -> str:
     return f"DROP {piece.kind} {piece.name};"
 
 
-def create_ddl(piece: SchemaObject) -> Iterator[str]:
+def _create(piece: SchemaObject) -> Iterator[str]:
     yield {
         "SCHEMA": lambda: f"CREATE SCHEMA {piece.name};",
         "EXTENSION": lambda: f"CREATE EXTENSION {piece.name};",
-        "TYPE": lambda: new_type(piece),
-        "SEQUENCE": lambda: f"CREATE SEQUENCE {piece.name} {sequence(piece)};",
+        "TYPE": lambda: _create_type(piece),
+        "SEQUENCE": lambda: f"CREATE SEQUENCE {piece.name} {_sequence_options(piece)};",
         "TABLE": lambda: (
             f"CREATE TABLE {piece.name} ();"
             if piece.parts[0] == "r" and not any(piece.parts[4:])
-            else by_hand(piece)
+            else _by_hand(piece)
         ),
-        "COLUMN": lambda: f"ALTER TABLE {relation(piece)} ADD COLUMN {column(piece)};",
+        "COLUMN": lambda: f"ALTER TABLE {_relation(piece)} ADD COLUMN {_column(piece)};",
         "CONSTRAINT": lambda: (
-            f"ALTER TABLE {relation(piece)} ADD CONSTRAINT {own(piece)} {piece.parts[0]};"
+            f"ALTER TABLE {_relation(piece)} ADD CONSTRAINT {_own_name(piece)} {piece.parts[0]};"
         ),
         "INDEX": lambda: (
             piece.parts[0].replace(" INDEX ON ", f" INDEX {piece.name.split('.', 1)[1]} ON ", 1)
             + ";"
         ),
         "FUNCTION": lambda: (
-            by_hand(piece) if piece.parts[0] == "aggregate" else piece.parts[0].rstrip() + ";"
+            _by_hand(piece) if piece.parts[0] == "aggregate" else piece.parts[0].rstrip() + ";"
         ),
         "VIEW": lambda: f"CREATE OR REPLACE VIEW {piece.name} AS{piece.parts[0]}",
         "MATERIALIZED VIEW": lambda: f"CREATE MATERIALIZED VIEW {piece.name} AS{piece.parts[0]}",
         "TRIGGER": lambda: piece.parts[0] + ";",
         "RULE": lambda: piece.parts[0],
-        "POLICY": lambda: policy(piece),
+        "POLICY": lambda: _create_policy(piece),
         "GRANT": lambda: f"GRANT {piece.name};",
     }[piece.kind]()
     if piece.kind == "TABLE" and piece.parts[2] == "true":
         yield f"ALTER TABLE {piece.name} ENABLE ROW LEVEL SECURITY;"
 
 
-def change(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
+def _change(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
     if wanted.kind == "COLUMN":
-        yield from change_column(wanted, found)
+        yield from _change_column(wanted, found)
     elif wanted.kind in ("CONSTRAINT", "INDEX", "TRIGGER", "RULE", "POLICY", "MATERIALIZED VIEW"):
-        yield drop(found)
-        yield from create_ddl(wanted)
+        yield _drop(found)
+        yield from _create(wanted)
     elif wanted.kind in ("FUNCTION", "VIEW"):
-        yield from create_ddl(wanted)
+        yield from _create(wanted)
     elif wanted.kind == "SEQUENCE":
-        yield f"ALTER SEQUENCE {wanted.name} {sequence(wanted)};"
-        yield owned(wanted)
+        yield f"ALTER SEQUENCE {wanted.name} {_sequence_options(wanted)};"
+        yield _owned_by(wanted)
     elif (
         wanted.kind == "TYPE"
         and wanted.parts[0] == "e"
@@ -191,17 +190,17 @@ def change(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
             for label in wanted.parts[len(found.parts) :]
         )
     else:
-        yield by_hand(wanted)
+        yield _by_hand(wanted)
 
 
-def change_column(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
-    table, name = f"ALTER TABLE {relation(wanted)}", own(wanted)
+def _change_column(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
+    table, name = f"ALTER TABLE {_relation(wanted)}", _own_name(wanted)
     (kind, filled, default, *rest), (was_kind, was_filled, was_default, *was_rest) = (
         wanted.parts,
         found.parts,
     )
     if rest != was_rest:
-        yield by_hand(wanted)
+        yield _by_hand(wanted)
         return
     if kind != was_kind:
         if was_default:
@@ -219,10 +218,10 @@ def change_column(wanted: SchemaObject, found: SchemaObject) -> Iterator[str]:
         yield f"{table} ALTER COLUMN {name} {'SET' if filled == 'true' else 'DROP'} NOT NULL;"
 
 
-def column(piece: SchemaObject) -> str:
+def _column(piece: SchemaObject) -> str:
     kind, filled, default, identity, generated, collation = piece.parts
     words = [
-        own(piece),
+        _own_name(piece),
         kind,
         f"COLLATE {collation}" if collation else "",
         "NOT NULL" if filled == "true" else "",
@@ -238,7 +237,7 @@ def column(piece: SchemaObject) -> str:
     return " ".join(word for word in words if word)
 
 
-def sequence(piece: SchemaObject) -> str:
+def _sequence_options(piece: SchemaObject) -> str:
     kind, start, step, lowest, highest, cycle = piece.parts
     return (
         f"AS {kind} START {start} INCREMENT {step} MINVALUE {lowest} MAXVALUE "
@@ -246,36 +245,36 @@ def sequence(piece: SchemaObject) -> str:
     )
 
 
-def owned(piece: SchemaObject) -> str:
+def _owned_by(piece: SchemaObject) -> str:
     return f"ALTER SEQUENCE {piece.name} OWNED BY {piece.on.removeprefix('COLUMN ') or 'NONE'};"
 
 
-def new_type(piece: SchemaObject) -> str:
+def _create_type(piece: SchemaObject) -> str:
     kind, *parts = piece.parts
     if kind == "d":
         base, filled, default, *checks = parts
         words = [base, filled, f"DEFAULT {default}" if default else "", *checks]
         return f"CREATE DOMAIN {piece.name} AS {' '.join(word for word in words if word)};"
     return (
-        by_hand(piece)
+        _by_hand(piece)
         if kind == "r"
         else f"CREATE TYPE {piece.name} AS {'ENUM ' if kind == 'e' else ''}({', '.join(parts)});"
     )
 
 
-def policy(piece: SchemaObject) -> str:
+def _create_policy(piece: SchemaObject) -> str:
     command, permissive, roles, using, check = piece.parts
     words = [
-        f"CREATE POLICY {own(piece)} ON {relation(piece)} AS "
+        f"CREATE POLICY {_own_name(piece)} ON {_relation(piece)} AS "
         f"{'PERMISSIVE' if permissive == 'true' else 'RESTRICTIVE'}"
     ]
     words += [
-        f"FOR {COMMANDS[command]} TO {roles}",
+        f"FOR {_POLICY_COMMANDS[command]} TO {roles}",
         f"USING ({using})" if using else "",
         f"WITH CHECK ({check})" if check else "",
     ]
     return " ".join(word for word in words if word) + ";"
 
 
-def by_hand(piece: SchemaObject) -> str:
+def _by_hand(piece: SchemaObject) -> str:
     return f"-- {piece.key}: by hand ({' '.join(' '.join(piece.parts).split())[:200]})"

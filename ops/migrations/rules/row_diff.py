@@ -1,6 +1,4 @@
-"""Whether rows were kept: each table's rows before and after, as a sentence a table in which they
-are not the same.
-"""
+"""Compare the rows of tables before and after a migration."""
 
 from __future__ import annotations
 
@@ -9,23 +7,21 @@ from collections.abc import Iterator, Mapping
 
 from ops.core.text import format_count
 
-SHOWN = 160  # characters of an example
+_EXAMPLE_LENGTH = 160  # characters of an example
 
 
-def lost_rows(
+def row_differences(
     before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]
 ) -> tuple[str, ...]:
-    """What happened to the rows that were there before; empty where they are all as they were, and
-    no others.
-    """
+    """One sentence for each kind of difference in a table; empty if all rows are the same."""
     return tuple(
         sentence
         for table in sorted(before.keys() | after.keys())
-        for sentence in of_table(table, before, after)
+        for sentence in _table_differences(table, before, after)
     )
 
 
-def of_table(
+def _table_differences(
     table: str, before: Mapping[str, Counter[str]], after: Mapping[str, Counter[str]]
 ) -> Iterator[str]:
     had, has = before.get(table, Counter()), after.get(table, Counter())
@@ -34,5 +30,5 @@ def of_table(
             count = rows.total()
             yield (
                 f"{format_count(count, 'row')} of {table} "
-                f"{'are' if count > 1 else 'is'} {what}: {min(rows)[:SHOWN]}"
+                f"{'are' if count > 1 else 'is'} {what}: {min(rows)[:_EXAMPLE_LENGTH]}"
             )

@@ -1,6 +1,4 @@
-"""Two schemas, object by object: what the one that was found has too much (`+`), lacks (`-`), has
-otherwise (`~`) or calls otherwise.
-"""
+"""Compare two schemas, object by object: extra (`+`), missing (`-`), different (`~`), renamed."""
 
 from __future__ import annotations
 
@@ -11,17 +9,18 @@ from typing import Literal
 
 from ops.postgres.model import DatabaseSchema, SchemaObject
 
-SHOWN = 100  # characters of a definition
-LAYOUT = re.compile(r"('(?:[^']|'')*')|\s+")
-BODY = re.compile(r" ?(\$\w*\$) ?")
-NAMED = ("CONSTRAINT", "INDEX")  # whose name says nothing of what they do
-COLUMN = ("type", "NOT NULL", "default", "identity", "generated", "collation")
+_EXCERPT_LENGTH = 100  # characters of a definition
+_LAYOUT = re.compile(r"('(?:[^']|'')*')|\s+")
+_DOLLAR_QUOTE = re.compile(r" ?(\$\w*\$) ?")
+_RENAMEABLE = ("CONSTRAINT", "INDEX")  # matched by definition, not by name
+_COLUMN_PARTS = ("type", "NOT NULL", "default", "identity", "generated", "collation")
 
 
 @dataclass(frozen=True)
 class SchemaDifference:
-    """`wanted` None: too much; `found` None: missing. `whole`: a part of an object that is missing
-    or too much as a whole.
+    """An object that differs; `wanted` None means extra, `found` None missing.
+
+    `whole` marks a part of an object that is itself extra or missing.
     """
 
     wanted: SchemaObject | None
@@ -45,7 +44,7 @@ class SchemaDifference:
 
     @property
     def detail(self) -> str:
-        """How it is otherwise, shortly."""
+        """A short description of the difference."""
         if self.wanted is None or self.found is None:
             return ""
         if self.renamed:
@@ -53,59 +52,59 @@ class SchemaDifference:
         if self.wanted.kind == "COLUMN":
             pairs = [
                 (name, *pair)
-                for name, *pair in zip(COLUMN, self.wanted.parts, self.found.parts, strict=True)
+                for name, *pair in zip(
+                    _COLUMN_PARTS, self.wanted.parts, self.found.parts, strict=True
+                )
                 if pair[0] != pair[1]
             ]
             return ": " + ", ".join(
                 f"{name} is {found or 'none'}, not {wanted or 'none'}"
                 for name, wanted, found in pairs
             )
-        found, wanted = words(self.found), words(self.wanted)
+        found, wanted = _words(self.found), _words(self.wanted)
         same = next(
             (at for at, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]),
             min(len(found), len(wanted)),
         )
-        return f": {shortened(found, same)}, not {shortened(wanted, same)}"
+        return f": {_excerpt(found, same)}, not {_excerpt(wanted, same)}"
 
 
-def words(piece: SchemaObject) -> list[str]:
-    return " ".join(part for part in normal(piece) if part).split() or [piece.on or "nothing"]
+def _words(piece: SchemaObject) -> list[str]:
+    return " ".join(part for part in _normalized(piece) if part).split() or [piece.on or "nothing"]
 
 
-def shortened(found: list[str], same: int) -> str:
+def _excerpt(found: list[str], same: int) -> str:
     """A definition from shortly before the first word that differs."""
     text = " ".join(found[max(0, same - 3) :]) or "it ends there"
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= _EXCERPT_LENGTH else f"{text[:_EXCERPT_LENGTH]}…"
 
 
-def normal(piece: SchemaObject) -> tuple[str, ...]:
-    """Its parts, with a function's text as one line: its layout means nothing, but what stands in
-    quotes does.
-    """
+def _normalized(piece: SchemaObject) -> tuple[str, ...]:
+    """An object's parts, a function's text on one line; text in quotes is left as it is."""
     if piece.kind != "FUNCTION":
         return piece.parts
     return tuple(
-        BODY.sub(r"\1", LAYOUT.sub(lambda found: found[1] or " ", part)).strip()
+        _DOLLAR_QUOTE.sub(r"\1", _LAYOUT.sub(lambda found: found[1] or " ", part)).strip()
         for part in piece.parts
     )
 
 
-def defined(piece: SchemaObject) -> tuple[str, ...]:
-    """What must be the same: a sequence's owning column too, which is not among its parts."""
-    return (*normal(piece), piece.on)
+def _definition(piece: SchemaObject) -> tuple[str, ...]:
+    """All that must be equal: the parts, and the owner (the column of a sequence)."""
+    return (*_normalized(piece), piece.on)
 
 
 def compare(wanted: DatabaseSchema, found: DatabaseSchema) -> tuple[SchemaDifference, ...]:
-    """Every difference, by the object's kind and name; empty where both are the same."""
+    """All differences, sorted by kind and name of the object; empty if the schemas are equal."""
     missing = {key: piece for key, piece in wanted.items() if key not in found}
     extra = {key: piece for key, piece in found.items() if key not in wanted}
-    renamed = list(renames(missing, extra))
+    renamed = list(_renames(missing, extra))
     for pair in renamed:
         del missing[pair[0].key], extra[pair[1].key]
     changed = [
         (wanted[key], found[key])
         for key in wanted
-        if key in found and defined(wanted[key]) != defined(found[key])
+        if key in found and _definition(wanted[key]) != _definition(found[key])
     ]
     every = [
         *(SchemaDifference(piece, None, piece.on in missing) for piece in missing.values()),
@@ -115,20 +114,20 @@ def compare(wanted: DatabaseSchema, found: DatabaseSchema) -> tuple[SchemaDiffer
     return tuple(sorted(every, key=lambda each: str(each)[2:]))
 
 
-def renames(
+def _renames(
     missing: DatabaseSchema, extra: DatabaseSchema
 ) -> Iterator[tuple[SchemaObject, SchemaObject]]:
-    """Constraints and indexes that are there under another name: one for one."""
-    free = {
+    """Pairs of constraints and indexes that only differ in their names."""
+    candidates = {
         (piece.kind, piece.on, piece.parts): piece
         for piece in extra.values()
-        if piece.kind in NAMED
+        if piece.kind in _RENAMEABLE
     }
     for piece in missing.values():
-        if same := free.pop((piece.kind, piece.on, piece.parts), None):
+        if same := candidates.pop((piece.kind, piece.on, piece.parts), None):
             yield piece, same
 
 
-def named(differences: tuple[SchemaDifference, ...]) -> tuple[str, ...]:
-    """A line each; what belongs to a table that is missing or too much is not listed beside it."""
+def describe(differences: tuple[SchemaDifference, ...]) -> tuple[str, ...]:
+    """One line per difference, without the parts of objects that are extra or missing."""
     return tuple(str(each) for each in differences if not each.whole)

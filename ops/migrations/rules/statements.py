@@ -1,8 +1,7 @@
-"""SQL as PostgreSQL's own parser sees it: each statement with its kind, the tables that it touches,
-and where it stands.
+"""Parse SQL with PostgreSQL's own parser (pglast).
 
-pglast types every statement, so nothing here reads SQL by its looks. What Alembic adds for itself
-(its version table, BEGIN, COMMIT) is left out."""
+Statements that Alembic adds for itself (its version table, BEGIN, COMMIT) are left out.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +12,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-OWN_TABLE = "alembic_version"
-OWN_MARK = (
-    "/* Alembic */"  # on Alembic's own BEGIN and COMMIT, see `ops.migrator.revisions.scripts`
-)
-ENDING = ("COMMIT", "ROLLBACK", "PREPARE")
-PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+_VERSION_TABLE = "alembic_version"
+# on Alembic's own BEGIN and COMMIT, see `ops.migrator.revisions.scripts`
+_ALEMBIC_MARK = "/* Alembic */"
+_ENDING = ("COMMIT", "ROLLBACK", "PREPARE")
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """`kind`: pglast's name of it (`AlterTableStmt`); `line` counts from 1; `tree`: its parse."""
+    """A statement; `kind` is the class of its parse tree (`AlterTableStmt`).
+
+    `line` counts from 1. `tables` are the tables that it changes.
+    """
 
     kind: str
     line: int
@@ -33,20 +34,25 @@ class Statement:
 
 
 class Unparsable(Exception):
-    """PostgreSQL's parser refuses it; `str()` is its reason."""
+    """SQL that PostgreSQL's parser rejects; `str()` is its reason."""
 
 
 @lru_cache(maxsize=1024)  # the linter and the forecast of locks read the same revisions
-def parsed(sql: str) -> tuple[Statement, ...]:
-    """Without transaction control, and without what Alembic adds. Raises Unparsable."""
-    found = every(sql)
+def parse(sql: str) -> tuple[Statement, ...]:
+    """The statements without transaction control and without Alembic's own.
+
+    Raises Unparsable.
+    """
+    found = _parse_all(sql)
     return tuple(
-        each for each in found if each.kind != "TransactionStmt" and OWN_TABLE not in each.tables
+        each
+        for each in found
+        if each.kind != "TransactionStmt" and _VERSION_TABLE not in each.tables
     )
 
 
 @lru_cache(maxsize=1024)
-def every(sql: str) -> tuple[Statement, ...]:
+def _parse_all(sql: str) -> tuple[Statement, ...]:
     """All statements. Raises Unparsable."""
     import pglast
 
@@ -55,37 +61,37 @@ def every(sql: str) -> tuple[Statement, ...]:
     except pglast.Error as error:
         raise Unparsable(str(error).split("\n")[0]) from None
     data = sql.encode()  # locations are bytes
-    return tuple(read(raw, data) for raw in found)
+    return tuple(_statement(raw, data) for raw in found)
 
 
 def transaction_control(sql: str) -> Iterator[Statement]:
-    """Statements that begin or end a transaction inside of the revision's own one. Raises
-    Unparsable.
+    """Statements that begin or end a transaction inside the revision's own one.
 
-    In an `autocommit_block`, which Alembic opens by its COMMIT and closes by its BEGIN, they may
-    stand."""
+    They are allowed in an `autocommit_block`, which Alembic opens with its COMMIT and closes with
+    its BEGIN. Raises Unparsable.
+    """
     outside = False
-    for position, statement in enumerate(every(sql)):
+    for position, statement in enumerate(_parse_all(sql)):
         kind = (
             statement.tree.kind.name.removeprefix("TRANS_STMT_")
             if statement.kind == "TransactionStmt"
             else ""
         )
-        if kind and OWN_MARK in statement.sql:
+        if kind and _ALEMBIC_MARK in statement.sql:
             outside = kind == "COMMIT"
         elif outside:
             continue
         elif (
-            kind in ENDING
+            kind in _ENDING
             or (kind in ("BEGIN", "START") and position)
-            or (statement.kind == "DoStmt" and commits(statement.sql))
+            or (statement.kind == "DoStmt" and _ends_transactions(statement.sql))
         ):
-            # a BEGIN that comes first is Alembic's, where all revisions share one transaction
+            # a leading BEGIN is Alembic's, if all revisions share one transaction
             yield statement
 
 
-def commits(block: str) -> bool:
-    """Whether a DO block of PL/pgSQL ends transactions."""
+def _ends_transactions(block: str) -> bool:
+    """Whether a PL/pgSQL DO block ends transactions."""
     import pglast
 
     try:
@@ -95,38 +101,38 @@ def commits(block: str) -> bool:
     return "PLpgSQL_stmt_commit" in tree or "PLpgSQL_stmt_rollback" in tree
 
 
-def readable(sql: str) -> tuple[Statement, ...] | None:
-    """None for SQL that PostgreSQL's parser refuses; the linter names it."""
+def try_parse(sql: str) -> tuple[Statement, ...] | None:
+    """The statements; None for SQL that PostgreSQL's parser rejects, which the linter reports."""
     try:
-        return parsed(sql)
+        return parse(sql)
     except Unparsable:
         return None
 
 
-def read(raw: Any, data: bytes) -> Statement:
+def _statement(raw: Any, data: bytes) -> Statement:
     end = raw.stmt_location + raw.stmt_len if raw.stmt_len else len(data)
     text = data[raw.stmt_location : end].decode()
     kind = type(raw.stmt).__name__
-    tables = tuple(dict.fromkeys(named(raw.stmt)))
+    tables = tuple(dict.fromkeys(_changed_tables(raw.stmt)))
     before = data[: raw.stmt_location].decode() + text[: len(text) - len(text.lstrip())]
     body = "\n".join(
         line
         for line in text.strip().splitlines()
         if line.strip() and not line.lstrip().startswith("--")
     )
-    skipped = sum(1 for line in leading_comments(text))
+    skipped = sum(1 for line in _leading_comments(text))
     return Statement(kind, before.count("\n") + 1 + skipped, body, raw.stmt, tables)
 
 
-def leading_comments(text: str) -> Iterator[str]:
-    """Comment lines and empty lines between a statement's place and its first word."""
+def _leading_comments(text: str) -> Iterator[str]:
+    """The comment and empty lines before a statement's first word."""
     for line in text.strip().splitlines():
         if line.strip() and not line.lstrip().startswith("--"):
             return
         yield line
 
 
-def named(tree: Any) -> Iterator[str]:
+def _changed_tables(tree: Any) -> Iterator[str]:
     """The tables that a statement changes."""
     kind = type(tree).__name__
     relation = (
@@ -137,55 +143,53 @@ def named(tree: Any) -> Iterator[str]:
     if kind in ("CreatePolicyStmt", "AlterPolicyStmt"):
         relation = tree.table
     if kind not in ("SelectStmt", "TransactionStmt") and getattr(relation, "relname", None):
-        yield qualified(relation)
+        yield qualified_name(relation)
     for one in (
         *(getattr(tree, "relations", None) or ()),
         *(each.relation for each in getattr(tree, "rels", None) or ()),
     ):
         if getattr(one, "relname", None):
-            yield qualified(one)
+            yield qualified_name(one)
     if kind == "DropStmt" and tree.removeType.name in (
         "OBJECT_TABLE",
         "OBJECT_VIEW",
         "OBJECT_MATVIEW",
         "OBJECT_SEQUENCE",
     ):
-        yield from (dotted(names) for names in tree.objects)
+        yield from (dotted_name(names) for names in tree.objects)
     if kind == "DropStmt" and tree.removeType.name in (
         "OBJECT_TRIGGER",
         "OBJECT_RULE",
         "OBJECT_POLICY",
     ):
-        yield from (dotted(names[:-1]) for names in tree.objects)
+        yield from (dotted_name(names[:-1]) for names in tree.objects)
 
 
-def qualified(relation: Any) -> str:
-    """A name as SQL would have it."""
+def qualified_name(relation: Any) -> str:
+    """A relation's name with its schema, quoted as needed."""
     return ".".join(identifier(part) for part in (relation.schemaname, relation.relname) if part)
 
 
-def dotted(parts: Any) -> str:
+def dotted_name(parts: Any) -> str:
     return ".".join(identifier(part.sval) for part in parts)
 
 
 def identifier(name: str) -> str:
-    return name if PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
+    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
-def always(where: Any) -> bool:
-    """Whether a WHERE leaves out no row: there is none, or it looks at no column (`true`, `1 =
-    1`).
-    """
+def matches_every_row(where: Any) -> bool:
+    """Whether a WHERE clause is missing or reads no column (`true`, `1 = 1`)."""
     kind = type(where).__name__
     if kind == "A_Expr":
-        return always(where.lexpr) and always(where.rexpr)
+        return matches_every_row(where.lexpr) and matches_every_row(where.rexpr)
     return where is None or (
         kind == "A_Const" and not where.isnull and getattr(where.val, "boolval", True)
     )
 
 
-def created(statements: tuple[Statement, ...]) -> frozenset[str]:
-    """Tables that these statements make: nobody uses them yet."""
+def created_tables(statements: tuple[Statement, ...]) -> frozenset[str]:
+    """The tables that these statements create, and that no application uses yet."""
     return frozenset(
         table
         for each in statements
