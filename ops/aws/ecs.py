@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ops.aws.ecs_task_state import task_state
 from ops.aws.facts import (
-    ContainerState,
     Deployment,
     Event,
     LoadBalancer,
@@ -40,7 +40,7 @@ MISSING = "MISSING"
 _NO_ANSWER = "ECS answered with neither the service nor a failure"
 
 
-def _translated_ecs(
+def translated_ecs(
     cloud: AwsSession, what: str, cluster: str, **answers: OpsError
 ) -> AbstractContextManager[None]:
     """Translate ECS errors during `what`; a missing cluster becomes Refused, naming the cluster."""
@@ -58,7 +58,7 @@ def service(cloud: AwsSession, cluster: str, name: str) -> ServiceState | None:
     Raises Refused for a missing cluster.
     """
     what = f"service {name} in cluster {cluster} (ecs:DescribeServices)"
-    with _translated_ecs(cloud, what, cluster):
+    with translated_ecs(cloud, what, cluster):
         answer = cloud.client("ecs").describe_services(cluster=cluster, services=[name])
         found = _active_services(answer)
         reasons = failures(answer)
@@ -84,7 +84,7 @@ def services(
     wanted = tuple(found)
     what = f"services in cluster {cluster} (ecs:DescribeServices)"
     for start in range(0, len(wanted), _SERVICES_PER_CALL):
-        with _translated_ecs(cloud, what, cluster):
+        with translated_ecs(cloud, what, cluster):
             some = wanted[start : start + _SERVICES_PER_CALL]
             answer = cloud.client("ecs").describe_services(cluster=cluster, services=some)
             states = _active_services(answer)
@@ -122,14 +122,14 @@ def deployment_stage(cloud: AwsSession, cluster: str, service: str) -> str:
     Calls ecs:ListServiceDeployments and ecs:DescribeServiceDeployments.
     """
     client = cloud.client("ecs")
-    with _translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
+    with translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
         listed = client.list_service_deployments(
             cluster=cluster, service=service, status=["IN_PROGRESS"]
         )
         found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
     if not found:
         return ""
-    with _translated_ecs(
+    with translated_ecs(
         cloud, f"deployment of {service} (ecs:DescribeServiceDeployments)", cluster
     ):
         answer = client.describe_service_deployments(
@@ -163,7 +163,7 @@ def tasks(
     Stopped tasks stay visible for about an hour. Returns an empty tuple for a missing service.
     """
     client = cloud.client("ecs")
-    with _translated_ecs(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
+    with translated_ecs(cloud, f"tasks of {service} (ecs:ListTasks)", cluster):
         try:
             pages = client.get_paginator("list_tasks").paginate(
                 cluster=cluster, serviceName=service, desiredStatus=desired_status
@@ -175,9 +175,9 @@ def tasks(
     what = f"tasks of {service} (ecs:DescribeTasks)"
     for start in range(0, len(arns), TASKS_PER_CALL):
         some = arns[start : start + TASKS_PER_CALL]
-        with _translated_ecs(cloud, what, cluster):
+        with translated_ecs(cloud, what, cluster):
             answer = client.describe_tasks(cluster=cluster, tasks=some)
-            described = [_task_state(task) for task in answer["tasks"]]
+            described = [task_state(task) for task in answer["tasks"]]
             reasons = failures(answer) - {
                 "MISSING"
             }  # a task that has vanished meanwhile is MISSING
@@ -248,7 +248,7 @@ def update_service(
     )
     what, refused = f"rollout of {service} (ecs:UpdateService)", False
     try:
-        with _translated_ecs(
+        with translated_ecs(
             cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone
         ):
             try:
@@ -256,7 +256,7 @@ def update_service(
                     cluster=cluster, service=service, taskDefinition=task_definition
                 )
             except ClientError as error:
-                refused = _refused_at_once(error)
+                refused = refused_at_once(error)
                 raise
             return service_state(answer["service"])
     except OpsError as problem:
@@ -264,7 +264,7 @@ def update_service(
         raise
 
 
-def _refused_at_once(error: Any) -> bool:
+def refused_at_once(error: Any) -> bool:
     """Whether AWS rejected the first attempt (4xx).
 
     After a retry, an earlier attempt may have been carried out.
@@ -367,31 +367,4 @@ def deployment(found: Mapping[str, Any]) -> Deployment:
         rollout_state=found.get("rolloutState"),
         rollout_reason=found.get("rolloutStateReason", ""),
         created_at=found.get("createdAt"),
-    )
-
-
-def _task_state(found: Mapping[str, Any]) -> TaskState:
-    return TaskState(
-        arn=found["taskArn"],
-        status=found["lastStatus"],
-        desired_status=found["desiredStatus"],
-        started_by=found.get("startedBy", ""),
-        task_definition=found["taskDefinitionArn"],
-        health=found.get("healthStatus", ""),
-        stop_code=found.get("stopCode", ""),
-        stopped_reason=found.get("stoppedReason", ""),
-        containers=tuple(container(item) for item in found["containers"]),
-        created_at=found.get("createdAt"),
-        stopped_at=found.get("stoppedAt"),
-    )
-
-
-def container(found: Mapping[str, Any]) -> ContainerState:
-    return ContainerState(
-        name=found["name"],
-        image=found.get("image", ""),
-        digest=found.get("imageDigest"),
-        status=found.get("lastStatus", ""),
-        exit_code=found.get("exitCode"),
-        reason=found.get("reason", ""),
     )

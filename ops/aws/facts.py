@@ -116,7 +116,10 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class ContainerState:
-    """A container of a task. `exit_code` is None while it runs, or if it never started."""
+    """A container of a task. `exit_code` is None while it runs, or if it never started.
+
+    `exec_agent` is the status of its ExecuteCommandAgent, such as RUNNING, or "" if it has none.
+    """
 
     name: str
     image: str
@@ -124,11 +127,17 @@ class ContainerState:
     status: str
     exit_code: int | None
     reason: str
+    runtime_id: str = ""
+    exec_agent: str = ""
+    exec_agent_reason: str = ""
 
 
 @dataclass(frozen=True)
 class TaskState:
-    """A task (DescribeTasks). `started_by` is the id of the deployment that started it."""
+    """A task (DescribeTasks). `started_by` is the id of the deployment that started it.
+
+    `exec_enabled`: whether it was started with enableExecuteCommand.
+    """
 
     arn: str
     status: str
@@ -141,6 +150,7 @@ class TaskState:
     containers: tuple[ContainerState, ...]
     created_at: datetime | None = None
     stopped_at: datetime | None = None
+    exec_enabled: bool = False
 
     @property
     def id(self) -> str:
@@ -148,6 +158,20 @@ class TaskState:
 
     def container(self, name: str) -> ContainerState | None:
         return next((container for container in self.containers if container.name == name), None)
+
+
+@dataclass(frozen=True)
+class TaskLaunch:
+    """How a service starts its tasks: its revision and RunTask's `parameters`.
+
+    `task_definition` is the revision that runs; `newer` is the one that a rollout in progress moves
+    to, or "". `exec_enabled` is the service's enableExecuteCommand, for tasks started from now on.
+    """
+
+    task_definition: str
+    parameters: Mapping[str, Any]
+    newer: str = ""
+    exec_enabled: bool = False
 
 
 @dataclass(frozen=True)

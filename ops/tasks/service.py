@@ -12,6 +12,9 @@ TAG = "Deploy this tag, which must be in ECR, without a build (default: the comm
 ALLOW_DESTROY = (
     "Allow Terraform to destroy or replace ADDRESS, which --yes does not (repeat for more)."
 )
+COMMAND = "Command line, split as a shell would; for a shell's own syntax: \"sh -c '…'\"."
+CONTAINER = "Container of the task definition (default: the service's own)."
+TASK = "Id of the running task, or its beginning (default: the newest)."
 KEEP = "With --no-rollback: leave a failed rollout in place instead of rolling back."
 
 LOGS = {
@@ -26,7 +29,7 @@ LOGS = {
 def namespace(name: str) -> Collection:
     """The tasks of the service `name`."""
     collection = Collection(name)
-    for make in (build, push, deploy, releases, status, logs):
+    for make in (build, push, deploy, releases, status, logs, run, execute):
         collection.add_task(make(name))
     return collection
 
@@ -174,5 +177,63 @@ def status(name: str) -> Any:
         seen = flow.status(session.settings, (name,))
         session.report(flow.as_document(seen, session.settings), flow.as_text(seen))
         session.leave(max(one.exit_code for one in seen))
+
+    return body
+
+
+def run(name: str) -> Any:
+    @ops_task(
+        options=("plan", "yes", "json", "timeout"),
+        help={"command": COMMAND, "container": CONTAINER},
+        name="run",
+    )
+    def body(session: Session, command: str | None = None, container: str | None = None) -> None:
+        """Run a command in a one-off task of this service's revision, network and roles.
+
+        Its log goes to stdout (with --json, stderr). The exit code is the task's own, printed as
+        such; 125 if the task could not start, 6 if --timeout and 130 if an interrupt stopped it.
+        Before anything is started: 2 for a bad argument, 3 for a refusal, 1 if AWS cannot be read.
+        """
+        from ops.ecs import one_off, one_off_plan
+        from ops.platform import Platform
+
+        session.if_stopped = lambda error: {"service": name, "task": None, "exit_code": None}
+        words, limit = one_off_plan.parse_command(command), session.timeout_s()
+        platform = Platform.of(session.settings)
+        planned = one_off_plan.plan_run(platform, name, words, container)
+        session.carry_out(one_off.OneOffChange(platform, planned, limit))
+
+    return body
+
+
+def execute(name: str) -> Any:
+    @ops_task(
+        options=("yes",),
+        help={"command": COMMAND, "task": TASK, "container": CONTAINER},
+        name="exec",
+    )
+    def body(
+        session: Session,
+        command: str | None = None,
+        task: str | None = None,
+        container: str | None = None,
+    ) -> None:
+        """Run a command in a running container (ECS Exec), on this terminal.
+
+        Needs the Session Manager plugin; checks what ECS Exec needs, and names what is missing
+        (exit code 3). Otherwise the exit code is the plugin's: ECS Exec does not report the
+        command's own, which `run` does.
+        """
+        from ops.core import ui
+        from ops.ecs import execute as flow
+        from ops.platform import Platform
+
+        settings = session.settings
+        platform = Platform.of(settings)
+        target = flow.find_target(platform, name, command, task, container)
+        if settings.environment.protected:
+            what = f"run {command!r} in task {target.task.id} of {name} in {settings.name}"
+            ui.confirm(what, yes=session.yes, typed=settings.name)
+        session.report(flow.execute(platform, target))
 
     return body

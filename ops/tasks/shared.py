@@ -127,7 +127,7 @@ class Session:
 
         if self.json:
             ui.write_document(self.stream, document)
-        else:
+        elif text:
             print(text, flush=True)
         if self.failure and text:
             ui.progress(text)

@@ -18,7 +18,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ops.aws import ec2, ecr, ecs, elb, logs, rds, s3, secrets, session
+from ops.aws import ec2, ecr, ecs, ecs_tasks, elb, iam, logs, rds, s3, secrets, session
 from ops.aws.facts import LogGroupRef
 from ops.cdn import cloudfront
 from ops.core.errors import OpsError, Unreachable
@@ -54,6 +54,17 @@ CALLS: dict[str, Call] = {
     "ecs.task_definition": lambda cloud: ecs.task_definition(cloud, "web"),
     "ecs.register": lambda cloud: ecs.register(cloud, {"family": "w", "containerDefinitions": []}),
     "ecs.update_service": lambda cloud: ecs.update_service(cloud, "main", "web", "web:2"),
+    "ecs_tasks.launch": lambda cloud: ecs_tasks.launch(cloud, "main", "web"),
+    "ecs_tasks.run": lambda cloud: ecs_tasks.run(cloud, "main", "web:1", {"clientToken": "t"}),
+    "ecs_tasks.started_by": lambda cloud: ecs_tasks.started_by(cloud, "main", "inv"),
+    "ecs_tasks.describe": lambda cloud: ecs_tasks.describe(cloud, "main", "a"),
+    "ecs_tasks.stop": lambda cloud: ecs_tasks.stop(cloud, "main", "a", "why"),
+    "ecs_tasks.execute_command": lambda cloud: ecs_tasks.execute_command(
+        cloud, "main", "a", "web", "ls"
+    ),
+    "iam.denied_actions": lambda cloud: iam.denied_actions(
+        cloud, "arn:aws:iam::123456789012:role/web", ["ssmmessages:OpenDataChannel"]
+    ),
     "elb.target_group": lambda cloud: elb.target_group(cloud, ARN),
     "elb.target_groups": lambda cloud: elb.target_groups(cloud, [ARN]),
     "elb.targets": lambda cloud: elb.targets(cloud, ARN),
@@ -78,7 +89,8 @@ CALLS: dict[str, Call] = {
     "state_locks.dynamodb_locks": lambda cloud: [*state_locks.dynamodb_locks(cloud, "t", "k")],
     "state_locks.s3_locks": lambda cloud: [*state_locks.s3_locks(cloud, {"bucket": "b"}, "k")],
 }
-MODULES = (session, s3, cloudfront, ec2, ecr, ecs, elb, logs, rds, secrets, state_locks)
+AWS = (session, s3, ec2, ecr, ecs, ecs_tasks, elb, iam, logs, rds, secrets)
+MODULES = (*AWS, cloudfront, state_locks)
 HTML = Response("<html><body>proxy login</body></html>", content_type="text/html")
 ODD = {
     "a web page": lambda request: HTML,
@@ -119,7 +131,7 @@ def skeleton(request: Request) -> dict[str, Any]:
 
 def test_the_table_has_every_call() -> None:
     """A new function that takes the cloud is tried here, too."""
-    helpers = {"translated_cloudfront", "read_locks"}
+    helpers = {"translated_cloudfront", "translated_ecs", "read_locks"}
     found = {
         f"{module.__name__.rsplit('.', 1)[1]}.{name}"
         for module in MODULES

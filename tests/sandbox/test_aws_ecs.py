@@ -250,3 +250,46 @@ def test_what_is_not_emulated_is_refused_by_name(platform):
     assert code == "NotImplemented" and "stop_service_deployment" in message
     code, message = refusal(platform.elb.describe_trust_stores)
     assert code == "NotImplemented" and "describe_trust_stores" in message
+
+
+def test_a_client_token_starts_one_task(platform):
+    """The same call again answers with the same task; with other parameters it is a conflict."""
+    definition = platform.revision("web:v1")
+    asked = {
+        "cluster": "demo",
+        "taskDefinition": definition,
+        "networkConfiguration": platform.network,
+        "clientToken": "one",
+    }
+    first = platform.ecs.run_task(**asked)["tasks"]
+    assert [task["taskArn"] for task in platform.ecs.run_task(**asked)["tasks"]] == [
+        first[0]["taskArn"]
+    ]
+    assert refusal(platform.ecs.run_task, **asked, startedBy="other")[0] == "ConflictException"
+    del asked["clientToken"]
+    assert platform.ecs.run_task(**asked)["tasks"][0]["taskArn"] != first[0]["taskArn"]
+    assert refusal(platform.ecs.run_task, **asked, count=11)[0] == "InvalidParameterException"
+
+
+def test_execute_command_is_refused_where_the_task_does_not_allow_it(platform):
+    """Not enabled, unknown, and not interactive; a task's agent is shown with its container."""
+    definition = platform.revision("web:v1")
+    task = platform.ecs.run_task(
+        cluster="demo", taskDefinition=definition, networkConfiguration=platform.network
+    )["tasks"][0]
+    assert "managedAgents" not in task["containers"][0]
+    call = {"cluster": "demo", "task": task["taskArn"], "command": "ls", "interactive": True}
+    code, message = refusal(platform.ecs.execute_command, **call)
+    assert code == "InvalidParameterException" and "execute command was not enabled" in message
+    assert refusal(platform.ecs.execute_command, **{**call, "interactive": False})[1] == (
+        "Interactive must be true."
+    )
+    assert "not found" in refusal(platform.ecs.execute_command, **{**call, "task": "abc"})[1]
+    enabled = platform.ecs.run_task(
+        cluster="demo",
+        taskDefinition=definition,
+        networkConfiguration=platform.network,
+        enableExecuteCommand=True,
+    )["tasks"][0]
+    (agent,) = enabled["containers"][0]["managedAgents"]
+    assert (agent["name"], agent["lastStatus"]) == ("ExecuteCommandAgent", "PENDING")

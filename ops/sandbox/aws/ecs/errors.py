@@ -25,3 +25,11 @@ def invalid(message: str) -> Exception:
 
 def client(message: str) -> Exception:
     return refused("ClientException", message)
+
+
+def conflict(arns: list[str]) -> Exception:
+    """The answer to a clientToken that was used with other parameters, for these tasks."""
+    return refused(
+        "ConflictException",
+        f"The clientToken is already in use with a different RunTask request: {', '.join(arns)}",
+    )

@@ -2,9 +2,10 @@
 
 Pure.
 
-Differs from ECS: `attributes`, `inferenceAccelerators`, managed agents and Service Connect never
-appear; a container's `healthStatus` is always UNKNOWN because container health checks are not run
-(see `ops.sandbox.agent`).
+Emulates the ExecuteCommandAgent of tasks that were started with enableExecuteCommand: it is running
+while its container is. Differs from ECS: `attributes`, `inferenceAccelerators` and Service Connect
+never appear; a container's `healthStatus` is always UNKNOWN because container health checks are not
+run (see `ops.sandbox.agent`).
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ def task_view(task: Task, tags: bool = False) -> dict[str, Any]:
         "overrides": task.overrides
         or {"containerOverrides": [{"name": each.name} for each in task.containers]},
         "attachments": [_interface(task)],
-        "containers": [_container_view(task, each) for each in task.containers],
+        "containers": [container_view(task, each) for each in task.containers],
     }
     if task.last_status in ("RUNNING", "DEACTIVATING"):
         view["connectivity"] = "CONNECTED"
@@ -127,7 +128,7 @@ def _interface(task: Task) -> dict[str, Any]:
     }
 
 
-def _container_view(task: Task, container: Container) -> dict[str, Any]:
+def container_view(task: Task, container: Container) -> dict[str, Any]:
     definition = container.definition
     view: dict[str, Any] = {
         "containerArn": f"{task.arn.replace(':task/', ':container/')}/{_uuid(container.id)}",
@@ -145,8 +146,16 @@ def _container_view(task: Task, container: Container) -> dict[str, Any]:
         else [],
         "cpu": str(definition.get("cpu", 0)),
         "memory": _text(definition.get("memory")),
+        "managedAgents": [_exec_agent(task, container)] if task.enable_execute_command else None,
     }
     return {name: value for name, value in view.items() if value is not None}
+
+
+def _exec_agent(task: Task, container: Container) -> dict[str, Any]:
+    agent: dict[str, Any] = {"name": "ExecuteCommandAgent", "lastStatus": container.status}
+    if container.status == "RUNNING" and task.started_at:
+        agent["lastStartedAt"] = task.started_at
+    return agent
 
 
 def _text(value: Any) -> str | None:

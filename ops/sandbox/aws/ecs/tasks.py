@@ -1,25 +1,38 @@
-"""The task calls of the ECS API: RunTask, StopTask, DescribeTasks, ListTasks.
+"""The task calls of the ECS API: RunTask, StopTask, DescribeTasks, ListTasks, ExecuteCommand.
 
 Emulates: ListTasks by serviceName, startedBy, family and desiredStatus (default RUNNING);
-`failures` MISSING; StopTask's UserInitiated; RunTask on Fargate, run by the same agent. Unlike
-moto's, reading a task never changes its state. Differs from ECS: StartTask and container instances
-are moto's (there are no instances), a task takes no tags from its service, and `containerInstance`,
-`launchType` filters are ignored.
+`failures` MISSING; StopTask's UserInitiated; RunTask on Fargate, run by the same agent, with its
+`clientToken`; ExecuteCommand's checks of the task, its agent and its container. Unlike moto's,
+reading a task never changes its state. Differs from ECS: StartTask and container instances are
+moto's (there are no instances, so RunTask never answers with `failures`), a task takes no tags from
+its service, `containerInstance`, `launchType` filters are ignored, and the session of
+ExecuteCommand leads nowhere: no command is run, and nothing listens at its stream URL.
 """
 
 from __future__ import annotations
 
+import json
+import secrets
 from typing import Any
 
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from ops.sandbox.aws.ecs import errors
 from ops.sandbox.aws.ecs.model import Task
-from ops.sandbox.aws.ecs.render import task_view
+from ops.sandbox.aws.ecs.render import container_view, task_view
 from ops.sandbox.aws.ecs.store import EcsStore, service_arn
 from ops.sandbox.aws.ecs.task_definitions import describe, paged
 from ops.sandbox.aws.overrides import answer
 from ops.sandbox.contracts import ACCOUNT, REGION
+
+_MOST_TASKS = 10  # of one RunTask
+_NO_EXEC = (
+    "The execute command failed because execute command was not enabled when the task was run or "
+    "the execute command agent isn’t running. Wait and try again or run a new task with execute "
+    "command enabled and try again."
+)
+_SEVERAL = "Container name must be specified: the task has more than one container."
+_NOWHERE = "wss://127.0.0.1:9/v1/data-channel"  # the discard port: nothing of the sandbox
 
 
 class Tasks:
@@ -27,9 +40,12 @@ class Tasks:
 
     def __init__(self, store: EcsStore) -> None:
         self.store = store
+        # the parameters and the tasks of each RunTask with a clientToken
+        self._tokens: dict[str, tuple[str, list[Task]]] = {}
 
     def install(self) -> None:
-        for action in ("run_task", "stop_task", "describe_tasks", "list_tasks"):
+        actions = ("run_task", "stop_task", "describe_tasks", "list_tasks", "execute_command")
+        for action in actions:
             answer(EC2ContainerServiceResponse, action, getattr(self, action))
 
     def run_task(self, response: Any) -> dict[str, Any]:
@@ -43,7 +59,16 @@ class Tasks:
             raise errors.invalid(
                 "Network Configuration must be provided when networkMode 'awsvpc' is specified."
             )
+        count = response._get_param("count") or 1
+        if count > _MOST_TASKS:
+            raise errors.invalid(f"Count cannot be greater than {_MOST_TASKS}.")
+        token, asked = response._get_param("clientToken"), _without_token(response.params)
         with self.store.lock:
+            if token in self._tokens:
+                before, tasks = self._tokens[token]
+                if before != asked:
+                    raise errors.conflict([task.arn for task in tasks])
+                return {"tasks": [task_view(task, tags=True) for task in tasks], "failures": []}
             made = [
                 self.store.new_task(
                     cluster,
@@ -55,8 +80,10 @@ class Tasks:
                     tags=response._get_param("tags") or [],
                     enable_execute_command=bool(response._get_param("enableExecuteCommand")),
                 )
-                for _ in range(min(response._get_param("count") or 1, 10))
+                for _ in range(count)
             ]
+            if token:
+                self._tokens[token] = asked, made
             return {"tasks": [task_view(task, tags=True) for task in made], "failures": []}
 
     def stop_task(self, response: Any) -> dict[str, Any]:
@@ -87,6 +114,37 @@ class Tasks:
             if each is None
         ]
         return {"tasks": views, "failures": missing}
+
+    def execute_command(self, response: Any) -> dict[str, Any]:
+        cluster = response.ecs_backend._get_cluster(response._get_param("cluster") or "default")
+        if not response._get_param("interactive"):
+            raise errors.invalid("Interactive must be true.")
+        with self.store.lock:
+            task = self._find(cluster.name, response._get_param("task"))
+            if task is None:
+                raise errors.invalid("The referenced task was not found.")
+            name = response._get_param("container")
+            found = [each for each in task.containers if name in (None, each.name)]
+            if not found:
+                raise errors.invalid("The container does not exist in the task.")
+            if len(found) > 1:
+                raise errors.invalid(_SEVERAL)
+            if not task.enable_execute_command or found[0].status != "RUNNING":
+                raise errors.invalid(_NO_EXEC)
+            view = container_view(task, found[0])
+        session = f"ecs-execute-command-{secrets.token_hex(13)}"
+        return {
+            "clusterArn": task.cluster_arn,
+            "taskArn": task.arn,
+            "containerArn": view["containerArn"],
+            "containerName": found[0].name,
+            "interactive": True,
+            "session": {
+                "sessionId": session,
+                "streamUrl": f"{_NOWHERE}/{session}?role=publish_subscribe",
+                "tokenValue": secrets.token_urlsafe(48),
+            },
+        }
 
     def list_tasks(self, response: Any) -> dict[str, Any]:
         cluster = response.ecs_backend._get_cluster(response._get_param("cluster") or "default")
@@ -120,3 +178,9 @@ def _arn(cluster: str, name: str) -> str:
     return (
         name if name.startswith("arn:") else f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/{cluster}/{name}"
     )
+
+
+def _without_token(params: Any) -> str:
+    """Return a call's parameters as text, to compare two calls with one clientToken."""
+    rest = {name: value for name, value in dict(params).items() if name != "clientToken"}
+    return json.dumps(rest, sort_keys=True, default=str)
