@@ -5,9 +5,7 @@ AWS as an operator does.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -21,6 +19,7 @@ from typing import Any
 import yaml
 
 from tests.checkout import Checkout
+from tests.factories import inv_command, plain_environment
 
 CRASH = 'import sys\nprint("boom: no such setting DATABSE_URL", flush=True)\nsys.exit(1)\n'
 
@@ -139,12 +138,10 @@ def newest_revision(checkout: Checkout) -> int:
 
 def start(checkout: Checkout, *words: str) -> subprocess.Popen[str]:
     """`inv WORDS` in the background, stderr to be read."""
-    command = [sys.executable, "-m", "invoke", "--search-root", str(checkout.root), *words]
-    keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
     return subprocess.Popen(
-        command,
+        inv_command(checkout.root, *words),
         cwd=checkout.root,
-        env=keep,
+        env=plain_environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from ops.core.errors import ConfigError, OpsError, Refused
@@ -15,7 +13,6 @@ from ops.deploy.result import DeployRequest
 from ops.ecs import display
 from ops.platform import Platform
 from ops.state import records
-from tests import plain_aws
 from tests.real.terraform_ground import Ground
 from tests.terraform.fake_terraform import FAMILY, Scene
 from tests.terraform.terraform_plans import plan, resource, revision
@@ -27,20 +24,6 @@ SIBLING = resource("aws_lb_listener.web", ["update"], {"port": 80}, {"port": 81}
 SERVICE_GONE = resource("aws_ecs_service.backend[0]", ["delete"], {"name": FAMILY}, None)
 ODD = resource("aws_lb.main", ["explode"], {"name": "a"}, {"name": "b"})
 EVERYTHING = frozenset(row["address"] for row in (ROLE, DATABASE, SERVICE_GONE, ODD))
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    yield from plain_aws.served()
-
-
-@pytest.fixture
-def scene(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    httpx.post(f"{endpoint}/moto-api/reset").raise_for_status()
-    made = Scene.of(tmp_path, endpoint)
-    made.script()
-    monkeypatch.setenv("PATH", str(made.program.parent), prepend=":")
-    return made
 
 
 def refused(scene: Scene, **changes: Any) -> Refused:
@@ -140,10 +123,10 @@ def test_a_container_that_only_the_apply_will_tell(scene: Scene) -> None:
     assert applied(scene)
 
 
-def test_the_option_has_no_effect_without_terraform(endpoint: str, tmp_path: Path) -> None:
+def test_the_option_has_no_effect_without_terraform(moto_address: str, tmp_path: Path) -> None:
     """An option that would do nothing is refused, exit 2, before anything is read."""
     service = {"ecs_service": FAMILY, "container": FAMILY, "repository": "backend"}
-    ground = Ground(tmp_path, endpoint)
+    ground = Ground(tmp_path, moto_address)
     platform = Platform.of(ground.settings(services={FAMILY: service}, rollout="ecs"))
     request = DeployRequest(allow_destroy=frozenset({"aws_iam_role.old"}))
     with pytest.raises(ConfigError, match="--allow-destroy") as found:

@@ -4,11 +4,8 @@ more. Services on moto.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from ops.core.findings import Finding
@@ -16,7 +13,6 @@ from ops.core.plan import PlainStep
 from ops.deploy.rules.terraform_plan import undo
 from ops.deploy.terraform_rollout import TerraformApply, TerraformRollout
 from ops.terraform import plan_files
-from tests import plain_aws
 from tests.deploy.test_plan import URI
 from tests.terraform.fake_terraform import FAMILY, Scene, error
 from tests.terraform.terraform_plans import resource
@@ -24,20 +20,6 @@ from tests.terraform.terraform_plans import resource
 PENDING = resource("aws_db_instance.main", ["update"], {"tier": "a"}, {"tier": "b"})
 OLD = f"{URI}:old"
 DENIED = error("reading RDS DB Instance", "AccessDenied")
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    yield from plain_aws.served()
-
-
-@pytest.fixture
-def scene(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    httpx.post(f"{endpoint}/moto-api/reset").raise_for_status()
-    made = Scene.of(tmp_path, endpoint)
-    made.script()
-    monkeypatch.setenv("PATH", str(made.program.parent), prepend=":")
-    return made
 
 
 def rolled_out(scene: Scene) -> TerraformApply:

@@ -16,6 +16,7 @@ import pytest
 from tests.checkout import Checkout
 from tests.deploy import aws_answers
 from tests.deploy import deploying as world
+from tests.factories import inv_command
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 NAMES = {"cluster": "dev-davidshaevel-cluster", "service": "dev-davidshaevel-backend"}
@@ -50,7 +51,7 @@ def test_a_terminal_that_is_gone_is_as_ctrl_c(platform: Checkout) -> None:
         os.chdir(platform.root)
         os.execv(
             sys.executable,
-            [sys.executable, "-m", "invoke", "--search-root", str(platform.root), "backend.deploy"],
+            inv_command(platform.root, "backend.deploy"),
         )
     said = b""
     while b"deployment ecs-svc/" not in said:

@@ -4,15 +4,14 @@ before is no answer.
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import time
 
 import pytest
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.factories import inv_command, plain_environment
 from tests.terminal import Terminal
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
@@ -23,18 +22,9 @@ def crashing(platform: Checkout, note: str) -> tuple[Terminal, str]:
     """A deploy of a commit that crashes, begun on a terminal; and the revision that ran before."""
     world.commit(platform, {"backend/server.py": world.CRASH, "backend/NOTE": note}, note)
     old = str(world.service(platform)["taskDefinition"])
-    command = [
-        sys.executable,
-        "-m",
-        "invoke",
-        "--search-root",
-        str(platform.root),
-        "backend.deploy",
-        "--skip",
-        "tests",
-    ]
-    keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    terminal = Terminal(command, platform.root, {**keep, "TERM": "xterm-256color"})
+    command = inv_command(platform.root, "backend.deploy", "--skip", "tests")
+    environment = plain_environment(TERM="xterm-256color")
+    terminal = Terminal(command, platform.root, environment)
     terminal.wait_for("deployment ecs-svc/")
     return terminal, old
 

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import yaml
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.factories import inv_command
 from tests.health.sweeps import GROUPS, break_it, causes, ill, look, until_well
 
 pytestmark = pytest.mark.timeout(240)
@@ -223,16 +223,7 @@ def test_a_group_with_nothing_in_it_is_never_green(platform: Checkout, tmp_path:
 
 def test_watch_marks_what_changes(platform: Checkout) -> None:
     """Plain lines without a terminal: everything once, then what changed, until Ctrl-C."""
-    command = [
-        sys.executable,
-        "-m",
-        "invoke",
-        "--search-root",
-        str(platform.root),
-        "health.endpoints",
-        "--watch",
-        "1",
-    ]
+    command = inv_command(platform.root, "health.endpoints", "--watch", "1")
     environment = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")}
     with subprocess.Popen(
         command,

@@ -8,7 +8,6 @@ import json
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 from pytest_httpserver import HTTPServer
 
 from tests.checkout import Checkout
+from tests.factories import inv_command
 from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(120)
@@ -100,16 +100,7 @@ def test_an_interrupt_ends_it(hung: Checkout, tmp_path: Path) -> None:
     """Ctrl-C after the deadline's second question was asked, or at any other moment: 130, and at
     once.
     """
-    command = [
-        sys.executable,
-        "-m",
-        "invoke",
-        "--search-root",
-        str(hung.root),
-        "health.ecs",
-        "--watch",
-        "1",
-    ]
+    command = inv_command(hung.root, "health.ecs", "--watch", "1")
     with (
         (tmp_path / "out").open("w+") as out,
         subprocess.Popen(

@@ -14,8 +14,8 @@ from ops.migrations import plan as flow
 from ops.migrations.run import RunOptions, run_from_here
 from ops.migrations.status import format_run, history, ping, revision_status
 from ops.migrator.model import TargetDatabase
+from tests.factories import free_port
 from tests.migrations.project import Here, here, protected, server
-from tests.migrator.migrating import free_port
 
 __all__ = ["here", "server"]  # fixtures
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.checkout import Checkout
+from tests.factories import inv_command
 from tests.migrations.test_migrate_sandbox import SLOW
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
@@ -37,7 +38,7 @@ class Terminal:
             os.chdir(checkout.root)
             os.execv(
                 sys.executable,
-                [sys.executable, "-m", "invoke", "--search-root", str(checkout.root), *words],
+                inv_command(checkout.root, *words),
             )
         return cls(pid, end)
 

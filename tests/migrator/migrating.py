@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from ops.migrator.model import Limits, MigrationOutcome, RunIdentity, TargetData
 from ops.migrator.runner import migrate
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
+from tests.factories import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = Limits(lock_timeout_s=0.3, statement_timeout_s=20, wait_s=0.0, retries=2, backoff_s=0.05)
@@ -39,11 +39,6 @@ def downgrade() -> None:
 {undo}
 '''
 OUTSIDE = "    with op.get_context().autocommit_block():\n        op.execute({!r})"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def served(folder: Path) -> Iterator[Server]:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from ops.migrator import connections
 from ops.migrator.model import MigrateError, TargetDatabase
-from ops.sandbox.database import Server
-from tests.migrator.migrating import Project, served
+from tests.migrator.migrating import Project
 from tests.relay import Relay
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from served(tmp_path_factory.mktemp("sessions"))
-
-
-@pytest.fixture
-def project(server: Server, tmp_path: Path) -> Project:
-    return Project.make(server, tmp_path / "alembic")
 
 
 def test_every_session_has_its_limits(project: Project) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,9 +15,8 @@ from ops.core.errors import Unreachable
 from ops.migrations.tunnel import Tunnel
 from ops.migrator import libpq
 from ops.postgres import access, facts
-from ops.sandbox.database import Server
 from tests.migrations.project import PLACE
-from tests.migrator.migrating import Project, served
+from tests.migrator.migrating import Project
 
 FOREIGN = {
     "PGHOST": "elsewhere.invalid",
@@ -49,16 +47,6 @@ SESSION = """
 SELECT name, setting FROM pg_settings
 WHERE name IN ('default_transaction_read_only', 'TimeZone', 'DateStyle', 'client_encoding')
 """
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from served(tmp_path_factory.mktemp("libpq"))
-
-
-@pytest.fixture
-def project(server: Server, tmp_path: Path) -> Project:
-    return Project.make(server, tmp_path / "alembic")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +16,8 @@ from ops.core.errors import Interrupted
 from ops.migrator.audit import LOCK_KEY
 from ops.migrator.model import MigrateError
 from ops.sandbox.database import Server
-from tests.migrator.migrating import OUTSIDE, QUICK, ROOT, Project, served
+from tests.migrator.migrating import OUTSIDE, QUICK, ROOT, Project
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from served(tmp_path_factory.mktemp("runner"))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +20,7 @@ from ops.migrator.revisions.scripts import Scripts
 from ops.migrator.revisions.user_code import UserCodeError, contained
 from ops.migrator.runner import migrate
 from ops.sandbox.database import Server
-from tests.migrator.migrating import OUTSIDE, ROOT, Project, runs, served
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from served(tmp_path_factory.mktemp("user-code"))
-
-
-@pytest.fixture
-def project(server: Server, tmp_path: Path) -> Project:
-    return Project.make(server, tmp_path / "alembic")
-
+from tests.migrator.migrating import OUTSIDE, ROOT, Project, runs
 
 ENDINGS = [
     ("raise SystemExit(0)", "SystemExit: 0"),

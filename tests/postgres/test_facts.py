@@ -17,11 +17,7 @@ from ops.core.errors import ConfigError, Unreachable
 from ops.postgres import facts
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+from tests.factories import free_port
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.sandbox.images_support import free_port
+from tests.factories import free_port
 from tests.waiting import until
 
 CONFIG = """\

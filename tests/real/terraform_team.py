@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import yaml
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.factories import inv_command
 
 SEARCHED = ("/opt", "/usr/local", "/usr/share", "/srv", "/var/lib", "/root", "/home")
 DEEP = 4
@@ -38,7 +38,7 @@ class Team:
         return self.checkout.document(*words, **{**self.environment, **more})
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "invoke", "--search-root", str(self.checkout.root), *words]
+        command = inv_command(self.checkout.root, *words)
         keep = {
             key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ
         } | self.environment

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from ops.terraform import state_locks
 from ops.terraform.errors import LockHeld
 from ops.terraform.plan import plan_as_running
 from ops.terraform.workspace import ensure_initialised
-from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground, apply_saved
 from tests.terminal import typed
 from tests.waiting import until
@@ -67,17 +65,14 @@ except Refused as refused:
 """
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    yield from plain_aws.served()
-
-
 @pytest.fixture
-def ground(require: Any, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def ground(
+    require: Any, moto_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Ground:
     require("terraform")
     monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
-    httpx.post(f"{endpoint}/moto-api/reset").raise_for_status()
-    made = Ground(tmp_path, endpoint)
+    httpx.post(f"{moto_address}/moto-api/reset").raise_for_status()
+    made = Ground(tmp_path, moto_address)
     made.write(main=MAIN)
     made.client("s3").create_bucket(Bucket="states")
     return made

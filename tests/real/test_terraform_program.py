@@ -4,7 +4,6 @@ is in moto's S3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +17,18 @@ from ops.terraform.apply import SavedPlanChange, apply
 from ops.terraform.plan import plan_as_running
 from ops.terraform.workspace import TerraformWorkspace, ensure_initialised, outputs
 from ops.tools import git
-from tests import plain_aws
 from tests.real.terraform_ground import MAIN, Ground, apply_saved
 
 
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    yield from plain_aws.served()
-
-
 @pytest.fixture
-def ground(require: Any, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ground:
+def ground(
+    require: Any, moto_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Ground:
     """One variable, one resource, nothing applied yet; the bucket is empty."""
     require("terraform")
     monkeypatch.delenv("TF_CLI_CONFIG_FILE", raising=False)
-    httpx.post(f"{endpoint}/moto-api/reset").raise_for_status()
-    made = Ground(tmp_path / "a checkout", endpoint)
+    httpx.post(f"{moto_address}/moto-api/reset").raise_for_status()
+    made = Ground(tmp_path / "a checkout", moto_address)
     made.root.mkdir()
     made.write(main=MAIN)
     made.client("s3").create_bucket(Bucket="states")

@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from botocore.config import Config
 from ops.sandbox.agent import Agent
 from ops.sandbox.aws import serve
 from ops.sandbox.contracts import REGION, Ports, PullError, StartError, Timing
+from tests.factories import free_port
 from tests.waiting import until
 
 # health_timeout is not quick: on a machine that does too much at once, a healthy process answers
@@ -56,11 +56,6 @@ CRASH = "import sys; print('boom: cannot start', flush=True); sys.exit(1)"
 SLEEP = "import time; time.sleep(3600)"
 
 
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return found.getsockname()[1]
-
-
 def ports():
     """Ports and a network of their own: tests run side by side."""
     network = f"127.{random.randint(80, 250)}.{random.randint(1, 250)}"
@@ -69,16 +64,16 @@ def ports():
     )
 
 
-def client_of(aws, name):
-    """A boto3 client with the operator's key."""
-    key = aws.keys.operator
+def client_of(aws, name, key=None, **settings):
+    """A boto3 client with this key, or the operator's."""
+    key = key or aws.keys.operator
     return boto3.client(
         name,
         endpoint_url=aws.url,
         region_name=REGION,
         aws_access_key_id=key.access_key,
         aws_secret_access_key=key.secret_key,
-        config=Config(retries={"max_attempts": 0}),
+        config=Config(retries={"max_attempts": 0}, **settings),
     )
 
 

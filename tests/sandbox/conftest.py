@@ -1,4 +1,7 @@
-"""One sandbox for all tests of faults, whichever file they are in: each leaves it as it was."""
+"""The sandboxes that several files share.
+
+That of the faults is one for all files: each test leaves it as it was.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from ops.sandbox import lifecycle
+from ops.sandbox.aws import Aws, serve
+from tests.sandbox import aws_platform
+from tests.sandbox.aws_platform import ports
 from tests.sandbox.faults_support import QUICK
 
 
@@ -18,3 +24,11 @@ def unharmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     lifecycle.up(folder, rollout="ecs", timing=QUICK)
     yield folder
     lifecycle.down(folder, purge=True)
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[Aws]:
+    """The sandbox's AWS alone, empty, with quick timings."""
+    running = serve(ports(), aws_platform.QUICK)
+    yield running
+    running.stop()

@@ -19,6 +19,7 @@ from ops.sandbox import faults, lifecycle
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.database import Server
 from ops.sandbox.status import read
+from tests import factories
 from tests.sandbox.lifecycle_support import operator as clients
 from tests.waiting import until
 
@@ -113,11 +114,4 @@ def connect(root: Path) -> psycopg.Connection[Any]:
     record = read(Paths(root))
     assert record is not None and record.ports is not None
     login = Server(Paths(root), record.ports.database).login
-    return psycopg.connect(
-        host=login.host,
-        port=login.port,
-        dbname=login.database,
-        user=login.username,
-        password=login.password,
-        connect_timeout=5,
-    )
+    return factories.connect(login, connect_timeout=5)

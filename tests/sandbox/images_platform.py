@@ -17,7 +17,8 @@ from ops.sandbox.registry.server import serve_registry
 from ops.sandbox.registry.upstream import Upstream
 from ops.sandbox.runtime.processes import ProcessContainer
 from ops.sandbox.runtime.runtime import ProcessRuntime
-from tests.sandbox.images_support import MUTABLE, TOKEN, SmallEcr, context, free_port
+from tests.factories import free_port
+from tests.sandbox.images_support import MUTABLE, TOKEN, SmallEcr, context
 from tests.waiting import until
 
 LOGIN = {"username": "AWS", "password": TOKEN}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import socket
 import tarfile
 from dataclasses import dataclass, field
 
@@ -50,13 +49,6 @@ class SmallEcr:
     def delete(self, name: str, tag: str) -> None:
         """BatchDeleteImage."""
         del self.images[name, self.tags.pop((name, tag))]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def context(dockerfile: str, files: dict[str, str] | None = None, mode: int = 0o644) -> io.BytesIO:

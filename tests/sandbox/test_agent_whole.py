@@ -18,7 +18,8 @@ from ops.sandbox.edge import start_edge
 from ops.sandbox.engine.server import serve_engine
 from ops.sandbox.registry.server import serve_registry
 from ops.sandbox.runtime.runtime import ProcessRuntime
-from tests.sandbox.aws_platform import CRASH, QUICK, SERVER, Platform, free_port, ports
+from tests.factories import free_port
+from tests.sandbox.aws_platform import CRASH, QUICK, SERVER, Platform, ports
 from tests.sandbox.images_support import context
 from tests.waiting import until
 

@@ -13,17 +13,11 @@ from botocore.exceptions import ClientError
 
 from ops.sandbox.aws import serve
 from ops.sandbox.aws.targets import Probe, TargetTable
-from tests.sandbox.aws_platform import QUICK, Platform, ProcessRuntime, free_port, ports
+from tests.factories import free_port
+from tests.sandbox.aws_platform import QUICK, Platform, ProcessRuntime
 from tests.waiting import until
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
-
-
-@pytest.fixture(scope="module")
-def aws():
-    running = serve(ports(), QUICK)
-    yield running
-    running.stop()
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from ops.sandbox.aws import serve
-from tests.sandbox.aws_platform import QUICK, Platform, ProcessRuntime, ports
-
-
-@pytest.fixture(scope="module")
-def aws():
-    running = serve(ports(), QUICK)
-    yield running
-    running.stop()
+from tests.sandbox.aws_platform import Platform, ProcessRuntime
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,29 +17,12 @@ from ops.postgres.server import account, binaries
 from ops.postgres.server import cluster as running
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, cluster, purge, schema
+from tests.factories import connect, free_port
 from tests.waiting import until
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def connect(server: Server) -> psycopg.Connection[tuple[object, ...]]:
-    login = server.login
-    return psycopg.connect(
-        host=login.host,
-        port=login.port,
-        dbname=login.database,
-        user=login.username,
-        password=login.password,
-        autocommit=True,
-    )
-
-
 def titles(server: Server) -> list[object]:
-    with connect(server) as connection:
+    with connect(server.login, autocommit=True) as connection:
         return [
             row[0]
             for row in connection.execute(
@@ -63,7 +45,7 @@ def test_the_schema_is_the_runbooks(server: Server) -> None:
     """The columns, indexes, trigger and seed row of the platform are there, and the trigger
     works.
     """
-    with connect(server) as connection:
+    with connect(server.login, autocommit=True) as connection:
         columns = connection.execute(
             "SELECT column_name, data_type, character_maximum_length, is_nullable, "
             "column_default FROM information_schema.columns"
@@ -108,7 +90,7 @@ def test_the_schema_is_the_runbooks(server: Server) -> None:
 
 def test_the_server_is_utf8_and_on_loopback_only(server: Server) -> None:
     """Text is UTF-8, passwords are SCRAM, and nothing but 127.0.0.1 is listened on."""
-    with connect(server) as connection:
+    with connect(server.login, autocommit=True) as connection:
         said = [
             connection.execute(f"SHOW {name}").fetchone()
             for name in ("server_encoding", "password_encryption", "listen_addresses")
@@ -147,7 +129,7 @@ def test_a_killed_server_is_mended_with_its_data(server: Server) -> None:
     """After kill -9 the watch starts it again; a second look has nothing to do, and what was
     written is there.
     """
-    with connect(server) as connection:
+    with connect(server.login, autocommit=True) as connection:
         connection.execute("INSERT INTO projects (title, description) VALUES ('kept', 'd')")
     (pid,) = server.part().pids
     os.kill(pid, signal.SIGKILL)
@@ -163,7 +145,7 @@ def test_a_server_left_behind_is_stopped_and_its_data_found_again(server: Server
     """
     (orphan,) = server.part().pids
     schema.upgrade(server.login)
-    with connect(server) as connection:
+    with connect(server.login, autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
     second = Server(server._paths, free_port())
     second.start()
@@ -171,7 +153,7 @@ def test_a_server_left_behind_is_stopped_and_its_data_found_again(server: Server
         assert (
             not psutil.pid_exists(orphan) or psutil.Process(orphan).status() == psutil.STATUS_ZOMBIE
         )
-        with connect(second) as connection:
+        with connect(second.login, autocommit=True) as connection:
             assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (
                 "0001",
             )
@@ -186,7 +168,7 @@ def test_the_revisions_complete_a_table_that_an_orm_made(server: Server) -> None
     """On a table without trigger and indexes, with another key's name and default, 0001 adds what
     is missing and keeps the rows.
     """
-    with connect(server) as connection:
+    with connect(server.login, autocommit=True) as connection:
         connection.execute(
             "DROP TABLE projects; DELETE FROM alembic_version; DROP FUNCTION "
             "update_updated_at_column()"
@@ -206,7 +188,7 @@ def test_the_revisions_complete_a_table_that_an_orm_made(server: Server) -> None
         )
     schema.upgrade(server.login)
     test_the_schema_is_the_runbooks(server)
-    with connect(server) as connection:
+    with connect(server.login, autocommit=True) as connection:
         assert connection.execute("SELECT description FROM projects").fetchall() == [("mine",)]
 
 
@@ -237,7 +219,7 @@ def test_the_revisions_can_be_taken_back_and_run_again(server: Server) -> None:
     command.downgrade(settings, "0001")
     assert titles(server) == []
     command.downgrade(settings, "base")
-    with connect(server) as connection:
+    with connect(server.login, autocommit=True) as connection:
         left = connection.execute(
             "SELECT to_regclass('public.projects'), to_regproc('public.update_updated_at_column')"
         ).fetchone()

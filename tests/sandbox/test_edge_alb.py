@@ -19,6 +19,7 @@ import pytest
 from ops.sandbox.contracts import TargetState
 from ops.sandbox.edge.alb import LoadBalancer
 from ops.sandbox.edge.http_server import HttpServer
+from tests.factories import free_port
 
 
 @dataclass
@@ -119,12 +120,6 @@ def stack() -> Iterator[World]:
     for target in made.started:
         target.server.shutdown()
         target.server.server_close()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_healthy_targets_take_turns(stack: World) -> None:

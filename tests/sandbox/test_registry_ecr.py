@@ -16,8 +16,9 @@ from botocore.exceptions import ClientError
 from ops.sandbox.aws import serve
 from ops.sandbox.registry import oci
 from ops.sandbox.registry.server import serve_registry
+from tests.factories import free_port
 from tests.sandbox.aws_platform import QUICK, client_of, ports
-from tests.sandbox.images_support import IMMUTABLE, MUTABLE, free_port
+from tests.sandbox.images_support import IMMUTABLE, MUTABLE
 from tests.sandbox.registry_calls import digest, error, manifest, pushed, put, upload
 
 CONFIG = b'{"os": "linux", "architecture": "amd64"}'

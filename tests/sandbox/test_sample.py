@@ -24,12 +24,7 @@ import pytest
 from ops.sandbox.contracts import Paths
 from ops.sandbox.database import Server, purge
 from ops.sandbox.sample import SECOND, SERVICES, SOURCES, export, git, make_checkout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.factories import free_port
 
 
 def ask(url: str) -> tuple[int, Any]:

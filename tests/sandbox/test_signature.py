@@ -14,19 +14,17 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-import boto3
 import httpx
 import pytest
 from botocore import auth
 from botocore.awsrequest import AWSRequest
-from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 from ops.sandbox.aws import Aws, serve
 from ops.sandbox.contracts import REGION
 from ops.sandbox.keys import Key
-from tests.sandbox.aws_platform import QUICK, ports
+from tests.sandbox.aws_platform import QUICK, client_of, ports
 
 TARGET = {
     "X-Amz-Target": "AmazonEC2ContainerServiceV20141113.ListClusters",
@@ -37,21 +35,9 @@ TARGET = {
 @pytest.fixture(scope="module")
 def aws() -> Iterator[Aws]:
     running = serve(ports(), QUICK)
-    client(running, "s3").create_bucket(Bucket="bucket")
+    client_of(running, "s3").create_bucket(Bucket="bucket")
     yield running
     running.stop()
-
-
-def client(aws: Aws, service: str, key: Key | None = None, **settings: Any) -> Any:
-    key = key or aws.keys.operator
-    return boto3.client(
-        service,
-        endpoint_url=aws.url,
-        region_name=REGION,
-        aws_access_key_id=key.access_key,
-        aws_secret_access_key=key.secret_key,
-        config=Config(retries={"max_attempts": 0}, **settings),
-    )
 
 
 def signed(
@@ -82,7 +68,7 @@ KEYS = ("plain", "a b+ü/x=y&z", "a//b", "~t'(x)*!", " lead")
 @pytest.mark.parametrize("key", KEYS)
 def test_objects_of_any_name(aws: Aws, key: str) -> None:
     """Put, listed, read, and read by a presigned URL."""
-    s3 = client(aws, "s3", signature_version="s3v4")
+    s3 = client_of(aws, "s3", signature_version="s3v4")
     s3.put_object(Bucket="bucket", Key=key, Body=b"hello", Metadata={"a": "two  spaces"})
     assert s3.get_object(Bucket="bucket", Key=key)["Body"].read() == b"hello"
     assert key in {
@@ -101,8 +87,10 @@ def test_objects_of_any_name(aws: Aws, key: str) -> None:
 
 def test_a_large_object_in_parts(aws: Aws) -> None:
     """A multipart upload of a stream that has no length."""
-    client(aws, "s3").upload_fileobj(io.BytesIO(b"x" * (20 << 20)), "bucket", "large")
-    assert client(aws, "s3").head_object(Bucket="bucket", Key="large")["ContentLength"] == 20 << 20
+    client_of(aws, "s3").upload_fileobj(io.BytesIO(b"x" * (20 << 20)), "bucket", "large")
+    assert (
+        client_of(aws, "s3").head_object(Bucket="bucket", Key="large")["ContentLength"] == 20 << 20
+    )
 
 
 REFUSALS = (
@@ -128,14 +116,14 @@ def test_a_wrong_key_in_each_protocol(
     aws: Aws, service: str, action: str, status: int, wrong_secret: str, wrong_key: str
 ) -> None:
     """Code and status are those of AWS; the right key is let in; the secret is in no `repr`."""
-    getattr(client(aws, service), action)()
+    getattr(client_of(aws, service), action)()
     ours = aws.keys.operator
     for key, code in (
         (replace(ours, secret_key="x" * 40), wrong_secret),
         (Key.random(), wrong_key),
     ):
         with pytest.raises(ClientError) as refused:
-            getattr(client(aws, service, key), action)()
+            getattr(client_of(aws, service, key), action)()
         assert refused.value.response["Error"]["Code"] == code
         assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
     assert ours.secret_key not in repr(aws.keys)
@@ -178,7 +166,7 @@ def test_a_clock_that_is_wrong(aws: Aws, by: timedelta, monkeypatch: pytest.Monk
     monkeypatch.setattr(auth, "get_current_datetime", lambda: now() + by)
     assert "Signature expired" in send(signed(aws)).json()["message"]
     with pytest.raises(ClientError) as refused:
-        client(aws, "s3").list_buckets()
+        client_of(aws, "s3").list_buckets()
     assert refused.value.response["Error"]["Code"] == "RequestTimeTooSkewed"
 
 
@@ -186,7 +174,7 @@ def test_a_presigned_url_that_has_expired(aws: Aws, monkeypatch: pytest.MonkeyPa
     """After its seconds, in S3's words."""
     now = auth.get_current_datetime
     monkeypatch.setattr(auth, "get_current_datetime", lambda: now() - timedelta(minutes=2))
-    s3 = client(aws, "s3", signature_version="s3v4")
+    s3 = client_of(aws, "s3", signature_version="s3v4")
     url = s3.generate_presigned_url("list_objects_v2", Params={"Bucket": "bucket"}, ExpiresIn=60)
     answer = httpx.get(url, trust_env=False)
     assert answer.status_code == 403 and "Request has expired" in answer.text

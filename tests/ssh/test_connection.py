@@ -21,6 +21,7 @@ from ops.core.errors import ConfigError, OpsError, Refused, TimedOut, Unreachabl
 from ops.sandbox.bastion import Bastion
 from ops.ssh import connection
 from ops.ssh.host_keys import load
+from tests.factories import free_port
 
 pytestmark = pytest.mark.timeout(60)
 DATABASE = ("db.example", 5432)
@@ -36,11 +37,6 @@ threading.Thread(target=back, daemon=True).start()
 while data := os.read(0, 65536):
     other.sendall(data)
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 from ops.sandbox.bastion import Bastion
 from ops.ssh import connection
 from ops.ssh.errors import BeyondBastion
-from tests.ssh.test_connection import DATABASE, free_port, settings
+from tests.factories import free_port
+from tests.ssh.test_connection import DATABASE, settings
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from ops.state import lock
 from ops.state.rules.lock import Holder
 from tests import plain_aws
 from tests.checkout import Checkout
+from tests.factories import inv_command
 from tests.terminal import typed
 
 KEYS = {"access_key": "AKIATEST", "secret_key": "test"}
@@ -42,7 +42,7 @@ class Here:
         """`inv WORDS` at a terminal where `answer` is typed, and `ahead` before the question: exit
         code, and what stood on the screen.
         """
-        command = [sys.executable, "-m", "invoke", "--search-root", str(self.checkout.root), *words]
+        command = inv_command(self.checkout.root, *words)
         keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         return typed(command, self.checkout.root, keep, answer, ahead=ahead)
 

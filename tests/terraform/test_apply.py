@@ -4,10 +4,6 @@ written, or is locked, or has moved.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import httpx
 import pytest
 
 from ops.core.errors import Refused, TimedOut
@@ -15,7 +11,6 @@ from ops.core.findings import Verdict
 from ops.deploy.result import DeployResult
 from ops.state import records
 from ops.terraform.errors import LockHeld
-from tests import plain_aws
 from tests.terraform.fake_terraform import Scene, done, error
 from tests.terraform.test_output import HELD
 
@@ -35,19 +30,6 @@ UNSAVED = error(
     "Failed to persist state to backend",
     "api error ExpiredToken: it was written to errored.tfstate",
 )
-
-
-@pytest.fixture(scope="module")
-def endpoint() -> Iterator[str]:
-    yield from plain_aws.served()
-
-
-@pytest.fixture
-def scene(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
-    httpx.post(f"{endpoint}/moto-api/reset").raise_for_status()
-    made = Scene.of(tmp_path, endpoint)
-    monkeypatch.setenv("PATH", str(made.program.parent), prepend=":")
-    return made
 
 
 def statuses(release: DeployResult) -> list[tuple[str, str]]:

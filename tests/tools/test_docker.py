@@ -4,7 +4,6 @@ real engine's words.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ops.sandbox.engine.server import serve_engine
 from ops.sandbox.registry.server import serve_registry
 from ops.tools import docker as engine
 from ops.tools import registry
+from tests.factories import free_port
 from tests.tools.engine_support import TOKEN, build, new_context
 
 
@@ -47,11 +47,6 @@ class SmallEcr:
         self.digests.add(digest)
         if tag:
             self.tags[tag] = digest
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 @dataclass
