@@ -205,9 +205,9 @@ class _OneOffRun:
         while task.status not in GONE:
             self.log.follow(task)
             ours = task.container(self.planned.container)
-            if ours and ours.status == "STOPPED" and task.desired_status != "STOPPED":
-                if not stopping:  # not essential: the other containers would run on
-                    self._stop_others(task, ours.name)
+            ended = ours is not None and ours.status == "STOPPED"
+            if ended and not stopping and not self.planned.essential:
+                self._stop_others(task, self.planned.container)  # they would run on
                 stopping = True
             now = self.clock()
             if now >= end:

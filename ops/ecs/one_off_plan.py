@@ -83,6 +83,12 @@ class OneOffPlan:
         )
 
     @property
+    def essential(self) -> bool:
+        """Whether ECS stops the task when the container ends."""
+        described = self.definition.container(self.container) or {}
+        return bool(described.get("essential", True))
+
+    @property
     def typed(self) -> str:
         """The command as the value of `--command`."""
         text = shlex.join(self.command)

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +144,17 @@ def test_a_protected_environment_asks_first(platform: Checkout) -> None:
         assert platform.inv("backend.run", "--command", EXIT_7, "--yes").returncode == 7
     finally:
         file.write_text(before)
+
+
+def test_exec_hands_over_to_the_plugin(platform: Checkout, tmp_path: Path) -> None:
+    """From the command line to a stand-in of the plugin, whose exit code is ours."""
+    program = tmp_path / "session-manager-plugin"
+    program.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo 1.2.707.0 && exit\necho "$1 $3 $5"\nexit 5\n'
+    )
+    program.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = platform.inv("backend.exec", "--command", "ls -l", PATH=path)
+    assert done.returncode == 5 and "error:" not in done.stderr, done.stderr
+    assert done.stdout.startswith("AWS_SSM_START_SESSION_RESPONSE StartSession ")
+    assert "ecs:dev-davidshaevel-cluster_" in done.stdout
