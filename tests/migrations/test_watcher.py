@@ -85,7 +85,7 @@ def slow(platform: Checkout) -> Iterator[Checkout]:
 def interrupted(checkout: Checkout) -> tuple[Terminal, str]:
     """An upgrade under way, at the question that Ctrl-C brings; and its run."""
     terminal = Terminal.of(checkout, "db.upgrade")
-    terminal.until("upgrade 0004", 2)  # to do, and begun
+    terminal.until("upgrade 0004")  # begun
     terminal.type("\x03")
     terminal.until(QUESTION)
     return terminal, terminal.said.split("goes on without us")[0].rsplit("run ", 1)[1].split()[0]
@@ -128,7 +128,7 @@ def test_ctrl_c_and_anything_else_leave_it(slow: Checkout, answer: str) -> None:
 def test_sigterm_asks_no_question(slow: Checkout) -> None:
     """A program that stops us waits for no answer, terminal or not: the run is cancelled."""
     terminal = Terminal.of(slow, "db.upgrade")
-    terminal.until("upgrade 0004", 2)
+    terminal.until("upgrade 0004")
     os.kill(terminal.pid, signal.SIGTERM)
     assert (
         terminal.code() == 130
