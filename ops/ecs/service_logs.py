@@ -74,6 +74,7 @@ class ServiceLogs:
     printer: LogPrinter
     key: Wait
     clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
     merger: LogMerger = field(default_factory=LogMerger)
     problems: list[str] = field(default_factory=list)
     tasks_failure: str = ""
@@ -176,7 +177,7 @@ class ServiceLogs:
         """Print a time range."""
         window = self.request.window
         until = window.until if window.until is not None else self.clock() + _CLOCK_SKEW_S
-        reader = RangeReader(self.reading(time.sleep))
+        reader = RangeReader(self.reading(self.sleep))
         for batch in reader.batches(sources, _ms(window.since), _ms(until)):
             self.printer.write(self.merger.add(batch))
             if self.printer.closed:
