@@ -88,7 +88,9 @@ def level(text: str) -> str | None:
         name = found[1] if found else ""
     if name.lower() in _LEVELS:
         return _LEVELS[name.lower()]
-    return "error" if ERROR.search(text) else "warning" if WARNING.search(text) else None
+    if ERROR.search(text):
+        return "error"
+    return "warning" if "warn" in lowered and WARNING.search(text) else None
 
 
 def parse_json(text: str) -> dict[str, object] | None:

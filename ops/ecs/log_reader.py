@@ -17,7 +17,7 @@ from ops.aws.errors import Throttled
 from ops.aws.facts import LogEvent
 from ops.aws.session import AwsSession
 from ops.core.errors import OpsError
-from ops.ecs.rules.log_merge import Deduplicator, next_start, oldest_start
+from ops.ecs.rules.log_merge import SWEEP_EVERY_S, Deduplicator, next_start, oldest_start
 from ops.ecs.rules.log_request import Grep
 from ops.ecs.rules.log_sources import LogSource
 
@@ -149,7 +149,7 @@ class LogFollower:
             pages=position.pages,
             since_sweep_s=since_sweep_s,
         )
-        whole = next_start(position.newest, now, position.begin, caught_up=position.caught_up)
+        sweeps = position.pages <= 1 or since_sweep_s >= SWEEP_EVERY_S
         pages = 0
         for page in self.reading.pages(source, start, patience_s=float("inf")):
             pages += 1
@@ -157,7 +157,7 @@ class LogFollower:
             self._advance(position, new)
             yield self.reading.matching(new)
         position.pages, position.caught_up = pages, True
-        if start <= whole:
+        if sweeps:
             position.swept_at = self.clock()
         position.dedupe.forget_before(oldest_start(position.newest, now))
 

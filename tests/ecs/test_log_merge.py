@@ -10,6 +10,7 @@ from ops.aws.facts import LogEvent
 from ops.ecs.rules.log_merge import (
     OVERLAP_MS,
     SHORT_OVERLAP_MS,
+    SWEEP_MS,
     Deduplicator,
     LogMerger,
     LogRecord,
@@ -177,7 +178,7 @@ NOW = 10_000_000
         # under load: from the slowest stream that is still active
         ({"a": NOW, "b": NOW - 5_000}, {"pages": 3}, NOW - 5_000 - SHORT_OVERLAP_MS),
         ({"a": NOW, "b": NOW - 90_000}, {"pages": 3}, NOW - SHORT_OVERLAP_MS),
-        ({"a": NOW, "b": NOW - 90_000}, {"pages": 3, "since_sweep_s": 16.0}, NOW - OVERLAP_MS),
+        ({"a": NOW, "b": NOW - 90_000}, {"pages": 3, "since_sweep_s": 31.0}, NOW - SWEEP_MS),
     ],
 )
 def test_where_the_next_poll_begins(

@@ -18,7 +18,9 @@ RECORD_GAP_MS = 1_000  # between two lines of one record
 MAX_RECORD_LINES = 1_000
 OVERLAP_MS = 30_000  # read again in later polls: events may be ingested that late
 SHORT_OVERLAP_MS = 1_000  # the same under load, behind the slowest active stream
-SWEEP_EVERY_S = 15.0  # under load: how often the whole overlap is read
+# under load: how often, and how far back, a poll sweeps up what came later than that
+SWEEP_EVERY_S = 30.0
+SWEEP_MS = 15_000
 CLOCK_SKEW_MS = 300_000  # tolerated between this machine's clock and the timestamps
 
 _CONTINUED = re.compile(
@@ -190,14 +192,16 @@ def next_start(
 
     `newest`: the last time in each stream. `begin`: the start of the first poll. `caught_up`:
     whether a poll has reached the end yet. `pages`: how many the last poll needed. Reading the
-    whole overlap again costs nothing while it fits into one page; under load it is read every
-    `SWEEP_EVERY_S` only, and otherwise from just before the slowest active stream.
+    whole overlap again costs nothing while it fits into one page. Under load, polls begin just
+    before the slowest active stream, and every `SWEEP_EVERY_S` one goes back by `SWEEP_MS`.
     """
     latest = min(max(newest.values(), default=begin), now)
     start = latest - OVERLAP_MS
-    if pages > 1 and since_sweep_s < SWEEP_EVERY_S:
-        active = [at for at in newest.values() if at > start]
-        start = min(active, default=latest) - SHORT_OVERLAP_MS
+    if pages > 1:
+        start = latest - SWEEP_MS
+        if since_sweep_s < SWEEP_EVERY_S:
+            active = [at for at in newest.values() if at > start]
+            start = min(active, default=latest) - SHORT_OVERLAP_MS
     return max(begin, start, now - CLOCK_SKEW_MS if caught_up else begin)
 
 
