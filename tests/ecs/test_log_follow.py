@@ -16,8 +16,8 @@ import pytest
 
 from ops.aws import session
 from ops.core.errors import Denied, OpsError
-from ops.ecs import service_logs
 from ops.ecs.log_output import LogPrinter
+from ops.ecs.rules.log_request import LogWindow, parse_grep
 from ops.ecs.service_logs import LogsRequest, ServiceLogs
 from ops.platform import Platform
 from tests.aws_fixtures import make_settings
@@ -149,6 +149,9 @@ class World:
         assert asked["logStreamNamePrefixes"] == ["ecs/backend/"]
         return {"responseStream": self.tail()}
 
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
     def run(
         self, ends: float = 60.0, *, tail: bool = False, **options: Any
     ) -> tuple[list[str], int]:
@@ -162,10 +165,10 @@ class World:
         platform = Platform(settings, self.cloud(None if tail else "http://127.0.0.1:9"))
         out = io.StringIO()
         grep = options.pop("grep", None)
-        window = service_logs.LogWindow(START - options.pop("since", 60.0))
-        request = LogsRequest(window, service_logs.parse_grep(grep), **options)
+        window = LogWindow(START - options.pop("since", 60.0))
+        request = LogsRequest(window, parse_grep(grep), **options)
         logs = ServiceLogs(platform, "backend", request, LogPrinter(out, "backend"), wait)
-        logs.clock, logs.sleep = lambda: self.now, lambda seconds: wait(seconds) and None
+        logs.clock, logs.sleep = lambda: self.now, self.sleep
         code = logs.run()
         return [line.split(" ", 1)[1] for line in out.getvalue().splitlines()], code
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_an_event_a_line_of_json(platform: Checkout) -> None:
     ("variables", "coloured"),
     [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False), ({}, False)],
 )
-def test_colours(platform: Checkout, variables: dict[str, str], coloured: bool) -> None:
+def test_colours(platform: Checkout, variables: Any, coloured: bool) -> None:
     """An error is red; NO_COLOR and FORCE_COLOR decide, then whether it is a terminal."""
     write(platform, "ERROR broken pipe of tests")
     done = platform.inv("backend.logs", "--grep", "broken pipe", **variables)
