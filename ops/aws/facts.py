@@ -215,6 +215,10 @@ class TaskDefinition:
         """`family:revision`, as the ECS console shows it."""
         return self.arn.rsplit("/", 1)[-1]
 
+    @property
+    def family(self) -> str:
+        return self.label.rsplit(":", 1)[0]
+
     def container(self, name: str) -> Mapping[str, Any] | None:
         return next(
             (

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ops.core.errors import OpsError
-from ops.core.plan import PlainStep, Plan, Step
+from ops.core.plan import Plan, Step
 from ops.core.text import format_error
 
 S = TypeVar("S", bound=Step)
@@ -32,7 +32,7 @@ class StepHandlers:
     """
 
     def __init__(self) -> None:
-        self._by_class: dict[Any, tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
+        self._by_class: dict[type[Step], tuple[Callable[[Any], None], Callable[[Any], None]]] = {}
 
     def add(
         self,
@@ -47,24 +47,11 @@ class StepHandlers:
         """
         self._by_class[kind] = (do, undo or _refuse_undo)
 
-    def add_verb(
-        self,
-        verb: str,
-        do: Callable[[Any], None],
-        undo: Callable[[Any], None] | None = None,
-    ) -> None:
-        """Handle each `PlainStep` with this verb."""
-        self._by_class[verb] = (do, undo or _refuse_undo)
-
     def do(self, step: Step) -> None:
-        self._by_class[_key(step)][0](step)
+        self._by_class[type(step)][0](step)
 
     def undo(self, step: Step) -> None:
-        self._by_class[_key(step)][1](step)
-
-
-def _key(step: Step) -> object:
-    return step.verb if isinstance(step, PlainStep) else type(step)
+        self._by_class[type(step)][1](step)
 
 
 def _refuse_undo(step: Step) -> None:

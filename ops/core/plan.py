@@ -16,8 +16,7 @@ A step is a frozen dataclass whose fields are all that its handler needs:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
@@ -41,19 +40,6 @@ class Step(ABC):
 
     def as_document(self) -> dict[str, str | None]:
         return {"verb": self.verb, "says": str(self), "undo": self.undo}
-
-
-@dataclass(frozen=True)
-class PlainStep(Step):
-    """A step without a class of its own; being replaced by typed steps."""
-
-    verb: str  # type: ignore[misc]
-    says: str
-    undo: str | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        return self.says
 
 
 @dataclass(frozen=True)

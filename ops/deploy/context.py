@@ -1,4 +1,4 @@
-"""The state of one deploy: what its steps learn (digest, revision, deployment)."""
+"""The request for a deploy, and its state: what its steps learn (digest, revision, deployment)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING
 
 from ops.aws.facts import Image, Repository, TaskDefinition
 from ops.core import ui
+from ops.core.apply import Journal
 from ops.core.errors import Interrupted, OpsError, Refused
 from ops.core.findings import Finding, Verdict
 from ops.ecs import watch
 from ops.ecs.rules.verdict import SETTLE_S
+from ops.health.before_after import BeforeAfter
 from ops.http.facts import Answer
 from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
+from ops.preflight.model import Item
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -31,32 +34,43 @@ class Rollback:
     deployment: str
 
 
+@dataclass(frozen=True)
+class DeployRequest:
+    """The options of a deploy.
+
+    `no_rollback`: leave a failed rollout in place. `timeout_s`: `--timeout` if given, which also
+    bounds each Terraform command. `lock_wait_s`: how long to wait for a lock, ours or Terraform's.
+    `yes`: nobody is asked, and no operator may stop the undo. `allow_destroy`: addresses that a
+    Terraform rollout may destroy or replace.
+    """
+
+    tag: str | None = None
+    skip: frozenset[str] = frozenset()
+    no_rollback: bool = False
+    follow: bool = False
+    yes: bool = False
+    timeout_s: float | None = None
+    lock_wait_s: float = 0.0
+    allow_destroy: frozenset[str] = frozenset()
+
+
 @dataclass
 class DeployContext:
     """The state of one deploy, passed from step to step.
 
-    `interactive`: an operator may stop the undo; `no_rollback`: leave a failing rollout to ECS
-    and the operator; `wait_s`: how long to wait for a lock, ours or Terraform's;
-    `requested_timeout_s`: `--timeout` if given, which also bounds each Terraform command;
-    `guard` raises if our lock is lost. `interrupted`: whether a signal started the undo.
-    `rollback`: what undoes the rollout, None until ECS accepted it. `allow_destroy`: addresses
-    that Terraform may destroy or replace; `terraform_inputs`: digests of its variable files
-    that are not committed, None if Terraform did not run.
+    `journal.guard` raises if our lock is lost. `rollback`: what undoes the rollout, None until ECS
+    accepted it. `terraform_inputs`: digests of Terraform's variable files that are not committed,
+    None if Terraform did not run.
     """
 
     platform: Platform
     name: str
     facts: ReleaseFacts
-    timeout_s: float
+    request: DeployRequest
     make_display: Callable[[], watch.Display]
-    follow: bool = False
-    interactive: bool = False
-    no_rollback: bool = False
-    wait_s: float = 0.0
-    requested_timeout_s: float | None = None
-    guard: Callable[[], None] = lambda: None
-    interrupted: Callable[[], bool] = lambda: False
-    allow_destroy: frozenset[str] = frozenset()
+    journal: Journal = field(default_factory=lambda: Journal(ui.progress))
+    preflight: tuple[Item, ...] = ()
+    health: BeforeAfter | None = None
     terraform_inputs: Mapping[str, str] | None = None
     changed_inputs: tuple[str, ...] = ()  # `x has changed`, since the last release
     superseded_by: str | None = None
@@ -75,6 +89,16 @@ class DeployContext:
     def __post_init__(self) -> None:
         if isinstance(self.facts.image, Image):
             self.digest = self.facts.image.digest
+
+    @property
+    def timeout_s(self) -> float:
+        """Longest wait for the rollout."""
+        return self.request.timeout_s or self.platform.settings.environment.deploy_timeout
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a signal started the undo."""
+        return isinstance(self.journal.cause, KeyboardInterrupt)
 
     @property
     def service(self) -> Service:
@@ -115,7 +139,7 @@ class DeployContext:
             timeout_s=timeout_s,
             poll_s=self.platform.settings.environment.poll,
             display=self.make_display(),
-            follow=self.follow,
+            follow=self.request.follow,
             leave_to_circuit_breaker=leave_to_circuit_breaker,
             timeout_includes_bake=timeout_includes_bake,
             settle_s=settle_s,
@@ -139,20 +163,20 @@ class DeployContext:
             raise Refused(
                 f"rolling back to {target}", why, f"inv {self.name}.deploy watches it further"
             )
-        if not self.interactive or not ui.on_terminal():
+        if self.request.yes or not ui.on_terminal():
             return
         try:
             if ui.countdown(what := f"rolling back to {target}", _COUNTDOWN_S):
                 ui.confirm(what, yes=False, default=True, next=f"inv {self.name}.status")
         except Interrupted as lost:
-            if self.interrupted() and lost.signal_name != "SIGHUP":
+            if self.interrupted and lost.signal_name != "SIGHUP":
                 raise
             ui.progress(f"{lost}: rolling back to {target} now")
 
     def pause(self, seconds: float) -> None:
         """Sleep between two polls of a watch, then check that the lock is still ours."""
         time.sleep(seconds)
-        self.guard()
+        self.journal.guard()
 
 
 class RolloutFailed(OpsError):

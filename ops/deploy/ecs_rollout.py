@@ -9,83 +9,62 @@ from typing import Any
 from ops.aws import ecs
 from ops.aws.facts import ServiceState, TaskDefinition
 from ops.core import ui
+from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.findings import Unknown, Verdict
 from ops.core.parallel import try_call
-from ops.core.plan import PlainStep
 from ops.deploy import invalidate
 from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.rules.plan import with_image
+from ops.deploy.rules.steps import ContinueRollout, RegisterTaskDefinition, Rollout, UpdateService
 
 _UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
 
 
-def register(context: DeployContext, step: PlainStep) -> None:
-    """Register a revision from the service's own, not the family's latest.
-
-    An equal latest revision (left by a killed run) is reused.
-    """
-    assert isinstance(context.facts.revision, TaskDefinition)
-    wanted = with_image(context.facts.revision.document, context.service.container, context.image)
-    context.revision = _equal_latest_revision(context, wanted) or _register_once(context, wanted)
-    ui.progress(f"  revision {context.revision.label}")
-
-
-def _equal_latest_revision(
-    context: DeployContext, wanted: Mapping[str, Any]
-) -> TaskDefinition | None:
-    """The family's latest revision if it has the wanted content.
-
-    None if it is the service's own.
-    """
-    assert isinstance(context.facts.revision, TaskDefinition)
-    own = context.facts.revision
-    newest = ecs.task_definition(context.platform.cloud, own.label.rsplit(":", 1)[0])
-    if newest is None or newest.status != "ACTIVE" or newest.arn == own.arn:
-        return None
-    return newest if ecs.same_content(newest.document, wanted) else None
-
-
-def _register_once(context: DeployContext, wanted: Mapping[str, Any]) -> TaskDefinition:
-    """Register a revision; if AWS's answer was lost, find the one that it made."""
-    try:
-        return ecs.register(context.platform.cloud, wanted)
-    except Unreachable as lost:
-        found = try_call(lambda: _equal_latest_revision(context, wanted))
-        if not isinstance(found, TaskDefinition):
-            raise lost from None
-        ui.progress(f"  {lost.why}; it was registered all the same")
-        return found
-
-
 @dataclass(frozen=True)
-class Update:
-    """One UpdateService.
+class EcsRollout:
+    """A new revision and one UpdateService.
 
-    Its undo is another, to the last healthy revision, watched to its verdict.
+    Its undo is another UpdateService, to the last healthy revision, watched to its verdict.
     """
 
     context: DeployContext
 
-    def do(self, step: PlainStep) -> None:
-        context = self.context
-        if "deployment" in step.values:
-            context.deployment = step.values["deployment"]
-            return
-        assert context.revision is not None  # registered in the step before
-        context.deployment = update_service(context, context.revision.arn)
-        ui.progress(f"  deployment {context.deployment}")
+    def add_to(self, handlers: StepHandlers) -> None:
+        handlers.add(RegisterTaskDefinition, self.register)
+        handlers.add(UpdateService, self.update, self.undo)
+        handlers.add(ContinueRollout, self.attach, self.undo)
 
-    def undo(self, step: PlainStep) -> None:
-        context, back = self.context, step.values["back"]
+    def register(self, step: RegisterTaskDefinition) -> None:
+        """Register a revision from the service's own, not the family's latest.
+
+        An equal latest revision (left by a killed run) is reused.
+        """
+        wanted = with_image(step.base.document, step.container, step.image)
+        self.context.revision = _equal_latest_revision(
+            self.context, step.base, wanted
+        ) or _register_once(self.context, step.base, wanted)
+        ui.progress(f"  revision {self.context.revision.label}")
+
+    def update(self, step: UpdateService) -> None:
+        assert self.context.revision is not None  # registered in the step before
+        self.context.deployment = update_service(self.context, self.context.revision.arn)
+        ui.progress(f"  deployment {self.context.deployment}")
+
+    def attach(self, step: ContinueRollout) -> None:
+        self.context.deployment = step.deployment
+
+    def undo(self, step: Rollout) -> None:
+        assert step.rollback_to is not None  # the step has no undo otherwise
+        context, target = self.context, step.rollback_to
         if context.watch_result and context.watch_result.verdict in (
             Verdict.SUPERSEDED,
             Verdict.ROLLED_BACK,
         ):
             return
-        context.confirm_undo(back.rsplit("/", 1)[-1])
-        refuse_if_superseded(context, back)
-        to = usable_revision(context, back)
+        context.confirm_undo(target.label)
+        refuse_if_superseded(context, target.arn, step.image)
+        to = usable_revision(context, target.arn)
         deployment = rollback_deployment(context, to)
         if deployment is None:
             ui.progress("  nothing to take back: the service had not been changed")
@@ -95,8 +74,38 @@ class Update:
         watch_rollback(context, deployment)
 
 
-def refuse_if_superseded(context: DeployContext, back: str) -> None:
-    """Raise Refused if a deployment is in place that is neither ours nor the previous one."""
+def _equal_latest_revision(
+    context: DeployContext, base: TaskDefinition, wanted: Mapping[str, Any]
+) -> TaskDefinition | None:
+    """The latest revision of the family of `base` if it has the wanted content.
+
+    None if it is `base` itself.
+    """
+    newest = ecs.task_definition(context.platform.cloud, base.family)
+    if newest is None or newest.status != "ACTIVE" or newest.arn == base.arn:
+        return None
+    return newest if ecs.same_content(newest.document, wanted) else None
+
+
+def _register_once(
+    context: DeployContext, base: TaskDefinition, wanted: Mapping[str, Any]
+) -> TaskDefinition:
+    """Register a revision; if AWS's answer was lost, find the one that it made."""
+    try:
+        return ecs.register(context.platform.cloud, wanted)
+    except Unreachable as lost:
+        found = try_call(lambda: _equal_latest_revision(context, base, wanted))
+        if not isinstance(found, TaskDefinition):
+            raise lost from None
+        ui.progress(f"  {lost.why}; it was registered all the same")
+        return found
+
+
+def refuse_if_superseded(context: DeployContext, back: str, image: str) -> None:
+    """Raise Refused if a deployment is in place that is neither ours nor the previous one.
+
+    A revision with `image` is ours.
+    """
     environment, before = context.platform.settings.environment, context.facts.state
     try:
         state = ecs.service(
@@ -118,7 +127,7 @@ def refuse_if_superseded(context: DeployContext, back: str) -> None:
     revision = ecs.task_definition(context.platform.cloud, primary.task_definition)
     container = revision.container(context.service.container) if revision else None
     if (
-        container and container.get("image") == context.image
+        container and container.get("image") == image
     ):  # our own deployment; only the answer to our call was lost
         return
     context.superseded_by = primary.id
@@ -180,7 +189,7 @@ def _runs(context: DeployContext, revision: str) -> bool:
 
 def _copy_of(context: DeployContext, revision: TaskDefinition) -> TaskDefinition:
     """An ACTIVE revision with the same content: the newest if equal, else a new one."""
-    cloud, family = context.platform.cloud, revision.label.rsplit(":", 1)[0]
+    cloud, family = context.platform.cloud, revision.family
     newest = ecs.task_definition(cloud, family)
     if (
         newest

@@ -19,25 +19,21 @@ from ops.core.findings import Evidence, Finding
 from ops.ecs.display import finding_lines
 
 if TYPE_CHECKING:
-    from ops.core.plan import PlainStep
     from ops.deploy.context import DeployContext
 
 
-def invalidate(context: DeployContext, step: PlainStep) -> None:
-    """The deploy's own step.
-
-    A failure causes no undo; it decides the verdict at the end.
-    """
-    context.invalidation_error = invalidate_for(
-        context, context.deployment or step.values["deployment"]
-    )
-
-
 def invalidate_for(context: DeployContext, deployment: str) -> OpsError | None:
-    """Invalidate the cache for `deployment` and wait; return the error on failure."""
-    distribution, paths = context.facts.distribution, context.service.invalidate
+    """Invalidate the service's pages, if any are cached, for `deployment`; see `invalidate`."""
+    distribution, paths = context.facts.distribution, tuple(context.service.invalidate)
     if not paths or not isinstance(distribution, Distribution):
         return None
+    return invalidate(context, distribution, paths, deployment)
+
+
+def invalidate(
+    context: DeployContext, distribution: Distribution, paths: tuple[str, ...], deployment: str
+) -> OpsError | None:
+    """Invalidate `paths`, once per `deployment`, and wait; return the error on failure."""
     try:
         cdn_invalidate.invalidate(
             context.platform, distribution, paths, reference(deployment, paths)
@@ -60,7 +56,7 @@ def cache_is_current(context: DeployContext) -> bool:
     return context.invalidation_error is None and not skipped
 
 
-def _finding(error: OpsError, paths: list[str]) -> Finding:
+def _finding(error: OpsError, paths: tuple[str, ...]) -> Finding:
     """The finding for a failed invalidation: visitors may see old pages."""
     again = f"inv cdn.invalidate --paths {shlex.quote(','.join(paths))}"
     return Finding(

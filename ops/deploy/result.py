@@ -1,62 +1,63 @@
-"""The request for a deploy, its result as text and JSON, and its release record."""
+"""The result of a deploy as text and JSON, and its release record."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ops.aws.facts import TaskDefinition
 from ops.core import findings
-from ops.core.apply import Journal
 from ops.core.errors import Refused
-from ops.core.findings import Finding, Verdict
+from ops.core.findings import Verdict
 from ops.core.text import format_duration
 from ops.deploy.context import DeployContext
-from ops.health.before_after import BeforeAfter
 from ops.health.model import Sweep
 from ops.preflight.facts import ReleaseFacts, SchemaRevision
-from ops.preflight.model import Item
 from ops.state.rules.lock import Holder
 from ops.tools.facts import Checkout
 
 
 @dataclass(frozen=True)
-class DeployRequest:
-    """The options of a deploy.
+class Ending:
+    """How the plan ended; `next` is the error's own advice."""
 
-    `no_rollback`: leave a failed rollout in place (`--no-rollback`).
-
-    `allow_destroy`: addresses that a Terraform rollout may destroy or replace.
-    """
-
-    tag: str | None = None
-    skip: frozenset[str] = frozenset()
-    no_rollback: bool = False
-    follow: bool = False
-    yes: bool = False
-    timeout_s: float | None = None
-    wait_s: float = 0.0
-    allow_destroy: frozenset[str] = frozenset()
-
-
-@dataclass
-class DeployResult:
-    """The result of a deploy."""
-
-    context: DeployContext
-    journal: Journal
-    preflight: tuple[Item, ...]
-    verdict: Verdict = Verdict.SUCCEEDED
+    verdict: Verdict
     why: str = ""
     next: str = ""
-    left_in_place: str = ""  # what runs if a change was not undone, and the commands to continue
-    took_s: float = 0.0
-    findings: list[Finding] = field(default_factory=list)
-    health: BeforeAfter | None = None
 
-    def as_text(self) -> str:
+
+@dataclass(frozen=True)
+class DeployResult:
+    """The result of a deploy.
+
+    `left_in_place`: what runs if a change was not undone, and the commands to continue.
+    """
+
+    context: DeployContext
+    ending: Ending
+    took_s: float
+    left_in_place: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.ending.verdict
+
+    @property
+    def exit_code(self) -> int:
+        return self.verdict.exit_code
+
+    @property
+    def next(self) -> str:
+        """The next commands: the error's, and those for a change left in place."""
+        return "; ".join(self._next_lines())
+
+    def _next_lines(self) -> list[str]:
+        return [text for text in (self.ending.next, self.left_in_place) if text]
+
+    @property
+    def text(self) -> str:
         """The summary printed at the end."""
         context = self.context
         deployment = f" ({context.deployment})" if context.deployment else ""
@@ -64,10 +65,10 @@ class DeployResult:
             f"{self.verdict.value.replace('_', ' ')}: {context.name} "
             f"{context.facts.tag}{deployment} in {format_duration(self.took_s)}"
         ]
-        if self.why:
-            lines.append(f"  why: {self.why}")
-        lines.extend(f" next: {text}" for text in (self.next, self.left_in_place) if text)
-        lines.extend(self.health.lines() if self.health else ())
+        if self.ending.why:
+            lines.append(f"  why: {self.ending.why}")
+        lines.extend(f" next: {text}" for text in self._next_lines())
+        lines.extend(context.health.lines() if context.health else ())
         if context.rollback_result and context.rollback_result.verdict is Verdict.SUCCEEDED:
             lines.append(
                 f"  the service is back on what ran before "
@@ -84,7 +85,8 @@ class DeployResult:
             )
         return "\n".join(lines)
 
-    def as_document(self) -> dict[str, Any]:
+    @property
+    def document(self) -> dict[str, Any]:
         """The document of `deploy --json` (design: "What --json prints is a contract")."""
         context, facts = self.context, self.context.facts
         return {
@@ -96,13 +98,13 @@ class DeployResult:
             "digest": context.digest,
             "deployment": context.deployment,
             "took_s": round(self.took_s, 3),
-            "why": self.why,
-            "next": "; ".join(text for text in (self.next, self.left_in_place) if text),
-            "steps": [entry.as_document() for entry in self.journal.entries],
-            "health": self.health.as_document() if self.health else None,
-            "findings": [findings.as_document(finding) for finding in self.findings],
-            "skipped": [item.name for item in self.preflight if item.status == "skipped"],
-            "not_undone": list(self.journal.left),
+            "why": self.ending.why,
+            "next": self.next,
+            "steps": [entry.as_document() for entry in context.journal.entries],
+            "health": context.health.as_document() if context.health else None,
+            "findings": [findings.as_document(finding) for finding in context.findings],
+            "skipped": [item.name for item in context.preflight if item.status == "skipped"],
+            "not_undone": list(context.journal.left),
         }
 
 
@@ -127,7 +129,7 @@ def refusing(facts: ReleaseFacts) -> Iterator[None]:
 
 def record(done: DeployResult, me: Holder) -> dict[str, Any]:
     """The release record of this deploy (`inv SERVICE.releases`)."""
-    document, facts = done.as_document(), done.context.facts
+    document, facts, health = done.document, done.context.facts, done.context.health
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
     revision = done.context.revision or facts.revision
     kept = (
@@ -158,6 +160,6 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
         else dict(done.context.terraform_inputs),
         "task_definition": revision.label if isinstance(revision, TaskDefinition) else "",
         "health": document["health"]["after"]
-        if done.health and isinstance(done.health.after, Sweep)
+        if health and isinstance(health.after, Sweep)
         else None,
     }

@@ -33,7 +33,7 @@ def confirm(context: DeployContext, tf: TerraformProgram) -> None:
         what = (
             "it is unknown whether Terraform's variable files have changed since the last release"
         )
-        ui.confirm(f"{what} ({unread[0]})", yes=not context.interactive)
+        ui.confirm(f"{what} ({unread[0]})", yes=context.request.yes)
         return
     last = last_inputs(
         record for found in read.values() if not isinstance(found, Unknown) for record in found
@@ -47,7 +47,7 @@ def confirm(context: DeployContext, tf: TerraformProgram) -> None:
     if changed:
         since = f"the last release ({last.service} {last.tag}, {last.at})"
         ui.confirm(
-            f"{', '.join(changed)} since {since}; git does not have it", yes=not context.interactive
+            f"{', '.join(changed)} since {since}; git does not have it", yes=context.request.yes
         )
     context.changed_inputs = tuple(changed)
     for each in changed:

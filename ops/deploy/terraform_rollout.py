@@ -1,12 +1,8 @@
 """The rollout step of `rollout: terraform`: check, plan, show, apply, verify the change.
 
-Two traps shape it. If Terraform ignores the task definition (`ignore_changes`), an apply registers
-a new revision, deregisters the old one and does not change the service: this is detected, reported,
-and completed by one UpdateService to the revision that Terraform made.
-
-And a revision that Terraform replaced is INACTIVE, so the service cannot be set back to it: the
-undo is a second saved plan with the previous image, or, if that plan would change anything else,
-UpdateService to a new revision with the old one's content.
+If Terraform ignores the task definition (`ignore_changes`), an apply registers a new revision,
+deregisters the old one and does not change the service: this is detected, reported, and completed
+by one UpdateService to the revision that Terraform made. The undo is `terraform_rollback`.
 """
 
 from __future__ import annotations
@@ -16,41 +12,29 @@ from dataclasses import dataclass, field, replace
 from ops.aws import ecs
 from ops.aws.facts import ServiceState, TaskDefinition
 from ops.core import ui
-from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError, Refused
-from ops.core.findings import Evidence, Finding, Verdict
-from ops.core.plan import PlainStep
-from ops.core.text import format_error
+from ops.core.findings import Evidence, Finding
 from ops.deploy import terraform_inputs
-from ops.deploy.context import DeployContext, Rollback
-from ops.deploy.ecs_rollout import (
-    refuse_if_superseded,
-    rollback_deployment,
-    update_service,
-    usable_revision,
-    watch_rollback,
+from ops.deploy.context import DeployContext
+from ops.deploy.ecs_rollout import update_service
+from ops.deploy.rules.steps import (
+    ApplyTerraformRollout,
+    CheckTerraform,
+    ContinueTerraformRollout,
+    PlanTerraformRollout,
 )
 from ops.terraform import apply as terraform_apply
 from ops.terraform import image_variables, plan_files
 from ops.terraform import plan as terraform_plan
 from ops.terraform.errors import LockHeld
 from ops.terraform.plan import TerraformPlan
-from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, addresses, planned_image
+from ops.terraform.rules.plan_diff import TASK_DEFINITION, addresses, planned_image
 from ops.terraform.rules.scope import DeployScope, never_allowed, out_of_scope
 from ops.terraform.workspace import TerraformWorkspace, ensure_initialised
 
 _ROLLBACK_PLAN_S = 180.0  # limit for the plan of a rollback by Terraform
-_IGNORED = "task_definition_ignored"
+IGNORED = "task_definition_ignored"
 _LOCK_WAIT_S = 30.0  # for a state lock: a killed run's Terraform may still be ending its apply
-
-
-def add_handlers(handlers: StepHandlers, context: DeployContext) -> None:
-    """Handle Terraform's three steps; they share one rollout."""
-    rollout = TerraformRollout(context)
-    apply = TerraformApply(rollout)
-    handlers.add_verb("tf-check", rollout.check)
-    handlers.add_verb("tf-plan", rollout.make_plan)
-    handlers.add_verb("tf-apply", apply.do, apply.undo)
 
 
 @dataclass
@@ -69,7 +53,11 @@ class TerraformRollout:
         The minimum lets a killed run end its apply. A rollback waits no longer than the
         minimum, since there is a way without Terraform.
         """
-        return _LOCK_WAIT_S if self.rolling_back else max(_LOCK_WAIT_S, self.context.wait_s)
+        return (
+            _LOCK_WAIT_S
+            if self.rolling_back
+            else max(_LOCK_WAIT_S, self.context.request.lock_wait_s)
+        )
 
     @property
     def workspace(self) -> TerraformWorkspace:
@@ -78,7 +66,7 @@ class TerraformRollout:
             self._workspace = replace(
                 found,
                 tf=found.tf.limit_timeout(
-                    None if self.rolling_back else self.context.requested_timeout_s
+                    None if self.rolling_back else self.context.request.timeout_s
                 ),
             )
         return self._workspace
@@ -87,29 +75,50 @@ class TerraformRollout:
         """Mark the start of the undo, to which a short `--timeout` does not apply."""
         self.rolling_back, self._workspace = True, None
 
-    def check(self, step: PlainStep) -> None:
+    def check(self, step: CheckTerraform) -> None:
         """Check Terraform before anything is built.
 
         It is installed and initialised, declares the image's variable, and its inputs are
         confirmed.
         """
         image_variables.check_declared(self.context.platform, self.workspace.tf)
-        image_variables.values(
-            self.context.platform, target=self.context.name, image=self.context.image
-        )
+        image_variables.values(self.context.platform, target=self.context.name, image=step.image)
         terraform_inputs.confirm(self.context, self.workspace.tf)
         ensure_initialised(self.workspace)
 
-    def make_plan(self, step: PlainStep) -> None:
+    def make_plan(self, step: PlanTerraformRollout) -> None:
         """Plan the new image, show the plan, and confirm changes beyond this deploy."""
         terraform_inputs.refuse_moved(self.context, self.workspace.tf)
-        self.planned = planned = self.plan(self.context.image)
+        self.planned = planned = self.plan(step.image)
         try:
-            self.check_image_variable(planned, self.context.image)
-            self.confirm(planned)
+            self.check_image_variable(planned, step.image)
+            self.confirm(planned, step.image)
         except BaseException:
             plan_files.discard(planned.saved)
             raise
+
+    def apply_plan(self, step: ApplyTerraformRollout) -> None:
+        """Apply the saved plan, and find the service's deployment."""
+        context = self.context
+        assert self.planned is not None  # made in the step before
+        context.deployment = (
+            self.apply_and_update(self.planned, step.image) or self.current_deployment()
+        )
+        context.revision = self.revision_with(step.image)
+        ui.progress(f"  deployment {context.deployment}")
+
+    def attach(self, step: ContinueTerraformRollout) -> None:
+        self.context.deployment = step.deployment
+
+    def current_deployment(self) -> str:
+        """The current deployment, for a service that was on this revision already."""
+        primary = self.state().primary
+        if primary is None:
+            how = f"inv {self.context.name}.status"
+            raise OpsError(
+                "the service has no PRIMARY deployment", "ECS shows none after the apply", how
+            )
+        return primary.id
 
     def plan(self, image: str, targets: tuple[str, ...] = ()) -> TerraformPlan:
         """Save and show a plan that gives the service `image`.
@@ -169,7 +178,7 @@ class TerraformRollout:
             )
             raise Refused(f"variable {variable} does not lead to the image", why, how)
 
-    def confirm(self, planned: TerraformPlan) -> None:
+    def confirm(self, planned: TerraformPlan, image: str) -> None:
         """Raise Refused for uncommitted files, or for unconfirmed changes beyond this deploy.
 
         Some changes are refused whatever the answer: see `never_allowed`.
@@ -182,7 +191,7 @@ class TerraformRollout:
                 "commit them, or take them back",
             )
         terraform_apply.check_understood(planned)
-        target = self.target(self.context.image)
+        target = self.target(image)
         beyond = out_of_scope(planned.changes, target)
         for change, why in beyond:
             ui.progress(f"beyond this deploy: {change.address}: {why}")
@@ -199,24 +208,23 @@ class TerraformRollout:
             )
             raise Refused("a deploy does not apply this plan", why, how)
         terraform_apply.confirm_destructive(
-            tuple(change for change, _ in beyond), self.context.allow_destroy
+            tuple(change for change, _ in beyond), self.context.request.allow_destroy
         )
         for question in planned.warnings:
-            ui.confirm(question, yes=self.yes)
+            ui.confirm(question, yes=self.context.request.yes)
         calm = [f"{change.verb} {change.address}" for change, _ in beyond if not change.alarming]
         if calm:
-            ui.confirm(f"beyond this deploy, Terraform also {', '.join(calm)}", yes=self.yes)
-
-    @property
-    def yes(self) -> bool:
-        return not self.context.interactive
+            ui.confirm(
+                f"beyond this deploy, Terraform also {', '.join(calm)}",
+                yes=self.context.request.yes,
+            )
 
     @property
     def family(self) -> str:
         assert isinstance(
             self.context.facts.revision, TaskDefinition
         )  # the plan was refused otherwise
-        return self.context.facts.revision.label.rsplit(":", 1)[0]
+        return self.context.facts.revision.family
 
     def target(self, image: str) -> DeployScope:
         return DeployScope(
@@ -303,146 +311,5 @@ class TerraformRollout:
         evidence = Evidence(
             "DescribeServices taskDefinition after the apply", service.task_definition
         )
-        if all(finding.cause != _IGNORED for finding in self.context.findings):
-            self.context.findings.append(Finding(_IGNORED, summary, "certain", (evidence,), (fix,)))
-
-
-@dataclass(frozen=True)
-class TerraformApply:
-    """Apply the saved plan.
-
-    Its undo restores the last healthy revision, watched to its verdict.
-    """
-
-    rollout: TerraformRollout
-
-    def do(self, step: PlainStep) -> None:
-        context = self.rollout.context
-        if "deployment" in step.values:
-            context.deployment = step.values["deployment"]
-            return
-        assert self.rollout.planned is not None  # made in the step before
-        context.deployment = (
-            self.rollout.apply_and_update(self.rollout.planned, context.image)
-            or self.current_deployment()
-        )
-        context.revision = self.rollout.revision_with(context.image)
-        ui.progress(f"  deployment {context.deployment}")
-
-    def current_deployment(self) -> str:
-        """The current deployment, for a service that was on this revision already."""
-        primary = self.rollout.state().primary
-        if primary is None:
-            how = f"inv {self.rollout.context.name}.status"
-            raise OpsError(
-                "the service has no PRIMARY deployment", "ECS shows none after the apply", how
-            )
-        return primary.id
-
-    def undo(self, step: PlainStep) -> None:
-        context, back = self.rollout.context, step.values["back"]
-        if context.watch_result and context.watch_result.verdict is Verdict.SUPERSEDED:
-            return
-        image = self.image_of(back)
-        context.confirm_undo(image)
-        refuse_if_superseded(context, back)
-        self.rollout.start_rollback()
-        planned = self.plan_rollback(image)
-        done, deployment = self.rollback_by_terraform(planned, image) if planned else (False, None)
-        if not done:
-            deployment = self.rollback_by_ecs(back)
-        if deployment is None:
-            ui.progress("  nothing to take back: the service had not been changed")
-            return
-        context.rollback = Rollback(image if done else back.rsplit("/", 1)[-1], deployment)
-        watch_rollback(context, deployment)
-
-    def image_of(self, back: str) -> str:
-        """The image of the last healthy revision.
-
-        An INACTIVE revision can still be described.
-        """
-        context = self.rollout.context
-        revision = ecs.task_definition(context.platform.cloud, back)
-        container = revision.container(context.service.container) if revision else None
-        if container is None:
-            how = f"inv {context.name}.deploy --tag TAG"
-            raise OpsError(
-                f"the image of {back} could not be read", "ECS has no such revision any more", how
-            )
-        return str(container["image"])
-
-    def rollback_by_terraform(self, planned: TerraformPlan, image: str) -> tuple[bool, str | None]:
-        """Apply the second plan; return whether that worked, and its deployment.
-
-        The deployment is None if the service was not changed.
-        """
-        try:
-            return True, self.rollout.apply_and_update(planned, image)
-        except OpsError as error:
-            ui.progress(f"  no rollback by Terraform: {format_error(error)}")
-            return False, None
-
-    def plan_rollback(self, image: str) -> TerraformPlan | None:
-        """A second plan for this service alone with the previous image, or None.
-
-        The rollback must not depend on Terraform, so an error is only printed. A plan with
-        other changes is not applied: `-target` includes dependencies, with any change that
-        is pending for them.
-        """
-        context = self.rollout.context
-        ignored = any(finding.cause == _IGNORED for finding in context.findings)
-        if self.rollout.planned is None or ignored:  # None: the rollout of an earlier run
-            return None
-        try:
-            return self.plan_this_service(self.rollout.planned, image)
-        except OpsError as error:
-            ui.progress(f"  no plan by Terraform: {format_error(error)}")
-            return None
-
-    def plan_this_service(self, planned: TerraformPlan, image: str) -> TerraformPlan | None:
-        """The plan of task definition and service; None if it also changes other resources."""
-        target = self.rollout.target(image)
-        kinds = ((TASK_DEFINITION, target.family), (SERVICE, target.service))
-        only = tuple(each for kind in kinds for each in addresses(planned.contents, *kind))
-        ui.progress(f"rolling back to {image} by a second plan of {', '.join(only)}")
-        back = self.rollout.plan(image, only)
-        beyond = [change.address for change, _ in out_of_scope(back.changes, target)]
-        if not beyond and not back.warnings:
-            return back
-        plan_files.discard(back.saved)
-        ui.progress(f"  not applied, since it also changes {', '.join(beyond) or back.warnings[0]}")
-        return None
-
-    def rollback_by_ecs(self, back: str) -> str | None:
-        """UpdateService to the last healthy revision, registered again if it is INACTIVE.
-
-        None if the service was never changed.
-        """
-        context, label = self.rollout.context, back.rsplit("/", 1)[-1]
-        to = usable_revision(context, back)
-        deployment = rollback_deployment(context, to)
-        if deployment:
-            ui.progress(
-                f"  rolling back by UpdateService to {to.rsplit('/', 1)[-1]}, with the "
-                f"content of {label}"
-            )
-            self.report_difference(to)
-        return deployment
-
-    def report_difference(self, to: str) -> None:
-        """Report that Terraform did not make the running revision.
-
-        Its next apply adopts it.
-        """
-        label = to.rsplit("/", 1)[-1]
-        summary = (
-            f"the service runs {label}, which Terraform did not make: its state differs until "
-            f"the next apply"
-        )
-        ui.progress(f"  {summary}")
-        evidence = Evidence("rolled back by UpdateService", to)
-        fix = ("inv tf.plan", "inv tf.apply")
-        self.rollout.context.findings.append(
-            Finding("terraform_state_differs", summary, "certain", (evidence,), fix)
-        )
+        if all(finding.cause != IGNORED for finding in self.context.findings):
+            self.context.findings.append(Finding(IGNORED, summary, "certain", (evidence,), (fix,)))

@@ -42,7 +42,30 @@ class ServiceStatus:
         return 0 if self.ok and not isinstance(self.tasks, Unknown) else 1
 
 
-def status(settings: Settings, names: Iterable[str]) -> tuple[ServiceStatus, ...]:
+@dataclass(frozen=True)
+class PlatformStatus:
+    """The result of `inv status` and `inv SERVICE.status`."""
+
+    environment: str
+    services: tuple[ServiceStatus, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return max((service.exit_code for service in self.services), default=0)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line for service in self.services for line in _service_lines(service))
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {
+            "environment": self.environment,
+            "services": [_service_document(service) for service in self.services],
+        }
+
+
+def status(settings: Settings, names: Iterable[str]) -> PlatformStatus:
     """Read each service and its running tasks concurrently."""
     platform = Platform.of(settings)
     cluster = settings.environment.cluster
@@ -59,17 +82,13 @@ def status(settings: Settings, names: Iterable[str]) -> tuple[ServiceStatus, ...
             for name, s in services.items()
         }
     )
-    return tuple(
-        ServiceStatus(name, s.ecs_service, s.container, states[name], tasks[name])
-        for name, s in services.items()
+    return PlatformStatus(
+        settings.name,
+        tuple(
+            ServiceStatus(name, s.ecs_service, s.container, states[name], tasks[name])
+            for name, s in services.items()
+        ),
     )
-
-
-def as_text(statuses: Iterable[ServiceStatus]) -> str:
-    lines: list[str] = []
-    for status_ in statuses:
-        lines.extend(_service_lines(status_))
-    return "\n".join(lines)
 
 
 def _service_lines(status_: ServiceStatus) -> list[str]:
@@ -98,13 +117,6 @@ def _service_lines(status_: ServiceStatus) -> list[str]:
         container = task.container(status_.container)
         lines.append(f"  task {task.id}  {task.status}  {container.image if container else '?'}")
     return lines
-
-
-def as_document(statuses: Iterable[ServiceStatus], settings: Settings) -> dict[str, Any]:
-    return {
-        "environment": settings.name,
-        "services": [_service_document(status_) for status_ in statuses],
-    }
 
 
 def _service_document(status_: ServiceStatus) -> dict[str, Any]:

@@ -44,16 +44,18 @@ class PreflightReport:
         """0, or 3 if a check refuses."""
         return 0 if self.ready else _REFUSED_EXIT_CODE
 
-    def as_document(self) -> dict[str, Any]:
-        """Return the JSON document of `preflight`."""
+    @property
+    def document(self) -> dict[str, Any]:
+        """The JSON document of `preflight`."""
         return {
             "ready": self.ready,
             "environment": self.environment,
             "checks": [_line_document(line) for line in self.lines],
         }
 
-    def as_text(self) -> str:
-        """Render the shared lines, then those of each service."""
+    @property
+    def text(self) -> str:
+        """The shared lines, then those of each service."""
         parts: list[str] = []
         for service in dict.fromkeys(line.service for line in self.lines):
             parts.append(f"{service or self.environment}:")

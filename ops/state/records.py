@@ -111,7 +111,30 @@ def problem_text(problem: Exception) -> str:
     return problem.why or problem.what if isinstance(problem, OpsError) else str(problem)
 
 
-def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
+@dataclass(frozen=True)
+class Releases:
+    """The result of `inv SERVICE.releases`, newest first."""
+
+    rows: tuple[rules.ReleaseRow, ...]
+    exit_code: int = 0
+
+    @property
+    def text(self) -> str:
+        if not self.rows:
+            return "no releases: no record, and no image in ECR"
+        heading = (
+            f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
+        )
+        unknown = "; ? unknown" if any(row.current is None for row in self.rows) else ""
+        text = "\n".join((heading, *map(rules.line, self.rows), f"* runs now{unknown}"))
+        return text.translate(ui.CONTROL)  # tags and subjects come from outside
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {"releases": [vars(row) for row in self.rows]}
+
+
+def releases(platform: Platform, service: str) -> Releases:
     """The newest records, combined with ECR and ECS.
 
     Raises OpsError only if none of them could be read.
@@ -141,7 +164,7 @@ def releases(platform: Platform, service: str) -> tuple[rules.ReleaseRow, ...]:
         known = replace(known, records=known.records and len(more) == len(listed[:SHOWN]))
         records, listed = (*records, *more), listed[SHOWN:]
     complete = not listed and len(records) < _MAX_RECORDS
-    return rules.rows(records, images, running, complete=complete, known=known)
+    return Releases(rules.rows(records, images, running, complete=complete, known=known))
 
 
 def _known_or_none(name: str, fact: T | Unknown) -> T | None:
@@ -237,16 +260,3 @@ def fetch(platform: Platform, keys: tuple[str, ...]) -> tuple[ReleaseRecord, ...
 def read(platform: Platform, service: str) -> tuple[ReleaseRecord, ...]:
     """The newest records of a service, newest first."""
     return fetch(platform, keys(platform, service, SHOWN))
-
-
-def as_text(rows: tuple[rules.ReleaseRow, ...]) -> str:
-    if not rows:
-        return "no releases: no record, and no image in ECR"
-    heading = f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
-    marks = "* runs now" + ("; ? unknown" if any(row.current is None for row in rows) else "")
-    text = "\n".join((heading, *(rules.line(row) for row in rows), marks))
-    return text.translate(ui.CONTROL)  # tags and subjects come from outside
-
-
-def as_document(rows: tuple[rules.ReleaseRow, ...]) -> dict[str, Any]:
-    return {"releases": [vars(row) for row in rows]}

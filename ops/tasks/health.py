@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.core.result import Report
 from ops.health.model import SweepRequest
 from ops.tasks.shared import Session, ops_task
 
@@ -46,8 +47,9 @@ def report_sweep(
         health_watch.watch(platform, request, pause, session)
         return
     found = flow.run_sweep(platform, request)
-    session.report(flow.as_document(found), render.as_text(found, session.settings))
-    session.leave(history.save_or_exit_code(save, found) or (0 if found.healthy else 1))
+    exit_code = history.save_or_exit_code(save, found) or (0 if found.healthy else 1)
+    text = render.as_text(found, session.settings)
+    session.report(Report(flow.as_document(found), text, exit_code))
 
 
 @ops_task(options=("skip", "json"), help={**SHARED, "only": ONLY}, repeated=("only",), name="all")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ops.core.result import Report
 from ops.tasks.shared import Session, ops_task
 
 
@@ -13,7 +14,7 @@ def status(session: Session) -> None:
 
     locks = flow.lock_status(Platform.of(session.settings).cloud, session.settings)
     text = "\n".join(lock.as_text() for lock in locks) or "no lock is held"
-    session.report({"locks": [lock.as_document() for lock in locks]}, text)
+    session.report(Report({"locks": [lock.as_document() for lock in locks]}, text))
 
 
 @ops_task(options=("yes", "json"), help={"name": "The lock: a service's name."})
@@ -28,4 +29,4 @@ def release(session: Session, name: str | None = None) -> None:
     )
     ui.confirm(f"free {found.as_text()}", yes=session.yes, typed=name)
     flow.force_release(found)
-    session.report({"released": found.as_document()}, f"freed {found.as_text()}")
+    session.report(Report({"released": found.as_document()}, f"freed {found.as_text()}"))

@@ -13,9 +13,7 @@ def preflight(session: Session, service: str | None = None) -> None:
     """Check everything on the runbook's checklist and change nothing."""
     from ops.preflight import report as flow
 
-    result = flow.preflight(session.settings, service, session.skip)
-    session.report(result.as_document(), result.as_text())
-    session.leave(result.exit_code)
+    session.report(flow.preflight(session.settings, service, session.skip))
 
 
 @ops_task(options=("json",))
@@ -23,6 +21,5 @@ def status(session: Session) -> None:
     """Show every service of the environment: its image, tasks and deployments."""
     from ops.ecs import status as flow
 
-    seen = flow.status(session.settings, tuple(sorted(session.settings.environment.services)))
-    session.report(flow.as_document(seen, session.settings), flow.as_text(seen))
-    session.leave(max(one.exit_code for one in seen) if seen else 0)
+    names = tuple(sorted(session.settings.environment.services))
+    session.report(flow.status(session.settings, names))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ops.core.result import Report
 from ops.core.text import format_duration
 from ops.tasks.arguments import optional_positional
 from ops.tasks.shared import ROOT, Session, ops_task
@@ -49,7 +50,7 @@ def up(
     status = lifecycle.up(
         ROOT / ".sandbox", engine=engine, rollout=rollout, registry=registry, say=ui.progress
     )
-    session.report(status.as_document(), status.as_text())
+    session.report(Report(status.as_document(), status.as_text()))
 
 
 @ops_task(
@@ -63,7 +64,7 @@ def down(session: Session, purge: bool = False) -> None:
 
     lifecycle.down(ROOT / ".sandbox", purge=purge, say=ui.progress)
     status = lifecycle.status(ROOT / ".sandbox")
-    session.report(status.as_document(), "the sandbox is down")
+    session.report(Report(status.as_document(), "the sandbox is down"))
 
 
 @ops_task(options=("json",))
@@ -72,8 +73,7 @@ def status(session: Session) -> None:
     from ops.sandbox import lifecycle
 
     status = lifecycle.status(ROOT / ".sandbox")
-    session.report(status.as_document(), status.as_text())
-    session.leave(0 if status.ready else 1)
+    session.report(Report(status.as_document(), status.as_text(), 0 if status.ready else 1))
 
 
 @ops_task(options=("json",))
@@ -82,7 +82,7 @@ def faults(session: Session) -> None:
     from ops.sandbox import faults
 
     rows = faults.faults(ROOT / ".sandbox")
-    session.report({"faults": rows}, "\n".join(map(line, rows)))
+    session.report(Report({"faults": rows}, "\n".join(map(line, rows))))
 
 
 @ops_task(
@@ -121,7 +121,7 @@ def carry_out(session: Session, verb: str, fault: str) -> None:
         each["says"] + (f" ({format_duration(each['took_s'])})" if each["changed"] else "")
         for each in done
     ]
-    session.report({"faults": done}, "\n".join(lines) or "no fault is active")
+    session.report(Report({"faults": done}, "\n".join(lines) or "no fault is active"))
 
 
 def line(row: dict[str, Any]) -> str:

@@ -1,7 +1,17 @@
-"""The generated namespace of a configured service, such as `inv backend.deploy`."""
+"""The generated namespace of a configured service, such as `inv backend.deploy`.
+
+Each task is a plain function of the session and the service's name, and is bound to every service:
+
+    @service_task(options=("json",))
+    def status(session: Session, service: str) -> None: ...
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from invoke.collection import Collection
@@ -12,11 +22,10 @@ TAG = "Deploy this tag, which must be in ECR, without a build (default: the comm
 ALLOW_DESTROY = (
     "Allow Terraform to destroy or replace ADDRESS, which --yes does not (repeat for more)."
 )
+NO_ROLLBACK = "Leave a failed rollout in place instead of rolling back."
 COMMAND = "Command line, split as a shell would; for a shell's own syntax: \"sh -c '…'\"."
 CONTAINER = "Container of the task definition (default: the service's own)."
 TASK = "Id of the running task, or its beginning (default: the newest)."
-KEEP = "With --no-rollback: leave a failed rollout in place instead of rolling back."
-
 LOGS = {
     "since": "Start: how long ago (5m), or a time. Default: 10m; with --follow 1m.",
     "until": "End: how long ago, or a time (2026-11-30T05:43Z). Default: now.",
@@ -26,118 +35,134 @@ LOGS = {
 }
 
 
-def namespace(name: str) -> Collection:
-    """The tasks of the service `name`."""
-    collection = Collection(name)
-    for make in (build, push, deploy, releases, status, logs, run, execute):
-        collection.add_task(make(name))
+@dataclass(frozen=True)
+class ServiceTask:
+    """A task that every service has: its function, and the arguments of `ops_task`."""
+
+    body: Callable[..., None]
+    arguments: dict[str, Any]
+
+    def of(self, service: str) -> Any:
+        """The task of one service."""
+
+        @functools.wraps(self.body)
+        def bound(session: Session, **own: Any) -> None:
+            self.body(session, service, **own)
+
+        signature = inspect.signature(self.body)
+        own = [each for each in signature.parameters.values() if each.name != "service"]
+        bound.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+        return ops_task(**{"name": self.body.__name__, **self.arguments})(bound)
+
+
+SERVICE_TASKS: list[ServiceTask] = []
+
+
+def service_task(**arguments: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the decorated function to each service's tasks; see `ops_task` for the arguments."""
+
+    def decorate(body: Callable[..., None]) -> Callable[..., None]:
+        SERVICE_TASKS.append(ServiceTask(body, arguments))
+        return body
+
+    return decorate
+
+
+def namespace(service: str) -> Collection:
+    """The tasks of one service."""
+    collection = Collection(service)
+    for task in SERVICE_TASKS:
+        collection.add_task(task.of(service))
     return collection
 
 
-def build(name: str) -> Any:
-    @ops_task(options=("json",), name="build")
-    def body(session: Session) -> None:
-        """Build this service's image from the commit."""
-        make_image(session, name, push=False)
-
-    return body
+@service_task(options=("plan", "json"))
+def build(session: Session, service: str) -> None:
+    """Build this service's image from the commit."""
+    make_image(session, service, push=False)
 
 
-def push(name: str) -> Any:
-    @ops_task(options=("json",), name="push")
-    def body(session: Session) -> None:
-        """Build this service's image from the commit and push it to ECR."""
-        make_image(session, name, push=True)
-
-    return body
+@service_task(options=("plan", "json"))
+def push(session: Session, service: str) -> None:
+    """Build this service's image from the commit and push it to ECR."""
+    make_image(session, service, push=True)
 
 
-def make_image(session: Session, name: str, *, push: bool) -> None:
-    from ops.deploy import deploy as flow
+def make_image(session: Session, service: str, *, push: bool) -> None:
+    from ops.deploy import image as flow
     from ops.platform import Platform
 
-    session.settings.service(name)
-    work = flow.build_image(Platform.of(session.settings), name, push=push)
-    document = {
-        "service": name,
-        "environment": session.settings.name,
-        "tag": work.facts.tag,
-        "image": work.image,
-        "digest": work.digest,
-    }
-    session.report(document, work.image + (f" {work.digest}" if work.digest else ""))
+    session.settings.service(service)
+    session.carry_out(flow.PlannedImage(Platform.of(session.settings), service, push))
 
 
-def deploy(name: str) -> Any:
-    @ops_task(
-        options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
-        help={"tag": TAG, "rollback": KEEP, "allow_destroy": ALLOW_DESTROY},
-        repeated=("allow_destroy",),
-        name="deploy",
-    )
-    def body(
-        session: Session, tag: str | None = None, rollback: bool = True, allow_destroy: Any = None
-    ) -> None:
-        """Deploy this service from a commit, verify it, and roll back if it is not healthy."""
-        from dataclasses import replace
-
-        from ops.deploy import deploy as flow
-        from ops.deploy.result import DeployRequest
-        from ops.ecs import display
-        from ops.platform import Platform
-
-        session.if_stopped = lambda error: flow.document_of_error(name, error, tag)
-        session.settings.service(name)
-        session.if_stopped = lambda error: flow.document_of_error(
-            name, error, tag, session.settings.name
-        )
-        request = DeployRequest(
-            tag,
-            session.skip,
-            not rollback,
-            session.follow,
-            session.yes,
-            session.timeout_s(),
-            session.lock_wait_s(),
-        )
-        request = replace(request, allow_destroy=frozenset(allow_destroy or ()))
-        platform = Platform.of(session.settings)
-        if session.plan:
-            plan = flow.plan_deploy(platform, name, request)[2]
-            session.report(plan)
-            return
-        done = flow.release(platform, name, request, display.create_display)
-        session.report(done.as_document(), done.as_text())
-        session.leave(done.verdict.exit_code)
-
-    return body
-
-
-def logs(name: str) -> Any:
-    @ops_task(options=("follow", "json"), help=LOGS, name="logs")
-    def body(
-        session: Session,
-        since: str | None = None,
-        until: str | None = None,
-        grep: str | None = None,
-        task: str | None = None,
-        container: str | None = None,
-    ) -> None:
-        """Print this service's log: the events of all its tasks, merged by time."""
-        read_logs(session, name, since, until, grep, task, container)
-
-    return body
-
-
-def read_logs(
+@service_task(
+    options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
+    help={"tag": TAG, "no_rollback": NO_ROLLBACK, "allow_destroy": ALLOW_DESTROY},
+    repeated=("allow_destroy",),
+)
+def deploy(
     session: Session,
     service: str,
-    since: str | None,
-    until: str | None,
-    grep: str | None,
-    task: str | None,
-    container: str | None,
+    tag: str | None = None,
+    no_rollback: bool = False,
+    allow_destroy: Any = None,
 ) -> None:
+    """Deploy this service from a commit, verify it, and roll back if it is not healthy."""
+    from ops.deploy import deploy as flow
+    from ops.deploy.context import DeployRequest
+    from ops.deploy.run import document_of_error
+    from ops.ecs import display
+    from ops.platform import Platform
+
+    session.if_stopped = lambda error: document_of_error(service, error, tag)
+    settings = session.settings
+    session.if_stopped = lambda error: document_of_error(service, error, tag, settings.name)
+    settings.service(service)
+    request = DeployRequest(
+        tag=tag,
+        skip=session.skip,
+        no_rollback=no_rollback,
+        follow=session.follow,
+        yes=session.yes,
+        timeout_s=session.timeout_s(),
+        lock_wait_s=session.lock_wait_s(),
+        allow_destroy=frozenset(allow_destroy or ()),
+    )
+    platform = Platform.of(settings)
+    session.carry_out(flow.PlannedDeploy(platform, service, request, display.create_display))
+
+
+@service_task(options=("json",))
+def releases(session: Session, service: str) -> None:
+    """List this service's releases, newest first: who, what, result, running, in ECR."""
+    from ops.platform import Platform
+    from ops.state import records as flow
+
+    session.settings.service(service)
+    session.report(flow.releases(Platform.of(session.settings), service))
+
+
+@service_task(options=("json",))
+def status(session: Session, service: str) -> None:
+    """Show this service: its image, tasks and deployments."""
+    from ops.ecs import status as flow
+
+    session.settings.service(service)
+    session.report(flow.status(session.settings, (service,)))
+
+
+@service_task(options=("follow", "json"), help=LOGS)
+def logs(
+    session: Session,
+    service: str,
+    since: str | None = None,
+    until: str | None = None,
+    grep: str | None = None,
+    task: str | None = None,
+    container: str | None = None,
+) -> None:
+    """Print this service's log: the events of all its tasks, merged by time."""
     from ops.core.keys import quit_key
     from ops.ecs.log_output import LogPrinter
     from ops.ecs.service_logs import LogsRequest, ServiceLogs
@@ -153,87 +178,54 @@ def read_logs(
         session.leave(ServiceLogs(platform, service, request, printer, key).run())
 
 
-def releases(name: str) -> Any:
-    @ops_task(options=("json",), name="releases")
-    def body(session: Session) -> None:
-        """List this service's releases, newest first: who, what, result, running, in ECR."""
-        from ops.platform import Platform
-        from ops.state import records as flow
+@service_task(
+    options=("plan", "yes", "json", "timeout"), help={"command": COMMAND, "container": CONTAINER}
+)
+def run(
+    session: Session, service: str, command: str | None = None, container: str | None = None
+) -> None:
+    """Run a command in a one-off task of this service's revision, network and roles.
 
-        session.settings.service(name)
-        rows = flow.releases(Platform.of(session.settings), name)
-        session.report(flow.as_document(rows), flow.as_text(rows))
+    Its log goes to stdout (with --json, stderr). The exit code is the task's own, printed as
+    such; 125 if the task could not start, 6 if --timeout and 130 if an interrupt stopped it.
+    Before anything is started: 2 for a bad argument, 3 for a refusal, 1 if AWS cannot be read.
+    """
+    from ops.ecs import one_off, one_off_plan
+    from ops.platform import Platform
 
-    return body
-
-
-def status(name: str) -> Any:
-    @ops_task(options=("json",), name="status")
-    def body(session: Session) -> None:
-        """Show this service: its image, tasks and deployments."""
-        from ops.ecs import status as flow
-
-        session.settings.service(name)
-        seen = flow.status(session.settings, (name,))
-        session.report(flow.as_document(seen, session.settings), flow.as_text(seen))
-        session.leave(max(one.exit_code for one in seen))
-
-    return body
+    session.if_stopped = lambda error: {"service": service, "task": None, "exit_code": None}
+    words, limit = one_off_plan.parse_command(command), session.timeout_s()
+    platform = Platform.of(session.settings)
+    planned = one_off_plan.plan_run(platform, service, words, container)
+    session.carry_out(one_off.OneOffChange(platform, planned, limit))
 
 
-def run(name: str) -> Any:
-    @ops_task(
-        options=("plan", "yes", "json", "timeout"),
-        help={"command": COMMAND, "container": CONTAINER},
-        name="run",
-    )
-    def body(session: Session, command: str | None = None, container: str | None = None) -> None:
-        """Run a command in a one-off task of this service's revision, network and roles.
+@service_task(
+    name="exec",
+    options=("yes",),
+    help={"command": COMMAND, "task": TASK, "container": CONTAINER},
+)
+def execute(
+    session: Session,
+    service: str,
+    command: str | None = None,
+    task: str | None = None,
+    container: str | None = None,
+) -> None:
+    """Run a command in a running container (ECS Exec), on this terminal.
 
-        Its log goes to stdout (with --json, stderr). The exit code is the task's own, printed as
-        such; 125 if the task could not start, 6 if --timeout and 130 if an interrupt stopped it.
-        Before anything is started: 2 for a bad argument, 3 for a refusal, 1 if AWS cannot be read.
-        """
-        from ops.ecs import one_off, one_off_plan
-        from ops.platform import Platform
+    Needs the Session Manager plugin; checks what ECS Exec needs, and names what is missing
+    (exit code 3). Otherwise the exit code is the plugin's: ECS Exec does not report the
+    command's own, which `run` does.
+    """
+    from ops.core import ui
+    from ops.ecs import execute as flow
+    from ops.platform import Platform
 
-        session.if_stopped = lambda error: {"service": name, "task": None, "exit_code": None}
-        words, limit = one_off_plan.parse_command(command), session.timeout_s()
-        platform = Platform.of(session.settings)
-        planned = one_off_plan.plan_run(platform, name, words, container)
-        session.carry_out(one_off.OneOffChange(platform, planned, limit))
-
-    return body
-
-
-def execute(name: str) -> Any:
-    @ops_task(
-        options=("yes",),
-        help={"command": COMMAND, "task": TASK, "container": CONTAINER},
-        name="exec",
-    )
-    def body(
-        session: Session,
-        command: str | None = None,
-        task: str | None = None,
-        container: str | None = None,
-    ) -> None:
-        """Run a command in a running container (ECS Exec), on this terminal.
-
-        Needs the Session Manager plugin; checks what ECS Exec needs, and names what is missing
-        (exit code 3). Otherwise the exit code is the plugin's: ECS Exec does not report the
-        command's own, which `run` does.
-        """
-        from ops.core import ui
-        from ops.ecs import execute as flow
-        from ops.platform import Platform
-
-        settings = session.settings
-        platform = Platform.of(settings)
-        target = flow.find_target(platform, name, command, task, container)
-        if settings.environment.protected:
-            what = f"run {command!r} in task {target.task.id} of {name} in {settings.name}"
-            ui.confirm(what, yes=session.yes, typed=settings.name)
-        session.report(flow.execute(platform, target))
-
-    return body
+    settings = session.settings
+    platform = Platform.of(settings)
+    target = flow.find_target(platform, service, command, task, container)
+    if settings.environment.protected:
+        what = f"run {command!r} in task {target.task.id} of {service} in {settings.name}"
+        ui.confirm(what, yes=session.yes, typed=settings.name)
+    session.report(flow.execute(platform, target))

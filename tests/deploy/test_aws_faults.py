@@ -139,17 +139,15 @@ def test_releases_and_status_say_what_they_do_not_know(
     for operation, fields in expected.items():
         faulty.faults.clear()
         faulty.spoil(operation, kind)
-        rows = records.as_document(records.releases(reader, "backend"))["releases"]
+        rows = records.releases(reader, "backend").document["releases"]
         ours = next(row for row in rows if row["tag"] == released)
         assert {name: ours[name] for name in fields} == fields, (operation, ours)
     faulty.faults.clear()
     faulty.spoil("DescribeTasks", kind)
-    settings = reader.settings
-    (seen,) = status.status(settings, ("backend",))
-    assert isinstance(seen.tasks, Unknown) and seen.exit_code == 1
-    assert status.as_document((seen,), settings)["services"][0][
-        "tasks"
-    ] is None and "tasks: unknown: " in status.as_text((seen,))
+    found = status.status(reader.settings, ("backend",))
+    assert isinstance(found.services[0].tasks, Unknown) and found.exit_code == 1
+    assert found.document["services"][0]["tasks"] is None
+    assert "tasks: unknown: " in found.text
 
 
 @pytest.mark.parametrize("kind", ["denied", "html", "cut", "empty"])
@@ -176,7 +174,7 @@ def test_calls_that_hang_end_and_are_unknown(
         replace(ours), ("backend",), SKIP | {"git-clean", "branch"}
     )
     assert time.monotonic() - began < 30 and not report.ready
-    text = report.as_text()
+    text = report.text
     assert "did not answer in time" in text and "sts:GetCallerIdentity" in text
 
 

@@ -20,21 +20,31 @@ from ops.core.apply import Journal, StepRecord
 from ops.core.config.settings import Environment, Service, Settings
 from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
 from ops.core.findings import Verdict
-from ops.core.plan import PlainStep, Plan
+from ops.core.plan import Plan
 from ops.deploy import deploy
-from ops.deploy.context import DeployContext, Rollback
-from ops.deploy.result import DeployRequest, DeployResult, refusing
+from ops.deploy import run as deploy_run
+from ops.deploy.context import DeployContext, DeployRequest, Rollback
+from ops.deploy.result import DeployResult, Ending, refusing
+from ops.deploy.rules.steps import (
+    ApplyTerraformRollout,
+    ContinueRollout,
+    LastHealthy,
+    RegisterTaskDefinition,
+    UpdateService,
+    WatchDeployment,
+)
 from ops.ecs import display
 from ops.ecs.watch import WatchResult
 from ops.health.before_after import BeforeAfter
 from ops.platform import Platform
 from ops.state import lock, lock_admin, records
 from tests import plain_aws
-from tests.deploy.test_plan import FACTS, REVISION
+from tests.deploy.test_plan import FACTS, REVISION, URI
 
-REGISTER = PlainStep("register", "Register a revision")
-UPDATE = PlainStep("update", "Update the service", "UpdateService back", {"back": "backend:7"})
-GO_ON = PlainStep("update", "Go on with the roll-out under way", None, {"deployment": "ecs-svc/1"})
+IMAGE = f"{URI}:abc1234"
+UPDATE = UpdateService(IMAGE, LastHealthy("backend:7"), False, "backend", 2)
+GO_ON = ContinueRollout(IMAGE, None, False, "ecs-svc/1")
+WATCH = WatchDeployment("backend", False)
 
 
 @pytest.fixture(scope="module")
@@ -63,23 +73,25 @@ def platform(cloud: session.AwsSession, tmp_path: Path) -> Platform:
     )
 
 
-def release(platform: Platform, **changes: Any) -> DeployResult:
-    work = DeployContext(
-        platform, "backend", replace(FACTS, **changes), 1.0, display.create_display
+def release(platform: Platform, **changes: Any) -> DeployContext:
+    return DeployContext(
+        platform,
+        "backend",
+        replace(FACTS, **changes),
+        DeployRequest(yes=True, timeout_s=1.0),
+        display.create_display,
+        Journal(lambda line: None),
     )
-    return DeployResult(work, Journal(lambda line: None), ())
 
 
 def test_a_refusal_in_the_middle_is_remembered_as_one(platform: Platform) -> None:
     """A step says no before anything was changed: exit 3, verdict "refused" with its tag in the
     document and in the record.
     """
-    done = release(
-        platform,
-        revision=replace(REVISION, document={"containerDefinitions": [{"name": "other"}]}),
-    )
+    other = replace(REVISION, document={"containerDefinitions": [{"name": "other"}]})
+    plan = Plan((RegisterTaskDefinition(other, "backend", IMAGE), UPDATE))
     with pytest.raises(Refused) as caught:
-        deploy.run(done, Plan((REGISTER, UPDATE)), lock.myself("deploy abc1234", "abc1234"))
+        deploy_run.run(release(platform), plan, lock.myself("deploy abc1234", "abc1234"))
     told = caught.value.as_document()
     assert (
         told["verdict"] == "refused"
@@ -97,20 +109,17 @@ def test_what_was_changed_and_then_failed_is_no_refusal(platform: Platform) -> N
     """Something may have changed: the verdict is a failure, its fix is commands, and the error's
     own advice is said.
     """
-    done = release(platform)
-    deploy.run(done, Plan((GO_ON, PlainStep("watch", "Watch"))), lock.myself("", ""))
+    done = deploy_run.run(release(platform), Plan((GO_ON, WATCH)), lock.myself("", ""))
     assert done.verdict is Verdict.FAILED
-    (finding,) = done.findings
+    (finding,) = done.context.findings
     assert finding.cause == "not_completed" and finding.fix == (
         "inv backend.status",
         "inv backend.deploy",
     )
-    assert (
-        done.next
-        and f" next: {done.next}" in done.as_text()
-        and done.next in [each.text for each in finding.evidence]
-    )
-    assert done.journal.left, "nothing could take it back, and that is said"
+    advice = done.ending.next
+    assert advice and f" next: {advice}" in done.text
+    assert advice in [each.text for each in finding.evidence]
+    assert done.context.journal.left, "nothing could take it back, and that is said"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +137,7 @@ def test_what_a_release_is_called_that_ended_by_an_error(
     error: BaseException, verdict: Verdict
 ) -> None:
     """The record has the verdict that the exit code says."""
-    assert deploy.verdict_of(error) is verdict
+    assert deploy_run.verdict_of(error) is verdict
     if isinstance(error, OpsError) and verdict is not Verdict.FAILED:
         assert error.code == verdict.exit_code
 
@@ -138,12 +147,12 @@ def test_what_a_release_is_called_that_ended_by_an_error(
 )
 def test_a_refused_step_has_touched_nothing(platform: Platform, status: str, touched: bool) -> None:
     """A held lock at the apply is no change; whatever else became of a changing step may be one."""
-    done = release(platform)
-    done.journal.entries.append(StepRecord(PlainStep("tf-apply", "Apply"), status))
-    assert deploy.service_changed(done) is touched
-    done.verdict = Verdict.REFUSED
-    deploy.report_not_undone(done)
-    assert bool(done.journal.left) is touched
+    context = release(platform)
+    step = ApplyTerraformRollout(IMAGE, None, False, "backend")
+    context.journal.entries.append(StepRecord(step, status))
+    assert deploy_run.service_changed(context) is touched
+    deploy_run.report_not_undone(DeployResult(context, Ending(Verdict.REFUSED), 1.0))
+    assert bool(context.journal.left) is touched
 
 
 def test_a_refusal_names_what_was_to_be_deployed() -> None:
@@ -168,9 +177,10 @@ def test_a_lost_lock_ends_a_watch(platform: Platform) -> None:
     def guard() -> None:
         raise lost
 
-    work = DeployContext(platform, "backend", FACTS, 1.0, display.create_display, guard=guard)
+    context = release(platform)
+    context.journal.guard = guard
     with pytest.raises(OpsError, match="was lost"):
-        work.pause(0.0)
+        context.pause(0.0)
 
 
 def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
@@ -179,29 +189,23 @@ def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
     """
     place = lock.LockLocation.of(platform.cloud, platform.settings, "backend")
     assert place
-    done = release(platform)
+    context = release(platform)
     with lock.hold(place, lock.myself("deploy abc1234", "")) as ours:
         assert ours
 
         def guard() -> None:
-            if deploy.service_changed(done) and not ours.lost.is_set():
+            if deploy_run.service_changed(context) and not ours.lost.is_set():
                 assert lock.try_acquire(place, lock.myself("deploy of another", ""), expiry_s=-1)[0]
                 ours.write(released=False)  # the heartbeat's
-            deploy.replan_guard(done, ours)()
+            deploy.lock_guard(context, ours)()
 
-        done.journal.guard = guard
-        deploy.run(
-            done,
-            Plan((replace(GO_ON, undo="UpdateService back"), PlainStep("watch", "Watch"))),
-            ours.holder,
-        )
-    assert (
-        done.verdict is Verdict.FAILED
-        and "lock backend was lost" in done.why
-        and "deploy of another" in done.why
-    )
-    assert [entry.status for entry in done.journal.entries] == ["left"]
-    (left,) = done.journal.left
+        context.journal.guard = guard
+        step = replace(GO_ON, last_healthy=LastHealthy("backend:7"))
+        done = deploy_run.run(context, Plan((step, WATCH)), ours.holder)
+    assert done.verdict is Verdict.FAILED
+    assert "lock backend was lost" in done.ending.why and "deploy of another" in done.ending.why
+    assert [entry.status for entry in context.journal.entries] == ["left"]
+    (left,) = context.journal.left
     assert "lock backend was lost" in left and "deploy of another" in left
     (standing,) = lock_admin.lock_status(platform.cloud, platform.settings)
     assert standing.holder.reason == "deploy of another"
@@ -219,13 +223,13 @@ def test_ctrl_c_in_the_look_after_it_loses_no_record(
         gate.wait(20)
         return platform
 
-    done = release(platform)
-    done.health = BeforeAfter.begin(platform.settings, slow, "deploy of backend")
+    context = release(platform)
+    context.health = BeforeAfter.begin(platform.settings, slow, "deploy of backend")
     before = signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(Interrupted("SIGINT")))
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     try:
         with pytest.raises(KeyboardInterrupt):
-            deploy.run(done, Plan((GO_ON,)), lock.myself("deploy", ""))
+            deploy_run.run(context, Plan((GO_ON,)), lock.myself("deploy", ""))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
@@ -247,10 +251,9 @@ def test_a_deploy_that_finds_no_record_of_what_runs_writes_one(platform: Platfor
         ["sha256:1", "sha256:2", "sha256:1"],
     )
     for second, digests in enumerate(expected):
-        done = release(platform, image=replace(image, digest=digests[0]))
-        deploy.run(
-            done, Plan(()), replace(lock.myself("", ""), at=f"2026-01-01T00:00:0{second}+00:00")
-        )
+        context = release(platform, image=replace(image, digest=digests[0]))
+        me = replace(lock.myself("", ""), at=f"2026-01-01T00:00:0{second}+00:00")
+        deploy_run.run(context, Plan(()), me)
         assert [kept.digest for kept in records.read(platform, "backend")] == digests
 
 
@@ -263,7 +266,7 @@ def test_a_record_that_cannot_be_read_is_written_again(
     environment = platform.settings.environment.model_copy(update={"state": state})
     settings = platform.settings.model_copy(update={"environment": environment})
     elsewhere = Platform(settings, platform.cloud)
-    deploy.run(
+    deploy_run.run(
         release(elsewhere, image=Image("sha256:1", "abc1234", 1, None)),
         Plan(()),
         lock.myself("deploy", ""),
@@ -283,7 +286,8 @@ def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(
         platform.settings.model_copy(update={"environment": environment}), platform.cloud
     )
     with pytest.raises(Refused, match="without anybody to answer it"):
-        deploy.release(protected, "backend", DeployRequest(), display.create_display)
+        change = deploy.PlannedDeploy(protected, "backend", DeployRequest(), display.create_display)
+        change.confirm(yes=False)
     assert capsys.readouterr().err == ""
 
 
@@ -301,18 +305,19 @@ def test_a_rollback_that_was_sent_is_what_ecs_goes_on_with(
     platform: Platform, verdict: Verdict | None, says: str
 ) -> None:
     """Its watch ended early: the advice is about the rollback, not about the failed revision."""
-    done = release(platform)
-    done.verdict, done.context.rollback = Verdict.FAILED, Rollback("backend:7", "ecs-svc/2")
+    context = release(platform)
+    context.rollback = Rollback("backend:7", "ecs-svc/2")
     if verdict is not None:
-        done.context.rollback_result = WatchResult(verdict, "", (), "ecs-svc/2", 1.0, 1)
-    step = replace(GO_ON, undo="UpdateService back", values={"back": "x/backend:7"})
-    done.journal.entries.append(StepRecord(step, "left"))
-    deploy.report_not_undone(done)
+        context.rollback_result = WatchResult(verdict, "", (), "ecs-svc/2", 1.0, 1)
+    step = replace(GO_ON, last_healthy=LastHealthy("x/backend:7"))
+    context.journal.entries.append(StepRecord(step, "left"))
+    done = DeployResult(context, Ending(Verdict.FAILED), 1.0)
+    left_in_place = deploy_run.report_not_undone(done)
     assert (
-        done.left_in_place
+        left_in_place
         == f"the rollback to backend:7 (ecs-svc/2) {says}: inv backend.status shows it"
     )
-    assert done.as_document()["next"] == done.left_in_place
+    assert replace(done, left_in_place=left_in_place).document["next"] == left_in_place
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -329,8 +334,9 @@ def test_only_a_second_signal_stops_the_undo(
     monkeypatch.setattr(ui, "on_terminal", lambda: True)
     monkeypatch.setattr(ui, "countdown", lambda *_: True)
     monkeypatch.setattr(ui, at, interrupt)
-    work = release(platform).context
-    work.interactive, work.interrupted = True, lambda: interrupted
+    work = release(platform)
+    work.request = replace(work.request, yes=False)
+    work.journal.cause = Interrupted("SIGINT") if interrupted else None
     if interrupted and name != "SIGHUP":
         with pytest.raises(Interrupted):
             work.confirm_undo("backend:7")

@@ -24,6 +24,7 @@ from ops.core.config.settings import Service
 from ops.core.errors import Refused
 from ops.core.findings import Unknown
 from ops.deploy.rules.plan import plan_image, plan_release, undo_target, with_image
+from ops.deploy.rules.steps import BuildImage, PushImage
 from ops.preflight.facts import ReleaseFacts
 from ops.tools.facts import Checkout, Commit, LocalImage
 
@@ -200,7 +201,9 @@ def test_going_back_is_planned_only_where_it_is_wanted_and_possible() -> None:
     update = next(step for step in plan_release(FACTS, SERVICE).steps if step.verb == "update")
     assert update.undo and "backend:7" in update.undo
     kept = next(
-        step for step in plan_release(FACTS, SERVICE, rollback=False).steps if step.verb == "update"
+        step
+        for step in plan_release(FACTS, SERVICE, no_rollback=True).steps
+        if step.verb == "update"
     )
     assert kept.undo is None
 
@@ -248,8 +251,8 @@ def test_only_our_container_changes() -> None:
 
 def test_build_alone_and_push_alone() -> None:
     """`build` stops before the push."""
-    assert [step.verb for step in plan_image(FACTS, push=False).steps] == ["build"]
-    assert [step.verb for step in plan_image(FACTS, push=True).steps] == ["build", "push"]
+    assert [step.verb for step in plan_image(FACTS, SERVICE, push=False).steps] == ["build"]
+    assert [step.verb for step in plan_image(FACTS, SERVICE, push=True).steps] == ["build", "push"]
 
 
 def test_the_undo_says_that_an_inactive_revision_is_registered_again() -> None:
@@ -257,3 +260,19 @@ def test_the_undo_says_that_an_inactive_revision_is_registered_again() -> None:
     facts = replace(FACTS, revision=replace(REVISION, status="INACTIVE"))
     (undo,) = [step.undo for step in plan_release(facts, SERVICE).steps if step.verb == "update"]
     assert undo and "back to a copy of backend:7 (INACTIVE, so registered again)" in undo
+
+
+def test_steps_hold_all_that_their_handlers_need() -> None:
+    """The image's commit, platform and build arguments are decided by the plan."""
+    service = SERVICE.model_copy(update={"build_args": {"VERSION": "{tag}"}})
+    build, push = plan_image(FACTS, service, push=True).steps
+    assert build == BuildImage(
+        f"{URI}:abc1234",
+        COMMIT.commit,
+        "linux/amd64",
+        service.context,
+        service.dockerfile,
+        {"VERSION": "abc1234"},
+    )
+    assert push == PushImage(URI, "abc1234")
+    assert "VERSION" not in repr(build), "a build argument may be a secret"

@@ -9,7 +9,7 @@ import pytest
 
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.deploy import deploy
-from ops.deploy.result import DeployRequest
+from ops.deploy.context import DeployRequest
 from ops.ecs import display
 from ops.platform import Platform
 from ops.state import records
@@ -43,7 +43,7 @@ def applied(scene: Scene, **changes: Any) -> bool:
 def test_yes_does_not_answer_a_destroy(scene: Scene) -> None:
     """Each destroy needs its own address; the refusal names the option to add."""
     scene.planned(ROLE)
-    why = refused(scene, interactive=False)
+    why = refused(scene)
     assert why.what == "Terraform DESTROYS aws_iam_role.old"
     assert why.next == "add --allow-destroy aws_iam_role.old"
     why = refused(scene, allow_destroy=frozenset({"aws_*"}))
@@ -68,7 +68,7 @@ def test_yes_does_not_answer_a_destroy(scene: Scene) -> None:
 def test_what_no_answer_lets_a_deploy_do(scene: Scene, row: dict[str, Any], says: str) -> None:
     """With --yes and with each address allowed: refused, with the way by tf.plan and tf.apply."""
     scene.planned(row)
-    why = refused(scene, interactive=False, allow_destroy=EVERYTHING)
+    why = refused(scene, allow_destroy=EVERYTHING)
     assert why.what == "a deploy does not apply this plan" and why.why == says
     assert "inv tf.plan" in why.next and "inv tf.apply" in why.next
 
@@ -76,7 +76,7 @@ def test_what_no_answer_lets_a_deploy_do(scene: Scene, row: dict[str, Any], says
 def test_an_action_that_is_not_known_is_refused_by_name(scene: Scene) -> None:
     """A later Terraform may do what nobody here can judge."""
     scene.planned(ODD)
-    why = refused(scene, interactive=False, allow_destroy=EVERYTHING)
+    why = refused(scene, allow_destroy=EVERYTHING)
     assert why.why == "Terraform's action for aws_lb.main is `explode`, which is not known here"
 
 
@@ -84,7 +84,7 @@ def test_a_plan_without_the_task_definition_is_refused(scene: Scene) -> None:
     """A variable file that switches the platform off takes away what the deploy is about."""
     gone = resource("aws_ecs_task_definition.backend", ["delete"], {"family": FAMILY}, None)
     scene.planned(resource_changes=plan(gone)["resource_changes"])
-    why = refused(scene, interactive=False, allow_destroy=EVERYTHING | {gone["address"]})
+    why = refused(scene, allow_destroy=EVERYTHING | {gone["address"]})
     assert why.what == "the plan takes away what this deploy is about"
     assert "it leaves no task definition backend" in why.why
 
@@ -106,7 +106,7 @@ def test_what_a_plan_does_beyond_resources_is_asked_about(
 ) -> None:
     """A question like any other: refused without a terminal, answered by --yes."""
     scene.planned(**keys)
-    why = refused(scene, interactive=True)
+    why = refused(scene, yes=False)
     assert says in why.what and why.next == "add --yes to answer it"
     assert applied(scene)
 
@@ -117,8 +117,7 @@ def test_a_container_that_only_the_apply_will_tell(scene: Scene) -> None:
     del row["change"]["after"]["container_definitions"]
     scene.planned(resource_changes=[row])
     assert (
-        "makes a new revision of aws_ecs_task_definition.backend"
-        in refused(scene, interactive=True).what
+        "makes a new revision of aws_ecs_task_definition.backend" in refused(scene, yes=False).what
     )
     assert applied(scene)
 
@@ -130,7 +129,7 @@ def test_the_option_has_no_effect_without_terraform(moto_address: str, tmp_path:
     platform = Platform.of(ground.settings(services={FAMILY: service}, rollout="ecs"))
     request = DeployRequest(allow_destroy=frozenset({"aws_iam_role.old"}))
     with pytest.raises(ConfigError, match="--allow-destroy") as found:
-        deploy.release(platform, FAMILY, request, display.create_display)
+        deploy.PlannedDeploy(platform, FAMILY, request, display.create_display).confirm(yes=False)
     assert found.value.exit_code == 2 and "rollout: ecs" in found.value.why
 
 
@@ -179,12 +178,12 @@ def test_a_changed_variable_file_is_a_question_before_anything(scene: Scene) -> 
     with pytest.raises(
         Refused, match=r"terraform\.tfvars has changed since the last release \(backend abc1234"
     ):
-        scene.run(scene.release(interactive=True))
+        scene.run(scene.release(yes=False))
     assert len(scene.calls("plan")) == planned
     scene.run(scene.release())
     assert records.read(scene.platform, FAMILY)[0].terraform_inputs != then
     ignored(scene, "active = true\n")
-    scene.run(scene.release(interactive=True))  # as at the last success: no question
+    scene.run(scene.release(yes=False))  # as at the last success: no question
 
 
 def test_a_refused_plan_names_the_changed_variable_file(scene: Scene) -> None:
@@ -195,7 +194,7 @@ def test_a_refused_plan_names_the_changed_variable_file(scene: Scene) -> None:
     scene.planned(SERVICE_GONE)
     ignored(scene, "active = false\n")
     with pytest.raises(Refused) as found:
-        scene.run(scene.release(interactive=False))
+        scene.run(scene.release())
     assert found.value.what == "a deploy does not apply this plan"
     assert found.value.next.startswith(
         "terraform.tfvars has changed since the last release: correct it, then deploy"
@@ -223,5 +222,5 @@ def test_records_that_cannot_be_read_are_a_question(scene: Scene) -> None:
 
 def refuse_question(scene: Scene) -> str:
     with pytest.raises(Refused) as found:
-        scene.run(scene.release(interactive=True))
+        scene.run(scene.release(yes=False))
     return found.value.what

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ops.core.findings import Finding
-from ops.core.plan import PlainStep
-from ops.deploy.rules.terraform_plan import undo
-from ops.deploy.terraform_rollout import TerraformApply, TerraformRollout
+from ops.deploy.rules.steps import CheckTerraform, PlanTerraformRollout
+from ops.deploy.terraform_rollback import TerraformRollback
+from ops.deploy.terraform_rollout import TerraformRollout
 from ops.terraform import plan_files
 from tests.deploy.test_plan import URI
 from tests.terraform.fake_terraform import FAMILY, Scene, error
@@ -19,25 +19,26 @@ from tests.terraform.terraform_plans import resource
 
 PENDING = resource("aws_db_instance.main", ["update"], {"tier": "a"}, {"tier": "b"})
 OLD = f"{URI}:old"
+NEW = f"{URI}:abc1234"
 DENIED = error("reading RDS DB Instance", "AccessDenied")
 
 
-def rolled_out(scene: Scene) -> TerraformApply:
+def rolled_out(scene: Scene, **request: Any) -> TerraformRollback:
     """As after Terraform's apply: the service on a new revision, the one before INACTIVE."""
-    apply = TerraformApply(TerraformRollout(scene.release().context))
-    apply.rollout.check(PlainStep("tf-check", "Check"))
-    apply.rollout.make_plan(PlainStep("tf-plan", "Plan"))
-    assert apply.rollout.planned is not None
-    plan_files.discard(apply.rollout.planned.saved)  # as its apply does
+    rollback = TerraformRollback(TerraformRollout(scene.release(**request)))
+    rollback.rollout.check(CheckTerraform("image", NEW))
+    rollback.rollout.make_plan(PlanTerraformRollout(FAMILY, "image", NEW))
+    assert rollback.rollout.planned is not None
+    plan_files.discard(rollback.rollout.planned.saved)  # as its apply does
     client = scene.platform.cloud.client("ecs")
-    container = {"name": FAMILY, "image": f"{URI}:abc1234", "memory": 64}
+    container = {"name": FAMILY, "image": NEW, "memory": 64}
     new = client.register_task_definition(family=FAMILY, containerDefinitions=[container])
     client.update_service(
         cluster="main", service=FAMILY, taskDefinition=new["taskDefinition"]["taskDefinitionArn"]
     )
     client.deregister_task_definition(taskDefinition=scene.old)
-    apply.rollout.start_rollback()
-    return apply
+    rollback.rollout.start_rollback()
+    return rollback
 
 
 def running(scene: Scene) -> dict[str, Any]:
@@ -52,8 +53,8 @@ def running(scene: Scene) -> dict[str, Any]:
 
 def test_a_second_plan_of_this_service_alone_is_applied(scene: Scene) -> None:
     """One plan, by the addresses of the first one; nobody is asked."""
-    apply = rolled_out(scene)
-    planned = apply.plan_rollback(OLD)
+    rollback = rolled_out(scene)
+    planned = rollback.plan_rollback(OLD)
     assert planned is not None and [row.address for row in planned.changes] == [
         "aws_ecs_task_definition.backend"
     ]
@@ -85,9 +86,9 @@ def test_a_plan_that_would_change_more_is_not_applied(
     """A dependency with a pending change comes along with -target; a plan that fails is no way back
     either.
     """
-    apply = rolled_out(scene)
+    rollback = rolled_out(scene)
     prepare(scene)
-    assert apply.plan_rollback(OLD) is None
+    assert rollback.plan_rollback(OLD) is None
     assert says in capsys.readouterr().err and scene.calls("apply") == [] and scene.saved() == []
 
 
@@ -97,50 +98,40 @@ def test_the_content_of_the_last_healthy_revision_runs_again(
     """Registered again, since ECS takes no service to an INACTIVE revision; Terraform's state then
     differs, and that is reported.
     """
-    apply = rolled_out(scene)
+    rollback = rolled_out(scene)
     assert running(scene)["revision"] == 2
-    assert apply.rollback_by_ecs(scene.old) is not None
+    assert rollback.rollback_by_ecs(scene.old) is not None
     found = running(scene)
     assert found["revision"] == 3 and found["status"] == "ACTIVE"
     assert found["containerDefinitions"][0]["image"] == OLD
-    (finding,) = apply.rollout.context.findings
+    (finding,) = rollback.rollout.context.findings
     assert finding.cause == "terraform_state_differs" and finding.fix == (
         "inv tf.plan",
         "inv tf.apply",
     )
     assert "its state differs until the next apply" in capsys.readouterr().err
-    apply.rollback_by_ecs(scene.old)
+    rollback.rollback_by_ecs(scene.old)
     assert running(scene)["revision"] == 3, "the copy is used, not made again"
 
 
 def test_where_terraform_ignores_the_task_definition_it_is_not_asked(scene: Scene) -> None:
     """`ignore_changes`: a second plan would not move the service."""
-    apply = rolled_out(scene)
-    apply.rollout.context.findings.append(Finding("task_definition_ignored", "", "certain", ()))
+    rollback = rolled_out(scene)
+    rollback.rollout.context.findings.append(Finding("task_definition_ignored", "", "certain", ()))
     before = len(scene.calls("plan"))
-    assert apply.plan_rollback(OLD) is None and len(scene.calls("plan")) == before
+    assert rollback.plan_rollback(OLD) is None and len(scene.calls("plan")) == before
 
 
 def test_a_rollout_of_an_earlier_run_goes_back_by_ecs(scene: Scene) -> None:
     """Its plan is gone, and with it the addresses."""
-    apply = rolled_out(scene)
-    apply.rollout.planned = None
-    assert apply.plan_rollback(OLD) is None
+    rollback = rolled_out(scene)
+    rollback.rollout.planned = None
+    assert rollback.plan_rollback(OLD) is None
 
 
 def test_a_rollback_does_not_wait_for_terraform(scene: Scene) -> None:
     """However long --lock-wait is: half a minute for a state lock, three minutes for a plan."""
-    apply = rolled_out(scene)
-    apply.rollout.context.wait_s = 600.0
-    assert apply.rollout.lock_wait_s == 30.0
-    apply.rollout.rolling_back = False
-    assert apply.rollout.lock_wait_s == 600.0
-
-
-def test_the_plan_says_both_ways() -> None:
-    """`--plan` shows what an undo would be."""
-    said = (
-        undo(PlainStep("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"}))
-        or ""
-    )
-    assert "second Terraform plan" in said and "UpdateService to a copy of dev-backend:7" in said
+    rollback = rolled_out(scene, lock_wait_s=600.0)
+    assert rollback.rollout.lock_wait_s == 30.0
+    rollback.rollout.rolling_back = False
+    assert rollback.rollout.lock_wait_s == 600.0

@@ -58,7 +58,7 @@ def test_a_whole_platform_is_ready(folder: Path, endpoint: str, httpserver: HTTP
     report = preflight(made.settings(folder, endpoint, httpserver))
     assert (report.ready, report.exit_code, set(lines(report))) == (True, 0, set(NAMES))
     assert {item.name for item in lines(report).values() if item.status != "ok"} <= {"service"}
-    assert report.as_text().splitlines()[-1].startswith("ready: ")
+    assert report.text.splitlines()[-1].startswith("ready: ")
 
 
 def test_a_missing_service_refuses_by_its_name(
@@ -178,7 +178,7 @@ def test_what_a_task_definition_lacks_is_refused(
         logs.create_log_group(logGroupName="/ecs/backend")
     assert refusing(report) == ["secrets", "log-group"]
     assert "has no key password; it has username" in lines(report)["secrets"].detail
-    assert "hunter2" not in report.as_text()
+    assert "hunter2" not in report.text
 
 
 def test_shared_checks_are_shown_once(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
@@ -198,12 +198,10 @@ def test_shared_checks_are_shown_once(folder: Path, endpoint: str, httpserver: H
     }
     assert count == {"credentials": 1, "git-clean": 1, "service": 2, "tests": 2}
     headings = [
-        line
-        for line in report.as_text().splitlines()
-        if line.endswith(":") and not line.startswith(" ")
+        line for line in report.text.splitlines() if line.endswith(":") and not line.startswith(" ")
     ]
     assert headings == ["test:", "backend:", "frontend:"]
-    checks = json.loads(json.dumps(report.as_document()))["checks"]
+    checks = json.loads(json.dumps(report.document))["checks"]
     refused = {(check["service"], check["name"]) for check in checks if check["status"] == "refuse"}
     assert refused == {("frontend", "service"), ("frontend", "tests")}
     assert {frozenset(check) for check in checks} == {

@@ -138,10 +138,11 @@ def test_what_could_not_be_written_is_sent_when_releases_are_listed(
     assert platform.settings.environment.state
     assert "no such bucket" in records.send_pending(platform)
     comes_up(platform)
-    (row,) = records.releases(platform, "backend")
+    found = records.releases(platform, "backend")
+    (row,) = found.rows
     assert row.tag == "a" and row.recorded and row.in_ecr is None and pending(platform) == []
     assert "unknown: images" in capsys.readouterr().err
-    text = records.as_text((row,))
+    text = found.text
     assert (
         text.startswith("  when (UTC)")
         and "Say hello\\x1b[2J" in text
@@ -249,7 +250,7 @@ def test_a_wrong_clock_does_not_stay_the_last_release(platform: Platform) -> Non
     assert tags(platform) == ["broken", "right", "ahead"]
     last = records.last_success(platform, "backend")
     assert last and last.tag == "right"
-    listed = records.releases(platform, "backend")
+    listed = records.releases(platform, "backend").rows
     assert [row.tag for row in listed] == ["broken", "right", "ahead"]
     assert all(
         abs(datetime.fromisoformat(row.at) - datetime.now(UTC)) < timedelta(minutes=5)
@@ -272,7 +273,7 @@ def test_a_record_that_is_sent_late_is_no_newer_for_it(platform: Platform) -> No
     assert tags(platform) == ["meanwhile", "late"]
     last = records.last_success(platform, "backend")
     assert last and last.tag == "meanwhile"
-    (_, late) = records.releases(platform, "backend")
+    (_, late) = records.releases(platform, "backend").rows
     waited = datetime.now(UTC) - datetime.fromisoformat(late.at)
     assert timedelta(minutes=115) < waited < timedelta(minutes=125)
 

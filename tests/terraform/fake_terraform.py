@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ops.aws import ecs
 from ops.core.apply import Journal
-from ops.core.plan import PlainStep, Plan
-from ops.deploy import deploy
-from ops.deploy.context import DeployContext
+from ops.core.plan import Plan
+from ops.deploy.context import DeployContext, DeployRequest
 from ops.deploy.result import DeployResult
+from ops.deploy.rules.steps import (
+    ApplyTerraformRollout,
+    CheckTerraform,
+    LastHealthy,
+    PlanTerraformRollout,
+)
+from ops.deploy.run import run
 from ops.ecs import display
 from ops.platform import Platform
 from ops.state import lock
@@ -144,31 +149,28 @@ class Scene:
         ]
         return [words for words in asked if words[0] in verbs]
 
-    def release(self, **changes: Any) -> DeployResult:
-        """A deploy of abc1234 whose image is pushed already: Terraform's steps of it, up to the
-        watch.
-        """
+    def release(self, **request: Any) -> DeployContext:
+        """A deploy of abc1234 whose image is pushed already; nobody is asked unless `yes=False`."""
         state = ecs.service(self.platform.cloud, "main", FAMILY)
         found = ecs.task_definition(self.platform.cloud, self.old)
-        work = DeployContext(
+        return DeployContext(
             self.platform,
             FAMILY,
             replace(FACTS, state=state, revision=found),
-            30.0,
+            DeployRequest(**{"yes": True, **request}),
             display.create_display,
-            **changes,
+            Journal(lambda line: None),
         )
-        return DeployResult(work, Journal(lambda line: None), ())
 
-    def run(self, release: DeployResult) -> DeployResult:
-        back: Mapping[str, str] = {"back": self.old}
+    def run(self, release: DeployContext) -> DeployResult:
+        """Terraform's steps of the deploy, up to the watch."""
+        image = f"{URI}:abc1234"
         steps = (
-            PlainStep("tf-check", "Check"),
-            PlainStep("tf-plan", "Plan"),
-            PlainStep("tf-apply", "Apply", "A second plan", back),
+            CheckTerraform("image", image),
+            PlanTerraformRollout(FAMILY, "image", image),
+            ApplyTerraformRollout(image, LastHealthy(self.old), False, FAMILY),
         )
-        deploy.run(release, Plan(steps), lock.myself("deploy abc1234", "abc1234"))
-        return release
+        return run(release, Plan(steps), lock.myself("deploy abc1234", "abc1234"))
 
     def saved(self) -> list[Path]:
         """Plans that lie about; each may hold secrets."""

@@ -8,7 +8,7 @@ import pytest
 
 from ops.core.errors import Refused, TimedOut
 from ops.core.findings import Verdict
-from ops.deploy.result import DeployResult
+from ops.deploy.context import DeployContext
 from ops.state import records
 from ops.terraform.errors import LockHeld
 from tests.terraform.fake_terraform import Scene, done, error
@@ -32,7 +32,7 @@ UNSAVED = error(
 )
 
 
-def statuses(release: DeployResult) -> list[tuple[str, str]]:
+def statuses(release: DeployContext) -> list[tuple[str, str]]:
     return [(entry.step.verb, entry.status) for entry in release.journal.entries]
 
 
@@ -46,11 +46,13 @@ def test_a_login_that_expires_in_mid_apply(
     ended = scene.run(scene.release())
     assert ended.verdict is Verdict.FAILED
     assert (
-        "the login has expired" in ended.why
-        and "what was applied before is in the state" in ended.why
+        "the login has expired" in ended.ending.why
+        and "what was applied before is in the state" in ended.ending.why
     )
     assert ended.next == "renew the AWS credentials, then run it again"
-    assert statuses(ended)[-1] == ("tf-apply", "undone") and ended.journal.left == []
+    assert (
+        statuses(ended.context)[-1] == ("tf-apply", "undone") and ended.context.journal.left == []
+    )
     said = capsys.readouterr().err
     assert "no rollback by Terraform: terraform apply: the login has expired" in said
     assert "nothing to take back: the service had not been changed" in said
@@ -64,7 +66,7 @@ def test_a_state_that_could_not_be_written(scene: Scene) -> None:
     """
     scene.script(apply=[[MADE, UNSAVED], [UNSAVED]])
     ended = scene.run(scene.release())
-    assert ended.verdict is Verdict.FAILED and "errored.tfstate" in ended.why
+    assert ended.verdict is Verdict.FAILED and "errored.tfstate" in ended.ending.why
     assert ended.next.endswith("state push errored.tfstate")
 
 
@@ -76,7 +78,7 @@ def test_a_state_that_is_locked_at_the_apply(scene: Scene, wait_s: float, asked:
     nothing was changed, nothing is taken back.
     """
     scene.script(apply=[[LOCKED], [LOCKED]])
-    release = scene.release(wait_s=wait_s)
+    release = scene.release(lock_wait_s=wait_s)
     with pytest.raises(LockHeld) as refused:
         scene.run(release)
     assert refused.value.exit_code == 3 and "ana@laptop" in refused.value.why
@@ -109,7 +111,7 @@ def test_a_plan_is_tried_again_and_an_apply_is_not(
     """
     scene.script(plan=[[DROPPED]], apply=[[MADE, DROPPED]])
     ended = scene.run(scene.release())
-    assert ended.verdict is Verdict.FAILED and "connection reset by peer" in ended.why
+    assert ended.verdict is Verdict.FAILED and "connection reset by peer" in ended.ending.why
     assert (
         "  terraform plan: connection reset by peer: retrying in 5 s"
         in capsys.readouterr().err.splitlines()
@@ -129,15 +131,15 @@ def test_a_timeout_bounds_terraform_but_not_the_way_back(scene: Scene) -> None:
     its four seconds; exit 6.
     """
     scene.script(apply=[["hang", MADE], [4, MADE]])
-    ended = scene.run(scene.release(requested_timeout_s=3.0))
-    assert ended.verdict is Verdict.TIMED_OUT and "took longer than 3 s" in ended.why
+    ended = scene.run(scene.release(timeout_s=3.0))
+    assert ended.verdict is Verdict.TIMED_OUT and "took longer than 3 s" in ended.ending.why
     assert ended.next == "inv tf.locks; more time: a longer --timeout"
-    assert statuses(ended)[-1] == ("tf-apply", "undone") and len(scene.calls("apply")) == 2
+    assert statuses(ended.context)[-1] == ("tf-apply", "undone") and len(scene.calls("apply")) == 2
 
 
 def test_a_timeout_before_anything_was_changed(scene: Scene) -> None:
     """The plan takes too long: nothing to take back, exit 6."""
     scene.script(plan=[["hang", DROPPED]])
     with pytest.raises(TimedOut, match="took longer than 3 s"):
-        scene.run(scene.release(requested_timeout_s=3.0))
+        scene.run(scene.release(timeout_s=3.0))
     assert scene.calls("apply") == []

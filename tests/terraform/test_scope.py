@@ -6,8 +6,19 @@ from typing import Any
 
 import pytest
 
+from ops.aws.facts import TaskDefinition
 from ops.core.config.settings import Service
-from ops.core.plan import PlainStep, Plan
+from ops.core.plan import Plan
+from ops.deploy.rules.steps import (
+    ContinueRollout,
+    LastHealthy,
+    PlanTerraformRollout,
+    PushImage,
+    RegisterTaskDefinition,
+    UpdateService,
+    VerifyRelease,
+    WatchDeployment,
+)
 from ops.deploy.rules.terraform_plan import by_terraform
 from ops.terraform.rules.plan_diff import changes
 from ops.terraform.rules.scope import (
@@ -230,33 +241,42 @@ def test_the_deploys_plan_with_terraform_in_the_place_of_ecs() -> None:
     """Terraform is checked before anything is built; register and update become a saved plan and
     its apply; the undo is a second plan.
     """
-    update = PlainStep("update", "Update", "UpdateService back", {"back": "arn:x/dev-backend:7"})
+    configured = Service(ecs_service="s", container="c", repository="r", image_variable="image")
+    revision = TaskDefinition("arn:x/dev-backend:7", "ACTIVE", "amd64", {})
     steps = (
-        PlainStep("build", "B"),
-        PlainStep("register", "R"),
-        update,
-        PlainStep("watch", "W"),
-        PlainStep("prove", "P"),
+        PushImage("r", "abc1234"),
+        RegisterTaskDefinition(revision, "c", "r:abc1234"),
+        UpdateService("r:abc1234", LastHealthy("arn:x/dev-backend:7"), False, "s", 2),
+        WatchDeployment("s", False),
+        VerifyRelease("backend", None, 1),
     )
-    made = by_terraform(
-        Plan(steps), Service(ecs_service="s", container="c", repository="r", image_variable="image")
-    )
+    made = by_terraform(Plan(steps), configured)
     assert [step.verb for step in made.steps] == [
         "tf-check",
-        "build",
+        "push",
         "tf-plan",
         "tf-apply",
         "watch",
         "prove",
     ]
-    apply = made.steps[3]
-    assert isinstance(apply, PlainStep)
-    undo = apply.undo or ""
-    assert "second Terraform plan" in undo and "dev-backend:7" in undo
-    assert apply.values["back"] == "arn:x/dev-backend:7"
+    assert made.steps[2] == PlanTerraformRollout("s", "image", "r:abc1234")
+    undo = made.steps[3].undo or ""
+    assert "second Terraform plan" in undo and "UpdateService to a copy of dev-backend:7" in undo
+
+
+def test_a_rollout_under_way_is_taken_over_with_terraforms_undo() -> None:
+    """Terraform is checked, since the undo may need it; nothing is planned or applied."""
+    back = LastHealthy("arn:x/dev-backend:7")
+    plan = Plan(
+        (ContinueRollout("r:abc1234", back, False, "ecs-svc/1"), WatchDeployment("s", False))
+    )
+    made = by_terraform(plan, Service(ecs_service="s", container="c", repository="r"))
+    assert [step.verb for step in made.steps] == ["tf-check", "tf-apply", "watch"]
+    assert "ecs-svc/1" in str(made.steps[1])
+    assert "second Terraform plan" in (made.steps[1].undo or "")
 
 
 def test_a_release_that_needs_no_rollout_needs_no_terraform() -> None:
     """Where the service runs the image already, there is nothing to plan."""
-    only = Plan((PlainStep("prove", "P"),))
+    only = Plan((VerifyRelease("backend", "sha256:1", 1),))
     assert by_terraform(only, Service(ecs_service="s", container="c", repository="r")) == only

@@ -14,9 +14,22 @@ from ops.aws.facts import Deployment, Image, Repository, ServiceState, TaskDefin
 from ops.cdn.facts import Distribution
 from ops.core.errors import Refused
 from ops.core.findings import Unknown
-from ops.core.plan import PlainStep, Plan
+from ops.core.plan import Plan, Step
+from ops.deploy.rules.steps import (
+    BuildImage,
+    ContinueRollout,
+    InvalidatePages,
+    LastHealthy,
+    PushImage,
+    RegisterTaskDefinition,
+    Rollout,
+    TagLatest,
+    UpdateService,
+    VerifyRelease,
+    WatchDeployment,
+)
 from ops.preflight.facts import ReleaseFacts
-from ops.tools.facts import LocalImage
+from ops.tools.facts import Commit, LocalImage
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -25,7 +38,7 @@ _UNDER_WAY = "IN_PROGRESS"
 T = TypeVar("T")
 
 
-def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True) -> Plan:
+def plan_release(facts: ReleaseFacts, service: Service, *, no_rollback: bool = False) -> Plan:
     """Every step of a deploy.
 
     Raises Refused if a required fact is missing or could not be read.
@@ -33,33 +46,38 @@ def plan_release(facts: ReleaseFacts, service: Service, *, rollback: bool = True
     repository, state = _require(facts.repository, "repository"), _require(facts.state, "service")
     revision = _require(facts.revision, "task definition")
     image = f"{repository.uri}:{facts.tag}"
-    made, already = _image_steps(facts, repository, image)
-    rolled, running = _rollout_steps(facts, service, state, revision, image, rollback=rollback)
-    digest = facts.image.digest if isinstance(facts.image, Image) else "the digest that was pushed"
-    prove = PlainStep(
-        "prove",
-        f"Prove it: every running task has {digest}, and the {len(service.endpoints)} "
-        f"endpoints answer as they should",
+    image_steps, already = _image_steps(facts, service, repository)
+    rollout, running = _rollout_steps(
+        facts, service, state, revision, image, no_rollback=no_rollback
     )
-    before = tuple(step for step in made if step.verb != "latest")
+    digest = facts.image.digest if isinstance(facts.image, Image) else None
+    before = tuple(step for step in image_steps if not isinstance(step, TagLatest))
     last = tuple(
-        step for step in made if step.verb == "latest"
+        step for step in image_steps if isinstance(step, TagLatest)
     )  # the tag that others may use moves only after verification
-    if rollback and any(step.verb == "update" and not step.undo for step in rolled):
+    if any(
+        isinstance(step, Rollout) and not step.last_healthy and not no_rollback for step in rollout
+    ):
         running = (
             *running,
             f"no revision of {state.name} has been seen healthy: a failure could not be taken back",
         )
     return Plan(
-        (*before, *rolled, *_cache_steps(facts, service, state), prove, *last), (*already, *running)
+        (
+            *before,
+            *rollout,
+            *_cache_steps(facts, service, state),
+            VerifyRelease(facts.service, digest, len(service.endpoints)),
+            *last,
+        ),
+        (*already, *running),
     )
 
 
-def plan_image(facts: ReleaseFacts, *, push: bool) -> Plan:
+def plan_image(facts: ReleaseFacts, service: Service, *, push: bool) -> Plan:
     """The steps that make the image: `build` alone, or `build` and `push`."""
-    repository = _require(facts.repository, "repository")
-    steps, already = _image_steps(facts, repository, f"{repository.uri}:{facts.tag}")
-    return Plan(tuple(step for step in steps if push or step.verb == "build"), already)
+    steps, already = _image_steps(facts, service, _require(facts.repository, "repository"))
+    return Plan(tuple(step for step in steps if push or isinstance(step, BuildImage)), already)
 
 
 def _require(value: T | Unknown | None, what: str) -> T:
@@ -73,9 +91,10 @@ def _require(value: T | Unknown | None, what: str) -> T:
 
 
 def _image_steps(
-    facts: ReleaseFacts, repository: Repository, image: str
-) -> tuple[tuple[PlainStep, ...], tuple[str, ...]]:
+    facts: ReleaseFacts, service: Service, repository: Repository
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Build, push and `latest`, unless ECR or the engine already has the image."""
+    image = f"{repository.uri}:{facts.tag}"
     if isinstance(facts.image, Image):
         return (), (f"{image} is in ECR already ({facts.image.digest}): nothing to build or push",)
     if facts.requested_tag:
@@ -83,22 +102,30 @@ def _image_steps(
         raise Refused(
             f"image {image}", why, f"inv {facts.service}.deploy, or name a tag that exists"
         )
-    checkout = _require(facts.checkout, "checkout")
-    revision = facts.revision if isinstance(facts.revision, TaskDefinition) else None
-    platform = f"linux/{revision.architecture if revision else 'amd64'}"
-    steps, already = [], []
-    if _built_from(facts.local_image, checkout.commit.full):
+    commit = _require(facts.checkout, "checkout").commit
+    steps: list[Step] = []
+    already = []
+    if _built_from(facts.local_image, commit.full):
         already.append(f"{image} has been built from this commit already")
     else:
-        says = (
-            f"Build {image} from commit {checkout.commit.short} “{checkout.commit.subject}” "
-            f"for {platform}"
-        )
-        steps.append(PlainStep("build", says, None, {"platform": platform}))
-    steps.append(PlainStep("push", f"Push {image} to ECR"))
+        steps.append(_build_step(facts, service, commit, image))
+    steps.append(PushImage(repository.uri, commit.short))
     if not repository.immutable:
-        steps.append(PlainStep("latest", f"Move {repository.uri}:latest to it"))
+        steps.append(TagLatest(repository.uri, commit.short))
     return tuple(steps), tuple(already)
+
+
+def _build_step(facts: ReleaseFacts, service: Service, commit: Commit, image: str) -> BuildImage:
+    """The build, for the architecture of the running revision."""
+    revision = facts.revision if isinstance(facts.revision, TaskDefinition) else None
+    return BuildImage(
+        image,
+        commit,
+        platform=f"linux/{revision.architecture if revision else 'amd64'}",
+        context=service.context,
+        dockerfile=service.dockerfile,
+        build_args=service.filled_build_args(commit.short, commit.full),
+    )
 
 
 def _built_from(local: LocalImage | Unknown | None, commit: str) -> bool:
@@ -112,60 +139,33 @@ def _rollout_steps(
     revision: TaskDefinition,
     image: str,
     *,
-    rollback: bool,
-) -> tuple[tuple[PlainStep, ...], tuple[str, ...]]:
+    no_rollback: bool,
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Register, update and watch, unless the service runs `image` already (`rollout: ecs`)."""
     primary = state.primary
-    back = undo_target(facts)
-    inactive = revision.arn == back and revision.status == "INACTIVE"
-    undo = _undo_sentence(back, rollback, service, inactive=inactive)
-    watch = PlainStep(
-        "watch",
-        f"Watch our deployment until every task of {state.name} is new and healthy, or say why not",
-    )
+    back = _last_healthy(facts, revision, cached=bool(service.invalidate))
+    watch = WatchDeployment(state.name, no_rollback)
     if primary and _runs(facts, revision, service.container, image):
         if primary.rollout_state == _UNDER_WAY:
-            said = f"{state.name} is rolling {revision.label} out already ({primary.id})"
-            attach = PlainStep(
-                "update",
-                f"Go on with the roll-out under way: {primary.id}",
-                undo,
-                {"deployment": primary.id, "back": back},
-            )
-            return (attach, watch), (said,)
+            already = f"{state.name} is rolling {revision.label} out already ({primary.id})"
+            return (ContinueRollout(image, back, no_rollback, primary.id), watch), (already,)
         if _settled(state, primary):
             return (), (f"{state.name} runs {image} already, as {revision.label}",)
-    family = revision.label.rsplit(":", 1)[0]
-    return (
-        PlainStep(
-            "register",
-            f"Register a new revision of {family} from {revision.label}, only container "
-            f"{service.container}'s image changed",
-        ),
-        PlainStep(
-            "update",
-            f"Update service {state.name} to it ({state.desired} tasks)",
-            undo,
-            {"back": back},
-        ),
-        watch,
-    ), ()
+    register = RegisterTaskDefinition(revision, service.container, image)
+    update = UpdateService(image, back, no_rollback, state.name, state.desired)
+    return (register, update, watch), ()
 
 
-def _undo_sentence(
-    back: str | None, rollback: bool, service: Service, *, inactive: bool = False
-) -> str | None:
-    if not rollback or not back:
+def _last_healthy(
+    facts: ReleaseFacts, revision: TaskDefinition, *, cached: bool
+) -> LastHealthy | None:
+    arn = undo_target(facts)
+    if arn is None:
         return None
-    cache = "; then invalidate the CDN's cache again" if service.invalidate else ""
-    label = back.rsplit("/", 1)[-1]
-    to = f"a copy of {label} (INACTIVE, so registered again)" if inactive else label
-    return f"UpdateService back to {to}, the last revision seen healthy, and watch that too{cache}"
+    return LastHealthy(arn, revision.arn == arn and revision.status == "INACTIVE", cached)
 
 
-def _cache_steps(
-    facts: ReleaseFacts, service: Service, state: ServiceState
-) -> tuple[PlainStep, ...]:
+def _cache_steps(facts: ReleaseFacts, service: Service, state: ServiceState) -> tuple[Step, ...]:
     """The step that invalidates the CDN's cache (runbook 3, step 5).
 
     It is also planned without a rollout, which completes a run that was killed just before it.
@@ -174,18 +174,8 @@ def _cache_steps(
     if not service.invalidate or facts.distribution is None:
         return ()
     distribution: Distribution = _require(facts.distribution, "CloudFront distribution")
-    says = (
-        f"Invalidate {', '.join(service.invalidate)} at CloudFront distribution "
-        f"{distribution}, once a deployment, and wait for it"
-    )
-    return (
-        PlainStep(
-            "invalidate",
-            says,
-            None,
-            {"deployment": state.primary.id if state.primary else state.name},
-        ),
-    )
+    running = state.primary.id if state.primary else state.name
+    return (InvalidatePages(distribution, tuple(service.invalidate), running),)
 
 
 def _runs(facts: ReleaseFacts, revision: TaskDefinition, container: str, image: str) -> bool:

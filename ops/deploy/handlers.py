@@ -1,0 +1,169 @@
+"""The handlers of a deploy's steps; `ops.deploy.rules.plan` decides which are needed.
+
+The rollout itself, with its undo, is `ecs_rollout` or `terraform_rollout`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.aws import ecr
+from ops.aws.facts import ServiceState
+from ops.core import ui
+from ops.core.apply import StepHandlers
+from ops.core.errors import OpsError, Unreachable
+from ops.core.findings import Evidence, Finding, Unknown, Verdict
+from ops.deploy import invalidate, verify
+from ops.deploy.context import DeployContext, RolloutFailed
+from ops.deploy.ecs_rollout import EcsRollout
+from ops.deploy.rules.steps import (
+    BuildImage,
+    InvalidatePages,
+    PushImage,
+    TagLatest,
+    VerifyRelease,
+    WatchDeployment,
+)
+from ops.tools import docker, git
+
+
+def step_handlers(context: DeployContext) -> StepHandlers:
+    """The handler of each step, for `ops.core.apply.apply`."""
+    handlers, release = StepHandlers(), _ReleaseSteps(context)
+    handlers.add(BuildImage, release.build)
+    handlers.add(PushImage, release.push)
+    handlers.add(TagLatest, release.tag_latest)
+    handlers.add(WatchDeployment, release.watch)
+    handlers.add(InvalidatePages, release.invalidate)
+    handlers.add(VerifyRelease, release.verify)
+    EcsRollout(context).add_to(handlers)
+    if context.platform.settings.environment.rollout == "terraform":
+        from ops.deploy import terraform_rollback  # not needed by `rollout: ecs`
+
+        terraform_rollback.add_handlers(handlers, context)
+    return handlers
+
+
+@dataclass(frozen=True)
+class _ReleaseSteps:
+    """The steps that are the same for each kind of rollout."""
+
+    context: DeployContext
+
+    def build(self, step: BuildImage) -> None:
+        """Build the image from the commit itself.
+
+        `git archive` leaves uncommitted files out (runbook 2, step 1).
+        """
+        labels = {
+            "org.opencontainers.image.revision": step.commit.full,
+            "org.opencontainers.image.source": step.commit.source,
+            "org.opencontainers.image.created": step.commit.at,
+        }
+        platform = self.context.platform
+        with tempfile.TemporaryDirectory(prefix="inv-build-") as folder:
+            git.archive(platform.settings.source, step.commit.full, step.context, Path(folder))
+            docker.build(
+                platform.engine,
+                Path(folder),
+                dockerfile=step.dockerfile,
+                name=step.image,
+                labels=labels,
+                build_args=step.build_args,
+                platform=step.platform,
+                progress=_progress,
+            )
+
+    def push(self, step: PushImage) -> None:
+        """Push the image to ECR.
+
+        The token comes from the API and goes into the request's header, never into argv or a file
+        (runbook 2, steps 3 and 4).
+        """
+        self.context.digest = self._push(step.repository, step.tag)
+        ui.progress(f"  {step.repository}:{step.tag} is {self.context.digest}")
+
+    def _push(self, repository: str, tag: str) -> str:
+        platform = self.context.platform
+        return docker.push(platform.engine, repository, tag, ecr.token(platform.cloud), _progress)
+
+    def tag_latest(self, step: TagLatest) -> None:
+        """Move the tag `latest` (runbook 2).
+
+        Only if the repository's tags are mutable; a failure does not fail the deploy.
+        """
+        image = f"{step.repository}:{step.tag}"
+        try:
+            docker.tag(self.context.platform.engine, image, step.repository, "latest")
+            self._push(step.repository, "latest")
+        except OpsError as error:
+            evidence = (Evidence(error.what, error.why),)
+            summary = "the tag latest could not be moved to it"
+            finding = Finding("latest_not_moved", summary, "certain", evidence)
+            self.context.findings.append(finding)
+            ui.progress(f"  latest was not moved: {error.why}")
+
+    def watch(self, step: WatchDeployment) -> None:
+        """Watch the deployment; raise RolloutFailed unless it succeeds."""
+        context = self.context
+        if context.deployment is None:
+            raise Unreachable(
+                "no deployment to watch", "the step before named none", f"inv {context.name}.status"
+            )
+        result = context.watch_result = context.watch(
+            context.deployment,
+            context.timeout_s,
+            leave_to_circuit_breaker=step.no_rollback,
+            timeout_includes_bake=context.request.timeout_s is not None,
+        )
+        context.findings.extend(result.findings)
+        if result.verdict is Verdict.ROLLED_BACK:
+            # by ECS itself, after new tasks may have served pages
+            invalidate.invalidate_for(context, context.deployment)
+        if result.verdict is not Verdict.SUCCEEDED:
+            raise RolloutFailed(result.verdict, result.why)
+
+    def invalidate(self, step: InvalidatePages) -> None:
+        """Invalidate the cache; a failure causes no undo, and decides the verdict at the end."""
+        context = self.context
+        context.invalidation_error = invalidate.invalidate(
+            context, step.distribution, step.paths, context.deployment or step.running
+        )
+
+    def verify(self, step: VerifyRelease) -> None:
+        """Verify the running images and the endpoints; raise RolloutFailed if unhealthy."""
+        context = self.context
+        checked = verify.verify_images(
+            context.platform, step.service, step.digest or context.digest
+        )
+        if isinstance(checked.wrong, Unknown):
+            context.verification_problem = verify.unverified_finding(checked.wrong, step.service)
+            context.findings.append(context.verification_problem)
+        elif (
+            isinstance(checked.state, ServiceState)
+            and checked.scaled_to_zero
+            and _ran_before(context)
+        ):
+            finding = verify.scaled_to_zero_finding(checked.state, step.service)
+            context.scaled_to_zero = finding
+            context.findings.append(finding)
+            return  # no task runs, so the endpoints show nothing about the release
+        tag = (
+            context.facts.tag if invalidate.cache_is_current(context) else None
+        )  # stale pages are expected then, and no reason to roll back
+        context.answers_after, broken = verify.verify_endpoints(
+            context.platform, step.service, context.facts.answers, tag
+        )
+        if broken:
+            context.findings.append(broken)
+            raise RolloutFailed(Verdict.FAILED, broken.summary)
+
+
+def _progress(line: str) -> None:
+    ui.progress(f"  {line}")
+
+
+def _ran_before(context: DeployContext) -> bool:
+    return isinstance(context.facts.state, ServiceState) and context.facts.state.desired > 0
