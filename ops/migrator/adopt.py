@@ -1,8 +1,8 @@
-"""Taking over a database that another tool made: its revision is recorded, its schema is not
-touched.
+"""Adopt a database that another tool created: record its revision, leave its schema alone.
 
-Under the lock of a run, and only while the schema is still the one that was compared. What a legacy
-`migration_history` tells goes into the audit, a step each; the table stays as it was."""
+It runs under the lock of a run, and only if the schema is still the one that was compared. The rows
+of a legacy `migration_history` are copied into the audit, one step each; the table stays unchanged.
+"""
 
 from __future__ import annotations
 
@@ -48,59 +48,60 @@ def adopt(
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> MigrationOutcome:
-    """Record `revision` for a database whose schema has this `digest` (`catalog.digest`). Raises
-    MigrateError.
+    """Record `revision` for a database whose schema has this `digest` (`catalog.digest`).
 
-    Refused where a revision is recorded already, and where the schema is not the one that was
-    looked at."""
+    Raises MigrateError: refused if a revision is already recorded, or if the schema has changed
+    since it was compared.
+    """
     scripts = Scripts(target.folder, target.hide)
     goal = scripts.known(revision)
-    with lock.hold_lock(target, limits, who, say, sleep) as keeper:
-        _check_adoptable(keeper, target, digest)
-        audit.prepare(keeper, target)
-        preconditions.mark_lost_runs(keeper, limits, say, sleep)
-        audit.record_start(keeper, who, None)
+    with lock.hold_lock(target, limits, who, say, sleep) as lock_connection:
+        _check_adoptable(lock_connection, target, digest)
+        audit.prepare(lock_connection, target)
+        preconditions.mark_lost_runs(lock_connection, limits, say, sleep)
+        audit.record_start(lock_connection, who, None)
         try:
-            with keeper.transaction():
-                keeper.execute(_CREATE_VERSION_TABLE)
-                keeper.execute("INSERT INTO alembic_version (version_num) VALUES (%s)", [goal])
+            with lock_connection.transaction():
+                lock_connection.execute(_CREATE_VERSION_TABLE)
+                lock_connection.execute(
+                    "INSERT INTO alembic_version (version_num) VALUES (%s)", [goal]
+                )
                 for each, file in scripts.applied((goal,)).items():
-                    keeper.execute(audit.UPSERT_CHECKSUM, (each, checksums.checksum(file)))
-                for name, at, row in _legacy_rows(keeper):
-                    keeper.execute(
+                    lock_connection.execute(audit.UPSERT_CHECKSUM, (each, checksums.checksum(file)))
+                for name, at, row in _legacy_rows(lock_connection):
+                    lock_connection.execute(
                         _INSERT_LEGACY_STEP, (who.run, target.clean(name), at, target.clean(row))
                     )
         except psycopg.Error as error:
-            audit.record_end(keeper, who.run, "failed", None, target.clean(error))
+            audit.record_end(lock_connection, who.run, "failed", None, target.clean(error))
             raise MigrateError(
                 "failed",
                 f"adoption of {target.where}",
                 target.clean(error),
-                "nothing of it stays; correct it",
+                "nothing of it remains; correct it",
             ) from None
-        audit.record_end(keeper, who.run, "done", goal)
+        audit.record_end(lock_connection, who.run, "done", goal)
     return MigrationOutcome(None, goal, (), who.run)
 
 
-def _check_adoptable(keeper: psycopg.Connection[Any], target: TargetDatabase, digest: str) -> None:
-    if heads := heads_of(keeper):
+def _check_adoptable(
+    lock_connection: psycopg.Connection[Any], target: TargetDatabase, digest: str
+) -> None:
+    """Raise MigrateError (refused) for a recorded revision or a changed schema."""
+    if heads := heads_of(lock_connection):
         raise MigrateError(
             "refused",
             f"{target.where} is at {','.join(heads)}",
             "a revision is recorded already",
             "see: inv db.current",
         )
-    if catalog.digest(catalog.read(keeper)) != digest:
-        why = "its schema is not the one that was compared: somebody has changed it since"
-        raise MigrateError(
-            "refused", f"adoption of {target.where}", why, "run it again: it looks anew"
-        )
+    if catalog.digest(catalog.read(lock_connection)) != digest:
+        why = "its schema is not the one that was compared: it was changed since"
+        raise MigrateError("refused", f"adoption of {target.where}", why, "run it again")
 
 
 def _legacy_rows(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, datetime | None, str]]:
-    """Each row of a legacy history: what it calls the migration, when that ran, and the whole row
-    as JSON.
-    """
+    """Yield (migration name, time it ran, row as JSON) for each row of the legacy history."""
     found = connection.execute(_FIND_LEGACY_SCHEMA, [_LEGACY_TABLE]).fetchone()
     if found is None:
         return
@@ -119,9 +120,7 @@ def _legacy_rows(connection: psycopg.Connection[Any]) -> Iterator[tuple[str, dat
 
 
 def _parse_time(value: object) -> datetime | None:
-    """A time as the row has it (without a zone: UTC is what such tables mean); None for what is no
-    time.
-    """
+    """Parse a timestamp; without a time zone it is UTC. None if it can't be parsed."""
     if not isinstance(value, str):
         return None
     try:

@@ -1,10 +1,10 @@
-"""What was done to this database: every run and every revision of it, the failed, interrupted and
-killed ones too.
+"""The audit: every run and every revision, including failed, interrupted and killed ones.
 
-It lies in a schema of its own, so that a dump of the application's schema does not show it. A
-revision's row and its checksum are written in the revision's own transaction: they are there
-exactly when it is. A failure's row is written by the session that holds the lock. A run that is
-still "running" when another one gets the lock was killed: it is put down as `lost`."""
+It has a schema of its own, so that a dump of the application's schema leaves it out. A revision's
+row and its checksum are written in the revision's own transaction, so they exist exactly if the
+revision was applied. A failure's row is written by the session that holds the lock. A run that is
+still "running" when another run gets the lock was killed: it is recorded as `lost`.
+"""
 
 from __future__ import annotations
 
@@ -71,17 +71,15 @@ def exists(connection: psycopg.Connection[Any]) -> bool:
     return bool(row and row[0])
 
 
-def prepare(keeper: psycopg.Connection[Any], target: TargetDatabase) -> None:
-    """Make the audit's schema where it is missing. Raises MigrateError where the user may not."""
-    if exists(keeper):
+def prepare(lock_connection: psycopg.Connection[Any], target: TargetDatabase) -> None:
+    """Create the audit's schema if it does not exist. Raises MigrateError without the privilege."""
+    if exists(lock_connection):
         return
     try:
-        with keeper.transaction():
-            keeper.execute(_CREATE_TABLES)
+        with lock_connection.transaction():
+            lock_connection.execute(_CREATE_TABLES)
     except errors.InsufficientPrivilege as error:
-        why = (
-            f"its user may not make the schema {SCHEMA}: {target.clean(error.diag.message_primary)}"
-        )
+        why = f"its user may not create the schema {SCHEMA}: {target.clean(error.diag.message_primary)}"
         raise MigrateError(
             "refused",
             target.where,
@@ -90,35 +88,35 @@ def prepare(keeper: psycopg.Connection[Any], target: TargetDatabase) -> None:
         ) from None
 
 
-def lost_runs(keeper: psycopg.Connection[Any]) -> list[tuple[str, str]]:
-    """Runs that were killed: id, and who ran it from where. Only the holder of the lock may ask."""
+def lost_runs(lock_connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
+    """(run id, user@host) of each killed run. Only valid while holding the lock."""
     statement = f"SELECT id, by || '@' || host FROM {SCHEMA}.runs WHERE result = 'running'"  # noqa: S608
-    return keeper.execute(statement).fetchall()
+    return lock_connection.execute(statement).fetchall()
 
 
-def record_start(keeper: psycopg.Connection[Any], who: RunIdentity, before: str | None) -> None:
+def record_start(
+    lock_connection: psycopg.Connection[Any], who: RunIdentity, before: str | None
+) -> None:
     statement = (
         f"INSERT INTO {SCHEMA}.runs (id, verb, by, host, from_revision) VALUES (%s, %s, "  # noqa: S608
         f"%s, %s, %s)"
     )
-    keeper.execute(statement, (who.run, who.verb, who.by, who.host, before))
+    lock_connection.execute(statement, (who.run, who.verb, who.by, who.host, before))
 
 
-def describe_run(keeper: psycopg.Connection[Any], run: str) -> str | None:
-    """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`, of a run; None where it has not
-    begun.
-    """
+def describe_run(lock_connection: psycopg.Connection[Any], run: str) -> str | None:
+    """`db.upgrade 1f3c since 2026-01-02T03:04:05Z by ann@host`; None for an unknown run."""
     since = """to_char(began_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')"""
     statement = (
         f"SELECT verb || ' ' || id || ' since ' || {since} || ' by ' || by || '@' || host FROM "  # noqa: S608
         f"{SCHEMA}.runs WHERE id = %s"
     )
-    row = keeper.execute(statement, [run]).fetchone()
+    row = lock_connection.execute(statement, [run]).fetchone()
     return row[0] if row else None
 
 
 def record_end(
-    keeper: psycopg.Connection[Any],
+    lock_connection: psycopg.Connection[Any],
     run: str,
     result: str,
     after: str | None,
@@ -128,19 +126,20 @@ def record_end(
         f"UPDATE {SCHEMA}.runs SET result = %s, to_revision = %s, message = %s, ended_at = "  # noqa: S608
         f"clock_timestamp() WHERE id = %s"
     )
-    keeper.execute(statement, (result, after, message, run))
+    lock_connection.execute(statement, (result, after, message, run))
 
 
 def checksums(connection: psycopg.Connection[Any]) -> Mapping[str, str]:
-    """What was applied, by revision; empty where there is no audit yet."""
+    """The checksum of each applied revision; empty without an audit."""
     if not exists(connection):
         return {}
     return dict(connection.execute(f"SELECT revision, checksum FROM {SCHEMA}.checksums").fetchall())  # noqa: S608
 
 
 def history(connection: psycopg.Connection[Any], limit: int) -> list[dict[str, Any]]:
-    """The last `limit` runs, newest first, with their revisions. A run without an end is `lost`
-    where nobody holds the lock.
+    """The last `limit` runs, newest first, with their revisions.
+
+    A run without an end is `lost` if no session holds the lock.
     """
     if not exists(connection):
         return []

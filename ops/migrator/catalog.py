@@ -1,21 +1,23 @@
-"""The schema of a database, read from PostgreSQL's catalog in one question: what stands in it, not
-how somebody's pg_dump would write it.
+"""Read the schema of a database from PostgreSQL's catalog, independent of pg_dump's format.
 
-Each row is an object: kind, name (quoted as SQL wants it), the object that it belongs to, and the
-parts that define it:
+Each row is an object: kind, name (quoted for SQL), the object that it belongs to, and the parts
+that define it:
 
     TABLE        kind, persistence, row security, partitioning, parents, options
     COLUMN       type, NOT NULL, default, identity, generated, collation
-    SEQUENCE     type, start, increment, minimum, maximum, cycle; it belongs to its owning column (an identity column's: a part of that)
-    INDEX        its definition without its name, "invalid"           CONSTRAINT, RULE, FUNCTION, VIEW    its definition
-    TYPE         enum, composite or domain, then its labels, attributes or constraints           TRIGGER  its definition, when it fires
-    POLICY       command, kind, roles, USING, WITH CHECK                GRANT    nothing: its name says all
+    SEQUENCE     type, start, increment, minimum, maximum, cycle (an identity column's is a part of it)
+    INDEX        its definition without its name, "invalid"
+    CONSTRAINT, RULE, FUNCTION, VIEW    its definition
+    TYPE         enum, composite or domain, then its labels, attributes or constraints
+    TRIGGER      its definition, when it fires
+    POLICY       command, kind, roles, USING, WITH CHECK
+    GRANT        nothing: its name says all
 
-Left out: what PostgreSQL and extensions made, owners and what they may do anyway, comments, the
-order of columns, MAINTAIN (PostgreSQL 17 grants it along with ALL, older ones do not have it), what
-everybody may do in the schema public (it depends on the version that made the database), NOT NULL
-as a constraint (PostgreSQL 18), and our own: Alembic's table, the audit, a legacy
-`migration_history`."""
+Left out: objects of PostgreSQL and extensions, owners and their implicit privileges, comments, the
+order of columns, MAINTAIN (PostgreSQL 17 grants it with ALL, older versions don't have it), PUBLIC's
+privileges on schema public (they depend on the version that created the database), NOT NULL as a
+constraint (PostgreSQL 18), and our own: Alembic's table, the audit, a legacy `migration_history`.
+"""
 
 from __future__ import annotations
 
@@ -115,9 +117,7 @@ ORDER BY 1, 2
 
 
 def read(connection: psycopg.Connection[Any]) -> list[Row]:
-    """Every object, in order. The session's search_path is emptied for it, so that every name is a
-    whole one.
-    """
+    """Read every object, in order, with an empty search_path so that names are schema-qualified."""
     with connection.transaction():
         connection.execute("SELECT set_config('search_path', '', true)")
         found = connection.execute(_SELECT_OBJECTS).fetchall()
@@ -128,5 +128,5 @@ def read(connection: psycopg.Connection[Any]) -> list[Row]:
 
 
 def digest(rows: list[Row]) -> str:
-    """Sixteen hexadecimal digits: whether a schema is still what somebody has looked at."""
+    """Sixteen hexadecimal digits that identify a schema."""
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]

@@ -1,8 +1,9 @@
-"""Every session's limits, and the ways not to get in.
+"""Connections to the database: limits for every session, and errors with advice.
 
-A session without them can wait for a lock for ever while everybody else queues up behind it, or
-keep its own locks for minutes after its client is gone. libpq's parameters are handed over as
-words, never as a URL: a password may hold any character."""
+A session without limits can wait for a lock forever while others queue behind it, or hold its own
+locks for minutes after its client is gone. libpq's parameters are passed as keywords, never as a
+URL, because a password may contain any character.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ _KEEPALIVE = {
 _ADVICE = (
     (
         "password authentication failed",
-        "the secret does not match the database's password: set one of them anew",
+        "the secret does not match the database's password: update one of them",
     ),
     (
         "no password supplied",
@@ -43,7 +44,10 @@ _ADVICE = (
         "name the authority's bundle under database.sslrootcert in invoke.yaml (for RDS: "
         "global-bundle.pem)",
     ),
-    ("does not support SSL", "set database.sslmode in invoke.yaml: this server speaks no TLS"),
+    (
+        "does not support SSL",
+        "set database.sslmode in invoke.yaml: this server does not support TLS",
+    ),
     ("database", "correct database.name in invoke.yaml"),
     ("role", "correct the secret's username"),
 )
@@ -57,9 +61,7 @@ SET_LIMITS = (
 def connect(
     target: TargetDatabase, name: str, limits: Limits | None = None
 ) -> psycopg.Connection[Any]:
-    """An autocommitting session called `name`, with its limits set. Raises MigrateError
-    (unreachable).
-    """
+    """Open an autocommit session named `name` with limits. Raises MigrateError (unreachable)."""
     always = {"connect_timeout": libpq.CONNECT_TIMEOUT, **_KEEPALIVE}
     words: dict[str, Any] = {**always, **target.parameters, "application_name": name[:_NAME_LIMIT]}
     try:
@@ -76,9 +78,7 @@ def connect(
 
 
 def _connect_with_retry(words: dict[str, Any]) -> psycopg.Connection[Any]:
-    """A way through a bastion may break while it is being opened: nothing was asked by then, so it
-    is tried once more.
-    """
+    """Connect, and retry once if the tunnel breaks before anything was sent."""
     try:
         return libpq.connect(words, autocommit=True)
     except psycopg.OperationalError as error:
@@ -99,9 +99,7 @@ def limit_settings(limits: Limits) -> tuple[str, str, str]:
 
 
 def _detect_lost_clients(opened: psycopg.Connection[Any]) -> None:
-    """client_connection_check_interval: since PostgreSQL 14, and only where the server's system can
-    tell (Linux, macOS).
-    """
+    """Set client_connection_check_interval (PostgreSQL 14+ on Linux or macOS)."""
     if opened.info.server_version < 140000:
         return
     try:
@@ -124,7 +122,7 @@ def _unreachable(target: TargetDatabase, error: psycopg.Error) -> MigrateError:
 
 
 def create_engine(target: TargetDatabase, name: str, limits: Limits) -> sqlalchemy.Engine:
-    """SQLAlchemy's engine over `connect`: no URL holds the password, every connection is new."""
+    """A SQLAlchemy engine over `connect`: no URL holds the password, no connection is pooled."""
 
     def creator() -> psycopg.Connection[Any]:
         opened = connect(target, name, limits)

@@ -1,5 +1,6 @@
-"""What a failure means: whether to try again, and which three lines it is. SQLSTATEs: PostgreSQL,
-appendix A.
+"""What a failure means: whether to retry, and the error to report.
+
+SQLSTATEs: PostgreSQL documentation, appendix A.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from ops.migrator.revisions.user_code import exception_text, location
 from ops.migrator.transactions import EndedTransaction
 
 if TYPE_CHECKING:
-    from ops.migrator.attempt import RevisionAttempt
+    from ops.migrator.revisions.attempt import RevisionAttempt
 
 _LOCK_TIMEOUT, _DEADLOCK, _CANCELED, _DUPLICATE_TABLE = "55P03", "40P01", "57014", "42P07"
 
 
 class LeftInvalid(Exception):
-    """The revision ended well, and an index that it names is INVALID."""
+    """The revision succeeded, but an index that it names is INVALID."""
 
     def __init__(self, broken: Iterable[tuple[str, str]]) -> None:
         self.names = ", ".join(".".join(index) for index in sorted(broken))
@@ -33,7 +34,7 @@ class LeftInvalid(Exception):
 
 
 def _driver_error(problem: BaseException) -> BaseException:
-    """The driver's error within SQLAlchemy's."""
+    """The driver's error inside a SQLAlchemy error."""
     inner = problem.orig if isinstance(problem, sqlalchemy.exc.DBAPIError) else None
     return inner if isinstance(inner, BaseException) else problem
 
@@ -46,23 +47,25 @@ def sqlstate(problem: BaseException) -> str | None:
 def retry_reason(
     problem: Exception, outside: bool, cleared: bool, count: int, retries: int
 ) -> str | None:
-    """Why another try is worth it; None where it is not. Nothing of the last one may stay: rolled
-    back, or dropped (`cleared`).
+    """The reason to retry, or None.
+
+    The last attempt must have left nothing behind: it was rolled back, or its INVALID indexes were
+    dropped (`cleared`).
     """
     state = sqlstate(problem)
     if count > retries or (outside and not cleared):
         return None
     if state == _LOCK_TIMEOUT:
-        return "a lock was not free in time (55P03)"
+        return "lock timeout (55P03)"
     if state == _DEADLOCK:
-        return "a deadlock (40P01)"
+        return "deadlock (40P01)"
     if count == 1 and (isinstance(problem, LeftInvalid) or (state == _DUPLICATE_TABLE and cleared)):
         return "an earlier run had left an index INVALID"
     return None
 
 
 def error_text(problem: BaseException) -> str:
-    """The error's own words: the server's message, detail and hint, without SQLAlchemy's frame."""
+    """The server's message, detail and hint, without SQLAlchemy's additions."""
     found = _driver_error(problem)
     if isinstance(found, psycopg.Error) and found.diag.message_primary:
         parts = (found.diag.message_primary, found.diag.message_detail, found.diag.message_hint)
@@ -73,36 +76,36 @@ def error_text(problem: BaseException) -> str:
 def to_migrate_error(
     problem: Exception,
     target: TargetDatabase,
-    doing: RevisionAttempt | None,
+    attempt: RevisionAttempt | None,
     direction: Direction,
     applied: int,
     at: str | None,
     verb: str,
     late: bool,
 ) -> MigrateError:
-    """The three lines; what stays is said as it is."""
-    if isinstance(problem, MigrateError) and doing is None:
+    """Convert a failure to a MigrateError that says what remains of the revision."""
+    if isinstance(problem, MigrateError) and attempt is None:
         return problem
-    if doing is None:
+    if attempt is None:
         why = target.clean(error_text(problem)) + location(problem, Path(target.folder))
         return MigrateError(
-            "failed", f"{direction} of {target.where}", why, f"look at it, then: {verb}"
+            "failed", f"{direction} of {target.where}", why, f"correct it, then: {verb}"
         )
-    what = f"{direction} of revision {doing.revision} failed"
+    what = f"{direction} of revision {attempt.revision} failed"
     if isinstance(_driver_error(problem), NotImplementedError):
-        what = f"revision {doing.revision} has no {direction}"
+        what = f"revision {attempt.revision} has no {direction}"
         return MigrateError(
             "refused",
             what,
-            f"{doing.file.name} does not say how; {_what_remains(doing, applied, at)}",
+            f"{attempt.file.name} does not say how; {_what_remains(attempt, applied, at)}",
             f"write it, then: {verb}",
         )
-    state, remains = sqlstate(problem), _what_remains(doing, applied, at)
+    state, remains = sqlstate(problem), _what_remains(attempt, applied, at)
     why = target.clean(error_text(problem)) + (
-        f" ({state})" if state else location(problem, doing.file)
+        f" ({state})" if state else location(problem, attempt.file)
     )
     why = f"{why}; {remains}"
-    if isinstance(problem, EndedTransaction) and not doing.outside:
+    if isinstance(problem, EndedTransaction) and not attempt.outside:
         why = remains  # it says so with the statement
     if late or (
         isinstance(problem, MigrateError) and problem.kind == "timed_out"
@@ -121,25 +124,25 @@ def to_migrate_error(
         )
     if isinstance(problem, EndedTransaction):
         how = (
-            f"take its {doing.control.split(',')[0] or 'COMMIT or ROLLBACK'} out, see what it "
+            f"remove its {attempt.control.split(',')[0] or 'COMMIT or ROLLBACK'}, see what it "
             f"left (inv db.current), then: {verb}"
         )
         return MigrateError("failed", what, why, how)
     how = f"correct it, then: {verb}, which goes on from there"
-    if doing.may_stay:
+    if attempt.may_stay:
         how = f"see what it left (inv db.current), correct it, then: {verb}"
     return MigrateError("failed", what, why, how)
 
 
-def _what_remains(doing: RevisionAttempt, applied: int, at: str | None) -> str:
-    where = f"the database is at {at}" if at else "where the database is now can't be asked"
-    mine = "nothing of it stays"
-    if doing.outside:
-        mine = "a part of it may be there, since it ran outside of a transaction"
-    elif doing.ended or doing.control:
+def _what_remains(attempt: RevisionAttempt, applied: int, at: str | None) -> str:
+    where = f"the database is at {at}" if at else "the database's current revision is unknown"
+    mine = "nothing of it remains"
+    if attempt.outside:
+        mine = "parts of it may remain, since it ran outside a transaction"
+    elif attempt.ended or attempt.control:
         mine = (
-            f"it ends its own transaction ({doing.control or 'COMMIT or ROLLBACK'}), so "
-            f"whatever it committed stays"
+            f"it ends its own transaction ({attempt.control or 'COMMIT or ROLLBACK'}), so "
+            f"what it committed remains"
         )
     return f"{mine}, {applied} before it done; {where}"
 

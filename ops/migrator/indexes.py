@@ -1,10 +1,11 @@
-"""Indexes that a failed CREATE INDEX CONCURRENTLY or REINDEX CONCURRENTLY left INVALID: they cost
-every write and serve no query.
+"""Indexes that a failed CREATE INDEX or REINDEX CONCURRENTLY left INVALID.
 
-`CREATE INDEX CONCURRENTLY IF NOT EXISTS` run again sees the name, says nothing and succeeds: a head
-would be recorded over a broken index. Ours are those that came while our revision ran, and those
-that its statements name; an index that somebody builds this moment is INVALID too, and is not ours
-(pg_stat_progress_create_index)."""
+They slow down every write and serve no query. `CREATE INDEX CONCURRENTLY IF NOT EXISTS` run again
+sees the name and succeeds silently, so a head would be recorded over a broken index. A revision is
+responsible for the INVALID indexes that appeared while it ran, and for those that its statements
+name. An index that another session is building is INVALID too, and is skipped
+(pg_stat_progress_create_index).
+"""
 
 from __future__ import annotations
 
@@ -30,16 +31,18 @@ _CONCURRENT_INDEX = re.compile(
 IndexName = tuple[str, str]
 
 
-def invalid_indexes(keeper: psycopg.Connection[Any]) -> frozenset[IndexName]:
-    """Schema and name of every INVALID index that nobody is building."""
-    return frozenset((row[0], row[1]) for row in keeper.execute(_SELECT_INVALID).fetchall())
+def invalid_indexes(lock_connection: psycopg.Connection[Any]) -> frozenset[IndexName]:
+    """(schema, name) of every INVALID index that is not being built."""
+    return frozenset(
+        (row[0], row[1]) for row in lock_connection.execute(_SELECT_INVALID).fetchall()
+    )
 
 
 def concurrent_indexes(statements: Iterable[str]) -> frozenset[tuple[str | None, str]]:
-    """The indexes that these statements make or rebuild concurrently, folded as PostgreSQL folds
-    them; schema None: the search path's.
+    """(schema, name) of the indexes that these statements create or rebuild concurrently.
 
-    A new index lies where its table does.
+    Names are folded as PostgreSQL folds them. A new index is in its table's schema; schema None:
+    found by the search path.
     """
     found = (match for statement in statements for match in _CONCURRENT_INDEX.finditer(statement))
     return frozenset(
@@ -53,20 +56,23 @@ def _fold(name: str) -> str:
 
 
 def left_invalid(
-    keeper: psycopg.Connection[Any], before: frozenset[IndexName], statements: Iterable[str]
+    lock_connection: psycopg.Connection[Any],
+    before: frozenset[IndexName],
+    statements: Iterable[str],
 ) -> frozenset[IndexName]:
+    """The INVALID indexes that appeared since `before`, or that `statements` name."""
     names = concurrent_indexes(statements)
     return frozenset(
         (schema, name)
-        for schema, name, on_path in keeper.execute(_SELECT_INVALID).fetchall()
+        for schema, name, on_path in lock_connection.execute(_SELECT_INVALID).fetchall()
         if (schema, name) not in before
         or (schema, name) in names
         or (on_path and (None, name) in names)
     )
 
 
-def drop_indexes(keeper: psycopg.Connection[Any], broken: Iterable[IndexName]) -> None:
+def drop_indexes(lock_connection: psycopg.Connection[Any], broken: Iterable[IndexName]) -> None:
     for schema, name in sorted(broken):
-        keeper.execute(
+        lock_connection.execute(
             sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, name))
         )

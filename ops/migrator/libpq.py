@@ -28,7 +28,7 @@ _connecting = 0
 
 
 def connect(parameters: Mapping[str, Any], *, autocommit: bool = False) -> psycopg.Connection[Any]:
-    """Raises psycopg.Error."""
+    """Connect. Raises psycopg.Error."""
     if not configured(parameters):
         return psycopg.connect(autocommit=autocommit, **parameters)
     with _variables_hidden():

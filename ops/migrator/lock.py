@@ -1,11 +1,11 @@
-"""One runner at a time in a database, by an advisory lock on a session of its own.
+"""One runner at a time per database, by an advisory lock held by a separate session.
 
-It is polled, never waited for: a session that waits for an advisory lock holds a snapshot, and
-CREATE INDEX CONCURRENTLY waits for that. The session commits by itself, so that it never stands in
-a revision's way. It ends with its process, and the lock with it: a killed run leaves none behind.
-Who holds it stands in the session's application_name, which every user may read; whole, and from
-where, in the audit: PostgreSQL keeps 63 bytes of a name, and the address of whoever migrates on a
-bastion is the bastion's."""
+The lock is polled: a session waiting for an advisory lock holds a snapshot, which CREATE INDEX
+CONCURRENTLY would wait for. The session autocommits, so it never blocks a revision. It ends with
+its process and releases the lock, so a killed run leaves none behind. The holder is named in the
+session's application_name, which every user may read. The audit has the full identity: PostgreSQL
+keeps 63 bytes of an application_name, and client_addr of a remote run is the bastion's address.
+"""
 
 from __future__ import annotations
 
@@ -49,28 +49,29 @@ def hold_lock(
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[psycopg.Connection[Any]]:
-    """The session that holds the lock. Raises MigrateError: refused with the holder's name,
-    unreachable.
+    """Yield the session that holds the lock.
+
+    Raises MigrateError: refused, naming the holder, or unreachable.
     """
-    keeper = connect(target, application_name(who), limits)
+    lock_connection = connect(target, application_name(who), limits)
     try:
-        keeper.execute(UNFILTERED)
-        _try_lock(keeper, limits.wait_s, who, say, sleep)
-        yield keeper
+        lock_connection.execute(UNFILTERED)
+        _try_lock(lock_connection, limits.wait_s, who, say, sleep)
+        yield lock_connection
     finally:
-        keeper.close()
+        lock_connection.close()
 
 
 def _try_lock(
-    keeper: psycopg.Connection[Any],
+    lock_connection: psycopg.Connection[Any],
     wait_s: float,
     who: RunIdentity,
     say: Callable[[str], None],
     sleep: Callable[[float], None],
 ) -> None:
     end, told = time.monotonic() + wait_s, False
-    while not _scalar(keeper, "SELECT pg_try_advisory_lock(%s)", LOCK_KEY):
-        other = _describe_holder(keeper)
+    while not _scalar(lock_connection, "SELECT pg_try_advisory_lock(%s)", LOCK_KEY):
+        other = _describe_holder(lock_connection)
         if time.monotonic() >= end:
             how = "wait for it (--lock-wait 10m), or see: inv db.history"
             raise MigrateError("refused", "another migration runs in this database", other, how)
@@ -79,40 +80,45 @@ def _try_lock(
             told = True
         sleep(min(_POLL_S * random.uniform(0.5, 1.5), max(0.01, end - time.monotonic())))  # noqa: S311 - jitter, so that two don't poll in step
     since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    keeper.execute(
+    lock_connection.execute(
         "SELECT set_config('application_name', %s, false)", [application_name(who, since)]
     )
 
 
-def _describe_holder(keeper: psycopg.Connection[Any]) -> str:
-    row = keeper.execute(_SELECT_HOLDER, [LOCK_KEY]).fetchone()
+def _describe_holder(lock_connection: psycopg.Connection[Any]) -> str:
+    row = lock_connection.execute(_SELECT_HOLDER, [LOCK_KEY]).fetchone()
     if row is None:
-        return "it ended this moment"
+        return "it has just ended"
     pid, user, application, address = row
-    who = _holder_in_audit(keeper, application) or application
+    who = _holder_in_audit(lock_connection, application) or application
     return f"{who} holds it (database user {user}, from {address or 'there'}, server process {pid})"
 
 
-def _holder_in_audit(keeper: psycopg.Connection[Any], application: str) -> str | None:
-    """The holder in the audit's words; None where its run has not begun yet, or can't be read."""
+def _holder_in_audit(lock_connection: psycopg.Connection[Any], application: str) -> str | None:
+    """The holder as the audit describes it; None if its run has not started or can't be read."""
     run = application.split()[1:2]
     try:
-        return audit.describe_run(keeper, run[0]) if run and audit.exists(keeper) else None
+        return (
+            audit.describe_run(lock_connection, run[0])
+            if run and audit.exists(lock_connection)
+            else None
+        )
     except psycopg.Error:
         return None
 
 
 def wait_until_gone(
-    keeper: psycopg.Connection[Any],
+    lock_connection: psycopg.Connection[Any],
     run: str,
     limits: Limits,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait for the working session of a run that was killed: its last statement may still go on.
+    """Wait for the server process of a killed run, whose last statement may still be running.
+
     Raises MigrateError (refused).
     """
     end = time.monotonic() + max(limits.wait_s, 5.0)
-    while found := keeper.execute(SELECT_RUN_PIDS, [run]).fetchone():
+    while found := lock_connection.execute(SELECT_RUN_PIDS, [run]).fetchone():
         if time.monotonic() >= end:
             why = (
                 f"run {run} was killed, and its server process {found[0]} still works on its "

@@ -1,6 +1,4 @@
-"""What goes in and what comes out: frozen, made of words and numbers, so that it passes through
-JSON to a far side and back.
-"""
+"""Input and output of the engine: frozen dataclasses that pass through JSON unchanged."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ Direction = Literal["upgrade", "downgrade"]
 
 
 class MigrateError(Exception):
-    """What failed and where, why, and what to type next. `kind` decides the exit code."""
+    """What failed, why, and the next command to type. `kind` decides the exit code."""
 
     def __init__(self, kind: Kind, what: str, why: str = "", next: str = "") -> None:
         self.kind, self.what, self.why, self.next = kind, what, why, next
@@ -27,7 +25,7 @@ Redact = Callable[[str, tuple[str, ...]], str]
 
 
 def _mask(text: str, secrets: tuple[str, ...]) -> str:
-    """`text` without these values; the least that a Target's `redact` does."""
+    """`text` with each secret replaced by `***`; the default of `TargetDatabase.redact`."""
     for secret in secrets:
         text = text.replace(secret, "***")
     return text
@@ -35,11 +33,11 @@ def _mask(text: str, secrets: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class TargetDatabase:
-    """A database, by libpq's parameters (the password among them, so they are never shown), and the
-    folder with env.py and versions/.
+    """A database, by libpq's parameters, and the folder with env.py and versions/.
 
-    `redact` removes secrets from the texts of revisions and of the server before they are printed
-    or stored in the database's audit."""
+    The parameters include the password and are never printed. `redact` removes secrets from texts
+    of revisions and of the server before they are printed or stored in the audit.
+    """
 
     folder: str
     parameters: Mapping[str, Any] = field(repr=False)
@@ -55,22 +53,22 @@ class TargetDatabase:
         )
 
     def clean(self, text: object) -> str:
-        """`text` on one line, without secrets, in characters that a terminal and a database
-        take.
-        """
+        """`text` on one line, without secrets, in characters that terminals and databases take."""
         line = " ".join(self.hide(exception_text(text)).split())
         return line.replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
 
     def hide(self, text: str) -> str:
-        """`text` without the password and whatever else `redact` removes."""
+        """`text` without the password and other secrets (`redact`)."""
         secret = str(self.parameters.get("password") or "")
         return self.redact(text, (secret,) if secret else ())
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds. `wait_s`: for another runner to end; `lock_timeout_s`: for one lock, then another
-    try; `total_s`: the whole run.
+    """Limits in seconds.
+
+    `wait_s`: for the lock of another run; `lock_timeout_s`: for one table lock, then a retry;
+    `total_s`: for the whole run.
     """
 
     lock_timeout_s: float = 5.0
@@ -84,9 +82,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Who runs what from where: it stands in the audit and in pg_stat_activity. `run` is this run's
-    own id.
-    """
+    """Who runs which command from where, as in the audit. `run`: the run's id."""
 
     by: str
     host: str
@@ -96,9 +92,7 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Revision:
-    """One file: its id, the first line of its docstring, where it is, and what it says of itself
-    for its proof and the linter.
-    """
+    """A revision file: its id, the first line of its docstring, path and metadata (`METADATA`)."""
 
     id: str
     says: str
@@ -123,8 +117,10 @@ class Applied:
 
 @dataclass(frozen=True)
 class MigrationOutcome:
-    """`before` and `after` are revisions, None for an empty database. `run` is its id in the audit;
-    None where there was nothing to do.
+    """The result of a run.
+
+    `before` and `after` are revisions, None for an empty database. `run` is the id in the audit;
+    None if there was nothing to do.
     """
 
     before: str | None

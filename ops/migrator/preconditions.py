@@ -1,6 +1,4 @@
-"""Before a run: where it goes, whether it goes from where somebody has looked, and what an earlier
-run that was killed left.
-"""
+"""Checks before a run: its goal, the expected heads, and runs that were killed."""
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ from ops.migrator.version_table import heads_of
 
 
 def default_goal(scripts: Scripts, direction: Direction, heads: tuple[str, ...]) -> str:
+    """Head for an upgrade, one revision back for a downgrade."""
     if direction == "upgrade":
         return scripts.head or BASE
     if not heads:
@@ -25,29 +24,32 @@ def default_goal(scripts: Scripts, direction: Direction, heads: tuple[str, ...])
     return scripts.before(heads[0])
 
 
-def check_expected_heads(shown: tuple[str, ...] | None, heads: tuple[str, ...]) -> None:
-    if shown is not None and shown != heads:
+def check_expected_heads(expected: tuple[str, ...] | None, heads: tuple[str, ...]) -> None:
+    """Raise MigrateError (refused) if the database is not at the heads that were confirmed."""
+    if expected is not None and expected != heads:
         why = (
-            f"it was at {','.join(shown) or BASE} when it was shown, and is at "
+            f"it was at {','.join(expected) or BASE} when you confirmed, and is at "
             f"{','.join(heads) or BASE} now"
         )
         raise MigrateError(
             "refused",
             "the database has moved",
             why,
-            "run it again: it shows what there is to do now",
+            "run it again to see the current plan",
         )
 
 
 def mark_lost_runs(
-    keeper: psycopg.Connection[Any],
+    lock_connection: psycopg.Connection[Any],
     limits: Limits,
     say: Callable[[str], None],
     sleep: Callable[[float], None],
 ) -> None:
-    """Put down runs that were killed as lost, after their last statement has ended."""
-    for run, by in audit.lost_runs(keeper):
-        lock.wait_until_gone(keeper, run, limits, sleep)
-        at = ",".join(heads_of(keeper)) or None
-        audit.record_end(keeper, run, "lost", at, "it was killed, or its machine went away")
+    """Record killed runs as lost, after their last statement has ended."""
+    for run, by in audit.lost_runs(lock_connection):
+        lock.wait_until_gone(lock_connection, run, limits, sleep)
+        at = ",".join(heads_of(lock_connection)) or None
+        audit.record_end(
+            lock_connection, run, "lost", at, "it was killed, or its machine went away"
+        )
         say(f"run {run} of {by} was killed; the database is at {at or BASE}")

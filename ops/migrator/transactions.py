@@ -1,8 +1,9 @@
-"""Notice a revision that ends its own transaction: by COMMIT, ROLLBACK, PREPARE TRANSACTION …
+"""Detect a revision that ends its own transaction: COMMIT, ROLLBACK, PREPARE TRANSACTION …
 
 A setting made with SET LOCAL lasts exactly as long as its transaction. It takes no snapshot, so a
-revision may still begin with SET TRANSACTION ISOLATION LEVEL; after `SELECT pg_current_xact_id()`
-it could not. RESET ALL removes the setting too: a second one, of the session, tells the two apart.
+revision may still begin with SET TRANSACTION ISOLATION LEVEL, which `SELECT pg_current_xact_id()`
+would prevent. RESET ALL removes the setting too; a second, session-level setting tells the two
+apart.
 """
 
 from __future__ import annotations
@@ -30,26 +31,24 @@ class EndedTransaction(Exception):
 
 
 def mark(connection: sqlalchemy.Connection) -> bool:
-    """Mark the transaction that begins now; False where the connection commits by itself."""
+    """Mark the transaction that begins now; False for an autocommit connection."""
     connection.exec_driver_sql(_MARK)
     return not _driver(connection).autocommit
 
 
 def mark_lost(marks: Any) -> bool:
-    """Whether MARKS, as read, say that the marked transaction has ended."""
+    """Whether MARKS, as read, show that the marked transaction has ended."""
     transaction, session = marks
     return not transaction and bool(session)
 
 
 def is_idle(driver: psycopg.Connection[Any]) -> bool:
-    """Whether no transaction is open, by what the client knows."""
+    """Whether no transaction is open, according to the client."""
     return driver.info.transaction_status == TransactionStatus.IDLE
 
 
 def has_ended(connection: sqlalchemy.Connection) -> bool:
-    """Whether the marked transaction has ended, asked after a failure: False where an aborted
-    transaction can't say.
-    """
+    """Whether the marked transaction has ended; False if an aborted transaction can't be asked."""
     with suppress(psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
         driver = _driver(connection)
         if is_idle(driver):

@@ -1,4 +1,4 @@
-"""Where a database stands, by alembic_version."""
+"""The revisions of a database, from alembic_version."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import psycopg
 
 
 def heads_of(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
-    """The revisions in alembic_version; none where there is no such table. For sessions that commit
-    by themselves.
-    """
+    """The revisions in alembic_version; empty without the table. For autocommit sessions."""
     row = connection.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
     if not row or not row[0]:
         return ()

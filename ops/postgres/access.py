@@ -1,9 +1,10 @@
-"""The door to the application's PostgreSQL for migrations: the engine (`ops.migrate`) with our
-settings, its errors as ours.
+"""Access to the application's PostgreSQL: connect, run revisions, and read.
 
-It is reached from this machine or through the bastion (`reach`). With a secret its user and
-password come from Secrets Manager; without one libpq looks for them itself (PG* variables,
-~/.pgpass), which an environment with an overlay never does."""
+Errors of the engine (`ops.migrator`) are converted to `OpsError`. The database is reached from this
+machine or through the bastion (`tunnel`). With a secret, user and password come from Secrets
+Manager; otherwise libpq finds them (PG* variables, ~/.pgpass), which an environment with an overlay
+never allows.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +63,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DatabaseAccess:
-    """One database and the project's revisions. `mode` is how it is reached."""
+    """One database and the project's revisions. `mode`: local, remote, offline or scratch."""
 
     target: TargetDatabase
     limits: Limits
     mode: str = "local"
     own: Mapping[str, Any] = field(
         default_factory=dict, repr=False
-    )  # libpq's parameters as the far side would use them
+    )  # libpq's parameters as the bastion would use them
 
     @property
     def scripts(self) -> Scripts:
@@ -95,7 +96,7 @@ def offline(root: Path) -> DatabaseAccess:
 
 @contextmanager
 def translate_errors(target: TargetDatabase) -> Iterator[None]:
-    """The engine's errors as ours, redacted once more."""
+    """Convert MigrateError to OpsError, redacted again."""
     try:
         yield
     except MigrateError as error:
@@ -114,10 +115,10 @@ def open_database(
     cloud: Callable[[], AwsSession],
     secret: Callable[[], Mapping[str, str]] | None = None,
 ) -> Iterator[DatabaseAccess]:
-    """The environment's database, reached while this holds; `secret`: what reads its values, where
-    somebody has them already.
+    """The environment's database, while the context is open.
 
-    Raises ConfigError (no database, no revisions), and what the bastion says.
+    `secret`: reads the secret's values, if the caller has them already. Raises ConfigError (no
+    database, no revisions), and errors of the bastion.
     """
     configured = settings.environment.database
     key = f"environments.{settings.name}.database"
@@ -160,15 +161,13 @@ def open_database(
 
 @contextmanager
 def through_bastion(door: DatabaseAccess, bastion: Host) -> Iterator[DatabaseAccess]:
-    """The same database by another connection to the bastion: the one that `door` was opened with
-    may be gone.
-    """
+    """The same database through another connection to the bastion, as the first one may be lost."""
     with tunnel.forward(bastion, door.own) as from_here:
         yield replace(door, target=replace(door.target, parameters=from_here))
 
 
 def server_processes(door: DatabaseAccess, run: str) -> tuple[int, ...]:
-    """The server processes that work for a run, whatever became of its runner."""
+    """The pids of the server processes that work for a run."""
     from ops.migrator.lock import SELECT_RUN_PIDS
 
     with read_session(door) as opened:
@@ -176,7 +175,7 @@ def server_processes(door: DatabaseAccess, run: str) -> tuple[int, ...]:
 
 
 def effective_limits(door: DatabaseAccess, timeout_s: float | None, wait_s: float | None) -> Limits:
-    """The configured limits, with what was asked of this call."""
+    """The configured limits, with the limits of this call."""
     wait = door.limits.wait_s if wait_s is None else wait_s
     return replace(
         door.limits, total_s=timeout_s, wait_s=wait if timeout_s is None else min(wait, timeout_s)
@@ -184,7 +183,7 @@ def effective_limits(door: DatabaseAccess, timeout_s: float | None, wait_s: floa
 
 
 def run_identity(direction: Direction) -> RunIdentity:
-    """This call, as audit and pg_stat_activity will have it."""
+    """The identity of this call, for the audit and pg_stat_activity."""
     return RunIdentity(
         host_identity.owner(), host_identity.host(), f"db.{direction}", random.token_hex(4)
     )
@@ -206,10 +205,10 @@ def migrate(
     accepted: str | None = None,
     scripts: Scripts | None = None,
 ) -> MigrationOutcome:
-    """Run revisions. `shown`: the revision that the operator was shown and agreed to go from;
-    `scripts`: the revisions that were.
+    """Run revisions. Raises OpsError.
 
-    Raises what the engine means, as ours.
+    `shown`: the revision at which the operator confirmed; `scripts`: the revisions that were
+    confirmed.
     """
     from ops.migrator.runner import migrate as run
 
@@ -222,15 +221,15 @@ def migrate(
             run_identity(direction),
             limits,
             say=say,
-            accepted=accepted,
-            shown=split_heads(shown),
+            accept_edit=accepted,
+            expected_heads=split_heads(shown),
             scripts=scripts,
         )
 
 
 @contextmanager
 def read_session(door: DatabaseAccess) -> Iterator[Any]:
-    """A session that only reads, and that row-level security does not filter."""
+    """A read-only session without row-level security filters."""
     from ops.migrator import connections
 
     with translate_errors(door.target):
@@ -258,7 +257,7 @@ def translate_query_errors(door: DatabaseAccess) -> Iterator[None]:
         advice = (
             "grant the user SELECT on it"
             if error.sqlstate == "42501"
-            else "look at the database's log, then run it again"
+            else "check the database's log, then run it again"
         )
         if _is_filtered(error):
             advice = database.GRANT_ALL_ROWS
@@ -271,9 +270,7 @@ def _is_filtered(error: Error) -> bool:
 
 
 def current(door: DatabaseAccess) -> str | None:
-    """What alembic_version holds (several heads: joined by commas); None for a database without
-    any.
-    """
+    """The content of alembic_version (several heads joined by commas); None if it is empty."""
     from ops.migrator.version_table import heads_of
 
     with read_session(door) as opened:
@@ -283,8 +280,9 @@ def current(door: DatabaseAccess) -> str | None:
 def pending(
     door: DatabaseAccess, scripts: Scripts, at: str | None, to: str | None = None
 ) -> tuple[Revision, ...]:
-    """The revisions after `at`, oldest first. Raises Refused for a database that this checkout does
-    not know, and for several heads.
+    """The revisions after `at`, oldest first.
+
+    Raises Refused for a database at a revision unknown to this checkout, and for several heads.
     """
     with translate_errors(door.target):
         found = scripts.between("upgrade", scripts.known(to or "head"), at)
@@ -294,7 +292,7 @@ def pending(
 def sql(
     door: DatabaseAccess, scripts: Scripts, direction: Direction, to: str, at: str | None
 ) -> tuple[tuple[Revision, str, str | None], ...]:
-    """Each revision with its SQL, and why there is none where it can't be printed."""
+    """Each revision with its SQL, and the reason if the SQL can't be printed."""
     with translate_errors(door.target):
         found = tuple(scripts.sql(direction, to, at))
     return tuple(
@@ -308,7 +306,7 @@ def _redacted(revision: Revision) -> Revision:
 
 
 def statements(text: str) -> tuple[str, ...]:
-    """SQL as single statements without comments."""
+    """Split SQL into single statements without comments."""
     from ops.migrator.revisions.sql_tokens import statements as taken_apart
 
     return taken_apart(text)
@@ -316,7 +314,7 @@ def statements(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class RowCount:
-    """The answer to a count(*). `rows` None: not known; `why`: the reason, where there is one."""
+    """The result of a count(*). `rows` None: unknown; `why`: the reason, if known."""
 
     rows: int | None
     why: str = ""
@@ -326,13 +324,13 @@ ABSENT = RowCount(None, "nothing has this name yet")
 
 
 def count(door: DatabaseAccess, questions: tuple[str | None, ...]) -> tuple[RowCount, ...]:
-    """Each question's number; ABSENT where a table or column does not exist."""
+    """The result of each query; ABSENT if a table or column does not exist."""
     with read_session(door) as opened:
         return tuple(_count_rows(opened, each) if each else RowCount(None) for each in questions)
 
 
 def _count_rows(opened: Any, question: str) -> RowCount:
-    """Unknown, never smaller, where policies filter, a right is missing, or it takes too long."""
+    """Unknown, never less, if policies filter, a privilege is missing, or it takes too long."""
     from psycopg import Error, errors
 
     try:
@@ -366,9 +364,7 @@ def functions(
 
 
 def history(door: DatabaseAccess, limit: int) -> list[dict[str, Any]]:
-    """The last runs, newest first, from the audit. Texts that an older version stored are redacted
-    here.
-    """
+    """The last runs, newest first, from the audit. Texts stored by older versions are redacted."""
     from ops.migrator import audit
 
     with read_session(door) as opened:
@@ -380,7 +376,7 @@ def history(door: DatabaseAccess, limit: int) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Ping:
-    """An answer to SELECT 1. `tls` is the protocol's version, empty without."""
+    """The result of SELECT 1. `tls` is the protocol version, empty without TLS."""
 
     server: str
     user: str

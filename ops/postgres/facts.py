@@ -1,8 +1,8 @@
-"""The application's PostgreSQL: at which revision it is, and whether it can be asked. Nothing is
-written.
+"""Read the application's PostgreSQL: its revision, and whether it is reachable. Read-only.
 
-psycopg is given its parameters as words, never as a URL: a password may hold any character, and
-none reaches an error text."""
+psycopg gets its parameters as keywords, never as a URL: a password may contain any character, and
+none must appear in an error.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GRANT_ALL_ROWS = (
 _ADVICE = (
     (
         "password authentication failed",
-        "the secret does not match the database's password: set one of them anew",
+        "the secret does not match the database's password: update one of them",
     ),
     (
         "no pg_hba.conf entry",
@@ -46,7 +46,10 @@ _ADVICE = (
         "name the authority's bundle under database.sslrootcert in invoke.yaml (for RDS: "
         "global-bundle.pem)",
     ),
-    ("does not support SSL", "set database.sslmode in invoke.yaml: this server speaks no TLS"),
+    (
+        "does not support SSL",
+        "set database.sslmode in invoke.yaml: this server does not support TLS",
+    ),
     ("does not exist", "correct database.name in invoke.yaml"),
     ("permission denied", "grant the user SELECT on alembic_version"),
     ("row-level security", GRANT_ALL_ROWS),
@@ -54,10 +57,9 @@ _ADVICE = (
 
 
 def revision(database: Database, secret: Mapping[str, str]) -> str | None:
-    """What alembic_version holds (several heads: joined by commas); None where there is no such
-    table, or it is empty.
+    """The content of alembic_version (several heads joined by commas); None if empty or missing.
 
-    Raises ConfigError (host or name known nowhere) and Unreachable.
+    Raises ConfigError (host or name not configured) and Unreachable.
     """
     return revision_at(connection_parameters(database, secret))
 
@@ -82,9 +84,7 @@ def revision_at(parameters: Mapping[str, Any]) -> str | None:
 
 @dataclass(frozen=True)
 class Vitals:
-    """What one connection tells: alembic_version (None: none), how many clients are connected, and
-    how many may be.
-    """
+    """The state of a server: alembic_version (None: none), connected clients, and their limit."""
 
     server: str
     revision: str | None
@@ -93,7 +93,7 @@ class Vitals:
 
 
 def read_vitals(parameters: Mapping[str, Any]) -> Vitals:
-    """The runbook's SELECT 1, and more, by libpq's parameters. Raises Unreachable."""
+    """Read the vitals (the runbook's SELECT 1, and more). Raises Unreachable."""
     import psycopg
 
     where = (
@@ -123,7 +123,7 @@ def read_vitals(parameters: Mapping[str, Any]) -> Vitals:
 
 
 def _read_session(parameters: Mapping[str, Any]) -> Connection[Any]:
-    """A read-only connection without row-level filtering. Raises psycopg.Error."""
+    """A read-only connection without row-level security filters. Raises psycopg.Error."""
     from ops.migrator import libpq
 
     opened = libpq.connect({"connect_timeout": _CONNECT_TIMEOUT, **parameters})
@@ -164,8 +164,9 @@ def _unreachable(
 
 
 def connection_parameters(database: Database, secret: Mapping[str, str]) -> dict[str, Any]:
-    """libpq's parameters; what is configured wins over the secret (an RDS-managed one holds
-    username and password only).
+    """libpq's parameters; the configuration overrides the secret.
+
+    An RDS-managed secret contains only username and password.
     """
     parameters: dict[str, Any] = {
         "host": database.host or secret.get("host"),
@@ -178,7 +179,7 @@ def connection_parameters(database: Database, secret: Mapping[str, str]) -> dict
             key = {"dbname": "name", "user": "secret"}.get(name, name)
             raise ConfigError(
                 f"the database's {name} is not known",
-                f"neither invoke.yaml nor the secret ({', '.join(secret) or 'empty'}) says it",
+                f"neither invoke.yaml nor the secret ({', '.join(secret) or 'empty'}) contains it",
                 f"set database.{key} in invoke.yaml",
             )
     options = {
@@ -193,7 +194,7 @@ def connection_parameters(database: Database, secret: Mapping[str, str]) -> dict
 def hidden_variables(parameters: Mapping[str, Any]) -> tuple[str, ...]:
     """The PG* variables of this process that a child's libpq must not see.
 
-    PGPASSWORD and PGPASSFILE are not among them: they are how a person gives the password.
+    PGPASSWORD and PGPASSFILE are not included: they are how an operator passes the password.
     """
     from ops.migrator import libpq
 
@@ -204,7 +205,7 @@ def hidden_variables(parameters: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def root_certificates(database: Database) -> dict[str, str]:
-    """The configured bundle, or the system's (libpq itself would look in ~/.postgresql)."""
+    """The configured CA bundle, or the system's (libpq would use ~/.postgresql)."""
     if database.sslmode not in ("verify-ca", "verify-full"):
         return {}
     bundle = database.sslrootcert or ssl.get_default_verify_paths().cafile
@@ -218,7 +219,7 @@ def root_certificates(database: Database) -> dict[str, str]:
 
 
 def scripts_folder(directory: Path) -> Path | None:
-    """The folder that alembic.ini names, else alembic/; None where there is none."""
+    """The folder that alembic.ini names, else alembic/; None if it has no versions/."""
     from configparser import ConfigParser, Error
 
     found = ConfigParser({"here": str(directory).replace("%", "%%")})

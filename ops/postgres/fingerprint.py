@@ -1,6 +1,4 @@
-"""Which revisions these are, by what is written in their files: a name for what was verified, and
-for what a replay of them gives.
-"""
+"""Identify revisions by the content of their files, for records of `db.verify` and replays."""
 
 from __future__ import annotations
 
@@ -12,13 +10,14 @@ from ops.core.errors import ConfigError
 
 
 def of_folder(folder: Path) -> str:
-    """Over every revision of a folder and its env.py: sixteen hexadecimal digits."""
+    """Sixteen hexadecimal digits over every revision of a folder and its env.py."""
     return of_files(folder, [path for path in (folder / "versions").glob("*.py") if path.is_file()])
 
 
 def of_files(folder: Path, files: Iterable[Path]) -> str:
-    """Over these revisions, the SQL files beside them, and env.py. Raises ConfigError for one that
-    can't be read.
+    """The same over these revisions, their SQL files, and env.py.
+
+    Raises ConfigError for an unreadable file.
     """
     found = hashlib.sha256()
     files = tuple(files)

@@ -1,4 +1,4 @@
-"""The database's functions: names of the built-in ones, and the others with their code."""
+"""The database's functions: names of the built-in ones, and the code of all others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""A database's schema as data: its objects by kind and name, each with what defines it. Rules
-compare it, adapters read it.
-"""
+"""A database's schema as data: its objects by kind and name, with their definitions."""
 
 from __future__ import annotations
 
@@ -10,8 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SchemaObject:
-    """One object: `COLUMN` `public.projects.title` on `TABLE public.projects`, with its parts (see
-    `ops.migrator.catalog`).
+    """One object: `COLUMN` `public.projects.title` on `TABLE public.projects`, with its parts.
+
+    `parts`: see `ops.migrator.catalog`.
     """
 
     kind: str
@@ -29,7 +28,7 @@ DatabaseSchema = Mapping[str, SchemaObject]
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """A reference from `child` to `parent`; column names are quoted as SQL needs them.
+    """A reference from `child` to `parent`; column names are quoted for SQL.
 
     `index`: the unique index on the referenced columns.
     """
@@ -48,7 +47,7 @@ class ForeignKey:
 class Hook:
     """A trigger, a rule, or a view's own rewriting. `events`: insert, update, delete, truncate.
 
-    `function`: what a trigger calls. `code`: a rule's definition; empty: not known.
+    `function`: the function that a trigger calls. `code`: a rule's definition; empty if unknown.
     """
 
     table: str
@@ -64,7 +63,7 @@ class Hook:
 
 @dataclass(frozen=True)
 class StoredFunction:
-    """A function or procedure that is not of pg_catalog, by its name without schema."""
+    """A function or procedure outside pg_catalog, by its name without schema."""
 
     name: str
     language: str
@@ -81,8 +80,8 @@ class StoredFunction:
 class Relations:
     """The foreign keys and hooks around some tables.
 
-    `names`: a name in the SQL → the relation's name in this session. `roots`: a partition → the
-    partitioned table at the top.
+    `names`: a name in the SQL → the relation's name in this session. `roots`: a partition → its
+    top-level partitioned table.
     """
 
     names: Mapping[str, str] = field(default_factory=dict)
@@ -91,17 +90,17 @@ class Relations:
     hooks: tuple[Hook, ...] = ()
 
     def root(self, name: str) -> str:
-        """The whole table that `name` is, or is a partition of."""
+        """The table, or the top-level table if `name` is a partition."""
         relation = self.names.get(name, name)
         return self.roots.get(relation, relation)
 
     def written(self, relation: str) -> str:
-        """A relation's name as the SQL has it."""
+        """A relation's name as written in the SQL."""
         return next((name for name, known in self.names.items() if known == relation), relation)
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Every table at an end of a foreign key, as the SQL has it."""
+        """Every table at an end of a foreign key, as written in the SQL."""
         return tuple(
             dict.fromkeys(
                 self.written(table) for key in self.keys for table in (key.child, key.parent)

@@ -1,8 +1,7 @@
-"""Which revisions of the project a database has not seen, in Alembic's order, kept by what is
-written in their files.
+"""Which revisions a database lacks, in Alembic's order, cached by their files' content.
 
-To load Alembic takes longer than all else that a look at the schema does, and the same files always
-give the same order."""
+Loading Alembic takes most of the time of a schema check, and the same files give the same order.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ CACHE = ".ops/revisions"
 
 
 def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
-    """The project's revisions that a database at `revision` (None: none yet) lacks, oldest first:
-    "0002 add tags".
+    """The revisions that a database at `revision` lacks, oldest first: "0002 add tags".
 
-    `directory` holds alembic.ini and alembic/; without either there is nothing pending. Neither
-    env.py nor a migration runs. Raises Unreachable where the project does not know `revision`,
-    ConfigError where its scripts cannot be read."""
+    `revision` None: none applied. `directory` contains alembic.ini and alembic/; without either
+    nothing is pending. Neither env.py nor a migration runs. Raises Unreachable if the project does
+    not know `revision`, ConfigError if its scripts cannot be read.
+    """
     folder = scripts_folder(directory)
     if folder is None:
         return ()
@@ -34,7 +33,7 @@ def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
     key = revision or ""
     if key not in known:
         known[key] = list(_pending_revisions(revision, folder))
-        with suppress(OSError):  # without it the next look takes longer
+        with suppress(OSError):  # without it the next check takes longer
             files.write_json(file, known)
     return tuple(known[key])
 
@@ -48,7 +47,7 @@ def _read_cache(file: Path) -> dict[str, list[str]]:
 
 
 def _pending_revisions(revision: str | None, folder: Path) -> tuple[str, ...]:
-    """By Alembic."""
+    """Ask Alembic for the pending revisions."""
     from alembic.script import ScriptDirectory
     from alembic.script.revision import RevisionError
     from alembic.util import CommandError

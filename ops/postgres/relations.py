@@ -55,7 +55,7 @@ _EACH_ROW, _EVENTS = (
 
 
 def read(opened: Any, names: tuple[str, ...]) -> Relations:
-    """Everything that a write to these tables (names as SQL has them) may reach."""
+    """Everything that a write to these tables (names as written in SQL) may reach."""
     if not names:
         return Relations()
     given = [list(names)]

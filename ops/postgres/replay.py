@@ -1,5 +1,6 @@
-"""A database's schema as it is, and as its revisions make it on a scratch PostgreSQL: such a replay
-is kept by the revisions' content.
+"""A database's schema, and the schema that its revisions create on a scratch PostgreSQL.
+
+Replays are cached by the content of the revisions.
 """
 
 from __future__ import annotations
@@ -28,9 +29,7 @@ _FORMAT = 1  # raise it where `catalog` reads otherwise
 
 @dataclass(frozen=True)
 class LiveSchema:
-    """What stands in a database: its schema, that schema's digest, and the server's major
-    version.
-    """
+    """A database's schema, its digest, and the server's major version."""
 
     schema: DatabaseSchema
     digest: str
@@ -39,14 +38,14 @@ class LiveSchema:
 
 @dataclass(frozen=True)
 class Replay:
-    """What revisions make on a server of version `major`."""
+    """The schema that revisions create on a server of version `major`."""
 
     schema: DatabaseSchema
     major: int
 
 
 def read_live(door: DatabaseAccess) -> LiveSchema:
-    """Read now, nothing is written. Raises Unreachable."""
+    """Read the schema now; read-only. Raises Unreachable."""
     with access.read_session(door) as opened:
         rows = catalog.read(opened)
         return LiveSchema(
@@ -62,8 +61,9 @@ def _to_schema(rows: Sequence[Sequence[Any]]) -> DatabaseSchema:
 def replay(
     folder: Path, root: Path, every: Sequence[Revision], wanted: int, say: Callable[[str], None]
 ) -> tuple[Replay, ...]:
-    """What stands after each of these revisions, which begin with the first one; from the cache
-    where all are in it. Raises OpsError.
+    """The schema after each of these revisions, which begin with the first one. Raises OpsError.
+
+    They come from the cache if it has all of them.
     """
     digests = (
         fingerprint.of_files(folder, [each.file for each in every[: n + 1]])
@@ -89,8 +89,9 @@ def adopt(
     say: Callable[[str], None],
     wait_s: float | None = None,
 ) -> MigrationOutcome:
-    """Record `revision` where the schema still has this digest. Raises Refused (recorded already,
-    changed since, another run).
+    """Record `revision` if the schema still has this digest.
+
+    Raises Refused (already recorded, changed since, another run is active).
     """
     from ops.migrator.adopt import adopt as run
 

@@ -1,6 +1,4 @@
-"""A scratch database's rows, so that it can be seen whether a revision keeps them: what it says of
-that, and what is in each table.
-"""
+"""The rows of a scratch database, to verify that a revision preserves them."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname !~ '^pg_' AND n.n
 
 
 def keeps_data(door: DatabaseAccess, revision: str) -> bool | str:
-    """The revision's own word: `keeps_data = True` (the rows that are there), or SQL that plants
-    some first. Raises ConfigError.
-    """
+    """The revision's `keeps_data`: True, False, or SQL that inserts rows. Raises ConfigError."""
     with translate_errors(door.target):
         said = getattr(door.scripts.directory.get_revision(revision).module, "keeps_data", False)
     if not isinstance(said, bool | str):
@@ -35,9 +31,7 @@ def keeps_data(door: DatabaseAccess, revision: str) -> bool | str:
 
 
 def insert_rows(door: DatabaseAccess, statements: str) -> None:
-    """The rows that a revision says it keeps. Raises OpsError where its SQL fails: that is the
-    revision's own fault.
-    """
+    """Insert the rows that a revision preserves. Raises OpsError if its SQL fails."""
     import psycopg
 
     with session(door) as opened:
@@ -52,7 +46,7 @@ def insert_rows(door: DatabaseAccess, statements: str) -> None:
 def read_rows(door: DatabaseAccess) -> Mapping[str, Counter[str]]:
     """Every table's rows, as JSON.
 
-    Policies that are forced on the owner are lifted in a transaction that is rolled back.
+    Policies forced on the owner are lifted in a transaction that is rolled back.
     """
     from ops.migrator.connections import UNFILTERED
 

@@ -1,6 +1,4 @@
-"""What the database says of the tables that a migration touches, and how long revisions took
-before: what a duration can be told from.
-"""
+"""Sizes of the tables that a migration touches, and past durations of its revisions."""
 
 from __future__ import annotations
 
@@ -27,8 +25,10 @@ WHERE (revision = ANY(%s) OR took_s >= %s) AND direction = %s AND result = 'done
 
 @dataclass(frozen=True)
 class TableSize:
-    """`rows` as the planner estimates them (None: never analysed); `bytes` with indexes, TOAST and
-    partitions. `of`: an index's table.
+    """The size of a table or index.
+
+    `rows`: the planner's estimate (None: never analysed); `bytes`: with indexes, TOAST and
+    partitions; `of`: an index's table.
     """
 
     rows: int | None
@@ -48,15 +48,16 @@ class TableSize:
 def read_sizes(
     door: DatabaseAccess, names: tuple[str, ...], revisions: tuple[str, ...], direction: str
 ) -> tuple[dict[str, TableSize], dict[str, float]]:
-    """The tables and indexes that are there (names as SQL would have them), and what `took` says;
-    in one session.
+    """(Sizes of existing tables and indexes, past durations of `revisions`), in one session.
+
+    Names are as written in SQL.
     """
     with read_session(door) as opened:
         return _read_table_sizes(opened, names), _read_durations(opened, revisions, direction)
 
 
 def slow_revisions(door: DatabaseAccess, slower_s: float) -> dict[str, float]:
-    """Every upgrade that took `slower_s` or longer when it ran here last."""
+    """Every upgrade whose last run here took `slower_s` seconds or longer."""
     with read_session(door) as opened:
         return _read_durations(opened, (), "upgrade", slower_s)
 
@@ -78,8 +79,9 @@ def split_sizes(
 def _read_durations(
     opened: Any, revisions: tuple[str, ...], direction: str, slower_s: float = float("inf")
 ) -> dict[str, float]:
-    """Seconds of each revision's last run in this database, from the audit; those of all others too
-    that took `slower_s` or longer.
+    """Seconds of each revision's last run in this database, from the audit.
+
+    Other revisions are included if they took `slower_s` or longer.
     """
     if opened.execute("SELECT to_regclass('ops_migrations.steps')").fetchone()[0] is None:
         return {}

@@ -1,9 +1,9 @@
-"""How an environment's database is reached: from this machine, or through the bastion, on a port of
-this machine that leads there.
+"""Reach an environment's database from this machine, or through the bastion.
 
-Reads go through the tunnel in `remote` mode too: two round trips are not worth a process on the far
-side. TLS is checked against the database's own name (`host`), while the bytes go to the tunnel
-(`hostaddr`, `port`), so `verify-full` means what it says."""
+Reads use the tunnel in `remote` mode too: starting a process on the bastion costs more than two
+round trips. TLS is verified against the database's own name (`host`), while the bytes go to the
+tunnel (`hostaddr`, `port`), so `verify-full` keeps its meaning.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def open_route(settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """libpq's parameters that work from here, as long as this holds. Raises what stands in the
-    bastion's way.
-    """
+    """libpq's parameters that work from here, while the context is open. Raises bastion errors."""
     if settings.environment.database_run == "local":
         yield parameters
         return
@@ -32,6 +30,6 @@ def open_route(settings: Settings, parameters: Mapping[str, Any]) -> Iterator[Ma
 
 @contextmanager
 def forward(bastion: Host, parameters: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The same by a connection that is open already."""
+    """The same through an open connection to the bastion."""
     with bastion.forward(str(parameters["host"]), int(parameters["port"])) as port:
         yield {**parameters, "hostaddr": "127.0.0.1", "port": port}

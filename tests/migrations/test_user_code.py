@@ -149,19 +149,19 @@ def test_the_engine_on_the_bastion_redacts_with_what_was_sent_along(
 @pytest.mark.parametrize(
     ("code", "says"),
     [
-        ("sys.exit(0)", "SystemExit: 0 (0004_broken.py, line 15); nothing of it stays"),
+        ("sys.exit(0)", "SystemExit: 0 (0004_broken.py, line 15); nothing of it remains"),
         (
             "os._exit(0)",
             "os._exit(0) was called, which ends the process (0004_broken.py, line 15); "
-            "nothing of it stays",
+            "nothing of it remains",
         ),
         (
             "op.get_bind().rollback()",
-            "it ends its own transaction (ROLLBACK, line 15), so whatever it committed stays",
+            "it ends its own transaction (ROLLBACK, line 15), so what it committed remains",
         ),
         (
             f"print('token: {SECRET}'); {LEAKS[0]}",
-            "why: boom password=*** (0004_broken.py, line 15); nothing of it stays",
+            "why: boom password=*** (0004_broken.py, line 15); nothing of it remains",
         ),
     ],
 )

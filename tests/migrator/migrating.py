@@ -38,6 +38,11 @@ def upgrade() -> None:
 def downgrade() -> None:
 {undo}
 '''
+TABLE = "    op.execute('CREATE TABLE a (id int)')\n"
+TABLES = (
+    "SELECT coalesce(string_agg(relname, ', ' ORDER BY relname), '') FROM pg_class WHERE "
+    "relname IN ('a', 'b', 'c')"
+)
 OUTSIDE = "    with op.get_context().autocommit_block():\n        op.execute({!r})"
 
 

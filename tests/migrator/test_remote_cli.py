@@ -171,7 +171,7 @@ def test_a_cancelled_run_is_rolled_back(far: Far) -> None:
 
 
 def test_a_run_that_ignores_its_cancellation_is_ended(far: Far) -> None:
-    """After a bounded time; its end says so, nothing of it stays, and the lock is free."""
+    """After a bounded time; its end says so, nothing of it remains, and the lock is free."""
     loop = (
         "    op.execute('CREATE TABLE two (id int)')\n    import time\n    while True:\n"
         "        try:\n            while True: time.sleep(.1)\n        except BaseException: pass"
@@ -182,7 +182,7 @@ def test_a_run_that_ignores_its_cancellation_is_ended(far: Far) -> None:
     time.sleep(1)
     assert far.ask("cancel", "latest")[0]["interrupted"]
     end = far.end()
-    assert end["state"] == "cancelled" and "nothing of it stays" in end["forced"]
+    assert end["state"] == "cancelled" and "nothing of it remains" in end["forced"]
     assert "one" in far.tables() and "two" not in far.tables()
     far.project.write("0002", "SELECT 1")
     assert far.project.run().after == "0002"

@@ -196,7 +196,7 @@ def test_kill_9_in_the_middle_then_again(project: Project) -> None:
 
 
 def test_an_interruption_is_audited_and_stays_one(project: Project) -> None:
-    """Ctrl-C in a revision: nothing of it stays, and the audit says interrupted."""
+    """Ctrl-C in a revision: nothing of it remains, and the audit says interrupted."""
     interrupted = "    from ops.core.errors import Interrupted\n    raise Interrupted"
     project.write("0001", f"    op.execute('CREATE TABLE a (id int)')\n{interrupted}")
     with pytest.raises(Interrupted):
@@ -219,7 +219,7 @@ def test_a_lock_that_is_held_is_tried_again(project: Project) -> None:
             project.run()
         assert (
             "55P03" in error.value.why
-            and "nothing of it stays" in error.value.why
+            and "nothing of it remains" in error.value.why
             and len(project.said) > 3
         )
         pauses: list[float] = []
@@ -306,7 +306,7 @@ def test_an_edited_revision_is_refused_by_name(project: Project) -> None:
         and "0001 was edited" in error.value.what
         and project.at() == ["0001"]
     )
-    project.run(accepted="0001")
+    project.run(accept_edit="0001")
     assert project.at() == ["0002"]
 
 

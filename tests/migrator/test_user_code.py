@@ -20,7 +20,7 @@ from ops.migrator.revisions.scripts import Scripts
 from ops.migrator.revisions.user_code import UserCodeError, contained
 from ops.migrator.runner import migrate
 from ops.sandbox.database import Server
-from tests.migrator.migrating import OUTSIDE, ROOT, Project, runs
+from tests.migrator.migrating import ROOT, TABLE, TABLES, Project, runs
 
 ENDINGS = [
     ("raise SystemExit(0)", "SystemExit: 0"),
@@ -36,7 +36,6 @@ ENDINGS = [
     ("import signal; signal.raise_signal(15)", "signal.raise_signal(15) was called"),
     ("raise type('Odd', (BaseException,), {})('x')", "Odd: x"),
 ]
-TABLE = "    op.execute('CREATE TABLE a (id int)')\n"
 
 
 @pytest.mark.parametrize(("code", "says"), ENDINGS, ids=[says for _, says in ENDINGS])
@@ -50,7 +49,9 @@ def test_a_revision_that_ends_the_process_has_failed(
     with pytest.raises(MigrateError) as error:
         project.run()
     assert error.value.kind == "failed" and "upgrade of revision 0001 failed" in error.value.what
-    assert says in error.value.why and "(0001.py, line 11); nothing of it stays" in error.value.why
+    assert (
+        says in error.value.why and "(0001.py, line 11); nothing of it remains" in error.value.why
+    )
     project.write("0001", TABLE, f"    op.execute('DROP TABLE a')\n    {code}")
     project.run()
     with pytest.raises(MigrateError, match="downgrade of revision 0001 failed") as error:
@@ -148,126 +149,6 @@ def test_a_thread_that_a_revision_leaves_is_named_and_not_waited_for(project: Pr
     assert all(each.daemon for each in threading.enumerate() if each.name == "stuck")
 
 
-CONTROL = [
-    ("op.execute('COMMIT')", "COMMIT, line 11", "a"),
-    (
-        "op.execute('create table b (id int); commit; create table c (id int)')",
-        "COMMIT, line 11",
-        "a, b, c",
-    ),
-    ("op.execute('END')", "END, line 11", "a"),
-    ("op.get_bind().commit()", "COMMIT, line 11", "a"),
-    ("op.execute('COMMIT AND CHAIN')", "COMMIT, line 11", "a"),
-    ("op.execute('COMMIT; BEGIN')", "COMMIT, line 11", "a"),
-    ("op.get_bind().connection.driver_connection.execute('COMMIT')", "COMMIT or ROLLBACK", "a"),
-    ("op.execute('ROLLBACK')", "ROLLBACK, line 11", ""),
-    ("op.execute('ABORT')", "ABORT, line 11", ""),
-    ("op.get_bind().rollback()", "ROLLBACK, line 11", ""),
-]
-TABLES = (
-    "SELECT coalesce(string_agg(relname, ', ' ORDER BY relname), '') FROM pg_class WHERE "
-    "relname IN ('a', 'b', 'c')"
-)
-
-
-@pytest.mark.parametrize(
-    ("code", "control", "stays"), CONTROL, ids=[code for code, _, _ in CONTROL]
-)
-def test_a_revision_that_ends_its_own_transaction_has_failed(
-    project: Project, code: str, control: str, stays: str
-) -> None:
-    """Not recorded, and what is said of the rest is true: what it committed stays."""
-    project.write("0001", "SELECT 1")
-    project.run()
-    project.write("0002", f"{TABLE}    {code}")
-    with pytest.raises(MigrateError) as error:
-        project.run()
-    assert error.value.kind == "failed" and "nothing of it stays" not in error.value.why
-    assert (
-        f"it ends its own transaction ({control}), so whatever it committed stays"
-        in error.value.why
-    )
-    assert "the database is at 0001" in error.value.why and "inv db.current" in error.value.next
-    assert project.ask(TABLES) == [(stays,)] and project.at() == ["0001"]
-    assert project.ask("SELECT revision, result FROM ops_migrations.steps") == [
-        ("0001", "done"),
-        ("0002", "failed"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "after", ["raise RuntimeError('boom')", "raise SystemExit(0)", "op.execute('SELECT 1/0')"]
-)
-@pytest.mark.parametrize("code", [code for code, _, stays in CONTROL if stays])
-def test_a_failure_after_commit_does_not_say_that_nothing_stays(
-    project: Project, code: str, after: str
-) -> None:
-    """Whatever state its session is in by then."""
-    project.write("0001", f"{TABLE}    {code}\n    {after}")
-    with pytest.raises(MigrateError) as error:
-        project.run()
-    assert "whatever it committed stays" in error.value.why and project.ask(
-        "SELECT to_regclass('a') IS NOT NULL"
-    ) == [(True,)]
-
-
-def test_a_lock_that_is_not_free_after_commit_is_not_tried_again(project: Project) -> None:
-    """A second try would find what the first one left."""
-    project.write("0001", "CREATE TABLE held (id int)")
-    project.run()
-    project.write(
-        "0002",
-        f"{TABLE}    op.execute('COMMIT')\n    op.execute('ALTER TABLE held ADD COLUMN x int')",
-    )
-    with project.connect() as other, other.transaction():
-        other.execute("LOCK TABLE held")
-        with pytest.raises(MigrateError, match="55P03"):
-            project.run()
-    assert not any("again in" in line for line in project.said)
-
-
-ALLOWED = [
-    "    op.execute('SAVEPOINT s')\n    op.execute('ROLLBACK TO s')\n    "
-    "op.execute('RELEASE SAVEPOINT s')\n" + TABLE,
-    f"    op.execute('SET TRANSACTION ISOLATION LEVEL SERIALIZABLE')\n{TABLE}",
-    f"{TABLE}    op.execute('RESET ALL')",
-    f"{TABLE}    op.execute('SET search_path = pg_temp, public')",
-    TABLE + OUTSIDE.format("COMMIT"),
-    TABLE + OUTSIDE.format("VACUUM a") + "\n    op.execute('ALTER TABLE a ADD COLUMN b int')",
-    f'{TABLE}    op.execute("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END")',
-]
-
-
-@pytest.mark.parametrize("code", ALLOWED)
-def test_what_leaves_the_transaction_alone_passes(project: Project, code: str) -> None:
-    """Savepoints, isolation, settings, autocommit blocks, and BEGIN … END as a function's body."""
-    project.write("0001", "SELECT 1")
-    project.write("0002", code.rstrip("\n"))
-    assert project.run().after == "0002" and project.ask("SELECT to_regclass('a') IS NOT NULL") == [
-        (True,)
-    ]
-
-
-def test_a_rollback_after_an_autocommit_block_is_noticed_too(project: Project) -> None:
-    """What follows the block is a transaction again."""
-    project.write(
-        "0001",
-        f"{TABLE}{OUTSIDE.format('SELECT 1')}\n    op.execute('CREATE TABLE b (id int)')\n "
-        f"   op.execute('ROLLBACK')",
-    )
-    with pytest.raises(MigrateError, match="it ended its own transaction"):
-        project.run(limits=Limits(retries=0))
-    assert project.ask(TABLES) == [("a",)] and project.at() == []
-
-
-def test_a_commit_inside_a_procedure_fails_with_nothing_left(project: Project) -> None:
-    """PostgreSQL itself refuses it inside of a transaction (2D000)."""
-    project.write("0001", f"{TABLE}    op.execute('DO $$ BEGIN COMMIT; END $$')")
-    with pytest.raises(MigrateError, match=r"2D000.*nothing of it stays"):
-        project.run()
-    assert project.ask(TABLES) == [("",)]
-
-
 def test_text_that_is_no_text_is_a_failure_of_its_revision(project: Project) -> None:
     """A lone surrogate: said where the SQL is printed, and where it runs; a NUL in a message does
     not lose the audit's row.
@@ -344,7 +225,7 @@ def test_a_thread_that_fails_fails_its_revision(
     project.write("0001", f"{TABLE}{thread}")
     with pytest.raises(MigrateError, match="its thread fill failed: ValueError") as error:
         project.run()
-    assert "nothing of it stays" in error.value.why
+    assert "nothing of it remains" in error.value.why
     assert "Traceback" not in capsys.readouterr().err
 
 
@@ -393,7 +274,7 @@ def test_a_revision_that_ignores_interruptions_is_ended(
     finally:
         process.kill()
     assert process.returncode == 130, err
-    assert "ignores the interruption" in err and "nothing of it stays" in err
+    assert "ignores the interruption" in err and "nothing of it remains" in err
     target = Project(tmp_path, TargetDatabase("", {**parameters(server), "dbname": name}))
     assert target.ask(TABLES) == [("",)]
     assert target.ask("SELECT result FROM ops_migrations.runs") == [("interrupted",)]
@@ -458,23 +339,3 @@ def test_an_exception_without_a_readable_text_is_a_failure(project: Project) -> 
     assert "its text can't be read: SystemExit" in str(problem)
     with pytest.raises(MigrateError, match=r"Odd \(its text can't be read: SystemExit\)"):
         project.run()
-
-
-def test_a_refused_prepare_leaves_nothing(project: Project) -> None:
-    """The server rolls the transaction back, where it allows no prepared ones."""
-    project.write("0001", f"{TABLE}    op.execute(\"PREPARE TRANSACTION 'x'\")")
-    with pytest.raises(MigrateError, match="55000") as error:
-        project.run()
-    assert "nothing of it stays" in error.value.why and project.ask(TABLES) == [("",)]
-
-
-def test_a_failure_after_commit_says_once_what_it_did_and_where_to_look(project: Project) -> None:
-    """And a COMMIT alone is named once."""
-    project.write("0001", f"{TABLE}    op.execute('COMMIT')")
-    with pytest.raises(MigrateError) as error:
-        project.run()
-    assert error.value.why.count("its own transaction") == 1
-    project.write("0001", "    op.execute('COMMIT')\n    raise RuntimeError('boom')")
-    with pytest.raises(MigrateError) as error:
-        project.run()
-    assert "see what it left (inv db.current)" in error.value.next

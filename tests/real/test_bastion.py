@@ -268,8 +268,8 @@ def test_a_lock_in_the_way_is_tried_again_and_told(far: Ground) -> None:
             and "not free in time (55P03)" in done.stderr
         ), done.stderr
         assert (
-            "again in" in done.stderr
-            and "nothing of it stays" in done.stderr
+            "retrying in" in done.stderr
+            and "nothing of it remains" in done.stderr
             and "the database is at 0001" in done.stderr
         )
     assert far.document("db.current")["revision"] == "0001"

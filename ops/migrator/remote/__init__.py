@@ -1,1 +1,1 @@
-"""The bastion's side of a migration: what is shipped there and runs there."""
+"""The bastion's side of a remote migration."""

@@ -1,8 +1,8 @@
-"""What of the bundles stays on the host: those of living runs, whose modules are imported and whose
-SQL is read late, and the newest.
+"""Prune the code bundles on the bastion: keep those of active runs, and the newest.
 
-A bundle's time is that of its last use, not of its installation: a run's start renews it. Standard
-library only."""
+A bundle's time is that of its last use: each start of a run renews it. Active runs need theirs,
+because modules and SQL files are read late. Standard library only.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +18,18 @@ _MAX_BUNDLES = {"site": 2, "code": 5}  # of each kind, by their last use
 
 
 def touch(cache: Path, bundles: Mapping[str, str]) -> None:
-    """A run begins with these; `bundles`: their names by kind."""
+    """Mark these bundles (kind: name) as used now."""
     for kind, name in bundles.items():
-        with contextlib.suppress(OSError):  # who only tries the runner has none
+        with contextlib.suppress(OSError):  # a run without bundles (tests) has none
             os.utime(cache / kind / name)
 
 
 def prune(cache: Path) -> None:
-    """Forget the longest unused ones beyond KEPT, whatever environment they were for, but for those
-    of living runs.
-    """
+    """Remove the least recently used bundles beyond `_MAX_BUNDLES`, except those of active runs."""
     living = [
-        run.about().get("bundles") or {}
+        run.details().get("bundles") or {}
         for run in run_store.all_runs(cache / "runs")
-        if run.lives()
+        if run.is_running()
     ]
     for kind, kept in _MAX_BUNDLES.items():
         at_work = {bundles.get(kind) for bundles in living}

@@ -1,11 +1,11 @@
-"""`python3 -u -m ops.migrator.remote.cli start|attach|cancel|list RUNS …`: migrations on the host
-that reaches the database, without a terminal.
+"""Run migrations on the bastion: `python3 -u -m ops.migrator.remote.cli VERB RUNS …`.
 
-`start` reads one JSON document from stdin, the password among it, and leaves a detached runner
-behind: its own session, its output in the run's log, so that no lost connection and no closed
-terminal touches it. A second `start` of the same id changes nothing. `attach` tells the log from an
-offset on and ends with the run's end; `cancel` interrupts it (the revision at work is rolled back).
-All answers are JSON lines."""
+`start` reads one JSON document, which includes the password, from stdin and starts a detached
+runner: a session of its own with its output in the run's log, so that a lost connection or a closed
+terminal does not affect it. A second `start` of the same id changes nothing. `attach` sends the log
+from an offset and ends with the run. `cancel` interrupts the run, which rolls back the current
+revision. `list` lists the runs. All answers are JSON lines.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ _CA_BUNDLE = "authority.pem"  # the CA bundle of the operator's machine, shipped
 
 
 class _RunCancelled(KeyboardInterrupt):
-    """`cancel`, or a signal from elsewhere. A subclass: `raise KeyboardInterrupt` in a revision is
-    that revision's failure.
+    """Raised by `cancel` or a signal.
+
+    A subclass, because `raise KeyboardInterrupt` in a revision is a failure of that revision.
     """
 
 
@@ -40,7 +41,7 @@ def _now() -> str:
 
 
 def _send(document: dict[str, Any]) -> None:
-    """One line; whoever listened may be gone."""
+    """Print one JSON line; exit if the reader is gone."""
     try:
         print(json.dumps(document), flush=True)
     except OSError:
@@ -48,34 +49,32 @@ def _send(document: dict[str, Any]) -> None:
 
 
 def _start(root: Path, folder: str) -> None:
-    """Read what is asked, and leave a runner of it behind. `folder`: the revisions, with env.py."""
-    asked = json.loads(sys.stdin.readline())
+    """Read the request and start a detached runner. `folder`: the revisions, with env.py."""
+    request = json.loads(sys.stdin.readline())
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    run = StoredRun(root / asked["who"]["run"])
+    run = StoredRun(root / request["who"]["run"])
     try:
         run.folder.mkdir(mode=0o700)
     except FileExistsError:
         return _send({**run.as_document(), "started": False})
     run.log.touch(mode=0o600)
     lock = os.open(run.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    fcntl.flock(
-        lock, fcntl.LOCK_EX
-    )  # taken before anybody can look for the run; the runner inherits it
-    about = {key: asked.get(key) for key in ("who", "direction", "to", "bundles")} | {
-        "from": asked["shown"],
+    fcntl.flock(lock, fcntl.LOCK_EX)  # taken before the run is visible; the runner inherits it
+    about = {key: request.get(key) for key in ("who", "direction", "to", "bundles")} | {
+        "from": request["shown"],
         "began_at": _now(),
     }
     run_store.write_json(run.folder / "run.json", about)
     if os.fork():
         os.close(lock)
         _wait_for_pid(run)
-        _prune(root, asked.get("bundles"))
+        _prune(root, request.get("bundles"))
         return _send({**run.as_document(), "started": True})
-    _detach(run, asked, folder)
+    _detach(run, request, folder)
 
 
 def _prune(root: Path, bundles: Mapping[str, str] | None) -> None:
-    """What nobody needs any more; `bundles`: those that this run was started from, where it was."""
+    """Remove old runs and bundles; `bundles`: those that this run uses, if any."""
     run_store.prune(root)
     if bundles:
         cache = root.parent.parent  # …/runs/ENVIRONMENT
@@ -84,13 +83,13 @@ def _prune(root: Path, bundles: Mapping[str, str] | None) -> None:
 
 
 def _wait_for_pid(run: StoredRun) -> None:
-    """Until the runner has put down who it is: whoever was told of the run can cancel it."""
-    while run.lives() and "pid" not in run.about():
+    """Wait until the runner has recorded its pid, so that the run can be cancelled."""
+    while run.is_running() and "pid" not in run.details():
         time.sleep(run_store.POLL_S / 10)
 
 
-def _detach(run: StoredRun, asked: dict[str, Any], folder: str) -> NoReturn:
-    """A session of its own, no terminal, every output into the log; then the work."""
+def _detach(run: StoredRun, request: dict[str, Any], folder: str) -> NoReturn:
+    """Start a session without a terminal, redirect all output to the log, and run the migration."""
     os.setsid()
     if os.fork():
         os._exit(0)
@@ -105,31 +104,31 @@ def _detach(run: StoredRun, asked: dict[str, Any], folder: str) -> NoReturn:
         for stream in (
             sys.stdout,
             sys.stderr,
-        ):  # the host's locale must not decide what a revision may say
+        ):  # independent of the host's locale
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
-        run_store.write_json(run.folder / "run.json", {**run.about(), "pid": os.getpid()})
-        run.end(_run_migration(run, asked, folder))
+        run_store.write_json(run.folder / "run.json", {**run.details(), "pid": os.getpid()})
+        run.end(_run_migration(run, request, folder))
         code = 0
     finally:
         os._exit(code)
 
 
 def _interrupt_once(number: int, _frame: object) -> NoReturn:
-    """The first one rolls back; a second must not disturb that, nor the writing of the end."""
+    """Raise on the first signal only, so that the rollback and the result are not interrupted."""
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
     raise _RunCancelled(f"asked to stop by {signal.Signals(number).name}")
 
 
-def _run_migration(run: StoredRun, asked: dict[str, Any], folder: str) -> dict[str, Any]:
-    """The end of the run, whatever it is; it never raises."""
+def _run_migration(run: StoredRun, request: dict[str, Any], folder: str) -> dict[str, Any]:
+    """Run the migration and return its result as a document; it never raises."""
     from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
 
-    target = TargetDatabase(folder, _libpq_parameters(run, asked))
+    target = TargetDatabase(folder, _libpq_parameters(run, request))
     ended: dict[str, Any]
 
     def report_forced_end(_what: str, why: str, _how: str) -> None:
-        """Write the end from the thread that ends this process."""
+        """Write the result from the thread that ends this process."""
         run.end({"state": "cancelled", "forced": target.clean(why), "ended_at": _now()})
 
     try:
@@ -138,17 +137,17 @@ def _run_migration(run: StoredRun, asked: dict[str, Any], folder: str) -> dict[s
 
         interrupts.set_report(report_forced_end)
 
-        if asked.get("redact"):
-            target = dataclasses.replace(target, redact=_import_function(asked["redact"]))
+        if request.get("redact"):
+            target = dataclasses.replace(target, redact=_import_function(request["redact"]))
         outcome = migrate(
             target,
-            asked["direction"],
-            asked["to"],
-            RunIdentity(**asked["who"]),
-            Limits(**asked["limits"]),
+            request["direction"],
+            request["to"],
+            RunIdentity(**request["who"]),
+            Limits(**request["limits"]),
             say=lambda line: print(line, flush=True),
-            accepted=asked.get("accepted"),
-            shown=tuple(asked["shown"]),
+            accept_edit=request.get("accepted"),
+            expected_heads=tuple(request["shown"]),
         )
         ended = {"state": "succeeded", "outcome": dataclasses.asdict(outcome)}
     except MigrateError as error:
@@ -175,30 +174,29 @@ def _run_migration(run: StoredRun, asked: dict[str, Any], folder: str) -> dict[s
 
 
 def _import_function(name: str) -> Any:
-    """`module:function`, of a module that was sent along: the engine has no other code of ours to
-    import.
-    """
+    """Import `module:function`, of a module that was shipped along with the engine."""
     module, _, function = name.partition(":")
     return getattr(importlib.import_module(module), function)
 
 
-def _libpq_parameters(run: StoredRun, asked: dict[str, Any]) -> dict[str, Any]:
-    """libpq's, with the authority's bundle as a file of this host."""
-    found = dict(asked["parameters"])
-    if asked.get("authority"):
+def _libpq_parameters(run: StoredRun, request: dict[str, Any]) -> dict[str, Any]:
+    """libpq's parameters, with the CA bundle written to a file of this host."""
+    found = dict(request["parameters"])
+    if request.get("authority"):
         file = run.folder / _CA_BUNDLE
-        file.write_text(asked["authority"], encoding="utf-8")
+        file.write_text(request["authority"], encoding="utf-8")
         found["sslrootcert"] = str(file)
     return found
 
 
 def _find_run(root: Path, id: str) -> StoredRun | None:
-    """The run of that id; `latest`: the one at work (whoever was refused meanwhile is newer), else
-    the newest. Told where there is none.
+    """The run with that id, or None after sending the known ids.
+
+    `latest` is the active run if there is one (a refused run may be newer), else the newest.
     """
     known = run_store.runs(root)
     meant = (
-        [*filter(StoredRun.lives, known), *known]
+        [*filter(StoredRun.is_running, known), *known]
         if id == "latest"
         else [run for run in known if run.id == id]
     )
@@ -215,20 +213,22 @@ def _attach(root: Path, id: str, offset: str) -> None:
 
 
 def _cancel(root: Path, id: str) -> None:
-    """SIGINT to the runner, if it lives: it rolls back and writes its end, or is killed."""
+    """Send SIGINT to an active runner: it rolls back and writes its result, or is killed later."""
     run = _find_run(root, id)
     if run is None:
         return
-    lives = run.lives()
+    lives = run.is_running()
     if lives:
-        os.kill(int(run.about()["pid"]), signal.SIGINT)
+        os.kill(int(run.details()["pid"]), signal.SIGINT)
         _kill_later(run)
     _send({**run.as_document(), "interrupted": lives})
 
 
 def _kill_later(run: StoredRun) -> None:
-    """Leave a process behind that kills the runner where it does not end: code in C that holds the
-    interpreter sees no signal. What ignores an interruption in Python ends sooner, by itself.
+    """Fork a process that kills the runner if it does not end.
+
+    C code that holds the interpreter sees no signal. Python code that ignores an interruption is
+    ended sooner (`revisions.interrupts`).
     """
     if os.fork():
         return
@@ -237,12 +237,12 @@ def _kill_later(run: StoredRun) -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     end = time.monotonic() + _KILL_AFTER_S
-    while run.lives() and time.monotonic() < end:
+    while run.is_running() and time.monotonic() < end:
         time.sleep(run_store.POLL_S)
-    if run.lives():
+    if run.is_running():
         with run.log.open("a", encoding="utf-8") as log:
             log.write(f"the runner did not stop within {_KILL_AFTER_S:g} s: killed\n")
-        os.kill(int(run.about()["pid"]), signal.SIGKILL)
+        os.kill(int(run.details()["pid"]), signal.SIGKILL)
     os._exit(0)
 
 

@@ -1,13 +1,12 @@
-"""A run's folder on the host that migrates: what was asked (never the password), its log, its end,
-and a lock while it lives.
+"""A run's folder on the bastion: request (without the password), log, result, and lock.
 
-    run.json     who, what, from where to where, and the process
-    log          one line of progress each, complete whoever watched
-    status.json  the end, written by rename; not there while it runs
+    run.json     who, direction, from, to, and the pid
+    log          one line of progress each, complete even if no client is attached
+    status.json  the result, written atomically; missing while the run is active
     lock         an flock of the runner; free without a status: the runner was killed ("lost")
 
-Standard library only: it is read by commands that must answer on a host where nothing else is
-installed yet."""
+Standard library only, because it also serves commands on a host without any other package.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +23,12 @@ from typing import Any
 
 _MAX_ENDED_RUNS = 20  # ended runs that are kept
 POLL_S = 0.1
-_HEARTBEAT_S = (
-    3.0  # a watcher hears from a silent run so often, so that both ends notice a dead connection
-)
+_HEARTBEAT_S = 3.0  # how often a silent run is reported, so that both ends detect a dead connection
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """One run below the folder of all runs."""
+    """One run, by its folder."""
 
     folder: Path
 
@@ -44,13 +41,13 @@ class StoredRun:
         return self.folder / "log"
 
     def ended(self) -> dict[str, Any] | None:
-        """Its end, None while there is none."""
+        """The result; None while the run is active."""
         return _read_json(self.folder / "status.json")
 
-    def about(self) -> dict[str, Any]:
+    def details(self) -> dict[str, Any]:
         return _read_json(self.folder / "run.json") or {}
 
-    def lives(self) -> bool:
+    def is_running(self) -> bool:
         """Whether the runner holds its lock."""
         try:
             with (self.folder / "lock").open("rb") as file:
@@ -62,25 +59,26 @@ class StoredRun:
         return False
 
     def state(self) -> dict[str, Any]:
-        """Its end; `running`; or `lost` where the runner is gone without one."""
-        lives = self.lives()  # first: who ends between the two looks has written its end by then
-        return self.ended() or {"state": "running" if lives else "lost"}
+        """The result; or `running`; or `lost` if the runner is gone without one."""
+        running = self.is_running()  # first: a run that ends in between has written its result
+        return self.ended() or {"state": "running" if running else "lost"}
 
     def as_document(self) -> dict[str, Any]:
-        return {"run": self.id, **self.about(), **self.state()}
+        return {"run": self.id, **self.details(), **self.state()}
 
     def end(self, status: dict[str, Any]) -> None:
         write_json(self.folder / "status.json", status)
 
     def follow(self, offset: int) -> Iterator[dict[str, Any]]:
-        """Which run it is, each line of the log from `offset` (bytes) on, then the end. A beat
-        where nothing is said.
+        """Yield the run's id, each log line from `offset` (bytes) on, then the result.
+
+        A silent run yields a heartbeat with the offset.
         """
         spoke = time.monotonic()
         yield {
             "run": self.id,
             "offset": offset,
-        }  # `latest` may be another one when a watcher comes back
+        }  # `latest` may have changed when a client reconnects
         with self.log.open("rb") as file:
             file.seek(offset)
             while True:
@@ -89,7 +87,7 @@ class StoredRun:
                     offset, spoke = file.tell(), time.monotonic()
                     yield {"line": line.decode("utf-8", "replace"), "offset": offset}
                 if state["state"] != "running":
-                    yield {"run": self.id, "about": self.about(), "end": state, "offset": offset}
+                    yield {"run": self.id, "about": self.details(), "end": state, "offset": offset}
                     return
                 if time.monotonic() - spoke >= _HEARTBEAT_S:
                     spoke = time.monotonic()
@@ -98,7 +96,7 @@ class StoredRun:
 
 
 def _complete_lines(file: Any, *, last: bool) -> Iterator[bytes]:
-    """Lines that are there; one without its end only where no more is to come."""
+    """Yield complete lines; an unterminated one only if it is the `last`."""
     while True:
         at = file.tell()
         line = file.readline()
@@ -115,17 +113,17 @@ def runs(root: Path) -> list[StoredRun]:
         if root.is_dir()
         else []
     )
-    return sorted(found, key=lambda run: str(run.about().get("began_at")), reverse=True)
+    return sorted(found, key=lambda run: str(run.details().get("began_at")), reverse=True)
 
 
 def all_runs(root: Path) -> list[StoredRun]:
-    """Every environment's."""
+    """The runs of every environment."""
     return [run for folder in (root.iterdir() if root.is_dir() else ()) for run in runs(folder)]
 
 
 def prune(root: Path) -> None:
-    """Forget the oldest ended runs beyond KEPT."""
-    for run in [run for run in runs(root) if not run.lives()][_MAX_ENDED_RUNS:]:
+    """Remove the oldest ended runs beyond `_MAX_ENDED_RUNS`."""
+    for run in [run for run in runs(root) if not run.is_running()][_MAX_ENDED_RUNS:]:
         shutil.rmtree(run.folder, ignore_errors=True)
 
 
@@ -137,7 +135,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Whole or not at all, readable by its owner alone."""
+    """Write a document atomically, readable by its owner only."""
     making = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(
         os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8"

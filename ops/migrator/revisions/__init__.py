@@ -1,1 +1,1 @@
-"""Revision files: read, checked, run as user code."""
+"""Revision files: load, check, and run them as user code."""

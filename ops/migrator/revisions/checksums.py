@@ -1,10 +1,11 @@
-"""What was applied, as one number: a revision's meaning, so that comments, docstrings and layout
-don't change it.
+"""A checksum of what a revision does; comments, docstrings and layout don't change it.
 
-The file is parsed, and every node is written down by its own rule (`ast.dump` and `ast.unparse`
-differ from one Python to the next). The downgrade is left out: it has not run yet, and a mistake in
-it must be mendable. SQL files beside the revision (`0003_x.sql`) count too, without their comments.
-Modules that a revision imports do not, nor what only `db.verify` and `db.lint` read (ABOUT)."""
+The file is parsed, and every node is serialized by rules of our own, since `ast.dump` and
+`ast.unparse` differ between Python versions. The downgrade is left out: it has not run yet, and a
+mistake in it must remain correctable. SQL files of the revision (`0003_x.sql`) count too, without
+their comments. Imported modules do not, nor does METADATA, which only `db.verify` and `db.lint`
+read.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ METADATA = ("keeps_data", "phase", "waive")
 
 
 def checksum(file: Path) -> str:
-    """Sixteen hexadecimal digits over the revision's meaning and its SQL files'."""
+    """Sixteen hexadecimal digits over the revision and its SQL files."""
     found: list[str] = []
     _serialize(ast.parse(file.read_bytes()), found)
     digest = hashlib.sha256("".join(found).encode("utf-8", "surrogatepass"))
@@ -37,8 +38,9 @@ def checksum(file: Path) -> str:
 
 
 def _sql_files(file: Path) -> list[Path]:
-    """`0003_x.sql`, `0003_x.up.sql` beside `0003_x.py`; by plain names, since a glob of many
-    revisions' folder is dear.
+    """`0003_x.sql`, `0003_x.up.sql` next to `0003_x.py`.
+
+    It compares names, because a glob per revision is slow in a large folder.
     """
     begin, names = f"{file.stem}.", os.listdir(file.parent)  # noqa: PTH208 - names alone
     return [
@@ -50,7 +52,7 @@ def _sql_files(file: Path) -> list[Path]:
 
 
 def _serialize(node: Any, found: list[str]) -> None:
-    """A node's kind and its fields, in a form that all Pythons share: what is empty is left out."""
+    """Append a node's kind and its non-empty fields, in a form common to all Python versions."""
     if isinstance(node, ast.AST):
         found.append(f"({type(node).__name__}")
         for name in node._fields:
@@ -73,7 +75,7 @@ def _serialize(node: Any, found: list[str]) -> None:
 
 
 def _is_string_statement(node: Any) -> bool:
-    """A docstring, or a string that stands alone."""
+    """Whether it is a docstring or another string statement."""
     return (
         isinstance(node, ast.Expr)
         and isinstance(node.value, ast.Constant)
@@ -82,9 +84,7 @@ def _is_string_statement(node: Any) -> bool:
 
 
 def _is_metadata(node: Any) -> bool:
-    """What a revision says of itself, for its proof and the linter: it changes nothing that is
-    applied.
-    """
+    """Whether it assigns a name of METADATA, which does not change what is applied."""
     return (
         isinstance(node, ast.Assign)
         and len(node.targets) == 1
@@ -97,25 +97,27 @@ def _is_future_import(node: Any) -> bool:
 
 
 def check_edits(
-    applied: Mapping[str, Path], remembered: Mapping[str, str], accepted: str | None
+    applied: Mapping[str, Path], remembered: Mapping[str, str], accept_edit: str | None
 ) -> dict[str, str]:
-    """The checksums to remember: of revisions applied by another tool, and of the one whose edit is
-    accepted by name.
+    """The checksums to store: of new revisions, and of the one whose edit is accepted.
 
-    Raises MigrateError (refused) for any other that is not what was applied.
+    Revisions that another tool applied are new. Raises MigrateError (refused) for any other
+    revision that differs from what was applied.
     """
     new = {}
     for revision, file in applied.items():
         found = checksum(file)
-        if revision not in remembered or (revision == accepted and remembered[revision] != found):
+        if revision not in remembered or (
+            revision == accept_edit and remembered[revision] != found
+        ):
             new[revision] = found
         elif remembered[revision] != found:
             why = (
-                f"{file.name} is not what was applied (checksum {remembered[revision]}, now "
+                f"{file.name} differs from what was applied (checksum {remembered[revision]}, now "
                 f"{found})"
             )
             how = (
-                f"take the edit back and write a new revision; where both mean the same: "
+                f"revert the edit and write a new revision; if both are equivalent: "
                 f"--accept-edit {revision}"
             )
             raise MigrateError(

@@ -47,7 +47,7 @@ class _Watch:
         self.ended, self.again = threading.Event(), threading.Event()
 
     def note(self, number: int) -> None:
-        """A signal has come; the first one starts the thread."""
+        """Count a signal; the first one starts the thread."""
         self.count += 1
         self.firm |= number != signal.SIGINT or not _on_terminal()
         if self.count > 1:
@@ -88,14 +88,14 @@ _report: Report = print_report
 
 
 def set_report(new: Report) -> None:
-    """Let a front door report the end its own way, as a JSON document for example."""
+    """Set how the forced end is reported, as a JSON document for example."""
     global _report
     _report = new
 
 
 @contextmanager
 def before_end(call: Callable[[], tuple[str, str]]) -> Iterator[None]:
-    """Call this before the process is ended; it returns (why, next)."""
+    """Call `call` before the process is ended; it returns (why, next)."""
     global _before_end
     previous, _before_end = _before_end, call
     try:
@@ -106,8 +106,10 @@ def before_end(call: Callable[[], tuple[str, str]]) -> Iterator[None]:
 
 @contextmanager
 def enforced() -> Iterator[None]:
-    """End the process where user code ignores an interruption. Changes nothing within another one,
-    in a thread, and for signals without a handler of Python's.
+    """End the process if user code ignores an interruption.
+
+    No effect inside another `enforced`, outside the main thread, and for signals without a Python
+    handler.
     """
     global _watch
     if _watch or threading.current_thread() is not threading.main_thread():
@@ -153,7 +155,7 @@ def raise_swallowed(problem: BaseException | None) -> None:
 
 
 def _end() -> None:
-    """From the watching thread: user code has the main one."""
+    """End the process from the watching thread, because user code occupies the main one."""
     why, how = "it swallowed the interruption and went on", "correct it, then run it again"
     try:
         if _before_end:

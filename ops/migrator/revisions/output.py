@@ -1,8 +1,8 @@
 """Filter what user code prints: stdout and stderr, of its threads and child processes too.
 
-While `filtered` holds, descriptors 1 and 2 lead into a pipe. A thread reads it line by line,
-removes secrets, and writes to the real stderr, since stdout belongs to the task's result. Only the
-main thread may redirect: descriptors belong to the whole process.
+Within `filtered`, descriptors 1 and 2 lead into a pipe. A thread reads it line by line, removes
+secrets, and writes to the original stderr, because stdout is for the task's result. Only the main
+thread may redirect: descriptors belong to the whole process.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class _Redirection:
         self.direct()
 
     def direct(self) -> None:
-        """Lead the descriptors (back) into the pipe: user code may have closed them."""
+        """Point the descriptors to the pipe again, as user code may have closed them."""
         with suppress(OSError):
             os.dup2(self.saved[0], 0)
             os.dup2(self.writer, 1)
             os.dup2(self.writer, 2)
 
     def close(self) -> None:
-        """Lead the descriptors back to where they were, after everything so far is written."""
+        """Restore the descriptors after all output so far is written."""
         flush()
         for number, saved in self.saved.items():
             with suppress(OSError):
@@ -57,7 +57,7 @@ class _Redirection:
         self.drained.wait(_DRAIN_S)
 
     def _read(self) -> None:
-        """Until the pipe is closed, by processes that user code left running too."""
+        """Read until the pipe is closed, also by processes that user code left running."""
         rest = b""
         with suppress(OSError):
             while more := os.read(self.reader, _MAX_LINE):
@@ -99,7 +99,7 @@ _current: _Redirection | None = None
 
 @contextmanager
 def filtered(hide: Hide | None) -> Iterator[None]:
-    """Pass what is printed through `hide`, to stderr. An outer one goes on; None adds nothing."""
+    """Pass output through `hide` to stderr. An outer filter stays in force; None adds none."""
     global _current
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -120,7 +120,7 @@ def filtered(hide: Hide | None) -> Iterator[None]:
 
 
 def close() -> None:
-    """End the redirection, where there is one."""
+    """End the redirection, if there is one."""
     global _current
     ended, _current = _current, None
     if ended:

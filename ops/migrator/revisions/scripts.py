@@ -1,6 +1,4 @@
-"""The revisions of a folder: which there are, what is pending, and their SQL. Nothing here needs a
-database.
-"""
+"""The revisions of a folder: which exist, which are pending, and their SQL. Without a database."""
 
 from __future__ import annotations
 
@@ -35,8 +33,9 @@ _ALEMBIC_MARK = "/* Alembic */"
 
 
 class Scripts:
-    """The folder with env.py and versions/. Raises MigrateError (config) for a revision file that
-    cannot be loaded.
+    """The folder with env.py and versions/.
+
+    Raises MigrateError (config) for a revision file that cannot be loaded.
     """
 
     def __init__(self, folder: str, hide: Hide | None = None) -> None:
@@ -55,34 +54,31 @@ class Scripts:
             self.files = self._file_states()
 
     def _file_states(self) -> dict[str, tuple[int, int]]:
-        """Each file of the revisions, SQL beside them included, with its time of change (ns) and
-        size (bytes).
-        """
+        """Modification time (ns) and size of each file of the revisions, SQL files included."""
         folders = {Path(script.path).parent for script in self.directory.walk_revisions()}
         files = [each for folder in folders for each in os.scandir(folder) if each.is_file()]
         return {each.path: ((found := each.stat()).st_mtime_ns, found.st_size) for each in files}
 
     def refuse_changed(self) -> None:
-        """Raises MigrateError (refused) where a file is not what was loaded: that would run, and
-        what lies there be remembered.
+        """Raise MigrateError (refused) if a file has changed since it was loaded.
+
+        The loaded code would run, but the checksum of the changed file would be stored.
         """
         changed = sorted(
             Path(path).name for path, _ in self.files.items() ^ self._file_states().items()
         )
         if changed:
-            why = "it was changed after these revisions were read and shown"
+            why = "it was changed after these revisions were read"
             raise MigrateError(
                 "refused",
                 f"revision file {changed[0]}",
                 why,
-                "run it again: it shows what is there now",
+                "run it again",
             )
 
     @property
     def head(self) -> str | None:
-        """The one head; None where there is no revision. Raises MigrateError (refused) for
-        several.
-        """
+        """The single head; None without revisions. Raises MigrateError (refused) for several."""
         if len(self.heads) > 1:
             why = "two revisions follow the same one: they were written on two branches"
             how = (
@@ -94,9 +90,7 @@ class Scripts:
         return self.heads[0] if self.heads else None
 
     def known(self, revision: str) -> str:
-        """The id of `head`, `base` or a revision (a beginning of its id will do). Raises
-        MigrateError (config).
-        """
+        """The id of `head`, `base`, or a revision by its prefix. Raises MigrateError (config)."""
         if revision == BASE:
             return BASE
         if revision in ("head", "heads"):
@@ -114,9 +108,7 @@ class Scripts:
                 ) from None
 
     def check_database(self, current: str | None) -> None:
-        """Raises MigrateError (refused) where the database stands at a revision that this checkout
-        does not have.
-        """
+        """Raise MigrateError (refused) if the database's revision is not in this checkout."""
         if current is None:
             return
         try:
@@ -137,6 +129,7 @@ class Scripts:
             return self.directory._downgrade_revs(to, heads) if heads else []  # type: ignore[arg-type]
 
     def between(self, direction: Direction, to: str, current: str | None) -> tuple[Revision, ...]:
+        """The revisions from `current` to `to`, in the order in which they run."""
         self.check_database(current)
         heads = tuple(current.split(",")) if current else ()
         if direction == "upgrade" and self.reached(to, heads):
@@ -144,7 +137,7 @@ class Scripts:
         return tuple(to_revision(step.revision) for step in self.steps(direction, to, heads))
 
     def reached(self, to: str, heads: tuple[str, ...]) -> bool:
-        """Whether `to` was applied already: it is one of the heads, or below one."""
+        """Whether `to` is applied: one of the heads, or below one."""
         return to == BASE or to in self.applied(heads)
 
     def applied(self, heads: tuple[str, ...]) -> dict[str, Path]:
@@ -158,7 +151,7 @@ class Scripts:
             }
 
     def before(self, current: str, steps: int = 1) -> str:
-        """The revision that stands before `current`: where one step back leads."""
+        """The revision before `current`, where a downgrade of one step leads."""
         found = self.directory.get_revision(current)
         down = found.down_revision
         if isinstance(down, tuple | list):
@@ -171,8 +164,9 @@ class Scripts:
     def sql(
         self, direction: Direction, to: str, current: str | None
     ) -> Iterator[tuple[Revision, str, str | None]]:
-        """Each revision from `current` to `to` with its SQL, and why it has none: one that reads
-        the database can't be printed.
+        """Yield (revision, SQL, problem) for each revision from `current` to `to`.
+
+        `problem`: why the SQL is incomplete, as for a revision that reads the database.
         """
         self.check_database(current)
         heads = tuple(current.split(",")) if current else ()
@@ -188,9 +182,7 @@ class Scripts:
             steps = steps[len(texts) :]
 
     def rendered(self, steps: list[RevisionStep]) -> tuple[list[str], str | None]:
-        """The SQL of each in one go, as far as they can be printed; of the last one of these, what
-        can't be.
-        """
+        """The SQL of each step up to the first that can't be printed, and the reason."""
         buffer, ends = io.StringIO(), [0]
 
         def one_by_one(_heads: Any, context: Any) -> Iterator[RevisionStep]:
@@ -233,7 +225,7 @@ class Scripts:
 
     @contextmanager
     def translated(self, what: str) -> Iterator[None]:
-        """Alembic's errors, and those of a revision file, as ours."""
+        """Convert errors of Alembic and of revision files to MigrateError."""
         try:
             with contained(self.hide):
                 yield
@@ -249,9 +241,7 @@ class Scripts:
 
 
 def _check_encodable(text: str, step: RevisionStep) -> None:
-    """Raises MigrateError where SQL holds a lone surrogate (`\\ud800`), which no UTF-8 text and no
-    database can hold.
-    """
+    """Raise MigrateError if SQL contains a lone surrogate, which UTF-8 can't encode."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -265,9 +255,7 @@ def _check_encodable(text: str, step: RevisionStep) -> None:
 
 
 def _mark_alembic_transactions(impl: Any) -> None:
-    """Let Alembic's own BEGIN and COMMIT be told apart from a revision's: the linter refuses
-    those.
-    """
+    """Mark Alembic's own BEGIN and COMMIT, because the linter refuses a revision's."""
     impl.emit_begin = lambda: impl.static_output(f"BEGIN {_ALEMBIC_MARK}{impl.command_terminator}")
     impl.emit_commit = lambda: impl.static_output(
         f"COMMIT {_ALEMBIC_MARK}{impl.command_terminator}"

@@ -1,8 +1,7 @@
-"""SQL taken apart as far as it is needed: comments away, space evened out, one statement after the
-other.
+"""A minimal SQL tokenizer: strip comments, normalize space, split into statements.
 
-Strings, quoted names and dollar-quoted bodies are kept as they are; block comments nest, as
-PostgreSQL's do."""
+Strings, quoted names and dollar-quoted bodies are preserved; block comments nest, as in PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +27,7 @@ _PSQL_COMMAND = re.compile(r"^\s*\\\w+", re.MULTILINE)
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, str]]:
-    """(kind, text) with comments as spaces. Kinds: keep, end, space, word, other."""
+    """Yield (kind, text), comments as spaces. Kinds: keep, end, space, word, other."""
     position = 0
     while position < len(sql):
         found = _TOKEN.match(sql, position)
@@ -51,7 +50,7 @@ def _end_of_comment(sql: str, position: int) -> int:
 
 
 def statements(sql: str) -> tuple[str, ...]:
-    """Each statement without comments, single spaces between its words."""
+    """The statements without comments, with single spaces between words."""
     found, current = [], ""
     for kind, text in _tokens(sql):
         if kind == "end":
@@ -63,7 +62,7 @@ def statements(sql: str) -> tuple[str, ...]:
 
 
 def controls_transactions(sql: str) -> bool:
-    """Whether it begins or ends transactions itself, so that it cannot run inside of ours."""
+    """Whether it begins or ends transactions, so that it cannot run inside another one."""
     return any(
         _TRANSACTION_BEGIN.match(statement) or _TRANSACTION_END.match(statement)
         for statement in _whole_statements(sql)
@@ -71,8 +70,9 @@ def controls_transactions(sql: str) -> bool:
 
 
 def ends_transactions(sql: str) -> Iterator[str]:
-    """Each statement that ends a transaction, as its first word (`COMMIT`); ROLLBACK TO SAVEPOINT
-    does not.
+    """Yield the first word of each statement that ends a transaction (`COMMIT`).
+
+    ROLLBACK TO SAVEPOINT does not.
     """
     for statement in _whole_statements(sql):
         if found := _TRANSACTION_END.match(statement):
@@ -80,9 +80,7 @@ def ends_transactions(sql: str) -> Iterator[str]:
 
 
 def _whole_statements(sql: str) -> Iterator[str]:
-    """Statements, without the inside of a function's body `BEGIN ATOMIC … END`, which holds
-    semicolons of its own.
-    """
+    """Yield statements without those inside a function body `BEGIN ATOMIC … END`."""
     inside = False
     for statement in statements(sql):
         if inside:
@@ -93,7 +91,7 @@ def _whole_statements(sql: str) -> Iterator[str]:
 
 
 def psql_command(sql: str) -> str | None:
-    """The first line that only psql understands (`\\i other.sql`), None where there is none."""
+    """The first line that only psql understands (`\\i other.sql`), or None."""
     kept = "".join(text if kind != "keep" else "''" for kind, text in _mark_literals(sql))
     found = _PSQL_COMMAND.search(kept)
     return found[0].strip() if found else None

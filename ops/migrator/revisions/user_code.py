@@ -1,10 +1,10 @@
 """Run the project's own code: revisions, env.py, and the models that `database.metadata` names.
 
-Such code may call `sys.exit()` or `os._exit()`, raise a KeyboardInterrupt, swallow one, print
-secrets, fork, or leave a thread running. `contained` turns every end of the process that Python
-can see into an ordinary exception, so that a command never ends early and silently with exit code
-0. That includes `posix._exit`, `_exit` and its kin looked up through `ctypes`, and signals that it
-sends to itself. An extension module that calls `exit()` in C is out of reach.
+Such code may call `sys.exit()` or `os._exit()`, raise or swallow a KeyboardInterrupt, print
+secrets, fork, or leave a thread running. `contained` turns every end of the process that Python can
+detect into an ordinary exception, so that a command never ends early and silently with exit code 0.
+That includes `posix._exit`, `_exit` and similar functions called through `ctypes`, and signals that
+it sends to itself. An extension module that calls `exit()` in C can't be detected.
 
 Our signal handlers raise a *subclass* of KeyboardInterrupt, which passes through. That is how an
 interruption by the operator differs from `raise KeyboardInterrupt` in user code.
@@ -40,9 +40,7 @@ _C_EXIT_FUNCTIONS |= {"execv", "execve", "execvp", "execl", "execlp", "execle", 
 
 
 class UserCodeError(Exception):
-    """User code raised what is not an Exception, or tried to end the process. `str()` says
-    which.
-    """
+    """User code raised something other than an Exception, or tried to end the process."""
 
 
 @dataclass(eq=False)
@@ -63,10 +61,10 @@ _hooked = False
 
 @contextmanager
 def contained(hide: Hide | None = None) -> Iterator[None]:
-    """Turn every way in which user code can end the process into an Exception. Interruptions by a
-    signal pass through. `hide` removes secrets from what it prints, which goes to stderr.
+    """Turn every way in which user code can end the process into an Exception.
 
-    Raises UserCodeError for a thread of its own that failed meanwhile, too.
+    Interruptions by a signal pass through. `hide` removes secrets from what it prints, which goes
+    to stderr. Raises UserCodeError also for a thread of user code that failed meanwhile.
     """
     block = _Block(hide or output.current_filter())
     with output.filtered(hide), interrupts.enforced(), _endings_refused(), _observed(block):
@@ -85,13 +83,14 @@ def contained(hide: Hide | None = None) -> Iterator[None]:
 
 
 def _is_interruption(problem: BaseException) -> bool:
-    """Whether a signal's handler raised it, and not user code."""
+    """Whether a signal handler raised it, rather than user code."""
     return isinstance(problem, KeyboardInterrupt) and type(problem) is not KeyboardInterrupt
 
 
 def _end_child(block: _Block, problem: BaseException | None) -> None:
-    """End a process that user code forked and that came back here: what follows is the parent's
-    work, on the parent's connections.
+    """End a process that user code forked and that returned here.
+
+    Otherwise it would go on with the parent's work, on the parent's connections.
     """
     if os.getpid() == block.process:
         return
@@ -107,8 +106,9 @@ def _end_child(block: _Block, problem: BaseException | None) -> None:
 
 @contextmanager
 def _endings_refused() -> Iterator[None]:
-    """Let `os._exit()` and its kin raise UserCodeError in this process; a process that user code
-    forks may end as it likes.
+    """Make `os._exit()` and similar functions raise UserCodeError in this process.
+
+    Processes that user code forks may end as usual.
     """
     modules = [module for name in ("os", "posix") if (module := sys.modules.get(name))]
     places = [(module, name) for module in modules for name in _EXIT_FUNCTIONS]
@@ -136,7 +136,7 @@ def _refusing(
 
 
 def _audited(event: str, given: tuple[Any, ...]) -> None:
-    """Python's audit hook: refuse what ends the process without a function of `os`."""
+    """Audit hook: refuse what ends the process without a function of `os`."""
     if not _blocks or event not in ("ctypes.dlsym", "os.exec", "os.kill"):
         return
     process, thread = os.getpid(), threading.current_thread()
@@ -154,8 +154,9 @@ def _audited(event: str, given: tuple[Any, ...]) -> None:
 
 @contextmanager
 def _observed(block: _Block) -> Iterator[None]:
-    """Start this code's threads as daemons (Python waits at its end for all others, for ever if
-    need be), and collect their failures.
+    """Start this code's threads as daemons, and collect their failures.
+
+    Python waits for all other threads when it exits.
     """
     _install_hooks()
     original = threading.Thread.start
@@ -178,9 +179,7 @@ def _observed(block: _Block) -> Iterator[None]:
 
 
 def _install_hooks() -> None:
-    """Install the audit hook and the hook for failing threads, once: neither concerns other
-    code.
-    """
+    """Install the audit hook and the thread exception hook, once. Other code is not affected."""
     global _hooked
     if _hooked:
         return
@@ -208,7 +207,7 @@ def _install_hooks() -> None:
 
 
 def exception_text(problem: object) -> str:
-    """`str(problem)`, where `__str__` itself fails too. Interruptions by a signal pass through."""
+    """`str(problem)`, even if `__str__` itself fails. Interruptions by a signal pass through."""
     try:
         return str(problem)
     except BaseException as worse:
@@ -218,7 +217,7 @@ def exception_text(problem: object) -> str:
 
 
 def describe(problem: BaseException) -> str:
-    """`ValueError: no such table`; of a UserCodeError its text."""
+    """`ValueError: no such table`; for a UserCodeError its text alone."""
     text = " ".join(exception_text(problem).split())
     if isinstance(problem, UserCodeError):
         return text
@@ -226,9 +225,7 @@ def describe(problem: BaseException) -> str:
 
 
 def location(problem: BaseException, within: Path) -> str:
-    """` (0004_tags.py, line 9)`: the innermost line of a file, or of a folder's files, that was at
-    work; empty where none was.
-    """
+    """` (0004_tags.py, line 9)`: the innermost line inside a file or folder; else empty."""
     inside = within.absolute()
     for frame in reversed(traceback.extract_tb(problem.__traceback__)):
         if Path(frame.filename).absolute().is_relative_to(inside):
@@ -237,7 +234,7 @@ def location(problem: BaseException, within: Path) -> str:
 
 
 def current_line(file: Path) -> int | None:
-    """The line of `file` that is being executed, from the current call stack."""
+    """The line of `file` being executed, from the current call stack."""
     frame = sys._getframe()
     wanted = str(file)
     while frame is not None:

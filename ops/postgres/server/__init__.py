@@ -1,1 +1,1 @@
-"""PostgreSQL servers of our own: binaries, clusters, scratch servers."""
+"""PostgreSQL servers on this machine: binaries, clusters, scratch servers."""

@@ -1,5 +1,6 @@
-"""Whose account PostgreSQL runs under: our own, or as root an unprivileged one, because initdb and
-postgres refuse root.
+"""The account that PostgreSQL runs under: ours, or as root an unprivileged one.
+
+initdb and postgres refuse root.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _UNPRIVILEGED = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class Account:
-    """User and group for a child process; `separate` when they are not our own."""
+    """User and group for a child process; `separate` if they are not ours."""
 
     uid: int
     gid: int
@@ -35,9 +36,7 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
     def reaches(self, folder: Path) -> bool:
-        """Whether a process of this account can enter `folder`: every folder above it has to let it
-        through.
-        """
+        """Whether a process of this account can enter `folder` and all its parents."""
         try:
             tried = subprocess.run(
                 ["/bin/sh", "-c", 'cd "$1"', "sh", folder],
@@ -56,9 +55,7 @@ class Account:
 
 
 def choose() -> Account:
-    """Our own account, or as root the first of `postgres` and `nobody` that exists. Raises OpsError
-    when there is neither.
-    """
+    """Our account, or as root the first of `_UNPRIVILEGED` that exists. Raises OpsError."""
     if os.geteuid() != 0:
         _refuse_nameless(os.geteuid())
         return Account(os.geteuid(), os.getegid(), separate=False)
@@ -76,9 +73,7 @@ def choose() -> Account:
 
 
 def _refuse_nameless(uid: int) -> None:
-    """initdb asks for the name of its user, which a container started with a bare number does not
-    have.
-    """
+    """Refuse a uid without a name, as in some containers: initdb needs its user's name."""
     try:
         pwd.getpwuid(uid)
     except KeyError:

