@@ -184,4 +184,4 @@ class RolloutFailed(OpsError):
 
     def __init__(self, verdict: Verdict, why: str) -> None:
         self.verdict = verdict
-        super().__init__(f"the roll-out {verdict.value.replace('_', ' ')}", why, "")
+        super().__init__(f"the rollout {verdict.value.replace('_', ' ')}", why, "")

@@ -240,7 +240,7 @@ def test_ctrl_c_in_the_look_after_it_loses_no_record(
 
 
 def test_a_deploy_that_finds_no_record_of_what_runs_writes_one(platform: Platform) -> None:
-    """The roll-out was finished by ECS after its deploy had been killed: nothing is left to do but
+    """The rollout was finished by ECS after its deploy had been killed: nothing is left to do but
     the proof, and it is remembered.
     """
     image = Image("sha256:1", "abc1234", 1, None)

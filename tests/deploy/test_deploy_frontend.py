@@ -73,7 +73,7 @@ def test_a_stale_cache_is_seen_and_cured(platform: Checkout) -> None:
     cure, which makes it the new one.
     """
     old = visitor(platform)
-    time.sleep(4)  # the page is clearly older than the roll-out
+    time.sleep(4)  # the page is clearly older than the rollout
     tag = change(platform, "cache left alone")
     done = platform.document("frontend.deploy", "--skip", "cdn")
     assert (done["verdict"], done["skipped"]) == ("succeeded", ["cdn"]) and visitor(
@@ -108,7 +108,7 @@ def test_a_second_deploy_pays_for_no_second_invalidation(platform: Checkout) -> 
 
 
 def test_a_deploy_killed_before_the_invalidation_is_simply_run_again(platform: Checkout) -> None:
-    """kill -9 between roll-out and invalidation: the next run has nothing to roll out, and the
+    """kill -9 between rollout and invalidation: the next run has nothing to roll out, and the
     visitor sees the new page after it.
     """
     visitor(platform)

@@ -127,5 +127,5 @@ def test_a_worker_that_dies_after_its_roll_out_is_taken_back(platform: Checkout)
     world.revert(platform)
     assert process.returncode == 4, said
     done = json.loads(out)
-    assert "within 30 s of the completed roll-out" in done["why"] and "the queue is gone" in out
+    assert "within 30 s of the completed rollout" in done["why"] and "the queue is gone" in out
     assert world.service(platform)["taskDefinition"] == old

@@ -102,7 +102,7 @@ def denied(real: aws_answers.Answer) -> aws_answers.Answer:
 
 
 def test_what_cannot_be_looked_at_is_no_reason_to_go_back(platform: Checkout) -> None:
-    """ecs:ListTasks is denied at the end: the healthy roll-out stays, "unproven", exit 1."""
+    """ecs:ListTasks is denied at the end: the healthy rollout stays, "unproven", exit 1."""
     tag = world.commit(platform, {"backend/NOTE": "unproven"}, "Cannot be proved")
     with aws_answers.before_aws(platform, {"ListTasks": denied}) as closed:
         process = world.start(platform, "backend.deploy", "--json")

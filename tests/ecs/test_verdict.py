@@ -1,4 +1,4 @@
-"""A roll-out's verdict is read from our deployment's id and its own stopped tasks, never from a
+"""A rollout's verdict is read from our deployment's id and its own stopped tasks, never from a
 service that looks stable.
 """
 
@@ -313,7 +313,7 @@ def test_a_rollback_by_alarms_is_expected_like_one_by_the_breaker():
     ],
 )
 def test_tasks_that_nothing_checks_must_last(at, stopped, verdict):
-    """A failure after the roll-out completed counts; one from before, or a stop on purpose, does
+    """A failure after the rollout completed counts; one from before, or a stop on purpose, does
     not.
     """
     since = Settling(5.0, frozenset({"a"}), frozenset({task("early").arn}))

@@ -290,7 +290,7 @@ BARE = (
     ids=["neither services nor failures", "MISSING once", "no deployments"],
 )
 def test_one_odd_answer_is_no_verdict(odd):
-    """A single DescribeServices answer without the service, in the middle of a healthy roll-out."""
+    """A single DescribeServices answer without the service, in the middle of a healthy rollout."""
     given: list[float] = []
 
     def once(operation, now):

@@ -53,7 +53,7 @@ def refusing(report: PreflightReport) -> list[str]:
 
 def test_a_whole_platform_is_ready(folder: Path, endpoint: str, httpserver: HTTPServer) -> None:
     """All is well: every check is shown once, none refuses, the exit code is 0 (plain moto never
-    ends a roll-out: a warning).
+    ends a rollout: a warning).
     """
     report = preflight(made.settings(folder, endpoint, httpserver))
     assert (report.ready, report.exit_code, set(lines(report))) == (True, 0, set(NAMES))

@@ -116,7 +116,7 @@ def test_the_overlay_is_what_the_settings_take(root: Path) -> None:
 
 
 def test_a_second_up_changes_nothing(root: Path) -> None:
-    """The same supervisor goes on, and it says so; another engine, roll-out or registry is refused
+    """The same supervisor goes on, and it says so; another engine, rollout or registry is refused
     while it runs.
     """
     before = lifecycle.status(root).pid

@@ -225,7 +225,7 @@ def test_a_lock_that_cannot_be_renewed_stops_what_has_changed_nothing_yet(
     place: lock.LockLocation,
 ) -> None:
     """The bucket is out of reach for over a minute: nobody knows whose it is, so nothing is begun;
-    a running roll-out goes on.
+    a running rollout goes on.
     """
     ours = lock.acquire(place, lock.myself("one", ""), 0, lambda: 0.0, lambda _: None)
     ours.location = replace(place, bucket="gone")

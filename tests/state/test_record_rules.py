@@ -83,7 +83,7 @@ def test_whether_ecr_still_has_it(images: list[Image] | None, expected: bool | N
 
 
 def test_what_runs_is_always_marked() -> None:
-    """A failed roll-out that was kept, an image that only ECS knows, and both images while tasks
+    """A failed rollout that was kept, an image that only ECS knows, and both images while tasks
     differ: each has a current row.
     """
     kept = rows(

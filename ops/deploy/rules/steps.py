@@ -156,7 +156,7 @@ class ContinueRollout(Rollout):
     deployment: str
 
     def __str__(self) -> str:
-        return f"Go on with the roll-out under way: {self.deployment}"
+        return f"Go on with the rollout under way: {self.deployment}"
 
 
 @dataclass(frozen=True)

@@ -410,7 +410,7 @@ def settle(settling: Settling, observation: Observation, settle_s: float) -> Dec
         why = find_cause(task, observation.container)
         if task.arn not in settling.stopped and why.failure:
             said = (
-                f"task {task.id} stopped within {settle_s:g} s of the completed roll-out: "
+                f"task {task.id} stopped within {settle_s:g} s of the completed rollout: "
                 f"{_words(why)}"
             )
             return Decision(Verdict.FAILED, "failed", said)

@@ -88,7 +88,7 @@ CHECKS: tuple[PreflightCheck, ...] = (
         skippable=False,
     ),
     PreflightCheck(
-        "service", "the ECS service and its roll-outs", platform.service, _ACCOUNT, skippable=False
+        "service", "the ECS service and its rollouts", platform.service, _ACCOUNT, skippable=False
     ),
     PreflightCheck(
         "container",

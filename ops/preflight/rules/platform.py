@@ -130,7 +130,7 @@ def _active_service(
     ]
     if moving:
         return warn(
-            f"a roll-out is under way ({moving[0].id}, {moving[0].running} of "
+            f"a rollout is under way ({moving[0].id}, {moving[0].running} of "
             f"{moving[0].desired}): another image would supersede it",
             "wait for it, unless yours must overtake it",
         )
@@ -149,7 +149,7 @@ def _active_service(
             f"its {state.strategy} deployments bake for {state.bake_s:g} s, "
             f"longer than deploy_timeout ({environment.deploy_timeout:g} s): the deploy "
             f"waits for that too",
-            "--timeout DURATION stops waiting earlier, and leaves the roll-out to ECS",
+            "--timeout DURATION stops waiting earlier, and leaves the rollout to ECS",
         )
     return ok(f"{state.name} is ACTIVE, {counts}, on {state.task_definition.rsplit('/', 1)[-1]}")
 
