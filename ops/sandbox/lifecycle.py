@@ -27,10 +27,10 @@ from ops.sandbox import status as statuses
 from ops.sandbox.contracts import Paths, Timing
 from ops.sandbox.status import LAYOUT, MODULE, Record, Status
 
-PATIENCE = 90.0  # seconds until a start has failed; it takes less than ten on two idle cores
-STOPPING = 30.0  # seconds for an orderly end
-REWRITTEN = 3.0  # seconds for a supervisor to write a damaged record again
-PROJECT = Path(__file__).parents[2]
+_PATIENCE = 90.0  # seconds until a start has failed; it takes less than ten on two idle cores
+_STOPPING = 30.0  # seconds for an orderly end
+_REWRITTEN = 3.0  # seconds for a supervisor to write a damaged record again
+_PROJECT = Path(__file__).parents[2]
 
 
 def up(
@@ -143,7 +143,7 @@ def _alone(paths: Paths) -> Iterator[None]:
             str(exc),
             "make the folder writable, or remove it",
         ) from exc
-    lock = FileLock(paths.root / "up.lock", timeout=PATIENCE + STOPPING)
+    lock = FileLock(paths.root / "up.lock", timeout=_PATIENCE + _STOPPING)
     try:
         with lock:
             yield
@@ -200,7 +200,7 @@ def _start(
     except BaseException:
         _end(paths)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOPPING)
+            process.wait(_STOPPING)
         raise
 
 
@@ -211,7 +211,7 @@ def _follow(
 
     Raises OpsError if it dies or exceeds the time limit.
     """
-    ends = time.monotonic() + PATIENCE
+    ends = time.monotonic() + _PATIENCE
     said = 0
     while True:
         lines = progress.read_text().splitlines(keepends=True) if progress.exists() else []
@@ -225,7 +225,7 @@ def _follow(
         if process.poll() is not None:
             raise _failure(paths, f"its supervisor exited with code {process.returncode}")
         if time.monotonic() > ends:
-            raise _failure(paths, f"it is not ready after {PATIENCE:.0f} s")
+            raise _failure(paths, f"it is not ready after {_PATIENCE:.0f} s")
         time.sleep(0.05)
 
 
@@ -256,7 +256,7 @@ def _environment() -> dict[str, str]:
         "PATH": os.defpath,
         **kept,
         **outside,
-        "PYTHONPATH": str(PROJECT),
+        "PYTHONPATH": str(_PROJECT),
         "PYTHONUNBUFFERED": "1",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -266,7 +266,7 @@ def _environment() -> dict[str, str]:
 
 def _await_end_of_start(paths: Paths) -> None:
     """Wait for a supervisor that is still starting after its `up` was killed."""
-    ends = time.monotonic() + PATIENCE
+    ends = time.monotonic() + _PATIENCE
     while time.monotonic() < ends:
         record = statuses.read(paths)
         if record is None or record.state != "starting" or record.process() is None:
@@ -276,7 +276,7 @@ def _await_end_of_start(paths: Paths) -> None:
 
 def _record(paths: Paths) -> Record | None:
     """Return the record; if it is unreadable, wait until a running supervisor rewrites it."""
-    ends = time.monotonic() + REWRITTEN
+    ends = time.monotonic() + _REWRITTEN
     while (
         (record := statuses.read(paths)) is None
         and time.monotonic() < ends
@@ -303,7 +303,7 @@ def _terminate(process: psutil.Process) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         try:
             process.terminate()
-            process.wait(STOPPING)
+            process.wait(_STOPPING)
         except psutil.TimeoutExpired:
             process.kill()
             process.wait(5)

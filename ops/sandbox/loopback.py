@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-NAMES = ("127.0.0.1", "localhost")
+_NAMES = ("127.0.0.1", "localhost")
 _CORS = "access-control-"
 
 
@@ -22,7 +22,7 @@ def foreign(host: str | None, origin: str | None) -> str | None:
         name = urlsplit(f"//{host or ''}").hostname
     except ValueError:
         name = None
-    if name not in NAMES:
+    if name not in _NAMES:
         return "Host is not this machine's loopback"
     return "requests of web pages are not answered (Origin)" if origin is not None else None
 

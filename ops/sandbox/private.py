@@ -18,11 +18,11 @@ from pathlib import Path
 
 from ops.sandbox.contracts import Paths
 
-SOCKET = "engine.sock"
-LONGEST = 103  # bytes of a socket's path (macOS; Linux: 107)
-PREFIX = "ops-engine-"  # how folders for a socket outside of `.sandbox` begin
+_SOCKET = "engine.sock"
+_LONGEST = 103  # bytes of a socket's path (macOS; Linux: 107)
+_PREFIX = "ops-engine-"  # how folders for a socket outside of `.sandbox` begin
 # as root, PostgreSQL's own account passes through it; its files are private one by one
-SHARED = "postgres"
+_SHARED = "postgres"
 
 _PLAIN = re.compile(r"[\w /.,:+@=~-]+\Z", re.ASCII)
 
@@ -38,19 +38,19 @@ def seal(paths: Paths) -> None:
     for entry in paths.root.iterdir():
         with contextlib.suppress(FileNotFoundError):
             mode = entry.lstat().st_mode
-            if entry.name != SHARED and not stat.S_ISLNK(mode) and mode & 0o077:
+            if entry.name != _SHARED and not stat.S_ISLNK(mode) and mode & 0o077:
                 entry.chmod(stat.S_IMODE(mode) & 0o700)
 
 
 def socket_path(paths: Paths) -> Path:
     """Return the path of the engine's socket, creating its folder. Raises OSError."""
     folder = paths.root / "run"
-    if _fits(folder / SOCKET):
+    if _fits(folder / _SOCKET):
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         _check_private(folder)
-        return folder / SOCKET
-    return _short_folder(paths.root) / SOCKET
+        return folder / _SOCKET
+    return _short_folder(paths.root) / _SOCKET
 
 
 def forget_socket(path: Path) -> None:
@@ -58,30 +58,30 @@ def forget_socket(path: Path) -> None:
     with contextlib.suppress(OSError):
         _check_private(path.parent)
         path.unlink(missing_ok=True)
-        if path.parent.name.startswith(PREFIX):
+        if path.parent.name.startswith(_PREFIX):
             shutil.rmtree(path.parent, ignore_errors=True)
 
 
 def _fits(path: Path) -> bool:
-    return len(os.fsencode(path)) <= LONGEST and _PLAIN.match(str(path)) is not None
+    return len(os.fsencode(path)) <= _LONGEST and _PLAIN.match(str(path)) is not None
 
 
 def _short_folder(root: Path) -> Path:
     """Return a folder with a short path, in XDG_RUNTIME_DIR if possible, else a new one."""
     digest = hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:12]
     runtime = Path(os.environ.get("XDG_RUNTIME_DIR", ""))
-    folder = runtime / f"{PREFIX}{digest}"
-    if runtime.is_absolute() and _fits(folder / SOCKET):
+    folder = runtime / f"{_PREFIX}{digest}"
+    if runtime.is_absolute() and _fits(folder / _SOCKET):
         with contextlib.suppress(OSError):
             _check_private(runtime)
             folder.mkdir(mode=0o700, exist_ok=True)
             _check_private(folder)
             return folder
-    made = Path(tempfile.mkdtemp(prefix=PREFIX))
-    if _fits(made / SOCKET):
+    made = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    if _fits(made / _SOCKET):
         return made
     made.rmdir()  # TMPDIR is a long path itself
-    return Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
 
 
 def _check_private(folder: Path) -> None:

@@ -107,7 +107,7 @@ def search(paths: Paths) -> psutil.Process | None:
     return None
 
 
-def ask_ready(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
+def _ask_ready(record: Record, timeout: float = 2.0) -> dict[str, Any] | None:
     """Return the supervisor's answer on /_ready, or None without an answer.
 
     The answer holds `ready` and `dead`, the names of components that died.
@@ -212,7 +212,7 @@ def read_status(root: Path) -> Status:
         return Status(
             False, root, "down" if record.state in ("stopped", "failed") else "dead", record.engine
         )
-    answer = ask_ready(record)
+    answer = _ask_ready(record)
     dead = tuple(answer.get("dead", ())) if answer else ()
     ready = record.state == "ready" and answer is not None and bool(answer.get("ready"))
     state = record.state if answer is not None or record.state == "starting" else "silent"

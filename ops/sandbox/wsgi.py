@@ -15,7 +15,7 @@ from ops.sandbox.contracts import Component
 from ops.sandbox.loopback import LocalOnly
 
 _LOG = logging.getLogger("sandbox.http")
-LOOPBACK = "127.0.0.1"
+_LOOPBACK = "127.0.0.1"
 
 
 class _Quiet(WSGIRequestHandler):
@@ -35,8 +35,8 @@ def serve(name: str, application: Callable[..., Any], port: int) -> Component:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((LOOPBACK, port))
-        return _serve(name, LocalOnly(application), listener, LOOPBACK, port)
+        listener.bind((_LOOPBACK, port))
+        return _serve(name, LocalOnly(application), listener, _LOOPBACK, port)
     finally:
         listener.close()
 

@@ -14,7 +14,7 @@ import math
 # launches before the throttle starts, and the count that makes ECS say "unable to consistently
 # start tasks"
 FREE_FAILURES = 3
-LONGEST_WAIT = 30  # times the unit
+_LONGEST_WAIT = 30  # times the unit
 
 
 def threshold(desired: int) -> int:
@@ -29,4 +29,4 @@ def wait_before_launch(failures: int, unit: float) -> float:
     """
     if failures < FREE_FAILURES:
         return 0.0
-    return float(unit * min(2 ** (failures - FREE_FAILURES), LONGEST_WAIT))
+    return float(unit * min(2 ** (failures - FREE_FAILURES), _LONGEST_WAIT))

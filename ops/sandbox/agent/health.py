@@ -18,8 +18,8 @@ from ops.sandbox.aws.elb import TargetGroup, target_group
 from ops.sandbox.aws.targets import Probe, Target, TargetTable
 from ops.sandbox.contracts import Timing
 
-PROBERS = 8
-PAUSE = 0.1  # seconds between checks for due targets
+_PROBERS = 8
+_PAUSE = 0.1  # seconds between checks for due targets
 
 
 def codes_match(matcher: str, code: int) -> bool:
@@ -31,7 +31,7 @@ def codes_match(matcher: str, code: int) -> bool:
     return False
 
 
-def probe(address: str, port: int, path: str, matcher: str, timeout: float) -> Probe:
+def _probe(address: str, port: int, path: str, matcher: str, timeout: float) -> Probe:
     """Send one GET as the load balancer does."""
     connection = http.client.HTTPConnection(address, port, timeout=timeout)
     try:
@@ -62,7 +62,7 @@ class HealthChecker:
         self.table = table
         self.reaches = reaches  # whether the security groups let it through
         self.timing = timing
-        self._pool = ThreadPoolExecutor(PROBERS, thread_name_prefix="health")
+        self._pool = ThreadPoolExecutor(_PROBERS, thread_name_prefix="health")
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="health", daemon=True)
 
@@ -78,7 +78,7 @@ class HealthChecker:
         return self._thread.is_alive()
 
     def _loop(self) -> None:
-        while not self._ended.wait(PAUSE):
+        while not self._ended.wait(_PAUSE):
             for target in self.table.due(time.monotonic(), self.timing.health_interval):
                 group = target_group(target.group)
                 if group is not None:
@@ -87,7 +87,9 @@ class HealthChecker:
     def _check(self, target: Target, group: TargetGroup) -> None:
         port = int(group.health_port) if group.health_port.isdigit() else target.port
         if self.reaches(target.address, port):
-            found = probe(target.address, port, group.path, group.codes, self.timing.health_timeout)
+            found = _probe(
+                target.address, port, group.path, group.codes, self.timing.health_timeout
+            )
         else:
             found = Probe("Target.Timeout", "Request timed out")
         self.table.record(target, found, group.healthy_after, group.unhealthy_after)

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 
-MIB = 1 << 20
+_MIB = 1 << 20
 KILLED = 137  # 128 + SIGKILL
 
 
@@ -21,6 +21,6 @@ def exceeded(definition: dict[str, Any], pid: int | None) -> bool:
     if not limit or pid is None:
         return False
     try:
-        return bool(psutil.Process(pid).memory_info().rss > int(limit) * MIB)
+        return bool(psutil.Process(pid).memory_info().rss > int(limit) * _MIB)
     except psutil.Error:
         return False

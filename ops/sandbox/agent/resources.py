@@ -16,7 +16,7 @@ from typing import Any
 from ops.sandbox.agent import ecs_messages
 from ops.sandbox.aws import lookups
 
-VPC = {
+_VPC = {
     "PGHOSTADDR": "127.0.0.1"
 }  # in place of the VPC's DNS: where libpq finds the database, whatever its name is
 
@@ -27,15 +27,18 @@ class ResourceError(Exception):
 
 def environment(definition: dict[str, Any], overrides: dict[str, Any]) -> dict[str, str]:
     """Return a container's environment: its own, overrides, then secrets. Raises ResourceError."""
-    plain = {**VPC, **{each["name"]: each["value"] for each in definition.get("environment") or []}}
+    plain = {
+        **_VPC,
+        **{each["name"]: each["value"] for each in definition.get("environment") or []},
+    }
     plain.update({each["name"]: each["value"] for each in overrides.get("environment") or []})
     plain.update(
-        {each["name"]: resolve(each["valueFrom"]) for each in definition.get("secrets") or []}
+        {each["name"]: _resolve(each["valueFrom"]) for each in definition.get("secrets") or []}
     )
     return plain
 
 
-def resolve(value_from: str) -> str:
+def _resolve(value_from: str) -> str:
     """Return the value of one `secrets[].valueFrom`. Raises ResourceError with ECS's text."""
     if value_from.startswith("arn:") and ":secretsmanager:" in value_from:
         return _from_secrets_manager(value_from)

@@ -24,8 +24,8 @@ from ops.sandbox.aws.ecs.model import Task, utc_now
 from ops.sandbox.aws.server import Cloud
 from ops.sandbox.contracts import Container, ContainerSpec, PullError, Runtime, StartError, Timing
 
-POLL = 0.1  # seconds between polls of the processes
-CRASHED = ("EssentialContainerExited", "TaskFailedToStart")
+_POLL = 0.1  # seconds between polls of the processes
+_CRASHED = ("EssentialContainerExited", "TaskFailedToStart")
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class TaskLife:
         """Run until an essential container exits or a stop is requested."""
         self._set(last_status="RUNNING", started_at=utc_now())
         self._register()
-        while not self.task.stop_asked.wait(POLL):
+        while not self.task.stop_asked.wait(_POLL):
             with self.resources.cloud.ecs.lock:
                 ended = [
                     record
@@ -171,7 +171,7 @@ class TaskLife:
                     self.task.ask_to_stop("EssentialContainerExited", ecs_messages.ESSENTIAL_EXITED)
 
     def _wind_down(self) -> None:
-        crashed = self.task.stop_code in CRASHED
+        crashed = self.task.stop_code in _CRASHED
         was_running = self.task.last_status == "RUNNING"
         if was_running:
             self._set(last_status="DEACTIVATING")

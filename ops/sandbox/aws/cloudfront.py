@@ -20,7 +20,7 @@ from ops.sandbox.aws.ecs.model import utc_now
 from ops.sandbox.aws.overrides import computed, original, replace
 from ops.sandbox.contracts import ACCOUNT, Timing
 
-CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # Managed-CachingDisabled
+_CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"  # Managed-CachingDisabled
 
 
 def install(timing: Timing) -> None:
@@ -82,7 +82,7 @@ def cached(path: str) -> bool:
         (each for each in ordered if _matches(each.path_pattern, path)), config.DefaultCacheBehavior
     )
     if behaviour.cache_policy_id:
-        return bool(behaviour.cache_policy_id != CACHING_DISABLED)
+        return bool(behaviour.cache_policy_id != _CACHING_DISABLED)
     return int(behaviour.max_ttl or behaviour.default_ttl or 0) > 0
 
 

@@ -24,7 +24,7 @@ from moto.ecr.responses import ECRResponse
 from ops.sandbox.aws.overrides import answer, computed, original, replace
 from ops.sandbox.contracts import ACCOUNT, REGION, EcrRepository
 
-TOKEN_LIFE = 12 * 3600.0
+_TOKEN_LIFE = 12 * 3600.0
 
 
 class Ecr:
@@ -47,7 +47,7 @@ class Ecr:
         replace(ECRBackend, "put_image", _put_image)
 
     def _hand_out_token(self, response: Any) -> dict[str, Any]:
-        token, expires = secrets.token_urlsafe(48), time.time() + TOKEN_LIFE
+        token, expires = secrets.token_urlsafe(48), time.time() + _TOKEN_LIFE
         with self._lock:
             self._tokens = {
                 known: until for known, until in self._tokens.items() if until > time.time()

@@ -17,7 +17,7 @@ from moto.rds.models import DBInstance, DBSnapshot, RDSBackend, rds_backends
 from ops.sandbox.aws.overrides import computed, original, replace
 from ops.sandbox.contracts import ACCOUNT, REGION, Timing
 
-ON_THE_WAY = {"available": "starting", "stopped": "stopping"}
+_ON_THE_WAY = {"available": "starting", "stopped": "stopping"}
 
 
 def install(timing: Timing) -> None:
@@ -25,21 +25,21 @@ def install(timing: Timing) -> None:
     computed(
         DBSnapshot,
         "status",
-        lambda each: "available" if progress(each, timing) >= 1 else "creating",
+        lambda each: "available" if _progress(each, timing) >= 1 else "creating",
     )
-    computed(DBSnapshot, "percent_progress", lambda each: int(100 * progress(each, timing)))
-    replace(DBInstance, "status", property(lambda each: state(each, timing), set_state))
-    replace(RDSBackend, "create_db_snapshot", create_db_snapshot)
+    computed(DBSnapshot, "percent_progress", lambda each: int(100 * _progress(each, timing)))
+    replace(DBInstance, "status", property(lambda each: _state(each, timing), _set_state))
+    replace(RDSBackend, "create_db_snapshot", _create_db_snapshot)
 
 
-def create_db_snapshot(self: Any, *words: Any, **more: Any) -> Any:
+def _create_db_snapshot(self: Any, *words: Any, **more: Any) -> Any:
     made = original(RDSBackend, "create_db_snapshot")(self, *words, **more)
     made.began = time.monotonic()
     self.describe_db_instances(made.db_instance_identifier)[0].last_snapshot = made
     return made
 
 
-def progress(snapshot: Any, timing: Timing) -> float:
+def _progress(snapshot: Any, timing: Timing) -> float:
     """Return the snapshot's progress, 0 to 1; one created by moto itself is complete."""
     began = getattr(snapshot, "began", None)
     return (
@@ -47,21 +47,21 @@ def progress(snapshot: Any, timing: Timing) -> float:
     )
 
 
-def set_state(instance: Any, value: str) -> None:
+def _set_state(instance: Any, value: str) -> None:
     before = instance.__dict__.get("settled")
     instance.__dict__["settled"] = value
-    if before in ON_THE_WAY and before != value:
+    if before in _ON_THE_WAY and before != value:
         instance.__dict__["changed_at"] = time.monotonic()
 
 
-def state(instance: Any, timing: Timing) -> str:
+def _state(instance: Any, timing: Timing) -> str:
     settled = str(instance.__dict__.get("settled"))
     if time.monotonic() - instance.__dict__.get("changed_at", float("-inf")) < timing.database:
-        return ON_THE_WAY.get(settled, settled)
+        return _ON_THE_WAY.get(settled, settled)
     latest = instance.__dict__.get("last_snapshot")
     return (
         "backing-up"
-        if settled == "available" and latest is not None and progress(latest, timing) < 1
+        if settled == "available" and latest is not None and _progress(latest, timing) < 1
         else settled
     )
 

@@ -16,7 +16,7 @@ from moto.elbv2.models import elbv2_backends
 from ops.sandbox.aws.ecs.store import EcsStore
 from ops.sandbox.contracts import ACCOUNT, REGION
 
-PRIVATE = IPv4Network("10.0.0.0/16")  # the VPC: where the load balancer's own addresses lie
+_PRIVATE = IPv4Network("10.0.0.0/16")  # the VPC: where the load balancer's own addresses lie
 
 
 def reachable(store: EcsStore, address: str, port: int) -> bool:
@@ -66,4 +66,4 @@ def _lets(rule: Any, port: int, sources: set[str]) -> bool:
         return True
     span = (rule.ip_range or {}).get("CidrIp")
     network = ip_network(span, strict=False) if span else None
-    return isinstance(network, IPv4Network) and PRIVATE.subnet_of(network)
+    return isinstance(network, IPv4Network) and _PRIVATE.subnet_of(network)

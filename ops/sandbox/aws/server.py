@@ -107,7 +107,7 @@ class Cloud:
         ecr.install()
 
 
-NOT_OURS = ("/moto-api", "/latest/", "/favicon.ico")  # what moto answers beside the APIs of AWS
+_NOT_OURS = ("/moto-api", "/latest/", "/favicon.ico")  # what moto answers beside the APIs of AWS
 
 
 class Aws:
@@ -121,7 +121,7 @@ class Aws:
         self.cloud = Cloud(ports, timing)
         self.keys = Keys()
         self.gate = Gate(DomainDispatcherApplication(create_backend_app))
-        application = LocalOnly(Signed(self.gate, self.keys), NOT_OURS)
+        application = LocalOnly(Signed(self.gate, self.keys), _NOT_OURS)
         with socket.create_server(
             ("127.0.0.1", ports.aws)
         ) as listening:  # werkzeug itself would exit on a taken port

@@ -25,11 +25,11 @@ from ops.sandbox.aws.refusals import SERVICE, Start, protocol, refuse
 from ops.sandbox.keys import Keys
 
 ACCESS_KEY = "sandbox.access_key"  # in the WSGI environment: who signed the call
-ALGORITHM = "AWS4-HMAC-SHA256"
+_ALGORITHM = "AWS4-HMAC-SHA256"
 UNSIGNED = "UNSIGNED-PAYLOAD"
-SKEW = timedelta(minutes=15)
-WEEK = 604_800  # seconds that a presigned URL may live
-LARGEST_BODY = 512 << 20  # bytes; moto holds a body in memory
+_SKEW = timedelta(minutes=15)
+_WEEK = 604_800  # seconds that a presigned URL may live
+_LARGEST_BODY = 512 << 20  # bytes; moto holds a body in memory
 
 _PART = re.compile(r"(\w+)=([^,\s]+)")
 _BLOCK = 1 << 20
@@ -166,10 +166,10 @@ class Signed:
 def _claim(environ: dict[str, Any]) -> _Claim:
     """Parse the signature. Raises _RefusedError for a missing or malformed one."""
     header = str(environ.get("HTTP_AUTHORIZATION", ""))
-    if header.startswith(ALGORITHM):
+    if header.startswith(_ALGORITHM):
         return _checked(dict(_PART.findall(header)), str(environ.get("HTTP_X_AMZ_DATE", "")), None)
     query = {name: unquote(value) for name, value in _query(environ)}
-    if query.get("X-Amz-Algorithm") == ALGORITHM:
+    if query.get("X-Amz-Algorithm") == _ALGORITHM:
         words = {name.removeprefix("X-Amz-"): value for name, value in query.items()}
         return _checked(words, query.get("X-Amz-Date", ""), query.get("X-Amz-Expires", "none"))
     raise _RefusedError("unsigned")
@@ -192,8 +192,10 @@ def _checked(words: dict[str, str], time: str, expires: str | None) -> _Claim:
 
 
 def _lifetime(expires: str) -> timedelta:
-    if not (expires.isascii() and expires.isdigit() and len(expires) <= 6 and int(expires) <= WEEK):
-        raise _RefusedError("malformed", f"X-Amz-Expires must be between 0 and {WEEK} seconds.")
+    if not (
+        expires.isascii() and expires.isdigit() and len(expires) <= 6 and int(expires) <= _WEEK
+    ):
+        raise _RefusedError("malformed", f"X-Amz-Expires must be between 0 and {_WEEK} seconds.")
     return timedelta(seconds=int(expires))
 
 
@@ -206,7 +208,7 @@ def _check_time(claim: _Claim) -> None:
         ) from None
     now = datetime.now(UTC)
     late = f"Signature expired: {claim.time} is too far from {now:{_TIME}} (15 min.)"
-    if signed - now > SKEW or (claim.lifetime is None and now - signed > SKEW):
+    if signed - now > _SKEW or (claim.lifetime is None and now - signed > _SKEW):
         raise _RefusedError("clock", late)
     if claim.lifetime is not None and now - signed > claim.lifetime:
         raise _RefusedError("expired", late)
@@ -231,15 +233,15 @@ def _read_body(environ: dict[str, Any]) -> bytes:
     """
     chunked = bool(environ.get("wsgi.input_terminated"))
     length = str(environ.get("CONTENT_LENGTH") or 0)
-    expected = LARGEST_BODY + 1 if chunked else int(length) if length.isdigit() else 0
+    expected = _LARGEST_BODY + 1 if chunked else int(length) if length.isdigit() else 0
     body = bytearray()
-    while len(body) < min(expected, LARGEST_BODY + 1):
+    while len(body) < min(expected, _LARGEST_BODY + 1):
         block = environ["wsgi.input"].read(min(_BLOCK, expected - len(body)))
         if not block:
             break
         body += block
-    if len(body) > LARGEST_BODY:
-        raise _RefusedError("malformed", f"The body is larger than {LARGEST_BODY} bytes.")
+    if len(body) > _LARGEST_BODY:
+        raise _RefusedError("malformed", f"The body is larger than {_LARGEST_BODY} bytes.")
     if not chunked and len(body) != expected:
         raise _RefusedError("malformed", "The body is not as long as Content-Length says.")
     environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
@@ -284,5 +286,5 @@ def _signature(secret: str, claim: _Claim, canonical: str) -> str:
     for word in claim.scope.split("/"):
         key = hmac.digest(key, word.encode(), "sha256")
     return hmac.digest(
-        key, f"{ALGORITHM}\n{claim.time}\n{claim.scope}\n{digest}".encode(), "sha256"
+        key, f"{_ALGORITHM}\n{claim.time}\n{claim.scope}\n{digest}".encode(), "sha256"
     ).hex()

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from ops.sandbox.contracts import TargetState
 
-REGISTERING = ("Elb.RegistrationInProgress", "Target registration is in progress")
-CHECKING = ("Elb.InitialHealthChecking", "Initial health checks in progress")
-DRAINING = ("Target.DeregistrationInProgress", "Target deregistration is in progress")
+_REGISTERING = ("Elb.RegistrationInProgress", "Target registration is in progress")
+_CHECKING = ("Elb.InitialHealthChecking", "Initial health checks in progress")
+_DRAINING = ("Target.DeregistrationInProgress", "Target deregistration is in progress")
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Target:
     address: str
     port: int
     state: str = "initial"
-    reason: str | None = REGISTERING[0]
-    description: str | None = REGISTERING[1]
+    reason: str | None = _REGISTERING[0]
+    description: str | None = _REGISTERING[1]
     passed: int = 0
     failed: int = 0
     next_probe: float = 0.0
@@ -67,7 +67,7 @@ class TargetTable:
             target = self._targets.get((group, address, port))
             if target is None or target.drained_at is not None:
                 return False
-            target.state, target.reason, target.description = "draining", *DRAINING
+            target.state, target.reason, target.description = "draining", *_DRAINING
             target.drained_at = time.monotonic() + delay
             return True
 
@@ -94,8 +94,8 @@ class TargetTable:
             ]
             for target in found:
                 target.next_probe = now + interval
-                if target.reason == REGISTERING[0]:
-                    target.reason, target.description = CHECKING
+                if target.reason == _REGISTERING[0]:
+                    target.reason, target.description = _CHECKING
             return found
 
     def record(

@@ -8,7 +8,7 @@ from typing import Any
 
 from ops.postgres.server.cluster import write_private
 
-KIND = "ssh-ed25519"
+_KIND = "ssh-ed25519"
 
 
 @dataclass(frozen=True)
@@ -45,5 +45,5 @@ class Keys:
         try:
             return asyncssh.read_private_key(file)
         except (FileNotFoundError, asyncssh.KeyImportError):  # none yet, or a truncated one
-            write_private(file, asyncssh.generate_private_key(KIND).export_private_key().decode())
+            write_private(file, asyncssh.generate_private_key(_KIND).export_private_key().decode())
         return asyncssh.read_private_key(file)

@@ -18,13 +18,13 @@ import asyncssh
 from ops.sandbox.bastion.keys import Keys
 from ops.sandbox.contracts import OPERATOR, Component
 
-CHUNK = 64 * 1024
-START_TIMEOUT = 15.0  # seconds
+_CHUNK = 64 * 1024
+_START_TIMEOUT = 15.0  # seconds
 # The bare Python: a host in the VPC has none of our libraries.
-PYTHON = """#!/bin/sh
+_PYTHON = """#!/bin/sh
 PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}"{names} exec {python} "$@"
 """
-RESOLVE = """import socket
+_RESOLVE = """import socket
 
 _resolve = socket.getaddrinfo
 
@@ -62,10 +62,10 @@ class Bastion:
         python = programs / "python3"
         python.unlink(missing_ok=True)
         words = {"names": self._names(), "python": Path(sys.executable).resolve()}
-        python.write_text(PYTHON.format(**{key: shlex.quote(str(words[key])) for key in words}))
+        python.write_text(_PYTHON.format(**{key: shlex.quote(str(words[key])) for key in words}))
         python.chmod(0o700)
         self.thread.start()
-        self.started.result(START_TIMEOUT)
+        self.started.result(_START_TIMEOUT)
         return Component("bastion", self.stop, self.thread.is_alive)
 
     def stop(self) -> None:
@@ -132,10 +132,10 @@ class Bastion:
         )
         self.commands.add(child.pid)
         try:
-            given = asyncio.create_task(move(process.stdin, child.stdin))
+            given = asyncio.create_task(_move(process.stdin, child.stdin))
             await asyncio.gather(
-                move(child.stdout, process.stdout, end=False),
-                move(child.stderr, process.stderr, end=False),
+                _move(child.stdout, process.stdout, end=False),
+                _move(child.stderr, process.stderr, end=False),
             )
             code = await child.wait()
             given.cancel()
@@ -151,7 +151,7 @@ class Bastion:
         """Return the folder of a module that resolves the database's name, in place of VPC DNS."""
         folder = self.home / "names"
         folder.mkdir(mode=0o700, exist_ok=True)
-        known = RESOLVE.format(name=self.database[0], address=self.really[0])
+        known = _RESOLVE.format(name=self.database[0], address=self.really[0])
         (folder / "sitecustomize.py").write_text(known)
         return folder
 
@@ -162,13 +162,13 @@ class Bastion:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(move(reader, far), move(near, writer))
+        await asyncio.gather(_move(reader, far), _move(near, writer))
 
 
-async def move(reader: Any, writer: Any, *, end: bool = True) -> None:
+async def _move(reader: Any, writer: Any, *, end: bool = True) -> None:
     """Copy data until the end of the stream, then signal it with `end`."""
     with contextlib.suppress(OSError, asyncssh.Error):
-        while data := await reader.read(CHUNK):
+        while data := await reader.read(_CHUNK):
             writer.write(data)
             await writer.drain()
     if end:

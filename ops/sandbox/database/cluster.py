@@ -125,7 +125,7 @@ def major(data: Path) -> int | None:
         return None
 
 
-def postmaster(data: Path) -> psutil.Process | None:
+def _postmaster(data: Path) -> psutil.Process | None:
     """Return the running server of `data` from its pid file, or None.
 
     A pid that another process has reused is ignored.
@@ -141,7 +141,7 @@ def postmaster(data: Path) -> psutil.Process | None:
 
 def clear(data: Path) -> None:
     """Stop a server left running by an earlier supervisor, and remove its pid file."""
-    left = postmaster(data)
+    left = _postmaster(data)
     if left is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
             left.send_signal(signal.SIGINT)

@@ -21,8 +21,8 @@ from ops.postgres.server import cluster as running
 from ops.sandbox.contracts import Component, Paths
 from ops.sandbox.database import cluster, schema
 
-PATIENCE = 20.0  # seconds for a start; recovery after a kill -9 takes about one
-OPTIONS = {
+_PATIENCE = 20.0  # seconds for a start; recovery after a kill -9 takes about one
+_OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "fsync": "off",
@@ -113,10 +113,10 @@ class Server:
         Retried while remains of a killed server are still shutting down.
         """
         log = self._paths.logs / "postgres.log"
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + _PATIENCE
         while True:
             self._process = running.launch(
-                self._postgres, self._data, {**OPTIONS, "port": str(self.port)}, self._account, log
+                self._postgres, self._data, {**_OPTIONS, "port": str(self.port)}, self._account, log
             )
             if running.wait_until_ready(self._process, self._data, deadline):
                 return

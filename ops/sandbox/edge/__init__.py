@@ -65,14 +65,14 @@ def start_edge(
             front.stop()
 
     try:
-        fronts.append(HttpServer("alb", alb_port, distant(balancer, edge_faults), log))
-        fronts.append(HttpServer("site", site_port, distant(cdn, edge_faults), log))
+        fronts.append(HttpServer("alb", alb_port, _distant(balancer, edge_faults), log))
+        fronts.append(HttpServer("site", site_port, _distant(cdn, edge_faults), log))
         if tls is not None:
             fronts.append(
                 HttpServer(
                     "site-tls",
                     tls[0],
-                    distant(lambda request: cdn(over_tls(request)), edge_faults),
+                    _distant(lambda request: cdn(over_tls(request)), edge_faults),
                     log,
                     tls[1],
                 )
@@ -83,7 +83,7 @@ def start_edge(
     return Edge("edge", stop, lambda: all(front.alive() for front in fronts), cdn=cdn)
 
 
-def distant(handler: Handler, edge_faults: EdgeFaults) -> Handler:
+def _distant(handler: Handler, edge_faults: EdgeFaults) -> Handler:
     """Wrap a handler to add the extra latency, except between CDN and load balancer."""
 
     def handle(request: Request) -> Response | None:

@@ -26,13 +26,13 @@ from ops.sandbox.edge.http_server import Headers, Request, Response, plain
 from ops.sandbox.edge.origin import NoConnectionInTimeError, Timeouts, exchange
 
 
-def eligible(targets: Sequence[TargetState]) -> tuple[TargetState, ...]:
+def _eligible(targets: Sequence[TargetState]) -> tuple[TargetState, ...]:
     """Return targets that may get a request: healthy ones, else all that are not draining."""
     registered = tuple(target for target in targets if target.state != "draining")
     return tuple(target for target in registered if target.state == "healthy") or registered
 
 
-def forwarded(request: Request) -> Headers:
+def _forwarded(request: Request) -> Headers:
     """Return the headers for the target: the client's, with `X-Forwarded-*` added.
 
     `X-Forwarded-For` is appended to; port and proto are set unless present.
@@ -53,7 +53,7 @@ def forwarded(request: Request) -> Headers:
     return (*kept, *added)
 
 
-def redirected(action: str, request: Request) -> Response:
+def _redirected(action: str, request: Request) -> Response:
     """Return the response of a redirect action, `STATUS HOST PATH QUERY` with placeholders."""
     code, host, path, query = action.split(" ", 3)
     asked_host, (asked_path, _, asked_query) = (
@@ -96,8 +96,8 @@ class LoadBalancer:
         if group is None:
             return None  # no listener accepts the connection
         if group.startswith(REDIRECT):
-            return redirected(group.removeprefix(REDIRECT), request)
-        candidates = eligible(self._backend.targets(group))
+            return _redirected(group.removeprefix(REDIRECT), request)
+        candidates = _eligible(self._backend.targets(group))
         if not candidates:
             return plain(503, "Service Temporarily Unavailable", "no registered targets")
         target = candidates[self._turn(group) % len(candidates)]
@@ -127,4 +127,4 @@ class LoadBalancer:
         ):  # a security group drops packets, it refuses nothing: the time-out tells
             time.sleep(self._timeouts.connect)
             raise NoConnectionInTimeError("no connection in time")
-        return exchange(target.address, target.port, request, forwarded(request), self._timeouts)
+        return exchange(target.address, target.port, request, _forwarded(request), self._timeouts)

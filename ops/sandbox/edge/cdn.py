@@ -24,11 +24,11 @@ from ops.sandbox.edge.fault_injection import EdgeFaults
 from ops.sandbox.edge.http_server import Headers, Request, Response, header, plain
 from ops.sandbox.edge.origin import Timeouts, exchange
 
-OBJECT = 1 << 20  # maximum bytes of a cached object
-OBJECTS = 512  # maximum number of objects, least recently used dropped first
-POP = "IAD89-C1"
-VIA = "1.1 sandbox.cloudfront.net (CloudFront)"
-CONDITIONAL = frozenset(
+_OBJECT = 1 << 20  # maximum bytes of a cached object
+_OBJECTS = 512  # maximum number of objects, least recently used dropped first
+_POP = "IAD89-C1"
+_VIA = "1.1 sandbox.cloudfront.net (CloudFront)"
+_CONDITIONAL = frozenset(
     {
         "if-none-match",
         "if-modified-since",
@@ -131,7 +131,7 @@ class Cdn:
         if kept is not None:
             return self._hit(kept, now)
         plainly = tuple(
-            (name, value) for name, value in request.headers if name.lower() not in CONDITIONAL
+            (name, value) for name, value in request.headers if name.lower() not in _CONDITIONAL
         )
         answer = self._fetch(request, plainly)
         if request.method == "GET" and answer.status == 200:
@@ -139,7 +139,7 @@ class Cdn:
         return self._labelled(answer)
 
     def _fetch(self, request: Request, headers: Headers) -> Response:
-        through = (*headers, ("Via", VIA), ("X-Amz-Cf-Id", uuid.uuid4().hex))
+        through = (*headers, ("Via", _VIA), ("X-Amz-Cf-Id", uuid.uuid4().hex))
         before = request.header("X-Forwarded-For")
         through = tuple(
             (name, value) for name, value in through if name.lower() != "x-forwarded-for"
@@ -201,7 +201,7 @@ class Cdn:
         """
         seconds = lifetime(answer.headers, self._default_ttl, asked)
         size = header(answer.headers, "content-length") or ""
-        if seconds <= 0 or not size.isdigit() or int(size) > OBJECT:
+        if seconds <= 0 or not size.isdigit() or int(size) > _OBJECT:
             return answer
         try:
             body = b"".join(answer.body)
@@ -213,7 +213,7 @@ class Cdn:
             self._objects[target] = CachedObject(
                 answer.status, answer.reason, answer.headers, body, asked, asked + seconds
             )
-            while len(self._objects) > OBJECTS:
+            while len(self._objects) > _OBJECTS:
                 self._objects.popitem(last=False)
         return replace(answer, body=(body,))
 
@@ -235,4 +235,4 @@ class Cdn:
         )
 
     def _marks(self) -> Headers:
-        return (("Via", VIA), ("X-Amz-Cf-Pop", POP), ("X-Amz-Cf-Id", uuid.uuid4().hex))
+        return (("Via", _VIA), ("X-Amz-Cf-Pop", _POP), ("X-Amz-Cf-Id", uuid.uuid4().hex))

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-NAMES = ("127.0.0.1", "localhost", "davidshaevel.com", "www.davidshaevel.com")
-DAY = timedelta(days=1)
+_NAMES = ("127.0.0.1", "localhost", "davidshaevel.com", "www.davidshaevel.com")
+_DAY = timedelta(days=1)
 
 
 class Certificates:
@@ -39,18 +39,18 @@ class Certificates:
         The kinds: valid, expired, early (not yet valid), other-host, self-signed.
         """
         if kind == "self-signed":
-            self_signed().configure_cert(self.context)
+            _self_signed().configure_cert(self.context)
             return
         now = datetime.now(UTC)
         begins, ends = {
-            "expired": (now - 90 * DAY, now - DAY),
-            "early": (now + DAY, now + 90 * DAY),
-        }.get(kind, (now - DAY, now + 90 * DAY))
-        names = ("other.example",) if kind == "other-host" else NAMES
+            "expired": (now - 90 * _DAY, now - _DAY),
+            "early": (now + _DAY, now + 90 * _DAY),
+        }.get(kind, (now - _DAY, now + 90 * _DAY))
+        names = ("other.example",) if kind == "other-host" else _NAMES
         self._ca.issue_cert(*names, not_before=begins, not_after=ends).configure_cert(self.context)
 
 
-def self_signed() -> trustme.LeafCert:
+def _self_signed() -> trustme.LeafCert:
     """Create a self-signed certificate for the site's names."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "davidshaevel.com")])
@@ -58,11 +58,11 @@ def self_signed() -> trustme.LeafCert:
     alternatives = x509.SubjectAlternativeName(
         [
             x509.IPAddress(ip_address(each)) if each[0].isdigit() else x509.DNSName(each)
-            for each in NAMES
+            for each in _NAMES
         ]
     )
     made = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), now - DAY, now + 90 * DAY
+        name, name, key.public_key(), x509.random_serial_number(), now - _DAY, now + 90 * _DAY
     )
     shown = made.add_extension(alternatives, critical=False).sign(key, hashes.SHA256())
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

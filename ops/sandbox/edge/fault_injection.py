@@ -16,7 +16,7 @@ from ops.sandbox.edge.http_server import Response
 
 Serve = Callable[[], Response]
 Middleware = Callable[[Serve], Response]
-PAGE = b"<!doctype html>\n<title>Error</title><h1>Internal Server Error</h1>\n"
+_PAGE = b"<!doctype html>\n<title>Error</title><h1>Internal Server Error</h1>\n"
 
 
 @dataclass
@@ -48,10 +48,10 @@ def failing(serve: Serve) -> Response:
     """Answer with the application's own 500."""
     headers = (
         ("Content-Type", "text/html; charset=utf-8"),
-        ("Content-Length", str(len(PAGE))),
+        ("Content-Length", str(len(_PAGE))),
         ("Cache-Control", "no-store"),
     )
-    return Response(500, "Internal Server Error", headers, (PAGE,))
+    return Response(500, "Internal Server Error", headers, (_PAGE,))
 
 
 def slow(seconds: float) -> Middleware:
@@ -59,7 +59,7 @@ def slow(seconds: float) -> Middleware:
 
     def handler(serve: Serve) -> Response:
         time.sleep(seconds)
-        return with_header(serve(), "Cache-Control", "no-store")
+        return _with_header(serve(), "Cache-Control", "no-store")
 
     return handler
 
@@ -79,12 +79,12 @@ def with_content_type(kind: str) -> Middleware:
     """Return the right body with another content type."""
 
     def handler(serve: Serve) -> Response:
-        return with_header(serve(), "Content-Type", kind)
+        return _with_header(serve(), "Content-Type", kind)
 
     return handler
 
 
-def with_header(answer: Response, name: str, value: str) -> Response:
+def _with_header(answer: Response, name: str, value: str) -> Response:
     """Return the answer with this header replaced."""
     kept = tuple(each for each in answer.headers if each[0].lower() != name.lower())
     return replace(answer, headers=(*kept, (name, value)))

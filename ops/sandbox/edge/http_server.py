@@ -20,11 +20,11 @@ from typing import Any
 
 from ops.sandbox.edge.request_body import BLOCK, BadRequestError, RequestBody, length
 
-LINGER = 4 << 20  # bytes of an unwanted body that are still read
-CONNECTIONS = 256
+_LINGER = 4 << 20  # bytes of an unwanted body that are still read
+_CONNECTIONS = 256
 # seconds until an idle connection is closed (AWS: the ALB's client keep-alive, 60 s idle)
-IDLE = 65.0
-HOP_BY_HOP = frozenset(
+_IDLE = 65.0
+_HOP_BY_HOP = frozenset(
     {
         "connection",
         "keep-alive",
@@ -98,12 +98,12 @@ def end_to_end(headers: Iterable[tuple[str, str]]) -> Headers:
         if key.lower() == "connection"
         for token in value.split(",")
     }
-    return tuple((key, value) for key, value in kept if key.lower() not in HOP_BY_HOP | named)
+    return tuple((key, value) for key, value in kept if key.lower() not in _HOP_BY_HOP | named)
 
 
 class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = IDLE
+    timeout = _IDLE
     disable_nagle_algorithm = True
     server: _Server
 
@@ -153,7 +153,7 @@ class _Connection(BaseHTTPRequestHandler):
         """
         self.connection.shutdown(socket.SHUT_WR)
         self.connection.settimeout(0.5)
-        for _ in range(LINGER // BLOCK):
+        for _ in range(_LINGER // BLOCK):
             if not self.rfile.read1(BLOCK):
                 return
 
@@ -197,7 +197,7 @@ class _Server(ThreadingHTTPServer):
         tls: ssl.SSLContext | None,
     ) -> None:
         self.name, self.handler, self.log, self.tls = name, handler, log, tls
-        self._room = threading.BoundedSemaphore(CONNECTIONS)
+        self._room = threading.BoundedSemaphore(_CONNECTIONS)
         super().__init__(("127.0.0.1", port), _Connection)
 
     def server_bind(self) -> None:

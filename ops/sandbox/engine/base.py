@@ -16,7 +16,7 @@ from ops.sandbox.engine.layers import Entry, Tree, plain_tar, write_layer
 from ops.sandbox.registry.store import digest_of
 
 NAME = "sandbox/python:3"
-CREATED = "1970-01-01T00:00:00Z"
+_CREATED = "1970-01-01T00:00:00Z"
 PATH = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
 PASSWD = (
     b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
@@ -50,10 +50,10 @@ def ensure_base(library: ImageStore) -> Image:
     config = {
         "architecture": "amd64",
         "os": "linux",
-        "created": CREATED,
+        "created": _CREATED,
         "config": settings,
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
-        "history": [{"created": CREATED, "created_by": "the Python that runs the sandbox"}],
+        "history": [{"created": _CREATED, "created_by": "the Python that runs the sandbox"}],
     }
     image = library.keep(config, (layer,), key=NAME)
     if library.names().get(NAME) != image.id:

@@ -17,7 +17,7 @@ from docker.utils.build import PatternMatcher
 
 from ops.sandbox.engine.layers import Entry
 
-LARGEST_CONTEXT = 512 << 20
+_LARGEST_CONTEXT = 512 << 20
 
 
 class ContextError(Exception):
@@ -42,8 +42,8 @@ class Context:
 
     def _receive(self, body: IO[bytes]) -> None:
         while chunk := body.read(1 << 20):
-            if self._file.tell() + len(chunk) > LARGEST_CONTEXT:
-                raise ContextError(f"a build context may have {LARGEST_CONTEXT} bytes at most")
+            if self._file.tell() + len(chunk) > _LARGEST_CONTEXT:
+                raise ContextError(f"a build context may have {_LARGEST_CONTEXT} bytes at most")
             self._file.write(chunk)
         self._file.seek(0)
 

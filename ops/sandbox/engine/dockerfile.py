@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 # Every instruction that dockerd knows: whatever else stands there is its parse error, not our
 # refusal.
-KNOWN = frozenset(
+_KNOWN = frozenset(
     {
         "ADD",
         "ARG",
@@ -116,7 +116,7 @@ def _logical(lines: list[str], escape: str) -> list[tuple[int, str]]:
 def _instruction(line: int, text: str) -> Instruction:
     word, _, rest = text.partition(" ") if " " in text else text.partition("\t")
     name, rest = word.upper(), rest.strip()
-    if name not in KNOWN:
+    if name not in _KNOWN:
         raise ParseError(f"dockerfile parse error line {line}: unknown instruction: {name}")
     flags: list[tuple[str, str]] = []
     while name in _FLAGS and (found := _FLAG.match(rest)):

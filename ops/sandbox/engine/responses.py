@@ -9,7 +9,7 @@ from typing import Any
 from ops.sandbox.engine.image_store import Image, ImageStore
 
 API_VERSION = "1.41"
-MIN_API_VERSION = "1.12"
+_MIN_API_VERSION = "1.12"
 ENGINE_VERSION = "20.10.24+sandbox"
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
@@ -24,7 +24,7 @@ def version() -> dict[str, Any]:
     details = {
         "ApiVersion": API_VERSION,
         "Arch": machine(),
-        "MinAPIVersion": MIN_API_VERSION,
+        "MinAPIVersion": _MIN_API_VERSION,
         "Os": "linux",
         "Experimental": "false",
     }
@@ -33,7 +33,7 @@ def version() -> dict[str, Any]:
         "Components": [{"Name": "Engine", "Version": ENGINE_VERSION, "Details": details}],
         "Version": ENGINE_VERSION,
         "ApiVersion": API_VERSION,
-        "MinAPIVersion": MIN_API_VERSION,
+        "MinAPIVersion": _MIN_API_VERSION,
         "GitCommit": "sandbox",
         "GoVersion": "",
         "Os": "linux",

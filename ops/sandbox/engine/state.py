@@ -14,7 +14,7 @@ from typing import Any
 from ops.sandbox.engine.image_store import Image, ImageStore
 from ops.sandbox.engine.layers import Layer, Tree, write_layer
 
-CREATED_LABEL = "org.opencontainers.image.created"
+_CREATED_LABEL = "org.opencontainers.image.created"
 _SCRATCH_ENV = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -104,7 +104,7 @@ class State:
         Without a `created` label it retains the time of the first such build, unless `fresh`
         (nocache) is set.
         """
-        labelled, key = self.settings["Labels"].get(CREATED_LABEL), self.key()
+        labelled, key = self.settings["Labels"].get(_CREATED_LABEL), self.key()
         earlier = None if labelled or fresh else self.library.built_from(key)
         created = labelled or (self.library.config(earlier)["created"] if earlier else _now())
         return self.library.keep(self.config(created), tuple(self.layers), key)

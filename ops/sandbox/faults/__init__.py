@@ -18,7 +18,7 @@ from ops.sandbox.contracts import Paths
 from ops.sandbox.faults import active_faults
 from ops.sandbox.faults.catalog import FAULTS, find
 
-LONGEST = 180.0  # seconds for one request
+_LONGEST = 180.0  # seconds for one request
 
 
 def faults(root: Path) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ def _ask(paths: Paths, path: str, body: dict[str, str] | None) -> dict[str, Any]
     try:
         request.add_header("Authorization", f"Bearer {paths.token.read_text()}")
         with direct.open(
-            request, json.dumps(body).encode() if body is not None else None, timeout=LONGEST
+            request, json.dumps(body).encode() if body is not None else None, timeout=_LONGEST
         ) as answer:
             return dict(json.load(answer))
     except HTTPError as refused:

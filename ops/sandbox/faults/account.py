@@ -24,8 +24,8 @@ from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 if TYPE_CHECKING:
     from ops.sandbox.seed import Clients
 
-HELD_FOR = timedelta(minutes=25)  # longer than any apply here takes: its owner is gone
-EVERY = 3.0  # seconds between two errors, while the application is in trouble
+_HELD_FOR = timedelta(minutes=25)  # longer than any apply here takes: its owner is gone
+_EVERY = 3.0  # seconds between two errors, while the application is in trouble
 
 
 class StateLock(FaultInjector):
@@ -34,8 +34,8 @@ class StateLock(FaultInjector):
     def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        found = state_key()
-        if key_exists(handles.clients, STATE_BUCKET, f"{found}.tflock"):
+        found = _state_key()
+        if _key_exists(handles.clients, STATE_BUCKET, f"{found}.tflock"):
             raise Refused(
                 "fault state-lock", "a Terraform holds this state's lock already", "inv tf.locks"
             )
@@ -44,7 +44,7 @@ class StateLock(FaultInjector):
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        created = (datetime.now(UTC) - HELD_FOR).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+        created = (datetime.now(UTC) - _HELD_FOR).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
         lock = {
             "ID": state["id"],
             "Operation": "OperationTypeApply",
@@ -68,7 +68,7 @@ class StateLock(FaultInjector):
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.seed.names import STATE_BUCKET
 
-        if not key_exists(handles.clients, STATE_BUCKET, state["key"]):
+        if not _key_exists(handles.clients, STATE_BUCKET, state["key"]):
             return False
         body = handles.clients.s3.get_object(Bucket=STATE_BUCKET, Key=state["key"])["Body"].read()
         return bool(json.loads(body)["ID"] == state["id"])
@@ -80,7 +80,7 @@ class StateLock(FaultInjector):
             handles.clients.s3.delete_object(Bucket=STATE_BUCKET, Key=state["key"])
 
 
-def state_key() -> str:
+def _state_key() -> str:
     """Return the S3 key of the sample's Terraform state."""
     from ops.sandbox.terraform import SOURCES
 
@@ -90,7 +90,7 @@ def state_key() -> str:
     return found[1]
 
 
-def key_exists(clients: Clients, bucket: str, key: str) -> bool:
+def _key_exists(clients: Clients, bucket: str, key: str) -> bool:
     return any(
         each["Key"] == key
         for each in clients.s3.list_objects_v2(Bucket=bucket, Prefix=key).get("Contents", ())
@@ -109,15 +109,15 @@ class LogErrors(FaultInjector):
         handles.clients.logs.create_log_stream(
             logGroupName=state["group"], logStreamName=state["stream"]
         )
-        write_lines(
+        _write_lines(
             handles,
             state,
-            [error_line() for _ in range(5)]
-            + [log_line("warn", "connection pool is nearly used up", used=9, most=10)],
+            [_error_line() for _ in range(5)]
+            + [_log_line("warn", "connection pool is nearly used up", used=9, most=10)],
         )
         over = handles.stop_events[state["stream"]] = threading.Event()
         threading.Thread(
-            target=log_until, args=(handles, state, over), name="log-errors", daemon=True
+            target=_log_until, args=(handles, state, over), name="log-errors", daemon=True
         ).start()
         return {}
 
@@ -140,12 +140,12 @@ class LogErrors(FaultInjector):
         return not streams
 
 
-def log_until(handles: SandboxHandles, state: FaultState, over: threading.Event) -> None:
-    while not over.wait(EVERY):
-        write_lines(handles, state, [error_line()])
+def _log_until(handles: SandboxHandles, state: FaultState, over: threading.Event) -> None:
+    while not over.wait(_EVERY):
+        _write_lines(handles, state, [_error_line()])
 
 
-def write_lines(handles: SandboxHandles, state: FaultState, lines: list[str]) -> None:
+def _write_lines(handles: SandboxHandles, state: FaultState, lines: list[str]) -> None:
     """Write the lines with PutLogEvents, timestamped now; do nothing if the stream is gone."""
     from ops.sandbox.aws import lookups
 
@@ -153,16 +153,16 @@ def write_lines(handles: SandboxHandles, state: FaultState, lines: list[str]) ->
         lookups.write_log(state["group"], state["stream"], each)
 
 
-def error_line() -> str:
+def _error_line() -> str:
     """Return an error line with random ids, so that the lines form one group."""
     number, request = random.randint(1000, 99_999), uuid.uuid4()  # noqa: S311 - ids in a log line
-    return log_line(
+    return _log_line(
         "error",
         f"order {number} can't be charged: payments.example answered 503 (request {request})",
     )
 
 
-def log_line(level: str, message: str, **more: Any) -> str:
+def _log_line(level: str, message: str, **more: Any) -> str:
     """Return a log line in the format of the sample's services."""
     return json.dumps(
         {
@@ -188,7 +188,7 @@ class OtherAccount(FaultInjector):
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return bool(as_operator(handles).sts.get_caller_identity()["Account"] == self.account)
+        return bool(_as_operator(handles).sts.get_caller_identity()["Account"] == self.account)
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         handles.aws.gate.move(handles.aws.keys.operator.access_key, None)
@@ -212,7 +212,7 @@ class DeniedAction(FaultInjector):
 
         arn = probes.target_group(handles, BACKEND)["TargetGroupArn"]
         try:
-            as_operator(handles).elb.describe_target_health(TargetGroupArn=arn)
+            _as_operator(handles).elb.describe_target_health(TargetGroupArn=arn)
         except ClientError as refused:
             return str(refused.response["Error"]["Code"]).startswith("AccessDenied")
         return False
@@ -221,7 +221,7 @@ class DeniedAction(FaultInjector):
         handles.aws.gate.allow(handles.aws.keys.operator.access_key, self.action)
 
 
-def as_operator(handles: SandboxHandles) -> Clients:
+def _as_operator(handles: SandboxHandles) -> Clients:
     """Return clients that use the operator's key."""
     from ops.sandbox.seed import Clients
 

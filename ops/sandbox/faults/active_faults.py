@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ops.sandbox.contracts import Paths
     from ops.sandbox.database import Server
 
-PATIENCE = 45.0  # seconds until a fault must be visible, or the sandbox healthy
-HIDDEN = 3.0  # the same where another fault may hide it
-LOOK = 0.15
+_PATIENCE = 45.0  # seconds until a fault must be visible, or the sandbox healthy
+_HIDDEN = 3.0  # the same where another fault may hide it
+_LOOK = 0.15
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ActiveFaults:
             if not seen and not self._others(fault):
                 raise OpsError(
                     f"fault {name} was injected but has no visible effect",
-                    f"not within {PATIENCE:.0f} s",
+                    f"not within {_PATIENCE:.0f} s",
                     f"inv sandbox.mend {name}",
                 )
             took = time.monotonic() - began
@@ -120,7 +120,7 @@ class ActiveFaults:
         if not is_healthy and not self._others(fault):
             what = f"fault {fault.name} is mended, but the sandbox is still unhealthy"
             raise OpsError(
-                what, f"not within {PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up"
+                what, f"not within {_PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up"
             )
         left = "" if is_healthy else f"; {', '.join(self._others(fault))} is still active"
         return FaultChange(
@@ -153,11 +153,11 @@ class ActiveFaults:
         ]
 
     def _await(self, fault: Fault, condition: Callable[[], bool]) -> bool:
-        ends = time.monotonic() + (HIDDEN if self._others(fault) else PATIENCE)
+        ends = time.monotonic() + (_HIDDEN if self._others(fault) else _PATIENCE)
         while not condition():
             if time.monotonic() > ends:
                 return False
-            time.sleep(LOOK)
+            time.sleep(_LOOK)
         return True
 
     def _forget_mended(self) -> None:
@@ -171,14 +171,14 @@ class ActiveFaults:
             "since": datetime.now(UTC).isoformat(timespec="seconds")
         }
         self.states[fault.name] = {**known, **more}
-        write(self.handles.paths, self.states)
+        _write(self.handles.paths, self.states)
 
     def _drop(self, name: str) -> None:
         del self.states[name]
-        write(self.handles.paths, self.states)
+        _write(self.handles.paths, self.states)
 
 
-def write(paths: Paths, state: dict[str, FaultState]) -> None:
+def _write(paths: Paths, state: dict[str, FaultState]) -> None:
     from ops.postgres.server.cluster import write_private
 
     write_private(paths.faults, json.dumps(state, indent=2) + "\n")

@@ -24,31 +24,31 @@ from ops.sandbox.faults.services import (
 )
 from ops.sandbox.faults.tls_and_redirects import BadCertificate, RedirectLoop
 
-DATABASE = "Troubleshooting: Database Connection Errors"
-ENDPOINTS = "Health Check Verification: All Production Endpoints"
-CERTIFICATE = "Health Check Verification: All Production Endpoints (https)"
-START = "Troubleshooting: ECS Tasks Failing to Start"
-GATEWAY = "Troubleshooting: 502 Bad Gateway Errors"
-STALE = "Troubleshooting: CloudFront Serving Stale Content"
-SLOW = 2.5  # seconds
-OTHER_PORT = 3999
-OTHER_ACCOUNT = "210987654321"
-DENIED = "elasticloadbalancing:DescribeTargetHealth"
-OTHER_PORT_ENVIRONMENT = (
+_DATABASE = "Troubleshooting: Database Connection Errors"
+_ENDPOINTS = "Health Check Verification: All Production Endpoints"
+_CERTIFICATE = "Health Check Verification: All Production Endpoints (https)"
+_START = "Troubleshooting: ECS Tasks Failing to Start"
+_GATEWAY = "Troubleshooting: 502 Bad Gateway Errors"
+_STALE = "Troubleshooting: CloudFront Serving Stale Content"
+_SLOW = 2.5  # seconds
+_OTHER_PORT = 3999
+_OTHER_ACCOUNT = "210987654321"
+_DENIED = "elasticloadbalancing:DescribeTargetHealth"
+_OTHER_PORT_ENVIRONMENT = (
     (
         "environment",
-        [{"name": "NODE_ENV", "value": "production"}, {"name": "PORT", "value": str(OTHER_PORT)}],
+        [{"name": "NODE_ENV", "value": "production"}, {"name": "PORT", "value": str(_OTHER_PORT)}],
     ),
 )
-CONNECTION_SHARE = 0.9  # share of the connections
-MEMORY_LIMIT = 8  # MiB: any Python needs more
-SMALL_MEMORY = (("memory", MEMORY_LIMIT),)
-HANG_SECONDS = 60.0  # seconds: the load balancer's idle time-out
+_CONNECTION_SHARE = 0.9  # share of the connections
+_MEMORY_LIMIT = 8  # MiB: any Python needs more
+_SMALL_MEMORY = (("memory", _MEMORY_LIMIT),)
+_HANG_SECONDS = 60.0  # seconds: the load balancer's idle time-out
 
 FAULTS = (
     Fault(
         "database-stopped",
-        DATABASE,
+        _DATABASE,
         "database_stopped",
         "the RDS instance is stopped",
         StoppedDatabase(),
@@ -57,7 +57,7 @@ FAULTS = (
     ),
     Fault(
         "database-password",
-        DATABASE,
+        _DATABASE,
         "database_password_rejected",
         "the role's password is changed, the secret is not",
         PasswordChanged(),
@@ -67,10 +67,10 @@ FAULTS = (
     ),
     Fault(
         "database-connections",
-        DATABASE,
+        _DATABASE,
         "connections_exhausted",
         "nearly all connections are taken, and not released",
-        LeakedConnections(CONNECTION_SHARE),
+        LeakedConnections(_CONNECTION_SHARE),
         "the database",
         "backend",
     ),
@@ -86,7 +86,7 @@ FAULTS = (
     ),
     Fault(
         "tasks-crash",
-        START,
+        _START,
         "container_exited",
         "the backend's new revision exits with 1 at start",
         BadRevision("backend", python_command(CRASH), 1),
@@ -95,7 +95,7 @@ FAULTS = (
     ),
     Fault(
         "image-missing",
-        START,
+        _START,
         "image_missing",
         "the backend's new revision names an image that was never pushed",
         NoImage("backend"),
@@ -104,7 +104,7 @@ FAULTS = (
     ),
     Fault(
         "secret-missing",
-        START,
+        _START,
         "secret_missing",
         "the backend's new revision names a secret that does not exist",
         NoSecret("backend"),
@@ -113,7 +113,7 @@ FAULTS = (
     ),
     Fault(
         "tasks-unhealthy",
-        GATEWAY,
+        _GATEWAY,
         "target_unhealthy",
         "the backend's target group checks a path that does not exist",
         HealthPath("backend", "/healthz"),
@@ -122,16 +122,16 @@ FAULTS = (
     ),
     Fault(
         "target-port",
-        GATEWAY,
+        _GATEWAY,
         "target_port",
-        f"the backend's new revision listens on {OTHER_PORT}, not where it is registered",
-        BadRevision("backend", OTHER_PORT_ENVIRONMENT, runs=True),
+        f"the backend's new revision listens on {_OTHER_PORT}, not where it is registered",
+        BadRevision("backend", _OTHER_PORT_ENVIRONMENT, runs=True),
         "the backend's task definition",
         "backend",
     ),
     Fault(
         "security-group",
-        GATEWAY,
+        _GATEWAY,
         "security_group_closed",
         "the backend's security group allows no ingress",
         ClosedSecurityGroup("backend"),
@@ -140,17 +140,17 @@ FAULTS = (
     ),
     Fault(
         "out-of-memory",
-        START,
+        _START,
         "out_of_memory",
-        f"the backend's new revision may use {MEMORY_LIMIT} MiB",
-        BadRevision("backend", SMALL_MEMORY, 137),
+        f"the backend's new revision may use {_MEMORY_LIMIT} MiB",
+        BadRevision("backend", _SMALL_MEMORY, 137),
         "the backend's task definition",
         "backend",
         emulated=True,
     ),
     Fault(
         "wrong-architecture",
-        f"{START} (facts: 13)",
+        f"{_START} (facts: 13)",
         "image_platform",
         "the frontend's new revision is of another CPU",
         BadRevision("frontend", python_command(OTHER_CPU), 255),
@@ -160,7 +160,7 @@ FAULTS = (
     ),
     Fault(
         "page-500",
-        ENDPOINTS,
+        _ENDPOINTS,
         "page_failing",
         "GET /about answers 500",
         FailingPage("/about"),
@@ -168,23 +168,23 @@ FAULTS = (
     ),
     Fault(
         "page-slow",
-        ENDPOINTS,
+        _ENDPOINTS,
         "page_slow",
-        f"GET /projects takes {SLOW:g} s",
-        SlowPage("/projects", SLOW),
+        f"GET /projects takes {_SLOW:g} s",
+        SlowPage("/projects", _SLOW),
         affects="pages",
     ),
     Fault(
         "page-hangs",
-        ENDPOINTS,
+        _ENDPOINTS,
         "page_hangs",
         "GET /contact is not answered",
-        HangingPage("/contact", HANG_SECONDS),
+        HangingPage("/contact", _HANG_SECONDS),
         affects="pages",
     ),
     Fault(
         "redirect-loop",
-        f"{ENDPOINTS} (facts: 1)",
+        f"{_ENDPOINTS} (facts: 1)",
         "redirect_loop",
         "the load balancer redirects every page to itself",
         RedirectLoop(),
@@ -192,7 +192,7 @@ FAULTS = (
     ),
     Fault(
         "json-as-html",
-        f"{ENDPOINTS} (facts: 2)",
+        f"{_ENDPOINTS} (facts: 2)",
         "wrong_content_type",
         "the CDN calls the JSON of /api/projects text/html",
         WrongContentType("/api/projects", "text/html; charset=utf-8"),
@@ -200,7 +200,7 @@ FAULTS = (
     ),
     Fault(
         "stale-cdn",
-        STALE,
+        _STALE,
         "stale_cache",
         "the CDN keeps / of an earlier version",
         StalePage("/"),
@@ -208,7 +208,7 @@ FAULTS = (
     ),
     Fault(
         "certificate-expired",
-        CERTIFICATE,
+        _CERTIFICATE,
         "certificate_expired",
         "the certificate ended yesterday",
         BadCertificate("expired", 10),
@@ -216,7 +216,7 @@ FAULTS = (
     ),
     Fault(
         "certificate-early",
-        CERTIFICATE,
+        _CERTIFICATE,
         "certificate_not_yet_valid",
         "the certificate begins tomorrow",
         BadCertificate("early", 9),
@@ -224,7 +224,7 @@ FAULTS = (
     ),
     Fault(
         "certificate-other-host",
-        CERTIFICATE,
+        _CERTIFICATE,
         "certificate_wrong_host",
         "the certificate is another host's",
         BadCertificate("other-host", 62),
@@ -232,7 +232,7 @@ FAULTS = (
     ),
     Fault(
         "certificate-self-signed",
-        CERTIFICATE,
+        _CERTIFICATE,
         "certificate_untrusted",
         "the certificate is signed by itself",
         BadCertificate("self-signed", 18),
@@ -256,16 +256,16 @@ FAULTS = (
         "wrong-account",
         "Pre-Deployment Checklist: Required Access",
         "wrong_account",
-        f"the operator's key is of account {OTHER_ACCOUNT}",
-        OtherAccount(OTHER_ACCOUNT),
+        f"the operator's key is of account {_OTHER_ACCOUNT}",
+        OtherAccount(_OTHER_ACCOUNT),
         "the operator's key",
     ),
     Fault(
         "permission-denied",
         "Pre-Deployment Checklist: Required Access (facts: 6)",
         "denied",
-        f"the operator's key may not {DENIED.partition(':')[2]}",
-        DeniedAction(DENIED),
+        f"the operator's key may not {_DENIED.partition(':')[2]}",
+        DeniedAction(_DENIED),
         "the operator's key",
     ),
 )

@@ -21,7 +21,7 @@ from ops.sandbox.edge.http_server import Request, Response
 from ops.sandbox.faults.active_faults import ActiveFaults
 
 PREFIX = "/faults"
-LONGEST = 4096  # bytes of an order
+_LONGEST = 4096  # bytes of an order
 
 
 @dataclass
@@ -42,7 +42,7 @@ class ControlApi:
     def __call__(self, request: Request) -> Response:
         given = (request.header("Authorization") or "").removeprefix("Bearer ")
         if not hmac.compare_digest(given.encode(), self.token.encode()):
-            return json_answer(
+            return _json_answer(
                 403,
                 {
                     "error": {
@@ -53,7 +53,7 @@ class ControlApi:
                 },
             )
         if self.active_faults is None:
-            return json_answer(
+            return _json_answer(
                 503,
                 {
                     "error": {
@@ -64,13 +64,13 @@ class ControlApi:
                 },
             )
         try:
-            return json_answer(200, self._serve(self.active_faults, request))
+            return _json_answer(200, self._serve(self.active_faults, request))
         except OpsError as problem:
-            return json_answer(409, {"kind": error_kind(problem), **problem.as_document()})
+            return _json_answer(409, {"kind": error_kind(problem), **problem.as_document()})
         except Exception as bug:
             traceback.print_exc()
             log = self.paths.logs / "supervisor.log"
-            return json_answer(
+            return _json_answer(
                 500,
                 OpsError(
                     f"the sandbox failed: {bug!r}", "this is a bug in the sandbox", f"see {log}"
@@ -92,26 +92,26 @@ class ControlApi:
                 f"{request.method} {request.path}",
                 f"known: POST {PREFIX}/ and one of {', '.join(orders)}",
             )
-        done = orders[verb](requested_fault(request))
+        done = orders[verb](_requested_fault(request))
         return {
             "done": [each.as_document() for each in (done if isinstance(done, list) else [done])]
         }
 
 
-def requested_fault(request: Request) -> str:
+def _requested_fault(request: Request) -> str:
     """Return the name of the fault in a request. Raises ConfigError."""
     body = b""
     for block in request.body:
         body += block
-        if len(body) > LONGEST:
-            raise ConfigError("an order", f"longer than {LONGEST} bytes")
+        if len(body) > _LONGEST:
+            raise ConfigError("an order", f"longer than {_LONGEST} bytes")
     try:
         return str(json.loads(body or b"{}").get("fault", ""))
     except (ValueError, AttributeError) as exc:
         raise ConfigError("an order", f"no JSON object: {exc}") from exc
 
 
-def json_answer(status: int, document: dict[str, Any]) -> Response:
+def _json_answer(status: int, document: dict[str, Any]) -> Response:
     body = json.dumps(document).encode()
     headers = (
         ("Content-Type", "application/json"),

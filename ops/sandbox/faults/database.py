@@ -15,37 +15,37 @@ from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 if TYPE_CHECKING:
     from ops.sandbox.database import Login, Server
 
-LEAK = "reports"  # what the connections that are never closed call themselves
+_LEAK = "reports"  # what the connections that are never closed call themselves
 
 
 class StoppedDatabase(FaultInjector):
     """StopDBInstance, as an operator may call it to save money; PostgreSQL stops as well."""
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
-        handles.clients.rds.stop_db_instance(DBInstanceIdentifier=instance_id())
+        handles.clients.rds.stop_db_instance(DBInstanceIdentifier=_instance_id())
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.seed.names import BACKEND
 
         return (
-            instance_status(handles) == "stopped"
+            _instance_status(handles) == "stopped"
             and not handles.database.alive()
             and probes.none_healthy(handles, BACKEND)
         )
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return instance_status(handles) in ("stopping", "stopped")
+        return _instance_status(handles) in ("stopping", "stopped")
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         if self.is_present(handles, state):
-            handles.clients.rds.start_db_instance(DBInstanceIdentifier=instance_id())
+            handles.clients.rds.start_db_instance(DBInstanceIdentifier=_instance_id())
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
         return (
-            instance_status(handles) == "available"
+            _instance_status(handles) == "available"
             and handles.database.alive()
-            and backend_healthy(handles)
+            and _backend_healthy(handles)
         )
 
 
@@ -62,12 +62,12 @@ class PasswordChanged(FaultInjector):
             handles.database.admin,
             replace(handles.database.login, password=secrets.token_urlsafe(18)),
         )
-        with connect(handles.database.admin) as connection:
+        with _connect(handles.database.admin) as connection:
             ends = (
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND "
                 "application_name <> %s"
             )
-            connection.execute(ends, [handles.database.login.username, LEAK])
+            connection.execute(ends, [handles.database.login.username, _LEAK])
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
@@ -76,13 +76,13 @@ class PasswordChanged(FaultInjector):
         return self.is_present(handles, state) and probes.none_healthy(handles, BACKEND)
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return not password_accepted(handles.database)
+        return not _password_accepted(handles.database)
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         self.remove_leftovers(handles.database, state)
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return password_accepted(handles.database) and backend_healthy(handles)
+        return _password_accepted(handles.database) and _backend_healthy(handles)
 
     def remove_leftovers(self, database: Server, state: FaultState) -> None:
         from ops.sandbox.database import schema
@@ -101,30 +101,30 @@ class LeakedConnections(FaultInjector):
             "SELECT current_setting('max_connections')::int, count(*) FROM pg_stat_activity "
             "WHERE backend_type = 'client backend'"
         )
-        with connect(handles.database.admin) as connection:
+        with _connect(handles.database.admin) as connection:
             allowed, taken = connection.execute(query).fetchone()
-        open_resources = handles.open_resources.setdefault(LEAK, [])
+        open_resources = handles.open_resources.setdefault(_LEAK, [])
         for _ in range(int(self.share * allowed) - taken):
-            open_resources.append(connect(handles.database.login, LEAK))
+            open_resources.append(_connect(handles.database.login, _LEAK))
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         return self.is_present(handles, state)
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        with connect(handles.database.admin) as connection:
+        with _connect(handles.database.admin) as connection:
             query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
-            return bool(connection.execute(query, [LEAK]).fetchone()[0])
+            return bool(connection.execute(query, [_LEAK]).fetchone()[0])
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
-        for connection in handles.open_resources.pop(LEAK, []):
+        for connection in handles.open_resources.pop(_LEAK, []):
             connection.close()
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return not self.is_present(handles, state) and backend_healthy(handles)
+        return not self.is_present(handles, state) and _backend_healthy(handles)
 
 
-def connect(login: Login, application: str = "sandbox") -> Any:
+def _connect(login: Login, application: str = "sandbox") -> Any:
     import psycopg
 
     return psycopg.connect(
@@ -139,32 +139,32 @@ def connect(login: Login, application: str = "sandbox") -> Any:
     )
 
 
-def instance_id() -> str:
+def _instance_id() -> str:
     from ops.sandbox.seed.names import DATABASE_INSTANCE
 
     return DATABASE_INSTANCE
 
 
-def instance_status(handles: SandboxHandles) -> str:
+def _instance_status(handles: SandboxHandles) -> str:
     """Return the DBInstanceStatus."""
-    found = handles.clients.rds.describe_db_instances(DBInstanceIdentifier=instance_id())[
+    found = handles.clients.rds.describe_db_instances(DBInstanceIdentifier=_instance_id())[
         "DBInstances"
     ]
     return str(found[0]["DBInstanceStatus"])
 
 
-def password_accepted(database: Server) -> bool:
+def _password_accepted(database: Server) -> bool:
     """Whether PostgreSQL accepts the login stored in the secret."""
     import psycopg
 
     try:
-        with connect(database.login):
+        with _connect(database.login):
             return True
     except psycopg.OperationalError:
         return False
 
 
-def backend_healthy(handles: SandboxHandles) -> bool:
+def _backend_healthy(handles: SandboxHandles) -> bool:
     """Whether the backend is stable; also ends the scheduler's back-off."""
     from ops.sandbox.seed.names import BACKEND
 

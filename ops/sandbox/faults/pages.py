@@ -17,7 +17,7 @@ from ops.sandbox.edge.cdn import CachedObject as Object
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
-OLD = "0ld9e5a"  # a version that no commit of the sample has
+_OLD = "0ld9e5a"  # a version that no commit of the sample has
 AGE, LIFE = 5400.0, 86_400.0
 
 
@@ -123,7 +123,7 @@ class StalePage(PageFault):
         answer, now = found[1], time.time()
         body = re.sub(
             rb"(version |name=\"version\" content=\")[0-9a-zA-Z.-]+",
-            rb"\g<1>" + OLD.encode(),
+            rb"\g<1>" + _OLD.encode(),
             found[2],
         )
         made = {
@@ -141,12 +141,12 @@ class StalePage(PageFault):
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
         shown = handles.cdn.lookup(self.path)
-        return shown is not None and OLD.encode() in shown.body
+        return shown is not None and _OLD.encode() in shown.body
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         found = probes.page(handles, self.path)
         return (
             found is not None
-            and OLD.encode() in found[2]
+            and _OLD.encode() in found[2]
             and (found[1].getheader("X-Cache") or "").startswith("Hit")
         )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ops.sandbox.database import Server
 
 # as ops/state/rules/records.py has it: newest first in S3's order of keys
-FOLDER = "ops/releases/sandbox/backend/"
-NEWEST_FIRST = 10**10
+_FOLDER = "ops/releases/sandbox/backend/"
+_NEWEST_FIRST = 10**10
 
 
 class SchemaBehind(FaultInjector):
@@ -30,7 +30,7 @@ class SchemaBehind(FaultInjector):
     def prepare(self, handles: SandboxHandles) -> FaultState:
         from ops.sandbox.database import schema
 
-        key = f"{FOLDER}{NEWEST_FIRST - int(time.time()):010d}-{secrets.token_hex(4)}.json"
+        key = f"{_FOLDER}{_NEWEST_FIRST - int(time.time()):010d}-{secrets.token_hex(4)}.json"
         at_head = schema.current(handles.database.login) == schema.order()[-1]
         return {"record": key, "aside": at_head}
 
@@ -41,8 +41,8 @@ class SchemaBehind(FaultInjector):
             swap.put_aside(handles.database.admin)
             schema.downgrade(handles.database.login)
         if not self.is_visible(handles, state):
-            after = schema.order()[revision_index(schema.current(handles.database.login)) + 1]
-            put_record(handles, state["record"], release_record(handles, after))
+            after = schema.order()[_revision_index(schema.current(handles.database.login)) + 1]
+            _put_record(handles, state["record"], _release_record(handles, after))
         return {}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
@@ -51,7 +51,7 @@ class SchemaBehind(FaultInjector):
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         from ops.sandbox.database import schema
 
-        return revision_index(newest_release(handles).get("schema_revision")) > revision_index(
+        return _revision_index(_newest_release(handles).get("schema_revision")) > _revision_index(
             schema.current(handles.database.login)
         )
 
@@ -71,7 +71,7 @@ class SchemaBehind(FaultInjector):
             swap.restore(database.admin)
 
 
-def revision_index(revision: str | None) -> int:
+def _revision_index(revision: str | None) -> int:
     """Return the position of the revision in the project's history, or -1."""
     from ops.sandbox.database import schema
 
@@ -79,12 +79,12 @@ def revision_index(revision: str | None) -> int:
     return known.index(revision) if revision in known else -1
 
 
-def newest_release(handles: SandboxHandles) -> dict[str, Any]:
+def _newest_release(handles: SandboxHandles) -> dict[str, Any]:
     """Return the newest successful release record of the backend, as health.db reads it, or {}."""
     from ops.sandbox.seed.names import STATE_BUCKET
 
     s3 = handles.clients.s3
-    for found in s3.list_objects_v2(Bucket=STATE_BUCKET, Prefix=FOLDER).get("Contents") or []:
+    for found in s3.list_objects_v2(Bucket=STATE_BUCKET, Prefix=_FOLDER).get("Contents") or []:
         record = dict(
             json.loads(s3.get_object(Bucket=STATE_BUCKET, Key=found["Key"])["Body"].read())
         )
@@ -93,7 +93,7 @@ def newest_release(handles: SandboxHandles) -> dict[str, Any]:
     return {}
 
 
-def put_record(handles: SandboxHandles, key: str, document: dict[str, Any]) -> None:
+def _put_record(handles: SandboxHandles, key: str, document: dict[str, Any]) -> None:
     from ops.sandbox.seed.names import STATE_BUCKET
 
     body = json.dumps(document).encode()
@@ -102,7 +102,7 @@ def put_record(handles: SandboxHandles, key: str, document: dict[str, Any]) -> N
     )
 
 
-def release_record(handles: SandboxHandles, schema_revision: str) -> dict[str, Any]:
+def _release_record(handles: SandboxHandles, schema_revision: str) -> dict[str, Any]:
     """Return a record of the running release, as a deploy at `schema_revision` would write it."""
     from ops.sandbox.sample import git
     from ops.sandbox.seed.names import BACKEND

@@ -18,7 +18,7 @@ from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 if TYPE_CHECKING:
     from ops.sandbox.seed.names import ServiceSpec
 
-ANSWERED = (  # by DescribeTaskDefinition, and not asked for by RegisterTaskDefinition
+_ANSWERED = (  # by DescribeTaskDefinition, and not asked for by RegisterTaskDefinition
     "taskDefinitionArn",
     "revision",
     "status",
@@ -28,7 +28,7 @@ ANSWERED = (  # by DescribeTaskDefinition, and not asked for by RegisterTaskDefi
     "registeredBy",
     "deregisteredAt",
 )
-NEVER_PUSHED = "0000000"
+_NEVER_PUSHED = "0000000"
 CRASH = """
 import json, sys, time
 at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -101,7 +101,7 @@ class BadRevision(ServiceFault):
         """Whether a task of the new revision has stopped this way, or its target is unhealthy."""
         if self.runs:
             return any(each["State"] == "unhealthy" for each in probes.targets(handles, self.spec))
-        return self.exit_code in exit_codes(handles, self.spec, state["made"])
+        return self.exit_code in _exit_codes(handles, self.spec, state["made"])
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         now = probes.service(handles, self.spec)["taskDefinition"]
@@ -134,7 +134,7 @@ class BadRevision(ServiceFault):
         definition = handles.clients.ecs.describe_task_definition(taskDefinition=base)[
             "taskDefinition"
         ]
-        request = {name: value for name, value in definition.items() if name not in ANSWERED}
+        request = {name: value for name, value in definition.items() if name not in _ANSWERED}
         changed = [
             {name: value for name, value in {**each, **change}.items() if value is not None}
             if each["name"] == self.spec.name
@@ -166,7 +166,7 @@ class NoImage(BadRevision):
     """The image has a tag that was never pushed."""
 
     def changed(self, container: dict[str, Any]) -> dict[str, Any]:
-        return {"image": f"{container['image'].rpartition(':')[0]}:{NEVER_PUSHED}"}
+        return {"image": f"{container['image'].rpartition(':')[0]}:{_NEVER_PUSHED}"}
 
 
 class NoSecret(BadRevision):
@@ -182,7 +182,7 @@ class NoSecret(BadRevision):
         return {"secrets": named}
 
 
-def exit_codes(handles: SandboxHandles, spec: ServiceSpec, definition: str) -> set[int | None]:
+def _exit_codes(handles: SandboxHandles, spec: ServiceSpec, definition: str) -> set[int | None]:
     """Return the exit codes of containers in stopped tasks of this revision."""
     from ops.sandbox.seed.names import CLUSTER
 
@@ -242,7 +242,7 @@ class ClosedSecurityGroup(ServiceFault):
         group = place["securityGroups"][0]
         return {
             "group": group,
-            "rules": [permission_request(each) for each in permissions(handles, group)],
+            "rules": [_permission_request(each) for each in _permissions(handles, group)],
         }
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
@@ -252,7 +252,7 @@ class ClosedSecurityGroup(ServiceFault):
         return {}
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return not permissions(handles, state["group"])
+        return not _permissions(handles, state["group"])
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
         return probes.none_healthy(handles, self.spec)
@@ -264,7 +264,7 @@ class ClosedSecurityGroup(ServiceFault):
             )
 
 
-def permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
+def _permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
     """Return the ingress rules of a security group (DescribeSecurityGroups)."""
     return list(
         handles.clients.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0][
@@ -273,7 +273,7 @@ def permissions(handles: SandboxHandles, group: str) -> list[dict[str, Any]]:
     )
 
 
-def permission_request(rule: dict[str, Any]) -> dict[str, Any]:
+def _permission_request(rule: dict[str, Any]) -> dict[str, Any]:
     """Convert a described rule to the form that AuthorizeSecurityGroupIngress takes."""
     sources = [{"GroupId": each["GroupId"]} for each in rule.get("UserIdGroupPairs") or ()]
     state: dict[str, Any] = {

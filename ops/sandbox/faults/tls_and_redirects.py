@@ -10,7 +10,7 @@ from typing import Any
 from ops.sandbox.faults import probes
 from ops.sandbox.faults.base import FaultInjector, FaultState, SandboxHandles
 
-HOST = "davidshaevel.com"
+_HOST = "davidshaevel.com"
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,16 @@ class BadCertificate(FaultInjector):
         return {}
 
     def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return verify_code(handles) == self.code
+        return _verify_code(handles) == self.code
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         handles.certificates.show()
 
     def is_healthy(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return verify_code(handles) == 0
+        return _verify_code(handles) == 0
 
 
-def verify_code(handles: SandboxHandles) -> int | None:
+def _verify_code(handles: SandboxHandles) -> int | None:
     """Return OpenSSL's verify result for the site's own name; 0 is valid (X509_V_OK).
 
     None without an answer.
@@ -45,7 +45,7 @@ def verify_code(handles: SandboxHandles) -> int | None:
     context = ssl.create_default_context(cafile=str(handles.paths.authority))
     try:
         plainly = socket.create_connection(("127.0.0.1", handles.ports.site_tls), 5)
-        with plainly, context.wrap_socket(plainly, server_hostname=HOST):
+        with plainly, context.wrap_socket(plainly, server_hostname=_HOST):
             return 0
     except ssl.SSLCertVerificationError as refused:
         return int(refused.verify_code)
@@ -94,7 +94,7 @@ class RedirectLoop(FaultInjector):
         )
 
     def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
-        return any(each["RuleArn"] == state.get("rule") for each in listener_rules(handles, state))
+        return any(each["RuleArn"] == state.get("rule") for each in _listener_rules(handles, state))
 
     def remove(self, handles: SandboxHandles, state: FaultState) -> None:
         if self.is_present(handles, state):
@@ -104,6 +104,6 @@ class RedirectLoop(FaultInjector):
         return probes.status(handles, "/") == 200
 
 
-def listener_rules(handles: SandboxHandles, state: FaultState) -> list[dict[str, Any]]:
+def _listener_rules(handles: SandboxHandles, state: FaultState) -> list[dict[str, Any]]:
     """Return the listener's current rules."""
     return list(handles.clients.elb.describe_rules(ListenerArn=state["listener"])["Rules"])

@@ -13,7 +13,7 @@ from ops.sandbox.registry.reference import is_digest, is_tag
 from ops.sandbox.registry.state import RegistryCall, RegistryState
 from ops.sandbox.registry.store import Pushed, digest_of
 
-LARGEST_MANIFEST = 4 << 20
+_LARGEST_MANIFEST = 4 << 20
 
 
 def stored_manifest(call: RegistryCall, name: str, reference: str) -> str:
@@ -81,9 +81,9 @@ def put_manifest(call: RegistryCall, name: str, reference: str) -> Response:
 
 
 def _body(call: RegistryCall) -> bytes:
-    data = call.request.stream.read(LARGEST_MANIFEST + 1)
-    if len(data) > LARGEST_MANIFEST:
-        raise errors.too_large(f"a manifest may have {LARGEST_MANIFEST} bytes at most")
+    data = call.request.stream.read(_LARGEST_MANIFEST + 1)
+    if len(data) > _LARGEST_MANIFEST:
+        raise errors.too_large(f"a manifest may have {_LARGEST_MANIFEST} bytes at most")
     return data
 
 

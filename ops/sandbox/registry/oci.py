@@ -9,13 +9,13 @@ from typing import Any
 from ops.sandbox.registry.reference import is_digest
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
-OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
+_OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-MANIFESTS = (DOCKER_MANIFEST, OCI_MANIFEST)
-INDEXES = (DOCKER_INDEX, OCI_INDEX)
+MANIFESTS = (DOCKER_MANIFEST, _OCI_MANIFEST)
+INDEXES = (_DOCKER_INDEX, OCI_INDEX)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-SMALL = 1 << 20  # bytes; larger blobs are checked by the size that their manifest names
+_SMALL = 1 << 20  # bytes; larger blobs are checked by the size that their manifest names
 
 
 def digest_of(data: bytes) -> str:
@@ -76,7 +76,7 @@ class Blobs:
         """
         for path in self._blobs.iterdir():
             if (
-                path.stat().st_size <= SMALL
+                path.stat().st_size <= _SMALL
                 and digest_of(path.read_bytes()) != f"sha256:{path.name}"
             ):
                 path.unlink()

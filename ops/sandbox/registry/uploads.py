@@ -15,8 +15,8 @@ from typing import IO
 from ops.sandbox.registry.store import Blobs
 
 CHUNK = 1 << 20
-LARGEST_BLOB = 4 << 30
-MOST_UPLOADS = 64
+_LARGEST_BLOB = 4 << 30
+_MOST_UPLOADS = 64
 
 
 class TooMuchError(Exception):
@@ -39,7 +39,7 @@ class Uploads:
         """Open an upload and return its id; the oldest one is dropped if there are too many."""
         identity = str(uuid.uuid4())
         with self._guard:
-            while len(self._names) >= MOST_UPLOADS:
+            while len(self._names) >= _MOST_UPLOADS:
                 oldest = next(iter(self._names))
                 del self._names[oldest]
                 self._file(oldest).unlink(missing_ok=True)
@@ -58,8 +58,8 @@ class Uploads:
         """Append `body` and return the new offset. Raises TooMuchError."""
         with self._file(identity).open("ab") as out:
             while chunk := body.read(CHUNK):
-                if out.tell() + len(chunk) > LARGEST_BLOB:
-                    raise TooMuchError(f"a blob may have {LARGEST_BLOB} bytes at most")
+                if out.tell() + len(chunk) > _LARGEST_BLOB:
+                    raise TooMuchError(f"a blob may have {_LARGEST_BLOB} bytes at most")
                 out.write(chunk)
             return out.tell()
 

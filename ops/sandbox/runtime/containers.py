@@ -23,7 +23,7 @@ from ops.sandbox.runtime.line_splitter import LineSplitter
 
 ROOT_LABEL = "ops.sandbox.root"
 TASK_LABEL = "ops.sandbox.task"
-LAST_WORDS = 2.0  # seconds for the rest of the output, once a container has ended
+_LAST_WORDS = 2.0  # seconds for the rest of the output, once a container has ended
 _LOG = logging.getLogger("sandbox.runtime")
 
 
@@ -161,7 +161,7 @@ class DockerContainer:
         except (DockerException, OSError, ValueError, KeyError):
             code = _last_code(self._container, code)
         finally:
-            reader.join(LAST_WORDS)
+            reader.join(_LAST_WORDS)
             try:
                 _remove(self._container)
             except (DockerException, OSError) as error:

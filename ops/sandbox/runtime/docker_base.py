@@ -24,7 +24,7 @@ from typing import Any
 
 from ops.sandbox.engine.base import NAME, PASSWD, PATH
 
-LABEL = "ops.sandbox.base"
+_LABEL = "ops.sandbox.base"
 _PACKAGES = ("psycopg", "psycopg-binary", "typing-extensions")
 _FORM = "2"  # to be raised whenever this module packs something else
 _PROGRAMS = ("cat", "chmod", "cp", "env", "id", "ln", "ls", "mkdir", "mv", "rm", "sleep")
@@ -62,12 +62,12 @@ def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> 
     key = _key()
     # Rows, not `images.list`: that looks at each image built on the base once more, and another
     # sandbox may have removed one meanwhile.
-    for image in client.api.images(filters={"label": f"{LABEL}={key}"}):
+    for image in client.api.images(filters={"label": f"{_LABEL}={key}"}):
         if NAME in (image["RepoTags"] or ()):
             return str(image["Id"])
     say(f"making {NAME} for the Docker engine, once, of {sys.executable}")
     repository, _, tag = NAME.partition(":")
-    changes = [f"ENV PATH={PATH}", 'CMD ["python3"]', f"LABEL {LABEL}={key}"]
+    changes = [f"ENV PATH={PATH}", 'CMD ["python3"]', f"LABEL {_LABEL}={key}"]
     with tempfile.NamedTemporaryFile(suffix=".tar") as out:
         try:
             with tarfile.open(fileobj=out, mode="w") as archive:

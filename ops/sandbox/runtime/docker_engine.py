@@ -16,10 +16,10 @@ from urllib.parse import urlsplit
 import docker
 from docker.errors import DockerException
 
-SOCKET = "unix:///var/run/docker.sock"
-TIMEOUT = 120  # seconds without a word during a build, push or pull
-PING = 2  # seconds; also the maximum age of an answer
-OURS = "ops sandbox engine"  # how the sandbox's own endpoint calls itself in /info
+_SOCKET = "unix:///var/run/docker.sock"
+_TIMEOUT = 120  # seconds without a word during a build, push or pull
+_PING = 2  # seconds; also the maximum age of an answer
+_OURS = "ops sandbox engine"  # how the sandbox's own endpoint calls itself in /info
 
 
 class NoEngineError(Exception):
@@ -28,10 +28,10 @@ class NoEngineError(Exception):
 
 def address() -> str:
     """Return the machine's engine: DOCKER_HOST, or the default socket."""
-    return os.environ.get("DOCKER_HOST") or SOCKET
+    return os.environ.get("DOCKER_HOST") or _SOCKET
 
 
-def connect(where: str, timeout: float = TIMEOUT) -> Any:
+def connect(where: str, timeout: float = _TIMEOUT) -> Any:
     """Return a client of a responding engine at `where`. Raises NoEngineError."""
     if not _near(where):
         raise NoEngineError(f"{where} is another machine, and the tasks need this one's loopback")
@@ -67,7 +67,7 @@ def _worded(where: str, text: str) -> str:
 def unfit(info: Mapping[str, Any]) -> str | None:
     """Return why an engine with this GET /info is unsuitable, or None."""
     system, architecture = str(info.get("OperatingSystem", "")), str(info.get("Architecture", ""))
-    if system.startswith(OURS):
+    if system.startswith(_OURS):
         return "DOCKER_HOST names the sandbox's own engine endpoint, which is no real one"
     if info.get("OSType", "linux") != "linux":
         return f"it runs {info.get('OSType')} containers, and the images are for Linux"
@@ -87,11 +87,11 @@ class Pulse:
     """Liveness of the engine, checked at most every two seconds."""
 
     def __init__(self, where: str) -> None:
-        self._where, self._client = where, connect(where, PING)
+        self._where, self._client = where, connect(where, _PING)
         self._asked, self._answered = time.monotonic(), True
 
     def beats(self) -> bool:
-        if time.monotonic() - self._asked >= PING:
+        if time.monotonic() - self._asked >= _PING:
             try:
                 self._answered = bool(self._client.ping())
             except (DockerException, OSError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-LONGEST_LINE = 16 * 1024  # bytes; Docker cuts there too
+_LONGEST_LINE = 16 * 1024  # bytes; Docker cuts there too
 _LOG = logging.getLogger("sandbox.runtime")
 
 
@@ -22,7 +22,7 @@ class LineSplitter:
             if not self._dropping:
                 self._hand_on(line)
             self._dropping = False
-        if len(rest) > LONGEST_LINE:
+        if len(rest) > _LONGEST_LINE:
             if not self._dropping:
                 self._hand_on(rest)
             rest, self._dropping = b"", True
@@ -35,8 +35,8 @@ class LineSplitter:
         self._held = b""
 
     def _hand_on(self, line: bytes) -> None:
-        text = line[:LONGEST_LINE].decode("utf-8", "replace").rstrip("\r")
+        text = line[:_LONGEST_LINE].decode("utf-8", "replace").rstrip("\r")
         try:
-            self._log(text + " [cut]" if len(line) > LONGEST_LINE else text)
+            self._log(text + " [cut]" if len(line) > _LONGEST_LINE else text)
         except Exception:  # the reader must go on, or the task would stop at a full pipe
             _LOG.exception("a task's line could not be kept")

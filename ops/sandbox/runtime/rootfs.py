@@ -23,7 +23,7 @@ from ops.sandbox.registry.store import write_aside
 from ops.sandbox.runtime.processes import Command, cannot_start
 from ops.sandbox.runtime.unpack import inside
 
-PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
+_PYTHONS = ("python", "python3", f"python3.{sys.version_info.minor}")
 _BINARY_FOLDERS = ("/usr/local/bin", "/usr/bin", "/bin")
 _PATHS = ("PATH", "PYTHONPATH")
 _SHELL = "/bin/sh"
@@ -112,7 +112,7 @@ class Rootfs:
         folder, _, program = name.rpartition("/")
         if self.shims is None or (folder and folder not in _BINARY_FOLDERS):
             return None
-        if program in PYTHONS:
+        if program in _PYTHONS:
             return sys.executable
         return _SHELL if program == "sh" else None
 
@@ -133,7 +133,7 @@ def write_shims(folder: Path) -> Path:
     They are scripts, since a link would lose its virtual environment.
     """
     script = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n'
-    for name in PYTHONS:
+    for name in _PYTHONS:
         write_aside(folder / name, script.encode())
         (folder / name).chmod(0o755)
     return folder

@@ -31,7 +31,7 @@ from ops.sandbox.runtime.processes import ProcessContainer, Spawner
 from ops.sandbox.runtime.rootfs import Rootfs, read_settings, write_shims
 from ops.sandbox.runtime.unpack import UnpackError, unpack
 
-DEFAULT_PLATFORM = "linux/amd64"
+_DEFAULT_PLATFORM = "linux/amd64"
 _MOST_UNPACKED = 20
 
 
@@ -61,7 +61,7 @@ class ProcessRuntime:
         """
         return orphan_processes.sweep(self._tasks)
 
-    def pull(self, image: str, platform: str = DEFAULT_PLATFORM) -> str:
+    def pull(self, image: str, platform: str = _DEFAULT_PLATFORM) -> str:
         """Find the image through ECR, unpack it and return its digest. Raises PullError."""
         digest = self._resolve(image)
         manifest = self._for_platform(image, digest, platform)

@@ -20,7 +20,7 @@ from ops.sandbox import terraform
 from ops.sandbox.contracts import Paths
 
 SOURCES = Path(__file__).parent / "platform"
-AUTHOR = ("Sandbox", "sandbox@localhost")
+_AUTHOR = ("Sandbox", "sandbox@localhost")
 SERVICES = ("backend", "frontend")
 SECOND = (  # the second commit: file, old text, new text
     (
@@ -96,8 +96,8 @@ def _make(paths: Paths) -> None:
     git(making, "-c", "init.defaultBranch=main", "init", "--quiet", "--template=")
     git(making, "symbolic-ref", "HEAD", "refs/heads/main")
     for key, value in (
-        ("user.name", AUTHOR[0]),
-        ("user.email", AUTHOR[1]),
+        ("user.name", _AUTHOR[0]),
+        ("user.email", _AUTHOR[1]),
         ("commit.gpgsign", "false"),
     ):
         git(making, "config", key, value)

@@ -21,7 +21,7 @@ from ops.sandbox.seed.names import (
 )
 from ops.sandbox.seed.network import Network
 
-TASKS = {
+_TASKS = {
     "Version": "2012-10-17",
     "Statement": [
         {
@@ -31,7 +31,7 @@ TASKS = {
         },
     ],
 }
-EXECUTION = {
+_EXECUTION = {
     "Version": "2012-10-17",
     "Statement": [
         {
@@ -80,12 +80,12 @@ def make_account(clients: Clients, network: Network, login: Login) -> None:
     """Create what no task needs: roles, state bucket, lock table, RDS entry, distribution."""
     for role in ("task", "execution"):
         clients.iam.create_role(
-            RoleName=f"{PREFIX}-ecs-{role}-role", AssumeRolePolicyDocument=json.dumps(TASKS)
+            RoleName=f"{PREFIX}-ecs-{role}-role", AssumeRolePolicyDocument=json.dumps(_TASKS)
         )
     clients.iam.put_role_policy(
         RoleName=f"{PREFIX}-ecs-execution-role",
         PolicyName="start-tasks",
-        PolicyDocument=json.dumps(EXECUTION),
+        PolicyDocument=json.dumps(_EXECUTION),
     )
     _make_state_store(clients)
     _make_database_entry(clients, network, login)

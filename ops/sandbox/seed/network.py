@@ -13,7 +13,7 @@ from typing import Any
 from ops.sandbox.seed.clients import Clients
 from ops.sandbox.seed.names import BACKEND, FRONTEND, LOAD_BALANCER, PREFIX, SERVICES, ServiceSpec
 
-ZONES = ("us-east-1a", "us-east-1b")
+_ZONES = ("us-east-1a", "us-east-1b")
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ def make_network(clients: Clients) -> Network:
     )["Vpc"]["VpcId"]
     public = [
         _subnet(clients, vpc, zone, f"10.0.{number}.0/24", "public")
-        for number, zone in enumerate(ZONES)
+        for number, zone in enumerate(_ZONES)
     ]
     private = [
         _subnet(clients, vpc, zone, f"10.0.{number + 10}.0/24", "private")
-        for number, zone in enumerate(ZONES)
+        for number, zone in enumerate(_ZONES)
     ]
     groups = {
         name: _group(clients, vpc, name) for name in ("alb", BACKEND.name, FRONTEND.name, "db")

@@ -16,8 +16,8 @@ from ops.sandbox.seed.clients import Clients
 from ops.sandbox.seed.names import BACKEND, CLUSTER, SERVICES, ServiceSpec
 from ops.sandbox.seed.network import Network
 
-DESIRED = 2
-SECRETS = {
+_DESIRED = 2
+_SECRETS = {
     "DB_HOST": "host",
     "DB_PORT": "port",
     "DB_NAME": "dbname",
@@ -45,7 +45,7 @@ def register(clients: Clients, spec: ServiceSpec, image: str, secret: str) -> st
     }
     if spec is BACKEND:
         container["secrets"] = [
-            {"name": name, "valueFrom": f"{secret}:{key}::"} for name, key in SECRETS.items()
+            {"name": name, "valueFrom": f"{secret}:{key}::"} for name, key in _SECRETS.items()
         ]
     made = clients.ecs.register_task_definition(
         family=spec.service,
@@ -79,7 +79,7 @@ def create(
         cluster=CLUSTER,
         serviceName=spec.service,
         taskDefinition=revision,
-        desiredCount=DESIRED,
+        desiredCount=_DESIRED,
         launchType="FARGATE",
         networkConfiguration={"awsvpcConfiguration": place},
         loadBalancers=[target],

@@ -38,7 +38,7 @@ from ops.sandbox.terraform.rollout_probe import RolloutProbe
 if TYPE_CHECKING:
     from ops.sandbox.supervisor.stack import SandboxStack
 
-WATCH = 0.5  # seconds between two checks of the components
+_WATCH = 0.5  # seconds between two checks of the components
 
 
 class EndedError(BaseException):
@@ -166,7 +166,7 @@ class Supervisor:
     def _watch(self) -> None:
         """Watch until SIGTERM, or until the folder is deleted or taken by another supervisor."""
         looks = (self._watch_database, self._watch_parts, self._remember)
-        while not self.ended.wait(WATCH):
+        while not self.ended.wait(_WATCH):
             if not self._is_ours():
                 self.say("the sandbox's folder is gone: stopping")
                 return

@@ -20,9 +20,9 @@ from ops.core.errors import OpsError
 from ops.sandbox.contracts import Ports
 
 FIRST, COUNT = 20_000, 12_000  # below the ports that systems give to outgoing connections
-NETWORKS = (range(64, 127), range(1, 255))
-CLAIM = 65_000  # on <network>.254, held while the sandbox lives
-NAMES = tuple(field.name for field in fields(Ports) if field.name != "network")
+_NETWORKS = (range(64, 127), range(1, 255))
+_CLAIM = 65_000  # on <network>.254, held while the sandbox lives
+_NAMES = tuple(field.name for field in fields(Ports) if field.name != "network")
 
 
 @dataclass
@@ -41,7 +41,7 @@ def choose(root: Path, known: Ports | None) -> Addresses:
     taken: set[int] = set()
     candidates = ((FIRST + (seed + step) % COUNT) for step in range(COUNT))
     chosen: dict[str, Any] = {
-        name: _port(getattr(known, name, None) or None, candidates, taken) for name in NAMES
+        name: _port(getattr(known, name, None) or None, candidates, taken) for name in _NAMES
     }
     return Addresses(
         replace(Ports(**chosen), network=network), _port(None, candidates, taken), claim
@@ -70,7 +70,7 @@ def _free(port: int) -> bool:
 
 
 def _network(seed: int, known: Ports | None) -> tuple[str, socket.socket]:
-    seconds, thirds = NETWORKS
+    seconds, thirds = _NETWORKS
     derived = [
         f"127.{seconds[(seed + step) % len(seconds)]}.{thirds[(seed // 64 + step) % len(thirds)]}"
         for step in range(500)
@@ -78,7 +78,7 @@ def _network(seed: int, known: Ports | None) -> tuple[str, socket.socket]:
     for network in ([known.network] if known else []) + derived:
         claim = socket.socket()
         try:
-            claim.bind((f"{network}.254", CLAIM))
+            claim.bind((f"{network}.254", _CLAIM))
             claim.listen(1)
         except OSError as exc:
             claim.close()

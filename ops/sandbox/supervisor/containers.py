@@ -12,19 +12,19 @@ from ops.sandbox.contracts import Paths
 from ops.sandbox.runtime.containers import DockerRuntime
 from ops.sandbox.runtime.docker_engine import NoEngineError, connect
 
-PATIENCE = 20  # seconds
+_PATIENCE = 20  # seconds
 
 
 def sweep_containers(paths: Paths, where: str) -> None:
     """Remove this sandbox's containers from the engine at `where`, if it is running."""
     with contextlib.suppress(NoEngineError, DockerException, OSError):
-        DockerRuntime(connect(where, PATIENCE), paths.root, lambda: "").sweep()
+        DockerRuntime(connect(where, _PATIENCE), paths.root, lambda: "").sweep()
 
 
 def forget_images(where: str, registry: str) -> None:
     """Remove the images named after this sandbox's registry (`host:port`); the base stays."""
     with contextlib.suppress(NoEngineError, DockerException, OSError):
-        client = connect(where, PATIENCE)
+        client = connect(where, _PATIENCE)
         for name in [
             name for image in client.api.images() for name in _names(image, f"{registry}/")
         ]:

@@ -14,7 +14,7 @@ from ops.sandbox.contracts import OPERATOR, Paths, Ports
 from ops.sandbox.database.cluster import write_private
 from ops.sandbox.keys import Key
 
-HEADER = (
+_HEADER = (
     "# Written by `inv sandbox.up` and removed by `inv sandbox.down`. The keys are those of "
     "the sandbox's own AWS, of this start.\n"
 )
@@ -48,4 +48,4 @@ def write_overlay(paths: Paths, ports: Ports, key: Key, engine: str, more: dict[
         },
         **more,
     }
-    write_private(paths.overlay, HEADER + yaml.safe_dump(values, sort_keys=False))
+    write_private(paths.overlay, _HEADER + yaml.safe_dump(values, sort_keys=False))

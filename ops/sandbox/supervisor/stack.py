@@ -27,8 +27,8 @@ from ops.sandbox.sample import Commit
 from ops.sandbox.supervisor import engines, persistence
 from ops.sandbox.terraform.rollout_probe import Rollout, RolloutProbe
 
-STEADY_WITHIN = 45.0  # seconds for the services to become healthy and stay so
-REGISTRY_FOLDERS = {
+_STEADY_WITHIN = 45.0  # seconds for the services to become healthy and stay so
+_REGISTRY_FOLDERS = {
     "process": "registry",
     "docker": "registry-docker",
 }  # no container runs on the base of the processes, which holds no files
@@ -79,7 +79,7 @@ class SandboxStack:
         self.images = self.paths.images / (
             f"registry-of-{self.upstream_address}"
             if self.upstream_address
-            else REGISTRY_FOLDERS[engine]
+            else _REGISTRY_FOLDERS[engine]
         )
         self.add(serve_registry(self.images, aws.cloud.ecr, self.ports.registry, self.upstream))
         self.engine = (
@@ -122,7 +122,7 @@ class SandboxStack:
             )
             seed.create(clients, spec, revision, network, self.timing)
         seed.make_account(clients, network, login)  # while the tasks start
-        seed.await_steady(clients, STEADY_WITHIN)
+        seed.await_steady(clients, _STEADY_WITHIN)
         self.choose(probe.result(clients), probe.wanted)
         self.say(f"both services are healthy: {', '.join(sorted(chosen.values()))}")
 

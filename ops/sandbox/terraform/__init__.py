@@ -17,9 +17,9 @@ import shutil
 from pathlib import Path
 
 SOURCES = Path(__file__).parent
-FOLDER = "terraform"  # in the sample's checkout
-DIRECTORY = f"{FOLDER}/environments/dev"
-DATA = ".terraform"
+_FOLDER = "terraform"  # in the sample's checkout
+DIRECTORY = f"{_FOLDER}/environments/dev"
+_DATA = ".terraform"
 
 
 def place(checkout: Path) -> Path:
@@ -27,26 +27,26 @@ def place(checkout: Path) -> Path:
 
     An environment that git does not track is excluded from git.
     """
-    if not (checkout / FOLDER).exists():
+    if not (checkout / _FOLDER).exists():
         copy(checkout)
         exclude = checkout / ".git" / "info" / "exclude"
         if (checkout / ".git").is_dir():
             exclude.parent.mkdir(exist_ok=True)
             known = exclude.read_text() if exclude.exists() else ""
-            exclude.write_text(known + ("" if f"/{FOLDER}/\n" in known else f"/{FOLDER}/\n"))
+            exclude.write_text(known + ("" if f"/{_FOLDER}/\n" in known else f"/{_FOLDER}/\n"))
     return checkout / DIRECTORY
 
 
 def copy(folder: Path) -> None:
     """Copy the environment's files below `folder`, for a checkout's first commit."""
-    shutil.copytree(SOURCES, folder / FOLDER, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    shutil.copytree(SOURCES, folder / _FOLDER, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
 
 
 def forget(directory: Path) -> None:
     """Delete what was initialised and planned with an earlier state; the provider stays."""
-    (directory / DATA / "terraform.tfstate").unlink(
+    (directory / _DATA / "terraform.tfstate").unlink(
         missing_ok=True
     )  # where the backend is: `init` would ask it, which is not up yet
     shutil.rmtree(
-        directory / DATA / "inv", ignore_errors=True
+        directory / _DATA / "inv", ignore_errors=True
     )  # saved plans, and the stamp of init

@@ -10,23 +10,23 @@ from ops.sandbox.contracts import ACCOUNT, REGION
 from ops.sandbox.seed.clients import Clients
 from ops.sandbox.seed.names import CLUSTER, SERVICES, ServiceSpec
 
-FILE = "platform.auto.tfvars.json"
+_FILE = "platform.auto.tfvars.json"
 
 
 def write(directory: Path, clients: Clients) -> None:
     """Write the variables next to Terraform's files, once both services exist."""
-    (directory / FILE).write_text(json.dumps(describe(clients), indent=2) + "\n")
+    (directory / _FILE).write_text(json.dumps(_describe(clients), indent=2) + "\n")
 
 
-def describe(clients: Clients) -> dict[str, Any]:
+def _describe(clients: Clients) -> dict[str, Any]:
     """Return the environment's variables except images, read from the current services."""
     return {
         "cluster": f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/{CLUSTER}",
-        **{spec.name: describe_service(clients, spec) for spec in SERVICES},
+        **{spec.name: _describe_service(clients, spec) for spec in SERVICES},
     }
 
 
-def describe_service(clients: Clients, spec: ServiceSpec) -> dict[str, Any]:
+def _describe_service(clients: Clients, spec: ServiceSpec) -> dict[str, Any]:
     service = clients.ecs.describe_services(cluster=CLUSTER, services=[spec.service])["services"][0]
     definition = clients.ecs.describe_task_definition(taskDefinition=service["taskDefinition"])[
         "taskDefinition"

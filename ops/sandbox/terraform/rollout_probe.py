@@ -20,7 +20,7 @@ from typing import Any
 from ops.sandbox.terraform import DIRECTORY, forget, place
 
 PATIENCE = {"auto": 7.0, "terraform": 60.0}  # seconds for `init` to fetch the provider
-KEPT = (
+_KEPT = (
     "PATH",
     "HOME",
     "LANG",
@@ -32,7 +32,7 @@ KEPT = (
 )
 # before the name of a proxy variable: the supervisor is started without proxies, since its own
 # parts need none
-OUTSIDE = "OUTSIDE_"
+_OUTSIDE = "OUTSIDE_"
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Rollout:
         return f"rollout: {self.kind} ({self.why})"
 
 
-def ecs(why: str) -> Rollout:
+def _ecs(why: str) -> Rollout:
     return Rollout("ecs", f"not terraform: {why}")
 
 
@@ -83,7 +83,7 @@ class RolloutProbe:
             if found.kind == "terraform":
                 facts.write(self.checkout / DIRECTORY, clients)
         except Exception as error:  # the sandbox works without Terraform
-            return ecs(f"{type(error).__name__}: {error}")
+            return _ecs(f"{type(error).__name__}: {error}")
         return found
 
     def stop(self) -> None:
@@ -98,7 +98,7 @@ class RolloutProbe:
             made.result()
             self.found.set_result(self._look())
         except Exception as error:  # the sandbox works without Terraform
-            self.found.set_result(ecs(f"{type(error).__name__}: {error}"))
+            self.found.set_result(_ecs(f"{type(error).__name__}: {error}"))
 
     def _look(self) -> Rollout:
         directory = place(self.checkout)
@@ -107,11 +107,11 @@ class RolloutProbe:
             return Rollout("ecs", "as asked")
         program = shutil.which("terraform")
         if program is None:
-            return ecs("there is no terraform on PATH")
+            return _ecs("there is no terraform on PATH")
         began = time.monotonic()
         problem = self._init(program, directory, PATIENCE[self.wanted])
         return (
-            ecs(problem)
+            _ecs(problem)
             if problem
             else Rollout("terraform", f"init worked in {time.monotonic() - began:.1f} s")
         )
@@ -121,11 +121,11 @@ class RolloutProbe:
 
         Each `inv` initialises the backend for itself.
         """
-        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment |= {
-            name.removeprefix(OUTSIDE): value
+            name.removeprefix(_OUTSIDE): value
             for name, value in os.environ.items()
-            if name.startswith(OUTSIDE)
+            if name.startswith(_OUTSIDE)
         }
         environment |= {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
         self.process = process = subprocess.Popen(

@@ -5,31 +5,31 @@ from __future__ import annotations
 from moto.ecs.exceptions import ECSException
 
 
-def refused(code: str, message: str) -> Exception:
+def _refused(code: str, message: str) -> Exception:
     """Return an error of the ECS API to raise."""
     failure: Exception = ECSException(code, message)
     return failure
 
 
 def service_not_found() -> Exception:
-    return refused("ServiceNotFoundException", "Service not found.")
+    return _refused("ServiceNotFoundException", "Service not found.")
 
 
 def service_not_active() -> Exception:
-    return refused("ServiceNotActiveException", "Service was not ACTIVE.")
+    return _refused("ServiceNotActiveException", "Service was not ACTIVE.")
 
 
 def invalid(message: str) -> Exception:
-    return refused("InvalidParameterException", message)
+    return _refused("InvalidParameterException", message)
 
 
 def client(message: str) -> Exception:
-    return refused("ClientException", message)
+    return _refused("ClientException", message)
 
 
 def conflict(arns: list[str]) -> Exception:
     """The answer to a clientToken that was used with other parameters, for these tasks."""
-    return refused(
+    return _refused(
         "ConflictException",
         f"The clientToken is already in use with a different RunTask request: {', '.join(arns)}",
     )

@@ -17,7 +17,7 @@ from ops.sandbox.aws.ecs.store import EcsStore
 from ops.sandbox.aws.ecs.task_definitions import paged
 from ops.sandbox.aws.overrides import answer
 
-STATUS = {"IN_PROGRESS": "IN_PROGRESS", "COMPLETED": "SUCCESSFUL", "FAILED": "STOPPED"}
+_STATUS = {"IN_PROGRESS": "IN_PROGRESS", "COMPLETED": "SUCCESSFUL", "FAILED": "STOPPED"}
 
 
 class History:
@@ -80,7 +80,7 @@ class History:
             "startedAt": deployment.created_at,
             "finishedAt": deployment.finished_at,
             "targetServiceRevisionArn": self._revision(service, deployment.task_definition),
-            "status": "STOPPED" if superseded else STATUS[deployment.rollout_state],
+            "status": "STOPPED" if superseded else _STATUS[deployment.rollout_state],
             "statusReason": deployment.rollout_reason,
         }
 

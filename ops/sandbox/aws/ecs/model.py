@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-EVENTS_KEPT = 100  # DescribeServices shows the newest hundred
+_EVENTS_KEPT = 100  # DescribeServices shows the newest hundred
 
 
 def utc_now() -> datetime:
@@ -159,7 +159,7 @@ class Service:
         str, Any
     ]  # CreateService's and UpdateService's own words, answered as they were given
     deployments: list[Deployment] = field(default_factory=list)
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=EVENTS_KEPT))
+    events: deque[Event] = field(default_factory=lambda: deque(maxlen=_EVENTS_KEPT))
     status: str = "ACTIVE"
     created_at: datetime = field(default_factory=utc_now)
     last_completed: Deployment | None = None

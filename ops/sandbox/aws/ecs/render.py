@@ -31,7 +31,7 @@ def service_view(
         "runningCount": running,
         "pendingCount": pending,
         "createdAt": service.created_at,
-        "deployments": [deployment_view(store, service, each) for each in service.current],
+        "deployments": [_deployment_view(store, service, each) for each in service.current],
         "events": [
             {"id": each.id, "createdAt": each.created_at, "message": each.message}
             for each in service.events
@@ -42,7 +42,7 @@ def service_view(
     return view
 
 
-def deployment_view(store: EcsStore, service: Service, deployment: Deployment) -> dict[str, Any]:
+def _deployment_view(store: EcsStore, service: Service, deployment: Deployment) -> dict[str, Any]:
     running, pending = store.counts(store.of_deployment(service, deployment))
     primary = deployment.status == "PRIMARY"
     return {

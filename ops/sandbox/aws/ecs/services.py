@@ -25,7 +25,7 @@ from ops.sandbox.aws.ecs.task_definitions import paged, to_run
 from ops.sandbox.aws.overrides import answer, computed
 from ops.sandbox.contracts import ACCOUNT, REGION
 
-KEPT = (
+_KEPT = (
     "loadBalancers",
     "serviceRegistries",
     "launchType",
@@ -43,13 +43,13 @@ KEPT = (
     "enableExecuteCommand",
     "availabilityZoneRebalancing",
 )
-ROLLS = (
+_ROLLS = (
     "networkConfiguration",
     "loadBalancers",
     "platformVersion",
     "serviceRegistries",
 )  # a change of these is a new deployment
-DEFAULTS: dict[str, Any] = {
+_DEFAULTS: dict[str, Any] = {
     "loadBalancers": [],
     "serviceRegistries": [],
     "launchType": "FARGATE",
@@ -65,7 +65,7 @@ DEFAULTS: dict[str, Any] = {
     "enableExecuteCommand": False,
     "availabilityZoneRebalancing": "ENABLED",
 }
-DEPLOYMENT_DEFAULTS: dict[str, Any] = {
+_DEPLOYMENT_DEFAULTS: dict[str, Any] = {
     "deploymentCircuitBreaker": {"enable": False, "rollback": False},
     "maximumPercent": 200,
     "minimumHealthyPercent": 100,
@@ -115,11 +115,11 @@ class Services:
                 network_configuration=asked.get("networkConfiguration"),
             )
             settings = {
-                **DEFAULTS,
-                **{key: asked[key] for key in KEPT if asked.get(key) is not None},
+                **_DEFAULTS,
+                **{key: asked[key] for key in _KEPT if asked.get(key) is not None},
             }
             settings["deploymentConfiguration"] = {
-                **DEPLOYMENT_DEFAULTS,
+                **_DEPLOYMENT_DEFAULTS,
                 **(asked.get("deploymentConfiguration") or {}),
             }
             settings["roleArn"] = (
@@ -152,7 +152,7 @@ class Services:
             rolls = (
                 wanted != former
                 or bool(asked.get("forceNewDeployment"))
-                or any(_differs(service, asked, key) for key in ROLLS)
+                or any(_differs(service, asked, key) for key in _ROLLS)
             )
             self._keep(service, asked)
             service.task_definition = wanted
@@ -234,7 +234,7 @@ class Services:
             service.desired_count = asked["desiredCount"]
             service.announced_steady = False
             service.primary.updated_at = utc_now()
-        for key in KEPT:
+        for key in _KEPT:
             if asked.get(key) is not None:
                 service.settings[key] = (
                     {**service.settings[key], **asked[key]}

@@ -19,7 +19,7 @@ from ops.sandbox.aws.ecs.model import utc_now
 from ops.sandbox.aws.overrides import answer, original, replace
 from ops.sandbox.contracts import ACCOUNT
 
-PAGE = 100
+_PAGE = 100
 
 
 def install() -> None:
@@ -100,5 +100,5 @@ def _list(response: Any) -> dict[str, Any]:
 def paged(items: list[Any], limit: int | None, token: str | None) -> tuple[list[Any], str | None]:
     """Return one page of `items` and the next token, the index where the next page starts."""
     start = int(token) if token and token.isdigit() else 0
-    end = start + min(limit or PAGE, PAGE)
+    end = start + min(limit or _PAGE, _PAGE)
     return items[start:end], str(end) if end < len(items) else None
