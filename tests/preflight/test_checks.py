@@ -17,6 +17,7 @@ from ops.ecs.rules.task_definition_refs import log_groups, reference
 from ops.preflight.facts import TestRun
 from ops.preflight.model import Item
 from ops.preflight.rules.checks import CHECKS, NAMES, SKIPPABLE, check, validate_skip, validate_tag
+from ops.preflight.rules.registry import SECTIONS, preflight_check
 from tests.preflight.preflight_facts import (
     CHECKOUT,
     ENVIRONMENT,
@@ -174,6 +175,20 @@ def test_what_a_check_needs_comes_before_it() -> None:
     """The list is ordered so that a cause stands above what it explains."""
     for position, each in enumerate(CHECKS):
         assert set(each.needs) <= set(NAMES[:position]), each.name
+
+
+def test_a_section_is_one_module_so_that_import_order_gives_no_order() -> None:
+    """Each section has checks, all of them in the module of its name, and they stand together."""
+    assert tuple(dict.fromkeys(each.section for each in CHECKS)) == SECTIONS
+    assert [each.section for each in CHECKS] == [
+        each.decide.__module__.rpartition(".")[2] for each in CHECKS
+    ]
+
+
+def test_a_name_is_registered_once() -> None:
+    """A second check of the same name is a mistake in the program, not a replacement."""
+    with pytest.raises(AssertionError, match="tools"):
+        preflight_check("tools", section="source", subject="x")
 
 
 def test_the_documentation_has_the_checks_by_name() -> None:

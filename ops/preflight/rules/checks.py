@@ -1,9 +1,9 @@
-"""The preflight checklist (runbook section 1): the table of checks.
+"""The preflight checklist (runbook section 1): decide the registered checks.
 
 A refusal stops a deploy; a warning or an unknown result does not. A failed read is unknown, or a
 refusal where a deploy is impossible without the fact. If a needed check refuses, dependent checks
 are unknown and refer to it, so that each cause is reported once. `docs/preflight.md` lists all
-checks; a test compares it with this table.
+checks; a test compares it with the registry.
 
 `--skip` ignores a check's refusal and keeps its line, as skipped. Five checks cannot be skipped:
 with other credentials a deploy would act on another platform, and without service, container,
@@ -20,9 +20,16 @@ from typing import TYPE_CHECKING
 from ops.core.errors import ConfigError
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.model import Item
-from ops.preflight.rules import network as reach
-from ops.preflight.rules import platform, source
-from ops.preflight.rules.result import PreflightCheck
+from ops.preflight.rules import (  # each module registers its section's checks when imported
+    account,  # noqa: F401
+    endpoints,  # noqa: F401
+    image,  # noqa: F401
+    network,  # noqa: F401
+    service,  # noqa: F401
+    source,  # noqa: F401
+    state,  # noqa: F401
+)
+from ops.preflight.rules.registry import PreflightCheck, preflight_checks
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
@@ -31,119 +38,7 @@ _TAG = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 )  # OCI distribution specification, "Pulling manifests"
 
-_ACCOUNT = ("credentials",)
-_SERVICE = ("credentials", "service")
-
-CHECKS: tuple[PreflightCheck, ...] = (
-    PreflightCheck(
-        "tools", "git, and the versions in use", source.tools, building=True, shared=True
-    ),
-    PreflightCheck(
-        "git-clean",
-        "the checkout: is everything committed",
-        source.git_clean,
-        ("tools",),
-        building=True,
-        shared=True,
-    ),
-    PreflightCheck(
-        "branch",
-        "the checkout: is it on the configured branch",
-        source.branch,
-        ("tools",),
-        building=True,
-        shared=True,
-    ),
-    PreflightCheck(
-        "pushed",
-        "the checkout: is HEAD in the remote's branch",
-        source.pushed,
-        ("tools",),
-        building=True,
-        shared=True,
-    ),
-    PreflightCheck("tests", "the service's `tests:` command", source.tests, building=True),
-    PreflightCheck(
-        "engine", "the Docker engine that builds", source.engine, building=True, shared=True
-    ),
-    PreflightCheck(
-        "credentials",
-        "account and region of the AWS credentials",
-        platform.credentials,
-        shared=True,
-        skippable=False,
-    ),
-    PreflightCheck(
-        "repository",
-        "the ECR repository, and whether its tags move",
-        source.repository,
-        _ACCOUNT,
-        skippable=False,
-    ),
-    PreflightCheck(
-        "image",
-        "the tag in ECR, and its commit",
-        source.image,
-        ("credentials", "tools", "repository"),
-        skippable=False,
-    ),
-    PreflightCheck(
-        "service", "the ECS service and its rollouts", platform.service, _ACCOUNT, skippable=False
-    ),
-    PreflightCheck(
-        "container",
-        "the configured container in the task definition",
-        platform.container,
-        _SERVICE,
-        skippable=False,
-    ),
-    PreflightCheck(
-        "tasks", "the service's running tasks and their targets", platform.tasks, _SERVICE
-    ),
-    PreflightCheck(
-        "architecture",
-        "CPU of task definition, image and engine",
-        source.architecture,
-        (*_SERVICE, "image", "engine"),
-    ),
-    PreflightCheck(
-        "secrets",
-        "the task definition's secrets, their JSON keys, its execution role",
-        platform.secrets,
-        _SERVICE,
-    ),
-    PreflightCheck("log-group", "the task definition's log groups", platform.log_group, _SERVICE),
-    PreflightCheck(
-        "port",
-        "the ports of container, load balancer and target group",
-        reach.port,
-        (*_SERVICE, "container"),
-    ),
-    PreflightCheck(
-        "health-path", "the path that the target group checks", reach.health_path, _SERVICE
-    ),
-    PreflightCheck(
-        "cdn", "the CloudFront distribution whose cache a deploy invalidates", reach.cdn, _ACCOUNT
-    ),
-    PreflightCheck(
-        "state-lock",
-        "who holds Terraform's state, where Terraform rolls out",
-        platform.state_lock,
-        _ACCOUNT,
-        shared=True,
-    ),
-    PreflightCheck(
-        "migrations",
-        "migrations that the database has not seen",
-        platform.migrations,
-        _ACCOUNT,
-        shared=True,
-    ),
-    PreflightCheck(
-        "endpoints", "the configured pages and API paths, as they answer now", reach.endpoints
-    ),
-)
-
+CHECKS = preflight_checks()
 NAMES = tuple(check.name for check in CHECKS)
 SHARED = frozenset(check.name for check in CHECKS if check.shared)
 SKIPPABLE = tuple(check.name for check in CHECKS if check.skippable)

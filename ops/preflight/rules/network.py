@@ -1,4 +1,4 @@
-"""Preflight checks of the network: ports, health check path, endpoints, CDN."""
+"""Preflight checks of the network: ports, health check path, CDN."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ops.aws.facts import LoadBalancer, ServiceState, TargetGroup, TaskDefinitio
 from ops.core.findings import Unknown
 from ops.ecs.rules.task_definition_refs import ports
 from ops.preflight.facts import ReleaseFacts
+from ops.preflight.rules.registry import preflight_check
 from ops.preflight.rules.result import (
     CheckResult,
     config_key,
@@ -27,40 +28,12 @@ if TYPE_CHECKING:
 _NO_LOAD_BALANCER = "no load balancer sends to this service"
 
 
-def endpoints(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """Check the endpoints as they answer now; only warns, so that a hotfix is possible."""
-    if not service_config(facts, environment).endpoints:
-        return warn(
-            "none are configured, so a deploy cannot be proved from outside",
-            f"name them under {config_key(facts, 'endpoints')}",
-        )
-    if isinstance(facts.answers, Unknown):
-        return unknown(facts.answers.why)
-    bad = tuple(
-        f"{answer.path}: {answer.problem}" for answer in facts.answers if not answer.healthy
-    )
-    if bad:
-        return warn(
-            f"{len(bad)} of {len(facts.answers)} unhealthy before the deploy: {join_limited(bad)}",
-            "deploy if that is the cure; else find out why first",
-        )
-    return ok(f"{len(facts.answers)} of {len(facts.answers)} healthy")
-
-
-def cdn(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """Check that the distribution is known; refuses, since the rollout would be invisible."""
-    paths = service_config(facts, environment).invalidate
-    if not paths:
-        return ok("nothing of it is cached (no `invalidate` paths)")
-    if facts.distribution is None or isinstance(facts.distribution, Unknown):
-        return refuse_unknown(
-            "the distribution",
-            facts.distribution,
-            f"set environments.{facts.environment}.cdn, or --skip cdn",
-        )
-    return ok(f"{facts.distribution}: {join_limited(paths)}")
-
-
+@preflight_check(
+    "port",
+    section="network",
+    subject="the ports of container, load balancer and target group",
+    needs=("credentials", "service", "container"),
+)
 def port(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check the ports of container, load balancer and target group.
 
@@ -117,6 +90,12 @@ def _format_ports(revision: TaskDefinition, container: str) -> str:
     return join_limited([str(number) for number in _ports_of(revision, container)]) or "no port"
 
 
+@preflight_check(
+    "health-path",
+    section="network",
+    subject="the path that the target group checks",
+    needs=("credentials", "service"),
+)
 def health_path(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     wanted = service_config(facts, environment).health_path
     if isinstance(facts.state, ServiceState) and not facts.state.load_balancers:
@@ -139,3 +118,23 @@ def health_path(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 
 def _path_of(group: TargetGroup) -> str:
     return group.health_path or "no path (its check is no HTTP)"
+
+
+@preflight_check(
+    "cdn",
+    section="network",
+    subject="the CloudFront distribution whose cache a deploy invalidates",
+    needs=("credentials",),
+)
+def cdn(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    """Check that the distribution is known; refuses, since the rollout would be invisible."""
+    paths = service_config(facts, environment).invalidate
+    if not paths:
+        return ok("nothing of it is cached (no `invalidate` paths)")
+    if facts.distribution is None or isinstance(facts.distribution, Unknown):
+        return refuse_unknown(
+            "the distribution",
+            facts.distribution,
+            f"set environments.{facts.environment}.cdn, or --skip cdn",
+        )
+    return ok(f"{facts.distribution}: {join_limited(paths)}")

@@ -1,9 +1,7 @@
-"""Results of preflight checks, and their definition."""
+"""Results of preflight checks, and what the checks share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ops.aws.facts import TaskDefinition
@@ -24,25 +22,6 @@ class CheckResult(NamedTuple):
     status: Status
     detail: str
     next: str = ""
-
-
-@dataclass(frozen=True)
-class PreflightCheck:
-    """The definition of a check.
-
-    `subject`: what it checks, in a few words. `needs`: checks without which it cannot be decided.
-    `building`: needed only if an image may be built (not with `--tag`). `shared`: the same for all
-    services of the environment. `skippable` is False where a deploy would otherwise act on the
-    wrong platform, or on nothing.
-    """
-
-    name: str
-    subject: str
-    decide: Callable[[ReleaseFacts, Environment], CheckResult]
-    needs: tuple[str, ...] = ()
-    building: bool = False
-    shared: bool = False
-    skippable: bool = True
 
 
 def ok(detail: str) -> CheckResult:

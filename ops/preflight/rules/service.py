@@ -1,13 +1,15 @@
-"""Preflight checks of the platform: account, ECS service, task definition."""
+"""Preflight checks of the ECS service, its tasks, and its task definition."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import ServiceState, TaskDefinition
+from ops.aws.facts import Image, ServiceState, TaskDefinition
 from ops.core.findings import Unknown
 from ops.ecs.rules.task_definition_refs import LogGroup, Reference, log_groups, references
 from ops.preflight.facts import ReleaseFacts
+from ops.preflight.rules.image import is_same_commit
+from ops.preflight.rules.registry import preflight_check
 from ops.preflight.rules.result import (
     CheckResult,
     config_key,
@@ -20,80 +22,23 @@ from ops.preflight.rules.result import (
     unknown,
     warn,
 )
+from ops.tools.facts import Checkout, EngineInfo, LocalImage
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
 
 _IN_PROGRESS = "IN_PROGRESS"
 _CONTROLLERS = {"CODE_DEPLOY": "CodeDeploy", "EXTERNAL": "an external controller"}
+_ARCHITECTURE_ALIASES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
-def credentials(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """Check that the credentials belong to the configured account (STS GetCallerIdentity)."""
-    if isinstance(facts.identity, Unknown):
-        return refuse_unknown("whose credentials these are", facts.identity, _login(environment))
-    found = facts.identity
-    if found.account != environment.account:
-        ours_is = f"environment {facts.environment} is account {environment.account}"
-        return refuse(
-            f"they belong to account {found.account} ({found.arn}); {ours_is}",
-            _other_credentials(facts, environment),
-        )
-    return ok(f"account {found.account}, {environment.region}, as {found.arn}")
-
-
-def _login(environment: Environment) -> str:
-    if environment.overlay:
-        return environment.overlay_hint or f"correct {environment.overlay}"
-    if environment.aws.profile:
-        return f"aws sso login --profile {environment.aws.profile}"
-    return "AWS_PROFILE=NAME inv …, or aws sso login"
-
-
-def _other_credentials(facts: ReleaseFacts, environment: Environment) -> str:
-    if environment.overlay:
-        return _login(environment)
-    profile = f"environments.{facts.environment}.aws.profile"
-    return (
-        f"correct {profile} ({environment.aws.profile})"
-        if environment.aws.profile
-        else f"AWS_PROFILE=NAME inv …, or set {profile}"
-    )
-
-
-def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    """Check whether the Terraform state is locked; a lock is only a warning.
-
-    An apply cannot run with it, but a deploy without changes can. A killed Terraform leaves its
-    lock.
-    """
-    if facts.state_locks is None:
-        return ok("not needed: ECS rolls out, and nothing is applied")
-    if isinstance(facts.state_locks, Unknown):
-        return unknown(facts.state_locks.why)
-    if not facts.state_locks:
-        return ok("nobody holds Terraform's state")
-    first = facts.state_locks[0]
-    advice = (
-        f"wait for it (--lock-wait DURATION); if its owner is dead: inv tf.unlock --id {first.id}"
-    )
-    return warn(f"Terraform's state is locked: {first.describe()}", advice)
-
-
-def migrations(facts: ReleaseFacts, environment: Environment) -> CheckResult:
-    schema = facts.schema
-    if environment.database is None or schema is None:
-        return ok(f"environments.{facts.environment} has no database")
-    if isinstance(schema, Unknown):
-        return unknown(schema.why)
-    if schema.pending:
-        return warn(
-            f"{len(schema.pending)} pending: {join_limited(schema.pending)}",
-            "inv db.upgrade first, if the new code needs them",
-        )
-    return ok("none pending")
-
-
+@preflight_check(
+    "service",
+    section="service",
+    subject="the ECS service and its rollouts",
+    needs=("credentials",),
+    skippable=False,
+)
 def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check that the ECS service exists, is ACTIVE, and is deployed by ECS."""
     state, name = facts.state, service_config(facts, environment).ecs_service
@@ -154,6 +99,13 @@ def _active_service(
     return ok(f"{state.name} is ACTIVE, {counts}, on {state.task_definition.rsplit('/', 1)[-1]}")
 
 
+@preflight_check(
+    "container",
+    section="service",
+    subject="the configured container in the task definition",
+    needs=("credentials", "service"),
+    skippable=False,
+)
 def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     revision, name = task_definition(facts), service_config(facts, environment).container
     if isinstance(revision, Unknown):
@@ -171,6 +123,12 @@ def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     return ok(f"{name} in {revision.label}")
 
 
+@preflight_check(
+    "tasks",
+    section="service",
+    subject="the service's running tasks and their targets",
+    needs=("credentials", "service"),
+)
 def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check that running tasks and their targets are readable; verification needs them.
 
@@ -192,6 +150,78 @@ def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     return ok(f"readable: {len(facts.running)} tasks, {len(facts.targets)} targets")
 
 
+@preflight_check(
+    "architecture",
+    section="service",
+    subject="CPU of task definition, image and engine",
+    needs=("credentials", "service", "image", "engine"),
+)
+def architecture(facts: ReleaseFacts, environment: Environment) -> CheckResult:
+    """Check the CPU architecture; Fargate reports a mismatch late, as `exec format error`."""
+    if not isinstance(facts.revision, TaskDefinition):
+        return unknown("the task definition is not known")
+    wanted = _architecture(facts.revision.architecture)
+    if isinstance(facts.image, Image):
+        return _image_architecture(wanted, facts.image, facts)
+    if stale := _local_image_mismatch(facts, wanted):
+        return stale
+    if not isinstance(facts.engine, EngineInfo):
+        return unknown("the engine did not answer")
+    here = _architecture(facts.engine.architecture)
+    if here != wanted:
+        return warn(
+            f"the task definition wants {wanted}, the engine is {here}: it builds for "
+            f"{wanted} only if it can emulate it",
+            "build on a machine of that kind if it fails",
+        )
+    return ok(f"{wanted}: task definition and engine agree")
+
+
+def _image_architecture(wanted: str, found: Image, facts: ReleaseFacts) -> CheckResult:
+    if not found.architecture:
+        return unknown(
+            f"the configuration of image {facts.tag} names no architecture or could not be "
+            f"read; wanted: {wanted}"
+        )
+    if _architecture(found.architecture) != wanted:
+        return refuse(
+            f"image {facts.tag} is for {_architecture(found.architecture)}; the task definition "
+            f"wants {wanted}",
+            "build it again for that platform, from a new commit",
+        )
+    return ok(f"{wanted}: task definition and image agree")
+
+
+def _local_image_mismatch(facts: ReleaseFacts, wanted: str) -> CheckResult | None:
+    """Refuse a local image of this commit built for another platform: it would be pushed."""
+    local = facts.local_image
+    if (
+        not isinstance(local, LocalImage)
+        or not isinstance(facts.checkout, Checkout)
+        or _architecture(local.architecture) == wanted
+    ):
+        return None
+    if not is_same_commit(facts.checkout.commit.full, local.revision):
+        return None
+    return refuse(
+        f"the engine holds this commit’s image for {_architecture(local.architecture)}; the task "
+        f"definition wants {wanted}",
+        f"docker rmi {local.id}",
+    )
+
+
+def _architecture(architecture: str) -> str:
+    """Return `amd64` for `X86_64`, `arm64` for `aarch64`."""
+    word = architecture.lower().split("/")[0]
+    return _ARCHITECTURE_ALIASES.get(word, word)
+
+
+@preflight_check(
+    "secrets",
+    section="service",
+    subject="the task definition's secrets, their JSON keys, its execution role",
+    needs=("credentials", "service"),
+)
 def secrets(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check that the task definition's secrets, their keys and the execution role exist.
 
@@ -248,6 +278,12 @@ def _missing_reference(facts: ReleaseFacts, reference: Reference) -> str:
     return ""
 
 
+@preflight_check(
+    "log-group",
+    section="service",
+    subject="the task definition's log groups",
+    needs=("credentials", "service"),
+)
 def log_group(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     revision, wanted = task_definition(facts), service_config(facts, environment).log_group
     if isinstance(revision, Unknown):
