@@ -24,9 +24,9 @@ from ops.core.findings import Finding
 from ops.core.plan import Plan
 from ops.core.text import format_duration, format_option
 from ops.ecs.one_off_plan import OneOffPlan
+from ops.ecs.rules.exit_codes import EXIT_CODES
 from ops.ecs.rules.run_failures import explain
 from ops.ecs.rules.stop_diagnosis import GONE, find_cause, responsible_container, stop_finding
-from ops.ecs.rules.stop_findings import EXIT_CODES
 from ops.ecs.task_log import TaskLog
 from ops.platform import Platform
 

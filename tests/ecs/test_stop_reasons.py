@@ -6,8 +6,7 @@ from collections import Counter
 
 import pytest
 
-from ops.ecs.rules.stop_findings import ADVICE
-from ops.ecs.rules.stop_reasons import REASONS, classify
+from ops.ecs.rules.stop_reasons import REASONS, STOP_CODES, UNKNOWN, classify
 from tests.ecs.stop_reason_samples import SAMPLES
 
 
@@ -27,7 +26,18 @@ def test_there_are_43_reasons_and_each_has_its_own_code():
 
 def test_every_failure_has_advice():
     """Whatever is recognised and no benign stop can be explained."""
-    assert {reason.code for reason in REASONS if reason.kind != "benign"} <= set(ADVICE)
+    failures = [reason for reason in (*REASONS, *STOP_CODES) if reason.kind != "benign"]
+    assert [reason.code for reason in failures if reason.finding == UNKNOWN.finding] == []
+
+
+def test_the_causes_without_a_connection_are_these_four():
+    """Only they count as transient once, and as final when a second task repeats them."""
+    assert {reason.code for reason in REASONS if reason.network} == {
+        "ECS-PULL-NET",
+        "ECS-REGAUTH-NET",
+        "ECS-SEC-NET",
+        "ECS-LOG-NET",
+    }
 
 
 @pytest.mark.parametrize(

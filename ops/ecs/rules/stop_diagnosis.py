@@ -16,22 +16,10 @@ from typing import Literal
 from ops.aws.facts import ContainerState, Target, TaskState
 from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact, redact_lines
-from ops.ecs.rules.stop_findings import ADVICE, EXIT_CODES, UNKNOWN, Advice
-from ops.ecs.rules.stop_reasons import StopReason, classify
+from ops.ecs.rules.exit_codes import EXIT_CODES
+from ops.ecs.rules.stop_reasons import Kind, StopReason, classify, reason_of_stop_code
 
-Kind = Literal["transient", "final", "benign", "symptom", "unknown"]
-_BY_STOP_CODE: Mapping[str, Kind] = {
-    "UserInitiated": "benign",
-    "SpotInterruption": "transient",
-    "TerminationNotice": "transient",
-    "InfrastructureHealth": "transient",
-    "ServiceSchedulerInitiated": "symptom",
-    "EssentialContainerExited": "symptom",
-    "TaskFailedToStart": "symptom",
-}
-_ENDED_BY_ITSELF = ("ECS-ESSENTIAL", "ECS-TFTS", "EssentialContainerExited", "TaskFailedToStart")
 _KILLED = (137, 143)  # exit codes of containers stopped because another one exited
-_NEEDS_TARGETS = "ECS-ELB"
 _VARYING = re.compile(r"[0-9a-f]{8,}|\d+")
 _WRONG_ARCHITECTURE = re.compile(r"exec format error", re.IGNORECASE)
 GONE = ("STOPPED", "DEPROVISIONING")
@@ -41,15 +29,26 @@ GONE = ("STOPPED", "DEPROVISIONING")
 class StopCause:
     """Why a task stopped.
 
-    `code` is stable, and empty if unknown; `kind` says whether a retry can help; `text` is the
-    reason that matched; `container` and `exit_code` say how the container ended.
+    `text` is what ECS wrote; `container` and `exit_code` say how the container ended.
     """
 
-    code: str
-    kind: Kind
+    reason: StopReason
     text: str
     container: str = ""
     exit_code: int | None = None
+
+    @property
+    def code(self) -> str:
+        """The reason's stable code, empty if it is unknown."""
+        return self.reason.code
+
+    @property
+    def kind(self) -> Kind:
+        """Whether a retry can help; a network failure counts as transient once.
+
+        The second task with the same network failure makes it final (`ops.ecs.rules.verdict`).
+        """
+        return "transient" if self.reason.network else self.reason.kind
 
     @property
     def failure(self) -> bool:
@@ -62,7 +61,7 @@ class StopCause:
         Same code, plus exit code where a container exited by itself; same text where the
         code is unknown.
         """
-        if self.code in _ENDED_BY_ITSELF:
+        if self.reason.by_itself:
             return self.code, self.container, self.exit_code
         return self.code, "" if self.code else _VARYING.sub("#", self.text), None
 
@@ -78,18 +77,9 @@ def find_cause(task: TaskState, container: str | None = None) -> StopCause:
     ended = responsible_container(task, container)
     name, exit_code = (ended.name, ended.exit_code) if ended else ("", None)
     if found:
-        return StopCause(found[0].code, _kind_of(found[0]), found[1], name, exit_code)
+        return StopCause(*found, name, exit_code)
     text = next((text for text in texts if text), "")
-    kind = _BY_STOP_CODE.get(task.stop_code)
-    return StopCause(task.stop_code if kind else "", kind or "unknown", text, name, exit_code)
-
-
-def _kind_of(reason: StopReason) -> Kind:
-    """The kind of a stop reason; a network failure counts as transient once.
-
-    The second task with the same network failure makes it final (`ops.ecs.rules.verdict`).
-    """
-    return "transient" if reason.code.endswith("-NET") else reason.kind
+    return StopCause(reason_of_stop_code(task.stop_code), text, name, exit_code)
 
 
 def responsible_container(task: TaskState, container: str | None = None) -> ContainerState | None:
@@ -125,7 +115,6 @@ def stop_finding(
     `targets` and `events` matter where health checks failed; an event remains after the target
     was deregistered.
     """
-    advice = ADVICE.get(why.code, UNKNOWN)
     names = {
         "service": service,
         "ecs_service": ecs_service,
@@ -134,10 +123,10 @@ def stop_finding(
     }
     fix = tuple(
         command
-        for template in advice.fix
+        for template in why.reason.fix
         if (command := _render_command(template.replace("{aws}", aws), names))
     )
-    name, meant = _meaning(why, advice, log_lines)
+    name, meant = _meaning(why, log_lines)
     code = f" ({why.code})" if why.code else ""
     return Finding(
         name,
@@ -156,15 +145,15 @@ def stop_finding(
     )
 
 
-def _meaning(why: StopCause, advice: Advice, log_lines: Iterable[str]) -> tuple[str, str]:
-    if why.code in _ENDED_BY_ITSELF and any(_WRONG_ARCHITECTURE.search(line) for line in log_lines):
+def _meaning(why: StopCause, log_lines: Iterable[str]) -> tuple[str, str]:
+    if why.reason.by_itself and any(_WRONG_ARCHITECTURE.search(line) for line in log_lines):
         return (
             "image_platform",
             "the image is built for another CPU architecture than the task runs on",
         )
     if not why.code:
-        return advice.finding, redact(why.text) or advice.says
-    return advice.finding, advice.says
+        return why.reason.finding, redact(why.text) or why.reason.says
+    return why.reason.finding, why.reason.says
 
 
 def _exit_note(task: TaskState, why: StopCause) -> str:
@@ -176,7 +165,7 @@ def _exit_note(task: TaskState, why: StopCause) -> str:
             if task.status in GONE
             else f"; container {why.container} is still stopping"
         )
-    if why.code == "ECS-OOM":
+    if why.reason.explains_exit:
         return f"; exit code {why.exit_code}"
     meant = EXIT_CODES.get(why.exit_code, "")
     return f"; container {why.container}: exit code {why.exit_code}" + (
@@ -188,11 +177,11 @@ def _confidence(
     why: StopCause, log_lines: Sequence[str]
 ) -> Literal["certain", "likely", "possible"]:
     if why.kind == "unknown" or (
-        why.kind == "symptom" and why.exit_code == _KILLED[0] and why.code in _ENDED_BY_ITSELF
+        why.kind == "symptom" and why.exit_code == _KILLED[0] and why.reason.by_itself
     ):
         return "possible"  # SIGKILL without an out-of-memory text may be the stop timeout
-    if why.code == "ECS-PULL-403":
-        return "likely"  # a missing tag answers 403 too
+    if why.reason.ambiguous:
+        return "likely"
     return "certain" if why.kind != "symptom" or log_lines else "likely"
 
 
@@ -200,7 +189,7 @@ def _health_check_evidence(
     why: StopCause, targets: Iterable[Target], events: Iterable[str]
 ) -> Iterable[Evidence]:
     """The results of the load balancer's health checks, as ELB and ECS word them."""
-    if why.code == _NEEDS_TARGETS:
+    if why.reason.target_health:
         for target in targets:
             words = " ".join(
                 part for part in (target.state, target.reason, target.description) if part

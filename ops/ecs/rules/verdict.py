@@ -457,7 +457,7 @@ def _is_repeat(why: StopCause, earlier: TaskState, task: TaskState) -> bool:
     """
     if (
         why.kind != "transient"
-        or why.code.endswith("-NET")
+        or why.reason.network
         or not (earlier.stopped_at and task.created_at)
     ):
         return True
