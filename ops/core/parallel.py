@@ -18,6 +18,7 @@ from ops.core.findings import Denial, Unknown
 from ops.core.text import format_error
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 P = ParamSpec("P")
 AT_ONCE = 8
 # Held while importing a library that shares packages with others: docker, fabric and OpenSSL import
@@ -131,14 +132,14 @@ class BackgroundCall(Generic[T]):
         return self._results[0]
 
 
-class Read(Generic[T]):
+class Read(Generic[T_co]):
     """The result of one call of `Reads`, typed as the call is."""
 
-    def __init__(self, call: BackgroundCall[T | Unknown]) -> None:
+    def __init__(self, call: BackgroundCall[T_co | Unknown]) -> None:
         self._call = call
 
     @property
-    def value(self) -> T | Unknown:
+    def value(self) -> T_co | Unknown:
         """The result, or `Unknown` with the reason; waits for the call if it is still running."""
         return self._call.result()
 

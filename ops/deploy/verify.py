@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ops.aws import ecs
-from ops.aws.facts import ServiceState, TaskState
+from ops.aws.facts import ServiceState
 from ops.core.errors import OpsError
 from ops.core.findings import Evidence, Finding, Unknown
-from ops.core.parallel import gather
+from ops.core.parallel import Reads
 from ops.core.retry import pauses_within, repeat_until
 from ops.core.text import format_count
 from ops.ecs.rules.image_match import service_image_mismatch
@@ -67,13 +67,11 @@ def _read_running(platform: Platform, name: str, digest: str | None) -> ImageChe
         platform.settings.environment.cluster,
         platform.settings.service(name),
     )
-    found = gather(
-        state=lambda: ecs.service(cloud, cluster, service.ecs_service),
-        tasks=lambda: ecs.tasks(cloud, cluster, service.ecs_service),
-    )
-    state: ServiceState | Unknown | None = found["state"]  # type: ignore[assignment]
-    tasks: tuple[TaskState, ...] | Unknown = found["tasks"]  # type: ignore[assignment]
-    return ImageCheck(state, service_image_mismatch(state, tasks, service.container, digest))
+    with Reads() as reads:
+        state = reads.submit(ecs.service, cloud, cluster, service.ecs_service)
+        tasks = reads.submit(ecs.tasks, cloud, cluster, service.ecs_service)
+    wrong = service_image_mismatch(state.value, tasks.value, service.container, digest)
+    return ImageCheck(state.value, wrong)
 
 
 def unverified_finding(wrong: Unknown, name: str) -> Finding:

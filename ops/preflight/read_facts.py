@@ -1,4 +1,4 @@
-"""Read the facts of a release, in three waves of concurrent, read-only calls.
+"""Read the facts of a release by concurrent, read-only calls.
 
 First the calls that need only the configuration, then those that depend on service, repository and
 commit, then those that depend on the task definition. A failed call gives `Unknown`. The service's
@@ -9,22 +9,33 @@ so checkout, engine and tests are not read.
 from __future__ import annotations
 
 import platform as machine
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from ops.aws.facts import Image, Repository, ServiceState, TaskDefinition, TaskState
+from ops.aws.facts import (
+    Identity,
+    Image,
+    Repository,
+    ServiceState,
+    Target,
+    TargetGroup,
+    TaskDefinition,
+    TaskState,
+)
+from ops.cdn.facts import Distribution
 from ops.core import ui
 from ops.core.errors import OpsError
 from ops.core.findings import Unknown
-from ops.core.parallel import BackgroundCall, gather
+from ops.core.parallel import BackgroundCall, Read, Reads
 from ops.core.redaction.redact import redact_lines
 from ops.core.text import format_error
 from ops.ecs.rules.task_definition_refs import Reference, log_groups, references
+from ops.http.facts import Answer
 from ops.preflight.facts import ReleaseFacts, SchemaRevision, TestRun
 from ops.preflight.rules.checks import validate_skip, validate_tag
-from ops.tools.facts import Checkout
+from ops.terraform.facts import StateLock
+from ops.tools.facts import Checkout, EngineInfo, LocalImage
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -34,7 +45,6 @@ _T = TypeVar("_T")
 _W = TypeVar("_W")
 _TESTS_TIMEOUT_S = 900.0
 _TAIL_LINES = 10
-_Reads = dict[str, Callable[[], Any]]
 
 
 @dataclass(frozen=True)
@@ -103,178 +113,209 @@ def run_alongside(reads: Callable[[], _T], work: Callable[[], _W]) -> tuple[_T, 
 
 
 def _read_all(requests: list[GatherRequest]) -> list[ReleaseFacts]:
-    found: dict[str, Any] = gather(**{each.name: partial(_read_service, each) for each in requests})
-    for facts in found.values():
-        if isinstance(facts, Unknown):  # every read is guarded already, so this is a bug
-            raise OpsError("preflight could not read the facts", facts.why, "please report this")
-    return list(found.values())
+    with Reads() as reads:
+        found = [reads.submit(_read_service, request) for request in requests]
+    return [_require_facts(each.value) for each in found]
+
+
+def _require_facts(facts: ReleaseFacts | Unknown) -> ReleaseFacts:
+    if isinstance(facts, Unknown):  # every read is guarded already, so this is a bug
+        raise OpsError("preflight could not read the facts", facts.why, "please report this")
+    return facts
 
 
 def _read_service(request: GatherRequest) -> ReleaseFacts:
-    """Run the three waves and combine their results."""
-    first = gather(**_independent_reads(request))
-    second = gather(**_dependent_reads(request, first))
-    third = gather(**_task_definition_reads(request, second["revision"]))
-    wanted, groups = _references_of(second["revision"])
+    """Start each read when those that it depends on have ended, and combine the results."""
+    with Reads() as reads:
+        first = _submit_independent(request, reads)
+        repository, checkout = first.repository.value, _value(first.checkout)
+        image = _submit_image(request, reads, repository, checkout)
+        state = first.state.value
+        service = _submit_service(request, reads, state)
+        revision = _value(service.revision, state)
+        referenced = _submit_referenced(request, reads, revision)
+    needed_for_image = checkout if isinstance(repository, Repository) else repository
+    in_ecr, in_engine = _value(image.image, needed_for_image), _value(image.local)
     return ReleaseFacts(
         service=request.name,
         environment=request.platform.settings.name,
         requested_tag=request.tag,
-        checkout=first.get("checkout"),
-        identity=first["identity"],
+        checkout=checkout,
+        identity=first.identity.value,
         tools={"python": f"Python {machine.python_version()}"}
-        | ({"git": first["git"]} if "git" in first else {}),
+        | ({"git": first.git.value} if first.git else {}),
         tests=None,
-        engine=first.get("engine"),
-        local_image=second.get("local_image"),
-        repository=first["repository"],
-        image=second["image"],
-        state=first["state"],
-        revision=second["revision"],
-        running=second["running"],
-        target_groups=_collect(second, "group"),
-        targets=_flatten(_collect(second, "targets")),
-        secrets={
-            reference.source: third[f"secret {reference.source}"]
-            for reference in wanted
-            if f"secret {reference.source}" in third
-        },
-        log_groups={name: third[f"log group {name}"] for name in groups},
-        schema=first["schema"],
-        answers=first["answers"],
-        distribution=first.get("distribution"),
-        state_locks=first.get("state_locks"),
+        engine=_value(first.engine),
+        local_image=in_engine,
+        repository=repository,
+        image=in_ecr,
+        state=state,
+        revision=revision,
+        running=_value(service.running, state) or (),
+        target_groups=_values(service.target_groups),
+        targets=_flatten(_values(service.targets)),
+        secrets={source: read.value for source, read in referenced.secrets.items()},
+        log_groups={name: read.value for name, read in referenced.log_groups.items()},
+        schema=first.schema.value,
+        answers=first.answers.value,
+        distribution=_value(first.distribution),
+        state_locks=_value(first.state_locks),
     )
 
 
-def _independent_reads(request: GatherRequest) -> _Reads:
-    """Return the reads that depend only on the configuration."""
-    from ops.aws import ecr, ecs, session
-    from ops.cdn import invalidate
-    from ops.terraform import state_locks
-    from ops.tools import docker, git, shell
+def _value(read: Read[_T] | None, needed: object = None) -> _T | Unknown | None:
+    """Return a read's value.
 
-    platform, environment = request.platform, request.platform.settings.environment
-    reads: _Reads = {
-        "identity": partial(session.identity, platform.cloud),
-        "repository": partial(ecr.repository, platform.cloud, request.service.repository),
-        "state": partial(
-            ecs.service, platform.cloud, environment.cluster, request.service.ecs_service
-        ),
-        "answers": partial(_probe_endpoints, request),
-        "schema": partial(_schema, request),
-    }
-    if request.service.invalidate and "cdn" not in request.skip:
-        reads["distribution"] = partial(invalidate.find, platform)
-    if environment.rollout == "terraform" and "state-lock" not in request.skip:
-        reads["state_locks"] = partial(state_locks.environment_locks, platform)
-    if request.tag is None:
-        reads["git"] = partial(shell.version, "git", "--version")
-        reads["checkout"] = partial(
-            git.checkout, platform.settings.source, environment.branch, environment.remote
-        )
-        reads["engine"] = lambda: docker.info(platform.engine)
-    return reads
+    If it was not made: the value that it depends on, if that is Unknown, else None.
+    """
+    if read is not None:
+        return read.value
+    return needed if isinstance(needed, Unknown) else None
 
 
-def _dependent_reads(request: GatherRequest, first: dict[str, Any]) -> _Reads:
-    """Return the reads that depend on service, repository and commit."""
-    return _service_reads(request, first["state"]) | _image_reads(
-        request, first["repository"], first.get("checkout")
-    )
+def _values(reads: Iterable[Read[_T]]) -> tuple[_T, ...] | Unknown:
+    """Return the values of all reads, or the first `Unknown` among them."""
+    found: list[_T] = []
+    for read in reads:
+        value = read.value
+        if isinstance(value, Unknown):
+            return value
+        found.append(value)
+    return tuple(found)
 
 
-def _service_reads(request: GatherRequest, state: ServiceState | Unknown | None) -> _Reads:
-    from ops.aws import ecs, elb
-
-    if not isinstance(state, ServiceState):
-        return {"revision": lambda: _require_known(state), "running": lambda: _no_tasks(state)}
-    cloud, cluster = request.platform.cloud, request.platform.settings.environment.cluster
-    reads: _Reads = {
-        "revision": partial(ecs.task_definition, cloud, state.task_definition),
-        "running": partial(ecs.tasks, cloud, cluster, request.service.ecs_service),
-    }
-    for arn in dict.fromkeys(
-        arn for balancer in state.load_balancers for arn in balancer.target_groups
-    ):
-        reads[f"group {arn}"] = partial(elb.target_group, cloud, arn)
-        reads[f"targets {arn}"] = partial(elb.targets, cloud, arn)
-    return reads
-
-
-def _image_reads(
-    request: GatherRequest,
-    repository: Repository | Unknown | None,
-    checkout: Checkout | Unknown | None,
-) -> _Reads:
-    from ops.tools import docker
-
-    tag = request.tag or (checkout.commit.short if isinstance(checkout, Checkout) else None)
-    if not isinstance(repository, Repository):
-        return {"image": lambda: _require_known(repository)}
-    if tag is None:
-        return {"image": lambda: _require_known(checkout)}
-    reads: _Reads = {"image": partial(image, request, repository, tag)}
-    if request.tag is None:
-        reads["local_image"] = lambda: docker.image(
-            request.platform.engine, f"{repository.uri}:{tag}"
-        )
-    return reads
-
-
-def _task_definition_reads(
-    request: GatherRequest, revision: TaskDefinition | Unknown | None
-) -> _Reads:
-    """Return the reads of what the task definition references."""
-    from ops.aws import logs
-
-    wanted, groups = _references_of(revision)
-    reads: _Reads = {
-        f"log group {name}": partial(logs.group_exists, request.platform.cloud, name)
-        for name in groups
-    }
-    if "secrets" not in request.skip:
-        reads |= {f"secret {each.source}": partial(_secret, request, each) for each in wanted}
-    return reads
-
-
-def _references_of(
-    revision: TaskDefinition | Unknown | None,
-) -> tuple[tuple[Reference, ...], tuple[str, ...]]:
-    if not isinstance(revision, TaskDefinition):
-        return (), ()
-    return references(revision), tuple(dict.fromkeys(group.name for group in log_groups(revision)))
-
-
-def _require_known(fact: object) -> None:
-    """Raise _NotRead for an `Unknown` fact, with its reason."""
-    if isinstance(fact, Unknown):
-        raise _NotRead(fact.why)
-
-
-def _no_tasks(fact: object) -> tuple[TaskState, ...]:
-    """Return no tasks for a missing service; raise _NotRead for an unknown one."""
-    _require_known(fact)
-    return ()
-
-
-class _NotRead(OpsError):
-    """A read was not made because the one it depends on failed."""
-
-
-def _collect(found: dict[str, Any], kind: str) -> tuple[Any, ...] | Unknown:
-    """Return all values of one kind, or the first `Unknown` among them."""
-    values = tuple(value for name, value in found.items() if name.startswith(f"{kind} "))
-    return next((value for value in values if isinstance(value, Unknown)), values)
-
-
-def _flatten(values: tuple[Any, ...] | Unknown) -> tuple[Any, ...] | Unknown:
+def _flatten(values: tuple[tuple[_T, ...], ...] | Unknown) -> tuple[_T, ...] | Unknown:
     return (
         values if isinstance(values, Unknown) else tuple(item for value in values for item in value)
     )
 
 
-def _probe_endpoints(request: GatherRequest) -> Any:
+@dataclass(frozen=True)
+class _IndependentReads:
+    """Reads that depend only on the configuration; None for those that are not needed."""
+
+    identity: Read[Identity]
+    repository: Read[Repository | None]
+    state: Read[ServiceState | None]
+    answers: Read[tuple[Answer, ...]]
+    schema: Read[SchemaRevision | None]
+    distribution: Read[Distribution] | None
+    state_locks: Read[tuple[StateLock, ...]] | None
+    git: Read[str] | None
+    checkout: Read[Checkout] | None
+    engine: Read[EngineInfo] | None
+
+
+def _submit_independent(request: GatherRequest, reads: Reads) -> _IndependentReads:
+    from ops.aws import ecr, ecs, session
+    from ops.cdn import invalidate
+    from ops.terraform import state_locks
+    from ops.tools import docker, git, shell
+
+    platform, service = request.platform, request.service
+    cloud, settings = platform.cloud, platform.settings
+    environment = settings.environment
+    cached = service.invalidate and "cdn" not in request.skip
+    locked = environment.rollout == "terraform" and "state-lock" not in request.skip
+    building = request.tag is None
+    return _IndependentReads(
+        identity=reads.submit(session.identity, cloud),
+        repository=reads.submit(ecr.repository, cloud, service.repository),
+        state=reads.submit(ecs.service, cloud, environment.cluster, service.ecs_service),
+        answers=reads.submit(_probe_endpoints, request),
+        schema=reads.submit(_schema, request),
+        distribution=reads.submit(invalidate.find, platform) if cached else None,
+        state_locks=reads.submit(state_locks.environment_locks, platform) if locked else None,
+        git=reads.submit(shell.version, "git", "--version") if building else None,
+        checkout=reads.submit(git.checkout, settings.source, environment.branch, environment.remote)
+        if building
+        else None,
+        engine=reads.submit(lambda: docker.info(platform.engine)) if building else None,
+    )
+
+
+@dataclass(frozen=True)
+class _ServiceReads:
+    """Reads of what a service's state names; none for a service that is missing or unknown."""
+
+    revision: Read[TaskDefinition | None] | None = None
+    running: Read[tuple[TaskState, ...]] | None = None
+    target_groups: tuple[Read[TargetGroup], ...] = ()
+    targets: tuple[Read[tuple[Target, ...]], ...] = ()
+
+
+def _submit_service(
+    request: GatherRequest, reads: Reads, state: ServiceState | Unknown | None
+) -> _ServiceReads:
+    from ops.aws import ecs, elb
+
+    if not isinstance(state, ServiceState):
+        return _ServiceReads()
+    cloud, cluster = request.platform.cloud, request.platform.settings.environment.cluster
+    groups = dict.fromkeys(
+        arn for balancer in state.load_balancers for arn in balancer.target_groups
+    )
+    return _ServiceReads(
+        reads.submit(ecs.task_definition, cloud, state.task_definition),
+        reads.submit(ecs.tasks, cloud, cluster, request.service.ecs_service),
+        tuple(reads.submit(elb.target_group, cloud, arn) for arn in groups),
+        tuple(reads.submit(elb.targets, cloud, arn) for arn in groups),
+    )
+
+
+@dataclass(frozen=True)
+class _ImageReads:
+    """Reads of the image in ECR and in the engine; none without a repository or a tag."""
+
+    image: Read[Image | None] | None = None
+    local: Read[LocalImage | None] | None = None
+
+
+def _submit_image(
+    request: GatherRequest,
+    reads: Reads,
+    repository: Repository | Unknown | None,
+    checkout: Checkout | Unknown | None,
+) -> _ImageReads:
+    from ops.tools import docker
+
+    tag = request.tag or (checkout.commit.short if isinstance(checkout, Checkout) else None)
+    if not isinstance(repository, Repository) or tag is None:
+        return _ImageReads()
+    found, name = reads.submit(image, request, repository, tag), f"{repository.uri}:{tag}"
+    if request.tag is not None:
+        return _ImageReads(found)
+    platform = request.platform
+    return _ImageReads(found, reads.submit(lambda: docker.image(platform.engine, name)))
+
+
+@dataclass(frozen=True)
+class _ReferencedReads:
+    """Reads of what a task definition references, by name."""
+
+    secrets: Mapping[str, Read[frozenset[str] | None]]
+    log_groups: Mapping[str, Read[bool]]
+
+
+def _submit_referenced(
+    request: GatherRequest, reads: Reads, revision: TaskDefinition | Unknown | None
+) -> _ReferencedReads:
+    from ops.aws import logs
+
+    if not isinstance(revision, TaskDefinition):
+        return _ReferencedReads({}, {})
+    cloud = request.platform.cloud
+    wanted = {each.source: each for each in references(revision)}
+    if "secrets" in request.skip:
+        wanted = {}
+    groups = dict.fromkeys(group.name for group in log_groups(revision))
+    return _ReferencedReads(
+        {source: reads.submit(_secret, request, each) for source, each in wanted.items()},
+        {name: reads.submit(logs.group_exists, cloud, name) for name in groups},
+    )
+
+
+def _probe_endpoints(request: GatherRequest) -> tuple[Answer, ...]:
     """Request the configured endpoints at the site, or at the load balancer without a site."""
     from ops.http import client
 
@@ -283,7 +324,7 @@ def _probe_endpoints(request: GatherRequest) -> Any:
     if not request.service.endpoints:
         return ()
     if not base:
-        raise _NotRead(f"environments.{request.platform.settings.name}.site is not configured")
+        raise OpsError(f"environments.{request.platform.settings.name}.site is not configured")
     return client.probe_all(base, request.service.endpoints)
 
 
@@ -297,7 +338,7 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
     if configured is None:
         return None
     if "migrations" in request.skip:
-        raise _NotRead("skipped")
+        raise OpsError("skipped")
     secret = secrets.value(request.platform.cloud, configured.secret) if configured.secret else {}
     with tunnel.open_route(settings, facts.connection_parameters(configured, secret)) as parameters:
         revision = facts.revision_at(parameters)
