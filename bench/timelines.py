@@ -59,6 +59,7 @@ def watched(
     timeout_s: float = 900.0,
     follow: bool = False,
     bounded: bool = False,
+    settle_s: float | None = None,
     notes: Notes | None = None,
 ) -> tuple[watch.WatchResult, Notes]:
     """The real watch over a recording."""
@@ -69,6 +70,7 @@ def watched(
         "leave_to_circuit_breaker": patient,
         "follow": follow,
         "timeout_includes_bake": bounded,
+        "settle_s": settle_s,
         "service": "backend",
     }
     outcome = watch.watch(

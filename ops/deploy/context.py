@@ -13,7 +13,6 @@ from ops.core.apply import Journal
 from ops.core.errors import Interrupted, OpsError, Refused
 from ops.core.findings import Finding, Verdict
 from ops.ecs import watch
-from ops.ecs.rules.verdict import SETTLE_S
 from ops.health.before_after import BeforeAfter
 from ops.http.facts import Answer
 from ops.platform import Platform
@@ -130,9 +129,12 @@ class DeployContext:
         *,
         leave_to_circuit_breaker: bool = False,
         timeout_includes_bake: bool = False,
-        settle_s: float = SETTLE_S,
+        settle_s: float | None = None,
     ) -> watch.WatchResult:
-        """Watch `deployment` to its verdict; see `ops.ecs.watch.watch` for the options."""
+        """Watch `deployment` to its verdict; see `ops.ecs.watch.watch` for the options.
+
+        `settle_s`: default as configured for the service.
+        """
         return watch.watch(
             self.observer(),
             deployment,
@@ -142,7 +144,7 @@ class DeployContext:
             follow=self.request.follow,
             leave_to_circuit_breaker=leave_to_circuit_breaker,
             timeout_includes_bake=timeout_includes_bake,
-            settle_s=settle_s,
+            settle_s=self.service.settle if settle_s is None else settle_s,
             service=self.name,
             sleep=self.pause,
         )

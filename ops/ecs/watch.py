@@ -23,7 +23,6 @@ from ops.ecs.observer import EcsObserver as EcsObserver
 from ops.ecs.rules import polling
 from ops.ecs.rules.stop_diagnosis import GONE, find_cause, stop_finding
 from ops.ecs.rules.verdict import (
-    SETTLE_S,
     Decision,
     Observation,
     RolloutHistory,
@@ -34,7 +33,7 @@ from ops.ecs.rules.verdict import (
     remember,
     same_tasks,
     settle,
-    unchecked,
+    settle_time,
     wants_details,
 )
 
@@ -85,7 +84,7 @@ def watch(
     follow: bool = False,
     leave_to_circuit_breaker: bool = False,
     timeout_includes_bake: bool = False,
-    settle_s: float = SETTLE_S,
+    settle_s: float | None = None,
     service: str = "",
 ) -> WatchResult:
     """Watch a deployment until there is a verdict.
@@ -93,8 +92,9 @@ def watch(
     Raises OpsError if ECS may not be read; KeyboardInterrupt passes through.
 
     `leave_to_circuit_breaker`: if the service's circuit breaker rolls back, leave failing tasks
-    to it. `timeout_includes_bake`: `timeout_s` includes a bake time. `settle_s`: how long tasks
-    must run if no target group checks them. `service`: our name for the service, for commands
+    to it. `timeout_includes_bake`: `timeout_s` includes a bake time. `settle_s`: how long the
+    tasks must run after the rollout completed; None: 30 s if no target group checks them, else 0.
+    `service`: our name for the service, for commands
     in findings.
     """
     deployment_watch = DeploymentWatch(
@@ -131,7 +131,7 @@ class DeploymentWatch:
     follow: bool
     leave_to_circuit_breaker: bool
     timeout_includes_bake: bool
-    settle_s: float
+    settle_s: float | None
     name: str
     service: ServiceState | None = None
     history: RolloutHistory = field(default_factory=RolloutHistory)
@@ -191,7 +191,7 @@ class DeploymentWatch:
         if found is not None:
             self.service = found
             self.read_details(previous, found)
-        decision = self.settle_unchecked(self.decision(found))
+        decision = self.settle(self.decision(found))
         self.report_phase(decision.phase)
         return decision
 
@@ -233,29 +233,26 @@ class DeploymentWatch:
             timeout_includes_bake=self.timeout_includes_bake,
         )
 
-    def settle_unchecked(self, decision: Decision) -> Decision:
-        """Delay a success until unchecked tasks have run for `settle_s`.
-
-        Applies where no target group checks the tasks; the same tasks must run for that
-        long.
-        """
+    def settle(self, decision: Decision) -> Decision:
+        """Delay a success until the same tasks have run for the settle time."""
         service = self.service
-        if (
-            decision.verdict is not Verdict.SUCCEEDED
-            or service is None
-            or not self.settle_s
-            or not unchecked(service, self.id)
-        ):
+        if decision.verdict is not Verdict.SUCCEEDED or service is None:
+            return decision
+        settle_s = settle_time(self.settle_s, service, self.id)
+        if not settle_s:
             return decision
         if self.settling is None:
-            self.display.line(
-                f"no target group checks these tasks: they must run for {self.settle_s:g} s"
+            what = (
+                "all tasks"
+                if service.load_balancers
+                else "no target group checks these tasks: they"
             )
+            self.display.line(f"{what} must run for {settle_s:g} s before this succeeds")
             return self.restart_settling(service)
-        over = self.elapsed() - self.settling.since >= self.settle_s
+        over = self.elapsed() - self.settling.since >= settle_s
         if over:
             self.diagnose(service)
-        found = settle(self.settling, self.observe(service), self.settle_s)
+        found = settle(self.settling, self.observe(service), settle_s)
         if found.verdict is not Verdict.SUCCEEDED:
             return found
         running, ours = self.our_running_tasks(), service.deployment(self.id)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from ops.aws.facts import LoadBalancer
 from ops.core.findings import Verdict
 from ops.ecs.rules.verdict import (
     Observation,
@@ -15,6 +16,7 @@ from ops.ecs.rules.verdict import (
     remember,
     same_tasks,
     settle,
+    settle_time,
     wants_details,
 )
 from tests.ecs.stops import BACK, NEWER, OLD, OLD_ONE, OURS, box, crashed, deployment, service, task
@@ -318,6 +320,28 @@ def test_tasks_that_nothing_checks_must_last(at, stopped, verdict):
     """
     since = Settling(5.0, frozenset({"a"}), frozenset({task("early").arn}))
     assert settle(since, Observation(float(at), done, tuple(stopped)), 30.0).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("configured", "balanced", "desired", "expected"),
+    [
+        (None, False, 2, 30.0),
+        (None, True, 2, 0.0),
+        (5.0, False, 2, 5.0),
+        (5.0, True, 2, 5.0),
+        (0.0, False, 2, 0.0),
+        (None, False, 0, 0.0),
+        (5.0, True, 0, 0.0),
+    ],
+)
+def test_the_settle_time_is_as_configured_or_30_s_without_a_target_group(
+    configured, balanced, desired, expected
+):
+    """A service without tasks has nothing that could settle."""
+    groups = (LoadBalancer("arn:tg", "web", 80),) if balanced else ()
+    state = replace(service(deployment(desired=desired, running=desired)), load_balancers=groups)
+    assert settle_time(configured, state, OURS) == expected
+    assert settle_time(configured, service(OLD_ONE), OURS) == 0.0
 
 
 @pytest.mark.parametrize(

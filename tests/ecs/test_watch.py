@@ -362,6 +362,13 @@ def test_a_worker_is_watched_after_its_roll_out_completed():
     assert watched(recording("success"))[0].took_s < 190
 
 
+def test_a_configured_settle_time_counts_for_every_service():
+    """With `settle: 10s`, tasks behind a load balancer must last too; with 0, a worker need not."""
+    checked = watched(recording("success"), settle_s=10.0)[0]
+    assert checked.verdict is Verdict.SUCCEEDED and "have run for 10 s" in checked.why
+    assert watched(worker(), settle_s=0.0)[0].took_s < 190
+
+
 @pytest.mark.parametrize("exit_code", [0, 1])
 def test_a_worker_that_dies_after_its_roll_out_is_a_failure(exit_code):
     """One of its tasks ends four seconds after ECS said COMPLETED; ECS replaces it, and its counts

@@ -81,6 +81,11 @@ class Service(Model):
     invalidate: list[PathPattern] = Field(
         default_factory=list, description="Paths that a deploy invalidates in the CDN."
     )
+    settle: Seconds | None = Field(
+        None,
+        description="How long the same tasks must run after a completed rollout before it "
+        "succeeds. Default: 30s if no target group checks them, else 0.",
+    )
     image_variable: Variable | None = Field(
         None, description="Terraform variable that selects the image."
     )

@@ -25,7 +25,7 @@ _APPEARS_S = (
 # with rollback on, ECS starts it within seconds of FAILED, or never if no deployment has completed
 _ROLLS_BACK_S = 60.0
 _GONE_AFTER = 2  # consecutive answers without the service; a single one may be wrong
-SETTLE_S = 30.0  # how long tasks without a target group must run after the rollout
+_SETTLE_S = 30.0  # how long tasks without a target group must run after the rollout
 _SHIFTED = frozenset(
     {"PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP"}
 )
@@ -69,7 +69,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Settling:
-    """A completed deployment that no target group checks, waiting to settle.
+    """A completed deployment whose tasks must keep running before it succeeds.
 
     `since` (seconds): when these tasks were first seen; `stopped`: the stops known by then.
     """
@@ -392,13 +392,18 @@ def _stage_words(stage: str) -> str:
     return stage.lower().replace("_", " ")
 
 
-def unchecked(service: ServiceState, id: str) -> bool:
-    """Whether no target group checks the tasks of deployment `id`.
+def settle_time(configured: float | None, service: ServiceState, id: str) -> float:
+    """Seconds that the tasks of deployment `id` must run after its rollout completed.
 
-    Only running for a while shows that they are healthy.
+    Without a `configured` time: 30 if no target group checks the tasks, since only running for a
+    while shows that they are healthy, else 0.
     """
     ours = service.deployment(id)
-    return ours is not None and ours.desired > 0 and not service.load_balancers
+    if ours is None or not ours.desired:
+        return 0.0
+    if configured is not None:
+        return configured
+    return 0.0 if service.load_balancers else _SETTLE_S
 
 
 def settle(settling: Settling, observation: Observation, settle_s: float) -> Decision:
@@ -409,11 +414,11 @@ def settle(settling: Settling, observation: Observation, settle_s: float) -> Dec
     ):
         why = find_cause(task, observation.container)
         if task.arn not in settling.stopped and why.failure:
-            said = (
+            why_failed = (
                 f"task {task.id} stopped within {settle_s:g} s of the completed rollout: "
                 f"{_words(why)}"
             )
-            return Decision(Verdict.FAILED, "failed", said)
+            return Decision(Verdict.FAILED, "failed", why_failed)
     if observation.at - settling.since < settle_s:
         return Decision(None, "settling")
     return Decision(Verdict.SUCCEEDED, "completed", f"the same tasks have run for {settle_s:g} s")
