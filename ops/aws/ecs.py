@@ -238,6 +238,25 @@ def update_service(
     error by which ECS rejected the call (4xx on the first attempt) is marked `untouched`: the
     service has not changed.
     """
+    what = f"rollout of {service} (ecs:UpdateService)"
+    return _update_service(cloud, cluster, service, what, taskDefinition=task_definition)
+
+
+def restart_service(cloud: AwsSession, cluster: str, service: str) -> ServiceState:
+    """Replace a service's tasks by new ones of the same revision; see `update_service`."""
+    what = f"restart of {service} (ecs:UpdateService)"
+    return _update_service(cloud, cluster, service, what, forceNewDeployment=True)
+
+
+def set_desired_count(cloud: AwsSession, cluster: str, service: str, count: int) -> ServiceState:
+    """Set the desired count of a service, which starts no deployment; see `update_service`."""
+    what = f"desired count of {service} (ecs:UpdateService)"
+    return _update_service(cloud, cluster, service, what, desiredCount=count)
+
+
+def _update_service(
+    cloud: AwsSession, cluster: str, service: str, what: str, **changes: Any
+) -> ServiceState:
     from botocore.exceptions import ClientError
 
     gone = Refused(
@@ -246,14 +265,14 @@ def update_service(
         f"correct `ecs_service` in invoke.yaml; see: {cloud.program} ecs list-services "
         f"--cluster {cluster}",
     )
-    what, refused = f"rollout of {service} (ecs:UpdateService)", False
+    refused = False
     try:
         with translated_ecs(
             cloud, what, cluster, ServiceNotFoundException=gone, ServiceNotActiveException=gone
         ):
             try:
                 answer = cloud.client("ecs").update_service(
-                    cluster=cluster, service=service, taskDefinition=task_definition
+                    cluster=cluster, service=service, **changes
                 )
             except ClientError as error:
                 refused = refused_at_once(error)
@@ -332,6 +351,7 @@ def service_state(found: Mapping[str, Any]) -> ServiceState:
         strategy=configuration.get("strategy") or "ROLLING",
         bake_s=_bake_s(configuration),
         alarms_rollback=bool(alarms.get("enable") and alarms.get("rollback")),
+        scheduling=found.get("schedulingStrategy") or "REPLICA",
     )
 
 

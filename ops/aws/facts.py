@@ -77,8 +77,8 @@ class ServiceState:
     """An ECS service (DescribeServices).
 
     `controller` is ECS, CODE_DEPLOY or EXTERNAL. `strategy` is ROLLING, BLUE_GREEN, LINEAR or
-    CANARY. `bake_s` is how long its deployments stay IN_PROGRESS after all new tasks run, by
-    configuration.
+    CANARY. `scheduling` is REPLICA or DAEMON. `bake_s` is how long its deployments stay IN_PROGRESS
+    after all new tasks run, by configuration.
     """
 
     name: str
@@ -98,6 +98,7 @@ class ServiceState:
     strategy: str = "ROLLING"
     bake_s: float = 0.0
     alarms_rollback: bool = False
+    scheduling: str = "REPLICA"
 
     @property
     def rolls_back(self) -> bool:
@@ -183,6 +184,18 @@ class Target:
     state: str
     reason: str = ""
     description: str = ""
+
+
+@dataclass(frozen=True)
+class ScalableTarget:
+    """The limits of Application Auto Scaling for a service's desired count.
+
+    `suspended`: neither its policies nor its schedules change the count.
+    """
+
+    minimum: int
+    maximum: int
+    suspended: bool = False
 
 
 @dataclass(frozen=True)

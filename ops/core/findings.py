@@ -40,8 +40,12 @@ class Unknown:
 
 
 class Verdict(StrEnum):
-    """How a rollout ended. Each has its own exit code (design: "Exit codes")."""
+    """How a rollout ended. Each has its own exit code (design: "Exit codes").
 
+    STARTED has not ended: with `--no-wait`, nobody saw how it went.
+    """
+
+    STARTED = "started"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     ROLLED_BACK = "rolled_back"
@@ -54,6 +58,7 @@ class Verdict(StrEnum):
     def exit_code(self) -> int:
         codes = {
             "succeeded": 0,
+            "started": 0,
             "failed": 1,
             "refused": 3,
             "rolled_back": 4,

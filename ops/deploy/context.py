@@ -37,15 +37,16 @@ class Rollback:
 class DeployRequest:
     """The options of a deploy.
 
-    `no_rollback`: leave a failed rollout in place. `timeout_s`: `--timeout` if given, which also
-    bounds each Terraform command. `lock_wait_s`: how long to wait for a lock, ours or Terraform's.
-    `yes`: nobody is asked, and no operator may stop the undo. `allow_destroy`: addresses that a
-    Terraform rollout may destroy or replace.
+    `no_rollback`: leave a failed rollout in place. `no_wait`: do not watch the rollout.
+    `timeout_s`: `--timeout` if given, which also bounds each Terraform command. `lock_wait_s`: how
+    long to wait for a lock, ours or Terraform's. `yes`: nobody is asked, and no operator may stop
+    the undo. `allow_destroy`: addresses that a Terraform rollout may destroy or replace.
     """
 
     tag: str | None = None
     skip: frozenset[str] = frozenset()
     no_rollback: bool = False
+    no_wait: bool = False
     follow: bool = False
     yes: bool = False
     timeout_s: float | None = None
@@ -84,6 +85,7 @@ class DeployContext:
     answers_after: tuple[Answer, ...] | None = None
     invalidation_error: OpsError | None = None
     findings: list[Finding] = field(default_factory=list)
+    kind: str = "deploy"  # or "restart"
 
     def __post_init__(self) -> None:
         if isinstance(self.facts.image, Image):

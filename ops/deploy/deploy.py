@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from ops.core import ui
 from ops.core.errors import ConfigError, Refused
-from ops.core.findings import Verdict
 from ops.core.plan import Plan
 from ops.deploy import schema_compat
 from ops.deploy.context import DeployContext, DeployRequest
 from ops.deploy.result import DeployResult, refusing
-from ops.deploy.rules.plan import plan_release
+from ops.deploy.rules.plan import plan_release, start_only
 from ops.deploy.rules.terraform_plan import by_terraform
 from ops.deploy.run import run, service_changed
 from ops.ecs import watch
@@ -47,6 +47,8 @@ class _Planned:
 class PlannedDeploy:
     """The planned change of `inv SERVICE.deploy`."""
 
+    action: ClassVar[str] = "deploy"
+    question: ClassVar[str] = "deploy {service} {tag} to {environment}"
     platform: Platform
     name: str
     request: DeployRequest
@@ -69,14 +71,15 @@ class PlannedDeploy:
             raise ConfigError("--allow-destroy", why, f"leave it out: inv {self.name}.deploy")
         if environment.protected and not yes:
             # before the preflight, which would be in vain
-            ui.refuse_unanswerable(f"deploy {self.name} to {name}")
+            ui.refuse_unanswerable(f"{self.action} {self.name} in {name}")
         health = self._start_health_snapshot()
         facts, items, plan = self._plan()
         ui.progress(plan.text)
         self._planned = _Planned(facts, items, plan, health)
         if environment.protected:
             with refusing(facts):
-                ui.confirm(f"deploy {self.name} {facts.tag} to {name}", yes=yes, typed=name)
+                question = self.question.format(service=self.name, tag=facts.tag, environment=name)
+                ui.confirm(question, yes=yes, typed=name)
 
     def apply(self) -> DeployResult:
         """Deploy, verify, and roll back on failure; the verdict is in the result.
@@ -86,7 +89,7 @@ class PlannedDeploy:
         assert self._planned is not None  # by `confirm`
         with refusing(self._planned.facts):
             done = self._apply_under_lock(self._planned)
-        if done.verdict is not Verdict.SUCCEEDED:
+        if done.exit_code:
             for contact in self.platform.settings.environment.contacts:
                 ui.progress(f"contact: {contact}")
         return done
@@ -107,16 +110,17 @@ class PlannedDeploy:
         service = settings.service(self.name)
         plan = plan_release(facts, service, no_rollback=self.request.no_rollback)
         terraform = settings.environment.rollout == "terraform"
-        return by_terraform(plan, service) if terraform else plan
+        plan = by_terraform(plan, service) if terraform else plan
+        return start_only(plan) if self.request.no_wait else plan
 
     def _start_health_snapshot(self) -> BeforeAfter:
         settings = self.platform.settings
-        return BeforeAfter.begin(settings, lambda: self.platform, f"deploy of {self.name}")
+        return BeforeAfter.begin(settings, lambda: self.platform, f"{self.action} of {self.name}")
 
     def _apply_under_lock(self, planned: _Planned) -> DeployResult:
         checkout = planned.facts.checkout
         commit = checkout.commit.short if isinstance(checkout, Checkout) else ""
-        me = lock.myself(f"deploy {planned.facts.tag}", commit)
+        me = lock.myself(f"{self.action} {planned.facts.tag}", commit)
         location = lock.LockLocation.of(self.platform.cloud, self.platform.settings, self.name)
         with lock.hold(location, me, wait_s=self.request.lock_wait_s) as ours:
             facts, plan = self._replan(planned)
@@ -130,6 +134,7 @@ class PlannedDeploy:
                 facts,
                 self.request,
                 self.make_display,
+                kind=self.action,
                 preflight=planned.items,
                 health=health,
             )

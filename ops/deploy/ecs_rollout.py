@@ -16,7 +16,13 @@ from ops.core.parallel import try_call
 from ops.deploy import invalidate
 from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.rules.plan import with_image
-from ops.deploy.rules.steps import ContinueRollout, RegisterTaskDefinition, Rollout, UpdateService
+from ops.deploy.rules.steps import (
+    ContinueRollout,
+    RegisterTaskDefinition,
+    RestartService,
+    Rollout,
+    UpdateService,
+)
 
 _UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
 
@@ -246,3 +252,25 @@ def _service_if_updated(context: DeployContext, revision: str, lost: Unreachable
         raise lost from None
     ui.progress(f"  {lost.why}; the service was updated all the same")
     return found
+
+
+def restart_tasks(context: DeployContext, step: RestartService) -> None:
+    """Force a new deployment; if AWS's answer was lost, find the one that it made."""
+    cluster = context.platform.settings.environment.cluster
+    if isinstance(context.facts.revision, TaskDefinition):
+        context.revision = context.facts.revision
+    try:
+        state: ServiceState | None = ecs.restart_service(
+            context.platform.cloud, cluster, step.service
+        )
+    except Unreachable as lost:
+        found = try_call(lambda: _read_service(context))
+        state = found if isinstance(found, ServiceState) else None
+        if state is None or state.primary is None or state.primary.id == step.replaces:
+            raise
+        ui.progress(f"  {lost.why}; the service was restarted all the same")
+    if state is None or state.primary is None:
+        what = f"service {step.service} has no PRIMARY deployment after UpdateService"
+        raise OpsError(what, "ECS did not start one", f"inv {context.name}.status")
+    context.deployment = state.primary.id
+    ui.progress(f"  deployment {context.deployment}")

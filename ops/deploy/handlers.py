@@ -17,11 +17,12 @@ from ops.core.errors import OpsError, Unreachable
 from ops.core.findings import Evidence, Finding, Unknown, Verdict
 from ops.deploy import invalidate, verify
 from ops.deploy.context import DeployContext, RolloutFailed
-from ops.deploy.ecs_rollout import EcsRollout
+from ops.deploy.ecs_rollout import EcsRollout, restart_tasks
 from ops.deploy.rules.steps import (
     BuildImage,
     InvalidatePages,
     PushImage,
+    RestartService,
     TagLatest,
     VerifyRelease,
     WatchDeployment,
@@ -39,6 +40,7 @@ def step_handlers(context: DeployContext) -> StepHandlers:
     handlers.add(InvalidatePages, release.invalidate)
     handlers.add(VerifyRelease, release.verify)
     EcsRollout(context).add_to(handlers)
+    handlers.add(RestartService, lambda step: restart_tasks(context, step))
     if context.platform.settings.environment.rollout == "terraform":
         from ops.deploy import terraform_rollback  # not needed by `rollout: ecs`
 

@@ -147,6 +147,7 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
     )
     return {
         **{key: document[key] for key in kept},
+        "kind": done.context.kind,
         "at": me.at,
         "by": me.owner,
         "host": me.host,

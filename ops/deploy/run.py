@@ -70,11 +70,11 @@ def _recorded(context: DeployContext) -> bool:
 def _finish_health_snapshot(done: DeployResult, me: Holder) -> None:
     """Run the health checks after the deploy.
 
-    Not if nothing was changed, nor after an interrupt.
+    Not if nothing was changed, after an interrupt, or while the rollout goes on (`--no-wait`).
     """
     health = done.context.health
     over = done.verdict is Verdict.SUCCEEDED or service_changed(done.context)
-    if health is None or not over or done.verdict is Verdict.INTERRUPTED:
+    if health is None or not over or done.verdict in (Verdict.INTERRUPTED, Verdict.STARTED):
         return
     try:
         health.end(
@@ -128,12 +128,11 @@ def report_not_undone(done: DeployResult) -> str:
     Return what runs now, with the commands to continue; "" if nothing was left in place.
     """
     left_in_place, context = "", done.context
-    if done.verdict in (Verdict.SUCCEEDED, Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
+    if not done.exit_code or done.verdict in (Verdict.SUPERSEDED, Verdict.ROLLED_BACK):
         return left_in_place
     for entry, step in _changes(context):
         if not step.undo:
-            why = "--no-rollback" if step.no_rollback else "no revision has been seen healthy"
-            context.journal.left.append(f"not undone: {step}: {why}")
+            context.journal.left.append(f"not undone: {step}: {step.why_no_undo}")
             ui.progress(context.journal.left[-1])
         if (not step.undo or entry.status == "left") and not _lock_lost(context):
             left_in_place = _left_in_place(context, step.last_healthy)
@@ -230,6 +229,9 @@ def _final_ending(context: DeployContext) -> Ending:
 
     An endpoint that was unhealthy before and still is fails the deploy, without blaming it.
     """
+    if context.request.no_wait and service_changed(context):
+        how = f"inv {context.name}.watch, then inv {context.name}.deploy --tag {context.facts.tag}"
+        return Ending(Verdict.STARTED, next=f"{how}, which verifies it")
     finding = verify.still_unhealthy(
         context.answers_after or (), context.facts.answers, context.name
     )

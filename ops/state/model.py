@@ -22,9 +22,10 @@ class ReleaseRecord:
     A field is None if the record does not have it: older versions wrote fewer fields. `at`: when it
     began (ISO 8601, UTC). `health`: the sweep after it, as a document (`StoredSweep` reads it).
     `late_s`: the delay before the record was sent. `terraform_inputs`: name of a variable file →
-    its digest.
+    its digest. `kind`: "deploy" or "restart".
     """
 
+    kind: str | None = None
     service: str | None = None
     environment: str | None = None
     tag: str | None = None

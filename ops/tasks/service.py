@@ -12,17 +12,21 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from invoke.collection import Collection
 
 from ops.tasks.shared import Session, ops_task
+
+if TYPE_CHECKING:
+    from ops.deploy.context import DeployRequest
 
 TAG = "Deploy this tag, which must be in ECR, without a build (default: the commit's)."
 ALLOW_DESTROY = (
     "Allow Terraform to destroy or replace ADDRESS, which --yes does not (repeat for more)."
 )
 NO_ROLLBACK = "Leave a failed rollout in place instead of rolling back."
+NO_WAIT = "Return once ECS has accepted the rollout; nothing watches, verifies or undoes it."
 COMMAND = "Command line, split as a shell would; for a shell's own syntax: \"sh -c '…'\"."
 CONTAINER = "Container of the task definition (default: the service's own)."
 TASK = "Id of the running task, or its beginning (default: the newest)."
@@ -96,9 +100,35 @@ def make_image(session: Session, service: str, *, push: bool) -> None:
     session.carry_out(flow.PlannedImage(Platform.of(session.settings), service, push))
 
 
+def deploy_request(
+    session: Session, service: str, *, no_wait: bool = False, **own: Any
+) -> DeployRequest:
+    """The request of a deploy or restart, from the shared options and the task's own."""
+    from ops.core.errors import ConfigError
+    from ops.deploy.context import DeployRequest
+
+    if no_wait and session.follow:
+        how = f"use --no-wait alone, then inv {service}.watch --follow"
+        raise ConfigError("--follow with --no-wait", "nothing is watched", how)
+    return DeployRequest(
+        skip=session.skip,
+        no_wait=no_wait,
+        follow=session.follow,
+        yes=session.yes,
+        timeout_s=session.timeout_s(),
+        lock_wait_s=session.lock_wait_s(),
+        **own,
+    )
+
+
 @service_task(
     options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
-    help={"tag": TAG, "no_rollback": NO_ROLLBACK, "allow_destroy": ALLOW_DESTROY},
+    help={
+        "tag": TAG,
+        "no_rollback": NO_ROLLBACK,
+        "no_wait": NO_WAIT,
+        "allow_destroy": ALLOW_DESTROY,
+    },
     repeated=("allow_destroy",),
 )
 def deploy(
@@ -106,11 +136,11 @@ def deploy(
     service: str,
     tag: str | None = None,
     no_rollback: bool = False,
+    no_wait: bool = False,
     allow_destroy: Any = None,
 ) -> None:
     """Deploy this service from a commit, verify it, and roll back if it is not healthy."""
     from ops.deploy import deploy as flow
-    from ops.deploy.context import DeployRequest
     from ops.deploy.run import document_of_error
     from ops.ecs import display
     from ops.platform import Platform
@@ -119,18 +149,62 @@ def deploy(
     settings = session.settings
     session.if_stopped = lambda error: document_of_error(service, error, tag, settings.name)
     settings.service(service)
-    request = DeployRequest(
+    request = deploy_request(
+        session,
+        service,
         tag=tag,
-        skip=session.skip,
         no_rollback=no_rollback,
-        follow=session.follow,
-        yes=session.yes,
-        timeout_s=session.timeout_s(),
-        lock_wait_s=session.lock_wait_s(),
+        no_wait=no_wait,
         allow_destroy=frozenset(allow_destroy or ()),
     )
     platform = Platform.of(settings)
     session.carry_out(flow.PlannedDeploy(platform, service, request, display.create_display))
+
+
+@service_task(
+    options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
+    help={"no_wait": NO_WAIT},
+)
+def restart(session: Session, service: str, no_wait: bool = False) -> None:
+    """Replace this service's tasks by new ones of the same revision, and verify them.
+
+    A failure is not undone, since the revision stays; the old tasks run until new ones are healthy.
+    """
+    from ops.deploy.operations import restart as flow
+    from ops.deploy.run import document_of_error
+    from ops.ecs import display
+    from ops.platform import Platform
+
+    settings = session.settings
+    session.if_stopped = lambda error: document_of_error(service, error, None, settings.name)
+    settings.service(service)
+    request = deploy_request(session, service, no_wait=no_wait)
+    platform = Platform.of(settings)
+    session.carry_out(flow.plan(platform, service, request, display.create_display))
+
+
+@service_task(options=("timeout", "follow", "json"))
+def watch(session: Session, service: str) -> None:
+    """Watch this service's deployment in flight to its verdict, also one of another run.
+
+    Changes nothing: Ctrl-C ends the watch, and the deployment goes on. The exit code is that of a
+    deploy with this verdict; 0 if no deployment is in flight.
+    """
+    from ops.deploy.operations import attach
+    from ops.ecs import display
+    from ops.platform import Platform
+
+    settings = session.settings
+    settings.service(service)
+    timeout_s = session.timeout_s()
+    result = attach.attach(
+        Platform.of(settings),
+        service,
+        display.create_display(),
+        timeout_s=timeout_s,
+        follow=session.follow,
+    )
+    session.report(result)
 
 
 @service_task(options=("json",))

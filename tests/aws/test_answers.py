@@ -54,6 +54,8 @@ CALLS: dict[str, Call] = {
     "ecs.task_definition": lambda cloud: ecs.task_definition(cloud, "web"),
     "ecs.register": lambda cloud: ecs.register(cloud, {"family": "w", "containerDefinitions": []}),
     "ecs.update_service": lambda cloud: ecs.update_service(cloud, "main", "web", "web:2"),
+    "ecs.restart_service": lambda cloud: ecs.restart_service(cloud, "main", "web"),
+    "ecs.set_desired_count": lambda cloud: ecs.set_desired_count(cloud, "main", "web", 2),
     "ecs_tasks.launch": lambda cloud: ecs_tasks.launch(cloud, "main", "web"),
     "ecs_tasks.run": lambda cloud: ecs_tasks.run(cloud, "main", "web:1", {"clientToken": "t"}),
     "ecs_tasks.started_by": lambda cloud: ecs_tasks.started_by(cloud, "main", "inv"),

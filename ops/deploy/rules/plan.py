@@ -74,6 +74,15 @@ def plan_release(facts: ReleaseFacts, service: Service, *, no_rollback: bool = F
     )
 
 
+def start_only(plan: Plan) -> Plan:
+    """The plan up to its rollout, for `--no-wait`; unchanged if it rolls nothing out."""
+    rollouts = [number for number, step in enumerate(plan.steps) if isinstance(step, Rollout)]
+    if not rollouts:
+        return plan
+    left_out = "--no-wait: the rollout is neither watched, verified nor rolled back"
+    return Plan(plan.steps[: rollouts[-1] + 1], (*plan.already, left_out))
+
+
 def plan_image(facts: ReleaseFacts, service: Service, *, push: bool) -> Plan:
     """The steps that make the image: `build` alone, or `build` and `push`."""
     steps, already = _image_steps(facts, service, _require(facts.repository, "repository"))

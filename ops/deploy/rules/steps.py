@@ -135,6 +135,11 @@ class Rollout(Step):
     def undo(self) -> str | None:
         return self.rollback_to.undo_by_ecs if self.rollback_to else None
 
+    @property
+    def why_no_undo(self) -> str:
+        """Why the step has no undo, if it has none."""
+        return "--no-rollback" if self.no_rollback else "no revision has been seen healthy"
+
 
 @dataclass(frozen=True)
 class UpdateService(Rollout):
@@ -157,6 +162,30 @@ class ContinueRollout(Rollout):
 
     def __str__(self) -> str:
         return f"Go on with the rollout under way: {self.deployment}"
+
+
+@dataclass(frozen=True)
+class RestartService(Rollout):
+    """Replace the tasks of the ECS service `service` by new ones of the same `revision`.
+
+    `replaces` is the deployment in place. There is no undo: the revision stays.
+    """
+
+    verb: ClassVar[str] = "restart"
+    service: str
+    desired: int
+    revision: str
+    replaces: str
+
+    def __str__(self) -> str:
+        return (
+            f"Force a new deployment of service {self.service} on the same revision "
+            f"{self.revision} ({self.desired} tasks)"
+        )
+
+    @property
+    def why_no_undo(self) -> str:
+        return "a restart keeps the revision, so no other is gone back to"
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,10 @@ from ops.aws.facts import Deployment, Event, ServiceState, TaskState
 from ops.core.findings import Verdict
 from ops.ecs.rules.stop_diagnosis import StopCause, find_cause
 
-_APPEARS_S = (
-    12.0  # ECS is eventually consistent: a deployment may be missing from the first answers
-)
+APPEARS_S = 12.0  # ECS is eventually consistent: a deployment may be missing from the first answers
 # with rollback on, ECS starts it within seconds of FAILED, or never if no deployment has completed
 _ROLLS_BACK_S = 60.0
-_GONE_AFTER = 2  # consecutive answers without the service; a single one may be wrong
+GONE_AFTER = 2  # consecutive answers without the service; a single one may be wrong
 _SETTLE_S = 30.0  # how long tasks without a target group must run after the rollout
 _SHIFTED = frozenset(
     {"PRODUCTION_TRAFFIC_SHIFT", "POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP"}
@@ -227,7 +225,7 @@ def _terminal_decision(
     observation: Observation, id: str, leave_to_circuit_breaker: bool
 ) -> Decision:
     service, history = observation.service, observation.history
-    if service is None and history.missing < _GONE_AFTER:
+    if service is None and history.missing < GONE_AFTER:
         return Decision(None, "waiting for ECS")
     if service is None or service.status in ("INACTIVE", "DRAINING"):
         return Decision(
@@ -240,7 +238,7 @@ def _terminal_decision(
     if history.rollback:
         return _rolling_back(service, history)
     ours, primary = service.deployment(id), service.primary
-    if primary and primary.id != id and (ours or history.ours or observation.at >= _APPEARS_S):
+    if primary and primary.id != id and (ours or history.ours or observation.at >= APPEARS_S):
         return _superseded_decision(observation, ours, primary)
     if ours is None:
         return _missing(observation)
@@ -264,7 +262,7 @@ def _superseded_decision(
     target = primary.task_definition.rsplit("/", 1)[-1]
     last = observation.history.ours
     if ours is None and last and _older(primary, last):
-        if observation.at - observation.history.seen_at < _APPEARS_S:
+        if observation.at - observation.history.seen_at < APPEARS_S:
             return Decision(None, "waiting for ECS")
         why = (
             f"ours is no longer listed; the earlier deployment {primary.id} to {target} is in "
@@ -279,7 +277,7 @@ def _superseded_decision(
 def _missing(observation: Observation) -> Decision:
     if (
         observation.history.ours is not None
-        and observation.at - observation.history.seen_at < _APPEARS_S
+        and observation.at - observation.history.seen_at < APPEARS_S
     ):
         return Decision(None, "waiting for ECS")
     if observation.history.ours is not None:
@@ -288,7 +286,7 @@ def _missing(observation: Observation) -> Decision:
             "superseded",
             "our deployment is no longer listed, and no other is PRIMARY",
         )
-    if observation.at >= _APPEARS_S:
+    if observation.at >= APPEARS_S:
         return Decision(Verdict.FAILED, "gone", "ECS never listed our deployment")
     return Decision(None, "waiting for ECS")
 
@@ -365,7 +363,7 @@ def _in_progress_decision(
     leave_to_circuit_breaker: bool,
 ) -> Decision:
     """The decision while in progress: a failure reason, or the current phase."""
-    doom = _failure_reason(observation)
+    doom = failure_reason(observation)
     if doom and not (leave_to_circuit_breaker and service.breaker and service.breaker_rollback):
         return Decision(Verdict.FAILED, "failed", doom)
     if doom:
@@ -433,7 +431,7 @@ def same_tasks(settling: Settling, running: frozenset[str], desired: int) -> boo
     return bool(settling.tasks) and len(kept) >= min(desired, len(settling.tasks))
 
 
-def _failure_reason(observation: Observation) -> str:
+def failure_reason(observation: Observation) -> str:
     """Why the rollout fails, or an empty string.
 
     A final cause, or the second stop with the same cause.

@@ -1,0 +1,1 @@
+"""Living with a service: watch a deployment in flight, restart, scale."""

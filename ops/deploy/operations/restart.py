@@ -1,0 +1,75 @@
+"""`inv SERVICE.restart`: a new deployment of the revision that runs, watched and verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from ops.aws import ecs
+from ops.aws.facts import ServiceState, image_tag
+from ops.core.errors import Refused
+from ops.core.parallel import try_call
+from ops.core.plan import Plan
+from ops.deploy.context import DeployRequest
+from ops.deploy.deploy import PlannedDeploy
+from ops.deploy.result import DeployResult
+from ops.deploy.rules.plan import start_only
+from ops.deploy.rules.restart import plan_restart
+from ops.ecs import watch
+from ops.platform import Platform
+from ops.preflight.facts import ReleaseFacts
+
+
+@dataclass
+class PlannedRestart(PlannedDeploy):
+    """The planned change of `inv SERVICE.restart`: a deploy of the tag that runs, unchanged."""
+
+    action: ClassVar[str] = "restart"
+    question: ClassVar[str] = "restart {service} {tag} in {environment}"
+
+    def apply(self) -> DeployResult:
+        """Restart and verify; after a failure, the result says what runs."""
+        done = super().apply()
+        if not done.exit_code:
+            return done
+        running = self._running_tasks()
+        return replace(done, left_in_place="; ".join(filter(None, (done.left_in_place, running))))
+
+    def _steps(self, facts: ReleaseFacts) -> Plan:
+        plan = plan_restart(facts, self.platform.settings.service(self.name))
+        return start_only(plan) if self.request.no_wait else plan
+
+    def _running_tasks(self) -> str:
+        """What runs now, by deployment; "unknown" if it cannot be read."""
+        settings = self.platform.settings
+        cluster, name = settings.environment.cluster, settings.service(self.name).ecs_service
+        state = try_call(lambda: ecs.service(self.platform.cloud, cluster, name))
+        if not isinstance(state, ServiceState):
+            return "what runs now is unknown"
+        counts = [
+            f"{each.running} of {each.desired} tasks of {each.id} ({each.status})"
+            for each in state.deployments
+        ]
+        return f"running now: {', '.join(counts)}"
+
+
+def plan(
+    platform: Platform,
+    name: str,
+    request: DeployRequest,
+    make_display: Callable[[], watch.Display],
+) -> PlannedRestart:
+    """The restart of the tag that the service runs. Raises Refused if there is none."""
+    cluster, service = platform.settings.environment.cluster, platform.settings.service(name)
+    state = ecs.service(platform.cloud, cluster, service.ecs_service)
+    if state is None:
+        why = f"cluster {cluster} has no such active service"
+        raise Refused(f"service {service.ecs_service}", why, "inv preflight")
+    revision = ecs.task_definition(platform.cloud, state.task_definition)
+    container = (revision.container(service.container) if revision else None) or {}
+    image = str(container.get("image", ""))
+    if not (tag := image_tag(image)):
+        why = f"{state.task_definition.rsplit('/', 1)[-1]} has image {image or 'none'}, without tag"
+        raise Refused(f"restart of {name}", why, f"inv {name}.deploy")
+    return PlannedRestart(platform, name, replace(request, tag=tag), make_display)

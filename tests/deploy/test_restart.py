@@ -1,0 +1,66 @@
+"""`inv SERVICE.restart`: its plan by table, and a restart on the sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ops.core.errors import Refused
+from ops.core.findings import Unknown
+from ops.deploy.rules.plan import start_only
+from ops.deploy.rules.restart import plan_restart
+from tests.checkout import Checkout
+from tests.deploy import deploying as world
+from tests.deploy.test_plan import FACTS, SERVICE, deployment, service
+
+STATE = service(deployment())
+
+
+def test_the_plan_of_a_restart_keeps_the_revision() -> None:
+    """Nothing is built or registered, and there is no undo; `--no-wait` ends with the restart."""
+    plan = plan_restart(FACTS, SERVICE)
+    assert [step.verb for step in plan.steps] == ["restart", "watch", "prove"]
+    assert "same revision backend:7 (2 tasks)" in str(plan.steps[0])
+    assert plan.steps[0].undo is None
+    assert [step.verb for step in start_only(plan).steps] == ["restart"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "how"),
+    [
+        ({"state": Unknown("denied")}, "could not be read", "inv preflight"),
+        ({"state": None}, "does not exist", "inv preflight"),
+        ({"revision": Unknown("denied")}, "could not be read", "inv preflight"),
+        (
+            {"state": service(deployment(state="IN_PROGRESS"))},
+            "is in flight",
+            "inv backend.watch, then inv backend.restart",
+        ),
+        ({"state": replace(STATE, desired=0)}, "no task", "inv backend.scale --count N"),
+    ],
+)
+def test_what_cannot_be_restarted_is_refused(changes: dict[str, Any], what: str, how: str) -> None:
+    with pytest.raises(Refused) as refused:
+        plan_restart(replace(FACTS, **changes), SERVICE)
+    assert what in refused.value.what and refused.value.next == how
+
+
+@pytest.mark.xdist_group("platform")
+@pytest.mark.timeout(240)
+def test_a_restart_replaces_the_tasks_and_nobody_notices(platform: Checkout) -> None:
+    """New tasks of the same revision, verified; a client in a loop sees no failed request."""
+    before = world.service(platform)
+    with world.client(world.overlay(platform)["site"]) as client:
+        done = platform.document("backend.restart")
+    after = world.service(platform)
+    assert done["verdict"] == "succeeded", done
+    assert [step["name"] for step in done["steps"]] == ["restart", "watch", "prove"]
+    assert done["deployment"] == after["deployments"][0]["id"] != before["deployments"][0]["id"]
+    assert after["taskDefinition"] == before["taskDefinition"]
+    assert client.failed == [] and client.asked > 10
+    assert done["tag"] == world.version(platform)
+    planned = platform.document("backend.restart", "--plan")
+    assert [step["verb"] for step in planned["plan"]] == ["restart", "watch", "prove"]
+    assert world.service(platform)["deployments"][0]["id"] == done["deployment"]
