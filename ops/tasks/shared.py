@@ -111,14 +111,8 @@ class Session:
         change.confirm(yes=self.yes)
         self.report(change.apply())
 
-    def report(self, result: Result | Any, text: str | None = None) -> None:
-        """Print the result, its document with `--json`, else its text; exit with its exit code.
-
-        `report(document, text)`, which does not exit, is the old form.
-        """
-        if text is not None:
-            self._print(result, text)
-            return
+    def report(self, result: Result) -> None:
+        """Print the result, its document with `--json`, else its text; exit with its exit code."""
         self._print(result.document, result.text)
         self.leave(result.exit_code)
 

@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 OURS = [sys.executable, "-P", "-X", "utf8", str(ROOT / "ops/tasks/program.py")]
 PLAIN = [sys.executable, "-m", "invoke"]
 TASKS = """
+from ops.core.result import Report
 from ops.tasks.shared import ops_task
 
 @ops_task(options=("json",))
 def answers(session):
     \"\"\"Answer.\"\"\"
-    session.report({"answer": "x" * 20_000}, "the answer")
+    session.report(Report({"answer": "x" * 20_000}, "the answer"))
 """
 THREE_LINES = re.compile(r"error: .+\n  why: .+\n next: .+\n")
 

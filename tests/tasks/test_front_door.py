@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TASKS = '''
 import gc, os, subprocess, sys, time
 from ops.core.errors import Refused
+from ops.core.result import Report
 from ops.tasks.shared import ops_task
 
 @ops_task(options=("json",))
@@ -52,14 +53,14 @@ def fills(session):
     looks = []
     gc.callbacks.append(lambda phase, about: looks.append(about["generation"]))
     kept = [[number] for number in range(200_000)]
-    session.report({"looks": len(looks) // 2, "kept": len(kept)}, "text")
+    session.report(Report({"looks": len(looks) // 2, "kept": len(kept)}, "text"))
 
 @ops_task(options=("json", "skip"))
 def answers(session):
     """Answer, with noise on stdout from here and from a child."""
     print("noise")
     subprocess.run(["echo", "child's noise"], check=True)
-    session.report({"skip": sorted(session.skip)}, "text")
+    session.report(Report({"skip": sorted(session.skip)}, "text"))
 '''
 
 
