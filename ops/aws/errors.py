@@ -108,7 +108,7 @@ def translate_error(
     return Unreachable(
         what,
         f"{name}: {message}",
-        f"look the code up in AWS's API reference; the same call by hand: {same}",
+        f"look up the code in AWS's API reference; the same call by hand: {same}",
     )
 
 

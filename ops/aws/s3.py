@@ -65,7 +65,7 @@ def read(cloud: AwsSession, bucket: str, key: str) -> S3Object | None:
         raise OpsError(
             what,
             "its body is not a JSON object",
-            f"look at it: {cloud.program} s3 cp s3://{bucket}/{key} -",
+            f"inspect it: {cloud.program} s3 cp s3://{bucket}/{key} -",
         )
     return S3Object(document, etag, written, _server_time(date))
 

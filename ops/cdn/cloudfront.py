@@ -84,7 +84,7 @@ def invalidate(cloud: AwsSession, id: str, paths: Sequence[str], reference: str)
     """
     busy = Unreachable(
         f"invalidation of distribution {id}",
-        "CloudFront has too many under way (TooManyInvalidationsInProgress)",
+        "CloudFront has too many in progress (TooManyInvalidationsInProgress)",
         "inv cdn.status; when they are completed, again",
     )
     batch = {"Paths": {"Quantity": len(paths), "Items": list(paths)}, "CallerReference": reference}

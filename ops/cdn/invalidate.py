@@ -69,7 +69,7 @@ def invalidate(
             what = f"invalidation {made.id} of distribution {distribution.id}"
             raise TimedOut(
                 what,
-                f"still {made.status} after {limit:g} s; CloudFront goes on with it",
+                f"still {made.status} after {limit:g} s; CloudFront continues with it",
                 "inv cdn.status",
             )
         sleep(min(platform.settings.environment.cdn.poll, max(0.0, limit - (clock() - began))))
@@ -87,7 +87,7 @@ def _read_progress(
     except OpsError as error:
         if error.permanent:
             raise
-        ui.progress(f"  cannot see CloudFront, looking again: {error.why or error.what}")
+        ui.progress(f"  could not read CloudFront, retrying: {error.why or error.what}")
         return made
 
 
@@ -188,7 +188,7 @@ class CdnStatus:
             f"  invalidation {each.id} of {', '.join(each.paths)}: {each.status}"
             for each in self.open
         ]
-        return "\n".join(lines if self.open else [*lines, "  no invalidation is under way"])
+        return "\n".join(lines if self.open else [*lines, "  no invalidation is in progress"])
 
 
 def status(platform: Platform) -> CdnStatus:

@@ -162,7 +162,9 @@ def confirm(
         return
     refuse_unanswerable(what, option)
     progress(what)
-    prompt = f"type {typed} to go on: " if typed else f"go on? [{'Y/n' if default else 'y/N'}] "
+    prompt = (
+        f"type {typed} to continue: " if typed else f"continue? [{'Y/n' if default else 'y/N'}] "
+    )
     answer = read_answer(prompt, ask)
     if not _agrees(answer, typed, default):
         raise Refused(
@@ -182,7 +184,7 @@ def refuse_unanswerable(what: str, option: str = "--yes") -> None:
     """Raise Refused without a terminal on which to ask about `what`."""
     if not on_terminal():
         raise Refused(
-            f"{what}: a question without anybody to answer it",
+            f"{what}: this needs an answer",
             "there is no terminal",
             f"add {option} to answer it",
         )

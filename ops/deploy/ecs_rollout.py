@@ -73,10 +73,10 @@ class EcsRollout:
         to = usable_revision(context, target.arn)
         deployment = rollback_deployment(context, to)
         if deployment is None:
-            ui.progress("  nothing to take back: the service had not been changed")
+            ui.progress("  nothing to roll back: the service was not changed")
             return
         context.rollback = Rollback(to.rsplit("/", 1)[-1], deployment)
-        ui.progress(f"going back to {context.rollback.to}: deployment {deployment}")
+        ui.progress(f"rolling back to {context.rollback.to}: deployment {deployment}")
         watch_rollback(context, deployment)
 
 
@@ -137,8 +137,8 @@ def refuse_if_superseded(context: DeployContext, back: str, image: str) -> None:
     ):  # our own deployment; only the answer to our call was lost
         return
     context.superseded_by = primary.id
-    why = f"deployment {primary.id} is in place, and it is not ours"
-    raise Refused(f"going back to {back.rsplit('/', 1)[-1]}", why, f"inv {context.name}.status")
+    why = f"deployment {primary.id} is the newest, and not ours"
+    raise Refused(f"rollback to {back.rsplit('/', 1)[-1]}", why, f"inv {context.name}.status")
 
 
 def watch_rollback(context: DeployContext, deployment: str) -> None:

@@ -61,7 +61,7 @@ def _finding(error: OpsError, paths: tuple[str, ...]) -> Finding:
     again = f"inv cdn.invalidate --paths {shlex.quote(','.join(paths))}"
     return Finding(
         "cache_not_invalidated",
-        "the service is as it should be, but the CDN's cache was not invalidated: visitors "
+        "the service is healthy, but the CDN's cache was not invalidated: visitors "
         "may see old pages",
         "certain",
         (Evidence(error.what, error.why),),

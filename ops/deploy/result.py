@@ -80,9 +80,7 @@ class DeployResult:
             lines.append(f"  every running task has {context.digest}")
         if context.answers_after:
             healthy = sum(answer.healthy for answer in context.answers_after)
-            lines.append(
-                f"  {healthy} of {len(context.answers_after)} endpoints answer as they should"
-            )
+            lines.append(f"  {healthy} of {len(context.answers_after)} endpoints healthy")
         return "\n".join(lines)
 
     @property

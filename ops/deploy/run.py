@@ -82,7 +82,7 @@ def _finish_health_snapshot(done: DeployResult, me: Holder) -> None:
         )
     except KeyboardInterrupt:
         ui.progress(
-            f"the look at the platform was interrupted; the deploy itself is over: "
+            f"the health check after the deploy was interrupted; the deploy itself ended: "
             f"{done.verdict.value}"
         )
         raise
@@ -146,7 +146,7 @@ def _left_in_place(context: DeployContext, back: LastHealthy | None) -> str:
     revision = (
         f"{context.revision.label} ({context.facts.tag})" if context.revision else context.image
     )
-    said = f"ECS goes on with {revision}, and nobody watches it: inv {context.name}.status shows it"
+    said = f"ECS continues with {revision} unwatched: inv {context.name}.status shows it"
     said += f", inv {context.name}.deploy --tag {context.facts.tag} watches it on"
     if back is None:
         return said
@@ -160,14 +160,14 @@ def _left_in_place(context: DeployContext, back: LastHealthy | None) -> str:
         if tag
         else f"inv {context.name}.releases, then inv {context.name}.deploy --tag TAG"
     )
-    return f"{said}, {again} goes back to {back.label}"
+    return f"{said}, {again} returns to {back.label}"
 
 
 def _rollback_in_place(context: DeployContext, sent: Rollback) -> str:
     """What became of a rollback that ECS accepted, where its undo did not complete."""
     became = {
-        None: "ECS goes on with it; nobody watches it",
-        Verdict.TIMED_OUT: "ECS goes on with it; nobody watches it",
+        None: "ECS continues with it unwatched",
+        Verdict.TIMED_OUT: "ECS continues with it unwatched",
         Verdict.SUCCEEDED: "the service is on it",
         Verdict.SUPERSEDED: "a newer deployment took over",
     }.get(context.rollback_result.verdict if context.rollback_result else None, "it failed too")

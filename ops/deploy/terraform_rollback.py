@@ -66,7 +66,7 @@ class TerraformRollback:
         if not done:
             deployment = self.rollback_by_ecs(back)
         if deployment is None:
-            ui.progress("  nothing to take back: the service had not been changed")
+            ui.progress("  nothing to roll back: the service was not changed")
             return
         context.rollback = Rollback(image if done else back.rsplit("/", 1)[-1], deployment)
         watch_rollback(context, deployment)

@@ -271,7 +271,9 @@ class TerraformRollout:
         found = ecs.service(self.context.platform.cloud, cluster, name)
         if found is None:
             raise OpsError(
-                f"service {name} is gone", "Terraform, or somebody, has deleted it", "inv tf.plan"
+                f"service {name} no longer exists",
+                "it was deleted, by Terraform or by hand",
+                "inv tf.plan",
             )
         return found
 

@@ -76,7 +76,7 @@ def _read_running(platform: Platform, name: str, digest: str | None) -> ImageChe
 
 def unverified_finding(wrong: Unknown, name: str) -> Finding:
     """The finding for tasks that could not be read."""
-    summary = "the rollout completed, but its tasks could not be looked at"
+    summary = "the rollout completed, but its tasks could not be read"
     return Finding(
         "unproven",
         summary,

@@ -211,7 +211,7 @@ class DeploymentWatch:
         )
         if self.elapsed() < limit:
             return Decision(None, self.phase)
-        why = f"{limit:g} s passed, and ECS could not be seen at the end: {error.why or error.what}"
+        why = f"{limit:g} s passed, and ECS could not be read at the end: {error.why or error.what}"
         return Decision(Verdict.TIMED_OUT, self.phase, why, baking(observation, self.id))
 
     def observe(self, service: ServiceState | None) -> Observation:

@@ -121,7 +121,7 @@ class BeforeAfter:
         if not self.ended:
             return
         if not isinstance(self.after, Sweep):
-            yield f"  health after it is not known: {self.after.why}"
+            yield f"  health afterwards unknown: {self.after.why}"
             return
         changes = self.after.changes
         count = format_count(len(changes), "change", "no")
@@ -129,7 +129,7 @@ class BeforeAfter:
         yield (
             f"  health since {format_timestamp(before.at)}: {count}"
             if isinstance(before, Sweep)
-            else f"  health before it is not known: {before.why}"
+            else f"  health before unknown: {before.why}"
         )
         yield from (f"    {line}" for line in render.merge_same(changes))
         unhealthy_before = (

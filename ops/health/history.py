@@ -79,7 +79,7 @@ def _last_release_baseline(platform: Platform) -> StoredSweep:
     if not found:
         raise OpsError(
             f"--baseline {_LAST_RELEASE}",
-            "no release record keeps a run of health checks",
+            "no release record contains health checks",
             "inv health.all --baseline FILE",
         )
     return max(found, key=lambda each: each[0].at or "")[1]

@@ -92,7 +92,7 @@ def _browser_checks(settings: Settings) -> Iterator[str]:
     pages = [endpoint.path for endpoint in every if endpoint.content_type == "text/html"]
     if environment.site and pages:
         yield (
-            f"look at them: "
+            f"check in a browser: "
             f"{' '.join(environment.site.rstrip('/') + path for path in dict.fromkeys(pages))}"
         )
 

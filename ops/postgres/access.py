@@ -125,7 +125,7 @@ def open_database(
     if configured is None:
         raise ConfigError(
             f"environment {settings.name} has no database",
-            "nothing says where it is",
+            "no connection is configured",
             f"add {key} to invoke.yaml",
         )
     folder = offline(settings.root).target.folder

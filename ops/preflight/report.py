@@ -156,7 +156,7 @@ def _first_line(text: str) -> str:
 
 def _next_step(blocking: tuple[Item, ...]) -> str:
     """Return the next step; with --skip if all refusing checks may be skipped."""
-    fix = blocking[0].next if len(blocking) == 1 else "correct each (inv preflight says how)"
+    fix = blocking[0].next if len(blocking) == 1 else "fix each of them (see inv preflight)"
     if all(item.name in SKIPPABLE for item in blocking):
-        return f"{fix}, or go on without: {' '.join(f'--skip {item.name}' for item in blocking)}"
+        return f"{fix}, or skip: {' '.join(f'--skip {item.name}' for item in blocking)}"
     return fix

@@ -46,7 +46,7 @@ class LocalOnly:
         if why:
             return _plain(start_response, "403 Forbidden", why)
         if self.hidden and str(environ.get("PATH_INFO", "")).startswith(self.hidden):
-            return _plain(start_response, "404 Not Found", "there is nothing here")
+            return _plain(start_response, "404 Not Found", "not found")
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             kept = [each for each in headers if not each[0].lower().startswith(_CORS)]

@@ -233,7 +233,7 @@ def connect(settings: Settings) -> Host:
     bastion = settings.environment.bastion
     if bastion is None:
         key = f"environments.{settings.name}.bastion"
-        why = "nothing says through which host the database is reached"
+        why = "no host is configured for the connection to the database"
         raise ConfigError(
             f"environment {settings.name} has no bastion", why, f"add {key}.host to invoke.yaml"
         )

@@ -43,7 +43,7 @@ def translate_error(
         return Refused(
             what,
             why,
-            f"ask whoever runs it; then: ssh-keygen -R '{error.hostname}' -f {file}, and "
+            f"ask its administrator; then: ssh-keygen -R '{error.hostname}' -f {file}, and "
             f"add the new key",
         )
     if isinstance(error, ssh.PasswordRequiredException):
@@ -92,7 +92,7 @@ def _host_key_error(error: HostKeyRefused, what: str, file: Path) -> Refused:
         return Refused(
             what,
             f"its {error.kind} key {error.printed} is revoked in {file}",
-            "ask whoever runs the host",
+            "ask the host's administrator",
         )
     host, _, port = error.name.removeprefix("[").partition("]:")
     scan = f"ssh-keyscan {f'-p {port} ' if port else ''}{host} >> {file}"

@@ -245,7 +245,7 @@ def acquire(
             raise Refused(
                 f"lock {location.name} is held",
                 other,
-                "wait for it (--lock-wait 10m), or look: inv lock.status",
+                "wait for it (--lock-wait 10m), or see inv lock.status",
             )
         if not reported:
             ui.progress(f"waiting for lock {location.name}: {other}")

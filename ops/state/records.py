@@ -56,8 +56,7 @@ def store(platform: Platform, record: Mapping[str, Any]) -> None:
     why = send_pending(platform)
     if why and path.exists():
         ui.progress(
-            f"the release record could not be written ({why}); kept in {path}, sent at the "
-            f"next chance"
+            f"the release record could not be written ({why}); stored in {path}, to be sent later"
         )
 
 
@@ -70,7 +69,7 @@ def _send_at_once(
     except _NOT_SENT as problem:
         ui.progress(
             f"the release record is lost: {problem_text(problem)}, "
-            f"and it could not be kept here ({full})"
+            f"and it could not be stored here ({full})"
         )
 
 

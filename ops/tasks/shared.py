@@ -282,8 +282,8 @@ def translate_errors(session: Session, body: Callable[..., None], own: Mapping[s
     except KeyboardInterrupt as interruption:
         raise Cancelled(
             str(interruption) or "interrupted",
-            "asked to stop",
-            "run it again: it goes on from what is there",
+            "interrupted by the user",
+            "run it again: it continues from the current state",
         ) from None
     except (
         BaseException
@@ -303,7 +303,7 @@ def internal_error(bug: BaseException) -> OpsError:
     from ops.core.redaction.redact import redact
 
     if exhausted(bug):
-        how = "look at ulimit -a, free memory and free disk space; then run it again"
+        how = "check ulimit -a, free memory and free disk space; then run it again"
         return OpsError(
             "this machine has run out of a resource",
             f"{type(bug).__name__}: {redact(str(bug))}",

@@ -47,7 +47,7 @@ def load(tf: TerraformProgram) -> SavedPlan:
         why = "only a plan that tf.plan saved and printed is applied"
         raise Refused("there is no saved plan to apply", why, "inv tf.plan") from None
     if not file.is_file():
-        raise Refused("there is no saved plan to apply", f"{file} is gone", "inv tf.plan")
+        raise Refused("there is no saved plan to apply", f"{file} does not exist", "inv tf.plan")
     return saved
 
 

@@ -178,7 +178,7 @@ def push(
         raise Unreachable(
             what,
             "the engine's answer broke off before the registry had the image",
-            "run it again: layers that arrived are kept",
+            "run it again: layers already uploaded are reused",
         )
     return digest
 

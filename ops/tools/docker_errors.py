@@ -162,7 +162,7 @@ def push_failed(what: str, text: str, token: Token) -> OpsError:
             "check network, VPN and region, then run it again",
         )
     return Unreachable(
-        what, f"the push broke off ({why})", "run it again: layers that arrived are kept"
+        what, f"the push broke off ({why})", "run it again: layers already uploaded are reused"
     )
 
 

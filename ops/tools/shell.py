@@ -162,7 +162,7 @@ def run(
             raise TimedOut(
                 f"{argv[0]} did not end within {timeout:g} s",
                 _last_line(running),
-                "look at what it waits for, then run it again",
+                "find out what it waits for, then run it again",
             )
     except KeyboardInterrupt:
         running.stop(signal.SIGINT, _INTERRUPT_GRACE)

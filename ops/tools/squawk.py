@@ -39,7 +39,7 @@ def lint(scripts: Mapping[str, str], major: int | None) -> dict[str, tuple[Linte
         "squawk"
     )
     if program is None:
-        why = "there is no squawk beside this Python or on PATH"
+        why = "squawk was not found next to this Python or on PATH"
         raise ConfigError("db.lint needs squawk", why, "pip install squawk-cli, or use ./inv")
     with tempfile.TemporaryDirectory() as folder:
         for name, sql in scripts.items():

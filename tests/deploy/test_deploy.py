@@ -67,7 +67,7 @@ def test_the_plan_changes_nothing(platform: Checkout) -> None:
         "watch",
         "prove",
     ]
-    assert "UpdateService back to" in plan[3]["undo"]
+    assert "UpdateService to" in plan[3]["undo"]
     assert platform.document("--dry", "backend.deploy")["plan"] == plan
     assert platform.document("backend.deploy", INVOKE_RUN_DRY="1")["plan"] == plan
     after = world.service(platform)

@@ -285,7 +285,7 @@ def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(
     protected = Platform(
         platform.settings.model_copy(update={"environment": environment}), platform.cloud
     )
-    with pytest.raises(Refused, match="without anybody to answer it"):
+    with pytest.raises(Refused, match="this needs an answer"):
         change = deploy.PlannedDeploy(protected, "backend", DeployRequest(), display.create_display)
         change.confirm(yes=False)
     assert capsys.readouterr().err == ""
@@ -294,8 +294,8 @@ def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(
 @pytest.mark.parametrize(
     ("verdict", "says"),
     [
-        (None, "was sent and ECS goes on with it; nobody watches it"),
-        (Verdict.TIMED_OUT, "was sent and ECS goes on with it; nobody watches it"),
+        (None, "was sent and ECS continues with it unwatched"),
+        (Verdict.TIMED_OUT, "was sent and ECS continues with it unwatched"),
         (Verdict.SUPERSEDED, "was sent and a newer deployment took over"),
         (Verdict.FAILED, "was sent and it failed too"),
         (Verdict.SUCCEEDED, "was sent and the service is on it"),

@@ -259,7 +259,7 @@ def test_the_undo_says_that_an_inactive_revision_is_registered_again() -> None:
     """ECS takes no service to an INACTIVE revision."""
     facts = replace(FACTS, revision=replace(REVISION, status="INACTIVE"))
     (undo,) = [step.undo for step in plan_release(facts, SERVICE).steps if step.verb == "update"]
-    assert undo and "back to a copy of backend:7 (INACTIVE, so registered again)" in undo
+    assert undo and "UpdateService to a copy of backend:7 (INACTIVE, so registered again)" in undo
 
 
 def test_steps_hold_all_that_their_handlers_need() -> None:

@@ -50,9 +50,9 @@ def test_a_key_stops_the_countdown_and_no_keeps_it(platform: Checkout) -> None:
     code, screen = terminal.ended(), terminal.text
     world.revert(platform)
     assert code == 1 and world.service(platform)["taskDefinition"] != old, screen
-    (advice,) = re.findall(r" next: (ECS goes on with .*)\r", screen)
-    assert "inv backend.status" in advice and f"goes back to {old.rsplit('/', 1)[-1]}" in advice
-    found = re.search(r", inv (backend\.deploy --tag \S+) goes back", advice)
+    (advice,) = re.findall(r" next: (ECS continues with .*)\r", screen)
+    assert "inv backend.status" in advice and f"returns to {old.rsplit('/', 1)[-1]}" in advice
+    found = re.search(r", inv (backend\.deploy --tag \S+) returns", advice)
     assert found
     back = platform.inv(*found[1].split())
     assert back.returncode == 0, back.stderr
@@ -70,9 +70,9 @@ def test_a_second_ctrl_c_leaves_it_and_says_how_to_go_on(platform: Checkout) -> 
     world.revert(platform)
     assert code == 130 and "not undone: " in screen, screen
     assert re.search(
-        rf" next: ECS goes on with .* goes back to {re.escape(old.rsplit('/', 1)[-1])}\r", screen
+        rf" next: ECS continues with .* returns to {re.escape(old.rsplit('/', 1)[-1])}\r", screen
     ), screen
-    tag = re.search(r"inv backend\.deploy --tag (\S+) goes back", screen)
+    tag = re.search(r"inv backend\.deploy --tag (\S+) returns", screen)
     assert tag
     back = platform.inv("backend.deploy", "--tag", tag[1])
     assert back.returncode == 0, back.stderr
@@ -99,15 +99,15 @@ def test_a_second_ctrl_c_after_the_rollback_was_sent_says_so(platform: Checkout)
     terminal.type("x")
     terminal.wait_for("[Y/n] ")
     terminal.type("y\n")
-    terminal.wait_for("going back to ")
+    terminal.wait_for(f"rolling back to {old.rsplit('/', 1)[-1]}: deployment ")
     terminal.interrupt()
     code, screen = terminal.ended(), terminal.text
     world.revert(platform)
     label = re.escape(old.rsplit("/", 1)[-1])
     assert code == 130 and "watches it on" not in screen, screen
     assert re.search(
-        rf" next: the rollback to {label} \(ecs-svc/\S+\) was sent and ECS goes on with it; "
-        rf"nobody watches it: inv backend\.status shows it\r",
+        rf" next: the rollback to {label} \(ecs-svc/\S+\) was sent and ECS continues with it "
+        rf"unwatched: inv backend\.status shows it\r",
         screen,
     ), screen
     end = time.monotonic() + 90

@@ -139,7 +139,7 @@ def test_a_protected_environment_asks_first(platform: Checkout) -> None:
     file.write_text(before.replace("    cluster:", "    protected: true\n    cluster:", 1))
     try:
         refused = platform.inv("backend.run", "--command", EXIT_7)
-        assert refused.returncode == 3 and "without anybody to answer it" in refused.stderr
+        assert refused.returncode == 3 and "this needs an answer" in refused.stderr
         assert one_offs(platform) == []
         assert platform.inv("backend.run", "--command", EXIT_7, "--yes").returncode == 7
     finally:

@@ -74,7 +74,7 @@ def test_a_missing_image_fails_on_the_first_task(platform):
     outcome, _ = rolled(running(platform), "web:missing")
     assert outcome.verdict is Verdict.FAILED
     assert outcome.findings[0].cause == "image_missing"
-    assert "no retry mends it" in outcome.why
+    assert "a retry can't help" in outcome.why
 
 
 def test_a_health_path_that_answers_404_fails_with_the_target_s_reason(platform):

@@ -119,7 +119,7 @@ def test_a_look_that_could_not_begin_is_said(settings: Settings) -> None:
     began = time.monotonic()
     found.end()
     assert time.monotonic() - began < 30
-    assert list(found.lines()) == ["  health after it is not known: no credentials: none found"]
+    assert list(found.lines()) == ["  health afterwards unknown: no credentials: none found"]
 
 
 def test_every_https_address_has_its_certificate_looked_at(settings: Settings) -> None:

@@ -44,7 +44,9 @@ def test_all_green_and_nothing_changes(platform: Checkout) -> None:
         look(platform, "--baseline", str(saved))["against"] == json.loads(saved.read_text())["at"]
     )
     text = platform.inv("health.all").stdout
-    assert "no changes" in text and "look at them: http" in text and "healthy: sandbox:" in text
+    assert (
+        "no changes" in text and "check in a browser: http" in text and "healthy: sandbox:" in text
+    )
 
 
 def test_twenty_unchanged_sweeps_show_no_change(platform: Checkout, tmp_path: Path) -> None:

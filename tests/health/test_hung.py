@@ -113,7 +113,7 @@ def test_an_interrupt_ends_it(hung: Checkout, tmp_path: Path) -> None:
         assert looking.wait(timeout=LONG) == 130, (tmp_path / "out").read_text()
     assert time.monotonic() - began < 20
     said = (tmp_path / "out").read_text()
-    assert "the watch has ended" in said and "goes on from what is there" not in said
+    assert "the watch has ended" in said and "continues from the current state" not in said
     kept = [path.name for path in (hung.root / ".ops" / "health" / "dev").iterdir()]
     assert len(kept) == 1 and kept[0].endswith(".ecs.json")  # of a watch, the last sweep alone
 

@@ -237,12 +237,12 @@ def test_the_table_is_aligned_and_readable_without_colour() -> None:
     """
     items = (
         Item("tools", "ok", "git 2"),
-        Item("git-clean", "refuse", "left with 1\nFAILED", "fix it"),
+        Item("git-clean", "refuse", "exited with 1\nFAILED", "fix it"),
         Item("x", "unknown", "why"),
     )
     assert as_text(items).splitlines() == [
         "  ok       tools      git 2",
-        "X refuse   git-clean  left with 1",
+        "X refuse   git-clean  exited with 1",
         "                      FAILED",
         "                      next: fix it",
         "? unknown  x          why",
@@ -266,7 +266,7 @@ def test_a_blocked_deploy_says_why_in_three_lines() -> None:
     assert str(one.value).splitlines() == [
         "error: preflight refuses: git-clean",
         "  why: git-clean: 1 change not committed: M a",
-        " next: commit it, or go on without: --skip git-clean",
+        " next: commit it, or skip: --skip git-clean",
     ]
     with pytest.raises(Refused) as several:
         refuse_if_blocked((dirty, Item("service", "refuse", "MISSING\nmore", "correct it")))

@@ -178,10 +178,10 @@ def test_an_old_lock_of_nobody_here_still_wants_somebody_who_looked(ground: Grou
 @pytest.mark.parametrize(
     ("created", "question", "no", "yes"),
     [
-        ("2020-01-02T11:00:00.5Z", "go on? [y/N]", "", "y"),
+        ("2020-01-02T11:00:00.5Z", "continue? [y/N]", "", "y"),
         (
             datetime.now(UTC).isoformat(),
-            "type 8f3c2a7e-0000-1111-2222-333344445555 to go on",
+            "type 8f3c2a7e-0000-1111-2222-333344445555 to continue",
             "y",
             "8f3c2a7e-0000-1111-2222-333344445555",
         ),

@@ -66,7 +66,7 @@ def test_without_terraform_the_rollout_is_ecs(
     began = time.monotonic()
     found = tried(paths)
     assert time.monotonic() - began < 1
-    assert str(found) == "rollout: ecs (not terraform: there is no terraform on PATH)"
+    assert str(found) == "rollout: ecs (not terraform: terraform is not on PATH)"
     assert found.overlay == {"rollout": "ecs"}
     monkeypatch.setenv("PATH", git)
     assert (paths.platform / DIRECTORY / "backend.tf").is_file()
@@ -135,7 +135,8 @@ def test_a_provider_that_does_not_come_is_not_waited_for(
     monkeypatch.setitem(rollout_probe.PATIENCE, "auto", 0.5)
     began = time.monotonic()
     assert (
-        str(tried(paths)) == "rollout: ecs (not terraform: its provider was not here after 0.5 s)"
+        str(tried(paths))
+        == "rollout: ecs (not terraform: its provider was not installed after 0.5 s)"
     )
     assert time.monotonic() - began < 5
     with pytest.raises(ProcessLookupError):
@@ -177,7 +178,7 @@ def test_the_reason_is_terraforms_own(
         str(tried(paths))
         == "rollout: ecs (not terraform: Failed to query available provider packages)"
     )
-    assert first_error("") == "init said nothing"
+    assert first_error("") == "init printed nothing"
 
 
 def test_a_sandbox_that_must_be_rolled_out_by_terraform_and_cannot(

@@ -116,7 +116,7 @@ def test_at_a_terminal_its_name_must_be_typed(
     """A yes, or nothing, is not its name."""
     ended, screen = here.typed(["lock.release", "--name", "backend"], answer)
     assert ended == code, screen
-    assert "type backend to go on" in screen and "ann on laptop" in screen
+    assert "type backend to continue" in screen and "ann on laptop" in screen
     assert [each["name"] for each in here.locks()] == left
 
 

@@ -55,7 +55,7 @@ def test_a_login_that_expires_in_mid_apply(
     )
     said = capsys.readouterr().err
     assert "no rollback by Terraform: terraform apply: the login has expired" in said
-    assert "nothing to take back: the service had not been changed" in said
+    assert "nothing to roll back: the service was not changed" in said
     assert len(scene.calls("apply")) == 2, "never repeated by itself"
     assert scene.saved() == []
 

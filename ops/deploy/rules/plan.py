@@ -60,7 +60,7 @@ def plan_release(facts: ReleaseFacts, service: Service, *, no_rollback: bool = F
     ):
         running = (
             *running,
-            f"no revision of {state.name} has been seen healthy: a failure could not be taken back",
+            f"no revision of {state.name} has been seen healthy, so there will be no rollback",
         )
     return Plan(
         (

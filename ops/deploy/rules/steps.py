@@ -98,9 +98,7 @@ class LastHealthy:
             if self.inactive
             else self.label
         )
-        return (
-            f"UpdateService back to {to}, the last revision seen healthy, and watch that too{cache}"
-        )
+        return f"UpdateService to {to}, the last revision seen healthy, and watch it{cache}"
 
     @property
     def undo_by_terraform(self) -> str:
@@ -111,8 +109,8 @@ class LastHealthy:
         """
         return (
             f"A second Terraform plan, with the image of {self.label}, the last revision seen "
-            f"healthy; where that would change more, UpdateService to a copy of {self.label}; "
-            f"watched too"
+            f"healthy; if that would change more, UpdateService to a copy of {self.label}; "
+            f"watched as well"
         )
 
 
@@ -138,7 +136,7 @@ class Rollout(Step):
     @property
     def why_no_undo(self) -> str:
         """Why the step has no undo, if it has none."""
-        return "--no-rollback" if self.no_rollback else "no revision has been seen healthy"
+        return "--no-rollback" if self.no_rollback else "no healthy revision to roll back to"
 
 
 @dataclass(frozen=True)
@@ -161,7 +159,7 @@ class ContinueRollout(Rollout):
     deployment: str
 
     def __str__(self) -> str:
-        return f"Go on with the rollout under way: {self.deployment}"
+        return f"Continue the rollout in progress: {self.deployment}"
 
 
 @dataclass(frozen=True)
@@ -255,8 +253,8 @@ class WatchDeployment(Step):
 
     def __str__(self) -> str:
         return (
-            f"Watch our deployment until every task of {self.service} is new and healthy, or say "
-            f"why not"
+            f"Watch our deployment until every task of {self.service} is new and healthy, or has "
+            f"failed"
         )
 
 
@@ -275,7 +273,7 @@ class InvalidatePages(Step):
     def __str__(self) -> str:
         return (
             f"Invalidate {', '.join(self.paths)} at CloudFront distribution "
-            f"{self.distribution}, once a deployment, and wait for it"
+            f"{self.distribution}, once per deployment, and wait for it"
         )
 
 
@@ -291,6 +289,6 @@ class VerifyRelease(Step):
     def __str__(self) -> str:
         digest = self.digest or "the digest that was pushed"
         return (
-            f"Prove it: every running task has {digest}, and the {self.endpoints} "
-            f"endpoints answer as they should"
+            f"Verify that every running task has {digest}, and that the {self.endpoints} "
+            f"endpoints are healthy"
         )

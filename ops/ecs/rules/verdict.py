@@ -353,7 +353,7 @@ def _rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
             "rollback failed",
             f"{reason}; ECS's rollback to {target} failed too: {back.rollout_reason}",
         )
-    return Decision(None, "rolling back", f"{reason}; ECS goes back to {target}")
+    return Decision(None, "rolling back", f"{reason}; ECS rolls back to {target}")
 
 
 def _in_progress_decision(
@@ -445,7 +445,7 @@ def failure_reason(observation: Observation) -> str:
         if not why.failure:
             continue
         if why.kind == "final":
-            return f"task {task.id} stopped, and no retry mends it: {_words(why)}"
+            return f"task {task.id} stopped, and a retry can't help: {_words(why)}"
         if any(_is_repeat(why, earlier, task) for earlier in seen[why.key]):
             return f"task {task.id} is the second to stop with the same cause: {_words(why)}"
         seen[why.key].append(task)

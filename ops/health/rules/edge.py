@@ -69,7 +69,7 @@ def invalidations(open: Sequence[Invalidation]) -> Check:
     return Check(
         CheckKey("cdn", "invalidations"),
         "ok",
-        f"under way: {shown}" if open else "none under way",
+        f"in progress: {shown}" if open else "none in progress",
         "under way" if open else "none",
     )
 
@@ -143,9 +143,7 @@ def handshake(host: str, problem: str, cause: str, layer: str = "cdn") -> Check:
 
 def _certificate_fixes(cause: str) -> tuple[str, ...]:
     return {
-        "certificate_untrusted": (
-            "set site_ca in invoke.yaml where it is an authority of your own",
-        )
+        "certificate_untrusted": ("set site_ca in invoke.yaml if it is your own authority",)
     }.get(
         cause,
         (
@@ -191,9 +189,9 @@ def dates(
         return Check(key, "ok", shown, f"until {ends:%Y-%m-%d}")
     says = {
         "certificate_expired": f"expired {ends:%Y-%m-%d}",
-        "certificate_not_yet_valid": f"begins {begins:%Y-%m-%d}",
+        "certificate_not_yet_valid": f"not valid before {begins:%Y-%m-%d}",
     }
-    what = says.get(cause, f"ends within {days} days")
+    what = says.get(cause, f"expires within {days} days")
     found = Finding(
         cause,
         f"{host}: {role} {subject}: {what}",

@@ -13,17 +13,17 @@ from ops.health.rules.endpoints import endpoint_finding
 from ops.http.facts import Answer
 
 _SUMMARIES: Mapping[str, str] = {
-    "page_failing": "answers with an error of the server",
-    "wrong_status": "answers with another status than expected",
-    "wrong_content_type": "has another content type than expected: its readers cannot use it",
-    "wrong_body": "does not say what it should",
-    "page_slow": "takes longer than it may",
-    "page_hangs": "gets no whole answer in time",
-    "redirect_loop": "is redirected for ever: the load balancer redirects to https what the CDN "
+    "page_failing": "answers with a server error",
+    "wrong_status": "answers with an unexpected status",
+    "wrong_content_type": "has an unexpected content type: clients cannot use it",
+    "wrong_body": "does not have the expected content",
+    "page_slow": "takes longer than allowed",
+    "page_hangs": "does not answer completely in time",
+    "redirect_loop": "is redirected in a loop: the load balancer redirects to https what the CDN "
     "requests by http (or another rule leads back)",
     "redirected_away": "is redirected to another host by the load balancer",
     "name_unresolved": "has a host name that no DNS server knows",
-    "connection_refused": "has nobody listening at its address",
+    "connection_refused": "refuses connections",
     "tls_failed": "has a TLS handshake that fails",
     "certificate_expired": "has a certificate that has expired",
     "certificate_not_yet_valid": "has a certificate that is not valid yet",
@@ -35,11 +35,11 @@ _FIXES: Mapping[str, tuple[str, ...]] = {
     "name_unresolved": ("correct site or alb in invoke.yaml, or the name's record in DNS",),
     "redirected_away": (
         "inv tf.drift",
-        "correct site in invoke.yaml where that is the site's other name",
+        "correct site in invoke.yaml if that is the site's other name",
     ),
     "redirect_loop": (
         "inv cdn.status",
-        "let the distribution ask its origin by https-only, or the load balancer answer http",
+        "set the distribution's origin protocol to https-only, or let the load balancer use http",
     ),
     "wrong_content_type": (
         "inv cdn.invalidate",

@@ -109,7 +109,7 @@ class StoredSweep:
         """Read a run. Raises InvalidSweep, which names the wrong field."""
         checks = document.get("checks") if isinstance(document, dict) else None
         if not isinstance(checks, list) or not isinstance(document.get("at"), str):
-            raise InvalidSweep("it holds no run of health checks")
+            raise InvalidSweep("it contains no health checks")
         if not isinstance(document.get("environment"), str):
             raise InvalidSweep("environment: expected a name")
         found = []

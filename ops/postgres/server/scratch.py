@@ -37,7 +37,7 @@ from ops.tools import shell
 
 PREFIX = "ops-scratch-"
 _START_TIMEOUT_S = 30.0  # seconds for a start
-_RETRY_ADVICE = "run it again; where it stays so, look at the machine's PostgreSQL"
+_RETRY_ADVICE = "run it again; if that does not help, check this machine's PostgreSQL"
 _OPTIONS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",

@@ -30,7 +30,7 @@ def endpoints(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check the endpoints as they answer now; only warns, so that a hotfix is possible."""
     if not service_config(facts, environment).endpoints:
         return warn(
-            "none are configured, so a deploy cannot be proved from outside",
+            "none are configured, so a deploy cannot be verified from outside",
             f"name them under {config_key(facts, 'endpoints')}",
         )
     if isinstance(facts.answers, Unknown):
@@ -41,6 +41,6 @@ def endpoints(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if bad:
         return warn(
             f"{len(bad)} of {len(facts.answers)} unhealthy before the deploy: {join_limited(bad)}",
-            "deploy if that is the cure; else find out why first",
+            "deploy if that fixes them; otherwise find the cause first",
         )
     return ok(f"{len(facts.answers)} of {len(facts.answers)} healthy")

@@ -34,9 +34,7 @@ _MIN_REVISION_LENGTH = 7  # an abbreviated commit id of fewer characters proves 
 def repository(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     found, name = facts.repository, service_config(facts, environment).repository
     if isinstance(found, Unknown):
-        return refuse_unknown(
-            f"ECR repository {name}", found, "correct what it says, then inv preflight"
-        )
+        return refuse_unknown(f"ECR repository {name}", found, "fix this, then inv preflight")
     if found is None:
         where = f"account {environment.account}, {environment.region}"
         return refuse(
@@ -46,9 +44,9 @@ def repository(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     return ok(
         f"{found.uri}, "
         + (
-            "IMMUTABLE: a tag is pushed once, and there is no latest"
+            "IMMUTABLE: tags never move, and latest is not used"
             if found.immutable
-            else "MUTABLE: latest moves too"
+            else "MUTABLE: latest is moved too"
         )
     )
 
@@ -69,7 +67,7 @@ def image(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     name = f"{service_config(facts, environment).repository}:{facts.tag}"
     if isinstance(facts.image, Unknown):
         return refuse_unknown(
-            f"whether ECR holds {name}", facts.image, "correct what it says, then inv preflight"
+            f"whether ECR has {name}", facts.image, "fix this, then inv preflight"
         )
     if facts.requested_tag:
         return _requested_image(facts, name)
@@ -81,7 +79,7 @@ def image(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 def _requested_image(facts: ReleaseFacts, name: str) -> CheckResult:
     if not isinstance(facts.image, Image):
         return refuse(
-            f"ECR holds no image {name}, and --tag never builds",
+            f"ECR has no image {name}, and --tag never builds",
             f"inv {facts.service}.deploy without --tag, or name a tag that exists",
         )
     at = f", pushed {facts.image.pushed_at:%Y-%m-%d %H:%M} UTC" if facts.image.pushed_at else ""
@@ -99,7 +97,7 @@ def _tag_taken(facts: ReleaseFacts, found: Image, name: str) -> CheckResult:
     made = (
         f"was made from {found.revision}"
         if found.revision
-        else "does not say its commit (label org.opencontainers.image.revision)"
+        else "does not state its commit (label org.opencontainers.image.revision)"
     )
     how = (
         "never moves there"
@@ -108,7 +106,7 @@ def _tag_taken(facts: ReleaseFacts, found: Image, name: str) -> CheckResult:
     )
     return refuse(
         f"{name} is taken by {found.digest}, which {made}, not from {commit.short}; the tag {how}",
-        f"commit anew, or --tag {facts.tag} to deploy what is there",
+        f"make a new commit, or --tag {facts.tag} to deploy the existing image",
     )
 
 

@@ -37,13 +37,13 @@ def refuse(detail: str, next: str) -> CheckResult:
 
 
 def unknown(why: str, next: str = "") -> CheckResult:
-    return CheckResult("unknown", f"could not be looked at: {why}", next)
+    return CheckResult("unknown", f"could not be read: {why}", next)
 
 
 def refuse_unknown(what: str, fact: Unknown | None, next: str) -> CheckResult:
     """Refuse because `what` could not be read and a deploy is impossible without it."""
     return CheckResult(
-        "refuse", f"{what} could not be read: {fact.why if fact else 'not looked at'}", next
+        "refuse", f"{what} could not be read: {fact.why if fact else 'not read'}", next
     )
 
 

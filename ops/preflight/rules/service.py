@@ -43,9 +43,7 @@ def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """Check that the ECS service exists, is ACTIVE, and is deployed by ECS."""
     state, name = facts.state, service_config(facts, environment).ecs_service
     if isinstance(state, Unknown):
-        return refuse_unknown(
-            f"ECS service {name}", state, "correct what it says, then inv preflight"
-        )
+        return refuse_unknown(f"ECS service {name}", state, "fix this, then inv preflight")
     if state is None:
         return refuse(
             f"cluster {environment.cluster} has no service {name} (MISSING)",
@@ -54,8 +52,8 @@ def service(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         )
     if state.status != "ACTIVE":
         return refuse(
-            f"{name} is {state.status}; allowed: ACTIVE",
-            "wait until it is gone, then create it anew",
+            f"{name} is {state.status}; expected: ACTIVE",
+            "wait until it is deleted, then create it again",
         )
     if state.controller != "ECS":
         return refuse(
@@ -75,13 +73,13 @@ def _active_service(
     ]
     if moving:
         return warn(
-            f"a rollout is under way ({moving[0].id}, {moving[0].running} of "
+            f"a rollout is in progress ({moving[0].id}, {moving[0].running} of "
             f"{moving[0].desired}): another image would supersede it",
-            "wait for it, unless yours must overtake it",
+            "wait for it, unless your deploy must supersede it",
         )
     if state.desired == 0:
         return warn(
-            "its desired count is 0: no task would start, so nothing could be proved",
+            "its desired count is 0: no task would start, so nothing could be verified",
             "raise the desired count first",
         )
     if isinstance(facts.revision, TaskDefinition) and facts.revision.status == "INACTIVE":
@@ -110,7 +108,7 @@ def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     revision, name = task_definition(facts), service_config(facts, environment).container
     if isinstance(revision, Unknown):
         return refuse_unknown(
-            "the service's task definition", revision, "correct what it says, then inv preflight"
+            "the service's task definition", revision, "fix this, then inv preflight"
         )
     if revision.container(name) is None:
         names = tuple(
@@ -136,16 +134,16 @@ def tasks(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     """
     if isinstance(facts.running, Unknown):
         advice = (
-            "have ecs:ListTasks and ecs:DescribeTasks allowed, or --skip tasks (the deploy "
+            "allow ecs:ListTasks and ecs:DescribeTasks, or --skip tasks (the deploy "
             "ends as unproven)"
         )
         return refuse_unknown(
-            "the running tasks, by which a deploy is proved,", facts.running, advice
+            "the running tasks, needed to verify a deploy,", facts.running, advice
         )
     if isinstance(facts.targets, Unknown):
         return unknown(
             f"targets: {facts.targets.why}",
-            "have elasticloadbalancing:DescribeTargetHealth allowed",
+            "allow elasticloadbalancing:DescribeTargetHealth",
         )
     return ok(f"readable: {len(facts.running)} tasks, {len(facts.targets)} targets")
 
@@ -244,16 +242,14 @@ def secrets(facts: ReleaseFacts, environment: Environment) -> CheckResult:
         wanted or "FARGATE" in revision.document.get("requiresCompatibilities", ())
     ):
         return refuse(
-            f"{revision.label} has no executionRoleArn: nobody may read its secrets or "
-            f"pull its image",
+            f"{revision.label} has no executionRoleArn, which is needed to read its secrets and "
+            f"to pull its image",
             "give the task definition an execution role",
         )
     unread = {
         reference.source: fact.why
         for reference in wanted
-        if isinstance(
-            fact := facts.secrets.get(reference.source, Unknown("not looked at")), Unknown
-        )
+        if isinstance(fact := facts.secrets.get(reference.source, Unknown("not read")), Unknown)
     }
     if unread:
         return unknown("; ".join(f"{source}: {why}" for source, why in unread.items()))
@@ -262,7 +258,7 @@ def secrets(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 
 def _missing_reference(facts: ReleaseFacts, reference: Reference) -> str:
     """Describe what is missing of a reference, without its value; empty if nothing is."""
-    found = facts.secrets.get(reference.source, Unknown("not looked at"))
+    found = facts.secrets.get(reference.source, Unknown("not read"))
     if isinstance(found, Unknown):
         return ""
     if found is None:

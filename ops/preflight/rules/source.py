@@ -116,9 +116,9 @@ def pushed(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     there, commit = f"{environment.remote}/{environment.branch}", facts.checkout.commit.short
     push = f"{_git_command(environment)} push {environment.remote} {environment.branch}"
     if facts.checkout.pushed is None:
-        return warn(f"there is no {there} to compare with, so nobody else has seen {commit}", push)
+        return warn(f"there is no {there} to compare {commit} with", push)
     if not facts.checkout.pushed:
-        return warn(f"{commit} is not in {there}: nobody else has it", push)
+        return warn(f"{commit} is not in {there}", push)
     return ok(f"{commit} is in {there}")
 
 
@@ -126,7 +126,7 @@ def _why_unread(facts: ReleaseFacts) -> str:
     return (
         f"{facts.checkout.why} (see git-clean)"
         if isinstance(facts.checkout, Unknown)
-        else "the checkout was not looked at"
+        else "the checkout was not read"
     )
 
 
@@ -148,12 +148,10 @@ def tests(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     if facts.tests is None:
         return CheckResult("skipped", f"not run this time: {shlex.join(command)}")
     if isinstance(facts.tests, Unknown):
-        return refuse(
-            f"the tests could not be run, so nobody saw them pass: {facts.tests.why}", again
-        )
+        return refuse(f"the tests could not be run: {facts.tests.why}", again)
     if facts.tests.exit_code:
         return refuse(
-            f"{shlex.join(command)} left with {facts.tests.exit_code}; allowed: "
+            f"{shlex.join(command)} exited with {facts.tests.exit_code}; expected: "
             f"0\n{facts.tests.tail.strip()}",
             again,
         )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @preflight_check(
     "state-lock",
     section="state",
-    subject="who holds Terraform's state, where Terraform rolls out",
+    subject="the Terraform state lock, with rollout: terraform",
     needs=("credentials",),
     shared=True,
 )
@@ -33,11 +33,11 @@ def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
     lock.
     """
     if facts.state_locks is None:
-        return ok("not needed: ECS rolls out, and nothing is applied")
+        return ok("not needed: rollout is ecs")
     if isinstance(facts.state_locks, Unknown):
         return unknown(facts.state_locks.why)
     if not facts.state_locks:
-        return ok("nobody holds Terraform's state")
+        return ok("Terraform's state is not locked")
     first = facts.state_locks[0]
     advice = (
         f"wait for it (--lock-wait DURATION); if its owner is dead: inv tf.unlock --id {first.id}"
@@ -48,7 +48,7 @@ def state_lock(facts: ReleaseFacts, environment: Environment) -> CheckResult:
 @preflight_check(
     "migrations",
     section="state",
-    subject="migrations that the database has not seen",
+    subject="pending migrations of the database",
     needs=("credentials",),
     shared=True,
 )

@@ -199,6 +199,6 @@ class SshServer(asyncssh.SSHServer):
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
     ) -> Any:
         if (dest_host, dest_port) != self.bastion.database:
-            why = f"nothing but the database is reached from here, not {dest_host}:{dest_port}"
+            why = f"only the database can be reached from here, not {dest_host}:{dest_port}"
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, why)
         return self.bastion.forward

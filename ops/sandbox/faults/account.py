@@ -36,9 +36,7 @@ class StateLock(FaultInjector):
 
         found = _state_key()
         if _key_exists(handles.clients, STATE_BUCKET, f"{found}.tflock"):
-            raise Refused(
-                "fault state-lock", "a Terraform holds this state's lock already", "inv tf.locks"
-            )
+            raise Refused("fault state-lock", "the state is locked already", "inv tf.locks")
         return {"key": f"{found}.tflock", "id": str(uuid.uuid4())}
 
     def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:

@@ -118,7 +118,7 @@ class ActiveFaults:
     def _mended(self, fault: Fault, state: FaultState, began: float) -> FaultChange:
         is_healthy = self._await(fault, lambda: fault.injector.is_healthy(self.handles, state))
         if not is_healthy and not self._others(fault):
-            what = f"fault {fault.name} is mended, but the sandbox is still unhealthy"
+            what = f"fault {fault.name} is removed, but the sandbox is still unhealthy"
             raise OpsError(
                 what, f"not within {_PATIENCE:.0f} s", "inv sandbox.down, then inv sandbox.up"
             )

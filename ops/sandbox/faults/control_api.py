@@ -104,11 +104,11 @@ def _requested_fault(request: Request) -> str:
     for block in request.body:
         body += block
         if len(body) > _LONGEST:
-            raise ConfigError("an order", f"longer than {_LONGEST} bytes")
+            raise ConfigError("a request to the control port", f"longer than {_LONGEST} bytes")
     try:
         return str(json.loads(body or b"{}").get("fault", ""))
     except (ValueError, AttributeError) as exc:
-        raise ConfigError("an order", f"no JSON object: {exc}") from exc
+        raise ConfigError("a request to the control port", f"no JSON object: {exc}") from exc
 
 
 def _json_answer(status: int, document: dict[str, Any]) -> Response:

@@ -117,7 +117,7 @@ class StalePage(PageFault):
         if found is None or found[0] != 200:
             raise Refused(
                 f"a stale {self.path}",
-                "the origin does not answer 200, so there is nothing to keep",
+                "the origin does not answer 200, so there is nothing to cache",
                 "inv sandbox.mend --all",
             )
         answer, now = found[1], time.time()

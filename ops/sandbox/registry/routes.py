@@ -74,7 +74,7 @@ def _progress(name: str, identity: str, received: int, status: int) -> Response:
 def _finished(call: RegistryCall, name: str, identity: str, digest: str) -> Response:
     if not is_digest(digest):
         call.state.uploads.cancel(identity)
-        raise errors.wrong_digest(f"{digest!r} is no sha256 digest")
+        raise errors.wrong_digest(f"{digest!r} is not a sha256 digest")
     try:
         call.state.uploads.finish(identity, digest)
     except WrongDigestError as error:

@@ -198,7 +198,7 @@ def _read(output: Iterable[bytes], lines: LineSplitter) -> None:
         for chunk in output:
             lines.feed(chunk)
     except (DockerException, OSError, ValueError):
-        _LOG.warning("a container's output broke off")
+        _LOG.warning("a container's output ended early")
     finally:
         lines.end()
 

@@ -65,7 +65,7 @@ def ensure_base(client: Any, say: Callable[[str], None] = lambda line: None) -> 
     for image in client.api.images(filters={"label": f"{_LABEL}={key}"}):
         if NAME in (image["RepoTags"] or ()):
             return str(image["Id"])
-    say(f"making {NAME} for the Docker engine, once, of {sys.executable}")
+    say(f"building {NAME} for the Docker engine, once, from {sys.executable}")
     repository, _, tag = NAME.partition(":")
     changes = [f"ENV PATH={PATH}", 'CMD ["python3"]', f"LABEL {_LABEL}={key}"]
     with tempfile.NamedTemporaryFile(suffix=".tar") as out:
@@ -157,7 +157,7 @@ def _packages() -> Iterator[tuple[str, Path]]:
         try:
             listed = importlib.metadata.distribution(name).files or []
         except importlib.metadata.PackageNotFoundError:
-            raise NoBaseError(f"the package {name} is not installed beside this Python") from None
+            raise NoBaseError(f"the package {name} is not installed next to this Python") from None
         for each in listed:
             path = Path(str(each.locate()))
             if path.is_file() and ".." not in each.parts and "__pycache__" not in each.parts:

@@ -68,7 +68,7 @@ def unfit(info: Mapping[str, Any]) -> str | None:
     """Return why an engine with this GET /info is unsuitable, or None."""
     system, architecture = str(info.get("OperatingSystem", "")), str(info.get("Architecture", ""))
     if system.startswith(_OURS):
-        return "DOCKER_HOST names the sandbox's own engine endpoint, which is no real one"
+        return "DOCKER_HOST names the sandbox's own engine endpoint, not a real one"
     if info.get("OSType", "linux") != "linux":
         return f"it runs {info.get('OSType')} containers, and the images are for Linux"
     if "Docker Desktop" in system:

@@ -39,4 +39,4 @@ class LineSplitter:
         try:
             self._log(text + " [cut]" if len(line) > _LONGEST_LINE else text)
         except Exception:  # the reader must go on, or the task would stop at a full pipe
-            _LOG.exception("a task's line could not be kept")
+            _LOG.exception("a line of a task could not be stored")

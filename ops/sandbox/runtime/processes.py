@@ -119,7 +119,7 @@ def _tell(process: subprocess.Popen[bytes], command: Command, watch: bool) -> No
         stdin.write(json.dumps(order).encode())
         stdin.close()
     except BrokenPipeError:
-        _LOG.warning("the launcher of %s ended before it was told what to start", command.shown)
+        _LOG.warning("the launcher of %s ended before it received its command", command.shown)
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:

@@ -90,7 +90,7 @@ def _place(archive: tarfile.TarFile, member: tarfile.TarInfo, root: Path) -> Non
         if source.is_symlink() or not source.is_file():
             raise UnpackError(
                 f"failed to extract layer: hard link {member.name!r} to "
-                f"{member.linkname!r}, which is no file"
+                f"{member.linkname!r}, which is not a file"
             )
         _clear(path)
         os.link(source, path)

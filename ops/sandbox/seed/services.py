@@ -108,7 +108,7 @@ def await_steady(clients: Clients, patience: float) -> None:
         if time.monotonic() > ends:
             why = _stopped(clients, waiting[0]["serviceName"]) or _said(waiting[0]["events"])
             raise OpsError(
-                f"service {waiting[0]['serviceName']} did not become steady",
+                f"service {waiting[0]['serviceName']} did not become stable",
                 why,
                 "see .sandbox/logs/supervisor.log",
             )

@@ -168,7 +168,7 @@ class Supervisor:
         looks = (self._watch_database, self._watch_parts, self._remember)
         while not self.ended.wait(_WATCH):
             if not self._is_ours():
-                self.say("the sandbox's folder is gone: stopping")
+                self.say("the sandbox's folder was removed: stopping")
                 return
             for look in looks:
                 self._guarded(look)

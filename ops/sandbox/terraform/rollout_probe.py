@@ -104,10 +104,10 @@ class RolloutProbe:
         directory = place(self.checkout)
         forget(directory)
         if self.wanted == "ecs":
-            return Rollout("ecs", "as asked")
+            return Rollout("ecs", "as requested")
         program = shutil.which("terraform")
         if program is None:
-            return _ecs("there is no terraform on PATH")
+            return _ecs("terraform is not on PATH")
         began = time.monotonic()
         problem = self._init(program, directory, PATIENCE[self.wanted])
         return (
@@ -143,7 +143,7 @@ class RolloutProbe:
         try:
             output, _ = process.communicate(timeout=patience)
         except subprocess.TimeoutExpired:
-            return f"its provider was not here after {patience:g} s"
+            return f"its provider was not installed after {patience:g} s"
         finally:
             self.stop()
             process.communicate()
@@ -155,6 +155,6 @@ def first_error(output: str) -> str:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     found = next(
         (line for line in lines if line.startswith("Error:")),
-        lines[-1] if lines else "init said nothing",
+        lines[-1] if lines else "init printed nothing",
     )
     return found.removeprefix("Error:").strip()
