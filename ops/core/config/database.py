@@ -14,8 +14,8 @@ class Database(Model):
 
     run: Literal["local", "remote", "tunnel"] | None = Field(
         None,
-        description="`local`: from here; `remote`: run on the bastion; `tunnel`: through it; "
-        "unset: remote if there is a bastion.",
+        description="`remote`: on the bastion; `tunnel`: from here, through the bastion; "
+        "`local`: from here. Default: remote if there is a bastion, else local.",
     )
     secret: Text | None = Field(
         None,
@@ -29,11 +29,11 @@ class Database(Model):
     port: Port | None = None
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
     sslrootcert: Text | None = Field(
-        None, description="File with the CA bundle; without it, the system's."
+        None, description="File with the CA bundle; default: the system's."
     )
     lock_timeout: Seconds = Field(
         5.0,
-        description="Longest wait of a migration for one lock; then it retries.",
+        description="Longest wait of a migration for one lock; then it is rolled back and retried.",
     )
     statement_timeout: Seconds = Field(
         1800.0, description="Longest run of one statement of a migration."
@@ -63,20 +63,19 @@ class Bastion(Model):
     gateway: Text | None = Field(
         None,
         description="Jump host: [user@]host[:port], or a command with %h and %p "
-        "(ProxyCommand; "
-        "`aws ssm start-session …`).",
+        "(ProxyCommand; `aws ssm start-session …`).",
     )
-    ssh_config: Text | None = Field(None, description="File read in place of ~/.ssh/config.")
+    ssh_config: Text | None = Field(None, description="File to read instead of ~/.ssh/config.")
     known_hosts: Text | None = Field(
         None,
-        description="File read in place of ~/.ssh/known_hosts; an unknown or other key is refused.",
+        description="File instead of ~/.ssh/known_hosts; unknown or changed keys are refused.",
     )
     identity_file: Text | None = Field(
-        None, description="Private key; without it those of ssh_config and of the agent."
+        None, description="Private key; default: those of ssh_config and of the agent."
     )
-    python: Text = Field("python3", description="Python on that host, for `run: remote`.")
+    python: Text = Field("python3", description="Python on the bastion, for `run: remote`.")
     cache: Text = Field(
         ".cache/ecs-runbook",
-        description="Folder on that host, below its home, for bundles and runs.",
+        description="Folder below the home on the bastion, for bundles and runs.",
     )
     connect_timeout: PositiveSeconds = Field(10.0, description="Longest wait for the connection.")

@@ -35,14 +35,14 @@ class Endpoint(Model):
         None, description="Media type of the answer, without parameters: `application/json`."
     )
     expect: dict[str, Any] = Field(
-        default_factory=dict, description="JMESPath expression → the value that it must have."
+        default_factory=dict, description="JMESPath expression → its expected value."
     )
     text: Text | None = Field(
         None,
         description="Text that the body must contain; `{tag}` is the released tag, or any word "
         "if no release is known.",
     )
-    empty: bool = Field(False, description="Whether an empty body is right.")
+    empty: bool = Field(False, description="Whether an empty body is accepted.")
 
     def about(self, tag: str) -> Endpoint:
         """The expectation once `tag` is released."""
@@ -56,14 +56,14 @@ class Service(Model):
 
     ecs_service: Text = Field(description="Name of the ECS service in the cluster.")
     container: Text = Field(
-        description="The container of the task definition whose image is ours; sidecars are left "
-        "alone."
+        description="The container of the task definition whose image is deployed; sidecars are "
+        "not changed."
     )
     repository: Text = Field(description="Name of the ECR repository.")
     context: Text = Field(".", description="Build context, relative to `source`.")
     dockerfile: Text = Field("Dockerfile", description="Relative to the context.")
     build_args: dict[str, str] = Field(
-        default_factory=dict, description="Build arguments; `{tag}` and `{commit}` are filled in."
+        default_factory=dict, description="Build arguments; `{tag}` and `{commit}` are replaced."
     )
     tests: list[str] | None = Field(
         None, description="Command (list of words) that must pass first, run in the context."
@@ -103,14 +103,14 @@ class Aws(Model):
     """How AWS is reached: a profile of the machine, or an overlay's endpoint and keys."""
 
     profile: Text | None = Field(
-        None, description="Profile in ~/.aws/config; without it, the credential chain."
+        None, description="Profile in ~/.aws/config; default: the credential chain."
     )
     endpoint: Text | None = Field(None, description="Endpoint of a local AWS.")
     access_key: Text | None = None
     secret_key: Text | None = None
     read_timeout: PositiveSeconds = Field(
         10.0,
-        description="Longest silence of one call (S3: half, logs, RDS, CloudFront: twice of it).",
+        description="Longest silence of one call (S3: half of it; logs, RDS, CloudFront: twice).",
     )
 
 
@@ -122,7 +122,7 @@ class State(Model):
 
     bucket: Text
     prefix: Text = Field(
-        "ops", description="Below this prefix; the state's own key is never touched."
+        "ops", description="Prefix of the keys; the state's own key is never touched."
     )
 
 
@@ -132,12 +132,10 @@ class Cdn(Model):
     Its id is looked up each time.
     """
 
-    distribution: Text | None = Field(None, description="Its id, if it cannot be looked up.")
+    distribution: Text | None = Field(None, description="Its id; then there is no lookup.")
     alias: Text | None = Field(
         None,
-        description="An alternate domain name of it; more stable than id and comment. Default: the "
-        "site's "
-        "host.",
+        description="An alternate domain name of it. Default: the host of `site`.",
     )
     comment: Text | None = Field(None, description="Its comment, if no distribution has the alias.")
     origin: Literal["http-only", "https-only", "match-viewer"] | None = Field(
@@ -146,7 +144,7 @@ class Cdn(Model):
     timeout: PositiveSeconds = Field(
         900.0, description="Longest wait for an invalidation (they take minutes)."
     )
-    poll: PositiveSeconds = Field(5.0, description="Between two GetInvalidation.")
+    poll: PositiveSeconds = Field(5.0, description="Interval between two GetInvalidation.")
 
 
 class Terraform(Model):
@@ -159,7 +157,7 @@ class Terraform(Model):
     var_files: list[Text] = Field(
         default_factory=list, description="Files for -var-file, relative to the directory."
     )
-    workspace: Text | None = Field(None, description="Workspace; without it, the default one.")
+    workspace: Text | None = Field(None, description="Workspace; default: `default`.")
     timeout: PositiveSeconds = Field(
         1800.0,
         description="Longest run of one Terraform command; then it is interrupted.",
@@ -215,7 +213,9 @@ class Environment(Model):
     overlay: Text | None = Field(
         None, description="File merged over this environment when a task reads it."
     )
-    overlay_hint: Text | None = Field(None, description="What to type when the overlay is missing.")
+    overlay_hint: Text | None = Field(
+        None, description="Command to run when the overlay is missing."
+    )
     aws: Aws = Aws()
     rollout: Literal["ecs", "terraform"] = Field(
         "ecs", description="How a rollout is made: UpdateService, or a saved Terraform plan."
@@ -236,15 +236,17 @@ class Environment(Model):
     alb: Text | None = Field(None, description="Address of the load balancer itself.")
     cdn: Cdn = Cdn()
     engine: Text | None = Field(
-        None, description="Docker engine; without it, DOCKER_HOST or the machine's own."
+        None, description="Docker engine; default: DOCKER_HOST, or this machine's."
     )
     database: Database | None = None
     bastion: Bastion | None = None
     health: Health = Health()
     state: State | None = None
     deploy_timeout: PositiveSeconds = Field(900.0, description="Longest wait for a rollout.")
-    poll: PositiveSeconds = Field(4.0, description="Between two DescribeServices while watching.")
-    contacts: list[str] = Field(default_factory=list, description="Shown when a deploy fails.")
+    poll: PositiveSeconds = Field(
+        4.0, description="Interval between two DescribeServices while watching."
+    )
+    contacts: list[str] = Field(default_factory=list, description="Printed when a deploy fails.")
 
     def pages(self) -> list[tuple[str, Endpoint]]:
         """Every page and API path with its service ("" for pages without one)."""

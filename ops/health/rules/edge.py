@@ -70,7 +70,7 @@ def invalidations(open: Sequence[Invalidation]) -> Check:
         CheckKey("cdn", "invalidations"),
         "ok",
         f"in progress: {shown}" if open else "none in progress",
-        "under way" if open else "none",
+        "in progress" if open else "none",
     )
 
 
