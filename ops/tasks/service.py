@@ -26,6 +26,7 @@ ALLOW_DESTROY = (
     "Allow Terraform to destroy or replace ADDRESS, which --yes does not (repeat for more)."
 )
 NO_ROLLBACK = "Leave a failed rollout in place instead of rolling back."
+COUNT = "The number of tasks: the service's new desired count."
 NO_WAIT = "Return once ECS has accepted the rollout; nothing watches, verifies or undoes it."
 COMMAND = "Command line, split as a shell would; for a shell's own syntax: \"sh -c '…'\"."
 CONTAINER = "Container of the task definition (default: the service's own)."
@@ -181,6 +182,34 @@ def restart(session: Session, service: str, no_wait: bool = False) -> None:
     request = deploy_request(session, service, no_wait=no_wait)
     platform = Platform.of(settings)
     session.carry_out(flow.plan(platform, service, request, display.create_display))
+
+
+@service_task(
+    options=("plan", "yes", "json", "timeout", "lock_wait", "follow"), help={"count": COUNT}
+)
+def scale(session: Session, service: str, count: str | None = None) -> None:
+    """Set how many tasks of this service run, and watch until they run and are healthy.
+
+    Says what else sets the count: Application Auto Scaling, Terraform. On failure the previous
+    count is set again.
+    """
+    from ops.deploy.operations import scale as flow
+    from ops.deploy.rules.scale import parse_count
+    from ops.deploy.run import verdict_of
+    from ops.ecs import display
+    from ops.platform import Platform
+
+    session.if_stopped = lambda error: {
+        "verdict": verdict_of(error).value,
+        "service": service,
+        "count": count,
+    }
+    wanted = parse_count(count)
+    settings = session.settings
+    settings.service(service)
+    request = deploy_request(session, service)
+    platform = Platform.of(settings)
+    session.carry_out(flow.PlannedScale(platform, service, wanted, request, display.create_display))
 
 
 @service_task(options=("timeout", "follow", "json"))

@@ -27,6 +27,7 @@ _TOKEN = re.compile(
 )
 _BACKEND = re.compile(r'\bbackend\s+"(?P<type>\w+)"\s*\{(?P<body>[^}]*)\}')
 _ASSIGNMENT = re.compile(r'^\s*(?P<name>\w+)\s*=\s*"(?P<value>[^"$]*)"\s*(?:#.*)?$', re.M)
+_MODULE_SOURCE = re.compile(r'^\s*source\s*=\s*"(?P<path>\.[^"]*)"', re.M)
 DATA_FOLDER = ".terraform"
 LOCK_FILE = ".terraform.lock.hcl"
 _INIT_BLOCKS = ("terraform", "module")  # a change of one requires another `init`
@@ -114,6 +115,27 @@ def fingerprint(directory: Path, backend_config: str | None, version: str) -> st
     paths = [directory / name for name in names]
     texts = [version, *bodies, *(_read_text(path) if path.is_file() else "" for path in paths)]
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def service_blocks(directory: Path) -> tuple[Block, ...]:
+    """The `aws_ecs_service` resources of a root module and of the local modules that it calls.
+
+    Raises ConfigError for an unreadable file.
+    """
+    found: list[Block] = []
+    pending, visited = [directory.resolve()], set[Path]()
+    while pending:
+        folder = pending.pop()
+        if folder in visited:
+            continue
+        visited.add(folder)
+        for block in _all_blocks(folder):
+            if block.kind == "resource" and block.labels[:1] == ("aws_ecs_service",):
+                found.append(block)
+            source = _MODULE_SOURCE.search(block.body) if block.kind == "module" else None
+            if source:
+                pending.append((folder / source["path"]).resolve())
+    return tuple(found)
 
 
 def _all_blocks(directory: Path) -> Iterator[Block]:

@@ -18,7 +18,7 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ops.aws import ec2, ecr, ecs, ecs_tasks, elb, iam, logs, rds, s3, secrets, session
+from ops.aws import autoscaling, ec2, ecr, ecs, ecs_tasks, elb, iam, logs, rds, s3, secrets, session
 from ops.aws.facts import LogGroupRef
 from ops.cdn import cloudfront
 from ops.core.errors import OpsError, Unreachable
@@ -40,6 +40,7 @@ CALLS: dict[str, Call] = {
     "cloudfront.invalidate": lambda cloud: cloudfront.invalidate(cloud, "E1", ["/*"], "r"),
     "cloudfront.invalidation": lambda cloud: cloudfront.invalidation(cloud, "E1", "I1"),
     "cloudfront.open_invalidations": lambda cloud: cloudfront.open_invalidations(cloud, "E1"),
+    "autoscaling.scalable_target": lambda cloud: autoscaling.scalable_target(cloud, "main", "web"),
     "ec2.ingress": lambda cloud: ec2.ingress(cloud, ["sg-1"]),
     "ec2.balancer_groups": lambda cloud: ec2.balancer_groups(cloud, ARN),
     "ecr.repository": lambda cloud: ecr.repository(cloud, "web"),
@@ -91,7 +92,7 @@ CALLS: dict[str, Call] = {
     "state_locks.dynamodb_locks": lambda cloud: [*state_locks.dynamodb_locks(cloud, "t", "k")],
     "state_locks.s3_locks": lambda cloud: [*state_locks.s3_locks(cloud, {"bucket": "b"}, "k")],
 }
-AWS = (session, s3, ec2, ecr, ecs, ecs_tasks, elb, iam, logs, rds, secrets)
+AWS = (session, s3, autoscaling, ec2, ecr, ecs, ecs_tasks, elb, iam, logs, rds, secrets)
 MODULES = (*AWS, cloudfront, state_locks)
 HTML = Response("<html><body>proxy login</body></html>", content_type="text/html")
 ODD = {
