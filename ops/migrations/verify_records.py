@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,36 @@ if TYPE_CHECKING:
 
 _FOLDER = ".ops/verified"
 _MOST_VERSIONS = 10  # major versions of PostgreSQL per content
+
+
+@dataclass(frozen=True)
+class VerifyRecord:
+    """The part of a stored result that decides whether revisions count as verified.
+
+    `server`: PostgreSQL's major version; `at`: when, by the verifying machine's clock; `sent`: a
+    local record that the bucket has as well; `written`: by S3's clock, empty for a local record.
+    """
+
+    server: int
+    verified: bool
+    at: str = ""
+    by: str = ""
+    sent: bool = False
+    written: str = ""
+
+    @classmethod
+    def from_document(cls, document: object, written: str = "") -> VerifyRecord | None:
+        """Read a stored document; None for any other, such as that of a torn file."""
+        if not isinstance(document, Mapping) or not isinstance(document.get("server"), int):
+            return None
+        return cls(
+            document["server"],
+            bool(document.get("verified")),
+            str(document.get("at")),
+            str(document.get("by")),
+            bool(document.get("sent")),
+            written,
+        )
 
 
 def _file_name(content: str, server: object) -> str:
@@ -89,14 +120,14 @@ def why_not_verified(settings: Settings, folder: Path, server: int) -> str | Non
         records += _read_bucket(settings, content)
     except OpsError as error:
         problem = f"; {format_error(error)}"
-    newest = _newest([record for record in records if record.get("server") == server])
+    newest = _newest([record for record in records if record.server == server])
     if newest is not None:
         return (
             None
-            if newest.get("verified")
-            else f"db.verify of these revisions failed on {newest.get('at')} ({newest.get('by')})"
+            if newest.verified
+            else f"db.verify of these revisions failed on {newest.at} ({newest.by})"
         )
-    others = sorted({int(record["server"]) for record in records if record.get("verified")})
+    others = sorted({record.server for record in records if record.verified})
     if others:
         return (
             f"db.verify of these revisions is known on PostgreSQL "
@@ -105,36 +136,25 @@ def why_not_verified(settings: Settings, folder: Path, server: int) -> str | Non
     return f"no db.verify of these revisions is known{problem}"
 
 
-def _newest(records: list[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+def _newest(records: list[VerifyRecord]) -> VerifyRecord | None:
     """The record that counts: the bucket's, by S3's clock, before local ones that were sent."""
-    if any("written" in record for record in records):
+    if any(record.written for record in records):
         # a local record that was sent is the bucket's, or was overwritten there since
-        records = [record for record in records if not record.get("sent") or "written" in record]
-    return max(
-        records,
-        key=lambda record: str(record.get("written") or record.get("at")),
-        default=None,
-    )
+        records = [record for record in records if record.written or not record.sent]
+    return max(records, key=lambda record: record.written or record.at, default=None)
 
 
-def _is_verdict(record: object) -> bool:
-    """Whether a file's content is a record of `db.verify`; that of a torn file is not."""
-    return isinstance(record, dict) and isinstance(record.get("server"), int)
-
-
-def _read_local(settings: Settings, content: str) -> list[Mapping[str, Any]]:
+def _read_local(settings: Settings, content: str) -> list[VerifyRecord]:
     """This checkout's records of this content; unreadable files are left out."""
-    return [
-        record
-        for path in (settings.root / _FOLDER).glob(_file_name(content, "*"))
-        if _is_verdict(record := files.read_json(path))
-    ]
+    paths = (settings.root / _FOLDER).glob(_file_name(content, "*"))
+    found = (VerifyRecord.from_document(files.read_json(path)) for path in paths)
+    return [record for record in found if record]
 
 
-def _read_bucket(settings: Settings, content: str) -> list[Mapping[str, Any]]:
+def _read_bucket(settings: Settings, content: str) -> list[VerifyRecord]:
     """The state bucket's records of this content, one per major version.
 
-    `written` is the time by S3's clock: the clock of the machine that verified may be wrong.
+    They have the time by S3's clock: the clock of the machine that verified may be wrong.
     """
     state = settings.environment.state
     if state is None:
@@ -142,8 +162,9 @@ def _read_bucket(settings: Settings, content: str) -> list[Mapping[str, Any]]:
     cloud = session.connect(settings)
     keys = s3.keys(cloud, state.bucket, _prefix(settings) + content, _MOST_VERSIONS)
     read = (s3.read(cloud, state.bucket, key) for key in keys)
-    return [
-        {**found.document, "written": found.written.astimezone(UTC).isoformat()}
-        for found in read
-        if found and _is_verdict(found.document)
-    ]
+    found = (
+        VerifyRecord.from_document(each.document, each.written.astimezone(UTC).isoformat())
+        for each in read
+        if each
+    )
+    return [record for record in found if record]
