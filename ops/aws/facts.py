@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 
 def image_tag(reference: str) -> str:
@@ -212,6 +212,71 @@ class TargetGroup:
 
 
 @dataclass(frozen=True)
+class TaskDefinitionArn:
+    """The ARN of a task definition's revision; its short form `family:revision` is accepted too."""
+
+    arn: str
+
+    @property
+    def label(self) -> str:
+        """`family:revision`, as the ECS console shows it."""
+        return self.arn.rsplit("/", 1)[-1]
+
+    @property
+    def family(self) -> str:
+        return self.label.partition(":")[0]
+
+    @property
+    def revision(self) -> int | None:
+        """The revision's number; None for a family alone."""
+        number = self.label.partition(":")[2]
+        return int(number) if number.isdecimal() else None
+
+
+class NameValue(TypedDict):
+    """An environment variable of a container."""
+
+    name: str
+    value: str
+
+
+class SecretReference(TypedDict):
+    """An entry of a container's `secrets`."""
+
+    name: str
+    valueFrom: str
+
+
+class PortMapping(TypedDict, total=False):
+    """A port that a container opens."""
+
+    containerPort: int
+    hostPort: int
+    protocol: str
+
+
+class LogConfiguration(TypedDict, total=False):
+    """The log driver of a container, and its options."""
+
+    logDriver: str
+    options: dict[str, str]
+
+
+class ContainerDefinition(TypedDict, total=False):
+    """A container of a task definition, by the fields that are read here (ECS API)."""
+
+    name: str
+    image: str
+    essential: bool
+    command: list[str]
+    entryPoint: list[str]
+    environment: list[NameValue]
+    secrets: list[SecretReference]
+    portMappings: list[PortMapping]
+    logConfiguration: LogConfiguration | None
+
+
+@dataclass(frozen=True)
 class TaskDefinition:
     """A task definition revision.
 
@@ -226,21 +291,18 @@ class TaskDefinition:
     @property
     def label(self) -> str:
         """`family:revision`, as the ECS console shows it."""
-        return self.arn.rsplit("/", 1)[-1]
+        return TaskDefinitionArn(self.arn).label
 
     @property
     def family(self) -> str:
-        return self.label.rsplit(":", 1)[0]
+        return TaskDefinitionArn(self.arn).family
 
-    def container(self, name: str) -> Mapping[str, Any] | None:
-        return next(
-            (
-                container
-                for container in self.document.get("containerDefinitions", ())
-                if container.get("name") == name
-            ),
-            None,
-        )
+    @property
+    def containers(self) -> tuple[ContainerDefinition, ...]:
+        return tuple(self.document.get("containerDefinitions") or ())
+
+    def container(self, name: str) -> ContainerDefinition | None:
+        return next((each for each in self.containers if each.get("name") == name), None)
 
 
 @dataclass(frozen=True)

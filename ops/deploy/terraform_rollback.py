@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ops.aws import ecs
+from ops.aws.facts import TaskDefinitionArn
 from ops.core import ui
 from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError
@@ -68,7 +69,7 @@ class TerraformRollback:
         if deployment is None:
             ui.progress("  nothing to roll back: the service was not changed")
             return
-        context.rollback = Rollback(image if done else back.rsplit("/", 1)[-1], deployment)
+        context.rollback = Rollback(image if done else TaskDefinitionArn(back).label, deployment)
         watch_rollback(context, deployment)
 
     def image_of(self, back: str) -> str:
@@ -133,12 +134,12 @@ class TerraformRollback:
 
         None if the service was never changed.
         """
-        context, label = self.rollout.context, back.rsplit("/", 1)[-1]
+        context, label = self.rollout.context, TaskDefinitionArn(back).label
         to = usable_revision(context, back)
         deployment = rollback_deployment(context, to)
         if deployment:
             ui.progress(
-                f"  rolling back by UpdateService to {to.rsplit('/', 1)[-1]}, with the "
+                f"  rolling back by UpdateService to {TaskDefinitionArn(to).label}, with the "
                 f"content of {label}"
             )
             self.report_difference(to)
@@ -149,7 +150,7 @@ class TerraformRollback:
 
         Its next apply adopts it.
         """
-        label = to.rsplit("/", 1)[-1]
+        label = TaskDefinitionArn(to).label
         summary = (
             f"the service runs {label}, which Terraform did not make: its state differs until "
             f"the next apply"

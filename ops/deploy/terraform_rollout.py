@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from ops.aws import ecs
-from ops.aws.facts import ServiceState, TaskDefinition
+from ops.aws.facts import ServiceState, TaskDefinition, TaskDefinitionArn
 from ops.core import ui
 from ops.core.errors import OpsError, Refused
 from ops.core.findings import Evidence, Finding
@@ -298,7 +298,7 @@ class TerraformRollout:
 
     def report_ignored(self, service: ServiceState, made: TaskDefinition) -> None:
         """Report that Terraform ignores the task definition, so the apply changed no service."""
-        stayed = service.task_definition.rsplit("/", 1)[-1]
+        stayed = TaskDefinitionArn(service.task_definition).label
         summary = (
             f"Terraform made {made.label} and left {service.name} on {stayed}: it ignores the "
             f"task definition (ignore_changes)"

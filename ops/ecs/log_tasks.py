@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from ops.aws import ecs
-from ops.aws.facts import TaskDefinition, TaskState
+from ops.aws.facts import TaskDefinition, TaskDefinitionArn, TaskState
 from ops.aws.session import AwsSession
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import one_line
@@ -67,7 +67,7 @@ class ServiceTasks:
             self._read_definitions()
         stopping = [self.stopped[task.id] for task in left]
         return (
-            *_lines(joined, "joined", lambda task: task.task_definition.rsplit("/", 1)[-1]),
+            *_lines(joined, "joined", lambda task: TaskDefinitionArn(task.task_definition).label),
             *_lines(stopping, "stopping", _stop_reason),
         )
 

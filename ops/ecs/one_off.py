@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ops.aws import ecs_tasks
-from ops.aws.facts import TaskState
+from ops.aws.facts import TaskDefinitionArn, TaskState
 from ops.core import findings, host_identity, ui
 from ops.core.errors import Cancelled, Interrupted, OpsError, TimedOut, Unreachable
 from ops.core.findings import Finding
@@ -146,7 +146,7 @@ class _OneOffRun:
         self.began = self.answered = self.clock()
         self.log = TaskLog(self.platform.cloud, self.planned.definition, self.planned.container)
         if self.planned.launch.newer:
-            newer = self.planned.launch.newer.rsplit("/", 1)[-1]
+            newer = TaskDefinitionArn(self.planned.launch.newer).label
             label = self.planned.definition.label
             ui.progress(f"a rollout to {newer} is in progress: running {label}, which serves")
         try:

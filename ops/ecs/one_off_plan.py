@@ -163,7 +163,7 @@ def plan_run(
     wanted = container or service.container
     described = definition.container(wanted)
     if described is None:
-        names = [str(each["name"]) for each in definition.document["containerDefinitions"]]
+        names = [str(each.get("name")) for each in definition.containers]
         raise ConfigError(
             f"{definition.label} has no container {wanted}",
             f"its containers are: {', '.join(names)}",

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from ops.aws import ecs, elb, rds, secrets
-from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition
+from ops.aws.facts import ServiceState, TargetGroup, TaskDefinition, TaskDefinitionArn
 from ops.core.errors import OpsError
 from ops.core.parallel import gather
 from ops.ecs.rules.task_definition_refs import Reference, references
@@ -93,7 +93,7 @@ class SweepInputs:
 
     def _latest(self, name: str) -> TaskDefinition | None:
         state = self.state(name)
-        family = state.task_definition.rsplit("/", 1)[-1].split(":")[0] if state else ""
+        family = TaskDefinitionArn(state.task_definition).family if state else ""
         return ecs.task_definition(self.platform.cloud, family) if family else None
 
     def release(self, name: str) -> ReleaseRecord | None:

@@ -73,7 +73,7 @@ def find_sources(
     names: dict[str, None] = {}
     fallback = LogGroupRef.parse(configured, region) if configured else None
     for definition in definitions:
-        for described in definition.document.get("containerDefinitions") or ():
+        for described in definition.containers:
             name = str(described.get("name", ""))
             names[name] = None
             if container and name != container:

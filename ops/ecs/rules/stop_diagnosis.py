@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ops.aws.facts import ContainerState, Target, TaskState
+from ops.aws.facts import ContainerState, Target, TaskDefinitionArn, TaskState
 from ops.core.findings import Evidence, Finding
 from ops.core.redaction.redact import redact, redact_lines
 from ops.ecs.rules.exit_codes import EXIT_CODES
@@ -234,7 +234,7 @@ def _template_names(task: TaskState, why: StopCause) -> dict[str, str]:
     return {
         "task": task.id,
         "cluster": parts[1] if len(parts) > 2 else "",
-        "family": task.task_definition.rsplit("/", 1)[-1],
+        "family": TaskDefinitionArn(task.task_definition).label,
         "repository": repository.partition("/")[2],
         "tag": tag,
     }

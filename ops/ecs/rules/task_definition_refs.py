@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from ops.aws.facts import TaskDefinition
+from ops.aws.facts import ContainerDefinition, TaskDefinition
 
 # arn:partition:secretsmanager:region:account:secret:name; then :json-key:version-stage:version-id
 _SECRET_ARN_PARTS = 7
@@ -46,15 +44,11 @@ class LogGroup:
     created: bool
 
 
-def _containers(revision: TaskDefinition) -> Iterator[Mapping[str, Any]]:
-    yield from revision.document.get("containerDefinitions") or ()
-
-
 def references(revision: TaskDefinition) -> tuple[Reference, ...]:
     """Every secret of the containers, in their order."""
     return tuple(
         reference(container.get("name", ""), entry.get("name", ""), entry.get("valueFrom", ""))
-        for container in _containers(revision)
+        for container in revision.containers
         for entry in container.get("secrets") or ()
     )
 
@@ -70,7 +64,7 @@ def reference(container: str, variable: str, value_from: str) -> Reference:
 def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
     """The log groups of containers with the `awslogs` driver."""
     found = []
-    for container in _containers(revision):
+    for container in revision.containers:
         logging = container.get("logConfiguration") or {}
         options = logging.get("options") or {}
         if logging.get("logDriver") == "awslogs" and options.get("awslogs-group"):
@@ -84,7 +78,7 @@ def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
     return tuple(found)
 
 
-def ports(container: Mapping[str, Any]) -> tuple[int, ...]:
+def ports(container: ContainerDefinition) -> tuple[int, ...]:
     """The container's `containerPort`s."""
     return tuple(
         mapping["containerPort"]

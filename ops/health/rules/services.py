@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ops.aws.facts import ServiceState, TaskDefinition, TaskState, image_tag
+from ops.aws.facts import ServiceState, TaskDefinition, TaskDefinitionArn, TaskState, image_tag
 from ops.core.findings import Evidence, Finding, Unknown
 from ops.core.text import format_count, short_digest
 from ops.ecs.rules.image_match import image_mismatch
@@ -251,7 +251,7 @@ def _revision(facts: ServiceFacts, state: ServiceState) -> Check:
     A different one is reported but ok: it is expected after a rollback.
     """
     key, latest = CheckKey("ecs", "revision", facts.name), facts.latest
-    runs = state.task_definition.rsplit("/", 1)[-1]
+    runs = TaskDefinitionArn(state.task_definition).label
     if isinstance(latest, Unknown):
         return Check.unread(key, latest, service=facts.name)
     if latest is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import Image, ServiceState, TaskDefinition
+from ops.aws.facts import Image, ServiceState, TaskDefinition, TaskDefinitionArn
 from ops.core.findings import Unknown
 from ops.ecs.rules.task_definition_refs import LogGroup, Reference, log_groups, references
 from ops.preflight.facts import ReleaseFacts
@@ -94,7 +94,9 @@ def _active_service(
             f"waits for that too",
             "--timeout DURATION stops waiting earlier, and leaves the rollout to ECS",
         )
-    return ok(f"{state.name} is ACTIVE, {counts}, on {state.task_definition.rsplit('/', 1)[-1]}")
+    return ok(
+        f"{state.name} is ACTIVE, {counts}, on {TaskDefinitionArn(state.task_definition).label}"
+    )
 
 
 @preflight_check(
@@ -111,9 +113,7 @@ def container(facts: ReleaseFacts, environment: Environment) -> CheckResult:
             "the service's task definition", revision, "fix this, then inv preflight"
         )
     if revision.container(name) is None:
-        names = tuple(
-            str(each.get("name")) for each in revision.document.get("containerDefinitions", ())
-        )
+        names = tuple(str(each.get("name")) for each in revision.containers)
         return refuse(
             f"{revision.label} has no container {name}; it has {join_limited(names)}",
             f"correct {config_key(facts, 'container')}",

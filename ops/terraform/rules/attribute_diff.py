@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ops.aws.facts import TaskDefinitionArn
 from ops.core.text import short_digest
 from ops.terraform.rules.plan_json import ChangeRepresentation
 
@@ -100,7 +101,7 @@ def _is_equal(name: str, before: Any, after: Any) -> bool:
         return containers_by_name(before) == containers_by_name(after)
     if name == "task_definition" and isinstance(before, str) and isinstance(after, str):
         # `family:7`, and the ARN that ends in it
-        return before.rsplit("/", 1)[-1] == after.rsplit("/", 1)[-1]
+        return TaskDefinitionArn(before).label == TaskDefinitionArn(after).label
     return before == after or (before in _EMPTY and after in _EMPTY)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ops.aws.facts import TaskDefinitionArn
 from ops.terraform.rules.attribute_diff import KNOWN_AFTER_APPLY, FieldDiff, split_image
 from ops.terraform.rules.plan_diff import SERVICE, TASK_DEFINITION, ResourceChange
 from ops.terraform.rules.protected import protected_kind
@@ -80,9 +81,9 @@ def _beyond_service(change: ResourceChange, scope: DeployScope) -> str:
 
 def _is_move_to_revision(field: FieldDiff, scope: DeployScope) -> bool:
     """Whether a field is the move to another revision of the same task definition."""
-    family = field.after.rsplit("/", 1)[-1].rpartition(":")[0]
+    to = TaskDefinitionArn(field.after)
     return field.name == "task_definition" and (
-        field.after == KNOWN_AFTER_APPLY or family == scope.family
+        field.after == KNOWN_AFTER_APPLY or (to.revision is not None and to.family == scope.family)
     )
 
 
