@@ -17,6 +17,7 @@ from ops.migrations import verify_records
 from ops.migrations.authoring import revision_file
 from ops.migrations.remote import result
 from ops.migrations.status import format_run, history
+from ops.migrator.remote.messages import RunEnd
 from ops.postgres import fingerprint
 from tests.migrations.project import PLACE, Here, here, server
 
@@ -125,7 +126,7 @@ def test_a_revision_that_cannot_be_written_leaves_no_file(here: Here) -> None:
 
 def test_a_run_that_was_ended_by_force_says_so() -> None:
     """With what its runner wrote, and without a look at the database."""
-    end = {"state": "cancelled", "forced": "revision 0002 swallowed it"}
+    end: RunEnd = {"state": "cancelled", "forced": "revision 0002 swallowed it"}
     with pytest.raises(Cancelled, match="run r1 was ended") as error:
         result.outcome_of("r1", end, lambda: pytest.fail("asked"))
     assert error.value.why == "revision 0002 swallowed it"

@@ -11,12 +11,13 @@ import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from ops.core.errors import OpsError
 from ops.core.redaction.redact import one_line
 from ops.core.text import format_size
 from ops.migrations.remote.bundle import Bundle, RemotePython
+from ops.migrator.remote.messages import CancelAnswer, StartRequest, WatchMessage
 from ops.ssh.connection import RUN_TIMEOUT, CommandResult, ConnectionLost, Host
 
 _INSTALL_TIMEOUT = 180.0  # seconds, for 9 MB over a slow line
@@ -147,7 +148,7 @@ def installed_environment(
     return BastionEnvironment(paths, found) if found else None
 
 
-def start(host: Host, environment: BastionEnvironment, request: dict[str, Any]) -> dict[str, Any]:
+def start(host: Host, environment: BastionEnvironment, request: StartRequest) -> dict[str, Any]:
     """Start the run, unless it was started already.
 
     Raises ConnectionLost if the connection was lost: repeat it.
@@ -166,7 +167,7 @@ def attach(
     environment: BastionEnvironment,
     run: str,
     offset: int,
-    on_message: Callable[[dict[str, Any]], None],
+    on_message: Callable[[WatchMessage], None],
 ) -> None:
     """Pass on all messages of the run from `offset` on, until its end. Raises ConnectionLost."""
     code = host.stream(
@@ -180,8 +181,9 @@ def attach(
         )
 
 
-def cancel(host: Host, environment: BastionEnvironment, run: str) -> dict[str, Any]:
-    return _run_json(host, environment.command("cancel", run), f"cancel run {run} on the bastion")
+def cancel(host: Host, environment: BastionEnvironment, run: str) -> CancelAnswer:
+    answer = _run_json(host, environment.command("cancel", run), f"cancel run {run} on the bastion")
+    return cast("CancelAnswer", answer)
 
 
 def _run_json(

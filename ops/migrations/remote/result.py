@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
 
 from ops.core.errors import Cancelled, OpsError, error_of_kind
 from ops.core.redaction.redact import one_line
 from ops.migrations.target import BASE
+from ops.migrator.remote.messages import RunEnd
 from ops.postgres import access
 from ops.postgres.access import Applied, DatabaseAccess, MigrationOutcome
 
 
 def outcome_of(
-    id: str, end: dict[str, Any], database: Callable[[], AbstractContextManager[DatabaseAccess]]
+    id: str, end: RunEnd, database: Callable[[], AbstractContextManager[DatabaseAccess]]
 ) -> MigrationOutcome:
     """The outcome of a run that ended.
 

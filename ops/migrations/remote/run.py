@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from ops.core import ui
 from ops.core.errors import Cancelled, Interrupted, OpsError, Refused, Unreachable
@@ -26,6 +26,7 @@ from ops.migrations.remote.bastion import BastionEnvironment, BastionPaths
 from ops.migrations.remote.result import outcome_of
 from ops.migrations.run import RunOptions, RunResult, run_from_here
 from ops.migrations.target import MigrationTarget
+from ops.migrator.remote.messages import CancelAnswer, RunEnd, StartRequest, WatchMessage
 from ops.migrator.revisions.interrupts import STOP_S
 from ops.postgres import access
 from ops.postgres.access import DatabaseAccess
@@ -35,6 +36,7 @@ from ops.ssh.connection import ConnectionLost, Host
 _RECONNECT_S = 60.0  # how long a watcher tries to reconnect
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0)
 _AUTHORITY_KEY = "sslrootcert"
+_T = TypeVar("_T")
 
 
 def run(
@@ -85,7 +87,7 @@ def _bastion_paths(target: MigrationTarget) -> BastionPaths:
 
 def _start_message(
     target: MigrationTarget, plan: MigrationPlan, options: RunOptions
-) -> dict[str, Any]:
+) -> StartRequest:
     """The request that starts a run; it contains the password, and is sent by stdin."""
     database = target.database
     parameters, authority = dict(database.own), None
@@ -119,7 +121,7 @@ class RemoteRun:
     host: Host
     id: str = "latest"
     offset: int = 0
-    end: dict[str, Any] | None = None
+    end: RunEnd | None = None
     started: bool = True
 
     def __enter__(self) -> RemoteRun:
@@ -134,13 +136,13 @@ class RemoteRun:
         self.id, self.started = message["who"]["run"], False
         return self.wait(lambda: self._start(message))
 
-    def _start(self, message: dict[str, Any]) -> None:
+    def _start(self, message: StartRequest) -> None:
         """Start the run; an id is not started twice."""
         self._retry_once(lambda: bastion.start(self.host, self.environment, message))
         self.started = True
         self.progress(f"run {self.id} on {self.host.where}; it goes on without us (inv db.attach)")
 
-    def _retry_once(self, request: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _retry_once(self, request: Callable[[], _T]) -> _T:
         """Repeat a request whose connection was lost, perhaps only with its answer."""
         try:
             return request()
@@ -174,7 +176,7 @@ class RemoteRun:
             except ConnectionLost:
                 self._reconnect()
 
-    def _handle_message(self, message: dict[str, Any]) -> None:
+    def _handle_message(self, message: WatchMessage) -> None:
         if "missing" in message:
             raise _unknown_run(message)
         if "line" in message:  # by a revision, which may print anything
@@ -183,7 +185,7 @@ class RemoteRun:
         self.id, self.offset = message.get("run", self.id), message["offset"]
         self.end = message.get("end")
 
-    def last_message(self) -> dict[str, Any]:
+    def last_message(self) -> RunEnd:
         assert self.end is not None  # `_follow` has returned
         return self.end
 
@@ -277,7 +279,7 @@ class RemoteRun:
         )
 
 
-def _unknown_run(message: dict[str, Any]) -> Refused:
+def _unknown_run(message: WatchMessage | CancelAnswer) -> Refused:
     return Refused(
         f"run {message['missing']} is not known on the bastion",
         f"known there: {', '.join(message['known']) or 'none'}",

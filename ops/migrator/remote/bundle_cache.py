@@ -17,11 +17,12 @@ from ops.migrator.remote import run_store
 _MAX_BUNDLES = {"site": 2, "code": 5}  # of each kind, by their last use
 
 
-def touch(cache: Path, bundles: Mapping[str, str]) -> None:
+def touch(cache: Path, bundles: Mapping[str, str | None]) -> None:
     """Mark these bundles (kind: name) as used now."""
     for kind, name in bundles.items():
-        with contextlib.suppress(OSError):  # a run without bundles (tests) has none
-            os.utime(cache / kind / name)
+        if name:
+            with contextlib.suppress(OSError):  # a run without bundles (tests) has none
+                os.utime(cache / kind / name)
 
 
 def prune(cache: Path) -> None:

@@ -20,9 +20,10 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from ops.migrator.remote import bundle_cache, run_store
+from ops.migrator.remote.messages import Outcome, RunEnd, StartRequest
 from ops.migrator.remote.run_store import StoredRun
 
 _KILL_AFTER_S = 30.0  # how long a runner that was interrupted may take before it is killed
@@ -40,7 +41,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _send(document: dict[str, Any]) -> None:
+def _send(document: Mapping[str, Any]) -> None:
     """Print one JSON line; exit if the reader is gone."""
     try:
         print(json.dumps(document), flush=True)
@@ -50,7 +51,7 @@ def _send(document: dict[str, Any]) -> None:
 
 def _start(root: Path, folder: str) -> None:
     """Read the request and start a detached runner. `folder`: the revisions, with env.py."""
-    request = json.loads(sys.stdin.readline())
+    request: StartRequest = json.loads(sys.stdin.readline())
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     run = StoredRun(root / request["who"]["run"])
     try:
@@ -73,7 +74,7 @@ def _start(root: Path, folder: str) -> None:
     _detach(run, request, folder)
 
 
-def _prune(root: Path, bundles: Mapping[str, str] | None) -> None:
+def _prune(root: Path, bundles: Mapping[str, str | None] | None) -> None:
     """Remove old runs and bundles; `bundles`: those that this run uses, if any."""
     run_store.prune(root)
     if bundles:
@@ -88,7 +89,7 @@ def _wait_for_pid(run: StoredRun) -> None:
         time.sleep(run_store.POLL_S / 10)
 
 
-def _detach(run: StoredRun, request: dict[str, Any], folder: str) -> NoReturn:
+def _detach(run: StoredRun, request: StartRequest, folder: str) -> NoReturn:
     """Start a session without a terminal, redirect all output to the log, and run the migration."""
     os.setsid()
     if os.fork():
@@ -120,12 +121,12 @@ def _interrupt_once(number: int, _frame: object) -> NoReturn:
     raise _RunCancelled(f"asked to stop by {signal.Signals(number).name}")
 
 
-def _run_migration(run: StoredRun, request: dict[str, Any], folder: str) -> dict[str, Any]:
+def _run_migration(run: StoredRun, request: StartRequest, folder: str) -> RunEnd:
     """Run the migration and return its result as a document; it never raises."""
     from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
 
     target = TargetDatabase(folder, _libpq_parameters(run, request))
-    ended: dict[str, Any]
+    ended: RunEnd
 
     def report_forced_end(_what: str, why: str, _how: str) -> None:
         """Write the result from the thread that ends this process."""
@@ -149,12 +150,15 @@ def _run_migration(run: StoredRun, request: dict[str, Any], folder: str) -> dict
             accept_edit=request.get("accepted"),
             expected_heads=tuple(request["shown"]),
         )
-        ended = {"state": "succeeded", "outcome": dataclasses.asdict(outcome)}
+        ended = {"state": "succeeded", "outcome": cast("Outcome", dataclasses.asdict(outcome))}
     except MigrateError as error:
         ended = {
             "state": "failed",
             "error": {
-                key: target.clean(getattr(error, key)) for key in ("kind", "what", "why", "next")
+                "kind": target.clean(error.kind),
+                "what": target.clean(error.what),
+                "why": target.clean(error.why),
+                "next": target.clean(error.next),
             },
         }
     except KeyboardInterrupt:
@@ -179,12 +183,12 @@ def _import_function(name: str) -> Any:
     return getattr(importlib.import_module(module), function)
 
 
-def _libpq_parameters(run: StoredRun, request: dict[str, Any]) -> dict[str, Any]:
+def _libpq_parameters(run: StoredRun, request: StartRequest) -> dict[str, Any]:
     """libpq's parameters, with the CA bundle written to a file of this host."""
     found = dict(request["parameters"])
-    if request.get("authority"):
+    if authority := request.get("authority"):
         file = run.folder / _CA_BUNDLE
-        file.write_text(request["authority"], encoding="utf-8")
+        file.write_text(authority, encoding="utf-8")
         found["sslrootcert"] = str(file)
     return found
 

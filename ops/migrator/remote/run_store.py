@@ -16,10 +16,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from ops.migrator.remote.messages import RunEnd, WatchMessage
 
 _MAX_ENDED_RUNS = 20  # ended runs that are kept
 POLL_S = 0.1
@@ -40,9 +42,9 @@ class StoredRun:
     def log(self) -> Path:
         return self.folder / "log"
 
-    def ended(self) -> dict[str, Any] | None:
+    def ended(self) -> RunEnd | None:
         """The result; None while the run is active."""
-        return _read_json(self.folder / "status.json")
+        return cast("RunEnd | None", _read_json(self.folder / "status.json"))
 
     def details(self) -> dict[str, Any]:
         return _read_json(self.folder / "run.json") or {}
@@ -58,7 +60,7 @@ class StoredRun:
             return False
         return False
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> RunEnd:
         """The result; or `running`; or `lost` if the runner is gone without one."""
         running = self.is_running()  # first: a run that ends in between has written its result
         return self.ended() or {"state": "running" if running else "lost"}
@@ -66,10 +68,10 @@ class StoredRun:
     def as_document(self) -> dict[str, Any]:
         return {"run": self.id, **self.details(), **self.state()}
 
-    def end(self, status: dict[str, Any]) -> None:
+    def end(self, status: RunEnd) -> None:
         write_json(self.folder / "status.json", status)
 
-    def follow(self, offset: int) -> Iterator[dict[str, Any]]:
+    def follow(self, offset: int) -> Iterator[WatchMessage]:
         """Yield the run's id, each log line from `offset` (bytes) on, then the result.
 
         A silent run yields a heartbeat with the offset.
@@ -134,7 +136,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
     return None
 
 
-def write_json(path: Path, document: dict[str, Any]) -> None:
+def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Write a document atomically, readable by its owner only."""
     making = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(
