@@ -12,6 +12,7 @@ from ops.aws import ecs, elb, logs
 from ops.aws.facts import ServiceState, Target, TaskDefinition, TaskState
 from ops.aws.session import AwsSession
 from ops.ecs.rules.stop_diagnosis import responsible_container
+from ops.ecs.rules.task_definition_refs import log_options
 
 _LAST_LINES = 20
 _NEW_LINES = 200  # of one task between two polls; more would hide everything else
@@ -118,7 +119,6 @@ class EcsObserver:
                 self.cloud, task.task_definition
             )
         definition = self._definitions[task.task_definition]
-        described = definition.container(container) if definition else None
-        options = ((described or {}).get("logConfiguration") or {}).get("options") or {}
+        options = log_options(definition.container(container) if definition else None)
         group, prefix = options.get("awslogs-group"), options.get("awslogs-stream-prefix")
         return (group, f"{prefix}/{container}/{task.id}") if group and prefix else None

@@ -9,6 +9,7 @@ from ops.aws.facts import TaskDefinition, TaskState
 from ops.aws.session import AwsSession
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.ecs.rules.task_definition_refs import log_driver, log_options
 
 _PAGES = 50  # per poll: a page has up to 10,000 lines
 
@@ -20,16 +21,14 @@ class TaskLog:
     """
 
     def __init__(self, cloud: AwsSession, definition: TaskDefinition, container: str) -> None:
-        described = definition.container(container) or {}
-        configuration = described.get("logConfiguration") or {}
-        options = configuration.get("options") or {}
+        described = definition.container(container)
+        driver, options = log_driver(described), log_options(described)
         self.container = container
         self.group = options.get("awslogs-group")
         self.prefix = options.get("awslogs-stream-prefix")
         self.cloud = cloud.in_region(options.get("awslogs-region") or cloud.region)
         self.token: str | None = None
         self.problem = ""
-        driver = configuration.get("logDriver")
         if driver != "awslogs" or not self.group:
             where = f"goes to {driver}" if driver else "has no logConfiguration"
             self._give_up(f"its output {where}, not to CloudWatch Logs")

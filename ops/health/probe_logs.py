@@ -11,6 +11,7 @@ from functools import partial
 from ops.aws import logs
 from ops.core.errors import ConfigError, OpsError
 from ops.core.text import format_option
+from ops.ecs.rules.task_definition_refs import log_options
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check
 from ops.health.probe_runner import Probe, health_group
@@ -31,14 +32,9 @@ def _log(inputs: SweepInputs, name: str) -> Iterable[Check]:
     group = inputs.environment.services[name].log_group
     if group is None:
         definition = inputs.latest(name)
-        container = (
-            definition.container(inputs.environment.services[name].container)
-            if definition
-            else None
-        )
-        group = (((container or {}).get("logConfiguration") or {}).get("options") or {}).get(
-            "awslogs-group"
-        )
+        container = inputs.environment.services[name].container
+        described = definition.container(container) if definition else None
+        group = log_options(described).get("awslogs-group")
     if not group:
         raise ConfigError(
             f"log group of {name}",

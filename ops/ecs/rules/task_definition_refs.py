@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ops.aws.facts import ContainerDefinition, TaskDefinition
@@ -65,9 +66,8 @@ def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
     """The log groups of containers with the `awslogs` driver."""
     found = []
     for container in revision.containers:
-        logging = container.get("logConfiguration") or {}
-        options = logging.get("options") or {}
-        if logging.get("logDriver") == "awslogs" and options.get("awslogs-group"):
+        driver, options = log_driver(container), log_options(container)
+        if driver == "awslogs" and options.get("awslogs-group"):
             found.append(
                 LogGroup(
                     container.get("name", ""),
@@ -76,6 +76,16 @@ def log_groups(revision: TaskDefinition) -> tuple[LogGroup, ...]:
                 )
             )
     return tuple(found)
+
+
+def log_driver(container: ContainerDefinition | None) -> str | None:
+    """The container's log driver, if it has a log configuration."""
+    return ((container or {}).get("logConfiguration") or {}).get("logDriver")
+
+
+def log_options(container: ContainerDefinition | None) -> Mapping[str, str]:
+    """The options of the container's log driver; empty if it has none."""
+    return ((container or {}).get("logConfiguration") or {}).get("options") or {}
 
 
 def ports(container: ContainerDefinition) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
-from ops.aws.facts import Deployment, Event, ServiceState, TaskState
+from ops.aws.facts import Deployment, Event, ServiceState, TaskDefinitionArn, TaskState
 from ops.core.findings import Verdict
 from ops.ecs.rules.stop_diagnosis import StopCause, find_cause
 
@@ -259,7 +259,7 @@ def _superseded_decision(
 
     An answer that predates our deployment is waited out.
     """
-    target = primary.task_definition.rsplit("/", 1)[-1]
+    target = TaskDefinitionArn(primary.task_definition).label
     last = observation.history.ours
     if ours is None and last and _older(primary, last):
         if observation.at - observation.history.seen_at < APPEARS_S:
@@ -344,7 +344,7 @@ def _rolling_back(service: ServiceState, history: RolloutHistory) -> Decision:
         return Decision(
             Verdict.FAILED, "rollback lost", f"{reason}; the rollback is no longer listed"
         )
-    target = back.task_definition.rsplit("/", 1)[-1]
+    target = TaskDefinitionArn(back.task_definition).label
     if _completed(back, service):
         return Decision(Verdict.ROLLED_BACK, "rolled back", f"{reason}; ECS went back to {target}")
     if back.rollout_state == "FAILED":
