@@ -17,7 +17,7 @@ from ops.http import client as http_client
 from ops.http import errors
 
 # as a browser sends them: the cache keeps one object for each encoding
-_HEADERS = {**http_client.HEADERS, "accept-encoding": "gzip, deflate, br"}
+BROWSER_HEADERS = {**http_client.HEADERS, "accept-encoding": "gzip, deflate, br"}
 
 
 _NO_HEAD = (405, 501)  # RFC 9110, sections 15.5.6 and 15.6.2
@@ -69,6 +69,9 @@ def _summary(found: dict[str, Any]) -> Distribution:
         aliases=tuple(_items(found["Aliases"])) if "Aliases" in found else (),
         comment=found.get("Comment", ""),
         origins=tuple(_origin(each) for each in _items(found["Origins"])),
+        origin_paths=tuple(
+            each["OriginPath"] for each in _items(found["Origins"]) if each.get("OriginPath")
+        ),
     )
 
 
@@ -151,7 +154,7 @@ def probe_cache(
     local = errors.is_loopback(urlsplit(root).hostname or "")
     try:
         with httpx.Client(
-            headers=_HEADERS,
+            headers=BROWSER_HEADERS,
             timeout=timeout,
             trust_env=not local,
             verify=http_client.context(authority),

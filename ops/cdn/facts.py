@@ -22,13 +22,19 @@ class Distribution:
     aliases: tuple[str, ...]
     comment: str
     origins: tuple[str, ...] = ()  # "HOST http-only" (OriginProtocolPolicy), or "HOST s3"
+    origin_paths: tuple[str, ...] = ()  # prefixes that it adds at an origin (OriginPath)
 
     def __str__(self) -> str:
         known_as = ", ".join(self.aliases) or self.comment
         return f"{self.id} ({known_as})" if known_as else self.id
 
     def as_document(self) -> dict[str, object]:
-        return {**vars(self), "aliases": list(self.aliases), "origins": list(self.origins)}
+        return {
+            **vars(self),
+            "aliases": list(self.aliases),
+            "origins": list(self.origins),
+            "origin_paths": list(self.origin_paths),
+        }
 
 
 @dataclass(frozen=True)
@@ -70,3 +76,64 @@ class CacheAnswer:
     cache: str
     age_s: int | None
     pop: str
+
+
+@dataclass(frozen=True)
+class PageCopy:
+    """One answer to GET of a page, without its body.
+
+    `digest` is the SHA-256 of the decoded body (of a redirect: and its location), or of its first
+    MiB if not `whole`; None if the body could not be decoded. `version` is the version that the
+    page names, None if it names none.
+    """
+
+    status: int
+    etag: str = ""
+    last_modified: str = ""
+    digest: str | None = None
+    whole: bool = True
+    version: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """The shortest evidence of the content: version, hash (12 digits) or ETag."""
+        parts = (
+            self.version and f"version {self.version}",
+            self.digest and f"sha256 {self.digest[:12]}",
+            self.etag and f"ETag {self.etag}",
+            self.last_modified and f"Last-Modified {self.last_modified}",
+        )
+        return next((part for part in parts if part), f"status {self.status}")
+
+    def as_document(self) -> dict[str, object]:
+        return {
+            "status": self.status,
+            "etag": self.etag or None,
+            "last_modified": self.last_modified or None,
+            "sha256": self.digest[:12] if self.digest else None,
+            "version": self.version,
+        }
+
+
+@dataclass(frozen=True)
+class EdgeProof:
+    """Whether the edge serves what the origin serves: `fresh`, `stale` or `unknown`, and why.
+
+    `method` is what decided it: `version`, `content` or `age`; `miss` for a page that came from the
+    origin just now; "" if nothing did.
+    """
+
+    state: str
+    method: str
+    why: str
+    edge: PageCopy | None = None
+    origin: PageCopy | None = None
+
+    def as_document(self) -> dict[str, object]:
+        return {
+            "state": self.state,
+            "proof": self.method or None,
+            "why": self.why,
+            "edge": self.edge.as_document() if self.edge else None,
+            "origin": self.origin.as_document() if self.origin else None,
+        }

@@ -1,4 +1,4 @@
-"""`inv cdn.*`: find the distribution, invalidate pages, and check the cache (runbook 3).
+"""`inv cdn.invalidate` and `cdn.status`: the distribution and its invalidations (runbook 3).
 
 See runbook 3, steps 5 and 7.
 """
@@ -7,28 +7,21 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ops.aws import ecs
-from ops.aws.facts import ServiceState
 from ops.cdn import cloudfront
-from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
+from ops.cdn.facts import Distribution, Invalidation
 from ops.cdn.rules import distribution as rules
 from ops.core import ui
 from ops.core.apply import Journal, StepHandlers, apply
-from ops.core.errors import OpsError, Refused, TimedOut
-from ops.core.findings import Unknown
-from ops.core.parallel import gather
+from ops.core.errors import OpsError, TimedOut
 from ops.core.plan import Plan, Step
 from ops.core.result import Report
 from ops.core.text import format_duration
 
 if TYPE_CHECKING:
-    from ops.core.config.settings import Settings
     from ops.platform import Platform
 
 
@@ -202,132 +195,3 @@ def status(platform: Platform) -> CdnStatus:
         distribution,
         cloudfront.open_invalidations(platform.cloud, distribution.id),
     )
-
-
-@dataclass(frozen=True)
-class CachedPage:
-    """The cached copy of one configured endpoint.
-
-    `before`: cached before the running deployment of `service` began; None if that is unknown.
-    """
-
-    service: str
-    path: str
-    answer: CacheAnswer | Unknown
-    before: bool | None
-
-    @property
-    def ok(self) -> bool:
-        return isinstance(self.answer, CacheAnswer) and self.before is False
-
-    def as_document(self) -> dict[str, Any]:
-        found = (
-            vars(self.answer)
-            if isinstance(self.answer, CacheAnswer)
-            else {"path": self.path, "problem": self.answer.why}
-        )
-        return {"service": self.service, **found, "cached_before_deployment": self.before}
-
-    def as_text(self) -> str:
-        if isinstance(self.answer, Unknown):
-            return f"{self.path:<24} {self.answer.why}"
-        age = f"age {format_duration(self.answer.age_s)}" if self.answer.age_s is not None else ""
-        stale = (
-            f"  STALE: cached before what runs now of {self.service} was deployed"
-            if self.before
-            else ""
-        )
-        stale = "  unknown whether it is older than what runs now" if self.before is None else stale
-        return (
-            f"{self.path:<24} {self.answer.status}  {self.answer.cache:<5} {age:<14} "
-            f"{self.answer.pop}{stale}"
-        ).rstrip()
-
-
-@dataclass(frozen=True)
-class CacheCheck:
-    """The cached pages of all configured endpoints."""
-
-    environment: str
-    site: str
-    pages: tuple[CachedPage, ...]
-
-    @property
-    def ok(self) -> bool:
-        return all(page.ok for page in self.pages)
-
-    @property
-    def exit_code(self) -> int:
-        return 0 if self.ok else 1
-
-    @property
-    def document(self) -> dict[str, Any]:
-        """The document of `cdn.check --json`."""
-        pages = [page.as_document() for page in self.pages]
-        return {
-            "environment": self.environment,
-            "site": self.site,
-            "healthy": self.ok,
-            "pages": pages,
-        }
-
-    @property
-    def text(self) -> str:
-        lines = [page.as_text() for page in self.pages]
-        return "\n".join(
-            [*lines, "next: inv cdn.invalidate"]
-            if any(page.before for page in self.pages)
-            else lines
-        )
-
-
-def check_cache(platform: Platform) -> CacheCheck:
-    """Read the cache headers of every configured endpoint.
-
-    Raises Refused if no site or endpoint is configured.
-    """
-    settings = platform.settings
-    site, paths = settings.environment.site, list(endpoints(settings))
-    if not site or not paths:
-        raise Refused(
-            "cdn.check",
-            "the environment has no `site`, or no service has `endpoints`",
-            "name them in invoke.yaml",
-        )
-    answers = gather(**{path: partial(cloudfront.probe_cache, site, path) for _, path in paths})
-    states = gather(
-        **{
-            name: partial(_state_of, platform, name)
-            for name in dict.fromkeys(name for name, _ in paths)
-        }
-    )
-    return CacheCheck(
-        settings.name,
-        site,
-        tuple(_page(name, path, answers[path], states[name]) for name, path in paths),
-    )
-
-
-def endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
-    for name, service in sorted(settings.environment.services.items()):
-        yield from ((name, endpoint.path) for endpoint in service.endpoints)
-
-
-def _state_of(platform: Platform, name: str) -> ServiceState | None:
-    return ecs.service(
-        platform.cloud,
-        platform.settings.environment.cluster,
-        platform.settings.service(name).ecs_service,
-    )
-
-
-def _page(
-    name: str, path: str, answer: CacheAnswer | Unknown, state: ServiceState | Unknown | None
-) -> CachedPage:
-    primary = state.primary if isinstance(state, ServiceState) else None
-    deployed_at = primary.created_at if primary else None
-    if isinstance(answer, Unknown):
-        return CachedPage(name, path, answer, None)
-    undated = rules.is_undated(answer, deployed_at)
-    before = None if undated else rules.is_older_copy(answer, deployed_at, datetime.now(UTC))
-    return CachedPage(name, path, answer, before)

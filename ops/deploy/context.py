@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ops.aws.facts import Image, Repository, TaskDefinition
+from ops.cdn.facts import EdgeProof
 from ops.core import ui
 from ops.core.apply import Journal
 from ops.core.errors import Interrupted, OpsError, Refused
@@ -83,6 +84,7 @@ class DeployContext:
     rollback: Rollback | None = None
     rollback_result: watch.WatchResult | None = None
     answers_after: tuple[Answer, ...] | None = None
+    edge_proofs: Mapping[str, EdgeProof] | None = None  # by path; None if not compared
     invalidation_error: OpsError | None = None
     findings: list[Finding] = field(default_factory=list)
     kind: str = "deploy"  # or "restart"

@@ -161,6 +161,21 @@ class _ReleaseSteps:
         if broken:
             context.findings.append(broken)
             raise RolloutFailed(Verdict.FAILED, broken.summary)
+        if invalidate.cache_is_current(context):
+            self._verify_edge(step.service)
+
+    def _verify_edge(self, service: str) -> None:
+        """Prove the pages that name no version; a stale one fails the deploy, without an undo.
+
+        The service is healthy, and its earlier version would meet the same cache.
+        """
+        context = self.context
+        context.edge_proofs, stale = verify.verify_edge(context.platform, service)
+        for path, proof in context.edge_proofs.items():
+            ui.progress(f"  edge {path}: {proof.state}: {proof.why}")
+        if stale:
+            context.findings.append(stale)
+            context.verification_problem = context.verification_problem or stale
 
 
 def _progress(line: str) -> None:

@@ -81,6 +81,12 @@ class DeployResult:
         if context.answers_after:
             healthy = sum(answer.healthy for answer in context.answers_after)
             lines.append(f"  {healthy} of {len(context.answers_after)} endpoints healthy")
+        if context.edge_proofs:
+            fresh = sum(proof.state == "fresh" for proof in context.edge_proofs.values())
+            lines.append(
+                f"  {fresh} of {len(context.edge_proofs)} pages without a version are fresh at the "
+                f"CDN"
+            )
         return "\n".join(lines)
 
     @property
@@ -103,6 +109,11 @@ class DeployResult:
             "findings": [findings.as_document(finding) for finding in context.findings],
             "skipped": [item.name for item in context.preflight if item.status == "skipped"],
             "not_undone": list(context.journal.left),
+            "edge": None
+            if context.edge_proofs is None
+            else [
+                {"path": path, **proof.as_document()} for path, proof in context.edge_proofs.items()
+            ],
         }
 
 

@@ -110,6 +110,7 @@ def document_of_error(
         "findings": [],
         "skipped": [],
         "not_undone": [],
+        "edge": None,
     }
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from ops.aws import ecs
 from ops.aws.facts import ServiceState
+from ops.cdn import edge
+from ops.cdn.facts import EdgeProof
+from ops.cdn.rules import edge_proof
 from ops.core.errors import OpsError
 from ops.core.findings import Evidence, Finding, Unknown
-from ops.core.parallel import Reads
+from ops.core.parallel import Reads, gather
 from ops.core.retry import pauses_within, repeat_until
 from ops.core.text import format_count
 from ops.ecs.rules.image_match import service_image_mismatch
@@ -115,7 +120,7 @@ def verify_endpoints(
         return (), None
     expected = [endpoint.about(tag) if tag else endpoint for endpoint in service.endpoints]
     answers = repeat_until(
-        lambda: client.probe_all(address, expected),
+        lambda: client.probe_all(address, expected, authority=environment.site_ca),
         lambda answers: all(answer.healthy for answer in answers),
         _PAUSES_S,
         sleep,
@@ -127,6 +132,42 @@ def verify_endpoints(
         summary = f"{format_count(len(ours), 'endpoint')} healthy before, unhealthy now"
         return answers, health_endpoints.finding(ours, "endpoint_unhealthy", summary, name)
     return answers, None
+
+
+def verify_edge(
+    platform: Platform, name: str, sleep: Callable[[float], None] = time.sleep
+) -> tuple[dict[str, EdgeProof], Finding | None]:
+    """Compare the edge with the origin for each page that names no version, by path.
+
+    `verify_endpoints` has proved the others by their text. The finding names stale pages; what is
+    unknown is only reported.
+    """
+    environment, service = platform.settings.environment, platform.settings.service(name)
+    silent = {page.path: page for page in service.endpoints if "{tag}" not in (page.text or "")}
+    if not (service.invalidate and environment.site and silent):
+        return {}, None
+    site = edge.read_site(platform)
+
+    def read() -> dict[str, EdgeProof]:
+        found = gather(**{path: partial(edge.prove_page, site, silent[path]) for path in silent})
+        return {path: edge_proof.of_page(proof) for path, proof in found.items()}
+
+    proofs = repeat_until(
+        read,
+        lambda found: all(proof.state != edge_proof.STALE for proof in found.values()),
+        _PAUSES_S,
+        sleep,
+    )
+    stale = {path: proof for path, proof in proofs.items() if proof.state == edge_proof.STALE}
+    return proofs, stale_finding(stale) if stale else None
+
+
+def stale_finding(stale: Mapping[str, EdgeProof]) -> Finding:
+    """The finding for pages whose copy at the edge is not the origin's, after the invalidation."""
+    summary = f"the CDN serves {', '.join(stale)} from before the deploy"
+    evidence = tuple(Evidence(f"GET {path}", proof.why) for path, proof in stale.items())
+    fix = f"inv cdn.invalidate --paths {shlex.quote(','.join(stale))}"
+    return Finding("stale_cache", summary, "certain", evidence, (fix, "inv cdn.check"))
 
 
 def still_unhealthy(

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from ops.aws.facts import ServiceState
-from ops.cdn import cloudfront
+from ops.cdn import cloudfront, edge
 from ops.cdn import invalidate as cdn_flow
+from ops.cdn.rules import edge_proof
+from ops.cdn.rules.distribution import is_older_copy
 from ops.core.findings import Unknown
 from ops.core.parallel import Reads
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check, CheckKey
 from ops.health.probe_runner import Probe, health_group
 from ops.health.rules import edge as rules
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Endpoint
 
 
 @health_group("cdn", when_empty="neither cdn: nor a service with invalidate: is configured")
@@ -34,7 +40,7 @@ def probes(inputs: SweepInputs) -> Iterator[Probe]:
         for endpoint in inputs.environment.services[name].endpoints:
             yield Probe(
                 (CheckKey("cdn", "cached page", endpoint.path),),
-                partial(_cached_page, inputs, name, endpoint.path),
+                partial(_cached_page, inputs, name, endpoint),
                 service=name,
             )
 
@@ -51,8 +57,9 @@ def _distribution(inputs: SweepInputs) -> Iterable[Check]:
     ]
 
 
-def _cached_page(inputs: SweepInputs, service: str, path: str) -> Iterable[Check]:
-    environment = inputs.environment
+def _cached_page(inputs: SweepInputs, service: str, endpoint: Endpoint) -> Iterable[Check]:
+    """Read the page's cache headers; compare a copy from before the deployment with the origin."""
+    environment, path = inputs.environment, endpoint.path
     with Reads() as reads:
         answer = reads.submit(
             cloudfront.probe_cache,
@@ -68,7 +75,11 @@ def _cached_page(inputs: SweepInputs, service: str, path: str) -> Iterable[Check
     if isinstance(state.value, Unknown):
         return [Check.unread(key, state.value, service=service)]
     deployed_at = _running_since(state.value) if state.value else None
-    return [rules.cache(path, service, answer.value, deployed_at, datetime.now(UTC))]
+    now, proof = datetime.now(UTC), None
+    if is_older_copy(answer.value, deployed_at, now):
+        site = edge.read_site(inputs.platform, inputs.context.timeout_s)
+        proof = edge_proof.compare(edge.read_copies(site, endpoint))
+    return [rules.cache(path, service, answer.value, deployed_at, now, proof)]
 
 
 def _running_since(state: ServiceState) -> datetime | None:

@@ -67,10 +67,21 @@ def differences(
 
 def _contains_text(body: str, text: str) -> bool:
     """Whether `body` contains `text`; a `{tag}` that is still in `text` matches any word."""
-    return (
-        re.search(r"[\w.-]+".join(re.escape(part) for part in text.split("{tag}")), body)
-        is not None
-    )
+    return re.search(_text_pattern(text, r"[\w.-]+"), body) is not None
+
+
+def find_tag(body: str, text: str) -> str | None:
+    """The word in `body` in the place of the first `{tag}` of `text`, or None."""
+    if "{tag}" not in text:
+        return None
+    before, after = text.split("{tag}", 1)
+    pattern = _text_pattern(before, "") + r"([\w.-]+)" + _text_pattern(after, r"[\w.-]+")
+    found = re.search(pattern, body)
+    return found[1] if found else None
+
+
+def _text_pattern(text: str, tag: str) -> str:
+    return tag.join(re.escape(part) for part in text.split("{tag}"))
 
 
 def _json_differences(expect: dict[str, Any], body: str, whole: bool) -> list[str]:

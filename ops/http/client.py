@@ -90,13 +90,18 @@ def probe(base: str, endpoint: Endpoint, timeout: float = 10.0) -> Answer:
 
 
 def probe_all(
-    base: str, endpoints: Sequence[Endpoint], timeout: float = 10.0
+    base: str,
+    endpoints: Sequence[Endpoint],
+    timeout: float = 10.0,
+    *,
+    authority: str | None = None,
 ) -> tuple[Answer, ...]:
     """Probe all endpoints at once, in order; a failure is the `problem` of its answer.
 
-    Raises ConfigError for an invalid base address or expectation.
+    `authority` is a CA bundle. Raises ConfigError for an invalid base address or expectation.
     """
-    return tuple(request.to_answer() for request in fetch_all(base, endpoints, timeout))
+    requests = fetch_all(base, endpoints, timeout, authority=authority)
+    return tuple(request.to_answer() for request in requests)
 
 
 def fetch_all(

@@ -325,7 +325,7 @@ def _probe_endpoints(request: GatherRequest) -> tuple[Answer, ...]:
         return ()
     if not base:
         raise OpsError(f"environments.{request.platform.settings.name}.site is not configured")
-    return client.probe_all(base, request.service.endpoints)
+    return client.probe_all(base, request.service.endpoints, authority=environment.site_ca)
 
 
 def _schema(request: GatherRequest) -> SchemaRevision | None:

@@ -57,8 +57,13 @@ def status(session: Session) -> None:
 
 @ops_task(options=("json",))
 def check(session: Session) -> None:
-    """Show for each configured page if it is cached, how old, and if older than the last deploy."""
-    from ops.cdn import invalidate as flow
+    """Prove for each configured page whether the CDN serves what the origin serves.
+
+    A cached page is compared with the origin (`alb`, else the distribution's origin): by the
+    version that it names, else by body hash or ETag. Exit code 1 if a page is stale, or if that is
+    unknown: the origin cannot be reached, or the page differs at each request.
+    """
+    from ops.cdn import check as flow
     from ops.platform import Platform
 
     session.report(flow.check_cache(Platform.of(session.settings)))

@@ -12,6 +12,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -95,6 +97,57 @@ def test_a_stale_cache_is_seen_and_cured(platform: Checkout) -> None:
     assert seen["healthy"] and (caches["/"], caches["/api/health"]) == ("hit", "miss"), seen
 
 
+def test_a_page_that_names_no_version_is_proved_at_the_edge(
+    platform: Checkout, tmp_path: Path
+) -> None:
+    """Compared with the origin: a deploy whose `invalidate` misses it fails and keeps the rollout,
+    `cdn.check` proves it stale, and it is fresh after a deploy that invalidates it. Without the
+    origin the old copy is unknown.
+    """
+
+    def configured(name: str, *invalidate: str) -> tuple[str, str]:
+        frontend = {
+            "endpoints": [{"path": "/about", "content_type": "text/html"}],
+            "invalidate": [*invalidate],
+        }
+        services = {"environments": {"sandbox": {"services": {"frontend": frontend}}}}
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(services))
+        return "-f", str(path)
+
+    def about() -> tuple[bool, dict[str, Any]]:
+        found = platform.document(*missed, "cdn.check")
+        return found["healthy"], next(p for p in found["pages"] if p["path"] == "/about")
+
+    missed, covered = configured("missed", "/contact"), configured("covered", "/*")
+    old = visitor(platform, "/about")
+    time.sleep(4)  # the page is clearly older than the rollout
+    tag = change(platform, "no version named")
+    done = platform.document(*missed, "frontend.deploy")
+    assert (done["verdict"], done["not_undone"]) == ("failed", []), done
+    assert [finding["cause"] for finding in done["findings"]] == ["stale_cache"], done
+    assert [page["state"] for page in done["edge"]] == ["stale"]
+    assert visitor(platform, "/about") == old
+    healthy, page = about()
+    assert not healthy and (page["state"], page["proof"]) == ("stale", "content"), page
+    assert page["edge"]["sha256"] != page["origin"]["sha256"] and page["pop"], page
+    text = platform.inv(*missed, "cdn.check")
+    assert text.returncode == 1 and page["origin"]["sha256"] in text.stdout, text.stdout
+    with without_origin(platform):
+        healthy, page = about()
+    assert not healthy and page["state"] == "unknown", page
+    assert page["cached_before_deployment"] and "127.0.0.1:9" in page["why"], page
+    done = platform.document(*covered, "frontend.deploy")
+    assert (done["verdict"], done["edge"][0]["state"]) == ("succeeded", "fresh"), done
+    assert visitor(platform, "/about") == tag
+    healthy, page = about()
+    assert healthy and (page["state"], page["proof"], page["cache"]) == (
+        "fresh",
+        "content",
+        "hit",
+    ), page
+
+
 def test_a_second_deploy_pays_for_no_second_invalidation(platform: Checkout) -> None:
     """Run again, the invalidation of this deployment is only looked at."""
     change(platform, "deployed twice")
@@ -170,6 +223,18 @@ def test_a_missing_permission_keeps_the_healthy_rollout(platform: Checkout) -> N
         "prove",
     ], finished
     assert platform.inv("health.ecs").returncode == 0
+
+
+@contextmanager
+def without_origin(platform: Checkout) -> Iterator[None]:
+    """A load balancer that cannot be reached from here."""
+    file = platform.root / ".sandbox/environment.yaml"
+    text = file.read_text()
+    file.write_text(yaml.safe_dump({**yaml.safe_load(text), "alb": "http://127.0.0.1:9"}))
+    try:
+        yield
+    finally:
+        file.write_text(text)
 
 
 @contextmanager

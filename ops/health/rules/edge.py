@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from ops.cdn.facts import CacheAnswer, Distribution, Invalidation
+from ops.cdn.facts import CacheAnswer, Distribution, EdgeProof, Invalidation
 from ops.cdn.rules.distribution import is_older_copy, is_undated
+from ops.cdn.rules.edge_proof import FRESH, UNKNOWN
 from ops.core.findings import Evidence, Finding
 from ops.health.model import Check, CheckKey
 
@@ -75,11 +76,18 @@ def invalidations(open: Sequence[Invalidation]) -> Check:
 
 
 def cache(
-    path: str, service: str, answer: CacheAnswer, deployed_at: datetime | None, now: datetime
+    path: str,
+    service: str,
+    answer: CacheAnswer,
+    deployed_at: datetime | None,
+    now: datetime,
+    proof: EdgeProof | None = None,
 ) -> Check:
-    """Check that the cached copy of a page is not older than the running deployment.
+    """Check that the cached copy of a page is not from before the running deployment.
 
-    An error, or an answer without `x-cache`, gives unknown.
+    `proof`: the comparison of an older copy with the origin's page, which may be unchanged since.
+    An error, an answer without `x-cache`, or an older copy that could not be compared gives
+    unknown.
     """
     key, age = (
         CheckKey("cdn", "cached page", path),
@@ -107,6 +115,12 @@ def cache(
         )
     if not is_older_copy(answer, deployed_at, now):
         return Check(key, "ok", f"{answer.cache}{age}", "fresh", service=service)
+    if proof is None or proof.state == UNKNOWN:
+        why = proof.why if proof else "not compared with the origin"
+        older = f"{answer.cache}{age}, from before the deployment of {service}; {why}"
+        return Check(key, "unknown", older, service=service)
+    if proof.state == FRESH:
+        return Check(key, "ok", f"{answer.cache}{age}, {proof.why}", "fresh", service=service)
     since = deployed_at.isoformat(timespec="seconds") if deployed_at else "?"
     shown = (
         f"{answer.cache}{age}, expected nothing from before the deployment of {service} at {since}"
@@ -115,7 +129,10 @@ def cache(
         "stale_cache",
         f"the CDN answers {path} from before {service} was deployed",
         "certain",
-        (Evidence(f"HEAD {path}", f"x-cache {answer.cache}{age}"),),
+        (
+            Evidence(f"HEAD {path}", f"x-cache {answer.cache}{age}, {answer.pop or 'no pop'}"),
+            Evidence(f"GET {path}", proof.why),
+        ),
         (f"inv cdn.invalidate --paths '{path}'",),
     )
     return Check(key, "failed", shown, "stale", service=service, finding=found)
