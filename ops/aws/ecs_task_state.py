@@ -24,6 +24,20 @@ def task_state(found: Mapping[str, Any]) -> TaskState:
         created_at=found.get("createdAt"),
         stopped_at=found.get("stoppedAt"),
         exec_enabled=bool(found.get("enableExecuteCommand")),
+        address=_address(found),
+    )
+
+
+def _address(found: Mapping[str, Any]) -> str:
+    """The private IPv4 address among the details of the task's attachments, or ""."""
+    details = (
+        detail
+        for attachment in found.get("attachments") or ()
+        for detail in attachment.get("details") or ()
+    )
+    return next(
+        (str(each.get("value")) for each in details if each.get("name") == "privateIPv4Address"),
+        "",
     )
 
 

@@ -137,7 +137,8 @@ class ContainerState:
 class TaskState:
     """A task (DescribeTasks). `started_by` is the id of the deployment that started it.
 
-    `exec_enabled`: whether it was started with enableExecuteCommand.
+    `exec_enabled`: whether it was started with enableExecuteCommand. `address`: the private IPv4
+    address of its network interface, or "" while it has none.
     """
 
     arn: str
@@ -152,6 +153,7 @@ class TaskState:
     created_at: datetime | None = None
     stopped_at: datetime | None = None
     exec_enabled: bool = False
+    address: str = ""
 
     @property
     def id(self) -> str:

@@ -127,6 +127,15 @@ def open_invalidations(cloud: AwsSession, id: str) -> tuple[Invalidation, ...]:
     return tuple(invalidation(cloud, id, each) for each in waiting)
 
 
+def newest_invalidation(cloud: AwsSession, id: str) -> Invalidation | None:
+    """The newest invalidation, in progress or completed (ListInvalidations); None without any."""
+    with _translated_cloudfront(cloud, id, "ListInvalidations"):
+        answer = cloud.client("cloudfront").list_invalidations(DistributionId=id)
+        listed = _items(answer["InvalidationList"])
+    newest = max(listed, key=lambda each: each["CreateTime"], default=None)
+    return invalidation(cloud, id, str(newest["Id"])) if newest else None
+
+
 def _details(found: dict[str, Any]) -> Invalidation:
     batch = found["InvalidationBatch"]
     paths = tuple(_items(batch["Paths"]))

@@ -100,6 +100,11 @@ def _folder(settings: Settings) -> Path:
     return settings.root / _FOLDER / settings.name
 
 
+def last_run(settings: Settings) -> StoredSweep | None:
+    """Return the newest readable run on this machine, or None."""
+    return next(stored_runs(_folder(settings)), None)
+
+
 def append(settings: Settings, found: Sweep, replaces: Path | None = None) -> Path | None:
     """Store this run for the next comparison; report a failure without raising.
 

@@ -90,12 +90,18 @@ def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]
     found = []
     for key in s3.keys(cloud, state.bucket, prefix, 1000):
         stored = s3.read(cloud, state.bucket, key)
-        if stored and not is_free(stored.document):
-            location = LockLocation(
-                cloud, state.bucket, key, key.removeprefix(prefix).removesuffix(".json")
-            )
-            found.append(LockStatus(location, holder(stored.document), stored, expired(stored)))
+        name = key.removeprefix(prefix).removesuffix(".json")
+        held = held_lock(LockLocation(cloud, state.bucket, key, name), stored)
+        if held:
+            found.append(held)
     return tuple(found)
+
+
+def held_lock(location: LockLocation, stored: s3.S3Object | None) -> LockStatus | None:
+    """The lock stored at this location; None if it is free, or was never taken."""
+    if stored is None or is_free(stored.document):
+        return None
+    return LockStatus(location, holder(stored.document), stored, expired(stored))
 
 
 def find_lock(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:

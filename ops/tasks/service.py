@@ -31,6 +31,7 @@ NO_WAIT = "Return once ECS has accepted the rollout; nothing watches, verifies o
 COMMAND = "Command line, split as a shell would; for a shell's own syntax: \"sh -c '…'\"."
 CONTAINER = "Container of the task definition (default: the service's own)."
 TASK = "Id of the running task, or its beginning (default: the newest)."
+WATCH = "Redraw until q or Ctrl-C; without a terminal, print the lines that change."
 LOGS = {
     "since": "Start: how long ago (5m), or a time. Default: 10m; with --follow 1m.",
     "until": "End: how long ago, or a time (2026-11-30T05:43Z). Default: now.",
@@ -246,13 +247,30 @@ def releases(session: Session, service: str) -> None:
     session.report(flow.releases(Platform.of(session.settings), service))
 
 
-@service_task(options=("json",))
-def status(session: Session, service: str) -> None:
-    """Show this service: its image, tasks and deployments."""
-    from ops.ecs import status as flow
+@service_task(options=("json",), help={"watch": WATCH})
+def status(session: Session, service: str, watch: bool = False) -> None:
+    """Show this service: version, deployment, tasks, targets, release, lock, schema, CDN, health.
 
-    session.settings.service(service)
-    session.report(flow.status(session.settings, (service,)))
+    Exit code 0 if it is healthy: one completed deployment, as many tasks as desired, every task
+    and target healthy. What could not be read is unknown, with the reason. --watch ends with 0.
+    """
+    from ops.core.result import Report
+    from ops.health.status import watch as live
+    from ops.health.status.read import read_screen
+    from ops.health.status.render import as_text
+    from ops.platform import Platform
+
+    settings = session.settings
+    settings.service(service)
+    platform = Platform.of(settings)
+    if not watch:
+        screen = read_screen(platform, service)
+        session.report(Report(screen.document, as_text(screen), screen.exit_code))
+        return
+    pause_s = max(settings.environment.poll, 1.0)
+    live.watch(
+        lambda: read_screen(platform, service), pause_s, json=session.json, stream=session.stream
+    )
 
 
 @service_task(options=("follow", "json"), help=LOGS)

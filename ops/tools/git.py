@@ -25,6 +25,7 @@ from ops.tools.tar import extract
 _TIMEOUT = 60.0
 _SUBJECT_LIMIT = 400
 DETACHED = "(detached)"
+_COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][^\s~^:?*\[\\]*")
 _PLAIN = ("-c", "core.quotePath=false", "-c", "color.ui=false", "-c", "log.showSignature=false")
 
@@ -87,6 +88,21 @@ def archive(path: Path, commit: str, subdirectory: str, into: Path) -> None:
             *(["--", folder] if folder else []),
         )
         extract(file, folder, into, at)
+
+
+def find_commit(path: Path, revision: str) -> Commit | None:
+    """The commit that this abbreviated or full id names, or None."""
+    if not _COMMIT_ID.fullmatch(revision):
+        return None
+    form = "--format=%H%x00%h%x00%s%x00%cI"
+    try:
+        done = git(path, "log", "-1", "--encoding=UTF-8", form, f"{revision}^{{commit}}")
+    except OpsError:
+        return None
+    if done.exit_code:
+        return None
+    full, short, subject, at = done.stdout.strip("\n").split("\0")
+    return Commit(full, short, one_line(ui.plain(subject), limit=_SUBJECT_LIMIT), at, "")
 
 
 def below(source: Path, folder: Path) -> str:

@@ -433,15 +433,15 @@ def test_the_cdn() -> None:
         and "alb http-only" in wrong.finding.summary
     )
     old = CacheAnswer("/", 200, "hit", 600, "X")
-    deployed_at = NOW - timedelta(seconds=300)
+    since = NOW - timedelta(seconds=300)
     for state, status in (("stale", "failed"), ("fresh", "ok"), ("unknown", "unknown")):
         proof = EdgeProof(state, "content", "sha256 1, the origin's is sha256 2")
-        older = edge.cache("/", "frontend", old, deployed_at, NOW, proof)
+        older = edge.cache("/", "frontend", old, since, NOW, proof)
         assert older.status == status and (state == "stale" or proof.why in older.detail)
         if older.finding:
             assert older.finding.cause == "stale_cache"
             assert older.finding.evidence[1].text == proof.why
-    assert edge.cache("/", "frontend", old, deployed_at, NOW).status == "unknown"
+    assert edge.cache("/", "frontend", old, since, NOW).status == "unknown"
     assert (
         edge.cache(
             "/", "frontend", replace(old, age_s=100), NOW - timedelta(seconds=300), NOW

@@ -1,0 +1,1 @@
+"""`inv SERVICE.status`: one screen for a service, read once or watched."""
