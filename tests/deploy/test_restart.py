@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,12 @@ from tests.checkout import Checkout
 from tests.deploy import deploying as world
 from tests.deploy.test_plan import FACTS, SERVICE, deployment, service
 
+CRASHES_IF = """
+import os as _os, sys as _sys
+if _os.path.exists({flag!r}):
+    print("the cache is full", flush=True)
+    _sys.exit(1)
+"""
 STATE = service(deployment())
 
 
@@ -64,3 +71,25 @@ def test_a_restart_replaces_the_tasks_and_nobody_notices(platform: Checkout) -> 
     planned = platform.document("backend.restart", "--plan")
     assert [step["verb"] for step in planned["plan"]] == ["restart", "watch", "prove"]
     assert world.service(platform)["deployments"][0]["id"] == done["deployment"]
+
+
+@pytest.mark.xdist_group("platform")
+@pytest.mark.timeout(300)
+def test_a_restart_that_fails_is_not_undone_and_says_what_runs(platform: Checkout) -> None:
+    """New tasks crash: exit 1 with their log, and the old ones go on serving."""
+    flag = platform.root / "cache-full"
+    server = (world.source(platform) / "backend/server.py").read_text()
+    code = CRASHES_IF.format(flag=str(flag)) + server
+    tag = world.commit(platform, {"backend/server.py": code}, "Starts once")
+    assert platform.document("backend.deploy", "--skip", "tests")["verdict"] == "succeeded"
+    flag.write_text("")
+    done = platform.inv("backend.restart", "--json")
+    serving = world.version(platform)
+    flag.unlink()
+    world.revert(platform)
+    assert platform.document("backend.deploy", "--skip", "tests")["verdict"] == "succeeded"
+    result = json.loads(done.stdout)
+    assert (done.returncode, result["verdict"]) in ((1, "failed"), (4, "rolled_back"))
+    evidence = [each["text"] for each in result["findings"][0]["evidence"]]
+    assert "the cache is full" in evidence
+    assert "running now: " in result["next"] and serving == tag

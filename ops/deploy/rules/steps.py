@@ -183,7 +183,7 @@ class RestartService(Rollout):
 
     @property
     def why_no_undo(self) -> str:
-        return "a restart keeps the revision, so no other is gone back to"
+        return "a restart keeps the revision, so there is none to roll back to"
 
 
 @dataclass(frozen=True)
