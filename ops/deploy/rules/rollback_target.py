@@ -1,0 +1,167 @@
+"""Choose the release that a rollback goes to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ops.aws.facts import Image
+from ops.core.errors import ConfigError, Refused
+from ops.core.findings import Unknown
+from ops.core.text import format_timestamp, short_digest
+from ops.health.rules.stored_sweep import InvalidSweep, StoredSweep
+from ops.state.model import ReleaseRecord
+
+_SHORTEST_PREFIX = 4  # characters of a commit or digest
+_DIGEST = "sha256:"
+_REVISION = re.compile(r"(?:arn:\S+/)?(?:(?P<family>[A-Za-z0-9_-]+):)?(?P<number>\d{1,9})")
+Images = Mapping[str, Image | Unknown | None]  # tag → image in ECR; None: ECR has no such tag
+
+
+@dataclass(frozen=True)
+class RunningRelease:
+    """The image of the service's primary deployment; `digest` None if it is not known."""
+
+    tag: str
+    digest: str | None
+    revision: str
+
+
+@dataclass(frozen=True)
+class RollbackTarget:
+    """The release to go to: an image in ECR, and the revision that ran it.
+
+    `revision` ("family:7") and `record` are None if only the image is known. `unfinished`: the
+    service is on it already, and no record says so: a rollback was interrupted.
+    """
+
+    tag: str
+    digest: str
+    revision: str | None = None
+    record: ReleaseRecord | None = None
+    unfinished: bool = False
+
+
+def seen_healthy(record: ReleaseRecord, service: str) -> bool:
+    """Whether the release succeeded and the health checks after it found its service healthy.
+
+    Failed checks of other services do not count; checks that could not be read do.
+    """
+    if not record.succeeded or record.health is None:
+        return False
+    try:
+        checks = StoredSweep.from_document(record.health).checks
+    except InvalidSweep:
+        return False
+    own = [check.status for check in checks if check.service == service]
+    return "ok" in own and not {"failed", "unknown"} & {*own}
+
+
+def healthy_releases(records: Iterable[ReleaseRecord], service: str) -> tuple[ReleaseRecord, ...]:
+    """The newest record of each image that was seen healthy, newest first."""
+    found: dict[str, ReleaseRecord] = {}
+    for record in records:
+        if record.digest and record.tag and seen_healthy(record, service):
+            found.setdefault(record.digest, record)
+    return tuple(found.values())
+
+
+def choose_target(
+    service: str, records: Iterable[ReleaseRecord], running: RunningRelease, images: Images
+) -> RollbackTarget:
+    """The newest release seen healthy that is not what runs, its image still in ECR.
+
+    If the service runs an older release than the last one recorded, a rollback to it was
+    interrupted, and is the target. Raises Refused if there is none, or ECR could not be read.
+    """
+    records = tuple(records)
+    candidates = healthy_releases(records, service)
+    last = next((record for record in records if record.succeeded), None)
+    unfinished = next((each for each in candidates if each.digest == running.digest), None)
+    if unfinished and last and last.digest != running.digest:
+        return _target(unfinished, unfinished=True)
+    passed_over = []
+    for record in candidates:
+        if _runs(record, running):
+            continue
+        gone = unavailable(record, images.get(record.tag or ""))
+        if gone is None:
+            return _target(record)
+        passed_over.append(f"{record.tag} ({format_timestamp(record.at or '')}): {gone}")
+    raise Refused(
+        f"no release to roll {service} back to",
+        "; ".join(passed_over)
+        or f"no release but what runs ({running.tag or running.revision}) was seen healthy",
+        f"inv {service}.releases, then inv {service}.rollback --to TAG",
+    )
+
+
+def _target(record: ReleaseRecord, *, unfinished: bool = False) -> RollbackTarget:
+    return RollbackTarget(
+        record.tag or "", record.digest or "", record.task_definition or None, record, unfinished
+    )
+
+
+def _runs(record: ReleaseRecord, running: RunningRelease) -> bool:
+    if running.digest is None:
+        return record.tag == running.tag
+    return record.digest == running.digest
+
+
+def unavailable(record: ReleaseRecord, image: Image | Unknown | None) -> str | None:
+    """Why the release's image cannot be deployed, or None. Raises Refused if that is not known."""
+    if isinstance(image, Unknown):
+        what = f"whether ECR still holds {record.tag} could not be read"
+        raise Refused(what, image.why, "inv preflight")
+    if image is None:
+        return "no longer in ECR"
+    if record.digest and image.digest != record.digest:
+        return f"its tag is another image now ({short_digest(image.digest)})"
+    return None
+
+
+def find_release(service: str, to: str, records: Iterable[ReleaseRecord]) -> ReleaseRecord | None:
+    """The newest record that `to` names, successful ones first; None if there is none.
+
+    `to` is a tag, a revision ("7", "family:7", an ARN), or the beginning of a digest or commit.
+    Raises ConfigError if it is the beginning of several.
+    """
+    ordered = sorted(records, key=lambda record: not record.succeeded)
+    for matches in (_has_tag, _has_revision):
+        found = next((record for record in ordered if matches(record, to)), None)
+        if found:
+            return found
+    by_prefix = [record for record in ordered if _has_prefix(record, to)]
+    names = {record.digest or record.tag: record.tag or "?" for record in by_prefix}
+    if len(names) > 1:
+        raise ConfigError(
+            f"--to {to}",
+            f"it is the beginning of {len(names)} releases: {', '.join(sorted(names.values()))}",
+            f"name one of these tags: inv {service}.releases",
+        )
+    return by_prefix[0] if by_prefix else None
+
+
+def _has_tag(record: ReleaseRecord, to: str) -> bool:
+    return record.tag == to
+
+
+def _has_revision(record: ReleaseRecord, to: str) -> bool:
+    return revision_label(to, record.task_definition or "") == record.task_definition != ""
+
+
+def revision_label(to: str, beside: str) -> str | None:
+    """`family:number` if `to` is a revision; a number alone is of the family of `beside`."""
+    match = _REVISION.fullmatch(to)
+    if match is None:
+        return None
+    return f"{match['family'] or beside.rpartition(':')[0]}:{match['number']}"
+
+
+def _has_prefix(record: ReleaseRecord, to: str) -> bool:
+    beginning = to.removeprefix(_DIGEST).lower()
+    if len(beginning) < _SHORTEST_PREFIX:
+        return False
+    names = ((record.digest or "").removeprefix(_DIGEST), record.commit or "", record.tag or "")
+    return any(name.lower().startswith(beginning) for name in names)
