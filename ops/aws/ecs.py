@@ -140,6 +140,26 @@ def deployment_stage(cloud: AwsSession, cluster: str, service: str) -> str:
         )
 
 
+def stop_deployment(cloud: AwsSession, cluster: str, service: str) -> None:
+    """Stop the service deployment in progress; ECS rolls back to the revision before it.
+
+    Calls ecs:ListServiceDeployments and ecs:StopServiceDeployment. Raises Refused if none is in
+    progress.
+    """
+    client = cloud.client("ecs")
+    with translated_ecs(cloud, f"deployments of {service} (ecs:ListServiceDeployments)", cluster):
+        listed = client.list_service_deployments(
+            cluster=cluster, service=service, status=["PENDING", "IN_PROGRESS"]
+        )
+        found = sorted(listed["serviceDeployments"], key=lambda each: each["createdAt"])
+        arns = [str(each["serviceDeploymentArn"]) for each in found]
+    what = f"deployment of {service} (ecs:StopServiceDeployment)"
+    if not arns:
+        raise Refused(what, "ECS has none in progress", f"{cloud.program} ecs describe-services")
+    with translated_ecs(cloud, what, cluster):
+        client.stop_service_deployment(serviceDeploymentArn=arns[-1], stopType="ROLLBACK")
+
+
 def cluster_status(cloud: AwsSession, name: str) -> str | None:
     """Status of a cluster, such as ACTIVE (ecs:DescribeClusters); None if it does not exist."""
     what = f"cluster {name} (ecs:DescribeClusters)"

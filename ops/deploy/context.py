@@ -19,6 +19,7 @@ from ops.http.facts import Answer
 from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.model import Item
+from ops.state.model import ReleaseRecord
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Service
@@ -57,8 +58,9 @@ class DeployRequest:
 
 @dataclass
 class DeployContext:
-    """The state of one deploy, passed from step to step.
+    """The state of one deploy or rollback, passed from step to step.
 
+    `earlier` is the record of the release that a rollback goes to.
     `journal.guard` raises if our lock is lost. `rollback`: what undoes the rollout, None until ECS
     accepted it. `terraform_inputs`: digests of Terraform's variable files that are not committed,
     None if Terraform did not run.
@@ -70,6 +72,7 @@ class DeployContext:
     request: DeployRequest
     make_display: Callable[[], watch.Display]
     journal: Journal = field(default_factory=lambda: Journal(ui.progress))
+    earlier: ReleaseRecord | None = None
     preflight: tuple[Item, ...] = ()
     health: BeforeAfter | None = None
     terraform_inputs: Mapping[str, str] | None = None
@@ -87,7 +90,7 @@ class DeployContext:
     edge_proofs: Mapping[str, EdgeProof] | None = None  # by path; None if not compared
     invalidation_error: OpsError | None = None
     findings: list[Finding] = field(default_factory=list)
-    kind: str = "deploy"  # or "restart"
+    kind: str = "deploy"  # or "restart", "rollback": the task's name
 
     def __post_init__(self) -> None:
         if isinstance(self.facts.image, Image):
@@ -97,6 +100,12 @@ class DeployContext:
     def timeout_s(self) -> float:
         """Longest wait for the rollout."""
         return self.request.timeout_s or self.platform.settings.environment.deploy_timeout
+
+    @property
+    def command(self) -> str:
+        """The command line that continues this change."""
+        to = f" --to {self.facts.tag}" if self.kind == "rollback" else ""
+        return f"inv {self.name}.{self.kind}{to}"
 
     @property
     def interrupted(self) -> bool:
@@ -166,9 +175,7 @@ class DeployContext:
             why = (
                 "all new tasks run, and ECS waits for the bake time; it ends the deployment itself"
             )
-            raise Refused(
-                f"rolling back to {target}", why, f"inv {self.name}.deploy watches it further"
-            )
+            raise Refused(f"rolling back to {target}", why, f"{self.command} watches it further")
         if self.request.yes or not ui.on_terminal():
             return
         try:

@@ -1,4 +1,4 @@
-"""The rollout step of `rollout: ecs`: a new revision, one UpdateService, and its undo."""
+"""The rollout step of `rollout: ecs`: a revision, one UpdateService, and its undo."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from ops.core.apply import StepHandlers
 from ops.core.errors import OpsError, Refused, Unreachable
 from ops.core.findings import Unknown, Verdict
 from ops.core.parallel import try_call
+from ops.core.retry import repeat_until
 from ops.deploy import invalidate
 from ops.deploy.context import DeployContext, Rollback, RolloutFailed
 from ops.deploy.rules.plan import with_image
 from ops.deploy.rules.steps import (
     ContinueRollout,
+    RegisterAgain,
     RegisterTaskDefinition,
     RestartService,
     Rollout,
+    StopRollout,
     UpdateService,
+    UpdateToRevision,
 )
 
+_STOP_PAUSES_S = (1.0,) * 20  # until ECS has begun to roll a stopped deployment back
 _UNSEEN_S = 30.0  # how long a rollback is watched while ECS cannot be read
 
 
@@ -38,7 +43,10 @@ class EcsRollout:
 
     def add_to(self, handlers: StepHandlers) -> None:
         handlers.add(RegisterTaskDefinition, self.register)
+        handlers.add(RegisterAgain, self.register_again)
         handlers.add(UpdateService, self.update, self.undo)
+        handlers.add(UpdateToRevision, self.update_to_revision, self.undo)
+        handlers.add(StopRollout, self.stop, self.undo)
         handlers.add(ContinueRollout, self.attach, self.undo)
 
     def register(self, step: RegisterTaskDefinition) -> None:
@@ -56,6 +64,26 @@ class EcsRollout:
         assert self.context.revision is not None  # registered in the step before
         self.context.deployment = update_service(self.context, self.context.revision.arn)
         ui.progress(f"  deployment {self.context.deployment}")
+
+    def register_again(self, step: RegisterAgain) -> None:
+        """Register a copy; an equal latest revision (left by a killed run) is reused."""
+        self.context.revision = _copy_of(self.context, step.revision)
+        ui.progress(f"  revision {self.context.revision.label}")
+
+    def update_to_revision(self, step: UpdateToRevision) -> None:
+        self.context.revision = step.revision
+        self.context.deployment = update_service(self.context, step.revision.arn)
+        ui.progress(f"  deployment {self.context.deployment}")
+
+    def stop(self, step: StopRollout) -> None:
+        """Have ECS roll the deployment back; where it does not, update the service."""
+        self.context.revision = step.revision
+        deployment = _stop_deployment(self.context, step)
+        if deployment is None:
+            to = usable_revision(self.context, step.revision.arn)
+            deployment = update_service(self.context, to)
+        self.context.deployment = deployment
+        ui.progress(f"  deployment {deployment}")
 
     def attach(self, step: ContinueRollout) -> None:
         self.context.deployment = step.deployment
@@ -78,6 +106,38 @@ class EcsRollout:
         context.rollback = Rollback(to.rsplit("/", 1)[-1], deployment)
         ui.progress(f"rolling back to {context.rollback.to}: deployment {deployment}")
         watch_rollback(context, deployment)
+
+
+def _stop_deployment(context: DeployContext, step: StopRollout) -> str | None:
+    """The deployment with which ECS rolls back, or None if it does not stop the one in progress.
+
+    For example, it has just completed, or the permission is missing.
+    """
+    cloud, cluster = context.platform.cloud, context.platform.settings.environment.cluster
+    try:
+        ecs.stop_deployment(cloud, cluster, context.service.ecs_service)
+    except OpsError as error:
+        ui.progress(f"  ECS does not stop it ({error.why or error.what}): UpdateService instead")
+        return None
+    found = repeat_until(
+        lambda: try_call(lambda: _read_service(context)),
+        lambda found: _rolls_back(found, step),
+        _STOP_PAUSES_S,
+        context.pause,
+    )
+    if not isinstance(found, ServiceState) or not found.primary or not _rolls_back(found, step):
+        ui.progress("  ECS has not begun to roll back: UpdateService instead")
+        return None
+    return found.primary.id
+
+
+def _rolls_back(found: ServiceState | Unknown | None, step: StopRollout) -> bool:
+    primary = found.primary if isinstance(found, ServiceState) else None
+    return (
+        primary is not None
+        and primary.id != step.deployment
+        and primary.task_definition == step.revision.arn
+    )
 
 
 def _equal_latest_revision(

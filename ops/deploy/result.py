@@ -13,8 +13,10 @@ from ops.core.errors import Refused
 from ops.core.findings import Verdict
 from ops.core.text import format_duration
 from ops.deploy.context import DeployContext
+from ops.ecs.rules.task_definition_diff import task_definition_diff
 from ops.health.model import Sweep
 from ops.preflight.facts import ReleaseFacts, SchemaRevision
+from ops.state.model import ReleaseRecord
 from ops.state.rules.lock import Holder
 from ops.tools.facts import Checkout
 
@@ -114,7 +116,16 @@ class DeployResult:
             else [
                 {"path": path, **proof.as_document()} for path, proof in context.edge_proofs.items()
             ],
+            "task_definition_changes": _task_definition_changes(context),
         }
+
+
+def _task_definition_changes(context: DeployContext) -> list[dict[str, str | None]] | None:
+    """What this release changed in the task definition; None if it changed nothing, or unknown."""
+    before, after = context.facts.revision, context.revision
+    if not isinstance(before, TaskDefinition) or after is None:
+        return None
+    return [each.as_document() for each in task_definition_diff(before.document, after.document)]
 
 
 @contextmanager
@@ -140,6 +151,7 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
     """The release record of this deploy (`inv SERVICE.releases`)."""
     document, facts, health = done.document, done.context.facts, done.context.health
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
+    earlier = done.context.earlier or ReleaseRecord()
     revision = done.context.revision or facts.revision
     kept = (
         "verdict",
@@ -153,6 +165,7 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
         "took_s",
         "findings",
         "skipped",
+        "task_definition_changes",
     )
     return {
         **{key: document[key] for key in kept},
@@ -160,8 +173,8 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
         "at": me.at,
         "by": me.owner,
         "host": me.host,
-        "commit": commit.full if commit else "",
-        "subject": commit.subject if commit else "",
+        "commit": commit.full if commit else earlier.commit or "",
+        "subject": commit.subject if commit else earlier.subject or "",
         "schema_revision": facts.schema.revision
         if isinstance(facts.schema, SchemaRevision)
         else None,

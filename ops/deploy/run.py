@@ -202,12 +202,12 @@ def _carry_out(context: DeployContext, plan: Plan) -> Ending:
     except OpsError as error:
         if not service_changed(context):
             raise
-        context.findings.append(_incomplete_finding(context.name, error))
+        context.findings.append(_incomplete_finding(context, error))
         verdict = Verdict.TIMED_OUT if isinstance(error, TimedOut) else Verdict.FAILED
         return Ending(_verdict_after_undo(context, verdict), format_error(error), error.next)
 
 
-def _incomplete_finding(name: str, error: OpsError) -> Finding:
+def _incomplete_finding(context: DeployContext, error: OpsError) -> Finding:
     """The finding for a deploy that stopped at an error; running it again continues.
 
     `next` may be prose, a fix is commands.
@@ -221,7 +221,7 @@ def _incomplete_finding(name: str, error: OpsError) -> Finding:
         error.what,
         "certain",
         evidence,
-        (f"inv {name}.status", f"inv {name}.deploy"),
+        (f"inv {context.name}.status", context.command),
     )
 
 

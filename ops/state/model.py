@@ -22,7 +22,8 @@ class ReleaseRecord:
     A field is None if the record does not have it: older versions wrote fewer fields. `at`: when it
     began (ISO 8601, UTC). `health`: the sweep after it, as a document (`StoredSweep` reads it).
     `late_s`: the delay before the record was sent. `terraform_inputs`: name of a variable file →
-    its digest. `kind`: "deploy" or "restart".
+    its digest. `kind`: "deploy", "restart" or "rollback". `task_definition_changes`: what it
+    changed there, each as `{"what", "before", "after"}`.
     """
 
     kind: str | None = None
@@ -43,6 +44,7 @@ class ReleaseRecord:
     task_definition: str | None = None
     took_s: float | None = None
     late_s: float | None = None
+    task_definition_changes: list[Any] | None = None
     findings: list[Any] | None = None
     skipped: list[Any] | None = None
     terraform_inputs: Mapping[str, str] | None = None
@@ -78,6 +80,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "late_s": (int, float),
     "findings": list,
     "skipped": list,
+    "task_definition_changes": list,
     "terraform_inputs": Mapping,
     "health": Mapping,
 }

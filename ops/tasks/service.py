@@ -25,6 +25,10 @@ TAG = "Deploy this tag, which must be in ECR, without a build (default: the comm
 ALLOW_DESTROY = (
     "Allow Terraform to destroy or replace ADDRESS, which --yes does not (repeat for more)."
 )
+ROLLBACK_TO = (
+    "Release to go to: a tag, a revision (7, family:7), or the beginning of a digest or commit."
+)
+IMAGE_ONLY = "Keep the task definition that runs, with only the image of the earlier release."
 NO_ROLLBACK = "Leave a failed rollout in place instead of rolling back."
 COUNT = "The number of tasks: the service's new desired count."
 NO_WAIT = "Return once ECS has accepted the rollout; nothing watches, verifies or undoes it."
@@ -235,6 +239,46 @@ def watch(session: Session, service: str) -> None:
         follow=session.follow,
     )
     session.report(result)
+
+
+@service_task(
+    options=("plan", "yes", "json", "timeout", "lock_wait", "follow", "skip"),
+    help={"to": ROLLBACK_TO, "image_only": IMAGE_ONLY, "allow_destroy": ALLOW_DESTROY},
+    repeated=("allow_destroy",),
+)
+def rollback(
+    session: Session,
+    service: str,
+    to: str | None = None,
+    image_only: bool = False,
+    allow_destroy: Any = None,
+) -> None:
+    """Roll this service back to an earlier release, verified and undone as a deploy is.
+
+    Without --to: the newest release that was seen healthy, is not what runs, and whose image
+    is still in ECR. Refused (3) if a contract migration ran since: --skip schema, not --yes,
+    accepts that.
+    """
+    from ops.deploy.rollback.planned import PlannedRollback
+    from ops.deploy.run import document_of_error
+    from ops.ecs import display
+    from ops.platform import Platform
+
+    session.if_stopped = lambda error: document_of_error(service, error, None)
+    settings = session.settings
+    session.if_stopped = lambda error: document_of_error(service, error, None, settings.name)
+    settings.service(service)
+    request = deploy_request(session, service, allow_destroy=frozenset(allow_destroy or ()))
+    session.carry_out(
+        PlannedRollback(
+            Platform.of(settings),
+            service,
+            request,
+            display.create_display,
+            to=to,
+            image_only=image_only,
+        )
+    )
 
 
 @service_task(options=("json",))

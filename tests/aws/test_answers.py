@@ -49,6 +49,7 @@ CALLS: dict[str, Call] = {
     "ecr.token": ecr.token,
     "ecs.service": lambda cloud: ecs.service(cloud, "main", "web"),
     "ecs.services": lambda cloud: ecs.services(cloud, "main", ["web"]),
+    "ecs.stop_deployment": lambda cloud: ecs.stop_deployment(cloud, "main", "web"),
     "ecs.deployment_stage": lambda cloud: ecs.deployment_stage(cloud, "main", "web"),
     "ecs.cluster_status": lambda cloud: ecs.cluster_status(cloud, "main"),
     "ecs.tasks": lambda cloud: ecs.tasks(cloud, "main", "web"),

@@ -21,7 +21,7 @@ from ops.core.config.settings import Environment, Service, Settings
 from ops.core.errors import ConfigError, Interrupted, OpsError, Refused, TimedOut
 from ops.core.findings import Verdict
 from ops.core.plan import Plan
-from ops.deploy import deploy
+from ops.deploy import deploy, planned_release
 from ops.deploy import run as deploy_run
 from ops.deploy.context import DeployContext, DeployRequest, Rollback
 from ops.deploy.result import DeployResult, Ending, refusing
@@ -197,7 +197,7 @@ def test_without_its_lock_a_deploy_undoes_nothing(platform: Platform) -> None:
             if deploy_run.service_changed(context) and not ours.lost.is_set():
                 assert lock.try_acquire(place, lock.myself("deploy of another", ""), expiry_s=-1)[0]
                 ours.write(released=False)  # the heartbeat's
-            deploy.lock_guard(context, ours)()
+            planned_release.lock_guard(context, ours)()
 
         context.journal.guard = guard
         step = replace(GO_ON, last_healthy=LastHealthy("backend:7"))

@@ -237,9 +237,9 @@ def test_throttled_and_slow_calls(aws, platform):
 
 def test_what_is_not_emulated_is_refused_by_name(platform):
     """A call that the sandbox has no answer for names itself, in JSON and in XML APIs."""
-    deployment = "arn:aws:ecs:us-east-1:123456789012:service-deployment/a/b/c"
-    code, message = refusal(platform.ecs.stop_service_deployment, serviceDeploymentArn=deployment)
-    assert code == "NotImplemented" and "stop_service_deployment" in message
+    revision = "arn:aws:ecs:us-east-1:123456789012:service-revision/a/b/c"
+    code, message = refusal(platform.ecs.describe_service_revisions, serviceRevisionArns=[revision])
+    assert code == "NotImplemented" and "describe_service_revisions" in message
     code, message = refusal(platform.elb.describe_trust_stores)
     assert code == "NotImplemented" and "describe_trust_stores" in message
 

@@ -1,4 +1,4 @@
-"""Plan a deploy from facts alone: its steps, its revision, and its rollback target.
+"""Plan a deploy or a rollback from facts alone: its steps, its revision, and its undo.
 
 A step is planned only if it is still needed, so a deploy that was killed at any point can be run
 again: an image in ECR made from this commit is not built, a revision that runs is not registered, a
@@ -7,7 +7,8 @@ rollout in progress is watched and not repeated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ops.aws.facts import Deployment, Image, Repository, ServiceState, TaskDefinition
@@ -15,19 +16,24 @@ from ops.cdn.facts import Distribution
 from ops.core.errors import Refused
 from ops.core.findings import Unknown
 from ops.core.plan import Plan, Step
+from ops.deploy.rules.release_plan import ReleasePlan, TaskDefinitionChange
 from ops.deploy.rules.steps import (
     BuildImage,
     ContinueRollout,
     InvalidatePages,
     LastHealthy,
     PushImage,
+    RegisterAgain,
     RegisterTaskDefinition,
     Rollout,
+    StopRollout,
     TagLatest,
     UpdateService,
+    UpdateToRevision,
     VerifyRelease,
     WatchDeployment,
 )
+from ops.ecs.rules.task_definition_diff import task_definition_diff
 from ops.preflight.facts import ReleaseFacts
 from ops.tools.facts import Commit, LocalImage
 
@@ -38,8 +44,14 @@ _UNDER_WAY = "IN_PROGRESS"
 T = TypeVar("T")
 
 
-def plan_release(facts: ReleaseFacts, service: Service, *, no_rollback: bool = False) -> Plan:
-    """Every step of a deploy.
+def plan_release(
+    facts: ReleaseFacts,
+    service: Service,
+    *,
+    no_rollback: bool = False,
+    wanted: TaskDefinition | None = None,
+) -> ReleasePlan:
+    """Every step of a deploy, or of a rollback to the revision `wanted`.
 
     Raises Refused if a required fact is missing or could not be read.
     """
@@ -47,9 +59,12 @@ def plan_release(facts: ReleaseFacts, service: Service, *, no_rollback: bool = F
     revision = _require(facts.revision, "task definition")
     image = f"{repository.uri}:{facts.tag}"
     image_steps, already = _image_steps(facts, service, repository)
-    rollout, running = _rollout_steps(
-        facts, service, state, revision, image, no_rollback=no_rollback
-    )
+    if wanted is None:
+        rollout, running = _rollout_steps(
+            facts, service, state, revision, image, no_rollback=no_rollback
+        )
+    else:
+        rollout, running = _revision_steps(facts, service, state, revision, wanted)
     digest = facts.image.digest if isinstance(facts.image, Image) else None
     before = tuple(step for step in image_steps if not isinstance(step, TagLatest))
     last = tuple(
@@ -58,11 +73,8 @@ def plan_release(facts: ReleaseFacts, service: Service, *, no_rollback: bool = F
     if any(
         isinstance(step, Rollout) and not step.last_healthy and not no_rollback for step in rollout
     ):
-        running = (
-            *running,
-            f"no revision of {state.name} has been seen healthy, so there will be no rollback",
-        )
-    return Plan(
+        running = (*running, _why_no_undo(facts, state, wanted))
+    return ReleasePlan(
         (
             *before,
             *rollout,
@@ -71,6 +83,7 @@ def plan_release(facts: ReleaseFacts, service: Service, *, no_rollback: bool = F
             *last,
         ),
         (*already, *running),
+        _change(rollout, revision),
     )
 
 
@@ -80,7 +93,27 @@ def start_only(plan: Plan) -> Plan:
     if not rollouts:
         return plan
     left_out = "--no-wait: the rollout is neither watched, verified nor rolled back"
-    return Plan(plan.steps[: rollouts[-1] + 1], (*plan.already, left_out))
+    steps = plan.steps[: rollouts[-1] + 1]
+    return replace(plan, steps=steps, already=(*plan.already, left_out))
+
+
+def _why_no_undo(facts: ReleaseFacts, state: ServiceState, wanted: TaskDefinition | None) -> str:
+    if wanted and undo_target(facts) == wanted.arn:
+        return f"{wanted.label} is itself the last revision seen healthy: a failure is not undone"
+    return f"no revision of {state.name} has been seen healthy, so there will be no rollback"
+
+
+def _change(rollout: Sequence[Step], current: TaskDefinition) -> TaskDefinitionChange | None:
+    """What changes in the task definition; None if the service is not updated."""
+    for step in rollout:
+        if isinstance(step, RegisterTaskDefinition):
+            after = with_image(step.base.document, step.container, step.image)
+            differences = task_definition_diff(step.base.document, after)
+            return TaskDefinitionChange(step.base.label, None, differences)
+        if isinstance(step, RegisterAgain | UpdateToRevision | StopRollout):
+            differences = task_definition_diff(current.document, step.revision.document)
+            return TaskDefinitionChange(current.label, step.revision.label, differences)
+    return None
 
 
 def plan_image(facts: ReleaseFacts, service: Service, *, push: bool) -> Plan:
@@ -163,6 +196,41 @@ def _rollout_steps(
     register = RegisterTaskDefinition(revision, service.container, image)
     update = UpdateService(image, back, no_rollback, state.name, state.desired)
     return (register, update, watch), ()
+
+
+def _revision_steps(
+    facts: ReleaseFacts,
+    service: Service,
+    state: ServiceState,
+    revision: TaskDefinition,
+    wanted: TaskDefinition,
+) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """Update to `wanted` and watch, unless the service runs its content already.
+
+    A deployment in progress that began from `wanted` is stopped by ECS, which rolls it back.
+    """
+    primary, image = state.primary, str((wanted.container(service.container) or {}).get("image"))
+    back = _last_healthy(facts, revision, cached=bool(service.invalidate))
+    undo = None if back is None or back.arn == wanted.arn else back
+    watch = WatchDeployment(state.name, False)
+    moving = primary is not None and primary.rollout_state == _UNDER_WAY
+    if primary and not task_definition_diff(revision.document, wanted.document):
+        if moving:
+            already = f"{state.name} is rolling {revision.label} out already ({primary.id})"
+            return (ContinueRollout(image, undo, False, primary.id), watch), (already,)
+        if _settled(state, primary):
+            return (), (f"{state.name} runs {image} already, as {revision.label}",)
+    if primary and moving and any(_completed(each, wanted) for each in state.deployments):
+        return (StopRollout(image, undo, False, state.name, primary.id, wanted), watch), ()
+    if wanted.status == "ACTIVE":
+        update = UpdateToRevision(image, undo, False, state.name, wanted, state.desired)
+        return (update, watch), ()
+    again = UpdateService(image, undo, False, state.name, state.desired)
+    return (RegisterAgain(wanted), again, watch), ()
+
+
+def _completed(deployment: Deployment, wanted: TaskDefinition) -> bool:
+    return deployment.rollout_state == "COMPLETED" and deployment.task_definition == wanted.arn
 
 
 def _last_healthy(

@@ -59,7 +59,7 @@ def seen_healthy(record: ReleaseRecord, service: str) -> bool:
 
 
 def healthy_releases(records: Iterable[ReleaseRecord], service: str) -> tuple[ReleaseRecord, ...]:
-    """The newest record of each image that was seen healthy, newest first."""
+    """The newest healthy release of each image, newest first."""
     found: dict[str, ReleaseRecord] = {}
     for record in records:
         if record.digest and record.tag and seen_healthy(record, service):
@@ -70,7 +70,7 @@ def healthy_releases(records: Iterable[ReleaseRecord], service: str) -> tuple[Re
 def choose_target(
     service: str, records: Iterable[ReleaseRecord], running: RunningRelease, images: Images
 ) -> RollbackTarget:
-    """The newest release seen healthy that is not what runs, its image still in ECR.
+    """The newest healthy release that does not run and whose image is in ECR.
 
     If the service runs an older release than the last one recorded, a rollback to it was
     interrupted, and is the target. Raises Refused if there is none, or ECR could not be read.
@@ -122,7 +122,7 @@ def unavailable(record: ReleaseRecord, image: Image | Unknown | None) -> str | N
 
 
 def find_release(service: str, to: str, records: Iterable[ReleaseRecord]) -> ReleaseRecord | None:
-    """The newest record that `to` names, successful ones first; None if there is none.
+    """Find the newest record that `to` names, successful ones first; else None.
 
     `to` is a tag, a revision ("7", "family:7", an ARN), or the beginning of a digest or commit.
     Raises ConfigError if it is the beginning of several.

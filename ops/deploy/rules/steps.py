@@ -152,6 +152,49 @@ class UpdateService(Rollout):
 
 
 @dataclass(frozen=True)
+class RegisterAgain(Step):
+    """Register a copy of `revision`, which is INACTIVE: ECS takes no service to it."""
+
+    verb: ClassVar[str] = "register"
+    revision: TaskDefinition
+
+    def __str__(self) -> str:
+        return f"Register {self.revision.label} again, since it is INACTIVE"
+
+
+@dataclass(frozen=True)
+class UpdateToRevision(Rollout):
+    """Update the ECS service `service` to a revision that exists."""
+
+    verb: ClassVar[str] = "update"
+    service: str
+    revision: TaskDefinition
+    desired: int
+
+    def __str__(self) -> str:
+        return (
+            f"Update service {self.service} to {self.revision.label}, {self.image} "
+            f"({self.desired} tasks)"
+        )
+
+
+@dataclass(frozen=True)
+class StopRollout(Rollout):
+    """Have ECS stop the deployment in progress and roll back to `revision`, which ran before."""
+
+    verb: ClassVar[str] = "stop"
+    service: str
+    deployment: str
+    revision: TaskDefinition
+
+    def __str__(self) -> str:
+        return (
+            f"Stop deployment {self.deployment} of {self.service}: ECS rolls back to "
+            f"{self.revision.label}, {self.image} (else UpdateService to it)"
+        )
+
+
+@dataclass(frozen=True)
 class ContinueRollout(Rollout):
     """Take over a rollout in progress, of an earlier run; it is watched like our own."""
 

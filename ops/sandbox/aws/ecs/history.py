@@ -1,8 +1,9 @@
-"""The calls ListServiceDeployments and DescribeServiceDeployments, newest first.
+"""The calls List-, Describe- and StopServiceDeployment(s), newest first.
 
 Differs from ECS: a rollback by the circuit breaker is a service deployment of its own (ECS shows it
 inside the failed one), its id is the deployment's digits, and revision ARNs use the task
-definition's revision (ECS: a number of its own). StopServiceDeployment is not supported.
+definition's revision (ECS: a number of its own). A stopped deployment rolls back at once, by a new
+deployment to the revision that last completed; ABORT is not supported.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from moto.ecs.responses import EC2ContainerServiceResponse
 
 from ops.sandbox.aws.ecs import errors
-from ops.sandbox.aws.ecs.model import Deployment, Service
+from ops.sandbox.aws.ecs.model import Deployment, Service, deployment_id
 from ops.sandbox.aws.ecs.store import EcsStore
 from ops.sandbox.aws.ecs.task_definitions import paged
 from ops.sandbox.aws.overrides import answer
@@ -27,7 +28,11 @@ class History:
         self.store = store
 
     def install(self) -> None:
-        for action in ("list_service_deployments", "describe_service_deployments"):
+        for action in (
+            "list_service_deployments",
+            "describe_service_deployments",
+            "stop_service_deployment",
+        ):
             answer(EC2ContainerServiceResponse, action, getattr(self, action))
 
     def list_service_deployments(self, response: Any) -> dict[str, Any]:
@@ -57,6 +62,41 @@ class History:
             "serviceDeployments": [known[arn] for arn in arns if arn in known],
             "failures": missing,
         }
+
+    def stop_service_deployment(self, response: Any) -> dict[str, Any]:
+        arn = response._get_param("serviceDeploymentArn") or ""
+        if response._get_param("stopType") not in (None, "ROLLBACK"):
+            raise errors.invalid("The stop type is not supported.")
+        with self.store.lock:
+            service = next(
+                (
+                    service
+                    for service in self.store.services.values()
+                    for each in service.deployments
+                    if self._arn(service, each) == arn
+                ),
+                None,
+            )
+            if service is None:
+                raise errors.refused(
+                    "ServiceDeploymentNotFoundException", "Service deployment not found."
+                )
+            stopped, good = service.primary, service.last_completed
+            going = stopped.rollout_state == "IN_PROGRESS" and self._arn(service, stopped) == arn
+            if not going or good is None:
+                raise errors.refused(
+                    "ConflictException", "The service deployment cannot be stopped."
+                )
+            stopped.conclude("FAILED", "Service deployment stopped.")
+            back = Deployment(
+                deployment_id(),
+                good.task_definition,
+                good.network_configuration,
+                good.load_balancers,
+            )
+            back.rollback_of = stopped.id
+            service.begin(back)
+        return {"serviceDeploymentArn": arn}
 
     @staticmethod
     def _arn(service: Service, deployment: Deployment) -> str:
