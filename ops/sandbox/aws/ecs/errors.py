@@ -33,3 +33,11 @@ def conflict(arns: list[str]) -> Exception:
         "ConflictException",
         f"The clientToken is already in use with a different RunTask request: {', '.join(arns)}",
     )
+
+
+def deployment_not_found() -> Exception:
+    return _refused("ServiceDeploymentNotFoundException", "Service deployment not found.")
+
+
+def deployment_not_stoppable() -> Exception:
+    return _refused("ConflictException", "The service deployment cannot be stopped.")

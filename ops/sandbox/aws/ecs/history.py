@@ -78,15 +78,11 @@ class History:
                 None,
             )
             if service is None:
-                raise errors.refused(
-                    "ServiceDeploymentNotFoundException", "Service deployment not found."
-                )
+                raise errors.deployment_not_found()
             stopped, good = service.primary, service.last_completed
             going = stopped.rollout_state == "IN_PROGRESS" and self._arn(service, stopped) == arn
             if not going or good is None:
-                raise errors.refused(
-                    "ConflictException", "The service deployment cannot be stopped."
-                )
+                raise errors.deployment_not_stoppable()
             stopped.conclude("FAILED", "Service deployment stopped.")
             back = Deployment(
                 deployment_id(),
