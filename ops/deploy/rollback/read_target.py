@@ -92,7 +92,7 @@ class _Reader:
         return Refused(f"the release records of {self.name} could not be read", why, how)
 
     def running(self) -> RunningRelease:
-        """What the service's primary deployment runs."""
+        """Read what the service's primary deployment runs."""
         cloud, environment = self.platform.cloud, self.platform.settings.environment
         state = self.state()
         revision = ecs.task_definition(cloud, state.task_definition)
@@ -139,7 +139,7 @@ class _Reader:
         return self.unrecorded_revision(to) or self.unrecorded_tag(to)
 
     def unrecorded_revision(self, to: str) -> RollbackTarget | None:
-        """The revision `to` of ECS, which no record names; None if it is none."""
+        """Look `to` up as a revision of the family without a record; None if ECS has none."""
         beside = self.state().task_definition.rsplit("/", 1)[-1]
         label = revision_label(to, beside)
         if label is None or label.rpartition(":")[0] != beside.rpartition(":")[0]:
@@ -169,7 +169,7 @@ class _Reader:
         return RollbackTarget(to, image.digest)
 
     def revision_of(self, target: RollbackTarget) -> TaskDefinition:
-        """The target's revision. Raises Refused if ECS has it no more, or it has another image."""
+        """The target's revision. Raises Refused if it was deleted or has another image."""
         label, how = target.revision, f"inv {self.name}.rollback --to {target.tag} --image-only"
         found = ecs.task_definition(self.platform.cloud, str(label))
         if found is None:

@@ -1,0 +1,84 @@
+"""The plan of a rollback to a revision, by table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from ops.aws.facts import Deployment, Image, TaskDefinition
+from ops.deploy.rules.plan import plan_release
+from ops.deploy.rules.steps import Rollout
+from ops.preflight.facts import ReleaseFacts
+from tests.deploy.test_plan import ARN, FACTS, SERVICE, URI, deployment, service
+
+OLD_IMAGE = Image("sha256:old", "old", 10, None)
+
+
+def revision(number: int, tag: str, status: str = "ACTIVE") -> TaskDefinition:
+    container = {"name": "backend", "image": f"{URI}:{tag}"}
+    return TaskDefinition(f"{ARN}:{number}", status, "amd64", {"containerDefinitions": [container]})
+
+
+WANTED, GONE = revision(6, "old"), revision(6, "old", "INACTIVE")
+RUNS = revision(7, "new")
+AT_NEW = replace(FACTS, requested_tag="old", image=OLD_IMAGE, revision=RUNS)
+MOVING = replace(
+    AT_NEW,
+    state=service(
+        deployment("ecs-svc/2", "PRIMARY", 7, 1, "IN_PROGRESS"),
+        deployment("ecs-svc/1", "ACTIVE", 6, 2, "COMPLETED"),
+    ),
+)
+
+
+def on_wanted(*deployments: Deployment) -> ReleaseFacts:
+    return replace(AT_NEW, revision=WANTED, state=service(*deployments))
+
+
+@pytest.mark.parametrize(
+    ("facts", "wanted", "expected", "undo"),
+    [
+        (AT_NEW, WANTED, ["update", "watch", "prove"], f"{ARN}:7"),
+        (AT_NEW, GONE, ["register", "update", "watch", "prove"], f"{ARN}:7"),
+        (AT_NEW, None, ["register", "update", "watch", "prove"], f"{ARN}:7"),
+        # in flight from the wanted revision: ECS rolls it back, and to undo that means nothing
+        (MOVING, WANTED, ["stop", "watch", "prove"], None),
+        (MOVING, revision(5, "older"), ["update", "watch", "prove"], f"{ARN}:6"),
+        (on_wanted(deployment(revision=6)), WANTED, ["prove"], None),
+        (
+            on_wanted(
+                deployment("ecs-svc/2", "PRIMARY", 6, 1, "IN_PROGRESS"),
+                deployment("ecs-svc/1", "ACTIVE", 7, 2, "COMPLETED"),
+            ),
+            WANTED,
+            ["update", "watch", "prove"],  # a killed rollback is taken over
+            f"{ARN}:7",
+        ),
+    ],
+)
+def test_steps_and_undo(
+    facts: ReleaseFacts, wanted: TaskDefinition | None, expected: list[str], undo: str | None
+) -> None:
+    plan = plan_release(facts, SERVICE, wanted=wanted)
+    assert [step.verb for step in plan.steps] == expected
+    rollout = next((step for step in plan.steps if isinstance(step, Rollout)), None)
+    back = rollout.rollback_to if rollout else None
+    assert (back.arn if back else None) == undo
+
+
+def test_the_plan_shows_what_changes_in_the_task_definition() -> None:
+    """Of a rollback, and of a deploy; nothing where nothing is updated."""
+    plan = plan_release(AT_NEW, SERVICE, wanted=WANTED)
+    line = f"backend image: {URI}:new → {URI}:old"
+    assert "task definition backend:7 → backend:6:" in plan.text and line in plan.text
+    assert plan.document["task_definition"]["after"] == "backend:6"
+    deploy = plan_release(AT_NEW, SERVICE)
+    assert "task definition backend:7 → a new revision:" in deploy.text and line in deploy.text
+    unchanged = plan_release(on_wanted(deployment(revision=6)), SERVICE, wanted=WANTED)
+    assert unchanged.document["task_definition"] is None
+
+
+def test_why_a_stopped_deployment_has_no_undo() -> None:
+    plan = plan_release(MOVING, SERVICE, wanted=WANTED)
+    assert "backend:6 is itself the last revision seen healthy" in plan.text
