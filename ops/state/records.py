@@ -116,9 +116,12 @@ class Releases:
 
     rows: tuple[rules.ReleaseRow, ...]
     exit_code: int = 0
+    filtered: bool = False
 
     @property
     def text(self) -> str:
+        if not self.rows and self.filtered:
+            return "no release matches"
         if not self.rows:
             return "no releases: no record, and no image in ECR"
         heading = (
@@ -133,8 +136,10 @@ class Releases:
         return {"releases": [vars(row) for row in self.rows]}
 
 
-def releases(platform: Platform, service: str) -> Releases:
-    """The newest records, combined with ECR and ECS.
+def releases(
+    platform: Platform, service: str, only: rules.ReleaseFilter = rules.EVERY_RELEASE
+) -> Releases:
+    """The newest records, combined with ECR and ECS; a filter searches more of them.
 
     Raises OpsError only if none of them could be read.
     """
@@ -158,12 +163,13 @@ def releases(platform: Platform, service: str) -> Releases:
     )
     running = rules.running_images(tasks or (), configured.container)
     records: tuple[ReleaseRecord, ...] = ()
-    while listed and (not records or rules.has_unrecorded(records, running)):
+    while listed and (not records or only.needs_all or rules.has_unrecorded(records, running)):
         more = fetch(platform, listed[:SHOWN])
         known = replace(known, records=known.records and len(more) == len(listed[:SHOWN]))
         records, listed = (*records, *more), listed[SHOWN:]
     complete = not listed and len(records) < _MAX_RECORDS
-    return Releases(rules.rows(records, images, running, complete=complete, known=known))
+    rows = rules.rows(records, images, running, complete=complete, known=known)
+    return Releases(only.apply(rows), filtered=only != rules.EVERY_RELEASE)
 
 
 def _known_or_none(name: str, fact: T | Unknown) -> T | None:

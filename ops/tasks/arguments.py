@@ -148,3 +148,39 @@ def optional_positional(task: OpsTask, name: str, switch: str) -> OpsTask:
 
     task.get_arguments = get_arguments  # type: ignore[method-assign]
     return task
+
+
+class PairedPositional(StrictArgument):
+    """A positional argument that is required after `option`, and takes no word without it.
+
+    So an option gets two values: `--diff A B`.
+    """
+
+    def __init__(self, like: StrictArgument, option: Argument) -> None:
+        self.option = option
+        super().__init__(like, like.owner)
+
+    @property
+    def value(self) -> Any:
+        if self._value is None and self.option.value is None:
+            return ""
+        return self._value
+
+    @value.setter
+    def value(self, given: str) -> None:
+        self.set_value(given)
+
+
+def required_after(task: OpsTask, name: str, option: str) -> OpsTask:
+    """Make the positional argument `name` of a task the second value of `option`."""
+    made = task.get_arguments
+
+    def get_arguments(ignore_unknown_help: bool | None = None) -> list[Argument]:
+        found = {argument.name: argument for argument in made(ignore_unknown_help)}
+        positional = found[name]
+        assert isinstance(positional, StrictArgument)
+        found[name] = PairedPositional(positional, found[option])
+        return list(found.values())
+
+    task.get_arguments = get_arguments  # type: ignore[method-assign]
+    return task

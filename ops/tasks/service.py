@@ -29,6 +29,13 @@ ROLLBACK_TO = (
     "Release to go to: a tag, a revision (7, family:7), or the beginning of a digest or commit."
 )
 IMAGE_ONLY = "Keep the task definition that runs, with only the image of the earlier release."
+RELEASES = {
+    "verdict": "Only releases with this verdict: succeeded, failed, rolled_back, …, unrecorded.",
+    "limit": "At most this many, the newest.",
+    "since": "Only those since: how long ago (2d), or a time (2026-11-30T05:43Z).",
+    "diff": "Compare two releases, --diff A B: commits, image, task definition, schema.",
+    "other": "The second release of --diff.",
+}
 NO_ROLLBACK = "Leave a failed rollout in place instead of rolling back."
 COUNT = "The number of tasks: the service's new desired count."
 NO_WAIT = "Return once ECS has accepted the rollout; nothing watches, verifies or undoes it."
@@ -281,14 +288,33 @@ def rollback(
     )
 
 
-@service_task(options=("json",))
-def releases(session: Session, service: str) -> None:
+@service_task(options=("json",), help=RELEASES, paired={"other": "diff"})
+def releases(
+    session: Session,
+    service: str,
+    verdict: str | None = None,
+    limit: str | None = None,
+    since: str | None = None,
+    diff: str | None = None,
+    other: str | None = None,
+) -> None:
     """List this service's releases, newest first: who, what, result, running, in ECR."""
+    import time
+
+    from ops.deploy.rollback import compare
+    from ops.ecs.rules.log_request import parse_window
     from ops.platform import Platform
     from ops.state import records as flow
+    from ops.state.rules.records import ReleaseFilter
 
     session.settings.service(service)
-    session.report(flow.releases(Platform.of(session.settings), service))
+    began = parse_window(since, None, time.time()).since if since is not None else None
+    only = ReleaseFilter.parse(verdict, limit, began)
+    platform = Platform.of(session.settings)
+    if diff is not None:
+        session.report(compare.compare(platform, service, diff, other or ""))
+        return
+    session.report(flow.releases(platform, service, only))
 
 
 @service_task(options=("json",), help={"watch": WATCH})

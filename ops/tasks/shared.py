@@ -28,7 +28,7 @@ from invoke.exceptions import Exit
 
 from ops.core import streams
 from ops.core.errors import Cancelled, Interrupted, OpsError
-from ops.tasks.arguments import OpsTask
+from ops.tasks.arguments import OpsTask, required_after
 from ops.tasks.core_options import check_core_options
 
 if TYPE_CHECKING:
@@ -153,11 +153,12 @@ def ops_task(
     name: str | None = None,
     repeated: tuple[str, ...] = (),
     positional: tuple[str, ...] = (),
+    paired: Mapping[str, str] | None = None,
 ) -> Callable[..., Any]:
     """Make a task from `body(session, **own)`, with shared options added to its own.
 
     `repeated` options take several values. `positional` parameters are required: Invoke has no
-    optional positional.
+    optional positional. `paired` maps a positional parameter to the option that requires it.
     """
 
     def decorate(body: Callable[..., None]) -> Any:
@@ -188,9 +189,11 @@ def ops_task(
             name=name,
             help=texts,
             auto_shortflags=False,
-            positional=[*positional],
+            positional=[*positional, *(paired or {})],
             iterable=iterable,
         )
+        for second, first in (paired or {}).items():
+            made = required_after(made, second, first)
         return made
 
     return decorate

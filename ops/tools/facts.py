@@ -51,3 +51,18 @@ class LocalImage:
     revision: str | None
     architecture: str
     digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CommitRange:
+    """The commits by which two releases differ, newest first: "abc1234 subject".
+
+    `removed`: those of the first that the second does not have.
+    """
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def any(self) -> bool:
+        return bool(self.added or self.removed)

@@ -16,14 +16,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ops.core import ui
 from ops.core.errors import ConfigError, OpsError
-from ops.core.redaction.redact import one_line
+from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import short_commit
 from ops.tools import shell
-from ops.tools.facts import Checkout, Commit
+from ops.tools.facts import Checkout, Commit, CommitRange
 from ops.tools.tar import extract
 
 _TIMEOUT = 60.0
 _SUBJECT_LIMIT = 400
+_MOST_COMMITS = 500  # of those between two releases
+_COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 DETACHED = "(detached)"
 _COMMIT_ID = re.compile(r"[0-9a-f]{7,64}")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][^\s~^:?*\[\\]*")
@@ -158,6 +160,24 @@ def resolved(top: Path, commit: str) -> str:
             "git fetch, or name another one",
         )
     return found.stdout.strip()
+
+
+def commits_between(path: Path, before: str, after: str) -> CommitRange:
+    """The commits between two commit ids. Raises OpsError if this checkout does not have them."""
+    top = toplevel(path)
+    for commit in (before, after):
+        if not _COMMIT_ID.fullmatch(commit):
+            raise OpsError(f"commit {commit!r}", "it is not a commit id", "")
+    words = ("--left-right", "--format=%m%h %s", f"-{_MOST_COMMITS}", f"{before}...{after}", "--")
+    done = git(top, "log", *words)
+    if done.exit_code:
+        why = f"this checkout does not have commit {before} or {after}"
+        raise OpsError(f"commits in {top}", why, "git fetch")
+    lines = [redacted(line) for line in done.stdout.splitlines()]
+    return CommitRange(
+        tuple(line[1:] for line in lines if line.startswith(">")),
+        tuple(line[1:] for line in lines if line.startswith("<")),
+    )
 
 
 def _pushed(top: Path, reference: str) -> bool | None:

@@ -177,3 +177,16 @@ def test_a_contract_revision_stops_it_unless_schema_is_skipped(platform: Checkou
         assert world.version(platform) == second
         done = rolled_back(platform, "--skip", "schema")
         assert (done["skipped"], world.version(platform)) == (["schema"], first)
+
+
+def test_the_differences_of_two_releases(platform: Checkout) -> None:
+    one, other = deployed(platform, "compared"), deployed(platform, "compared with")
+    found = platform.document("backend.releases", "--diff", one, other)
+    assert found["commits"] == {"added": [f"{other} Rollback: compared with"], "removed": []}
+    assert found["image_changed"] is True and found["schema_changed"] is False
+    assert [each["what"] for each in found["task_definition"]] == ["backend image"]
+    (newest_one,) = platform.document("backend.releases", "--limit", "1")["releases"]
+    assert newest_one["tag"] == other
+    for words in (("--diff", one), ("--diff", one, "nosuchtag"), ("--verdict", "good")):
+        done = platform.inv("backend.releases", *words)
+        assert done.returncode == 2 and "next: " in done.stderr, done.stderr

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from ops.aws.facts import ContainerState, Image, TaskState
+from ops.core.errors import ConfigError
 from ops.state.model import InvalidRecord, ReleaseRecord
 from ops.state.rules.records import (
     NEWEST_FIRST,
     Known,
+    ReleaseFilter,
     RunningImage,
     end_time,
     folder,
@@ -262,3 +264,38 @@ def test_an_older_record_has_fewer_fields() -> None:
     found = ReleaseRecord.from_document({"tag": "a", "verdict": "succeeded", "colour": "blue"})
     assert found == ReleaseRecord(tag="a", verdict="succeeded")
     assert found.digest is None and found.succeeded
+
+
+def test_a_filter_by_verdict_age_and_number() -> None:
+    listed = rows(
+        [
+            record("d", at="2026-01-04T00:00:00+00:00"),
+            record("c", "rolled_back", at="2026-01-03T00:00:00+00:00"),
+            record("b", at="2026-01-02T00:00:00+00:00"),
+            record("a", at="2026-01-01T00:00:00+00:00"),
+        ],
+        (),
+    )
+    since = datetime(2026, 1, 2, tzinfo=UTC).timestamp()
+
+    def tags(only: ReleaseFilter) -> str:
+        return "".join(row.tag for row in only.apply(listed))
+
+    assert tags(ReleaseFilter()) == "dcba"
+    assert tags(ReleaseFilter.parse("succeeded", None, None)) == "dba"
+    assert tags(ReleaseFilter.parse("rolled back", "5", None)) == "c"
+    assert tags(ReleaseFilter.parse("succeeded", "2", since)) == "db"
+    assert tags(ReleaseFilter.parse(None, None, since)) == "dcb"
+
+
+def test_a_row_of_unknown_verdict_may_match() -> None:
+    row = replace(rows([record("a")], ())[0], verdict=None)
+    assert ReleaseFilter.parse("failed", None, None).apply([row]) == (row,)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "limit"), [("good", None), ("", None), (None, "0"), (None, "x"), (None, "")]
+)
+def test_a_filter_that_means_nothing(verdict: str | None, limit: str | None) -> None:
+    with pytest.raises(ConfigError):
+        ReleaseFilter.parse(verdict, limit, None)

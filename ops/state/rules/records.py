@@ -6,16 +6,20 @@ or its revision runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from ops.aws.facts import Image, TaskState, image_tag
+from ops.core.errors import ConfigError
+from ops.core.findings import Verdict
 from ops.core.redaction.redact import one_line, redacted
 from ops.core.text import short_commit, short_digest
 from ops.state.model import ReleaseRecord
 
+_FILTERS = (*(verdict.value for verdict in Verdict), "unrecorded")
 NEWEST_FIRST = (
     10**10
 )  # seconds; an epoch subtracted from it sorts newest first in S3's order of keys
@@ -47,6 +51,49 @@ class ReleaseRow:
     )
     subject: str = ""  # of the commit
     dated: Literal["deployed", "pushed", "started"] = "deployed"
+
+
+@dataclass(frozen=True)
+class ReleaseFilter:
+    """Which rows to list: the newest `limit` with this verdict, not older than `since`.
+
+    `since`: seconds since 1970. A row of unknown verdict is listed: it may have the verdict.
+    """
+
+    verdict: str | None = None
+    limit: int | None = None
+    since: float | None = None
+
+    @classmethod
+    def parse(cls, verdict: str | None, limit: str | None, since: float | None) -> ReleaseFilter:
+        """The values of the options. Raises ConfigError for an unknown verdict or a bad limit."""
+        wanted = verdict.replace(" ", "_") if verdict is not None else None
+        if verdict is not None and wanted not in _FILTERS:
+            raise ConfigError(
+                f"--verdict {verdict}", f"allowed: {', '.join(_FILTERS)}", "--verdict succeeded"
+            )
+        if limit is not None and not re.fullmatch(r"[1-9]\d{0,5}", limit):
+            raise ConfigError(f"--limit {limit}", "allowed: an integer from 1", "--limit 5")
+        return cls(wanted, int(limit) if limit is not None else None, since)
+
+    @property
+    def needs_all(self) -> bool:
+        """Whether older records may match, too."""
+        return self.verdict is not None or self.since is not None or (self.limit or 0) > 20
+
+    def apply(self, rows: Iterable[ReleaseRow]) -> tuple[ReleaseRow, ...]:
+        found = [row for row in rows if self._matches(row)]
+        return tuple(found if self.limit is None else found[: self.limit])
+
+    def _matches(self, row: ReleaseRow) -> bool:
+        if self.verdict and row.verdict not in (self.verdict, None):
+            return False
+        if self.since is None or not row.at:
+            return True
+        return datetime.fromisoformat(row.at).timestamp() >= self.since
+
+
+EVERY_RELEASE = ReleaseFilter()
 
 
 @dataclass(frozen=True)
