@@ -370,3 +370,16 @@ def test_a_distribution_that_is_not_there_is_refused_before_anything_is_built(
         and "--skip cdn" in done.stderr
     )
     assert "Step 1/" not in done.stderr
+
+
+def test_a_rollback_shows_the_earlier_page_at_once(platform: Checkout) -> None:
+    """The cache is invalidated for the rollback's deployment, and the page is proved at the edge."""
+    old = change(platform, "rolled back to")
+    assert platform.document("frontend.deploy")["verdict"] == "succeeded"
+    new = change(platform, "rolled back from")
+    assert platform.document("frontend.deploy")["verdict"] == "succeeded"
+    assert visitor(platform) == new
+    done = platform.document("frontend.rollback")
+    assert (done["verdict"], done["tag"]) == ("succeeded", old), done
+    assert [step["name"] for step in done["steps"]] == ["update", "watch", "invalidate", "prove"]
+    assert {visitor(platform, path) for path in ("/", "/about")} == {old}
