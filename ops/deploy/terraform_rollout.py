@@ -203,7 +203,7 @@ class TerraformRollout:
                 else ""
             )
             how = because + (
-                "see all of it: inv tf.plan; where it is wanted: inv tf.apply --allow-destroy "
+                "see the whole plan: inv tf.plan; if it is intended: inv tf.apply --allow-destroy "
                 "ADDRESS, then deploy"
             )
             raise Refused("a deploy does not apply this plan", why, how)

@@ -321,7 +321,7 @@ def _pause(what: str, status: str, began: float, wait: RdsWait) -> None:
     if left <= 0:
         raise TimedOut(
             what,
-            f"it is {status} after {format_duration(wait.timeout_s)}; RDS goes on by itself",
+            f"it is {status} after {format_duration(wait.timeout_s)}; RDS continues by itself",
             "run it with a longer --timeout, or see: aws rds describe-db-instances",
         )
     wait.sleep(min(wait.poll_s, left))

@@ -110,13 +110,13 @@ def to_migrate_error(
     if late or (
         isinstance(problem, MigrateError) and problem.kind == "timed_out"
     ):  # the next try would come too late
-        return MigrateError("timed_out", what, why, f"{verb} --timeout 10m goes on from there")
+        return MigrateError("timed_out", what, why, f"{verb} --timeout 10m continues from there")
     if state == _LOCK_TIMEOUT:
         return MigrateError(
             "failed",
             what,
             why,
-            f"see who holds it (pg_stat_activity), then: {verb}, which goes on from there",
+            f"see who holds it (pg_stat_activity), then: {verb}, which continues from there",
         )
     if state == _CANCELED:
         return MigrateError(
@@ -128,7 +128,7 @@ def to_migrate_error(
             f"left (inv db.current), then: {verb}"
         )
         return MigrateError("failed", what, why, how)
-    how = f"correct it, then: {verb}, which goes on from there"
+    how = f"correct it, then: {verb}, which continues from there"
     if attempt.may_stay:
         how = f"see what it left (inv db.current), correct it, then: {verb}"
     return MigrateError("failed", what, why, how)
@@ -152,5 +152,5 @@ def out_of_time(limit: Any) -> MigrateError:
         "timed_out",
         "migration",
         f"{limit:g} s are over",
-        "a longer --timeout goes on from where the database is",
+        "run it with a longer --timeout: it continues from the current revision",
     )

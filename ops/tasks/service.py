@@ -228,7 +228,7 @@ def scale(session: Session, service: str, count: str | None = None) -> None:
 def watch(session: Session, service: str) -> None:
     """Watch this service's deployment in flight to its verdict, also one of another run.
 
-    Changes nothing: Ctrl-C ends the watch, and the deployment goes on. The exit code is that of a
+    Changes nothing: Ctrl-C ends the watch, and the deployment continues. The exit code is that of a
     deploy with this verdict; 0 if no deployment is in flight.
     """
     from ops.deploy.operations import attach

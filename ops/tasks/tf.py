@@ -89,7 +89,7 @@ def locks(session: Session) -> None:
 
 @ops_task(
     options=("json",),
-    help={"id": "The lock's id, as printed by tf.locks, after checking that its owner is gone."},
+    help={"id": "The lock's id, as printed by tf.locks, after checking that its owner is dead."},
 )
 def unlock(session: Session, id: str | None = None) -> None:
     """Remove the state lock of an owner that is gone; there is no --yes."""

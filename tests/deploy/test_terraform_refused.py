@@ -207,10 +207,10 @@ def test_a_variable_file_that_is_gone_or_new_is_a_question_too(scene: Scene) -> 
     assert applied(scene)
     released(scene)
     (scene.ground.directory / "terraform.tfvars").unlink()
-    assert "terraform.tfvars is gone" in refuse_question(scene)
+    assert "terraform.tfvars was removed" in refuse_question(scene)
     ignored(scene, "active = true\n")
     (scene.ground.directory / "more.auto.tfvars").write_text("")
-    assert "more.auto.tfvars is new" in refuse_question(scene)
+    assert "more.auto.tfvars was added" in refuse_question(scene)
 
 
 def test_records_that_cannot_be_read_are_a_question(scene: Scene) -> None:

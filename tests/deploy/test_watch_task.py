@@ -43,7 +43,7 @@ def test_ctrl_c_ends_the_watch_and_not_the_deployment(platform: Checkout) -> Non
     world.read_until(process, "== ")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "the deployment goes on" in errors
+    assert process.returncode == 130 and "the deployment continues" in errors
     assert world.service(platform)["deployments"][0]["id"] == started["deployment"]
     until(lambda: world.service(platform)["deployments"][0]["rolloutState"] == "COMPLETED")
 

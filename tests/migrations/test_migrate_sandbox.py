@@ -157,7 +157,7 @@ def test_a_cancelled_run_is_rolled_back_there(platform: Checkout) -> None:
     slow.write_text(SLOW)
     try:
         waiting = world.start(platform, "db.upgrade", "--to", "0004")
-        world.read_until(waiting, "goes on without us")
+        world.read_until(waiting, "continues unattended")
         world.read_until(waiting, "upgrade 0004")
         cancelled = platform.document("db.cancel")
         _, said = waiting.communicate(timeout=60)
@@ -181,7 +181,7 @@ def test_an_interrupted_watcher_without_a_terminal_takes_the_run_with_it(
     slow.write_text(SLOW)
     try:
         waiting = world.start(platform, "db.upgrade", "--to", "0004")
-        world.read_until(waiting, "goes on without us")
+        world.read_until(waiting, "continues unattended")
         world.read_until(waiting, "upgrade 0004")
         waiting.terminate()
         _, said = waiting.communicate(timeout=60)
@@ -200,13 +200,13 @@ def test_a_lost_terminal_leaves_it_running(platform: Checkout) -> None:
     slow.write_text(SLOW.replace("pg_sleep(60)", "pg_sleep(3)"))
     try:
         waiting = world.start(platform, "db.upgrade", "--to", "0004")
-        world.read_until(waiting, "goes on without us")
+        world.read_until(waiting, "continues unattended")
         world.read_until(waiting, "upgrade 0004")
         waiting.send_signal(signal.SIGHUP)
         _, said = waiting.communicate(timeout=60)
         assert (
             waiting.returncode == 130
-            and "it goes on there" in said
+            and "it continues on the bastion" in said
             and " next: inv db.attach --run" in said
         ), said
         assert platform.document("db.attach")["to"] == "0004"

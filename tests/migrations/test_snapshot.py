@@ -101,7 +101,7 @@ def test_a_wait_that_is_too_long_says_what_goes_on(place: Settings) -> None:
     """--timeout ends the wait, not the snapshot."""
     with pytest.raises(TimedOut) as problem:
         take(place, "short", wait([], 0.2))
-    assert "RDS goes on by itself" in problem.value.why
+    assert "RDS continues by itself" in problem.value.why
     time.sleep(1.5)
 
 

@@ -88,7 +88,7 @@ def interrupted(checkout: Checkout) -> tuple[Terminal, str]:
     terminal.until("upgrade 0004")  # begun
     terminal.type("\x03")
     terminal.until(QUESTION)
-    return terminal, terminal.said.split("goes on without us")[0].rsplit("run ", 1)[1].split()[0]
+    return terminal, terminal.said.split("continues unattended")[0].rsplit("run ", 1)[1].split()[0]
 
 
 def test_ctrl_c_and_c_cancel_it_there(slow: Checkout) -> None:
@@ -118,7 +118,8 @@ def test_ctrl_c_and_anything_else_leave_it(slow: Checkout, answer: str) -> None:
     terminal.type(answer)
     assert terminal.code() == 130
     assert (
-        "it goes on there" in terminal.said and f" next: inv db.attach --run {run}" in terminal.said
+        "it continues on the bastion" in terminal.said
+        and f" next: inv db.attach --run {run}" in terminal.said
     )
     assert "run it again" not in terminal.said
     again = slow.inv("db.upgrade", "--lock-wait", "0")

@@ -74,7 +74,7 @@ def test_a_connection_that_breaks_is_taken_up_again(far: Ground) -> None:
     """
     far.write(2, SLOW)
     watching = far.start("db.upgrade", "--json")
-    read_until(watching, "goes on without us")
+    read_until(watching, "continues unattended")
     read_until(watching, "upgrade 0002")
     far.kill_connections()
     out, said = watching.communicate(timeout=90)
@@ -89,7 +89,7 @@ def test_whoever_went_away_comes_back_to_the_whole_log(far: Ground) -> None:
     """
     far.write(2, SLOW)
     watching = far.start("db.upgrade")
-    read_until(watching, "goes on without us")
+    read_until(watching, "continues unattended")
     read_until(watching, "upgrade 0002")
     ground.run(*ground.inside(ground.OPERATOR, "ip", "link", "set", "ops-a", "down"))
     watching.kill()
@@ -108,7 +108,7 @@ def test_a_killed_runner_is_lost_and_the_schema_is_told_truly(far: Ground) -> No
     far.write(2, "CREATE TABLE two (id bigint)", "DROP TABLE two")
     far.write(3, SLOW)
     watching = far.start("db.upgrade")
-    read_until(watching, "goes on without us")
+    read_until(watching, "continues unattended")
     read_until(watching, "upgrade 0003")
     os.kill(far.runner(), signal.SIGKILL)
     _, said = watching.communicate(timeout=60)
@@ -128,7 +128,7 @@ def test_the_end_is_told_after_a_cut_too(far: Ground, how: str) -> None:
     """
     far.write(2, ground.WAITS)
     watching = far.start("db.upgrade")
-    read_until(watching, "goes on without us")
+    read_until(watching, "continues unattended")
     read_until(watching, "upgrade 0002")
     far.kill_connections()
     read_until(watching, "connected again")
@@ -151,7 +151,7 @@ def test_who_may_not_come_back_is_told_which_run_it_was(far: Ground) -> None:
     """
     far.write(2, ground.WAITS)
     watching = far.start("db.upgrade")
-    said = read_until(watching, "goes on without us")
+    said = read_until(watching, "continues unattended")
     run = said.rsplit("run ", 1)[1].split()[0]
     known = far.folder / "known_hosts"
     text = known.read_text()
@@ -163,7 +163,7 @@ def test_who_may_not_come_back_is_told_which_run_it_was(far: Ground) -> None:
         known.write_text(text)
     assert (
         watching.returncode == 3
-        and f"run {run} is out of reach, and goes on" in said
+        and f"run {run} can't be reached, and continues" in said
         and "SHA256:" in said
     ), said
     assert f"inv db.attach --run {run}" in said
@@ -174,7 +174,7 @@ def test_of_two_operators_one_runs_and_one_is_told(far: Ground) -> None:
     """The second is refused with the first's name (exit 3) and leaves nothing."""
     far.write(2, ground.WAITS)
     first = far.start("db.upgrade")
-    read_until(first, "goes on without us")
+    read_until(first, "continues unattended")
     read_until(first, "upgrade 0002")
     second = far.inv("db.upgrade", "--lock-wait", "1")
     assert (
@@ -192,7 +192,7 @@ def test_the_password_is_nowhere_to_be_seen(far: Ground) -> None:
     far.write(2, ground.WAITS)
     far.write(3, f"SELECT '{ground.PASSWORD}'::int")
     watching = far.start("db.upgrade", "--json")
-    read_until(watching, "goes on without us")
+    read_until(watching, "continues unattended")
     read_until(watching, "upgrade 0002")
     read = {
         path: held(path)

@@ -292,7 +292,8 @@ def test_a_variable_file_that_switches_the_service_off(owned: Team) -> None:
     before = world.service(owned.checkout)["taskDefinition"]
     asked = owned.inv("backend.deploy")
     assert (
-        asked.returncode == 3 and "terraform.tfvars is new since the last release" in asked.stderr
+        asked.returncode == 3
+        and "terraform.tfvars was added since the last release" in asked.stderr
     ), asked.stderr
     assert "Step 1/" not in asked.stderr
     refused = owned.inv("backend.deploy", "--yes")

@@ -48,7 +48,7 @@ class AttachResult:
         if self.verdict is Verdict.SUCCEEDED or self.verdict is None:
             return ""
         if self.verdict is Verdict.TIMED_OUT:
-            return f"ECS goes on with it: inv {self.service}.watch watches it further"
+            return f"ECS continues with it: inv {self.service}.watch watches it further"
         return f"inv {self.service}.status"
 
     @property
@@ -136,7 +136,7 @@ def attach(
         return _verified(platform, name, replace(result, took_s=clock() - began), ended, state)
     except KeyboardInterrupt:
         what = f"the watch of {deployment.id} was interrupted"
-        why = "the deployment goes on; nothing was changed"
+        why = "the deployment continues; nothing was changed"
         error = Cancelled(what, why, f"inv {name}.watch watches it further")
         stopped = replace(result, verdict=Verdict.INTERRUPTED, why=why, took_s=clock() - began)
         error.about = stopped.document

@@ -140,7 +140,9 @@ class RemoteRun:
         """Start the run; an id is not started twice."""
         self._retry_once(lambda: bastion.start(self.host, self.environment, message))
         self.started = True
-        self.progress(f"run {self.id} on {self.host.where}; it goes on without us (inv db.attach)")
+        self.progress(
+            f"run {self.id} on {self.host.where}; it continues unattended (inv db.attach)"
+        )
 
     def _retry_once(self, request: Callable[[], _T]) -> _T:
         """Repeat a request whose connection was lost, perhaps only with its answer."""
@@ -201,7 +203,7 @@ class RemoteRun:
         Raises the connection's error (also for a host key), with the command to continue with.
         """
         self.host.close()
-        self.progress("the connection was lost; the run goes on there")
+        self.progress("the connection was lost; the run continues on the bastion")
         time.sleep(_PAUSES_S[0])
         pauses = pauses_within(chain(_PAUSES_S[1:], repeat(_PAUSES_S[-1])), _RECONNECT_S)
         try:
@@ -213,7 +215,7 @@ class RemoteRun:
         except OpsError as problem:
             first = "" if isinstance(problem, Unreachable) else f"{problem.next}; then: "
             raise type(problem)(
-                f"run {self.id} is out of reach, and goes on",
+                f"run {self.id} can't be reached, and continues",
                 format_error(problem),
                 f"{first}inv db.attach --run {self.id}",
             ) from None
@@ -231,7 +233,7 @@ class RemoteRun:
         if leave and self.started:
             return Cancelled(
                 f"interrupted by {signal}: run {self.id} is no longer watched",
-                "it goes on there",
+                "it continues on the bastion",
                 f"inv db.attach --run {self.id}, or inv db.cancel --run {self.id}",
             )
         try:

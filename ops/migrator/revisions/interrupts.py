@@ -60,7 +60,7 @@ class _Watch:
             return
         if not self.again.is_set() and not self.firm:
             with suppress(OSError, ValueError):
-                text = "the interrupted code goes on: Ctrl-C once more ends it, and rolls back"
+                text = "the interrupted code continues: press Ctrl-C again to end it and roll back"
                 print(text, file=sys.stderr, flush=True)
             while not self.again.wait(0.1) and not self.firm:
                 if self.ended.is_set():

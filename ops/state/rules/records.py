@@ -158,8 +158,8 @@ def last_inputs(records: Iterable[ReleaseRecord]) -> ReleaseRecord | None:
 
 def changed_inputs(then: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
     """How Terraform's inputs differ from an earlier release's, by name: `x has changed`."""
-    said = [(name, "is new") for name in now.keys() - then.keys()]
-    said += [(name, "is gone") for name in then.keys() - now.keys()]
+    said = [(name, "was added") for name in now.keys() - then.keys()]
+    said += [(name, "was removed") for name in then.keys() - now.keys()]
     said += [(name, "has changed") for name in then.keys() & now.keys() if then[name] != now[name]]
     return tuple(f"{name} {how}" for name, how in sorted(said))
 
