@@ -132,8 +132,9 @@ def newest_invalidation(cloud: AwsSession, id: str) -> Invalidation | None:
     with _translated_cloudfront(cloud, id, "ListInvalidations"):
         answer = cloud.client("cloudfront").list_invalidations(DistributionId=id)
         listed = _items(answer["InvalidationList"])
-    newest = max(listed, key=lambda each: each["CreateTime"], default=None)
-    return invalidation(cloud, id, str(newest["Id"])) if newest else None
+        newest = max(listed, key=lambda each: each["CreateTime"], default=None)
+        found = str(newest["Id"]) if newest else None
+    return invalidation(cloud, id, found) if found else None
 
 
 def _details(found: dict[str, Any]) -> Invalidation:

@@ -40,6 +40,7 @@ CALLS: dict[str, Call] = {
     "cloudfront.invalidate": lambda cloud: cloudfront.invalidate(cloud, "E1", ["/*"], "r"),
     "cloudfront.invalidation": lambda cloud: cloudfront.invalidation(cloud, "E1", "I1"),
     "cloudfront.open_invalidations": lambda cloud: cloudfront.open_invalidations(cloud, "E1"),
+    "cloudfront.newest_invalidation": lambda cloud: cloudfront.newest_invalidation(cloud, "E1"),
     "autoscaling.scalable_target": lambda cloud: autoscaling.scalable_target(cloud, "main", "web"),
     "ec2.ingress": lambda cloud: ec2.ingress(cloud, ["sg-1"]),
     "ec2.balancer_groups": lambda cloud: ec2.balancer_groups(cloud, ARN),

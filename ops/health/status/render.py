@@ -229,7 +229,7 @@ def _health(screen: ServiceScreen) -> tuple[str, str]:
 def _labelled(label: str, text: str, style: str, width: int) -> list[ScreenLine]:
     """A label and its text, wrapped; words longer than a line are broken."""
     plain = ui.plain(" ".join(text.split()))
-    wrapped = textwrap.wrap(plain, max(width - _LABEL - 2, 20)) or [""]
+    wrapped = textwrap.wrap(plain, max(width - _LABEL - 2, 20), break_on_hyphens=False) or [""]
     heads = [label] + [""] * (len(wrapped) - 1)
     return [
         ScreenLine(f"  {head:<{_LABEL}}{part}".rstrip(), style)
