@@ -8,7 +8,8 @@ import pytest
 
 from ops.aws.facts import Deployment, Image, TaskDefinition
 from ops.deploy.rules.plan import plan_release
-from ops.deploy.rules.steps import Rollout
+from ops.deploy.rules.steps import PlanTerraformRollout, Rollout
+from ops.deploy.rules.terraform_plan import by_terraform
 from ops.preflight.facts import ReleaseFacts
 from tests.deploy.test_plan import ARN, FACTS, SERVICE, URI, deployment, service
 
@@ -82,3 +83,18 @@ def test_the_plan_shows_what_changes_in_the_task_definition() -> None:
 def test_why_a_stopped_deployment_has_no_undo() -> None:
     plan = plan_release(MOVING, SERVICE, wanted=WANTED)
     assert "backend:6 is itself the last revision seen healthy" in plan.text
+
+
+def test_terraform_rolls_back_by_a_plan_with_the_old_image() -> None:
+    """The steps of a deploy by Terraform; the revision's other content is Terraform's."""
+    by_variable = SERVICE.model_copy(update={"image_variable": "backend_image_tag"})
+    plan = by_terraform(plan_release(AT_NEW, by_variable), by_variable)
+    assert [step.verb for step in plan.steps] == [
+        "tf-check",
+        "tf-plan",
+        "tf-apply",
+        "watch",
+        "prove",
+    ]
+    images = {step.image for step in plan.steps if isinstance(step, PlanTerraformRollout | Rollout)}
+    assert images == {f"{URI}:old"}
