@@ -234,7 +234,7 @@ def test_ctrl_c_in_the_look_after_it_loses_no_record(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         gate.set()
-    assert "the deploy itself is over: succeeded" in capsys.readouterr().err
+    assert "the deploy itself ended: succeeded" in capsys.readouterr().err
     (kept,) = records.read(platform, "backend")
     assert kept.verdict == "succeeded"
 
@@ -260,7 +260,7 @@ def test_a_deploy_that_finds_no_record_of_what_runs_writes_one(platform: Platfor
 def test_a_record_that_cannot_be_read_is_written_again(
     platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Unknown is not "recorded": the deploy keeps one for the next chance."""
+    """Unknown is not "recorded": the deploy stores one to send later."""
     assert platform.settings.environment.state
     state = platform.settings.environment.state.model_copy(update={"bucket": "absent"})
     environment = platform.settings.environment.model_copy(update={"state": state})
@@ -272,7 +272,7 @@ def test_a_record_that_cannot_be_read_is_written_again(
         lock.myself("deploy", ""),
     )
     said = capsys.readouterr().err
-    assert "unknown: the last release's record" in said and "sent at the next chance" in said
+    assert "unknown: the last release's record" in said and "to be sent later" in said
 
 
 def test_a_question_that_nobody_can_answer_is_refused_before_the_checklist(

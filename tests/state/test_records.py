@@ -122,7 +122,7 @@ def test_what_could_not_be_written_is_sent_by_the_next_deploy(
     records.store(platform, record("a", 1))
     (path,) = pending(platform)
     said = capsys.readouterr().err
-    assert str(path) in said and "no such bucket" in said and "next chance" in said
+    assert str(path) in said and "no such bucket" in said and "to be sent later" in said
     comes_up(platform)
     records.store(platform, record("b", 2))
     assert tags(platform) == ["b", "a"] and pending(platform) == []
@@ -131,7 +131,7 @@ def test_what_could_not_be_written_is_sent_by_the_next_deploy(
 def test_what_could_not_be_written_is_sent_when_releases_are_listed(
     platform: Platform, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`releases` is a next chance too; while the bucket is down it says that something is not
+    """`releases` sends it too; while the bucket is down it says that something is not
     listed.
     """
     records.store(platform, {**record("a"), "subject": "Say hello\x1b[2J"})
