@@ -21,6 +21,8 @@ from invoke.tasks import Task
 from ops.core.errors import ConfigError
 
 HELP = ("--help", "-h")
+# options whose value can be written in another way, with the same meaning
+_DASH_VALUES = {"--command": " {}", "--grep": "/{}/"}
 
 
 def refuse_remainder(words: Sequence[str]) -> None:
@@ -41,6 +43,17 @@ def refuse_remainder(words: Sequence[str]) -> None:
             "no task takes them, so nothing was run; without this error they would be ignored",
             "leave out the --, or what follows it",
         )
+
+
+def dash_value(task: str, label: str, value: str) -> ConfigError:
+    """The error for a value that begins with `-`, and how to pass it where that is possible."""
+    from ops.core.redaction.redact import redact
+
+    how = f"inv {task} --help"
+    if written := _DASH_VALUES.get(label):
+        how = f"inv {task} {label} {shlex.quote(written.format(redact(value)))}"
+    why = f"{label} needs a value, and a value cannot begin with -"
+    return ConfigError(f"{label} {redact(value)}", why, how)
 
 
 class StrictArgument(Argument):
@@ -78,11 +91,7 @@ class StrictArgument(Argument):
         label = self.names[0] if self.positional else f"--{self.names[0]}"
         help_command = f"inv {self.owner().path} --help"
         if value.startswith("-"):
-            raise ConfigError(
-                f"{label} {value}",
-                f"{label} needs a value, and a value cannot begin with -",
-                help_command,
-            )
+            raise dash_value(self.owner().path, label, value)
         if self.kind is int:
             try:
                 int(value)

@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from typing import Any
 
 from invoke.exceptions import CollectionNotFound, Exit, ParseError
@@ -15,6 +16,7 @@ from invoke.parser.context import ParserContext
 
 from ops.core.config.reader import shortened
 from ops.core.errors import ConfigError
+from ops.tasks.arguments import dash_value
 
 UNKNOWN = re.compile(r"No idea what (.*) is!", re.DOTALL)
 WITHOUT_VALUE = re.compile(r"Flag <\w+: ([\w-]+).*needed value")
@@ -36,8 +38,13 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
         return _unknown_word(word, task, words, contexts)
     if found := WITHOUT_VALUE.match(message):
         option = f"--{found[1].replace('_', '-')}"
+        value = _dash_value(option, words)
+        if task and value:
+            return dash_value(task, option, value)
         how = f"inv {task} {option} VALUE" if task else f"inv {option} VALUE TASK"
-        return ConfigError(option, "it needs a value", how)
+        follows = any(name == option and text.startswith("-") for name, text in pairwise(words))
+        why = "it needs a value" + (", and a value cannot begin with -" if follows else "")
+        return ConfigError(option, why, how)
     if found := MISSING.fullmatch(message):
         names = [name.strip(" '") for name in found[2].split(",")]
         why = f"{found[1]} needs {', '.join(names)}, typed after its name"
@@ -46,6 +53,12 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
             f"{found[1]} without {', '.join(names)}", why, f"inv {found[1]} {values}"
         )
     return explain_message(message)
+
+
+def _dash_value(option: str, words: Sequence[str]) -> str:
+    """The value of `option=-x`, which Invoke takes for an option of its own; "" without one."""
+    given = (word.partition("=") for word in words)
+    return next((text for name, _, text in given if name == option and text[:1] == "-"), "")
 
 
 def explain_message(message: str) -> ConfigError:

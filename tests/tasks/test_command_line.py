@@ -101,6 +101,22 @@ MISTAKES = [
     ),
     ("preflight --skip", "error: --skip\n  why: it needs a value", "inv preflight --skip VALUE"),
     ("cdn.invalidate --paths --yes", "error: --paths\n  why: it needs a value", "--paths VALUE"),
+    (
+        "backend.run --command=--plan",
+        "error: --command --plan\n  why: --command needs a value, and a value cannot begin with -",
+        "inv backend.run --command ' --plan'",
+    ),
+    (
+        "backend.run --command=--version",
+        "error: --command --version\n  why: --command needs a value, and a value cannot begin",
+        "inv backend.run --command ' --version'",
+    ),
+    (
+        "backend.run --command --plan",
+        "error: --command\n  why: it needs a value, and a value cannot begin with -",
+        "inv backend.run --command VALUE",
+    ),
+    ("backend.logs --grep=-x", "a value cannot begin with -", "inv backend.logs --grep /-x/"),
     ("status -f", "error: --config\n  why: it needs a value", "inv status --config VALUE"),
     ("-c", "error: --collection\n  why: it needs a value", "inv --collection VALUE TASK"),
     ("-c nosuch --list", "task collection nosuch", "leave out -c"),
