@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,6 +11,8 @@ from ops.aws import ecs, ecs_tasks
 from ops.aws.facts import TaskDefinition, TaskLaunch
 from ops.core.errors import ConfigError, Refused
 from ops.core.plan import Plan, Step
+from ops.core.redaction.redact import redact, redact_lines
+from ops.core.redaction.shapes import HIDDEN
 from ops.platform import Platform
 
 
@@ -33,7 +35,7 @@ class RunOneOffTask(Step):
 
 @dataclass(frozen=True)
 class OverrideCommand(Step):
-    """Give one container of the task another command."""
+    """Give one container of the task another command; `command` is redacted, for people."""
 
     verb: ClassVar[str] = "override"
     container: str
@@ -77,7 +79,9 @@ class OneOffPlan:
         return Plan(
             (
                 RunOneOffTask(self.definition.label, self.cluster, where),
-                OverrideCommand(self.container, self.command, self.entry_point),
+                OverrideCommand(
+                    self.container, redact_words(self.command), redact_words(self.entry_point)
+                ),
                 FollowTask(self.container),
             )
         )
@@ -90,8 +94,9 @@ class OneOffPlan:
 
     @property
     def typed(self) -> str:
-        """The command as the value of `--command`."""
-        text = shlex.join(self.command)
+        """The command as the value of `--command`, redacted; a value cannot begin with `-`."""
+        text = shlex.join(redact_words(self.command))
+        text = f" {text}" if text.startswith("-") else text
         return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
 
     def parameters(self, mark: str, token: str) -> dict[str, Any]:
@@ -119,6 +124,15 @@ def _placement(parameters: Mapping[str, Any]) -> Iterator[str]:
         yield "public address" if public else "no public address"
 
 
+def redact_words(words: Sequence[str]) -> tuple[str, ...]:
+    """The words of a command line, with secrets hidden in each and in the line that they make."""
+    line = redact(shlex.join(redact_lines(words)))
+    try:
+        return tuple(shlex.split(line))
+    except ValueError:  # a quotation mark was hidden
+        return (*words[:1], HIDDEN)
+
+
 def parse_command(text: str | None) -> tuple[str, ...]:
     """Split a command line as a shell would.
 
@@ -130,7 +144,7 @@ def parse_command(text: str | None) -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(text))
     except ValueError as error:
-        raise ConfigError(f"--command {text!r}", str(error), example) from None
+        raise ConfigError(f"--command {redact(text)!r}", str(error), example) from None
     if not words or not words[0]:
         raise ConfigError(f"--command {text!r}", "the command is empty", example)
     return words

@@ -9,13 +9,14 @@ from ops.aws.facts import TaskDefinition, TaskState
 from ops.aws.session import AwsSession
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.core.redaction.redact import redact_lines
 from ops.ecs.rules.task_definition_refs import log_driver, log_options
 
 _PAGES = 50  # per poll: a page has up to 10,000 lines
 
 
 class TaskLog:
-    """Follows a container's log stream in CloudWatch Logs; prints to stdout.
+    """Follows a container's log stream in CloudWatch Logs; prints to stdout, redacted.
 
     A log that cannot be followed is reported once, on stderr, and changes nothing else.
     """
@@ -42,7 +43,7 @@ class TaskLog:
         try:
             for _ in range(_PAGES):
                 lines, token = logs.since(self.cloud, self.group, stream, self.token)
-                for line in lines:
+                for line in redact_lines(lines):
                     print(ui.plain(line), flush=True)
                 printed += len(lines)
                 if token == self.token:

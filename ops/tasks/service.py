@@ -410,6 +410,7 @@ def execute(
     command's own, which `run` does.
     """
     from ops.core import ui
+    from ops.core.redaction.redact import redact
     from ops.ecs import execute as flow
     from ops.platform import Platform
 
@@ -417,6 +418,6 @@ def execute(
     platform = Platform.of(settings)
     target = flow.find_target(platform, service, command, task, container)
     if settings.environment.protected:
-        what = f"run {command!r} in task {target.task.id} of {service} in {settings.name}"
-        ui.confirm(what, yes=session.yes, typed=settings.name)
+        what = f"run {redact(command or '')!r} in task {target.task.id} of {service}"
+        ui.confirm(f"{what} in {settings.name}", yes=session.yes, typed=settings.name)
     session.report(flow.execute(platform, target))

@@ -207,6 +207,59 @@ def test_unknown_containers_services_and_commands_are_refused_before_anything_ru
     assert one_offs(world) == []
 
 
+LEAKS = "password=hunter2secret AKIAIOSFODNN7EXAMPLE postgres://u:s3cr3tpw@db/x"
+SECRETS = ("hunter2secret", "AKIAIOSFODNN7EXAMPLE", "s3cr3tpw")
+
+
+def test_the_log_of_a_run_is_redacted(world: Any, capsys: Any) -> None:
+    """By the same rule as `logs`."""
+    leaking = world.image("v1", f"print({LEAKS!r}, flush=True)")
+    one_off.run(at(world), serving(world, leaking), sleep=quick)
+    assert capsys.readouterr().out == "password=*** *** postgres://u:***@db/x\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "hidden"),
+    [
+        ("env PGPASSWORD=s3cr3tpw psql", "env 'PGPASSWORD=***' psql"),
+        ("sh -c 'psql postgres://u:s3cr3tpw@db'", "sh -c 'psql postgres://u:***@db'"),
+        ("tool --password hunter2secret -v", "tool --password '***' -v"),
+        ("curl -u me:s3cr3tpw https://x", "curl -u 'me:***' https://x"),
+        ("mysql -phunter2secret", "mysql '-p***'"),
+        ("aws AKIAIOSFODNN7EXAMPLE", "aws '***'"),
+        ("sh -c 'echo $HOME && ls'", "sh -c 'echo $HOME && ls'"),
+        ("python3 -c 'print(1)'", "python3 -c 'print(1)'"),
+    ],
+)
+def test_secrets_in_the_command_are_sent_and_not_printed(
+    calls: Any, command: str, hidden: str
+) -> None:
+    """Plan, question and advice are redacted; RunTask gets the words as typed."""
+    platform, _, _ = calls
+    words = one_off_plan.parse_command(command)
+    planned = one_off_plan.plan_run(platform, "web", words)
+    assert f": {hidden} (as arguments" in planned.steps.text
+    sent = planned.parameters("mark", "token")["overrides"]["containerOverrides"]
+    assert sent[0]["command"] == list(words)
+    printed = planned.steps.text + str(planned.steps.document) + planned.typed
+    assert not [secret for secret in SECRETS if secret in printed]
+
+
+@pytest.mark.parametrize("text", ["password=hunter2secret 'open", "'postgres://u:s3cr3tpw@db"])
+def test_a_command_that_cannot_be_split_is_printed_redacted(text: str) -> None:
+    """An open quotation is an error of the command line, and shows it."""
+    with pytest.raises(ConfigError, match="No closing quotation") as error:
+        one_off_plan.parse_command(text)
+    assert not [secret for secret in SECRETS if secret in str(error.value)]
+
+
+def test_a_command_that_begins_with_a_dash_is_repeated_as_it_can_be_typed(calls: Any) -> None:
+    """With a space in front, which the command line's parser needs."""
+    planned = one_off_plan.plan_run(calls[0], "web", ("--version",))
+    assert planned.typed == '" --version"'
+    assert one_off_plan.parse_command(" --version") == ("--version",)
+
+
 SERVICE: dict[str, Any] = {
     "serviceName": "web",
     "status": "ACTIVE",
