@@ -191,8 +191,15 @@ def tasks(
             arns = [arn for page in pages for arn in page["taskArns"]]
         except client.exceptions.ServiceNotFoundException:
             return ()
+    return describe_tasks(cloud, cluster, arns, f"tasks of {service} (ecs:DescribeTasks)")
+
+
+def describe_tasks(
+    cloud: AwsSession, cluster: str, arns: Sequence[str], what: str
+) -> tuple[TaskState, ...]:
+    """Describe tasks (ecs:DescribeTasks); those that have vanished meanwhile are left out."""
+    client = cloud.client("ecs")
     found: list[TaskState] = []
-    what = f"tasks of {service} (ecs:DescribeTasks)"
     for start in range(0, len(arns), TASKS_PER_CALL):
         some = arns[start : start + TASKS_PER_CALL]
         with translated_ecs(cloud, what, cluster):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.ecs import MISSING, failures, refused_at_once, translated_ecs
+from ops.aws.ecs import MISSING, describe_tasks, failures, refused_at_once, translated_ecs
 from ops.aws.ecs_task_state import task_state
 from ops.aws.facts import TaskLaunch, TaskState
 from ops.aws.session import AwsSession
@@ -143,6 +143,16 @@ def run(
     except OpsError as problem:
         problem.untouched = refused
         raise
+
+
+def of_family(cloud: AwsSession, cluster: str, family: str) -> tuple[TaskState, ...]:
+    """The running tasks of a family of task definitions (ecs:ListTasks, ecs:DescribeTasks)."""
+    with translated_ecs(cloud, f"tasks of family {family} (ecs:ListTasks)", cluster):
+        pages = cloud.client("ecs").get_paginator("list_tasks")
+        pages = pages.paginate(cluster=cluster, family=family, desiredStatus="RUNNING")
+        arns = [str(arn) for page in pages for arn in page["taskArns"]]
+    what = f"tasks of family {family} (ecs:DescribeTasks)"
+    return describe_tasks(cloud, cluster, arns, what)
 
 
 def started_by(cloud: AwsSession, cluster: str, mark: str) -> TaskState | None:

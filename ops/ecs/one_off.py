@@ -23,7 +23,7 @@ from ops.core.errors import Cancelled, Interrupted, OpsError, TimedOut, Unreacha
 from ops.core.findings import Finding
 from ops.core.plan import Plan
 from ops.core.text import format_duration, format_option
-from ops.ecs.one_off_plan import OneOffPlan
+from ops.ecs.one_off_plan import MARK, OneOffPlan, report_running, stop_command
 from ops.ecs.rules.exit_codes import EXIT_CODES
 from ops.ecs.rules.run_failures import explain
 from ops.ecs.rules.stop_diagnosis import GONE, find_cause, responsible_container, stop_finding
@@ -84,6 +84,12 @@ class OneOffResult:
         )
 
 
+def document_of_error(service: str, environment: str | None = None) -> dict[str, Any]:
+    """The fields of a result's document for an error before anything was started."""
+    empty = OneOffResult(service, environment or "", "", "", 0, "", 0.0).document
+    return {**dict.fromkeys(empty), "service": service, "environment": environment}
+
+
 def run(
     platform: Platform,
     planned: OneOffPlan,
@@ -112,7 +118,8 @@ class OneOffChange:
         return self.planned.steps
 
     def confirm(self, *, yes: bool) -> None:
-        """Ask in a protected environment. Raises Refused on no."""
+        """Report what still runs, and ask in a protected environment. Raises Refused on no."""
+        report_running(self.platform, self.planned)
         settings = self.platform.settings
         if settings.environment.protected:
             what = (
@@ -165,7 +172,7 @@ class _OneOffRun:
         """Start the task. If RunTask's answer is lost, find the task by its startedBy."""
         token = uuid.uuid4().hex
         user = re.sub(r"[^A-Za-z0-9_-]", "-", host_identity.owner())
-        mark = f"inv-run-{user}"[: _MARK_LIMIT - 9] + f"-{token[:8]}"
+        mark = f"{MARK}{user}"[: _MARK_LIMIT - 9] + f"-{token[:8]}"
         cluster, cloud = self.planned.cluster, self.platform.cloud
         parameters = self.planned.parameters(mark, token)
         try:
@@ -235,7 +242,7 @@ class _OneOffRun:
 
     def _left_behind(self, task: TaskState, what: str, why: str) -> Unreachable:
         """The error for a task that may still run, with the command that stops it."""
-        error = Unreachable(what, why, self._stop_command(task))
+        error = Unreachable(what, why, stop_command(self.platform, task))
         error.about = self._about(task)
         return error
 
@@ -249,14 +256,12 @@ class _OneOffRun:
             what = f"container {ended} of task {task.id} has ended, and its other containers run on"
             raise self._left_behind(task, what, f"StopTask failed: {error.why}") from None
 
-    def _stop_command(self, task: TaskState) -> str:
-        where = f"--cluster {self.planned.cluster} --task {task.id}"
-        return f"{self.platform.cloud.program} ecs stop-task {where}"
-
     def _interrupted(self, interruption: KeyboardInterrupt) -> NoReturn:
         task, what = self.task, f"{self.planned.service}.run: {interruption or 'interrupted'}"
         if task is None:
-            error = Cancelled(what, "no task was started", "run it again")
+            error = Cancelled(
+                what, "no task was started", self.planned.command_line(self.timeout_s)
+            )
         else:
             why, how = self._stop_and_wait(task, str(interruption) or "interrupted")
             error = Cancelled(what, why, how)
@@ -273,15 +278,19 @@ class _OneOffRun:
 
     def _stop_and_wait(self, task: TaskState, reason: str) -> tuple[str, str]:
         """Stop the task and wait for its end: what happened, and what to type next."""
-        again = f"inv {self.planned.service}.run --command {self.planned.typed}"
+        again = self.planned.command_line(self.timeout_s)
+        if not self.log.problem:
+            minutes = int(self.clock() - self.began) // 60 + 2
+            log = f"inv {self.planned.service}.logs --task {task.id} --since {minutes}m"
+            again = f"{log}; to run it again: {again}"
         if task.status in GONE:
             return f"task {task.id} had stopped by itself{self._code(task)}", again
         ui.progress(f"stopping task {task.id}: {reason}")
         try:
             self._stop(task, reason)
         except OpsError as error:
-            return f"task {task.id} still runs, StopTask failed: {error.why}", self._stop_command(
-                task
+            return f"task {task.id} still runs, StopTask failed: {error.why}", stop_command(
+                self.platform, task
             )
         look = f"{self.platform.cloud.program} ecs describe-tasks"
         look += f" --cluster {self.planned.cluster} --tasks {task.id}"

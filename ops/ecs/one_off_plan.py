@@ -5,15 +5,20 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from ops.aws import ecs, ecs_tasks
-from ops.aws.facts import TaskDefinition, TaskLaunch
-from ops.core.errors import ConfigError, Refused
+from ops.aws.facts import TaskDefinition, TaskLaunch, TaskState
+from ops.core import ui
+from ops.core.errors import ConfigError, OpsError, Refused
 from ops.core.plan import Plan, Step
 from ops.core.redaction.redact import redact, redact_lines
 from ops.core.redaction.shapes import HIDDEN
+from ops.core.text import format_age, format_option
 from ops.platform import Platform
+
+MARK = "inv-run-"  # the beginning of startedBy
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class OneOffPlan:
     launch: TaskLaunch
     definition: TaskDefinition
     entry_point: tuple[str, ...] = ()
+    wanted: str | None = None  # --container
 
     @property
     def steps(self) -> Plan:
@@ -99,6 +105,12 @@ class OneOffPlan:
         text = f" {text}" if text.startswith("-") else text
         return shlex.quote(text) if set(text) & set('"$`\\!') else f'"{text}"'
 
+    def command_line(self, timeout_s: float | None = None) -> str:
+        """The `inv` command line that runs it again, redacted."""
+        options = {"--container": self.wanted, "--timeout": timeout_s and format_option(timeout_s)}
+        given = [f" {option} {shlex.quote(value)}" for option, value in options.items() if value]
+        return f"inv {self.service}.run --command {self.typed}{''.join(given)}"
+
     def parameters(self, mark: str, token: str) -> dict[str, Any]:
         """RunTask's parameters beside cluster and task definition."""
         override = {"name": self.container, "command": list(self.command)}
@@ -108,6 +120,31 @@ class OneOffPlan:
             "startedBy": mark,
             "clientToken": token,
         }
+
+
+def stop_command(platform: Platform, task: TaskState) -> str:
+    """The command of the AWS CLI that stops a task."""
+    cluster = platform.settings.environment.cluster
+    return f"{platform.cloud.program} ecs stop-task --cluster {cluster} --task {task.id}"
+
+
+def report_running(platform: Platform, planned: OneOffPlan) -> None:
+    """Print the service's one-off tasks that still run, each with the command that stops it.
+
+    A run that was killed leaves its task behind. If they cannot be read, that is printed.
+    """
+    try:
+        found = ecs_tasks.of_family(platform.cloud, planned.cluster, planned.definition.family)
+    except OpsError as error:
+        ui.progress(f"whether other one-off tasks run is unknown: {error.what}: {error.why}")
+        return
+    for task in found:
+        if task.started_by.startswith(MARK):
+            age = "its age is unknown"
+            if task.created_at:
+                age = format_age((datetime.now(UTC) - task.created_at).total_seconds()) + " old"
+            ui.progress(f"still running: one-off task {task.id} ({age}, {task.started_by})")
+            ui.progress(f"  to stop it: {stop_command(platform, task)}")
 
 
 def _placement(parameters: Mapping[str, Any]) -> Iterator[str]:
@@ -184,4 +221,4 @@ def plan_run(
             f"inv {name}.run --container {names[0]} --command …",
         )
     entry_point = tuple(described.get("entryPoint") or ())
-    return OneOffPlan(name, cluster, wanted, command, launch, definition, entry_point)
+    return OneOffPlan(name, cluster, wanted, command, launch, definition, entry_point, container)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ops.aws import logs
 from ops.core import ui
-from ops.core.errors import ConfigError, Interrupted, OpsError
+from ops.core.errors import Cancelled, ConfigError, Interrupted, OpsError
 from ops.core.keys import Wait
 from ops.ecs.log_output import SHORT_ID, LogPrinter
 from ops.ecs.log_reader import Batch, LogFollower, LogReading, RangeReader
@@ -94,11 +94,20 @@ class ServiceLogs:
         for container, why in found.unreadable.items():
             ui.progress(f"container {container} is left out: {why}")
         sources = self.choose_tasks(found)
-        if self.request.follow:
-            self.follow(sources)
-        else:
-            self.read(sources)
+        try:
+            (self.follow if self.request.follow else self.read)(sources)
+        except KeyboardInterrupt as interruption:
+            self.printer.write(self.merger.flush())
+            raise self.interrupted(interruption) from None
         return 1 if self.problems else 0
+
+    def interrupted(self, interruption: KeyboardInterrupt) -> Cancelled:
+        """The error for a signal: a log is read from its start again, not continued."""
+        what = f"the log of {self.name}: {interruption or 'interrupted'}"
+        how = f"inv {self.name}.logs"
+        if self.request.follow:
+            return Cancelled(what, "--follow has ended; nothing was changed", f"{how} --follow")
+        return Cancelled(what, "later events were not printed; nothing was changed", how)
 
     @property
     def service(self) -> Service:

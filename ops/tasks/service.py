@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ LOGS = {
     "grep": "Only events that contain this text, or match /this regex/ (/regex/i: any case).",
     "task": "Only this task: its id, or the beginning of it.",
     "container": "Only this container. Default: all that log to CloudWatch Logs.",
+    "json": "Print one JSON document per event, each on a line of stdout; all else on stderr.",
 }
 
 
@@ -355,6 +357,7 @@ def logs(
 ) -> None:
     """Print this service's log: the events of all its tasks, merged by time."""
     from ops.core.keys import quit_key
+    from ops.core.redaction.redact import redact
     from ops.ecs.log_output import LogPrinter
     from ops.ecs.service_logs import LogsRequest, ServiceLogs
     from ops.platform import Platform
@@ -363,6 +366,9 @@ def logs(
     request = LogsRequest.parse(
         since, until, follow=session.follow, grep=grep, task=task, container=container
     )
+    given = {"since": since, "until": until, "grep": grep, "task": task, "container": container}
+    options = [f" --{name} {shlex.quote(redact(text))}" for name, text in given.items() if text]
+    session.reread = f"inv {service}.logs{''.join(options)}"
     printer = LogPrinter.create(session.stream, service, json=session.json)
     platform = Platform.of(session.settings)
     with quit_key() as key:
@@ -384,9 +390,13 @@ def run(
     from ops.ecs import one_off, one_off_plan
     from ops.platform import Platform
 
-    session.if_stopped = lambda error: {"service": service, "task": None, "exit_code": None}
+    session.if_stopped = lambda error: one_off.document_of_error(service)
+    name = session.settings.name
+    session.if_stopped = lambda error: one_off.document_of_error(service, name)
     words, limit = one_off_plan.parse_command(command), session.timeout_s()
     platform = Platform.of(session.settings)
+    if not session.json:
+        session.reread = f"inv {service}.logs --task ID (its id is printed above)"
     planned = one_off_plan.plan_run(platform, service, words, container)
     session.carry_out(one_off.OneOffChange(platform, planned, limit))
 

@@ -73,6 +73,7 @@ class Session:
         self.if_stopped: Callable[[OpsError], Mapping[str, Any]] = (
             lambda error: {}
         )  # fields of an error's document
+        self.reread = ""  # the command that prints a log again that was streamed to stdout
         self.resources = ExitStack()  # what is held open until the call ends: a tunnel
 
     def held(self, resource: AbstractContextManager[T]) -> T:
@@ -143,6 +144,9 @@ class Session:
     def leave(self, code: int) -> None:
         """End with an exit code whose reason has been reported already."""
         if code:
+            error = unwritten(self)
+            if error and self.reread:
+                print(error, file=sys.stderr, flush=True)
             raise Exit(code=code)
 
 
@@ -265,15 +269,21 @@ def run_and_report(session: Session, body: Callable[..., None], own: Mapping[str
 
 def refuse_unwritten(session: Session) -> None:
     """Raise OpsError where the task is done, and its answer did not get to stdout."""
-    if session.failure:
-        failed = session.failure
-        what, why = (
-            "the answer could not be written to stdout",
-            f"[Errno {failed.errno}] {failed.strerror}",
-        )
-        raise OpsError(
-            what, why, "read it above, and free space where stdout goes; what was done stays done"
-        )
+    if error := unwritten(session):
+        raise error
+
+
+def unwritten(session: Session) -> OpsError | None:
+    """The error for an answer or a log that did not get to stdout; None if it did."""
+    failed = session.failure
+    if failed is None:
+        return None
+    why = f"[Errno {failed.errno}] {failed.strerror}"
+    if session.reread:
+        what = "lines of the log could not be written to stdout, and are not shown here either"
+        return OpsError(what, why, f"free space where stdout goes, then: {session.reread}")
+    how = "read it above, and free space where stdout goes; what was done stays done"
+    return OpsError("the answer could not be written to stdout", why, how)
 
 
 def translate_errors(session: Session, body: Callable[..., None], own: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from ops.core.errors import ConfigError, Refused
+from ops.core.errors import ConfigError, Refused, TimedOut, Unreachable
 from ops.core.redaction.redact import one_line
 from ops.tools import shell
 
@@ -66,6 +66,9 @@ def find() -> str:
         answer = shell.version(program)
     except ConfigError as error:
         raise Refused(what, error.why, f"install it again: {_INSTALL}") from None
+    except (Unreachable, TimedOut) as error:
+        why = f"{error.what}: {error.why}"
+        raise Refused(what, why, f"install it again: {_INSTALL}") from None
     found = _VERSION.search(answer)
     if found is None:
         why = f"{program} --version answered {one_line(answer)!r}, which is no version"

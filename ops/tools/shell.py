@@ -273,7 +273,7 @@ def version(program: str, *args: str) -> str:
     if done.exit_code or not lines:
         why = one_line(lines[-1]) if lines else "it printed nothing"
         raise Unreachable(
-            f"{program} does not tell its version (exit code {done.exit_code})",
+            f"{program} {' '.join(args) or '--version'} failed (exit code {done.exit_code})",
             why,
             f"run it yourself: {program} {' '.join(args) or '--version'}",
         )

@@ -19,6 +19,7 @@ from ops.core.errors import ConfigError, OpsError, Refused
 from ops.ecs import execute
 from ops.platform import Platform
 from ops.sandbox.contracts import REGION
+from ops.tools import session_plugin
 from tests.aws_fixtures import make_settings
 from tests.sandbox.aws_platform import SLEEP, agent_at_work
 from tests.waiting import until
@@ -119,6 +120,24 @@ def test_exec_that_is_not_enabled_says_what_enables_it(world: Any, plugin: Path)
     world.update(enableExecuteCommand=True)
     with pytest.raises(Refused, match="this task was started before it had"):
         target(world)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("print('boom'); sys.exit(3)", r"--version failed \(exit code 3\): boom"),
+        ("sys.exit(3)", r"--version failed \(exit code 3\): it printed nothing"),
+    ],
+)
+def test_a_plugin_that_fails_is_a_missing_part(
+    plugin: Path, monkeypatch: pytest.MonkeyPatch, body: str, why: str
+) -> None:
+    """Exit code 3: its exit code and last line, and where to get another."""
+    plugin.write_text(f"#!{sys.executable} -S\nimport sys\n{body}\n")
+    with pytest.raises(Refused, match=why) as error:
+        session_plugin.find()
+    assert error.value.code == 3
+    assert error.value.next.startswith("install it again: https://docs.aws.amazon.com/")
 
 
 def test_tasks_and_containers_are_chosen_by_name(world: Any, plugin: Path) -> None:

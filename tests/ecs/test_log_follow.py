@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ops.aws import session
-from ops.core.errors import Denied, OpsError
+from ops.core.errors import Cancelled, Denied, Interrupted, OpsError
 from ops.ecs.log_output import LogPrinter
 from ops.ecs.rules.log_request import LogWindow, parse_grep
 from ops.ecs.service_logs import LogsRequest, ServiceLogs
@@ -344,3 +344,26 @@ def test_without_a_live_tail_it_polls(code: str, capsys: pytest.CaptureFixture[s
     found, exit_code = world.run(follow=True, tail=True)
     assert exit_code == 0 and without_date(found) == lines("polled")
     assert "no live tail, polling" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("follow", "why", "how"),
+    [
+        (True, "--follow has ended; nothing was changed", "inv backend.logs --follow"),
+        (False, "later events were not printed; nothing was changed", "inv backend.logs"),
+    ],
+)
+def test_sigterm_ends_a_log_with_a_true_sentence(follow: bool, why: str, how: str) -> None:
+    """Exit code 130; a log is not continued by another call."""
+    world = World()
+    world.log("first", at=-1, ingested=0)
+
+    def end(operation: str) -> None:
+        if operation == "FilterLogEvents":
+            raise Interrupted("SIGTERM")
+
+    world.before = end
+    with pytest.raises(Cancelled) as error:
+        world.run(follow=follow)
+    assert (error.value.code, error.value.why, error.value.next) == (130, why, how)
+    assert error.value.what == "the log of backend: interrupted by SIGTERM"

@@ -46,7 +46,7 @@ def test_the_time_range(
     [
         ("yesterday", None, False, "allowed: a duration"),
         ("5x", None, False, "allowed: a duration"),
-        ("", None, False, "allowed: a duration"),
+        ("", None, False, "it is empty; allowed: a duration"),
         ("-5m", None, False, "allowed: a duration"),
         ("5m", "1h", False, "ends before it begins"),
         ("2027-01-01", None, False, "in the future"),

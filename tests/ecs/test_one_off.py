@@ -13,7 +13,8 @@ import pytest
 from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
-from ops.aws import session
+from ops.aws import ecs_tasks, session
+from ops.aws.facts import TaskState
 from ops.core.errors import Cancelled, ConfigError, Interrupted, Refused, TimedOut, Unreachable
 from ops.ecs import one_off, one_off_plan
 from ops.ecs.rules.run_failures import explain
@@ -150,11 +151,59 @@ def until_interrupted(interrupt: Callable[[float], None]) -> Callable[[float], N
 
 
 def test_the_time_limit_stops_the_task(world: Any) -> None:
-    """6, not a code of the task."""
-    planned = serving(world, world.image("v1", SLEEP))
+    """6, not a code of the task. Next is its log, then the command line with its options."""
+    serving(world, world.image("v1", SLEEP))
+    planned = one_off_plan.plan_run(at(world), "web", ("ignored", "a b"), "web")
     with pytest.raises(TimedOut, match="within 1s") as error:
         one_off.run(at(world), planned, timeout_s=1.0, sleep=quick)
     assert error.value.code == 6 and one_offs(world) == []
+    assert error.value.next == (
+        f"inv web.logs --task {error.value.about['task']} --since 2m; to run it again: "
+        "inv web.run --command \"ignored 'a b'\" --container web --timeout 1s"
+    )
+
+
+def test_a_task_that_a_killed_run_left_behind_is_reported_before_another(
+    world: Any, capsys: Any
+) -> None:
+    """With the command that stops it; the service's own tasks are left out."""
+    planned = serving(world, world.image("v1", SLEEP))
+    platform = at(world)
+    parameters = planned.parameters("inv-run-ann-12345678", "t" * 32)
+    left = ecs_tasks.run(platform.cloud, "demo", planned.launch.task_definition, parameters)
+    assert isinstance(left, TaskState)
+    one_off.OneOffChange(platform, planned).confirm(yes=True)
+    printed = capsys.readouterr().err
+    assert re.search(rf"still running: one-off task {left.id} \(\d+ s old, inv-run-ann-", printed)
+    assert f"--endpoint-url {world.aws.url}" in printed
+    assert f"--region {REGION} ecs stop-task --cluster demo --task {left.id}\n" in printed
+    ecs_tasks.stop(platform.cloud, "demo", left.arn, "test")
+
+
+def test_tasks_of_others_and_an_unreadable_list_do_not_stop_a_run(calls: Any, capsys: Any) -> None:
+    """Only tasks of `run` are reported; a missing permission is."""
+    platform, answers, _ = calls
+    planned = one_off_plan.plan_run(platform, "web", ("ls",))
+    service_task = {**TASK, "startedBy": "ecs-svc/1"}
+    answers["ListTasks"] = {"taskArns": [TASK["taskArn"]]}
+    answers["DescribeTasks"] = {"tasks": [service_task], "failures": []}
+    one_off_plan.report_running(platform, planned)
+    assert capsys.readouterr().err == ""
+    body = '{"__type": "AccessDeniedException", "message": "not authorized"}'
+    answers["ListTasks"] = Response(body, 400, content_type="application/x-amz-json-1.1")
+    one_off_plan.report_running(platform, planned)
+    assert "whether other one-off tasks run is unknown: " in capsys.readouterr().err
+
+
+def test_an_error_before_the_start_has_the_fields_of_a_result() -> None:
+    """For scripts: the same keys, null."""
+    result = one_off.OneOffResult("web", "dev", "abc", "demo-web:1", 0, "", 1.0)
+    document = one_off.document_of_error("web", "dev")
+    assert {*document} == {*result.document}
+    assert {name: value for name, value in document.items() if value is not None} == {
+        "service": "web",
+        "environment": "dev",
+    }
 
 
 def test_when_a_container_that_is_not_essential_ends_the_others_are_stopped(world: Any) -> None:

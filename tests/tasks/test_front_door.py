@@ -25,6 +25,14 @@ def waits(session):
     time.sleep(30)
 
 @ops_task(options=("json",))
+def streams(session, code=0):
+    """Stream a log."""
+    session.reread = "inv backend.logs --task ID"
+    session.stream.write("line\\n")
+    session.stream.flush()
+    session.leave(code)
+
+@ops_task(options=("json",))
 def refuses(session):
     """Refuse."""
     raise Refused("what", "why", "next")
@@ -207,6 +215,27 @@ def test_a_full_disk_is_no_success(folder: Path, words: list[str]) -> None:
     assert (
         "text\nerror: the answer could not be written to stdout\n  why: [Errno 28]" in done.stderr
     )
+
+
+@pytest.mark.parametrize("words", [["streams"], ["streams", "--json"]])
+def test_a_log_on_a_full_disk_names_the_command_that_prints_it(
+    folder: Path, words: list[str]
+) -> None:
+    """Nothing of it is on stderr; an exit code of its own stays."""
+    for options, code in (([], 1), (["--code", "7"], 7)):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-m", "invoke", *words, *options],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                check=False,
+            )
+        assert done.returncode == code and "read it above" not in done.stderr
+        assert "error: lines of the log could not be written to stdout" in done.stderr
+        assert "then: inv backend.logs --task ID\n" in done.stderr
 
 
 def test_a_reader_that_has_gone_changes_nothing(folder: Path) -> None:

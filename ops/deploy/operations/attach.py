@@ -25,8 +25,8 @@ from ops.platform import Platform
 class AttachResult:
     """The result of a watch of another run's deployment.
 
-    `verdict` is None if no deployment was in flight. `image` is None if the task definition could
-    not be read.
+    `verdict` and `deployment` are None if no deployment was in flight. `image` is None if the
+    task definition could not be read.
     """
 
     service: str
@@ -108,7 +108,7 @@ def attach(
     result = AttachResult(
         name,
         platform.settings.name,
-        found.id if found else None,
+        deployment.id if deployment else None,
         (found.task_definition if found else state.task_definition).rsplit("/", 1)[-1],
         _image(platform, name, found),
         None,

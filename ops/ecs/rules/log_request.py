@@ -58,6 +58,8 @@ def parse_window(
 
 def _moment(option: str, text: str, now: float) -> float:
     """A duration before `now`, or a time; one without an offset is local."""
+    if not text.strip():
+        raise ConfigError(f"--{option} {text!r}", f"it is empty; {_TIMES}", f"--{option} 5m")
     found = _DURATION.fullmatch(text.strip())
     if found:
         return now - float(found[1]) * _UNITS[found[2]]
