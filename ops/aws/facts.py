@@ -106,6 +106,13 @@ class ServiceState:
         return self.breaker_rollback or self.alarms_rollback
 
     @property
+    def is_rolling_out(self) -> bool:
+        """Whether a deployment is in progress, or tasks of an earlier one are left."""
+        primary = self.primary
+        moving = primary is not None and primary.rollout_state == "IN_PROGRESS"
+        return moving or len(self.deployments) > 1
+
+    @property
     def primary(self) -> Deployment | None:
         return next(
             (deployment for deployment in self.deployments if deployment.status == "PRIMARY"), None
@@ -298,6 +305,12 @@ class TaskDefinition:
     @property
     def family(self) -> str:
         return TaskDefinitionArn(self.arn).family
+
+    @property
+    def registered_at(self) -> datetime | None:
+        """When it was registered; None if ECS does not say."""
+        found = self.document.get("registeredAt")
+        return found if isinstance(found, datetime) else None
 
     @property
     def containers(self) -> tuple[ContainerDefinition, ...]:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecs
-from ops.aws.facts import ServiceState, image_tag
+from ops.aws.facts import ServiceState, TaskDefinition, image_tag
 from ops.cdn import cloudfront, edge
 from ops.cdn.facts import CacheAnswer, EdgeProof
 from ops.cdn.rules import distribution as rules
 from ops.cdn.rules import edge_proof
 from ops.core.errors import Refused
 from ops.core.findings import Unknown
-from ops.core.parallel import gather
+from ops.core.parallel import gather, try_call
 from ops.core.text import format_duration
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class CachedPage:
     """The cached copy of one configured endpoint, and the proof that it is fresh or stale.
 
-    `before`: cached before the running deployment of `service` began; None if that is unknown.
+    `before`: cached before `service` ran its present content; None if that is unknown, as for a
+    page cached before a restart.
     """
 
     service: str
@@ -110,9 +111,9 @@ class CacheCheck:
 class _Running:
     """What ECS runs of a service: since when, which version, and whether a rollout is going on."""
 
-    since: datetime | None
-    released: str | None
-    rolling_out: bool
+    since: rules.RunningSince = field(default_factory=rules.RunningSince)
+    released: str | None = None
+    rolling_out: bool = False
 
 
 def check_cache(platform: Platform) -> CacheCheck:
@@ -157,14 +158,13 @@ def _running(platform: Platform, name: str) -> _Running:
     state = ecs.service(platform.cloud, cluster, service.ecs_service)
     primary = state.primary if isinstance(state, ServiceState) else None
     if state is None or primary is None:
-        return _Running(None, None, False)
-    released = None
-    if any("{tag}" in (endpoint.text or "") for endpoint in service.endpoints):
-        revision = ecs.task_definition(platform.cloud, primary.task_definition)
-        container = revision.container(service.container) if revision else None
-        released = image_tag(str(container.get("image", ""))) or None if container else None
-    rolling_out = len(state.deployments) > 1 or primary.rollout_state == "IN_PROGRESS"
-    return _Running(primary.created_at, released, rolling_out)
+        return _Running()
+    found = try_call(lambda: ecs.task_definition(platform.cloud, primary.task_definition))
+    revision = found if isinstance(found, TaskDefinition) else None
+    container = revision.container(service.container) if revision else None
+    released = image_tag(str(container.get("image", ""))) or None if container else None
+    since = rules.RunningSince(revision.registered_at if revision else None, primary.created_at)
+    return _Running(since, released, state.is_rolling_out)
 
 
 def _check_page(
@@ -173,9 +173,8 @@ def _check_page(
     """One page: its cache headers; if it is cached, also the edge's and the origin's copies."""
     answer = cloudfront.probe_cache(site.edge, endpoint.path, site.timeout_s, site.authority)
     if isinstance(running, Unknown):
-        running = _Running(None, None, False)
-    undated = rules.is_undated(answer, running.since)
-    before = None if undated else rules.is_older_copy(answer, running.since, datetime.now(UTC))
+        running = _Running()
+    before = rules.cached_before(answer, running.since, datetime.now(UTC))
     proof = edge_proof.missed(answer) or edge_proof.prove(
         answer,
         edge.read_copies(

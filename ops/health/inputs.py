@@ -77,6 +77,7 @@ class SweepInputs:
         ecs_names = [self.environment.services[name].ecs_service for name in self.names]
         self._services = Memo(lambda: ecs.services(cloud, self.environment.cluster, ecs_names))
         self._definitions = {name: Memo(partial(self._latest, name)) for name in self.names}
+        self._running = {name: Memo(partial(self._running_revision, name)) for name in self.names}
         self._releases = {name: Memo(partial(self._last_success, name)) for name in self.names}
         self._groups: Memo[Mapping[str, TargetGroup]] = Memo(self._read_groups)
         secret, instance = (database.secret, database.instance) if database else (None, None)
@@ -95,6 +96,14 @@ class SweepInputs:
         state = self.state(name)
         family = TaskDefinitionArn(state.task_definition).family if state else ""
         return ecs.task_definition(self.platform.cloud, family) if family else None
+
+    def running_revision(self, name: str) -> TaskDefinition | None:
+        """Return the revision that the service is deployed with, or None."""
+        return self._running[name]()
+
+    def _running_revision(self, name: str) -> TaskDefinition | None:
+        state = self.state(name)
+        return ecs.task_definition(self.platform.cloud, state.task_definition) if state else None
 
     def release(self, name: str) -> ReleaseRecord | None:
         """Return the newest record of a successful release, or None."""

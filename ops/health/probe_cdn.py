@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ops.aws.facts import ServiceState
+from ops.aws.facts import ServiceState, TaskDefinition
 from ops.cdn import cloudfront, edge
 from ops.cdn import invalidate as cdn_flow
 from ops.cdn.rules import edge_proof
-from ops.cdn.rules.distribution import is_older_copy
+from ops.cdn.rules.distribution import RunningSince, cached_before
 from ops.core.findings import Unknown
-from ops.core.parallel import Reads
+from ops.core.parallel import Reads, try_call
 from ops.health.inputs import SweepInputs
 from ops.health.model import Check, CheckKey
 from ops.health.probe_runner import Probe, health_group
@@ -58,7 +59,7 @@ def _distribution(inputs: SweepInputs) -> Iterable[Check]:
 
 
 def _cached_page(inputs: SweepInputs, service: str, endpoint: Endpoint) -> Iterable[Check]:
-    """Read the page's cache headers; compare a copy from before the deployment with the origin."""
+    """Read the page's cache headers; compare a copy that may be older than the release."""
     environment, path = inputs.environment, endpoint.path
     with Reads() as reads:
         answer = reads.submit(
@@ -74,16 +75,22 @@ def _cached_page(inputs: SweepInputs, service: str, endpoint: Endpoint) -> Itera
         return [Check.unread(key, answer.value, service=service)]
     if isinstance(state.value, Unknown):
         return [Check.unread(key, state.value, service=service)]
-    deployed_at = _running_since(state.value) if state.value else None
-    now, proof = datetime.now(UTC), None
-    if is_older_copy(answer.value, deployed_at, now):
-        site = edge.read_site(inputs.platform, inputs.context.timeout_s)
-        proof = edge_proof.compare(edge.read_copies(site, endpoint))
-    return [rules.cache(path, service, answer.value, deployed_at, now, proof)]
+    now, since = datetime.now(UTC), RunningSince(deployed=_deployed_at(state.value))
+    if cached_before(answer.value, since, now) is False:
+        return [rules.cache(path, service, answer.value, since, now)]
+    revision = try_call(partial(inputs.running_revision, service))
+    if isinstance(revision, TaskDefinition):
+        since = replace(since, registered=revision.registered_at)
+    site = edge.read_site(inputs.platform, inputs.context.timeout_s)
+    rolling_out = state.value is not None and state.value.is_rolling_out
+    proof = edge_proof.compare(edge.read_copies(site, endpoint, rolling_out=rolling_out))
+    return [rules.cache(path, service, answer.value, since, now, proof)]
 
 
-def _running_since(state: ServiceState) -> datetime | None:
+def _deployed_at(state: ServiceState | None) -> datetime | None:
     """Return when the newest completed deployment began."""
+    if state is None:
+        return None
     done = [each for each in state.deployments if each.rollout_state in ("COMPLETED", None)]
     return next(
         (each.created_at for each in done), state.primary.created_at if state.primary else None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ops.cdn.facts import CacheAnswer, Distribution
-from ops.cdn.rules.distribution import choose, is_older_copy, reference
+from ops.cdn.rules.distribution import RunningSince, cached_before, choose, reference
 from ops.core.config.settings import Cdn
 from ops.core.config.types import path_pattern
 from ops.core.errors import Refused
@@ -95,24 +95,39 @@ def test_a_deployment_has_one_invalidation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cache", "age", "deployed_s_ago", "old"),
+    ("cache", "age", "registered_s_ago", "deployed_s_ago", "before"),
     [
-        ("hit", 3600, 60, True),
-        ("hit", 30, 60, False),
-        ("hit", 61, 60, False),
-        ("refreshhit", 3600, 60, False),
-        ("miss", None, 60, False),
-        ("hit", 3600, None, False),
+        ("hit", 3600, 90, 60, True),
+        ("hit", 30, 90, 60, False),
+        ("hit", 61, 90, 60, False),
+        ("refreshhit", 3600, 90, 60, False),
+        ("miss", None, 90, 60, False),
+        ("hit", None, 90, 60, None),
+        # a restart, here or from outside: a new deployment of a revision that ran before
+        ("hit", 600, 3600, 60, None),
+        ("hit", 30, 3600, 60, False),
+        ("hit", 7200, 3600, 60, True),
+        # what could not be read
+        ("hit", 3600, None, 60, None),
+        ("hit", 30, None, 60, False),
+        ("hit", 3600, 90, None, True),
+        ("hit", 3600, None, None, None),
     ],
 )
-def test_a_page_from_before_the_deployment(
-    cache: str, age: int | None, deployed_s_ago: int | None, old: bool
+def test_a_page_from_before_the_running_release(
+    cache: str,
+    age: int | None,
+    registered_s_ago: int | None,
+    deployed_s_ago: int | None,
+    before: bool | None,
 ) -> None:
-    """Only a hit that is older than the running deployment; a revalidated page is as new as the
-    origin's.
-    """
-    at = NOW - timedelta(seconds=deployed_s_ago) if deployed_s_ago is not None else None
-    assert is_older_copy(CacheAnswer("/", 200, cache, age, ""), at, NOW) is old
+    """Only a hit can be older; a restart alone makes no page older than what runs."""
+    registered, deployed = (
+        NOW - timedelta(seconds=ago) if ago is not None else None
+        for ago in (registered_s_ago, deployed_s_ago)
+    )
+    since = RunningSince(registered, deployed)
+    assert cached_before(CacheAnswer("/", 200, cache, age, ""), since, NOW) is before
 
 
 @pytest.mark.parametrize("pattern", ["/*", "/about", "/static/*", "/a?x=1"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import urllib.request
 from dataclasses import replace
 from typing import Any
 
@@ -68,9 +70,33 @@ def test_a_restart_replaces_the_tasks_and_nobody_notices(platform: Checkout) -> 
     assert after["taskDefinition"] == before["taskDefinition"]
     assert client.failed == [] and client.asked > 10
     assert done["tag"] == world.version(platform)
+    assert not [each for each in done["health"]["changes"] if each["name"].endswith(" image")]
+    row, *_ = platform.document("backend.releases")["releases"]
+    assert (row["kind"], row["tag"], row["current"]) == ("restart", done["tag"], True)
+    assert row["commit"].startswith(done["tag"])
     planned = platform.document("backend.restart", "--plan")
     assert [step["verb"] for step in planned["plan"]] == ["restart", "watch", "prove"]
     assert world.service(platform)["deployments"][0]["id"] == done["deployment"]
+
+
+@pytest.mark.xdist_group("platform")
+@pytest.mark.timeout(240)
+def test_a_restart_makes_no_cached_page_old(platform: Checkout) -> None:
+    """Its deployment is younger than the pages, and what they show is not."""
+    with urllib.request.urlopen(world.overlay(platform)["site"] + "/", timeout=10) as answer:
+        assert answer.status == 200
+    time.sleep(4)  # the page is clearly older than the restart
+    assert platform.document("frontend.restart")["verdict"] == "succeeded"
+    checked = platform.document("cdn.check")
+    page = next(page for page in checked["pages"] if page["path"] == "/")
+    assert checked["healthy"] and page["cache"] == "hit", checked
+    assert page["cached_before_deployment"] is None and page["state"] == "fresh", page
+    text = platform.inv("cdn.check").stdout
+    assert "cached before" not in text and "inv cdn.invalidate" not in text
+    cached = platform.document("health.cdn")["checks"]
+    assert {each["status"] for each in cached if each["name"].startswith("cache /")} == {"ok"}, (
+        cached
+    )
 
 
 @pytest.mark.xdist_group("platform")
@@ -93,3 +119,4 @@ def test_a_restart_that_fails_is_not_undone_and_says_what_runs(platform: Checkou
     evidence = [each["text"] for each in result["findings"][0]["evidence"]]
     assert "the cache is full" in evidence
     assert "running now: " in result["next"] and serving == tag
+    assert "inv backend.watch" in result["next"] and "backend.deploy" not in result["next"]

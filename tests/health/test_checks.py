@@ -21,6 +21,7 @@ from ops.aws.facts import (
     TaskState,
 )
 from ops.cdn.facts import CacheAnswer, Distribution, EdgeProof
+from ops.cdn.rules.distribution import RunningSince
 from ops.core.findings import Unknown
 from ops.health.model import Check
 from ops.health.rules import database, edge, services
@@ -433,33 +434,27 @@ def test_the_cdn() -> None:
         and "alb http-only" in wrong.finding.summary
     )
     old = CacheAnswer("/", 200, "hit", 600, "X")
-    since = NOW - timedelta(seconds=300)
-    for state, status in (("stale", "failed"), ("fresh", "ok"), ("unknown", "unknown")):
-        proof = EdgeProof(state, "content", "sha256 1, the origin's is sha256 2")
-        older = edge.cache("/", "frontend", old, since, NOW, proof)
-        assert older.status == status and (state == "stale" or proof.why in older.detail)
-        if older.finding:
-            assert older.finding.cause == "stale_cache"
-            assert older.finding.evidence[1].text == proof.why
-    assert edge.cache("/", "frontend", old, since, NOW).status == "unknown"
-    assert (
-        edge.cache(
-            "/", "frontend", replace(old, age_s=100), NOW - timedelta(seconds=300), NOW
-        ).status
-        == "ok"
-    )
+    ago = [NOW - timedelta(seconds=seconds) for seconds in (900, 400, 300)]
+    restarted, since = RunningSince(ago[0], ago[2]), RunningSince(ago[1], ago[2])
+    for running in (since, restarted, RunningSince()):
+        for state, status in (("stale", "failed"), ("fresh", "ok"), ("unknown", "unknown")):
+            proof = EdgeProof(state, "content", "sha256 1, the origin's is sha256 2")
+            older = edge.cache("/", "frontend", old, running, NOW, proof)
+            assert older.status == status and proof.why in older.detail
+            assert "before the deployment" not in older.detail or running is since
+            if older.finding:
+                assert older.finding.cause == "stale_cache"
+                assert older.finding.evidence[1].text == proof.why
+        assert edge.cache("/", "frontend", old, running, NOW).status == "unknown"
+    assert edge.cache("/", "frontend", replace(old, age_s=100), restarted, NOW).status == "ok"
     for blind in (
         replace(old, cache="none"),
         replace(old, status=503, cache="error"),
         replace(old, status=404),
     ):
-        check = edge.cache("/", "frontend", blind, NOW - timedelta(seconds=300), NOW)
+        check = edge.cache("/", "frontend", blind, since, NOW)
         assert check.status == "unknown" and "HEAD /" in check.detail
-    for answer, deployed_at in ((replace(old, age_s=None), NOW), (old, None)):
-        assert edge.cache("/", "frontend", answer, deployed_at, NOW).status == "unknown"
-    assert (
-        edge.cache(
-            "/", "frontend", replace(old, status=301, cache="miss", age_s=None), NOW, NOW
-        ).status
-        == "ok"
-    )
+    undated = edge.cache("/", "frontend", replace(old, age_s=None), since, NOW)
+    assert undated.status == "unknown" and "its age is not known" in undated.detail
+    moved = replace(old, status=301, cache="miss", age_s=None)
+    assert edge.cache("/", "frontend", moved, since, NOW).status == "ok"

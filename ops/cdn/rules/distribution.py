@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -57,13 +58,29 @@ def reference(deployment: str, paths: Iterable[str]) -> str:
     return f"inv-{deployment}-{hashlib.sha256(' '.join(paths).encode()).hexdigest()[:12]}"
 
 
-def is_undated(answer: CacheAnswer, deployed_at: datetime | None) -> bool:
-    """Whether it is unknown if a cached page is older than the running deployment."""
-    return answer.cache in _KEPT and (answer.age_s is None or deployed_at is None)
+@dataclass(frozen=True)
+class RunningSince:
+    """The earliest and the latest time at which a service began to run its present content.
+
+    `registered`: its revision was registered, and ran nowhere before. `deployed`: its deployment
+    began; that may be a restart, which changes no content. None if unknown.
+    """
+
+    registered: datetime | None = None
+    deployed: datetime | None = None
 
 
-def is_older_copy(answer: CacheAnswer, deployed_at: datetime | None, now: datetime) -> bool:
-    """Whether the page was cached before the running deployment began."""
-    if answer.cache not in _KEPT or answer.age_s is None or deployed_at is None:
+def cached_before(answer: CacheAnswer, since: RunningSince, now: datetime) -> bool | None:
+    """Whether the page was cached before the service ran its present content.
+
+    None if unknown: between the registration and the newest deployment of a revision, an earlier
+    deployment of it may have answered, as after a restart. Then only the content decides.
+    """
+    if answer.cache not in _KEPT:
         return False
-    return now - timedelta(seconds=answer.age_s) + _SLACK < deployed_at
+    if answer.age_s is None:
+        return None
+    cached_at = now - timedelta(seconds=answer.age_s) + _SLACK
+    if since.deployed and cached_at >= since.deployed:
+        return False
+    return True if since.registered and cached_at < since.registered else None

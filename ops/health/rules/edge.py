@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from ops.cdn.facts import CacheAnswer, Distribution, EdgeProof, Invalidation
-from ops.cdn.rules.distribution import is_older_copy, is_undated
+from ops.cdn.rules.distribution import RunningSince, cached_before
 from ops.cdn.rules.edge_proof import FRESH, UNKNOWN
 from ops.core.findings import Evidence, Finding
 from ops.health.model import Check, CheckKey
@@ -79,15 +79,15 @@ def cache(
     path: str,
     service: str,
     answer: CacheAnswer,
-    deployed_at: datetime | None,
+    since: RunningSince,
     now: datetime,
     proof: EdgeProof | None = None,
 ) -> Check:
-    """Check that the cached copy of a page is not from before the running deployment.
+    """Check that the cached copy of a page is not from before the running release.
 
-    `proof`: the comparison of an older copy with the origin's page, which may be unchanged since.
-    An error, an answer without `x-cache`, or an older copy that could not be compared gives
-    unknown.
+    `proof`: the comparison with the origin's page of a copy that is or may be older; the page may
+    be unchanged since. An error, an answer without `x-cache`, or such a copy that could not be
+    compared gives unknown.
     """
     key, age = (
         CheckKey("cdn", "cached page", path),
@@ -108,26 +108,19 @@ def cache(
             f"{why}; correct site in invoke.yaml, or --skip '{key.name}'",
             service=service,
         )
-    if is_undated(answer, deployed_at):
-        missing = "its age" if answer.age_s is None else "when the running deployment began"
-        return Check(
-            key, "unknown", f"{answer.cache}{age}: {missing} is not known", service=service
-        )
-    if not is_older_copy(answer, deployed_at, now):
+    before = cached_before(answer, since, now)
+    if before is False:
         return Check(key, "ok", f"{answer.cache}{age}", "fresh", service=service)
     if proof is None or proof.state == UNKNOWN:
+        cached = f"{answer.cache}{age}, {_cached_when(answer, service, before=before)}"
         why = proof.why if proof else "not compared with the origin"
-        older = f"{answer.cache}{age}, from before the deployment of {service}; {why}"
-        return Check(key, "unknown", older, service=service)
+        return Check(key, "unknown", f"{cached}; {why}", service=service)
     if proof.state == FRESH:
         return Check(key, "ok", f"{answer.cache}{age}, {proof.why}", "fresh", service=service)
-    since = deployed_at.isoformat(timespec="seconds") if deployed_at else "?"
-    shown = (
-        f"{answer.cache}{age}, expected nothing from before the deployment of {service} at {since}"
-    )
+    shown = f"{answer.cache}{age}, expected the origin's page: {proof.why}"
     found = Finding(
         "stale_cache",
-        f"the CDN answers {path} from before {service} was deployed",
+        f"the CDN answers {path} with another page than the origin's",
         "certain",
         (
             Evidence(f"HEAD {path}", f"x-cache {answer.cache}{age}, {answer.pop or 'no pop'}"),
@@ -136,6 +129,15 @@ def cache(
         (f"inv cdn.invalidate --paths '{path}'",),
     )
     return Check(key, "failed", shown, "stale", service=service, finding=found)
+
+
+def _cached_when(answer: CacheAnswer, service: str, *, before: bool | None) -> str:
+    """When the copy was cached, as far as that is known."""
+    if before:
+        return f"from before the deployment of {service}"
+    if answer.age_s is None:
+        return "its age is not known"
+    return f"when {service} began to run what it runs is not known"
 
 
 def handshake(host: str, problem: str, cause: str, layer: str = "cdn") -> Check:
