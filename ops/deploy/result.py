@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from ops.aws.facts import TaskDefinition
+from ops.aws.facts import Image, TaskDefinition
 from ops.core import findings
 from ops.core.errors import Refused
 from ops.core.findings import Verdict
@@ -34,7 +34,7 @@ class Ending:
 class DeployResult:
     """The result of a deploy.
 
-    `left_in_place`: what runs if a change was not undone, and the commands to continue.
+    `left_in_place`: what runs if a change was not undone, and the commands to continue, in lines.
     """
 
     context: DeployContext
@@ -56,7 +56,7 @@ class DeployResult:
         return "; ".join(self._next_lines())
 
     def _next_lines(self) -> list[str]:
-        return [text for text in (self.ending.next, self.left_in_place) if text]
+        return [text for text in (self.ending.next, *self.left_in_place.split("\n")) if text]
 
     @property
     def text(self) -> str:
@@ -152,6 +152,7 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
     document, facts, health = done.document, done.context.facts, done.context.health
     commit = facts.checkout.commit if isinstance(facts.checkout, Checkout) else None
     earlier = done.context.earlier or ReleaseRecord()
+    built_from = facts.image.revision if isinstance(facts.image, Image) else None
     revision = done.context.revision or facts.revision
     kept = (
         "verdict",
@@ -173,7 +174,7 @@ def record(done: DeployResult, me: Holder) -> dict[str, Any]:
         "at": me.at,
         "by": me.owner,
         "host": me.host,
-        "commit": commit.full if commit else earlier.commit or "",
+        "commit": commit.full if commit else earlier.commit or built_from or "",
         "subject": commit.subject if commit else earlier.subject or "",
         "schema_revision": facts.schema.revision
         if isinstance(facts.schema, SchemaRevision)

@@ -125,7 +125,8 @@ class Releases:
         if not self.rows:
             return "no releases: no record, and no image in ECR"
         heading = (
-            f"  {'when (UTC)':<19}  {'tag':<12} {'verdict':<12} {'by':<14} {'digest':<19}  commit"
+            f"  {'when (UTC)':<19}  {'tag':<12} {'kind':<8} {'verdict':<12} {'by':<14} "
+            f"{'digest':<19}  commit"
         )
         unknown = "; ? unknown" if any(row.current is None for row in self.rows) else ""
         text = "\n".join((heading, *map(rules.line, self.rows), f"* runs now{unknown}"))

@@ -67,6 +67,24 @@ def test_newest_first_with_the_running_one_marked() -> None:
     ]
 
 
+def test_a_restart_is_listed_as_one_with_the_commit_of_its_image() -> None:
+    """Its record has no subject; a record of an earlier version has no kind."""
+    deployed = replace(record("a"), kind="deploy", commit="c1", subject="Say hello")
+    restarted = replace(
+        record("a", at="2026-01-02T00:00:00+00:00"), kind="restart", commit="", subject=""
+    )
+    other = replace(record("b", at="2025-12-01T00:00:00+00:00"), commit="", subject="")
+    listed = rows([restarted, deployed, other], [image("x")])
+    assert [(row.tag, row.kind, row.commit, row.subject) for row in listed] == [
+        ("a", "restart", "c1", "Say hello"),
+        ("a", "deploy", "c1", "Say hello"),
+        ("x", None, "", ""),
+        ("b", None, "", ""),
+    ]
+    assert [line(row).split()[3] for row in listed] == ["restart", "deploy", "-", "?"]
+    assert line(listed[0]).endswith("Say hello  (no longer in ECR)")
+
+
 def test_an_image_without_a_record_is_listed_and_can_be_current() -> None:
     """Deployed from elsewhere: no record, but ECR has the image and ECS runs it."""
     listed = rows(

@@ -34,7 +34,8 @@ class ReleaseRow:
 
     `in_ecr`: None if ECR could not be read. `current`: tasks of the service run it now; None if
     they could not be read. `recorded`: None if records could not be read; then `commit`, `by`
-    and `verdict` are None, too.
+    and `verdict` are None, too. `kind`: deploy, restart or rollback; None without a record, or if
+    the record does not state it.
     """
 
     tag: str
@@ -51,6 +52,7 @@ class ReleaseRow:
     )
     subject: str = ""  # of the commit
     dated: Literal["deployed", "pushed", "started"] = "deployed"
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ def rows(
     """
     running = tuple(running)
     pushed = None if images is None else {image.digest: _unrecorded_row(image) for image in images}
-    listed = [_recorded_row(record, pushed) for record in records]
+    listed = _with_commits([_recorded_row(record, pushed) for record in records])
     seen, oldest = (
         {row.digest for row in listed},
         "" if complete else min((row.at for row in listed), default=""),
@@ -237,6 +239,21 @@ def rows(
     return tuple(
         _without_unknown(replace(row, current=id(row) in current), known) for row in ordered
     )
+
+
+def _with_commits(listed: Iterable[ReleaseRow]) -> list[ReleaseRow]:
+    """The rows; one without a commit, as of a restart, has that of another row of its image."""
+    found = tuple(listed)
+    commits = {row.digest: row.commit for row in reversed(found) if row.digest and row.commit}
+    subjects = {row.digest: row.subject for row in reversed(found) if row.digest and row.subject}
+    return [
+        replace(
+            row,
+            commit=row.commit or commits.get(row.digest, ""),
+            subject=row.subject or subjects.get(row.digest, ""),
+        )
+        for row in found
+    ]
 
 
 def _without_unknown(row: ReleaseRow, known: Known) -> ReleaseRow:
@@ -269,6 +286,7 @@ def _recorded_row(record: ReleaseRecord, known: Container[str] | None) -> Releas
         recorded=True,
         schema_revision=record.schema_revision or None,
         subject=redacted(record.subject or ""),
+        kind=record.kind,
     )
 
 
@@ -325,7 +343,8 @@ def line(row: ReleaseRow) -> str:
     when = row.at[:19].replace("T", " ")
     mark = "?" if row.current is None else "*" if row.current else " "
     verdict, by = row.verdict or "unknown", "?" if row.by is None else row.by
+    kind = row.kind or ("?" if row.recorded else "-")
     return (
-        f"{mark} {when:<19}  {row.tag:<12} {verdict:<12} {by:<14} {short_digest(row.digest):<19}  "
-        f"{one_line(subject, limit=48)}{gone}"
+        f"{mark} {when:<19}  {row.tag:<12} {kind:<8} {verdict:<12} {by:<14} "
+        f"{short_digest(row.digest):<19}  {one_line(subject, limit=48)}{gone}"
     )
