@@ -142,6 +142,8 @@ def report_not_undone(done: DeployResult) -> str:
 
 def _left_in_place(context: DeployContext, back: LastHealthy | None) -> str:
     """What runs after a change that was not undone, and the commands to continue or go back."""
+    if context.kind == "restart":
+        return f"nothing watches the restart any more: inv {context.name}.watch"
     if context.rollback:
         return _rollback_in_place(context, context.rollback)
     revision = (
@@ -231,7 +233,10 @@ def _final_ending(context: DeployContext) -> Ending:
     An endpoint that was unhealthy before and still is fails the deploy, without blaming it.
     """
     if context.request.no_wait and service_changed(context):
-        how = f"inv {context.name}.watch, then inv {context.name}.deploy --tag {context.facts.tag}"
+        watch = f"inv {context.name}.watch"
+        if context.kind == "restart":
+            return Ending(Verdict.STARTED, next=f"{watch} watches and verifies it")
+        how = f"{watch}, then inv {context.name}.deploy --tag {context.facts.tag}"
         return Ending(Verdict.STARTED, next=f"{how}, which verifies it")
     finding = verify.still_unhealthy(
         context.answers_after or (), context.facts.answers, context.name

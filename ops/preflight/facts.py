@@ -46,7 +46,10 @@ class SchemaRevision:
 
 @dataclass(frozen=True)
 class ReleaseFacts:
-    """The state of the platform before or after a release of `service`."""
+    """The state of the platform before or after a release of `service`.
+
+    `action`: deploy, restart or rollback; the last two have the tag that they release.
+    """
 
     service: str
     environment: str
@@ -74,6 +77,7 @@ class ReleaseFacts:
     state_locks: tuple[StateLock, ...] | Unknown | None = (
         None  # on Terraform's state; None: it is ECS that rolls out
     )
+    action: str = "deploy"
 
     @property
     def tag(self) -> str | None:

@@ -30,6 +30,7 @@ from ops.deploy.rules.steps import (
     ContinueRollout,
     LastHealthy,
     RegisterTaskDefinition,
+    RestartService,
     UpdateService,
     WatchDeployment,
 )
@@ -318,6 +319,26 @@ def test_a_rollback_that_was_sent_is_what_ecs_goes_on_with(
         == f"the rollback to backend:7 (ecs-svc/2) {says}: inv backend.status shows it"
     )
     assert replace(done, left_in_place=left_in_place).document["next"] == left_in_place
+
+
+def test_a_restart_that_was_cut_off_names_the_watch(platform: Platform) -> None:
+    """The advice is not a deploy of its tag; each line has one statement."""
+    context = replace(release(platform), kind="restart")
+    step = RestartService("i", None, False, "dev-backend", 2, "backend:7", "ecs-svc/1")
+    context.journal.entries.append(StepRecord(step, "done"))
+    done = DeployResult(context, Ending(Verdict.INTERRUPTED), 1.0)
+    left_in_place = deploy_run.report_not_undone(done)
+    assert left_in_place == "nothing watches the restart any more: inv backend.watch"
+    assert context.journal.left[0].endswith(
+        ": the service stays on the same revision, so there is nothing to roll back"
+    )
+    lines = f"running now: 2 of 2 tasks of ecs-svc/1 (ACTIVE)\n{left_in_place}"
+    result = replace(done, left_in_place=lines)
+    assert [line for line in result.text.splitlines() if line.startswith(" next: ")] == [
+        " next: running now: 2 of 2 tasks of ecs-svc/1 (ACTIVE)",
+        f" next: {left_in_place}",
+    ]
+    assert result.next == lines.replace("\n", "; ")
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])

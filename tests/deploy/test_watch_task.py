@@ -39,6 +39,7 @@ def test_ctrl_c_ends_the_watch_and_not_the_deployment(platform: Checkout) -> Non
     """A restart that nobody waits for goes on to its end; the exit code of the watch is 130."""
     started = platform.document("backend.restart", "--no-wait")
     assert started["verdict"] == "started", started
+    assert started["next"] == "inv backend.watch watches and verifies it"
     process = world.start(platform, "backend.watch")
     world.read_until(process, "== ")
     process.send_signal(signal.SIGINT)

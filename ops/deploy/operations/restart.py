@@ -33,8 +33,11 @@ class PlannedRestart(PlannedDeploy):
         done = super().apply()
         if not done.exit_code:
             return done
-        running = self._running_tasks()
-        return replace(done, left_in_place="; ".join(filter(None, (done.left_in_place, running))))
+        lines = filter(None, (self._running_tasks(), done.left_in_place))
+        return replace(done, left_in_place="\n".join(lines))
+
+    def _read(self) -> ReleaseFacts:
+        return replace(super()._read(), action=self.action)
 
     def _steps(self, facts: ReleaseFacts) -> Plan:
         plan = plan_restart(facts, self.platform.settings.service(self.name))

@@ -226,7 +226,7 @@ class RestartService(Rollout):
 
     @property
     def why_no_undo(self) -> str:
-        return "a restart keeps the revision, so there is none to roll back to"
+        return "the service stays on the same revision, so there is nothing to roll back"
 
 
 @dataclass(frozen=True)
