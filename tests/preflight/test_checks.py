@@ -24,11 +24,14 @@ from tests.preflight.preflight_facts import (
     NO,
     READY,
     SECRET,
+    STATE,
+    TAGGED,
     answer,
     definition,
     environment,
+    image,
 )
-from tests.preflight.preflight_table import TABLE
+from tests.preflight.preflight_table import MOVING, TABLE
 
 
 @pytest.mark.parametrize(
@@ -69,6 +72,24 @@ def test_the_configuration_decides_where_it_may(
     """What is configured otherwise, or not at all, is said as the documented table has it."""
     item = answer(name, environment(**changes))
     assert (item.status, says in item.detail) == (status, True), item
+
+
+@pytest.mark.parametrize(
+    ("action", "why", "advice"),
+    [
+        ("deploy", "with --tag nothing is built", "unless your deploy must supersede it"),
+        ("restart", "a restart builds nothing", "inv backend.watch"),
+        ("rollback", "a rollback builds nothing", "unless your deploy must supersede it"),
+    ],
+)
+def test_the_checklist_fits_the_action(action: str, why: str, advice: str) -> None:
+    """A restart has no --tag, and cannot supersede a rollout."""
+    assert answer("git-clean", **TAGGED, action=action).detail == f"not needed: {why}"
+    moving = replace(STATE, deployments=(MOVING,))
+    found = answer("service", **TAGGED, action=action, image=image(), state=moving)
+    assert found.status == "warn" and "a rollout is in progress" in found.detail
+    assert found.next.endswith(advice)
+    assert ("supersede" in found.detail) is (action != "restart")
 
 
 def test_every_status_of_every_check_but_the_rare_ones_is_in_the_table() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -57,7 +57,8 @@ class PlannedRollback(PlannedRelease):
 
     def _read(self) -> ReleaseFacts:
         skip = self.request.skip - {SCHEMA}
-        return release_facts(self.platform, self.name, self._wanted.target.tag, skip=skip)
+        facts = release_facts(self.platform, self.name, self._wanted.target.tag, skip=skip)
+        return replace(facts, action=self.action)
 
     def _check(self, facts: ReleaseFacts) -> tuple[Item, ...]:
         environment, target = self.platform.settings.environment, self._wanted.target

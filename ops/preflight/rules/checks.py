@@ -66,7 +66,10 @@ def _decide(
     if each.name in skip:
         return Item(each.name, "skipped", f"by --skip; it checks {each.subject}")
     if each.building and facts.requested_tag:
-        return Item(each.name, "ok", "not needed: with --tag nothing is built")
+        why = f"a {facts.action} builds nothing"
+        if facts.action == "deploy":
+            why = "with --tag nothing is built"
+        return Item(each.name, "ok", f"not needed: {why}")
     cause = next((causes[name] for name in each.needs if name in causes), None)
     if cause:
         causes[each.name] = cause

@@ -71,6 +71,12 @@ def _active_service(
     moving = [
         deployment for deployment in state.deployments if deployment.rollout_state == _IN_PROGRESS
     ]
+    if moving and facts.action == "restart":
+        return warn(
+            f"a rollout is in progress ({moving[0].id}, {moving[0].running} of "
+            f"{moving[0].desired}): nothing is restarted until it ends",
+            f"inv {facts.service}.watch",
+        )
     if moving:
         return warn(
             f"a rollout is in progress ({moving[0].id}, {moving[0].running} of "
@@ -85,7 +91,7 @@ def _active_service(
     if isinstance(facts.revision, TaskDefinition) and facts.revision.status == "INACTIVE":
         return warn(
             f"it runs {facts.revision.label}, which is INACTIVE: a rollback registers a copy of it",
-            "this deploy moves it to an ACTIVE revision",
+            f"inv {facts.service}.deploy moves it to an ACTIVE revision",
         )
     if state.bake_s >= environment.deploy_timeout:
         return warn(
