@@ -150,6 +150,10 @@ def numbers(**measured: float) -> Check:
     )
 
 
+def runs(image: str, status: Any = "ok") -> Check:
+    return Check(CheckKey("ecs", "image", "backend"), status, "d", image, service="backend")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
@@ -172,6 +176,19 @@ def numbers(**measured: float) -> Check:
             Check(CheckKey("db", "connections"), "ok", "1 of 9", "enough"),
             Check(CheckKey("db", "connections"), "ok", "5 of 9", "enough"),
             [],
+        ),
+        # the tag is known only once a release is recorded
+        (runs("sha256:22fe"), runs("5500f54 sha256:22fe"), []),
+        (runs("a1 sha256:22fe"), runs("b2 sha256:22fe"), []),
+        (
+            runs("sha256:22fe"),
+            runs("5500f54 sha256:33aa"),
+            ["ecs · backend image sha256:22fe → 5500f54 sha256:33aa"],
+        ),
+        (
+            runs("a1 sha256:22fe"),
+            runs("not the release", "failed"),
+            ["ecs · backend image a1 sha256:22fe → not the release"],
         ),
     ],
 )

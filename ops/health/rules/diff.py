@@ -117,8 +117,16 @@ def _join_values(values: Sequence[str]) -> str:
 
 
 def _value_changes(check: Check, old: StoredCheck) -> Iterable[Change]:
-    if _stored_value(old) != _current_value(check):
+    before, now = _stored_value(old), _current_value(check)
+    same_image = check.key.kind == "image" and _image_digest(before) == _image_digest(now) != ""
+    if before != now and not same_image:
         yield Change(_display_name(check), _stored_value(old), _current_value(check), check.key)
+
+
+def _image_digest(value: str) -> str:
+    """The digest in `TAG DIGEST`; the tag is left out if no release was recorded."""
+    last = value.rpartition(" ")[2]
+    return last if last.startswith("sha256:") else ""
 
 
 def _current_value(check: Check) -> str:
