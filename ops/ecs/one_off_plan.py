@@ -128,23 +128,29 @@ def stop_command(platform: Platform, task: TaskState) -> str:
     return f"{platform.cloud.program} ecs stop-task --cluster {cluster} --task {task.id}"
 
 
+def running_one_offs(platform: Platform, family: str) -> tuple[TaskState, ...]:
+    """The running tasks of a family that `run` started, also those of other operators."""
+    cluster = platform.settings.environment.cluster
+    found = ecs_tasks.of_family(platform.cloud, cluster, family)
+    return tuple(task for task in found if task.started_by.startswith(MARK))
+
+
 def report_running(platform: Platform, planned: OneOffPlan) -> None:
     """Print the service's one-off tasks that still run, each with the command that stops it.
 
     A run that was killed leaves its task behind. If they cannot be read, that is printed.
     """
     try:
-        found = ecs_tasks.of_family(platform.cloud, planned.cluster, planned.definition.family)
+        found = running_one_offs(platform, planned.definition.family)
     except OpsError as error:
         ui.progress(f"whether other one-off tasks run is unknown: {error.what}: {error.why}")
         return
     for task in found:
-        if task.started_by.startswith(MARK):
-            age = "its age is unknown"
-            if task.created_at:
-                age = format_age((datetime.now(UTC) - task.created_at).total_seconds()) + " old"
-            ui.progress(f"still running: one-off task {task.id} ({age}, {task.started_by})")
-            ui.progress(f"  to stop it: {stop_command(platform, task)}")
+        age = "its age is unknown"
+        if task.created_at:
+            age = format_age((datetime.now(UTC) - task.created_at).total_seconds()) + " old"
+        ui.progress(f"still running: one-off task {task.id} ({age}, {task.started_by})")
+        ui.progress(f"  to stop it: {stop_command(platform, task)}")
 
 
 def _placement(parameters: Mapping[str, Any]) -> Iterator[str]:

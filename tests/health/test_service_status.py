@@ -19,7 +19,13 @@ from ops.core.findings import Unknown
 from ops.ecs.status import ServiceStatus
 from ops.health.rules.stored_sweep import StoredCheck, StoredSweep
 from ops.health.status import watch as live
-from ops.health.status.model import CdnSummary, GroupHealth, RunningVersion, ServiceScreen
+from ops.health.status.model import (
+    CdnSummary,
+    GroupHealth,
+    OneOffTask,
+    RunningVersion,
+    ServiceScreen,
+)
 from ops.health.status.read import read_screen
 from ops.health.status.render import as_text, lines
 from ops.platform import Platform
@@ -172,6 +178,28 @@ def test_the_screen_at_80_columns(
     assert (screen.healthy, screen.exit_code) == (healthy, 0 if healthy else 1)
     assert ("NOT HEALTHY" in text) is not healthy
     json.dumps(screen.document, default=str)
+
+
+def test_one_off_tasks_that_run_are_listed_with_the_command_that_stops_them() -> None:
+    """A killed `run` leaves one behind; it does not make the service unhealthy."""
+    task = replace(TASKS[0], arn="a/demo/" + "c" * 32, started_by="inv-run-ann-12345678")
+    screen = replace(SCREEN, one_offs=(OneOffTask(task, "aws ecs stop-task --task c"),))
+    text = " ".join(as_text(screen).split())
+    listed = f"one-off {'c' * 32} · 5 min · inv-run-ann-12345678 · to stop it: aws ecs stop-task"
+    assert listed in text and screen.healthy
+    assert screen.document["services"][0]["one_offs"] == [
+        {
+            "task": "c" * 32,
+            "started_by": "inv-run-ann-12345678",
+            "created_at": task.created_at,
+            "stop": "aws ecs stop-task --task c",
+        }
+    ]
+    assert "one-off" not in as_text(SCREEN)
+    denied = replace(SCREEN, one_offs=Unknown("may not"))
+    assert "one-off unknown: may not" in " ".join(as_text(denied).split())
+    assert denied.document["services"][0]["one_offs"] is None
+    assert denied.document["services"][0]["unknown"] == {"one_offs": "may not"}
 
 
 def test_every_unknown_part_is_named_with_its_reason() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ops.aws.facts import ServiceState, Target
+from ops.aws.facts import ServiceState, Target, TaskState
 from ops.cdn.facts import Invalidation
 from ops.core.findings import Unknown
 from ops.ecs.status import PlatformStatus, ServiceStatus
@@ -66,6 +66,23 @@ class CdnSummary:
 
 
 @dataclass(frozen=True)
+class OneOffTask:
+    """A running task of `SERVICE.run`, and the command that stops it."""
+
+    task: TaskState
+    stop: str
+
+    def as_document(self) -> dict[str, Any]:
+        task = self.task
+        return {
+            "task": task.id,
+            "started_by": task.started_by,
+            "created_at": task.created_at,
+            "stop": self.stop,
+        }
+
+
+@dataclass(frozen=True)
 class ServiceScreen:
     """One service at one time. None: there is none, or it does not apply to the service."""
 
@@ -79,6 +96,7 @@ class ServiceScreen:
     cdn: CdnSummary | Unknown | None
     health: StoredSweep | Unknown | None
     has_database: bool = False
+    one_offs: tuple[OneOffTask, ...] | Unknown = ()
 
     @property
     def healthy(self) -> bool:
@@ -100,6 +118,7 @@ class ServiceScreen:
         parts = {
             "deployment": self.ecs.state,
             "tasks": self.ecs.tasks,
+            "one_offs": self.one_offs,
             "version": self.version,
             "targets": self.targets,
             "release": self.release,
@@ -129,6 +148,9 @@ class ServiceScreen:
             "commit": version.commit or None if version else None,
             "subject": version.subject or None if version else None,
             "schema_revision": version.schema if version else None,
+            "one_offs": None
+            if isinstance(self.one_offs, Unknown)
+            else [each.as_document() for each in self.one_offs],
             "targets": None
             if isinstance(self.targets, Unknown)
             else [group.as_document() for group in self.targets],

@@ -8,16 +8,23 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ops.aws import ecs, elb, s3
-from ops.aws.facts import ServiceState, image_tag
+from ops.aws.facts import ServiceState, TaskDefinitionArn, image_tag
 from ops.cdn import cloudfront
 from ops.cdn.invalidate import find
 from ops.core.errors import OpsError
 from ops.core.findings import Unknown
 from ops.core.parallel import AT_ONCE, Call, run_calls
+from ops.ecs.one_off_plan import running_one_offs, stop_command
 from ops.ecs.status import ServiceStatus
 from ops.health import history
 from ops.health.inputs import Memo
-from ops.health.status.model import CdnSummary, GroupHealth, RunningVersion, ServiceScreen
+from ops.health.status.model import (
+    CdnSummary,
+    GroupHealth,
+    OneOffTask,
+    RunningVersion,
+    ServiceScreen,
+)
 from ops.state import lock, lock_admin, records
 from ops.state.model import ReleaseRecord
 from ops.tools import git
@@ -37,6 +44,7 @@ def read_screen(platform: Platform, name: str, deadline_s: float = DEADLINE_S) -
         {
             "state": reads.state,
             "tasks": reads.tasks,
+            "one_offs": reads.one_offs,
             "version": reads.version,
             "targets": reads.targets,
             "release": reads.release,
@@ -93,6 +101,17 @@ class _ScreenReads:
     def tasks(self) -> Any:
         cluster = self.platform.settings.environment.cluster
         return ecs.tasks(self.platform.cloud, cluster, self.service.ecs_service)
+
+    def one_offs(self) -> tuple[OneOffTask, ...]:
+        """The running tasks of `run`, of the primary deployment's family."""
+        state = self.state()
+        if state is None or state.primary is None:
+            return ()
+        family = TaskDefinitionArn(state.primary.task_definition).family
+        return tuple(
+            OneOffTask(task, stop_command(self.platform, task))
+            for task in running_one_offs(self.platform, family)
+        )
 
     def version(self) -> RunningVersion | None:
         """The version of the primary deployment's image; None if ECS has no such service."""

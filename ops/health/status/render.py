@@ -56,6 +56,7 @@ def _parts(screen: ServiceScreen) -> Iterator[tuple[str, str, str]]:
     yield "version", *_version(screen)
     yield from _deployments(screen)
     yield "tasks", *_tasks(screen)
+    yield from _one_offs(screen)
     yield from _targets(screen)
     yield "release", *_release(screen)
     yield "lock", *_lock(screen)
@@ -140,6 +141,17 @@ def _task_style(task: TaskState) -> str:
 def _row(cells: tuple[str, ...], width: int) -> str:
     padded = (f"{cell:<{size}}" for cell, size in zip(cells, _TASK_COLUMNS, strict=True))
     return _fit("    " + "  ".join(padded).rstrip(), width)
+
+
+def _one_offs(screen: ServiceScreen) -> Iterator[tuple[str, str, str]]:
+    """Yield the tasks of `run` that still run, each with the command that stops it."""
+    if isinstance(screen.one_offs, Unknown):
+        yield "one-off", *_unknown(screen.one_offs)
+        return
+    for number, each in enumerate(screen.one_offs):
+        age = _age(each.task.created_at, screen.at)
+        text = f"{each.task.id} · {age} · {each.task.started_by} · to stop it: {each.stop}"
+        yield ("" if number else "one-off"), text, WAITING
 
 
 def _targets(screen: ServiceScreen) -> Iterator[tuple[str, str, str]]:
