@@ -249,10 +249,10 @@ GROWING = (
 
 
 def work(sample: str, length: int) -> float:
-    """Processor time, the best of three."""
+    """Processor time in seconds, the best of five: a busy machine only adds to it."""
     long = (sample * (length // len(sample) + 1))[:length]
     spent = []
-    for _ in range(3):
+    for _ in range(5):
         began = time.thread_time()
         hide_shapes(long)
         spent.append(time.thread_time() - began)

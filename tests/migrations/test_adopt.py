@@ -144,7 +144,7 @@ def test_what_changed_after_the_look_is_not_adopted(here: Here) -> None:
     here.project.ask("ALTER TABLE projects ADD COLUMN late text")
     with pytest.raises(Refused) as problem:
         record(here.target, found, yes=True)
-    assert "changed it since" in problem.value.why
+    assert "it was changed since" in problem.value.why
     assert here.project.ask("SELECT to_regclass('alembic_version')") == [(None,)]
 
 

@@ -199,7 +199,7 @@ def test_a_server_that_is_away_is_no_fault_of_a_revision(here: Here) -> None:
     door = here.target.database
     (revision,) = door.scripts.between("upgrade", "0001", None)
     with pytest.raises(Unreachable, match="pg_dump of"):
-        verify._round_trip(door, Path("/bin/false"), revision, "base")
+        list(verify._round_trip(door, Path("/bin/false"), revision, "base"))
     file.write_text(
         file.read_text().replace(
             "\n\n\ndef upgrade", "\nkeeps_data = 'INSERT INTO nowhere VALUES (1)'\n\n\ndef upgrade"

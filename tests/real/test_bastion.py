@@ -265,7 +265,7 @@ def test_a_lock_in_the_way_is_tried_again_and_told(far: Ground) -> None:
         assert (
             done.returncode == 6
             and "revision 0002 failed" in done.stderr
-            and "not free in time (55P03)" in done.stderr
+            and "lock timeout (55P03)" in done.stderr
         ), done.stderr
         assert (
             "retrying in" in done.stderr
