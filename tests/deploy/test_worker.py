@@ -8,6 +8,7 @@ import pytest
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.waiting import until
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 WORKER = """\
@@ -45,10 +46,16 @@ def worker(platform: Checkout) -> Iterator[Checkout]:
         networkConfiguration=backend["networkConfiguration"],
     )
     try:
+        until(lambda: _is_rolled_out(platform))  # only then is there a revision to go back to
         yield platform
     finally:
         ecs.delete_service(cluster="dev-davidshaevel-cluster", service="worker", force=True)
         configuration.write_text(text)
+
+
+def _is_rolled_out(platform: Checkout) -> bool:
+    (deployment,) = world.service(platform, "worker")["deployments"]
+    return bool(deployment["rolloutState"] == "COMPLETED" and deployment["runningCount"] == 1)
 
 
 def test_a_worker_that_dies_seconds_after_its_start_is_rolled_back(worker: Checkout) -> None:
