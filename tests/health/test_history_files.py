@@ -45,9 +45,9 @@ def test_a_group_that_was_skipped_makes_another_kind(tmp_path: Path) -> None:
     ("text", "why"),
     [
         ("", "Expecting value"),
-        ("[1]", "no run of health checks"),
-        ("{}", "no run of health checks"),
-        ('{"checks": [{}]}', "no run of health checks"),
+        ("[1]", "contains no health checks"),
+        ("{}", "contains no health checks"),
+        ('{"checks": [{}]}', "contains no health checks"),
         ('{"at": "x", "checks": []}', "environment"),
         ("[" * 100_000, "recursion"),
         (json.dumps({"at": "x", "environment": "dev", "checks": [{}]}), r"checks[0].group"),

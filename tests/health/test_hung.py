@@ -130,7 +130,7 @@ def test_what_is_wrong_is_told_before_anything_is_asked(hung: Checkout) -> None:
         (("--save", "/nowhere/x.json"), "there is no such folder"),
         (("--save", str(hung.root)), "it is a folder"),
         (("--baseline", str(other)), "environment production, and this is dev"),
-        (("--baseline", str(odd)), "no run of health checks"),
+        (("--baseline", str(odd)), "contains no health checks"),
     ):
         done = hung.inv("health.all", *words)
         assert done.returncode == 2 and says in done.stderr and words[0] in done.stderr, done.stderr
