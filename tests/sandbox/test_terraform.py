@@ -96,7 +96,7 @@ def test_a_users_terraform_files_stay(paths: Paths) -> None:
 def test_ecs_when_asked_for(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is tried then."""
     monkeypatch.setenv("PATH", program(tmp_path, f"touch {tmp_path}/tried"))
-    assert str(tried(paths, "ecs")) == "rollout: ecs (as asked)"
+    assert str(tried(paths, "ecs")) == "rollout: ecs (as requested)"
     assert not (tmp_path / "tried").exists()
 
 
