@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from ops.core.result import Report
-from ops.health.model import SweepRequest
 from ops.tasks.shared import Session, ops_task
 
 SINCE = (
@@ -37,6 +36,7 @@ def report_sweep(
     from ops.health import history, render
     from ops.health import sweep as flow
     from ops.health import watch as health_watch
+    from ops.health.model import SweepRequest
     from ops.platform import Platform
 
     request = SweepRequest(only, session.skip, ui.parse_seconds("since", since), baseline, save)
