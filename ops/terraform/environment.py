@@ -18,7 +18,7 @@ from ops.core.errors import ConfigError
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-_PASSED_TO_SANDBOX = (
+_PASSED_TO_OVERLAY = (
     "HOME",
     "PATH",
     "LANG",
@@ -63,8 +63,8 @@ def child_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, 
     if environment.terraform and environment.terraform.workspace:
         common["TF_WORKSPACE"] = environment.terraform.workspace
     if environment.overlay or environment.aws.endpoint:
-        passed = {name: ours[name] for name in _PASSED_TO_SANDBOX if name in ours}
-        return {**passed, **common, **_sandbox_credentials(settings)}
+        passed = {name: ours[name] for name in _PASSED_TO_OVERLAY if name in ours}
+        return {**passed, **common, **_overlay_credentials(settings)}
     passed = {name: value for name, value in ours.items() if not name.startswith(_NEVER_PASSED)}
     if environment.aws.profile:
         passed = {name: value for name, value in passed.items() if not name.startswith(_AWS_KEYS)}
@@ -72,7 +72,8 @@ def child_environment(settings: Settings, ours: Mapping[str, str]) -> dict[str, 
     return {**passed, **common}
 
 
-def _sandbox_credentials(settings: Settings) -> dict[str, str]:
+def _overlay_credentials(settings: Settings) -> dict[str, str]:
+    """The variables that reach a local AWS, and keep this machine's own credentials out."""
     aws = settings.environment.aws
     if not (aws.endpoint and aws.access_key and aws.secret_key):
         why = (

@@ -47,8 +47,8 @@ class WatchCount(Step):
     def __str__(self) -> str:
         if not self.count:
             return f"Watch service {self.service} until no task runs"
-        tasks = format_count(self.count, "task")
-        return f"Watch service {self.service} until {tasks} run and are healthy"
+        healthy = format_count(self.count, "healthy task")
+        return f"Watch service {self.service} until it runs {healthy}"
 
 
 @dataclass(frozen=True)

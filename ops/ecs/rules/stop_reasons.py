@@ -8,7 +8,7 @@ typographic apostrophes are made plain first, since AWS writes both.
 Commands are templates over facts of the stopped task (`ops.ecs.rules.stop_diagnosis` fills them
 in): `{service}` is our namespace, `{aws}` the program with the environment's options, the others
 AWS's names. A template whose fact is not known is left out. Names of findings are a contract:
-`sandbox.faults` and `ops.diagnosis` refer to them.
+JSON documents carry them.
 """
 
 from __future__ import annotations
