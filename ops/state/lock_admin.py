@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from ops.aws import s3
 from ops.aws.session import AwsSession
-from ops.core import host_identity
+from ops.core import host_identity, ui
+from ops.core.apply import Journal, StepHandlers, apply
 from ops.core.errors import ConfigError, Refused
+from ops.core.plan import Plan, Step
+from ops.core.result import Report
 from ops.state.lock import LockLocation, expired
 from ops.state.rules.lock import EXPIRY_S, Holder, holder, is_free
 
@@ -121,6 +124,37 @@ def find_lock(locks: tuple[LockStatus, ...], name: str | None) -> LockStatus:
     if found is None:
         raise Refused(f"lock {name}", f"held are: {names}", "inv lock.status")
     return found
+
+
+@dataclass(frozen=True)
+class FreeLock(Step):
+    """Free a lock that another run holds."""
+
+    verb: ClassVar[str] = "free"
+    lock: LockStatus
+
+    def __str__(self) -> str:
+        return f"Free {self.lock.as_text()}"
+
+
+@dataclass(frozen=True)
+class LockRelease:
+    """The planned change of `lock.release`."""
+
+    lock: LockStatus
+
+    def preview(self) -> Plan:
+        return Plan((FreeLock(self.lock),))
+
+    def confirm(self, *, yes: bool) -> None:
+        """Ask for the lock's name. Raises Refused on any other answer."""
+        ui.confirm(f"free {self.lock.as_text()}", yes=yes, typed=self.lock.location.name)
+
+    def apply(self) -> Report:
+        handlers = StepHandlers()
+        handlers.add(FreeLock, lambda step: force_release(step.lock))
+        apply(self.preview(), handlers, Journal(ui.progress))
+        return Report({"released": self.lock.as_document()}, f"freed {self.lock.as_text()}")
 
 
 def force_release(lock: LockStatus) -> None:

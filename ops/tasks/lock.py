@@ -17,16 +17,11 @@ def status(session: Session) -> None:
     session.report(Report({"locks": [lock.as_document() for lock in locks]}, text))
 
 
-@ops_task(options=("yes", "json"), help={"name": "The lock: a service's name."})
+@ops_task(options=("plan", "yes", "json"), help={"name": "The lock: a service's name."})
 def release(session: Session, name: str | None = None) -> None:
     """Free a lock whose holder is gone; its name must be typed."""
-    from ops.core import ui
     from ops.platform import Platform
     from ops.state import lock_admin as flow
 
-    found = flow.find_lock(
-        flow.lock_status(Platform.of(session.settings).cloud, session.settings), name
-    )
-    ui.confirm(f"free {found.as_text()}", yes=session.yes, typed=name)
-    flow.force_release(found)
-    session.report(Report({"released": found.as_document()}, f"freed {found.as_text()}"))
+    locks = flow.lock_status(Platform.of(session.settings).cloud, session.settings)
+    session.carry_out(flow.LockRelease(flow.find_lock(locks, name)))

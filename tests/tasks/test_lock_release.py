@@ -107,6 +107,13 @@ def test_without_a_terminal_it_is_refused(here: Here) -> None:
     assert freed.returncode == 0 and here.locks() == [], freed.stderr
 
 
+def test_a_plan_frees_nothing(here: Here) -> None:
+    """`--plan` prints the lock that would be freed, and asks nothing."""
+    done = here.checkout.inv("lock.release", "--name", "backend", "--plan")
+    assert done.returncode == 0 and "Free backend: " in done.stdout, done.stderr
+    assert [each["name"] for each in here.locks()] == ["backend"]
+
+
 @pytest.mark.parametrize(
     ("answer", "code", "left"), [("y", 3, ["backend"]), ("", 3, ["backend"]), ("backend", 0, [])]
 )
