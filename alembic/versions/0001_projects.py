@@ -65,7 +65,7 @@ $$
 FUNCTION = """
 CREATE OR REPLACE FUNCTION public.update_updated_at_column() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW."updatedAt" = now();
+    NEW."updatedAt" = NOW();
     RETURN NEW;
 END;
 $$

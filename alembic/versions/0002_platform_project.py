@@ -19,23 +19,31 @@ INSERT INTO public.projects (title, description, "sortOrder") VALUES ('A project
 """
 
 TITLE = "DavidShaevel.com Platform"
+LIVE_TITLE = "DavidShaevel.com Platform Engineering Portfolio"
+URL = "https://davidshaevel.com"
+DESCRIPTION = "The site you are reading: two small services behind a load balancer and a CDN, deployed by a runbook that runs itself."
 
 INSERT = f"""
 INSERT INTO public.projects (title, description, "projectUrl", technologies, "sortOrder")
 SELECT '{TITLE}',
-       'The site you are reading: two small services behind a load balancer and a CDN, deployed by a runbook that runs itself.',
-       'https://davidshaevel.com',
+       '{DESCRIPTION}',
+       '{URL}',
        ARRAY['AWS ECS', 'CloudFront', 'PostgreSQL', 'Python', 'Terraform'],
        1
-WHERE NOT EXISTS (SELECT 1 FROM public.projects WHERE title = '{TITLE}')
-"""  # noqa: S608 - TITLE is the constant above
+WHERE NOT EXISTS (
+    SELECT 1 FROM public.projects
+    WHERE title IN ('{TITLE}', '{LIVE_TITLE}') OR rtrim("projectUrl", '/') = '{URL}'
+)
+"""  # noqa: S608 - the constants above
 
 
 def upgrade() -> None:
-    """Insert the row where no project has its title; a row that somebody wrote before stays as it is."""
+    """Insert the row, unless a project has the site's address or either of its titles."""
     op.execute(INSERT)
 
 
 def downgrade() -> None:
-    """Delete the row of that title."""
-    op.execute(f"DELETE FROM public.projects WHERE title = '{TITLE}'")  # noqa: S608 - TITLE is the constant above
+    """Delete the row that the upgrade inserted; one that was there before, or was edited since, stays."""
+    op.execute(
+        f"DELETE FROM public.projects WHERE title = '{TITLE}' AND description = '{DESCRIPTION}'"  # noqa: S608 - the constants above
+    )

@@ -22,9 +22,9 @@ def report_schema_age(platform: Platform, facts: ReleaseFacts) -> None:
     if not facts.requested_tag or not isinstance(facts.schema, SchemaRevision):
         return
     try:
-        order = [
-            text.split(" ", 1)[0] for text in pending.heads_after(None, platform.settings.root)
-        ]
+        settings = platform.settings
+        history = pending.heads_after(None, settings.root, settings.environment.migrations)
+        order = [text.split(" ", 1)[0] for text in history]
         found = older(
             records.read(platform, facts.service), facts.requested_tag, facts.schema.revision, order
         )

@@ -112,7 +112,12 @@ def _released(inputs: SweepInputs) -> Mapping[str, str]:
 
 
 def _order(inputs: SweepInputs) -> tuple[str, ...]:
-    return postgres_pending.heads_after(None, inputs.platform.settings.root)
+    return _pending_after(inputs, None)
+
+
+def _pending_after(inputs: SweepInputs, revision: str | None) -> tuple[str, ...]:
+    settings = inputs.platform.settings
+    return postgres_pending.heads_after(revision, settings.root, settings.environment.migrations)
 
 
 def _schema(
@@ -126,7 +131,7 @@ def _schema(
     if isinstance(history, Unknown):
         return rules.unknown_check("schema", history)
     try:
-        pending = postgres_pending.heads_after(connection.revision, inputs.platform.settings.root)
+        pending = _pending_after(inputs, connection.revision)
     except (Unreachable, ConfigError) as problem:
         return rules.unknown_check("schema", unknown(problem))
     return rules.schema(

@@ -88,6 +88,8 @@ def read_drift(
 
 def _compare(target: MigrationTarget, at: str | None, progress: Callable[[str], None]) -> Drift:
     database = target.database
+    if not database.has_revisions:
+        return Drift(None, "there are no revisions to compare with (database.migrations)")
     live = postgres_replay.read_live(database)
     if at is None:
         if any(piece.kind == "TABLE" for piece in live.schema.values()):

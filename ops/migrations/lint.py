@@ -57,7 +57,7 @@ def lint_project(settings: Settings, only: str | None = None) -> LintReport:
 
     Raises ConfigError (no revisions, an unknown one).
     """
-    project = access.offline(settings.root)
+    project = access.offline(settings.root, settings.environment.migrations)
     scripts = project.scripts
     with access.translate_errors(project.target):
         known = scripts.known(only) if only else None

@@ -40,6 +40,8 @@ def revision_status(target: MigrationTarget) -> RevisionStatus:
     Raises Refused for a revision that this checkout does not have, and for several heads.
     """
     database = target.database
+    if not database.has_revisions:
+        return RevisionStatus(access.current(database), None, ())
     scripts, at = database.scripts, access.current(database)
     with access.translate_errors(database.target):
         head = scripts.head

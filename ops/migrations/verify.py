@@ -95,7 +95,7 @@ def verify(
 
     Raises OpsError (no PostgreSQL here), ConfigError (no revisions, or `major` not installed).
     """
-    folder = facts.require_scripts(settings.root)
+    folder = facts.require_scripts(settings.root, settings.environment.migrations)
     wanted = major or _engine_version(settings)
     content = fingerprint.of_folder(folder)
     with scratch.cluster(folder, wanted) as own:

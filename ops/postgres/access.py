@@ -77,8 +77,19 @@ class DatabaseAccess:
         """The revisions as they are now. Raises ConfigError."""
         from ops.migrator.revisions.scripts import Scripts
 
+        if not self.has_revisions:
+            raise ConfigError(
+                "this environment has no revisions",
+                "there is no folder alembic/versions, or database.migrations is none",
+                "set database.migrations in invoke.yaml to the folder of the revisions",
+            )
         with translate_errors(self.target):
             return Scripts(self.target.folder, self.target.hide)
+
+    @property
+    def has_revisions(self) -> bool:
+        """Whether there are any; without them the database can only be read."""
+        return bool(self.target.folder)
 
     def named(self, database: str) -> DatabaseAccess:
         """Another database of the same server, with the same user."""
@@ -88,9 +99,12 @@ class DatabaseAccess:
         )
 
 
-def offline(root: Path) -> DatabaseAccess:
-    """The project's revisions, without a database. Raises ConfigError (no revisions)."""
-    folder = database.require_scripts(root)
+def offline(root: Path, configured: str | None = None) -> DatabaseAccess:
+    """The project's revisions, without a database. Raises ConfigError (no revisions).
+
+    `configured`: the environment's database.migrations.
+    """
+    folder = database.require_scripts(root, configured)
     return DatabaseAccess(TargetDatabase(str(folder), {}, redact=redacted), Limits(), "offline")
 
 
@@ -118,7 +132,7 @@ def open_database(
     """The environment's database, while the context is open.
 
     `secret`: reads the secret's values, if the caller has them already. Raises ConfigError (no
-    database, no revisions), and errors of the bastion.
+    database, or no folder of revisions), and errors of the bastion.
     """
     configured = settings.environment.database
     key = f"environments.{settings.name}.database"
@@ -128,7 +142,7 @@ def open_database(
             "no connection is configured",
             f"add {key} to invoke.yaml",
         )
-    folder = offline(settings.root).target.folder
+    folder = _revisions_of(settings)
     parameters: Mapping[str, Any]
     if configured.secret:
         values = secret() if secret else secrets.value(cloud(), configured.secret)
@@ -157,6 +171,11 @@ def open_database(
             settings.environment.database_run,
             parameters,
         )
+
+
+def _revisions_of(settings: Settings) -> str:
+    """The folder of the environment's revisions; empty if it has none."""
+    return str(database.scripts_folder(settings.root, settings.environment.migrations) or "")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ops.core.config.database import Database
 
 ConnectionProblem = Literal["database_unreachable", "database_password_rejected", "database_tls"]
+NO_REVISIONS = "none"  # of database.migrations
 _CONNECT_TIMEOUT = 5  # seconds
 _STATEMENT_TIMEOUT = 5  # seconds
 _SELECT_VITALS = """SELECT current_setting('server_version'),
@@ -218,27 +219,51 @@ def root_certificates(database: Database) -> dict[str, str]:
     )
 
 
-def scripts_folder(directory: Path) -> Path | None:
-    """The folder that alembic.ini names, else alembic/; None if it has no versions/."""
+def scripts_folder(directory: Path, configured: str | None = None) -> Path | None:
+    """The folder with the revisions, which has versions/; None if there are no revisions.
+
+    `configured` is database.migrations; without it, the folder that alembic.ini names, else
+    alembic/. Raises ConfigError for a configured folder without revisions.
+    """
+    if configured == NO_REVISIONS:
+        return None
+    if configured:
+        folder = directory / configured
+        if not (folder / "versions").is_dir():
+            raise ConfigError(
+                f"database.migrations: {configured}",
+                f"there is no folder {folder}/versions",
+                "correct database.migrations in invoke.yaml, or set it to none",
+            )
+        return folder
+    folder = directory / _script_location(directory)
+    return folder if (folder / "versions").is_dir() else None
+
+
+def _script_location(directory: Path) -> str:
     from configparser import ConfigParser, Error
 
     found = ConfigParser({"here": str(directory).replace("%", "%%")})
     try:
         found.read(directory / "alembic.ini", encoding="utf-8")
-        named = found.get("alembic", "script_location", fallback="alembic")
+        return found.get("alembic", "script_location", fallback="alembic")
     except Error as error:
         raise ConfigError(f"{directory / 'alembic.ini'}", one_line(error), "correct it") from None
-    folder = directory / named
-    return folder if (folder / "versions").is_dir() else None
 
 
-def require_scripts(directory: Path) -> Path:
+def require_scripts(directory: Path, configured: str | None = None) -> Path:
     """The same folder. Raises ConfigError if there are no revisions."""
-    folder = scripts_folder(directory)
+    folder = scripts_folder(directory, configured)
+    if folder is None and configured:
+        raise ConfigError(
+            f"database.migrations: {configured}",
+            "this environment has no revisions",
+            "set database.migrations in invoke.yaml to their folder",
+        )
     if folder is None:
         raise ConfigError(
             f"{directory}",
             "there is no folder alembic/versions",
-            "check out the project with its revisions",
+            "check out the project with its revisions, or set database.migrations in invoke.yaml",
         )
     return folder

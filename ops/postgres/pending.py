@@ -18,14 +18,17 @@ from ops.postgres.facts import scripts_folder
 CACHE = ".ops/revisions"
 
 
-def heads_after(revision: str | None, directory: Path) -> tuple[str, ...]:
+def heads_after(
+    revision: str | None, directory: Path, configured: str | None = None
+) -> tuple[str, ...]:
     """The revisions that a database at `revision` lacks, oldest first: "0002 add tags".
 
-    `revision` None: none applied. `directory` contains alembic.ini and alembic/; without either
-    nothing is pending. Neither env.py nor a migration runs. Raises Unreachable if the project does
-    not know `revision`, ConfigError if its scripts cannot be read.
+    `revision` None: none applied. `directory` is the project's, `configured` its
+    database.migrations; without a folder of revisions nothing is pending. Neither env.py nor a
+    migration runs. Raises Unreachable if the project does not know `revision`, ConfigError if its
+    scripts cannot be read.
     """
-    folder = scripts_folder(directory)
+    folder = scripts_folder(directory, configured)
     if folder is None:
         return ()
     file = directory / CACHE / f"{fingerprint.of_folder(folder)}.json"

@@ -342,7 +342,9 @@ def _schema(request: GatherRequest) -> SchemaRevision | None:
     secret = secrets.value(request.platform.cloud, configured.secret) if configured.secret else {}
     with tunnel.open_route(settings, facts.connection_parameters(configured, secret)) as parameters:
         revision = facts.revision_at(parameters)
-    return SchemaRevision(revision, pending.heads_after(revision, settings.root))
+    return SchemaRevision(
+        revision, pending.heads_after(revision, settings.root, configured.migrations)
+    )
 
 
 def image(request: GatherRequest, repository: Repository, tag: str) -> Image | None:

@@ -90,6 +90,28 @@ def own_revisions(here: Here) -> None:
         shutil.copy(file, here.project.folder / "versions" / file.name)
 
 
+LIVE_ROWS = [
+    ("DavidShaevel.com Platform", None),
+    ("DavidShaevel.com Platform Engineering Portfolio", None),
+    ("Renamed since", "https://davidshaevel.com/"),
+]
+
+
+@pytest.mark.parametrize(("title", "url"), LIVE_ROWS)
+def test_the_seed_recognises_the_live_row(here: Here, title: str, url: str | None) -> None:
+    """By its address or either of its titles; it stays in both directions."""
+    own_revisions(here)
+    here.go(to="0001")
+    with here.project.connect() as connection:
+        connection.execute(
+            'INSERT INTO projects (title, description, "projectUrl") VALUES (%s, %s, %s)',
+            (title, "live", url),
+        )
+    for direction, to in (("upgrade", "0002"), ("downgrade", "0001")):
+        here.go(direction, to)
+        assert here.project.ask("SELECT title, description FROM projects") == [(title, "live")]
+
+
 @pytest.mark.parametrize("origin", ORIGINS)
 @pytest.mark.parametrize("legacy", ["", LEGACY], ids=["", "with migration_history"])
 def test_a_database_of_each_origin_is_adopted_once_it_is_the_same(

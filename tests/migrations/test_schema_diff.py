@@ -24,13 +24,9 @@ def column(**parts: str) -> SchemaObject:
     return SchemaObject("COLUMN", "public.t.id", T, (*known.values(), *ID.parts[3:]))
 
 
-def function(body: str) -> SchemaObject:
-    return SchemaObject(
-        "FUNCTION",
-        "public.f()",
-        "",
-        (f"CREATE OR REPLACE FUNCTION public.f()\n AS $function${body}$function$\n",),
-    )
+def function(body: str, language: str = "plpgsql") -> SchemaObject:
+    head = f"CREATE OR REPLACE FUNCTION public.f()\n LANGUAGE {language}\n"
+    return SchemaObject("FUNCTION", "public.f()", "", (f"{head}AS $function${body}$function$\n",))
 
 
 CASES = {
@@ -91,6 +87,30 @@ CASES = {
         [function("BEGIN x := 1; END")],
         (),
         "",
+    ),
+    "the case of a function's keywords and names is nothing": (
+        [function("NEW.at = NOW(); return NEW;")],
+        [function("new.At = now(); RETURN new;")],
+        (),
+        "",
+    ),
+    "the case of a quoted name is something": (
+        [function('NEW."updatedAt" = 1;')],
+        [function('NEW."updatedat" = 1;')],
+        (),
+        None,
+    ),
+    "the case inside of a nested body is something": (
+        [function("EXECUTE $q$SELECT 'a' AS A$q$")],
+        [function("EXECUTE $q$SELECT 'a' AS a$q$")],
+        (),
+        None,
+    ),
+    "the case of another language is something": (
+        [function("Now()", "plpython3u")],
+        [function("now()", "plpython3u")],
+        (),
+        None,
     ),
     "a function's strings are something": (
         [function("SELECT 'a  b'")],

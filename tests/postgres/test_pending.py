@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.core.errors import OpsError, Unreachable
+from ops.core.errors import ConfigError, OpsError, Unreachable
 from ops.postgres.pending import CACHE, heads_after
 
 REVISION = '''"""{doc}"""
@@ -58,6 +58,17 @@ def test_a_relative_script_location_is_the_projects(
 def test_without_migrations_nothing_is_pending(tmp_path: Path) -> None:
     """A project without alembic/ has none."""
     assert heads_after(None, tmp_path) == ()
+
+
+def test_an_environment_may_have_its_own_revisions_or_none(project: Path) -> None:
+    """database.migrations names the folder, or none; a folder that is missing is an error."""
+    (project / "alembic").rename(project / "schema")
+    (project / "alembic.ini").unlink()
+    assert heads_after("0002", project, "schema") == ("0003 owners",)
+    assert heads_after("0002", project) == ()
+    assert heads_after("beef", project, "none") == ()
+    with pytest.raises(ConfigError, match=r"database\.migrations: scheme\n.*versions"):
+        heads_after(None, project, "scheme")
 
 
 def test_a_revision_that_the_project_does_not_know(project: Path) -> None:

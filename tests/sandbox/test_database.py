@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 from collections.abc import Iterator
@@ -192,6 +193,30 @@ def test_the_revisions_complete_a_table_that_an_orm_made(server: Server) -> None
         assert connection.execute("SELECT description FROM projects").fetchall() == [("mine",)]
 
 
+def test_the_sandbox_starts_with_a_revision_that_is_not_written_yet(tmp_path: Path) -> None:
+    """The revisions before it are applied, and a line names what could not be."""
+    shutil.copytree(schema.REVISIONS.parent / "alembic", tmp_path / "alembic")
+    shutil.copy(schema.REVISIONS, tmp_path / "alembic.ini")
+    for number in (4, 5):
+        (tmp_path / "alembic" / "versions" / f"{number:04}.py").write_text(
+            f'revision = "{number:04}"\ndown_revision = "{number - 1:04}"\n\n\n'
+            "def upgrade():\n    raise NotImplementedError\n"
+        )
+    said: list[str] = []
+    paths = Paths(tmp_path / ".sandbox")
+    started = Server(paths, free_port(), said.append, tmp_path / "alembic.ini")
+    try:
+        started.start()
+        assert schema.current(started.login) == "0003"
+        assert said == [
+            "database: not every revision could be applied, it is at 0003: NotImplementedError; "
+            "correct the revision, then: inv db.upgrade"
+        ]
+    finally:
+        started.stop()
+        purge(paths)
+
+
 def test_the_wheels_server_serves_where_the_machine_has_none(tmp_path: Path) -> None:
     """With no PostgreSQL on the machine the wheel's is found, runnable under the account that will
     run it, and makes a cluster.
@@ -216,6 +241,11 @@ def test_the_revisions_can_be_taken_back_and_run_again(server: Server) -> None:
     """
     settings = config.Config(str(schema.REVISIONS))
     settings.attributes["engine"] = schema._engine(server.login)
+    command.downgrade(settings, "0001")
+    with connect(server.login, autocommit=True) as connection:  # rows of other tests stay
+        connection.execute("DELETE FROM public.projects")
+    schema.upgrade(server.login)
+    assert titles(server) == ["DavidShaevel.com Platform"]
     command.downgrade(settings, "0001")
     assert titles(server) == []
     command.downgrade(settings, "base")

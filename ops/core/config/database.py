@@ -39,6 +39,11 @@ class Database(Model):
         1800.0, description="Longest run of one statement of a migration."
     )
     wait: Seconds = Field(10.0, description="Longest wait for another migration to end.")
+    migrations: Text | None = Field(
+        None,
+        description="Folder with the revisions (env.py and versions/), or `none`. "
+        "Default: that of alembic.ini, else alembic/.",
+    )
     snapshot: bool = Field(
         False, description="Take an RDS snapshot before a migration that loses rows."
     )

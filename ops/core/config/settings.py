@@ -258,6 +258,11 @@ class Environment(Model):
         return [*own, *(("", endpoint) for endpoint in self.health.endpoints)]
 
     @property
+    def migrations(self) -> str | None:
+        """The configured folder of the revisions, or `none`; None for the default."""
+        return self.database.migrations if self.database else None
+
+    @property
     def database_run(self) -> Literal["local", "remote", "tunnel"]:
         """How the database is reached: as configured, else on the bastion if there is one."""
         configured = self.database.run if self.database else None

@@ -49,7 +49,7 @@ def write_revision(
     Raises ConfigError, and Refused (a legacy file that can't be wrapped).
     """
     root = settings.root
-    folder = facts.require_scripts(root)
+    folder = facts.require_scripts(root, settings.environment.migrations)
     if autogenerate and from_sql:
         raise ConfigError(
             "db.revision --autogenerate --from-sql",

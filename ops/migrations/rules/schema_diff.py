@@ -11,6 +11,11 @@ from ops.postgres.model import DatabaseSchema, SchemaObject
 
 _EXCERPT_LENGTH = 100  # characters of a definition
 _LAYOUT = re.compile(r"('(?:[^']|'')*')|\s+")
+_QUOTED = re.compile(
+    r"""('(?:[^']|'')*'|"(?:[^"]|"")*"|\$(?!function|procedure)(?P<tag>\w*)\$.*?\$(?P=tag)\$)|.""",
+    re.DOTALL,
+)
+_FOLDED_LANGUAGE = re.compile(r"^\s*LANGUAGE (?:plpgsql|sql)\b", re.MULTILINE)
 _DOLLAR_QUOTE = re.compile(r" ?(\$\w*\$) ?")
 _RENAMEABLE = ("CONSTRAINT", "INDEX")  # matched by definition, not by name
 _COLUMN_PARTS = ("type", "NOT NULL", "default", "identity", "generated", "collation")
@@ -80,13 +85,19 @@ def _excerpt(found: list[str], same: int) -> str:
 
 
 def _normalized(piece: SchemaObject) -> tuple[str, ...]:
-    """An object's parts, a function's text on one line; text in quotes is left as it is."""
+    """An object's parts, a function's text on one line; text in quotes is left as it is.
+
+    SQL and PL/pgSQL do not distinguish the case of keywords and unquoted names.
+    """
     if piece.kind != "FUNCTION":
         return piece.parts
-    return tuple(
-        _DOLLAR_QUOTE.sub(r"\1", _LAYOUT.sub(lambda found: found[1] or " ", part)).strip()
-        for part in piece.parts
-    )
+    return tuple(_normalized_function(part) for part in piece.parts)
+
+
+def _normalized_function(definition: str) -> str:
+    if _FOLDED_LANGUAGE.search(definition):
+        definition = _QUOTED.sub(lambda found: found[1] or found[0].lower(), definition)
+    return _DOLLAR_QUOTE.sub(r"\1", _LAYOUT.sub(lambda found: found[1] or " ", definition)).strip()
 
 
 def _definition(piece: SchemaObject) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ def create(admin: Login, application: Login) -> None:
             connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(database, role))
 
 
-def upgrade(login: Login, revision: str = "") -> None:
+def upgrade(login: Login, revision: str = "", revisions: Path = REVISIONS) -> None:
     """Upgrade `login`'s database to `revision`, as the application's role.
 
     By default to the second newest revision, so that the newest one can be rehearsed.
@@ -69,7 +70,26 @@ def upgrade(login: Login, revision: str = "") -> None:
     from alembic import command
 
     with _one_at_a_time:
-        command.upgrade(_settings(login), revision or order()[-2:][0])
+        command.upgrade(_settings(login, revisions), revision or order(revisions)[-2:][0])
+
+
+def upgrade_as_far_as_possible(login: Login, say: Callable[[str], None], revisions: Path) -> None:
+    """Upgrade a new database; what can't be applied is reported, and does not stop the sandbox."""
+    try:
+        upgrade(login, revisions=revisions)
+    except (Exception, SystemExit) as problem:  # a revision is Python, and may fail in any way
+        text = " ".join(f"{type(problem).__name__}: {problem}".split()).removesuffix(":")
+        say(
+            f"database: not every revision could be applied, it is at {_current_or_base(login)}: "
+            f"{text[:300]}; correct the revision, then: inv db.upgrade"
+        )
+
+
+def _current_or_base(login: Login) -> str:
+    try:
+        return current(login) or "base"
+    except Exception:  # there is no alembic_version
+        return "base"
 
 
 def downgrade(login: Login) -> None:
@@ -91,7 +111,7 @@ def current(login: Login) -> str:
     return str(found or "")
 
 
-def order() -> list[str]:
+def order(revisions: Path = REVISIONS) -> list[str]:
     """Return the project's revisions, oldest first."""
     from alembic.script import ScriptDirectory
 
@@ -99,14 +119,14 @@ def order() -> list[str]:
 
     return [
         each.revision
-        for each in ScriptDirectory.from_config(config.Config(str(REVISIONS))).walk_revisions()
+        for each in ScriptDirectory.from_config(config.Config(str(revisions))).walk_revisions()
     ][::-1]
 
 
-def _settings(login: Login) -> Any:
+def _settings(login: Login, revisions: Path = REVISIONS) -> Any:
     from alembic import config
 
-    settings = config.Config(str(REVISIONS))
+    settings = config.Config(str(revisions))
     settings.attributes["engine"] = _engine(login)
     return settings
 

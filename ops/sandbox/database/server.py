@@ -38,9 +38,14 @@ class Server:
     """One PostgreSQL on 127.0.0.1:`port`, its data below `paths.postgres`."""
 
     def __init__(
-        self, paths: Paths, port: int, say: Callable[[str], None] = lambda line: None
+        self,
+        paths: Paths,
+        port: int,
+        say: Callable[[str], None] = lambda line: None,
+        revisions: Path = schema.REVISIONS,
     ) -> None:
-        self._paths, self.port, self._say = paths, port, say
+        """`revisions` is the alembic.ini that names the folder of a new database's revisions."""
+        self._paths, self.port, self._say, self._revisions = paths, port, say, revisions
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
         self._stopping = False
@@ -86,7 +91,7 @@ class Server:
                 schema.Login("127.0.0.1", self.port, "postgres", running.ADMIN, secret.admin),
                 self.login,
             )
-            schema.upgrade(self.login)
+            schema.upgrade_as_far_as_possible(self.login, self._say, self._revisions)
             cluster.write_private(self._marker, "made\n")
 
     @property
