@@ -17,7 +17,7 @@ from invoke.config import Config
 
 from ops.core import streams
 from ops.core.config import load
-from ops.tasks import cdn, db, dev, health, lock, root, sandbox, service, tf
+from ops.tasks import cdn, db, dev, health, lock, root, sandbox, service, tf, troubleshoot
 from ops.tasks.arguments import refuse_remainder
 from ops.tasks.shared import ROOT
 
@@ -45,6 +45,7 @@ def build_collection() -> Collection:
         ("health", health),
         ("lock", lock),
         ("tf", tf),
+        ("troubleshoot", troubleshoot),
         ("sandbox", sandbox),
         ("dev", dev),
     ):

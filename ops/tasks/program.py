@@ -23,7 +23,7 @@ from ops.core import streams
 from ops.core.config import files
 from ops.core.config.reader import shortened
 from ops.core.errors import ConfigError, OpsError
-from ops.tasks import parse_errors
+from ops.tasks.command_line import parse_errors
 
 FORMATS = ("flat", "nested", "json")
 

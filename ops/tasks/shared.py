@@ -29,7 +29,7 @@ from invoke.exceptions import Exit
 from ops.core import streams
 from ops.core.errors import Cancelled, Interrupted, OpsError
 from ops.tasks.arguments import OpsTask, required_after
-from ops.tasks.core_options import check_core_options
+from ops.tasks.command_line.core_options import check_core_options
 
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings

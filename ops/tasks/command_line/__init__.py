@@ -1,0 +1,1 @@
+"""The command line itself: its errors, lists, help and completion."""
