@@ -34,7 +34,7 @@ def target_group(cloud: AwsSession, arn: str) -> TargetGroup:
     does not exist.
     """
     with _translated_elb(cloud, arn, "DescribeTargetGroups"):
-        return _target_group(
+        return to_target_group(
             cloud.client("elbv2").describe_target_groups(TargetGroupArns=[arn])["TargetGroups"][0]
         )
 
@@ -48,11 +48,11 @@ def target_groups(cloud: AwsSession, arns: Sequence[str]) -> dict[str, TargetGro
             groups = cloud.client("elbv2").describe_target_groups(TargetGroupArns=some)[
                 "TargetGroups"
             ]
-            found.update({each["TargetGroupArn"]: _target_group(each) for each in groups})
+            found.update({each["TargetGroupArn"]: to_target_group(each) for each in groups})
     return found
 
 
-def _target_group(found: Mapping[str, Any]) -> TargetGroup:
+def to_target_group(found: Mapping[str, Any]) -> TargetGroup:
     return TargetGroup(
         arn=found["TargetGroupArn"],
         name=found["TargetGroupName"],
@@ -73,10 +73,10 @@ def targets(cloud: AwsSession, arn: str) -> tuple[Target, ...]:
         found = cloud.client("elbv2").describe_target_health(TargetGroupArn=arn)[
             "TargetHealthDescriptions"
         ]
-        return tuple(_target(item["Target"], item["TargetHealth"]) for item in found)
+        return tuple(to_target(item["Target"], item["TargetHealth"]) for item in found)
 
 
-def _target(found: Mapping[str, Any], health: Mapping[str, Any]) -> Target:
+def to_target(found: Mapping[str, Any], health: Mapping[str, Any]) -> Target:
     return Target(
         id=found["Id"],
         port=found.get("Port", 0),

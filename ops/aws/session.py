@@ -36,6 +36,16 @@ READ_TIMES = {
 }  # of READ_TIMEOUT: small objects, long searches
 _ATTEMPTS = 5
 HUNG_ATTEMPTS = 2  # for a call that timed out: with READ_TIMEOUT this bounds the call
+_READS = (
+    "BatchGet",
+    "Describe",
+    "Filter",
+    "Get",
+    "Head",
+    "List",
+    "Lookup",
+    "Simulate",
+)  # how the names of operations begin that change nothing
 NOTICE_AFTER = 5.0  # seconds until a slow call is reported
 # per client: a sweep runs 16 probes at once, and a service's probe makes two ECS calls at once
 CONNECTIONS = 32
@@ -55,8 +65,10 @@ class AwsSession:
         profile: str | None,
         region: str,
         read_timeout: float = READ_TIMEOUT,
+        read_only: bool = False,
     ) -> None:
         self.endpoint, self.profile, self.region = endpoint, profile, region
+        self._read_only = read_only
         self._session, self._config, self._read_timeout = session, config, read_timeout
         self._clients: dict[str, Any] = {}
         self._regions: dict[str, AwsSession] = {}
@@ -87,8 +99,24 @@ class AwsSession:
                     self.profile,
                     region,
                     self._read_timeout,
+                    self._read_only,
                 )
             return self._regions[region]
+
+    def read_only(self) -> AwsSession:
+        """The same credentials in a session that refuses every call that could change something.
+
+        Its clients raise `NotARead` before such a call is sent.
+        """
+        return AwsSession(
+            self._session,
+            self._config,
+            self.endpoint,
+            self.profile,
+            self.region,
+            self._read_timeout,
+            read_only=True,
+        )
 
     def _make(self, name: str) -> Any:
         from botocore.config import Config
@@ -100,6 +128,8 @@ class AwsSession:
             endpoint_url=self.endpoint,
             config=self._config.merge(timeout),
         )
+        if self._read_only:
+            client.meta.events.register("provide-client-params", _refuse_changes)
         client.meta.events.register("needs-retry", self._stop_waiting)
         client.meta.events.register("after-call", _refuse_foreign)
         return client
@@ -181,6 +211,16 @@ def translated(
         raise Unreachable(what, why, _CHECK_ADDRESS) from None
     finally:
         notice.cancel()
+
+
+class NotARead(RuntimeError):
+    """A call that is not a read, made in a session that only reads. Nothing was sent."""
+
+
+def _refuse_changes(model: Any, **_: Any) -> None:
+    """Raise NotARead for an operation whose name is not that of a read."""
+    if not str(model.name).startswith(_READS):
+        raise NotARead(f"{model.service_model.service_name}:{model.name} is not a read")
 
 
 class ForeignAnswer(ValueError):

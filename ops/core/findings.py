@@ -13,11 +13,18 @@ def as_document(finding: Finding) -> dict[str, Any]:
         "cause": finding.cause,
         "summary": finding.summary,
         "confidence": finding.confidence,
-        "evidence": [
-            {"source": evidence.source, "text": evidence.text} for evidence in finding.evidence
-        ],
+        "evidence": [_evidence_document(evidence) for evidence in finding.evidence],
         "fix": list(finding.fix),
     }
+
+
+def _evidence_document(evidence: Evidence) -> dict[str, Any]:
+    found: dict[str, Any] = {"source": evidence.source, "text": evidence.text}
+    if evidence.at:
+        found["at"] = evidence.at
+    if evidence.count > 1:
+        found["count"] = evidence.count
+    return found
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """A verbatim API field or log line, and its source."""
+    """A verbatim API field or log line, and its source.
+
+    `at`: when it was read or written (ISO 8601, UTC), if known. `count`: how often it was found.
+    """
 
     source: str
     text: str
+    at: str = ""
+    count: int = 1
 
 
 @dataclass(frozen=True)

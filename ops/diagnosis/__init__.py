@@ -1,0 +1,1 @@
+"""Diagnosis: collect evidence, find causes by rules, rank them, offer fixes (runbook 7)."""

@@ -1,0 +1,1 @@
+"""Collectors: read-only functions that each return one document of a snapshot."""

@@ -1,0 +1,150 @@
+"""The registry of collectors, and the reader through which they see the world.
+
+    @collector("rds/instance", "rds:DescribeDBInstances")
+    def instance(reader: Reader) -> Any:
+        return reader.client("rds").describe_db_instances(…)["DBInstances"]
+
+A collector returns JSON-compatible data (datetimes are converted), None if it does not apply here,
+or raises. It may use another collector's document by `reader.content(key)`; each is read once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import Any
+
+from ops.aws.session import AwsSession
+from ops.core.errors import OpsError
+from ops.core.findings import Unknown
+from ops.core.parallel import NotRead, unknown
+from ops.core.redaction.redact import known, redact
+from ops.diagnosis.model import Document
+from ops.health.inputs import Memo
+from ops.platform import Platform
+
+Collect = Callable[["Reader"], Any]
+
+
+@dataclass(frozen=True)
+class _Collector:
+    key: str
+    source: str
+    collect: Collect
+
+
+_COLLECTORS: dict[str, _Collector] = {}
+
+
+def collector(key: str, source: str) -> Callable[[Collect], Collect]:
+    """Register a collector. `source` names the calls that it makes, for people."""
+
+    def register(collect: Collect) -> Collect:
+        if key in _COLLECTORS:
+            raise ValueError(f"the collector {key} is registered twice")
+        _COLLECTORS[key] = _Collector(key, source, collect)
+        return collect
+
+    return register
+
+
+def keys() -> tuple[str, ...]:
+    """The keys of all registered collectors."""
+    return tuple(_COLLECTORS)
+
+
+def source(key: str) -> str:
+    """The calls that a collector makes."""
+    return _COLLECTORS[key].source
+
+
+class Reader:
+    """The world as collectors read it. Thread-safe; its AWS session refuses every change."""
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = Platform(platform.settings, platform.cloud.read_only())
+        self.environment = platform.settings.environment
+        self._documents = {
+            key: Memo(partial(self._read, each)) for key, each in _COLLECTORS.items()
+        }
+
+    @property
+    def cloud(self) -> AwsSession:
+        return self.platform.cloud
+
+    def client(self, name: str) -> Any:
+        return self.cloud.client(name)
+
+    def translated(self, what: str) -> AbstractContextManager[None]:
+        """Translate AWS errors during `what`."""
+        return self.cloud.translated(what)
+
+    def document(self, key: str) -> Document:
+        """The document of a collector, read by the first caller."""
+        return self._documents[key]()
+
+    def content(self, key: str) -> Any:
+        """The content of a document; raises NotRead if it could not be read."""
+        found = self.document(key)
+        if found.unknown:
+            raise NotRead(key, Unknown(found.unknown))
+        return found.content
+
+    def _read(self, each: _Collector) -> Document:
+        at = now()
+        try:
+            with self.translated(f"{each.key} ({each.source})"):
+                content = each.collect(self)
+        except (OpsError, OSError) as error:
+            fact = unknown(error)
+            denied = fact.denied.action if fact.denied else ""
+            return Document(each.key, each.source, at, None, redact(fact.why), denied)
+        return Document(each.key, each.source, at, as_json(content))
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def as_json(content: Any) -> Any:
+    """Content as it will be read back: JSON types only, secrets hidden.
+
+    AWS's `ResponseMetadata` is dropped.
+    """
+    return redacted(json.loads(json.dumps(content, default=_convert)))
+
+
+def _convert(value: Any) -> Any:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset | tuple):
+        return sorted(value)
+    return str(value)
+
+
+def redacted(content: Any) -> Any:
+    """JSON content with the secrets in its texts hidden."""
+    if isinstance(content, dict):
+        return {
+            key: redacted(_hide_named(key, value, content))
+            for key, value in content.items()
+            if key != "ResponseMetadata"
+        }
+    if isinstance(content, list):
+        return [redacted(each) for each in content]
+    return redact(content) if isinstance(content, str) else content
+
+
+def _hide_named(key: str, value: Any, beside: Mapping[str, Any]) -> Any:
+    """Hide the value of an environment variable whose name says that it is secret."""
+    name = beside.get("name")
+    if key == "value" and isinstance(value, str) and isinstance(name, str):
+        known.add_variables({name: value})
+        return known.hide(value)
+    return value

@@ -1,0 +1,32 @@
+"""Diagnose a snapshot: all rules, then their order (`inv troubleshoot.*`)."""
+
+from __future__ import annotations
+
+from ops.core.text import format_error
+from ops.diagnosis.incident import read_incident
+from ops.diagnosis.model import Candidate, Diagnosis, EvidenceSnapshot
+from ops.diagnosis.rules import (  # modules register their causes when imported
+    causes,
+    from_checks,
+    ranking,
+    target_health,  # noqa: F401
+)
+
+
+def diagnose(snapshot: EvidenceSnapshot) -> Diagnosis:
+    """Apply every rule to the snapshot. Reads nothing else, so a replay gives the same result."""
+    incident = read_incident(snapshot)
+    found: list[Candidate] = list(from_checks.from_checks(incident))
+    broken = []
+    for name, result in causes.candidates(incident):
+        if isinstance(result, Candidate):
+            found.append(result)
+        else:
+            broken.append(f"{name}: {format_error(result)}")
+    return Diagnosis(
+        snapshot,
+        ranking.rank(found, from_checks.explained_by_sweep(incident)),
+        tuple(sorted({check.group for check in incident.checks}))
+        + tuple(key for key in incident.contents if key != "sweep"),
+        tuple(broken),
+    )

@@ -1,0 +1,1 @@
+"""Rules: pure functions from an incident to the causes that its evidence supports."""

@@ -1,0 +1,35 @@
+"""Causes that the health sweep found, and what it says of their order.
+
+`ops.health.rules` and `ops.ecs.rules.stop_reasons` find them;
+`ops.diagnosis.rules.known_causes` documents them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ops.diagnosis.facts import Incident
+from ops.diagnosis.model import Candidate
+from ops.diagnosis.rules import known_causes  # noqa: F401 - registers them
+
+
+def from_checks(incident: Incident) -> Iterable[Candidate]:
+    """Yield the finding of every failed check that has one."""
+    return tuple(_findings(incident))
+
+
+def _findings(incident: Incident) -> Iterator[Candidate]:
+    for check in incident.checks:
+        if check.finding is not None and check.status in ("failed", "unknown"):
+            yield Candidate(check.finding, check.service, f"the check {check.label} found it")
+
+
+def explained_by_sweep(incident: Incident) -> dict[tuple[str, str], tuple[str, str]]:
+    """Identity of a cause → that of the cause which explains it, by the sweep's own rules."""
+    by_label = {check.label: check for check in incident.checks}
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for check in incident.checks:
+        above = by_label.get(check.explained_by)
+        if check.finding and above and above.finding:
+            found[(check.finding.cause, check.service)] = (above.finding.cause, above.service)
+    return found

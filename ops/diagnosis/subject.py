@@ -1,0 +1,39 @@
+"""The part of the configuration that a diagnosis needs: names and addresses, never secrets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Settings
+
+
+def subject(settings: Settings) -> dict[str, Any]:
+    """Names for the rules, as JSON."""
+    environment = settings.environment
+    database, terraform, cdn = environment.database, environment.terraform, environment.cdn
+    return {
+        "account": environment.account,
+        "region": environment.region,
+        "cluster": environment.cluster,
+        "rollout": environment.rollout,
+        "site": environment.site or "",
+        "alb": environment.alb or "",
+        "profile": environment.aws.profile or "",
+        "instance": (database.instance if database else None) or "",
+        "secret": (database.secret if database else None) or "",
+        "terraform": terraform.directory if terraform else "",
+        "origin_protocol": cdn.origin or "",
+        "services": {
+            name: {
+                "ecs_service": service.ecs_service,
+                "container": service.container,
+                "repository": service.repository,
+                "health_path": service.health_path or "",
+                "container_port": service.container_port,
+                "log_group": service.log_group or "",
+                "pages": [each.path for each in service.endpoints],
+            }
+            for name, service in environment.services.items()
+        },
+    }
