@@ -12,7 +12,16 @@ from ops.core.errors import Refused
 from ops.migrations.target import MigrationTarget
 from ops.postgres import facts
 
-_PSQL_PARAMETERS = ("host", "hostaddr", "port", "dbname", "user", "sslmode", "sslrootcert")
+_PSQL_PARAMETERS = (
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "sslmode",
+    "sslrootcert",
+    "options",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,9 @@ class Tunnel:
         """
         unset = [word for name in facts.hidden_variables(self.parameters) for word in ("-u", name)]
         words = " ".join(
-            f"{key}={self.parameters[key]}" for key in _PSQL_PARAMETERS if key in self.parameters
+            f"{key}={_quoted(self.parameters[key])}"
+            for key in _PSQL_PARAMETERS
+            if key in self.parameters
         )
         return shlex.join([*(["env", *unset] if unset else []), "psql", words])
 
@@ -53,6 +64,14 @@ class Tunnel:
         return (
             f"127.0.0.1:{self.parameters['port']} leads to {self.where}, until Ctrl-C\n{self.psql}"
         )
+
+
+def _quoted(value: Any) -> str:
+    """A value in a libpq connection string."""
+    text = str(value)
+    if text and not set(text) & {" ", "'", "\\"}:
+        return text
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def open_tunnel(target: MigrationTarget) -> Tunnel:

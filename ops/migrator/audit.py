@@ -47,8 +47,8 @@ UPSERT_CHECKSUM = (
     " ON CONFLICT (revision) DO UPDATE SET checksum = excluded.checksum, seen_at = excluded.seen_at"
 )
 _DELETE_CHECKSUM = f"DELETE FROM {SCHEMA}.checksums WHERE revision = %s"  # noqa: S608
-RECORD_UPGRADE = f"WITH step AS ({INSERT_STEP}), kept AS ({UPSERT_CHECKSUM})"
-RECORD_DOWNGRADE = f"WITH step AS ({INSERT_STEP}), kept AS ({_DELETE_CHECKSUM})"
+RECORD_UPGRADE = f"{INSERT_STEP}; {UPSERT_CHECKSUM}"
+RECORD_DOWNGRADE = f"{INSERT_STEP}; {_DELETE_CHECKSUM}"
 _SELECT_HISTORY = f"""
 SELECT r.id AS run, r.verb, r.by, r.host, r.database_user, host(r.address) AS address, r.began_at, r.ended_at,
        CASE WHEN r.result = 'running' AND NOT EXISTS (

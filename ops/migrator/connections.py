@@ -48,9 +48,11 @@ _ADVICE = (
         "does not support SSL",
         "set database.sslmode in invoke.yaml: this server does not support TLS",
     ),
+    ("permission denied to set role", "GRANT that role TO the user, or correct database.role"),
     ("database", "correct database.name in invoke.yaml"),
     ("role", "correct the secret's username"),
 )
+ROLE_OPTION = "-c role="  # at the beginning of libpq's `options`, for database.role
 UNFILTERED = "SET row_security = off"  # a query that policies would filter fails (42501) instead
 SET_LIMITS = (
     "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false),"
@@ -71,10 +73,28 @@ def connect(
     try:
         opened.execute(f"{SET_LIMITS}, {MARK_SESSION}", limit_settings(limits or Limits()))
         _detect_lost_clients(opened)
+        _check_role(opened, target)
     except psycopg.Error as error:
         opened.close()
         raise _unreachable(target, error) from None
+    except MigrateError:
+        opened.close()
+        raise
     return opened
+
+
+def _check_role(opened: psycopg.Connection[Any], target: TargetDatabase) -> None:
+    """Raise MigrateError if the session does not have the configured role, as behind a pooler."""
+    if not str(target.parameters.get("options", "")).startswith(ROLE_OPTION):
+        return
+    row = opened.execute("SELECT current_setting('role')").fetchone()
+    if row and row[0] == "none":
+        raise MigrateError(
+            "refused",
+            target.where,
+            "the session does not have the role of database.role: a pooler dropped it",
+            "connect past the pooler: set database.host and database.port to the server's own",
+        )
 
 
 def _connect_with_retry(words: dict[str, Any]) -> psycopg.Connection[Any]:
@@ -87,15 +107,18 @@ def _connect_with_retry(words: dict[str, Any]) -> psycopg.Connection[Any]:
         return libpq.connect(words, autocommit=True)
 
 
-def limit_settings(limits: Limits) -> tuple[str, str, str]:
-    return tuple(
-        f"{round(value * 1000)}ms"
-        for value in (  # type: ignore[return-value]
-            limits.lock_timeout_s,
-            limits.statement_timeout_s,
-            limits.idle_in_transaction_s,
-        )
-    )
+def limit_settings(limits: Limits) -> tuple[str, ...]:
+    return tuple(limits_by_name(limits).values())
+
+
+def limits_by_name(limits: Limits) -> dict[str, str]:
+    """PostgreSQL's settings for these limits, in the order of SET_LIMITS."""
+    seconds = {
+        "lock_timeout": limits.lock_timeout_s,
+        "statement_timeout": limits.statement_timeout_s,
+        "idle_in_transaction_session_timeout": limits.idle_in_transaction_s,
+    }
+    return {name: f"{round(value * 1000)}ms" for name, value in seconds.items()}
 
 
 def _detect_lost_clients(opened: psycopg.Connection[Any]) -> None:

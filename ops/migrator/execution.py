@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ import sqlalchemy
 
 from ops.migrator import audit, connections, failures, indexes, transactions
 from ops.migrator.model import Direction, Limits, RunIdentity
-from ops.migrator.revisions import checksums
+from ops.migrator.revisions import checksums, session_state
 from ops.migrator.revisions.attempt import RevisionAttempt
+from ops.migrator.revisions.session_state import StartSettings
 from ops.migrator.revisions.sql_tokens import statements
 from ops.migrator.revisions.user_code import contained
 
@@ -35,6 +36,10 @@ class RevisionExecutor:
     say: Callable[[str], None]
     time_left: Callable[[], float]
     attempt: RevisionAttempt | None = None
+    start: StartSettings = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start = StartSettings.of(self.lock_connection)
 
     def listen(self, engine: sqlalchemy.Engine) -> None:
         """Observe the statements that revisions send through SQLAlchemy."""
@@ -155,10 +160,10 @@ class RevisionExecutor:
         return True
 
     def _record(self, connection: Any, attempt: RevisionAttempt, limits: Limits) -> None:
-        """Write audit and checksum in the revision's transaction, and reset limits: one round trip.
+        """Reset the session, and write audit and checksum, in the revision's transaction.
 
-        The revision may have changed the limits. Raises EndedTransaction, which rolls this back, if
-        the transaction is not the one that the revision began in.
+        Raises EndedTransaction, which rolls this back, if the transaction is not the one that the
+        revision began in.
         """
         step = (
             self.who.run,
@@ -171,11 +176,17 @@ class RevisionExecutor:
         )
         up = self.direction == "upgrade"
         kept = (attempt.revision, checksums.checksum(attempt.file)) if up else (attempt.revision,)
-        statement = audit.RECORD_UPGRADE if up else audit.RECORD_DOWNGRADE
-        words = (*step, *kept, *connections.limit_settings(limits))
-        *_, transaction, session = connection.exec_driver_sql(
-            f"{statement} {connections.SET_LIMITS}, {transactions.MARKS}", words
-        ).one()
-        if attempt.marked and transactions.mark_lost((transaction, session)):
+        ended, attempt.leaves = session_state.reset_and_record(
+            connection,
+            audit.RECORD_UPGRADE if up else audit.RECORD_DOWNGRADE,
+            (*step, *kept),
+            self.start.values(limits),
+        )
+        if attempt.marked and ended:
             attempt.ended = True
             raise transactions.EndedTransaction
+
+    def discard_leftovers(self, context: Any) -> None:
+        """After a revision's commit: drop what it left in the session, such as temporary tables."""
+        if self.attempt and self.attempt.leaves:
+            session_state.discard(context.connection, self.start.values(self.limits))

@@ -167,6 +167,7 @@ class MigrationRun:
                 self._check_lock_and_time()
                 step.migration_fn = self.executor.instrument(step, context)
                 yield step  # Alembic runs it and commits before it asks for the next
+                self.executor.discard_leftovers(context)
                 self._finish_revision()
             finished = True
 

@@ -16,10 +16,11 @@ import sqlalchemy
 from psycopg.pq import TransactionStatus
 
 _MARK = "SET LOCAL ops.transaction = 'open'"
-MARK_SESSION = "set_config('ops.session', 'open', false)"
+SESSION_MARK = "ops.session"
+MARK_SESSION = f"set_config('{SESSION_MARK}', 'open', false)"
 MARKS = (
     "coalesce(current_setting('ops.transaction', true), ''), "
-    "coalesce(current_setting('ops.session', true), '')"
+    f"coalesce(current_setting('{SESSION_MARK}', true), '')"
 )
 
 
@@ -33,7 +34,7 @@ class EndedTransaction(Exception):
 def mark(connection: sqlalchemy.Connection) -> bool:
     """Mark the transaction that begins now; False for an autocommit connection."""
     connection.exec_driver_sql(_MARK)
-    return not _driver(connection).autocommit
+    return not driver_of(connection).autocommit
 
 
 def mark_lost(marks: Any) -> bool:
@@ -50,7 +51,7 @@ def is_idle(driver: psycopg.Connection[Any]) -> bool:
 def has_ended(connection: sqlalchemy.Connection) -> bool:
     """Whether the marked transaction has ended; False if an aborted transaction can't be asked."""
     with suppress(psycopg.Error, sqlalchemy.exc.SQLAlchemyError):
-        driver = _driver(connection)
+        driver = driver_of(connection)
         if is_idle(driver):
             return True
         if driver.info.transaction_status == TransactionStatus.INTRANS:
@@ -58,7 +59,8 @@ def has_ended(connection: sqlalchemy.Connection) -> bool:
     return False
 
 
-def _driver(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+def driver_of(connection: sqlalchemy.Connection) -> psycopg.Connection[Any]:
+    """The driver's connection."""
     found = connection.connection.driver_connection
     assert isinstance(found, psycopg.Connection)
     return found

@@ -157,9 +157,8 @@ def open_database(
             "dbname": configured.name,
             "sslmode": configured.sslmode,
         }
-        parameters = {
-            name: value for name, value in known.items() if value
-        } | database.root_certificates(configured)
+        parameters = {name: value for name, value in known.items() if value}
+        parameters |= database.root_certificates(configured) | database.role_option(configured)
         if configured.host:
             parameters["hostaddr"] = ""  # else PGHOSTADDR would replace its address
     limits = Limits(configured.lock_timeout, configured.statement_timeout, wait_s=configured.wait)

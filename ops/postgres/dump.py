@@ -34,6 +34,7 @@ _USUAL_FOLDERS = (
 )
 _VARIABLES = {
     "hostaddr": "PGHOSTADDR",
+    "options": "PGOPTIONS",
     "sslmode": "PGSSLMODE",
     "sslrootcert": "PGSSLROOTCERT",
 }  # what has no option

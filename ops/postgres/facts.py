@@ -189,7 +189,17 @@ def connection_parameters(database: Database, secret: Mapping[str, str]) -> dict
         "connect_timeout": _CONNECT_TIMEOUT,
         "application_name": "ecs-runbook",
     }
-    return {**parameters, **options, **root_certificates(database)}
+    return {**parameters, **options, **role_option(database), **root_certificates(database)}
+
+
+def role_option(database: Database) -> dict[str, str]:
+    """libpq's `options` for database.role; RESET ROLE in a revision returns to it."""
+    from ops.migrator.connections import ROLE_OPTION
+
+    if not database.role:
+        return {}
+    escaped = database.role.replace("\\", "\\\\").replace(" ", "\\ ")
+    return {"options": f"{ROLE_OPTION}{escaped}"}
 
 
 def hidden_variables(parameters: Mapping[str, Any]) -> tuple[str, ...]:

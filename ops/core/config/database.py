@@ -39,6 +39,11 @@ class Database(Model):
         1800.0, description="Longest run of one statement of a migration."
     )
     wait: Seconds = Field(10.0, description="Longest wait for another migration to end.")
+    role: Text | None = Field(
+        None,
+        description="Role of every session (SET ROLE), as the owner of the schema; "
+        "default: the user itself.",
+    )
     migrations: Text | None = Field(
         None,
         description="Folder with the revisions (env.py and versions/), or `none`. "

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 _VERSION_TABLE = "alembic_version"
-# on Alembic's own BEGIN and COMMIT, see `ops.migrator.revisions.scripts`
+# on Alembic's own BEGIN and COMMIT, and on the engine's resets: `ops.migrator.revisions.scripts`
 _ALEMBIC_MARK = "/* Alembic */"
 _ENDING = ("COMMIT", "ROLLBACK", "PREPARE")
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
@@ -47,7 +47,9 @@ def parse(sql: str) -> tuple[Statement, ...]:
     return tuple(
         each
         for each in found
-        if each.kind != "TransactionStmt" and _VERSION_TABLE not in each.tables
+        if each.kind != "TransactionStmt"
+        and _VERSION_TABLE not in each.tables
+        and not (each.kind == "VariableSetStmt" and _ALEMBIC_MARK in each.sql)
     )
 
 

@@ -30,6 +30,7 @@ class RevisionAttempt:
     control_text: str = ""  # that statement as it was sent
     control: str = ""  # the first COMMIT, ROLLBACK … that it sent: `COMMIT, line 9`
     ended: bool = False  # its transaction had ended when it failed
+    leaves: bool = False  # temporary tables and the like are left in its session
 
     def concurrently(self) -> list[str]:
         """Statements with CONCURRENTLY, and its SQL file, which SQLAlchemy does not report."""

@@ -18,6 +18,7 @@ from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 
 from ops.migrator.model import Direction, MigrateError, Revision
+from ops.migrator.revisions import session_state
 from ops.migrator.revisions.checksums import METADATA
 from ops.migrator.revisions.output import Hide
 from ops.migrator.revisions.user_code import (
@@ -188,6 +189,7 @@ class Scripts:
         def one_by_one(_heads: Any, context: Any) -> Iterator[RevisionStep]:
             _mark_alembic_transactions(context.impl)
             for step in steps:
+                step.migration_fn = _with_reset(step.migration_fn, context.impl, buffer)
                 yield step  # Alembic has written it when it asks for the next
                 ends.append(buffer.tell())
 
@@ -252,6 +254,21 @@ def _check_encodable(text: str, step: RevisionStep) -> None:
             f"its SQL holds a lone surrogate, which is no character: {shown}",
         )
         raise MigrateError("failed", what, why, "correct the text") from None
+
+
+def _with_reset(original: Any, impl: Any, buffer: io.StringIO) -> Any:
+    """`original`, which also prints how the engine gives the session back, where it matters."""
+
+    def run_one(**given: Any) -> None:
+        begin = buffer.tell()
+        original(**given)
+        buffer.seek(begin)
+        if session_state.changes_session(buffer.read()):
+            for statement in session_state.RESET_STATEMENTS:
+                impl.static_output(f"{statement} {_ALEMBIC_MARK}{impl.command_terminator}")
+
+    run_one.__name__ = original.__name__
+    return run_one
 
 
 def _mark_alembic_transactions(impl: Any) -> None:
