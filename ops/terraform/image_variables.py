@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ops.aws import ecs
 from ops.core import ui
-from ops.core.config.load import suggestion
+from ops.core.config.problems import suggestion
 from ops.core.errors import ConfigError, OpsError, Refused
 from ops.core.findings import Unknown
 from ops.core.parallel import gather

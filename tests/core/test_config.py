@@ -50,7 +50,7 @@ def test_the_shipped_configuration_is_valid() -> None:
         (environment(account=123456789012), "environments.here.account", "in quotes"),
         (environment(account="12"), "environments.here.account", "found '12'"),
         (environment(deploy_timeout="soon"), "environments.here.deploy_timeout", "5m"),
-        (environment(rollout="kubernetes"), "environments.here.rollout", "'ecs'"),
+        (environment(rollout="kubernetes"), "environments.here.rollout", "ecs or terraform"),
         (
             environment(services={"backend": {**SERVICE, "container_prot": 1}}),
             "services.backend.container_prot",

@@ -64,7 +64,7 @@ YAML: list[tuple[str, str | bytes, str]] = [
     ("a deep key twice", here("aws: {profile: a, profile: b}"), "FILE:8"),
     ("a key twice in a list", here("health: {endpoints: [{path: /a, path: /b}]}"), "key path"),
     ("a misspelt section", "enviroments: {}\n", "did you mean environments?"),
-    ("an unknown section", "environments: {}\nfoo: 1\n", "FILE:2: foo"),
+    ("an unknown section", "environments: {}\nfoo: 1\n", "FILE:2:1: foo"),
     ("a number as a key", here("services: {1: {}}").replace("    services: {}\n", ""), "the key 1"),
     ("a boolean as a key", "environments: {on: {}}\n", "put it in quotes"),
     ("null as a key", "environments: {~: {}}\n", "put it in quotes"),
@@ -86,10 +86,10 @@ YAML: list[tuple[str, str | bytes, str]] = [
     ("a word", "hello\n", "found text"),
     ("a number", "5\n", "found a number"),
     ("false", "false\n", "found a boolean"),
-    ("env is a mapping", "env: {a: b}\n", "FILE:1: env"),
+    ("env is a mapping", "env: {a: b}\n", "FILE:1:1: env"),
     ("env is nothing", "env:\n", "found nothing"),
     ("env is a number", "env: 5\n", "found a number"),
-    ("environments is nothing", "environments:\n", "FILE:1: environments"),
+    ("environments is nothing", "environments:\n", "FILE:1:1: environments"),
     ("environments is a list", "environments: []\n", "found a list"),
     ("environments is a list of names", "environments: [sandbox]\n", "found a list"),
     ("an environment is nothing", "environments: {sandbox: }\n", "environments.sandbox"),
@@ -101,21 +101,21 @@ YAML: list[tuple[str, str | bytes, str]] = [
     ("a service is a word", "environments: {a: {services: {b: x}}}\n", "a.services.b"),
     ("a service with a bad name", "environments: {a: {services: {B_: {}}}}\n", "'B_'"),
     ("a service with our name", "environments: {a: {services: {db: {}}}}\n", "namespace"),
-    ("tasks is nothing", "tasks:\n", "FILE:1: tasks"),
-    ("run is a number", "run: 5\n", "FILE:1: run"),
+    ("tasks is nothing", "tasks:\n", "FILE:1:1: tasks"),
+    ("run is a number", "run: 5\n", "FILE:1:1: run"),
     ("run.env is a word", "run: {env: x}\n", "run.env"),
     ("run.dry is a mapping", "run: {dry: {a: 1}}\n", "allowed: a single value"),
     ("another executor", "tasks: {executor_class: no.such.Thing}\n", "executor_class"),
     ("two keys of one variable", "run: {env: {a_b: 1, a: {b: 2}}}\n", "INVOKE_RUN_ENV_A_B"),
     ("a NUL", here('region: "a\\0b"').replace("    region: r\n", ""), "NUL"),
     # values of the chosen environment
-    ("aws is a number", here("aws: 5"), "FILE:8: environments.here.aws"),
-    ("aws is a list", here("aws: [a]"), "FILE:8: environments.here.aws"),
-    ("aws is nothing", here("aws:"), "FILE:8: environments.here.aws"),
+    ("aws is a number", here("aws: 5"), "FILE:8:5: environments.here.aws"),
+    ("aws is a list", here("aws: [a]"), "FILE:8:5: environments.here.aws"),
+    ("aws is nothing", here("aws:"), "FILE:8:5: environments.here.aws"),
     ("cdn is a word", here("cdn: no"), "environments.here.cdn"),
     ("an unknown key", here("clutser: x"), "did you mean cluster?"),
     ("a mistake in a list", here("health: {endpoints: [{path: x}]}"), "endpoints.0.path"),
-    ("a duration", here("poll: often"), "FILE:8: environments.here.poll"),
+    ("a duration", here("poll: often"), "FILE:8:5: environments.here.poll"),
     ("overlay: huge", here(f"overlay: {'x' * 5000}"), "File name too long"),
     ("overlay: a folder", here("overlay: ."), "allowed: .yaml"),
     ("overlay: bytes", here("overlay: binary.yaml"), "binary.yaml:1"),
@@ -168,12 +168,16 @@ def through_invoke(root: Path, runtime: Path | None) -> Any:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("configured")
-    (folder / "binary.yaml").write_bytes(b"\xff\x00\x01")
-    (folder / "twice.yaml").write_text("site: a\nsite: b\n")
-    (folder / "list.yaml").write_text("- a\n")
-    (folder / "mistake.yaml").write_text("poll: often\n")
-    return folder
+    return tmp_path_factory.mktemp("configured")
+
+
+@pytest.fixture
+def overlays(tmp_path: Path) -> None:
+    """Overlays beside the file that names them."""
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\x00\x01")
+    (tmp_path / "twice.yaml").write_text("site: a\nsite: b\n")
+    (tmp_path / "list.yaml").write_text("- a\n")
+    (tmp_path / "mistake.yaml").write_text("poll: often\n")
 
 
 def refused(folder: Path, path: Path, says: str) -> None:
@@ -186,6 +190,7 @@ def refused(folder: Path, path: Path, says: str) -> None:
 
 
 @pytest.mark.parametrize(("_name", "content", "says"), YAML, ids=[each[0] for each in YAML])
+@pytest.mark.usefixtures("overlays")
 def test_a_malformed_file_is_three_lines(
     folder: Path, tmp_path: Path, _name: str, content: str | bytes, says: str
 ) -> None:
@@ -209,10 +214,10 @@ def test_a_malformed_file_of_another_kind_is_three_lines(
     ("content", "says"),
     [
         ("env: sandbox\nenv: dev\n", "invoke.yaml:2"),
-        ("environments: {sandbox: }\n", "invoke.yaml:1: environments.sandbox"),
-        ("services: {}\n", "invoke.yaml:1: services"),
+        ("environments: {sandbox: }\n", "invoke.yaml:1:16: environments.sandbox"),
+        ("services: {}\n", "invoke.yaml:1:1: services"),
         (b"\xff", "invoke.yaml"),
-        (here("poll: often"), "invoke.yaml:8: environments.here.poll"),
+        (here("poll: often"), "invoke.yaml:8:5: environments.here.poll"),
     ],
 )
 def test_a_malformed_project_file_is_three_lines(
@@ -230,7 +235,7 @@ def test_a_malformed_project_file_is_three_lines(
 def test_a_folder_in_place_of_a_file_is_three_lines(tmp_path: Path) -> None:
     """For Invoke it is an IsADirectoryError."""
     (tmp_path / "invoke.yaml").mkdir()
-    with pytest.raises(ConfigError, match="not a regular file"):
+    with pytest.raises(ConfigError, match="it is a folder"):
         through_invoke(tmp_path, None)
 
 
@@ -254,7 +259,7 @@ def test_the_users_file_may_hold_other_projects_keys(
     (tmp_path / ".invoke.yaml").write_text("packaging: {sign: true}\nrun: {echo: true}\n")
     assert through_invoke(tmp_path, None).name == "here"
     (tmp_path / ".invoke.yaml").write_text("packaging: {sign: true}\nenviroments: {}\n")
-    with pytest.raises(ConfigError, match=r"\.invoke\.yaml:2: enviroments"):
+    with pytest.raises(ConfigError, match=r"\.invoke\.yaml:2:1: enviroments"):
         through_invoke(tmp_path, None)
 
 
@@ -262,7 +267,7 @@ def test_files_that_contradict_each_other_are_three_lines(tmp_path: Path) -> Non
     """Invoke cannot merge a mapping with anything else."""
     (tmp_path / "invoke.yaml").write_text(here("aws: {profile: a}"))
     (tmp_path / "given.yaml").write_text("env: here\nenvironments:\n  here:\n    aws:\n")
-    refused(tmp_path, tmp_path / "given.yaml", "given.yaml:4: environments.here.aws")
+    refused(tmp_path, tmp_path / "given.yaml", "given.yaml:4:5: environments.here.aws")
 
 
 def test_a_mistake_names_the_file_that_made_it(tmp_path: Path) -> None:
@@ -272,8 +277,8 @@ def test_a_mistake_names_the_file_that_made_it(tmp_path: Path) -> None:
     given.write_text("environments:\n  here:\n    account: 5\n    clutser: x\n")
     with pytest.raises(ConfigError) as caught:
         through_invoke(tmp_path, given)
-    assert caught.value.what == "given.yaml:4: environments.here.clutser"
-    assert "given.yaml:3: environments.here.account" in caught.value.why
+    assert caught.value.what == "given.yaml:4:5: environments.here.clutser"
+    assert "given.yaml:3:5: environments.here.account" in caught.value.why
     assert caught.value.next == "did you mean cluster?"
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("list.yaml", b"environments: []\n", "list.yaml:1: environments"),
+        ("list.yaml", b"environments: []\n", "list.yaml:1:1: environments"),
         ("null.yaml", b"environments: {sandbox: {services: {backend: }}}\n", "services.backend"),
         ("twice.yaml", b"env: dev\nenv: sandbox\n", "twice.yaml:2"),
         ("typo.yaml", b"enviroments: {}\n", "did you mean environments?"),
@@ -52,7 +52,7 @@ TESTS = "INVOKE_ENVIRONMENTS_DEV_SERVICES_BACKEND_TESTS"
     ("words", "environment", "says"),
     [
         (("-f", "", "--list"), {}, "there is no such file"),
-        (("-f", "x" * 5000, "--list"), {}, "there is no such file"),
+        (("-f", "x" * 5000, "--list"), {}, "File name too long"),
         (("--list",), {"INVOKE_RUNTIME_CONFIG": ""}, "there is no such file"),
         (("--list",), {"INVOKE_RUNTIME_CONFIG": "/bin/true"}, "allowed: .yaml"),
         (("-df", "none.yaml", "--list"), {}, "none.yaml"),
@@ -109,8 +109,8 @@ def test_a_locale_without_utf_8_is_no_traceback(tmp_path: Path) -> None:
     ("words", "home", "says"),
     [
         ("--list", "/dev/null", "Not a directory"),
-        ("--list", b"run: 5\n", ".invoke.yaml:1: run"),
-        ("--help", b"env: a\nenv: b\n", ".invoke.yaml:2"),
+        ("--list", b"run: 5\n", ".invoke.yaml:1:1: run"),
+        ("--help", b"env: a\nenv: b\n", ".invoke.yaml:2:1"),
         ("status", b"\xff", "not UTF-8"),
         ("-T x status", b"", "allowed: an integer"),
         ("status -T x", b"", "allowed: an integer"),

@@ -26,10 +26,14 @@ class Database(Model):
     host: Text | None = Field(
         None, description="Address to connect to, if it differs from the secret's."
     )
-    port: Port | None = None
-    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
+    port: Port | None = Field(None, description="Port, if it differs from the secret's.")
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = Field(
+        "verify-full", description="How TLS is checked, as libpq's `sslmode`."
+    )
     sslrootcert: Text | None = Field(
-        None, description="File with the CA bundle; default: the system's."
+        None,
+        description="File with the CA bundle, relative to the file that names it, or `system`; "
+        "default: the system's.",
     )
     lock_timeout: Seconds = Field(
         5.0,
@@ -68,14 +72,17 @@ class Bastion(Model):
     host: Text = Field(
         description="Name, address, or a Host of ssh_config. Migrations run on it (`run: remote`)."
     )
-    user: Text | None = None
-    port: Port | None = None
+    user: Text | None = Field(None, description="User to log in as.")
+    port: Port | None = Field(None, description="Port of its sshd.")
     gateway: Text | None = Field(
         None,
         description="Jump host: [user@]host[:port], or a command with %h and %p "
         "(ProxyCommand; `aws ssm start-session …`).",
     )
-    ssh_config: Text | None = Field(None, description="File to read instead of ~/.ssh/config.")
+    ssh_config: Text | None = Field(
+        None,
+        description="File to read instead of ~/.ssh/config, relative to the file that names it.",
+    )
     known_hosts: Text | None = Field(
         None,
         description="File instead of ~/.ssh/known_hosts; unknown or changed keys are refused.",

@@ -9,54 +9,53 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ops.core.config import files as config_files
-from ops.core.config import reader
+from ops.core.config import reader, variables
 from ops.core.config.files import ConfigFile
-from ops.core.config.reader import CORRECT, kind_of, shortened
+from ops.core.config.layers import Layers
+from ops.core.config.problems import (
+    CORRECT,
+    Keys,
+    Malformed,
+    Place,
+    Problem,
+    kind_of,
+    refuse,
+    shortened,
+    suggestion,
+)
+from ops.core.config.variables import check_variables
 from ops.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
-
     from ops.core.config.settings import Settings
+
+__all__ = ["Configuration", "check_variables", "load", "names", "read", "read_configuration"]
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _RESERVED = frozenset(
-    {"preflight", "status", "tf", "cdn", "db", "health", "troubleshoot", "lock", "sandbox", "dev"}
+    {"preflight", "status", "tf", "cdn", "db", "env", "health", "troubleshoot"}
+    | {"lock", "sandbox", "dev"}
 )
-_PREFIX = "INVOKE_"
-_OF_INVOKE = (
-    "INVOKE_DEBUG",
-    "INVOKE_RUNTIME_CONFIG",
-)  # read by Invoke itself; the second one is -f
-_NO_EFFECT = (
-    "run",
-    "runners",
-    "sudo",
-    "timeouts",
-)  # Invoke's sections for `c.run`, which no task uses
 _ONLY_IN_OVERLAY = ("access_key", "secret_key")
 
 
-def _check_service_names(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, sorted. Raises ConfigError for an invalid or a reserved name.
+@dataclass(frozen=True)
+class Configuration:
+    """An environment's settings, and the sources of its values."""
 
-    A reserved name would silently replace a namespace of this tool.
-    """
-    for name in sorted(names, key=str):
-        if not isinstance(name, str) or not _SERVICE_NAME.fullmatch(name):
-            what = f"service name {shortened(repr(name))} in the configuration"
-            raise ConfigError(what, "allowed: a-z, then a-z, 0-9 and -", "rename it")
-        if name in _RESERVED:
-            why = "a namespace of this tool has that name"
-            raise ConfigError(
-                f"service name {name!r} in the configuration", why, f"rename it: {name}-app"
-            )
-    return tuple(sorted(names))
+    settings: Settings
+    layers: Layers
+
+    def keys(self, path: str) -> Keys:
+        """The keys of a dotted path below the environment."""
+        inside = [int(each) if each.isdecimal() else each for each in path.split(".") if each]
+        return ("environments", self.settings.name, *inside)
 
 
 def load(root: Path, runtime: str | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,104 +65,52 @@ def load(root: Path, runtime: str | None, defaults: Mapping[str, Any]) -> dict[s
     names.
     """
     _check_runtime_file(runtime)
-    found = config_files.merge(config_files.read_all(root, runtime), defaults)
-    _check_values_of_variables(os.environ, found)
-    environments = found["environments"].values()
-    _check_service_names({name for values in environments for name in values.get("services", ())})
+    files = config_files.read_all(root, runtime)
+    found = config_files.merge(files, defaults)
+    variables.check_values(os.environ, found)
+    problems = [
+        each.at(file.place(each.keys))
+        for file in files
+        for name, values in file.values.get("environments", {}).items()
+        for each in _service_name_problems(name, values.get("services", {}))
+    ]
+    refuse(problems)
     return found
+
+
+def _service_name_problems(environment: str, services: Any) -> Iterator[Problem]:
+    """Invalid and reserved names; a reserved one would replace a namespace of this tool."""
+    for name in services if isinstance(services, Mapping) else ():
+        keys = ("environments", environment, "services", name)
+        if not isinstance(name, str) or not _SERVICE_NAME.fullmatch(name):
+            why = f"service name {shortened(repr(name))}; allowed: a-z, then a-z, 0-9 and -"
+            yield Problem(why, "rename it", keys)
+        elif name in _RESERVED:
+            why = f"service name {name!r}: a namespace of this tool has that name"
+            yield Problem(why, f"rename it: {name}-app", keys)
 
 
 def _check_runtime_file(path: str | None) -> None:
     """Refuse a `-f FILE` that does not exist (Invoke would ignore it, exit 0)."""
-    try:
-        found = path is None or config_files.expanded(path).is_file()
-    except (OSError, ValueError):  # a name that is too long, or that no file can have
-        found = False
-    if not found:
-        what = f"configuration file {path or '(empty)'} (-f)"
-        raise ConfigError(
-            what, "there is no such file", "check the path; relative paths start where you are"
-        )
-
-
-def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Refuse `INVOKE_*` variables that match no key, and words for a boolean key (`false`)."""
-    known = {_PREFIX + "_".join(path).upper(): (path, value) for path, value in _leaves(config)}
-    for name, text in sorted(environ.items()):
-        if not name.startswith(_PREFIX) or name in _OF_INVOKE:
-            continue
-        if name not in known:
-            why = "it matches no key of the configuration, so it would be ignored"
-            raise ConfigError(
-                f"environment variable {name}", why, suggestion(name, known, "unset it")
-            )
-        path, value = known[name]
-        if path[0] in _NO_EFFECT and path != ("run", "dry"):
-            why = (
-                f"{'.'.join(path)} is a setting of Invoke that has no effect on the tasks of "
-                f"this project"
-            )
-            raise ConfigError(f"environment variable {name}", why, "unset it")
-        if isinstance(value, bool) and text not in ("", "1"):
-            why = (
-                "a boolean takes 1 or nothing (any other word, false and 0 too, would count as "
-                "true)"
-            )
-            raise ConfigError(
-                f"environment variable {name}={text}", why, f"type {name}=1 or {name}="
-            )
-
-
-def _check_values_of_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> None:
-    """Refuse `INVOKE_*` variables that Invoke cannot convert to the type of their key.
-
-    Also refuses two keys that share a variable.
-    """
-    known: dict[str, tuple[str, ...]] = {}
-    for path, value in _leaves(config):
-        name = _PREFIX + "_".join(path).upper()
-        if name in known:
-            why = f"the keys {'.'.join(known[name])} and {'.'.join(path)} both have this variable"
-            raise ConfigError(f"environment variable {name}", why, "rename one of the two keys")
-        known[name] = path
-        if name in environ:
-            _check_value_of_variable(name, environ[name], value)
-
-
-def _check_value_of_variable(name: str, text: str, value: Any) -> None:
-    if isinstance(value, bool | str) or value is None:
+    if path is None:
         return
-    if isinstance(value, list | tuple):
-        why = "its key is a list, which a variable cannot set"
-        raise ConfigError(f"environment variable {name}", why, "set it in a file: inv -f FILE …")
+    found = config_files.expanded(path)
+    why = "there is no such file"
     try:
-        type(value)(text)
-    except Exception:
-        why = (
-            f"found {text!r}; allowed: "
-            f"{'a number' if isinstance(value, int | float) else 'nothing: set it in a file'}"
-        )
-        raise ConfigError(
-            f"environment variable {name}", why, f"unset {name}, or correct it"
-        ) from None
+        if path and found.is_file():
+            return
+        if path and found.exists():
+            why = "it is a folder" if found.is_dir() else "it is not a regular file"
+    except (OSError, ValueError) as error:  # too long a name, or a folder that cannot be read
+        why = getattr(error, "strerror", None) or why
+    what = f"configuration file {shortened(path, 200) or '(empty)'} (-f)"
+    raise ConfigError(what, why, "check the path; relative paths start where you are")
 
 
-def _leaves(
-    config: Mapping[str, Any], path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every key path that holds a value rather than a section."""
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, (*path, str(key)))
-        else:
-            yield (*path, str(key)), value
-
-
-def suggestion(found: str, known: Iterable[str], otherwise: str) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(found, list(known), n=1)
-    return f"did you mean {near[0]}?" if near else otherwise
+def names(config: Any) -> tuple[str, ...]:
+    """The names of the configured environments."""
+    found = _plain(config).get("environments") or {}
+    return tuple(sorted(map(str, found))) if isinstance(found, Mapping) else ()
 
 
 def read(config: Any, root: Path) -> Settings:
@@ -171,24 +118,52 @@ def read(config: Any, root: Path) -> Settings:
 
     Raises ConfigError naming file, line, key path, what was found and what is allowed.
     """
+    return read_configuration(config, root).settings
+
+
+def read_configuration(config: Any, root: Path, name: str | None = None) -> Configuration:
+    """The settings of the named (or the chosen) environment with the sources of its values.
+
+    Raises the same errors as `read`.
+    """
     values = _plain(config)
     check_variables(os.environ, values)
-    name, environments = values.get("env"), values.get("environments") or {}
+    files = _files(config, values, root)
+    layers = Layers.of(root, files, values)
+    environments = values.get("environments") or {}
     if not isinstance(environments, Mapping):
         why = f"found {kind_of(environments)}; allowed: a mapping of keys"
-        raise ConfigError("invoke.yaml: environments", why, CORRECT)
-    if not isinstance(name, str) or name not in environments:
-        raise ConfigError(
-            f"environment {name!r} (key `env`, or INVOKE_ENV)",
-            f"configured are: {', '.join(sorted(map(str, environments))) or 'none'}",
-            suggestion(
-                str(name),
-                map(str, environments),
-                "type INVOKE_ENV=NAME inv …, or add it under environments: in invoke.yaml",
-            ),
-        )
-    runtime = getattr(config, "_runtime_path", None)  # Invoke's own
-    return _validated(name, environments[name], root, str(runtime) if runtime else None)
+        raise Malformed([Problem(why, CORRECT, ("environments",), Place("invoke.yaml"))])
+    name = name if name is not None else _chosen(values.get("env"), environments, layers)
+    return _validated(name, environments[name], layers)
+
+
+def _files(config: Any, values: Mapping[str, Any], root: Path) -> list[ConfigFile]:
+    """The files that Invoke merged into `config`; a plain mapping counts as the project's."""
+    if not hasattr(config, "_runtime_path"):
+        return [ConfigFile(root / "invoke.yaml", "invoke.yaml", dict(values))]
+    runtime = config._runtime_path  # Invoke's own
+    return config_files.read_all(root, str(runtime) if runtime else None)
+
+
+def _chosen(name: Any, environments: Mapping[str, Any], layers: Layers) -> str:
+    if isinstance(name, str) and name in environments:
+        return name
+    origins = layers.origins(("env",))
+    where = f"key `env`, or {variables.name_of(('env',))}"
+    if origins and origins[0].place(("env",)).line:
+        where = str(origins[0].place(("env",)))
+    elif origins and origins[0].file is None:
+        where = variables.name_of(("env",))
+    raise ConfigError(
+        f"environment {name!r} ({where})",
+        f"configured are: {', '.join(sorted(map(str, environments))) or 'none'}",
+        suggestion(
+            str(name),
+            map(str, environments),
+            "type INVOKE_ENV=NAME inv …, or add it under environments: in invoke.yaml",
+        ),
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -198,44 +173,56 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, list | tuple) else value
 
 
-def _validated(name: str, values: Any, root: Path, runtime: str | None = None) -> Settings:
-    """The environment's settings; `runtime` is the `-f FILE`, for messages."""
-    from pydantic import ValidationError
+def _validated(name: str, values: Any, layers: Layers) -> Configuration:
+    """The environment's settings. Raises Malformed with all mistakes of all sources."""
+    from ops.core.config.validation import find_problems
 
-    from ops.core.config.settings import Settings
-
+    above: Keys = ("environments", name)
     if not isinstance(values, Mapping):
         why = f"found {kind_of(values)}; allowed: a mapping of keys"
-        raise ConfigError(f"invoke.yaml: environments.{name}", why, CORRECT)
-    _refuse_secrets(name, values)
-    above: dict[str, Any] = {}
+        raise Malformed([Problem(why, CORRECT, above, layers.place(above))])
+    problems = list(_secret_problems(name, layers))
     if isinstance(values.get("overlay"), str):
-        above = overlay(root / values["overlay"], name, values.get("overlay_hint"))
-        values = _merged(dict(values), above)
-    if isinstance(values.get("services"), Mapping):
-        _check_service_names(values["services"])
-    try:
-        return Settings(name=name, root=root, environment=values)
-    except ValidationError as error:
-        overlaid = ConfigFile(root / str(values.get("overlay")), str(values.get("overlay")), above)
-        raise _describe_errors(
-            error, name, _Sources(root, runtime, overlaid if above else None)
-        ) from None
+        file = _read_overlay(name, values, layers)
+        layers = layers.over(file, above)
+        values, clashes = _merged(dict(values), file.values)
+        problems += [
+            Problem(why, keys=(*above, *keys), place=file.place(keys)) for keys, why in clashes
+        ]
+    services = _service_name_problems(name, values.get("services"))
+    problems += [each.at(layers.place(each.keys)) for each in services]
+    refuse(problems + find_problems(name, values, layers))
+    from ops.core.config.settings import Settings
+
+    values = layers.with_paths(name, values)
+    return Configuration(
+        Settings.model_validate({"name": name, "root": layers.root, "environment": values}), layers
+    )
 
 
-def _refuse_secrets(name: str, values: Mapping[str, Any]) -> None:
-    for key in _ONLY_IN_OVERLAY:
-        if isinstance(values.get("aws"), Mapping) and key in values["aws"]:
-            where = f"invoke.yaml: environments.{name}.aws.{key}"
-            raise ConfigError(
-                where,
-                "no setting carries a secret",
-                "remove it; use aws.profile or AWS's own credential chain",
-            )
+def _secret_problems(name: str, layers: Layers) -> Iterator[Problem]:
+    """Keys of AWS outside an overlay."""
+    for layer in layers.all:
+        found = layer.part(("environments", name, "aws"))
+        for key in _ONLY_IN_OVERLAY:
+            if isinstance(found, Mapping) and key in found:
+                keys = ("environments", name, "aws", key)
+                how = "remove it; use aws.profile or AWS's own credential chain"
+                yield Problem("no setting carries a secret", how, keys, layer.place(keys))
 
 
-def overlay(path: Path, name: str, hint: Any) -> dict[str, Any]:
+def _read_overlay(name: str, values: Mapping[str, Any], layers: Layers) -> ConfigFile:
+    """The overlay, relative to the file that names it."""
+    keys = ("environments", name, "overlay")
+    path = layers.root / layers.path(keys, values["overlay"])
+    label = str(path.relative_to(layers.root)) if path.is_relative_to(layers.root) else str(path)
+    found = _overlay_values(path, label, name, values.get("overlay_hint"))
+    return ConfigFile(path, label, found, "overlay")
+
+
+def _overlay_values(path: Path, label: str, name: str, hint: Any) -> dict[str, Any]:
     """The overlay's values. Raises ConfigError if it is missing or malformed."""
+    why = "it is written when the platform starts" if hint else "it holds part of the values"
     hint = (
         str(hint)
         if hint
@@ -251,104 +238,30 @@ def overlay(path: Path, name: str, hint: Any) -> dict[str, Any]:
             f"correct environments.{name}.overlay",
         ) from None
     if missing:
-        what = f"environment {name} is not there yet: its overlay {path} is missing"
-        raise ConfigError(what, "it is written when the platform starts", hint)
+        what = f"environment {name} cannot be used yet: its overlay {path} is missing"
+        raise ConfigError(what, why, hint)
     try:
-        return reader.read(path, str(path))
+        return reader.read(path, label)
     except ConfigError as error:
         raise ConfigError(
             f"overlay {error.what.removeprefix('configuration file ')}", error.why, hint
         ) from None
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` over `below`, section by section."""
-    result = dict(below)
+def _merged(
+    below: dict[str, Any], above: Mapping[str, Any], keys: Keys = ()
+) -> tuple[dict[str, Any], list[tuple[Keys, str]]]:
+    """`above` over `below`, section by section, and where a section meets another type."""
+    result, clashes = dict(below), []
     for key, value in above.items():
         inner = result.get(key)
-        result[key] = (
-            _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-        )
-    return result
-
-
-class _Sources(NamedTuple):
-    """Where the values of an environment come from, for messages."""
-
-    root: Path
-    runtime: str | None
-    overlay: ConfigFile | None
-
-    def locate(self, name: str, keys: Sequence[str | int]) -> str:
-        """`FILE:LINE`, or the variable, that sets a key of the environment."""
-        path = ("environments", name, *keys)
-        variable = _PREFIX + "_".join(map(str, path)).upper()
-        if variable in os.environ:
-            return variable
-        if self.overlay and keys and keys[0] in self.overlay.values:
-            return reader.place(self.overlay.path, self.overlay.label, tuple(keys))
-        try:
-            files = config_files.read_all(self.root, self.runtime)
-        except ConfigError:
-            files = []
-        return config_files.locate(files, path)
-
-
-def _describe_errors(error: ValidationError, name: str, sources: _Sources) -> ConfigError:
-    """All of pydantic's errors as one ConfigError, unknown keys first."""
-    details = sorted(
-        error.errors(include_url=False), key=lambda each: each["type"] != "extra_forbidden"
-    )
-    first, *others = [_mistake(each, name, sources) for each in details]
-    if others:
-        first.why += "".join(f"\n       {each.what}: {each.why}" for each in others)
-    return ConfigError(first.what, first.why, first.next)
-
-
-def _mistake(detail: Any, name: str, sources: _Sources) -> ConfigError:
-    keys = list(detail["loc"][1:])
-    where = (
-        f"{sources.locate(name, keys)}: "
-        f"environments.{name}.{'.'.join(shortened(str(key)) for key in keys)}"
-    )
-    if detail["type"] == "extra_forbidden":
-        known = _known_keys([str(key) for key in keys[:-1]])
-        why = f"unknown key; known here: {', '.join(sorted(known))}"
-        return ConfigError(where, why, suggestion(str(keys[-1]), known, "remove it"))
-    if detail["type"] == "missing":
-        why = "this key is missing, and nothing can be discovered without it"
-        return ConfigError(where, why, "add it (invoke.yaml documents every key)")
-    found = detail.get("input")
-    quotes = (
-        " (put it in quotes: YAML reads bare digits as a number)"
-        if isinstance(found, int) and "string" in detail["type"]
-        else ""
-    )
-    if detail["type"] in ("model_type", "dict_type", "model_attributes_type"):
-        return ConfigError(where, f"found {kind_of(found)}; allowed: a mapping of keys", CORRECT)
-    why = f"found {shortened(repr(found))}; {detail['msg'].removeprefix('Value error, ')}{quotes}"
-    return ConfigError(where, why, CORRECT)
-
-
-def _known_keys(path: list[str]) -> list[str]:
-    """Keys of the model at `path` below an environment.
-
-    Names of services and list positions are skipped.
-    """
-    from ops.core.config import database, settings
-
-    model: Any = settings.Environment
-    inner = {
-        "services": settings.Service,
-        "endpoints": settings.Endpoint,
-        "aws": settings.Aws,
-        "cdn": settings.Cdn,
-        "bastion": database.Bastion,
-        "database": database.Database,
-        "health": settings.Health,
-        "state": settings.State,
-        "terraform": settings.Terraform,
-    }
-    for key in path:
-        model = inner.get(key, model)
-    return list(model.model_fields)
+        if isinstance(inner, dict) and isinstance(value, dict):
+            result[key], more = _merged(inner, value, (*keys, key))
+            clashes += more
+            continue
+        if inner is not None and isinstance(inner, dict) != isinstance(value, dict):
+            allowed = "a mapping of keys" if isinstance(inner, dict) else "a single value"
+            why = f"found {kind_of(value)}; allowed: {allowed}, as in the configuration below it"
+            clashes.append(((*keys, key), why))
+        result[key] = value
+    return result, clashes

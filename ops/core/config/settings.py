@@ -29,8 +29,8 @@ from ops.core.config.types import (
 class Endpoint(Model):
     """A page or API path of the runbook's section 5, and its expected answer."""
 
-    path: WebPath
-    status: int = Field(200, ge=100, le=599)
+    path: WebPath = Field(description="Path of the page on the site, from `/` on.")
+    status: int = Field(200, ge=100, le=599, description="Status of the answer.")
     content_type: Text | None = Field(
         None, description="Media type of the answer, without parameters: `application/json`."
     )
@@ -106,8 +106,10 @@ class Aws(Model):
         None, description="Profile in ~/.aws/config; default: the credential chain."
     )
     endpoint: Text | None = Field(None, description="Endpoint of a local AWS.")
-    access_key: Text | None = None
-    secret_key: Text | None = None
+    access_key: Text | None = Field(
+        None, description="Access key of a local AWS; only in an overlay."
+    )
+    secret_key: Text | None = Field(None, description="Its secret key; only in an overlay.")
     read_timeout: PositiveSeconds = Field(
         10.0,
         description="Longest silence of one call (S3: half of it; logs, RDS, CloudFront: twice).",
@@ -120,7 +122,7 @@ class State(Model):
     They are stored beside the state, so that no new infrastructure is needed.
     """
 
-    bucket: Text
+    bucket: Text = Field(description="Name of the bucket.")
     prefix: Text = Field(
         "ops", description="Prefix of the keys; the state's own key is never touched."
     )
@@ -206,22 +208,31 @@ class Environment(Model):
     """An environment: an account, a region, a cluster and its services."""
 
     account: Account = Field(description="AWS account number, in quotes.")
-    region: Text
-    cluster: Text
-    services: dict[str, Service]
+    region: Text = Field(description="AWS Region, such as `us-east-1`.")
+    cluster: Text = Field(description="Name of the ECS cluster.")
+    services: dict[str, Service] = Field(
+        description="The services by name; `inv NAME.deploy` deploys one."
+    )
     protected: bool = Field(False, description="Ask for the environment's name before any change.")
     overlay: Text | None = Field(
-        None, description="File merged over this environment when a task reads it."
+        None,
+        description="File merged over this environment when a task reads it, relative to the file "
+        "that names it.",
     )
     overlay_hint: Text | None = Field(
         None, description="Command to run when the overlay is missing."
     )
-    aws: Aws = Aws()
+    aws: Aws = Field(Aws(), description="How AWS is reached.")
     rollout: Literal["ecs", "terraform"] = Field(
         "ecs", description="How a rollout is made: UpdateService, or a saved Terraform plan."
     )
-    terraform: Terraform | None = None
-    source: Text = Field(".", description="Checkout of the application's repository.")
+    terraform: Terraform | None = Field(
+        None, description="The Terraform directory that owns this environment."
+    )
+    source: Text = Field(
+        ".",
+        description="Checkout of the application's repository, relative to the file that names it.",
+    )
     branch: Text = Field("main", description="Branch that is deployed.")
     remote: Text = Field("origin", description="Git remote that the branch is pushed to.")
     site: Text | None = Field(None, description="Address of the site, through the CDN.")
@@ -231,17 +242,22 @@ class Environment(Model):
     )
     site_ca: Text | None = Field(
         None,
-        description="CA bundle (PEM) to check its certificate with; default: the system's.",
+        description="CA bundle (PEM) to check its certificate with, relative to the file that "
+        "names it; default: the system's.",
     )
     alb: Text | None = Field(None, description="Address of the load balancer itself.")
-    cdn: Cdn = Cdn()
+    cdn: Cdn = Field(Cdn(), description="The CloudFront distribution in front of the site.")
     engine: Text | None = Field(
         None, description="Docker engine; default: DOCKER_HOST, or this machine's."
     )
-    database: Database | None = None
-    bastion: Bastion | None = None
-    health: Health = Health()
-    state: State | None = None
+    database: Database | None = Field(
+        None, description="The application's PostgreSQL and how to reach it."
+    )
+    bastion: Bastion | None = Field(None, description="The SSH host that reaches the database.")
+    health: Health = Field(Health(), description="Limits and extra pages of `inv health.all`.")
+    state: State | None = Field(
+        None, description="The bucket for release records and locks; without it there are none."
+    )
     deploy_timeout: PositiveSeconds = Field(900.0, description="Longest wait for a rollout.")
     poll: PositiveSeconds = Field(
         4.0, description="Interval between two DescribeServices while watching."

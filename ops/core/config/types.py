@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
 )
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smh]?)")
@@ -67,13 +68,45 @@ def path_pattern(value: str) -> str:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(seconds)]
-PositiveSeconds = Annotated[float, BeforeValidator(positive_seconds)]
-WebPath = Annotated[str, AfterValidator(_relative_web_path)]
-PathPattern = Annotated[str, AfterValidator(path_pattern)]
-Account = Annotated[str, StringConstraints(strict=True, pattern=r"^\d{12}$")]
+def _account(value: str) -> str:
+    if not _ACCOUNT.fullmatch(value):
+        raise ValueError("allowed: 12 digits, in quotes")
+    return value
+
+
+def _variable(value: str) -> str:
+    if not _VARIABLE.fullmatch(value):
+        raise ValueError("allowed: the name of a Terraform variable (letters, digits, _ and -)")
+    return value
+
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_DURATION_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            {"type": "number", "minimum": 0},
+            {"type": "string", "pattern": r"^\s*\d+(\.\d+)?[smh]?\s*$"},
+        ]
+    }
+)
+
+
+def _text_schema(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern})
+
+
+DURATIONS = (BeforeValidator(seconds), BeforeValidator(positive_seconds))
+Seconds = Annotated[float, DURATIONS[0], _DURATION_SCHEMA]
+PositiveSeconds = Annotated[float, DURATIONS[1], _DURATION_SCHEMA]
+WebPath = Annotated[str, AfterValidator(_relative_web_path), _text_schema("^/")]
+PathPattern = Annotated[str, AfterValidator(path_pattern), _text_schema(f"^{_PATTERN.pattern}$")]
+_Strict = StringConstraints(strict=True)
+Account = Annotated[str, _Strict, AfterValidator(_account), _text_schema(f"^{_ACCOUNT.pattern}$")]
 Text = Annotated[str, StringConstraints(strict=True, min_length=1)]
-Variable = Annotated[str, StringConstraints(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+Variable = Annotated[
+    str, _Strict, AfterValidator(_variable), _text_schema(f"^{_VARIABLE.pattern}$")
+]
 
 
 class Model(BaseModel):

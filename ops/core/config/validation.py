@@ -1,0 +1,122 @@
+"""Validate an environment: pydantic's errors as `Problem`s, in this tool's words.
+
+Each source is validated by itself, so that a mistake is found in the file where it stands, even if
+another file hides it; what is missing is decided on all of them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ops.core.config.layers import Layers
+from ops.core.config.problems import (
+    Problem,
+    ProblemKind,
+    kind_of,
+    shortened,
+    unknown_key,
+)
+
+_HIDDEN = ("access_key", "secret_key", "build_args")  # their values appear in no message
+_ALLOWED = {
+    "bool": "true or false",
+    "dict": "a mapping of keys",
+    "finite_number": "a finite number",
+    "float": "a number",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "int": "an integer",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "list": "a list",
+    "model": "a mapping of keys",
+    "string": "text",
+    "string_pattern_mismatch": "text that matches {pattern}",
+    "string_too_short": "text with at least {min_length} character",
+}
+_VALUE_ERROR = "Value error, "
+
+
+def find_problems(name: str, values: Any, layers: Layers) -> list[Problem]:
+    """All mistakes of an environment, in the source where they stand."""
+    above = ("environments", name)
+    found: list[Problem] = []
+    for layer in layers.all:
+        part = layer.part(above)
+        if isinstance(part, Mapping):
+            found += [
+                each.at(layer.place(each.keys))
+                for each in _errors(name, part)
+                if each.kind is not ProblemKind.MISSING_KEY
+            ]
+    known = {(each.keys, each.why) for each in found}
+    return found + [
+        each.at(layers.place(each.keys))
+        for each in _errors(name, values)
+        if (each.keys, each.why) not in known
+    ]
+
+
+def _errors(name: str, values: Any) -> Iterator[Problem]:
+    from pydantic import ValidationError
+
+    from ops.core.config.settings import Environment
+
+    try:
+        Environment.model_validate(values)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            yield _problem(name, detail)
+
+
+def _problem(name: str, detail: Any) -> Problem:
+    inside = [key for key in detail["loc"] if key != "[key]"]
+    keys = ("environments", name, *inside)
+    if detail["type"] == "extra_forbidden":
+        return unknown_key(keys, _known_keys(inside[:-1]))
+    if detail["type"] == "missing":
+        why = "this required key is missing"
+        return Problem(why, "add it (docs/configuration.md)", keys, kind=ProblemKind.MISSING_KEY)
+    found, allowed = detail.get("input"), _allowed(detail)
+    sort = kind_of(found)
+    quotes = ""
+    if not isinstance(found, str) and detail["type"] == "string_type" and found is not None:
+        quotes = ", in quotes" if sort in ("a number", "a boolean", "an object") else ""
+    quoted = shortened(repr(found)) if isinstance(found, str) else None
+    if isinstance(found, bool):
+        quoted = str(found).lower()
+    elif isinstance(found, int | float):
+        quoted = shortened(str(found))
+    if quoted is None or any(key in _HIDDEN for key in inside):
+        quoted = sort
+    return Problem(f"found {quoted}; allowed: {allowed}{quotes}", keys=keys)
+
+
+def _allowed(detail: Any) -> str:
+    """What a key takes, without a sentence of pydantic's."""
+    kind, context = detail["type"], detail.get("ctx") or {}
+    if kind == "value_error":
+        return str(detail["msg"]).removeprefix(_VALUE_ERROR).removeprefix("allowed: ")
+    if kind == "literal_error":
+        return str(context.get("expected", "")).replace("'", "") or "one of the documented words"
+    for name in (kind, kind.partition("_")[0]):
+        if name in _ALLOWED:
+            return _ALLOWED[name].format_map(context)
+    return "a value of another kind"
+
+
+def _known_keys(path: list[str | int]) -> list[str]:
+    """Keys of the model at `path` below an environment."""
+    from ops.core.config.schema import model_in
+    from ops.core.config.settings import Environment
+
+    model: Any = Environment
+    named = False  # whether the next key is a name or a position, not a key of the model
+    for key in path:
+        if named:
+            named = False
+            continue
+        inner, named = model_in(model.model_fields[str(key)].annotation)
+        model = inner or model
+    return list(model.model_fields)
