@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from ops.core.config.schema import OVERLAY_FILE, modeline
 from ops.sandbox.bastion.keys import Keys
 from ops.sandbox.contracts import OPERATOR, Paths, Ports
 from ops.sandbox.database.cluster import write_private
@@ -48,4 +49,5 @@ def write_overlay(paths: Paths, ports: Ports, key: Key, engine: str, more: dict[
         },
         **more,
     }
-    write_private(paths.overlay, _HEADER + yaml.safe_dump(values, sort_keys=False))
+    header = modeline(str(OVERLAY_FILE)) + _HEADER
+    write_private(paths.overlay, header + yaml.safe_dump(values, sort_keys=False))
