@@ -53,6 +53,8 @@ def check_target(folder: Path) -> None:
 
 def load(folder: Path) -> EvidenceSnapshot:
     """Read a saved snapshot. Raises ConfigError, which names the file and its mistake."""
+    if not (folder / _MANIFEST).is_file():
+        raise _invalid(folder, f"it has no {_MANIFEST}")
     manifest = _read(folder, _MANIFEST)
     if not isinstance(manifest, dict) or manifest.get("version") != _VERSION:
         raise _invalid(folder / _MANIFEST, f"expected the manifest of version {_VERSION}")
@@ -68,6 +70,8 @@ def load(folder: Path) -> EvidenceSnapshot:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _invalid(folder / _MANIFEST, f"missing or wrong field {error}") from None
+    except OSError as error:
+        raise _invalid(folder, f"{error.strerror}: {error.filename}") from None
 
 
 def _document(folder: Path, entry: dict[str, Any]) -> Document:
@@ -81,10 +85,10 @@ def _document(folder: Path, entry: dict[str, Any]) -> Document:
 
 
 def _read(folder: Path, name: str) -> Any:
-    try:
-        return files.read_json(folder / name)
-    except (OSError, ValueError) as error:
-        raise _invalid(folder / name, str(error)) from None
+    content = files.read_json(folder / name)
+    if content is None and (folder / name).read_bytes().strip() != b"null":
+        raise _invalid(folder / name, "it is not JSON")
+    return content
 
 
 def _invalid(path: Path, why: str) -> ConfigError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ops.core.findings import Unknown
 from ops.core.parallel import Call, run_calls
 from ops.diagnosis.collectors import (  # modules register their collectors when imported
+    changes,  # noqa: F401
     ecs,  # noqa: F401
     elb,  # noqa: F401
     health,  # noqa: F401

@@ -3,30 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
+from ops.core import ui
+from ops.core.text import format_timestamp
 from ops.diagnosis import render
+from ops.diagnosis.fixes import FixOutcome, FixRunner
+from ops.diagnosis.incident import read_incident
 from ops.diagnosis.model import Diagnosis
+from ops.diagnosis.rules.timeline import Moment, timeline
 from ops.diagnosis.rules.topics import Topic
+from ops.ecs.display import clean, event_text
 
 
 @dataclass(frozen=True)
 class DiagnosisResult:
     """A diagnosis as a task's result.
 
-    Exit code 1 if a cause was found, or if a check of the sweep, or the sweep itself, is unknown.
+    `since`: how far back the timeline goes; None for none. `fixes`: what `--fix` did. Exit code 1
+    if a cause was found, or if the sweep is not healthy or unknown.
     """
 
     diagnosis: Diagnosis
     topic: Topic
+    since: timedelta | None = None
+    fixes: tuple[FixOutcome, ...] = ()
+
+    def fixed(self, runner: FixRunner, *, yes: bool) -> DiagnosisResult:
+        """Report the causes, apply their fixes, and return the result after that."""
+        ui.progress(self.text)
+        diagnosis, fixes = runner.apply(self.diagnosis, yes=yes)
+        return replace(self, diagnosis=diagnosis, fixes=fixes)
+
+    @property
+    def moments(self) -> tuple[Moment, ...]:
+        if self.since is None:
+            return ()
+        return timeline(read_incident(self.diagnosis.snapshot), self.since)
 
     @property
     def document(self) -> Mapping[str, Any]:
-        return render.as_document(self.diagnosis)
+        found = render.as_document(self.diagnosis)
+        if self.since is not None:
+            found["timeline"] = [each.as_document() for each in self.moments]
+        if self.fixes:
+            found["fixes"] = [each.as_document() for each in self.fixes]
+        return found
 
     @property
     def text(self) -> str:
+        moments = [_moment_line(each) for each in self.moments]
+        return "\n".join([*moments, *([""] if moments else []), self._findings])
+
+    @property
+    def _findings(self) -> str:
         return render.as_text(self.diagnosis, self.topic)
 
     @property
@@ -34,3 +66,9 @@ class DiagnosisResult:
         sweep = self.diagnosis.snapshot.documents.get("sweep")
         healthy = sweep is not None and not sweep.unknown and bool(sweep.content["healthy"])
         return 0 if healthy and not self.diagnosis.found else 1
+
+
+def _moment_line(moment: Moment) -> str:
+    service = f" {moment.service}" if moment.service else ""
+    at = format_timestamp(moment.at.isoformat())
+    return clean(f"{at}  {moment.source}{service}: {event_text(moment.text)}")

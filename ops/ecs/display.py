@@ -54,7 +54,7 @@ def clean(text: str) -> str:
     return ui.plain(" ".join(text.split("\n")).replace("\t", " "))
 
 
-def _event_text(message: str) -> str:
+def event_text(message: str) -> str:
     """An event's message without the service's name and the rest of target group ARNs."""
     return _TARGET_GROUP.sub(r"\1", _SERVICE.sub("", redact(message)))
 
@@ -130,7 +130,7 @@ class PlainDisplay:
             self.write(line)
 
     def event(self, event: Event) -> None:
-        self.write(f"event: {_event_text(event.message)}")
+        self.write(f"event: {event_text(event.message)}")
 
     def finding(self, finding: Finding) -> None:
         for line in finding_lines(finding):
@@ -174,7 +174,7 @@ class TableDisplay(PlainDisplay):
 
     def event(self, event: Event) -> None:
         at = f"{event.at:%H:%M:%S} " if event.at else ""
-        self.events.append(at + _event_text(event.message))
+        self.events.append(at + event_text(event.message))
         self.draw()
 
     def phase(self, phase: str) -> None:

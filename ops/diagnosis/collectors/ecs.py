@@ -9,7 +9,8 @@ from typing import Any
 from ops.aws.facts import TaskDefinitionArn
 from ops.core.findings import Unknown
 from ops.core.parallel import AT_ONCE, Call, run_calls
-from ops.diagnosis.collectors.registry import Reader, collector
+from ops.diagnosis import stop_history
+from ops.diagnosis.collectors.registry import Reader, as_json, collector
 
 _SERVICES_PER_CALL = 10
 _TASKS_PER_CALL = 100
@@ -32,14 +33,20 @@ def services(reader: Reader) -> Any:
 
 @collector("ecs/tasks", "ecs:ListTasks, ecs:DescribeTasks")
 def tasks(reader: Reader) -> Any:
-    """ECS service name → its running tasks, and those that stopped within about an hour."""
-    return {
-        name: {
-            "running": list(_tasks(reader, name, "RUNNING")),
-            "stopped": list(_tasks(reader, name, "STOPPED")),
-        }
+    """ECS service name → its running tasks, and those that stopped.
+
+    ECS forgets stopped tasks after about an hour; those that this machine saw before are added.
+    """
+    names = [
+        name
         for name, service in reader.content("ecs/services").items()
         if service and service["status"] != "INACTIVE"
+    ]
+    stopped = {name: as_json(list(_tasks(reader, name, "STOPPED"))) for name in names}
+    remembered = stop_history.merge(reader.platform.settings, stopped)
+    return {
+        name: {"running": list(_tasks(reader, name, "RUNNING")), "stopped": remembered[name]}
+        for name in names
     }
 
 

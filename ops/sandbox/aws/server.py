@@ -24,6 +24,7 @@ from moto.moto_server.werkzeug_app import (
 from werkzeug.serving import make_server
 
 from ops.sandbox.aws import cloudfront, elb, rds, security_groups
+from ops.sandbox.aws.cloudtrail import Trail
 from ops.sandbox.aws.ecr import Ecr
 from ops.sandbox.aws.ecs import task_definitions
 from ops.sandbox.aws.ecs.history import History
@@ -90,6 +91,7 @@ class Cloud:
     timing: Timing
     ecs: EcsStore = field(default_factory=EcsStore)
     targets: TargetTable = field(default_factory=TargetTable)
+    trail: Trail = field(default_factory=Trail)
 
     def __post_init__(self) -> None:
         ecr = Ecr(self.ports.registry)
@@ -98,7 +100,8 @@ class Cloud:
         # moto's state outlives a server in the same process; a new sandbox starts empty
         BackendDict.reset()
         task_definitions.install()
-        Services(self.ecs).install()
+        Services(self.ecs, self.trail).install()
+        self.trail.install()
         Tasks(self.ecs).install()
         History(self.ecs).install()
         elb.ElbAnswers(self.targets, self.timing).install()

@@ -17,6 +17,7 @@ from moto.ecs.models import Cluster
 from moto.ecs.responses import EC2ContainerServiceResponse
 from moto.elbv2.models import elbv2_backends
 
+from ops.sandbox.aws.cloudtrail import Trail
 from ops.sandbox.aws.ecs import errors
 from ops.sandbox.aws.ecs.model import Deployment, Service, deployment_id, utc_now
 from ops.sandbox.aws.ecs.render import service_view
@@ -77,8 +78,8 @@ _DEPLOYMENT_DEFAULTS: dict[str, Any] = {
 class Services:
     """The service calls of the ECS API over one store."""
 
-    def __init__(self, store: EcsStore) -> None:
-        self.store = store
+    def __init__(self, store: EcsStore, trail: Trail) -> None:
+        self.store, self.trail = store, trail
 
     def install(self) -> None:
         for action in (
@@ -156,6 +157,8 @@ class Services:
             )
             self._keep(service, asked)
             service.task_definition = wanted
+            agent = response.headers.get("User-Agent", "")
+            self.trail.record("UpdateService", "ecs.amazonaws.com", asked, agent)
             if rolls:
                 service.begin(_deployment(service))
             return {"service": service_view(self.store, service)}

@@ -1,0 +1,43 @@
+"""Evidence of changes: invalidations, alarms, and service updates in CloudTrail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.cdn import invalidate
+from ops.diagnosis.collectors.registry import Reader, collector
+
+_MAX_UPDATES = 50
+_MAX_ALARMS = 100
+_MAX_INVALIDATIONS = 20
+
+
+@collector("cloudtrail/updates", "cloudtrail:LookupEvents")
+def service_updates(reader: Reader) -> Any:
+    """The newest UpdateService calls of the account in this Region, newest first."""
+    answer = reader.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "UpdateService"}],
+        MaxResults=_MAX_UPDATES,
+    )
+    return answer["Events"]
+
+
+@collector("cloudwatch/alarms", "cloudwatch:DescribeAlarms")
+def alarms(reader: Reader) -> Any:
+    """The metric alarms that are in ALARM now."""
+    answer = reader.client("cloudwatch").describe_alarms(
+        StateValue="ALARM", MaxRecords=_MAX_ALARMS, AlarmTypes=["MetricAlarm"]
+    )
+    return answer["MetricAlarms"]
+
+
+@collector("cdn/invalidations", "cloudfront:ListInvalidations")
+def invalidations(reader: Reader) -> Any:
+    """The distribution's newest invalidations; None without a site."""
+    if not reader.environment.site:
+        return None
+    found = invalidate.find(reader.platform)
+    answer = reader.client("cloudfront").list_invalidations(
+        DistributionId=found.id, MaxItems=str(_MAX_INVALIDATIONS)
+    )
+    return answer["InvalidationList"].get("Items") or []

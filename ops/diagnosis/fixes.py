@@ -1,0 +1,141 @@
+"""`troubleshoot.* --fix`: run the fixes of root causes that are tasks of ours, one by one.
+
+Each fix is shown with its plan and confirmed. Afterwards the evidence is collected again, which
+says whether the cause is gone. Other commands (`aws …`, advice) are only printed.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ops.core import ui
+from ops.core.errors import Refused
+from ops.core.text import format_duration
+from ops.diagnosis.model import Diagnosed, Diagnosis
+
+_OWN = "inv "
+_TRIES, _PAUSE_S = 6, 5.0  # a platform needs time to recover
+# Tasks that ask for what they lose or unlock; `--yes` of troubleshoot never answers that.
+TYPED = ("tf.unlock", "lock.release", "db.upgrade", "db.downgrade", "db.adopt")
+
+RunTask = Callable[[Sequence[str]], int]  # the words after `inv`; returns the exit code
+
+
+@dataclass(frozen=True)
+class FixOutcome:
+    """A fix and its result: `exit_code` is None if it was not run, `gone` None if not checked."""
+
+    cause: str
+    service: str
+    command: str
+    exit_code: int | None = None
+    gone: bool | None = None
+
+    def as_document(self) -> dict[str, Any]:
+        return vars(self)
+
+
+@dataclass(frozen=True)
+class FixRunner:
+    """How fixes are run.
+
+    `options`: task → the names of its options, to tell a change (it has `plan`) from a read.
+    `run` runs `inv` with the given words on this terminal. `diagnose` collects and diagnoses again.
+    """
+
+    options: Mapping[str, frozenset[str]]
+    run: RunTask
+    diagnose: Callable[[], Diagnosis]
+    pause: Callable[[float], None] = time.sleep
+
+    def fixes(self, found: Diagnosis) -> Iterator[tuple[Diagnosed, str]]:
+        """Yield each root cause that a task of ours can fix, with the first such command."""
+        for root in found.roots:
+            command = next(filter(self._changes, root.candidate.finding.fix), None)
+            if command:
+                yield root, command
+
+    def _changes(self, command: str) -> bool:
+        """Whether a command is a task of ours that changes something."""
+        task = _words(command)[:1]
+        return bool(task) and "plan" in self.options.get(task[0], frozenset())
+
+    def apply(self, found: Diagnosis, *, yes: bool) -> tuple[Diagnosis, tuple[FixOutcome, ...]]:
+        """Offer every fix; return the last diagnosis and the outcomes.
+
+        Raises Refused if a question cannot be answered.
+        """
+        outcomes: list[FixOutcome] = []
+        if not yes:
+            ui.refuse_unanswerable("troubleshoot --fix")
+        for root, command in list(self.fixes(found)):
+            outcome = self._apply_one(root, command, yes=yes)
+            if outcome.exit_code == 0:
+                found, gone = self._until_gone(root)
+                outcome = FixOutcome(*_identity(root), command, 0, gone)
+                ui.progress(_verdict(root, gone))
+            outcomes.append(outcome)
+        if not outcomes:
+            ui.progress("no cause has a fix that is a task of this tool")
+        return found, tuple(outcomes)
+
+    def _apply_one(self, root: Diagnosed, command: str, *, yes: bool) -> FixOutcome:
+        words = _words(command)
+        ui.progress(f"fix of {root.cause}: {command}")
+        planned = self.run([*words, "--plan"])
+        if planned:
+            ui.progress(f"not run: its plan ended with exit code {planned}")
+            return FixOutcome(*_identity(root), command)
+        typed = words[0] in TYPED
+        if typed and not ui.on_terminal():
+            ui.progress(f"not run: it asks for a typed confirmation; type: {command}")
+            return FixOutcome(*_identity(root), command)
+        if not typed and not _agreed(command, yes=yes):
+            return FixOutcome(*_identity(root), command)
+        confirmed = ["--yes"] if not typed and "yes" in self.options[words[0]] else []
+        return FixOutcome(*_identity(root), command, self.run([*words, *confirmed]))
+
+    def _until_gone(self, root: Diagnosed) -> tuple[Diagnosis, bool]:
+        """Diagnose until the cause is no longer found, or the tries are used up."""
+        for _ in range(_TRIES - 1):
+            found = self.diagnose()
+            if not _is_found(root, found):
+                return found, True
+            self.pause(_PAUSE_S)
+        found = self.diagnose()
+        return found, not _is_found(root, found)
+
+
+def _agreed(command: str, *, yes: bool) -> bool:
+    try:
+        ui.confirm(f"run {command}", yes=yes)
+    except Refused:
+        return False
+    return True
+
+
+def _words(command: str) -> list[str]:
+    """The words after `inv`; empty for another command or a sentence."""
+    if not command.startswith(_OWN):
+        return []
+    try:
+        return shlex.split(command)[1:]
+    except ValueError:
+        return []
+
+
+def _identity(root: Diagnosed) -> tuple[str, str]:
+    return root.candidate.identity
+
+
+def _is_found(root: Diagnosed, found: Diagnosis) -> bool:
+    return any(each.candidate.identity == root.candidate.identity for each in found.found)
+
+
+def _verdict(root: Diagnosed, gone: bool) -> str:
+    waited = format_duration(_TRIES * _PAUSE_S)
+    return f"{root.cause} is gone" if gone else f"{root.cause} is still found after {waited}"
