@@ -18,7 +18,7 @@ from ops.core.text import format_duration
 from ops.diagnosis.model import Diagnosed, Diagnosis
 
 _OWN = "inv "
-_TRIES, _PAUSE_S = 6, 5.0  # a platform needs time to recover
+_TRIES, _PAUSE_S = 10, 5.0  # a platform needs time to recover
 # Tasks that ask for what they lose or unlock; `--yes` of troubleshoot never answers that.
 TYPED = ("tf.unlock", "lock.release", "db.upgrade", "db.downgrade", "db.adopt")
 
@@ -100,14 +100,19 @@ class FixRunner:
         return FixOutcome(*_identity(root), command, self.run([*words, *confirmed]))
 
     def _until_gone(self, root: Diagnosed) -> tuple[Diagnosis, bool]:
-        """Diagnose until the cause is no longer found, or the tries are used up."""
-        for _ in range(_TRIES - 1):
+        """Diagnose until the cause and its consequences are gone, or the tries are used up.
+
+        The second value says whether the cause is gone; consequences such as errors in a log may
+        stay for a while.
+        """
+        every = {root.candidate.identity, *(each.identity for each in root.consequences)}
+        for left in reversed(range(_TRIES)):
             found = self.diagnose()
-            if not _is_found(root, found):
-                return found, True
+            still = every & {each.candidate.identity for each in found.found}
+            if not still or not left:
+                break
             self.pause(_PAUSE_S)
-        found = self.diagnose()
-        return found, not _is_found(root, found)
+        return found, root.candidate.identity not in still
 
 
 def _agreed(command: str, *, yes: bool) -> bool:
@@ -130,10 +135,6 @@ def _words(command: str) -> list[str]:
 
 def _identity(root: Diagnosed) -> tuple[str, str]:
     return root.candidate.identity
-
-
-def _is_found(root: Diagnosed, found: Diagnosis) -> bool:
-    return any(each.candidate.identity == root.candidate.identity for each in found.found)
 
 
 def _verdict(root: Diagnosed, gone: bool) -> str:
