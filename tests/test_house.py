@@ -127,3 +127,12 @@ def test_the_sandboxs_page_says_what_the_code_says() -> None:
     page = (ROOT / gather.PAGE).read_text(encoding="utf-8")
     assert page == gather.gathered(ROOT), "run inv dev.docs"
     assert len(gather.emulations(ROOT)) > 20
+
+
+def test_the_page_of_findings_is_gathered() -> None:
+    """docs/findings.md has every registered cause; `inv dev.docs` brings it up to date."""
+    from docs import gather
+
+    page = (ROOT / gather.FINDINGS).read_text(encoding="utf-8")
+    assert page == gather.findings(ROOT), "run inv dev.docs"
+    assert page.count("\n### ") > 70

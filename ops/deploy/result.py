@@ -20,6 +20,9 @@ from ops.state.model import ReleaseRecord
 from ops.state.rules.lock import Holder
 from ops.tools.facts import Checkout
 
+_FAILED = (Verdict.FAILED, Verdict.ROLLED_BACK, Verdict.TIMED_OUT)
+_DIAGNOSE = "inv troubleshoot.all"
+
 
 @dataclass(frozen=True)
 class Ending:
@@ -70,6 +73,8 @@ class DeployResult:
         if self.ending.why:
             lines.append(f"  why: {self.ending.why}")
         lines.extend(f" next: {text}" for text in self._next_lines())
+        if self.verdict in _FAILED:
+            lines.append(f" next: {_DIAGNOSE}")
         lines.extend(context.health.lines() if context.health else ())
         if context.rollback_result and context.rollback_result.verdict is Verdict.SUCCEEDED:
             lines.append(

@@ -28,6 +28,7 @@ def as_text(sweep: Sweep, settings: Settings) -> str:
         *_change_lines(sweep),
         *_browser_checks(settings),
         verdict(sweep),
+        *([] if sweep.healthy else [" next: inv troubleshoot.all"]),
     ]
     return "\n".join(lines)
 
