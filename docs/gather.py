@@ -2,9 +2,9 @@
 
 Each page consists of a hand-written head and a generated part below a marker. docs/sandbox.md has
 the docstring of every module below ops/sandbox that says where it differs from the real thing (the
-modules are parsed, not imported); docs/findings.md has every registered cause; docs/configuration.md
-has the reference of keys, from the models of the settings, beside which the JSON Schema files are
-written.
+modules are parsed, not imported); docs/findings.md has every registered cause;
+docs/configuration.md has the reference of keys, from the models of the settings, beside which the
+JSON Schema files are written.
 """
 
 from __future__ import annotations
