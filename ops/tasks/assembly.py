@@ -19,7 +19,7 @@ from ops.core import streams
 from ops.core.config import load
 from ops.tasks import cdn, db, dev, health, lock, root, sandbox, service, tf, troubleshoot
 from ops.tasks.arguments import refuse_remainder
-from ops.tasks.shared import ROOT
+from ops.tasks.shared import ALL_TASKS, ROOT
 
 DEFAULTS: dict[str, Any] = {
     "env": "sandbox",
@@ -54,6 +54,7 @@ def build_collection() -> Collection:
         ns.add_collection(service.namespace(name))
     for path in ns.task_names:
         ns[path].path = path
+        ALL_TASKS[path] = ns[path]
     ns.configure(DEFAULTS)
     return ns
 

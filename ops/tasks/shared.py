@@ -52,6 +52,7 @@ COLLECT = (
     10,
     10,
 )  # objects made between two looks for cycles; Python's own 700 suits a program that runs for long
+ALL_TASKS: dict[str, Any] = {}  # name → task, filled when the collection is built
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from ops.tasks.shared import ROOT, Session, ops_task
+from ops.tasks.shared import ALL_TASKS, ROOT, Session, ops_task
 
 HELP = {
     "fix": "Offer each fix that is a task of this tool, with its plan, and look again.",
@@ -61,12 +61,8 @@ def _troubleshoot(session: Session, topic_name: str, **given: Any) -> None:
 
 def _options() -> dict[str, frozenset[str]]:
     """Task → the names of its options."""
-    from ops.tasks.assembly import build_collection
-
-    collection = build_collection()
     return {
-        name: frozenset(inspect.signature(collection[name].body).parameters)
-        for name in collection.task_names
+        name: frozenset(inspect.signature(task.body).parameters) for name, task in ALL_TASKS.items()
     }
 
 
@@ -76,11 +72,9 @@ def _run_task(session: Session, words: Sequence[str]) -> int:
     import subprocess
     import sys
 
-    from ops.tasks.assembly import runtime_file
-
     environment = {**os.environ, "INVOKE_ENV": session.settings.name}
-    if file := runtime_file(sys.argv[1:]):
-        environment["INVOKE_RUNTIME_CONFIG"] = file
+    if file := session.context.config._runtime_path:
+        environment["INVOKE_RUNTIME_CONFIG"] = str(file)
     command = [sys.executable, "-m", "invoke", "--search-root", str(ROOT), *words]
     return subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode
 
