@@ -7,10 +7,10 @@ changes rows) the oldest is chosen, so that none is skipped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ops.core import ui
 from ops.core.apply import Journal, StepHandlers, apply
@@ -21,6 +21,10 @@ from ops.migrations.rules.reconcile_ddl import reconcile_ddl
 from ops.migrations.target import MigrationTarget
 from ops.postgres import access
 from ops.postgres import replay as postgres_replay
+from ops.postgres.access import Revision
+
+if TYPE_CHECKING:
+    from ops.migrator.revisions.scripts import Scripts
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,10 @@ def compare(
     )
     compared = {
         revision.id: schema_diff.compare(replay.schema, live.schema)
-        for revision, replay in zip(revisions, replays, strict=True)
+        for revision, replay, whole in zip(
+            revisions, replays, _includes_all_before(scripts, revisions), strict=True
+        )
+        if whole
     }
     with access.translate_errors(database.target):
         chosen = scripts.known(to) if to else min(compared, key=lambda each: len(compared[each]))
@@ -220,3 +227,9 @@ def compare(
         )
     counts = tuple((each, len(found)) for each, found in compared.items())
     return Comparison(chosen, compared[chosen], counts, live.digest)
+
+
+def _includes_all_before(scripts: Scripts, revisions: Sequence[Revision]) -> Iterator[bool]:
+    """Whether a database at each of these has all before it; false on one of several branches."""
+    for position, revision in enumerate(revisions, 1):
+        yield len(scripts.applied((revision.id,))) == position

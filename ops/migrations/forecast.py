@@ -181,7 +181,7 @@ def _observed_rates(target: MigrationTarget, plan: MigrationPlan) -> dict[str, R
         with access.translate_errors(database.target):
             applied = scripts.applied(tuple(plan.at.split(",")) if plan.at else ())
             for revision in seconds.keys() & applied.keys():
-                ((_, sql, problem),) = scripts.sql("upgrade", revision, scripts.before(revision))
+                sql, problem = scripts.sql_of(revision)
                 earlier[revision] = () if problem else try_parse(sql) or ()
         names = {name for each in earlier.values() for name in relation_names(each)}
         sizes, _ = table_stats.read_sizes(database, tuple(names), (), "upgrade")

@@ -140,7 +140,9 @@ def _downgrade_problems(plan: MigrationPlan) -> dict[str, str | None]:
         UNWRITTEN.encode() in each.revision.file.read_bytes() for each in plan.revisions
     ):
         return {}
-    downgrades = plan.scripts.sql("downgrade", plan.at or BASE, plan.to)
+    heads = access.split_heads(plan.at)
+    after = plan.scripts.heads_after(plan.scripts.steps(plan.direction, plan.to, heads), heads)
+    downgrades = plan.scripts.sql("downgrade", BASE, ",".join(after))
     return {revision.id: problem for revision, _, problem in downgrades}
 
 

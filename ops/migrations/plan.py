@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from ops.core import ui
-from ops.core.errors import Refused
 from ops.core.plan import Plan, Step
 from ops.migrations.losses import PlannedRevision, counted_losses, losses_by_code
 from ops.migrations.rules.data_loss import Loss
@@ -127,7 +126,7 @@ def plan_migration(target: MigrationTarget, direction: Direction, to: str | None
     scripts, at = database.scripts, access.current(database)
     with access.translate_errors(database.target):
         scripts.check_database(at)
-        goal = scripts.known(to) if to else _default_goal(scripts, direction, at)
+        goal = scripts.known(to) if to else scripts.default_goal(direction, access.split_heads(at))
     revisions = tuple(
         PlannedRevision(*each) for each in access.sql(database, scripts, direction, goal, at)
     )
@@ -138,18 +137,6 @@ def plan_migration(target: MigrationTarget, direction: Direction, to: str | None
         first = snapshot_before_data_loss(target.settings, f"before {goal}")
         return replace(plan, snapshot=first)
     return plan
-
-
-def _default_goal(scripts: Any, direction: Direction, at: str | None) -> str:
-    if direction == "upgrade":
-        return scripts.head or BASE
-    if at is None:
-        raise Refused(
-            "db.downgrade",
-            "no revision is applied, so there is nothing to downgrade",
-            "see: inv db.history",
-        )
-    return str(scripts.before(at.split(",")[0]))
 
 
 def confirm(target: MigrationTarget, plan: MigrationPlan, *, yes: bool) -> None:

@@ -14,7 +14,10 @@ from ops.postgres.access import Revision
 
 @dataclass(frozen=True)
 class RevisionStatus:
-    """The database's revision, this checkout's head, and the revisions between them."""
+    """The database's revision, this checkout's head, and the revisions between them.
+
+    Several revisions or heads are joined by commas.
+    """
 
     revision: str | None
     head: str | None
@@ -29,7 +32,8 @@ class RevisionStatus:
         }
 
     def as_text(self) -> str:
-        first = f"at {self.revision or 'no revision'}, head is {self.head or 'none'}"
+        heads = "heads are" if self.head and "," in self.head else "head is"
+        first = f"at {self.revision or 'no revision'}, {heads} {self.head or 'none'}"
         pending = [f"  pending {revision}" for revision in self.pending]
         return "\n".join([first, *(pending or ["  nothing is pending"])])
 
@@ -37,15 +41,13 @@ class RevisionStatus:
 def revision_status(target: MigrationTarget) -> RevisionStatus:
     """Read the database's revision.
 
-    Raises Refused for a revision that this checkout does not have, and for several heads.
+    Raises Refused for a revision that this checkout does not have.
     """
     database = target.database
     if not database.has_revisions:
         return RevisionStatus(access.current(database), None, ())
     scripts, at = database.scripts, access.current(database)
-    with access.translate_errors(database.target):
-        head = scripts.head
-    return RevisionStatus(at, head, access.pending(database, scripts, at))
+    return RevisionStatus(at, scripts.newest, access.pending(database, scripts, at))
 
 
 @dataclass(frozen=True)

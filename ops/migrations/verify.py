@@ -153,15 +153,15 @@ def _verify_revisions(database: DatabaseAccess, progress: Callable[[str], None])
     program = dump.find_pg_dump(major)
     with access.translate_errors(database.target):
         scripts = database.scripts
-        revisions = scripts.between("upgrade", scripts.head or BASE, None)
+        revisions = scripts.between("upgrade", scripts.newest or BASE, None)
     verdicts: list[RevisionVerdict] = []
     while len(verdicts) < len(revisions):
         with dump.scratch_database(database) as own:
-            if verdicts:
-                _migrate_to(own, "upgrade", revisions[len(verdicts) - 1].id)
-            for position in range(len(verdicts), len(revisions)):
-                before = revisions[position - 1].id if position else BASE
-                verdicts.append(_verify_revision(own, program, revisions[position], before))
+            for head in scripts.heads_among([each.id for each in revisions[: len(verdicts)]]):
+                _migrate_to(own, "upgrade", head)
+            for revision in revisions[len(verdicts) :]:
+                undo = scripts.undo_goal(revision.id)
+                verdicts.append(_verify_revision(own, program, revision, undo))
                 progress(verdicts[-1].as_text())
                 if verdicts[-1].problems:
                     break
@@ -169,13 +169,16 @@ def _verify_revisions(database: DatabaseAccess, progress: Callable[[str], None])
 
 
 def _verify_revision(
-    own: DatabaseAccess, program: Path, revision: Revision, before: str
+    own: DatabaseAccess, program: Path, revision: Revision, undo: str
 ) -> RevisionVerdict:
-    """Run one revision up, down and up again; each difference or failure is a problem."""
+    """Run one revision up, down and up again; each difference or failure is a problem.
+
+    `undo`: the goal of the downgrade.
+    """
     began = time.monotonic()
     problems: list[str] = []
     try:
-        for problem in _round_trip(own, program, revision, before):
+        for problem in _round_trip(own, program, revision, undo):
             problems.append(problem)  # kept if a later step fails
     except Unreachable:  # the server or pg_dump failed, not the revision
         raise
@@ -184,9 +187,7 @@ def _verify_revision(
     return RevisionVerdict(revision, tuple(problems), time.monotonic() - began)
 
 
-def _round_trip(
-    own: DatabaseAccess, program: Path, revision: Revision, before: str
-) -> Iterator[str]:
+def _round_trip(own: DatabaseAccess, program: Path, revision: Revision, undo: str) -> Iterator[str]:
     """The differences of schema and rows after the downgrade and after the second upgrade."""
     keeps_data = postgres_rows.keeps_data(own, revision.id)
     if isinstance(keeps_data, str):
@@ -195,7 +196,7 @@ def _round_trip(
     schema_before = dump.dump_schema(own, program)
     _migrate_to(own, "upgrade", revision.id)
     schema_after = dump.dump_schema(own, program)
-    _migrate_to(own, "downgrade", before)
+    _migrate_to(own, "downgrade", undo)
     for difference in differences(schema_before, dump.dump_schema(own, program)):
         yield f"after the downgrade {difference}"
     if keeps_data:

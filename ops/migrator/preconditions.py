@@ -1,4 +1,4 @@
-"""Checks before a run: its goal, the expected heads, and runs that were killed."""
+"""Checks before a run: the expected heads, and runs that were killed."""
 
 from __future__ import annotations
 
@@ -8,20 +8,9 @@ from typing import Any
 import psycopg
 
 from ops.migrator import audit, lock
-from ops.migrator.model import Direction, Limits, MigrateError
-from ops.migrator.revisions.scripts import BASE, Scripts
+from ops.migrator.model import Limits, MigrateError
+from ops.migrator.revisions.scripts import BASE
 from ops.migrator.version_table import heads_of
-
-
-def default_goal(scripts: Scripts, direction: Direction, heads: tuple[str, ...]) -> str:
-    """Head for an upgrade, one revision back for a downgrade."""
-    if direction == "upgrade":
-        return scripts.head or BASE
-    if not heads:
-        raise MigrateError(
-            "refused", "a step back", "no revision is applied", "see: inv db.history"
-        )
-    return scripts.before(heads[0])
 
 
 def check_expected_heads(expected: tuple[str, ...] | None, heads: tuple[str, ...]) -> None:

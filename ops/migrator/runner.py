@@ -61,9 +61,10 @@ def migrate(
 ) -> MigrationOutcome:
     """Migrate the database to `to`: a revision, `head` or `base`. Raises MigrateError.
 
-    `to` None: to head, or one step back. `accept_edit`: a revision that was edited after it was
-    applied, and whose edit is accepted. `expected_heads`: the heads that the operator confirmed; if
-    the database has moved since, nothing is done. `scripts`: the revisions, if already loaded.
+    `to` None: to the single head, or one step back. `accept_edit`: a revision that was edited after
+    it was applied, and whose edit is accepted. `expected_heads`: the heads that the operator
+    confirmed; if the database has moved since, nothing is done. `scripts`: the revisions, if
+    already loaded.
     """
     began = time.monotonic()
 
@@ -79,7 +80,7 @@ def migrate(
         preconditions.check_expected_heads(expected_heads, heads)
         scripts.refuse_changed()
         scripts.check_database(",".join(heads) or None)
-        goal = scripts.known(to) if to else preconditions.default_goal(scripts, direction, heads)
+        goal = scripts.known(to) if to else scripts.default_goal(direction, heads)
         for revision, found in checksums.check_edits(
             scripts.applied(heads), audit.checksums(lock_connection), accept_edit
         ).items():
@@ -114,9 +115,7 @@ class MigrationRun:
     def execute(self, heads: tuple[str, ...]) -> MigrationOutcome:
         """Run and audit everything, whether it succeeds or fails."""
         before = ",".join(heads) or None
-        if (self.direction == "upgrade" and self.scripts.reached(self.to, heads)) or (self.to,) == (
-            heads or (BASE,)
-        ):
+        if not self.scripts.pending_steps(self.direction, self.to, heads):
             return MigrationOutcome(before, before, (), None)
         audit.record_start(self.lock_connection, self.who, before)
         try:

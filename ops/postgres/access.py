@@ -208,6 +208,7 @@ def run_identity(direction: Direction) -> RunIdentity:
 
 
 def split_heads(shown: str | None) -> tuple[str, ...]:
+    """The revisions that `current` joined by commas."""
     return tuple(shown.split(",")) if shown else ()
 
 
@@ -298,12 +299,14 @@ def current(door: DatabaseAccess) -> str | None:
 def pending(
     door: DatabaseAccess, scripts: Scripts, at: str | None, to: str | None = None
 ) -> tuple[Revision, ...]:
-    """The revisions after `at`, oldest first.
+    """The revisions after `at` up to `to` (default: all), oldest first.
 
-    Raises Refused for a database at a revision unknown to this checkout, and for several heads.
+    Both may be several, joined by commas. Raises Refused for a database at a revision unknown to
+    this checkout.
     """
     with translate_errors(door.target):
-        found = scripts.between("upgrade", scripts.known(to or "head"), at)
+        goal = to if to and "," in to else scripts.known(to or "heads")
+        found = scripts.between("upgrade", goal, at)
     return tuple(_redacted(each) for each in found)
 
 

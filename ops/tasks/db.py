@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ops.migrations.target import MigrationTarget
     from ops.postgres.access import Direction
 
-TO = "Target revision ('head', 'base', or an id)."
+TO = "Target revision ('head', 'heads', 'base', an id, 'BRANCH@head', 'ID@-1')."
 ACCEPT_EDIT = "Accept this revision, edited after it was applied without a change of meaning."
 MIGRATE_OPTIONS = ("plan", "yes", "json", "timeout", "lock_wait")
 RUN = {"run": "Id of the run, as printed at its start. Default: the active one, else the newest."}
@@ -163,15 +163,20 @@ def ping(session: Session) -> None:
         "from_sql": "Legacy SQL file to wrap unchanged.",
         "autogenerate": "Generate operations from the difference between the configured metadata "
         "(database.metadata) and the newest revision.",
+        "merge": "Merge all heads; the revision changes nothing.",
     },
 )
 def revision(
-    session: Session, message: str, from_sql: str | None = None, autogenerate: bool = False
+    session: Session,
+    message: str,
+    from_sql: str | None = None,
+    autogenerate: bool = False,
+    merge: bool = False,
 ) -> None:
     """Write a new revision after the newest one, with upgrade and downgrade to be filled in."""
     from ops.migrations.authoring import new_revision as flow
 
-    session.report(flow.write_revision(session.settings, message, from_sql, autogenerate))
+    session.report(flow.write_revision(session.settings, message, from_sql, autogenerate, merge))
 
 
 @ops_task(

@@ -42,7 +42,11 @@ class NewRevision:
 
 
 def write_revision(
-    settings: Settings, message: str, from_sql: str | None = None, autogenerate: bool = False
+    settings: Settings,
+    message: str,
+    from_sql: str | None = None,
+    autogenerate: bool = False,
+    merge: bool = False,
 ) -> NewRevision:
     """Write the revision's files; none if --autogenerate finds no difference.
 
@@ -50,9 +54,11 @@ def write_revision(
     """
     root = settings.root
     folder = facts.require_scripts(root, settings.environment.migrations)
-    if autogenerate and from_sql:
+    options = {"--autogenerate": autogenerate, "--from-sql": from_sql, "--merge": merge}
+    given = [name for name, value in options.items() if value]
+    if len(given) > 1:
         raise ConfigError(
-            "db.revision --autogenerate --from-sql",
+            f"db.revision {' '.join(given)}",
             "a revision is written from one of them",
             "leave one of them out",
         )
@@ -60,8 +66,9 @@ def write_revision(
     draft = _draft(settings, folder) if autogenerate else None
     if autogenerate and draft is None:
         return NewRevision(())
-    files = revision_file.write_files(folder, message, Path(from_sql) if from_sql else None, draft)
-    ui.progress(_advice(draft, from_sql))
+    legacy = Path(from_sql) if from_sql else None
+    files = revision_file.write_files(folder, message, legacy, draft, merge=merge)
+    ui.progress("then: inv db.verify" if merge else _advice(draft, from_sql))
     return NewRevision(
         tuple(file.relative_to(root) if file.is_relative_to(root) else file for file in files)
     )

@@ -11,13 +11,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redact
 from ops.migrations.authoring.autogenerate import Draft
 from ops.migrator.model import MigrateError, TargetDatabase
 from ops.postgres.access import translate_errors
+
+if TYPE_CHECKING:
+    from ops.migrator.revisions.scripts import Scripts
 
 _CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
 _IN_TRANSACTION = """context = op.get_context()
@@ -44,11 +47,17 @@ _COPY = re.compile(r"^COPY\b.*\bFROM STDIN\b", re.IGNORECASE | re.DOTALL)
 
 
 def write_files(
-    folder: Path, message: str, legacy: Path | None = None, draft: Draft | None = None
+    folder: Path,
+    message: str,
+    legacy: Path | None = None,
+    draft: Draft | None = None,
+    *,
+    merge: bool = False,
 ) -> tuple[Path, ...]:
-    """Write a new revision after the head.
+    """Write a new revision after the head, or an empty one that merges all heads.
 
-    Raises ConfigError (no message, no such file), Refused (a legacy file that can't be wrapped).
+    Raises ConfigError (no message, no such file), Refused (a legacy file that can't be wrapped, or
+    several heads without `merge`).
     """
     require_message(message)
     body = _read(legacy) if legacy else None
@@ -56,7 +65,8 @@ def write_files(
 
     with translate_errors(TargetDatabase(str(folder), {})):
         scripts = Scripts(str(folder), redact)
-        number = _next_number(scripts.head, list(scripts.applied(scripts.heads)))
+        heads = _heads_to_follow(scripts, merge)
+        number = _next_number(heads, list(scripts.applied(scripts.heads)))
         values: dict[str, Any] = dict.fromkeys(("constants", "upgrades", "downgrades", "imports"))
         values["phase"] = draft.phase if draft else "expand"
         if draft:
@@ -65,6 +75,8 @@ def write_files(
                 "downgrades": draft.downgrade,
                 "imports": "".join(f"{line}\n" for line in draft.imports),
             }
+        if merge:
+            values |= {"upgrades": "pass", "downgrades": "pass"}
         if body is not None:
             values |= {
                 "constants": _CONSTANTS,
@@ -77,7 +89,7 @@ def write_files(
             scripts.translated(f"revision {number}"),  # its template is the project's own code
         ):
             generated = scripts.directory.generate_revision(
-                number, message.strip(), refresh=True, **values
+                number, message.strip(), head=list(heads) or "base", refresh=True, **values
             )
             if generated is None:
                 raise MigrateError(
@@ -115,11 +127,25 @@ def require_message(message: str) -> None:
         )
 
 
-def _next_number(head: str | None, known: list[str]) -> str:
+def _heads_to_follow(scripts: Scripts, merge: bool) -> tuple[str, ...]:
+    """The heads that the new revision follows. Raises MigrateError (refused)."""
+    if not merge:
+        return (scripts.head,) if scripts.head else ()
+    if len(scripts.heads) < 2:
+        raise MigrateError(
+            "refused",
+            "db.revision --merge",
+            f"there is nothing to merge: {scripts.newest or 'no revision'} is the only head",
+            "leave --merge out",
+        )
+    return scripts.heads
+
+
+def _next_number(heads: tuple[str, ...], known: list[str]) -> str:
     """The next id: `0003` after `0002`, as the runbook's files are numbered."""
     numbers = [each for each in known if each.isdigit()]
     width = max(map(len, numbers), default=4)
-    return str(max(map(int, numbers), default=len(known) if head else 0) + 1).zfill(width)
+    return str(max(map(int, numbers), default=len(known) if heads else 0) + 1).zfill(width)
 
 
 def _read(legacy: Path) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
-from alembic.runtime.migration import RevisionStep
+from alembic.runtime.migration import HeadMaintainer, RevisionStep
 from alembic.script import ScriptDirectory
 from alembic.script.revision import RevisionError
 from alembic.util import CommandError
@@ -29,8 +30,31 @@ from ops.migrator.revisions.user_code import (
     location,
 )
 
-BASE = "base"
+BASE, HEADS = "base", "heads"
+_RELATIVE = re.compile(r"@|[+-]\d+$")  # Alembic's goals relative to the database or to a branch
 _ALEMBIC_MARK = "/* Alembic */"
+
+
+class _Heads(HeadMaintainer):
+    """Alembic's rules for the version table, without a database."""
+
+    def __init__(self, heads: Iterable[str]) -> None:
+        self.heads = set(heads)
+
+    def _insert_version(self, version: str) -> None:
+        self.heads.add(version)
+
+    def _delete_version(self, version: str) -> None:
+        self.heads.remove(version)
+
+    def _update_version(self, from_: str, to_: str) -> None:
+        self.heads.remove(from_)
+        self.heads.add(to_)
+
+
+def split_heads(current: str | None) -> tuple[str, ...]:
+    """The revisions of a database, as `access.current` joins them."""
+    return tuple(current.split(",")) if current else ()
 
 
 class Scripts:
@@ -81,25 +105,38 @@ class Scripts:
     def head(self) -> str | None:
         """The single head; None without revisions. Raises MigrateError (refused) for several."""
         if len(self.heads) > 1:
-            why = "two revisions follow the same one: they were written on two branches"
-            how = (
-                f"set the younger one's down_revision to the older: one of {', '.join(self.heads)}"
-            )
             raise MigrateError(
-                "refused", f"{len(self.heads)} heads: {', '.join(self.heads)}", why, how
+                "refused",
+                f"{len(self.heads)} heads: {', '.join(self.heads)}",
+                "two branches of revisions are not merged",
+                f'join them: inv db.revision "Merge {" and ".join(self.heads)}" --merge, or run '
+                "all of them: --to heads",
             )
         return self.heads[0] if self.heads else None
 
+    @property
+    def newest(self) -> str | None:
+        """All heads, joined by commas; None without revisions."""
+        return ",".join(self.heads) or None
+
     def known(self, revision: str) -> str:
-        """The id of `head`, `base`, or a revision by its prefix. Raises MigrateError (config)."""
+        """The id of `head`, `base`, or a revision by its prefix or branch label.
+
+        `heads`, and goals relative to the database (`+1`, `billing@base`, `a2@-1`), are returned
+        unchanged. Raises MigrateError (config).
+        """
         if revision == BASE:
             return BASE
-        if revision in ("head", "heads"):
+        if revision == "head":
             return self.head or BASE
+        if revision == HEADS:
+            return HEADS if len(self.heads) > 1 else self.head or BASE
         with self.translated(f"revision {revision}"):
             try:
                 return str(self.directory.get_revision(revision).revision)
             except (CommandError, RevisionError, AttributeError):
+                if _RELATIVE.search(revision):
+                    return revision
                 why = (
                     f"this checkout has no such revision, or more than one; its newest is "
                     f"{', '.join(self.heads) or 'none'}"
@@ -107,6 +144,23 @@ class Scripts:
                 raise MigrateError(
                     "config", f"revision {revision}", why, "see: inv db.pending, inv db.history"
                 ) from None
+
+    def default_goal(self, direction: Direction, heads: tuple[str, ...]) -> str:
+        """Head for an upgrade, one revision back for a downgrade. Raises MigrateError (refused)."""
+        if direction == "upgrade":
+            return self.head or BASE
+        if not heads:
+            raise MigrateError(
+                "refused", "a step back", "no revision is applied", "see: inv db.history"
+            )
+        if len(heads) > 1:
+            raise MigrateError(
+                "refused",
+                f"one step back from {' and '.join(heads)}",
+                f"the database is at {len(heads)} heads",
+                f"say which one: {', or '.join(f'--to {each}@-1' for each in heads)}",
+            )
+        return self.before(heads[0])
 
     def check_database(self, current: str | None) -> None:
         """Raise MigrateError (refused) if the database's revision is not in this checkout."""
@@ -123,26 +177,42 @@ class Scripts:
             raise MigrateError("refused", what, why, "git pull, then run it again") from None
 
     def steps(self, direction: Direction, to: str, heads: tuple[str, ...]) -> list[RevisionStep]:
-        """Alembic's steps from `heads` to `to`, in the order in which they run."""
+        """Alembic's steps from `heads` to `to`, in the order in which they run.
+
+        `to` may be several revisions of an upgrade, joined by commas.
+        """
         with self.translated(f"from {', '.join(heads) or BASE} to {to}"):
             if direction == "upgrade":
-                return [] if to == BASE else self.directory._upgrade_revs(to, heads)  # type: ignore[arg-type]  # as alembic.command does
+                if to == BASE:
+                    return []
+                goal: Any = tuple(to.split(",")) if "," in to else to
+                return self.directory._upgrade_revs(goal, heads)  # type: ignore[arg-type]  # as alembic.command does
             return self.directory._downgrade_revs(to, heads) if heads else []  # type: ignore[arg-type]
+
+    def pending_steps(
+        self, direction: Direction, to: str, heads: tuple[str, ...]
+    ) -> list[RevisionStep]:
+        """The same; none if an upgrade's goal is applied, or a downgrade's is the current one."""
+        done = self.reached(to, heads) if direction == "upgrade" else (to,) == (heads or (BASE,))
+        return [] if done else self.steps(direction, to, heads)
 
     def between(self, direction: Direction, to: str, current: str | None) -> tuple[Revision, ...]:
         """The revisions from `current` to `to`, in the order in which they run."""
         self.check_database(current)
-        heads = tuple(current.split(",")) if current else ()
-        if direction == "upgrade" and self.reached(to, heads):
-            return ()
-        return tuple(to_revision(step.revision) for step in self.steps(direction, to, heads))
+        steps = self.pending_steps(direction, to, split_heads(current))
+        return tuple(to_revision(step.revision) for step in steps)
 
     def reached(self, to: str, heads: tuple[str, ...]) -> bool:
-        """Whether `to` is applied: one of the heads, or below one."""
-        return to == BASE or to in self.applied(heads)
+        """Whether `to` is applied: all of its revisions are heads, or below one."""
+        if to == BASE:
+            return True
+        if _RELATIVE.search(to):
+            return False  # its steps say so
+        goals = self.heads if to == HEADS else to.split(",")
+        return set(goals) <= set(self.applied(heads))
 
     def applied(self, heads: tuple[str, ...]) -> dict[str, Path]:
-        """Every revision at or below `heads`, with its file."""
+        """Every revision at or below `heads`, and what they depend on, with its file."""
         if not heads:
             return {}
         with self.translated(f"revisions below {', '.join(heads)}"):
@@ -151,7 +221,7 @@ class Scripts:
                 for found in self.directory.iterate_revisions(heads, BASE)
             }
 
-    def before(self, current: str, steps: int = 1) -> str:
+    def before(self, current: str) -> str:
         """The revision before `current`, where a downgrade of one step leads."""
         found = self.directory.get_revision(current)
         down = found.down_revision
@@ -162,6 +232,25 @@ class Scripts:
             )
         return str(down) if down else BASE
 
+    def undo_goal(self, revision: str) -> str:
+        """The goal of a downgrade that takes back this head alone, also of several branches."""
+        down = self.directory.get_revision(revision).down_revision
+        first = down[0] if isinstance(down, tuple | list) else down
+        return f"{revision}@{first or BASE}"
+
+    def heads_among(self, revisions: Iterable[str]) -> list[str]:
+        """Those of these revisions that no other of them follows or depends on."""
+        found = [self.directory.get_revision(each) for each in revisions]
+        below = {parent for each in found for parent in each._all_down_revisions}
+        return [each.revision for each in found if each.revision not in below]
+
+    def heads_after(self, steps: Iterable[RevisionStep], heads: tuple[str, ...]) -> tuple[str, ...]:
+        """The heads of a database at `heads` after these steps."""
+        moved = _Heads(heads)
+        for step in steps:
+            moved.update_to_step(step)
+        return tuple(sorted(moved.heads))
+
     def sql(
         self, direction: Direction, to: str, current: str | None
     ) -> Iterator[tuple[Revision, str, str | None]]:
@@ -170,20 +259,34 @@ class Scripts:
         `problem`: why the SQL is incomplete, as for a revision that reads the database.
         """
         self.check_database(current)
-        heads = tuple(current.split(",")) if current else ()
-        steps = (
-            []
-            if direction == "upgrade" and self.reached(to, heads)
-            else self.steps(direction, to, heads)
-        )
+        heads = split_heads(current)
+        steps = self.pending_steps(direction, to, heads)
         while steps:
-            texts, problem = self.rendered(steps)
+            texts, problem = self.rendered(steps, heads)
             for step, text in zip(steps, texts, strict=False):
                 yield to_revision(step.revision), text, problem if text is texts[-1] else None
+            heads = self.heads_after(steps[: len(texts)], heads)
             steps = steps[len(texts) :]
 
-    def rendered(self, steps: list[RevisionStep]) -> tuple[list[str], str | None]:
-        """The SQL of each step up to the first that can't be printed, and the reason."""
+    def sql_of(self, revision: str) -> tuple[str, str | None]:
+        """The SQL of one revision's upgrade, and the reason if it is incomplete."""
+        found = self.directory.get_revision(revision)
+        parents = tuple(dict.fromkeys(found._all_down_revisions))
+        step = next(
+            each
+            for each in self.steps("upgrade", revision, parents)
+            if each.revision.revision == revision
+        )
+        texts, problem = self.rendered([step], parents)
+        return texts[-1], problem
+
+    def rendered(
+        self, steps: list[RevisionStep], heads: tuple[str, ...]
+    ) -> tuple[list[str], str | None]:
+        """The SQL of each step up to the first that can't be printed, and the reason.
+
+        The first step starts from `heads`.
+        """
         buffer, ends = io.StringIO(), [0]
 
         def one_by_one(_heads: Any, context: Any) -> Iterator[RevisionStep]:
@@ -194,9 +297,8 @@ class Scripts:
                 ends.append(buffer.tell())
 
         self.config.output_buffer = buffer
-        before = ",".join(steps[0].from_revisions_no_deps) or None
         environment: Any = EnvironmentContext(
-            self.config, self.directory, fn=one_by_one, as_sql=True, starting_rev=before
+            self.config, self.directory, fn=one_by_one, as_sql=True, starting_rev=heads or None
         )
         problem = None
         try:

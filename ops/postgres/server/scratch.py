@@ -28,7 +28,7 @@ from ops.core.errors import OpsError
 from ops.core.redaction.redact import redacted
 from ops.migrator.model import Limits, TargetDatabase
 from ops.postgres import access
-from ops.postgres.access import DatabaseAccess, translate_errors
+from ops.postgres.access import DatabaseAccess
 from ops.postgres.dump import session
 from ops.postgres.server import account as server_account
 from ops.postgres.server import binaries
@@ -178,13 +178,11 @@ def make_roles(scratch: ScratchServer, statements: Iterable[str]) -> None:
 def revision_sql(door: DatabaseAccess) -> tuple[str, ...]:
     """Every revision's SQL in both directions, as far as it can be printed."""
     scripts = door.scripts
-    with translate_errors(door.target):
-        head = scripts.head
-    if head is None:
+    if scripts.newest is None:
         return ()
     up, back = (
-        access.sql(door, scripts, "upgrade", head, None),
-        access.sql(door, scripts, "downgrade", "base", head),
+        access.sql(door, scripts, "upgrade", scripts.newest, None),
+        access.sql(door, scripts, "downgrade", "base", scripts.newest),
     )
     return tuple(text for _, text, _ in (*up, *back))
 
