@@ -302,7 +302,7 @@ class Ground:
 
 def kebab(name: str) -> str:
     """`--target-group-arn` of TargetGroupArn."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
 
 
 def prepare(root: Path) -> None:
