@@ -40,6 +40,7 @@ _WRONG_KEYS = frozenset(
     }
 )
 _CLOCK = frozenset({"RequestTimeTooSkewed", "RequestInTheFuture"})
+_CLOCK_MESSAGE = re.compile(r"Signature (expired|not yet current)")  # of SignatureDoesNotMatch
 _DENIED = frozenset(
     {
         "AccessDenied",
@@ -135,17 +136,17 @@ def _credentials_error(
             f"aws configure sso --profile {profile or 'NAME'}, or correct aws.profile in "
             f"invoke.yaml",
         )
+    if name in _CLOCK or _CLOCK_MESSAGE.match(message):
+        return Denied(
+            what,
+            f"this machine's clock is wrong ({name}: {message})",
+            "set the clock, then run it again",
+        )
     if name in _WRONG_KEYS:
         return Denied(
             what,
             f"AWS does not accept the credentials ({name}: {message})",
             f"aws sts get-caller-identity{f' --profile {profile}' if profile else ''}",
-        )
-    if name in _CLOCK:
-        return Denied(
-            what,
-            f"this machine's clock is wrong ({name}: {message})",
-            "set the clock, then run it again",
         )
     return None
 

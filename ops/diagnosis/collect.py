@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 from ops.core.findings import Unknown
 from ops.core.parallel import Call, run_calls
 from ops.diagnosis.collectors import (  # modules register their collectors when imported
+    access,  # noqa: F401
     changes,  # noqa: F401
+    database,  # noqa: F401
     ecs,  # noqa: F401
     elb,  # noqa: F401
     health,  # noqa: F401
+    locks,  # noqa: F401
     registry,
 )
 from ops.diagnosis.model import Document, EvidenceSnapshot

@@ -11,18 +11,29 @@ from ops.diagnosis.rules import (  # modules register their causes when imported
     ranking,
     target_health,  # noqa: F401
 )
+from ops.diagnosis.rules.database import (
+    blocking,  # noqa: F401
+    clients,  # noqa: F401
+    instance,  # noqa: F401
+    network,  # noqa: F401
+)
+from ops.diagnosis.rules.operator import (
+    access,  # noqa: F401
+    locks,  # noqa: F401
+)
 
 
 def diagnose(snapshot: EvidenceSnapshot) -> Diagnosis:
     """Apply every rule to the snapshot. Reads nothing else, so a replay gives the same result."""
     incident = read_incident(snapshot)
-    found: list[Candidate] = list(from_checks.from_checks(incident))
+    found: list[Candidate] = []
     broken = []
     for name, result in causes.candidates(incident):
         if isinstance(result, Candidate):
             found.append(result)
         else:
             broken.append(f"{name}: {format_error(result)}")
+    found += from_checks.from_checks(incident)  # after the rules, which know more of a cause
     return Diagnosis(
         snapshot,
         ranking.rank(found, from_checks.explained_by_sweep(incident)),

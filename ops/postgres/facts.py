@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from ops.core.config.database import Database
 
-ConnectionProblem = Literal["database_unreachable", "database_password_rejected", "database_tls"]
+ConnectionProblem = Literal[
+    "database_unreachable", "database_password_rejected", "database_tls", "connections_exhausted"
+]
 NO_REVISIONS = "none"  # of database.migrations
 _CONNECT_TIMEOUT = 5  # seconds
 _STATEMENT_TIMEOUT = 5  # seconds
@@ -33,7 +35,13 @@ GRANT_ALL_ROWS = (
     "let the user see all rows: ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL "
     "SECURITY"
 )
+_EXHAUSTED = (
+    "too many clients already",
+    "remaining connection slots are reserved",
+    "too many connections for",
+)
 _ADVICE = (
+    *((part, "inv troubleshoot.database says who holds them") for part in _EXHAUSTED),
     (
         "password authentication failed",
         "the secret does not match the database's password: update one of them",
@@ -143,7 +151,9 @@ def connection_problem(why: str) -> ConnectionProblem:
     """Classify libpq's message: a failed connection has no SQLSTATE."""
     if "password authentication failed" in why:
         return "database_password_rejected"
-    if any(part in why for part in ("certificate", "SSL", "pg_hba")):
+    if any(part in why for part in _EXHAUSTED):
+        return "connections_exhausted"
+    if any(part in why for part in ("certificate", "SSL", "no encryption")):
         return "database_tls"
     return "database_unreachable"
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from ops.diagnosis.facts import Incident
 from ops.diagnosis.model import Candidate
 from ops.diagnosis.rules import known_causes  # noqa: F401 - registers them
+from ops.diagnosis.rules.operator.locks import state_lock_is_normal
 
 
 def from_checks(incident: Incident) -> Iterable[Candidate]:
@@ -20,6 +21,8 @@ def from_checks(incident: Incident) -> Iterable[Candidate]:
 
 def _findings(incident: Incident) -> Iterator[Candidate]:
     for check in incident.checks:
+        if check.kind == "state lock" and state_lock_is_normal(incident):
+            continue  # of the deploy that is at work
         if check.finding is not None and check.status in ("failed", "unknown"):
             yield Candidate(check.finding, check.service, f"the check {check.label} found it")
 

@@ -55,12 +55,6 @@ _ROWS: dict[str, _Row] = {
         "inv db.start",
         ("database_*", "connections_exhausted", *_TASKS, *_PAGES),
     ),
-    "database_unavailable": (
-        "database",
-        "RDS reports a status other than available.",
-        "Wait for the named status to end; see the RDS events.",
-        ("database_unreachable", *_TASKS, *_PAGES),
-    ),
     "database_unreachable": (
         "database",
         "A connection to the database is not answered.",
@@ -71,18 +65,6 @@ _ROWS: dict[str, _Row] = {
         "database",
         "PostgreSQL says: password authentication failed.",
         "Write the current password into the secret, then: inv SERVICE.restart",
-        (*_TASKS, *_PAGES),
-    ),
-    "database_tls": (
-        "database",
-        "The TLS handshake with PostgreSQL fails.",
-        "Correct sslmode or the CA file that the finding names.",
-        (*_TASKS, *_PAGES),
-    ),
-    "connections_exhausted": (
-        "database",
-        "PostgreSQL says: too many clients already, or remaining connection slots are reserved.",
-        "End the sessions of the client that the finding names, and limit its pool.",
         (*_TASKS, *_PAGES),
     ),
     "schema_behind_release": (

@@ -23,6 +23,7 @@ _CONNECTION_SUMMARIES: Mapping[ConnectionProblem, str] = {
     "database_unreachable": "the database does not answer",
     "database_password_rejected": "the database does not take the secret's password",
     "database_tls": "TLS with the database fails",
+    "connections_exhausted": "the database takes no more connections",
 }
 _STOPPED = ("stopped", "stopping")
 
@@ -53,6 +54,8 @@ def instance(id: str, status: str) -> Check:
     cause, fix = (
         ("database_stopped", ("inv db.start",))
         if stopped
+        else ("database_storage_full", ("inv troubleshoot.database",))
+        if status == "storage-full"
         else ("database_unavailable", ("inv db.start", "inv db.ping"))
     )
     shown = Evidence("DescribeDBInstances DBInstanceStatus", status)

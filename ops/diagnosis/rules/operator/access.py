@@ -1,0 +1,199 @@
+"""Causes in the operator's access to AWS. They are found although nothing of AWS can be read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from ops.core.findings import Finding
+from ops.diagnosis.facts import Incident, evidence
+from ops.diagnosis.model import Candidate
+from ops.diagnosis.rules.causes import cause
+
+_SKEW_S = 300.0  # AWS tolerates 5 to 15 minutes, by service
+_EXPIRED = (
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "RequestExpired",
+    "TokenRefreshRequired",
+    "LoginRefreshRequired",
+)
+_SSO = (
+    "UnauthorizedSSOTokenError",
+    "SSOTokenLoadError",
+    "TokenRetrievalError",
+    "SSOError",
+    "PendingAuthorizationExpiredError",
+    "InvalidGrantException",
+)
+_MISSING = (
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "NoAuthTokenError",
+)
+_INVALID = (
+    "InvalidClientTokenId",
+    "UnrecognizedClientException",
+    "SignatureDoesNotMatch",
+    "InvalidSignatureException",
+    "InvalidAccessKeyId",
+    "AuthFailure",
+)
+_CLOCK_CODES = ("RequestTimeTooSkewed", "RequestInTheFuture")
+_CLOCK_TEXT = re.compile(r"Signature (expired|not yet current)", re.IGNORECASE)
+BLOCKING = frozenset(
+    {"clock_wrong", "credentials_expired", "sso_session_ended", "credentials_missing"}
+    | {"credentials_invalid"}
+)  # causes with which no call to AWS is answered
+
+
+def _refusal(incident: Incident) -> tuple[str, str]:
+    """Code and message of AWS's (or botocore's) refusal; empty if it answered."""
+    refused = (incident.content("aws/identity") or {}).get("refused") or {}
+    return str(refused.get("code", "")), str(refused.get("message", ""))
+
+
+def clock_offset_s(incident: Incident) -> float | None:
+    """Seconds by which this machine's clock is ahead of AWS's; None if unknown."""
+    found = incident.content("aws/identity") or {}
+    try:
+        aws = parsedate_to_datetime(str(found["aws_clock"]))
+        machine = datetime.fromisoformat(str(found["machine_clock"]))
+    except (KeyError, ValueError, TypeError):
+        return None
+    return (machine - (aws if aws.tzinfo else aws.replace(tzinfo=UTC))).total_seconds()
+
+
+def _clock_is_wrong(incident: Incident) -> bool:
+    code, message = _refusal(incident)
+    offset = clock_offset_s(incident)
+    refused_for_it = code in _CLOCK_CODES or bool(_CLOCK_TEXT.search(message))
+    return refused_for_it or (bool(code) and offset is not None and abs(offset) > _SKEW_S)
+
+
+@cause(
+    "clock_wrong",
+    layer="access",
+    symptoms="Signature expired, Signature not yet current, RequestTimeTooSkewed.",
+    cure="Set this machine's clock (time synchronisation), then run it again.",
+    explains=("*",),
+)
+def clock_wrong(incident: Incident) -> Iterator[Candidate]:
+    """AWS refuses signatures of this machine, whose clock differs from AWS's."""
+    if not _clock_is_wrong(incident):
+        return
+    code, message = _refusal(incident)
+    found, offset = incident.content("aws/identity") or {}, clock_offset_s(incident)
+    by = "" if offset is None else f" by {abs(offset) / 60:.0f} minutes"
+    way = "" if offset is None else " ahead" if offset > 0 else " behind"
+    clocks = [evidence("Date header of AWS", found["aws_clock"])] if found.get("aws_clock") else []
+    finding = Finding(
+        "clock_wrong",
+        f"this machine's clock is wrong{by}{way}, and AWS refuses what it signs",
+        "certain",
+        (
+            evidence("sts:GetCallerIdentity", f"{code}: {message}"),
+            *clocks,
+            evidence("clock of this machine", found.get("machine_clock", "")),
+        ),
+        ("timedatectl status", f"{incident.aws} sts get-caller-identity"),
+    )
+    because = (
+        "AWS names the time as the reason; a wrong key would be refused without it"
+        if _CLOCK_TEXT.search(message) or code in _CLOCK_CODES
+        else "the two clocks differ by more than AWS tolerates"
+    )
+    yield Candidate(finding, because=because)
+
+
+@cause(
+    "credentials_expired",
+    layer="access",
+    symptoms="ExpiredToken: The security token included in the request is expired.",
+    cure="Log in again.",
+    explains=("*",),
+)
+def credentials_expired(incident: Incident) -> Iterator[Candidate]:
+    """The session token of the credentials has expired."""
+    code, _ = _refusal(incident)
+    if code in _EXPIRED and not _clock_is_wrong(incident):
+        yield _refused(
+            incident,
+            "credentials_expired",
+            "AWS: the session of these credentials has expired",
+            (_login(incident),),
+            "AWS knows the key and refuses its token for its age",
+        )
+
+
+@cause(
+    "sso_session_ended",
+    layer="access",
+    symptoms="Error loading SSO Token; the SSO session has expired or is otherwise invalid.",
+    cure="aws sso login",
+    explains=("*",),
+)
+def sso_session_ended(incident: Incident) -> Iterator[Candidate]:
+    """The SSO session from which the credentials come has ended."""
+    if _refusal(incident)[0] in _SSO:
+        yield _refused(
+            incident,
+            "sso_session_ended",
+            "AWS: the SSO session has ended",
+            (_login(incident),),
+            "the SSO token on this machine is missing or refused; nothing was sent to AWS",
+        )
+
+
+@cause(
+    "credentials_missing",
+    layer="access",
+    symptoms="Unable to locate credentials.",
+    cure="Set aws.profile in invoke.yaml, or log in.",
+    explains=("*",),
+)
+def credentials_missing(incident: Incident) -> Iterator[Candidate]:
+    """This machine has no credentials for AWS, or only a part of them."""
+    if _refusal(incident)[0] in _MISSING:
+        yield _refused(
+            incident,
+            "credentials_missing",
+            "AWS: this machine has no usable credentials",
+            (_login(incident),),
+            "nothing was sent to AWS",
+        )
+
+
+@cause(
+    "credentials_invalid",
+    layer="access",
+    symptoms="InvalidClientTokenId, SignatureDoesNotMatch: AWS does not accept the key.",
+    cure="Use the credentials of this environment.",
+    explains=("*",),
+)
+def credentials_invalid(incident: Incident) -> Iterator[Candidate]:
+    """AWS does not know the access key, or its secret does not belong to it."""
+    if _refusal(incident)[0] in _INVALID and not _clock_is_wrong(incident):
+        yield _refused(
+            incident,
+            "credentials_invalid",
+            "AWS does not accept the credentials",
+            (_login(incident), f"{incident.aws} sts get-caller-identity"),
+            "the clocks agree, so it is the key or its secret",
+        )
+
+
+def _login(incident: Incident) -> str:
+    profile = incident.subject.get("profile")
+    return f"aws sso login --profile {profile}" if profile else "aws sso login"
+
+
+def _refused(
+    incident: Incident, name: str, summary: str, fix: tuple[str, ...], because: str
+) -> Candidate:
+    code, message = _refusal(incident)
+    shown = evidence("sts:GetCallerIdentity", f"{code}: {message}")
+    return Candidate(Finding(name, summary, "certain", (shown,), fix), because=because)
