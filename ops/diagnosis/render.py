@@ -8,6 +8,7 @@ from typing import Any
 from ops.core.findings import Evidence
 from ops.core.text import format_count, format_duration
 from ops.diagnosis.model import Diagnosed, Diagnosis
+from ops.diagnosis.rules.operator.access import BLOCKING
 from ops.diagnosis.rules.topics import Topic
 from ops.ecs.display import clean
 
@@ -77,7 +78,13 @@ def _consequences(found: Diagnosed) -> Iterator[str]:
 
 
 def _unknown_lines(found: Diagnosis) -> Iterator[str]:
-    for each in found.snapshot.unread:
+    unread = found.snapshot.unread
+    blocking = next((each.cause for each in found.roots if each.cause in BLOCKING), "")
+    if blocking and unread:  # the root explains every one
+        keys = ", ".join(each.key for each in unread)
+        yield clean(f"unknown for this reason ({blocking}): {keys}")
+        unread = ()
+    for each in unread:
         permission = f" (missing permission: {each.denied})" if each.denied else ""
         yield clean(f"unknown: {each.key}: {each.unknown}{permission}")
     for broken in found.broken_rules:
