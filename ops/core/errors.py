@@ -20,6 +20,7 @@ from typing import Any
 
 from invoke.exceptions import Exit
 
+from ops.core.invocation import invocation
 from ops.core.redaction.redact import known
 
 
@@ -52,7 +53,7 @@ class OpsError(Exit):
             lines.append(f"  why: {self.why}")
         if self.next:
             lines.append(f" next: {self.next}")
-        return "\n".join(lines)
+        return invocation.as_typed("\n".join(lines))
 
     def as_document(self) -> dict[str, Any]:
         """The form that `--json` prints for an error."""

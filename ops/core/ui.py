@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 
 from ops.core.errors import ConfigError, Refused
+from ops.core.invocation import invocation
 from ops.core.redaction.redact import known
 
 CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
@@ -38,7 +39,7 @@ def progress(line: str = "") -> None:
 
     Control characters are escaped, so that text from outside cannot move the terminal's cursor.
     """
-    print(line.translate(CONTROL), file=sys.stderr, flush=True)
+    print(invocation.as_typed(line).translate(CONTROL), file=sys.stderr, flush=True)
 
 
 def on_terminal() -> bool:
@@ -130,7 +131,8 @@ def write_document(stream: TextIO, document: Any) -> None:
 
     Known secrets are hidden inside its strings, so that it stays valid JSON.
     """
-    stream.write(json.dumps(known.hide_in(document), default=jsonable, ensure_ascii=False) + "\n")
+    safe = known.hide_in(invocation.in_document(document))
+    stream.write(json.dumps(safe, default=jsonable, ensure_ascii=False) + "\n")
     stream.flush()
 
 

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from ops.aws.facts import Deployment, Event, ServiceState, Target, TaskState
 from ops.core import ui
 from ops.core.findings import Finding
+from ops.core.invocation import invocation
 from ops.core.redaction.redact import redact
 from ops.core.text import format_duration
 
@@ -65,7 +66,7 @@ def finding_lines(finding: Finding) -> Iterator[str]:
     for evidence in finding.evidence:
         yield f"    {evidence.source}: {evidence.text}"
     for command in finding.fix:
-        yield f"  → {command}"
+        yield f"  → {invocation.as_typed(command)}"
 
 
 def _deployment_line(name: str, deployment: Deployment) -> str:
