@@ -6,10 +6,12 @@ comparison.
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from ops.core.errors import ConfigError
@@ -154,15 +156,23 @@ def _apply_skips(checks: Sequence[Check], request: SweepRequest) -> tuple[Check,
     """
     names = {name for name in request.skip if name not in GROUPS}
     known = {check.name for check in checks}
-    for name in names - known:
-        some = ", ".join([*health_groups(), *sorted(known)])
-        raise ConfigError(f"--skip {name}", f"allowed: {some}", "inv health.all --skip logs")
+    for name in sorted(names - known):
+        raise _unknown_check(name, known)
     return tuple(
         replace(check, status="skipped", detail=f"--skip: {check.detail}")
         if check.name in names
         else check
         for check in checks
     )
+
+
+def _unknown_check(name: str, known: Collection[str]) -> ConfigError:
+    """The error for a `--skip` that names neither a group nor a check."""
+    groups = list(health_groups())
+    why = f"the groups are: {', '.join(groups)}; each of the {len(known)} checks has a name too"
+    near = get_close_matches(name, [*groups, *known], n=1)
+    how = f"did you mean --skip {shlex.quote(near[0])}?" if near else "inv health.all prints them"
+    return ConfigError(f"--skip {shlex.quote(name)}", why, how)
 
 
 def _known_patterns(before: StoredSweep | None) -> dict[tuple[str, str], frozenset[str]]:

@@ -78,6 +78,7 @@ class ReleaseFacts:
         None  # on Terraform's state; None: it is ECS that rolls out
     )
     action: str = "deploy"
+    newest_tags: tuple[str, ...] = ()  # in ECR, if it lacks the requested tag
 
     @property
     def tag(self) -> str | None:

@@ -160,7 +160,19 @@ def _read_service(request: GatherRequest) -> ReleaseFacts:
         answers=first.answers.value,
         distribution=_value(first.distribution),
         state_locks=_value(first.state_locks),
+        newest_tags=_newest_tags(request) if request.tag and in_ecr is None else (),
     )
+
+
+def _newest_tags(request: GatherRequest) -> tuple[str, ...]:
+    """The newest tags in ECR, to suggest one; none if they cannot be read."""
+    from ops.aws import ecr
+
+    try:
+        found = ecr.images(request.platform.cloud, request.service.repository)
+    except OpsError:
+        return ()
+    return tuple(each.tag for each in found)
 
 
 def _value(read: Read[_T] | None, needed: object = None) -> _T | Unknown | None:

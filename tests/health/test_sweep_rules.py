@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from ops.core.errors import ConfigError
 from ops.core.findings import Denial, Evidence, Finding, Unknown
-from ops.health.model import Check, CheckKey, Sweep
+from ops.health.model import Check, CheckKey, Sweep, SweepRequest
 from ops.health.rules.diff import as_document, changes, newest_of_each
 from ops.health.rules.root_cause import ExplainContext, add_denied_finding, causes, explain, roots
 from ops.health.rules.stored_sweep import StoredSweep
+from ops.health.sweep import _apply_skips
 
 
 def ill(key: CheckKey, cause: str = "x", service: str = "backend", status: Any = "failed") -> Check:
@@ -320,3 +322,22 @@ def test_names_of_checks_are_stable() -> None:
     assert {key.name: key.identity for key in named} == {
         name: (key.group, name) for key, name in named.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [
+        ("endpoint", "did you mean --skip endpoints?"),
+        ("backend imge", "did you mean --skip 'backend image'?"),
+        ("x", "inv health.all prints them"),
+    ],
+)
+def test_an_unknown_check_to_skip_names_the_groups_and_the_nearest(name: str, how: str) -> None:
+    """Not fifty names."""
+    check = Check(CheckKey("ecs", "image", "backend"), "ok", "")
+    with pytest.raises(ConfigError) as caught:
+        _apply_skips((check,), SweepRequest((), frozenset({name})))
+    assert (
+        caught.value.why.startswith("the groups are: ") and "backend image" not in caught.value.why
+    )
+    assert caught.value.next == how

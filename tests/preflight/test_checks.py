@@ -50,6 +50,18 @@ def test_each_check_says_what_it_found(
 
 
 @pytest.mark.parametrize(
+    ("newest", "how"),
+    [
+        ((), "or name a tag that exists"),
+        (("b38", "a2", "91", "80"), "or name a tag that exists; the newest: b38, a2, 91"),
+        (("b38", "v12"), "or did you mean --tag v12?"),
+    ],
+)
+def test_a_tag_that_ecr_lacks_names_those_that_it_has(newest: tuple[str, ...], how: str) -> None:
+    assert answer("image", **TAGGED, newest_tags=newest).next.endswith(how)
+
+
+@pytest.mark.parametrize(
     ("name", "status", "changes", "says"),
     [
         ("tests", "warn", {"service": {"tests": None}}, "no tests are configured"),

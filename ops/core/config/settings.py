@@ -7,6 +7,7 @@ overlay, which only a local platform writes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -285,6 +286,13 @@ class Environment(Model):
         return configured or ("remote" if self.bastion else "local")
 
 
+def _nearest_service(name: str, services: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(services), n=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
 class Settings(Model):
     """An environment's name and values, and the root for relative paths."""
 
@@ -301,8 +309,9 @@ class Settings(Model):
             raise ConfigError(
                 f"environment {self.name} has no service {name}",
                 f"its services are: {', '.join(sorted(services)) or 'none'}",
-                f"name it under environments.{self.name}.services in invoke.yaml, or pick "
-                f"another environment: INVOKE_ENV=NAME inv …",
+                _nearest_service(name, services)
+                or f"name it under environments.{self.name}.services in invoke.yaml, or pick "
+                f"another environment: inv --env NAME …",
             )
         return services[name]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from ops.aws.facts import Image, Repository
@@ -21,6 +22,7 @@ from ops.tools.facts import Checkout
 if TYPE_CHECKING:
     from ops.core.config.settings import Environment
 
+_SUGGESTED_TAGS = 3
 _MIN_REVISION_LENGTH = 7  # an abbreviated commit id of fewer characters proves nothing
 
 
@@ -80,10 +82,18 @@ def _requested_image(facts: ReleaseFacts, name: str) -> CheckResult:
     if not isinstance(facts.image, Image):
         return refuse(
             f"ECR has no image {name}, and --tag never builds",
-            f"inv {facts.service}.deploy without --tag, or name a tag that exists",
+            f"inv {facts.service}.deploy without --tag, or {_another_tag(facts)}",
         )
     at = f", pushed {facts.image.pushed_at:%Y-%m-%d %H:%M} UTC" if facts.image.pushed_at else ""
     return ok(f"{name} is {facts.image.digest}{at}")
+
+
+def _another_tag(facts: ReleaseFacts) -> str:
+    near = get_close_matches(facts.tag or "", facts.newest_tags, n=1)
+    if near:
+        return f"did you mean --tag {near[0]}?"
+    newest = ", ".join(facts.newest_tags[:_SUGGESTED_TAGS])
+    return f"name a tag that exists; the newest: {newest}" if newest else "name a tag that exists"
 
 
 def _tag_taken(facts: ReleaseFacts, found: Image, name: str) -> CheckResult:
