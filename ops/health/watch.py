@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ops.core import ui
-from ops.core.errors import Cancelled, ConfigError
+from ops.core.errors import Cancelled, ConfigError, Interrupted
 from ops.core.text import format_count
 from ops.ecs import display
 from ops.health import history, render
@@ -43,11 +43,11 @@ def watch(
     report: _WatchReport,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Run sweeps until interrupted; never returns.
+    """Run sweeps until Ctrl-C.
 
     Each sweep is compared with the previous one, or always with that of `--baseline`. Only the last
     one is stored. Raises ConfigError for a pause below one second (AWS limits calls), Cancelled
-    when interrupted.
+    for SIGTERM and SIGHUP.
     """
     if pause_s < _MIN_PAUSE_S:
         raise ConfigError(f"--watch {pause_s:g}", "allowed: a second or more", "--watch 5")
@@ -64,6 +64,8 @@ def watch(
             screen(found)
             sleep(max(0.0, pause_s - (time.monotonic() - began)))
     except KeyboardInterrupt as interruption:
+        if isinstance(interruption, Interrupted) and interruption.signal_name == "SIGINT":
+            return
         raise Cancelled(
             "the watch has ended",
             str(interruption) or "interrupted",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ops.core import ui
-from ops.core.errors import Refused
+from ops.core.errors import Interrupted, Refused
 from ops.migrations.target import MigrationTarget
 from ops.postgres import facts
 
@@ -90,6 +90,12 @@ def open_tunnel(target: MigrationTarget) -> Tunnel:
 
 
 def wait(seconds: float | None) -> None:
-    """Wait until Ctrl-C (which raises), or for `seconds`."""
-    threading.Event().wait(seconds)
+    """Wait until Ctrl-C, or for `seconds`; SIGTERM and SIGHUP raise."""
+    try:
+        threading.Event().wait(seconds)
+    except Interrupted as interruption:
+        if interruption.signal_name != "SIGINT":
+            raise
+        ui.progress("the tunnel is closed")
+        return
     ui.progress("the time is up: the tunnel is closed")
