@@ -1,3 +1,3 @@
-"""The deployment runbook as a program: `tasks` are its front doors, `flows` its undertakings,
-`rules` decide, `adapters` reach out.
-"""
+"""A deployment runbook for ECS Fargate, ECR, Terraform and PostgreSQL, as Invoke tasks."""
+
+__version__ = "0.1.0"

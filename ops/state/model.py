@@ -15,6 +15,9 @@ class InvalidRecord(ValueError):
     """The document is not a release record, or of a version that this one cannot read."""
 
 
+TAGS = ".ops/tags"  # ENVIRONMENT/SERVICE.json: the tags that `releases` listed last, for completion
+
+
 @dataclass(frozen=True)
 class ReleaseRecord:
     """One release of a service.

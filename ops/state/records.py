@@ -8,7 +8,8 @@ and then sent, so that neither a kill nor Ctrl-C loses it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -17,11 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ops.aws import ecr, ecs, s3
 from ops.core import ui
 from ops.core.errors import OpsError
+from ops.core.files import write_json
 from ops.core.findings import Unknown
 from ops.core.parallel import Reads, gather
 from ops.platform import Platform
 from ops.state import outbox
-from ops.state.model import InvalidRecord, ReleaseRecord
+from ops.state.model import TAGS, InvalidRecord, ReleaseRecord
 from ops.state.rules import records as rules
 
 if TYPE_CHECKING:
@@ -137,6 +139,14 @@ class Releases:
         return {"releases": [vars(row) for row in self.rows]}
 
 
+def _store_tags(platform: Platform, service: str, rows: Iterable[rules.ReleaseRow]) -> None:
+    """Store the listed tags for completion, which reads files only."""
+    settings = platform.settings
+    path = settings.root / TAGS / settings.name / f"{service}.json"
+    with suppress(OSError):
+        write_json(path, list(dict.fromkeys(row.tag for row in rows if row.tag)))
+
+
 def releases(
     platform: Platform, service: str, only: rules.ReleaseFilter = rules.EVERY_RELEASE
 ) -> Releases:
@@ -170,6 +180,7 @@ def releases(
         records, listed = (*records, *more), listed[SHOWN:]
     complete = not listed and len(records) < _MAX_RECORDS
     rows = rules.rows(records, images, running, complete=complete, known=known)
+    _store_tags(platform, service, rows)
     return Releases(only.apply(rows), filtered=only != rules.EVERY_RELEASE)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from invoke.exceptions import Exit
 from invoke.parser import Parser
@@ -36,7 +36,7 @@ def refuse_remainder(words: Sequence[str]) -> None:
     before, dropped = words[:position], words[position + 1 :]
     completes = before[-1:] == ["--complete"] and not "".join(before[-2:-1]).startswith("-")
     if dropped and not completes:
-        from ops.core.config.reader import shortened
+        from ops.core.config.problems import shortened
 
         raise ConfigError(
             f"words after --: {shortened(shlex.join(dropped))}",
@@ -114,8 +114,13 @@ class OpsTask(Task[Any]):
         self.help = texts  # Invoke removes each text as it uses it
         return [StrictArgument(argument, lambda: self) for argument in arguments]
 
+    help_printer: ClassVar[Callable[[OpsTask], None] | None] = None  # set by our own program
+
     def print_help(self) -> None:
         """Print what `inv --help TASK` prints."""
+        if OpsTask.help_printer:
+            OpsTask.help_printer(self)
+            return
         from invoke.program import Program
 
         program = Program(binary="inv[oke]")

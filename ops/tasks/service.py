@@ -90,6 +90,7 @@ def service_task(**arguments: Any) -> Callable[[Callable[..., None]], Callable[.
 def namespace(service: str) -> Collection:
     """The tasks of one service."""
     collection = Collection(service)
+    collection.__doc__ = f"Deploy, roll back, operate and inspect the service {service}."
     for task in SERVICE_TASKS:
         collection.add_task(task.of(service))
     return collection

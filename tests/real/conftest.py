@@ -58,6 +58,9 @@ PARTS: dict[str, Callable[[], Any]] = {
     "netns": _network_namespaces,
     "postgres": _program("postgres"),
     "terraform": _program("terraform"),
+    "bash": _program("bash"),
+    "zsh": _program("zsh"),
+    "fish": _program("fish"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -21,6 +22,16 @@ from ops.tasks.shared import ops_task
 def answers(session):
     \"\"\"Answer.\"\"\"
     session.report(Report({"answer": "x" * 20_000}, "the answer"))
+"""
+ENVIRONMENTS = """
+from invoke import Collection, task
+
+@task
+def status(context, json=False):
+    print(context.config.env)
+
+ns = Collection(status)
+ns.configure({"env": "sandbox", "environments": {"dev": {}, "sandbox": {}, "other": {}}})
 """
 THREE_LINES = re.compile(r"error: .+\n  why: .+\n next: .+\n")
 
@@ -58,7 +69,8 @@ def test_words_after_two_dashes_are_refused(program: list[str], words: list[str]
     """Invoke drops them: `cdn.invalidate --yes -- --dry` invalidated."""
     done = run(program, *words)
     dropped = " ".join(words[words.index("--") + 1 :])
-    assert done.returncode == 2 and done.stdout == ""
+    assert done.returncode == 2
+    assert done.stdout == "" or (program == OURS and "--json" in words and "error" in done.stdout)
     assert THREE_LINES.fullmatch(done.stderr) and f"words after --: {dropped}\n" in done.stderr
 
 
@@ -75,13 +87,23 @@ MISTAKES = [
     ("healt.all", "unknown task healt.all", "did you mean health.all?"),
     ("deploy", "unknown task deploy", "did you mean backend.deploy or frontend.deploy?"),
     ("db.current extra", "unknown task extra", "inv --list"),
-    ("health", "health is a namespace, not a task\n  why: its tasks are: health.all, ", "health"),
-    ("--help health", "health is a namespace", "inv --list health"),
+    ("healt", "unknown task healt", "did you mean inv --list health?"),
+    ("health.", "unknown task health.", "did you mean"),
+    ("backnd.deploy", "unknown task backnd.deploy", "did you mean backend.deploy?"),
+    ("--env dve status", "--env dve\n  why: configured are: dev, sandbox", "--env dev?"),
+    ("status --env dve", "--env dve\n  why: configured are: dev, sandbox", "--env dev?"),
+    ("--env", "error: --env\n  why: it needs a value", "inv --env VALUE TASK"),
+    ("--print-completion-script csh", "csh\n  why: known are: bash, zsh, fish", "script bash"),
+    ("-T 5 backend.deploy", "-T/--command-timeout with backend.deploy", "--timeout 5m"),
+    ("-e backend.deploy", "-e/--echo with backend.deploy", "inv backend.deploy --plan"),
+    ("--hide both status", "--hide with status", "inv status 2>/dev/null"),
+    ("-w status", "-w/--warn-only with status", "inv status || true"),
+    ("--dry status", "--dry with status", "without --dry"),
+    ("db.history --limit abc", "--limit abc\n  why: allowed: an integer", "db.history --help"),
     ("--help nosuch", "unknown task nosuch", "inv --list"),
     ("--list helth", "unknown namespace helth", "did you mean inv --list health?"),
     ("--list -F x", "-F/--list-format x", "inv --list"),
     ("-F json -D 2 --list", "not supported with JSON", "inv --help"),
-    ("--dry --json db.current", "--json before a task", "inv db.current --json"),
     ("--jsn db.current", "unknown option --jsn of inv", "did you mean --json?"),
     ("--taag=5", "unknown option --taag of inv", "inv --help"),
     ("cdn.invalidate -x", "unknown option -x of cdn.invalidate", "inv cdn.invalidate --help"),
@@ -132,6 +154,83 @@ def test_a_mistake_that_invoke_finds_is_three_lines(words: str, says: str, how: 
     assert done.returncode == 2 and done.stdout == "", done.stderr
     assert THREE_LINES.fullmatch(done.stderr) and says in done.stderr, done.stderr
     assert how in done.stderr.splitlines()[-1], done.stderr
+
+
+@pytest.mark.parametrize("words", ["health", "--help health", "health --plan", "db health"])
+def test_a_namespace_in_place_of_a_task_lists_its_tasks(words: str) -> None:
+    """On stdout; the exit code is 2, since `inv backend` in a script is no deploy."""
+    done = run(OURS, *words.split())
+    space = words.split()[0].replace("--help", "health")
+    assert done.returncode == 2 and f"  {space}." in done.stdout
+    assert f"error: {space} is a namespace, not a task\n" in done.stderr
+    assert THREE_LINES.fullmatch(done.stderr) and f" next: inv {space}.TASK\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("healt.all --json", "unknown task healt.all"),
+        ("health --json", "health is a namespace, not a task"),
+        ("--dry --json db.current", "--json before a task"),
+        ("db.current --jsno --json", "unknown option --jsno of db.current"),
+        ("db.revision --json", "db.revision without message"),
+        ("db.history --json --limit abc", "--limit abc"),
+        ("-T x status --json", "-D/--list-depth or -T/--command-timeout"),
+        ("--env dve status --json", "--env dve"),
+        ("-c nosuch status --json", "task collection nosuch (-c, -r)"),
+    ],
+)
+def test_an_error_is_a_document_with_json(words: str, what: str) -> None:
+    """One document on stdout, and the three lines on stderr."""
+    done = run(OURS, *words.split())
+    assert done.returncode == 2 and json.loads(done.stdout)["error"]["what"] == what
+    assert THREE_LINES.fullmatch(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("--env dev status", "dev"),
+        ("status --env dev", "dev"),
+        ("status --env=dev --json", "dev"),
+        ("--env sandbox status", "sandbox"),
+    ],
+)
+def test_env_chooses_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, name: str
+) -> None:
+    """It is stronger than INVOKE_ENV and than -f FILE."""
+    (tmp_path / "tasks.py").write_text(ENVIRONMENTS)
+    (tmp_path / "other.yaml").write_text("env: other\n")
+    monkeypatch.setenv("INVOKE_ENV", "other")
+    for more in ((), ("-f", str(tmp_path / "other.yaml"))):
+        done = run(OURS, *more, *words.split(), cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"{name}\n"), done.stderr
+
+
+def test_commands_are_suggested_as_this_run_was_started(tmp_path: Path) -> None:
+    """By the wrapper's own name, with --env and -f; documents too."""
+    link = tmp_path / "inv"
+    link.symlink_to(ROOT / "inv")
+    for program in ("./inv", str(link)):
+        done = subprocess.run(
+            [program, "--env", "dev", "backend.deploy", "--taag", "--json"],
+            cwd=ROOT if program == "./inv" else tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert " next: did you mean --tag?" in done.stderr
+        done = subprocess.run(
+            [program, "--env", "dev", "db.current", "--plan", "--json"],
+            cwd=ROOT if program == "./inv" else tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        how = f"{program} --env dev db.current --help"
+        assert done.stderr.endswith(f" next: {how}\n")
+        assert json.loads(done.stdout)["error"]["next"] == how
 
 
 def test_a_repeated_option_without_a_value_is_an_error_under_plain_inv() -> None:

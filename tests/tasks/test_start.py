@@ -130,9 +130,9 @@ def test_what_invoke_meets_before_our_tasks_is_three_lines(
     assert says in done.stderr and len(done.stderr.splitlines()) == 3, done.stderr
 
 
-def test_the_program_of_the_wrapper_is_invokes_otherwise() -> None:
-    """Version, list, help and completion of ./inv are those of plain inv."""
-    for words in ("--version", "--list", "--help status", "--print-completion-script bash"):
+def test_the_formats_of_the_list_are_invokes() -> None:
+    """--list with a format, for people and programs that know it."""
+    for words in ("--list -F json", "--list db -F json", "--list -F flat", "--list -F nested"):
         ours = shell(f"{sys.executable} -P ops/tasks/program.py {words}")
         assert (ours.returncode, ours.stderr) == (0, "")
         assert ours.stdout == shell(f"$inv {words}").stdout

@@ -8,18 +8,32 @@ must not run."""
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
+from ops.core.config.problems import shortened
 from ops.core.errors import ConfigError
 
-NO_EFFECT = {
-    ("run", "echo"): "-e/--echo",
-    ("run", "hide"): "--hide",
-    ("run", "pty"): "-p/--pty",
-    ("run", "warn"): "-w/--warn-only",
-    ("sudo", "password"): "--prompt-for-sudo-password",
-    ("timeouts", "command"): "-T/--command-timeout",
+NO_EFFECT = {  # the option, and what to type instead
+    ("run", "echo"): ("-e/--echo", "inv {path} --help"),
+    ("run", "hide"): ("--hide", "inv {path} 2>/dev/null"),
+    ("run", "pty"): ("-p/--pty", "inv {path}, or inv SERVICE.exec for a terminal in a container"),
+    ("run", "warn"): ("-w/--warn-only", "inv {path} || true"),
+    ("sudo", "password"): ("--prompt-for-sudo-password", "inv {path}"),
+    ("timeouts", "command"): ("-T/--command-timeout", "inv {path}"),
 }
+INSTEAD = {"echo": ("plan", "inv {path} --plan"), "command": ("timeout", "inv {path} --timeout 5m")}
+
+
+def check_environment(name: str, known: Sequence[str]) -> None:
+    """Raise ConfigError for an `--env NAME` that is not configured."""
+    if name in known:
+        return
+    near = get_close_matches(name, known, n=1)
+    how = f"did you mean --env {near[0]}?" if near else "add it under environments: in invoke.yaml"
+    why = f"configured are: {', '.join(sorted(known)) or 'none'}"
+    raise ConfigError(f"--env {shortened(name)}", why, how)
 
 
 def check_core_options(config: Any, path: str, options: tuple[str, ...]) -> bool:
@@ -27,18 +41,12 @@ def check_core_options(config: Any, path: str, options: tuple[str, ...]) -> bool
     effect on the task `path`.
     """
     given = config._overrides  # what Invoke's parser found on the command line
-    for (section, key), label in NO_EFFECT.items():
+    for (section, key), (label, how) in NO_EFFECT.items():
         if key in given.get(section, {}):
-            command = (
-                f"inv {path} --timeout 5m"
-                if key == "command" and "timeout" in options
-                else f"inv {path}"
-            )
-            raise ConfigError(
-                f"{label} with {path}",
-                "this option of Invoke has no effect on the tasks of this project",
-                command,
-            )
+            option, better = INSTEAD.get(key, ("", ""))
+            why = "this option of Invoke has no effect on the tasks of this project"
+            how = better if option in options else how
+            raise ConfigError(f"{label} with {path}", why, how.format(path=path))
     dry = bool(config["run"]["dry"])
     if dry and "plan" not in options:
         where = (

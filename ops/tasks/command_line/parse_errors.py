@@ -14,7 +14,7 @@ from typing import Any
 from invoke.exceptions import CollectionNotFound, Exit, ParseError
 from invoke.parser.context import ParserContext
 
-from ops.core.config.reader import shortened
+from ops.core.config.problems import shortened
 from ops.core.errors import ConfigError
 from ops.tasks.arguments import dash_value
 
@@ -24,6 +24,12 @@ MISSING = re.compile(r"'(.*)' did not receive required positional arguments: (.*
 Contexts = Mapping[str, ParserContext]
 
 
+def unknown_word(error: ParseError) -> str:
+    """The word that is neither a task nor an option; "" for another mistake."""
+    found = UNKNOWN.fullmatch(str(error))
+    return str(ast.literal_eval(found[1])) if found else ""
+
+
 def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> ConfigError:
     """The three lines of a parser's error.
 
@@ -31,8 +37,7 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
     """
     task = getattr(error.context, "name", None)
     message = str(error)
-    if found := UNKNOWN.fullmatch(message):
-        word = str(ast.literal_eval(found[1]))
+    if word := unknown_word(error):
         if word.startswith("-"):
             return _unknown_option(word, task, words, error.context, contexts)
         return _unknown_word(word, task, words, contexts)
@@ -76,24 +81,40 @@ def explain_collection(error: Exit) -> ConfigError:
     return ConfigError(f"task collection {name} (-c, -r)", why, "leave out -c and -r: inv --list")
 
 
+def listed_namespace(name: str) -> ConfigError:
+    """The error for a namespace in place of a task, after its tasks were printed."""
+    what = f"{name} is a namespace, not a task"
+    return ConfigError(what, "its tasks are listed above", f"inv {name}.TASK")
+
+
 def unknown_task(name: str, contexts: Contexts) -> ConfigError:
     """The error for a name that is not a task's: the tasks of a namespace, or the nearest tasks."""
     inside = [path for path in contexts if path.startswith(f"{name}.")]
     if inside:
         why = f"its tasks are: {', '.join(inside)}"
-        return ConfigError(f"{name} is a namespace, not a task", why, f"inv --list {name}")
+        how = f"inv {inside[0]} --help, or the help of another one"
+        return ConfigError(f"{name} is a namespace, not a task", why, how)
     same = [path for path in contexts if path.rpartition(".")[2] == name]
-    near = same or get_close_matches(name, list(contexts), n=1)
-    what = f"unknown task {shortened(name)}"
-    how = f"did you mean {' or '.join(near)}?" if near else "inv --list"
+    words = [path for path in contexts if ("." in path) == ("." in name)]
+    near = same or get_close_matches(name, words, n=1)
+    what = f"unknown task {shortened(name) or repr(name)}"
+    how = f"did you mean {' or '.join(near)}?" if near else _near_namespace(name, contexts)
     return ConfigError(what, "there is no task with that name", how)
+
+
+def _near_namespace(name: str, contexts: Contexts) -> str:
+    """The command that lists the namespace with the nearest name, else all of them."""
+    near = get_close_matches(name.partition(".")[0], _namespaces(contexts), n=1)
+    return f"did you mean inv --list {near[0]}?" if near else "inv --list"
+
+
+def _namespaces(contexts: Contexts) -> list[str]:
+    return sorted({path.rpartition(".")[0] for path in contexts} - {""})
 
 
 def unknown_namespace(name: str, contexts: Contexts) -> ConfigError:
     """The error for `--list NAME`."""
-    known = sorted({path.rpartition(".")[0] for path in contexts} - {""})
-    near = get_close_matches(name, known, n=1)
-    how = f"did you mean inv --list {near[0]}?" if near else "inv --list"
+    known, how = _namespaces(contexts), _near_namespace(name, contexts)
     what = f"unknown namespace {shortened(name)} (--list)"
     return ConfigError(what, f"known are: {', '.join(known)}", how)
 
@@ -128,7 +149,7 @@ def _unknown_option(
     else:  # tasks have no short options: offer the long ones with the letters
         near = [option for option in known if option[:2] == "--" and option[2:3] in label[1:]]
     own = ", ".join(option for option in known if option.startswith("--")) or "--help"
-    why = f"its options are: {own}" if task else "it is not an option of Invoke"
+    why = f"its options are: {own}" if task else "it is no option, neither of inv nor of a task"
     how = f"did you mean {' or '.join(near)}?" if near else f"inv {task} --help"
     if not near and not task:
         how = "inv --help"
