@@ -11,7 +11,17 @@ from typing import Any
 from ops.core.invocation import invocation
 
 NAME = "ecs-runbook"
-_OWN = ("cdn", "db", "health", "lock", "tf", "env", "troubleshoot", "sandbox", "dev")  # as they are listed
+_OWN = (
+    "cdn",
+    "db",
+    "health",
+    "lock",
+    "tf",
+    "env",
+    "troubleshoot",
+    "sandbox",
+    "dev",
+)  # as they are listed
 # Invoke's options for `c.run`, which no task uses: refused, see core_options
 HIDDEN = (
     "--command-timeout",
