@@ -128,9 +128,12 @@ def followed(cloud: session.AwsSession, began: float, seconds: int, rate: int) -
     first = time.time()
     ends, cpu = began + seconds + BATCH_S + PATIENCE_S, time.process_time()
     while time.time() < ends and len(output.printed) < rate * seconds:
-        polled_at = time.time()
+        polled_at, new = time.time(), 0
         for batch in follower.poll([SOURCE]):
+            new += len(batch)
             printer.write(merger.add(batch))
+        if not new:
+            printer.write(merger.flush())  # as ServiceLogs.release does
         time.sleep(max(POLL_S - (time.time() - polled_at), 0.05))
     printer.write(merger.flush())
     took, cpu = time.time() - first, time.process_time() - cpu

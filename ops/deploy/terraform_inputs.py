@@ -72,7 +72,7 @@ def refuse_moved(context: DeployContext, tf: TerraformProgram) -> None:
     moved = changed_inputs(context.terraform_inputs or {}, inputs.digests(tf))
     if moved:
         raise Refused(
-            "Terraform's variable files have changed during the deploy",
+            f"Terraform's variable files have changed during the {context.kind}",
             ", ".join(moved),
-            f"run it again: inv {context.name}.deploy",
+            f"run it again: {context.command}",
         )

@@ -134,7 +134,7 @@ class TerraformRollout:
         planned = terraform_plan.plan(
             workspace,
             images,
-            name=f"deploy-{self.context.name}",
+            name=f"{self.context.kind}-{self.context.name}",
             wait_s=self.lock_wait_s,
             targets=targets,
         )
@@ -170,7 +170,7 @@ class TerraformRollout:
                 "inv tf.plan shows why: a variable file that switches it off, or a changed "
                 "configuration"
             )
-            raise Refused("the plan takes away what this deploy is about", why, how)
+            raise Refused(f"the plan takes away what this {self.context.kind} is about", why, how)
         if found not in (None, image):
             why = (
                 f"with {variable}={planned.saved.images[variable]} the task definition "
@@ -194,19 +194,19 @@ class TerraformRollout:
         target = self.target(image)
         beyond = out_of_scope(planned.changes, target)
         for change, why in beyond:
-            ui.progress(f"beyond this deploy: {change.address}: {why}")
+            ui.progress(f"beyond this {self.context.kind}: {change.address}: {why}")
         if why := never_allowed(planned.changes, target):
-            changed = self.context.changed_inputs
+            changed, kind = self.context.changed_inputs, self.context.kind
             because = (
-                f"{', '.join(changed)} since the last release: correct it, then deploy; "
+                f"{', '.join(changed)} since the last release: correct it, then {kind}; "
                 if changed
                 else ""
             )
             how = because + (
                 "see the whole plan: inv tf.plan; if it is intended: inv tf.apply --allow-destroy "
-                "ADDRESS, then deploy"
+                f"ADDRESS, then {kind}"
             )
-            raise Refused("a deploy does not apply this plan", why, how)
+            raise Refused(f"a {kind} does not apply this plan", why, how)
         terraform_apply.confirm_destructive(
             tuple(change for change, _ in beyond), self.context.request.allow_destroy
         )
@@ -215,7 +215,7 @@ class TerraformRollout:
         calm = [f"{change.verb} {change.address}" for change, _ in beyond if not change.alarming]
         if calm:
             ui.confirm(
-                f"beyond this deploy, Terraform also {', '.join(calm)}",
+                f"beyond this {self.context.kind}, Terraform also {', '.join(calm)}",
                 yes=self.context.request.yes,
             )
 

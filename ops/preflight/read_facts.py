@@ -327,6 +327,24 @@ def _submit_referenced(
     )
 
 
+def with_revision(
+    platform: Platform, facts: ReleaseFacts, revision: TaskDefinition, skip: frozenset[str]
+) -> ReleaseFacts:
+    """The facts with another task definition, and what that one references."""
+    service = platform.settings.service(facts.service)
+    request = GatherRequest(
+        platform, facts.service, service, facts.requested_tag, skip, ui.progress
+    )
+    with Reads() as reads:
+        found = _submit_referenced(request, reads, revision)
+    return replace(
+        facts,
+        revision=revision,
+        secrets={source: read.value for source, read in found.secrets.items()},
+        log_groups={name: read.value for name, read in found.log_groups.items()},
+    )
+
+
 def _probe_endpoints(request: GatherRequest) -> tuple[Answer, ...]:
     """Request the configured endpoints at the site, or at the load balancer without a site."""
     from ops.http import client

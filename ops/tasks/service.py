@@ -265,9 +265,9 @@ def rollback(
 ) -> None:
     """Roll this service back to an earlier release, verified and undone as a deploy is.
 
-    Without --to: the newest release that was seen healthy, is not what runs, and whose image
-    is still in ECR. Refused (3) if a contract migration ran since: --skip schema, not --yes,
-    accepts that.
+    Without --to: the newest healthy release before the one that runs, its image still in ECR,
+    that no rollback left. Refused (3) if a contract migration ran since: --skip schema, not
+    --yes, accepts that.
     """
     from ops.deploy.rollback.planned import PlannedRollback
     from ops.deploy.run import document_of_error
@@ -301,13 +301,16 @@ def releases(
     diff: str | None = None,
     other: str | None = None,
 ) -> None:
-    """List this service's releases, newest first: who, what, result, running, in ECR."""
+    """List this service's releases, newest first: who, what, result, running, in ECR.
+
+    The last line names the release that a rollback without --to goes to.
+    """
     import time
 
     from ops.deploy.rollback import compare
+    from ops.deploy.rollback import listed as flow
     from ops.ecs.rules.log_request import parse_window
     from ops.platform import Platform
-    from ops.state import records as flow
     from ops.state.rules.records import ReleaseFilter
 
     session.settings.service(service)

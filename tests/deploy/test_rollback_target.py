@@ -45,9 +45,11 @@ def release(tag: str, revision: int, verdict: str = "succeeded", **more: Any) ->
 
 
 FIRST, SECOND, THIRD = release("aaaa1", 1), release("bbbb2", 2), release("cccc3", 3)
+FOURTH = release("eeee5", 5)
 ALL = (THIRD, SECOND, FIRST)
+BACK_TO_SECOND = replace(SECOND, kind="rollback")
 IN_ECR: Images = {
-    str(each.tag): Image(str(each.digest), str(each.tag), 1, None) for each in (*ALL,)
+    str(each.tag): Image(str(each.digest), str(each.tag), 1, None) for each in (*ALL, FOURTH)
 }
 
 
@@ -73,8 +75,32 @@ NEW = RunningRelease("dddd4", "sha256:dddd400", "dev-backend:4")
         (ALL, RunningRelease("cccc3", None, "dev-backend:3"), {}, SECOND),
         # the same image, released twice
         ((THIRD, replace(THIRD, at="2026-11-30T09:00:00+00:00"), FIRST), running(THIRD), {}, FIRST),
-        # after a rollback that is recorded, the release that it left
-        ((SECOND, THIRD, FIRST), running(SECOND), {}, THIRD),
+        # a second rollback goes one release further back, not to the one that the first left
+        ((BACK_TO_SECOND, *ALL), running(SECOND), {}, FIRST),
+        # also after another deploy, recorded or not
+        ((FOURTH, BACK_TO_SECOND, *ALL), running(FOURTH), {}, SECOND),
+        ((BACK_TO_SECOND, *ALL), NEW, {}, SECOND),
+        # the one that was left runs again, by hand
+        ((BACK_TO_SECOND, *ALL), running(THIRD), {}, SECOND),
+        # released again since, or rolled forward to: a release like any other
+        ((FOURTH, THIRD, BACK_TO_SECOND, *ALL), running(FOURTH), {}, THIRD),
+        (
+            (FOURTH, replace(THIRD, kind="rollback"), BACK_TO_SECOND, *ALL),
+            running(FOURTH),
+            {},
+            THIRD,
+        ),
+        # a rollback that failed left nothing
+        (
+            (replace(BACK_TO_SECOND, verdict="rolled_back"), *ALL),
+            running(THIRD),
+            {},
+            SECOND,
+        ),
+        # the first one, deployed again as the newest
+        ((FIRST, SECOND, FIRST), running(FIRST), {}, SECOND),
+        # a restart of what a rollback went to changes nothing
+        ((replace(SECOND, kind="restart"), BACK_TO_SECOND, *ALL), running(SECOND), {}, FIRST),
     ],
 )
 def test_the_newest_release_seen_healthy(
@@ -94,6 +120,12 @@ def test_an_interrupted_rollback_is_finished_and_not_reversed() -> None:
     assert (found.tag, found.unfinished) == ("bbbb2", True)
 
 
+def test_of_two_rollbacks_in_a_row_the_second_is_finished_if_interrupted() -> None:
+    records = (BACK_TO_SECOND, *ALL)
+    found = choose_target("backend", records, running(FIRST), IN_ECR)
+    assert (found.tag, found.unfinished) == ("aaaa1", True)
+
+
 @pytest.mark.parametrize(
     ("records", "images", "why"),
     [
@@ -105,6 +137,11 @@ def test_an_interrupted_rollback_is_finished_and_not_reversed() -> None:
             "bbbb2 (2026-11-30T10:00:00Z): no longer in ECR",
         ),
         ((THIRD, SECOND), {"bbbb2": Unknown("AccessDenied")}, "AccessDenied"),
+        (
+            (replace(THIRD, kind="rollback"), SECOND, THIRD),
+            {},
+            "bbbb2 (2026-11-30T10:00:00Z): a rollback left it",
+        ),
     ],
 )
 def test_no_release_to_go_to(records: tuple[ReleaseRecord, ...], images: Images, why: str) -> None:

@@ -134,12 +134,12 @@ MOVED_AWAY = resource(
                 family="dev-frontend",
                 name="frontend",
             ),
-            "not part of this deploy",
+            "not part of this release",
         ),
-        (service("frontend"), "not part of this deploy"),
+        (service("frontend"), "not part of this release"),
         (
             resource("aws_lb.main", ["update"], {"name": "a", "idle": 1}, {"name": "a", "idle": 2}),
-            "not part of this deploy",
+            "not part of this release",
         ),
     ],
 )

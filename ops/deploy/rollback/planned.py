@@ -12,11 +12,12 @@ from ops.deploy.planned_release import PlannedRelease
 from ops.deploy.rollback.read_target import Wanted, read_target
 from ops.deploy.rollback.schema import schema_item
 from ops.deploy.rules.plan import plan_release
+from ops.deploy.rules.rollback_target import ROLLBACK
 from ops.deploy.rules.schema_order import SCHEMA
 from ops.deploy.rules.terraform_plan import by_terraform
 from ops.preflight.facts import ReleaseFacts
 from ops.preflight.model import Item
-from ops.preflight.read_facts import release_facts
+from ops.preflight.read_facts import release_facts, with_revision
 from ops.preflight.rules.checks import check
 from ops.state.model import ReleaseRecord
 
@@ -25,6 +26,7 @@ from ops.state.model import ReleaseRecord
 _CHECKS = frozenset(
     {"credentials", "repository", "image", "service", "tasks", "cdn", "state-lock", "endpoints"}
 )
+_REVISION_CHECKS = frozenset({"secrets", "log-group"})  # of the revision to go to
 
 
 @dataclass
@@ -35,7 +37,7 @@ class PlannedRollback(PlannedRelease):
     `image_only`: keep the task definition that runs, but for the image.
     """
 
-    action: ClassVar[str] = "rollback"
+    action: ClassVar[str] = ROLLBACK
     question: ClassVar[str] = "roll {service} back to {tag} in {environment}"
     to: str | None = None
     image_only: bool = False
@@ -61,12 +63,20 @@ class PlannedRollback(PlannedRelease):
         return replace(facts, action=self.action)
 
     def _check(self, facts: ReleaseFacts) -> tuple[Item, ...]:
-        environment, target = self.platform.settings.environment, self._wanted.target
-        items = check(facts, environment, self.request.skip - {SCHEMA})
-        return (
-            *(item for item in items if item.name in _CHECKS),
-            self._check_schema(facts, target.record.schema_revision if target.record else None),
-        )
+        target, skip = self._wanted.target, self.request.skip - {SCHEMA}
+        environment = self.platform.settings.environment
+        items = [item for item in check(facts, environment, skip) if item.name in _CHECKS]
+        if environment.rollout != "terraform":
+            goes_to = self._with_target_revision(facts, skip)
+            found = check(goes_to, environment, skip)
+            items += [item for item in found if item.name in _REVISION_CHECKS]
+        schema = self._check_schema(facts, target.record.schema_revision if target.record else None)
+        return (*items, schema)
+
+    def _with_target_revision(self, facts: ReleaseFacts, skip: frozenset[str]) -> ReleaseFacts:
+        """The facts with the revision to go to; unchanged if only the image goes back."""
+        revision = self._wanted.revision
+        return facts if revision is None else with_revision(self.platform, facts, revision, skip)
 
     def _check_schema(self, facts: ReleaseFacts, released: str | None) -> Item:
         found = schema_item(self.platform, facts, self._wanted.target.tag, released)

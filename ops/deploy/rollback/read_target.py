@@ -55,6 +55,11 @@ def read_target(platform: Platform, name: str, to: str | None, *, image_only: bo
     return Wanted(target, reader.revision_of(target))
 
 
+def default_target(platform: Platform, name: str) -> RollbackTarget:
+    """The release that a rollback without `to` goes to. Raises as `read_target` does."""
+    return _Reader(platform, name, platform.settings.service(name)).newest_healthy()
+
+
 @dataclass(frozen=True)
 class _Reader:
     platform: Platform

@@ -15,6 +15,7 @@ from ops.state.model import ReleaseRecord
 
 _SHORTEST_PREFIX = 4  # characters of a commit or digest
 _DIGEST = "sha256:"
+ROLLBACK = "rollback"  # `kind` of a record
 _REVISION = re.compile(r"(?:arn:\S+/)?(?:(?P<family>[A-Za-z0-9_-]+):)?(?P<number>\d{1,9})")
 Images = Mapping[str, Image | Unknown | None]  # tag → image in ECR; None: ECR has no such tag
 
@@ -70,31 +71,59 @@ def healthy_releases(records: Iterable[ReleaseRecord], service: str) -> tuple[Re
 def choose_target(
     service: str, records: Iterable[ReleaseRecord], running: RunningRelease, images: Images
 ) -> RollbackTarget:
-    """The newest healthy release that does not run and whose image is in ECR.
+    """The newest healthy release before the one that runs, with its image in ECR.
 
-    If the service runs an older release than the last one recorded, a rollback to it was
-    interrupted, and is the target. Raises Refused if there is none, or ECR could not be read.
+    A release that a rollback left is not one (`release_stack`). If the service runs an older
+    release than the last one recorded, a rollback to it was interrupted, and is the target.
+    Raises Refused if there is none, or ECR could not be read.
     """
     records = tuple(records)
-    candidates = healthy_releases(records, service)
-    last = next((record for record in records if record.succeeded), None)
-    unfinished = next((each for each in candidates if each.digest == running.digest), None)
-    if unfinished and last and last.digest != running.digest:
-        return _target(unfinished, unfinished=True)
+    healthy = {record.digest: record for record in healthy_releases(records, service)}
+    stack = release_stack(records)
+    if running.digest in stack and running.digest in healthy and running.digest != stack[0]:
+        return _target(healthy[running.digest], unfinished=True)
     passed_over = []
-    for record in candidates:
-        if _runs(record, running):
+    for digest in dict.fromkeys(stack):
+        record = healthy.pop(digest, None)
+        if record is None or _runs(record, running):
             continue
         gone = unavailable(record, images.get(record.tag or ""))
         if gone is None:
             return _target(record)
-        passed_over.append(f"{record.tag} ({format_timestamp(record.at or '')}): {gone}")
+        passed_over.append(f"{_title(record)}: {gone}")
+    left = [
+        f"{_title(record)}: a rollback left it"
+        for record in healthy.values()
+        if not _runs(record, running)
+    ]
     raise Refused(
         f"no release to roll {service} back to",
-        "; ".join(passed_over)
+        "; ".join([*passed_over, *left])
         or f"no release but what runs ({running.tag or running.revision}) was seen healthy",
         f"inv {service}.releases, then inv {service}.rollback --to TAG",
     )
+
+
+def release_stack(records: Iterable[ReleaseRecord]) -> tuple[str, ...]:
+    """Digests of the successful releases that no rollback left, the last one first.
+
+    A release is put on top of the one before it; a rollback takes off those above its target. A
+    digest is there again if it was released again later.
+    """
+    stack: list[str] = []
+    for record in reversed(tuple(records)):
+        if not record.succeeded or not record.digest:
+            continue
+        if record.kind == ROLLBACK and record.digest in stack:
+            while stack[-1] != record.digest:
+                stack.pop()
+        elif stack[-1:] != [record.digest]:
+            stack.append(record.digest)
+    return tuple(reversed(stack))
+
+
+def _title(record: ReleaseRecord) -> str:
+    return f"{record.tag} ({format_timestamp(record.at or '')})"
 
 
 def _target(record: ReleaseRecord, *, unfinished: bool = False) -> RollbackTarget:

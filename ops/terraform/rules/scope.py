@@ -52,7 +52,7 @@ def _why_out_of_scope(change: ResourceChange, scope: DeployScope) -> str:
         return _beyond_revision(change, scope)
     if change.type == SERVICE and change.name == scope.service:
         return _beyond_service(change, scope)
-    return "it is not part of this deploy"
+    return "it is not part of this release"
 
 
 def _beyond_revision(change: ResourceChange, scope: DeployScope) -> str:
