@@ -156,7 +156,8 @@ def page_copy(response: Any, raw: bytes, text: str) -> PageCopy:
     `text`: the text in the page that names its version, with `{tag}` in its place.
     """
     headers = response.headers
-    body = decoded(raw, headers.get("content-encoding", "identity").strip().lower())
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    body = decoded(raw, encoding)
     version = assertions.find_tag(body.decode("utf-8", "replace"), text) if body else None
     location = headers.get("location", "").encode() if response.is_redirect else b""
     return PageCopy(
@@ -166,6 +167,10 @@ def page_copy(response: Any, raw: bytes, text: str) -> PageCopy:
         digest=None if body is None else hashlib.sha256(location + body[:_BODY_LIMIT]).hexdigest(),
         whole=body is not None and len(body) <= _BODY_LIMIT,
         version=version,
+        encoding=encoding if body is None else "",
+        encoded=hashlib.sha256(location + raw).hexdigest()
+        if body is None and len(raw) <= _BODY_LIMIT
+        else None,
     )
 
 

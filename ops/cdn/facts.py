@@ -83,8 +83,9 @@ class PageCopy:
     """One answer to GET of a page, without its body.
 
     `digest` is the SHA-256 of the decoded body (of a redirect: and its location), or of its first
-    MiB if not `whole`; None if the body could not be decoded. `version` is the version that the
-    page names, None if it names none.
+    MiB if not `whole`; None if the body could not be decoded. Then `encoding` is its content
+    encoding ("br"), and `encoded` the SHA-256 of the whole body as it was sent. `version` is the
+    version that the page names, None if it names none.
     """
 
     status: int
@@ -93,6 +94,8 @@ class PageCopy:
     digest: str | None = None
     whole: bool = True
     version: str | None = None
+    encoding: str = ""
+    encoded: str | None = None
 
     @property
     def identity(self) -> str:
@@ -100,6 +103,7 @@ class PageCopy:
         parts = (
             self.version and f"version {self.version}",
             self.digest and f"sha256 {self.digest[:12]}",
+            self.encoded and f"sha256 {self.encoded[:12]} of its {self.encoding} body",
             self.etag and f"ETag {self.etag}",
             self.last_modified and f"Last-Modified {self.last_modified}",
         )

@@ -28,6 +28,8 @@ _COLOUR = re.compile(
 
 def plain(text: str) -> str:
     """Remove colours from another program's text; escape other control characters as `\\x..`."""
+    if text.isprintable():  # most lines of a log: the rest costs more
+        return text
     return _COLOUR.sub("", text).translate(CONTROL)
 
 

@@ -6,7 +6,8 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, TextIO
 
 from ops.aws.facts import LogEvent
@@ -115,6 +116,10 @@ class LogPrinter:
 
 def _clock_time(at: int) -> str:
     """Local time; with the date if it is not today."""
-    when = datetime.fromtimestamp(at / 1000)
-    today = when.date() == datetime.now().date()
-    return f"{when:%H:%M:%S}" if today else f"{when:%m-%d %H:%M:%S}"
+    return _time_of_second(at // 1000, date.today())
+
+
+@lru_cache(maxsize=1_000)
+def _time_of_second(second: int, today: date) -> str:
+    when = datetime.fromtimestamp(second)
+    return f"{when:%H:%M:%S}" if when.date() == today else f"{when:%m-%d %H:%M:%S}"

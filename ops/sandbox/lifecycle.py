@@ -114,8 +114,8 @@ def down(
         return
     with _alone(paths):
         _record(paths)
-        was_up = _end(paths)
-        say("the sandbox is down" if was_up else "the sandbox was already down")
+        if not _end(paths):
+            say("the sandbox was already down")
         if purge:
             from ops.sandbox.database.cluster import purge as purge_database
 

@@ -27,6 +27,7 @@ OLD = PageCopy(200, '"o"', "Sun, 29 Nov 2026 10:00:00 GMT", "b" * 64)
 V1, V2 = replace(OLD, version="v1"), replace(NEW, version="v2")
 NONCE = replace(NEW, digest="c" * 64, etag="")
 BROTLI = replace(OLD, digest=None)
+SENT = PageCopy(200, '"n"', encoding="br", encoded="e" * 64)
 HUGE = replace(NEW, whole=False)
 BARE = PageCopy(200)
 ERROR, LOGIN, MOVED, GONE = (PageCopy(status) for status in (502, 403, 301, 404))
@@ -55,6 +56,11 @@ CLOSED = Unknown("connection refused")
         (BROTLI, (NEW, NEW), "stale", "content"),
         (replace(BROTLI, etag=""), (NEW, NEW), "stale", "content"),
         (replace(BROTLI, etag="", last_modified=""), (NEW, NEW), "unknown", ""),
+        # Brotli from both: equal as sent is the same; different may be the compression alone
+        (SENT, (SENT, SENT), "fresh", "content"),
+        (replace(SENT, etag='"o"'), (SENT, SENT), "fresh", "content"),
+        (replace(BARE, encoding="br", encoded="f" * 64), (SENT, SENT), "unknown", ""),
+        (replace(SENT, encoding="zstd", etag=""), (SENT, SENT), "unknown", ""),
         # the first MiB of a longer body
         (HUGE, (HUGE, HUGE), "fresh", "content"),
         (replace(HUGE, etag='"o"'), (HUGE, HUGE), "stale", "content"),
@@ -207,6 +213,16 @@ def test_odd_bodies(httpserver: HTTPServer, site: edge.Site) -> None:
         httpserver.expect_request("/").respond_with_data(body, headers=headers)
         found = read(site)
         assert (found.digest is not None, found.whole) == (digest, whole), encoding
+        assert found.encoding == ("" if digest else encoding)
+        assert (found.encoded is None) is digest
+
+
+def test_a_body_that_is_not_decoded_is_named() -> None:
+    """The origin does not compress: neither hash nor headers decide."""
+    bare = replace(BARE, digest="a" * 64)
+    proof = compare(PageCopies(replace(BARE, encoding="br"), (bare, bare)))
+    assert proof.state == "unknown"
+    assert "its encoding br is not decoded here" in proof.why
 
 
 def test_a_redirect_is_compared_by_its_location(httpserver: HTTPServer, site: edge.Site) -> None:

@@ -23,6 +23,18 @@ from tests.factories import inv_command, plain_environment
 
 CRASH = 'import sys\nprint("boom: no such setting DATABSE_URL", flush=True)\nsys.exit(1)\n'
 
+REGISTERED = (  # of a described revision, what another one is registered from
+    "family",
+    "containerDefinitions",
+    "cpu",
+    "memory",
+    "networkMode",
+    "executionRoleArn",
+    "taskRoleArn",
+    "requiresCompatibilities",
+    "runtimePlatform",
+)
+
 
 @dataclass
 class Client:

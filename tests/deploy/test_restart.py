@@ -16,6 +16,7 @@ from ops.deploy.rules.plan import start_only
 from ops.deploy.rules.restart import plan_restart
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.deploy.deploying import REGISTERED
 from tests.deploy.test_plan import FACTS, SERVICE, deployment, service
 
 CRASHES_IF = """
@@ -77,6 +78,63 @@ def test_a_restart_replaces_the_tasks_and_nobody_notices(platform: Checkout) -> 
     planned = platform.document("backend.restart", "--plan")
     assert [step["verb"] for step in planned["plan"]] == ["restart", "watch", "prove"]
     assert world.service(platform)["deployments"][0]["id"] == done["deployment"]
+
+
+@pytest.mark.xdist_group("platform")
+@pytest.mark.timeout(240)
+def test_killed_in_the_middle_the_next_command_names_it(platform: Checkout) -> None:
+    """kill -9: refused while its deployment is in flight; then the dead run's lock names it."""
+    process = world.start(platform, "backend.restart")
+    world.read_until(process, "  deployment ecs-svc/")
+    process.kill()
+    process.communicate()
+    refused = platform.inv("backend.restart")
+    assert refused.returncode == 3, refused.stderr
+    assert "a deployment of backend is in flight" in refused.stderr
+    assert "next: inv backend.watch, then inv backend.restart" in refused.stderr
+    assert platform.document("backend.watch")["verdict"] in ("succeeded", None)
+    done = platform.inv("backend.restart")
+    assert done.returncode == 0, done.stderr
+    assert "took over a dead run's lock" in done.stderr
+    assert f"(restart {world.version(platform)})" in done.stderr
+    assert platform.document("lock.status") == {"locks": []}
+
+
+@pytest.mark.xdist_group("platform")
+@pytest.mark.timeout(240)
+def test_an_image_that_is_named_by_its_digest(platform: Checkout) -> None:
+    """Restarted by the tag that ECR has for the digest; without one, the AWS CLI's command."""
+    version = world.version(platform)
+    pinned = pin_by_digest(platform, version)
+    done = platform.document("backend.restart")
+    assert (done["verdict"], done["tag"]) == ("succeeded", version), done
+    assert world.service(platform)["taskDefinition"] == pinned
+    image = {"repositoryName": "davidshaevel/backend", "imageIds": [{"imageTag": version}]}
+    world.aws(platform, "ecr").batch_delete_image(**image)
+    refused = platform.inv("backend.restart")
+    assert refused.returncode == 3, refused.stderr
+    assert "no tag of davidshaevel/backend names it" in refused.stderr
+    assert "--service dev-davidshaevel-backend --force-new-deployment" in refused.stderr
+    world.commit(platform, {"backend/NOTE": "by tag"}, "By its tag again")
+    assert platform.document("backend.deploy", "--skip", "tests")["verdict"] == "succeeded"
+
+
+def pin_by_digest(platform: Checkout, tag: str) -> str:
+    """Roll out a revision whose image is named by its digest; its ARN."""
+    ecs, ecr = world.aws(platform, "ecs"), world.aws(platform, "ecr")
+    wanted = {"repositoryName": "davidshaevel/backend", "imageIds": [{"imageTag": tag}]}
+    digest = ecr.describe_images(**wanted)["imageDetails"][0]["imageDigest"]
+    base = world.service(platform)["taskDefinition"]
+    found = ecs.describe_task_definition(taskDefinition=base)["taskDefinition"]
+    request = {name: found[name] for name in REGISTERED if name in found}
+    (container,) = request["containerDefinitions"]
+    container["image"] = f"{container['image'].rpartition(':')[0]}@{digest}"
+    made = ecs.register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
+    ecs.update_service(
+        cluster="dev-davidshaevel-cluster", service="dev-davidshaevel-backend", taskDefinition=made
+    )
+    assert platform.document("backend.watch")["verdict"] in ("succeeded", None)
+    return str(made)
 
 
 @pytest.mark.xdist_group("platform")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.checkout import Checkout
 from tests.deploy import deploying as world
+from tests.deploy.deploying import REGISTERED
 
 pytestmark = [pytest.mark.xdist_group("platform"), pytest.mark.timeout(240)]
 REPOSITORY = "davidshaevel/backend"
@@ -78,6 +79,66 @@ def test_after_two_deploys_to_the_first_one_s_own_revision(platform: Checkout) -
     assert (row["tag"], row["verdict"], row["current"]) == (first, "succeeded", True)
     assert row["commit"].startswith(first)
     assert platform.document("lock.status")["locks"] == []
+
+
+def test_a_second_rollback_goes_one_release_further_back(platform: Checkout) -> None:
+    """Not to the one that the first left; `releases` names the target of the next, each time."""
+    oldest, middle, latest = (deployed(platform, note) for note in ("oldest", "middle", "latest"))
+    assert platform.document("backend.releases")["rollback"]["to"] == middle
+    assert rolled_back(platform)["tag"] == middle
+    listed = platform.inv("backend.releases").stdout
+    assert listed.splitlines()[-1] == f"inv backend.rollback goes to {oldest}"
+    assert rolled_back(platform)["tag"] == oldest
+    assert platform.document("backend.releases")["rollback"]["to"] not in (middle, latest)
+    assert rolled_back(platform, "--to", latest)["tag"] == latest
+    assert platform.document("backend.releases")["rollback"]["to"] == oldest
+
+
+def test_a_failed_rollback_is_undone(platform: Checkout) -> None:
+    """To a release that never started: exit 4, back on what ran, no failed request, recorded."""
+    runs = deployed(platform, "stays")
+    crashes = world.commit(platform, {"backend/server.py": world.CRASH}, "Rollback: never starts")
+    failed = platform.inv("backend.deploy", "--skip", "tests")
+    world.revert(platform)
+    assert failed.returncode == 4, failed.stderr
+    with world.client(world.overlay(platform)["site"]) as client:
+        done = platform.inv("backend.rollback", "--to", crashes)
+    assert done.returncode == 4, done.stderr
+    assert client.failed == [] and world.version(platform) == runs
+    row = newest(platform)
+    assert (row["kind"], row["tag"], row["verdict"]) == ("rollback", crashes, "rolled_back")
+    assert platform.document("lock.status")["locks"] == []
+
+
+def test_secrets_of_the_old_revision_are_checked_before_anything_moves(platform: Checkout) -> None:
+    """One of them was deleted since: refused with its name, though the running revision is fine."""
+    deployed(platform, "before the secret")
+    old, other = revision(platform), with_other_secret(platform)
+    latest = deployed(platform, "after the secret")
+    world.aws(platform, "secretsmanager").delete_secret(
+        SecretId=other, ForceDeleteWithoutRecovery=True
+    )
+    refused = platform.inv("backend.rollback", "--to", str(int(old.rpartition(":")[2]) + 1))
+    assert refused.returncode == 3, refused.stderr
+    assert "refuse   secrets" in refused.stderr and "sandbox-other" in refused.stderr
+    assert world.version(platform) == latest
+    done = rolled_back(platform, "--to", old)
+    assert done["verdict"] == "succeeded"
+
+
+def with_other_secret(platform: Checkout) -> str:
+    """Register a revision that reads a secret of its own, which is not rolled out; its ARN."""
+    ecs = world.aws(platform, "ecs")
+    made = world.aws(platform, "secretsmanager").create_secret(
+        Name="sandbox-other", SecretString='{"key": "value"}'
+    )
+    base = world.service(platform)["taskDefinition"]
+    found = ecs.describe_task_definition(taskDefinition=base)["taskDefinition"]
+    request = {name: found[name] for name in REGISTERED if name in found}
+    (container,) = request["containerDefinitions"]
+    container["secrets"] = [{"name": "OTHER", "valueFrom": f"{made['ARN']}:key::"}]
+    ecs.register_task_definition(**request)
+    return str(made["ARN"])
 
 
 def test_after_a_failed_deploy_that_was_left_in_place(platform: Checkout) -> None:

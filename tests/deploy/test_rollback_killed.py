@@ -120,7 +120,7 @@ def test_a_frontend_at_its_cache_and_its_proof(platform: Checkout, words: str) -
 
 
 def test_while_update_service_is_under_way(platform: Checkout) -> None:
-    """The call arrives after the process is dead: the next rollback finds its deployment."""
+    """The call is lost with its process: the next rollback sends it."""
     older, _ = deployed(platform, "call, older"), deployed(platform, "call, newer")
     with before_aws(platform, b"UpdateService") as relay:
         process = world.start(platform, "backend.rollback")

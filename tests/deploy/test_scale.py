@@ -56,6 +56,20 @@ def test_a_scale_that_fails_sets_the_previous_count_again(platform: Checkout) ->
     assert again["verdict"] == "succeeded"
 
 
+def test_killed_in_the_middle_the_next_command_names_it(platform: Checkout) -> None:
+    """kill -9: the next one takes the dead run's lock over, says what it was, and ends right."""
+    process = world.start(platform, "backend.scale", "--count", "3")
+    world.read_until(process, "event:")
+    process.kill()
+    process.communicate()
+    done = platform.inv("backend.scale", "--count", "2")
+    assert done.returncode == 0, done.stderr
+    assert "took over a dead run's lock" in done.stderr and "(scale to 3)" in done.stderr
+    state = world.service(platform)
+    assert (state["desiredCount"], state["runningCount"]) == (2, 2)
+    assert platform.document("lock.status") == {"locks": []}
+
+
 def test_outside_of_the_limits_of_auto_scaling_it_is_refused(platform: Checkout) -> None:
     """Exit 3, with the command that raises the limit; inside of them, the plan names them."""
     scaling = world.aws(platform, "application-autoscaling")

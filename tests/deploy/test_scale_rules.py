@@ -11,11 +11,16 @@ import pytest
 from ops.aws.facts import LoadBalancer, ScalableTarget, ServiceState, Target
 from ops.core.errors import ConfigError, Refused
 from ops.core.findings import Unknown, Verdict
+from ops.deploy.context import DeployRequest
+from ops.deploy.operations.scale import PlannedScale
 from ops.deploy.rules.scale import ScaleFacts, parse_count, plan_scale
+from ops.ecs import display
 from ops.ecs.rules.count import decide_count
 from ops.ecs.rules.verdict import Observation, RolloutHistory
+from ops.platform import Platform
 from ops.terraform.files import service_blocks
 from ops.terraform.rules.desired_count import sets_desired_count
+from tests.aws_fixtures import make_settings
 from tests.ecs.stops import NEWER, OURS, crashed, deployment, service
 
 READY = service(deployment(state="COMPLETED", running=2))
@@ -49,6 +54,23 @@ def test_what_cannot_have_the_count_is_refused(changes: dict[str, Any], why: str
     with pytest.raises(Refused) as refused:
         plan_scale(replace(FACTS, **changes), "web", 3, resource="r")
     assert why in refused.value.why and how in refused.value.next
+
+
+@pytest.mark.parametrize(
+    ("count", "question"),
+    [
+        (0, "scale web to 0 in rehearsal: no task runs then, and the service answers nothing"),
+        (3, "scale web to 3 in rehearsal"),
+    ],
+)
+def test_a_protected_environment_asks(count: int, question: str) -> None:
+    """Before anything is read: without a terminal and --yes, exit code 3."""
+    platform = Platform.of(make_settings(protected=True))
+    planned = PlannedScale(platform, "web", count, DeployRequest(), display.create_display)
+    with pytest.raises(Refused) as refused:
+        planned.confirm(yes=False)
+    assert refused.value.what == f"{question}: this needs an answer"
+    assert "--yes" in refused.value.next
 
 
 @pytest.mark.parametrize(

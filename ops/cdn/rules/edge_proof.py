@@ -123,7 +123,9 @@ def _compare_content(edge: PageCopy, first: PageCopy, second: PageCopy) -> EdgeP
         seen = edge.identity
         return EdgeProof(FRESH, "content", f"same content as the origin ({seen})", edge, first)
     if None in same:
-        why = "the body could not be compared, and no ETag or Last-Modified decides"
+        encoding = next((each.encoding for each in (edge, first, second) if each.encoding), "")
+        because = f" (its encoding {encoding} is not decoded here)" if encoding else ""
+        why = f"the body could not be compared{because}, and no ETag or Last-Modified decides"
         return EdgeProof(UNKNOWN, "", why, edge, first)
     if _same(first, second) is not True:
         why = "the page differs at each request, also at the origin"
@@ -135,14 +137,17 @@ def _compare_content(edge: PageCopy, first: PageCopy, second: PageCopy) -> EdgeP
 def _same(one: PageCopy, other: PageCopy) -> bool | None:
     """Whether two copies have the same content; None if that cannot be decided.
 
-    A hash of the whole body decides. Servers derive ETags from a file's time and size, which an
-    image build may fix, so that they may be equal for different pages.
+    A hash of the whole body decides; of bodies that are not decoded here, equal ones are the same,
+    and different ones may differ by their compression alone. Servers derive ETags from a file's
+    time and size, which an image build may fix, so that they may be equal for different pages.
     """
     if one.digest is not None and other.digest is not None:
         if one.digest != other.digest or one.whole != other.whole:
             return False
         if one.whole:
             return True
+    if one.encoded and (one.encoding, one.encoded) == (other.encoding, other.encoded):
+        return True
     if one.etag and other.etag:
         return _opaque(one.etag) == _opaque(other.etag)
     if one.last_modified and other.last_modified:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from ops.aws import ecs
+from ops.aws import ecr, ecs
 from ops.aws.facts import ServiceState, image_tag
 from ops.core.errors import Refused
 from ops.core.parallel import try_call
@@ -19,6 +19,8 @@ from ops.deploy.rules.restart import plan_restart
 from ops.ecs import watch
 from ops.platform import Platform
 from ops.preflight.facts import ReleaseFacts
+
+_IMAGES = 1_000  # the newest ones, searched for a digest
 
 
 @dataclass
@@ -72,7 +74,19 @@ def plan(
     revision = ecs.task_definition(platform.cloud, state.task_definition)
     container = (revision.container(service.container) if revision else None) or {}
     image = str(container.get("image", ""))
-    if not (tag := image_tag(image)):
-        why = f"{state.task_definition.rsplit('/', 1)[-1]} has image {image or 'none'}, without tag"
-        raise Refused(f"restart of {name}", why, f"inv {name}.deploy")
+    tag = image_tag(image) or _tag_in_ecr(platform, service.repository, image)
+    if not tag:
+        label, aws = state.task_definition.rsplit("/", 1)[-1], platform.cloud.program
+        why = f"{label} has image {image or 'none'}, and no tag of {service.repository} names it"
+        how = f"{aws} ecs update-service --cluster {cluster} --service {service.ecs_service} "
+        raise Refused(f"restart of {name}", why, f"{how}--force-new-deployment")
     return PlannedRestart(platform, name, replace(request, tag=tag), make_display)
+
+
+def _tag_in_ecr(platform: Platform, repository: str, image: str) -> str:
+    """The tag in ECR of an image that is named by its digest; "" if there is none."""
+    name, _, digest = image.partition("@")
+    if not digest or not name.endswith(f"/{repository}"):
+        return ""
+    found = ecr.images(platform.cloud, repository, _IMAGES)
+    return next((each.tag for each in found if each.digest == digest), "")

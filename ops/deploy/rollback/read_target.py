@@ -180,7 +180,8 @@ class _Reader:
         if found is None:
             raise Refused(f"revision {label} of {target.tag}", "ECS has deleted it", how)
         container = found.container(self.service.container)
-        if container is None or image_tag(str(container.get("image", ""))) != target.tag:
+        image = str((container or {}).get("image", ""))
+        if image_tag(image) != target.tag and not image.endswith(f"@{target.digest}"):
             runs = container.get("image") if container else "no such container"
             why = f"its container {self.service.container} has {runs}"
             raise Refused(f"revision {label} is not {target.tag}", why, how)

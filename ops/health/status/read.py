@@ -127,8 +127,8 @@ class _ScreenReads:
         tag = image_tag(image)
         record = self._record_of(tag, state.primary.id)
         commit, subject = (record.commit or "", record.subject or "") if record else ("", "")
-        if not commit and (known := git.find_commit(self.platform.settings.source, tag)):
-            commit, subject = known.full, known.subject
+        if not subject and (known := git.find_commit(self.platform.settings.source, commit or tag)):
+            commit, subject = commit or known.full, known.subject
         return RunningVersion(
             image, tag, commit, subject, record.schema_revision if record else None
         )

@@ -80,7 +80,8 @@ def _version(screen: ServiceScreen) -> tuple[str, str]:
     tag = version.tag or version.image
     if not version.commit:
         return f"{tag} · unknown commit: neither a release record nor git names it", WAITING
-    return f"{tag} · commit {short_commit(version.commit)} “{version.subject}”", PLAIN
+    subject = f" “{version.subject}”" if version.subject else ""
+    return f"{tag} · commit {short_commit(version.commit)}{subject}", PLAIN
 
 
 def _deployments(screen: ServiceScreen) -> Iterator[tuple[str, str, str]]:
