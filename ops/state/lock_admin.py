@@ -100,6 +100,15 @@ def lock_status(cloud: AwsSession, settings: Settings) -> tuple[LockStatus, ...]
     return tuple(found)
 
 
+def holder_of(cloud: AwsSession, settings: Settings, service: str) -> Holder | None:
+    """The run that holds the service's lock, also one that is dead; None if it is free."""
+    location = LockLocation.of(cloud, settings, service)
+    if location is None:
+        return None
+    stored = s3.read(location.cloud, location.bucket, location.key)
+    return None if stored is None or is_free(stored.document) else holder(stored.document)
+
+
 def held_lock(location: LockLocation, stored: s3.S3Object | None) -> LockStatus | None:
     """The lock stored at this location; None if it is free, or was never taken."""
     if stored is None or is_free(stored.document):

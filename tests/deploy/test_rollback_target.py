@@ -15,6 +15,7 @@ from ops.deploy.rules.rollback_target import (
     RunningRelease,
     choose_target,
     find_release,
+    interrupted_rollback,
     seen_healthy,
 )
 from ops.state.model import ReleaseRecord
@@ -124,6 +125,27 @@ def test_of_two_rollbacks_in_a_row_the_second_is_finished_if_interrupted() -> No
     records = (BACK_TO_SECOND, *ALL)
     found = choose_target("backend", records, running(FIRST), IN_ECR)
     assert (found.tag, found.unfinished) == ("aaaa1", True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "runs", "expected"),
+    [
+        # ECS had rolled a deployment in flight back to the last release: not one further back
+        ("rollback cccc3", running(THIRD), THIRD),
+        ("rollback bbbb2", NEW, SECOND),
+        ("rollback bbbb2", running(THIRD), SECOND),  # killed before it changed anything
+        ("rollback aaaa1", running(THIRD), FIRST),  # named by --to
+        ("rollback zzzz9", running(THIRD), SECOND),  # to what was not seen healthy
+        ("deploy aaaa1", running(THIRD), SECOND),
+        ("restart cccc3", running(THIRD), SECOND),
+    ],
+)
+def test_the_lock_of_a_killed_rollback_names_its_target(
+    reason: str, runs: RunningRelease, expected: ReleaseRecord
+) -> None:
+    found = choose_target("backend", ALL, runs, IN_ECR, interrupted_rollback(reason))
+    assert found.tag == expected.tag
+    assert found.unfinished is (reason == f"rollback {expected.tag}")
 
 
 @pytest.mark.parametrize(

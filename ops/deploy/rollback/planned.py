@@ -50,7 +50,7 @@ class PlannedRollback(PlannedRelease):
         when = f", released {record.at} by {record.by}" if record else ", which has no record"
         ui.progress(f"rolling {self.name} back to {target.tag}{when}")
         if target.unfinished:
-            ui.progress("  it runs already, and no record says so: an earlier rollback was cut off")
+            ui.progress("  a rollback to it was interrupted, and is completed")
         return wanted
 
     @property

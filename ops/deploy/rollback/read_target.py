@@ -17,12 +17,13 @@ from ops.deploy.rules.rollback_target import (
     choose_target,
     find_release,
     healthy_releases,
+    interrupted_rollback,
     revision_label,
     unavailable,
 )
 from ops.platform import Platform
 from ops.preflight.rules.checks import validate_tag
-from ops.state import records
+from ops.state import lock_admin, records
 from ops.state.model import ReleaseRecord
 
 if TYPE_CHECKING:
@@ -77,7 +78,18 @@ class _Reader:
         running = self.running()
         tags = {str(each.tag) for each in healthy_releases(found, self.name)}
         images = gather(**{tag: partial(self.image, tag) for tag in tags})
-        return choose_target(self.name, found, running, images)
+        return choose_target(self.name, found, running, images, self.interrupted())
+
+    def interrupted(self) -> str | None:
+        """The tag of a rollback that holds the lock: it was killed, or is still running."""
+        try:
+            holder = lock_admin.holder_of(self.platform.cloud, self.platform.settings, self.name)
+        except OpsError as error:
+            why = error.why or error.what
+            raise Refused(
+                f"the lock of {self.name} could not be read", why, "inv lock.status"
+            ) from None
+        return interrupted_rollback(holder.reason) if holder else None
 
     def records(self) -> tuple[ReleaseRecord, ...]:
         """The newest records. Raises Refused if they cannot be read: an older one is no answer."""

@@ -33,8 +33,8 @@ class RunningRelease:
 class RollbackTarget:
     """The release to go to: an image in ECR, and the revision that ran it.
 
-    `revision` ("family:7") and `record` are None if only the image is known. `unfinished`: the
-    service is on it already, and no record says so: a rollback was interrupted.
+    `revision` ("family:7") and `record` are None if only the image is known. `unfinished`: a
+    rollback to it was interrupted.
     """
 
     tag: str
@@ -42,6 +42,12 @@ class RollbackTarget:
     revision: str | None = None
     record: ReleaseRecord | None = None
     unfinished: bool = False
+
+
+def interrupted_rollback(reason: str) -> str | None:
+    """The tag of a rollback from the reason of its lock, which a killed run leaves held."""
+    action, _, tag = reason.partition(" ")
+    return tag if action == ROLLBACK else None
 
 
 def seen_healthy(record: ReleaseRecord, service: str) -> bool:
@@ -69,17 +75,24 @@ def healthy_releases(records: Iterable[ReleaseRecord], service: str) -> tuple[Re
 
 
 def choose_target(
-    service: str, records: Iterable[ReleaseRecord], running: RunningRelease, images: Images
+    service: str,
+    records: Iterable[ReleaseRecord],
+    running: RunningRelease,
+    images: Images,
+    interrupted: str | None = None,
 ) -> RollbackTarget:
     """The newest healthy release before the one that runs, with its image in ECR.
 
-    A release that a rollback left is not one (`release_stack`). If the service runs an older
-    release than the last one recorded, a rollback to it was interrupted, and is the target.
-    Raises Refused if there is none, or ECR could not be read.
+    A release that a rollback left is not one (`release_stack`). The target of a rollback that was
+    interrupted goes first: the tag `interrupted`, or what runs if that is an older release than
+    the last one recorded. Raises Refused if there is none, or ECR could not be read.
     """
     records = tuple(records)
-    healthy = {record.digest: record for record in healthy_releases(records, service)}
+    healthy = {str(each.digest): each for each in healthy_releases(records, service)}
     stack = release_stack(records)
+    for each in healthy.values():
+        if each.tag == interrupted and not unavailable(each, images.get(interrupted or "")):
+            return _target(each, unfinished=True)
     if running.digest in stack and running.digest in healthy and running.digest != stack[0]:
         return _target(healthy[running.digest], unfinished=True)
     passed_over = []
@@ -92,9 +105,9 @@ def choose_target(
             return _target(record)
         passed_over.append(f"{_title(record)}: {gone}")
     left = [
-        f"{_title(record)}: a rollback left it"
-        for record in healthy.values()
-        if not _runs(record, running)
+        f"{_title(each)}: a rollback left it"
+        for each in healthy.values()
+        if not _runs(each, running)
     ]
     raise Refused(
         f"no release to roll {service} back to",

@@ -17,6 +17,7 @@ from ops.sandbox.faults.services import (
     OTHER_CPU,
     BadRevision,
     ClosedSecurityGroup,
+    ExecDisabled,
     HealthPath,
     NoImage,
     NoSecret,
@@ -157,6 +158,15 @@ FAULTS = (
         "the frontend's task definition",
         "frontend",
         emulated=True,
+    ),
+    Fault(
+        "exec-disabled",
+        "ECS Exec (not in the runbook)",
+        "exec_not_enabled",
+        "the backend's service has no enableExecuteCommand, nor have its tasks",
+        ExecDisabled("backend"),
+        "the backend's ECS Exec",
+        "backend",
     ),
     Fault(
         "page-500",

@@ -280,3 +280,42 @@ def _permission_request(rule: dict[str, Any]) -> dict[str, Any]:
         name: rule[name] for name in ("IpProtocol", "FromPort", "ToPort") if name in rule
     }
     return {**state, "IpRanges": rule.get("IpRanges") or [], "UserIdGroupPairs": sources}
+
+
+class ExecDisabled(ServiceFault):
+    """The service has lost enableExecuteCommand, and its tasks were replaced since."""
+
+    def inject(self, handles: SandboxHandles, state: FaultState) -> FaultState:
+        self._set(handles, enabled=False)
+        return {}
+
+    def is_present(self, handles: SandboxHandles, state: FaultState) -> bool:
+        return not probes.service(handles, self.spec)["enableExecuteCommand"]
+
+    def is_visible(self, handles: SandboxHandles, state: FaultState) -> bool:
+        """Whether no task of the service accepts ECS Exec."""
+        return probes.at_rest(handles, self.spec) and not _exec_enabled(handles, self.spec)
+
+    def remove(self, handles: SandboxHandles, state: FaultState) -> None:
+        if self.is_present(handles, state):
+            self._set(handles, enabled=True)
+
+    def _set(self, handles: SandboxHandles, *, enabled: bool) -> None:
+        from ops.sandbox.seed.names import CLUSTER
+
+        handles.clients.ecs.update_service(
+            cluster=CLUSTER,
+            service=self.spec.service,
+            enableExecuteCommand=enabled,
+            forceNewDeployment=True,
+        )
+
+
+def _exec_enabled(handles: SandboxHandles, spec: ServiceSpec) -> bool:
+    """Whether a running task of the service was started with enableExecuteCommand."""
+    from ops.sandbox.seed.names import CLUSTER
+
+    ecs = handles.clients.ecs
+    arns = ecs.list_tasks(cluster=CLUSTER, serviceName=spec.service)["taskArns"]
+    tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns[:100])["tasks"] if arns else []
+    return any(task["enableExecuteCommand"] for task in tasks)
