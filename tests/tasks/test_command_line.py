@@ -109,6 +109,7 @@ MISTAKES = [
     ("cdn.invalidate -x", "unknown option -x of cdn.invalidate", "inv cdn.invalidate --help"),
     ("backend.deploy -ty", "unknown option -ty of", "--tag or --yes or --timeout?"),
     ("backend.deploy --taag=5", "unknown option --taag of", "did you mean --tag?"),
+    ("backend.exec --command ls --json", "unknown option --json of backend.exec", "--help"),
     ("db.current --plan", "unknown option --plan of db.current\n", "inv db.current --help"),
     ("db.current --json=yes", "--json takes no value", "inv db.current --json"),
     (
