@@ -84,7 +84,7 @@ def plan(
 
 
 def _tag_in_ecr(platform: Platform, repository: str, image: str) -> str:
-    """The tag in ECR of an image that is named by its digest; "" if there is none."""
+    """The tag in ECR of an image that is named by its digest, or "" without one."""
     name, _, digest = image.partition("@")
     if not digest or not name.endswith(f"/{repository}"):
         return ""
