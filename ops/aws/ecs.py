@@ -175,6 +175,24 @@ def cluster_status(cloud: AwsSession, name: str) -> str | None:
     return found[0] if found else None
 
 
+def cluster_names(cloud: AwsSession) -> tuple[str, ...]:
+    """The names of all clusters (ecs:ListClusters)."""
+    with cloud.translated("clusters (ecs:ListClusters)"):
+        pages = cloud.client("ecs").get_paginator("list_clusters").paginate()
+        return tuple(_last_part(arn) for page in pages for arn in page["clusterArns"])
+
+
+def service_names(cloud: AwsSession, cluster: str) -> tuple[str, ...]:
+    """The names of a cluster's services (ecs:ListServices)."""
+    with translated_ecs(cloud, f"services of {cluster} (ecs:ListServices)", cluster):
+        pages = cloud.client("ecs").get_paginator("list_services").paginate(cluster=cluster)
+        return tuple(_last_part(arn) for page in pages for arn in page["serviceArns"])
+
+
+def _last_part(arn: str) -> str:
+    return arn.rpartition("/")[2]
+
+
 def tasks(
     cloud: AwsSession, cluster: str, service: str, desired_status: str = "RUNNING"
 ) -> tuple[TaskState, ...]:

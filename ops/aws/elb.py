@@ -64,6 +64,15 @@ def to_target_group(found: Mapping[str, Any]) -> TargetGroup:
     )
 
 
+def load_balancer_names(cloud: AwsSession) -> tuple[str, ...]:
+    """The DNS names of the Region's load balancers (DescribeLoadBalancers)."""
+    with cloud.translated("load balancers (elasticloadbalancing:DescribeLoadBalancers)"):
+        pages = cloud.client("elbv2").get_paginator("describe_load_balancers").paginate()
+        return tuple(
+            each["DNSName"] for page in pages for each in page["LoadBalancers"] if "DNSName" in each
+        )
+
+
 def targets(cloud: AwsSession, arn: str) -> tuple[Target, ...]:
     """Registered targets with state and reason, including draining ones (DescribeTargetHealth).
 

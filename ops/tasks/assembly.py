@@ -17,7 +17,7 @@ from invoke.config import Config
 
 from ops.core import streams
 from ops.core.config import load
-from ops.tasks import cdn, db, dev, health, lock, root, sandbox, service, tf, troubleshoot
+from ops.tasks import cdn, db, dev, env, health, lock, root, sandbox, service, tf, troubleshoot
 from ops.tasks.arguments import refuse_remainder
 from ops.tasks.shared import ALL_TASKS, ROOT
 
@@ -42,6 +42,7 @@ def build_collection() -> Collection:
     for name, module in (
         ("cdn", cdn),
         ("db", db),
+        ("env", env),
         ("health", health),
         ("lock", lock),
         ("tf", tf),

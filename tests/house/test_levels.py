@@ -18,7 +18,7 @@ LEVELS = (
     {"postgres", "platform", "dev"},
     {"cdn", "ecs", "state", "migrations"},
     {"terraform"},
-    {"preflight", "health"},
+    {"environment", "preflight", "health"},
     {"deploy"},
     {"diagnosis"},
     {"tasks"},

@@ -18,6 +18,7 @@ CONVERTED = (
     "deploy",
     "dev",
     "ecs",
+    "environment",
     "health",
     "http",
     "migrations",

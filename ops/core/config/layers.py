@@ -16,16 +16,18 @@ from ops.core.config import variables
 from ops.core.config.files import ConfigFile, expanded
 from ops.core.config.problems import Keys, Place
 
-# keys of an environment that name a file of this machine
+# keys of an environment that name a file or folder of this machine
 PATH_KEYS: tuple[tuple[str, ...], ...] = (
     ("source",),
     ("site_ca",),
+    ("database", "migrations"),
     ("database", "sslrootcert"),
     ("bastion", "ssh_config"),
     ("bastion", "known_hosts"),
     ("bastion", "identity_file"),
 )
-_BY_LIBPQ = ("database", "sslrootcert")  # libpq takes the word `system` for the system's bundle
+PATH_WORDS = {"system", "none"}  # of sslrootcert (libpq's word), and of migrations
+_IN_COMMANDS = (("source",), ("database", "migrations"))  # printed as they are written
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,12 @@ class Layers:
     def with_paths(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """An environment's values with absolute paths.
 
-        `source` of the project's own file stays as it is written: it is printed in commands.
+        Those of the project's own file that are printed in commands stay as they are written.
         """
         result = dict(values)
         for keys, section, text in _paths(result):
             path = self.path(("environments", name, *keys), text)
-            if keys != ("source",):
+            if keys not in _IN_COMMANDS:
                 path = str(self.root / path)
             if section is result:
                 result[keys[-1]] = path
@@ -136,5 +138,5 @@ def _paths(values: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping
                 break
         else:
             text = section.get(keys[-1])
-            if isinstance(text, str) and text and (keys, text) != (_BY_LIBPQ, "system"):
+            if isinstance(text, str) and text and text not in PATH_WORDS:
                 yield keys, section, text

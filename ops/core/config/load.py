@@ -35,7 +35,7 @@ from ops.core.errors import ConfigError
 if TYPE_CHECKING:
     from ops.core.config.settings import Settings
 
-__all__ = ["Configuration", "check_variables", "load", "names", "read", "read_configuration"]
+__all__ = ["Configuration", "check_all", "check_variables", "load", "read", "read_configuration"]
 
 _SERVICE_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _RESERVED = frozenset(
@@ -52,10 +52,11 @@ class Configuration:
     settings: Settings
     layers: Layers
 
-    def keys(self, path: str) -> Keys:
-        """The keys of a dotted path below the environment."""
-        inside = [int(each) if each.isdecimal() else each for each in path.split(".") if each]
-        return ("environments", self.settings.name, *inside)
+    def origin(self, path: str) -> Place | None:
+        """Where a key, by its dotted path below the environment, is set; None for a default."""
+        keys = ("environments", self.settings.name, *path.split("."))
+        origins = self.layers.origins(keys)
+        return origins[0].place(keys) if origins else None
 
 
 def load(root: Path, runtime: str | None, defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,10 +108,20 @@ def _check_runtime_file(path: str | None) -> None:
     raise ConfigError(what, why, "check the path; relative paths start where you are")
 
 
-def names(config: Any) -> tuple[str, ...]:
-    """The names of the configured environments."""
-    found = _plain(config).get("environments") or {}
-    return tuple(sorted(map(str, found))) if isinstance(found, Mapping) else ()
+def check_all(config: Any, root: Path) -> None:
+    """Validate every environment. Raises Malformed with the mistakes of all of them.
+
+    One whose overlay is missing is left out: its platform is not running.
+    """
+    problems: list[Problem] = []
+    for name in _plain(config).get("environments") or {}:
+        try:
+            read_configuration(config, root, name)
+        except Malformed as malformed:
+            problems += malformed.problems
+        except ConfigError:
+            continue
+    refuse(problems)
 
 
 def read(config: Any, root: Path) -> Settings:

@@ -1,0 +1,1 @@
+"""Comparisons of the configuration with facts: pure functions."""
