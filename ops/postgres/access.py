@@ -327,10 +327,10 @@ def _redacted(revision: Revision) -> Revision:
 
 
 def statements(text: str) -> tuple[str, ...]:
-    """Split SQL into single statements without comments."""
-    from ops.migrator.revisions.sql_tokens import statements as taken_apart
+    """Split SQL into single statements without comments, and without functions' inner ones."""
+    from ops.migrator.revisions.sql_tokens import whole_statements
 
-    return taken_apart(text)
+    return tuple(whole_statements(text))
 
 
 @dataclass(frozen=True)

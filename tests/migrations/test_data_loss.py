@@ -6,7 +6,8 @@ import pytest
 
 from ops.migrations.rules.data_loss import created_by_plan, losses, may_drop, renamed_to
 from ops.migrations.rules.dump_diff import differences
-from ops.migrator.revisions.sql_tokens import controls_transactions, psql_command, statements
+from ops.migrations.rules.statements import controls_transactions
+from ops.migrator.revisions.sql_tokens import psql_command, statements, whole_statements
 
 
 @pytest.mark.parametrize(
@@ -142,14 +143,45 @@ def test_statements_are_told_apart() -> None:
         ("start transaction; commit and chain", True, None),
         ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$ BEGIN; COMMIT; $$", False, None),
         ("-- BEGIN;\nSELECT 'COMMIT;'", False, None),
-        ("\\set ON_ERROR_STOP on\nSELECT 1", False, "\\set"),
-        ("SELECT '\n\\i no'", False, None),
+        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END", False, None),
+        ("DO $$ BEGIN COMMIT; END $$", True, None),
+        ("SELECT '\n\\i no \\gexec'", False, None),
+        ("-- \\d a\nSELECT 1 /* \\gexec */", False, None),
     ],
 )
 def test_what_a_legacy_file_does_by_itself(sql: str, own: bool, psql: str | None) -> None:
     """Its own transactions, and commands of psql; not those in strings and bodies."""
     assert controls_transactions(sql) == own
     assert psql_command(sql) == psql
+
+
+@pytest.mark.parametrize(
+    ("sql", "command"),
+    [
+        ("\\set ON_ERROR_STOP on\nSELECT 1", "\\set"),
+        ("SELECT 'CREATE INDEX i ON a (t)' \\gexec", "\\gexec"),
+        ("SELECT 1 \\; SELECT 2;", "\\;"),
+    ],
+)
+def test_psql_commands_are_found_anywhere(sql: str, command: str) -> None:
+    assert psql_command(sql) == command
+
+
+ATOMIC = "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC {}; END"
+
+
+@pytest.mark.parametrize(
+    "body", ["SELECT 1", "SELECT CASE 1 WHEN 1 THEN 2 END", "SELECT 1; SELECT 2"]
+)
+def test_a_body_of_statements_is_one_statement(body: str) -> None:
+    """Neither its END nor its inner statements count; what follows does."""
+    kind, last = whole_statements(f"{ATOMIC.format(body)}; DROP TABLE a;")
+    assert kind.startswith("CREATE FUNCTION") and last == "DROP TABLE a"
+
+
+def test_the_words_of_a_body_in_a_literal_begin_nothing() -> None:
+    text = "CREATE FUNCTION f() RETURNS int AS $$ BEGIN ATOMIC x $$; DROP TABLE a"
+    assert list(whole_statements(text))[-1] == "DROP TABLE a"
 
 
 def dump(**objects: str) -> str:

@@ -70,6 +70,13 @@ def test_a_legacy_file_that_fails_leaves_nothing(here: Here, tmp_path: Path, own
         ("\\i other.sql", "psql"),
         ("CREATE INDEX CONCURRENTLY i ON a (t)", "CONCURRENTLY"),
         ("COPY a FROM stdin;\n", "COPY"),
+        ("SELECT 'CREATE INDEX g_id ON g (id)' \\gexec\n", "gexec"),
+        ("\\restrict AbC\nSELECT 1;\n", "restrict"),
+        ("REINDEX (CONCURRENTLY) TABLE a", "REINDEX"),
+        ("ALTER TABLE a DETACH PARTITION b CONCURRENTLY", "DETACH"),
+        ("VACUUM a", "VACUUM"),
+        ("REINDEX DATABASE x", "REINDEX"),
+        ("SELECT 1;\nSELEC 2;", "SELEC.*line 2"),
     ],
 )
 def test_what_cannot_be_wrapped_is_refused(here: Here, tmp_path: Path, sql: str, word: str) -> None:
@@ -79,6 +86,90 @@ def test_what_cannot_be_wrapped_is_refused(here: Here, tmp_path: Path, sql: str,
     with pytest.raises(Refused, match=word):
         revision_file.write_files(here.project.folder, "Try", legacy)
     assert list((here.project.folder / "versions").glob("*")) == []
+
+
+TOGETHER = {
+    "a word in a comment on a table": (
+        "CREATE TABLE c (id bigint);"
+        " COMMENT ON TABLE c IS 'its index was built concurrently; do not REINDEX';"
+    ),
+    "a view that is refreshed": (
+        "CREATE MATERIALIZED VIEW mv AS SELECT 1 AS n; CREATE UNIQUE INDEX mv_n ON mv (n);"
+        " REFRESH MATERIALIZED VIEW CONCURRENTLY mv;"
+    ),
+    "a body of statements": (
+        "CREATE TABLE ba (id bigint); CREATE FUNCTION ba_total() RETURNS bigint LANGUAGE sql\n"
+        "BEGIN ATOMIC\n    SELECT count(*) FROM ba;\n    SELECT max(id) FROM ba;\nEND;\n"
+        "ALTER TABLE ba ADD COLUMN note text;"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOGETHER)
+def test_what_only_looks_as_if_it_had_to_be_alone_is_wrapped(
+    here: Here, tmp_path: Path, case: str
+) -> None:
+    """In the revision's own transaction, and without a finding about transactions."""
+    legacy = tmp_path / "x.sql"
+    legacy.write_text(TOGETHER[case])
+    made, _ = revision_file.write_files(here.project.folder, "Try", legacy)
+    assert "autocommit_block" not in made.read_text()
+    found = lint.lint_plan(flow.plan_migration(here.target, "upgrade", None))
+    about = {"transaction-control", "concurrently-not-alone", "transaction-nesting", "syntax-error"}
+    assert not about & {each.rule for each in found.problems}
+    assert here.go()["to"] == "0001"
+
+
+def test_a_byte_order_mark_is_dropped(here: Here, tmp_path: Path) -> None:
+    """The file's own transaction is recognised, and CRLF is fine."""
+    legacy = tmp_path / "x.sql"
+    legacy.write_bytes(b"\xef\xbb\xbfBEGIN;\r\nCREATE TABLE bom_a (id bigint);\r\nCOMMIT;\r\n")
+    made, beside = revision_file.write_files(here.project.folder, "Try", legacy)
+    assert "autocommit_block" in made.read_text() and beside.read_bytes().startswith(b"BEGIN")
+    assert here.go()["to"] == "0001"
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"SELECT 1;\nSELECT 'Caf\xe9';", r"byte 0xe9 at offset 21, line 2\n.*iconv -f latin1"),
+        ("SELECT 1;".encode("utf-16"), r"UTF-16\n.*iconv -f utf-16"),
+    ],
+)
+def test_bytes_that_are_not_utf8_are_refused_with_their_place(
+    here: Here, tmp_path: Path, body: bytes, words: str
+) -> None:
+    legacy = tmp_path / "x.sql"
+    legacy.write_bytes(body)
+    with pytest.raises(Refused, match=words):
+        revision_file.write_files(here.project.folder, "Try", legacy)
+    assert list((here.project.folder / "versions").glob("*")) == []
+
+
+def test_a_file_that_was_edited_into_another_encoding_is_a_finding(
+    here: Here, tmp_path: Path
+) -> None:
+    legacy = tmp_path / "x.sql"
+    legacy.write_text("SELECT 1;")
+    _, beside = revision_file.write_files(here.project.folder, "Try", legacy)
+    beside.write_bytes(b"SELECT 'Caf\xe9';")
+    found = lint.lint_plan(flow.plan_migration(here.target, "upgrade", None))
+    assert "not-utf8" in {each.rule for each in found.blocking}
+
+
+@pytest.mark.parametrize("end", ["", ";", " -- done", ";\n"])
+@pytest.mark.parametrize("own", [False, True])
+def test_the_printed_sql_of_a_file_runs_as_it_is(
+    here: Here, tmp_path: Path, own: bool, end: str
+) -> None:
+    """However the file ends, by a comment or without a semicolon."""
+    legacy = tmp_path / "x.sql"
+    body = "CREATE TABLE a (id int)"
+    legacy.write_text(f"BEGIN; {body}; COMMIT{end}" if own else f"{body}{end}")
+    revision_file.write_files(here.project.folder, "Try", legacy)
+    here.project.ask(flow.plan_migration(here.target, "upgrade", None).text)
+    assert here.project.at() == ["0001"]
+    assert here.project.ask("SELECT to_regclass('a') IS NOT NULL") == [(True,)]
 
 
 def test_a_new_revision_has_both_directions_to_be_written(here: Here) -> None:

@@ -1,13 +1,14 @@
 """Write the files of a revision: the template with a draft, or a legacy SQL file wrapped unchanged.
 
-A legacy file goes to the driver as bytes, since `op.execute` interprets `:name` and `%`. A file
-that controls its own transactions runs outside of the revision's. psql commands, and statements
-that can't run in a transaction, are refused.
+A legacy file goes to the driver as bytes (UTF-8, without a byte order mark), since `op.execute`
+interprets `:name` and `%`. A file that controls its own transactions runs outside of the
+revision's. psql commands, and statements that can't run in a transaction, are refused.
 """
 
 from __future__ import annotations
 
-import re
+import codecs
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ops.core.errors import ConfigError, Refused
 from ops.core.redaction.redact import redact
 from ops.migrations.authoring.autogenerate import Draft
+from ops.migrations.rules import statements
 from ops.migrator.model import MigrateError, TargetDatabase
 from ops.postgres.access import translate_errors
 
@@ -25,14 +27,14 @@ if TYPE_CHECKING:
 _CONSTANTS = '\nSQL = Path(__file__).with_suffix(".sql")\n'
 _IN_TRANSACTION = """context = op.get_context()
     if context.as_sql:
-        context.impl.static_output(SQL.read_text(encoding="utf-8"))
+        context.impl.static_output(SQL.read_text(encoding="utf-8") + "\\n;")
         return
     driver = context.connection.connection.driver_connection
     driver.execute(SQL.read_bytes())  # not through SQLAlchemy: the file may contain : and %"""
 _IN_AUTOCOMMIT = """context = op.get_context()
     with context.autocommit_block():  # the file begins and ends its own transactions
         if context.as_sql:
-            context.impl.static_output(SQL.read_text(encoding="utf-8"))
+            context.impl.static_output(SQL.read_text(encoding="utf-8") + "\\n;")
             return
         driver = context.connection.connection.driver_connection
         try:
@@ -40,10 +42,7 @@ _IN_AUTOCOMMIT = """context = op.get_context()
         except Exception:
             driver.rollback()
             raise"""
-_ALONE = re.compile(
-    r"\bCONCURRENTLY\b|^(?:VACUUM|ALTER SYSTEM|CREATE DATABASE|DROP DATABASE)\b", re.IGNORECASE
-)
-_COPY = re.compile(r"^COPY\b.*\bFROM STDIN\b", re.IGNORECASE | re.DOTALL)
+_ALONE_ADVICE = 'write it by hand: inv db.revision "…", with op.get_context().autocommit_block()'
 
 
 def write_files(
@@ -149,34 +148,50 @@ def _next_number(heads: tuple[str, ...], known: list[str]) -> str:
 
 
 def _read(legacy: Path) -> bytes:
+    """The file's bytes, without a byte order mark. Raises ConfigError, Refused (not UTF-8)."""
     try:
-        return legacy.read_bytes()
+        body = legacy.read_bytes().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise ConfigError(
             f"--from-sql {legacy}",
             error.strerror or str(error),
             "name the file to wrap",
         ) from None
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise Refused(
+            "the file can't be wrapped",
+            "it is UTF-16",
+            f"iconv -f utf-16 -t utf-8 {shlex.quote(str(legacy))} > utf8.sql, then --from-sql "
+            "utf8.sql",
+        )
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = body[: error.start].count(b"\n") + 1
+        raise Refused(
+            "the file can't be wrapped",
+            f"it is not UTF-8: byte 0x{body[error.start]:02x} at offset {error.start}, line {line}",
+            f"iconv -f latin1 -t utf-8 {shlex.quote(str(legacy))} > utf8.sql, then --from-sql "
+            "utf8.sql (-f: the encoding that it has)",
+        ) from None
+    return body
 
 
 def _wrap(body: bytes) -> str:
     """The upgrade's code that runs the file. Raises Refused if it would work differently."""
-    from ops.migrator.revisions.sql_tokens import controls_transactions, psql_command, statements
+    from ops.migrator.revisions.sql_tokens import psql_command
 
-    text = body.decode("utf-8", "replace")
-    command = psql_command(text)
-    if command:
-        raise Refused(
-            "the file can't be wrapped",
-            f"{command} is a psql command, unknown to the server",
-            "replace it with SQL",
-        )
-    for statement in statements(text):
-        if _ALONE.search(statement) or _COPY.match(statement):
-            how = 'write it by hand: inv db.revision "…", with op.get_context().autocommit_block()'
-            raise Refused(
-                "the file can't be wrapped",
-                f"this can't run together with other statements: {statement[:80]}",
-                how,
-            )
-    return _IN_AUTOCOMMIT if controls_transactions(text) else _IN_TRANSACTION
+    text, what = body.decode("utf-8"), "the file can't be wrapped"
+    if command := psql_command(text):
+        why = f"{command} is a psql command, unknown to the server"
+        raise Refused(what, why, "replace it with SQL")
+    try:
+        found = statements.parse(text)
+        own_transactions = statements.controls_transactions(text)
+    except statements.Unparsable as error:
+        raise Refused(what, f"{error}, line {error.line}", "correct it, and run it again") from None
+    for each in found:
+        if statements.runs_alone(each) or statements.copies_from_client(each):
+            why = f"this can't run together with other statements: {redact(each.sql[:80])}"
+            raise Refused(what, why, _ALONE_ADVICE)
+    return _IN_AUTOCOMMIT if own_transactions else _IN_TRANSACTION

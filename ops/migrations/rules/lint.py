@@ -16,6 +16,7 @@ from ops.migrations.rules.statements import (
     Statement,
     Unparsable,
     created_tables,
+    is_concurrent,
     matches_every_row,
     parse,
     transaction_control,
@@ -162,6 +163,9 @@ def _own_problems(script: RevisionScript) -> Iterator[LintProblem]:
         )
     if (script.problem or "").startswith(UNWRITTEN):
         yield LintProblem(script.revision, "missing-upgrade", "error", 1, "", "write its upgrade()")
+    elif (script.problem or "").startswith("UnicodeDecodeError"):
+        advice = f"its SQL file is not UTF-8 ({script.problem}): convert it by iconv -t utf-8"
+        yield LintProblem(script.revision, "not-utf8", "error", 1, "", advice)
     elif script.problem:
         advice = (
             f"its SQL can't be printed without a database ({script.problem}): the rest of it "
@@ -171,7 +175,7 @@ def _own_problems(script: RevisionScript) -> Iterator[LintProblem]:
     try:
         statements = parse(script.sql)
     except Unparsable as why:
-        yield LintProblem(script.revision, "syntax-error", "error", 1, "", str(why))
+        yield LintProblem(script.revision, "syntax-error", "error", why.line, "", str(why))
         return
     new = created_tables(statements)
     for statement in statements:
@@ -205,7 +209,7 @@ def _statement_problems(script: RevisionScript, statement: Statement) -> Iterato
 def _not_alone(script: RevisionScript, statements: tuple[Statement, ...]) -> Iterator[LintProblem]:
     """Findings for statements that must be alone in their revision."""
     for statement in statements if len(statements) > 1 else ():
-        if getattr(statement.tree, "concurrent", False):
+        if is_concurrent(statement):
             advice = (
                 "CONCURRENTLY must be alone in its revision: statements before it are committed, "
                 "and run again after a failure"

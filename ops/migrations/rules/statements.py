@@ -16,6 +16,15 @@ _VERSION_TABLE = "alembic_version"
 # on Alembic's own BEGIN and COMMIT, and on the engine's resets: `ops.migrator.revisions.scripts`
 _ALEMBIC_MARK = "/* Alembic */"
 _ENDING = ("COMMIT", "ROLLBACK", "PREPARE")
+_ALONE = (
+    "AlterSystemStmt",
+    "CreatedbStmt",
+    "DropdbStmt",
+    "CreateTableSpaceStmt",
+    "DropTableSpaceStmt",
+    "CreateSubscriptionStmt",
+    "DropSubscriptionStmt",
+)  # whatever their options are
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_$]*")
 
 
@@ -34,7 +43,11 @@ class Statement:
 
 
 class Unparsable(Exception):
-    """SQL that PostgreSQL's parser rejects; `str()` is its reason."""
+    """SQL that PostgreSQL's parser rejects; `str()` is its reason, `line` counts from 1."""
+
+    def __init__(self, why: str, line: int = 1) -> None:
+        self.line = line
+        super().__init__(why)
 
 
 @lru_cache(maxsize=1024)  # the linter and the forecast of locks read the same revisions
@@ -61,9 +74,65 @@ def _parse_all(sql: str) -> tuple[Statement, ...]:
     try:
         found = pglast.parse_sql(sql)
     except pglast.Error as error:
-        raise Unparsable(str(error).split("\n")[0]) from None
+        at = next((each for each in error.args[1:] if isinstance(each, int)), 0)
+        line = sql[:at].count("\n") + 1
+        raise Unparsable(str(error.args[0]).split("\n")[0], line) from None
     data = sql.encode()  # locations are bytes
     return tuple(_statement(raw, data) for raw in found)
+
+
+def runs_alone(statement: Statement) -> bool:
+    """Whether PostgreSQL refuses the statement in a transaction or together with others."""
+    tree, kind = statement.tree, statement.kind
+    if is_concurrent(statement) or kind in _ALONE:
+        return True
+    if kind == "VacuumStmt":
+        return bool(tree.is_vacuumcmd)
+    if kind == "ClusterStmt":
+        return tree.relation is None
+    if kind == "ReindexStmt":
+        return tree.kind.name not in ("REINDEX_OBJECT_INDEX", "REINDEX_OBJECT_TABLE")
+    if kind == "DiscardStmt":
+        return bool(tree.target.name == "DISCARD_ALL")
+    return kind == "AlterDatabaseStmt" and any(
+        option.defname == "tablespace" for option in tree.options or ()
+    )
+
+
+def is_concurrent(statement: Statement) -> bool:
+    """Whether it is a CONCURRENTLY that works in several transactions.
+
+    REFRESH MATERIALIZED VIEW CONCURRENTLY is an ordinary statement.
+    """
+    tree, kind = statement.tree, statement.kind
+    if kind == "ReindexStmt":
+        return any(option.defname == "concurrently" for option in tree.params or ())
+    if kind == "AlterTableStmt":
+        return any(getattr(command.def_, "concurrent", False) for command in tree.cmds or ())
+    return kind in ("IndexStmt", "DropStmt") and bool(tree.concurrent)
+
+
+def copies_from_client(statement: Statement) -> bool:
+    """Whether it is COPY … FROM STDIN, whose rows only psql can send."""
+    tree = statement.tree
+    return statement.kind == "CopyStmt" and bool(
+        tree.is_from and not tree.is_program and tree.filename is None
+    )
+
+
+def controls_transactions(sql: str) -> bool:
+    """Whether it begins or ends transactions, so that it can't run inside another one.
+
+    Raises Unparsable.
+    """
+    return any(
+        (
+            each.kind == "TransactionStmt"
+            and each.tree.kind.name.removeprefix("TRANS_STMT_") in (*_ENDING, "BEGIN", "START")
+        )
+        or (each.kind == "DoStmt" and _ends_transactions(each.sql))
+        for each in _parse_all(sql)
+    )
 
 
 def transaction_control(sql: str) -> Iterator[Statement]:

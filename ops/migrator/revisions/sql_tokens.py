@@ -19,11 +19,10 @@ _TRANSACTION_END = re.compile(
     r"PREPARED\b)",
     re.IGNORECASE,
 )
-_TRANSACTION_BEGIN = re.compile(r"(BEGIN|START TRANSACTION)\b", re.IGNORECASE)
 _ATOMIC_BODY = re.compile(
-    r"CREATE\b.*\bBEGIN ATOMIC\b(?!.*\bEND$)", re.IGNORECASE | re.DOTALL
+    r"CREATE\b.*\bBEGIN ATOMIC\b(?! END$)", re.IGNORECASE | re.DOTALL
 )  # a function's body, cut at its first ";"
-_PSQL_COMMAND = re.compile(r"^\s*\\\w+", re.MULTILINE)
+_PSQL_COMMAND = re.compile(r"\\\S+")  # no backslash is SQL, outside of literals and comments
 
 
 def _tokens(sql: str) -> Iterator[tuple[str, str]]:
@@ -61,25 +60,17 @@ def statements(sql: str) -> tuple[str, ...]:
     return tuple(text.strip() for text in [*found, current] if text.strip())
 
 
-def controls_transactions(sql: str) -> bool:
-    """Whether it begins or ends transactions, so that it cannot run inside another one."""
-    return any(
-        _TRANSACTION_BEGIN.match(statement) or _TRANSACTION_END.match(statement)
-        for statement in _whole_statements(sql)
-    )
-
-
 def ends_transactions(sql: str) -> Iterator[str]:
     """Yield the first word of each statement that ends a transaction (`COMMIT`).
 
     ROLLBACK TO SAVEPOINT does not.
     """
-    for statement in _whole_statements(sql):
+    for statement in whole_statements(sql):
         if found := _TRANSACTION_END.match(statement):
             yield found[1].upper()
 
 
-def _whole_statements(sql: str) -> Iterator[str]:
+def whole_statements(sql: str) -> Iterator[str]:
     """Yield statements without those inside a function body `BEGIN ATOMIC … END`."""
     inside = False
     for statement in statements(sql):
@@ -87,16 +78,14 @@ def _whole_statements(sql: str) -> Iterator[str]:
             inside = not re.match(r"END\b", statement, re.IGNORECASE)
             continue
         yield statement
-        inside = bool(_ATOMIC_BODY.match(statement))
+        inside = bool(_ATOMIC_BODY.match(_without_literals(statement)))
 
 
 def psql_command(sql: str) -> str | None:
-    """The first line that only psql understands (`\\i other.sql`), or None."""
-    kept = "".join(text if kind != "keep" else "''" for kind, text in _mark_literals(sql))
-    found = _PSQL_COMMAND.search(kept)
-    return found[0].strip() if found else None
+    """The first command that only psql understands (`\\i other.sql`, `\\gexec`), or None."""
+    found = _PSQL_COMMAND.search(_without_literals(sql))
+    return found[0] if found else None
 
 
-def _mark_literals(sql: str) -> Iterator[tuple[str, str]]:
-    for found in _TOKEN.finditer(sql):
-        yield ("keep" if found["keep"] is not None else "text"), found[0]
+def _without_literals(sql: str) -> str:
+    return "".join("''" if kind == "keep" else text for kind, text in _tokens(sql))
