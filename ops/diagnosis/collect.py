@@ -13,10 +13,12 @@ from ops.diagnosis.collectors import (  # modules register their collectors when
     changes,  # noqa: F401
     database,  # noqa: F401
     ecs,  # noqa: F401
+    edge,  # noqa: F401
     elb,  # noqa: F401
     health,  # noqa: F401
     locks,  # noqa: F401
     registry,
+    rollouts,  # noqa: F401
 )
 from ops.diagnosis.model import Document, EvidenceSnapshot
 from ops.diagnosis.subject import subject

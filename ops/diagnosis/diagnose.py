@@ -7,6 +7,7 @@ from ops.diagnosis.incident import read_incident
 from ops.diagnosis.model import Candidate, Diagnosis, EvidenceSnapshot
 from ops.diagnosis.rules import (  # modules register their causes when imported
     causes,
+    edge,  # noqa: F401
     from_checks,
     ranking,
     target_health,  # noqa: F401

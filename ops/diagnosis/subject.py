@@ -33,6 +33,7 @@ def subject(settings: Settings) -> dict[str, Any]:
                 "container_port": service.container_port,
                 "log_group": service.log_group or "",
                 "pages": [each.path for each in service.endpoints],
+                "invalidate": list(service.invalidate or ()),
             }
             for name, service in environment.services.items()
         },

@@ -39,6 +39,7 @@ SUBJECT: dict[str, Any] = {
             "container_port": 3001,
             "log_group": "/ecs/dev-backend",
             "pages": ["/api/health", "/api/projects"],
+            "invalidate": [],
         }
     },
 }

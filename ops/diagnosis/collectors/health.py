@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ops.aws.ecs_task_state import task_state
 from ops.aws.facts import TaskState
@@ -16,6 +16,9 @@ from ops.ecs.observer import EcsObserver
 from ops.health import sweep as health_sweep
 from ops.health.model import Check, SweepRequest
 from ops.state import records
+
+if TYPE_CHECKING:
+    from ops.core.config.settings import Service
 
 _LOGS_OF = 3  # stopped tasks of a service, of different causes first
 
@@ -63,18 +66,23 @@ def logs_of_stopped(reader: Reader) -> Any:
     found: dict[str, dict[str, Any]] = {}
     for service in reader.environment.services.values():
         tasks = reader.content("ecs/tasks").get(service.ecs_service) or {}
-        observer = EcsObserver(
-            reader.cloud, reader.environment.cluster, service.ecs_service, service.container
-        )
         chosen = list(_to_explain(tuple(map(task_state, tasks.get("stopped") or ()))))
-        calls = [Call(partial(observer.log, task), f"log of {task.id}") for task in chosen]
-        lines = run_calls(calls, AT_ONCE)
-        found[service.ecs_service] = {
-            task.id: list(each)
-            for task, each in zip(chosen, lines, strict=True)
-            if each is not None and not isinstance(each, Unknown)
-        }
+        found[service.ecs_service] = _logs(reader, service, chosen)
     return found
+
+
+def _logs(reader: Reader, service: Service, tasks: list[TaskState]) -> dict[str, Any]:
+    """Task id → its last log lines; without those that could not be read."""
+    observer = EcsObserver(
+        reader.cloud, reader.environment.cluster, service.ecs_service, service.container
+    )
+    calls = [Call(partial(observer.log, task), f"log of {task.id}") for task in tasks]
+    lines = run_calls(calls, AT_ONCE)
+    return {
+        task.id: list(each)
+        for task, each in zip(tasks, lines, strict=True)
+        if each is not None and not isinstance(each, Unknown)
+    }
 
 
 def _to_explain(tasks: tuple[TaskState, ...]) -> Iterator[TaskState]:
@@ -85,3 +93,30 @@ def _to_explain(tasks: tuple[TaskState, ...]) -> Iterator[TaskState]:
         by_deployment.setdefault(task.started_by, []).append(task)
     for some in by_deployment.values():
         yield from islice(some, _LOGS_OF)
+
+
+@collector("logs/unhealthy", "logs:GetLogEvents")
+def logs_of_unhealthy(reader: Reader) -> Any:
+    """ECS service → task id → the last log lines of running tasks whose targets are unhealthy."""
+    unhealthy = {
+        each["Target"]["Id"]
+        for targets in reader.content("elb/targets").values()
+        for each in targets
+        if each["TargetHealth"]["State"] == "unhealthy"
+    }
+    return {
+        service.ecs_service: _logs(
+            reader,
+            service,
+            [
+                task
+                for task in map(
+                    task_state,
+                    (reader.content("ecs/tasks").get(service.ecs_service) or {}).get("running")
+                    or (),
+                )
+                if task.address in unhealthy
+            ][:_LOGS_OF],
+        )
+        for service in reader.environment.services.values()
+    }

@@ -337,12 +337,6 @@ _ROWS: dict[str, _Row] = {
         "See the code that the target answers, and the check's path.",
         ("service_unsteady", *_PAGES),
     ),
-    "target_port": (
-        "target",
-        "The application listens on another port than the target group checks.",
-        "Correct the port in the task definition, or the application's.",
-        ("service_unsteady", "target_unhealthy", *_PAGES),
-    ),
     "security_group_closed": (
         "network",
         "Targets time out; the tasks' security group does not allow the load balancer.",

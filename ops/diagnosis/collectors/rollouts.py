@@ -1,0 +1,104 @@
+"""Evidence of rollouts: service deployments, automatic scaling, and what Terraform ignores."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ops.aws.autoscaling import resource_id
+from ops.aws.facts import TaskDefinitionArn
+from ops.diagnosis.collectors.registry import Reader, collector
+from ops.terraform import files
+
+_MAX_DEPLOYMENTS = 5  # of a service
+_MAX_ACTIVITIES = 20  # of a service
+_DIMENSION = "ecs:service:DesiredCount"
+_IGNORES = re.compile(r"\bignore_changes\s*=\s*(all\b|\[[^\]]*\])")
+_NAME = re.compile(r"\w+(?:\.\w+)*")
+
+
+@collector("ecs/service-deployments", "ecs:ListServiceDeployments, ecs:DescribeServiceDeployments")
+def service_deployments(reader: Reader) -> Any:
+    """ECS service name → its newest service deployments, newest first."""
+    client, cluster = reader.client("ecs"), reader.environment.cluster
+    found = {}
+    for name, service in reader.content("ecs/services").items():
+        if not service or service["status"] == "INACTIVE":
+            continue
+        listed = client.list_service_deployments(
+            cluster=cluster, service=name, maxResults=_MAX_DEPLOYMENTS
+        )["serviceDeployments"]
+        arns = [each["serviceDeploymentArn"] for each in listed]
+        found[name] = (
+            client.describe_service_deployments(serviceDeploymentArns=arns)["serviceDeployments"]
+            if arns
+            else []
+        )
+    return found
+
+
+@collector(
+    "autoscaling",
+    "application-autoscaling:DescribeScalableTargets, DescribeScheduledActions, "
+    "DescribeScalingActivities",
+)
+def autoscaling(reader: Reader) -> Any:
+    """ECS service name → its scalable target, scheduled actions and newest scaling activities."""
+    client, cluster = reader.client("application-autoscaling"), reader.environment.cluster
+    names = [each.ecs_service for each in reader.environment.services.values()]
+    targets = client.describe_scalable_targets(
+        ServiceNamespace="ecs",
+        ResourceIds=[resource_id(cluster, name) for name in names],
+        ScalableDimension=_DIMENSION,
+    )["ScalableTargets"]
+    by_resource = {each["ResourceId"]: each for each in targets}
+    found = {}
+    for name in names:
+        resource = resource_id(cluster, name)
+        if resource not in by_resource:
+            continue
+        of = {"ServiceNamespace": "ecs", "ResourceId": resource, "ScalableDimension": _DIMENSION}
+        found[name] = {
+            "target": by_resource[resource],
+            "scheduled": client.describe_scheduled_actions(**of)["ScheduledActions"],
+            "activities": client.describe_scaling_activities(**of, MaxResults=_MAX_ACTIVITIES)[
+                "ScalingActivities"
+            ],
+        }
+    return found
+
+
+@collector("ecs/newest-revisions", "ecs:DescribeTaskDefinition")
+def newest_revisions(reader: Reader) -> Any:
+    """ECS service name → the newest ACTIVE revision of the family that it runs."""
+    client = reader.client("ecs")
+    found = {}
+    for name, service in reader.content("ecs/services").items():
+        if service and service["status"] != "INACTIVE":
+            family = TaskDefinitionArn(service["taskDefinition"]).family
+            newest = client.describe_task_definition(taskDefinition=family)["taskDefinition"]
+            found[name] = {
+                field: newest.get(field)
+                for field in ("taskDefinitionArn", "registeredAt", "registeredBy")
+            }
+    return found
+
+
+@collector("terraform/services", "Terraform's files")
+def terraform_services(reader: Reader) -> Any:
+    """Address of each `aws_ecs_service` → what it ignores; None without Terraform's files."""
+    settings = reader.platform.settings
+    terraform = settings.environment.terraform
+    directory = settings.source / terraform.directory if terraform else None
+    if directory is None or not directory.is_dir():
+        return None
+    return {
+        ".".join(block.labels): {"ignores": _ignored(block.body)}
+        for block in files.service_blocks(directory)
+    }
+
+
+def _ignored(body: str) -> list[str]:
+    """The attributes that `ignore_changes` lists; `all` for all of them."""
+    found = _IGNORES.search(body)
+    return _NAME.findall(found[1]) if found else []
