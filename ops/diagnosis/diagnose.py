@@ -7,7 +7,6 @@ from ops.diagnosis.incident import read_incident
 from ops.diagnosis.model import Candidate, Diagnosis, EvidenceSnapshot
 from ops.diagnosis.rules import (  # modules register their causes when imported
     causes,
-    edge,  # noqa: F401
     from_checks,
     ranking,
     target_health,  # noqa: F401
@@ -17,6 +16,14 @@ from ops.diagnosis.rules.database import (
     clients,  # noqa: F401
     instance,  # noqa: F401
     network,  # noqa: F401
+)
+from ops.diagnosis.rules.edge import (
+    balancer,  # noqa: F401
+    caching,  # noqa: F401
+    health_checks,  # noqa: F401
+    listeners,  # noqa: F401
+    origin,  # noqa: F401
+    ports,  # noqa: F401
 )
 from ops.diagnosis.rules.operator import (
     access,  # noqa: F401
