@@ -138,6 +138,11 @@ def with_ecs(**changes: Any) -> ServiceScreen:
             ("unknown commit", "unknown: no release record names it"),
         ),
         (
+            replace(SCREEN, version=RunningVersion(IMAGE, "v1", "c" * 40)),  # a record without it
+            True,
+            ("v1 · commit ccccccc\n",),
+        ),
+        (
             replace(SCREEN, version=RunningVersion(IMAGE, "t" * 200, "c" * 40, "s" * 400)),
             True,
             ("sss",),

@@ -292,3 +292,20 @@ def test_one_action_denied(root: Path) -> None:
             and service(root, "backend")["status"] == "ACTIVE"
         )
     assert states(root, "dev-backend-tg") == WELL
+
+
+def exec_enabled(root: Path) -> set[bool]:
+    """Of the backend's service and of its tasks."""
+    ecs, found = clients(root).ecs, service(root, "backend")
+    arns = ecs.list_tasks(cluster=CLUSTER, serviceName="dev-davidshaevel-backend")["taskArns"]
+    tasks = ecs.describe_tasks(cluster=CLUSTER, tasks=arns)["tasks"]
+    return {each["enableExecuteCommand"] for each in (found, *tasks)}
+
+
+def test_a_service_without_ecs_exec(root: Path) -> None:
+    """Neither the service nor any task accepts ECS Exec, and all work; mended, all accept it."""
+    with broken(root, "exec-disabled"):
+        assert exec_enabled(root) == {False}
+        assert states(root, "dev-backend-tg") == WELL
+    assert exec_enabled(root) == {True}
+    assert not active(root)
