@@ -29,6 +29,7 @@ from ops.diagnosis.rules.operator import (
     access,  # noqa: F401
     locks,  # noqa: F401
 )
+from ops.diagnosis.rules.rollouts import normal_rollouts
 
 
 def diagnose(snapshot: EvidenceSnapshot) -> Diagnosis:
@@ -48,4 +49,6 @@ def diagnose(snapshot: EvidenceSnapshot) -> Diagnosis:
         tuple(sorted({check.group for check in incident.checks}))
         + tuple(key for key in incident.contents if key != "sweep"),
         tuple(broken),
+        tuple(normal_rollouts(incident).values()),
+        tuple(check.label for check in from_checks.unexplained_checks(incident)),
     )

@@ -8,7 +8,7 @@ as the live diagnosis did.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ops.core.findings import Finding, as_document
@@ -100,13 +100,16 @@ class Diagnosis:
     """The result of the rules over one snapshot, root causes first.
 
     `examined` names what was looked at; `broken_rules` are rules that raised an error, which is a
-    defect of this tool.
+    defect of this tool. `rollouts` describe rollouts in progress in which nothing failed, and
+    `unhealthy` are the checks that are not ok for another reason.
     """
 
     snapshot: EvidenceSnapshot
     found: tuple[Diagnosed, ...]
     examined: tuple[str, ...] = ()
-    broken_rules: tuple[str, ...] = field(default=())
+    broken_rules: tuple[str, ...] = ()
+    rollouts: tuple[str, ...] = ()
+    unhealthy: tuple[str, ...] = ()
 
     @property
     def roots(self) -> tuple[Diagnosed, ...]:

@@ -30,6 +30,8 @@ def as_document(found: Diagnosis) -> dict[str, Any]:
         ],
         "examined": list(found.examined),
         "broken_rules": list(found.broken_rules),
+        "rollouts": list(found.rollouts),
+        "unhealthy": list(found.unhealthy),
     }
 
 
@@ -45,7 +47,10 @@ def _lines(found: Diagnosis, topic: Topic) -> Iterator[str]:
         yield ""
     if roots and not any(topic.covers(each) for each in found.found):
         yield f"nothing about {topic.title}; the findings above have other causes"
+    yield from map(clean, found.rollouts)
     yield from _unknown_lines(found)
+    if found.unhealthy and not roots:
+        yield clean(f"not ok, for an unknown cause: {', '.join(found.unhealthy)}")
     yield _summary(found, topic)
 
 

@@ -23,7 +23,8 @@ class DiagnosisResult:
     """A diagnosis as a task's result.
 
     `since`: how far back the timeline goes; None for none. `fixes`: what `--fix` did. Exit code 1
-    if a cause was found, or if the sweep is not healthy or unknown.
+    if a cause was found, or a check is not ok for another reason than a normal rollout, or the
+    sweep is unknown.
     """
 
     diagnosis: Diagnosis
@@ -64,8 +65,8 @@ class DiagnosisResult:
     @property
     def exit_code(self) -> int:
         sweep = self.diagnosis.snapshot.documents.get("sweep")
-        healthy = sweep is not None and not sweep.unknown and bool(sweep.content["healthy"])
-        return 0 if healthy and not self.diagnosis.found else 1
+        read = sweep is not None and not sweep.unknown
+        return 0 if read and not self.diagnosis.found and not self.diagnosis.unhealthy else 1
 
 
 def _moment_line(moment: Moment) -> str:

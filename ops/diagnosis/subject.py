@@ -17,6 +17,7 @@ def subject(settings: Settings) -> dict[str, Any]:
         "region": environment.region,
         "cluster": environment.cluster,
         "rollout": environment.rollout,
+        "deploy_timeout": environment.deploy_timeout,
         "site": environment.site or "",
         "alb": environment.alb or "",
         "profile": environment.aws.profile or "",

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
+from ops.aws.errors import translate_error
 from ops.aws.session import AwsSession
 from ops.core.errors import OpsError
 from ops.core.findings import Unknown
@@ -79,10 +79,6 @@ class Reader:
     def client(self, name: str) -> Any:
         return self.cloud.client(name)
 
-    def translated(self, what: str) -> AbstractContextManager[None]:
-        """Translate AWS errors during `what`."""
-        return self.cloud.translated(what)
-
     def document(self, key: str) -> Document:
         """The document of a collector, read by the first caller."""
         return self._documents[key]()
@@ -95,15 +91,23 @@ class Reader:
         return found.content
 
     def _read(self, each: _Collector) -> Document:
-        at = now()
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        at, what = now(), f"{each.key} ({each.source})"
         try:
-            with self.translated(f"{each.key} ({each.source})"):
-                content = each.collect(self)
+            content = each.collect(self)
+        except (BotoCoreError, ClientError) as error:
+            cloud = self.cloud
+            return _unread(each, at, translate_error(what, error, cloud.profile, cloud.endpoint))
         except (OpsError, OSError) as error:
-            fact = unknown(error)
-            denied = fact.denied.action if fact.denied else ""
-            return Document(each.key, each.source, at, None, redact(fact.why), denied)
+            return _unread(each, at, error)
         return Document(each.key, each.source, at, as_json(content))
+
+
+def _unread(each: _Collector, at: str, error: Exception) -> Document:
+    fact = unknown(error)
+    denied = fact.denied.action if fact.denied else ""
+    return Document(each.key, each.source, at, None, redact(fact.why), denied)
 
 
 def now() -> str:

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from ops.diagnosis.facts import Incident
+from ops.diagnosis.facts import CheckFact, Incident
 from ops.diagnosis.model import Candidate
 from ops.diagnosis.rules import known_causes  # noqa: F401 - registers them
 from ops.diagnosis.rules.operator.locks import state_lock_is_normal
+from ops.diagnosis.rules.rollouts import EXPECTED, normal_rollouts
 
 
 def from_checks(incident: Incident) -> Iterable[Candidate]:
@@ -20,11 +21,34 @@ def from_checks(incident: Incident) -> Iterable[Candidate]:
 
 
 def _findings(incident: Incident) -> Iterator[Candidate]:
+    rollouts = normal_rollouts(incident)
     for check in incident.checks:
         if check.kind == "state lock" and state_lock_is_normal(incident):
             continue  # of the deploy that is at work
-        if check.finding is not None and check.status in ("failed", "unknown"):
-            yield Candidate(check.finding, check.service, f"the check {check.label} found it")
+        if check.finding is None or check.status not in ("failed", "unknown"):
+            continue
+        if check.finding.cause in EXPECTED and _rolls_out(check.service, rollouts):
+            continue
+        yield Candidate(check.finding, check.service, f"the check {check.label} found it")
+
+
+def _rolls_out(service: str, rollouts: Mapping[str, str]) -> bool:
+    """Whether the service, or any for a check of none, is in a normal rollout."""
+    return service in rollouts or (not service and bool(rollouts))
+
+
+def unexplained_checks(incident: Incident) -> tuple[CheckFact, ...]:
+    """Failed or unknown checks that a normal rollout does not explain."""
+    rollouts = normal_rollouts(incident)
+    return tuple(
+        check
+        for check in incident.checks
+        if check.status in ("failed", "unknown")
+        and not (
+            _rolls_out(check.service, rollouts)
+            and (check.finding is None or check.finding.cause in EXPECTED)
+        )
+    )
 
 
 def explained_by_sweep(incident: Incident) -> dict[tuple[str, str], tuple[str, str]]:
