@@ -27,6 +27,7 @@ class Invocation:
 
     def __init__(self) -> None:
         self.program, self.options = "inv", ""
+        self.own = False  # whether our own program runs, not Invoke's
 
     def start(self, environ: Any, program: str = "inv") -> None:
         """Take the name from the wrapper's variable, which child processes do not inherit."""

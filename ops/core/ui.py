@@ -44,6 +44,11 @@ def progress(line: str = "") -> None:
     print(invocation.as_typed(line).translate(CONTROL), file=sys.stderr, flush=True)
 
 
+def print_text(text: str) -> None:
+    """Print a result on stdout, with its suggested commands as they are typed here."""
+    print(invocation.as_typed(text), flush=True)
+
+
 def on_terminal() -> bool:
     """Whether stdin can answer questions and stderr is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()

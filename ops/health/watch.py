@@ -106,7 +106,7 @@ class _PlainOutput:
 
     def __call__(self, sweep: Sweep) -> None:
         if self.first:
-            print(render.as_text(sweep, self.settings), flush=True)
+            ui.print_text(render.as_text(sweep, self.settings))
         else:
             for change in sweep.changes:
                 print(f"{sweep.at[11:19]}  {render.change_line(change)}", flush=True)

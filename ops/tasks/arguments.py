@@ -21,6 +21,7 @@ from invoke.tasks import Task
 from ops.core.errors import ConfigError
 
 HELP = ("--help", "-h")
+_DURATIONS = ("--timeout", "--lock-wait")
 # options whose value can be written in another way, with the same meaning
 _DASH_VALUES = {"--command": " {}", "--grep": "/{}/"}
 
@@ -43,6 +44,20 @@ def refuse_remainder(words: Sequence[str]) -> None:
             "no task takes them, so nothing was run; without this error they would be ignored",
             "leave out the --, or what follows it",
         )
+
+
+def refuse_env(words: Sequence[str]) -> None:
+    """Raise ConfigError for `--env` under Invoke's own program, which has no such option."""
+    from ops.core.config.problems import shortened
+
+    for position, word in enumerate(words):
+        flag, equals, name = word.partition("=")
+        if flag == "--env":
+            name = name if equals else " ".join(words[position + 1 : position + 2])
+            name = shlex.quote(shortened(name or "NAME"))
+            why = "Invoke's own inv has no such option; ./inv has it"
+            how = f"./inv --env {name} …, or INVOKE_ENV={name} inv …"
+            raise ConfigError(f"--env {name}", why, how)
 
 
 def dash_value(task: str, label: str, value: str) -> ConfigError:
@@ -97,6 +112,14 @@ class StrictArgument(Argument):
                 int(value)
             except ValueError:
                 raise ConfigError(f"{label} {value}", "allowed: an integer", help_command) from None
+        if label in _DURATIONS:
+            from ops.core import ui
+
+            try:
+                ui.parse_seconds(label.removeprefix("--"), value)
+            except ConfigError as error:
+                how = f"inv {self.owner().path} {label} 5m"
+                raise ConfigError(error.what, error.why, how) from None
 
 
 class OpsTask(Task[Any]):

@@ -17,8 +17,9 @@ from invoke.config import Config
 
 from ops.core import streams
 from ops.core.config import load
+from ops.core.invocation import invocation
 from ops.tasks import cdn, db, dev, env, health, lock, root, sandbox, service, tf, troubleshoot
-from ops.tasks.arguments import refuse_remainder
+from ops.tasks.arguments import refuse_env, refuse_remainder
 from ops.tasks.shared import ALL_TASKS, ROOT
 
 DEFAULTS: dict[str, Any] = {
@@ -36,6 +37,8 @@ def build_collection() -> Collection:
     """
     streams.make_safe()
     refuse_remainder(sys.argv[1:])
+    if not invocation.own:
+        refuse_env(sys.argv[1:])
     ns = Collection()
     for task in (root.preflight, root.status):
         ns.add_task(task)

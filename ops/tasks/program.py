@@ -26,7 +26,7 @@ from ops.core.config import files
 from ops.core.config.problems import shortened
 from ops.core.errors import ConfigError, OpsError
 from ops.core.invocation import invocation
-from ops.tasks.arguments import OpsTask
+from ops.tasks.arguments import HELP, OpsTask
 from ops.tasks.command_line import core_options, listing, parse_errors
 
 FORMATS = ("flat", "nested", "json")
@@ -46,7 +46,7 @@ class OpsProgram(Program):
         return [*super().core_args(), Argument(names=("env",), help=listing.HELP["env"][1])]
 
     def parse_core(self, argv: list[str] | None) -> None:
-        before = sys.dont_write_bytecode
+        before, invocation.own = sys.dont_write_bytecode, True
         with self._errors():
             super().parse_core(argv)
         sys.dont_write_bytecode = before  # Invoke switches bytecode off, which doubles the start
@@ -139,7 +139,7 @@ class OpsProgram(Program):
         named, listed = self.args.help.value, self.args.list.value
         if isinstance(named, str) and named not in contexts:
             if self._list_namespace(named):
-                raise parse_errors.listed_namespace(named)
+                raise Exit
             raise parse_errors.unknown_task(named, contexts)
         if isinstance(listed, str) and not any(path.startswith(f"{listed}.") for path in contexts):
             raise parse_errors.unknown_namespace(listed, contexts)
@@ -160,7 +160,7 @@ class OpsProgram(Program):
         from ops.tasks.shared import ROOT
 
         words = self.argv[self.argv.index("--") + 1 :] if "--" in self.argv else []
-        contexts = self._make_parser().contexts
+        contexts = self.parser.contexts
         environment = os.environ.get("INVOKE_ENV") or self.config.get("env", "")
         values = completion_values.Values(ROOT, self.config, environment)
         texts = {name: listing.first_line(self.collection[name]) for name in contexts}
@@ -192,6 +192,8 @@ class OpsProgram(Program):
             if parsed:
                 word = parse_errors.unknown_word(error)
                 if self._list_namespace(word):
+                    if set(HELP) & set(self.core.unparsed):
+                        raise Exit from None
                     raise parse_errors.listed_namespace(word) from None
             words = self.core.unparsed if parsed else self.argv[1:]
             raise parse_errors.explain(error, words, contexts) from None

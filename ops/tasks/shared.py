@@ -28,7 +28,6 @@ from invoke.exceptions import Exit
 
 from ops.core import streams
 from ops.core.errors import Cancelled, Interrupted, OpsError
-from ops.core.invocation import invocation
 from ops.tasks.arguments import OpsTask, required_after
 from ops.tasks.command_line.core_options import check_core_options
 
@@ -122,11 +121,10 @@ class Session:
     def _print(self, document: Any, text: str) -> None:
         from ops.core import ui
 
-        text = invocation.as_typed(text)
         if self.json:
             ui.write_document(self.stream, document)
         elif text:
-            print(text, flush=True)
+            ui.print_text(text)
         if self.failure and text:
             ui.progress(text)
 

@@ -157,14 +157,39 @@ def test_a_mistake_that_invoke_finds_is_three_lines(words: str, says: str, how: 
     assert how in done.stderr.splitlines()[-1], done.stderr
 
 
-@pytest.mark.parametrize("words", ["health", "--help health", "health --plan", "db health"])
+@pytest.mark.parametrize("words", ["health", "health --plan", "db health"])
 def test_a_namespace_in_place_of_a_task_lists_its_tasks(words: str) -> None:
     """On stdout; the exit code is 2, since `inv backend` in a script is no deploy."""
     done = run(OURS, *words.split())
-    space = words.split()[0].replace("--help", "health")
+    space = words.split()[0]
     assert done.returncode == 2 and f"  {space}." in done.stdout
     assert f"error: {space} is a namespace, not a task\n" in done.stderr
     assert THREE_LINES.fullmatch(done.stderr) and f" next: inv {space}.TASK\n" in done.stderr
+
+
+@pytest.mark.parametrize("words", ["--help health", "health --help", "health -h", "--list health"])
+def test_the_help_of_a_namespace_is_its_list(words: str) -> None:
+    """Asked for, so the exit code is 0."""
+    done = run(OURS, *words.split())
+    assert (done.returncode, done.stderr) == (0, "") and "  health.all " in done.stdout
+
+
+@pytest.mark.parametrize("words", ["--env dev status", "status --env dev", "status --env=dev"])
+def test_plain_inv_says_what_it_has_in_place_of_env(words: str) -> None:
+    """Invoke's own program knows no such option."""
+    done = run(PLAIN, *words.split())
+    assert done.returncode == 2 and THREE_LINES.fullmatch(done.stderr)
+    assert done.stderr.endswith(" next: ./inv --env dev …, or INVOKE_ENV=dev inv …\n")
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--lock-wait"])
+@pytest.mark.parametrize("program", [OURS, PLAIN], ids=["ours", "plain"])
+def test_a_duration_that_is_none_is_a_mistake(program: list[str], option: str) -> None:
+    """Found while parsing, before the environment is read."""
+    done = run(program, "backend.deploy", option, "soon")
+    assert done.returncode == 2 and THREE_LINES.fullmatch(done.stderr)
+    assert f"error: {option} soon\n  why: allowed: a number of seconds" in done.stderr
+    assert done.stderr.endswith(f" next: inv backend.deploy {option} 5m\n")
 
 
 @pytest.mark.parametrize(

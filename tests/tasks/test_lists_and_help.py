@@ -78,7 +78,7 @@ def test_every_task_has_a_help_page_that_does_nothing(
     description = listing.first_line(tasks.ns[path])
     assert " ".join(description.split())[:40].lower() in " ".join(first.split()).lower()
     for argument in tasks.ns[path].get_arguments():
-        word = "" if argument.positional else f"--{argument.name.replace('_', '-')}"
+        word = "" if argument.positional else f"--{argument.name.strip('_').replace('_', '-')}"
         assert word in first
     assert "\nExamples:\n  inv " in first and "\nExit codes:\n  0    done\n" in first
     assert (ROOT / first.rsplit("Documentation: ", 1)[1].strip()).is_file()

@@ -68,11 +68,11 @@ class _ChangedLines:
     def show(self, screen: ServiceScreen) -> None:
         text = as_text(screen).splitlines()
         if not self.printed:
-            print("\n".join(text), flush=True)
+            ui.print_text("\n".join(text))
         else:
             for line in text:
                 if _without_ages(line) not in self.printed:
-                    print(f"{screen.at:%H:%M:%S}  {line.strip()}", flush=True)
+                    ui.print_text(f"{screen.at:%H:%M:%S}  {line.strip()}")
         self.printed = {_without_ages(line) for line in text}
 
     def close(self) -> None:
@@ -120,4 +120,4 @@ class _Screen:
         """Leave the alternate screen, and print what it showed last."""
         self.live.stop()
         if self.last is not None:
-            print(as_text(self.last, max(self.console.width, 40)), flush=True)
+            ui.print_text(as_text(self.last, max(self.console.width, 40)))

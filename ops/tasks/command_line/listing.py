@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from typing import Any
 
@@ -72,6 +71,8 @@ def version() -> str:
 
 def width() -> int | None:
     """Columns to fit into; None where the output is no terminal: nothing is cut."""
+    import shutil
+
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return max(shutil.get_terminal_size().columns, 40)
     return None

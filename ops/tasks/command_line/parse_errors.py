@@ -42,7 +42,7 @@ def explain(error: ParseError, words: Sequence[str], contexts: Contexts) -> Conf
             return _unknown_option(word, task, words, error.context, contexts)
         return _unknown_word(word, task, words, contexts)
     if found := WITHOUT_VALUE.match(message):
-        option = f"--{found[1].replace('_', '-')}"
+        option = f"--{found[1].strip('_').replace('_', '-')}"
         value = _dash_value(option, words)
         if task and value:
             return dash_value(task, option, value)
