@@ -15,7 +15,7 @@ _VARIABLE = "OPS_INV"  # how the wrapper was typed
 # `inv` as the first word of one of our commands, not as a word of SQL or of a log
 _COMMAND = re.compile(
     r"(?P<variables>INVOKE_ENV=\S+ )?(?<![\w./-])inv "
-    r"(?=(?P<task>[a-z][a-z0-9-]*\.[a-z]|SERVICE\.|TASK\b|status\b|preflight\b|troubleshoot\b)"
+    r"(?=(?P<task>[a-z][a-z0-9-]*\.[a-zA-Z]|SERVICE\.|TASK\b|status\b|preflight\b|troubleshoot\b)"
     r"|--(?:list|help|env|version)\b|-f |…)"
 )
 _WITHOUT_ENVIRONMENT = ("sandbox.", "dev.")

@@ -23,6 +23,7 @@ def started(typed: str, config: str | None = None, environment: str | None = Non
         ("inv --list", "./inv --list"),
         ("inv status; inv preflight", "./inv status; ./inv preflight"),
         ("INVOKE_ENV=dev inv health.all", "INVOKE_ENV=dev ./inv health.all"),
+        ("inv db.TASK", "./inv db.TASK"),
         ("inv TASK --json", "./inv TASK --json"),
         ("inv SERVICE.exec", "./inv SERVICE.exec"),
         ("../inv db.start", "../inv db.start"),

@@ -311,7 +311,7 @@ class Settings(Model):
                 f"its services are: {', '.join(sorted(services)) or 'none'}",
                 _nearest_service(name, services)
                 or f"name it under environments.{self.name}.services in invoke.yaml, or pick "
-                f"another environment: inv --env NAME …",
+                f"another environment: INVOKE_ENV=NAME inv …",
             )
         return services[name]
 

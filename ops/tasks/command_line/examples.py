@@ -53,6 +53,9 @@ _EXAMPLES = {
     "db.verify": ("db.verify", "db.verify --postgres-version 15"),
     "db.tunnel": ("db.tunnel", "db.tunnel --timeout 1h"),
     "db.lint": ("db.lint", "db.lint --revision 0003"),
+    "env.show": ("env.show", "--env dev env.show --key database"),
+    "env.check": ("env.check", "env.check --json"),
+    "env.schema": ("env.schema --output invoke.schema.json",),
     "health.all": (
         "health.all",
         "health.all --skip terraform --json",

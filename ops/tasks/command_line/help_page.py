@@ -43,6 +43,7 @@ _FAILURES = {  # what 1 means where it is a result
     "health": "a check failed, or is unknown",
     "troubleshoot": "something is wrong, or unknown",
     "current": "the schema differs from its revision",
+    "env": "something is different, or unknown",
     "drift": "something was changed outside of Terraform",
     "lint": "a revision is blocked",
     "check": "a finding, or unknown",
