@@ -22,6 +22,7 @@ class Secret(Mapping[str, str]):
         self._values = {
             key: value if isinstance(value, str) else json.dumps(value)
             for key, value in values.items()
+            if value is not None  # null: as if the key were missing
         }
 
     def __getitem__(self, key: str) -> str:

@@ -17,7 +17,7 @@ from ops.migrations.losses import PlannedRevision, counted_losses, losses_by_cod
 from ops.migrations.rules.data_loss import Loss
 from ops.migrations.snapshot import TakeSnapshot, snapshot_before_data_loss
 from ops.migrations.target import BASE, MigrationTarget
-from ops.postgres import access
+from ops.postgres import access, readiness
 from ops.postgres.access import Direction, Revision
 
 
@@ -127,6 +127,9 @@ def plan_migration(target: MigrationTarget, direction: Direction, to: str | None
     with access.translate_errors(database.target):
         scripts.check_database(at)
         goal = scripts.known(to) if to else scripts.default_goal(direction, access.split_heads(at))
+        steps = scripts.between(direction, goal, at)
+    if steps:
+        readiness.refuse_impossible(database, steps)
     revisions = tuple(
         PlannedRevision(*each) for each in access.sql(database, scripts, direction, goal, at)
     )
@@ -152,6 +155,11 @@ def confirm(target: MigrationTarget, plan: MigrationPlan, *, yes: bool) -> None:
         question += _not_verified(target, plan)
     if plan.loses_rows:
         question += ": rows are lost"
+    if plan.at is None and plan.direction == "upgrade" and readiness.has_tables(target.database):
+        ui.progress(
+            "  the database has tables, and no revision is recorded: if another tool made them, "
+            "inv db.adopt"
+        )
     if plan.loses_rows or settings.environment.protected:
         ui.confirm(question, yes=yes, typed=settings.name)
 

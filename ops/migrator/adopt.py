@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from ops.migrator import audit, catalog, lock, preconditions
+from ops.migrator import audit, catalog, failures, lock, preconditions
 from ops.migrator.model import Limits, MigrateError, MigrationOutcome, RunIdentity, TargetDatabase
 from ops.migrator.revisions import checksums
 from ops.migrator.revisions.scripts import Scripts
@@ -55,7 +55,10 @@ def adopt(
     """
     scripts = Scripts(target.folder, target.hide)
     goal = scripts.known(revision)
-    with lock.hold_lock(target, limits, who, say, sleep) as lock_connection:
+    with (
+        failures.translated(target),
+        lock.hold_lock(target, limits, who, say, sleep) as lock_connection,
+    ):
         _check_adoptable(lock_connection, target, digest)
         audit.prepare(lock_connection, target)
         preconditions.mark_lost_runs(lock_connection, limits, say, sleep)

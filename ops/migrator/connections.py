@@ -7,6 +7,8 @@ URL, because a password may contain any character.
 
 from __future__ import annotations
 
+import weakref
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -60,6 +62,9 @@ SET_LIMITS = (
 )
 
 
+_pooled: weakref.WeakSet[psycopg.Connection[Any]] = weakref.WeakSet()
+
+
 def connect(
     target: TargetDatabase, name: str, limits: Limits | None = None
 ) -> psycopg.Connection[Any]:
@@ -71,7 +76,10 @@ def connect(
     except psycopg.Error as error:
         raise _unreachable(target, error) from None
     try:
-        opened.execute(f"{SET_LIMITS}, {MARK_SESSION}", limit_settings(limits or Limits()))
+        settings = limit_settings(limits or Limits())
+        row = opened.execute(f"{SET_LIMITS}, {MARK_SESSION}, pg_backend_pid()", settings).fetchone()
+        if row and row[-1] != opened.info.backend_pid:
+            _pooled.add(opened)
         _detect_lost_clients(opened)
         _check_role(opened, target)
     except psycopg.Error as error:
@@ -81,6 +89,19 @@ def connect(
         opened.close()
         raise
     return opened
+
+
+def is_pooled(opened: psycopg.Connection[Any]) -> bool:
+    """Whether a pooler is in between: it gives the client a process id of its own."""
+    return opened in _pooled
+
+
+def close(opened: psycopg.Connection[Any]) -> None:
+    """Close a session; behind a pooler, take the limits back from its server process first."""
+    if is_pooled(opened) and not opened.closed:
+        with suppress(psycopg.Error):
+            opened.execute("RESET ALL")
+    opened.close()
 
 
 def _check_role(opened: psycopg.Connection[Any], target: TargetDatabase) -> None:

@@ -5,7 +5,8 @@ SQLSTATEs: PostgreSQL documentation, appendix A.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,17 @@ from ops.migrator.transactions import EndedTransaction
 if TYPE_CHECKING:
     from ops.migrator.revisions.attempt import RevisionAttempt
 
+_ADVICE = {
+    "25006": "the database is read-only: see why, then run it again",
+    "42501": "migrate as the owner of the schema ops_migrations and of alembic_version, or "
+    "GRANT that user the rights on them",
+    "55P03": "see who holds it (pg_stat_activity), then run it again",
+    "53": "free disk, memory or connections of the server, then run it again",
+    "42P01": "the schema ops_migrations is incomplete: restore it, or drop it to begin a new audit",
+    "42703": "the schema ops_migrations is another tool's: rename it",
+}  # by the beginning of the SQLSTATE
 _LOCK_TIMEOUT, _DEADLOCK, _CANCELED, _DUPLICATE_TABLE = "55P03", "40P01", "57014", "42P07"
+_DUPLICATES = (_DUPLICATE_TABLE, "42710", "42723", "42P06")  # of an object, a function, a schema
 
 
 class LeftInvalid(Exception):
@@ -62,6 +73,27 @@ def retry_reason(
     if count == 1 and (isinstance(problem, LeftInvalid) or (state == _DUPLICATE_TABLE and cleared)):
         return "an earlier run had left an index INVALID"
     return None
+
+
+@contextmanager
+def translated(target: TargetDatabase) -> Iterator[None]:
+    """Convert the server's errors outside of a revision, as in the audit, to MigrateError."""
+    try:
+        yield
+    except psycopg.Error as problem:
+        state = f" ({problem.sqlstate})" if problem.sqlstate else ""
+        why = f"{target.clean(error_text(problem))}{state}"
+        unreachable = isinstance(problem, psycopg.OperationalError) and not problem.sqlstate
+        advice = next(
+            (how for prefix, how in _ADVICE.items() if (problem.sqlstate or "").startswith(prefix)),
+            "see the database's log, then run it again",
+        )
+        raise MigrateError(
+            "unreachable" if unreachable else "failed",
+            f"the records of the migration in {target.where}",
+            why,
+            advice,
+        ) from None
 
 
 def error_text(problem: BaseException) -> str:
@@ -129,6 +161,8 @@ def to_migrate_error(
         )
         return MigrateError("failed", what, why, how)
     how = f"correct it, then: {verb}, which continues from there"
+    if state in _DUPLICATES and direction == "upgrade" and at == "base":
+        how = f"if another tool made this schema: inv db.adopt; else correct it, then: {verb}"
     if attempt.may_stay:
         how = f"see what it left (inv db.current), correct it, then: {verb}"
     return MigrateError("failed", what, why, how)

@@ -18,9 +18,9 @@ from typing import Any
 
 import psycopg
 
-from ops.migrator import audit
+from ops.migrator import audit, writable
 from ops.migrator.audit import LOCK_KEY
-from ops.migrator.connections import UNFILTERED, connect
+from ops.migrator.connections import UNFILTERED, close, connect
 from ops.migrator.model import Limits, MigrateError, RunIdentity, TargetDatabase
 
 _POLL_S = 0.5
@@ -55,11 +55,13 @@ def hold_lock(
     """
     lock_connection = connect(target, application_name(who), limits)
     try:
+        writable.refuse_pooler(lock_connection, target)
+        writable.refuse_read_only(lock_connection, target)
         lock_connection.execute(UNFILTERED)
         _try_lock(lock_connection, limits.wait_s, who, say, sleep)
         yield lock_connection
     finally:
-        lock_connection.close()
+        close(lock_connection)
 
 
 def _try_lock(

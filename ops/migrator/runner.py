@@ -73,7 +73,11 @@ def migrate(
             say(target.hide(line))
 
     scripts = scripts or Scripts(target.folder, target.hide)
-    with _one_in_a_process, lock.hold_lock(target, limits, who, tell, sleep) as lock_connection:
+    with (
+        _one_in_a_process,
+        failures.translated(target),
+        lock.hold_lock(target, limits, who, tell, sleep) as lock_connection,
+    ):
         audit.prepare(lock_connection, target)
         preconditions.mark_lost_runs(lock_connection, limits, tell, sleep)
         heads = heads_of(lock_connection)

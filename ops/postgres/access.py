@@ -263,7 +263,7 @@ def read_session(door: DatabaseAccess) -> Iterator[Any]:
             opened.read_only = True
             yield opened
     finally:
-        opened.close()
+        connections.close(opened)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def session(door: DatabaseAccess) -> Iterator[Any]:
         with translate_query_errors(door):
             yield opened
     finally:
-        opened.close()
+        connections.close(opened)
 
 
 def server_major_version(door: DatabaseAccess) -> int:

@@ -57,6 +57,7 @@ PARTS: dict[str, Callable[[], Any]] = {
     "sshd": _program("sshd"),
     "netns": _network_namespaces,
     "postgres": _program("postgres"),
+    "pgbouncer": _program("pgbouncer"),
     "terraform": _program("terraform"),
     "bash": _program("bash"),
     "zsh": _program("zsh"),

@@ -28,6 +28,7 @@ from ops.migrator.revisions.user_code import (
     describe,
     exception_text,
     location,
+    without_effects,
 )
 
 BASE, HEADS = "base", "heads"
@@ -292,7 +293,7 @@ class Scripts:
         def one_by_one(_heads: Any, context: Any) -> Iterator[RevisionStep]:
             _mark_alembic_transactions(context.impl)
             for step in steps:
-                step.migration_fn = _with_reset(step.migration_fn, context.impl, buffer)
+                step.migration_fn = _only_printed(step.migration_fn, context.impl, buffer)
                 yield step  # Alembic has written it when it asks for the next
                 ends.append(buffer.tell())
 
@@ -358,12 +359,13 @@ def _check_encodable(text: str, step: RevisionStep) -> None:
         raise MigrateError("failed", what, why, "correct the text") from None
 
 
-def _with_reset(original: Any, impl: Any, buffer: io.StringIO) -> Any:
-    """`original`, which also prints how the engine gives the session back, where it matters."""
+def _only_printed(original: Any, impl: Any, buffer: io.StringIO) -> Any:
+    """`original` without side effects, and with the engine's resets where they matter."""
 
     def run_one(**given: Any) -> None:
         begin = buffer.tell()
-        original(**given)
+        with without_effects():
+            original(**given)
         buffer.seek(begin)
         if session_state.changes_session(buffer.read()):
             for statement in session_state.RESET_STATEMENTS:

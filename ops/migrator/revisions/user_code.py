@@ -39,6 +39,27 @@ _C_EXIT_FUNCTIONS = frozenset(
 _C_EXIT_FUNCTIONS |= {"execv", "execve", "execvp", "execl", "execlp", "execle", "raise", "kill"}
 
 
+# audit events that are refused while SQL is only printed
+_EFFECTS = {
+    "socket.connect": "connecting to",
+    "socket.getaddrinfo": "resolving",
+    "socket.sendto": "sending to",
+    "subprocess.Popen": "starting",
+    "os.system": "starting",
+    "os.posix_spawn": "starting",
+    "os.remove": "removing",
+    "os.rename": "renaming",
+    "os.mkdir": "creating",
+    "os.rmdir": "removing",
+    "shutil.rmtree": "removing",
+}
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+
+class EffectRefused(Exception):
+    """A revision wanted to change something while its SQL was only printed."""
+
+
 class UserCodeError(Exception):
     """User code raised something other than an Exception, or tried to end the process."""
 
@@ -57,6 +78,7 @@ class _Block:
 _blocks: list[_Block] = []
 _theirs: weakref.WeakKeyDictionary[threading.Thread, _Block] = weakref.WeakKeyDictionary()
 _hooked = False
+_printing = 0  # how many uses of `without_effects` are active
 
 
 @contextmanager
@@ -136,20 +158,51 @@ def _refusing(
 
 
 def _audited(event: str, given: tuple[Any, ...]) -> None:
-    """Audit hook: refuse what ends the process without a function of `os`."""
-    if not _blocks or event not in ("ctypes.dlsym", "os.exec", "os.kill"):
+    """Audit hook: refuse what ends the process without a function of `os`, and side effects."""
+    ends = event in ("ctypes.dlsym", "os.exec", "os.kill")
+    effect = _printing and (event in _EFFECTS or event == "open")
+    if not _blocks or not (ends or effect):
         return
     process, thread = os.getpid(), threading.current_thread()
     if process != _blocks[-1].process:
         return
     if thread not in _theirs and not any(block.owner is thread for block in _blocks):
         return
+    if effect:
+        _refuse_effect(event, given)
     if event == "ctypes.dlsym" and given[1] in _C_EXIT_FUNCTIONS:
         raise UserCodeError(f"{given[1]}() of the C library was used, which ends the process")
     if event == "os.exec":
         raise UserCodeError(f"exec of {given[0]!r} was called, which ends the process")
     if event == "os.kill" and given[1] and given[0] in (process, 0, -1, -os.getpgrp()):
         raise UserCodeError(f"os.kill of this process (signal {int(given[1])}) was called")
+
+
+def _refuse_effect(event: str, given: tuple[Any, ...]) -> None:
+    """Raise EffectRefused for a change outside of this process."""
+    if "__pycache__" in str(given[0]):  # Python's own, of an import
+        return
+    if event == "open":
+        path, mode, flags = given
+        writes = set(mode or "") & set("wax+") or int(flags or 0) & _WRITING
+        if isinstance(path, int) or not writes or path == os.devnull:
+            return
+        doing = f"writing {path!r}"
+    else:
+        at = 1 if event in ("socket.connect", "socket.sendto") else 0  # after the socket itself
+        doing = f"{_EFFECTS[event]} {given[at]!r}"
+    raise EffectRefused(f"{doing} is refused while its SQL is only read")
+
+
+@contextmanager
+def without_effects() -> Iterator[None]:
+    """Refuse network, processes and file changes of user code, while its SQL is only read."""
+    global _printing
+    _printing += 1
+    try:
+        yield
+    finally:
+        _printing -= 1
 
 
 @contextmanager
