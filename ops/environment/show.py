@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ops.core.config.load import Configuration
 
 _SECRET = ("access_key", "secret_key")
+_OF_A_BUILD = "build_args"  # whose names are the user's: a token may be among them
 _HIDDEN = "(hidden)"
 _COLUMN = 48  # where comments begin, unless a value is longer
 _DEFAULT = "default"
@@ -166,7 +167,7 @@ def _public(path: Sequence[str], value: Any) -> Any:
         return {key: _public((*path, key), item) for key, item in value.items()}
     if not isinstance(value, str):
         return value
-    named = f"{path[-1]}={value}"
+    named = f"{path[-1]}={value}" if _OF_A_BUILD in path else value
     return value if redact(value) == value and redact(named) == named else _HIDDEN
 
 

@@ -215,6 +215,15 @@ def test_a_mistake_that_another_file_hides_is_found(tmp_path: Path) -> None:
             ],
         ),
         (
+            {"INVOKE_ENVIRONMENTS_HERE_STATE_BUCKET": "b"},
+            [
+                "error: environment variable INVOKE_ENVIRONMENTS_HERE_STATE_BUCKET",
+                "  why: no file sets environments.here.state.bucket, and Invoke sets a key by a "
+                "variable only if a file sets it too",
+                " next: set environments.here.state.bucket in invoke.yaml, or in a file: -f FILE",
+            ],
+        ),
+        (
             {"INVOKE_EMV": "a", "INVOKE_RUN_DRY": "no"},
             [
                 "error: environment variable INVOKE_EMV",
@@ -278,6 +287,18 @@ def test_a_given_file_that_is_none_is_refused(tmp_path: Path, make: Any, why: st
     make(path)
     with pytest.raises(ConfigError, match=why):
         read(tmp_path, path)
+
+
+def test_every_namespace_is_reserved(tmp_path: Path) -> None:
+    """A service of that name would silently replace our tasks."""
+    import tasks
+
+    services = {name for name in tasks.ns.collections if "deploy" in tasks.ns.collections[name]}
+    ours = {name.partition(".")[0] for name in tasks.ns.task_names} - services
+    assert {"env", "db", "status", "preflight"} <= ours and services == {"backend", "frontend"}
+    for name in sorted(ours):
+        lines = refused(tmp_path, HERE + f"    services: {{{name}: {{{SERVICE}}}}}\n")
+        assert lines[2] == f" next: rename it: {name}-app"
 
 
 def leaves(model: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -214,7 +214,8 @@ def _read_yaml(path: Path) -> Any:
         mark = error.problem_mark or error.context_mark
         why = f"it is not valid YAML: {_one_line(error.problem or error.context)}"
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
-        raise _refusal(why, line=line, column=column) from None
+        how = "indent by spaces: YAML takes no tabs" if "'\\t'" in why else CORRECT
+        raise _refusal(why, how, line=line, column=column) from None
     except yaml.YAMLError as error:
         raise _refusal(f"it is not valid YAML: {_one_line(error)}") from None
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -44,6 +44,22 @@ def model_in(annotation: Any) -> tuple[Any, bool]:
         if model is not None:
             return model, inside or deeper
     return None, inside
+
+
+def key_paths() -> Iterator[tuple[str, ...]]:
+    """The path of every key below an environment; `NAME` for the name of a service."""
+    from ops.core.config.settings import Environment
+
+    yield from _key_paths(Environment, ())
+
+
+def _key_paths(model: Any, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for name, field in model.model_fields.items():
+        inner, named = model_in(field.annotation)
+        if inner is None or get_origin(field.annotation) is list:
+            yield (*above, name)
+        else:
+            yield from _key_paths(inner, (*above, name, *(["NAME"] if named else [])))
 
 
 def project_schema() -> dict[str, Any]:

@@ -44,7 +44,7 @@ def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> No
         if not name.startswith(PREFIX) or name in _OF_INVOKE:
             continue
         if name not in known:
-            found.append(_unknown(name, known))
+            found.append(_unknown(name, known, config))
             continue
         keys, value = known[name]
         if keys[0] in _NO_EFFECT and keys != ("run", "dry"):
@@ -62,15 +62,35 @@ def check_variables(environ: Mapping[str, str], config: Mapping[str, Any]) -> No
     refuse(found)
 
 
-def _unknown(name: str, known: Iterable[str]) -> Problem:
-    """A variable without a key: a section's name, a misspelt one, or a key that no file sets."""
+def _unknown(name: str, known: Iterable[str], config: Mapping[str, Any]) -> Problem:
+    """A variable without a key: a section's name, a key that no file sets, or a misspelt one."""
     names = list(known)
     if any(each.startswith(f"{name}_") for each in names):
         why = "it names a section, and a variable sets a single key"
         return _unknown_problem(name, why, f"unset it; set {name}_KEY, or use a file: -f FILE")
+    if key := _unset_key(name, config):
+        why = f"no file sets {key}, and Invoke sets a key by a variable only if a file sets it too"
+        return _unknown_problem(name, why, f"set {key} in invoke.yaml, or in a file: -f FILE")
     why = "it matches no key of the configuration, so it would be ignored"
     how = suggestion(name, names, "unset it; a variable only sets a key that a file sets too")
     return _unknown_problem(name, why, how)
+
+
+def _unset_key(name: str, config: Mapping[str, Any]) -> str | None:
+    """The key of an environment that the variable would set if a file did."""
+    from ops.core.config.schema import key_paths
+
+    environments = config.get("environments")
+    for environment, values in (environments or {}).items():
+        services = values.get("services", {}) if isinstance(values, Mapping) else {}
+        for path in key_paths():
+            named = (services or {"NAME": None}) if path[:2] == ("services", "NAME") else {"": None}
+            for service in named:
+                keys = [service if each == "NAME" else each for each in path]
+                full = ("environments", environment, *keys)
+                if name_of(full) == name:
+                    return ".".join(full)
+    return None
 
 
 def _unknown_problem(name: str, why: str, how: str) -> Problem:
